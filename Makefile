@@ -1,0 +1,59 @@
+# `make` alone lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+UV := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
+PROFILE ?= auto
+
+# Results do not depend on the number of threads; speed does, and oversubscription ruins it.
+export TOKENIZERS_PARALLELISM := false
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce-paper leaderboard test test-all check bench doctor lock clean
+
+help:  ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: $(INSTALLED)  ## Install everything into .venv from requirements.lock
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or newer, or name it: make setup PYTHON=python3.12"; exit 3; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11: name a newer one: make setup PYTHON=python3.12"; exit 3; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: install it (on Debian: apt install python3-venv)"; exit 3; }
+	@command -v cc >/dev/null || { echo "a C compiler is missing: install one (on Debian: apt install build-essential)"; exit 3; }
+	@$(BIN)/uv --version >/dev/null 2>&1 || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV); }
+	@echo "installing the locked packages into $(VENV) (several gigabytes the first time)"
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+reproduce-paper: setup  ## Run the paper's experiments (PROFILE=auto|embedded|full) and write results/report
+	$(BIN)/python -m benchmarks.reproduce profile=$(PROFILE)
+
+leaderboard: setup  ## Rank generators: make leaderboard CLIPS=clips/ (clips/GENERATOR/PAIR.mp4)
+	@test -n "$(CLIPS)" || { echo "name the clips: make leaderboard CLIPS=clips/ (clips/GENERATOR/PAIR.mp4)"; exit 2; }
+	$(BIN)/python run.py benchmark=leaderboard model=folder "model.path='$(CLIPS)'"
+
+test: setup  ## The fast tests: no network, no weights, no GPU
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-all: setup  ## All tests; those that need a GPU skip without one
+	$(BIN)/python -m pytest
+
+check: setup  ## Style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup  ## Speed and memory as ratios measured side by side
+	$(BIN)/python scripts/bench.py
+
+doctor: setup  ## What this machine has, and what each word would need
+	$(BIN)/spf doctor
+
+lock:  ## Renew requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --universal --python-version 3.11 --no-emit-index-url --generate-hashes --upgrade --custom-compile-command "make lock" --output-file requirements.lock
+
+clean:  ## Remove .venv and everything that runs have written
+	rm -rf $(VENV) results/runs results/report results/tables results/sweeps build *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,236 @@
+"""Leaderboard: generators compared on the pairs that they share."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from benchmarks.cells import Cell, Figure, Key, Outcome, Section, Summary, Table, Watch
+from benchmarks.folder import RunFolder, slug
+from benchmarks.measuring import Measuring, read_curve
+from benchmarks.provenance import digest, file_digest
+from benchmarks.records import DONE, FAILED, Record
+from spf.embedders import label
+from spf.errors import ClipError
+from spf.generators.folder import Folder, FolderClip
+from spf.plot import plot_overlay
+from spf.progress.metrics import MINIMAL_RANKED_FRAMES, NO_CHANGE
+
+MINIMAL_RANKED_PAIRS = 6
+"""Common pairs below which there is an order, but neither intervals nor ranks."""
+
+ORDER_BY = "linearity_mae"
+SHOWN = [
+    "linearity_mae",
+    "linearity_max",
+    "peak_speed_64",
+    "speed_cv_64",
+    "pacing_entropy_64",
+    "stall_fraction",
+    "total_change",
+]
+"""Those that depend on the number of frames are compared on 64 equal steps of time."""
+
+Row = dict[str, Any]
+
+
+class Leaderboard:
+    """Measure every clip of every generator, and order the generators by how even they are."""
+
+    name = "leaderboard"
+
+    def __init__(self, measuring: Measuring, model: Folder) -> None:
+        self.measuring = measuring
+        self.model = model
+
+    def plan(self) -> str:
+        clips = self.model.clips()
+        generators = len({clip.generator for clip in clips})
+        return (
+            f"leaderboard of {generators} generators, {len(clips)} clips in {self.model.path}, "
+            f"embedder {label(self.measuring.embedder)}"
+        )
+
+    def cells(self) -> list[Cell]:
+        return [self._cell(clip) for clip in self.model.clips()]
+
+    def _cell(self, clip: FolderClip) -> Cell:
+        name = f"{clip.generator}/{clip.pair}" if clip.pair else clip.generator
+        key = Key(self.name, clip.pair, self.measuring.embedder.name, clip.generator)
+        try:
+            content = file_digest(clip.path) if clip.path else None
+        except OSError:
+            content = None  # computing the cell will say what is wrong with the file
+        inputs = None if content is None else {"clip": content, **self.measuring.inputs()}
+
+        def compute(watch: Watch) -> Outcome:
+            if clip.path is None:
+                raise ClipError(name, *clip.problem.split("; ", 1))
+            stem = f"{slug(clip.generator)}/{slug(clip.pair)}"
+            outcome = self.measuring.outcome(clip.path, name, stem, watch)
+            outcome.values["source"] = f"{clip.generator}/{clip.path.name}"
+            return outcome
+
+        return Cell(key, inputs, compute)
+
+    def summarise(self, records: list[Record], folder: RunFolder) -> Summary:
+        rows = leaderboard_rows(records)
+        overlays = _overlays(records, folder, label(self.measuring.embedder))
+        measured = sum(record["status"] == DONE for record in records)
+        failed = sum(record["status"] == FAILED for record in records)
+        headline = f"{measured} of {len(records)} clips measured, {failed} failed"
+        board = Table("leaderboard", "Generators by evenness of pacing", COLUMNS, rows, NOTE)
+        clips = [_clip_row(record) for record in records]
+        plots = [
+            Figure(record["plot"], f"Progress curve of {record['model']}/{record['clip']}")
+            for record in records
+            if record.get("plot")
+        ]
+        return Summary(
+            headline,
+            [
+                Section("Leaderboard", [sentence(rows)], [board]),
+                Section("Pairs", ["All generators of a pair in one plot."], [], overlays),
+                Section("Clips", [], [Table("clips", "Every clip", CLIP_COLUMNS, clips)], plots),
+            ],
+        )
+
+
+COLUMNS = [
+    "group",
+    "order",
+    "rank",
+    "generator",
+    "embedder",
+    "pairs",
+    "measured",
+    "failed",
+    "no_change",
+    "too_short",
+    *SHOWN[:1],
+    "interval_95",
+    *SHOWN[1:],
+    "remark",
+]
+CLIP_COLUMNS = ["generator", "pair", "status", "frames", "duration", *SHOWN, "reason", "notes"]
+NOTE = (
+    "Means over the pairs that all ranked generators of a group share; generators are compared "
+    "within a group (the same pairs) only. "
+    f"With fewer than {MINIMAL_RANKED_PAIRS} common pairs there is an order, but no rank and no "
+    "interval: so few clips cannot tell generators apart."
+)
+
+
+def leaderboard_rows(records: Iterable[Record]) -> list[Row]:
+    """One row for each generator, best first within each group of generators with equal pairs.
+
+    A generator that lacks a usable measurement of any pair of its group is shown unranked.
+    """
+    by_generator: dict[str, dict[str, Record]] = defaultdict(dict)
+    for record in records:
+        by_generator[record["model"]][record["clip"]] = record
+    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for generator, clips in by_generator.items():
+        groups[tuple(sorted(clips))].append(generator)
+    rows: list[Row] = []
+    for number, (pairs, generators) in enumerate(sorted(groups.items()), start=1):
+        made = [_row(name, by_generator[name], number) for name in sorted(generators)]
+        complete = [row for row in made if row["measured"] == len(pairs)]
+        complete.sort(key=lambda row: (row[ORDER_BY], row["generator"]))
+        compared = len(complete) > 1
+        ranked = compared and len(pairs) >= MINIMAL_RANKED_PAIRS
+        for place, row in enumerate(complete, start=1):
+            row["order"] = place if compared else None
+            row["rank"] = place if ranked else None
+            if ranked:
+                row["interval_95"] = _interval(by_generator[row["generator"]].values())
+            if not compared:
+                row["remark"] = "no other complete generator shares its pairs"
+            elif not ranked:
+                row["remark"] = f"order only: {len(pairs)} common pair(s)"
+        incomplete = [row for row in made if row["measured"] < len(pairs)]
+        for row in incomplete:
+            row["remark"] = "unranked: pairs are missing"
+        rows += complete + incomplete
+    return rows
+
+
+def sentence(rows: list[Row]) -> str:
+    """What the leaderboard says, in one line computed from it."""
+    ordered = [row for row in rows if row["order"] is not None]
+    if not ordered:
+        return "No two generators share complete pairs, so none is placed before another."
+    parts = []
+    for group in sorted({row["group"] for row in ordered}):
+        members = [row for row in ordered if row["group"] == group]
+        best, worst = members[0], members[-1]
+        kind = "ranked" if best["rank"] is not None else "in order, without rank"
+        parts.append(
+            f"Group {group} ({kind}): most even {best['generator']} "
+            f"(linearity_mae {best[ORDER_BY]:.4f}), least even {worst['generator']} "
+            f"({worst[ORDER_BY]:.4f})."
+        )
+    return " ".join(parts)
+
+
+def _usable(record: Record) -> bool:
+    """Whether a clip may take part in a comparison."""
+    return (
+        record["status"] == DONE
+        and record["reason"] != NO_CHANGE
+        and record["frames"] >= MINIMAL_RANKED_FRAMES
+    )
+
+
+def _row(generator: str, clips: dict[str, Record], group: int) -> Row:
+    records = list(clips.values())
+    usable = [record for record in records if _usable(record)]
+    done = [record for record in records if record["status"] == DONE]
+    control = any(record.get("control") for record in done)
+    row: Row = dict.fromkeys(COLUMNS)
+    row |= {
+        "group": group,
+        "generator": generator,
+        "embedder": records[0]["embedder"] + (" (control)" if control else ""),
+        "pairs": len(records),
+        "measured": len(usable),
+        "failed": sum(record["status"] == FAILED for record in records),
+        "no_change": sum(record["reason"] == NO_CHANGE for record in done),
+        "too_short": sum(record["frames"] < MINIMAL_RANKED_FRAMES for record in done),
+        "remark": "",
+    }
+    if usable:
+        row |= {name: float(np.mean([record[name] for record in usable])) for name in SHOWN}
+    return row
+
+
+def _interval(records: Iterable[Record]) -> str:
+    """95% bootstrap interval (percentile, 9,999 resamples) of the mean over the pairs."""
+    values = [record[ORDER_BY] for record in records]
+    seed = np.random.default_rng(int(digest(["leaderboard", ORDER_BY]), 16))
+    result = stats.bootstrap((values,), np.mean, method="percentile", rng=seed)
+    low, high = result.confidence_interval
+    return f"{low:.4f} .. {high:.4f}"
+
+
+def _overlays(records: list[Record], folder: RunFolder, embedder: str) -> list[Figure]:
+    """One plot for each pair that several generators have."""
+    pairs: dict[str, dict[str, Any]] = defaultdict(dict)
+    for record in records:
+        if record["status"] == DONE and record["reason"] != NO_CHANGE:
+            curve = read_curve(folder, record)
+            pairs[record["clip"]][record["model"]] = (curve["u"], curve["progress"])
+    figures = []
+    for pair, curves in sorted(pairs.items()):
+        path = f"pairs/{slug(pair)}.png"
+        folder.write(path, plot_overlay(curves, pair, f"embedder {embedder}"))
+        names = ", ".join(curves)
+        figures.append(Figure(path, f"Progress curves of pair {pair} by {names}", pair))
+    return figures
+
+
+def _clip_row(record: Record) -> Row:
+    row = {name: record.get(name) for name in CLIP_COLUMNS}
+    return row | {"generator": record["model"], "pair": record["clip"]}

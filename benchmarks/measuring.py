@@ -1,0 +1,138 @@
+"""Measure one clip: the cell that every benchmark is made of."""
+
+import io
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.cells import Outcome, Watch
+from benchmarks.folder import RunFolder
+from benchmarks.provenance import code_version
+from spf import no_change_reason, score
+from spf.embedders import Embedder, label
+from spf.measurement import DEFAULT_SETTINGS, Measurement, measure_clip
+from spf.plot import plot_clip
+from spf.progress import Curve, Settings
+from spf.progress.metrics import unit_time
+from spf.progress.stretches import Stretch, analysis_segments, notable, stretches
+from spf.video import Sampling
+
+Frames = Iterable[tuple[np.ndarray, float]]
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How clips are measured: the same for every cell of a run."""
+
+    embedder: Embedder
+    settings: Settings = DEFAULT_SETTINGS
+    sampling: Sampling = field(default_factory=Sampling)
+    batch_size: int | None = None
+
+    def inputs(self) -> dict[str, Any]:
+        """Everything about the measuring that determines a result."""
+        return {
+            "embedder": self.embedder.identity(),
+            "batch_size": self.batch_size or self.embedder.batch_size,
+            "fit": asdict(self.settings),
+            "sampling": asdict(self.sampling),
+            "code": code_version("spf", "benchmarks.measuring"),
+        }
+
+    def outcome(
+        self, source: Path | Frames, title: str, stem: str, watch: Watch, plot: bool = True
+    ) -> Outcome:
+        """Measure a clip and draw it.
+
+        title : how the plot names it. stem : path of its files in the run's folder, without
+        suffix. Raises `SpfError` where the clip cannot be measured.
+        """
+        started = time.perf_counter()
+        measured = measure_clip(
+            source,  # type: ignore[arg-type]
+            self.embedder,
+            self.settings,
+            self.sampling,
+            self.batch_size,
+            watch=lambda image, seconds: watch(),
+        )
+        embedded = time.perf_counter()
+        curve = measured.curve
+        outcome = Outcome(
+            values=_values(measured, self.embedder), reason=no_change_reason(curve) or ""
+        )
+        outcome.files[f"curves/{stem}.csv"] = curve_table(curve)
+        outcome.links["curve"] = f"curves/{stem}.csv"
+        if plot:
+            outcome.files[f"plots/{stem}.png"] = draw(measured, title, label(self.embedder))
+            outcome.links["plot"] = f"plots/{stem}.png"
+        outcome.timings = {"measure": embedded - started, "draw": time.perf_counter() - embedded}
+        return outcome
+
+
+def _values(measured: Measurement, embedder: Embedder) -> dict[str, Any]:
+    curve, embeddings = measured.curve, measured.embeddings
+    height, width = measured.thumbnails.source_size
+    duration = curve.times[-1] - curve.times[0]
+    return {
+        "control": embedder.control,
+        "frames": len(curve),
+        "fps": embeddings.info.fps if embeddings.info else (len(curve) - 1) / duration,
+        "duration": float(duration),
+        "width": width,
+        "height": height,
+        "notes": "; ".join(embeddings.notes),
+        "weights_revision": embedder.identity().get("revision", "none: no weights"),
+        "weights_hash": embedder.identity().get("weights", "none: no weights"),
+        **score(curve),
+    }
+
+
+def draw(measured: Measurement, title: str, embedder: str) -> bytes:
+    """PNG of a measured clip with its segments, dead stretches and jumps."""
+    curve = measured.curve
+    segments = analysis_segments(curve) if curve.changes else []
+    parts = stretches(curve, segments)
+    return plot_clip(curve, segments, parts, measured.thumbnails, title, subtitle(curve, embedder))
+
+
+def subtitle(curve: Curve, embedder: str) -> str:
+    """The line under a plot's title: what measured it and the two numbers that say most."""
+    change = f"total change {curve.total_change:.3g} rad"
+    reason = no_change_reason(curve)
+    if reason is not None:
+        return f"embedder {embedder} · {reason} ({change}, noise floor {curve.noise_floor:.3g})"
+    return f"embedder {embedder} · linearity_mae {score(curve)['linearity_mae']:.4f} · {change}"
+
+
+def named_stretches(curve: Curve) -> list[Stretch]:
+    """The dead stretches and jumps of a curve that are worth a person's while, in order of time."""
+    if not curve.changes:
+        return []
+    parts = stretches(curve, analysis_segments(curve))
+    return sorted([*notable(parts, "dead"), *notable(parts, "jump")], key=lambda part: part.start)
+
+
+def curve_table(curve: Curve) -> bytes:
+    """CSV of a curve: frame, time, u, progress, angle, fitted; 9 significant digits."""
+    table = pd.DataFrame(
+        {
+            "frame": np.arange(len(curve)),
+            "time": curve.times,
+            "u": unit_time(curve.times),
+            "progress": curve.progress,
+            "angle": curve.angle,
+            "fitted": curve.fitted,
+        }
+    )
+    return table.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode()
+
+
+def read_curve(folder: RunFolder, record: Mapping[str, Any]) -> pd.DataFrame:
+    """The curve that a record points to, as `curve_table` wrote it."""
+    return pd.read_csv(io.BytesIO(folder.read(record["curve"])))

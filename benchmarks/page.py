@@ -1,0 +1,78 @@
+"""A run, or a whole report, as one self-contained HTML page."""
+
+import base64
+import html
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from benchmarks.cells import Summary
+from benchmarks.folder import RunFolder
+from benchmarks.records import FAILED, Record, number
+from benchmarks.tables import heading
+from spf import METRICS
+
+TEMPLATES = Path(__file__).parent / "templates"
+EMBEDDED_PICTURES = 120
+"""Pictures that a page holds itself; the others it links to, and says so."""
+
+
+@lru_cache
+def environment() -> Environment:
+    """Templates with autoescape: names and prompts come from files and are never trusted."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["number"] = number
+    made.filters["heading"] = heading
+    made.filters["sortkey"] = sort_key
+    made.globals["metrics"] = METRICS
+    return made
+
+
+def render_page(title: str, summary: Summary, records: list[Record], folder: RunFolder) -> str:
+    """HTML of one run: its sections, its failures, what its metrics mean, where it comes from."""
+    return environment().get_template("run.html.j2").render(
+        title=title,
+        summary=summary,
+        failures=[record for record in records if record["status"] == FAILED],
+        control=any(record.get("control") for record in records),
+        provenance=_provenance(records),
+        picture=picture_source(folder),
+    )
+
+
+def picture_source(folder: RunFolder) -> Any:
+    """Function: path of a picture -> its `src`, embedded for the first `EMBEDDED_PICTURES`."""
+    seen: set[str] = set()
+
+    def source(path: str) -> str:
+        seen.add(path)
+        if len(seen) > EMBEDDED_PICTURES:
+            return html.escape(path)
+        data = base64.b64encode(folder.read(path)).decode()
+        return f"data:image/png;base64,{data}"
+
+    return source
+
+
+def sort_key(value: Any) -> str:
+    """What a column is sorted by: numbers as numbers, nothing last."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return repr(value) if isinstance(value, int | float) else str(value)
+
+
+def _provenance(records: list[Record]) -> dict[str, str]:
+    names = ["config_hash", "commit", "dirty", "device", "versions", "weights_revision", "schema"]
+    return {
+        name: ", ".join(sorted({str(record[name]) for record in records if name in record}))
+        for name in names
+    }

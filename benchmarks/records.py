@@ -1,0 +1,124 @@
+"""Records: one atomic file per cell, and the tables compiled from them."""
+
+import hashlib
+import io
+import json
+import math
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.cells import Cell, Key, Outcome
+from benchmarks.folder import RunFolder
+from spf import METRICS
+
+SCHEMA = 1
+"""Raised when a column changes its meaning."""
+
+KEYS = list(Key.__dataclass_fields__)
+FIRST = ["status", "reason", *KEYS, "control", "frames", "fps", "duration", "width", "height"]
+LAST = [
+    "notes",
+    "source",
+    "curve",
+    "plot",
+    "cell",
+    "config_hash",
+    "commit",
+    "dirty",
+    "device",
+    "weights_revision",
+    "weights_hash",
+    "versions",
+    "schema",
+]
+DONE, FAILED, NOT_RUN = "done", "failed", "not_run"
+
+Record = dict[str, Any]
+
+
+def make_record(cell: Cell, status: str, reason: str, values: dict[str, Any]) -> Record:
+    """A record as plain data: the cell's key, its outcome and where it comes from."""
+    record = {"status": status, "reason": reason, **vars(cell.key), "schema": SCHEMA, **values}
+    return {"cell": cell.identity, **record}
+
+
+class CellStore:
+    """The finished cells of a run: cells/IDENTITY.json with a checksum, written last."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    def load(self, cell: Cell) -> Record | None:
+        """The record of a finished cell, or None: absent, failed, damaged, or its files gone."""
+        if cell.inputs is None:
+            return None
+        try:
+            stored = json.loads(self.folder.read(self._path(cell)))
+            record = stored["record"]
+            intact = stored["checksum"] == _checksum(record)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if not intact or record.get("schema") != SCHEMA or record["status"] != DONE:
+            return None
+        links = [record[name] for name in ("curve", "plot") if record.get(name)]
+        if not all(self.folder.path(link).is_file() for link in links):
+            return None
+        return record
+
+    def save(self, cell: Cell, record: Record, outcome: Outcome | None) -> None:
+        """Keep a record; the files it points to are written before it."""
+        if outcome is not None:
+            for path, data in outcome.files.items():
+                self.folder.write(path, data)
+        stored = {
+            "record": record,
+            "checksum": _checksum(record),
+            "timings": outcome.timings if outcome else {},
+        }
+        self.folder.write(self._path(cell), json.dumps(stored, indent=1))
+
+    def timings(self, cell: Cell) -> dict[str, float]:
+        """Seconds by stage, as measured when the cell was computed."""
+        try:
+            return json.loads(self.folder.read(self._path(cell)))["timings"]
+        except (OSError, ValueError, KeyError):
+            return {}
+
+    @staticmethod
+    def _path(cell: Cell) -> str:
+        return f"cells/{cell.identity}.json"
+
+
+def _checksum(record: Record) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def compile_tables(folder: RunFolder, records: list[Record]) -> None:
+    """records.parquet (full precision) and records.csv (6 significant digits)."""
+    table = as_frame(records)
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    folder.write("records.parquet", buffer.getvalue())
+    folder.write("records.csv", as_csv(table))
+
+
+def as_frame(records: list[Record]) -> pd.DataFrame:
+    """Records as a table with a fixed order of columns: keys, metrics, the rest, provenance."""
+    metrics = [name for name in METRICS if any(name in record for record in records)]
+    known = [*FIRST, *metrics, *LAST]
+    extra = sorted({name for record in records for name in record} - set(known))
+    columns = [*FIRST, *metrics, *extra, *LAST]
+    return pd.DataFrame([{name: record.get(name) for name in columns} for record in records])
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """CSV for people: 6 significant digits, empty where there is no value."""
+    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def number(value: Any) -> str:
+    """A value as tables print it: 6 significant digits; nothing where there is no number."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,132 @@
+"""Where else a run is recorded: W&B, or nowhere."""
+
+import os
+import sys
+from typing import Any, Protocol
+
+from benchmarks.cells import Summary
+from benchmarks.folder import RunFolder
+from benchmarks.records import DONE, Record
+
+
+class Tracker(Protocol):
+    """Publishes a finished run; it must not fail it."""
+
+    name: str
+
+    def publish(
+        self,
+        run_name: str,
+        config: dict[str, Any],
+        records: list[Record],
+        summary: Summary,
+        folder: RunFolder,
+    ) -> str:
+        """One line for the user: where the run can be seen, or why it was not published."""
+        ...
+
+
+class NoTracker:
+    """Tables and the page alone."""
+
+    name = "csv"
+
+    def publish(self, *_: Any) -> str:
+        return ""
+
+
+class WandbTracker:
+    """A W&B run with the config, the tables, the curves and the pictures.
+
+    Offline unless the user is logged in; WANDB_MODE, where it is set, decides. The run's files go
+    to the run's folder; `wandb sync` publishes an offline run later. Whatever W&B raises is
+    reported in one line and fails nothing.
+    """
+
+    name = "wandb"
+
+    def __init__(
+        self, project: str = "spf", entity: str | None = None, group: str | None = None
+    ) -> None:
+        self.project = project
+        self.entity = entity
+        self.group = group
+
+    def publish(
+        self,
+        run_name: str,
+        config: dict[str, Any],
+        records: list[Record],
+        summary: Summary,
+        folder: RunFolder,
+    ) -> str:
+        os.environ.setdefault("WANDB_SILENT", "true")
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        try:
+            import wandb
+
+            mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
+            run = wandb.init(
+                project=self.project,
+                entity=self.entity,
+                group=self.group,
+                name=run_name,
+                config=config,
+                dir=str(folder.root),
+                mode=mode,  # type: ignore[arg-type]
+                settings=wandb.Settings(
+                    disable_git=True, disable_code=True, console="off", x_disable_stats=True
+                ),
+            )
+            with run:
+                run.log(_content(wandb, records, summary, folder))
+                for name in _metrics(records):
+                    run.summary[f"mean/{name}"] = _mean(records, name)
+                where = run.url if mode == "online" else os.path.relpath(run.dir, folder.root)
+            return f"W&B ({mode}): {where}"
+        except Exception as error:  # an outage of W&B must not lose a run
+            print(f"W&B was not written: {error}", file=sys.stderr)
+            return "W&B: not written"
+
+
+def _logged_in() -> bool:
+    import wandb
+
+    return bool(wandb.api.api_key)
+
+
+def _content(
+    wandb: Any, records: list[Record], summary: Summary, folder: RunFolder
+) -> dict[str, Any]:
+    """Tables, pictures and curves under the names of the page's parts."""
+    content: dict[str, Any] = {}
+    for section in summary.sections:
+        for table in section.tables:
+            rows = [[row.get(name) for name in table.columns] for row in table.rows]
+            content[f"tables/{table.name}"] = wandb.Table(columns=table.columns, data=rows)
+        for figure in section.figures:
+            content[f"figures/{figure.path}"] = wandb.Image(str(folder.path(figure.path)))
+    curves = []
+    for record in records:
+        if record["status"] == DONE:
+            lines = folder.read(record["curve"]).decode().splitlines()[1:]
+            name = f"{record['model']}/{record['clip']}"
+            curves += [[name, *map(float, line.split(","))] for line in lines]
+    columns = ["clip", "frame", "time", "u", "progress", "angle", "fitted"]
+    content["curves"] = wandb.Table(columns=columns, data=curves)
+    return content
+
+
+def _metrics(records: list[Record]) -> list[str]:
+    from spf import METRICS
+
+    return [name for name in METRICS if any(_number(record.get(name)) for record in records)]
+
+
+def _mean(records: list[Record], name: str) -> float:
+    values = [record[name] for record in records if _number(record.get(name))]
+    return sum(values) / len(values)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, float) and value == value

@@ -1,0 +1,33 @@
+"""The errors that a user can mend, each one line: the thing, the reason, the remedy.
+
+Wrong arguments to the mathematics (`spf.progress`) are plain `ValueError`s; these classes are for
+what goes wrong around it. `exit_code` is what the commands return when the error ends them.
+"""
+
+
+class SpfError(Exception):
+    """Base class; its message is shown to the user as it is, without a traceback."""
+
+    exit_code = 1
+
+
+class ClipError(SpfError):
+    """A clip that cannot be measured; it fails its own row and stops no other clip."""
+
+    def __init__(self, clip: object, reason: str, remedy: str) -> None:
+        super().__init__(f"{clip}: {reason}; {remedy}")
+        self.clip = str(clip)
+        self.reason = reason
+        self.remedy = remedy
+
+
+class ConfigError(SpfError):
+    """Wrong words or values in a configuration or on the command line."""
+
+    exit_code = 2
+
+
+class UnavailableError(SpfError):
+    """Weights, hardware or packages that the named embedder or model needs are not here."""
+
+    exit_code = 3

@@ -1,0 +1,176 @@
+"""The Semantic Progress Function of one clip."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import isotonic_regression
+
+from spf.progress.noise import constant_response, stands_out
+
+Array = NDArray[np.float64]
+Monotone = Literal["gradient", "peer", "increments", "isotonic"]
+Noise = Literal["none", "nugget"]
+
+ROUNDING = 1e-13
+"""Share of the whole change below which a step is rounding error of the solver."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a fit; `spf.fit` explains them. Raises ValueError where they define none."""
+
+    window: int
+    sigma: float
+    ridge: float
+    power: float
+    monotone: Monotone
+    noise: Noise
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.window, int | np.integer) and self.window >= 1):
+            raise ValueError(
+                f"window must be a whole number of frames, at least 1, not {self.window!r}"
+            )
+        for name, value in (("sigma", self.sigma), ("power", self.power)):
+            if not (np.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be a finite number above 0, not {value!r}")
+        if not (np.isfinite(self.ridge) and self.ridge >= 0):
+            raise ValueError(f"ridge must be a finite number, at least 0, not {self.ridge!r}")
+        if np.exp(-1.0 / (2.0 * self.sigma**2)) < 1e-12:
+            raise ValueError(f"sigma {self.sigma!r} leaves neighbours no weight; use 0.14 or more")
+        if self.monotone not in MONOTONE:
+            known = ", ".join(MONOTONE)
+            raise ValueError(f"monotone must be one of {known}, not {self.monotone!r}")
+        if self.noise not in NOISE:
+            raise ValueError(f"noise must be one of {', '.join(NOISE)}, not {self.noise!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """How far the meaning of a clip has come at each frame.
+
+    Attributes
+    ----------
+    progress : (T,) float64, non-decreasing from 0 to 1; all zeros where nothing changes.
+    angle : (T,) float64, the same curve before scaling, radians (to the power `power`), from 0.
+    fitted : (T,) float64, the least-squares S as solved: neither clipped nor scaled.
+    times : (T,) float64, strictly increasing: seconds, or frame indices where no rate is known.
+    noise_level : angle between two frames that is due to noise alone, radians.
+    plain_change : total change of the fit to the distances as measured; it differs from
+        `total_change` where the noise was subtracted, and is what is held against the floor.
+    settings : the settings of the fit, with the ridge as used.
+    """
+
+    progress: Array
+    angle: Array
+    fitted: Array
+    times: Array
+    noise_level: float
+    plain_change: float
+    settings: Settings
+
+    def __len__(self) -> int:
+        return len(self.progress)
+
+    @property
+    def total_change(self) -> float:
+        """Length of the curve in radians, before normalisation."""
+        return float(self.angle[-1] - self.angle[0])
+
+    @property
+    def noise_floor(self) -> float:
+        """Total change that the noise of this clip would show by itself; radians."""
+        response = constant_response(len(self), self.settings.window, self.settings.sigma)
+        return self.noise_level**self.settings.power * response
+
+    @property
+    def changes(self) -> bool:
+        """Whether the total change stands out of the noise, so that its shape means something."""
+        return self.total_change > 0 and stands_out(self.plain_change, self.noise_floor, len(self))
+
+    def inverse(self, progress: ArrayLike) -> Array:
+        """Frame positions at which the curve reaches the given progress.
+
+        Where the curve is flat every position of the plateau has the same progress; the inverse
+        is the plateau's middle, so that reversing the clip mirrors the result. At the two ends
+        it is pinned instead: 0 maps to frame 0 and 1 to frame T - 1.
+
+        Parameters
+        ----------
+        progress : any shape, values in 0 .. 1.
+
+        Returns
+        -------
+        float64, same shape, in 0 .. T - 1, non-decreasing in `progress`.
+
+        Raises ValueError for values outside 0 .. 1 and for a curve without any change.
+        """
+        wanted = np.asarray(progress, dtype=np.float64)
+        if not ((wanted >= 0.0) & (wanted <= 1.0)).all():
+            raise ValueError("progress must lie between 0 and 1 to be inverted")
+        if self.progress[-1] <= self.progress[0]:
+            raise ValueError("the curve has no semantic change, so it has no inverse")
+        # Each distinct value is held from its first to its last frame (mostly one and the same).
+        values, first = np.unique(self.progress, return_index=True)
+        last = np.append(first[1:] - 1, len(self) - 1)
+        held = (first + last) / 2
+        held[0], held[-1] = 0.0, len(self) - 1.0
+        upper = np.clip(np.searchsorted(values, wanted), 1, len(values) - 1)
+        lower = upper - 1
+        share = (wanted - values[lower]) / (values[upper] - values[lower])
+        between = (1.0 - share) * last[lower] + share * first[upper]
+        return np.where(share == 1.0, held[upper], np.where(share == 0.0, held[lower], between))
+
+
+def accumulate(fitted: Array, monotone: Monotone) -> Array:
+    """Make fitted curves (..., T) non-decreasing, starting at 0; same shape and unit."""
+    return MONOTONE[monotone](fitted)
+
+
+def _gradient(fitted: Array) -> Array:
+    """Central differences, clipped at zero, summed by the trapezoid rule.
+
+    The paper's normalisation with one departure: the authors' plain cumulative sum of central
+    differences leads by half a frame, the trapezoid rule does not, and is symmetric under time
+    reversal.
+    """
+    speed = _rising(np.gradient(fitted, axis=-1))
+    return _running_sum((speed[..., 1:] + speed[..., :-1]) / 2)
+
+
+def _peer(fitted: Array) -> Array:
+    """The authors' own: clipped central differences, cumulated, from 0."""
+    return _running_sum(_rising(np.gradient(fitted, axis=-1))[..., 1:])
+
+
+def _increments(fitted: Array) -> Array:
+    """Forward differences clipped at zero: no smoothing, one frame's change stays in one step."""
+    return _running_sum(_rising(np.diff(fitted, axis=-1)))
+
+
+def _isotonic(fitted: Array) -> Array:
+    """The nearest non-decreasing curve in least squares (pool adjacent violators)."""
+    rows = fitted.reshape(-1, fitted.shape[-1])
+    nearest = np.stack([isotonic_regression(row).x for row in rows]).reshape(fitted.shape)
+    return _running_sum(_rising(np.diff(nearest, axis=-1)))
+
+
+def _rising(steps: Array) -> Array:
+    """Steps clipped at zero; what rounding leaves of a step of 0 is 0, so plateaus are exact."""
+    return np.where(steps > ROUNDING * np.abs(steps).sum(axis=-1, keepdims=True), steps, 0.0)
+
+
+def _running_sum(steps: Array) -> Array:
+    return np.pad(np.cumsum(steps, axis=-1), [(0, 0)] * (steps.ndim - 1) + [(1, 0)])
+
+
+MONOTONE: dict[str, Callable[[Array], Array]] = {
+    "gradient": _gradient,
+    "peer": _peer,
+    "increments": _increments,
+    "isotonic": _isotonic,
+}
+NOISE = ("none", "nugget")

@@ -1,0 +1,142 @@
+"""What a clip is: its description, its frames, which of them are used, and the files that hold one.
+
+An image is always a (H, W, 3) uint8 array, RGB, as displayed; a time is in seconds, 0 at the first
+frame of the stream, or a frame index where no rate is known (a folder of images).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from spf.errors import ClipError, ConfigError
+
+# What the search of a folder takes for clips. ".png" is not here: it is a frame far more often.
+# fmt: off
+SUFFIXES = frozenset({
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
+    ".wmv", ".flv", ".ogv", ".3gp", ".gif", ".webp", ".apng",
+})
+# fmt: on
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+
+MAX_PIXELS = 2**28  # 16384 x 16384: more in one frame is a damaged header or an attack
+
+Render = Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames of a clip are used: those in [start, end), of them every `stride`-th, of them
+    the first `max_frames`.
+
+    start, end: seconds since the first frame of the stream (frame indices in a folder of images).
+    stream: index among the video streams; None takes the one that the container prefers, as every
+    tool built on FFmpeg does. Raises `ConfigError` where a value makes no sense.
+    """
+
+    stride: int = 1
+    max_frames: int | None = None
+    start: float | None = None
+    end: float | None = None
+    stream: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("stride", 1), ("max_frames", 1), ("stream", 0)):
+            value = getattr(self, name)
+            if value is None and name != "stride":
+                continue
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+                raise ConfigError(f"sampling: {name} is {value!r}; give a whole number >= {least}")
+        for name in ("start", "end"):
+            value = getattr(self, name)
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if value is not None and not (number and math.isfinite(value) and value >= 0):
+                raise ConfigError(f"sampling: {name} is {value!r}; give seconds >= 0")
+        if self.end is not None and self.end <= (self.start or 0.0):
+            begin = self.start or 0.0
+            raise ConfigError(f"sampling: end {self.end:g} s is not after start {begin:g} s")
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What is known about a clip before it is read whole.
+
+    width, height: pixels as displayed, after rotation and after resampling to square pixels.
+    codec: name of the format that the pictures are stored in ("h264", "gif", "png", ...).
+    rotation: degrees clockwise (0, 90, 180, 270) that the file asks for and that are applied.
+    pixel_aspect: width / height of a stored pixel, 1.0 where pixels are square.
+    fps: average frames per second; None where there is no rate (images).
+    frames: count that the file declares; None where it declares none.
+    duration: seconds; None where it is unknown.
+    video_streams, stream: how many video streams there are (cover pictures are none), and which
+    of them this is, from 0.
+    """
+
+    path: Path
+    width: int
+    height: int
+    codec: str
+    rotation: int
+    pixel_aspect: float
+    fps: float | None
+    frames: int | None
+    duration: float | None
+    video_streams: int
+    stream: int
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A clip in memory: frames (T, H, W, 3) uint8 RGB; times (T,) float64, strictly increasing;
+    notes: one line for each thing that was lost or repaired."""
+
+    frames: np.ndarray
+    times: np.ndarray
+    info: ClipInfo
+    notes: list[str] = field(default_factory=list)
+
+
+class Source(Protocol):
+    """Where `Reader` takes its frames from; one class for each kind of file."""
+
+    info: ClipInfo
+    decoded: int  # frames decoded so far
+
+    def __iter__(self) -> Iterator[tuple[float, Render]]:
+        """Times, strictly increasing, each with a function that gives the image; the function is
+        valid until the next step, so that frames which nobody wants cost no conversion."""
+        ...
+
+    def report(self, complete: bool) -> tuple[int, list[str]]:
+        """Number of lost frames (0 unless the pass was complete), and notes on all that befell."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def check_size(path: object, width: int, height: int) -> None:
+    """Raise `ClipError` where a frame is absurdly large or has no area."""
+    if width * height > MAX_PIXELS:
+        reason = f"a frame of {width} x {height} pixels is too large to be read"
+        raise ClipError(path, reason, f"scale it below {MAX_PIXELS} pixels")
+    if width < 1 or height < 1:
+        raise ClipError(path, "its frames have no size", "the file is damaged: make it again")
+
+
+def over_black(rgba: np.ndarray) -> np.ndarray:
+    """(H, W, 4) uint8 with straight alpha -> (H, W, 3) uint8: composited over black, as most
+    players show it."""
+    alpha = rgba[..., 3:].astype(np.uint16)
+    return ((rgba[..., :3] * alpha + 127) // 255).astype(np.uint8)
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 frame`, `2 frames`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

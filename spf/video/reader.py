@@ -1,0 +1,165 @@
+"""Read clips: streamed, in batches, or whole."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from spf.errors import ClipError
+from spf.video.clip import Clip, ClipInfo, Sampling, Source
+from spf.video.decode import VideoSource
+from spf.video.images import FolderSource, ImageSource, is_image
+
+EVERY_FRAME = Sampling()
+TINY = 1e-9  # seconds: a time that was computed may fall this much short of one that was typed
+
+
+class Reader:
+    """Iterator over (image (H, W, 3) uint8 RGB, time float in seconds), one pass, a few frames in
+    memory however long the clip is; also a context manager that closes the file.
+
+    Images are as displayed: rotated as the file asks, with square pixels, transparency over black.
+    Times increase strictly and are 0 at the first frame of the stream, whatever `sampling` selects;
+    they are the file's own (a variable frame rate is kept), or frame indices in a folder of images.
+    Frames before `start` are decoded and dropped: seeking would lose the count and the times.
+
+    info: ClipInfo. decoded: frames decoded so far, before sampling. lost: frames declared but not
+    decoded, known after a whole pass, 0 where nothing is declared or sampling stops early.
+    notes: one line for each thing lost or repaired, complete when the iteration is.
+    Raises `ClipError` where the clip cannot be read, or no frame is selected; `ConfigError` where
+    the stream does not exist.
+    """
+
+    info: ClipInfo
+    lost: int
+    notes: list[str]
+
+    def __init__(self, path: str | os.PathLike[str], sampling: Sampling = EVERY_FRAME) -> None:
+        self.sampling = sampling
+        self.lost = 0
+        self.notes = []
+        self._source = _open(Path(path), sampling.stream)
+        self.info = self._source.info
+        self._images = self._select()
+
+    @property
+    def decoded(self) -> int:
+        return self._source.decoded
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
+        return self
+
+    def __next__(self) -> tuple[np.ndarray, float]:
+        return next(self._images)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the iteration ends here."""
+        self._images.close()  # type: ignore[attr-defined]
+        self._source.close()
+
+    def _select(self) -> Iterator[tuple[np.ndarray, float]]:
+        wanted = self.sampling
+        start = (wanted.start or 0.0) - TINY
+        end = np.inf if wanted.end is None else wanted.end - TINY
+        inside = kept = 0
+        last = 0.0
+        complete = True
+        try:
+            for time, render in self._source:
+                last = time
+                if time >= end:
+                    complete = False
+                    break
+                if time < start:
+                    continue
+                inside += 1
+                if (inside - 1) % wanted.stride:
+                    continue
+                kept += 1
+                yield render(), time
+                if kept == wanted.max_frames:
+                    complete = False
+                    break
+            self.lost, self.notes = self._source.report(complete)
+        finally:
+            self._source.close()
+        if not kept:
+            unit = "s" if self.info.fps else "frames"
+            until = "" if wanted.end is None else f" and before {wanted.end:g}"
+            reason = f"no frame at or after {wanted.start or 0:g}{until} {unit}"
+            remedy = f"its last frame is at {last:g}: choose another start"
+            if not complete:
+                remedy = f"the next one is at {last:g}: choose another end"
+            raise ClipError(self.info.path, reason, remedy)
+
+
+def probe(path: str | os.PathLike[str], stream: int | None = None) -> ClipInfo:
+    """What a clip is, from its header and its first frame (animated images are read once).
+
+    Raises `ClipError` where it cannot be read, `ConfigError` where the stream does not exist.
+    """
+    with Reader(path, Sampling(stream=stream)) as reader:
+        return reader.info
+
+
+def load(path: str | os.PathLike[str], sampling: Sampling = EVERY_FRAME) -> Clip:
+    """The whole clip in memory, and for a moment twice; errors as in `Reader`."""
+    with Reader(path, sampling) as reader:
+        images, times = zip(*reader, strict=True)
+        return Clip(np.stack(images), np.array(times, dtype=np.float64), reader.info, reader.notes)
+
+
+def batches(
+    reader: Iterable[tuple[np.ndarray, float]], size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(frames (B, H, W, 3) uint8, times (B,) float64) with B = size, smaller in the last one."""
+    if size < 1:
+        raise ValueError(f"size is {size}; a batch holds one frame or more")
+    images: list[np.ndarray] = []
+    times: list[float] = []
+    for image, time in reader:
+        images.append(image)
+        times.append(time)
+        if len(images) == size:
+            yield np.stack(images), np.array(times, dtype=np.float64)
+            images, times = [], []
+    if images:
+        yield np.stack(images), np.array(times, dtype=np.float64)
+
+
+def _open(path: Path, stream: int | None) -> Source:
+    """The source that fits what the path is (by its content, not its name)."""
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            return FolderSource(path, stream)
+        if not stat.S_ISREG(status.st_mode):
+            raise ClipError(path, "not a file", "give a video, a GIF or a folder of images")
+        if status.st_size == 0:
+            raise ClipError(path, "the file is empty", "copy or download it again")
+        with open(path, "rb") as file:
+            head = file.read(16)
+    except PermissionError:
+        raise ClipError(path, "the file may not be read", "change its permissions") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise ClipError(path, "there is no such file", "check the path") from None
+    except (OSError, ValueError) as error:  # a name that is too long or holds a null byte, bad disk
+        why = getattr(error, "strerror", None) or str(error)
+        raise ClipError(path, f"it cannot be opened ({why})", "check the path") from None
+    return ImageSource(path, stream) if is_image(head) else VideoSource(path, stream)

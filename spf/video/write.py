@@ -1,0 +1,203 @@
+"""Write clips, never half: under a temporary name in the same folder, then moved into place."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spf.errors import ClipError, ConfigError
+
+NTSC = {base: Fraction(base * 1000, 1001) for base in (24, 30, 48, 60, 120)}
+# x264's output depends on the number of threads; a fixed one gives the same bytes everywhere.
+THREADS = 4
+
+
+def write_mp4(
+    path: str | os.PathLike[str],
+    frames: Iterable[np.ndarray],
+    fps: float | Fraction,
+    crf: int = 16,
+) -> None:
+    """Write frames, each (H, W, 3) uint8 RGB and all of one size, as H.264 yuv420p in an MP4.
+
+    frames are streamed. An odd width or height becomes even by repeating the last column or row.
+    fps: written as an exact fraction (29.97 becomes 30000/1001). crf: 0 (best) to 51. The matrix is
+    BT.601, limited range, and declared: readers that ignore the declaration assume just that.
+    An existing file is replaced; missing folders are made. Raises `ConfigError` for a bad rate or
+    crf, `ValueError` for frames of a wrong shape or type, `ClipError` where there is no frame or
+    the disk refuses; whatever is raised, `frames` included, leaves nothing behind.
+    """
+    path = Path(path)
+    rate = exact_rate(fps)
+    if isinstance(crf, bool) or not 0 <= crf <= 51:
+        raise ConfigError(f"crf is {crf!r}; give a number from 0 (best) to 51")
+    with _moved_into_place(path) as temporary:
+        _encode(path, temporary, frames, rate, crf)
+        with _refusals(path):
+            _sync(temporary)
+
+
+def write_png(folder: str | os.PathLike[str], frames: Iterable[np.ndarray]) -> None:
+    """Write frames, each (H, W, 3) uint8 RGB and all of one size, as 000000.png, 000001.png, ...
+
+    Lossless and streamed. A folder that an earlier call wrote is replaced; raises `ClipError` where
+    the folder holds anything else, where there is no frame or the disk refuses, and `ValueError`
+    for frames of a wrong shape or type; whatever is raised leaves nothing behind.
+    """
+    from PIL import Image
+
+    folder = Path(folder)
+    with _refusals(folder):
+        _check_replaceable(folder)
+    with _moved_into_place(folder) as temporary:
+        with _refusals(folder):
+            temporary.mkdir()
+        for index, image in enumerate(_checked(folder, frames)):
+            with _refusals(folder), open(temporary / f"{index:06d}.png", "wb") as file:
+                Image.fromarray(image).save(file, "PNG", compress_level=4)
+                file.flush()
+                os.fsync(file.fileno())
+        with _refusals(folder):
+            _check_replaceable(folder)
+
+
+def exact_rate(fps: float | Fraction) -> Fraction:
+    """Frames per second as the fraction that is meant: NTSC rates within 0.005, others up to a
+    denominator of 1001. Raises `ConfigError` unless 0.001 <= fps <= 1000."""
+    if isinstance(fps, bool) or not math.isfinite(fps) or not 0.001 <= fps <= 1000:
+        raise ConfigError(f"fps is {fps!r}; give frames per second from 0.001 to 1000")
+    if isinstance(fps, Fraction):
+        return fps
+    for rate in NTSC.values():
+        if abs(fps - rate) < 0.005:
+            return rate
+    return Fraction(fps).limit_denominator(1001)
+
+
+def _encode(
+    path: Path, temporary: Path, frames: Iterable[np.ndarray], rate: Fraction, crf: int
+) -> None:
+    import av
+    from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+    flags = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+    with _refusals(path):
+        output: Any = av.open(
+            f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}
+        )
+    try:
+        stream: Any = None
+        for index, image in enumerate(_checked(path, frames)):
+            image = np.pad(image, [(0, n % 2) for n in image.shape[:2]] + [(0, 0)], mode="edge")
+            with _refusals(path):
+                if stream is None:
+                    stream = output.add_stream("libx264", rate=rate, options={"crf": str(crf)})
+                    stream.height, stream.width = image.shape[:2]
+                    stream.pix_fmt = "yuv420p"
+                    context = stream.codec_context
+                    context.thread_count = THREADS
+                    context.time_base = 1 / rate
+                    context.color_range, context.colorspace = 1, 6  # limited, BT.601
+                    context.color_primaries, context.color_trc = 1, 1  # BT.709, near to sRGB
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+                    format="yuv420p",
+                    dst_colorspace=Colorspace.ITU601,
+                    dst_color_range=ColorRange.MPEG,
+                    interpolation=flags,
+                    threads=1,
+                )
+                frame.pts, frame.time_base = index, 1 / rate
+                output.mux(stream.encode(frame))
+        with _refusals(path):
+            output.mux(stream.encode(None))
+            output.close()
+    except BaseException:
+        # Closing writes the trailer, which fails where nothing was written yet.
+        with suppress(OSError, ValueError, av.FFmpegError):
+            output.close()
+        raise
+
+
+def _checked(path: Path, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The frames, contiguous; raises where one does not fit the first, or there is none."""
+    shape = None
+    for index, frame in enumerate(frames):
+        image = np.asarray(frame)
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            found = f"{image.shape} {image.dtype}"
+            raise ValueError(f"frame {index} is {found}; frames are (H, W, 3) uint8")
+        if shape is not None and image.shape != shape:
+            raise ValueError(f"frame {index} is {image.shape}, the first one {shape}")
+        shape = image.shape
+        yield np.ascontiguousarray(image)
+    if shape is None:
+        raise ClipError(path, "there are no frames to write", "give one frame or more")
+
+
+@contextmanager
+def _moved_into_place(target: Path) -> Iterator[Path]:
+    """A temporary name beside the target; moved to it at the end, removed on any exception."""
+    temporary = target.with_name(f".spf-{secrets.token_hex(8)}.tmp")
+    aside = temporary.with_suffix(".old")
+    try:
+        with _refusals(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with _refusals(target):
+            if temporary.is_dir() and target.is_dir():
+                os.rename(target, aside)  # a folder that holds files cannot be renamed over
+            try:
+                os.replace(temporary, target)
+            except BaseException:
+                if aside.exists():
+                    os.rename(aside, target)
+                raise
+            _sync(target.parent)
+    finally:
+        for leftover in (temporary, aside):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    leftover.unlink()
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not os.path.lexists(folder):
+        return
+    if not folder.is_dir() or folder.is_symlink():
+        raise ClipError(folder, "it exists and is not a folder", "choose another name")
+    if any(not re.fullmatch(r"\d{6,}\.png", name) for name in os.listdir(folder)):
+        raise ClipError(folder, "the folder holds other files", "choose another folder")
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold what was written, so that a power cut leaves the old or the new clip."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """Turn what the disk or the encoder refuses into a `ClipError`."""
+    import av
+
+    try:
+        yield
+    except (OSError, av.FFmpegError) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        remedy = "check the folder, its permissions and the space on the disk"
+        raise ClipError(path, f"it cannot be written ({why})", remedy) from None

@@ -1,0 +1,175 @@
+"""Clips whose pacing is known: content driven by a pacing law, seen through nuisance motion."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spf.errors import ConfigError
+from spf.words import choose
+from synthetic.checks import check_size
+from synthetic.drawing import Image8, LayerPainter, Painter
+from synthetic.laws import Law, law
+from synthetic.motion import Motion
+from synthetic.photographs import PAIRS
+from synthetic.scenes import SCENES
+from synthetic.seeds import generator_for
+
+VERSION = 1
+"""Raised whenever the same identity would give other pixels."""
+
+FIRST_HELD_OUT_SEED = 1000
+"""Seeds from here on are held out: nothing that is measured may have been trained on them."""
+
+TIMINGS = ("constant", "variable")
+
+
+class Content(Protocol):
+    """What changes its meaning with a parameter p in [0, 1]."""
+
+    @property
+    def name(self) -> str:
+        """Its word."""
+
+    @property
+    def held_out(self) -> bool:
+        """Whether nothing that is measured may have been trained on it."""
+
+    def identity(self) -> dict[str, Any]:
+        """Everything but seed and size that determines the pixels."""
+
+    def painter(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> Painter:
+        """p -> (H + 2 margin, W + 2 margin, 3) uint8, RGB; the centre does not depend on margin."""
+
+    def layers(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> LayerPainter | None:
+        """p -> background and foreground (see `synthetic.drawing`); None where it has no layers."""
+
+
+@dataclass(frozen=True)
+class Still:
+    """Content held at one p: nothing changes, whatever the law says."""
+
+    content: Content
+    at: float = 0.5
+
+    @property
+    def name(self) -> str:
+        """The content's word and where it is held."""
+        return f"still-{self.content.name}-{self.at:g}"
+
+    @property
+    def held_out(self) -> bool:
+        """As the content."""
+        return self.content.held_out
+
+    def identity(self) -> dict[str, Any]:
+        """The content's, and where it is held."""
+        return {**self.content.identity(), "still": self.at}
+
+    def painter(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> Painter:
+        """The content's picture at `at`, for every p."""
+        picture = self.content.painter(size, margin, seed)(self.at)
+        return lambda p: picture.copy()
+
+    def layers(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> LayerPainter | None:
+        """The content's layers at `at`, for every p."""
+        paint = self.content.layers(size, margin, seed)
+        return None if paint is None else lambda p: paint(self.at)
+
+
+_ALL: tuple[Content, ...] = (*SCENES, *PAIRS)
+CONTENTS = {item.name: item for item in _ALL}
+"""All named scenes and pairs of photographs, shown and held out."""
+
+
+def content(name: str) -> Content:
+    """The scene or pair of photographs of this name."""
+    return CONTENTS[choose(name, CONTENTS, "content")]
+
+
+@dataclass(frozen=True)
+class SyntheticClip:
+    """A clip whose semantic parameter at time share u is law.g(u), and nothing else's.
+
+    `size` is (height, width). `seed` draws what the content leaves open and the whole of the
+    motion; clips that differ only in law or motion show the same content. With
+    `timing="variable"` the intervals between frames vary by +-50% about 1 / fps.
+    """
+
+    content: Content
+    law: Law = field(default_factory=lambda: law("linear"))
+    motion: Motion | None = None
+    num_frames: int = 81
+    size: tuple[int, int] = (128, 128)
+    seed: int = 0
+    fps: float = 16.0
+    timing: str = "constant"
+
+    def __post_init__(self) -> None:
+        if int(self.num_frames) != self.num_frames or self.num_frames < 2:
+            raise ConfigError(f"a clip of {self.num_frames} frames has no pacing; use 2 or more")
+        if not (np.isfinite(self.fps) and self.fps > 0):
+            raise ConfigError(f"fps={self.fps} is impossible; use a positive rate")
+        choose(self.timing, TIMINGS, "timing")
+        object.__setattr__(self, "size", check_size(self.size))
+
+    @property
+    def name(self) -> str:
+        """Readable and short, not unique: content, law, motion and seed."""
+        motion = self.motion.name if self.motion is not None else "none"
+        return f"{self.content.name}/{self.law}/{motion}/{self.seed}"
+
+    @property
+    def held_out(self) -> bool:
+        """Whether content or seed is held out."""
+        return self.content.held_out or self.seed >= FIRST_HELD_OUT_SEED
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """Time stamps (T,) float64 in seconds, from 0, strictly increasing."""
+        steps = np.full(self.num_frames - 1, 1.0 / self.fps)
+        if self.timing == "variable":
+            generator = generator_for("timing", self.seed, self.num_frames)
+            jitter = generator.uniform(0.5, 1.5, steps.size)
+            # The clip's length stays what it is at a constant rate.
+            steps = jitter * steps.sum() / jitter.sum()
+        return np.concatenate([[0.0], np.cumsum(steps)])
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """The times as shares u (T,) float64 of the clip's length, from exactly 0 to exactly 1."""
+        times = self.times
+        return times / times[-1]
+
+    def truth(self) -> NDArray[np.float64]:
+        """True progress (T,) float64: g at the frames' times; zeros where the content is held."""
+        if isinstance(self.content, Still):
+            return np.zeros(self.num_frames)
+        return self.law.g(self.shares)
+
+    def speed(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        """True speed g'(u), zeros where the content is held."""
+        return np.zeros_like(u) if isinstance(self.content, Still) else self.law.derivative(u)
+
+    def frames(self) -> Iterator[Image8]:
+        """The frames (H, W, 3) uint8, RGB, one after the other."""
+        if self.motion is not None:
+            return self.motion.apply(self)
+        paint = self.content.painter(self.size, seed=self.seed)
+        return (paint(float(p)) for p in self.truth())
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that determines the pixels and the truth, as plain values for hashing."""
+        return {
+            "version": VERSION,
+            "content": self.content.identity(),
+            "law": self.law.identity(),
+            "motion": self.motion.identity() if self.motion is not None else None,
+            "frames": self.num_frames,
+            "size": list(self.size),
+            "seed": self.seed,
+            "fps": self.fps,
+            "timing": self.timing,
+        }

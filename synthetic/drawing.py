@@ -1,0 +1,225 @@
+"""Antialiased drawing on a canvas about a frame: colours, noise, backgrounds, lit solids.
+
+World coordinates have their origin in the frame's centre, x to the right and y down, and the
+frame's shorter side as unit, so that a picture means the same at every size and with any margin.
+A layer is float32 (H', W', 4): RGB premultiplied by alpha, in 0..255, and alpha in 0..1.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Float32 = NDArray[np.float32]
+Image8 = NDArray[np.uint8]
+Painter = Callable[[float], Image8]
+"""p in [0, 1] -> a picture."""
+LayerPainter = Callable[[float], tuple[Float32, Float32]]
+"""p in [0, 1] -> background (H', W', 3), RGB in 0..255, and a foreground layer."""
+
+_FRACTION_BITS = 4
+LIGHT = np.array([-0.55, -0.83])
+"""Direction to the light in the picture's plane (x, y): from the upper left."""
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A frame of (height, width) pixels with a margin on each side."""
+
+    height: int
+    width: int
+    margin: int = 0
+
+    @property
+    def unit(self) -> int:
+        """The frame's shorter side in pixels: the unit of world coordinates."""
+        return min(self.height, self.width)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H', W'): the canvas in pixels, margins included."""
+        return self.height + 2 * self.margin, self.width + 2 * self.margin
+
+    @cached_property
+    def grid(self) -> tuple[Float32, Float32]:
+        """World coordinates x and y (H', W') of the pixels' centres."""
+        rows, columns = np.indices(self.shape, dtype=np.float32)
+        x = (columns + 0.5 - self.shape[1] / 2) / self.unit
+        y = (rows + 0.5 - self.shape[0] / 2) / self.unit
+        return x.astype(np.float32), y.astype(np.float32)
+
+    def noise(self, generator: np.random.Generator, frequency: float) -> Float32:
+        """Smooth noise (H', W') of mean 0 and standard deviation about 1; waves per unit."""
+        # The lattice spans 8 units about the centre, so that the margin does not change it.
+        lattice = generator.standard_normal((int(np.ceil(8 * frequency)),) * 2).astype(np.float32)
+        x, y = self.grid
+        return np.asarray(
+            cv2.remap(
+                lattice,
+                np.mod((x + 4) * frequency, lattice.shape[1]).astype(np.float32),
+                np.mod((y + 4) * frequency, lattice.shape[0]).astype(np.float32),
+                cv2.INTER_CUBIC,
+                borderMode=cv2.BORDER_WRAP,
+            ),
+            np.float32,
+        )
+
+
+def oklch_to_oklab(lightness: float, chroma: float, hue: float) -> NDArray[np.float64]:
+    """Oklab (3,) of a colour in polar form; the hue in degrees.
+
+    B. Ottosson, "A perceptual color space for image processing" (2020).
+    """
+    angle = np.deg2rad(hue)
+    return np.array([lightness, chroma * np.cos(angle), chroma * np.sin(angle)])
+
+
+def oklch(lightness: float, chroma: float, hue: float) -> NDArray[np.float64]:
+    """sRGB (3,) in 0..255 of an Oklab colour in polar form; the hue in degrees."""
+    return oklab_to_rgb(oklch_to_oklab(lightness, chroma, hue))
+
+
+def oklab_to_rgb(lab: ArrayLike) -> NDArray[np.float64]:
+    """sRGB (..., 3) in 0..255 of Oklab colours (..., 3), clipped to the gamut."""
+    to_cone_roots = np.array(
+        [
+            [1.0, 0.3963377774, 0.2158037573],
+            [1.0, -0.1055613458, -0.0638541728],
+            [1.0, -0.0894841775, -1.2914855480],
+        ]
+    )
+    to_linear_rgb = np.array(
+        [
+            [4.0767416621, -3.3077115913, 0.2309699292],
+            [-1.2684380046, 2.6097574011, -0.3413193965],
+            [-0.0041960863, -0.7034186147, 1.7076147010],
+        ]
+    )
+    linear = (np.asarray(lab) @ to_cone_roots.T) ** 3 @ to_linear_rgb.T
+    linear = np.clip(linear, 0.0, 1.0)
+    curved = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return 255.0 * curved
+
+
+def mix(first: ArrayLike, second: ArrayLike, p: float) -> NDArray[np.float64]:
+    """(1 - p) first + p second, in float64."""
+    return (1.0 - p) * np.asarray(first, np.float64) + p * np.asarray(second, np.float64)
+
+
+def over(front: Float32, back: Float32) -> Float32:
+    """A layer over a picture (H', W', 3), or over another layer."""
+    return front[..., : back.shape[2]] + back * (1.0 - front[..., 3:])
+
+
+def quantised(picture: NDArray[np.floating]) -> Image8:
+    """The picture as uint8."""
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def cover(colour: NDArray, alpha: NDArray) -> Float32:
+    """A layer of a colour ((3,) or (H', W', 3)) with an alpha (H', W')."""
+    alpha = np.asarray(alpha, np.float32)[..., None]
+    return np.concatenate([np.asarray(colour, np.float32) * alpha, alpha], axis=2)
+
+
+Polygon = tuple[NDArray, NDArray]
+"""Points (N, 2) in world coordinates, and an RGB colour (3,) in 0..255."""
+
+
+def solids(canvas: Canvas, polygons: Sequence[Polygon], radius: float) -> Float32:
+    """Layer of polygons, later ones on top, with rounded, lit edges and a soft shadow below.
+
+    `radius` is that of the edges, in world units.
+    """
+    height, width = canvas.shape
+    layer = np.zeros((height, width, 4), np.float32)
+    if not polygons:
+        return layer
+    pixels = [points * canvas.unit + 0.5 * np.array([width, height]) for points, _ in polygons]
+    # Only a box is drawn, as wide as blurs and shadow reach, and beyond the canvas if need be.
+    reach = int(np.ceil(max(2.4 * radius * canvas.unit, 4.0))) + 2
+    corners = np.concatenate(pixels)
+    left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int) - reach, -reach)
+    right, bottom = np.minimum(
+        np.ceil(corners.max(axis=0)).astype(int) + reach, [width + reach, height + reach]
+    )
+    if right <= max(left, 0) or bottom <= max(top, 0):
+        return layer
+    shifted = [points - (left, top) for points in pixels]
+    colours = [colour for _, colour in polygons]
+    box = _lit(_filled(shifted, colours, (bottom - top, right - left), canvas), canvas, radius)
+    rows, columns = slice(max(top, 0), bottom), slice(max(left, 0), right)
+    seen = box[rows.start - top :, columns.start - left :]
+    layer[rows, columns] = seen[: height - rows.start, : width - columns.start]
+    return layer
+
+
+def _filled(
+    polygons: Sequence[NDArray], colours: Sequence[NDArray], shape: tuple[int, int], canvas: Canvas
+) -> Float32:
+    # Drawn at four times the resolution (twice for large frames), averaged down.
+    factor = 4 if canvas.unit <= 256 else 2
+    drawn = np.zeros((shape[0] * factor, shape[1] * factor, 4), np.uint8)
+    for points, colour in zip(polygons, colours, strict=True):
+        fixed = np.rint((points * factor - 0.5) * 2**_FRACTION_BITS).astype(np.int32)
+        fill = (*(float(channel) for channel in colour), 255.0)
+        cv2.fillPoly(drawn, [fixed], fill, cv2.LINE_8, _FRACTION_BITS)
+    layer = cv2.resize(drawn, shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
+    layer[..., 3] /= 255.0
+    return layer
+
+
+def _lit(layer: Float32, canvas: Canvas, radius: float) -> Float32:
+    sigma = max(0.3 * radius * canvas.unit, 0.6)
+    alpha = layer[..., 3]
+    blurred = _blur(alpha, sigma)
+    # A blurred edge of height 1 has the slope 1 / (sigma sqrt(2 pi)); so the light is in -1..1.
+    scale = sigma * np.sqrt(2 * np.pi) / 32
+    slopes = [
+        cv2.Scharr(blurred, cv2.CV_32F, *axis, scale=scale, borderType=cv2.BORDER_CONSTANT)
+        for axis in ((1, 0), (0, 1))
+    ]
+    light = -(slopes[0] * np.float32(LIGHT[0]) + slopes[1] * np.float32(LIGHT[1]))
+    layer[..., :3] *= (1.0 + 0.38 * light)[..., None]
+    gloss = 70.0 * np.maximum(light - 0.45, 0.0) * alpha
+    layer[..., :3] = np.minimum(layer[..., :3] + gloss[..., None], 255.0 * alpha[..., None])
+    return over(layer, shadow(alpha, canvas, radius))
+
+
+def _blur(alpha: Float32, sigma: float) -> Float32:
+    blurred = cv2.GaussianBlur(alpha, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(blurred, np.float32)
+
+
+def shadow(alpha: Float32, canvas: Canvas, radius: float, strength: float = 0.42) -> Float32:
+    """The soft shadow layer (black) that a shape of this alpha casts away from the light."""
+    shift_x, shift_y = -0.45 * radius * canvas.unit * LIGHT
+    matrix = np.array([[1.0, 0.0, shift_x], [0.0, 1.0, shift_y]])
+    cast = np.asarray(cv2.warpAffine(alpha, matrix, alpha.shape[::-1]), np.float32)
+    layer = np.zeros((*alpha.shape, 4), np.float32)
+    layer[..., 3] = strength * _blur(cast, max(0.45 * radius * canvas.unit, 0.8))
+    return layer
+
+
+def background(canvas: Canvas, generator: np.random.Generator, avoid: Sequence[float]) -> Float32:
+    """A quiet picture (H', W', 3): a gradient with soft clouds and grain.
+
+    It is pale or dark, of low chroma, and its hue is apart from the hues to avoid (degrees).
+    """
+    hues = np.arange(0.0, 360.0, 5.0)
+    distance = np.abs((hues[:, None] - np.asarray(avoid)[None, :] + 180) % 360 - 180).min(axis=1)
+    hue = float(generator.choice(hues[distance >= 0.6 * distance.max()]))
+    lightness = float(generator.choice([0.30, 0.34, 0.86, 0.90]))
+    top, bottom = (
+        oklch(lightness + 0.05 * side, 0.045, hue + 25 * side + generator.uniform(-10, 10))
+        for side in (1, -1)
+    )
+    x, y = canvas.grid
+    tilt = generator.uniform(-0.4, 0.4)
+    share = np.clip(0.5 + 0.8 * (y + tilt * x), -0.3, 1.3)[..., None]
+    picture = top * (1.0 - share) + bottom * share
+    clouds = 5.0 * canvas.noise(generator, 3.0) + 2.5 * canvas.noise(generator, 11.0)
+    return np.clip(picture + clouds[..., None], 0, 255).astype(np.float32)

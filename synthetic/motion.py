@@ -1,0 +1,309 @@
+"""Nuisance motion: what changes the picture without changing what it means.
+
+A motion has kinds, a strength and a schedule; it never touches the content's parameter p. All that
+is random is drawn from the clip's seed. A strength s is a share of the frame's shorter side:
+
+| kind | what s is |
+|---|---|
+| translation | length of the camera's straight path |
+| rotation, zoom | how far a corner of the frame moves over the picture |
+| shake | largest distance between two places of the camera |
+| parallax | length of the foreground's path; the background moves 0.4 times as far |
+| distractor | diameter of a ball that crosses the frame; it is in full view all the time |
+| lighting | exposure goes between 1 and 1 - 2 s, red and blue by s / 4 more and less than green |
+| noise | 51 s is the standard deviation of white Gaussian noise, in 8-bit levels |
+| compression | H.264 at the constant rate factor 23 + 60 s |
+
+The schedule says when it moves. `own`: a speed that swells and ebbs, whatever the law does.
+`adversarial`: only where the meaning is slower than its mean, the more so the slower it is: a
+speed of max(0, 1 - g'(u)), scaled; a law that never slows down gets a constant speed.
+"""
+
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spf.errors import ConfigError
+from spf.words import choose
+from synthetic.drawing import Canvas, Image8, oklch, over, quantised, solids
+from synthetic.seeds import generator_for
+from synthetic.shapes import contour
+
+if TYPE_CHECKING:
+    from synthetic.clips import SyntheticClip
+
+FloatArray = NDArray[np.float64]
+
+_CODEC: tuple[int, ...] = av.library_versions["libavcodec"]
+
+CAMERA = ("translation", "rotation", "zoom", "shake", "parallax")
+SCHEDULED = (*CAMERA, "distractor", "lighting")
+KINDS = (*SCHEDULED, "noise", "compression")
+"""In the order in which they act."""
+
+STRENGTHS = {"moderate": 0.1, "strong": 0.3}
+SCHEDULES = ("own", "adversarial")
+BACKGROUND_SHARE = 0.4
+"""How far the background moves under parallax where the foreground moves by 1."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Kinds of motion that act together, each at the full strength; make one with `motion`."""
+
+    kinds: tuple[str, ...]
+    strength: float
+    schedule: str = "own"
+
+    @property
+    def name(self) -> str:
+        """Readable: translation+noise-strong-adversarial."""
+        words = {value: word for word, value in STRENGTHS.items()}
+        parts = ["+".join(self.kinds), words.get(self.strength, f"{self.strength:g}")]
+        return "-".join(parts if self.schedule == "own" else [*parts, self.schedule])
+
+    def identity(self) -> dict[str, Any]:
+        """Everything but the clip's own fields that determines the pixels."""
+        return {
+            "kinds": list(self.kinds),
+            "strength": self.strength,
+            "schedule": self.schedule,
+            "codec": list(_CODEC) if "compression" in self.kinds else None,
+        }
+
+    def apply(self, clip: "SyntheticClip") -> Iterator[Image8]:
+        """The clip's frames (H, W, 3) uint8, RGB, as seen through the motion."""
+        frames = _filmed(self, clip)
+        if "distractor" in self.kinds:
+            frames = _with_distractor(frames, self, clip)
+        if "lighting" in self.kinds:
+            frames = _relit(frames, self, clip)
+        if "noise" in self.kinds:
+            frames = _noisy(frames, self, clip)
+        if "compression" in self.kinds:
+            frames = compressed(frames, 23 + 60 * self.strength, clip.fps)
+        return frames
+
+
+def motion(kinds: str, strength: str | float = "moderate", schedule: str = "own") -> Motion | None:
+    """The motion of kinds joined by "+" (translation+noise); None for "none"."""
+    if kinds == "none":
+        return None
+    words = [choose(word, ("none", *KINDS), "kind of motion") for word in kinds.split("+")]
+    if "none" in words:
+        raise ConfigError(f"motion {kinds}: none goes with no other kind; leave it out")
+    if isinstance(strength, str):
+        strength = STRENGTHS[choose(strength, STRENGTHS, "strength of motion")]
+    if not 0 < strength <= 0.4:
+        raise ConfigError(f"motion strength={strength} is impossible; it must be in (0, 0.4]")
+    schedule = choose(schedule, SCHEDULES, "schedule of motion")
+    if schedule == "adversarial" and not set(words) <= set(SCHEDULED):
+        steady = " and ".join(word for word in words if word not in SCHEDULED)
+        raise ConfigError(f"{steady} never stops, so that it has no adversarial schedule; use own")
+    return Motion(tuple(kind for kind in KINDS if kind in words), float(strength), schedule)
+
+
+def phase(motion: Motion, clip: "SyntheticClip") -> FloatArray:
+    """How much of its path (T,) float64 the motion has gone at each frame: from 0 to 1."""
+    u = clip.shares
+    if motion.schedule == "own":
+        generator = generator_for("motion schedule", clip.seed)
+        waves, start = generator.uniform(1.0, 3.0), generator.uniform(0, 2 * np.pi)
+
+        def gone(u: FloatArray) -> FloatArray:
+            # The integral of the speed 1 + 0.9 sin(2 pi waves u + start).
+            return u - 0.9 * np.cos(2 * np.pi * waves * u + start) / (2 * np.pi * waves)
+
+        first, last = gone(np.array([0.0, 1.0]))
+        return (gone(u) - first) / (last - first)
+    # Steps centred between fine grid points see every piece of a piecewise linear law.
+    grid = np.linspace(0.0, 1.0, 2**14 + 1)
+    middle = 0.5 * (grid[1:] + grid[:-1])
+    speed = np.maximum(0.0, 1.0 - clip.speed(middle))
+    if speed.mean() < 1e-6:
+        speed = np.ones_like(speed)
+    path = np.concatenate([[0.0], np.cumsum(speed)])
+    return np.interp(u, grid, path / path[-1])
+
+
+def cameras(motion: Motion, clip: "SyntheticClip", layer: str = "front") -> FloatArray:
+    """Matrices (T, 2, 3) from a pixel (x, y, 1) of the frame to the picture's pixel (x, y).
+
+    The picture's pixels count from the still frame's corner. Under parallax, `layer` is "front",
+    "back", or "ground" for a picture without layers: its lower edge moves like the front, its
+    upper edge like the back.
+    """
+    height, width = clip.size
+    unit, corner = min(height, width), 0.5 * float(np.hypot(height, width))
+    way = motion.strength * unit
+    middle = 0.5 * np.array([width - 1, height - 1])
+    part = phase(motion, clip) - 0.5
+    generator = generator_for("camera", clip.seed)
+    angle, turning, zooming, rolling = generator.uniform(0, 2 * np.pi, 4)
+    offset = np.zeros((clip.num_frames, 2))
+    linear = np.broadcast_to(np.eye(2), (clip.num_frames, 2, 2))
+    if "translation" in motion.kinds:
+        offset = offset + way * part[:, None] * np.array([np.cos(angle), np.sin(angle)])
+    if "rotation" in motion.kinds:
+        # A chord of length `way` over the circle on which the corners move.
+        turn = 2 * np.arcsin(0.5 * way / corner) * part * np.sign(np.cos(turning))
+        rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        linear = rotation.transpose(2, 0, 1) @ linear
+    if "zoom" in motion.kinds:
+        field_of_view = 1.0 + way / corner * part * np.sign(np.cos(zooming))
+        linear = linear * field_of_view[:, None, None]
+    if "shake" in motion.kinds:
+        offset = offset + way * _shake(part + 0.5, generator_for("shake", clip.seed))
+    if "parallax" in motion.kinds:
+        across = way * part * np.sign(np.cos(rolling))
+        share = {"front": 1.0, "back": BACKGROUND_SHARE, "ground": 0.5 * (1 + BACKGROUND_SHARE)}
+        offset = offset + np.stack([share[layer] * across, np.zeros_like(across)], axis=1)
+        if layer == "ground":
+            shear = np.zeros((clip.num_frames, 2, 2))
+            shear[:, 0, 1] = (1 - BACKGROUND_SHARE) * across / (height - 1)
+            linear = linear + shear
+    move = middle + offset - np.einsum("tij,j->ti", linear, middle)
+    return np.concatenate([linear, move[..., None]], axis=2)
+
+
+def _shake(phases: FloatArray, generator: np.random.Generator) -> FloatArray:
+    """Places (T, 2) on a smooth random path whose farthest points are 1 apart."""
+    waves = generator.uniform(3.0, 9.0, (2, 4))
+    starts = generator.uniform(0, 2 * np.pi, (2, 4))
+
+    def path(phases: FloatArray) -> FloatArray:
+        return np.sin(2 * np.pi * waves * phases[:, None, None] + starts).sum(axis=2)
+
+    fine = path(np.linspace(0.0, 1.0, 600))
+    farthest = np.hypot(*(fine[:, None] - fine[None]).transpose(2, 0, 1)).max()
+    return (path(phases) - fine.mean(axis=0)) / farthest
+
+
+def _filmed(motion: Motion, clip: "SyntheticClip") -> Iterator[Image8]:
+    """The content through the camera: drawn on a canvas that holds all that the camera sees."""
+    truth = clip.truth()
+    if not set(motion.kinds) & set(CAMERA):
+        paint = clip.content.painter(clip.size, seed=clip.seed)
+        return (paint(float(p)) for p in truth)
+    if "parallax" in motion.kinds:
+        margin = max(_margin(cameras(motion, clip, layer), clip) for layer in ("front", "back"))
+        layers = clip.content.layers(clip.size, margin, clip.seed)
+        if layers is not None:
+            return _filmed_in_layers(layers, motion, clip, margin)
+        views = cameras(motion, clip, "ground")
+    else:
+        views = cameras(motion, clip)
+    margin = _margin(views, clip)
+    paint = clip.content.painter(clip.size, margin, clip.seed)
+    return (
+        _seen(paint(float(p)), view, clip, margin) for p, view in zip(truth, views, strict=True)
+    )
+
+
+def _filmed_in_layers(
+    paint: Any, motion: Motion, clip: "SyntheticClip", margin: int
+) -> Iterator[Image8]:
+    views = (cameras(motion, clip, layer) for layer in ("back", "front"))
+    for p, behind, before in zip(clip.truth(), *views, strict=True):
+        back, front = paint(float(p))
+        seen = _seen(front, before, clip, margin)
+        seen[..., 3] = np.clip(seen[..., 3], 0.0, 1.0)
+        yield quantised(over(seen, _seen(back, behind, clip, margin)))
+
+
+def _seen(canvas: NDArray, view: FloatArray, clip: "SyntheticClip", margin: int) -> NDArray:
+    height, width = clip.size
+    matrix = view + np.array([[0.0, 0.0, margin], [0.0, 0.0, margin]])
+    return np.asarray(
+        cv2.warpAffine(
+            canvas,
+            matrix,
+            (width, height),
+            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REFLECT_101,
+        )
+    )
+
+
+def _margin(views: FloatArray, clip: "SyntheticClip") -> int:
+    """How many pixels beyond the frame the camera sees, and what cubic interpolation needs."""
+    height, width = clip.size
+    corners = np.array(
+        [[0, 0, 1], [width - 1, 0, 1], [0, height - 1, 1], [width - 1, height - 1, 1]]
+    )
+    places = np.einsum("tij,kj->tki", views, corners)
+    beyond = max(-places.min(), (places - [width - 1, height - 1]).max(), 0.0)
+    return int(np.ceil(beyond)) + 3
+
+
+def _with_distractor(
+    frames: Iterable[Image8], motion: Motion, clip: "SyntheticClip"
+) -> Iterator[Image8]:
+    canvas = Canvas(*clip.size)
+    radius = 0.5 * motion.strength
+    generator = generator_for("distractor", clip.seed)
+    room = 0.5 * np.array([canvas.width, canvas.height]) / canvas.unit - radius
+    start = np.array([-room[0], generator.uniform(-room[1], room[1])])
+    end = np.array([room[0], generator.uniform(-room[1], room[1])])
+    if generator.uniform() < 0.5:
+        start, end = end, start
+    colour = oklch(0.62, 0.17, generator.uniform(0, 360))
+    for frame, part in zip(frames, phase(motion, clip), strict=True):
+        outline = start + part * (end - start) + radius * contour("circle")
+        ball = solids(canvas, [(outline, colour)], 0.6 * radius)
+        yield quantised(over(ball, frame.astype(np.float32)))
+
+
+def _relit(frames: Iterable[Image8], motion: Motion, clip: "SyntheticClip") -> Iterator[Image8]:
+    generator = generator_for("lighting", clip.seed)
+    backward, warming = generator.uniform(size=2) < 0.5
+    for frame, part in zip(frames, phase(motion, clip), strict=True):
+        dimming = 2 * motion.strength * (1 - part if backward else part)
+        tint = 0.25 * motion.strength * (part - 0.5) * (1 if warming else -1)
+        gain = (1.0 - dimming) * np.array([1 + tint, 1.0, 1 - tint])
+        yield quantised(frame * gain.astype(np.float32))
+
+
+def _noisy(frames: Iterable[Image8], motion: Motion, clip: "SyntheticClip") -> Iterator[Image8]:
+    generator = generator_for("noise", clip.seed)
+    deviation = np.float32(51 * motion.strength)
+    for frame in frames:
+        yield quantised(frame + deviation * generator.standard_normal(frame.shape, np.float32))
+
+
+def compressed(frames: Iterable[Image8], rate_factor: float, fps: float) -> Iterator[Image8]:
+    """Frames (H, W, 3) uint8 through H.264 (libx264, 4:2:0) and back, in memory.
+
+    One thread, as the encoder's result depends on their number.
+    """
+    buffer = io.BytesIO()
+    height = width = 0
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = None
+        for frame in frames:
+            if stream is None:
+                height, width = frame.shape[:2]
+                stream = container.add_stream("libx264", Fraction(fps).limit_denominator(10_000))
+                stream.height, stream.width = height + height % 2, width + width % 2
+                stream.pix_fmt = "yuv420p"
+                stream.thread_count = 1
+                stream.options = {"crf": f"{rate_factor:g}"}
+            # 4:2:0 needs even sides.
+            even = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(np.asarray(even, np.uint8), "rgb24"))
+            )
+        if stream is not None:
+            container.mux(stream.encode(None))
+    buffer.seek(0)
+    with av.open(buffer, "r") as source:
+        for decoded in source.decode(video=0):
+            picture = decoded.to_ndarray(format="rgb24")
+            yield np.asarray(picture[:height, :width], np.uint8)

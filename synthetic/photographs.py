@@ -1,0 +1,202 @@
+"""Morphs between two photographs, those that ship inside scikit-image's wheel.
+
+A photograph is cropped about its centre and resized. The frame shows the crop but for a border of
+15% of the frame's shorter side, which a moving camera needs to see; beyond it, the picture is
+mirrored. So the centre of a canvas with margins is, to the pixel, the frame without margins.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from spf.errors import UnavailableError
+from spf.words import choose
+from synthetic.checks import check_size
+from synthetic.drawing import Image8, Painter, quantised
+from synthetic.seeds import generator_for
+
+BORDER = 0.15
+WARP = 0.12
+"""Largest displacement of the warped dissolve, as a share of the frame's shorter side."""
+
+PHOTOGRAPHS = {
+    "astronaut": "astronaut.png",
+    "brick": "brick.png",
+    "camera": "camera.png",
+    "cat": "chelsea.png",
+    "coffee": "coffee.png",
+    "coins": "coins.png",
+    "galaxies": "hubble_deep_field.jpg",
+    "grass": "grass.png",
+    "gravel": "gravel.png",
+    "moon": "moon.png",
+    "motorcycle": "motorcycle_left.png",
+    "page": "page.png",
+    "retina": "retina.jpg",
+    "rocket": "rocket.jpg",
+    "tissue": "ihc.png",
+}
+MORPHS = ("dissolve", "warp")
+
+
+@dataclass(frozen=True)
+class PhotographPair:
+    """Content whose meaning goes from one photograph (p = 0) to another (p = 1).
+
+    `dissolve` fades linearly (it is the same for every seed). `warp` also carries the first
+    photograph along a smooth displacement field d(x), drawn from the seed, while the second one
+    arrives along it: (1 - p) A(x - p d) + p B(x + (1 - p) d). Both ends are the photographs.
+    """
+
+    first: str
+    second: str
+    morph: str = "dissolve"
+    held_out: bool = False
+
+    def __post_init__(self) -> None:
+        for photograph_name in (self.first, self.second):
+            choose(photograph_name, PHOTOGRAPHS, "photograph")
+        choose(self.morph, MORPHS, "morph")
+
+    @property
+    def name(self) -> str:
+        """The content's word: astronaut-coffee-warp."""
+        return f"{self.first}-{self.second}-{self.morph}"
+
+    def identity(self) -> dict[str, Any]:
+        """Everything but seed and size that determines the pixels."""
+        return {"content": "photographs", "name": self.name, "border": BORDER, "warp": WARP}
+
+    def painter(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> Painter:
+        """p in [0, 1] -> (H + 2 margin, W + 2 margin, 3) uint8, RGB."""
+        size = check_size(size)
+        # A warped picture's edge shows what lies beyond it, so it is cut from the full canvas.
+        extent = margin if self.morph == "dissolve" else max(margin, _border(size))
+        ends = [
+            _canvas(photograph_name, size, extent).astype(np.float32)
+            for photograph_name in (self.first, self.second)
+        ]
+        if self.morph == "dissolve":
+            return lambda p: quantised((1.0 - p) * ends[0] + p * ends[1])
+        field = _displacement(size, margin, generator_for("warp", self.first, self.second, seed))
+        rows, columns = np.indices(field.shape[:2], dtype=np.float32) + np.float32(extent - margin)
+
+        def moved(image: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+            x, y = columns + share * field[..., 0], rows + share * field[..., 1]
+            seen = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+            return seen.astype(np.float32, copy=False)
+
+        def paint(p: float) -> Image8:
+            return quantised((1.0 - p) * moved(ends[0], -p) + p * moved(ends[1], 1.0 - p))
+
+        return paint
+
+    def layers(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> None:
+        """None: a photograph is one layer."""
+
+
+def _pairs() -> tuple[PhotographPair, ...]:
+    shown = (
+        ("astronaut", "coffee"),
+        ("coffee", "rocket"),
+        ("camera", "grass"),
+        ("coins", "retina"),
+        ("galaxies", "astronaut"),
+        ("grass", "gravel"),
+        ("rocket", "galaxies"),
+        ("retina", "camera"),
+    )
+    held_out = (("cat", "motorcycle"), ("moon", "tissue"), ("brick", "cat"), ("motorcycle", "page"))
+    return tuple(
+        PhotographPair(first, second, morph, hidden)
+        for hidden, pairs in ((False, shown), (True, held_out))
+        for first, second in pairs
+        for morph in MORPHS
+    )
+
+
+PAIRS: tuple[PhotographPair, ...] = _pairs()
+"""Named pairs, each with both morphs. No photograph of a held-out pair is in any other pair."""
+
+
+def photograph(name: str, size: tuple[int, int]) -> Image8:
+    """The photograph as a frame of (height, width): (H, W, 3) uint8, RGB."""
+    return _canvas(name, check_size(size), 0)
+
+
+def render(
+    pair: PhotographPair, p: ArrayLike, size: tuple[int, int], seed: int = 0
+) -> Iterator[Image8]:
+    """Frames (H, W, 3) uint8, RGB, at the semantic parameters p (T,), one after the other."""
+    paint = pair.painter(size, seed=seed)
+    return (paint(float(value)) for value in np.asarray(p, dtype=np.float64).ravel())
+
+
+@lru_cache(maxsize=32)
+def _photograph_file(name: str) -> Image8:
+    file = PHOTOGRAPHS[choose(name, PHOTOGRAPHS, "photograph")]
+    # Looked up without importing scikit-image, whose loaders may ask the network.
+    found = find_spec("skimage")
+    if found is None or found.origin is None:
+        raise UnavailableError("photographs come with scikit-image: pip install scikit-image")
+    path = Path(found.origin).parent / "data" / file
+    if not path.is_file():
+        raise UnavailableError(
+            f"photograph {name}: this scikit-image has no {path.name}; "
+            "pip install 'scikit-image>=0.26'"
+        )
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _border(size: tuple[int, int]) -> int:
+    return round(BORDER * min(size))
+
+
+@lru_cache(maxsize=64)
+def _canvas(name: str, size: tuple[int, int], margin: int) -> Image8:
+    """The photograph with margins (H + 2 margin, W + 2 margin, 3) about its frame; read-only."""
+    image, border = _photograph_file(name), _border(size)
+    height, width = size[0] + 2 * border, size[1] + 2 * border
+    scale = min(image.shape[0] / height, image.shape[1] / width)
+    rows, columns = round(height * scale), round(width * scale)
+    top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
+    crop = image[top : top + rows, left : left + columns]
+    method = cv2.INTER_AREA if scale >= 1 else cv2.INTER_CUBIC
+    resized = np.asarray(cv2.resize(crop, (width, height), interpolation=method))
+    canvas = _with_margin(resized, border, margin, cv2.BORDER_REFLECT_101).astype(np.uint8)
+    canvas.setflags(write=False)
+    return canvas
+
+
+def _with_margin(array: NDArray, border: int, margin: int, mode: int) -> NDArray:
+    """Cut or extend an array with a border to one with a margin."""
+    if margin <= border:
+        cut = border - margin
+        return array[cut : array.shape[0] - cut, cut : array.shape[1] - cut].copy()
+    more = margin - border
+    return np.asarray(cv2.copyMakeBorder(array, more, more, more, more, mode))
+
+
+def _displacement(
+    size: tuple[int, int], margin: int, generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """A smooth random field (H', W', 2) in pixels (x, y), zero at the photograph's edges."""
+    border = _border(size)
+    height, width = size[0] + 2 * border, size[1] + 2 * border
+    coarse = generator.standard_normal((5, 5, 2)).astype(np.float32)
+    field: NDArray[np.float32] = np.asarray(
+        cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32
+    )
+    edges = [np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 0.5 for side in (height, width)]
+    field *= np.outer(*edges).astype(np.float32)[..., None]
+    field *= WARP * min(size) / float(np.hypot(field[..., 0], field[..., 1]).max())
+    return _with_margin(field, border, margin, cv2.BORDER_CONSTANT).astype(np.float32)

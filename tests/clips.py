@@ -1,0 +1,189 @@
+"""Small clips for the tests of `spf.video`, written with PyAV and Pillow where they are wanted.
+
+Frame i of a clip is told by its grey level, so that order and selection can be read off.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+# SVT-AV1 talks to the terminal otherwise.
+os.environ.setdefault("SVT_LOG", "1")
+
+import av
+from av.video.reformatter import ColorRange, Colorspace
+
+BASE, STEP = 20, 4  # grey level of frame 0, and from one frame to the next
+
+
+def grey(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
+    """Frames (height, width, 3) of levels BASE, BASE + STEP, ...; at most 58 of them."""
+    return [np.full((height, width, 3), BASE + STEP * i, np.uint8) for i in range(count)]
+
+
+def number(image: np.ndarray) -> int:
+    """Which frame of `grey` an image is, whatever was lost in coding."""
+    return round((float(image.mean()) - BASE) / STEP)
+
+
+def corners(height: int = 48, width: int = 64) -> np.ndarray:
+    """One image whose quarters differ: red, green / blue, white, read like a page."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[: height // 2, : width // 2] = (255, 0, 0)
+    image[: height // 2, width // 2 :] = (0, 255, 0)
+    image[height // 2 :, : width // 2] = (0, 0, 255)
+    image[height // 2 :, width // 2 :] = (255, 255, 255)
+    return image
+
+
+def read_corners(image: np.ndarray) -> str:
+    """The quarters of an image, as `corners` ("RGBW")."""
+    names = {(1, 0, 0): "R", (0, 1, 0): "G", (0, 0, 1): "B", (1, 1, 1): "W"}
+    height, width = image.shape[:2]
+    rows, columns = (height // 4, height * 3 // 4), (width // 4, width * 3 // 4)
+    return "".join(names[tuple((image[y, x] > 127).astype(int))] for y in rows for x in columns)
+
+
+def need_encoder(name: str) -> None:
+    if name not in av.codecs_available:
+        pytest.skip(f"this PyAV has no encoder {name}")
+
+
+def encode(
+    path: Path,
+    frames: Iterable[np.ndarray] | Sequence[Iterable[np.ndarray]],
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    rate: Fraction | int = 25,
+    stamps: Sequence[int] | None = None,
+    unit: Fraction | None = None,
+    aspect: Fraction | None = None,
+    matrix: Sequence[int] | None = None,
+    options: dict[str, str] | None = None,
+    colour: tuple[int, int] | None = None,
+    audio: bool = False,
+    streams: Sequence[Sequence[np.ndarray]] = (),
+    **container: Any,
+) -> Path:
+    """Write a video.
+
+    stamps: presentation times in `unit` (default: 0, 1, ... in 1 / rate). aspect: of a pixel.
+    matrix: display matrix, 9 integers. colour: (matrix, range) as FFmpeg numbers them.
+    streams: more video streams after the first.
+    """
+    need_encoder(codec)
+    unit = unit or 1 / Fraction(rate)
+    every = [list(frames), *[list(more) for more in streams]]
+    with av.open(str(path), "w", **container) as output:
+        opened = []
+        for images in every:
+            stream: Any = output.add_stream(codec, rate=rate, options=dict(options or {}))
+            stream.height, stream.width = images[0].shape[:2]
+            stream.pix_fmt = pix_fmt
+            stream.codec_context.time_base = unit
+            if aspect:
+                stream.codec_context.sample_aspect_ratio = aspect
+            if matrix:
+                stream.set_display_matrix(list(matrix))
+            if colour:
+                stream.codec_context.colorspace, stream.codec_context.color_range = colour
+            opened.append(stream)
+        sound: Any = output.add_stream("aac", rate=8000) if audio else None
+        for stream, images in zip(opened, every, strict=True):
+            for index, image in enumerate(images):
+                space = Colorspace.ITU709 if colour and colour[0] == 1 else Colorspace.ITU601
+                full = ColorRange.JPEG if colour and colour[1] == 2 else ColorRange.MPEG
+                frame: Any = av.VideoFrame.from_ndarray(image, format="rgb24")
+                if pix_fmt not in {"rgba", "bgra", "gbrp"}:
+                    frame = frame.reformat(
+                        format=pix_fmt, dst_colorspace=space, dst_color_range=full
+                    )
+                frame.pts = index if stamps is None else stamps[index]
+                frame.time_base = unit
+                output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
+        if sound is not None:
+            _silence(output, sound)
+    return path
+
+
+def remux(source: Path, path: Path, stamp: Callable[[int, int], int], **container: Any) -> Path:
+    """Copy the packets of a video without B-frames; `stamp(index, time)` gives their new times."""
+    with av.open(str(source)) as given, av.open(str(path), "w", **container) as output:
+        old = given.streams.video[0]
+        new = output.add_stream_from_template(old)
+        for index, packet in enumerate(p for p in given.demux(old) if p.size):
+            packet.pts = packet.dts = stamp(index, packet.pts)
+            packet.stream = new
+            output.mux(packet)
+    return path
+
+
+def encode_sound(path: Path, cover: np.ndarray | None = None) -> Path:
+    """A file with sound alone, and the picture of its cover where one is given."""
+    with av.open(str(path), "w") as output:
+        if cover is not None:
+            need_encoder("mjpeg")
+            picture: Any = output.add_stream("mjpeg", rate=1)
+            picture.height, picture.width = cover.shape[:2]
+            picture.pix_fmt = "yuvj420p"
+            picture.disposition = av.stream.Disposition.attached_pic
+        sound: Any = output.add_stream("aac", rate=8000)
+        if cover is not None:
+            frame: Any = av.VideoFrame.from_ndarray(cover).reformat(format="yuvj420p")
+            output.mux(picture.encode(frame))
+            output.mux(picture.encode(None))
+        _silence(output, sound)
+    return path
+
+
+def _silence(output: Any, sound: Any) -> None:
+    tone: Any = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+    tone.rate, tone.pts = 8000, 0
+    for plane in tone.planes:
+        plane.update(bytes(plane.buffer_size))
+    output.mux(sound.encode(tone))
+    output.mux(sound.encode(None))
+
+
+def cut(source: Path, path: Path, share: float) -> Path:
+    """The first `share` of a file's bytes."""
+    data = source.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+def damage(source: Path, path: Path, begin: float, length: int, seed: int = 0) -> Path:
+    """A copy with `length` bytes overwritten by noise, from the share `begin` of the file on."""
+    data = bytearray(source.read_bytes())
+    position = int(len(data) * begin)
+    noise = np.random.default_rng(seed).integers(0, 256, length, dtype=np.uint8).tobytes()
+    data[position : position + length] = noise
+    path.write_bytes(data)
+    return path
+
+
+def noise(count: int, height: int = 96, width: int = 128, seed: int = 0) -> list[np.ndarray]:
+    """Frames that do not compress well, so that every packet has many bytes."""
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(0, 256, (count, height // 8, width // 8, 3), dtype=np.uint8)
+    return list(coarse.repeat(8, axis=1).repeat(8, axis=2))
+
+
+def animate(
+    path: Path, frames: Sequence[np.ndarray], durations: Sequence[int], **save: Any
+) -> Path:
+    """An animated GIF, WebP or PNG by Pillow; durations in ms."""
+    images = [Image.fromarray(frame) for frame in frames]
+    images[0].save(
+        path, save_all=True, append_images=images[1:], duration=list(durations), loop=0, **save
+    )
+    return path

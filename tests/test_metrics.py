@@ -1,0 +1,271 @@
+"""Metrics against literal loops, their declared directions and bounds, and the noise floor."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import oracles
+import pytest
+
+import spf
+
+METHODS = ["gradient", "peer", "increments", "isotonic"]
+SHAPE = [
+    "linearity_mae",
+    "linearity_max",
+    "peak_speed",
+    "speed_cv",
+    "pacing_entropy",
+    "stall_fraction",
+]
+RESAMPLED = ["peak_speed_64", "speed_cv_64", "pacing_entropy_64"]
+EVERY = [*SHAPE, *RESAMPLED, "total_change", "noise_floor"]
+
+
+def clip(seed: int, length: int = 81) -> np.ndarray:
+    """A clip with a clear change, at an uneven speed, that halts at times."""
+    random = np.random.default_rng(seed)
+    steps = random.random(length - 1) ** 2 * (random.random(length - 1) > 0.2)
+    positions = np.concatenate([[0.0], np.cumsum(steps)])
+    return oracles.great_circle(positions / positions[-1] * 1.4, seed=seed)
+
+
+def stamps(seed: int, length: int = 81) -> np.ndarray:
+    return 7 + np.cumsum(np.random.default_rng(seed).random(length) * 0.1 + 0.01)
+
+
+# ---------------------------------------------------------------------------- against loops
+
+
+@pytest.mark.parametrize("how", METHODS)
+@pytest.mark.parametrize("length", [5, 30, 65, 81, 200])
+@pytest.mark.parametrize("timing", ["even", "uneven"])
+def test_scores_equal_the_literal_loops(how, length, timing):
+    times = None if timing == "even" else stamps(length, length)
+    curve = spf.fit(clip(length, length), times=times, monotone=how)
+    scores = spf.score(curve)
+    expected = oracles.metrics(curve.fitted, curve.progress, curve.times)
+    for name in expected:
+        assert scores[name] == pytest.approx(expected[name], abs=1e-6, rel=1e-6), name
+    assert scores["total_change"] == pytest.approx(curve.total_change)
+
+
+@pytest.mark.parametrize("length", [2, 3, 4])
+def test_very_short_clips_are_measured(length):
+    curve = spf.fit(oracles.great_circle(np.linspace(0, 1.2, length) ** 2))
+    scores = spf.score(curve)
+    assert set(EVERY) <= set(scores)
+    assert scores["total_change"] == pytest.approx(1.44, abs=0.3)
+    expected = oracles.metrics(curve.fitted, curve.progress, curve.times)
+    for name in expected:
+        if math.isfinite(expected[name]):  # two frames have one step: its entropy is 0 / ln 1
+            assert scores[name] == pytest.approx(expected[name], abs=1e-6), name
+
+
+def test_linearity_is_integrated_across_the_crossing():
+    # A curve that crosses the diagonal between frames: the mean over frames would differ.
+    curve = spf.fit(oracles.great_circle([0.0, 0.1, 0.9, 1.0]), ridge=0.0, monotone="increments")
+    # Triangles: up to u = 1/3 the gap grows to 1/3 - 0.1, then it falls through 0 at u = 1/2.
+    gap = 1 / 3 - 0.1
+    assert spf.score(curve)["linearity_mae"] == pytest.approx(gap / 2, abs=1e-5)
+    assert spf.score(curve)["linearity_max"] == pytest.approx(gap, abs=1e-5)
+
+
+def test_hand_computed_speeds():
+    # Steps 0.1, 0.6, 0.0, 0.5 radians at uneven times 0, 1, 2, 4, 5: shares 1/12, 1/2, 0, 5/12.
+    z = oracles.great_circle(np.array([0.0, 0.1, 0.7, 0.7, 1.2]))
+    curve = spf.fit(z, times=np.array([0.0, 1, 2, 4, 5]), ridge=0.0, monotone="increments")
+    scores = spf.score(curve)
+    shares = np.array([1 / 12, 1 / 2, 5 / 12])
+    speed, du = np.array([5 / 12, 5 / 2, 0, 25 / 12]), np.array([0.2, 0.2, 0.4, 0.2])
+    assert scores["peak_speed"] == pytest.approx(2.5, abs=1e-4)
+    assert scores["speed_cv"] == pytest.approx(math.sqrt((du * (speed - 1) ** 2).sum()), abs=1e-4)
+    entropy = -(shares * np.log(shares)).sum() / math.log(4)
+    assert scores["pacing_entropy"] == pytest.approx(entropy, abs=1e-4)
+    assert scores["stall_fraction"] == pytest.approx(0.4, abs=1e-9)
+
+
+@pytest.mark.parametrize("timing", ["even", "uneven"])
+def test_even_pacing_has_the_best_scores(timing):
+    times = np.arange(81.0) if timing == "even" else stamps(0)
+    positions = (times - times[0]) / (times[-1] - times[0]) * 1.4
+    curve = spf.fit(oracles.great_circle(positions), times=times, ridge=0.0, monotone="increments")
+    scores = spf.score(curve)
+    for name in SHAPE:
+        if name == "pacing_entropy" and timing == "uneven":
+            continue  # the entropy of the steps counts steps, not time
+        assert scores[name] == pytest.approx(spf.METRICS[name].best, abs=1e-4), name
+    for name in RESAMPLED:
+        assert scores[name] == pytest.approx(spf.METRICS[name].best, abs=1e-4), name
+
+
+# ------------------------------------------------------------------------------ invariances
+
+
+@pytest.mark.parametrize("how", ["gradient", "increments", "isotonic"])
+def test_scores_do_not_know_the_direction_of_time(how):
+    times = stamps(1)
+    forward = spf.score(spf.fit(clip(1), times=times, monotone=how))
+    backward = spf.score(spf.fit(clip(1)[::-1], times=-times[::-1], monotone=how))
+    for name in EVERY:
+        assert backward[name] == pytest.approx(forward[name], abs=1e-6), name
+
+
+def test_scores_do_not_know_the_unit_of_time():
+    times = stamps(2)
+    one = spf.score(spf.fit(clip(2), times=times))
+    other = spf.score(spf.fit(clip(2), times=1000 * times - 3))
+    for name in EVERY:
+        assert other[name] == pytest.approx(one[name], abs=1e-9), name
+
+
+def test_resampled_scores_hardly_know_the_number_of_frames():
+    def scored(length: int) -> dict[str, float]:
+        u = np.linspace(0, 1, length)
+        curve = spf.fit(oracles.great_circle(1.4 * (0.3 * u + 0.7 * u**3)), ridge=0.0)
+        return spf.score(curve)
+
+    short, long = scored(65), scored(641)
+    assert short["pacing_entropy_64"] == pytest.approx(long["pacing_entropy_64"], abs=1e-3)
+    assert short["speed_cv_64"] == pytest.approx(long["speed_cv_64"], abs=1e-2)
+    assert short["peak_speed_64"] == pytest.approx(long["peak_speed_64"], abs=2e-2)
+
+
+def test_the_curve_of_a_clip_is_what_is_scored():
+    # Speeds come from the unsmoothed fit, so that they do not depend on `monotone`.
+    scores = [spf.score(spf.fit(clip(3), monotone=how)) for how in METHODS]
+    for other in scores[1:]:
+        for name in ["peak_speed", "speed_cv", "pacing_entropy", "stall_fraction", *RESAMPLED]:
+            assert other[name] == pytest.approx(scores[0][name], abs=1e-9), name
+
+
+# --------------------------------------------------------------------- directions and bounds
+
+
+def test_every_score_is_declared():
+    assert set(spf.score(spf.fit(clip(4)))) == set(EVERY)
+    assert set(EVERY) <= set(spf.METRICS)
+    for name, metric in spf.METRICS.items():
+        assert metric.direction in {"lower", "higher", "none"}, name
+        assert metric.minimum < metric.maximum, name
+        assert metric.definition, name
+        assert isinstance(metric.unit, str), name
+        if metric.direction == "lower":
+            assert metric.best == metric.minimum, name
+        if metric.direction == "higher":
+            assert metric.best == metric.maximum, name
+
+
+def test_declared_directions_are_those_of_the_definitions():
+    direction = {name: spf.METRICS[name].direction for name in EVERY}
+    assert direction.pop("total_change") == "none"
+    assert direction.pop("noise_floor") == "none"
+    assert direction.pop("pacing_entropy") == direction.pop("pacing_entropy_64") == "higher"
+    assert set(direction.values()) == {"lower"}
+
+
+def test_a_jump_is_worse_than_an_even_clip_by_every_metric():
+    even = spf.score(spf.fit(oracles.great_circle(np.linspace(0, 1.2, 81))))
+    jumpy = spf.score(spf.fit(oracles.jump(81, 20)))
+    for name in [*SHAPE, *RESAMPLED]:
+        sign = {"lower": 1, "higher": -1}[spf.METRICS[name].direction]
+        assert sign * jumpy[name] > sign * even[name] + 0.05, name
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_scores_stay_within_their_bounds(seed):
+    length = [5, 6, 9, 20, 64, 65, 66, 81, 130, 200, 300, 500][seed]
+    jumps = oracles.jump(length, 1 + seed % (length - 1), noise=0.001 * seed)
+    for z in (clip(seed, length), oracles.random_walk(length, 3, 0.5, seed), jumps):
+        for name, value in spf.score(spf.fit(z, times=stamps(seed, length))).items():
+            metric = spf.METRICS[name]
+            if math.isfinite(value):
+                assert metric.minimum - 1e-9 <= value <= metric.maximum + 1e-9, name
+
+
+# ---------------------------------------------------------------------------- the noise floor
+
+
+def test_nothing_changes_at_all():
+    curve = spf.fit(np.tile(oracles.random_walk(1), (81, 1)))
+    scores = spf.score(curve)
+    assert all(math.isnan(scores[name]) for name in [*SHAPE, *RESAMPLED])
+    assert scores["total_change"] == 0
+    assert "no semantic change" in (spf.no_change_reason(curve) or "")
+
+
+@pytest.mark.parametrize("length", [8, 31, 81, 200])
+def test_equally_distant_frames_are_noise_and_not_an_even_pace(length):
+    z = np.eye(length, dtype=np.float32)
+    curve = spf.fit(z)
+    np.testing.assert_allclose(curve.progress, np.linspace(0, 1, length), atol=0.2)
+    scores = spf.score(curve)
+    assert all(math.isnan(scores[name]) for name in [*SHAPE, *RESAMPLED])
+    assert "no semantic change" in (spf.no_change_reason(curve) or "")
+    assert scores["total_change"] > 1
+
+
+@pytest.mark.parametrize(("length", "factor"), [(81, 5.1), (1394, 78)])
+def test_the_floor_is_the_response_to_a_constant_distance(length, factor):
+    scores = spf.score(spf.fit(np.eye(length, dtype=np.float32)))
+    assert scores["noise_floor"] == pytest.approx(factor * math.pi / 2, rel=0.02)
+
+
+@pytest.mark.parametrize(("window", "sigma"), [(30, 20.0), (8, 3.0)])
+def test_the_floor_follows_window_and_sigma(window, sigma):
+    S = oracles.constant_response(60, window, sigma)
+    floor = spf.score(spf.fit(np.eye(60, dtype=np.float32), window=window, sigma=sigma))
+    response = oracles.monotone(S, "gradient")[-1]
+    assert floor["noise_floor"] == pytest.approx(response * math.pi / 2, rel=0.02)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("length", [33, 81, 400])
+@pytest.mark.parametrize("noise", [0.001, 0.03, 0.3])
+def test_a_static_clip_with_noise(length, noise, seed):
+    curve = spf.fit(oracles.static_noise(length, noise=noise, seed=seed))
+    scores = spf.score(curve)
+    assert all(math.isnan(scores[name]) for name in [*SHAPE, *RESAMPLED])
+    assert "no semantic change" in (spf.no_change_reason(curve) or "")
+    assert scores["total_change"] > 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("length", [33, 81, 400])
+def test_a_static_clip_whose_noise_is_subtracted(length, seed):
+    # What subtraction leaves over is noise too, and must not be called a pace.
+    curve = spf.fit(oracles.static_noise(length, seed=seed), noise="nugget")
+    scores = spf.score(curve)
+    assert all(math.isnan(scores[name]) for name in [*SHAPE, *RESAMPLED])
+    assert "no semantic change" in (spf.no_change_reason(curve) or "")
+
+
+@pytest.mark.parametrize("how", METHODS)
+@pytest.mark.parametrize("noise", [0.0, 0.001, 0.02])
+@pytest.mark.parametrize("length", [17, 81, 300])
+def test_a_clear_morph(how, noise, length):
+    u = np.linspace(0, 1, length)
+    curve = spf.fit(oracles.great_circle(1.2 * u**2, dim=64, noise=noise), monotone=how)
+    scores = spf.score(curve)
+    assert spf.no_change_reason(curve) is None
+    assert all(math.isfinite(value) for value in scores.values())
+    assert 0 <= scores["noise_floor"] < scores["total_change"]
+
+
+@pytest.mark.parametrize("at", [12, 40, 70])
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_a_jump_is_a_change(at, noise):
+    curve = spf.fit(oracles.jump(81, at, noise=noise))
+    assert spf.no_change_reason(curve) is None
+    assert math.isfinite(spf.score(curve)["peak_speed"])
+
+
+def test_the_nugget_straightens_noise_out_of_a_morph():
+    u = np.linspace(0, 1, 81)
+    z = oracles.great_circle(1.2 * u**3, dim=256, noise=0.1, seed=1)
+    plain, nugget = spf.fit(z), spf.fit(z, noise="nugget")
+    error = [np.abs(curve.progress - u**3).mean() for curve in (plain, nugget)]
+    assert error[1] < error[0]
+    assert nugget.progress[0] == 0
+    assert nugget.progress[-1] == 1

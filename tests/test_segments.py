@@ -1,0 +1,248 @@
+"""Segmentation against brute force: the exact optimum, whatever the penalty."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import oracles
+import pytest
+
+import spf
+
+
+def walk_curve(length: int, seed: int, timing: str = "even") -> spf.Curve:
+    """A curve with a wandering slope."""
+    random = np.random.default_rng(seed)
+    speed = np.exp(1.5 * np.cumsum(random.standard_normal(length - 1)) / np.sqrt(length))
+    positions = np.concatenate([[0.0], np.cumsum(speed * random.random(length - 1))])
+    times = None if timing == "even" else np.cumsum(random.random(length) + 0.05)
+    z = oracles.great_circle(positions / positions[-1] * 1.4, seed=seed)
+    return spf.fit(z, times=times)
+
+
+def jump_curve(length: int, cuts: list[int], noise: float = 0.0) -> spf.Curve:
+    """A curve that drifts slowly and jumps at every frame of `cuts`."""
+    steps = np.full(length - 1, 0.1 / length)
+    steps[[cut - 1 for cut in cuts]] = 1.2 / len(cuts)
+    z = oracles.great_circle(np.concatenate([[0.0], np.cumsum(steps)]), noise=noise)
+    return spf.fit(z, ridge=0.0, monotone="increments")
+
+
+def cuts_of(segments: list) -> list[tuple[int, int]]:
+    return [(piece.start, piece.stop) for piece in segments]
+
+
+def cost_of(curve: spf.Curve, segments: list, penalty: float = 0.0) -> float:
+    """Sum of squared residuals of the segments as returned, plus the penalty for each."""
+    total = penalty * len(segments)
+    for piece in segments:
+        inside = slice(piece.start, piece.stop)
+        line = piece.slope * curve.times[inside] + piece.intercept
+        total += float(((curve.progress[inside] - line) ** 2).sum())
+    return total
+
+
+def check(curve: spf.Curve, segments: list, min_length: int = 2) -> None:
+    """Disjoint, in order, covering 0..T, none too short, each the least-squares line."""
+    length = len(curve.progress)
+    assert segments[0].start == 0
+    assert segments[-1].stop == length
+    for left, right in pairwise(segments):
+        assert left.stop == right.start
+    for piece in segments:
+        assert piece.stop - piece.start >= min_length
+        line = oracles.line(curve.times, curve.progress, piece.start, piece.stop)
+        span = curve.times[piece.stop - 1] - curve.times[piece.start]
+        assert piece.slope * span == pytest.approx(line.slope * span, abs=1e-7)
+        middle = curve.times[piece.start : piece.stop].mean()
+        assert piece.slope * middle + piece.intercept == pytest.approx(
+            line.slope * middle + line.intercept, abs=1e-7
+        )
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("length", [4, 7, 10])
+@pytest.mark.parametrize("penalty", [1e-5, 1e-3, 0.02])
+def test_every_partition_tried(seed, length, penalty):
+    curve = walk_curve(length, seed, "uneven")
+    segments = spf.segment(curve, penalty=penalty)
+    check(curve, segments)
+    _, cost = oracles.exhaustive_segmentation(curve.times, curve.progress, penalty)
+    assert cost_of(curve, segments, penalty) == pytest.approx(cost, abs=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("length", [2, 9])
+def test_every_partition_tried_for_exactly_k(seed, length):
+    curve = walk_curve(length, seed)
+    for count in range(1, length // 2 + 1):
+        segments = spf.segment(curve, n_segments=count)
+        check(curve, segments)
+        assert len(segments) == count
+        _, cost = oracles.exhaustive_segmentation(curve.times, curve.progress, None, count)
+        assert cost_of(curve, segments) == pytest.approx(cost, abs=1e-10)
+
+
+@pytest.mark.parametrize("timing", ["even", "uneven"])
+@pytest.mark.parametrize("penalty", [1e-6, 1e-4, 2e-3, 0.02, 10.0])
+def test_the_optimum_of_a_random_walk(timing, penalty):
+    for seed in (0, 1):
+        curve = walk_curve(61, seed, timing)
+        segments = spf.segment(curve, penalty=penalty)
+        check(curve, segments)
+        expected, cost = oracles.brute_segmentation(curve.times, curve.progress, penalty)
+        assert cost_of(curve, segments, penalty) == pytest.approx(cost, abs=1e-10)
+        assert len(segments) == len(expected)
+
+
+def test_the_penalty_that_was_tested_does_something():
+    counts = [len(spf.segment(walk_curve(61, 0), penalty=p)) for p in (1e-6, 1e-4, 2e-3, 10.0)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[1] > 1
+    assert counts[-1] == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
+def test_the_optimum_for_exactly_k(count):
+    for seed in (2, 3):
+        curve = walk_curve(51, seed, "uneven")
+        segments = spf.segment(curve, n_segments=count)
+        check(curve, segments)
+        expected, cost = oracles.brute_segmentation(curve.times, curve.progress, n_segments=count)
+        assert cost_of(curve, segments) == pytest.approx(cost, abs=1e-10)
+        assert cuts_of(segments) == [(piece.start, piece.stop) for piece in expected]
+
+
+@pytest.mark.parametrize("min_length", [2, 3, 7, 20])
+@pytest.mark.parametrize("choice", [{"penalty": 1e-4}, {"n_segments": 2}])
+def test_min_length(min_length, choice):
+    curve = walk_curve(45, 4)
+    segments = spf.segment(curve, min_length=min_length, **choice)
+    check(curve, segments, min_length)
+    expected, cost = oracles.brute_segmentation(
+        curve.times, curve.progress, min_length=min_length, **choice
+    )
+    assert cost_of(curve, segments, choice.get("penalty", 0.0)) == pytest.approx(cost, abs=1e-10)
+    assert len(segments) == len(expected)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.003])
+@pytest.mark.parametrize("cuts", [[11], [11, 40], [5, 17, 60]])
+def test_jumps_lie_between_segments(cuts, noise):
+    curve = jump_curve(81, cuts, noise)
+    segments = spf.segment(curve, n_segments=len(cuts) + 1)
+    assert [piece.start for piece in segments] == [0, *cuts]
+    segments = spf.segment(curve, penalty=0.02)
+    assert [piece.start for piece in segments] == [0, *cuts]
+    check(curve, segments)
+
+
+def test_a_straight_curve_is_one_segment():
+    curve = spf.fit(oracles.great_circle(np.linspace(0, 1.4, 81)), times=np.arange(81) / 25)
+    (piece,) = spf.segment(curve)
+    assert (piece.start, piece.stop) == (0, 81)
+    assert piece.slope == pytest.approx(25 / 80, rel=1e-3)  # progress per second
+    assert piece.intercept == pytest.approx(0, abs=1e-3)
+
+
+def test_the_mean_scale_is_the_sum_scale_times_the_length():
+    curve = walk_curve(81, 5)
+    for penalty in (1e-6, 1e-5, 1e-4, 1e-3):
+        mean = spf.segment(curve, penalty=penalty, scale="mean")
+        assert cuts_of(mean) == cuts_of(spf.segment(curve, penalty=penalty * 81, scale="sum"))
+        check(curve, mean)
+
+
+def test_the_mean_scale_does_not_know_the_number_of_frames():
+    corners = ([0, 0.2, 0.5, 0.6, 1], [0, 0.5, 0.6, 0.98, 1])
+
+    def segments(length: int, scale: str, penalty: float) -> list:
+        positions = 1.4 * np.interp(np.linspace(0, 1, length), *corners)
+        curve = spf.fit(oracles.great_circle(positions), ridge=0.0, monotone="increments")
+        return spf.segment(curve, penalty=penalty, scale=scale)
+
+    for penalty, count in ((1e-4, 4), (2e-3, 3), (5e-3, 2)):
+        short, long = segments(81, "mean", penalty), segments(801, "mean", penalty)
+        assert len(short) == len(long) == count
+        np.testing.assert_allclose(
+            [piece.start / 801 for piece in long], [piece.start / 81 for piece in short], atol=0.03
+        )
+    # The authors' scale does know it.
+    assert len(segments(81, "sum", 0.2)) == 2
+    assert len(segments(801, "sum", 0.2)) == 4
+
+
+def test_frame_repetition_with_the_mean_scale():
+    corners = ([0, 0.25, 0.4, 1], [0, 0.05, 0.9, 1])
+    positions = 1.4 * np.interp(np.linspace(0, 1, 80), *corners)
+    curve = spf.fit(oracles.great_circle(positions), ridge=0.0, monotone="increments")
+    twice = spf.fit(oracles.great_circle(np.repeat(positions, 2)), ridge=0.0, monotone="increments")
+    once = spf.segment(curve, penalty=1e-3, scale="mean")
+    doubled = spf.segment(twice, penalty=1e-3, scale="mean")
+    assert len(once) == len(doubled) > 1
+    np.testing.assert_allclose(
+        [piece.start for piece in doubled], [2 * piece.start for piece in once], atol=4
+    )
+
+
+def test_far_away_time_stamps_lose_nothing():
+    # Time stamps of a day's recording, in seconds: prefix sums must not cancel.
+    near = walk_curve(61, 6)
+    far = spf.fit(
+        oracles.great_circle(near.fitted - near.fitted[0], seed=6), times=86_400 + near.times / 25
+    )
+    segments = spf.segment(far, n_segments=4)
+    check(far, segments)
+    expected, cost = oracles.brute_segmentation(
+        far.times - far.times[0], far.progress, n_segments=4
+    )
+    assert cost_of(far, segments) == pytest.approx(cost, abs=1e-9)
+    assert cuts_of(segments) == [(piece.start, piece.stop) for piece in expected]
+
+
+def test_time_reversal():
+    z = oracles.great_circle(np.sort(np.random.default_rng(7).random(50)) * 1.4)
+    forward = spf.segment(spf.fit(z), n_segments=4)
+    backward = spf.segment(spf.fit(z[::-1]), n_segments=4)
+    assert cuts_of(backward) == [(50 - b, 50 - a) for a, b in cuts_of(forward)][::-1]
+
+
+def test_a_clip_without_change_is_one_flat_segment():
+    (piece,) = spf.segment(spf.fit(np.tile(oracles.random_walk(1), (20, 1))))
+    assert (piece.start, piece.stop, piece.slope, piece.intercept) == (0, 20, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"n_segments": 11}, "n_segments"),
+        ({"n_segments": 3, "min_length": 7}, "n_segments"),
+        ({"n_segments": 0}, "n_segments"),
+        ({"n_segments": -1}, "n_segments"),
+        ({"penalty": -0.1}, "penalty"),
+        ({"penalty": float("nan")}, "penalty"),
+        ({"scale": "median"}, "scale"),
+        ({"min_length": 0}, "min_length"),
+        ({"min_length": 21}, "min_length"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments(arguments, word):
+    with pytest.raises(ValueError, match=word):
+        spf.segment(walk_curve(20, 0), **arguments)
+
+
+def test_as_many_segments_as_fit():
+    curve = walk_curve(20, 0)
+    assert [piece.start for piece in spf.segment(curve, n_segments=10)] == list(range(0, 20, 2))
+    assert len(spf.segment(curve, n_segments=2, min_length=10)) == 2
+
+
+@pytest.mark.slow
+def test_the_optimum_at_200_frames():
+    curve = walk_curve(200, 8, "uneven")
+    segments = spf.segment(curve, penalty=1e-4)
+    _, cost = oracles.brute_segmentation(curve.times, curve.progress, 1e-4)
+    check(curve, segments)
+    assert cost_of(curve, segments, 1e-4) == pytest.approx(cost, abs=1e-10)

@@ -1,0 +1,135 @@
+"""Synthetic clips: determinism, exact end frames, content apart from motion, bad input."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spf.errors import ConfigError, UnavailableError
+from synthetic import photographs
+from synthetic.clips import FIRST_HELD_OUT_SEED, Still, SyntheticClip
+from synthetic.laws import law
+from synthetic.photographs import PAIRS, PhotographPair, photograph, render
+
+SIZE = (48, 64)
+PHOTOGRAPHS = PhotographPair("astronaut", "coffee", "warp")
+
+
+def stack(clip):
+    return np.stack(list(clip.frames()))
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
+def test_ends_of_a_morph_are_the_photographs(pair):
+    first, middle, last = render(pair, [0.0, 0.5, 1.0], SIZE, seed=3)
+    np.testing.assert_array_equal(first, photograph(pair.first, SIZE))
+    np.testing.assert_array_equal(last, photograph(pair.second, SIZE))
+    assert np.abs(middle.astype(int) - first).mean() > 1
+    assert np.abs(middle.astype(int) - last).mean() > 1
+
+
+def test_dissolve_is_the_mean_of_its_ends_in_the_middle():
+    pair = PhotographPair("rocket", "cat")
+    first, middle, last = render(pair, [0.0, 0.5, 1.0], SIZE)
+    mean = (first.astype(float) + last) / 2
+    assert np.abs(middle - mean).max() <= 0.5
+
+
+def test_warp_moves_what_dissolve_only_fades():
+    moved, faded = (
+        next(render(PhotographPair("camera", "grass", morph), [0.3], SIZE))
+        for morph in ("warp", "dissolve")
+    )
+    assert np.abs(moved.astype(int) - faded).mean() > 1
+
+
+def test_held_out_photographs_are_in_no_other_pair():
+    shown = {name for pair in PAIRS if not pair.held_out for name in (pair.first, pair.second)}
+    hidden = {name for pair in PAIRS if pair.held_out for name in (pair.first, pair.second)}
+    assert shown
+    assert hidden
+    assert not shown & hidden
+
+
+def test_photograph_that_is_not_in_the_wheel(monkeypatch):
+    monkeypatch.setitem(photographs.PHOTOGRAPHS, "lost", "lost.png")
+    with pytest.raises(UnavailableError, match=r"no lost\.png; pip install"):
+        photograph("lost", SIZE)
+
+
+def test_truth_is_the_law_at_the_frames_times():
+    clip = SyntheticClip(PHOTOGRAPHS, law("ease_in"), num_frames=5, fps=2.0)
+    np.testing.assert_allclose(clip.times, [0.0, 0.5, 1.0, 1.5, 2.0])
+    np.testing.assert_allclose(clip.truth(), [0.0, 1 / 16, 1 / 4, 9 / 16, 1.0])
+
+
+def test_variable_frame_rate_keeps_length_and_law():
+    clip = SyntheticClip(PHOTOGRAPHS, law("ease_in"), num_frames=50, timing="variable", seed=2)
+    steps = np.diff(clip.times)
+    assert clip.times[-1] == pytest.approx(49 / 16)
+    assert steps.min() > 0
+    assert steps.max() / steps.min() > 1.5
+    assert clip.shares[0] == 0.0
+    assert clip.shares[-1] == 1.0
+    np.testing.assert_allclose(clip.truth(), (clip.times / clip.times[-1]) ** 2)
+
+
+def test_frames_show_the_truth():
+    clip = SyntheticClip(PHOTOGRAPHS, law("sigmoid_jump"), num_frames=9, size=SIZE, seed=4)
+    expected = np.stack(list(render(PHOTOGRAPHS, clip.truth(), SIZE, seed=4)))
+    np.testing.assert_array_equal(stack(clip), expected)
+
+
+def test_a_held_clip_shows_one_picture_and_its_truth_is_zero():
+    clip = SyntheticClip(Still(PHOTOGRAPHS, 0.25), law("ease_in"), num_frames=4, size=SIZE)
+    frames = stack(clip)
+    np.testing.assert_array_equal(frames, np.broadcast_to(frames[0], frames.shape))
+    np.testing.assert_array_equal(frames[0], next(render(PHOTOGRAPHS, [0.25], SIZE)))
+    np.testing.assert_array_equal(clip.truth(), np.zeros(4))
+
+
+def test_two_frames_are_the_two_ends():
+    frames = stack(SyntheticClip(PHOTOGRAPHS, law("staircase"), num_frames=2, size=SIZE))
+    np.testing.assert_array_equal(frames[0], photograph("astronaut", SIZE))
+    np.testing.assert_array_equal(frames[1], photograph("coffee", SIZE))
+
+
+def test_held_out_clips_are_marked():
+    assert not SyntheticClip(PHOTOGRAPHS).held_out
+    assert SyntheticClip(PHOTOGRAPHS, seed=FIRST_HELD_OUT_SEED).held_out
+    assert SyntheticClip(PhotographPair("cat", "page", held_out=True)).held_out
+
+
+def test_identity_tells_clips_apart():
+    clip = SyntheticClip(PHOTOGRAPHS)
+    others = [
+        replace(clip, content=PhotographPair("astronaut", "coffee")),
+        replace(clip, content=Still(PHOTOGRAPHS)),
+        replace(clip, law=law("sine")),
+        replace(clip, num_frames=80),
+        replace(clip, size=(64, 128)),
+        replace(clip, seed=1),
+        replace(clip, fps=8.0),
+        replace(clip, timing="variable"),
+    ]
+    assert clip.identity() == SyntheticClip(PHOTOGRAPHS).identity()
+    assert all(other.identity() != clip.identity() for other in others)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SyntheticClip(PHOTOGRAPHS, num_frames=1), "has no pacing"),
+        (lambda: SyntheticClip(PHOTOGRAPHS, size=(1, 1)), "too small for a picture"),
+        (lambda: SyntheticClip(PHOTOGRAPHS, size=7), "not \\(height, width\\)"),
+        (lambda: SyntheticClip(PHOTOGRAPHS, fps=0.0), "fps=0.0"),
+        (lambda: SyntheticClip(PHOTOGRAPHS, timing="varying"), "did you mean variable"),
+        (lambda: PhotographPair("astronaut", "tea"), "unknown photograph 'tea'"),
+        (lambda: PhotographPair("astronaut", "cofee"), "did you mean coffee"),
+        (lambda: PhotographPair("cat", "moon", "wrap"), "did you mean warp"),
+    ],
+)
+def test_bad_input_is_one_clear_line(make, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)

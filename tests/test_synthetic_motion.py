@@ -1,0 +1,236 @@
+"""Nuisance motion: its size, its schedule, and that it leaves the content's parameter alone."""
+
+import itertools
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+import pytest
+
+from spf.errors import ConfigError
+from synthetic.clips import Still, SyntheticClip, content
+from synthetic.laws import law
+from synthetic.motion import CAMERA, KINDS, SCHEDULED, STRENGTHS, cameras, motion, phase
+from synthetic.photographs import PhotographPair
+
+SIZE = (48, 64)
+SCENE = content("shape-circle-star")
+TEXTURE = PhotographPair("gravel", "grass")
+over_kinds = pytest.mark.parametrize("kind", KINDS)
+over_strengths = pytest.mark.parametrize("strength", STRENGTHS)
+
+
+def stack(clip):
+    return np.stack(list(clip.frames()))
+
+
+def clip_with(kinds, strength="moderate", schedule="own", **more):
+    options = {"content": SCENE, "num_frames": 6, "size": SIZE, "seed": 3, **more}
+    return SyntheticClip(motion=motion(kinds, strength, schedule), **options)
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Content that notes which parameters it was asked for, on a canvas with a black rim."""
+
+    asked: list = field(default_factory=list)
+    layered: bool = False
+    name = "witness"
+    held_out = False
+
+    def identity(self):
+        return {}
+
+    def painter(self, size, margin=0, seed=0):
+        def paint(p):
+            self.asked.append(p)
+            canvas = np.zeros((size[0] + 2 * margin, size[1] + 2 * margin, 3), np.uint8)
+            canvas[1:-1, 1:-1] = 200
+            return canvas
+
+        return paint
+
+    def layers(self, size, margin=0, seed=0):
+        paint = self.painter(size, margin, seed)
+
+        def both(p):
+            back = paint(p).astype(np.float32)
+            return back, np.zeros((*back.shape[:2], 4), np.float32)
+
+        return both if self.layered else None
+
+
+@over_kinds
+def test_motion_is_deterministic_and_comes_from_the_seed(kind):
+    clip = clip_with(kind)
+    frames = stack(clip)
+    assert frames.shape == (6, *SIZE, 3)
+    assert frames.dtype == np.uint8
+    np.testing.assert_array_equal(stack(clip), frames)
+    still = replace(clip, motion=None)
+    assert (stack(still) != frames).any()
+    assert clip.identity() != still.identity()
+    if kind != "compression":
+        held = replace(clip, content=Still(TEXTURE))
+        assert (stack(held) != stack(replace(held, seed=4))).any()
+
+
+@over_kinds
+@pytest.mark.parametrize("schedule", ["own", "adversarial"])
+def test_motion_does_not_alter_the_parameter(kind, schedule):
+    if schedule == "adversarial" and kind not in SCHEDULED:
+        return
+    witness = Witness()
+    clip = clip_with(kind, "strong", schedule, content=witness, law=law("ease_in"))
+    stack(clip)
+    np.testing.assert_array_equal(witness.asked, clip.truth())
+    np.testing.assert_array_equal(clip.truth(), replace(clip, motion=None).truth())
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("layered", [False, True])
+@pytest.mark.parametrize("kinds", [*CAMERA, "+".join(CAMERA)])
+def test_camera_never_sees_the_canvas_edge(kinds, layered, seed):
+    clip = clip_with(kinds, "strong", content=Witness(layered=layered), seed=seed, num_frames=40)
+    assert stack(clip).min() == 200
+
+
+def _travelled(clip, layer="front"):
+    """The largest way between two frames of any corner of the view, in shorter sides."""
+    height, width = clip.size
+    corners = [[x, y, 1] for x in (0, width - 1) for y in (0, height - 1)]
+    places = np.einsum("tij,kj->tki", cameras(clip.motion, clip, layer), corners)
+    ways = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    return ways.max() / min(clip.size)
+
+
+@over_strengths
+@pytest.mark.parametrize("kind", CAMERA)
+def test_strength_is_the_camera_path(kind, strength):
+    clip = clip_with(kind, strength, num_frames=400)
+    assert _travelled(clip) == pytest.approx(STRENGTHS[strength], rel=0.05)
+
+
+def test_parallax_moves_the_background_less():
+    clip = clip_with("parallax", "strong")
+    assert _travelled(clip, "back") == pytest.approx(0.4 * _travelled(clip, "front"))
+    ground = cameras(clip.motion, clip, "ground")
+    for row, layer in ((0, "back"), (SIZE[0] - 1, "front")):
+        expected = cameras(clip.motion, clip, layer) @ [10, row, 1]
+        np.testing.assert_allclose(ground @ [10, row, 1], expected, atol=1e-9)
+
+
+@over_strengths
+def test_translation_measured_in_the_pictures(strength):
+    clip = clip_with(
+        "translation", strength, content=Still(TEXTURE, 0.0), num_frames=7, size=(128, 128)
+    )
+    frames = [frame.mean(axis=2) for frame in clip.frames()]
+    window = cv2.createHanningWindow((128, 128), cv2.CV_64F)
+    steps = [cv2.phaseCorrelate(one, other, window)[0] for one, other in itertools.pairwise(frames)]
+    path = np.hypot(*np.array(steps).T).sum() / 128
+    assert path == pytest.approx(STRENGTHS[strength], rel=0.1)
+
+
+def test_own_schedule_does_not_know_the_law():
+    clips = [clip_with("translation", law=law(name)) for name in ("linear", "staircase")]
+    paths = [phase(clip.motion, clip) for clip in clips]
+    np.testing.assert_array_equal(paths[0], paths[1])
+    assert paths[0][0] == 0.0
+    assert paths[0][-1] == pytest.approx(1.0)
+    assert np.all(np.diff(paths[0]) > 0)
+
+
+def test_adversarial_schedule_moves_only_where_the_meaning_stands_still():
+    plateau = law("plateau", start=0.2, stop=0.5)
+    clip = clip_with("translation", schedule="adversarial", law=plateau, num_frames=101)
+    path = phase(clip.motion, clip)
+    np.testing.assert_allclose(path[:20], 0.0, atol=1e-3)
+    np.testing.assert_allclose(path[51:], 1.0, atol=1e-3)
+    assert path[35] == pytest.approx(0.5, abs=0.01)
+    jump = replace(clip, law=law("sigmoid_jump", place=0.7, steepness=200))
+    steps = np.diff(phase(jump.motion, jump))
+    assert np.corrcoef(steps, np.diff(jump.truth()))[0, 1] < -0.5
+    assert steps[70] < 1e-3 * steps.max()
+
+
+@pytest.mark.parametrize("options", [{"law": law("linear")}, {"content": Still(SCENE)}])
+def test_adversarial_schedule_is_even_where_nothing_slows_down(options):
+    options = {"law": law("ease_in"), **options}
+    clip = clip_with("zoom", schedule="adversarial", **options)
+    np.testing.assert_allclose(phase(clip.motion, clip), clip.shares, atol=1e-12)
+
+
+@over_strengths
+def test_noise_has_the_stated_deviation(strength):
+    clip = clip_with("noise", strength, content=Still(content("material-wood-steel")))
+    noise = stack(clip).astype(float) - stack(replace(clip, motion=None))
+    assert noise.std() == pytest.approx(51 * STRENGTHS[strength], rel=0.05)
+    assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.05
+
+
+@over_strengths
+def test_lighting_dims_to_the_stated_exposure(strength):
+    clip = clip_with("lighting", strength, content=Still(SCENE))
+    levels = (
+        stack(clip)[..., 1].mean(axis=(1, 2)) / stack(replace(clip, motion=None))[0, ..., 1].mean()
+    )
+    assert levels.max() == pytest.approx(1.0, abs=0.01)
+    assert levels.min() == pytest.approx(1 - 2 * STRENGTHS[strength], abs=0.02)
+
+
+def test_distractor_is_always_in_full_view_and_elsewhere_nothing_changes():
+    clip = clip_with("distractor", "strong", content=Still(SCENE), size=(64, 64), num_frames=12)
+    changed = (stack(clip) != stack(replace(clip, motion=None))).any(axis=3)
+    area = changed.sum(axis=(1, 2)) / 64**2
+    assert area.min() >= 0.9 * np.pi * 0.15**2
+    assert area.max() < 4 * np.pi * 0.15**2
+
+
+def test_compression_loses_more_at_greater_strength():
+    still = stack(SyntheticClip(TEXTURE, num_frames=6, size=SIZE)).astype(float)
+    moderate, strong = (
+        np.abs(stack(clip_with("compression", strength, content=TEXTURE)) - still).mean()
+        for strength in STRENGTHS
+    )
+    assert 0.5 < moderate < strong < 40
+
+
+@pytest.mark.parametrize("num_frames", [2, 5])
+def test_compression_of_odd_sizes_and_few_frames(num_frames):
+    assert stack(clip_with("compression", size=(17, 33), num_frames=num_frames)).shape == (
+        num_frames, 17, 33, 3,
+    )  # fmt: skip
+
+
+@over_kinds
+def test_two_frames(kind):
+    assert stack(clip_with(kind, "strong", num_frames=2)).shape == (2, *SIZE, 3)
+
+
+def test_kinds_act_together_whatever_their_order():
+    one, other = motion("noise+translation"), motion("translation+noise")
+    assert one == other
+    assert one.name == "translation+noise-moderate"
+    assert motion("zoom", "strong", "adversarial").name == "zoom-strong-adversarial"
+    assert motion("none") is None
+    assert stack(clip_with("+".join(KINDS))).shape == (6, *SIZE, 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("translatoin",), "did you mean translation"),
+        (("zoom+spin",), "unknown kind of motion 'spin'"),
+        (("none+zoom",), "none goes with no other kind"),
+        (("zoom", "stronger"), "did you mean strong"),
+        (("zoom", 0.0), "strength=0.0 is impossible"),
+        (("zoom", float("nan")), "strength=nan is impossible"),
+        (("zoom", 0.1, "adversary"), "did you mean adversarial"),
+        (("zoom+noise", 0.1, "adversarial"), "noise never stops"),
+    ],
+)
+def test_bad_words_are_one_clear_line(words, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        motion(*words)
+    assert "\n" not in str(caught.value)
