@@ -16,10 +16,9 @@ from benchmarks.provenance import code_version
 from spf import no_change_reason, score
 from spf.embedders import Embedder, label
 from spf.measurement import DEFAULT_SETTINGS, Measurement, measure_clip
-from spf.plot import plot_clip
+from spf.plot import plot_measurement, subtitle
 from spf.progress import Curve, Settings
 from spf.progress.metrics import unit_time
-from spf.progress.stretches import Stretch, analysis_segments, notable, stretches
 from spf.video import Sampling
 
 Frames = Iterable[tuple[np.ndarray, float]]
@@ -69,7 +68,9 @@ class Measuring:
         outcome.files[f"curves/{stem}.csv"] = curve_table(curve)
         outcome.links["curve"] = f"curves/{stem}.csv"
         if plot:
-            outcome.files[f"plots/{stem}.png"] = draw(measured, title, label(self.embedder))
+            outcome.files[f"plots/{stem}.png"] = plot_measurement(
+                measured, title, subtitle(curve, label(self.embedder))
+            )
             outcome.links["plot"] = f"plots/{stem}.png"
         outcome.timings = {"measure": embedded - started, "draw": time.perf_counter() - embedded}
         return outcome
@@ -91,31 +92,6 @@ def _values(measured: Measurement, embedder: Embedder) -> dict[str, Any]:
         "weights_hash": embedder.identity().get("weights", "none: no weights"),
         **score(curve),
     }
-
-
-def draw(measured: Measurement, title: str, embedder: str) -> bytes:
-    """PNG of a measured clip with its segments, dead stretches and jumps."""
-    curve = measured.curve
-    segments = analysis_segments(curve) if curve.changes else []
-    parts = stretches(curve, segments)
-    return plot_clip(curve, segments, parts, measured.thumbnails, title, subtitle(curve, embedder))
-
-
-def subtitle(curve: Curve, embedder: str) -> str:
-    """The line under a plot's title: what measured it and the two numbers that say most."""
-    change = f"total change {curve.total_change:.3g} rad"
-    reason = no_change_reason(curve)
-    if reason is not None:
-        return f"embedder {embedder} · {reason} ({change}, noise floor {curve.noise_floor:.3g})"
-    return f"embedder {embedder} · linearity_mae {score(curve)['linearity_mae']:.4f} · {change}"
-
-
-def named_stretches(curve: Curve) -> list[Stretch]:
-    """The dead stretches and jumps of a curve that are worth a person's while, in order of time."""
-    if not curve.changes:
-        return []
-    parts = stretches(curve, analysis_segments(curve))
-    return sorted([*notable(parts, "dead"), *notable(parts, "jump")], key=lambda part: part.start)
 
 
 def curve_table(curve: Curve) -> bytes:

@@ -5,15 +5,19 @@ import html
 import math
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from benchmarks.cells import Summary
+from benchmarks.cells import Summary, Table
 from benchmarks.folder import RunFolder
+from benchmarks.paper import Experiment
 from benchmarks.records import FAILED, Record, number
 from benchmarks.tables import heading
 from spf import METRICS
+
+if TYPE_CHECKING:
+    from benchmarks.session import Run
 
 TEMPLATES = Path(__file__).parent / "templates"
 EMBEDDED_PICTURES = 120
@@ -33,19 +37,24 @@ def environment() -> Environment:
     made.filters["number"] = number
     made.filters["heading"] = heading
     made.filters["sortkey"] = sort_key
+    made.filters["shown"] = shown_columns
     made.globals["metrics"] = METRICS
     return made
 
 
 def render_page(title: str, summary: Summary, records: list[Record], folder: RunFolder) -> str:
     """HTML of one run: its sections, its failures, what its metrics mean, where it comes from."""
-    return environment().get_template("run.html.j2").render(
-        title=title,
-        summary=summary,
-        failures=[record for record in records if record["status"] == FAILED],
-        control=any(record.get("control") for record in records),
-        provenance=_provenance(records),
-        picture=picture_source(folder),
+    return (
+        environment()
+        .get_template("run.html.j2")
+        .render(
+            title=title,
+            summary=summary,
+            failures=[record for record in records if record["status"] == FAILED],
+            control=any(record.get("control") for record in records),
+            provenance=_provenance(records),
+            picture=picture_source(folder),
+        )
     )
 
 
@@ -70,9 +79,39 @@ def sort_key(value: Any) -> str:
     return repr(value) if isinstance(value, int | float) else str(value)
 
 
+def shown_columns(table: Table) -> list[str]:
+    """Columns of a table that hold something; the files keep the empty ones too."""
+    return [name for name in table.columns if any(number(row.get(name)) for row in table.rows)]
+
+
 def _provenance(records: list[Record]) -> dict[str, str]:
     names = ["config_hash", "commit", "dirty", "device", "versions", "weights_revision", "schema"]
     return {
         name: ", ".join(sorted({str(record[name]) for record in records if name in record}))
         for name in names
     }
+
+
+def render_report(profile: str, plan: Table, runs: list[tuple[Experiment, "Run"]]) -> str:
+    """HTML of a whole reproduction: the plan, then every experiment that was run."""
+    parts = [
+        {
+            "title": f"Experiment {item.number}: {item.title}",
+            "run": run,
+            "picture": picture_source(run.folder),
+        }
+        for item, run in runs
+    ]
+    records = [record for _, run in runs for record in run.results.records]
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            title="Semantic Progress Function: reproduction",
+            profile=profile,
+            plan=plan,
+            parts_of_report=parts,
+            control=any(record.get("control") for record in records),
+            provenance=_provenance(records),
+        )
+    )

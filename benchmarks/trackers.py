@@ -2,10 +2,10 @@
 
 import os
 import sys
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from benchmarks.cells import Summary
-from benchmarks.folder import RunFolder
+from benchmarks.folder import RunFolder, slug
 from benchmarks.records import DONE, Record
 
 
@@ -65,15 +65,16 @@ class WandbTracker:
         try:
             import wandb
 
-            mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
+            mode: Any = os.environ.get("WANDB_MODE") or _mode(wandb)
             run = wandb.init(
                 project=self.project,
                 entity=self.entity,
                 group=self.group,
+                id=slug(run_name),  # started again, it is the same run
                 name=run_name,
                 config=config,
                 dir=str(folder.root),
-                mode=mode,  # type: ignore[arg-type]
+                mode=mode,
                 settings=wandb.Settings(
                     disable_git=True, disable_code=True, console="off", x_disable_stats=True
                 ),
@@ -89,10 +90,12 @@ class WandbTracker:
             return "W&B: not written"
 
 
-def _logged_in() -> bool:
-    import wandb
-
-    return bool(wandb.api.api_key)
+def _mode(wandb: Any) -> Literal["online", "offline"]:
+    try:
+        return "online" if wandb.login(prompt=False) else "offline"
+    except Exception as error:  # credentials that do not work, or no network
+        print(f"W&B cannot be reached ({error}); the run is written offline", file=sys.stderr)
+        return "offline"
 
 
 def _content(

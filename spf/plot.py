@@ -1,7 +1,7 @@
 """Pictures of curves: one clip with its frames, and several clips over one another."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,60 +9,48 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from spf.measurement import Thumbnails
-from spf.progress import Curve, Segment
-from spf.progress.stretches import Stretch, notable
+from spf.measurement import Measurement, Thumbnails
+from spf.progress import Curve, no_change_reason, score
+from spf.progress.stretches import analysis_segments, named_stretches
 
 PALETTE = ["#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f"]
 REFERENCE = "#6b7280"
+SHADES = {"dead": ("#9ca3af", "dead stretch"), "jump": ("#ef4444", "jump")}
 DPI = 110
 STRIP_FRAMES = 12
 STRIP_ASPECT = 10.5  # width of the strip over its height
 
 
-def plot_clip(
-    curve: Curve,
-    segments: Sequence[Segment],
-    stretches: Sequence[Stretch],
-    thumbnails: Thumbnails,
-    title: str,
-    subtitle: str = "",
-) -> bytes:
+def plot_measurement(measured: Measurement, title: str, subtitle: str = "") -> bytes:
     """PNG of one clip: its curve, the straight reference, its segments and a strip of frames.
 
     Dead stretches are shaded grey and jumps red; the lines through the segments are drawn over
     the curve. The strip shows up to `STRIP_FRAMES` frames at even distances with their times.
     """
+    curve = measured.curve
     figure = Figure(figsize=(9, 5.6), dpi=DPI, layout="constrained")
     upper, lower = figure.subplots(2, 1, height_ratios=[4, 1])
     unit = _time_unit(curve)
     times = curve.times
     _straight(upper, times)
     upper.plot(times, curve.progress, color=PALETTE[0], lw=2.2, label="progress S")
-    for number, part in enumerate(segments):
+    for number, part in enumerate(analysis_segments(curve) if curve.changes else []):
         x = times[part.start : part.stop]
         y = part.slope * x + part.intercept
         name = "segments" if number == 0 else None
         upper.plot(x, y, color="#111827", lw=1.1, alpha=0.85, label=name)
         upper.plot(x[[0, -1]], y[[0, -1]], "o", color="#111827", ms=3)
-    if curve.changes:
-        for kind, colour, word in (
-            ("dead", "#9ca3af", "dead stretch"),
-            ("jump", "#ef4444", "jump"),
-        ):
-            for number, stretch in enumerate(notable(list(stretches), kind)):  # type: ignore[arg-type]
-                upper.axvspan(
-                    stretch.start_time,
-                    stretch.stop_time,
-                    color=colour,
-                    alpha=0.22,
-                    lw=0,
-                    label=word if number == 0 else None,
-                )
+    shaded: set[str] = set()
+    for stretch in named_stretches(curve):
+        colour, word = SHADES[stretch.kind]
+        name = None if word in shaded else word
+        shaded.add(word)
+        span = stretch.start_time, stretch.stop_time
+        upper.axvspan(*span, color=colour, alpha=0.22, lw=0, label=name)
     _axes(upper, unit, "semantic progress")
     _title(upper, title, subtitle)
     upper.legend(loc="upper left", fontsize=8, frameon=False)
-    _strip(lower, curve, thumbnails, unit)
+    _strip(lower, curve, measured.thumbnails, unit)
     return png(figure)
 
 
@@ -85,6 +73,15 @@ def plot_overlay(
     for text in legend.get_texts():
         text.set_parse_math(False)
     return png(figure)
+
+
+def subtitle(curve: Curve, embedder: str) -> str:
+    """The line under a plot's title: what measured it and the two numbers that say most."""
+    change = f"total change {curve.total_change:.3g} rad"
+    reason = no_change_reason(curve)
+    if reason is not None:
+        return f"embedder {embedder} · {reason} ({change}, noise floor {curve.noise_floor:.3g})"
+    return f"embedder {embedder} · linearity_mae {score(curve)['linearity_mae']:.4f} · {change}"
 
 
 def png(figure: Figure) -> bytes:

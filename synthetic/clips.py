@@ -108,7 +108,7 @@ class SyntheticClip:
     timing: str = "constant"
 
     def __post_init__(self) -> None:
-        if int(self.num_frames) != self.num_frames or self.num_frames < 2:
+        if not isinstance(self.num_frames, int) or self.num_frames < 2:
             raise ConfigError(f"a clip of {self.num_frames} frames has no pacing; use 2 or more")
         if not (np.isfinite(self.fps) and self.fps > 0):
             raise ConfigError(f"fps={self.fps} is impossible; use a positive rate")

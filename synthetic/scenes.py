@@ -50,8 +50,8 @@ COLOURS = {
 """Oklab lightness, chroma and hue in degrees."""
 
 ARRANGEMENTS = ("ring", "grid", "line", "pyramid", "spiral", "cross", "scatter")
-MIN_RADIUS = 1.0
-"""Smallest radius in pixels of an object that can be told from its neighbours."""
+MIN_RADIUS = 0.6
+"""Smallest radius in pixels of an object that still shows as a dot."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,13 @@ class Scene:
 
     def identity(self) -> dict[str, Any]:
         """Everything but seed and size that determines the pixels."""
-        return {"content": "scenes", "name": self.name, "objects": self.objects}
+        drawn_from = "held out" if self.held_out else "shown"
+        return {
+            "content": "scenes",
+            "name": self.name,
+            "objects": self.objects,
+            "silhouettes": drawn_from,
+        }
 
     def layers(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> LayerPainter:
         """p -> background and foreground on a canvas with margins about the frame."""

@@ -121,7 +121,7 @@ def test_identity_tells_clips_apart():
     [
         (lambda: SyntheticClip(PHOTOGRAPHS, num_frames=1), "has no pacing"),
         (lambda: SyntheticClip(PHOTOGRAPHS, size=(1, 1)), "too small for a picture"),
-        (lambda: SyntheticClip(PHOTOGRAPHS, size=7), "not \\(height, width\\)"),
+        (lambda: SyntheticClip(PHOTOGRAPHS, size=(7, 7, 7)), "not \\(height, width\\)"),
         (lambda: SyntheticClip(PHOTOGRAPHS, fps=0.0), "fps=0.0"),
         (lambda: SyntheticClip(PHOTOGRAPHS, timing="varying"), "did you mean variable"),
         (lambda: PhotographPair("astronaut", "tea"), "unknown photograph 'tea'"),

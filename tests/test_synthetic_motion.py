@@ -10,7 +10,7 @@ import pytest
 from spf.errors import ConfigError
 from synthetic.clips import Still, SyntheticClip, content
 from synthetic.laws import law
-from synthetic.motion import CAMERA, KINDS, SCHEDULED, STRENGTHS, cameras, motion, phase
+from synthetic.motion import CAMERA, KINDS, SCHEDULED, STRENGTHS, cameras, compressed, motion, phase
 from synthetic.photographs import PhotographPair
 
 SIZE = (48, 64)
@@ -196,6 +196,20 @@ def test_compression_loses_more_at_greater_strength():
     assert 0.5 < moderate < strong < 40
 
 
+def test_compression_repeats_to_the_byte_whatever_memory_held_before():
+    scene = content("arrangement-scatter-pyramid")
+    clip = SyntheticClip(scene, law("sine"), num_frames=5, size=(96, 80), seed=9)
+    frames = list(clip.frames())
+    generator = np.random.default_rng(0)
+    results = set()
+    for _ in range(30):
+        # Garbage of all sizes, freed where the encoder's buffers will be.
+        garbage = [generator.bytes(int(size)) for size in generator.integers(1000, 100_000, 20)]
+        del garbage
+        results.add(np.stack(list(compressed(frames, 41, 16.0))).tobytes())
+    assert len(results) == 1
+
+
 @pytest.mark.parametrize("num_frames", [2, 5])
 def test_compression_of_odd_sizes_and_few_frames(num_frames):
     assert stack(clip_with("compression", size=(17, 33), num_frames=num_frames)).shape == (
@@ -210,9 +224,9 @@ def test_two_frames(kind):
 
 def test_kinds_act_together_whatever_their_order():
     one, other = motion("noise+translation"), motion("translation+noise")
+    assert one is not None
     assert one == other
     assert one.name == "translation+noise-moderate"
-    assert motion("zoom", "strong", "adversarial").name == "zoom-strong-adversarial"
     assert motion("none") is None
     assert stack(clip_with("+".join(KINDS))).shape == (6, *SIZE, 3)
 

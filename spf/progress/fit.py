@@ -154,10 +154,16 @@ def _fit_angles(
     progress = np.divide(angle, total, out=np.zeros_like(angle), where=total > 0)
     used = replace(settings, ridge=ridge_for(settings.ridge, system.length))
     return [
-        Curve(*rows, float(level), float(plain), used)
-        for *rows, level, plain in zip(
-            progress, angle, fitted, times, levels, plain_change, strict=True
+        Curve(
+            progress[clip],
+            angle[clip],
+            fitted[clip],
+            times[clip],
+            noise_level=float(levels[clip]),
+            plain_change=float(plain_change[clip]),
+            settings=used,
         )
+        for clip in range(len(times))
     ]
 
 
