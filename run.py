@@ -16,9 +16,7 @@ from pathlib import Path
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from spf.errors import ConfigError, SpfError
 from spf.words import choose
@@ -58,13 +56,13 @@ def checked(arguments: list[str]) -> list[str]:
     Hydra cannot compose: its own messages run over many lines.
     """
     overrides = [word for word in arguments if not word.startswith("-")]
-    fixed = dict(zip(overrides, map(_canonical, overrides), strict=True))
+    fixed = {override: _canonical(override) for override in overrides}
     try:
         with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
             for combination in product(*map(_alternatives, fixed.values())):
                 hydra.compose("config", list(combination))
                 break  # one shows whether the keys exist; the words are checked already
-    except (HydraException, OmegaConfBaseException) as error:
+    except Exception as error:  # Hydra raises its own, OmegaConf's and Python's
         why = " ".join(str(error).split())
         raise ConfigError(f"{why} (see python run.py --help)") from None
     return [fixed.get(word, word) for word in arguments]

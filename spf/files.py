@@ -2,24 +2,54 @@
 
 import os
 import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
-    """Write `data` (text as UTF-8) under a temporary name in the same folder, then rename it.
+    """Write `data` (text as UTF-8) to a file as `moved_into_place` does. Raises OSError."""
+    with moved_into_place(Path(path)) as temporary, open(temporary, "wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        file.flush()
+        os.fsync(file.fileno())
 
-    Missing folders are made. Whatever is raised (OSError, KeyboardInterrupt), the old file stays
-    as it was and no temporary file is left; after SIGKILL one with the suffix .tmp may be.
+
+@contextmanager
+def moved_into_place(target: Path) -> Iterator[Path]:
+    """A temporary name beside the target for a file or a folder, moved to it at the end.
+
+    Missing folders are made. Whatever is raised (OSError, KeyboardInterrupt), the old target stays
+    as it was and nothing temporary is left; after SIGKILL something named `.spf-*.tmp` may be.
+    The caller has the disk hold what it writes (fsync); the move itself is synchronised here.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}.tmp")
+    temporary = target.with_name(f".spf-{secrets.token_hex(8)}.tmp")
+    aside = temporary.with_suffix(".old")
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with open(temporary, "wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        yield temporary
+        if temporary.is_dir() and target.is_dir():
+            os.rename(target, aside)  # a folder that holds files cannot be renamed over
+        try:
+            os.replace(temporary, target)
+        except BaseException:
+            if aside.exists():
+                os.rename(aside, target)
+            raise
+        synchronise(target.parent)
+    finally:
+        for leftover in (temporary, aside):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+
+def synchronise(path: Path) -> None:
+    """Have the disk hold a file or a folder's entries, so that a power cut loses neither."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

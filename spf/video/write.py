@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -16,10 +14,13 @@ from typing import Any
 import numpy as np
 
 from spf.errors import ClipError, ConfigError
+from spf.files import moved_into_place, synchronise
 
 NTSC = {base: Fraction(base * 1000, 1001) for base in (24, 30, 48, 60, 120)}
 # x264's output depends on the number of threads; a fixed one gives the same bytes everywhere.
 THREADS = 4
+# With its macroblock tree, x264 gave different bytes for identical small frames now and then.
+REPEATABLE = {"x264-params": "mbtree=0"}
 
 
 def write_mp4(
@@ -41,10 +42,9 @@ def write_mp4(
     rate = exact_rate(fps)
     if isinstance(crf, bool) or not 0 <= crf <= 51:
         raise ConfigError(f"crf is {crf!r}; give a number from 0 (best) to 51")
-    with _moved_into_place(path) as temporary:
+    with _refusals(path), moved_into_place(path) as temporary:
         _encode(path, temporary, frames, rate, crf)
-        with _refusals(path):
-            _sync(temporary)
+        synchronise(temporary)
 
 
 def write_png(folder: str | os.PathLike[str], frames: Iterable[np.ndarray]) -> None:
@@ -59,15 +59,13 @@ def write_png(folder: str | os.PathLike[str], frames: Iterable[np.ndarray]) -> N
     folder = Path(folder)
     with _refusals(folder):
         _check_replaceable(folder)
-    with _moved_into_place(folder) as temporary:
-        with _refusals(folder):
+        with moved_into_place(folder) as temporary:
             temporary.mkdir()
-        for index, image in enumerate(_checked(folder, frames)):
-            with _refusals(folder), open(temporary / f"{index:06d}.png", "wb") as file:
-                Image.fromarray(image).save(file, "PNG", compress_level=4)
-                file.flush()
-                os.fsync(file.fileno())
-        with _refusals(folder):
+            for index, image in enumerate(_checked(folder, frames)):
+                with open(temporary / f"{index:06d}.png", "wb") as file:
+                    Image.fromarray(image).save(file, "PNG", compress_level=4)
+                    file.flush()
+                    os.fsync(file.fileno())
             _check_replaceable(folder)
 
 
@@ -91,36 +89,35 @@ def _encode(
     from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
     flags = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-    with _refusals(path):
-        output: Any = av.open(
-            f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}
-        )
+    output: Any = av.open(
+        f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}
+    )
     try:
         stream: Any = None
         for index, image in enumerate(_checked(path, frames)):
             image = np.pad(image, [(0, n % 2) for n in image.shape[:2]] + [(0, 0)], mode="edge")
-            with _refusals(path):
-                if stream is None:
-                    stream = output.add_stream("libx264", rate=rate, options={"crf": str(crf)})
-                    stream.height, stream.width = image.shape[:2]
-                    stream.pix_fmt = "yuv420p"
-                    context = stream.codec_context
-                    context.thread_count = THREADS
-                    context.time_base = 1 / rate
-                    context.color_range, context.colorspace = 1, 6  # limited, BT.601
-                    context.color_primaries, context.color_trc = 1, 1  # BT.709, near to sRGB
-                frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
-                    format="yuv420p",
-                    dst_colorspace=Colorspace.ITU601,
-                    dst_color_range=ColorRange.MPEG,
-                    interpolation=flags,
-                    threads=1,
+            if stream is None:
+                stream = output.add_stream(
+                    "libx264", rate=rate, options=REPEATABLE | {"crf": str(crf)}
                 )
-                frame.pts, frame.time_base = index, 1 / rate
-                output.mux(stream.encode(frame))
-        with _refusals(path):
-            output.mux(stream.encode(None))
-            output.close()
+                stream.height, stream.width = image.shape[:2]
+                stream.pix_fmt = "yuv420p"
+                context = stream.codec_context
+                context.thread_count = THREADS
+                context.time_base = 1 / rate
+                context.color_range, context.colorspace = 1, 6  # limited, BT.601
+                context.color_primaries, context.color_trc = 1, 1  # BT.709, near to sRGB
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU601,
+                dst_color_range=ColorRange.MPEG,
+                interpolation=flags,
+                threads=1,
+            )
+            frame.pts, frame.time_base = index, 1 / rate
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+        output.close()
     except BaseException:
         # Closing writes the trailer, which fails where nothing was written yet.
         with suppress(OSError, ValueError, av.FFmpegError):
@@ -131,7 +128,7 @@ def _encode(
 def _checked(path: Path, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """The frames, contiguous; raises where one does not fit the first, or there is none."""
     shape = None
-    for index, frame in enumerate(frames):
+    for index, frame in enumerate(_marked(frames)):
         image = np.asarray(frame)
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             found = f"{image.shape} {image.dtype}"
@@ -144,32 +141,15 @@ def _checked(path: Path, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         raise ClipError(path, "there are no frames to write", "give one frame or more")
 
 
-@contextmanager
-def _moved_into_place(target: Path) -> Iterator[Path]:
-    """A temporary name beside the target; moved to it at the end, removed on any exception."""
-    temporary = target.with_name(f".spf-{secrets.token_hex(8)}.tmp")
-    aside = temporary.with_suffix(".old")
+class _FramesError(Exception):
+    """An error of the caller's frames, kept apart from the disk's."""
+
+
+def _marked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     try:
-        with _refusals(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with _refusals(target):
-            if temporary.is_dir() and target.is_dir():
-                os.rename(target, aside)  # a folder that holds files cannot be renamed over
-            try:
-                os.replace(temporary, target)
-            except BaseException:
-                if aside.exists():
-                    os.rename(aside, target)
-                raise
-            _sync(target.parent)
-    finally:
-        for leftover in (temporary, aside):
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                with suppress(OSError):
-                    leftover.unlink()
+        yield from frames
+    except OSError as error:
+        raise _FramesError from error
 
 
 def _check_replaceable(folder: Path) -> None:
@@ -181,22 +161,15 @@ def _check_replaceable(folder: Path) -> None:
         raise ClipError(folder, "the folder holds other files", "choose another folder")
 
 
-def _sync(path: Path) -> None:
-    """Have the disk hold what was written, so that a power cut leaves the old or the new clip."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 @contextmanager
 def _refusals(path: Path) -> Iterator[None]:
-    """Turn what the disk or the encoder refuses into a `ClipError`."""
+    """Turn what the disk or the encoder refuses into a `ClipError`; the frames' errors pass."""
     import av
 
     try:
         yield
+    except _FramesError as error:
+        raise error.__cause__ or error from None
     except (OSError, av.FFmpegError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         remedy = "check the folder, its permissions and the space on the disk"

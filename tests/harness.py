@@ -1,0 +1,234 @@
+"""What the tests of the harness share: tiny clips, runs in this process, and commands as processes.
+
+A run in this process (`run`) costs a few tenths of a second for a clip; a command (`command`) adds
+the seconds that Python takes to start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import clips
+import hydra
+import numpy as np
+import pandas as pd
+from omegaconf import DictConfig
+
+from benchmarks import session
+from spf.errors import ClipError, SpfError
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGS = ROOT / "configs"
+RUN = [sys.executable, str(ROOT / "run.py")]
+SPF = [sys.executable, "-m", "spf.cli"]
+TABLES = ("records.csv", "records.parquet", "leaderboard.csv", "leaderboard.md", "clips.csv")
+
+
+def picture(seed: int, size: int = 32) -> np.ndarray:
+    """One coarse picture (size, size, 3) uint8 of random colours."""
+    cells = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return cells.repeat(size // 4, axis=0).repeat(size // 4, axis=1)
+
+
+def dissolve(shares: Iterable[float], seed: int = 0, size: int = 32) -> list[np.ndarray]:
+    """Frames between two pictures: frame k shows the share `shares[k]` of the second one."""
+    first, last = (picture(2 * seed + k, size).astype(np.float64) for k in (0, 1))
+    return [np.rint(first + share * (last - first)).astype(np.uint8) for share in shares]
+
+
+def steady(count: int = 12, seed: int = 0, power: float = 1.0) -> list[np.ndarray]:
+    """A dissolve of which the share (k / (count - 1)) ** power is done at frame k."""
+    return dissolve(np.linspace(0.0, 1.0, count) ** power, seed)
+
+
+def jumping(count: int = 12, seed: int = 0) -> list[np.ndarray]:
+    """A dissolve that happens within three frames in the middle."""
+    return dissolve(np.clip((np.arange(count) - count // 2 + 2) / 4, 0, 1), seed)
+
+
+def still(count: int = 12, seed: int = 0) -> list[np.ndarray]:
+    """Identical frames."""
+    return dissolve([0.0] * count, seed)
+
+
+def save(path: Path, frames: Sequence[np.ndarray], rate: int = 12) -> Path:
+    """A video without B-frames; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return clips.encode(path, frames, rate=rate, options={"crf": "10", "bf": "0"})
+
+
+def layout(root: Path, generators: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> Path:
+    """CLIPS/GENERATOR/PAIR.mp4 of frames."""
+    for generator, pairs in generators.items():
+        for pair, frames in pairs.items():
+            save(root / generator / f"{pair}.mp4", frames)
+    return root
+
+
+def two_generators(root: Path, pairs: int = 2) -> Path:
+    """The generator `even` beside `jumpy`, on the same pairs."""
+    names = [f"pair{number}" for number in range(pairs)]
+    even = {name: steady(seed=seed) for seed, name in enumerate(names)}
+    jumpy = {name: jumping(seed=seed) for seed, name in enumerate(names)}
+    return layout(root, {"even": even, "jumpy": jumpy})
+
+
+def quoted(path: object) -> str:
+    """A value as Hydra's grammar reads it back."""
+    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'").replace("$", "\\$") + "'"
+
+
+def compose(*overrides: str) -> DictConfig:
+    """A config, as run.py composes it; W&B is left out unless it is asked for."""
+    words = list(overrides)
+    if not any(word.startswith("logger=") for word in words):
+        words.append("logger=csv")
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return hydra.compose("config", words)
+
+
+def leaderboard_words(folder: Path, output: Path, *more: str) -> list[str]:
+    """The overrides of a leaderboard of the clips in `folder`."""
+    words = ["benchmark=leaderboard", "model=folder", f"model.path={quoted(folder)}"]
+    return [*words, f"output={quoted(output)}", *more]
+
+
+def run(folder: Path, output: Path, *more: str) -> session.Run:
+    """A leaderboard of the clips in `folder`, in this process."""
+    return session.run(compose(*leaderboard_words(folder, output, *more)), quiet=True)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Variables for a command: no W&B account, one thread for each of the libraries."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+    return kept | {"WANDB_SILENT": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | more
+
+
+def command(
+    *words: str, cwd: Path | None = None, timeout: float = 120, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        words,
+        cwd=cwd or ROOT,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def start(*words: str, cwd: Path | None = None) -> subprocess.Popen[str]:
+    """Start a command in a process group of its own."""
+    return subprocess.Popen(
+        words,
+        cwd=cwd or ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def check_one_line(text: str) -> str:
+    """The text of an error, checked to be one line for a person and no traceback."""
+    assert "Traceback" not in text
+    lines = [line for line in text.splitlines() if line.strip()]
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+def only_run(output: Path) -> Path:
+    """The folder of the only run in an output folder."""
+    (folder,) = (output / "runs").iterdir()
+    return folder
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    """The bytes of a run's tables that must repeat exactly."""
+    return {name: (folder / name).read_bytes() for name in TABLES}
+
+
+def read_records(folder: Path) -> pd.DataFrame:
+    """records.parquet of a run."""
+    return pd.read_parquet(folder / "records.parquet")
+
+
+def cell_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """The stored cells of a run by their files' names."""
+    return {path.name: json.loads(path.read_text()) for path in (folder / "cells").glob("*.json")}
+
+
+class Linear:
+    """A stand-in embedder that calls no library: the mean colour and a constant."""
+
+    name = "linear"
+    control = True
+    batch_size = 4
+
+    def __init__(self, encode: Any = None) -> None:
+        self.encoded = 0
+        self._encode = encode
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        return image.reshape(-1, 3).mean(axis=0)
+
+    def encode(self, batch: np.ndarray) -> np.ndarray:
+        self.encoded += len(batch)
+        if self._encode is not None:
+            return self._encode(batch)
+        return np.concatenate([batch, np.full((len(batch), 1), 255.0)], axis=1).astype(np.float32)
+
+    def identity(self) -> dict[str, Any]:
+        return {"embedder": self.name}
+
+
+def clip_error(path: object) -> SpfError:
+    """An error as clips raise it."""
+    return ClipError(path, "made to fail", "nothing to do")
+
+
+class Page(HTMLParser):
+    """What a page holds: its tags with attributes, its visible text, its tables' cells."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.rows: list[list[str]] = []
+        self._inside: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag in ("script", "style"):
+            self._inside.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._inside.append("cell")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style", "td", "th"):
+            self._inside.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self._inside and self._inside[-1] == "cell":
+            self.rows[-1][-1] += data
+        if not self._inside or self._inside[-1] == "cell":
+            self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        """Attributes of every tag of that name."""
+        return [attributes for name, attributes in self.tags if name == tag]
