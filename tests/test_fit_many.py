@@ -7,6 +7,8 @@ import oracles
 import pytest
 
 import spf
+from spf.progress.distances import stacked_angles
+from spf.progress.fit import torch_angles
 
 
 def clips() -> list[np.ndarray]:
@@ -110,3 +112,27 @@ def test_a_thousand_clips():
     many = [oracles.random_walk(81, dim=64, seed=seed) for seed in range(1000)]
     for curve, z in zip(spf.fit_many(many), many, strict=True):
         np.testing.assert_allclose(curve.fitted, spf.fit(z).fitted, atol=1e-5)
+
+
+def test_the_torch_path_gives_the_same_angles():
+    # On the CPU here; a GPU runs the very same lines.
+    clips = np.stack([oracles.random_walk(50, dim=16, seed=seed) for seed in range(3)])
+    clips[1, 20:25] = clips[1, 20]
+    ours = stacked_angles(clips, 30)
+    np.testing.assert_allclose(torch_angles(clips, 30, "cpu"), ours, atol=1e-7)
+    assert torch_angles(clips, 30, "cpu")[1, 20, 0] == 0
+    clips[2, 7, 3] = np.nan
+    with pytest.raises(ValueError, match="frame 7"):
+        torch_angles(clips, 30, "cpu")
+
+
+@pytest.mark.gpu
+def test_the_gpu_gives_the_same_curves():
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    clips = [oracles.random_walk(length, dim=64, seed=length) for length in (5, 81, 81, 200)]
+    for here, there in zip(
+        spf.fit_many(clips, device="cpu"), spf.fit_many(clips, device="cuda"), strict=True
+    ):
+        np.testing.assert_allclose(there.progress, here.progress, atol=1e-5)

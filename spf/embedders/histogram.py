@@ -47,13 +47,16 @@ class Histogram:
         n = self.colours
         position = image.reshape(-1, 3) * ((n - 1) / 255.0)
         lower = np.minimum(position.astype(np.intp), n - 2)
-        share = position - lower
+        upper_share = position - lower
+        index = lower @ (n * n, n, 1)
         histogram = np.zeros(n**3)
-        for corner in np.ndindex(2, 2, 2):
-            weight = np.prod(np.where(corner, share, 1.0 - share), axis=1)
-            index = (lower + corner) @ (n * n, n, 1)
-            histogram += np.bincount(index, weight, n**3)
-        return histogram / len(position)
+        for red, green, blue in np.ndindex(2, 2, 2):
+            weight = np.ones(len(index))
+            for channel, upper in enumerate((red, green, blue)):
+                share = upper_share[:, channel]
+                weight *= share if upper else 1.0 - share
+            histogram += np.bincount(index + (red * n * n + green * n + blue), weight, n**3)
+        return histogram / len(index)
 
     def _orientation(self, image: Image) -> NDArray[np.float64]:
         """(orientations + 1,) summing to 1, orientations modulo 180 degrees; the last is "none"."""

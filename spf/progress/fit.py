@@ -96,7 +96,7 @@ def fit_many(
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, rows in enumerate(clips):
         groups[rows.shape].append(index)
-    measure = _angles_on_gpu if _use_gpu(device) else stacked_angles
+    measure = torch_angles if _use_gpu(device) else stacked_angles
     curves: dict[int, Curve] = {}
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         for (length, _), members in groups.items():
@@ -182,17 +182,17 @@ def _use_gpu(device: str) -> bool:
     return torch.cuda.is_available()
 
 
-def _angles_on_gpu(stack: Rows, window: int) -> Array:
-    """`stacked_angles` with the matrix products on the GPU."""
+def torch_angles(stack: Rows, window: int, device: str = "cuda") -> Array:
+    """`stacked_angles` computed by torch, in float64: by the chord for every pair."""
     import torch
 
     length = stack.shape[1]
     window = min(window, length - 1)
-    rows = torch.from_numpy(stack).to("cuda", torch.float64)
+    rows = torch.from_numpy(stack).to(device, torch.float64)
     norms = torch.linalg.vector_norm(rows, dim=-1)
     check_norms(norms.cpu().numpy())
     rows = rows / norms[..., None]
-    angles = torch.zeros(len(stack), length, window, dtype=torch.float64, device="cuda")
+    angles = torch.zeros(len(stack), length, window, dtype=torch.float64, device=device)
     for lag in range(1, window + 1):
         chord = torch.linalg.vector_norm(rows[:, lag:] - rows[:, :-lag], dim=-1)
         angles[:, : length - lag, lag - 1] = 2.0 * torch.asin(torch.clamp(chord / 2.0, max=1.0))

@@ -1,0 +1,213 @@
+"""Every config composes, says what it is, and agrees with the class that it names."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import harness
+import pytest
+import yaml
+from hydra.utils import get_class, instantiate
+from omegaconf import OmegaConf
+
+import spf
+from benchmarks import session
+from benchmarks.session import build
+from spf.embedders import DEFAULT_EMBEDDER, EMBEDDERS
+from spf.errors import ConfigError
+from spf.generators import MODELS
+from spf.retime import TARGETS
+from spf.video import Sampling
+
+FILES = sorted(harness.CONFIGS.glob("*/*.yaml"))
+GIVEN = {"measuring", "model"}  # arguments that benchmarks.session passes, not a config
+DESCRIPTION = re.compile(r"# [A-Z].*\b[Nn]eeds [^.]*(\.[^.\s][^.]*)*\.$")
+
+
+def word(path: Path) -> str:
+    return f"{path.parent.name}={path.stem}"
+
+
+def content(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text())
+
+
+def plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+WITH_TARGET = [path for path in FILES if "_target_" in content(path)]
+
+
+def test_there_are_configs() -> None:
+    groups = {path.parent.name for path in FILES}
+    assert groups == {"embedder", "model", "retime", "target", "benchmark", "quality", "logger"}
+    assert not list(harness.CONFIGS.rglob("*.yml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=word)
+def test_composes(path: Path) -> None:
+    config = harness.compose(word(path))
+    assert OmegaConf.to_container(config[path.parent.name], resolve=True) == content(path)
+
+
+@pytest.mark.parametrize("path", FILES, ids=word)
+def test_first_line_says_what_it_is_and_needs(path: Path) -> None:
+    first = path.read_text().partition("\n")[0]
+    assert DESCRIPTION.fullmatch(first), first
+    assert len(first) <= 100
+
+
+@pytest.mark.parametrize("path", FILES, ids=word)
+def test_file_is_named_after_its_word(path: Path) -> None:
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", path.stem)
+    node = content(path)
+    name = get_class(node["_target_"]).name if "_target_" in node else node["name"]
+    assert name == path.stem
+
+
+@pytest.mark.parametrize("path", WITH_TARGET, ids=word)
+def test_instantiates(path: Path) -> None:
+    node = harness.compose(word(path))[path.parent.name]
+    if path.parent.name == "benchmark":
+        made = build(harness.compose(word(path), "model.path=clips"))
+    else:
+        made = instantiate(node)
+    assert made.name == path.stem
+
+
+@pytest.mark.parametrize("path", WITH_TARGET, ids=word)
+def test_defaults_equal_those_of_the_class(path: Path) -> None:
+    node = content(path)
+    parameters = inspect.signature(get_class(node.pop("_target_"))).parameters
+    free = {name for name in parameters if name not in GIVEN}
+    assert set(node) == free  # all of them are shown, and none that the class does not know
+    for name, value in node.items():
+        assert value == plain(parameters[name].default), name
+        assert type(value) is type(plain(parameters[name].default)), name
+
+
+@pytest.mark.parametrize(
+    ("group", "known"), [("embedder", EMBEDDERS), ("model", MODELS), ("target", TARGETS)]
+)
+def test_group_equals_the_registry(group: str, known: dict[str, Any]) -> None:
+    assert {path.stem for path in FILES if path.parent.name == group} == set(known)
+
+
+@pytest.mark.parametrize(("group", "known"), [("embedder", EMBEDDERS), ("model", MODELS)])
+def test_target_is_the_registered_class(group: str, known: dict[str, str]) -> None:
+    for name, target in known.items():
+        assert content(harness.CONFIGS / group / f"{name}.yaml")["_target_"] == target
+
+
+def test_defaults_are_the_designs() -> None:
+    config = harness.compose()
+    assert config.embedder._target_ == EMBEDDERS[DEFAULT_EMBEDDER]
+    assert config.output == "results"
+    assert config.device == "auto"
+    assert config.retime.name == "none"
+    assert config.target.name == "linear"
+    assert config.quality.name == "none"
+
+
+def test_null_fit_settings_are_the_librarys_defaults() -> None:
+    config = harness.compose()
+    assert set(config.fit.values()) == {None}
+    settings = build(config).measuring.settings  # type: ignore[attr-defined]
+    parameters = inspect.signature(spf.fit).parameters
+    for name, value in vars(settings).items():
+        assert value == parameters[name].default, name
+    assert set(config.fit) == set(vars(settings)) == set(parameters) - {"z", "times"}
+
+
+def test_comments_on_null_settings_give_the_true_defaults() -> None:
+    """`window: null  # 30 frames` must not outlive a change of the default."""
+    text = (harness.CONFIGS / "config.yaml").read_text()
+    for name in ("window", "sigma", "ridge", "power"):
+        (said,) = re.findall(rf"^  {name}: null +# (\S+)", text, re.MULTILINE)
+        assert float(said) == inspect.signature(spf.fit).parameters[name].default
+    for name in ("monotone", "noise"):
+        (said,) = re.findall(rf"^  {name}: null +# (.*)$", text, re.MULTILINE)
+        assert inspect.signature(spf.fit).parameters[name].default in said.split(" | ")
+
+
+def test_sampling_is_the_librarys_default() -> None:
+    config = harness.compose()
+    assert Sampling(**config.sampling) == Sampling()
+    assert build(config).measuring.sampling == Sampling()  # type: ignore[attr-defined]
+
+
+def test_given_settings_arrive() -> None:
+    words = ["fit.window=7", "fit.noise=nugget", "sampling.stride=3", "batch_size=5"]
+    config = harness.compose("embedder=pixels", "embedder.size=9", *words)
+    measuring: Any = build(config).measuring  # type: ignore[attr-defined]
+    assert measuring.embedder.size == 9
+    assert (measuring.settings.window, measuring.settings.noise) == (7, "nugget")
+    assert measuring.settings.sigma == inspect.signature(spf.fit).parameters["sigma"].default
+    assert measuring.sampling == Sampling(stride=3)
+    assert measuring.batch_size == 5
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "fit.window=-1",
+        "fit.window=0",
+        "fit.window=1.5",
+        "fit.window=many",
+        "fit.sigma=0",
+        "fit.sigma=-2",
+        "fit.sigma=nan",
+        "fit.ridge=-1",
+        "fit.power=-1",
+        "fit.monotone=gradien",
+        "fit.noise=loud",
+        "+fit.no_such=1",
+        "sampling.stride=0",
+        "sampling.stride=0.5",
+        "sampling.start=-1",
+        "sampling.end=soon",
+        "+sampling.no_such=1",
+        "batch_size=0",
+        "batch_size=-3",
+        "batch_size=1.5",
+        "batch_size=true",
+        "device=gpu",
+        "embedder.colours=1",
+        "embedder.colours=red",
+        "+embedder.no_such=1",
+        "benchmark.laws=[lineal]",
+        "benchmark.laws=[]",
+        "benchmark.laws=linear",
+        "benchmark.contents=[no-such-content]",
+        "benchmark.contents=[]",
+        "benchmark.num_frames=1",
+        "benchmark.size=[0,128]",
+        "benchmark.size=128",
+        "benchmark.size=[128]",
+        "benchmark.fps=0",
+        "benchmark.seed=none",
+        "benchmark._target_=benchmarks.no_such.Thing",
+        "name=a/b",
+        "name=..",
+        "name=.",
+        "output=null",
+    ],
+)
+def test_bad_values_are_config_errors(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any work begins, in one line."""
+
+    def began(*_: object) -> None:
+        pytest.fail("work began")
+
+    monkeypatch.setattr(session, "run_cells", began)
+    config = harness.compose(f"output={harness.quoted(tmp_path)}", words)
+    with pytest.raises(ConfigError) as error:
+        session.run(config, quiet=True)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,384 @@
+"""Every embedder keeps the same contract; the controls see what they should, and no more."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import tracemalloc
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import harness
+import numpy as np
+import pytest
+
+import spf
+from spf.embedders import EMBEDDERS, embed_clip, label, load_embedder
+from spf.errors import ClipError, ConfigError
+from spf.measurement import Thumbnails, measure_clip
+
+WORDS = sorted(EMBEDDERS)
+SIZES = [(1, 1), (1, 7), (7, 1), (2, 3), (33, 47), (480, 641), (8, 3000), (3000, 8)]
+
+# Another value for every setting of every embedder: a new setting must be named here.
+OTHER: dict[str, dict[str, Any]] = {
+    "histogram": {"colours": 5, "orientations": 9},
+    "pixels": {"size": 7},
+}
+
+
+@pytest.fixture(params=WORDS)
+def embedder(request: pytest.FixtureRequest) -> Any:
+    return load_embedder(request.param)
+
+
+def frames(count: int, height: int = 40, width: int = 56, seed: int = 0) -> np.ndarray:
+    """Noise over a slow dissolve (count, height, width, 3): no two frames are alike."""
+    generator = np.random.default_rng(seed)
+    noise = generator.integers(0, 60, (count, height, width, 3))
+    slope = np.linspace(0, 180, count).round().astype(int)[:, None, None, None]
+    return (noise + slope).astype(np.uint8)
+
+
+def cosine(first: np.ndarray, second: np.ndarray) -> float:
+    a, b = unit(first), unit(second)
+    return float(a @ b)
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    return vector.astype(np.float64) / np.linalg.norm(vector.astype(np.float64))
+
+
+# The contract
+
+
+def test_rows_are_unit_float32(embedder: Any) -> None:
+    vectors = spf.embed(frames(9), embedder=embedder)
+    assert vectors.dtype == np.float32
+    assert vectors.shape[0] == 9
+    assert vectors.shape[1] > 1
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    np.testing.assert_allclose(lengths, 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 100])
+def test_batch_size_changes_no_bit(embedder: Any, size: int) -> None:
+    clip = frames(9)
+    np.testing.assert_array_equal(
+        spf.embed(clip, embedder=embedder, batch_size=size), spf.embed(clip, embedder=embedder)
+    )
+
+
+def test_same_frames_give_the_same_vectors(embedder: Any) -> None:
+    clip = frames(6)
+    before = clip.copy()
+    first = spf.embed(clip, embedder=embedder)
+    again = spf.embed(clip, embedder=load_embedder(embedder.name))
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(clip, before)  # the input is not written to
+
+
+def test_a_frame_does_not_depend_on_its_neighbours(embedder: Any) -> None:
+    clip = frames(6)
+    order = [3, 0, 5, 1, 4, 2]
+    np.testing.assert_array_equal(
+        spf.embed(clip[order], embedder=embedder), spf.embed(clip, embedder=embedder)[order]
+    )
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_every_frame_size_gives_one_shape(embedder: Any, size: tuple[int, int]) -> None:
+    usual = embedder.prepare(frames(1)[0])
+    image = frames(1, *size)[0]
+    prepared = embedder.prepare(image)
+    assert prepared.shape == usual.shape
+    assert prepared.dtype == usual.dtype
+    vector = spf.embed(image[None], embedder=embedder)
+    assert vector.shape == spf.embed(frames(1), embedder=embedder).shape
+    assert np.isfinite(vector).all()
+
+
+@pytest.mark.parametrize("level", [0, 127, 128, 255])
+def test_constant_frames_have_a_direction(embedder: Any, level: int) -> None:
+    vector = spf.embed(np.full((2, 24, 32, 3), level, np.uint8), embedder=embedder)
+    assert np.isfinite(vector).all()
+    np.testing.assert_array_equal(vector[0], vector[1])
+
+
+def test_black_grey_and_white_differ(embedder: Any) -> None:
+    clip = np.stack([np.full((24, 32, 3), level, np.uint8) for level in (0, 128, 255)])
+    black, grey, white = spf.embed(clip, embedder=embedder)
+    assert cosine(black, white) < 0.9
+    assert cosine(black, grey) < 0.999
+    assert cosine(grey, white) < 0.999
+
+
+def test_colour_channels_are_told_apart(embedder: Any) -> None:
+    clip = np.zeros((3, 24, 32, 3), np.uint8)
+    for channel in range(3):
+        clip[channel, ..., channel] = 255
+    vectors = spf.embed(clip, embedder=embedder)
+    assert max(cosine(vectors[a], vectors[b]) for a, b in ((0, 1), (0, 2), (1, 2))) < 0.95
+
+
+def test_read_only_and_strided_frames_work(embedder: Any) -> None:
+    whole = frames(3, 40, 60)
+    part = whole[:, ::2, ::-1]
+    part.setflags(write=False)
+    np.testing.assert_array_equal(
+        spf.embed(part, embedder=embedder), spf.embed(np.ascontiguousarray(part), embedder=embedder)
+    )
+
+
+def test_word_and_label(embedder: Any) -> None:
+    assert EMBEDDERS[embedder.name].endswith(type(embedder).__name__)
+    assert isinstance(embedder.control, bool)
+    assert isinstance(embedder.batch_size, int)
+    assert embedder.batch_size >= 1
+    assert ("(control)" in label(embedder)) == embedder.control
+
+
+def test_identity_is_plain_data(embedder: Any) -> None:
+    identity = embedder.identity()
+    assert json.loads(json.dumps(identity)) == identity
+    assert identity["embedder"] == embedder.name
+    assert identity == load_embedder(embedder.name).identity()
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_identity_changes_with_each_setting(word: str) -> None:
+    plain = load_embedder(word)
+    assert set(inspect.signature(type(plain)).parameters) == set(OTHER[word])
+    for name, value in OTHER[word].items():
+        assert load_embedder(word, **{name: value}).identity() != plain.identity(), name
+
+
+def test_identities_of_words_differ() -> None:
+    texts = {json.dumps(load_embedder(word).identity(), sort_keys=True) for word in WORDS}
+    assert len(texts) == len(WORDS)
+
+
+@pytest.mark.parametrize(
+    ("word", "settings"),
+    [("pixels", {"size": 0}), ("histogram", {"colours": 1}), ("histogram", {"orientations": 1})],
+)
+def test_impossible_settings_are_refused(word: str, settings: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="at least"):
+        load_embedder(word, **settings)
+
+
+# What the controls see
+
+
+def textured(seed: int = 3) -> np.ndarray:
+    """A picture (96, 96, 3) whose quarters differ in colour."""
+    return harness.picture(seed, 96)
+
+
+def test_pixels_leak_under_motion_and_histogram_does_not() -> None:
+    image = textured()
+    moved = np.roll(image, 48, axis=1)  # the same colours, elsewhere
+    other = textured(4)
+    pixels, histogram = load_embedder("pixels"), load_embedder("histogram")
+    still, shifted, another = spf.embed(np.stack([image, moved, other]), embedder=pixels)
+    assert cosine(still, shifted) < 0.95
+    still, shifted, another = spf.embed(np.stack([image, moved, other]), embedder=histogram)
+    assert cosine(still, shifted) > 0.995
+    assert cosine(still, another) < 0.9
+
+
+@pytest.mark.parametrize("flip", [(0,), (1,), (0, 1)], ids=str)
+def test_histogram_does_not_see_a_flip(flip: tuple[int, ...]) -> None:
+    image = textured()
+    pair = np.stack([image, np.flip(image, flip)])
+    first, flipped = spf.embed(pair, embedder="histogram")
+    assert cosine(first, flipped) > 0.995
+    first, flipped = spf.embed(pair, embedder="pixels")
+    assert cosine(first, flipped) < 0.95
+
+
+def test_histogram_sees_edge_directions() -> None:
+    stripes = np.zeros((96, 96, 3), np.uint8)
+    stripes[:, ::8] = stripes[:, 1::8] = stripes[:, 2::8] = stripes[:, 3::8] = 255
+    first, turned = spf.embed(np.stack([stripes, np.rot90(stripes)]), embedder="histogram")
+    assert cosine(first, turned) < 0.9
+
+
+def test_a_small_change_of_light_moves_the_histogram_little() -> None:
+    image = (textured().astype(int) // 2 + 40).astype(np.uint8)
+    first, brighter = spf.embed(np.stack([image, image + np.uint8(2)]), embedder="histogram")
+    assert 0.99 < cosine(first, brighter) < 1.0
+
+
+# spf.embed and spf.measure
+
+
+def test_embed_reads_a_path_as_it_does_frames(tmp_path: Any) -> None:
+    path = harness.save(tmp_path / "clip.mp4", harness.steady())
+    from_text = spf.embed(str(path), embedder="pixels")
+    np.testing.assert_array_equal(from_text, spf.embed(path, embedder="pixels"))
+    assert from_text.shape == (12, 3 * 16**2 + 1)
+
+
+def test_measure_uses_the_clips_own_times(tmp_path: Any) -> None:
+    path = harness.save(tmp_path / "clip.mp4", harness.steady(), rate=12)
+    curve = spf.measure(path)
+    np.testing.assert_allclose(curve.times, np.arange(12) / 12, atol=1e-6)
+    assert curve.progress[0] == 0
+    assert curve.progress[-1] == 1
+    skipped = spf.measure(path, sampling=spf.Sampling(stride=2))
+    np.testing.assert_allclose(skipped.times, np.arange(0, 12, 2) / 12, atol=1e-6)
+
+
+def test_measure_passes_its_settings_to_the_fit() -> None:
+    clip = np.stack(harness.steady(30, power=2.0))
+    rough = spf.measure(clip, window=2, monotone="increments")
+    vectors = spf.embed(clip)
+    np.testing.assert_array_equal(
+        rough.progress, spf.fit(vectors, window=2, monotone="increments").progress
+    )
+    assert not np.array_equal(rough.progress, spf.measure(clip).progress)
+
+
+@pytest.mark.parametrize(
+    "clip",
+    [
+        np.zeros((4, 8, 8, 3), np.float32),
+        np.zeros((8, 8, 3), np.uint8),
+        np.zeros((4, 8, 8), np.uint8),
+        np.zeros((4, 8, 8, 4), np.uint8),
+        np.zeros((4, 3, 8, 8), np.uint8),
+        np.zeros((4, 8, 0, 3), np.uint8),
+    ],
+    ids=lambda clip: f"{clip.shape}-{clip.dtype}",
+)
+def test_other_arrays_are_refused(clip: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="frames") as error:
+        spf.embed(clip)
+    assert "\n" not in str(error.value)
+
+
+def test_no_frames_are_a_clip_error() -> None:
+    with pytest.raises(ClipError, match="no frames"):
+        spf.embed(np.zeros((0, 8, 8, 3), np.uint8))
+
+
+def test_one_frame_can_be_embedded_but_not_measured() -> None:
+    one = np.zeros((1, 8, 8, 3), np.uint8)
+    assert len(spf.embed(one)) == 1
+    with pytest.raises(ClipError, match="1 frame"):
+        spf.measure(one)
+
+
+@pytest.mark.parametrize("device", ["gpu", "", "cuda:0:1", None])
+def test_unknown_devices_are_refused(device: Any) -> None:
+    with pytest.raises(ValueError, match="device"):
+        spf.embed(frames(2), device=device)
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_empty_batches_are_refused(size: int) -> None:
+    with pytest.raises(ValueError, match="batch_size"):
+        spf.embed(frames(2), batch_size=size)
+    with pytest.raises(ValueError, match="batch_size"):
+        measure_clip(frames(2), load_embedder("pixels"), batch_size=size)
+
+
+def test_unknown_words_name_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"'pixel'.*did you mean pixels"):
+        spf.embed(frames(2), embedder="pixel")
+
+
+def test_unknown_settings_are_a_config_error() -> None:
+    """As the docstring of `load_embedder` promises."""
+    with pytest.raises(ConfigError, match="no_such_setting"):
+        load_embedder("pixels", no_such_setting=1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+def test_broken_vectors_name_their_frame(value: float) -> None:
+    def encode(batch: np.ndarray) -> np.ndarray:
+        vectors = np.ones((len(batch), 3), np.float32)
+        vectors[batch[:, 0] == 255] = value
+        return vectors
+
+    clip = np.zeros((9, 8, 8, 3), np.uint8)
+    clip[6] = 255
+    with pytest.raises(ClipError, match="frame 6"):
+        spf.measure(clip, embedder=harness.Linear(encode))
+
+
+def test_an_object_serves_as_an_embedder() -> None:
+    counting = harness.Linear()
+    assert spf.embed(frames(9), embedder=counting).shape == (9, 4)
+    assert counting.encoded == 9
+
+
+# Memory
+
+
+def endless(count: int, alive: list[weakref.ref], most: list[int]) -> Iterator[tuple[Any, float]]:
+    """Large frames, one at a time; counts how many of them are held at once."""
+    for index in range(count):
+        image = np.full((240, 320, 3), index % 200, np.uint8)
+        alive.append(weakref.ref(image))
+        alive[:] = [reference for reference in alive if reference() is not None]
+        most[0] = max(most[0], len(alive))
+        yield image, index / 25
+        del image
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_long_clip_is_streamed(word: str) -> None:
+    alive: list[weakref.ref] = []
+    most = [0]
+    count = 600
+    tracemalloc.start()
+    try:
+        measured = measure_clip(endless(count, alive, most), load_embedder(word), batch_size=16)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(measured.curve) == count
+    assert most[0] <= 4  # prepared frames may be held for a batch, frames themselves may not
+    assert peak < 60e6  # all frames are 138 MB
+
+
+def test_watch_sees_every_frame_in_order() -> None:
+    seen = []
+    clip = frames(9)
+    embed_clip(
+        zip(clip, np.arange(9) / 5, strict=True),
+        load_embedder("pixels"),
+        batch_size=4,
+        watch=lambda image, time: seen.append((int(image.mean()), time)),
+    )
+    assert seen == [(int(image.mean()), index / 5) for index, image in enumerate(clip)]
+
+
+# Thumbnails
+
+
+@pytest.mark.parametrize("count", [1, 2, 127, 128, 129, 500, 2000])
+def test_thumbnails_stay_few_and_even(count: int) -> None:
+    small = Thumbnails(height=8)
+    for index in range(count):
+        small.add(np.full((4, 6, 3), index % 251, np.uint8))
+    assert min(count, 64) <= len(small.images) <= 128
+    assert small.source_size == (4, 6)
+    for frame in {0, count // 3, count // 2, count - 1}:
+        index, image = small.nearest(frame)
+        assert 0 <= index < count
+        assert abs(index - frame) <= small.stride
+        assert image[0, 0, 0] == index % 251
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_thumbnails_of_odd_sizes(size: tuple[int, int]) -> None:
+    small = Thumbnails()
+    small.add(np.full((*size, 3), 99, np.uint8))
+    (image,) = small.images
+    assert image.shape[0] == 96
+    assert 1 <= image.shape[1] <= 384
+    assert (image == 99).all()

@@ -1,0 +1,274 @@
+"""The leaderboard from clips to tables, plots and the page; names that mean harm."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+import warnings
+from pathlib import Path
+
+import harness
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from benchmarks import session
+from benchmarks.leaderboard import SHOWN
+from spf import METRICS
+
+KEYS = ["benchmark", "clip", "embedder", "model", "retime", "target", "seed"]
+PROVENANCE = [
+    "config_hash", "commit", "dirty", "versions", "device", "weights_revision", "weights_hash",
+    "schema",
+]  # fmt: skip
+NASTY = [
+    "<script>alert(1)</script>".replace("/", "∕"),
+    '"><img src=x onerror=alert(1)>',
+    "<b>bold & brash",
+    "{{ 7 * 7 }} {% raw %}",
+    "$x_1^2$ and $broken",
+    "_hidden",
+    'co,mma;"quote"',
+    "pipe|pipe",
+    "new\nline",
+    "  spaces  ",
+    "-dash",
+    "%s %d",
+    "längs 日本語 😀",
+    "x" * 200,
+]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> session.Run:
+    """Two generators, two pairs."""
+    root = tmp_path_factory.mktemp("board")
+    return harness.run(harness.two_generators(root / "clips"), root / "out")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Everything of a run that must repeat: not the seconds, nor where it was told to go."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and path.name not in ("timings.parquet", "config.yaml")
+        and path.parent.name != "cells"
+    }
+
+
+def test_it_succeeds_and_orders(finished: session.Run) -> None:
+    assert finished.code == 0
+    board = pd.read_csv(finished.folder.root / "leaderboard.csv")
+    assert list(board["generator"]) == ["even", "jumpy"]
+    assert list(board["order"]) == [1, 2]
+    assert board["rank"].isna().all()
+    assert board["linearity_mae"].is_monotonic_increasing
+
+
+def test_records_have_the_columns_of_the_design(finished: session.Run) -> None:
+    table = harness.read_records(finished.folder.root)
+    wanted = ["status", "reason", *KEYS, *METRICS, "curve", "plot", "source", *PROVENANCE]
+    wanted.remove("target_mae")  # where a target is set
+    assert [name for name in wanted if name not in table.columns] == []
+    assert len(table) == 4
+    assert list(table["status"]) == ["done"] * 4
+    assert list(table["model"]) == ["even", "even", "jumpy", "jumpy"]
+    assert list(table["clip"]) == ["pair0", "pair1"] * 2
+    assert list(table["source"]) == [f"{m}/{c}.mp4" for m, c in table[["model", "clip"]].values]
+    assert (table["frames"] == 12).all()
+    assert table["cell"].is_unique
+    assert (table["duration"] - 11 / 12).abs().max() < 1e-6
+    assert set(json.loads(table["versions"][0])) >= {"numpy", "scipy", "av", "torch"}
+    for name in table.columns:  # what differs from run to run is kept in timings.parquet
+        assert not re.search(r"second|memory|timing|date|host", name)
+
+
+def test_timings_are_a_table_of_their_own(finished: session.Run) -> None:
+    timings = pd.read_parquet(finished.folder.root / "timings.parquet")
+    assert set(timings["cell"]) == set(harness.read_records(finished.folder.root)["cell"])
+    assert {"measure", "draw", "total", "peak_memory_mb"} <= set(timings.columns)
+
+
+def test_csv_holds_the_records_in_six_digits(finished: session.Run) -> None:
+    root = finished.folder.root
+    exact, printed = harness.read_records(root), pd.read_csv(root / "records.csv")
+    assert list(exact.columns) == list(printed.columns)
+    for name in SHOWN:
+        np.testing.assert_allclose(printed[name], exact[name], rtol=1e-5, atol=1e-12)
+    with open(root / "records.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            for name in SHOWN:
+                digits = re.sub(r"e.*|\D", "", row[name]).lstrip("0")
+                assert len(digits) <= 6, row[name]
+
+
+def test_curves_and_plots_exist(finished: session.Run) -> None:
+    root = finished.folder.root
+    for record in finished.results.records:
+        curve = pd.read_csv(root / record["curve"])
+        assert list(curve.columns) == ["frame", "time", "u", "progress", "angle", "fitted"]
+        assert len(curve) == 12
+        assert curve["progress"].iloc[[0, -1]].tolist() == [0, 1]
+        with Image.open(root / record["plot"]) as image:
+            assert image.format == "PNG"
+            assert min(image.size) > 300
+            assert np.asarray(image.convert("L")).std() > 10
+    assert {path.name for path in (root / "pairs").iterdir()} == {"pair0.png", "pair1.png"}
+
+
+def test_markdown_is_a_table(finished: session.Run) -> None:
+    lines = (finished.folder.root / "leaderboard.md").read_text().splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert len(table) == 4
+    assert len({line.count("|") for line in table}) == 1
+    assert "linearity_mae ↓" in table[0]
+    assert "pacing_entropy_64 ↑" in table[0]
+
+
+def check_page(text: str) -> harness.Page:
+    """A page that fetches nothing and runs nothing but its own script."""
+    page = harness.Page(text)
+    sources = [
+        value
+        for _, attributes in page.tags
+        for name, value in attributes.items()
+        if name in ("src", "href", "srcset", "action", "data", "poster")
+    ]
+    assert sources
+    assert all(str(value).startswith(("data:", "#")) for value in sources)
+    assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
+    assert len(page.all("script")) == 1
+    policies = [m for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    assert "default-src 'none'" in str(policies[0]["content"])
+    assert not re.search(r"url\(|@import", text)
+    return page
+
+
+def test_page_is_self_contained(finished: session.Run) -> None:
+    text = (finished.folder.root / "index.html").read_text()
+    page = check_page(text)
+    images = page.all("img")
+    assert len(images) == 4 + 2  # a plot a clip, an overlay a pair
+    assert all(str(image["src"]).startswith("data:image/png;base64,") for image in images)
+    assert all(image["alt"] for image in images)
+    said = " ".join(page.text)
+    assert "control" in said  # what measured it has no semantics
+    assert "order only" in said
+    assert str(finished.results.records[0]["commit"]) in said
+    assert text.count("<h1") == 1
+    assert page.rows[0][:2] == ["group", "order"]
+
+
+def test_tables_repeat_byte_by_byte(finished: session.Run, tmp_path: Path) -> None:
+    clips = finished.folder.root.parents[2] / "clips"
+    before = contents(finished.folder.root)
+    assert harness.TABLES[0] in before
+    elsewhere = harness.run(clips, tmp_path / "elsewhere")
+    assert elsewhere.folder.root.name == finished.folder.root.name
+    assert elsewhere.results.reused == 0
+    assert contents(elsewhere.folder.root) == before
+    again = harness.run(clips, finished.folder.root.parents[1])
+    assert again.results.reused == 4
+    assert contents(again.folder.root) == before
+
+
+def test_another_setting_is_another_run(finished: session.Run) -> None:
+    clips, out = finished.folder.root.parents[2] / "clips", finished.folder.root.parents[1]
+    other = harness.run(clips, out, "fit.window=3")
+    assert other.folder.root != finished.folder.root
+    assert other.results.reused == 0
+    assert other.results.records[0]["linearity_mae"] != finished.results.records[0]["linearity_mae"]
+
+
+def test_changed_clips_are_measured_again_and_no_others(tmp_path: Path) -> None:
+    clips = harness.two_generators(tmp_path / "clips")
+    first = harness.run(clips, tmp_path / "out")
+    harness.save(clips / "even" / "pair1.mp4", harness.jumping(seed=1))
+    second = harness.run(clips, tmp_path / "out")
+    assert second.results.reused == 3
+    changed = [
+        new["clip"]
+        for old, new in zip(first.results.records, second.results.records, strict=True)
+        if old["linearity_mae"] != new["linearity_mae"]
+    ]
+    assert changed == ["pair1"]
+
+
+def test_names_that_mean_harm(tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    for number, name in enumerate(NASTY):
+        harness.save(clips / "plain" / f"{name}.mp4", harness.steady(8, number))
+        harness.save(clips / "<i>gen</i>".replace("/", "∕") / f"{name}.mp4", harness.jumping(8))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", category=UserWarning)  # as matplotlib's on glyphs
+        run = harness.run(clips, tmp_path / "out")
+    root = run.folder.root
+    assert [record["reason"] for record in run.results.records] == [""] * (2 * len(NASTY))
+    assert run.code == 0
+    assert {record["clip"] for record in run.results.records} == set(NASTY)
+    with open(root / "records.csv", newline="", encoding="utf-8") as file:
+        assert {row["clip"] for row in csv.DictReader(file)} == set(NASTY)
+    assert set(harness.read_records(root)["clip"]) == set(NASTY)
+    assert len(list((root / "plots").rglob("*.png"))) == 2 * len(NASTY)
+    assert len(list((root / "pairs").iterdir())) == len(NASTY)
+    page = check_page((root / "index.html").read_text(encoding="utf-8"))
+    shown = {cell for row in page.rows for cell in row}
+    assert set(NASTY) <= shown
+    assert not page.all("b") + page.all("i")
+    table = (root / "clips.md").read_text(encoding="utf-8").splitlines()
+    assert len([line for line in table if line.startswith("|")]) == 2 + 2 * len(NASTY)
+    assert not [line for line in table[2 : 4 + 2 * len(NASTY)] if not line.startswith("|")]
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    """File names are bytes: these are no UTF-8, as on disks that came from elsewhere."""
+    clips = harness.two_generators(tmp_path / "clips", 1)
+    good = harness.save(clips / "even" / "good.mp4", harness.steady())
+    try:
+        good.rename(clips / "even" / b"caf\xe9.mp4".decode("utf-8", "surrogateescape"))
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    run = harness.run(clips, tmp_path / "out")
+    assert run.code == 0
+    assert len(harness.read_records(run.folder.root)) == 3
+    harness.Page((run.folder.root / "index.html").read_text(encoding="utf-8"))
+
+
+def test_failures_only(tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    for name in ("a", "b"):
+        (clips / name).mkdir(parents=True)
+        (clips / name / "pair.mp4").write_bytes(b"")
+    run = harness.run(clips, tmp_path / "out")
+    assert run.code == 1
+    board = pd.read_csv(run.folder.root / "leaderboard.csv")
+    assert list(board["failed"]) == [1, 1]
+    assert board["order"].isna().all()
+    table = harness.read_records(run.folder.root)
+    assert list(table["status"]) == ["failed", "failed"]
+    page = check_page((run.folder.root / "index.html").read_text())
+    assert sum("empty" in text for text in page.text) >= 2
+
+
+def test_a_clip_without_change_is_no_straight_curve(tmp_path: Path) -> None:
+    clips = harness.layout(
+        tmp_path / "clips", {"dead": {"p": harness.still()}, "even": {"p": harness.steady()}}
+    )
+    run = harness.run(clips, tmp_path / "out")
+    assert run.code == 0
+    dead, even = run.results.records
+    assert (dead["status"], dead["reason"]) == ("done", "no semantic change")
+    assert math.isnan(dead["linearity_mae"])
+    assert dead["total_change"] == pytest.approx(0.0, abs=1e-6)
+    assert even["reason"] == ""
+    board = pd.read_csv(io.StringIO((run.folder.root / "leaderboard.csv").read_text()))
+    by_name = board.set_index("generator")
+    assert by_name.loc["dead", "no_change"] == 1
+    assert math.isnan(by_name.loc["dead", "order"])
+    page = check_page((run.folder.root / "index.html").read_text())
+    assert "nan" not in " ".join(page.text).lower().split()
