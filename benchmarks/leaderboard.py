@@ -69,7 +69,9 @@ class Leaderboard:
             if clip.path is None:
                 raise ClipError(name, *clip.problem.split("; ", 1))
             stem = f"{slug(clip.generator)}/{slug(clip.pair)}"
-            outcome = self.measuring.outcome(clip.path, name, stem, watch)
+            outcome = self.measuring.outcome(
+                self.measuring.measure(clip.path, watch), stem, title=name
+            )
             outcome.values["source"] = f"{clip.generator}/{clip.path.name}"
             return outcome
 

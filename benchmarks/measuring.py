@@ -1,8 +1,7 @@
 """Measure one clip: the cell that every benchmark is made of."""
 
 import io
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from spf.progress.metrics import unit_time
 from spf.video import Sampling
 
 Frames = Iterable[tuple[np.ndarray, float]]
+See = Callable[[np.ndarray, float], None]
 
 
 @dataclass(frozen=True)
@@ -43,36 +43,43 @@ class Measuring:
             "code": code_version("spf", "benchmarks.measuring"),
         }
 
-    def outcome(
-        self, source: Path | Frames, title: str, stem: str, watch: Watch, plot: bool = True
-    ) -> Outcome:
-        """Measure a clip and draw it.
+    def measure(self, source: Path | Frames, watch: Watch, see: See | None = None) -> Measurement:
+        """Measure a clip; `watch` is called once a frame, `see` with each frame and its time.
 
-        title : how the plot names it. stem : path of its files in the run's folder, without
-        suffix. Raises `SpfError` where the clip cannot be measured.
+        Raises `SpfError` where the clip cannot be measured. The sampling is that of files: frames
+        that are rendered are all used.
         """
-        started = time.perf_counter()
-        measured = measure_clip(
+
+        def both(image: np.ndarray, seconds: float) -> None:
+            watch()
+            if see is not None:
+                see(image, seconds)
+
+        return measure_clip(
             source,  # type: ignore[arg-type]
             self.embedder,
             self.settings,
             self.sampling,
             self.batch_size,
-            watch=lambda image, seconds: watch(),
+            watch=both,
         )
-        embedded = time.perf_counter()
+
+    def outcome(self, measured: Measurement, stem: str, title: str | None = None) -> Outcome:
+        """Scores, curve and plot of a measured clip.
+
+        stem : path of its files in the run's folder, without suffix. title : of the plot; None
+        draws none.
+        """
         curve = measured.curve
-        outcome = Outcome(
-            values=_values(measured, self.embedder), reason=no_change_reason(curve) or ""
-        )
+        values = _values(measured, self.embedder)
+        outcome = Outcome(values, no_change_reason(curve) or "")
         outcome.files[f"curves/{stem}.csv"] = curve_table(curve)
         outcome.links["curve"] = f"curves/{stem}.csv"
-        if plot:
+        if title is not None:
             outcome.files[f"plots/{stem}.png"] = plot_measurement(
                 measured, title, subtitle(curve, label(self.embedder))
             )
             outcome.links["plot"] = f"plots/{stem}.png"
-        outcome.timings = {"measure": embedded - started, "draw": time.perf_counter() - embedded}
         return outcome
 
 
@@ -94,8 +101,8 @@ def _values(measured: Measurement, embedder: Embedder) -> dict[str, Any]:
     }
 
 
-def curve_table(curve: Curve) -> bytes:
-    """CSV of a curve: frame, time, u, progress, angle, fitted; 9 significant digits."""
+def curve_table(curve: Curve, **more: np.ndarray) -> bytes:
+    """CSV of a curve: frame, time, u, progress, angle, fitted, and more columns (T,); 9 digits."""
     table = pd.DataFrame(
         {
             "frame": np.arange(len(curve)),
@@ -104,6 +111,7 @@ def curve_table(curve: Curve) -> bytes:
             "progress": curve.progress,
             "angle": curve.angle,
             "fitted": curve.fitted,
+            **more,
         }
     )
     return table.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode()

@@ -9,9 +9,9 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import hydra
+from omegaconf import DictConfig
 
 from benchmarks import session
 from benchmarks.cells import Table
@@ -35,7 +35,7 @@ def plan(experiments: tuple[Experiment, ...] = EXPERIMENTS) -> Table:
     """The table that is printed first: each experiment, run or not, and why."""
     rows = []
     for item in experiments:
-        runs = item.overrides is not None
+        runs = bool(item.runs)
         rows.append(
             {
                 "experiment": item.number,
@@ -59,7 +59,7 @@ def reproduce(profile: str, output: str | Path) -> int:
     table = plan()
     print(f"profile {profile}: {PROFILES[profile]}")
     print(as_text(table))
-    lacking = [str(item.number) for item in EXPERIMENTS if item.overrides is None]
+    lacking = [str(item.number) for item in EXPERIMENTS if not item.runs]
     if profile == "full" and lacking:
         raise UnavailableError(
             f"profile full needs every experiment, and {', '.join(lacking)} are not built yet; "
@@ -72,15 +72,18 @@ def reproduce(profile: str, output: str | Path) -> int:
 
     runs: list[tuple[Experiment, session.Run]] = []
     for item in EXPERIMENTS:
-        if item.overrides is not None:
-            runs.append((item, session.run(_compose(item, output))))
+        for words in item.runs:
+            runs.append((item, session.run(_compose(words, output))))
             if runs[-1][1].code == session.INTERRUPTED:
                 return session.INTERRUPTED
     root = RunFolder(output)
-    tables = [table, *(t for _, run in runs for part in run.summary.sections for t in part.tables)]
-    for made in tables:
-        root.write(f"tables/{made.name}.csv", table_as_csv(made))
-        root.write(f"tables/{made.name}.md", table_as_markdown(made))
+    _write_table(root, table.name, table)
+    for _, run in runs:
+        # Several runs have a table of one name: the embedder tells them apart.
+        embedder = run.results.records[0]["embedder"]
+        for part in run.summary.sections:
+            for made in part.tables:
+                _write_table(root, f"{made.name}-{embedder}", made)
     root.write("report/index.html", render_report(profile, table, runs))
     return max((run.code for _, run in runs), default=0)
 
@@ -95,10 +98,16 @@ def as_text(table: Table) -> str:
     )
 
 
-def _compose(item: Experiment, output: str | Path) -> Any:
-    assert item.overrides is not None
+def _write_table(root: RunFolder, name: str, table: Table) -> None:
+    root.write(f"tables/{name}.csv", table_as_csv(table))
+    root.write(f"tables/{name}.md", table_as_markdown(table))
+
+
+def _compose(words: tuple[str, ...], output: str | Path) -> DictConfig:
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return hydra.compose("config", [*item.overrides, "logger=csv", f"output='{output}'"])
+        config = hydra.compose("config", [*words, "logger=csv"])
+    config.output = str(output)
+    return config
 
 
 def main(arguments: list[str]) -> int:

@@ -1,17 +1,29 @@
-"""Compute cells one after the other; a failure is a row, an interruption loses nothing."""
+"""Compute cells, in one process or several: a failure is a row, an interruption loses nothing."""
 
+import multiprocessing
+import os
 import resource
+import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from benchmarks.cells import Cell, Outcome
 from benchmarks.folder import DiskError
 from benchmarks.records import DONE, FAILED, CellStore, Record, make_record
 from spf.errors import SpfError
+
+CELLS_PER_WORKER = 16
+"""Fewer pending cells than this are not worth the seconds that another process takes to start."""
+
+Job = tuple[list[Cell], CellStore, dict[str, Any]]
 
 
 @dataclass
@@ -29,47 +41,100 @@ class Results:
         return sum(record["status"] == FAILED for record in self.records)
 
 
-def run_cells(cells: list[Cell], store: CellStore, common: dict[str, Any], unit: str) -> Results:
+def run_cells(job: Job, rebuild: Callable[[], Job], workers: int | None, unit: str) -> Results:
     """Compute the cells that are not finished yet.
 
-    common : columns that every record gets (provenance). unit : what a cell is called on the
-    progress bar. Failures are recorded as rows and tried again by the next run. DiskError ends
-    the run; everything else that a cell raises becomes its row's reason, in one line.
+    job : the cells, where they are kept, and columns that every new record gets (provenance).
+    rebuild : makes the same job in another process (it must pickle). workers : processes; None
+    takes one for each core, as far as there is work for them. unit : what a cell is called on the
+    progress bar.
+
+    Failures are recorded as rows and tried again by the next run. DiskError ends the run;
+    everything else that a cell raises becomes its row's reason, in one line.
     """
-    results = Results()
-    with tqdm(total=len(cells), unit=unit, disable=None, file=sys.stderr) as bar:
+    cells, store, _ = job
+    found = {index: store.load(cell) for index, cell in enumerate(cells)}
+    records: dict[int, Record] = {index: record for index, record in found.items() if record}
+    pending = [index for index in range(len(cells)) if index not in records]
+    results = Results(reused=len(records))
+    count = workers or min(len(os.sched_getaffinity(0)), 1 + len(pending) // CELLS_PER_WORKER)
+    computed = _here(job, pending) if count == 1 else _elsewhere(rebuild, pending, count)
+    with tqdm(total=len(cells), initial=len(records), unit=unit, disable=None) as bar:
         try:
-            for cell in cells:
-                bar.set_description(cell.key.clip[-30:], refresh=False)
-                record = store.load(cell)
-                if record is None:
-                    record = _compute(cell, store, common)
-                else:
-                    results.reused += 1
-                results.records.append(record)
-                results.timings.append({"cell": cell.identity, **store.timings(cell)})
+            for index, record in computed:
+                records[index] = record
                 if record["status"] == FAILED:
                     tqdm.write(f"failed: {record['reason']}", file=sys.stderr)
                 bar.update()
         except KeyboardInterrupt:
             results.interrupted = True
+    for index in sorted(records):
+        results.records.append(records[index])
+        results.timings.append({"cell": cells[index].identity, **store.timings(cells[index])})
     return results
 
 
-def _compute(cell: Cell, store: CellStore, common: dict[str, Any]) -> Record:
+def _here(job: Job, pending: list[int]) -> Iterator[tuple[int, Record]]:
+    cells, store, common = job
+    for index in pending:
+        with tqdm(unit="frames", leave=False, disable=None, position=1) as frames:
+            yield index, compute_cell(cells[index], store, common, lambda: _advance(frames))
+
+
+def _elsewhere(
+    rebuild: Callable[[], Job], pending: list[int], count: int
+) -> Iterator[tuple[int, Record]]:
+    """Records as they are finished, by processes that each make the job anew and take indices."""
+    context = multiprocessing.get_context("spawn")  # forking a process with threads may hang it
+    pool = ProcessPoolExecutor(count, context, initializer=_start_worker, initargs=(rebuild,))
+    try:
+        for future in as_completed([pool.submit(_compute_in_worker, index) for index in pending]):
+            yield future.result()
+    except BrokenProcessPool:
+        raise SpfError(
+            "a worker process died (killed, or out of memory); start again with workers=1: "
+            "finished cells are kept"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_job: Job | None = None
+
+
+def _start_worker(rebuild: Callable[[], Job]) -> None:
+    global _job
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
+    import cv2
+
+    cv2.setNumThreads(1)  # the other cores have workers of their own
+    _job = rebuild()
+
+
+def _compute_in_worker(index: int) -> tuple[int, Record]:
+    assert _job is not None
+    cells, store, common = _job
+    return index, compute_cell(cells[index], store, common, lambda: None)
+
+
+def compute_cell(
+    cell: Cell, store: CellStore, common: dict[str, Any], watch: Callable[[], None]
+) -> Record:
+    """Compute a cell and keep its record; `watch` is called once a frame."""
     started = time.perf_counter()
     outcome: Outcome | None = None
-    with tqdm(unit="frames", leave=False, disable=None, file=sys.stderr, position=1) as frames:
-        try:
-            outcome = cell.compute(lambda: _advance(frames))
-            status, reason, values = DONE, outcome.reason, outcome.values | outcome.links
-        except DiskError:
-            raise
-        except (SpfError, ValueError, OSError, MemoryError) as error:
-            status, reason, values = FAILED, one_line(error), {}
-        except Exception as error:  # a bug of ours or a library's: it must not stop the others
-            status, values = FAILED, {}
-            reason = f"{cell.key.clip}: unexpected {type(error).__name__}: {one_line(error)}"
+    try:
+        # A matrix product may round otherwise with another number of threads.
+        with threadpool_limits(1, user_api="blas"):
+            outcome = cell.compute(watch)
+        status, reason, values = DONE, outcome.reason, outcome.values | outcome.links
+    except DiskError:
+        raise
+    except (SpfError, ValueError, OSError, MemoryError) as error:
+        status, reason, values = FAILED, one_line(error), {}
+    except Exception as error:  # a bug of ours or a library's: it must not stop the others
+        status, values = FAILED, {}
+        reason = f"{cell.key.clip}: unexpected {type(error).__name__}: {one_line(error)}"
     if outcome is not None:
         outcome.timings["total"] = time.perf_counter() - started
         outcome.timings["peak_memory_mb"] = peak_memory()

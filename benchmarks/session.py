@@ -18,7 +18,7 @@ from benchmarks.measuring import Measuring
 from benchmarks.page import render_page
 from benchmarks.provenance import code_version, digest, provenance
 from benchmarks.records import CellStore, compile_tables
-from benchmarks.runner import Results, run_cells
+from benchmarks.runner import Job, Results, run_cells
 from benchmarks.tables import table_as_csv, table_as_markdown
 from spf.errors import ConfigError
 from spf.measurement import DEFAULT_SETTINGS
@@ -26,6 +26,9 @@ from spf.progress import Settings
 from spf.video import Sampling
 
 INTERRUPTED = 130
+
+ELSEWHERE = ("output", "name", "workers", "logger", "hydra")
+"""Parts of a config that say where results go and who computes them, not what they are."""
 
 
 @dataclass(frozen=True)
@@ -46,31 +49,44 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     """
     benchmark = build(config)
     tracker = _instantiate(config.logger)
-    plain = identity(config)
-    config_hash = digest([plain, code_version("spf", "synthetic", "benchmarks")])
-    cells = benchmark.cells()
-    words = [benchmark.name, *({cell.key.embedder: 0 for cell in cells})]
-    name = config.name or "-".join([*words, config_hash[:8]])
-    if Path(name).name != name:
-        raise ConfigError(f"name={name!r} must be one folder's name, without slashes")
-    folder = RunFolder(Path(config.output) / "runs" / name)
+    text = OmegaConf.to_yaml(config, resolve=True)
+    job = make_job(text)
+    folder = job[1].folder
     folder.prepare()
     say = (lambda *_: None) if quiet else partial(print, file=sys.stderr)
     say(f"plan: {benchmark.plan()}")
-    folder.write("config.yaml", OmegaConf.to_yaml(config))
-    common = provenance(config_hash, device="cpu")
-    results = run_cells(cells, CellStore(folder), common, "clip")
+    folder.write("config.yaml", text)
+    results = run_cells(job, partial(make_job, text), _workers(config.workers), "clip")
     summary = benchmark.summarise(results.records, folder)
     write_results(folder, results, summary)
     folder.write("index.html", render_page(benchmark.plan(), summary, results.records, folder))
     where = ""
     if not results.interrupted:
-        where = tracker.publish(name, plain, results.records, summary, folder)
+        name = folder.root.name
+        where = tracker.publish(name, identity(config), results.records, summary, folder)
     for line in (_outcome(results, summary), where):
         if line:
             say(line)
     code = INTERRUPTED if results.interrupted else int(results.failed > 0)
     return Run(folder, code, results, summary)
+
+
+def make_job(text: str) -> Job:
+    """The cells of a config (YAML), where they are kept, and the provenance of new records.
+
+    Worker processes make the same job from the same text.
+    """
+    config = OmegaConf.create(text)
+    assert isinstance(config, DictConfig)
+    benchmark = build(config)
+    cells = benchmark.cells()
+    config_hash = digest([identity(config), code_version("spf", "synthetic", "benchmarks")])
+    embedders = dict.fromkeys(cell.key.embedder for cell in cells)
+    name = config.name or "-".join([benchmark.name, *embedders, config_hash[:8]])
+    if Path(name).name != name:
+        raise ConfigError(f"name={name!r} must be one folder's name, without slashes")
+    folder = RunFolder(Path(config.output) / "runs" / name)
+    return cells, CellStore(folder), provenance(config_hash, device="cpu")
 
 
 def build(config: DictConfig) -> Benchmark:
@@ -97,7 +113,7 @@ def identity(config: DictConfig) -> dict[str, Any]:
     """What of a config determines its results: not where they go, nor who is told."""
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
-    return {str(k): v for k, v in plain.items() if k not in ("output", "name", "logger", "hydra")}
+    return {str(k): v for k, v in plain.items() if k not in ELSEWHERE}
 
 
 def write_results(folder: RunFolder, results: Results, summary: Summary) -> None:
@@ -110,6 +126,12 @@ def write_results(folder: RunFolder, results: Results, summary: Summary) -> None
         for table in section.tables:
             folder.write(f"{table.name}.csv", table_as_csv(table))
             folder.write(f"{table.name}.md", table_as_markdown(table))
+
+
+def _workers(value: Any) -> int | None:
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise ConfigError(f"workers={value!r} must be a whole number, at least 1")
+    return value
 
 
 def _batch_size(value: Any) -> int | None:

@@ -6,6 +6,7 @@ the seconds that Python takes to start.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -19,10 +20,11 @@ import clips
 import hydra
 import numpy as np
 import pandas as pd
+import pytest
 from omegaconf import DictConfig
+from PIL import Image
 
 from benchmarks import session
-from spf.errors import ClipError, SpfError
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
@@ -168,6 +170,19 @@ def cell_files(folder: Path) -> dict[str, dict[str, Any]]:
     return {path.name: json.loads(path.read_text()) for path in (folder / "cells").glob("*.json")}
 
 
+def blank(*_: object, **__: object) -> bytes:
+    """A picture in place of a plot, where plots are not the subject: they take most of the time."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw nothing in this process."""
+    monkeypatch.setattr("benchmarks.measuring.plot_measurement", blank)
+    monkeypatch.setattr("benchmarks.leaderboard.plot_overlay", blank)
+
+
 class Linear:
     """A stand-in embedder that calls no library: the mean colour and a constant."""
 
@@ -190,11 +205,6 @@ class Linear:
 
     def identity(self) -> dict[str, Any]:
         return {"embedder": self.name}
-
-
-def clip_error(path: object) -> SpfError:
-    """An error as clips raise it."""
-    return ClipError(path, "made to fail", "nothing to do")
 
 
 class Page(HTMLParser):

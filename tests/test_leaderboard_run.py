@@ -202,8 +202,8 @@ def test_changed_clips_are_measured_again_and_no_others(tmp_path: Path) -> None:
 def test_names_that_mean_harm(tmp_path: Path) -> None:
     clips = tmp_path / "clips"
     for number, name in enumerate(NASTY):
-        harness.save(clips / "plain" / f"{name}.mp4", harness.steady(8, number))
-        harness.save(clips / "<i>gen</i>".replace("/", "∕") / f"{name}.mp4", harness.jumping(8))
+        harness.save(clips / "plain" / f"{name}.mp4", harness.steady(12, number))
+        harness.save(clips / "<i>gen</i>".replace("/", "∕") / f"{name}.mp4", harness.jumping(12))
     with warnings.catch_warnings():
         warnings.filterwarnings("error", category=UserWarning)  # as matplotlib's on glyphs
         run = harness.run(clips, tmp_path / "out")

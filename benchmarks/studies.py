@@ -1,0 +1,131 @@
+"""Which synthetic clips answer which question; a clip that serves several is measured once."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from synthetic.clips import Still, SyntheticClip, content
+from synthetic.laws import law
+from synthetic.motion import KINDS, STRENGTHS, Motion, motion
+
+LAWS = (
+    "linear",
+    "ease_in",
+    "ease_in_out",
+    "sigmoid_jump",
+    "two_jumps",
+    "plateau",
+    "staircase",
+)
+CAMERA = "translation"
+"""The camera path of the grid and the ladder: 10% (moderate) or 30% (strong) of the frame."""
+
+STEEPNESS = (2, 5, 10, 20, 40, 80, 160)
+PLACES = (0.3, 0.5, 0.7)
+JUMPS = (40, 160)
+LENGTHS = (21, 41, 161)
+"""Frames in a clip: a longer one at the same rate, or the same one at a higher rate; the pictures
+and so the curves are equal."""
+
+SIZES = (64, 192)
+STUDIES = ("grid", "ladder", "jumps", "leakage", "floor", "growth")
+LEVELS = (0.05, 0.1, 0.2, 0.3)
+
+
+@dataclass(frozen=True)
+class Studies:
+    """The clips of a run and what they are for.
+
+    names : which of STUDIES. contents, seeds : the samples; the pacing grid is measured on each of
+    their combinations, the other studies on each content with the first seed. laws : of the grid.
+    num_frames, size (height, width), fps : of all clips but those of the study of growth.
+    """
+
+    names: Sequence[str]
+    contents: Sequence[str]
+    seeds: Sequence[int]
+    laws: Sequence[str]
+    num_frames: int
+    size: tuple[int, int]
+    fps: float
+
+    def clips(self) -> dict[SyntheticClip, set[str]]:
+        """Every clip once, in a fixed order, with the names of its studies."""
+        found: dict[SyntheticClip, set[str]] = defaultdict(set)
+        for number, seed in enumerate(self.seeds):
+            for name in self.contents:
+                base = SyntheticClip(
+                    content(name),
+                    num_frames=self.num_frames,
+                    size=self.size,
+                    fps=self.fps,
+                    seed=seed,
+                )
+                for study, clip in self._of(base, first_seed=number == 0):
+                    if study in (*self.names, "reference"):
+                        found[clip].add(study)
+        return dict(found)
+
+    def _of(self, base: SyntheticClip, first_seed: bool) -> Iterator[tuple[str, SyntheticClip]]:
+        """Studies of one content and seed; the costly ones for the first seed alone."""
+        yield "reference", base
+        for camera in cameras():
+            for word in self.laws:
+                yield "grid", replace(base, law=law(word), motion=camera)
+        if not first_seed:
+            return
+        for camera in cameras()[:3]:
+            for steepness in STEEPNESS:
+                jump = law("sigmoid_jump", steepness=steepness)
+                yield "ladder", replace(base, law=jump, motion=camera)
+        for camera in cameras()[:2]:
+            for steepness in JUMPS:
+                for place in PLACES:
+                    jump = law("sigmoid_jump", place=place, steepness=steepness)
+                    yield "jumps", replace(base, law=jump, motion=camera)
+        still = replace(base, content=Still(base.content))
+        for kind in KINDS:
+            for strength in STRENGTHS:
+                yield "leakage", replace(still, motion=motion(kind, strength))
+        for level in LEVELS:
+            yield "floor", replace(still, motion=motion("noise", level))
+        yield "floor", still
+        yield from self._growth(replace(base, law=law("ease_in_out")))
+
+    def _growth(self, base: SyntheticClip) -> Iterator[tuple[str, SyntheticClip]]:
+        """One factor at a time away from the base; a new size needs its own reference."""
+        yield "growth", base
+        for kind in ("noise", "compression"):
+            for level in LEVELS:
+                yield "growth", replace(base, motion=motion(kind, level))
+        for side in SIZES:
+            yield "reference", replace(base, size=(side, side), law=law("linear"))
+            yield "growth", replace(base, size=(side, side))
+        for length in LENGTHS:
+            yield "growth", replace(base, num_frames=length)
+        yield "growth", replace(base, timing="variable")
+
+
+def cameras() -> list[Motion | None]:
+    """The motions of the pacing grid."""
+    return [
+        None,
+        motion(CAMERA, "moderate"),
+        motion(CAMERA, "strong"),
+        motion(CAMERA, "strong", "adversarial"),
+    ]
+
+
+def clip_name(clip: SyntheticClip) -> str:
+    """A name that no other clip of the studies has."""
+    height, width = clip.size
+    shape = f"{clip.num_frames}x{height}x{width}@{clip.fps:g}"
+    timing = "" if clip.timing == "constant" else f"-{clip.timing}"
+    return f"{clip.name}/{shape}{timing}"
+
+
+def reference_name(clip: SyntheticClip, num_frames: int, fps: float) -> str:
+    """Name of the linearly paced, motionless clip of the same morph at the same size."""
+    whole = clip.content.content if isinstance(clip.content, Still) else clip.content
+    base = SyntheticClip(whole, num_frames=num_frames, size=clip.size, fps=fps, seed=clip.seed)
+    return clip_name(base)

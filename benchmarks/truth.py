@@ -1,0 +1,100 @@
+"""Measured against true pacing: the errors of a curve, and all results of a run."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import nan
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.folder import RunFolder
+from benchmarks.measuring import read_curve
+from benchmarks.provenance import digest
+from benchmarks.records import Record
+from spf.progress import Curve
+from spf.progress.metrics import mean_absolute
+from synthetic.laws import LAWS, Law, steepest
+
+Array = NDArray[np.float64]
+Row = dict[str, Any]
+
+RESAMPLES = 2000
+SPHERE_LAWS = tuple(LAWS)
+SPHERE_NOISE = (0.01, 0.03, 0.1)
+
+
+def raw_errors(progress: Array, truth: Array, u: Array) -> dict[str, float]:
+    """Raw errors |S - g| of a measured curve, all arrays (T,); and the true unevenness."""
+    return {
+        "raw_error": mean_absolute(progress - truth, u),
+        "raw_error_max": float(np.abs(progress - truth).max()),
+        "true_linearity_mae": mean_absolute(truth - u, u),
+    }
+
+
+def calibrated_error(progress: Array, truth: Array, u: Array, reference: Array) -> float:
+    """Time average of |p - g| with p = L^-1(S): the embedder's own speed along the morph removed.
+
+    reference : (R,) progress of the linearly paced, motionless clip of the same morph: its
+    arc length L at the parameters 0 .. 1. Where L stands still its inverse is the middle.
+    """
+    parameter = np.linspace(0.0, 1.0, len(reference))
+    values, first = np.unique(reference, return_index=True)
+    last = np.append(first[1:] - 1, len(reference) - 1)
+    found = np.interp(progress, values, (parameter[first] + parameter[last]) / 2)
+    return mean_absolute(found - truth, u)
+
+
+def jump_error(curve: Curve, pacing: Law) -> float:
+    """Frames between the steepest measured step and the law's steepest place; NaN without one."""
+    place = steepest(pacing)
+    if not np.isfinite(place):
+        return nan
+    step = int(np.argmax(np.diff(curve.fitted)))
+    found = (curve.times[step] + curve.times[step + 1]) / 2
+    wanted = curve.times[0] + place * (curve.times[-1] - curve.times[0])
+    return float(abs(found - wanted) / np.diff(curve.times).mean())
+
+
+@dataclass(frozen=True)
+class Results:
+    """Records as a table, with calibrated errors, and the curves (by the clip's name)."""
+
+    table: pd.DataFrame
+    curves: dict[str, pd.DataFrame]
+
+    @classmethod
+    def read(cls, records: list[Record], folder: RunFolder) -> "Results":
+        curves = {record["clip"]: read_curve(folder, record) for record in records}
+        table = pd.DataFrame(records)
+        for column, source in (("calibrated_error", "progress"), ("corrected_error", "corrected")):
+            table[column] = [_calibrated(record, curves, source) for record in records]
+        return cls(table, curves)
+
+    def of(self, study: str) -> pd.DataFrame:
+        """Rows of one study."""
+        return self.table[[study in words.split(";") for words in self.table["studies"]]]
+
+
+def _calibrated(record: Record, curves: dict[str, pd.DataFrame], source: str) -> float:
+    reference = curves.get(record["reference"])
+    if record["still"] or reference is None:
+        return nan
+    curve = curves[record["clip"]]
+    u = curve["u"].to_numpy()
+    return calibrated_error(
+        curve[source].to_numpy(), curve["truth"].to_numpy(), u, reference[source].to_numpy()
+    )
+
+
+def interval(values: Iterable[float], name: str) -> str:
+    """95% percentile bootstrap interval of the median; empty for fewer than 3 values."""
+    finite = np.array([value for value in values if np.isfinite(value)])
+    if len(finite) < 3:
+        return ""
+    generator = np.random.default_rng(int(digest(name), 16))
+    medians = np.median(generator.choice(finite, (RESAMPLES, len(finite))), axis=1)
+    low, high = np.quantile(medians, (0.025, 0.975))
+    return f"{low:.4f} .. {high:.4f}"

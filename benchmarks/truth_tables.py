@@ -1,0 +1,341 @@
+"""What the synthetic benchmark says: its tables and the sentences computed from them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from benchmarks.cells import Table
+from benchmarks.pacing_measures import MEASURES
+from benchmarks.records import number
+from benchmarks.truth import Results, interval
+from spf.progress import fit
+from spf.progress.metrics import NO_CHANGE, mean_absolute
+from spf.progress.noise import constant_response
+from synthetic.laws import LAWS, law
+from synthetic.sphere import great_circle
+
+Row = dict[str, Any]
+
+SPHERE_LAWS = tuple(LAWS)
+SPHERE_NOISE = (0.01, 0.03, 0.1)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A question: its tables, its figures' paths, and the sentence computed from the tables."""
+
+    title: str
+    tables: list[Table]
+    figures: tuple[str, ...]
+    sentence: Callable[[str], str]
+
+    def paragraphs(self, embedder: str) -> list[str]:
+        """What the tables say about an embedder."""
+        return [self.sentence(embedder)]
+
+
+def parts(results: Results) -> list[Part]:
+    """The parts of the page whose studies were run."""
+    made = [
+        _pacing(results),
+        _leakage(results),
+        _jumps(results),
+        _ladder(results),
+        _growth(results),
+        _floor(results),
+        _sphere(results),
+    ]
+    return [part for part in made if part is not None]
+
+
+def _pacing(results: Results) -> Part | None:
+    grid = results.of("grid")
+    if grid.empty:
+        return None
+    rows: list[Row] = []
+    for (motion, name), group in grid.groupby(["motion", "law"], sort=False):
+        rows.append(
+            {
+                "motion": motion,
+                "law": name,
+                "clips": len(group),
+                "true_linearity_mae": group["true_linearity_mae"].median(),
+                "linearity_mae": group["linearity_mae"].median(),
+                "raw_error": group["raw_error"].median(),
+                "calibrated_error": group["calibrated_error"].median(),
+                "calibrated_95": interval(group["calibrated_error"], f"pacing {motion} {name}"),
+                "corrected_error": group["corrected_error"].median(),
+            }
+        )
+    note = (
+        "Medians over contents and seeds. raw_error: time average of |S - g|, measured against "
+        "true progress. calibrated_error: the same after the embedder's own speed along the morph "
+        "is removed, by the linearly paced, motionless clip of the same morph. corrected_error: "
+        "calibrated, with the noise subtracted from every distance (noise=nugget)."
+    )
+    table = Table("synthetic_pacing", "Error of the measured progress", list(rows[0]), rows, note)
+
+    def sentence(embedder: str) -> str:
+        by_motion = grid.groupby("motion", sort=False)["calibrated_error"].median()
+        listed = ", ".join(f"{value:.3f} with {name}" for name, value in by_motion.items())
+        better = sum(row["corrected_error"] < row["calibrated_error"] for row in rows)
+        return (
+            f"With {embedder} the calibrated error is, in the median: {listed} (1 is the whole "
+            f"change). Subtracting the noise lowers it in {better} of {len(rows)} rows."
+        )
+
+    return Part("Does the curve follow the true pacing?", [table], ("truth.png",), sentence)
+
+
+def _leakage(results: Results) -> Part | None:
+    still = results.of("leakage").copy()
+    if still.empty:
+        return None
+    change = results.table.set_index("clip")["total_change"]
+    still["leakage"] = still["total_change"] / still["reference"].map(change)
+    rows: list[Row] = []
+    for (kind, strength), group in still.groupby(["motion_kind", "strength"], sort=False):
+        rows.append(
+            {
+                "motion": kind,
+                "strength": strength,
+                "clips": len(group),
+                "leakage": group["leakage"].median(),
+                "leakage_95": interval(group["leakage"], f"leakage {kind} {strength}"),
+                "flagged": int((group["reason"] == NO_CHANGE).sum()),
+            }
+        )
+    note = (
+        "leakage: total change of a clip whose meaning stands still, over that of the whole morph "
+        "without motion (median over contents). flagged: clips recognised as no semantic change."
+    )
+    table = Table("leakage", "Change that motion alone fakes", list(rows[0]), rows, note)
+
+    def sentence(embedder: str) -> str:
+        worst = max(rows, key=lambda row: row["leakage"])
+        camera = [row for row in rows if row["motion"] == "translation"]
+        listed = ", ".join(f"{row['leakage']:.2f} at {row['strength']:.0%}" for row in camera)
+        return (
+            f"With {embedder} a camera path alone fakes this share of a morph's change: {listed} "
+            f"of the frame. The worst is {worst['motion']} at {worst['strength']:g} "
+            f"({worst['leakage']:.2f})."
+        )
+
+    return Part("Does motion leak into the curve?", [table], ("leakage.png",), sentence)
+
+
+def _jumps(results: Results) -> Part | None:
+    jumps = results.of("jumps")
+    if jumps.empty:
+        return None
+    rows: list[Row] = []
+    for (motion, steepness), group in jumps.groupby(["motion", "steepness"], sort=False):
+        frame = group["duration"].iloc[0] / (group["frames"].iloc[0] - 1)
+        error = group["jump_error"].median()
+        rows.append(
+            {
+                "motion": motion,
+                "steepness": steepness,
+                "clips": len(group),
+                "error_frames": error,
+                "error_seconds": error * frame,
+                "error_95": interval(group["jump_error"], f"jump {motion} {steepness}"),
+            }
+        )
+    note = "Distance between the steepest measured step and the true place of the jump, medians."
+    table = Table("jumps", "Where the jump is", list(rows[0]), rows, note)
+
+    def sentence(embedder: str) -> str:
+        return (
+            f"With {embedder} a jump is found {jumps['jump_error'].median():.2f} frames from its "
+            f"true place in the median, in clips of {jumps['frames'].iloc[0]} frames."
+        )
+
+    return Part("Is the jump where it is?", [table], (), sentence)
+
+
+def _ladder(results: Results) -> Part | None:
+    ladder = results.of("ladder")
+    if ladder.empty:
+        return None
+    rows, motions = measure_rows(ladder)
+    note = (
+        "Spearman's rank correlation with the true unevenness (time average of |g - u|) over all "
+        "contents and a ladder of sigmoid jumps, by motion. 1: the measure orders clips as their "
+        "true pacing does. A clip without a value counts as even."
+    )
+    columns = ["measure", "origin", *motions, "status", "reason"]
+    table = Table("measures", "Which measure ranks unevenness?", columns, rows, note)
+
+    def sentence(embedder: str) -> str:
+        done = [row for row in rows if row["status"] == "done"]
+        best = {motion: max(done, key=itemgetter(motion)) for motion in motions}
+        listed = "; ".join(
+            f"{motion}: {row['measure']} ({row[motion]:.3f})" for motion, row in best.items()
+        )
+        return (
+            f"With {embedder}, the measure that ranks true unevenness best is, by motion: {listed}."
+        )
+
+    return Part(
+        "Which measure ranks unevenness?", [table], ("measures.png", "steepness.png"), sentence
+    )
+
+
+def measure_rows(ladder: pd.DataFrame) -> tuple[list[Row], list[str]]:
+    """Rank correlation of every measure with the true unevenness by motion, and the motions."""
+    motions = list(dict.fromkeys(ladder["motion"]))
+    rows: list[Row] = []
+    for measure, origin in MEASURES.items():
+        row: Row = {"measure": measure, "origin": origin} | dict.fromkeys(motions)
+        if measure not in ladder:
+            row |= {"status": "not_run", "reason": "not run: LPIPS weights absent"}
+        else:
+            row |= {"status": "done", "reason": ""}
+            for motion, group in ladder.groupby("motion", sort=False):
+                row[str(motion)] = _rank_correlation(group, measure)
+        rows.append(row)
+    return rows, motions
+
+
+def _rank_correlation(group: pd.DataFrame, measure: str) -> float:
+    values = -group[measure] if measure.startswith("pacing_entropy") else group[measure]
+    values = values.fillna(values.min())
+    return float(stats.spearmanr(values, group["true_linearity_mae"]).statistic)
+
+
+def _growth(results: Results) -> Part | None:
+    growth = results.of("growth")
+    if growth.empty:
+        return None
+    base = growth[(growth["motion"] == "none") & (growth["timing"] == "constant")]
+    usual_frames, usual_height = base["frames"].mode()[0], base["height"].mode()[0]
+    rows: list[Row] = []
+    for record in growth.to_dict("records"):
+        factor, value = "none", ""
+        if record["motion_kind"] != "none":
+            factor, value = record["motion_kind"], number(record["strength"])
+        elif record["timing"] != "constant":
+            factor, value = "timing", record["timing"]
+        elif record["height"] != usual_height:
+            factor, value = "pixels a side", number(record["height"])
+        elif record["frames"] != usual_frames:
+            factor, value = "frames", number(record["frames"])
+        rows.append({"factor": factor, "value": value, **{str(k): v for k, v in record.items()}})
+    made: list[Row] = []
+    for (name, level), group in pd.DataFrame(rows).groupby(["factor", "value"], sort=False):
+        made.append(
+            {
+                "factor": name,
+                "value": level,
+                "clips": len(group),
+                "calibrated_error": group["calibrated_error"].median(),
+                "calibrated_95": interval(group["calibrated_error"], f"growth {name} {level}"),
+                "corrected_error": group["corrected_error"].median(),
+                "no_change": int((group["reason"] == NO_CHANGE).sum()),
+            }
+        )
+    note = (
+        "One factor at a time away from an ease_in_out clip without motion (first row). frames: a "
+        "longer clip at the same rate or a higher rate at the same length, which give the same "
+        "pictures. noise 51 s grey levels; compression H.264 at crf 23 + 60 s."
+    )
+    table = Table("growth", "How the error grows", list(made[0]), made, note)
+
+    def sentence(embedder: str) -> str:
+        worst = max(made, key=lambda row: row["calibrated_error"])
+        return (
+            f"With {embedder} the calibrated error of an undisturbed clip is "
+            f"{made[0]['calibrated_error']:.3f}; it is largest for {worst['factor']} "
+            f"{worst['value']} ({worst['calibrated_error']:.3f})."
+        )
+
+    return Part("What makes the error grow?", [table], (), sentence)
+
+
+def _floor(results: Results) -> Part | None:
+    floor = results.of("floor")
+    if floor.empty:
+        return None
+    rows: list[Row] = [
+        {
+            "noise": strength,
+            "clips": len(group),
+            "total_change": group["total_change"].median(),
+            "noise_floor": group["noise_floor"].median(),
+            "flagged": int((group["reason"] == NO_CHANGE).sum()),
+            "flagged_corrected": int((group["corrected_reason"] == NO_CHANGE).sum()),
+        }
+        for strength, group in floor.groupby("strength")
+    ]
+    note = (
+        "Clips whose picture stands still under white noise of 51 s grey levels. flagged: "
+        "recognised as no semantic change; flagged_corrected: likewise with noise=nugget."
+    )
+    table = Table("noise_floor", "A static, noisy clip", list(rows[0]), rows, note)
+
+    def sentence(embedder: str) -> str:
+        flagged = sum(row["flagged"] for row in rows)
+        return (
+            f"With {embedder}, {flagged} of {sum(row['clips'] for row in rows)} static clips are "
+            "recognised as having no semantic change; the others would count as evenly paced."
+        )
+
+    return Part("Is a static clip told apart?", [table], (), sentence)
+
+
+def _sphere(results: Results) -> Part | None:
+    """Clips made in embedding space: what the solver itself adds to the grid's error."""
+    if results.of("grid").empty:
+        return None
+    u = np.linspace(0.0, 1.0, 81)
+    rows: list[Row] = []
+    for name in SPHERE_LAWS:
+        truth = law(name).g(u)
+        row: Row = {"law": name}
+        for how in ("increments", "gradient", "peer", "isotonic"):
+            curve = fit(great_circle(law(name), 81), monotone=how)
+            row[how] = mean_absolute(curve.progress - truth, u)
+        rows.append(row)
+    note = (
+        "Time average of |S - g| for points on a great circle at known pacing, 81 frames, no noise "
+        "and no embedder. increments is exact but for the ridge; gradient smooths a jump over "
+        "its neighbours; peer leads by half a frame."
+    )
+    exact = Table("sphere", "The solver alone", list(rows[0]), rows, note)
+    noisy: list[Row] = []
+    for noise in SPHERE_NOISE:
+        static = fit(great_circle(law("linear"), 81, total=0.0, noise=noise, dimensions=512))
+        moving = fit(great_circle(law("linear"), 81, noise=noise, dimensions=512))
+        noisy.append(
+            {
+                "noise": noise,
+                "predicted_static": noise * constant_response(81, 30, 20.0),
+                "static": static.total_change,
+                "noise_floor": static.noise_floor,
+                "static_changes": static.changes,
+                "moving": moving.total_change,
+                "moving_changes": moving.changes,
+            }
+        )
+    noise_note = (
+        "Total change, radians, of a static and of a moving clip (1.2 rad) with noise of a known "
+        "angle between frames. predicted: that angle times the fit's response to equal distances."
+    )
+    predicted = Table("sphere_noise", "Noise in embedding space", list(noisy[0]), noisy, noise_note)
+
+    def sentence(embedder: str) -> str:
+        worst = max(rows, key=lambda row: row["increments"])
+        smooth = max(rows, key=lambda row: row["gradient"])
+        return (
+            f"Without any embedder, increments is at most {worst['increments']:.1e} from the truth "
+            f"({worst['law']}); the default, gradient, at most {smooth['gradient']:.1e} "
+            f"({smooth['law']})."
+        )
+
+    return Part("What does the solver add?", [exact, predicted], (), sentence)
