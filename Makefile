@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 UV := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 PROFILE ?= auto
+export CLIPS
 
 # Results do not depend on the number of threads; speed does, and oversubscription ruins it.
 export TOKENIZERS_PARALLELISM := false
@@ -25,15 +26,15 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(BIN)/uv --version >/dev/null 2>&1 || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV); }
 	@echo "installing the locked packages into $(VENV) (several gigabytes the first time)"
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 reproduce-paper: setup  ## Run the paper's experiments (PROFILE=auto|embedded|full) and write results/report
 	$(BIN)/python -m benchmarks.reproduce profile=$(PROFILE)
 
 leaderboard: setup  ## Rank generators: make leaderboard CLIPS=clips/ (clips/GENERATOR/PAIR.mp4)
-	@test -n "$(CLIPS)" || { echo "name the clips: make leaderboard CLIPS=clips/ (clips/GENERATOR/PAIR.mp4)"; exit 2; }
-	$(BIN)/python run.py benchmark=leaderboard model=folder "model.path='$(CLIPS)'"
+	@test -n "$$CLIPS" || { echo "name the clips: make leaderboard CLIPS=clips/ (clips/GENERATOR/PAIR.mp4)"; exit 2; }
+	@$(BIN)/spf compare "$$CLIPS"
 
 test: setup  ## The fast tests: no network, no weights, no GPU
 	$(BIN)/python -m pytest -m "not slow and not gpu"

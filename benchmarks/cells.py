@@ -21,6 +21,7 @@ class Key:
     retime: str = "none"
     target: str = "linear"
     seed: int = 0
+    control: bool = False
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from pathlib import Path
 
 from spf.errors import ConfigError, SpfError
@@ -16,11 +17,10 @@ class RunFolder:
 
     def prepare(self) -> None:
         """Make the folder and prove that it can be written; ConfigError where it cannot."""
-        probe = self.root / ".probe"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"")
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
         except OSError as error:
             raise ConfigError(
                 f"{self.root}: the output folder cannot be written ({error.strerror}); choose "

@@ -2,19 +2,20 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from benchmarks.cells import Cell, Figure, Key, Outcome, Section, Summary, Table, Watch
+from benchmarks.cells import Cell, Figure, Outcome, Section, Summary, Table, Watch
 from benchmarks.folder import RunFolder, slug
 from benchmarks.measuring import Measuring, read_curve
 from benchmarks.provenance import digest, file_digest
 from benchmarks.records import DONE, FAILED, Record
 from spf.embedders import label
 from spf.errors import ClipError
-from spf.generators.folder import Folder, FolderClip
+from spf.generators.folder import Folder, FolderClip, frames_of, printable
 from spf.plot import plot_overlay
 from spf.progress.metrics import MINIMAL_RANKED_FRAMES, NO_CHANGE
 
@@ -45,34 +46,40 @@ class Leaderboard:
         self.measuring = measuring
         self.model = model
 
+    @cached_property
+    def clips(self) -> list[FolderClip]:
+        """The clips as they were found; listed once, so that plan and cells agree."""
+        return self.model.clips()
+
     def plan(self) -> str:
-        clips = self.model.clips()
-        generators = len({clip.generator for clip in clips})
+        generators = len({clip.generator for clip in self.clips})
         return (
-            f"leaderboard of {generators} generators, {len(clips)} clips in {self.model.path}, "
+            f"leaderboard of {generators} generators, {len(self.clips)} clips, "
             f"embedder {label(self.measuring.embedder)}"
         )
 
     def cells(self) -> list[Cell]:
-        return [self._cell(clip) for clip in self.model.clips()]
+        return [self._cell(clip) for clip in self.clips]
 
     def _cell(self, clip: FolderClip) -> Cell:
-        name = f"{clip.generator}/{clip.pair}" if clip.pair else clip.generator
-        key = Key(self.name, clip.pair, self.measuring.embedder.name, clip.generator)
-        try:
-            content = file_digest(clip.path) if clip.path else None
-        except OSError:
-            content = None  # computing the cell will say what is wrong with the file
+        key = self.measuring.key(self.name, clip.pair, clip.generator)
+        name = f"{clip.generator}/{printable(clip.path.name)}"
+        content = clip_digest(clip)
         inputs = None if content is None else {"clip": content, **self.measuring.inputs()}
 
         def compute(watch: Watch) -> Outcome:
-            if clip.path is None:
-                raise ClipError(name, *clip.problem.split("; ", 1))
+            if clip.problem is not None:
+                raise clip.problem
+            try:
+                measured = self.measuring.measure(clip.path, watch)
+            except ClipError as error:
+                # By its place among the clips: rows must not depend on how the path was typed.
+                raise ClipError(name, error.reason, error.remedy) from None
+            if clip_digest(clip) != content:
+                raise ClipError(name, "it changed while it was read", "start again")
             stem = f"{slug(clip.generator)}/{slug(clip.pair)}"
-            outcome = self.measuring.outcome(
-                self.measuring.measure(clip.path, watch), stem, title=name
-            )
-            outcome.values["source"] = f"{clip.generator}/{clip.path.name}"
+            outcome = self.measuring.outcome(measured, stem, f"{clip.generator}/{clip.pair}")
+            outcome.values["source"] = name
             return outcome
 
         return Cell(key, inputs, compute)
@@ -116,13 +123,35 @@ COLUMNS = [
     *SHOWN[1:],
     "remark",
 ]
-CLIP_COLUMNS = ["generator", "pair", "status", "frames", "duration", *SHOWN, "reason", "notes"]
+CLIP_COLUMNS = [
+    "generator",
+    "pair",
+    "embedder",
+    "status",
+    "frames",
+    "duration",
+    *SHOWN,
+    "reason",
+    "notes",
+]
 NOTE = (
-    "Means over the pairs that all ranked generators of a group share; generators are compared "
-    "within a group (the same pairs) only. "
+    "Means over the pairs of a group: generators are compared only with those that have the same "
+    "pairs. One that lacks a pair is not placed, and its means are over the pairs that it has. "
     f"With fewer than {MINIMAL_RANKED_PAIRS} common pairs there is an order, but no rank and no "
     "interval: so few clips cannot tell generators apart."
 )
+
+
+def clip_digest(clip: FolderClip) -> str | None:
+    """Hash of the bytes that a clip is read from; None where they cannot be read."""
+    try:
+        if clip.problem is not None:
+            return None
+        if clip.path.is_dir():
+            return digest([[path.name, file_digest(path)] for path in frames_of(clip.path)])
+        return file_digest(clip.path)
+    except OSError:
+        return None  # computing the cell will say what is wrong with it
 
 
 def leaderboard_rows(records: Iterable[Record]) -> list[Row]:
@@ -190,12 +219,11 @@ def _row(generator: str, clips: dict[str, Record], group: int) -> Row:
     records = list(clips.values())
     usable = [record for record in records if _usable(record)]
     done = [record for record in records if record["status"] == DONE]
-    control = any(record.get("control") for record in done)
     row: Row = dict.fromkeys(COLUMNS)
     row |= {
         "group": group,
         "generator": generator,
-        "embedder": records[0]["embedder"] + (" (control)" if control else ""),
+        "embedder": _embedder(records[0]),
         "pairs": len(records),
         "measured": len(usable),
         "failed": sum(record["status"] == FAILED for record in records),
@@ -206,6 +234,10 @@ def _row(generator: str, clips: dict[str, Record], group: int) -> Row:
     if usable:
         row |= {name: float(np.mean([record[name] for record in usable])) for name in SHOWN}
     return row
+
+
+def _embedder(record: Record) -> str:
+    return f"{record['embedder']} (control)" if record["control"] else record["embedder"]
 
 
 def _interval(records: Iterable[Record]) -> str:
@@ -235,4 +267,8 @@ def _overlays(records: list[Record], folder: RunFolder, embedder: str) -> list[F
 
 def _clip_row(record: Record) -> Row:
     row = {name: record.get(name) for name in CLIP_COLUMNS}
-    return row | {"generator": record["model"], "pair": record["clip"]}
+    return row | {
+        "generator": record["model"],
+        "pair": record["clip"],
+        "embedder": _embedder(record),
+    }

@@ -1,15 +1,16 @@
 """Measure one clip: the cell that every benchmark is made of."""
 
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.cells import Outcome, Watch
+from benchmarks.cells import Key, Outcome, Watch
 from benchmarks.folder import RunFolder
 from benchmarks.provenance import code_version
 from spf import no_change_reason, score
@@ -20,7 +21,18 @@ from spf.progress import Curve, Settings
 from spf.progress.metrics import unit_time
 from spf.video import Sampling
 
-Frames = Iterable[tuple[np.ndarray, float]]
+CODE = (
+    "spf.video",
+    "spf.embedders",
+    "spf.progress",
+    "spf.measurement",
+    "spf.thumbnails",
+    "spf.plot",
+    "benchmarks.measuring",
+)
+"""Packages and modules whose change makes another result of a measured clip."""
+
+Frames = Iterator[tuple[np.ndarray, float]]
 See = Callable[[np.ndarray, float], None]
 
 
@@ -33,6 +45,11 @@ class Measuring:
     sampling: Sampling = field(default_factory=Sampling)
     batch_size: int | None = None
 
+    def key(self, benchmark: str, clip: str, model: str, seed: int = 0) -> Key:
+        """The key of a cell that measures a clip."""
+        embedder = self.embedder
+        return Key(benchmark, clip, embedder.name, model, seed=seed, control=embedder.control)
+
     def inputs(self) -> dict[str, Any]:
         """Everything about the measuring that determines a result."""
         return {
@@ -40,14 +57,13 @@ class Measuring:
             "batch_size": self.batch_size or self.embedder.batch_size,
             "fit": asdict(self.settings),
             "sampling": asdict(self.sampling),
-            "code": code_version("spf", "benchmarks.measuring"),
+            "code": code_version(*CODE),
         }
 
     def measure(self, source: Path | Frames, watch: Watch, see: See | None = None) -> Measurement:
         """Measure a clip; `watch` is called once a frame, `see` with each frame and its time.
 
-        Raises `SpfError` where the clip cannot be measured. The sampling is that of files: frames
-        that are rendered are all used.
+        Raises `SpfError` where the clip cannot be measured.
         """
 
         def both(image: np.ndarray, seconds: float) -> None:
@@ -56,7 +72,7 @@ class Measuring:
                 see(image, seconds)
 
         return measure_clip(
-            source,  # type: ignore[arg-type]
+            source,
             self.embedder,
             self.settings,
             self.sampling,
@@ -72,26 +88,29 @@ class Measuring:
         """
         curve = measured.curve
         values = _values(measured, self.embedder)
-        outcome = Outcome(values, no_change_reason(curve) or "")
+        outcome = Outcome(values, no_change_reason(curve) or "", timings=dict(measured.seconds))
         outcome.files[f"curves/{stem}.csv"] = curve_table(curve)
         outcome.links["curve"] = f"curves/{stem}.csv"
         if title is not None:
+            started = perf_counter()
             outcome.files[f"plots/{stem}.png"] = plot_measurement(
                 measured, title, subtitle(curve, label(self.embedder))
             )
             outcome.links["plot"] = f"plots/{stem}.png"
+            outcome.timings["draw"] = perf_counter() - started
         return outcome
 
 
 def _values(measured: Measurement, embedder: Embedder) -> dict[str, Any]:
     curve, embeddings = measured.curve, measured.embeddings
     height, width = measured.thumbnails.source_size
-    duration = curve.times[-1] - curve.times[0]
+    info = embeddings.info
+    timed = embeddings.unit == "s"  # a folder of images has no rate
+    duration = float(curve.times[-1] - curve.times[0]) if timed else None
     return {
-        "control": embedder.control,
         "frames": len(curve),
-        "fps": embeddings.info.fps if embeddings.info else (len(curve) - 1) / duration,
-        "duration": float(duration),
+        "fps": info.fps if info else (len(curve) - 1) / duration if duration else None,
+        "duration": duration,
         "width": width,
         "height": height,
         "notes": "; ".join(embeddings.notes),

@@ -1,11 +1,12 @@
 """A run, or a whole report, as one self-contained HTML page."""
 
 import base64
-import html
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -13,6 +14,7 @@ from benchmarks.cells import Summary, Table
 from benchmarks.folder import RunFolder
 from benchmarks.paper import Experiment
 from benchmarks.records import FAILED, Record, number
+from benchmarks.runner import Results
 from benchmarks.tables import heading
 from spf import METRICS
 
@@ -42,34 +44,43 @@ def environment() -> Environment:
     return made
 
 
-def render_page(title: str, summary: Summary, records: list[Record], folder: RunFolder) -> str:
+def render_page(title: str, summary: Summary, results: Results, folder: RunFolder) -> str:
     """HTML of one run: its sections, its failures, what its metrics mean, where it comes from."""
-    return (
-        environment()
-        .get_template("run.html.j2")
-        .render(
-            title=title,
-            summary=summary,
-            failures=[record for record in records if record["status"] == FAILED],
-            control=any(record.get("control") for record in records),
-            provenance=_provenance(records),
-            picture=picture_source(folder),
-        )
+    records = results.records
+    template = environment().get_template("run.html.j2")
+    return template.render(
+        title=title,
+        summary=summary,
+        interrupted=results.interrupted,
+        failures=[record for record in records if record["status"] == FAILED],
+        control=any(record["control"] for record in records),
+        provenance=_provenance(records),
+        picture=picture_source(folder, ""),
+        linked=_linked(summary),
     )
 
 
-def picture_source(folder: RunFolder) -> Any:
-    """Function: path of a picture -> its `src`, embedded for the first `EMBEDDED_PICTURES`."""
+def picture_source(folder: RunFolder, prefix: str) -> Callable[[str], str]:
+    """Function: path of a picture -> its `src`, embedded for the first `EMBEDDED_PICTURES`.
+
+    prefix : path from the page to the run's folder, for the pictures that are only linked.
+    """
     seen: set[str] = set()
 
     def source(path: str) -> str:
         seen.add(path)
         if len(seen) > EMBEDDED_PICTURES:
-            return html.escape(path)
+            return quote(prefix + path)
         data = base64.b64encode(folder.read(path)).decode()
         return f"data:image/png;base64,{data}"
 
     return source
+
+
+def _linked(summary: Summary) -> int:
+    """Pictures of a page that it only links to."""
+    count = sum(len(section.figures) for section in summary.sections)
+    return max(0, count - EMBEDDED_PICTURES)
 
 
 def sort_key(value: Any) -> str:
@@ -98,7 +109,8 @@ def render_report(profile: str, plan: Table, runs: list[tuple[Experiment, "Run"]
         {
             "title": f"Experiment {item.number}: {item.title}",
             "run": run,
-            "picture": picture_source(run.folder),
+            "picture": picture_source(run.folder, f"../runs/{run.folder.root.name}/"),
+            "linked": _linked(run.summary),
         }
         for item, run in runs
     ]
@@ -111,7 +123,7 @@ def render_report(profile: str, plan: Table, runs: list[tuple[Experiment, "Run"]
             profile=profile,
             plan=plan,
             parts_of_report=parts,
-            control=any(record.get("control") for record in records),
+            control=any(record["control"] for record in records),
             provenance=_provenance(records),
         )
     )

@@ -13,8 +13,18 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PACKAGES = ("spf", "numpy", "scipy", "av", "opencv-python-headless", "pillow", "torch")
-"""Distributions whose version can move a number."""
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "av",
+    "opencv-python-headless",
+    "pillow",
+    "scikit-image",
+    "pandas",
+    "matplotlib",
+    "torch",
+)
+"""Distributions whose version can move a number or a picture."""
 
 
 def digest(value: Any) -> str:
@@ -24,9 +34,9 @@ def digest(value: Any) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Hash of a file's bytes, or of all files of a folder with their names."""
-    if path.is_dir():
-        return digest([[entry.name, file_digest(entry)] for entry in sorted(path.iterdir())])
+    """Hash of a file's bytes. Raises OSError where it is no regular file or cannot be read."""
+    if not path.is_file():
+        raise FileNotFoundError(path)  # opening a pipe would wait for ever
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
 

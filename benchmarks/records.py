@@ -16,7 +16,7 @@ SCHEMA = 1
 """Raised when a column changes its meaning."""
 
 KEYS = list(Key.__dataclass_fields__)
-FIRST = ["status", "reason", *KEYS, "control", "frames", "fps", "duration", "width", "height"]
+FIRST = ["status", "reason", *KEYS, "frames", "fps", "duration", "width", "height"]
 LAST = [
     "notes",
     "source",
@@ -57,23 +57,25 @@ class CellStore:
             stored = json.loads(self.folder.read(self._path(cell)))
             record = stored["record"]
             intact = stored["checksum"] == _checksum(record)
+            if not intact or record["schema"] != SCHEMA or record["status"] != DONE:
+                return None
+            for path, content in stored["files"].items():
+                # Another clip of the same name may have left its own there since.
+                if _digest(self.folder.read(path)) != content:
+                    return None
         except (OSError, ValueError, KeyError, TypeError):
-            return None
-        if not intact or record.get("schema") != SCHEMA or record["status"] != DONE:
-            return None
-        links = [record[name] for name in ("curve", "plot") if record.get(name)]
-        if not all(self.folder.path(link).is_file() for link in links):
             return None
         return record
 
     def save(self, cell: Cell, record: Record, outcome: Outcome | None) -> None:
         """Keep a record; the files it points to are written before it."""
-        if outcome is not None:
-            for path, data in outcome.files.items():
-                self.folder.write(path, data)
+        files = outcome.files if outcome else {}
+        for path, data in files.items():
+            self.folder.write(path, data)
         stored = {
             "record": record,
             "checksum": _checksum(record),
+            "files": {path: _digest(data) for path, data in files.items()},
             "timings": outcome.timings if outcome else {},
         }
         self.folder.write(self._path(cell), json.dumps(stored, indent=1))
@@ -91,7 +93,11 @@ class CellStore:
 
 
 def _checksum(record: Record) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    return _digest(json.dumps(record, sort_keys=True).encode())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def compile_tables(folder: RunFolder, records: list[Record]) -> None:
@@ -109,7 +115,8 @@ def as_frame(records: list[Record]) -> pd.DataFrame:
     known = [*FIRST, *metrics, *LAST]
     extra = sorted({name for record in records for name in record} - set(known))
     columns = [*FIRST, *metrics, *extra, *LAST]
-    return pd.DataFrame([{name: record.get(name) for name in columns} for record in records])
+    table = pd.DataFrame([{name: record.get(name) for name in columns} for record in records])
+    return table.astype(dict.fromkeys(("frames", "width", "height"), "Int64"))
 
 
 def as_csv(table: pd.DataFrame) -> str:
@@ -119,6 +126,8 @@ def as_csv(table: pd.DataFrame) -> str:
 
 def number(value: Any) -> str:
     """A value as tables print it: 6 significant digits; nothing where there is no number."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+    return str(value)

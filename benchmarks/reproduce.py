@@ -65,7 +65,9 @@ def reproduce(profile: str, output: str | Path) -> int:
             f"profile full needs every experiment, and {', '.join(lacking)} are not built yet; "
             "run make reproduce-paper PROFILE=auto"
         )
-    free = shutil.disk_usage(Path(output).resolve().anchor).free / 1e6
+    place = Path(output).resolve()
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    free = shutil.disk_usage(there).free / 1e6
     needed = sum(item.megabytes for item in EXPERIMENTS)
     if free < 2 * needed:
         raise UnavailableError(f"{needed:.0f} MB are needed, {free:.0f} MB are free; make room")
@@ -106,7 +108,7 @@ def _write_table(root: RunFolder, name: str, table: Table) -> None:
 def _compose(words: tuple[str, ...], output: str | Path) -> DictConfig:
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = hydra.compose("config", [*words, "logger=csv"])
-    config.output = str(output)
+    config.output = str(output).replace("${", "\\${")
     return config
 
 

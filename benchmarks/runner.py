@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,18 +18,20 @@ from tqdm import tqdm
 
 from benchmarks.cells import Cell, Outcome
 from benchmarks.folder import DiskError
-from benchmarks.records import DONE, FAILED, CellStore, Record, make_record
+from benchmarks.records import DONE, FAILED, NOT_RUN, CellStore, Record, make_record
 from spf.errors import SpfError
 
 CELLS_PER_WORKER = 16
 """Fewer pending cells than this are not worth the seconds that another process takes to start."""
+
+INTERRUPTED = "not run: the run was interrupted; start it again to go on"
 
 Job = tuple[list[Cell], CellStore, dict[str, Any]]
 
 
 @dataclass
 class Results:
-    """Records in the order of the cells; `interrupted` where Ctrl-C left some out."""
+    """Records in the order of the cells; `interrupted` where Ctrl-C left some not run."""
 
     records: list[Record] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
@@ -52,13 +55,13 @@ def run_cells(job: Job, rebuild: Callable[[], Job], workers: int | None, unit: s
     Failures are recorded as rows and tried again by the next run. DiskError ends the run;
     everything else that a cell raises becomes its row's reason, in one line.
     """
-    cells, store, _ = job
+    cells, store, common = job
     found = {index: store.load(cell) for index, cell in enumerate(cells)}
     records: dict[int, Record] = {index: record for index, record in found.items() if record}
     pending = [index for index in range(len(cells)) if index not in records]
     results = Results(reused=len(records))
     count = workers or min(len(os.sched_getaffinity(0)), 1 + len(pending) // CELLS_PER_WORKER)
-    computed = _here(job, pending) if count == 1 else _elsewhere(rebuild, pending, count)
+    computed = _here(job, pending) if count == 1 else _elsewhere(job, rebuild, pending, count)
     with tqdm(total=len(cells), initial=len(records), unit=unit, disable=None) as bar:
         try:
             for index, record in computed:
@@ -68,9 +71,11 @@ def run_cells(job: Job, rebuild: Callable[[], Job], workers: int | None, unit: s
                 bar.update()
         except KeyboardInterrupt:
             results.interrupted = True
-    for index in sorted(records):
-        results.records.append(records[index])
-        results.timings.append({"cell": cells[index].identity, **store.timings(cells[index])})
+    for index, cell in enumerate(cells):
+        # A worker may have finished a cell after the interruption.
+        kept = records.get(index) or store.load(cell)
+        results.records.append(kept or make_record(cell, NOT_RUN, INTERRUPTED, common))
+        results.timings.append({"cell": cell.identity, **store.timings(cell)})
     return results
 
 
@@ -82,13 +87,14 @@ def _here(job: Job, pending: list[int]) -> Iterator[tuple[int, Record]]:
 
 
 def _elsewhere(
-    rebuild: Callable[[], Job], pending: list[int], count: int
+    job: Job, rebuild: Callable[[], Job], pending: list[int], count: int
 ) -> Iterator[tuple[int, Record]]:
     """Records as they are finished, by processes that each make the job anew and take indices."""
     context = multiprocessing.get_context("spawn")  # forking a process with threads may hang it
     pool = ProcessPoolExecutor(count, context, initializer=_start_worker, initargs=(rebuild,))
+    tasks = [(index, job[0][index].identity) for index in pending]
     try:
-        for future in as_completed([pool.submit(_compute_in_worker, index) for index in pending]):
+        for future in as_completed([pool.submit(_compute_in_worker, *task) for task in tasks]):
             yield future.result()
     except BrokenProcessPool:
         raise SpfError(
@@ -105,15 +111,26 @@ _job: Job | None = None
 def _start_worker(rebuild: Callable[[], Job]) -> None:
     global _job
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import cv2
 
     cv2.setNumThreads(1)  # the other cores have workers of their own
     _job = rebuild()
 
 
-def _compute_in_worker(index: int) -> tuple[int, Record]:
+def _end_with_parent() -> None:
+    """A parent that was killed cannot end its workers; they would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _compute_in_worker(index: int, identity: str) -> tuple[int, Record]:
     assert _job is not None
     cells, store, common = _job
+    if index >= len(cells) or cells[index].identity != identity:
+        raise SpfError("the clips or the code changed while the run was starting; start again")
     return index, compute_cell(cells[index], store, common, lambda: None)
 
 
@@ -130,11 +147,12 @@ def compute_cell(
         status, reason, values = DONE, outcome.reason, outcome.values | outcome.links
     except DiskError:
         raise
-    except (SpfError, ValueError, OSError, MemoryError) as error:
+    except SpfError as error:
         status, reason, values = FAILED, one_line(error), {}
     except Exception as error:  # a bug of ours or a library's: it must not stop the others
         status, values = FAILED, {}
-        reason = f"{cell.key.clip}: unexpected {type(error).__name__}: {one_line(error)}"
+        what = f"unexpected {type(error).__name__}: {one_line(error)}"
+        reason = f"{cell.key.model}/{cell.key.clip}: {what}"
     if outcome is not None:
         outcome.timings["total"] = time.perf_counter() - started
         outcome.timings["peak_memory_mb"] = peak_memory()

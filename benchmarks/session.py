@@ -1,6 +1,8 @@
 """One run from its config to its page: plan, cells, records, tables, page, tracker."""
 
+import inspect
 import io
+import os
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -8,19 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from benchmarks.cells import Benchmark, Summary
-from benchmarks.folder import RunFolder
+from benchmarks.folder import RunFolder, slug
 from benchmarks.measuring import Measuring
 from benchmarks.page import render_page
 from benchmarks.provenance import code_version, digest, provenance
 from benchmarks.records import CellStore, compile_tables
-from benchmarks.runner import Job, Results, run_cells
+from benchmarks.runner import Job, Results, one_line, run_cells
 from benchmarks.tables import table_as_csv, table_as_markdown
-from spf.errors import ConfigError
+from spf.errors import ConfigError, SpfError
 from spf.measurement import DEFAULT_SETTINGS
 from spf.progress import Settings
 from spf.video import Sampling
@@ -47,19 +48,20 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     Exit code: 0 all cells done; 1 some failed; 130 after Ctrl-C, with what was finished recorded.
     Raises ConfigError and UnavailableError before any work begins.
     """
-    benchmark = build(config)
-    tracker = _instantiate(config.logger)
-    text = OmegaConf.to_yaml(config, resolve=True)
-    job = make_job(text)
+    text = OmegaConf.to_yaml(_literal(config))
+    benchmark, job = make_job(text)
+    tracker = _make(config.logger)
+    workers = _count("workers", config.workers)
     folder = job[1].folder
     folder.prepare()
+    plan = benchmark.plan()
     say = (lambda *_: None) if quiet else partial(print, file=sys.stderr)
-    say(f"plan: {benchmark.plan()}")
+    say(f"plan: {plan}")
     folder.write("config.yaml", text)
-    results = run_cells(job, partial(make_job, text), _workers(config.workers), "clip")
+    results = run_cells(job, partial(_make_cells, text), workers, "clip")
     summary = benchmark.summarise(results.records, folder)
     write_results(folder, results, summary)
-    folder.write("index.html", render_page(benchmark.plan(), summary, results.records, folder))
+    folder.write("index.html", render_page(plan, summary, results, folder))
     where = ""
     if not results.interrupted:
         name = folder.root.name
@@ -71,49 +73,74 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     return Run(folder, code, results, summary)
 
 
-def make_job(text: str) -> Job:
-    """The cells of a config (YAML), where they are kept, and the provenance of new records.
-
-    Worker processes make the same job from the same text.
-    """
+def make_job(text: str) -> tuple[Benchmark, Job]:
+    """The benchmark of a config (YAML), its cells, where they are kept, and their provenance."""
     config = OmegaConf.create(text)
     assert isinstance(config, DictConfig)
     benchmark = build(config)
     cells = benchmark.cells()
-    config_hash = digest([identity(config), code_version("spf", "synthetic", "benchmarks")])
+    code = code_version("spf", "synthetic", "benchmarks")
     embedders = dict.fromkeys(cell.key.embedder for cell in cells)
-    name = config.name or "-".join([benchmark.name, *embedders, config_hash[:8]])
-    if Path(name).name != name:
-        raise ConfigError(f"name={name!r} must be one folder's name, without slashes")
-    folder = RunFolder(Path(config.output) / "runs" / name)
-    return cells, CellStore(folder), provenance(config_hash, device="cpu")
+    # A folder's path tells runs apart, but says nothing of what its rows mean.
+    settings = identity(config)
+    place = os.path.abspath(str(settings["model"].pop("path", None)))
+    config_hash = digest([settings, code])
+    name = config.name
+    if name is None:
+        name = "-".join([benchmark.name, *embedders, digest([config_hash, place])[:8]])
+    elif slug(str(name)) != str(name):
+        raise ConfigError(f"name={name!r}: use letters, digits, dots, hyphens and underscores")
+    if not (isinstance(config.output, str) and config.output):
+        raise ConfigError(f"output={config.output!r} must be the name of a folder")
+    folder = RunFolder(Path(config.output) / "runs" / str(name))
+    return benchmark, (cells, CellStore(folder), provenance(config_hash, device="cpu"))
+
+
+def _make_cells(text: str) -> Job:
+    """What a worker process needs of `make_job`."""
+    return make_job(text)[1]
 
 
 def build(config: DictConfig) -> Benchmark:
-    """The benchmark of a config. Raises ConfigError for values out of range, in one line."""
-    settings = {name: value for name, value in config.fit.items() if value is not None}
+    """The benchmark of a config. Raises ConfigError, in one line, for what it cannot be made of."""
     try:
+        settings = {name: value for name, value in config.fit.items() if value is not None}
         measuring = Measuring(
-            _instantiate(config.embedder),
+            _make(config.embedder),
             Settings(**(vars(DEFAULT_SETTINGS) | settings)),
             Sampling(**config.sampling),
-            _batch_size(config.batch_size),
+            _count("batch_size", config.batch_size),
         )
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    if config.device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"device={config.device!r}: choose auto, cpu or cuda")
-    arguments: dict[str, Any] = {"measuring": measuring}
-    if config.benchmark._target_.endswith("Leaderboard"):
-        arguments["model"] = _instantiate(config.model)
-    return _instantiate(config.benchmark, **arguments)
+        if config.device not in ("auto", "cpu", "cuda"):
+            raise ConfigError(f"device={config.device!r}: choose auto, cpu or cuda")
+        arguments: dict[str, Any] = {"measuring": measuring}
+        if "model" in inspect.signature(get_class(config.benchmark._target_)).parameters:
+            arguments["model"] = _make(config.model)
+        return _make(config.benchmark, **arguments)
+    except SpfError:
+        raise
+    except Exception as error:  # whatever a wrong type or an unknown name leads to
+        raise ConfigError(f"the configuration makes no sense: {one_line(error)}") from None
 
 
 def identity(config: DictConfig) -> dict[str, Any]:
     """What of a config determines its results: not where they go, nor who is told."""
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
-    return {str(k): v for k, v in plain.items() if k not in ELSEWHERE}
+    return {str(name): value for name, value in plain.items() if name not in ELSEWHERE}
+
+
+def _literal(config: DictConfig) -> DictConfig:
+    """The config with everything resolved and `${` in values (file names) taken as it is."""
+
+    def escape(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: escape(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [escape(inner) for inner in value]
+        return value.replace("${", "\\${") if isinstance(value, str) else value
+
+    return OmegaConf.create(escape(OmegaConf.to_container(config, resolve=True)))
 
 
 def write_results(folder: RunFolder, results: Results, summary: Summary) -> None:
@@ -128,26 +155,21 @@ def write_results(folder: RunFolder, results: Results, summary: Summary) -> None
             folder.write(f"{table.name}.md", table_as_markdown(table))
 
 
-def _workers(value: Any) -> int | None:
-    if value is not None and (not isinstance(value, int) or value < 1):
-        raise ConfigError(f"workers={value!r} must be a whole number, at least 1")
+def _count(name: str, value: Any) -> int | None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ConfigError(f"{name}={value!r} must be a whole number, at least 1")
     return value
 
 
-def _batch_size(value: Any) -> int | None:
-    if value is not None and (not isinstance(value, int) or value < 1):
-        raise ConfigError(f"batch_size={value!r} must be a whole number, at least 1")
-    return value
-
-
-def _instantiate(node: DictConfig, **arguments: Any) -> Any:
+def _make(node: DictConfig, **arguments: Any) -> Any:
     """The object of a config's `_target_`; ConfigError, in one line, for settings it refuses."""
+    settings = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(settings, dict)
+    make = get_class(settings.pop("_target_"))
     try:
-        # In two steps: Hydra would turn dataclasses among the arguments into dicts.
-        make = instantiate(node, _partial_=True, _convert_="all")
-        return make(**arguments)
-    except (InstantiationException, ValueError, TypeError) as error:
-        raise ConfigError(" ".join(str(error).split())) from None
+        return make(**{str(name): value for name, value in settings.items()}, **arguments)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(one_line(error)) from None
 
 
 def _outcome(results: Results, summary: Summary) -> str:

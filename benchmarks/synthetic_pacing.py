@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import truth, truth_tables
-from benchmarks.cells import Cell, Figure, Key, Outcome, Section, Summary, Watch
+from benchmarks.cells import Cell, Figure, Outcome, Section, Summary, Watch
 from benchmarks.folder import RunFolder, slug
 from benchmarks.measuring import Measuring, curve_table
 from benchmarks.pacing_measures import PixelSteps, consecutive_measures, running_sum_mae
@@ -14,7 +14,10 @@ from benchmarks.studies import LAWS, STUDIES, Studies, clip_name, reference_name
 from benchmarks.truth_figures import draw_figures
 from spf import no_change_reason
 from spf.embedders import label
+from spf.errors import ConfigError
 from spf.progress import fit
+from spf.video import Sampling
+from spf.words import choose
 from synthetic.clips import FIRST_HELD_OUT_SEED, Still, SyntheticClip
 
 CONTENTS = (
@@ -52,6 +55,14 @@ class SyntheticPacing:
         size: Sequence[int] = (128, 128),
         fps: float = 16.0,
     ) -> None:
+        samples = {"studies": studies, "contents": contents, "seeds": seeds, "laws": laws}
+        for name, words in samples.items():
+            if not words:
+                raise ConfigError(f"{name} is empty; name at least one")
+        for study in studies:
+            choose(study, STUDIES, "study")
+        if measuring.sampling != Sampling():
+            raise ConfigError("sampling applies to files; rendered clips have num_frames and fps")
         self.measuring = measuring
         self.studies = Studies(studies, contents, seeds, laws, num_frames, (size[0], size[1]), fps)
         self.clips = self.studies.clips()
@@ -68,7 +79,7 @@ class SyntheticPacing:
 
     def _cell(self, clip: SyntheticClip, studies: list[str]) -> Cell:
         name = clip_name(clip)
-        key = Key(self.name, name, self.measuring.embedder.name, "rendered", seed=clip.seed)
+        key = self.measuring.key(self.name, name, "rendered", clip.seed)
         inputs = {
             "clip": clip.identity(),
             "studies": studies,
@@ -134,6 +145,6 @@ class SyntheticPacing:
                 part.tables,
                 [Figure(path, alt) for path, (_, alt) in figures.items() if path in part.figures],
             )
-            for part in truth_tables.parts(results)
+            for part in truth_tables.parts(results, embedder)
         ]
         return Summary(headline, sections)

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 from benchmarks.cells import Summary
 from benchmarks.folder import RunFolder, slug
 from benchmarks.records import DONE, Record
+from benchmarks.runner import one_line
 
 
 class Tracker(Protocol):
@@ -70,7 +71,7 @@ class WandbTracker:
                 project=self.project,
                 entity=self.entity,
                 group=self.group,
-                id=slug(run_name),  # started again, it is the same run
+                id=slug(run_name),  # synced, a run that was started again is the same run
                 name=run_name,
                 config=config,
                 dir=str(folder.root),
@@ -86,7 +87,7 @@ class WandbTracker:
                 where = run.url if mode == "online" else os.path.relpath(run.dir, folder.root)
             return f"W&B ({mode}): {where}"
         except Exception as error:  # an outage of W&B must not lose a run
-            print(f"W&B was not written: {error}", file=sys.stderr)
+            print(f"W&B was not written: {one_line(error)}", file=sys.stderr)
             return "W&B: not written"
 
 
@@ -94,7 +95,8 @@ def _mode(wandb: Any) -> Literal["online", "offline"]:
     try:
         return "online" if wandb.login(prompt=False) else "offline"
     except Exception as error:  # credentials that do not work, or no network
-        print(f"W&B cannot be reached ({error}); the run is written offline", file=sys.stderr)
+        why = one_line(error)
+        print(f"W&B cannot be reached ({why}); the run is written offline", file=sys.stderr)
         return "offline"
 
 

@@ -1,7 +1,7 @@
 """What the synthetic benchmark says: its tables and the sentences computed from them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
@@ -39,8 +39,8 @@ class Part:
         return [self.sentence(embedder)]
 
 
-def parts(results: Results) -> list[Part]:
-    """The parts of the page whose studies were run."""
+def parts(results: Results, embedder: str) -> list[Part]:
+    """The parts of the page whose studies were run; every row says which embedder made it."""
     made = [
         _pacing(results),
         _leakage(results),
@@ -50,7 +50,17 @@ def parts(results: Results) -> list[Part]:
         _floor(results),
         _sphere(results),
     ]
-    return [part for part in made if part is not None]
+    found = [part for part in made if part is not None]
+    return [
+        replace(part, tables=[_with_embedder(t, embedder) for t in part.tables]) for part in found
+    ]
+
+
+def _with_embedder(table: Table, embedder: str) -> Table:
+    if table.name.startswith("sphere"):
+        embedder = "none: made in embedding space"
+    rows = [{"embedder": embedder, **row} for row in table.rows]
+    return replace(table, columns=["embedder", *table.columns], rows=rows)
 
 
 def _pacing(results: Results) -> Part | None:

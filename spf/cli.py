@@ -2,18 +2,17 @@
 
 import argparse
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from spf.errors import ClipError, ConfigError, SpfError
 
 if TYPE_CHECKING:
     from spf.embedders import Embedder
-    from spf.progress import Curve
+    from spf.measurement import Measurement
     from spf.progress.stretches import Stretch
     from spf.video import Sampling
 
@@ -29,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return given.run(given)
     except SpfError as error:
-        print(error, file=sys.stderr)
+        print(_plain(error), file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         # The reader has gone (`spf doctor | head`); spare the interpreter's complaint at exit.
@@ -91,29 +90,33 @@ def _analyze(given: argparse.Namespace) -> int:
 
     embedder = load_embedder(given.embedder or DEFAULT_EMBEDDER)
     sampling = Sampling(given.stride, given.max_frames, given.start, given.end, given.stream)
+    clips = [Path(clip) for clip in given.clips]
+    plots: list[Path | None] = [None] * len(clips)
     if not given.no_plot:
         _check_writable(Path(given.out))
+        plots = [Path(given.out) / f"{name}.spf.png" for name in _plot_names(clips)]
     print(f"embedder: {label(embedder)}")
     if embedder.control:
         print("  a control sees colours and edges, not meaning: take the numbers as a first look")
     failed = 0
-    for clip in given.clips:
+    for clip, plot in zip(clips, plots, strict=True):
         try:
-            _analyze_clip(Path(clip), embedder, sampling, None if given.no_plot else given.out)
-        except SpfError as error:
-            if not isinstance(error, ClipError):
-                raise
-            print(f"\n{error}", file=sys.stderr)
+            _analyze_clip(clip, embedder, sampling, plot)
+        except ClipError as error:
+            print(f"\n{_plain(error)}", file=sys.stderr)
             failed += 1
     return int(failed > 0)
 
 
-def _analyze_clip(clip: Path, embedder: "Embedder", sampling: "Sampling", out: str | None) -> None:
+def _analyze_clip(
+    clip: Path, embedder: "Embedder", sampling: "Sampling", plot: Path | None
+) -> None:
     from tqdm import tqdm
 
     from spf.embedders import label
+    from spf.files import write_atomic
     from spf.measurement import measure_clip
-    from spf.plot import subtitle
+    from spf.plot import plot_measurement, subtitle
     from spf.progress import METRICS, score
 
     with tqdm(unit="frames", desc=clip.name[-30:], leave=False, disable=None) as bar:
@@ -123,52 +126,70 @@ def _analyze_clip(clip: Path, embedder: "Embedder", sampling: "Sampling", out: s
 
         measured = measure_clip(clip, embedder, sampling=sampling, watch=count)
     curve = measured.curve
-    print(f"\n{_plain(clip)}: {len(curve)} frames, {curve.times[-1] - curve.times[0]:.2f} s")
+    timed = measured.embeddings.unit == "s"
+    length = f", {curve.times[-1] - curve.times[0]:.2f} s" if timed else ", no frame rate"
+    print(f"\n{_plain(clip)}: {len(curve)} frames{length}")
     for note in measured.embeddings.notes:
         print(f"  note: {note}")
     for name, value in score(curve).items():
         if not (name.endswith("_64") or isnan(value)):  # for comparisons; not defined
             print(f"  {name:<18} {value:10.4f} {METRICS[name].unit:<6} {METRICS[name].definition}")
-    for line in _named(curve):
+    for line in _named(measured):
         print(f"  {line}")
-    if out is not None:
-        from spf.files import write_atomic
-        from spf.plot import plot_measurement
-
-        path = Path(out) / f"{clip.name}.spf.png"
+    if plot is not None:
+        title = _plain(clip.resolve().name)
         try:
-            write_atomic(
-                path, plot_measurement(measured, _plain(clip), subtitle(curve, label(embedder)))
-            )
+            write_atomic(plot, plot_measurement(measured, title, subtitle(curve, label(embedder))))
         except OSError as error:
-            raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
-        print(f"  plot: {path}")
+            raise ConfigError(f"{plot}: cannot be written ({error.strerror})") from None
+        print(f"  plot: {_plain(plot)}")
 
 
-def _named(curve: "Curve") -> list[str]:
+def _plot_names(clips: list[Path]) -> list[str]:
+    """A name for each clip's plot: its own, with as many parent folders as tell it apart."""
+    parts = [clip.resolve().parts[1:] or ("clip",) for clip in clips]
+    names = []
+    for index, part in enumerate(parts):
+        others = parts[:index] + parts[index + 1 :]
+        depth = 1
+        while depth < len(part) and any(other[-depth:] == part[-depth:] for other in others):
+            depth += 1
+        names.append("-".join(part[-depth:]))
+    return [
+        f"{name}-{index}" if names.count(name) > 1 else name for index, name in enumerate(names)
+    ]
+
+
+def _named(measured: "Measurement") -> list[str]:
     """Lines that name the dead stretches and the jumps, or say that there is nothing to name."""
     from spf.progress import no_change_reason
-    from spf.progress.stretches import named_stretches
+    from spf.progress.stretches import DEAD_TIME, JUMP_CHANGE
 
-    reason = no_change_reason(curve)
+    reason = no_change_reason(measured.curve)
     if reason is not None:
         return [f"{reason}: its total stays within what noise alone shows"]
-    found = named_stretches(curve)
-    return [_stretch(part) for part in found] or ["no dead stretches, no jumps"]
+    unit = "s" if measured.embeddings.unit == "s" else "frames"
+    return [_stretch(part, unit) for part in measured.named_stretches] or [
+        f"no dead stretch over {DEAD_TIME:.0%} of the time, no jump over {JUMP_CHANGE:.0%} in all"
+    ]
 
 
-def _stretch(part: "Stretch") -> str:
-    seconds = part.stop_time - part.start_time
+def _stretch(part: "Stretch", unit: str) -> str:
+    digits = 2 if unit == "s" else 0
+    start, stop, length = (
+        f"{value:.{digits}f}"
+        for value in (part.start_time, part.stop_time, part.stop_time - part.start_time)
+    )
     word = "dead stretch" if part.kind == "dead" else "jump"
     return (
-        f"{word:<13} from {part.start_time:.2f} to {part.stop_time:.2f} ({seconds:.2f} s): "
+        f"{word:<13} from {start} to {stop} ({length} {unit}): "
         f"{part.change:.0%} of the change, {part.speed:.2g} times the mean speed"
     )
 
 
-def _plain(path: Path) -> str:
-    """A file's name without control characters, which a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(path))
+def _plain(text: object) -> str:
+    """Text without control characters, which a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
 
 
 def _check_writable(folder: Path) -> None:
@@ -180,20 +201,18 @@ def _check_writable(folder: Path) -> None:
         raise ConfigError(f"{folder}: the folder cannot be written; choose another with --out")
 
 
-def _compare(given: argparse.Namespace) -> int:
+def _compare(given: argparse.Namespace) -> NoReturn:
     script = CHECKOUT / "run.py"
     if not script.is_file():
         raise ConfigError("spf compare needs the project's checkout (run.py is not there)")
+    # Names go through the environment: some of their letters mean something to Hydra.
+    os.environ |= {"SPF_COMPARE_CLIPS": given.clips, "SPF_COMPARE_OUT": given.out}
     words = ["benchmark=leaderboard", "model=folder"]
-    words += [f"model.path={_quoted(given.clips)}", f"output={_quoted(given.out)}"]
+    words += ["model.path=${oc.env:SPF_COMPARE_CLIPS}", "output=${oc.env:SPF_COMPARE_OUT}"]
     if given.embedder:
         words.append(f"embedder={given.embedder}")
-    return subprocess.run([sys.executable, str(script), *words], check=False).returncode
-
-
-def _quoted(text: str) -> str:
-    """A value as Hydra's command line reads it back, whatever it holds."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("$", "\\$") + "'"
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, str(script), *words])
 
 
 def _doctor(given: argparse.Namespace) -> int:

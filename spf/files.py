@@ -4,7 +4,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -37,7 +37,8 @@ def moved_into_place(target: Path) -> Iterator[Path]:
             if aside.exists():
                 os.rename(aside, target)
             raise
-        synchronise(target.parent)
+        with suppress(OSError):  # some file systems, and folders that may only be written, refuse
+            synchronise(target.parent)
     finally:
         for leftover in (temporary, aside):
             if leftover.is_dir():

@@ -1,62 +1,45 @@
 """Clip -> Curve: read, embed and fit in one pass."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+from time import perf_counter
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from spf.embedders import DEFAULT_EMBEDDER, Embedder, Embeddings, embed_clip, load_embedder
-from spf.embedders.base import Image, Source, Watch
+from spf.embedders.base import Source, Watch
 from spf.errors import ClipError
-from spf.progress import Curve, Settings, fit
+from spf.progress import Curve, Segment, Settings, fit
 from spf.progress.solver import RIDGE, SIGMA, WINDOW
+from spf.progress.stretches import Stretch, analysis_segments, notable, stretches
+from spf.thumbnails import Thumbnails
 from spf.video import Sampling
 
 DEFAULT_SETTINGS = Settings(WINDOW, SIGMA, RIDGE, 1.0, "gradient", "none")
 
 
-@dataclass(eq=False)
-class Thumbnails:
-    """Small pictures of a clip at even distances, at most `limit` however long it is.
-
-    Keeps every `stride`-th frame; when there are too many, every second one goes.
-    """
-
-    height: int = 96
-    limit: int = 128
-    stride: int = 1
-    seen: int = 0
-    source_size: tuple[int, int] = (0, 0)
-    images: list[Image] = field(default_factory=list)
-
-    def add(self, image: Image) -> None:
-        self.source_size = image.shape[0], image.shape[1]
-        if self.seen % self.stride == 0:
-            width = max(1, round(image.shape[1] * self.height / image.shape[0]))
-            size = (min(width, 4 * self.height), self.height)
-            self.images.append(
-                np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-            )
-            if len(self.images) > self.limit:
-                del self.images[1::2]
-                self.stride *= 2
-        self.seen += 1
-
-    def nearest(self, frame: int) -> tuple[int, Image]:
-        """The kept frame nearest to `frame`: its index and picture."""
-        index = min(round(frame / self.stride), len(self.images) - 1)
-        return index * self.stride, self.images[index]
-
-
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What measuring a clip gives: its curve, its embeddings and small pictures of it."""
+    """What measuring a clip gives: curve, embeddings, small pictures, seconds by stage."""
 
     curve: Curve
     embeddings: Embeddings
     thumbnails: Thumbnails
+    seconds: dict[str, float]
+
+    @cached_property
+    def segments(self) -> list[Segment]:
+        """The curve as straight pieces; none where nothing changes."""
+        return analysis_segments(self.curve) if self.curve.changes else []
+
+    @cached_property
+    def named_stretches(self) -> list[Stretch]:
+        """The dead stretches and jumps that are worth a person's while, in order of time."""
+        parts = stretches(self.curve, self.segments)
+        found = [*notable(parts, "dead"), *notable(parts, "jump")]
+        return sorted(found, key=lambda part: part.start)
 
 
 def measure_clip(
@@ -78,12 +61,15 @@ def measure_clip(
         if watch is not None:
             watch(image, time)
 
+    started = perf_counter()
     embeddings = embed_clip(source, embedder, batch_size, sampling, see)
+    embedded = perf_counter()
     if len(embeddings.vectors) < 2:
         name = embeddings.info.path if embeddings.info else "frames"
         raise ClipError(name, "it has 1 frame", "a change needs at least 2: give a longer clip")
     curve = fit(embeddings.vectors, embeddings.times, **vars(settings))
-    return Measurement(curve, embeddings, thumbnails)
+    seconds = {"embed": embedded - started, "fit": perf_counter() - embedded}
+    return Measurement(curve, embeddings, thumbnails, seconds)
 
 
 def embed(
@@ -110,8 +96,6 @@ def embed(
     """
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device must be auto, cpu or cuda, not {device!r}")
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size!r}")
     return embed_clip(source, load_embedder(embedder), batch_size).vectors
 
 

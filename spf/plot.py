@@ -9,14 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from spf.measurement import Measurement, Thumbnails
+from spf.measurement import Measurement
 from spf.progress import Curve, no_change_reason, score
-from spf.progress.stretches import analysis_segments, named_stretches
+from spf.thumbnails import Thumbnails
 
 PALETTE = ["#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f"]
 REFERENCE = "#6b7280"
 SHADES = {"dead": ("#9ca3af", "dead stretch"), "jump": ("#ef4444", "jump")}
+AXIS = {"s": "time in seconds", "frames": "frame"}
 DPI = 110
+LEGEND_ROWS = 22
 STRIP_FRAMES = 12
 STRIP_ASPECT = 10.5  # width of the strip over its height
 
@@ -30,27 +32,26 @@ def plot_measurement(measured: Measurement, title: str, subtitle: str = "") -> b
     curve = measured.curve
     figure = Figure(figsize=(9, 5.6), dpi=DPI, layout="constrained")
     upper, lower = figure.subplots(2, 1, height_ratios=[4, 1])
-    unit = _time_unit(curve)
     times = curve.times
     _straight(upper, times)
     upper.plot(times, curve.progress, color=PALETTE[0], lw=2.2, label="progress S")
-    for number, part in enumerate(analysis_segments(curve) if curve.changes else []):
+    for number, part in enumerate(measured.segments):
         x = times[part.start : part.stop]
         y = part.slope * x + part.intercept
         name = "segments" if number == 0 else None
         upper.plot(x, y, color="#111827", lw=1.1, alpha=0.85, label=name)
         upper.plot(x[[0, -1]], y[[0, -1]], "o", color="#111827", ms=3)
     shaded: set[str] = set()
-    for stretch in named_stretches(curve):
+    for stretch in measured.named_stretches:
         colour, word = SHADES[stretch.kind]
         name = None if word in shaded else word
         shaded.add(word)
         span = stretch.start_time, stretch.stop_time
         upper.axvspan(*span, color=colour, alpha=0.22, lw=0, label=name)
-    _axes(upper, unit, "semantic progress")
+    _axes(upper, AXIS[measured.embeddings.unit], "semantic progress")
     _title(upper, title, subtitle)
     upper.legend(loc="upper left", fontsize=8, frameon=False)
-    _strip(lower, curve, measured.thumbnails, unit)
+    _strip(lower, curve, measured.thumbnails, measured.embeddings.unit)
     return png(figure)
 
 
@@ -58,7 +59,8 @@ def plot_overlay(
     curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str, subtitle: str = ""
 ) -> bytes:
     """PNG of several curves, each (u, progress), with the straight reference."""
-    figure = Figure(figsize=(8, 5), dpi=DPI, layout="constrained")
+    columns = -(-len(curves) // LEGEND_ROWS)
+    figure = Figure(figsize=(8 + 1.6 * columns, 5), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     _straight(axes, np.array([0.0, 1.0]))
     for number, (name, (u, progress)) in enumerate(curves.items()):
@@ -69,7 +71,8 @@ def plot_overlay(
         line.set_label("\u200b" + name)
     _axes(axes, "share of the clip's time", "semantic progress")
     _title(axes, title, subtitle)
-    legend = axes.legend(loc="upper left", fontsize=8, frameon=False)
+    place: dict[str, Any] = {"loc": "outside right upper", "ncols": columns}
+    legend = figure.legend(fontsize=8, frameon=False, **place)
     for text in legend.get_texts():
         text.set_parse_math(False)
     return png(figure)
@@ -113,13 +116,8 @@ def _title(axes: Axes, title: str, subtitle: str) -> None:
         )  # fmt: skip
 
 
-def _time_unit(curve: Curve) -> str:
-    indexed = np.array_equal(curve.times, np.arange(len(curve)))
-    return "frame" if indexed else "time in seconds"
-
-
 def _strip(axes: Axes, curve: Curve, thumbnails: Thumbnails, unit: str) -> None:
-    """Frames at even distances along the time axis, each with its own time under it."""
+    """Frames at even distances in time, each with its own time under it."""
     axes.set_axis_off()
     height, width = thumbnails.images[0].shape[:2]
     count = max(3, min(STRIP_FRAMES, int(STRIP_ASPECT * height / width), len(curve)))
@@ -132,7 +130,7 @@ def _strip(axes: Axes, curve: Curve, thumbnails: Thumbnails, unit: str) -> None:
         left = number * (width + gap)
         canvas[:, left : left + width] = image[:height, :width]
         time = curve.times[frame]
-        text = f"{time:.2f} s" if unit != "frame" else f"{time:.0f}"
+        text = f"{time:.2f} s" if unit == "s" else f"{time:.0f}"
         axes.text(left + width / 2, height * 1.04, text, ha="center", va="top", fontsize=8)
     axes.imshow(canvas)
     axes.set_ylim(height * 1.25, 0)

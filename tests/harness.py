@@ -83,15 +83,16 @@ def two_generators(root: Path, pairs: int = 2) -> Path:
 
 
 def quoted(path: object) -> str:
-    """A value as Hydra's grammar reads it back."""
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'").replace("$", "\\$") + "'"
+    """A path of the tests as Hydra's grammar reads it back: they hold no quotes and no dollars."""
+    return f"'{path}'"
 
 
 def compose(*overrides: str) -> DictConfig:
-    """A config, as run.py composes it; W&B is left out unless it is asked for."""
+    """A config, as run.py composes it; without W&B and in one process unless that is asked for."""
     words = list(overrides)
-    if not any(word.startswith("logger=") for word in words):
-        words.append("logger=csv")
+    for usual in ("logger=csv", "workers=1"):
+        if not any(word.startswith(usual.partition("=")[0] + "=") for word in words):
+            words.append(usual)
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return hydra.compose("config", words)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import measuring
+from benchmarks import measuring, session
 from spf.embedders import load_embedder
 from spf.errors import ConfigError
 
@@ -233,6 +233,18 @@ def test_an_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     closed = folder
     with pytest.raises(ConfigError, match="permissions"):
         harness.run(folder, tmp_path / "out")
+
+
+def test_names_cannot_command_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = harness.two_generators(tmp_path / "clips", 1)
+    (folder / "even" / "\x1b[2J\x1b]0;title\x07.mp4").write_bytes(b"")
+    words = harness.leaderboard_words(folder, tmp_path / "out")
+    assert session.run(harness.compose(*words)).code == 1
+    output, errors = capsys.readouterr()
+    assert "the file is empty" in errors
+    assert not {letter for letter in output + errors if not letter.isprintable()} - set("\n\r")
 
 
 # Embeddings

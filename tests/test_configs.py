@@ -70,10 +70,11 @@ def test_file_is_named_after_its_word(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WITH_TARGET, ids=word)
-def test_instantiates(path: Path) -> None:
+def test_instantiates(path: Path, tmp_path: Path) -> None:
     node = harness.compose(word(path))[path.parent.name]
     if path.parent.name == "benchmark":
-        made = build(harness.compose(word(path), "model.path=clips"))
+        folder = harness.quoted(harness.two_generators(tmp_path, 1))
+        made = build(harness.compose(word(path), f"model.path={folder}"))
     else:
         made = instantiate(node)
     assert made.name == path.stem
@@ -104,7 +105,7 @@ def test_target_is_the_registered_class(group: str, known: dict[str, str]) -> No
 
 
 def test_defaults_are_the_designs() -> None:
-    config = harness.compose()
+    config = harness.compose("logger=wandb", "workers=null")
     assert config.embedder._target_ == EMBEDDERS[DEFAULT_EMBEDDER]
     assert config.output == "results"
     assert config.device == "auto"
@@ -140,8 +141,10 @@ def test_sampling_is_the_librarys_default() -> None:
     assert build(config).measuring.sampling == Sampling()  # type: ignore[attr-defined]
 
 
-def test_given_settings_arrive() -> None:
-    words = ["fit.window=7", "fit.noise=nugget", "sampling.stride=3", "batch_size=5"]
+def test_given_settings_arrive(tmp_path: Path) -> None:
+    folder = harness.two_generators(tmp_path / "clips", 1)
+    words = harness.leaderboard_words(folder, tmp_path)
+    words += ["fit.window=7", "fit.noise=nugget", "sampling.stride=3", "batch_size=5"]
     config = harness.compose("embedder=pixels", "embedder.size=9", *words)
     measuring: Any = build(config).measuring  # type: ignore[attr-defined]
     assert measuring.embedder.size == 9
@@ -175,6 +178,9 @@ def test_given_settings_arrive() -> None:
         "batch_size=-3",
         "batch_size=1.5",
         "batch_size=true",
+        "workers=0",
+        "workers=many",
+        "workers=true",
         "device=gpu",
         "embedder.colours=1",
         "embedder.colours=red",
@@ -189,7 +195,11 @@ def test_given_settings_arrive() -> None:
         "benchmark.size=128",
         "benchmark.size=[128]",
         "benchmark.fps=0",
-        "benchmark.seed=none",
+        "benchmark.seeds=[none]",
+        "benchmark.seeds=[]",
+        "benchmark.seeds=7",
+        "benchmark.studies=[gird]",
+        "benchmark.studies=[]",
         "benchmark._target_=benchmarks.no_such.Thing",
         "name=a/b",
         "name=..",
@@ -206,7 +216,8 @@ def test_bad_values_are_config_errors(
         pytest.fail("work began")
 
     monkeypatch.setattr(session, "run_cells", began)
-    config = harness.compose(f"output={harness.quoted(tmp_path)}", words)
+    monkeypatch.chdir(tmp_path)
+    config = harness.compose(words)
     with pytest.raises(ConfigError) as error:
         session.run(config, quiet=True)
     assert "\n" not in str(error.value)

@@ -25,7 +25,7 @@ def record(model: str, pair: str, error: float, **more: Any) -> dict[str, Any]:
 
 def failed(model: str, pair: str) -> dict[str, Any]:
     base = {"status": "failed", "reason": "it is empty", "model": model, "clip": pair}
-    return base | {"embedder": "pixels"}
+    return base | {"embedder": "pixels", "control": True}
 
 
 def generator(model: str, count: int, shift: float = 0.0) -> list[dict[str, Any]]:

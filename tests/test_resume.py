@@ -183,8 +183,10 @@ def test_an_interruption_keeps_what_is_finished(
         stopped = harness.run(clips, tmp_path / "out")
     root = stopped.folder.root
     assert stopped.code == 130
-    assert [record["clip"] for record in stopped.results.records] == ["pair0"]
-    assert list(harness.read_records(root)["status"]) == ["done"]
+    assert list(harness.read_records(root)["status"]) == ["done", *["not_run"] * 3]
+    reasons = [record["reason"] for record in stopped.results.records]
+    assert reasons[0] == ""
+    assert all(reason.startswith("not run: ") for reason in reasons[1:])
     assert (root / "index.html").is_file()
     assert len(harness.cell_files(root)) == 1
     assert not list(root.rglob("*.tmp"))
@@ -201,7 +203,7 @@ def test_an_interruption_before_the_first_clip(
         interrupt_at(patch, "even/pair0.mp4")
         stopped = harness.run(clips, tmp_path / "out")
     assert stopped.code == 130
-    assert stopped.results.records == []
+    assert {record["status"] for record in stopped.results.records} == {"not_run"}
     assert harness.run(clips, tmp_path / "out").code == 0
 
 
@@ -212,6 +214,8 @@ def test_a_partial_page_says_that_it_is_partial(
     clips = harness.two_generators(tmp_path / "clips")
     interrupt_at(monkeypatch, "jumpy/pair1.mp4")
     run = harness.run(clips, tmp_path / "out")
+    board = run.summary.sections[0].tables[0].rows
+    assert [row["order"] for row in board] == [None, None]
     page = " ".join(harness.Page((run.folder.root / "index.html").read_text()).text)
     assert "interrupted" in page
 
@@ -301,6 +305,6 @@ def test_slugs_are_safe_and_distinct() -> None:
 
 def test_sessions_identity_leaves_out_where_results_go() -> None:
     plain = session.identity(harness.compose())
-    moved = session.identity(harness.compose("output=elsewhere", "name=x", "logger=wandb"))
+    moved = session.identity(harness.compose("output=o", "name=x", "logger=wandb", "workers=3"))
     assert plain == moved
     assert plain != session.identity(harness.compose("fit.window=5"))

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Any
 
 from spf.embedders.base import Embedder, Embeddings, embed_clip
+from spf.errors import ConfigError
 from spf.words import choose
 
 EMBEDDERS = {
@@ -22,7 +23,10 @@ def load_embedder(name: str | Embedder = DEFAULT_EMBEDDER, **settings: Any) -> E
     if not isinstance(name, str):
         return name
     module, _, attribute = EMBEDDERS[choose(name, EMBEDDERS, "embedder")].rpartition(".")
-    return getattr(import_module(module), attribute)(**settings)
+    try:
+        return getattr(import_module(module), attribute)(**settings)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"embedder {name}: {error}") from None
 
 
 def label(embedder: Embedder) -> str:

@@ -3,16 +3,16 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spf.errors import ClipError
+from spf.errors import ClipError, ConfigError
 from spf.video import ClipInfo, Reader, Sampling
 
 Image = NDArray[np.uint8]
-Source = str | os.PathLike[str] | ArrayLike
+Source = str | os.PathLike[str] | ArrayLike | Iterator[tuple[Image, float]]
 Watch = Callable[[Image, float], None]
 
 
@@ -44,11 +44,13 @@ class Embedder(Protocol):
 class Embeddings:
     """Vectors (T, D) float32 with unit rows, times (T,) float64, and what was read.
 
-    `info` is None for frames that came from memory; `notes` has a line for each thing lost.
+    `unit` is that of the times: "s", or "frames" where no rate is known. `info` is None for frames
+    that came from memory; `notes` has a line for each thing lost.
     """
 
     vectors: NDArray[np.float32]
     times: NDArray[np.float64]
+    unit: Literal["s", "frames"] = "s"
     info: ClipInfo | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -62,23 +64,34 @@ def embed_clip(
 ) -> Embeddings:
     """Stream a clip through an embedder; memory does not grow with the clip, but for its vectors.
 
-    source : path, frames (T, H, W, 3) uint8, or an iterable of (image, time).
+    source : path, frames (T, H, W, 3) uint8 (times are their indices), or an iterable of
+    (image, seconds). sampling : of a file's frames; frames from memory are all used.
     watch : called with every frame and its time, in order (progress bars, thumbnails).
 
-    Raises ClipError for what cannot be read and where the embedder returns NaN or zeros.
+    Raises ClipError for what cannot be read and where the embedder returns NaN or zeros,
+    ConfigError for a sampling of frames from memory.
     """
-    size = batch_size or embedder.batch_size
+    size = embedder.batch_size if batch_size is None else batch_size
+    if size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {size!r}")
     if isinstance(source, str | os.PathLike):
         with Reader(source, sampling or Sampling()) as reader:
             vectors, times = _stream(reader, embedder, size, watch)
-            return Embeddings(_unit(vectors, source), times, reader.info, list(reader.notes))
-    frames = _frames(source) if isinstance(source, np.ndarray) else source
-    vectors, times = _stream(frames, embedder, size, watch)  # type: ignore[arg-type]
-    return Embeddings(_unit(vectors, "frames"), times)
+            unit: Literal["s", "frames"] = "frames" if reader.info.fps is None else "s"
+            found = _unit(vectors, source), times, unit, reader.info, list(reader.notes)
+            return Embeddings(*found)
+    if sampling not in (None, Sampling()):
+        raise ConfigError("sampling applies to files; choose the frames before they are given")
+    if isinstance(source, Iterator):
+        vectors, times = _stream(source, embedder, size, watch)
+        return Embeddings(_unit(vectors, "frames"), times)
+    vectors, times = _stream(_frames(np.asarray(source)), embedder, size, watch)
+    return Embeddings(_unit(vectors, "frames"), times, "frames")
 
 
 def _frames(frames: NDArray[Any]) -> Iterator[tuple[Image, float]]:
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+    fits = frames.ndim == 4 and frames.shape[-1] == 3 and frames.dtype == np.uint8
+    if not fits or 0 in frames.shape:
         raise ValueError(f"frames must be (T, H, W, 3) uint8, not {frames.shape} {frames.dtype}")
     return ((image, float(index)) for index, image in enumerate(frames))
 

@@ -26,8 +26,9 @@ class Histogram:
     batch_size = 32
 
     def __init__(self, colours: int = 6, orientations: int = 12) -> None:
-        if colours < 2 or orientations < 2:
-            raise ValueError("colours and orientations must be at least 2")
+        for name, value in (("colours", colours), ("orientations", orientations)):
+            if not isinstance(value, int) or value < 2:
+                raise ValueError(f"{name} must be a whole number, at least 2, not {value!r}")
         self.colours = colours
         self.orientations = orientations
 

@@ -21,8 +21,8 @@ class Pixels:
     batch_size = 64
 
     def __init__(self, size: int = 16) -> None:
-        if size < 1:
-            raise ValueError(f"size must be at least 1, not {size!r}")
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"size must be a whole number, at least 1, not {size!r}")
         self.size = size
 
     def prepare(self, image: Image) -> NDArray[Any]:

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from spf.errors import ConfigError
+from spf.errors import ClipError, ConfigError
 from spf.video import IMAGE_SUFFIXES, SUFFIXES
 
 LAYOUT = "expected CLIPS/GENERATOR/PAIR.mp4, one folder for each generator"
@@ -12,81 +12,102 @@ LAYOUT = "expected CLIPS/GENERATOR/PAIR.mp4, one folder for each generator"
 
 @dataclass(frozen=True)
 class FolderClip:
-    """A clip of a folder, or why there is none: `path` is then None and `problem` says it."""
+    """A clip of a folder; where there is none to read, `problem` is the error that says why."""
 
     generator: str
     pair: str
-    path: Path | None
-    problem: str = ""
+    path: Path
+    problem: ClipError | None = None
 
 
 class Folder:
     """Generators as folders: each holds a clip for each pair, named after the pair.
 
     A clip is a video, an animated image, or a folder of images. Other files and names that start
-    with a dot are passed over.
+    with a dot are passed over. Names are made printable; paths stay what they are.
     """
 
     name = "folder"
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self.path = None if path is None else Path(path).expanduser()
+        self.path = None if path is None else Path(str(path)).expanduser()
 
     def clips(self) -> list[FolderClip]:
         """All clips, sorted by generator and pair, whatever the file system's order.
 
-        A generator's folder that cannot be listed or holds no clip gives one entry without a
-        path. Raises ConfigError where there is no such folder or no generator in it.
+        A generator's folder that cannot be listed or holds no clip gives one entry with a problem.
+        Raises ConfigError where there is no such folder or no clip in it.
         """
         if self.path is None:
             raise ConfigError(f"model=folder needs model.path=CLIPS; {LAYOUT}")
-        generators = [entry for entry in _entries(self.path) if entry.is_dir()]
+        try:
+            generators = [entry for entry in _entries(self.path) if entry.is_dir()]
+        except FileNotFoundError:
+            raise ConfigError(f"{self.path}: there is no such folder; check the path") from None
+        except NotADirectoryError:
+            raise ConfigError(f"{self.path}: this is a file, not a folder; {LAYOUT}") from None
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path}: cannot be read ({error.strerror}); change its permissions"
+            ) from None
         found = [clip for folder in generators for clip in _clips_of(folder)]
-        if not any(clip.path or clip.problem != NO_CLIPS for clip in found):
+        if not any(clip.pair for clip in found):
             raise ConfigError(f"{self.path}: no clips found; {LAYOUT}")
         return found
 
 
-NO_CLIPS = "the folder holds no clips; add some or remove it"
+def frames_of(folder: Path) -> list[Path]:
+    """The images that make a folder a clip. Raises OSError where it cannot be listed."""
+    return [file for file in _entries(folder) if file.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def printable(name: str) -> str:
+    """A file's name as text that commands no terminal and breaks no line.
+
+    Bytes that are not UTF-8, and letters that are not printable, become backslash escapes.
+    """
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(x if x.isprintable() else x.encode("unicode_escape").decode() for x in text)
 
 
 def _entries(folder: Path) -> list[Path]:
-    try:
-        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
-    except FileNotFoundError:
-        raise ConfigError(f"{folder}: there is no such folder; check the path") from None
-    except NotADirectoryError:
-        raise ConfigError(f"{folder}: this is a file, not a folder; {LAYOUT}") from None
-    except PermissionError:
-        raise ConfigError(f"{folder}: may not be read; change its permissions") from None
+    entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
     return [entry for entry in entries if not entry.name.startswith(".")]
 
 
 def _clips_of(folder: Path) -> list[FolderClip]:
+    generator = printable(folder.name)
     try:
         entries = [entry for entry in _entries(folder) if _is_clip(entry)]
-    except (ConfigError, PermissionError) as error:
-        why = str(error).partition(": ")[2] or "may not be read; change its permissions"
-        return [FolderClip(folder.name, "", None, f"the folder {why}")]
+    except OSError as error:
+        why = f"the folder cannot be read ({error.strerror})"
+        problem = ClipError(generator, why, "change its permissions")
+        return [FolderClip(generator, "", folder, problem)]
     if not entries:
-        return [FolderClip(folder.name, "", None, NO_CLIPS)]
+        problem = ClipError(generator, "the folder holds no clips", "add some or remove it")
+        return [FolderClip(generator, "", folder, problem)]
     pairs: dict[str, list[Path]] = {}
     for entry in entries:
-        pairs.setdefault(entry.name if entry.is_dir() else entry.stem, []).append(entry)
+        name = entry.stem if entry.suffix.lower() in SUFFIXES else entry.name
+        pairs.setdefault(printable(name), []).append(entry)
     return [
-        FolderClip(folder.name, pair, paths[0])
-        if len(paths) == 1
-        else FolderClip(
-            folder.name,
-            pair,
-            None,
-            f"{len(paths)} files for one pair ({', '.join(path.name for path in paths)}); keep one",
-        )
+        FolderClip(generator, pair, paths[0], _rivals(f"{generator}/{pair}", paths))
         for pair, paths in pairs.items()
     ]
 
 
+def _rivals(name: str, paths: list[Path]) -> ClipError | None:
+    if len(paths) == 1:
+        return None
+    names = ", ".join(printable(path.name) for path in paths)
+    return ClipError(name, f"{len(paths)} files for one pair ({names})", "keep one")
+
+
 def _is_clip(entry: Path) -> bool:
-    if entry.is_dir():
-        return any(file.suffix.lower() in IMAGE_SUFFIXES for file in _entries(entry))
-    return entry.suffix.lower() in SUFFIXES
+    """Whether an entry is taken for a clip; reading it says whether it is one."""
+    if entry.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        return entry.is_dir() and bool(frames_of(entry))
+    except OSError:
+        return True  # an unreadable folder: its row says so

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -30,14 +32,15 @@ class Settings:
     noise: Noise
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.window, int | np.integer) and self.window >= 1):
+        whole = isinstance(self.window, int | np.integer) and not isinstance(self.window, bool)
+        if not (whole and self.window >= 1):
             raise ValueError(
                 f"window must be a whole number of frames, at least 1, not {self.window!r}"
             )
         for name, value in (("sigma", self.sigma), ("power", self.power)):
-            if not (np.isfinite(value) and value > 0):
+            if not (_finite(value) and value > 0):
                 raise ValueError(f"{name} must be a finite number above 0, not {value!r}")
-        if not (np.isfinite(self.ridge) and self.ridge >= 0):
+        if not (_finite(self.ridge) and self.ridge >= 0):
             raise ValueError(f"ridge must be a finite number, at least 0, not {self.ridge!r}")
         if np.exp(-1.0 / (2.0 * self.sigma**2)) < 1e-12:
             raise ValueError(f"sigma {self.sigma!r} leaves neighbours no weight; use 0.14 or more")
@@ -46,6 +49,10 @@ class Settings:
             raise ValueError(f"monotone must be one of {known}, not {self.monotone!r}")
         if self.noise not in NOISE:
             raise ValueError(f"noise must be one of {', '.join(NOISE)}, not {self.noise!r}")
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(float(value))
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,14 +76,6 @@ def notable(parts: list[Stretch], kind: Literal["dead", "jump"]) -> list[Stretch
     ]
 
 
-def named_stretches(curve: Curve) -> list[Stretch]:
-    """The dead stretches and jumps of a curve that are worth a person's while, in order of time."""
-    if not curve.changes:
-        return []
-    parts = stretches(curve, analysis_segments(curve))
-    return sorted([*notable(parts, "dead"), *notable(parts, "jump")], key=lambda part: part.start)
-
-
 def _speed(curve: Curve, start: int, stop: int) -> float:
     times = curve.times
     share = (times[stop] - times[start]) / (times[-1] - times[0])

@@ -1,0 +1,293 @@
+"""The `spf` command: analyze, compare, doctor."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import clips
+import harness
+import numpy as np
+import pytest
+from PIL import Image
+
+from spf import __version__
+from spf.cli import main
+from spf.doctor import report
+from spf.embedders import EMBEDDERS
+from spf.quality import VBENCH_DIMENSIONS
+from synthetic.clips import SyntheticClip, content
+from synthetic.laws import law
+
+
+def rendered(path: Path, name: str, **parameters: float) -> Path:
+    """A clip of 4 seconds at 12 frames a second, with the pacing of a law."""
+    made = SyntheticClip(
+        content("cat-motorcycle-dissolve"),
+        law(name, **parameters),
+        num_frames=49,
+        size=(48, 48),
+        fps=12.0,
+    )
+    return harness.save(path, list(made.frames()), rate=12)
+
+
+def stretches(text: str) -> list[tuple[str, float, float]]:
+    """Kind, start and end of the stretches that the output names."""
+    found = re.findall(r"(dead stretch|jump) +from ([\d.]+) to ([\d.]+)", text)
+    return [(kind, float(start), float(stop)) for kind, start, stop in found]
+
+
+def test_analyze_names_a_dead_stretch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = rendered(tmp_path / "clip.mp4", "plateau", start=0.5, stop=0.75)
+    assert main(["analyze", str(clip), "--embedder", "pixels", "--no-plot"]) == 0
+    output = capsys.readouterr().out
+    ((kind, start, stop),) = stretches(output)
+    assert kind == "dead stretch"
+    assert start == pytest.approx(2.0, abs=0.2)
+    assert stop == pytest.approx(3.0, abs=0.2)
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_analyze_names_a_jump(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = rendered(tmp_path / "clip.mp4", "sigmoid_jump", place=0.25, steepness=60)
+    assert main(["analyze", str(clip), "--embedder", "pixels", "--no-plot"]) == 0
+    output = capsys.readouterr().out
+    found = stretches(output)
+    ((_, start, stop),) = (item for item in found if item[0] == "jump")
+    assert 0.6 < start < 1.0 < stop < 1.4
+    dead = [item for item in found if item[0] == "dead stretch"]
+    assert dead[-1][2] == pytest.approx(4.0, abs=0.1)
+    assert dead[-1][1] < 1.8
+    (share,) = re.findall(r"jump .*: (\d+)% of the change", output)
+    assert int(share) > 70
+
+
+def test_analyze_finds_nothing_where_the_pace_is_even(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = rendered(tmp_path / "clip.mp4", "linear")
+    assert main(["analyze", str(clip), "--embedder", "pixels", "--no-plot"]) == 0
+    output = capsys.readouterr().out
+    assert stretches(output) == []
+    assert "no dead stretch" in output
+    assert "no jump" in output
+
+
+def test_analyze_prints_a_table_and_draws(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = harness.save(tmp_path / "in" / "clip.mp4", harness.jumping())
+    out = tmp_path / "made" / "plots"
+    assert main(["analyze", str(clip), "--out", str(out)]) == 0
+    output = capsys.readouterr().out
+    assert "embedder: histogram (control)" in output
+    assert "control sees colours and edges" in output
+    assert "12 frames, 0.92 s" in output
+    for metric in ("linearity_mae", "peak_speed", "pacing_entropy", "total_change"):
+        assert re.search(rf"{metric} +\d", output)
+    assert "nan" not in output.lower()
+    with Image.open(out / "clip.mp4.spf.png") as image:
+        assert image.format == "PNG"
+    assert str(out / "clip.mp4.spf.png") in output
+    assert list((tmp_path / "in").iterdir()) == [clip]
+
+
+def test_analyze_goes_on_after_a_bad_clip(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    good = harness.save(tmp_path / "good.mp4", harness.steady())
+    names = [str(tmp_path / "missing.mp4"), str(tmp_path / "empty.mp4"), str(good)]
+    assert main(["analyze", *names, "--no-plot"]) == 1
+    output, errors = capsys.readouterr()
+    assert "good.mp4: 12 frames" in output
+    lines = [line for line in errors.splitlines() if line.strip()]
+    assert len(lines) == 2
+    assert "missing.mp4: there is no such file" in lines[0]
+    assert "empty.mp4: the file is empty" in lines[1]
+
+
+def test_analyze_tells_lost_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = {"crf": "20", "bf": "0", "g": "4"}
+    index_first = {"movflags": "+faststart"}
+    whole = clips.encode(
+        tmp_path / "whole.mp4", clips.noise(24), options=options, container_options=index_first
+    )
+    cut = clips.cut(whole, tmp_path / "cut.mp4", 0.5)
+    assert main(["analyze", str(cut), "--no-plot"]) == 0
+    output = capsys.readouterr().out
+    (frames,) = re.findall(r"cut.mp4: (\d+) frames", output)
+    (note,) = re.findall(r"note: (.*)", output)
+    assert "lost" in note
+    assert str(24 - int(frames)) in note
+
+
+def test_analyze_tells_no_change_and_short_clips(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    still = harness.save(tmp_path / "still.mp4", harness.still())
+    two = harness.save(tmp_path / "two.mp4", harness.steady(2))
+    one = harness.save(tmp_path / "one.mp4", harness.steady(2)[:1])
+    assert main(["analyze", str(still), str(two), "--out", str(tmp_path / "plots")]) == 0
+    output = capsys.readouterr().out
+    assert "no semantic change" in output
+    assert "two.mp4: 2 frames" in output
+    assert main(["analyze", str(one), "--no-plot"]) == 1
+    assert "1 frame" in harness.check_one_line(capsys.readouterr().err)
+
+
+def test_analyze_obeys_its_sampling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = str(harness.save(tmp_path / "clip.mp4", harness.steady(24)))
+    for words, frames in (
+        (["--stride", "3"], 8),
+        (["--max-frames", "5"], 5),
+        (["--start", "1"], 12),
+        (["--end", "0.5"], 6),
+    ):
+        assert main(["analyze", clip, "--no-plot", *words]) == 0
+        assert f"clip.mp4: {frames} frames" in capsys.readouterr().out
+
+
+def test_names_cannot_command_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b[2J\x1b]0;title\x07clip\n\r\u202e.mp4"
+    good = harness.save(tmp_path / evil, harness.steady())
+    (tmp_path / f"empty{evil}").write_bytes(b"")
+    names = [str(good), str(tmp_path / f"empty{evil}"), str(tmp_path / f"gone{evil}")]
+    assert main(["analyze", *names, "--out", str(tmp_path / "plots")]) == 1
+    output, errors = capsys.readouterr()
+    for text in (output, errors):
+        left = {letter for letter in text if not letter.isprintable()} - {"\n"}
+        assert not left
+    assert len([line for line in errors.splitlines() if line.strip()]) == 2
+
+
+def test_plots_of_clips_of_one_name_do_not_overwrite_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = harness.save(tmp_path / "a" / "clip.mp4", harness.steady())
+    second = harness.save(tmp_path / "b" / "clip.mp4", harness.jumping())
+    assert main(["analyze", str(first), str(second), "--out", str(tmp_path / "plots")]) == 0
+    assert len(list((tmp_path / "plots").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["analyse", "clip.mp4"],
+        ["analyze"],
+        ["analyze", "clip.mp4", "--no-such"],
+        ["analyze", "clip.mp4", "--stride", "half"],
+        ["compare"],
+        ["doctor", "me"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_arguments_exit_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    assert "usage: spf" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "thing"),
+    [
+        (["--embedder", "pixel"], "did you mean pixels?"),
+        (["--stride", "0"], "stride"),
+        (["--max-frames", "0"], "max_frames"),
+        (["--start", "-1"], "start"),
+        (["--start", "nan"], "start"),
+        (["--end", "0"], "end"),
+        (["--stream", "7"], "stream"),
+        (["--out", "FILE"], "FILE"),
+        (["--out", "FILE/below"], "FILE/below"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_values_exit_2(
+    words: list[str], thing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("FILE").write_text("x")
+    clip = harness.save(tmp_path / "clip.mp4", harness.steady())
+    assert main(["analyze", str(clip), *words]) == 2
+    assert thing in harness.check_one_line(capsys.readouterr().err)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"spf {__version__}\n"
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    done = harness.command(
+        "bash", "-c", f"set -o pipefail; {' '.join(harness.SPF)} doctor | head -1"
+    )
+    assert done.stdout == "machine\n"
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+# compare
+
+
+def test_compare_is_the_leaderboard(tmp_path: Path) -> None:
+    """Whatever the folder is called: the path goes through Hydra's grammar."""
+    folder = harness.two_generators(tmp_path / "it's $50, a=b {x} \\ ${y}", 1)
+    words = ["compare", str(folder), "--embedder", "pixels", "--out", "o'u$t"]
+    done = harness.command(*harness.SPF, *words, cwd=tmp_path, WANDB_MODE="disabled")
+    assert done.returncode == 0, done.stderr
+    made = harness.only_run(tmp_path / "o'u$t")
+    assert done.stdout.splitlines()[-1] == str(made.relative_to(tmp_path))
+    import pandas as pd
+
+    board = pd.read_csv(made / "leaderboard.csv")
+    assert list(board["generator"]) == ["even", "jumpy"]
+    plain = harness.run(
+        harness.two_generators(tmp_path / "plain", 1), tmp_path / "out", "embedder=pixels"
+    )
+    expected = (plain.folder.root / "leaderboard.csv").read_text()
+    assert (made / "leaderboard.csv").read_text() == expected
+
+
+def test_compare_passes_the_exit_code_on(tmp_path: Path) -> None:
+    done = harness.command(*harness.SPF, "compare", "nowhere", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "nowhere" in harness.check_one_line(done.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+# doctor
+
+
+def test_doctor_has_its_sections(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path / "vbench"))
+    (tmp_path / "hub" / "models--maker--model").mkdir(parents=True)
+    (tmp_path / "vbench" / "amt_model").mkdir(parents=True)
+    (tmp_path / "vbench" / "amt_model" / "amt-s.pth").write_bytes(b"")
+    lines = list(report())
+    text = "\n".join(lines)
+    for heading in ("machine", "packages", "weights", "VBench dimensions", "W&B"):
+        assert heading in lines
+    for name in ("cores", "memory", "disk", "GPU"):
+        assert re.search(rf"^  {name} +\S", text, re.MULTILINE)
+    assert "found    maker/model" in text
+    usable = dict(re.findall(r"^  (\w+) +(usable|not usable)", text, re.MULTILINE))
+    assert set(usable) == set(VBENCH_DIMENSIONS)
+    assert usable["motion_smoothness"] == usable["temporal_flickering"] == "usable"
+    assert usable["dynamic_degree"] == "not usable"
+    assert "WANDB_MODE=offline" in text
+    for group in harness.CONFIGS.glob("*/*.yaml"):
+        assert f"{group.parent.name}=" in lines
+        assert re.search(rf"^  {group.stem} +\S.*[Nn]eeds", text, re.MULTILINE)
+    assert set(EMBEDDERS) <= set(re.findall(r"\w+", text))
+    assert np.all([len(line) < 200 for line in lines])

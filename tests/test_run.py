@@ -1,0 +1,211 @@
+"""run.py as a process: exit codes, one-line errors, Ctrl-C, sudden death, and two at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import harness
+import pytest
+
+from run import checked
+from spf.errors import ConfigError
+
+# Words are checked before anything is loaded, so most of it can be asked in this process.
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("embedder=pixel", "did you mean pixels?"),
+        ("embedder=histogramm", "did you mean histogram?"),
+        ("embedder=siglipp", "known: histogram, pixels"),
+        ("embedder=pixels,histogrm", "did you mean histogram?"),
+        ("embedder=", "known: histogram, pixels"),
+        ("model=foldr", "did you mean folder?"),
+        ("benchmark=leader_board", "did you mean leaderboard?"),
+        ("benchmark=synthetic-pacin", "did you mean synthetic_pacing?"),
+        ("logger=wandv", "did you mean wandb?"),
+        ("target=lineal", "did you mean linear?"),
+        ("retime=ropes", "known: none"),
+        ("quality=vb", "known: none"),
+    ],
+)
+def test_unknown_words_name_the_nearest(word: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        checked([word])
+    text = harness.check_one_line(str(error.value))
+    group, _, given = word.partition("=")
+    assert group in text
+    assert given.split(",")[-1] in text
+    assert hint in text
+
+
+@pytest.mark.parametrize(
+    ("word", "thing"),
+    [
+        ("embeder=pixels", "embeder"),
+        ("model.pth=clips", "model.pth"),
+        ("fit.windw=3", "fit.windw"),
+        ("embedder", "embedder"),
+        ("model.path=a(b", "model.path=a(b"),
+        ("model.path=/clips=final/x", "model.path=/clips=final/x"),
+        ("model.path=[", "model.path=["),
+        ("~embedder", "embedder"),
+        ("+embedder=pixels", "embedder"),
+    ],
+)
+def test_what_cannot_be_composed_is_named(word: str, thing: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        checked([word])
+    assert thing in harness.check_one_line(str(error.value))
+
+
+def test_words_in_other_spellings_serve() -> None:
+    given = ["benchmark=synthetic-pacing", "-m", "embedder=pixels, histogram", "fit.window=3"]
+    canonical = ["benchmark=synthetic_pacing", "-m", "embedder=pixels,histogram", "fit.window=3"]
+    assert checked(given) == canonical
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "dol$lar", "a=b,c", "brä(c]k"])
+def test_quoted_paths_reach_the_model(name: str) -> None:
+    word = f"model.path='/{name}'"
+    assert checked([word]) == [word]
+    assert harness.compose(word).model.path == f"/{name}"
+
+
+# As a process
+
+
+def run_py(*words: str, cwd: Path, clips: Path | None = None) -> subprocess.CompletedProcess[str]:
+    given = [f"model.path={harness.quoted(clips)}"] if clips else []
+    common = ["benchmark=leaderboard", "logger=csv", "output=out"]
+    return harness.command(*harness.RUN, *common, *given, *words, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return harness.two_generators(tmp_path_factory.mktemp("run") / "clips", 5)
+
+
+@pytest.fixture(scope="module")
+def whole(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Tables of an undisturbed run in this process."""
+    run = harness.run(clips, tmp_path_factory.mktemp("whole"))
+    assert run.code == 0
+    return harness.tables(run.folder.root)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "thing"),
+    [
+        (["embedder=pixel"], 2, "did you mean pixels?"),
+        (["fit.sigma=0"], 2, "sigma"),
+        ([], 2, "model.path=CLIPS"),
+    ],
+    ids=str,
+)
+def test_bad_words_exit_with_one_line(
+    words: list[str], code: int, thing: str, tmp_path: Path
+) -> None:
+    done = run_py(*words, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert thing in harness.check_one_line(done.stderr)
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_read_only_output_exits_2(tmp_path: Path, clips: Path) -> None:
+    (tmp_path / "out").write_text("a file where the folder would be")
+    done = run_py(cwd=tmp_path, clips=clips)
+    assert done.returncode == 2
+    assert "output=" in harness.check_one_line(done.stderr)
+
+
+def test_a_sweep_runs_every_word_and_adds_up_the_codes(tmp_path: Path) -> None:
+    folder = harness.two_generators(tmp_path / "clips", 1)
+    (folder / "even" / "bad.mp4").write_bytes(b"")
+    common = harness.leaderboard_words(folder, Path("out"), "logger=csv")
+    words = ["-m", *common, "embedder=pixels,histogram"]
+    done = harness.command(*harness.RUN, *words, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("bad.mp4: the file is empty") == 2
+    names = [Path(line).name for line in done.stdout.splitlines()]
+    embedders = [name.split("-")[1] for name in names]
+    assert embedders == ["pixels", "histogram"]
+    assert {path.name for path in (tmp_path / "out" / "runs").iterdir()} == set(names)
+    assert {path.name for path in tmp_path.iterdir()} == {"clips", "out"}
+
+
+# Ctrl-C, sudden death, two at once; these runs use a worker for each core, `whole` used none
+
+
+@contextmanager
+def started(cwd: Path, clips: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run in a process group of its own, which ends with the test."""
+    words = harness.leaderboard_words(clips, Path("out"), "logger=csv")
+    process = harness.start(*harness.RUN, *words, cwd=cwd)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def wait_for_cells(cwd: Path, count: int, process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 60
+    while len(list(cwd.glob("out/runs/*/cells/*.json"))) < count:
+        assert process.poll() is None, "it ended before it could be disturbed"
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_ctrl_c_and_sudden_death_lose_nothing_that_is_finished(
+    tmp_path: Path, clips: Path, whole: dict[str, bytes]
+) -> None:
+    with started(tmp_path, clips) as process:
+        wait_for_cells(tmp_path, 2, process)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the job
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "interrupted" in errors
+    folder = harness.only_run(tmp_path / "out")
+    assert output.splitlines()[-1:] == [str(folder.relative_to(tmp_path))]
+    status = harness.read_records(folder)["status"].value_counts().to_dict()
+    assert set(status) == {"done", "not_run"}
+    assert status["done"] + status["not_run"] == 10
+    assert status["done"] >= 2
+    assert not list(tmp_path.rglob("*.tmp"))
+
+    with started(tmp_path, clips) as process:
+        wait_for_cells(tmp_path, status["done"] + 2, process)
+        os.killpg(process.pid, signal.SIGKILL)
+    stored = len(harness.cell_files(folder))
+    done = run_py(cwd=tmp_path, clips=clips)
+    assert done.returncode == 0, done.stderr
+    assert f"{stored} taken from an earlier run" in done.stderr
+    assert harness.tables(folder) == whole
+
+
+def test_two_runs_at_once_agree(tmp_path: Path, clips: Path, whole: dict[str, bytes]) -> None:
+    with started(tmp_path, clips) as first, started(tmp_path, clips) as second:
+        ends = [process.communicate(timeout=120) for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], ends
+    folder = harness.only_run(tmp_path / "out")
+    for output, errors in ends:
+        assert "Traceback" not in errors
+        assert "Warning" not in errors
+        assert "plan: leaderboard of 2 generators, 10 clips" in errors
+        assert "10 of 10 clips measured" in errors
+        assert output.splitlines() == [str(folder.relative_to(tmp_path))]  # the path, last
+    assert harness.tables(folder) == whole
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]  # nothing else is written
+    assert not list(tmp_path.rglob("*.tmp"))

@@ -1,0 +1,186 @@
+"""The synthetic benchmark's own arithmetic: errors against the truth, studies, tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import spf
+from benchmarks import studies, truth, truth_tables
+from benchmarks.pacing_measures import PixelSteps, consecutive_measures, running_sum_mae
+from spf.progress.noise import constant_response
+from synthetic.laws import LAWS, law
+from synthetic.sphere import great_circle
+
+U = np.linspace(0, 1, 81)
+SMOOTH = ("linear", "ease_in", "ease_out", "ease_in_out", "exponential", "sine")
+
+
+def mean_error(curve: spf.Curve, name: str) -> float:
+    return float(np.trapezoid(np.abs(curve.progress - law(name).g(U)), U))
+
+
+# Clips made in embedding space
+
+
+@pytest.mark.parametrize("name", sorted(LAWS))
+def test_increments_recover_every_law(name: str) -> None:
+    assert mean_error(spf.fit(great_circle(law(name), 81), monotone="increments"), name) < 1e-3
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_the_default_recovers_smooth_laws(name: str) -> None:
+    assert mean_error(spf.fit(great_circle(law(name), 81)), name) < 1e-3
+
+
+def test_the_default_smooths_a_jump_and_increments_do_not() -> None:
+    z = great_circle(law("staircase"), 81)
+    assert mean_error(spf.fit(z), "staircase") > 5e-4
+    assert mean_error(spf.fit(z, monotone="increments"), "staircase") < 1e-6
+
+
+@pytest.mark.parametrize("length", [81, 4999, 5001, 20000])
+def test_an_even_clip_stays_even_at_any_length(length: int) -> None:
+    curve = spf.fit(great_circle(law("linear"), length, dimensions=8))
+    assert spf.score(curve)["linearity_mae"] < 1e-3
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.05, 0.2])
+def test_a_static_clip_follows_the_predicted_noise(noise: float) -> None:
+    z = great_circle(law("linear"), 81, total=0.0, noise=noise, dimensions=512)
+    curve = spf.fit(z)
+    predicted = noise * constant_response(81, 30, 20.0)
+    assert curve.total_change == pytest.approx(predicted, rel=0.03)
+    assert curve.noise_floor == pytest.approx(predicted, rel=0.03)
+    assert spf.no_change_reason(curve) == "no semantic change"
+    assert spf.no_change_reason(spf.fit(great_circle(law("linear"), 81, noise=noise / 10))) is None
+
+
+def test_total_and_seed_of_a_circle() -> None:
+    z = great_circle(law("ease_in"), 11, total=0.7, seed=3)
+    assert np.arccos(z[0] @ z[-1]) == pytest.approx(0.7)
+    assert np.arccos(z[0] @ z[5]) == pytest.approx(0.7 * 0.25)
+    assert not np.allclose(z, great_circle(law("ease_in"), 11, total=0.7, seed=4))
+
+
+# Errors
+
+
+def test_the_calibration_takes_out_the_embedder_s_own_speed() -> None:
+    """A warped clock L(p) distorts reference and clip alike; the calibrated error forgets it."""
+    truth_of_clip = law("ease_in").g(U)
+    for power in (0.5, 1.0, 2.0):
+        reference = U**power  # L at even parameters
+        measured = truth_of_clip**power
+        found = truth.calibrated_error(measured, truth_of_clip, U, reference)
+        assert found < 3e-3
+    raw = truth.raw_errors(truth_of_clip**2, truth_of_clip, U)["raw_error"]
+    assert raw > 0.1
+
+
+def test_the_calibrated_error_is_not_blind() -> None:
+    reference = U**2
+    wrong = law("ease_out").g(U) ** 2
+    error = truth.calibrated_error(wrong, law("ease_in").g(U), U, reference)
+    expected = np.trapezoid(np.abs(law("ease_out").g(U) - law("ease_in").g(U)), U)
+    assert error == pytest.approx(expected, abs=3e-3)
+
+
+def test_a_plateau_of_the_reference_is_read_in_its_middle() -> None:
+    reference = np.interp(U, [0, 0.4, 0.6, 1], [0, 0.5, 0.5, 1])
+    reference[32:49] = 0.5  # interpolation rounds
+    half = np.full(81, 0.5)
+    assert truth.calibrated_error(half, half, U, reference) == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.7])
+def test_a_jump_is_found_where_it_is(place: float) -> None:
+    pacing = law("sigmoid_jump", place=place, steepness=160)
+    curve = spf.fit(great_circle(pacing, 81), times=U * 10)
+    assert truth.jump_error(curve, pacing) <= 0.5 + 1e-3
+    elsewhere = law("sigmoid_jump", place=0.2, steepness=160)
+    assert truth.jump_error(curve, elsewhere) == pytest.approx((place - 0.2) * 80, abs=1)
+    assert np.isnan(truth.jump_error(curve, law("linear")))
+
+
+def test_intervals_hold_the_median_and_repeat() -> None:
+    values = np.random.default_rng(0).normal(1.0, 0.1, 50)
+    low, high = map(float, truth.interval(values, "a").split(" .. "))
+    assert low < np.median(values) < high
+    assert high - low < 0.15
+    assert truth.interval(values, "a") == truth.interval(values, "a")
+    assert truth.interval(values[:2], "a") == ""
+    assert truth.interval([np.nan, *values], "a") == truth.interval(values, "a")
+
+
+# Other measures
+
+
+def test_other_measures_are_zero_for_even_clips_and_grow() -> None:
+    even, steep = (
+        consecutive_measures(great_circle(law(name), 81), U) for name in ("linear", "sigmoid_jump")
+    )
+    assert even["pdv"] < 1e-12
+    assert even["consecutive_mae"] < 1e-6
+    assert steep["pdv"] > 1e-5
+    assert steep["consecutive_mae"] == pytest.approx(
+        np.trapezoid(np.abs(law("sigmoid_jump").g(U) - U), U), abs=1e-3
+    )
+    assert np.isnan(running_sum_mae(np.zeros(80), U))
+
+
+def test_pixel_steps_are_mean_absolute_differences() -> None:
+    pixels = PixelSteps()
+    for level in (10, 30, 25):
+        pixels.add(np.full((32, 48, 3), level, np.uint8))
+    assert list(pixels.as_array()) == [20.0, 5.0]
+
+
+def test_rank_correlation_knows_its_direction() -> None:
+    ladder = pd.DataFrame(
+        {
+            "motion": "none",
+            "true_linearity_mae": [0.0, 0.1, 0.2],
+            "linearity_mae": [0.01, 0.1, 0.3],
+            "pacing_entropy_64": [1.0, 0.8, 0.5],  # higher is more even
+            "pdv": [3.0, 2.0, 1.0],
+        }
+    )
+    rows, motions = truth_tables.measure_rows(ladder)
+    assert motions == ["none"]
+    found = {row["measure"]: row for row in rows}
+    assert found["linearity_mae"]["none"] == pytest.approx(1.0)
+    assert found["pacing_entropy_64"]["none"] == pytest.approx(1.0)
+    assert found["pdv"]["none"] == pytest.approx(-1.0)
+    assert found["pdv_lpips"]["status"] == "not_run"
+    assert "weights" in found["pdv_lpips"]["reason"]
+
+
+# Studies
+
+
+def test_every_clip_has_its_own_name_and_its_reference() -> None:
+    made = studies.Studies(
+        studies.STUDIES,
+        ["shape-drop-gear", "brick-cat-warp"],
+        [1, 2],
+        studies.LAWS,
+        81,
+        (64, 64),
+        16.0,
+    ).clips()
+    names = {studies.clip_name(clip): clip for clip in made}
+    assert len(names) == len(made)
+    for clip in made:
+        reference = names[studies.reference_name(clip, 81, 16.0)]
+        assert reference.law.name == "linear"
+        assert reference.motion is None
+        assert (reference.size, reference.seed) == (clip.size, clip.seed)
+    assert {word for words in made.values() for word in words} == {*studies.STUDIES, "reference"}
+
+
+def test_only_the_studies_that_are_asked_for() -> None:
+    made = studies.Studies(["jumps"], ["shape-drop-gear"], [1], studies.LAWS, 21, (64, 64), 16.0)
+    words = {word for found in made.clips().values() for word in found}
+    assert words == {"jumps", "reference"}

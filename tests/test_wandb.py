@@ -1,0 +1,199 @@
+"""The W&B run: what it holds can be read back, and its absence fails nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import harness
+import pytest
+
+from benchmarks import session, trackers
+from benchmarks.leaderboard import COLUMNS
+
+wandb = pytest.importorskip("wandb")
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No account, no settings of the user's, nothing written to the user's folders."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("NETRC", str(home / "netrc"))
+    for name in ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
+        monkeypatch.setenv(name, str(home / name.lower()))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    harness.without_plots(monkeypatch)
+
+
+def records_of(path: Path) -> list[Any]:
+    """The records of a .wandb file: a header of 7 bytes, then LevelDB's log format.
+
+    Chunks (checksum 4, length 2, kind 1, data) in blocks of 32 KiB; kind 1 is a whole record, 2, 3
+    and 4 are its first, middle and last parts.
+    """
+    from wandb.proto import wandb_internal_pb2
+
+    data = path.read_bytes()
+    assert data[:4] == b":W&B"
+    found, position, parts = [], 7, b""
+    while position + 7 <= len(data):
+        left = 32768 - position % 32768
+        length, kind = struct.unpack("<HB", data[position + 4 : position + 7])
+        if left < 7 or kind == 0:
+            position += left
+            continue
+        parts += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(parts)
+            found.append(record)
+            parts = b""
+    return found
+
+
+def merge(into: dict[str, Any], items: Any) -> None:
+    """Put a message's items, each a path of keys and a JSON value, into nested dicts."""
+    for item in items:
+        *above, last = item.nested_key or [item.key]
+        place = into
+        for key in above:
+            place = place.setdefault(key, {})
+        place[last] = json.loads(item.value_json)
+
+
+def test_an_offline_run_holds_everything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = harness.two_generators(tmp_path / "clips")
+    (clips / "even" / "bad.mp4").write_bytes(b"")
+    words = harness.leaderboard_words(clips, tmp_path / "out", "logger=wandb")
+    run = session.run(harness.compose(*words))
+    assert run.code == 1
+    errors = capsys.readouterr().err
+    assert "W&B (offline): wandb/offline-run-" in errors
+    assert "not written" not in errors
+    (folder,) = (run.folder.root / "wandb").glob("offline-run-*")
+    (file,) = folder.glob("*.wandb")
+    assert [path.name for path in tmp_path.iterdir() if path.name == "wandb"] == []
+
+    records = records_of(file)
+    (started,) = [record.run for record in records if record.WhichOneof("record_type") == "run"][
+        -1:
+    ]
+    assert started.display_name == run.folder.root.name
+    assert started.project == "spf"
+    config: dict[str, Any] = {}
+    merge(config, started.config.update)
+    assert config["benchmark"]["_target_"] == "benchmarks.leaderboard.Leaderboard"
+    assert config["model"]["path"] == str(clips)
+
+    content: dict[str, Any] = {}
+    for record in records:
+        kind = record.WhichOneof("record_type")
+        if kind == "history":
+            merge(content, record.history.item)
+        if kind == "summary":
+            merge(content, record.summary.update)
+    table = content["tables/leaderboard"]
+    assert table["_type"] == "table-file"
+    stored = json.loads((folder / "files" / table["path"]).read_text())
+    assert stored["columns"] == COLUMNS
+    assert [row[COLUMNS.index("generator")] for row in stored["data"]] == [
+        row["generator"] for row in run.summary.sections[0].tables[0].rows
+    ]
+    curves = json.loads((folder / "files" / content["curves"]["path"]).read_text())
+    assert curves["columns"][0] == "clip"
+    assert len(curves["data"]) == 4 * 12
+    assert {row[0] for row in curves["data"]} == {
+        f"{model}/pair{number}" for model in ("even", "jumpy") for number in (0, 1)
+    }
+    assert content["tables/clips"]["nrows"] == 5
+    pictures = [name for name in content if name.startswith("figures/")]
+    assert len(pictures) == 4 + 2
+    for name in pictures:
+        assert (folder / "files" / content[name]["path"]).is_file()
+    done = [record for record in run.results.records if record["status"] == "done"]
+    mean = sum(record["linearity_mae"] for record in done) / len(done)
+    assert content["mean/linearity_mae"] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("two\nlines"), OSError(28, "full")])
+def test_an_outage_fails_nothing(
+    error: Exception,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def init(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    clips = harness.two_generators(tmp_path / "clips", 1)
+    words = harness.leaderboard_words(clips, tmp_path / "out", "logger=wandb")
+    run = session.run(harness.compose(*words))
+    assert run.code == 0
+    assert (run.folder.root / "index.html").is_file()
+    lines = [line for line in capsys.readouterr().err.splitlines() if "W&B" in line]
+    assert len(lines) in (1, 2)
+    assert "not written" in lines[0]
+    assert "lines" in lines[0] or "full" in lines[0]  # a message of two lines becomes one
+    assert harness.tables(run.folder.root)
+
+
+def test_a_broken_package_fails_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "wandb", None)  # importing it raises ImportError
+    clips = harness.two_generators(tmp_path / "clips", 1)
+    assert harness.run(clips, tmp_path / "out", "logger=wandb").code == 0
+
+
+def test_without_credentials_it_is_offline() -> None:
+    assert trackers._mode(wandb) == "offline"
+
+
+def test_credentials_that_fail_are_told_and_it_is_offline(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def login(**_: object) -> bool:
+        raise wandb.errors.AuthenticationError("no such key")
+
+    monkeypatch.setattr(wandb, "login", login)
+    assert trackers._mode(wandb) == "offline"
+    assert "offline" in harness.check_one_line(capsys.readouterr().err)
+    monkeypatch.setattr(wandb, "login", lambda **_: True)
+    assert trackers._mode(wandb) == "online"
+
+
+def test_wandb_mode_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def init(**given: Any) -> None:
+        seen.append(given)
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    clips = harness.two_generators(tmp_path / "clips", 1)
+    words = ["logger=wandb", "logger.project=mine", "logger.group=g"]
+    run = harness.run(clips, tmp_path / "out", *words)
+    (given,) = seen
+    assert (given["mode"], given["project"], given["group"]) == ("disabled", "mine", "g")
+    assert given["dir"] == str(run.folder.root)
+
+
+def test_the_other_logger_leaves_wandb_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wandb, "init", lambda **_: pytest.fail("W&B was called"))
+    run = harness.run(harness.two_generators(tmp_path / "clips", 1), tmp_path / "out", "logger=csv")
+    assert run.code == 0
+    assert not (run.folder.root / "wandb").exists()
