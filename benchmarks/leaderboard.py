@@ -160,7 +160,7 @@ def leaderboard_rows(records: Iterable[Record]) -> list[Row]:
     A generator that lacks a usable measurement of any pair of its group is shown unranked.
     """
     by_generator: dict[str, dict[str, Record]] = defaultdict(dict)
-    for record in records:
+    for record in sorted(records, key=lambda record: record["clip"]):
         by_generator[record["model"]][record["clip"]] = record
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for generator, clips in by_generator.items():
@@ -172,7 +172,8 @@ def leaderboard_rows(records: Iterable[Record]) -> list[Row]:
         complete.sort(key=lambda row: (row[ORDER_BY], row["generator"]))
         compared = len(complete) > 1
         ranked = compared and len(pairs) >= MINIMAL_RANKED_PAIRS
-        for place, row in enumerate(complete, start=1):
+        for row in complete:
+            place = 1 + sum(other[ORDER_BY] < row[ORDER_BY] for other in complete)  # ties share
             row["order"] = place if compared else None
             row["rank"] = place if ranked else None
             if ranked:

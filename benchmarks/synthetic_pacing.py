@@ -61,6 +61,10 @@ class SyntheticPacing:
                 raise ConfigError(f"{name} is empty; name at least one")
         for study in studies:
             choose(study, STUDIES, "study")
+        if not all(isinstance(seed, int) for seed in seeds):
+            raise ConfigError(f"seeds={list(seeds)!r} must be whole numbers")
+        if not (isinstance(size, Sequence) and len(size) == 2):
+            raise ConfigError(f"size={size!r} must be [height, width]")
         if measuring.sampling != Sampling():
             raise ConfigError("sampling applies to files; rendered clips have num_frames and fps")
         self.measuring = measuring

@@ -216,6 +216,8 @@ def measure_rows(ladder: pd.DataFrame) -> tuple[list[Row], list[str]]:
 def _rank_correlation(group: pd.DataFrame, measure: str) -> float:
     values = -group[measure] if measure.startswith("pacing_entropy") else group[measure]
     values = values.fillna(values.min())
+    if values.nunique() < 2 or group["true_linearity_mae"].nunique() < 2:
+        return float("nan")  # nothing to order
     return float(stats.spearmanr(values, group["true_linearity_mae"]).statistic)
 
 

@@ -1,6 +1,7 @@
 """Pictures of curves: one clip with its frames, and several clips over one another."""
 
 import io
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -90,7 +91,10 @@ def subtitle(curve: Curve, embedder: str) -> str:
 def png(figure: Figure) -> bytes:
     """The figure as PNG bytes that depend on nothing but the figure."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        # Names in scripts that the font lacks are drawn as boxes; a warning for each helps nobody.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 

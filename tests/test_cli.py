@@ -258,9 +258,10 @@ def test_compare_is_the_leaderboard(tmp_path: Path) -> None:
 
 
 def test_compare_passes_the_exit_code_on(tmp_path: Path) -> None:
-    done = harness.command(*harness.SPF, "compare", "nowhere", cwd=tmp_path)
+    words = ["compare", "nowhere", "--embedder", "pixel"]
+    done = harness.command(*harness.SPF, *words, cwd=tmp_path)
     assert done.returncode == 2
-    assert "nowhere" in harness.check_one_line(done.stderr)
+    assert "did you mean pixels?" in harness.check_one_line(done.stderr)
     assert list(tmp_path.iterdir()) == []
 
 

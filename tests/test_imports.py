@@ -94,6 +94,7 @@ def test_parts_of_the_library_keep_to_themselves(name: str) -> None:
         "embedders": mine | {"spf.errors", "spf.words", "spf.video"},
         "generators": mine | {"spf.errors", "spf.words", "spf.video"},
         "quality": mine | {"spf.errors", "spf.words", "spf.video"},
+        "thumbnails": mine,
         "retime": mine | {"spf.errors", "spf.words", "spf.video", "spf.progress", "spf.generators"},
     }
     if part not in allowed:

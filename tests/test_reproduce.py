@@ -97,7 +97,7 @@ def test_experiments_compose(item: Experiment, words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("word", ["profile=ful", "profiles=full", "fast", "profile", "output"])
 def test_unknown_words_exit_2(
-    word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small: None, word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(tmp_path / "out", word) == 2
     error = harness.check_one_line(capsys.readouterr().err)
@@ -105,7 +105,9 @@ def test_unknown_words_exit_2(
     assert not (tmp_path / "out").exists()
 
 
-def test_full_exits_3_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_full_exits_3_before_any_work(
+    small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(tmp_path / "out", "profile=full") == 3
     output, errors = capsys.readouterr()
     assert "not run: not built yet" in output  # the plan is shown

@@ -19,8 +19,8 @@ DEAD_TIME = 0.05
 JUMP_CHANGE = 0.05
 """Share of the whole change that a jump must hold to be named."""
 
-ANALYSIS_PENALTY = 2e-5
-"""What one more piece must save of the mean squared residual: bends of about 0.5% of the change.
+ANALYSIS_PENALTY = 2e-6
+"""What one more piece must save of the mean squared residual: bends of about 0.15% of the change.
 
 Finer than the paper's 0.02 on the sum (2.5e-4 at 81 frames), and the same at every frame rate."""
 
