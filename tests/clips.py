@@ -187,3 +187,16 @@ def animate(
         path, save_all=True, append_images=images[1:], duration=list(durations), loop=0, **save
     )
     return path
+
+
+def numbers(clip) -> list[int]:
+    return [number(frame) for frame in clip.frames]
+
+
+def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
+    """The message, checked to be what a person can read."""
+    text = str(error.value)
+    assert "\n" not in text
+    assert "Errno" not in text
+    assert "avcodec" not in text
+    return text

@@ -1,0 +1,185 @@
+"""Damaged clips and errors: what decodes is used, what is lost is said, nothing else escapes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import clips
+import numpy as np
+import pytest
+from clips import corners, encode, one_line
+from PIL import Image
+
+from spf.errors import ClipError
+from spf.video import (
+    Reader,
+    load,
+    probe,
+)
+
+# Damage
+
+
+def test_truncated_file_with_an_index(shared, tmp_path):
+    path = clips.cut(shared["noise"], tmp_path / "a.mp4", 0.6)
+    with Reader(path) as reader:
+        frames = [image for image, _ in reader]
+    whole = load(shared["noise"])
+    assert reader.info.frames == 60
+    assert 30 <= reader.decoded == len(frames) < 42
+    assert reader.lost == 60 - reader.decoded
+    assert reader.notes[0] == f"{reader.lost} of 60 frames lost: the file is truncated"
+    assert np.array_equal(np.stack(frames[:-1]), whole.frames[: len(frames) - 1])
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("a.webm", "libvpx-vp9")])
+def test_truncated_file_without_a_count(tmp_path, name, codec):
+    path = encode(tmp_path / f"whole_{name}", clips.noise(40), codec)
+    clip = load(clips.cut(path, tmp_path / name, 0.5))
+    assert 10 < len(clip.frames) < 30
+    assert clip.notes[0].startswith("the file is truncated: ")
+
+
+def test_a_damaged_packet_is_skipped_and_counted(shared, tmp_path):
+    source = clips.damage(shared["noise"], tmp_path / "a.mp4", 0.5, 6000)
+    with Reader(source) as reader:
+        times = [time for _, time in reader]
+    assert reader.lost > 0
+    assert len(times) == 60 - reader.lost == reader.decoded
+    assert times[-1] == pytest.approx(59 / 25)  # it went on behind the damage
+    assert f"{reader.lost} of 60 frames lost: the file is damaged" in reader.notes[0]
+
+
+def test_damage_gives_the_same_frames_every_time(shared, tmp_path):
+    digests = set()
+    path = clips.damage(shared["late index"], tmp_path / "a.mp4", 0.5, 300)
+    for _ in range(3):
+        clip = load(path)
+        digests.add(hashlib.sha256(clip.frames.tobytes()).hexdigest())
+    assert len(digests) == 1
+
+
+def test_flipped_bytes_never_escape_as_other_errors(shared, tmp_path):
+    sources = [
+        shared["noise"],
+        clips.animate(tmp_path / "a.gif", clips.noise(6), [100] * 6),
+        clips.animate(tmp_path / "a.webp", clips.noise(6), [100] * 6),
+        clips.animate(tmp_path / "a.png", clips.noise(6), [100] * 6),
+        encode(tmp_path / "a.webm", clips.noise(20), "libvpx-vp9"),
+        encode(tmp_path / "a.avi", clips.noise(20), "mpeg4"),
+    ]
+    generator = np.random.default_rng(1)
+    read = 0
+    for source in sources:
+        for seed in range(6):
+            bad = tmp_path / f"bad{source.suffix}"
+            clips.damage(source, bad, generator.uniform(0, 0.95), 40, seed)
+            if seed % 2:
+                clips.cut(bad, bad, generator.uniform(0.2, 0.95))
+            with contextlib.suppress(ClipError):
+                clip = load(bad)
+                assert np.all(np.diff(clip.times) > 0)
+                read += 1
+    assert read > 10
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png"])
+def test_truncated_animated_image(tmp_path, suffix):
+    whole = clips.animate(tmp_path / f"whole{suffix}", clips.noise(10), [100] * 10)
+    with Reader(clips.cut(whole, tmp_path / f"a{suffix}", 0.55)) as reader:
+        frames = list(reader)
+    assert 4 <= len(frames) <= 6
+    assert reader.lost >= 1
+    assert "frames lost: the file is truncated or damaged" in reader.notes[0]
+
+
+def test_libraries_stay_silent(shared, tmp_path, capfd):
+    load(clips.damage(shared["noise"], tmp_path / "a.mp4", 0.5, 6000))
+    with pytest.raises(ClipError):
+        load(clips.cut(shared["late index"], tmp_path / "b.mp4", 0.6))
+    assert capfd.readouterr() == ("", "")
+
+
+# Errors
+
+
+def bad_files(folder: Path, shared: dict[str, Path]) -> Iterator[tuple[Path, str]]:
+    generator = np.random.default_rng(0)
+    yield folder / "missing.mp4", "no such file"
+    yield shared["mp4"] / "inside.mp4", "no such file"
+    yield Path("x" * 5000), "cannot be opened"
+    yield Path("a\0b"), "cannot be opened"
+    (folder / "empty").mkdir()
+    yield folder / "empty", "holds no images"
+    (folder / "broken").mkdir()
+    (folder / "broken" / "0.png").write_bytes(b"x")
+    yield folder / "broken", "none of its images can be decoded"
+    (folder / "empty.mp4").touch()
+    yield folder / "empty.mp4", "the file is empty"
+    (folder / "text.mp4").write_text("hello world\n" * 99)
+    yield folder / "text.mp4", "not a video"
+    (folder / "text.txt").write_text("hello world\n" * 99)
+    yield folder / "text.txt", "not a video"
+    (folder / "list.m3u8").write_text(f"#EXTM3U\n#EXTINF:1,\n{shared['mp4']}\n#EXT-X-ENDLIST\n")
+    yield folder / "list.m3u8", "not a video"
+    (folder / "paper.mp4").write_bytes(b"%PDF-1.7\n" + generator.bytes(9000))
+    yield folder / "paper.mp4", "not a video"
+    (folder / "random.mp4").write_bytes(generator.bytes(20000))
+    yield folder / "random.mp4", "not a video"
+    (folder / "zeros.mp4").write_bytes(bytes(20000))
+    yield folder / "zeros.mp4", "not a video"
+    (folder / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + generator.bytes(200))
+    yield folder / "bad.png", "cannot be decoded"
+    yield clips.cut(shared["late index"], folder / "cut.mp4", 0.6), r"its index \(moov\) is missing"
+    yield clips.cut(shared["noise"], folder / "begun.mp4", 0.01), r"its index \(moov\) is missing"
+    data = shared["noise"].read_bytes()
+    (folder / "none.mp4").write_bytes(data[: data.index(b"mdat") + 4])
+    yield folder / "none.mp4", "none of its frames can be decoded"
+    yield clips.encode_sound(folder / "sound.m4a"), "no video stream, only audio"
+    yield clips.encode_sound(folder / "cover.mp4", corners()), "no video stream, only audio;"
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe")
+        yield folder / "pipe", "not a file"
+
+
+def test_every_unusable_thing_is_told_in_one_line(shared, tmp_path):
+    for path, reason in bad_files(tmp_path, shared):
+        for read in (probe, load, Reader):
+            with pytest.raises(ClipError, match=reason) as error:
+                read(path)
+            assert one_line(error).startswith(str(path))
+            assert error.value.__cause__ is None
+            assert error.value.remedy
+
+
+def test_a_file_that_may_not_be_read(shared, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    # Not by chmod: a superuser may read everything.
+    monkeypatch.setattr("spf.video.reader.open", refuse, raising=False)
+    with pytest.raises(ClipError, match="may not be read; change its permissions"):
+        probe(shared["mp4"])
+
+
+def test_absurd_sizes_are_refused(tmp_path):
+    Image.new("L", (10, 10)).save(tmp_path / "a.png")
+    for size in (20000, 16384 * 4):
+        data = bytearray((tmp_path / "a.png").read_bytes())
+        data[16:24] = size.to_bytes(4, "big") * 2
+        data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+        (tmp_path / "bomb.png").write_bytes(data)
+        with pytest.raises(ClipError, match="too large"):
+            probe(tmp_path / "bomb.png")
+    head = b"YUV4MPEG2 W40000 H40000 F25:1 Ip A1:1 C420\nFRAME\n"
+    (tmp_path / "bomb.y4m").write_bytes(head + bytes(1000))
+    with pytest.raises(ClipError):
+        probe(tmp_path / "bomb.y4m")
+    (tmp_path / "wide.y4m").write_bytes(head.replace(b"W40000", b"W9000").replace(b"A1:1", b"A9:1"))
+    with pytest.raises(ClipError):
+        probe(tmp_path / "wide.y4m")
