@@ -112,31 +112,31 @@ COLUMNS = [
     "order",
     "rank",
     "generator",
-    "embedder",
+    "remark",
+    *SHOWN[:1],
+    "interval_95",
+    *SHOWN[1:],
     "pairs",
     "measured",
     "failed",
     "no_change",
     "too_short",
-    *SHOWN[:1],
-    "interval_95",
-    *SHOWN[1:],
-    "remark",
+    "embedder",
 ]
 CLIP_COLUMNS = [
     "generator",
     "pair",
-    "embedder",
     "status",
+    "reason",
+    "notes",
     "frames",
     "duration",
     *SHOWN,
-    "reason",
-    "notes",
+    "embedder",
 ]
 NOTE = (
-    "Means over the pairs of a group: generators are compared only with those that have the same "
-    "pairs. One that lacks a pair is not placed, and its means are over the pairs that it has. "
+    "Means over the pairs of a group: generators are compared only with those that have exactly "
+    "the same pairs. One that lacks a pair is not placed, and its means are over the pairs it has. "
     f"With fewer than {MINIMAL_RANKED_PAIRS} common pairs there is an order, but no rank and no "
     "interval: so few clips cannot tell generators apart."
 )
@@ -166,7 +166,8 @@ def leaderboard_rows(records: Iterable[Record]) -> list[Row]:
     for generator, clips in by_generator.items():
         groups[tuple(sorted(clips))].append(generator)
     rows: list[Row] = []
-    for number, (pairs, generators) in enumerate(sorted(groups.items()), start=1):
+    largest_first = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+    for number, (pairs, generators) in enumerate(largest_first, start=1):
         made = [_row(name, by_generator[name], number) for name in sorted(generators)]
         complete = [row for row in made if row["measured"] == len(pairs)]
         complete.sort(key=lambda row: (row[ORDER_BY], row["generator"]))
@@ -179,7 +180,7 @@ def leaderboard_rows(records: Iterable[Record]) -> list[Row]:
             if ranked:
                 row["interval_95"] = _interval(by_generator[row["generator"]].values())
             if not compared:
-                row["remark"] = "no other complete generator shares its pairs"
+                row["remark"] = "no other complete generator has exactly its pairs"
             elif not ranked:
                 row["remark"] = f"order only: {len(pairs)} common pair(s)"
         incomplete = [row for row in made if row["measured"] < len(pairs)]

@@ -21,7 +21,7 @@ from benchmarks.provenance import code_version, digest, provenance
 from benchmarks.records import CellStore, compile_tables
 from benchmarks.runner import Job, Results, one_line, run_cells
 from benchmarks.tables import table_as_csv, table_as_markdown
-from spf.errors import ConfigError, SpfError
+from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.measurement import DEFAULT_SETTINGS
 from spf.progress import Settings
 from spf.video import Sampling
@@ -66,7 +66,8 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     if not results.interrupted:
         name = folder.root.name
         where = tracker.publish(name, identity(config), results.records, summary, folder)
-    for line in (_outcome(results, summary), where):
+    first = [text for section in summary.sections[:1] for text in section.paragraphs]
+    for line in (_outcome(results, summary), *first, where):
         if line:
             say(line)
     code = INTERRUPTED if results.interrupted else int(results.failed > 0)
@@ -113,6 +114,8 @@ def build(config: DictConfig) -> Benchmark:
         )
         if config.device not in ("auto", "cpu", "cuda"):
             raise ConfigError(f"device={config.device!r}: choose auto, cpu or cuda")
+        if config.device == "cuda" and not Path("/dev/nvidiactl").exists():
+            raise UnavailableError("device=cuda: this machine has no CUDA device; use device=auto")
         arguments: dict[str, Any] = {"measuring": measuring}
         if "model" in inspect.signature(get_class(config.benchmark._target_)).parameters:
             arguments["model"] = _make(config.model)

@@ -2,10 +2,14 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Any, Literal, Protocol
+
+import pandas as pd
 
 from benchmarks.cells import Summary
 from benchmarks.folder import RunFolder, slug
+from benchmarks.measuring import read_curve
 from benchmarks.records import DONE, Record
 from benchmarks.runner import one_line
 
@@ -84,8 +88,10 @@ class WandbTracker:
                 run.log(_content(wandb, records, summary, folder))
                 for name in _metrics(records):
                     run.summary[f"mean/{name}"] = _mean(records, name)
-                where = run.url if mode == "online" else os.path.relpath(run.dir, folder.root)
-            return f"W&B ({mode}): {where}"
+                url, place = run.url, Path(run.dir).parent
+            if mode == "online":
+                return f"W&B: {url}"
+            return f"W&B (offline): wandb sync {os.path.relpath(place)} publishes it"
         except Exception as error:  # an outage of W&B must not lose a run
             print(f"W&B was not written: {one_line(error)}", file=sys.stderr)
             return "W&B: not written"
@@ -111,14 +117,15 @@ def _content(
             content[f"tables/{table.name}"] = wandb.Table(columns=table.columns, data=rows)
         for figure in section.figures:
             content[f"figures/{figure.path}"] = wandb.Image(str(folder.path(figure.path)))
-    curves = []
-    for record in records:
-        if record["status"] == DONE:
-            lines = folder.read(record["curve"]).decode().splitlines()[1:]
-            name = f"{record['model']}/{record['clip']}"
-            curves += [[name, *map(float, line.split(","))] for line in lines]
-    columns = ["clip", "frame", "time", "u", "progress", "angle", "fitted"]
-    content["curves"] = wandb.Table(columns=columns, data=curves)
+    curves = [
+        read_curve(folder, record).assign(clip=f"{record['model']}/{record['clip']}")
+        for record in records
+        if record["status"] == DONE
+    ]
+    if curves:
+        table = pd.concat(curves, ignore_index=True)
+        table.insert(0, "clip", table.pop("clip"))
+        content["curves"] = wandb.Table(dataframe=table)
     return content
 
 

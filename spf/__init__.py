@@ -1,4 +1,4 @@
-"""Measure and repair the pacing of videos with the Semantic Progress Function.
+"""Measure the pacing of videos with the Semantic Progress Function.
 
     curve = spf.measure("clip.mp4")
     spf.score(curve)

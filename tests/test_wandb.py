@@ -77,7 +77,7 @@ def test_an_offline_run_holds_everything(
     run = session.run(harness.compose(*words))
     assert run.code == 1
     errors = capsys.readouterr().err
-    assert "W&B (offline): wandb/offline-run-" in errors
+    assert "W&B (offline): wandb sync " in errors
     assert "not written" not in errors
     (folder,) = (run.folder.root / "wandb").glob("offline-run-*")
     (file,) = folder.glob("*.wandb")
@@ -197,3 +197,18 @@ def test_the_other_logger_leaves_wandb_alone(
     run = harness.run(harness.two_generators(tmp_path / "clips", 1), tmp_path / "out", "logger=csv")
     assert run.code == 0
     assert not (run.folder.root / "wandb").exists()
+
+
+def test_a_run_with_other_columns_is_published_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    words = ["benchmark=synthetic_pacing", "benchmark.studies=[floor]", "benchmark.num_frames=8"]
+    words += ["benchmark.contents=[brick-cat-warp]", "benchmark.size=[32,32]", "workers=1"]
+    words += ["benchmark.seeds=[1]", "logger=wandb", f"output={harness.quoted(tmp_path / 'out')}"]
+    run = session.run(harness.compose(*words))
+    assert run.code == 0
+    assert "W&B (offline): wandb sync " in capsys.readouterr().err
+    (table,) = run.folder.root.glob("wandb/offline-run-*/files/media/table/curves_*.json")
+    columns = json.loads(table.read_text())["columns"]
+    assert {"clip", "u", "progress", "truth", "corrected"} <= set(columns)
