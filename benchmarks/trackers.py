@@ -123,9 +123,9 @@ def _content(
         if record["status"] == DONE
     ]
     if curves:
-        table = pd.concat(curves, ignore_index=True)
-        table.insert(0, "clip", table.pop("clip"))
-        content["curves"] = wandb.Table(dataframe=table)
+        whole = pd.concat(curves, ignore_index=True)
+        whole.insert(0, "clip", whole.pop("clip"))
+        content["curves"] = wandb.Table(dataframe=whole)
     return content
 
 
