@@ -28,7 +28,7 @@ PROFILES = {
     "embedded": "the models and controls that ship with the project alone",
     "full": "everything, as in the paper",
 }
-PLAN_COLUMNS = ["experiment", "title", "status", "embedder", "generator", "estimate", "reason"]
+PLAN_COLUMNS = ["experiment", "title", "status", "reason", "embedder", "generator", "estimate"]
 
 
 def plan(experiments: tuple[Experiment, ...] = EXPERIMENTS) -> Table:

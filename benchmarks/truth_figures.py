@@ -115,7 +115,7 @@ def _measures(results: Results, embedder: str) -> Figure:
     axes.set(
         xlabel="rank correlation with the true unevenness", xlim=(min(0, axes.get_xlim()[0]), 1)
     )
-    figure.legend(frameon=False, fontsize=8, loc="outside right upper")
+    figure.legend(frameon=False, fontsize=8, loc="outside right center")
     axes.set_title(f"measures of pacing, embedder {embedder}", loc="left", fontsize=10)
     _bare(axes)
     return figure

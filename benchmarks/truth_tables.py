@@ -204,7 +204,7 @@ def measure_rows(ladder: pd.DataFrame) -> tuple[list[Row], list[str]]:
     for measure, origin in MEASURES.items():
         row: Row = {"measure": measure, "origin": origin} | dict.fromkeys(motions)
         if measure not in ladder:
-            row |= {"status": "not_run", "reason": "not run: LPIPS weights absent"}
+            row |= {"status": "not_run", "reason": "not run: LPIPS is not built in yet"}
         else:
             row |= {"status": "done", "reason": ""}
             for motion, group in ladder.groupby("motion", sort=False):

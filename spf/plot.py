@@ -72,7 +72,7 @@ def plot_overlay(
         line.set_label("\u200b" + name)
     _axes(axes, "share of the clip's time", "semantic progress")
     _title(axes, title, subtitle)
-    place: dict[str, Any] = {"loc": "outside right upper", "ncols": columns}
+    place: dict[str, Any] = {"loc": "outside right center", "ncols": columns}
     legend = figure.legend(fontsize=8, frameon=False, **place)
     for text in legend.get_texts():
         text.set_parse_math(False)
