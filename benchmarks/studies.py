@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from spf.errors import ConfigError
+from spf.words import choose
 from synthetic.clips import Still, SyntheticClip, content
 from synthetic.laws import law
 from synthetic.motion import KINDS, STRENGTHS, Motion, motion
@@ -28,8 +30,12 @@ LENGTHS = (21, 41, 161)
 and so the curves are equal."""
 
 SIZES = (64, 192)
-STUDIES = ("grid", "ladder", "jumps", "leakage", "floor", "growth")
+STUDIES = ("grid", "ladder", "jumps", "leakage", "floor", "growth", "robustness")
 LEVELS = (0.05, 0.1, 0.2, 0.3)
+DISTURBANCES = {"compression": 0.2, "noise": 0.05}
+"""Strengths of the study of robustness: H.264 at crf 35, and white noise of 1% of the range."""
+
+EXPOSURES = (0.8, 1.2)
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,30 @@ class Studies:
     num_frames: int
     size: tuple[int, int]
     fps: float
+
+    @classmethod
+    def checked(
+        cls,
+        names: Sequence[str],
+        contents: Sequence[str],
+        seeds: Sequence[int],
+        laws: Sequence[str],
+        num_frames: int,
+        size: Sequence[int],
+        fps: float,
+    ) -> "Studies":
+        """The studies of values from a config. Raises ConfigError for those that make no sense."""
+        samples = {"studies": names, "contents": contents, "seeds": seeds, "laws": laws}
+        for name, words in samples.items():
+            if not words:
+                raise ConfigError(f"{name} is empty; name at least one")
+        for study in names:
+            choose(study, STUDIES, "study")
+        if not all(isinstance(seed, int) for seed in seeds):
+            raise ConfigError(f"seeds={list(seeds)!r} must be whole numbers")
+        if not (isinstance(size, Sequence) and len(size) == 2):
+            raise ConfigError(f"size={size!r} must be [height, width]")
+        return cls(names, contents, seeds, laws, num_frames, (size[0], size[1]), fps)
 
     def clips(self) -> dict[SyntheticClip, set[str]]:
         """Every clip once, in a fixed order, with the names of its studies."""
@@ -91,6 +121,15 @@ class Studies:
             yield "floor", replace(still, motion=motion("noise", level))
         yield "floor", still
         yield from self._growth(replace(base, law=law("ease_in_out")))
+        yield from self._robustness(replace(base, law=law("sigmoid_jump")))
+
+    def _robustness(self, base: SyntheticClip) -> Iterator[tuple[str, SyntheticClip]]:
+        """A jump as it is, and disturbed in ways that mean nothing."""
+        yield "robustness", base
+        for kind, strength in DISTURBANCES.items():
+            yield "robustness", replace(base, motion=motion(kind, strength))
+        for exposure in EXPOSURES:
+            yield "robustness", replace(base, exposure=exposure)
 
     def _growth(self, base: SyntheticClip) -> Iterator[tuple[str, SyntheticClip]]:
         """One factor at a time away from the base; a new size needs its own reference."""
@@ -121,7 +160,8 @@ def clip_name(clip: SyntheticClip) -> str:
     height, width = clip.size
     shape = f"{clip.num_frames}x{height}x{width}@{clip.fps:g}"
     timing = "" if clip.timing == "constant" else f"-{clip.timing}"
-    return f"{clip.name}/{shape}{timing}"
+    light = "" if clip.exposure == 1.0 else f"-exposure{clip.exposure:g}"
+    return f"{clip.name}/{shape}{timing}{light}"
 
 
 def reference_name(clip: SyntheticClip, num_frames: int, fps: float) -> str:

@@ -1,6 +1,6 @@
 """Measured against true pacing: the errors of a curve, and all results of a run."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import Any
@@ -14,15 +14,14 @@ from benchmarks.measuring import read_curve
 from benchmarks.provenance import digest
 from benchmarks.records import Record
 from spf.progress import Curve
-from spf.progress.metrics import mean_absolute
-from synthetic.laws import LAWS, Law, steepest
+from spf.progress.curve import invert
+from spf.progress.metrics import NO_CHANGE, mean_absolute
+from synthetic.laws import Law, steepest
 
 Array = NDArray[np.float64]
 Row = dict[str, Any]
 
 RESAMPLES = 2000
-SPHERE_LAWS = tuple(LAWS)
-SPHERE_NOISE = (0.01, 0.03, 0.1)
 
 
 def raw_errors(progress: Array, truth: Array, u: Array) -> dict[str, float]:
@@ -38,13 +37,12 @@ def calibrated_error(progress: Array, truth: Array, u: Array, reference: Array) 
     """Time average of |p - g| with p = L^-1(S): the embedder's own speed along the morph removed.
 
     reference : (R,) progress of the linearly paced, motionless clip of the same morph: its
-    arc length L at the parameters 0 .. 1. Where L stands still its inverse is the middle.
+    arc length L at the parameters 0 .. 1. On a plateau of L the inverse is as `Curve.inverse`.
+    NaN where L does not change at all.
     """
-    parameter = np.linspace(0.0, 1.0, len(reference))
-    values, first = np.unique(reference, return_index=True)
-    last = np.append(first[1:] - 1, len(reference) - 1)
-    found = np.interp(progress, values, (parameter[first] + parameter[last]) / 2)
-    return mean_absolute(found - truth, u)
+    if reference[-1] <= reference[0]:
+        return nan
+    return mean_absolute(invert(reference, progress) / (len(reference) - 1) - truth, u)
 
 
 def jump_error(curve: Curve, pacing: Law) -> float:
@@ -71,11 +69,50 @@ class Results:
         table = pd.DataFrame(records)
         for column, source in (("calibrated_error", "progress"), ("corrected_error", "corrected")):
             table[column] = [_calibrated(record, curves, source) for record in records]
+        table["unchanged"] = table["reason"] == NO_CHANGE
+        table["unchanged_corrected"] = table["corrected_reason"] == NO_CHANGE
+        table["jump_seconds"] = table["jump_error"] * table["duration"] / (table["frames"] - 1)
+        change = table.set_index("clip")["total_change"]
+        table["leakage"] = table["total_change"] / table["reference"].map(change)
         return cls(table, curves)
 
     def of(self, study: str) -> pd.DataFrame:
         """Rows of one study."""
         return self.table[[study in words.split(";") for words in self.table["studies"]]]
+
+
+Statistic = Callable[[pd.Series, str], Any]
+
+
+def median(values: pd.Series, name: str) -> float:
+    """The median of the finite values."""
+    return values.median()
+
+
+def count(values: pd.Series, name: str) -> int:
+    """How many are true."""
+    return int(values.sum())
+
+
+def grouped(
+    table: pd.DataFrame,
+    keys: Sequence[str],
+    name: str,
+    columns: Mapping[str, tuple[str, Statistic]],
+) -> list[Row]:
+    """A row for each combination of the keys, in the order in which they appear.
+
+    columns : name in the row -> column of the table and what is made of its values. name : of the
+    samples, with the keys' values: the interval draws from it.
+    """
+    rows: list[Row] = []
+    for values, group in table.groupby(list(keys), sort=False):
+        row: Row = dict(zip(keys, values, strict=True)) | {"clips": len(group)}
+        sample = " ".join([name, *map(str, values)])
+        for column, (source, statistic) in columns.items():
+            row[column] = statistic(group[source], sample)
+        rows.append(row)
+    return rows
 
 
 def _calibrated(record: Record, curves: dict[str, pd.DataFrame], source: str) -> float:

@@ -59,9 +59,7 @@ def _small_multiples(results: Results, embedder: str) -> Figure:
 
 def _leakage(results: Results, embedder: str) -> Figure:
     still = results.of("leakage")
-    change = results.table.set_index("clip")["total_change"]
-    shares = still["total_change"] / still["reference"].map(change)
-    table = shares.groupby([still["motion_kind"], still["strength"]], sort=False).median()
+    table = still.groupby(["motion_kind", "strength"], sort=False)["leakage"].median()
     kinds = list(dict.fromkeys(still["motion_kind"]))
     strengths = sorted(set(still["strength"]))
     figure = Figure(figsize=(8, 3.6), dpi=110, layout="constrained")

@@ -5,24 +5,15 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from scipy import stats
 
+from benchmarks import perceptual
 from benchmarks.cells import Table
 from benchmarks.pacing_measures import MEASURES
 from benchmarks.records import number
-from benchmarks.truth import Results, interval
-from spf.progress import fit
-from spf.progress.metrics import NO_CHANGE, mean_absolute
-from spf.progress.noise import constant_response
-from synthetic.laws import LAWS, law
-from synthetic.sphere import great_circle
-
-Row = dict[str, Any]
-
-SPHERE_LAWS = tuple(LAWS)
-SPHERE_NOISE = (0.01, 0.03, 0.1)
+from benchmarks.solver_tables import solver_sentence, solver_tables
+from benchmarks.truth import Results, Row, count, grouped, interval, median
 
 
 @dataclass(frozen=True)
@@ -48,7 +39,7 @@ def parts(results: Results, embedder: str) -> list[Part]:
         _ladder(results),
         _growth(results),
         _floor(results),
-        _sphere(results),
+        _solver(results),
     ]
     found = [part for part in made if part is not None]
     return [
@@ -67,21 +58,15 @@ def _pacing(results: Results) -> Part | None:
     grid = results.of("grid")
     if grid.empty:
         return None
-    rows: list[Row] = []
-    for (motion, name), group in grid.groupby(["motion", "law"], sort=False):
-        rows.append(
-            {
-                "motion": motion,
-                "law": name,
-                "clips": len(group),
-                "true_linearity_mae": group["true_linearity_mae"].median(),
-                "linearity_mae": group["linearity_mae"].median(),
-                "raw_error": group["raw_error"].median(),
-                "calibrated_error": group["calibrated_error"].median(),
-                "calibrated_95": interval(group["calibrated_error"], f"pacing {motion} {name}"),
-                "corrected_error": group["corrected_error"].median(),
-            }
-        )
+    columns = {
+        "true_linearity_mae": ("true_linearity_mae", median),
+        "linearity_mae": ("linearity_mae", median),
+        "raw_error": ("raw_error", median),
+        "calibrated_error": ("calibrated_error", median),
+        "calibrated_95": ("calibrated_error", interval),
+        "corrected_error": ("corrected_error", median),
+    }
+    rows = grouped(grid, ["motion", "law"], "pacing", columns)
     note = (
         "Medians over contents and seeds. raw_error: time average of |S - g|, measured against "
         "true progress. calibrated_error: the same after the embedder's own speed along the morph "
@@ -103,23 +88,20 @@ def _pacing(results: Results) -> Part | None:
 
 
 def _leakage(results: Results) -> Part | None:
-    still = results.of("leakage").copy()
+    still = results.of("leakage")
     if still.empty:
         return None
-    change = results.table.set_index("clip")["total_change"]
-    still["leakage"] = still["total_change"] / still["reference"].map(change)
-    rows: list[Row] = []
-    for (kind, strength), group in still.groupby(["motion_kind", "strength"], sort=False):
-        rows.append(
-            {
-                "motion": kind,
-                "strength": strength,
-                "clips": len(group),
-                "leakage": group["leakage"].median(),
-                "leakage_95": interval(group["leakage"], f"leakage {kind} {strength}"),
-                "flagged": int((group["reason"] == NO_CHANGE).sum()),
-            }
-        )
+    columns = {
+        "leakage": ("leakage", median),
+        "leakage_95": ("leakage", interval),
+        "flagged": ("unchanged", count),
+    }
+    rows = grouped(
+        still.rename(columns={"motion": "named"}).rename(columns={"motion_kind": "motion"}),
+        ["motion", "strength"],
+        "leakage",
+        columns,
+    )
     note = (
         "leakage: total change of a clip whose meaning stands still, over that of the whole morph "
         "without motion (median over contents). flagged: clips recognised as no semantic change."
@@ -143,20 +125,12 @@ def _jumps(results: Results) -> Part | None:
     jumps = results.of("jumps")
     if jumps.empty:
         return None
-    rows: list[Row] = []
-    for (motion, steepness), group in jumps.groupby(["motion", "steepness"], sort=False):
-        frame = group["duration"].iloc[0] / (group["frames"].iloc[0] - 1)
-        error = group["jump_error"].median()
-        rows.append(
-            {
-                "motion": motion,
-                "steepness": steepness,
-                "clips": len(group),
-                "error_frames": error,
-                "error_seconds": error * frame,
-                "error_95": interval(group["jump_error"], f"jump {motion} {steepness}"),
-            }
-        )
+    columns = {
+        "error_frames": ("jump_error", median),
+        "error_seconds": ("jump_seconds", median),
+        "error_95": ("jump_error", interval),
+    }
+    rows = grouped(jumps, ["motion", "steepness"], "jump", columns)
     note = "Distance between the steepest measured step and the true place of the jump, medians."
     table = Table("jumps", "Where the jump is", list(rows[0]), rows, note)
 
@@ -203,14 +177,21 @@ def measure_rows(ladder: pd.DataFrame) -> tuple[list[Row], list[str]]:
     rows: list[Row] = []
     for measure, origin in MEASURES.items():
         row: Row = {"measure": measure, "origin": origin} | dict.fromkeys(motions)
-        if measure not in ladder:
-            row |= {"status": "not_run", "reason": "not run: LPIPS is not built in yet"}
+        if measure not in ladder or ladder[measure].isna().all():
+            row |= {"status": "not_run", "reason": f"not run: {_why_not(ladder)}"}
         else:
             row |= {"status": "done", "reason": ""}
             for motion, group in ladder.groupby("motion", sort=False):
                 row[str(motion)] = _rank_correlation(group, measure)
         rows.append(row)
     return rows, motions
+
+
+def _why_not(ladder: pd.DataFrame) -> str:
+    """Why a measure has no values: only LPIPS can lack something."""
+    if "lpips_reason" in ladder and ladder["lpips_reason"].notna().any():
+        return str(ladder["lpips_reason"].dropna().iloc[0])
+    return perceptual.lacking() or "no clip has a value"
 
 
 def _rank_correlation(group: pd.DataFrame, measure: str) -> float:
@@ -227,31 +208,17 @@ def _growth(results: Results) -> Part | None:
         return None
     base = growth[(growth["motion"] == "none") & (growth["timing"] == "constant")]
     usual_frames, usual_height = base["frames"].mode()[0], base["height"].mode()[0]
-    rows: list[Row] = []
-    for record in growth.to_dict("records"):
-        factor, value = "none", ""
-        if record["motion_kind"] != "none":
-            factor, value = record["motion_kind"], number(record["strength"])
-        elif record["timing"] != "constant":
-            factor, value = "timing", record["timing"]
-        elif record["height"] != usual_height:
-            factor, value = "pixels a side", number(record["height"])
-        elif record["frames"] != usual_frames:
-            factor, value = "frames", number(record["frames"])
-        rows.append({"factor": factor, "value": value, **{str(k): v for k, v in record.items()}})
-    made: list[Row] = []
-    for (name, level), group in pd.DataFrame(rows).groupby(["factor", "value"], sort=False):
-        made.append(
-            {
-                "factor": name,
-                "value": level,
-                "clips": len(group),
-                "calibrated_error": group["calibrated_error"].median(),
-                "calibrated_95": interval(group["calibrated_error"], f"growth {name} {level}"),
-                "corrected_error": group["corrected_error"].median(),
-                "no_change": int((group["reason"] == NO_CHANGE).sum()),
-            }
-        )
+    factors = [_factor(record, usual_frames, usual_height) for record in growth.to_dict("records")]
+    growth = growth.assign(
+        factor=[factor for factor, _ in factors], value=[value for _, value in factors]
+    )
+    columns = {
+        "calibrated_error": ("calibrated_error", median),
+        "calibrated_95": ("calibrated_error", interval),
+        "corrected_error": ("corrected_error", median),
+        "no_change": ("unchanged", count),
+    }
+    made = grouped(growth, ["factor", "value"], "growth", columns)
     note = (
         "One factor at a time away from an ease_in_out clip without motion (first row). frames: a "
         "longer clip at the same rate or a higher rate at the same length, which give the same "
@@ -270,21 +237,31 @@ def _growth(results: Results) -> Part | None:
     return Part("What makes the error grow?", [table], (), sentence)
 
 
+def _factor(record: dict[Any, Any], usual_frames: int, usual_height: int) -> tuple[str, str]:
+    """What sets a clip of the study of growth apart from its base, and by how much."""
+    if record["motion_kind"] != "none":
+        return record["motion_kind"], number(record["strength"])
+    if record["timing"] != "constant":
+        return "timing", record["timing"]
+    if record["height"] != usual_height:
+        return "pixels a side", number(record["height"])
+    if record["frames"] != usual_frames:
+        return "frames", number(record["frames"])
+    return "none", ""
+
+
 def _floor(results: Results) -> Part | None:
     floor = results.of("floor")
     if floor.empty:
         return None
-    rows: list[Row] = [
-        {
-            "noise": strength,
-            "clips": len(group),
-            "total_change": group["total_change"].median(),
-            "noise_floor": group["noise_floor"].median(),
-            "flagged": int((group["reason"] == NO_CHANGE).sum()),
-            "flagged_corrected": int((group["corrected_reason"] == NO_CHANGE).sum()),
-        }
-        for strength, group in floor.groupby("strength")
-    ]
+    columns = {
+        "total_change": ("total_change", median),
+        "noise_floor": ("noise_floor", median),
+        "flagged": ("unchanged", count),
+        "flagged_corrected": ("unchanged_corrected", count),
+    }
+    floor = floor.assign(noise=floor["strength"]).sort_values("noise", kind="stable")
+    rows = grouped(floor, ["noise"], "floor", columns)
     note = (
         "Clips whose picture stands still under white noise of 51 s grey levels. flagged: "
         "recognised as no semantic change; flagged_corrected: likewise with noise=nugget."
@@ -301,53 +278,9 @@ def _floor(results: Results) -> Part | None:
     return Part("Is a static clip told apart?", [table], (), sentence)
 
 
-def _sphere(results: Results) -> Part | None:
+def _solver(results: Results) -> Part | None:
     """Clips made in embedding space: what the solver itself adds to the grid's error."""
     if results.of("grid").empty:
         return None
-    u = np.linspace(0.0, 1.0, 81)
-    rows: list[Row] = []
-    for name in SPHERE_LAWS:
-        truth = law(name).g(u)
-        row: Row = {"law": name}
-        for how in ("increments", "gradient", "peer", "isotonic"):
-            curve = fit(great_circle(law(name), 81), monotone=how)
-            row[how] = mean_absolute(curve.progress - truth, u)
-        rows.append(row)
-    note = (
-        "Time average of |S - g| for points on a great circle at known pacing, 81 frames, no noise "
-        "and no embedder. increments is exact but for the ridge; gradient smooths a jump over "
-        "its neighbours; peer leads by half a frame."
-    )
-    exact = Table("sphere", "The solver alone", list(rows[0]), rows, note)
-    noisy: list[Row] = []
-    for noise in SPHERE_NOISE:
-        static = fit(great_circle(law("linear"), 81, total=0.0, noise=noise, dimensions=512))
-        moving = fit(great_circle(law("linear"), 81, noise=noise, dimensions=512))
-        noisy.append(
-            {
-                "noise": noise,
-                "predicted_static": noise * constant_response(81, 30, 20.0),
-                "static": static.total_change,
-                "noise_floor": static.noise_floor,
-                "static_changes": static.changes,
-                "moving": moving.total_change,
-                "moving_changes": moving.changes,
-            }
-        )
-    noise_note = (
-        "Total change, radians, of a static and of a moving clip (1.2 rad) with noise of a known "
-        "angle between frames. predicted: that angle times the fit's response to equal distances."
-    )
-    predicted = Table("sphere_noise", "Noise in embedding space", list(noisy[0]), noisy, noise_note)
-
-    def sentence(embedder: str) -> str:
-        worst = max(rows, key=lambda row: row["increments"])
-        smooth = max(rows, key=lambda row: row["gradient"])
-        return (
-            f"Without any embedder, increments is at most {worst['increments']:.1e} from the truth "
-            f"({worst['law']}); the default, gradient, at most {smooth['gradient']:.1e} "
-            f"({smooth['law']})."
-        )
-
-    return Part("What does the solver add?", [exact, predicted], (), sentence)
+    tables = solver_tables()
+    return Part("What does the solver add?", tables, (), lambda embedder: solver_sentence(tables))

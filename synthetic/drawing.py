@@ -23,6 +23,8 @@ LayerPainter = Callable[[float], tuple[Float32, Float32]]
 _FRACTION_BITS = 4
 LIGHT = np.array([-0.55, -0.83])
 """Direction to the light in the picture's plane (x, y): from the upper left."""
+SHADOW = 0.42
+"""Largest alpha of a shadow."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,21 @@ def mix(first: ArrayLike, second: ArrayLike, p: float) -> NDArray[np.float64]:
     return (1.0 - p) * np.asarray(first, np.float64) + p * np.asarray(second, np.float64)
 
 
+def spread(share: Float32, channels: int = 3) -> Float32:
+    """The same share (H', W') for every channel: (H', W', channels).
+
+    NumPy is slow at broadcasting along a last axis this short.
+    """
+    return np.asarray(cv2.merge((share,) * channels), np.float32)
+
+
 def over(front: Float32, back: Float32) -> Float32:
     """A layer over a picture (H', W', 3), or over another layer."""
-    return front[..., : back.shape[2]] + back * (1.0 - front[..., 3:])
+    channels = back.shape[2]
+    seen = spread(1.0 - front[..., 3], channels)
+    seen *= back
+    seen += front if channels == 4 else cv2.cvtColor(front, cv2.COLOR_RGBA2RGB)
+    return seen
 
 
 def quantised(picture: NDArray[np.floating]) -> Image8:
@@ -121,8 +135,8 @@ def quantised(picture: NDArray[np.floating]) -> Image8:
 
 def cover(colour: NDArray, alpha: NDArray) -> Float32:
     """A layer of a colour ((3,) or (H', W', 3)) with an alpha (H', W')."""
-    alpha = np.asarray(alpha, np.float32)[..., None]
-    return np.concatenate([np.asarray(colour, np.float32) * alpha, alpha], axis=2)
+    alpha = np.asarray(alpha, np.float32)
+    return np.asarray(cv2.merge((spread(alpha) * np.asarray(colour, np.float32), alpha)))
 
 
 Polygon = tuple[NDArray, NDArray]
@@ -138,19 +152,20 @@ def solids(canvas: Canvas, polygons: Sequence[Polygon], radius: float) -> Float3
     layer = np.zeros((height, width, 4), np.float32)
     if not polygons:
         return layer
-    pixels = [points * canvas.unit + 0.5 * np.array([width, height]) for points, _ in polygons]
+    pixels = np.concatenate([points for points, _ in polygons])
+    pixels = pixels * canvas.unit + 0.5 * np.array([width, height])
     # Only a box is drawn, as wide as blurs and shadow reach, and beyond the canvas if need be.
     reach = int(np.ceil(max(2.4 * radius * canvas.unit, 4.0))) + 2
-    corners = np.concatenate(pixels)
-    left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int) - reach, -reach)
+    left, top = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - reach, -reach)
     right, bottom = np.minimum(
-        np.ceil(corners.max(axis=0)).astype(int) + reach, [width + reach, height + reach]
+        np.ceil(pixels.max(axis=0)).astype(int) + reach, [width + reach, height + reach]
     )
     if right <= max(left, 0) or bottom <= max(top, 0):
         return layer
-    shifted = [points - (left, top) for points in pixels]
+    ends = np.cumsum([len(points) for points, _ in polygons])[:-1]
     colours = [colour for _, colour in polygons]
-    box = _lit(_filled(shifted, colours, (bottom - top, right - left), canvas), canvas, radius)
+    drawn = _filled(pixels - (left, top), ends, colours, (bottom - top, right - left), canvas)
+    box = _lit(drawn, canvas, radius)
     rows, columns = slice(max(top, 0), bottom), slice(max(left, 0), right)
     seen = box[rows.start - top :, columns.start - left :]
     layer[rows, columns] = seen[: height - rows.start, : width - columns.start]
@@ -158,15 +173,19 @@ def solids(canvas: Canvas, polygons: Sequence[Polygon], radius: float) -> Float3
 
 
 def _filled(
-    polygons: Sequence[NDArray], colours: Sequence[NDArray], shape: tuple[int, int], canvas: Canvas
+    points: NDArray,
+    ends: NDArray[np.intp],
+    colours: Sequence[NDArray],
+    shape: tuple[int, int],
+    canvas: Canvas,
 ) -> Float32:
+    """Polygons whose points (N, 2) in pixels are parted at `ends`."""
     # Drawn at four times the resolution (twice for large frames), averaged down.
     factor = 4 if canvas.unit <= 256 else 2
     drawn = np.zeros((shape[0] * factor, shape[1] * factor, 4), np.uint8)
-    for points, colour in zip(polygons, colours, strict=True):
-        fixed = np.rint((points * factor - 0.5) * 2**_FRACTION_BITS).astype(np.int32)
-        fill = (*(float(channel) for channel in colour), 255.0)
-        cv2.fillPoly(drawn, [fixed], fill, cv2.LINE_8, _FRACTION_BITS)
+    fixed = np.rint((points * factor - 0.5) * 2**_FRACTION_BITS).astype(np.int32)
+    for polygon, colour in zip(np.split(fixed, ends), colours, strict=True):
+        cv2.fillPoly(drawn, [polygon], (*colour.tolist(), 255.0), cv2.LINE_8, _FRACTION_BITS)
     layer = cv2.resize(drawn, shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
     layer[..., 3] /= 255.0
     return layer
@@ -183,10 +202,15 @@ def _lit(layer: Float32, canvas: Canvas, radius: float) -> Float32:
         for axis in ((1, 0), (0, 1))
     ]
     light = -(slopes[0] * np.float32(LIGHT[0]) + slopes[1] * np.float32(LIGHT[1]))
-    layer[..., :3] *= (1.0 + 0.38 * light)[..., None]
+    gain = 1.0 + 0.38 * light
     gloss = 70.0 * np.maximum(light - 0.45, 0.0) * alpha
-    layer[..., :3] = np.minimum(layer[..., :3] + gloss[..., None], 255.0 * alpha[..., None])
-    return over(layer, shadow(alpha, canvas, radius))
+    shade = _shadow(alpha, canvas, radius) * (1.0 - alpha)
+    # The alpha itself is neither lit nor capped; the shadow below adds to it alone.
+    layer *= np.asarray(cv2.merge((gain, gain, gain, np.ones_like(gain))))
+    layer += np.asarray(cv2.merge((gloss, gloss, gloss, np.zeros_like(gloss))))
+    np.minimum(layer, spread(255.0 * alpha, 4), out=layer)
+    layer[..., 3] += shade
+    return layer
 
 
 def _blur(alpha: Float32, sigma: float) -> Float32:
@@ -194,14 +218,18 @@ def _blur(alpha: Float32, sigma: float) -> Float32:
     return np.asarray(blurred, np.float32)
 
 
-def shadow(alpha: Float32, canvas: Canvas, radius: float, strength: float = 0.42) -> Float32:
+def shadow(alpha: Float32, canvas: Canvas, radius: float) -> Float32:
     """The soft shadow layer (black) that a shape of this alpha casts away from the light."""
+    layer = np.zeros((*alpha.shape, 4), np.float32)
+    layer[..., 3] = _shadow(alpha, canvas, radius)
+    return layer
+
+
+def _shadow(alpha: Float32, canvas: Canvas, radius: float) -> Float32:
     shift_x, shift_y = -0.45 * radius * canvas.unit * LIGHT
     matrix = np.array([[1.0, 0.0, shift_x], [0.0, 1.0, shift_y]])
     cast = np.asarray(cv2.warpAffine(alpha, matrix, alpha.shape[::-1]), np.float32)
-    layer = np.zeros((*alpha.shape, 4), np.float32)
-    layer[..., 3] = strength * _blur(cast, max(0.45 * radius * canvas.unit, 0.8))
-    return layer
+    return np.float32(SHADOW) * _blur(cast, max(0.45 * radius * canvas.unit, 0.8))
 
 
 def background(canvas: Canvas, generator: np.random.Generator, avoid: Sequence[float]) -> Float32:

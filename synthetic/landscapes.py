@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +17,7 @@ from synthetic.drawing import (
     oklch_to_oklab,
     over,
     solids,
+    spread,
 )
 
 Parts = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
@@ -177,16 +179,18 @@ def landscape(
     ends = [PLACES[word] for word in (first, second)]
     x, y = canvas.grid
     stands = _stands(ends, canvas.width / canvas.unit, generator)
+    stacked = [(base, size, last, _stacked(thing)) for base, size, last, thing in stands]
     ridge_shape = _ridge(x, generator)
     rolling = HORIZON + 0.015 * np.sin(2 * np.pi * (0.9 * x + generator.uniform()))
     ground_alpha = _coverage((y - rolling) * canvas.unit)
-    nearness = np.clip((y - HORIZON) / (FRONT - HORIZON), 0.0, 1.3)
-    skyward = np.clip((HORIZON - y) / (0.5 + HORIZON), 0.0, 1.3)
+    # Rows: both depend on the height alone.
+    nearness = np.clip((y[:, 0] - HORIZON) / (FRONT - HORIZON), 0.0, 1.3)
+    skyward = np.clip((HORIZON - y[:, 0]) / (0.5 + HORIZON), 0.0, 1.3)
     # Ripples get finer toward the horizon, as perspective makes them.
     depth = np.sqrt(np.clip(y - HORIZON + 0.02, 0.0, None))
     ripple = np.sin(60 * depth + 1.5 * canvas.noise(generator, 5.0))
     sun_x = generator.uniform(-0.25, 0.25)
-    stars = _stars(canvas, generator) * skyward
+    stars = _stars(canvas, generator) * skyward[:, None]
 
     def colour(name: str, p: float) -> NDArray[np.float64]:
         lab = mix(
@@ -198,9 +202,9 @@ def landscape(
         return np.float32(mix(getattr(ends[0], name), getattr(ends[1], name), p))
 
     def paint(p: float) -> tuple[Float32, Float32]:
-        sky = _gradient(colour("sky_low", p), colour("sky_top", p), skyward)
+        sky = _gradient(colour("sky_low", p), colour("sky_top", p), skyward, x.shape[1])
         if number("stars", p) > 0:
-            sky += (np.float32(200) * number("stars", p) * stars)[..., None]
+            sky += spread(np.float32(200) * number("stars", p) * stars)
         away = np.hypot(x - np.float32(sun_x), y + number("sun_height", p)) - number(
             "sun_radius", p
         )
@@ -209,18 +213,19 @@ def landscape(
         crest = HORIZON - number("ridge_height", p) * ridge_shape
         _blend(sky, colour("ridge", p), _coverage((y - crest) * canvas.unit))
 
-        ground = _gradient(colour("ground_far", p), colour("ground_near", p), nearness)
+        near = colour("ground_near", p)
+        ground = _gradient(colour("ground_far", p), near, nearness, x.shape[1])
         if number("ripples", p) > 0:
-            ground *= (1 + number("ripples", p) * ripple)[..., None]
-        front = cover(np.clip(ground, 0, 255), ground_alpha)
-        parts = [
-            (points * size * grown + base, shade)
-            for base, size, last, thing in stands
-            if (grown := p if last else 1.0 - p) > 0
-            for points, shade in thing
-        ]
+            ground *= spread(1 + number("ripples", p) * ripple)
+        front = cover(np.clip(ground, 0, 255, out=ground), ground_alpha)
+        parts: Parts = []
+        for base, size, last, (points, ends_at, shades) in stacked:
+            grown = p if last else 1.0 - p
+            if grown > 0:
+                placed = np.split(points * size * grown + base, ends_at)
+                parts += zip(placed, shades, strict=True)
         things = solids(canvas, parts, 0.035)
-        return np.minimum(sky, 255), over(things, front)
+        return np.minimum(sky, 255, out=sky), over(things, front)
 
     return paint
 
@@ -230,14 +235,20 @@ def _coverage(pixels: NDArray) -> Float32:
     return np.clip(pixels + 0.5, 0.0, 1.0).astype(np.float32)
 
 
-def _gradient(start: NDArray, end: NDArray, share: Float32) -> Float32:
+def _gradient(start: NDArray, end: NDArray, share: Float32, width: int) -> Float32:
+    """Rows (H', width, 3) that go from one colour to another by a share (H',)."""
     start, end = start.astype(np.float32), end.astype(np.float32)
-    return start + share[..., None] * (end - start)
+    rows = start + share[:, None] * (end - start)
+    return np.asarray(cv2.repeat(rows[:, None], 1, width), np.float32)
 
 
 def _blend(picture: Float32, colour: NDArray, alpha: Float32) -> None:
     """Lay a colour over the picture, in place."""
-    picture += alpha[..., None] * (colour.astype(np.float32) - picture)
+    # One row of the colour, as NumPy is slow at broadcasting along a last axis of 3.
+    row = np.tile(colour.astype(np.float32), picture.shape[1])
+    change = row - picture.reshape(len(picture), -1)
+    change *= spread(alpha).reshape(change.shape)
+    picture += change.reshape(picture.shape)
 
 
 def _stands(
@@ -257,6 +268,13 @@ def _stands(
         parts = _THINGS[place.thing](generator)
         stands.append((np.array([1.05 * width * across, HORIZON + depth]), size, last, parts))
     return sorted(stands, key=lambda stand: stand[0][1])
+
+
+def _stacked(parts: Parts) -> tuple[NDArray[np.float64], NDArray[np.intp], list[NDArray]]:
+    """All points of a thing's parts (N, 2), where the next part begins, and the parts' colours."""
+    points = [points for points, _ in parts]
+    ends = np.cumsum([len(part) for part in points])[:-1]
+    return np.concatenate(points), ends, [colour for _, colour in parts]
 
 
 def _ridge(x: Float32, generator: np.random.Generator) -> Float32:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from spf.errors import ConfigError
+from spf.retime.targets import ease_in_out, exponential, sine
 from spf.words import choose
 from synthetic.seeds import generator_for
 
@@ -141,11 +142,6 @@ def _identity(u: FloatArray) -> FloatArray:
     return u.copy()
 
 
-def _ease_in_out(u: FloatArray, power: float) -> FloatArray:
-    half = 0.5 * (2.0 * np.minimum(u, 1.0 - u)) ** power
-    return np.where(u < 0.5, half, 1.0 - half)
-
-
 def _ease_in_out_inverse(y: FloatArray, power: float) -> FloatArray:
     half = 0.5 * (2.0 * np.minimum(y, 1.0 - y)) ** (1.0 / power)
     return np.where(y < 0.5, half, 1.0 - half)
@@ -217,12 +213,6 @@ def _two_derivative(
     return steepness * speed / (high - low)
 
 
-def _exponential(u: FloatArray, temperature: float) -> FloatArray:
-    if temperature == 0:
-        return u.copy()
-    return np.expm1(temperature * u) / np.expm1(temperature)
-
-
 def _exponential_inverse(y: FloatArray, temperature: float) -> FloatArray:
     if temperature == 0:
         return y.copy()
@@ -235,16 +225,12 @@ def _exponential_derivative(u: FloatArray, temperature: float) -> FloatArray:
     return temperature * np.exp(temperature * u) / np.expm1(temperature)
 
 
-def _sine(u: FloatArray) -> FloatArray:
-    return u + np.sin(2 * np.pi * u) / (2 * np.pi)
-
-
 def _sine_inverse(y: FloatArray) -> FloatArray:
     low, high = np.zeros_like(y), np.ones_like(y)
     # Bisection: Newton's steps fail at u = 1/2, where the derivative is zero.
     for _ in range(54):
         middle = 0.5 * (low + high)
-        below = _sine(middle) < y
+        below = sine(middle) < y
         low, high = np.where(below, middle, low), np.where(below, high, middle)
     return 0.5 * (low + high)
 
@@ -314,7 +300,7 @@ LAWS: dict[str, Family] = {
         lambda u, power: power * (1.0 - u) ** (power - 1.0),
         _POWER,
     ),
-    "ease_in_out": Family(_ease_in_out, _ease_in_out_inverse, _ease_in_out_derivative, _POWER),
+    "ease_in_out": Family(ease_in_out, _ease_in_out_inverse, _ease_in_out_derivative, _POWER),
     "sigmoid_jump": Family(
         _sigmoid,
         _sigmoid_inverse,
@@ -352,12 +338,12 @@ LAWS: dict[str, Family] = {
         },
     ),
     "exponential": Family(
-        _exponential,
+        exponential,
         _exponential_inverse,
         _exponential_derivative,
         {"temperature": Parameter(3.0, -100.0, 100.0)},
     ),
-    "sine": Family(_sine, _sine_inverse, lambda u: 1.0 + np.cos(2 * np.pi * u)),
+    "sine": Family(sine, _sine_inverse, lambda u: 1.0 + np.cos(2 * np.pi * u)),
     "random_monotone": _piecewise(
         _random_monotone,
         parameters={

@@ -20,7 +20,7 @@ from PIL import Image
 from spf.errors import UnavailableError
 from spf.words import choose
 from synthetic.checks import check_size
-from synthetic.drawing import Image8, Painter, quantised
+from synthetic.drawing import Canvas, Image8, Painter, quantised
 from synthetic.seeds import generator_for
 
 BORDER = 0.15
@@ -44,7 +44,11 @@ PHOTOGRAPHS = {
     "rocket": "rocket.jpg",
     "tissue": "ihc.png",
 }
-MORPHS = ("dissolve", "warp")
+MORPHS = ("dissolve", "warp", "patches")
+PATCHES = 7.0
+"""Waves of the noise that orders the patches, per frame's shorter side."""
+FADE = 0.03
+"""Share of the parameter in which a pixel goes over from one photograph to the other."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,9 @@ class PhotographPair:
     `dissolve` fades linearly (it is the same for every seed). `warp` also carries the first
     photograph along a smooth displacement field d(x), drawn from the seed, while the second one
     arrives along it: (1 - p) A(x - p d) + p B(x + (1 - p) d). Both ends are the photographs.
+    `patches` keeps the colours: the second photograph wears exactly those of the first one
+    (`recoloured`), and each pixel goes over at a place of its own, in the order of a smooth noise
+    drawn from the seed, so that what has gone over is p of the frame and almost nothing is mixed.
     """
 
     first: str
@@ -78,6 +85,8 @@ class PhotographPair:
     def painter(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> Painter:
         """p in [0, 1] -> (H + 2 margin, W + 2 margin, 3) uint8, RGB."""
         size = check_size(size)
+        if self.morph == "patches":
+            return self._patches(size, margin, seed)
         # A warped picture's edge shows what lies beyond it, so it is cut from the full canvas.
         extent = margin if self.morph == "dissolve" else max(margin, _border(size))
         ends = [
@@ -90,7 +99,8 @@ class PhotographPair:
         rows, columns = np.indices(field.shape[:2], dtype=np.float32) + np.float32(extent - margin)
 
         def moved(image: NDArray[np.float32], share: float) -> NDArray[np.float32]:
-            x, y = columns + share * field[..., 0], rows + share * field[..., 1]
+            way = np.float32(share) * field
+            x, y = columns + way[..., 0], rows + way[..., 1]
             seen = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
             return seen.astype(np.float32, copy=False)
 
@@ -99,8 +109,55 @@ class PhotographPair:
 
         return paint
 
+    def _patches(self, size: tuple[int, int], margin: int, seed: int) -> Painter:
+        first, second = (_canvas(word, size, 0) for word in (self.first, self.second))
+        # Mirrored beyond the frame, so that a moving camera, too, sees the same colours.
+        ends = [
+            cv2.copyMakeBorder(end, *(margin,) * 4, cv2.BORDER_REFLECT_101).astype(np.float32)
+            for end in (first, recoloured(second, first))
+        ]
+        generator = generator_for("patches", self.first, self.second, seed)
+        noise = Canvas(*size, margin).noise(generator, PATCHES)
+        inner = np.sort(noise[margin : margin + size[0], margin : margin + size[1]], axis=None)
+        # Share of the frame that goes over before a pixel does, 0..1.
+        order = (np.searchsorted(inner, noise) / inner.size).astype(np.float32)[..., None]
+        change = ends[1] - ends[0]
+
+        def paint(p: float) -> Image8:
+            gone = np.clip((np.float32(p * (1.0 + FADE)) - order) / np.float32(FADE), 0.0, 1.0)
+            return quantised(ends[0] + gone * change)
+
+        return paint
+
     def layers(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> None:
         """None: a photograph is one layer."""
+
+
+def recoloured(image: Image8, colours: Image8) -> Image8:
+    """The image in exactly the colours of another one of the same size: (H, W, 3) uint8, RGB.
+
+    Every pixel of `colours` is used once. Which pixel gets it: both sets of pixels are halved at
+    their medians again and again, by tone, then by hue, then by tone, and those that end in the
+    same place are matched (an optimal transport by halves; a k-d tree's order).
+    """
+    places = []
+    for picture in (image, colours):
+        red, green, blue = np.moveaxis(picture.reshape(-1, 3).astype(np.float32), 1, 0)
+        tone, warm, rosy = red + green + blue, red - blue, red + blue - 2 * green
+        place = np.arange(tone.size)
+        block = np.zeros(tone.size, np.intp)
+        for axis in (tone,) * 4 + (warm, rosy) * 2 + (tone,) * 24:
+            place = place[np.lexsort((axis[place], block))]
+            start = np.searchsorted(block, block, "left")
+            stop = np.searchsorted(block, block, "right")
+            halves = np.arange(tone.size) >= (start + stop + 1) // 2
+            block = 2 * block + halves
+            if stop.max() and (stop - start).max() == 1:
+                break
+        places.append(place)
+    made = np.empty_like(image)
+    made.reshape(-1, 3)[places[0]] = colours.reshape(-1, 3)[places[1]]
+    return made
 
 
 def _pairs() -> tuple[PhotographPair, ...]:

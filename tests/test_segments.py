@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import oracles
 import pytest
+import segment_oracles
 
 import spf
 
@@ -52,7 +53,7 @@ def check(curve: spf.Curve, segments: list, min_length: int = 2) -> None:
         assert left.stop == right.start
     for piece in segments:
         assert piece.stop - piece.start >= min_length
-        line = oracles.line(curve.times, curve.progress, piece.start, piece.stop)
+        line = segment_oracles.line(curve.times, curve.progress, piece.start, piece.stop)
         span = curve.times[piece.stop - 1] - curve.times[piece.start]
         assert piece.slope * span == pytest.approx(line.slope * span, abs=1e-7)
         middle = curve.times[piece.start : piece.stop].mean()
@@ -68,7 +69,7 @@ def test_every_partition_tried(seed, length, penalty):
     curve = walk_curve(length, seed, "uneven")
     segments = spf.segment(curve, penalty=penalty)
     check(curve, segments)
-    _, cost = oracles.exhaustive_segmentation(curve.times, curve.progress, penalty)
+    _, cost = segment_oracles.exhaustive_segmentation(curve.times, curve.progress, penalty)
     assert cost_of(curve, segments, penalty) == pytest.approx(cost, abs=1e-10)
 
 
@@ -80,7 +81,7 @@ def test_every_partition_tried_for_exactly_k(seed, length):
         segments = spf.segment(curve, n_segments=count)
         check(curve, segments)
         assert len(segments) == count
-        _, cost = oracles.exhaustive_segmentation(curve.times, curve.progress, None, count)
+        _, cost = segment_oracles.exhaustive_segmentation(curve.times, curve.progress, None, count)
         assert cost_of(curve, segments) == pytest.approx(cost, abs=1e-10)
 
 
@@ -91,7 +92,7 @@ def test_the_optimum_of_a_random_walk(timing, penalty):
         curve = walk_curve(61, seed, timing)
         segments = spf.segment(curve, penalty=penalty)
         check(curve, segments)
-        expected, cost = oracles.brute_segmentation(curve.times, curve.progress, penalty)
+        expected, cost = segment_oracles.brute_segmentation(curve.times, curve.progress, penalty)
         assert cost_of(curve, segments, penalty) == pytest.approx(cost, abs=1e-10)
         assert len(segments) == len(expected)
 
@@ -109,7 +110,9 @@ def test_the_optimum_for_exactly_k(count):
         curve = walk_curve(51, seed, "uneven")
         segments = spf.segment(curve, n_segments=count)
         check(curve, segments)
-        expected, cost = oracles.brute_segmentation(curve.times, curve.progress, n_segments=count)
+        expected, cost = segment_oracles.brute_segmentation(
+            curve.times, curve.progress, n_segments=count
+        )
         assert cost_of(curve, segments) == pytest.approx(cost, abs=1e-10)
         assert cuts_of(segments) == [(piece.start, piece.stop) for piece in expected]
 
@@ -120,7 +123,7 @@ def test_min_length(min_length, choice):
     curve = walk_curve(45, 4)
     segments = spf.segment(curve, min_length=min_length, **choice)
     check(curve, segments, min_length)
-    expected, cost = oracles.brute_segmentation(
+    expected, cost = segment_oracles.brute_segmentation(
         curve.times, curve.progress, min_length=min_length, **choice
     )
     assert cost_of(curve, segments, choice.get("penalty", 0.0)) == pytest.approx(cost, abs=1e-10)
@@ -194,7 +197,7 @@ def test_far_away_time_stamps_lose_nothing():
     )
     segments = spf.segment(far, n_segments=4)
     check(far, segments)
-    expected, cost = oracles.brute_segmentation(
+    expected, cost = segment_oracles.brute_segmentation(
         far.times - far.times[0], far.progress, n_segments=4
     )
     assert cost_of(far, segments) == pytest.approx(cost, abs=1e-9)
@@ -243,6 +246,6 @@ def test_as_many_segments_as_fit():
 def test_the_optimum_at_200_frames():
     curve = walk_curve(200, 8, "uneven")
     segments = spf.segment(curve, penalty=1e-4)
-    _, cost = oracles.brute_segmentation(curve.times, curve.progress, 1e-4)
+    _, cost = segment_oracles.brute_segmentation(curve.times, curve.progress, 1e-4)
     check(curve, segments)
     assert cost_of(curve, segments, 1e-4) == pytest.approx(cost, abs=1e-10)

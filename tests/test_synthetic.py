@@ -4,12 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
+from spf.embedders.histogram import Histogram
 from spf.errors import ConfigError, UnavailableError
 from synthetic import photographs
-from synthetic.clips import FIRST_HELD_OUT_SEED, Still, SyntheticClip
+from synthetic.clips import (
+    COLOUR_KEEPING,
+    CONTENTS,
+    FIRST_HELD_OUT_SEED,
+    Still,
+    SyntheticClip,
+    content,
+)
 from synthetic.laws import law
-from synthetic.photographs import PAIRS, PhotographPair, photograph, render
+from synthetic.photographs import PAIRS, PhotographPair, photograph, recoloured, render
 
 SIZE = (48, 64)
 PHOTOGRAPHS = PhotographPair("astronaut", "coffee", "warp")
@@ -22,8 +31,10 @@ def stack(clip):
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
 def test_ends_of_a_morph_are_the_photographs(pair):
     first, middle, last = render(pair, [0.0, 0.5, 1.0], SIZE, seed=3)
-    np.testing.assert_array_equal(first, photograph(pair.first, SIZE))
-    np.testing.assert_array_equal(last, photograph(pair.second, SIZE))
+    ends = photograph(pair.first, SIZE), photograph(pair.second, SIZE)
+    np.testing.assert_array_equal(first, ends[0])
+    expected = recoloured(ends[1], ends[0]) if pair.morph == "patches" else ends[1]
+    np.testing.assert_array_equal(last, expected)
     assert np.abs(middle.astype(int) - first).mean() > 1
     assert np.abs(middle.astype(int) - last).mean() > 1
 
@@ -41,6 +52,60 @@ def test_warp_moves_what_dissolve_only_fades():
         for morph in ("warp", "dissolve")
     )
     assert np.abs(moved.astype(int) - faded).mean() > 1
+
+
+def test_recoloured_picture_has_the_other_s_colours_and_its_own_content():
+    image, colours = photograph("motorcycle", SIZE), photograph("cat", SIZE)
+    made = recoloured(image, colours)
+
+    def palette(picture):
+        return np.sort(picture.reshape(-1, 3).astype(int) @ (65536, 256, 1))
+
+    np.testing.assert_array_equal(palette(made), palette(colours))
+    tones, wanted = (picture.sum(axis=2, dtype=int).ravel() for picture in (made, image))
+    assert spearmanr(tones, wanted).statistic > 0.98
+    # A picture in its own colours is itself, up to the order of equal tones.
+    np.testing.assert_array_equal(recoloured(image, image), image)
+
+
+def test_patches_go_over_pixel_by_pixel_and_evenly():
+    pair = PhotographPair("cat", "motorcycle", "patches")
+    first, middle, later, last = render(pair, [0.0, 0.5, 0.7, 1.0], SIZE, seed=2)
+    gone = (middle == last).all(axis=2)
+    assert gone.mean() == pytest.approx(0.5, abs=0.05)
+    assert ((middle == first).all(axis=2) | gone).mean() > 0.95
+    assert (later == last).all(axis=2)[gone].mean() == 1.0
+    other = next(render(pair, [0.5], SIZE, seed=3))
+    assert np.abs(middle.astype(int) - other).mean() > 1
+
+
+def colour_change(item):
+    """Largest Bhattacharyya angle, radians, of the colour histograms along p from those at 0."""
+    control = Histogram()
+    paint = item.painter((128, 128), seed=FIRST_HELD_OUT_SEED)
+    roots = [
+        np.sqrt(control._colour(control.prepare(paint(p)))) for p in (0.0, 0.25, 0.5, 0.75, 1.0)
+    ]
+    return max(2 * np.arcsin(np.linalg.norm(root - roots[0]) / 2) for root in roots)
+
+
+@pytest.mark.parametrize("name", COLOUR_KEEPING)
+def test_colour_keeping_contents_keep_their_colours_and_change(name):
+    assert colour_change(content(name)) < 0.1
+    paint = content(name).painter((128, 128), seed=FIRST_HELD_OUT_SEED)
+    assert np.abs(paint(0.0).astype(int) - paint(1.0)).mean() > 5
+
+
+def test_other_contents_change_their_colours():
+    kinds = ("colour-", "material-", "composition-", "-dissolve", "-warp")
+    others = [item for name, item in CONTENTS.items() if any(kind in name for kind in kinds)]
+    assert min(colour_change(item) for item in others if item.held_out) > 0.4
+    assert [name for name in COLOUR_KEEPING if content(name).held_out] == list(COLOUR_KEEPING[-6:])
+
+
+def test_any_kind_of_float_will_do():
+    paint = PhotographPair("camera", "grass", "warp").painter(SIZE)
+    np.testing.assert_array_equal(paint(np.float64(0.3)), paint(0.3))
 
 
 def test_held_out_photographs_are_in_no_other_pair():

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import spf
-from benchmarks import studies, truth, truth_tables
+from benchmarks import solver_tables, studies, truth, truth_tables
 from benchmarks.pacing_measures import PixelSteps, consecutive_measures, running_sum_mae
-from spf.progress.noise import constant_response
+from spf.progress.noise import constant_response, noise_spread
 from synthetic.laws import LAWS, law
 from synthetic.sphere import great_circle
 
@@ -57,6 +57,50 @@ def test_a_static_clip_follows_the_predicted_noise(noise: float) -> None:
     assert spf.no_change_reason(spf.fit(great_circle(law("linear"), 81, noise=noise / 10))) is None
 
 
+@pytest.mark.parametrize("dimensions", [32, 512])
+def test_the_spread_of_distances_is_that_of_the_noise(dimensions: int) -> None:
+    z = great_circle(law("linear"), 2000, total=0.0, noise=0.05, dimensions=dimensions)
+    expected = np.sqrt(0.5 / dimensions)
+    assert spf.fit(z).noise_spread == pytest.approx(expected, rel=0.1)
+    assert noise_spread(np.zeros((4, 3))) < 0.3  # nothing moves: the guess alone
+    assert noise_spread(np.random.default_rng(0).exponential(size=(500, 3))) == 0.3
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+@pytest.mark.parametrize("length", [5, 21, 81, 1000])
+def test_static_noisy_clips_do_not_change(length: int, uneven: bool) -> None:
+    """Also where the noise of every frame has another size."""
+    random = np.random.default_rng(length)
+    clips = []
+    for seed in range(20):
+        still = great_circle(law("linear"), length, total=0.0, seed=seed)
+        noisy = great_circle(law("linear"), length, total=0.0, noise=0.05, seed=seed)
+        size = np.exp(0.4 * uneven * random.standard_normal((length, 1)))
+        clips.append(still + size * (noisy - still))
+    alarms = sum(curve.changes for curve in spf.fit_many(clips))
+    assert alarms <= (4 if uneven and length < 1000 else 0)
+
+
+def test_the_smallest_change_is_a_multiple_of_the_noise() -> None:
+    found = [solver_tables.smallest_change(81, noise) for noise in (0.01, 0.03)]
+    assert found[0] is not None
+    assert found[1] is not None
+    assert found[1] / found[0] == pytest.approx(3, rel=0.15)
+    assert 0.01 < found[0] < 0.03
+    assert solver_tables.recognised(81, found[0] / solver_tables.STEP, 0.01) < 18
+    assert solver_tables.recognised(81, found[0], 0.01) >= 18
+    assert solver_tables.smallest_change(81, 3.0) is None
+
+
+def test_the_solver_s_tables_meet_their_bars() -> None:
+    laws, long, _, power = solver_tables.solver_tables()
+    assert max(row["increments"] for row in laws.rows) < 1e-3
+    assert [row["frames"] for row in long.rows] == [1_000, 10_000, 100_000]
+    assert max(row["linearity_mae"] for row in long.rows) < 1e-3
+    assert not any(row["false_alarms"] for row in power.rows)
+    assert "0.06 rad in 81 frames" in solver_tables.solver_sentence([laws, long, _, power])
+
+
 def test_total_and_seed_of_a_circle() -> None:
     z = great_circle(law("ease_in"), 11, total=0.7, seed=3)
     assert np.arccos(z[0] @ z[-1]) == pytest.approx(0.7)
@@ -92,6 +136,30 @@ def test_a_plateau_of_the_reference_is_read_in_its_middle() -> None:
     reference[32:49] = 0.5  # interpolation rounds
     half = np.full(81, 0.5)
     assert truth.calibrated_error(half, half, U, reference) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_calibration_inverts_as_a_curve_does() -> None:
+    """One rule: between plateaus from end to end, and 0 and 1 are the ends of the clip."""
+    curve = spf.fit(great_circle(law("staircase"), 81), monotone="increments")
+    measured = np.linspace(0, 1, 81)
+    inverted = curve.inverse(measured) / 80
+    assert truth.calibrated_error(measured, inverted, U, curve.progress) == 0.0
+    assert np.isnan(truth.calibrated_error(measured, U, U, np.zeros(81)))
+
+
+def test_groups_are_counted_and_summarised() -> None:
+    table = pd.DataFrame(
+        {"motion": ["b", "b", "a"], "law": "x", "error": [1.0, 3.0, 5.0], "flat": [1, 0, 1]}
+    )
+    columns = {
+        "middle": ("error", truth.median),
+        "middle_95": ("error", truth.interval),
+        "flagged": ("flat", truth.count),
+    }
+    first, second = truth.grouped(table, ["motion", "law"], "test", columns)
+    assert list(first) == ["motion", "law", "clips", "middle", "middle_95", "flagged"]
+    assert list(first.values()) == ["b", "x", 2, 2.0, "", 1]
+    assert list(second.values()) == ["a", "x", 1, 5.0, "", 1]
 
 
 @pytest.mark.parametrize("place", [0.3, 0.5, 0.7])

@@ -1,13 +1,11 @@
-"""Reading clips: codecs, order, sampling, colours, geometry, times, streams."""
+"""Reading clips: codecs, order, sampling, streams."""
 
 from __future__ import annotations
-
-from fractions import Fraction
 
 import clips
 import numpy as np
 import pytest
-from clips import corners, encode, grey, number, numbers, one_line, read_corners
+from clips import encode, grey, number, numbers, one_line
 from PIL import Image
 
 from spf.errors import ClipError, ConfigError
@@ -20,7 +18,6 @@ from spf.video import (
     load,
     probe,
 )
-from spf.video.times import steady
 
 # Codecs and containers
 
@@ -264,195 +261,6 @@ def test_images_are_independent_of_each_other(shared):
         (first, _), (second, _) = next(reader), next(reader)
         first[:] = 0
     assert number(second) == 1
-
-
-# Colours
-
-
-@pytest.mark.parametrize("colour", [None, (1, 1), (6, 1), (1, 2), (6, 2)])
-@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv420p10le"])
-def test_matrix_and_range_are_respected(tmp_path, colour, pix_fmt):
-    colours = [
-        (220, 30, 30),
-        (30, 200, 40),
-        (40, 50, 210),
-        (255, 255, 255),
-        (0, 0, 0),
-        (90, 90, 90),
-    ]
-    image = np.repeat(np.array([colours], np.uint8), 16, axis=1).repeat(64, axis=0)
-    options = {"crf": "1", "preset": "veryfast"}
-    path = encode(tmp_path / "a.mp4", [image] * 2, pix_fmt=pix_fmt, colour=colour, options=options)
-    seen = load(path).frames[1][32, 8::16].astype(int)
-    assert np.abs(seen - colours).max() <= 5
-
-
-# Geometry
-
-TURN = {  # display matrices (a b u, c d v, x y w) and what `corners` looks like through them
-    0: ((1, 0, 0, 1), "RGBW"),
-    90: ((0, 1, -1, 0), "BRWG"),
-    180: ((-1, 0, 0, -1), "WBGR"),
-    270: ((0, -1, 1, 0), "GWRB"),
-}
-
-
-@pytest.mark.parametrize("degrees", TURN)
-def test_rotation_is_applied(tmp_path, degrees):
-    (a, b, c, d), seen = TURN[degrees]
-    one = 1 << 16
-    matrix = (a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
-    path = encode(tmp_path / "a.mp4", [corners()] * 3, matrix=matrix)
-    clip = load(path)
-    assert clip.info.rotation == degrees
-    assert (clip.info.width, clip.info.height) == ((64, 48), (48, 64))[degrees in (90, 270)]
-    assert clip.frames.shape[1:3] == (clip.info.height, clip.info.width)
-    assert [read_corners(frame) for frame in clip.frames] == [seen] * 3
-
-
-@pytest.mark.parametrize(
-    ("matrix", "seen"),
-    [((-1, 0, 0, 1), "GRWB"), ((1, 0, 0, -1), "BWRG"), ((0, 1, 1, 0), "RBGW")],
-)
-def test_mirroring_is_applied(tmp_path, matrix, seen):
-    a, b, c, d = (value << 16 for value in matrix)
-    whole = (a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    clip = load(encode(tmp_path / "a.mp4", [corners()] * 2, matrix=whole))
-    assert read_corners(clip.frames[0]) == seen
-
-
-@pytest.mark.parametrize(("orientation", "seen"), [(3, "WBGR"), (6, "BRWG"), (8, "GWRB")])
-def test_exif_orientation_is_applied(tmp_path, orientation, seen):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.fromarray(corners()).save(tmp_path / "a.jpg", exif=exif, quality=95)
-    clip = load(tmp_path / "a.jpg")
-    assert read_corners(clip.frames[0]) == seen
-    assert clip.frames.shape[1:3] == (clip.info.height, clip.info.width)
-    assert load(tmp_path).frames.shape == clip.frames.shape
-
-
-@pytest.mark.parametrize(
-    ("aspect", "size"), [(Fraction(3, 2), (96, 48)), (Fraction(2, 3), (64, 72))]
-)
-def test_pixels_become_square(tmp_path, aspect, size):
-    clip = load(encode(tmp_path / "a.mp4", [corners()] * 2, aspect=aspect))
-    assert (clip.info.width, clip.info.height) == size
-    assert clip.info.pixel_aspect == pytest.approx(float(aspect))
-    assert clip.frames.shape[1:3] == size[::-1]
-    assert read_corners(clip.frames[1]) == "RGBW"
-
-
-def test_rotation_and_pixel_aspect_together(tmp_path):
-    one = 1 << 16
-    turned = (0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
-    clip = load(encode(tmp_path / "a.mp4", [corners()], aspect=Fraction(3, 2), matrix=turned))
-    assert clip.frames.shape == (1, 96, 48, 3)
-    assert read_corners(clip.frames[0]) == "BRWG"
-
-
-def test_absurd_pixel_aspect_is_ignored(tmp_path):
-    assert probe(encode(tmp_path / "a.mp4", grey(2), aspect=Fraction(200))).width == 64
-
-
-# Times
-
-
-@pytest.mark.parametrize(
-    "rate", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(25, 2), 10, 60, 240]
-)
-def test_times_are_exact(tmp_path, rate):
-    clip = load(encode(tmp_path / "a.mp4", grey(30), rate=rate))
-    assert np.abs(clip.times - np.arange(30) / float(rate)).max() < 1e-6
-    assert clip.info.fps == pytest.approx(float(rate))
-    assert clip.info.duration == pytest.approx(30 / float(rate), abs=1e-3)
-
-
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_variable_rate_keeps_its_time_stamps(tmp_path, suffix):
-    stamps = [0, 40, 80, 200, 240, 500, 510, 700, 1000, 1001]
-    unit = Fraction(1, 1000)
-    clip = load(encode(tmp_path / f"a{suffix}", grey(10), stamps=stamps, unit=unit))
-    assert numbers(clip) == list(range(10))
-    assert np.allclose(clip.times, np.array(stamps) / 1000, rtol=0, atol=1e-6)
-    assert clip.notes == []
-
-
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
-def test_a_late_start_is_time_zero(shared, tmp_path, suffix):
-    path = tmp_path / f"a{suffix}"
-    clips.remux(shared["plain"], path, stamp=lambda index, pts: pts + 5 * 12800)
-    clip = load(path, Sampling(start=0.4, end=0.6))
-    assert numbers(clip) == list(range(10, 15))
-    assert np.allclose(clip.times, np.arange(10, 15) / 25, rtol=0, atol=1e-6)
-    assert clip.info.duration == pytest.approx(1.2, abs=0.01)
-    assert load(path).notes == []
-
-
-def test_a_repeated_time_stamp_is_repaired(shared, tmp_path):
-    path = tmp_path / "a.mkv"
-    clips.remux(shared["plain"], path, stamp=lambda index, pts: pts - 512 * (index == 10))
-    clip = load(path)
-    assert np.all(np.diff(clip.times) > 0)
-    assert np.abs(clip.times - np.arange(30) / 25).max() <= 0.04
-    assert np.allclose(np.delete(clip.times, [9, 10]), np.delete(np.arange(30), [9, 10]) / 25)
-    assert clip.notes == [
-        "1 of 30 time stamps missing or out of order: repaired with the average step of 40 ms"
-    ]
-
-
-def test_a_stream_without_time_stamps(tmp_path):
-    clip = load(encode(tmp_path / "a.h264", grey(20)))
-    assert numbers(clip) == list(range(20))
-    assert np.allclose(clip.times, np.arange(20) / 25)
-    assert clip.notes == ["no time stamps: 25 frames per second assumed"]
-
-
-@pytest.mark.parametrize(
-    ("stamps", "times", "repaired"),
-    [
-        ([0, 1, 2, 3], [0, 1, 2, 3], 0),
-        ([7, 8, 10], [0, 1, 3], 0),
-        ([-2, -1, 0], [0, 1, 2], 0),
-        ([0, 1, 1, 2, 3], [0, 1, 1.5, 2, 3], 1),  # repeated: half the way
-        ([0, 1, None, 3], [0, 1, 2, 3], 1),
-        ([0, None, None, 3], [0, 1, 2, 3], 2),
-        ([None, 1, 2], [0, 1, 2], 1),
-        ([None, None, None], [0, 1, 2], 3),
-        ([0, 1, 2, 1.5, 5], [0, 1, 2, 3, 5], 1),  # backward
-        ([0, 1, 2, 90, 4, 5], [0, 1, 2, 3, 4, 5], 1),  # ahead of its time
-        ([0, 1, 2, 0, 1, 2, 3], [0, 1, 2, 3, 4, 5, 6], 1),  # joined clips: the clock restarts
-        ([0, 1, 9, 10], [0, 1, 9, 10], 0),  # a real pause
-        ([5], [0], 0),
-        ([], [], 0),
-    ],
-)
-def test_steady(stamps, times, repaired):
-    items = [(None if s is None else float(s), index) for index, s in enumerate(stamps)]
-    result = list(steady(items, 1.0))
-    assert [item for _, item, _ in result] == list(range(len(stamps)))
-    assert [time for time, _, _ in result] == pytest.approx(times)
-    assert sum(flag for *_, flag in result) == repaired
-
-
-def test_steady_always_increases():
-    generator = np.random.default_rng(0)
-    for _ in range(200):
-        stamps = [None if s < 0 else float(s) for s in generator.integers(-3, 12, 20)]
-        times = [time for time, *_ in steady(list(zip(stamps, stamps, strict=True)), 1.0)]
-        assert times[0] == 0
-        assert np.all(np.diff(times) > 0)
-
-
-def test_frames_that_an_edit_list_hides_are_not_lost(shared, tmp_path):
-    options = {"avoid_negative_ts": "disabled", "use_editlist": "1"}
-    path = tmp_path / "a.mp4"
-    clips.remux(shared["plain"], path, lambda index, pts: pts - 5120, container_options=options)
-    with Reader(path) as reader:
-        seen = [(number(image), time) for image, time in reader]
-    assert [index for index, _ in seen] == list(range(10, 30))
-    assert [time for _, time in seen] == pytest.approx(np.arange(20) / 25)
-    assert (reader.info.frames, reader.lost, reader.notes) == (20, 0, [])
 
 
 # Streams

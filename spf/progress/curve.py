@@ -66,6 +66,7 @@ class Curve:
     fitted : (T,) float64, the least-squares S as solved: neither clipped nor scaled.
     times : (T,) float64, strictly increasing: seconds, or frame indices where no rate is known.
     noise_level : angle between two frames that is due to noise alone, radians.
+    noise_spread : share by which distances of equal lag differ from each other.
     plain_change : total change of the fit to the distances as measured; it differs from
         `total_change` where the noise was subtracted, and is what is held against the floor.
     settings : the settings of the fit, with the ridge as used.
@@ -76,6 +77,7 @@ class Curve:
     fitted: Array
     times: Array
     noise_level: float
+    noise_spread: float
     plain_change: float
     settings: Settings
 
@@ -96,7 +98,9 @@ class Curve:
     @property
     def changes(self) -> bool:
         """Whether the total change stands out of the noise, so that its shape means something."""
-        return self.total_change > 0 and stands_out(self.plain_change, self.noise_floor, len(self))
+        spread = self.settings.power * self.noise_spread
+        known = self.plain_change, self.noise_floor, len(self), spread
+        return self.total_change > 0 and stands_out(*known)
 
     def inverse(self, progress: ArrayLike) -> Array:
         """Frame positions at which the curve reaches the given progress.
@@ -115,21 +119,26 @@ class Curve:
 
         Raises ValueError for values outside 0 .. 1 and for a curve without any change.
         """
-        wanted = np.asarray(progress, dtype=np.float64)
-        if not ((wanted >= 0.0) & (wanted <= 1.0)).all():
-            raise ValueError("progress must lie between 0 and 1 to be inverted")
-        if self.progress[-1] <= self.progress[0]:
-            raise ValueError("the curve has no semantic change, so it has no inverse")
-        # Each distinct value is held from its first to its last frame (mostly one and the same).
-        values, first = np.unique(self.progress, return_index=True)
-        last = np.append(first[1:] - 1, len(self) - 1)
-        held = (first + last) / 2
-        held[0], held[-1] = 0.0, len(self) - 1.0
-        upper = np.clip(np.searchsorted(values, wanted), 1, len(values) - 1)
-        lower = upper - 1
-        share = (wanted - values[lower]) / (values[upper] - values[lower])
-        between = (1.0 - share) * last[lower] + share * first[upper]
-        return np.where(share == 1.0, held[upper], np.where(share == 0.0, held[lower], between))
+        return invert(self.progress, progress)
+
+
+def invert(curve: Array, progress: ArrayLike) -> Array:
+    """`Curve.inverse` of any curve (T,) float64 that does not decrease, from 0 to 1."""
+    wanted = np.asarray(progress, dtype=np.float64)
+    if not ((wanted >= 0.0) & (wanted <= 1.0)).all():
+        raise ValueError("progress must lie between 0 and 1 to be inverted")
+    if curve[-1] <= curve[0]:
+        raise ValueError("the curve has no semantic change, so it has no inverse")
+    # Each distinct value is held from its first to its last frame (mostly one and the same).
+    values, first = np.unique(curve, return_index=True)
+    last = np.append(first[1:] - 1, len(curve) - 1)
+    held = (first + last) / 2
+    held[0], held[-1] = 0.0, len(curve) - 1.0
+    upper = np.clip(np.searchsorted(values, wanted), 1, len(values) - 1)
+    lower = upper - 1
+    share = (wanted - values[lower]) / (values[upper] - values[lower])
+    between = (1.0 - share) * last[lower] + share * first[upper]
+    return np.where(share == 1.0, held[upper], np.where(share == 0.0, held[lower], between))
 
 
 def accumulate(fitted: Array, monotone: Monotone) -> Array:

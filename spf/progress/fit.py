@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spf.progress.curve import Curve, Monotone, Noise, Settings, accumulate
 from spf.progress.distances import Rows, as_embeddings, check_norms, stacked_angles
-from spf.progress.noise import noise_level, subtract_noise
+from spf.progress.noise import noise_level, noise_spread, subtract_noise
 from spf.progress.solver import RIDGE, SIGMA, WINDOW, System, ridge_for
 
 Array = NDArray[np.float64]
@@ -143,7 +143,7 @@ def _fit_angles(
     angles: Array, times: list[Array], system: System, settings: Settings
 ) -> list[Curve]:
     """Curves of B clips of equal length from their angles (B, T, window)."""
-    levels = noise_level(angles)
+    levels, spreads = noise_level(angles), noise_spread(angles)
     fitted = system.solve(angles**settings.power)
     angle = accumulate(fitted, settings.monotone)
     plain_change = angle[:, -1]
@@ -160,6 +160,7 @@ def _fit_angles(
             fitted[clip],
             times[clip],
             noise_level=float(levels[clip]),
+            noise_spread=float(spreads[clip]),
             plain_change=float(plain_change[clip]),
             settings=used,
         )

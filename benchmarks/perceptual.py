@@ -1,0 +1,237 @@
+"""LPIPS between consecutive frames, the distance of DiffMorpher's perceptual distance variance.
+
+R. Zhang, P. Isola, A. Efros, E. Shechtman, O. Wang, "The Unreasonable Effectiveness of Deep
+Features as a Perceptual Metric" (CVPR 2018), version 0.1 with AlexNet: what DiffMorpher's own
+evaluation uses. torchvision's network and the weights of two published files; nothing is
+downloaded here.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spf.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+BATCH = 8
+SMALLEST, LARGEST = 64, 512
+"""Sides in pixels: AlexNet sees nothing in less than 63, DiffMorpher measures at 512."""
+
+LAYERS = (1, 4, 7, 9, 11)
+"""Of `alexnet.features`: after each of the five rectifiers."""
+
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
+"""LPIPS' own normalisation of RGB in -1..1."""
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A published file. folders : of torch.hub's; the first one is where our command puts it."""
+
+    name: str
+    url: str
+    sha256: str
+    folders: tuple[str, ...]
+
+    def find(self) -> Path | None:
+        """Where it is on this machine."""
+        places = [hub_folder() / folder / self.name for folder in self.folders]
+        return next((place for place in places if place.is_file()), None)
+
+
+ALEXNET = WeightsFile(
+    "alexnet-owt-7be5be79.pth",
+    "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+    ("checkpoints",),
+)
+LINEAR = WeightsFile(
+    "LPIPS_v0.1_alex-df73285e.pth",
+    "https://huggingface.co/chaofengc/IQA-PyTorch-Weights/resolve/main/LPIPS_v0.1_alex-df73285e.pth",
+    "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+    ("checkpoints", "pyiqa"),  # where torch.hub and pyiqa keep theirs
+)
+
+
+def hub_folder() -> Path:
+    """torch.hub's folder, found without importing torch."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(os.environ.get("TORCH_HOME", f"{cache}/torch")).expanduser() / "hub"
+
+
+def lacking() -> str:
+    """Which weights are not here, and the command that gets them; "" where all are."""
+    absent = [file for file in (ALEXNET, LINEAR) if file.find() is None]
+    if not absent:
+        return ""
+    return f"{' and '.join(file.name for file in absent)} absent; get them: {_command(*absent)}"
+
+
+def _command(*files: WeightsFile) -> str:
+    folder = "${TORCH_HOME:-$HOME/.cache/torch}/hub/checkpoints"
+    wanted = " ".join(f"-O {file.url}" for file in files)
+    return f'curl -fL --create-dirs --output-dir "{folder}" {wanted}'
+
+
+def identity() -> list[Any] | None:
+    """What determines the distances beside the code: the files found; None where one is absent."""
+    found = [file.find() for file in (ALEXNET, LINEAR)]
+    known = [[path.name, path.stat().st_size] for path in found if path is not None]
+    return known if len(known) == len(found) else None
+
+
+class PerceptualSteps:
+    """LPIPS of consecutive frames, gathered while they stream by in batches of `BATCH`.
+
+    Only the features of the last frame are kept. Raises UnavailableError, in one line, for weights
+    that are absent, damaged or others than the published ones.
+    """
+
+    def __init__(self) -> None:
+        self._network = load_network()
+        self._waiting: list[NDArray[np.uint8]] = []
+        self._last: list[Tensor] | None = None
+        self._steps: list[float] = []
+
+    def add(self, image: NDArray[np.uint8]) -> None:
+        """The next frame (H, W, 3) uint8, RGB; all frames of a clip have one size."""
+        self._waiting.append(_resized(image))
+        if len(self._waiting) == BATCH:
+            self._measure()
+
+    def as_array(self) -> NDArray[np.float64]:
+        """The distances so far (T - 1,), at least 0."""
+        if self._waiting:
+            self._measure()
+        return np.array(self._steps)
+
+    def _measure(self) -> None:
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # sums are rounded otherwise with another number
+        try:
+            with torch.inference_mode():
+                features = self._network.features(np.stack(self._waiting))
+                if self._last is not None:
+                    features = [
+                        torch.cat([old, new]) for old, new in zip(self._last, features, strict=True)
+                    ]
+                self._steps += self._network.steps(features).tolist()
+                self._last = [layer[-1:].clone() for layer in features]
+        finally:
+            torch.set_num_threads(threads)
+        self._waiting.clear()
+
+
+def _resized(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The frame no larger than DiffMorpher's and no smaller than AlexNet can see."""
+    height, width = image.shape[:2]
+    scale = min(LARGEST / max(height, width), 1.0)
+    wanted = [max(round(side * scale), SMALLEST) for side in (width, height)]
+    if wanted == [width, height]:
+        return image
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, wanted, interpolation=method), np.uint8)
+
+
+@dataclass(frozen=True)
+class Network:
+    """AlexNet's convolutions, and the weight of each of their channels."""
+
+    convolutions: "Module"
+    weights: "list[Tensor]"
+
+    def features(self, images: NDArray[np.uint8]) -> "list[Tensor]":
+        """Features (B, C, h, w) of each layer, of unit length along C, of frames (B, H, W, 3)."""
+        import torch
+
+        planes = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        shift, scale = (torch.tensor(values).view(1, 3, 1, 1) for values in (SHIFT, SCALE))
+        layer, found = (planes - shift) / scale, []
+        for index, step in enumerate(self.convolutions.children()):
+            layer = step(layer)
+            if index in LAYERS:
+                length = layer.square().sum(dim=1, keepdim=True).sqrt()
+                found.append(layer / (length + 1e-10))
+        return found
+
+    def steps(self, features: "list[Tensor]") -> "Tensor":
+        """LPIPS (B - 1,) between neighbours: per layer, the squared difference of the features,
+        weighted by channel and averaged over places; summed over the layers."""
+        parts = [
+            ((layer[1:] - layer[:-1]).square() * weight).sum(dim=1).mean(dim=(1, 2))
+            for layer, weight in zip(features, self.weights, strict=True)
+        ]
+        return sum(parts[1:], start=parts[0])
+
+
+@lru_cache(maxsize=1)
+def load_network() -> Network:
+    """The network with its published weights, on the CPU."""
+    import torch
+    from torchvision.models import alexnet  # type: ignore[import-untyped]
+
+    missing = lacking()
+    if missing:
+        raise UnavailableError(f"LPIPS: {missing}")
+    with torch.device("meta"):  # nothing is drawn for weights that are replaced
+        convolutions = alexnet(weights=None).features
+    try:
+        tensors = _read(ALEXNET)
+        own = {
+            name.removeprefix("features."): tensor
+            for name, tensor in tensors.items()
+            if name.startswith("features.")
+        }
+        convolutions.load_state_dict(own, assign=True)
+    except (AttributeError, RuntimeError) as error:
+        raise _damaged(ALEXNET, error) from None
+    # A rectifier in place would change the features that were kept before it.
+    for step in convolutions.children():
+        if isinstance(step, torch.nn.ReLU):
+            step.inplace = False
+    channels = (64, 192, 384, 256, 256)
+    try:
+        tensors = _read(LINEAR)
+        names = [f"lin{layer}.model.1.weight" for layer in range(len(LAYERS))]
+        weights = [
+            tensors[name].view(1, wide, 1, 1) for name, wide in zip(names, channels, strict=True)
+        ]
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+        raise _damaged(LINEAR, error) from None
+    return Network(convolutions.eval().requires_grad_(False), weights)
+
+
+def _read(file: WeightsFile) -> Any:
+    """Its tensors by name. Raises UnavailableError unless it is the published file."""
+    import torch
+
+    path = file.find()
+    assert path is not None
+    with open(path, "rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != file.sha256:
+        raise _damaged(file, f"SHA-256 {found[:8]}, not {file.sha256[:8]}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (EOFError, RuntimeError, UnpicklingError) as error:
+        raise _damaged(file, error) from None
+
+
+def _damaged(file: WeightsFile, why: object) -> UnavailableError:
+    text = " ".join(str(why).split())[:120]
+    return UnavailableError(
+        f"LPIPS: {file.find()} is damaged or another file ({text}); get it again: {_command(file)}"
+    )

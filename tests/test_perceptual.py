@@ -1,0 +1,267 @@
+"""LPIPS between frames, with random weights in the published files' places."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import perceptual, truth_tables
+from benchmarks.cells import Cell
+from benchmarks.measuring import Measuring
+from benchmarks.pacing_measures import MEASURES
+from benchmarks.perceptual import PerceptualSteps
+from benchmarks.synthetic_pacing import SyntheticPacing
+from spf.embedders.histogram import Histogram
+from spf.errors import UnavailableError
+from synthetic.clips import SyntheticClip, content
+from synthetic.laws import law
+from synthetic.motion import motion
+
+CHANNELS = (64, 192, 384, 256, 256)
+
+
+def install(monkeypatch: pytest.MonkeyPatch, home: Path, seed: int = 0) -> dict[str, dict]:
+    """Random weights as files in a torch home, known by their hashes; the tensors by file."""
+    import torch
+    from torchvision.models import alexnet
+
+    torch.manual_seed(seed)
+    with torch.device("meta"):
+        shapes = alexnet(weights=None).features.state_dict()
+    features = {f"features.{k}": torch.randn(v.shape) * 0.05 for k, v in shapes.items()}
+    linear = {
+        f"lin{layer}.model.1.weight": torch.rand(1, wide, 1, 1)
+        for layer, wide in enumerate(CHANNELS)
+    }
+    monkeypatch.setenv("TORCH_HOME", str(home))
+    made = {}
+    for name, folder, tensors in (
+        ("ALEXNET", "checkpoints", features),
+        ("LINEAR", "pyiqa", linear),
+    ):
+        file = getattr(perceptual, name)
+        path = home / "hub" / folder / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(tensors, path)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        monkeypatch.setattr(perceptual, name, replace(file, sha256=sha256))
+        made[name] = tensors
+    perceptual.load_network.cache_clear()
+    return made
+
+
+@pytest.fixture
+def weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    yield install(monkeypatch, tmp_path)
+    perceptual.load_network.cache_clear()
+
+
+def noise(count: int, size: tuple[int, int] = (64, 80)) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, *size, 3), dtype=np.uint8)
+
+
+def steps(frames: np.ndarray) -> np.ndarray:
+    gathered = PerceptualSteps()
+    for frame in frames:
+        gathered.add(frame)
+    return gathered.as_array()
+
+
+def literal(first: np.ndarray, second: np.ndarray, weights: dict[str, dict]) -> float:
+    """The paper's formula, one pair of frames at a time, with float64 convolutions."""
+    import torch
+    from torch.nn import functional as F
+
+    def layers(image: np.ndarray) -> list[np.ndarray]:
+        scaled = (image / 255.0 * 2 - 1 - np.array([-0.030, -0.088, -0.188])) / np.array(
+            [0.458, 0.448, 0.450]
+        )
+        x = torch.from_numpy(scaled.transpose(2, 0, 1)[None])
+        found = []
+        for index, stride, padding, pooled in (
+            (0, 4, 2, False), (3, 1, 2, True), (6, 1, 1, True), (8, 1, 1, False), (10, 1, 1, False)
+        ):  # fmt: skip
+            if pooled:
+                x = F.max_pool2d(x, 3, 2)
+            kernel, bias = (
+                weights["ALEXNET"][f"features.{index}.{what}"].double()
+                for what in ("weight", "bias")
+            )
+            x = F.relu(F.conv2d(x, kernel, bias, stride, padding))
+            found.append(x[0].numpy())
+        return found
+
+    total = 0.0
+    for layer, (a, b) in enumerate(zip(layers(first), layers(second), strict=True)):
+        a, b = (v / (np.sqrt((v**2).sum(axis=0)) + 1e-10) for v in (a, b))
+        channel = weights["LINEAR"][f"lin{layer}.model.1.weight"].double().numpy()[0, :, 0, 0]
+        total += np.einsum("chw,c->hw", (a - b) ** 2, channel).mean()
+    return float(total)
+
+
+def test_steps_are_the_formula_s_whatever_the_batches(weights) -> None:
+    frames = noise(2 * perceptual.BATCH + 3)
+    found = steps(frames)
+    expected = [literal(*pair, weights) for pair in itertools.pairwise(frames)]
+    assert min(expected) > 0.01
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    np.testing.assert_allclose(steps(frames[:5]), found[:4], rtol=1e-5)
+
+
+def test_equal_frames_are_0_apart_and_a_step_is_where_it_is(weights) -> None:
+    first, second = noise(2)
+    found = steps(np.stack([first] * 9 + [second] * 11))
+    assert found.shape == (19,)
+    assert found[8] > 0.01
+    assert np.abs(np.delete(found, 8)).max() < 1e-9
+    assert steps(first[None]).shape == (0,)
+
+
+@pytest.mark.parametrize("size", [(16, 40), (700, 300)])
+def test_frames_of_any_size_are_measured(weights, size: tuple[int, int]) -> None:
+    found = steps(noise(2, size))
+    assert np.isfinite(found).all()
+    assert found[0] > 0
+
+
+def test_steps_are_those_of_pyiqa(weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A well-kept library's own forward pass; its construction would fetch AlexNet."""
+    import torch
+    from pyiqa.archs import lpips_arch
+    from torchvision.models import alexnet
+
+    def local(weights: object = None) -> torch.nn.Module:
+        with torch.device("meta"):
+            network = alexnet(weights=None)
+        named = {k.removeprefix("features."): v for k, v in saved["ALEXNET"].items()}
+        network.features.load_state_dict(named, assign=True)
+        return network
+
+    saved = weights
+    monkeypatch.setattr(lpips_arch.models, "alexnet", local)
+    model = lpips_arch.LPIPS(pretrained_model_path=str(perceptual.LINEAR.find()))
+    frames = noise(4, (96, 128))
+    planes = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+    with torch.inference_mode():
+        expected = model(planes[1:], planes[:-1]).flatten().numpy()
+    np.testing.assert_allclose(steps(frames), expected, rtol=1e-5)
+
+
+def damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+@pytest.mark.parametrize("name", ["ALEXNET", "LINEAR"])
+def test_truncated_weights_are_one_clear_line(weights, name: str) -> None:
+    file = getattr(perceptual, name)
+    damage(file.find())
+    with pytest.raises(UnavailableError, match=f"{file.name} is damaged .*curl .*{file.url}") as e:
+        PerceptualSteps()
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("name", ["ALEXNET", "LINEAR"])
+def test_weights_of_something_else_are_one_clear_line(weights, monkeypatch, name: str) -> None:
+    import torch
+
+    file = getattr(perceptual, name)
+    torch.save({"features.0.weight": torch.zeros(3)}, file.find())
+    sha256 = hashlib.sha256(file.find().read_bytes()).hexdigest()
+    monkeypatch.setattr(perceptual, name, replace(file, sha256=sha256))
+    with pytest.raises(UnavailableError, match=f"{file.name} is damaged or another file") as e:
+        PerceptualSteps()
+    assert "\n" not in str(e.value)
+
+
+def test_code_in_weights_is_not_run(weights, monkeypatch, tmp_path: Path) -> None:
+    import pickle
+
+    class Harm:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "harmed",)
+
+    path = perceptual.LINEAR.find()
+    path.write_bytes(pickle.dumps(Harm(), protocol=2))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(perceptual, "LINEAR", replace(perceptual.LINEAR, sha256=sha256))
+    with pytest.raises(UnavailableError, match="is damaged or another file"):
+        PerceptualSteps()
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_absent_weights_say_which_and_how_to_get_them(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert perceptual.identity() is None
+    missing = perceptual.lacking()
+    for file in (perceptual.ALEXNET, perceptual.LINEAR):
+        assert file.name in missing
+        assert file.url in missing
+    ladder = pd.DataFrame(
+        {"motion": "none", "true_linearity_mae": [0.0, 0.1], "linearity_mae": [0.0, 0.2]}
+    )
+    for measure in MEASURES:
+        if measure not in ladder and measure != "pdv_lpips":
+            ladder[measure] = [0.0, 1.0]
+    found = {row["measure"]: row for row in truth_tables.measure_rows(ladder)[0]}
+    assert found["pdv_lpips"]["status"] == "not_run"
+    assert found["pdv_lpips"]["reason"] == f"not run: {missing}"
+    ladder["lpips_reason"] = [None, "LPIPS: it is damaged"]
+    found = {row["measure"]: row for row in truth_tables.measure_rows(ladder)[0]}
+    assert found["pdv_lpips"]["reason"] == "not run: LPIPS: it is damaged"
+    ladder["pdv_lpips"] = [0.0, 1.0]
+    found = {row["measure"]: row for row in truth_tables.measure_rows(ladder)[0]}
+    assert (found["pdv_lpips"]["status"], found["pdv_lpips"]["none"]) == ("done", pytest.approx(1))
+
+
+def ladder_cell() -> Cell:
+    shape = {"num_frames": 5, "size": (64, 64), "seeds": [1000]}
+    contents = ["shape-drop-gear"]
+    benchmark = SyntheticPacing(Measuring(Histogram()), ["ladder"], contents, **shape)
+    cells = benchmark.cells()
+    assert "lpips" not in cells[0].inputs  # the reference: nobody asks for its LPIPS
+    return [cell for cell in cells if cell.inputs["studies"] == ["ladder"]][-1]
+
+
+def test_a_cell_holds_the_variance_of_the_steps(weights) -> None:
+    cell = ladder_cell()
+    assert cell.inputs["lpips"]["weights"] == perceptual.identity()
+    values = cell.compute(lambda: None).values
+    clip = SyntheticClip(
+        content("shape-drop-gear"),
+        law("sigmoid_jump", steepness=160),
+        motion("translation", "strong"),
+        num_frames=5,
+        size=(64, 64),
+        seed=1000,
+    )
+    expected = np.var(steps(np.stack(list(clip.frames()))))
+    assert values["pdv_lpips"] == pytest.approx(expected, rel=1e-6)
+    assert "lpips_reason" not in values
+
+
+def test_a_cell_without_weights_has_no_value(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cell = ladder_cell()
+    assert "lpips" not in cell.inputs
+    assert "pdv_lpips" not in cell.compute(lambda: None).values
+
+
+def test_a_cell_with_damaged_weights_says_so(weights) -> None:
+    damage(perceptual.LINEAR.find())
+    values = ladder_cell().compute(lambda: None).values
+    assert "pdv_lpips" not in values
+    assert "is damaged" in values["lpips_reason"]
+
+
+def test_identity_names_the_files_found(weights) -> None:
+    found = perceptual.identity()
+    assert found is not None
+    assert [name for name, _ in found] == [perceptual.ALEXNET.name, perceptual.LINEAR.name]
+    damage(perceptual.LINEAR.find())
+    assert perceptual.identity() != found

@@ -1,0 +1,116 @@
+"""Reading clips: times of frames."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import clips
+import numpy as np
+import pytest
+from clips import encode, grey, number, numbers
+
+from spf.video import (
+    Reader,
+    Sampling,
+    load,
+)
+from spf.video.times import steady
+
+# Times
+
+
+@pytest.mark.parametrize(
+    "rate", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(25, 2), 10, 60, 240]
+)
+def test_times_are_exact(tmp_path, rate):
+    clip = load(encode(tmp_path / "a.mp4", grey(30), rate=rate))
+    assert np.abs(clip.times - np.arange(30) / float(rate)).max() < 1e-6
+    assert clip.info.fps == pytest.approx(float(rate))
+    assert clip.info.duration == pytest.approx(30 / float(rate), abs=1e-3)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_variable_rate_keeps_its_time_stamps(tmp_path, suffix):
+    stamps = [0, 40, 80, 200, 240, 500, 510, 700, 1000, 1001]
+    unit = Fraction(1, 1000)
+    clip = load(encode(tmp_path / f"a{suffix}", grey(10), stamps=stamps, unit=unit))
+    assert numbers(clip) == list(range(10))
+    assert np.allclose(clip.times, np.array(stamps) / 1000, rtol=0, atol=1e-6)
+    assert clip.notes == []
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_a_late_start_is_time_zero(shared, tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    clips.remux(shared["plain"], path, stamp=lambda index, pts: pts + 5 * 12800)
+    clip = load(path, Sampling(start=0.4, end=0.6))
+    assert numbers(clip) == list(range(10, 15))
+    assert np.allclose(clip.times, np.arange(10, 15) / 25, rtol=0, atol=1e-6)
+    assert clip.info.duration == pytest.approx(1.2, abs=0.01)
+    assert load(path).notes == []
+
+
+def test_a_repeated_time_stamp_is_repaired(shared, tmp_path):
+    path = tmp_path / "a.mkv"
+    clips.remux(shared["plain"], path, stamp=lambda index, pts: pts - 512 * (index == 10))
+    clip = load(path)
+    assert np.all(np.diff(clip.times) > 0)
+    assert np.abs(clip.times - np.arange(30) / 25).max() <= 0.04
+    assert np.allclose(np.delete(clip.times, [9, 10]), np.delete(np.arange(30), [9, 10]) / 25)
+    assert clip.notes == [
+        "1 of 30 time stamps missing or out of order: repaired with the average step of 40 ms"
+    ]
+
+
+def test_a_stream_without_time_stamps(tmp_path):
+    clip = load(encode(tmp_path / "a.h264", grey(20)))
+    assert numbers(clip) == list(range(20))
+    assert np.allclose(clip.times, np.arange(20) / 25)
+    assert clip.notes == ["no time stamps: 25 frames per second assumed"]
+
+
+@pytest.mark.parametrize(
+    ("stamps", "times", "repaired"),
+    [
+        ([0, 1, 2, 3], [0, 1, 2, 3], 0),
+        ([7, 8, 10], [0, 1, 3], 0),
+        ([-2, -1, 0], [0, 1, 2], 0),
+        ([0, 1, 1, 2, 3], [0, 1, 1.5, 2, 3], 1),  # repeated: half the way
+        ([0, 1, None, 3], [0, 1, 2, 3], 1),
+        ([0, None, None, 3], [0, 1, 2, 3], 2),
+        ([None, 1, 2], [0, 1, 2], 1),
+        ([None, None, None], [0, 1, 2], 3),
+        ([0, 1, 2, 1.5, 5], [0, 1, 2, 3, 5], 1),  # backward
+        ([0, 1, 2, 90, 4, 5], [0, 1, 2, 3, 4, 5], 1),  # ahead of its time
+        ([0, 1, 2, 0, 1, 2, 3], [0, 1, 2, 3, 4, 5, 6], 1),  # joined clips: the clock restarts
+        ([0, 1, 9, 10], [0, 1, 9, 10], 0),  # a real pause
+        ([5], [0], 0),
+        ([], [], 0),
+    ],
+)
+def test_steady(stamps, times, repaired):
+    items = [(None if s is None else float(s), index) for index, s in enumerate(stamps)]
+    result = list(steady(items, 1.0))
+    assert [item for _, item, _ in result] == list(range(len(stamps)))
+    assert [time for time, _, _ in result] == pytest.approx(times)
+    assert sum(flag for *_, flag in result) == repaired
+
+
+def test_steady_always_increases():
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        stamps = [None if s < 0 else float(s) for s in generator.integers(-3, 12, 20)]
+        times = [time for time, *_ in steady(list(zip(stamps, stamps, strict=True)), 1.0)]
+        assert times[0] == 0
+        assert np.all(np.diff(times) > 0)
+
+
+def test_frames_that_an_edit_list_hides_are_not_lost(shared, tmp_path):
+    options = {"avoid_negative_ts": "disabled", "use_editlist": "1"}
+    path = tmp_path / "a.mp4"
+    clips.remux(shared["plain"], path, lambda index, pts: pts - 5120, container_options=options)
+    with Reader(path) as reader:
+        seen = [(number(image), time) for image, time in reader]
+    assert [index for index, _ in seen] == list(range(10, 30))
+    assert [time for _, time in seen] == pytest.approx(np.arange(20) / 25)
+    assert (reader.info.frames, reader.lost, reader.notes) == (20, 0, [])
