@@ -14,6 +14,7 @@ from benchmarks.cells import Key, Outcome, Watch
 from benchmarks.folder import RunFolder
 from benchmarks.provenance import code_version
 from spf import no_change_reason, score
+from spf.cache import Cache
 from spf.embedders import Embedder, label
 from spf.measurement import DEFAULT_SETTINGS, Measurement, measure_clip
 from spf.plot import plot_measurement, subtitle
@@ -25,6 +26,7 @@ CODE = (
     "spf.video",
     "spf.embedders",
     "spf.progress",
+    "spf.cache",
     "spf.measurement",
     "spf.thumbnails",
     "spf.plot",
@@ -38,12 +40,16 @@ See = Callable[[np.ndarray, float], None]
 
 @dataclass(frozen=True)
 class Measuring:
-    """How clips are measured: the same for every cell of a run."""
+    """How clips are measured: the same for every cell of a run.
+
+    cache : where the embeddings of files are kept; it determines no result.
+    """
 
     embedder: Embedder
     settings: Settings = DEFAULT_SETTINGS
     sampling: Sampling = field(default_factory=Sampling)
     batch_size: int | None = None
+    cache: Cache | None = None
 
     def key(self, benchmark: str, clip: str, model: str, seed: int = 0) -> Key:
         """The key of a cell that measures a clip."""
@@ -61,7 +67,8 @@ class Measuring:
         }
 
     def measure(self, source: Path | Frames, watch: Watch, see: See | None = None) -> Measurement:
-        """Measure a clip; `watch` is called once a frame, `see` with each frame and its time.
+        """Measure a clip; `watch` is called once a frame that is decoded, `see` with each
+        frame and its time.
 
         Raises `SpfError` where the clip cannot be measured.
         """
@@ -78,6 +85,7 @@ class Measuring:
             self.sampling,
             self.batch_size,
             watch=both,
+            cache=self.cache if see is None else None,  # who wants frames needs them decoded
         )
 
     def outcome(self, measured: Measurement, stem: str, title: str | None = None) -> Outcome:
@@ -89,6 +97,7 @@ class Measuring:
         curve = measured.curve
         values = _values(measured, self.embedder)
         outcome = Outcome(values, no_change_reason(curve) or "", timings=dict(measured.seconds))
+        outcome.timings["from_cache"] = float(measured.cached)
         outcome.files[f"curves/{stem}.csv"] = curve_table(curve)
         outcome.links["curve"] = f"curves/{stem}.csv"
         if title is not None:

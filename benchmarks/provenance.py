@@ -1,15 +1,17 @@
 """What determined a result: versions, commit, device and hashes of code, files and settings."""
 
-import hashlib
 import json
 import os
 import platform
 import subprocess
 from functools import lru_cache
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from spf.fingerprint import code_version as code_version
+from spf.fingerprint import digest as digest
+from spf.fingerprint import file_digest as file_digest
+from spf.fingerprint import installed
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,46 +29,10 @@ PACKAGES = (
 """Distributions whose version can move a number or a picture."""
 
 
-def digest(value: Any) -> str:
-    """Hash, 16 hexadecimal digits, of plain data (dicts, lists, numbers, strings)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """Hash of a file's bytes. Raises OSError where it is no regular file or cannot be read."""
-    if not path.is_file():
-        raise FileNotFoundError(path)  # opening a pipe would wait for ever
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
-
-
-@lru_cache
-def code_version(*packages: str) -> str:
-    """Hash of the sources of packages or modules: a changed line makes another result."""
-    parts = []
-    for name in packages:
-        module = import_module(name)
-        folders = getattr(module, "__path__", None)
-        sources = (
-            sorted(path for folder in folders for path in Path(folder).rglob("*.py"))
-            if folders
-            else [Path(str(module.__file__))]
-        )
-        parts += [[name, path.name, file_digest(path)] for path in sources]
-    return digest(parts)
-
-
 @lru_cache
 def versions() -> dict[str, str]:
     """Versions of Python and of `PACKAGES`."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "absent"
-    return found
+    return {"python": platform.python_version()} | installed(*PACKAGES)
 
 
 @lru_cache

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from spf.errors import ClipError, ConfigError, SpfError
 
 if TYPE_CHECKING:
+    from spf.cache import Cache
     from spf.embedders import Embedder
     from spf.measurement import Measurement
     from spf.progress.stretches import Stretch
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument("--start", type=float, metavar="SECONDS", help="from this time on")
     analyze.add_argument("--end", type=float, metavar="SECONDS", help="up to this time")
     analyze.add_argument("--stream", type=int, help="index among the video streams")
+    _add_no_cache(analyze)
     analyze.set_defaults(run=_analyze)
 
     compare = commands.add_parser(
@@ -69,13 +71,27 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("clips", metavar="CLIPS", help="folder with one folder a generator")
     compare.add_argument("--embedder", help="word of an embedder (default: the shipped one)")
     compare.add_argument("--out", default="results", metavar="FOLDER", help="output folder")
+    _add_no_cache(compare)
     compare.set_defaults(run=_compare)
+
+    cache = commands.add_parser(
+        "cache",
+        help="show or clear the embeddings that are kept",
+        epilog="SPF_CACHE_DIR moves the folder, SPF_CACHE_SIZE (such as 500MB) bounds it",
+    )
+    cache.add_argument("--clear", action="store_true", help="remove the entries")
+    cache.add_argument("--embedder", help="of this embedder alone")
+    cache.set_defaults(run=_cache)
 
     doctor = commands.add_parser(
         "doctor", help="what this machine has, and what each word would need"
     )
     doctor.set_defaults(run=_doctor)
     return parser
+
+
+def _add_no_cache(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--no-cache", action="store_true", help="neither use nor keep embeddings")
 
 
 def _version() -> str:
@@ -85,23 +101,26 @@ def _version() -> str:
 
 
 def _analyze(given: argparse.Namespace) -> int:
-    from spf.embedders import DEFAULT_EMBEDDER, label, load_embedder
+    from spf.cache import user_cache
+    from spf.embedders import CAUTIONS, DEFAULT_EMBEDDER, label, load_embedder, remark
     from spf.video import Sampling
 
     embedder = load_embedder(given.embedder or DEFAULT_EMBEDDER)
     sampling = Sampling(given.stride, given.max_frames, given.start, given.end, given.stream)
+    cache = None if given.no_cache else user_cache()
     clips = [Path(clip) for clip in given.clips]
     plots: list[Path | None] = [None] * len(clips)
     if not given.no_plot:
         _check_writable(Path(given.out))
         plots = [Path(given.out) / f"{name}.spf.png" for name in _plot_names(clips)]
     print(f"embedder: {label(embedder)}")
-    if embedder.control:
-        print("  a control sees colours and edges, not meaning: take the numbers as a first look")
+    caution = CAUTIONS.get(remark(embedder))
+    if caution:
+        print(f"  {caution}")
     failed = 0
     for clip, plot in zip(clips, plots, strict=True):
         try:
-            _analyze_clip(clip, embedder, sampling, plot)
+            _analyze_clip(clip, embedder, sampling, plot, cache)
         except ClipError as error:
             print(f"\n{_plain(error)}", file=sys.stderr)
             failed += 1
@@ -109,7 +128,11 @@ def _analyze(given: argparse.Namespace) -> int:
 
 
 def _analyze_clip(
-    clip: Path, embedder: "Embedder", sampling: "Sampling", plot: Path | None
+    clip: Path,
+    embedder: "Embedder",
+    sampling: "Sampling",
+    plot: Path | None,
+    cache: "Cache | None",
 ) -> None:
     from tqdm import tqdm
 
@@ -124,7 +147,7 @@ def _analyze_clip(
         def count(image: object, time: float) -> None:
             bar.update()
 
-        measured = measure_clip(clip, embedder, sampling=sampling, watch=count)
+        measured = measure_clip(clip, embedder, sampling=sampling, watch=count, cache=cache)
     curve = measured.curve
     timed = measured.embeddings.unit == "s"
     length = f", {curve.times[-1] - curve.times[0]:.2f} s" if timed else ", no frame rate"
@@ -211,8 +234,33 @@ def _compare(given: argparse.Namespace) -> NoReturn:
     words += ["model.path=${oc.env:SPF_COMPARE_CLIPS}", "output=${oc.env:SPF_COMPARE_OUT}"]
     if given.embedder:
         words.append(f"embedder={given.embedder}")
+    if given.no_cache:
+        words.append("cache=false")
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, str(script), *words])
+
+
+def _cache(given: argparse.Namespace) -> int:
+    from spf.cache import user_cache
+    from spf.embedders import EMBEDDERS
+    from spf.words import choose
+
+    cache = user_cache()
+    word = choose(given.embedder, EMBEDDERS, "embedder") if given.embedder else "*"
+    if given.clear:
+        count, size = cache.clear(word)
+        print(f"removed {count} entries, {_bytes(size)}, from {_plain(cache.folder)}")
+        return 0
+    entries = cache.entries(word)
+    print(f"folder   {_plain(cache.folder)}")
+    print(f"entries  {len(entries)}")
+    print(f"size     {_bytes(sum(state.st_size for _, state in entries))}")
+    print(f"bound    {_bytes(cache.bound)}")
+    return 0
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _doctor(given: argparse.Namespace) -> int:

@@ -1,13 +1,17 @@
 """Clip -> Curve: read, embed and fit in one pass."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spf.cache import Cache, Entry, key_fields, user_cache
+from spf.devices import check_device
 from spf.embedders import DEFAULT_EMBEDDER, Embedder, Embeddings, embed_clip, load_embedder
 from spf.embedders.base import Source, Watch
 from spf.errors import ClipError
@@ -22,12 +26,14 @@ DEFAULT_SETTINGS = Settings(WINDOW, SIGMA, RIDGE, 1.0, "gradient", "none")
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What measuring a clip gives: curve, embeddings, small pictures, seconds by stage."""
+    """What measuring a clip gives: curve, embeddings, small pictures, seconds by stage, and whether
+    the embeddings came from the cache."""
 
     curve: Curve
     embeddings: Embeddings
     thumbnails: Thumbnails
     seconds: dict[str, float]
+    cached: bool = False
 
     @cached_property
     def segments(self) -> list[Segment]:
@@ -49,27 +55,52 @@ def measure_clip(
     sampling: Sampling | None = None,
     batch_size: int | None = None,
     watch: Watch | None = None,
+    cache: Cache | None = None,
 ) -> Measurement:
     """Embed a clip (see `embed_clip`) and fit its curve.
 
+    cache : where embeddings of files are kept; a clip that is found there is not decoded, and
+    `watch` is not called.
+
     Raises ClipError where the clip cannot be read or has fewer than 2 frames.
     """
-    thumbnails = Thumbnails()
-
-    def see(image: NDArray[np.uint8], time: float) -> None:
-        thumbnails.add(image)
-        if watch is not None:
-            watch(image, time)
-
     started = perf_counter()
-    embeddings = embed_clip(source, embedder, batch_size, sampling, see)
+    (embeddings, thumbnails), cached = _embed(source, embedder, sampling, batch_size, watch, cache)
     embedded = perf_counter()
     if len(embeddings.vectors) < 2:
         name = embeddings.info.path if embeddings.info else "frames"
         raise ClipError(name, "it has 1 frame", "a change needs at least 2: give a longer clip")
     curve = fit(embeddings.vectors, embeddings.times, **vars(settings))
     seconds = {"embed": embedded - started, "fit": perf_counter() - embedded}
-    return Measurement(curve, embeddings, thumbnails, seconds)
+    return Measurement(curve, embeddings, thumbnails, seconds, cached)
+
+
+def _embed(
+    source: Source,
+    embedder: Embedder,
+    sampling: Sampling | None,
+    batch_size: int | None,
+    watch: Watch | None,
+    cache: Cache | None,
+) -> tuple[Entry, bool]:
+    """Embeddings and small pictures of a clip, and whether they came from the cache."""
+
+    def compute() -> Entry:
+        thumbnails = Thumbnails()
+
+        def see(image: NDArray[np.uint8], time: float) -> None:
+            thumbnails.add(image)
+            if watch is not None:
+                watch(image, time)
+
+        return embed_clip(source, embedder, batch_size, sampling, see), thumbnails
+
+    if cache is not None and isinstance(source, str | os.PathLike):
+        path = Path(source)
+        fields = key_fields(path, embedder, sampling or Sampling(), batch_size)
+        if fields is not None:
+            return cache.fetch(path, fields, compute)
+    return compute(), False
 
 
 def embed(
@@ -77,16 +108,18 @@ def embed(
     embedder: str | Embedder = DEFAULT_EMBEDDER,
     device: str = "auto",
     batch_size: int | None = None,
+    cache: bool = True,
 ) -> NDArray[np.float32]:
     """Embed the frames of a clip.
 
     Parameters
     ----------
     source : path of a clip, or frames (T, H, W, 3) uint8 RGB.
-    embedder : a word of `spf.EMBEDDERS`, or an object like them. The default is a control
-        (colour and edge histograms): it sees no meaning.
-    device : "auto", "cpu" or "cuda"; the controls always run on the CPU.
+    embedder : a word of `spf.EMBEDDERS`, or an object like them. The default is the
+        small network that ships with the project: no substitute for SigLIP on real footage.
+    device : "auto", "cpu", "cuda" or "cuda:N"; the controls always run on the CPU.
     batch_size : frames per batch; None takes the embedder's own.
+    cache : whether the embeddings of files are kept and found again (`spf.cache` says where).
 
     Returns
     -------
@@ -94,20 +127,24 @@ def embed(
 
     Raises ClipError for what cannot be read, ConfigError for an unknown embedder.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"device must be auto, cpu or cuda, not {device!r}")
-    return embed_clip(source, load_embedder(embedder), batch_size).vectors
+    chosen = load_embedder(embedder, check_device(device))
+    kept = user_cache() if cache else None
+    (embeddings, _), _ = _embed(source, chosen, None, batch_size, None, kept)
+    return embeddings.vectors
 
 
 def measure(
     source: Source,
     embedder: str | Embedder = DEFAULT_EMBEDDER,
     sampling: Sampling | None = None,
+    cache: bool = True,
     **settings: Any,
 ) -> Curve:
     """Embed a clip and fit its Semantic Progress Function, at the clip's own time stamps.
 
-    `settings` are those of `spf.fit`. Raises ClipError where the clip cannot be measured.
+    `settings` are those of `spf.fit`, `cache` is that of `embed`. Raises ClipError where the clip
+    cannot be measured.
     """
     chosen = Settings(**(vars(DEFAULT_SETTINGS) | settings))
-    return measure_clip(source, load_embedder(embedder), chosen, sampling).curve
+    kept = user_cache() if cache else None
+    return measure_clip(source, load_embedder(embedder), chosen, sampling, cache=kept).curve

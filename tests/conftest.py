@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import clips
 import pytest
 from clips import encode, grey
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_session(tmp_path_factory):
+    """The user's own cache is never touched."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPF_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _cache_of_the_test(tmp_path_factory, monkeypatch):
+    """No test finds what another one has embedded."""
+    folder = tmp_path_factory.getbasetemp() / "caches" / secrets.token_hex(8)
+    monkeypatch.setenv("SPF_CACHE_DIR", str(folder))
+
+
+@pytest.fixture(scope="session")
+def tower_folders(tmp_path_factory) -> dict[str, Path]:
+    """A tiny tower of each family with random weights, by its word."""
+    import torch
+    import towers
+
+    torch.set_num_threads(1)  # small batches on busy machines: two threads wait for each other
+    return towers.save_all(tmp_path_factory.mktemp("towers"))
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +50,11 @@ def shared(tmp_path_factory) -> dict[str, Path]:
         "late index": encode(folder / "late_index.mp4", clips.noise(60)),
         "plain": encode(folder / "plain.mp4", grey(30), options={"bf": "0"}),
     }
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory) -> Path:
+    """The shipped generator's miniature with random weights; for model.path."""
+    import generators
+
+    return generators.save_tiny(tmp_path_factory.mktemp("tiny"))

@@ -129,12 +129,13 @@ def command(
     )
 
 
-def start(*words: str, cwd: Path | None = None) -> subprocess.Popen[str]:
-    """Start a command in a process group of its own."""
+def start(*words: str, cwd: Path | None = None, talk: bool = False) -> subprocess.Popen[str]:
+    """Start a command in a process group of its own, with a pipe to its input if it is to talk."""
     return subprocess.Popen(
         words,
         cwd=cwd or ROOT,
         env=environment(),
+        stdin=subprocess.PIPE if talk else None,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

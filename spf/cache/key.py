@@ -1,0 +1,78 @@
+"""What determines the embeddings of a clip."""
+
+import hashlib
+import platform
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from spf.embedders import Embedder
+from spf.fingerprint import code_version, installed
+from spf.video import IMAGE_SUFFIXES, Sampling
+
+CODE = ("spf.video", "spf.embedders", "spf.thumbnails", "spf.cache")
+"""Packages and modules that make an entry."""
+
+LIBRARIES = ("av", "pillow", "numpy", "torch", "torchvision", "open-clip-torch", "transformers")
+"""Distributions whose version can move a pixel or a vector."""
+
+
+def key_fields(
+    path: Path, embedder: Embedder, sampling: Sampling, batch_size: int | None
+) -> dict[str, Any] | None:
+    """Everything that determines the embeddings of a clip, as plain data.
+
+    The batch size is part of it: with another one, a matrix product may round otherwise. None where
+    nothing is kept: the clip cannot be read, or the embedder is not one of `spf.embedders`.
+    """
+    if not type(embedder).__module__.startswith("spf.embedders."):
+        return None
+    found = content(path)
+    if found is None:
+        return None
+    return {
+        "name": embedder.name,
+        "content": found,
+        "suffix": path.suffix.lower(),  # FFmpeg tells formats by it where the bytes do not
+        "sampling": asdict(sampling),
+        "embedder": embedder.identity(),
+        "batch_size": embedder.batch_size if batch_size is None else batch_size,
+        "libraries": libraries(),
+        "code": code_version(*CODE),
+    }
+
+
+def content(path: Path) -> Any:
+    """SHA-256 of a file's bytes, or the names and hashes of a folder's images; None if unreadable.
+
+    The bytes are hashed every time. A hash remembered by size and time of change would be wrong
+    where a file is written within the clock's tick, or through a memory map; and it would save
+    little: hashing takes less than a hundredth of the time of decoding.
+    """
+    try:
+        if not path.is_dir():
+            return _sha256(path)
+        images = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
+        return [[file.name, _sha256(file)] for file in sorted(images) if file.is_file()]
+    except OSError:
+        return None  # reading the clip will say what is wrong with it
+
+
+def _sha256(path: Path) -> str:
+    if not path.is_file():
+        raise FileNotFoundError(path)  # opening a pipe would wait for ever
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@lru_cache
+def libraries() -> dict[str, Any]:
+    """Versions of the libraries that decode and compute, and the kind of processor."""
+    import av
+    import cv2
+
+    ffmpeg = {name: list(numbers) for name, numbers in av.library_versions.items()}
+    return {"ffmpeg": ffmpeg, "cv2": cv2.__version__, "machine": platform.machine()} | installed(
+        *LIBRARIES
+    )

@@ -1,0 +1,335 @@
+"""Embeddings that are kept: found again only if nothing changed, whole, shared, bounded."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import io
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import harness
+import numpy as np
+import pytest
+from PIL import Image
+
+import spf
+import spf.cache.key
+from spf import measurement
+from spf.cache import Cache, user_cache
+from spf.cache.store import DEFAULT_SIZE, parse_size
+from spf.embedders import load_embedder
+from spf.embedders.histogram import Histogram
+from spf.errors import ClipError, ConfigError
+from spf.measurement import measure_clip
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return harness.save(tmp_path / "clip.mp4", harness.jumping())
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The sources that were embedded, in order."""
+    seen: list[object] = []
+    original = measurement.embed_clip
+
+    def embed_clip(source: Any, *rest: Any) -> Any:
+        seen.append(source)
+        return original(source, *rest)
+
+    monkeypatch.setattr(measurement, "embed_clip", embed_clip)
+    return seen
+
+
+def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(path: Path, *_: object) -> None:
+        raise ClipError(path, "it was opened", "leave it closed")
+
+    monkeypatch.setattr("spf.video.reader._open", opened)
+
+
+def image_folder(folder: Path) -> Path:
+    """Images without a rate, one of them broken: indices for times, and a note."""
+    folder.mkdir()
+    for number, frame in enumerate(harness.steady()):
+        Image.fromarray(frame).save(folder / f"{number}.png")
+    (folder / "5.png").write_bytes(b"\x89PNG\r\n\x1a\n junk")
+    return folder
+
+
+MAKE: dict[str, Callable[[Path], Path]] = {
+    "video": lambda folder: harness.save(folder / "a.mp4", harness.jumping()),
+    "folder": lambda folder: image_folder(folder / "images"),
+}
+
+
+def same(first: Any, second: Any) -> None:
+    """Dataclasses of arrays and plain values, equal in every field and type."""
+    assert type(first) is type(second)
+    for field in dataclasses.fields(first):
+        one, other = getattr(first, field.name), getattr(second, field.name)
+        assert type(one) is type(other), field.name
+        if isinstance(one, np.ndarray):
+            assert one.dtype == other.dtype
+        if field.name == "images":
+            assert len(one) == len(other)
+        np.testing.assert_equal(one, other)
+
+
+def measured(source: Path, **more: Any) -> bool:
+    """Whether a measurement came from the cache."""
+    given = {"embedder": load_embedder("histogram"), "cache": user_cache()} | more
+    return measure_clip(source, **given).cached
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_the_second_time_nothing_is_decoded(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, embedder, cache = MAKE[kind](tmp_path), load_embedder("pixels"), user_cache()
+    cold = measure_clip(source, embedder, cache=cache)
+    frames: list[float] = []
+    forbid_decoding(monkeypatch)
+    warm = measure_clip(
+        source, embedder, watch=lambda _, time: frames.append(time), cache=user_cache()
+    )
+    assert (cold.cached, warm.cached, frames) == (False, True, [])
+    same(cold.embeddings, warm.embeddings)
+    same(cold.thumbnails, warm.thumbnails)
+    same(cold.curve, warm.curve)
+    assert bool(warm.embeddings.notes) == (kind == "folder")
+    with pytest.raises(ClipError, match="opened"):
+        measure_clip(source, embedder)
+
+
+def test_the_functions_share_what_is_kept(
+    clip: Path, tmp_path: Path, computed: list[object]
+) -> None:
+    """By the bytes, wherever they lie; a change of time alone is none."""
+    vectors = spf.embed(clip, "histogram")
+    spf.measure(str(clip), "histogram", window=3)
+    os.utime(clip, (1, 1))
+    np.testing.assert_array_equal(spf.embed(clip, "histogram"), vectors)
+    moved = shutil.copy(clip, tmp_path / "other.mp4")
+    found = measure_clip(moved, load_embedder("histogram"), cache=user_cache())
+    assert found.embeddings.info is not None
+    assert found.embeddings.info.path == moved
+    assert computed == [clip]
+
+
+def test_it_can_be_switched_off(clip: Path, computed: list[object]) -> None:
+    spf.embed(clip, "histogram", cache=False)
+    spf.measure(clip, "histogram", cache=False)
+    assert len(computed) == 2
+    assert user_cache().entries() == []
+
+
+# What is not kept
+
+
+def test_frames_and_foreign_embedders_are_not_kept(clip: Path) -> None:
+    """No key covers the code of an embedder from elsewhere."""
+
+    class Mine(Histogram):
+        pass
+
+    frames = np.stack(harness.steady())
+    for _ in range(2):
+        spf.embed(frames)
+        assert not measured(iter([(frames[0], 0.0), (frames[-1], 1.0)]))  # type: ignore[arg-type]
+        assert not measured(clip, embedder=harness.Linear())
+        assert not measured(clip, embedder=Mine())
+    assert user_cache().entries() == []
+
+
+def test_failures_are_not_kept(tmp_path: Path, clip: Path) -> None:
+    for path in (tmp_path / "missing.mp4", tmp_path):
+        for _ in range(2):
+            with pytest.raises(ClipError):
+                measured(path)
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"no video")
+    for _ in range(2):
+        with pytest.raises(ClipError, match="not a video"):
+            measured(bad)
+    assert user_cache().entries() == []
+    assert not list(user_cache().folder.iterdir())  # nor is a claim left
+
+
+def test_a_clip_that_changes_while_it_is_read_is_not_kept(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        original = measurement.embed_clip
+
+        def embed_clip(*given: Any) -> Any:
+            harness.save(clip, harness.steady(seed=3))
+            return original(*given)
+
+        patch.setattr(measurement, "embed_clip", embed_clip)
+        measured(clip)
+    assert user_cache().entries() == []
+
+
+# Damage
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def flip(share: float) -> Callable[[bytes], bytes]:
+    def flipped(data: bytes) -> bytes:
+        place = min(int(share * len(data)), len(data) - 1)
+        return data[:place] + bytes([data[place] ^ 16]) + data[place + 1 :]
+
+    return flipped
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [cut, lambda _: b"", lambda data: data + b"x", *(flip(k / 8) for k in range(9))],
+)
+def test_a_damaged_entry_is_removed_and_made_again(
+    damage: Callable[[bytes], bytes], clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = measure_clip(clip, load_embedder("histogram"), cache=user_cache())
+    ((path, _),) = user_cache().entries()
+    path.write_bytes(damage(path.read_bytes()))
+    again = measure_clip(clip, load_embedder("histogram"), cache=user_cache())
+    line = harness.check_one_line(capsys.readouterr().err)
+    assert "damaged" in line
+    assert path.name in line
+    assert not again.cached
+    same(again.embeddings, first.embeddings)
+    assert measured(clip)
+
+
+def test_another_entry_under_this_name_is_damage(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = harness.save(tmp_path / "other.mp4", harness.steady(seed=9))
+    measured(other)
+    ((foreign, _),) = user_cache().entries()
+    measured(clip)
+    (mine,) = (path for path, _ in user_cache().entries() if path != foreign)
+    shutil.copy(foreign, mine)
+    assert not measured(clip)
+    assert "damaged" in harness.check_one_line(capsys.readouterr().err)
+
+
+def test_an_entry_is_plain_arrays(clip: Path) -> None:
+    spf.embed(clip, "histogram")
+    ((path, _),) = user_cache().entries()
+    assert path.name.startswith("histogram-")
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+        kinds = {name: stored[name].dtype.name for name in stored}
+    assert kinds == {"vectors": "float32", "times": "float64", "images": "uint8", "about": "uint8"}
+
+
+# Size and folder
+
+
+def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
+    sources = [harness.save(tmp_path / f"{n}.mp4", harness.steady(seed=n)) for n in range(4)]
+    measured(sources[0])
+    ((_, state),) = user_cache().entries()
+    cache = Cache(user_cache().folder.parent, int(3.5 * state.st_size))
+    for age, source in enumerate(sources[:3]):
+        measured(source, cache=cache)
+        for path, found in cache.entries():
+            os.utime(path, (found.st_mtime - 1000 - age,) * 2)
+    assert measured(sources[0], cache=cache)  # the oldest is used once more
+    assert not measured(sources[3], cache=cache)
+    assert sum(found.st_size for _, found in cache.entries()) <= cache.bound
+    assert [measured(s, cache=cache) for s in (sources[0], sources[2], sources[3])] == [True] * 3
+    assert not measured(sources[1], cache=cache)
+
+
+def test_what_is_larger_than_the_bound_is_not_kept(clip: Path) -> None:
+    cache = Cache(user_cache().folder.parent, 100)
+    assert not measured(clip, cache=cache)
+    assert cache.entries() == []
+
+
+def test_old_leftovers_are_swept(clip: Path) -> None:
+    folder = user_cache().folder
+    folder.mkdir(parents=True)
+    for name in (".spf-0.tmp", "pixels-0.lock", ".spf-1.tmp", "pixels-1.lock", "mine.txt"):
+        (folder / name).write_text("")
+        if "1" not in name:
+            os.utime(folder / name, (1, 1))
+    measured(clip)
+    left = {path.name for path in folder.iterdir() if path.suffix != ".npz"}
+    assert left == {".spf-1.tmp", "pixels-1.lock", "mine.txt"}
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("why", ["a file in its place", "no such place", "claim", "write"])
+def test_a_folder_that_refuses_costs_one_line(
+    why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    if why == "a file in its place":
+        monkeypatch.setenv("SPF_CACHE_DIR", str(tmp_path / "file"))
+    elif why == "no such place":
+        monkeypatch.setenv("SPF_CACHE_DIR", "/proc/spf")
+    else:
+        place = {"claim": "claims.os.open", "write": "store.write_atomic"}[why]
+        monkeypatch.setattr(f"spf.cache.{place}", refuse)
+    cache = user_cache()
+    for seed in range(2):
+        clip = harness.save(tmp_path / f"{seed}.mp4", harness.steady(seed=seed))
+        assert not measured(clip, cache=cache)
+    line = harness.check_one_line(capsys.readouterr().err)
+    assert "going on without" in line
+    assert str(cache.folder) in line
+    assert cache.entries() == []
+
+
+def test_a_read_only_folder_is_read(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(clip)
+    for name in ("open", "utime"):
+        monkeypatch.setattr(f"spf.cache.store.os.{name}", refuse)
+    assert measured(clip)
+
+
+def test_the_folder_is_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    monkeypatch.setenv("SPF_CACHE_DIR", "~/mine")
+    assert user_cache().folder == tmp_path / "mine" / "embeddings"
+    monkeypatch.setenv("SPF_CACHE_DIR", "")
+    assert user_cache().folder == Path("/xdg/spf/embeddings")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which its specification says to ignore
+    assert user_cache().folder == tmp_path / ".cache" / "spf" / "embeddings"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("1000", 1000), ("500MB", 500_000_000), (" 1.5 gb ", 1_500_000_000)],
+)
+def test_sizes(text: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parse_size(text) == size
+    monkeypatch.setenv("SPF_CACHE_SIZE", text)
+    assert user_cache().bound == size
+    monkeypatch.delenv("SPF_CACHE_SIZE")
+    assert user_cache().bound == parse_size(DEFAULT_SIZE)
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "10 elephants", "1e9", "GB", "10GiB"])
+def test_no_sizes(text: str, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPF_CACHE_SIZE", text)
+    with pytest.raises(ConfigError, match="SPF_CACHE_SIZE"):
+        spf.embed(clip, "histogram")
+    spf.embed(clip, "histogram", cache=False)

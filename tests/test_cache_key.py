@@ -1,0 +1,141 @@
+"""What determines the embeddings of a clip: whatever of it changes, nothing old is found."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import harness
+import pytest
+from test_cache import image_folder, measured
+
+import spf.cache.key
+from spf.cache import key_fields
+from spf.embedders import load_embedder
+from spf.embedders.histogram import Histogram
+from spf.fingerprint import code_version
+from spf.video import Sampling
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return harness.save(tmp_path / "clip.mp4", harness.jumping())
+
+
+def identity(**more: str) -> Callable[[pytest.MonkeyPatch], None]:
+    """An embedder that says one thing more, or another thing, of itself."""
+    original = Histogram.identity
+    return lambda patch: patch.setattr(Histogram, "identity", lambda self: original(self) | more)
+
+
+def library(name: str) -> Callable[[pytest.MonkeyPatch], None]:
+    other = spf.cache.key.libraries() | {name: "another"}
+    return lambda patch: patch.setattr(spf.cache.key, "libraries", lambda: other)
+
+
+OUTSIDE: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "weights": identity(weights="another"),
+    "revision": identity(revision="another"),
+    "preprocessing": identity(size="another"),
+    "layer": identity(layer="another"),
+    "dtype": identity(dtype="another"),
+    "code": lambda patch: patch.setattr(spf.cache.key, "code_version", lambda *_: "another"),
+    **{name: library(name) for name in spf.cache.key.libraries()},
+}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "embedder": {"embedder": load_embedder("pixels")},
+    "colours": {"embedder": load_embedder("histogram", colours=5)},
+    "orientations": {"embedder": load_embedder("histogram", orientations=5)},
+    "batch_size": {"batch_size": 5},
+    "stride": {"sampling": Sampling(stride=2)},
+    "max_frames": {"sampling": Sampling(max_frames=11)},
+    "start": {"sampling": Sampling(start=0.1)},
+    "end": {"sampling": Sampling(end=0.5)},
+    "stream": {"sampling": Sampling(stream=0)},
+}
+
+
+@pytest.mark.parametrize("field", OUTSIDE)
+def test_a_changed_surrounding_misses(
+    field: str, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured(clip)
+    assert measured(clip)
+    OUTSIDE[field](monkeypatch)
+    assert not measured(clip)
+    assert measured(clip)
+
+
+@pytest.mark.parametrize("field", SETTINGS)
+def test_a_changed_setting_misses(field: str, clip: Path) -> None:
+    measured(clip)
+    assert not measured(clip, **SETTINGS[field])
+    assert measured(clip, **SETTINGS[field])
+    assert measured(clip)
+
+
+def test_every_field_of_the_sampling_is_tested() -> None:
+    assert {field.name for field in dataclasses.fields(Sampling)} <= set(SETTINGS)
+
+
+def test_changed_bytes_miss(clip: Path) -> None:
+    """Even where size, time and inode stay: the bytes are hashed every time."""
+    measured(clip)
+    before = clip.stat()
+    data = bytearray(clip.read_bytes())
+    data[-1] ^= 1
+    with open(clip, "r+b") as file:
+        file.write(data)
+    os.utime(clip, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = clip.stat()
+    assert (after.st_size, after.st_mtime_ns, after.st_ino) == (
+        before.st_size,
+        before.st_mtime_ns,
+        before.st_ino,
+    )
+    assert not measured(clip)
+
+
+def test_another_suffix_misses(clip: Path) -> None:
+    measured(clip)
+    assert not measured(clip.rename(clip.with_suffix(".mov")))
+
+
+def test_a_changed_folder_of_images_misses(tmp_path: Path) -> None:
+    folder = image_folder(tmp_path / "images")
+    measured(folder)
+    (folder / "notes.txt").write_text("no image")
+    assert measured(folder)
+    (folder / "11.png").rename(folder / "12.png")
+    assert not measured(folder)
+    shutil.copy(folder / "0.png", folder / "3.png")
+    assert not measured(folder)
+
+
+def test_code_version_follows_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "some_package_of_the_tests"
+    package.mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    found = set()
+    for text in ("", "a = 1\n", "a = 2\n"):
+        (package / "__init__.py").write_text("")
+        (package / "module.py").write_text(text)
+        code_version.cache_clear()
+        found.add(code_version(package.name))
+    code_version.cache_clear()
+    assert len(found) == 3
+    for name in spf.cache.key.CODE:
+        assert name in sys.modules
+
+
+def test_a_key_tells_what_it_is_made_of(clip: Path) -> None:
+    fields = key_fields(clip, load_embedder("histogram"), Sampling(), None)
+    assert fields is not None
+    assert set(fields) == {
+        "name", "content", "suffix", "sampling", "embedder", "batch_size", "libraries", "code",
+    }  # fmt: skip

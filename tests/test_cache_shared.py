@@ -1,0 +1,292 @@
+"""The cache among processes, in the leaderboard and on the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import harness
+import pandas as pd
+import pytest
+from test_cache import forbid_decoding
+
+import spf
+from benchmarks.measuring import Measuring
+from spf import cli
+from spf.cache import claims, key_fields, user_cache
+from spf.cache.claims import Claim
+from spf.cli import main
+from spf.embedders import load_embedder
+from spf.errors import ConfigError
+from spf.video import Sampling
+
+# Embeds argv[1] when it is told to; a line in argv[2] says that it computed and did not wait.
+PROCESS = """
+import hashlib, sys, time
+import spf, spf.measurement
+original = spf.measurement.embed_clip
+def embed_clip(*given):
+    with open(sys.argv[2], "a") as file:
+        file.write("computed\\n")
+    time.sleep(float(sys.argv[3]))
+    return original(*given)
+spf.measurement.embed_clip = embed_clip
+print("ready", flush=True)
+sys.stdin.readline()
+print(hashlib.sha256(spf.embed(sys.argv[1], "histogram").tobytes()).hexdigest())
+"""
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return harness.save(tmp_path / "clip.mp4", harness.jumping())
+
+
+@pytest.fixture(autouse=True)
+def _patience() -> Iterator[None]:
+    """Fail instead of waiting for ever."""
+
+    def ring(*_: object) -> None:
+        pytest.fail("still waiting")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def claim_of(clip: Path) -> Claim:
+    """The claim on the entry of a clip and the default embedder."""
+    fields = key_fields(clip, load_embedder("histogram"), Sampling(), None)
+    assert fields is not None
+    return Claim(user_cache().path(fields).with_suffix(".lock"))
+
+
+def test_of_four_processes_one_computes(clip: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    words = [sys.executable, "-c", PROCESS, str(clip), str(log), "1"]
+    running = [harness.start(*words, talk=True) for _ in range(4)]
+    for process in running:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = [process.communicate(timeout=60) for process in running]
+    assert [errors for _, errors in answers] == [""] * 4
+    assert len({output for output, _ in answers}) == 1
+    assert log.read_text() == "computed\n"
+    assert [path.suffix for path in user_cache().folder.iterdir()] == [".npz"]
+
+
+def test_the_claim_of_a_killed_process_is_void(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "VOID_AFTER", 1e9)  # what tells is that the process is gone
+    log = tmp_path / "log"
+    process = harness.start(sys.executable, "-c", PROCESS, str(clip), str(log), "999", talk=True)
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    while not (log.exists() and log.read_text()):
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    assert claim_of(clip).path.exists()
+    spf.embed(clip, "histogram")
+    assert len(user_cache().entries()) == 1
+    assert not claim_of(clip).path.exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"host": "elsewhere", "pid": 1}', "[]"])
+def test_a_claim_that_nobody_touches_is_void(
+    text: str, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "VOID_AFTER", 0.2)
+    path = claim_of(clip).path
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    spf.embed(clip, "histogram")
+    assert not path.exists()
+    assert len(user_cache().entries()) == 1
+
+
+def test_a_claim_is_kept_alive_and_waited_for(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(claims, "BEAT", 0.02)
+    monkeypatch.setattr(claims, "VOID_AFTER", 1.0)
+    monkeypatch.setattr(claims, "TELL_AFTER", 0.5)
+    mine, other = claim_of(clip), claim_of(clip)
+    assert mine.take()
+    for _ in range(14):  # 1.7 s
+        assert not other.take()
+        other.wait("clip.mp4")
+    line = harness.check_one_line(capsys.readouterr().err)
+    assert "clip.mp4: waiting for another process" in line
+    mine.release()
+    assert other.take()
+    other.release()
+
+
+def test_a_claim_names_its_holder_and_others_are_left_alone(clip: Path) -> None:
+    mine = claim_of(clip)
+    assert mine.take()
+    holder = json.loads(mine.path.read_text())
+    assert (holder["host"], holder["pid"]) == (socket.gethostname(), os.getpid())
+    assert holder["started"] > 0
+    mine.path.write_text("another's")
+    mine.release()
+    assert mine.path.read_text() == "another's"
+
+
+def test_ctrl_c_ends_the_waiting(clip: Path) -> None:
+    code = "import sys; from spf.cache import claims; claims.TELL_AFTER = 0; "
+    code += "H = ['--embedder', 'histogram']; "
+    code += "from spf.cli import main; sys.exit(main(['analyze', sys.argv[1], '--no-plot', *H]))"
+    held = claim_of(clip)
+    assert held.take()
+    process = harness.start(sys.executable, "-c", code, str(clip))
+    assert process.stderr is not None
+    assert "waiting for another process" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in harness.check_one_line(errors)
+    assert held.path.exists()  # it is not the waiting one's
+    held.release()
+
+
+# The leaderboard
+
+
+def test_a_warm_leaderboard_decodes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.without_plots(monkeypatch)
+    folder = harness.two_generators(tmp_path / "clips", 1)
+    cold = harness.run(folder, tmp_path / "cold")
+    forbid_decoding(monkeypatch)
+    warm = harness.run(folder, tmp_path / "warm")
+    assert (cold.code, warm.code) == (0, 0)
+    assert warm.results.reused == 0
+    assert warm.folder.root.name == cold.folder.root.name
+    assert harness.tables(warm.folder.root) == harness.tables(cold.folder.root)
+    for path in (cold.folder.root / "curves").rglob("*.csv"):
+        other = warm.folder.root / path.relative_to(cold.folder.root)
+        assert path.read_bytes() == other.read_bytes()
+    kept = [pd.read_parquet(run.folder.root / "timings.parquet") for run in (cold, warm)]
+    assert [list(table["from_cache"]) for table in kept] == [[0.0] * 2, [1.0] * 2]
+    assert "from_cache" not in harness.read_records(warm.folder.root).columns
+
+
+def test_a_warm_plot_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = harness.layout(tmp_path / "clips", {"a": {"p": harness.jumping()}})
+    cold = harness.run(folder, tmp_path / "cold")
+    forbid_decoding(monkeypatch)
+    warm = harness.run(folder, tmp_path / "warm")
+    for run in (cold, warm):
+        assert run.code == 0
+    plots = [(run.folder.root / "plots" / "a" / "p.png").read_bytes() for run in (cold, warm)]
+    assert plots[0] == plots[1]
+
+
+def test_a_leaderboard_without_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness.without_plots(monkeypatch)
+    folder = harness.two_generators(tmp_path / "clips", 1)
+    first = harness.run(folder, tmp_path / "first", "cache=false")
+    assert user_cache().entries() == []
+    second = harness.run(folder, tmp_path / "second")
+    assert len(user_cache().entries()) == 2
+    # It is no setting of the result: the run has the same name.
+    assert first.folder.root.name == second.folder.root.name
+    assert harness.tables(first.folder.root) == harness.tables(second.folder.root)
+
+
+def test_a_wrong_size_is_said_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPF_CACHE_SIZE", "much")
+    with pytest.raises(ConfigError, match="SPF_CACHE_SIZE"):
+        harness.run(harness.two_generators(tmp_path / "clips", 1), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_who_wants_frames_gets_them(clip: Path) -> None:
+    measuring = Measuring(load_embedder("pixels"), cache=user_cache())
+    for _ in range(2):
+        seen: list[float] = []
+        measured = measuring.measure(
+            clip, lambda: None, lambda _, time, seen=seen: seen.append(time)
+        )
+        assert seen == measured.embeddings.times.tolist()
+        measuring.measure(clip, lambda: None)
+
+
+# The commands
+
+
+def test_the_command_shows_and_clears(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cache"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith(str(user_cache().folder))
+    assert [line.split()[1] for line in lines[1:]] == ["0", "0.0", "10.0"]
+    assert not user_cache().folder.exists()  # to look changes nothing
+    for embedder in ("histogram", "pixels"):
+        assert main(["analyze", str(clip), "--no-plot", "--embedder", embedder]) == 0
+    (user_cache().folder / "mine.txt").write_text("not the cache's")
+    capsys.readouterr()
+    for words, said in (
+        (["--embedder", "pixels"], "entries  1\n"),
+        ([], "entries  2\n"),
+        (["--clear", "--embedder", "histogram"], "removed 1 entries"),
+        ([], "entries  1\n"),
+        (["--clear"], "removed 1 entries"),
+        (["--clear"], "removed 0 entries"),
+    ):
+        assert main(["cache", *words]) == 0
+        assert said in capsys.readouterr().out
+    assert [path.name for path in user_cache().folder.iterdir()] == ["mine.txt"]
+
+
+def test_wrong_words_exit_2(
+    clip: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["cache", "--embedder", "pixel"]) == 2
+    assert "did you mean pixels?" in harness.check_one_line(capsys.readouterr().err)
+    monkeypatch.setenv("SPF_CACHE_SIZE", "much")
+    for words in (["cache"], ["analyze", str(clip), "--no-plot"]):
+        assert main(words) == 2
+        assert "SPF_CACHE_SIZE" in harness.check_one_line(capsys.readouterr().err)
+    assert main(["analyze", str(clip), "--no-plot", "--no-cache"]) == 0
+
+
+def test_entries_that_cannot_be_removed_exit_1(
+    clip: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spf.embed(clip, "histogram")
+
+    def unlink(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    assert main(["cache", "--clear"]) == 1
+    assert "permissions" in harness.check_one_line(capsys.readouterr().err)
+
+
+def test_analyze_and_compare_go_without(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["analyze", str(clip), "--no-plot", "--no-cache"]) == 0
+    assert user_cache().entries() == []
+    given: list[list[str]] = []
+    monkeypatch.setattr(cli.os, "execv", lambda _, words: given.append(words))
+    monkeypatch.setattr(cli.os, "environ", dict(os.environ))
+    for words in (["--no-cache"], []):
+        main(["compare", str(clip.parent), *words])
+    assert ["cache=false" in words for words in given] == [True, False]
