@@ -5,13 +5,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 UV := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 PROFILE ?= auto
-export CLIPS
+export CLIPS EMBEDDER MODEL
 
 # Results do not depend on the number of threads; speed does, and oversubscription ruins it.
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-paper leaderboard test test-all check bench doctor lock clean
+.PHONY: help setup reproduce-paper leaderboard weights test test-all check bench doctor lock clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ reproduce-paper: setup  ## Run the paper's experiments (PROFILE=auto|embedded|fu
 leaderboard: setup  ## Rank generators: make leaderboard CLIPS=clips/ (clips/GENERATOR/PAIR.mp4)
 	@test -n "$$CLIPS" || { echo "name the clips: make leaderboard CLIPS=clips/ (clips/GENERATOR/PAIR.mp4)"; exit 2; }
 	@$(BIN)/spf compare "$$CLIPS"
+
+weights: setup  ## Fetch weights: make weights EMBEDDER=siglip (clip, dinov2, siglip/b16-384), MODEL=wan22 (ltx2)
+	@$(BIN)/python scripts/fetch_weights.py $(if $(MODEL),"model=$$MODEL","embedder=$$EMBEDDER")
 
 test: setup  ## The fast tests: no network, no weights, no GPU
 	$(BIN)/python -m pytest -m "not slow and not gpu"

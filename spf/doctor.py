@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from spf.devices import DRIVER
+from spf.embedders import usable
 from spf.quality import VBENCH_DIMENSIONS, missing_weights
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -31,6 +33,9 @@ def report() -> Iterator[str]:
         yield f"  {name:<16} {_version(name)}"
     yield "weights"
     yield from _weights()
+    yield "embedders"
+    for word, lacking in usable().items():
+        yield f"  {word:<16} {f'not usable: {lacking}' if lacking else 'usable'}"
     yield "VBench dimensions"
     for dimension in VBENCH_DIMENSIONS:
         missing = missing_weights(dimension)
@@ -55,7 +60,7 @@ def _machine() -> Iterator[str]:
 
 def _gpu() -> str:
     # Importing torch takes seconds: ask it only where a driver is installed.
-    if not Path("/dev/nvidiactl").exists():
+    if not DRIVER.exists():
         return "none"
     import torch
 

@@ -7,6 +7,7 @@ import json
 import tracemalloc
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import harness
@@ -26,11 +27,30 @@ OTHER: dict[str, dict[str, Any]] = {
     "histogram": {"colours": 5, "orientations": 9},
     "pixels": {"size": 7},
 }
+TOWERS = ("siglip", "clip", "dinov2")  # tests/test_towers.py has their settings
+TRAINED = {*TOWERS, "tiny"}  # likewise tests/test_tiny_embedder.py
+
+
+@pytest.fixture
+def load(tower_folders: dict[str, Path]) -> Any:
+    """`load_embedder`, but a word that needs weights gets a tiny tower with random ones."""
+
+    def load(word: str, **settings: Any) -> Any:
+        if word in tower_folders:
+            settings = {"path": tower_folders[word]} | settings
+        return load_embedder(word, **settings)
+
+    return load
 
 
 @pytest.fixture(params=WORDS)
-def embedder(request: pytest.FixtureRequest) -> Any:
-    return load_embedder(request.param)
+def embedder(request: pytest.FixtureRequest, load: Any) -> Any:
+    return load(request.param)
+
+
+def check_same(embedder: Any, first: np.ndarray, second: np.ndarray) -> None:
+    """Bit for bit; the sums of a tower may be rounded otherwise in a batch of another size."""
+    np.testing.assert_allclose(first, second, rtol=0, atol=2e-6 * (embedder.name in TOWERS))
 
 
 def frames(count: int, height: int = 40, width: int = 56, seed: int = 0) -> np.ndarray:
@@ -63,18 +83,17 @@ def test_rows_are_unit_float32(embedder: Any) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 100])
-def test_batch_size_changes_no_bit(embedder: Any, size: int) -> None:
+def test_batch_size_changes_nothing(embedder: Any, size: int) -> None:
     clip = frames(9)
-    np.testing.assert_array_equal(
-        spf.embed(clip, embedder=embedder, batch_size=size), spf.embed(clip, embedder=embedder)
-    )
+    whole = spf.embed(clip, embedder=embedder)
+    check_same(embedder, spf.embed(clip, embedder=embedder, batch_size=size), whole)
 
 
-def test_same_frames_give_the_same_vectors(embedder: Any) -> None:
+def test_same_frames_give_the_same_vectors(embedder: Any, load: Any) -> None:
     clip = frames(6)
     before = clip.copy()
     first = spf.embed(clip, embedder=embedder)
-    again = spf.embed(clip, embedder=load_embedder(embedder.name))
+    again = spf.embed(clip, embedder=load(embedder.name))
     np.testing.assert_array_equal(first, again)
     np.testing.assert_array_equal(clip, before)  # the input is not written to
 
@@ -82,9 +101,8 @@ def test_same_frames_give_the_same_vectors(embedder: Any) -> None:
 def test_a_frame_does_not_depend_on_its_neighbours(embedder: Any) -> None:
     clip = frames(6)
     order = [3, 0, 5, 1, 4, 2]
-    np.testing.assert_array_equal(
-        spf.embed(clip[order], embedder=embedder), spf.embed(clip, embedder=embedder)[order]
-    )
+    mixed, plain = (spf.embed(x, embedder=embedder) for x in (clip[order], clip))
+    check_same(embedder, mixed, plain[order])
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -103,7 +121,7 @@ def test_every_frame_size_gives_one_shape(embedder: Any, size: tuple[int, int]) 
 def test_constant_frames_have_a_direction(embedder: Any, level: int) -> None:
     vector = spf.embed(np.full((2, 24, 32, 3), level, np.uint8), embedder=embedder)
     assert np.isfinite(vector).all()
-    np.testing.assert_array_equal(vector[0], vector[1])
+    check_same(embedder, vector[0], vector[1])
 
 
 def test_black_grey_and_white_differ(embedder: Any) -> None:
@@ -119,7 +137,8 @@ def test_colour_channels_are_told_apart(embedder: Any) -> None:
     for channel in range(3):
         clip[channel, ..., channel] = 255
     vectors = spf.embed(clip, embedder=embedder)
-    assert max(cosine(vectors[a], vectors[b]) for a, b in ((0, 1), (0, 2), (1, 2))) < 0.95
+    bound = 0.999 if embedder.name in TOWERS else 0.95  # random weights tell less apart
+    assert max(cosine(vectors[a], vectors[b]) for a, b in ((0, 1), (0, 2), (1, 2))) < bound
 
 
 def test_read_only_and_strided_frames_work(embedder: Any) -> None:
@@ -139,14 +158,14 @@ def test_word_and_label(embedder: Any) -> None:
     assert ("(control)" in label(embedder)) == embedder.control
 
 
-def test_identity_is_plain_data(embedder: Any) -> None:
+def test_identity_is_plain_data(embedder: Any, load: Any) -> None:
     identity = embedder.identity()
     assert json.loads(json.dumps(identity)) == identity
     assert identity["embedder"] == embedder.name
-    assert identity == load_embedder(embedder.name).identity()
+    assert identity == load(embedder.name).identity()
 
 
-@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("word", sorted(set(WORDS) - TRAINED))
 def test_identity_changes_with_each_setting(word: str) -> None:
     plain = load_embedder(word)
     assert set(inspect.signature(type(plain)).parameters) == set(OTHER[word])
@@ -154,8 +173,8 @@ def test_identity_changes_with_each_setting(word: str) -> None:
         assert load_embedder(word, **{name: value}).identity() != plain.identity(), name
 
 
-def test_identities_of_words_differ() -> None:
-    texts = {json.dumps(load_embedder(word).identity(), sort_keys=True) for word in WORDS}
+def test_identities_of_words_differ(load: Any) -> None:
+    texts = {json.dumps(load(word).identity(), sort_keys=True) for word in WORDS}
     assert len(texts) == len(WORDS)
 
 
@@ -338,13 +357,15 @@ def endless(count: int, alive: list[weakref.ref], most: list[int]) -> Iterator[t
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_a_long_clip_is_streamed(word: str) -> None:
+def test_a_long_clip_is_streamed(word: str, load: Any) -> None:
     alive: list[weakref.ref] = []
     most = [0]
-    count = 600
+    embedder = load(word)
+    count = 120 if word in TOWERS else 600
+    spf.embed(frames(1), embedder=embedder)  # a model is loaded by its first batch
     tracemalloc.start()
     try:
-        measured = measure_clip(endless(count, alive, most), load_embedder(word), batch_size=16)
+        measured = measure_clip(endless(count, alive, most), embedder, batch_size=16)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -1,40 +1,85 @@
 """Frames -> unit vectors. One module for each embedder; its word is the key of `EMBEDDERS`."""
 
+import inspect
 from importlib import import_module
 from typing import Any
 
+from spf.devices import check_device
 from spf.embedders.base import Embedder, Embeddings, embed_clip
 from spf.errors import ConfigError
 from spf.words import choose
 
 EMBEDDERS = {
+    "tiny": "spf.embedders.tiny.Tiny",
     "pixels": "spf.embedders.pixels.Pixels",
     "histogram": "spf.embedders.histogram.Histogram",
+    "siglip": "spf.embedders.siglip.Siglip",
+    "clip": "spf.embedders.clip.Clip",
+    "dinov2": "spf.embedders.dinov2.Dinov2",
 }
 
-DEFAULT_EMBEDDER = "histogram"
+DEFAULT_EMBEDDER = "tiny"
+
+REMARKS = {"pixels": "control", "histogram": "control", "tiny": "shipped"}
+"""What every table says of these words."""
+
+CAUTIONS = {
+    "control": "A control sees colours and edges, not meaning: its numbers are a first look.",
+    "shipped": "tiny is a small network that was trained on rendered pictures and ships with the "
+    "project: no substitute for SigLIP on real footage.",
+}
+"""What a reader must be told, by remark."""
 
 
-def load_embedder(name: str | Embedder = DEFAULT_EMBEDDER, **settings: Any) -> Embedder:
+def load_embedder(
+    name: str | Embedder = DEFAULT_EMBEDDER, device: str = "auto", **settings: Any
+) -> Embedder:
     """The embedder of that word, with settings of its class; an embedder is returned as it is.
 
+    device : auto, cpu, cuda or cuda:N, for those that can choose; the others run on the CPU.
     Raises ConfigError for an unknown word or setting, UnavailableError where it cannot run here.
     """
     if not isinstance(name, str):
         return name
-    module, _, attribute = EMBEDDERS[choose(name, EMBEDDERS, "embedder")].rpartition(".")
+    kind = _class(choose(name, EMBEDDERS, "embedder"))
     try:
-        return getattr(import_module(module), attribute)(**settings)
+        check_device(device)
+        return kind(**on_device(kind, device), **settings)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"embedder {name}: {error}") from None
 
 
-def label(embedder: Embedder) -> str:
-    """How tables and plots name an embedder: a control is always called one."""
-    return f"{embedder.name} (control)" if embedder.control else embedder.name
+def on_device(kind: type, device: str) -> dict[str, str]:
+    """The argument that tells an embedder's class its device; none where it takes none."""
+    return {"device": device} if "device" in inspect.signature(kind).parameters else {}
+
+
+def usable() -> dict[str, str]:
+    """Every word, with what is not here that it needs with its default settings, or ""."""
+    return {word: getattr(_class(word), "lacking", str)() for word in EMBEDDERS}
+
+
+def _class(word: str) -> Any:
+    module, _, attribute = EMBEDDERS[word].rpartition(".")
+    return getattr(import_module(module), attribute)
+
+
+def remark(embedder: Embedder | str) -> str:
+    """What has to be known of an embedder or a word of one: control, shipped, or nothing."""
+    if not isinstance(embedder, str) and embedder.control:
+        return "control"
+    return REMARKS.get(embedder if isinstance(embedder, str) else embedder.name, "")
+
+
+def label(embedder: Embedder | str) -> str:
+    """How tables and plots name an embedder: with its remark, where it has one."""
+    name = embedder if isinstance(embedder, str) else embedder.name
+    known = remark(embedder)
+    return f"{name} ({known})" if known else name
 
 
 __all__ = [
+    "CAUTIONS",
     "DEFAULT_EMBEDDER",
     "EMBEDDERS",
     "Embedder",
@@ -42,4 +87,7 @@ __all__ = [
     "embed_clip",
     "label",
     "load_embedder",
+    "on_device",
+    "remark",
+    "usable",
 ]

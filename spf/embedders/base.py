@@ -1,13 +1,16 @@
 """What an embedder is, and how a clip is streamed through one."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spf.embedders.ahead import ahead
 from spf.errors import ClipError, ConfigError
 from spf.video import ClipInfo, Reader, Sampling
 
@@ -15,12 +18,20 @@ Image = NDArray[np.uint8]
 Source = str | os.PathLike[str] | ArrayLike | Iterator[tuple[Image, float]]
 Watch = Callable[[Image, float], None]
 
+FRAMES = "frames"  # what errors call a clip that came from memory
+FITTING = "_frames_that_fit"  # where an embedder that once had too many keeps how many it can take
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+GPU_LOST = ("cuda error", "cudnn error", "device-side assert")
+
 
 class Embedder(Protocol):
     """Frames -> vectors. `prepare` runs a frame at a time, `encode` a batch at a time.
 
     name : the word that chooses it. control : whether it is a control (no semantics in it), which
     every table says. batch_size : frames per batch unless the caller asks for another.
+
+    `prepare` is called by a background thread while `encode` works on an earlier batch. An embedder
+    may have a method `stack` too, called there as well: prepared frames -> batch; else `np.stack`.
     """
 
     name: str
@@ -66,27 +77,32 @@ def embed_clip(
 
     source : path, frames (T, H, W, 3) uint8 (times are their indices), or an iterable of
     (image, seconds). sampling : of a file's frames; frames from memory are all used.
-    watch : called with every frame and its time, in order (progress bars, thumbnails).
+    watch : called with every frame and its time, in order (progress bars, thumbnails), by the
+    background thread that prepares frames, while the model works on earlier ones.
 
-    Raises ClipError for what cannot be read and where the embedder returns NaN or zeros,
-    ConfigError for a sampling of frames from memory.
+    Files are decoded by one thread and frames prepared by another, one batch ahead of the model.
+
+    A batch that does not fit into memory is halved, with a message; the embedder keeps the smaller
+    size. Raises ClipError for what cannot be read, where the embedder returns NaN or zeros, where
+    a single frame does not fit into memory or the GPU fails; ConfigError for a sampling of frames
+    from memory.
     """
     size = embedder.batch_size if batch_size is None else batch_size
     if size < 1:
         raise ValueError(f"batch_size must be at least 1, not {size!r}")
     if isinstance(source, str | os.PathLike):
         with Reader(source, sampling or Sampling()) as reader:
-            vectors, times = _stream(reader, embedder, size, watch)
+            vectors, times = _stream(ahead(reader), embedder, size, watch, source)
             unit: Literal["s", "frames"] = "frames" if reader.info.fps is None else "s"
             found = _unit(vectors, source), times, unit, reader.info, list(reader.notes)
             return Embeddings(*found)
     if sampling not in (None, Sampling()):
         raise ConfigError("sampling applies to files; choose the frames before they are given")
     if isinstance(source, Iterator):
-        vectors, times = _stream(source, embedder, size, watch)
-        return Embeddings(_unit(vectors, "frames"), times)
-    vectors, times = _stream(_frames(np.asarray(source)), embedder, size, watch)
-    return Embeddings(_unit(vectors, "frames"), times, "frames")
+        vectors, times = _stream(source, embedder, size, watch, FRAMES)
+        return Embeddings(_unit(vectors, FRAMES), times)
+    vectors, times = _stream(_frames(np.asarray(source)), embedder, size, watch, FRAMES)
+    return Embeddings(_unit(vectors, FRAMES), times, "frames")
 
 
 def _frames(frames: NDArray[Any]) -> Iterator[tuple[Image, float]]:
@@ -97,24 +113,78 @@ def _frames(frames: NDArray[Any]) -> Iterator[tuple[Image, float]]:
 
 
 def _stream(
-    frames: Iterable[tuple[Image, float]], embedder: Embedder, size: int, watch: Watch | None
+    frames: Iterable[tuple[Image, float]],
+    embedder: Embedder,
+    size: int,
+    watch: Watch | None,
+    source: object,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    prepared: list[NDArray[Any]] = []
     times: list[float] = []
     vectors: list[NDArray[np.float32]] = []
-    for image, time in frames:
-        if watch is not None:
-            watch(image, time)
-        prepared.append(embedder.prepare(image))
-        times.append(time)
-        if len(prepared) == size:
-            vectors.append(embedder.encode(np.stack(prepared)))
-            prepared.clear()
-    if prepared:
-        vectors.append(embedder.encode(np.stack(prepared)))
+    with closing(ahead(_batches(frames, embedder, size, watch))) as batches:
+        for batch, at in batches:
+            vectors.append(_encode(embedder, batch, source))
+            times += at
     if not vectors:
-        raise ClipError("frames", "there are no frames", "give at least one")
+        raise ClipError(source, "there are no frames", "give at least one")
     return np.concatenate(vectors), np.array(times)
+
+
+def _batches(
+    frames: Iterable[tuple[Image, float]], embedder: Embedder, size: int, watch: Watch | None
+) -> Iterator[tuple[Any, list[float]]]:
+    """Prepared batches, each with its frames' times."""
+    stack = getattr(embedder, "stack", np.stack)
+    prepared: list[Any] = []
+    times: list[float] = []
+    with ExitStack() as at_end:
+        at_end.callback(getattr(frames, "close", bool))
+        for image, time in frames:
+            if watch is not None:
+                watch(image, time)
+            prepared.append(embedder.prepare(image))
+            times.append(time)
+            if len(prepared) == size:
+                yield stack(prepared), times
+                prepared, times = [], []
+        if prepared:
+            yield stack(prepared), times
+
+
+def _encode(embedder: Embedder, batch: Any, source: object) -> NDArray[np.float32]:
+    """Vectors of a batch, in parts where the whole does not fit into memory."""
+    done: list[NDArray[np.float32]] = []
+    size = kept = min(len(batch), getattr(embedder, FITTING, len(batch)))
+    start = 0
+    while start < len(batch):
+        part = batch[start : start + size]
+        try:
+            done.append(embedder.encode(part))
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, MemoryError) or _says(error, OUT_OF_MEMORY):
+                if size == 1:
+                    what = f"a single frame does not fit into memory with embedder {embedder.name}"
+                    raise ClipError(source, what, "use a smaller model or device=cpu") from None
+                size = len(part) // 2
+            elif _says(error, GPU_LOST):
+                what = f"the GPU failed ({' '.join(str(error).split())[:100]})"
+                raise ClipError(source, what, "start again: what is finished is kept") from None
+            else:
+                raise
+        else:
+            start += len(part)
+            if size < kept:
+                kept = size
+                with suppress(AttributeError):  # an object with slots forgets
+                    setattr(embedder, FITTING, size)
+                text = f"embedder {embedder.name}: {len(batch)} frames at once do not fit into "
+                print(f"{text}memory; it goes on with {size}", file=sys.stderr)
+    return done[0] if len(done) == 1 else np.concatenate(done)
+
+
+def _says(error: BaseException, words: tuple[str, ...]) -> bool:
+    text = str(error).lower()
+    return any(word in text for word in words)
 
 
 def _unit(vectors: NDArray[np.float32], source: object) -> NDArray[np.float32]:

@@ -1,0 +1,152 @@
+"""Fetch published weights into the cache of the Hugging Face hub, and check them.
+
+    python scripts/fetch_weights.py embedder=siglip          (make weights EMBEDDER=siglip)
+    python scripts/fetch_weights.py embedder=siglip/b16-384  (another variant)
+    python scripts/fetch_weights.py model=wan22              (make weights MODEL=wan22)
+
+Only the files that are loaded are fetched: safetensors and their configuration. A download that was
+interrupted goes on where it stopped. HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, HF_ENDPOINT, HF_TOKEN
+and the usual proxy variables are respected. Exit codes: 0 everything is here; 2 unknown word;
+3 it cannot be had (no network, offline mode, another hash); 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from spf.errors import ConfigError, SpfError, UnavailableError
+from spf.generators.weights import Repository, cached_folder, component_parameters, lock_of
+from spf.generators.weights import words as model_words
+from spf.weights import LOCK, WEIGHTS, Pin, find_cached, note, repository_folder, sha256_of
+from spf.words import choose
+
+INTERRUPTED = 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0],
+        epilog="words: "
+        + "; ".join(f"{kind}={', '.join(known)}" for kind, known in _kinds().items()),
+    )
+    parser.add_argument("words", nargs="+", metavar="KIND=WORD", help="such as embedder=siglip")
+    given = parser.parse_args(arguments)
+    try:
+        wanted = [pin for word in given.words for pin in pins_of(word)]
+        for pin in wanted:
+            print(fetch(pin))
+    except SpfError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted: start again to go on where it stopped", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _kinds() -> Mapping[str, Mapping[str, Sequence[Pin | Repository]]]:
+    return {**WEIGHTS, "model": model_words()}
+
+
+def pins_of(text: str) -> Sequence[Pin | Repository]:
+    """What KIND=WORD needs. Raises ConfigError for a kind or word that is not known."""
+    kind, _, word = text.partition("=")
+    known = _kinds()[choose(kind, _kinds(), "kind of weights")]
+    if not word:
+        families = ", ".join(word for word in known if "/" not in word)
+        raise ConfigError(f"name the {kind}: make weights {kind.upper()}=WORD, one of {families}")
+    return known[choose(word, known, kind)]
+
+
+def fetch(pin: Pin | Repository) -> str:
+    """Have a pin's files here and checked; what was done, in one line.
+
+    Raises UnavailableError where they cannot be had, or have another hash than they should.
+    """
+    if isinstance(pin, Repository):
+        return _fetch_pipeline(pin)
+    here = find_cached(pin)
+    folder, sha256 = _download(pin) if here is None else (here[0], pin.sha256)
+    done = _verified(pin, folder, sha256)
+    note(_lock(pin), {}, repo=pin.repo, revision=folder.name)
+    return f"{pin.repo}: {'fetched' if here is None else 'already here'}, {done}"
+
+
+def _fetch_pipeline(repository: Repository) -> str:
+    """Have a generator's files here, complete by their own index; the hub's client checks them."""
+    folder = cached_folder(repository)
+    try:
+        if folder is not None and component_parameters(folder, ""):
+            return f"{repository.repo}: already here, commit {folder.name[:12]}: {folder}"
+    except UnavailableError:
+        pass  # a download that was interrupted goes on
+    print(f"{repository.repo}: {repository.size}", file=sys.stderr)
+    folder = _snapshot(repository.repo, repository.revision, repository.patterns, "model")
+    component_parameters(folder, "run this again")
+    note(lock_of(repository), {}, repo=repository.repo, revision=folder.name)
+    return f"{repository.repo}: fetched, commit {folder.name[:12]}: {folder}"
+
+
+def _snapshot(repo: str, revision: str | None, patterns: Sequence[str], kind: str) -> Path:
+    """Folder of a repository's files, at a commit or the newest one."""
+    from huggingface_hub import HfApi, constants, snapshot_download
+
+    if constants.HF_HUB_OFFLINE:
+        raise UnavailableError(f"{repo}: not here, and HF_HUB_OFFLINE is set; unset it")
+    try:
+        commit = revision or HfApi().model_info(repo).sha
+        return Path(snapshot_download(repo, revision=commit, allow_patterns=list(patterns)))
+    except Exception as error:  # whatever the client's own layers raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UnavailableError(
+            f"{repo}: cannot be fetched ({reason}); check the network and the proxy variables, "
+            f"or copy the files from a machine that has them and use {kind}.path=FOLDER"
+        ) from None
+
+
+def _download(pin: Pin) -> tuple[Path, str | None]:
+    """Folder of the files, and the SHA-256 that the weights should have."""
+    from huggingface_hub import HfApi, constants, snapshot_download
+
+    if constants.HF_HUB_OFFLINE:
+        raise UnavailableError(f"{pin.repo}: not here, and HF_HUB_OFFLINE is set; unset it")
+    try:
+        about = HfApi().model_info(pin.repo, revision=pin.revision, files_metadata=True)
+        files = {file.rfilename: file for file in about.siblings or []}
+        stored = files[pin.weights].lfs if pin.weights in files else None
+        folder = snapshot_download(pin.repo, revision=about.sha, allow_patterns=list(pin.files))
+    except Exception as error:  # whatever the client's own layers raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UnavailableError(
+            f"{pin.repo}: cannot be fetched ({reason}); check the network and the proxy variables, "
+            "or copy the files from a machine that has them and use embedder.path=FOLDER"
+        ) from None
+    return Path(folder), pin.sha256 or (stored.sha256 if stored else None)
+
+
+def _verified(pin: Pin, folder: Path, sha256: str | None) -> str:
+    file = folder / pin.weights
+    if not file.is_file():
+        raise UnavailableError(f"{pin.repo}: it holds no {pin.weights}; another version is needed")
+    found = sha256_of(file, _lock(pin))
+    if sha256 is not None and found != sha256:
+        file.resolve().unlink()
+        raise UnavailableError(
+            f"{file}: its SHA-256 is {found[:12]}..., not {sha256[:12]}...; it was removed: run "
+            "this again"
+        )
+    how = "as pinned" if pin.sha256 else "as published" if sha256 else "noted"
+    return f"commit {folder.name[:12]}, SHA-256 {found[:12]}... {how}: {folder}"
+
+
+def _lock(pin: Pin) -> Path:
+    return repository_folder(pin) / LOCK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

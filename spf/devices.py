@@ -1,0 +1,40 @@
+"""Which device a model runs on."""
+
+import re
+from pathlib import Path
+
+from spf.errors import UnavailableError
+
+DRIVER = Path("/dev/nvidiactl")  # importing torch takes seconds: it is asked where a driver is
+
+
+def check_device(device: object) -> str:
+    """The word itself. Raises ValueError unless it is auto, cpu, cuda or cuda:N."""
+    if not isinstance(device, str) or not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise ValueError(f"device must be auto, cpu, cuda or cuda:N, not {device!r}")
+    return device
+
+
+def choose_device(device: str) -> str:
+    """ "cpu", or "cuda:N" of a device that is here; "auto" takes the first GPU where there is one.
+
+    Raises ValueError for other words, UnavailableError for a GPU that is not here.
+    """
+    if check_device(device) == "cpu":
+        return "cpu"
+    count = _cuda_devices()
+    if device == "auto":
+        return "cuda:0" if count else "cpu"
+    index = int(device.partition(":")[2] or 0)
+    if index >= count:
+        found = f"{count} CUDA device{'s' * (count > 1)}" if count else "no CUDA device"
+        raise UnavailableError(f"device={device}: this machine has {found}; use device=auto")
+    return f"cuda:{index}"
+
+
+def _cuda_devices() -> int:
+    if not DRIVER.exists():
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -1,0 +1,103 @@
+"""The embedder that ships with the project: small, trained without data, no substitute for SigLIP.
+
+`weights/README.md` is its model card; `scripts/train_tiny_embedder.py` made it.
+"""
+
+import hashlib
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spf.embedders.base import Image
+from spf.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from spf.embedders.tiny_network import TinyNetwork
+
+SIZE = 64
+"""Pixels a side of what the network sees; pictures of any shape are squeezed to it."""
+
+ROWS = 32
+"""Frames the network is given at once, always: rounding depends on their number."""
+
+SHIPPED = Path(__file__).parent / "weights" / "tiny.safetensors"
+SHIPPED_SHA256 = "de68ec5da1d6f14acb4cd878dd8a9a36d93eed673468dc31a6b1450da281b41b"
+
+
+class Tiny:
+    """A convolutional network of 3.4 million parameters, on the CPU, in float32.
+
+    path : weights of the same network that `scripts/train_tiny_embedder.py` wrote; None takes
+    those that ship. The vectors do not depend on batch sizes or threads. Raises UnavailableError
+    for weights that are missing, damaged or of another network.
+    """
+
+    name = "tiny"
+    control = False
+    batch_size = ROWS
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self.path = SHIPPED if path is None else Path(path)
+        try:
+            self.weights = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise self._unusable(error.strerror or str(error)) from None
+        if path is None and self.weights != SHIPPED_SHA256:
+            raise self._unusable("it is not the file that ships with this version")
+
+    @classmethod
+    def lacking(cls) -> str:
+        """What is not here that it needs; "" if nothing."""
+        return "" if SHIPPED.is_file() else f"{SHIPPED} is gone: install the project again"
+
+    def prepare(self, image: Image) -> NDArray[Any]:
+        return cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+
+    def encode(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        import torch
+
+        parts = []
+        for start in range(0, len(batch), ROWS):
+            rows = batch[start : start + ROWS]
+            full = np.zeros((ROWS, *rows.shape[1:]), np.float32)
+            full[: len(rows)] = rows
+            pixels = torch.from_numpy(full / 127.5 - 1.0).permute(0, 3, 1, 2)
+            with torch.inference_mode():
+                parts.append(self._network(pixels)[: len(rows)].numpy())
+        return np.concatenate(parts)
+
+    def identity(self) -> dict[str, Any]:
+        return {
+            "embedder": self.name,
+            "size": SIZE,
+            "weights": self.weights,
+            "revision": "shipped" if self.weights == SHIPPED_SHA256 else "none: a local file",
+            "dtype": "float32",
+        }
+
+    @cached_property
+    def _network(self) -> "TinyNetwork":
+        import torch
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        from spf.embedders.tiny_network import TinyNetwork
+
+        network = TinyNetwork()
+        counters = {name for name in network.state_dict() if name.endswith("num_batches_tracked")}
+        try:
+            found = network.load_state_dict(load_file(self.path), strict=False)
+        except (SafetensorError, RuntimeError):
+            raise self._unusable("it is damaged, or of another network") from None
+        if found.unexpected_keys or set(found.missing_keys) - counters:
+            raise self._unusable("it is of another network")
+        return network.eval().to(memory_format=torch.channels_last)
+
+    def _unusable(self, reason: str) -> UnavailableError:
+        remedy = "install the project again" if self.path == SHIPPED else "give another path"
+        return UnavailableError(f"embedder tiny: {self.path}: {reason}; {remedy}")

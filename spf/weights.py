@@ -1,0 +1,188 @@
+"""Published weights: which files of which repository, where they are on this machine, their hashes.
+
+Nothing is downloaded here: `scripts/fetch_weights.py` (make weights) does that. Files are found in
+the cache of the Hugging Face hub (HF_HOME, HF_HUB_CACHE), which all loaders share.
+
+A pin may hold the commit of the repository and the SHA-256 of the weights file. Both were copied
+from public records of the repositories, not computed by us. Where there is no commit, `make
+weights` takes the newest one and writes it down in a lock file beside the files; from then on that
+commit is used. Hashes of files are kept in the same lock file by size and time of change, so that
+gigabytes are read once.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spf.files import write_atomic
+
+LOCK = ".spf-lock.json"
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Files of a repository of the hub; `weights` is the large one among them.
+
+    revision : commit, or None where none is known. sha256 : of the weights file, or None.
+    """
+
+    repo: str
+    weights: str
+    others: tuple[str, ...]
+    revision: str | None = None
+    sha256: str | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return *self.others, self.weights
+
+
+def _open_clip(repo: str, revision: str | None = None, sha256: str | None = None) -> Pin:
+    return Pin(repo, "open_clip_model.safetensors", ("open_clip_config.json",), revision, sha256)
+
+
+def _dinov2(repo: str, revision: str, sha256: str) -> Pin:
+    others = ("config.json", "preprocessor_config.json")
+    return Pin(repo, "model.safetensors", others, revision, sha256)
+
+
+# The first of each family is its default. SigLIP 2 but for `siglip1-`.
+EMBEDDER_PINS: Mapping[str, Mapping[str, Pin]] = {
+    "siglip": {
+        "b16-512": _open_clip("timm/ViT-B-16-SigLIP2-512"),
+        "b16-384": _open_clip("timm/ViT-B-16-SigLIP2-384"),
+        "b16-256": _open_clip(
+            "timm/ViT-B-16-SigLIP2-256", "fb14461786ff5cd7b18210817522546f28c7143a"
+        ),
+        "b16-224": _open_clip(
+            "timm/ViT-B-16-SigLIP2",
+            "eee10eff6dd8cabae2d7f379d4e8cfcd352030aa",
+            "d0a51069d2fa6c95b371b3bffd2a2c765c1815004798ee99f075290dbca73041",
+        ),
+        "l16-256": _open_clip(
+            "timm/ViT-L-16-SigLIP2-256", "da9426945c7c5acbd3afd0c158c8bb9cfd4d8cc0"
+        ),
+        "l16-384": _open_clip("timm/ViT-L-16-SigLIP2-384"),
+        "l16-512": _open_clip("timm/ViT-L-16-SigLIP2-512"),
+        "so400m-384": _open_clip(
+            "timm/ViT-SO400M-16-SigLIP2-384",
+            "fec784dabb3081a5f101fc74eefaf9d1ed08237b",
+            "8ceec00df3c462d155d172933339cd9178a86bfab72f4458dbe84bd54f5ad026",
+        ),
+        "so400m-512": _open_clip("timm/ViT-SO400M-16-SigLIP2-512"),
+        "siglip1-b16-512": _open_clip(
+            "timm/ViT-B-16-SigLIP-512",
+            "5e6be3a658059f3036008b17ae50b80005861670",
+            "d5d17ef569f2a8d1552f97d55a56bdfd1148144f8e702e19c20dd9f9c9c0e68b",
+        ),
+    },
+    "clip": {
+        "b32-laion2b": _open_clip(
+            "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+            "1a25a446712ba5ee05982a381eed697ef9b435cf",
+            "ac4f8c4b88af6d963118cbf40ad93176d092abbedfcb752601ae1866352656e6",
+        ),
+        "l14-openai": _open_clip(
+            "timm/vit_large_patch14_clip_224.openai",
+            "18d0535469bb561bf468d76c1d73aa35156c922b",
+            "9ce2e8a8ebfff3793d7d375ad6d3c35cb9aebf3de7ace0fc7308accab7cd207e",
+        ),
+    },
+    "dinov2": {
+        "base": _dinov2(
+            "facebook/dinov2-base",
+            "f9e44c814b77203eaa57a6bdbbd535f21ede1415",
+            "d73036b56966966d07975d696bde331762f37297e2f095de8cea0040c3aa0841",
+        ),
+        "small": _dinov2(
+            "facebook/dinov2-small",
+            "ed25f3a31f01632728cabb09d1542f84ab7b0056",
+            "ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1",
+        ),
+        "large": _dinov2(
+            "facebook/dinov2-large",
+            "47b73eefe95e8d44ec3623f8890bd894b6ea2d6c",
+            "399fba97a95f22c36834418bc69373364a99af3a1153da1c0fb31db567c92e23",
+        ),
+        "giant": _dinov2(
+            "facebook/dinov2-giant",
+            "611a9d42f2335e0f921f1e313ad3c1b7178d206d",
+            "917d3c470db999d32a312f8542149be91c7cbac61ee8fb4b67ae3d82b79ce21f",
+        ),
+    },
+}
+
+
+def _words(families: Mapping[str, Mapping[str, Pin]]) -> dict[str, list[Pin]]:
+    """FAMILY for its default, and FAMILY/VARIANT, each with what it needs."""
+    words = {family: [next(iter(pins.values()))] for family, pins in families.items()}
+    for family, pins in families.items():
+        words |= {f"{family}/{variant}": [pin] for variant, pin in pins.items()}
+    return words
+
+
+WEIGHTS: Mapping[str, Mapping[str, list[Pin]]] = {"embedder": _words(EMBEDDER_PINS)}
+"""What `make weights` can fetch: kind -> word -> what that word needs."""
+
+
+def cache_folder() -> Path:
+    """Where the hub's client keeps files."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def repository_folder(pin: Pin) -> Path:
+    """Where the hub's client keeps one repository."""
+    return cache_folder() / f"models--{pin.repo.replace('/', '--')}"
+
+
+def find_cached(pin: Pin) -> tuple[Path, str] | None:
+    """Folder of a snapshot in the cache that holds all files of a pin, and its commit; or None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    lock = read_lock(repository_folder(pin) / LOCK)
+    revision = pin.revision or lock.get("revision") or "main"
+    found = [try_to_load_from_cache(pin.repo, name, revision=revision) for name in pin.files]
+    if not all(isinstance(path, str) and Path(path).is_file() for path in found):
+        return None
+    folder = Path(str(found[0])).parent
+    return folder, folder.name
+
+
+def sha256_of(file: Path, lock: Path) -> str:
+    """SHA-256 of a file, from its lock file where size and time of change are those noted there.
+
+    Raises OSError where the file cannot be read.
+    """
+    status = file.stat()
+    seen = {"size": status.st_size, "changed": status.st_mtime_ns}
+    name = str(file.relative_to(lock.parent))
+    noted = read_lock(lock).get("files", {}).get(name)
+    if isinstance(noted, dict) and noted == seen | {"sha256": noted.get("sha256")}:
+        return str(noted["sha256"])
+    with open(file, "rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    with suppress(OSError):  # a folder that may only be read: it is hashed again next time
+        note(lock, files={name: seen | {"sha256": digest}})
+    return digest
+
+
+def read_lock(lock: Path) -> dict[str, Any]:
+    """A lock file; empty where there is none, or where it makes no sense."""
+    try:
+        content = json.loads(lock.read_text())
+        return content if isinstance(content.get("files", {}), dict) else {}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def note(lock: Path, files: Mapping[str, Any], **more: Any) -> None:
+    """Add to a lock file. Raises OSError where it cannot be written."""
+    content = read_lock(lock)
+    content |= {**more, "files": content.get("files", {}) | dict(files)}
+    write_atomic(lock, json.dumps(content, indent=1, sort_keys=True) + "\n")

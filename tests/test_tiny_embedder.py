@@ -1,0 +1,197 @@
+"""The shipped embedder: its file, its exactness, what it sees, and the script that trains it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import spf
+from benchmarks.truth import calibrated_error
+from spf.embedders.histogram import Histogram
+from spf.embedders.tiny import SHIPPED, Tiny
+from spf.errors import UnavailableError
+from synthetic.clips import FIRST_HELD_OUT_SEED, Still, SyntheticClip, content
+from synthetic.laws import law
+from synthetic.motion import motion
+
+ROOT = Path(__file__).resolve().parent.parent
+CONTENTS = ("moon-tissue-dissolve", "material-jade-copper", "cat-motorcycle-warp")
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Tiny:
+    return Tiny()
+
+
+@pytest.fixture(scope="module")
+def measured(tiny: Tiny) -> dict[tuple[str, str], spf.Curve]:
+    """Curves of three held-out morphs: (content, what was done to it)."""
+    found = {}
+    for name in CONTENTS:
+        base = SyntheticClip(content(name), seed=FIRST_HELD_OUT_SEED)
+        morph = replace(base, law=law("ease_in_out"))
+        camera = motion("translation", "moderate")
+        clips = {
+            "reference": base,
+            "still": replace(base, content=Still(base.content), motion=camera),
+            "morph": morph,
+            "morph filmed": replace(morph, motion=camera),
+            "morph coded": replace(morph, motion=motion("compression", 0.2)),  # crf 35
+            "morph noisy": replace(morph, motion=motion("noise", 0.05)),  # 1% of the range
+        }
+        for word, clip in clips.items():
+            frames = np.stack(list(clip.frames()))
+            found[name, word] = spf.fit(spf.embed(frames, embedder=tiny))
+            if word == "morph":
+                for gain in (0.8, 1.2):
+                    light = np.clip(frames * gain, 0, 255).astype(np.uint8)
+                    found[name, f"light {gain}"] = spf.fit(spf.embed(light, embedder=tiny))
+    return found
+
+
+def test_the_file_is_small_and_needs_no_pickle() -> None:
+    assert SHIPPED.stat().st_size < 8e6
+    assert SHIPPED.suffix == ".safetensors"
+
+
+def test_vectors_do_not_depend_on_batches_or_threads(tiny: Tiny) -> None:
+    import torch
+
+    frames = np.random.default_rng(0).integers(0, 256, (41, 50, 70, 3), np.uint8)
+    whole = spf.embed(frames, embedder=tiny)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1 if threads > 1 else 2)
+        for size in (1, 7, 64):
+            assert np.array_equal(spf.embed(frames, embedder=tiny, batch_size=size), whole)
+    finally:
+        torch.set_num_threads(threads)
+    alone = spf.embed(frames[17:18], embedder=tiny)
+    assert np.array_equal(alone[0], whole[17])
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_it_follows_the_meaning_and_not_the_camera(
+    measured: dict[tuple[str, str], spf.Curve], name: str
+) -> None:
+    base = SyntheticClip(content(name), law=law("ease_in_out"))
+    reference = measured[name, "reference"]
+    assert measured[name, "still"].total_change < 0.45 * reference.total_change
+    for word, bar in (("morph", 0.03), ("morph filmed", 0.06)):
+        curve = measured[name, word]
+        error = calibrated_error(curve.progress, base.truth(), base.shares, reference.progress)
+        assert error < bar, word
+
+
+@pytest.mark.parametrize("word", ["morph coded", "morph noisy", "light 0.8", "light 1.2"])
+def test_codec_noise_and_light_hardly_matter(
+    measured: dict[tuple[str, str], spf.Curve], word: str
+) -> None:
+    for name in CONTENTS:
+        plain, disturbed = (spf.score(measured[name, w]) for w in ("morph", word))
+        assert abs(plain["linearity_mae"] - disturbed["linearity_mae"]) <= 0.02, name
+
+
+def test_it_knows_another_arrangement_of_the_same_colours(tiny: Tiny) -> None:
+    clip = SyntheticClip(content("arrangement-scatter-pyramid"), seed=FIRST_HELD_OUT_SEED)
+    ends = np.stack(list(clip.frames()))[[0, -1]]
+    angles = [
+        np.arccos(np.prod(spf.embed(ends, embedder=e), axis=0).sum()) for e in (tiny, Histogram())
+    ]
+    assert angles[0] > 2 * angles[1]
+
+
+def test_other_files_are_refused_in_one_line(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(SHIPPED.read_bytes()[:5000])
+    other = tmp_path / "other.safetensors"
+    save_file({"weight": np.zeros(3, np.float32)}, other)
+    frames = np.zeros((2, 8, 8, 3), np.uint8)
+    for path, reason in (
+        (tmp_path / "none.safetensors", "No such file"),
+        (cut, "damaged"),
+        (other, "another network"),
+    ):
+        with pytest.raises(UnavailableError, match=reason) as caught:
+            spf.embed(frames, embedder=Tiny(path))
+        assert "\n" not in str(caught.value)
+
+
+def test_identity_names_the_weights(tiny: Tiny, tmp_path: Path) -> None:
+    copy, other = tmp_path / "copy.safetensors", tmp_path / "other.safetensors"
+    copy.write_bytes(SHIPPED.read_bytes())
+    other.write_bytes(SHIPPED.read_bytes() + b" ")
+    assert Tiny(copy).identity() == tiny.identity()
+    assert Tiny(other).identity() != tiny.identity()
+
+
+def test_a_shipped_file_that_was_changed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spf.embedders.tiny.SHIPPED_SHA256", "0" * 64)
+    with pytest.raises(UnavailableError, match="ships with this version"):
+        Tiny()
+
+
+# Training
+
+
+@pytest.fixture
+def training(monkeypatch: pytest.MonkeyPatch) -> object:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import train_tiny_embedder
+
+    yield train_tiny_embedder
+    for name in ("train_tiny_embedder", "procedural_images"):
+        sys.modules.pop(name, None)
+
+
+def test_training_pictures_share_nothing_with_those_that_measure() -> None:
+    for name in ("procedural_images.py", "train_tiny_embedder.py"):
+        source = (ROOT / "scripts" / name).read_text()
+        assert "import synthetic" not in source
+        assert "from synthetic" not in source
+
+
+def test_pictures_come_from_the_seed(training: object) -> None:
+    from procedural_images import Painter
+
+    first, again, other = (
+        Painter(np.random.default_rng(seed), textures=4).sequence(3) for seed in (0, 0, 1)
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert first.std() > 5
+
+
+def test_interrupted_training_goes_on_as_if_it_had_not_been(
+    training: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.numpy import load_file
+
+    recipe = training.Recipe(sequences=4, steps=4, samples=4, warm_up=2)
+    training.train(recipe, tmp_path / "whole", threads=1, save_every=2)
+    batches = training.Views.batch
+
+    def stop(views: object, samples: int) -> object:
+        if stop.calls == 3:
+            raise KeyboardInterrupt
+        stop.calls += 1
+        return batches(views, samples)
+
+    stop.calls = 0
+    monkeypatch.setattr(training.Views, "batch", stop)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(recipe, tmp_path / "halved", threads=1, save_every=2)
+    monkeypatch.setattr(training.Views, "batch", batches)
+    training.train(recipe, tmp_path / "halved", threads=1, save_every=2)
+    whole, halved = (
+        load_file(tmp_path / name / "tiny.safetensors") for name in ("whole", "halved")
+    )
+    assert whole.keys() == halved.keys()
+    for name in whole:
+        assert np.array_equal(whole[name], halved[name]), name

@@ -1,0 +1,394 @@
+"""The published towers do what their own libraries do, on tiny models with random weights."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import towers
+
+import spf
+from spf.devices import choose_device
+from spf.embedders import load_embedder, usable
+from spf.embedders.base import embed_clip
+from spf.embedders.clip import Clip
+from spf.embedders.preprocess import Preprocess
+from spf.errors import ConfigError, UnavailableError
+
+WORDS = ("siglip", "clip", "dinov2")
+SHAPES = [(1, 1), (1, 1000), (1000, 1), (2, 3), (33, 47), (64, 64), (64, 513), (63, 65), (240, 427)]
+
+
+def frame(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Smooth colours with noise (height, width, 3) uint8."""
+    random = np.random.default_rng(seed)
+    waves = (
+        np.sin(np.linspace(0, 7, height))[:, None, None] * np.cos(np.linspace(0, 5, width))[:, None]
+    )
+    noisy = 128 + 90 * waves * random.uniform(-1, 1, 3) + random.normal(0, 20, (height, width, 3))
+    return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def angle(first: np.ndarray, second: np.ndarray) -> float:
+    """Largest angle between rows, radians, accurate for small ones."""
+    a, b = (
+        x.astype(float) / np.linalg.norm(x.astype(float), axis=1)[:, None] for x in (first, second)
+    )
+    return float(2 * np.arcsin(np.linalg.norm(a - b, axis=1) / 2).max())
+
+
+def copied(folder: Path, target: Path) -> Path:
+    """A copy of a tower's folder, without the hashes that were noted in it."""
+    shutil.copytree(folder, target, ignore=shutil.ignore_patterns(".*"))
+    return target
+
+
+def changed(folder: Path, target: Path, name: str, change: Any) -> Path:
+    """A copy whose JSON file `name` went through `change`."""
+    file = copied(folder, target) / name
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+    return target
+
+
+# Against the libraries
+
+
+def library_open_clip(folder: Path, images: list[np.ndarray]) -> tuple[Any, np.ndarray]:
+    """The transform's pictures and `encode_image` of them, as open_clip's users call it."""
+    import open_clip
+    import torch
+    from PIL import Image
+
+    model, transform = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
+    with torch.inference_mode():
+        planes = torch.stack([transform(Image.fromarray(image)) for image in images])
+        return planes, model.eval().encode_image(planes, normalize=True).numpy()
+
+
+def library_dinov2(folder: Path, images: list[np.ndarray]) -> tuple[Any, np.ndarray]:
+    """The processor's pictures and the pooled output, as transformers' users call it."""
+    import torch
+    from PIL import Image
+    from transformers import AutoImageProcessor, Dinov2Model
+
+    processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+    model = Dinov2Model.from_pretrained(folder).eval()
+    pictures = [Image.fromarray(image) for image in images]
+    with torch.inference_mode():
+        planes = processor(pictures, return_tensors="pt")["pixel_values"]
+        return planes, model(planes).pooler_output.numpy()
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_pictures_and_vectors_are_the_librarys(word: str, tower_folders: dict[str, Path]) -> None:
+    import torch
+
+    images = [frame(*shape, seed) for seed, shape in enumerate(SHAPES)]
+    library = library_dinov2 if word == "dinov2" else library_open_clip
+    wanted, vectors = library(tower_folders[word], images)
+    tower: Any = load_embedder(word, path=tower_folders[word])
+    batch = tower.stack([tower.prepare(image) for image in images])
+    planes = tower.preprocess.normalise(torch.from_numpy(batch))
+    # transformers scales and shifts in another order: a rounding away.
+    torch.testing.assert_close(planes, wanted, rtol=0, atol=1e-6 if word == "dinov2" else 0)
+    assert angle(tower.encode(batch), vectors) < 2e-6
+    assert angle(spf.embed(images[4][None], tower), vectors[4:5]) < 2e-6
+
+
+def test_transformers_own_resizing_is_near(tower_folders: dict[str, Path]) -> None:
+    """Its usual processor resizes by torchvision, at most two levels away from Pillow here."""
+    import torch
+    from transformers import AutoImageProcessor
+
+    folder = tower_folders["dinov2"]
+    processor = AutoImageProcessor.from_pretrained(folder)
+    tower: Any = load_embedder("dinov2", path=folder)
+    for shape in [(33, 47), (64, 64), (240, 427)]:
+        image = frame(*shape)
+        wanted = processor(torch.from_numpy(image).permute(2, 0, 1), return_tensors="pt")
+        planes = tower.preprocess.normalise(torch.from_numpy(tower.stack([tower.prepare(image)])))
+        levels = (planes - wanted["pixel_values"]).abs() * 0.229 * 255
+        assert levels.max() < 2.1
+        assert levels.mean() < 0.5
+
+
+@pytest.mark.parametrize("resize", ["squash", "shortest", "longest"])
+@pytest.mark.parametrize("how", ["bicubic", "bilinear"])
+def test_every_kind_of_resizing_is_open_clips(resize: str, how: str) -> None:
+    import torch
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+    from PIL import Image
+
+    mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.5)
+    ours = Preprocess(64, resize, 64, how, mean, std, fill=7)
+    theirs = image_transform_v2(PreprocessCfg(64, "RGB", mean, std, how, resize, 7), is_train=False)
+    for shape in SHAPES:
+        if resize == "longest" and min(shape) * 64 < max(shape):
+            continue  # their rounding leaves no pixel, which is an error; ours leaves one
+        image = frame(*shape)
+        picture = torch.from_numpy(np.array(ours.picture(image)))
+        assert torch.equal(ours.normalise(picture[None])[0], theirs(Image.fromarray(image))), shape
+
+
+def test_resizing_on_a_device_is_near_pillows(tower_folders: dict[str, Path]) -> None:
+    """What a GPU does, here on the CPU: levels away by rounding, vectors by a small angle."""
+    import torch
+
+    image = frame(240, 427)
+    for word in WORDS:
+        tower: Any = load_embedder(word, path=tower_folders[word])
+        ours = np.array(tower.preprocess.picture(image))
+        there = tower.preprocess.picture_on(torch.from_numpy(image)).numpy()
+        assert there.shape == ours.shape
+        assert there.dtype == np.uint8
+        assert np.abs(there.astype(int) - ours).max() <= 2
+        assert np.abs(there.astype(int) - ours).mean() < 0.2
+        assert angle(tower.encode(there[None]), tower.encode(ours[None])) < 0.02
+
+
+def test_defaults_are_open_clips() -> None:
+    from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+
+    from spf.embedders import openclip
+
+    assert (openclip.MEAN, openclip.STD) == (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
+
+
+def test_quick_gelu_is_used_where_the_weights_were_trained_with_it(
+    tower_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenAI's weights, whatever their configuration says."""
+    import open_clip
+    import torch
+
+    folder = tower_folders["clip"]
+    monkeypatch.setattr(
+        "spf.embedders.tower.EMBEDDER_PINS", {"clip": unpinned("l14-openai", "b32")}
+    )
+    tower = Clip(folder, model="l14-openai")
+    plain = Clip(folder, model="b32")
+    batch = tower.stack([tower.prepare(frame(64, 64))])
+    model = open_clip.create_model(f"local-dir:{folder}", force_quick_gelu=True).eval()
+    with torch.inference_mode():
+        wanted = model.encode_image(tower.preprocess.normalise(torch.from_numpy(batch))).numpy()
+    assert angle(tower.encode(batch), wanted) < 2e-6
+    assert angle(plain.encode(batch), wanted) > 1e-3
+    assert plain.identity() != tower.identity()
+
+
+def unpinned(*models: str) -> dict[str, Any]:
+    from dataclasses import replace
+
+    from spf.weights import EMBEDDER_PINS
+
+    pin = EMBEDDER_PINS["clip"]["b32-laion2b"]
+    return {model: replace(pin, sha256=None) for model in models}
+
+
+# Settings
+
+
+def test_layers_and_pooling_are_the_models_own(tower_folders: dict[str, Path]) -> None:
+    import torch
+    from transformers import Dinov2Model
+
+    folder = tower_folders["dinov2"]
+    model = Dinov2Model.from_pretrained(folder).eval()
+    probe: Any = load_embedder("dinov2", path=folder)
+    batch = probe.stack([probe.prepare(frame(70, 80, seed)) for seed in range(2)])
+    planes = probe.preprocess.normalise(torch.from_numpy(batch))
+    with torch.inference_mode():
+        hidden = model(planes, output_hidden_states=True).hidden_states  # the embeddings first
+        states = [model.layernorm(state).numpy() for state in hidden[1:]]
+    for layer, state in [(-1, states[-1]), (2, states[2]), (0, states[0]), (-2, states[1])]:
+        tower: Any = load_embedder("dinov2", path=folder, layer=layer)
+        assert angle(tower.encode(batch), state[:, 0]) < 2e-6
+        tower = load_embedder("dinov2", path=folder, layer=layer, pooling="patch_mean")
+        assert angle(tower.encode(batch), state[:, 1:].mean(axis=1)) < 2e-6
+
+
+def test_bfloat16_is_near(tower_folders: dict[str, Path]) -> None:
+    clip = np.stack([frame(64, 64, seed) for seed in range(4)])
+    for word in WORDS:
+        exact = spf.embed(clip, load_embedder(word, path=tower_folders[word]))
+        rough = spf.embed(clip, load_embedder(word, path=tower_folders[word], precision="bfloat16"))
+        assert rough.dtype == np.float32
+        assert 0 < angle(rough, exact) < 0.1
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_identity_changes_with_whatever_moves_a_vector(
+    word: str, tower_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tower_folders[word]
+    plain = load_embedder(word, path=folder).identity()
+    assert len(plain["weights"]) == 64
+    others = {"precision": "bfloat16"}
+    if word == "dinov2":
+        others |= {"pooling": "patch_mean", "layer": 0}
+        assert load_embedder(word, path=folder, layer=2).identity() == plain  # the last one
+    for name, value in others.items():
+        assert load_embedder(word, path=folder, **{name: value}).identity() != plain, name
+    twin = copied(folder, tmp_path / "twin")
+    assert load_embedder(word, path=twin).identity() == plain  # the place does not count
+    if word == "dinov2":
+        towers.save_dinov2(tmp_path / "seed", seed=1)
+        name, key = "preprocessor_config.json", "image_mean"
+        change = lambda config: config.update({key: [0.5, 0.5, 0.5]})  # noqa: E731
+    else:
+        config = {"siglip": towers.SIGLIP, "clip": towers.CLIP}[word]
+        towers.save_open_clip(tmp_path / "seed", config, seed=1)
+        name = "open_clip_config.json"
+        change = lambda config: config["preprocess_cfg"].update(mean=[0.1, 0.2, 0.3])  # noqa: E731
+    seeded = load_embedder(word, path=tmp_path / "seed").identity()
+    assert seeded["weights"] != plain["weights"]
+    changed(folder, tmp_path / "changed", name, change)
+    assert load_embedder(word, path=tmp_path / "changed").identity() != plain
+
+
+def test_a_changed_weights_file_is_hashed_again(
+    tower_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = copied(tower_folders["clip"], tmp_path / "copy")
+    first = load_embedder("clip", path=folder).identity()["weights"]
+    towers.save_open_clip(folder, towers.CLIP, seed=5)
+    assert load_embedder("clip", path=folder).identity()["weights"] != first
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"precision": "float8"},
+        {"precision": "float16"},  # no GPU to do it
+        {"batch_size": 0},
+        {"device": "gpu"},
+        {"pooling": "max"},
+        {"layer": 3},
+        {"layer": -4},
+        {"layer": 1.0},
+        {"model": "huge"},
+    ],
+    ids=str,
+)
+def test_wrong_settings_are_config_errors(
+    settings: dict[str, Any], tower_folders: dict[str, Path]
+) -> None:
+    (name,) = settings
+    with pytest.raises(ConfigError, match=name) as error:
+        load_embedder("dinov2", **({"path": tower_folders["dinov2"], "device": "cpu"} | settings))
+    assert "\n" not in str(error.value)
+
+
+# What cannot run
+
+
+def check_unusable(word: str, folder: Path, *said: str, run: bool = False) -> None:
+    def use() -> None:
+        tower = load_embedder(word, path=folder)
+        if run:
+            embed_clip(frame(64, 64)[None], tower)
+
+    with pytest.raises(UnavailableError) as error:
+        use()
+    text = str(error.value)
+    assert "\n" not in text
+    for part in (word, f"make weights EMBEDDER={word}", "embedder.path=FOLDER", *said):
+        assert part in text
+    assert "pixels" in text.partition("usable now: ")[2]
+    assert error.value.exit_code == 3
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_missing_and_damaged_files_are_named(
+    word: str, tower_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    check_unusable(word, tmp_path / "nowhere", "nowhere", "nor is the folder")
+    folder = copied(tower_folders[word], tmp_path / "copy")
+    weights = next(folder.glob("*.safetensors"))
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    check_unusable(word, folder, weights.name, "cut short")
+    weights.write_bytes(b"")
+    check_unusable(word, folder, weights.name, "cut short")
+    weights.write_bytes(pickle.dumps({"weights": 1}))
+    check_unusable(word, folder, weights.name, "not safetensors")
+    weights.rename(folder / "pytorch_model.bin")
+    check_unusable(word, folder, weights.name, "pytorch_model.bin", "pickled")
+    config = next(folder.glob("*onfig.json"))
+    (folder / "pytorch_model.bin").rename(weights)
+    weights.write_bytes(whole)
+    config.write_text("{")
+    check_unusable(word, folder, "JSON")
+    config.write_text("{}")
+    check_unusable(word, folder, run=True)
+    config.unlink()
+    check_unusable(word, folder, config.name, "not there")
+
+
+@pytest.mark.parametrize(
+    ("word", "other"),
+    [("siglip", "clip"), ("clip", "siglip"), ("dinov2", "clip"), ("clip", "dinov2")],
+)
+def test_another_family_is_refused(word: str, other: str, tower_folders: dict[str, Path]) -> None:
+    check_unusable(word, tower_folders[other])
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_weights_of_another_shape_are_refused(
+    word: str, tower_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    def widen(config: dict[str, Any]) -> None:
+        if word == "dinov2":
+            config["num_hidden_layers"] = 5
+        elif word == "clip":
+            config["model_cfg"]["vision_cfg"]["width"] = 128
+        else:
+            config["model_cfg"]["vision_cfg"]["timm_model_name"] = "test_vit2"
+
+    name = "config.json" if word == "dinov2" else "open_clip_config.json"
+    folder = changed(tower_folders[word], tmp_path / "wide", name, widen)
+    check_unusable(word, folder, str(folder), run=True)
+
+
+def test_a_pinned_hash_is_checked(tower_folders: dict[str, Path]) -> None:
+    """A folder that is said to hold a published model must hold that model."""
+    with pytest.raises(UnavailableError, match=r"SHA-256 is \w{12}.*b32-laion2b ac4f8c4b88af"):
+        load_embedder("clip", path=tower_folders["clip"], model="b32-laion2b")
+
+
+@pytest.mark.skipif(choose_device("auto") != "cpu", reason="there is a GPU")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_missing_gpu_is_said(device: str, tower_folders: dict[str, Path]) -> None:
+    with pytest.raises(UnavailableError, match=f"device={device}: .*no CUDA device.*device=auto"):
+        load_embedder("clip", path=tower_folders["clip"], device=device)
+
+
+def test_weights_that_give_nan_name_the_frame(
+    tower_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    folder = copied(tower_folders["clip"], tmp_path / "broken")
+    file = folder / "open_clip_model.safetensors"
+    weights = load_file(file)
+    weights["visual.proj"] = torch.full_like(weights["visual.proj"], float("nan"))
+    save_file(weights, file)
+    with pytest.raises(spf.ClipError, match="NaN or zeros for frame 0"):
+        spf.embed(frame(8, 8)[None], load_embedder("clip", path=folder))
+
+
+def test_without_weights_every_family_says_what_to_do(tmp_path: Path) -> None:
+    for word, lacking in usable().items():
+        if not lacking:
+            load_embedder(word)
+            continue
+        with pytest.raises(UnavailableError, match=f"embedder {word}: looked for .*make weights"):
+            load_embedder(word)

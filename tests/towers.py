@@ -1,0 +1,100 @@
+"""Tiny image towers with random weights, saved as folders that the real loaders read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+SIGLIP: dict[str, Any] = {
+    "model_cfg": {
+        "embed_dim": 64,
+        "init_logit_bias": -10,
+        "custom_text": True,
+        "vision_cfg": {
+            "image_size": 160,
+            "timm_model_name": "test_vit",
+            "timm_model_pretrained": False,
+            "timm_pool": "map",
+            "timm_proj": "none",
+        },
+        "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 64, "heads": 2, "layers": 1},
+    },
+    "preprocess_cfg": {
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.5, 0.5, 0.5],
+        "interpolation": "bicubic",
+        "resize_mode": "squash",
+    },
+}
+CLIP: dict[str, Any] = {
+    "model_cfg": {
+        "embed_dim": 32,
+        "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "patch_size": 16},
+        "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 64, "heads": 2, "layers": 1},
+    },
+    "preprocess_cfg": {},  # as LAION's: everything is open_clip's default
+}
+PROCESSOR = {
+    "image_processor_type": "BitImageProcessor",
+    "crop_size": {"height": 56, "width": 56},
+    "do_center_crop": True,
+    "do_convert_rgb": True,
+    "do_normalize": True,
+    "do_rescale": True,
+    "do_resize": True,
+    "image_mean": [0.485, 0.456, 0.406],
+    "image_std": [0.229, 0.224, 0.225],
+    "resample": 3,
+    "rescale_factor": 0.00392156862745098,
+    "size": {"shortest_edge": 64},
+}
+
+
+def save_open_clip(folder: Path, config: dict[str, Any], seed: int = 0) -> Path:
+    """An open_clip model of a configuration, with weights large enough to tell frames apart."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    torch.manual_seed(seed)
+    model = open_clip.create_model(f"local-dir:{folder}", precision="fp32")
+    _enlarge(model)
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(weights, folder / "open_clip_model.safetensors")
+    return folder
+
+
+def save_dinov2(folder: Path, seed: int = 0, **settings: Any) -> Path:
+    """A Dinov2Model of three blocks."""
+    import torch
+    from transformers import Dinov2Config, Dinov2Model
+
+    small = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 3}
+    torch.manual_seed(seed)
+    model = Dinov2Model(Dinov2Config(**small, image_size=56, patch_size=14, **settings))
+    _enlarge(model)
+    model.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
+    return folder
+
+
+def save_all(root: Path) -> dict[str, Path]:
+    """One folder for each family, by its word."""
+    return {
+        "siglip": save_open_clip(root / "siglip", SIGLIP),
+        "clip": save_open_clip(root / "clip", CLIP),
+        "dinov2": save_dinov2(root / "dinov2"),
+    }
+
+
+def _enlarge(model: Any) -> None:
+    """Random initial weights are so small that all pictures look alike."""
+    import torch
+
+    with torch.no_grad():
+        for weights in model.parameters():
+            if weights.ndim > 1:
+                weights.mul_(3)
