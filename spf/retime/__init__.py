@@ -1,5 +1,6 @@
 """Curve + target -> time map -> a clip with another pacing."""
 
-from spf.retime.timemap import TARGETS, time_map
+from spf.retime.targets import TARGETS, make_target
+from spf.retime.timemap import distance_to_target, time_map
 
-__all__ = ["TARGETS", "time_map"]
+__all__ = ["TARGETS", "distance_to_target", "make_target", "time_map"]

@@ -1,26 +1,25 @@
 """Which source frame each frame of the retimed clip shows."""
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from spf.progress import Curve
-from spf.words import choose
+from spf.progress.metrics import target_mae, unit_time
+from spf.retime.targets import Target, make_target, pinned
 
 Array = NDArray[np.float64]
-Target = Callable[[Array], Array]
-
-TARGETS: dict[str, Target] = {"linear": lambda u: u}
 
 
-def time_map(curve: Curve, target: str | Target = "linear", num_frames: int | None = None) -> Array:
+def time_map(
+    curve: Curve, target: str | Target | Curve = "linear", num_frames: int | None = None
+) -> Array:
     """Source positions tau_k = S^-1(g(k / (N - 1))) that give a clip the pacing g (method, 2).
 
     Parameters
     ----------
     curve : of the source clip, T frames.
-    target : a word of `TARGETS`, or an increasing function g on 0 .. 1 with g(0) = 0, g(1) = 1.
+    target : a word of `TARGETS`, an increasing function g on 0 .. 1 with g(0) = 0, g(1) = 1, or
+        the curve of a clip whose pacing is wanted.
     num_frames : N, at least 2; None keeps T.
 
     Returns
@@ -33,10 +32,9 @@ def time_map(curve: Curve, target: str | Target = "linear", num_frames: int | No
     count = len(curve) if num_frames is None else num_frames
     if count < 2:
         raise ValueError(f"num_frames must be at least 2, not {num_frames!r}")
-    law = TARGETS[choose(target, TARGETS, "target")] if isinstance(target, str) else target
-    wanted = np.asarray(law(np.linspace(0.0, 1.0, count)), dtype=np.float64)
-    ends = abs(wanted[0]) < 1e-9 and abs(wanted[-1] - 1.0) < 1e-9
-    if wanted.shape != (count,) or not ends or not (np.diff(wanted) >= 0).all():
-        raise ValueError("a target must increase from g(0) = 0 to g(1) = 1")
-    wanted[0], wanted[-1] = 0.0, 1.0
-    return curve.inverse(wanted)
+    return curve.inverse(pinned(make_target(target), np.linspace(0.0, 1.0, count)))
+
+
+def distance_to_target(curve: Curve, target: str | Target | Curve = "linear") -> float:
+    """target_mae: the time average of |S - g(u)|, 0 .. 1; for `linear` it is linearity_mae."""
+    return target_mae(curve, pinned(make_target(target), unit_time(curve.times)))

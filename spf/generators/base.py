@@ -1,0 +1,164 @@
+"""What a generator is: first frame, last frame and prompt -> clip."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spf.errors import ConfigError, SpfError
+from spf.generators.clock import Clock, ClockWarp
+
+Image = NDArray[np.uint8]
+Watch = Callable[[int, int], None]
+"""Called after each denoising step with the number of steps done and their total."""
+
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is to be generated; None takes the model's own.
+
+    first : (H, W, 3) uint8 RGB. last : the same, or None where the model is free to end.
+    prompt, negative_prompt : text; models without text ignore it. seed : of the noise.
+    num_frames : at least 2; a model that cannot make that many makes the next number that it can,
+    and says so. fps : frames a second. steps : denoising steps. guidance : classifier-free
+    guidance scale, 1 is none.
+
+    Raises ConfigError, in one line, for what cannot be asked of any model.
+    """
+
+    first: Image
+    last: Image | None = None
+    prompt: str = ""
+    negative_prompt: str | None = None
+    seed: int = 0
+    num_frames: int | None = None
+    fps: float | None = None
+    steps: int | None = None
+    guidance: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, image in (("first", self.first), ("last", self.last)):
+            if image is not None or name == "first":
+                _check_image(name, image)
+        if self.last is not None and self.first.shape != self.last.shape:
+            sizes = " and ".join(f"{x.shape[1]}x{x.shape[0]}" for x in (self.first, self.last))
+            raise ConfigError(f"first and last frame differ in size ({sizes}); resize one of them")
+        for name in ("prompt", "negative_prompt"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (value is None and name == "negative_prompt"):
+                raise ConfigError(f"{name}={value!r} must be text")
+        for name, lowest in (("seed", 0), ("num_frames", 2), ("steps", 1)):
+            value = getattr(self, name)
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not (whole and value >= lowest) and not (value is None and name != "seed"):
+                raise ConfigError(f"{name}={value!r} must be a whole number, at least {lowest}")
+        for name in ("fps", "guidance"):
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (number and isfinite(value) and value > 0):
+                raise ConfigError(f"{name}={value!r} must be a number above 0")
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratedClip:
+    """frames (T, H, W, 3) uint8 RGB, frames a second, and a line for each thing that is not as it
+    was asked for."""
+
+    frames: Image
+    fps: float
+    notes: list[str] = field(default_factory=list)
+
+
+class Generator(Protocol):
+    """First frame, last frame and prompt -> clip. `name` is the word that chooses it.
+
+    Two calls with the same request give the same pixels on one machine, and with a warp the same
+    noise: the clips differ by the warp alone.
+    """
+
+    name: str
+
+    def check(self) -> None:
+        """Raises UnavailableError, before any work, where weights or memory are missing; its line
+        names the size and the command that would get them."""
+        ...
+
+    def clock(self, request: Request) -> Clock:
+        """Where the latents of the clip that would be generated stand."""
+        ...
+
+    def generate(
+        self, request: Request, warp: ClockWarp | None = None, watch: Watch | None = None
+    ) -> GeneratedClip:
+        """The clip; with a warp, under it.
+
+        Raises ConfigError for a request that the model cannot fulfil or a warp that was made for
+        another clip; UnavailableError as `check`; SpfError where it fails on the way (not a number,
+        out of memory).
+        """
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that determines the pixels, beside the request and the warp."""
+        ...
+
+
+def next_count(num_frames: int, factor: int) -> int:
+    """The smallest factor n + 1 >= num_frames with n at least 1."""
+    return max(-(-(num_frames - 1) // factor), 1) * factor + 1
+
+
+def check_warp(name: str, warp: ClockWarp | None, clock: Clock) -> None:
+    """Raises ConfigError for a warp that was not made for this clock."""
+    if warp is not None and not np.array_equal(warp.positions, clock.positions):
+        counts = f"{len(warp.positions)} latents, this clip has {len(clock.positions)}"
+        raise ConfigError(f"{name}: the warp is for another clip ({counts}); make it for this one")
+
+
+@contextmanager
+def one_line_failures(name: str) -> Iterator[None]:
+    """Running out of memory while generating, as one line that says what helps."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if not (isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)):
+            raise
+        remedy = "use fewer or smaller frames, model.offload=model or sequential, or another device"
+        raise SpfError(f"{name}: out of memory while generating; {remedy}") from None
+
+
+def not_finite(name: str, what: str) -> SpfError:
+    """The error for NaN or infinity on the way to a clip."""
+    return SpfError(f"{name}: {what} not finite; use another dtype or a weaker warp")
+
+
+def to_uint8(name: str, video: NDArray[Any]) -> Image:
+    """Frames (T, H, W, 3) uint8 of a video in 0 .. 1. Raises SpfError where it is not finite."""
+    if not np.isfinite(video).all():
+        raise not_finite(name, "the decoded video is")
+    return np.rint(np.clip(video, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def resized(image: Image, size: tuple[int, int]) -> Image:
+    """The image (H, W, 3) at (height, width), by Pillow's Lanczos filter."""
+    if image.shape[:2] == size:
+        return np.ascontiguousarray(image)
+    from PIL import Image as Pillow
+
+    height, width = size
+    picture = Pillow.fromarray(np.ascontiguousarray(image))
+    return np.asarray(picture.resize((width, height), Pillow.Resampling.LANCZOS))
+
+
+def _check_image(name: str, image: Any) -> None:
+    fits = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[-1] == 3
+    if not fits or image.dtype != np.uint8 or 0 in image.shape:
+        shape, dtype = getattr(image, "shape", type(image).__name__), getattr(image, "dtype", "")
+        raise ConfigError(f"the {name} frame must be (H, W, 3) uint8 RGB, not {shape} {dtype}")

@@ -1,0 +1,131 @@
+"""LTX-2 (Lightricks 2025), through diffusers: video with sound, of which the video is kept."""
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+
+from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock
+from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
+
+NEGATIVE_PROMPT = "worst quality, inconsistent motion, blurry, jittery, distorted"
+DEFAULTS = {
+    "v2.0": Defaults(121, 24.0, 40, 3.0, NEGATIVE_PROMPT),
+    "v2.3": Defaults(121, 24.0, 30, 3.0, NEGATIVE_PROMPT),
+}
+# What the authors change between the two beside the weights (docstring of diffusers' pipeline).
+VARIANT = {
+    "v2.0": {"use_cross_timestep": False, "spatio_temporal_guidance_blocks": [29]},
+    "v2.3": {"use_cross_timestep": True, "spatio_temporal_guidance_blocks": [28]},
+}
+
+
+class Ltx2(DiffusersGenerator):
+    """LTX-2.0 (`v2.0`) or LTX-2.3 (`v2.3`).
+
+    Settings as in `DiffusersGenerator`; warp_audio : whether the rotary embeddings of the sound and
+    between sound and picture follow the warp too, or stay on the clock.
+    """
+
+    name: ClassVar[str] = "ltx2"
+    factor: ClassVar[int] = 8
+    multiple: ClassVar[int] = 32
+
+    def __init__(
+        self,
+        variant: str | None = None,
+        path: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        offload: str = "none",
+        size: Sequence[int] | None = None,
+        warp_audio: bool = False,
+    ) -> None:
+        super().__init__(variant, path, device, dtype, offload, size)
+        self.warp_audio = bool(warp_audio)
+
+    @property
+    def defaults(self) -> Defaults:
+        return DEFAULTS[self.variant]
+
+    def ropes(self) -> list[TemporalRope]:
+        """The video's clock, and those of the sound where that is asked for."""
+        transformer = self.pipeline.transformer
+        names = ["rope"]
+        if self.warp_audio:
+            names += ["audio_rope", "cross_attn_rope", "cross_attn_audio_rope"]
+        return [ltx2_rope(transformer, name) for name in names]
+
+    def identity(self) -> dict[str, Any]:
+        return super().identity() | {"warp_audio": self.warp_audio}
+
+    def _clock(self, num_frames: int, fps: float) -> Clock:
+        return latent_clock(num_frames, self.factor, fps)
+
+    def _pipeline_class(self) -> Any:
+        return _exact_pipeline()
+
+    def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
+        from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
+        from PIL import Image
+
+        # crf=0: an image is not sent through H.264 before it is encoded.
+        conditions = [LTX2VideoCondition(Image.fromarray(plan.first), index=0, crf=0)]
+        if plan.last is not None:
+            conditions.append(LTX2VideoCondition(Image.fromarray(plan.last), index=-1, crf=0))
+        made = self.pipeline(
+            conditions=conditions, frame_rate=plan.fps, **VARIANT[self.variant], **common
+        )
+        return made.frames[0], ["the sound track is not kept"]
+
+
+def ltx2_rope(transformer: Any, name: str) -> TemporalRope:
+    """A clock of diffusers' LTX2VideoTransformer3DModel; positions are seconds.
+
+    An LTX2AudioVideoRotaryPosEmbed turns a coordinate x by (2 x / extent - 1) pi / 2
+    theta^(k / (K - 1)) in its K = dim // (2 axes) bands, lowest first; time's extent is
+    `base_num_frames` seconds. Channels are band-major and axis-minor (time first), after padding;
+    each band has two neighbouring channels in the layout "interleaved" (B, N, dim), one in "split"
+    (B, heads, N, head_dim / 2).
+    """
+    import torch
+
+    rope: Any = getattr(transformer, name)
+    axes = 3 if name == "rope" else 1
+    bands = rope.dim // (2 * axes)
+    # As the module computes them, to the last bit: errors would grow with the highest rates.
+    kind = torch.float64 if rope.double_precision else torch.float32
+    rates = torch.pow(rope.theta, torch.linspace(0.0, 1.0, bands, dtype=kind)) * torch.pi / 2.0
+    omega = rates.float().double().numpy() * 2.0 / rope.base_num_frames
+    if rope.rope_type == "split":
+        layout = Layout(rope.dim // 2 - axes * bands, axes, 1, heads_axis=1)
+    else:
+        layout = Layout(rope.dim % (2 * axes), 2 * axes, 2, heads_axis=None)
+
+    def positions(module: Any, inputs: tuple[Any, ...]) -> Any:
+        return inputs[0][0, 0].double().mean(dim=-1)  # middles of [start, end); a batch shares them
+
+    def noise_level(arguments: dict[str, Any]) -> Any:
+        return arguments["sigma"].detach().max().float() / 1000.0
+
+    return TemporalRope(transformer, rope, omega, layout, positions, noise_level)
+
+
+@cache
+def _exact_pipeline() -> Any:
+    """LTX2ConditionPipeline with a last frame that is the last frame."""
+    import diffusers
+
+    upstream: Any = diffusers.LTX2ConditionPipeline
+
+    class ExactLtx2(upstream):
+        """A keyframe stands at the last of its latent's frames; upstream it is the first of them,
+        factor - 1 frames too early for index=-1."""
+
+        def _prepare_keyframe_coords(self, *args: Any, **given: Any) -> Any:
+            given["pixel_frame_idx"] += self.vae_temporal_compression_ratio - 1
+            return super()._prepare_keyframe_coords(*args, **given)
+
+    return ExactLtx2

@@ -1,0 +1,123 @@
+"""The shipped generator behind the protocol that all generators follow."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from spf.errors import ConfigError, UnavailableError
+from spf.fingerprint import code_version, file_digest, installed
+from spf.generators.base import (
+    GeneratedClip,
+    Image,
+    Request,
+    Watch,
+    check_warp,
+    one_line_failures,
+    resized,
+)
+from spf.generators.clock import Clock, ClockWarp, latent_clock, wan_rope
+
+if TYPE_CHECKING:
+    from spf.generators.tiny.sampling import TinySampler
+
+WEIGHTS = Path(__file__).parent / "weights"
+FPS = 8.0
+
+
+class Tiny:
+    """First frame + last frame -> clip, on the CPU, without text.
+
+    path : folder of weights; None is the one that ships with the project. Prompts and guidance are
+    passed over; frames are resized to the model's size, and both are said in the clip's notes.
+    """
+
+    name: ClassVar[str] = "tiny"
+
+    def __init__(self, path: str | None = None) -> None:
+        self.path = WEIGHTS if path is None else Path(str(path)).expanduser()
+
+    def check(self) -> None:
+        """Raises UnavailableError where the weights are not there."""
+        if not any(self.path.glob("*.safetensors")):
+            raise UnavailableError(f"model=tiny: no weights in {self.path}; install spf again")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels of every clip."""
+        height, width = self._settings["size"]
+        return height, width
+
+    def clock(self, request: Request) -> Clock:
+        if request.last is None:
+            raise ConfigError("model=tiny needs a first and a last frame; only the first is given")
+        return latent_clock(self._count(request), 1)
+
+    def generate(
+        self, request: Request, warp: ClockWarp | None = None, watch: Watch | None = None
+    ) -> GeneratedClip:
+        """The clip of a request; see `Generator`."""
+        check_warp(self.name, warp, self.clock(request))
+        assert request.last is not None  # the clock has refused that
+        first, last = self._fitted(request.first), self._fitted(request.last)
+        notes = [f"{self.name} has no text: the prompt is passed over"] if request.prompt else []
+        if first.shape != request.first.shape:
+            given, made = (f"{x.shape[1]}x{x.shape[0]}" for x in (request.first, first))
+            notes.append(f"frames resized from {given} to {made}")
+        sampler = self._sampler
+        applied = nullcontext() if warp is None else warp.applied([wan_rope(sampler.transformer)])
+        with one_line_failures(self.name), _one_thread(), applied:
+            frames = sampler.sample(
+                first, last, self._count(request), request.seed, request.steps, watch
+            )
+        return GeneratedClip(frames, float(request.fps or FPS), notes)
+
+    def identity(self) -> dict[str, Any]:
+        self.check()
+        files = sorted(file for file in self.path.iterdir() if file.is_file())
+        return {
+            "name": self.name,
+            "files": {file.name: file_digest(file) for file in files},
+            "versions": installed("torch", "diffusers"),
+            "code": code_version("spf.generators"),
+        }
+
+    @cached_property
+    def _sampler(self) -> "TinySampler":
+        self.check()
+        from spf.generators.tiny.sampling import TinySampler
+
+        return TinySampler(self.path)
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        """How the weights want to be sampled, read without torch."""
+        self.check()
+        return json.loads((self.path / "sampling.json").read_text())
+
+    def _count(self, request: Request) -> int:
+        count = request.num_frames or self._settings["num_frames"]
+        low, high = self._settings["min_frames"], self._settings["max_frames"]
+        if not low <= count <= high:
+            raise ConfigError(
+                f"tiny: num_frames={count} is outside what it learned; use {low} to {high}"
+            )
+        return count
+
+    def _fitted(self, image: Image) -> Image:
+        return resized(image, self.size)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """So small a model is fastest on one thread, and sums in one order on every machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

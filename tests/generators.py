@@ -1,0 +1,68 @@
+"""A generator like the shipped one in miniature, with random weights, and runs that retime it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import harness
+from pipelines import sharpen
+
+from benchmarks import session
+from benchmarks.retime_generated import RetimeGenerated
+
+SHORT = "benchmark.retimes=[none,rope_flat]"
+
+MODEL = {
+    "patch_size": (1, 8, 8),
+    "num_attention_heads": 2,
+    "attention_head_dim": 32,
+    "in_channels": 10,
+    "out_channels": 3,
+    "text_dim": 8,
+    "freq_dim": 32,
+    "ffn_dim": 64,
+    "num_layers": 2,
+    "cross_attn_norm": False,
+    "rope_max_seq_len": 64,
+}
+
+
+def save_tiny(folder: Path) -> Path:
+    """Weights whose clips change unevenly and follow a warp; `model.path=` takes the folder."""
+    import torch
+    from diffusers import WanTransformer3DModel
+
+    from spf.generators.tiny.sampling import SETTINGS_FILE, Settings
+
+    torch.manual_seed(0)
+    model = sharpen(WanTransformer3DModel(**MODEL))
+    with torch.no_grad():
+        # Deaf to the noise, a frame knows its time by its distance to the marked ends alone.
+        model.patch_embedding.weight[:, :3] = 0.0
+        model.patch_embedding.weight[:, 3] *= 10.0
+    model.save_pretrained(folder)
+    settings = Settings(num_frames=9, num_steps=2)
+    (folder / SETTINGS_FILE).write_text(json.dumps(asdict(settings)))
+    return folder
+
+
+def composed(weights: Path, output: Path, *more: str) -> Any:
+    """The config of `retime_generated` on two pairs."""
+    words = ["embedder=histogram", f"model.path={harness.quoted(weights)}"]
+    words += ["benchmark.num_pairs=2", f"output={harness.quoted(output)}", *more]
+    return harness.compose(*words)
+
+
+def run(weights: Path, output: Path, *more: str) -> session.Run:
+    """A run of it, in this process."""
+    return session.run(composed(weights, output, *more), quiet=True)
+
+
+def made(weights: Path, *more: str) -> RetimeGenerated:
+    """The benchmark alone; nothing is run."""
+    benchmark = session.build(composed(weights, Path("unused"), *more))
+    assert isinstance(benchmark, RetimeGenerated)
+    return benchmark

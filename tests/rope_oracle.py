@@ -1,0 +1,50 @@
+"""Rotary tables computed from scratch at given positions, and alpha written out: independent of the
+hooks that turn finished tables."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def alpha(rank: int, bands: int, low: float, high: float, decay: float) -> float:
+    """The authors' formula; rank 0 is the highest frequency."""
+    return high + (low - high) * np.exp(-decay * rank / (bands - 1))
+
+
+def wan_angles(positions: np.ndarray, height: int, width: int, head_dim: int) -> np.ndarray:
+    """Angles (N, head_dim) of Wan's tables; positions (F, B) by temporal band, highest first."""
+    spatial = 2 * (head_dim // 6)
+    temporal = head_dim - 2 * spatial
+    rows = []
+    for frame in range(len(positions)):
+        for y in range(height):
+            for x in range(width):
+                row = []
+                for i in range(temporal // 2):
+                    row += [positions[frame, i] * 10000.0 ** (-2 * i / temporal)] * 2
+                for place in (y, x):
+                    for i in range(spatial // 2):
+                        row += [place * 10000.0 ** (-2 * i / spatial)] * 2
+                rows.append(row)
+    return np.array(rows)
+
+
+def ltx2_angles(coords: np.ndarray, times: np.ndarray, rope: object) -> np.ndarray:
+    """Angles of one batch entry of LTX-2's tables, (heads, N, head_dim / 2) or (N, dim).
+
+    coords : (3, N) middles, of which the first row is not used; times : (N, K) seconds by band,
+    lowest first.
+    """
+    extents = (rope.base_num_frames, rope.base_height, rope.base_width)
+    bands = rope.dim // 6
+    flat = np.zeros((coords.shape[1], rope.dim // 2))
+    padding = rope.dim // 2 - 3 * bands
+    for k in range(bands):
+        rate = np.float32(rope.theta ** (k / (bands - 1)) * np.pi / 2)
+        for axis in range(3):
+            place = times[:, k] if axis == 0 else coords[axis]
+            flat[:, padding + 3 * k + axis] = (2 * place / extents[axis] - 1) * float(rate)
+    if rope.rope_type == "interleaved":
+        return flat.repeat(2, axis=1)
+    heads = rope.num_attention_heads
+    return flat.reshape(len(flat), heads, -1).transpose(1, 0, 2)

@@ -1,0 +1,170 @@
+"""The loop of ReTime, on a generator of numbers that follows its clock as far as it is told to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import oracles
+import pytest
+
+import spf
+from spf.errors import ConfigError, SpfError
+from spf.generators.base import GeneratedClip, Request
+from spf.generators.clock import latent_clock
+from spf.retime.generated import Attempt, generate_baseline, retime_generated
+from spf.retime.strategies import Rope, RopeFlat, RopeIterative
+from spf.retime.targets import EaseIn
+
+COUNT = 25
+PICTURE = np.zeros((2, 2, 3), np.uint8)
+REQUEST = Request(PICTURE, PICTURE, num_frames=COUNT)
+
+
+@dataclass
+class Numbers:
+    """Frame k holds the progress at position k + obedience * alpha * shift_k of an uneven law."""
+
+    name: str = "numbers"
+    obedience: float = 1.0
+    still: bool = False
+    calls: list[Any] = field(default_factory=list)
+
+    def check(self) -> None: ...
+
+    def clock(self, request: Request) -> Any:
+        return latent_clock(request.num_frames or COUNT, 1)
+
+    def generate(self, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
+        self.calls.append(warp)
+        if watch is not None:
+            watch(1, 1)
+        count = request.num_frames or COUNT
+        positions = np.arange(count, dtype=float)
+        if warp is not None:
+            positions += self.obedience * warp.strength.of([1.0])[0] * warp.shift
+        shown = law(np.clip(positions / (count - 1), 0, 1)) * (not self.still)
+        values = np.round(shown * 65535).astype(np.uint16)
+        frames = np.zeros((count, 2, 2, 3), np.uint8)
+        frames[:, 0, 0, 0], frames[:, 0, 0, 1] = values // 256, values % 256
+        return GeneratedClip(frames, 8.0)
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+
+def law(u: np.ndarray) -> np.ndarray:
+    """A jump past the middle, smooth enough to be inverted."""
+    curve = 1 / (1 + np.exp(-18 * (u - 0.6)))
+    low, high = (1 / (1 + np.exp(-18 * (end - 0.6))) for end in (0.0, 1.0))
+    return (curve - low) / (high - low)
+
+
+def measure(clip: GeneratedClip) -> Any:
+    values = clip.frames[:, 0, 0, :2].astype(float) @ [256, 1] / 65535
+    return spf.fit(oracles.great_circle(1.3 * values), ridge=0.0, monotone="increments")
+
+
+def test_one_flat_warp_makes_an_obedient_model_even():
+    done = retime_generated(Numbers(), REQUEST, measure, "rope_flat")
+    assert done.ended == "done"
+    assert [attempt.warp is None for attempt in done.attempts] == [True, False]
+    assert done.baseline.target_mae == pytest.approx(
+        spf.score(done.baseline.curve)["linearity_mae"]
+    )
+    assert done.baseline.target_mae > 0.15
+    assert done.best.target_mae < 0.02
+    tau = spf.time_map(done.baseline.curve)
+    np.testing.assert_allclose(done.best.warp.shift, tau - np.arange(COUNT), atol=1e-12)
+
+
+def test_the_target_is_reached_and_measured_against():
+    done = retime_generated(Numbers(), REQUEST, measure, "rope-flat", EaseIn(power=3))
+    assert done.best.target_mae < 0.02
+    u = np.linspace(0, 1, COUNT)
+    np.testing.assert_allclose(done.best.curve.progress, u**3, atol=0.06)
+    with pytest.raises(ValueError, match="increase"):
+        retime_generated(Numbers(), REQUEST, measure, "rope_flat", lambda u: 1 - u)
+
+
+def test_refinement_makes_up_for_a_model_that_half_obeys():
+    lazy = Numbers(obedience=0.5)
+    once = retime_generated(lazy, REQUEST, measure, RopeFlat())
+    more = retime_generated(lazy, REQUEST, measure, RopeFlat(iterations=6))
+    assert once.best.target_mae > 2 * more.best.target_mae
+    distances = [attempt.target_mae for attempt in more.attempts]
+    # Every attempt but perhaps the last is better than the one before it.
+    assert all(b < a for a, b in pairwise(distances[:-1]))
+    # Corrections add up: each shift is the one before plus what the last curve still needs.
+    for before, after in pairwise(more.attempts[1:]):
+        expected = before.warp.shift + spf.time_map(before.curve) - np.arange(COUNT)
+        np.testing.assert_allclose(after.warp.shift[1:-1], expected[1:-1], atol=1e-12)
+
+
+def test_it_stops_when_it_gets_no_better_and_keeps_the_best():
+    """A model that overdoes every correction swings around its target, ever wider."""
+    wild = Numbers(obedience=2.5)
+    done = retime_generated(wild, REQUEST, measure, RopeIterative(alpha_low=1.0, iterations=9))
+    assert done.ended == "no better"
+    assert len(done.attempts) < 10
+    assert done.attempts[-1].target_mae >= done.attempts[-2].target_mae
+    assert done.best is done.attempts[-2]
+
+
+def test_strength_and_schedule_arrive():
+    generator = Numbers()
+    strategy = Rope(0.3, 0.8, 2.0, "frequency", "cosine")
+    retime_generated(generator, REQUEST, measure, strategy)
+    assert generator.calls[0] is None
+    assert generator.calls[1].strength == strategy.strength
+    assert generator.calls[1].gamma == "cosine"
+
+
+def test_a_clip_without_change_is_returned_as_it_is():
+    still = Numbers(still=True)
+    done = retime_generated(still, REQUEST, measure, "rope")
+    assert done.ended == "no change"
+    assert done.note == "nothing to retime: no semantic change"
+    assert done.best is done.baseline
+    assert np.isnan(done.best.target_mae)
+    assert len(still.calls) == 1
+
+
+def test_doing_nothing_generates_once():
+    generator = Numbers()
+    done = retime_generated(generator, REQUEST, measure, "none")
+    assert (done.ended, done.note, len(done.attempts)) == ("done", "", 1)
+    assert generator.calls == [None]
+
+
+def test_a_baseline_is_made_once_for_all_strategies():
+    """And after an interruption it goes on from there."""
+    generator = Numbers()
+    first = generate_baseline(generator, REQUEST, measure)
+    assert isinstance(first, Attempt)
+    for word in ("none", "rope", "rope_flat"):
+        done = retime_generated(generator, REQUEST, measure, word, baseline=first)
+        assert done.baseline is first
+    assert [warp is None for warp in generator.calls] == [True, False, False]
+
+
+def test_a_curve_of_other_frames_is_refused():
+    def sparse(clip: GeneratedClip) -> Any:
+        return measure(GeneratedClip(clip.frames[::2], 8.0))
+
+    with pytest.raises(SpfError, match="13 of 25 frames") as caught:
+        retime_generated(Numbers(), REQUEST, sparse, "rope")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match="known"):
+        retime_generated(Numbers(), REQUEST, measure, "ropes")
+
+
+def test_watch_sees_every_generation():
+    seen: list[tuple[int, int]] = []
+    lazy = Numbers(obedience=0.5)
+    done = retime_generated(
+        lazy, REQUEST, measure, "rope_iterative", watch=lambda *step: seen.append(step)
+    )
+    assert len(seen) == len(done.attempts) == len(lazy.calls)

@@ -1,0 +1,230 @@
+"""Target pacings: endpoints, direction, values by hand, files, and what is no target."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import oracles
+import pytest
+
+import spf
+from spf.errors import ConfigError
+from spf.progress.metrics import unit_time
+from spf.retime import TARGETS, distance_to_target, make_target
+from spf.retime.targets import (
+    Custom,
+    EaseIn,
+    EaseInOut,
+    EaseOut,
+    Exponential,
+    LikeCurve,
+    Linear,
+    Sine,
+    pinned,
+)
+
+U = np.linspace(0.0, 1.0, 1001)
+POINTS = [[0, 0], [0.5, 0.2], [0.6, 0.2], [1, 1]]
+VARIANTS = [
+    Linear(),
+    EaseIn(),
+    EaseIn(power=3.5),
+    EaseOut(power=1),
+    EaseOut(power=10),
+    EaseInOut(),
+    Exponential(),
+    Exponential(direction="down"),
+    Exponential(temperature=0),
+    Exponential(temperature=100),
+    Sine(),
+    Custom(points=POINTS),
+]
+
+
+def test_every_target_is_covered():
+    assert {target.name for target in VARIANTS} == set(TARGETS)
+
+
+@pytest.mark.parametrize("target", VARIANTS, ids=str)
+@pytest.mark.parametrize("count", [2, 3, 81, 1_000_000])
+def test_targets_run_from_0_to_1_and_never_fall(target, count):
+    values = pinned(target, np.linspace(0, 1, count))
+    assert values.shape == (count,)
+    assert values.dtype == np.float64
+    assert values[0] == 0.0
+    assert values[-1] == 1.0
+    assert (np.diff(values) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("target", "u", "progress"),
+    [
+        (Linear(), 0.3, 0.3),
+        (EaseIn(), 0.25, 0.0625),
+        (EaseOut(), 0.25, 0.4375),
+        (EaseInOut(), 0.25, 0.125),
+        (EaseInOut(power=3), 0.75, 1 - 0.0625),
+        (Exponential(temperature=np.log(4)), 0.5, 1 / 3),
+        (Exponential(temperature=np.log(4), direction="down"), 0.5, 2 / 3),
+        (Sine(), 0.25, 0.25 + 1 / (2 * np.pi)),
+        (Custom(points=POINTS), 0.25, 0.1),
+        (Custom(points=POINTS), 0.8, 0.6),
+    ],
+    ids=str,
+)
+def test_values_by_hand(target, u, progress):
+    assert float(target(np.array([u]))[0]) == pytest.approx(progress, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward"),
+    [
+        (EaseIn(power=3), EaseOut(power=3)),
+        (EaseInOut(), EaseInOut()),
+        (Exponential(temperature=4), Exponential(temperature=4, direction="down")),
+        (Sine(), Sine()),
+    ],
+)
+def test_time_reversal(forward, backward):
+    np.testing.assert_allclose(1 - backward(1 - U), forward(U), atol=1e-12)
+
+
+@pytest.mark.parametrize("word", ["ease-in-out", "ease_in_out"])
+def test_hyphens_serve_too(word):
+    assert make_target(word) == EaseInOut()
+
+
+def test_pace_one_clip_like_another():
+    positions = np.linspace(0, 1.2, 41)
+    one = spf.fit(oracles.great_circle(positions**2), ridge=0.0)
+    even = spf.fit(oracles.great_circle(np.linspace(0, 1.2, 81)), ridge=0.0)
+    tau = spf.time_map(even, target=one)
+    shown = np.interp(tau, np.arange(81), even.progress)
+    np.testing.assert_allclose(shown, LikeCurve(one)(np.linspace(0, 1, 81)), atol=1e-9)
+    assert tau[40] < 30  # it starts slowly: the middle of the time is not the middle of the change
+    assert distance_to_target(one, one) == 0.0
+    assert distance_to_target(even, "linear") == pytest.approx(spf.score(even)["linearity_mae"])
+    # Uneven time stamps: the share of time counts, not of frames.
+    uneven = spf.fit(oracles.great_circle(positions**2), times=positions**2, ridge=0.0)
+    np.testing.assert_allclose(LikeCurve(uneven)(U), U, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "0,0\n5,0.2\n6,0.2\n10,1\n"),
+        ("b.csv", "time,progress\n0, 0\n\n2.5,0.2\n3,0.2\n5,1\n"),
+        ("c.json", json.dumps(POINTS)),
+        ("d.json", json.dumps({"times": [0, 5, 6, 10], "progress": [0, 0.2, 0.2, 1]})),
+        ("bom.csv", "\ufefftime,progress\n0,0\n5,0.2\n6,0.2\n10,1\n"),
+    ],
+)
+def test_files_in_any_unit_of_time(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    np.testing.assert_allclose(Custom(path=path)(U), Custom(points=POINTS)(U), atol=1e-12)
+    assert spf.time_map(spf.fit(oracles.random_walk(40)), target=Custom(path=str(path)))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ([[0, 0], [0.5, 0.6], [0.7, 0.4], [1, 1]], "falls at point 3"),
+        ([[0, 0], [0.5, 0.6], [0.5, 0.7], [1, 1]], "times must increase"),
+        ([[0, 0], [1, 0.9]], "from 0 to 1"),
+        ([[0, 0.1], [1, 1]], "from 0 to 1"),
+        ([[0, 0]], "at least 2 points"),
+        ([], "at least 2 points"),
+        ([[0, 0, 0], [1, 1, 1]], "at least 2 points"),
+        ([[0, 0], [1]], "pairs of numbers"),
+        ([["a", 0], [1, 1]], "pairs of numbers"),
+        ([0, 1], "pairs of numbers"),
+        ([[0, 0], [float("nan"), 0.5], [1, 1]], "finite"),
+    ],
+)
+def test_points_that_make_no_target(points, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        make_target(Custom(points=points))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.json", "{", "expected"),
+        ("b.json", '{"times": [0, 1]}', "progress"),
+        ("c.json", '{"times": [0, 1], "progress": [0]}', "expected"),
+        ("d.json", "3", "pairs|points"),
+        ("e.csv", "0,0\n1,one\n", "two columns"),
+        ("f.csv", "0;0\n1;1\n", "two columns|points"),
+        ("g.csv", "", "at least 2 points"),
+    ],
+)
+def test_files_that_make_no_target(tmp_path, name, text, message):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        make_target(Custom(path=path))
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_binary_files_are_one_line(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        make_target(Custom(path=tmp_path / "none.csv"))
+    (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(ConfigError, match="no text"):
+        make_target(Custom(path=tmp_path / "b.csv"))
+    for both in (Custom(), Custom(points=POINTS, path=tmp_path / "b.csv")):
+        with pytest.raises(ConfigError, match="one of them"):
+            make_target(both)
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        lambda u: 1 - u,
+        lambda u: u / 2,
+        lambda u: u + 0.2 * np.sin(2 * np.pi * u),
+        lambda u: np.where(u == 0.5, np.nan, u),
+        lambda u: 0.5,
+    ],
+)
+def test_functions_that_are_no_target(law):
+    with pytest.raises(ValueError, match="target given") as caught:
+        make_target(law)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (EaseIn, {"power": 0.5}),
+        (EaseOut, {"power": float("nan")}),
+        (EaseInOut, {"power": "steep"}),
+        (EaseInOut, {"power": True}),
+        (Exponential, {"temperature": -1}),
+        (Exponential, {"direction": "sideways"}),
+    ],
+)
+def test_impossible_settings_are_one_line(kind, settings):
+    with pytest.raises(ConfigError, match=next(iter(settings))) as caught:
+        kind(**settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_word_and_a_still_clip():
+    with pytest.raises(ConfigError, match="did you mean ease_in"):
+        make_target("easein")
+    still = spf.fit(np.repeat(oracles.great_circle(np.array([0.3])), 12, axis=0))
+    with pytest.raises(ConfigError, match="no semantic change"):
+        make_target(still)
+
+
+def test_targets_do_not_change_their_input():
+    u = U.copy()
+    for target in VARIANTS:
+        assert target(u) is not u
+    np.testing.assert_array_equal(u, U)
+    assert unit_time(np.array([2.0, 3.0, 6.0])).tolist() == [0.0, 0.25, 1.0]

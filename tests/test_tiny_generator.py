@@ -1,0 +1,136 @@
+"""The shipped generator: what it promises, on held-out pairs; and the oracle that judges it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spf.errors import ConfigError
+from synthetic.clips import FIRST_HELD_OUT_SEED
+from synthetic.morph_pairs import HELD_OUT_PAIRS, KINDS, TRAINING_PAIRS, MorphPair
+from synthetic.oracle import RenderOracle
+from synthetic.shapes import HELD_OUT_SHAPES
+
+WEIGHTS = Path(__file__).parent.parent / "spf/generators/tiny/weights"
+SIZE = (32, 32)
+
+
+@pytest.fixture(scope="module")
+def sampler():
+    import torch
+
+    from spf.generators.tiny.sampling import TinySampler
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield TinySampler()
+    torch.set_num_threads(threads)
+
+
+def ends(index):
+    pair, seed = HELD_OUT_PAIRS[index]
+    paint = pair.painter(SIZE, seed=seed)
+    return paint(0.0), paint(1.0)
+
+
+def test_weights_are_small_and_plain():
+    files = {path.name for path in WEIGHTS.iterdir()}
+    assert files == {"config.json", "diffusion_pytorch_model.safetensors", "sampling.json"}
+    assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) <= 10_000_000
+    assert json.loads((WEIGHTS / "config.json").read_text())["_class_name"].startswith("Wan")
+
+
+def test_same_seed_same_bytes_and_other_seed_other_bytes(sampler):
+    one, again, other = (
+        sampler.sample(*ends(0), num_frames=7, seed=seed, steps=3) for seed in (3, 3, 4)
+    )
+    assert one.tobytes() == again.tobytes()
+    assert one.tobytes() != other.tobytes()
+
+
+@pytest.mark.parametrize("index", [1, 5])
+def test_end_frames_are_the_given_ones(sampler, index):
+    first, last = ends(index)
+    clip = sampler.sample(first, last, seed=1)
+    assert clip.shape == (sampler.settings.num_frames, *SIZE, 3)
+    for made, given in ((clip[0], first), (clip[-1], last)):
+        assert np.square(made / 255.0 - given / 255.0).mean() <= 0.002
+
+
+@pytest.mark.parametrize("num_frames", [5, 12, 33])
+def test_as_many_frames_as_asked_for(sampler, num_frames):
+    clip = sampler.sample(*ends(2), num_frames=num_frames, steps=1)
+    assert clip.shape == (num_frames, *SIZE, 3)
+    assert clip.dtype == np.uint8
+
+
+def test_steps_are_told(sampler):
+    told = []
+    sampler.sample(*ends(3), num_frames=5, steps=3, on_step=lambda *step: told.append(step))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_the_denoiser_gets_its_timestep_by_keyword(sampler):
+    seen = []
+    handle = sampler.transformer.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs["timestep"]), with_kwargs=True
+    )
+    try:
+        sampler.sample(*ends(3), num_frames=5, steps=2)
+    finally:
+        handle.remove()
+    assert [tuple(t.shape) for t in seen] == [(1,), (1,)]
+    assert seen[0].item() == 1000.0
+    assert 0.0 < seen[1].item() < 1000.0
+
+
+def test_what_it_cannot_do_is_refused_in_one_line(sampler):
+    first, last = ends(0)
+    for arguments, word in (
+        ((first[:16], last), "first frame"),
+        ((first, last.astype(np.float32)), "last frame"),
+        ((first, last, 1), "num_frames=1"),
+        ((first, last, 34), "num_frames=34"),
+        ((first, last, 9, 0, 0), "steps=0"),
+    ):
+        with pytest.raises(ConfigError, match=word) as caught:
+            sampler.sample(*arguments)
+        assert "\n" not in str(caught.value)
+
+
+def test_held_out_pairs_share_no_silhouette_and_no_seed_with_training():
+    assert len(HELD_OUT_PAIRS) >= 16
+    assert {pair.kind for pair, _ in HELD_OUT_PAIRS} == set(KINDS)
+    words = {word for pair in TRAINING_PAIRS for word in (pair.first, pair.second)}
+    assert not words & set(HELD_OUT_SHAPES)
+    for pair, seed in HELD_OUT_PAIRS:
+        assert pair.held_out
+        assert seed >= FIRST_HELD_OUT_SEED
+        assert {pair.first, pair.second} <= set(HELD_OUT_SHAPES)
+
+
+def test_a_pair_refuses_the_other_sets_silhouettes():
+    with pytest.raises(ConfigError, match="gear"):
+        MorphPair("shape", "circle", "gear")
+    with pytest.raises(ConfigError, match="circle"):
+        MorphPair("shape", "circle", "gear", held_out=True)
+
+
+def test_a_margin_leaves_the_picture_as_it_is():
+    pair, seed = HELD_OUT_PAIRS[4]
+    wide = pair.painter(SIZE, margin=4, seed=seed)(0.3)
+    assert np.array_equal(wide[4:-4, 4:-4], pair.painter(SIZE, seed=seed)(0.3))
+
+
+@pytest.mark.parametrize("index", [0, 4, 6])
+def test_the_oracle_finds_the_parameter_of_true_renders(index):
+    pair, seed = HELD_OUT_PAIRS[index]
+    paint = pair.painter(SIZE, seed=seed)
+    oracle = RenderOracle(paint)
+    p = np.random.default_rng(0).permutation(np.linspace(0.0, 1.0, 23))
+    frames = np.stack([paint(float(value)) for value in p])
+    # The pictures are rounded to 8 bits, which hides changes of p below about 0.01.
+    assert np.abs(oracle.parameter(frames) - p).max() <= 0.01
+    assert oracle.residual(frames).max() < 1e-4
+    assert oracle.residual(255 - frames).min() > 0.01
