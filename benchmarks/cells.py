@@ -47,11 +47,13 @@ class Cell:
     inputs : plain data; with the key and the library versions it is the cell's identity. None
     where it cannot be known (a missing file): such a cell is never taken from an earlier run.
     compute : called with a function to call once a frame. Raises `SpfError` where it fails.
+    not_run : why it cannot be computed here, in one line; empty where it can.
     """
 
     key: Key
     inputs: Mapping[str, Any] | None
     compute: Callable[[Watch], Outcome]
+    not_run: str = ""
 
     @property
     def identity(self) -> str:
@@ -60,7 +62,11 @@ class Cell:
 
 
 class Benchmark(Protocol):
-    """A module of experiments: which cells there are, and what its rows are worth together."""
+    """A module of experiments: which cells there are, and what its rows are worth together.
+
+    One may also have `keep_in(folder)`, which is told the run's folder before any cell is computed,
+    and `workers`, how many processes it wants where the user leaves it open.
+    """
 
     name: str
 
@@ -79,7 +85,8 @@ class Benchmark(Protocol):
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture on a page: its file in the run's folder, its alternative text, its caption."""
+    """A picture (PNG) or film (MP4) on a page: its file in the run's folder, its alternative text,
+    its caption."""
 
     path: str
     alt: str
@@ -88,13 +95,17 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """A table on a page and as files: rows of plain values under named columns."""
+    """A table on a page and as files: rows of plain values under named columns.
+
+    timed : it holds seconds, which differ from run to run, so that nothing compares it.
+    """
 
     name: str
     title: str
     columns: list[str]
     rows: list[dict[str, Any]]
     note: str = ""
+    timed: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from benchmarks.measuring import Measuring, read_curve
 from benchmarks.provenance import digest, file_digest
 from benchmarks.records import DONE, FAILED, Record
 from spf.embedders import label
-from spf.errors import ClipError
+from spf.errors import ClipError, ConfigError
 from spf.generators.folder import Folder, FolderClip, frames_of, printable
 from spf.plot import plot_overlay
 from spf.progress.metrics import MINIMAL_RANKED_FRAMES, NO_CHANGE
@@ -43,6 +43,9 @@ class Leaderboard:
     name = "leaderboard"
 
     def __init__(self, measuring: Measuring, model: Folder) -> None:
+        if not isinstance(model, Folder):
+            remedy = "use model=folder model.path=CLIPS (CLIPS/GENERATOR/PAIR.mp4)"
+            raise ConfigError(f"benchmark=leaderboard measures clips that are there; {remedy}")
         self.measuring = measuring
         self.model = model
 
@@ -59,30 +62,7 @@ class Leaderboard:
         )
 
     def cells(self) -> list[Cell]:
-        return [self._cell(clip) for clip in self.clips]
-
-    def _cell(self, clip: FolderClip) -> Cell:
-        key = self.measuring.key(self.name, clip.pair, clip.generator)
-        name = f"{clip.generator}/{printable(clip.path.name)}"
-        content = clip_digest(clip)
-        inputs = None if content is None else {"clip": content, **self.measuring.inputs()}
-
-        def compute(watch: Watch) -> Outcome:
-            if clip.problem is not None:
-                raise clip.problem
-            try:
-                measured = self.measuring.measure(clip.path, watch)
-            except ClipError as error:
-                # By its place among the clips: rows must not depend on how the path was typed.
-                raise ClipError(name, error.reason, error.remedy) from None
-            if clip_digest(clip) != content:
-                raise ClipError(name, "it changed while it was read", "start again")
-            stem = f"{slug(clip.generator)}/{slug(clip.pair)}"
-            outcome = self.measuring.outcome(measured, stem, f"{clip.generator}/{clip.pair}")
-            outcome.values["source"] = name
-            return outcome
-
-        return Cell(key, inputs, compute)
+        return [clip_cell(self.name, self.measuring, clip) for clip in self.clips]
 
     def summarise(self, records: list[Record], folder: RunFolder) -> Summary:
         rows = leaderboard_rows(records)
@@ -140,6 +120,32 @@ NOTE = (
     f"With fewer than {MINIMAL_RANKED_PAIRS} common pairs there is an order, but no rank and no "
     "interval: so few clips cannot tell generators apart."
 )
+
+
+def clip_cell(benchmark: str, measuring: Measuring, clip: FolderClip, under: str = "") -> Cell:
+    """The cell of a clip of a folder: measured, with its curve and plot; `under` begins the names
+    of its files."""
+    key = measuring.key(benchmark, clip.pair, clip.generator)
+    name = f"{clip.generator}/{printable(clip.path.name)}"
+    content = clip_digest(clip)
+    inputs = None if content is None else {"clip": content, **measuring.inputs()}
+
+    def compute(watch: Watch) -> Outcome:
+        if clip.problem is not None:
+            raise clip.problem
+        try:
+            measured = measuring.measure(clip.path, watch)
+        except ClipError as error:
+            # By its place among the clips: rows must not depend on how the path was typed.
+            raise ClipError(name, error.reason, error.remedy) from None
+        if clip_digest(clip) != content:
+            raise ClipError(name, "it changed while it was read", "start again")
+        stem = f"{under}{slug(clip.generator)}/{slug(clip.pair)}"
+        outcome = measuring.outcome(measured, stem, f"{clip.generator}/{clip.pair}")
+        outcome.values["source"] = name
+        return outcome
+
+    return Cell(key, inputs, compute)
 
 
 def clip_digest(clip: FolderClip) -> str | None:
@@ -225,7 +231,7 @@ def _row(generator: str, clips: dict[str, Record], group: int) -> Row:
     row |= {
         "group": group,
         "generator": generator,
-        "embedder": _embedder(records[0]),
+        "embedder": label(records[0]["embedder"]),
         "pairs": len(records),
         "measured": len(usable),
         "failed": sum(record["status"] == FAILED for record in records),
@@ -236,10 +242,6 @@ def _row(generator: str, clips: dict[str, Record], group: int) -> Row:
     if usable:
         row |= {name: float(np.mean([record[name] for record in usable])) for name in SHOWN}
     return row
-
-
-def _embedder(record: Record) -> str:
-    return f"{record['embedder']} (control)" if record["control"] else record["embedder"]
 
 
 def _interval(records: Iterable[Record]) -> str:
@@ -272,5 +274,5 @@ def _clip_row(record: Record) -> Row:
     return row | {
         "generator": record["model"],
         "pair": record["clip"],
-        "embedder": _embedder(record),
+        "embedder": label(record["embedder"]),
     }

@@ -17,6 +17,7 @@ from benchmarks.records import FAILED, Record, number
 from benchmarks.runner import Results
 from benchmarks.tables import heading
 from spf import METRICS
+from spf.embedders import CAUTIONS, remark
 
 if TYPE_CHECKING:
     from benchmarks.session import Run
@@ -53,7 +54,7 @@ def render_page(title: str, summary: Summary, results: Results, folder: RunFolde
         summary=summary,
         interrupted=results.interrupted,
         failures=[record for record in records if record["status"] == FAILED],
-        control=any(record["control"] for record in records),
+        cautions=_cautions(records),
         provenance=_provenance(records),
         picture=picture_source(folder, ""),
         linked=_linked(summary),
@@ -61,7 +62,7 @@ def render_page(title: str, summary: Summary, results: Results, folder: RunFolde
 
 
 def picture_source(folder: RunFolder, prefix: str) -> Callable[[str], str]:
-    """Function: path of a picture -> its `src`, embedded for the first `EMBEDDED_PICTURES`.
+    """Function: path of a picture or film -> its `src`, embedded for the first `EMBEDDED_PICTURES`.
 
     prefix : path from the page to the run's folder, for the pictures that are only linked.
     """
@@ -72,9 +73,16 @@ def picture_source(folder: RunFolder, prefix: str) -> Callable[[str], str]:
         if len(seen) > EMBEDDED_PICTURES:
             return quote(prefix + path)
         data = base64.b64encode(folder.read(path)).decode()
-        return f"data:image/png;base64,{data}"
+        kind = "video/mp4" if path.endswith(".mp4") else "image/png"
+        return f"data:{kind};base64,{data}"
 
     return source
+
+
+def _cautions(records: list[Record]) -> list[str]:
+    """What a reader must be told about the embedders of the rows."""
+    remarks = dict.fromkeys(remark(record["embedder"]) for record in records)
+    return [CAUTIONS[name] for name in remarks if name]
 
 
 def _linked(summary: Summary) -> int:
@@ -123,7 +131,7 @@ def render_report(profile: str, plan: Table, runs: list[tuple[Experiment, "Run"]
             profile=profile,
             plan=plan,
             parts_of_report=parts,
-            control=any(record["control"] for record in records),
+            cautions=_cautions(records),
             provenance=_provenance(records),
         )
     )

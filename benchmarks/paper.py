@@ -21,23 +21,53 @@ class Experiment:
     reason: str = "not built yet"
 
 
+FLAT = "benchmark.retimes=[none,{word:rope_flat,iterations:3}]"
+"""The strategy that follows a target best with the shipped generator."""
+
 EXPERIMENTS = (
-    Experiment(1, "Retiming strategies against baselines on generated clips"),
+    Experiment(
+        1,
+        "Retiming strategies against baselines on generated clips",
+        (("benchmark=retime_generated", "embedder=tiny"),),
+        "tiny (shipped), oracle (renderer)",
+        "tiny (shipped)",
+        seconds=300,
+        megabytes=40,
+    ),
     Experiment(2, "Real footage: segmented, keyframed, regenerated"),
     Experiment(
         3,
         "Synthetic clips whose pacing is known",
         (
-            ("benchmark=synthetic_pacing", "embedder=histogram"),
+            ("benchmark=synthetic_pacing", "embedder=tiny"),
             ("benchmark=synthetic_pacing", "embedder=pixels", "benchmark.studies=[leakage,ladder]"),
         ),
-        "histogram (control), pixels (control)",
+        "tiny (shipped), pixels (control)",
         "rendered scenes and photographs",
-        seconds=200,
+        seconds=240,
         megabytes=20,
     ),
-    Experiment(4, "Ablation of embedders"),
+    Experiment(
+        4,
+        "Ablation of embedders",
+        (("benchmark=embedder_ablation",),),
+        "tiny (shipped), pixels and histogram (controls); SigLIP, CLIP, DINOv2 with weights",
+        "rendered scenes and photographs",
+        seconds=150,
+        megabytes=20,
+    ),
     Experiment(5, "VBench fidelity of original against retimed clips"),
     Experiment(6, "User study of pacing"),
-    Experiment(7, "Targets other than linear; pacing of different generators"),
+    Experiment(
+        7,
+        "Targets other than linear; pacing of different generators",
+        tuple(
+            ("benchmark=retime_generated", "embedder=tiny", f"target={target}", FLAT)
+            for target in ("ease_in_out", "sine")
+        ),
+        "tiny (shipped), oracle (renderer)",
+        "tiny (shipped)",
+        seconds=300,
+        megabytes=40,
+    ),
 )

@@ -54,7 +54,7 @@ class CellStore:
         if cell.inputs is None:
             return None
         try:
-            stored = json.loads(self.folder.read(self._path(cell)))
+            stored = json.loads(self.folder.read(_path(cell.identity)))
             record = stored["record"]
             intact = stored["checksum"] == _checksum(record)
             if not intact or record["schema"] != SCHEMA or record["status"] != DONE:
@@ -78,18 +78,19 @@ class CellStore:
             "files": {path: _digest(data) for path, data in files.items()},
             "timings": outcome.timings if outcome else {},
         }
-        self.folder.write(self._path(cell), json.dumps(stored, indent=1))
+        self.folder.write(_path(cell.identity), json.dumps(stored, indent=1))
 
-    def timings(self, cell: Cell) -> dict[str, float]:
-        """Seconds by stage, as measured when the cell was computed."""
-        try:
-            return json.loads(self.folder.read(self._path(cell)))["timings"]
-        except (OSError, ValueError, KeyError):
-            return {}
 
-    @staticmethod
-    def _path(cell: Cell) -> str:
-        return f"cells/{cell.identity}.json"
+def timings_of(folder: RunFolder, identity: str) -> dict[str, float]:
+    """Seconds by stage, as measured when the cell of this identity was computed."""
+    try:
+        return json.loads(folder.read(_path(identity)))["timings"]
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _path(identity: str) -> str:
+    return f"cells/{identity}.json"
 
 
 def _checksum(record: Record) -> str:

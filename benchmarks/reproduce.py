@@ -82,10 +82,11 @@ def reproduce(profile: str, output: str | Path) -> int:
     _write_table(root, table.name, table)
     for _, run in runs:
         # Several runs have a table of one name: the embedder tells them apart.
-        embedder = run.results.records[0]["embedder"]
+        embedders = {record["embedder"] for record in run.results.records}
+        suffix = f"-{embedders.pop()}" if len(embedders) == 1 else ""
         for part in run.summary.sections:
-            for made in part.tables:
-                _write_table(root, f"{made.name}-{embedder}", made)
+            for made in (table for table in part.tables if not table.timed):
+                _write_table(root, f"{made.name}{suffix}", made)
     root.write("report/index.html", render_report(profile, table, runs))
     return max((run.code for _, run in runs), default=0)
 

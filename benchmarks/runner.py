@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from benchmarks.cells import Cell, Outcome
 from benchmarks.folder import DiskError
-from benchmarks.records import DONE, FAILED, NOT_RUN, CellStore, Record, make_record
+from benchmarks.records import DONE, FAILED, NOT_RUN, CellStore, Record, make_record, timings_of
 from spf.errors import SpfError
 
 CELLS_PER_WORKER = 16
@@ -75,7 +75,7 @@ def run_cells(job: Job, rebuild: Callable[[], Job], workers: int | None, unit: s
         # A worker may have finished a cell after the interruption.
         kept = records.get(index) or store.load(cell)
         results.records.append(kept or make_record(cell, NOT_RUN, INTERRUPTED, common))
-        results.timings.append({"cell": cell.identity, **store.timings(cell)})
+        results.timings.append({"cell": cell.identity, **timings_of(store.folder, cell.identity)})
     return results
 
 
@@ -112,9 +112,10 @@ def _start_worker(rebuild: Callable[[], Job]) -> None:
     global _job
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ["OMP_NUM_THREADS"] = "1"  # the other cores have workers of their own
     import cv2
 
-    cv2.setNumThreads(1)  # the other cores have workers of their own
+    cv2.setNumThreads(1)
     _job = rebuild()
 
 
@@ -138,6 +139,8 @@ def compute_cell(
     cell: Cell, store: CellStore, common: dict[str, Any], watch: Callable[[], None]
 ) -> Record:
     """Compute a cell and keep its record; `watch` is called once a frame."""
+    if cell.not_run:
+        return make_record(cell, NOT_RUN, cell.not_run, dict(common))
     started = time.perf_counter()
     outcome: Outcome | None = None
     try:

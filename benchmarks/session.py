@@ -21,15 +21,18 @@ from benchmarks.provenance import code_version, digest, provenance
 from benchmarks.records import CellStore, compile_tables
 from benchmarks.runner import Job, Results, one_line, run_cells
 from benchmarks.tables import table_as_csv, table_as_markdown
-from spf.errors import ConfigError, SpfError, UnavailableError
+from spf.cache import user_cache
+from spf.devices import choose_device
+from spf.embedders import on_device
+from spf.errors import ConfigError, SpfError
 from spf.measurement import DEFAULT_SETTINGS
 from spf.progress import Settings
 from spf.video import Sampling
 
 INTERRUPTED = 130
 
-ELSEWHERE = ("output", "name", "workers", "logger", "hydra")
-"""Parts of a config that say where results go and who computes them, not what they are."""
+ELSEWHERE = ("output", "name", "workers", "cache", "logger", "hydra")
+"""Parts of a config that say where results go and how they are computed, not what they are."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     text = OmegaConf.to_yaml(_literal(config))
     benchmark, job = make_job(text)
     tracker = _make(config.logger)
-    workers = _count("workers", config.workers)
+    workers = _count("workers", config.workers) or getattr(benchmark, "workers", None)
     folder = job[1].folder
     folder.prepare()
     plan = benchmark.plan()
@@ -94,7 +97,12 @@ def make_job(text: str) -> tuple[Benchmark, Job]:
     if not (isinstance(config.output, str) and config.output):
         raise ConfigError(f"output={config.output!r} must be the name of a folder")
     folder = RunFolder(Path(config.output) / "runs" / str(name))
-    return benchmark, (cells, CellStore(folder), provenance(config_hash, device="cpu"))
+    if hasattr(benchmark, "keep_in"):
+        benchmark.keep_in(folder)  # clips that several cells need
+    embedder = getattr(getattr(benchmark, "measuring", None), "embedder", None)
+    used = [embedder, getattr(benchmark, "model", None)]
+    device = "+".join(sorted({getattr(part, "device", "cpu") for part in used}))
+    return benchmark, (cells, CellStore(folder), provenance(config_hash, device))
 
 
 def _make_cells(text: str) -> Job:
@@ -106,19 +114,23 @@ def build(config: DictConfig) -> Benchmark:
     """The benchmark of a config. Raises ConfigError, in one line, for what it cannot be made of."""
     try:
         settings = {name: value for name, value in config.fit.items() if value is not None}
+        if not isinstance(config.cache, bool):
+            raise ConfigError(f"cache={config.cache!r}: choose true or false")
+        choose_device(config.device)  # even where no embedder of this run could use it
+        kind = get_class(config.embedder._target_)
         measuring = Measuring(
-            _make(config.embedder),
+            _make(config.embedder, **on_device(kind, config.device)),
             Settings(**(vars(DEFAULT_SETTINGS) | settings)),
             Sampling(**config.sampling),
             _count("batch_size", config.batch_size),
+            user_cache() if config.cache else None,
         )
-        if config.device not in ("auto", "cpu", "cuda"):
-            raise ConfigError(f"device={config.device!r}: choose auto, cpu or cuda")
-        if config.device == "cuda" and not Path("/dev/nvidiactl").exists():
-            raise UnavailableError("device=cuda: this machine has no CUDA device; use device=auto")
         arguments: dict[str, Any] = {"measuring": measuring}
-        if "model" in inspect.signature(get_class(config.benchmark._target_)).parameters:
-            arguments["model"] = _make(config.model)
+        taken = inspect.signature(get_class(config.benchmark._target_)).parameters
+        for name in ("model", "retime", "target"):
+            if name in taken:
+                kind = get_class(config[name]._target_)
+                arguments[name] = _make(config[name], **on_device(kind, config.device))
         return _make(config.benchmark, **arguments)
     except SpfError:
         raise
@@ -154,6 +166,8 @@ def write_results(folder: RunFolder, results: Results, summary: Summary) -> None
     folder.write("timings.parquet", buffer.getvalue())
     for section in summary.sections:
         for table in section.tables:
+            if table.timed:
+                continue  # its seconds are in timings.parquet
             folder.write(f"{table.name}.csv", table_as_csv(table))
             folder.write(f"{table.name}.md", table_as_markdown(table))
 

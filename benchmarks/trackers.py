@@ -116,7 +116,10 @@ def _content(
             rows = [[row.get(name) for name in table.columns] for row in table.rows]
             content[f"tables/{table.name}"] = wandb.Table(columns=table.columns, data=rows)
         for figure in section.figures:
-            content[f"figures/{figure.path}"] = wandb.Image(str(folder.path(figure.path)))
+            path = str(folder.path(figure.path))
+            film = path.endswith(".mp4")
+            media = wandb.Video(path, format="mp4") if film else wandb.Image(path)
+            content[f"figures/{figure.path}"] = media
     curves = [
         read_curve(folder, record).assign(clip=f"{record['model']}/{record['clip']}")
         for record in records

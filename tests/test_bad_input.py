@@ -264,7 +264,7 @@ def test_broken_embeddings_fail_the_row(tmp_path: Path, monkeypatch: pytest.Monk
     folder = harness.layout(
         tmp_path / "clips", {"a": {"p": harness.steady(7)}, "b": {"p": harness.steady(12)}}
     )
-    run = harness.run(folder, tmp_path / "out")
+    run = harness.run(folder, tmp_path / "out", "embedder=histogram")
     assert run.code == 1
     bad, good = run.results.records
     assert good["status"] == "done"

@@ -81,8 +81,8 @@ def test_analyze_prints_a_table_and_draws(
     out = tmp_path / "made" / "plots"
     assert main(["analyze", str(clip), "--out", str(out)]) == 0
     output = capsys.readouterr().out
-    assert "embedder: histogram (control)" in output
-    assert "control sees colours and edges" in output
+    assert "embedder: tiny (shipped)" in output
+    assert "no substitute for SigLIP" in output
     assert "12 frames, 0.92 s" in output
     for metric in ("linearity_mae", "peak_speed", "pacing_entropy", "total_change"):
         assert re.search(rf"{metric} +\d", output)
@@ -283,7 +283,9 @@ def test_doctor_has_its_sections(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         assert re.search(rf"^  {name} +\S", text, re.MULTILINE)
     assert "found    maker/model" in text
     usable = dict(re.findall(r"^  (\w+) +(usable|not usable)", text, re.MULTILINE))
-    assert set(usable) == set(VBENCH_DIMENSIONS)
+    assert set(usable) == set(VBENCH_DIMENSIONS) | set(EMBEDDERS)
+    assert usable["tiny"] == "usable"
+    assert usable["siglip"] == "not usable"
     assert usable["motion_smoothness"] == usable["temporal_flickering"] == "usable"
     assert usable["dynamic_degree"] == "not usable"
     assert "WANDB_MODE=offline" in text

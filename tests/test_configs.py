@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import generators
 import harness
 import pytest
 import yaml
@@ -16,14 +17,20 @@ from omegaconf import OmegaConf
 import spf
 from benchmarks import session
 from benchmarks.session import build
-from spf.embedders import DEFAULT_EMBEDDER, EMBEDDERS
-from spf.errors import ConfigError
+from spf.embedders import DEFAULT_EMBEDDER, EMBEDDERS, usable
+from spf.errors import ConfigError, UnavailableError
 from spf.generators import MODELS
 from spf.retime import TARGETS
+from spf.retime.strategies import RETIMES
 from spf.video import Sampling
 
 FILES = sorted(harness.CONFIGS.glob("*/*.yaml"))
-GIVEN = {"measuring", "model"}  # arguments that benchmarks.session passes, not a config
+# Arguments that benchmarks.session passes, not the group's config.
+GIVEN = {
+    "benchmark": {"measuring", "model", "retime", "target"},
+    "embedder": {"device"},
+    "model": {"device"},
+}
 DESCRIPTION = re.compile(r"# [A-Z].*\b[Nn]eeds [^.]*(\.[^.\s][^.]*)*\.$")
 
 
@@ -73,8 +80,15 @@ def test_file_is_named_after_its_word(path: Path) -> None:
 def test_instantiates(path: Path, tmp_path: Path) -> None:
     node = harness.compose(word(path))[path.parent.name]
     if path.parent.name == "benchmark":
-        folder = harness.quoted(harness.two_generators(tmp_path, 1))
-        made = build(harness.compose(word(path), f"model.path={folder}"))
+        generates = path.stem == "retime_generated"
+        make = generators.save_tiny if generates else harness.two_generators
+        model = ["model=tiny" if generates else "model=folder"]
+        model.append(f"model.path={harness.quoted(make(tmp_path / 'made'))}")
+        made = build(harness.compose(word(path), *model))
+    elif path.parent.name == "embedder" and usable()[path.stem]:
+        with pytest.raises(UnavailableError, match=f"make weights EMBEDDER={path.stem}"):
+            get_class(node._target_)()  # Hydra would wrap the error
+        return
     else:
         made = instantiate(node)
     assert made.name == path.stem
@@ -84,7 +98,7 @@ def test_instantiates(path: Path, tmp_path: Path) -> None:
 def test_defaults_equal_those_of_the_class(path: Path) -> None:
     node = content(path)
     parameters = inspect.signature(get_class(node.pop("_target_"))).parameters
-    free = {name for name in parameters if name not in GIVEN}
+    free = set(parameters) - GIVEN.get(path.parent.name, set())
     assert set(node) == free  # all of them are shown, and none that the class does not know
     for name, value in node.items():
         assert value == plain(parameters[name].default), name
@@ -92,7 +106,8 @@ def test_defaults_equal_those_of_the_class(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("group", "known"), [("embedder", EMBEDDERS), ("model", MODELS), ("target", TARGETS)]
+    ("group", "known"),
+    [("embedder", EMBEDDERS), ("model", MODELS), ("target", TARGETS), ("retime", RETIMES)],
 )
 def test_group_equals_the_registry(group: str, known: dict[str, Any]) -> None:
     assert {path.stem for path in FILES if path.parent.name == group} == set(known)
@@ -109,13 +124,15 @@ def test_defaults_are_the_designs() -> None:
     assert config.embedder._target_ == EMBEDDERS[DEFAULT_EMBEDDER]
     assert config.output == "results"
     assert config.device == "auto"
-    assert config.retime.name == "none"
-    assert config.target.name == "linear"
+    assert get_class(config.retime._target_) is RETIMES["none"]
+    assert get_class(config.target._target_) is TARGETS["linear"]
     assert config.quality.name == "none"
+    assert config.model._target_ == MODELS["tiny"]
+    assert get_class(config.benchmark._target_).name == "retime_generated"
 
 
 def test_null_fit_settings_are_the_librarys_defaults() -> None:
-    config = harness.compose()
+    config = harness.compose("benchmark=synthetic_pacing")
     assert set(config.fit.values()) == {None}
     settings = build(config).measuring.settings  # type: ignore[attr-defined]
     parameters = inspect.signature(spf.fit).parameters
@@ -136,7 +153,7 @@ def test_comments_on_null_settings_give_the_true_defaults() -> None:
 
 
 def test_sampling_is_the_librarys_default() -> None:
-    config = harness.compose()
+    config = harness.compose("benchmark=synthetic_pacing")
     assert Sampling(**config.sampling) == Sampling()
     assert build(config).measuring.sampling == Sampling()  # type: ignore[attr-defined]
 
@@ -178,12 +195,14 @@ def test_given_settings_arrive(tmp_path: Path) -> None:
         "batch_size=-3",
         "batch_size=1.5",
         "batch_size=true",
+        "cache=maybe",
+        "cache=1",
         "workers=0",
         "workers=many",
         "workers=true",
         "device=gpu",
-        "embedder.colours=1",
-        "embedder.colours=red",
+        "embedder=histogram embedder.colours=1",
+        "embedder=histogram embedder.colours=red",
         "+embedder.no_such=1",
         "benchmark.laws=[lineal]",
         "benchmark.laws=[]",
@@ -217,7 +236,7 @@ def test_bad_values_are_config_errors(
 
     monkeypatch.setattr(session, "run_cells", began)
     monkeypatch.chdir(tmp_path)
-    config = harness.compose(words)
+    config = harness.compose("benchmark=synthetic_pacing", *words.split())
     with pytest.raises(ConfigError) as error:
         session.run(config, quiet=True)
     assert "\n" not in str(error.value)

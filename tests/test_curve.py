@@ -135,7 +135,7 @@ def test_time_map_of_an_even_clip_is_the_identity():
     np.testing.assert_allclose(spf.time_map(curve), np.arange(81), atol=1e-3)
 
 
-@pytest.mark.parametrize("target", sorted(TARGETS))
+@pytest.mark.parametrize("target", sorted(set(TARGETS) - {"custom"}))  # which needs points
 @pytest.mark.parametrize("how", METHODS)
 @pytest.mark.parametrize("count", [None, 2, 33, 200])
 def test_time_maps_rise_from_end_to_end(target, how, count):

@@ -90,11 +90,22 @@ def test_parts_of_the_library_keep_to_themselves(name: str) -> None:
         "errors": set(),
         "words": {"spf.errors"},
         "files": {"spf.errors"},
+        "fingerprint": set(),
+        "cache": mine
+        | {"spf.errors", "spf.files", "spf.fingerprint"}
+        | {"spf.embedders", "spf.thumbnails", "spf.video"},
         "video": mine | {"spf.errors", "spf.files", "spf.words"},
-        "embedders": mine | {"spf.errors", "spf.words", "spf.video"},
-        "generators": mine | {"spf.errors", "spf.words", "spf.video"},
+        "devices": {"spf.errors"},
+        "weights": {"spf.files"},
+        "embedders": mine
+        | {"spf.errors", "spf.words", "spf.video"}
+        | {"spf.devices", "spf.fingerprint", "spf.weights"},
+        "generators": mine
+        | {"spf.errors", "spf.words", "spf.video"}
+        | {"spf.devices", "spf.fingerprint", "spf.weights"},
         "quality": mine | {"spf.errors", "spf.words", "spf.video"},
         "thumbnails": mine,
+        "sidebyside": mine | {"spf.progress"},
         "retime": mine | {"spf.errors", "spf.words", "spf.video", "spf.progress", "spf.generators"},
     }
     if part not in allowed:
@@ -142,8 +153,8 @@ def test_help_of_run_loads_nothing_heavy() -> None:
     assert not loaded & HEAVY
 
 
-def test_measuring_a_clip_loads_no_torch() -> None:
-    code = "import numpy, spf; spf.measure(numpy.zeros((4, 8, 8, 3), numpy.uint8))"
+def test_measuring_a_clip_with_a_control_loads_no_torch() -> None:
+    code = "import numpy, spf; spf.measure(numpy.zeros((4, 8, 8, 3), numpy.uint8), 'pixels')"
     assert not loaded_by(code) & {"torch", "diffusers", "transformers", "vbench", "wandb", "pandas"}
 
 

@@ -159,9 +159,11 @@ def test_only_one_complete_generator_is_not_ranked() -> None:
 
 
 def test_controls_are_called_controls() -> None:
-    rows = by_name(leaderboard_rows([record("a", "p", 0.1), record("b", "p", 0.2, control=False)]))
+    rows = by_name(
+        leaderboard_rows([record("a", "p", 0.1), record("b", "p", 0.2, embedder="siglip")])
+    )
     assert rows["a"]["embedder"] == "pixels (control)"
-    assert rows["b"]["embedder"] == "pixels"
+    assert rows["b"]["embedder"] == "siglip"
 
 
 def test_ties_are_in_the_order_of_names() -> None:

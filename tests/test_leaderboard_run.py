@@ -157,7 +157,7 @@ def test_page_is_self_contained(finished: session.Run) -> None:
     assert all(str(image["src"]).startswith("data:image/png;base64,") for image in images)
     assert all(image["alt"] for image in images)
     said = " ".join(page.text)
-    assert "control" in said  # what measured it has no semantics
+    assert "no substitute for SigLIP" in said
     assert "order only" in said
     assert str(finished.results.records[0]["commit"]) in said
     assert text.count("<h1") == 1

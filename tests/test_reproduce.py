@@ -39,7 +39,9 @@ OTHER = (*SMALL[:1], "embedder=pixels", *SMALL[2:])
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every experiment that is built, made small."""
     made = tuple(
-        dataclasses.replace(item, runs=(SMALL, OTHER)) if item.runs else item
+        dataclasses.replace(item, runs=(SMALL, OTHER) if item.number == 3 else (SMALL,))
+        if item.runs
+        else item
         for item in EXPERIMENTS
     )
     monkeypatch.setattr(reproduce, "EXPERIMENTS", made)
@@ -156,13 +158,14 @@ def test_it_writes_tables_and_a_report(
         assert 0.1 < jump["true_linearity_mae"] < 0.25
         assert jump["linearity_mae"] > even["linearity_mae"] + 0.05  # the jump is seen
         assert (plain["raw_error"] < 0.25).all()
+    lacking = sum(not item.runs for item in EXPERIMENTS)
     (plans,) = [pd.read_csv(tmp_path / "out" / "tables" / "plan.csv")]
-    assert (plans["status"] == "run").sum() == 1
-    assert plans["reason"].dropna().str.startswith("not run: ").sum() == 6
+    assert (plans["status"] == "run").sum() == sum(bool(item.runs) for item in EXPERIMENTS)
+    assert plans["reason"].dropna().str.startswith("not run: ").sum() == lacking
 
     page = harness.Page(report.read_text())
     text = " ".join(page.text)
-    assert text.count("not run: not built yet") == 6
+    assert text.count("not run: not built yet") == lacking
     for name in embedders.values():
         assert f"With {name}" in text
     assert all(str(image["src"]).startswith("data:image/png") for image in page.all("img"))

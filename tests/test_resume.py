@@ -235,7 +235,7 @@ def test_the_name_does_not_depend_on_the_clock(
     second = harness.run(clips, tmp_path / "out")
     assert second.folder.root == first.folder.root
     assert harness.only_run(tmp_path / "out") == first.folder.root
-    assert first.folder.root.name.startswith("leaderboard-histogram-")
+    assert first.folder.root.name.startswith("leaderboard-tiny-")
 
 
 def test_a_given_name_is_the_folder(tmp_path: Path) -> None:

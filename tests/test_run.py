@@ -24,14 +24,14 @@ from spf.errors import ConfigError
     [
         ("embedder=pixel", "did you mean pixels?"),
         ("embedder=histogramm", "did you mean histogram?"),
-        ("embedder=siglipp", "known: histogram, pixels"),
+        ("embedder=siglipp", "known: clip, dinov2, histogram, pixels"),
         ("embedder=pixels,histogrm", "did you mean histogram?"),
-        ("embedder=", "known: histogram, pixels"),
+        ("embedder=", "known: clip, dinov2, histogram, pixels"),
         ("model=foldr", "did you mean folder?"),
         ("benchmark=leader_board", "did you mean leaderboard?"),
         ("benchmark=synthetic-pacin", "did you mean synthetic_pacing?"),
         ("logger=wandv", "did you mean wandb?"),
-        ("target=lineal", "did you mean linear?"),
+        ("target=lineal", "did you mean linear"),
         ("retime=ropes", "known: none"),
         ("quality=vb", "known: none"),
     ],
@@ -83,7 +83,7 @@ def test_quoted_paths_reach_the_model(name: str) -> None:
 
 
 def run_py(*words: str, cwd: Path, clips: Path | None = None) -> subprocess.CompletedProcess[str]:
-    given = [f"model.path={harness.quoted(clips)}"] if clips else []
+    given = ["model=folder", f"model.path={harness.quoted(clips)}"] if clips else []
     common = ["benchmark=leaderboard", "logger=csv", "output=out"]
     return harness.command(*harness.RUN, *common, *given, *words, cwd=cwd)
 
@@ -138,7 +138,7 @@ def test_a_sweep_runs_every_word_and_adds_up_the_codes(tmp_path: Path) -> None:
 @contextmanager
 def started(cwd: Path, clips: Path) -> Iterator[subprocess.Popen[str]]:
     """A run in a process group of its own, which ends with the test."""
-    words = harness.leaderboard_words(clips, Path("out"), "logger=csv")
+    words = harness.leaderboard_words(clips, Path("out"), "logger=csv", "cache=false")
     process = harness.start(*harness.RUN, *words, cwd=cwd)
     try:
         yield process

@@ -1,0 +1,224 @@
+"""The benchmark of retimed clips: its rows, what it keeps, how it resumes, and what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import generators
+import harness
+import numpy as np
+import pandas as pd
+import pytest
+
+import spf
+from benchmarks import session
+from benchmarks.kept_clips import unpack
+from benchmarks.pairs import load_pairs
+from spf.generators.base import GeneratedClip, Request
+from spf.generators.tiny.adapter import Tiny
+from spf.retime.strategies import RopeFlat
+from spf.retime.warp import Warp
+
+TABLES = ("retiming.csv", "retiming.md", "retimed_pairs.csv", "records.csv", "records.parquet")
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> session.Run:
+    """A run with every default but two pairs."""
+    return generators.run(tiny_weights, tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each generation so far was warped."""
+    seen: list[bool] = []
+    generate = Tiny.generate
+
+    def counted(self: Tiny, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
+        seen.append(warp is not None)
+        return generate(self, request, warp, watch)
+
+    monkeypatch.setattr(Tiny, "generate", counted)
+    return seen
+
+
+# Rows
+
+
+def test_a_row_for_each_pair_measure_and_strategy(finished: session.Run) -> None:
+    records = pd.DataFrame(finished.results.records)
+    assert finished.code == 0
+    assert set(records["status"]) == {"done"}
+    labels = ["none", "rope_flat", "rope_flat (iterations=3)", "rope", "rope_iterative"]
+    assert list(dict.fromkeys(records["retime"])) == [*labels, "wrong_map"]
+    assert len(records) == 6 * 2 * 2
+    assert not records.duplicated(["clip", "embedder", "retime"]).any()
+    assert dict(zip(records["embedder"], records["control"], strict=True)) == {
+        "histogram": True,
+        "oracle": False,
+    }
+    assert set(records["model"]) == {"tiny"}
+    assert (records[records["retime"] == "none"]["iterations"] == 0).all()
+    assert (records[records["retime"] == "rope_flat"]["iterations"] == 1).all()
+
+
+def test_rows_without_retiming_are_the_baseline(finished: session.Run) -> None:
+    for record in finished.results.records:
+        if record["retime"] != "none":
+            continue
+        assert record["file"] == record["before_file"]
+        for name in ("linearity_mae", "target_mae", "peak_speed", "true_linearity_mae", "end_mse"):
+            assert record[name] == record[f"before_{name}"]
+        assert record["residual_ratio"] == 1.0
+
+
+def test_numbers_are_those_of_the_kept_clips(finished: session.Run) -> None:
+    folder = finished.folder
+    pairs = {pair.name: pair for pair in load_pairs("procedural", (32, 32))}
+    for record in finished.results.records[:8]:
+        for prefix in ("", "before_"):
+            clip = unpack(folder.read(record[f"{prefix}file"]))
+            pair = pairs[record["clip"]]
+            assert pair.oracle is not None
+            if record["embedder"] == "histogram":
+                vectors = spf.embed(clip.frames, "histogram")
+                curve = spf.fit(vectors, np.arange(len(clip.frames)) / clip.fps)
+                assert spf.score(curve)["linearity_mae"] == record[f"{prefix}linearity_mae"]
+            p = pair.oracle.parameter(clip.frames)
+            with np.errstate(all="ignore"):
+                q, u = (p - p[0]) / (p[-1] - p[0]), np.linspace(0, 1, len(p))
+            fine = np.linspace(0, 1, 20001)
+            error = np.abs(np.interp(fine, u, q - u)).mean()
+            assert record[f"{prefix}true_linearity_mae"] == pytest.approx(
+                error, rel=1e-3, abs=1e-3, nan_ok=True
+            )
+            assert record[f"{prefix}residual"] == pytest.approx(
+                pair.oracle.residual(clip.frames).mean()
+            )
+
+
+def test_the_wrong_map_is_the_next_pairs(finished: session.Run, tiny_weights: Path) -> None:
+    model = Tiny(str(tiny_weights))
+    pairs = load_pairs("procedural", (32, 32))[:2]
+    requests = [Request(pair.first, pair.last) for pair in pairs]
+    (record,) = (
+        record
+        for record in finished.results.records
+        if (record["clip"], record["embedder"], record["retime"])
+        == (pairs[0].name, "histogram", "wrong_map")
+    )
+    other = model.generate(requests[1])
+    curve = spf.fit(spf.embed(other.frames, "histogram"))
+    warp = Warp.from_time_map(
+        model.clock(requests[0]), spf.time_map(curve), RopeFlat().strength, "none"
+    )
+    clip = unpack(finished.folder.read(record["file"]))
+    assert np.array_equal(clip.frames, model.generate(requests[0], warp).frames)
+
+
+def test_the_table_is_made_of_the_rows(finished: session.Run) -> None:
+    records = pd.DataFrame(finished.results.records)
+    table = pd.read_csv(finished.folder.path("retiming.csv"))
+    assert len(table) == 6 * 2
+    assert all("shipped: shows the mechanism, not the quality" in x for x in table["generator"])
+    names = {"histogram (control)": "histogram", "oracle (renderer)": "oracle"}
+    assert set(table["measure"]) == set(names)
+    for _, row in table.iterrows():
+        own = records[
+            (records["embedder"] == names[row["measure"]]) & (records["retime"] == row["strategy"])
+        ]
+        before, after = own["before_linearity_mae"], own["linearity_mae"]
+        assert row["pairs"] == 2
+        assert row["linearity_mae"] == pytest.approx(after.median(), rel=1e-5)
+        assert row["before_linearity_mae"] == pytest.approx(before.median(), rel=1e-5)
+        assert row["difference"] == pytest.approx((after - before).median(), rel=1e-4, abs=1e-9)
+        assert row["better"] == f"{(after < before).sum()} of 2"
+        assert row["residual_ratio"] == pytest.approx(own["residual_ratio"].median(), rel=1e-5)
+    settings = dict(zip(table["strategy"], table["settings"].fillna(""), strict=True))
+    assert settings["rope_flat (iterations=3)"] == "alpha=1, gamma=none, iterations=3"
+
+
+def test_pictures_and_films_are_on_the_page(finished: session.Run) -> None:
+    folder = finished.folder.root
+    assert len(list((folder / "pairs").glob("*.png"))) == 2
+    films = sorted((folder / "films").glob("*.mp4"))
+    assert len(films) == 2
+    with spf.video.Reader(films[0]) as reader:
+        frames = [image for image, _ in reader]
+    assert len(frames) == 9
+    page = harness.Page((folder / "index.html").read_text())
+    videos = page.all("video")
+    assert len(videos) == 2
+    assert len(page.all("img")) == 2
+    for video in videos:
+        assert str(video["src"]).startswith("data:video/mp4;base64,")
+        assert "controls" in video
+        assert video["aria-label"]
+
+
+# What is kept
+
+
+def test_a_second_run_repeats_every_byte(
+    finished: session.Run, tiny_weights: Path, tmp_path: Path, calls: list[bool]
+) -> None:
+    again = generators.run(tiny_weights, tmp_path)
+    assert calls  # nothing was taken from the other folder
+    for name in TABLES:
+        assert (again.folder.root / name).read_bytes() == finished.folder.read(name), name
+    count = len(calls)
+    third = generators.run(tiny_weights, tmp_path)
+    assert (third.results.reused, len(calls)) == (len(third.results.records), count)
+
+
+def test_each_clip_is_generated_once(tiny_weights: Path, tmp_path: Path, calls: list[bool]) -> None:
+    generators.run(tiny_weights, tmp_path, "benchmark.retimes=[none,rope_flat,wrong_map]")
+    # Two baselines, and for each pair and measure a warp and a wrong warp.
+    assert (calls.count(False), calls.count(True)) == (2, 2 * 2 * 2)
+
+
+def test_it_resumes_between_baseline_and_retimed_clip(
+    tiny_weights: Path, tmp_path: Path, calls: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Tiny.generate
+
+    def interrupted(self: Tiny, request: Request, warp: Any = None, watch: Any = None) -> Any:
+        if warp is not None:
+            raise KeyboardInterrupt
+        return counted(self, request, warp, watch)
+
+    words = ["benchmark.retimes=[rope_flat]", "benchmark.num_pairs=1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Tiny, "generate", interrupted)
+        assert generators.run(tiny_weights, tmp_path, *words).code == session.INTERRUPTED
+    assert calls == [False]
+    finished = generators.run(tiny_weights, tmp_path, *words)
+    assert calls == [False, True, True]  # the baseline was there; by embedder and by oracle
+    assert finished.code == 0
+
+
+def test_a_damaged_file_is_generated_again(
+    tiny_weights: Path, tmp_path: Path, calls: list[bool]
+) -> None:
+    first = generators.run(tiny_weights, tmp_path, generators.SHORT)
+    table = first.folder.read("records.csv")
+    files = sorted((first.folder.root / "generated").iterdir())
+    contents = {path: path.read_bytes() for path in files}
+    for number, path in enumerate(files):
+        data = contents[path]
+        path.write_bytes([b"", data[:-100], data[:200] + b"x" + data[201:]][number % 3])
+    before = len(calls)
+    again = generators.run(tiny_weights, tmp_path, generators.SHORT)
+    assert len(calls) - before == len(files)
+    assert {path: path.read_bytes() for path in files} == contents
+    assert again.folder.read("records.csv") == table
+
+
+@pytest.mark.slow
+def test_two_workers_give_the_same_tables(
+    finished: session.Run, tiny_weights: Path, tmp_path: Path
+) -> None:
+    other = generators.run(tiny_weights, tmp_path, "workers=2")
+    for name in TABLES:
+        assert other.folder.read(name) == finished.folder.read(name), name

@@ -1,0 +1,227 @@
+"""The benchmark of retimed clips: bad input, users' own pairs, other targets, sweeps."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import generators
+import harness
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from omegaconf import OmegaConf
+from PIL import Image
+
+from benchmarks import session
+from benchmarks.pairs import load_pairs
+from benchmarks.retimings import WrongMap, described, parse_retimes
+from benchmarks.session import build
+from spf.errors import ConfigError, SpfError, UnavailableError
+from spf.generators.base import GeneratedClip, Request
+from spf.generators.tiny.adapter import Tiny
+from spf.retime.strategies import NoRetime, Rope, RopeFlat
+from spf.retime.targets import EaseIn
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (SpfError("tiny: the sampled clip is not finite; use other weights"), "not finite"),
+        (MemoryError(), "out of memory while generating"),
+        (RuntimeError("CUDA out of memory. Tried"), "out of memory while generating"),
+    ],
+)
+def test_a_pair_that_fails_leaves_the_others(
+    error: Exception,
+    words: str,
+    tiny_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from spf.generators.tiny.sampling import TinySampler
+
+    bad = load_pairs("procedural", (32, 32))[1]
+    sample = TinySampler.sample
+
+    def failing(self: TinySampler, first: np.ndarray, *more: Any) -> np.ndarray:
+        if np.array_equal(first, bad.first):
+            raise error
+        return sample(self, first, *more)
+
+    monkeypatch.setattr(TinySampler, "sample", failing)
+    done = generators.run(tiny_weights, tmp_path, generators.SHORT)
+    assert done.code == 1
+    for record in done.results.records:
+        if record["clip"] == bad.name:
+            assert record["status"] == "failed"
+            assert words in record["reason"]
+            assert "\n" not in record["reason"]
+        else:
+            assert record["status"] == "done"
+    table = pd.read_csv(done.folder.path("retiming.csv"))
+    assert set(table["failed"]) == {1}
+
+
+def test_a_clip_without_change_is_returned_as_it_is(
+    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def still(self: Tiny, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
+        return GeneratedClip(np.repeat(request.first[None], 9, axis=0), 8.0)
+
+    monkeypatch.setattr(Tiny, "generate", still)
+    done = generators.run(tiny_weights, tmp_path, "benchmark.retimes=[rope_flat,wrong_map]")
+    assert done.code == 0
+    for record in done.results.records:
+        assert record["status"] == "done"
+        assert record["reason"] == "nothing to retime: no semantic change"
+        assert record["file"] == record["before_file"]
+        assert (record["iterations"], record["ended"]) == (0, "no change")
+        assert record["repeated_frames"] == 1.0
+        assert np.isnan(record["linearity_mae"])
+
+
+def test_a_single_pair_has_no_wrong_map(tiny_weights: Path, tmp_path: Path) -> None:
+    words = ["benchmark.num_pairs=1", "benchmark.retimes=[rope_flat,wrong_map]"]
+    done = generators.run(tiny_weights, tmp_path, *words)
+    assert done.code == 0
+    status = {record["retime"]: record["status"] for record in done.results.records}
+    assert status == {"rope_flat": "done", "wrong_map": "not_run"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["benchmark.retimes=[]"], "at least one strategy"),
+        (["benchmark.retimes=rope"], "must be a list"),
+        (["benchmark.retimes=[rope_flatt]"], "did you mean rope_flat"),
+        (["benchmark.retimes=[{iterations: 3}]"], "must be a word"),
+        (["benchmark.retimes=[{word: rope, strength: 3}]"], "strength"),
+        (["benchmark.retimes=[{word: rope, iterations: 0}]"], "iterations=0"),
+        (["benchmark.pairs=photos"], "did you mean photographs"),
+        (["benchmark.pairs=none.yaml"], "cannot be read"),
+        (["benchmark.num_pairs=0"], "num_pairs=0"),
+        (["benchmark.num_pairs=99"], "from 1 to 16"),
+        (["benchmark.seeds=[]"], "seeds"),
+        (["benchmark.seeds=3"], "seeds=3"),
+        (["benchmark.seeds=[x]"], "seed='x'"),
+        (["benchmark.num_frames=1"], "num_frames=1"),
+        (["benchmark.num_frames=500"], "use 5 to 33"),
+        (["benchmark.steps=0"], "steps=0"),
+        (["benchmark.fps=-1"], "fps=-1"),
+        (["target=custom", "target.points=[[0,0],[0.5,0.9],[0.7,0.2],[1,1]]"], "it must increase"),
+        (["target=custom"], "needs points or a file"),
+        (["model=folder", "model.path=clips"], "model=tiny, wan22 or ltx2"),
+        (["sampling.stride=2"], "sampling applies to files"),
+    ],
+)
+def test_bad_settings_are_told_before_any_work(
+    words: list[str], said: str, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tiny, "generate", lambda *_: pytest.fail("work began"))
+    with pytest.raises(ConfigError, match=re.escape(said)) as error:
+        generators.made(tiny_weights, *words)
+    assert "\n" not in str(error.value)
+
+
+def test_frames_of_different_size_and_missing_last_frames_are_told(
+    tiny_weights: Path, tmp_path: Path
+) -> None:
+    for number, size in enumerate((32, 64)):
+        Image.fromarray(harness.picture(number, size)).save(tmp_path / f"{size}.png")
+    path = tmp_path / "pairs.yaml"
+    for entry, said in (
+        ({"name": "a", "first": "32.png", "last": "64.png"}, "differ in size"),
+        ({"name": "a", "first": "32.png"}, "needs a first and a last frame"),
+    ):
+        path.write_text(yaml.safe_dump([entry]))
+        words = [f"benchmark.pairs={harness.quoted(path)}", "benchmark.num_pairs=1"]
+        with pytest.raises(ConfigError, match=said):
+            generators.made(tiny_weights, *words)
+
+
+@pytest.mark.parametrize("word", ["tiny", "wan22", "ltx2"])
+def test_a_model_without_weights_is_said_before_any_work(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python run.py model=ltx2` is this benchmark, and ends with exit code 3."""
+    config = harness.compose("embedder=histogram", f"model={word}", f"output='{tmp_path}/out'")
+    assert config.benchmark == harness.compose("benchmark=retime_generated").benchmark
+    config.model.path = str(tmp_path)
+    with pytest.raises(UnavailableError) as error:
+        session.run(config, quiet=True)
+    assert error.value.exit_code == 3
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_leaderboards_need_a_folder(tiny_weights: Path) -> None:
+    with pytest.raises(ConfigError, match=r"model=folder model\.path=CLIPS"):
+        build(harness.compose("benchmark=leaderboard", "embedder=histogram"))
+
+
+# Users' own pairs, targets, sweeps
+
+
+def test_a_users_pairs_towards_another_target(tiny_weights: Path, tmp_path: Path) -> None:
+    for number in (0, 1):
+        Image.fromarray(harness.picture(number, 64)).save(tmp_path / f"{number}.png")
+    path = tmp_path / "pairs.yaml"
+    entry = {"name": "$cat$ to lion/1", "first": "0.png", "last": "1.png", "prompt": "a cat"}
+    path.write_text(yaml.safe_dump([entry]))
+    words = [f"benchmark.pairs={harness.quoted(path)}", "benchmark.num_pairs=1", "target=ease_in"]
+    done = generators.run(tiny_weights, tmp_path, *words, generators.SHORT)
+    assert done.code == 0
+    records = done.results.records
+    assert [record["embedder"] for record in records] == ["histogram"] * 2  # there is no oracle
+    for record in records:
+        assert record["target"] == "ease_in"
+        assert "resized from 64x64 to 32x32" in record["notes"]
+        assert "the prompt is passed over" in record["notes"]
+        curve = pd.read_csv(done.folder.path(record["curve"]))
+        assert np.allclose(curve["target"], curve["u"] ** 2)
+        fine = np.linspace(0, 1, 20001)
+        gap = np.abs(np.interp(fine, curve["u"], curve["progress"] - curve["target"])).mean()
+        assert record["target_mae"] == pytest.approx(gap, abs=1e-3)
+    table = pd.read_csv(done.folder.path("retiming_ease_in.csv"))
+    assert {"before_target_mae", "target_mae"} <= set(table.columns)
+
+
+def test_pairs_are_rendered_for_tiny_and_photographs_for_others(tiny_weights: Path) -> None:
+    assert all(pair.oracle is not None for pair in generators.made(tiny_weights).pairs)
+    (word,) = {
+        pair.category for pair in generators.made(tiny_weights, "benchmark.pairs=photographs").pairs
+    }
+    assert word == "photographs"
+
+
+def test_sweeps_make_different_runs_and_rows(tiny_weights: Path, tmp_path: Path) -> None:
+    found = {}
+    for decay in (1, 3):
+        words = ["benchmark.retimes=[rope]", "retime=rope", f"retime.decay={decay}"]
+        config = generators.composed(tiny_weights, tmp_path, *words)
+        _, job = session.make_job(OmegaConf.to_yaml(config))
+        (name,) = {cell.key.retime for cell in job[0]}
+        found[name] = job[1].folder.root
+    assert list(found) == ["rope (decay=1)", "rope"]
+    assert len(set(found.values())) == 2
+
+
+def test_retimes_are_words_or_words_with_settings() -> None:
+    listed = ["none", "rope", {"word": "rope_flat", "iterations": 3, "alpha": 0.5}, "wrong_map"]
+    plain = parse_retimes(listed, NoRetime())
+    assert list(plain.values()) == [
+        NoRetime(),
+        Rope(),
+        RopeFlat(alpha=0.5, iterations=3),
+        WrongMap(),
+    ]
+    assert list(plain)[2] == "rope_flat (alpha=0.5, iterations=3)"
+    assert list(parse_retimes(listed, Rope(decay=1.0)).values())[1] == Rope(decay=1.0)
+    assert list(parse_retimes(["none"], Rope(decay=1.0))) == ["none", "rope (decay=1)"]
+    assert list(parse_retimes(["rope"], Rope())) == ["rope"]
+    assert described(EaseIn(power=3.0)) == "ease_in (power=3)"
