@@ -50,6 +50,7 @@ RETIMES = (
     "none",
     "rope_flat",
     {"word": "rope_flat", "iterations": 3},
+    {"word": "rope_flat", "iterations": 3, "correction": "compose"},
     "rope",
     "rope_iterative",
     "wrong_map",

@@ -201,6 +201,19 @@ def test_corrections_add_up_in_every_band():
     assert warp.identity()["shift"] == (one + two).tolist()
 
 
+def test_composed_corrections_look_up_the_old_map():
+    t = np.arange(65.0)
+    first = 64 * (t / 64) ** 2 - t  # positions t^2 / 64
+    second = 64 * np.sqrt(t / 64) - t  # undoes it
+    undone = Warp(t, first).composed(second)
+    np.testing.assert_allclose(undone.shift, 0, atol=0.02)  # linear between latents
+    assert np.abs(Warp(t, first).corrected(second).shift).max() > 1
+    other_way = Warp(t, second).composed(np.where(t < 32, 0.0, 3.0))
+    assert other_way.shift[40] == pytest.approx(64 * np.sqrt(43 / 64) - 40)
+    np.testing.assert_array_equal(Warp(t, first).composed(0 * t).shift, first)
+    np.testing.assert_allclose(Warp(t, 0 * t).composed(first).shift, first, atol=1e-12)
+
+
 @pytest.mark.parametrize("shift", [np.zeros(4), np.full(5, np.nan), np.zeros((5, 1))])
 def test_impossible_warps(shift):
     with pytest.raises(ValueError, match=r"shift|finite"):

@@ -71,7 +71,8 @@ def retime_generated(
 
     The warp moves latent t in band b by gamma alpha_b (tau_t - t), tau the time map of the measured
     curve. Each further iteration measures the retimed clip and adds its own correction,
-    p_new(b) = p_old(b) + gamma alpha_b (tau - t), until one brings the pacing no nearer.
+    p_new(b) = p_old(b) + gamma alpha_b (tau - t), or with correction="compose" p_old at tau, until
+    one brings the pacing no nearer.
 
     measure : clip -> Curve, with whichever embedder. strategy : a word of `RETIMES` or an object of
     one. target : as in `time_map`. baseline : from `generate_baseline`, with the same generator,
@@ -99,7 +100,8 @@ def retime_generated(
         if warp is None:
             warp = Warp(clock.positions, more, strategy.strength, strategy.gamma)
         else:
-            warp = warp.corrected(more)
+            composing = strategy.correction == "compose"
+            warp = warp.composed(more) if composing else warp.corrected(more)
         attempts.append(_attempt(generator, request, measure, target, warp, watch))
         if len(attempts) > 2 and not _rank(attempts[-1]) < _rank(attempts[-2]):
             return Retimed(attempts, "no better")

@@ -8,10 +8,14 @@ from spf.retime.bands import Strength, flat
 from spf.retime.gamma import SCHEDULES
 from spf.words import choose
 
+CORRECTIONS = ("add", "compose")
+"""How a second correction joins the first: added in every band (the authors'), or the old positions
+looked up where the new time map points, which is exact where all bands follow the map."""
+
 
 class Strategy(Protocol):
     """What a warp is made with; `iterations` is how many corrections are tried at most, 0 keeps
-    the clip as it was first generated."""
+    the clip as it was first generated; `correction` is one of `CORRECTIONS`."""
 
     name: ClassVar[str]
 
@@ -21,6 +25,8 @@ class Strategy(Protocol):
     def gamma(self) -> str: ...
     @property
     def iterations(self) -> int: ...
+    @property
+    def correction(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class NoRetime:
     strength: ClassVar[Strength] = flat(0.0)
     gamma: ClassVar[str] = "none"
     iterations: ClassVar[int] = 0
+    correction: ClassVar[str] = "add"
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class RopeFlat:
     alpha: float = 1.0
     gamma: str = "none"
     iterations: int = 1
+    correction: str = "add"
 
     def __post_init__(self) -> None:
         _check(self)
@@ -61,6 +69,7 @@ class Rope:
     order: str = "rank"
     gamma: str = "exp_up"
     iterations: int = 1
+    correction: str = "add"
 
     def __post_init__(self) -> None:
         _check(self)
@@ -97,6 +106,7 @@ def make_strategy(strategy: str | Strategy) -> Strategy:
 def _check(strategy: Strategy) -> None:
     """Raises ConfigError, in one line, for settings that make no warp."""
     choose(strategy.gamma, SCHEDULES, "gamma")
+    choose(strategy.correction, CORRECTIONS, "correction")
     count = strategy.iterations
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise ConfigError(f"retime: iterations={count!r} must be a whole number, at least 1")

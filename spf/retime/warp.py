@@ -51,6 +51,12 @@ class Warp:
         """The warp with another shift (L,) added: p_t(b) + alpha_b more_t in every band."""
         return replace(self, shift=self.shift + more)
 
+    def composed(self, more: Array) -> "Warp":
+        """The warp that shows at latent t what this one, at full strength, shows at t + more_t:
+        p(t + more_t), linear between latents."""
+        shown = np.interp(self.positions + more, self.positions, self.positions + self.shift)
+        return replace(self, shift=shown - self.positions)
+
     def applied(self, ropes: Sequence[TemporalRope]) -> AbstractContextManager[None]:
         """Warp these ropes as long as the context lasts; see `warped`."""
         from spf.retime.rope import warped
