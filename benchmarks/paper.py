@@ -21,7 +21,7 @@ class Experiment:
     reason: str = "not built yet"
 
 
-FLAT = "benchmark.retimes=[none,{word:rope_flat,iterations:3}]"
+FLAT = "benchmark.retimes=[none,{word:rope_flat,iterations:3,correction:compose}]"
 """The strategy that follows a target best with the shipped generator."""
 
 EXPERIMENTS = (
