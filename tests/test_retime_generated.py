@@ -22,6 +22,16 @@ from spf.retime.warp import Warp
 
 TABLES = ("retiming.csv", "retiming.md", "retimed_pairs.csv", "records.csv", "records.parquet")
 
+LABELS = [
+    "none",
+    "rope_flat",
+    "rope_flat (iterations=3)",
+    "rope_flat (iterations=3, correction=compose)",
+    "rope",
+    "rope_iterative",
+    "wrong_map",
+]
+
 
 @pytest.fixture(scope="module")
 def finished(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> session.Run:
@@ -50,9 +60,8 @@ def test_a_row_for_each_pair_measure_and_strategy(finished: session.Run) -> None
     records = pd.DataFrame(finished.results.records)
     assert finished.code == 0
     assert set(records["status"]) == {"done"}
-    labels = ["none", "rope_flat", "rope_flat (iterations=3)", "rope", "rope_iterative"]
-    assert list(dict.fromkeys(records["retime"])) == [*labels, "wrong_map"]
-    assert len(records) == 6 * 2 * 2
+    assert list(dict.fromkeys(records["retime"])) == LABELS
+    assert len(records) == len(LABELS) * 2 * 2
     assert not records.duplicated(["clip", "embedder", "retime"]).any()
     assert dict(zip(records["embedder"], records["control"], strict=True)) == {
         "histogram": True,
@@ -120,7 +129,7 @@ def test_the_wrong_map_is_the_next_pairs(finished: session.Run, tiny_weights: Pa
 def test_the_table_is_made_of_the_rows(finished: session.Run) -> None:
     records = pd.DataFrame(finished.results.records)
     table = pd.read_csv(finished.folder.path("retiming.csv"))
-    assert len(table) == 6 * 2
+    assert len(table) == len(LABELS) * 2
     assert all("shipped: shows the mechanism, not the quality" in x for x in table["generator"])
     names = {"histogram (control)": "histogram", "oracle (renderer)": "oracle"}
     assert set(table["measure"]) == set(names)
@@ -136,7 +145,9 @@ def test_the_table_is_made_of_the_rows(finished: session.Run) -> None:
         assert row["better"] == f"{(after < before).sum()} of 2"
         assert row["residual_ratio"] == pytest.approx(own["residual_ratio"].median(), rel=1e-5)
     settings = dict(zip(table["strategy"], table["settings"].fillna(""), strict=True))
-    assert settings["rope_flat (iterations=3)"] == "alpha=1, gamma=none, iterations=3"
+    assert (
+        settings["rope_flat (iterations=3)"] == "alpha=1, gamma=none, iterations=3, correction=add"
+    )
 
 
 def test_pictures_and_films_are_on_the_page(finished: session.Run) -> None:
