@@ -133,6 +133,16 @@ def quantised(picture: NDArray[np.floating]) -> Image8:
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
+def flattened(paint: LayerPainter) -> Painter:
+    """Both layers as one picture."""
+
+    def picture(p: float) -> Image8:
+        back, front = paint(p)
+        return quantised(over(front, back))
+
+    return picture
+
+
 def cover(colour: NDArray, alpha: NDArray) -> Float32:
     """A layer of a colour ((3,) or (H', W', 3)) with an alpha (H', W')."""
     alpha = np.asarray(alpha, np.float32)

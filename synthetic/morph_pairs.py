@@ -25,15 +25,13 @@ from synthetic.checks import check_size
 from synthetic.drawing import (
     Canvas,
     Float32,
-    Image8,
     LayerPainter,
     Painter,
+    flattened,
     mix,
     oklab_to_rgb,
     oklch,
     oklch_to_oklab,
-    over,
-    quantised,
     solids,
 )
 from synthetic.seeds import generator_for
@@ -99,13 +97,7 @@ class MorphPair:
 
     def painter(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> Painter:
         """p in [0, 1] -> (H + 2 margin, W + 2 margin, 3) uint8, RGB."""
-        paint = self.layers(size, margin, seed)
-
-        def picture(p: float) -> Image8:
-            back, front = paint(p)
-            return quantised(over(front, back))
-
-        return picture
+        return flattened(self.layers(size, margin, seed))
 
     def _silhouette(self, word: str, generator: np.random.Generator) -> FloatArray:
         turn = np.deg2rad(generator.uniform(-15, 15))

@@ -20,16 +20,14 @@ from synthetic.checks import check_size
 from synthetic.drawing import (
     Canvas,
     Float32,
-    Image8,
     LayerPainter,
     Painter,
     background,
+    flattened,
     mix,
     oklab_to_rgb,
     oklch,
     oklch_to_oklab,
-    over,
-    quantised,
     solids,
 )
 from synthetic.seeds import generator_for
@@ -105,13 +103,7 @@ class Scene:
 
     def painter(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> Painter:
         """p in [0, 1] -> (H + 2 margin, W + 2 margin, 3) uint8, RGB."""
-        paint = self.layers(size, margin, seed)
-
-        def picture(p: float) -> Image8:
-            back, front = paint(p)
-            return quantised(over(front, back))
-
-        return picture
+        return flattened(self.layers(size, margin, seed))
 
 
 def _silhouettes(scene: Scene) -> tuple[str, ...]:
