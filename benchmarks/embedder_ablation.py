@@ -12,7 +12,7 @@ from benchmarks.cells import Cell, Outcome, Section, Summary, Table, Watch
 from benchmarks.folder import RunFolder
 from benchmarks.leaderboard import clip_cell
 from benchmarks.measuring import Measuring, read_curve
-from benchmarks.records import DONE, NOT_RUN, Record, timings_of
+from benchmarks.records import DONE, FAILED, NOT_RUN, Record, timings_of
 from benchmarks.rendered import rendered_cell
 from benchmarks.studies import Studies
 from benchmarks.truth import Results, Row, interval
@@ -68,7 +68,7 @@ class EmbedderAblation:
         self.real = model.clips() if isinstance(model, Folder) and model.path else []
         self.embedders: dict[str, Embedder | UnavailableError] = {}
         for word in dict.fromkeys(choose(name, EMBEDDERS, "embedder") for name in embedders):
-            self.embedders[word] = _usable(word, measuring.embedder)
+            self.embedders[word] = _usable(word, measuring)
         self.measuring = measuring
 
     def plan(self) -> str:
@@ -143,9 +143,10 @@ SPEED_NOTE = (
 
 def sentence(rows: list[Row]) -> str:
     """What the ablation says, in one line computed from it."""
-    done = [row for row in rows if row["status"] == DONE]
+    done = [row for row in rows if row["status"] == DONE and row["failed"] == 0]
+    done = [row for row in done if np.isfinite([row["error_30"], row["leakage_30"]]).all()]
     if not done:
-        return "No embedder could be measured."
+        return "No embedder was measured on all clips."
     error = min(done, key=lambda row: row["error_30"])
     leakage = min(done, key=lambda row: row["leakage_30"])
     absent = [row["embedder"] for row in rows if row["status"] == NOT_RUN]
@@ -157,11 +158,11 @@ def sentence(rows: list[Row]) -> str:
     )
 
 
-def _usable(word: str, chosen: Embedder) -> Embedder | UnavailableError:
-    if word == chosen.name:
-        return chosen
+def _usable(word: str, measuring: Measuring) -> Embedder | UnavailableError:
+    if word == measuring.embedder.name:
+        return measuring.embedder
     try:
-        return load_embedder(word)
+        return load_embedder(word, measuring.device)
     except UnavailableError as error:
         return error
 
@@ -178,7 +179,7 @@ def _absent(measuring: Measuring, benchmark: str, word: str, reason: Unavailable
 
     key = replace(measuring.key(benchmark, "all clips", "rendered"), embedder=word, control=False)
     # The error names folders of this machine; a table must not.
-    why = usable()[word] or str(reason)
+    why = usable()[word] or "its weights are here but cannot be used; spf doctor says more"
     return Cell(key, None, compute, not_run=f"not run: {why}")
 
 
@@ -186,6 +187,7 @@ def _row(word: str, records: list[Record], folder: RunFolder) -> Row:
     own = [record for record in records if record["embedder"] == word]
     done = [r for r in own if r["status"] == DONE and r["source"] == "rendered"]
     row: Row = {"embedder": label(word), "status": DONE, "reason": "", "clips": len(done)}
+    row["failed"] = sum(record["status"] == FAILED for record in own)
     columns = ("error", "same_colours", "leakage")
     numbers = [f"{name}_{level}" for name in columns for level in ("0", "10", "30")]
     numbers.remove("leakage_0")

@@ -42,7 +42,8 @@ See = Callable[[np.ndarray, float], None]
 class Measuring:
     """How clips are measured: the same for every cell of a run.
 
-    cache : where the embeddings of files are kept; it determines no result.
+    cache : where the embeddings of files are kept; it determines no result. device : for further
+    embedders that a benchmark makes; this one has its own.
     """
 
     embedder: Embedder
@@ -50,6 +51,7 @@ class Measuring:
     sampling: Sampling = field(default_factory=Sampling)
     batch_size: int | None = None
     cache: Cache | None = None
+    device: str = "auto"
 
     def key(self, benchmark: str, clip: str, model: str, seed: int = 0) -> Key:
         """The key of a cell that measures a clip."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, ClassVar
 
 from spf.errors import ConfigError
@@ -43,12 +44,17 @@ def parse_retimes(retimes: Sequence[Wanted], chosen: Strategy) -> dict[str, Stra
 def described(thing: Any) -> str:
     """A strategy or target by its word and the settings that are not its defaults."""
     changed = [
-        f"{item.name}={_text(getattr(thing, item.name))}"
+        # A table must not say where on a machine a file lies.
+        f"{item.name}={_text(_named(item.name, getattr(thing, item.name)))}"
         for item in _fields(thing)
         if getattr(thing, item.name) != item.default
     ]
     name = getattr(thing, "name", "given")
     return f"{name} ({', '.join(changed)})" if changed else name
+
+
+def _named(name: str, value: Any) -> Any:
+    return Path(str(value)).name if name == "path" and value is not None else value
 
 
 def settings_of(strategy: Strategy) -> str:

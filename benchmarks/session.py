@@ -124,6 +124,7 @@ def build(config: DictConfig) -> Benchmark:
             Sampling(**config.sampling),
             _count("batch_size", config.batch_size),
             user_cache() if config.cache else None,
+            str(config.device),
         )
         arguments: dict[str, Any] = {"measuring": measuring}
         taken = inspect.signature(get_class(config.benchmark._target_)).parameters

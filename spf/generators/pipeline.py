@@ -37,6 +37,7 @@ from spf.generators.weights import (
     memory_needed,
     pipeline_index,
 )
+from spf.weights import LOCK, sha256_of
 from spf.words import choose
 
 if TYPE_CHECKING:
@@ -186,14 +187,14 @@ class DiffusersGenerator(ABC):
         return GeneratedClip(frames, plan.fps, [*plan.notes, *notes])
 
     def identity(self) -> dict[str, Any]:
-        """Settings, files and versions. Weights are told apart by the headers and sizes of their
-        files, which are too large to be read whole."""
+        """Settings, files and versions. Weights are read whole once; their hashes are then kept in
+        a lock file beside them."""
         repository = MODEL_REPOSITORIES[self.name][self.variant]
         folder = self.folder
-        small = sorted(folder.rglob("*.json"))
+        small = sorted(file for file in folder.rglob("*.json") if file.name != LOCK)
         large = sorted(folder.rglob("*.safetensors"))
         files = [[str(file.relative_to(folder)), file_digest(file)] for file in small]
-        files += [[str(file.relative_to(folder)), file.stat().st_size] for file in large]
+        files += [[str(file.relative_to(folder)), sha256_of(file, folder / LOCK)] for file in large]
         return {
             "name": self.name,
             "variant": self.variant,
