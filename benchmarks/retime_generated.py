@@ -28,11 +28,12 @@ from spf.retime.generated import (
     Measure,
     Retimed,
     generate_baseline,
+    generate_measured,
     retime_generated,
 )
 from spf.retime.strategies import NoRetime, Strategy
 from spf.retime.targets import Target, make_target, pinned
-from spf.retime.timemap import distance_to_target, time_map
+from spf.retime.timemap import time_map
 from spf.retime.warp import Warp
 from spf.video import Sampling
 
@@ -218,11 +219,8 @@ class RetimeGenerated:
                 return Retimed([first], "no change", f"nothing to retime: {reason}")
         tau = time_map(lead.curve, self.target)
         warp = Warp.from_time_map(kept.clock(request), tau, strategy.strength, strategy.gamma)
-        clip = kept.generate(request, warp)
-        curve = measure(clip)
-        lost = no_change_reason(curve) is not None
-        distance = float("nan") if lost else distance_to_target(curve, self.target)
-        return Retimed([first, Attempt(clip, curve, distance, warp)], "done")
+        misled = generate_measured(kept, request, measure, self.target, warp, None)
+        return Retimed([first, misled], "done")
 
     def _outcome(
         self, key: Key, pair: Pair, kept: KeptClips, request: Request, found: Retimed

@@ -55,7 +55,7 @@ def generate_baseline(
     watch: Watch | None = None,
 ) -> Attempt:
     """The clip as the model makes it, measured. It serves every strategy of `retime_generated`."""
-    return _attempt(generator, request, measure, make_target(target), None, watch)
+    return generate_measured(generator, request, measure, make_target(target), None, watch)
 
 
 def retime_generated(
@@ -83,7 +83,7 @@ def retime_generated(
     """
     strategy, target = make_strategy(strategy), make_target(target)
     clock = generator.clock(request) if strategy.iterations else None
-    first = baseline or _attempt(generator, request, measure, target, None, watch)
+    first = baseline or generate_measured(generator, request, measure, target, None, watch)
     attempts = [first]
     reason = no_change_reason(first.curve)
     if clock is None:
@@ -102,7 +102,7 @@ def retime_generated(
         else:
             composing = strategy.correction == "compose"
             warp = warp.composed(more) if composing else warp.corrected(more)
-        attempts.append(_attempt(generator, request, measure, target, warp, watch))
+        attempts.append(generate_measured(generator, request, measure, target, warp, watch))
         if len(attempts) > 2 and not _rank(attempts[-1]) < _rank(attempts[-2]):
             return Retimed(attempts, "no better")
         if no_change_reason(attempts[-1].curve) is not None:
@@ -110,7 +110,7 @@ def retime_generated(
     return Retimed(attempts, "done")
 
 
-def _attempt(
+def generate_measured(
     generator: Generator,
     request: Request,
     measure: Measure,
@@ -118,6 +118,7 @@ def _attempt(
     warp: Warp | None,
     watch: Watch | None,
 ) -> Attempt:
+    """One clip under a warp (None: as the model makes it), measured and held against a target."""
     clip = generator.generate(request, warp, watch)
     curve = measure(clip)
     changes = no_change_reason(curve) is None
