@@ -4,6 +4,7 @@
 log.csv now and then, and a checkpoint from which the same command resumes. The averaged weights
 are in `OUT/weights`, ready for `TinySampler(OUT/weights)`. The learning rate is constant after a
 warm-up and falls to zero over the last `--decay` steps, so that `--steps` can be raised until then.
+`--start FOLDER` begins from weights instead of noise; its optimisers begin anew.
 """
 
 import argparse
@@ -208,6 +209,14 @@ class Trainer:
             copy.deepcopy(self.average).half().save_pretrained(temporary)
             write_atomic(temporary / SETTINGS_FILE, json.dumps(asdict(Settings()), indent=2) + "\n")
 
+    def start_from(self, folder: Path) -> None:
+        """Begin with the weights in a folder."""
+        given = WanTransformer3DModel.from_pretrained(
+            folder, torch_dtype=torch.float32, use_safetensors=True, local_files_only=True
+        ).state_dict()
+        self.model.load_state_dict(given)
+        self.average.load_state_dict(given)
+
     def resume(self) -> None:
         """Go on from the checkpoint where there is one."""
         path = self.out / "checkpoint.pt"
@@ -233,11 +242,15 @@ def append(path: Path, row: dict[str, object]) -> None:
         writer.writerow(row)
 
 
-def train(config: Config, out: Path, pool_path: Path, every: int, compiled: bool) -> None:
+def train(
+    config: Config, out: Path, pool_path: Path, start: Path | None, every: int, compiled: bool
+) -> None:
     """Train to `config.steps`; log and save every so many steps."""
     torch.set_num_threads(config.threads)
     pool = render_pool(pool_path, config.seeds)
     trainer = Trainer(config, out)
+    if start is not None:
+        trainer.start_from(start)
     trainer.resume()
     if compiled:
         torch._dynamo.config.recompile_limit = 64
@@ -267,6 +280,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pool", type=Path, help="where the rendered clips are kept")
+    parser.add_argument("--start", type=Path, help="folder of weights to begin with")
     parser.add_argument("--steps", type=int, default=Config.steps)
     parser.add_argument("--decay", type=int, default=Config.decay)
     parser.add_argument("--seed", type=int, default=Config.seed)
@@ -276,7 +290,7 @@ def main() -> None:
     given = parser.parse_args()
     config = Config(steps=given.steps, decay=given.decay, seed=given.seed, threads=given.threads)
     pool = given.pool or given.out / "pool.npy"
-    train(config, given.out, pool, given.every, not given.no_compile)
+    train(config, given.out, pool, given.start, given.every, not given.no_compile)
 
 
 if __name__ == "__main__":

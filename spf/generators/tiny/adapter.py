@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from spf.generators.tiny.sampling import TinySampler
 
 WEIGHTS = Path(__file__).parent / "weights"
+SAMPLING = "sampling.json"
+FILES = ("config.json", SAMPLING, "diffusion_pytorch_model.safetensors")
+"""What a folder of weights holds: the network's shape, how it is sampled, its weights."""
+
+SETTINGS = ("size", "num_frames", "min_frames", "max_frames")
+"""What the adapter reads of `SAMPLING`."""
+
 FPS = 8.0
 
 
@@ -40,9 +47,12 @@ class Tiny:
         self.path = WEIGHTS if path is None else Path(str(path)).expanduser()
 
     def check(self) -> None:
-        """Raises UnavailableError where the weights are not there."""
-        if not any(self.path.glob("*.safetensors")):
-            raise UnavailableError(f"model=tiny: no weights in {self.path}; install spf again")
+        """Raises UnavailableError where a file of the weights is missing or cannot be read."""
+        for name in FILES:
+            if fault := _fault(self.path / name):
+                shipped = self.path == WEIGHTS
+                remedy = "install spf again" if shipped else f"model.path needs {', '.join(FILES)}"
+                raise UnavailableError(f"model=tiny: {self.path / name} {fault}; {remedy}")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -76,10 +86,9 @@ class Tiny:
 
     def identity(self) -> dict[str, Any]:
         self.check()
-        files = sorted(file for file in self.path.iterdir() if file.is_file())
         return {
             "name": self.name,
-            "files": {file.name: file_digest(file) for file in files},
+            "files": {name: file_digest(self.path / name) for name in FILES},
             "versions": installed("torch", "diffusers"),
             "code": code_version("spf.generators"),
         }
@@ -95,7 +104,7 @@ class Tiny:
     def _settings(self) -> dict[str, Any]:
         """How the weights want to be sampled, read without torch."""
         self.check()
-        return json.loads((self.path / "sampling.json").read_text())
+        return json.loads((self.path / SAMPLING).read_text())
 
     def _count(self, request: Request) -> int:
         count = request.num_frames or self._settings["num_frames"]
@@ -108,6 +117,23 @@ class Tiny:
 
     def _fitted(self, image: Image) -> Image:
         return resized(image, self.size)
+
+
+def _fault(file: Path) -> str:
+    """Why a file of the weights cannot serve, as the rest of a sentence; "" where it can."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if file.suffix == ".safetensors":
+            with safe_open(file, framework="numpy"):
+                return ""  # its header fits its size
+        content = json.loads(file.read_text())
+    except FileNotFoundError:
+        return "is not there"
+    except (OSError, ValueError, SafetensorError) as error:
+        return f"cannot be read ({' '.join(str(error).split())})"
+    lacking = [name for name in SETTINGS if file.name == SAMPLING and name not in content]
+    return f"lacks {', '.join(lacking)}" if lacking else ""
 
 
 @contextmanager
