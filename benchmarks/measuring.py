@@ -16,6 +16,7 @@ from benchmarks.provenance import code_version
 from spf import no_change_reason, score
 from spf.cache import Cache
 from spf.embedders import Embedder, label
+from spf.fingerprint import canonical
 from spf.measurement import DEFAULT_SETTINGS, Measurement, measure_clip
 from spf.plot import plot_measurement, subtitle
 from spf.progress import Curve, Settings
@@ -33,6 +34,9 @@ CODE = (
     "benchmarks.measuring",
 )
 """Packages and modules whose change makes another result of a measured clip."""
+
+ELSEWHERE = ("embedder", "weights", "revision", "device", "resized_by", "versions", "code")
+"""Parts of an embedder's identity that have columns of their own, or are the machine's."""
 
 Frames = Iterator[tuple[np.ndarray, float]]
 See = Callable[[np.ndarray, float], None]
@@ -68,6 +72,25 @@ class Measuring:
             "code": code_version(*CODE),
         }
 
+    def provenance(self) -> dict[str, str]:
+        """Columns that say by what a clip was measured; rows that differ here are not compared.
+
+        settings : JSON of the embedder's settings, how the curve is fitted, and which frames are
+        used. What depends on the machine is left out, so that machines can be merged.
+        """
+        embedder = self.embedder.identity()
+        own = {name: value for name, value in embedder.items() if name not in ELSEWHERE}
+        parts = {
+            "embedder": own,
+            "fit": asdict(self.settings),
+            "sampling": asdict(self.sampling),
+        }
+        return {
+            "weights_revision": embedder.get("revision", "none: no weights"),
+            "weights_hash": embedder.get("weights", "none: no weights"),
+            "settings": canonical(parts).decode(),
+        }
+
     def measure(self, source: Path | Frames, watch: Watch, see: See | None = None) -> Measurement:
         """Measure a clip; `watch` is called once a frame that is decoded, `see` with each
         frame and its time.
@@ -88,6 +111,7 @@ class Measuring:
             self.batch_size,
             watch=both,
             cache=self.cache if see is None else None,  # who wants frames needs them decoded
+            guarded=True,
         )
 
     def outcome(self, measured: Measurement, stem: str, title: str | None = None) -> Outcome:
@@ -97,7 +121,7 @@ class Measuring:
         draws none.
         """
         curve = measured.curve
-        values = _values(measured, self.embedder)
+        values = _values(measured) | self.provenance() | score(measured.curve)
         outcome = Outcome(values, no_change_reason(curve) or "", timings=dict(measured.seconds))
         outcome.timings["from_cache"] = float(measured.cached)
         outcome.files[f"curves/{stem}.csv"] = curve_table(curve)
@@ -112,7 +136,7 @@ class Measuring:
         return outcome
 
 
-def _values(measured: Measurement, embedder: Embedder) -> dict[str, Any]:
+def _values(measured: Measurement) -> dict[str, Any]:
     curve, embeddings = measured.curve, measured.embeddings
     height, width = measured.thumbnails.source_size
     info = embeddings.info
@@ -125,9 +149,6 @@ def _values(measured: Measurement, embedder: Embedder) -> dict[str, Any]:
         "width": width,
         "height": height,
         "notes": "; ".join(embeddings.notes),
-        "weights_revision": embedder.identity().get("revision", "none: no weights"),
-        "weights_hash": embedder.identity().get("weights", "none: no weights"),
-        **score(curve),
     }
 
 

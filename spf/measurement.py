@@ -19,7 +19,7 @@ from spf.progress import Curve, Segment, Settings, fit
 from spf.progress.solver import RIDGE, SIGMA, WINDOW
 from spf.progress.stretches import Stretch, analysis_segments, notable, stretches
 from spf.thumbnails import Thumbnails
-from spf.video import Sampling
+from spf.video import GuardedReader, Reader, Sampling
 
 DEFAULT_SETTINGS = Settings(WINDOW, SIGMA, RIDGE, 1.0, "gradient", "none")
 
@@ -56,16 +56,21 @@ def measure_clip(
     batch_size: int | None = None,
     watch: Watch | None = None,
     cache: Cache | None = None,
+    guarded: bool = False,
 ) -> Measurement:
     """Embed a clip (see `embed_clip`) and fit its curve.
 
     cache : where embeddings of files are kept; a clip that is found there is not decoded, and
-    `watch` is not called.
+    `watch` is not called. guarded : whether files are decoded in a process of their own, which may
+    crash or hang (`GuardedReader`).
 
     Raises ClipError where the clip cannot be read or has fewer than 2 frames.
     """
     started = perf_counter()
-    (embeddings, thumbnails), cached = _embed(source, embedder, sampling, batch_size, watch, cache)
+    reader = GuardedReader if guarded else Reader
+    (embeddings, thumbnails), cached = _embed(
+        source, embedder, sampling, batch_size, watch, cache, reader
+    )
     embedded = perf_counter()
     if len(embeddings.vectors) < 2:
         name = embeddings.info.path if embeddings.info else "frames"
@@ -82,6 +87,7 @@ def _embed(
     batch_size: int | None,
     watch: Watch | None,
     cache: Cache | None,
+    reader: type[Reader | GuardedReader] = Reader,
 ) -> tuple[Entry, bool]:
     """Embeddings and small pictures of a clip, and whether they came from the cache."""
 
@@ -93,7 +99,7 @@ def _embed(
             if watch is not None:
                 watch(image, time)
 
-        return embed_clip(source, embedder, batch_size, sampling, see), thumbnails
+        return embed_clip(source, embedder, batch_size, sampling, see, reader), thumbnails
 
     if cache is not None and isinstance(source, str | os.PathLike):
         path = Path(source)

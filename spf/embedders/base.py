@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spf.embedders.ahead import ahead
 from spf.errors import ClipError, ConfigError
-from spf.video import ClipInfo, Reader, Sampling
+from spf.video import ClipInfo, GuardedReader, Reader, Sampling
 
 Image = NDArray[np.uint8]
 Source = str | os.PathLike[str] | ArrayLike | Iterator[tuple[Image, float]]
@@ -72,6 +72,7 @@ def embed_clip(
     batch_size: int | None = None,
     sampling: Sampling | None = None,
     watch: Watch | None = None,
+    reader: Callable[[str | os.PathLike[str], Sampling], Reader | GuardedReader] = Reader,
 ) -> Embeddings:
     """Stream a clip through an embedder; memory does not grow with the clip, but for its vectors.
 
@@ -79,6 +80,7 @@ def embed_clip(
     (image, seconds). sampling : of a file's frames; frames from memory are all used.
     watch : called with every frame and its time, in order (progress bars, thumbnails), by the
     background thread that prepares frames, while the model works on earlier ones.
+    reader : `GuardedReader` where files may be hostile or damaged.
 
     Files are decoded by one thread and frames prepared by another, one batch ahead of the model.
 
@@ -91,10 +93,10 @@ def embed_clip(
     if size < 1:
         raise ValueError(f"batch_size must be at least 1, not {size!r}")
     if isinstance(source, str | os.PathLike):
-        with Reader(source, sampling or Sampling()) as reader:
-            vectors, times = _stream(ahead(reader), embedder, size, watch, source)
-            unit: Literal["s", "frames"] = "frames" if reader.info.fps is None else "s"
-            found = _unit(vectors, source), times, unit, reader.info, list(reader.notes)
+        with reader(source, sampling or Sampling()) as opened:
+            vectors, times = _stream(ahead(opened), embedder, size, watch, source)
+            unit: Literal["s", "frames"] = "frames" if opened.info.fps is None else "s"
+            found = _unit(vectors, source), times, unit, opened.info, list(opened.notes)
             return Embeddings(*found)
     if sampling not in (None, Sampling()):
         raise ConfigError("sampling applies to files; choose the frames before they are given")

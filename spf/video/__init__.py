@@ -1,11 +1,13 @@
 """Read and write clips: the one place where files become frames and frames become seconds.
 
-`Reader` streams a clip frame by frame, `load` holds it whole, `probe` only describes it; a clip is
-a video file, an animated image, a still image (one frame) or a folder of images. Everything that
-cannot be read raises `spf.errors.ClipError` with one line. PyAV and Pillow load at the first use.
+`Reader` streams a clip frame by frame, `GuardedReader` in a process of its own; `load` holds it
+whole, `probe` only describes it. A clip is a video file, an animated image, a still image (one
+frame) or a folder of images. Everything that cannot be read raises `spf.errors.ClipError` with one
+line. PyAV and Pillow load at the first use.
 """
 
 from spf.video.clip import IMAGE_SUFFIXES, SUFFIXES, Clip, ClipInfo, Sampling
+from spf.video.guarded import GuardedReader
 from spf.video.reader import Reader, batches, load, probe
 from spf.video.write import write_mp4, write_png
 
@@ -14,6 +16,7 @@ __all__ = [
     "SUFFIXES",
     "Clip",
     "ClipInfo",
+    "GuardedReader",
     "Reader",
     "Sampling",
     "batches",

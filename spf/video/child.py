@@ -1,0 +1,73 @@
+"""The process that decodes for `spf.video.guarded`: requests on stdin, frames on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import resource
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from spf.errors import ClipError, ConfigError
+from spf.video.clip import Sampling
+from spf.video.reader import Reader
+
+
+def serve(memory: int) -> None:
+    """Decode what the lines on stdin ask for, until they end."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    output = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # whatever a library prints must not come between the frames
+    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(requests,), daemon=True).start()
+    while True:
+        given = json.loads(requests.get())
+        os.chdir(given["folder"])
+        _decode(Path(given["path"]), Sampling(**given["sampling"]), output)
+
+
+def _listen(requests: queue.SimpleQueue[str]) -> None:
+    """Pass requests on; at their end the parent is gone, and nobody waits for what is decoded."""
+    for line in sys.stdin:
+        requests.put(line)
+    os._exit(0)
+
+
+def _decode(path: Path, sampling: Sampling, output: IO[bytes]) -> None:
+    def tell(**told: Any) -> None:
+        _write(output, json.dumps(told).encode() + b"\n")
+
+    try:
+        with Reader(path, sampling) as reader:
+            tell(info=asdict(reader.info) | {"path": ""})
+            for image, time in reader:
+                tell(frame=image.shape, time=time, decoded=reader.decoded)
+                _write(output, np.ascontiguousarray(image).data.cast("B"))
+            tell(lost=reader.lost, notes=reader.notes, decoded=reader.decoded)
+    except ClipError as error:
+        tell(clip_error=[error.clip, error.reason, error.remedy])
+    except ConfigError as error:
+        tell(config_error=str(error))
+    except MemoryError:
+        tell(clip_error=[str(path), "its decoder ran out of memory", "make it again, smaller"])
+    except Exception as error:  # of a library, on a file that it did not expect
+        what = f"its decoder failed ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
+        tell(clip_error=[str(path), what, "copy or download it again, or make it again"])
+
+
+def _write(output: IO[bytes], data: bytes | memoryview) -> None:
+    """All of the data: an unbuffered file may take a part only."""
+    view = memoryview(data)
+    while view:
+        view = view[output.write(view) :]
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

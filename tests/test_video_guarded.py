@@ -1,0 +1,154 @@
+"""Reading in a process of its own: the same frames, and nothing that the process does escapes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import clips
+import numpy as np
+import pytest
+from clips import encode, one_line
+
+from scripts.fuzz_clips import DAMAGES, make_corpus, measure
+from spf.errors import ClipError, ConfigError
+from spf.video import GuardedReader, Reader, Sampling
+from spf.video.guarded import end_idle
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return encode(tmp_path / "a.mp4", clips.noise(12))
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(stride=3, start=0.1), Sampling(1, 4)])
+def test_same_frames_times_and_notes(clip, tmp_path, sampling):
+    damaged = clips.damage(clip, tmp_path / "bad.mp4", 0.5, 400)
+    for path in (clip, damaged):
+        with Reader(path, sampling) as plain, GuardedReader(path, sampling) as guarded:
+            assert guarded.info == plain.info
+            ours, theirs = list(guarded), list(plain)
+        assert [at for _, at in ours] == [at for _, at in theirs]
+        assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(ours, theirs, strict=True))
+        assert (guarded.notes, guarded.lost) == (plain.notes, plain.lost)
+        assert guarded.decoded == plain.decoded
+
+
+def test_errors_are_those_of_the_reader(clip, tmp_path):
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    for path, sampling in (
+        (empty, Sampling()),
+        (tmp_path / "none.mp4", Sampling()),
+        (clip, Sampling(start=99.0)),
+        (clip, Sampling(stream=3)),
+    ):
+        said = []
+        for kind in (Reader, GuardedReader):
+            with pytest.raises((ClipError, ConfigError)) as error, kind(path, sampling) as reader:
+                list(reader)
+            said.append((error.type, str(error.value)))
+        assert said[0] == said[1]
+
+
+def test_one_process_serves_many_clips_and_failures(clip, tmp_path):
+    end_idle()
+    seen = set()
+    for _ in range(3):
+        with GuardedReader(clip) as reader:
+            assert reader._decoder is not None
+            seen.add(reader._decoder.process.pid)
+            assert len(list(reader)) == 12
+        with pytest.raises(ClipError):
+            GuardedReader(tmp_path / "none.mp4")
+    assert len(seen) == 1
+
+
+def test_a_hung_decoder_is_killed(clip):
+    end_idle()
+    with pytest.raises(ClipError) as error:  # nothing starts in so short a time
+        GuardedReader(clip, patience=1e-3)
+    assert "hung: no frame within 0.001 s" in one_line(error)
+
+
+def test_a_crash_is_an_error_of_its_clip_alone(tmp_path):
+    # Larger than what waits in the pipe, so that the process cannot be ahead of its end.
+    path = encode(tmp_path / "large.mp4", [*np.zeros((12, 512, 1024, 3), np.uint8)])
+    with GuardedReader(path) as reader:
+        next(reader)
+        assert reader._decoder is not None
+        os.kill(reader._decoder.process.pid, signal.SIGSEGV)
+        with pytest.raises(ClipError) as error:
+            list(reader)
+    assert "its decoder crashed (SIGSEGV)" in one_line(error)
+    with GuardedReader(path) as reader:
+        assert len(list(reader)) == 12
+
+
+def test_memory_is_bounded(clip, tmp_path):
+    black = [np.zeros((4320, 7680, 3), np.uint8)] * 2
+    large = encode(tmp_path / "8k.avi", black, "mpeg4")
+    bound = 450 * 2**20
+    with GuardedReader(clip, memory=bound) as reader:
+        assert len(list(reader)) == 12
+    with pytest.raises(ClipError) as error, GuardedReader(large, memory=bound) as reader:
+        list(reader)
+    one_line(error)
+    with GuardedReader(large) as reader:
+        assert len(list(reader)) == 2
+
+
+def test_closing_early_ends_the_process(clip):
+    with GuardedReader(clip) as reader:
+        next(reader)
+        assert reader._decoder is not None
+        process = reader._decoder.process
+    assert process.poll() == -signal.SIGKILL
+    assert list(reader) == []
+
+
+def test_relative_names_and_a_folder_that_looks_like_modules(clip, monkeypatch):
+    end_idle()
+    for module in ("json", "numpy", "spf"):
+        (clip.parent / f"{module}.py").write_text("raise SystemExit('not me')")
+    monkeypatch.chdir(clip.parent)
+    with GuardedReader("a.mp4") as reader:
+        assert reader.info.path == Path("a.mp4")
+        assert len(list(reader)) == 12
+
+
+def test_the_process_ends_with_its_parent(clip):
+    script = (
+        "import sys, time; from spf.video import GuardedReader\n"
+        "reader = GuardedReader(sys.argv[1]); next(reader)\n"
+        "print(reader._decoder.process.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script, str(clip)], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    child = Path("/proc") / parent.stdout.readline().decode().strip()
+    assert child.exists()
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 20.0
+    while child.exists() and "Z" not in (child / "stat").read_text().split()[2]:
+        assert time.monotonic() < deadline, "the decoder outlives its parent"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_damaged_clips_in_bulk(tmp_path):
+    paths = make_corpus(tmp_path, 14 * len(DAMAGES), seed=1)
+    ended = {path.name: measure(path) for path in paths}
+    assert not [(name, why) for name, (how, why) in ended.items() if how == "wrong"]
+    untouched = [
+        how
+        for name, (how, _) in ended.items()
+        if "untouched" in name and Path(name).stem.split("-")[1] != "8k"
+    ]
+    assert untouched.count("measured") >= len(untouched) - 1  # one frame has no pacing
+    assert {how for how, _ in ended.values()} == {"measured", "failed"}
