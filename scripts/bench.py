@@ -26,6 +26,7 @@ from pathlib import Path
 
 import bench_embed
 import bench_fit
+import bench_resample
 import bench_retime
 import psutil
 from bench_tools import QUICK, Row, Sizes
@@ -40,7 +41,7 @@ THREAD_VARIABLES = (
 )
 WORKLOADS: dict[str, Callable[[Sizes], dict[str, float]]] = {
     call.__name__: call
-    for module in (bench_fit, bench_embed, bench_retime)
+    for module in (bench_fit, bench_embed, bench_retime, bench_resample)
     for call in module.WORKLOADS
 }
 ONE_CORE = bench_fit.ONE_CORE
@@ -117,7 +118,7 @@ def main() -> int:
         return 0
     about = machine(threads)
     found = {name: measure(name, sizes, threads) for name in WORKLOADS}
-    modules = (bench_fit, bench_embed, bench_retime)
+    modules = (bench_fit, bench_embed, bench_retime, bench_resample)
     rows = [row for module in modules for row in module.table_rows(sizes, found)]
     table = render(rows, about, judged=not arguments.quick)
     print(table)

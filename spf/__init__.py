@@ -2,6 +2,7 @@
 
     curve = spf.measure("clip.mp4")
     spf.score(curve)
+    spf.retime("clip.mp4", out="even.mp4")
 
 What is named here is the stable interface; everything loads at its first use, so that importing
 `spf` takes a moment only.
@@ -28,11 +29,12 @@ _HOMES = {
         "segment",
     ),
     "spf.retime": ("time_map",),
+    "spf.retiming": ("Retimed",),
     "spf.video": ("Sampling",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [*_HOME_OF, "__version__"]
+__all__ = [*_HOME_OF, "__version__", "retime"]
 
 if TYPE_CHECKING:
     from spf.embedders import EMBEDDERS as EMBEDDERS
@@ -52,10 +54,16 @@ if TYPE_CHECKING:
     from spf.progress import score as score
     from spf.progress import segment as segment
     from spf.retime import time_map as time_map
+    from spf.retiming import Retimed as Retimed
     from spf.video import Sampling as Sampling
+if TYPE_CHECKING:
+    # When it runs, this is the package spf.retime, which can be called as if it were the function.
+    from spf.retiming import retime as retime
 
 
 def __getattr__(name: str) -> object:
+    if name == "retime":
+        return import_module("spf.retime")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'spf' has no attribute {name!r}")
     value = getattr(import_module(_HOME_OF[name]), name)

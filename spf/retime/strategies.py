@@ -1,4 +1,6 @@
-"""ReTime's strategies: which warp is made of a measured curve. Their words are those of configs."""
+"""What can be done with a measured curve, by the words of the configs: steer a generator's clock
+(`Strategy`), show the frames of a finished clip at other times (`Resampling`), or generate it anew
+between its keyframes (`Regenerate`)."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -11,6 +13,12 @@ from spf.words import choose
 CORRECTIONS = ("add", "compose")
 """How a second correction joins the first: added in every band (the authors'), or the old positions
 looked up where the new time map points, which is exact where all bands follow the map."""
+
+CUTS = ("keep", "bridge")
+PENALTY = 1e-3
+"""What one more segment must save of the sum of squared residuals: finer than the paper's 0.02,
+which leaves short clips one or two segments. More keyframes hold the result nearer to the source,
+and cost no more frames; segments too short to be generated are joined."""
 
 
 class Strategy(Protocol):
@@ -30,14 +38,64 @@ class Strategy(Protocol):
 
 
 @dataclass(frozen=True)
-class NoRetime:
-    """The clip as it is."""
+class Unsteered:
+    """Leaves the generator's clock alone."""
 
-    name: ClassVar[str] = "none"
     strength: ClassVar[Strength] = flat(0.0)
     gamma: ClassVar[str] = "none"
     iterations: ClassVar[int] = 0
     correction: ClassVar[str] = "add"
+
+
+@dataclass(frozen=True)
+class NoRetime(Unsteered):
+    """The clip as it is."""
+
+    name: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class Resampling(Unsteered):
+    """Shows the frames of a finished clip, its own or generated, at the times of the map.
+
+    Its `name` is the method of `spf.retime.resampling`, which says what each does.
+    """
+
+    name: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class Nearest(Resampling):
+    """The nearest frame: nothing is made up, frames are repeated or left out."""
+
+    name: ClassVar[str] = "nearest"
+
+
+@dataclass(frozen=True)
+class Blend(Resampling):
+    """Cross-fade of the two neighbours: what moves shows twice (ghosts)."""
+
+    name: ClassVar[str] = "blend"
+
+
+@dataclass(frozen=True)
+class Flow(Resampling):
+    """Motion-compensated: both neighbours moved along their optical flow, then blended."""
+
+    name: ClassVar[str] = "flow"
+
+
+def _check(strategy: Strategy) -> None:
+    """Raises ConfigError, in one line, for settings that make no warp."""
+    choose(strategy.gamma, SCHEDULES, "gamma")
+    choose(strategy.correction, CORRECTIONS, "correction")
+    count = strategy.iterations
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise ConfigError(f"retime: iterations={count!r} must be a whole number, at least 1")
+    try:
+        _ = strategy.strength
+    except ValueError as error:
+        raise ConfigError(f"retime={strategy.name}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -87,30 +145,80 @@ class RopeIterative(Rope):
     iterations: int = 3
 
 
+RESAMPLINGS: dict[str, type[Resampling]] = {kind.name: kind for kind in (Nearest, Blend, Flow)}
+"""Words of the strategies that resample a clip; no generator is needed."""
+
+STEERING = RopeFlat(iterations=3, correction="compose")
+"""How segments are steered where nothing else is chosen: exact where all bands follow the map."""
+
+
+@dataclass(frozen=True)
+class Regenerate(Unsteered):
+    """An existing clip, generated anew between its keyframes (`spf.retime.regeneration`).
+
+    cuts : "keep", nothing is generated across a hard cut (`hard_cuts`), or "bridge", a segment is.
+    penalty, n_segments : as in `spf.segment`, with a finer default. strategy : word of a ReTime
+    strategy, "none" for plain regeneration; None is `STEERING`. method : how frames are brought to
+    length where the generator cannot make the number (`resampled`). prompt : for every segment.
+    seed : of the noise.
+
+    Raises ConfigError for words and numbers that make no sense.
+    """
+
+    name: ClassVar[str] = "regenerate"
+    cuts: str = "keep"
+    penalty: float = PENALTY
+    n_segments: int | None = None
+    strategy: str | None = None
+    method: str = "flow"
+    prompt: str = ""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        choose(self.cuts, CUTS, "way with cuts")
+        choose(self.method, RESAMPLINGS, "method")
+        make_strategy(self.strategy or STEERING)
+        if not isinstance(self.prompt, str):
+            raise ConfigError(f"retime.prompt={self.prompt!r} must be text")
+        if not (isinstance(self.seed, int) and not isinstance(self.seed, bool) and self.seed >= 0):
+            raise ConfigError(f"retime.seed={self.seed!r} must be a whole number, at least 0")
+
+    @property
+    def steering(self) -> Strategy:
+        return make_strategy(self.strategy or STEERING)
+
+
 RETIMES: dict[str, type[Strategy]] = {
     "none": NoRetime,
     "rope": Rope,
     "rope_flat": RopeFlat,
     "rope_iterative": RopeIterative,
+    **RESAMPLINGS,
+    "regenerate": Regenerate,
 }
-"""Words of the strategies that steer a generator's clock, and of doing nothing."""
+"""Words of all strategies; `STEERING_WORDS` are those of them that take a generator's clock."""
+
+STEERING_WORDS = tuple(
+    word for word, kind in RETIMES.items() if not issubclass(kind, Resampling | Regenerate)
+)
 
 
 def make_strategy(strategy: str | Strategy) -> Strategy:
-    """The strategy of a word, with its defaults. Raises ConfigError for an unknown word."""
-    if isinstance(strategy, str):
-        return RETIMES[choose(strategy, RETIMES, "retime")]()
-    return strategy
+    """The strategy of a word, with its defaults, for a generator's clock.
+
+    Raises ConfigError for an unknown word, and for those that take a finished clip: `Resampling`
+    and `Regenerate`.
+    """
+    made = RETIMES[choose(strategy, RETIMES, "retime")]() if isinstance(strategy, str) else strategy
+    if isinstance(made, Resampling | Regenerate):
+        what = "resamples" if isinstance(made, Resampling) else "generates anew"
+        known = f"choose one that steers: {', '.join(STEERING_WORDS)}"
+        raise ConfigError(f"retime={made.name} {what} a finished clip; {known}")
+    return made
 
 
-def _check(strategy: Strategy) -> None:
-    """Raises ConfigError, in one line, for settings that make no warp."""
-    choose(strategy.gamma, SCHEDULES, "gamma")
-    choose(strategy.correction, CORRECTIONS, "correction")
-    count = strategy.iterations
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise ConfigError(f"retime: iterations={count!r} must be a whole number, at least 1")
-    try:
-        _ = strategy.strength
-    except ValueError as error:
-        raise ConfigError(f"retime={strategy.name}: {error}") from None
+def make_resampling(method: str | Resampling) -> Resampling:
+    """The strategy of a word of `RESAMPLINGS`. Raises ConfigError for an unknown word."""
+    if isinstance(method, str):
+        return RESAMPLINGS[choose(method, RESAMPLINGS, "method")]()
+    return method

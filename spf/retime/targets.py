@@ -9,17 +9,18 @@ laws; `custom` is a polyline; `LikeCurve` gives one clip the pacing of another.
 import csv
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import isfinite
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spf.errors import ConfigError
-from spf.progress import Curve
+from spf.progress import Curve, no_change_reason
 from spf.progress.metrics import unit_time
 from spf.words import choose
 
@@ -182,7 +183,7 @@ class LikeCurve:
     curve: Curve
 
     def __post_init__(self) -> None:
-        if not self.curve.progress[-1] > self.curve.progress[0]:
+        if no_change_reason(self.curve) is not None:
             raise ConfigError("the clip whose pacing is the target has no semantic change")
 
     def __call__(self, u: Array) -> Array:
@@ -196,13 +197,16 @@ TARGETS: dict[str, Callable[..., Target]] = {
 
 
 def make_target(target: str | Target | Curve) -> Target:
-    """A target from a word of `TARGETS` (its defaults), another clip's curve, or a function.
+    """A target from a word of `TARGETS`, another clip's curve, or a function.
+
+    A word has its defaults, or settings behind a colon: `exponential:temperature=5,direction=down`,
+    `custom:path=points.csv`.
 
     Raises ConfigError for an unknown word and for settings that make no target, ValueError for a
     function that falls or does not run from 0 to 1.
     """
     if isinstance(target, str):
-        made = TARGETS[choose(target, TARGETS, "target")]()
+        made = _from_text(target)
     else:
         made = LikeCurve(target) if isinstance(target, Curve) else target
     pinned(made, _GRID)
@@ -226,6 +230,41 @@ def pinned(target: Target, u: Array) -> Array:
         raise ValueError(f"target {name}: a target must increase, but this falls at u = {where:g}")
     values[0], values[-1] = 0.0, 1.0
     return np.maximum.accumulate(np.clip(values, 0.0, 1.0))
+
+
+def described(target: Target) -> str:
+    """A target by its word and the settings that are not its defaults."""
+    name = getattr(target, "name", "given")
+    if isinstance(target, LikeCurve):
+        return f"{name} another clip"
+    fields = getattr(target, "__dataclass_fields__", {})
+    changed = [
+        f"{key}={Path(value).name if key == 'path' else value}"
+        for key, item in fields.items()
+        if (value := getattr(target, key)) != item.default and key != "name"
+    ]
+    return f"{name} ({', '.join(changed)})" if changed else name
+
+
+def _from_text(text: str) -> Target:
+    """WORD or WORD:NAME=VALUE,NAME=VALUE; a comma that no NAME= follows belongs to the value."""
+    word, _, rest = text.partition(":")
+    kind = TARGETS[choose(word, TARGETS, "target")]
+    settings: dict[str, Any] = {}
+    for part in re.split(r",(?=\w+=)", rest) if rest else []:
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise ConfigError(f"target {text!r}: write {word}:SETTING=VALUE,SETTING=VALUE")
+        known = [item.name for item in fields(kind)]  # type: ignore[arg-type]
+        settings[choose(name, known, f"setting of target {word}")] = _value(value)
+    return kind(**settings)
+
+
+def _value(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _number(target: str, name: str, value: object, low: float, high: float) -> None:

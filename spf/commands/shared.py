@@ -1,0 +1,27 @@
+"""What the commands share."""
+
+import argparse
+import os
+from pathlib import Path
+
+from spf.errors import ConfigError
+
+
+def add_no_cache(command: argparse.ArgumentParser) -> None:
+    """The word that has a command neither use nor keep embeddings."""
+    command.add_argument("--no-cache", action="store_true", help="neither use nor keep embeddings")
+
+
+def plain(text: object) -> str:
+    """Text without control characters, which a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder for output. Raises ConfigError where it cannot be made or written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be made ({error.strerror}); choose --out") from None
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"{folder}: the folder cannot be written; choose another with --out")

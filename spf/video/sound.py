@@ -1,0 +1,77 @@
+"""The sound of a clip beside other pictures: its packets, as they are."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from spf.errors import ClipError
+from spf.files import moved_into_place, synchronise
+
+
+def has_sound(path: str | os.PathLike[str]) -> bool:
+    """Whether a file holds a sound track. What is no file of that kind has none."""
+    import av
+
+    with suppress(av.FFmpegError, OSError, ValueError), av.open(f"file:{path}") as container:
+        return bool(container.streams.audio)
+    return False
+
+
+def join_sound(
+    pictures: str | os.PathLike[str], clip: str | os.PathLike[str], out: str | os.PathLike[str]
+) -> None:
+    """Write the pictures of one MP4 and the first sound track of a clip into an MP4.
+
+    Nothing is encoded again. The sound keeps its place relative to the clip's first picture, which
+    is the first one of `pictures`. Memory does not grow with the length.
+
+    Raises ClipError where the clip's sound cannot be read, MP4 cannot hold its codec, or the disk
+    refuses; nothing is left behind then.
+    """
+    import av
+
+    try:
+        with moved_into_place(Path(out)) as temporary:
+            with (
+                av.open(f"file:{pictures}") as seen,
+                av.open(f"file:{clip}") as heard,
+                av.open(
+                    f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}
+                ) as output,
+            ):
+                video, audio = seen.streams.video[0], heard.streams.audio[0]
+                targets = [output.add_stream_from_template(stream) for stream in (video, audio)]
+                best = heard.streams.best("video")
+                unit = best.time_base if best is not None else None
+                start = float((best.start_time or 0) * unit) if best and unit else 0.0
+                queues = [
+                    _packets(seen, video, targets[0], 0.0),
+                    _packets(heard, audio, targets[1], start),
+                ]
+                for _, _, packet in heapq.merge(*queues, key=lambda entry: entry[:2]):
+                    output.mux(packet)
+            synchronise(temporary)
+    except (OSError, ValueError, av.FFmpegError) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        remedy = "add it with an editor"
+        raise ClipError(clip, f"its sound cannot be kept ({why})", remedy) from None
+
+
+def _packets(
+    container: Any, stream: Any, target: Any, start: float
+) -> Iterator[tuple[float, int, Any]]:
+    """(seconds, stream, packet) of a stream from `start` on, its times counted from there."""
+    shift = round(start / stream.time_base)
+    for packet in container.demux(stream):
+        if packet.dts is None:  # the mark at the end
+            continue
+        packet.dts, packet.pts = packet.dts - shift, packet.pts - shift
+        if shift > 0 and packet.pts + (packet.duration or 0) <= 0:
+            continue  # before the first picture
+        packet.stream = target
+        yield float(packet.dts * stream.time_base), target.index, packet
