@@ -40,20 +40,26 @@ class Folder:
         """
         if self.path is None:
             raise ConfigError(f"model=folder needs model.path=CLIPS; {LAYOUT}")
-        try:
-            generators = [entry for entry in _entries(self.path) if entry.is_dir()]
-        except FileNotFoundError:
-            raise ConfigError(f"{self.path}: there is no such folder; check the path") from None
-        except NotADirectoryError:
-            raise ConfigError(f"{self.path}: this is a file, not a folder; {LAYOUT}") from None
-        except OSError as error:
-            raise ConfigError(
-                f"{self.path}: cannot be read ({error.strerror}); change its permissions"
-            ) from None
+        generators = [entry for entry in _listed(self.path, LAYOUT) if entry.is_dir()]
         found = [clip for folder in generators for clip in _clips_of(folder)]
         if not any(clip.pair for clip in found):
             raise ConfigError(f"{self.path}: no clips found; {LAYOUT}")
         return found
+
+
+def clips_of(path: str | os.PathLike[str]) -> list[FolderClip]:
+    """The clips of a folder and of the folders in it, CLIPS/CLIP.mp4 and CLIPS/CATEGORY/CLIP.mp4,
+    sorted; `generator` is the category, empty for the former. Problems and errors as in `Folder`.
+    """
+    root = Path(path).expanduser()
+    layout = "expected CLIPS/CLIP.mp4 or CLIPS/CATEGORY/CLIP.mp4"
+    entries = _listed(root, layout)
+    here = [entry for entry in entries if _is_clip(entry)]
+    inside = [entry for entry in entries if entry.is_dir() and entry not in here]
+    found = [*_named("", here), *(clip for folder in inside for clip in _clips_of(folder))]
+    if not any(clip.pair for clip in found):
+        raise ConfigError(f"{root}: no clips found; {layout}")
+    return found
 
 
 def frames_of(folder: Path) -> list[Path]:
@@ -68,6 +74,20 @@ def printable(name: str) -> str:
     """
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(x if x.isprintable() else x.encode("unicode_escape").decode() for x in text)
+
+
+def _listed(folder: Path, layout: str) -> list[Path]:
+    """What a folder holds. Raises ConfigError where it cannot be listed."""
+    try:
+        return _entries(folder)
+    except FileNotFoundError:
+        raise ConfigError(f"{folder}: there is no such folder; check the path") from None
+    except NotADirectoryError:
+        raise ConfigError(f"{folder}: this is a file, not a folder; {layout}") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: cannot be read ({error.strerror}); change its permissions"
+        ) from None
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -86,12 +106,17 @@ def _clips_of(folder: Path) -> list[FolderClip]:
     if not entries:
         problem = ClipError(generator, "the folder holds no clips", "add some or remove it")
         return [FolderClip(generator, "", folder, problem)]
+    return _named(generator, entries)
+
+
+def _named(generator: str, entries: list[Path]) -> list[FolderClip]:
+    """The clips of a folder by their names; several files of one name are a problem."""
     pairs: dict[str, list[Path]] = {}
     for entry in entries:
         name = entry.stem if entry.suffix.lower() in SUFFIXES else entry.name
         pairs.setdefault(printable(name), []).append(entry)
     return [
-        FolderClip(generator, pair, paths[0], _rivals(f"{generator}/{pair}", paths))
+        FolderClip(generator, pair, paths[0], _rivals(f"{generator}/{pair}".strip("/"), paths))
         for pair, paths in pairs.items()
     ]
 

@@ -119,7 +119,13 @@ def generate_measured(
     watch: Watch | None,
 ) -> Attempt:
     """One clip under a warp (None: as the model makes it), measured and held against a target."""
-    clip = generator.generate(request, warp, watch)
+    return measured(generator.generate(request, warp, watch), measure, target, warp)
+
+
+def measured(
+    clip: GeneratedClip, measure: Measure, target: Target, warp: Warp | None = None
+) -> Attempt:
+    """A clip that was made under a warp, measured and held against a target."""
     curve = measure(clip)
     changes = no_change_reason(curve) is None
     distance = distance_to_target(curve, target) if changes else float("nan")

@@ -1,0 +1,328 @@
+"""Any outside program as a generator: a service's client, another repository's script."""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from math import isfinite
+from pathlib import Path
+from threading import Thread
+from typing import IO, Any, ClassVar
+
+import numpy as np
+
+from spf.errors import ClipError, ConfigError, SpfError, UnavailableError
+from spf.fingerprint import file_digest
+from spf.generators.base import GeneratedClip, Image, Request, Watch, resized
+from spf.generators.clock import Clock, ClockWarp, latent_clock
+from spf.generators.counts import Counts
+from spf.video import Reader, write_png
+from spf.words import choose
+
+PLACEHOLDERS = (
+    "first", "last", "prompt", "negative_prompt", "frames", "fps", "seed", "width", "height",
+    "output",
+)  # fmt: skip
+NEEDED = ("first", "last", "output")
+EXAMPLE = "'model.command=\"python make.py --first={first} --last={last} --out={output}\"'"
+FPS = 24.0
+LAST_LINES = 5
+"""Lines of a failed program's stderr that its error shows."""
+LETTERS = 500
+"""Most letters of them."""
+SCRIPT_BYTES = 1 << 20
+"""Size up to which a program counts as a script, whose content is part of the identity."""
+
+
+class Command:
+    """First frame + last frame -> clip, by running a command for each clip (docs/regenerate.md).
+
+    command : a template such as "python generate.py --first={first} --last={last}
+    --prompt={prompt} --frames={frames} --seed={seed} --out={output}", split as a shell would split
+    it but run without one; `PLACEHOLDERS` are filled in afterwards, so that each stays within its
+    argument whatever it holds. {first} and {last} are PNG files; {output} is where the program
+    writes its clip. suffix : of {output}: a video's, or "" for a folder of images.
+    factor, shortest, longest : the numbers of frames that it makes; see `Counts`. size : [height,
+    width] of its clips; None is that of the first frame, made even as most video formats need.
+    fps : frames a second where a request leaves it open. timeout : seconds for each attempt, after
+    which the program and all that it has started are killed. retries : further attempts after a
+    failure.
+
+    A clip with another number or size of frames than was asked for is refused. There is no clock
+    to steer: `generate` refuses a warp. Raises ConfigError for settings that make no generator.
+    """
+
+    name: ClassVar[str] = "command"
+    steers: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        command: str | None = None,
+        suffix: str = ".mp4",
+        factor: int = 1,
+        shortest: int = 2,
+        longest: int | None = None,
+        size: Sequence[int] | None = None,
+        fps: float = FPS,
+        timeout: float = 600.0,
+        retries: int = 1,
+    ) -> None:
+        self.counts = Counts(factor, shortest, longest)
+        self.template = [] if command is None else _split(command)
+        if not isinstance(suffix, str) or not re.fullmatch(r"(\.[A-Za-z0-9]+)?", suffix):
+            raise ConfigError(f'model.suffix={suffix!r} must be one such as .mp4, or ""')
+        if size is not None and not (len(size) == 2 and all(_whole(x, 1) for x in size)):
+            raise ConfigError(f"model.size={size!r} must be [height, width] in pixels")
+        for name, value in (("fps", fps), ("timeout", timeout)):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (number and isfinite(value) and value > 0):
+                raise ConfigError(f"model.{name}={value!r} must be a number above 0")
+        if not _whole(retries, 0):
+            raise ConfigError(f"model.retries={retries!r} must be a whole number, at least 0")
+        self.suffix, self.fps, self.timeout, self.retries = suffix, fps, timeout, retries
+        self.size = None if size is None else (int(size[0]), int(size[1]))
+
+    def check(self) -> None:
+        """Raises ConfigError without a command, UnavailableError where its program is not here."""
+        if not self.template:
+            raise ConfigError(f"model=command needs a command to run, such as {EXAMPLE}")
+        program = self.template[0]
+        if shutil.which(program) is None:
+            remedy = "install it, or give its path"
+            raise UnavailableError(f"model=command: there is no program {program!r}; {remedy}")
+
+    def clock(self, request: Request) -> Clock:
+        """Every frame for itself: nothing is known of what is inside."""
+        if request.last is None:
+            raise ConfigError("model=command needs a first and a last frame; give the last one too")
+        return latent_clock(self._count(request), 1)
+
+    def generate(
+        self, request: Request, warp: ClockWarp | None = None, watch: Watch | None = None
+    ) -> GeneratedClip:
+        """The clip of a request; see `Generator`. `watch` is called once, when it is there."""
+        if warp is not None:
+            raise ConfigError("model=command has no clock to steer; choose retime=none")
+        self.check()
+        self.clock(request)
+        asked, notes = self._asked(request)
+        for attempts_left in reversed(range(self.retries + 1)):
+            try:
+                frames = self._attempt(asked)
+                break
+            except _FailedError as error:
+                if not attempts_left:
+                    tries = f" ({self.retries + 1} attempts)" if self.retries else ""
+                    raise SpfError(f"model=command: {error}{tries}") from None
+        self._check_clip(frames, asked)
+        if watch is not None:
+            watch(1, 1)
+        assert asked.fps is not None
+        return GeneratedClip(frames, asked.fps, notes)
+
+    def identity(self) -> dict[str, Any]:
+        """The command, and its program and first argument where they are scripts; what these use in
+        turn is not known, and further arguments may be files that the program writes."""
+        program, *rest = self.template or [""]
+        named = [Path(shutil.which(program) or program), *map(Path, rest[:1])]
+        scripts = [file for file in named if _is_script(file)]
+        return {
+            "name": self.name,
+            "command": self.template,
+            "files": {file.name: file_digest(file) for file in scripts},
+            "suffix": self.suffix,
+            "size": self.size,
+            "fps": self.fps,
+        }
+
+    def _count(self, request: Request) -> int:
+        counts = self.counts
+        least, asked = counts.factor * counts.least + 1, request.num_frames
+        count = least if asked is None else asked
+        fits = (count - 1) % counts.factor == 0 and count >= least
+        if not fits or (counts.longest is not None and count > counts.longest):
+            raise ConfigError(f"model=command: num_frames={count} is not what it makes: {counts}")
+        return count
+
+    def _asked(self, request: Request) -> tuple[Request, list[str]]:
+        """The request at the size and with all that the command needs, and what was changed."""
+        assert request.last is not None  # the clock has refused that
+        given = request.first.shape[:2]
+        height, width = self.size or (max(given[0] // 2, 1) * 2, max(given[1] // 2, 1) * 2)
+        notes = []
+        if (height, width) != given:
+            notes.append(f"frames resized from {given[1]}x{given[0]} to {width}x{height}")
+        asked = replace(
+            request,
+            first=resized(request.first, (height, width)),
+            last=resized(request.last, (height, width)),
+            num_frames=self._count(request),
+            fps=float(request.fps or self.fps),
+        )
+        return asked, notes
+
+    def _attempt(self, request: Request) -> Image:
+        """Run the program once. Raises _FailedError, one line, where it brings no clip."""
+        with tempfile.TemporaryDirectory(prefix="spf-command-") as folder:
+            output = Path(folder) / f"clip{self.suffix}"
+            frames = Path(folder) / "frames"
+            assert request.last is not None
+            write_png(frames, [request.first, request.last])
+            values = {
+                "first": str(frames / "000000.png"),
+                "last": str(frames / "000001.png"),
+                "prompt": request.prompt,
+                "negative_prompt": request.negative_prompt or "",
+                "frames": str(request.num_frames),
+                "fps": f"{request.fps:.12g}",
+                "seed": str(request.seed),
+                "width": str(request.first.shape[1]),
+                "height": str(request.first.shape[0]),
+                "output": str(output),
+            }
+            _run(_filled(self.template, values), self.timeout)
+            if not output.exists():
+                raise _FailedError(f"it ended without writing {{output}} (clip{self.suffix})")
+            return self._read(output, request)
+
+    def _read(self, output: Path, request: Request) -> Image:
+        """The frames of what it wrote, no more of them than tell that there are too many."""
+        assert request.num_frames is not None
+        try:
+            with Reader(output) as reader:
+                images = [image for image, _ in islice(reader, request.num_frames + 1)]
+        except ClipError as error:
+            raise _FailedError(f"its clip cannot be read: {error.reason}") from None
+        return np.stack(images)
+
+    def _check_clip(self, frames: Image, request: Request) -> None:
+        assert request.num_frames is not None
+        if len(frames) != request.num_frames:
+            more = len(frames) > request.num_frames
+            found = f"more than {request.num_frames}" if more else str(len(frames))
+            raise SpfError(
+                f"model=command: its clip has {found} frames, not the {request.num_frames} asked "
+                "for; have it follow {frames}, or say what it makes: model.factor, shortest, "
+                "longest"
+            )
+        if frames.shape[1:] != request.first.shape:
+            found, asked = (f"{x.shape[-2]}x{x.shape[-3]}" for x in (frames, request.first))
+            raise SpfError(
+                f"model=command: its clip is {found}, its frames {asked}; have it keep the size "
+                "of {first}, or say its own: model.size=[height,width]"
+            )
+
+
+class _FailedError(Exception):
+    """An attempt without a clip, in one line."""
+
+
+def _split(command: str) -> list[str]:
+    """The words of a template. Raises ConfigError for one that cannot work."""
+    if not isinstance(command, str):
+        raise ConfigError(f"model.command={command!r} must be text, such as {EXAMPLE}")
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ConfigError(f"model.command cannot be split ({error}); check its quotes") from None
+    used = [name for word in words for name in re.findall(r"\{(\w+)\}", word)]
+    for name in used:
+        choose(name, PLACEHOLDERS, "placeholder of model.command")
+    lacking = [f"{{{name}}}" for name in NEEDED if name not in used]
+    if lacking:
+        raise ConfigError(f"model.command lacks {', '.join(lacking)}; such as {EXAMPLE}")
+    return words
+
+
+def _filled(template: list[str], values: dict[str, str]) -> list[str]:
+    """The template's words with their placeholders filled in, each once."""
+    for name in ("prompt", "negative_prompt"):
+        if "\0" in values[name]:
+            raise ConfigError(f"{name} holds a null character, which no program can be given")
+        if f"{{{name}}}" in template and values[name].startswith("-"):
+            remedy = f"write --{name}={{{name}}} in model.command"
+            raise ConfigError(f"{name} begins with '-' and would be read as an option; {remedy}")
+    return [re.sub(r"\{(\w+)\}", lambda found: values[found[1]], word) for word in template]
+
+
+def _run(words: list[str], timeout: float) -> None:
+    """Run a program to its end, in a process group of its own, which is killed whatever happens.
+
+    Raises _FailedError, with the last lines of its stderr, where it fails, cannot be started, or
+    takes too long.
+    """
+    try:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise _FailedError(f"{words[0]} cannot be started ({error.strerror})") from None
+    assert process.stderr is not None
+    tail = _Tail(process.stderr)
+    try:
+        code = process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        code = None
+    finally:
+        _kill_group(process.pid)
+        process.wait()
+    said = tail.text()
+    if code is None:
+        remedy = "raise model.timeout if it needs longer"
+        raise _FailedError(f"it took longer than {timeout:g} s and was ended; {remedy}{said}")
+    if code != 0:
+        how = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
+        raise _FailedError(f"it {how}{said}")
+
+
+def _kill_group(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return  # all have ended; or only those are left that cannot be ended
+
+
+class _Tail:
+    """The last lines that a stream carries, read beside the program so that it never waits."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._lines: deque[bytes] = deque(maxlen=LAST_LINES)
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with self._stream:
+            while line := self._stream.readline(LETTERS):
+                if line.strip():
+                    self._lines.append(line)
+
+    def text(self) -> str:
+        """`; stderr: ...` on one line of printable letters; empty where there was none.
+
+        What has left the group and holds the stream open is not waited for.
+        """
+        self._reader.join(timeout=1.0)
+        lines = [line.decode("utf-8", "replace").strip() for line in list(self._lines)]
+        text = " | ".join(lines)[-LETTERS:]
+        plain = "".join(letter if letter.isprintable() else "?" for letter in text)
+        return f"; stderr: {plain}" if plain else ""
+
+
+def _is_script(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size <= SCRIPT_BYTES
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -1,0 +1,97 @@
+"""Generated clips, kept losslessly in a folder: none is generated twice."""
+
+import io
+import json
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spf.errors import SpfError
+from spf.files import write_atomic
+from spf.fingerprint import digest
+from spf.generators.base import GeneratedClip, Generator, Request, Watch
+from spf.generators.clock import Clock
+
+DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What reading a file raises that is missing, cut off, or none of ours."""
+
+
+class Kept:
+    """A generator that looks into a folder first, and keeps there what it makes.
+
+    A file's name is a hash of everything that determines the clip: generator, request and warp. A
+    file that is missing or damaged is generated again.
+    """
+
+    def __init__(self, generator: Generator, folder: str | os.PathLike[str]) -> None:
+        self.name = generator.name
+        self.generator = generator
+        self.folder = Path(folder)
+        self._identity: dict[str, Any] | None = None
+
+    def check(self) -> None:
+        self.generator.check()
+
+    def clock(self, request: Request) -> Clock:
+        return self.generator.clock(request)
+
+    def identity(self) -> dict[str, Any]:
+        """The generator's own; weights are read once."""
+        if self._identity is None:
+            self._identity = self.generator.identity()
+        return self._identity
+
+    def generate(
+        self, request: Request, warp: Any = None, watch: Watch | None = None
+    ) -> GeneratedClip:
+        """The clip of a request; see `Generator`. The warp must say its `identity`, as
+        `spf.retime.warp.Warp` does. Raises SpfError where the disk refuses a finished clip."""
+        path = self.path(request, warp)
+        try:
+            return unpack(path.read_bytes())
+        except DAMAGE:
+            clip = self.generator.generate(request, warp, watch)
+        try:
+            write_atomic(path, pack(clip))
+        except OSError as error:
+            remedy = "make room or mend its permissions and start again: finished clips are kept"
+            raise SpfError(f"{path}: cannot be written ({error.strerror}); {remedy}") from None
+        return clip
+
+    def path(self, request: Request, warp: Any = None) -> Path:
+        """Where a clip is kept."""
+        made = [self.identity(), request_identity(request), warp and warp.identity()]
+        return self.folder / f"{digest(made)}.npz"
+
+
+def request_identity(request: Request) -> dict[str, Any]:
+    """Everything that is asked for, as plain values."""
+    values = dict(vars(request))
+    for name in ("first", "last"):
+        image = values[name]
+        values[name] = None if image is None else digest([image.shape, image.tobytes().hex()])
+    return values
+
+
+def pack(clip: GeneratedClip) -> bytes:
+    """A clip as the bytes of an .npz file, without pickled objects."""
+    buffer = io.BytesIO()
+    notes = np.frombuffer(json.dumps(clip.notes).encode(), np.uint8)
+    np.savez_compressed(buffer, frames=clip.frames, fps=np.float64(clip.fps), notes=notes)
+    return buffer.getvalue()
+
+
+def unpack(data: bytes) -> GeneratedClip:
+    """The clip of `pack`. Raises one of `DAMAGE` where the bytes are no such file."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if archive.testzip() is not None:  # checksums, before anything is made of the content
+            raise ValueError("the file is damaged")
+    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+        frames, notes = stored["frames"], json.loads(stored["notes"].tobytes())
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+            raise ValueError(f"frames are {frames.shape} {frames.dtype}")
+        return GeneratedClip(frames, float(stored["fps"]), notes)

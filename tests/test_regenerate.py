@@ -1,0 +1,335 @@
+"""Segmented regeneration: joined, exact, resumed; with a generator of numbers that jumps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pacings import Jumper, curve_of, measure, numbers, pictures
+
+from spf.errors import ClipError, ConfigError, SpfError
+from spf.generators.base import GeneratedClip, Request
+from spf.generators.counts import Counts
+from spf.generators.kept import Kept
+from spf.generators.tiny.adapter import Tiny
+from spf.progress import Curve, fit
+from spf.retime import regeneration
+from spf.retime.regeneration import (
+    Regenerate,
+    Regeneration,
+    plan_regeneration,
+    regenerate,
+)
+from spf.retime.targets import EaseIn
+from spf.video import Sampling, write_png
+
+UNEVEN = np.concatenate(
+    [np.linspace(0, 0.1, 12), np.linspace(0.3, 0.9, 5), np.linspace(0.92, 1, 8)]
+)
+SOURCE = pictures(UNEVEN)
+CURVE = measure(GeneratedClip(SOURCE, 8.0))
+FINE = Regenerate(cuts="bridge", penalty=1e-3)
+
+
+def made(generator: Any = None, **more: Any) -> Regeneration:
+    given = {"source": SOURCE, "curve": CURVE, "settings": FINE} | more
+    return regenerate(generator=generator or Jumper(), measure=measure, **given)
+
+
+def test_the_retimed_clip_is_even_where_plain_regeneration_jumps() -> None:
+    done = made()
+    scores = done.scores()
+    assert list(scores) == ["before", "plain", "retimed"]
+    before, plain, retimed = (row["linearity_mae"] for row in scores.values())
+    assert before == pytest.approx(0.2, abs=0.1)
+    assert retimed < 0.25 * plain < 0.25 * before
+    assert scores["retimed"]["target_mae"] == pytest.approx(retimed)
+    assert done.best is done.retimed
+    assert len(done.plan.pieces) > 2
+
+
+def test_pieces_share_their_keyframes_and_none_is_doubled() -> None:
+    done = made()
+    p = numbers(done.best.clip.frames)
+    assert (np.diff(p) > 0).all()
+    assert set(np.round(UNEVEN[done.plan.keyframes], 4)) <= set(np.round(p, 4))
+    assert [p[0], p[-1]] == [0, 1]
+
+
+def test_every_total_is_exact_through_generation_and_time_map() -> None:
+    generator = Jumper(Counts(4, 5, 33))
+    settings = Regenerate(cuts="bridge", strategy="none", method="nearest")
+    for count in [*range(2, 40), 97, 128, 200]:
+        done = made(generator, settings=settings, num_frames=count)
+        assert len(done.best.clip.frames) == count
+        assert done.retimed is None
+        if not done.plan.shots[0].exact:
+            assert any("time map: the generator makes 4n + 1" in note for note in done.notes)
+
+
+def test_a_target_is_met() -> None:
+    done = made(target=EaseIn(), num_frames=41)
+    u = np.linspace(0, 1, 41)
+    assert np.abs(numbers(done.best.clip.frames) - u**2).mean() < 0.02
+    assert done.best.target_mae < 0.02 < done.plain.target_mae
+
+
+def test_source_may_be_frames_or_a_path(tmp_path: Path) -> None:
+    write_png(tmp_path / "clip", SOURCE)
+    one, other = made(), made(source=tmp_path / "clip")
+    assert np.array_equal(one.best.clip.frames, other.best.clip.frames)
+
+
+def test_sampling_of_the_source_is_that_of_its_curve(tmp_path: Path) -> None:
+    write_png(tmp_path / "clip", SOURCE.repeat(2, axis=0))
+    one, other = made(), made(source=tmp_path / "clip", sampling=Sampling(stride=2))
+    assert np.array_equal(one.best.clip.frames, other.best.clip.frames)
+
+
+@pytest.mark.parametrize("change", [slice(0, -1), [*range(25), 24]])
+def test_a_source_of_another_length_is_refused(change: Any, tmp_path: Path) -> None:
+    frames = SOURCE[change]
+    write_png(tmp_path / "clip", frames)
+    for source in (frames, tmp_path / "clip"):
+        with pytest.raises(ClipError, match=rf"it has {len(frames)} frames, its curve 25; measure"):
+            made(source=source)
+
+
+def test_frames_a_second_are_given_or_the_generators() -> None:
+    assert made(fps=30).best.clip.fps == 30
+    assert made().best.clip.fps == 8
+
+
+def test_a_generator_without_a_clock_is_used_plainly_and_it_is_said() -> None:
+    done = made(Jumper(steers=False))
+    assert done.retimed is None
+    assert "plain regeneration: jumper has no clock to steer" in done.notes
+    assert list(done.scores()) == ["before", "plain"]
+
+
+def test_a_warp_that_does_not_help_is_not_taken() -> None:
+    class Stubborn(Jumper):
+        def generate(self, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
+            return super().generate(request, None)
+
+    done = made(Stubborn())
+    assert done.retimed is not None
+    assert np.array_equal(done.retimed.clip.frames, done.plain.clip.frames)
+    count = len(done.plan.pieces)
+    assert any(note.startswith(f"{count} of {count} segment(s) as plainly") for note in done.notes)
+
+
+def test_notes_of_the_generator_are_told_once() -> None:
+    class Loud(Jumper):
+        def generate(self, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
+            clip = super().generate(request, warp)
+            return GeneratedClip(clip.frames, clip.fps, ["frames resized"])
+
+    assert made(Loud()).notes.count("frames resized") == 1
+
+
+def test_watch_counts_segments() -> None:
+    seen: list[tuple[int, int]] = []
+    done = made(watch=lambda *counts: seen.append(counts))
+    count = len(done.plan.pieces)
+    assert seen == [(number, count) for number in range(1, count + 1)]
+
+
+# Cuts
+
+SHOTS = np.concatenate([np.linspace(0, 0.1, 14), np.linspace(0.7, 1.0, 16)])
+CUT_CURVE = measure(GeneratedClip(pictures(SHOTS), 8.0))
+
+
+@pytest.mark.parametrize("strategy", [None, "none"])
+def test_a_kept_cut_stays_and_nothing_is_generated_across_it(strategy: str | None) -> None:
+    settings = Regenerate(cuts="keep", strategy=strategy)
+    done = made(source=pictures(SHOTS), curve=CUT_CURVE, settings=settings, num_frames=40)
+    assert done.plan.cuts == (14,)
+    p = numbers(done.best.clip.frames)
+    assert len(p) == 40
+    assert not ((p > 0.11) & (p < 0.69)).any()
+    assert (p < 0.5).sum() == pytest.approx(10, abs=1)  # a quarter of what changes in the shots
+
+
+def test_a_bridged_cut_is_generated_across() -> None:
+    settings = Regenerate(cuts="bridge")
+    done = made(source=pictures(SHOTS), curve=CUT_CURVE, settings=settings, num_frames=40)
+    assert done.plan.cuts == ()
+    p = numbers(done.best.clip.frames)
+    assert ((p > 0.11) & (p < 0.69)).sum() > 15
+
+
+def test_nothing_but_a_cut_is_refused_unless_bridged() -> None:
+    progress = np.repeat([0.0, 1.0], 12)
+    curve = measure(GeneratedClip(pictures(progress), 8.0))
+    with pytest.raises(ClipError, match="nothing changes but at its cuts; choose cuts=bridge"):
+        plan_regeneration(curve, Jumper())
+    assert plan_regeneration(curve, Jumper(), settings=FINE).num_frames == 24
+
+
+def test_one_cut_in_two_frames_is_one_segment() -> None:
+    source = pictures([0.0, 1.0])
+    done = made(source=source, curve=measure(GeneratedClip(source, 8.0)), num_frames=9)
+    assert len(done.best.clip.frames) == 9
+    assert done.plan.keyframes == [0, 1]
+
+
+# Resumption
+
+
+def test_finished_segments_are_found_again_after_an_interruption(tmp_path: Path) -> None:
+    uninterrupted = Jumper()
+    whole = made(uninterrupted)
+    first = Jumper(fail_at=len(uninterrupted.calls))
+    with pytest.raises(KeyboardInterrupt):
+        made(first, folder=tmp_path)
+    again = Jumper()
+    resumed = made(again, folder=tmp_path)
+    assert len(again.calls) == 1
+    assert np.array_equal(resumed.best.clip.frames, whole.best.clip.frames)
+    third = Jumper()
+    made(third, folder=tmp_path)
+    assert third.calls == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"settings": Regenerate("bridge", 1e-3, seed=1)}, {"fps": 5.0}, {"num_frames": 31}]
+)
+def test_other_settings_are_generated_anew(change: dict[str, Any], tmp_path: Path) -> None:
+    made(folder=tmp_path)
+    other = Jumper()
+    made(other, folder=tmp_path, **change)
+    assert other.calls
+
+
+def test_a_damaged_segment_is_generated_again(tmp_path: Path) -> None:
+    done = made(folder=tmp_path)
+    file = sorted(tmp_path.iterdir())[0]
+    file.write_bytes(file.read_bytes()[:-40])
+    again = Jumper()
+    resumed = made(again, folder=tmp_path)
+    assert len(again.calls) == 1
+    assert np.array_equal(resumed.best.clip.frames, done.best.clip.frames)
+
+
+def test_no_room_for_a_finished_segment_is_one_line(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    request = Request(SOURCE[0], SOURCE[1], num_frames=9)
+    with pytest.raises(SpfError, match=r"cannot be written .*: finished clips are kept"):
+        Kept(Jumper(), blocked / "folder").generate(request)
+
+
+# What cannot be
+
+
+def test_a_clip_without_change_is_refused() -> None:
+    still = measure(GeneratedClip(pictures(np.full(20, 0.5)), 8.0))
+    with pytest.raises(ClipError, match="no semantic change; there is nothing to retime"):
+        plan_regeneration(still, Jumper())
+
+
+@pytest.mark.parametrize("count", [1, 0, -3, 2.5, True, "nine"])
+def test_impossible_lengths_are_refused(count: Any) -> None:
+    with pytest.raises(ConfigError, match=r"num_frames=.* must be a whole number, at least 2"):
+        plan_regeneration(CURVE, Jumper(), num_frames=count)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cuts": "drop"}, "unknown way with cuts 'drop'"),
+        ({"method": "magic"}, "unknown method 'magic'"),
+        ({"strategy": "ropes"}, "unknown retime 'ropes'"),
+        ({"strategy": "blend"}, "resamples"),
+        ({"seed": -1}, "retime.seed=-1 must be"),
+        ({"prompt": 3}, "retime.prompt=3 must be text"),
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Regenerate(**settings)
+
+
+@pytest.mark.parametrize("settings", [{"penalty": -1.0}, {"n_segments": 13}, {"n_segments": 0}])
+def test_impossible_segmentations_are_refused_in_one_line(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="retime=regenerate: ") as error:
+        plan_regeneration(CURVE, Jumper(), settings=Regenerate("bridge", **settings))
+    assert "\n" not in str(error.value)
+
+
+def test_memory_is_that_of_the_keyframes_whatever_the_source(monkeypatch: Any) -> None:
+    """100,000 frames, of which only keyframes are held."""
+
+    class Frame:
+        alive = most = 0
+
+        def __init__(self) -> None:
+            Frame.alive += 1
+            Frame.most = max(Frame.most, Frame.alive)
+
+        def __del__(self) -> None:
+            Frame.alive -= 1
+
+    class LongReader:
+        info = type("Info", (), {"fps": 240.0})
+
+        def __init__(self, *_: Any) -> None: ...
+
+        def __enter__(self) -> LongReader:
+            return self
+
+        def __exit__(self, *_: Any) -> None: ...
+
+        def __iter__(self) -> Any:
+            return ((Frame(), index / 240) for index in range(100_000))
+
+    monkeypatch.setattr(regeneration, "Reader", LongReader)
+    found, rate = regeneration._pictures("clip.mp4", [0, 50_000, 99_999], 100_000, None)
+    assert rate == 240
+    assert list(found) == [0, 50_000, 99_999]
+    assert Frame.most <= len(found) + 3
+
+
+# The shipped generator
+
+
+@pytest.mark.slow
+def test_the_shipped_generator_makes_jump_clips_twice_as_even() -> None:
+    """Held-out pairs drawn with an abrupt law, judged by the renderer's own parameter."""
+    from synthetic.laws import law
+    from synthetic.morph_pairs import HELD_OUT_PAIRS
+    from synthetic.oracle import RenderOracle
+
+    jump = law("sigmoid_jump", steepness=60).g(np.linspace(0, 1, 24))
+    gains, plain = [], []
+    for content, seed in HELD_OUT_PAIRS[:3]:
+        paint = content.painter((32, 32), seed=seed)
+        oracle = RenderOracle(paint)
+
+        def true_curve(clip: GeneratedClip, oracle: RenderOracle = oracle) -> Curve:
+            p = 1.2 * oracle.parameter(clip.frames)
+            return fit(np.stack([np.cos(p), np.sin(p)], axis=1))
+
+        source = np.stack([paint(float(p)) for p in jump])
+        curve = true_curve(GeneratedClip(source, 8.0))
+        done = regenerate(source, curve, Tiny(), true_curve, settings=Regenerate("bridge"))
+        scores = done.scores()
+        before = scores["before"]["linearity_mae"]
+        gains.append(before / scores["retimed"]["linearity_mae"])
+        plain.append(before / scores["plain"]["linearity_mae"])
+        assert len(done.best.clip.frames) == 24
+    assert np.median(gains) >= 2
+    assert np.median(gains) > np.median(plain)
+
+
+def test_the_shipped_generator_resizes_and_says_so(tiny_weights: Path) -> None:
+    source = pictures(UNEVEN, (33, 47))
+    settings = Regenerate("bridge", n_segments=1, strategy="none")
+    bright = lambda clip: curve_of(np.linspace(0, 1, len(clip.frames)))  # noqa: E731
+    done = regenerate(source, CURVE, Tiny(str(tiny_weights)), bright, settings=settings)
+    assert done.best.clip.frames.shape == (25, 32, 32, 3)
+    assert "frames resized from 47x33 to 32x32" in done.notes
