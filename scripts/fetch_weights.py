@@ -3,29 +3,47 @@
     python scripts/fetch_weights.py embedder=siglip          (make weights EMBEDDER=siglip)
     python scripts/fetch_weights.py embedder=siglip/b16-384  (another variant)
     python scripts/fetch_weights.py model=wan22              (make weights MODEL=wan22)
+    python scripts/fetch_weights.py quality=vbench           (make weights QUALITY=vbench)
 
-Only the files that are loaded are fetched: safetensors and their configuration. A download that was
-interrupted goes on where it stopped. HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, HF_ENDPOINT, HF_TOKEN
-and the usual proxy variables are respected. Exit codes: 0 everything is here; 2 unknown word;
-3 it cannot be had (no network, offline mode, another hash); 130 after Ctrl-C.
+Only the files that are loaded are fetched: safetensors and their configuration, and for VBench, in
+VBENCH_CACHE_DIR, what its own package would download. A download that was interrupted goes on where
+it stopped. HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, HF_ENDPOINT, HF_TOKEN and the usual proxy
+variables are respected. Exit codes: 0 everything is here; 2 unknown word; 3 it cannot be had (no
+network, offline mode, another hash); 130 after Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators.weights import Repository, cached_folder, component_parameters, lock_of
 from spf.generators.weights import words as model_words
-from spf.weights import LOCK, WEIGHTS, Pin, find_cached, note, repository_folder, sha256_of
+from spf.quality.weights import WeightsFile, fetched_hashes, lock_file
+from spf.quality.weights import words as quality_words
+from spf.weights import (
+    LOCK,
+    WEIGHTS,
+    Pin,
+    find_cached,
+    note,
+    repository_folder,
+    sha256_of,
+)
 from spf.words import choose
 
 INTERRUPTED = 130
+WAIT = 60  # seconds without a byte after which a server is given up
+
+Wanted = Pin | Repository | WeightsFile
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,11 +67,11 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _kinds() -> Mapping[str, Mapping[str, Sequence[Pin | Repository]]]:
-    return {**WEIGHTS, "model": model_words()}
+def _kinds() -> Mapping[str, Mapping[str, Sequence[Wanted]]]:
+    return {**WEIGHTS, "model": model_words(), "quality": quality_words()}
 
 
-def pins_of(text: str) -> Sequence[Pin | Repository]:
+def pins_of(text: str) -> Sequence[Wanted]:
     """What KIND=WORD needs. Raises ConfigError for a kind or word that is not known."""
     kind, _, word = text.partition("=")
     known = _kinds()[choose(kind, _kinds(), "kind of weights")]
@@ -63,13 +81,15 @@ def pins_of(text: str) -> Sequence[Pin | Repository]:
     return known[choose(word, known, kind)]
 
 
-def fetch(pin: Pin | Repository) -> str:
+def fetch(pin: Wanted) -> str:
     """Have a pin's files here and checked; what was done, in one line.
 
     Raises UnavailableError where they cannot be had, or have another hash than they should.
     """
     if isinstance(pin, Repository):
         return _fetch_pipeline(pin)
+    if isinstance(pin, WeightsFile):
+        return _fetch_file(pin)
     here = find_cached(pin)
     folder, sha256 = _download(pin) if here is None else (here[0], pin.sha256)
     done = _verified(pin, folder, sha256)
@@ -92,6 +112,61 @@ def _fetch_pipeline(repository: Repository) -> str:
     return f"{repository.repo}: fetched, commit {folder.name[:12]}: {folder}"
 
 
+def _fetch_file(file: WeightsFile) -> str:
+    """Have a single file here, as pinned or, where nothing is, noted from now on."""
+    place = file.path
+    here = place.is_file()
+    if not here:
+        _save(file, place.with_name(f".{place.name}.part")).replace(place)
+    found, expected = file.hash(), file.expected()
+    if expected not in (None, found):
+        place.unlink()
+        raise UnavailableError(
+            f"{place}: its SHA-256 is {found[:12]}..., not {str(expected)[:12]}...; it was "
+            "removed: run this again"
+        )
+    note(lock_file(), {}, fetched={**fetched_hashes(), file.name: found})
+    how = "as pinned" if file.sha256 else "noted"
+    done = f"{'already here' if here else 'fetched'}, SHA-256 {found[:12]}... {how}"
+    return f"{file.name}: {done}: {place}"
+
+
+def _save(file: WeightsFile, part: Path) -> Path:
+    """Download a file to `part`; where its hash is pinned, go on from what is there already."""
+    from huggingface_hub import constants
+    from tqdm import tqdm
+
+    if constants.HF_HUB_OFFLINE:
+        raise UnavailableError(f"{file.name}: not here, and HF_HUB_OFFLINE is set; unset it")
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        have = part.stat().st_size if file.sha256 and part.is_file() else 0
+        asked = Request(file.url, headers={"Range": f"bytes={have}-"} if have else {})
+        with urlopen(asked, timeout=WAIT) as answer:
+            goes_on = answer.status == 206
+            length = int(answer.headers["Content-Length"] or 0)
+            with (
+                open(part, "ab" if goes_on else "wb") as saved,
+                tqdm.wrapattr(answer, "read", length, desc=file.name, disable=None) as counted,
+            ):
+                shutil.copyfileobj(counted, saved, 1 << 20)
+        missing = length + have * goes_on - part.stat().st_size if length else 0
+        if missing:
+            raise ConnectionError(f"it ended {missing} bytes too early; run this again")
+    except (OSError, ValueError, HTTPException) as error:
+        if getattr(error, "code", None) != 416:  # there is no more than what is here
+            raise UnavailableError(
+                f"{file.name}: cannot be fetched from {file.url} ({_reason(error)}); check the "
+                "network and the proxy variables, or copy the file from a machine that has it to "
+                f"{file.path}"
+            ) from None
+    return part
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 def _snapshot(repo: str, revision: str | None, patterns: Sequence[str], kind: str) -> Path:
     """Folder of a repository's files, at a commit or the newest one."""
     from huggingface_hub import HfApi, constants, snapshot_download
@@ -102,7 +177,7 @@ def _snapshot(repo: str, revision: str | None, patterns: Sequence[str], kind: st
         commit = revision or HfApi().model_info(repo).sha
         return Path(snapshot_download(repo, revision=commit, allow_patterns=list(patterns)))
     except Exception as error:  # whatever the client's own layers raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = _reason(error)
         raise UnavailableError(
             f"{repo}: cannot be fetched ({reason}); check the network and the proxy variables, "
             f"or copy the files from a machine that has them and use {kind}.path=FOLDER"
@@ -121,7 +196,7 @@ def _download(pin: Pin) -> tuple[Path, str | None]:
         stored = files[pin.weights].lfs if pin.weights in files else None
         folder = snapshot_download(pin.repo, revision=about.sha, allow_patterns=list(pin.files))
     except Exception as error:  # whatever the client's own layers raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = _reason(error)
         raise UnavailableError(
             f"{pin.repo}: cannot be fetched ({reason}); check the network and the proxy variables, "
             "or copy the files from a machine that has them and use embedder.path=FOLDER"

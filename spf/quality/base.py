@@ -1,0 +1,51 @@
+"""What a benchmark asks of a measure of quality, and the one that measures nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from spf.cache import Cache
+
+
+@dataclass(frozen=True)
+class Score:
+    """One dimension of one clip: its value, or None and the reason in one line."""
+
+    value: float | None
+    reason: str = ""
+
+
+class Quality(Protocol):
+    """Clip -> scores of its `dimensions`. `name` is the word that chooses it."""
+
+    name: str
+    dimensions: tuple[str, ...]
+
+    def measure(self, clip: Path, cache: Cache | None = None) -> dict[str, Score]:
+        """The scores of a clip's file, in the order of `dimensions`; those that are known of its
+        bytes are taken from the cache.
+
+        A dimension that is not run, or does not take this clip, says so in its score. Raises
+        SpfError where measuring broke down (out of time or memory) and may succeed another time.
+        """
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that determines the scores, beside the clip's bytes."""
+        ...
+
+
+class NoQuality:
+    """No scores."""
+
+    name = "none"
+    dimensions: tuple[str, ...] = ()
+
+    def measure(self, clip: Path, cache: Cache | None = None) -> dict[str, Score]:
+        return {}
+
+    def identity(self) -> dict[str, Any]:
+        return {}

@@ -1,0 +1,218 @@
+"""The process in which VBench runs: its prints, its globals and its crashes stay in here.
+
+    python -m spf.quality.child FOLDER DEVICE
+
+Requests are lines of JSON on the standard input, replies lines of JSON on the standard output; all
+that the package prints goes to the standard error. FOLDER holds the weights and is removed at the
+end. The process ends at once when its input does: when the parent is done, or gone.
+"""
+
+import json
+import math
+import os
+import queue
+import shutil
+import sys
+import threading
+import zipfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+LOADERS = {
+    "subject_consistency": ("torch.hub", "load"),
+    "background_consistency": ("clip", "load"),
+    "motion_smoothness": ("vbench.motion_smoothness", "MotionSmoothness"),
+    "dynamic_degree": ("vbench.dynamic_degree", "DynamicDegree"),
+    "aesthetic_quality": ("clip", "load"),
+    "imaging_quality": ("vbench.imaging_quality", "MUSIQ"),
+}
+"""What VBench calls for its models, anew for every list of clips."""
+
+MINIMAL_FRAMES = {
+    "subject_consistency": 2,
+    "background_consistency": 2,
+    "temporal_flickering": 2,
+    "motion_smoothness": 3,
+    "dynamic_degree": 3,
+    "aesthetic_quality": 1,
+    "imaging_quality": 1,
+}
+"""With fewer, VBench divides by zero or, in dynamic_degree, answers the same whatever it sees:
+round(4 n / 16) frames must move, none of n = 2."""
+
+PADDED = {"motion_smoothness": 16, "dynamic_degree": 8}
+"""Multiples to which AMT and RAFT pad width and height."""
+
+MINIMAL_PADDED = 128
+"""Padded size below which the coarsest of their four correlation maps has a single row or column:
+sampling it divides by zero, and VBench makes a score of the NaN without a word."""
+
+SAMPLED_FPS = 8
+"""Frames a second that dynamic_degree looks at."""
+
+
+class Refused(Exception):
+    """A clip that a dimension does not take, in one line."""
+
+
+def main(folder: str, device: str) -> None:
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(requests, folder), daemon=True).start()
+    while True:
+        asked = json.loads(requests.get())
+        reply = _reply(asked["dimension"], Path(asked["clip"]), device)
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
+
+
+def _listen(requests: "queue.SimpleQueue[str]", folder: str) -> None:
+    for line in sys.stdin:
+        requests.put(line)
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)  # whatever is being computed, nobody waits for it
+
+
+def _reply(dimension: str, clip: Path, device: str) -> dict[str, Any]:
+    """What became of a request: a value; or why the clip is refused, always; or what broke down."""
+    import torch
+
+    try:
+        check_clip(dimension, clip)
+        return {"value": score(dimension, clip, device)}
+    except Refused as error:
+        return {"refused": str(error)}
+    except (OSError, MemoryError, ImportError, torch.OutOfMemoryError) as error:
+        return {"broke": _line(error)}
+    except Exception as error:  # the package's own: the same clip would raise it again
+        return {"refused": f"VBench fails on this clip: {_line(error)}"}
+
+
+def check_clip(dimension: str, clip: Path) -> None:
+    """Raises Refused for a clip that VBench would fail on, or make up a score for."""
+    frames, height, width, fps = look(str(clip))
+    if not frames:
+        raise Refused("VBench reads no frame of it")
+    if dimension == "dynamic_degree":
+        frames = math.ceil(frames / max(1, round(fps / SAMPLED_FPS)))
+    if frames < MINIMAL_FRAMES[dimension]:
+        at = f" at {SAMPLED_FPS} frames a second" * (dimension == "dynamic_degree")
+        raise Refused(f"it needs {MINIMAL_FRAMES[dimension]} frames{at}, this clip has {frames}")
+    if dimension in PADDED:
+        smallest = MINIMAL_PADDED - PADDED[dimension] + 1
+        if min(height, width) < smallest:
+            raise Refused(
+                f"it needs {smallest} x {smallest} pixels, this clip has {width} x {height}"
+            )
+
+
+@lru_cache(maxsize=1)
+def look(clip: str) -> tuple[int, int, int, float]:
+    """Number, height and width of the frames as VBench reads them, and their rate."""
+    import cv2
+
+    video, frames, size = cv2.VideoCapture(clip), 0, (0, 0)
+    fps = video.get(cv2.CAP_PROP_FPS)
+    while (read := video.read())[0]:
+        frames, size = frames + 1, read[1].shape[:2]
+    video.release()
+    return frames, *size, fps
+
+
+def score(dimension: str, clip: Path, device: str) -> float:
+    """What `vbench evaluate --mode custom_input` gives for a folder with this clip alone.
+
+    Raises Refused where that is no number, and whatever VBench raises.
+    """
+    import torch
+    from vbench import VBench
+
+    _prepare(dimension)
+    with TemporaryDirectory() as made:
+        # VBench reads meanings into names; and files are told by their suffix, in small letters.
+        link = Path(made) / "clip.mp4"
+        link.symlink_to(clip)
+        VBench(torch.device(device), None, made).evaluate(
+            videos_path=str(link),
+            name="clip",
+            dimension_list=[dimension],
+            local=True,
+            mode="custom_input",
+        )
+        results = json.loads((Path(made) / "clip_eval_results.json").read_text())
+    value = float(results[dimension][0])
+    if not math.isfinite(value):
+        raise Refused(f"VBench gives no number ({value})")
+    return value
+
+
+def _prepare(dimension: str) -> None:
+    """Have each model loaded once, and safely."""
+    import torch
+
+    torch.set_num_threads(1)  # sums are rounded otherwise with another number
+    _replace(torch, "load", tensors_only)
+    if dimension in LOADERS:
+        home, name = LOADERS[dimension]
+        _replace(import_module(home), name, kept)
+
+
+def _replace(home: Any, name: str, wrap: Callable[[Any], Any]) -> None:
+    current = getattr(home, name)
+    if getattr(current, "made_by", None) is not wrap:
+        wrapped = wrap(current)
+        wrapped.made_by = wrap
+        setattr(home, name, wrapped)
+
+
+def kept(load: Callable[..., Any]) -> Callable[..., Any]:
+    """A loader that gives the same model for the same arguments."""
+    models: dict[str, Any] = {}
+
+    def again(*args: Any, **kwargs: Any) -> Any:
+        key = repr((args, sorted(kwargs.items())))
+        if key not in models:
+            models[key] = load(*args, **kwargs)
+        return models[key]
+
+    return again
+
+
+class Inert:
+    """Stands for whatever a file of weights holds beside tensors; does nothing."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def __setstate__(self, _: Any) -> None: ...
+
+
+def tensors_only(load: Callable[..., Any]) -> Callable[..., Any]:
+    """torch.load that runs no code of the file, whatever the caller wants.
+
+    AMT's file holds more than tensors, at which a plain `weights_only` gives up.
+    """
+    import torch
+
+    def safe(file: Any, *args: Any, **kwargs: Any) -> Any:
+        with ExitStack() as stack:
+            if isinstance(file, str | Path) and zipfile.is_zipfile(file):
+                names = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+                inert: list[Any] = [(Inert, name) for name in names]
+                stack.enter_context(torch.serialization.safe_globals(inert))
+            return load(file, *args, **kwargs | {"weights_only": True})
+
+    return safe
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".removesuffix(": ")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
