@@ -14,8 +14,9 @@ from benchmarks.leaderboard import clip_cell
 from benchmarks.measuring import Measuring, read_curve
 from benchmarks.records import DONE, FAILED, NOT_RUN, Record, timings_of
 from benchmarks.rendered import rendered_cell
+from benchmarks.statistics import median_interval
 from benchmarks.studies import Studies
-from benchmarks.truth import Results, Row, interval
+from benchmarks.truth import Results, Row
 from spf.embedders import EMBEDDERS, Embedder, label, load_embedder, usable
 from spf.errors import ConfigError, UnavailableError
 from spf.generators.folder import Folder
@@ -202,7 +203,7 @@ def _row(word: str, records: list[Record], folder: RunFolder) -> Row:
             chosen = table[(table["strength"] == strength) & (table["schedule"] == "own")]
             row[f"{column}_{name}"] = chosen["calibrated_error"].median()
             if (column, name) == ("error", "30"):
-                row["error_30_95"] = interval(chosen["calibrated_error"], f"ablation {word}")
+                row["error_30_95"] = median_interval(chosen["calibrated_error"], f"ablation {word}")
         if strength:
             camera = leakage[
                 (leakage["motion_kind"] == "translation") & (leakage["strength"] == strength)

@@ -1,111 +1,54 @@
 """Leaderboard: generators compared on the pairs that they share."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy import stats
+import yaml
+from threadpoolctl import threadpool_limits
 
 from benchmarks.cells import Cell, Figure, Outcome, Section, Summary, Table, Watch
 from benchmarks.folder import RunFolder, slug
+from benchmarks.leaderboard_figures import pareto_figures
+from benchmarks.leaderboard_groups import (
+    MINIMAL_RANKED_PAIRS,
+    QUALITY,
+    SHOWN,
+    generator_of,
+    groups_of,
+)
+from benchmarks.leaderboard_inputs import read_inputs
+from benchmarks.leaderboard_rows import (
+    CATEGORY_COLUMNS,
+    COLUMNS,
+    COMPARISON_COLUMNS,
+    METRIC_COLUMNS,
+    Row,
+    board_rows,
+    category_rows,
+    comparison_rows,
+    metric_rows,
+)
+from benchmarks.leaderboard_standing import Standing, power_sentences, sentence
 from benchmarks.measuring import Measuring, read_curve
+from benchmarks.merging import identity, measured_here, merge
 from benchmarks.provenance import digest, file_digest
+from benchmarks.quality import clip_columns, quality_inputs
 from benchmarks.records import DONE, FAILED, Record
 from spf.embedders import label
 from spf.errors import ClipError, ConfigError
 from spf.generators.folder import Folder, FolderClip, frames_of, printable
 from spf.plot import plot_overlay
-from spf.progress.metrics import MINIMAL_RANKED_FRAMES, NO_CHANGE
+from spf.progress.metrics import NO_CHANGE
+from spf.quality import NoQuality, Quality
 
-MINIMAL_RANKED_PAIRS = 6
-"""Common pairs below which there is an order, but neither intervals nor ranks."""
-
-ORDER_BY = "linearity_mae"
-SHOWN = [
-    "linearity_mae",
-    "linearity_max",
-    "peak_speed_64",
-    "speed_cv_64",
-    "pacing_entropy_64",
-    "stall_fraction",
-    "total_change",
-]
-"""Those that depend on the number of frames are compared on 64 equal steps of time."""
-
-Row = dict[str, Any]
-
-
-class Leaderboard:
-    """Measure every clip of every generator, and order the generators by how even they are."""
-
-    name = "leaderboard"
-
-    def __init__(self, measuring: Measuring, model: Folder) -> None:
-        if not isinstance(model, Folder):
-            remedy = "use model=folder model.path=CLIPS (CLIPS/GENERATOR/PAIR.mp4)"
-            raise ConfigError(f"benchmark=leaderboard measures clips that are there; {remedy}")
-        self.measuring = measuring
-        self.model = model
-
-    @cached_property
-    def clips(self) -> list[FolderClip]:
-        """The clips as they were found; listed once, so that plan and cells agree."""
-        return self.model.clips()
-
-    def plan(self) -> str:
-        generators = len({clip.generator for clip in self.clips})
-        return (
-            f"leaderboard of {generators} generators, {len(self.clips)} clips, "
-            f"embedder {label(self.measuring.embedder)}"
-        )
-
-    def cells(self) -> list[Cell]:
-        return [clip_cell(self.name, self.measuring, clip) for clip in self.clips]
-
-    def summarise(self, records: list[Record], folder: RunFolder) -> Summary:
-        rows = leaderboard_rows(records)
-        overlays = _overlays(records, folder, label(self.measuring.embedder))
-        measured = sum(record["status"] == DONE for record in records)
-        failed = sum(record["status"] == FAILED for record in records)
-        headline = f"{measured} of {len(records)} clips measured, {failed} failed"
-        board = Table("leaderboard", "Generators by evenness of pacing", COLUMNS, rows, NOTE)
-        clips = [_clip_row(record) for record in records]
-        plots = [
-            Figure(record["plot"], f"Progress curve of {record['model']}/{record['clip']}")
-            for record in records
-            if record.get("plot")
-        ]
-        return Summary(
-            headline,
-            [
-                Section("Leaderboard", [sentence(rows)], [board]),
-                Section("Pairs", ["All generators of a pair in one plot."], [], overlays),
-                Section("Clips", [], [Table("clips", "Every clip", CLIP_COLUMNS, clips)], plots),
-            ],
-        )
-
-
-COLUMNS = [
-    "group",
-    "order",
-    "rank",
-    "generator",
-    "remark",
-    *SHOWN[:1],
-    "interval_95",
-    *SHOWN[1:],
-    "pairs",
-    "measured",
-    "failed",
-    "no_change",
-    "too_short",
-    "embedder",
-]
 CLIP_COLUMNS = [
     "generator",
     "pair",
+    "seed",
+    "category",
     "status",
     "reason",
     "notes",
@@ -113,22 +56,178 @@ CLIP_COLUMNS = [
     "duration",
     *SHOWN,
     "embedder",
+    "input",
 ]
 NOTE = (
-    "Means over the pairs of a group: generators are compared only with those that have exactly "
-    "the same pairs. One that lacks a pair is not placed, and its means are over the pairs it has. "
-    f"With fewer than {MINIMAL_RANKED_PAIRS} common pairs there is an order, but no rank and no "
-    "interval: so few clips cannot tell generators apart."
+    "Means over the pairs of a group (over its seeds first): generators are compared only with "
+    "those that have exactly the same clips. One that lacks a clip is not placed, and its means "
+    "are over those it has. rank: 1 + the generators that are told apart as better; tied_with: "
+    "places in the order of those that are not told apart, by Holm-corrected paired sign-flip "
+    "tests at 5%. interval_95: studentised bootstrap over the pairs. best: how often it is the "
+    f"most even of resampled pairs. With fewer than {MINIMAL_RANKED_PAIRS} common pairs there is "
+    "an order, but no rank and no interval: so few clips cannot tell generators apart."
+)
+COMPARISON_NOTE = (
+    "Against the most even generator and the next more even one. difference: mean over the pairs "
+    "of this generator's linearity_mae less the other's. effect: Hedges' g of the paired "
+    "differences. superiority: share of the pairs on which this one is more even. p_holm: "
+    "corrected for all comparisons of the group. detectable: smallest true difference that is "
+    "shown with a probability of 80%; empty where so few pairs show none."
 )
 
 
-def clip_cell(benchmark: str, measuring: Measuring, clip: FolderClip, under: str = "") -> Cell:
-    """The cell of a clip of a folder: measured, with its curve and plot; `under` begins the names
-    of its files."""
+class Leaderboard:
+    """Measure every clip of every generator, and order the generators by how even they are.
+
+    inputs : run folders, folders of them, or records.parquet files, whose records are compared
+    too; with them, no clips of this machine are needed. categories : YAML file that gives pairs
+    their category of transition, `PAIR: CATEGORY`. Raises ConfigError where the inputs disagree on
+    what measured them.
+    """
+
+    name = "leaderboard"
+
+    def __init__(
+        self,
+        measuring: Measuring,
+        model: Folder,
+        quality: Quality | None = None,
+        inputs: Sequence[str] = (),
+        categories: str | None = None,
+    ) -> None:
+        self.measuring = measuring
+        self.quality = quality or NoQuality()
+        self.categories = read_categories(categories)
+        self.model = model if isinstance(model, Folder) and (model.path or not inputs) else None
+        if self.model is None and not inputs:
+            remedy = "use model=folder model.path=CLIPS (CLIPS/GENERATOR/PAIR.mp4), or inputs=[...]"
+            raise ConfigError(f"benchmark=leaderboard measures clips that are there; {remedy}")
+        here = measured_here(measuring.provenance(), measuring.embedder.name)
+        self.imported = merge(read_inputs(inputs), None if self.model is None else here)
+        self.volatile = bool(inputs)  # the summary reads more than the cells
+        known = {identity(record) for record in self.imported}
+        for clip in self.clips:
+            if (clip.generator, clip.pair, 0) in known:
+                raise ConfigError(
+                    f"{clip.generator}/{clip.pair} is in model.path and in an input; keep one"
+                )
+
+    @cached_property
+    def clips(self) -> list[FolderClip]:
+        """The clips as they were found; listed once, so that plan and cells agree."""
+        return [] if self.model is None else self.model.clips()
+
+    def plan(self) -> str:
+        imported = f", {len(self.imported)} records of other runs" if self.imported else ""
+        if self.model is None:
+            return f"leaderboard of {len(self.imported)} records of other runs"
+        generators = len({clip.generator for clip in self.clips})
+        return (
+            f"leaderboard of {generators} generators, {len(self.clips)} clips{imported}, "
+            f"embedder {label(self.measuring.embedder)}"
+        )
+
+    def cells(self) -> list[Cell]:
+        return [
+            clip_cell(
+                self.name,
+                self.measuring,
+                clip,
+                category=self.categories.get(clip.pair, ""),
+                quality=self.quality,
+            )
+            for clip in self.clips
+        ]
+
+    def summarise(self, records: list[Record], folder: RunFolder) -> Summary:
+        # A matrix product may round otherwise with another number of threads.
+        with threadpool_limits(1, user_api="blas"):
+            return self._summarise(records, folder)
+
+    def _summarise(self, records: list[Record], folder: RunFolder) -> Summary:
+        columns = {name for record in records for name in record}
+        names = sorted(name for name in columns if name.startswith(QUALITY))
+        standings = [Standing.of(group) for group in groups_of(records)]
+        rows = board_rows(standings)
+        embedder = ", ".join(sorted({label(record["embedder"]) for record in records}))
+        own = [record for record in records if not record.get("input")]
+        overlays = _overlays(own, folder, embedder)
+        pareto, said = pareto_figures(standings, names, folder, embedder)
+        measured = sum(record["status"] == DONE for record in records)
+        failed = sum(record["status"] == FAILED for record in records)
+        headline = f"{measured} of {len(records)} clips measured, {failed} failed"
+        board = Table("leaderboard", "Generators by evenness of pacing", COLUMNS, rows, NOTE)
+        sections = [
+            Section("Leaderboard", [sentence(rows), *power_sentences(standings)], [board]),
+            Section(
+                "What tells them apart",
+                [],
+                _filled(
+                    Table(
+                        "leaderboard_comparisons",
+                        "Differences between generators",
+                        COMPARISON_COLUMNS,
+                        comparison_rows(standings),
+                        COMPARISON_NOTE,
+                    ),
+                    Table(
+                        "leaderboard_metrics",
+                        "Every metric with its interval",
+                        METRIC_COLUMNS,
+                        metric_rows(standings, names),
+                        "Generators with a rank. better: the direction that is.",
+                    ),
+                ),
+            ),
+            Section("Pacing against quality", said, [], pareto),
+            Section(
+                "By category of transition",
+                [],
+                _filled(
+                    Table(
+                        "leaderboard_categories",
+                        "The leaderboard of each category by itself",
+                        CATEGORY_COLUMNS,
+                        category_rows(records),
+                    )
+                ),
+            ),
+            Section("Pairs", [_where(own, records)], [], overlays),
+            Section("Clips", [], [_clips_table(records, names)], _plots(own)),
+        ]
+        return Summary(headline, [part for part in sections if part.paragraphs or part.tables])
+
+
+def read_categories(path: str | None) -> dict[str, str]:
+    """Categories by pair, from a YAML file. Raises ConfigError for anything else."""
+    if path is None:
+        return {}
+    try:
+        found = yaml.safe_load(Path(str(path)).expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        why = " ".join(str(error).split())[:120]
+        raise ConfigError(f"categories={path}: cannot be read ({why}); check the file") from None
+    if not isinstance(found, dict) or not all(isinstance(x, str) for x in found.values()):
+        raise ConfigError(f"categories={path}: expected lines of the form PAIR: CATEGORY")
+    return {str(pair): printable(category) for pair, category in found.items()}
+
+
+def clip_cell(
+    benchmark: str,
+    measuring: Measuring,
+    clip: FolderClip,
+    under: str = "",
+    category: str = "",
+    quality: Quality | None = None,
+) -> Cell:
+    """The cell of a clip of a folder: measured and scored, with its curve and plot; `under` begins
+    the names of its files."""
     key = measuring.key(benchmark, clip.pair, clip.generator)
     name = f"{clip.generator}/{printable(clip.path.name)}"
     content = clip_digest(clip)
-    inputs = None if content is None else {"clip": content, **measuring.inputs()}
+    quality = quality or NoQuality()
+    known = {"source": name, "category": category, **quality_inputs(quality), **measuring.inputs()}
+    inputs = None if content is None else {"clip": content, **known}
 
     def compute(watch: Watch) -> Outcome:
         if clip.problem is not None:
@@ -142,7 +241,8 @@ def clip_cell(benchmark: str, measuring: Measuring, clip: FolderClip, under: str
             raise ClipError(name, "it changed while it was read", "start again")
         stem = f"{under}{slug(clip.generator)}/{slug(clip.pair)}"
         outcome = measuring.outcome(measured, stem, f"{clip.generator}/{clip.pair}")
-        outcome.values["source"] = name
+        outcome.values |= {"source": name, "category": category}
+        outcome.values |= clip_columns(quality, clip.path, measuring.cache)
         return outcome
 
     return Cell(key, inputs, compute)
@@ -158,99 +258,6 @@ def clip_digest(clip: FolderClip) -> str | None:
         return file_digest(clip.path)
     except OSError:
         return None  # computing the cell will say what is wrong with it
-
-
-def leaderboard_rows(records: Iterable[Record]) -> list[Row]:
-    """One row for each generator, best first within each group of generators with equal pairs.
-
-    A generator that lacks a usable measurement of any pair of its group is shown unranked.
-    """
-    by_generator: dict[str, dict[str, Record]] = defaultdict(dict)
-    for record in sorted(records, key=lambda record: record["clip"]):
-        by_generator[record["model"]][record["clip"]] = record
-    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for generator, clips in by_generator.items():
-        groups[tuple(sorted(clips))].append(generator)
-    rows: list[Row] = []
-    largest_first = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
-    for number, (pairs, generators) in enumerate(largest_first, start=1):
-        made = [_row(name, by_generator[name], number) for name in sorted(generators)]
-        complete = [row for row in made if row["measured"] == len(pairs)]
-        complete.sort(key=lambda row: (row[ORDER_BY], row["generator"]))
-        compared = len(complete) > 1
-        ranked = compared and len(pairs) >= MINIMAL_RANKED_PAIRS
-        for row in complete:
-            place = 1 + sum(other[ORDER_BY] < row[ORDER_BY] for other in complete)  # ties share
-            row["order"] = place if compared else None
-            row["rank"] = place if ranked else None
-            if ranked:
-                row["interval_95"] = _interval(by_generator[row["generator"]].values())
-            if not compared:
-                row["remark"] = "no other complete generator has exactly its pairs"
-            elif not ranked:
-                row["remark"] = f"order only: {len(pairs)} common pair(s)"
-        incomplete = [row for row in made if row["measured"] < len(pairs)]
-        for row in incomplete:
-            row["remark"] = "unranked: pairs are missing"
-        rows += complete + incomplete
-    return rows
-
-
-def sentence(rows: list[Row]) -> str:
-    """What the leaderboard says, in one line computed from it."""
-    ordered = [row for row in rows if row["order"] is not None]
-    if not ordered:
-        return "No two generators share complete pairs, so none is placed before another."
-    parts = []
-    for group in sorted({row["group"] for row in ordered}):
-        members = [row for row in ordered if row["group"] == group]
-        best, worst = members[0], members[-1]
-        kind = "ranked" if best["rank"] is not None else "in order, without rank"
-        parts.append(
-            f"Group {group} ({kind}): most even {best['generator']} "
-            f"(linearity_mae {best[ORDER_BY]:.4f}), least even {worst['generator']} "
-            f"({worst[ORDER_BY]:.4f})."
-        )
-    return " ".join(parts)
-
-
-def _usable(record: Record) -> bool:
-    """Whether a clip may take part in a comparison."""
-    return (
-        record["status"] == DONE
-        and record["reason"] != NO_CHANGE
-        and record["frames"] >= MINIMAL_RANKED_FRAMES
-    )
-
-
-def _row(generator: str, clips: dict[str, Record], group: int) -> Row:
-    records = list(clips.values())
-    usable = [record for record in records if _usable(record)]
-    done = [record for record in records if record["status"] == DONE]
-    row: Row = dict.fromkeys(COLUMNS)
-    row |= {
-        "group": group,
-        "generator": generator,
-        "embedder": label(records[0]["embedder"]),
-        "pairs": len(records),
-        "measured": len(usable),
-        "failed": sum(record["status"] == FAILED for record in records),
-        "no_change": sum(record["reason"] == NO_CHANGE for record in done),
-        "too_short": sum(record["frames"] < MINIMAL_RANKED_FRAMES for record in done),
-        "remark": "",
-    }
-    if usable:
-        row |= {name: float(np.mean([record[name] for record in usable])) for name in SHOWN}
-    return row
-
-
-def _interval(records: Iterable[Record]) -> str:
-    """95% bootstrap interval (percentile, 9,999 resamples) of the mean over the pairs."""
-    values = [record[ORDER_BY] for record in records]
-    seed = np.random.default_rng(int(digest(["leaderboard", ORDER_BY]), 16))
-    result = stats.bootstrap((values,), np.mean, method="percentile", rng=seed)
-    low, high = result.confidence_interval
-    return f"{low:.4f} .. {high:.4f}"
 
 
 def _overlays(records: list[Record], folder: RunFolder, embedder: str) -> list[Figure]:
@@ -269,10 +276,39 @@ def _overlays(records: list[Record], folder: RunFolder, embedder: str) -> list[F
     return figures
 
 
-def _clip_row(record: Record) -> Row:
-    row = {name: record.get(name) for name in CLIP_COLUMNS}
+def _where(own: list[Record], records: list[Record]) -> str:
+    """Which curves are drawn here."""
+    said = "All generators of a pair in one plot." if own else ""
+    if len(own) < len(records):
+        said += " The curves of records of other runs are in those runs' own folders."
+    return said.strip()
+
+
+def _plots(records: list[Record]) -> list[Figure]:
+    return [
+        Figure(record["plot"], f"Progress curve of {record['model']}/{record['clip']}")
+        for record in records
+        if record.get("plot")
+    ]
+
+
+def _clips_table(records: list[Record], quality: list[str]) -> Table:
+    """Every clip; the seed where there are several."""
+    columns = [*CLIP_COLUMNS, *quality]
+    if len({record["seed"] for record in records}) < 2:
+        columns.remove("seed")
+    return Table("clips", "Every clip", columns, [_clip_row(record, columns) for record in records])
+
+
+def _clip_row(record: Record, columns: list[str]) -> Row:
+    row = {name: record.get(name) for name in columns}
     return row | {
-        "generator": record["model"],
+        "generator": generator_of(record),
         "pair": record["clip"],
         "embedder": label(record["embedder"]),
     }
+
+
+def _filled(*tables: Table) -> list[Table]:
+    """The tables that have rows."""
+    return [table for table in tables if table.rows]

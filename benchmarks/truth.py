@@ -1,6 +1,6 @@
 """Measured against true pacing: the errors of a curve, and all results of a run."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import Any
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from benchmarks.folder import RunFolder
 from benchmarks.measuring import read_curve
-from benchmarks.provenance import digest
 from benchmarks.records import Record
 from spf.progress import Curve
 from spf.progress.curve import invert
@@ -20,8 +19,6 @@ from synthetic.laws import Law, steepest
 
 Array = NDArray[np.float64]
 Row = dict[str, Any]
-
-RESAMPLES = 2000
 
 
 def raw_errors(progress: Array, truth: Array, u: Array) -> dict[str, float]:
@@ -124,14 +121,3 @@ def _calibrated(record: Record, curves: dict[str, pd.DataFrame], source: str) ->
     return calibrated_error(
         curve[source].to_numpy(), curve["truth"].to_numpy(), u, reference[source].to_numpy()
     )
-
-
-def interval(values: Iterable[float], name: str) -> str:
-    """95% percentile bootstrap interval of the median; empty for fewer than 3 values."""
-    finite = np.array([value for value in values if np.isfinite(value)])
-    if len(finite) < 3:
-        return ""
-    generator = np.random.default_rng(int(digest(name), 16))
-    medians = np.median(generator.choice(finite, (RESAMPLES, len(finite))), axis=1)
-    low, high = np.quantile(medians, (0.025, 0.975))
-    return f"{low:.4f} .. {high:.4f}"

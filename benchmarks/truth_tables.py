@@ -13,7 +13,8 @@ from benchmarks.cells import Table
 from benchmarks.pacing_measures import MEASURES
 from benchmarks.records import number
 from benchmarks.solver_tables import solver_sentence, solver_tables
-from benchmarks.truth import Results, Row, count, grouped, interval, median
+from benchmarks.statistics import median_interval
+from benchmarks.truth import Results, Row, count, grouped, median
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def _pacing(results: Results) -> Part | None:
         "linearity_mae": ("linearity_mae", median),
         "raw_error": ("raw_error", median),
         "calibrated_error": ("calibrated_error", median),
-        "calibrated_95": ("calibrated_error", interval),
+        "calibrated_95": ("calibrated_error", median_interval),
         "corrected_error": ("corrected_error", median),
     }
     rows = grouped(grid, ["motion", "law"], "pacing", columns)
@@ -93,7 +94,7 @@ def _leakage(results: Results) -> Part | None:
         return None
     columns = {
         "leakage": ("leakage", median),
-        "leakage_95": ("leakage", interval),
+        "leakage_95": ("leakage", median_interval),
         "flagged": ("unchanged", count),
     }
     rows = grouped(
@@ -128,7 +129,7 @@ def _jumps(results: Results) -> Part | None:
     columns = {
         "error_frames": ("jump_error", median),
         "error_seconds": ("jump_seconds", median),
-        "error_95": ("jump_error", interval),
+        "error_95": ("jump_error", median_interval),
     }
     rows = grouped(jumps, ["motion", "steepness"], "jump", columns)
     note = "Distance between the steepest measured step and the true place of the jump, medians."
@@ -214,7 +215,7 @@ def _growth(results: Results) -> Part | None:
     )
     columns = {
         "calibrated_error": ("calibrated_error", median),
-        "calibrated_95": ("calibrated_error", interval),
+        "calibrated_95": ("calibrated_error", median_interval),
         "corrected_error": ("corrected_error", median),
         "no_change": ("unchanged", count),
     }

@@ -1,4 +1,4 @@
-"""The leaderboard's rules on records made by hand: groups, order, ranks, intervals, sentence."""
+"""The leaderboard's rules on records made by hand: groups, order, ranks, ties, intervals, words."""
 
 from __future__ import annotations
 
@@ -7,8 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from benchmarks.leaderboard import COLUMNS, SHOWN, leaderboard_rows, sentence
+from benchmarks.leaderboard_figures import pareto_front
+from benchmarks.leaderboard_groups import SHOWN, generator_of, groups_of
+from benchmarks.leaderboard_rows import (
+    CATEGORY_COLUMNS,
+    COLUMNS,
+    COMPARISON_COLUMNS,
+    METRIC_COLUMNS,
+    category_rows,
+    comparison_rows,
+    leaderboard_rows,
+    metric_rows,
+)
+from benchmarks.leaderboard_standing import Standing, power_sentences, runs, sentence
+from spf import METRICS
 from spf.progress.metrics import NO_CHANGE
 
 PAIRS = [f"pair{number}" for number in range(8)]
@@ -63,21 +77,24 @@ def test_few_pairs_give_an_order_without_rank(count: int) -> None:
     assert rows[0]["linearity_mae"] == pytest.approx(np.mean(VALUES[:count]))
 
 
-@pytest.mark.parametrize("count", [6, 8])
-def test_six_pairs_give_ranks_and_intervals(count: int) -> None:
+@pytest.mark.parametrize(("count", "ranks"), [(6, [1, 1, 1]), (8, [1, 2, 3])])
+def test_six_pairs_give_ranks_and_intervals(count: int, ranks: list[int]) -> None:
+    """Six that all agree have p = 1/32, too much for three comparisons: no two are told apart."""
     shifts = {"worst": 0.2, "best": 0.0, "middle": 0.1}
     rows = leaderboard_rows(
         [line for name, shift in shifts.items() for line in generator(name, count, shift)]
     )
     assert [row["generator"] for row in rows] == ["best", "middle", "worst"]
-    assert [row["order"] for row in rows] == [row["rank"] for row in rows] == [1, 2, 3]
+    assert [row["order"] for row in rows] == [1, 2, 3]
+    assert [row["rank"] for row in rows] == ranks
+    assert [bool(row["tied_with"]) for row in rows] == [ranks == [1, 1, 1]] * 3
+    assert [row["best"] for row in rows] == [1, 0, 0]
     for row in rows:
         low, high = low_high(row)
         values = np.array(VALUES[:count]) + shifts[row["generator"]]
         assert values.min() < low < row["linearity_mae"] < high < values.max()
-        # The bootstrap of a mean is nearly normal: half its width is about 2 standard errors.
-        half = 1.96 * values.std() / np.sqrt(count)
-        assert (high - low) / 2 == pytest.approx(half, rel=0.2)
+        half = stats.t.isf(0.025, count - 1) * values.std(ddof=1) / np.sqrt(count)
+        assert (high - low) / 2 == pytest.approx(half, rel=0.3)
         assert row["remark"] == ""
 
 
@@ -101,13 +118,14 @@ def test_generators_are_grouped_by_equal_pairs() -> None:
     assert groups["c"] == groups["d"]
     assert len(set(groups.values())) == 3
     ranks = {name: row["rank"] for name, row in rows.items()}
-    assert ranks == {"a": 2, "b": 1, "c": 1, "d": 2, "e": None}
+    assert ranks == {"a": 2, "b": 1, "c": 1, "d": 2, "e": None}  # one comparison: 1/32 suffices
     assert rows["e"]["order"] is None
     assert "no other" in rows["e"]["remark"]
 
 
 def test_a_single_generator_is_placed_nowhere() -> None:
     (row,) = leaderboard_rows(generator("only", 8))
+    assert comparison_rows(standings(generator("only", 8))) == []
     assert (row["order"], row["rank"], row["interval_95"]) == (None, None, None)
     assert row["linearity_mae"] == pytest.approx(np.mean(VALUES))
     assert "none" in sentence([row])
@@ -135,6 +153,43 @@ def test_an_unusable_clip_makes_its_generator_unranked(kind: str) -> None:
     rest = [value for k, value in enumerate(VALUES) if k != 3]
     assert row["linearity_mae"] == pytest.approx(np.mean(rest))
     assert [r["rank"] for r in rows[:2]] == [1, 2]  # the others are ranked all the same
+
+
+def test_what_a_lone_generator_lacks_is_missing() -> None:
+    """Its pairs are part of a group's: it is shown there, unranked, and not by itself."""
+    records = [*generator("a", 8), *generator("b", 8, 0.1), *generator("cut", 7, -0.05)]
+    rows = leaderboard_rows(records)
+    assert [row["generator"] for row in rows] == ["a", "b", "cut"]
+    assert {row["group"] for row in rows} == {1}
+    assert [row["missing"] for row in rows] == [0, 0, 1]
+    assert (rows[2]["order"], rows[2]["rank"]) == (None, None)
+    assert "missing" in rows[2]["remark"]
+    interrupted = {"status": "not_run", "reason": "not run: interrupted", "embedder": "pixels"}
+    records.append({**interrupted, "model": "cut", "clip": PAIRS[7]})
+    assert leaderboard_rows(records)[2]["missing"] == 1
+
+
+def test_seeds_are_averaged_and_make_no_pairs() -> None:
+    """Ten seeds of one pair are not ten pairs."""
+    records = [
+        record(name, PAIRS[k % 3], VALUES[k] + shift, seed=k // 3)
+        for name, shift in (("a", 0.0), ("b", 0.1))
+        for k in range(6)
+    ]
+    rows = leaderboard_rows(records)
+    assert [(row["pairs"], row["clips"]) for row in rows] == [(3, 6), (3, 6)]
+    assert [row["rank"] for row in rows] == [None, None]
+    assert rows[0]["linearity_mae"] == pytest.approx(np.mean(VALUES[:6]))
+    (group,) = groups_of(records)
+    expected = [(VALUES[k] + VALUES[k + 3]) / 2 for k in range(3)]
+    np.testing.assert_allclose(group.values("linearity_mae")[:, 0], expected)
+
+
+def test_retimed_clips_are_generators_of_their_own() -> None:
+    assert generator_of({"model": "wan22", "retime": "none", "target": "sine"}) == "wan22"
+    assert generator_of({"model": "wan22", "retime": "rope"}) == "wan22 + rope"
+    said = generator_of({"model": "wan22", "retime": "rope", "target": "sine"})
+    assert said == "wan22 + rope to sine"
 
 
 def test_five_frames_are_enough() -> None:
@@ -190,7 +245,164 @@ def test_records_are_not_changed() -> None:
     assert records == before
 
 
-# The sentence
+# Ties and differences
+
+
+def standings(records: list[dict[str, Any]]) -> list[Standing]:
+    return [Standing.of(group) for group in groups_of(records)]
+
+
+def drawn(name: str, offset: float, count: int, noise: float = 0.02) -> list[dict[str, Any]]:
+    """Clips of which some are hard for everyone, and a generator's own noise."""
+    shared = np.random.default_rng(count).gamma(3.0, 0.03, count)
+    own = np.random.default_rng([*name.encode(), count]).normal(offset, noise, count)
+    values = np.clip(shared + own, 0.001, 0.499)
+    return [record(name, f"pair{k}", float(values[k])) for k in range(count)]
+
+
+def test_ties_share_a_rank_and_name_each_other() -> None:
+    records = [*drawn("a", 0, 20), *drawn("b", 0, 20), *drawn("worse", 0.1, 20)]
+    rows = leaderboard_rows(records)
+    assert [row["rank"] for row in rows] == [1, 1, 3]
+    assert [row["tied_with"] for row in rows] == ["2", "1", ""]
+    assert sum(row["best"] for row in rows) == pytest.approx(1)
+    assert rows[2]["best"] == 0
+    assert "Not told apart from the most even: 1 of 2" in sentence(rows)
+
+
+def test_runs() -> None:
+    assert [runs(numbers) for numbers in ([], [3], [2, 3], [1, 2, 3, 5, 7, 8])] == [
+        "", "3", "2, 3", "1 to 3, 5, 7, 8",
+    ]  # fmt: skip
+
+
+def test_differences_are_paired() -> None:
+    """Hard pairs make wide intervals of the means, and none of the difference."""
+    hard = [record("a", pair, value) for pair, value in zip(PAIRS, VALUES, strict=True)]
+    worse = [record("b", line["clip"], line["linearity_mae"] + 0.01) for line in hard]
+    for number, line in enumerate(worse):
+        line["linearity_mae"] += 0.0001 * number
+    (row,) = comparison_rows(standings([*hard, *worse]))
+    assert list(row) == COMPARISON_COLUMNS
+    assert (row["generator"], row["against"]) == ("b", "a")
+    low, high = map(float, row["difference_95"].split(" .. "))
+    assert 0.009 < low < row["difference"] < high < 0.02
+    assert (row["superiority"], row["told_apart"]) == (0, "yes")
+    assert row["p"] == row["p_holm"] == 2 / 2**8
+    assert row["effect"] > 5
+    assert 0 < row["detectable"] < 0.001
+
+
+def test_differences_are_against_the_best_and_the_next() -> None:
+    records = [line for k, name in enumerate("abcd") for line in generator(name, 8, 0.01 * k)]
+    found = [(row["generator"], row["against"]) for row in comparison_rows(standings(records))]
+    assert found == [("b", "a"), ("c", "a"), ("c", "b"), ("d", "a"), ("d", "c")]
+    assert comparison_rows(standings(generator("a", 5) + generator("b", 5))) == []
+
+
+def test_every_metric_has_its_direction_and_an_interval_within_its_bounds() -> None:
+    lines = generator("a", 7) + generator("b", 7)
+    for number, line in enumerate(lines):
+        line["stall_fraction"] = 0.9 * (number % 7 == 0)  # one in seven: no upper limit
+        line["vbench_motion_smoothness"] = 0.9 + 0.01 * (number % 3)
+    rows = metric_rows(standings(lines), ["vbench_motion_smoothness", "vbench_absent"])
+    assert [list(row) for row in rows] == [METRIC_COLUMNS] * 2 * (len(SHOWN) + 1)
+    for row in rows:
+        name = row["metric"]
+        known = METRICS.get(name)
+        assert row["better"] == (known.direction if known else "higher")
+        low, high = map(float, row["interval_95"].split(" .. "))
+        assert low <= row["mean"] <= high
+        if known:
+            assert known.minimum <= low <= high <= known.maximum
+    stalls = [row for row in rows if row["metric"] == "stall_fraction"]
+    assert all(row["interval_95"].endswith(".. 1.0000") for row in stalls)
+
+
+def test_categories_are_ranked_by_themselves() -> None:
+    """In one category the order is the other way round."""
+    records = [*generator("a", 8), *generator("b", 8, 0.1)]
+    records += [
+        record(name, f"far{k}", VALUES[k] + shift, category="far")
+        for name, shift in (("a", 0.2), ("b", 0.0))
+        for k in range(8)
+    ]
+    for line in records:
+        line.setdefault("category", "near")
+    rows = category_rows(records)
+    assert [list(row) for row in rows] == [CATEGORY_COLUMNS] * 4
+    found = [(row["category"], row["generator"], row["rank"]) for row in rows]
+    assert found == [("far", "b", 1), ("far", "a", 2), ("near", "a", 1), ("near", "b", 2)]
+    assert category_rows(generator("a", 8)) == []
+
+
+def test_pareto_front_by_hand() -> None:
+    pacing = np.array([0.1, 0.2, 0.2, 0.3, 0.1])
+    quality = np.array([0.5, 0.9, 0.8, 0.9, 0.5])
+    assert pareto_front(pacing, quality).tolist() == [True, True, False, False, True]
+
+
+# Simulated truth: design's rules for ranks at work
+
+
+def simulated(gaps: list[float], count: int, seed: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """Generators whose true unevenness differs by `gaps` standard errors of the paired mean, in a
+    random order of names, and the names in the true order."""
+    random = np.random.default_rng(seed)
+    spread = 0.02  # of a generator's own values, so that differences have sqrt(2) times as much
+    step = spread * np.sqrt(2 / count)
+    hard = random.gamma(3.0, 0.03, count)
+    names = random.permutation(len(gaps))
+    return [
+        record(f"generator{names[k]}", f"pair{pair}", float(0.1 + gap * step + value))
+        for k, gap in enumerate(gaps)
+        for pair, value in enumerate(hard + random.normal(0, spread, count))
+    ], [f"generator{name}" for name in names]
+
+
+def test_true_order_is_recovered() -> None:
+    """Gaps of 5 standard errors: the order in 50 of 50, as ranks without a tie in 49 or more."""
+    ordered = ranked = 0
+    for seed in range(50):
+        records, truth = simulated([0, 5, 10, 15, 20], 24, seed)
+        (standing,) = standings(records)
+        ordered += list(standing.names) == truth
+        ranked += standing.ranks == [1, 2, 3, 4, 5]
+    assert ordered == 50
+    assert ranked >= 49
+
+
+def test_equal_generators_are_tied() -> None:
+    tied = 0
+    for seed in range(150):
+        (standing,) = standings(simulated([0, 0, 0, 0], 16, 1000 + seed)[0])
+        tied += standing.ranks == [1, 1, 1, 1]
+    assert tied >= 0.93 * 150
+
+
+def test_work_grows_with_the_records_and_not_with_their_square(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of many records is looked at as often as each of a few."""
+
+    def looks(pairs: int) -> float:
+        seen = 0
+
+        class Watched(dict):  # type: ignore[type-arg]
+            def __getitem__(self, name: str) -> Any:
+                nonlocal seen
+                seen += 1
+                return super().__getitem__(name)
+
+        records = [Watched(record(f"g{k}", f"p{p}", 0.1)) for k in range(10) for p in range(pairs)]
+        leaderboard_rows(records)
+        return seen / len(records)
+
+    monkeypatch.setattr("benchmarks.statistics.RESAMPLES", 99)
+    assert looks(300) <= looks(30) + 1
+
+
+# The sentences
 
 
 def test_sentence_follows_the_values() -> None:
@@ -208,6 +420,17 @@ def test_sentence_follows_the_values() -> None:
 def test_sentence_says_when_there_is_no_rank() -> None:
     assert "without rank" in sentence(leaderboard_rows(generator("a", 5) + generator("b", 5)))
     assert "without rank" not in sentence(leaderboard_rows(generator("a", 6) + generator("b", 6)))
+
+
+def test_what_the_clips_can_show() -> None:
+    (few,) = power_sentences(standings(generator("a", 6) + generator("b", 6) + generator("c", 6)))
+    assert "cannot tell 3 generators apart" in few
+    assert "at least 7 pairs" in few
+    (enough,) = power_sentences(standings([*drawn("a", 0, 30), *drawn("b", 0, 30)]))
+    smallest = float(enough.partition("linearity_mae of ")[2].split()[0])
+    spread = 0.02 * np.sqrt(2)  # of the differences
+    assert smallest == pytest.approx(2.8 * spread / np.sqrt(30), rel=0.25)
+    assert power_sentences(standings(generator("a", 5) + generator("b", 5))) == []
 
 
 def test_sentence_leaves_the_incomplete_out() -> None:

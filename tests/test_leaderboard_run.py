@@ -37,6 +37,7 @@ NASTY = [
     "new\nline",
     "  spaces  ",
     "-dash",
+    "=cmd('calc')!A0",
     "%s %d",
     "längs 日本語 😀",
     "x" * 200,
@@ -213,7 +214,10 @@ def test_names_that_mean_harm(tmp_path: Path) -> None:
     assert {name for name in NASTY if name.isprintable()} < names
     assert all(name.isprintable() for name in names)
     with open(root / "records.csv", newline="", encoding="utf-8") as file:
-        assert {row["clip"] for row in csv.DictReader(file)} == names
+        printed = {row["clip"] for row in csv.DictReader(file)}
+    # A spreadsheet would compute what begins like a formula.
+    assert {"'-dash", "'=cmd('calc')!A0"} < printed
+    assert {name.removeprefix("'") for name in printed} == names
     assert set(harness.read_records(root)["clip"]) == names
     assert len(list((root / "plots").rglob("*.png"))) == count
     assert len(list((root / "pairs").iterdir())) == len(NASTY)

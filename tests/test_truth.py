@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import spf
-from benchmarks import solver_tables, studies, truth, truth_tables
+from benchmarks import solver_tables, statistics, studies, truth, truth_tables
 from benchmarks.pacing_measures import PixelSteps, consecutive_measures, running_sum_mae
 from spf.progress.noise import constant_response, noise_spread
 from synthetic.laws import LAWS, law
@@ -153,7 +153,7 @@ def test_groups_are_counted_and_summarised() -> None:
     )
     columns = {
         "middle": ("error", truth.median),
-        "middle_95": ("error", truth.interval),
+        "middle_95": ("error", statistics.median_interval),
         "flagged": ("flat", truth.count),
     }
     first, second = truth.grouped(table, ["motion", "law"], "test", columns)
@@ -174,12 +174,14 @@ def test_a_jump_is_found_where_it_is(place: float) -> None:
 
 def test_intervals_hold_the_median_and_repeat() -> None:
     values = np.random.default_rng(0).normal(1.0, 0.1, 50)
-    low, high = map(float, truth.interval(values, "a").split(" .. "))
+    low, high = map(float, statistics.median_interval(values, "a").split(" .. "))
     assert low < np.median(values) < high
     assert high - low < 0.15
-    assert truth.interval(values, "a") == truth.interval(values, "a")
-    assert truth.interval(values[:2], "a") == ""
-    assert truth.interval([np.nan, *values], "a") == truth.interval(values, "a")
+    assert statistics.median_interval(values, "a") == statistics.median_interval(values, "a")
+    assert statistics.median_interval(values[:2], "a") == ""
+    assert statistics.median_interval([np.nan, *values], "a") == statistics.median_interval(
+        values, "a"
+    )
 
 
 # Other measures

@@ -1,0 +1,413 @@
+"""Records of other runs and machines: they agree or are refused, and nothing in them does harm."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import harness
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import quality, session
+from benchmarks.folder import RunFolder
+from benchmarks.leaderboard_groups import QUALITY, SCORED_BY, SHOWN
+from benchmarks.leaderboard_inputs import Input, problems, read_inputs, read_records
+from benchmarks.merging import check_agreement, merge
+from benchmarks.records import SCHEMA, as_csv, compile_tables
+from spf import METRICS
+from spf.errors import ConfigError
+from spf.progress.metrics import NO_CHANGE
+
+SETTINGS = {"embedder": {"size": 64}, "fit": {"sigma": 20.0, "window": 30}, "sampling": {}}
+SHAPE = [name for name in SHOWN if METRICS[name].direction != "none"]
+
+
+def row(model: str = "a", clip: str = "p0", error: float = 0.1, **more: Any) -> dict[str, Any]:
+    """A finished clip with everything that a row of another machine has to have."""
+    base: dict[str, Any] = {
+        "status": "done", "reason": "", "benchmark": "leaderboard", "clip": clip, "model": model,
+        "embedder": "tiny", "retime": "none", "target": "linear", "seed": 0, "control": False,
+        "frames": 81, "fps": 16.0, "duration": 5.0, "width": 64, "height": 64, "notes": "",
+        "source": f"{model}/{clip}.mp4", "cell": f"{model}{clip}", "config_hash": "c" * 16,
+        "commit": "d" * 40, "dirty": False, "device": "cpu", "weights_revision": "shipped",
+        "weights_hash": "e" * 64, "settings": json.dumps(SETTINGS), "versions": '{"numpy": "2"}',
+        "schema": SCHEMA, "curve": "curves/a.csv", "plot": "plots/a.png", "category": "",
+        "input": "", "target_mae": None, "quality_identity": None,
+    }  # fmt: skip
+    metrics = {name: 1.0 for name in METRICS if name not in base}
+    return base | metrics | {"linearity_mae": error} | more
+
+
+def failed(model: str, clip: str) -> dict[str, Any]:
+    """A failed clip, as a run writes it: nothing was measured."""
+    kept = ("benchmark", "embedder", "retime", "target", "seed", "control", "cell", "schema")
+    kept += ("config_hash", "commit", "dirty", "device", "versions")
+    whole = row(model, clip)
+    return {name: whole[name] for name in kept} | {
+        "model": model, "clip": clip, "status": "failed", "reason": "it is empty; remove it",
+    }  # fmt: skip
+
+
+def board(model: str, count: int, shift: float = 0.0, **more: Any) -> list[dict[str, Any]]:
+    values = np.random.default_rng(1).gamma(3, 0.02, count) + 0.05
+    return [row(model, f"p{k}", float(values[k] + shift), **more) for k in range(count)]
+
+
+def stored(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    """A run's folder with the records."""
+    folder.mkdir(parents=True, exist_ok=True)
+    compile_tables(RunFolder(folder), rows)
+    return folder
+
+
+def merged(*folders: Path) -> list[dict[str, Any]]:
+    return merge(read_inputs([str(folder) for folder in folders]))
+
+
+def ranked(output: Path, *inputs: object, more: tuple[str, ...] = ()) -> session.Run:
+    words = ",".join(harness.quoted(path) for path in inputs)
+    config = harness.compose(
+        "benchmark=leaderboard", f"benchmark.inputs=[{words}]", f"output={harness.quoted(output)}",
+        *more,
+    )  # fmt: skip
+    return session.run(config, quiet=True)
+
+
+# What agrees
+
+
+def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
+    rows = [*board("a", 3), failed("a", "p3")]
+    rows[1] |= dict.fromkeys(SHAPE, float("nan")) | {"reason": NO_CHANGE}
+    found = merged(stored(tmp_path / "run", rows))
+    assert len(found) == 4
+    for old, new in zip(rows, found, strict=True):
+        assert (new["input"], new["curve"], new["plot"]) == ("run", None, None)
+        for name in old.keys() - {"curve", "plot", "input"}:
+            if old[name] is not None and old[name] == old[name]:
+                assert new[name] == old[name], name
+
+
+def test_a_leaderboard_of_two_machines(tmp_path: Path) -> None:
+    first = stored(tmp_path / "one", board("even", 8))
+    second = stored(tmp_path / "two", [*board("jumpy", 8, 0.1), failed("ill", "p0")])
+    run = ranked(tmp_path / "out", first, second)
+    assert run.code == 0  # the failure is another run's
+    table = pd.read_csv(run.folder.root / "leaderboard.csv").set_index("generator")
+    assert list(table.loc[["even", "jumpy"], "rank"]) == [1, 2]
+    assert (table.loc["ill", "failed"], table.loc["ill", "missing"]) == (1, 7)
+    records = harness.read_records(run.folder.root)
+    assert set(records["input"]) == {"one", "two"}
+    assert len(records) == 17
+    assert not (run.folder.root / "pairs").exists()  # curves lie elsewhere and are not followed
+    again = ranked(tmp_path / "again", run.folder.root)  # a merged run can be merged again
+    assert (again.folder.root / "leaderboard.csv").read_bytes() == (
+        run.folder.root / "leaderboard.csv"
+    ).read_bytes()
+
+
+def test_the_order_of_inputs_does_not_matter(tmp_path: Path) -> None:
+    folders = [stored(tmp_path / name, board(name, 6)) for name in ("c", "a", "b")]
+    folders.append(stored(tmp_path / "d", board("a", 6)))  # a again, the same
+    expected = merged(*folders)
+    assert len(expected) == 18
+    for seed in range(5):
+        random.Random(seed).shuffle(folders)
+        assert merged(*folders) == expected
+
+
+def test_own_clips_beside_those_of_another_machine(tmp_path: Path) -> None:
+    clips = harness.two_generators(tmp_path / "clips")
+    other = harness.layout(tmp_path / "other", {"third": {"pair0": harness.steady(power=3.0)}})
+    theirs = harness.run(other, tmp_path / "theirs")
+    words = f"benchmark.inputs=[{harness.quoted(theirs.folder.root)}]"
+    run = harness.run(clips, tmp_path / "out", words)
+    assert sorted({record["model"] for record in run.results.records}) == ["even", "jumpy", "third"]
+    assert len(list((run.folder.root / "plots").rglob("*.png"))) == 4
+    with pytest.raises(ConfigError, match=r"settings\.fit\.window differs: 7 in .*30|30 in .* 7"):
+        harness.run(clips, tmp_path / "out", words, "fit.window=7")
+    mine = f"benchmark.inputs=[{harness.quoted(run.folder.root)}]"
+    with pytest.raises(ConfigError, match=r"even/pair0 is in model\.path and in an input"):
+        harness.run(clips, tmp_path / "out", mine)
+
+
+def test_inputs_may_be_written_without_their_group(tmp_path: Path) -> None:
+    """A whole command: it ends before any work, with one line and the code of bad configuration."""
+    folder = stored(tmp_path / "run", board("a", 6) + board("b", 6, 0.1))
+    stored(tmp_path / "other", board("c", 6, embedder="siglip"))
+    words = ["benchmark=leaderboard", "logger=csv", f"output={harness.quoted(tmp_path / 'out')}"]
+    both = f"inputs=[{harness.quoted(folder)},{harness.quoted(tmp_path / 'other')}]"
+    done = harness.command(*harness.RUN, *words, both)
+    assert not (tmp_path / "out").exists()
+    assert done.returncode == 2
+    said = harness.check_one_line(done.stderr)
+    assert "embedder differs: 'tiny' in" in said
+    assert "'siglip' in" in said
+
+
+def test_folders_of_run_folders_and_files(tmp_path: Path) -> None:
+    stored(tmp_path / "all" / "one", board("a", 2))
+    two = stored(tmp_path / "all" / "two", board("b", 2))
+    (inputs,) = [read_inputs([str(tmp_path / "all")])]
+    assert [Path(one.place).parent.name for one in inputs] == ["one", "two"]
+    (only,) = read_inputs([str(two / "records.parquet")])
+    assert only.records[0]["input"] == "two"
+
+
+# What does not agree
+
+
+DIFFERENT = {
+    "schema": ({"schema": SCHEMA + 1}, str(SCHEMA + 1)),
+    "embedder": ({"embedder": "siglip"}, "siglip"),
+    "weights_revision": ({"weights_revision": "main"}, "main"),
+    "weights_hash": ({"weights_hash": "f" * 64}, "f" * 64),
+    "settings.fit.sigma": (
+        {"settings": json.dumps(SETTINGS | {"fit": {"sigma": 9.5, "window": 30}})},
+        "9.5",
+    ),
+    "settings.embedder.size": ({"settings": json.dumps(SETTINGS | {"embedder": {}})}, "64"),
+}
+
+
+@pytest.mark.parametrize("field", DIFFERENT)
+def test_what_was_measured_otherwise_is_refused(field: str) -> None:
+    more, value = DIFFERENT[field]
+    inputs = [Input("left", board("a", 2)), Input("right", board("b", 2, **more))]
+    for pair in (inputs, inputs[::-1]):
+        with pytest.raises(ConfigError) as error:
+            check_agreement(pair)
+        said = harness.check_one_line(str(error.value))
+        assert said.startswith(f"{field} differs: ")
+        assert "left" in said
+        assert "right" in said
+        assert value in said
+    check_agreement([inputs[0], Input("failures", [failed("c", "p0")])])  # they measured nothing
+
+
+def test_a_clip_that_two_inputs_measured_must_be_the_same(tmp_path: Path) -> None:
+    first = stored(tmp_path / "one", board("a", 3))
+    rows = board("a", 3)
+    rows[2]["speed_cv_64"] += 1e-9  # other hardware
+    assert len(merged(first, stored(tmp_path / "two", rows))) == 3
+    rows[2]["speed_cv_64"] += 0.01
+    with pytest.raises(ConfigError, match=r"a/p2, seed 0: speed_cv_64 differs: 1.0 in .*1\.01"):
+        merged(first, stored(tmp_path / "two", rows))
+    with pytest.raises(ConfigError, match=r"status differs: 'done' in .*'failed' in"):
+        merged(first, stored(tmp_path / "three", [failed("a", "p1")]))
+
+
+def test_what_was_not_run_gives_way(tmp_path: Path) -> None:
+    absent = failed("a", "p1") | {"status": "not_run", "reason": "not run: interrupted"}
+    folders = [stored(tmp_path / "x", [absent]), stored(tmp_path / "y", board("a", 2))]
+    for order in (folders, folders[::-1]):
+        assert [record["status"] for record in merged(*order)] == ["done", "done"]
+
+
+def test_seeds_and_retimings_are_different_clips(tmp_path: Path) -> None:
+    rows = [row(seed=0), row(seed=1), row(retime="rope"), row(embedder="oracle")]
+    assert len(merged(stored(tmp_path / "run", rows))) == 3  # the oracle is no embedder
+
+
+# What is no input
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nothing", "there are no records here"),
+        ("empty", "there are no records here"),
+        ("text.parquet", "cannot be read as records"),
+        ("other.parquet", "there is no column"),
+        ("typed.parquet", "column clip holds"),
+        ("nested.parquet", "column reason holds"),
+    ],
+)
+def test_other_things_are_refused_in_a_line(name: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.parquet").write_text("no table")
+    pd.DataFrame({"x": [1]}).to_parquet(tmp_path / "other.parquet")
+    whole = pd.DataFrame(board("a", 2))
+    whole.assign(clip=[1, 2]).to_parquet(tmp_path / "typed.parquet")
+    whole.assign(reason=[["a"], ["b"]]).to_parquet(tmp_path / "nested.parquet")
+    with pytest.raises(ConfigError, match=message) as error:
+        read_inputs([str(tmp_path / name)])
+    assert name in harness.check_one_line(str(error.value))
+
+
+@pytest.mark.parametrize("inputs", ["results", None, 7])
+def test_inputs_are_a_list(inputs: Any) -> None:
+    with pytest.raises(ConfigError, match="must be a list"):
+        read_inputs(inputs)
+
+
+def test_a_leaderboard_needs_clips_or_inputs() -> None:
+    with pytest.raises(ConfigError, match="model=folder"):
+        session.build(harness.compose("benchmark=leaderboard", "model=tiny"))
+
+
+def test_an_input_with_a_problem_is_refused(tmp_path: Path) -> None:
+    folder = stored(tmp_path / "run", [*board("a", 2), row("a", "p9", 0.7)])
+    with pytest.raises(ConfigError, match=r"linearity_mae is outside 0 \.\. 0\.5 in 1 row"):
+        read_inputs([str(folder)])
+
+
+PROBLEMS = {
+    "schema is not": {"schema": 99},
+    "status is none of": {"status": "fine"},
+    "reason is missing": {"status": "failed"},
+    "seed is no whole number": {"seed": None},
+    "frames is not 2 or more": {"frames": 1},
+    "model is missing": {"model": ""},
+    "clip is longer": {"clip": "x" * 301},
+    "notes is longer": {"notes": "x" * 20_001},
+    "commit is missing": {"commit": None},
+    "dirty is missing": {"dirty": None},
+    "weights_hash is missing": {"weights_hash": ""},
+    "settings is no JSON": {"settings": "{"},
+    "versions is no JSON": {"versions": "[" * 10_000},
+    "linearity_mae is outside": {"linearity_mae": -0.01},
+    "peak_speed_64 is outside": {"peak_speed_64": 64.5},
+    "pacing_entropy_64 is outside": {"pacing_entropy_64": 1.0001},
+    "total_change is outside": {"total_change": float("inf")},
+    "vbench_imaging_quality is outside": {"vbench_imaging_quality": 50.0},
+    "stall_fraction is not finite": {"stall_fraction": float("nan")},
+    "total_change is not finite": dict.fromkeys([*SHAPE, "total_change"], float("nan"))
+    | {"reason": NO_CHANGE},
+}
+
+
+@pytest.mark.parametrize("says", PROBLEMS)
+def test_every_problem_is_found_and_named(says: str) -> None:
+    rows = [row("a", "p0"), row("a", "p1") | PROBLEMS[says]]
+    assert list(problems(rows[:1])) == []
+    found = list(problems(rows))
+    assert [line for line in found if line.startswith(says)]
+    assert all("in 1 row(s), first row 2" in line for line in found)
+
+
+def test_repeated_rows_are_a_problem() -> None:
+    assert list(problems([row("a", "p0"), row("a", "p0")])) == ["a/p0: 2 rows with the same keys"]
+    assert list(problems([])) == ["there are no rows"]
+
+
+# What means harm
+
+
+NASTY = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "../../../../tmp/evil",
+    "/etc/passwd",
+    "=HYPERLINK(0)",
+    "+1+cmd|' /C calc'!A0",
+    "-2+3",
+    "@SUM(A1)",
+    "new\nline\x1b[31m\x07",
+    "right\u202eleft",
+    "\t=1",
+    "pi|pe `tick`",
+]
+
+
+def test_hostile_records_are_harmless(tmp_path: Path) -> None:
+    rows = []
+    for shift, name in enumerate(NASTY):
+        for k in range(7):
+            evil = {"reason": name, "notes": name, "source": name, "cell": name, "commit": name}
+            evil |= {"curve": "../../../../etc/passwd", "plot": "/etc/passwd", "category": name}
+            rows.append(row(name, f"{name}{k}", 0.1 + 0.01 * shift, **evil))
+            rows.append(row(f"{name} 2", f"{name}{k}", 0.2 + 0.01 * shift, **evil))
+    folder = stored(tmp_path / "in" / "run", rows)
+    before = sorted(path for path in tmp_path.rglob("*") if "out" not in path.parts)
+    run = ranked(tmp_path / "out", folder)
+    assert run.code == 0
+    assert sorted(p for p in tmp_path.rglob("*") if "out" not in p.parts) == before
+    root = run.folder.root
+    assert all(path.resolve().is_relative_to(tmp_path / "out") for path in root.rglob("*"))
+    text = (root / "index.html").read_text(encoding="utf-8")
+    page = harness.Page(text)
+    assert len(page.all("script")) == 1  # its own
+    assert "root:" not in text
+    assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
+    for file in root.glob("*.csv"):
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+        for column in table:
+            for cell in table[column]:
+                assert cell.isprintable()
+                assert not cell.startswith(("=", "@", "\t")), (file, column)
+                assert not (cell.startswith(("+", "-")) and not _is_number(cell)), (file, column)
+    assert all(r["model"].isprintable() for r in run.results.records)
+
+
+def _is_number(cell: str) -> bool:
+    return all(part.strip("+-").replace(".", "", 1).isdigit() for part in cell.split(" .. "))
+
+
+def test_numbers_and_intervals_stay_what_they_are() -> None:
+    values = ["-0.5", "-0.0120 .. 0.0300", "-1e-05", "+1 .. inf", "-cmd", "=1", "-1-1", "plain"]
+    lines = as_csv(pd.DataFrame({"x": values, "y": [-1.5] * len(values)})).splitlines()[1:]
+    shown = [*values[:4], "'-cmd", "'=1", "'-1-1", "plain"]
+    assert lines == [f"{value},-1.5" for value in shown]
+
+
+def test_categories_of_pairs(tmp_path: Path) -> None:
+    file = tmp_path / "categories.yaml"
+    file.write_text("pair0: animals\npair1: plants\n")
+    clips = harness.two_generators(tmp_path / "clips")
+    run = harness.run(clips, tmp_path / "out", f"benchmark.categories={harness.quoted(file)}")
+    table = pd.read_csv(run.folder.root / "leaderboard_categories.csv")
+    assert list(table["category"]) == ["animals"] * 2 + ["plants"] * 2
+    for content in ("- a list", "pair0: 3", "{"):
+        file.write_text(content)
+        with pytest.raises(ConfigError, match="categories="):
+            harness.run(clips, tmp_path / "out", f"benchmark.categories={harness.quoted(file)}")
+
+
+def test_columns_of_quality_have_one_name() -> None:
+    assert (quality.PREFIX, quality.IDENTITY) == (QUALITY, SCORED_BY)
+
+
+def test_pacing_against_quality(tmp_path: Path) -> None:
+    rows = [
+        line | {"vbench_motion_smoothness": 0.9 + 0.01 * k, "vbench_imaging_quality": None}
+        for k, name in enumerate("ab")
+        for line in board(name, 7, 0.05 * k)
+    ]
+    rows[0]["vbench_imaging_quality"] = 0.7  # of one clip alone
+    for line in rows:
+        line["vbench_dynamic_degree"] = 1.0  # which is neither good nor bad
+    run = ranked(tmp_path / "out", stored(tmp_path / "run", rows))
+    assert [path.name for path in (run.folder.root / "pareto").iterdir()] == [
+        "group1-motion_smoothness.png"
+    ]
+    (section,) = [part for part in run.summary.sections if "quality" in part.title]
+    assert section.paragraphs == [
+        "Group 1, vbench_motion_smoothness: no generator beats a, b in both."
+    ]
+    rows[0]["quality_identity"] = "of other weights"
+    run = ranked(tmp_path / "mixed", stored(tmp_path / "mixed-run", rows))
+    assert not (run.folder.root / "pareto").exists()
+    run = ranked(tmp_path / "none", stored(tmp_path / "plain", board("a", 7) + board("b", 7)))
+    (section,) = [part for part in run.summary.sections if "quality" in part.title]
+    assert "no quality dimension was computed" in section.paragraphs[0]
+    assert section.figures == []
+
+
+@pytest.mark.slow
+def test_ten_thousand_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Prints the seconds; a limit on them would fail on a busy machine."""
+    rows = [line for k in range(10) for line in board(f"g{k}", 1000, 0.01 * k)]
+    folder = stored(tmp_path / "run", rows)
+    started = time.process_time()
+    run = ranked(tmp_path / "out", folder)
+    seconds = time.process_time() - started
+    with capsys.disabled():
+        print(f"\n10,000 records: {seconds:.1f} s of processor time")
+    assert len(run.results.records) == 10_000
+    assert len(read_records(run.folder.root / "records.parquet")) == 10_000

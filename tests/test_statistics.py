@@ -1,0 +1,319 @@
+"""Intervals, effects, ties and power: against scipy, closed forms and simulated truth."""
+
+from __future__ import annotations
+
+import sys
+from math import inf, isinf, isnan, sqrt
+
+import harness
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from benchmarks import statistics
+from benchmarks.statistics import (
+    clips_needed,
+    detectable,
+    flips,
+    hedges_g,
+    holm,
+    is_exact,
+    mean_interval,
+    median_interval,
+    pairwise_holm,
+    probability_of_best,
+    sign_flip_test,
+    smallest_p,
+    superiority,
+)
+
+sys.path.insert(0, str(harness.ROOT / "scripts"))
+
+import measure_coverage
+
+RNG = np.random.default_rng(7)
+
+
+def skewed(count: int, columns: int) -> np.ndarray:
+    return np.random.default_rng(count).gamma(2.0, 0.05, (count, columns))
+
+
+# Intervals of means
+
+
+def slow_interval(values: np.ndarray, draws: int = 20_000) -> tuple[float, float]:
+    """The studentised bootstrap, one resample at a time, as the textbook writes it."""
+    random = np.random.default_rng(99)
+    count, mean, spread = len(values), values.mean(), values.std(ddof=1)
+    pivots = []
+    for _ in range(draws):
+        drawn = random.choice(values, count)
+        pivots.append((drawn.mean() - mean) / (drawn.std(ddof=1) / sqrt(count)))
+    low, high = np.quantile(pivots, (0.025, 0.975))
+    return mean - high * spread / sqrt(count), mean - low * spread / sqrt(count)
+
+
+@pytest.mark.parametrize("count", [8, 25])
+def test_interval_is_the_textbooks(count: int) -> None:
+    values = skewed(count, 1)
+    ours, slow = mean_interval(values, "x")[0], slow_interval(values[:, 0])
+    assert ours == pytest.approx(slow, abs=0.06 * (slow[1] - slow[0]))
+    # Skewed to the right: the upper limit is further away. A swapped quantile would not show.
+    assert ours[1] - values.mean() > 1.1 * (values.mean() - ours[0])
+
+
+def test_interval_follows_shift_scale_and_sign() -> None:
+    values = skewed(9, 3)
+    limits = mean_interval(values, "x")
+    np.testing.assert_allclose(mean_interval(3 * values + 5, "x"), 3 * limits + 5, rtol=1e-9)
+    np.testing.assert_allclose(mean_interval(-values, "x"), -limits[:, ::-1], rtol=1e-3)
+
+
+def test_columns_do_not_see_each_other() -> None:
+    values = skewed(7, 450)  # more than are worked on at a time
+    whole = mean_interval(values, "x")
+    for column in (0, 399, 400, 449):
+        alone = mean_interval(values[:, [column]], "x")[0]
+        np.testing.assert_allclose(whole[column], alone, rtol=1e-12)
+
+
+def test_equal_values_give_a_point_and_one_value_nothing() -> None:
+    assert mean_interval(np.full((6, 1), 0.3), "x").tolist() == [[0.3, 0.3]]
+    assert np.isnan(mean_interval(np.array([[0.3]]), "x")).all()
+
+
+def test_a_limit_that_the_clips_do_not_set_is_infinite() -> None:
+    """One value in six differs: a third of the resamples do not hold it and have no spread."""
+    low, high = mean_interval(np.array([[0.0, 0, 0, 0, 0, 1]]).T, "x")[0]
+    assert isinf(high)
+    assert high > 0
+    assert -1 < low < 1 / 6
+
+
+def test_names_choose_the_resamples() -> None:
+    values = skewed(8, 1)
+    assert (mean_interval(values, "a") == mean_interval(values, "a")).all()
+    assert (mean_interval(values, "a") != mean_interval(values, "b")).any()
+
+
+DRAWN = {
+    "normal": (lambda random, size: random.normal(0, 1, size), 0.0),
+    "skewed": (lambda random, size: random.exponential(1, size), 1.0),
+    "bounded": (lambda random, size: random.beta(0.5, 2, size), 0.2),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize("count", [6, 20])
+def test_interval_covers_the_true_mean(name: str, count: int) -> None:
+    """docs/leaderboard.md has the whole table; scripts/measure_coverage.py makes it."""
+    draw, truth = DRAWN[name]
+    values = draw(np.random.default_rng(count), (count, 800))
+    low, high = mean_interval(values, "coverage").T
+    covered = float(((low <= truth) & (truth <= high)).mean())
+    assert 0.90 <= covered <= 0.98
+    percentile = np.quantile(
+        values[np.random.default_rng(1).integers(0, count, (999, count))].mean(axis=1),
+        (0.025, 0.975),
+        axis=0,
+    )
+    worse = float(((percentile[0] <= truth) & (truth <= percentile[1])).mean())
+    assert worse < covered  # why it is not the usual one
+
+
+def test_median_interval_holds_the_median() -> None:
+    values = skewed(40, 1)[:, 0]
+    low, high = map(float, median_interval([*values, float("nan")], "x").split(" .. "))
+    assert low < np.median(values) < high
+    random = np.random.default_rng(0)
+    drawn = np.median(random.choice(values, (5000, 40)), axis=1)
+    assert (low, high) == pytest.approx(np.quantile(drawn, (0.025, 0.975)), abs=0.004)
+    assert median_interval([1.0, 2.0, float("nan")], "x") == ""
+
+
+# Sign flips
+
+
+@pytest.mark.parametrize("count", [2, 5, 9, 14])
+def test_exact_p_is_scipys(count: int) -> None:
+    values = skewed(count, 3)
+    values[:, 2] += 0.05
+    p = sign_flip_test(values, "x")
+    for one, other in ((0, 1), (0, 2), (2, 1)):
+        expected = stats.permutation_test(
+            (values[:, one], values[:, other]),
+            lambda x, y, axis: (x - y).mean(axis=axis),
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=inf,
+        ).pvalue
+        assert p[one, other] == p[other, one] == pytest.approx(expected, abs=1e-12)
+
+
+def test_drawn_p_is_near_the_exact_one() -> None:
+    values = skewed(16, 2)
+    assert not is_exact(16, 2)
+    (drawn,) = sign_flip_test(values, "x")[[0], [1]]
+    signs = 1 - 2 * (np.arange(2**16)[:, None] >> np.arange(16) & 1)
+    differences = values[:, 0] - values[:, 1]
+    exact = np.mean(np.abs(signs @ differences) >= abs(differences.sum()) - 1e-12)
+    assert drawn == pytest.approx(exact, abs=4 * sqrt(exact / flips(2)))
+    assert drawn != sign_flip_test(values, "y")[0, 1]
+
+
+@pytest.mark.parametrize("count", [8, 30])
+def test_what_all_generators_share_cancels(count: int) -> None:
+    values = skewed(count, 4)
+    shared = values + np.linspace(0, 9, count)[:, None]
+    np.testing.assert_allclose(sign_flip_test(shared, "x"), sign_flip_test(values, "x"), atol=1e-3)
+
+
+def test_equal_columns_and_ties_of_sums() -> None:
+    values = np.array([[0.1, 0.1], [0.7, 0.7], [0.3, 0.3]])
+    assert sign_flip_test(values, "x").tolist() == [[1, 1], [1, 1]]
+    # 0.1 + 0.2 is not 0.3 in floating point, but these sums are equal: 6 of 8 reach the observed.
+    ties = np.array([[0.1, 0], [0.2, 0], [-0.3, 0]])
+    assert sign_flip_test(ties, "x")[0, 1] == 1
+
+
+@pytest.mark.parametrize("count", [6, 10, 40])
+def test_clips_that_all_agree_have_the_smallest_p(count: int) -> None:
+    values = np.array([[0.0, 1.0]] * count) + skewed(count, 2) / 100
+    assert sign_flip_test(values, "x")[0, 1] == pytest.approx(smallest_p(count, 2))
+
+
+@pytest.mark.parametrize("generators", [2, 24, 60, 100])
+def test_enough_flips_are_drawn_to_survive_holm(generators: int) -> None:
+    comparisons = generators * (generators - 1) / 2
+    assert smallest_p(1000, generators) * comparisons < statistics.ALPHA
+    assert comparisons * flips(generators) <= statistics.MAXIMAL_WORK
+
+
+def test_true_null_hypotheses_are_rejected_as_rarely_as_promised() -> None:
+    """Different spreads and heavy tails, as long as the differences are symmetric."""
+    random = np.random.default_rng(3)
+    p = [
+        sign_flip_test(random.standard_t(3, (12, 2)) * np.array([1.0, 3.0]), f"{k}")[0, 1]
+        for k in range(1500)
+    ]
+    for level in (0.01, 0.05, 0.2):
+        # Drawn or not, p never falls below the level more often than that (here + 3 errors).
+        assert np.mean(np.array(p) <= level) < level + 3 * sqrt(level / len(p))
+    assert np.mean(np.array(p) <= 0.2) > 0.15  # and it is no constant
+
+
+# Holm
+
+
+def test_holm_by_hand() -> None:
+    assert holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm(np.array([0.5, 0.9])).tolist() == [1, 1]
+    assert holm(np.array([])).tolist() == []
+
+
+def test_holm_rejects_what_its_definition_rejects() -> None:
+    for _ in range(50):
+        p = RNG.random(9) ** 4
+        rejected = set()
+        for step, index in enumerate(np.argsort(p)):
+            if p[index] > 0.05 / (9 - step):
+                break
+            rejected.add(int(index))
+        assert set(np.flatnonzero(holm(p) <= 0.05).tolist()) == rejected
+
+
+def test_pairs_are_corrected_once_each() -> None:
+    p = np.array([[1, 0.01, 0.04], [0.01, 1, 0.03], [0.04, 0.03, 1]])
+    corrected = pairwise_holm(p)
+    assert (corrected == corrected.T).all()
+    assert corrected[0, 1:] == pytest.approx([0.03, 0.06])
+
+
+# Effects
+
+
+def test_hedges_g_by_hand_and_without_bias() -> None:
+    differences = np.array([0.1, 0.4, 0.2, 0.5])
+    plain = differences.mean() / differences.std(ddof=1)
+    exact = special.gamma(1.5) / (sqrt(1.5) * special.gamma(1.0))
+    assert hedges_g(differences) == pytest.approx(exact * plain)
+    assert hedges_g(-differences) == -hedges_g(differences)
+    drawn = np.random.default_rng(5).normal(0.8, 1, (20_000, 6))
+    assert np.mean([hedges_g(row) for row in drawn]) == pytest.approx(0.8, abs=0.015)
+    assert np.mean(drawn.mean(axis=1) / drawn.std(axis=1, ddof=1)) > 0.9  # without correction
+
+
+def test_effects_without_spread_are_not_numbers() -> None:
+    assert isnan(hedges_g(np.array([0.2, 0.2, 0.2])))
+    assert isnan(hedges_g(np.array([0.2])))
+
+
+def test_superiority_counts() -> None:
+    assert superiority(np.array([-1.0, -0.1, 0.0, 5.0])) == 0.625
+    assert superiority(np.zeros(3)) == 0.5
+
+
+def test_probability_of_best() -> None:
+    values = skewed(20, 1) + np.array([0.0, 0.0, 10.0])
+    assert probability_of_best(values, "x").tolist() == [0.5, 0.5, 0]
+    values = skewed(30, 2) * np.array([1.0, 1.1])
+    found = probability_of_best(values, "x")
+    assert found.sum() == pytest.approx(1)
+    difference = values[:, 1] - values[:, 0]
+    near = stats.norm.cdf(difference.mean() / (difference.std() / sqrt(30)))
+    assert found[0] == pytest.approx(near, abs=0.03)
+
+
+# Power
+
+
+def test_detectable_is_the_textbooks() -> None:
+    """A paired t-test needs 34 pairs for an effect of 0.5 (Cohen 1988; G*Power 33.4)."""
+    assert detectable(34) < 0.5 < detectable(33)
+
+
+@pytest.mark.parametrize("count", [10, 20])
+def test_the_test_has_the_power_that_is_said(count: int) -> None:
+    random = np.random.default_rng(count)
+    shown = [
+        sign_flip_test(
+            np.stack([random.normal(detectable(count), 1, count), np.zeros(count)], axis=1), "x"
+        )[0, 1]
+        <= statistics.ALPHA
+        for _ in range(600)
+    ]
+    assert np.mean(shown) == pytest.approx(statistics.POWER, abs=0.05)
+
+
+@pytest.mark.parametrize("comparisons", [1, 3, 15, 45])
+def test_too_few_clips_show_nothing(comparisons: int) -> None:
+    level = statistics.ALPHA / comparisons
+    needed = clips_needed(level)
+    assert 2.0 ** (1 - needed) <= level < 2.0 ** (2 - needed)
+    assert isinf(detectable(needed - 1, level))
+    assert detectable(needed, level) < inf
+    assert detectable(needed + 5, level) < detectable(needed, level)
+
+
+# The documented figures
+
+
+def test_the_documents_tables_are_those_of_the_script() -> None:
+    """Their layout; the figures are compared below."""
+    text = (harness.ROOT / "docs" / "leaderboard.md").read_text()
+    assert "| values | clips | " + " | ".join(measure_coverage.INTERVALS) + " |" in text
+    for name in measure_coverage.DRAWN:
+        for count in measure_coverage.COUNTS:
+            assert f"| {name} | {count} | 0." in text
+
+
+@pytest.mark.slow
+def test_the_documents_figures_are_measured() -> None:
+    text = (harness.ROOT / "docs" / "leaderboard.md").read_text()
+    for name, count, found in measure_coverage.coverage(1000):
+        (line,) = [row for row in text.splitlines() if row.startswith(f"| {name} | {count} | ")]
+        said = [float(cell) for cell in line.strip("|").split("|")[2:]]
+        assert list(found.values()) == pytest.approx(said, abs=0.05)
+    for generators, count, share in measure_coverage.false_findings(200):
+        assert f"| {generators} | {count} | 0." in text
+        assert share < statistics.ALPHA + 3 * sqrt(statistics.ALPHA / 200)

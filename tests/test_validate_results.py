@@ -1,0 +1,80 @@
+"""The validator of results that others add: quiet about good ones, a line for each problem."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import harness
+import pytest
+from test_merging import board, failed, row, stored
+
+sys.path.insert(0, str(harness.ROOT / "scripts"))
+
+import validate_results
+
+
+def said(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    code = validate_results.main([str(folder)])
+    lines = capsys.readouterr().out.splitlines()
+    assert code == int(lines != ["no problems"])
+    return lines
+
+
+def test_what_is_committed_is_valid() -> None:
+    assert list(validate_results.checked(validate_results.COMMUNITY)) == []
+
+
+def test_good_results_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(tmp_path / "one", [*board("a", 3), failed("a", "p9")])
+    stored(tmp_path / "two", board("b", 3, embedder="siglip"))  # another board, not this one's
+    (tmp_path / "README.md").write_text("hello")
+    (tmp_path / "two" / "README.md").write_text("hello")
+    for name in ("one", "two"):
+        (tmp_path / name / "records.csv").unlink()  # the table for people stays at home
+    assert said(tmp_path, capsys) == ["no problems"]
+
+
+def test_every_problem_has_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, rows in {
+        "b-range": [row(error=0.7), row(clip="p1", speed_cv_64=-1.0)],
+        "c-dirty": board("a", 2, dirty=True),
+        "d-mixed": [row(), row(clip="p1", weights_hash="f" * 64)],
+        "e-schema": board("a", 2, schema=99),
+        "f name": board("a", 2),
+        "g-origin": board("a", 2, commit=""),
+    }.items():
+        (stored(tmp_path / name, rows) / "records.csv").unlink()
+    (tmp_path / "a-empty").mkdir()
+    (tmp_path / "h-damaged").mkdir()
+    (tmp_path / "h-damaged" / "records.parquet").write_bytes(b"PAR1 and so on")
+    (tmp_path / "i-more").mkdir()
+    (tmp_path / "i-more" / "run.sh").write_text("echo")
+    os.symlink("/etc", tmp_path / "j-link")
+    (tmp_path / "k.txt").write_text("text")
+    os.symlink("/etc/passwd", tmp_path / "a-empty" / "records.parquet")
+    lines = said(tmp_path, capsys)
+    expected = [
+        "a-empty: records.parquet does not belong here",
+        "a-empty: there is no records.parquet",
+        "b-range: linearity_mae is outside 0 .. 0.5 in 1 row(s), first row 1",
+        "b-range: speed_cv_64 is outside",
+        "c-dirty: dirty",
+        "d-mixed: weights_hash differs",
+        "e-schema: schema is not",
+        "f name: name it by",
+        "g-origin: commit is missing in 2 row(s)",
+        "h-damaged: it cannot be read as records",
+        "i-more: run.sh does not belong here",
+        "i-more: there is no records.parquet",
+        "j-link: this is a link",
+        "k.txt: this file does not belong here",
+    ]
+    assert len(lines) == len(expected)
+    for line, start in zip(lines, expected, strict=True):
+        assert line.startswith(start)
+
+
+def test_no_folder_is_a_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "there is no such folder" in said(tmp_path / "none", capsys)[0]
