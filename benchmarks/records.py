@@ -1,14 +1,14 @@
-"""Records: one atomic file per cell, and the tables compiled from them."""
+"""Records: a row for each cell, and the tables compiled from them."""
 
-import hashlib
 import io
 import json
 import math
+import re
 from typing import Any
 
 import pandas as pd
 
-from benchmarks.cells import Cell, Key, Outcome
+from benchmarks.cells import Cell, Key
 from benchmarks.folder import RunFolder
 from spf import METRICS
 
@@ -29,9 +29,14 @@ LAST = [
     "device",
     "weights_revision",
     "weights_hash",
+    "settings",
     "versions",
     "schema",
 ]
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+NUMBERS = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?( \.\. [+-]?([\d.]+(e[+-]?\d+)?|inf))?$")
+"""Text that is a number or an interval, whatever it begins with."""
+
 DONE, FAILED, NOT_RUN = "done", "failed", "not_run"
 
 Record = dict[str, Any]
@@ -43,62 +48,12 @@ def make_record(cell: Cell, status: str, reason: str, values: dict[str, Any]) ->
     return {"cell": cell.identity, **record}
 
 
-class CellStore:
-    """The finished cells of a run: cells/IDENTITY.json with a checksum, written last."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        self.folder = folder
-
-    def load(self, cell: Cell) -> Record | None:
-        """The record of a finished cell, or None: absent, failed, damaged, or its files gone."""
-        if cell.inputs is None:
-            return None
-        try:
-            stored = json.loads(self.folder.read(_path(cell.identity)))
-            record = stored["record"]
-            intact = stored["checksum"] == _checksum(record)
-            if not intact or record["schema"] != SCHEMA or record["status"] != DONE:
-                return None
-            for path, content in stored["files"].items():
-                # Another clip of the same name may have left its own there since.
-                if _digest(self.folder.read(path)) != content:
-                    return None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return record
-
-    def save(self, cell: Cell, record: Record, outcome: Outcome | None) -> None:
-        """Keep a record; the files it points to are written before it."""
-        files = outcome.files if outcome else {}
-        for path, data in files.items():
-            self.folder.write(path, data)
-        stored = {
-            "record": record,
-            "checksum": _checksum(record),
-            "files": {path: _digest(data) for path, data in files.items()},
-            "timings": outcome.timings if outcome else {},
-        }
-        self.folder.write(_path(cell.identity), json.dumps(stored, indent=1))
-
-
 def timings_of(folder: RunFolder, identity: str) -> dict[str, float]:
     """Seconds by stage, as measured when the cell of this identity was computed."""
     try:
-        return json.loads(folder.read(_path(identity)))["timings"]
+        return json.loads(folder.read(f"cells/{identity}.json"))["timings"]
     except (OSError, ValueError, KeyError):
         return {}
-
-
-def _path(identity: str) -> str:
-    return f"cells/{identity}.json"
-
-
-def _checksum(record: Record) -> str:
-    return _digest(json.dumps(record, sort_keys=True).encode())
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def compile_tables(folder: RunFolder, records: list[Record]) -> None:
@@ -121,8 +76,18 @@ def as_frame(records: list[Record]) -> pd.DataFrame:
 
 
 def as_csv(table: pd.DataFrame) -> str:
-    """CSV for people: 6 significant digits, empty where there is no value."""
-    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    """CSV for people: 6 significant digits, empty where there is no value.
+
+    Text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    text = table.select_dtypes(["object", "string"])
+    harmless = table.assign(**{str(name): text[name].map(_harmless) for name in text})
+    return harmless.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def _harmless(value: Any) -> Any:
+    formula = isinstance(value, str) and value.startswith(FORMULA) and not NUMBERS.match(value)
+    return f"'{value}" if formula else value
 
 
 def number(value: Any) -> str:

@@ -21,6 +21,7 @@ from synthetic.drawing import Image8
 
 CODE = (
     "benchmarks.rendered",
+    "benchmarks.studies",
     "benchmarks.truth",
     "benchmarks.pacing_measures",
     "benchmarks.perceptual",
@@ -43,6 +44,7 @@ def rendered_cell(
     inputs = {
         "clip": clip.identity(),
         "studies": asked,
+        "reference": reference_name(clip, studies.num_frames, studies.fps),
         **measuring.inputs(),
         "renderer": code_version("synthetic", *CODE),
     }

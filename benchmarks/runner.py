@@ -1,32 +1,26 @@
-"""Compute cells, in one process or several: a failure is a row, an interruption loses nothing."""
+"""Settle the cells of a run: a failure is a row, an interruption loses nothing."""
 
-import multiprocessing
 import os
-import resource
-import signal
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from benchmarks.cells import Cell, Outcome
+from benchmarks.cells import Watch
+from benchmarks.crew import Crew, Rebuild, crew_size
 from benchmarks.folder import DiskError
-from benchmarks.records import DONE, FAILED, NOT_RUN, CellStore, Record, make_record, timings_of
-from spf.errors import SpfError
-
-CELLS_PER_WORKER = 16
-"""Fewer pending cells than this are not worth the seconds that another process takes to start."""
+from benchmarks.records import FAILED, NOT_RUN, Record, make_record, timings_of
+from benchmarks.workers import Job as Job
+from benchmarks.workers import one_line as one_line
+from benchmarks.workers import work
 
 INTERRUPTED = "not run: the run was interrupted; start it again to go on"
 
-Job = tuple[list[Cell], CellStore, dict[str, Any]]
+ROUNDS = 3
+"""A cell that was settled so often and then could not be read back means a disk that loses data."""
 
 
 @dataclass
@@ -44,27 +38,39 @@ class Results:
         return sum(record["status"] == FAILED for record in self.records)
 
 
-def run_cells(job: Job, rebuild: Callable[[], Job], workers: int | None, unit: str) -> Results:
-    """Compute the cells that are not finished yet.
+@dataclass(frozen=True)
+class Workers:
+    """How many worker processes: `asked` by the user, `preferred` by the benchmark, and the GPUs
+    that they share; see `crew_size`."""
 
-    job : the cells, where they are kept, and columns that every new record gets (provenance).
-    rebuild : makes the same job in another process (it must pickle). workers : processes; None
-    takes one for each core, as far as there is work for them. unit : what a cell is called on the
-    progress bar.
+    asked: int | None = None
+    preferred: int | None = None
+    gpus: Sequence[str] = ()
+
+
+def run_cells(job: Job, rebuild: Rebuild, workers: Workers, unit: str) -> Results:
+    """Settle all cells: those that are not finished yet are computed, here or by others.
+
+    rebuild : makes the same job in another process (it must pickle). unit : what a cell is called
+    on the progress bar.
 
     Failures are recorded as rows and tried again by the next run. DiskError ends the run;
     everything else that a cell raises becomes its row's reason, in one line.
     """
     cells, store, common = job
-    found = {index: store.load(cell) for index, cell in enumerate(cells)}
-    records: dict[int, Record] = {index: record for index, record in found.items() if record}
-    pending = [index for index in range(len(cells)) if index not in records]
-    results = Results(reused=len(records))
-    count = workers or min(len(os.sched_getaffinity(0)), 1 + len(pending) // CELLS_PER_WORKER)
-    computed = _here(job, pending) if count == 1 else _elsewhere(job, rebuild, pending, count)
+    records: dict[int, Record] = {}
+    for index, cell in enumerate(cells):
+        record = store.load(cell)
+        if record is None and cell.not_run:
+            record = make_record(cell, NOT_RUN, cell.not_run, common)
+        elif record is None:
+            store.forget(cell)  # damaged, failed, or of unknown inputs: it is tried again
+            continue
+        records[index] = record
+    results = Results(reused=sum(record["status"] != NOT_RUN for record in records.values()))
     with tqdm(total=len(cells), initial=len(records), unit=unit, disable=None) as bar:
         try:
-            for index, record in computed:
+            for index, record in _settled(job, rebuild, workers, set(records)):
                 records[index] = record
                 if record["status"] == FAILED:
                     tqdm.write(f"failed: {record['reason']}", file=sys.stderr)
@@ -79,100 +85,45 @@ def run_cells(job: Job, rebuild: Callable[[], Job], workers: int | None, unit: s
     return results
 
 
-def _here(job: Job, pending: list[int]) -> Iterator[tuple[int, Record]]:
-    cells, store, common = job
-    for index in pending:
-        with tqdm(unit="frames", leave=False, disable=None, position=1) as frames:
-            yield index, compute_cell(cells[index], store, common, lambda: _advance(frames))
-
-
-def _elsewhere(
-    job: Job, rebuild: Callable[[], Job], pending: list[int], count: int
+def _settled(
+    job: Job, rebuild: Rebuild, workers: Workers, finished: set[int]
 ) -> Iterator[tuple[int, Record]]:
-    """Records as they are finished, by processes that each make the job anew and take indices."""
-    context = multiprocessing.get_context("spawn")  # forking a process with threads may hang it
-    pool = ProcessPoolExecutor(count, context, initializer=_start_worker, initargs=(rebuild,))
-    tasks = [(index, job[0][index].identity) for index in pending]
-    try:
-        for future in as_completed([pool.submit(_compute_in_worker, *task) for task in tasks]):
-            yield future.result()
-    except BrokenProcessPool:
-        raise SpfError(
-            "a worker process died (killed, or out of memory); start again with workers=1: "
-            "finished cells are kept"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+    """The cells that are not finished, once each, with their records, as they are settled."""
+    pending = [index for index in range(len(job.cells)) if index not in finished]
+    for _ in range(ROUNDS):
+        for index in _here_or_by_a_crew(job, rebuild, workers, pending):
+            record = job.store.settle(job.cells[index])
+            if record is None:
+                job.store.forget(job.cells[index])
+                continue
+            finished.add(index)
+            yield index, record
+        pending = [index for index in pending if index not in finished]
+        if not pending:
+            return
+    raise DiskError(
+        f"{job.store.root}: what is written there cannot be read back; choose another folder with "
+        "output=FOLDER"
+    )
 
 
-_job: Job | None = None
+def _here_or_by_a_crew(
+    job: Job, rebuild: Rebuild, workers: Workers, pending: list[int]
+) -> Iterator[int]:
+    cores = len(os.sched_getaffinity(0))
+    count = crew_size(workers.asked, workers.preferred, workers.gpus, len(pending), cores)
+    if count == 1:
+        yield from work(job, pending, _frames_bar)
+        return
+    with Crew(job, rebuild, pending, count, workers.gpus) as crew:
+        yield from crew.settled()
 
 
-def _start_worker(rebuild: Callable[[], Job]) -> None:
-    global _job
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ["OMP_NUM_THREADS"] = "1"  # the other cores have workers of their own
-    import cv2
-
-    cv2.setNumThreads(1)
-    _job = rebuild()
-
-
-def _end_with_parent() -> None:
-    """A parent that was killed cannot end its workers; they would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _compute_in_worker(index: int, identity: str) -> tuple[int, Record]:
-    assert _job is not None
-    cells, store, common = _job
-    if index >= len(cells) or cells[index].identity != identity:
-        raise SpfError("the clips or the code changed while the run was starting; start again")
-    return index, compute_cell(cells[index], store, common, lambda: None)
-
-
-def compute_cell(
-    cell: Cell, store: CellStore, common: dict[str, Any], watch: Callable[[], None]
-) -> Record:
-    """Compute a cell and keep its record; `watch` is called once a frame."""
-    if cell.not_run:
-        return make_record(cell, NOT_RUN, cell.not_run, dict(common))
-    started = time.perf_counter()
-    outcome: Outcome | None = None
-    try:
-        # A matrix product may round otherwise with another number of threads.
-        with threadpool_limits(1, user_api="blas"):
-            outcome = cell.compute(watch)
-        status, reason, values = DONE, outcome.reason, outcome.values | outcome.links
-    except DiskError:
-        raise
-    except SpfError as error:
-        status, reason, values = FAILED, one_line(error), {}
-    except Exception as error:  # a bug of ours or a library's: it must not stop the others
-        status, values = FAILED, {}
-        what = f"unexpected {type(error).__name__}: {one_line(error)}"
-        reason = f"{cell.key.model}/{cell.key.clip}: {what}"
-    if outcome is not None:
-        outcome.timings["total"] = time.perf_counter() - started
-        outcome.timings["peak_memory_mb"] = peak_memory()
-    record = make_record(cell, status, reason, values | common)
-    store.save(cell, record, outcome)
-    return record
+@contextmanager
+def _frames_bar() -> Iterator[Watch]:
+    with tqdm(unit="frames", leave=False, disable=None, position=1) as bar:
+        yield lambda: _advance(bar)
 
 
 def _advance(bar: "tqdm[Any]") -> None:
     bar.update()
-
-
-def peak_memory() -> float:
-    """Largest resident memory of this process so far, megabytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def one_line(error: BaseException) -> str:
-    """An error as one line of text."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -4,7 +4,7 @@ import inspect
 import io
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from benchmarks.cells import Benchmark, Summary
-from benchmarks.folder import RunFolder, slug
+from benchmarks.crew import visible_gpus
+from benchmarks.folder import RunFolder, slug, sweep
 from benchmarks.measuring import Measuring
 from benchmarks.page import render_page
 from benchmarks.provenance import code_version, digest, provenance
-from benchmarks.records import CellStore, compile_tables
-from benchmarks.runner import Job, Results, one_line, run_cells
+from benchmarks.records import compile_tables
+from benchmarks.runner import Job, Results, Workers, one_line, run_cells
+from benchmarks.store import CELLS, CellStore
 from benchmarks.tables import table_as_csv, table_as_markdown
 from spf.cache import user_cache
 from spf.devices import choose_device
@@ -27,11 +29,12 @@ from spf.embedders import on_device
 from spf.errors import ConfigError, SpfError
 from spf.measurement import DEFAULT_SETTINGS
 from spf.progress import Settings
+from spf.quality import NoQuality
 from spf.video import Sampling
 
 INTERRUPTED = 130
 
-ELSEWHERE = ("output", "name", "workers", "cache", "logger", "hydra")
+ELSEWHERE = ("output", "name", "workers", "cache", "fresh", "logger", "hydra")
 """Parts of a config that say where results go and how they are computed, not what they are."""
 
 
@@ -54,14 +57,18 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     text = OmegaConf.to_yaml(_literal(config))
     benchmark, job = make_job(text)
     tracker = _make(config.logger)
-    workers = _count("workers", config.workers) or getattr(benchmark, "workers", None)
-    folder = job[1].folder
+    workers = _workers(config, benchmark, job)
+    folder = job.store.folder
     folder.prepare()
+    folder.start_over(job.store.fresh)
+    sweep(job.store.root.glob(".spf-*"))
     plan = benchmark.plan()
     say = (lambda *_: None) if quiet else partial(print, file=sys.stderr)
     say(f"plan: {plan}")
     folder.write("config.yaml", text)
-    results = run_cells(job, partial(_make_cells, text), workers, "clip")
+    results = run_cells(job, partial(_make_cells, text, str(folder.root)), workers, "clip")
+    code = INTERRUPTED if results.interrupted else int(results.failed > 0)
+    results.records += getattr(benchmark, "imported", [])  # with failures that are not this run's
     summary = benchmark.summarise(results.records, folder)
     write_results(folder, results, summary)
     folder.write("index.html", render_page(plan, summary, results, folder))
@@ -73,54 +80,73 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     for line in (_outcome(results, summary), *first, where):
         if line:
             say(line)
-    code = INTERRUPTED if results.interrupted else int(results.failed > 0)
     return Run(folder, code, results, summary)
 
 
-def make_job(text: str) -> tuple[Benchmark, Job]:
-    """The benchmark of a config (YAML), its cells, where they are kept, and their provenance."""
+def make_job(text: str, place: str | None = None) -> tuple[Benchmark, Job]:
+    """The benchmark of a config (YAML), its cells, where they are kept, and their provenance.
+
+    place : the run's folder, where it is named already; its name tells of the code, which may have
+    changed since.
+    """
     config = OmegaConf.create(text)
     assert isinstance(config, DictConfig)
     benchmark = build(config)
     cells = benchmark.cells()
     code = code_version("spf", "synthetic", "benchmarks")
-    embedders = dict.fromkeys(cell.key.embedder for cell in cells)
+    if not (isinstance(config.output, str) and config.output):
+        raise ConfigError(f"output={config.output!r} must be the name of a folder")
     # A folder's path tells runs apart, but says nothing of what its rows mean.
     settings = identity(config)
-    place = os.path.abspath(str(settings["model"].pop("path", None)))
+    others = settings["benchmark"].pop("inputs", [])  # runs whose rows say themselves what they are
+    given = [settings["model"].pop("path", None), settings["benchmark"].pop("clips", None), *others]
+    clips = [os.path.abspath(str(path)) for path in given if path]
     config_hash = digest([settings, code])
     name = config.name
     if name is None:
-        name = "-".join([benchmark.name, *embedders, digest([config_hash, place])[:8]])
+        embedders = dict.fromkeys(cell.key.embedder for cell in cells)
+        name = "-".join([benchmark.name, *embedders, digest([config_hash, clips])[:8]])
     elif slug(str(name)) != str(name):
         raise ConfigError(f"name={name!r}: use letters, digits, dots, hyphens and underscores")
-    if not (isinstance(config.output, str) and config.output):
-        raise ConfigError(f"output={config.output!r} must be the name of a folder")
-    folder = RunFolder(Path(config.output) / "runs" / str(name))
+    output = Path(config.output)
+    folder = RunFolder(place or output / "runs" / str(name))
     if hasattr(benchmark, "keep_in"):
         benchmark.keep_in(folder)  # clips that several cells need
     embedder = getattr(getattr(benchmark, "measuring", None), "embedder", None)
     used = [embedder, getattr(benchmark, "model", None)]
     device = "+".join(sorted({getattr(part, "device", "cpu") for part in used}))
-    return benchmark, (cells, CellStore(folder), provenance(config_hash, device))
+    store = CellStore(output / CELLS, folder, config_hash, _fresh(config.fresh))
+    return benchmark, Job(cells, store, provenance(config_hash, device))
 
 
-def _make_cells(text: str) -> Job:
+def _make_cells(text: str, place: str) -> Job:
     """What a worker process needs of `make_job`."""
-    return make_job(text)[1]
+    return make_job(text, place)[1]
+
+
+def _workers(config: DictConfig, benchmark: Benchmark, job: Job) -> Workers:
+    on_gpu = "cuda" in job.common["device"]
+    gpus = visible_gpus(config.device) if on_gpu else []
+    return Workers(_count("workers", config.workers), getattr(benchmark, "workers", None), gpus)
+
+
+def _fresh(word: Any) -> str | None:
+    if word is not None and not (isinstance(word, str) and word):
+        raise ConfigError(f"fresh={word!r} must be a word of your choice, as in fresh=again")
+    return word
 
 
 def build(config: DictConfig) -> Benchmark:
     """The benchmark of a config. Raises ConfigError, in one line, for what it cannot be made of."""
     try:
-        settings = {name: value for name, value in config.fit.items() if value is not None}
+        fit = {name: value for name, value in config.fit.items() if value is not None}
         if not isinstance(config.cache, bool):
             raise ConfigError(f"cache={config.cache!r}: choose true or false")
         choose_device(config.device)  # even where no embedder of this run could use it
         kind = get_class(config.embedder._target_)
         measuring = Measuring(
             _make(config.embedder, **on_device(kind, config.device)),
-            Settings(**(vars(DEFAULT_SETTINGS) | settings)),
+            fit_settings(fit),
             Sampling(**config.sampling),
             _count("batch_size", config.batch_size),
             user_cache() if config.cache else None,
@@ -128,10 +154,13 @@ def build(config: DictConfig) -> Benchmark:
         )
         arguments: dict[str, Any] = {"measuring": measuring}
         taken = inspect.signature(get_class(config.benchmark._target_)).parameters
-        for name in ("model", "retime", "target"):
+        for name in ("model", "retime", "target", "quality"):
             if name in taken:
                 kind = get_class(config[name]._target_)
                 arguments[name] = _make(config[name], **on_device(kind, config.device))
+        if "quality" not in taken and get_class(config.quality._target_) is not NoQuality:
+            name = getattr(get_class(config.benchmark._target_), "name", "")
+            raise ConfigError(f"benchmark={name} scores no quality; use quality=none")
         return _make(config.benchmark, **arguments)
     except SpfError:
         raise
@@ -143,7 +172,20 @@ def identity(config: DictConfig) -> dict[str, Any]:
     """What of a config determines its results: not where they go, nor who is told."""
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
+    # A default is the same whether it is written down or not.
+    fit = {name: value for name, value in plain["fit"].items() if value is not None}
+    plain["fit"] = asdict(fit_settings(fit))
+    plain["device"] = choose_device(plain["device"])
     return {str(name): value for name, value in plain.items() if name not in ELSEWHERE}
+
+
+def fit_settings(given: dict[str, Any]) -> Settings:
+    """The settings of a fit: those that are given, as the library's defaults have their type."""
+    whole = vars(DEFAULT_SETTINGS) | given
+    for name, default in vars(DEFAULT_SETTINGS).items():
+        if isinstance(default, float) and type(whole[name]) is int:
+            whole[name] = float(whole[name])
+    return Settings(**whole)
 
 
 def _literal(config: DictConfig) -> DictConfig:

@@ -1,18 +1,25 @@
-"""Finished cells are never computed again; failed, damaged and missing ones are."""
+"""Finished cells are never computed again, in no run; failed, damaged and missing ones are."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import harness
 import pytest
+from omegaconf import OmegaConf
 
-from benchmarks import measuring, session
-from benchmarks.folder import RunFolder, slug
+from benchmarks import measuring, prune, session
+from benchmarks.cells import Cell, Key, Outcome
+from benchmarks.folder import DiskError, RunFolder, slug
+from benchmarks.records import DONE, FAILED, make_record
+from benchmarks.store import CellStore, checksum
+from spf.devices import choose_device
 from spf.errors import ConfigError, SpfError
 
 
@@ -35,8 +42,8 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def newest(folder: Path) -> list[Path]:
-    return sorted((folder / "cells").glob("*.json"))
+def records(output: Path) -> list[Path]:
+    return sorted((output / "cells").glob("*/record.json"))
 
 
 def test_finished_cells_are_taken_over(tmp_path: Path, measured: list[str]) -> None:
@@ -107,27 +114,39 @@ def no_text(path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
 
 
-def other_schema(path: Path) -> None:
-    from benchmarks.records import _checksum
-
+def other_files(path: Path) -> None:
+    """The checksum covers what is beside the record, too."""
     stored = json.loads(path.read_text())
-    stored["record"]["schema"] = -1
-    stored["checksum"] = _checksum(stored["record"])
+    stored["files"] = {}
     path.write_text(json.dumps(stored))
 
 
+def other_schema(path: Path) -> None:
+    stored = json.loads(path.read_text())
+    del stored["checksum"]
+    stored["record"]["schema"] = -1
+    path.write_text(json.dumps(stored | {"checksum": checksum(stored)}))
+
+
 @pytest.mark.parametrize(
-    "damage", [truncate, empty, alter, no_object, no_record, no_text, other_schema]
+    "damage", [truncate, empty, alter, no_object, no_record, no_text, other_files, other_schema]
 )
 def test_a_damaged_cell_is_computed_again(
-    damage: Callable[[Path], None], tmp_path: Path, measured: list[str]
+    damage: Callable[[Path], None],
+    tmp_path: Path,
+    measured: list[str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     clips = harness.two_generators(tmp_path / "clips", 1)
     first = harness.run(clips, tmp_path / "out")
     before = harness.tables(first.folder.root)
-    damage(newest(first.folder.root)[0])
+    damage(records(tmp_path / "out")[0])
     measured.clear()
+    capsys.readouterr()
     second = harness.run(clips, tmp_path / "out")
+    said = harness.check_one_line(capsys.readouterr().err)
+    assert "its record is damaged" in said
+    assert "/pair0" in said
     assert len(measured) == 1
     assert second.results.reused == 1
     assert harness.tables(second.folder.root) == before
@@ -137,19 +156,23 @@ def test_a_damaged_cell_is_computed_again(
 
 
 @pytest.mark.parametrize("column", ["curve", "plot"])
-def test_a_cell_whose_files_are_gone_is_computed_again(
+def test_a_file_that_is_gone_from_the_run_is_put_there_again(
     column: str, tmp_path: Path, measured: list[str]
 ) -> None:
     clips = harness.two_generators(tmp_path / "clips", 1)
     run = harness.run(clips, tmp_path / "out")
-    (run.folder.root / run.results.records[1][column]).unlink()
+    path = run.folder.root / run.results.records[1][column]
+    before = path.read_bytes()
+    path.unlink()
     measured.clear()
-    again = harness.run(clips, tmp_path / "out")
-    assert measured == ["jumpy/pair0.mp4"]
-    assert (again.folder.root / again.results.records[1][column]).is_file()
+    harness.run(clips, tmp_path / "out")
+    assert measured == []
+    assert path.read_bytes() == before
 
 
-def test_an_emptied_picture_is_made_again(tmp_path: Path, measured: list[str]) -> None:
+def test_an_emptied_picture_is_made_again(
+    tmp_path: Path, measured: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     """As a full disk or a crash of the machine leaves it."""
     clips = harness.two_generators(tmp_path / "clips", 1)
     run = harness.run(clips, tmp_path / "out")
@@ -159,6 +182,186 @@ def test_an_emptied_picture_is_made_again(tmp_path: Path, measured: list[str]) -
     again = harness.run(clips, tmp_path / "out")
     assert again.code == 0
     assert measured == ["jumpy/pair0.mp4"]
+    assert "leaderboard jumpy/pair0: its record is damaged" in capsys.readouterr().err
+
+
+def test_a_run_without_links_copies(
+    tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on disks of other systems."""
+    clips = harness.two_generators(tmp_path / "clips", 1)
+    whole = harness.tables(harness.run(clips, tmp_path / "whole").folder.root)
+    measured.clear()
+
+    def link(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    for _ in range(2):
+        run = harness.run(clips, tmp_path / "out")
+        assert harness.tables(run.folder.root) == whole
+    assert len(measured) == 2
+    curve = run.folder.root / run.results.records[0]["curve"]
+    assert curve.stat().st_nlink == 1
+
+
+# Cells are shared by the runs of an output folder
+
+
+def test_another_run_takes_over_the_cells_that_it_shares(
+    tmp_path: Path, measured: list[str]
+) -> None:
+    clips = harness.two_generators(tmp_path / "clips", 1)
+    first = harness.run(clips, tmp_path / "out", "name=first")
+    harness.save(clips / "even" / "more.mp4", harness.still())
+    measured.clear()
+    second = harness.run(clips, tmp_path / "out", "name=second")
+    assert measured == ["even/more.mp4"]
+    alone = harness.run(clips, tmp_path / "alone", "name=second")
+    assert harness.tables(second.folder.root) == harness.tables(alone.folder.root)
+    for record in second.results.records:
+        path = second.folder.root / record["curve"]
+        assert path.read_bytes() == (alone.folder.root / record["curve"]).read_bytes()
+    shared = first.results.records[0]["curve"]
+    assert os.path.samefile(first.folder.root / shared, second.folder.root / shared)
+
+
+def test_a_run_may_be_removed_and_comes_back(tmp_path: Path, measured: list[str]) -> None:
+    clips = harness.two_generators(tmp_path / "clips", 1)
+    first = harness.run(clips, tmp_path / "out")
+    before = harness.tables(first.folder.root)
+    shutil.rmtree(first.folder.root)
+    measured.clear()
+    assert harness.tables(harness.run(clips, tmp_path / "out").folder.root) == before
+    assert measured == []
+
+
+def test_a_row_has_the_config_of_its_own_run(tmp_path: Path) -> None:
+    """Also where another run computed it: tables must not tell who was first."""
+    root, cell = tmp_path / "cells", a_cell()
+    stores = [CellStore(root, RunFolder(tmp_path / name), name) for name in ("first", "second")]
+    stores[0].save(cell, make_record(cell, DONE, "", {"config_hash": "first"}), None)
+    for store in stores:
+        record = store.load(cell)
+        assert record is not None
+        assert record["config_hash"] == store.config_hash
+
+
+def test_of_two_results_the_first_one_stays(tmp_path: Path) -> None:
+    """As where a claim expired although its holder was at work."""
+    store, cell = a_store(tmp_path), a_cell()
+    for number, value in enumerate((1.0, 2.0)):
+        outcome = Outcome({}, files={"curves/a.csv": b"%d" % number})
+        store.save(cell, make_record(cell, DONE, "", {"linearity_mae": value}), outcome)
+    record = store.load(cell)
+    assert record is not None
+    assert record["linearity_mae"] == 1.0
+    assert store.folder.read("curves/a.csv") == b"0"
+    assert sorted(path.name for path in store.root.iterdir()) == [cell.identity]
+
+
+def test_a_result_takes_the_place_of_a_failure_and_of_damage(tmp_path: Path) -> None:
+    store, cell = a_store(tmp_path), a_cell()
+    store.save(cell, make_record(cell, FAILED, "it rained", {}), None)
+    assert store.settled(cell)
+    assert store.load(cell) is None
+    store.save(cell, make_record(cell, DONE, "", {"linearity_mae": 1.0}), None)
+    assert store.load(cell) is not None
+    (store.root / cell.identity / "record.json").write_bytes(b"{")
+    store.save(cell, make_record(cell, DONE, "", {"linearity_mae": 2.0}), None)
+    record = store.load(cell)
+    assert record is not None
+    assert record["linearity_mae"] == 2.0
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, cell = a_store(tmp_path), a_cell()
+    outcome = Outcome({}, files={"curves/a.csv": b"0"})
+    for call in ("fsync", "rename"):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                os, call, lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+            )
+            with pytest.raises(DiskError, match="No space left"):
+                store.save(cell, make_record(cell, DONE, "", {}), outcome)
+        assert list(store.root.iterdir()) == []
+    assert store.load(cell) is None
+
+
+def a_store(folder: Path) -> CellStore:
+    return CellStore(folder / "cells", RunFolder(folder / "run"), "hash")
+
+
+def a_cell(clip: str = "pair", compute: Callable[..., Outcome] | None = None) -> Cell:
+    key = Key("leaderboard", clip, "tiny", "even")
+    return Cell(key, {"clip": clip}, compute or (lambda _: Outcome({"linearity_mae": 0.5})))
+
+
+# Starting over
+
+
+def test_fresh_computes_everything_once_more(tmp_path: Path, measured: list[str]) -> None:
+    clips = harness.two_generators(tmp_path / "clips", 1)
+    first = harness.run(clips, tmp_path / "out")
+    before = harness.tables(first.folder.root)
+    (first.folder.root / "left.txt").write_text("of the earlier one")
+    for word, count in (("a", 2), ("a", 0), ("b", 2)):
+        measured.clear()
+        run = harness.run(clips, tmp_path / "out", f"fresh={word}")
+        assert len(measured) == count
+        assert run.folder.root == first.folder.root
+        assert harness.tables(run.folder.root) == before
+        assert not (run.folder.root / "left.txt").exists()
+    measured.clear()
+    harness.run(clips, tmp_path / "out")
+    assert measured == []  # what is there counts again
+
+
+def test_fresh_goes_on_where_it_was_interrupted(
+    tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = harness.two_generators(tmp_path / "clips")
+    harness.run(clips, tmp_path / "out")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "jumpy/pair0.mp4")
+        assert harness.run(clips, tmp_path / "out", "fresh=a").code == 130
+    measured.clear()
+    assert harness.run(clips, tmp_path / "out", "fresh=a").code == 0
+    assert measured == ["jumpy/pair0.mp4", "jumpy/pair1.mp4"]
+
+
+def test_fresh_leaves_folders_alone_that_are_no_runs(tmp_path: Path) -> None:
+    clips = harness.two_generators(tmp_path / "clips", 1)
+    mine = tmp_path / "out" / "runs" / "mine" / "notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("not a run's")
+    harness.run(clips, tmp_path / "out", "name=mine", "fresh=a")
+    assert mine.read_text() == "not a run's"
+
+
+# Pruning
+
+
+def test_prune_removes_what_no_run_refers_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = harness.two_generators(tmp_path / "clips", 1)
+    output = tmp_path / "out"
+    keep = harness.run(clips, output, "name=keep")
+    drop = harness.run(clips, output, "name=drop", "fit.window=5")
+    shutil.rmtree(drop.folder.root)
+    (output / "cells" / "dead.claim").write_text("{}")
+    assert prune.prune(output) == (0, 0)  # a run may be at work on them
+    long_ago = time.time() - 100_000
+    for path in (output / "cells").iterdir():
+        os.utime(path, (long_ago, long_ago))
+    assert prune.main([f"output={output}"]) == 0
+    assert "3 cells removed" in capsys.readouterr().out
+    assert {path.parent.name for path in records(output)} == {
+        record["cell"] for record in keep.results.records
+    }
+    assert harness.run(clips, output, "name=keep").results.reused == 2
+    assert prune.main(["out"]) == 2
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -189,6 +392,7 @@ def test_an_interruption_keeps_what_is_finished(
     assert all(reason.startswith("not run: ") for reason in reasons[1:])
     assert (root / "index.html").is_file()
     assert len(harness.cell_files(root)) == 1
+    assert len(records(tmp_path / "out")) == 1
     assert not list(root.rglob("*.tmp"))
     finished = harness.run(clips, tmp_path / "out")
     assert (finished.code, finished.results.reused) == (0, 1)
@@ -307,4 +511,25 @@ def test_sessions_identity_leaves_out_where_results_go() -> None:
     plain = session.identity(harness.compose())
     moved = session.identity(harness.compose("output=o", "name=x", "logger=wandb", "workers=3"))
     assert plain == moved
+    assert plain == session.identity(harness.compose("fresh=word", "cache=false"))
     assert plain != session.identity(harness.compose("fit.window=5"))
+
+
+def test_a_default_names_the_same_run_written_down_or_not(tmp_path: Path) -> None:
+    clips = harness.two_generators(tmp_path / "clips", 1)
+    here = choose_device("auto")
+    harness.run(clips, tmp_path / "out")
+    harness.run(clips, tmp_path / "out", "fit.window=30", "fit.sigma=20", f"device={here}")
+    harness.only_run(tmp_path / "out")
+
+
+def test_the_name_does_not_depend_on_where_the_command_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = OmegaConf.to_yaml(harness.compose("benchmark=synthetic_pacing"))
+    names = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        names.append(session.make_job(config)[1].store.folder.root.name)
+    assert names[0] == names[1]

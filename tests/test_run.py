@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import harness
+import hydra
 import pytest
 
 from run import checked
@@ -32,8 +33,9 @@ from spf.errors import ConfigError
         ("benchmark=synthetic-pacin", "did you mean synthetic_pacing?"),
         ("logger=wandv", "did you mean wandb?"),
         ("target=lineal", "did you mean linear"),
-        ("retime=ropes", "known: none"),
-        ("quality=vb", "known: none"),
+        ("retime=ropes", "did you mean rope"),
+        ("quality=vb", "none"),
+        ("hydra/launcher=jobli", "did you mean joblib?"),
     ],
 )
 def test_unknown_words_name_the_nearest(word: str, hint: str) -> None:
@@ -67,15 +69,49 @@ def test_what_cannot_be_composed_is_named(word: str, thing: str) -> None:
 
 
 def test_words_in_other_spellings_serve() -> None:
-    given = ["benchmark=synthetic-pacing", "-m", "embedder=pixels,histogram", "fit.window=3"]
-    canonical = ["benchmark=synthetic_pacing", "-m", "embedder=pixels,histogram", "fit.window=3"]
-    assert checked(given) == canonical
+    given = ["benchmark=synthetic-pacing", "-m", "embedder=pixels,histogram", "target=ease-in"]
+    canonical = ["-m", "benchmark=synthetic_pacing", "embedder=pixels,histogram", "target=ease_in"]
+    assert checked(given).arguments[:-1] == canonical
+
+
+def test_an_unknown_option_is_named() -> None:
+    with pytest.raises(ConfigError, match="unknown option --frsh"):
+        checked(["embedder=pixels", "--frsh"])
+
+
+def test_fresh_is_a_word_that_all_jobs_share() -> None:
+    given = ["--fresh", "-m", "embedder=pixels,histogram"]
+    words = [word for word in checked(given).arguments if word.startswith("fresh=")]
+    assert len(words) == 1
+    assert harness.compose(*words).fresh == words[0].removeprefix("fresh=")
+    assert words != [word for word in checked(given).arguments if word.startswith("fresh=")]
+
+
+def test_a_sweep_is_named_after_its_words_not_the_clock() -> None:
+    words = ["embedder=pixels,histogram", "fit.window=3,5"]
+    one = checked(["-m", *words])
+    assert one.sweep == Path("results/sweeps") / one.sweep.name  # type: ignore[union-attr]
+    assert checked([*reversed(words), "-m", "--fresh"]).sweep == one.sweep
+    assert checked(["-m", words[0], "fit.window=3"]).sweep != one.sweep
+    assert checked(["-m", *words, "hydra.sweep.dir=mine"]).sweep == Path("mine")
+    assert checked(["embedder=pixels"]).sweep is None
+
+
+@pytest.mark.parametrize("output", ["out", "with space", "it's", "a=b,c", "brä(c]k"])
+def test_a_sweeps_folder_reaches_hydra(output: str) -> None:
+    quoted = output.replace("'", "\\'")
+    line = checked(["-m", f"output='{quoted}'"])
+    with hydra.initialize_config_dir(str(harness.CONFIGS), version_base="1.3"):
+        config = hydra.compose("config", line.arguments[1:], return_hydra_config=True)
+    assert Path(config.hydra.sweep.dir) == line.sweep
+    assert line.sweep is not None
+    assert line.sweep.parent == Path(output) / "sweeps"
 
 
 @pytest.mark.parametrize("name", ["plain", "with space", "dol$lar", "a=b,c", "brä(c]k"])
 def test_quoted_paths_reach_the_model(name: str) -> None:
     word = f"model.path='/{name}'"
-    assert checked([word]) == [word]
+    assert checked([word]).arguments == [word]
     assert harness.compose(word).model.path == f"/{name}"
 
 
@@ -130,6 +166,12 @@ def test_a_sweep_runs_every_word_and_adds_up_the_codes(tmp_path: Path) -> None:
     assert embedders == ["pixels", "histogram"]
     assert {path.name for path in (tmp_path / "out" / "runs").iterdir()} == set(names)
     assert {path.name for path in tmp_path.iterdir()} == {"clips", "out"}
+    (jobs,) = tmp_path.glob("out/sweeps/*/jobs.csv")
+    assert [line.split(",")[:2] for line in jobs.read_text().splitlines()[1:]] == [
+        ["0", "1"],
+        ["1", "1"],
+    ]
+    assert f"0 of 2 jobs without a failure; see {jobs.relative_to(tmp_path)}" in done.stderr
 
 
 # Ctrl-C, sudden death, two at once; these runs use a worker for each core, `whole` used none
@@ -148,9 +190,13 @@ def started(cwd: Path, clips: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
+def finished(cwd: Path) -> int:
+    return len(list(cwd.glob("out/cells/[0-9a-f]*/record.json")))  # not the half-written ones
+
+
 def wait_for_cells(cwd: Path, count: int, process: subprocess.Popen[str]) -> None:
     until = time.monotonic() + 60
-    while len(list(cwd.glob("out/runs/*/cells/*.json"))) < count:
+    while finished(cwd) < count:
         assert process.poll() is None, "it ended before it could be disturbed"
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -177,7 +223,7 @@ def test_ctrl_c_and_sudden_death_lose_nothing_that_is_finished(
     with started(tmp_path, clips) as process:
         wait_for_cells(tmp_path, status["done"] + 2, process)
         os.killpg(process.pid, signal.SIGKILL)
-    stored = len(harness.cell_files(folder))
+    stored = finished(tmp_path)
     done = run_py(cwd=tmp_path, clips=clips)
     assert done.returncode == 0, done.stderr
     assert f"{stored} taken from an earlier run" in done.stderr

@@ -1,9 +1,10 @@
-"""Claims: of several processes that want the same entry, one computes it and the others wait.
+"""Claims: of several processes that want the same thing, one makes it and the others wait.
 
 A claim is a file that is created atomically (O_CREAT | O_EXCL) and names its holder; a thread of
 the holder touches it every few seconds. It is void where the holder is gone from this host, or
-where it was not touched for long. Claims spare work and protect nothing: two processes that compute
-at once are waste, never wrong.
+where it was not seen to change for long, by the clock of the one who looks: those of other hosts
+may differ. Claims spare work and protect nothing: what two processes make at once is waste, and
+who records it must see to it that the first one counts.
 """
 
 import json
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 BEAT = 2.0  # seconds between two touches
@@ -22,17 +24,17 @@ TELL_AFTER = 10.0  # seconds of waiting that a person should know of
 
 
 class Claim:
-    """A claim on one entry, taken, waited for or released by this process."""
+    """A claim on one thing, taken, waited for or released by this process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        holder = {"host": socket.gethostname(), "pid": os.getpid(), "started": time.time()}
+        holder = {**_home(), "pid": os.getpid(), "started": time.time()}
         self._text = json.dumps(holder | {"token": secrets.token_hex(8)})
         self._released = threading.Event()
         self._waiting = 0.0  # seconds so far
         self._told = False
-        self._touched = 0
-        self._touched_at = 0.0
+        self._seen: tuple[bytes, int] | None = None
+        self._seen_at = 0.0
 
     def take(self) -> bool:
         """Take the claim; False where another holds it. Raises OSError where the disk refuses."""
@@ -40,8 +42,7 @@ class Claim:
         try:
             handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         except FileExistsError:
-            if self._void():
-                self.path.unlink(missing_ok=True)
+            self.remove_void()
             return False
         try:
             with open(handle, "w") as file:
@@ -49,6 +50,7 @@ class Claim:
         except BaseException:
             self.path.unlink(missing_ok=True)
             raise
+        self._released.clear()
         threading.Thread(target=self._beat, daemon=True).start()
         return True
 
@@ -59,34 +61,77 @@ class Claim:
         self._waiting += moment
         if self._waiting > TELL_AFTER and not self._told:
             self._told = True
-            tell(f"{what}: waiting for another process that embeds it ({self.path.name})")
+            tell(f"{what}: waiting for another process that makes it ({self.path.name})")
 
     def release(self) -> None:
         """Give the claim back; one that others took for void and hold now is left to them."""
         self._released.set()
         with suppress(OSError):
-            if self.path.read_text() == self._text:
-                self.path.unlink()
+            if self._is_mine():
+                self._remove(self._text.encode())
+
+    def held_by(self, pid: int) -> bool:
+        """Whether the holder is that process of this host."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return _pid_here(self.path.read_bytes()) == pid
+        return False
 
     def _beat(self) -> None:
         while not self._released.wait(BEAT):
             with suppress(OSError):
-                os.utime(self.path)
+                if self._is_mine():  # another one's must not live by this process
+                    os.utime(self.path)
 
-    def _void(self) -> bool:
-        """Whether the holder is gone. The time without a touch is taken by this process' own clock:
-        those of other hosts differ."""
+    def _is_mine(self) -> bool:
+        return self.path.read_bytes() == self._text.encode()
+
+    def remove_void(self) -> None:
+        """Remove the claim if its holder is gone."""
         try:
-            holder, touched = self.path.read_bytes(), self.path.stat().st_mtime_ns
+            with open(self.path, "rb") as file:  # opening asks a network's server, stat may not
+                holder, touched = file.read(), os.fstat(file.fileno()).st_mtime_ns
         except OSError:
-            return False
+            return
+        gone = False
         with suppress(ValueError, KeyError, TypeError):  # not yet written, or damaged
-            named = json.loads(holder)
-            if named["host"] == socket.gethostname() and not _alive(int(named["pid"])):
-                return True
-        if touched != self._touched:
-            self._touched, self._touched_at = touched, time.monotonic()
-        return time.monotonic() - self._touched_at > VOID_AFTER
+            pid = _pid_here(holder)
+            gone = pid is not None and not _alive(pid)
+        if (holder, touched) != self._seen:
+            self._seen, self._seen_at = (holder, touched), time.monotonic()
+        if gone or time.monotonic() - self._seen_at > VOID_AFTER:
+            with suppress(OSError):
+                self._remove(holder)
+
+    def _remove(self, judged: bytes) -> None:
+        """Remove the claim that was judged. Renaming lets one of several do so; where it was
+        replaced since, the new one is put back."""
+        aside = self.path.with_name(f".spf-{secrets.token_hex(8)}.void")
+        try:
+            os.rename(self.path, aside)
+        except FileNotFoundError:
+            return
+        try:
+            if aside.read_bytes() != judged:
+                os.link(aside, self.path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+@lru_cache
+def _home() -> dict[str, str]:
+    """Where process numbers mean the same: a host since it was started, and a container of it."""
+    home = {"host": socket.gethostname(), "boot": "", "container": ""}
+    with suppress(OSError):
+        home["boot"] = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        home["container"] = os.readlink("/proc/self/ns/pid")
+    return home
+
+
+def _pid_here(holder: bytes) -> int | None:
+    """The process that a claim names, if it is one of this host; else None."""
+    named = json.loads(holder)
+    here = all(named[name] == value for name, value in _home().items())
+    return int(named["pid"]) if here else None
 
 
 def tell(line: str) -> None:

@@ -1,0 +1,60 @@
+"""Remove finished cells that no run refers to any more.
+
+    python -m benchmarks.prune [output=results]
+
+Delete the folders in OUTPUT/runs that are not wanted, then prune. Cells of the last day stay: a run
+that is at work may not have taken them over yet.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from benchmarks.folder import LEFTOVER
+from benchmarks.store import CELLS, LOG
+
+
+def prune(output: Path) -> tuple[int, int]:
+    """Remove the unused cells of an output folder; returns how many, and the bytes set free."""
+    count = freed = 0
+    for path in unused(output):
+        files = [file.stat() for file in path.rglob("*")] if path.is_dir() else [path.stat()]
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        count += 1
+        freed += sum(state.st_size for state in files if state.st_nlink == 1)
+    return count, freed
+
+
+def unused(output: Path) -> Iterator[Path]:
+    """Cells, claims and half-written remains that no run needs and nobody touched for a day."""
+    used = {path.stem for path in output.glob(f"runs/*/{CELLS}/*.json")}
+    for path in sorted((output / CELLS).glob("*")):
+        with suppress(FileNotFoundError):
+            old = time.time() - path.stat().st_mtime > LEFTOVER
+            if old and path.stem not in used and path.name != LOG:
+                yield path
+
+
+def main(arguments: list[str]) -> int:
+    """The command; see the module's docstring."""
+    output = Path("results")
+    for word in arguments:
+        name, _, value = word.partition("=")
+        if name != "output" or not value:
+            print(f"unknown argument {word!r}; known: output=FOLDER", file=sys.stderr)
+            return 2
+        output = Path(value)
+    try:
+        count, freed = prune(output)
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}; change its permissions", file=sys.stderr)
+        return 1
+    print(f"{count} cells removed from {output / CELLS}, {freed / 1e6:.1f} MB freed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,79 @@
+"""What a sweep's jobs report, wherever they run: OUTPUT/sweeps/NAME/jobs/NUMBER.json, jobs.csv.
+
+Hydra keeps no job's exit code, and a launcher may start jobs on other machines that share the
+output folder. NAME is a hash of the sweep's words, so that a sweep that is started again is the
+same sweep.
+"""
+
+import csv
+import io
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from spf.errors import UnavailableError
+from spf.files import write_atomic
+from spf.fingerprint import digest
+
+LAUNCHERS = {
+    "joblib": ("hydra_joblib_launcher", "hydra-joblib-launcher==1.2.0"),
+    "submitit_local": ("hydra_submitit_launcher", "hydra-submitit-launcher==1.2.0"),
+    "submitit_slurm": ("hydra_submitit_launcher", "hydra-submitit-launcher==1.2.0"),
+}
+"""Launchers beside Hydra's own: the module of each, and the package that has it."""
+
+SIDE_BY_SIDE = ("joblib", "submitit_local")
+"""Launchers whose jobs share this machine: each is one worker, unless the user says otherwise."""
+
+COLUMNS = ["job", "code", "words", "folder"]
+
+
+def check_launcher(word: str) -> None:
+    """Raise UnavailableError where the package of a launcher is missing."""
+    if word not in LAUNCHERS:
+        return
+    module, package = LAUNCHERS[word]
+    if find_spec("hydra_plugins") is None or find_spec(f"hydra_plugins.{module}") is None:
+        raise UnavailableError(
+            f"hydra/launcher={word} needs a package that is not here; get it with "
+            f"{shlex.quote(sys.executable)} -m uv pip install {package}"
+        )
+
+
+def folder_of(output: str | Path, words: Sequence[str]) -> Path:
+    """The folder of the sweep of these words, in any order."""
+    return Path(output) / "sweeps" / digest(sorted(words))
+
+
+def report(sweep: Path, job: int, code: int, words: Sequence[str], folder: str) -> None:
+    """Note how a job ended."""
+    ended = {"job": job, "code": code, "words": " ".join(words), "folder": folder}
+    with suppress(OSError):  # the job has said so itself, and a missing report counts as a failure
+        write_atomic(sweep / "jobs" / f"{job}.json", json.dumps(ended))
+
+
+def reports(sweep: Path) -> list[dict[str, Any]]:
+    """How the jobs ended, in their order."""
+    found = []
+    for path in (sweep / "jobs").glob("*.json"):
+        with suppress(OSError, ValueError):
+            found.append(json.loads(path.read_bytes()))
+    return sorted(found, key=lambda ended: ended["job"])
+
+
+def summarise(sweep: Path) -> tuple[set[int], str]:
+    """The jobs' exit codes, and a line for the person; writes jobs.csv. Raises OSError."""
+    ended = reports(sweep)
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    table.writerows(ended)
+    write_atomic(sweep / "jobs.csv", text.getvalue())
+    done = sum(job["code"] == 0 for job in ended)
+    line = f"sweep: {done} of {len(ended)} jobs without a failure; see {sweep / 'jobs.csv'}"
+    return {job["code"] for job in ended}, line

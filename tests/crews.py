@@ -1,0 +1,40 @@
+"""Jobs that worker processes of tests make anew: spawned processes import them from here."""
+
+from __future__ import annotations
+
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+from benchmarks.cells import Cell, Key, Outcome, Watch
+from benchmarks.folder import RunFolder
+from benchmarks.store import CellStore
+from benchmarks.workers import Job
+from spf.errors import SpfError
+
+
+def compute(folder: Path, clip: str, _: Watch) -> Outcome:
+    """What cells do, by the beginning of their name: die, fail, or give a number."""
+    with open(folder / f"{clip}.log", "a") as file:
+        file.write(f"{os.getpid()}\n")
+    if clip.startswith("poison"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if clip.startswith("bad"):
+        raise SpfError("bad: it cannot be measured; choose another")
+    return Outcome({"linearity_mae": float(len(clip))}, files={f"curves/{clip}.csv": clip.encode()})
+
+
+def make(folder: Path, clips: list[str], inputs: object = "same") -> Job:
+    """A job of one cell a clip."""
+    cells = [
+        Cell(Key("test", clip, "tiny", "model"), {"inputs": inputs}, partial(compute, folder, clip))
+        for clip in clips
+    ]
+    return Job(cells, CellStore(folder / "cells", RunFolder(folder / "run"), "hash"), {})
+
+
+def begun(folder: Path, clip: str) -> int:
+    """How often the computation of a clip was begun."""
+    log = folder / f"{clip}.log"
+    return len(log.read_text().splitlines()) if log.exists() else 0

@@ -1,0 +1,154 @@
+"""Sweeps on other engines: joblib on this machine, submitit's local executor in Slurm's place."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import harness
+import psutil
+import pytest
+import yaml
+
+from benchmarks import sweeps
+from run import checked
+from spf.errors import ConfigError, UnavailableError
+
+# Hydra says of our settings of a launcher that the plug-in has a schema of the same name.
+pytestmark = pytest.mark.filterwarnings("ignore:\\s*'hydra/launcher")
+LAUNCHERS = sorted((harness.CONFIGS / "hydra" / "launcher").glob("*.yaml"))
+WORDS = [
+    "benchmark=synthetic_pacing",
+    "benchmark.contents=[shape-drop-gear]",
+    "benchmark.seeds=[1000]",
+    "benchmark.num_frames=11",
+    "benchmark.size=[32,32]",
+    "logger=csv",
+    "output=out",
+]
+
+
+def finished(cwd: Path) -> list[Path]:
+    return list(cwd.glob("out/cells/[0-9a-f]*/record.json"))
+
+
+def begun(cwd: Path) -> list[str]:
+    return [line.split()[0] for line in (cwd / "out/cells/computations.log").open()]
+
+
+def runs(cwd: Path) -> dict[str, bytes]:
+    """The tables of all runs."""
+    paths = [path for path in cwd.glob("out/runs/*/*") if path.suffix in (".csv", ".md")]
+    return {str(path.relative_to(cwd)): path.read_bytes() for path in paths}
+
+
+def test_there_is_a_config_for_each_launcher() -> None:
+    assert {path.stem for path in LAUNCHERS} == set(sweeps.LAUNCHERS)
+
+
+@pytest.mark.parametrize("path", LAUNCHERS, ids=lambda path: path.stem)
+def test_a_launchers_config_composes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hydra holds it against the plug-in's schema, where that is installed."""
+    monkeypatch.setattr(sweeps, "find_spec", lambda _: True)
+    assert re.fullmatch(r"# .*\bNeeds [^.]*\.", path.read_text().partition("\n")[0])
+    line = checked(["-m", f"hydra/launcher={path.stem.replace('_', '-')}", "embedder=pixels"])
+    assert f"hydra/launcher={path.stem}" in line.arguments
+
+
+def test_a_cluster_job_has_gpus_a_time_limit_and_is_queued_again() -> None:
+    slurm = yaml.safe_load((harness.CONFIGS / "hydra/launcher/submitit_slurm.yaml").read_text())
+    assert slurm["gpus_per_node"] >= 1
+    assert slurm["max_num_timeout"] >= 1
+    assert slurm["signal_delay_s"] < 60 * slurm["timeout_min"]
+
+
+def test_settings_of_a_launcher_are_checked() -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    with pytest.raises(ConfigError, match="gpus_per_nod"):
+        checked(["-m", "hydra/launcher=submitit_slurm", "hydra.launcher.gpus_per_nod=2"])
+
+
+@pytest.mark.parametrize("word", sorted(sweeps.LAUNCHERS))
+def test_a_missing_package_is_named(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "find_spec", lambda _: None)
+    with pytest.raises(UnavailableError, match=sweeps.LAUNCHERS[word][1]) as error:
+        sweeps.check_launcher(word)
+    harness.check_one_line(str(error.value))
+    sweeps.check_launcher("basic")
+
+
+def test_jobs_report_by_files(tmp_path: Path) -> None:
+    sweep = sweeps.folder_of(tmp_path, ["b=1,2", "a=3"])
+    assert sweep == sweeps.folder_of(tmp_path, ["a=3", "b=1,2"])
+    assert sweeps.summarise(sweep)[0] == set()
+    sweeps.report(sweep, 10, 1, ["b=2"], "")
+    sweeps.report(sweep, 2, 0, ["b=1", "c=[1,2]"], "out/runs/x")
+    sweeps.report(sweep, 10, 3, ["b=2"], "")  # it was started again
+    (sweep / "jobs" / "11.json").write_text("{")
+    codes, line = sweeps.summarise(sweep)
+    assert codes == {0, 3}
+    assert line.startswith("sweep: 1 of 2 jobs without a failure")
+    assert (sweep / "jobs.csv").read_text() == (
+        'job,code,words,folder\n2,0,"b=1 c=[1,2]",out/runs/x\n10,3,b=2,\n'
+    )
+
+
+def test_a_job_that_cannot_report_hides_nothing(tmp_path: Path) -> None:
+    (tmp_path / "jobs").write_text("a file where the folder would be")
+    sweeps.report(tmp_path, 0, 0, [], "")
+    assert sweeps.summarise(tmp_path)[0] == set()  # which the command takes for a failure
+
+
+@pytest.mark.slow
+def test_joblib_gives_what_one_job_after_the_other_gives(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    # The second job has all cells of the first one, and more.
+    words = ["-m", "embedder=histogram", "benchmark.studies=[floor],[floor,jumps]", *WORDS]
+    for name, more in (("one", []), ("two", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"])):
+        (tmp_path / name).mkdir()
+        done = harness.command(*harness.RUN, *words, *more, cwd=tmp_path / name, timeout=600)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        assert "2 of 2 jobs without a failure" in done.stderr
+        assert len(done.stdout.splitlines()) == 2
+    assert runs(tmp_path / "one") == runs(tmp_path / "two") != {}
+    assert len(begun(tmp_path / "two")) == len(set(begun(tmp_path / "two")))
+
+
+@pytest.fixture
+def submitted(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A sweep of one job by submitit's local executor; it ends with the test."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    words = ["-m", "hydra/launcher=submitit_local", "benchmark.studies=[grid]", *WORDS]
+    process = harness.start(*harness.RUN, *words, "embedder=histogram", cwd=tmp_path)
+    yield process
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.slow
+def test_a_preempted_job_is_queued_again_and_goes_on(
+    tmp_path: Path, submitted: subprocess.Popen[str]
+) -> None:
+    until = time.monotonic() + 120
+    while len(finished(tmp_path)) < 2:
+        assert submitted.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    (folder,) = tmp_path.glob("out/sweeps/*/submitit/[0-9]*")
+    for task in psutil.Process(int(folder.name)).children():
+        task.send_signal(signal.SIGUSR2)  # as Slurm does before it takes the machine away
+    output, errors = submitted.communicate(timeout=400)
+    assert submitted.returncode == 0, output + errors
+    log = next(folder.glob("*_log.out")).read_text()
+    assert log.count("Starting with JobEnvironment") == 2
+    assert "taken from an earlier run" in next(folder.glob("*_log.err")).read_text()
+    assert len(begun(tmp_path)) - len(set(begun(tmp_path))) <= 1  # the one that was cut off
+    assert "1 of 1 jobs without a failure" in errors
