@@ -1,0 +1,87 @@
+"""Simulated raters with known preferences, for tests alone: nobody was asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.preferences import Vote
+from benchmarks.study import ANSWERS_FORMAT, EVEN, VERSION, Shown, Study
+
+Choose = Callable[[Shown], str]
+"""Which side a rater chooses."""
+
+
+def attentive(scores: Mapping[str, float], seed: int) -> Choose:
+    """A rater who follows Bradley-Terry scores, and sees every attention check."""
+    random = np.random.default_rng(seed)
+
+    def choose(shown: Shown) -> str:
+        left, right = (shown.trial.clips[clip] for clip in (shown.left, shown.right))
+        if shown.trial.check:
+            return "left" if left == EVEN else "right"
+        chance = 1 / (1 + np.exp(scores[right] - scores[left]))
+        return "left" if random.random() < chance else "right"
+
+    return choose
+
+
+def guessing(seed: int) -> Choose:
+    """A rater who tosses a coin, at attention checks too."""
+    random = np.random.default_rng(seed)
+    return lambda shown: "left" if random.random() < 0.5 else "right"
+
+
+def blind(shown: Shown) -> str:
+    """A rater who fails every attention check."""
+    if not shown.trial.check:
+        return "left"
+    return "left" if shown.trial.clips[shown.right] == EVEN else "right"
+
+
+def answers(
+    study: Study, rater: str, choose: Choose, count: int | None = None
+) -> dict[str, object]:
+    """What the page would save after so many choices."""
+    made = [
+        {
+            "trial": shown.trial.id,
+            "left": shown.left,
+            "right": shown.right,
+            "choice": choose(shown),
+            "plays": 2,
+            "seconds": 4.125,
+        }
+        for shown in study.arranged(rater)[:count]
+    ]
+    head = {"format": ANSWERS_FORMAT, "version": VERSION, "study": study.id, "rater": rater}
+    return head | {"answers": made}
+
+
+def save(folder: Path, content: dict[str, object]) -> Path:
+    """A file of answers in a folder, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{content['rater']}.json"
+    path.write_text(json.dumps(content, indent=1))
+    return path
+
+
+def votes(
+    scores: Mapping[str, float], raters: int, items: int, seed: int, spread: float = 0.0
+) -> list[Vote]:
+    """Choices of raters whose own scores differ from `scores` by normal numbers of that spread."""
+    random = np.random.default_rng(seed)
+    names = list(scores)
+    found = []
+    for rater in range(raters):
+        own = {name: score + random.normal(0, spread) for name, score in scores.items()}
+        for item in range(items):
+            for i, first in enumerate(names):
+                for second in names[i + 1 :]:
+                    chance = 1 / (1 + np.exp(own[second] - own[first]))
+                    two = (first, second) if random.random() < chance else (second, first)
+                    found.append(Vote(f"r{rater:03}", f"{item}-{first}-{second}", *two))
+    return found

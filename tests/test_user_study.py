@@ -1,0 +1,428 @@
+"""The user study from clips to its page, and from answers to what they say."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import harness
+import numpy as np
+import pandas as pd
+import pytest
+import raters
+
+from benchmarks import session
+from benchmarks.study import EVEN, JUMP, Study
+from benchmarks.study_clips import check_films, film_of_file, incomparable, resized
+from benchmarks.study_page import render_study
+from benchmarks.user_study import KEY, PAGE
+from spf.errors import ClipError, ConfigError
+from spf.video import load
+
+SCORES = {"even": 1.2, "jumpy": -1.2}
+TABLES = ("preferences", "bradley_terry", "raters", "by_pacing", "sample_size", "records")
+
+
+def words(clips: Path, output: Path, *more: str) -> list[str]:
+    given = ["benchmark=user_study", "embedder=histogram", "model=folder"]
+    given.append(f"model.path={harness.quoted(clips)}")
+    return [*given, f"output={harness.quoted(output)}", *more]
+
+
+def run(clips: Path, output: Path, *more: str) -> session.Run:
+    return session.run(harness.compose(*words(clips, output, *more)), quiet=True)
+
+
+def table(run: session.Run, name: str) -> pd.DataFrame:
+    return pd.read_csv(run.folder.path(f"{name}.csv"))
+
+
+@pytest.fixture(autouse=True)
+def _no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    harness.without_plots(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return harness.two_generators(tmp_path_factory.mktemp("study") / "clips", pairs=3)
+
+
+@pytest.fixture(scope="module")
+def asked(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> session.Run:
+    """A run without answers."""
+    with pytest.MonkeyPatch.context() as patch:
+        harness.without_plots(patch)
+        return run(clips, tmp_path_factory.mktemp("asked"))
+
+
+@pytest.fixture(scope="module")
+def study(asked: session.Run) -> Study:
+    return Study.from_key(asked.folder.read(KEY))
+
+
+@pytest.fixture(scope="module")
+def answers(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight attentive raters, one who fails the checks, and one who stopped early."""
+    folder = tmp_path_factory.mktemp("answers")
+    for number in range(8):
+        choose = raters.attentive(SCORES, number)
+        raters.save(folder, raters.answers(study, f"r{number}", choose))
+    raters.save(folder, raters.answers(study, "s-blind", raters.blind))
+    raters.save(folder, raters.answers(study, "t-early", raters.attentive(SCORES, 9), 2))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def answered(clips: Path, answers: Path, tmp_path_factory: pytest.TempPathFactory) -> session.Run:
+    with pytest.MonkeyPatch.context() as patch:
+        harness.without_plots(patch)
+        given = f"benchmark.answers={harness.quoted(answers)}"
+        return run(clips, tmp_path_factory.mktemp("answered"), given)
+
+
+# Without answers
+
+
+def test_without_answers_there_is_a_page_and_no_result(asked: session.Run) -> None:
+    assert asked.code == 0
+    assert asked.folder.path(PAGE).is_file()
+    assert "no answers yet" in asked.summary.headline
+    rows = table(asked, "preferences")
+    assert list(rows["remark"]) == ["no answers yet"]
+    assert rows["rate"].isna().all()
+    assert table(asked, "raters").empty
+    page = harness.Page(asked.folder.read("index.html").decode())
+    assert {"href": PAGE} in page.all("a")
+    assert "No person has rated these clips" in " ".join(page.text)
+
+
+def test_the_page_holds_every_clip_and_no_name(asked: session.Run, study: Study) -> None:
+    text = asked.folder.read(PAGE).decode()
+    shown = harness.Page(text)
+    for name in ("even", "jumpy", EVEN, JUMP, "pair0"):
+        plain = re.sub(r"changes more evenly|at an even pace|it jumps", "", text)
+        assert not re.search(rf"\b{name}\b", re.sub(r"[A-Za-z0-9+/=]{200,}", "", plain)), name
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
+    assert set(data) == {"format", "version", "study", "trials", "clips"}
+    assert all(set(trial) == {"id", "clips", "prompt"} for trial in data["trials"])
+    assert {clip for trial in data["trials"] for clip in trial["clips"]} == set(data["clips"])
+    assert len(data["trials"]) == 3 + 6
+    sources = [v for _, attrs in shown.tags for n, v in attrs.items() if n in ("src", "href")]
+    assert sources == ["data:,"]
+    policy = next(m["content"] for m in shown.all("meta") if "http-equiv" in m)
+    assert "default-src 'none'" in str(policy)
+    assert "connect-src" not in str(policy)
+
+
+def test_the_key_tells_clips_and_their_pacing(asked: session.Run, study: Study) -> None:
+    assert study.strategies == ("even", "jumpy")
+    for pair in study.pairs:
+        even, jumpy = (study.linearity_mae[study.clip_of(name, pair)] for name in study.strategies)
+        assert even < jumpy
+        film = load(asked.folder.path(f"study/clips/{study.clip_of('jumpy', pair)}.mp4"))
+        assert film.frames.shape == (12, 320, 320, 3)
+        small = film.frames.reshape(12, 32, 10, 32, 10, 3).mean(axis=(2, 4))
+        assert np.abs(small - np.stack(harness.jumping(seed=int(pair[-1])))).mean() < 8
+
+
+def test_checks_are_even_and_jump(asked: session.Run, study: Study) -> None:
+    places = set()
+    for trial in study.trials:
+        if not trial.check:
+            continue
+        films = {
+            name: load(asked.folder.path(f"study/clips/{clip}.mp4")).frames.astype(float)
+            for clip, name in trial.clips.items()
+        }
+        steps = {n: np.abs(np.diff(film, axis=0)).mean(axis=(1, 2, 3)) for n, film in films.items()}
+        whole = np.abs(films[EVEN][-1] - films[EVEN][0]).mean()
+        assert steps[EVEN].max() < 0.2 * whole
+        assert np.sort(steps[JUMP])[-2] < 0.05 * whole
+        assert steps[JUMP].max() == pytest.approx(whole, rel=0.1)
+        places.add((trial.pair, int(steps[JUMP].argmax())))
+    assert len(places) == 6  # no two checks are alike
+
+
+def test_a_second_run_repeats_every_byte(asked: session.Run, clips: Path, tmp_path: Path) -> None:
+    again = run(clips, tmp_path)
+    for name in (PAGE, KEY, *(f"{name}.csv" for name in TABLES)):
+        assert again.folder.read(name) == asked.folder.read(name), name
+
+
+# With answers
+
+
+def test_answers_are_counted(answered: session.Run) -> None:
+    assert answered.code == 0
+    people = table(answered, "raters").set_index("rater")
+    assert list(people["counted"]) == ["yes"] * 8 + ["no"] * 2
+    assert people.loc["s-blind", "reason"] == "excluded: 0 of 6 attention checks right, 5 needed"
+    assert "attention checks right, 5 needed" in people.loc["t-early", "reason"]
+    assert list(people["answered"]) == [9] * 9 + [2]
+    assert "8 of 10 files of answers counted, 24 choices" in answered.summary.headline
+
+
+def test_tables_say_what_the_raters_chose(answered: session.Run, study: Study) -> None:
+    chosen = []
+    for number in range(8):
+        choose = raters.attentive(SCORES, number)
+        for shown in study.arranged(f"r{number}"):
+            side = choose(shown)
+            if not shown.trial.check:
+                chosen.append(shown.trial.clips[getattr(shown, side)] == "even")
+    row = table(answered, "preferences").iloc[0]
+    assert (row["first"], row["second"]) == ("even", "jumpy")
+    assert (row["choices"], row["first_chosen"]) == (24, sum(chosen))
+    assert row["rate"] == pytest.approx(np.mean(chosen), rel=1e-5)
+    assert row["low_95"] < row["rate"] < row["high_95"]
+    assert row["raters"] == row["raters_for_first"] + row["raters_for_second"] == 8
+    scores = table(answered, "bradley_terry").set_index("strategy")
+    lead = np.log((sum(chosen) + 0.5) / (24 - sum(chosen) + 0.5))
+    assert scores.loc["even", "score"] - scores.loc["jumpy", "score"] == pytest.approx(
+        lead, rel=1e-4
+    )
+    assert list(scores["order"]) == [1, 2]
+    assert scores.loc["even", "low_95"] < scores.loc["even", "score"]
+    pacing = table(answered, "by_pacing").iloc[0]
+    assert (pacing["choices"], pacing["more_even_chosen"]) == (24, sum(chosen))
+    assert "even was chosen before jumpy" in answered.summary.sections[0].paragraphs[1]
+
+
+def test_the_study_of_the_answers_is_the_study_of_the_page(
+    asked: session.Run, answered: session.Run
+) -> None:
+    assert answered.folder.read(PAGE) == asked.folder.read(PAGE)
+    assert answered.folder.read(KEY) == asked.folder.read(KEY)
+
+
+def test_the_key_stands_for_the_clips(
+    asked: session.Run, answered: session.Run, answers: Path, tmp_path: Path
+) -> None:
+    """The same tables, with neither clips nor a model that could make them."""
+    key = harness.quoted(asked.folder.path(KEY))
+    more = [f"benchmark.answers={harness.quoted(answers)}", f"benchmark.key={key}"]
+    alone = run(tmp_path / "nothing", tmp_path, *more)
+    assert alone.code == 0
+    for name in ("preferences", "bradley_terry", "raters", "by_pacing", "sample_size"):
+        assert alone.folder.read(f"{name}.csv") == answered.folder.read(f"{name}.csv")
+    assert not alone.folder.path(PAGE).exists()
+
+
+def test_damaged_answers_are_rows_and_stop_nobody(
+    clips: Path, study: Study, tmp_path: Path
+) -> None:
+    folder = tmp_path / "answers"
+    good = raters.answers(study, "good", raters.attentive(SCORES, 0))
+    whole = raters.save(folder, good).read_bytes()
+    (folder / "cut.json").write_bytes(whole[: len(whole) // 2])
+    (folder / "same again.json").write_bytes(whole)
+    (folder / "<b>.json").write_text('{"format": "<script>alert(1)</script>"}')
+    (folder / "notes.txt").write_text("not an answer")
+    done = run(clips, tmp_path, f"benchmark.answers={harness.quoted(folder)}")
+    assert done.code == 1
+    people = table(done, "raters").set_index("file")
+    assert dict(people["counted"]) == {
+        "<b>.json": "no", "cut.json": "no", "good.json": "yes", "same again.json": "no",
+    }  # fmt: skip
+    assert "cut off" in people.loc["cut.json", "reason"]
+    assert "rater good answered in good.json already" in people.loc["same again.json", "reason"]
+    assert table(done, "preferences")["choices"].sum() == 3
+    text = done.folder.read("index.html").decode()
+    assert "<script>alert" not in text
+    assert "&lt;b&gt;.json" in text
+    reasons = [r["reason"] for r in done.results.records if r["status"] == "failed"]
+    assert len(reasons) == 2
+    assert all("\n" not in reason and str(tmp_path) not in reason for reason in reasons)
+
+
+def test_an_empty_folder_holds_no_answers_yet(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "answers").mkdir()
+    given = f"benchmark.answers={harness.quoted(tmp_path / 'answers')}"
+    done = run(clips, tmp_path, given, "benchmark.checks=0", "benchmark.missed=0")
+    assert done.code == 0
+    assert "no answers yet" in done.summary.headline
+    assert Study.from_key(done.folder.read(KEY)).checks == 0
+
+
+# What cannot be shown
+
+
+def test_pairs_that_cannot_be_compared_are_left_out(tmp_path: Path) -> None:
+    clips = harness.layout(
+        tmp_path / "clips",
+        {
+            "a": {name: harness.steady() for name in ("fine", "long", "wide", "lone", "odd")},
+            "b": {"fine": harness.jumping(), "long": harness.steady(30), "odd": harness.still()},
+        },
+    )
+    wide = [np.hstack([frame, frame]) for frame in harness.steady()]
+    harness.save(clips / "b" / "wide.mp4", wide)
+    (clips / "b" / "odd.mp4").write_bytes(b"no clip")
+    done = run(clips, tmp_path / "out")
+    assert done.code == 1  # one clip cannot be read
+    lost = table(done, "left_out").set_index("pair")["reason"]
+    assert sorted(lost.index) == ["lone", "long", "odd", "wide"]
+    assert "differ in length (a 0.92 s, b 2.42 s)" in lost["long"]
+    assert "differ in shape (a 32x32, b 64x32)" in lost["wide"]
+    assert lost["lone"] == lost["odd"] == "no clip of b"
+    assert Study.from_key(done.folder.read(KEY)).pairs == ["fine"]
+
+
+def test_no_page_where_nothing_can_be_compared(tmp_path: Path) -> None:
+    clips = harness.layout(
+        tmp_path / "clips", {"a": {"p": harness.steady()}, "b": {"p": harness.steady(40)}}
+    )
+    done = run(clips, tmp_path / "out")
+    assert not done.folder.path(PAGE).exists()
+    assert "There is no page" in done.summary.sections[0].paragraphs[0]
+
+
+def test_ends_that_are_alike_make_no_check(tmp_path: Path) -> None:
+    made = {"p": harness.still(), "q": harness.steady()}
+    clips = harness.layout(tmp_path / "clips", {"a": made, "b": made})
+    study = Study.from_key(run(clips, tmp_path / "out").folder.read(KEY))
+    assert study.pairs == ["p", "q"]
+    assert {trial.pair for trial in study.trials if trial.check} == {"q"}
+    assert study.checks == 3
+
+
+def test_clips_that_a_page_cannot_show_are_refused(tmp_path: Path) -> None:
+    import clips as made
+
+    frames = harness.steady(6)
+    stamps = [0, 1, 2, 9, 10, 11]
+    uneven = made.encode(tmp_path / "u.mp4", frames, rate=12, stamps=stamps, options={"bf": "0"})
+    with pytest.raises(ClipError, match=r"S/u: its frame rate varies.*ffmpeg"):
+        film_of_file(uneven, "S/u")
+    with pytest.raises(ClipError, match="1 frame"):
+        film_of_file(harness.save(tmp_path / "one.mp4", frames[:1]), "S/one")
+    with pytest.raises(ClipError, match="longer than 60 s"):
+        film_of_file(harness.save(tmp_path / "long.mp4", harness.steady(70), rate=1), "S/long")
+    (tmp_path / "images").mkdir()
+    made.Image.fromarray(frames[0]).save(tmp_path / "images" / "0.png")
+    with pytest.raises(ClipError, match="no rate"):
+        film_of_file(tmp_path / "images", "S/images")
+
+
+def test_sizes_on_the_page() -> None:
+    """Tiny clips crisp and enlarged by a whole factor, large ones reduced, others as they are."""
+    random = np.random.default_rng(0)
+    for height, width, wanted in (
+        (32, 32, (320, 320)),
+        (24, 50, (168, 350)),
+        (160, 90, (320, 180)),
+        (161, 200, (161, 200)),
+        (480, 832, (370, 640)),
+        (1920, 1080, (640, 360)),
+    ):
+        image = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        shown = resized(image)
+        assert shown.shape == (*wanted, 3)
+        if wanted[0] > height:
+            factor = wanted[0] // height
+            assert np.array_equal(shown[::factor, ::factor], image)
+            assert np.array_equal(shown[factor - 1 :: factor, factor - 1 :: factor], image)
+
+
+def test_comparable_clips_may_differ_in_size_and_rate() -> None:
+    def clip(width: int, height: int, frames: int, fps: float) -> dict[str, float]:
+        seconds = (frames - 1) / fps
+        return {"width": width, "height": height, "duration": seconds, "fps": fps}
+
+    assert incomparable({"a": clip(640, 480, 24, 8), "b": clip(320, 240, 48, 16)}) == ""
+    assert "shape" in incomparable({"a": clip(640, 480, 24, 8), "b": clip(640, 360, 24, 8)})
+    assert "length" in incomparable({"a": clip(64, 64, 24, 8), "b": clip(64, 64, 27, 8)})
+
+
+def test_check_films_of_a_clip_too_short(tmp_path: Path) -> None:
+    path = harness.save(tmp_path / "two.mp4", harness.steady(2))
+    assert check_films(film_of_file(path, "two"), 0) is None
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("benchmark.checks=-1", "checks"),
+        ("benchmark.checks=many", "checks"),
+        ("benchmark.missed=7", "missed"),
+        ("benchmark.missed=true", "missed"),
+        ("benchmark.num_pairs=0", "num_pairs"),
+        ("benchmark.answers=no/such/folder", "check the path"),
+        ("benchmark.answers=[1]", "answers"),
+        ("benchmark.key=key.json", "name them with answers"),
+    ],
+)
+def test_bad_settings_are_one_line(clips: Path, tmp_path: Path, word: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told) as error:
+        run(clips, tmp_path / "out", word)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_key_that_is_none_is_refused(clips: Path, answers: Path, tmp_path: Path) -> None:
+    (tmp_path / "key.json").write_text("{}")
+    given = f"benchmark.answers={harness.quoted(answers)}"
+    for name, told in (("key.json", "no file of the format"), ("gone.json", "check the path")):
+        key = f"benchmark.key={harness.quoted(tmp_path / name)}"
+        with pytest.raises(ConfigError, match=told):
+            run(clips, tmp_path / "out", given, key)
+
+
+def test_one_strategy_is_no_study(tmp_path: Path) -> None:
+    clips = harness.layout(tmp_path / "clips", {"a": {"p": harness.steady()}})
+    with pytest.raises(ConfigError, match="give two"):
+        run(clips, tmp_path / "out")
+    harness.save(tmp_path / "clips" / "b" / "q.mp4", harness.steady())
+    with pytest.raises(ConfigError, match="no pair has a clip of every strategy"):
+        run(clips, tmp_path / "out")
+
+
+# Names that mean harm, and generated clips
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    evil = ["<img src=x onerror=alert(1)>", "{{ 7 * 7 }} <∕script><script>alert(2)<∕script>"]
+    clips = harness.layout(
+        tmp_path / "clips", {name: {f"p{evil[0]}": harness.steady()} for name in evil}
+    )
+    done = run(clips, tmp_path / "out", "benchmark.checks=1")
+    assert done.code == 0
+    page, index = (done.folder.read(name).decode() for name in (PAGE, "index.html"))
+    assert not harness.Page(index).all("img")
+    assert "alert(" not in page
+    assert "<script>alert" not in index
+    assert Study.from_key(done.folder.read(KEY)).strategies == tuple(evil)
+    assert not [path for path in done.folder.root.rglob("*") if "alert(" in path.name]
+
+
+def test_hostile_prompts_stay_text(study: Study) -> None:
+    evil = "</script><script>alert(1)</script> <!-- {{ 7 * 7 }} \u2028 'quote\" &amp;"
+    films = {clip: b"film" for trial in study.trials for clip in trial.clips}
+    text = render_study(study, films, dict.fromkeys(study.pairs, evil))
+    assert "alert(1)</script>" not in text
+    assert text.count("<script") == text.count("</script>") == 2
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
+    assert {trial["prompt"] for trial in data["trials"]} == {evil}
+
+
+@pytest.mark.slow
+def test_generated_clips_of_the_default_strategies(tiny_weights: Path, tmp_path: Path) -> None:
+    import generators  # which loads torch
+
+    config = generators.composed(tiny_weights, tmp_path, "benchmark=user_study")
+    done = session.run(config, quiet=True)
+    assert done.code == 0
+    study = Study.from_key(done.folder.read(KEY))
+    assert study.strategies == ("none", "rope_flat (iterations=3, correction=compose)", "wrong_map")
+    assert len(study.pairs) == 2
+    assert len(study.trials) == 2 * 3 + study.checks
+    kept = {(record["clip"], record["retime"]): record for record in done.results.records}
+    for pair in study.pairs:
+        for name in study.strategies:
+            clip = study.clip_of(name, pair)
+            assert clip in kept[pair, name]["page_clips"].split()
+            assert study.linearity_mae[clip] == kept[pair, name]["linearity_mae"]
