@@ -1,0 +1,198 @@
+"""Benchmark `retime_existing`: folders and rendered clips, rows for all that happens, tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import harness
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import existing_clips, session
+from benchmarks.existing_clips import load_clips
+from benchmarks.existing_scores import looked_at, source_distance
+from benchmarks.existing_tables import CLIP_COLUMNS, COLUMNS
+from benchmarks.quality import retimed_file_columns
+from benchmarks.retimings import REGENERATED, kind_of, parse_retimes
+from spf.errors import ConfigError
+from spf.generators.folder import clips_of
+from spf.quality.base import NoQuality
+from spf.retime.strategies import NoRetime
+from spf.video import write_png
+
+BLEND = "benchmark.retimes=[none,blend]"
+
+
+def run(output: Path, *words: str) -> session.Run:
+    """A run in this process; of control measures, which cost nothing."""
+    usual = ["benchmark=retime_existing", f"output={harness.quoted(output)}", "embedder=pixels"]
+    return session.run(harness.compose(*usual, *words), quiet=True)
+
+
+def table(done: session.Run, name: str) -> pd.DataFrame:
+    return pd.read_csv(done.folder.path(f"{name}.csv"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A clip on top, one in a category, one that is none."""
+    root = tmp_path / "clips"
+    harness.save(root / "slow.mp4", harness.steady(17, power=3.0))
+    harness.save(root / "film" / "jump.mp4", harness.jumping(17, seed=1))
+    (root / "broken.mp4").write_bytes(b"no video")
+    return root
+
+
+def test_a_bad_clip_is_a_failed_row_and_the_rest_is_done(folder: Path, tmp_path: Path) -> None:
+    words = [f"benchmark.clips={harness.quoted(folder)}", "benchmark.retimes=[blend,regenerate]"]
+    done = run(tmp_path / "out", "model=folder", *words)
+    assert done.code == 1
+    rows = table(done, "existing_clips")
+    assert list(rows.columns) == CLIP_COLUMNS
+    found = {(row.clip, row.strategy): row for row in rows.itertuples()}
+    assert len(found) == 6
+    status = {key: row.status for key, row in found.items()}
+    assert status["broken", "blend"] == "failed"
+    assert "broken.mp4" in found["broken", "blend"].reason
+    assert str(tmp_path) not in found["broken", "blend"].reason
+    assert [status["slow", "blend"], status["film/jump", "blend"]] == ["done", "done"]
+    for name in ("slow", "film/jump", "broken"):
+        assert status[name, "regenerate"] == "not_run"
+        assert "model=folder generates nothing" in found[name, "regenerate"].reason
+    for name in ("slow", "film/jump"):
+        assert found[name, "blend"].target_mae < 0.5 * found[name, "blend"].before_target_mae
+        assert done.folder.path(f"retimed/{name.replace('/', '-')}").parent.is_dir()
+    groups = table(done, "existing")
+    assert list(groups.columns) == COLUMNS
+    assert set(groups["category"].fillna("")) == {"", "film"}
+    record = next(r for r in done.results.records if r["clip"] == "slow" and r["file"])
+    assert done.folder.path(record["file"]).read_bytes()[4:8] == b"ftyp"
+    assert record["before_file"] == "slow.mp4"
+    assert list(done.folder.root.glob("films/*.mp4"))
+    assert len(list(done.folder.root.glob("pairs/*.png"))) == 2
+
+
+def test_the_true_pacing_of_a_rendered_clip_comes_nearer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the second run writes the same tables."""
+    one = load_clips(None)[:1]
+    monkeypatch.setattr(existing_clips, "_morphs", lambda: [])
+    monkeypatch.setattr("benchmarks.retime_existing.load_clips", lambda _: one)
+    first, again = (run(tmp_path / name, BLEND) for name in ("one", "two"))
+    assert first.code == 0
+    none, blend = table(first, "existing_clips").itertuples()
+    assert none.true_target_mae == none.before_true_target_mae == blend.before_true_target_mae
+    assert none.before_true_target_mae > 0.1
+    assert blend.true_target_mae < 0.6 * blend.before_true_target_mae
+    assert none.source_distance == 0
+    assert blend.source_distance > 0
+    for name in ("existing.csv", "existing_clips.csv", "existing.md"):
+        assert first.folder.read(name) == again.folder.read(name)
+    said = first.summary.sections[0].paragraphs
+    assert len(said) == 1
+    assert "by the renderer's own parameter it falls" in said[0]
+
+
+def test_a_model_of_another_size_is_not_run_and_says_so(folder: Path, tmp_path: Path) -> None:
+    harness.save(folder / "wide.mp4", [x.repeat(2, axis=1) for x in harness.steady()])
+    config = harness.compose(
+        "benchmark=retime_existing",
+        f"benchmark.clips={harness.quoted(folder)}",
+        "benchmark.retimes=[regenerate]",
+        f"output={harness.quoted(tmp_path / 'out')}",
+    )
+    cells = session.build(config).cells()
+    said = {cell.key.clip: cell.not_run for cell in cells}
+    assert said["wide"] == (
+        "model=tiny makes 32x32, the clip has 64x32 and would be resized; resize it, or choose a "
+        "model that takes its size"
+    )
+    assert said["slow"] == said["film/jump"] == said["broken"] == ""
+    assert {cell.key.model for cell in cells} == {"tiny"}
+
+
+def test_the_default_composes_with_every_strategy_on_every_clip() -> None:
+    made: Any = session.build(harness.compose("benchmark=retime_existing"))
+    cells = made.cells()
+    assert len(cells) == 25
+    assert sum(bool(cell.not_run) for cell in cells) == 3
+    assert len({cell.identity for cell in cells}) == 25
+    for clip in made.clips:
+        assert clip.rendered.held_out
+        assert 0.1 < np.diff(clip.rendered.truth()).max() <= 0.155 or "ease" in clip.name
+
+
+def test_a_clip_without_change_is_left_as_it_is(tmp_path: Path) -> None:
+    harness.save(tmp_path / "clips" / "still.mp4", harness.still())
+    clips = f"benchmark.clips={harness.quoted(tmp_path / 'clips')}"
+    done = run(tmp_path / "out", clips, "benchmark.retimes=[blend]")
+    (row,) = table(done, "existing_clips").itertuples()
+    assert (done.code, row.status) == (0, "done")
+    assert "no semantic change" in row.reason
+    assert table(done, "existing")["unchanging"].tolist() == [1]
+
+
+def test_images_need_a_rate(tmp_path: Path) -> None:
+    write_png(tmp_path / "clips" / "film" / "frames", harness.steady())
+    clips = [f"benchmark.clips={harness.quoted(tmp_path / 'clips')}", "benchmark.retimes=[nearest]"]
+    refused = run(tmp_path / "out", *clips)
+    assert refused.code == 1
+    assert "give one with fps=R" in refused.results.records[0]["reason"]
+    done = run(tmp_path / "out", *clips, "benchmark.fps=10")
+    assert done.code == 0
+    assert done.results.records[0]["fps"] == 10
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["retime=rope"], "retime=rope is for benchmark=retime_generated"),
+        (["benchmark.retimes=[wrong_map]"], "retime=wrong_map is for benchmark=retime_generated"),
+        (["benchmark.retimes=[blur]"], "unknown retime 'blur'"),
+        (["benchmark.clips=/nowhere"], "there is no such folder"),
+        (["benchmark.fps=-1"], "fps"),
+        (["sampling.stride=2"], "shows all frames"),
+    ],
+)
+def test_impossible_settings_are_refused_in_one_line(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
+        session.build(harness.compose("benchmark=retime_existing", *words))
+    assert "\n" not in str(error.value)
+
+
+def test_generated_clips_are_not_regenerated() -> None:
+    with pytest.raises(ConfigError, match="regenerate is for benchmark=retime_existing"):
+        parse_retimes(["none", "regenerate"], NoRetime())
+    assert kind_of("regenerate (cuts=bridge)") == REGENERATED
+
+
+def test_clips_are_found_one_level_deep(tmp_path: Path, folder: Path) -> None:
+    assert [(x.generator, x.pair) for x in clips_of(folder)] == [
+        ("", "broken"), ("", "slow"), ("film", "jump"),
+    ]  # fmt: skip
+    (folder / "slow.gif").write_bytes(b"GIF89a")
+    rivals = next(x for x in clips_of(folder) if x.pair == "slow")
+    assert rivals.problem is not None
+    assert "slow: 2 files for one pair" in str(rivals.problem)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"no clips found; expected CLIPS/CLIP\.mp4"):
+        clips_of(tmp_path / "empty")
+
+
+def test_distance_to_the_nearest_frame_equals_the_exhaustive_one(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    source, result = (generator.integers(0, 256, (n, 4, 5, 3), np.uint8) for n in (7, 130))
+    gaps = (result[:, None] / 255.0 - source[None] / 255.0) ** 2
+    truth = np.sqrt(gaps.mean(axis=(2, 3, 4)).min(axis=1)).mean()
+    assert source_distance(result, source) == pytest.approx(truth, rel=1e-5)
+    assert source_distance(source[::-1], source) == 0
+    write_png(tmp_path / "clip", [*source[:3], source[2], source[3]])
+    assert looked_at(tmp_path / "clip").repeated == 0.25
+
+
+def test_no_quality_costs_no_encoding(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.mp4"
+    assert retimed_file_columns(NoQuality(), missing, missing, 8.0) == {}
