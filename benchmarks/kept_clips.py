@@ -21,13 +21,17 @@ DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.erro
 class KeptClips:
     """A generator that looks into the run's folder first, and keeps there what it makes.
 
-    A file that is missing or damaged is generated again.
+    A file that is missing or damaged is generated again. made_by : the generator's identity, taken
+    once: its weights may be replaced while a run goes on, and are in memory by then.
     """
 
-    def __init__(self, generator: Generator, folder: RunFolder) -> None:
+    def __init__(
+        self, generator: Generator, folder: RunFolder, made_by: dict[str, Any] | None = None
+    ) -> None:
         self.name = generator.name
         self.generator = generator
         self.folder = folder
+        self.made_by = made_by or generator.identity()
 
     def check(self) -> None:
         self.generator.check()
@@ -36,7 +40,7 @@ class KeptClips:
         return self.generator.clock(request)
 
     def identity(self) -> dict[str, Any]:
-        return self.generator.identity()
+        return self.made_by
 
     def generate(
         self, request: Request, warp: ClockWarp | None = None, watch: Watch | None = None

@@ -4,18 +4,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
+from benchmarks.baselines import misled, moved
 from benchmarks.cells import Cell, Key, Outcome, Summary, Watch
 from benchmarks.folder import RunFolder, slug
-from benchmarks.kept_clips import KeptClips, request_identity
+from benchmarks.kept_clips import KeptClips, pack, request_identity
 from benchmarks.measuring import Measuring, curve_table
 from benchmarks.pairs import SIZES, Pair, load_pairs
 from benchmarks.provenance import code_version, digest
+from benchmarks.quality import quality_inputs, retimed_columns
 from benchmarks.records import Record
 from benchmarks.retiming_scores import ORACLE, clip_times, judge, oracle_curve, parameter
 from benchmarks.retiming_tables import summarised
-from benchmarks.retimings import Wanted, WrongMap, described, parse_retimes
+from benchmarks.retimings import Wanted, WrongMap, described, parse_retimes, sampled
 from spf import no_change_reason, score
 from spf.embedders import label
 from spf.errors import ConfigError
@@ -23,18 +23,10 @@ from spf.generators.base import GeneratedClip, Generator, Request
 from spf.generators.pipeline import DiffusersGenerator
 from spf.progress import Curve
 from spf.progress.metrics import unit_time
-from spf.retime.generated import (
-    Attempt,
-    Measure,
-    Retimed,
-    generate_baseline,
-    generate_measured,
-    retime_generated,
-)
-from spf.retime.strategies import NoRetime, Strategy
+from spf.quality import NoQuality, Quality
+from spf.retime.generated import Measure, Retimed, generate_baseline, retime_generated
+from spf.retime.strategies import NoRetime, Resampling, Strategy
 from spf.retime.targets import Target, make_target, pinned
-from spf.retime.timemap import time_map
-from spf.retime.warp import Warp
 from spf.video import Sampling
 
 CODE = (
@@ -42,8 +34,11 @@ CODE = (
     "synthetic",
     "benchmarks.retime_generated",
     "benchmarks.retimings",
+    "benchmarks.baselines",
+    "benchmarks.kept_clips",
     "benchmarks.retiming_scores",
     "benchmarks.pairs",
+    "benchmarks.quality",
 )
 """Packages and modules whose change makes another result of a cell, beside `Measuring`'s."""
 
@@ -54,8 +49,15 @@ RETIMES = (
     {"word": "rope_flat", "iterations": 3, "correction": "compose"},
     "rope",
     "rope_iterative",
+    "nearest",
+    "blend",
+    "flow",
     "wrong_map",
 )
+
+
+NAMED = 12
+"""Strategies that a line can name; of more it says how many they are."""
 
 
 class RetimeGenerated:
@@ -64,7 +66,8 @@ class RetimeGenerated:
     retime : a strategy that takes the place of its word in `retimes`; see `parse_retimes`.
     pairs : procedural, photographs, or a YAML file (docs/pairs.md); None is procedural for
     model=tiny and photographs for all others. num_pairs : the first so many; None takes all.
-    seeds : of the noise. num_frames, fps, steps, guidance : see `Request`.
+    seeds : of the noise. num_frames, fps, steps, guidance : see `Request`. quality : what scores
+    each clip as it was generated, and retimed; None scores nothing.
 
     Where the true morph is known, the renderer's parameter steers and scores too, as embedder
     `oracle`. Raises ConfigError for settings that make no run, UnavailableError where the model
@@ -87,6 +90,7 @@ class RetimeGenerated:
         fps: float | None = None,
         steps: int | None = None,
         guidance: float | None = None,
+        quality: Quality | None = None,
     ) -> None:
         if not hasattr(model, "generate"):
             remedy = "choose model=tiny, wan22 or ltx2"
@@ -98,6 +102,7 @@ class RetimeGenerated:
         if not (isinstance(seeds, Sequence) and not isinstance(seeds, str) and seeds):
             raise ConfigError(f"seeds={seeds!r} must be a list of whole numbers")
         self.measuring = measuring
+        self.quality = quality or NoQuality()
         self.model = model
         self.target = make_target(target)
         self.strategies = parse_retimes(retimes, retime or NoRetime())
@@ -130,10 +135,12 @@ class RetimeGenerated:
         self._folder = folder
 
     def plan(self) -> str:
+        many = len(self.strategies) > NAMED
+        named = len(self.strategies) if many else ", ".join(self.strategies)
         return (
             f"retiming of generated clips: model {self.model.name}, {len(self.pairs)} pairs "
             f"({self.source}), {len(self.seeds)} seed(s), target {described(self.target)}, "
-            f"strategies {', '.join(self.strategies)}, embedder {label(self.measuring.embedder)}"
+            f"strategies {named}, embedder {label(self.measuring.embedder)}"
         )
 
     def cells(self) -> list[Cell]:
@@ -158,8 +165,9 @@ class RetimeGenerated:
                             "generator": generator,
                             "request": request_identity(self.requests[pair.name, seed]),
                             "strategy": [strategy.name, asdict(strategy)],  # type: ignore[call-overload]
-                            "target": digest(_sampled(self.target)),
+                            "target": digest(sampled(self.target)),
                             **self.measuring.inputs(),
+                            **quality_inputs(self.quality),
                             "retiming": code_version(*CODE),
                         }
                         key = self._key(pair, measure, name, seed)
@@ -175,20 +183,19 @@ class RetimeGenerated:
     ) -> Cell:
         def compute(watch: Watch) -> Outcome:
             assert self._folder is not None
-            kept = KeptClips(self.model, self._folder)
+            kept = KeptClips(self.model, self._folder, inputs["generator"])
             step = lambda done, total: watch()  # noqa: E731
             request = self.requests[pair.name, key.seed]
             measure = self._measure(key.embedder, pair)
             first = generate_baseline(kept, request, measure, self.target, step)
             if isinstance(strategy, WrongMap):
+                theirs = self.requests[other.name, key.seed]
                 lead = generate_baseline(
-                    kept,
-                    self.requests[other.name, key.seed],
-                    self._measure(key.embedder, other),
-                    self.target,
-                    step,
+                    kept, theirs, self._measure(key.embedder, other), self.target, step
                 )
-                found = self._misled(kept, request, measure, strategy, first, lead)
+                found = misled(kept, request, measure, strategy, self.target, first, lead)
+            elif isinstance(strategy, Resampling):
+                found = moved(first, measure, strategy, self.target)
             else:
                 found = retime_generated(kept, request, measure, strategy, self.target, first, step)
             return self._outcome(key, pair, kept, request, found)
@@ -204,31 +211,12 @@ class RetimeGenerated:
         settings = self.measuring.settings
         return by_embedder if word != ORACLE else lambda clip: oracle_curve(pair, clip, settings)
 
-    def _misled(
-        self,
-        kept: KeptClips,
-        request: Request,
-        measure: Measure,
-        strategy: WrongMap,
-        first: Attempt,
-        lead: Attempt,
-    ) -> Retimed:
-        """The clip of a request under the time map of another pair's baseline."""
-        for attempt in (first, lead):
-            if (reason := no_change_reason(attempt.curve)) is not None:
-                return Retimed([first], "no change", f"nothing to retime: {reason}")
-        tau = time_map(lead.curve, self.target)
-        warp = Warp.from_time_map(kept.clock(request), tau, strategy.strength, strategy.gamma)
-        misled = generate_measured(kept, request, measure, self.target, warp, None)
-        return Retimed([first, misled], "done")
-
     def _outcome(
         self, key: Key, pair: Pair, kept: KeptClips, request: Request, found: Retimed
     ) -> Outcome:
         first, best = found.baseline, found.best
         before, after = judge(pair, first.clip, self.target), judge(pair, best.clip, self.target)
         before |= score(first.curve) | {"target_mae": first.target_mae}
-        embedder = self.measuring.embedder.identity()
         values: dict[str, Any] = {
             "frames": len(best.clip.frames),
             "fps": best.clip.fps,
@@ -237,17 +225,16 @@ class RetimeGenerated:
             "height": best.clip.frames.shape[1],
             "category": pair.category,
             "source": "generated",
-            "generator": digest(kept.identity()),
             "notes": "; ".join(best.clip.notes),
-            "weights_revision": embedder.get("revision", "none: no weights"),
-            "weights_hash": embedder.get("weights", "none: no weights"),
+            **self._weights(key.embedder, kept.identity()),
             **score(best.curve),
             "target_mae": best.target_mae,
             **after,
             **{f"before_{name}": value for name, value in before.items()},
-            "iterations": len(found.attempts) - 1,
+            "iterations": sum(attempt.warp is not None for attempt in found.attempts),
             "best_iteration": found.attempts.index(best),
             "ended": found.ended,
+            **retimed_columns(self.quality, first.clip, best.clip, self.measuring.cache),
         }
         if pair.oracle is not None:
             values["residual_ratio"] = after["residual"] / max(before["residual"], 1e-9)
@@ -260,12 +247,26 @@ class RetimeGenerated:
         stem = f"{slug(key.embedder)}/{slug(pair.name)}-{key.seed}/{slug(key.retime)}"
         outcome.files[f"curves/{stem}.csv"] = curve_table(best.curve, **columns)
         outcome.links["curve"] = f"curves/{stem}.csv"
-        # Listed among the cell's files, so that a damaged one is generated again.
-        for name, warp in (("before_file", None), ("file", best.warp)):
-            path = kept.path(request, warp)
-            outcome.files[path] = kept.folder.read(path)
+        # Listed among the cell's files, so that a damaged one is made again.
+        for name, attempt in (("before_file", first), ("file", best)):
+            resampled = attempt is not first and attempt.warp is None
+            path = f"resampled/{stem}.npz" if resampled else kept.path(request, attempt.warp)
+            outcome.files[path] = pack(attempt.clip) if resampled else kept.folder.read(path)
             outcome.links[name] = path
         return outcome
+
+    def _weights(self, measure: str, generator: dict[str, Any]) -> dict[str, str]:
+        """Columns that name the weights of what measures and of what generates."""
+        measured_by = self.measuring.provenance()
+        if measure == ORACLE:
+            measured_by |= dict.fromkeys(("weights_revision", "weights_hash"), "none: the renderer")
+        files = generator.get("files")
+        return {
+            **measured_by,
+            "generator": digest(generator),
+            "generator_revision": generator.get("revision") or "none: known by its hash",
+            "generator_weights": digest(files) if files else "none: no weights",
+        }
 
     def summarise(self, records: list[Record], folder: RunFolder) -> Summary:
         return summarised(records, folder, self.measuring.embedder, self.strategies, self.target)
@@ -277,8 +278,3 @@ def _first(pairs: list[Pair], count: int | None) -> list[Pair]:
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= len(pairs):
         raise ConfigError(f"num_pairs={count!r} must be a whole number from 1 to {len(pairs)}")
     return pairs[:count]
-
-
-def _sampled(target: Target) -> list[float]:
-    """The target as plain numbers: what it is made of may be a file."""
-    return pinned(target, np.linspace(0.0, 1.0, 1025)).tolist()

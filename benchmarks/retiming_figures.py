@@ -16,7 +16,7 @@ from benchmarks.folder import RunFolder, slug
 from benchmarks.kept_clips import unpack
 from benchmarks.measuring import read_curve
 from benchmarks.records import Record
-from benchmarks.retimings import UNSTEERED
+from benchmarks.retimings import AUTHORS, CONTROL, RESAMPLED, STEERED, UNTOUCHED, kind_of
 from spf.embedders import Embedder, label
 from spf.generators.base import GeneratedClip
 from spf.plot import PALETTE, REFERENCE, png
@@ -26,6 +26,10 @@ from spf.video import write_mp4
 STRIP = 12
 """Frames of a strip."""
 STRIP_HEIGHT = 96
+CURVES = 12
+"""Curves that one picture can hold, the unwarped one included."""
+
+STYLES = {STEERED: "-", RESAMPLED: "-.", CONTROL: ":"}
 
 
 class Pacing(NamedTuple):
@@ -47,39 +51,65 @@ def draw_figures(
     for (pair, seed), records in groups.items():
         name = f"{slug(pair)}-{seed}"
         title = pair if len({number for _, number in groups}) == 1 else f"{pair}, seed {seed}"
+        chosen = [best for kind in (STEERED, RESAMPLED) if (best := best_of(records, kind))]
         curves = {record["retime"]: read_curve(folder, record) for record in records}
-        best = best_of(records)
-        clips = {"baseline": _clip(folder, records[0]["before_file"])}
-        if best is not None:
-            clips[best["retime"]] = _clip(folder, best["file"])
-        drawing = _drawing(curves, clips, f"{title}, embedder {label(embedder)}, target {target}")
+        baseline = _clip(folder, records[0]["before_file"])
+        clips = [baseline, *(_clip(folder, record["file"]) for record in chosen)]
+        strips = dict(zip(_captions(records[0], chosen), clips, strict=True))
+        lines = {word: curves[word] for word in _drawn(records)}
+        drawing = _drawing(lines, strips, f"{title}, embedder {label(embedder)}, target {target}")
         folder.write(f"pairs/{name}.png", png(drawing))
         alt = f"Curves of {title} before and after retiming, and frames of both"
         pictures.append(Figure(f"pairs/{name}.png", alt, title))
-        if best is None:
+        if not chosen:
             continue
-        path = f"films/{name}.mp4"
-        curve = curves[best["retime"]]
-        times = curve["time"].to_numpy()
+        words = ["baseline", *(record["retime"] for record in chosen)]
+        shown = [(curves[words[1]], "before"), *((curves[word], "progress") for word in words[1:])]
         panels = [
-            (clip.frames, Pacing(times, curve[column].to_numpy()), words)
-            for (words, clip), column in zip(clips.items(), ("before", "progress"), strict=True)
+            (clip.frames, Pacing(curve["time"].to_numpy(), curve[column].to_numpy()), word)
+            for clip, (curve, column), word in zip(clips, shown, words, strict=True)
         ]
-        fps = clips["baseline"].fps
-        write_mp4(folder.path(path), side_by_side(panels, fps), fps)
-        caption = f"{title}: baseline and {best['retime']}"
+        path = f"films/{name}.mp4"
+        write_mp4(folder.path(path), side_by_side(panels, baseline.fps), baseline.fps)
+        caption = f"{title}: {', '.join(words)}"
         films.append(Figure(path, f"Film of {caption} beside each other", caption))
     return pictures, films
 
 
-def best_of(records: Sequence[Record]) -> Record | None:
-    """The steered clip nearest to its target; None where there is none that could be retimed."""
-    steered = [
+def best_of(records: Sequence[Record], kind: str) -> Record | None:
+    """The clip of a kind of strategies (see `kind_of`) that is nearest to its target; None where
+    there is none that could be retimed."""
+    found = [
         record
         for record in records
-        if record["retime"].partition(" ")[0] not in UNSTEERED and np.isfinite(record["target_mae"])
+        if kind_of(record["retime"]) == kind and np.isfinite(record["target_mae"])
     ]
-    return min(steered, key=lambda record: record["target_mae"], default=None)
+    return min(found, key=lambda record: record["target_mae"], default=None)
+
+
+def _drawn(records: Sequence[Record]) -> list[str]:
+    """Labels of the curves in a picture: where they are many, the nearest to the target, the
+    authors' settings and the control."""
+    words = [record["retime"] for record in records]
+    if len(words) <= CURVES:
+        return words
+    finite = [record for record in records if np.isfinite(record["target_mae"])]
+    nearest = sorted(finite, key=lambda record: record["target_mae"])[: len(PALETTE) - 1]
+    kept = {record["retime"] for record in nearest} | {AUTHORS}
+    return [word for word in words if word in kept or kind_of(word) in (CONTROL, UNTOUCHED)]
+
+
+def _captions(first: Record, chosen: Sequence[Record]) -> list[str]:
+    """What even pacing may hide, above each strip of frames."""
+    said = [f"baseline: {first['before_repeated_frames']:.0%} repeated frames"]
+    for record in chosen:
+        text = f"{record['retime']}: {record['repeated_frames']:.0%} repeated frames"
+        if record.get("residual_ratio") is not None:
+            text += (
+                f", {record['residual_ratio']:.2g} times the baseline's distance to true renders"
+            )
+        said.append(text)
+    return said
 
 
 def _clip(folder: RunFolder, path: str) -> GeneratedClip:
@@ -89,16 +119,18 @@ def _clip(folder: RunFolder, path: str) -> GeneratedClip:
 def _drawing(
     curves: dict[str, pd.DataFrame], clips: dict[str, GeneratedClip], title: str
 ) -> Drawing:
-    drawing = Drawing(figsize=(8, 4.2 + 0.8 * len(clips)), dpi=90, layout="constrained")
+    longest = max(map(len, curves))
+    width = 8 + max(0, longest - 40) * 0.07  # the legend stands beside the curves
+    drawing = Drawing(figsize=(width, 4.2 + 0.8 * len(clips)), dpi=90, layout="constrained")
     parts = drawing.subplots(1 + len(clips), 1, height_ratios=[4.2] + [0.8] * len(clips))
     upper = parts[0]
     first = next(iter(curves.values()))
     upper.plot(first["u"], first["target"], "--", color=REFERENCE, lw=1.2, label="target")
     upper.plot(first["u"], first["before"], color="#111827", lw=2, label="baseline")
-    shown = [name for name in curves if name != "none"]
+    shown = [name for name in curves if kind_of(name) != UNTOUCHED]
     for number, name in enumerate(shown):
         colour = PALETTE[number % len(PALETTE)]
-        style = ":" if name.startswith("wrong_map") else "-"
+        style = STYLES[kind_of(name)]
         upper.plot(curves[name]["u"], curves[name]["progress"], style, color=colour, label=name)
     upper.set(xlabel="share of the clip's time", ylabel="semantic progress", ylim=(-0.03, 1.03))
     upper.grid(alpha=0.25)

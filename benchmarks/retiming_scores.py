@@ -25,11 +25,12 @@ one grey level."""
 
 DEFINITIONS = (
     "true_linearity_mae: time average of |q - u|, q = (p - p_first) / (p_last - p_first), p the "
-    "parameter of the nearest true render; true_target_mae: the same against the "
-    "target; true_peak_step: largest step of q over the mean step; residual: mean squared "
-    "distance (0..1) of the frames to the nearest true render, which ghosting raises; "
-    "residual_ratio: over the baseline's; end_mse: the larger mean squared error (0..1) of the end "
-    "frames; repeated_frames: share of frames within one grey level of the one before."
+    "parameter of the nearest true render; true_target_mae: the same against the target; "
+    "true_peak_step: largest step of q over the mean step; residual: mean squared distance (0..1) "
+    "of the frames to the nearest true render, which ghosting raises, and so does more of the "
+    "morph's middle: nearest, which shows the baseline's own frames alone, is the measure for the "
+    "others; residual_ratio: over the baseline's; end_mse: the larger mean squared error (0..1) of "
+    "the end frames; repeated_frames: share of frames within one grey level of the one before."
 )
 
 

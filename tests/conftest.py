@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from pathlib import Path
+from typing import Any
 
 import clips
 import pytest
@@ -58,3 +60,46 @@ def tiny_weights(tmp_path_factory) -> Path:
     import generators
 
     return generators.save_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Threads cost models this small more than they give."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def adapters(tmp_path_factory):
+    """Word of `warping.WORDS` -> the adapter on a saved miniature of its pipeline; each is made at
+    its first use, and loaded once."""
+    import pipelines
+
+    from spf.generators.ltx2 import Ltx2
+    from spf.generators.wan import Wan22
+
+    root = tmp_path_factory.mktemp("pipelines")
+
+    @functools.cache
+    def made(word: str) -> Any:
+        if word in ("split", "interleaved"):
+            folder = pipelines.save_ltx2(root / word, word)
+            return pipelines.loaded(Ltx2(path=folder, device="cpu"))
+        folder = pipelines.save_wan(root / word, word)
+        return pipelines.loaded(Wan22(word, path=folder, device="cpu"))
+
+    return made
+
+
+@pytest.fixture
+def wan(adapters):
+    return adapters("i2v")
+
+
+@pytest.fixture
+def ltx(adapters):
+    return adapters("split")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,15 @@ import pytest
 
 import spf
 from benchmarks import session
+from benchmarks.folder import RunFolder
 from benchmarks.kept_clips import unpack
 from benchmarks.pairs import load_pairs
+from benchmarks.provenance import digest
+from benchmarks.retiming_scores import oracle_curve
 from spf.generators.base import GeneratedClip, Request
 from spf.generators.tiny.adapter import Tiny
+from spf.measurement import DEFAULT_SETTINGS
+from spf.retime.resampling import resampled
 from spf.retime.strategies import RopeFlat
 from spf.retime.warp import Warp
 
@@ -29,6 +35,9 @@ LABELS = [
     "rope_flat (iterations=3, correction=compose)",
     "rope",
     "rope_iterative",
+    "nearest",
+    "blend",
+    "flow",
     "wrong_map",
 ]
 
@@ -130,7 +139,10 @@ def test_the_table_is_made_of_the_rows(finished: session.Run) -> None:
     records = pd.DataFrame(finished.results.records)
     table = pd.read_csv(finished.folder.path("retiming.csv"))
     assert len(table) == len(LABELS) * 2
-    assert all("shipped: shows the mechanism, not the quality" in x for x in table["generator"])
+    assert set(table["generator"]) == {"tiny (shipped)"}
+    note = finished.folder.path("retiming.md").read_text()
+    assert "shows the mechanism, not the quality of large models" in note
+    assert "rope_flat: alpha 1, gamma none, iterations 1, correction add" in note
     names = {"histogram (control)": "histogram", "oracle (renderer)": "oracle"}
     assert set(table["measure"]) == set(names)
     for _, row in table.iterrows():
@@ -139,15 +151,62 @@ def test_the_table_is_made_of_the_rows(finished: session.Run) -> None:
         ]
         before, after = own["before_linearity_mae"], own["linearity_mae"]
         assert row["pairs"] == 2
-        assert row["linearity_mae"] == pytest.approx(after.median(), rel=1e-5)
+        assert row["linearity_mae"] == pytest.approx(after.median(), rel=1e-5, nan_ok=True)
         assert row["before_linearity_mae"] == pytest.approx(before.median(), rel=1e-5)
-        assert row["difference"] == pytest.approx((after - before).median(), rel=1e-4, abs=1e-9)
+        difference = (after - before).median()
+        assert row["difference"] == pytest.approx(difference, rel=1e-4, abs=1e-9, nan_ok=True)
         assert row["better"] == f"{(after < before).sum()} of 2"
         assert row["residual_ratio"] == pytest.approx(own["residual_ratio"].median(), rel=1e-5)
-    settings = dict(zip(table["strategy"], table["settings"].fillna(""), strict=True))
-    assert (
-        settings["rope_flat (iterations=3)"] == "alpha=1, gamma=none, iterations=3, correction=add"
-    )
+        if row["strategy"] == "rope":
+            assert np.isnan(row["against_authors"])
+            continue
+        theirs = records[
+            (records["embedder"] == names[row["measure"]]) & (records["retime"] == "rope")
+        ]["linearity_mae"]
+        against = pd.Series(after.to_numpy() - theirs.to_numpy()).median()
+        assert row["against_authors"] == pytest.approx(against, rel=1e-4, abs=1e-9, nan_ok=True)
+
+
+def test_resampled_clips_are_the_baselines_frames_at_other_times(finished: session.Run) -> None:
+    """And are scored like all others: `nearest` repeats frames and invents none."""
+    folder = finished.folder
+    found = {"nearest": 0.0, "blend": 0.0, "flow": 0.0}
+    for record in finished.results.records:
+        if record["retime"] not in found:
+            continue
+        before, after = (unpack(folder.read(record[f"{x}file"])).frames for x in ("before_", ""))
+        assert record["before_file"].startswith("generated/")
+        assert record["file"].startswith("resampled/")
+        assert (record["iterations"], record["ended"]) == (0, "done")
+        tau = spf.time_map(fitted(folder, record))
+        wanted = np.stack(list(resampled(before, tau, record["retime"])))
+        assert np.array_equal(after, wanted)
+        assert not np.array_equal(after, before)
+        if record["retime"] == "nearest":
+            known = {frame.tobytes() for frame in before}
+            assert {frame.tobytes() for frame in after} <= known
+        found[record["retime"]] += record["repeated_frames"]
+    assert found["nearest"] > found["blend"]
+    assert found["nearest"] > found["flow"]
+
+
+def fitted(folder: RunFolder, record: dict[str, Any]) -> Any:
+    """The curve of a record's baseline, measured again."""
+    clip = unpack(folder.read(record["before_file"]))
+    if record["embedder"] == "oracle":
+        pairs = {pair.name: pair for pair in load_pairs("procedural", (32, 32))}
+        return oracle_curve(pairs[record["clip"]], clip, DEFAULT_SETTINGS)
+    return spf.fit(spf.embed(clip.frames, "histogram"), np.arange(len(clip.frames)) / clip.fps)
+
+
+def test_rows_name_the_weights_that_made_them(finished: session.Run, tiny_weights: Path) -> None:
+    files = Tiny(str(tiny_weights)).identity()["files"]
+    for record in finished.results.records:
+        assert record["generator_weights"] == digest(files)
+        assert record["generator_revision"] == "none: known by its hash"
+        oracle = record["embedder"] == "oracle"
+        said = "none: the renderer" if oracle else "none: no weights"
+        assert (record["weights_revision"], record["weights_hash"]) == (said, said)
 
 
 def test_pictures_and_films_are_on_the_page(finished: session.Run) -> None:
@@ -224,6 +283,17 @@ def test_a_damaged_file_is_generated_again(
     assert len(calls) - before == len(files)
     assert {path: path.read_bytes() for path in files} == contents
     assert again.folder.read("records.csv") == table
+
+
+def test_weights_that_are_replaced_meanwhile_lose_no_clip(
+    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clips are named after the weights that the run began with."""
+    identity, asked = Tiny.identity, itertools.count()
+    monkeypatch.setattr(Tiny, "identity", lambda self: identity(self) | {"asked": next(asked)})
+    done = generators.run(tiny_weights, tmp_path, generators.SHORT, "benchmark.num_pairs=1")
+    assert done.code == 0
+    assert len({record["generator"] for record in done.results.records}) == 1
 
 
 @pytest.mark.slow

@@ -17,11 +17,13 @@ from PIL import Image
 
 from benchmarks import session
 from benchmarks.pairs import load_pairs
-from benchmarks.retimings import WrongMap, described, parse_retimes
+from benchmarks.retimings import WrongMap, described, kind_of, parse_retimes
 from benchmarks.session import build
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators.base import GeneratedClip, Request
 from spf.generators.tiny.adapter import Tiny
+from spf.retime.gamma import SCHEDULES
+from spf.retime.regeneration import Regenerate
 from spf.retime.strategies import NoRetime, Rope, RopeFlat
 from spf.retime.targets import EaseIn
 
@@ -65,6 +67,26 @@ def test_a_pair_that_fails_leaves_the_others(
             assert record["status"] == "done"
     table = pd.read_csv(done.folder.path("retiming.csv"))
     assert set(table["failed"]) == {1}
+    assert all(text.startswith("1 failed: ") and words in text for text in table["reason"])
+    assert set(table["better"].str.partition(" of ")[2]) == {"1"}  # of those that were made
+
+
+def test_a_run_of_which_nothing_is_done_still_has_its_tables(
+    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any) -> GeneratedClip:
+        raise SpfError("tiny: it fails; mend it")
+
+    monkeypatch.setattr(Tiny, "generate", failing)
+    done = generators.run(tiny_weights, tmp_path, "benchmark.retimes=[rope,nearest,wrong_map]")
+    assert done.code == 1
+    assert done.summary.headline == "0 of 12 rows done, 12 failed, 0 not run"
+    table = pd.read_csv(done.folder.path("retiming.csv"))
+    assert set(table["reason"]) == {"2 failed: tiny: it fails; mend it"}
+    assert table["linearity_mae"].isna().all()
+    pairs = pd.read_csv(done.folder.path("retimed_pairs.csv"))
+    assert set(pairs["status"]) == {"failed"}
+    assert set(pairs["reason"]) == {"tiny: it fails; mend it"}
 
 
 def test_a_clip_without_change_is_returned_as_it_is(
@@ -74,8 +96,12 @@ def test_a_clip_without_change_is_returned_as_it_is(
         return GeneratedClip(np.repeat(request.first[None], 9, axis=0), 8.0)
 
     monkeypatch.setattr(Tiny, "generate", still)
-    done = generators.run(tiny_weights, tmp_path, "benchmark.retimes=[rope_flat,wrong_map]")
+    done = generators.run(tiny_weights, tmp_path, "benchmark.retimes=[rope_flat,blend,wrong_map]")
     assert done.code == 0
+    table = pd.read_csv(done.folder.path("retiming.csv"))
+    assert set(table["unchanging"]) == {2}
+    assert set(table["better"]) == {"0 of 0"}
+    assert set(table["reason"]) == {"2 done: nothing to retime: no semantic change"}
     for record in done.results.records:
         assert record["status"] == "done"
         assert record["reason"] == "nothing to retime: no semantic change"
@@ -91,6 +117,33 @@ def test_a_single_pair_has_no_wrong_map(tiny_weights: Path, tmp_path: Path) -> N
     assert done.code == 0
     status = {record["retime"]: record["status"] for record in done.results.records}
     assert status == {"rope_flat": "done", "wrong_map": "not_run"}
+    table = pd.read_csv(done.folder.path("retiming.csv")).set_index("strategy")
+    assert set(table.loc["wrong_map", "not_run"]) == {1}
+    assert set(table.loc["wrong_map", "reason"]) == {
+        "1 not run: it needs a second pair, whose map it takes"
+    }
+    assert table.loc["rope_flat", "reason"].isna().all()
+
+
+def test_a_map_of_a_clip_without_change_is_no_failure_of_the_control(
+    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second pair stands still: the first has no wrong map to take, and is counted apart."""
+    still = load_pairs("procedural", (32, 32))[1]
+    generate = Tiny.generate
+
+    def half(self: Tiny, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
+        if np.array_equal(request.first, still.first):
+            return GeneratedClip(np.repeat(request.first[None], 9, axis=0), 8.0)
+        return generate(self, request, warp, watch)
+
+    monkeypatch.setattr(Tiny, "generate", half)
+    done = generators.run(tiny_weights, tmp_path, "benchmark.retimes=[rope_flat,wrong_map]")
+    table = pd.read_csv(done.folder.path("retiming.csv")).set_index("strategy")
+    assert set(table.loc["wrong_map", "better"]) == {"0 of 0"}
+    assert set(table.loc["wrong_map", "unchanging"]) == {2}
+    assert set(table.loc["rope_flat", "unchanging"]) == {1}
+    assert all(text.endswith(" of 1") for text in table.loc["rope_flat", "better"])
 
 
 @pytest.mark.parametrize(
@@ -102,6 +155,9 @@ def test_a_single_pair_has_no_wrong_map(tiny_weights: Path, tmp_path: Path) -> N
         (["benchmark.retimes=[{iterations: 3}]"], "must be a word"),
         (["benchmark.retimes=[{word: rope, strength: 3}]"], "strength"),
         (["benchmark.retimes=[{word: rope, iterations: 0}]"], "iterations=0"),
+        (["benchmark.retimes=[{word: wrong_map, iterations: 3}]"], "wrong_map 'iterations'"),
+        (["benchmark.retimes=[{word: wrong_map, correction: add}]"], "wrong_map 'correction'"),
+        (["benchmark.retimes=[{word: nearest, alpha: 1}]"], "nearest 'alpha'"),
         (["benchmark.pairs=photos"], "did you mean photographs"),
         (["benchmark.pairs=none.yaml"], "cannot be read"),
         (["benchmark.num_pairs=0"], "num_pairs=0"),
@@ -209,6 +265,33 @@ def test_sweeps_make_different_runs_and_rows(tiny_weights: Path, tmp_path: Path)
         found[name] = job[1].folder.root
     assert list(found) == ["rope (decay=1)", "rope"]
     assert len(set(found.values())) == 2
+
+
+def test_what_retimes_no_generated_clip_is_refused() -> None:
+    chosen: Any = Regenerate()
+    with pytest.raises(ConfigError, match=r"retime=regenerate.*benchmark=retime_existing"):
+        parse_retimes(["none"], chosen)
+
+
+def test_the_ablation_varies_the_authors_settings_one_at_a_time() -> None:
+    node = harness.compose("benchmark=retime_ablation").benchmark
+    retimes = OmegaConf.to_container(node.retimes)
+    strategies = parse_retimes(retimes, NoRetime())  # type: ignore[arg-type]
+    assert len(strategies) == len(retimes)  # no row twice
+    kinds = {kind_of(label) for label in strategies}
+    assert kinds == {"untouched", "steered"}
+    changed = [
+        {name for name, value in vars(strategy).items() if value != getattr(Rope(), name)}
+        for strategy in strategies.values()
+        if type(strategy) is Rope
+    ]
+    assert changed[0] == set()
+    alone = {name for names in changed if len(names) == 1 for name in names}
+    assert alone == {"alpha_low", "alpha_high", "decay", "order", "gamma"}
+    for kind in (Rope, RopeFlat):
+        gammas = {x.gamma for x in strategies.values() if type(x) is kind}  # type: ignore[attr-defined]
+        assert gammas == set(SCHEDULES)
+    assert {x.alpha for x in strategies.values() if isinstance(x, RopeFlat)} == {0.5, 0.75, 1.0}
 
 
 def test_retimes_are_words_or_words_with_settings() -> None:

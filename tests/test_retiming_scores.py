@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 import spf
 from benchmarks.pairs import Pair, load_pairs
 from benchmarks.retiming_scores import clip_times, judge, oracle_curve, true_pacing
-from benchmarks.retiming_tables import sentences
+from benchmarks.retiming_sentences import sentences
 from spf.generators.base import GeneratedClip
 from spf.measurement import DEFAULT_SETTINGS
 from spf.retime.targets import Linear
@@ -67,25 +66,79 @@ def test_frames_are_judged(pair: Pair) -> None:
     assert blended["end_mse"] > 0.01
 
 
-def rows(difference: float, control: float) -> Iterator[dict[str, Any]]:
-    for strategy, change in (("none", 0.0), ("rope", difference), ("wrong_map", control)):
-        yield {
-            "strategy": strategy,
-            "measure": "m",
-            "before_linearity_mae": 0.2,
-            "linearity_mae": 0.2 + change,
-            "difference": change,
-            "better": "2 of 3",
-            "before_true_linearity_mae": 0.25,
-            "true_linearity_mae": 0.31,
-        }
+def row(strategy: str, change: float, interval: str, **more: Any) -> dict[str, Any]:
+    return {
+        "strategy": strategy,
+        "measure": "m",
+        "before_linearity_mae": 0.2,
+        "linearity_mae": 0.2 + change,
+        "difference": change,
+        "difference_95": interval,
+        "better": "2 of 3",
+        "before_true_linearity_mae": 0.25,
+        "true_linearity_mae": 0.31,
+        "before_repeated_frames": 0.0,
+        "repeated_frames": 0.125,
+    } | more
 
 
-def test_sentences_turn_with_the_sign() -> None:
-    good = " ".join(sentences(list(rows(-0.1, 0.1)), "m", "linearity_mae"))
-    assert "rope lowers it most: median linearity_mae 0.200 before, 0.100 after" in good
-    assert "2 of 3 pairs better; by the renderer's parameter 0.250 before, 0.310 after." in good
-    assert "0.300 against 0.200 before, worse, so the map matters" in good
-    bad = " ".join(sentences(list(rows(0.1, -0.1)), "m", "linearity_mae"))
-    assert "no strategy lowers it" in bad
-    assert "does NOT matter" in bad
+def said(*rows: dict[str, Any]) -> str:
+    return " ".join(sentences(rows, "m", "linearity_mae"))
+
+
+BEFORE = row("none", 0.0, "0.0000 .. 0.0000")
+
+
+def test_the_best_is_a_warp_and_its_numbers_stand_beside() -> None:
+    good = said(
+        BEFORE, row("rope_flat", -0.1, "-0.12 .. -0.08"), row("rope", -0.02, "-0.03 .. 0.01")
+    )
+    assert "By m, rope_flat lowers it most: median linearity_mae 0.200 before, 0.100 after" in good
+    assert "2 of 3 pairs better; by the renderer's parameter 0.25 before, 0.31 after; " in good
+    assert "repeated frames 0 before, 0.125 after" in good
+    assert "By m, the authors' rope: median linearity_mae 0.200 before, 0.180 after" in good
+    assert "though" not in good
+    doubtful = said(BEFORE, row("rope", -0.1, "-0.2000 .. 0.0100"))
+    assert "rope lowers it most, though not beyond doubt" in doubtful
+    assert "no warp lowers it; nearest is rope" in said(
+        BEFORE, row("rope", 0.1, "0.0500 .. 0.2000")
+    )
+
+
+def test_a_resampled_clip_is_never_the_best_warp() -> None:
+    text = said(
+        BEFORE,
+        row("nearest", -0.19, "-0.2000 .. -0.1800", repeated_frames=0.5, before_residual=1.0,
+            residual=2.0),
+        row("rope", -0.1, "-0.1200 .. -0.0800"),
+    )  # fmt: skip
+    assert "rope lowers it most" in text
+    assert "without generating again, nearest of the baseline's frames" in text
+    assert "repeated frames 0 before, 0.5 after; distance to true renders 1 before, 2 after" in text
+    alone = said(BEFORE, row("nearest", -0.19, "-0.2000 .. -0.1800"))
+    assert "lowers it most" not in alone
+
+
+@pytest.mark.parametrize(
+    ("change", "interval", "verdict"),
+    [
+        (0.1, "0.0500 .. 0.1500", "worse, so the map matters"),
+        (0.1, "-0.0100 .. 0.1500", "no clear difference"),
+        (-0.1, "-0.1500 .. 0.0100", "no clear difference"),
+        (-0.1, "-0.1500 .. -0.0100", "better: the map does NOT matter"),
+        (0.1, "", "too few pairs to tell"),
+    ],
+)
+def test_the_control_says_what_its_interval_allows(
+    change: float, interval: str, verdict: str
+) -> None:
+    text = said(BEFORE, row("wrong_map", change, interval))
+    assert f"{0.2 + change:.3f} against 0.200 before, {verdict}." in text
+
+
+def test_sentences_need_no_truth() -> None:
+    """Where no render is known, or its parameter ends where it began before but not after."""
+    for missing in ("before_true_linearity_mae", "true_linearity_mae"):
+        text = said(BEFORE, row("rope", -0.1, "", **{missing: None}))
+        assert "renderer" not in text
+    assert said({**BEFORE, "difference": None}) == ""

@@ -1,0 +1,102 @@
+"""The shipped generator's adapter; tests/test_tiny_generator.py judges what it draws."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from dataclasses import asdict
+
+import numpy as np
+import pipelines
+import pytest
+from adapters import asked, one_line
+
+from spf.errors import ConfigError, UnavailableError
+from spf.generators.tiny.adapter import FILES, SAMPLING, WEIGHTS, Tiny
+from spf.retime.warp import Warp
+
+torch = pytest.importorskip("torch")
+
+
+def test_it_needs_both_frames():
+    with pytest.raises(ConfigError, match="first and a last"):
+        Tiny().generate(asked(last=None))
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", ["gone", "empty", "cut"])
+def test_each_file_of_the_weights_is_looked_for(name, damage, tmp_path):
+    shutil.copytree(WEIGHTS, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / name
+    kept = {"gone": b"", "empty": b"", "cut": file.read_bytes()[:-5]}[damage]
+    file.unlink()
+    if damage != "gone":
+        file.write_bytes(kept)
+    model = Tiny(path=str(tmp_path))
+    fault = "is not there" if damage == "gone" else "cannot be read"
+    for act in (model.check, model.identity, lambda: model.size, lambda: model.clock(asked())):
+        with pytest.raises(UnavailableError, match=f"{file} {fault}.*; model.path needs") as caught:
+            act()
+        one_line(caught)
+        assert caught.value.exit_code == 3
+
+
+def test_settings_that_lack_a_word_are_told(tmp_path):
+    shutil.copytree(WEIGHTS, tmp_path, dirs_exist_ok=True)
+    (tmp_path / SAMPLING).write_text(json.dumps({"size": [32, 32], "num_frames": 9}))
+    with pytest.raises(UnavailableError, match="lacks min_frames, max_frames"):
+        Tiny(path=str(tmp_path)).check()
+
+
+def test_no_folder_is_told(tmp_path):
+    with pytest.raises(UnavailableError, match=r"config\.json is not there; model\.path needs"):
+        Tiny(path=str(tmp_path / "none")).check()
+
+
+def test_its_identity_is_that_of_its_files(tmp_path):
+    shutil.copytree(WEIGHTS, tmp_path, dirs_exist_ok=True)
+    assert Tiny(path=str(tmp_path)).identity() == Tiny().identity()
+    assert set(Tiny().identity()["files"]) == set(FILES)
+    (tmp_path / "notes.txt").write_text("a file that is none of the weights")
+    assert Tiny(path=str(tmp_path)).identity() == Tiny().identity()
+
+
+def test_importing_the_network_says_nothing_of_missing_kernels():
+    """bitsandbytes warns of a kernel for weights of 4 bits; its other warnings stay."""
+    logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    texts = ("Failed to load CPU gemm_4bit_forward from x: %s", "Failed to load the library")
+    records = [logger.makeRecord(logger.name, logging.WARNING, "", 0, x, (), None) for x in texts]
+    passed = [bool(logger.filter(record)) for record in records]
+    assert passed == [False, True]
+
+
+@pytest.fixture
+def untrained(tmp_path):
+    """The shipped generator's network with random weights."""
+    from spf.generators.tiny.sampling import SETTINGS_FILE, Settings
+
+    model = pipelines.wan_transformer(channels=10, out_channels=3, text_dim=8, num_layers=1)
+    model.save_pretrained(tmp_path)
+    (tmp_path / SETTINGS_FILE).write_text(json.dumps(asdict(Settings(num_steps=2))))
+    return Tiny(path=tmp_path)
+
+
+def test_tiny_follows_the_protocol(untrained):
+    request = asked(prompt="", steps=None)
+    clip = untrained.generate(request)
+    assert clip.frames.shape == (9, 32, 32, 3)
+    assert clip.notes == ["frames resized from 48x32 to 32x32"]
+    clock = untrained.clock(request)
+    assert clock.positions.tolist() == list(range(9))  # a latent is a frame
+    steps: list[tuple[int, int]] = []
+    watch = lambda done, total: steps.append((done, total))  # noqa: E731
+    still = Warp.from_time_map(clock, np.arange(9.0), gamma="none")
+    np.testing.assert_array_equal(untrained.generate(request, still, watch).frames, clip.frames)
+    assert steps == [(1, 2), (2, 2)]
+    tau = 8 * (np.arange(9) / 8) ** 3
+    warped = untrained.generate(request, Warp.from_time_map(clock, tau, gamma="none")).frames
+    assert (warped != clip.frames).any()
+    np.testing.assert_array_equal(untrained.generate(request).frames, clip.frames)
+    assert "prompt is passed over" in untrained.generate(asked()).notes[0]
+    assert untrained.identity()["files"]
