@@ -5,16 +5,16 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 UV := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 PROFILE ?= auto
-export CLIPS EMBEDDER MODEL
+export CLIPS EMBEDDER MODEL QUALITY
 
 # Results do not depend on the number of threads; speed does, and oversubscription ruins it.
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-paper leaderboard weights test test-all check bench doctor lock clean
+.PHONY: help setup reproduce-paper verify-results reference-results validate-results leaderboard weights test test-all check bench doctor lock clean
 
 help:  ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 setup: $(INSTALLED)  ## Install everything into .venv from requirements.lock
 
@@ -29,15 +29,24 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --config-setting editable_mode=compat --editable .
 	@touch $@
 
-reproduce-paper: setup  ## Run the paper's experiments (PROFILE=auto|embedded|full) and write results/report
+reproduce-paper: setup  ## Run the paper's experiments, write results/report (PROFILE=auto|embedded|full)
 	$(BIN)/python -m benchmarks.reproduce profile=$(PROFILE)
+
+verify-results:  ## Hold results/tables against the committed results/reference, column by column
+	@$(BIN)/python -m benchmarks.verify
+
+reference-results:  ## Replace results/reference by the tables of the last make reproduce-paper
+	@$(BIN)/python -m benchmarks.verify write=true
+
+validate-results:  ## Check results/community, which others add to
+	@$(BIN)/python scripts/validate_results.py
 
 leaderboard: setup  ## Rank generators: make leaderboard CLIPS=clips/ (clips/GENERATOR/PAIR.mp4)
 	@test -n "$$CLIPS" || { echo "name the clips: make leaderboard CLIPS=clips/ (clips/GENERATOR/PAIR.mp4)"; exit 2; }
 	@$(BIN)/spf compare "$$CLIPS"
 
-weights: setup  ## Fetch weights: make weights EMBEDDER=siglip (clip, dinov2, siglip/b16-384), MODEL=wan22 (ltx2)
-	@$(BIN)/python scripts/fetch_weights.py $(if $(MODEL),"model=$$MODEL","embedder=$$EMBEDDER")
+weights: setup  ## Fetch weights: make weights EMBEDDER=siglip (clip, dinov2, siglip/b16-384), MODEL=wan22 (ltx2), QUALITY=vbench
+	@$(BIN)/python scripts/fetch_weights.py $(if $(QUALITY),"quality=$$QUALITY",$(if $(MODEL),"model=$$MODEL","embedder=$$EMBEDDER"))
 
 test: setup  ## The fast tests: no network, no weights, no GPU
 	$(BIN)/python -m pytest -m "not slow and not gpu"
@@ -60,4 +69,4 @@ lock:  ## Renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --universal --python-version 3.11 --no-emit-index-url --generate-hashes --upgrade --custom-compile-command "make lock" --output-file requirements.lock
 
 clean:  ## Remove .venv and everything that runs have written
-	rm -rf $(VENV) results/runs results/report results/tables results/sweeps build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) results/runs results/cells results/report results/tables results/sweeps build *.egg-info .pytest_cache .ruff_cache .mypy_cache

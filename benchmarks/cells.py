@@ -65,7 +65,8 @@ class Benchmark(Protocol):
     """A module of experiments: which cells there are, and what its rows are worth together.
 
     One may also have `keep_in(folder)`, which is told the run's folder before any cell is computed,
-    and `workers`, how many processes it wants where the user leaves it open.
+    `workers`, how many processes it wants where the user leaves it open, and `imported`, records of
+    other runs that are summarised with its own.
     """
 
     name: str
@@ -110,12 +111,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: paragraphs, then tables, then figures."""
+    """A part of a page: paragraphs, links, then tables, then figures. links : files in the run's
+    folder by what they are called."""
 
     title: str
     paragraphs: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
+    links: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

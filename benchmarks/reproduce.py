@@ -2,52 +2,40 @@
 
     python -m benchmarks.reproduce profile=auto|embedded|full [output=results]
 
-Prints the plan, runs it, and writes OUTPUT/tables and OUTPUT/report/index.html.
+Prints the plan, runs it, and writes OUTPUT/tables and OUTPUT/report/index.html. What was finished
+before, and whose inputs are unchanged, is taken as it is.
 """
 
 import shutil
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
-import hydra
-from omegaconf import DictConfig
-
-from benchmarks import session
+from benchmarks import kept_runs, session
 from benchmarks.cells import Table
+from benchmarks.findings import finding
 from benchmarks.folder import RunFolder
-from benchmarks.page import render_report
-from benchmarks.paper import EXPERIMENTS, Experiment
+from benchmarks.page import Chapter, Part, make_chapter, make_part, render_report
+from benchmarks.paper import EXPERIMENTS
+from benchmarks.planning import (
+    FULL,
+    PROFILES,
+    Planned,
+    as_table,
+    compose,
+    plan,
+    require_everything,
+    requirements,
+)
+from benchmarks.players import players
 from benchmarks.tables import table_as_csv, table_as_markdown
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.words import choose
 
-CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-PROFILES = {
-    "auto": "what this machine can run with the weights that are here",
-    "embedded": "the models and controls that ship with the project alone",
-    "full": "everything, as in the paper",
-}
-PLAN_COLUMNS = ["experiment", "title", "status", "reason", "embedder", "generator", "estimate"]
-
-
-def plan(experiments: tuple[Experiment, ...] = EXPERIMENTS) -> Table:
-    """The table that is printed first: each experiment, run or not, and why."""
-    rows = []
-    for item in experiments:
-        runs = bool(item.runs)
-        rows.append(
-            {
-                "experiment": item.number,
-                "title": item.title,
-                "status": "run" if runs else "not run",
-                "embedder": item.embedder,
-                "generator": item.generator,
-                "estimate": f"{item.seconds:.0f} s, {item.megabytes:.0f} MB" if runs else "",
-                "reason": "" if runs else f"not run: {item.reason}",
-            }
-        )
-    return Table("plan", "The paper's experiments", PLAN_COLUMNS, rows)
+Runs = dict[Planned, session.Run]
 
 
 def reproduce(profile: str, output: str | Path) -> int:
@@ -56,61 +44,101 @@ def reproduce(profile: str, output: str | Path) -> int:
     Raises ConfigError for an unknown profile, UnavailableError where `full` lacks something.
     """
     profile = choose(profile, PROFILES, "profile")
-    table = plan()
+    planned = plan(profile, EXPERIMENTS)
     print(f"profile {profile}: {PROFILES[profile]}")
-    print(as_text(table))
-    lacking = [str(item.number) for item in EXPERIMENTS if not item.runs]
-    if profile == "full" and lacking:
-        raise UnavailableError(
-            f"profile full needs every experiment, and {', '.join(lacking)} are not built yet; "
-            "run make reproduce-paper PROFILE=auto"
-        )
+    print(as_text(as_table(planned)))
+    if profile == FULL:
+        print(f"in all: {requirements(planned)}")
+        require_everything(planned)
+    _check_disk(planned, output)
+    runs: Runs = {}
+    for one in planned:
+        if not one.reason:
+            runs[one] = kept_runs.run(compose(one.words, output))
+            if runs[one].code == session.INTERRUPTED:
+                return session.INTERRUPTED
+    _write(profile, planned, runs, RunFolder(output))
+    return max((run.code for run in runs.values()), default=0)
+
+
+def _check_disk(planned: Sequence[Planned], output: str | Path) -> None:
     place = Path(output).resolve()
     there = next(folder for folder in (place, *place.parents) if folder.exists())
     free = shutil.disk_usage(there).free / 1e6
-    needed = sum(item.megabytes for item in EXPERIMENTS)
+    needed = sum(one.part.megabytes for one in planned if one.part and not one.reason)
     if free < 2 * needed:
         raise UnavailableError(f"{needed:.0f} MB are needed, {free:.0f} MB are free; make room")
 
-    runs: list[tuple[Experiment, session.Run]] = []
-    for item in EXPERIMENTS:
-        for words in item.runs:
-            runs.append((item, session.run(_compose(words, output))))
-            if runs[-1][1].code == session.INTERRUPTED:
-                return session.INTERRUPTED
-    root = RunFolder(output)
-    _write_table(root, table.name, table)
-    for _, run in runs:
-        # Several runs have a table of one name: the embedder tells them apart.
-        embedders = {record["embedder"] for record in run.results.records}
-        suffix = f"-{embedders.pop()}" if len(embedders) == 1 else ""
-        for part in run.summary.sections:
-            for made in (table for table in part.tables if not table.timed):
-                _write_table(root, f"{made.name}{suffix}", made)
-    root.write("report/index.html", render_report(profile, table, runs))
-    return max((run.code for _, run in runs), default=0)
+
+def _write(profile: str, planned: Sequence[Planned], runs: Runs, root: RunFolder) -> None:
+    """Tables and report."""
+    table = as_table(planned)
+    made = {"plan": table} | {
+        f"{one.name}{_suffix(planned, run)}": one
+        for planned, run in runs.items()
+        for part in run.summary.sections
+        for one in part.tables
+        if not one.timed
+    }
+    for name, one in made.items():
+        root.write(f"tables/{name}.csv", table_as_csv(one))
+        root.write(f"tables/{name}.md", table_as_markdown(one))
+    records = [record for run in runs.values() for record in run.results.records]
+    shown = replace(table, columns=[name for name in table.columns if name != "words"])
+    page = render_report(profile, shown, chapters(planned, runs), records)
+    root.write("report/index.html", page)
+
+
+def _suffix(planned: Planned, run: session.Run) -> str:
+    """What tells the tables of several runs apart: the embedder, and the model and the quality
+    where they are named."""
+    embedders = {record["embedder"] for record in run.results.records}
+    named = [
+        word.partition("=")[2] for word in planned.words if word.startswith(("model=", "quality="))
+    ]
+    return "".join(f"-{word}" for word in [*(embedders if len(embedders) == 1 else ()), *named])
+
+
+def chapters(planned: Sequence[Planned], runs: Runs) -> list[Chapter]:
+    """The report's chapters, one for each experiment."""
+    found = []
+    for item, members in groupby(planned, lambda one: one.experiment):
+        ours = list(members)
+        own = {one: runs[one] for one in ours if one in runs}
+        missing = [_missing(one) for one in ours if one.reason]
+        parts = [_part(one, run) for one, run in own.items()]
+        said = finding(item.number, [run.summary for run in own.values()])
+        found.append(make_chapter(item, said, missing, parts))
+    return found
+
+
+def _part(planned: Planned, run: session.Run) -> Part:
+    curves = players(run.results.records, run.folder)
+    return make_part(_title(planned), planned.words, run.summary, run.folder, curves)
+
+
+def _missing(planned: Planned) -> str:
+    if planned.part is None:
+        return planned.reason
+    return f"{planned.reason} (embedder {planned.part.embedder}, {planned.part.generator})"
+
+
+def _title(planned: Planned) -> str:
+    assert planned.part is not None
+    targets = [word.partition("=")[2] for word in planned.words if word.startswith("target=")]
+    aim = "".join(f", target {name.replace('_', ' ')}" for name in targets)
+    return f"Embedder {planned.part.embedder}; clips: {planned.part.generator}{aim}"
 
 
 def as_text(table: Table) -> str:
-    """A table for the terminal, columns aligned."""
-    lines = [table.columns, *([str(row[name]) for name in table.columns] for row in table.rows)]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(table.columns))]
+    """The plan for the terminal, columns aligned; reasons, which are long, come last."""
+    shown = [name for name in table.columns if name not in ("reason", "words")] + ["reason"]
+    lines = [shown, *([str(row[name]) for name in shown] for row in table.rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(shown))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
-
-
-def _write_table(root: RunFolder, name: str, table: Table) -> None:
-    root.write(f"tables/{name}.csv", table_as_csv(table))
-    root.write(f"tables/{name}.md", table_as_markdown(table))
-
-
-def _compose(words: tuple[str, ...], output: str | Path) -> DictConfig:
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = hydra.compose("config", [*words, "logger=csv"])
-    config.output = str(output).replace("${", "\\${")
-    return config
 
 
 def main(arguments: list[str]) -> int:

@@ -1,66 +1,71 @@
-"""The page of a run in a real browser: it sorts, shows its pictures, and complains of nothing."""
+"""Pages in a real browser: they sort, play, show frames under the pointer, and ask for nothing."""
 
 from __future__ import annotations
 
-import html
+import base64
+import io
 import json
 import re
-import shutil
-import subprocess
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import chromium
+import clips
 import harness
+import numpy as np
 import pytest
+from PIL import Image
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+from benchmarks.cells import Figure, Section, Summary, Table
+from benchmarks.folder import RunFolder
+from benchmarks.page import (
+    FIGURES,
+    LONG,
+    TEMPLATES,
+    decimals,
+    digits,
+    make_chapter,
+    make_part,
+    render_report,
+    shown_columns,
+    with_paper,
 )
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND",
-]  # fmt: skip
+from benchmarks.paper import Experiment
+from benchmarks.players import ACROSS, TILE, Player, players, sheet
 
-# Runs before the page's own script, and reports after it.
-WATCH = """<script>
-window.found = {errors: [], violations: []};
-addEventListener("error", event => found.errors.push(event.message || "resource"), true);
-addEventListener("securitypolicyviolation", event => found.violations.push(event.blockedURI));
-for (const name of ["error", "warn"]) console[name] = (...words) => found.errors.push(words.join());
-</script>"""
-REPORT = """<script>
-addEventListener("load", () => {
+HOSTILE = (
+    "</script><script>document.title='taken'</script>",
+    '"><img src=x onerror="document.title=\'taken\'">',
+    "{{ 7 * 7 }} & <b>bold</b> 'quoted' \x01\x1b[31m",
+)
+FRAMES = 23
+
+# Clicks each heading of the last table twice, and reads its column before and after each.
+SORT = """(() => {
   const table = [...document.querySelectorAll("table")].at(-1);
   const heads = [...table.tHead.rows[0].cells];
-  const names = heads.map(head => head.innerText.trim());
   const column = index => [...table.tBodies[0].rows].map(row => row.cells[index].innerText.trim());
-  found.names = names;
-  found.sorted = {};
-  for (const [index, head] of heads.entries()) {
+  return Object.fromEntries(heads.map((head, index) => {
     const orders = [column(index)];
     for (const click of [1, 2]) {
       head.querySelector("button").click();
       orders.push(column(index), head.getAttribute("aria-sort"));
     }
-    found.sorted[names[index]] = orders;
-  }
-  found.pictures = [...document.images].map(image => (image.scrollIntoView(), image.src.length));
-  found.wide = document.documentElement.scrollWidth - innerWidth;
-  const made = document.createElement("pre");
-  made.id = "found";
-  made.textContent = JSON.stringify(found);
-  document.body.append(made);
-});
-</script>"""
+    return [head.innerText.replace(/[▲▼]/, "").trim(), orders];
+  }));
+})()"""
+
+
+# The page of a run
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the browser says of the page of a run with numbers, words, gaps and a failure."""
-    if not BROWSER:
-        pytest.skip("no Chromium here: the page is not driven")
+def run_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Page]:
+    """A run with numbers, words, gaps and a failure."""
     root = tmp_path_factory.mktemp("page")
-    clips = harness.layout(
+    folder = harness.layout(
         root / "clips",
         {
             "b": {"p10": harness.steady(12, 0), "p9": harness.steady(100, 1)},
@@ -68,36 +73,37 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             "<i>c</i>".replace("/", "∕"): {"p10": harness.jumping(9, 3)},
         },
     )
-    (clips / "b" / "empty.mp4").write_bytes(b"")
-    run = harness.run(clips, root / "out")
-    text = (run.folder.root / "index.html").read_text()
-    assert text.count("<head>") == text.count("</body>") == 1
-    copy = root / "copy.html"
-    copy.write_text(text.replace("<head>", f"<head>{WATCH}").replace("</body>", f"{REPORT}</body>"))
-    command = [BROWSER, *FLAGS, f"--user-data-dir={root / 'profile'}", "--dump-dom", str(copy)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
-    match = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert match, f"the browser gave no answer: {done.stderr[-500:]}"
-    return json.loads(html.unescape(match[1]))
+    (folder / "b" / "empty.mp4").write_bytes(b"")
+    run = harness.run(folder, root / "out")
+    with chromium.open_page(run.folder.root / "index.html") as page:
+        yield page
 
 
-def test_nothing_is_complained_of(found: dict[str, Any]) -> None:
-    assert found["errors"] == []
-    assert found["violations"] == []
+@pytest.fixture(scope="module")
+def sorted_columns(run_page: chromium.Page) -> dict[str, Any]:
+    return run_page.evaluate(SORT)
 
 
-def test_the_page_fits_its_window(found: dict[str, Any]) -> None:
-    assert found["wide"] <= 0  # wide tables scroll in themselves
+def test_nothing_is_complained_of(run_page: chromium.Page) -> None:
+    assert run_page.console_errors == []
+    assert run_page.requests == []
 
 
-def test_pictures_are_in_the_page(found: dict[str, Any]) -> None:
-    assert len(found["pictures"]) == 5 + 2
-    assert min(found["pictures"]) > 1000
+def test_the_page_fits_its_window(run_page: chromium.Page) -> None:
+    for width in (1280, 390):
+        run_page.resize(width, 800)
+        assert run_page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_pictures_are_in_the_page(run_page: chromium.Page) -> None:
+    sizes = run_page.evaluate("[...document.images].map(image => image.src.length)")
+    assert len(sizes) == 5 + 2
+    assert min(sizes) > 1000
 
 
 @pytest.mark.parametrize("name", ["frames", "linearity mae ↓", "total change", "duration"])
-def test_numbers_sort_as_numbers(found: dict[str, Any], name: str) -> None:
-    before, up, word_up, down, word_down = found["sorted"][name]
+def test_numbers_sort_as_numbers(sorted_columns: dict[str, Any], name: str) -> None:
+    before, up, word_up, down, word_down = sorted_columns[name]
     assert sorted(before) == sorted(up) == sorted(down)
     assert (word_up, word_down) == ("ascending", "descending")
     numbers = sorted(float(text) for text in before if text)
@@ -108,8 +114,8 @@ def test_numbers_sort_as_numbers(found: dict[str, Any], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["generator", "status", "pair"])
-def test_words_sort_as_words(found: dict[str, Any], name: str) -> None:
-    before, up, _, down, _ = found["sorted"][name]
+def test_words_sort_as_words(sorted_columns: dict[str, Any], name: str) -> None:
+    before, up, _, down, _ = sorted_columns[name]
     assert len(set(before)) > 1
     assert sorted(before) == sorted(up) == sorted(down)
     assert up == down[::-1] or len(set(before)) < len(before)
@@ -120,7 +126,341 @@ def test_words_sort_as_words(found: dict[str, Any], name: str) -> None:
         assert [word for word in up if word in "ab"] == ["a", "a", "b", "b", "b"]
 
 
-def test_numbers_of_100_come_after_those_of_24(found: dict[str, Any]) -> None:
+def test_numbers_of_100_come_after_those_of_24(sorted_columns: dict[str, Any]) -> None:
     """The order of words would be 100, 12, 24, 9."""
-    _, up, *_ = found["sorted"]["frames"]
+    _, up, *_ = sorted_columns["frames"]
     assert up[:5] == ["9", "12", "12", "24", "100"]
+
+
+# The report
+
+
+def picture() -> bytes:
+    buffer = io.BytesIO()
+    Image.effect_noise((80, 40), 50).convert("RGB").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def bright(count: int = FRAMES) -> np.ndarray:
+    """Frames (T, 24, 32, 3), each of one grey that tells its number."""
+    levels = np.round(np.linspace(20, 240, count)).astype(np.uint8)
+    return np.broadcast_to(levels[:, None, None, None], (count, 24, 32, 3)).copy()
+
+
+def player(title: str = HOSTILE[0]) -> Player:
+    u = np.linspace(0, 1, FRAMES)
+    lines = {"baseline": u**2, HOSTILE[1]: u, "target: linear": u}
+    frames = bright()
+    return Player(
+        title,
+        [round(x * 2, 4) for x in u],
+        [round(float(x), 4) for x in u],
+        {name: [round(float(y), 4) for y in line] for name, line in lines.items()},
+        [sheet("baseline", frames), sheet(HOSTILE[1], frames[::-1])],
+    )
+
+
+def write_report(root: Path) -> Path:
+    """A report with hostile names wherever names come from outside, and one missing run."""
+    folder = RunFolder(root / "runs" / "run")
+    columns = ["strategy", "linearity_mae", "settings", "empty"]
+    numbers = (0.123456789, 1234.5678, 0.00031234, 3.0, None, float("nan"))
+    rows = [
+        {"strategy": f"rope {name}", "linearity_mae": value, "settings": "x" * 60, "empty": ""}
+        for name, value in zip([*HOSTILE, "d", "e", "f"], numbers, strict=True)
+    ]
+    many = [{"strategy": str(number), "linearity_mae": float(number)} for number in range(LONG + 1)]
+    for number in range(FIGURES + 2):
+        folder.write(f"pairs/{number}.png", picture())
+    folder.path("films").mkdir(parents=True)
+    clips.encode(folder.path("films/a.mp4"), list(bright(12)), options={"crf": "30"})
+    figures = [
+        Figure(f"pairs/{n}.png", f"alt {HOSTILE[1]}", HOSTILE[0]) for n in range(FIGURES + 2)
+    ]
+    summary = Summary(
+        f"headline {HOSTILE[2]}",
+        [
+            Section("First", [HOSTILE[2]], [Table("retiming", HOSTILE[0], columns, rows)]),
+            Section("Pictures", [], [], figures),
+            Section("Films", [], [], [Figure("films/a.mp4", "A film", "film")]),
+            Section("Rows", [], [Table("many", "Many", columns[:2], many)]),
+        ],
+    )
+    folder.write("index.html", "the page of the run")
+    part = make_part("tiny", ["benchmark=x y"], summary, folder, [player()])
+    done = Experiment(1, "Done", "what the paper says")
+    absent = Experiment(2, "Absent", "something")
+    chapters = [
+        make_chapter(done, "What was found.", ["not run: wan22 is absent"], [part]),
+        make_chapter(absent, "Nothing was measured.", ["not run: too large"], []),
+    ]
+    plan = Table("plan", "Plan", ["experiment", "reason"], [{"experiment": 2, "reason": "large"}])
+    record = {"embedder": HOSTILE[1], "device": HOSTILE[0], "status": "done"}
+    path = root / "report" / "index.html"
+    path.parent.mkdir()
+    path.write_text(render_report("auto", plan, chapters, [record]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def report_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def report(report_file: Path) -> Iterator[chromium.Page]:
+    with chromium.open_page(report_file) as page:
+        yield page
+
+
+def test_the_report_asks_for_nothing_and_complains_of_nothing(report: chromium.Page) -> None:
+    report.evaluate("scrollTo(0, document.body.scrollHeight)")
+    assert report.console_errors == []
+    assert report.requests == []
+
+
+def test_hostile_names_are_text(report: chromium.Page) -> None:
+    assert report.evaluate("document.title") == "Semantic Progress Function: reproduction"
+    assert report.evaluate("document.querySelectorAll('script, b, [onerror]').length") == 1
+    text = report.evaluate("document.body.innerText")
+    for name in HOSTILE:
+        assert " ".join(name.split())[:30] in " ".join(text.split())
+
+
+def test_addresses_lie_within_the_page(report_file: Path) -> None:
+    page = harness.Page(report_file.read_text())
+    for tag, attributes in page.tags:
+        for name in ("src", "href"):
+            value = attributes.get(name)
+            inside = value is None or value.startswith(("data:", "#"))
+            assert inside or (tag, value) == ("a", "../runs/run/index.html")
+
+
+def test_what_everyone_needs_to_read_it(report_file: Path, report: chromium.Page) -> None:
+    page = harness.Page(report_file.read_text())
+    assert all(image["alt"] for image in page.all("img"))
+    assert all(video["aria-label"] for video in page.all("video"))
+    assert page.all("html")[0]["lang"] == "en"
+    identifiers = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(set(identifiers)) == len(identifiers)
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    anchors = [str(a["href"])[1:] for a in page.all("a") if str(a["href"]).startswith("#")]
+    assert set(anchors) <= set(identifiers)
+    assert report.evaluate(
+        "[...document.querySelectorAll('[role=region]')].every(x => x.tabIndex === 0)"
+    )
+
+
+def test_what_was_not_run_says_so(report: chromium.Page) -> None:
+    text = report.evaluate("document.body.innerText")
+    assert "Not run: too large." in text
+    assert "not run: wan22 is absent" in text
+    assert "Nothing was measured" not in text
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_report_fits_its_window(report: chromium.Page, width: int, dark: bool) -> None:
+    report.resize(width, 800)
+    report.emulate(dark)
+    assert report.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    back = report.evaluate("getComputedStyle(document.body).backgroundColor")
+    red = int(re.findall(r"\d+", back)[0])
+    assert (red < 64) == dark
+    report.resize(1280, 900)
+    report.emulate()
+
+
+def test_a_wide_table_keeps_its_first_column_in_sight(report: chromium.Page) -> None:
+    report.resize(390, 800)
+    moved = report.evaluate(
+        """(() => {
+          const boxes = [...document.querySelectorAll(".scroll")];
+          const box = boxes.find(one => one.scrollWidth > one.clientWidth);
+          box.scrollLeft = 200;
+          const [cell, edge] = [box.querySelector("tbody td"), box];
+          const left = one => one.getBoundingClientRect().left;
+          return [box.scrollLeft, left(cell) - left(edge)];
+        })()"""
+    )
+    report.resize(1280, 900)
+    assert moved[0] > 0
+    assert abs(moved[1]) < 1
+
+
+def test_the_keyboard_sorts(report: chromium.Page) -> None:
+    report.evaluate("document.querySelector('#retiming ~ .scroll th:nth-child(3) button').focus()")
+    state = (
+        "document.querySelector('#retiming ~ .scroll th:nth-child(3)').getAttribute('aria-sort')"
+    )
+    report.press("Enter")
+    assert report.evaluate(state) == "ascending"
+    report.press(" ")
+    assert report.evaluate(state) == "descending"
+    shown = report.evaluate(
+        "[...document.querySelectorAll('#retiming ~ .scroll tbody')][0].innerText"
+    )
+    assert shown.index("1235") < shown.index("0.12") < shown.index("0.00031")
+
+
+def level(page: chromium.Page, tile: int) -> int:
+    """Grey level that a tile shows in its middle."""
+    box = page.evaluate(
+        f"""(() => {{ const tile = document.querySelectorAll(".tile")[{tile}];
+        tile.scrollIntoView({{block: "center"}}); const box = tile.getBoundingClientRect();
+        return [box.left + scrollX + box.width / 2, box.top + scrollY + box.height / 2]; }})()"""
+    )
+    area = {"x": box[0], "y": box[1], "width": 2, "height": 2, "scale": 1}
+    shot = Image.open(io.BytesIO(page.capture(area)))
+    return shot.convert("L").getpixel((0, 0))  # type: ignore[return-value]
+
+
+def test_the_pointer_shows_its_frame(report: chromium.Page) -> None:
+    grey = bright()[:, 0, 0, 0].astype(int)
+    for share in (0.0, 0.5, 0.77, 1.0):
+        place = report.evaluate(
+            """(() => { const plot = document.querySelector(".player svg");
+            plot.scrollIntoView({block: "center"});
+            const box = plot.querySelector("rect").getBoundingClientRect();
+            return [box.left, box.top + 20, box.width]; })()"""
+        )
+        report.hover(place[0] + 1 + share * (place[2] - 2), place[1])
+        frame = round(share * (FRAMES - 1))
+        said = report.evaluate("document.querySelector('.player .said').innerText")
+        assert said.startswith(f"frame {frame + 1} of {FRAMES}, ")
+        assert abs(level(report, 0) - grey[frame]) < 5
+        assert abs(level(report, 1) - grey[FRAMES - 1 - frame]) < 5
+
+
+def test_the_arrow_keys_show_frames(report: chromium.Page) -> None:
+    report.evaluate("document.querySelector('.player svg').focus()")
+    now = "document.querySelector('.player svg').getAttribute('aria-valuenow')"
+    before = int(report.evaluate(now))
+    report.press("ArrowLeft")
+    report.press("ArrowLeft")
+    assert int(report.evaluate(now)) == max(1, before - 2)
+    report.press("ArrowRight")
+    assert int(report.evaluate(now)) == max(1, before - 2) + 1
+
+
+def test_films_play_in_sight(report: chromium.Page) -> None:
+    playing = report.evaluate(
+        """(async () => { const film = document.querySelector("video");
+        film.scrollIntoView({block: "center"});
+        for (let tries = 0; tries < 100 && (film.paused || film.currentTime === 0); tries++)
+          await new Promise(done => setTimeout(done, 50));
+        return !film.paused && film.currentTime > 0 && film.videoWidth === 32; })()"""
+    )
+    assert playing
+
+
+def test_long_tables_are_folded_and_open_for_print(report: chromium.Page) -> None:
+    opened = "[...document.querySelectorAll('details')].map(part => part.open)"
+    assert report.evaluate(opened) == [False]
+    report.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert report.evaluate(opened) == [True]
+
+
+def test_further_pictures_are_named(report: chromium.Page) -> None:
+    assert report.evaluate("document.querySelectorAll('.figures img').length") == FIGURES
+    assert "2 more pictures and films" in report.evaluate("document.body.innerText")
+
+
+# What it is made of
+
+
+def contrast(first: str, second: str) -> float:
+    """Contrast ratio of WCAG 2.2 of two colours #rrggbb."""
+    bright, dim = sorted((luminance(first), luminance(second)), reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of WCAG 2.2."""
+    parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def test_contrast_knows_its_ends() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+PALETTES = re.findall(r":root \{([^}]*)\}", (TEMPLATES / "page.css").read_text())
+
+
+@pytest.mark.parametrize("palette", PALETTES, ids=["light", "dark", "print"])
+def test_colours_have_enough_contrast(palette: str) -> None:
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", palette))
+    for front, back in (
+        ("text", "back"), ("text", "band"), ("soft", "back"), ("soft", "band"),
+        ("accent", "back"), ("warn", "warnback"),
+    ):  # fmt: skip
+        assert contrast(colours[front], colours[back]) >= 4.5, (front, back)
+    for line in ("first", "second", "soft", "accent"):
+        assert contrast(colours[line], colours["back"]) >= 3, line
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([0.123456, 0.04, None, float("nan")], ["0.123", "0.040", "", ""]),
+        ([12.3456, 0.031], ["12.3", "0.031"]),  # not 0.0
+        ([1234.567, 0.5], ["1235", "0.5"]),
+        ([0.000312345], ["0.000312"]),
+        ([0.05, 0.1, 0.3], ["0.05", "0.10", "0.30"]),
+        ([3.0, 7, "word", True, -0.5], ["3", "7", "word", "True", "-0.5"]),
+        ([float("inf"), 0.0], ["", "0"]),
+        ([], []),
+    ],
+)  # fmt: skip
+def test_pages_print_three_digits(values: list[Any], texts: list[str]) -> None:
+    table = Table("t", "t", ["x"], [{"x": value} for value in values])
+    assert [digits(value, decimals(table)["x"]) for value in values] == texts
+
+
+def test_the_papers_column_is_there_even_where_nothing_is_known() -> None:
+    rows = [{"strategy": "rope (decay=1)", "x": 1.0}, {"strategy": "rope_flat", "x": 2.0}]
+    known = with_paper(Table("retiming", "t", ["strategy", "x"], rows))
+    assert known.columns == ["strategy", "paper", "x"]
+    assert known.rows[0]["paper"]
+    assert known.rows[1]["paper"] == ""
+    unknown = with_paper(Table("other", "t", ["strategy", "x"], rows))
+    assert [row["paper"] for row in unknown.rows] == ["", ""]
+    assert "paper" in shown_columns(unknown)
+    assert rows[0] == {"strategy": "rope (decay=1)", "x": 1.0}  # the table itself is untouched
+
+
+def test_a_sheet_holds_every_frame() -> None:
+    made = sheet("x", np.repeat(np.repeat(bright(), 8, axis=1), 8, axis=2))
+    data = base64.b64decode(made.source.partition(",")[2])
+    image = np.asarray(Image.open(io.BytesIO(data)).convert("L"))
+    height, width = TILE, TILE * 32 // 24
+    assert image.shape == (made.down * height, ACROSS * width)
+    for frame, grey in enumerate(bright()[:, 0, 0, 0]):
+        row, column = divmod(frame, ACROSS)
+        middle = image[row * height + height // 2, column * width + width // 2]
+        assert abs(int(middle) - int(grey)) < 5
+
+
+def test_a_player_without_its_frames_is_left_out(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write("curve.csv", "u,time,before,progress,target\n0,0,0,0,0\n1,1,1,1,1\n")
+    record = {
+        "status": "done", "embedder": "e", "clip": "c", "seed": 0, "retime": "rope",
+        "target": "linear", "target_mae": 0.1, "curve": "curve.csv", "file": "gone.npz",
+        "before_file": "gone.npz",
+    }  # fmt: skip
+    assert players([record], folder) == []
+    assert players([], folder) == []
+
+
+def test_what_a_player_hands_to_the_script() -> None:
+    data = json.loads(json.dumps(player().data()))
+    assert data["names"] == ["baseline", HOSTILE[1]]
+    assert len(data["lines"]) == 2
+    assert player().path("baseline", 100, 10).startswith("M0.0,10.0 ")
+    assert player().path("baseline", 100, 10).endswith(" 100.0,0.0")

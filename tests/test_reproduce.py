@@ -12,12 +12,19 @@ from typing import Any
 import harness
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
-from benchmarks import reproduce
-from benchmarks.paper import EXPERIMENTS, Experiment
-from benchmarks.reproduce import as_text, main, plan
+from benchmarks import planning, reproduce, session
+from benchmarks.paper import ATTEMPTS, EXPERIMENTS, MINUTES, PHOTOGRAPHS, Experiment, Part
+from benchmarks.planning import as_table, plan
+from benchmarks.reproduce import as_text, main
+from benchmarks.retimings import parse_retimes
 from benchmarks.session import build
+from spf.errors import UnavailableError
+from spf.generators import MODELS
+from spf.retime.strategies import NoRetime
 from synthetic.laws import law
+from synthetic.photographs import PAIRS as PHOTOGRAPH_PAIRS
 
 LAWS = ("linear", "sigmoid_jump")
 CONTENTS = ("brick-cat-warp", "moon-tissue-dissolve")
@@ -37,14 +44,18 @@ OTHER = (*SMALL[:1], "embedder=pixels", *SMALL[2:])
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every experiment that is built, made small."""
-    made = tuple(
-        dataclasses.replace(item, runs=(SMALL, OTHER) if item.number == 3 else (SMALL,))
-        if item.runs
-        else item
-        for item in EXPERIMENTS
-    )
+    """Every experiment that ships, made small."""
+    made = tuple(dataclasses.replace(item, parts=_small(item)) for item in EXPERIMENTS)
     monkeypatch.setattr(reproduce, "EXPERIMENTS", made)
+
+
+def _small(item: Experiment) -> tuple[Part, ...]:
+    shipped = [part for part in item.parts if not part.needs]
+    words = (SMALL, OTHER) if item.number == 3 else (SMALL,)
+    return tuple(
+        dataclasses.replace(part, words=chosen, embedded=(), wants=())
+        for part, chosen in zip(shipped, words, strict=False)
+    )
 
 
 def run(output: Path, *words: str) -> int:
@@ -54,9 +65,12 @@ def run(output: Path, *words: str) -> int:
 # The plan
 
 
+PARTS = [(item, part) for item in EXPERIMENTS for part in item.parts]
+
+
 def test_the_plan_names_every_experiment_of_the_paper() -> None:
-    rows = plan().rows
-    assert [row["experiment"] for row in rows] == [1, 2, 3, 4, 5, 6, 7]
+    rows = as_table(plan("embedded", EXPERIMENTS)).rows
+    assert list(dict.fromkeys(row["experiment"] for row in rows)) == [1, 2, 3, 4, 5, 6, 7]
     for row in rows:
         assert row["title"]
         if row["status"] == "run":
@@ -71,27 +85,53 @@ def test_the_plan_names_every_experiment_of_the_paper() -> None:
 
 
 def test_the_plan_takes_other_experiments() -> None:
-    rows = plan((Experiment(9, "Other", reason="too large for this machine"),)).rows
+    other = Experiment(9, "Other", "claim", reason="too large for this machine")
+    rows = as_table(plan("auto", [other])).rows
     assert [(row["experiment"], row["reason"]) for row in rows] == [
         (9, "not run: too large for this machine")
     ]
 
 
 def test_the_plan_is_legible_in_a_terminal() -> None:
-    lines = as_text(plan()).splitlines()
-    assert len(lines) == 8
+    planned = plan("embedded", EXPERIMENTS)
+    lines = as_text(as_table(planned)).splitlines()
+    assert len(lines) == 1 + len(planned)
     title = lines[0].index("title")
     assert all(line[title - 2 : title] == "  " for line in lines)
 
 
-RUNS = [(item, words) for item in EXPERIMENTS for words in item.runs]
+@pytest.mark.parametrize(("item", "part"), PARTS, ids=lambda value: getattr(value, "words", ""))
+def test_experiments_compose(item: Experiment, part: Part) -> None:
+    """Every part's words exist; those that ship are built, as the plan says they are."""
+    config = harness.compose(*part.words, *part.embedded)
+    assert config.benchmark._target_
+    if not part.needs:
+        made: Any = build(config)
+        assert made.measuring.embedder.name in part.embedder
+        assert made.cells()
 
 
-@pytest.mark.parametrize(("item", "words"), RUNS, ids=str)
-def test_experiments_compose(item: Experiment, words: tuple[str, ...]) -> None:
-    made: Any = build(harness.compose(*words))
-    assert made.measuring.embedder.name in item.embedder  # as the plan says
-    assert made.cells()
+def test_what_a_part_needs_is_what_it_names() -> None:
+    for _, part in PARTS:
+        named = {word for word in part.words if re.match("embedder=|model=|quality=", word)}
+        own = {"embedder=tiny", "embedder=pixels", "embedder=histogram", "model=tiny"}
+        assert set(part.needs) <= named - own <= {*part.needs, *part.wants}, part.words
+        assert all(isinstance(planning.lacking(word), str) for word in part.needs + part.wants)
+        assert bool(part.seconds) != bool(part.gpu_hours)
+
+
+def test_all_that_ships_stays_within_twelve_minutes() -> None:
+    assert sum(part.seconds for _, part in PARTS if not part.needs) <= 720
+
+
+def test_estimates_of_large_models_count_their_clips() -> None:
+    pairs = {(pair.first, pair.second) for pair in PHOTOGRAPH_PAIRS}
+    assert len(pairs) == PHOTOGRAPHS
+    asked = OmegaConf.to_container(harness.compose().benchmark.retimes)
+    known = parse_retimes(asked, NoRetime())  # type: ignore[arg-type]
+    most = sum(getattr(strategy, "iterations", 0) for strategy in known.values())
+    assert ATTEMPTS <= 1 + most <= 2 * ATTEMPTS
+    assert set(MINUTES) < set(MODELS)
 
 
 # Profiles and arguments
@@ -107,14 +147,70 @@ def test_unknown_words_exit_2(
     assert not (tmp_path / "out").exists()
 
 
-def test_full_exits_3_before_any_work(
-    small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.fixture
+def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine on which nothing was ever downloaded."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+def test_full_names_all_that_is_missing_before_any_work(
+    no_weights: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(tmp_path / "out", "profile=full") == 3
     output, errors = capsys.readouterr()
-    assert "not run: not built yet" in output  # the plan is shown
-    assert "PROFILE=auto" in harness.check_one_line(errors)
+    assert output.count("make weights EMBEDDER=siglip") >= 3  # the plan is shown
+    line = harness.check_one_line(errors)
+    for word in ("siglip", "clip", "dinov2"):
+        assert line.count(f"make weights EMBEDDER={word}") == 1
+    for word in ("wan22", "ltx2"):
+        assert line.count(f"make weights MODEL={word}") == 1
+    assert "PROFILE=auto" in line
+    assert re.search(r"about 135 GB of weights and \d+ GB of results", line)
+    assert re.search(r"a GPU that holds 69 GB", line)
+    assert re.search(r"about \d+ GPU hours \(assuming", line)
     assert not (tmp_path / "out").exists()
+
+
+def test_auto_takes_the_weights_that_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And leaves out what does not fit, with the model's own reason."""
+
+    def build_or_not(config: Any) -> None:
+        if config.model._target_.endswith("Wan22"):
+            raise UnavailableError("wan22 needs 69 GB and 8 are free")
+
+    monkeypatch.setattr(planning, "lacking", lambda word: "" if word != "model=ltx2" else "absent")
+    monkeypatch.setattr(planning, "build", build_or_not)
+    reasons = {one.words: one.reason for one in plan("auto", EXPERIMENTS) if one.part}
+    large = {words: reason for words, reason in reasons.items() if "embedder=siglip" in words}
+    for words, reason in large.items():
+        wanted = ""
+        if "model=wan22" in words:
+            wanted = "not run: wan22 needs 69 GB and 8 are free"
+        if "model=ltx2" in words:
+            wanted = "not run: absent"
+        assert reason == wanted
+    assert "" in large.values()
+    assert not any(reason for words, reason in reasons.items() if words not in large)
+
+
+def test_embedded_takes_what_ships_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "lacking", lambda word: "")  # everything is here
+    for one in plan("embedded", EXPERIMENTS):
+        if one.part is not None:
+            assert bool(one.reason) == bool(one.part.needs)
+            words = " ".join(one.words) if not one.reason else ""
+            assert not re.search("siglip|clip|dinov2|wan22|ltx2", words)
+
+
+def test_full_runs_where_everything_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "lacking", lambda word: "")
+    monkeypatch.setattr(planning, "build", lambda config: None)
+    built = [item for item in EXPERIMENTS if item.parts]
+    planned = plan("full", built)
+    assert not any(one.reason for one in planned)
+    planning.require_everything(planned)
+    with pytest.raises(UnavailableError, match="experiments 9 are not built yet"):
+        planning.require_everything(plan("full", [*built, Experiment(9, "x", "y")]))
 
 
 def test_a_full_disk_is_told_before_any_work(
@@ -136,7 +232,7 @@ def files(output: Path) -> dict[str, bytes]:
 
 
 def test_it_writes_tables_and_a_report(
-    small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(tmp_path / "out", "profile=embedded") == 0
     output = capsys.readouterr().out
@@ -158,20 +254,22 @@ def test_it_writes_tables_and_a_report(
         assert 0.1 < jump["true_linearity_mae"] < 0.25
         assert jump["linearity_mae"] > even["linearity_mae"] + 0.05  # the jump is seen
         assert (plain["raw_error"] < 0.25).all()
-    lacking = sum(not item.runs for item in EXPERIMENTS)
-    (plans,) = [pd.read_csv(tmp_path / "out" / "tables" / "plan.csv")]
-    assert (plans["status"] == "run").sum() == sum(bool(item.runs) for item in EXPERIMENTS)
+    lacking = sum(not item.parts for item in EXPERIMENTS)
+    plans = pd.read_csv(tmp_path / "out" / "tables" / "plan.csv")
+    assert (plans["status"] == "not run").sum() == lacking
     assert plans["reason"].dropna().str.startswith("not run: ").sum() == lacking
 
     page = harness.Page(report.read_text())
     text = " ".join(page.text)
-    assert text.count("not run: not built yet") == lacking
+    assert text.count("Not run: not built yet") == 2 * lacking  # in short, and in its chapter
     for name in embedders.values():
         assert f"With {name}" in text
-    assert all(str(image["src"]).startswith("data:image/png") for image in page.all("img"))
+    assert all(str(image["src"]).startswith("data:image/webp") for image in page.all("img"))
     assert len(page.all("img")) >= 1
 
-    assert run(tmp_path / "out", "profile=embedded") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "run", lambda *_: pytest.fail("it was made again"))
+        assert run(tmp_path / "out", "profile=embedded") == 0
     assert files(tmp_path / "out") == before
     assert run(tmp_path / "elsewhere", "profile=embedded") == 0
     assert files(tmp_path / "elsewhere") == before
