@@ -188,13 +188,14 @@ def _sweep(folder: Path) -> set[int]:
     # The same warning as in `main`, in processes that joblib starts.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.process")
     lost: set[int] = set()
+    since = sweeps.begin(folder)
     try:
         experiment()
     except Exception as error:  # joblib's, submitit's, Hydra's: a job died, or was never started
         lost = {1}
         what = f"{type(error).__name__}: {_line(error)[:300]}"
         print(f"a job ended without a result ({what}); start again to go on", file=sys.stderr)
-    found, said = sweeps.summarise(folder)
+    found, said = sweeps.summarise(folder, since)
     print(said, file=sys.stderr)
     return (found | lost) or {1}
 

@@ -61,7 +61,7 @@ def crew_size(
     """How many workers: as many as `asked` (by the user); else one a GPU where there are several;
     else as many as the benchmark prefers; else one a core, as far as there is work for them."""
     if asked:
-        return asked
+        return max(1, min(asked, pending))
     if len(gpus) > 1:
         return max(1, min(len(gpus), pending))
     return preferred or min(cores, 1 + pending // CELLS_PER_WORKER)

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.folder import RunFolder, slug
 from benchmarks.leaderboard import clip_digest
+from benchmarks.provenance import digest
 from spf.errors import ClipError, SpfError
 from spf.generators.folder import FolderClip, clips_of, printable
 from spf.video import probe, write_mp4
@@ -54,7 +55,7 @@ class ExistingClip:
             if self.found.problem is not None:
                 raise self.found.problem
             return self.found.path
-        path = folder.path(f"clips/{slug(self.name)}.mp4")
+        path = folder.path(f"clips/{slug(self.name)}-{digest(self.identity())[:8]}.mp4")
         if not path.exists():
             write_mp4(path, self.rendered.frames(), self.rendered.fps)
         return path

@@ -102,7 +102,7 @@ def steered(model: str, target: str) -> Part:
     if model != "tiny":
         return generated(model, *words, attempts=4)
     shipped = ("benchmark=retime_generated", "embedder=tiny", *words)
-    return Part(shipped, TINY, "tiny (shipped)", seconds=75, megabytes=20)
+    return Part(shipped, TINY, "tiny (shipped)", seconds=60, megabytes=20)
 
 
 EXPERIMENTS = (
@@ -132,7 +132,7 @@ EXPERIMENTS = (
                 ("benchmark=retime_existing", "embedder=tiny"),
                 "tiny (shipped)",
                 "rendered clips; tiny (shipped) where they are regenerated",
-                seconds=40,
+                seconds=35,
                 megabytes=5,
             ),
         ),
@@ -146,7 +146,7 @@ EXPERIMENTS = (
                 ("benchmark=synthetic_pacing", "embedder=tiny"),
                 "tiny (shipped)",
                 RENDERED,
-                seconds=150,
+                seconds=80,
                 megabytes=15,
             ),
             Part(
@@ -157,7 +157,7 @@ EXPERIMENTS = (
                 ),
                 "pixels (control)",
                 RENDERED,
-                seconds=60,
+                seconds=25,
                 megabytes=5,
             ),
             Part(
@@ -182,7 +182,7 @@ EXPERIMENTS = (
                 RENDERED,
                 wants=("embedder=siglip", "embedder=clip", "embedder=dinov2"),
                 embedded=("benchmark.embedders=[tiny,pixels,histogram]",),
-                seconds=120,
+                seconds=40,
                 megabytes=20,
             ),
         ),
@@ -203,7 +203,7 @@ EXPERIMENTS = (
                 TINY,
                 "tiny (shipped)",
                 wants=(VBENCH,),
-                seconds=60,
+                seconds=45,
                 megabytes=10,
             ),
             *(generated(model, VBENCH, FLAT, attempts=4, wants=(VBENCH,)) for model in MINUTES),
@@ -218,7 +218,7 @@ EXPERIMENTS = (
                 ("benchmark=user_study", "embedder=tiny"),
                 "tiny (shipped)",
                 "tiny (shipped); no answers are simulated",
-                seconds=60,
+                seconds=40,
                 megabytes=10,
             ),
         ),

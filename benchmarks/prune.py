@@ -14,7 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.folder import LEFTOVER
-from benchmarks.store import CELLS, LOG
+from benchmarks.store import CELLS, RECORD
+from spf.errors import ConfigError
 
 
 def prune(output: Path) -> tuple[int, int]:
@@ -29,13 +30,23 @@ def prune(output: Path) -> tuple[int, int]:
 
 
 def unused(output: Path) -> Iterator[Path]:
-    """Cells, claims and half-written remains that no run needs and nobody touched for a day."""
+    """Cells, claims and half-written remains that no run needs and nobody touched for a day.
+
+    Raises ConfigError where there are no runs: the folder is another one, or not mounted.
+    """
+    if not (output / "runs").is_dir():
+        raise ConfigError(f"{output}: it holds no runs; give the output folder: output=FOLDER")
     used = {path.stem for path in output.glob(f"runs/*/{CELLS}/*.json")}
     for path in sorted((output / CELLS).glob("*")):
         with suppress(FileNotFoundError):
             old = time.time() - path.stat().st_mtime > LEFTOVER
-            if old and path.stem not in used and path.name != LOG:
+            if old and path.stem not in used and _ours(path):
                 yield path
+
+
+def _ours(path: Path) -> bool:
+    """Whether a name is one that the store gives."""
+    return path.suffix == ".claim" or path.name.startswith(".spf-") or (path / RECORD).is_file()
 
 
 def main(arguments: list[str]) -> int:
@@ -49,6 +60,9 @@ def main(arguments: list[str]) -> int:
         output = Path(value)
     try:
         count, freed = prune(output)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     except OSError as error:
         print(f"{error.filename}: {error.strerror}; change its permissions", file=sys.stderr)
         return 1

@@ -34,7 +34,7 @@ LAST = [
     "schema",
 ]
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-NUMBERS = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?( \.\. [+-]?([\d.]+(e[+-]?\d+)?|inf))?$")
+NUMBERS = re.compile(r"[+-]?([\d.]+(e[+-]?\d+)?|inf)( \.\. [+-]?([\d.]+(e[+-]?\d+)?|inf))?$")
 """Text that is a number or an interval, whatever it begins with."""
 
 DONE, FAILED, NOT_RUN = "done", "failed", "not_run"

@@ -80,6 +80,9 @@ def _write(profile: str, planned: Sequence[Planned], runs: Runs, root: RunFolder
         for one in part.tables
         if not one.timed
     }
+    for old in root.path("tables").glob("*.*"):
+        if old.stem not in made:
+            old.unlink()  # of an experiment that has another name now, or is gone
     for name, one in made.items():
         root.write(f"tables/{name}.csv", table_as_csv(one))
         root.write(f"tables/{name}.md", table_as_markdown(one))

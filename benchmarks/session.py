@@ -106,7 +106,7 @@ def make_job(text: str, place: str | None = None) -> tuple[Benchmark, Job]:
     if name is None:
         embedders = dict.fromkeys(cell.key.embedder for cell in cells)
         name = "-".join([benchmark.name, *embedders, digest([config_hash, clips])[:8]])
-    elif slug(str(name)) != str(name):
+    elif not str(name) or slug(str(name)) != str(name):
         raise ConfigError(f"name={name!r}: use letters, digits, dots, hyphens and underscores")
     output = Path(config.output)
     folder = RunFolder(place or output / "runs" / str(name))

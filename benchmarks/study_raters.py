@@ -1,7 +1,7 @@
 """Who is counted in a user study, and what they chose."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.preferences import Vote
 from benchmarks.records import DONE, Record
@@ -38,8 +38,8 @@ class Rater:
 
 
 def read_raters(study: Study, records: Sequence[Record], rules: Rules) -> list[Rater]:
-    """Every file of answers, in order; only the first of a rater's is counted, and only where the
-    attention checks were answered."""
+    """Every file of answers, in order; of a rater's only the one with the most answers is counted
+    (the first of equal ones), and only where the attention checks were answered."""
     found: list[Rater] = []
     for record in records:
         file, status = record["clip"], record["status"]
@@ -53,15 +53,36 @@ def read_raters(study: Study, records: Sequence[Record], rules: Rules) -> list[R
             continue
         checks = [choice for choice in answers.choices if choice.trial.check]
         right = sum(choice.trial.clips[choice.chosen] == EVEN for choice in checks)
-        earlier = next((one.file for one in found if one.rater == answers.rater), None)
         reason = ""
-        if earlier is not None:
-            reason = f"excluded: rater {answers.rater} answered in {earlier} already"
-        elif right < rules.needed:
+        if right < rules.needed:
             told = f"{right} of {rules.checks} attention checks right, {rules.needed} needed"
             reason = f"excluded: {told}"
         found.append(Rater(file, status, answers.rater, answers, right, reason))
-    return found
+    return _once(found)
+
+
+def _once(found: Sequence[Rater]) -> list[Rater]:
+    """The same, with all but the fullest file of each rater excluded: the page saves from the first
+    answer on."""
+    fullest: dict[str, Rater] = {}
+    for one in found:
+        kept = fullest.get(one.rater)
+        if one.answers is not None and (kept is None or _answered(one) > _answered(kept)):
+            fullest[one.rater] = one
+    said = {
+        rater: f"excluded: rater {rater} answered in {one.file} already"
+        for rater, one in fullest.items()
+    }
+    return [
+        one
+        if one.answers is None or one is fullest[one.rater]
+        else replace(one, reason=said[one.rater])
+        for one in found
+    ]
+
+
+def _answered(rater: Rater) -> int:
+    return len(rater.answers.choices) if rater.answers is not None else 0
 
 
 def votes_of(raters: Sequence[Rater]) -> list[Vote]:

@@ -111,6 +111,7 @@ PREFERENCES = [
     "raters_for_second",
     "raters_tied",
     "raters_p",
+    "raters_p_holm",
     "agreement",
     "krippendorff_alpha",
     "remark",
@@ -119,7 +120,8 @@ PREFERENCE_NOTE = (
     "rate: share of the choices for `first`, with the exact 95% interval of Clopper and Pearson, "
     "and p of the exact binomial test against 1/2 (p_holm: corrected for the pairs of strategies), "
     "as if every choice were independent. Choices of one rater are not: raters_p is the sign test "
-    "over raters, each counted once for what they chose more often. agreement: share "
+    "over raters, each counted once for what they chose more often, and raters_p_holm is corrected "
+    "as p_holm is. agreement: share "
     "of the pairs of raters who chose alike; krippendorff_alpha: 1 where all agree, 0 by chance."
 )
 SCORES = ["order", "strategy", "score", "low_95", "high_95", "choices", "remark"]
@@ -171,9 +173,10 @@ def preference_rows(study: Study, votes: Sequence[Vote]) -> list[Row]:
         rows.append(row)
     answered = [row for row in rows if row["p"] is not None]
     if answered:
-        corrected = holm(np.array([row["p"] for row in answered]))
-        for row, value in zip(answered, corrected.tolist(), strict=True):
-            row["p_holm"] = value
+        for name in ("p", "raters_p"):
+            corrected = holm(np.array([row[name] for row in answered]))
+            for row, value in zip(answered, corrected.tolist(), strict=True):
+                row[f"{name}_holm"] = value
     return rows
 
 
@@ -294,7 +297,7 @@ def _sentences(rows: Sequence[Row]) -> list[str]:
         low, high = row["low_95"], row["high_95"]
         if rate < 0.5:
             first, second, rate, low, high = second, first, 1 - rate, 1 - high, 1 - low
-        clear = row["p_holm"] < ALPHA and row["raters_p"] < ALPHA
+        clear = row["p_holm"] < ALPHA and row["raters_p_holm"] < ALPHA
         doubt = "" if clear else "; not beyond doubt"
         said.append(
             f"{first} was chosen before {second} in {rate:.0%} of {row['choices']} choices "

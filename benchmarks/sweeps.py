@@ -57,18 +57,28 @@ def report(sweep: Path, job: int, code: int, words: Sequence[str], folder: str) 
         write_atomic(sweep / "jobs" / f"{job}.json", json.dumps(ended))
 
 
-def reports(sweep: Path) -> list[dict[str, Any]]:
-    """How the jobs ended, in their order."""
+def begin(sweep: Path) -> float:
+    """The moment of a launch by the clock of the disk, which jobs on other machines share. Raises
+    OSError."""
+    marker = sweep / "launched"
+    write_atomic(marker, "")
+    return marker.stat().st_mtime
+
+
+def reports(sweep: Path, since: float = 0.0) -> list[dict[str, Any]]:
+    """How the jobs ended that ended since a moment, in their order."""
     found = []
     for path in (sweep / "jobs").glob("*.json"):
         with suppress(OSError, ValueError):
-            found.append(json.loads(path.read_bytes()))
+            if path.stat().st_mtime >= since:
+                found.append(json.loads(path.read_bytes()))
     return sorted(found, key=lambda ended: ended["job"])
 
 
-def summarise(sweep: Path) -> tuple[set[int], str]:
-    """The jobs' exit codes, and a line for the person; writes jobs.csv. Raises OSError."""
-    ended = reports(sweep)
+def summarise(sweep: Path, since: float = 0.0) -> tuple[set[int], str]:
+    """Exit codes of the jobs that ended since a moment, and a line for the person; writes jobs.csv.
+    Raises OSError."""
+    ended = reports(sweep, since)
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()

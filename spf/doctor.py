@@ -39,7 +39,8 @@ def report() -> Iterator[str]:
     yield "VBench dimensions"
     for dimension in VBENCH_DIMENSIONS:
         missing = missing_weights(dimension)
-        state = f"not usable: weights absent ({', '.join(missing)})" if missing else "usable"
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        state = f"not usable: weights absent ({missing[0]}{more})" if missing else "usable"
         yield f"  {dimension:<24} {state}"
     yield "W&B"
     yield f"  {_wandb()}"

@@ -85,6 +85,7 @@ def plan_regeneration(
     if no_change_reason(curve) is not None:
         raise ClipError("the clip", NO_CHANGE, "there is nothing to retime: give another clip")
     cuts = cuts_of(curve) if settings.cuts == "keep" else []
+    cuts = [cut for cut in cuts if 1 < cut < len(curve) - 1]  # one frame alone has no pacing
     steady = paced(curve, cuts)
     if not steady.progress[-1] > 0:
         raise ClipError("the clip", "nothing changes but at its cuts", "choose cuts=bridge")

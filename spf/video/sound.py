@@ -70,7 +70,8 @@ def _packets(
     for packet in container.demux(stream):
         if packet.dts is None:  # the mark at the end
             continue
-        packet.dts, packet.pts = packet.dts - shift, packet.pts - shift
+        shown = packet.dts if packet.pts is None else packet.pts
+        packet.dts, packet.pts = packet.dts - shift, shown - shift
         if shift > 0 and packet.pts + (packet.duration or 0) <= 0:
             continue  # before the first picture
         packet.stream = target
