@@ -1,21 +1,13 @@
 """Generated clips, kept losslessly in a run's folder: none is generated twice."""
 
-import io
-import json
-import zipfile
-import zlib
 from typing import Any
-
-import numpy as np
 
 from benchmarks.folder import RunFolder
 from spf.fingerprint import digest
 from spf.generators.base import GeneratedClip, Generator, Request, Watch
 from spf.generators.clock import Clock, ClockWarp
+from spf.generators.kept import DAMAGE, pack, request_identity, unpack
 from spf.retime.warp import Warp
-
-DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What reading a file raises that is missing, cut off, or none of ours."""
 
 
 class KeptClips:
@@ -63,32 +55,3 @@ class KeptClips:
             None if warp is None else warp.identity(),
         ]
         return f"generated/{digest(made)}.npz"
-
-
-def request_identity(request: Request) -> dict[str, Any]:
-    """Everything that is asked for, as plain values."""
-    values = dict(vars(request))
-    for name in ("first", "last"):
-        image = values[name]
-        values[name] = None if image is None else digest([image.shape, image.tobytes().hex()])
-    return values
-
-
-def pack(clip: GeneratedClip) -> bytes:
-    """A clip as the bytes of an .npz file, without pickled objects."""
-    buffer = io.BytesIO()
-    notes = np.frombuffer(json.dumps(clip.notes).encode(), np.uint8)
-    np.savez_compressed(buffer, frames=clip.frames, fps=np.float64(clip.fps), notes=notes)
-    return buffer.getvalue()
-
-
-def unpack(data: bytes) -> GeneratedClip:
-    """The clip of `pack`. Raises one of `DAMAGE` where the bytes are no such file."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if archive.testzip() is not None:  # checksums, before anything is made of the content
-            raise ValueError("the file is damaged")
-    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-        frames, notes = stored["frames"], json.loads(stored["notes"].tobytes())
-        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-            raise ValueError(f"frames are {frames.shape} {frames.dtype}")
-        return GeneratedClip(frames, float(stored["fps"]), notes)

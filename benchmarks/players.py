@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.folder import RunFolder
-from benchmarks.kept_clips import DAMAGE, unpack
 from benchmarks.measuring import read_curve
 from benchmarks.records import DONE, Record
 from benchmarks.retimings import STEERED, kind_of
+from spf.generators.kept import DAMAGE, unpack
 
 PLAYERS = 3
 """Of a run: each costs some 100 kB."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cells import Table
-from benchmarks.leaderboard_groups import MINIMAL_RANKED_PAIRS
+from benchmarks.leaderboard_groups import MINIMAL_RANKED_PAIRS, QUALITY, SCORED_BY
 from benchmarks.provenance import digest
 from benchmarks.records import DONE, Record
 from benchmarks.statistics import hedges_g, mean_interval
@@ -25,9 +25,9 @@ from spf.quality import VBENCH_DIMENSIONS, Quality
 from spf.retime.strategies import NoRetime
 from spf.video import Reader, write_mp4
 
-PREFIX = "vbench_"
+PREFIX = QUALITY
 STATUS = "quality_status"
-IDENTITY = "quality_identity"
+IDENTITY = SCORED_BY
 BEFORE = "before_"
 
 PAPER = dict.fromkeys(

@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.baselines import misled, moved
 from benchmarks.cells import Cell, Key, Outcome, Summary, Watch
 from benchmarks.folder import RunFolder, slug
-from benchmarks.kept_clips import KeptClips, pack, request_identity
+from benchmarks.kept_clips import KeptClips
 from benchmarks.measuring import Measuring, curve_table
 from benchmarks.pairs import SIZES, Pair, load_pairs
 from benchmarks.provenance import code_version, digest
@@ -20,6 +20,7 @@ from spf import no_change_reason, score
 from spf.embedders import label
 from spf.errors import ConfigError
 from spf.generators.base import GeneratedClip, Generator, Request
+from spf.generators.kept import pack, request_identity
 from spf.generators.pipeline import DiffusersGenerator
 from spf.progress import Curve
 from spf.progress.metrics import unit_time

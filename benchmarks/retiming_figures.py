@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from benchmarks.cells import Figure
 from benchmarks.folder import RunFolder, slug
-from benchmarks.kept_clips import unpack
 from benchmarks.measuring import read_curve
 from benchmarks.records import Record
 from benchmarks.retimings import AUTHORS, CONTROL, RESAMPLED, STEERED, UNTOUCHED, kind_of
 from spf.embedders import Embedder, label
 from spf.generators.base import GeneratedClip
+from spf.generators.kept import unpack
 from spf.plot import PALETTE, REFERENCE, png
 from spf.sidebyside import side_by_side
 from spf.video import write_mp4

@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.kept_clips import unpack
 from benchmarks.retiming_scores import clip_times
 from benchmarks.study import EVEN, JUMP
 from spf.errors import ClipError
 from spf.generators.base import Image
+from spf.generators.kept import unpack
 from spf.video import Reader, write_mp4
 
 SMALL, LARGE = 160, 640

@@ -15,11 +15,11 @@ import pytest
 import spf
 from benchmarks import session
 from benchmarks.folder import RunFolder
-from benchmarks.kept_clips import unpack
 from benchmarks.pairs import load_pairs
 from benchmarks.provenance import digest
 from benchmarks.retiming_scores import oracle_curve
 from spf.generators.base import GeneratedClip, Request
+from spf.generators.kept import unpack
 from spf.generators.tiny.adapter import Tiny
 from spf.measurement import DEFAULT_SETTINGS
 from spf.retime.resampling import resampled
