@@ -47,7 +47,8 @@ def experiment(config: DictConfig) -> None:
     """One job of Hydra's; a sweep calls it once for each combination, maybe in other processes."""
     if str(ROOT) not in sys.path:  # a launcher may start Python elsewhere
         sys.path.insert(0, str(ROOT))
-    from benchmarks import session, sweeps
+    from benchmarks import session
+    from benchmarks.running import sweeps
 
     hydra_config = HydraConfig.get()
     if config.workers is None and hydra_config.runtime.choices[LAUNCHER] in sweeps.SIDE_BY_SIDE:
@@ -105,7 +106,7 @@ def checked(arguments: list[str]) -> CommandLine:
     arguments = [*options, *fixed.values()]  # Hydra wants them apart
     if not given.multirun:
         return CommandLine(arguments)
-    from benchmarks import sweeps
+    from benchmarks.running import sweeps
 
     sweeps.check_launcher(config.hydra.runtime.choices[LAUNCHER])
     if any(word.startswith("hydra.sweep.dir=") for word in arguments):
@@ -182,7 +183,7 @@ def main() -> int:
 
 def _sweep(folder: Path) -> set[int]:
     """Run a sweep; the exit codes of its jobs, with 1 for those that ended without one."""
-    from benchmarks import sweeps
+    from benchmarks.running import sweeps
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # a launcher's errors come here, not to the terminal
     # The same warning as in `main`, in processes that joblib starts.

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks.cells import Cell, Outcome, Section, Summary, Table, Watch
-from benchmarks.folder import RunFolder
 from benchmarks.leaderboard import clip_cell
-from benchmarks.measuring import Measuring, read_curve
-from benchmarks.records import DONE, FAILED, NOT_RUN, Record, timings_of
-from benchmarks.rendered import rendered_cell
-from benchmarks.statistics import median_interval
-from benchmarks.studies import Studies
-from benchmarks.truth import Results, Row
+from benchmarks.running.cells import Cell, Outcome, Section, Summary, Table, Watch
+from benchmarks.running.folder import RunFolder
+from benchmarks.running.records import DONE, FAILED, NOT_RUN, Record, timings_of
+from benchmarks.scoring.measuring import Measuring, read_curve
+from benchmarks.scoring.statistics import median_interval
+from benchmarks.truth.errors import Results, Row
+from benchmarks.truth.rendered import rendered_cell
+from benchmarks.truth.studies import Studies
 from spf.embedders import EMBEDDERS, Embedder, label, load_embedder, usable
 from spf.errors import ConfigError, UnavailableError
 from spf.generators.folder import Folder

@@ -9,18 +9,11 @@ from typing import Any
 import yaml
 from threadpoolctl import threadpool_limits
 
-from benchmarks.cells import Cell, Figure, Outcome, Section, Summary, Table, Watch
-from benchmarks.folder import RunFolder, slug
-from benchmarks.leaderboard_figures import pareto_figures
-from benchmarks.leaderboard_groups import (
-    MINIMAL_RANKED_PAIRS,
-    QUALITY,
-    SHOWN,
-    generator_of,
-    groups_of,
-)
-from benchmarks.leaderboard_inputs import read_inputs
-from benchmarks.leaderboard_rows import (
+from benchmarks.ranking.figures import pareto_figures
+from benchmarks.ranking.groups import SHOWN, generator_of, groups_of
+from benchmarks.ranking.inputs import read_inputs
+from benchmarks.ranking.merging import identity, measured_here, merge
+from benchmarks.ranking.rows import (
     CATEGORY_COLUMNS,
     COLUMNS,
     COMPARISON_COLUMNS,
@@ -31,15 +24,16 @@ from benchmarks.leaderboard_rows import (
     comparison_rows,
     metric_rows,
 )
-from benchmarks.leaderboard_standing import Standing, power_sentences, sentence
-from benchmarks.measuring import Measuring, read_curve
-from benchmarks.merging import identity, measured_here, merge
-from benchmarks.provenance import digest, file_digest
-from benchmarks.quality import clip_columns, quality_inputs
-from benchmarks.records import DONE, FAILED, Record
+from benchmarks.ranking.standing import Standing, power_sentences, sentence
+from benchmarks.running.cells import Cell, Figure, Outcome, Section, Summary, Table, Watch
+from benchmarks.running.folder import RunFolder, slug
+from benchmarks.running.records import DONE, FAILED, Record
+from benchmarks.scoring.measuring import Measuring, read_curve
+from benchmarks.scoring.quality import QUALITY, clip_columns, quality_inputs
+from benchmarks.scoring.statistics import MINIMAL_RANKED_PAIRS
 from spf.embedders import label
 from spf.errors import ClipError, ConfigError
-from spf.generators.folder import Folder, FolderClip, frames_of, printable
+from spf.generators.folder import Folder, FolderClip, clip_digest, printable
 from spf.plot import plot_overlay
 from spf.progress.metrics import NO_CHANGE
 from spf.quality import NoQuality, Quality
@@ -246,18 +240,6 @@ def clip_cell(
         return outcome
 
     return Cell(key, inputs, compute)
-
-
-def clip_digest(clip: FolderClip) -> str | None:
-    """Hash of the bytes that a clip is read from; None where they cannot be read."""
-    try:
-        if clip.problem is not None:
-            return None
-        if clip.path.is_dir():
-            return digest([[path.name, file_digest(path)] for path in frames_of(clip.path)])
-        return file_digest(clip.path)
-    except OSError:
-        return None  # computing the cell will say what is wrong with it
 
 
 def _overlays(records: list[Record], folder: RunFolder, embedder: str) -> list[Figure]:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.folder import LEFTOVER
-from benchmarks.store import CELLS, RECORD
+from benchmarks.running.folder import LEFTOVER
+from benchmarks.running.store import CELLS, RECORD
 from spf.errors import ConfigError
 
 

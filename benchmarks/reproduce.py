@@ -14,13 +14,14 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from benchmarks import kept_runs, session
-from benchmarks.cells import Table
-from benchmarks.findings import finding
-from benchmarks.folder import RunFolder
-from benchmarks.page import Chapter, Part, make_chapter, make_part, render_report
+from benchmarks import session
 from benchmarks.paper import EXPERIMENTS
-from benchmarks.planning import (
+from benchmarks.reporting.page import Chapter, Part, make_chapter, make_part, render_report
+from benchmarks.reporting.players import players
+from benchmarks.reporting.tables import table_as_csv, table_as_markdown
+from benchmarks.reproduction import kept_runs
+from benchmarks.reproduction.findings import finding
+from benchmarks.reproduction.planning import (
     FULL,
     PROFILES,
     Planned,
@@ -30,8 +31,8 @@ from benchmarks.planning import (
     require_everything,
     requirements,
 )
-from benchmarks.players import players
-from benchmarks.tables import table_as_csv, table_as_markdown
+from benchmarks.running.cells import Table
+from benchmarks.running.folder import RunFolder
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.words import choose
 

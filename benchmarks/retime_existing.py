@@ -6,17 +6,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.cells import Cell, Key, Outcome, Summary, Watch
-from benchmarks.existing_clips import ExistingClip, load_clips
-from benchmarks.existing_scores import judge
-from benchmarks.existing_tables import summarised
-from benchmarks.folder import RunFolder, slug
-from benchmarks.measuring import Measuring, curve_table
-from benchmarks.provenance import code_version, digest
-from benchmarks.quality import quality_inputs, retimed_file_columns
-from benchmarks.records import Record
-from benchmarks.retiming_scores import clip_times
-from benchmarks.retimings import FOR_EXISTING, Wanted, described, parse_retimes, sampled
+from benchmarks.retiming.existing_clips import ExistingClip, load_clips
+from benchmarks.retiming.existing_scores import judge
+from benchmarks.retiming.existing_tables import summarised
+from benchmarks.retiming.scores import clip_times
+from benchmarks.retiming.strategies import FOR_EXISTING, Wanted, described, parse_retimes, sampled
+from benchmarks.running.cells import Cell, Key, Outcome, Summary, Watch
+from benchmarks.running.folder import RunFolder, slug
+from benchmarks.running.provenance import code_version, digest
+from benchmarks.running.records import Record
+from benchmarks.scoring.measuring import Measuring, curve_table
+from benchmarks.scoring.quality import quality_inputs, retimed_file_columns
 from spf import no_change_reason, score
 from spf.embedders import label
 from spf.errors import ClipError, ConfigError
@@ -40,9 +40,9 @@ CODE = (
     "spf.retiming",
     "synthetic",
     "benchmarks.retime_existing",
-    "benchmarks.existing_clips",
-    "benchmarks.existing_scores",
-    "benchmarks.retiming_scores",
+    "benchmarks.retiming.existing_clips",
+    "benchmarks.retiming.existing_scores",
+    "benchmarks.retiming.scores",
 )
 """Packages and modules whose change makes another result of a cell, beside `Measuring`'s."""
 

@@ -4,18 +4,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.baselines import misled, moved
-from benchmarks.cells import Cell, Key, Outcome, Summary, Watch
-from benchmarks.folder import RunFolder, slug
-from benchmarks.kept_clips import KeptClips
-from benchmarks.measuring import Measuring, curve_table
-from benchmarks.pairs import SIZES, Pair, load_pairs
-from benchmarks.provenance import code_version, digest
-from benchmarks.quality import quality_inputs, retimed_columns
-from benchmarks.records import Record
-from benchmarks.retiming_scores import ORACLE, clip_times, judge, oracle_curve, parameter
-from benchmarks.retiming_tables import summarised
-from benchmarks.retimings import Wanted, WrongMap, described, parse_retimes, sampled
+from benchmarks.retiming.baselines import misled, moved
+from benchmarks.retiming.kept_clips import KeptClips
+from benchmarks.retiming.pairs import SIZES, Pair, load_pairs
+from benchmarks.retiming.scores import ORACLE, clip_times, judge, oracle_curve, parameter
+from benchmarks.retiming.strategies import Wanted, WrongMap, described, parse_retimes, sampled
+from benchmarks.retiming.tables import summarised
+from benchmarks.running.cells import Cell, Key, Outcome, Summary, Watch
+from benchmarks.running.folder import RunFolder, slug
+from benchmarks.running.provenance import code_version, digest
+from benchmarks.running.records import Record
+from benchmarks.scoring.measuring import Measuring, curve_table
+from benchmarks.scoring.quality import quality_inputs, retimed_columns
 from spf import no_change_reason, score
 from spf.embedders import label
 from spf.errors import ConfigError
@@ -34,12 +34,12 @@ CODE = (
     "spf.retime",
     "synthetic",
     "benchmarks.retime_generated",
-    "benchmarks.retimings",
-    "benchmarks.baselines",
-    "benchmarks.kept_clips",
-    "benchmarks.retiming_scores",
-    "benchmarks.pairs",
-    "benchmarks.quality",
+    "benchmarks.retiming.strategies",
+    "benchmarks.retiming.baselines",
+    "benchmarks.retiming.kept_clips",
+    "benchmarks.retiming.scores",
+    "benchmarks.retiming.pairs",
+    "benchmarks.scoring.quality",
 )
 """Packages and modules whose change makes another result of a cell, beside `Measuring`'s."""
 

@@ -13,16 +13,16 @@ import pandas as pd
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from benchmarks.cells import Benchmark, Summary
-from benchmarks.crew import visible_gpus
-from benchmarks.folder import RunFolder, slug, sweep
-from benchmarks.measuring import Measuring
-from benchmarks.page import render_page
-from benchmarks.provenance import code_version, digest, provenance
-from benchmarks.records import compile_tables
-from benchmarks.runner import Job, Results, Workers, one_line, run_cells
-from benchmarks.store import CELLS, CellStore
-from benchmarks.tables import table_as_csv, table_as_markdown
+from benchmarks.reporting.page import render_page
+from benchmarks.reporting.tables import table_as_csv, table_as_markdown
+from benchmarks.running.cells import Benchmark, Summary
+from benchmarks.running.crew import visible_gpus
+from benchmarks.running.folder import RunFolder, slug, sweep
+from benchmarks.running.provenance import code_version, digest, provenance
+from benchmarks.running.records import compile_tables
+from benchmarks.running.runner import Job, Results, Workers, one_line, run_cells
+from benchmarks.running.store import CELLS, CellStore
+from benchmarks.scoring.measuring import Measuring
 from spf.cache import user_cache
 from spf.devices import choose_device
 from spf.embedders import on_device

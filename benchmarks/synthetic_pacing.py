@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-from benchmarks import truth, truth_tables
-from benchmarks.cells import Cell, Figure, Section, Summary
-from benchmarks.folder import RunFolder
-from benchmarks.measuring import Measuring
-from benchmarks.records import DONE, Record
-from benchmarks.rendered import rendered_cell
-from benchmarks.studies import LAWS, Studies
-from benchmarks.truth_figures import draw_figures
+from benchmarks.running.cells import Cell, Figure, Section, Summary
+from benchmarks.running.folder import RunFolder
+from benchmarks.running.records import DONE, Record
+from benchmarks.scoring.measuring import Measuring
+from benchmarks.truth import errors as truth
+from benchmarks.truth import tables as truth_tables
+from benchmarks.truth.figures import draw_figures
+from benchmarks.truth.rendered import rendered_cell
+from benchmarks.truth.studies import LAWS, Studies
 from spf.embedders import label
 from spf.errors import ConfigError
 from spf.video import Sampling

@@ -6,19 +6,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cells import Cell, Key, Outcome, Summary, Watch
-from benchmarks.folder import RunFolder
 from benchmarks.leaderboard import clip_cell
-from benchmarks.measuring import Measuring
-from benchmarks.provenance import code_version, digest, file_digest
-from benchmarks.records import DONE, Record
+from benchmarks.rating.clips import Film, check_films, film_of_file, film_of_kept, incomparable
+from benchmarks.rating.page import render_study
+from benchmarks.rating.raters import Rules
+from benchmarks.rating.tables import summarised
+from benchmarks.rating.trials import AnswersError, Study
 from benchmarks.retime_generated import RetimeGenerated
-from benchmarks.retimings import Wanted
-from benchmarks.study import AnswersError, Study
-from benchmarks.study_clips import Film, check_films, film_of_file, film_of_kept, incomparable
-from benchmarks.study_page import render_study
-from benchmarks.study_raters import Rules
-from benchmarks.study_tables import summarised
+from benchmarks.retiming.strategies import Wanted
+from benchmarks.running.cells import Cell, Key, Outcome, Summary, Watch
+from benchmarks.running.folder import RunFolder
+from benchmarks.running.provenance import code_version, digest, file_digest
+from benchmarks.running.records import DONE, Record
+from benchmarks.scoring.measuring import Measuring
 from spf.errors import ClipError, ConfigError
 from spf.generators.base import Generator
 from spf.generators.folder import Folder, FolderClip, printable
@@ -140,7 +140,7 @@ class UserStudy:
         clip = study.clip_of(planned.strategy, planned.pair)
         inputs = cell.inputs
         if inputs is not None:
-            page = [clip, checks, code_version("benchmarks.study_clips")]
+            page = [clip, checks, code_version("benchmarks.rating.clips")]
             inputs = {**inputs, "page": page}
 
         def compute(watch: Watch) -> Outcome:
@@ -173,7 +173,7 @@ class UserStudy:
             content = file_digest(path)
         except OSError:
             content = None
-        code = code_version("benchmarks.study")
+        code = code_version("benchmarks.rating.trials")
         trials = digest([trial.id for trial in self.study.trials])
         inputs = {"answers": content, "study": [self.study.id, trials], "code": code}
 

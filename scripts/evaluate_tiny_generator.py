@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.baselines import misled  # noqa: E402
-from benchmarks.pairs import Pair, load_pairs  # noqa: E402
-from benchmarks.retiming_scores import judge, oracle_curve  # noqa: E402
-from benchmarks.retimings import WrongMap  # noqa: E402
+from benchmarks.retiming.baselines import misled  # noqa: E402
+from benchmarks.retiming.pairs import Pair, load_pairs  # noqa: E402
+from benchmarks.retiming.scores import judge, oracle_curve  # noqa: E402
+from benchmarks.retiming.strategies import WrongMap  # noqa: E402
 from spf.generators.base import Request  # noqa: E402
 from spf.generators.tiny.adapter import Tiny  # noqa: E402
 from spf.measurement import DEFAULT_SETTINGS  # noqa: E402

@@ -29,7 +29,12 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LOADED = ("benchmarks.session", "benchmarks.synthetic_pacing", "matplotlib.pyplot", "pyarrow")
+LOADED = (
+    "benchmarks.session",
+    "benchmarks.synthetic_pacing",
+    "matplotlib.pyplot",
+    "pyarrow",
+)
 SMALL = [
     "benchmark=synthetic_pacing",
     "benchmark.contents=[shape-drop-gear,moon-tissue-dissolve]",

@@ -1,4 +1,4 @@
-"""Measure what benchmarks/statistics.py promises: the tables of docs/leaderboard.md.
+"""Measure what benchmarks/scoring/statistics.py promises: the tables of docs/leaderboard.md.
 
     python scripts/measure_coverage.py [REPETITIONS]
 
@@ -16,8 +16,8 @@ from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.statistics import ALPHA, Array, generator, mean_interval, pairwise_holm
-from benchmarks.statistics import sign_flip_test as flip
+from benchmarks.scoring.statistics import ALPHA, Array, generator, mean_interval, pairwise_holm
+from benchmarks.scoring.statistics import sign_flip_test as flip
 
 REPETITIONS = 4000
 COUNTS = (6, 10, 20, 50)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.folder import slug
-from benchmarks.leaderboard_inputs import NAME, Input, problems, read_records
-from benchmarks.merging import check_agreement
+from benchmarks.ranking.inputs import NAME, Input, problems, read_records
+from benchmarks.ranking.merging import check_agreement
+from benchmarks.running.folder import slug
 from spf.errors import ConfigError
 from spf.generators.folder import printable
 

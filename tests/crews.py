@@ -7,10 +7,10 @@ import signal
 from functools import partial
 from pathlib import Path
 
-from benchmarks.cells import Cell, Key, Outcome, Watch
-from benchmarks.folder import RunFolder
-from benchmarks.store import CellStore
-from benchmarks.workers import Job
+from benchmarks.running.cells import Cell, Key, Outcome, Watch
+from benchmarks.running.folder import RunFolder
+from benchmarks.running.store import CellStore
+from benchmarks.running.workers import Job
 from spf.errors import SpfError
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.preferences import Vote
-from benchmarks.study import ANSWERS_FORMAT, EVEN, VERSION, Shown, Study
+from benchmarks.rating.preferences import Vote
+from benchmarks.rating.trials import ANSWERS_FORMAT, EVEN, VERSION, Shown, Study
 
 Choose = Callable[[Shown], str]
 """Which side a rater chooses."""

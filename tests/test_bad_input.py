@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import measuring, session
+from benchmarks import session
+from benchmarks.scoring import measuring
 from spf.embedders import load_embedder
 from spf.errors import ConfigError
 

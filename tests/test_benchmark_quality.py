@@ -10,8 +10,9 @@ import harness
 import numpy as np
 import pytest
 
-from benchmarks.cells import Table
-from benchmarks.quality import (
+from benchmarks.reporting.tables import table_as_csv, table_as_markdown
+from benchmarks.running.cells import Table
+from benchmarks.scoring.quality import (
     clip_columns,
     paired_table,
     quality_inputs,
@@ -21,7 +22,6 @@ from benchmarks.quality import (
     status_line,
 )
 from benchmarks.session import build
-from benchmarks.tables import table_as_csv, table_as_markdown
 from spf.errors import ConfigError
 from spf.generators.base import GeneratedClip
 from spf.quality import NoQuality, Score

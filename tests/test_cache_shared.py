@@ -16,7 +16,7 @@ import pytest
 from test_cache import forbid_decoding
 
 import spf
-from benchmarks.measuring import Measuring
+from benchmarks.scoring.measuring import Measuring
 from spf import cli
 from spf.cache import claims, key_fields, user_cache
 from spf.cache.claims import Claim

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cells import Section, Summary, Table
-from benchmarks.findings import NOTHING, ablation, finding, pacing, retiming
+from benchmarks.reproduction.findings import NOTHING, ablation, finding, pacing, retiming
+from benchmarks.running.cells import Section, Summary, Table
 
 
 def strategies(after: float, true: float | None = 0.1, aim: str = "linearity_mae") -> Table:

@@ -18,6 +18,8 @@ import spf
 from spf.quality import VBENCH_DIMENSIONS
 
 ORDER = ["spf", "synthetic", "benchmarks", "run"]  # each may import those before it
+PARTS = ["running", "scoring", "truth", "retiming", "ranking", "paper", "reporting", "rating"]
+"""Of `benchmarks`, each may import those before it; experiments may import all of them."""
 HEAVY = {
     "torch", "torchvision", "diffusers", "transformers", "open_clip", "vbench", "wandb", "pandas",
     "scipy", "cv2", "av", "PIL", "matplotlib",
@@ -71,6 +73,14 @@ def test_the_walk_sees_imports() -> None:
 def test_imports_point_one_way(name: str) -> None:
     allowed = ORDER[: ORDER.index(name.partition(".")[0]) + 1]
     assert {module.partition(".")[0] for module in ours(name)} <= set(allowed)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("benchmarks.")])
+def test_what_experiments_share_knows_no_experiment(name: str) -> None:
+    part = name.split(".")[1]
+    if part in PARTS:
+        theirs = {module for module in ours(name) if module.startswith("benchmarks.")}
+        assert {module.split(".")[1] for module in theirs} <= {*PARTS[: PARTS.index(part) + 1]}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("spf")])

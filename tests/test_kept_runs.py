@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from benchmarks import kept_runs, session, truth_tables
-from benchmarks.cells import Figure, Section, Summary, Table
-from benchmarks.folder import RunFolder
-from benchmarks.runner import Results
+from benchmarks import session
+from benchmarks.reproduction import kept_runs
+from benchmarks.running.cells import Figure, Section, Summary, Table
+from benchmarks.running.folder import RunFolder
+from benchmarks.running.runner import Results
+from benchmarks.truth import tables as truth_tables
 
 
 def config(output: Path, *more: str) -> DictConfig:

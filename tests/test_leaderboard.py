@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.leaderboard_figures import pareto_front
-from benchmarks.leaderboard_groups import SHOWN, generator_of, groups_of
-from benchmarks.leaderboard_rows import (
+from benchmarks.ranking.figures import pareto_front
+from benchmarks.ranking.groups import SHOWN, generator_of, groups_of
+from benchmarks.ranking.rows import (
     CATEGORY_COLUMNS,
     COLUMNS,
     COMPARISON_COLUMNS,
@@ -21,7 +21,7 @@ from benchmarks.leaderboard_rows import (
     leaderboard_rows,
     metric_rows,
 )
-from benchmarks.leaderboard_standing import Standing, power_sentences, runs, sentence
+from benchmarks.ranking.standing import Standing, power_sentences, runs, sentence
 from spf import METRICS
 from spf.progress.metrics import NO_CHANGE
 
@@ -398,7 +398,7 @@ def test_work_grows_with_the_records_and_not_with_their_square(
         leaderboard_rows(records)
         return seen / len(records)
 
-    monkeypatch.setattr("benchmarks.statistics.RESAMPLES", 99)
+    monkeypatch.setattr("benchmarks.scoring.statistics.RESAMPLES", 99)
     assert looks(300) <= looks(30) + 1
 
 

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import quality, session
-from benchmarks.folder import RunFolder
-from benchmarks.leaderboard_groups import QUALITY, SCORED_BY, SHOWN
-from benchmarks.leaderboard_inputs import Input, problems, read_inputs, read_records
-from benchmarks.merging import check_agreement, merge
-from benchmarks.records import SCHEMA, as_csv, compile_tables
+from benchmarks import session
+from benchmarks.ranking.groups import SHOWN
+from benchmarks.ranking.inputs import Input, problems, read_inputs, read_records
+from benchmarks.ranking.merging import check_agreement, merge
+from benchmarks.running.folder import RunFolder
+from benchmarks.running.records import SCHEMA, as_csv, compile_tables
 from spf import METRICS
 from spf.errors import ConfigError
 from spf.progress.metrics import NO_CHANGE
@@ -367,10 +367,6 @@ def test_categories_of_pairs(tmp_path: Path) -> None:
         file.write_text(content)
         with pytest.raises(ConfigError, match="categories="):
             harness.run(clips, tmp_path / "out", f"benchmark.categories={harness.quoted(file)}")
-
-
-def test_columns_of_quality_have_one_name() -> None:
-    assert (quality.PREFIX, quality.IDENTITY) == (QUALITY, SCORED_BY)
 
 
 def test_pacing_against_quality(tmp_path: Path) -> None:

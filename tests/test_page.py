@@ -18,9 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.cells import Figure, Section, Summary, Table
-from benchmarks.folder import RunFolder
-from benchmarks.page import (
+from benchmarks.paper import Experiment
+from benchmarks.reporting.page import (
     FIGURES,
     LONG,
     TEMPLATES,
@@ -32,8 +31,9 @@ from benchmarks.page import (
     shown_columns,
     with_paper,
 )
-from benchmarks.paper import Experiment
-from benchmarks.players import ACROSS, TILE, Player, players, sheet
+from benchmarks.reporting.players import ACROSS, TILE, Player, players, sheet
+from benchmarks.running.cells import Figure, Section, Summary, Table
+from benchmarks.running.folder import RunFolder
 
 HOSTILE = (
     "</script><script>document.title='taken'</script>",

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import perceptual, truth_tables
-from benchmarks.cells import Cell
-from benchmarks.measuring import Measuring
-from benchmarks.pacing_measures import MEASURES
-from benchmarks.perceptual import PerceptualSteps
+from benchmarks.running.cells import Cell
+from benchmarks.scoring.measuring import Measuring
 from benchmarks.synthetic_pacing import SyntheticPacing
+from benchmarks.truth import perceptual
+from benchmarks.truth import tables as truth_tables
+from benchmarks.truth.pacing_measures import MEASURES
+from benchmarks.truth.perceptual import PerceptualSteps
 from spf.embedders.histogram import Histogram
 from spf.errors import UnavailableError
 from synthetic.clips import SyntheticClip, content

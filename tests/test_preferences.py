@@ -10,8 +10,8 @@ import pytest
 import raters
 from scipy import optimize
 
-from benchmarks import preferences
-from benchmarks.preferences import (
+from benchmarks.rating import preferences
+from benchmarks.rating.preferences import (
     Vote,
     agreement,
     between,

@@ -14,11 +14,19 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from benchmarks import planning, reproduce, session
-from benchmarks.paper import ATTEMPTS, EXPERIMENTS, MINUTES, PHOTOGRAPHS, Experiment, Part
-from benchmarks.planning import as_table, plan
+from benchmarks import reproduce, session
+from benchmarks.paper import (
+    ATTEMPTS,
+    EXPERIMENTS,
+    MINUTES,
+    PHOTOGRAPHS,
+    Experiment,
+    Part,
+)
 from benchmarks.reproduce import as_text, main
-from benchmarks.retimings import parse_retimes
+from benchmarks.reproduction import planning
+from benchmarks.reproduction.planning import as_table, plan
+from benchmarks.retiming.strategies import parse_retimes
 from benchmarks.session import build
 from spf.errors import UnavailableError
 from spf.generators import MODELS
@@ -294,7 +302,7 @@ def test_the_records_behind_it(small: None, tmp_path: Path) -> None:
 def test_an_interruption_exits_130(
     small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmarks import measuring
+    from benchmarks.scoring import measuring
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

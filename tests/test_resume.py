@@ -14,11 +14,12 @@ import harness
 import pytest
 from omegaconf import OmegaConf
 
-from benchmarks import measuring, prune, session
-from benchmarks.cells import Cell, Key, Outcome
-from benchmarks.folder import DiskError, RunFolder, slug
-from benchmarks.records import DONE, FAILED, make_record
-from benchmarks.store import CellStore, checksum
+from benchmarks import prune, session
+from benchmarks.running.cells import Cell, Key, Outcome
+from benchmarks.running.folder import DiskError, RunFolder, slug
+from benchmarks.running.records import DONE, FAILED, make_record
+from benchmarks.running.store import CellStore, checksum
+from benchmarks.scoring import measuring
 from spf.devices import choose_device
 from spf.errors import ConfigError, SpfError
 

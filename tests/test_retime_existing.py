@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import existing_clips, session
-from benchmarks.existing_clips import load_clips
-from benchmarks.existing_scores import looked_at, source_distance
-from benchmarks.existing_tables import CLIP_COLUMNS, COLUMNS
-from benchmarks.quality import retimed_file_columns
-from benchmarks.retimings import REGENERATED, kind_of, parse_retimes
+from benchmarks import session
+from benchmarks.retiming import existing_clips
+from benchmarks.retiming.existing_clips import load_clips
+from benchmarks.retiming.existing_scores import looked_at, source_distance
+from benchmarks.retiming.existing_tables import CLIP_COLUMNS, COLUMNS
+from benchmarks.retiming.strategies import REGENERATED, kind_of, parse_retimes
+from benchmarks.scoring.quality import retimed_file_columns
 from spf.errors import ConfigError
 from spf.generators.folder import clips_of
 from spf.quality.base import NoQuality

@@ -14,10 +14,10 @@ import pytest
 
 import spf
 from benchmarks import session
-from benchmarks.folder import RunFolder
-from benchmarks.pairs import load_pairs
-from benchmarks.provenance import digest
-from benchmarks.retiming_scores import oracle_curve
+from benchmarks.retiming.pairs import load_pairs
+from benchmarks.retiming.scores import oracle_curve
+from benchmarks.running.folder import RunFolder
+from benchmarks.running.provenance import digest
 from spf.generators.base import GeneratedClip, Request
 from spf.generators.kept import unpack
 from spf.generators.tiny.adapter import Tiny

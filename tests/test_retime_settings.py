@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from benchmarks import session
-from benchmarks.pairs import load_pairs
-from benchmarks.retimings import WrongMap, described, kind_of, parse_retimes
+from benchmarks.retiming.pairs import load_pairs
+from benchmarks.retiming.strategies import WrongMap, described, kind_of, parse_retimes
 from benchmarks.session import build
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators.base import GeneratedClip, Request

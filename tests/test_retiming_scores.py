@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import spf
-from benchmarks.pairs import Pair, load_pairs
-from benchmarks.retiming_scores import clip_times, judge, oracle_curve, true_pacing
-from benchmarks.retiming_sentences import sentences
+from benchmarks.retiming.pairs import Pair, load_pairs
+from benchmarks.retiming.scores import clip_times, judge, oracle_curve, true_pacing
+from benchmarks.retiming.sentences import sentences
 from spf.generators.base import GeneratedClip
 from spf.measurement import DEFAULT_SETTINGS
 from spf.retime.targets import Linear

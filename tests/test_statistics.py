@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from benchmarks import statistics
-from benchmarks.statistics import (
+from benchmarks.scoring import statistics
+from benchmarks.scoring.statistics import (
     clips_needed,
     detectable,
     flips,

@@ -15,9 +15,9 @@ import chromium
 import harness
 import pytest
 
-from benchmarks.study import Study
-from benchmarks.study_clips import film_of_file
-from benchmarks.study_page import render_study
+from benchmarks.rating.clips import film_of_file
+from benchmarks.rating.page import render_study
+from benchmarks.rating.trials import Study
 
 EVIL = "</script><script>alert(1)</script> <b>bold</b> <!-- \u2028 'quote\" &amp;"
 PAIRS = ["one", "two"]

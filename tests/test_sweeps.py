@@ -16,7 +16,7 @@ import psutil
 import pytest
 import yaml
 
-from benchmarks import sweeps
+from benchmarks.running import sweeps
 from run import checked
 from spf.errors import ConfigError, UnavailableError
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import spf
-from benchmarks.truth import calibrated_error
+from benchmarks.truth.errors import calibrated_error
 from spf.embedders.histogram import Histogram
 from spf.embedders.tiny import SHIPPED, Tiny
 from spf.errors import UnavailableError

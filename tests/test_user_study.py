@@ -13,9 +13,9 @@ import pytest
 import raters
 
 from benchmarks import session
-from benchmarks.study import EVEN, JUMP, Study
-from benchmarks.study_clips import check_films, film_of_file, incomparable, resized
-from benchmarks.study_page import render_study
+from benchmarks.rating.clips import check_films, film_of_file, incomparable, resized
+from benchmarks.rating.page import render_study
+from benchmarks.rating.trials import EVEN, JUMP, Study
 from benchmarks.user_study import KEY, PAGE
 from spf.errors import ClipError, ConfigError
 from spf.video import load

@@ -14,9 +14,10 @@ from typing import Any
 import harness
 import pytest
 
-from benchmarks import session, trackers
-from benchmarks.cells import Summary
-from benchmarks.folder import RunFolder
+from benchmarks import session
+from benchmarks.reporting import trackers
+from benchmarks.running.cells import Summary
+from benchmarks.running.folder import RunFolder
 
 wandb = pytest.importorskip("wandb")
 
@@ -256,7 +257,8 @@ def test_logger_csv_imports_no_wandb(tmp_path: Path) -> None:
     clips = harness.two_generators(tmp_path / "clips", 1)
     words = harness.leaderboard_words(clips, tmp_path / "out", "logger=csv", "embedder=histogram")
     script = (
-        "import sys; sys.path.insert(0, 'tests'); import harness; from benchmarks import session\n"
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "import harness; from benchmarks import session\n"
         f"session.run(harness.compose(*{words!r}), quiet=True)\n"
         "assert 'wandb' not in sys.modules"
     )

@@ -17,11 +17,11 @@ import crews
 import harness
 import pytest
 
-from benchmarks import crew
-from benchmarks.crew import crew_size, gpu_of, visible_gpus
-from benchmarks.records import DONE, make_record
-from benchmarks.runner import Workers, run_cells
-from benchmarks.workers import Job, work
+from benchmarks.running import crew
+from benchmarks.running.crew import crew_size, gpu_of, visible_gpus
+from benchmarks.running.records import DONE, make_record
+from benchmarks.running.runner import Workers, run_cells
+from benchmarks.running.workers import Job, work
 from spf.cache import claims
 from spf.cache.claims import Claim
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spf.errors import ClipError, ConfigError
+from spf.fingerprint import digest, file_digest
 from spf.video import IMAGE_SUFFIXES, SUFFIXES
 
 LAYOUT = "expected CLIPS/GENERATOR/PAIR.mp4, one folder for each generator"
@@ -136,3 +137,15 @@ def _is_clip(entry: Path) -> bool:
         return entry.is_dir() and bool(frames_of(entry))
     except OSError:
         return True  # an unreadable folder: its row says so
+
+
+def clip_digest(clip: FolderClip) -> str | None:
+    """Hash of the bytes that a clip is read from; None where they cannot be read."""
+    try:
+        if clip.problem is not None:
+            return None
+        if clip.path.is_dir():
+            return digest([[path.name, file_digest(path)] for path in frames_of(clip.path)])
+        return file_digest(clip.path)
+    except OSError:
+        return None  # computing the cell will say what is wrong with it

@@ -1,0 +1,117 @@
+"""Records of several runs and machines as one: they must agree on what measured them."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.ranking.groups import generator_of
+from benchmarks.ranking.inputs import Input
+from benchmarks.retiming.scores import ORACLE
+from benchmarks.running.records import DONE, NOT_RUN, SCHEMA, Record
+from benchmarks.scoring.quality import QUALITY
+from spf import METRICS
+from spf.errors import ConfigError
+
+COMPARED = ("schema", "embedder", "weights_revision", "weights_hash", "settings")
+"""Columns in which rows must agree to be compared."""
+
+HERE = "this run"
+TOLERANCE = 1e-5
+"""Relative difference up to which two measurements of one clip are the same: printed digits."""
+
+
+def merge(inputs: Sequence[Input], here: Mapping[str, Any] | None = None) -> list[Record]:
+    """All records of the inputs, each clip of a generator once, in a fixed order.
+
+    Rows that the renderer's own parameter measured are left out: it is no embedder. A clip that
+    was not run in one input is taken from another. here : the `COMPARED` columns of clips that are
+    going to be measured beside them. Raises ConfigError, naming the field and both values, where
+    inputs differ in what measured them or in what they say of one clip.
+    """
+    kept = [Input(one.place, [r for r in one.records if r["embedder"] != ORACLE]) for one in inputs]
+    check_agreement(kept, here)
+    chosen: dict[tuple[str, str, int], tuple[str, Record]] = {}
+    for one in kept:
+        for record in one.records:
+            name = identity(record)
+            if name in chosen:
+                place, earlier = chosen[name]
+                if NOT_RUN not in (earlier["status"], record["status"]):
+                    check_equal(name, (place, earlier), (one.place, record))
+                if _rank(earlier) <= _rank(record):
+                    continue
+            chosen[name] = (one.place, record)
+    for _, record in chosen.values():
+        record |= {"curve": None, "plot": None}
+    return [chosen[name][1] for name in sorted(chosen)]
+
+
+def identity(record: Record) -> tuple[str, str, int]:
+    """What makes two rows the same clip: generator, pair and seed."""
+    return generator_of(record), record["clip"], record["seed"]
+
+
+def check_agreement(inputs: Iterable[Input], here: Mapping[str, Any] | None = None) -> None:
+    """Raise ConfigError where rows were measured by different means. Rows that were not measured
+    have no say."""
+    first: dict[str, tuple[str, Any]] = {}
+    if here is not None:
+        first = {name: (HERE, here[name]) for name in COMPARED}
+    for one in inputs:
+        for name in COMPARED:
+            measured = (record for record in one.records if record["status"] == DONE)
+            for value in dict.fromkeys(record[name] for record in measured):
+                place, expected = first.setdefault(name, (one.place, value))
+                if value != expected:
+                    _refuse(name, (place, expected), (one.place, value))
+
+
+def _refuse(name: str, first: tuple[str, Any], second: tuple[str, Any]) -> None:
+    (place, one), (other_place, other) = first, second
+    if name == "settings":
+        name, one, other = _difference(json.loads(one), json.loads(other), name)
+    said = f"{one!r} in {place} and {other!r} in {other_place}"
+    raise ConfigError(f"{name} differs: {said}; compare only what was measured alike")
+
+
+def _difference(first: Any, second: Any, name: str) -> tuple[str, Any, Any]:
+    """The first name, with dots, under which nested dicts differ, and both values."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in sorted(first.keys() | second.keys()):
+            if first.get(key) != second.get(key):
+                return _difference(first.get(key), second.get(key), f"{name}.{key}")
+    return name, first, second
+
+
+def check_equal(
+    name: tuple[str, str, int], first: tuple[str, Record], second: tuple[str, Record]
+) -> None:
+    """Raise ConfigError where two rows of one clip say different things of it."""
+    quality = {column for _, record in (first, second) for column in record}
+    numbers = [*METRICS, *sorted(column for column in quality if column.startswith(QUALITY))]
+    for column in ("status", "frames", *numbers):
+        (place, one), (other_place, other) = first, second
+        values = one.get(column), other.get(column)
+        if not _same(*values):
+            where = f"{name[0]}/{name[1]}, seed {name[2]}"
+            said = f"{values[0]!r} in {place} and {values[1]!r} in {other_place}"
+            raise ConfigError(f"{where}: {column} differs: {said}; leave one of them out")
+
+
+def _same(first: Any, second: Any) -> bool:
+    if isinstance(first, float) and isinstance(second, float):
+        if math.isnan(first) or math.isnan(second):
+            return math.isnan(first) and math.isnan(second)
+        return math.isclose(first, second, rel_tol=TOLERANCE, abs_tol=1e-9)
+    return first == second
+
+
+def _rank(record: Record) -> tuple[bool, str, str]:
+    """Which of equal rows is kept, whatever the order of the inputs."""
+    return record["status"] == NOT_RUN, record["cell"] or "", record["input"] or ""
+
+
+def measured_here(provenance: Mapping[str, Any], embedder: str) -> dict[str, Any]:
+    """The `COMPARED` columns of clips that this run measures."""
+    return {"schema": SCHEMA, "embedder": embedder, **provenance}

@@ -1,0 +1,1 @@
+"""What `make reproduce-paper` runs: the experiments, which of them run here, what they say."""

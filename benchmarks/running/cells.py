@@ -1,0 +1,129 @@
+"""The unit of work: one cell of one benchmark, and what computing it gives."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from benchmarks.running.folder import RunFolder
+from benchmarks.running.provenance import digest, versions
+
+Watch = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a cell is about; its columns are the first of every record."""
+
+    benchmark: str
+    clip: str
+    embedder: str
+    model: str
+    retime: str = "none"
+    target: str = "linear"
+    seed: int = 0
+    control: bool = False
+
+
+@dataclass
+class Outcome:
+    """What a computed cell gives.
+
+    values : columns of the record (metrics, size of the clip ...). reason : why shape metrics are
+    missing, where they are. files : pictures and tables to keep, by their path in the run's folder.
+    links : columns that point to one of these files. timings : seconds by stage.
+    """
+
+    values: dict[str, Any]
+    reason: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A key, everything else that determines its result, and how to compute it.
+
+    inputs : plain data; with the key and the library versions it is the cell's identity. None
+    where it cannot be known (a missing file): such a cell is never taken from an earlier run.
+    compute : called with a function to call once a frame. Raises `SpfError` where it fails.
+    not_run : why it cannot be computed here, in one line; empty where it can.
+    """
+
+    key: Key
+    inputs: Mapping[str, Any] | None
+    compute: Callable[[Watch], Outcome]
+    not_run: str = ""
+
+    @property
+    def identity(self) -> str:
+        """Hash of all that determines the result; it names the cell's file."""
+        return digest([vars(self.key), self.inputs, versions()])
+
+
+class Benchmark(Protocol):
+    """A module of experiments: which cells there are, and what its rows are worth together.
+
+    One may also have `keep_in(folder)`, which is told the run's folder before any cell is computed,
+    `workers`, how many processes it wants where the user leaves it open, and `imported`, records of
+    other runs that are summarised with its own.
+    """
+
+    name: str
+
+    def plan(self) -> str:
+        """One line: what will be measured on what."""
+        ...
+
+    def cells(self) -> list[Cell]:
+        """All cells, in a fixed order. Raises ConfigError where there is nothing to do."""
+        ...
+
+    def summarise(self, records: list[dict[str, Any]], folder: RunFolder) -> "Summary":
+        """Tables, figures and sections of the page, from all records of the run."""
+        ...
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture (PNG) or film (MP4) on a page: its file in the run's folder, its alternative text,
+    its caption."""
+
+    path: str
+    alt: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table on a page and as files: rows of plain values under named columns.
+
+    timed : it holds seconds, which differ from run to run, so that nothing compares it.
+    """
+
+    name: str
+    title: str
+    columns: list[str]
+    rows: list[dict[str, Any]]
+    note: str = ""
+    timed: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page: paragraphs, links, then tables, then figures. links : files in the run's
+    folder by what they are called."""
+
+    title: str
+    paragraphs: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    links: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a benchmark makes of its records."""
+
+    headline: str
+    sections: list[Section]

@@ -1,0 +1,68 @@
+"""What determined a result: versions, commit, device and hashes of code, files and settings."""
+
+import json
+import os
+import platform
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from spf.fingerprint import code_version as code_version
+from spf.fingerprint import digest as digest
+from spf.fingerprint import file_digest as file_digest
+from spf.fingerprint import installed
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "av",
+    "opencv-python-headless",
+    "pillow",
+    "scikit-image",
+    "pandas",
+    "matplotlib",
+    "torch",
+)
+"""Distributions whose version can move a number or a picture."""
+
+
+@lru_cache
+def versions() -> dict[str, str]:
+    """Versions of Python and of `PACKAGES`."""
+    return {"python": platform.python_version()} | installed(*PACKAGES)
+
+
+@lru_cache
+def commit() -> tuple[str, bool]:
+    """Commit of this checkout and whether files differ from it; ("unknown", False) without git."""
+    command = ["git", "-C", str(ROOT)]
+    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        head = subprocess.run(
+            [*command, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
+        status = subprocess.run(
+            [*command, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", False
+    return head.stdout.strip(), bool(status.stdout.strip())
+
+
+def provenance(config_hash: str, device: str) -> dict[str, Any]:
+    """The columns of a record that say where it comes from."""
+    head, dirty = commit()
+    return {
+        "config_hash": config_hash,
+        "commit": head,
+        "dirty": dirty,
+        "device": device,
+        "versions": json.dumps(versions(), sort_keys=True),
+    }

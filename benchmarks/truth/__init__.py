@@ -1,0 +1,1 @@
+"""Measured against true pacing: the parts of the synthetic benchmark."""

@@ -1,0 +1,287 @@
+"""What the synthetic benchmark says: its tables and the sentences computed from them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from typing import Any
+
+import pandas as pd
+from scipy import stats
+
+from benchmarks.running.cells import Table
+from benchmarks.running.records import number
+from benchmarks.scoring.statistics import median_interval
+from benchmarks.truth import perceptual
+from benchmarks.truth.errors import Results, Row, count, grouped, median
+from benchmarks.truth.pacing_measures import MEASURES
+from benchmarks.truth.solver_tables import solver_sentence, solver_tables
+
+
+@dataclass(frozen=True)
+class Part:
+    """A question: its tables, its figures' paths, and the sentence computed from the tables."""
+
+    title: str
+    tables: list[Table]
+    figures: tuple[str, ...]
+    sentence: Callable[[str], str]
+
+    def paragraphs(self, embedder: str) -> list[str]:
+        """What the tables say about an embedder."""
+        return [self.sentence(embedder)]
+
+
+def parts(results: Results, embedder: str) -> list[Part]:
+    """The parts of the page whose studies were run; every row says which embedder made it."""
+    made = [
+        _pacing(results),
+        _leakage(results),
+        _jumps(results),
+        _ladder(results),
+        _growth(results),
+        _floor(results),
+        _solver(results),
+    ]
+    found = [part for part in made if part is not None]
+    return [
+        replace(part, tables=[_with_embedder(t, embedder) for t in part.tables]) for part in found
+    ]
+
+
+def _with_embedder(table: Table, embedder: str) -> Table:
+    if table.name.startswith("sphere"):
+        embedder = "none: made in embedding space"
+    rows = [{"embedder": embedder, **row} for row in table.rows]
+    return replace(table, columns=["embedder", *table.columns], rows=rows)
+
+
+def _pacing(results: Results) -> Part | None:
+    grid = results.of("grid")
+    if grid.empty:
+        return None
+    columns = {
+        "true_linearity_mae": ("true_linearity_mae", median),
+        "linearity_mae": ("linearity_mae", median),
+        "raw_error": ("raw_error", median),
+        "calibrated_error": ("calibrated_error", median),
+        "calibrated_95": ("calibrated_error", median_interval),
+        "corrected_error": ("corrected_error", median),
+    }
+    rows = grouped(grid, ["motion", "law"], "pacing", columns)
+    note = (
+        "Medians over contents and seeds. raw_error: time average of |S - g|, measured against "
+        "true progress. calibrated_error: the same after the embedder's own speed along the morph "
+        "is removed, by the linearly paced, motionless clip of the same morph. corrected_error: "
+        "calibrated, with the noise subtracted from every distance (noise=nugget)."
+    )
+    table = Table("synthetic_pacing", "Error of the measured progress", list(rows[0]), rows, note)
+
+    def sentence(embedder: str) -> str:
+        by_motion = grid.groupby("motion", sort=False)["calibrated_error"].median()
+        listed = ", ".join(f"{value:.3f} with {name}" for name, value in by_motion.items())
+        better = sum(row["corrected_error"] < row["calibrated_error"] for row in rows)
+        return (
+            f"With {embedder} the calibrated error is, in the median: {listed} (1 is the whole "
+            f"change). Subtracting the noise lowers it in {better} of {len(rows)} rows."
+        )
+
+    return Part("Does the curve follow the true pacing?", [table], ("truth.png",), sentence)
+
+
+def _leakage(results: Results) -> Part | None:
+    still = results.of("leakage")
+    if still.empty:
+        return None
+    columns = {
+        "leakage": ("leakage", median),
+        "leakage_95": ("leakage", median_interval),
+        "flagged": ("unchanged", count),
+    }
+    rows = grouped(
+        still.rename(columns={"motion": "named"}).rename(columns={"motion_kind": "motion"}),
+        ["motion", "strength"],
+        "leakage",
+        columns,
+    )
+    note = (
+        "leakage: total change of a clip whose meaning stands still, over that of the whole morph "
+        "without motion (median over contents). flagged: clips recognised as no semantic change."
+    )
+    table = Table("leakage", "Change that motion alone fakes", list(rows[0]), rows, note)
+
+    def sentence(embedder: str) -> str:
+        worst = max(rows, key=lambda row: row["leakage"])
+        camera = [row for row in rows if row["motion"] == "translation"]
+        listed = ", ".join(f"{row['leakage']:.2f} at {row['strength']:.0%}" for row in camera)
+        return (
+            f"With {embedder} a camera path alone fakes this share of a morph's change: {listed} "
+            f"of the frame. The worst is {worst['motion']} at {worst['strength']:g} "
+            f"({worst['leakage']:.2f})."
+        )
+
+    return Part("Does motion leak into the curve?", [table], ("leakage.png",), sentence)
+
+
+def _jumps(results: Results) -> Part | None:
+    jumps = results.of("jumps")
+    if jumps.empty:
+        return None
+    columns = {
+        "error_frames": ("jump_error", median),
+        "error_seconds": ("jump_seconds", median),
+        "error_95": ("jump_error", median_interval),
+    }
+    rows = grouped(jumps, ["motion", "steepness"], "jump", columns)
+    note = "Distance between the steepest measured step and the true place of the jump, medians."
+    table = Table("jumps", "Where the jump is", list(rows[0]), rows, note)
+
+    def sentence(embedder: str) -> str:
+        return (
+            f"With {embedder} a jump is found {jumps['jump_error'].median():.2f} frames from its "
+            f"true place in the median, in clips of {jumps['frames'].iloc[0]} frames."
+        )
+
+    return Part("Is the jump where it is?", [table], (), sentence)
+
+
+def _ladder(results: Results) -> Part | None:
+    ladder = results.of("ladder")
+    if ladder.empty:
+        return None
+    rows, motions = measure_rows(ladder)
+    note = (
+        "Spearman's rank correlation with the true unevenness (time average of |g - u|) over all "
+        "contents and a ladder of sigmoid jumps, by motion. 1: the measure orders clips as their "
+        "true pacing does. A clip without a value counts as even."
+    )
+    columns = ["measure", "origin", *motions, "status", "reason"]
+    table = Table("measures", "Which measure ranks unevenness?", columns, rows, note)
+
+    def sentence(embedder: str) -> str:
+        done = [row for row in rows if row["status"] == "done"]
+        best = {motion: max(done, key=itemgetter(motion)) for motion in motions}
+        listed = "; ".join(
+            f"{motion}: {row['measure']} ({row[motion]:.3f})" for motion, row in best.items()
+        )
+        return (
+            f"With {embedder}, the measure that ranks true unevenness best is, by motion: {listed}."
+        )
+
+    return Part(
+        "Which measure ranks unevenness?", [table], ("measures.png", "steepness.png"), sentence
+    )
+
+
+def measure_rows(ladder: pd.DataFrame) -> tuple[list[Row], list[str]]:
+    """Rank correlation of every measure with the true unevenness by motion, and the motions."""
+    motions = list(dict.fromkeys(ladder["motion"]))
+    rows: list[Row] = []
+    for measure, origin in MEASURES.items():
+        row: Row = {"measure": measure, "origin": origin} | dict.fromkeys(motions)
+        if measure not in ladder or ladder[measure].isna().all():
+            row |= {"status": "not_run", "reason": f"not run: {_why_not(ladder)}"}
+        else:
+            row |= {"status": "done", "reason": ""}
+            for motion, group in ladder.groupby("motion", sort=False):
+                row[str(motion)] = _rank_correlation(group, measure)
+        rows.append(row)
+    return rows, motions
+
+
+def _why_not(ladder: pd.DataFrame) -> str:
+    """Why a measure has no values: only LPIPS can lack something."""
+    if "lpips_reason" in ladder and ladder["lpips_reason"].notna().any():
+        return str(ladder["lpips_reason"].dropna().iloc[0])
+    return perceptual.lacking() or "no clip has a value"
+
+
+def _rank_correlation(group: pd.DataFrame, measure: str) -> float:
+    values = -group[measure] if measure.startswith("pacing_entropy") else group[measure]
+    values = values.fillna(values.min())
+    if values.nunique() < 2 or group["true_linearity_mae"].nunique() < 2:
+        return float("nan")  # nothing to order
+    return float(stats.spearmanr(values, group["true_linearity_mae"]).statistic)
+
+
+def _growth(results: Results) -> Part | None:
+    growth = results.of("growth")
+    if growth.empty:
+        return None
+    base = growth[(growth["motion"] == "none") & (growth["timing"] == "constant")]
+    usual_frames, usual_height = base["frames"].mode()[0], base["height"].mode()[0]
+    factors = [_factor(record, usual_frames, usual_height) for record in growth.to_dict("records")]
+    growth = growth.assign(
+        factor=[factor for factor, _ in factors], value=[value for _, value in factors]
+    )
+    columns = {
+        "calibrated_error": ("calibrated_error", median),
+        "calibrated_95": ("calibrated_error", median_interval),
+        "corrected_error": ("corrected_error", median),
+        "no_change": ("unchanged", count),
+    }
+    made = grouped(growth, ["factor", "value"], "growth", columns)
+    note = (
+        "One factor at a time away from an ease_in_out clip without motion (first row). frames: a "
+        "longer clip at the same rate or a higher rate at the same length, which give the same "
+        "pictures. noise 51 s grey levels; compression H.264 at crf 23 + 60 s."
+    )
+    table = Table("growth", "How the error grows", list(made[0]), made, note)
+
+    def sentence(embedder: str) -> str:
+        worst = max(made, key=lambda row: row["calibrated_error"])
+        return (
+            f"With {embedder} the calibrated error of an undisturbed clip is "
+            f"{made[0]['calibrated_error']:.3f}; it is largest for {worst['factor']} "
+            f"{worst['value']} ({worst['calibrated_error']:.3f})."
+        )
+
+    return Part("What makes the error grow?", [table], (), sentence)
+
+
+def _factor(record: dict[Any, Any], usual_frames: int, usual_height: int) -> tuple[str, str]:
+    """What sets a clip of the study of growth apart from its base, and by how much."""
+    if record["motion_kind"] != "none":
+        return record["motion_kind"], number(record["strength"])
+    if record["timing"] != "constant":
+        return "timing", record["timing"]
+    if record["height"] != usual_height:
+        return "pixels a side", number(record["height"])
+    if record["frames"] != usual_frames:
+        return "frames", number(record["frames"])
+    return "none", ""
+
+
+def _floor(results: Results) -> Part | None:
+    floor = results.of("floor")
+    if floor.empty:
+        return None
+    columns = {
+        "total_change": ("total_change", median),
+        "noise_floor": ("noise_floor", median),
+        "flagged": ("unchanged", count),
+        "flagged_corrected": ("unchanged_corrected", count),
+    }
+    floor = floor.assign(noise=floor["strength"]).sort_values("noise", kind="stable")
+    rows = grouped(floor, ["noise"], "floor", columns)
+    note = (
+        "Clips whose picture stands still under white noise of 51 s grey levels. flagged: "
+        "recognised as no semantic change; flagged_corrected: likewise with noise=nugget."
+    )
+    table = Table("noise_floor", "A static, noisy clip", list(rows[0]), rows, note)
+
+    def sentence(embedder: str) -> str:
+        flagged = sum(row["flagged"] for row in rows)
+        return (
+            f"With {embedder}, {flagged} of {sum(row['clips'] for row in rows)} static clips are "
+            "recognised as having no semantic change; the others would count as evenly paced."
+        )
+
+    return Part("Is a static clip told apart?", [table], (), sentence)
+
+
+def _solver(results: Results) -> Part | None:
+    """Clips made in embedding space: what the solver itself adds to the grid's error."""
+    if results.of("grid").empty:
+        return None
+    tables = solver_tables()
+    return Part("What does the solver add?", tables, (), lambda embedder: solver_sentence(tables))
