@@ -25,7 +25,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@command -v cc >/dev/null || { echo "a C compiler is missing: install one (on Debian: apt install build-essential)"; exit 3; }
 	@$(BIN)/uv --version >/dev/null 2>&1 || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV); }
 	@echo "installing the locked packages into $(VENV) (several gigabytes the first time)"
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@# Bytecode is compiled once, here: where Python may not write it, each start would take 3 s longer.
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --config-setting editable_mode=compat --editable .
 	@touch $@
 
@@ -69,4 +70,4 @@ lock:  ## Renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --universal --python-version 3.11 --no-emit-index-url --generate-hashes --upgrade --custom-compile-command "make lock" --output-file requirements.lock
 
 clean:  ## Remove .venv and everything that runs have written
-	rm -rf $(VENV) results/runs results/cells results/report results/tables results/sweeps build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) results/runs results/cells results/report results/tables results/sweeps results/bench build *.egg-info .pytest_cache .ruff_cache .mypy_cache

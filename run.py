@@ -26,6 +26,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from spf.devices import let_idle_threads_sleep
 from spf.errors import ConfigError, SpfError
 from spf.words import choose
 
@@ -157,6 +158,7 @@ def _line(error: Exception) -> str:
 
 def main() -> int:
     """Run, and turn the jobs' exit codes into one: the same, or 1 where they differ."""
+    let_idle_threads_sleep()
     # Hydra says of our settings of a launcher that the plug-in has a schema of the same name.
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated", UserWarning)
     informing = {"-h", "--help", "--hydra-help", "--cfg", "-c", "--info", "-i", "--version"}

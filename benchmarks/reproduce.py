@@ -33,6 +33,7 @@ from benchmarks.reproduction.planning import (
 )
 from benchmarks.running.cells import Table
 from benchmarks.running.folder import RunFolder
+from spf.devices import let_idle_threads_sleep
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.words import choose
 
@@ -147,6 +148,7 @@ def as_text(table: Table) -> str:
 
 def main(arguments: list[str]) -> int:
     """The command; see the module's docstring."""
+    let_idle_threads_sleep()
     given = {"profile": "auto", "output": "results"}
     started = time.perf_counter()
     try:

@@ -1,8 +1,9 @@
-"""Speed and memory of the progress function, embedding and ReTime, as ratios measured side by side.
+"""Speed and memory of everything whose speed matters, as ratios measured side by side.
 
 `python scripts/bench.py` prints one table: what was compared, what was measured, the bar, and
-whether it is met. `--quick` is a smoke test of seconds on small sizes, which no bar judges;
-`--out FILE` writes the table as Markdown too.
+whether it is met. `--quick` is a smoke test of a minute on small sizes, which no bar judges;
+`--out FILE` writes the table as Markdown too. Every figure is also appended to a history,
+results/bench/history.csv, with the commit, the machine and its load.
 
 How it measures. Every workload runs in a fresh process, so that none inherits another's memory,
 caches or threads. Competitors take turns within one process, after a warm-up, and the median of
@@ -14,11 +15,13 @@ the machine and with what else it does; ratios are the result.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
@@ -28,6 +31,7 @@ import bench_embed
 import bench_fit
 import bench_resample
 import bench_retime
+import bench_runs
 import psutil
 from bench_tools import QUICK, Row, Sizes
 
@@ -39,10 +43,10 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+HISTORY = ROOT / "results" / "bench" / "history.csv"
+MODULES = (bench_fit, bench_embed, bench_retime, bench_resample, bench_runs)
 WORKLOADS: dict[str, Callable[[Sizes], dict[str, float]]] = {
-    call.__name__: call
-    for module in (bench_fit, bench_embed, bench_retime, bench_resample)
-    for call in module.WORKLOADS
+    call.__name__: call for module in MODULES for call in module.WORKLOADS
 }
 ONE_CORE = bench_fit.ONE_CORE
 
@@ -83,6 +87,27 @@ def machine(threads: int) -> str:
     )
 
 
+def append_history(path: Path, found: dict[str, dict[str, float]], about: str) -> None:
+    """A line of CSV for each figure: when, of which commit, what, on what machine.
+
+    A commit of files that were changed has a plus sign.
+    """
+    sys.path.insert(0, str(ROOT))
+    from benchmarks.running.provenance import commit
+
+    name, dirty = commit()
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", newline="") as file:
+        lines = csv.writer(file)
+        if not file.tell():
+            lines.writerow(["time", "commit", "workload", "figure", "value", "machine"])
+        for workload, figures in found.items():
+            for figure, value in figures.items():
+                what = [workload, figure, f"{value:.6g}"]
+                lines.writerow([when, name + "+" * dirty, *what, about])
+
+
 def render(rows: list[Row], about: str, judged: bool) -> str:
     """The table as Markdown, its columns aligned for reading as plain text."""
     verdict = {True: "met", False: "NOT met", None: "-"}
@@ -118,8 +143,9 @@ def main() -> int:
         return 0
     about = machine(threads)
     found = {name: measure(name, sizes, threads) for name in WORKLOADS}
-    modules = (bench_fit, bench_embed, bench_retime, bench_resample)
-    rows = [row for module in modules for row in module.table_rows(sizes, found)]
+    if not arguments.quick:
+        append_history(HISTORY, found, about)
+    rows = [row for module in MODULES for row in module.table_rows(sizes, found)]
     table = render(rows, about, judged=not arguments.quick)
     print(table)
     if arguments.out:

@@ -28,9 +28,12 @@ class Sizes:
     clip_frames: int = 81
     repeats: int = 5
     embedded: int = 256  # frames of a clip to embed
+    measured: int = 24  # clips of a leaderboard
 
 
-QUICK = Sizes(dense=300, long=5000, cut=80, cut_long=500, clips=100, repeats=2, embedded=32)
+QUICK = Sizes(
+    dense=300, long=5000, cut=80, cut_long=500, clips=100, repeats=2, embedded=32, measured=6
+)
 
 
 @dataclass(frozen=True)

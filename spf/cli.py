@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from spf.commands import analyze, retime
 from spf.commands.shared import add_no_cache, plain
+from spf.devices import let_idle_threads_sleep
 from spf.errors import ConfigError, SpfError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -19,6 +20,7 @@ EPILOGUE = """exit codes: 0 done; 1 a clip failed (the others are done); 2 wrong
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    let_idle_threads_sleep()
     given = _parser().parse_args(arguments)
     try:
         return given.run(given)
