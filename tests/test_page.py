@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import io
-import json
 import re
 from collections.abc import Iterator
 from itertools import pairwise
@@ -12,35 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import chromium
-import clips
 import harness
-import numpy as np
 import pytest
 from PIL import Image
+from reports import FRAMES, HOSTILE, bright, write_report
 
-from benchmarks.paper import Experiment
 from benchmarks.reporting.page import (
     FIGURES,
-    LONG,
-    TEMPLATES,
-    decimals,
-    digits,
-    make_chapter,
-    make_part,
-    render_report,
-    shown_columns,
-    with_paper,
 )
-from benchmarks.reporting.players import ACROSS, TILE, Player, players, sheet
-from benchmarks.running.cells import Figure, Section, Summary, Table
-from benchmarks.running.folder import RunFolder
-
-HOSTILE = (
-    "</script><script>document.title='taken'</script>",
-    '"><img src=x onerror="document.title=\'taken\'">',
-    "{{ 7 * 7 }} & <b>bold</b> 'quoted' \x01\x1b[31m",
-)
-FRAMES = 23
 
 # Clicks each heading of the last table twice, and reads its column before and after each.
 SORT = """(() => {
@@ -133,73 +110,6 @@ def test_numbers_of_100_come_after_those_of_24(sorted_columns: dict[str, Any]) -
 
 
 # The report
-
-
-def picture() -> bytes:
-    buffer = io.BytesIO()
-    Image.effect_noise((80, 40), 50).convert("RGB").save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def bright(count: int = FRAMES) -> np.ndarray:
-    """Frames (T, 24, 32, 3), each of one grey that tells its number."""
-    levels = np.round(np.linspace(20, 240, count)).astype(np.uint8)
-    return np.broadcast_to(levels[:, None, None, None], (count, 24, 32, 3)).copy()
-
-
-def player(title: str = HOSTILE[0]) -> Player:
-    u = np.linspace(0, 1, FRAMES)
-    lines = {"baseline": u**2, HOSTILE[1]: u, "target: linear": u}
-    frames = bright()
-    return Player(
-        title,
-        [round(x * 2, 4) for x in u],
-        [round(float(x), 4) for x in u],
-        {name: [round(float(y), 4) for y in line] for name, line in lines.items()},
-        [sheet("baseline", frames), sheet(HOSTILE[1], frames[::-1])],
-    )
-
-
-def write_report(root: Path) -> Path:
-    """A report with hostile names wherever names come from outside, and one missing run."""
-    folder = RunFolder(root / "runs" / "run")
-    columns = ["strategy", "linearity_mae", "settings", "empty"]
-    numbers = (0.123456789, 1234.5678, 0.00031234, 3.0, None, float("nan"))
-    rows = [
-        {"strategy": f"rope {name}", "linearity_mae": value, "settings": "x" * 60, "empty": ""}
-        for name, value in zip([*HOSTILE, "d", "e", "f"], numbers, strict=True)
-    ]
-    many = [{"strategy": str(number), "linearity_mae": float(number)} for number in range(LONG + 1)]
-    for number in range(FIGURES + 2):
-        folder.write(f"pairs/{number}.png", picture())
-    folder.path("films").mkdir(parents=True)
-    clips.encode(folder.path("films/a.mp4"), list(bright(12)), options={"crf": "30"})
-    figures = [
-        Figure(f"pairs/{n}.png", f"alt {HOSTILE[1]}", HOSTILE[0]) for n in range(FIGURES + 2)
-    ]
-    summary = Summary(
-        f"headline {HOSTILE[2]}",
-        [
-            Section("First", [HOSTILE[2]], [Table("retiming", HOSTILE[0], columns, rows)]),
-            Section("Pictures", [], [], figures),
-            Section("Films", [], [], [Figure("films/a.mp4", "A film", "film")]),
-            Section("Rows", [], [Table("many", "Many", columns[:2], many)]),
-        ],
-    )
-    folder.write("index.html", "the page of the run")
-    part = make_part("tiny", ["benchmark=x y"], summary, folder, [player()])
-    done = Experiment(1, "Done", "what the paper says")
-    absent = Experiment(2, "Absent", "something")
-    chapters = [
-        make_chapter(done, "What was found.", ["not run: wan22 is absent"], [part]),
-        make_chapter(absent, "Nothing was measured.", ["not run: too large"], []),
-    ]
-    plan = Table("plan", "Plan", ["experiment", "reason"], [{"experiment": 2, "reason": "large"}])
-    record = {"embedder": HOSTILE[1], "device": HOSTILE[0], "status": "done"}
-    path = root / "report" / "index.html"
-    path.parent.mkdir()
-    path.write_text(render_report("auto", plan, chapters, [record]), encoding="utf-8")
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -366,101 +276,3 @@ def test_long_tables_are_folded_and_open_for_print(report: chromium.Page) -> Non
 def test_further_pictures_are_named(report: chromium.Page) -> None:
     assert report.evaluate("document.querySelectorAll('.figures img').length") == FIGURES
     assert "2 more pictures and films" in report.evaluate("document.body.innerText")
-
-
-# What it is made of
-
-
-def contrast(first: str, second: str) -> float:
-    """Contrast ratio of WCAG 2.2 of two colours #rrggbb."""
-    bright, dim = sorted((luminance(first), luminance(second)), reverse=True)
-    return (bright + 0.05) / (dim + 0.05)
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance of WCAG 2.2."""
-    parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-    return float(linear @ (0.2126, 0.7152, 0.0722))
-
-
-def test_contrast_knows_its_ends() -> None:
-    assert contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
-
-
-PALETTES = re.findall(r":root \{([^}]*)\}", (TEMPLATES / "page.css").read_text())
-
-
-@pytest.mark.parametrize("palette", PALETTES, ids=["light", "dark", "print"])
-def test_colours_have_enough_contrast(palette: str) -> None:
-    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", palette))
-    for front, back in (
-        ("text", "back"), ("text", "band"), ("soft", "back"), ("soft", "band"),
-        ("accent", "back"), ("warn", "warnback"),
-    ):  # fmt: skip
-        assert contrast(colours[front], colours[back]) >= 4.5, (front, back)
-    for line in ("first", "second", "soft", "accent"):
-        assert contrast(colours[line], colours["back"]) >= 3, line
-
-
-@pytest.mark.parametrize(
-    ("values", "texts"),
-    [
-        ([0.123456, 0.04, None, float("nan")], ["0.123", "0.040", "", ""]),
-        ([12.3456, 0.031], ["12.3", "0.031"]),  # not 0.0
-        ([1234.567, 0.5], ["1235", "0.5"]),
-        ([0.000312345], ["0.000312"]),
-        ([0.05, 0.1, 0.3], ["0.05", "0.10", "0.30"]),
-        ([3.0, 7, "word", True, -0.5], ["3", "7", "word", "True", "-0.5"]),
-        ([float("inf"), 0.0], ["", "0"]),
-        ([], []),
-    ],
-)  # fmt: skip
-def test_pages_print_three_digits(values: list[Any], texts: list[str]) -> None:
-    table = Table("t", "t", ["x"], [{"x": value} for value in values])
-    assert [digits(value, decimals(table)["x"]) for value in values] == texts
-
-
-def test_the_papers_column_is_there_even_where_nothing_is_known() -> None:
-    rows = [{"strategy": "rope (decay=1)", "x": 1.0}, {"strategy": "rope_flat", "x": 2.0}]
-    known = with_paper(Table("retiming", "t", ["strategy", "x"], rows))
-    assert known.columns == ["strategy", "paper", "x"]
-    assert known.rows[0]["paper"]
-    assert known.rows[1]["paper"] == ""
-    unknown = with_paper(Table("other", "t", ["strategy", "x"], rows))
-    assert [row["paper"] for row in unknown.rows] == ["", ""]
-    assert "paper" in shown_columns(unknown)
-    assert rows[0] == {"strategy": "rope (decay=1)", "x": 1.0}  # the table itself is untouched
-
-
-def test_a_sheet_holds_every_frame() -> None:
-    made = sheet("x", np.repeat(np.repeat(bright(), 8, axis=1), 8, axis=2))
-    data = base64.b64decode(made.source.partition(",")[2])
-    image = np.asarray(Image.open(io.BytesIO(data)).convert("L"))
-    height, width = TILE, TILE * 32 // 24
-    assert image.shape == (made.down * height, ACROSS * width)
-    for frame, grey in enumerate(bright()[:, 0, 0, 0]):
-        row, column = divmod(frame, ACROSS)
-        middle = image[row * height + height // 2, column * width + width // 2]
-        assert abs(int(middle) - int(grey)) < 5
-
-
-def test_a_player_without_its_frames_is_left_out(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    folder.write("curve.csv", "u,time,before,progress,target\n0,0,0,0,0\n1,1,1,1,1\n")
-    record = {
-        "status": "done", "embedder": "e", "clip": "c", "seed": 0, "retime": "rope",
-        "target": "linear", "target_mae": 0.1, "curve": "curve.csv", "file": "gone.npz",
-        "before_file": "gone.npz",
-    }  # fmt: skip
-    assert players([record], folder) == []
-    assert players([], folder) == []
-
-
-def test_what_a_player_hands_to_the_script() -> None:
-    data = json.loads(json.dumps(player().data()))
-    assert data["names"] == ["baseline", HOSTILE[1]]
-    assert len(data["lines"]) == 2
-    assert player().path("baseline", 100, 10).startswith("M0.0,10.0 ")
-    assert player().path("baseline", 100, 10).endswith(" 100.0,0.0")

@@ -1,0 +1,115 @@
+"""What pages are made of: colours, digits, sheets of frames, players."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from reports import HOSTILE, bright, player
+
+from benchmarks.reporting.page import TEMPLATES, decimals, digits, shown_columns, with_paper
+from benchmarks.reporting.players import ACROSS, TILE, players, sheet
+from benchmarks.running.cells import Table
+from benchmarks.running.folder import RunFolder
+
+
+def contrast(first: str, second: str) -> float:
+    """Contrast ratio of WCAG 2.2 of two colours #rrggbb."""
+    bright, dim = sorted((luminance(first), luminance(second)), reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of WCAG 2.2."""
+    parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def test_contrast_knows_its_ends() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+PALETTES = re.findall(r":root \{([^}]*)\}", (TEMPLATES / "page.css").read_text())
+
+
+@pytest.mark.parametrize("palette", PALETTES, ids=["light", "dark", "print"])
+def test_colours_have_enough_contrast(palette: str) -> None:
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", palette))
+    for front, back in (
+        ("text", "back"), ("text", "band"), ("soft", "back"), ("soft", "band"),
+        ("accent", "back"), ("warn", "warnback"),
+    ):  # fmt: skip
+        assert contrast(colours[front], colours[back]) >= 4.5, (front, back)
+    for line in ("first", "second", "soft", "accent"):
+        assert contrast(colours[line], colours["back"]) >= 3, line
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([0.123456, 0.04, None, float("nan")], ["0.123", "0.040", "", ""]),
+        ([12.3456, 0.031], ["12.3", "0.031"]),  # not 0.0
+        ([1234.567, 0.5], ["1235", "0.5"]),
+        ([0.000312345], ["0.000312"]),
+        ([0.05, 0.1, 0.3], ["0.05", "0.10", "0.30"]),
+        ([3.0, 7, "word", True, -0.5], ["3", "7", "word", "True", "-0.5"]),
+        ([float("inf"), 0.0], ["", "0"]),
+        ([], []),
+    ],
+)  # fmt: skip
+def test_pages_print_three_digits(values: list[Any], texts: list[str]) -> None:
+    table = Table("t", "t", ["x"], [{"x": value} for value in values])
+    assert [digits(value, decimals(table)["x"]) for value in values] == texts
+
+
+def test_the_papers_column_is_there_even_where_nothing_is_known() -> None:
+    rows = [{"strategy": "rope (decay=1)", "x": 1.0}, {"strategy": "rope_flat", "x": 2.0}]
+    known = with_paper(Table("retiming", "t", ["strategy", "x"], rows))
+    assert known.columns == ["strategy", "paper", "x"]
+    assert known.rows[0]["paper"]
+    assert known.rows[1]["paper"] == ""
+    unknown = with_paper(Table("other", "t", ["strategy", "x"], rows))
+    assert [row["paper"] for row in unknown.rows] == ["", ""]
+    assert "paper" in shown_columns(unknown)
+    assert rows[0] == {"strategy": "rope (decay=1)", "x": 1.0}  # the table itself is untouched
+
+
+def test_a_sheet_holds_every_frame() -> None:
+    made = sheet("x", np.repeat(np.repeat(bright(), 8, axis=1), 8, axis=2))
+    data = base64.b64decode(made.source.partition(",")[2])
+    image = np.asarray(Image.open(io.BytesIO(data)).convert("L"))
+    height, width = TILE, TILE * 32 // 24
+    assert image.shape == (made.down * height, ACROSS * width)
+    for frame, grey in enumerate(bright()[:, 0, 0, 0]):
+        row, column = divmod(frame, ACROSS)
+        middle = image[row * height + height // 2, column * width + width // 2]
+        assert abs(int(middle) - int(grey)) < 5
+
+
+def test_a_player_without_its_frames_is_left_out(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write("curve.csv", "u,time,before,progress,target\n0,0,0,0,0\n1,1,1,1,1\n")
+    record = {
+        "status": "done", "embedder": "e", "clip": "c", "seed": 0, "retime": "rope",
+        "target": "linear", "target_mae": 0.1, "curve": "curve.csv", "file": "gone.npz",
+        "before_file": "gone.npz",
+    }  # fmt: skip
+    assert players([record], folder) == []
+    assert players([], folder) == []
+
+
+def test_what_a_player_hands_to_the_script() -> None:
+    data = json.loads(json.dumps(player().data()))
+    assert data["names"] == ["baseline", HOSTILE[1]]
+    assert len(data["lines"]) == 2
+    assert player().path("baseline", 100, 10).startswith("M0.0,10.0 ")
+    assert player().path("baseline", 100, 10).endswith(" 100.0,0.0")
