@@ -32,6 +32,7 @@ import bench_fit
 import bench_resample
 import bench_retime
 import bench_runs
+import bench_stages
 import psutil
 from bench_tools import QUICK, Row, Sizes
 
@@ -44,7 +45,7 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 HISTORY = ROOT / "results" / "bench" / "history.csv"
-MODULES = (bench_fit, bench_embed, bench_retime, bench_resample, bench_runs)
+MODULES = (bench_fit, bench_embed, bench_retime, bench_resample, bench_stages, bench_runs)
 WORKLOADS: dict[str, Callable[[Sizes], dict[str, float]]] = {
     call.__name__: call for module in MODULES for call in module.WORKLOADS
 }
@@ -134,6 +135,8 @@ def main() -> int:
         run_workload(arguments.workload, Sizes(**arguments.sizes))
         return 0
 
+    # Every workload runs as the commands do.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sizes = QUICK if arguments.quick else Sizes()
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = threads or 1

@@ -121,20 +121,21 @@ def _clips(count: int) -> Iterator[tuple[Path, Path]]:
         for number in range(count):
             path = clips / f"generator-{number // PAIRS}" / f"pair-{number % PAIRS}.mp4"
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_mp4(path, _crossing(number), 16)
+            write_mp4(path, crossing(number), 16)
         yield clips, Path(name)
 
 
-def _crossing(seed: int) -> Iterator[np.ndarray]:
-    """(81, 256, 256, 3) uint8: from one texture to another, along a power of time."""
+def crossing(
+    seed: int, shape: tuple[int, int] = (SIDE, SIDE), count: int = FRAMES
+) -> Iterator[np.ndarray]:
+    """`count` frames (H, W, 3) uint8: from one texture to another, along a power of time."""
     import cv2
 
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (2, 9, 9, 3), dtype=np.uint8)
-    size = (SIDE, SIDE)
-    first, last = (cv2.resize(one, size, interpolation=cv2.INTER_CUBIC) for one in coarse)
+    first, last = (cv2.resize(one, shape[::-1], interpolation=cv2.INTER_CUBIC) for one in coarse)
     power = 2.0 ** random.uniform(-2, 2)
-    for share in np.linspace(0, 1, FRAMES) ** power:
+    for share in np.linspace(0, 1, count) ** power:
         yield cv2.addWeighted(first, 1 - share, last, share, 0)
 
 
