@@ -51,10 +51,15 @@ def numbers(frames: np.ndarray) -> np.ndarray:
     return (256 * pixels[:, 0] + pixels[:, 1]) / LEVELS
 
 
+def on_circle(angles: np.ndarray) -> np.ndarray:
+    """Embeddings (T, 2) at these angles (T,), radians."""
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
 def measure(frames: Iterable[tuple[np.ndarray, float]]) -> Curve:
     """The curve of an embedder that sees the numbers of frames, whatever their times."""
-    p = ARC * np.concatenate([numbers(image[None]) for image, _ in frames])
-    return fit(np.stack([np.cos(p), np.sin(p)], axis=1), monotone="increments")
+    p = np.concatenate([numbers(image[None]) for image, _ in frames])
+    return fit(on_circle(ARC * p), monotone="increments")
 
 
 def measured(frames: np.ndarray) -> Curve:
