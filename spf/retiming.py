@@ -190,6 +190,8 @@ def retime(
     chosen = load_embedder(embedder)
     wanted = Wanted(keep, num_frames, fps)
     strategy = make_method(method, **settings)
+    if folder is not None and not isinstance(strategy, Regenerate):
+        raise ConfigError(f"method={strategy.name} keeps no segments; leave folder out")
     plan = plan_retiming(source, chosen, target, strategy, wanted, cache, watch, generator)
     return carry_out(plan, path, chosen, cache, watch, folder)
 

@@ -132,6 +132,16 @@ def test_a_warp_that_does_not_help_is_not_taken() -> None:
     assert any(note.startswith(f"{count} of {count} segment(s) as plainly") for note in done.notes)
 
 
+def test_a_segment_of_another_length_is_refused() -> None:
+    class Longer(Jumper):
+        def generate(self, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
+            clip = super().generate(request, warp)
+            return GeneratedClip(np.repeat(clip.frames, 2, axis=0), clip.fps)
+
+    with pytest.raises(SpfError, match=r"jumper: its clip has 16 frames, not the 8 that"):
+        made(Longer(), settings=Regenerate("bridge", strategy="none"))
+
+
 def test_notes_of_the_generator_are_told_once() -> None:
     class Loud(Jumper):
         def generate(self, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:

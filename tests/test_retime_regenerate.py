@@ -131,6 +131,7 @@ def test_sound_is_dropped_and_another_size_is_told(tmp_path: Path) -> None:
         ({"cuts": "drop"}, "unknown way with cuts 'drop'"),
         ({"cut": "keep"}, "unknown setting of regenerate 'cut'; did you mean cuts"),
         ({"method": "flow"}, "method=flow takes no generator"),
+        ({"method": "flow", "generator": None, "folder": "x"}, "method=flow keeps no segments"),
         ({"method": "flow", "generator": None, "seed": 1}, "seed: only method=regenerate has"),
         ({"n_segments": 40}, "n_segments must lie between 1 and 16"),
     ],

@@ -239,7 +239,7 @@ class _Maker:
         request = Request(first, last, settings.prompt, None, settings.seed, piece.frames, self.fps)
         plain = self.generator.path(request)
         if not self.steers:
-            clip = self.generator.generate(request, None, steps)
+            clip = self._checked(self.generator.generate(request, None, steps), piece)
             return _Made(plain, plain, clip.fps, clip.notes)
         found = retime_generated(
             self.generator,
@@ -250,8 +250,14 @@ class _Maker:
             watch=steps,
         )
         best: Attempt = min(found.attempts, key=lambda one: np.nan_to_num(one.target_mae, nan=2))
-        clip = found.baseline.clip
+        clip = self._checked(found.baseline.clip, piece)
         return _Made(plain, self.generator.path(request, best.warp), clip.fps, clip.notes)
+
+    def _checked(self, clip: GeneratedClip, piece: Piece) -> GeneratedClip:
+        if len(clip.frames) != piece.frames:
+            counts = f"{len(clip.frames)} frames, not the {piece.frames} that it was asked for"
+            raise SpfError(f"{self.generator.name}: its clip has {counts}; mend its counts")
+        return clip
 
     def _curve(self, clip: GeneratedClip) -> Curve:
         return self.measure(_timed(clip.frames, clip.fps))
