@@ -9,7 +9,6 @@ from typing import Any
 from benchmarks.retiming.existing_clips import ExistingClip, load_clips
 from benchmarks.retiming.existing_scores import judge
 from benchmarks.retiming.existing_tables import summarised
-from benchmarks.retiming.scores import clip_times
 from benchmarks.retiming.strategies import FOR_EXISTING, Wanted, described, parse_retimes, sampled
 from benchmarks.running.cells import Cell, Key, Outcome, Summary, Watch
 from benchmarks.running.folder import RunFolder, slug
@@ -20,7 +19,8 @@ from benchmarks.scoring.quality import quality_inputs, retimed_file_columns
 from spf import no_change_reason, score
 from spf.embedders import label
 from spf.errors import ClipError, ConfigError
-from spf.generators.base import GeneratedClip, Generator
+from spf.generators import FOLDER_GENERATES_NOTHING
+from spf.generators.base import Generator
 from spf.generators.folder import Folder
 from spf.generators.pipeline import DiffusersGenerator
 from spf.measurement import Measurement
@@ -150,7 +150,7 @@ class RetimeExisting:
     def _refusal(self, clip: ExistingClip) -> str:
         """Why a clip cannot be generated anew by this model; empty where it can."""
         if isinstance(self.model, Folder):
-            return "model=folder generates nothing; choose model=tiny, wan22, ltx2 or command"
+            return FOLDER_GENERATES_NOTHING
         makes = getattr(self.model, "size", None)
         if makes is None or clip.size is None or tuple(makes) == clip.size:
             return ""
@@ -210,21 +210,16 @@ class RetimeExisting:
             plan.source,
             plan.curve,
             self.model,
-            self._measure,
+            lambda frames: self.measuring.measure(frames, watch).curve,
+            self._folder.path("segments"),
             self.target,
             strategy,
             plan.length.num_frames,
             plan.length.fps,
-            self._folder.path("segments"),
             watch=lambda *_: watch(),
         )
-        clip = done.best.clip
-        write_mp4(out, clip.frames, clip.fps)
-        return Made(out, clip.fps, tuple(done.notes), done.plain.target_mae)
-
-    def _measure(self, clip: GeneratedClip) -> Curve:
-        frames = zip(clip.frames, clip_times(clip).tolist(), strict=True)
-        return self.measuring.measure(frames, lambda: None).curve
+        write_mp4(out, done.best.frames(), done.best.fps)
+        return Made(out, done.best.fps, tuple(done.notes), done.plain.target_mae)
 
     def _outcome(
         self,

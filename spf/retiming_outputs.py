@@ -1,6 +1,7 @@
 """What is written of a retimed clip beside itself: side by side, curves, time map and scores."""
 
 import json
+from dataclasses import asdict
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from spf.embedders import Embedder, label
 from spf.errors import SpfError
 from spf.files import write_atomic
 from spf.retime.targets import Linear, described
-from spf.retiming import STAGES, Retimed, Watch, counted
+from spf.retiming import STAGES, PlanAnew, Retimed, Watch, counted
 from spf.sidebyside import side_by_side
 from spf.video import Reader, write_mp4
 
@@ -42,7 +43,7 @@ def write_plot(done: Retimed, out: Path, embedder: Embedder) -> None:
     if not isinstance(done.plan.target, Linear):  # which is drawn as the reference
         curves[f"target {described(done.plan.target)}"] = (u, np.asarray(done.plan.target(u)))
     change = " -> ".join(f"{scores['target_mae']:.4f}" for scores in (done.before, done.after))
-    about = f"embedder {label(embedder)} · {done.plan.method} · target_mae {change}"
+    about = f"embedder {label(embedder)} · {_made_by(done)} · target_mae {change}"
     put(out, plot_overlay(curves, done.source.resolve().name, about))
 
 
@@ -61,6 +62,7 @@ def write_report(done: Retimed, out: Path, embedder: Embedder) -> None:
         "fps": {"before": (len(clip) - 1) / clip[-1], "after": plan.length.fps},
         "scores": {"before": _plain(done.before), "after": _plain(done.after)},
         "notes": list(done.notes),
+        **_anew(done),
         "time_map": {
             "time": shown.tolist(),
             "source_frame": plan.positions.tolist(),
@@ -68,6 +70,27 @@ def write_report(done: Retimed, out: Path, embedder: Embedder) -> None:
         },
     }
     put(out, json.dumps(about, indent=1, allow_nan=False, default=str) + "\n")
+
+
+def _made_by(done: Retimed) -> str:
+    plan = done.plan
+    return f"{plan.method} by {plan.generator.name}" if isinstance(plan, PlanAnew) else plan.method
+
+
+def _anew(done: Retimed) -> dict[str, Any]:
+    """What there is to say of a clip that was generated anew; nothing of others."""
+    plan = done.plan
+    if not isinstance(plan, PlanAnew):
+        return {}
+    said = {
+        "model": plan.generator.name,
+        "identity": plan.generator.identity(),
+        "settings": asdict(plan.settings),
+        "cuts": list(plan.segments.cuts),
+        "segments": [asdict(piece) for piece in plan.segments.pieces],
+        "scores_unsteered": done.plain and _plain(done.plain),
+    }
+    return {"regeneration": said}
 
 
 def _plain(scores: dict[str, float]) -> dict[str, float | None]:

@@ -45,6 +45,23 @@ def dissolve(shares: Iterable[float], seed: int = 0, size: int = 32) -> list[np.
     return [np.rint(first + share * (last - first)).astype(np.uint8) for share in shares]
 
 
+def slow_ends(count: int = 25) -> list[np.ndarray]:
+    """A dissolve that is slow at both ends."""
+    u = np.linspace(0, 1, count)
+    return dissolve(np.where(u < 0.5, 4 * u**3, 1 - 4 * (1 - u) ** 3))
+
+
+def levels(frames: np.ndarray) -> np.ndarray:
+    """Share (T,) of the dissolve with seed 0 that is done in frames, by least squares."""
+    first, last = (picture(k).astype(float).ravel() for k in (0, 1))
+    return (frames.reshape(len(frames), -1) - first) @ (last - first) / ((last - first) ** 2).sum()
+
+
+def uneven(frames: np.ndarray) -> float:
+    """Mean distance of that share from an even pacing."""
+    return float(np.abs(levels(frames) - np.linspace(0, 1, len(frames))).mean())
+
+
 def steady(count: int = 12, seed: int = 0, power: float = 1.0) -> list[np.ndarray]:
     """A dissolve of which the share (k / (count - 1)) ** power is done at frame k."""
     return dissolve(np.linspace(0.0, 1.0, count) ** power, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from spf.generators.base import GeneratedClip, Request
 from spf.generators.clock import Clock, latent_clock
 from spf.generators.counts import Counts
 from spf.progress import Curve, Settings, fit
+from spf.retime.regeneration import Joined
 
 LEVELS = 2**16 - 1
 ARC = 1.2
@@ -49,10 +51,25 @@ def numbers(frames: np.ndarray) -> np.ndarray:
     return (256 * pixels[:, 0] + pixels[:, 1]) / LEVELS
 
 
-def measure(clip: GeneratedClip) -> Curve:
-    """The curve of an embedder that sees the numbers."""
-    p = ARC * numbers(clip.frames)
-    return fit(np.stack([np.cos(p), np.sin(p)], axis=1), monotone="increments")
+def on_circle(angles: np.ndarray) -> np.ndarray:
+    """Embeddings (T, 2) at these angles (T,), radians."""
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def measure(frames: Iterable[tuple[np.ndarray, float]]) -> Curve:
+    """The curve of an embedder that sees the numbers of frames, whatever their times."""
+    p = np.concatenate([numbers(image[None]) for image, _ in frames])
+    return fit(on_circle(ARC * p), monotone="increments")
+
+
+def measured(frames: np.ndarray) -> Curve:
+    """The same of frames (T, H, W, 3) that are there."""
+    return measure((image, float(index)) for index, image in enumerate(frames))
+
+
+def shown(joined: Joined) -> np.ndarray:
+    """All frames of a result."""
+    return np.stack(list(joined.frames()))
 
 
 @dataclass

@@ -204,10 +204,44 @@ def test_sharing_out_is_optimal() -> None:
 
 def test_plan_for_people() -> None:
     plan = planned(curve_of(np.linspace(0, 1, 30)), 10, Counts(4, 5, 81))
-    lines = list(plan.lines())
+    lines = list(plan.lines(fps=10.0))
     assert lines[0] == "10 frames from 1 segment(s) between 2 keyframes; 13 frames generated"
-    assert "0 to 29" in lines[1]
-    assert lines[-1].startswith("  note: the next longer clip")
+    source, made = " ".join(lines[1].split()).split(" s ")
+    assert source == "source frames 0 to 29 100.0% of the change 0.900"
+    assert made == "13 frames generated, brought to 9.0 steps by the time map"
+    assert plan.notes[-1].startswith("the next longer clip")
+
+
+def test_a_plan_tells_what_is_rounded() -> None:
+    plan = planned(curve_of([0.0, 0.1, 0.4, 0.4, 0.7, 1.0]), 11, Counts(1, 2, 5))
+    assert all(shot.exact for shot in plan.shots)
+    for piece, text in zip(plan.pieces, list(plan.lines(fps=2.0))[1:], strict=True):
+        assert f"{(piece.frames - 1) / 2:.3f} s" in text
+        rounded = f"{piece.ideal:.1f} steps rounded to {piece.frames - 1}"
+        assert (rounded in text) == (abs(piece.ideal - piece.frames + 1) >= 0.05)
+
+
+def test_the_time_map_of_the_source_passes_through_the_keyframes() -> None:
+    """Each keyframe stands where the frames before it end; a kept cut takes one step."""
+    rng = np.random.default_rng(1)
+    for counts in (Counts(), Counts(4, 5, 33)):
+        for _ in range(20):
+            curve = curve_of(random_progress(rng, 60))
+            plan = planned(curve, int(rng.integers(12, 90)), counts, cuts=[25])
+            tau = plan.positions
+            assert tau.shape == (plan.num_frames,)
+            assert (np.diff(tau) >= 0).all()
+            assert (tau[0], tau[-1]) == (0, 59)
+            first = plan.shots[0].num_frames
+            assert tau[first - 1 : first + 1].tolist() == [24, 25]
+            begin = 0
+            for shot in plan.shots:
+                ends = begin + shot.shown
+                keyframes = [shot.pieces[0].start, *(piece.stop for piece in shot.pieces)]
+                if shot.exact:
+                    assert np.diff(ends).tolist() == [piece.frames - 1 for piece in shot.pieces]
+                    assert tau[ends.astype(int)].tolist() == keyframes
+                begin += shot.num_frames
 
 
 # What a generator can make

@@ -20,7 +20,7 @@ from spf.retime.strategies import (
     NoRetime,
     Resampling,
     Rope,
-    make_resampling,
+    make_method,
     make_strategy,
 )
 
@@ -279,9 +279,9 @@ def test_words_of_the_methods() -> None:
     assert tuple(RESAMPLINGS) == METHODS == ("nearest", "blend", "flow")
     assert {word: RETIMES[word] for word in METHODS} == RESAMPLINGS
     for word in METHODS:
-        made = make_resampling(word)
+        made = make_method(word)
         assert (made.name, isinstance(made, Resampling)) == (word, True)
-        assert make_resampling(made) is made
+        assert make_method(made) is made
     assert not isinstance(Rope(), Resampling)
     assert not isinstance(NoRetime(), Resampling)
 
@@ -296,6 +296,6 @@ def test_a_generators_clock_cannot_be_resampled() -> None:
 @pytest.mark.parametrize("word", ["flou", "rope"])
 def test_unknown_methods(word: str) -> None:
     with pytest.raises(ConfigError, match=f"unknown method '{word}'"):
-        make_resampling(word)
+        make_method(word)
     with pytest.raises(ConfigError, match=f"unknown method '{word}'"):
         resampled(noise(2), [0.5], word)

@@ -21,7 +21,7 @@ from spf.errors import ConfigError
 from spf.generators.folder import clips_of
 from spf.quality.base import NoQuality
 from spf.retime.strategies import NoRetime
-from spf.video import write_png
+from spf.video import load, write_png
 
 BLEND = "benchmark.retimes=[none,blend]"
 
@@ -197,3 +197,65 @@ def test_distance_to_the_nearest_frame_equals_the_exhaustive_one(tmp_path: Path)
 def test_no_quality_costs_no_encoding(tmp_path: Path) -> None:
     missing = tmp_path / "missing.mp4"
     assert retimed_file_columns(NoQuality(), missing, missing, 8.0) == {}
+
+
+def flickering(path: Path) -> float:
+    """VBench's temporal flickering by our own decoder: 1 - mean |x' - x| / 255."""
+    frames = load(path).frames.astype(np.float64)
+    return 1 - float(np.abs(np.diff(frames, axis=0)).mean()) / 255
+
+
+def test_a_clip_is_generated_anew(tmp_path: Path) -> None:
+    """By a generator that jumps unless it is steered; the result is written and measured again."""
+    clip = harness.save(tmp_path / "clips" / "slow.mp4", harness.slow_ends(33))
+    words = [f"benchmark.clips={harness.quoted(clip.parent)}", "benchmark.retimes=[regenerate]"]
+    words += ["model=tiny", "model._target_=faders.Fader"]
+    done = run(tmp_path / "out", *words)
+    assert done.code == 0
+    (record,) = done.results.records
+    assert (record["model"], record["frames"]) == ("fader", 33)
+    assert record["target_mae"] < record["plain_target_mae"] / 2 < record["before_target_mae"] / 2
+    made = load(done.folder.path(record["file"])).frames
+    assert harness.uneven(made) < harness.uneven(load(clip).frames) / 3
+    assert list(done.folder.root.glob("segments/*.npz"))
+
+
+def test_vbench_scores_clips_against_their_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By VBench itself: a dimension without weights, and one whose weights are not here."""
+    monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path / "no weights"))
+    frames = harness.steady(17, power=3.0)
+    for image in frames[1:8:2]:
+        image //= 2  # where it is slow it flickers, and a part of that is left out
+    clip = harness.save(tmp_path / "clips" / "slow.mp4", frames)
+    words = [f"benchmark.clips={harness.quoted(clip.parent)}", "quality=vbench"]
+    words += ["benchmark.retimes=[none,nearest,blend]"]
+    words += ["quality.dimensions=[temporal_flickering,motion_smoothness]"]
+    done = run(tmp_path / "out", *words)
+    assert done.code == 0
+    column = "vbench_temporal_flickering"
+    found = {record["retime"]: record for record in done.results.records}
+    for name, record in found.items():
+        file = clip if name == "none" else done.folder.path(record["file"])
+        assert record[column] == pytest.approx(flickering(file), abs=2 / 255)
+        assert record[f"before_{column}"] == pytest.approx(flickering(clip), abs=2 / 255)
+        assert record["vbench_motion_smoothness"] is None
+    assert found["nearest"][column] > found["nearest"][f"before_{column}"] + 0.03
+    assert found["none"][column] == found["none"][f"before_{column}"]
+    rows = table(done, "vbench").set_index(["dimension", "strategy"])
+    assert set(rows.index) == {
+        (dimension, strategy)
+        for dimension in ("temporal_flickering", "motion_smoothness")
+        for strategy in ("nearest", "blend")
+    }
+    for strategy in ("nearest", "blend"):
+        row, missing = (
+            rows.loc[name, strategy] for name in ("temporal_flickering", "motion_smoothness")
+        )
+        assert (row.clips, missing.clips) == ("1 of 1", "0 of 1")
+        change = found[strategy][column] - found[strategy][f"before_{column}"]
+        assert row.difference == pytest.approx(change, abs=1e-5)
+        assert "make weights QUALITY=vbench" in missing.remark
+    said = [text for section in done.summary.sections for text in section.paragraphs]
+    assert any(text.startswith("VBench, retimed against original: fewer than 6") for text in said)

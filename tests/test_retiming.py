@@ -6,7 +6,6 @@ import errno
 import inspect
 import os
 import sys
-import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,34 +14,17 @@ import clips
 import harness
 import numpy as np
 import pytest
+from pacings import on_circle
 
 import spf
 from spf.embedders import load_embedder
 from spf.errors import ClipError, ConfigError
-from spf.measurement import measure_clip
 from spf.retime.lengths import LONGEST, Wanted, fastest, length_of
-from spf.retime.resampling import METHODS, resampled
+from spf.retime.resampling import METHODS
 from spf.retime.targets import make_target
 from spf.retiming import STAGES, plan_retiming, retime
 from spf.video import load, probe
 from spf.video.sound import has_sound
-from synthetic.clips import CONTENTS, SyntheticClip, content
-from synthetic.laws import law
-from synthetic.motion import motion
-from synthetic.oracle import RenderOracle
-
-
-def jump(count: int = 25) -> list[np.ndarray]:
-    """A dissolve that is slow at both ends."""
-    u = np.linspace(0, 1, count)
-    return harness.dissolve(np.where(u < 0.5, 4 * u**3, 1 - 4 * (1 - u) ** 3))
-
-
-def levels(frames: np.ndarray) -> np.ndarray:
-    """Share (T,) of a dissolve that is done in its frames, by least squares."""
-    first, last = (harness.picture(k).astype(float).ravel() for k in (0, 1))
-    return (frames.reshape(len(frames), -1) - first) @ (last - first) / ((last - first) ** 2).sum()
-
 
 # The function
 
@@ -99,7 +81,7 @@ def test_the_type_checker_sees_both(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_clip_becomes_even(tmp_path: Path, method: str) -> None:
-    clip = harness.save(tmp_path / "clip.mp4", jump())
+    clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends())
     done = spf.retime(clip, tmp_path / "even.mp4", method=method, embedder="pixels")
     assert list(done.before) == list(done.after)
     assert done.before["linearity_mae"] == done.before["target_mae"]
@@ -108,7 +90,7 @@ def test_a_clip_becomes_even(tmp_path: Path, method: str) -> None:
     assert len(made.frames) == 25
     assert made.info.fps == 12
     u = np.linspace(0, 1, 25)
-    before, after = (np.abs(levels(x) - u).mean() for x in (load(clip).frames, made.frames))
+    before, after = (np.abs(harness.levels(x) - u).mean() for x in (load(clip).frames, made.frames))
     assert after < before / 3
     assert sorted(os.listdir(tmp_path)) == ["clip.mp4", "even.mp4"]
     with pytest.raises(AttributeError):
@@ -117,7 +99,7 @@ def test_a_clip_becomes_even(tmp_path: Path, method: str) -> None:
 
 def test_targets_are_met(tmp_path: Path) -> None:
     """A word, a word with settings, a function, another clip's curve."""
-    clip = harness.save(tmp_path / "clip.mp4", jump())
+    clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends())
     other = harness.save(tmp_path / "other.mp4", harness.steady(31, power=2.0))
     u = np.linspace(0, 1, 25)
     for target, wanted in (
@@ -127,7 +109,7 @@ def test_targets_are_met(tmp_path: Path) -> None:
         (spf.measure(other, "pixels"), u**2),
     ):
         done = spf.retime(clip, tmp_path / "out.mp4", target, "blend", embedder="pixels")
-        assert np.abs(levels(load(done.out).frames) - wanted).mean() < 0.03
+        assert np.abs(harness.levels(load(done.out).frames) - wanted).mean() < 0.03
         assert done.after["target_mae"] < 0.03
 
 
@@ -135,7 +117,7 @@ def test_targets_are_met(tmp_path: Path) -> None:
 
 
 def test_the_length_is_free(tmp_path: Path) -> None:
-    clip = harness.save(tmp_path / "clip.mp4", jump())  # 25 frames at 12: 2 s
+    clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends())  # 25 frames at 12: 2 s
     for asked, frames, rate in (
         ({}, 25, 12),
         ({"num_frames": 40}, 40, 12),
@@ -151,7 +133,7 @@ def test_the_length_is_free(tmp_path: Path) -> None:
 def test_the_fastest_part_keeps_its_speed() -> None:
     """Along the map nothing passes faster than it did, and something just as fast."""
     u = np.linspace(0, 1, 61)
-    curve = spf.fit(arc((u + u**2) / 2), u * 5)
+    curve = spf.fit(on_circle((u + u**2) / 2), u * 5)
     length = length_of(curve, make_target("linear"), Wanted("fastest"), 12.0)
     assert length.fps == 12
     assert not length.notes
@@ -164,17 +146,12 @@ def test_the_fastest_part_keeps_its_speed() -> None:
 
 def test_the_result_is_not_endless() -> None:
     u = np.linspace(0, 1, 61)
-    curve = spf.fit(arc(np.clip(4 * u - 1.5, 0, 1)), u * 5)
+    curve = spf.fit(on_circle(np.clip(4 * u - 1.5, 0, 1)), u * 5)
     target = make_target("linear")
     length = length_of(curve, target, Wanted("fastest"), 12.0)
     assert length.times[-1] == pytest.approx(LONGEST * 5, abs=0.1)
     (note,) = length.notes
     assert f"{fastest(curve, target) / LONGEST:.3g} times as fast" in note
-
-
-def arc(progress: np.ndarray) -> np.ndarray:
-    """Embeddings on a circle."""
-    return np.stack([np.cos(progress), np.sin(progress)], axis=1)
 
 
 def test_a_variable_rate_keeps_its_length_and_true_times(tmp_path: Path) -> None:
@@ -193,13 +170,13 @@ def test_a_variable_rate_keeps_its_length_and_true_times(tmp_path: Path) -> None
     made = load(done.out)
     assert len(made.frames) == 25
     assert made.times[-1] == pytest.approx(stamps[-1] / 1000, rel=0.01)
-    assert np.abs(levels(made.frames) - np.linspace(0, 1, 25)).max() < 0.04
+    assert np.abs(harness.levels(made.frames) - np.linspace(0, 1, 25)).max() < 0.04
     assert not done.plan.keeps_time
 
 
 @pytest.mark.parametrize("rate", [1, 240])
 def test_slow_and_fast_rates(tmp_path: Path, rate: int) -> None:
-    clip = harness.save(tmp_path / "clip.mp4", jump(), rate=rate)
+    clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends(), rate=rate)
     done = spf.retime(clip, tmp_path / "out.mp4", embedder="pixels")
     assert (len(load(done.out).frames), probe(done.out).fps) == (25, rate)
 
@@ -224,7 +201,7 @@ def test_two_frames_and_odd_sizes(tmp_path: Path) -> None:
 
 
 def test_sound_is_kept_where_time_is_and_dropped_elsewhere(tmp_path: Path) -> None:
-    frames = jump(13)
+    frames = harness.slow_ends(13)
     clip = clips.encode(
         tmp_path / "clip.mp4", frames, rate=12, audio=True, options={"crf": "10", "bf": "0"}
     )
@@ -253,7 +230,7 @@ def sound(path: Path) -> list[tuple[int, bytes]]:
 
 
 def test_sound_that_cannot_be_kept_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip = clips.encode(tmp_path / "clip.mp4", jump(13), rate=12, audio=True)
+    clip = clips.encode(tmp_path / "clip.mp4", harness.slow_ends(13), rate=12, audio=True)
 
     def refuse(*_: object) -> None:
         raise ClipError(clip, "its sound cannot be kept (no reason)", "none")
@@ -273,7 +250,7 @@ def test_a_clip_without_change_is_told(tmp_path: Path) -> None:
     clip = harness.save(tmp_path / "still.mp4", harness.still())
     with pytest.raises(ClipError, match="no semantic change; there is nothing to retime"):
         spf.retime(clip, tmp_path / "out.mp4", embedder="pixels")
-    good = harness.save(tmp_path / "good.mp4", jump())
+    good = harness.save(tmp_path / "good.mp4", harness.slow_ends())
     with pytest.raises(ConfigError, match="whose pacing is the target has no semantic change"):
         spf.retime(good, tmp_path / "out.mp4", spf.measure(clip, "pixels"), embedder="pixels")
     assert sorted(os.listdir(tmp_path)) == ["good.mp4", "still.mp4"]
@@ -318,13 +295,13 @@ def test_bad_arguments_are_one_line_before_any_work(
 
 
 def test_images_need_a_rate(tmp_path: Path) -> None:
-    spf.video.write_png(tmp_path / "clip", jump(9))
+    spf.video.write_png(tmp_path / "clip", harness.slow_ends(9))
     with pytest.raises(ConfigError, match="--fps"):
         spf.retime(tmp_path / "clip", tmp_path / "out.mp4", embedder="pixels")
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip = harness.save(tmp_path / "clip.mp4", jump(13))
+    clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends(13))
     (tmp_path / "out.mp4").write_bytes(b"old")
 
     def full(path: Path) -> None:
@@ -339,11 +316,11 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_clip_that_changes_meanwhile_is_told(tmp_path: Path) -> None:
-    clip = harness.save(tmp_path / "clip.mp4", jump(13))
+    clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends(13))
 
     def shorten(stage: str, count: int, total: int | None) -> None:
         if stage == STAGES[0] and count == 13:
-            harness.save(clip, jump(7))
+            harness.save(clip, harness.slow_ends(7))
 
     with pytest.raises(ClipError, match="has changed since it was measured"):
         spf.retime(clip, tmp_path / "out.mp4", embedder="pixels", cache=False, watch=shorten)
@@ -351,7 +328,7 @@ def test_a_clip_that_changes_meanwhile_is_told(tmp_path: Path) -> None:
 
 
 def test_interruption_leaves_nothing(tmp_path: Path) -> None:
-    clip = harness.save(tmp_path / "clip.mp4", jump(13))
+    clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends(13))
 
     def stop(stage: str, count: int, total: int | None) -> None:
         if (stage, count, total) == (STAGES[1], 5, 13):
@@ -363,7 +340,7 @@ def test_interruption_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_every_frame_of_every_stage_is_told(tmp_path: Path) -> None:
-    clip = harness.save(tmp_path / "clip.mp4", jump(13))
+    clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends(13))
     told: list[tuple[str, int, int | None]] = []
     out = tmp_path / "out.mp4"
     spf.retime(
@@ -374,110 +351,8 @@ def test_every_frame_of_every_stage_is_told(tmp_path: Path) -> None:
     assert told == [*wanted, *((STAGES[2], k + 1, None) for k in range(9))]
 
 
-# What it is good for
-
-
-HELD_OUT = [name for name, item in CONTENTS.items() if item.held_out]
-JUMPS = ("sigmoid_jump", "two_jumps")
-LARGEST_STEP = 0.15
-
-
-def true_error(p: np.ndarray) -> float:
-    """Mean distance of the renderer's parameter (N,) from even pacing."""
-    scaled = (p - p[0]) / (p[-1] - p[0])
-    return float(np.abs(scaled - np.linspace(0, 1, len(p))).mean())
-
-
-def rendered(name: str, pacing: str, kind: str, size: int) -> tuple[SyntheticClip, np.ndarray]:
-    """A held-out clip of 81 frames, no step of which is larger than `LARGEST_STEP`."""
-    clip = SyntheticClip(content(name), law(pacing), motion(kind), size=(size, size), seed=1000)
-    assert clip.held_out
-    assert np.diff(clip.truth()).max() <= LARGEST_STEP
-    return clip, np.stack(list(clip.frames()))
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_pacing_that_is_measured_well_becomes_even(method: str) -> None:
-    """By the renderer's parameter, read off the pixels of the result."""
-    ratios = []
-    for name in HELD_OUT[::4]:
-        oracle = RenderOracle(content(name).painter((48, 48), seed=1000))
-        for pacing in JUMPS:
-            clip, frames = rendered(name, pacing, "none", 48)
-            tau = spf.time_map(spf.fit(arc(clip.truth()), clip.times, monotone="increments"))
-            made = np.stack(list(resampled(frames, tau, method)))
-            before, after = (true_error(oracle.parameter(x)) for x in (frames, made))
-            ratios.append(before / after)
-    assert np.median(ratios) >= 3
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("kind", "bar"), [("none", 2.5), ("translation", 1.4)])
-def test_pacing_that_the_shipped_embedder_measures(kind: str, bar: float) -> None:
-    """What is left is how unevenly it sees an even clip: 0.05 in the median, worse in motion. The
-    frames in between are between in the parameter too, so that the map alone tells the error."""
-    ratios: dict[str, list[float]] = {method: [] for method in METHODS}
-    for name in HELD_OUT:
-        clip, frames = rendered(name, "sigmoid_jump", kind, 96)
-        seen = zip(frames, clip.times.tolist(), strict=True)
-        curve = measure_clip(iter(seen), load_embedder("tiny")).curve
-        if spf.no_change_reason(curve) is not None:
-            continue
-        tau = spf.time_map(curve)
-        for method in METHODS:
-            shown = np.rint(tau) if method == "nearest" else tau
-            after = true_error(np.interp(shown, np.arange(len(frames)), clip.truth()))
-            ratios[method].append(true_error(clip.truth()) / after)
-    assert min(np.median(found) for found in ratios.values()) >= bar
-
-
-@pytest.mark.slow
-def test_memory_of_a_clip_of_100000_frames(tmp_path: Path) -> None:
-    """Its frames would be 1.2 GB; what grows are the numbers of its curve."""
-    code = f"""
-import sys
-sys.path[:0] = [{str(harness.ROOT / "scripts")!r}, {str(harness.ROOT / "tests")!r}]
-from pathlib import Path
-import harness, numpy as np
-from bench_tools import extra_memory
-from spf.retiming import retime
-from spf.video import write_mp4
-
-folder = Path({str(tmp_path)!r})
-
-def work(count):
-    frames = (np.full((64, 64, 3), 255 * k // count, np.uint8) for k in range(count))
-    write_mp4(folder / "clip.mp4", frames, 25)
-    done = retime(folder / "clip.mp4", folder / "out.mp4", method="flow",
-                  embedder=harness.Linear(), cache=False)
-    assert done.plan.length.num_frames == count
-
-work(200)
-print(extra_memory(lambda: work(2000)), extra_memory(lambda: work(100_000)))
-"""
-    done = harness.command(sys.executable, "-c", code, timeout=3600)
-    assert done.returncode == 0, done.stderr
-    few, many = (float(number) for number in done.stdout.split()[-2:])
-    assert many - few < 0.3 * 100_000 * 64 * 64 * 3
-
-
-def test_frames_are_not_kept(tmp_path: Path) -> None:
-    """100 frames of 300 kB pass through every stage."""
-    clip = tmp_path / "clip.mp4"
-    spf.video.write_mp4(clip, (np.full((320, 320, 3), k, np.uint8) for k in range(100)), 25)
-    embedder = harness.Linear()
-    spf.retime(clip, tmp_path / "out.mp4", method="blend", embedder=embedder, cache=False)
-    tracemalloc.start()
-    try:
-        spf.retime(clip, tmp_path / "out.mp4", method="blend", embedder=embedder, cache=False)
-        _, most = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert most < 15e6
-
-
 def test_the_plan_is_told(tmp_path: Path) -> None:
-    clip = harness.save(tmp_path / "clip.mp4", jump())
+    clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends())
     plan = plan_retiming(
         clip, load_embedder("pixels"), "ease_in:power=3", "blend", Wanted(num_frames=49)
     )

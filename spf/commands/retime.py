@@ -1,8 +1,9 @@
 """`spf retime` and `spf timemap`: another pacing for an existing clip."""
 
 import argparse
+import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from spf.errors import ConfigError
 
 if TYPE_CHECKING:
     from spf.embedders import Embedder
+    from spf.generators.base import Generator
+    from spf.retime.strategies import Regenerate, Resampling
     from spf.retiming import Plan, Retimed, Watch
 
 TARGETS = (
@@ -19,6 +22,27 @@ TARGETS = (
     "exponential:temperature=5, custom:path=points.csv"
 )
 FASTEST = "keep the clip's length, or make it longer so that no part passes faster than it did"
+METHOD = (
+    "nearest, blend or flow (default) show the clip's own frames; regenerate has a model make it "
+    "anew between its keyframes"
+)
+MODEL = "tiny (32x32 pictures), wan22, ltx2, or command, a program of yours"
+COMMAND = (
+    "the program of --model command, such as 'python make.py --first={first} --last={last} "
+    "--frames={frames} --out={output}'; also {prompt}, {seed}, {fps}, {width}, {height}"
+)
+SET = (
+    "a setting of the model, may be given again: path=FOLDER, variant=flf2v, offload=model, "
+    "size=480,832; of a command: factor=8, longest=81, timeout=60"
+)
+SETTINGS = {
+    "cuts": "cuts",
+    "segments": "n_segments",
+    "steer": "strategy",
+    "prompt": "prompt",
+    "seed": "seed",
+}
+"""Options, and the settings of `Regenerate` that they are."""
 
 
 def add(commands: Any) -> None:
@@ -27,10 +51,29 @@ def add(commands: Any) -> None:
         "retime", help="give a clip another pacing: MP4, side by side, plot and time map"
     )
     _add_common(command)
-    command.add_argument(
-        "--method", default="flow", metavar="WORD", help="nearest, blend or flow (default)"
-    )
+    command.add_argument("--method", default="flow", metavar="WORD", help=METHOD)
     command.add_argument("--dry-run", action="store_true", help="print the plan, write nothing")
+    anew = command.add_argument_group(
+        "--method regenerate",
+        "Finished segments are kept in NAME.segments beside the result: started again, it goes on "
+        "after them.",
+    )
+    anew.add_argument("--model", metavar="WORD", help=MODEL)
+    anew.add_argument("--command", metavar="TEMPLATE", help=COMMAND)
+    anew.add_argument("--set", action="append", metavar="NAME=VALUE", help=SET)
+    anew.add_argument(
+        "--cuts",
+        metavar="keep|bridge",
+        help="nothing is generated across a hard cut (default), or a segment is",
+    )
+    anew.add_argument("--segments", type=int, metavar="N", help="number of segments")
+    anew.add_argument(
+        "--steer",
+        metavar="WORD",
+        help="how each is steered: rope_flat (default), rope, rope_iterative, or none",
+    )
+    anew.add_argument("--prompt", metavar="TEXT", help="of every segment")
+    anew.add_argument("--seed", type=int, metavar="N", help="of the noise (default: 0)")
     command.set_defaults(run=run)
 
 
@@ -57,13 +100,14 @@ def _add_common(command: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """`spf retime`."""
-    from spf.retiming import carry_out, check_out
+    from spf.retiming import PlanAnew, carry_out, check_out, segments_beside
     from spf.retiming_outputs import write_plot, write_report, write_side_by_side
 
     out = check_out(given.clip, _named(given, "retimed", ".mp4"))
-    embedder = _embedder(given)
+    embedder, method = _embedder(given), _method(given)
+    generator = _generator(given, method)
     with _bars() as watch:
-        plan = _plan(given, embedder, given.method, watch)
+        plan = _plan(given, embedder, method, watch, generator)
         _print_plan(plan, embedder)
         if given.dry_run:
             return 0
@@ -78,18 +122,66 @@ def run(given: argparse.Namespace) -> int:
         beside = out.with_suffix(".side-by-side.mp4")
         write_side_by_side(done, beside, watch)
     print(f"  side by side  {plain(beside)}")
+    if isinstance(plan, PlanAnew):
+        print(f"  segments      {plain(segments_beside(out))} (for starting again)")
     return 0
+
+
+def _method(given: argparse.Namespace) -> "Resampling | Regenerate":
+    """The strategy with its settings. Raises ConfigError for options of another one."""
+    from spf.retime.strategies import Regenerate, make_method
+
+    method = make_method(given.method)
+    named = [
+        name for name in ("model", "command", "set", *SETTINGS) if vars(given)[name] is not None
+    ]
+    if named and not isinstance(method, Regenerate):
+        raise ConfigError(f"--{named[0]} is for --method regenerate; add that, or leave it out")
+    settings = {SETTINGS[name]: vars(given)[name] for name in named if name in SETTINGS}
+    return make_method(method, **settings)
+
+
+def _generator(given: argparse.Namespace, method: "Resampling | Regenerate") -> "Generator | None":
+    """The model with its settings, where the method needs one; it can run here."""
+    from spf.generators import load_generator
+    from spf.retiming import ready_generator
+
+    settings = dict(_setting(text) for text in given.set or [])
+    word = given.model
+    if given.command is not None:
+        if word not in (None, "command"):
+            raise ConfigError(f"--command is for --model command, not {word}; give one of them")
+        word, settings["command"] = "command", given.command
+    if word == "command" and settings.get("command") is None:
+        raise ConfigError(f"--model command needs --command TEMPLATE: {COMMAND}")
+    if word is None and settings:
+        raise ConfigError(f"--set is for a model; name it: --model {MODEL}")
+    generator = None if word is None else load_generator(word, **settings)
+    return ready_generator(method, generator)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """NAME=VALUE: a number, a list of numbers, true, false, null, or else text. Messages call the
+    setting model.NAME, which serves too."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {text}: write NAME=VALUE")
+    name = name.removeprefix("model.")
+    with suppress(ValueError):
+        return name, json.loads(f"[{value}]" if "," in value and value[0] != "[" else value)
+    return name, value
 
 
 def run_timemap(given: argparse.Namespace) -> int:
     """`spf timemap`."""
     from spf.retime.export import as_csv, as_filter
+    from spf.retime.strategies import make_method
     from spf.retiming_outputs import put
 
     table = _named(given, "timemap", ".csv")
     embedder = _embedder(given)
     with _bars() as watch:
-        plan = _plan(given, embedder, "nearest", watch)
+        plan = _plan(given, embedder, make_method("nearest"), watch)
     _print_plan(plan, embedder)
     check_writable(table.parent)
     times, clip_times = plan.length.times, plan.curve.times
@@ -117,25 +209,30 @@ def _embedder(given: argparse.Namespace) -> "Embedder":
     return load_embedder(given.embedder or DEFAULT_EMBEDDER)
 
 
-def _plan(given: argparse.Namespace, embedder: "Embedder", method: str, watch: "Watch") -> "Plan":
+def _plan(
+    given: argparse.Namespace,
+    embedder: "Embedder",
+    method: "Resampling | Regenerate",
+    watch: "Watch",
+    generator: "Generator | None" = None,
+) -> "Plan":
     """The plan that the arguments ask for; words are checked before anything is measured."""
     from spf.cache import user_cache
     from spf.measurement import measure_clip
     from spf.progress import Curve
     from spf.retime.lengths import Wanted
-    from spf.retime.strategies import make_resampling
     from spf.retime.targets import Target, make_target
     from spf.retiming import plan_retiming
 
     wanted = Wanted(given.keep, given.frames, given.fps)
-    method = make_resampling(method).name
     if given.like and given.target:
         raise ConfigError("--target and --like both name a pacing; give one of them")
     target: Target | Curve = make_target(given.target or "linear")
     if given.like:
         cache = None if given.no_cache else user_cache()
         target = measure_clip(given.like, embedder, cache=cache).curve
-    return plan_retiming(given.clip, embedder, target, method, wanted, not given.no_cache, watch)
+    cached = not given.no_cache
+    return plan_retiming(given.clip, embedder, target, method, wanted, cached, watch, generator)
 
 
 def _print_plan(plan: "Plan", embedder: "Embedder") -> None:
@@ -159,6 +256,8 @@ def _print_result(done: "Retimed") -> None:
         if not (name.endswith("_64") or (isnan(before) and isnan(after))):
             unit = METRICS[name].unit
             print(f"  {name:<18} {before:>10.4f} {after:>10.4f} {unit}".rstrip())
+    if done.plain is not None:
+        print(f"  target_mae of the same segments unsteered: {done.plain['target_mae']:.4f}")
     for note in done.notes[len(done.plan.notes) :]:
         print(f"  note: {plain(note)}")
 
@@ -173,7 +272,8 @@ def _bars() -> Iterator["Watch"]:
     def watch(stage: str, count: int, total: int | None) -> None:
         if stage not in bars:
             close()
-            bars[stage] = tqdm(total=total, unit="frames", desc=stage, leave=False, disable=None)
+            unit = "steps" if stage.startswith("segment") else "frames"
+            bars[stage] = tqdm(total=total, unit=unit, desc=stage, leave=False, disable=None)
         bars[stage].update(count - bars[stage].n)
 
     def close() -> None:

@@ -1,6 +1,15 @@
 """Where clips come from. One module for each; its word is the key of `MODELS`."""
 
+import inspect
 import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from spf.errors import ConfigError
+from spf.words import choose
+
+if TYPE_CHECKING:
+    from spf.generators.base import Generator
 
 MODELS = {
     "folder": "spf.generators.folder.Folder",
@@ -10,7 +19,32 @@ MODELS = {
     "ltx2": "spf.generators.ltx2.Ltx2",
 }
 
-__all__ = ["MODELS"]
+FOLDER_GENERATES_NOTHING = (
+    "model=folder generates nothing; choose model=tiny, wan22, ltx2 or command"
+)
+
+__all__ = ["FOLDER_GENERATES_NOTHING", "MODELS", "load_generator"]
+
+
+def load_generator(name: "str | Generator", **settings: Any) -> "Generator":
+    """The generator of that word, with settings of its class; a generator is returned as it is.
+
+    Nothing is loaded yet: `check` tells whether it can run here. Raises ConfigError for an unknown
+    word or setting, and for a folder of clips, which makes none.
+    """
+    if not isinstance(name, str):
+        return name
+    word = choose(name, MODELS, "model")
+    if word == "folder":
+        raise ConfigError(FOLDER_GENERATES_NOTHING)
+    module, _, attribute = MODELS[word].rpartition(".")
+    kind: Any = getattr(import_module(module), attribute)
+    known = inspect.signature(kind).parameters
+    chosen = {choose(x, known, f"setting of model {word}"): y for x, y in settings.items()}
+    try:
+        return kind(**chosen)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"model={word}: {error}") from None
 
 
 def _concerns_us(record: logging.LogRecord) -> bool:

@@ -68,6 +68,15 @@ class Kept:
         return self.folder / f"{digest(made)}.npz"
 
 
+def read_kept(path: Path) -> GeneratedClip:
+    """A clip that is kept. Raises SpfError where its file is gone or damaged meanwhile."""
+    try:
+        return unpack(path.read_bytes())
+    except DAMAGE:
+        remedy = "start again: it is generated anew, the others are kept"
+        raise SpfError(f"{path}: a finished clip is missing or damaged; {remedy}") from None
+
+
 def request_identity(request: Request) -> dict[str, Any]:
     """Everything that is asked for, as plain values."""
     values = dict(vars(request))

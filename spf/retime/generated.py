@@ -127,9 +127,12 @@ def measured(
 ) -> Attempt:
     """A clip that was made under a warp, measured and held against a target."""
     curve = measure(clip)
-    changes = no_change_reason(curve) is None
-    distance = distance_to_target(curve, target) if changes else float("nan")
-    return Attempt(clip, curve, distance, warp)
+    return Attempt(clip, curve, target_mae(curve, target), warp)
+
+
+def target_mae(curve: Curve, target: Target) -> float:
+    """Distance of a pacing to its target, 0 .. 1; NaN where the curve shows no change."""
+    return distance_to_target(curve, target) if no_change_reason(curve) is None else float("nan")
 
 
 def _rank(attempt: Attempt) -> float:

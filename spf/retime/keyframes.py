@@ -22,6 +22,8 @@ GRID = np.linspace(0.0, 1.0, 4097)
 """Shares of the time at which a target is inverted."""
 
 ROUNDING = 1e-9
+SMALL = 0.05
+"""Steps of rounding that a plan for people passes over."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,13 @@ class Shot:
         return sum(piece.frames - 1 for piece in self.pieces) + 1
 
     @property
+    def shown(self) -> Array:
+        """Where the keyframes stand in the shot: (pieces + 1,) float64, frames of the result from
+        the shot's first one, whole numbers where it is `exact`."""
+        lasts = [piece.frames - 1.0 if self.exact else piece.ideal for piece in self.pieces]
+        return np.append(np.cumsum([0.0, *lasts])[:-1], self.num_frames - 1.0)
+
+    @property
     def positions(self) -> Array:
         """The time map that brings the joined pieces to length: (num_frames,) positions among the
         generated frames, from the first to the last, on which each piece lasts as it should."""
@@ -90,8 +99,18 @@ class Plan:
         """Source frames that must be decoded, increasing."""
         return sorted({frame for piece in self.pieces for frame in (piece.start, piece.stop)})
 
-    def lines(self) -> Iterator[str]:
-        """The plan for people, a line for each piece."""
+    @property
+    def positions(self) -> Array:
+        """The source frame that each frame of the result stands for: (num_frames,) float64, not
+        falling, straight from keyframe to keyframe."""
+        parts = []
+        for shot in self.shots:
+            keyframes = [shot.pieces[0].start, *(piece.stop for piece in shot.pieces)]
+            parts.append(np.interp(np.arange(shot.num_frames), shot.shown, keyframes))
+        return np.concatenate(parts)
+
+    def lines(self, fps: float) -> Iterator[str]:
+        """The segments for people, a line for each; fps : of the result."""
         generated = sum(shot.generated for shot in self.shots)
         kept = f", {len(self.cuts)} kept cut(s)" if self.cuts else ""
         yield (
@@ -99,11 +118,17 @@ class Plan:
             f"{len(self.keyframes)} keyframes{kept}; {generated} frames generated"
         )
         for shot in self.shots:
-            for piece in shot.pieces:
+            for piece, steps in zip(shot.pieces, np.diff(shot.shown).tolist(), strict=True):
                 frames = f"{piece.start} to {piece.stop}"
-                made = f"{piece.frames} frames generated for {piece.ideal:.1f} steps"
-                yield f"  source frames {frames:<14} {piece.change:6.1%} of the change  {made}"
-        yield from (f"  note: {note}" for note in self.notes)
+                made = f"{piece.frames} frames generated"
+                if not shot.exact:
+                    made += f", brought to {steps:.1f} steps by the time map"
+                elif abs(piece.ideal - steps) >= SMALL:
+                    made += f", {piece.ideal:.1f} steps rounded to {steps:.0f}"
+                yield (
+                    f"  source frames {frames:<14} {piece.change:6.1%} of the change  "
+                    f"{steps / fps:7.3f} s  {made}"
+                )
 
 
 def make_plan(

@@ -4,35 +4,77 @@ The progress curve is split into straight pieces; each piece is generated betwee
 for as long as the target gives to its change, and the pieces are joined (method, section 4). A
 generator that jumps would jump again inside a piece, so each is steered by ReTime as well, where
 the generator has a clock to steer.
+
+Keyframes and finished segments lie on disk: one segment is in memory at a time.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.errors import ClipError, ConfigError
+from spf.errors import ClipError, ConfigError, SpfError
 from spf.generators.base import GeneratedClip, Generator, Image, Request
 from spf.generators.counts import counts_of
-from spf.generators.kept import Kept
+from spf.generators.kept import Kept, read_kept
 from spf.progress import Curve, no_change_reason, score, segment
 from spf.progress.cuts import cuts_of
 from spf.progress.metrics import NO_CHANGE
-from spf.retime.generated import Attempt, Measure, measured, retime_generated
-from spf.retime.keyframes import Piece, Plan, Shot, make_plan, paced, part_of
+from spf.retime.generated import Attempt, retime_generated, target_mae
+from spf.retime.keyframes import Piece, Plan, make_plan, paced, part_of
 from spf.retime.resampling import resampled
 from spf.retime.strategies import Regenerate
 from spf.retime.targets import Target, make_target
 from spf.retime.timemap import distance_to_target
-from spf.video import Reader, Sampling
+from spf.video import Reader, Sampling, write_png
 
 Source = str | os.PathLike[str] | NDArray[np.uint8]
-Watch = Callable[[int, int], None]
-"""Called after each generated segment with the number done and their total."""
+Measure = Callable[[Iterator[tuple[Image, float]]], Curve]
+"""Frames, each with its seconds -> their curve. They are streamed, and need not be held."""
+Watch = Callable[[str, int, int | None], None]
+"""Called with a stage's name, how much of it is done, and of how much (None: unknown)."""
+
+READING = "reading keyframes"
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """A whole result, whose segments are read from disk one after the other.
+
+    files : of the plan's pieces, in order. method : how shots that are not exact are brought to
+    length. fps : frames a second. The curve is measured when it is first asked for.
+    """
+
+    plan: Plan
+    files: Sequence[Path]
+    method: str
+    fps: float
+    measure: Measure
+    target: Target
+
+    def frames(self) -> Iterator[Image]:
+        """`plan.num_frames` images (H, W, 3) uint8 RGB. Raises SpfError for a segment that is gone
+        from the disk."""
+        files = iter(self.files)
+        for shot in self.plan.shots:
+            own = _joined([next(files) for _ in shot.pieces])
+            yield from own if shot.exact else resampled(own, shot.positions, self.method)
+
+    @cached_property
+    def curve(self) -> Curve:
+        return self.measure(_timed(self.frames(), self.fps))
+
+    @cached_property
+    def target_mae(self) -> float:
+        """Distance of its pacing to the target, 0 .. 1; NaN where its curve shows no change."""
+        return target_mae(self.curve, self.target)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,29 +82,28 @@ class Regeneration:
     """What was planned and made.
 
     before : the source's curve, before_target_mae its distance to the target. plain : the joined
-    clip as the generator makes it, with its curve and target_mae. retimed : the same with ReTime in
-    each segment; None where nothing was steered. notes : a line for each thing that is not as it
-    was asked for.
+    clip as the generator makes it. retimed : the same with ReTime in each segment; None where
+    nothing was steered. notes : a line for each thing that is not as it was asked for.
     """
 
     plan: Plan
     before: Curve
     before_target_mae: float
-    plain: Attempt
-    retimed: Attempt | None
+    plain: Joined
+    retimed: Joined | None
     notes: list[str] = field(default_factory=list)
 
     @property
-    def best(self) -> Attempt:
+    def best(self) -> Joined:
         """The result: the retimed clip, or the plain one where nothing was steered."""
         return self.retimed or self.plain
 
     def scores(self) -> dict[str, dict[str, float]]:
         """`spf.score` and target_mae of "before", "plain" and "retimed" (where there is one)."""
         found = {"before": score(self.before) | {"target_mae": self.before_target_mae}}
-        for name, attempt in (("plain", self.plain), ("retimed", self.retimed)):
-            if attempt is not None:
-                found[name] = score(attempt.curve) | {"target_mae": attempt.target_mae}
+        for name, joined in (("plain", self.plain), ("retimed", self.retimed)):
+            if joined is not None:
+                found[name] = score(joined.curve) | {"target_mae": joined.target_mae}
         return found
 
 
@@ -88,7 +129,9 @@ def plan_regeneration(
     cuts = [cut for cut in cuts if 1 < cut < len(curve) - 1]  # one frame alone has no pacing
     steady = paced(curve, cuts)
     if not steady.progress[-1] > 0:
-        raise ClipError("the clip", "nothing changes but at its cuts", "choose cuts=bridge")
+        raise ClipError(
+            "the clip", "nothing changes but at its cuts", "choose cuts=bridge (--cuts bridge)"
+        )
     try:
         segments = segment(steady, settings.penalty, settings.n_segments)
     except ValueError as error:
@@ -101,13 +144,14 @@ def regenerate(
     curve: Curve,
     generator: Generator,
     measure: Measure,
+    folder: str | os.PathLike[str],
     target: str | Target | Curve = "linear",
     settings: Regenerate | None = None,
     num_frames: int | None = None,
     fps: float | None = None,
-    folder: str | os.PathLike[str] | None = None,
     sampling: Sampling | None = None,
     watch: Watch | None = None,
+    plan: Plan | None = None,
 ) -> Regeneration:
     """Generate a clip anew between its keyframes, with the target's pacing.
 
@@ -117,125 +161,210 @@ def regenerate(
         (T, H, W, 3) uint8 RGB.
     curve : of all frames that `source`, read with `sampling`, has.
     generator : makes the segments; those with a clock are steered as `settings.strategy` says.
-    measure : generated clip -> Curve, for segments and for what is joined of them.
+    measure : of a segment, and of what is joined of them.
+    folder : where finished segments are kept, losslessly, and found again after an interruption.
+        The result is read from it.
     target : as in `time_map`. With kept cuts it is the pacing of what changes between them.
     num_frames : of the result, exactly; None keeps T.
     fps : frames a second; None keeps those of the file, or takes the generator's.
-    folder : where finished segments are kept, losslessly, and found again after an interruption;
-        None keeps nothing.
-    watch : called after each segment.
+    watch : told of each decoded frame, and of each denoising step of each segment ("segment 2 of
+        5"), all generations of the segment counted together.
+    plan : as `plan_regeneration` gives it for the same; None has it made.
 
     Each segment is joined to the last without its first frame, which both share. A steered segment
     is taken from whichever generation came nearest to its part of the target, be it the plain one.
-    Memory: the keyframes and the result, however long the source is.
+    Memory: the generations of one segment, however long the source and the result are.
 
-    Raises what `plan_regeneration`, the generator, `measure` and reading the source raise; what is
-    finished by then stays in `folder`.
+    Raises what `plan_regeneration`, the generator, `measure` and reading the source raise, and
+    SpfError where the disk refuses; what is finished by then stays in `folder`.
     """
     settings, target = settings or Regenerate(), make_target(target)
-    plan = plan_regeneration(curve, generator, target, settings, num_frames)
+    plan = plan or plan_regeneration(curve, generator, target, settings, num_frames)
     generator.check()
-    pictures, rate = _pictures(source, plan.keyframes, len(curve), sampling)
-    maker = _Maker(
-        generator=generator if folder is None else Kept(generator, folder),
-        measure=measure,
-        target=target,
-        settings=settings,
-        fps=fps or rate,
-        steers=getattr(generator, "steers", True) and settings.steering.iterations > 0,
-    )
-    pairs: list[_Pair] = []
-    for number, piece in enumerate(plan.pieces, start=1):
-        pairs.append(maker.make(piece, pictures[piece.start], pictures[piece.stop]))
-        if watch is not None:
-            watch(number, len(plan.pieces))
-    kept_plain = sum(pair.retimed is pair.plain for pair in pairs)
-    notes = [*plan.notes, *dict.fromkeys(chain(*(pair.plain.notes for pair in pairs)))]
-    if maker.steers and kept_plain:
-        counts = f"{kept_plain} of {len(pairs)}"
+    steers = getattr(generator, "steers", True) and settings.steering.iterations > 0
+    pieces = plan.pieces
+    made: list[_Made] = []
+    with _keyframes(source, plan.keyframes, len(curve), folder, sampling, watch) as (images, rate):
+        maker = _Maker(Kept(generator, folder), measure, target, settings, fps or rate, steers)
+        for number, (piece, first, last) in enumerate(_ends(plan, images), start=1):
+            steps = _Steps(watch, f"segment {number} of {len(pieces)}", maker.generations)
+            made.append(maker.make(piece, first, last, steps))
+            steps.finish()
+
+    def joined(files: list[Path]) -> Joined:
+        return Joined(plan, files, settings.method, made[0].fps, measure, target)
+
+    kept_plain = sum(one.retimed == one.plain for one in made)
+    notes = [*plan.notes, *dict.fromkeys(chain(*(one.notes for one in made)))]
+    if steers and kept_plain:
+        counts = f"{kept_plain} of {len(made)}"
         notes.append(f"{counts} segment(s) as plainly generated: no warp came nearer to the target")
-    if not maker.steers and settings.steering.iterations:
+    if not steers and settings.steering.iterations:
         notes.append(f"plain regeneration: {generator.name} has no clock to steer")
-    joined = [_joined(plan, [pair.plain for pair in pairs], settings.method)]
-    if maker.steers:
-        joined.append(_joined(plan, [pair.retimed for pair in pairs], settings.method))
-    found = [measured(clip, measure, target) for clip in joined]
-    before = distance_to_target(curve, target)
-    return Regeneration(plan, curve, before, found[0], found[1] if maker.steers else None, notes)
+    plain = joined([one.plain for one in made])
+    retimed = joined([one.retimed for one in made]) if steers else None
+    return Regeneration(plan, curve, distance_to_target(curve, target), plain, retimed, notes)
 
 
 @dataclass(frozen=True, eq=False)
-class _Pair:
-    """A segment as the generator makes it, and retimed; the same clip where nothing was steered."""
+class _Made:
+    """Files of a segment as the generator makes it, and retimed; the same one where nothing was
+    steered, or nothing better came of it."""
 
-    plain: GeneratedClip
-    retimed: GeneratedClip
+    plain: Path
+    retimed: Path
+    fps: float
+    notes: list[str]
 
 
 @dataclass(frozen=True, eq=False)
 class _Maker:
     """What all segments of a clip are made with."""
 
-    generator: Generator
+    generator: Kept
     measure: Measure
     target: Target
     settings: Regenerate
     fps: float | None
     steers: bool
 
-    def make(self, piece: Piece, first: Image, last: Image) -> _Pair:
+    @property
+    def generations(self) -> int:
+        """Of a segment, at most."""
+        return 1 + self.steers * self.settings.steering.iterations
+
+    def make(self, piece: Piece, first: Image, last: Image, steps: "_Steps") -> _Made:
         """One segment."""
         settings = self.settings
         request = Request(first, last, settings.prompt, None, settings.seed, piece.frames, self.fps)
+        plain = self.generator.path(request)
         if not self.steers:
-            clip = self.generator.generate(request)
-            return _Pair(clip, clip)
+            clip = self._checked(self.generator.generate(request, None, steps), piece)
+            return _Made(plain, plain, clip.fps, clip.notes)
         found = retime_generated(
             self.generator,
             request,
-            self.measure,
+            self._curve,
             settings.steering,
             part_of(self.target, piece.span),
+            watch=steps,
         )
-        nearest = min(found.attempts, key=lambda attempt: np.nan_to_num(attempt.target_mae, nan=2))
-        return _Pair(found.baseline.clip, nearest.clip)
+        best: Attempt = min(found.attempts, key=lambda one: np.nan_to_num(one.target_mae, nan=2))
+        clip = self._checked(found.baseline.clip, piece)
+        return _Made(plain, self.generator.path(request, best.warp), clip.fps, clip.notes)
+
+    def _checked(self, clip: GeneratedClip, piece: Piece) -> GeneratedClip:
+        if len(clip.frames) != piece.frames:
+            counts = f"{len(clip.frames)} frames, not the {piece.frames} that it was asked for"
+            raise SpfError(f"{self.generator.name}: its clip has {counts}; mend its counts")
+        return clip
+
+    def _curve(self, clip: GeneratedClip) -> Curve:
+        return self.measure(_timed(clip.frames, clip.fps))
 
 
-def _joined(plan: Plan, clips: Sequence[GeneratedClip], method: str) -> GeneratedClip:
-    """The whole result: shot after shot, each at its length."""
-    waiting = iter(clips)
-    shots = [_shot(shot, [next(waiting) for _ in shot.pieces], method) for shot in plan.shots]
-    return GeneratedClip(np.concatenate(shots), clips[0].fps)
+class _Steps:
+    """Denoising steps of all generations of a segment, told as one count."""
+
+    def __init__(self, watch: Watch | None, stage: str, generations: int) -> None:
+        self._watch, self._stage, self._generations = watch, stage, generations
+        self._before = self._last = 0
+        self._total = 1
+
+    def __call__(self, step: int, total: int) -> None:
+        if step <= self._last:  # the next generation has begun
+            self._before += self._total
+        self._last, self._total = step, total
+        self._tell(self._before + step)
+
+    def finish(self) -> None:
+        """The segment is made: fewer generations than the most may have done, or kept ones."""
+        self._tell(self._generations * self._total)
+
+    def _tell(self, done: int) -> None:
+        if self._watch is not None:
+            self._watch(self._stage, done, self._generations * self._total)
 
 
-def _shot(shot: Shot, clips: Sequence[GeneratedClip], method: str) -> Image:
-    """Frames (num_frames, H, W, 3): the pieces without doubled keyframes, brought to length."""
-    frames = np.concatenate([clips[0].frames, *(clip.frames[1:] for clip in clips[1:])])
-    if shot.exact:
-        return frames
-    return np.stack(list(resampled(frames, shot.positions, method)))
+def _timed(frames: Iterable[Image], fps: float) -> Iterator[tuple[Image, float]]:
+    return ((image, index / fps) for index, image in enumerate(frames))
 
 
-def _pictures(
-    source: Source, wanted: Sequence[int], count: int, sampling: Sampling | None
-) -> tuple[Mapping[int, Image], float | None]:
-    """The frames at increasing indices, and the frames a second of a file.
+def _joined(files: Sequence[Path]) -> Iterator[Image]:
+    """The frames of pieces without doubled keyframes; one piece is held at a time."""
+    for number, file in enumerate(files):
+        yield from read_kept(file).frames[number > 0 :]
+
+
+@contextmanager
+def _keyframes(
+    source: Source,
+    wanted: Sequence[int],
+    count: int,
+    folder: str | os.PathLike[str],
+    sampling: Sampling | None,
+    watch: Watch | None,
+) -> Iterator[tuple[Iterator[Image], float | None]]:
+    """The frames at increasing indices, one at a time, and the frames a second of a file.
+
+    The source is read once, to its end, before anything is generated; keyframes of a file wait as
+    pictures in a folder inside `folder`, which is removed afterwards.
 
     Raises ClipError where the clip has another number of frames than its curve.
     """
     if isinstance(source, np.ndarray):
         _check_length("the clip", len(source), count)
-        return {index: np.ascontiguousarray(source[index]) for index in wanted}, None
-    chosen, found, seen = set(wanted), {}, 0
-    with Reader(source, sampling or Sampling()) as reader:
-        for image, _ in reader:
-            if seen in chosen:
-                found[seen] = image
-            seen += 1
-        rate = reader.info.fps
-    _check_length(Path(source), seen, count)
-    stride = (sampling or Sampling()).stride
-    return found, None if rate is None else rate / stride
+        yield (np.ascontiguousarray(source[index]) for index in wanted), None
+        return
+    sampling = sampling or Sampling()
+    with _scratch(Path(folder)) as scratch:
+        with Reader(source, sampling) as reader:
+            images = (image for image, _ in reader)
+            write_png(scratch, _chosen(Path(source), images, wanted, count, watch))
+            rate = reader.info.fps
+        with Reader(scratch) as reader:
+            images = (image for image, _ in reader)
+            yield images, None if rate is None else rate / sampling.stride
+
+
+def _chosen(
+    source: Path, images: Iterator[Image], wanted: Sequence[int], count: int, watch: Watch | None
+) -> Iterator[Image]:
+    """Those of the images that are wanted; all are counted."""
+    chosen, seen = set(wanted), 0
+    for image in images:
+        if seen in chosen:
+            yield image
+        seen += 1
+        if watch is not None:
+            watch(READING, seen, count)
+    _check_length(source, seen, count)
+
+
+def _ends(plan: Plan, images: Iterator[Image]) -> Iterator[tuple[Piece, Image, Image]]:
+    """Each piece with its first and its last frame, from the images of the plan's keyframes."""
+    numbered = zip(plan.keyframes, images, strict=True)
+    index, image = next(numbered)
+    for piece in plan.pieces:
+        while index < piece.start:
+            index, image = next(numbered)
+        first = image
+        while index < piece.stop:
+            index, image = next(numbered)
+        yield piece, first, image
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A folder inside another one, for as long as it is needed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        made = TemporaryDirectory(prefix=".spf-", suffix=".tmp", dir=folder)
+    except OSError as error:
+        why = f"cannot be written ({error.strerror})"
+        raise SpfError(f"{folder}: {why}; choose another folder for the segments") from None
+    with made as name:
+        yield Path(name)
 
 
 def _check_length(name: object, found: int, count: int) -> None:

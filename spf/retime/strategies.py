@@ -2,8 +2,8 @@
 (`Strategy`), show the frames of a finished clip at other times (`Resampling`), or generate it anew
 between its keyframes (`Regenerate`)."""
 
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Protocol
 
 from spf.errors import ConfigError
 from spf.retime.bands import Strength, flat
@@ -188,13 +188,18 @@ class Regenerate(Unsteered):
         return make_strategy(self.strategy or STEERING)
 
 
+FOR_FINISHED: dict[str, type[Resampling] | type[Regenerate]] = {
+    **RESAMPLINGS,
+    Regenerate.name: Regenerate,
+}
+"""Words of the strategies that take a finished clip."""
+
 RETIMES: dict[str, type[Strategy]] = {
     "none": NoRetime,
     "rope": Rope,
     "rope_flat": RopeFlat,
     "rope_iterative": RopeIterative,
-    **RESAMPLINGS,
-    "regenerate": Regenerate,
+    **FOR_FINISHED,
 }
 """Words of all strategies; `STEERING_WORDS` are those of them that take a generator's clock."""
 
@@ -217,8 +222,21 @@ def make_strategy(strategy: str | Strategy) -> Strategy:
     return made
 
 
-def make_resampling(method: str | Resampling) -> Resampling:
-    """The strategy of a word of `RESAMPLINGS`. Raises ConfigError for an unknown word."""
-    if isinstance(method, str):
-        return RESAMPLINGS[choose(method, RESAMPLINGS, "method")]()
-    return method
+def make_method(method: str | Resampling | Regenerate, **settings: Any) -> Resampling | Regenerate:
+    """The strategy of a word of `FOR_FINISHED`, which take a finished clip.
+
+    settings : of `Regenerate`. Raises ConfigError for unknown words and impossible settings.
+    """
+    made = (
+        FOR_FINISHED[choose(method, FOR_FINISHED, "method")]()
+        if isinstance(method, str)
+        else method
+    )
+    if not settings:
+        return made
+    if not isinstance(made, Regenerate):
+        raise ConfigError(f"{', '.join(settings)}: only method=regenerate has such a setting")
+    known = [item.name for item in fields(made)]
+    return replace(
+        made, **{choose(name, known, "setting of regenerate"): x for name, x in settings.items()}
+    )

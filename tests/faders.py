@@ -1,0 +1,50 @@
+"""Generators that cross-fade, for clips that are made anew between their keyframes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from spf.generators.base import GeneratedClip, Request
+from spf.generators.clock import Clock, latent_clock
+from spf.generators.counts import Counts
+
+
+class Fader:
+    """Cross-fades from the first frame to the last, all of it in the middle third of the time
+    unless its clock is warped. It takes four steps, makes 4n + 1 frames, and needs no `path`."""
+
+    name: ClassVar[str] = "fader"
+    steers: ClassVar[bool] = True
+    requests: ClassVar[list[Request]] = []
+    fail_at: ClassVar[int | None] = None
+
+    def __init__(self, longest: int | None = 17, factor: int = 4, path: str | None = None) -> None:
+        self.counts = Counts(factor, factor + 1, longest)
+
+    def check(self) -> None: ...
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": self.name, "counts": str(self.counts)}
+
+    def clock(self, request: Request) -> Clock:
+        return latent_clock(request.num_frames or 17, 1)
+
+    def generate(self, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
+        self.requests.append(request)
+        if len(self.requests) == self.fail_at:
+            raise KeyboardInterrupt
+        for step in range(4 if watch else 0):
+            watch(step + 1, 4)
+        at = self.clock(request).positions + (0 if warp is None else warp.shift)
+        share = np.clip(3 * at / at[-1] - 1, 0, 1)[:, None, None, None]
+        assert request.last is not None
+        frames = request.first + share * (request.last.astype(float) - request.first)
+        return GeneratedClip(np.rint(frames).astype(np.uint8), float(request.fps or 8.0))
+
+
+class Unsteered(Fader):
+    """The same without a clock."""
+
+    steers: ClassVar[bool] = False

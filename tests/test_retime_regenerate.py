@@ -1,0 +1,203 @@
+"""`spf.retime(method="regenerate")`: a clip generated anew, from the file to the file."""
+
+from __future__ import annotations
+
+import os
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import clips
+import harness
+import numpy as np
+import pytest
+from faders import Fader, Unsteered
+
+import spf
+from spf.errors import ConfigError, SpfError
+from spf.generators import load_generator
+from spf.generators.base import GeneratedClip, Request
+from spf.generators.counts import Counts
+from spf.retime.strategies import Regenerate
+from spf.retiming import STAGES, PlanAnew
+from spf.video import load, write_mp4
+
+COUNT = 33
+
+
+@pytest.fixture(autouse=True)
+def _nothing_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fader, "requests", [])
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A dissolve of 33 frames at 12 a second, slow at both ends."""
+    return harness.save(tmp_path / "clip.mp4", harness.slow_ends(COUNT))
+
+
+def retimed(clip: Path, out: str = "out.mp4", **more: Any) -> spf.Retimed:
+    given = {"method": "regenerate", "generator": Fader(), "embedder": "pixels"} | more
+    return spf.retime(clip, clip.with_name(out), **given)
+
+
+# The function
+
+
+@pytest.mark.parametrize("count", [33, 41, 60])
+def test_a_clip_is_made_anew_and_even(clip: Path, count: int) -> None:
+    """By the pixels: even, with every keyframe of the clip where the plan has it."""
+    done = retimed(clip, num_frames=count)
+    made, source = load(done.out), load(clip)
+    assert (len(made.frames), made.info.fps) == (count, 12)
+    assert harness.uneven(made.frames) < harness.uneven(source.frames) / 3
+    assert done.after["target_mae"] < done.before["target_mae"] / 3
+    assert done.plain is not None
+    assert done.after["target_mae"] < done.plain["target_mae"] / 2  # plainly generated, it jumps
+    assert isinstance(done.plan, PlanAnew)
+    assert len(done.plan.segments.pieces) > 2
+    (shot,) = done.plan.segments.shots
+    if shot.exact:
+        at = shot.shown.astype(int)
+        keyframes = done.plan.positions[at].astype(int)
+        shown, there = harness.levels(made.frames)[at], harness.levels(source.frames)[keyframes]
+        assert np.abs(shown - there).max() < 0.02
+    else:
+        assert any("brought to length by the time map" in note for note in done.notes)
+
+
+def test_settings_reach_the_generator(clip: Path) -> None:
+    given = {"n_segments": 2, "prompt": "a cat", "seed": 7, "strategy": "none", "cuts": "bridge"}
+    for more in (given, {"method": Regenerate(**given)}):
+        Fader.requests.clear()
+        done = retimed(clip, out=f"{len(more)}.mp4", fps=24, **more)
+        assert isinstance(done.plan, PlanAnew)
+        assert done.plan.settings == Regenerate(**given)
+        assert done.plain is None
+        asked = {(request.prompt, request.seed, request.fps) for request in Fader.requests}
+        assert asked == {("a cat", 7, 24.0)}
+        assert len(Fader.requests) == len(done.plan.segments.pieces)
+        assert load(done.out).info.fps == 24
+
+
+def test_targets_and_unsteered_generators(clip: Path) -> None:
+    done = retimed(clip, generator=Unsteered(9), target="ease-in", num_frames=65)
+    assert done.plain is None
+    assert "plain regeneration: fader has no clock to steer" in done.notes
+    shown = harness.levels(load(done.out).frames)
+    assert np.abs(shown - np.linspace(0, 1, 65) ** 2).mean() < 0.06
+
+
+def test_finished_segments_lie_where_they_are_wanted(clip: Path, tmp_path: Path) -> None:
+    first = retimed(clip, folder=tmp_path / "kept")
+    assert not (tmp_path / "out.segments").exists()
+    assert list((tmp_path / "kept").glob("*.npz"))
+    before = len(Fader.requests)
+    again = retimed(clip, out="again.mp4", folder=tmp_path / "kept")
+    assert len(Fader.requests) == before > 0
+    assert first.out.read_bytes() == again.out.read_bytes()
+
+
+def test_a_segment_that_vanishes_is_told(clip: Path, tmp_path: Path) -> None:
+    def sweep(stage: str, count: int, total: int | None) -> None:
+        if (stage, count) == (STAGES[4], 1):
+            for file in (tmp_path / "out.segments").iterdir():
+                file.unlink()
+
+    with pytest.raises(SpfError, match="is missing or damaged; start again") as error:
+        retimed(clip, watch=sweep)
+    harness.check_one_line(str(error.value))
+    assert sorted(os.listdir(tmp_path)) == ["clip.mp4", "out.segments"]
+
+
+def test_sound_is_dropped_and_another_size_is_told(tmp_path: Path) -> None:
+    path = clips.encode(tmp_path / "clip.mp4", harness.steady(25, power=3.0), rate=12, audio=True)
+
+    class Small(Fader):
+        size = (16, 24)
+
+    done = retimed(path, generator=Small())
+    assert "the sound is dropped: the pictures are made anew" in done.notes
+    assert "frames resized from 32x32 to 24x16" in done.plan.notes
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"generator": None}, "needs a generator"),
+        ({"generator": "folder"}, "model=folder generates nothing; choose model=tiny"),
+        ({"generator": "wan2"}, "did you mean wan22"),
+        ({"cuts": "drop"}, "unknown way with cuts 'drop'"),
+        ({"cut": "keep"}, "unknown setting of regenerate 'cut'; did you mean cuts"),
+        ({"method": "flow"}, "method=flow takes no generator"),
+        ({"method": "flow", "generator": None, "folder": "x"}, "method=flow keeps no segments"),
+        ({"method": "flow", "generator": None, "seed": 1}, "seed: only method=regenerate has"),
+        ({"n_segments": 40}, "n_segments must lie between 1 and 16"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    clip: Path, tmp_path: Path, given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
+        retimed(clip, **given)
+    harness.check_one_line(str(error.value))
+    assert os.listdir(tmp_path) == ["clip.mp4"]
+
+
+def test_only_cuts_are_named_with_their_clip(tmp_path: Path) -> None:
+    path = harness.save(tmp_path / "cut.mp4", harness.dissolve([0.0] * 12 + [1.0] * 12))
+    with pytest.raises(SpfError, match=r"cut\.mp4: nothing changes but at its cuts; .*--cuts"):
+        retimed(path)
+    assert len(load(retimed(path, cuts="bridge").out).frames) == 24
+
+
+def test_generators_by_word() -> None:
+    mine = Fader()
+    assert load_generator(mine) is mine
+    made: Any = load_generator("command", command="x {first} {last} {output}", longest=9)
+    assert made.counts == Counts(1, 2, 9)
+    with pytest.raises(ConfigError, match="unknown setting of model command 'longst'; did you"):
+        load_generator("command", longst=9)
+
+
+# Memory
+
+
+FEW, MANY = 25, 249
+TALL = (640, 60)
+"""Of pictures whose thumbnails are next to nothing."""
+
+
+class Grey(Fader):
+    """The same for pictures of one grey each, with little arithmetic."""
+
+    def generate(self, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
+        small = [x[:1, :1].copy() for x in (request.first, request.last)]
+        made = super().generate(replace(request, first=small[0], last=small[1]), warp)
+        return GeneratedClip(made.frames.repeat(TALL[0], 1).repeat(TALL[1], 2), made.fps)
+
+
+def peak_of(count: int, folder: Path) -> int:
+    """Bytes at most while a clip of `count` grey frames is made anew, in steered segments."""
+    frames = (np.full((*TALL, 3), 255 * k // count, np.uint8) for k in range(count))
+    path = folder / f"{count}.mp4"
+    write_mp4(path, frames, 25)
+    given = {"generator": Grey(), "embedder": harness.Linear(), "cache": False, "num_frames": count}
+    tracemalloc.start()
+    try:
+        done = retimed(path, out=f"{count}.out.mp4", strategy="rope_flat", **given)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(done.plan, PlanAnew)
+    assert done.plain is not None
+    assert len(done.plan.segments.pieces) >= count / 16 - 1
+    return most
+
+
+def test_memory_is_that_of_a_segment_however_many_there_are(tmp_path: Path) -> None:
+    """Ten times the frames, in ten times the segments: what grows are numbers, not pictures."""
+    peak_of(21, tmp_path)  # imports
+    few, many = peak_of(FEW, tmp_path), peak_of(MANY, tmp_path)
+    assert many - few < 0.1 * (MANY - FEW) * TALL[0] * TALL[1] * 3

@@ -1,0 +1,119 @@
+"""Existing clips get another pacing: what that is good for, and what memory it takes."""
+
+from __future__ import annotations
+
+import sys
+import tracemalloc
+from pathlib import Path
+
+import harness
+import numpy as np
+import pytest
+from pacings import on_circle
+
+import spf
+from spf.embedders import load_embedder
+from spf.measurement import measure_clip
+from spf.retime.resampling import METHODS, resampled
+from synthetic.clips import CONTENTS, SyntheticClip, content
+from synthetic.laws import law
+from synthetic.motion import motion
+from synthetic.oracle import RenderOracle
+
+HELD_OUT = [name for name, item in CONTENTS.items() if item.held_out]
+JUMPS = ("sigmoid_jump", "two_jumps")
+LARGEST_STEP = 0.15
+
+
+def true_error(p: np.ndarray) -> float:
+    """Mean distance of the renderer's parameter (N,) from even pacing."""
+    scaled = (p - p[0]) / (p[-1] - p[0])
+    return float(np.abs(scaled - np.linspace(0, 1, len(p))).mean())
+
+
+def rendered(name: str, pacing: str, kind: str, size: int) -> tuple[SyntheticClip, np.ndarray]:
+    """A held-out clip of 81 frames, no step of which is larger than `LARGEST_STEP`."""
+    clip = SyntheticClip(content(name), law(pacing), motion(kind), size=(size, size), seed=1000)
+    assert clip.held_out
+    assert np.diff(clip.truth()).max() <= LARGEST_STEP
+    return clip, np.stack(list(clip.frames()))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_pacing_that_is_measured_well_becomes_even(method: str) -> None:
+    """By the renderer's parameter, read off the pixels of the result."""
+    ratios = []
+    for name in HELD_OUT[::4]:
+        oracle = RenderOracle(content(name).painter((48, 48), seed=1000))
+        for pacing in JUMPS:
+            clip, frames = rendered(name, pacing, "none", 48)
+            tau = spf.time_map(spf.fit(on_circle(clip.truth()), clip.times, monotone="increments"))
+            made = np.stack(list(resampled(frames, tau, method)))
+            before, after = (true_error(oracle.parameter(x)) for x in (frames, made))
+            ratios.append(before / after)
+    assert np.median(ratios) >= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "bar"), [("none", 2.5), ("translation", 1.4)])
+def test_pacing_that_the_shipped_embedder_measures(kind: str, bar: float) -> None:
+    """What is left is how unevenly it sees an even clip: 0.05 in the median, worse in motion. The
+    frames in between are between in the parameter too, so that the map alone tells the error."""
+    ratios: dict[str, list[float]] = {method: [] for method in METHODS}
+    for name in HELD_OUT:
+        clip, frames = rendered(name, "sigmoid_jump", kind, 96)
+        seen = zip(frames, clip.times.tolist(), strict=True)
+        curve = measure_clip(iter(seen), load_embedder("tiny")).curve
+        if spf.no_change_reason(curve) is not None:
+            continue
+        tau = spf.time_map(curve)
+        for method in METHODS:
+            shown = np.rint(tau) if method == "nearest" else tau
+            after = true_error(np.interp(shown, np.arange(len(frames)), clip.truth()))
+            ratios[method].append(true_error(clip.truth()) / after)
+    assert min(np.median(found) for found in ratios.values()) >= bar
+
+
+@pytest.mark.slow
+def test_memory_of_a_clip_of_100000_frames(tmp_path: Path) -> None:
+    """Its frames would be 1.2 GB; what grows are the numbers of its curve."""
+    code = f"""
+import sys
+sys.path[:0] = [{str(harness.ROOT / "scripts")!r}, {str(harness.ROOT / "tests")!r}]
+from pathlib import Path
+import harness, numpy as np
+from bench_tools import extra_memory
+from spf.retiming import retime
+from spf.video import write_mp4
+
+folder = Path({str(tmp_path)!r})
+
+def work(count):
+    frames = (np.full((64, 64, 3), 255 * k // count, np.uint8) for k in range(count))
+    write_mp4(folder / "clip.mp4", frames, 25)
+    done = retime(folder / "clip.mp4", folder / "out.mp4", method="flow",
+                  embedder=harness.Linear(), cache=False)
+    assert done.plan.length.num_frames == count
+
+work(200)
+print(extra_memory(lambda: work(2000)), extra_memory(lambda: work(100_000)))
+"""
+    done = harness.command(sys.executable, "-c", code, timeout=3600)
+    assert done.returncode == 0, done.stderr
+    few, many = (float(number) for number in done.stdout.split()[-2:])
+    assert many - few < 0.3 * 100_000 * 64 * 64 * 3
+
+
+def test_frames_are_not_kept(tmp_path: Path) -> None:
+    """100 frames of 300 kB pass through every stage."""
+    clip = tmp_path / "clip.mp4"
+    spf.video.write_mp4(clip, (np.full((320, 320, 3), k, np.uint8) for k in range(100)), 25)
+    embedder = harness.Linear()
+    spf.retime(clip, tmp_path / "out.mp4", method="blend", embedder=embedder, cache=False)
+    tracemalloc.start()
+    try:
+        spf.retime(clip, tmp_path / "out.mp4", method="blend", embedder=embedder, cache=False)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 15e6
