@@ -1,13 +1,12 @@
 """Let every file operation of a run fail, one after the other, and prove that nothing is lost.
 
     python scripts/fault_harness.py [what=leaderboard|synthetic] [kinds=write,rename,...]
-                                    [sample=N] [part=1/2] [seed=0] [folder=/tmp/faults]
+                                    [sample=N] [seed=0] [folder=/tmp/faults]
 
 Each attempt is run.py in a process forked from one that has loaded the libraries, in which the k-th
 call of one kind (scripts/fault_injection.py) in the output and cache folders fails; for every k,
-until the command ends without reaching it (`sample=N`: for N of them, drawn from the seed; `part=`:
-a share of them). It starts from an empty folder, and again from a finished run. Of each attempt is
-asked:
+until the command ends without reaching it (`sample=N`: for N of a kind, drawn from the seed). It
+starts from an empty folder, and again from a finished run. Of each attempt is asked:
 
 - it ends, with a documented exit code: 0 or 1, and 2 where the output folder cannot be made;
 - it says at most one line beyond those of an undisturbed run, and one of the cache, and shows no
@@ -91,6 +90,7 @@ class Harness:
         self.folder = folder
         self.say = say
         self.place = folder / "faults"
+        self.counts: dict[tuple[str, bool], dict[str, int]] = {}
         self.output = self.place / "out"
         self._start_from("empty")
         ended = self._attempt(None)
@@ -102,28 +102,43 @@ class Harness:
         shutil.rmtree(self.finished, ignore_errors=True)
         self._copy(self.place, self.finished)
 
-    def run(self, kind: str, numbers: Iterator[int]) -> Tally:
-        """Faults of one kind, from either state, at those of the numbers that are reached."""
+    def run(self, kind: str) -> Tally:
+        """Every fault of one kind, from either state."""
         tally = Tally(kind)
-        chosen = list(numbers)
         for state in STATES:
-            for number in chosen:
-                if not self._try(tally, state, number):
-                    break
+            number = 1
+            while self._try(tally, state, number):
+                number += 1
         return tally
 
-    def reachable(self, kind: str) -> int:
-        """How many calls of a kind an undisturbed run from an empty folder makes."""
-        self._start_from("empty")
-        count = self.place / "count"
-        self._attempt(Injector(kind, 0, [], print), lambda found: count.write_text(f"{found}"))
-        return int(count.read_text())
+    def sample(self, kind: str, count: int, draw: random.Random) -> Tally:
+        """Some faults of one kind."""
+        tally = Tally(kind)
+        calls = [
+            (state, number)
+            for state in STATES
+            for number in range(1, self._reachable(state, kind) + 1)
+        ]
+        for state, number in draw.sample(calls, min(count, len(calls))):
+            self._try(tally, state, number)
+        return tally
+
+    def _reachable(self, state: str, kind: str) -> int:
+        """How many calls an undisturbed run makes that a fault of this kind may strike."""
+        known = (state, kind == "cut")  # which strikes records alone
+        if known not in self.counts:
+            self._start_from(state)
+            found = self.place / "counts"
+            injector = Injector(kind, 0, [])
+            self._attempt(injector, lambda: found.write_text(json.dumps(injector.counts)))
+            self.counts[known] = json.loads(found.read_text())
+        return self.counts[known].get(KINDS[kind].call, 0)
 
     def _try(self, tally: Tally, state: str, number: int) -> bool:
         """One attempt and the start after it; whether the fault was reached."""
         kind = tally.kind
         self._start_from(state)
-        first = self._attempt(Injector(kind, number, [], print))
+        first = self._attempt(Injector(kind, number, []))
         if not first.where:
             return False
         tally.attempts += 1
@@ -186,10 +201,10 @@ class Harness:
     def _differences(self) -> list[str]:
         found = tables(self.output)
         names = sorted(self.whole.keys() | found.keys())
-        return [f"{n} differs" for n in names if self.whole.get(n) != found.get(n)]
+        return [f"{name} differs" for name in names if self.whole.get(name) != found.get(name)]
 
     def _attempt(
-        self, injector: Injector | None, at_end: Callable[[int], object] = lambda _: None
+        self, injector: Injector | None, at_end: Callable[[], object] = lambda: None
     ) -> Attempt:
         log, reached = self.place / "log", self.place / "reached"
         for path in (log, reached):
@@ -206,7 +221,7 @@ class Harness:
         return Attempt(code, [line for line in said if not EXPECTED.match(line)], where)
 
     def _prepare(
-        self, injector: Injector | None, reached: Path, at_end: Callable[[int], object]
+        self, injector: Injector | None, reached: Path, at_end: Callable[[], object]
     ) -> None:
         """In the process of an attempt."""
         cache = self.place / "cache"
@@ -218,7 +233,7 @@ class Harness:
         injector.tell = partial(_note, os.open(reached, os.O_CREAT | os.O_WRONLY))
         injector.__post_init__()
         injector.install()
-        _at_exit(lambda: at_end(injector.count))
+        _at_exit(at_end)
 
     def _start_from(self, state: str) -> None:
         shutil.rmtree(self.place, ignore_errors=True)
@@ -260,15 +275,6 @@ def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def numbers(reachable: int, sample: int, part: str, draw: random.Random) -> Iterator[int]:
-    """The calls that fail, counted from 1: all, or some of those of an undisturbed run."""
-    if sample:
-        yield from sorted(draw.sample(range(1, reachable + 1), min(sample, reachable)))
-        return
-    first, _, parts = part.partition("/")
-    yield from range(int(first), 10_000, int(parts))
-
-
 def make_clips(folder: Path) -> Path:
     """Two generators with a clip each, made of random colours."""
     import numpy as np
@@ -307,7 +313,6 @@ def main(arguments: list[str]) -> int:
         "what": "leaderboard",
         "kinds": ",".join(KINDS),
         "sample": "0",
-        "part": "1/1",
         "seed": "0",
         "folder": "/tmp/faults",
     }
@@ -317,6 +322,9 @@ def main(arguments: list[str]) -> int:
             print(f"unknown argument {word!r}; known: {', '.join(given)}", file=sys.stderr)
             return 2
         given[name] = value
+    if unknown := set(given["kinds"].split(",")) - KINDS.keys():
+        print(f"unknown kinds {sorted(unknown)}; known: {', '.join(KINDS)}", file=sys.stderr)
+        return 2
     folder = Path(given["folder"]).absolute()
     sys.path.insert(0, str(ROOT))
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -327,10 +335,9 @@ def main(arguments: list[str]) -> int:
     harness = Harness(words, folder, partial(print, flush=True))
     draw = random.Random(int(given["seed"]))
     tallies = []
+    sample = int(given["sample"])
     for kind in given["kinds"].split(","):
-        sample = int(given["sample"])
-        count = harness.reachable(kind) if sample else 0
-        tallies.append(harness.run(kind, numbers(count, sample, given["part"], draw)))
+        tallies.append(harness.sample(kind, sample, draw) if sample else harness.run(kind))
         print(tallies[-1].row(), flush=True)
     problems = sum(len(tally.problems) for tally in tallies)
     injected = sum(tally.attempts for tally in tallies)

@@ -12,6 +12,7 @@ import errno
 import io
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,21 +50,21 @@ Patch = Callable[[Any, str, Any], object]
 
 @dataclass
 class Injector:
-    """Lets the `number`-th call (from 1) of a kind under one of the folders fail.
+    """Lets the `number`-th call (from 1; 0 for none) of a kind under one of the folders fail.
 
-    tell : called once, with the call and the path, when it does.
+    tell : called once, with the kind and the path, when it does. `counts` has all calls so far.
     """
 
     kind: str
     number: int
     folders: Sequence[Path]
-    tell: Callable[[str], object]
+    tell: Callable[[str], object] = print
 
     def __post_init__(self) -> None:
-        self.count = 0
+        self.counts: Counter[str] = Counter()
         self.reached = False
         self.lock = threading.Lock()
-        self.roots = [os.path.abspath(folder) + os.sep for folder in self.folders]
+        self.roots = tuple(os.path.abspath(folder) + os.sep for folder in self.folders)
 
     def install(self, patch: Patch = setattr) -> None:
         """Take the place of the functions of Python's that touch files."""
@@ -92,7 +93,7 @@ class Injector:
         else:
             folder = "" if dir_fd is None else os.readlink(f"/proc/self/fd/{dir_fd}")
             path = os.path.abspath(os.path.join(folder, os.fsdecode(given)))
-        return path if (path + os.sep).startswith(tuple(self.roots)) else None
+        return path if (path + os.sep).startswith(self.roots) else None
 
     def reach(self, call: str, path: str, half: Callable[[], object] | None = None) -> None:
         """Count a call, and fail where it is the one. `half` does half of it."""
@@ -102,8 +103,8 @@ class Injector:
                 if self.kind == "full" and call in GROWING:
                     self._fail(kind, path)
                 return
-            self.count += call == kind.call
-            if call != kind.call or self.count != self.number:
+            self.counts[call] += 1
+            if call != kind.call or self.counts[call] != self.number:
                 return
             self.reached = True
         self.tell(f"{self.kind} {path}")
