@@ -176,11 +176,14 @@ def test_what_cannot_be_removed_fails_nothing(
     source = tmp_path / "source"
     source.write_text("new")
     folder = RunFolder(tmp_path / "run")
+    struck: list[str] = []
     with monkeypatch.context() as patch:
-        for number in (1, 2):
-            Injector("remove", number, [folder.root], lambda _: None).install(patch.setattr)
+        for number in (1, 3):  # the first call of each
+            Injector("remove", number, [folder.root], struck.append).install(patch.setattr)
         folder.write("written", "new")
+        assert len(struck) == 1
         folder.place(source, "placed")
+    assert len(struck) == 2
     assert folder.read("written") == folder.read("placed") == b"new"
 
 
