@@ -1,6 +1,5 @@
 """User study: a page for blind choices between strategies, and what the answers say."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -181,7 +180,7 @@ class UserStudy:
         def compute(watch: Watch) -> Outcome:
             try:
                 data = path.read_bytes()
-                if hashlib.sha256(data).hexdigest() != content:
+                if file_digest(path) != content:
                     raise ClipError(name, "it changed while it was read", "start again")
                 answers = self.study.read(data)
             except OSError as error:

@@ -346,3 +346,20 @@ def test_nan_in_the_cache_is_damage(
     assert again.code == 0
     assert "is damaged and removed" in harness.check_one_line(capsys.readouterr().err)
     assert harness.tables(again.folder.root) == whole
+
+
+def test_answers_that_change_before_they_are_read_are_a_row(clips: Path, tmp_path: Path) -> None:
+    answers = tmp_path / "rater.json"
+    answers.write_text("{}")
+    words = ["benchmark=user_study", "embedder=histogram", "model=folder"]
+    words += [
+        f"model.path={harness.quoted(clips)}",
+        f"benchmark.answers={harness.quoted(tmp_path)}",
+    ]
+    cell = session.build(harness.compose(*words)).cells()[-1]
+    with pytest.raises(SpfError) as error:
+        cell.compute(lambda: None)
+    assert "changed" not in str(error.value)
+    answers.write_text("[]")
+    with pytest.raises(SpfError, match=r"rater\.json: it changed while it was read"):
+        cell.compute(lambda: None)
