@@ -67,7 +67,13 @@ def test_nonsense_of_a_generator_is_not_kept(
     np.testing.assert_array_equal(clip.frames, struck.generate(request).frames)  # read, not made
 
 
-@pytest.mark.parametrize("what", ["raises", "gives NaN", "gives too few"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "raises",
+        *(pytest.param(word, marks=pytest.mark.slow) for word in ("gives NaN", "gives too few")),
+    ],
+)
 def test_a_generator_that_fails_is_a_row_and_passes(
     what: str, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
 ) -> None:
