@@ -62,6 +62,9 @@ def experiment(config: DictConfig) -> None:
     except SpfError as error:
         code = error.exit_code
         print(error, file=sys.stderr)
+    except OSError as error:  # a file that the run wrote and reads again, or its folder
+        what = f"{error.filename or 'a file'}: {error.strerror or _line(error)}"
+        print(f"{what}; mend it and start again: finished cells are kept", file=sys.stderr)
     finally:
         if hydra_config.mode == RunMode.MULTIRUN:
             words = list(hydra_config.overrides.task)

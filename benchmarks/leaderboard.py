@@ -231,12 +231,12 @@ def clip_cell(
         except ClipError as error:
             # By its place among the clips: rows must not depend on how the path was typed.
             raise ClipError(name, error.reason, error.remedy) from None
-        if clip_digest(clip) != content:
-            raise ClipError(name, "it changed while it was read", "start again")
         stem = f"{under}{slug(clip.generator)}/{slug(clip.pair)}"
         outcome = measuring.outcome(measured, stem, f"{clip.generator}/{clip.pair}")
         outcome.values |= {"source": name, "category": category}
         outcome.values |= clip_columns(quality, clip.path, measuring.cache)
+        if clip_digest(clip) != content:
+            raise ClipError(name, "it changed while it was read", "start again")
         return outcome
 
     return Cell(key, inputs, compute)

@@ -170,7 +170,7 @@ class RetimeExisting:
                     outcome = self._retimed(key, clip, path, strategy, out, watch)
             except ClipError as error:
                 raise clip.named(error) from None
-            if clip.identity() != inputs["clip"]:
+            if inputs is None or clip.identity() != inputs["clip"]:
                 raise ClipError(clip.source, "it changed while it was read", "start again")
             return outcome
 

@@ -180,6 +180,8 @@ class UserStudy:
         def compute(watch: Watch) -> Outcome:
             try:
                 data = path.read_bytes()
+                if file_digest(path) != content:
+                    raise ClipError(name, "it changed while it was read", "start again")
                 answers = self.study.read(data)
             except OSError as error:
                 why = f"it cannot be read ({error.strerror})"

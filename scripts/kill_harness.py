@@ -217,9 +217,18 @@ class Harness:
 
 
 class Command:
-    """run.py in a forked process that leads a group of its own; its output goes to a file."""
+    """run.py in a forked process that leads a group of its own; its output goes to a file.
 
-    def __init__(self, words: Sequence[str], output: Path, log: str = "log") -> None:
+    before : called in that process, before run.py.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        output: Path,
+        log: str = "log",
+        before: Callable[[], object] = lambda: None,
+    ) -> None:
         self.log = output.parent / log
         self.code: int | None = None
         self.pid = os.fork()
@@ -231,6 +240,7 @@ class Command:
                 os.dup2(file.fileno(), 2)
             sys.argv = ["run.py", *words, f"output={output.name}"]
             try:
+                before()
                 runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
             except SystemExit as end:
                 os._exit(int(end.code or 0))

@@ -31,6 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader has gone (`spf doctor | head`); spare the interpreter's complaint at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        what = f"{error.filename or 'a file'}: {error.strerror or error}"
+        print(plain(f"{what}; check the disk and its permissions"), file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted: what is finished is kept", file=sys.stderr)
         return INTERRUPTED

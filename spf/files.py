@@ -44,7 +44,8 @@ def moved_into_place(target: Path) -> Iterator[Path]:
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
-                leftover.unlink(missing_ok=True)
+                with suppress(OSError):  # what was asked for is there, or its error is on its way
+                    leftover.unlink(missing_ok=True)
 
 
 def synchronise(path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -147,17 +148,25 @@ def command(
 
 
 def start(*words: str, cwd: Path | None = None, talk: bool = False) -> subprocess.Popen[str]:
-    """Start a command in a process group of its own, with a pipe to its input if it is to talk."""
-    return subprocess.Popen(
-        words,
-        cwd=cwd or ROOT,
-        env=environment(),
-        stdin=subprocess.PIPE if talk else None,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    """Start a command in a process group of its own, with a pipe to its input if it is to talk.
+
+    Ctrl-C reaches it even where the tests run in the background of a script: there a shell has
+    SIGINT ignored, which processes inherit, while a handler becomes the default in them.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            words,
+            cwd=cwd or ROOT,
+            env=environment(),
+            stdin=subprocess.PIPE if talk else None,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def check_one_line(text: str) -> str:

@@ -12,16 +12,10 @@ from typing import Any
 
 import harness
 import pytest
-from omegaconf import OmegaConf
 
-from benchmarks import prune, session
-from benchmarks.running.cells import Cell, Key, Outcome
-from benchmarks.running.folder import DiskError, RunFolder, slug
-from benchmarks.running.records import DONE, FAILED, make_record
-from benchmarks.running.store import CellStore, checksum
+from benchmarks import prune
+from benchmarks.running.store import checksum
 from benchmarks.scoring import measuring
-from spf.devices import choose_device
-from spf.errors import ConfigError, SpfError
 
 
 @pytest.fixture(autouse=True)
@@ -237,67 +231,6 @@ def test_a_run_may_be_removed_and_comes_back(tmp_path: Path, measured: list[str]
     assert measured == []
 
 
-def test_a_row_has_the_config_of_its_own_run(tmp_path: Path) -> None:
-    """Also where another run computed it: tables must not tell who was first."""
-    root, cell = tmp_path / "cells", a_cell()
-    stores = [CellStore(root, RunFolder(tmp_path / name), name) for name in ("first", "second")]
-    stores[0].save(cell, make_record(cell, DONE, "", {"config_hash": "first"}), None)
-    for store in stores:
-        record = store.load(cell)
-        assert record is not None
-        assert record["config_hash"] == store.config_hash
-
-
-def test_of_two_results_the_first_one_stays(tmp_path: Path) -> None:
-    """As where a claim expired although its holder was at work."""
-    store, cell = a_store(tmp_path), a_cell()
-    for number, value in enumerate((1.0, 2.0)):
-        outcome = Outcome({}, files={"curves/a.csv": b"%d" % number})
-        store.save(cell, make_record(cell, DONE, "", {"linearity_mae": value}), outcome)
-    record = store.load(cell)
-    assert record is not None
-    assert record["linearity_mae"] == 1.0
-    assert store.folder.read("curves/a.csv") == b"0"
-    assert sorted(path.name for path in store.root.iterdir()) == [cell.identity]
-
-
-def test_a_result_takes_the_place_of_a_failure_and_of_damage(tmp_path: Path) -> None:
-    store, cell = a_store(tmp_path), a_cell()
-    store.save(cell, make_record(cell, FAILED, "it rained", {}), None)
-    assert store.settled(cell)
-    assert store.load(cell) is None
-    store.save(cell, make_record(cell, DONE, "", {"linearity_mae": 1.0}), None)
-    assert store.load(cell) is not None
-    (store.root / cell.identity / "record.json").write_bytes(b"{")
-    store.save(cell, make_record(cell, DONE, "", {"linearity_mae": 2.0}), None)
-    record = store.load(cell)
-    assert record is not None
-    assert record["linearity_mae"] == 2.0
-
-
-def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, cell = a_store(tmp_path), a_cell()
-    outcome = Outcome({}, files={"curves/a.csv": b"0"})
-    for call in ("fsync", "rename"):
-        with monkeypatch.context() as patch:
-            patch.setattr(
-                os, call, lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
-            )
-            with pytest.raises(DiskError, match="No space left"):
-                store.save(cell, make_record(cell, DONE, "", {}), outcome)
-        assert list(store.root.iterdir()) == []
-    assert store.load(cell) is None
-
-
-def a_store(folder: Path) -> CellStore:
-    return CellStore(folder / "cells", RunFolder(folder / "run"), "hash")
-
-
-def a_cell(clip: str = "pair", compute: Callable[..., Outcome] | None = None) -> Cell:
-    key = Key("leaderboard", clip, "tiny", "even")
-    return Cell(key, {"clip": clip}, compute or (lambda _: Outcome({"linearity_mae": 0.5})))
-
-
 # Starting over
 
 
@@ -423,114 +356,3 @@ def test_a_partial_page_says_that_it_is_partial(
     assert [row["order"] for row in board] == [None, None]
     page = " ".join(harness.Page((run.folder.root / "index.html").read_text()).text)
     assert "interrupted" in page
-
-
-# The run's folder
-
-
-def test_the_name_does_not_depend_on_the_clock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import time
-
-    clips = harness.two_generators(tmp_path / "clips", 1)
-    first = harness.run(clips, tmp_path / "out")
-    later = time.time() + 1e7
-    monkeypatch.setattr(time, "time", lambda: later)
-    second = harness.run(clips, tmp_path / "out")
-    assert second.folder.root == first.folder.root
-    assert harness.only_run(tmp_path / "out") == first.folder.root
-    assert first.folder.root.name.startswith("leaderboard-tiny-")
-
-
-def test_a_given_name_is_the_folder(tmp_path: Path) -> None:
-    clips = harness.two_generators(tmp_path / "clips", 1)
-    run = harness.run(clips, tmp_path / "out", "name=mine")
-    assert run.folder.root == tmp_path / "out" / "runs" / "mine"
-
-
-@pytest.mark.parametrize("name", ["..", ".", "a/b", "/absolute"])
-def test_other_names_are_refused(name: str, tmp_path: Path) -> None:
-    clips = harness.two_generators(tmp_path / "clips", 1)
-    with pytest.raises(ConfigError):
-        harness.run(clips, tmp_path / "out", f"name='{name}'")
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
-    clips = harness.two_generators(tmp_path / "clips", 1)
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(ConfigError) as error:
-        harness.run(clips, tmp_path / "file" / "out")
-    assert "output=" in harness.check_one_line(str(error.value))
-
-
-def test_a_disk_that_fills_up_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clips = harness.two_generators(tmp_path / "clips")
-    with monkeypatch.context() as patch:
-        replace = os.replace
-        count = [0]
-
-        def full(source: Any, target: Any) -> None:
-            count[0] += 1
-            if count[0] > 6:
-                raise OSError(28, "No space left on device")
-            replace(source, target)
-
-        patch.setattr(os, "replace", full)
-        with pytest.raises(SpfError, match="No space left") as error:
-            harness.run(clips, tmp_path / "out")
-    assert "\n" not in str(error.value)
-    assert not list((tmp_path / "out").rglob("*.tmp"))
-    run = harness.run(clips, tmp_path / "out")
-    assert run.code == 0
-    assert run.results.reused >= 1
-
-
-def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run")
-    for path in ("../x", "/x", "a/../../x", ".", ""):
-        with pytest.raises(ValueError, match="outside"):
-            folder.write(path, "x")
-    folder.write("a/b", "x")
-    assert (tmp_path / "run" / "a" / "b").read_text() == "x"
-
-
-def test_slugs_are_safe_and_distinct() -> None:
-    names = ["a", "a b", "a-b", "a/b", "..", ".", "-", "ä", "ö", "A" * 90, "A" * 91, "a\n"]
-    slugs = [slug(name) for name in names]
-    assert len(set(slugs)) == len(names)
-    for text in slugs:
-        assert text == os.path.basename(text)
-        assert text.strip(".-") == text != ""
-        assert len(text) < 100
-        assert text.isascii()
-    assert slug("pair.v2_x-1") == "pair.v2_x-1"
-
-
-def test_sessions_identity_leaves_out_where_results_go() -> None:
-    plain = session.identity(harness.compose())
-    moved = session.identity(harness.compose("output=o", "name=x", "logger=wandb", "workers=3"))
-    assert plain == moved
-    assert plain == session.identity(harness.compose("fresh=word", "cache=false"))
-    assert plain != session.identity(harness.compose("fit.window=5"))
-
-
-def test_a_default_names_the_same_run_written_down_or_not(tmp_path: Path) -> None:
-    clips = harness.two_generators(tmp_path / "clips", 1)
-    here = choose_device("auto")
-    harness.run(clips, tmp_path / "out")
-    harness.run(clips, tmp_path / "out", "fit.window=30", "fit.sigma=20", f"device={here}")
-    harness.only_run(tmp_path / "out")
-
-
-def test_the_name_does_not_depend_on_where_the_command_is_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = OmegaConf.to_yaml(harness.compose("benchmark=synthetic_pacing"))
-    names = []
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        monkeypatch.chdir(tmp_path / folder)
-        names.append(session.make_job(config)[1].store.folder.root.name)
-    assert names[0] == names[1]

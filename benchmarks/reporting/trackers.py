@@ -4,9 +4,12 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
 from typing import Any, Literal, Protocol
 
 import pandas as pd
@@ -24,6 +27,8 @@ from spf import METRICS
 PUBLISHED = "wandb/published.json"
 LONGEST = 120
 """Letters of a name at W&B, which takes 128."""
+PATIENCE = 900.0
+"""Seconds that W&B may take to answer, uploads included."""
 BEST = {"lower": "min", "higher": "max", "none": "last"}
 """Direction of a metric -> what W&B's summary keeps of it, and its tables sort by."""
 ASIDE = ("output", "logger", "name", "workers", "cache", "hydra")
@@ -89,17 +94,29 @@ class WandbTracker:
         os.environ.setdefault("WANDB_SILENT", "true")
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         try:
-            import wandb
-
-            mode: Any = os.environ.get("WANDB_MODE") or _mode(wandb)
-            content = _digest(config, records, summary, vars(self), mode)
-            said = _published(folder, content)
-            if said is None:
-                said = self._publish(wandb, mode, run_name, config, records, summary, folder)
-                folder.write(PUBLISHED, json.dumps({"content": content, **said}))
-            return _line(mode, said)
+            given = (run_name, config, records, summary, folder)
+            return _in_time(partial(self._publish_once, *given))
         except Exception as error:  # an outage of W&B must not lose a run
             return f"W&B: not written ({one_line(error)}); the run's own files are complete"
+
+    def _publish_once(
+        self,
+        run_name: str,
+        config: dict[str, Any],
+        records: list[Record],
+        summary: Summary,
+        folder: RunFolder,
+    ) -> str:
+        """The line of `publish`, of a run that is published now or was before."""
+        import wandb
+
+        mode: Any = os.environ.get("WANDB_MODE") or _mode(wandb)
+        content = _digest(config, records, summary, vars(self), mode)
+        said = _published(folder, content)
+        if said is None:
+            said = self._publish(wandb, mode, run_name, config, records, summary, folder)
+            folder.write(PUBLISHED, json.dumps({"content": content, **said}))
+        return _line(mode, said)
 
     def _publish(
         self,
@@ -124,7 +141,12 @@ class WandbTracker:
             dir=str(folder.root),
             mode=mode,
             settings=wandb.Settings(
-                disable_git=True, disable_code=True, console="off", x_disable_stats=True
+                disable_git=True,
+                disable_code=True,
+                console="off",
+                x_disable_stats=True,
+                finish_timeout=PATIENCE,  # also of what W&B does when Python ends
+                finish_timeout_raises=True,
             ),
         )
         with run:
@@ -137,6 +159,27 @@ class WandbTracker:
             if older != place and not any(older.glob("*.synced")):
                 shutil.rmtree(older, ignore_errors=True)
         return {"url": url or "", "folder": str(place)}
+
+
+def _in_time(call: Callable[[], str]) -> str:
+    """What a call gives. Raises what it raises, and TimeoutError where it hangs: it is left behind
+    in a thread that ends with the process."""
+    answers: Queue[str | BaseException] = Queue()
+
+    def work() -> None:
+        try:
+            answers.put(call())
+        except BaseException as error:
+            answers.put(error)
+
+    Thread(target=work, daemon=True).start()
+    try:
+        answer = answers.get(timeout=PATIENCE)
+    except Empty:
+        raise TimeoutError(f"no answer within {PATIENCE:g} s") from None
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
 
 
 def sweep_job() -> tuple[str, str] | None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from benchmarks.running.folder import RunFolder
+from spf.errors import SpfError
 from spf.fingerprint import digest
 from spf.generators.base import GeneratedClip, Generator, Request, Watch
 from spf.generators.clock import Clock, ClockWarp
@@ -43,6 +44,10 @@ class KeptClips:
             return unpack(self.folder.read(path))
         except DAMAGE:
             clip = self.generator.generate(request, warp, watch)
+            wanted = round(float(self.clock(request).frames[-1])) + 1
+            if len(clip.frames) != wanted:
+                found = f"{len(clip.frames)} frames instead of {wanted}"
+                raise SpfError(f"{self.name}: the generator gave {found}; mend it") from None
             self.folder.write(path, pack(clip))
             return clip
 

@@ -92,7 +92,8 @@ class RunFolder:
         except OSError as error:
             raise disk_refuses(target, error) from None
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # what is left is swept another day
+                temporary.unlink(missing_ok=True)
 
     def read(self, relative: str) -> bytes:
         """Bytes of a file of the run."""
@@ -111,10 +112,10 @@ class DiskError(SpfError):
     """The disk refuses; no cell can be recorded any more, so the run ends."""
 
 
-def disk_refuses(path: Path, error: OSError) -> DiskError:
-    """The error of a file that cannot be written."""
+def disk_refuses(path: Path, error: OSError, what: str = "written") -> DiskError:
+    """The error of a file that cannot be written (or `what` else)."""
     return DiskError(
-        f"{path}: cannot be written ({error.strerror}); make room or mend its permissions and "
+        f"{path}: cannot be {what} ({error.strerror}); make room or mend its permissions and "
         "start again: finished cells are kept"
     )
 

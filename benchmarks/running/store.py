@@ -32,6 +32,7 @@ CELLS = "cells"
 RECORD = "record.json"
 LOG = "computations.log"
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 
 
 class CellStore:
@@ -59,7 +60,8 @@ class CellStore:
         return self._placed(cell, stored)
 
     def settled(self, cell: Cell) -> bool:
-        """Whether the cell has an intact record: done, or failed since this run began."""
+        """Whether the cell has an intact record: done, or failed since this run began. Raises
+        DiskError where it cannot be read."""
         return self._stored(cell) is not None
 
     def settle(self, cell: Cell) -> Record | None:
@@ -73,6 +75,8 @@ class CellStore:
             return set(os.listdir(self.root))
         except FileNotFoundError:
             return set()
+        except OSError as error:
+            raise disk_refuses(self.root, error, "read") from None
 
     def forget(self, cell: Cell) -> None:
         """Remove what is kept of a cell; say so where it is damaged. Raises DiskError."""
@@ -157,13 +161,16 @@ class CellStore:
             _write(place, data)
 
     def _stored(self, cell: Cell) -> dict[str, Any] | None:
-        """What record.json holds, if it is intact and of this schema."""
+        """What record.json holds, if it is intact and of this schema. Raises DiskError."""
+        data = _read(self.root / cell.identity / RECORD)
+        if data is None:
+            return None
         try:
-            stored = json.loads((self.root / cell.identity / RECORD).read_bytes())
+            stored = json.loads(data)
             known = stored.pop("checksum")
             intact = known == checksum(stored) and stored["record"]["schema"] == SCHEMA
             return stored if intact else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def _counts(self, stored: dict[str, Any]) -> bool:
@@ -174,10 +181,8 @@ class CellStore:
         """The record, with its intact files in the run's folder; None where one is not intact."""
         kept = self.root / cell.identity
         for path, content in stored["files"].items():
-            try:
-                if _digest((kept / content).read_bytes()) != content:
-                    return None
-            except OSError:
+            data = _read(kept / content)
+            if data is None or _digest(data) != content:
                 return None
             self.folder.place(kept / content, path)
         self.folder.place(kept / RECORD, f"{CELLS}/{cell.identity}.json")
@@ -194,6 +199,19 @@ def checksum(stored: dict[str, Any]) -> str:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def _read(path: Path) -> bytes | None:
+    """The bytes of a file; None where it is not there.
+
+    DiskError where it cannot be read: that is no damage, and the next start may find it whole.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        if error.errno in GONE:
+            return None
+        raise disk_refuses(path, error, "read") from None
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -116,18 +116,22 @@ class Cache:
             return
         try:
             write_atomic(path, data)
+            self._make_room(path)
+            self._sweep()
         except OSError as error:
             self._complain(error)
+
+    def _make_room(self, newest: Path) -> None:
+        """Keep to the bound; the newest entry stays. Raises OSError."""
         entries = self.entries()
         size = sum(state.st_size for _, state in entries)
         for old, state in entries:
             if size <= self.bound:
                 break
-            if old != path:
+            if old != newest:
                 with suppress(OSError):
                     old.unlink(missing_ok=True)
                 size -= state.st_size
-        self._sweep()
 
     def _sweep(self) -> None:
         """Remove what killed processes left behind long ago."""
@@ -194,7 +198,7 @@ def _pack(entry: Entry, fields: dict[str, Any]) -> bytes:
 
 
 def _unpack(data: bytes, source: Path, fields: dict[str, Any]) -> Entry | None:
-    """The entry in a file's bytes; None where they are damaged or another key's."""
+    """The entry in a file's bytes; None where they are damaged or another key's, or hold NaN."""
     data, checksum = data[:-CHECKSUM], data[-CHECKSUM:]
     if hashlib.sha256(data).digest() != checksum:
         return None
@@ -202,8 +206,11 @@ def _unpack(data: bytes, source: Path, fields: dict[str, Any]) -> Entry | None:
         about = json.loads(stored["about"].tobytes())
         if canonical(about["key"]) != canonical(fields):
             return None
+        vectors = stored["vectors"]
+        if not np.isfinite(vectors).all():
+            return None
         embeddings = Embeddings(
-            stored["vectors"],
+            vectors,
             stored["times"],
             about["unit"],
             ClipInfo(path=source, **about["info"]),

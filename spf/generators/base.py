@@ -68,11 +68,17 @@ class Request:
 @dataclass(frozen=True, eq=False)
 class GeneratedClip:
     """frames (T, H, W, 3) uint8 RGB, frames a second, and a line for each thing that is not as it
-    was asked for."""
+    was asked for. Raises SpfError for other frames: floats may hide NaN."""
 
     frames: Image
     fps: float
     notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        shape, dtype = np.shape(self.frames), getattr(self.frames, "dtype", None)
+        if len(shape) != 4 or shape[-1] != 3 or 0 in shape or dtype != np.uint8:
+            what = f"frames of shape {shape} and type {dtype}, not (T, H, W, 3) uint8"
+            raise SpfError(f"the generator gave {what}; mend the generator")
 
 
 class Generator(Protocol):

@@ -1,0 +1,366 @@
+"""What a run calls may die, hang or give nonsense: its row says so, and the next start mends it.
+
+Each fault passes: the start after it must end with the tables of a run that nothing disturbed.
+docs/reliability.md tells which other tests are about faults.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import harness
+import numpy as np
+import pytest
+import torch
+import wandb
+
+from benchmarks import leaderboard, session
+from benchmarks.reporting import trackers
+from benchmarks.running import provenance
+from benchmarks.scoring import measuring
+from spf.cache import store, user_cache
+from spf.embedders.histogram import Histogram
+from spf.errors import SpfError
+from spf.quality import process
+from spf.video import guarded
+
+Patch = pytest.MonkeyPatch
+
+
+@pytest.fixture(autouse=True)
+def _no_plots(monkeypatch: Patch) -> None:
+    harness.without_plots(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two clips, of 12 and of 20 frames; not to be changed."""
+    pairs = {"even": {"p": harness.steady()}, "late": {"p": harness.steady(20, power=3)}}
+    return harness.layout(tmp_path_factory.mktemp("calls") / "clips", pairs)
+
+
+@pytest.fixture(scope="module")
+def whole(clips: Path) -> dict[str, bytes]:
+    """Tables of a run that nothing disturbed."""
+    with pytest.MonkeyPatch.context() as patch:
+        harness.without_plots(patch)
+        return harness.tables(run(clips, clips.parent / "out").folder.root)
+
+
+def run(clips: Path, output: Path, *more: str) -> session.Run:
+    return harness.run(clips, output, "embedder=histogram", *more)
+
+
+def check_next_start(whole: dict[str, bytes] | None, clips: Path, output: Path, *more: str) -> None:
+    """It computes what failed, and no more. whole : None for those of an undisturbed run now."""
+    second = run(clips, output, *more)
+    assert (second.code, second.results.reused) == (0, 1)
+    if whole is None:
+        whole = harness.tables(run(clips, output.with_name("undisturbed"), *more).folder.root)
+    assert harness.tables(second.folder.root) == whole
+
+
+# Decoder and embedder; of the two clips, the second one meets with the fault
+
+
+def decoder_gets(number: signal.Signals) -> Callable[[Patch], None]:
+    def arrange(patch: Patch) -> None:
+        ask, line = guarded._Decoder.ask, guarded._Decoder.line
+        struck: list[Any] = []
+
+        def strike(self: Any, request: dict[str, Any]) -> None:
+            if "late" in request["path"]:
+                self.process.send_signal(number)
+                struck.append(self)
+            ask(self, request)
+
+        def impatient(self: Any, until: float) -> dict[str, Any]:
+            return line(self, until - 59 if self in struck else until)
+
+        patch.setattr(guarded._Decoder, "ask", strike)
+        patch.setattr(guarded._Decoder, "line", impatient)
+
+    return arrange
+
+
+def embedder_does(what: Callable[[np.ndarray], np.ndarray]) -> Callable[[Patch], None]:
+    """With each batch of the longer clip, and its parts."""
+
+    def arrange(patch: Patch) -> None:
+        encode = Histogram.encode
+        seen = itertools.count(1)  # frames
+
+        def struck(self: Histogram, batch: np.ndarray) -> np.ndarray:
+            vectors = encode(self, batch)
+            late = any(next(seen) > 12 for _ in batch)
+            return what(vectors) if late else vectors
+
+        patch.setattr(Histogram, "encode", struck)
+
+    return arrange
+
+
+def raises(error: BaseException) -> Callable[..., Any]:
+    def raised(*_: object, **__: object) -> None:
+        raise error
+
+    return raised
+
+
+CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ...")
+CALLS = {
+    "decoder dies": (decoder_gets(signal.SIGKILL), "its decoder crashed (SIGKILL)"),
+    "decoder hangs": (decoder_gets(signal.SIGSTOP), "its decoder hung: no frame within 60 s"),
+    "embedder gives NaN": (embedder_does(lambda x: x * np.nan), "gave NaN or zeros for frame 0"),
+    "no memory for a frame": (embedder_does(raises(CUDA)), "a single frame does not fit"),
+    "GPU lost": (embedder_does(raises(RuntimeError("CUDA error: x"))), "the GPU failed (CUDA err"),
+    "embedder raises": (embedder_does(raises(KeyError("y"))), "unexpected KeyError: 'y'"),
+}
+
+
+@pytest.mark.parametrize("what", CALLS)
+def test_a_call_that_fails_is_a_row_and_passes(
+    what: str, clips: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: Patch
+) -> None:
+    arrange, reason = CALLS[what]
+    with monkeypatch.context() as patch:
+        arrange(patch)
+        first = run(clips, tmp_path / "out", "cache=false")
+    assert first.code == 1
+    assert [record["status"] for record in first.results.records] == ["done", "failed"]
+    said = harness.check_one_line(first.results.records[1]["reason"])
+    assert reason in said
+    assert "late/p" in said
+    check_next_start(whole, clips, tmp_path / "out", "cache=false")
+
+
+def test_a_gpu_with_little_memory_gives_the_same_tables(
+    clips: Path,
+    whole: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: Patch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its batches are halved until they fit."""
+    encode = Histogram.encode
+
+    def small(self: Histogram, batch: np.ndarray) -> np.ndarray:
+        if len(batch) > 3:
+            raise CUDA
+        return encode(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Histogram, "encode", small)
+        little = run(clips, tmp_path / "little", "cache=false")
+    assert little.code == 0
+    assert "it goes on with 3" in harness.check_one_line(capsys.readouterr().err)
+    assert harness.tables(little.folder.root) == whole
+
+
+# VBench
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("kill -9 $$", "the process died (signal 9)"),
+        ("echo 'no memory' >&2; exit 3", "the process died (exit code 3: no memory)"),
+        ("sleep 300", "it took longer than 2 s; raise quality.time_limit"),
+    ],
+)
+def test_vbench_that_breaks_down_is_a_row_and_passes(
+    body: str, reason: str, clips: Path, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    """A shell script stands in for its process, which takes seconds to start."""
+    script = tmp_path / "python"
+    script.touch(0o755)
+    monkeypatch.setattr(process, "sys", SimpleNamespace(executable=str(script), path=[]))
+    replies = """echo '{"value": 0.5}'"""
+    strikes = f"""case "$line" in *late*) {body};; *) {replies};; esac"""
+    script.write_text(f"#!/bin/sh\nwhile read line; do {strikes}; done\n")
+    words = ["quality=vbench", "quality.dimensions=[temporal_flickering]", "quality.time_limit=2"]
+    first = run(clips, tmp_path / "out", *words)
+    assert first.code == 1
+    assert [record["status"] for record in first.results.records] == ["done", "failed"]
+    said = first.results.records[1]["reason"]
+    assert f"VBench's temporal_flickering broke down: {reason}" in harness.check_one_line(said)
+    script.write_text(f"#!/bin/sh\nwhile read line; do {replies}; done\n")
+    check_next_start(None, clips, tmp_path / "out", *words)
+
+
+# W&B
+
+
+class Service:
+    """A W&B run of which one call fails."""
+
+    url = ""
+
+    def __init__(self, folder: Path, fails: str, how: Callable[..., Any]) -> None:
+        self.dir = str(folder / "files")
+        self.fails = fails
+        self.how = how
+
+    def __enter__(self) -> Service:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._call("finish")
+
+    def define_metric(self, *_: object, **__: object) -> None: ...
+
+    def log(self, _: object) -> None:
+        self._call("log")
+
+    def _call(self, name: str) -> None:
+        if name == self.fails:
+            self.how()
+
+
+def hang(*_: object, **__: object) -> None:
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("call", ["init", "log", "finish"])
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (raises(ConnectionError("no route\nto host")), "no route to host"),
+        (hang, "no answer within"),
+    ],
+)
+def test_an_outage_of_wandb_at_any_call_fails_nothing(
+    call: str,
+    how: Callable[..., Any],
+    said: str,
+    clips: Path,
+    whole: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: Patch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    service = Service(tmp_path / "wandb", call, how)
+    monkeypatch.setattr(wandb, "init", how if call == "init" else lambda **_: service)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr(trackers, "PATIENCE", 1.0)
+    config = harness.leaderboard_words(clips, tmp_path / "out", "embedder=histogram")
+    done = session.run(harness.compose(*config, "logger=wandb"))
+    lines = [line for line in capsys.readouterr().err.splitlines() if "W&B" in line]
+    assert done.code == 0
+    assert said in harness.check_one_line("\n".join(lines))
+    assert harness.tables(done.folder.root) == whole
+
+
+# The machine
+
+
+def test_without_git_the_commit_is_unknown(clips: Path, tmp_path: Path, monkeypatch: Patch) -> None:
+    provenance.commit.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path / "empty"))
+        done = run(clips, tmp_path / "out")
+        assert done.code == 0
+    assert {record["commit"] for record in done.results.records} == {"unknown"}
+    provenance.commit.cache_clear()
+
+
+def test_clocks_that_jump_change_nothing(
+    clips: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: Patch
+) -> None:
+    """Years back and ahead, at every look."""
+    real = time.time
+    looks = itertools.count()
+    monkeypatch.setattr(time, "time", lambda: max(0.0, real() + 1e9 * (-1) ** next(looks)))
+    for _ in range(2):
+        done = run(clips, tmp_path / "out")
+        assert done.code == 0
+        assert harness.tables(done.folder.root) == whole
+        assert harness.only_run(tmp_path / "out") == done.folder.root  # its name has no time
+    assert next(looks) > 2
+    assert done.results.reused == 2
+
+
+# Clips that change, and what is kept of them
+
+
+@pytest.mark.parametrize("when", [(measuring, "measure_clip"), (leaderboard, "clip_columns")])
+def test_a_clip_that_changes_during_a_run_is_a_row_and_measured_anew(
+    when: tuple[Any, str], clips: Path, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    """Its row must not have the numbers of other bytes than its identity tells of."""
+    clips = Path(shutil.copytree(clips, tmp_path / "clips"))
+    place, name = when
+    original = getattr(place, name)
+
+    def changed(*given: Any, **more: Any) -> Any:
+        found = original(*given, **more)
+        if any("late" in str(value) for value in given):
+            harness.save(clips / "late" / "p.mp4", harness.jumping())
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, changed)
+        first = run(clips, tmp_path / "out")
+    assert first.code == 1
+    assert [record["status"] for record in first.results.records] == ["done", "failed"]
+    assert "it changed while it was read; start again" in first.results.records[1]["reason"]
+    check_next_start(None, clips, tmp_path / "out")
+
+
+def test_nan_in_the_cache_is_damage(
+    clips: Path,
+    whole: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: Patch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also where the checksum fits."""
+    run(clips, tmp_path / "first")
+    unpack = store._unpack
+    path, _ = user_cache().entries()[0]
+    with monkeypatch.context() as patch:
+        packed: list[bytes] = []
+
+        def spoil(data: bytes, source: Path, fields: dict[str, Any]) -> Any:
+            embeddings, small = unpack(data, source, fields) or (None, None)
+            assert embeddings is not None
+            embeddings.vectors[3] = np.nan
+            packed.append(store._pack((embeddings, small), fields))
+            return embeddings, small
+
+        patch.setattr(store, "_unpack", spoil)
+        with suppress(SpfError):
+            run(clips, tmp_path / "spoilt")
+    path.write_bytes(packed[0])
+    os.utime(path)
+    capsys.readouterr()
+    again = run(clips, tmp_path / "out")
+    assert again.code == 0
+    assert "is damaged and removed" in harness.check_one_line(capsys.readouterr().err)
+    assert harness.tables(again.folder.root) == whole
+
+
+def test_answers_that_change_before_they_are_read_are_a_row(clips: Path, tmp_path: Path) -> None:
+    answers = tmp_path / "rater.json"
+    answers.write_text("{}")
+    words = ["benchmark=user_study", "embedder=histogram", "model=folder"]
+    words += [
+        f"model.path={harness.quoted(clips)}",
+        f"benchmark.answers={harness.quoted(tmp_path)}",
+    ]
+    cell = session.build(harness.compose(*words)).cells()[-1]
+    with pytest.raises(SpfError) as error:
+        cell.compute(lambda: None)
+    assert "changed" not in str(error.value)
+    answers.write_text("[]")
+    with pytest.raises(SpfError, match=r"rater\.json: it changed while it was read"):
+        cell.compute(lambda: None)

@@ -1,0 +1,270 @@
+"""Every file operation of a run may fail: nothing finished is lost, and one line says what it was.
+
+docs/reliability.md tells which other tests are about faults.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import harness
+import pytest
+from hydra.types import RunMode
+
+import run
+from benchmarks import session
+from benchmarks.running.cells import Cell, Key, Outcome
+from benchmarks.running.folder import DiskError, RunFolder
+from benchmarks.running.records import DONE, make_record
+from benchmarks.running.store import CellStore
+from scripts.fault_injection import KINDS, Injector
+from spf import cli
+from spf.cache import user_cache
+from spf.files import write_atomic
+
+HARNESS = [sys.executable, str(harness.ROOT / "scripts" / "fault_harness.py")]
+
+
+def injected(folder: Path, *words: str) -> list[str]:
+    """What the harness prints; each line but the last is a row of its table."""
+    done = harness.command(*HARNESS, f"folder={folder}", *words, timeout=3600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_sample_of_file_faults_loses_nothing(tmp_path: Path) -> None:
+    """The short version of scripts/fault_harness.py, which lets every single call fail."""
+    *rows, said = injected(tmp_path, "sample=1", "seed=5")
+    assert len(rows) == len(KINDS)
+    assert said == f"{len(KINDS)} faults, {len(KINDS)} as expected, 0 problems"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_file_fault_loses_nothing(kind: str, tmp_path: Path) -> None:
+    row, said = injected(tmp_path, f"kinds={kind}")
+    assert KINDS[kind].what in row
+    count = int(said.split()[0])
+    assert count > 5
+    assert said == f"{count} faults, {count} as expected, 0 problems"
+
+
+def test_the_harness_refuses_unknown_words(tmp_path: Path) -> None:
+    for word in ("kind=write", "kinds=writ"):
+        done = harness.command(*HARNESS, f"folder={tmp_path}", word)
+        assert done.returncode == 2
+        assert "known: " in harness.check_one_line(done.stderr)
+
+
+# The injector
+
+
+def write(path: Path) -> None:
+    path.write_bytes(b"0123456789" * 2000)
+
+
+def synchronise(path: Path) -> None:
+    write_atomic(path, b"x")
+
+
+def link(path: Path) -> None:
+    path.with_name("old").touch()
+    os.link(path.with_name("old"), path)
+
+
+def read(path: Path) -> None:
+    path.write_text("x")
+    path.read_text()
+
+
+def remove(path: Path) -> None:
+    path.touch()
+    shutil.rmtree(path.parent)
+
+
+DO: dict[str, Callable[[Path], object]] = {
+    "open": write,
+    "write": write,
+    "short": write,
+    "full": write,
+    "fsync": synchronise,
+    "rename": synchronise,
+    "rename-full": synchronise,
+    "link": link,
+    "mkdir": Path.mkdir,
+    "remove": remove,
+    "list": lambda path: os.listdir(path.parent),
+    "read": read,
+}
+
+
+@pytest.mark.parametrize("kind", DO)
+def test_a_fault_strikes_its_call_there_and_nowhere_else(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the harness would prove nothing."""
+    struck, spared = tmp_path / "struck", tmp_path / "spared"
+    for folder in (struck, spared):
+        folder.mkdir()
+    told: list[str] = []
+    with monkeypatch.context() as patch:
+        Injector(kind, 1, [struck], told.append).install(patch.setattr)
+        DO[kind](spared / "file")
+        assert told == []
+        with pytest.raises(OSError, match=os.strerror(KINDS[kind].error)) as error:
+            DO[kind](struck / "file")
+        assert error.value.errno == KINDS[kind].error
+        assert [line.split()[0] for line in told] == [kind]
+    if kind == "short":
+        assert (struck / "file").stat().st_size == 10_000
+
+
+def test_a_full_disk_stays_full_and_a_cut_file_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        Injector("full", 2, [tmp_path], lambda _: None).install(patch.setattr)
+        (tmp_path / "first").write_text("x")
+        for call in (write, Path.mkdir, write):
+            with pytest.raises(OSError, match="No space left"):
+                call(tmp_path / "more")
+    write(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        Injector("cut", 1, [tmp_path], lambda _: None).install(patch.setattr)
+        assert len((tmp_path / "whole").read_bytes()) == 10_000
+
+
+# What the harness found
+
+
+def kept(folder: Path) -> tuple[CellStore, Cell]:
+    """A store with a finished cell that has a file."""
+    store = CellStore(folder / "cells", RunFolder(folder / "run"), "hash")
+    cell = Cell(Key("test", "clip", "tiny", "even"), {"clip": 1}, lambda _: Outcome({}))
+    store.save(cell, make_record(cell, DONE, "", {}), Outcome({}, files={"curves/a.csv": b"0"}))
+    return store, cell
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_cannot_be_read_is_not_taken_for_damaged(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the record nor a file of the cell: it would be removed and computed again."""
+    store, cell = kept(tmp_path)
+    with monkeypatch.context() as patch:
+        Injector("read", number, [store.root], lambda _: None).install(patch.setattr)
+        with pytest.raises(DiskError, match="cannot be read") as error:
+            store.load(cell)
+    harness.check_one_line(str(error.value))
+    with monkeypatch.context() as patch:
+        Injector("read", 1, [store.root], lambda _: None).install(patch.setattr)
+        with pytest.raises(DiskError):
+            store.forget(cell)
+    assert store.load(cell) is not None
+
+
+def test_what_cannot_be_removed_fails_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    source.write_text("new")
+    folder = RunFolder(tmp_path / "run")
+    struck: list[str] = []
+    with monkeypatch.context() as patch:
+        for number in (1, 3):  # the first call of each
+            Injector("remove", number, [folder.root], struck.append).install(patch.setattr)
+        folder.write("written", "new")
+        assert len(struck) == 1
+        folder.place(source, "placed")
+    assert len(struck) == 2
+    assert folder.read("written") == folder.read("placed") == b"new"
+
+
+def test_a_cache_that_cannot_be_listed_costs_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harness.without_plots(monkeypatch)
+    clips = harness.two_generators(tmp_path / "clips", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(user_cache()), "entries", refuse)
+        assert harness.run(clips, tmp_path / "out").code == 0
+    assert "going on without it" in harness.check_one_line(capsys.readouterr().err)
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise OSError(errno.EIO, "Input/output error", "/disk/file")
+
+
+def test_other_refusals_of_the_disk_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where a page cannot read a plot that was written a moment before."""
+    monkeypatch.setattr(session, "render_page", refuse)
+    harness.without_plots(monkeypatch)
+    clips = harness.two_generators(tmp_path / "clips", 1)
+    words = harness.leaderboard_words(clips, tmp_path / "out", "embedder=histogram")
+    alone = SimpleNamespace(get=lambda: SimpleNamespace(mode=RunMode.RUN))
+    monkeypatch.setattr(run, "HydraConfig", alone)
+    monkeypatch.setattr(run, "codes", set())
+    run.experiment(harness.compose(*words))
+    assert run.codes == {1}
+    said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("plan: ")]
+    assert "/disk/file: Input/output error" in harness.check_one_line("\n".join(said))
+
+    monkeypatch.setattr(type(user_cache()), "entries", refuse)
+    assert cli.main(["cache"]) == 1
+    assert "/disk/file: Input/output error" in harness.check_one_line(capsys.readouterr().err)
+
+
+# A disk that is really full
+
+SMALL_DISK = """
+mount -t tmpfs -o size=$1 none disk || exit 99
+shift
+"$@" output=disk/out; echo "ended with $?"
+find disk -name '.spf-*' | sed 's/^/left behind: /'
+mount -o remount,size=100m disk
+"$@" output=disk/out; echo "ended with $?"
+cp -r disk/out whole
+"""
+
+
+def may_mount(folder: Path) -> bool:
+    """Whether this user may mount a file system in a namespace of its own."""
+    if shutil.which("unshare") is None:
+        return False
+    words = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", str(folder)]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "size",
+    ["150k", *(pytest.param(f"{size}k", marks=pytest.mark.slow) for size in (8, 60, 250, 400))],
+)
+def test_a_small_disk_fills_up_and_the_run_goes_on_when_there_is_room(
+    size: str, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if not may_mount(disk):
+        pytest.skip("a user may not mount a tmpfs here (unshare -rm)")
+    clips = harness.two_generators(tmp_path / "clips", 1)
+    words = ["benchmark=leaderboard", "model=folder", f"model.path={harness.quoted(clips)}"]
+    words += ["embedder=histogram", "logger=csv", "workers=1"]
+    script = ["unshare", "-rm", "sh", "-c", SMALL_DISK, "sh", size, *harness.RUN, *words]
+    done = harness.command(*script, cwd=tmp_path)
+    assert [line for line in done.stdout.splitlines() if line.startswith(("ended", "left"))] == [
+        "ended with 1",
+        "ended with 0",
+    ], done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("No space left on device") == 1
+    whole = harness.run(clips, tmp_path / "out", "embedder=histogram")
+    assert harness.tables(harness.only_run(tmp_path / "whole")) == harness.tables(whole.folder.root)
