@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.running.folder import LEFTOVER
 from benchmarks.running.store import CELLS, RECORD
 from spf.errors import ConfigError
+from spf.files import LEFTOVER
 
 
 def prune(output: Path) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from benchmarks.reporting.page import render_page
 from benchmarks.reporting.tables import table_as_csv, table_as_markdown
 from benchmarks.running.cells import Benchmark, Summary
 from benchmarks.running.crew import visible_gpus
-from benchmarks.running.folder import RunFolder, slug, sweep
+from benchmarks.running.folder import RunFolder, slug
 from benchmarks.running.provenance import code_version, digest, provenance
 from benchmarks.running.records import compile_tables
 from benchmarks.running.runner import Job, Results, Workers, one_line, run_cells
@@ -27,6 +27,7 @@ from spf.cache import user_cache
 from spf.devices import choose_device
 from spf.embedders import on_device
 from spf.errors import ConfigError, SpfError
+from spf.files import sweep
 from spf.measurement import DEFAULT_SETTINGS
 from spf.progress import Settings
 from spf.quality import NoQuality

@@ -3,9 +3,13 @@
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+LEFTOVER = 86_400.0
+"""Seconds after which nobody is at work any more on what is half-written."""
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
@@ -55,3 +59,11 @@ def synchronise(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sweep(leftovers: Iterable[Path]) -> None:
+    """Remove those that a killed process left half-written long ago."""
+    for path in leftovers:
+        with suppress(OSError):  # another process was faster
+            if time.time() - path.stat().st_mtime > LEFTOVER:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -118,7 +118,9 @@ def test_parts_of_the_library_keep_to_themselves(name: str) -> None:
         | {"spf.devices", "spf.fingerprint", "spf.weights"},
         "thumbnails": mine,
         "sidebyside": mine | {"spf.progress"},
-        "retime": mine | {"spf.errors", "spf.words", "spf.video", "spf.progress", "spf.generators"},
+        "retime": mine
+        | {"spf.errors", "spf.words", "spf.files"}
+        | {"spf.video", "spf.progress", "spf.generators"},
     }
     if part not in allowed:
         free = {"cli", "commands", "doctor", "measurement", "plot", "retiming", "retiming_outputs"}

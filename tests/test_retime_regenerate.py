@@ -99,6 +99,16 @@ def test_finished_segments_lie_where_they_are_wanted(clip: Path, tmp_path: Path)
     assert first.out.read_bytes() == again.out.read_bytes()
 
 
+def test_what_a_killed_process_left_is_swept_a_day_later(clip: Path, tmp_path: Path) -> None:
+    old, young = (tmp_path / "kept" / f".spf-{name}.tmp" for name in ("old", "young"))
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    retimed(clip, folder=tmp_path / "kept")
+    assert not old.exists()
+    assert young.exists()
+
+
 def test_a_segment_that_vanishes_is_told(clip: Path, tmp_path: Path) -> None:
     def sweep(stage: str, count: int, total: int | None) -> None:
         if (stage, count) == (STAGES[4], 1):

@@ -6,16 +6,11 @@ import re
 import secrets
 import shutil
 import tempfile
-import time
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from spf.errors import ConfigError, SpfError
-from spf.files import write_atomic
-
-LEFTOVER = 86_400.0
-"""Seconds after which what a killed process left half-written is swept."""
+from spf.files import sweep, write_atomic
 
 FRESH = "fresh.txt"
 """The word that a run was last started over with."""
@@ -98,14 +93,6 @@ class RunFolder:
     def read(self, relative: str) -> bytes:
         """Bytes of a file of the run."""
         return self.path(relative).read_bytes()
-
-
-def sweep(leftovers: Iterable[Path]) -> None:
-    """Remove those that a killed process left half-written long ago."""
-    for path in leftovers:
-        with suppress(OSError):  # another process was faster
-            if time.time() - path.stat().st_mtime > LEFTOVER:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 class DiskError(SpfError):

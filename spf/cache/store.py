@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from spf.cache.claims import Claim, tell
 from spf.cache.key import content
 from spf.embedders import Embeddings
 from spf.errors import ConfigError, SpfError
-from spf.files import write_atomic
+from spf.files import sweep, write_atomic
 from spf.fingerprint import canonical
 from spf.thumbnails import Thumbnails
 from spf.video import ClipInfo
@@ -25,7 +24,6 @@ from spf.video import ClipInfo
 DEFAULT_SIZE = "10GB"
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 CHECKSUM = 32  # bytes of SHA-256 at the end of an entry
-LEFTOVER = 86_400  # seconds after which what a killed process left behind is swept
 
 Entry = tuple[Embeddings, Thumbnails]
 
@@ -117,7 +115,7 @@ class Cache:
         try:
             write_atomic(path, data)
             self._make_room(path)
-            self._sweep()
+            sweep([*self.folder.glob(".spf-*"), *self.folder.glob("*.lock")])
         except OSError as error:
             self._complain(error)
 
@@ -132,13 +130,6 @@ class Cache:
                 with suppress(OSError):
                     old.unlink(missing_ok=True)
                 size -= state.st_size
-
-    def _sweep(self) -> None:
-        """Remove what killed processes left behind long ago."""
-        for path in (*self.folder.glob(".spf-*"), *self.folder.glob("*.lock")):
-            with suppress(OSError):
-                if time.time() - path.stat().st_mtime > LEFTOVER:
-                    path.unlink()
 
     def _complain(self, error: OSError) -> None:
         if not self._complained:

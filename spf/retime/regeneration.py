@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spf.errors import ClipError, ConfigError, SpfError
+from spf.files import sweep
 from spf.generators.base import GeneratedClip, Generator, Image, Request
 from spf.generators.counts import counts_of
 from spf.generators.kept import Kept, read_kept
@@ -359,6 +360,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
     """A folder inside another one, for as long as it is needed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder.glob(".spf-*"))
         made = TemporaryDirectory(prefix=".spf-", suffix=".tmp", dir=folder)
     except OSError as error:
         why = f"cannot be written ({error.strerror})"
