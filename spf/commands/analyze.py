@@ -82,13 +82,15 @@ def _analyze_clip(
         def count(image: object, time: float) -> None:
             bar.update()
 
-        measured = measure_clip(clip, embedder, sampling=sampling, watch=count, cache=cache)
+        measured = measure_clip(
+            clip, embedder, sampling=sampling, watch=count, cache=cache, guarded=True
+        )
     curve = measured.curve
     timed = measured.embeddings.unit == "s"
     length = f", {curve.times[-1] - curve.times[0]:.2f} s" if timed else ", no frame rate"
     print(f"\n{plain(clip)}: {len(curve)} frames{length}")
     for note in measured.embeddings.notes:
-        print(f"  note: {note}")
+        print(f"  note: {plain(note)}")
     for name, value in score(curve).items():
         if not (name.endswith("_64") or isnan(value)):  # for comparisons; not defined
             print(f"  {name:<18} {value:10.4f} {METRICS[name].unit:<6} {METRICS[name].definition}")
