@@ -27,7 +27,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from spf.errors import ConfigError, SpfError
-from spf.words import choose
+from spf.words import choose, printable
 
 ROOT = Path(__file__).resolve().parent
 CONFIGS = ROOT / "configs"
@@ -57,10 +57,10 @@ def experiment(config: DictConfig) -> None:
     try:
         finished = session.run(config)
         code, folder = finished.code, str(finished.folder.root)
-        print(folder, flush=True)
+        print(printable(str(folder)), flush=True)
     except SpfError as error:
         code = error.exit_code
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
     finally:
         if hydra_config.mode == RunMode.MULTIRUN:
             words = list(hydra_config.overrides.task)
@@ -172,7 +172,7 @@ def main() -> int:
         else:
             found = _sweep(line.sweep)
     except SpfError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted: nothing was lost, start again to go on", file=sys.stderr)

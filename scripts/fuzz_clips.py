@@ -128,7 +128,10 @@ def compare(root: Path) -> list[dict[str, Any]]:
 def ended_row(record: dict[str, Any]) -> dict[str, Any]:
     """How a record of the leaderboard ended; `wrong` for what must never be."""
     clip, reason = f"{record['model']}/{record['clip']}", record["reason"] or ""
-    good = {"done": record.get("frames", 0) > 0, "failed": "; " in reason and reason.isprintable()}
+    good = {
+        "done": (record.get("frames") or 0) > 0,
+        "failed": "; " in reason and reason.isprintable(),
+    }
     ended = {"done": "measured", "failed": "failed"}.get(record["status"], "wrong")
     if not good.get(record["status"]) or "unexpected" in reason:
         ended = "wrong"

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import time
+import zipfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +28,12 @@ DEFAULT_SIZE = "10GB"
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 CHECKSUM = 32  # bytes of SHA-256 at the end of an entry
 LEFTOVER = 86_400  # seconds after which what a killed process left behind is swept
+
+NO_ENTRY = (
+    ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, RecursionError,
+    NotImplementedError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What reading a file raises that is no entry."""
 
 Entry = tuple[Embeddings, Thumbnails]
 
@@ -198,6 +206,16 @@ def _unpack(data: bytes, source: Path, fields: dict[str, Any]) -> Entry | None:
     data, checksum = data[:-CHECKSUM], data[-CHECKSUM:]
     if hashlib.sha256(data).digest() != checksum:
         return None
+    try:
+        return _entry(data, source, fields)
+    except NO_ENTRY:  # whole, and yet none of ours
+        return None
+
+
+def _entry(data: bytes, source: Path, fields: dict[str, Any]) -> Entry | None:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > len(data):
+            return None  # ours are not compressed: it would grow
     with np.load(io.BytesIO(data), allow_pickle=False) as stored:
         about = json.loads(stored["about"].tobytes())
         if canonical(about["key"]) != canonical(fields):

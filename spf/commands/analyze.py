@@ -77,7 +77,7 @@ def _analyze_clip(
     from spf.plot import plot_measurement, subtitle
     from spf.progress import METRICS, score
 
-    with tqdm(unit="frames", desc=clip.name[-30:], leave=False, disable=None) as bar:
+    with tqdm(unit="frames", desc=plain(clip.name[-30:]), leave=False, disable=None) as bar:
 
         def count(image: object, time: float) -> None:
             bar.update()
