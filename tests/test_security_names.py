@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import os
 import pty
 import re
 import select
+import struct
 import subprocess
+import termios
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -171,6 +174,7 @@ def test_an_error_is_printed_plainly(name: str) -> None:
 def at_a_terminal(*words: str, cwd: Path) -> bytes:
     """What a command shows where it believes that a person is watching."""
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 160, 0, 0))  # room for bars
     process = subprocess.Popen(
         words, cwd=cwd, env=harness.environment(), stdin=theirs, stdout=theirs, stderr=theirs
     )
@@ -201,6 +205,7 @@ def test_a_terminal_is_shown_no_names_that_command_it(tmp_path: Path) -> None:
     words = ["analyze", "--embedder", "pixels", "--no-cache", "--no-plot", *names]
     shown = at_a_terminal(*harness.SPF, *words, cwd=tmp_path)
     assert b"good" in shown
+    assert b"frames/s]" in shown  # a bar
     assert b"the file is empty" in shown
     assert b"note: 1 of 7 frames lost" in shown
     for command in (b"\x1b]", b"\x07", b"\x1b[2J", "\u202e".encode(), b"\xe9.mp4"):

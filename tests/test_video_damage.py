@@ -118,13 +118,24 @@ def test_a_gif_whose_canvas_grows_has_frames_of_one_size(tmp_path):
     assert not clip.frames[0, 16:].any()
 
 
-def test_a_picture_starts_no_program(tmp_path):
-    """Pillow would have Ghostscript draw it."""
+def test_a_picture_starts_no_program(tmp_path, monkeypatch):
+    """Pillow would have Ghostscript draw it, where that is installed."""
+    started = []
+
+    def draw(*given: object, **more: object) -> object:
+        started.append(given)
+        return Image.new("RGB", (8, 8)).im
+
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", draw)
     program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
     (tmp_path / "frames").mkdir()
     (tmp_path / "frames" / "0.png").write_bytes(program)
     with pytest.raises(ClipError, match="none of its images can be decoded"):
         load(tmp_path / "frames")
+    assert not started
+    with Image.open(tmp_path / "frames" / "0.png") as image:
+        image.load()
+    assert started  # it would have
 
 
 def test_names_with_a_pattern_read_no_other_files(tmp_path, shared):
