@@ -28,7 +28,7 @@ from omegaconf import DictConfig
 
 from spf.devices import let_idle_threads_sleep
 from spf.errors import ConfigError, SpfError
-from spf.words import choose
+from spf.words import choose, printable
 
 ROOT = Path(__file__).resolve().parent
 CONFIGS = ROOT / "configs"
@@ -58,13 +58,14 @@ def experiment(config: DictConfig) -> None:
     try:
         finished = session.run(config)
         code, folder = finished.code, str(finished.folder.root)
-        print(folder, flush=True)
+        print(printable(folder), flush=True)
     except SpfError as error:
         code = error.exit_code
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
     except OSError as error:  # a file that the run wrote and reads again, or its folder
         what = f"{error.filename or 'a file'}: {error.strerror or _line(error)}"
-        print(f"{what}; mend it and start again: finished cells are kept", file=sys.stderr)
+        what = f"{what}; mend it and start again: finished cells are kept"
+        print(printable(what), file=sys.stderr)
     finally:
         if hydra_config.mode == RunMode.MULTIRUN:
             words = list(hydra_config.overrides.task)
@@ -177,7 +178,7 @@ def main() -> int:
         else:
             found = _sweep(line.sweep)
     except SpfError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted: nothing was lost, start again to go on", file=sys.stderr)

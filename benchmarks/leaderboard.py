@@ -27,6 +27,7 @@ from benchmarks.ranking.rows import (
 from benchmarks.ranking.standing import Standing, power_sentences, sentence
 from benchmarks.running.cells import Cell, Figure, Outcome, Section, Summary, Table, Watch
 from benchmarks.running.folder import RunFolder, slug
+from benchmarks.running.given import read_yaml
 from benchmarks.running.records import DONE, FAILED, Record
 from benchmarks.scoring.measuring import Measuring, read_curve
 from benchmarks.scoring.quality import QUALITY, clip_columns, quality_inputs
@@ -197,7 +198,7 @@ def read_categories(path: str | None) -> dict[str, str]:
     if path is None:
         return {}
     try:
-        found = yaml.safe_load(Path(str(path)).expanduser().read_text(encoding="utf-8"))
+        found = read_yaml(Path(str(path)).expanduser())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         why = " ".join(str(error).split())[:120]
         raise ConfigError(f"categories={path}: cannot be read ({why}); check the file") from None

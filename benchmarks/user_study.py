@@ -11,7 +11,7 @@ from benchmarks.rating.clips import Film, check_films, film_of_file, film_of_kep
 from benchmarks.rating.page import render_study
 from benchmarks.rating.raters import Rules
 from benchmarks.rating.tables import summarised
-from benchmarks.rating.trials import AnswersError, Study
+from benchmarks.rating.trials import LARGEST, AnswersError, Study
 from benchmarks.retime_generated import RetimeGenerated
 from benchmarks.retiming.strategies import Wanted
 from benchmarks.running.cells import Cell, Key, Outcome, Summary, Watch
@@ -20,6 +20,7 @@ from benchmarks.running.provenance import code_version, digest, file_digest
 from benchmarks.running.records import DONE, Record
 from benchmarks.scoring.measuring import Measuring
 from spf.errors import ClipError, ConfigError
+from spf.files import read_bounded
 from spf.generators.base import Generator
 from spf.generators.folder import Folder, FolderClip, printable
 from spf.retime.strategies import Strategy
@@ -179,7 +180,7 @@ class UserStudy:
 
         def compute(watch: Watch) -> Outcome:
             try:
-                data = path.read_bytes()
+                data = read_bounded(path, LARGEST)
                 if file_digest(path) != content:
                     raise ClipError(name, "it changed while it was read", "start again")
                 answers = self.study.read(data)
@@ -312,7 +313,7 @@ def _files(answers: Any) -> list[Path]:
 
 def _keyed(key: str) -> Study:
     try:
-        return Study.from_key(Path(key).expanduser().read_bytes())
+        return Study.from_key(read_bounded(Path(key).expanduser(), LARGEST))
     except OSError as error:
         raise ConfigError(f"{key}: cannot be read ({error.strerror}); check the path") from None
     except AnswersError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.ranking.inputs import NAME, Input, problems, read_records
+from benchmarks.ranking.inputs import MAXIMAL_BYTES, NAME, Input, problems, read_records
 from benchmarks.ranking.merging import check_agreement
 from benchmarks.running.folder import slug
 from spf.errors import ConfigError
@@ -22,7 +22,6 @@ from spf.generators.folder import printable
 
 COMMUNITY = Path(__file__).resolve().parent.parent / "results" / "community"
 ALLOWED = {NAME, "README.md"}
-MAXIMAL_BYTES = 50_000_000
 
 
 def checked(folder: Path) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Write files so that a reader sees the old one or the new one, never half of one."""
 
+import errno
 import os
 import secrets
 import shutil
@@ -10,6 +11,20 @@ from pathlib import Path
 
 LEFTOVER = 86_400.0
 """Seconds after which nobody is at work any more on what is half-written."""
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """The bytes of a file that somebody gave: a regular one, of at most `most` bytes.
+
+    Raises OSError for anything else; a pipe or a device would be read for ever.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a file", str(path))
+    with open(path, "rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"larger than {most:,} bytes", str(path))
+    return data
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:

@@ -1,6 +1,8 @@
 """The words that choose an embedder, a target, a law ...: one rule for all of them."""
 
+import os
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 
 from spf.errors import ConfigError
@@ -18,3 +20,13 @@ def choose(given: str, known: Iterable[str], what: str) -> str:
     near = get_close_matches(given, words, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise ConfigError(f"unknown {what} {given!r}; {hint}known: {', '.join(words) or 'none'}")
+
+
+def printable(name: str) -> str:
+    """A file's name as text that commands no terminal and breaks no line.
+
+    Bytes that are not UTF-8, and letters that are not printable, become backslash escapes.
+    """
+    with suppress(UnicodeEncodeError):  # half a letter, as JSON may hold: no name of a file
+        name = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(x if x.isprintable() else x.encode("unicode_escape").decode() for x in name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import spf
 from spf.embedders.ahead import ahead
 from spf.embedders.base import embed_clip
 from spf.errors import ClipError, UnavailableError
-from spf.video import Reader
+from spf.video import Reader, Sampling
 
 Frame = tuple[np.ndarray, float]
 
@@ -265,3 +266,54 @@ def test_other_cells_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     bad, good = run.results.records
     assert good["status"] == "done"
     assert "does not fit into memory" in bad["reason"]
+
+
+# Bounds
+
+
+def test_a_clip_with_too_many_frames_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = harness.save(tmp_path / "a.mp4", harness.steady(12))
+    monkeypatch.setattr("spf.embedders.base.MAX_FRAMES", 12)
+    assert len(embed_clip(path, harness.Linear()).vectors) == 12
+    monkeypatch.setattr("spf.embedders.base.MAX_FRAMES", 11)
+    with pytest.raises(ClipError, match="more than 11 frames"):
+        embed_clip(path, harness.Linear())
+    assert len(embed_clip(path, harness.Linear(), sampling=Sampling(stride=2)).vectors) == 6
+
+
+def test_large_frames_are_held_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same vectors; and when a frame is read, the one before it is gone."""
+    path = harness.save(tmp_path / "a.mp4", harness.steady(12))
+    expected = embed_clip(path, harness.Linear()).vectors
+    alive: list[int] = []
+    frames: list[weakref.ref[np.ndarray]] = []
+    plainly = Reader.__next__
+
+    def counted(self: Reader) -> Frame:
+        alive.append(sum(frame() is not None for frame in frames))
+        image, time = plainly(self)
+        image = image.copy()  # its memory is its own
+        frames.append(weakref.ref(image))
+        return image, time
+
+    monkeypatch.setattr(Reader, "__next__", counted)
+    monkeypatch.setattr("spf.embedders.base.LARGE", 0)
+    assert np.array_equal(embed_clip(path, harness.Linear()).vectors, expected)
+    assert alive == [0] * 13
+
+
+def test_lack_of_memory_while_reading_is_an_error_of_the_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = harness.save(tmp_path / "a.mp4", harness.steady(12))
+
+    class Greedy(harness.Linear):
+        def prepare(self, image: np.ndarray) -> np.ndarray:
+            raise MemoryError
+
+    with pytest.raises(ClipError, match="does not fit into the memory"):
+        embed_clip(path, Greedy())

@@ -105,6 +105,51 @@ def test_libraries_stay_silent(shared, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_gif_whose_canvas_grows_has_frames_of_one_size(tmp_path):
+    path = clips.animate(tmp_path / "a.gif", clips.noise(3, 16, 16), [40] * 3)
+    before = load(path).frames
+    data = bytearray(path.read_bytes())
+    place = data.rfind(b"\x21\xf9\x04") + 8
+    data[place + 5 : place + 9] = (40).to_bytes(2, "little") * 2
+    path.write_bytes(data)
+    clip = load(path)
+    assert clip.frames.shape[1:] == (clip.info.height, clip.info.width, 3) == (40, 40, 3)
+    assert np.array_equal(clip.frames[0, :16, :16], before[0])
+    assert not clip.frames[0, 16:].any()
+
+
+def test_a_picture_starts_no_program(tmp_path, monkeypatch):
+    """Pillow would have Ghostscript draw it, where that is installed."""
+    started = []
+
+    def draw(*given: object, **more: object) -> object:
+        started.append(given)
+        return Image.new("RGB", (8, 8)).im
+
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", draw)
+    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "0.png").write_bytes(program)
+    with pytest.raises(ClipError, match="none of its images can be decoded"):
+        load(tmp_path / "frames")
+    assert not started
+    with Image.open(tmp_path / "frames" / "0.png") as image:
+        image.load()
+    assert started  # it would have
+
+
+def test_names_with_a_pattern_read_no_other_files(tmp_path, shared):
+    Image.new("RGB", (8, 8)).save(tmp_path / "1.tga")
+    (tmp_path / "%d.tga").write_text("nothing")
+    with pytest.raises(ClipError):
+        load(tmp_path / "%d.tga")
+    concat = f"ffconcat version 1.0\nfile '{shared['mp4'].name}'\n"
+    path = shared["mp4"].with_name("list.mp4")
+    path.write_text(concat)
+    with pytest.raises(ClipError, match="not a video"):
+        load(path)
+
+
 # Errors
 
 
@@ -176,6 +221,14 @@ def test_absurd_sizes_are_refused(tmp_path):
         (tmp_path / "bomb.png").write_bytes(data)
         with pytest.raises(ClipError, match="too large"):
             probe(tmp_path / "bomb.png")
+    small = clips.animate(tmp_path / "grown.gif", clips.noise(3, 16, 16), [40] * 3)
+    grown = bytearray(small.read_bytes())
+    place = grown.rfind(b"\x21\xf9\x04") + 8  # the last frame's place and size
+    for side, reason in ((9000, "pixels is too large"), (65535, "too large")):
+        grown[place + 5 : place + 9] = side.to_bytes(2, "little") * 2
+        small.write_bytes(grown)
+        with pytest.raises(ClipError, match=reason):
+            load(small)
     head = b"YUV4MPEG2 W40000 H40000 F25:1 Ip A1:1 C420\nFRAME\n"
     (tmp_path / "bomb.y4m").write_bytes(head + bytes(1000))
     with pytest.raises(ClipError):

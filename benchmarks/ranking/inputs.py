@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.ranking.groups import SHOWN, finite
@@ -22,6 +23,9 @@ from spf.quality import VBENCH_DIMENSIONS
 NAME = "records.parquet"
 REMEDY = "give run folders, folders of them, or records.parquet files"
 MAXIMAL_ROWS = 1_000_000
+MAXIMAL_BYTES = 50_000_000
+MAXIMAL_CONTENT = 2**29
+"""Bytes of a file, and of what it holds when it is unpacked."""
 MAXIMAL_NAME = 300
 MAXIMAL_TEXT = 20_000
 
@@ -85,15 +89,27 @@ def read_records(file: Path) -> list[Record]:
     """
     where = printable(str(file))
     try:
-        with pq.ParquetFile(file) as parquet:
-            if parquet.metadata.num_rows > MAXIMAL_ROWS:
+        if not file.is_file():
+            raise OSError("not a file")
+        # Text stays encoded until its size is known: a short file may stand for terabytes.
+        schema = pq.read_schema(file)
+        texts = [x.name for x in schema if x.name in TEXTS and pa.types.is_string(x.type)]
+        with pq.ParquetFile(file, read_dictionary=texts) as parquet:
+            rows = [parquet.metadata.row_group(k).num_rows for k in range(parquet.num_row_groups)]
+            if max(parquet.metadata.num_rows, sum(rows)) > MAXIMAL_ROWS:
                 raise ConfigError(f"{where}: more than {MAXIMAL_ROWS} rows; split it")
             known = parquet.schema_arrow.names
             dimensions = [f"{QUALITY}{name}" for name in VBENCH_DIMENSIONS]
             quality = [name for name in dimensions if name in known]
             wanted = [*TEXTS, *NUMBERS, *FLAGS, *quality]
+            if file.stat().st_size > MAXIMAL_BYTES or _packed(parquet, wanted) > MAXIMAL_CONTENT:
+                raise ConfigError(
+                    f"{where}: more than {MAXIMAL_BYTES:,} bytes, or far more when "
+                    "unpacked; split it"
+                )
             table = parquet.read([name for name in wanted if name in known])
-    except (OSError, pa.ArrowException) as error:
+            table.validate(full=True)
+    except (OSError, pa.ArrowException, MemoryError) as error:
         why = " ".join(str(error).split())[:200]
         raise ConfigError(f"{where}: it cannot be read as records ({why}); {REMEDY}") from None
     if repeated := {name for name in table.column_names if table.column_names.count(name) > 1}:
@@ -102,14 +118,40 @@ def read_records(file: Path) -> list[Record]:
         if not _fits(name, table.schema.field(name).type):
             what = table.schema.field(name).type
             raise ConfigError(f"{where}: column {name} holds {what}; run it again")
+    if _letters(table) > MAXIMAL_CONTENT:
+        raise ConfigError(f"{where}: its text takes more than {MAXIMAL_CONTENT:,} bytes; split it")
     if missing := [name for name in NEEDED if name not in known]:
         raise ConfigError(f"{where}: there is no column {missing[0]}; run it again")
     return [_plain(row, wanted) for row in table.to_pylist()]
 
 
+def _packed(parquet: pq.ParquetFile, wanted: list[str]) -> int:
+    """Bytes of the wanted columns as the file says that they are unpacked."""
+    about = parquet.metadata
+    chunks = (
+        about.row_group(row).column(column)
+        for row in range(about.num_row_groups)
+        for column in range(about.num_columns)
+    )
+    return sum(x.total_uncompressed_size for x in chunks if x.path_in_schema in wanted)
+
+
+def _letters(table: pa.Table) -> int:
+    """Bytes of all texts of a table, each as often as it stands there."""
+    total = 0
+    for column in table.columns:
+        if pa.types.is_dictionary(column.type):
+            for chunk in column.chunks:
+                lengths = pc.binary_length(chunk.dictionary).take(chunk.indices)
+                total += pc.sum(lengths).as_py() or 0
+    return total
+
+
 def _fits(name: str, kind: pa.DataType) -> bool:
     if pa.types.is_null(kind):
         return True
+    if pa.types.is_dictionary(kind) and name in TEXTS:
+        kind = kind.value_type
     if name in TEXTS:
         return pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if name in FLAGS:

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from benchmarks.running.provenance import digest
 from spf.errors import SpfError
+from spf.words import printable
 
 ANSWERS_FORMAT, KEY_FORMAT, VERSION = "spf user study answers", "spf user study key", 1
 EVEN, JUMP = "even", "jump"
@@ -139,9 +140,15 @@ class Study:
         content = _object(data, KEY_FORMAT)
         if content.pop("checksum", None) != digest(content):
             raise AnswersError("the key was changed or damaged; use the one beside the page")
-        trials = tuple(Trial(**trial) for trial in content["trials"])
-        strategies = tuple(content["strategies"])
-        return cls(content["study"], strategies, trials, content["linearity_mae"])
+        try:
+            trials = tuple(_known(trial) for trial in content["trials"])
+            strategies = tuple(_text(name) for name in content["strategies"])
+            errors = {_text(clip): float(x) for clip, x in content["linearity_mae"].items()}
+            return cls(_text(content["study"]), strategies, trials, errors)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise AnswersError(
+                "the key is not as it was written; use the one beside the page"
+            ) from (None)
 
     def read(self, data: bytes) -> Answers:
         """The answers of a file that the page saved. Raises AnswersError, in one line, saying what
@@ -186,6 +193,20 @@ def scramble(text: str) -> int:
 
 def _trial(identity: str, pair: str, names: Mapping[str, str], check: bool = False) -> Trial:
     return Trial(identity, pair, dict(sorted(names.items())), check)
+
+
+def _known(trial: dict[str, Any]) -> Trial:
+    """A trial of a key. Raises TypeError for anything else."""
+    made = Trial(**trial)
+    clips = {_text(clip): _text(name) for clip, name in made.clips.items()}
+    return Trial(_text(made.id), _text(made.pair), clips, bool(made.check))
+
+
+def _text(value: Any) -> str:
+    """A name of a key, printable. Raises TypeError for anything else."""
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return printable(value)
 
 
 def _object(data: bytes, kind: str) -> dict[str, Any]:

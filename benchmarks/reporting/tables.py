@@ -1,5 +1,7 @@
 """Tables as CSV and Markdown: 6 significant digits, metrics with their direction."""
 
+import re
+
 import pandas as pd
 
 from benchmarks.running.cells import Table
@@ -7,6 +9,10 @@ from benchmarks.running.records import as_csv, number
 from spf import METRICS
 
 ARROWS = {"lower": " ↓", "higher": " ↑", "none": ""}
+
+
+SPECIAL = re.compile(r"[\\|`\[\]<>]")
+"""What means something in a cell of Markdown; emphasis is harmless, and names are full of it."""
 
 
 def heading(column: str) -> str:
@@ -19,15 +25,20 @@ def table_as_csv(table: Table) -> str:
     return as_csv(pd.DataFrame(table.rows, columns=table.columns))
 
 
+def escaped(text: str) -> str:
+    """Text as a cell of a Markdown table shows it: no end of the cell, link, code or HTML."""
+    return SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
+
+
 def table_as_markdown(table: Table) -> str:
     """GitHub-flavoured Markdown."""
     lines = [
-        f"# {table.title}",
+        f"# {escaped(table.title)}",
         "",
         "| " + " | ".join(map(heading, table.columns)) + " |",
         "|" + " --- |" * len(table.columns),
     ]
     for row in table.rows:
-        cells = (number(row.get(name)).replace("|", "\\|") for name in table.columns)
+        cells = (escaped(number(row.get(name))) for name in table.columns)
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, *(["", table.note] if table.note else []), ""])
+    return "\n".join([*lines, *(["", escaped(table.note)] if table.note else []), ""])

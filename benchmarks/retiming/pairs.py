@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from benchmarks.running.given import brief, read_yaml
 from spf.errors import ConfigError, SpfError
 from spf.fingerprint import digest
 from spf.generators.base import Image
@@ -116,7 +117,7 @@ def _photographs(size: tuple[int, int]) -> Iterator[Pair]:
 
 def _read(path: Path) -> Iterator[Pair]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -128,7 +129,7 @@ def _read(path: Path) -> Iterator[Pair]:
     for number, entry in enumerate(content, start=1):
         where = f"{path}: pair {number}"
         if not isinstance(entry, dict):
-            raise ConfigError(f"{where} is {entry!r}; {LAYOUT}")
+            raise ConfigError(f"{where} is {brief(entry)}; {LAYOUT}")
         for key in entry:
             choose(str(key), KEYS, f"key of {where}")
         for key in NEEDED:
@@ -136,7 +137,7 @@ def _read(path: Path) -> Iterator[Pair]:
                 raise ConfigError(f"{where} has no {key}; {LAYOUT}")
         for key, value in entry.items():
             if not isinstance(value, str) or (key in NEEDED and not value.strip()):
-                raise ConfigError(f"{where}: {key}={value!r} must be text")
+                raise ConfigError(f"{where}: {key}={brief(value)} must be text")
         pair = _pair(entry, where, path.parent)
         if pair.name in seen:
             raise ConfigError(f"{where}: the name {pair.name!r} is taken already; choose another")

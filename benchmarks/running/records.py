@@ -33,7 +33,7 @@ LAST = [
     "versions",
     "schema",
 ]
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 NUMBERS = re.compile(r"[+-]?([\d.]+(e[+-]?\d+)?|inf)( \.\. [+-]?([\d.]+(e[+-]?\d+)?|inf))?$")
 """Text that is a number or an interval, whatever it begins with."""
 
@@ -81,11 +81,12 @@ def as_csv(table: pd.DataFrame) -> str:
     Text that a spreadsheet would take for a formula begins with an apostrophe.
     """
     text = table.select_dtypes(["object", "string"])
-    harmless = table.assign(**{str(name): text[name].map(_harmless) for name in text})
-    return harmless.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    changed = table.assign(**{str(name): text[name].map(harmless) for name in text})
+    return changed.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
-def _harmless(value: Any) -> Any:
+def harmless(value: Any) -> Any:
+    """A value of a CSV file; text that a spreadsheet would compute begins with an apostrophe."""
     formula = isinstance(value, str) and value.startswith(FORMULA) and not NUMBERS.match(value)
     return f"'{value}" if formula else value
 

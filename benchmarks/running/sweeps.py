@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks.running.records import harmless
 from spf.errors import UnavailableError
 from spf.files import write_atomic
 from spf.fingerprint import digest
@@ -82,7 +83,7 @@ def summarise(sweep: Path, since: float = 0.0) -> tuple[set[int], str]:
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
-    table.writerows(ended)
+    table.writerows({name: harmless(job[name]) for name in COLUMNS} for job in ended)
     write_atomic(sweep / "jobs.csv", text.getvalue())
     done = sum(job["code"] == 0 for job in ended)
     line = f"sweep: {done} of {len(ended)} jobs without a failure; see {sweep / 'jobs.csv'}"

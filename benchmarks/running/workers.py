@@ -19,6 +19,7 @@ from benchmarks.running.records import DONE, FAILED, Record, make_record
 from benchmarks.running.store import CellStore
 from spf.cache.claims import TELL_AFTER, Claim, tell
 from spf.errors import SpfError
+from spf.words import printable
 
 
 class Job(NamedTuple):
@@ -114,5 +115,5 @@ def peak_memory() -> float:
 
 
 def one_line(error: BaseException) -> str:
-    """An error as one line of text."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """An error as one line of text, without letters that a terminal would obey."""
+    return printable(" ".join(str(error).split())) or type(error).__name__

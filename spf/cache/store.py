@@ -5,6 +5,8 @@ import io
 import json
 import os
 import re
+import zipfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +26,12 @@ from spf.video import ClipInfo
 DEFAULT_SIZE = "10GB"
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 CHECKSUM = 32  # bytes of SHA-256 at the end of an entry
+
+NO_ENTRY = (
+    ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, RecursionError,
+    NotImplementedError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What reading a file raises that is no entry."""
 
 Entry = tuple[Embeddings, Thumbnails]
 
@@ -193,6 +201,16 @@ def _unpack(data: bytes, source: Path, fields: dict[str, Any]) -> Entry | None:
     data, checksum = data[:-CHECKSUM], data[-CHECKSUM:]
     if hashlib.sha256(data).digest() != checksum:
         return None
+    try:
+        return _entry(data, source, fields)
+    except NO_ENTRY:  # whole, and yet none of ours
+        return None
+
+
+def _entry(data: bytes, source: Path, fields: dict[str, Any]) -> Entry | None:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > len(data):
+            return None  # ours are not compressed: it would grow
     with np.load(io.BytesIO(data), allow_pickle=False) as stored:
         about = json.loads(stored["about"].tobytes())
         if canonical(about["key"]) != canonical(fields):

@@ -77,18 +77,20 @@ def _analyze_clip(
     from spf.plot import plot_measurement, subtitle
     from spf.progress import METRICS, score
 
-    with tqdm(unit="frames", desc=clip.name[-30:], leave=False, disable=None) as bar:
+    with tqdm(unit="frames", desc=plain(clip.name[-30:]), leave=False, disable=None) as bar:
 
         def count(image: object, time: float) -> None:
             bar.update()
 
-        measured = measure_clip(clip, embedder, sampling=sampling, watch=count, cache=cache)
+        measured = measure_clip(
+            clip, embedder, sampling=sampling, watch=count, cache=cache, guarded=True
+        )
     curve = measured.curve
     timed = measured.embeddings.unit == "s"
     length = f", {curve.times[-1] - curve.times[0]:.2f} s" if timed else ", no frame rate"
     print(f"\n{plain(clip)}: {len(curve)} frames{length}")
     for note in measured.embeddings.notes:
-        print(f"  note: {note}")
+        print(f"  note: {plain(note)}")
     for name, value in score(curve).items():
         if not (name.endswith("_64") or isnan(value)):  # for comparisons; not defined
             print(f"  {name:<18} {value:10.4f} {METRICS[name].unit:<6} {METRICS[name].definition}")

@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from spf.embedders.ahead import ahead
 from spf.errors import ClipError, ConfigError
-from spf.video import ClipInfo, GuardedReader, Reader, Sampling
+from spf.video import MAX_FRAMES, ClipInfo, GuardedReader, Reader, Sampling
 
 Image = NDArray[np.uint8]
 Source = str | os.PathLike[str] | ArrayLike | Iterator[tuple[Image, float]]
 Watch = Callable[[Image, float], None]
+FrameStream = Generator[tuple[Image, float]]
 
+LARGE = 2**25  # bytes of a frame (11 megapixels) from which on none is read ahead
 FRAMES = "frames"  # what errors call a clip that came from memory
 FITTING = "_frames_that_fit"  # where an embedder that once had too many keeps how many it can take
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
@@ -82,22 +84,24 @@ def embed_clip(
     background thread that prepares frames, while the model works on earlier ones.
     reader : `GuardedReader` where files may be hostile or damaged.
 
-    Files are decoded by one thread and frames prepared by another, one batch ahead of the model.
+    Files are decoded by one thread and frames prepared by another, one batch ahead of the model;
+    frames of more than `LARGE` bytes are read when they are wanted, so that one is held at a time.
 
     A batch that does not fit into memory is halved, with a message; the embedder keeps the smaller
     size. Raises ClipError for what cannot be read, where the embedder returns NaN or zeros, where
-    a single frame does not fit into memory or the GPU fails; ConfigError for a sampling of frames
-    from memory.
+    a single frame does not fit into memory, the clip has more than MAX_FRAMES frames, or the GPU
+    fails; ConfigError for a sampling of frames from memory.
     """
     size = embedder.batch_size if batch_size is None else batch_size
     if size < 1:
         raise ValueError(f"batch_size must be at least 1, not {size!r}")
     if isinstance(source, str | os.PathLike):
-        with reader(source, sampling or Sampling()) as opened:
-            vectors, times = _stream(ahead(opened), embedder, size, watch, source)
-            unit: Literal["s", "frames"] = "frames" if opened.info.fps is None else "s"
-            found = _unit(vectors, source), times, unit, opened.info, list(opened.notes)
-            return Embeddings(*found)
+        with reader(source, sampling or Sampling()) as opened, _memory_of(source):
+            info = opened.info
+            frames = opened if 3 * info.width * info.height > LARGE else ahead(opened)
+            vectors, times = _stream(_at_most(frames, source), embedder, size, watch, source)
+            unit: Literal["s", "frames"] = "frames" if info.fps is None else "s"
+            return Embeddings(_unit(vectors, source), times, unit, info, list(opened.notes))
     if sampling not in (None, Sampling()):
         raise ConfigError("sampling applies to files; choose the frames before they are given")
     if isinstance(source, Iterator):
@@ -105,6 +109,30 @@ def embed_clip(
         return Embeddings(_unit(vectors, FRAMES), times)
     vectors, times = _stream(_frames(np.asarray(source)), embedder, size, watch, FRAMES)
     return Embeddings(_unit(vectors, FRAMES), times, "frames")
+
+
+@contextmanager
+def _memory_of(source: object) -> Iterator[None]:
+    """Lack of memory in this process as an error of the clip."""
+    try:
+        yield
+    except MemoryError:
+        what = "it does not fit into the memory of this machine"
+        raise ClipError(source, what, "scale it down, or use fewer frames (stride)") from None
+
+
+def _at_most(frames: Iterable[tuple[Image, float]], source: object) -> FrameStream:
+    """The frames, closed at the end. ClipError behind MAX_FRAMES: memory is bounded."""
+    with ExitStack() as at_end:
+        at_end.callback(getattr(frames, "close", bool))
+        count = 0
+        for frame in frames:
+            count += 1  # noqa: SIM113
+            if count > MAX_FRAMES:
+                what = f"it has more than {MAX_FRAMES} frames"
+                raise ClipError(source, what, "use fewer of them (stride) or cut it")
+            yield frame
+            del frame  # or it would be held while the next one is read, as enumerate would
 
 
 def _frames(frames: NDArray[Any]) -> Iterator[tuple[Image, float]]:
@@ -146,6 +174,7 @@ def _batches(
                 watch(image, time)
             prepared.append(embedder.prepare(image))
             times.append(time)
+            del image  # or it would be held while the next one is read
             if len(prepared) == size:
                 yield stack(prepared), times
                 prepared, times = [], []

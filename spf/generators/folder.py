@@ -7,6 +7,7 @@ from pathlib import Path
 from spf.errors import ClipError, ConfigError
 from spf.fingerprint import digest, file_digest
 from spf.video import IMAGE_SUFFIXES, SUFFIXES
+from spf.words import printable as printable
 
 LAYOUT = "expected CLIPS/GENERATOR/PAIR.mp4, one folder for each generator"
 
@@ -66,15 +67,6 @@ def clips_of(path: str | os.PathLike[str]) -> list[FolderClip]:
 def frames_of(folder: Path) -> list[Path]:
     """The images that make a folder a clip. Raises OSError where it cannot be listed."""
     return [file for file in _entries(folder) if file.suffix.lower() in IMAGE_SUFFIXES]
-
-
-def printable(name: str) -> str:
-    """A file's name as text that commands no terminal and breaks no line.
-
-    Bytes that are not UTF-8, and letters that are not printable, become backslash escapes.
-    """
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(x if x.isprintable() else x.encode("unicode_escape").decode() for x in text)
 
 
 def _listed(folder: Path, layout: str) -> list[Path]:

@@ -16,7 +16,12 @@ from spf.fingerprint import digest
 from spf.generators.base import GeneratedClip, Generator, Request, Watch
 from spf.generators.clock import Clock
 
-DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+LARGEST = 2**32
+"""Bytes that a file may hold when it is unpacked; a minute of 720p has as many."""
+DAMAGE = (
+    OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, RecursionError,
+    NotImplementedError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 """What reading a file raises that is missing, cut off, or none of ours."""
 
 
@@ -97,6 +102,8 @@ def pack(clip: GeneratedClip) -> bytes:
 def unpack(data: bytes) -> GeneratedClip:
     """The clip of `pack`. Raises one of `DAMAGE` where the bytes are no such file."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
+            raise ValueError("it is larger than any clip of ours")
         if archive.testzip() is not None:  # checksums, before anything is made of the content
             raise ValueError("the file is damaged")
     with np.load(io.BytesIO(data), allow_pickle=False) as stored:

@@ -21,6 +21,10 @@ WITHOUT_WEIGHTS = ("tokenizer", "scheduler", "processor")
 """What the names of a pipeline's components without weights end in."""
 
 GIB = 2**30
+HEADER = 100_000_000
+"""Bytes of a safetensors file's header; its own library reads no longer ones."""
+NO_HEADER = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
+"""What looking for sizes in a header raises that has none."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +147,11 @@ def _files(folder: Path, remedy: str) -> list[Path]:
     wanted: set[str] = set()
     for index in sorted(folder.glob("*.safetensors.index.json")):
         try:
-            wanted |= set(json.loads(index.read_text())["weight_map"].values())
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+            named = set(json.loads(index.read_text())["weight_map"].values())
+            if outside := [name for name in named if Path(name).name != name]:
+                raise ValueError(f"{outside[0]!r} lies elsewhere")
+            wanted |= named
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UnavailableError(f"{index}: cannot be read ({error}); {remedy}") from None
     files = sorted(folder / name for name in wanted) or sorted(folder.glob("*.safetensors"))
     missing = [file for file in files if not file.is_file()]
@@ -161,15 +168,15 @@ def _parameters(file: Path) -> int:
     try:
         with open(file, "rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
-            if length > file.stat().st_size:
-                raise ValueError("the header is longer than the file")
+            if length > min(file.stat().st_size, HEADER):
+                raise ValueError("the header is longer than the file, or than a header is")
             header = json.loads(stream.read(length))
         tensors = {name: about for name, about in header.items() if name != "__metadata__"}
         end = max((about["data_offsets"][1] for about in tensors.values()), default=0)
         if file.stat().st_size < 8 + length + end:
             raise ValueError("it ends too early")
         return sum(math.prod(about["shape"]) for about in tensors.values())
-    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+    except (*NO_HEADER, OSError, struct.error) as error:
         raise UnavailableError(f"{file}: damaged ({error}); remove it and fetch it again") from None
 
 

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from errno import EFBIG, EINVAL
 from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +24,9 @@ from spf.errors import ConfigError
 from spf.progress import Curve, no_change_reason
 from spf.progress.metrics import unit_time
 from spf.words import choose
+
+LARGEST = 100_000_000
+"""Bytes of a file of points."""
 
 Array = NDArray[np.float64]
 Target = Callable[[Array], Array]
@@ -277,6 +281,10 @@ def _number(target: str, name: str, value: object, low: float, high: float) -> N
 def _read(path: Path) -> Sequence[Sequence[float]]:
     """The points of a CSV or JSON file, as they are written."""
     try:
+        if path.exists() and not path.is_file():
+            raise OSError(EINVAL, "not a file")  # a pipe or a device would be read for ever
+        if path.stat().st_size > LARGEST:
+            raise OSError(EFBIG, f"larger than {LARGEST:,} bytes")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from None
@@ -287,7 +295,7 @@ def _read(path: Path) -> Sequence[Sequence[float]]:
             content = json.loads(text)
             if isinstance(content, dict):
                 content = list(zip(content["times"], content["progress"], strict=True))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             wanted = '[[time, progress], ...] or {"times": [...], "progress": [...]}'
             raise ConfigError(f"{path}: {error!r}; expected {wanted}") from None
         return content

@@ -6,13 +6,14 @@ frame) or a folder of images. Everything that cannot be read raises `spf.errors.
 line. PyAV and Pillow load at the first use.
 """
 
-from spf.video.clip import IMAGE_SUFFIXES, SUFFIXES, Clip, ClipInfo, Sampling
+from spf.video.clip import IMAGE_SUFFIXES, MAX_FRAMES, SUFFIXES, Clip, ClipInfo, Sampling
 from spf.video.guarded import GuardedReader
 from spf.video.reader import Reader, batches, load, probe
 from spf.video.write import write_mp4, write_png
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "MAX_FRAMES",
     "SUFFIXES",
     "Clip",
     "ClipInfo",

@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from spf.errors import ClipError, ConfigError
-from spf.video.clip import Sampling
+from spf.video.clip import Sampling, starved
 from spf.video.reader import Reader
 
 
@@ -23,6 +23,7 @@ def serve(memory: int) -> None:
     """Decode what the lines on stdin ask for, until they end."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # a decoder writes no file
     output = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a library prints must not come between the frames
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -56,7 +57,8 @@ def _decode(path: Path, sampling: Sampling, output: IO[bytes]) -> None:
     except ConfigError as error:
         tell(config_error=str(error))
     except MemoryError:
-        tell(clip_error=[str(path), "its decoder ran out of memory", "make it again, smaller"])
+        short = starved(path)
+        tell(clip_error=[short.clip, short.reason, short.remedy])
     except Exception as error:  # of a library, on a file that it did not expect
         what = f"its decoder failed ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
         tell(clip_error=[str(path), what, "copy or download it again, or make it again"])

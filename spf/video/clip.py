@@ -26,7 +26,10 @@ SUFFIXES = frozenset({
 # fmt: on
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
-MAX_PIXELS = 2**28  # 16384 x 16384: more in one frame is a damaged header or an attack
+MAX_PIXELS = 2**26
+"""In one frame: 8192 x 8192, twice an 8K video's; 192 MiB as RGB. More is refused unread."""
+MAX_FRAMES = 2**18
+"""In one clip that is embedded (3 hours at 24 a second): its vectors are all held in memory."""
 
 Render = Callable[[], np.ndarray]
 
@@ -125,9 +128,15 @@ def check_size(path: object, width: int, height: int) -> None:
     """Raise `ClipError` where a frame is absurdly large or has no area."""
     if width * height > MAX_PIXELS:
         reason = f"a frame of {width} x {height} pixels is too large to be read"
-        raise ClipError(path, reason, f"scale it below {MAX_PIXELS} pixels")
+        raise ClipError(path, reason, f"scale it to {MAX_PIXELS} pixels or fewer")
     if width < 1 or height < 1:
         raise ClipError(path, "its frames have no size", "the file is damaged: make it again")
+
+
+def starved(path: object) -> ClipError:
+    """The error of a decoder that asked for more memory than there is, or than it may have."""
+    reason = "its decoder ran out of memory"
+    return ClipError(path, reason, "scale it down, or make it again: its header may be damaged")
 
 
 def over_black(rgba: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,9 +20,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 AGAIN = "copy or download it again, or make it again"
-# Formats that FFmpeg opens and that hold no pictures of their own: text drawn as frames, and lists
-# that lead to other files.
-NOT_VIDEOS = frozenset({"tty", "bin", "xbin", "adf", "idf", "hls", "concat", "dash", "sdp"})
+# Formats that FFmpeg would open and that hold no pictures of their own: text drawn as frames, and
+# lists that lead to other files or to the network.
+# fmt: off
+NOT_VIDEOS = frozenset({
+    "tty", "bin", "xbin", "adf", "idf", "hls", "concat", "dash", "imf", "vobsub",
+    "webm_dash_manifest", "sdp", "rtp", "rtsp", "sap", "lavfi",
+})
+# fmt: on
 MAX_PIXEL_ASPECT = 16  # a more extreme one is a damaged header
 DEFAULT_STEP = 0.04  # seconds, where a file tells neither times nor rate (FFmpeg's default, 25 fps)
 
@@ -47,9 +53,15 @@ class VideoSource:
         self._last = 0.0
         self.decoded = 0
         # The prefix keeps a colon in a name from being read as a protocol.
-        options = {"protocol_whitelist": "file"}
+        options = {
+            "protocol_whitelist": "file",
+            "format_whitelist": _formats(),
+            "pattern_type": "none",  # or %d in a name would stand for the files beside it
+        }
         try:
             self._container = av.open(f"file:{path}", options=options, metadata_errors="replace")
+        except MemoryError:
+            raise
         except (self._errors, OSError, ValueError):
             raise _unreadable(path) from None
         try:
@@ -72,9 +84,6 @@ class VideoSource:
         """The stream to decode, the number of video streams, and the stream's index among them."""
         import av
 
-        formats = set(self._container.format.name.split(","))
-        if formats & NOT_VIDEOS:
-            raise ClipError(self._path, "not a video", "give a video, a GIF or a folder of images")
         cover = av.stream.Disposition.attached_pic
         videos = [s for s in self._container.streams.video if not s.disposition & cover]
         if not videos and _index_missing(self._path):
@@ -162,6 +171,8 @@ class VideoSource:
         for packet in self._packets():
             try:
                 frames = packet.decode()
+            except MemoryError:
+                raise  # what can be read must not depend on the machine
             except self._errors as error:
                 # The last, empty packet finds the decoder flushed where an error came before it.
                 self._bad_packets += not isinstance(error, EOFError)
@@ -172,6 +183,8 @@ class VideoSource:
                 frames = self._stream.codec_context.decode(None)
             except EOFError:
                 return
+            except MemoryError:
+                raise
             except self._errors:
                 self._bad_packets += 1
                 continue
@@ -193,6 +206,8 @@ class VideoSource:
                     progress = True
                     yield packet
                 return
+            except MemoryError:
+                raise
             except self._errors:
                 self._bad_packets += 1
 
@@ -233,6 +248,8 @@ class VideoSource:
                 interpolation=Interpolation.BICUBIC if resized else Interpolation.BILINEAR,
                 threads=1,
             ).to_ndarray()
+        except MemoryError:
+            raise
         except self._errors:
             reason = f"its pixel format {frame.format.name} cannot be converted to RGB"
             raise ClipError(self._path, reason, "convert it to H.264") from None
@@ -321,6 +338,14 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return False, a < 0, d < 0
     return True, c < 0, b < 0
+
+
+@lru_cache
+def _formats() -> str:
+    """The formats that FFmpeg may take a file for."""
+    import av
+
+    return ",".join(sorted(av.formats_available - NOT_VIDEOS))
 
 
 def _unreadable(path: Path) -> ClipError:

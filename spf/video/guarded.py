@@ -4,7 +4,8 @@ A decoder is a large parser of files from anywhere. `GuardedReader` is a `Reader
 happens in a child process under a bound on memory, and is killed where no frame comes for too long:
 each of these ends as a `ClipError` of that clip. The frames are the same, bit for bit. A child
 serves one clip after the other, so that its start (about 0.3 s) is paid once, and ends with its
-parent, however that ends.
+parent, however that ends. What it sends is not trusted: frames have the size that it named first,
+which is bounded.
 
 The child is `spf.video.child`. Requests and replies are lines of JSON; behind a frame's line come
 its bytes.
@@ -31,15 +32,23 @@ from typing import Any
 import numpy as np
 
 from spf.errors import ClipError, ConfigError
-from spf.video.clip import ClipInfo, Sampling
+from spf.video.clip import ClipInfo, Sampling, check_size
 from spf.video.reader import EVERY_FRAME
 
 PATIENCE = 60.0
 """Seconds without a new frame after which a decoder counts as hung."""
-MEMORY = 8 * 2**30
+ENOUGH = 7200.0
+"""Seconds in all that one clip's decoder is waited for; 3 hours of 4K video take about half."""
+MEMORY = 4 * 2**30
 """Bytes of address space that a decoder may take; it needs 1 to 2 GB for ordinary clips."""
 PIPE = 2**20
 """Bytes that wait in the pipe, where the system allows it."""
+HUNG = "hung"
+SLOW = "slow"
+NONSENSE = "sent what is no reply"
+NO_REPLY = (KeyError, TypeError, ValueError)  # on looking for what a reply has
+LINE = 2**20
+"""Bytes of a line of JSON; a decoder that sends more is no longer ours."""
 
 _idle: list[_Decoder] = []
 _lock = threading.Lock()
@@ -70,8 +79,9 @@ class GuardedReader:
         try:
             request = {"path": os.fspath(path), "folder": os.getcwd(), "sampling": asdict(sampling)}
             self._decoder.ask(request)
-            told = self._reply()
-            self.info = ClipInfo(**{**told["info"], "path": self._path})
+            self.info = self._described(self._reply())
+        except NO_REPLY:
+            raise self._failure(_Ended(NONSENSE)) from None
         except BaseException:
             self.close()
             raise
@@ -86,15 +96,19 @@ class GuardedReader:
             told = self._reply()
             self.decoded = told["decoded"]
             if "frame" in told:
+                if told["frame"] != [self.info.height, self.info.width, 3]:
+                    raise _Ended("sent a frame of another size")
                 image = np.empty(told["frame"], np.uint8)
                 self._decoder.fill(image.data.cast("B"), monotonic() + self._patience)
-                return image, told["time"]
+                return image, float(told["time"])
+            self.lost, self.notes = told["lost"], told["notes"]
         except _Ended as end:
             raise self._failure(end) from None
+        except NO_REPLY:
+            raise self._failure(_Ended(NONSENSE)) from None
         except BaseException:
             self.close()
             raise
-        self.lost, self.notes = told["lost"], told["notes"]
         self._give_back()
         raise StopIteration
 
@@ -129,6 +143,11 @@ class GuardedReader:
             raise ConfigError(told["config_error"])
         return told
 
+    def _described(self, told: dict[str, Any]) -> ClipInfo:
+        info = ClipInfo(**{**told["info"], "path": self._path})
+        check_size(self._path, info.width, info.height)
+        return info
+
     def _give_back(self) -> None:
         """The child is done with this clip, and ready for another."""
         assert self._decoder is not None
@@ -139,22 +158,32 @@ class GuardedReader:
     def _failure(self, end: _Ended) -> ClipError:
         """What became of the child, as an error of the clip."""
         assert self._decoder is not None
-        if end.hung:
+        if end.why == HUNG:
             reason = f"its decoder hung: no frame within {self._patience:g} s"
+        elif end.why == SLOW:
+            self.close()
+            remedy = "use fewer frames (stride, max_frames) or scale it down"
+            return ClipError(self._path, f"its decoding took more than {ENOUGH:g} s", remedy)
+        elif end.why:
+            reason = f"its decoder went astray: it {end.why}"
         else:
             code = self._decoder.process.wait()
             named = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             reason = f"its decoder crashed ({named})"
+            if code == -signal.SIGKILL:
+                reason = (
+                    "its decoder was killed (SIGKILL), as the system does where memory is short"
+                )
         self.close()
         return ClipError(self._path, reason, "the file is damaged or hostile: make it again")
 
 
 class _Ended(Exception):
-    """The child gave no more: it is gone, or (`hung`) took too long."""
+    """The child gives no more: it is gone (no `why`), took too long, or sent what it must not."""
 
-    def __init__(self, hung: bool) -> None:
+    def __init__(self, why: str = "") -> None:
         super().__init__()
-        self.hung = hung
+        self.why = why
 
 
 class _Decoder:
@@ -178,6 +207,7 @@ class _Decoder:
         self._rest = b""
 
     def ask(self, request: dict[str, Any]) -> None:
+        self._waited = 0.0
         with suppress(BrokenPipeError):  # a child that is gone shows when it should reply
             self._requests.write(json.dumps(request).encode() + b"\n")
             self._requests.flush()
@@ -188,11 +218,17 @@ class _Decoder:
             self._wait(until)
             more = os.read(self._replies, 4096)
             if not more:
-                raise _Ended(hung=False)
+                raise _Ended
             self._rest += more
+            if len(self._rest) > LINE:
+                raise _Ended("sent a line without an end")
         head, _, self._rest = self._rest.partition(b"\n")
-        told = json.loads(head)
-        assert isinstance(told, dict)
+        try:
+            told = json.loads(head)
+        except (ValueError, RecursionError):
+            told = None
+        if not isinstance(told, dict):
+            raise _Ended(NONSENSE)
         return told
 
     def fill(self, target: memoryview, until: float) -> None:
@@ -204,13 +240,17 @@ class _Decoder:
             self._wait(until)
             count = os.readv(self._replies, [target[done:]])
             if not count:
-                raise _Ended(hung=False)
+                raise _Ended
             done += count
 
     def _wait(self, until: float) -> None:
-        ready, _, _ = select.select([self._replies], [], [], max(until - monotonic(), 0.0))
+        begun = monotonic()
+        ready, _, _ = select.select([self._replies], [], [], max(until - begun, 0.0))
         if not ready:
-            raise _Ended(hung=True)
+            raise _Ended(HUNG)
+        self._waited += monotonic() - begun
+        if self._waited > ENOUGH:
+            raise _Ended(SLOW)
 
     def kill(self) -> None:
         self.process.kill()

@@ -18,6 +18,7 @@ import numpy as np
 
 from spf.errors import ClipError, ConfigError
 from spf.video.clip import IMAGE_SUFFIXES, ClipInfo, Render, check_size, over_black, plural
+from spf.words import printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 # What Pillow raises on damaged files.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
 ANIMATED = frozenset({"GIF", "WEBP", "PNG"})
+# Pillow tells formats by their content, and would start programs for some (EPS).
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 MAGIC = (b"GIF8", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")
 
 
@@ -75,8 +78,7 @@ class ImageSource:
         times, now = [], 0.0  # now in milliseconds, whose sums are exact
         for index in range(self._begin, 2**31):
             try:
-                self._image.seek(index)
-                self._image.load()
+                _decode(self._path, self._image, index)
             except EOFError:
                 break
             except DAMAGE:
@@ -98,12 +100,21 @@ class ImageSource:
         self._image = image = _open(self._path)
         for index, time in enumerate(self._times):
             try:
-                image.seek(index + self._begin)
-                image.load()
+                _decode(self._path, image, index + self._begin)
             except DAMAGE:
                 return
             self.decoded += 1
-            yield time, lambda: _render(image)
+            yield time, lambda: self._on_canvas(_render(image))
+
+    def _on_canvas(self, image: np.ndarray) -> np.ndarray:
+        """A frame at the clip's size: a GIF's canvas grows where a frame reaches beyond it."""
+        height, width = self.info.height, self.info.width
+        if image.shape == (height, width, 3):
+            return image
+        whole = np.zeros((height, width, 3), np.uint8)
+        part = image[:height, :width]
+        whole[: part.shape[0], : part.shape[1]] = part
+        return whole
 
     def report(self, complete: bool) -> tuple[int, list[str]]:
         declared = self.info.frames or 0
@@ -169,7 +180,7 @@ class FolderSource:
         for index, file in enumerate(self._files):
             try:
                 with _open(file) as image:
-                    image.load()
+                    _decode(file, image)
                     found = _oriented_size(image)
                     if found == size:
                         self.decoded += 1
@@ -178,9 +189,8 @@ class FolderSource:
             except (ClipError, *DAMAGE):
                 self._bad.append(file.name)
                 continue
-            reason = (
-                f"{file.name} is {found[0]} x {found[1]}, the first image {size[0]} x {size[1]}"
-            )
+            name = printable(file.name)
+            reason = f"{name} is {found[0]} x {found[1]}, the first image {size[0]} x {size[1]}"
             raise ClipError(self._path, reason, "scale the images to one size")
         if not self.decoded:
             reason = "none of its images can be decoded"
@@ -191,7 +201,7 @@ class FolderSource:
         if not lost:
             return 0, []
         count = f"{lost} of {len(self._files)} frames lost"
-        which = f"{plural(lost, 'image')} cannot be decoded, first {self._bad[0]}"
+        which = f"{plural(lost, 'image')} cannot be decoded, first {printable(self._bad[0])}"
         return lost if complete else 0, [f"{count}: {which}"]
 
     def close(self) -> None:
@@ -212,10 +222,9 @@ def _open(path: Path) -> Image.Image:
         with warnings.catch_warnings():
             # Our own limit follows below.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path)
+            image = Image.open(path, formats=FORMATS)
     except Image.DecompressionBombError:
-        reason = "its frames are too large to be read"
-        raise ClipError(path, reason, "scale it down") from None
+        raise _too_large(path) from None
     except PermissionError:
         raise ClipError(path, "the file may not be read", "change its permissions") from None
     except DAMAGE:
@@ -227,6 +236,32 @@ def _open(path: Path) -> Image.Image:
         image.close()
         raise
     return image
+
+
+def _decode(path: Path, image: Image.Image, index: int | None = None) -> None:
+    """Decode an opened image, or its frame of that index, whose canvas may be another one.
+
+    Raises ClipError where it is too large, MemoryError, and DAMAGE.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            if index is not None:
+                image.seek(index)
+            check_size(path, *image.size)
+            image.load()
+    except Image.DecompressionBombError:
+        raise _too_large(path) from None
+    except OSError as error:
+        if "out of memory" in str(error):  # as Pillow's decoders call it
+            raise MemoryError from None
+        raise
+
+
+def _too_large(path: Path) -> ClipError:
+    return ClipError(path, "its frames are too large to be read", "scale it down")
 
 
 def _only_stream(path: Path, stream: int | None) -> None:

@@ -11,7 +11,7 @@ from types import TracebackType
 import numpy as np
 
 from spf.errors import ClipError
-from spf.video.clip import Clip, ClipInfo, Sampling, Source
+from spf.video.clip import Clip, ClipInfo, Sampling, Source, starved
 from spf.video.decode import VideoSource
 from spf.video.images import FolderSource, ImageSource, is_image
 
@@ -43,7 +43,10 @@ class Reader:
         self.sampling = sampling
         self.lost = 0
         self.notes = []
-        self._source = _open(Path(path), sampling.stream)
+        try:
+            self._source = _open(Path(path), sampling.stream)
+        except MemoryError:
+            raise starved(path) from None
         self.info = self._source.info
         self._images = self._select()
 
@@ -55,7 +58,10 @@ class Reader:
         return self
 
     def __next__(self) -> tuple[np.ndarray, float]:
-        return next(self._images)
+        try:
+            return next(self._images)
+        except MemoryError:
+            raise starved(self.info.path) from None
 
     def __enter__(self) -> Reader:
         return self
