@@ -387,7 +387,8 @@ def _measured(
         if watch is not None:
             watch(stage, seen, None)
 
-    return measure_clip(path, embedder, watch=count, cache=user_cache() if cache else None)
+    kept = user_cache() if cache else None
+    return measure_clip(path, embedder, watch=count, cache=kept, guarded=True)
 
 
 def _scores(curve: Curve, target: Target) -> dict[str, float]:

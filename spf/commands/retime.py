@@ -230,7 +230,7 @@ def _plan(
     target: Target | Curve = make_target(given.target or "linear")
     if given.like:
         cache = None if given.no_cache else user_cache()
-        target = measure_clip(given.like, embedder, cache=cache).curve
+        target = measure_clip(given.like, embedder, cache=cache, guarded=True).curve
     cached = not given.no_cache
     return plan_retiming(given.clip, embedder, target, method, wanted, cached, watch, generator)
 
