@@ -70,6 +70,7 @@ def run(given: argparse.Namespace) -> int:
 
     from spf.corpus.inputs import open_listing
     from spf.corpus.manifest import ranked
+    from spf.corpus.pipeline import own_stderr
     from spf.corpus.rows import DONE, FAILED, Measuring
     from spf.corpus.run import make_corpus
     from spf.embedders import CAUTIONS, DEFAULT_EMBEDDER, label, remark
@@ -92,7 +93,7 @@ def run(given: argparse.Namespace) -> int:
         print(f"  {caution}")
     output = Path(given.output)
     check_writable(output)
-    with tqdm(unit="clips", desc="measured now", disable=None, leave=False) as bar:
+    with own_stderr(), tqdm(unit="clips", desc="measured now", disable=None, leave=False) as bar:
         made = make_corpus(
             listing, output, measuring, crew, given.clips_per_shard, _print, bar.update
         )

@@ -13,6 +13,7 @@ import fcntl
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -42,7 +43,6 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 INSTALL = (
@@ -64,6 +64,27 @@ class Crew:
     def open_shards(self, size: int) -> int:
         """How many shards of `size` clips may be unfinished at a time."""
         return AHEAD + self.workers * self.decoders * 2 * CLIPS_PER_TASK // size
+
+
+@contextmanager
+def own_stderr() -> Iterator[None]:
+    """`sys.stderr` for us alone: what libraries write past Python is dropped meanwhile.
+
+    Ray complains there of each of its own actors that it can start again.
+    """
+    if sys.stderr is not sys.__stderr__:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(kept, "w", buffering=1) as ours, open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        sys.stderr = ours
+        try:
+            yield
+        finally:
+            sys.stderr = sys.__stderr__
+            os.dup2(kept, 2)
 
 
 def check_installed() -> None:

@@ -57,7 +57,9 @@ def make_corpus(
         manifest.begin(output, described)
         mark = described["identity"]
         shards = range(len(found.shards))
-        pending = [shard for shard in shards if not finished(output, shard, found, mark)]
+        pending = [
+            shard for shard in shards if not finished(output, shard, found, mark, measuring.curves)
+        ]
         there = len(shards) - len(pending)
         plan(f"{found.clips} clips in {len(shards)} shards, {there} of them finished")
         count = 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spf.corpus.inputs import Survey, names_digest
-from spf.corpus.rows import TIMINGS
+from spf.corpus.rows import TIMINGS, schema
 from spf.errors import SpfError
 from spf.files import moved_into_place, synchronise
 
@@ -49,7 +49,7 @@ def write_shard(output: Path, shard: int, rows: pa.Table, identity: str) -> None
             raise SpfError(f"{path}: cannot be written ({error.strerror}); {remedy}") from None
 
 
-def finished(output: Path, shard: int, survey: Survey, identity: str) -> bool:
+def finished(output: Path, shard: int, survey: Survey, identity: str, curves: bool) -> bool:
     """Whether a shard is there, undamaged, of this corpus, and has the clips that the input has."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -60,10 +60,13 @@ def finished(output: Path, shard: int, survey: Survey, identity: str) -> bool:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             marked = (file.schema_arrow.metadata or {}).get(IDENTITY) == identity.encode()
-            table = file.read() if marked else None  # every column: each page has its checksum
+            expected = [column for column in schema(curves) if column.name not in TIMINGS]
+            if not marked or not file.schema_arrow.equals(pa.schema(expected)):
+                return False
+            table = file.read()  # every column: each page has its checksum
     except (OSError, pa.ArrowException, ValueError):
         return False
-    if table is None or table.num_rows != survey.clips_of(shard):
+    if table.num_rows != survey.clips_of(shard):
         return False
     first = shard * survey.size
     return (
@@ -124,5 +127,7 @@ def _write(path: Path, table: pa.Table) -> None:
     import pyarrow.parquet as pq
 
     with moved_into_place(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+        pq.write_table(
+            table, temporary, compression="zstd", write_page_checksum=True, write_statistics=False
+        )  # statistics lie outside the checksums
         synchronise(temporary)
