@@ -228,11 +228,14 @@ def check_rows(root: Path, rows: list[dict[str, object]], measuring: Measuring) 
     """Rows hold what `spf.measure` and `spf.score` give of each clip, or a reason in one line."""
     for row in rows:
         path = root / str(row["path"])
+        curve: spf.Curve | None = None
+        reason = ""
         try:
             curve = spf.measure(path, measuring.embedder, measuring.sampling, cache=False)
         except spf.ClipError as error:
-            assert row["status"] == FAILED
-            assert row["reason"] == f"{error.reason}; {error.remedy}"
+            reason = f"{error.reason}; {error.remedy}"
+        if curve is None:
+            assert (row["status"], row["reason"]) == (FAILED, reason)
             assert [row[name] for name in (*SCORES, "frames")] == [None] * (len(SCORES) + 1)
             continue
         assert row["status"] == DONE

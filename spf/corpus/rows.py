@@ -41,7 +41,8 @@ class Measuring:
     """How the clips of a corpus are measured: the same for all of them, on every machine.
 
     embedder : a word, or the object. device : auto, cpu or cuda. batch_size : frames per batch;
-    None takes the embedder's own. curves : whether rows hold the curves. Making the embedder raises as `load_embedder` does.
+    None takes the embedder's own. curves : whether rows hold the curves. Making the embedder raises
+    as `load_embedder` does.
     """
 
     embedder: str | Embedder
