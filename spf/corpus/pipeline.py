@@ -72,7 +72,7 @@ def own_stderr() -> Iterator[None]:
 
     Ray complains there of each of its own actors that it can start again.
     """
-    if sys.stderr is not sys.__stderr__:
+    if sys.__stderr__ is None or sys.stderr is not sys.__stderr__:
         yield
         return
     sys.stderr.flush()
@@ -171,7 +171,7 @@ def measured(
     context.target_max_block_size = 1  # each row between the stages is a task: a block of its own
     context.execution_no_progress_timeout_s = -1
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    ledger = ray.remote(Ledger).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
+    ledger: Any = ray.remote(Ledger).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
     ahead = crew.open_shards(survey.size)
     reader = _datasource(listing, survey, pending, ledger, ahead)
     tasks = ray.data.read_datasource(reader, override_num_blocks=1)
@@ -261,7 +261,7 @@ def _datasource(
         for first, names in tasks_of(listing, survey, pending, calls, ahead):
             yield pa.table({TASK: [first], NAMES: [names]}, schema=shape)
 
-    class Tasks(Datasource):  # type: ignore[misc]
+    class Tasks(Datasource):
         def estimate_inmemory_data_size(self) -> None:
             return None
 
