@@ -21,7 +21,7 @@ import pytest
 import spf
 from spf.corpus import manifest, shards
 from spf.corpus.inputs import as_text, names_digest, open_listing, survey
-from spf.corpus.pipeline import CLIPS_PER_TASK, Crew, tasks_of
+from spf.corpus.pipeline import CLIPS_PER_TASK, Crew, local_or_remote, tasks_of
 from spf.corpus.rows import DONE, FAILED, SCORES, Measuring, as_table, schema
 from spf.corpus.shards import Assembly, finished, shard_path, timings_path, write_shard
 from spf.corpus.worker import ATTEMPTS, NAMES, ROWS, TASK, Ledger, Worker, _Turns, from_bytes
@@ -549,6 +549,28 @@ def test_without_ray_the_command_says_how_to_get_it(
     text = harness.check_one_line(capsys.readouterr().err)
     assert "make setup" in text
     assert not (tmp_path / "out").exists()
+
+
+def test_a_ray_that_does_not_start_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray", reason="spf corpus needs the extra corpus")
+    starts = []
+
+    def init(*_: object, **given: object) -> None:
+        starts.append(given["_temp_dir"])
+        raise Exception("The node timed out\nduring startup")
+
+    monkeypatch.setattr(ray, "init", init)
+    with (
+        pytest.raises(UnavailableError, match="node timed out during startup") as error,
+        local_or_remote(Crew(1)),
+    ):
+        pytest.fail("there is no Ray")
+    clips.one_line(error)
+    assert len(starts) == 2
+    assert not Path(str(starts[0])).exists()
+    assert "RAY_USAGE_STATS_ENABLED" not in os.environ
 
 
 @pytest.mark.parametrize(

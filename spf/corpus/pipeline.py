@@ -35,6 +35,8 @@ AHEAD = 2
 """Shards that may be open, beside those that all workers together are at."""
 STORE = 256 * 2**20
 """Bytes of shared memory for a local Ray: it holds names and rows."""
+STARTS = 2
+"""Times that Ray is started: on a busy machine it gives up after 30 s."""
 LOOK = 0.2  # seconds between two looks at what is written
 SHORT, PREFIX, LOCK = Path("/tmp"), "spf-ray-", "spf.lock"
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
@@ -141,11 +143,16 @@ def _start(crew: Crew, folder: Path) -> None:
         }
     else:
         usual["runtime_env"] = {"env_vars": ONE_THREAD}
-    try:
-        ray.init(crew.address or "local", **usual)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        remedy = "check --address" if crew.address else "try fewer --workers, or make room in /tmp"
-        raise UnavailableError(f"Ray does not start ({_line(error)}); {remedy}") from None
+    for attempt in range(STARTS):
+        try:
+            ray.init(crew.address or "local", **usual)
+            return
+        except Exception as error:  # Ray raises plain ones
+            ray.shutdown()
+            if attempt + 1 == STARTS:
+                local = "start again when the machine is less busy, or make room in /tmp"
+                remedy = "check --address" if crew.address else local
+                raise UnavailableError(f"Ray does not start ({_line(error)}); {remedy}") from None
 
 
 def measured(
@@ -171,7 +178,9 @@ def measured(
     context.target_max_block_size = 1  # each row between the stages is a task: a block of its own
     context.execution_no_progress_timeout_s = -1
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    ledger: Any = ray.remote(Ledger).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
+    ledger: Any = (
+        ray.remote(Ledger).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
+    )
     ahead = crew.open_shards(survey.size)
     reader = _datasource(listing, survey, pending, ledger, ahead)
     tasks = ray.data.read_datasource(reader, override_num_blocks=1)
