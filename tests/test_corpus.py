@@ -9,6 +9,7 @@ import random
 import shutil
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import clips
@@ -26,6 +27,7 @@ from spf.corpus.rows import DONE, FAILED, SCORES, Measuring, as_table, schema
 from spf.corpus.shards import Assembly, finished, shard_path, timings_path, write_shard
 from spf.corpus.worker import ATTEMPTS, NAMES, ROWS, TASK, Ledger, Worker, _Turns, from_bytes
 from spf.errors import ConfigError, SpfError, UnavailableError
+from spf.measurement import DEFAULT_SETTINGS
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -321,6 +323,38 @@ def test_a_clip_on_which_workers_die_becomes_a_row(corpus: Path) -> None:
     assert [row["status"] for row in rows] == [DONE, FAILED]
     assert "its worker died on it 3 times" in str(rows[1]["reason"])
     assert ledger.deaths(2, 2) == [0, 0]
+
+
+def test_only_a_suspect_is_given_the_worker_for_itself(corpus: Path) -> None:
+    ledger = Ledger()
+    worker = worker_of(corpus, Measuring("pixels"), ledger)
+    taken: list[str] = []
+
+    class Turns:
+        def __getattr__(self, name: str) -> object:
+            taken.append(name)
+            return getattr(_Turns(1), name)
+
+    worker._turns = Turns()  # type: ignore[assignment]
+    ledger.begin(1)  # and its worker dies
+    work(worker, 0, "a/still.mp4", "a/steady.mp4", "a/jumping.mp4")
+    assert taken == ["together", "alone", "together"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"embedder": "histogram"},
+        {"settings": replace(DEFAULT_SETTINGS, window=15)},
+        {"sampling": spf.Sampling(stride=2)},
+        {"batch_size": 3},
+        {"curves": True},
+    ],
+)
+def test_every_setting_is_part_of_the_identity(other: dict[str, object]) -> None:
+    usual = Measuring("pixels")
+    assert replace(usual).identity() == usual.identity()
+    assert replace(usual, **other).identity() != usual.identity()  # type: ignore[arg-type]
 
 
 def test_a_gpu_that_failed_ends_the_process(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:

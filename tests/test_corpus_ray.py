@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import harness
@@ -220,8 +221,22 @@ def wait_for(what: Callable[[], object], process: subprocess.Popen[str]) -> None
         time.sleep(0.05)
 
 
-def is_local(connection: object) -> bool:
-    address = ipaddress.ip_address(connection.laddr.ip)  # type: ignore[attr-defined]
+def addresses(pid: int) -> set[str]:
+    """Where a process and its children listen now."""
+    found: set[str] = set()
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                found |= {
+                    connection.laddr.ip
+                    for connection in child.net_connections("inet")
+                    if connection.status == psutil.CONN_LISTEN
+                }
+    return found
+
+
+def is_loopback(text: str) -> bool:
+    address = ipaddress.ip_address(text)
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
@@ -231,17 +246,17 @@ def test_kills_cost_no_finished_shard_and_change_no_byte(
 ) -> None:
     output, before = tmp_path / "out", folders()
     process = harness.start(*command(corpus, output))
-    wait_for(lambda: list(output.glob("shard-*")), process)
-    listening = [
-        connection
-        for child in psutil.Process(process.pid).children(recursive=True)
-        for connection in child.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    ]
+    listening: set[str] = set()
+
+    def a_shard_is_there() -> bool:
+        listening.update(addresses(process.pid))
+        return any(output.glob("shard-*"))
+
+    wait_for(a_shard_is_there, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert listening
-    assert all(is_local(connection) for connection in listening), listening
+    assert all(is_loopback(address) for address in listening), listening
     there = {path.name: path.stat().st_mtime_ns for path in output.glob("shard-*")}
     done = harness.command(*command(corpus, output), timeout=300)
     assert done.returncode == 1, done.stderr  # three clips cannot be read
