@@ -54,36 +54,43 @@ def measure(listing: Path, workers: int, embedder: str) -> dict[str, float]:
 
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:workers])
     seen: list[tuple[float, int, float]] = []
+    kept: dict[int, float] = {}
 
     def note(clips: int) -> None:
-        seen.append((time.perf_counter(), clips, worked()))
+        kept.update(worked())  # of those that have ended since, what was last seen
+        seen.append((time.perf_counter(), clips, sum(kept.values())))
 
     with tempfile.TemporaryDirectory() as output, own_stderr():
         make_corpus(
             open_listing(listing), Path(output), Measuring(embedder), Crew(workers), progress=note
         )
-    begin, end = seen[workers], seen[-1]  # every worker has loaded its embedder
-    clips = sum(count for _, count, _ in seen[workers + 1 :])
+    seen = seen[workers:-workers]  # every worker has loaded its embedder, and none has ended
+    begin, end = seen[0], seen[-1]
+    clips = sum(count for _, count, _ in seen[1:])
     return {"clips": clips, "seconds": end[0] - begin[0], "core_seconds": end[2] - begin[2]}
 
 
-def worked() -> float:
-    """Processor seconds of the workers and their decoders so far."""
-    total = 0.0
+def worked() -> dict[int, float]:
+    """Processor seconds of the workers and their decoders so far, by process."""
+    found = {}
     for child in psutil.Process().children(recursive=True):
         try:
             command = " ".join(child.cmdline())
             if command.startswith("ray::MapWorker") or "spf.video.child" in command:
                 times = child.cpu_times()
-                total += times.user + times.system
+                found[child.pid] = times.user + times.system
         except psutil.Error:
             continue
-    return total
+    return found
 
 
 def decoded() -> dict[str, float]:
-    """Frames a second of processor time that decoding alone gives, by size."""
+    """Frames a second of processor time, by size: of decoding alone, and of all that a clip costs
+    the processor where a GPU has the model (here `pixels`, which has none)."""
+    from spf.embedders import load_embedder
+    from spf.measurement import measure_clip
     from spf.video import Reader
+    from spf.video.guarded import end_idle
 
     found = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -96,8 +103,22 @@ def decoded() -> dict[str, float]:
                 with Reader(path) as reader:
                     frames = sum(1 for _ in reader)
                 taken.append(frames / (time.process_time() - started))
-            found[name] = statistics.median(taken)
+            found[f"decoding alone, {name}"] = statistics.median(taken)
+            taken = []
+            for _ in range(4):
+                end_idle()  # the next decoder is a new process, whose start is not counted
+                measure_clip(path, load_embedder("pixels"), guarded=True)
+                started = time.process_time() + children()
+                frames = len(measure_clip(path, load_embedder("pixels"), guarded=True).curve)
+                taken.append(frames / (time.process_time() + children() - started))
+            found[f"decode, pipe, prepare, fit, {name}"] = statistics.median(taken)
     return found
+
+
+def children() -> float:
+    """Processor seconds of the children that live."""
+    times = [child.cpu_times() for child in psutil.Process().children()]
+    return sum(each.user + each.system for each in times)
 
 
 def child(*words: str) -> dict[str, float]:
@@ -146,7 +167,7 @@ def main() -> int:
     print(f"scaling {one} -> {two}: {rate[two] / rate[one] / two * one:.2f} of ideal by the clock")
     print(f"core-seconds a clip, {two} workers over {one}: {cost[two] / cost[one]:.2f}")
     for name, value in child("--decode").items():
-        print(f"decoding alone, {name}: {value:.0f} frames per core-second")
+        print(f"{name}: {value:.0f} frames per core-second")
     return 0
 
 

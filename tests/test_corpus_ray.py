@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -209,8 +210,12 @@ def command(source: Path, output: Path, *more: str) -> list[str]:
     return [*harness.SPF, "corpus", str(source), str(output), *words, *more]
 
 
-def folders() -> set[Path]:
-    return set(SHORT.glob(f"{PREFIX}*"))
+def folder_of(pid: int) -> Path:
+    """The temporary folder of a command, as the processes of its Ray name it."""
+    lines = [" ".join(child.cmdline()) for child in psutil.Process(pid).children()]
+    (found,) = set(re.findall(f"{SHORT}/{PREFIX}[a-z0-9_]+", "\n".join(lines)))
+    assert Path(found).is_dir()
+    return Path(found)
 
 
 def wait_for(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
@@ -244,7 +249,7 @@ def is_loopback(text: str) -> bool:
 def test_kills_cost_no_finished_shard_and_change_no_byte(
     corpus: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
-    output, before = tmp_path / "out", folders()
+    output = tmp_path / "out"
     process = harness.start(*command(corpus, output))
     listening: set[str] = set()
 
@@ -253,8 +258,10 @@ def test_kills_cost_no_finished_shard_and_change_no_byte(
         return any(output.glob("shard-*"))
 
     wait_for(a_shard_is_there, process)
+    folder = folder_of(process.pid)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
+    assert folder.is_dir()
     assert listening
     assert all(is_loopback(address) for address in listening), listening
     there = {path.name: path.stat().st_mtime_ns for path in output.glob("shard-*")}
@@ -265,23 +272,23 @@ def test_kills_cost_no_finished_shard_and_change_no_byte(
     for name, changed in there.items():
         assert (output / name).stat().st_mtime_ns == changed
     assert contents(output) == contents(undisturbed)
-    assert folders() <= before  # that of the killed one went too
+    assert not folder.exists()  # the next command has removed it
 
 
 @pytest.mark.slow
 def test_ctrl_c_ends_it_and_leaves_nothing_running(corpus: Path, tmp_path: Path) -> None:
-    output, before = tmp_path / "out", folders()
+    output = tmp_path / "out"
     process = harness.start(*command(corpus, output))
     wait_for(lambda: list(output.glob("shard-*")), process)
     children = psutil.Process(process.pid).children(recursive=True)
-    assert len(folders() - before) == 1
+    folder = folder_of(process.pid)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     out, err = process.communicate(timeout=120)
     if process.returncode != 130:  # it had ended just before
         assert "measured now" in out
     else:
         assert "interrupted" in harness.check_one_line(err)
-    assert folders() == before
+    assert not folder.exists()
     _, alive = psutil.wait_procs(children, timeout=60)
     assert not alive
     done = harness.command(*command(corpus, output, "--stride", "2"), timeout=120)
