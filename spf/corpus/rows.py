@@ -80,7 +80,13 @@ class Measuring:
             before = _state(path)
             row["sha256"] = clip_sha256(path)
             measured = measure_clip(
-                path, self.loaded, self.settings, self.sampling, self.batch_size, guarded=True
+                path,
+                self.loaded,
+                self.settings,
+                self.sampling,
+                self.batch_size,
+                guarded=True,
+                pictures=False,
             )
             if _state(path) != before:
                 raise ClipError(path, "it changed while it was read", "measure it again")
