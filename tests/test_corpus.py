@@ -20,14 +20,16 @@ import pyarrow.parquet as pq
 import pytest
 
 import spf
+from spf.cache import user_cache
 from spf.corpus import manifest, shards
 from spf.corpus.inputs import as_text, names_digest, open_listing, survey
 from spf.corpus.pipeline import CLIPS_PER_TASK, Crew, local_or_remote, tasks_of
 from spf.corpus.rows import DONE, FAILED, SCORES, Measuring, as_table, schema
 from spf.corpus.shards import Assembly, finished, shard_path, timings_path, write_shard
 from spf.corpus.worker import ATTEMPTS, NAMES, ROWS, TASK, Ledger, Worker, _Turns, from_bytes
+from spf.embedders import load_embedder
 from spf.errors import ConfigError, SpfError, UnavailableError
-from spf.measurement import DEFAULT_SETTINGS
+from spf.measurement import DEFAULT_SETTINGS, measure_clip
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -293,7 +295,6 @@ def test_a_clip_that_changes_meanwhile_fails(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(corpus / "a" / "steady.mp4", tmp_path / "x.mp4")
-    from spf.measurement import measure_clip
 
     def change(path: Path, *given: object, **more: object) -> object:
         found = measure_clip(path, *given, **more)  # type: ignore[arg-type]
@@ -305,6 +306,17 @@ def test_a_clip_that_changes_meanwhile_fails(
     (row,) = work(worker_of(tmp_path, Measuring("pixels")), 0, "x.mp4")
     assert row["status"] == FAILED
     assert "changed while" in str(row["reason"])
+
+
+def test_without_pictures_the_curve_is_the_same_and_nothing_is_kept(corpus: Path) -> None:
+    clip, embedder, cache = corpus / "a" / "steady.mp4", load_embedder("pixels"), user_cache()
+    bare = measure_clip(clip, embedder, cache=cache, pictures=False)
+    assert bare.thumbnails.images == []
+    assert cache.entries() == []
+    whole = measure_clip(clip, embedder, cache=cache)
+    assert whole.thumbnails.images
+    assert not whole.cached
+    assert np.array_equal(bare.curve.angle, whole.curve.angle)
 
 
 def test_a_worker_with_another_embedder_stops(corpus: Path) -> None:
