@@ -146,6 +146,7 @@ def actors() -> list[psutil.Process]:
     ]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_its_clips_count_once(
     corpus: Path, undisturbed: Path, tmp_path: Path
 ) -> None:

@@ -300,17 +300,23 @@ def _line(error: BaseException) -> str:
 
 @contextmanager
 def _own_folder() -> Iterator[Path]:
-    """A temporary folder that is removed afterwards; those of killed processes are removed now.
+    """A temporary folder that is removed afterwards; its path is short, for names of sockets.
 
-    Its path is short, for names of sockets. A lock tells that its process lives.
+    A lock tells that its process lives. Folders of killed processes are removed before and
+    afterwards: what is left of their Ray takes some seconds to end.
     """
-    for folder in SHORT.glob(f"{PREFIX}*"):
-        with suppress(OSError), open(folder / LOCK, "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder)
+    _remove_left()
     with (
         tempfile.TemporaryDirectory(prefix=PREFIX, dir=SHORT, ignore_cleanup_errors=True) as made,
         open(Path(made, LOCK), "wb") as lock,
     ):
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield Path(made)
+    _remove_left()
+
+
+def _remove_left() -> None:
+    for folder in SHORT.glob(f"{PREFIX}*"):
+        with suppress(OSError), open(folder / LOCK, "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
