@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from spf.commands import analyze, retime
+from spf.commands import analyze, corpus, retime
 from spf.commands.shared import add_no_cache, plain
 from spf.devices import let_idle_threads_sleep
 from spf.errors import ConfigError, SpfError
@@ -62,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--out", default="results", metavar="FOLDER", help="output folder")
     add_no_cache(compare)
     compare.set_defaults(run=_compare)
+
+    corpus.add(commands)
 
     cache = commands.add_parser(
         "cache",

@@ -23,7 +23,7 @@ def choose_device(device: str) -> str:
     """
     if check_device(device) == "cpu":
         return "cpu"
-    count = _cuda_devices()
+    count = cuda_devices()
     if device == "auto":
         return "cuda:0" if count else "cpu"
     index = int(device.partition(":")[2] or 0)
@@ -33,7 +33,8 @@ def choose_device(device: str) -> str:
     return f"cuda:{index}"
 
 
-def _cuda_devices() -> int:
+def cuda_devices() -> int:
+    """How many GPUs are here."""
     if not DRIVER.exists():
         return 0
     import torch

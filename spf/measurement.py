@@ -57,19 +57,21 @@ def measure_clip(
     watch: Watch | None = None,
     cache: Cache | None = None,
     guarded: bool = False,
+    pictures: bool = True,
 ) -> Measurement:
     """Embed a clip (see `embed_clip`) and fit its curve.
 
     cache : where embeddings of files are kept; a clip that is found there is not decoded, and
     `watch` is not called. guarded : whether files are decoded in a process of their own, which may
-    crash or hang (`GuardedReader`).
+    crash or hang (`GuardedReader`). pictures : whether small pictures are made, for plots; without
+    them the cache is left alone.
 
     Raises ClipError where the clip cannot be read or has fewer than 2 frames.
     """
     started = perf_counter()
     reader = GuardedReader if guarded else Reader
     (embeddings, thumbnails), cached = _embed(
-        source, embedder, sampling, batch_size, watch, cache, reader
+        source, embedder, sampling, batch_size, watch, cache if pictures else None, reader, pictures
     )
     embedded = perf_counter()
     if len(embeddings.vectors) < 2:
@@ -88,6 +90,7 @@ def _embed(
     watch: Watch | None,
     cache: Cache | None,
     reader: type[Reader | GuardedReader] = Reader,
+    pictures: bool = True,
 ) -> tuple[Entry, bool]:
     """Embeddings and small pictures of a clip, and whether they came from the cache."""
 
@@ -95,7 +98,8 @@ def _embed(
         thumbnails = Thumbnails()
 
         def see(image: NDArray[np.uint8], time: float) -> None:
-            thumbnails.add(image)
+            if pictures:
+                thumbnails.add(image)
             if watch is not None:
                 watch(image, time)
 

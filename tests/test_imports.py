@@ -116,6 +116,9 @@ def test_parts_of_the_library_keep_to_themselves(name: str) -> None:
         "quality": mine
         | {"spf.errors", "spf.words", "spf.files", "spf.cache"}
         | {"spf.devices", "spf.fingerprint", "spf.weights"},
+        "corpus": mine
+        | {"spf", "spf.errors", "spf.files", "spf.fingerprint", "spf.cache"}
+        | {"spf.embedders", "spf.measurement", "spf.progress", "spf.video"},
         "thumbnails": mine,
         "sidebyside": mine | {"spf.progress"},
         "retime": mine

@@ -6,7 +6,7 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spf.commands.shared import add_no_cache, check_writable, plain
+from spf.commands.shared import add_no_cache, add_sampling, check_writable, plain
 from spf.errors import ClipError, ConfigError
 
 if TYPE_CHECKING:
@@ -26,11 +26,7 @@ def add(commands: Any) -> None:
     command.add_argument("--embedder", help="word of an embedder (default: the shipped one)")
     command.add_argument("--out", default=".", metavar="FOLDER", help="where the plots go")
     command.add_argument("--no-plot", action="store_true", help="print the table alone")
-    command.add_argument("--stride", type=int, default=1, help="use every N-th frame")
-    command.add_argument("--max-frames", type=int, help="use at most N frames")
-    command.add_argument("--start", type=float, metavar="SECONDS", help="from this time on")
-    command.add_argument("--end", type=float, metavar="SECONDS", help="up to this time")
-    command.add_argument("--stream", type=int, help="index among the video streams")
+    add_sampling(command)
     add_no_cache(command)
     command.set_defaults(run=run)
 

@@ -12,6 +12,15 @@ def add_no_cache(command: argparse.ArgumentParser) -> None:
     command.add_argument("--no-cache", action="store_true", help="neither use nor keep embeddings")
 
 
+def add_sampling(command: argparse.ArgumentParser) -> None:
+    """The words that choose frames of a clip (`spf.Sampling`)."""
+    command.add_argument("--stride", type=int, default=1, help="use every N-th frame")
+    command.add_argument("--max-frames", type=int, help="use at most N frames")
+    command.add_argument("--start", type=float, metavar="SECONDS", help="from this time on")
+    command.add_argument("--end", type=float, metavar="SECONDS", help="up to this time")
+    command.add_argument("--stream", type=int, help="index among the video streams")
+
+
 def plain(text: object) -> str:
     """Text without control characters, which a terminal would obey."""
     return "".join(letter if letter.isprintable() else "?" for letter in str(text))

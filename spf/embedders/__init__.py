@@ -54,6 +54,11 @@ def on_device(kind: type, device: str) -> dict[str, str]:
     return {"device": device} if "device" in inspect.signature(kind).parameters else {}
 
 
+def takes_device(word: str) -> bool:
+    """Whether the embedder of that word can choose its device. Raises ConfigError."""
+    return bool(on_device(_class(choose(word, EMBEDDERS, "embedder")), "auto"))
+
+
 def usable() -> dict[str, str]:
     """Every word, with what is not here that it needs with its default settings, or ""."""
     return {word: getattr(_class(word), "lacking", str)() for word in EMBEDDERS}
@@ -89,5 +94,6 @@ __all__ = [
     "load_embedder",
     "on_device",
     "remark",
+    "takes_device",
     "usable",
 ]

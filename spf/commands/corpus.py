@@ -1,0 +1,144 @@
+"""`spf corpus`: measure the clips of a corpus, by Ray."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spf.commands.shared import add_sampling, check_writable, plain
+from spf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from spf.corpus.pipeline import Crew
+
+
+GPU_DECODERS = 8
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser's."""
+    command = commands.add_parser(
+        "corpus",
+        help="measure a corpus of many clips into Parquet shards, by Ray",
+        description="Measure the clips of a corpus into OUTPUT/shard-00000.parquet ..., one row a "
+        "clip. Started again, it goes on where it stopped.",
+    )
+    command.add_argument(
+        "input",
+        metavar="INPUT",
+        help="folder of clips, or a list: text with a path a line, or .csv or .parquet with a "
+        "column path",
+    )
+    command.add_argument("output", metavar="OUTPUT", help="folder for the shards")
+    command.add_argument("--embedder", help="word of an embedder (default: the shipped one)")
+    command.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    command.add_argument(
+        "--workers", type=_count, metavar="N", help="processes on the CPU (default: its cores)"
+    )
+    command.add_argument(
+        "--gpus",
+        type=_count,
+        metavar="N",
+        help="processes with a GPU each, instead (default: the GPUs that are here)",
+    )
+    command.add_argument(
+        "--decoders",
+        type=_count,
+        metavar="N",
+        help=f"clips that a process has at a time (default: 1; {GPU_DECODERS} with a GPU)",
+    )
+    command.add_argument(
+        "--batch-size", type=_count, metavar="N", help="frames that a model takes at a time"
+    )
+    command.add_argument(
+        "--clips-per-shard", type=_count, default=1000, metavar="N", help="rows a shard (1000)"
+    )
+    command.add_argument("--curves", action="store_true", help="keep each clip's curve in its row")
+    command.add_argument(
+        "--address", help="of a Ray cluster (default: Ray is started here, for this command alone)"
+    )
+    add_sampling(command)
+    command.set_defaults(run=run)
+
+
+def run(given: argparse.Namespace) -> int:
+    from spf.corpus.pipeline import check_installed
+
+    check_installed()
+
+    from tqdm import tqdm
+
+    from spf.corpus.inputs import open_listing
+    from spf.corpus.manifest import ranked
+    from spf.corpus.pipeline import own_stderr
+    from spf.corpus.rows import DONE, FAILED, Measuring
+    from spf.corpus.run import make_corpus
+    from spf.embedders import CAUTIONS, DEFAULT_EMBEDDER, label, remark
+    from spf.video import Sampling
+
+    word = given.embedder or DEFAULT_EMBEDDER
+    sampling = Sampling(given.stride, given.max_frames, given.start, given.end, given.stream)
+    crew = _crew(given, word)
+    measuring = Measuring(
+        word,
+        "cuda" if crew.gpu else "cpu",
+        sampling=sampling,
+        batch_size=given.batch_size,
+        curves=given.curves,
+    )
+    listing = open_listing(given.input)
+    print(f"embedder: {label(measuring.loaded)}")
+    caution = CAUTIONS.get(remark(measuring.loaded))
+    if caution:
+        print(f"  {caution}")
+    output = Path(given.output)
+    check_writable(output)
+    with own_stderr(), tqdm(unit="clips", desc="measured now", disable=None, leave=False) as bar:
+        made = make_corpus(
+            listing, output, measuring, crew, given.clips_per_shard, _print, bar.update
+        )
+    counts = made.counts
+    print(f"{counts[DONE]} clips done, {counts[FAILED]} failed; {made.measured} measured now")
+    for (status, reason), number in ranked(made.summary)[:20]:
+        if reason:
+            print(f"  {number:>8} {status}: {plain(reason)}")
+    print(plain(output))
+    return int(counts[FAILED] > 0)
+
+
+def _crew(given: argparse.Namespace, word: str) -> "Crew":
+    """Who works. Raises ConfigError for words that contradict each other, UnavailableError for GPUs
+    that are not here."""
+    from spf.corpus.pipeline import Crew
+    from spf.devices import choose_device, cuda_devices
+    from spf.embedders import takes_device
+
+    if given.device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"--device {given.device}: give auto, cpu or cuda (--gpus N: how many)")
+    for other, there in (("--workers", given.workers), ("--device cpu", given.device == "cpu")):
+        if given.gpus and there:
+            raise ConfigError(f"--gpus and {other} contradict each other: give one of them")
+    asked = bool(given.gpus) or given.device == "cuda"
+    if asked and not takes_device(word):
+        raise ConfigError(f"embedder {word} runs on the CPU: give --workers, not a GPU")
+    gpus = given.gpus or 0
+    if given.address is None and (asked or (given.device == "auto" and not given.workers)):
+        here = cuda_devices() if takes_device(word) else 0
+        if asked:
+            choose_device(f"cuda:{max(gpus, 1) - 1}")  # the last of them
+        gpus = gpus or here
+    if gpus:
+        return Crew(gpus, True, given.decoders or GPU_DECODERS, given.address)
+    workers = given.workers or len(os.sched_getaffinity(0))
+    return Crew(workers, False, given.decoders or 1, given.address)
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number, at least 1")
+    return count
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
