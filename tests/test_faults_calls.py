@@ -118,7 +118,7 @@ def raises(error: BaseException) -> Callable[..., Any]:
 
 CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ...")
 CALLS = {
-    "decoder dies": (decoder_gets(signal.SIGKILL), "its decoder crashed (SIGKILL)"),
+    "decoder dies": (decoder_gets(signal.SIGKILL), "its decoder was killed (SIGKILL)"),
     "decoder hangs": (decoder_gets(signal.SIGSTOP), "its decoder hung: no frame within 60 s"),
     "embedder gives NaN": (embedder_does(lambda x: x * np.nan), "gave NaN or zeros for frame 0"),
     "no memory for a frame": (embedder_does(raises(CUDA)), "a single frame does not fit"),
