@@ -56,7 +56,7 @@ def film_of_file(path: Path, name: str) -> Film:
 
 
 def film_of_kept(data: bytes, name: str) -> Film:
-    """A generated clip (`kept_clips.pack`) as the page shows it."""
+    """A generated clip (`spf.generators.kept.pack`) as the page shows it."""
     clip = unpack(data)
     return _film(zip(clip.frames, clip_times(clip).tolist(), strict=True), clip.fps, name)
 

@@ -14,7 +14,7 @@ from benchmarks.running.given import brief, read_yaml
 from spf.errors import ConfigError, SpfError
 from spf.fingerprint import digest
 from spf.generators.base import Image
-from spf.video import Reader
+from spf.video import GuardedReader
 from spf.words import choose
 from synthetic.drawing import Painter
 from synthetic.morph_pairs import HELD_OUT_PAIRS
@@ -166,7 +166,7 @@ def _pair(entry: dict[str, str], where: str, folder: Path) -> Pair:
 def _image(path: Path, where: str) -> NDArray[np.uint8]:
     """The first frame of an image (or of a clip)."""
     try:
-        with Reader(path) as reader:
+        with GuardedReader(path) as reader:
             return next(iter(reader))[0]
     except SpfError as error:
         raise ConfigError(f"{where}: {error}") from None

@@ -257,7 +257,10 @@ def _print_result(done: "Retimed") -> None:
             unit = METRICS[name].unit
             print(f"  {name:<18} {before:>10.4f} {after:>10.4f} {unit}".rstrip())
     if done.plain is not None:
-        print(f"  target_mae of the same segments unsteered: {done.plain['target_mae']:.4f}")
+        print(
+            f"  target_mae of the same segments unsteered, before encoding: "
+            f"{done.plain['target_mae']:.4f}"
+        )
     for note in done.notes[len(done.plan.notes) :]:
         print(f"  note: {plain(note)}")
 

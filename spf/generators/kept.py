@@ -17,7 +17,8 @@ from spf.generators.base import GeneratedClip, Generator, Request, Watch
 from spf.generators.clock import Clock
 
 LARGEST = 2**32
-"""Bytes that a file may hold when it is unpacked; a minute of 720p has as many."""
+"""Bytes that a file may hold when it is unpacked; a minute of 720p has as many. A larger clip is
+refused: it could not be read back."""
 DAMAGE = (
     OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, RecursionError,
     NotImplementedError, zipfile.BadZipFile, zlib.error,
@@ -60,6 +61,10 @@ class Kept:
             return unpack(path.read_bytes())
         except DAMAGE:
             clip = self.generator.generate(request, warp, watch)
+        if clip.frames.nbytes > LARGEST:
+            size = f"{len(clip.frames)} frames of {clip.frames.nbytes / 1e9:.1f} GB"
+            remedy = "ask for fewer frames at a time (longest) or smaller ones"
+            raise SpfError(f"{self.name}: {size} are too many to be kept; {remedy}")
         try:
             write_atomic(path, pack(clip))
         except OSError as error:
@@ -107,7 +112,8 @@ def unpack(data: bytes) -> GeneratedClip:
         if archive.testzip() is not None:  # checksums, before anything is made of the content
             raise ValueError("the file is damaged")
     with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-        frames, notes = stored["frames"], json.loads(stored["notes"].tobytes())
-        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-            raise ValueError(f"frames are {frames.shape} {frames.dtype}")
-        return GeneratedClip(frames, float(stored["fps"]), notes)
+        notes = json.loads(stored["notes"].tobytes())
+        try:
+            return GeneratedClip(stored["frames"], float(stored["fps"]), notes)
+        except SpfError as error:
+            raise ValueError(str(error)) from None

@@ -10,7 +10,7 @@ Keyframes and finished segments lie on disk: one segment is in memory at a time.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -324,8 +324,16 @@ def _keyframes(
             write_png(scratch, _chosen(Path(source), images, wanted, count, watch))
             rate = reader.info.fps
         with Reader(scratch) as reader:
-            images = (image for image, _ in reader)
+            images = _in_use(scratch, (image for image, _ in reader))
             yield images, None if rate is None else rate / sampling.stride
+
+
+def _in_use(folder: Path, images: Iterator[Image]) -> Iterator[Image]:
+    """The images; the folder looks young with each, so that no other process sweeps it."""
+    for image in images:
+        with suppress(OSError):
+            os.utime(folder)
+        yield image
 
 
 def _chosen(

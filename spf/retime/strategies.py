@@ -3,6 +3,7 @@
 between its keyframes (`Regenerate`)."""
 
 from dataclasses import dataclass, fields, replace
+from math import isfinite
 from typing import Any, ClassVar, Protocol
 
 from spf.errors import ConfigError
@@ -177,7 +178,14 @@ class Regenerate(Unsteered):
     def __post_init__(self) -> None:
         choose(self.cuts, CUTS, "way with cuts")
         choose(self.method, RESAMPLINGS, "method")
-        make_strategy(self.strategy or STEERING)
+        if self.strategy is not None:
+            choose(self.strategy, STEERING_WORDS, "way to steer")
+        number = isinstance(self.penalty, int | float) and isfinite(self.penalty)
+        if not (number and self.penalty >= 0):
+            raise ConfigError(f"retime.penalty={self.penalty!r} must be a number, at least 0")
+        count = self.n_segments
+        if count is not None and not (isinstance(count, int) and count >= 1):
+            raise ConfigError(f"retime.n_segments={count!r} must be a whole number, at least 1")
         if not isinstance(self.prompt, str):
             raise ConfigError(f"retime.prompt={self.prompt!r} must be text")
         if not (isinstance(self.seed, int) and not isinstance(self.seed, bool) and self.seed >= 0):

@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from errno import EFBIG, EINVAL
 from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spf.errors import ConfigError
+from spf.files import read_bounded
 from spf.progress import Curve, no_change_reason
 from spf.progress.metrics import unit_time
 from spf.words import choose
@@ -281,11 +281,7 @@ def _number(target: str, name: str, value: object, low: float, high: float) -> N
 def _read(path: Path) -> Sequence[Sequence[float]]:
     """The points of a CSV or JSON file, as they are written."""
     try:
-        if path.exists() and not path.is_file():
-            raise OSError(EINVAL, "not a file")  # a pipe or a device would be read for ever
-        if path.stat().st_size > LARGEST:
-            raise OSError(EFBIG, f"larger than {LARGEST:,} bytes")
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bounded(path, LARGEST).decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except UnicodeDecodeError:
