@@ -133,6 +133,7 @@ def test_only_own_folders_of_ended_processes_are_removed(
     assert left == {"locked", "new", "linked-lock", "theirs", "link"}
     assert sorted(path.name for path in kept.iterdir()) == sorted(["a", LOCK])
     assert (kept / LOCK).read_bytes() == (tmp_path / "file").read_bytes() == b"x"
+    assert (folder["locked"] / LOCK).read_bytes() == b"x"
     assert not (folder["new"] / LOCK).exists()
 
 
