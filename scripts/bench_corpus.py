@@ -26,7 +26,7 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from scripts.fuzz_clips import encode, moving  # noqa: E402
+from scripts.bad_clips import encode, moving  # noqa: E402
 
 FRAMES, DISTINCT = 81, 4
 SIZES = {"512x512": (512, 512), "1280x720": (720, 1280), "1920x1080": (1080, 1920)}

@@ -1,6 +1,6 @@
 """Measure bad clips in bulk: each becomes a row or a reason, never a hang, a crash or a traceback.
 
-`python scripts/fuzz_clips.py --count 500 --out DIR` has `fuzz_corpus.py` write the clips, measures
+`python scripts/fuzz_clips.py --count 500 --out DIR` has `bad_clips.py` write the clips, measures
 each as the leaderboard does (decoding in a process of its own), writes DIR/fuzz.csv, and prints how
 they ended, the longest time, and the largest memory of this process and of those that decode.
 `--start` and `--stop` measure a part. With `--compare`, `spf compare DIR/clips` measures them.
@@ -140,7 +140,7 @@ def ended_row(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Read the command line, have the corpus made, measure it."""
+    """Read the command line, have the clips made, measure them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=500)
@@ -152,7 +152,7 @@ def main() -> int:
     root = given.out.resolve()
     if not (root / "clips").exists():
         # In a process of its own: the memory that it takes is not to be counted here.
-        maker = [sys.executable, str(ROOT / "scripts" / "fuzz_corpus.py"), str(root)]
+        maker = [sys.executable, str(ROOT / "scripts" / "bad_clips.py"), str(root)]
         subprocess.run([*maker, f"--count={given.count}", f"--seed={given.seed}"], check=True)
     paths = sorted((root / "clips").glob("*/*"), key=lambda path: path.name)
     paths = paths[given.start : given.stop]

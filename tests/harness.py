@@ -169,6 +169,14 @@ def start(*words: str, cwd: Path | None = None, talk: bool = False) -> subproces
         signal.signal(signal.SIGINT, before)
 
 
+def touch(root: Path, *names: str) -> Path:
+    """Files of one byte, and the folders that they lie in, under a root."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
 def check_one_line(text: str) -> str:
     """The text of an error, checked to be one line for a person and no traceback."""
     assert "Traceback" not in text

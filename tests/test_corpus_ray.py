@@ -23,8 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import spf
-from scripts.fuzz_clips import DAMAGES
-from scripts.fuzz_clips import make_corpus as damaged_clips
+from scripts.bad_clips import DAMAGES, make_bad_clips
 from spf.corpus.inputs import open_listing
 from spf.corpus.pipeline import PREFIX, SHORT, Crew, local_or_remote
 from spf.corpus.rows import DONE, FAILED, SCORES, Measuring
@@ -301,7 +300,7 @@ def test_ctrl_c_ends_it_and_leaves_nothing_running(corpus: Path, tmp_path: Path)
 def test_thousands_of_tiny_clips_good_and_damaged(tmp_path: Path) -> None:
     """Every clip is one row, of the status that measuring it by itself gives."""
     source = tmp_path / "in"
-    damaged = damaged_clips(source, 14 * len(DAMAGES), seed=3)
+    damaged = make_bad_clips(source, 14 * len(DAMAGES), seed=3, large=False)
     kept = [path for path in damaged if path.stat().st_size < 200_000]
     listing = [str(path) for path in kept]
     for number in range(200):

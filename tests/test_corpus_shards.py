@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import clips
+import harness
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,14 +17,6 @@ from spf.corpus.inputs import survey
 from spf.corpus.rows import DONE, FAILED, Measuring, as_table, schema
 from spf.corpus.shards import Assembly, finished, shard_path, timings_path, write_shard
 from spf.errors import ConfigError, SpfError
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"x")
-    return root
-
 
 # Shards
 
@@ -125,9 +118,9 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_leftovers_are_swept(tmp_path: Path) -> None:
-    touch(tmp_path, ".spf-1.tmp", "timings/.spf-2.tmp", "keep.parquet")
-    shards.sweep(tmp_path)
+def test_what_is_half_written_is_removed(tmp_path: Path) -> None:
+    harness.touch(tmp_path, ".spf-1.tmp", "timings/.spf-2.tmp", "keep.parquet")
+    shards.remove_half_written(tmp_path)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["keep.parquet"]
 
 
@@ -184,7 +177,7 @@ def test_another_corpus_is_refused(tmp_path: Path, other: dict[str, object], sai
 
 
 def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
-    touch(tmp_path, "holiday.mp4")
+    harness.touch(tmp_path, "holiday.mp4")
     with pytest.raises(ConfigError, match=r"holiday\.mp4"):
         manifest.begin(tmp_path, described())
     assert not (tmp_path / "manifest.json").exists()

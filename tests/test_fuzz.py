@@ -9,8 +9,8 @@ from typing import Any
 import harness
 import pytest
 
+from scripts.bad_clips import DAMAGES, ODD, RENAMED, make_bad_clips
 from scripts.fuzz_clips import ended_row, measure, measure_all, peak
-from scripts.fuzz_corpus import DAMAGES, ODD, RENAMED, make_corpus
 from spf.video.clip import MAX_PIXELS
 from spf.video.guarded import MEMORY
 
@@ -18,7 +18,7 @@ PICTURES = {"plain", "hurried", "deep", "grown", "bomb"}
 
 
 def test_few_bad_clips_see_every_damage(tmp_path: Path) -> None:
-    paths = make_corpus(tmp_path, 250, seed=1, large=False)
+    paths = make_bad_clips(tmp_path, 250, seed=1, large=False)
     assert {path.parent.name for path in paths} == {
         *(damage.__name__ for damage in DAMAGES),
         RENAMED,
@@ -33,7 +33,7 @@ def test_what_is_drawn_depends_on_the_seed_alone(tmp_path: Path) -> None:
     drawn = []
     for number, seed in enumerate((3, 3, 4)):
         root = tmp_path / str(number)
-        paths = make_corpus(root, 60, seed, large=False)
+        paths = make_bad_clips(root, 60, seed, large=False)
         images = [path for path in paths if path.stem.split("-")[1] in PICTURES]
         drawn.append([(path.relative_to(root), path.read_bytes()) for path in images])
     assert drawn[0] == drawn[1] != drawn[2]
@@ -44,7 +44,7 @@ def test_bad_clips_of_a_leaderboard_are_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     harness.without_plots(monkeypatch)
-    paths = make_corpus(tmp_path, 40, seed=2, large=False)
+    paths = make_bad_clips(tmp_path, 40, seed=2, large=False)
     run = harness.run(tmp_path / "clips", tmp_path / "out", "embedder=pixels")
     assert run.code == 1
     rows = [ended_row(record) for record in run.results.records]
@@ -87,7 +87,7 @@ def test_measure_calls_wrong_what_is_not_a_line(
 @pytest.mark.parametrize("part", range(5))
 def test_500_bad_clips(part: int, tmp_path: Path) -> None:
     """In five parts of 100, each from another seed, so that each is a test of minutes."""
-    make_corpus(tmp_path, 100, seed=part)
+    make_bad_clips(tmp_path, 100, seed=part)
     paths = sorted((tmp_path / "clips").glob("*/*"))
     rows = measure_all(paths, tmp_path / "clips")
     ends = Counter(row["ended"] for row in rows)

@@ -8,7 +8,9 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import harness
@@ -138,6 +140,85 @@ def test_parts_of_the_library_keep_to_themselves(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in MODULES if "." in name])
 def test_files_can_be_read_in_a_sitting(name: str) -> None:
     assert len(MODULES[name].read_text().splitlines()) <= 400
+
+
+# Scripts and tests, which no type checker reads
+
+
+def source_of(module: str) -> Path | None:
+    """The file, or the folder, of a module of ours, by the names that scripts and tests use."""
+    for root in (harness.ROOT, harness.ROOT / "scripts", harness.ROOT / "tests"):
+        base = root.joinpath(*module.split("."))
+        for path in (base.with_suffix(".py"), base / "__init__.py", base):
+            if path.exists():
+                return path
+    return None
+
+
+@lru_cache
+def bound(path: Path) -> set[str]:
+    """Names that a module has: those bound outside functions and classes, and its submodules."""
+    found = {other.stem for other in path.parent.glob("*.py") if path.name == "__init__.py"}
+    if path.is_dir():
+        return {other.stem for other in path.iterdir()}
+    left: list[ast.AST] = [ast.parse(path.read_text())]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            found.add((node.asname or node.name).partition(".")[0])
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        else:
+            left.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def unresolved(text: str) -> list[str]:
+    """What some code imports, lazily or not, that neither we have nor the environment."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            wanted = [(alias.name, "") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            wanted = [(node.module, alias.name) for alias in node.names]
+        else:
+            continue
+        for module, name in wanted:
+            root, path = module.partition(".")[0], source_of(module)
+            if not source_of(root):
+                known = root in sys.modules or find_spec(root) is not None
+            elif path and name and name not in bound(path):
+                known = source_of(f"{module}.{name}") is not None
+            else:
+                known = path is not None
+            if not known:
+                found.append(f"{module} {name}".strip())
+    return found
+
+
+@pytest.mark.parametrize("folder", ["scripts", "tests"])
+def test_what_scripts_and_tests_import_is_there(folder: str) -> None:
+    files = sorted((harness.ROOT / folder).glob("*.py"))
+    assert len(files) > 20
+    missing = {path.name: unresolved(path.read_text()) for path in files}
+    assert {name: found for name, found in missing.items() if found} == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "missing"),
+    [
+        ("from scripts.bad_clips import DAMAGES, nobody", ["scripts.bad_clips nobody"]),
+        ("from scripts.gone import x", ["scripts.gone x"]),
+        ("def f():\n    from harness import gone", ["harness gone"]),
+        ("from spf.corpus import rows, gone", ["spf.corpus gone"]),
+        ("import bench_gone, bench_fit, numpy", ["bench_gone"]),
+        ("from spf import measure, gone", ["spf gone"]),
+    ],
+)
+def test_an_import_of_what_is_gone_is_seen(code: str, missing: list[str]) -> None:
+    assert unresolved(code) == missing
 
 
 # What is loaded

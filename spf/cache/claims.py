@@ -35,6 +35,8 @@ class Claim:
         self._told = False
         self._seen: tuple[bytes, int] | None = None
         self._seen_at = 0.0
+        self.was_touched = False
+        """Whether another's was seen to change: its holder lives."""
 
     def take(self) -> bool:
         """Take the claim; False where another holds it. Raises OSError where the disk refuses."""
@@ -97,6 +99,7 @@ class Claim:
             pid = _pid_here(holder)
             gone = pid is not None and not _alive(pid)
         if (holder, touched) != self._seen:
+            self.was_touched = self._seen is not None
             self._seen, self._seen_at = (holder, touched), time.monotonic()
         if gone or time.monotonic() - self._seen_at > VOID_AFTER:
             with suppress(OSError):

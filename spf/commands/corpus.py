@@ -55,7 +55,9 @@ def add(commands: Any) -> None:
     )
     command.add_argument("--curves", action="store_true", help="keep each clip's curve in its row")
     command.add_argument(
-        "--address", help="of a Ray cluster (default: Ray is started here, for this command alone)"
+        "--address",
+        help="of a Ray cluster, with --gpus or --workers (default: Ray is started here, for this "
+        "command alone)",
     )
     add_sampling(command)
     command.set_defaults(run=run)
@@ -115,10 +117,17 @@ def _crew(given: argparse.Namespace, word: str) -> "Crew":
 
     if given.device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"--device {given.device}: give auto, cpu or cuda (--gpus N: how many)")
-    for other, there in (("--workers", given.workers), ("--device cpu", given.device == "cpu")):
-        if given.gpus and there:
-            raise ConfigError(f"--gpus and {other} contradict each other: give one of them")
-    asked = bool(given.gpus) or given.device == "cuda"
+    cuda, cpu = given.device == "cuda", given.device == "cpu"
+    for one, other, both in (
+        ("--gpus", "--workers", given.gpus and given.workers),
+        ("--gpus", "--device cpu", given.gpus and cpu),
+        ("--device cuda", "--workers", cuda and given.workers),
+    ):
+        if both:
+            raise ConfigError(f"{one} and {other} contradict each other: give one of them")
+    if given.address is not None and not (given.gpus or given.workers):
+        raise ConfigError(f"--address {given.address}: give --gpus N or --workers N with it")
+    asked = bool(given.gpus) or cuda
     if asked and not takes_device(word):
         raise ConfigError(f"embedder {word} runs on the CPU: give --workers, not a GPU")
     gpus = given.gpus or 0
@@ -134,7 +143,10 @@ def _crew(given: argparse.Namespace, word: str) -> "Crew":
 
 
 def _count(text: str) -> int:
-    count = int(text)
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
     if count < 1:
         raise argparse.ArgumentTypeError(f"{text}: give a whole number, at least 1")
     return count

@@ -14,11 +14,11 @@ def add_no_cache(command: argparse.ArgumentParser) -> None:
 
 def add_sampling(command: argparse.ArgumentParser) -> None:
     """The words that choose frames of a clip (`spf.Sampling`)."""
-    command.add_argument("--stride", type=int, default=1, help="use every N-th frame")
-    command.add_argument("--max-frames", type=int, help="use at most N frames")
+    command.add_argument("--stride", type=int, default=1, metavar="N", help="use every N-th frame")
+    command.add_argument("--max-frames", type=int, metavar="N", help="use at most N frames")
     command.add_argument("--start", type=float, metavar="SECONDS", help="from this time on")
     command.add_argument("--end", type=float, metavar="SECONDS", help="up to this time")
-    command.add_argument("--stream", type=int, help="index among the video streams")
+    command.add_argument("--stream", type=int, metavar="N", help="index among the video streams")
 
 
 def plain(text: object) -> str:
@@ -31,6 +31,6 @@ def check_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{folder}: cannot be made ({error.strerror}); choose --out") from None
+        raise ConfigError(f"{folder}: cannot be made ({error.strerror}); choose another") from None
     if not os.access(folder, os.W_OK):
-        raise ConfigError(f"{folder}: the folder cannot be written; choose another with --out")
+        raise ConfigError(f"{folder}: the folder cannot be written; choose another")

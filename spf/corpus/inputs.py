@@ -33,6 +33,11 @@ class Listing:
         """The folder that relative names start from."""
         return self.source if self.source.is_dir() else self.source.parent
 
+    def is_images(self) -> bool:
+        """Whether the source itself is a folder with images, which elsewhere is a clip."""
+        folder = self.source
+        return folder.is_dir() and any(x.suffix.lower() in IMAGE_SUFFIXES for x in folder.iterdir())
+
     def __iter__(self) -> Iterator[str]:
         if self.source.is_dir():
             return _walk(self.source, "", ())
@@ -63,6 +68,9 @@ def open_listing(source: str | os.PathLike[str]) -> Listing:
     if path.is_file() and path.suffix.lower() in SUFFIXES | IMAGE_SUFFIXES:
         remedy = "give a folder of clips or a list of them (one clip: spf analyze)"
         raise ConfigError(f"{source}: this is a clip; {remedy}")
+    if not (path.is_file() or path.is_dir()):
+        remedy = "give a folder of clips, or a file that lists them"
+        raise ConfigError(f"{source}: this is neither a folder nor a regular file; {remedy}")
     return Listing(path)
 
 
@@ -76,6 +84,9 @@ def survey(listing: Iterable[str], size: int) -> Survey:
         whole.update(shards[-1].encode())
         clips += len(names)
     if not clips:
+        if isinstance(listing, Listing) and listing.is_images():
+            remedy = "give the folder that it lies in, or use spf analyze"
+            raise ConfigError(f"{listing.source}: INPUT itself is never a clip; {remedy}")
         raise ConfigError("INPUT: no clips found; give a folder that holds some, or a list of them")
     return Survey(size, clips, whole.hexdigest()[:32], tuple(shards))
 
@@ -153,7 +164,7 @@ def _named(source: Path, read: Callable[[Path], Iterator[tuple[int, str | None]]
 
 
 def _lines(source: Path) -> Iterator[tuple[int, str | None]]:
-    with open(source, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+    with open(source, encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
         for number, line in enumerate(file, 1):
             name = line.rstrip("\r\n")
             if name.strip():

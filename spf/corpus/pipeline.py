@@ -13,6 +13,7 @@ import fcntl
 import logging
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ from spf.corpus.inputs import Listing, Survey, chunks, names_digest
 from spf.corpus.rows import Measuring
 from spf.corpus.worker import NAMES, ROWS, TASK, Ledger, Worker, from_bytes
 from spf.errors import SpfError, UnavailableError
+from spf.files import sweep
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,16 +108,16 @@ def local_or_remote(crew: Crew) -> Iterator[None]:
     Raises UnavailableError where the cluster cannot be reached or Ray does not start.
     """
     before = {name: os.environ.get(name) for name in (*QUIET, *ONE_THREAD, LOOPBACK)}
-    os.environ.update(QUIET)
-    if crew.address is None:
-        os.environ.update({**ONE_THREAD, LOOPBACK: "0"})
-    import ray
-
-    if ray.is_initialized():
-        yield
-        return
-    logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
+        os.environ.update(QUIET)
+        if crew.address is None:
+            os.environ.update({**ONE_THREAD, LOOPBACK: "0"})
+        import ray
+
+        if ray.is_initialized():
+            yield
+            return
+        logging.getLogger("ray").setLevel(logging.CRITICAL)
         with _own_folder() as folder:
             try:
                 _start(crew, folder)
@@ -163,7 +165,7 @@ def measured(
     crew: Crew,
 ) -> Iterator[tuple[pa.Table, Any]]:
     """Rows of all clips of the `pending` shards, a task's at a time, in any order, each with the
-    function to call for every shard that is written. A Ray must be there.
+    function to call with the number of shards that this run has written. A Ray must be there.
 
     Raises SpfError where the work cannot go on: a worker's own UnavailableError or ConfigError, an
     input that has changed since the survey, a Ray that fails.
@@ -317,6 +319,21 @@ def _own_folder() -> Iterator[Path]:
 
 def _remove_left() -> None:
     for folder in SHORT.glob(f"{PREFIX}*"):
-        with suppress(OSError), open(folder / LOCK, "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder)
+        with suppress(OSError):  # another process is at work in it, or was faster
+            _remove_unless_locked(folder)
+
+
+def _remove_unless_locked(folder: Path) -> None:
+    """Remove a folder of ours whose process is gone. Others may write in /tmp: what is a link or
+    theirs is left alone."""
+    state = folder.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
+        return
+    try:
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:  # it was made a moment ago, or its process was killed just then
+        sweep([folder])
+        return
+    with open(handle, "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder)

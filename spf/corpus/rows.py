@@ -31,7 +31,6 @@ SCORES = tuple(name for name in METRICS if name != "target_mae")
 TIMINGS = ("embed_seconds", "fit_seconds", "worker")
 CODE = ("spf.video", "spf.embedders", "spf.progress", "spf.measurement", "spf.corpus.rows")
 """Packages and modules whose change makes another row."""
-GPU_FAILED = "the GPU failed"
 
 Row = dict[str, Any]
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from spf.cache import claims
 from spf.cache.claims import Claim
 from spf.corpus import manifest
 from spf.corpus.inputs import Listing, survey
 from spf.corpus.pipeline import Crew, local_or_remote, measured
 from spf.corpus.rows import Measuring
-from spf.corpus.shards import Assembly, Summary, finished, summarise, sweep, write_shard
+from spf.corpus.shards import (
+    Assembly,
+    Summary,
+    finished,
+    remove_half_written,
+    summarise,
+    write_shard,
+)
 from spf.errors import ConfigError
 
 CLIPS_PER_SHARD = 1000
@@ -48,10 +57,9 @@ def make_corpus(
     """
     identity = measuring.identity()
     claim = Claim(output / CLAIM)
-    if not (claim.take() or claim.take()):  # the first try removes that of a process that is gone
-        raise ConfigError(f"{output}: another process is making this corpus; wait until it has")
+    _take(claim, output)
     try:
-        sweep(output)
+        remove_half_written(output)
         found = survey(listing, clips_per_shard)
         described = manifest.describe(identity, found)
         manifest.begin(output, described)
@@ -62,7 +70,7 @@ def make_corpus(
         ]
         there = len(shards) - len(pending)
         plan(f"{found.clips} clips in {len(shards)} shards, {there} of them finished")
-        count = 0
+        count = done = 0
         if pending:
             assembly = Assembly(found)
             with local_or_remote(crew):
@@ -72,8 +80,19 @@ def make_corpus(
                     whole = assembly.add(rows)
                     if whole is not None:
                         write_shard(output, *whole, mark)
-                        written()
+                        done += 1
+                        written(done)
         summary = summarise(output, len(shards))
         return Made(manifest.end(output, described, summary), summary, count)
     finally:
         claim.release()
+
+
+def _take(claim: Claim, output: Path) -> None:
+    """Take the claim on an output. Only time tells whether a holder that is not of this host, boot
+    and container lives. Raises ConfigError where it does."""
+    give_up = time.monotonic() + 1.2 * claims.VOID_AFTER
+    while not claim.take():
+        if claim.was_touched or time.monotonic() > give_up:
+            raise ConfigError(f"{output}: another process is making this corpus; wait until it has")
+        claim.wait(str(output))

@@ -87,7 +87,7 @@ def summarise(output: Path, shards: int) -> Summary:
     return found
 
 
-def sweep(output: Path) -> None:
+def remove_half_written(output: Path) -> None:
     """Remove what a killed process has left half-written."""
     for folder in (output, output / "timings"):
         for leftover in folder.glob(".spf-*.tmp"):

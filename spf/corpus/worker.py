@@ -15,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spf.corpus.rows import GPU_FAILED, Measuring, Row, as_table, failure
+from spf.corpus.rows import Measuring, Row, as_table, failure
+from spf.embedders.base import GPU_FAILED
 from spf.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ class Ledger:
     def end(self, index: int) -> None:
         self._begun.pop(index, None)
 
-    def wrote(self) -> None:
-        """Note that a shard more is written."""
-        self._written += 1
+    def wrote(self, shards: int) -> None:
+        """Note how many shards are written: one that Ray has restarted knows of none before."""
+        self._written = max(self._written, shards)
 
     def written(self) -> int:
         return self._written

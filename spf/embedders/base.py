@@ -23,6 +23,7 @@ LARGE = 2**25  # bytes of a frame (11 megapixels) from which on none is read ahe
 FRAMES = "frames"  # what errors call a clip that came from memory
 FITTING = "_frames_that_fit"  # where an embedder that once had too many keeps how many it can take
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+GPU_FAILED = "the GPU failed"  # what the reason begins with, for those who start anew then
 GPU_LOST = ("cuda error", "cudnn error", "device-side assert")
 
 
@@ -198,7 +199,7 @@ def _encode(embedder: Embedder, batch: Any, source: object) -> NDArray[np.float3
                     raise ClipError(source, what, "use a smaller model or device=cpu") from None
                 size = len(part) // 2
             elif _says(error, GPU_LOST):
-                what = f"the GPU failed ({' '.join(str(error).split())[:100]})"
+                what = f"{GPU_FAILED} ({' '.join(str(error).split())[:100]})"
                 raise ClipError(source, what, "start again: what is finished is kept") from None
             else:
                 raise

@@ -1,6 +1,6 @@
 """Bad clips: good ones of many kinds, damaged in many ways; `fuzz_clips.py` measures them.
 
-`python scripts/fuzz_corpus.py OUT --count 500 --seed 0` writes OUT/good, and OUT/clips/DAMAGE/CLIP
+`python scripts/bad_clips.py OUT --count 500 --seed 0` writes OUT/good, and OUT/clips/DAMAGE/CLIP
 as a leaderboard wants it: what was done to a clip stands for its generator. Each clip is drawn from
 the seed and its own number alone.
 """
@@ -297,7 +297,7 @@ ODD = (
 )  # fmt: skip
 
 
-def make_corpus(folder: Path, count: int, seed: int, large: bool = True) -> list[Path]:
+def make_bad_clips(folder: Path, count: int, seed: int, large: bool = True) -> list[Path]:
     """`count` bad clips, each damage on each kind in turn; where they lie (see this file's top)."""
     good = good_clips(folder / "good", large)
     paths = []
@@ -334,13 +334,13 @@ def _bad_file(root: Path, source: Path, index: int, turn: int, draw: Draw) -> Pa
 
 
 def main() -> None:
-    """Read the command line and make the corpus."""
+    """Read the command line and make the clips."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    paths = make_corpus(given.out, given.count, given.seed)
+    paths = make_bad_clips(given.out, given.count, given.seed)
     print(f"{len(paths)} clips in {given.out / 'clips'}")
 
 
