@@ -45,7 +45,7 @@ def cuda_devices() -> int:
 def let_idle_threads_sleep() -> None:
     """Have the threads of OpenMP sleep while they wait, unless the environment says otherwise.
 
-    They would spin, which saves microseconds on an idle machine, and on a busy one keeps other
-    processes, and each other, from the cores. For commands: it must be set before torch is loaded.
+    They would spin, and keep the decoder, and other people's processes, from the cores. For
+    commands: it must be set before torch is loaded.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
