@@ -5,9 +5,17 @@ import os
 import secrets
 import shutil
 import time
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+NO_ARCHIVE = (
+    ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, RecursionError,
+    NotImplementedError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What unpacking the bytes of an .npz of ours raises where they are damaged or hostile."""
 
 LEFTOVER = 86_400.0
 """Seconds after which nobody is at work any more on what is half-written."""

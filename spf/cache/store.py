@@ -6,7 +6,6 @@ import json
 import os
 import re
 import zipfile
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from spf.cache.claims import Claim, tell
 from spf.cache.key import content
 from spf.embedders import Embeddings
 from spf.errors import ConfigError, SpfError
-from spf.files import sweep, write_atomic
+from spf.files import NO_ARCHIVE, sweep, write_atomic
 from spf.fingerprint import canonical
 from spf.thumbnails import Thumbnails
 from spf.video import ClipInfo
@@ -26,12 +25,6 @@ from spf.video import ClipInfo
 DEFAULT_SIZE = "10GB"
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 CHECKSUM = 32  # bytes of SHA-256 at the end of an entry
-
-NO_ENTRY = (
-    ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, RecursionError,
-    NotImplementedError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What reading a file raises that is no entry."""
 
 Entry = tuple[Embeddings, Thumbnails]
 
@@ -203,7 +196,7 @@ def _unpack(data: bytes, source: Path, fields: dict[str, Any]) -> Entry | None:
         return None
     try:
         return _entry(data, source, fields)
-    except NO_ENTRY:  # whole, and yet none of ours
+    except NO_ARCHIVE:  # whole, and yet none of ours
         return None
 
 

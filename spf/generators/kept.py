@@ -4,14 +4,13 @@ import io
 import json
 import os
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spf.errors import SpfError
-from spf.files import write_atomic
+from spf.files import NO_ARCHIVE, write_atomic
 from spf.fingerprint import digest
 from spf.generators.base import GeneratedClip, Generator, Request, Watch
 from spf.generators.clock import Clock
@@ -19,10 +18,7 @@ from spf.generators.clock import Clock
 LARGEST = 2**32
 """Bytes that a file may hold when it is unpacked; a minute of 720p has as many. A larger clip is
 refused: it could not be read back."""
-DAMAGE = (
-    OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, RecursionError,
-    NotImplementedError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+DAMAGE = (OSError, *NO_ARCHIVE)
 """What reading a file raises that is missing, cut off, or none of ours."""
 
 
