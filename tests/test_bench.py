@@ -1,0 +1,41 @@
+"""The table and the history of `make bench`; what it measures is no test's business."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+
+
+def test_history_is_appended_under_one_heading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import bench
+
+    path = tmp_path / "bench" / "history.csv"
+    bench.append_history(path, {"start_up": {"run": 0.5, "spf": 0.25}}, "a machine, a load")
+    bench.append_history(path, {"start_up": {"run": 2.0}, "not_run": {}}, "another")
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    kept = [(row["workload"], row["figure"], row["value"], row["machine"]) for row in rows]
+    assert kept == [
+        ("start_up", "run", "0.5", "a machine, a load"),
+        ("start_up", "spf", "0.25", "a machine, a load"),
+        ("start_up", "run", "2", "another"),
+    ]
+
+
+def test_what_was_not_run_is_a_line_without_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import bench
+    from bench_tools import Row
+
+    rows = [Row("a", "b", "1.0", ">= 2", False), Row("c", "-", "not run: no GPU", ">= 2", None)]
+    judged = bench.render(rows, "here", judged=True).splitlines()
+    assert "NOT met" in judged[2]
+    assert judged[3].rstrip("| ").endswith("-")
+    assert "met" not in bench.render(rows, "here", judged=False).split("Measured on")[0]
