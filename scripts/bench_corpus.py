@@ -38,7 +38,7 @@ def make_clips(folder: Path, count: int) -> Path:
     names = []
     for number in range(DISTINCT):
         path = folder / f"{number}.mp4"
-        encode(path, "libx264", moving(FRAMES - number, 512, 512), Fraction(16))
+        encode(path, "libx264", moving(FRAMES - number, 512, 512), rate=Fraction(16))
         names.append(path.name)
     listing = folder / "list.txt"
     listing.write_text("\n".join(names[number % DISTINCT] for number in range(count)))
@@ -96,7 +96,7 @@ def decoded() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         for name, (height, width) in SIZES.items():
             path = Path(folder) / f"{name}.mp4"
-            encode(path, "libx264", moving(FRAMES, height, width), Fraction(24))
+            encode(path, "libx264", moving(FRAMES, height, width), rate=Fraction(24))
             taken = []
             for _ in range(3):
                 started = time.process_time()
