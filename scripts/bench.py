@@ -135,8 +135,10 @@ def main() -> int:
         run_workload(arguments.workload, Sizes(**arguments.sizes))
         return 0
 
-    # Every workload runs as the commands do.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    sys.path.insert(0, str(ROOT))
+    from spf.devices import let_idle_threads_sleep
+
+    let_idle_threads_sleep()  # every workload runs as the commands do
     sizes = QUICK if arguments.quick else Sizes()
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = threads or 1
