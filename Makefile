@@ -67,7 +67,7 @@ doctor: setup  ## What this machine has, and what each word would need
 	$(BIN)/spf doctor
 
 lock:  ## Renew requirements.lock from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --universal --python-version 3.11 --no-emit-index-url --generate-hashes --upgrade --custom-compile-command "make lock" --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml requirements-vbench.in --quiet --all-extras --universal --python-version 3.11 --no-emit-index-url --generate-hashes --upgrade --custom-compile-command "make lock" --output-file requirements.lock
 
 clean:  ## Remove .venv and everything that runs have written
 	rm -rf $(VENV) results/runs results/cells results/report results/tables results/sweeps results/bench build *.egg-info .pytest_cache .ruff_cache .mypy_cache

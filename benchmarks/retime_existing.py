@@ -12,11 +12,10 @@ from benchmarks.retiming.existing_tables import summarised
 from benchmarks.retiming.strategies import FOR_EXISTING, Wanted, described, parse_retimes, sampled
 from benchmarks.running.cells import Cell, Key, Outcome, Summary, Watch
 from benchmarks.running.folder import RunFolder, slug
-from benchmarks.running.provenance import code_version, digest
+from benchmarks.running.provenance import digest
 from benchmarks.running.records import Record
 from benchmarks.scoring.measuring import Measuring, curve_table
 from benchmarks.scoring.quality import quality_inputs, retimed_file_columns
-from spf import no_change_reason, score
 from spf.embedders import label
 from spf.errors import ClipError, ConfigError
 from spf.generators import FOLDER_GENERATES_NOTHING
@@ -24,7 +23,7 @@ from spf.generators.base import Generator
 from spf.generators.folder import Folder
 from spf.generators.pipeline import DiffusersGenerator
 from spf.measurement import Measurement
-from spf.progress import Curve
+from spf.progress import Curve, no_change_reason, score
 from spf.progress.metrics import unit_time
 from spf.quality import NoQuality, Quality
 from spf.retime.lengths import Wanted as Length
@@ -34,17 +33,6 @@ from spf.retime.targets import Target, make_target, pinned
 from spf.retime.timemap import distance_to_target
 from spf.retiming import Plan, planned, write_result
 from spf.video import Sampling, write_mp4
-
-CODE = (
-    "spf.retime",
-    "spf.retiming",
-    "synthetic",
-    "benchmarks.retime_existing",
-    "benchmarks.retiming.existing_clips",
-    "benchmarks.retiming.existing_scores",
-    "benchmarks.retiming.scores",
-)
-"""Packages and modules whose change makes another result of a cell, beside `Measuring`'s."""
 
 RETIMES = ("none", "nearest", "blend", "flow", "regenerate")
 
@@ -135,7 +123,6 @@ class RetimeExisting:
                     "fps": self.length.fps,
                     **quality_inputs(self.quality),
                     **self.measuring.inputs(),
-                    "retiming": code_version(*CODE),
                 }
                 reason = self._refusal(clip) if generated else ""
                 yield self._cell(self._key(clip, name, generated), inputs, clip, strategy, reason)

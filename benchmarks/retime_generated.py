@@ -12,36 +12,22 @@ from benchmarks.retiming.strategies import Wanted, WrongMap, described, parse_re
 from benchmarks.retiming.tables import summarised
 from benchmarks.running.cells import Cell, Key, Outcome, Summary, Watch
 from benchmarks.running.folder import RunFolder, slug
-from benchmarks.running.provenance import code_version, digest
+from benchmarks.running.provenance import digest
 from benchmarks.running.records import Record
 from benchmarks.scoring.measuring import Measuring, curve_table
 from benchmarks.scoring.quality import quality_inputs, retimed_columns
-from spf import no_change_reason, score
 from spf.embedders import label
 from spf.errors import ConfigError
 from spf.generators.base import GeneratedClip, Generator, Request
 from spf.generators.kept import pack, request_identity
 from spf.generators.pipeline import DiffusersGenerator
-from spf.progress import Curve
+from spf.progress import Curve, no_change_reason, score
 from spf.progress.metrics import unit_time
 from spf.quality import NoQuality, Quality
 from spf.retime.generated import Measure, Retimed, generate_baseline, retime_generated
 from spf.retime.strategies import NoRetime, Resampling, Strategy
 from spf.retime.targets import Target, make_target, pinned
 from spf.video import Sampling
-
-CODE = (
-    "spf.retime",
-    "synthetic",
-    "benchmarks.retime_generated",
-    "benchmarks.retiming.strategies",
-    "benchmarks.retiming.baselines",
-    "benchmarks.retiming.kept_clips",
-    "benchmarks.retiming.scores",
-    "benchmarks.retiming.pairs",
-    "benchmarks.scoring.quality",
-)
-"""Packages and modules whose change makes another result of a cell, beside `Measuring`'s."""
 
 RETIMES = (
     "none",
@@ -169,7 +155,6 @@ class RetimeGenerated:
                             "target": digest(sampled(self.target)),
                             **self.measuring.inputs(),
                             **quality_inputs(self.quality),
-                            "retiming": code_version(*CODE),
                         }
                         key = self._key(pair, measure, name, seed)
                         yield self._cell(key, inputs, pair, self.pairs[other], strategy)

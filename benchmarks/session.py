@@ -4,7 +4,7 @@ import inspect
 import io
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from benchmarks.reporting.tables import table_as_csv, table_as_markdown
 from benchmarks.running.cells import Benchmark, Summary
 from benchmarks.running.crew import visible_gpus
 from benchmarks.running.folder import RunFolder, slug
-from benchmarks.running.provenance import code_version, digest, provenance
+from benchmarks.running.provenance import digest, provenance
 from benchmarks.running.records import compile_tables
 from benchmarks.running.runner import Job, Results, Workers, one_line, run_cells
 from benchmarks.running.store import CELLS, CellStore
@@ -28,6 +28,7 @@ from spf.devices import choose_device
 from spf.embedders import on_device
 from spf.errors import ConfigError, SpfError
 from spf.files import sweep
+from spf.identity import code_hash
 from spf.measurement import DEFAULT_SETTINGS
 from spf.progress import Settings
 from spf.quality import NoQuality
@@ -93,8 +94,9 @@ def make_job(text: str, place: str | None = None) -> tuple[Benchmark, Job]:
     config = OmegaConf.create(text)
     assert isinstance(config, DictConfig)
     benchmark = build(config)
-    cells = benchmark.cells()
-    code = code_version("spf", "synthetic", "benchmarks")
+    parts = tuple(get_class(config[name]._target_) for name in ("embedder", *_taken(config)))
+    cells = [replace(cell, parts=parts) for cell in benchmark.cells()]
+    code = code_hash(type(benchmark), run)
     if not (isinstance(config.output, str) and config.output):
         raise ConfigError(f"output={config.output!r} must be the name of a folder")
     # A folder's path tells runs apart, but says nothing of what its rows mean.
@@ -154,11 +156,10 @@ def build(config: DictConfig) -> Benchmark:
             str(config.device),
         )
         arguments: dict[str, Any] = {"measuring": measuring}
-        taken = inspect.signature(get_class(config.benchmark._target_)).parameters
-        for name in ("model", "retime", "target", "quality"):
-            if name in taken:
-                kind = get_class(config[name]._target_)
-                arguments[name] = _make(config[name], **on_device(kind, config.device))
+        taken = _taken(config)
+        for name in taken:
+            kind = get_class(config[name]._target_)
+            arguments[name] = _make(config[name], **on_device(kind, config.device))
         if "quality" not in taken and get_class(config.quality._target_) is not NoQuality:
             name = getattr(get_class(config.benchmark._target_), "name", "")
             raise ConfigError(f"benchmark={name} scores no quality; use quality=none")
@@ -167,6 +168,12 @@ def build(config: DictConfig) -> Benchmark:
         raise
     except Exception as error:  # whatever a wrong type or an unknown name leads to
         raise ConfigError(f"the configuration makes no sense: {one_line(error)}") from None
+
+
+def _taken(config: DictConfig) -> list[str]:
+    """The groups, beside the embedder, whose objects the benchmark takes."""
+    parameters = inspect.signature(get_class(config.benchmark._target_)).parameters
+    return [name for name in ("model", "retime", "target", "quality") if name in parameters]
 
 
 def identity(config: DictConfig) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from benchmarks.retime_generated import RetimeGenerated
 from benchmarks.retiming.strategies import Wanted
 from benchmarks.running.cells import Cell, Key, Outcome, Summary, Watch
 from benchmarks.running.folder import RunFolder
-from benchmarks.running.provenance import code_version, digest, file_digest
+from benchmarks.running.provenance import digest, file_digest
 from benchmarks.running.records import DONE, Record
 from benchmarks.scoring.measuring import Measuring
 from spf.errors import ClipError, ConfigError
@@ -141,8 +141,7 @@ class UserStudy:
         clip = study.clip_of(planned.strategy, planned.pair)
         inputs = cell.inputs
         if inputs is not None:
-            page = [clip, checks, code_version("benchmarks.rating.clips")]
-            inputs = {**inputs, "page": page}
+            inputs = {**inputs, "page": [clip, checks]}
 
         def compute(watch: Watch) -> Outcome:
             outcome = cell.compute(watch)
@@ -174,9 +173,8 @@ class UserStudy:
             content = file_digest(path)
         except OSError:
             content = None
-        code = code_version("benchmarks.rating.trials")
         trials = digest([trial.id for trial in self.study.trials])
-        inputs = {"answers": content, "study": [self.study.id, trials], "code": code}
+        inputs = {"answers": content, "study": [self.study.id, trials]}
 
         def compute(watch: Watch) -> Outcome:
             try:

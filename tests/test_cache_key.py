@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ import spf.cache.key
 from spf.cache import key_fields
 from spf.embedders import load_embedder
 from spf.embedders.histogram import Histogram
-from spf.fingerprint import code_version
 from spf.video import Sampling
 
 
@@ -44,7 +42,7 @@ OUTSIDE: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "preprocessing": identity(size="another"),
     "layer": identity(layer="another"),
     "dtype": identity(dtype="another"),
-    "code": lambda patch: patch.setattr(spf.cache.key, "code_version", lambda *_: "another"),
+    "code": lambda patch: patch.setattr(spf.cache.key, "code_hash", lambda *_: "another"),
     **{name: library(name) for name in spf.cache.key.libraries()},
 }
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -115,22 +113,6 @@ def test_a_changed_folder_of_images_misses(tmp_path: Path) -> None:
     assert not measured(folder)
     shutil.copy(folder / "0.png", folder / "3.png")
     assert not measured(folder)
-
-
-def test_code_version_follows_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "some_package_of_the_tests"
-    package.mkdir()
-    monkeypatch.syspath_prepend(tmp_path)
-    found = set()
-    for text in ("", "a = 1\n", "a = 2\n"):
-        (package / "__init__.py").write_text("")
-        (package / "module.py").write_text(text)
-        code_version.cache_clear()
-        found.add(code_version(package.name))
-    code_version.cache_clear()
-    assert len(found) == 3
-    for name in spf.cache.key.CODE:
-        assert name in sys.modules
 
 
 def test_a_key_tells_what_it_is_made_of(clip: Path) -> None:

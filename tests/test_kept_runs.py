@@ -95,7 +95,7 @@ def test_another_version_of_the_code_makes_it_again(
     tmp_path: Path, counted: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept_runs.run(config(tmp_path))
-    monkeypatch.setattr(kept_runs, "code_version", lambda *_: "another")
+    monkeypatch.setattr(kept_runs, "code_hash", lambda *_: "another")
     kept_runs.run(config(tmp_path))
     assert len(counted) == 2
 

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from benchmarks.ranking.groups import SHOWN, finite
 from benchmarks.running.records import DONE, FAILED, KEYS, NOT_RUN, SCHEMA, Record
 from benchmarks.scoring.quality import QUALITY, SCORED_BY
-from spf import METRICS
 from spf.errors import ConfigError
 from spf.generators.folder import printable
+from spf.progress import METRICS
 from spf.quality import VBENCH_DIMENSIONS
 
 NAME = "records.parquet"

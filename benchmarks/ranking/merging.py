@@ -10,8 +10,8 @@ from benchmarks.ranking.inputs import Input
 from benchmarks.retiming.scores import ORACLE
 from benchmarks.running.records import DONE, NOT_RUN, SCHEMA, Record
 from benchmarks.scoring.quality import QUALITY
-from spf import METRICS
 from spf.errors import ConfigError
+from spf.progress import METRICS
 
 COMPARED = ("schema", "embedder", "weights_revision", "weights_hash", "settings")
 """Columns in which rows must agree to be compared."""

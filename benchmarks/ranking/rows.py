@@ -20,8 +20,8 @@ from benchmarks.ranking.groups import (
 from benchmarks.ranking.standing import Standing
 from benchmarks.running.records import DONE, FAILED, Record
 from benchmarks.scoring import statistics
-from spf import METRICS
 from spf.embedders import label
+from spf.progress import METRICS
 from spf.progress.metrics import MINIMAL_RANKED_FRAMES
 
 COUNTS = ["pairs", "clips", "measured", "failed", "missing", "no_change", "too_short"]

@@ -22,8 +22,8 @@ from benchmarks.running.cells import Section, Summary, Table
 from benchmarks.running.folder import RunFolder
 from benchmarks.running.records import FAILED, Record, number
 from benchmarks.running.runner import Results
-from spf import METRICS
 from spf.embedders import CAUTIONS, remark
+from spf.progress import METRICS
 
 TEMPLATES = Path(__file__).parent / "templates"
 EMBEDDED_PICTURES = 120

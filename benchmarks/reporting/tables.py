@@ -6,7 +6,7 @@ import pandas as pd
 
 from benchmarks.running.cells import Table
 from benchmarks.running.records import as_csv, number
-from spf import METRICS
+from spf.progress import METRICS
 
 ARROWS = {"lower": " ↓", "higher": " ↑", "none": ""}
 

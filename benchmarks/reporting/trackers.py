@@ -22,7 +22,7 @@ from benchmarks.running.provenance import digest
 from benchmarks.running.records import DONE, Record
 from benchmarks.running.runner import one_line
 from benchmarks.scoring.measuring import read_curve
-from spf import METRICS
+from spf.progress import METRICS
 
 PUBLISHED = "wandb/published.json"
 LONGEST = 120

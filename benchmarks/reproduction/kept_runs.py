@@ -19,10 +19,11 @@ from benchmarks import session
 from benchmarks.reporting.page import TEMPLATES
 from benchmarks.running.cells import Figure, Section, Summary, Table
 from benchmarks.running.folder import RunFolder
-from benchmarks.running.provenance import code_version, digest, file_digest
+from benchmarks.running.provenance import digest, file_digest
 from benchmarks.running.records import NOT_RUN, Record, make_record
 from benchmarks.running.runner import Job, Results
 from benchmarks.session import Run
+from spf.identity import code_hash
 
 FILE = "finished.json"
 
@@ -32,7 +33,7 @@ def run(config: DictConfig) -> Run:
     benchmark, job = session.make_job(OmegaConf.to_yaml(session._literal(config)))
     if getattr(benchmark, "volatile", False):
         return session.run(config)
-    key = _key(job)
+    key = _key(job, type(benchmark))
     return recall(job, key) or keep(session.run(config), key)
 
 
@@ -64,10 +65,10 @@ def recall(job: Job, key: str) -> Run | None:
     return Run(folder, 0, Results(records, reused=len(records)), summary)
 
 
-def _key(job: Job) -> str:
+def _key(job: Job, kind: type) -> str:
     cells = [[cell.identity, cell.not_run] for cell in job.cells]
     page = [file_digest(path) for path in sorted(TEMPLATES.iterdir()) if path.is_file()]
-    return digest([cells, job.store.fresh, page, code_version("spf", "synthetic", "benchmarks")])
+    return digest([cells, job.store.fresh, page, code_hash(kind, session.run)])
 
 
 def _records(job: Job) -> list[Record] | None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.retiming.strategies import WrongMap
-from spf import no_change_reason
 from spf.generators.base import Generator, Request
+from spf.progress import no_change_reason
 from spf.retime.generated import Attempt, Measure, Retimed, generate_measured, measured
 from spf.retime.resampling import resampled
 from spf.retime.strategies import Resampling

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from benchmarks.running.folder import RunFolder
 from benchmarks.running.provenance import digest, versions
+from spf.identity import code_hash
 
 Watch = Callable[[], None]
 
@@ -44,21 +45,24 @@ class Outcome:
 class Cell:
     """A key, everything else that determines its result, and how to compute it.
 
-    inputs : plain data; with the key and the library versions it is the cell's identity. None
-    where it cannot be known (a missing file): such a cell is never taken from an earlier run.
+    inputs : plain data; with the key, the code and the library versions it is the cell's identity.
+    None where it cannot be known (a missing file): such a cell is never taken from an earlier run.
     compute : called with a function to call once a frame. Raises `SpfError` where it fails.
     not_run : why it cannot be computed here, in one line; empty where it can.
+    parts : classes of the objects that the configuration gives to the computation.
     """
 
     key: Key
     inputs: Mapping[str, Any] | None
     compute: Callable[[Watch], Outcome]
     not_run: str = ""
+    parts: tuple[type, ...] = ()
 
     @property
     def identity(self) -> str:
         """Hash of all that determines the result; it names the cell's file."""
-        return digest([vars(self.key), self.inputs, versions()])
+        code = code_hash(getattr(self.compute, "func", self.compute), *self.parts)
+        return digest([vars(self.key), self.inputs, code, versions()])
 
 
 class Benchmark(Protocol):

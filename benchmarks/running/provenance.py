@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from spf.fingerprint import code_version as code_version
 from spf.fingerprint import digest as digest
 from spf.fingerprint import file_digest as file_digest
 from spf.fingerprint import installed

@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmarks.running.cells import Cell, Key
 from benchmarks.running.folder import RunFolder
-from spf import METRICS
+from spf.progress import METRICS
 
 SCHEMA = 1
 """Raised when a column changes its meaning."""

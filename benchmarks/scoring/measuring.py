@@ -12,28 +12,14 @@ import pandas as pd
 
 from benchmarks.running.cells import Key, Outcome, Watch
 from benchmarks.running.folder import RunFolder
-from benchmarks.running.provenance import code_version
-from spf import no_change_reason, score
 from spf.cache import Cache
 from spf.embedders import Embedder, label
 from spf.fingerprint import canonical
 from spf.measurement import DEFAULT_SETTINGS, Measurement, measure_clip
 from spf.plot import plot_measurement, subtitle
-from spf.progress import Curve, Settings
+from spf.progress import Curve, Settings, no_change_reason, score
 from spf.progress.metrics import unit_time
 from spf.video import Sampling
-
-CODE = (
-    "spf.video",
-    "spf.embedders",
-    "spf.progress",
-    "spf.cache",
-    "spf.measurement",
-    "spf.thumbnails",
-    "spf.plot",
-    "benchmarks.scoring.measuring",
-)
-"""Packages and modules whose change makes another result of a measured clip."""
 
 ELSEWHERE = ("embedder", "weights", "revision", "device", "resized_by", "versions", "code")
 """Parts of an embedder's identity that have columns of their own, or are the machine's."""
@@ -69,7 +55,6 @@ class Measuring:
             "batch_size": self.batch_size or self.embedder.batch_size,
             "fit": asdict(self.settings),
             "sampling": asdict(self.sampling),
-            "code": code_version(*CODE),
         }
 
     def provenance(self) -> dict[str, str]:

@@ -6,28 +6,17 @@ import numpy as np
 
 from benchmarks.running.cells import Cell, Outcome, Watch
 from benchmarks.running.folder import slug
-from benchmarks.running.provenance import code_version
 from benchmarks.scoring.measuring import Measuring, curve_table
 from benchmarks.truth import errors as truth
 from benchmarks.truth import perceptual
 from benchmarks.truth.pacing_measures import PixelSteps, consecutive_measures, running_sum_mae
 from benchmarks.truth.perceptual import PerceptualSteps
 from benchmarks.truth.studies import Studies, clip_name, reference_name
-from spf import no_change_reason
 from spf.errors import UnavailableError
 from spf.fingerprint import installed
-from spf.progress import fit
+from spf.progress import fit, no_change_reason
 from synthetic.clips import Still, SyntheticClip
 from synthetic.drawing import Image8
-
-CODE = (
-    "benchmarks.truth.rendered",
-    "benchmarks.truth.studies",
-    "benchmarks.truth.errors",
-    "benchmarks.truth.pacing_measures",
-    "benchmarks.truth.perceptual",
-)
-"""Modules whose change makes another result of a cell."""
 
 
 def rendered_cell(
@@ -47,7 +36,6 @@ def rendered_cell(
         "studies": asked,
         "reference": reference_name(clip, studies.num_frames, studies.fps),
         **measuring.inputs(),
-        "renderer": code_version("synthetic", *CODE),
     }
     # LPIPS is costly, and only the comparison of measures asks for it.
     weights = perceptual.identity() if "ladder" in asked else None

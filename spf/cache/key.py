@@ -7,12 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from spf.embedders import Embedder
-from spf.fingerprint import code_version, installed
+from spf.embedders import Embedder, embed_clip
+from spf.fingerprint import installed
+from spf.identity import code_hash
+from spf.thumbnails import Thumbnails
 from spf.video import IMAGE_SUFFIXES, Sampling
-
-CODE = ("spf.video", "spf.embedders", "spf.thumbnails", "spf.cache")
-"""Packages and modules that make an entry."""
 
 LIBRARIES = ("av", "pillow", "numpy", "torch", "torchvision", "open-clip-torch", "transformers")
 """Distributions whose version can move a pixel or a vector."""
@@ -39,7 +38,7 @@ def key_fields(
         "embedder": embedder.identity(),
         "batch_size": embedder.batch_size if batch_size is None else batch_size,
         "libraries": libraries(),
-        "code": code_version(*CODE),
+        "code": code_hash(embed_clip, Thumbnails, type(embedder)),
     }
 
 

@@ -14,7 +14,8 @@ from spf.cache.key import content, libraries
 from spf.corpus.inputs import as_text
 from spf.embedders import Embedder, load_embedder
 from spf.errors import ClipError, ConfigError, UnavailableError
-from spf.fingerprint import canonical, code_version
+from spf.fingerprint import canonical
+from spf.identity import code_hash
 from spf.measurement import DEFAULT_SETTINGS, Measurement, measure_clip
 from spf.progress import METRICS, Settings, no_change_reason, score
 from spf.video import Sampling
@@ -29,9 +30,6 @@ CURVES = ("times", "progress", "angle")
 """Arrays (T,) float64 of a curve that are kept where they are asked for."""
 SCORES = tuple(name for name in METRICS if name != "target_mae")
 TIMINGS = ("embed_seconds", "fit_seconds", "worker")
-CODE = ("spf.video", "spf.embedders", "spf.progress", "spf.measurement", "spf.corpus.rows")
-"""Packages and modules whose change makes another row."""
-
 Row = dict[str, Any]
 
 
@@ -64,7 +62,7 @@ class Measuring:
             "sampling": asdict(self.sampling),
             "curves": self.curves,
             "libraries": libraries(),
-            "code": code_version(*CODE),
+            "code": code_hash(__name__),
             "schema": SCHEMA,
         }
 

@@ -17,7 +17,8 @@ from spf.devices import choose_device
 from spf.embedders.base import Image
 from spf.embedders.preprocess import Preprocess
 from spf.errors import SpfError, UnavailableError
-from spf.fingerprint import code_version, installed
+from spf.fingerprint import installed
+from spf.identity import code_hash
 from spf.weights import EMBEDDER_PINS, LOCK, cache_folder, find_cached, repository_folder
 from spf.weights import sha256_of as file_sha256
 from spf.words import choose
@@ -139,7 +140,7 @@ class Tower(ABC):
             "precision": self.precision,
             "device": self.device.partition(":")[0],
             "versions": installed("torch", "pillow", *self.packages),
-            "code": code_version("spf.embedders"),
+            "code": code_hash(type(self)),
         }
 
     # What a family defines

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spf.devices import choose_device
 from spf.errors import ConfigError, SpfError, UnavailableError
-from spf.fingerprint import code_version, digest, file_digest, installed
+from spf.fingerprint import digest, file_digest, installed
 from spf.generators.base import (
     GeneratedClip,
     Image,
@@ -37,6 +37,7 @@ from spf.generators.weights import (
     memory_needed,
     pipeline_index,
 )
+from spf.identity import code_hash
 from spf.weights import LOCK, sha256_of
 from spf.words import choose
 
@@ -205,7 +206,7 @@ class DiffusersGenerator(ABC):
             "dtype": self.dtype,
             "size": self.size,
             "versions": installed(*PACKAGES),
-            "code": code_version("spf.generators"),
+            "code": code_hash(type(self)),
         }
 
     # Behind it

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from spf.devices import choose_device
 from spf.errors import ClipError, ConfigError, UnavailableError
 from spf.files import write_atomic
-from spf.fingerprint import canonical, code_version, installed
+from spf.fingerprint import canonical, installed
+from spf.identity import code_hash
 from spf.quality.base import Score
 from spf.quality.process import VBenchProcess
 from spf.quality.weights import VBENCH_DIMENSIONS, lacking
@@ -120,7 +121,7 @@ class VBench:
             "lacking": self._lacking[dimension],
             "device": self.device.partition(":")[0],
             "packages": installed(*PACKAGES),
-            "code": code_version("spf.quality"),
+            "code": code_hash(type(self)),
         }
 
     def _kept(self, dimension: str, clip: Path, content: str, cache: Cache | None) -> Score:

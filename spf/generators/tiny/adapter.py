@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spf.errors import ConfigError, UnavailableError
-from spf.fingerprint import code_version, file_digest, installed
+from spf.fingerprint import file_digest, installed
 from spf.generators.base import (
     GeneratedClip,
     Image,
@@ -19,6 +19,7 @@ from spf.generators.base import (
     resized,
 )
 from spf.generators.clock import Clock, ClockWarp, latent_clock, wan_rope
+from spf.identity import code_hash
 
 if TYPE_CHECKING:
     from spf.generators.tiny.sampling import TinySampler
@@ -90,7 +91,7 @@ class Tiny:
             "name": self.name,
             "files": {name: file_digest(self.path / name) for name in FILES},
             "versions": installed("torch", "diffusers"),
-            "code": code_version("spf.generators"),
+            "code": code_hash(type(self)),
         }
 
     @cached_property

@@ -1,0 +1,121 @@
+"""The code of a result is found from the source: whatever can run counts, and nothing else does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import harness
+import pytest
+
+from spf.identity import closure, code_hash
+
+CELL = "benchmarks.leaderboard"
+UNUSED = ("benchmarks.user_study", "spf.corpus.run", "synthetic.landscapes", "spf.cli")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the packages, whose modules may be edited."""
+    root = tmp_path_factory.mktemp("tree")
+    for package in ("spf", "synthetic", "benchmarks"):
+        shutil.copytree(
+            harness.ROOT / package, root / package, ignore=shutil.ignore_patterns("*.pyc", "*.sa*")
+        )
+    return root
+
+
+def edited(module: Path, root: Path) -> str:
+    """Code of the cell after a line was added to a module."""
+    before = module.read_bytes()
+    module.write_bytes(before + b"\n# edited\n")
+    try:
+        code_hash.__globals__["_code_hash"].cache_clear()
+        return code_hash(CELL, tree=root)
+    finally:
+        module.write_bytes(before)
+
+
+def test_an_edit_counts_where_the_module_is_used_and_only_there(tree: Path) -> None:
+    used = closure(CELL, tree=tree)
+    before = code_hash(CELL, tree=tree)
+    for name, file in used.items():
+        assert edited(file, tree) != before, name
+    for name in UNUSED:
+        assert name not in used
+        assert edited(tree / f"{name.replace('.', '/')}.py", tree) == before, name
+
+
+@pytest.mark.parametrize("cell", [CELL, "benchmarks.retime_generated", "spf.measurement"])
+def test_what_is_loaded_is_in_the_closure(cell: str) -> None:
+    """Python itself is the second source: what an import loads, the closure holds."""
+    script = (
+        "import importlib, json, sys; importlib.import_module(sys.argv[1]);"
+        "from spf.embedders import load_embedder; import numpy;"
+        "load_embedder('tiny').encode(numpy.zeros((1, 64, 64, 3), numpy.uint8));"
+        "ours = [x for x in sys.modules if x.split('.')[0] in ('spf', 'synthetic', 'benchmarks')];"
+        "print(json.dumps(ours))"
+    )
+    command = [sys.executable, "-c", script, cell]
+    done = subprocess.run(command, cwd=harness.ROOT, capture_output=True, text=True, check=True)
+    loaded = set(json.loads(done.stdout))
+    assert loaded <= set(closure(cell)) | {"spf.identity"}
+
+
+def test_every_way_to_name_a_module(tmp_path: Path) -> None:
+    files = {
+        "spf/__init__.py": "HOMES = {'spf.lazy': 'x'}\nfrom spf.core import a\n",
+        "spf/core.py": "",
+        "spf/lazy.py": "",
+        "spf/start.py": (
+            "from typing import TYPE_CHECKING\n"
+            "if TYPE_CHECKING:\n    from spf.types_only import T\n"
+            "REGISTRY = {'one': 'spf.plugins.one.One'}\n"
+            "def run():\n    from . import inner\n    import spf.deep.leaf\n"
+            "def text():\n    '''Not spf.prose, which is a sentence.'''\n"
+        ),
+        "spf/types_only.py": "",
+        "spf/prose.py": "",
+        "spf/inner.py": "",
+        "spf/plugins/__init__.py": "ALL = ['spf.plugins.two']\ndef f():\n    import spf.prose\n",
+        "spf/plugins/one.py": "",
+        "spf/plugins/two.py": "",
+        "spf/deep/__init__.py": "",
+        "spf/deep/leaf.py": "from ..core import a\nimport json\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert set(closure("spf.start", tree=tmp_path)) == {
+        "spf", "spf.core", "spf.start", "spf.plugins", "spf.plugins.one", "spf.inner",
+        "spf.deep", "spf.deep.leaf",
+    }  # fmt: skip
+    assert "spf.plugins.two" in closure("spf.plugins", tree=tmp_path)
+
+
+@pytest.mark.slow
+def test_an_edited_cell_is_computed_again(tree: Path, tmp_path: Path) -> None:
+    """What a user sees who edits how clips are scored and starts the same command again."""
+    shutil.copytree(harness.ROOT / "configs", tree / "configs")
+    shutil.copy(harness.ROOT / "run.py", tree)
+    for weights in ("embedders/weights", "generators/tiny/weights"):
+        shutil.copytree(harness.ROOT / "spf" / weights, tree / "spf" / weights, dirs_exist_ok=True)
+    for name in ("a", "b"):
+        harness.save(tmp_path / "clips" / name / "pair.mp4", harness.jumping())
+
+    def run() -> str:
+        command = [sys.executable, "run.py", "model=folder", f"model.path={tmp_path}/clips"]
+        command += ["benchmark=leaderboard", "embedder=pixels", "logger=csv", f"output={tmp_path}"]
+        environment = {**harness.os.environ, "PYTHONPATH": str(tree)}
+        done = subprocess.run(command, cwd=tree, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    assert "earlier run" not in run()
+    assert "2 taken from an earlier run" in run()
+    measuring = tree / "benchmarks" / "scoring" / "measuring.py"
+    measuring.write_text(measuring.read_text() + "\nEDITED = True\n")
+    assert "earlier run" not in run()
