@@ -10,6 +10,7 @@ from spf.errors import ConfigError
 from spf.words import choose
 
 EMBEDDERS = {
+    "efficientnet": "spf.embedders.efficientnet.EfficientNet",
     "tiny": "spf.embedders.tiny.Tiny",
     "pixels": "spf.embedders.pixels.Pixels",
     "histogram": "spf.embedders.histogram.Histogram",
@@ -20,7 +21,12 @@ EMBEDDERS = {
 
 DEFAULT_EMBEDDER = "tiny"
 
-REMARKS = {"pixels": "control", "histogram": "control", "tiny": "shipped"}
+REMARKS = {
+    "efficientnet": "ImageNet",
+    "tiny": "shipped",
+    "pixels": "control",
+    "histogram": "control",
+}
 """What every table says of these words."""
 
 CAUTIONS = {

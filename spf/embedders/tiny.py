@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spf.embedders.base import Image
+from spf.embedders.network import in_rows
 from spf.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -61,15 +62,12 @@ class Tiny:
     def encode(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         import torch
 
-        parts = []
-        for start in range(0, len(batch), ROWS):
-            rows = batch[start : start + ROWS]
-            full = np.zeros((ROWS, *rows.shape[1:]), np.float32)
-            full[: len(rows)] = rows
-            pixels = torch.from_numpy(full / 127.5 - 1.0).permute(0, 3, 1, 2)
+        def forward(rows: NDArray[Any]) -> NDArray[np.float32]:
+            pixels = torch.from_numpy(rows.astype(np.float32) / 127.5 - 1.0).permute(0, 3, 1, 2)
             with torch.inference_mode():
-                parts.append(self._network(pixels)[: len(rows)].numpy())
-        return np.concatenate(parts)
+                return self._network(pixels).numpy()
+
+        return in_rows(batch, ROWS, forward)
 
     def identity(self) -> dict[str, Any]:
         return {

@@ -3,58 +3,39 @@
 import hashlib
 import json
 import os
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from abc import abstractmethod
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from spf.devices import choose_device
-from spf.embedders.base import Image
+from spf.embedders.network import Network, one_line
 from spf.embedders.preprocess import Preprocess
-from spf.errors import SpfError, UnavailableError
+from spf.errors import UnavailableError
 from spf.fingerprint import installed
 from spf.identity import code_hash
 from spf.weights import EMBEDDER_PINS, LOCK, cache_folder, find_cached, repository_folder
 from spf.weights import sha256_of as file_sha256
 from spf.words import choose
 
-if TYPE_CHECKING:
-    from torch import Tensor
-    from torch.cuda import Stream
-    from torch.nn import Module
-
-PRECISIONS = ("auto", "float32", "float16", "bfloat16")
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 LOCAL = "local folder"
-CPU_BATCH, GPU_BATCH = 8, 64
 
 
-class Tower(ABC):
+class Tower(Network):
     """An image tower: frames -> vectors, with the weights, the loader and the preprocessing of its
     own library.
 
     path : folder with the weights and their configuration; None looks for the published ones in
     the cache of the hub. Nothing is ever downloaded. model : a variant; None is the family's first,
-    or whatever `path` holds. device : auto, cpu, cuda, cuda:N. precision : float32, float16 or
-    bfloat16 (autocast: weights stay float32); auto is float32 on the CPU, float16 on a GPU.
-    batch_size : None is 8 on the CPU, 64 on a GPU.
-
-    On a GPU frames are resized there; on the CPU by Pillow. Vectors do not depend on the batch
+    or whatever `path` holds. The other settings as in `Network`. Vectors do not depend on the batch
     size beyond the rounding of float32 sums (or of the chosen precision).
 
-    The files are checked when the object is made, which loads neither torch nor the model; the
-    model is loaded by the first batch. Raises UnavailableError, in one line with the remedy, for
-    files that are missing, damaged, pickled, of another model or with another hash than the pinned
-    one, and for a GPU that is not here; ValueError and ConfigError for unknown words.
+    The files are checked when the object is made, which loads neither torch nor the model. Raises
+    UnavailableError, in one line with the remedy, for files that are missing, damaged, pickled, of
+    another model or with another hash than the pinned one, and for a GPU that is not here;
+    ValueError and ConfigError for unknown names.
     """
 
-    name: ClassVar[str]
-    control: ClassVar[bool] = False
     packages: ClassVar[tuple[str, ...]]
     """Distributions whose version can move a vector."""
 
@@ -66,24 +47,18 @@ class Tower(ABC):
         precision: str = "auto",
         batch_size: int | None = None,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
-        if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
-            raise ValueError(f"batch_size must be a whole number, at least 1, not {batch_size!r}")
+        super().__init__(device, precision, batch_size)
         pins = EMBEDDER_PINS[self.name]
         variant = next(iter(pins)) if model is None else choose(model, pins, f"{self.name} model")
         self.pin = pins[variant]
         self.model = variant if path is None or model is not None else LOCAL
         self.path = None if path is None else Path(path)
-        self.device = choose_device(device)
-        self.batch_size = batch_size or (GPU_BATCH if self._on_gpu else CPU_BATCH)
-        self.precision = self._precision(precision)
         self.folder, self.revision = self._locate()
         self.weights = self._check_weights()
         try:
             self.preprocess = self._read_preprocess()
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            what = f"{type(error).__name__}: {_line(error)}"
+            what = f"{type(error).__name__}: {one_line(error)}"
             raise self.unusable(f"{self.folder}: a configuration not known here ({what})") from None
 
     @classmethod
@@ -94,51 +69,12 @@ class Tower(ABC):
             return ""
         return f"weights absent ({pin.repo}): make weights EMBEDDER={cls.name}"
 
-    def prepare(self, image: Image) -> Any:
-        """The picture (S, S, 3) uint8 that the model sees: an array, on a GPU a tensor."""
-        if not self._on_gpu:
-            return self.preprocess.picture(image)
-        import torch
-
-        if self.preprocess.is_long(image):
-            return torch.tensor(self.preprocess.picture(image), device=self.device)
-        with torch.inference_mode(), torch.cuda.stream(self._side_stream):
-            frame = torch.from_numpy(np.ascontiguousarray(image)).pin_memory()
-            return self.preprocess.picture_on(frame.to(self.device, non_blocking=True))
-
-    def stack(self, prepared: Sequence[Any]) -> Any:
-        """Prepared frames as one batch (B, S, S, 3) uint8, on the model's device."""
-        if not self._on_gpu:
-            return np.stack(prepared)
-        import torch
-
-        with torch.inference_mode(), torch.cuda.stream(self._side_stream):
-            batch = torch.stack(list(prepared))
-            self._side_stream.synchronize()  # this thread waits; the model goes on meanwhile
-            return batch
-
-    def encode(self, batch: Any) -> NDArray[np.float32]:
-        """Vectors (B, D) float32 of a batch, as the model gives them: not normalised."""
-        import torch
-
-        model = self._model
-        with torch.inference_mode(), self._arithmetic():
-            pictures = torch.as_tensor(batch, device=self.device)
-            vectors = self._forward(model, self._planes(pictures))
-        return vectors.float().cpu().numpy()
-
     def identity(self) -> dict[str, Any]:
-        """All but the batch size, which is not a property of the vectors but of the call."""
-        return {
-            "embedder": self.name,
+        return super().identity() | {
             "model": self.model,
             "revision": self.revision,
             "weights": self.weights,
             "config": self._config_hash(),
-            "preprocess": self.preprocess.identity(),
-            "resized_by": "torch" if self._on_gpu else "pillow",
-            "precision": self.precision,
-            "device": self.device.partition(":")[0],
             "versions": installed("torch", "pillow", *self.packages),
             "code": code_hash(type(self)),
         }
@@ -148,14 +84,6 @@ class Tower(ABC):
     @abstractmethod
     def _read_preprocess(self) -> Preprocess:
         """From the files in the folder. What it raises becomes one line."""
-
-    @abstractmethod
-    def _load(self) -> "Module":
-        """The model in float32 on the CPU. Whatever it raises becomes one line."""
-
-    @abstractmethod
-    def _forward(self, model: "Module", planes: "Tensor") -> "Tensor":
-        """Vectors (B, D) of pictures (B, 3, S, S)."""
 
     @abstractmethod
     def _is_mine(self, tensors: Collection[str]) -> bool:
@@ -228,59 +156,6 @@ class Tower(ABC):
             f"EMBEDDER={word}, or name a folder: embedder.path=FOLDER; usable now: {works}"
         )
 
-    # The model
-
-    @property
-    def _on_gpu(self) -> bool:
-        return self.device != "cpu"
-
-    def _precision(self, word: str) -> str:
-        if word == "auto":
-            return "float16" if self._on_gpu else "float32"
-        if word == "float16" and not self._on_gpu:
-            raise ValueError("precision=float16 needs a GPU; choose float32 or bfloat16")
-        return word
-
-    @cached_property
-    def _model(self) -> "Module":
-        import torch
-
-        try:
-            model = self._load().eval().requires_grad_(False)
-            if self._on_gpu:
-                model = model.to(device=self.device).to(memory_format=torch.channels_last)
-        except SpfError:
-            raise
-        except Exception as error:  # each library has its own
-            raise self.unusable(f"{self.folder}: cannot be loaded ({_line(error)})") from None
-        return model
-
-    @cached_property
-    def _side_stream(self) -> "Stream":
-        import torch
-
-        return torch.cuda.Stream(self.device)
-
-    def _arithmetic(self) -> AbstractContextManager[Any]:
-        import torch
-
-        if self.precision != "float32":
-            kind = self.device.partition(":")[0]
-            return torch.autocast(kind, getattr(torch, self.precision))
-        if self._on_gpu:  # convolutions would otherwise be rounded to TF32
-            return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-        return nullcontext()
-
-    def _planes(self, pictures: "Tensor") -> "Tensor":
-        planes = self.preprocess.normalise(pictures)
-        return planes if self._on_gpu else planes.contiguous()  # channels-last on a GPU
-
     def _config_hash(self) -> str:
         files = [(self.folder / name).read_bytes() for name in self.pin.others]
         return hashlib.sha256(b"".join(files)).hexdigest()
-
-
-def _line(text: object) -> str:
-    """One line of at most 200 letters."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= 200 else line[:197] + "..."

@@ -1,0 +1,134 @@
+"""EfficientNet-Lite0: timm's own network is the second source of its vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from spf.embedders import efficientnet as module
+from spf.embedders import load_embedder
+from spf.errors import ConfigError, UnavailableError
+
+timm = pytest.importorskip("timm")
+
+
+@pytest.fixture(scope="module")
+def reference() -> Any:
+    """timm's network as it builds it, with the published weights: nothing is fused."""
+    weights = torch.load(module._shipped(), weights_only=True)
+    model = timm.create_model(module.ARCHITECTURE, pretrained=False)
+    model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
+    return model.eval()
+
+
+def photograph(name: str) -> np.ndarray:
+    skimage = pytest.importorskip("skimage.data")
+    return getattr(skimage, name)()
+
+
+def as_input(pixels: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(pixels.astype(np.float32) / 127.5 - 1.0).permute(2, 0, 1)[None]
+
+
+@pytest.mark.parametrize(("name", "label"), [("chelsea", 285), ("coffee", 967)])
+def test_the_weights_are_in_their_places(reference: Any, name: str, label: int) -> None:
+    """ImageNet's class of a photograph: an Egyptian cat, an espresso."""
+    pixels = load_embedder("efficientnet", views=1).prepare(photograph(name))
+    with torch.inference_mode():
+        assert int(reference(as_input(pixels)).argmax()) == label
+
+
+@pytest.mark.parametrize("views", module.OFFSETS)
+@pytest.mark.parametrize("layer", module.LAYERS)
+def test_vectors_are_means_of_timm_s_feature_maps(reference: Any, layer: str, views: int) -> None:
+    embedder = load_embedder("efficientnet", layer=layer, views=views)
+    pixels = embedder.prepare(photograph("chelsea"))
+    found = embedder.encode(pixels[None])[0]
+    model = torch.nn.Sequential(reference.conv_stem, reference.bn1, *reference.blocks)
+    if layer == "head":
+        model = torch.nn.Sequential(model, reference.conv_head, reference.bn2)
+    means = []
+    for down, right in module.OFFSETS[views]:
+        view = pixels[down : down + 224, right : right + 224]
+        with torch.inference_mode():
+            means.append(model(as_input(view)).mean(dim=(0, 2, 3)).numpy())
+    np.testing.assert_allclose(found, np.mean(means, axis=0), atol=3e-5)
+
+
+def test_vectors_depend_on_no_batch_and_no_threads() -> None:
+    embedder = load_embedder("efficientnet", size=64)
+    images = np.random.default_rng(0).integers(0, 256, (19, 64, 64, 3), dtype=np.uint8)
+    batch = np.stack([embedder.prepare(image) for image in images])
+    whole = embedder.encode(batch)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        parts = np.concatenate([embedder.encode(batch[k : k + 3]) for k in range(0, 19, 3)])
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(whole, parts)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 31), (9, 4000), (4000, 9)])
+def test_frames_of_any_shape(shape: tuple[int, int]) -> None:
+    embedder = load_embedder("efficientnet", size=64)
+    vectors = embedder.encode(embedder.prepare(np.full((*shape, 3), 99, np.uint8))[None])
+    assert vectors.shape == (1, 320)
+    assert np.isfinite(vectors).all()
+
+
+def random_weights(path: Path) -> Path:
+    torch.manual_seed(0)
+    torch.save(timm.create_model(module.ARCHITECTURE, pretrained=False).state_dict(), path)
+    return path
+
+
+def test_other_weights_through_the_same_loader(tmp_path: Path) -> None:
+    file = random_weights(tmp_path / module.FILE)
+    by_file, by_folder = (load_embedder("efficientnet", path=x, size=64) for x in (file, tmp_path))
+    shipped = load_embedder("efficientnet", size=64)
+    batch = shipped.prepare(np.zeros((64, 64, 3), np.uint8))[None]
+    np.testing.assert_array_equal(by_file.encode(batch), by_folder.encode(batch))
+    assert by_file.identity()["weights"] != shipped.identity()["weights"]
+    assert by_file.identity()["revision"] == "none: a local file"
+
+
+def damaged(path: Path) -> None:
+    path.write_bytes(module._shipped().read_bytes()[:100_000])
+
+
+def of_another_network(path: Path) -> None:
+    torch.save({"weight": torch.zeros(3)}, path)
+
+
+def with_code(path: Path) -> None:
+    torch.save({"weight": Path("a")}, path)  # needs unpickling
+
+
+@pytest.mark.parametrize("spoil", [damaged, of_another_network, with_code])
+def test_unusable_weights_are_one_line(tmp_path: Path, spoil: Any) -> None:
+    spoil(tmp_path / "weights.pth")
+    embedder = load_embedder("efficientnet", path=tmp_path / "weights.pth")
+    with pytest.raises(UnavailableError, match=r"efficientnet: .*weights\.pth.*give the path") as e:
+        embedder.encode(np.zeros((1, 240, 240, 3), np.uint8))
+    assert "\n" not in str(e.value)
+
+
+def test_a_missing_or_replaced_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = random_weights(tmp_path / "other.pth")
+    for path, why in ((tmp_path / "none.pth", "No such file"), (other, "not the file that")):
+        monkeypatch.setattr(module, "_shipped", lambda path=path: path)
+        with pytest.raises(UnavailableError, match=rf"{why}.*pip install --force-reinstall"):
+            load_embedder("efficientnet")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"views": 3}, {"views": 0}, {"size": 225}, {"size": 32}, {"layer": "logits"}]
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(settings))):
+        load_embedder("efficientnet", **settings)
