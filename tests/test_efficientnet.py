@@ -126,6 +126,12 @@ def test_a_missing_or_replaced_package(tmp_path: Path, monkeypatch: pytest.Monke
             load_embedder("efficientnet")
 
 
+@pytest.mark.parametrize("settings", [{"views": 1}, {"size": 160}, {"layer": "head"}])
+def test_identity_changes_with_each_setting(settings: dict[str, Any]) -> None:
+    plain = load_embedder("efficientnet").identity()
+    assert load_embedder("efficientnet", **settings).identity() != plain
+
+
 @pytest.mark.parametrize(
     "settings", [{"views": 3}, {"views": 0}, {"size": 225}, {"size": 32}, {"layer": "logits"}]
 )
