@@ -103,8 +103,9 @@ def test_parts_of_the_library_keep_to_themselves(name: str) -> None:
         "words": {"spf.errors"},
         "files": {"spf.errors"},
         "fingerprint": set(),
+        "identity": {"spf.fingerprint", "spf.video"},
         "cache": mine
-        | {"spf.errors", "spf.files", "spf.fingerprint"}
+        | {"spf.errors", "spf.files", "spf.fingerprint", "spf.identity"}
         | {"spf.embedders", "spf.thumbnails", "spf.video"},
         "video": mine | {"spf.errors", "spf.files", "spf.words"},
         "devices": {"spf.errors"},
@@ -114,12 +115,12 @@ def test_parts_of_the_library_keep_to_themselves(name: str) -> None:
         | {"spf.devices", "spf.fingerprint", "spf.weights"},
         "generators": mine
         | {"spf.errors", "spf.words", "spf.video", "spf.files"}
-        | {"spf.devices", "spf.fingerprint", "spf.weights"},
+        | {"spf.devices", "spf.fingerprint", "spf.identity", "spf.weights"},
         "quality": mine
         | {"spf.errors", "spf.words", "spf.files", "spf.cache"}
-        | {"spf.devices", "spf.fingerprint", "spf.weights"},
+        | {"spf.devices", "spf.fingerprint", "spf.identity", "spf.weights"},
         "corpus": mine
-        | {"spf", "spf.errors", "spf.files", "spf.fingerprint", "spf.cache"}
+        | {"spf", "spf.errors", "spf.files", "spf.fingerprint", "spf.identity", "spf.cache"}
         | {"spf.embedders", "spf.measurement", "spf.progress", "spf.video"},
         "thumbnails": mine,
         "sidebyside": mine | {"spf.progress"},
