@@ -21,6 +21,7 @@ os.environ.setdefault("SVT_LOG", "1")
 import av
 from av.video.reformatter import ColorRange, Colorspace
 
+TAGS = ("colorspace", "color_range", "color_primaries")
 BASE, STEP = 20, 4  # grey level of frame 0, and from one frame to the next
 
 
@@ -68,7 +69,7 @@ def encode(
     aspect: Fraction | None = None,
     matrix: Sequence[int] | None = None,
     options: dict[str, str] | None = None,
-    colour: tuple[int, int] | None = None,
+    colour: tuple[int, ...] | None = None,
     audio: bool = False,
     streams: Sequence[Sequence[np.ndarray]] = (),
     **container: Any,
@@ -76,7 +77,8 @@ def encode(
     """Write a video.
 
     stamps: presentation times in `unit` (default: 0, 1, ... in 1 / rate). aspect: of a pixel.
-    matrix: display matrix, 9 integers. colour: (matrix, range) as FFmpeg numbers them.
+    matrix: display matrix, 9 integers. colour: (matrix, range and, if wanted, primaries) as FFmpeg
+    numbers them.
     streams: more video streams after the first.
     """
     need_encoder(codec)
@@ -94,7 +96,8 @@ def encode(
             if matrix:
                 stream.set_display_matrix(list(matrix))
             if colour:
-                stream.codec_context.colorspace, stream.codec_context.color_range = colour
+                for name, value in zip(TAGS, colour, strict=False):
+                    setattr(stream.codec_context, name, value)
             opened.append(stream)
         sound: Any = output.add_stream("aac", rate=8000) if audio else None
         for stream, images in zip(opened, every, strict=True):

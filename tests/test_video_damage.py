@@ -70,6 +70,7 @@ def test_flipped_bytes_never_escape_as_other_errors(shared, tmp_path):
         clips.animate(tmp_path / "a.gif", clips.noise(6), [100] * 6),
         clips.animate(tmp_path / "a.webp", clips.noise(6), [100] * 6),
         clips.animate(tmp_path / "a.png", clips.noise(6), [100] * 6),
+        clips.animate(tmp_path / "a.avif", clips.noise(6), [100] * 6),
         encode(tmp_path / "a.webm", clips.noise(20), "libvpx-vp9"),
         encode(tmp_path / "a.avi", clips.noise(20), "mpeg4"),
     ]

@@ -125,19 +125,18 @@ def test_lack_of_memory_is_no_damage(tmp_path, monkeypatch, name):
             )
         return plainly(self, *given)
 
-    class Packet:
-        """Packets cannot be patched: they are of a compiled type."""
+    class Context:
+        """Decoders cannot be patched: they are of a compiled type."""
 
-        def __init__(self, packet: object) -> None:
-            self.packet = packet
+        def __init__(self, context: object) -> None:
+            self.context = context
 
         decode = starving
 
     if name == "a.mp4":
-        plainly = lambda self: self.packet.decode()  # noqa: E731
-        packets = VideoSource._packets
+        plainly = lambda self, packet: self.context.decode(packet)  # noqa: E731
         monkeypatch.setattr(
-            VideoSource, "_packets", lambda self: (Packet(packet) for packet in packets(self))
+            VideoSource, "_with_alpha", lambda self: Context(self._stream.codec_context)
         )
     else:
         kind = {"a.gif": GifImageFile, "a.webp": WebPImageFile}[name]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from fractions import Fraction
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
-from clips import corners, encode, grey, read_corners
+from clips import corners, encode, grey, need_encoder, read_corners
 from PIL import Image
 
-from spf.video import (
-    load,
-    probe,
-)
+from spf.errors import ClipError
+from spf.video import load, probe
 
 # Colours
 
@@ -35,7 +37,118 @@ def test_matrix_and_range_are_respected(tmp_path, colour, pix_fmt):
     assert np.abs(seen - colours).max() <= 5
 
 
+@pytest.mark.parametrize(
+    ("colour", "same", "note"),
+    [
+        ((8, 1), (6, 1), "(YCgCo) cannot be converted: BT.601"),
+        ((12, 1), (6, 1), "(chroma-derived non-constant luminance) cannot be converted: BT.601"),
+        ((14, 1, 9), (9, 1, 9), "(ICtCp) cannot be converted: BT.2020"),
+        ((10, 1, 9), (9, 1, 9), "(BT.2020 constant luminance) cannot be converted: BT.2020"),
+    ],
+)
+def test_a_matrix_without_a_conversion_is_named(tmp_path, colour, same, note):
+    found, expected = (
+        load(encode(tmp_path / f"{i}.mp4", [corners()] * 2, "libx264", "yuv444p", colour=c))
+        for i, c in enumerate((colour, same))
+    )
+    assert found.notes == [f"its colour matrix {note} assumed"]
+    assert expected.notes == []
+    assert np.array_equal(found.frames, expected.frames)
+
+
+def encode_transparent(path: Path, codec: str, frames: list[np.ndarray]) -> None:
+    """Frames (48, 64, 4) with the transparency beside the picture."""
+    need_encoder(codec)
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=25, options={"b": "2M", "auto-alt-ref": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuva420p"
+        for frame in frames:
+            image = av.VideoFrame.from_ndarray(frame, format="rgba")
+            output.mux(stream.encode(image.reformat(format="yuva420p")))
+        output.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize(("codec", "name"), [("libvpx", "a.webm"), ("libvpx-vp9", "a.mkv")])
+def test_transparency_beside_the_picture_is_composited(tmp_path, codec, name):
+    """Colours are stored under transparent pixels too, here white."""
+    rgba = np.full((48, 64, 4), 255, np.uint8)
+    frames = []
+    for share in range(0, 64, 8):
+        frames.append(rgba.copy())
+        frames[-1][:, share:, 3] = 0
+    encode_transparent(tmp_path / name, codec, frames)
+    clip = load(tmp_path / name)
+    assert clip.notes == []
+    expected = [frame[..., 3].mean() for frame in frames]
+    assert np.abs(clip.frames.mean((1, 2, 3)) - expected).max() < 4
+
+
+def test_transparency_without_its_decoder_is_noted(tmp_path, monkeypatch):
+    white = np.full((48, 64, 4), 255, np.uint8)
+    white[..., 3] = 0
+    encode_transparent(tmp_path / "a.webm", "libvpx-vp9", [white] * 3)
+    assert not load(tmp_path / "a.webm").frames.any()
+
+    class Contexts:
+        @staticmethod
+        def create(name: str, mode: str) -> None:
+            raise av.codec.codec.UnknownCodecError(name)
+
+    monkeypatch.setattr(av, "CodecContext", Contexts)
+    clip = load(tmp_path / "a.webm")
+    assert clip.notes == ["its transparency is ignored: this PyAV has no libvpx"]
+    assert clip.frames.min() > 200
+
+
 # Geometry
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["a.avi", "a.mov", "a.mkv", "a.mjpeg"])
+def test_photographs_that_were_copied_into_a_video(tmp_path, name, orientation):
+    """Their EXIF data come with them, which not every PyAV knows."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "ACME", orientation
+    data = io.BytesIO()
+    Image.fromarray(corners()).save(data, "JPEG", exif=exif, quality=95)
+    (tmp_path / "a.jpg").write_bytes(data.getvalue())
+    with av.open(str(tmp_path / name), "w") as output:
+        stream = output.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for index in range(5):
+            packet = av.Packet(data.getvalue())
+            packet.pts = packet.dts = index
+            packet.stream, packet.time_base = stream, Fraction(1, 25)
+            output.mux(packet)
+    clip, still = load(tmp_path / name), load(tmp_path / "a.jpg")
+    assert clip.frames.shape == (5, *still.frames.shape[1:])
+    assert read_corners(clip.frames[4]) == read_corners(still.frames[0])
+    assert np.allclose(clip.times, np.arange(5) / 25)
+
+
+@pytest.mark.parametrize(
+    ("second", "inside", "bars"),
+    [
+        ((96, 64), np.s_[:, 16:48], np.s_[:, :15]),  # upright: as high as the first part
+        ((24, 64), np.s_[12:36], np.s_[:11]),
+        ((96, 128), np.s_[:], np.s_[:0]),  # another size of the same shape fills the frame
+    ],
+)
+def test_a_change_of_size_keeps_the_aspect(tmp_path, second, inside, bars):
+    parts = []
+    for start, size in ((0, (48, 64)), (3, second)):
+        stamps = range(start, start + 3)
+        encode(tmp_path / "part.ts", [corners(*size)] * 3, stamps=stamps, options={"bf": "0"})
+        parts.append((tmp_path / "part.ts").read_bytes())
+    (tmp_path / "a.ts").write_bytes(b"".join(parts))
+    clip = load(tmp_path / "a.ts")
+    assert clip.frames.shape == (6, 48, 64, 3)
+    assert [read_corners(frame) for frame in clip.frames[:3]] == ["RGBW"] * 3
+    assert [read_corners(frame[inside]) for frame in clip.frames[3:]] == ["RGBW"] * 3
+    assert not any(frame[bars].any() for frame in clip.frames[3:])
+    height, width = second
+    assert clip.notes[-1].startswith(f"its size changes from 64 x 48 to {width} x {height}: ")
+
 
 TURN = {  # display matrices (a b u, c d v, x y w) and what `corners` looks like through them
     0: ((1, 0, 0, 1), "RGBW"),
@@ -101,3 +214,52 @@ def test_rotation_and_pixel_aspect_together(tmp_path):
 
 def test_absurd_pixel_aspect_is_ignored(tmp_path):
     assert probe(encode(tmp_path / "a.mp4", grey(2), aspect=Fraction(200))).width == 64
+
+
+def test_a_picture_of_tiles_is_refused(tmp_path):
+    """As phones write HEIC: FFmpeg gives each tile as a stream, one of which is not the picture."""
+
+    def box(kind: bytes, *parts: bytes) -> bytes:
+        return struct.pack(">I4s", 8 + sum(map(len, parts)), kind) + b"".join(parts)
+
+    def full(kind: bytes, *parts: bytes, version: int = 0) -> bytes:
+        return box(kind, struct.pack(">I", version << 24), *parts)
+
+    def words(form: str, *values: int | bytes) -> bytes:
+        return struct.pack(f">{form}", *values)
+
+    quiet = {"x265-params": "log-level=none"}
+    data = encode(tmp_path / "a.mp4", grey(1, 64, 64), "libx265", options=quiet).read_bytes()
+    place = data.index(b"hvcC") - 4
+    settings = data[place : place + int.from_bytes(data[place : place + 4], "big")]
+    with av.open(str(tmp_path / "a.mp4")) as source:
+        tile = bytes(next(source.demux(video=0)))
+    grid = words("BBBBHH", 0, 0, 0, 1, 128, 64)
+    items = [(1, b"hvc1", tile), (2, b"hvc1", tile), (3, b"grid", grid)]
+
+    def head(begin: int) -> bytes:
+        places, known = b"", b""
+        for number, kind, content in items:
+            places += words("HHHII", number, 0, 1, begin, len(content))
+            known += full(b"infe", words("HH4sB", number, 0, kind, 0), version=2)
+            begin += len(content)
+        sizes = [full(b"ispe", words("II", side, 64)) for side in (64, 128)]
+        uses = words("I", 3) + words("HBBB", 1, 2, 0x81, 2) + words("HBBB", 2, 2, 0x81, 2)
+        return box(b"ftyp", b"heic", words("I", 0), b"mif1heic") + full(
+            b"meta",
+            full(b"hdlr", words("I4s", 0, b"pict"), bytes(13)),
+            full(b"pitm", words("H", 3)),
+            full(b"iloc", words("BBH", 0x44, 0, 3), places),
+            full(b"iinf", words("H", 3), known),
+            full(b"iref", box(b"dimg", words("HHHH", 3, 2, 1, 2))),
+            box(
+                b"iprp",
+                box(b"ipco", settings, *sizes),
+                full(b"ipma", uses, words("HBB", 3, 1, 3)),
+            ),
+        )
+
+    path = tmp_path / "a.heic"
+    path.write_bytes(head(len(head(0)) + 8) + box(b"mdat", *(content for *_, content in items)))
+    with pytest.raises(ClipError, match="stored as tiles, which are not joined here; convert it"):
+        probe(path)

@@ -112,12 +112,6 @@ def test_a_still_image_is_a_clip_of_one_frame(tmp_path, suffix):
     assert (clip.info.fps, clip.info.frames, clip.info.duration) == (None, 1, None)
 
 
-def test_sixteen_bit_grey_is_scaled(tmp_path):
-    values = np.array([[0, 257 * 100], [257 * 200, 65535]], np.uint16)
-    Image.fromarray(values).save(tmp_path / "a.png")
-    assert load(tmp_path / "a.png").frames[0, ..., 0].tolist() == [[0, 100], [200, 255]]
-
-
 def test_the_content_decides_and_not_the_name(tmp_path):
     encode(tmp_path / "a.mp4", grey(3)).rename(tmp_path / "a.gif")
     assert probe(tmp_path / "a.gif").codec == "h264"
@@ -132,40 +126,6 @@ def test_suffixes():
     assert {".mp4", ".mov", ".mkv", ".webm", ".gif", ".webp", ".apng"} <= SUFFIXES
     assert ".png" in IMAGE_SUFFIXES
     assert ".png" not in SUFFIXES
-
-
-# Folders of images
-
-
-def test_a_folder_is_sorted_naturally(tmp_path):
-    for index, image in enumerate(grey(12)):
-        Image.fromarray(image).save(tmp_path / f"frame{index}.png")
-    (tmp_path / "notes.txt").write_text("x")
-    (tmp_path / "._frame1.png").write_text("x")
-    clip = load(tmp_path, Sampling(start=2, stride=3))
-    assert numbers(clip) == [2, 5, 8, 11]
-    assert clip.times.tolist() == [2, 5, 8, 11]
-    assert (clip.info.fps, clip.info.frames, clip.info.duration) == (None, 12, None)
-    assert clip.info.codec == "png"
-
-
-def test_a_broken_image_in_a_folder_leaves_a_gap(tmp_path):
-    for index, image in enumerate(grey(5)):
-        Image.fromarray(image).save(tmp_path / f"{index}.png")
-    (tmp_path / "0.png").write_bytes(b"no image")
-    good = (tmp_path / "3.png").read_bytes()
-    (tmp_path / "3.png").write_bytes(good[: len(good) // 2])
-    with Reader(tmp_path) as reader:
-        assert [time for _, time in reader] == [1, 2, 4]
-    assert (reader.decoded, reader.lost) == (3, 2)
-    assert reader.notes == ["2 of 5 frames lost: 2 images cannot be decoded, first 0.png"]
-
-
-def test_images_of_two_sizes_are_refused(tmp_path):
-    Image.fromarray(grey(1)[0]).save(tmp_path / "0.png")
-    Image.fromarray(grey(1, 20, 30)[0]).save(tmp_path / "1.png")
-    with pytest.raises(ClipError, match=r"1\.png is 30 x 20, the first image 64 x 48"):
-        load(tmp_path)
 
 
 # Sampling and iteration

@@ -1,6 +1,5 @@
 """What determines the embeddings of a clip."""
 
-import hashlib
 import platform
 from dataclasses import asdict
 from functools import lru_cache
@@ -11,7 +10,7 @@ from spf.embedders import Embedder, embed_clip
 from spf.fingerprint import installed
 from spf.identity import code_hash
 from spf.thumbnails import Thumbnails
-from spf.video import IMAGE_SUFFIXES, Sampling
+from spf.video import Sampling, content_hash
 
 LIBRARIES = ("av", "pillow", "numpy", "torch", "torchvision", "open-clip-torch", "transformers")
 """Distributions whose version can move a pixel or a vector."""
@@ -27,7 +26,7 @@ def key_fields(
     """
     if not type(embedder).__module__.startswith("spf.embedders."):
         return None
-    found = content(path)
+    found = content_hash(path)
     if found is None:
         return None
     return {
@@ -40,29 +39,6 @@ def key_fields(
         "libraries": libraries(),
         "code": code_hash(embed_clip, Thumbnails, type(embedder)),
     }
-
-
-def content(path: Path) -> Any:
-    """SHA-256 of a file's bytes, or the names and hashes of a folder's images; None if unreadable.
-
-    The bytes are hashed every time. A hash remembered by size and time of change would be wrong
-    where a file is written within the clock's tick, or through a memory map; and it would save
-    little: hashing takes less than a hundredth of the time of decoding.
-    """
-    try:
-        if not path.is_dir():
-            return _sha256(path)
-        images = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
-        return [[file.name, _sha256(file)] for file in sorted(images) if file.is_file()]
-    except OSError:
-        return None  # reading the clip will say what is wrong with it
-
-
-def _sha256(path: Path) -> str:
-    if not path.is_file():
-        raise FileNotFoundError(path)  # opening a pipe would wait for ever
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @lru_cache

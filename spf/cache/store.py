@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from spf.cache.claims import Claim, tell
-from spf.cache.key import content
 from spf.embedders import Embeddings
 from spf.errors import ConfigError, SpfError
 from spf.files import NO_ARCHIVE, sweep, write_atomic
 from spf.fingerprint import canonical
 from spf.thumbnails import Thumbnails
-from spf.video import ClipInfo
+from spf.video import ClipInfo, content_hash
 
 DEFAULT_SIZE = "10GB"
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -63,7 +62,7 @@ class Cache:
             if found is not None:
                 return found, True
             made = compute()
-            if content(source) == fields["content"]:  # it may have changed while it was read
+            if content_hash(source) == fields["content"]:  # it may have changed while it was read
                 self._keep(path, _pack(made, fields))
             return made, False
         finally:

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from spf.errors import ConfigError
-from spf.video import IMAGE_SUFFIXES, SUFFIXES
+from spf.video import IMAGE_SUFFIXES, SUFFIXES, list_frames
 
 COLUMN = "path"
 """The column of a CSV or Parquet list that holds the clips."""
@@ -36,7 +36,7 @@ class Listing:
     def is_images(self) -> bool:
         """Whether the source itself is a folder with images, which elsewhere is a clip."""
         folder = self.source
-        return folder.is_dir() and any(x.suffix.lower() in IMAGE_SUFFIXES for x in folder.iterdir())
+        return folder.is_dir() and bool(list_frames(folder)[0])
 
     def __iter__(self) -> Iterator[str]:
         if self.source.is_dir():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,15 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spf.cache.key import content, libraries
+from spf.cache.key import libraries
 from spf.corpus.inputs import as_text
 from spf.embedders import Embedder, load_embedder
 from spf.errors import ClipError, ConfigError, UnavailableError
-from spf.fingerprint import canonical
 from spf.identity import code_hash
 from spf.measurement import DEFAULT_SETTINGS, Measurement, measure_clip
 from spf.progress import METRICS, Settings, no_change_reason, score
-from spf.video import Sampling
+from spf.video import Sampling, content_hash
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,7 +73,7 @@ class Measuring:
         row = self.blank(index, name)
         try:
             before = _state(path)
-            row["sha256"] = clip_sha256(path)
+            row["sha256"] = content_hash(path)
             measured = measure_clip(
                 path,
                 self.loaded,
@@ -135,15 +133,6 @@ def failure(reason: str) -> Row:
     text = " ".join(reason.encode("utf-8", "backslashreplace").decode().split())
     plain = "".join(letter if letter.isprintable() else "?" for letter in text)
     return {"status": FAILED, "reason": plain}
-
-
-def clip_sha256(path: Path) -> str | None:
-    """SHA-256 of a file's bytes, or of the names and hashes of a folder's images; None where they
-    cannot be read."""
-    found = content(path)
-    if found is None or isinstance(found, str):
-        return found
-    return hashlib.sha256(canonical(found)).hexdigest()
 
 
 def as_table(rows: Sequence[Row], curves: bool) -> pa.Table:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spf.errors import ClipError, ConfigError
-from spf.fingerprint import digest, file_digest
-from spf.video import IMAGE_SUFFIXES, SUFFIXES
+from spf.video import SUFFIXES, content_hash, list_frames
 from spf.words import printable as printable
 
 LAYOUT = "expected CLIPS/GENERATOR/PAIR.mp4, one folder for each generator"
@@ -62,11 +61,6 @@ def clips_of(path: str | os.PathLike[str]) -> list[FolderClip]:
     if not any(clip.pair for clip in found):
         raise ConfigError(f"{root}: no clips found; {layout}")
     return found
-
-
-def frames_of(folder: Path) -> list[Path]:
-    """The images that make a folder a clip. Raises OSError where it cannot be listed."""
-    return [file for file in _entries(folder) if file.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def _listed(folder: Path, layout: str) -> list[Path]:
@@ -126,18 +120,11 @@ def _is_clip(entry: Path) -> bool:
     if entry.suffix.lower() in SUFFIXES:
         return True
     try:
-        return entry.is_dir() and bool(frames_of(entry))
+        return entry.is_dir() and bool(list_frames(entry)[0])
     except OSError:
         return True  # an unreadable folder: its row says so
 
 
 def clip_digest(clip: FolderClip) -> str | None:
     """Hash of the bytes that a clip is read from; None where they cannot be read."""
-    try:
-        if clip.problem is not None:
-            return None
-        if clip.path.is_dir():
-            return digest([[path.name, file_digest(path)] for path in frames_of(clip.path)])
-        return file_digest(clip.path)
-    except OSError:
-        return None  # computing the cell will say what is wrong with it
+    return None if clip.problem is not None else content_hash(clip.path)

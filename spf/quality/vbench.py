@@ -18,6 +18,7 @@ from spf.identity import code_hash
 from spf.quality.base import Score
 from spf.quality.process import VBenchProcess
 from spf.quality.weights import VBENCH_DIMENSIONS, lacking
+from spf.video import content_hash
 from spf.words import choose
 
 if TYPE_CHECKING:
@@ -139,11 +140,10 @@ class VBench:
 
 
 def _content(clip: Path) -> str:
-    try:
-        with open(clip, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ClipError(clip.name, f"it cannot be read ({error.strerror})", "check it") from None
+    found = content_hash(clip)
+    if found is None:
+        raise ClipError(clip.name, "it cannot be read", "check the file and its permissions")
+    return found
 
 
 def _entry(cache: Cache, key: dict[str, Any]) -> Path:

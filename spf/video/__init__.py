@@ -7,6 +7,8 @@ line. PyAV and Pillow load at the first use.
 """
 
 from spf.video.clip import IMAGE_SUFFIXES, MAX_FRAMES, SUFFIXES, Clip, ClipInfo, Sampling
+from spf.video.content import content_hash
+from spf.video.folder import list_frames
 from spf.video.guarded import GuardedReader
 from spf.video.reader import Reader, batches, load, probe
 from spf.video.write import write_mp4, write_png
@@ -21,6 +23,8 @@ __all__ = [
     "Reader",
     "Sampling",
     "batches",
+    "content_hash",
+    "list_frames",
     "load",
     "probe",
     "write_mp4",

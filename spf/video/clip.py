@@ -21,10 +21,10 @@ from spf.errors import ClipError, ConfigError
 # fmt: off
 SUFFIXES = frozenset({
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
-    ".wmv", ".flv", ".ogv", ".3gp", ".gif", ".webp", ".apng",
+    ".wmv", ".flv", ".ogv", ".3gp", ".mjpeg", ".mjpg", ".gif", ".webp", ".apng",
 })
 # fmt: on
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".avif"})
 
 MAX_PIXELS = 2**26
 """In one frame: 8192 x 8192, twice an 8K video's; 192 MiB as RGB. More is refused unread."""

@@ -8,10 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from spf.errors import ClipError, ConfigError
-from spf.video.clip import ClipInfo, Render, check_size, over_black, plural
+from spf.video.clip import ClipInfo, Render, check_size, plural
+from spf.video.containers import index_missing, riff_end
+from spf.video.render import Renderer
 from spf.video.times import steady
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ NOT_VIDEOS = frozenset({
     "webm_dash_manifest", "sdp", "rtp", "rtsp", "sap", "lavfi",
 })
 # fmt: on
-MAX_PIXEL_ASPECT = 16  # a more extreme one is a damaged header
+NO_PICTURE = 8  # bytes of a packet that are too few for a coded picture
+NO_TIME_STAMPS = 128  # AVFMT_NOTIMESTAMPS
 DEFAULT_STEP = 0.04  # seconds, where a file tells neither times nor rate (FFmpeg's default, 25 fps)
 
 
@@ -37,9 +38,11 @@ class VideoSource:
 
     Damaged packets are skipped and counted; frames that decode only in part are kept. Decoding runs
     on one thread: what a damaged file decodes to depends on the number of threads, and a result
-    must not depend on the machine. Colours follow the matrix and range that the file declares;
-    undeclared ones are read as BT.601, limited range, as FFmpeg does. Interlaced pictures stay
-    interlaced, and high dynamic range is not tone-mapped.
+    must not depend on the machine.
+
+    Packets that hold no picture (the null frames of AVI, repeats of Theora and MPEG-4) show the one
+    before again: as in files of variable frame rate, time passes and there is no further frame,
+    except one at the end of a clip that ends so.
     """
 
     def __init__(self, path: Path, stream: int | None) -> None:
@@ -51,6 +54,11 @@ class VideoSource:
         self._bad_frames = 0
         self._repaired = 0
         self._last = 0.0
+        self._packets_read = 0
+        self._slots = 0  # of an AVI, which numbers packets and null frames: those that went by
+        self._repeats = 0  # pictures that are shown again without a frame of their own
+        self._repeated_until = -1.0  # time stamp (s) of the last one
+        self._notes: list[str] = []
         self.decoded = 0
         # The prefix keeps a colon in a name from being read as a protocol.
         options = {
@@ -59,17 +67,21 @@ class VideoSource:
             "pattern_type": "none",  # or %d in a name would stand for the files beside it
         }
         try:
-            self._container = av.open(f"file:{path}", options=options, metadata_errors="replace")
+            self._container = av.open(f"file:{path}", options=options, **_metadata())
         except MemoryError:
             raise
         except (self._errors, OSError, ValueError):
             raise _unreadable(path) from None
         try:
             self._stream, count, number = self._choose(stream)
-            self._reformatter = av.video.reformatter.VideoReformatter()
+            self._avi = self._is("avi")
+            self._end = riff_end(path) if self._avi else None
+            self._whole = self._end is not None and self._end <= path.stat().st_size + 1
             context = self._stream.codec_context
             check_size(path, context.width, context.height)
-            context.thread_type, context.thread_count = "NONE", 1
+            self._indexed = len(self._stream.index_entries)
+            self._context = self._with_alpha() or context
+            self._context.thread_type, self._context.thread_count = "NONE", 1
             self._frames = self._decode()
             first = next(self._frames, None)
             if first is None:
@@ -84,14 +96,19 @@ class VideoSource:
         """The stream to decode, the number of video streams, and the stream's index among them."""
         import av
 
-        cover = av.stream.Disposition.attached_pic
-        videos = [s for s in self._container.streams.video if not s.disposition & cover]
-        if not videos and _index_missing(self._path):
+        kinds = av.stream.Disposition
+        parts = kinds.attached_pic | kinds.dependent
+        streams = self._container.streams.video
+        videos = [s for s in streams if not s.disposition & parts]
+        if not videos and any(s.disposition & kinds.dependent for s in streams):
+            reason = "its picture is stored as tiles, which are not joined here"
+            raise ClipError(self._path, reason, "convert it to PNG or JPEG")
+        if not videos and index_missing(self._path):
             raise _unreadable(self._path)
         if not videos:
             others = {str(s.type) for s in self._container.streams} - {"video"}
-            kinds = sorted(others) or ["a cover picture"]
-            reason = f"it has no video stream, only {' and '.join(kinds)}"
+            found = " and ".join(sorted(others) or ["a cover picture"])
+            reason = f"it has no video stream, only {found}"
             raise ClipError(self._path, reason, "give a file with pictures")
         if wanted is None:
             best = self._container.streams.best("video")
@@ -107,31 +124,20 @@ class VideoSource:
         return videos[number], len(videos), number
 
     def _describe(self, first: av.VideoFrame, count: int, number: int) -> ClipInfo:
-        """Read size, orientation, rate and length; also sets what `_render` needs."""
+        """Read size, orientation, rate and length; also makes the renderer."""
         stream = self._stream
-        aspect = stream.sample_aspect_ratio or Fraction(1)
-        if not Fraction(1, MAX_PIXEL_ASPECT) <= aspect <= MAX_PIXEL_ASPECT:
-            aspect = Fraction(1)
-        # The short side of the pixel grows, so that resampling loses no detail.
-        self._width = round(first.width * max(aspect, Fraction(1)))
-        self._height = round(first.height / min(aspect, Fraction(1)))
-        check_size(self._path, self._width, self._height)
-        self._transpose, self._flip_x, self._flip_y = _orientation(first)
-        rotation = _CLOCKWISE[self._transpose, self._flip_x, self._flip_y]
-        width, height = self._width, self._height
-        if self._transpose:
-            width, height = height, width
+        self._render = render = Renderer(self._path, first, stream.sample_aspect_ratio)
         rate = stream.average_rate or stream.guessed_rate
         self._seconds = duration = self._stream_seconds()
         if duration is None and self._container.duration:
             duration = self._container.duration / 1e6
         return ClipInfo(
             path=self._path,
-            width=width,
-            height=height,
+            width=render.width,
+            height=render.height,
             codec=stream.codec_context.codec.canonical_name,
-            rotation=rotation,
-            pixel_aspect=float(aspect),
+            rotation=render.rotation,
+            pixel_aspect=float(render.aspect),
             fps=float(rate) if rate else None,
             frames=self._declared(),
             duration=duration,
@@ -144,6 +150,8 @@ class VideoSource:
 
     def _declared(self) -> int | None:
         """Frames that the container promises to show, or None where it counts none."""
+        if self._avi and self._end is None:
+            return None
         count = int(self._stream.frames)
         entries = self._stream.index_entries
         # An edit list cuts frames away: the count of the track holds them, the index marks them.
@@ -154,6 +162,8 @@ class VideoSource:
     def _stream_seconds(self) -> float | None:
         """The stream's own duration in seconds, from its header or from its Matroska tag."""
         stream = self._stream
+        if self._avi and self._end is None:
+            return None
         if stream.duration and stream.time_base:
             return float(stream.duration * stream.time_base)
         try:
@@ -166,21 +176,42 @@ class VideoSource:
         begin = float((stream.start_time or 0) * unit)
         return end - begin if end > begin else None
 
+    def _with_alpha(self) -> Any:
+        """A decoder that gives the transparency beside a WebM's picture; None where there is none.
+
+        FFmpeg's own decoders of VP8 and VP9 leave it out, libvpx does not.
+        """
+        import av
+
+        name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(self._stream.codec_context.name)
+        if name is None or self._stream.metadata.get("alpha_mode") != "1":
+            return None
+        try:
+            return av.CodecContext.create(name, "r")
+        except ValueError:
+            self._notes.append("its transparency is ignored: this PyAV has no libvpx")
+            return None
+
     def _decode(self) -> Iterator[av.VideoFrame]:
         """Every frame that can be decoded."""
         for packet in self._packets():
+            if not packet.size and packet.dts is not None:
+                self._repeat(packet)
+                continue
             try:
-                frames = packet.decode()
+                frames = self._context.decode(packet)
             except MemoryError:
                 raise  # what can be read must not depend on the machine
             except self._errors as error:
                 # The last, empty packet finds the decoder flushed where an error came before it.
                 self._bad_packets += not isinstance(error, EOFError)
                 continue
+            if not frames and 0 < packet.size <= NO_PICTURE:
+                self._repeat(packet)
             yield from self._counted(frames)
         for _ in range(64):  # an error in the flush hides the frames behind it
             try:
-                frames = self._stream.codec_context.decode(None)
+                frames = self._context.decode(None)
             except EOFError:
                 return
             except MemoryError:
@@ -189,6 +220,27 @@ class VideoSource:
                 self._bad_packets += 1
                 continue
             yield from self._counted(frames)
+
+    def _repeat(self, packet: av.Packet) -> None:
+        stamp = self._stamp(packet)
+        if self.decoded and stamp is not None:
+            self._repeats += 1
+            self._repeated_until = stamp
+
+    def _stamp(self, item: av.Packet | av.VideoFrame) -> float | None:
+        """Time stamp (s). AVI has a rate and no stamps; FFmpeg numbers its packets as stored."""
+        stamp = item.dts if self._avi or item.pts is None else item.pts
+        unit = item.time_base or self._stream.time_base
+        return None if stamp is None or unit is None else float(stamp * unit)
+
+    def _repeat_to_end(self) -> None:
+        """Take what an AVI declares behind its last packet for null frames, if nothing is lost."""
+        entries = len(self._stream.index_entries)  # without an index, it grows while reading
+        missing = (self._declared() or 0) - self._slots
+        if self._whole and missing > 0 and self._packets_read >= entries == self._indexed:
+            self._repeats += missing
+            unit = self._stream.time_base or Fraction(0)
+            self._repeated_until = float((self._slots + missing - 1) * unit)
 
     def _counted(self, frames: Iterable[Any]) -> Iterator[av.VideoFrame]:
         for frame in frames:
@@ -204,7 +256,12 @@ class VideoSource:
             try:
                 for packet in self._container.demux(self._stream):
                     progress = True
+                    self._packets_read += packet.size > 0
+                    if self._avi and packet.dts is not None:
+                        self._repeats += max(0, packet.dts - self._slots)
+                        self._slots = packet.dts + 1
                     yield packet
+                self._repeat_to_end()
                 return
             except MemoryError:
                 raise
@@ -212,58 +269,30 @@ class VideoSource:
                 self._bad_packets += 1
 
     def __iter__(self) -> Iterator[tuple[float, Render]]:
-        base = self._stream.time_base
         rate = self.info.fps
         self._step = 1.0 / rate if rate else DEFAULT_STEP
-
-        def stamped() -> Iterator[tuple[float | None, av.VideoFrame]]:
-            first, self._first = self._first, None
-            for index, frame in enumerate(_chain(first, self._frames)):
-                unit = frame.time_base or base
-                if self._is("avi"):
-                    # AVI has a rate and no stamps; FFmpeg numbers its packets as they are stored.
-                    yield index * self._step, frame
-                elif frame.pts is None or unit is None:
-                    yield None, frame
-                else:
-                    yield float(frame.pts * unit), frame
-
-        for time, frame, repaired in steady(stamped(), self._step):
+        for time, frame, repaired in steady(self._stamped(), self._step):
             self._repaired += repaired
             self._last = time
             yield time, lambda frame=frame: self._render(frame)  # type: ignore[misc]
 
-    def _render(self, frame: av.VideoFrame) -> np.ndarray:
-        """The frame as displayed, (H, W, 3) uint8 RGB, contiguous."""
-        from av.video.reformatter import Interpolation
-
-        alpha = any(component.is_alpha for component in frame.format.components)
-        resized = (frame.width, frame.height) != (self._width, self._height)
-        try:
-            image = self._reformatter.reformat(
-                frame,
-                width=self._width,
-                height=self._height,
-                format="rgba" if alpha else "rgb24",
-                interpolation=Interpolation.BICUBIC if resized else Interpolation.BILINEAR,
-                threads=1,
-            ).to_ndarray()
-        except MemoryError:
-            raise
-        except self._errors:
-            reason = f"its pixel format {frame.format.name} cannot be converted to RGB"
-            raise ClipError(self._path, reason, "convert it to H.264") from None
-        if alpha:
-            image = over_black(image)
-        if self._transpose:
-            image = image.swapaxes(0, 1)
-        image = image[:: -1 if self._flip_y else 1, :: -1 if self._flip_x else 1]
-        return np.ascontiguousarray(image)
+    def _stamped(self) -> Iterator[tuple[float | None, av.VideoFrame]]:
+        """Frames with their time stamps (s), the last one once more where the clip ends with it."""
+        first, self._first = self._first, None
+        last: float | None = None
+        for frame in _chain(first, self._frames):
+            stamp = self._stamp(frame)
+            if stamp is None and last is not None and self._avi:
+                stamp = last + self._step  # what the decoder holds back until the end
+            yield stamp, frame
+            last = stamp
+        if last is not None and self._repeated_until > last:
+            yield self._repeated_until, frame
 
     def report(self, complete: bool) -> tuple[int, list[str]]:
         notes = []
         declared = self.info.frames
-        lost = max(0, declared - self.decoded) if complete and declared else 0
+        lost = max(0, declared - self.decoded - self._repeats) if complete and declared else 0
         packets = plural(self._bad_packets, "packet")
         cut = complete and self._cut_off()
         if lost:
@@ -277,19 +306,21 @@ class VideoSource:
             notes.append(f"the file is truncated: {self._last:.6g} of {self._seconds:.6g} s remain")
         if self._bad_frames:
             notes.append(f"{self._bad_frames} of {self.decoded} frames damaged but used")
-        if self._repaired >= self.decoded > 0:
+        kind = self._container.format
+        raw = kind.flags & NO_TIME_STAMPS or kind.name.endswith("_pipe")
+        if (raw and self.decoded > 1) or self._repaired >= self.decoded > 0:
             notes.append(f"no time stamps: {1 / self._step:.6g} frames per second assumed")
         elif self._repaired:
             stamps = f"{self._repaired} of {self.decoded} time stamps missing or out of order"
             notes.append(f"{stamps}: repaired with the average step of {self._step * 1e3:.6g} ms")
-        return lost, notes
+        return lost, notes + self._notes + self._render.notes()
 
     def _cut_off(self) -> bool:
         """Whether the file ends before what its index or its declared length promises."""
         size = self._path.stat().st_size
         if any(entry.pos + entry.size > size for entry in self._stream.index_entries):
             return True
-        if self._is("mov"):
+        if self._is("mov") or self._whole:
             return False  # its index is complete, and its last frame may be held for long
         promised = max(self._seconds or 0.0, (self.info.frames or 0) * self._step)
         return self._last + 0.5 + 2 * self._step < promised
@@ -308,36 +339,12 @@ def _chain(first: T | None, rest: Iterable[T]) -> Iterator[T]:
     yield from rest
 
 
-# (transpose, flip x, flip y), done in this order -> degrees clockwise; a mirrored picture counts as
-# the rotation that follows its mirroring left to right.
-_CLOCKWISE = {
-    (False, False, False): 0,
-    (False, True, False): 0,
-    (True, True, False): 90,
-    (True, True, True): 90,
-    (False, True, True): 180,
-    (False, False, True): 180,
-    (True, False, True): 270,
-    (True, False, False): 270,
-}
+@lru_cache
+def _metadata() -> dict[str, Any]:
+    """How tags that are not UTF-8 are read: PyAV 19 replaces what is wrong in them by itself."""
+    import av
 
-
-def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """(transpose, flip x, flip y) that the display matrix asks for, rounded to right angles.
-
-    The matrix maps a stored pixel (x, y) to (a x + c y, b x + d y); its rows are (a b u), (c d v),
-    (x y w), 32-bit integers.
-    """
-    from av.sidedata.sidedata import Type
-
-    side_data: Any = frame.side_data
-    data = side_data.get(Type.DISPLAYMATRIX)
-    if data is None:
-        return False, False, False
-    a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data), np.int32)[:5])
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        return False, a < 0, d < 0
-    return True, c < 0, b < 0
+    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 @lru_cache
@@ -349,28 +356,6 @@ def _formats() -> str:
 
 
 def _unreadable(path: Path) -> ClipError:
-    if _index_missing(path):
+    if index_missing(path):
         return ClipError(path, "the file is cut off: its index (moov) is missing", AGAIN)
     return ClipError(path, "not a video", "give a video, a GIF or a folder of images")
-
-
-def _index_missing(path: Path) -> bool:
-    """Whether this is an MP4 or QuickTime file that ends before its index does."""
-    size = path.stat().st_size
-    position = 0
-    with path.open("rb") as file:
-        while position + 8 <= size:
-            file.seek(position)
-            head = file.read(16)
-            length, kind = int.from_bytes(head[:4], "big"), head[4:8]
-            if position == 0 and kind not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-                return False
-            if length == 1:
-                length = int.from_bytes(head[8:16], "big")
-            length = length or size - position
-            if kind == b"moov":
-                return position + length > size
-            if length < 8:
-                return False
-            position += length
-    return position > 0

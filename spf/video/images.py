@@ -1,12 +1,11 @@
-"""Frames of animated images, still images and folders of images, through Pillow.
+"""Frames of animated images and still images, through Pillow.
 
-Transparent pixels are composited over black. An EXIF orientation is applied. 16-bit grey pictures
-are scaled to 8 bits.
+Transparent pixels are composited over black. An EXIF orientation is applied. Grey values of 16 bits
+and floating-point ones from 0 to 1 are scaled to 8 bits.
 """
 
 from __future__ import annotations
 
-import re
 import struct
 import warnings
 import zlib
@@ -17,43 +16,57 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spf.errors import ClipError, ConfigError
-from spf.video.clip import IMAGE_SUFFIXES, ClipInfo, Render, check_size, over_black, plural
-from spf.words import printable
+from spf.video import apng
+from spf.video.clip import ClipInfo, Render, check_size, over_black
 
 if TYPE_CHECKING:
     from PIL import Image
 
 # What Pillow raises on damaged files.
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
-ANIMATED = frozenset({"GIF", "WEBP", "PNG"})
+# fmt: off
+DAMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, RuntimeError, struct.error, zlib.error,
+)
+# fmt: on
+ANIMATED = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
 # Pillow tells formats by their content, and would start programs for some (EPS).
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP", "AVIF")
+RAW_JPEGS = frozenset({".mjpeg", ".mjpg"})
 MAGIC = (b"GIF8", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")
 
 
-def is_image(head: bytes) -> bool:
-    """Whether a file that begins with these bytes (16 or more) is an image for Pillow."""
+def is_image(path: Path, head: bytes) -> bool:
+    """Whether a file that begins with these bytes (16 or more) is an image for Pillow.
+
+    A film of JPEGs one after the other begins as a JPEG does, and is known by its name.
+    """
+    if head[4:12] in (b"ftypavif", b"ftypavis"):
+        from PIL import features
+
+        return bool(features.check("avif"))
+    if head.startswith(b"\xff\xd8\xff") and path.suffix.lower() in RAW_JPEGS:
+        return False
     return head.startswith(MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
 class ImageSource:
-    """Frames of one image file: GIF, WebP and PNG with all their frames, others with the first.
+    """Frames of one image file: GIF, WebP, PNG and AVIF with all their frames, others with the
+    first.
 
-    Times are the sums of the frames' durations; durations of 10 ms and less count as 100 ms, as in
-    browsers. A first pass reads the durations and counts the frames.
+    Times are the sums of the frames' durations, of which those of 10 ms and less count as 100 ms,
+    as in browsers; an AVIF has time stamps, which Pillow gives in whole milliseconds. A first pass
+    reads the durations and counts the frames.
     """
 
     def __init__(self, path: Path, stream: int | None) -> None:
-        _only_stream(path, stream)
+        only_stream(path, stream)
         self._path = path
         self.decoded = 0
-        self._image = _open(path)
+        self._image = open_image(path)
         try:
             self._animated = self._image.format in ANIMATED
-            # A PNG's default picture may be no part of its animation.
-            self._begin = int(getattr(self._image, "default_image", False))
             self._times, count, duration = self._measure()
-            width, height = _oriented_size(self._image)
+            width, height = oriented_size(self._image)
         except BaseException:
             self._image.close()
             raise
@@ -63,7 +76,7 @@ class ImageSource:
             width=width,
             height=height,
             codec=(self._image.format or "image").lower(),
-            rotation=_rotation(self._image),
+            rotation=rotation(self._image),
             pixel_aspect=1.0,
             fps=(len(self._times) - 1) / self._times[-1] if moving else None,
             frames=count,
@@ -72,39 +85,51 @@ class ImageSource:
             stream=0,
         )
 
+    def _frames(self) -> Iterator[Image.Image]:
+        """The frames as they are shown, decoded, each valid until the next; raises DAMAGE."""
+        if self._image.format == "PNG" and getattr(self._image, "is_animated", False):
+            yield from apng.frames(self._path, self._image)
+            return
+        for index in range(2**31 if self._animated else 1):
+            try:
+                decode(self._path, self._image, index)
+            except EOFError:
+                return
+            yield self._image
+
     def _measure(self) -> tuple[list[float], int, float]:
         """Times of the frames that can be read (s), the number of frames, and the duration (s)."""
-        count = getattr(self._image, "n_frames", 1) if self._image.format in {"WEBP", "PNG"} else 0
+        counted = self._image.format in {"WEBP", "PNG", "AVIF"}
+        count = getattr(self._image, "n_frames", 1) if counted else 0
+        if getattr(self._image, "default_image", False):
+            count -= 1  # a PNG's default picture that is no part of its animation
         times, now = [], 0.0  # now in milliseconds, whose sums are exact
-        for index in range(self._begin, 2**31):
-            try:
-                _decode(self._path, self._image, index)
-            except EOFError:
-                break
-            except DAMAGE:
-                count = max(count, index + 1)
-                break
-            times.append(now / 1e3)
-            duration = float(self._image.info.get("duration", 0))
-            now += duration if duration > 10 else 100.0
-            if not self._animated:
-                break
+        try:
+            for image in self._frames():
+                if image.format == "AVIF":
+                    now = float(image.info.get("timestamp", now))
+                times.append(now / 1e3)
+                duration = float(image.info.get("duration", 0))
+                now += duration if duration > 10 else 100.0
+        except DAMAGE:
+            count = max(count, len(times) + 1)
         if not times:
             reason = "none of its frames can be decoded"
             raise ClipError(self._path, reason, "copy or download it again, or make it again")
-        return times, max(count - self._begin, len(times)), now / 1e3
+        return times, max(count, len(times)), now / 1e3
 
     def __iter__(self) -> Iterator[tuple[float, Render]]:
         # Opened anew: Pillow cannot go back behind a damaged place.
         self._image.close()
-        self._image = image = _open(self._path)
-        for index, time in enumerate(self._times):
+        self._image = open_image(self._path)
+        frames = self._frames()
+        for time in self._times:
             try:
-                _decode(self._path, image, index + self._begin)
-            except DAMAGE:
+                image = next(frames)
+            except (StopIteration, *DAMAGE):
                 return
             self.decoded += 1
-            yield time, lambda: self._on_canvas(_render(image))
+            yield time, lambda image=image: self._on_canvas(render(self._path, image))  # type: ignore[misc]
 
     def _on_canvas(self, image: np.ndarray) -> np.ndarray:
         """A frame at the clip's size: a GIF's canvas grows where a frame reaches beyond it."""
@@ -126,102 +151,13 @@ class ImageSource:
         self._image.close()
 
 
-class FolderSource:
-    """The images of a folder in natural order (frame2 before frame10), all of one size.
-
-    There are no time stamps: times are indices in that order. An image that cannot be decoded is
-    skipped and leaves a gap; hidden files and other suffixes are ignored.
-    """
-
-    def __init__(self, path: Path, stream: int | None) -> None:
-        _only_stream(path, stream)
-        try:
-            files = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
-        except PermissionError:
-            raise ClipError(path, "the folder may not be read", "change its permissions") from None
-        files = [p for p in files if p.is_file() and not p.name.startswith(".")]
-        if not files:
-            kinds = " ".join(sorted(IMAGE_SUFFIXES))
-            raise ClipError(path, "the folder holds no images", f"put frames into it ({kinds})")
-        self._files = sorted(files, key=lambda p: natural(p.name))
-        self._bad: list[str] = []
-        self.decoded = 0
-        self._path = path
-        self.info = self._describe()
-
-    def _describe(self) -> ClipInfo:
-        for file in self._files:
-            try:
-                with _open(file) as image:
-                    width, height = _oriented_size(image)
-                    codec, rotation = (image.format or "image").lower(), _rotation(image)
-                break
-            except ClipError:
-                continue
-        else:
-            reason = "none of its images can be decoded"
-            raise ClipError(self._path, reason, "make the images again")
-        return ClipInfo(
-            path=self._path,
-            width=width,
-            height=height,
-            codec=codec,
-            rotation=rotation,
-            pixel_aspect=1.0,
-            fps=None,
-            frames=len(self._files),
-            duration=None,
-            video_streams=1,
-            stream=0,
-        )
-
-    def __iter__(self) -> Iterator[tuple[float, Render]]:
-        size = (self.info.width, self.info.height)
-        for index, file in enumerate(self._files):
-            try:
-                with _open(file) as image:
-                    _decode(file, image)
-                    found = _oriented_size(image)
-                    if found == size:
-                        self.decoded += 1
-                        yield float(index), lambda image=image: _render(image)  # type: ignore[misc]
-                        continue
-            except (ClipError, *DAMAGE):
-                self._bad.append(file.name)
-                continue
-            name = printable(file.name)
-            reason = f"{name} is {found[0]} x {found[1]}, the first image {size[0]} x {size[1]}"
-            raise ClipError(self._path, reason, "scale the images to one size")
-        if not self.decoded:
-            reason = "none of its images can be decoded"
-            raise ClipError(self._path, reason, "make the images again")
-
-    def report(self, complete: bool) -> tuple[int, list[str]]:
-        lost = len(self._bad)
-        if not lost:
-            return 0, []
-        count = f"{lost} of {len(self._files)} frames lost"
-        which = f"{plural(lost, 'image')} cannot be decoded, first {printable(self._bad[0])}"
-        return lost if complete else 0, [f"{count}: {which}"]
-
-    def close(self) -> None:
-        pass
-
-
-def natural(name: str) -> list[int | str]:
-    """Sorting key in which numbers count as numbers: frame2 < frame10."""
-    parts = re.split(r"(\d+)", name.lower())
-    return [int(part) if index % 2 else part for index, part in enumerate(parts)] + [name]
-
-
-def _open(path: Path) -> Image.Image:
+def open_image(path: Path) -> Image.Image:
     """The opened image, not yet decoded; raises `ClipError`."""
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
-            # Our own limit follows below.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # of large images, for which our own limit follows
             image = Image.open(path, formats=FORMATS)
     except Image.DecompressionBombError:
         raise _too_large(path) from None
@@ -238,7 +174,7 @@ def _open(path: Path) -> Image.Image:
     return image
 
 
-def _decode(path: Path, image: Image.Image, index: int | None = None) -> None:
+def decode(path: Path, image: Image.Image, index: int | None = None) -> None:
     """Decode an opened image, or its frame of that index, whose canvas may be another one.
 
     Raises ClipError where it is too large, MemoryError, and DAMAGE.
@@ -247,7 +183,7 @@ def _decode(path: Path, image: Image.Image, index: int | None = None) -> None:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")
             if index is not None:
                 image.seek(index)
             check_size(path, *image.size)
@@ -264,24 +200,37 @@ def _too_large(path: Path) -> ClipError:
     return ClipError(path, "its frames are too large to be read", "scale it down")
 
 
-def _only_stream(path: Path, stream: int | None) -> None:
+def only_stream(path: Path, stream: int | None) -> None:
     if stream:
         raise ConfigError(f"{path}: no video stream {stream}; images have 1 video stream, from 0")
 
 
-def _render(image: Image.Image) -> np.ndarray:
-    """The decoded image as displayed, (H, W, 3) uint8 RGB, contiguous."""
+def render(path: Path, image: Image.Image) -> np.ndarray:
+    """The decoded image as displayed, (H, W, 3) uint8 RGB, contiguous.
+
+    Raises ClipError for values of an unknown range.
+    """
     from PIL import ImageOps
 
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        grey = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)
-        grey = ((grey + 128) // 257).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if _rotation(image) or _mirrored(image):
+    if rotation(image) or _mirrored(image):
         image = ImageOps.exif_transpose(image)
+    if image.mode == "F" or image.mode.startswith("I"):
+        return np.repeat(_grey(path, np.asarray(image))[:, :, None], 3, axis=2)
     if image.has_transparency_data:
         return over_black(np.asarray(image.convert("RGBA")))
     return np.array(image.convert("RGB"))
+
+
+def _grey(path: Path, values: np.ndarray) -> np.ndarray:
+    """Integers of 16 bits, or floating-point numbers from 0 to 1, as uint8."""
+    top, slack = (1.0, 0.5) if values.dtype.kind == "f" else (65535, 0)
+    low, high = values.min(), values.max()
+    if not -slack <= low <= high <= top + slack:  # a resampled edge overshoots; NaN is neither
+        reason = f"its values reach from {low:g} to {high:g}, and not from 0 to {top:g}"
+        raise ClipError(path, reason, "store it with 8 or 16 bits")
+    if top == 1.0:
+        return np.rint(values.clip(0, 1) * 255).astype(np.uint8)
+    return ((values.astype(np.int64) + 128) // 257).astype(np.uint8)
 
 
 def _exif_orientation(image: Image.Image) -> int:
@@ -291,7 +240,7 @@ def _exif_orientation(image: Image.Image) -> int:
         return 1
 
 
-def _rotation(image: Image.Image) -> int:
+def rotation(image: Image.Image) -> int:
     return {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}.get(_exif_orientation(image), 0)
 
 
@@ -299,6 +248,6 @@ def _mirrored(image: Image.Image) -> bool:
     return _exif_orientation(image) in {2, 4, 5, 7}
 
 
-def _oriented_size(image: Image.Image) -> tuple[int, int]:
+def oriented_size(image: Image.Image) -> tuple[int, int]:
     width, height = image.size
-    return (height, width) if _rotation(image) in {90, 270} else (width, height)
+    return (height, width) if rotation(image) in {90, 270} else (width, height)

@@ -13,7 +13,8 @@ import numpy as np
 from spf.errors import ClipError
 from spf.video.clip import Clip, ClipInfo, Sampling, Source, starved
 from spf.video.decode import VideoSource
-from spf.video.images import FolderSource, ImageSource, is_image
+from spf.video.folder import FolderSource
+from spf.video.images import ImageSource, is_image
 
 EVERY_FRAME = Sampling()
 TINY = 1e-9  # seconds: a time that was computed may fall this much short of one that was typed
@@ -168,4 +169,4 @@ def _open(path: Path, stream: int | None) -> Source:
     except (OSError, ValueError) as error:  # a name that is too long or holds a null byte, bad disk
         why = getattr(error, "strerror", None) or str(error)
         raise ClipError(path, f"it cannot be opened ({why})", "check the path") from None
-    return ImageSource(path, stream) if is_image(head) else VideoSource(path, stream)
+    return ImageSource(path, stream) if is_image(path, head) else VideoSource(path, stream)
