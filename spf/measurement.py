@@ -1,7 +1,7 @@
 """Clip -> Curve: read, embed and fit in one pass."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
@@ -16,10 +16,12 @@ from spf.embedders import DEFAULT_EMBEDDER, Embedder, Embeddings, embed_clip, lo
 from spf.embedders.base import Source, Watch
 from spf.errors import ClipError
 from spf.progress import Curve, Segment, Settings, fit
+from spf.progress.noise import UNKNOWN
 from spf.progress.solver import RIDGE, SIGMA, WINDOW
-from spf.progress.stretches import Stretch, analysis_segments, notable, stretches
+from spf.progress.stretches import Stretch, analysis_segments, named_stretches
 from spf.thumbnails import Thumbnails
 from spf.video import GuardedReader, Reader, Sampling
+from spf.video.pixels import BarsEndError, repeated
 
 DEFAULT_SETTINGS = Settings(WINDOW, SIGMA, RIDGE, 1.0, "gradient", "none")
 
@@ -41,11 +43,29 @@ class Measurement:
         return analysis_segments(self.curve) if self.curve.changes else []
 
     @cached_property
+    def repeats(self) -> NDArray[np.bool_]:
+        """Which frames (T,) repeat the one before, as where 24 frames a second are shown at 60."""
+        return repeated(self.embeddings.changes)
+
+    @cached_property
+    def distinct(self) -> Curve:
+        """The curve of the frames that repeat none."""
+        if not self.repeats.any():
+            return self.curve
+        rows, times = self.embeddings.vectors[~self.repeats], self.curve.times[~self.repeats]
+        return fit(rows, times, **vars(self.curve.settings), sensitivity=self.curve.sensitivity)
+
+    @cached_property
     def named_stretches(self) -> list[Stretch]:
-        """The dead stretches and jumps that are worth a person's while, in order of time."""
-        parts = stretches(self.curve, self.segments)
-        found = [*notable(parts, "dead"), *notable(parts, "jump")]
-        return sorted(found, key=lambda part: part.start)
+        """The dead stretches and jumps that are worth a person's while, in order of time; frames
+        are counted among all of the clip's."""
+        if not self.distinct.changes:
+            return []
+        frames = np.flatnonzero(~self.repeats)
+        return [
+            replace(part, start=int(frames[part.start]), stop=int(frames[part.stop]))
+            for part in named_stretches(self.distinct)
+        ]
 
 
 def measure_clip(
@@ -77,7 +97,8 @@ def measure_clip(
     if len(embeddings.vectors) < 2:
         name = embeddings.info.path if embeddings.info else "frames"
         raise ClipError(name, "it has 1 frame", "a change needs at least 2: give a longer clip")
-    curve = fit(embeddings.vectors, embeddings.times, **vars(settings))
+    sensitivity = getattr(embedder, "sensitivity", UNKNOWN)
+    curve = fit(embeddings.vectors, embeddings.times, **vars(settings), sensitivity=sensitivity)
     seconds = {"embed": embedded - started, "fit": perf_counter() - embedded}
     return Measurement(curve, embeddings, thumbnails, seconds, cached)
 
@@ -94,7 +115,9 @@ def _embed(
 ) -> tuple[Entry, bool]:
     """Embeddings and small pictures of a clip, and whether they came from the cache."""
 
-    def compute() -> Entry:
+    is_file = isinstance(source, str | os.PathLike)
+
+    def compute(crop_bars: bool = is_file and (sampling or Sampling()).crop_bars) -> Entry:
         thumbnails = Thumbnails()
 
         def see(image: NDArray[np.uint8], time: float) -> None:
@@ -103,7 +126,11 @@ def _embed(
             if watch is not None:
                 watch(image, time)
 
-        return embed_clip(source, embedder, batch_size, sampling, see, reader), thumbnails
+        try:
+            found = embed_clip(source, embedder, batch_size, sampling, see, reader, crop_bars)
+        except BarsEndError:
+            return compute(crop_bars=False)
+        return found, thumbnails
 
     if cache is not None and isinstance(source, str | os.PathLike):
         path = Path(source)

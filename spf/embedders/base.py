@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from spf.embedders.ahead import ahead
 from spf.errors import ClipError, ConfigError
 from spf.video import MAX_FRAMES, ClipInfo, GuardedReader, Reader, Sampling
+from spf.video.pixels import Bars, PixelStatistics, pixel_notes
 
 Image = NDArray[np.uint8]
 Source = str | os.PathLike[str] | ArrayLike | Iterator[tuple[Image, float]]
@@ -59,7 +60,8 @@ class Embeddings:
     """Vectors (T, D) float32 with unit rows, times (T,) float64, and what was read.
 
     `unit` is that of the times: "s", or "frames" where no rate is known. `info` is None for frames
-    that came from memory; `notes` has a line for each thing lost.
+    that came from memory; `notes` has a line for each thing lost, and for what the pixels say
+    beside the meaning. brightness, changes : (T,) of `PixelStatistics`.
     """
 
     vectors: NDArray[np.float32]
@@ -67,6 +69,8 @@ class Embeddings:
     unit: Literal["s", "frames"] = "s"
     info: ClipInfo | None = None
     notes: list[str] = field(default_factory=list)
+    brightness: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    changes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
 def embed_clip(
@@ -76,6 +80,7 @@ def embed_clip(
     sampling: Sampling | None = None,
     watch: Watch | None = None,
     reader: Callable[[str | os.PathLike[str], Sampling], Reader | GuardedReader] = Reader,
+    crop_bars: bool = False,
 ) -> Embeddings:
     """Stream a clip through an embedder; memory does not grow with the clip, but for its vectors.
 
@@ -83,7 +88,8 @@ def embed_clip(
     (image, seconds). sampling : of a file's frames; frames from memory are all used.
     watch : called with every frame and its time, in order (progress bars, thumbnails), by the
     background thread that prepares frames, while the model works on earlier ones.
-    reader : `GuardedReader` where files may be hostile or damaged.
+    reader : `GuardedReader` where files may be hostile or damaged. crop_bars : embed frames without
+    their black bars; raises BarsEndError where a later frame shows that they are none.
 
     Files are decoded by one thread and frames prepared by another, one batch ahead of the model;
     frames of more than `LARGE` bytes are read when they are wanted, so that one is held at a time.
@@ -100,16 +106,17 @@ def embed_clip(
         with reader(source, sampling or Sampling()) as opened, _memory_of(source):
             info = opened.info
             frames = opened if 3 * info.width * info.height > LARGE else ahead(opened)
-            vectors, times = _stream(_at_most(frames, source), embedder, size, watch, source)
             unit: Literal["s", "frames"] = "frames" if info.fps is None else "s"
-            return Embeddings(_unit(vectors, source), times, unit, info, list(opened.notes))
+            bars = Bars() if crop_bars else None
+            bounded = _at_most(frames, source)
+            found = _stream(bounded, embedder, size, watch, source, unit, bars)
+            notes = [*opened.notes, *(bars.notes() if bars else []), *found.notes]
+            return replace(found, info=info, notes=notes)
     if sampling not in (None, Sampling()):
         raise ConfigError("sampling applies to files; choose the frames before they are given")
     if isinstance(source, Iterator):
-        vectors, times = _stream(source, embedder, size, watch, FRAMES)
-        return Embeddings(_unit(vectors, FRAMES), times)
-    vectors, times = _stream(_frames(np.asarray(source)), embedder, size, watch, FRAMES)
-    return Embeddings(_unit(vectors, FRAMES), times, "frames")
+        return _stream(source, embedder, size, watch, FRAMES, "s")
+    return _stream(_frames(np.asarray(source)), embedder, size, watch, FRAMES, "frames")
 
 
 @contextmanager
@@ -149,20 +156,31 @@ def _stream(
     size: int,
     watch: Watch | None,
     source: object,
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    unit: Literal["s", "frames"],
+    bars: Bars | None = None,
+) -> Embeddings:
     times: list[float] = []
+    pixels = PixelStatistics()
     vectors: list[NDArray[np.float32]] = []
-    with closing(ahead(_batches(frames, embedder, size, watch))) as batches:
+    with closing(ahead(_batches(frames, embedder, size, watch, pixels, bars))) as batches:
         for batch, at in batches:
             vectors.append(_encode(embedder, batch, source))
             times += at
     if not vectors:
         raise ClipError(source, "there are no frames", "give at least one")
-    return np.concatenate(vectors), np.array(times)
+    brightness, changes = np.array(pixels.brightness), np.array(pixels.changes)
+    notes = pixel_notes(brightness, changes, np.array(times), unit)
+    rows = _unit(np.concatenate(vectors), source)
+    return Embeddings(rows, np.array(times), unit, None, notes, brightness, changes)
 
 
 def _batches(
-    frames: Iterable[tuple[Image, float]], embedder: Embedder, size: int, watch: Watch | None
+    frames: Iterable[tuple[Image, float]],
+    embedder: Embedder,
+    size: int,
+    watch: Watch | None,
+    pixels: PixelStatistics,
+    bars: Bars | None,
 ) -> Iterator[tuple[Any, list[float]]]:
     """Prepared batches, each with its frames' times."""
     stack = getattr(embedder, "stack", np.stack)
@@ -173,7 +191,8 @@ def _batches(
         for image, time in frames:
             if watch is not None:
                 watch(image, time)
-            prepared.append(embedder.prepare(image))
+            pixels.add(image)
+            prepared.append(embedder.prepare(image if bars is None else bars.crop(image)))
             times.append(time)
             del image  # or it would be held while the next one is read
             if len(prepared) == size:

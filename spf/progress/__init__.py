@@ -2,7 +2,15 @@
 
 from spf.progress.curve import Curve, Settings
 from spf.progress.fit import fit, fit_many
-from spf.progress.metrics import METRICS, Metric, no_change_reason, score, target_mae
+from spf.progress.metrics import (
+    METRICS,
+    Metric,
+    no_change_reason,
+    score,
+    target_mae,
+    unranked_reason,
+)
+from spf.progress.noise import Sensitivity
 from spf.progress.segments import Segment, segment
 
 __all__ = [
@@ -10,6 +18,7 @@ __all__ = [
     "Curve",
     "Metric",
     "Segment",
+    "Sensitivity",
     "Settings",
     "fit",
     "fit_many",
@@ -17,4 +26,5 @@ __all__ = [
     "score",
     "segment",
     "target_mae",
+    "unranked_reason",
 ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 from numbers import Real
 from typing import Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression
 
-from spf.progress.noise import constant_response, stands_out
+from spf.progress.noise import FLICKER_LEVEL, UNKNOWN, Sensitivity, constant_response, stands_out
 
 Array = NDArray[np.float64]
 Monotone = Literal["gradient", "peer", "increments", "isotonic"]
@@ -70,6 +70,9 @@ class Curve:
     plain_change : total change of the fit to the distances as measured; it differs from
         `total_change` where the noise was subtracted, and is what is held against the floor.
     settings : the settings of the fit, with the ridge as used.
+    sensitivity : what the embedder reports where the meaning stays.
+    is_still : whether all frames are as near to each other as those of an encoded still picture,
+        and change in bursts as they do.
     """
 
     progress: Array
@@ -80,6 +83,8 @@ class Curve:
     noise_spread: float
     plain_change: float
     settings: Settings
+    sensitivity: Sensitivity = UNKNOWN
+    is_still: bool = False
 
     def __len__(self) -> int:
         return len(self.progress)
@@ -96,8 +101,24 @@ class Curve:
         return self.noise_level**self.settings.power * response
 
     @property
+    def noise_share(self) -> float:
+        """Noise floor over total change: 0 without noise, about 1 where there is nothing else; NaN
+        where nothing changes at all."""
+        return self.noise_floor / self.plain_change if self.plain_change > 0 else nan
+
+    @property
+    def flickers(self) -> bool:
+        """Whether so much of the change is noise that an even curve does not mean even pacing: a
+        constant distance between all frames fits a straight line. Where there is nothing but noise,
+        it is flicker if neighbouring frames differ as different pictures do, and else grain."""
+        much = self.noise_share > self.sensitivity.flicker_share
+        return much and (self.changes or self.noise_level > FLICKER_LEVEL)
+
+    @property
     def changes(self) -> bool:
         """Whether the total change stands out of the noise, so that its shape means something."""
+        if self.is_still:
+            return False
         spread = self.settings.power * self.noise_spread
         known = self.plain_change, self.noise_floor, len(self), spread
         return self.total_change > 0 and stands_out(*known)

@@ -21,6 +21,7 @@ MINIMAL_RANKED_FRAMES = 5
 """Clips with fewer frames are measured but never ranked: their metrics are mostly chance."""
 
 NO_CHANGE = "no semantic change"
+FLICKER = "flicker"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ METRICS: dict[str, Metric] = {
     "pacing_entropy": Metric("higher", 0, 1, "", "-sum(s ln s) / ln(number of steps)"),
     "stall_fraction": Metric("lower", 0, 1, "", "share of time with v below 0.1"),
     "total_change": Metric("none", 0, inf, "rad", "length of the curve before normalisation"),
+    "change_rate": Metric("none", 0, inf, "rad/s", "total change per second"),
     "noise_floor": Metric("none", 0, inf, "rad", "total change that noise alone would show"),
+    "noise_share": Metric("lower", 0, inf, "", "noise floor / total change"),
     "peak_speed_64": Metric("lower", 1, 64, "x mean", "peak_speed on 64 equal steps of time"),
     "speed_cv_64": Metric("lower", 0, 63**0.5, "", "speed_cv on 64 equal steps of time"),
     "pacing_entropy_64": Metric("higher", 0, 1, "", "pacing_entropy on 64 equal steps of time"),
@@ -67,7 +70,9 @@ def score(curve: Curve) -> dict[str, float]:
     """
     scores = dict.fromkeys((name for name in METRICS if name != "target_mae"), nan)
     scores["total_change"] = curve.total_change
+    scores["change_rate"] = curve.total_change / float(curve.times[-1] - curve.times[0])
     scores["noise_floor"] = curve.noise_floor
+    scores["noise_share"] = curve.noise_share
     if no_change_reason(curve) is not None:
         return scores
     u = unit_time(curve.times)
@@ -88,6 +93,11 @@ def score(curve: Curve) -> dict[str, float]:
 def no_change_reason(curve: Curve) -> str | None:
     """Why the shape of a curve means nothing ("no semantic change"), or None where it does."""
     return None if curve.changes and pacing_steps(curve.fitted).any() else NO_CHANGE
+
+
+def unranked_reason(curve: Curve) -> str | None:
+    """Why a curve may not be ranked by its evenness: "flicker", "no semantic change", or None."""
+    return FLICKER if curve.flickers else no_change_reason(curve)
 
 
 def target_mae(curve: Curve, target: Array) -> float:

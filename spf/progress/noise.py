@@ -1,5 +1,6 @@
 """What embedding noise alone does to a curve, so that a static clip is not called evenly paced."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -9,8 +10,18 @@ from spf.progress.solver import System
 
 Array = NDArray[np.float64]
 
+FLICKER_LEVEL = 0.3
+"""Noise level, radians, of clips whose neighbouring frames differ as different pictures do."""
+
 LAGS = 3
 """Lags, in frames, from which the noise is extrapolated to lag 0."""
+
+STROBES = (2, 3)
+"""Frames for which a strobe may hold each of its pictures."""
+
+BURSTS = 2.0
+"""Root mean square of the steps over their median from which on changes come in bursts, as those of
+a video encoder at its keyframes do, and the constant change of a picture does not."""
 
 RISE = 0.25
 """Rise of d^2 from lag 1 to 2, as a share, that is no chance of a static clip's noise."""
@@ -25,6 +36,24 @@ and the number of distances that it counts as: clips of a few frames show none o
 
 SPREAD_MOST = 0.3
 """A larger spread is not noise's but an uneven pace's."""
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What an embedder reports where the meaning stays: measured for each one (docs/metrics.md).
+
+    still_radius : angle, radians, by which encoding a still picture as video moves its vector away
+    from the mean of the clip. flicker_share : noise share above which a clip flickers; motion alone
+    stays below it.
+    """
+
+    still_radius: float = 0.0
+    flicker_share: float = 0.6
+
+
+UNKNOWN = Sensitivity()
+"""Of an embedder that was not measured."""
+
 
 AFFINE_AFTER = 12
 """Windows after which the response grows by a constant per frame (the ends no longer meet)."""
@@ -42,6 +71,10 @@ def noise_level(distances: Array) -> Array:
     (distances that saturate, a path that keeps turning) that line would take change for noise, so
     its intercept is at most that of the line of d^2 against h through lags 1 and 2.
 
+    A strobe that shows each of its pictures for s frames is back at the first one after 2 s: where
+    the median at lag 2 s is less than half of that at lag s, the same is asked of lags s, 2 s, 3 s,
+    for s = 2 and 3, and the largest answer counts.
+
     Parameters
     ----------
     distances : (..., T, window) float64, plain angles as `banded_angles` returns them.
@@ -50,13 +83,29 @@ def noise_level(distances: Array) -> Array:
     -------
     (...,) float64, at least 0; 0 where fewer than 2 lags exist.
     """
-    length, window = distances.shape[-2:]
+    window = distances.shape[-1]
     lags = np.arange(1, min(LAGS, window) + 1)
     if len(lags) < 2:
         return np.zeros(distances.shape[:-2])
-    squared = np.stack(
-        [np.median(distances[..., : length - lag, lag - 1], axis=-1) ** 2 for lag in lags], axis=-1
-    )
+    level = _intercept(_squared_medians(distances, lags))
+    for hold in STROBES:
+        if LAGS * hold <= window:
+            squared = _squared_medians(distances, hold * lags)
+            returns = squared[..., 1] < squared[..., 0] / 2
+            level = np.where(returns, np.maximum(level, _intercept(squared)), level)
+    return level
+
+
+def _squared_medians(distances: Array, lags: Array) -> Array:
+    """Median over the frames (..., len(lags)) of d^2 at some lags."""
+    length = distances.shape[-2]
+    medians = [np.median(distances[..., : length - lag, lag - 1], axis=-1) for lag in lags]
+    return np.stack(medians, axis=-1) ** 2
+
+
+def _intercept(squared: Array) -> Array:
+    """Square root of the intercept (...,) of d^2 (..., 2 or 3) at lags 1, 2, 3 times a constant."""
+    lags = np.arange(1, squared.shape[-1] + 1)
     x = lags.astype(np.float64) ** 2
     # Weights of the least-squares intercept: sum over lags of weight * d^2.
     centred = x - x.mean()
@@ -69,6 +118,16 @@ def noise_level(distances: Array) -> Array:
         intercept = np.where(saturates, np.minimum(intercept, straight), intercept)
     # Rounding leaves 1e-16 of the largest value where the true intercept is 0.
     return np.sqrt(np.where(intercept > 1e-12 * squared[..., -1], intercept, 0.0))
+
+
+def in_bursts(distances: Array) -> NDArray[np.bool_]:
+    """Whether the angles (..., T, window) of neighbouring frames change in bursts; (...,) bool.
+
+    Their root mean square is at least `BURSTS` times their median: it is 1 at an even pace, and
+    1.22 for a speed that swells and ebbs from 0 to twice the mean (1 + sin).
+    """
+    steps = distances[..., :-1, 0]
+    return np.sqrt((steps**2).mean(axis=-1)) >= BURSTS * np.median(steps, axis=-1)
 
 
 def noise_spread(distances: Array) -> Array:

@@ -1,23 +1,38 @@
-"""Where a clip stands still and where it jumps, in words that a person can act on."""
+"""Where a clip stands still and where it jumps, by the local speed of its curve."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spf.progress.curve import Curve
+from spf.progress.metrics import STALL_SPEED, pacing_steps, unit_time
 from spf.progress.segments import Segment, segment
 
-DEAD_SPEED = 0.25
-"""Speed, as a share of the mean, below which a straight piece is called a dead stretch."""
+Array = NDArray[np.float64]
+Kind = Literal["dead", "steady", "jump"]
 
 JUMP_SPEED = 3.0
-"""Speed, as a multiple of the mean, above which a straight piece is called a jump."""
+"""Speed, as a multiple of the mean, above which a step belongs to a jump."""
 
-DEAD_TIME = 0.05
-"""Share of the clip's time that a dead stretch must last to be named."""
+PAUSE_TIME, PAUSE_SPEED = 1.0, 0.5
+"""What lies between two dead stretches that are named as one lasts at most so many seconds and
+changes by at most as much as in 1 s at this speed: small moves do not end a standstill."""
 
-JUMP_CHANGE = 0.05
-"""Share of the whole change that a jump must hold to be named."""
+DEAD_SPEED = 0.25
+"""Mean speed below which a standstill is named."""
+
+GAP_STEPS = 2
+"""Slower steps that do not end a jump."""
+
+DEAD_SHARE, DEAD_TIME = 0.05, 1.0
+"""A dead stretch is named where it lasts this share of the clip, or this many seconds."""
+
+JUMP_CHANGE, JUMP_ANGLE = 0.05, 0.25
+"""A jump is named where it holds this share of the whole change, or this many radians."""
 
 ANALYSIS_PENALTY = 2e-6
 """What one more piece must save of the mean squared residual: bends of about 0.15% of the change.
@@ -27,13 +42,13 @@ Finer than the paper's 0.02 on the sum (2.5e-4 at 81 frames), and the same at ev
 
 @dataclass(frozen=True)
 class Stretch:
-    """A part of a clip between two frames that moves at one speed.
+    """A part of a clip between two frames.
 
-    start, stop : first and last frame. start_time, stop_time : their times.
-    change : share of the whole semantic change, 0 .. 1. speed : change / share of the time.
+    start, stop : first and last frame. start_time, stop_time : their times. change : share of the
+    whole semantic change, 0 .. 1. speed : change / share of the time.
     """
 
-    kind: Literal["dead", "steady", "jump"]
+    kind: Kind
     start: int
     stop: int
     start_time: float
@@ -41,55 +56,97 @@ class Stretch:
     change: float
     speed: float
 
+    @property
+    def seconds(self) -> float:
+        """How long it lasts; frames where no rate is known."""
+        return self.stop_time - self.start_time
+
 
 def analysis_segments(curve: Curve) -> list[Segment]:
-    """The segmentation that plots and `stretches` use."""
+    """The segmentation that plots draw."""
     return segment(curve, penalty=ANALYSIS_PENALTY, scale="mean")
 
 
-def stretches(curve: Curve, segments: list[Segment]) -> list[Stretch]:
-    """Split a clip at its segments and name each part; parts of one kind in a row are merged.
+def stretches(curve: Curve) -> list[Stretch]:
+    """Split a clip by its local speed v, that of each step as in `stall_fraction`.
 
-    The step between the last frame of a segment and the first of the next belongs to neither
-    line, and often is the jump: it is a part of its own. Times and changes add up to the whole.
+    A step is dead where v < 0.1, a jump where v > 3, and steady else; steps of one kind in a row
+    are one stretch. So the dead stretches last `stall_fraction` of the clip, and the kind of a step
+    depends on its own speed alone. Changes are those of `pacing_steps`; times and changes add up to
+    the whole. None where nothing changes. O(T).
     """
-    knots = sorted({frame for part in segments for frame in (part.start, part.stop - 1)})
-    merged: list[tuple[str, int, int]] = []
-    for start, stop in pairwise(knots):
-        kind = _kind(_speed(curve, start, stop))
-        if merged and merged[-1][0] == kind:
-            merged[-1] = (kind, merged[-1][1], stop)
-        else:
-            merged.append((kind, start, stop))
-    return [_stretch(curve, start, stop) for _, start, stop in merged]
+    return _split(curve, pacing_steps(curve.fitted))
 
 
-def notable(parts: list[Stretch], kind: Literal["dead", "jump"]) -> list[Stretch]:
-    """The dead stretches that last, or the jumps that matter, in order of time."""
-    shortest = DEAD_TIME * (parts[-1].stop_time - parts[0].start_time) if parts else 0.0
-    return [
+def named_stretches(curve: Curve) -> list[Stretch]:
+    """The dead stretches and jumps that are worth a person's while, in order of time.
+
+    As `stretches`, with every step's change less the noise's, which is the same in each of them
+    (`noise_floor`): else a standstill would move at the speed of its noise. Dead stretches are
+    joined over what lies between two of them if that lasts at most 1 s and changes by at most as
+    much as 1 s at half the mean speed, and by less than half of what makes a jump worth naming.
+    They are named where the whole is slower than 0.25 on average and lasts 5% of the clip or 1 s.
+    Jumps are joined over at most 2 steps that are not dead, and are named where they hold 5% of the
+    change or 0.25 rad.
+    """
+    steps = pacing_steps(curve.fitted)
+    if not steps.any():
+        return []
+    noise = min(curve.noise_share, 1.0) * steps.mean()
+    moved = np.clip(steps - noise, 0.0, None)
+    moved = moved / moved.sum() if moved.any() else steps
+    parts = _split(curve, moved)
+    least = min(DEAD_SHARE * (curve.times[-1] - curve.times[0]), DEAD_TIME)
+    total = curve.angle[-1] - curve.angle[0]
+    found = [
         part
-        for part in parts
-        if part.kind == kind
-        and (kind != "dead" or part.stop_time - part.start_time >= shortest)
-        and (kind != "jump" or part.change >= JUMP_CHANGE)
+        for part in _joined(curve, moved, parts)
+        if (part.kind == "dead" and part.speed < DEAD_SPEED and part.seconds >= least)
+        or (
+            part.kind == "jump"
+            and (part.change >= JUMP_CHANGE or part.change * total >= JUMP_ANGLE)
+        )
     ]
+    plain = [_stretch(curve, steps, part.kind, part.start, part.stop) for part in found]
+    return sorted(plain, key=lambda part: part.start)
 
 
-def _speed(curve: Curve, start: int, stop: int) -> float:
-    times = curve.times
-    share = (times[stop] - times[start]) / (times[-1] - times[0])
-    return float((curve.progress[stop] - curve.progress[start]) / share)
+def _split(curve: Curve, steps: Array) -> list[Stretch]:
+    """Runs of steps of one kind; steps : (T - 1,) shares of the change."""
+    if not steps.any():
+        return []
+    speed = steps / np.diff(unit_time(curve.times))
+    kinds = np.where(speed < STALL_SPEED, "dead", np.where(speed > JUMP_SPEED, "jump", "steady"))
+    runs = [list(group) for _, group in groupby(range(len(kinds)), key=lambda step: kinds[step])]
+    return [_stretch(curve, steps, kinds[run[0]], run[0], run[-1] + 1) for run in runs]
 
 
-def _kind(speed: float) -> Literal["dead", "steady", "jump"]:
-    if speed < DEAD_SPEED:
-        return "dead"
-    return "jump" if speed > JUMP_SPEED else "steady"
+def _joined(curve: Curve, steps: Array, parts: Sequence[Stretch]) -> Iterator[Stretch]:
+    """Dead stretches and jumps, those as one between which little enough lies."""
+    kinds: tuple[Kind, Kind] = ("dead", "jump")
+    for kind in kinds:
+        places = [place for place, part in enumerate(parts) if part.kind == kind]
+        first = places[:1]
+        for here, following in pairwise([*places, -1]):
+            between = parts[here + 1 : following] if following > 0 else []
+            if not between or not _passes(curve, steps, between, kind):
+                yield _stretch(curve, steps, kind, parts[first[0]].start, parts[here].stop)
+                first = [following]
 
 
-def _stretch(curve: Curve, start: int, stop: int) -> Stretch:
-    speed = _speed(curve, start, stop)
-    change = float(curve.progress[stop] - curve.progress[start])
+def _passes(curve: Curve, steps: Array, between: Sequence[Stretch], kind: Kind) -> bool:
+    """Whether what lies between two stretches of a kind may belong to them."""
+    whole = _stretch(curve, steps, "steady", between[0].start, between[-1].stop)
+    if kind == "jump":
+        slow = any(part.kind == "dead" for part in between)
+        return not slow and whole.stop - whole.start <= GAP_STEPS
+    seconds = curve.times[-1] - curve.times[0]
+    most = min(PAUSE_SPEED * PAUSE_TIME / seconds, JUMP_CHANGE / 2)
+    return whole.seconds <= PAUSE_TIME and whole.change <= most
+
+
+def _stretch(curve: Curve, steps: Array, kind: Kind, start: int, stop: int) -> Stretch:
     times = float(curve.times[start]), float(curve.times[stop])
-    return Stretch(_kind(speed), start, stop, *times, change, speed)
+    change = float(steps[start:stop].sum())
+    share = (times[1] - times[0]) / float(curve.times[-1] - curve.times[0])
+    return Stretch(kind, start, stop, *times, change, change / share)

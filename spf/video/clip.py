@@ -41,7 +41,8 @@ class Sampling:
 
     start, end: seconds since the first frame of the stream (frame indices in a folder of images).
     stream: index among the video streams; None takes the one that the container prefers, as every
-    tool built on FFmpeg does. Raises `ConfigError` where a value makes no sense.
+    tool built on FFmpeg does. crop_bars: whether black bars that all frames have are left out of
+    what is embedded (`spf.video.pixels.Bars`). Raises `ConfigError` where a value makes no sense.
     """
 
     stride: int = 1
@@ -49,8 +50,11 @@ class Sampling:
     start: float | None = None
     end: float | None = None
     stream: int | None = None
+    crop_bars: bool = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.crop_bars, bool):
+            raise ConfigError(f"sampling: crop_bars is {self.crop_bars!r}; choose true or false")
         for name, least in (("stride", 1), ("max_frames", 1), ("stream", 0)):
             value = getattr(self, name)
             if value is None and name != "stride":
