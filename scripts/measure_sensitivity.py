@@ -1,10 +1,11 @@
-"""What each embedder reports where the meaning stays: the numbers behind `Sensitivity`.
+"""What pixels and embedders report where the meaning stays: the numbers behind two thresholds.
 
     python scripts/measure_sensitivity.py [EMBEDDER ...]
 
-Three tables, as Markdown: how far encoding a still picture moves its vector (12 encoders and
-settings, 10 pictures); the noise share of clips that flicker by a known strength; that of clips
-that move and do not flicker. docs/metrics.md has them; they take some minutes an embedder.
+Three tables, as Markdown: what encoding leaves of a still picture, in its pixels and in the
+embedder's vectors (12 encoders and settings, 10 pictures); the noise share of clips that flicker by
+a known strength; that of clips that move and do not flicker. docs/metrics.md has them; they take
+some minutes an embedder.
 """
 
 import io
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 from spf.embedders import load_embedder
 from spf.embedders.base import Embedder
 from spf.progress import fit
-from spf.progress.distances import radius
+from spf.progress.distances import unit_rows
+from spf.video.pixels import PixelStatistics
 from synthetic.clips import Still, SyntheticClip, content
 from synthetic.laws import law
 from synthetic.motion import motion
@@ -93,15 +95,23 @@ def vectors_of(embedder: Embedder, frames: Iterator[Image]) -> NDArray[np.float3
 
 
 def stills(embedder: Embedder) -> pd.DataFrame:
-    """Radius, radians, of encoded stills: a row an encoder, median and largest of the pictures."""
+    """Encoded stills: range of the pixels, levels, and largest angle from the first frame, rad."""
     pictures = [photograph(name, SIZE) for name in PHOTOGRAPHS]
     pictures += [content(name).painter(SIZE, 0, 0)(0.5) for name in SCENES]
     rows = []
-    for name, (codec, container, options) in ENCODERS.items():
-        found = [
-            radius(vectors_of(embedder, encoded(p, codec, container, options))) for p in pictures
-        ]
-        rows.append({"encoder": name, "median": np.median(found), "largest": max(found)})
+    for name, how in ENCODERS.items():
+        ranges, angles = [], []
+        for picture in pictures:
+            frames = list(encoded(picture, *how))
+            pixels = PixelStatistics()
+            for frame in frames:
+                pixels.add(frame)
+            z = unit_rows(vectors_of(embedder, iter(frames)))
+            ranges.append(pixels.range)
+            angles.append(2 * np.arcsin(np.linalg.norm(z - z[0], axis=1).max() / 2))
+        rows.append(
+            {"encoder": name, "range": max(ranges), "angle": np.median(angles), "most": max(angles)}
+        )
     return pd.DataFrame(rows)
 
 

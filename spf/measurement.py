@@ -16,7 +16,7 @@ from spf.embedders import DEFAULT_EMBEDDER, Embedder, Embeddings, embed_clip, lo
 from spf.embedders.base import Source, Watch
 from spf.errors import ClipError
 from spf.progress import Curve, Segment, Settings, fit
-from spf.progress.noise import UNKNOWN
+from spf.progress.noise import FLICKER_SHARE
 from spf.progress.solver import RIDGE, SIGMA, WINDOW
 from spf.progress.stretches import Stretch, analysis_segments, named_stretches
 from spf.thumbnails import Thumbnails
@@ -53,13 +53,13 @@ class Measurement:
         if not self.repeats.any():
             return self.curve
         rows, times = self.embeddings.vectors[~self.repeats], self.curve.times[~self.repeats]
-        return fit(rows, times, **vars(self.curve.settings), sensitivity=self.curve.sensitivity)
+        return fit(rows, times, **vars(self.curve.settings))
 
     @cached_property
     def named_stretches(self) -> list[Stretch]:
         """The dead stretches and jumps that are worth a person's while, in order of time; frames
         are counted among all of the clip's."""
-        if not self.distinct.changes:
+        if not self.curve.changes:
             return []
         frames = np.flatnonzero(~self.repeats)
         return [
@@ -97,8 +97,9 @@ def measure_clip(
     if len(embeddings.vectors) < 2:
         name = embeddings.info.path if embeddings.info else "frames"
         raise ClipError(name, "it has 1 frame", "a change needs at least 2: give a longer clip")
-    sensitivity = getattr(embedder, "sensitivity", UNKNOWN)
-    curve = fit(embeddings.vectors, embeddings.times, **vars(settings), sensitivity=sensitivity)
+    curve = fit(embeddings.vectors, embeddings.times, **vars(settings))
+    share = getattr(embedder, "flicker_share", FLICKER_SHARE)
+    curve = replace(curve, is_still=embeddings.is_still, flicker_share=share)
     seconds = {"embed": embedded - started, "fit": perf_counter() - embedded}
     return Measurement(curve, embeddings, thumbnails, seconds, cached)
 

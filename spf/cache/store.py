@@ -181,8 +181,8 @@ def _pack(entry: Entry, fields: dict[str, Any]) -> bytes:
         buffer,
         vectors=embeddings.vectors,
         times=embeddings.times,
-        brightness=embeddings.brightness,
         changes=embeddings.changes,
+        range=embeddings.range,
         images=np.stack(thumbnails.images),
         about=np.frombuffer(canonical(about), np.uint8),
     )
@@ -218,8 +218,8 @@ def _entry(data: bytes, source: Path, fields: dict[str, Any]) -> Entry | None:
             about["unit"],
             ClipInfo(path=source, **about["info"]),
             about["notes"],
-            stored["brightness"],
             stored["changes"],
+            float(stored["range"]),
         )
         small = about["thumbnails"]
         small["source_size"] = tuple(small["source_size"])

@@ -1,5 +1,6 @@
 """What an embedder is, and how a clip is streamed through one."""
 
+import math
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from spf.embedders.ahead import ahead
 from spf.errors import ClipError, ConfigError
 from spf.video import MAX_FRAMES, ClipInfo, GuardedReader, Reader, Sampling
-from spf.video.pixels import Bars, PixelStatistics, pixel_notes
+from spf.video.pixels import STILL, Bars, PixelStatistics, pixel_notes
 
 Image = NDArray[np.uint8]
 Source = str | os.PathLike[str] | ArrayLike | Iterator[tuple[Image, float]]
@@ -61,7 +62,7 @@ class Embeddings:
 
     `unit` is that of the times: "s", or "frames" where no rate is known. `info` is None for frames
     that came from memory; `notes` has a line for each thing lost, and for what the pixels say
-    beside the meaning. brightness, changes : (T,) of `PixelStatistics`.
+    beside the meaning. changes : (T,), and range, of `PixelStatistics`.
     """
 
     vectors: NDArray[np.float32]
@@ -69,8 +70,13 @@ class Embeddings:
     unit: Literal["s", "frames"] = "s"
     info: ClipInfo | None = None
     notes: list[str] = field(default_factory=list)
-    brightness: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     changes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    range: float = math.inf
+
+    @property
+    def is_still(self) -> bool:
+        """Whether the pixels are those of a still picture, whatever an encoder left in them."""
+        return self.range <= STILL
 
 
 def embed_clip(
@@ -168,10 +174,10 @@ def _stream(
             times += at
     if not vectors:
         raise ClipError(source, "there are no frames", "give at least one")
-    brightness, changes = np.array(pixels.brightness), np.array(pixels.changes)
-    notes = pixel_notes(brightness, changes, np.array(times), unit)
     rows = _unit(np.concatenate(vectors), source)
-    return Embeddings(rows, np.array(times), unit, None, notes, brightness, changes)
+    notes = pixel_notes(pixels, np.array(times), unit)
+    changes = np.array(pixels.changes)
+    return Embeddings(rows, np.array(times), unit, None, notes, changes, pixels.range)
 
 
 def _batches(

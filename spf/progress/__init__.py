@@ -10,7 +10,6 @@ from spf.progress.metrics import (
     target_mae,
     unranked_reason,
 )
-from spf.progress.noise import Sensitivity
 from spf.progress.segments import Segment, segment
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "Curve",
     "Metric",
     "Segment",
-    "Sensitivity",
     "Settings",
     "fit",
     "fit_many",

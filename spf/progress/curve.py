@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression
 
-from spf.progress.noise import FLICKER_LEVEL, UNKNOWN, Sensitivity, constant_response, stands_out
+from spf.progress.noise import FLICKER_LEVEL, FLICKER_SHARE, constant_response, stands_out
 
 Array = NDArray[np.float64]
 Monotone = Literal["gradient", "peer", "increments", "isotonic"]
@@ -70,9 +70,9 @@ class Curve:
     plain_change : total change of the fit to the distances as measured; it differs from
         `total_change` where the noise was subtracted, and is what is held against the floor.
     settings : the settings of the fit, with the ridge as used.
-    sensitivity : what the embedder reports where the meaning stays.
-    is_still : whether all frames are as near to each other as those of an encoded still picture,
-        and change in bursts as they do.
+    is_still : whether the pixels show a still picture, whatever an encoder left in them.
+    flicker_share : noise share above which a clip flickers; motion alone stays below it, by the
+        embedder that measured.
     """
 
     progress: Array
@@ -83,8 +83,8 @@ class Curve:
     noise_spread: float
     plain_change: float
     settings: Settings
-    sensitivity: Sensitivity = UNKNOWN
     is_still: bool = False
+    flicker_share: float = FLICKER_SHARE
 
     def __len__(self) -> int:
         return len(self.progress)
@@ -111,7 +111,7 @@ class Curve:
         """Whether so much of the change is noise that an even curve does not mean even pacing: a
         constant distance between all frames fits a straight line. Where there is nothing but noise,
         it is flicker if neighbouring frames differ as different pictures do, and else grain."""
-        much = self.noise_share > self.sensitivity.flicker_share
+        much = self.noise_share > self.flicker_share
         return much and (self.changes or self.noise_level > FLICKER_LEVEL)
 
     @property

@@ -140,17 +140,3 @@ def unit_rows(rows: Rows) -> Array:
     """Rows of float64 and length 1."""
     exact = np.asarray(rows, dtype=np.float64)
     return exact / np.sqrt(np.einsum("...j,...j->...", exact, exact))[..., None]
-
-
-def radius(rows: Rows) -> float:
-    """Largest angle, radians, between a frame (row of (T, D)) and the mean of all frames.
-
-    Of nearly equal frames it is measured by the chord, as in `banded_angles`. O(T D).
-    """
-    exact = unit_rows(rows)
-    centre = exact.mean(axis=0)
-    length = np.linalg.norm(centre)
-    if length < 1e-9:  # they cancel out: as far apart as can be
-        return float(np.pi)
-    chords = np.linalg.norm(exact - centre / length, axis=1)
-    return float(2.0 * np.arcsin(min(chords.max() / 2.0, 1.0)))

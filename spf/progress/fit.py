@@ -12,15 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spf.progress.curve import Curve, Monotone, Noise, Settings, accumulate
-from spf.progress.distances import Rows, as_embeddings, check_norms, radius, stacked_angles
-from spf.progress.noise import (
-    UNKNOWN,
-    Sensitivity,
-    in_bursts,
-    noise_level,
-    noise_spread,
-    subtract_noise,
-)
+from spf.progress.distances import Rows, as_embeddings, check_norms, stacked_angles
+from spf.progress.noise import noise_level, noise_spread, subtract_noise
 from spf.progress.solver import RIDGE, SIGMA, WINDOW, System, ridge_for
 
 Array = NDArray[np.float64]
@@ -38,7 +31,6 @@ def fit(
     power: float = 1.0,
     monotone: Monotone = "gradient",
     noise: Noise = "none",
-    sensitivity: Sensitivity = UNKNOWN,
 ) -> Curve:
     """Fit the Semantic Progress Function of one clip (arXiv 2604.22554; method, section 1).
 
@@ -57,8 +49,6 @@ def fit(
     power : above 0; 1 is the paper's, 2 sharpens segmentation.
     monotone : "gradient" (default), "peer" (exactly the authors'), "increments", "isotonic".
     noise : "none" (the paper's), or "nugget": the noise's share is taken out of every distance.
-    sensitivity : what the embedder reports where the meaning stays, by which a still and a
-        flickering clip are recognised; each embedder of the project has its own.
 
     Raises ValueError for embeddings with NaN, zero rows or fewer than 2 frames, times that do not
     increase, and settings out of range.
@@ -70,8 +60,7 @@ def fit(
     length = len(rows)
     stamps = as_times(times, length)
     system = System.build(length, window, sigma, ridge_for(ridge, length))
-    angles = stacked_angles(rows[None], window)
-    return _fit_angles(angles, [rows], [stamps], system, settings, sensitivity)[0]
+    return _fit_angles(stacked_angles(rows[None], window), [stamps], system, settings)[0]
 
 
 def fit_many(
@@ -84,7 +73,6 @@ def fit_many(
     monotone: Monotone = "gradient",
     noise: Noise = "none",
     device: str = "auto",
-    sensitivity: Sensitivity = UNKNOWN,
 ) -> list[Curve]:
     """`fit` for many clips: those of equal length share one factorisation and one batch.
 
@@ -124,8 +112,7 @@ def fit_many(
                         with _clip_named(index):
                             measure(clips[index][None], window)
                     raise
-                rows, times = [clips[index] for index in part], [stamps[index] for index in part]
-                return _fit_angles(angles, rows, times, system, settings, sensitivity)
+                return _fit_angles(angles, [stamps[index] for index in part], system, settings)
 
             for part, fitted in zip(parts, threads.map(fit_part, parts), strict=True):
                 curves.update(zip(part, fitted, strict=True))
@@ -153,16 +140,10 @@ def as_times(times: ArrayLike | None, length: int) -> Array:
 
 
 def _fit_angles(
-    angles: Array,
-    rows: list[Rows],
-    times: list[Array],
-    system: System,
-    settings: Settings,
-    sensitivity: Sensitivity,
+    angles: Array, times: list[Array], system: System, settings: Settings
 ) -> list[Curve]:
     """Curves of B clips of equal length from their angles (B, T, window)."""
     levels, spreads = noise_level(angles), noise_spread(angles)
-    bursts = in_bursts(angles)
     fitted = system.solve(angles**settings.power)
     angle = accumulate(fitted, settings.monotone)
     plain_change = angle[:, -1]
@@ -182,8 +163,6 @@ def _fit_angles(
             noise_spread=float(spreads[clip]),
             plain_change=float(plain_change[clip]),
             settings=used,
-            sensitivity=sensitivity,
-            is_still=bool(bursts[clip]) and radius(rows[clip]) <= sensitivity.still_radius,
         )
         for clip in range(len(times))
     ]

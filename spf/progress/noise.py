@@ -1,6 +1,5 @@
 """What embedding noise alone does to a curve, so that a static clip is not called evenly paced."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -10,6 +9,9 @@ from spf.progress.solver import System
 
 Array = NDArray[np.float64]
 
+FLICKER_SHARE = 0.6
+"""Noise share above which a clip flickers, for an embedder that was not measured."""
+
 FLICKER_LEVEL = 0.3
 """Noise level, radians, of clips whose neighbouring frames differ as different pictures do."""
 
@@ -18,10 +20,6 @@ LAGS = 3
 
 STROBES = (2, 3)
 """Frames for which a strobe may hold each of its pictures."""
-
-BURSTS = 2.0
-"""Root mean square of the steps over their median from which on changes come in bursts, as those of
-a video encoder at its keyframes do, and the constant change of a picture does not."""
 
 RISE = 0.25
 """Rise of d^2 from lag 1 to 2, as a share, that is no chance of a static clip's noise."""
@@ -36,23 +34,6 @@ and the number of distances that it counts as: clips of a few frames show none o
 
 SPREAD_MOST = 0.3
 """A larger spread is not noise's but an uneven pace's."""
-
-
-@dataclass(frozen=True)
-class Sensitivity:
-    """What an embedder reports where the meaning stays: measured for each one (docs/metrics.md).
-
-    still_radius : angle, radians, by which encoding a still picture as video moves its vector away
-    from the mean of the clip. flicker_share : noise share above which a clip flickers; motion alone
-    stays below it.
-    """
-
-    still_radius: float = 0.0
-    flicker_share: float = 0.6
-
-
-UNKNOWN = Sensitivity()
-"""Of an embedder that was not measured."""
 
 
 AFFINE_AFTER = 12
@@ -118,16 +99,6 @@ def _intercept(squared: Array) -> Array:
         intercept = np.where(saturates, np.minimum(intercept, straight), intercept)
     # Rounding leaves 1e-16 of the largest value where the true intercept is 0.
     return np.sqrt(np.where(intercept > 1e-12 * squared[..., -1], intercept, 0.0))
-
-
-def in_bursts(distances: Array) -> NDArray[np.bool_]:
-    """Whether the angles (..., T, window) of neighbouring frames change in bursts; (...,) bool.
-
-    Their root mean square is at least `BURSTS` times their median: it is 1 at an even pace, and
-    1.22 for a speed that swells and ebbs from 0 to twice the mean (1 + sin).
-    """
-    steps = distances[..., :-1, 0]
-    return np.sqrt((steps**2).mean(axis=-1)) >= BURSTS * np.median(steps, axis=-1)
 
 
 def noise_spread(distances: Array) -> Array:
