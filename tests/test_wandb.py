@@ -347,7 +347,7 @@ def test_a_run_with_other_columns_is_published_too(
     monkeypatch.setenv("WANDB_MODE", "offline")
     words = ["benchmark=synthetic_pacing", "benchmark.studies=[floor]", "benchmark.num_frames=8"]
     words += ["benchmark.contents=[brick-cat-warp]", "benchmark.size=[32,32]", "workers=1"]
-    words += ["benchmark.seeds=[1]", "logger=wandb", f"output={harness.quoted(tmp_path / 'out')}"]
+    words += ["benchmark.seeds=[1]", "logger=wandb", f"output={tmp_path / 'out'}"]
     run = session.run(harness.compose(*words))
     assert run.code == 0
     assert "W&B (offline): wandb sync " in capsys.readouterr().err

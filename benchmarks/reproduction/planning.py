@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
+from benchmarks import commandline
 from benchmarks.paper import MINUTES, Experiment, Part, Words
 from benchmarks.running.cells import Table
 from benchmarks.session import build
@@ -17,7 +17,6 @@ from spf.generators import MODELS
 from spf.generators.weights import MODEL_REPOSITORIES
 from spf.quality import VBENCH_DIMENSIONS, missing_weights
 
-CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 AUTO, EMBEDDED, FULL = "auto", "embedded", "full"
 PROFILES = {
     AUTO: "what this machine can run with the weights that are here",
@@ -121,10 +120,7 @@ def requirements(planned: Sequence[Planned]) -> str:
 
 def compose(words: Words, output: str | Path) -> DictConfig:
     """The config of a part."""
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = hydra.compose("config", [*words, "logger=csv"])
-    config.output = str(output).replace("${", "\\${")
-    return config
+    return commandline.compose([*words, "logger=csv", f"output={commandline.quoted(str(output))}"])
 
 
 def _why_not(part: Part, profile: str) -> str:

@@ -260,7 +260,8 @@ def _from_text(text: str) -> Target:
         if not equals:
             raise ConfigError(f"target {text!r}: write {word}:SETTING=VALUE,SETTING=VALUE")
         known = [item.name for item in fields(kind)]  # type: ignore[arg-type]
-        settings[choose(name, known, f"setting of target {word}")] = _value(value)
+        name = choose(name, known, f"setting of target {word}")
+        settings[name] = os.path.expanduser(value) if name == "path" else _value(value)
     return kind(**settings)
 
 
