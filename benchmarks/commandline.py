@@ -10,7 +10,6 @@ an option takes several paths, and `A,B` in a sweep (-m). In both a name may sta
 import os
 import re
 import secrets
-import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -199,7 +198,7 @@ def run_job(config: DictConfig) -> int:
         code, folder = run(config)
     finally:
         words = as_typed(config, job.overrides.task)
-        sweeps.report(Path(job.sweep.dir), job.job.num, code, words, folder)
+        sweeps.report(Path(job.sweep.dir), job.job.num, code, words, printable(folder))
     return code
 
 
@@ -225,7 +224,7 @@ def as_typed(config: DictConfig, overrides: Sequence[str]) -> str:
         elif value is not None:
             word = f"{key}=[{','.join(map(_in_quotes, value))}]"
         words.append(word)
-    return shlex.join(words)
+    return " ".join(map(shell_quoted, words))
 
 
 def _compose(overrides: Sequence[str], with_hydra: bool) -> DictConfig:

@@ -44,6 +44,19 @@ def drawn(count: int, seed: int) -> list[str]:
     return [name for name in names if name not in (".", "..")]
 
 
+def test_every_option_that_takes_a_path_is_literal() -> None:
+    """One is named path, or its comment speaks of files or folders."""
+    for file in harness.CONFIGS.glob("*/*.yaml"):
+        for line in file.read_text().splitlines():
+            name, _, comment = line.partition("#")
+            key = f"{file.parent.name}.{name.partition(':')[0]}"
+            if ":" in name and (
+                key.endswith(".path")
+                or re.search(r"\b([Ff]iles?|[Ff]olders?)\b(?! of images)", comment)
+            ):
+                assert key in PATHS, line
+
+
 def values(override: str) -> list[Any]:
     """What Hydra and OmegaConf make of an override: one value, or those of a sweep."""
     parsed = OverridesParser.create().parse_override(override)

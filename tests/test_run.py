@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks.commandline import compose, first, parse, prepare_sweep
 from spf.errors import ConfigError
+from spf.words import printable
 
 # Options are checked before anything is loaded, so most of it can be asked in this process.
 
@@ -181,8 +182,10 @@ def test_a_read_only_output_exits_2(tmp_path: Path, clips: Path) -> None:
 def test_a_sweep_runs_every_word_and_adds_up_the_codes(tmp_path: Path) -> None:
     folder = harness.two_generators(tmp_path / "clips", 1)
     (folder / "even" / "bad.mp4").write_bytes(b"")
-    common = harness.leaderboard_words(folder, Path("out"), "logger=csv")
-    words = ["-m", *common, "embedder=pixels,histogram"]
+    (tmp_path / "null").symlink_to(folder)
+    common = ["benchmark=leaderboard", "model=folder", "model.path=null", "logger=csv"]
+    words = ["-m", *common, "output='o,u''t\udcff'", "embedder=pixels,histogram"]
+    out = tmp_path / "o,u't\udcff"
     done = harness.command(*harness.RUN, *words, cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
@@ -190,14 +193,15 @@ def test_a_sweep_runs_every_word_and_adds_up_the_codes(tmp_path: Path) -> None:
     names = [Path(line).name for line in done.stdout.splitlines()]
     embedders = [name.split("-")[1] for name in names]
     assert embedders == ["pixels", "histogram"]
-    assert {path.name for path in (tmp_path / "out" / "runs").iterdir()} == set(names)
-    assert {path.name for path in tmp_path.iterdir()} == {"clips", "out"}
-    (jobs,) = tmp_path.glob("out/sweeps/*/jobs.csv")
+    assert {path.name for path in (out / "runs").iterdir()} == set(names)
+    assert {path.name for path in tmp_path.iterdir()} == {"clips", "null", out.name}
+    (jobs,) = out.glob("sweeps/*/jobs.csv")
     assert [line.split(",")[:2] for line in jobs.read_text().splitlines()[1:]] == [
         ["0", "1"],
         ["1", "1"],
     ]
-    assert f"0 of 2 jobs without a failure; see {jobs.relative_to(tmp_path)}" in done.stderr
+    place = printable(str(jobs.relative_to(tmp_path)))
+    assert f"0 of 2 jobs without a failure; see {place}" in done.stderr
 
 
 # Ctrl-C, sudden death, two at once; these runs use a worker for each core, `whole` used none

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import signal
 import subprocess
 import time
@@ -109,14 +108,16 @@ def test_a_job_that_cannot_report_hides_nothing(tmp_path: Path) -> None:
 def test_a_jobs_options_can_be_typed_again() -> None:
     """As they stand in jobs.csv, by any shell."""
     words = [
-        "output=it's ${HOME}, \\",
+        "output=it's ${HOME},\n\udcff\\",
         "benchmark=leaderboard",
         "inputs=['a,b', \"c'd\"]",
         "fit.window=7",
     ]
     overrides = parse(words).overrides
-    again = shlex.split(as_typed(harness.compose(*words), overrides))
-    assert parse(again).overrides == overrides
+    line = as_typed(harness.compose(*words), overrides)
+    assert line.isprintable()
+    done = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True)
+    assert parse(os.fsdecode(done.stdout).split("\0")[:-1]).overrides == overrides
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """What of the plan runs here: each part of each experiment, or why not, and what it would need."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -60,7 +61,7 @@ def as_table(planned: Sequence[Planned]) -> Table:
             "reason": one.reason,
             "embedder": one.part.embedder if one.part else "",
             "generator": one.part.generator if one.part else "",
-            "words": " ".join(one.words),
+            "words": shlex.join(one.words),
             "estimate": _estimate(one.part) if one.part else "",
         }
         for one in planned

@@ -21,6 +21,7 @@ from benchmarks.running.records import harmless
 from spf.errors import UnavailableError
 from spf.files import write_atomic
 from spf.fingerprint import digest
+from spf.words import printable
 
 LAUNCHERS = {
     "joblib": ("hydra_joblib_launcher", "hydra-joblib-launcher==1.2.0"),
@@ -67,7 +68,7 @@ def run(folder: Path, launch: Callable[[], None]) -> set[int]:
         what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         print(f"a job ended without a result ({what}); start again to go on", file=sys.stderr)
     found, line = summarise(folder, since)
-    print(line, file=sys.stderr)
+    print(printable(line), file=sys.stderr)
     return (found | lost) or {1}
 
 

@@ -45,6 +45,8 @@ SETTINGS = {
     "seed": "seed",
 }
 """Options, and the settings of `Regenerate` that they are."""
+ONE_ARGUMENT = 100_000
+"""Bytes; Linux takes 128 KiB in one argument."""
 
 
 def add(commands: Any) -> None:
@@ -203,10 +205,13 @@ def run_timemap(given: argparse.Namespace) -> int:
 
 
 def _ffmpeg(clip: str, chain: Path) -> str:
-    """A command that retimes the clip; FFmpeg reads what is before a colon as a protocol."""
-    clip, filters = (os.path.abspath(path) for path in (clip, chain))
-    words = ["-i", clip if os.path.isfile(clip) else "CLIP.mp4", "-an", "-/filter:v", filters]
-    return " ".join(["ffmpeg", *map(shell_quoted, words), "OUT.mp4"])
+    """A command line that retimes the clip. In a name without its folder FFmpeg would read what is
+    before a colon as a protocol; options that read a file differ between its versions."""
+    source = shell_quoted(os.path.abspath(clip)) if os.path.isfile(clip) else "CLIP.mp4"
+    file = shell_quoted(os.path.abspath(chain))
+    short = chain.stat().st_size < ONE_ARGUMENT
+    filters = f'-filter:v "$(cat {file})"' if short else f"-/filter:v {file}"
+    return f"ffmpeg -i {source} -an {filters} OUT.mp4"
 
 
 def _named(given: argparse.Namespace, word: str, suffix: str) -> Path:
