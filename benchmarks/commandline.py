@@ -55,11 +55,11 @@ OPTIONS = {*SWEEP, *ASKING, "--fresh"}
 HELP = "python run.py --help"
 
 QUOTED = r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\""
-NAME = rf"{QUOTED}|[^\s,'\"][^,]*"
+NAME = rf"{QUOTED}|[^ ,'\"][^,]*"
 """A path or text in a sweep."""
-ENTRY = rf"{QUOTED}|[^\s,'\"\[\]][^,\[\]]*"
+ENTRY = rf"{QUOTED}|[^ ,'\"\[\]][^,\[\]]*"
 """A path in a list."""
-LIST = rf"\[\s*(?:(?:{ENTRY})\s*(?:,\s*(?:{ENTRY})\s*)*)?\]|{ENTRY}"
+LIST = rf"\[ *(?:(?:{ENTRY}) *(?:, *(?:{ENTRY}) *)*)?\]|{ENTRY}"
 """A list in a sweep."""
 
 
@@ -139,7 +139,7 @@ def compose(overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:
         raise unknown  # Hydra would add it, and nobody would read it
     for group in GROUPS:
         if config.get(group) is None:
-            raise ConfigError(f"{group} is taken out, but every run needs one; choose one of it")
+            raise ConfigError(f"{group} is taken out, but every run needs one; write {group}=NAME")
     return config
 
 
@@ -182,7 +182,7 @@ def prepare_sweep(overrides: Sequence[str]) -> tuple[list[str], Path]:
     if any(word.startswith("hydra.sweep.dir=") for word in overrides):
         return list(overrides), Path(config.hydra.sweep.dir)
     lasting = [word for word in overrides if not word.startswith("fresh=")]
-    folder = sweeps.folder_of(os.path.expanduser(config.output), lasting)
+    folder = sweeps.folder_of(os.path.expanduser(str(config.output)), lasting)
     return [*overrides, f"hydra.sweep.dir={quoted(str(folder))}"], folder
 
 
@@ -311,9 +311,9 @@ def _entries(item: str) -> list[str]:
 
 def _split(text: str, item: str) -> list[str] | None:
     """What stands between commas, without the spaces around it; None where that is no `item`."""
-    if not re.fullmatch(rf"\s*(?:{item})\s*(?:,\s*(?:{item})\s*)*", text):
+    if not re.fullmatch(rf" *(?:{item}) *(?:, *(?:{item}) *)*", text):
         return None
-    return [found[1].strip() for found in re.finditer(rf"\s*({item})\s*(?:,|\Z)", text)]
+    return [found[1].strip(" ") for found in re.finditer(rf" *({item}) *(?:,|\Z)", text)]
 
 
 def _plain(item: str) -> str:

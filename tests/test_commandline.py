@@ -113,6 +113,7 @@ def test_names_in_quotes_make_lists_and_sweeps(
     assert values(override) == ([[name] for name in names] if key in LISTS else names)
     if key not in LISTS:
         assert values(parse(["-m", f"{key}=a, b c,[d]"]).overrides[0]) == ["a", "b c", "[d]"]
+        assert values(parse(["-m", f"{key}=a\u00a0 ,b\n"]).overrides[0]) == ["a\u00a0", "b\n"]
         return
     (override,) = parse([f"{key}=[{','.join(marked)}]"]).overrides
     assert values(override) == [names]
