@@ -198,7 +198,7 @@ def read_categories(path: str | None) -> dict[str, str]:
     if path is None:
         return {}
     try:
-        found = read_yaml(Path(str(path)).expanduser())
+        found = read_yaml(Path(str(path)))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         why = " ".join(str(error).split())[:120]
         raise ConfigError(f"categories={path}: cannot be read ({why}); check the file") from None

@@ -6,6 +6,7 @@ Delete the folders in OUTPUT/runs that are not wanted, then prune. Cells of the 
 that is at work may not have taken them over yet.
 """
 
+import os
 import shutil
 import sys
 import time
@@ -57,7 +58,7 @@ def main(arguments: list[str]) -> int:
         if name != "output" or not value:
             print(f"unknown argument {word!r}; known: output=FOLDER", file=sys.stderr)
             return 2
-        output = Path(value)
+        output = Path(os.path.expanduser(value))
     try:
         count, freed = prune(output)
     except ConfigError as error:

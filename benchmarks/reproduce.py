@@ -6,6 +6,7 @@ Prints the plan, runs it, and writes OUTPUT/tables and OUTPUT/report/index.html.
 before, and whose inputs are unchanged, is taken as it is.
 """
 
+import os
 import shutil
 import sys
 import time
@@ -157,7 +158,8 @@ def main(arguments: list[str]) -> int:
             if name not in given or not equals:
                 raise ConfigError(f"unknown argument {word!r}; known: profile=, output=")
             given[name] = value
-        code = reproduce(given["profile"], given["output"])
+        output = os.path.expanduser(given["output"])
+        code = reproduce(given["profile"], output)
     except SpfError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -167,7 +169,7 @@ def main(arguments: list[str]) -> int:
         print("interrupted: nothing was lost, start again to continue", file=sys.stderr)
         return code
     print(f"done in {time.perf_counter() - started:.0f} s; open the report:")
-    print(Path(given["output"]) / "report" / "index.html")
+    print(Path(output) / "report" / "index.html")
     return code
 
 

@@ -12,7 +12,9 @@ from typing import Any
 import pandas as pd
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from benchmarks.commandline import PATHS, escaped
 from benchmarks.reporting.page import render_page
 from benchmarks.reporting.tables import table_as_csv, table_as_markdown
 from benchmarks.running.cells import Benchmark, Summary
@@ -56,8 +58,8 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     Exit code: 0 all cells done; 1 some failed; 130 after Ctrl-C, with what was finished recorded.
     Raises ConfigError and UnavailableError before any work begins.
     """
-    text = OmegaConf.to_yaml(_literal(config))
-    benchmark, job = make_job(text)
+    config = resolved(config)
+    benchmark, job = make_job(config)
     tracker = _make(config.logger)
     workers = _workers(config, benchmark, job)
     folder = job.store.folder
@@ -67,8 +69,8 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     plan = benchmark.plan()
     say = (lambda *_: None) if quiet else partial(print, file=sys.stderr)
     say(f"plan: {plan}")
-    folder.write("config.yaml", text)
-    results = run_cells(job, partial(_make_cells, text, str(folder.root)), workers, "clip")
+    folder.write("config.yaml", OmegaConf.to_yaml(config))
+    results = run_cells(job, partial(_make_cells, config, str(folder.root)), workers, "clip")
     code = INTERRUPTED if results.interrupted else int(results.failed > 0)
     results.records += getattr(benchmark, "imported", [])  # with failures that are not this run's
     summary = benchmark.summarise(results.records, folder)
@@ -85,14 +87,12 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     return Run(folder, code, results, summary)
 
 
-def make_job(text: str, place: str | None = None) -> tuple[Benchmark, Job]:
-    """The benchmark of a config (YAML), its cells, where they are kept, and their provenance.
+def make_job(config: DictConfig, place: str | None = None) -> tuple[Benchmark, Job]:
+    """The benchmark of a config, its cells, where they are stored, and their provenance.
 
     place : the run's folder, where it is named already; its name tells of the code, which may have
     changed since.
     """
-    config = OmegaConf.create(text)
-    assert isinstance(config, DictConfig)
     benchmark = build(config)
     parts = tuple(get_class(config[name]._target_) for name in ("embedder", *_taken(config)))
     cells = [replace(cell, parts=parts) for cell in benchmark.cells()]
@@ -122,9 +122,9 @@ def make_job(text: str, place: str | None = None) -> tuple[Benchmark, Job]:
     return benchmark, Job(cells, store, provenance(config_hash, device))
 
 
-def _make_cells(text: str, place: str) -> Job:
+def _make_cells(config: DictConfig, place: str) -> Job:
     """What a worker process needs of `make_job`."""
-    return make_job(text, place)[1]
+    return make_job(config, place)[1]
 
 
 def _workers(config: DictConfig, benchmark: Benchmark, job: Job) -> Workers:
@@ -196,17 +196,23 @@ def fit_settings(given: dict[str, Any]) -> Settings:
     return Settings(**whole)
 
 
-def _literal(config: DictConfig) -> DictConfig:
-    """The config with everything resolved and `${` in values (file names) taken as it is."""
+def resolved(config: DictConfig) -> DictConfig:
+    """The config with everything looked up, and `~` expanded in paths. Raises ConfigError."""
 
-    def escape(value: Any) -> Any:
+    def plain(value: Any, key: str) -> Any:
         if isinstance(value, dict):
-            return {name: escape(inner) for name, inner in value.items()}
+            return {name: plain(inner, f"{key}.{name}".strip(".")) for name, inner in value.items()}
         if isinstance(value, list):
-            return [escape(inner) for inner in value]
-        return value.replace("${", "\\${") if isinstance(value, str) else value
+            return [plain(inner, key) for inner in value]
+        if not isinstance(value, str):
+            return value
+        return escaped(os.path.expanduser(value) if key in PATHS else value)
 
-    return OmegaConf.create(escape(OmegaConf.to_container(config, resolve=True)))
+    try:
+        found = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"the configuration makes no sense: {one_line(error)}") from None
+    return OmegaConf.create(plain(found, ""))
 
 
 def write_results(folder: RunFolder, results: Results, summary: Summary) -> None:

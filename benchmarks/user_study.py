@@ -299,7 +299,7 @@ def _files(answers: Any) -> list[Path]:
     if not isinstance(given, Sequence) or not all(isinstance(one, str) and one for one in given):
         raise ConfigError(f"answers={answers!r} must be a folder, a file, or a list of them")
     found: list[Path] = []
-    for path in (Path(one).expanduser() for one in given):
+    for path in map(Path, given):
         if path.is_dir():
             found += [file for file in path.iterdir() if file.suffix.lower() == ".json"]
         elif path.is_file():
@@ -311,7 +311,7 @@ def _files(answers: Any) -> list[Path]:
 
 def _keyed(key: str) -> Study:
     try:
-        return Study.from_key(read_bounded(Path(key).expanduser(), LARGEST))
+        return Study.from_key(read_bounded(Path(key), LARGEST))
     except OSError as error:
         raise ConfigError(f"{key}: cannot be read ({error.strerror}); check the path") from None
     except AnswersError as error:

@@ -9,6 +9,7 @@ values. Exit codes: 0 all agree; 1 some differ; 2 there is nothing to compare.
 
 import csv
 import math
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -225,7 +226,7 @@ def main(arguments: list[str], reference: Path = REFERENCE) -> int:
             given[name] = value
         if given["write"] not in ("true", "false"):
             raise ConfigError(f"write={given['write']!r}: choose true or false")
-        fresh = Path(given["results"]) / "tables"
+        fresh = Path(os.path.expanduser(given["results"])) / "tables"
         if given["write"] == "true":
             print(f"{reference}: {', '.join(write_reference(fresh, reference))}")
             return 0

@@ -331,7 +331,7 @@ def main(arguments: list[str]) -> int:
     load()
     words = [*WHAT[given["what"]], *USUAL]
     if given["what"] == "leaderboard":
-        words.append(f"model.path='{make_clips(folder / 'clips')}'")
+        words.append(f"model.path={make_clips(folder / 'clips')}")
     harness = Harness(words, folder, partial(print, flush=True))
     draw = random.Random(int(given["seed"]))
     tallies = []

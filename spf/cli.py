@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from spf.commands import analyze, corpus, retime
-from spf.commands.shared import add_no_cache, plain
+from spf.commands.shared import add_no_cache, local_path, plain
 from spf.devices import let_idle_threads_sleep
 from spf.errors import ConfigError, SpfError
 
@@ -21,8 +21,8 @@ EPILOGUE = """exit codes: 0 done; 1 a clip failed (the others are done); 2 wrong
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     let_idle_threads_sleep()
-    given = _parser().parse_args(arguments)
     try:
+        given = _parser().parse_args(arguments)
         return given.run(given)
     except SpfError as error:
         print(plain(error), file=sys.stderr)
@@ -59,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("clips", metavar="CLIPS", help="folder with one folder a generator")
     compare.add_argument("--embedder", help="word of an embedder (default: the shipped one)")
-    compare.add_argument("--out", default="results", metavar="FOLDER", help="output folder")
+    compare.add_argument(
+        "--out", type=local_path, default="results", metavar="FOLDER", help="output folder"
+    )
     add_no_cache(compare)
     compare.set_defaults(run=_compare)
 
@@ -91,10 +93,8 @@ def _compare(given: argparse.Namespace) -> NoReturn:
     script = CHECKOUT / "run.py"
     if not script.is_file():
         raise ConfigError("spf compare needs the project's checkout (run.py is not there)")
-    # Names go through the environment: some of their letters mean something to Hydra.
-    os.environ |= {"SPF_COMPARE_CLIPS": given.clips, "SPF_COMPARE_OUT": given.out}
     words = ["benchmark=leaderboard", "model=folder"]
-    words += ["model.path=${oc.env:SPF_COMPARE_CLIPS}", "output=${oc.env:SPF_COMPARE_OUT}"]
+    words += [f"model.path={given.clips}", f"output={given.out}"]
     if given.embedder:
         words.append(f"embedder={given.embedder}")
     if given.no_cache:

@@ -222,7 +222,7 @@ def plan_retiming(
     target, strategy = make_target(target), make_method(method)
     maker = ready_generator(strategy, generator)
     path = Path(source)
-    measured = _measured(path, embedder, cache, watch, STAGES[0])
+    measured = _measured(source, embedder, cache, watch, STAGES[0])
     plan = planned(path, measured, target, strategy.name, wanted)
     if maker is None or not isinstance(strategy, Regenerate):
         return plan
@@ -377,7 +377,7 @@ def counted(
 
 
 def _measured(
-    path: Path, embedder: Embedder, cache: bool, watch: Watch | None, stage: str
+    source: Source, embedder: Embedder, cache: bool, watch: Watch | None, stage: str
 ) -> Measurement:
     seen = 0
 
@@ -388,7 +388,7 @@ def _measured(
             watch(stage, seen, None)
 
     kept = user_cache() if cache else None
-    return measure_clip(path, embedder, watch=count, cache=kept, guarded=True)
+    return measure_clip(source, embedder, watch=count, cache=kept, guarded=True)
 
 
 def _scores(curve: Curve, target: Target) -> dict[str, float]:

@@ -1,6 +1,8 @@
 """The words that choose an embedder, a target, a law ...: one rule for all of them."""
 
 import os
+import re
+import shlex
 from collections.abc import Iterable
 from contextlib import suppress
 from difflib import get_close_matches
@@ -30,3 +32,24 @@ def printable(name: str) -> str:
     with suppress(UnicodeEncodeError):  # half a letter, as JSON may hold: no name of a file
         name = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(x if x.isprintable() else x.encode("unicode_escape").decode() for x in name)
+
+
+NO_NETWORK = ("network sources are not opened", "download it and give the path of the file")
+"""Reason and remedy."""
+
+
+def is_url(source: object) -> bool:
+    """Whether a source is written as a URL, such as https://host/clip.mp4."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(source)) is not None
+
+
+def shell_quoted(word: str) -> str:
+    """A word as a shell reads it back: POSIX, or bash and zsh where it is not printable."""
+    if printable(word) == word:
+        return shlex.quote(word)
+    escapes = {"\\": "\\\\", "'": "\\'"}
+    letters = (
+        escapes.get(x) or (x if x.isprintable() else "".join(f"\\x{b:02x}" for b in os.fsencode(x)))
+        for x in word
+    )
+    return f"$'{''.join(letters)}'"

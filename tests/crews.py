@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
+import time
 from functools import partial
 from pathlib import Path
 
@@ -20,9 +22,18 @@ def compute(folder: Path, clip: str, _: Watch) -> Outcome:
         file.write(f"{os.getpid()}\n")
     if clip.startswith("poison"):
         os.kill(os.getpid(), signal.SIGKILL)
+    if clip.startswith("slow to leave"):
+        atexit.register(leave, folder)
     if clip.startswith("bad"):
         raise SpfError("bad: it cannot be measured; choose another")
     return Outcome({"linearity_mae": float(len(clip))}, files={f"curves/{clip}.csv": clip.encode()})
+
+
+def leave(folder: Path) -> None:
+    """What takes long when a process ends."""
+    (folder / "leaving").touch()
+    time.sleep(1)
+    (folder / "left").touch()
 
 
 def make(folder: Path, clips: list[str], inputs: object = "same") -> Job:

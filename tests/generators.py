@@ -51,8 +51,8 @@ def save_tiny(folder: Path) -> Path:
 
 def composed(weights: Path, output: Path, *more: str) -> Any:
     """The config of `retime_generated` on two pairs."""
-    words = ["embedder=histogram", f"model.path={harness.quoted(weights)}"]
-    words += ["benchmark.num_pairs=2", f"output={harness.quoted(output)}", *more]
+    words = ["embedder=histogram", f"model.path={weights}"]
+    words += ["benchmark.num_pairs=2", f"output={output}", *more]
     return harness.compose(*words)
 
 

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import clips
-import hydra
 import numpy as np
 import pandas as pd
 import pytest
 from omegaconf import DictConfig
 from PIL import Image
 
-from benchmarks import session
+from benchmarks import commandline, session
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
@@ -100,25 +99,19 @@ def two_generators(root: Path, pairs: int = 2) -> Path:
     return layout(root, {"even": even, "jumpy": jumpy})
 
 
-def quoted(path: object) -> str:
-    """A path of the tests as Hydra's grammar reads it back: they hold no quotes and no dollars."""
-    return f"'{path}'"
-
-
 def compose(*overrides: str) -> DictConfig:
     """A config, as run.py composes it; without W&B and in one process unless that is asked for."""
     words = list(overrides)
     for usual in ("logger=csv", "workers=1"):
         if not any(word.startswith(usual.partition("=")[0] + "=") for word in words):
             words.append(usual)
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return hydra.compose("config", words)
+    return commandline.compose(commandline.parse(words).overrides)
 
 
 def leaderboard_words(folder: Path, output: Path, *more: str) -> list[str]:
     """The overrides of a leaderboard of the clips in `folder`."""
-    words = ["benchmark=leaderboard", "model=folder", f"model.path={quoted(folder)}"]
-    return [*words, f"output={quoted(output)}", *more]
+    words = ["benchmark=leaderboard", "model=folder", f"model.path={folder}"]
+    return [*words, f"output={output}", *more]
 
 
 def run(folder: Path, output: Path, *more: str) -> session.Run:

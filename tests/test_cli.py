@@ -108,6 +108,93 @@ def test_analyze_goes_on_after_a_bad_clip(
     assert "empty.mp4: the file is empty" in lines[1]
 
 
+def test_analyze_measures_the_clips_of_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Videos, folders of images, and both in folders; images beside videos are no clip."""
+    harness.save(tmp_path / "clips" / "b" / "video.mp4", harness.steady(7))
+    harness.save(tmp_path / "clips" / "video.mp4", harness.steady(8))
+    for place, count in (("a/frames", 5), ("", 1)):
+        for number, frame in enumerate(harness.steady(9)[:count]):
+            (tmp_path / "clips" / place).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(frame).save(tmp_path / "clips" / place / f"{number}.png")
+    harness.touch(tmp_path / "clips", "notes.txt", ".hidden.mp4", "b/.hidden/x.mp4")
+    folder, out = f"{tmp_path}/clips/", tmp_path / "plots"
+    assert main(["analyze", folder, "--embedder", "pixels", "--out", str(out)]) == 0
+    output = capsys.readouterr().out
+    cards = [("a/frames", 5), ("b/video.mp4", 7), ("video.mp4", 8)]
+    assert re.findall(r"^(/\S+): (\d+) frames", output, re.MULTILINE) == [
+        (f"{folder}{name}", str(count)) for name, count in cards
+    ]
+    assert output.endswith("3 of 3 clips measured\n")
+    plots = {"frames", "b-video.mp4", "clips-video.mp4"}
+    assert {path.name for path in out.iterdir()} == {f"{name}.spf.png" for name in plots}
+    assert main(["analyze", f"{folder}a/frames", "--embedder", "pixels", "--no-plot"]) == 0
+    assert "frames: 5 frames, no frame rate" in capsys.readouterr().out
+    (tmp_path / "clips" / "bad.mp4").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    words = ["analyze", folder, f"{tmp_path}/empty", "--embedder", "pixels", "--no-plot"]
+    assert main(words) == 1
+    output, errors = capsys.readouterr()
+    assert output.endswith("3 of 5 clips measured\n")
+    assert "clips/bad.mp4: the file is empty" in errors
+    assert "empty: the folder holds no images" in errors
+
+
+URL = "https://host//a%20b.mp4?x=1&y"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["analyze", URL], 1),
+        (["timemap", URL], 1),
+        (["retime", URL], 1),
+        (["timemap", "clip.mp4", "--like", URL], 1),
+        (["corpus", URL, "out"], 2),
+        (["corpus", "clips", URL], 2),
+        (["analyze", "clip.mp4", "--out", URL], 2),
+        (["retime", "clip.mp4", f"--out={URL}"], 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_urls_are_echoed_and_not_opened(
+    words: list[str], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == code
+    line = harness.check_one_line(capsys.readouterr().err)
+    assert line.startswith(f"{URL}: ")
+    assert "network sources are not opened" in line or "outputs are local files" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_local_path_that_looks_like_a_url_is_opened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    harness.save(tmp_path / "https:" / "host" / "a.mp4", harness.steady())
+    assert main(["analyze", "https://host/a.mp4", "--embedder", "pixels", "--no-plot"]) == 0
+    assert "https://host/a.mp4: 12 frames" in capsys.readouterr().out
+
+
+def test_the_home_folder_is_found_behind_an_equals_sign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a shell leaves `~` as it is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    clip = harness.save(tmp_path / "clip.mp4", harness.steady())
+    assert main(["analyze", str(clip), "--embedder", "pixels", "--out=~/plots"]) == 0
+    points = tmp_path / "home" / "1e3"
+    points.write_text("0,0\n1,1\n")
+    words = ["--embedder", "pixels", "--target", "custom:path=~/1e3", "--out=~/made"]
+    assert main(["timemap", str(clip), *words]) == 0
+    assert {path.name for path in points.parent.iterdir()} == {"plots", "1e3", "made"}
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "clip.mp4"}
+
+
 def test_analyze_tells_lost_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = {"crf": "20", "bf": "0", "g": "4"}
     index_first = {"movflags": "+faststart"}

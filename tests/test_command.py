@@ -247,8 +247,10 @@ def test_the_script_is_part_of_its_identity(outside: Outside) -> None:
 
 def test_a_template_survives_the_command_line(tmp_path: Path) -> None:
     template = "python make.py --first={first} --last={last} --out={output}"
-    config = harness.compose("model=command", f'model.command="{template}"')
+    config = harness.compose("model=command", f"model.command={template}")
     assert instantiate(config.model).template == shlex.split(template)
+    with pytest.raises(ConfigError, match="the quotes would be part of the value; write 'model"):
+        harness.compose("model=command", f'model.command="{template}"')
 
 
 # Regeneration with it

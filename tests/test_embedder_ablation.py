@@ -26,7 +26,7 @@ WORDS = (
 def ablated(tmp_path_factory: pytest.TempPathFactory) -> session.Run:
     root = tmp_path_factory.mktemp("ablation")
     clips = harness.two_generators(root / "clips")
-    places = (f"model.path={harness.quoted(clips)}", f"output={harness.quoted(root / 'out')}")
+    places = (f"model.path={clips}", f"output={root / 'out'}")
     return session.run(harness.compose(*WORDS, *places), quiet=True)
 
 

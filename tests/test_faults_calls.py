@@ -354,8 +354,8 @@ def test_answers_that_change_before_they_are_read_are_a_row(clips: Path, tmp_pat
     answers.write_text("{}")
     words = ["benchmark=user_study", "embedder=histogram", "model=folder"]
     words += [
-        f"model.path={harness.quoted(clips)}",
-        f"benchmark.answers={harness.quoted(tmp_path)}",
+        f"model.path={clips}",
+        f"benchmark.answers={tmp_path}",
     ]
     cell = session.build(harness.compose(*words)).cells()[-1]
     with pytest.raises(SpfError) as error:

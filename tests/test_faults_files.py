@@ -12,14 +12,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import harness
 import pytest
-from hydra.types import RunMode
 
-import run
-from benchmarks import session
+from benchmarks import commandline, session
 from benchmarks.running.cells import Cell, Key, Outcome
 from benchmarks.running.folder import DiskError, RunFolder
 from benchmarks.running.records import DONE, make_record
@@ -210,11 +207,7 @@ def test_other_refusals_of_the_disk_are_one_line(
     harness.without_plots(monkeypatch)
     clips = harness.two_generators(tmp_path / "clips", 1)
     words = harness.leaderboard_words(clips, tmp_path / "out", "embedder=histogram")
-    alone = SimpleNamespace(get=lambda: SimpleNamespace(mode=RunMode.RUN))
-    monkeypatch.setattr(run, "HydraConfig", alone)
-    monkeypatch.setattr(run, "codes", set())
-    run.experiment(harness.compose(*words))
-    assert run.codes == {1}
+    assert commandline.run(harness.compose(*words)) == (1, "")
     said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("plan: ")]
     assert "/disk/file: Input/output error" in harness.check_one_line("\n".join(said))
 
@@ -256,7 +249,7 @@ def test_a_small_disk_fills_up_and_the_run_goes_on_when_there_is_room(
     if not may_mount(disk):
         pytest.skip("a user may not mount a tmpfs here (unshare -rm)")
     clips = harness.two_generators(tmp_path / "clips", 1)
-    words = ["benchmark=leaderboard", "model=folder", f"model.path={harness.quoted(clips)}"]
+    words = ["benchmark=leaderboard", "model=folder", f"model.path={clips}"]
     words += ["embedder=histogram", "logger=csv", "workers=1"]
     script = ["unshare", "-rm", "sh", "-c", SMALL_DISK, "sh", size, *harness.RUN, *words]
     done = harness.command(*script, cwd=tmp_path)

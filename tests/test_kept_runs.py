@@ -25,7 +25,7 @@ def config(output: Path, *more: str) -> DictConfig:
         "benchmark.num_frames=8", "benchmark.size=[32,32]", "benchmark.seeds=[1000]",
         "benchmark.laws=[linear]", "benchmark.contents=[brick-cat-warp]",
     ]  # fmt: skip
-    return harness.compose(*words, f"output={harness.quoted(output)}", *more)
+    return harness.compose(*words, f"output={output}", *more)
 
 
 @pytest.fixture(autouse=True)

@@ -70,9 +70,9 @@ def merged(*folders: Path) -> list[dict[str, Any]]:
 
 
 def ranked(output: Path, *inputs: object, more: tuple[str, ...] = ()) -> session.Run:
-    words = ",".join(harness.quoted(path) for path in inputs)
+    words = ",".join(map(str, inputs))
     config = harness.compose(
-        "benchmark=leaderboard", f"benchmark.inputs=[{words}]", f"output={harness.quoted(output)}",
+        "benchmark=leaderboard", f"benchmark.inputs=[{words}]", f"output={output}",
         *more,
     )  # fmt: skip
     return session.run(config, quiet=True)
@@ -125,13 +125,13 @@ def test_own_clips_beside_those_of_another_machine(tmp_path: Path) -> None:
     clips = harness.two_generators(tmp_path / "clips")
     other = harness.layout(tmp_path / "other", {"third": {"pair0": harness.steady(power=3.0)}})
     theirs = harness.run(other, tmp_path / "theirs")
-    words = f"benchmark.inputs=[{harness.quoted(theirs.folder.root)}]"
+    words = f"benchmark.inputs=[{theirs.folder.root}]"
     run = harness.run(clips, tmp_path / "out", words)
     assert sorted({record["model"] for record in run.results.records}) == ["even", "jumpy", "third"]
     assert len(list((run.folder.root / "plots").rglob("*.png"))) == 4
     with pytest.raises(ConfigError, match=r"settings\.fit\.window differs: 7 in .*30|30 in .* 7"):
         harness.run(clips, tmp_path / "out", words, "fit.window=7")
-    mine = f"benchmark.inputs=[{harness.quoted(run.folder.root)}]"
+    mine = f"benchmark.inputs=[{run.folder.root}]"
     with pytest.raises(ConfigError, match=r"even/pair0 is in model\.path and in an input"):
         harness.run(clips, tmp_path / "out", mine)
 
@@ -140,8 +140,8 @@ def test_inputs_may_be_written_without_their_group(tmp_path: Path) -> None:
     """A whole command: it ends before any work, with one line and the code of bad configuration."""
     folder = stored(tmp_path / "run", board("a", 6) + board("b", 6, 0.1))
     stored(tmp_path / "other", board("c", 6, embedder="siglip"))
-    words = ["benchmark=leaderboard", "logger=csv", f"output={harness.quoted(tmp_path / 'out')}"]
-    both = f"inputs=[{harness.quoted(folder)},{harness.quoted(tmp_path / 'other')}]"
+    words = ["benchmark=leaderboard", "logger=csv", f"output={tmp_path / 'out'}"]
+    both = f"inputs=[{folder},{tmp_path / 'other'}]"
     done = harness.command(*harness.RUN, *words, both)
     assert not (tmp_path / "out").exists()
     assert done.returncode == 2
@@ -360,13 +360,13 @@ def test_categories_of_pairs(tmp_path: Path) -> None:
     file = tmp_path / "categories.yaml"
     file.write_text("pair0: animals\npair1: plants\n")
     clips = harness.two_generators(tmp_path / "clips")
-    run = harness.run(clips, tmp_path / "out", f"benchmark.categories={harness.quoted(file)}")
+    run = harness.run(clips, tmp_path / "out", f"benchmark.categories={file}")
     table = pd.read_csv(run.folder.root / "leaderboard_categories.csv")
     assert list(table["category"]) == ["animals"] * 2 + ["plants"] * 2
     for content in ("- a list", "pair0: 3", "{"):
         file.write_text(content)
         with pytest.raises(ConfigError, match="categories="):
-            harness.run(clips, tmp_path / "out", f"benchmark.categories={harness.quoted(file)}")
+            harness.run(clips, tmp_path / "out", f"benchmark.categories={file}")
 
 
 def test_pacing_against_quality(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import errno
 import json
 import os
 import re
+import shutil
+import subprocess
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -180,12 +182,26 @@ def test_timemap_writes_a_table_and_a_filter(
     wanted = spf.time_map(curve, num_frames=50)
     assert np.allclose([float(row["source_frame"]) for row in rows], wanted, atol=1e-6)
     assert np.allclose([float(row["source_time"]) for row in rows], wanted / 12, atol=1e-6)
-    assert "ffmpeg" in capsys.readouterr().out
+    assert "ffmpeg -i" in capsys.readouterr().out
     assert sorted(os.listdir(tmp_path)) == ["clip.mp4", "map.csv", "map.filter.txt"]
     shown = filtered((tmp_path / "map.filter.txt").read_text(), 25, Fraction(1, 12))
     assert abs(len(shown) - 50) <= 1
     step = np.gradient(wanted)[: len(shown)]
     assert (np.abs(shown - wanted[: len(shown)]) <= 1 + step).all()
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="FFmpeg is not installed")
+@pytest.mark.parametrize("folder", ["a b", "it's $HOME", "12:30, \\"])
+def test_the_printed_ffmpeg_command_can_be_pasted(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    harness.save(tmp_path / folder / "1:a.mp4", harness.slow_ends())
+    words = ["--embedder", "pixels", "--frames", "40", "--out", f"{folder}/map.csv"]
+    assert main(["timemap", f"{folder}/1:a.mp4", *words]) == 0
+    (line,) = re.findall("^ +(ffmpeg .*)$", capsys.readouterr().out, re.MULTILINE)
+    subprocess.run(["bash", "-c", line], check=True, capture_output=True)
+    assert abs(len(load("OUT.mp4").frames) - 40) <= 1
 
 
 def filtered(text: str, count: int, step: Fraction, first: int = 3) -> np.ndarray:

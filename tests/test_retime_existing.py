@@ -28,7 +28,7 @@ BLEND = "benchmark.retimes=[none,blend]"
 
 def run(output: Path, *words: str) -> session.Run:
     """A run in this process; of control measures, which cost nothing."""
-    usual = ["benchmark=retime_existing", f"output={harness.quoted(output)}", "embedder=pixels"]
+    usual = ["benchmark=retime_existing", f"output={output}", "embedder=pixels"]
     return session.run(harness.compose(*usual, *words), quiet=True)
 
 
@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_bad_clip_is_a_failed_row_and_the_rest_is_done(folder: Path, tmp_path: Path) -> None:
-    words = [f"benchmark.clips={harness.quoted(folder)}", "benchmark.retimes=[blend,regenerate]"]
+    words = [f"benchmark.clips={folder}", "benchmark.retimes=[blend,regenerate]"]
     done = run(tmp_path / "out", "model=folder", *words)
     assert done.code == 1
     rows = table(done, "existing_clips")
@@ -101,9 +101,9 @@ def test_a_model_of_another_size_is_not_run_and_says_so(folder: Path, tmp_path: 
     harness.save(folder / "wide.mp4", [x.repeat(2, axis=1) for x in harness.steady()])
     config = harness.compose(
         "benchmark=retime_existing",
-        f"benchmark.clips={harness.quoted(folder)}",
+        f"benchmark.clips={folder}",
         "benchmark.retimes=[regenerate]",
-        f"output={harness.quoted(tmp_path / 'out')}",
+        f"output={tmp_path / 'out'}",
     )
     cells = session.build(config).cells()
     said = {cell.key.clip: cell.not_run for cell in cells}
@@ -128,7 +128,7 @@ def test_the_default_composes_with_every_strategy_on_every_clip() -> None:
 
 def test_a_clip_without_change_is_left_as_it_is(tmp_path: Path) -> None:
     harness.save(tmp_path / "clips" / "still.mp4", harness.still())
-    clips = f"benchmark.clips={harness.quoted(tmp_path / 'clips')}"
+    clips = f"benchmark.clips={tmp_path / 'clips'}"
     done = run(tmp_path / "out", clips, "benchmark.retimes=[blend]")
     (row,) = table(done, "existing_clips").itertuples()
     assert (done.code, row.status) == (0, "done")
@@ -138,7 +138,7 @@ def test_a_clip_without_change_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_images_need_a_rate(tmp_path: Path) -> None:
     write_png(tmp_path / "clips" / "film" / "frames", harness.steady())
-    clips = [f"benchmark.clips={harness.quoted(tmp_path / 'clips')}", "benchmark.retimes=[nearest]"]
+    clips = [f"benchmark.clips={tmp_path / 'clips'}", "benchmark.retimes=[nearest]"]
     refused = run(tmp_path / "out", *clips)
     assert refused.code == 1
     assert "give one with fps=R" in refused.results.records[0]["reason"]
@@ -208,7 +208,7 @@ def flickering(path: Path) -> float:
 def test_a_clip_is_generated_anew(tmp_path: Path) -> None:
     """By a generator that jumps unless it is steered; the result is written and measured again."""
     clip = harness.save(tmp_path / "clips" / "slow.mp4", harness.slow_ends(33))
-    words = [f"benchmark.clips={harness.quoted(clip.parent)}", "benchmark.retimes=[regenerate]"]
+    words = [f"benchmark.clips={clip.parent}", "benchmark.retimes=[regenerate]"]
     words += ["model=tiny", "model._target_=faders.Fader"]
     done = run(tmp_path / "out", *words)
     assert done.code == 0
@@ -229,7 +229,7 @@ def test_vbench_scores_clips_against_their_results(
     for image in frames[1:8:2]:
         image //= 2  # where it is slow it flickers, and a part of that is left out
     clip = harness.save(tmp_path / "clips" / "slow.mp4", frames)
-    words = [f"benchmark.clips={harness.quoted(clip.parent)}", "quality=vbench"]
+    words = [f"benchmark.clips={clip.parent}", "quality=vbench"]
     words += ["benchmark.retimes=[none,nearest,blend]"]
     words += ["quality.dimensions=[temporal_flickering,motion_smoothness]"]
     done = run(tmp_path / "out", *words)

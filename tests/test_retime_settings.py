@@ -195,7 +195,7 @@ def test_frames_of_different_size_and_missing_last_frames_are_told(
         ({"name": "a", "first": "32.png"}, "needs a first and a last frame"),
     ):
         path.write_text(yaml.safe_dump([entry]))
-        words = [f"benchmark.pairs={harness.quoted(path)}", "benchmark.num_pairs=1"]
+        words = [f"benchmark.pairs={path}", "benchmark.num_pairs=1"]
         with pytest.raises(ConfigError, match=said):
             generators.made(tiny_weights, *words)
 
@@ -205,7 +205,7 @@ def test_a_model_without_weights_is_said_before_any_work(
     word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`python run.py model=ltx2` is this benchmark, and ends with exit code 3."""
-    config = harness.compose("embedder=histogram", f"model={word}", f"output='{tmp_path}/out'")
+    config = harness.compose("embedder=histogram", f"model={word}", f"output={tmp_path}/out")
     assert config.benchmark == harness.compose("benchmark=retime_generated").benchmark
     config.model.path = str(tmp_path)
     with pytest.raises(UnavailableError) as error:
@@ -229,7 +229,7 @@ def test_a_users_pairs_towards_another_target(tiny_weights: Path, tmp_path: Path
     path = tmp_path / "pairs.yaml"
     entry = {"name": "$cat$ to lion/1", "first": "0.png", "last": "1.png", "prompt": "a cat"}
     path.write_text(yaml.safe_dump([entry]))
-    words = [f"benchmark.pairs={harness.quoted(path)}", "benchmark.num_pairs=1", "target=ease_in"]
+    words = [f"benchmark.pairs={path}", "benchmark.num_pairs=1", "target=ease_in"]
     done = generators.run(tiny_weights, tmp_path, *words, generators.SHORT)
     assert done.code == 0
     records = done.results.records
@@ -260,7 +260,7 @@ def test_sweeps_make_different_runs_and_rows(tiny_weights: Path, tmp_path: Path)
     for decay in (1, 3):
         words = ["benchmark.retimes=[rope]", "retime=rope", f"retime.decay={decay}"]
         config = generators.composed(tiny_weights, tmp_path, *words)
-        _, job = session.make_job(OmegaConf.to_yaml(config))
+        _, job = session.make_job(config)
         (name,) = {cell.key.retime for cell in job[0]}
         found[name] = job[1].folder.root
     assert list(found) == ["rope (decay=1)", "rope"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,11 +14,21 @@ from pathlib import Path
 import harness
 import hydra
 import pytest
+from omegaconf import DictConfig
 
-from run import checked
+import run
+from benchmarks.commandline import compose, first, parse, prepare_sweep
 from spf.errors import ConfigError
+from spf.words import printable
 
-# Words are checked before anything is loaded, so most of it can be asked in this process.
+# Options are checked before anything is loaded, so most of it can be asked in this process.
+
+
+def checked(words: list[str]) -> list[str]:
+    """The overrides of a command line that can be composed."""
+    line = parse(words)
+    compose([first(word) for word in line.overrides] if line.sweep else line.overrides)
+    return line.overrides
 
 
 @pytest.mark.parametrize(
@@ -38,7 +49,7 @@ from spf.errors import ConfigError
         ("hydra/launcher=jobli", "did you mean joblib?"),
     ],
 )
-def test_unknown_words_name_the_nearest(word: str, hint: str) -> None:
+def test_unknown_names_of_a_group_name_the_nearest(word: str, hint: str) -> None:
     with pytest.raises(ConfigError) as error:
         checked([word])
     text = harness.check_one_line(str(error.value))
@@ -49,77 +60,114 @@ def test_unknown_words_name_the_nearest(word: str, hint: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "thing"),
+    ("word", "near"),
     [
-        ("embeder=pixels", "embeder"),
-        ("model.pth=clips", "model.pth"),
-        ("fit.windw=3", "fit.windw"),
-        ("embedder", "embedder"),
-        ("model.path=a(b", "model.path=a(b"),
-        ("model.path=/clips=final/x", "model.path=/clips=final/x"),
-        ("model.path=[", "model.path=["),
-        ("~embedder", "embedder"),
-        ("+embedder=pixels", "embedder"),
+        ("fit.windw=3", "fit.window"),
+        ("windw=3", "fit.window"),
+        ("window=3", "fit.window"),
+        ("+fit.windw=3", "fit.window"),
+        ("++fit.windw=3", "fit.window"),
+        ("~fit.windw", "fit.window"),
+        ("embeder=pixels", "embedder"),
+        ("+embeder=pixels", "embedder"),
+        ("model.pth=clips", "model.path"),
+        ("model-path=clips", "model.path"),
+        ("sampling.strid=2", "sampling.stride"),
+        ("benchmark.sed=[1]", "benchmark.seeds"),
+        ("hydra.launcher.n_job=2", "hydra.launcher.n_jobs"),
+        ("--frsh", "--fresh"),
+        ("--multi-run", "--multirun"),
     ],
 )
-def test_what_cannot_be_composed_is_named(word: str, thing: str) -> None:
-    with pytest.raises(ConfigError) as error:
+def test_unknown_options_name_the_nearest(word: str, near: str) -> None:
+    for more in ([], ["-m"]):
+        with pytest.raises(ConfigError) as error:
+            checked(["hydra/launcher=joblib", *more, word])
+        said = word.partition("=")[0].lstrip("+~")
+        assert harness.check_one_line(str(error.value)) == (
+            f"unknown option {said}; did you mean {near}? python run.py --help lists all"
+        )
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("embedder", "embedder: write OPTION=VALUE"),
+        ("clips/", "clips/: write OPTION=VALUE"),
+        ("fit.window=(", "fit.window=\\(: extraneous input"),
+        ("fit.window=1,2", "fit.window=1,2 names several; add -m"),
+        ("embedder=tiny,pixels", "embedder=tiny,pixels names several; add -m"),
+        ("~embedder", "embedder is taken out"),
+        ("+embedder=pixels", "embedder"),
+        ("model.path=", "model.path= names nothing; the current folder is model.path=."),
+        ("output=https://a//b", "output=https://a//b: network sources are not opened; download"),
+        ("inputs=[a,s3://b]", "inputs=s3://b: network sources are not opened"),
+        ("zzz=1", "unknown option zzz; python run.py --help lists all"),
+    ],
+)
+def test_what_cannot_be_composed_is_named(word: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
         checked([word])
-    assert thing in harness.check_one_line(str(error.value))
+    harness.check_one_line(str(error.value))
 
 
-def test_words_in_other_spellings_serve() -> None:
+def test_the_config_of_a_run_is_composed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    composed: list[list[str]] = []
+    original = hydra.compose
+
+    def compose(name: str, words: list[str], **more: bool) -> DictConfig:
+        composed.append(words)
+        return original(name, words, **more)
+
+    monkeypatch.setattr(hydra, "compose", compose)
+    monkeypatch.setattr(sys, "argv", ["run.py", "benchmark=leaderboard", "--fresh"])
+    monkeypatch.chdir(tmp_path)
+    assert run.main() == 2  # there are no clips
+    assert len(composed) == 1
+
+
+def test_names_in_other_spellings_serve() -> None:
     given = ["benchmark=synthetic-pacing", "-m", "embedder=pixels,histogram", "target=ease-in"]
-    canonical = ["-m", "benchmark=synthetic_pacing", "embedder=pixels,histogram", "target=ease_in"]
-    assert checked(given).arguments[:-1] == canonical
+    canonical = ["benchmark=synthetic_pacing", "embedder=pixels,histogram", "target=ease_in"]
+    assert checked(given) == canonical
 
 
-def test_an_unknown_option_is_named() -> None:
-    with pytest.raises(ConfigError, match="unknown option --frsh"):
-        checked(["embedder=pixels", "--frsh"])
-
-
-def test_fresh_is_a_word_that_all_jobs_share() -> None:
+def test_fresh_is_an_option_that_all_jobs_share() -> None:
     given = ["--fresh", "-m", "embedder=pixels,histogram"]
-    words = [word for word in checked(given).arguments if word.startswith("fresh=")]
-    assert len(words) == 1
-    assert harness.compose(*words).fresh == words[0].removeprefix("fresh=")
-    assert words != [word for word in checked(given).arguments if word.startswith("fresh=")]
+    made = [checked(given)[0] for _ in range(2)]
+    assert made[0] != made[1]
+    assert compose(made[:1]).fresh == made[0].removeprefix("fresh=")
 
 
-def test_a_sweep_is_named_after_its_words_not_the_clock() -> None:
+def folder_of(*words: str) -> Path:
+    """Of a sweep."""
+    return prepare_sweep(parse(["-m", *words]).overrides)[1]
+
+
+def test_a_sweep_is_named_after_its_options_not_the_clock() -> None:
     words = ["embedder=pixels,histogram", "fit.window=3,5"]
-    one = checked(["-m", *words])
-    assert one.sweep == Path("results/sweeps") / one.sweep.name  # type: ignore[union-attr]
-    assert checked([*reversed(words), "-m", "--fresh"]).sweep == one.sweep
-    assert checked(["-m", words[0], "fit.window=3"]).sweep != one.sweep
-    assert checked(["-m", *words, "hydra.sweep.dir=mine"]).sweep == Path("mine")
-    assert checked(["embedder=pixels"]).sweep is None
+    one = folder_of(*words)
+    assert one == Path("results/sweeps") / one.name
+    assert folder_of(*reversed(words), "--fresh") == one
+    assert folder_of(words[0], "fit.window=3") != one
+    assert folder_of(*words, "hydra.sweep.dir=mine") == Path("mine")
 
 
-@pytest.mark.parametrize("output", ["out", "with space", "it's", "a=b,c", "brä(c]k"])
+@pytest.mark.parametrize("output", ["out", "with space", "it's", "a=b", "brä(c]k", "a,b", "${x}\\"])
 def test_a_sweeps_folder_reaches_hydra(output: str) -> None:
-    quoted = output.replace("'", "\\'")
-    line = checked(["-m", f"output='{quoted}'"])
-    with hydra.initialize_config_dir(str(harness.CONFIGS), version_base="1.3"):
-        config = hydra.compose("config", line.arguments[1:], return_hydra_config=True)
-    assert Path(config.hydra.sweep.dir) == line.sweep
-    assert line.sweep is not None
-    assert line.sweep.parent == Path(output) / "sweeps"
-
-
-@pytest.mark.parametrize("name", ["plain", "with space", "dol$lar", "a=b,c", "brä(c]k"])
-def test_quoted_paths_reach_the_model(name: str) -> None:
-    word = f"model.path='/{name}'"
-    assert checked([word]).arguments == [word]
-    assert harness.compose(word).model.path == f"/{name}"
+    quoted = "'" + output.replace("'", "''") + "'"
+    overrides, folder = prepare_sweep(parse(["-m", f"output={quoted}"]).overrides)
+    assert compose(overrides, with_hydra=True).hydra.sweep.dir == str(folder)
+    assert folder.parent == Path(output) / "sweeps"
 
 
 # As a process
 
 
 def run_py(*words: str, cwd: Path, clips: Path | None = None) -> subprocess.CompletedProcess[str]:
-    given = ["model=folder", f"model.path={harness.quoted(clips)}"] if clips else []
+    given = ["model=folder", f"model.path={clips}"] if clips else []
     common = ["benchmark=leaderboard", "logger=csv", "output=out"]
     return harness.command(*harness.RUN, *common, *given, *words, cwd=cwd)
 
@@ -155,8 +203,10 @@ def test_a_read_only_output_exits_2(tmp_path: Path, clips: Path) -> None:
 def test_a_sweep_runs_every_word_and_adds_up_the_codes(tmp_path: Path) -> None:
     folder = harness.two_generators(tmp_path / "clips", 1)
     (folder / "even" / "bad.mp4").write_bytes(b"")
-    common = harness.leaderboard_words(folder, Path("out"), "logger=csv")
-    words = ["-m", *common, "embedder=pixels,histogram"]
+    (tmp_path / "null").symlink_to(folder)
+    common = ["benchmark=leaderboard", "model=folder", "model.path=null", "logger=csv"]
+    words = ["-m", *common, "output='o,u''t\udcff'", "embedder=pixels,histogram"]
+    out = tmp_path / "o,u't\udcff"
     done = harness.command(*harness.RUN, *words, cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
@@ -164,14 +214,15 @@ def test_a_sweep_runs_every_word_and_adds_up_the_codes(tmp_path: Path) -> None:
     names = [Path(line).name for line in done.stdout.splitlines()]
     embedders = [name.split("-")[1] for name in names]
     assert embedders == ["pixels", "histogram"]
-    assert {path.name for path in (tmp_path / "out" / "runs").iterdir()} == set(names)
-    assert {path.name for path in tmp_path.iterdir()} == {"clips", "out"}
-    (jobs,) = tmp_path.glob("out/sweeps/*/jobs.csv")
+    assert {path.name for path in (out / "runs").iterdir()} == set(names)
+    assert {path.name for path in tmp_path.iterdir()} == {"clips", "null", out.name}
+    (jobs,) = out.glob("sweeps/*/jobs.csv")
     assert [line.split(",")[:2] for line in jobs.read_text().splitlines()[1:]] == [
         ["0", "1"],
         ["1", "1"],
     ]
-    assert f"0 of 2 jobs without a failure; see {jobs.relative_to(tmp_path)}" in done.stderr
+    place = printable(str(jobs.relative_to(tmp_path)))
+    assert f"0 of 2 jobs without a failure; see {place}" in done.stderr
 
 
 # Ctrl-C, sudden death, two at once; these runs use a worker for each core, `whole` used none

@@ -8,7 +8,6 @@ from typing import Any
 
 import harness
 import pytest
-from omegaconf import OmegaConf
 
 from benchmarks import session
 from benchmarks.running.folder import RunFolder, slug
@@ -46,7 +45,7 @@ def test_a_given_name_is_the_folder(tmp_path: Path) -> None:
 def test_other_names_are_refused(name: str, tmp_path: Path) -> None:
     clips = harness.two_generators(tmp_path / "clips", 1)
     with pytest.raises(ConfigError):
-        harness.run(clips, tmp_path / "out", f"name='{name}'")
+        harness.run(clips, tmp_path / "out", f"name={name}")
     assert not (tmp_path / "out").exists()
 
 
@@ -120,7 +119,7 @@ def test_a_default_names_the_same_run_written_down_or_not(tmp_path: Path) -> Non
 def test_the_name_does_not_depend_on_where_the_command_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = OmegaConf.to_yaml(harness.compose("benchmark=synthetic_pacing"))
+    config = harness.compose("benchmark=synthetic_pacing")
     names = []
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

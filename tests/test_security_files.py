@@ -340,7 +340,7 @@ def test_pairs_with_such_names_stay_in_the_output_folder(
     before = set(tmp_path.rglob("*"))
     out = tmp_path / "out"
     words = ["embedder=pixels", "benchmark.retimes=[none]", "benchmark.num_pairs=1"]
-    words.append(f"benchmark.pairs={harness.quoted(pairs)}")
+    words.append(f"benchmark.pairs={pairs}")
     run = generators.run(tiny_weights, out, *words)
     made = set(tmp_path.rglob("*")) - before
     assert all(path.is_relative_to(out) for path in made)

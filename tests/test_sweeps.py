@@ -16,8 +16,8 @@ import psutil
 import pytest
 import yaml
 
+from benchmarks.commandline import as_typed, parse, prepare_sweep
 from benchmarks.running import sweeps
-from run import checked
 from spf.errors import ConfigError, UnavailableError
 
 # Hydra says of our settings of a launcher that the plug-in has a schema of the same name.
@@ -57,8 +57,8 @@ def test_a_launchers_config_composes(path: Path, monkeypatch: pytest.MonkeyPatch
     """Hydra holds it against the plug-in's schema, where that is installed."""
     monkeypatch.setattr(sweeps, "find_spec", lambda _: True)
     assert re.fullmatch(r"# .*\bNeeds [^.]*\.", path.read_text().partition("\n")[0])
-    line = checked(["-m", f"hydra/launcher={path.stem.replace('_', '-')}", "embedder=pixels"])
-    assert f"hydra/launcher={path.stem}" in line.arguments
+    words = ["-m", f"hydra/launcher={path.stem.replace('_', '-')}", "embedder=pixels"]
+    assert f"hydra/launcher={path.stem}" in prepare_sweep(parse(words).overrides)[0]
 
 
 def test_a_cluster_job_has_gpus_a_time_limit_and_is_queued_again() -> None:
@@ -71,7 +71,7 @@ def test_a_cluster_job_has_gpus_a_time_limit_and_is_queued_again() -> None:
 def test_settings_of_a_launcher_are_checked() -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     with pytest.raises(ConfigError, match="gpus_per_nod"):
-        checked(["-m", "hydra/launcher=submitit_slurm", "hydra.launcher.gpus_per_nod=2"])
+        prepare_sweep(["hydra/launcher=submitit_slurm", "hydra.launcher.gpus_per_nod=2"])
 
 
 @pytest.mark.parametrize("word", sorted(sweeps.LAUNCHERS))
@@ -87,22 +87,37 @@ def test_jobs_report_by_files(tmp_path: Path) -> None:
     sweep = sweeps.folder_of(tmp_path, ["b=1,2", "a=3"])
     assert sweep == sweeps.folder_of(tmp_path, ["a=3", "b=1,2"])
     assert sweeps.summarise(sweep)[0] == set()
-    sweeps.report(sweep, 10, 1, ["b=2"], "")
-    sweeps.report(sweep, 2, 0, ["b=1", "c=[1,2]"], "out/runs/x")
-    sweeps.report(sweep, 10, 3, ["b=2"], "")  # it was started again
+    sweeps.report(sweep, 10, 1, "b=2", "")
+    sweeps.report(sweep, 2, 0, "b=1 c=2", "out/runs/x")
+    sweeps.report(sweep, 10, 3, "b=2", "")  # it was started again
     (sweep / "jobs" / "11.json").write_text("{")
     codes, line = sweeps.summarise(sweep)
     assert codes == {0, 3}
     assert line.startswith("sweep: 1 of 2 jobs without a failure")
     assert (sweep / "jobs.csv").read_text() == (
-        'job,code,words,folder\n2,0,"b=1 c=[1,2]",out/runs/x\n10,3,b=2,\n'
+        "job,code,words,folder\n2,0,b=1 c=2,out/runs/x\n10,3,b=2,\n"
     )
 
 
 def test_a_job_that_cannot_report_hides_nothing(tmp_path: Path) -> None:
     (tmp_path / "jobs").write_text("a file where the folder would be")
-    sweeps.report(tmp_path, 0, 0, [], "")
+    sweeps.report(tmp_path, 0, 0, "", "")
     assert sweeps.summarise(tmp_path)[0] == set()  # which the command takes for a failure
+
+
+def test_a_jobs_options_can_be_typed_again() -> None:
+    """As they stand in jobs.csv, by any shell."""
+    words = [
+        "output=it's ${HOME},\n\udcff\\",
+        "benchmark=leaderboard",
+        "inputs=['a,b', \"c'd\"]",
+        "fit.window=7",
+    ]
+    overrides = parse(words).overrides
+    line = as_typed(harness.compose(*words), overrides)
+    assert line.isprintable()
+    done = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True)
+    assert parse(os.fsdecode(done.stdout).split("\0")[:-1]).overrides == overrides
 
 
 @pytest.mark.slow

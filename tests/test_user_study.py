@@ -25,8 +25,8 @@ TABLES = ("preferences", "bradley_terry", "raters", "by_pacing", "sample_size", 
 
 def words(clips: Path, output: Path, *more: str) -> list[str]:
     given = ["benchmark=user_study", "embedder=histogram", "model=folder"]
-    given.append(f"model.path={harness.quoted(clips)}")
-    return [*given, f"output={harness.quoted(output)}", *more]
+    given.append(f"model.path={clips}")
+    return [*given, f"output={output}", *more]
 
 
 def run(clips: Path, output: Path, *more: str) -> session.Run:
@@ -76,7 +76,7 @@ def answers(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def answered(clips: Path, answers: Path, tmp_path_factory: pytest.TempPathFactory) -> session.Run:
     with pytest.MonkeyPatch.context() as patch:
         harness.without_plots(patch)
-        given = f"benchmark.answers={harness.quoted(answers)}"
+        given = f"benchmark.answers={answers}"
         return run(clips, tmp_path_factory.mktemp("answered"), given)
 
 
@@ -199,8 +199,8 @@ def test_the_key_stands_for_the_clips(
     asked: session.Run, answered: session.Run, answers: Path, tmp_path: Path
 ) -> None:
     """The same tables, with neither clips nor a model that could make them."""
-    key = harness.quoted(asked.folder.path(KEY))
-    more = [f"benchmark.answers={harness.quoted(answers)}", f"benchmark.key={key}"]
+    key = asked.folder.path(KEY)
+    more = [f"benchmark.answers={answers}", f"benchmark.key={key}"]
     alone = run(tmp_path / "nothing", tmp_path, *more)
     assert alone.code == 0
     for name in ("preferences", "bradley_terry", "raters", "by_pacing", "sample_size"):
@@ -218,7 +218,7 @@ def test_damaged_answers_are_rows_and_stop_nobody(
     (folder / "same again.json").write_bytes(whole)
     (folder / "<b>.json").write_text('{"format": "<script>alert(1)</script>"}')
     (folder / "notes.txt").write_text("not an answer")
-    done = run(clips, tmp_path, f"benchmark.answers={harness.quoted(folder)}")
+    done = run(clips, tmp_path, f"benchmark.answers={folder}")
     assert done.code == 1
     people = table(done, "raters").set_index("file")
     assert dict(people["counted"]) == {
@@ -237,7 +237,7 @@ def test_damaged_answers_are_rows_and_stop_nobody(
 
 def test_an_empty_folder_holds_no_answers_yet(clips: Path, tmp_path: Path) -> None:
     (tmp_path / "answers").mkdir()
-    given = f"benchmark.answers={harness.quoted(tmp_path / 'answers')}"
+    given = f"benchmark.answers={tmp_path / 'answers'}"
     done = run(clips, tmp_path, given, "benchmark.checks=0", "benchmark.missed=0")
     assert done.code == 0
     assert "no answers yet" in done.summary.headline
@@ -311,9 +311,9 @@ def test_bad_settings_are_one_line(clips: Path, tmp_path: Path, word: str, told:
 
 def test_a_key_that_is_none_is_refused(clips: Path, answers: Path, tmp_path: Path) -> None:
     (tmp_path / "key.json").write_text("{}")
-    given = f"benchmark.answers={harness.quoted(answers)}"
+    given = f"benchmark.answers={answers}"
     for name, told in (("key.json", "no file of the format"), ("gone.json", "check the path")):
-        key = f"benchmark.key={harness.quoted(tmp_path / name)}"
+        key = f"benchmark.key={tmp_path / name}"
         with pytest.raises(ConfigError, match=told):
             run(clips, tmp_path / "out", given, key)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import struct
 import sys
@@ -223,10 +224,10 @@ def test_a_cut_off_publication_is_made_good(
 
 def test_an_offline_folder_can_be_synced(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """W&B's own command finds it and reads it; without an account it goes no further."""
-    said = publish(tmp_path)
-    place = said.partition("wandb sync ")[2].partition(" publishes")[0]
+    said = publish(tmp_path / "it's $HOME")
+    _, command, *words, _, _ = shlex.split(said.partition("): ")[2])
     done = harness.command(
-        sys.executable, "-m", "wandb", "sync", "--dry-run", place, WANDB_SILENT="false"
+        sys.executable, "-m", "wandb", command, "--dry-run", *words, WANDB_SILENT="false"
     )
     assert done.returncode == 0, done.stderr
     assert "Would sync 1 run" in done.stdout + done.stderr
@@ -347,7 +348,7 @@ def test_a_run_with_other_columns_is_published_too(
     monkeypatch.setenv("WANDB_MODE", "offline")
     words = ["benchmark=synthetic_pacing", "benchmark.studies=[floor]", "benchmark.num_frames=8"]
     words += ["benchmark.contents=[brick-cat-warp]", "benchmark.size=[32,32]", "workers=1"]
-    words += ["benchmark.seeds=[1]", "logger=wandb", f"output={harness.quoted(tmp_path / 'out')}"]
+    words += ["benchmark.seeds=[1]", "logger=wandb", f"output={tmp_path / 'out'}"]
     run = session.run(harness.compose(*words))
     assert run.code == 0
     assert "W&B (offline): wandb sync " in capsys.readouterr().err

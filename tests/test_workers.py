@@ -6,11 +6,13 @@ import json
 import multiprocessing
 import os
 import re
+import signal
 import sys
 import threading
 import time
 from functools import partial
 from pathlib import Path
+from textwrap import indent
 from types import SimpleNamespace
 
 import crews
@@ -175,6 +177,41 @@ def test_a_crew_replaces_the_dead_and_fails_what_kills_them(
     assert [crews.begun(tmp_path, clip) for clip in ("poison", "good")] == [2, 1]
     assert (tmp_path / "run" / "curves" / "good.csv").read_bytes() == b"good"
     assert not list(job.store.root.glob("*.claim"))
+
+
+def test_a_worker_that_is_leaving_is_not_interrupted(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It has finished; the signal that ends the crew finds it in the functions at exit."""
+    job = crews.make(tmp_path, ["slow to leave"])
+    with crew.Crew(job, partial(crews.make, tmp_path, ["slow to leave"]), [0], 1, []) as workers:
+        assert list(workers.settled()) == [0]
+        until = time.monotonic() + 30
+        while not (tmp_path / "leaving").exists():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    assert (tmp_path / "left").exists()
+    assert capfd.readouterr().err == ""
+
+
+BLOCKED = """
+import sys, pathlib, functools, crews
+from benchmarks.running.crew import Crew
+folder = pathlib.Path(sys.argv[1])
+with Crew(crews.make(folder, ["a"]), functools.partial(crews.make, folder, ["a"]), [0], 2, []) as c:
+    for worker in c.workers:
+        print(pathlib.Path(f"/proc/{worker.process.pid}/status").read_text())
+"""
+
+
+def test_ctrl_c_reaches_no_worker(tmp_path: Path) -> None:
+    """Not even the first, with which multiprocessing starts a process of its own."""
+    (tmp_path / "start.py").write_text(f"if __name__ == '__main__':\n{indent(BLOCKED, '    ')}")
+    path = f"{harness.ROOT}:{harness.ROOT / 'tests'}"
+    words = [sys.executable, str(tmp_path / "start.py"), str(tmp_path)]
+    done = harness.command(*words, PYTHONPATH=path)
+    masks = re.findall(r"^SigBlk:\s+(\w+)$", done.stdout, re.MULTILINE)
+    assert [bool(int(mask, 16) & 1 << (signal.SIGINT - 1)) for mask in masks] == [True, True]
 
 
 def stopped(worker: partial[Job], job: Job, monkeypatch: pytest.MonkeyPatch) -> str:

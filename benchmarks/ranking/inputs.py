@@ -72,7 +72,7 @@ def read_inputs(inputs: Sequence[str]) -> list[Input]:
 
 def files_of(given: str) -> list[Path]:
     """The files that an input stands for. Raises ConfigError where there are none."""
-    path = Path(str(given)).expanduser()
+    path = Path(str(given))
     if path.is_file():
         return [path]
     found = [path / NAME] if (path / NAME).is_file() else sorted(path.glob(f"*/{NAME}"))
@@ -92,9 +92,10 @@ def read_records(file: Path) -> list[Record]:
         if not file.is_file():
             raise OSError("not a file")
         # Text stays encoded until its size is known: a short file may stand for terabytes.
-        schema = pq.read_schema(file)
+        with open(file, "rb") as opened:  # a name that is not UTF-8 is none to Arrow
+            schema = pq.read_schema(opened)
         texts = [x.name for x in schema if x.name in TEXTS and pa.types.is_string(x.type)]
-        with pq.ParquetFile(file, read_dictionary=texts) as parquet:
+        with open(file, "rb") as opened, pq.ParquetFile(opened, read_dictionary=texts) as parquet:
             rows = [parquet.metadata.row_group(k).num_rows for k in range(parquet.num_row_groups)]
             if max(parquet.metadata.num_rows, sum(rows)) > MAXIMAL_ROWS:
                 raise ConfigError(f"{where}: more than {MAXIMAL_ROWS} rows; split it")

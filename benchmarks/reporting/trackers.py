@@ -23,6 +23,7 @@ from benchmarks.running.records import DONE, Record
 from benchmarks.running.runner import one_line
 from benchmarks.scoring.measuring import read_curve
 from spf.progress import METRICS
+from spf.words import shell_quoted
 
 PUBLISHED = "wandb/published.json"
 LONGEST = 120
@@ -219,7 +220,8 @@ def _published(folder: RunFolder, content: str) -> dict[str, str] | None:
 def _line(mode: str, said: dict[str, str]) -> str:
     if mode == "online":
         return f"W&B: {said['url']}"
-    return f"W&B ({mode}): wandb sync {os.path.relpath(said['folder'])} publishes it"
+    folder = os.path.join(".", os.path.relpath(said["folder"]))  # a name may begin with a dash
+    return f"W&B ({mode}): wandb sync {shell_quoted(folder)} publishes it"
 
 
 def _mode(wandb: Any) -> Literal["online", "offline"]:

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from benchmarks import session
 from benchmarks.reporting.page import TEMPLATES
@@ -30,7 +30,7 @@ FILE = "finished.json"
 
 def run(config: DictConfig) -> Run:
     """`session.run`, or what it gave the last time where that still holds."""
-    benchmark, job = session.make_job(OmegaConf.to_yaml(session._literal(config)))
+    benchmark, job = session.make_job(session.resolved(config))
     if getattr(benchmark, "volatile", False):
         return session.run(config)
     key = _key(job, type(benchmark))

@@ -1,13 +1,14 @@
 """What of the plan runs here: each part of each experiment, or why not, and what it would need."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
+from benchmarks import commandline
 from benchmarks.paper import MINUTES, Experiment, Part, Words
 from benchmarks.running.cells import Table
 from benchmarks.session import build
@@ -17,7 +18,6 @@ from spf.generators import MODELS
 from spf.generators.weights import MODEL_REPOSITORIES
 from spf.quality import VBENCH_DIMENSIONS, missing_weights
 
-CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 AUTO, EMBEDDED, FULL = "auto", "embedded", "full"
 PROFILES = {
     AUTO: "what this machine can run with the weights that are here",
@@ -61,7 +61,7 @@ def as_table(planned: Sequence[Planned]) -> Table:
             "reason": one.reason,
             "embedder": one.part.embedder if one.part else "",
             "generator": one.part.generator if one.part else "",
-            "words": " ".join(one.words),
+            "words": shlex.join(one.words),
             "estimate": _estimate(one.part) if one.part else "",
         }
         for one in planned
@@ -121,10 +121,7 @@ def requirements(planned: Sequence[Planned]) -> str:
 
 def compose(words: Words, output: str | Path) -> DictConfig:
     """The config of a part."""
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = hydra.compose("config", [*words, "logger=csv"])
-    config.output = str(output).replace("${", "\\${")
-    return config
+    return commandline.compose([*words, "logger=csv", f"output={commandline.quoted(str(output))}"])
 
 
 def _why_not(part: Part, profile: str) -> str:

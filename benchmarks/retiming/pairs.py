@@ -14,7 +14,7 @@ from benchmarks.running.given import brief, read_yaml
 from spf.errors import ConfigError, SpfError
 from spf.fingerprint import digest
 from spf.generators.base import Image
-from spf.video import GuardedReader
+from spf.video import GuardedReader, Sampling
 from spf.words import choose
 from synthetic.drawing import Painter
 from synthetic.morph_pairs import HELD_OUT_PAIRS
@@ -94,7 +94,7 @@ def load_pairs(source: str, size: tuple[int, int]) -> list[Pair]:
     if not isinstance(source, str):
         raise ConfigError(f"pairs={source!r} must be a word ({', '.join(SETS)}) or a YAML file")
     if Path(source).suffix.lower() in (".yaml", ".yml") or Path(source).is_file():
-        return list(_read(Path(source).expanduser()))
+        return list(_read(Path(source)))
     word = choose(source, SETS, "set of pairs (or give a YAML file)")
     return list(_procedural(size) if word == "procedural" else _photographs(size))
 
@@ -166,7 +166,8 @@ def _pair(entry: dict[str, str], where: str, folder: Path) -> Pair:
 def _image(path: Path, where: str) -> NDArray[np.uint8]:
     """The first frame of an image (or of a clip)."""
     try:
-        with GuardedReader(path) as reader:
-            return next(iter(reader))[0]
+        with GuardedReader(path, Sampling(max_frames=1)) as reader:
+            ((image, _),) = reader  # to its end, so that the next image has the same decoder
+            return image
     except SpfError as error:
         raise ConfigError(f"{where}: {error}") from None

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
@@ -168,7 +169,12 @@ def _said(worker: Worker) -> str:
 
 @contextmanager
 def _interrupts_kept_from_children() -> Iterator[None]:
-    """Ctrl-C reaches every process of a terminal, but it is for the parent, which ends the crew."""
+    """Ctrl-C reaches every process of a terminal, but it is for the parent, which ends the others.
+
+    Processes inherit the signals that are blocked. The first `start` would start the resource
+    tracker too, which unblocks them.
+    """
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -179,7 +185,7 @@ def _interrupts_kept_from_children() -> Iterator[None]:
 def _be_worker(
     rebuild: Rebuild, tasks: list[tuple[int, str]], gpu: str | None, say: Connection
 ) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # by way of what gives claims back
+    signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = "1"  # the other cores have workers of their own
     if gpu is not None:
@@ -198,6 +204,13 @@ def _be_worker(
         say.send(one_line(error))
     except Exception as error:
         say.send(f"unexpected {type(error).__name__} in a worker: {one_line(error)}")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is leaving
+
+
+def _leave(*_: object) -> None:
+    """End by way of what gives claims back; once: in the functions at exit there is no way out."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(0)
 
 
 def _end_with_parent() -> None:

@@ -8,9 +8,10 @@ same sweep.
 import csv
 import io
 import json
+import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +21,7 @@ from benchmarks.running.records import harmless
 from spf.errors import UnavailableError
 from spf.files import write_atomic
 from spf.fingerprint import digest
+from spf.words import printable
 
 LAUNCHERS = {
     "joblib": ("hydra_joblib_launcher", "hydra-joblib-launcher==1.2.0"),
@@ -51,9 +53,28 @@ def folder_of(output: str | Path, words: Sequence[str]) -> Path:
     return Path(output) / "sweeps" / digest(sorted(words))
 
 
-def report(sweep: Path, job: int, code: int, words: Sequence[str], folder: str) -> None:
+def run(folder: Path, launch: Callable[[], None]) -> set[int]:
+    """Launch a sweep; the exit codes of its jobs, with 1 for those that ended without one."""
+    # Launchers' errors come here, not to the terminal; the warning is filtered as in run.py, in
+    # the processes that joblib starts.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.process")
+    lost: set[int] = set()
+    since = begin(folder)
+    try:
+        launch()
+    except Exception as error:  # joblib's, submitit's, Hydra's: a job died, or was never started
+        lost = {1}
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        print(f"a job ended without a result ({what}); start again to go on", file=sys.stderr)
+    found, line = summarise(folder, since)
+    print(printable(line), file=sys.stderr)
+    return (found | lost) or {1}
+
+
+def report(sweep: Path, job: int, code: int, words: str, folder: str) -> None:
     """Note how a job ended."""
-    ended = {"job": job, "code": code, "words": " ".join(words), "folder": folder}
+    ended = {"job": job, "code": code, "words": words, "folder": folder}
     with suppress(OSError):  # the job has said so itself, and a missing report counts as a failure
         write_atomic(sweep / "jobs" / f"{job}.json", json.dumps(ended))
 

@@ -1,12 +1,14 @@
 """`spf analyze`: measure clips."""
 
 import argparse
+import os
 import sys
+from collections import Counter
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spf.commands.shared import add_no_cache, add_sampling, check_writable, plain
+from spf.commands.shared import add_no_cache, add_sampling, check_writable, local_path, plain
 from spf.errors import ClipError, ConfigError
 
 if TYPE_CHECKING:
@@ -17,14 +19,22 @@ if TYPE_CHECKING:
     from spf.video import Sampling
 
 
+CLIPS = (
+    "video, GIF, folder of images, or a folder of these: one that holds images and no videos is a "
+    "clip, any other stands for the clips in it and in its folders"
+)
+
+
 def add(commands: Any) -> None:
     """Add the command to the parser's."""
     command = commands.add_parser(
         "analyze", help="measure clips: scores, dead stretches, jumps and a plot of each"
     )
-    command.add_argument("clips", nargs="+", metavar="CLIP", help="video, GIF or image folder")
+    command.add_argument("clips", nargs="+", metavar="CLIP", help=CLIPS)
     command.add_argument("--embedder", help="word of an embedder (default: the shipped one)")
-    command.add_argument("--out", default=".", metavar="FOLDER", help="where the plots go")
+    command.add_argument(
+        "--out", type=local_path, default=".", metavar="FOLDER", help="where the plots go"
+    )
     command.add_argument("--no-plot", action="store_true", help="print the table alone")
     add_sampling(command)
     add_no_cache(command)
@@ -39,7 +49,7 @@ def run(given: argparse.Namespace) -> int:
     embedder = load_embedder(given.embedder or DEFAULT_EMBEDDER)
     sampling = Sampling(given.stride, given.max_frames, given.start, given.end, given.stream)
     cache = None if given.no_cache else user_cache()
-    clips = [Path(clip) for clip in given.clips]
+    clips = [clip for path in given.clips for clip in _clips_at(path)]
     plots: list[Path | None] = [None] * len(clips)
     if not given.no_plot:
         check_writable(Path(given.out))
@@ -55,11 +65,27 @@ def run(given: argparse.Namespace) -> int:
         except ClipError as error:
             print(f"\n{plain(error)}", file=sys.stderr)
             failed += 1
+    if len(clips) > 1:
+        print(f"\n{len(clips) - failed} of {len(clips)} clips measured")
     return int(failed > 0)
 
 
+def _clips_at(path: str) -> list[str]:
+    """The clips that a path stands for (`CLIPS`); itself where there are none, to say so."""
+    from spf.corpus.inputs import Listing
+    from spf.video import IMAGE_SUFFIXES, SUFFIXES
+
+    try:
+        suffixes = {os.path.splitext(x)[1].lower() for x in os.listdir(path) if x[0] != "."}
+        if suffixes & IMAGE_SUFFIXES and not suffixes & (SUFFIXES - IMAGE_SUFFIXES):
+            return [path]
+        return [os.path.join(path, name) for name in Listing(Path(path))] or [path]
+    except (OSError, ConfigError):  # a file, or what cannot be listed: reading it says why
+        return [path]
+
+
 def _analyze_clip(
-    clip: Path,
+    clip: str,
     embedder: "Embedder",
     sampling: "Sampling",
     plot: Path | None,
@@ -73,7 +99,7 @@ def _analyze_clip(
     from spf.plot import plot_measurement, subtitle
     from spf.progress import METRICS, score
 
-    with tqdm(unit="frames", desc=plain(clip.name[-30:]), leave=False, disable=None) as bar:
+    with tqdm(unit="frames", desc=plain(Path(clip).name[-30:]), leave=False, disable=None) as bar:
 
         def count(image: object, time: float) -> None:
             bar.update()
@@ -93,7 +119,7 @@ def _analyze_clip(
     for line in _named(measured):
         print(f"  {line}")
     if plot is not None:
-        title = plain(clip.resolve().name)
+        title = plain(Path(clip).resolve().name)
         try:
             write_atomic(plot, plot_measurement(measured, title, subtitle(curve, label(embedder))))
         except OSError as error:
@@ -101,16 +127,14 @@ def _analyze_clip(
         print(f"  plot: {plain(plot)}")
 
 
-def _plot_names(clips: list[Path]) -> list[str]:
-    """A name for each clip's plot: its own, with as many parent folders as tell it apart."""
-    parts = [clip.resolve().parts[1:] or ("clip",) for clip in clips]
+def _plot_names(clips: list[str]) -> list[str]:
+    """A name for each clip's plot: its own, with as many parent folders as distinguish it."""
+    parts = [Path(clip).resolve().parts[1:] or ("clip",) for clip in clips]
+    ends = Counter(part[-depth:] for part in parts for depth in range(1, len(part) + 1))
     names = []
-    for index, part in enumerate(parts):
-        others = parts[:index] + parts[index + 1 :]
-        depth = 1
-        while depth < len(part) and any(other[-depth:] == part[-depth:] for other in others):
-            depth += 1
-        names.append("-".join(part[-depth:]))
+    for part in parts:
+        own = (depth for depth in range(1, len(part)) if ends[part[-depth:]] == 1)
+        names.append("-".join(part[-next(own, len(part)) :]))
     return [
         f"{name}-{index}" if names.count(name) > 1 else name for index, name in enumerate(names)
     ]

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spf.commands.shared import add_sampling, check_writable, plain
+from spf.commands.shared import add_sampling, check_writable, local_path, plain
 from spf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
         help="folder of clips, or a list: text with a path a line, or .csv or .parquet with a "
         "column path",
     )
-    command.add_argument("output", metavar="OUTPUT", help="folder for the shards")
+    command.add_argument("output", type=local_path, metavar="OUTPUT", help="folder for the shards")
     command.add_argument("--embedder", help="word of an embedder (default: the shipped one)")
     command.add_argument("--device", default="auto", help="auto, cpu or cuda")
     command.add_argument(

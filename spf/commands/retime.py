@@ -2,14 +2,16 @@
 
 import argparse
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spf.commands.shared import add_no_cache, check_writable, plain
+from spf.commands.shared import add_no_cache, check_writable, local_path, plain
 from spf.errors import ConfigError
+from spf.words import shell_quoted
 
 if TYPE_CHECKING:
     from spf.embedders import Embedder
@@ -43,6 +45,8 @@ SETTINGS = {
     "seed": "seed",
 }
 """Options, and the settings of `Regenerate` that they are."""
+ONE_ARGUMENT = 100_000
+"""Bytes; Linux takes 128 KiB in one argument."""
 
 
 def add(commands: Any) -> None:
@@ -89,12 +93,16 @@ def add_timemap(commands: Any) -> None:
 def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("clip", metavar="CLIP", help="video, GIF or image folder")
     command.add_argument("--target", metavar="WORD", help=TARGETS)
-    command.add_argument("--like", metavar="CLIP", help="take the pacing of another clip")
+    command.add_argument(
+        "--like", type=os.path.expanduser, metavar="CLIP", help="take the pacing of another clip"
+    )
     command.add_argument("--frames", type=int, metavar="N", help="number of frames of the result")
     command.add_argument("--fps", type=float, metavar="R", help="its frames a second")
     command.add_argument("--keep", default="length", metavar="length|fastest", help=FASTEST)
     command.add_argument("--embedder", help="word of an embedder (default: the shipped one)")
-    command.add_argument("--out", default=".", metavar="PATH", help="folder, or name of the result")
+    command.add_argument(
+        "--out", type=local_path, default=".", metavar="PATH", help="folder, or name of the result"
+    )
     add_no_cache(command)
 
 
@@ -161,12 +169,14 @@ def _generator(given: argparse.Namespace, method: "Resampling | Regenerate") -> 
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    """NAME=VALUE: a number, a list of numbers, true, false, null, or else text. Messages call the
-    setting model.NAME, which serves too."""
+    """NAME=VALUE: a number, a list of numbers, true, false, null, or else text; a path is taken as
+    it is typed. Messages call the setting model.NAME, which serves too."""
     name, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"--set {text}: write NAME=VALUE")
     name = name.removeprefix("model.")
+    if name in ("path", "command", "suffix"):
+        return name, os.path.expanduser(value) if name == "path" else value
     with suppress(ValueError):
         return name, json.loads(f"[{value}]" if "," in value and value[0] != "[" else value)
     return name, value
@@ -190,8 +200,18 @@ def run_timemap(given: argparse.Namespace) -> int:
     chain = table.with_suffix(".filter.txt")
     put(chain, as_filter(times, plan.positions, clip_times, plan.length.fps))
     print(f"  filter  {plain(chain)}")
-    print("          ffmpeg -i CLIP -an -/filter:v FILTER OUT.mp4")
+    print(f"          {_ffmpeg(given.clip, chain)}")
     return 0
+
+
+def _ffmpeg(clip: str, chain: Path) -> str:
+    """A command line that retimes the clip. In a name without its folder FFmpeg would read what is
+    before a colon as a protocol; options that read a file differ between its versions."""
+    source = shell_quoted(os.path.abspath(clip)) if os.path.isfile(clip) else "CLIP.mp4"
+    file = shell_quoted(os.path.abspath(chain))
+    short = chain.stat().st_size < ONE_ARGUMENT
+    filters = f'-filter:v "$(cat {file})"' if short else f"-/filter:v {file}"
+    return f"ffmpeg -i {source} -an {filters} OUT.mp4"
 
 
 def _named(given: argparse.Namespace, word: str, suffix: str) -> Path:

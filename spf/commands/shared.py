@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from spf.errors import ConfigError
+from spf.words import is_url
 
 
 def add_no_cache(command: argparse.ArgumentParser) -> None:
@@ -19,6 +20,14 @@ def add_sampling(command: argparse.ArgumentParser) -> None:
     command.add_argument("--start", type=float, metavar="SECONDS", help="from this time on")
     command.add_argument("--end", type=float, metavar="SECONDS", help="up to this time")
     command.add_argument("--stream", type=int, metavar="N", help="index among the video streams")
+
+
+def local_path(text: str) -> str:
+    """The path of an output, with `~` expanded: after `--out=` a shell leaves it as it is. Raises
+    ConfigError for a URL."""
+    if is_url(text):
+        raise ConfigError(f"{plain(text)}: outputs are local files; give a path")
+    return os.path.expanduser(text)
 
 
 def plain(text: object) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from spf.errors import ConfigError
 from spf.video import IMAGE_SUFFIXES, SUFFIXES, list_frames
+from spf.words import NO_NETWORK, is_url
 
 COLUMN = "path"
 """The column of a CSV or Parquet list that holds the clips."""
@@ -62,7 +63,9 @@ class Survey:
 
 def open_listing(source: str | os.PathLike[str]) -> Listing:
     """The listing of a folder or a list. Raises ConfigError where it can be neither."""
-    path = Path(source).expanduser().absolute()
+    path = Path(os.path.expanduser(source)).absolute()
+    if is_url(source) and not path.exists():
+        raise ConfigError(f"{source}: {'; '.join(NO_NETWORK)}")
     if not path.exists():
         raise ConfigError(f"{source}: there is no such file or folder; check the path")
     if path.is_file() and path.suffix.lower() in SUFFIXES | IMAGE_SUFFIXES:
@@ -187,7 +190,7 @@ def _parquet_rows(source: Path) -> Iterator[tuple[int, str | None]]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(source) as file:
+        with open(source, "rb") as opened, pq.ParquetFile(opened) as file:
             _check_columns(source, file.schema_arrow.names)
             number = 0
             for batch in file.iter_batches(PARQUET_ROWS, columns=[COLUMN]):

@@ -31,7 +31,7 @@ class Folder:
     name = "folder"
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self.path = None if path is None else Path(str(path)).expanduser()
+        self.path = None if path is None else Path(path)
 
     def clips(self) -> list[FolderClip]:
         """All clips, sorted by generator and pair, whatever the file system's order.
@@ -52,7 +52,7 @@ def clips_of(path: str | os.PathLike[str]) -> list[FolderClip]:
     """The clips of a folder and of the folders in it, CLIPS/CLIP.mp4 and CLIPS/CATEGORY/CLIP.mp4,
     sorted; `generator` is the category, empty for the former. Problems and errors as in `Folder`.
     """
-    root = Path(path).expanduser()
+    root = Path(path)
     layout = "expected CLIPS/CLIP.mp4 or CLIPS/CATEGORY/CLIP.mp4"
     entries = _listed(root, layout)
     here = [entry for entry in entries if _is_clip(entry)]

@@ -71,7 +71,7 @@ def find_pipeline(name: str, variant: str, path: str | os.PathLike[str] | None) 
     """
     repository = MODEL_REPOSITORIES[name][variant]
     if path is not None:
-        folder = Path(str(path)).expanduser()
+        folder = Path(path)
         if not (folder / INDEX).is_file():
             raise UnavailableError(
                 f"model.path={folder}: this is no folder of a pipeline ({INDEX} is not there); "

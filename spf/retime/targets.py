@@ -156,7 +156,7 @@ class Custom:
         """Times, scaled to 0 .. 1, and progress (K,) of the points."""
         what = "target=custom" if self.path is None else str(self.path)
         if (self.points is None) == (self.path is None):
-            remedy = "target.points=[[0,0],[0.5,0.2],[1,1]] or target.path=FILE"
+            remedy = "'target.points=[[0,0],[0.5,0.2],[1,1]]' or target.path=FILE"
             raise ConfigError(f"target=custom needs points or a file, one of them; give {remedy}")
         given = self.points if self.path is None else _read(Path(str(self.path)))
         try:
@@ -260,7 +260,8 @@ def _from_text(text: str) -> Target:
         if not equals:
             raise ConfigError(f"target {text!r}: write {word}:SETTING=VALUE,SETTING=VALUE")
         known = [item.name for item in fields(kind)]  # type: ignore[arg-type]
-        settings[choose(name, known, f"setting of target {word}")] = _value(value)
+        name = choose(name, known, f"setting of target {word}")
+        settings[name] = os.path.expanduser(value) if name == "path" else _value(value)
     return kind(**settings)
 
 

@@ -9,7 +9,6 @@ import resource
 import sys
 import threading
 from dataclasses import asdict
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -31,7 +30,7 @@ def serve(memory: int) -> None:
     while True:
         given = json.loads(requests.get())
         os.chdir(given["folder"])
-        _decode(Path(given["path"]), Sampling(**given["sampling"]), output)
+        _decode(given["path"], Sampling(**given["sampling"]), output)
 
 
 def _listen(requests: queue.SimpleQueue[str]) -> None:
@@ -41,7 +40,7 @@ def _listen(requests: queue.SimpleQueue[str]) -> None:
     os._exit(0)
 
 
-def _decode(path: Path, sampling: Sampling, output: IO[bytes]) -> None:
+def _decode(path: str, sampling: Sampling, output: IO[bytes]) -> None:
     def tell(**told: Any) -> None:
         _write(output, json.dumps(told).encode() + b"\n")
 
@@ -61,7 +60,7 @@ def _decode(path: Path, sampling: Sampling, output: IO[bytes]) -> None:
         tell(clip_error=[short.clip, short.reason, short.remedy])
     except Exception as error:  # of a library, on a file that it did not expect
         what = f"its decoder failed ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
-        tell(clip_error=[str(path), what, "copy or download it again, or make it again"])
+        tell(clip_error=[path, what, "copy or download it again, or make it again"])
 
 
 def _write(output: IO[bytes], data: bytes | memoryview) -> None:

@@ -15,6 +15,7 @@ from spf.video.clip import Clip, ClipInfo, Sampling, Source, starved
 from spf.video.decode import VideoSource
 from spf.video.folder import FolderSource
 from spf.video.images import ImageSource, is_image
+from spf.words import NO_NETWORK, is_url
 
 EVERY_FRAME = Sampling()
 TINY = 1e-9  # seconds: a time that was computed may fall this much short of one that was typed
@@ -45,7 +46,7 @@ class Reader:
         self.lost = 0
         self.notes = []
         try:
-            self._source = _open(Path(path), sampling.stream)
+            self._source = _open(path, sampling.stream)
         except MemoryError:
             raise starved(path) from None
         self.info = self._source.info
@@ -150,8 +151,9 @@ def batches(
         yield np.stack(images), np.array(times, dtype=np.float64)
 
 
-def _open(path: Path, stream: int | None) -> Source:
+def _open(given: str | os.PathLike[str], stream: int | None) -> Source:
     """The source that fits what the path is (by its content, not its name)."""
+    path = Path(given)
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
@@ -165,6 +167,8 @@ def _open(path: Path, stream: int | None) -> Source:
     except PermissionError:
         raise ClipError(path, "the file may not be read", "change its permissions") from None
     except (FileNotFoundError, NotADirectoryError):
+        if is_url(given):
+            raise ClipError(given, *NO_NETWORK) from None
         raise ClipError(path, "there is no such file", "check the path") from None
     except (OSError, ValueError) as error:  # a name that is too long or holds a null byte, bad disk
         why = getattr(error, "strerror", None) or str(error)

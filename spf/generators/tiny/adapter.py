@@ -45,7 +45,7 @@ class Tiny:
     name: ClassVar[str] = "tiny"
 
     def __init__(self, path: str | None = None) -> None:
-        self.path = WEIGHTS if path is None else Path(str(path)).expanduser()
+        self.path = WEIGHTS if path is None else Path(path)
 
     def check(self) -> None:
         """Raises UnavailableError where a file of the weights is missing or cannot be read."""
