@@ -1,6 +1,7 @@
 """The words that choose an embedder, a target, a law ...: one rule for all of them."""
 
 import os
+import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
 from difflib import get_close_matches
@@ -30,3 +31,9 @@ def printable(name: str) -> str:
     with suppress(UnicodeEncodeError):  # half a letter, as JSON may hold: no name of a file
         name = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(x if x.isprintable() else x.encode("unicode_escape").decode() for x in name)
+
+
+def normalized_name(name: str) -> str:
+    """How the names of pairs and generators are matched: printable, in Unicode's composed form
+    (NFC), as file systems write one name in several ways."""
+    return unicodedata.normalize("NFC", printable(name))

@@ -51,8 +51,9 @@ def parts(results: Results, embedder: str) -> list[Part]:
 def _with_embedder(table: Table, embedder: str) -> Table:
     if table.name.startswith("sphere"):
         embedder = "none: made in embedding space"
-    rows = [{"embedder": embedder, **row} for row in table.rows]
-    return replace(table, columns=["embedder", *table.columns], rows=rows)
+    data = table.data.copy()
+    data.insert(0, "embedder", embedder)
+    return replace(table, data=data)
 
 
 def _pacing(results: Results) -> Part | None:
@@ -74,7 +75,9 @@ def _pacing(results: Results) -> Part | None:
         "is removed, by the linearly paced, motionless clip of the same morph. corrected_error: "
         "calibrated, with the noise subtracted from every distance (noise=nugget)."
     )
-    table = Table("synthetic_pacing", "Error of the measured progress", list(rows[0]), rows, note)
+    table = Table.of_rows(
+        "synthetic_pacing", "Error of the measured progress", list(rows[0]), rows, note
+    )
 
     def sentence(embedder: str) -> str:
         by_motion = grid.groupby("motion", sort=False)["calibrated_error"].median()
@@ -107,7 +110,7 @@ def _leakage(results: Results) -> Part | None:
         "leakage: total change of a clip whose meaning stands still, over that of the whole morph "
         "without motion (median over contents). flagged: clips recognised as no semantic change."
     )
-    table = Table("leakage", "Change that motion alone fakes", list(rows[0]), rows, note)
+    table = Table.of_rows("leakage", "Change that motion alone fakes", list(rows[0]), rows, note)
 
     def sentence(embedder: str) -> str:
         worst = max(rows, key=lambda row: row["leakage"])
@@ -133,7 +136,7 @@ def _jumps(results: Results) -> Part | None:
     }
     rows = grouped(jumps, ["motion", "steepness"], "jump", columns)
     note = "Distance between the steepest measured step and the true place of the jump, medians."
-    table = Table("jumps", "Where the jump is", list(rows[0]), rows, note)
+    table = Table.of_rows("jumps", "Where the jump is", list(rows[0]), rows, note)
 
     def sentence(embedder: str) -> str:
         return (
@@ -155,7 +158,7 @@ def _ladder(results: Results) -> Part | None:
         "true pacing does. A clip without a value counts as even."
     )
     columns = ["measure", "origin", *motions, "status", "reason"]
-    table = Table("measures", "Which measure ranks unevenness?", columns, rows, note)
+    table = Table.of_rows("measures", "Which measure ranks unevenness?", columns, rows, note)
 
     def sentence(embedder: str) -> str:
         done = [row for row in rows if row["status"] == "done"]
@@ -225,7 +228,7 @@ def _growth(results: Results) -> Part | None:
         "longer clip at the same rate or a higher rate at the same length, which give the same "
         "pictures. noise 51 s grey levels; compression H.264 at crf 23 + 60 s."
     )
-    table = Table("growth", "How the error grows", list(made[0]), made, note)
+    table = Table.of_rows("growth", "How the error grows", list(made[0]), made, note)
 
     def sentence(embedder: str) -> str:
         worst = max(made, key=lambda row: row["calibrated_error"])
@@ -267,7 +270,7 @@ def _floor(results: Results) -> Part | None:
         "Clips whose picture stands still under white noise of 51 s grey levels. flagged: "
         "recognised as no semantic change; flagged_corrected: likewise with noise=nugget."
     )
-    table = Table("noise_floor", "A static, noisy clip", list(rows[0]), rows, note)
+    table = Table.of_rows("noise_floor", "A static, noisy clip", list(rows[0]), rows, note)
 
     def sentence(embedder: str) -> str:
         flagged = sum(row["flagged"] for row in rows)

@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.ranking.groups import generator_of
-from benchmarks.ranking.inputs import Input
+from benchmarks.leaderboard.comparison import generator_of
+from benchmarks.leaderboard.inputs import Input
 from benchmarks.retiming.scores import ORACLE
 from benchmarks.running.records import DONE, NOT_RUN, SCHEMA, Record
 from benchmarks.scoring.quality import QUALITY
