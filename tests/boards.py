@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.leaderboard.comparison import SHOWN
+from benchmarks.leaderboard.standing import sentences
 from benchmarks.leaderboard.tables import LINEARITY, Board, leaderboard
 
 PAIRS = [f"pair{number}" for number in range(8)]
@@ -56,3 +57,13 @@ def scattered(seed: int, generators: int, pairs: int, missing: float) -> list[Ro
 def table(records: list[Row], order_by: str = LINEARITY) -> pd.DataFrame:
     """The leaderboard of records."""
     return leaderboard(Board.of(records, order_by))
+
+
+def lines(records: list[Row]) -> list[str]:
+    board = Board.of(records)
+    return sentences(board.standings, board.differences)
+
+
+def ranks(records: list[Row]) -> dict[tuple[Any, str], Any]:
+    """Rank by group and generator."""
+    return table(records).set_index(["group", "generator"])["rank"].to_dict()

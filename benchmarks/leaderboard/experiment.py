@@ -62,7 +62,7 @@ class Leaderboard:
         for clip in self.clips:
             if (clip.generator, clip.pair, 0) in known:
                 raise ConfigError(
-                    f"{clip.generator}/{clip.pair} is in model.path and in an input; keep one"
+                    f"{clip.generator}/{clip.pair} is in model.path and in an input; leave one out"
                 )
 
     @cached_property

@@ -59,12 +59,11 @@ BOARD_NOTE = (
 COMPARISON_NOTE = (
     "Every two generators on all pairs that these two have, whatever the others lack (with more "
     f"than {EVERY_TWO} generators: each against the best of its group and the next better one). "
-    "difference: mean "
-    "over the pairs of the generator's value less the other's, with its 95% interval. effect: "
-    "Hedges' g of the paired differences. superiority: share of the pairs on which it is the more "
-    "even. p_holm: corrected for the comparisons of all generators that shared pairs link. "
-    "detectable: smallest true difference that "
-    "is shown with a probability of 80%; empty where so few pairs show none."
+    "difference: mean over the pairs of the generator's value less the other's, with its 95% "
+    "interval. effect: Hedges' g of the paired differences. superiority: share of the pairs on "
+    "which it is the more even. p_holm: corrected for the comparisons of all generators that "
+    "shared pairs link. detectable: smallest true difference that is shown with a probability of "
+    "80%; empty where so few pairs show none."
 )
 
 
@@ -97,7 +96,8 @@ def leaderboard(board: Board) -> pd.DataFrame:
     alone = sorted(set(board.clips["generator"]) - placed)
     clips = board.clips[board.clips["generator"].isin(alone)]
     used = clips[clips["unusable"] == ""]
-    means = pd.DataFrame({name: pair_means(used, name).mean(skipna=True) for name in SHOWN})
+    names = [*dict.fromkeys([board.order_by, *SHOWN])]
+    means = pd.DataFrame({name: pair_means(used, name).mean() for name in names})
     parts.append(means.reindex(alone).assign(remark="compared with no other generator"))
     table = pd.concat([part for part in parts if len(part)] or parts)
     counts = board.clips.groupby("generator").agg(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
@@ -15,6 +16,12 @@ from benchmarks.truth import perceptual
 from benchmarks.truth.errors import Results, Row, count, grouped, median
 from benchmarks.truth.pacing_measures import MEASURES
 from benchmarks.truth.solver_tables import solver_sentence, solver_tables
+from benchmarks.truth.studies import FAULT_FRAMES, NO_FAULT
+from spf import METRICS
+
+LINEARITY = "linearity_mae"
+UNRESAMPLED = ("peak_speed", "speed_cv", "pacing_entropy", "target_mae")
+"""Metrics that depend on the number of frames, or on a target."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ def parts(results: Results, embedder: str) -> list[Part]:
         _leakage(results),
         _jumps(results),
         _ladder(results),
+        _faults(results),
         _growth(results),
         _floor(results),
         _solver(results),
@@ -206,6 +214,55 @@ def _rank_correlation(group: pd.DataFrame, measure: str) -> float:
     return float(stats.spearmanr(values, group["true_linearity_mae"]).statistic)
 
 
+def _faults(results: Results) -> Part | None:
+    """How often each metric of evenness calls a faulty clip less even than one without a fault."""
+    faults = results.of("faults")
+    if faults.empty:
+        return None
+    known = [name for name, metric in METRICS.items() if metric.direction != "none"]
+    shown = [name for name in known if name not in UNRESAMPLED and name in faults]
+    even = faults[faults["fault"] == NO_FAULT]
+    rows: list[Row] = []
+    for (fault, strength), clips in faults.groupby(["fault", "fault_strength"], sort=False):
+        if fault != NO_FAULT:
+            row: Row = {"fault": fault, "strength": strength, "clips": len(clips)}
+            rows.append(row | {name: _less_even(clips, even, name) for name in shown})
+    note = (
+        "Share of the pairs of clips, one with the fault and one without, of whatever contents, in "
+        "which the metric calls the faulty one less even: 1 tells the fault always, 0.5 is chance, "
+        "less calls faulty clips more even. strength: share of the time that the clip stands still "
+        "(late start; stall, in the middle; many jumps, between ten of them), share of the change "
+        "that happens at once in the middle (one jump), white noise of 51 s grey levels in every "
+        f"frame (flicker). {FAULT_FRAMES} frames; a clip without a value counts as even."
+    )
+    columns = ["fault", "strength", "clips", *shown]
+    table = Table.of_rows("faults", "Which metric tells which fault?", columns, rows, note)
+
+    def sentence(embedder: str) -> str:
+        mean = table.data.groupby("fault", sort=False)[shown].mean()
+        listed = "; ".join(
+            f"{fault}: {row.idxmax()} ({row.max():.2f})" for fault, row in mean.iterrows()
+        )
+        blind = [
+            f"{fault} ({row[LINEARITY]:.2f})"
+            for fault, row in mean.iterrows()
+            if row[LINEARITY] < 0.6
+        ]
+        lines = f"With {embedder}, the metric that tells a fault best is, by fault: {listed}."
+        return f"{lines} {LINEARITY} hardly sees {', '.join(blind)}." if blind else lines
+
+    return Part("Which metric tells which fault?", [table], (), sentence)
+
+
+def _less_even(faulty: pd.DataFrame, even: pd.DataFrame, name: str) -> float:
+    """Share of the pairs (faulty, even) in which the faulty one is the less even; ties half."""
+    sign = -1.0 if METRICS[name].direction == "higher" else 1.0
+    one, other = (
+        sign * part[name].fillna(METRICS[name].best).to_numpy() for part in (faulty, even)
+    )
+    return float((np.sign(one[:, None] - other) + 1).mean() / 2)
+
+
 def _growth(results: Results) -> Part | None:
     growth = results.of("growth")
     if growth.empty:
@@ -279,7 +336,7 @@ def _floor(results: Results) -> Part | None:
             "recognised as having no semantic change; the others would count as evenly paced."
         )
 
-    return Part("Is a static clip told apart?", [table], (), sentence)
+    return Part("Is a static clip recognised?", [table], (), sentence)
 
 
 def _solver(results: Results) -> Part | None:
