@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks.leaderboard import clip_cell
+from benchmarks.leaderboard.experiment import clip_cell
 from benchmarks.running.cells import Cell, Outcome, Section, Summary, Table, Watch
 from benchmarks.running.folder import RunFolder
 from benchmarks.running.records import DONE, FAILED, NOT_RUN, Record, timings_of
@@ -113,13 +113,15 @@ class EmbedderAblation:
                 "Which embedder follows the meaning?",
                 [sentence(rows)],
                 [
-                    Table("ablation", "Embedders", list(rows[0]), rows, NOTE),
-                    Table("speed", "Speed", SPEED_COLUMNS, speeds, SPEED_NOTE, timed=True),
+                    Table.of_rows("ablation", "Embedders", list(rows[0]), rows, NOTE),
+                    Table.of_rows("speed", "Speed", SPEED_COLUMNS, speeds, SPEED_NOTE, timed=True),
                 ],
             )
         ]
         if agreement:
-            table = Table("agreement", "Agreement", list(agreement[0]), agreement, AGREEMENT_NOTE)
+            table = Table.of_rows(
+                "agreement", "Agreement", list(agreement[0]), agreement, AGREEMENT_NOTE
+            )
             sections.append(Section("Do embedders agree?", [], [table]))
         return Summary(headline, sections)
 

@@ -90,7 +90,7 @@ def _write(profile: str, planned: Sequence[Planned], runs: Runs, root: RunFolder
         root.write(f"tables/{name}.csv", table_as_csv(one))
         root.write(f"tables/{name}.md", table_as_markdown(one))
     records = [record for run in runs.values() for record in run.results.records]
-    shown = replace(table, columns=[name for name in table.columns if name != "words"])
+    shown = replace(table, data=table.data.drop(columns="words"))
     page = render_report(profile, shown, chapters(planned, runs), records)
     root.write("report/index.html", page)
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.leaderboard import clip_cell
+from benchmarks.leaderboard.experiment import clip_cell
 from benchmarks.rating.clips import Film, check_films, film_of_file, film_of_kept, incomparable
 from benchmarks.rating.page import render_study
 from benchmarks.rating.raters import Rules

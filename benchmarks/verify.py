@@ -55,6 +55,8 @@ TOLERANCES: Mapping[str, Tolerance] = {
     "error_seconds": Tolerance(absolute=0.05),
     # Intervals are drawn anew from the values: twice the tolerance of what they enclose.
     "*_95": Tolerance(absolute=0.01, relative=0.04),
+    "*_low": Tolerance(absolute=0.01, relative=0.04),
+    "*_high": Tolerance(absolute=0.01, relative=0.04),
     # Angles of noise, which float32 sums on other processors change most of all.
     "total_change": Tolerance(absolute=0.005, relative=0.02),
     "noise_floor": Tolerance(absolute=0.005, relative=0.02),
@@ -192,7 +194,7 @@ def _name(columns: list[str], row: Row) -> str:
 KEYS = {
     "category", "clip", "content", "embedder", "factor", "first", "frames", "generator", "group",
     "law", "measure", "motion", "noise", "pair", "second", "seed", "steepness", "strategy",
-    "strength", "value", "dimension", "target",
+    "strength", "value", "dimension", "target", "fault",
 }  # fmt: skip
 """Columns that say what a row is about."""
 

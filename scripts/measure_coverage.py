@@ -3,7 +3,7 @@
     python scripts/measure_coverage.py [REPETITIONS]
 
 How often 95% intervals hold the true mean, by kind of interval, and how often at least two of
-several equal generators are told apart, which should be in 5% of leaderboards or fewer.
+several equal generators differ significantly, which should be in 5% of leaderboards or fewer.
 """
 
 import sys
@@ -16,8 +16,15 @@ from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.scoring.statistics import ALPHA, Array, generator, mean_interval, pairwise_holm
-from benchmarks.scoring.statistics import sign_flip_test as flip
+from benchmarks.scoring.statistics import (
+    ALPHA,
+    Array,
+    generator,
+    holm,
+    mean_interval,
+    paired_differences,
+    sign_flip_test,
+)
 
 REPETITIONS = 4000
 COUNTS = (6, 10, 20, 50)
@@ -72,7 +79,7 @@ def coverage(repetitions: int) -> Iterator[tuple[str, int, dict[str, float]]]:
 
 
 def false_findings(repetitions: int) -> Iterator[tuple[int, int, float]]:
-    """Share of leaderboards of equal generators in which any two are told apart."""
+    """Share of leaderboards of equal generators in which any two differ significantly."""
     for generators in (2, 6, 12):
         for count in (10, 20, 50):
             random = generator(f"equal {generators} {count}")
@@ -80,8 +87,8 @@ def false_findings(repetitions: int) -> Iterator[tuple[int, int, float]]:
             for repetition in range(repetitions):
                 clips = random.gamma(2.0, 0.05, (count, 1))  # some clips are hard for everyone
                 values = clips * random.lognormal(0, 0.5, (count, generators))
-                p = pairwise_holm(flip(values, f"{repetition}"))
-                wrong += bool((p <= ALPHA).any())
+                p = sign_flip_test(paired_differences(values), f"{repetition}")
+                wrong += bool((holm(p) <= ALPHA).any())
             yield generators, count, wrong / repetitions
 
 
@@ -92,7 +99,7 @@ def tables(repetitions: int = REPETITIONS) -> str:
     for name, count, found in coverage(repetitions):
         numbers = " | ".join(f"{value:.3f}" for value in found.values())
         lines.append(f"| {name} | {count} | {numbers} |")
-    lines += ["", "| equal generators | clips | told apart |", "| --- | --- | --- |"]
+    lines += ["", "| equal generators | clips | significantly different |", "| --- | --- | --- |"]
     for generators, count, share in false_findings(repetitions // 4):
         lines.append(f"| {generators} | {count} | {share:.3f} |")
     return "\n".join(lines)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.ranking.inputs import MAXIMAL_BYTES, NAME, Input, problems, read_records
-from benchmarks.ranking.merging import check_agreement
+from benchmarks.leaderboard.inputs import MAXIMAL_BYTES, NAME, Input, problems, read_records
+from benchmarks.leaderboard.merging import check_agreement
 from benchmarks.running.folder import slug
 from spf.errors import ConfigError
 from spf.generators.folder import printable

@@ -15,7 +15,7 @@ from spf.devices import check_device
 from spf.embedders import DEFAULT_EMBEDDER, Embedder, Embeddings, embed_clip, load_embedder
 from spf.embedders.base import Source, Watch
 from spf.errors import ClipError
-from spf.progress import Curve, Segment, Settings, fit
+from spf.progress import Curve, Segment, Settings, fit, score
 from spf.progress.noise import FLICKER_SHARE
 from spf.progress.solver import RIDGE, SIGMA, WINDOW
 from spf.progress.stretches import Stretch, analysis_segments, named_stretches
@@ -54,6 +54,14 @@ class Measurement:
             return self.curve
         rows, times = self.embeddings.vectors[~self.repeats], self.curve.times[~self.repeats]
         return fit(rows, times, **vars(self.curve.settings))
+
+    @property
+    def distinct_scores(self) -> dict[str, float]:
+        """Share of repeated frames, and stall_fraction of the others; nothing without repeats."""
+        if not self.repeats.any():
+            return {}
+        stalls = score(self.distinct)["stall_fraction"]
+        return {"repeated_frames": self.repeats.mean(), "stall_fraction_distinct": stalls}
 
     @cached_property
     def named_stretches(self) -> list[Stretch]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from spf.measurement import Measurement
-from spf.progress import Curve, no_change_reason, score
+from spf.progress import Curve, score, unranked_reason
 from spf.thumbnails import Thumbnails
 
 PALETTE = ["#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f"]
@@ -82,10 +82,11 @@ def plot_overlay(
 def subtitle(curve: Curve, embedder: str) -> str:
     """The line under a plot's title: what measured it and the two numbers that say most."""
     change = f"total change {curve.total_change:.3g} rad"
-    reason = no_change_reason(curve)
+    reason = unranked_reason(curve)
     if reason is not None:
         return f"embedder {embedder} · {reason} ({change}, noise floor {curve.noise_floor:.3g})"
-    return f"embedder {embedder} · linearity_mae {score(curve)['linearity_mae']:.4f} · {change}"
+    linearity = f"linearity_mae {score(curve)['linearity_mae']:.4f}"
+    return f"embedder {embedder} · {linearity} · {change}, {curve.noise_share:.0%} of it noise"
 
 
 def png(figure: Figure) -> bytes:

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
 from difflib import get_close_matches
@@ -53,3 +54,9 @@ def shell_quoted(word: str) -> str:
         for x in word
     )
     return f"$'{''.join(letters)}'"
+
+
+def normalized_name(name: str) -> str:
+    """How the names of pairs and generators are matched: printable, in Unicode's composed form
+    (NFC), as file systems write one name in several ways."""
+    return unicodedata.normalize("NFC", printable(name))

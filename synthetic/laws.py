@@ -251,6 +251,14 @@ def _staircase(steps: int, rise: float) -> Knots:
     return np.concatenate([[0.0], u.ravel(), [1.0]]), np.concatenate([[0.0], y.ravel(), [1.0]])
 
 
+def _partial_jump(place: float, share: float, width: float) -> Knots:
+    start, stop = place - 0.5 * width, place + 0.5 * width
+    slope = (1.0 - share) / (1.0 - width)
+    return np.array([0.0, start, stop, 1.0]), np.array(
+        [0.0, slope * start, 1 - slope * (1 - stop), 1]
+    )
+
+
 def _random_monotone(seed: int, pieces: int, concentration: float) -> Knots:
     generator = generator_for("random_monotone", seed, pieces, concentration)
     y = np.cumsum(generator.dirichlet(np.full(pieces, concentration)))
@@ -336,6 +344,19 @@ LAWS: dict[str, Family] = {
             "steps": Parameter(4, 1, 100, integer=True),
             "rise": Parameter(0.25, 0.01, 1.0),
         },
+    ),
+    "partial_jump": _piecewise(
+        _partial_jump,
+        parameters={
+            "place": _PLACE,
+            "share": Parameter(0.3, 0.0, 1.0),
+            "width": Parameter(0.02, 0.001, 1.0),
+        },
+        conflict=lambda place, share, width: (
+            ""
+            if width <= 2 * min(place, 1 - place) and width < 1
+            else f"width={width:g} does not fit about place={place:g}"
+        ),
     ),
     "exponential": Family(
         exponential,

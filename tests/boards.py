@@ -5,38 +5,65 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from benchmarks.ranking.groups import SHOWN, groups_of
-from benchmarks.ranking.standing import Standing
+from benchmarks.leaderboard.comparison import SHOWN
+from benchmarks.leaderboard.standing import sentences
+from benchmarks.leaderboard.tables import LINEARITY, Board, leaderboard
 
 PAIRS = [f"pair{number}" for number in range(8)]
 # Errors of a generator on PAIRS, in an order that no sorting leaves alone.
 VALUES = [0.11, 0.05, 0.23, 0.17, 0.02, 0.29, 0.13, 0.08]
 
+Row = dict[str, Any]
 
-def record(model: str, pair: str, error: float, **more: Any) -> dict[str, Any]:
+
+def record(model: str, pair: str, error: float, **more: Any) -> Row:
     """A finished clip."""
     metrics = dict.fromkeys(SHOWN, 1.0) | {"linearity_mae": error}
     base = {"status": "done", "reason": "", "model": model, "clip": pair, "embedder": "pixels"}
-    return base | metrics | {"frames": 81, "control": True} | more
+    return base | metrics | {"frames": 81, "seed": 0} | more
 
 
-def failed(model: str, pair: str) -> dict[str, Any]:
+def failed(model: str, pair: str) -> Row:
     base = {"status": "failed", "reason": "it is empty", "model": model, "clip": pair}
-    return base | {"embedder": "pixels", "control": True}
+    return base | {"embedder": "pixels", "seed": 0}
 
 
-def generator(model: str, count: int, shift: float = 0.0) -> list[dict[str, Any]]:
+def generator(model: str, count: int, shift: float = 0.0) -> list[Row]:
     return [record(model, PAIRS[k], VALUES[k] + shift) for k in range(count)]
 
 
-def standings(records: list[dict[str, Any]]) -> list[Standing]:
-    return [Standing.of(group) for group in groups_of(records)]
-
-
-def drawn(name: str, offset: float, count: int, noise: float = 0.02) -> list[dict[str, Any]]:
+def drawn(name: str, offset: float, count: int, noise: float = 0.02) -> list[Row]:
     """Clips of which some are hard for everyone, and a generator's own noise."""
     shared = np.random.default_rng(count).gamma(3.0, 0.03, count)
     own = np.random.default_rng([*name.encode(), count]).normal(offset, noise, count)
     values = np.clip(shared + own, 0.001, 0.499)
     return [record(name, f"pair{k}", float(values[k])) for k in range(count)]
+
+
+def scattered(seed: int, generators: int, pairs: int, missing: float) -> list[Row]:
+    """Clips of which a share is missing here and there."""
+    random = np.random.default_rng(seed)
+    values = random.gamma(3.0, 0.03, (generators, pairs)) + 0.02 * np.arange(generators)[:, None]
+    there = random.random((generators, pairs)) >= missing
+    names = random.permutation(generators)
+    return [
+        record(f"g{names[g]}", f"p{p}", float(min(values[g, p], 0.499)))
+        for g, p in np.argwhere(there)
+    ]
+
+
+def table(records: list[Row], order_by: str = LINEARITY) -> pd.DataFrame:
+    """The leaderboard of records."""
+    return leaderboard(Board.of(records, order_by))
+
+
+def lines(records: list[Row]) -> list[str]:
+    board = Board.of(records)
+    return sentences(board.standings, board.differences)
+
+
+def ranks(records: list[Row]) -> dict[tuple[Any, str], Any]:
+    """Rank by group and generator."""
+    return table(records).set_index(["group", "generator"])["rank"].to_dict()

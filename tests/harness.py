@@ -209,7 +209,7 @@ def blank(*_: object, **__: object) -> bytes:
 def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw nothing in this process."""
     monkeypatch.setattr("benchmarks.scoring.measuring.plot_measurement", blank)
-    monkeypatch.setattr("benchmarks.leaderboard.plot_overlay", blank)
+    monkeypatch.setattr("benchmarks.leaderboard.figures.plot_overlay", blank)
 
 
 class Linear:

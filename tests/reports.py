@@ -68,10 +68,10 @@ def write_report(root: Path) -> Path:
     summary = Summary(
         f"headline {HOSTILE[2]}",
         [
-            Section("First", [HOSTILE[2]], [Table("retiming", HOSTILE[0], columns, rows)]),
+            Section("First", [HOSTILE[2]], [Table.of_rows("retiming", HOSTILE[0], columns, rows)]),
             Section("Pictures", [], [], figures),
             Section("Films", [], [], [Figure("films/a.mp4", "A film", "film")]),
-            Section("Rows", [], [Table("many", "Many", columns[:2], many)]),
+            Section("Rows", [], [Table.of_rows("many", "Many", columns[:2], many)]),
         ],
     )
     folder.write("index.html", "the page of the run")
@@ -82,7 +82,9 @@ def write_report(root: Path) -> Path:
         make_chapter(done, "What was found.", ["not run: wan22 is absent"], [part]),
         make_chapter(absent, "Nothing was measured.", ["not run: too large"], []),
     ]
-    plan = Table("plan", "Plan", ["experiment", "reason"], [{"experiment": 2, "reason": "large"}])
+    plan = Table.of_rows(
+        "plan", "Plan", ["experiment", "reason"], [{"experiment": 2, "reason": "large"}]
+    )
     record = {"embedder": HOSTILE[1], "device": HOSTILE[0], "status": "done"}
     path = root / "report" / "index.html"
     path.parent.mkdir()

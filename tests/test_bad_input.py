@@ -133,7 +133,7 @@ def test_two_frames_are_measured_and_never_ranked(tmp_path: Path) -> None:
     assert run.code == 0
     board = pd.read_csv(run.folder.root / "leaderboard.csv").set_index("generator")
     assert board.loc["short", "too_short"] == 1
-    assert board.loc["short", "measured"] == 0
+    assert board.loc["short", "usable"] == 0
     assert pd.isna(board.loc["short", "order"])
 
 

@@ -23,7 +23,8 @@ import pytest
 import torch
 import wandb
 
-from benchmarks import leaderboard, session
+from benchmarks import session
+from benchmarks.leaderboard import experiment
 from benchmarks.reporting import trackers
 from benchmarks.running import provenance
 from benchmarks.scoring import measuring
@@ -292,7 +293,7 @@ def test_clocks_that_jump_change_nothing(
 # Clips that change, and what is kept of them
 
 
-@pytest.mark.parametrize("when", [(measuring, "measure_clip"), (leaderboard, "clip_columns")])
+@pytest.mark.parametrize("when", [(measuring, "measure_clip"), (experiment, "clip_columns")])
 def test_a_clip_that_changes_during_a_run_is_a_row_and_measured_anew(
     when: tuple[Any, str], clips: Path, tmp_path: Path, monkeypatch: Patch
 ) -> None:

@@ -23,7 +23,7 @@ def strategies(after: float, true: float | None = 0.1, aim: str = "linearity_mae
             f"before_{aim}": 0.2, "measure": "tiny (shipped)", "generator": "tiny (shipped)",
             "better": "3 of 4", f"before_true_{aim}": 0.15, f"true_{aim}": true,
         }  # fmt: skip
-    return Table(f"retiming{suffix}", "t", list(rows[0]), rows)
+    return Table.of_rows(f"retiming{suffix}", "t", list(rows[0]), rows)
 
 
 def test_retiming_turns_with_its_sign() -> None:
@@ -47,7 +47,7 @@ def test_retiming_towards_another_target() -> None:
 def test_retiming_without_a_truth_or_rows() -> None:
     assert "renderer" not in retiming([strategies(0.05, true=None)])
     table = strategies(0.05)
-    assert retiming([Table("retiming", "t", table.columns, table.rows[:1])]) == NOTHING
+    assert retiming([Table.of_rows("retiming", "t", table.columns, table.rows[:1])]) == NOTHING
     assert retiming([]) == NOTHING
 
 
@@ -56,7 +56,7 @@ def grid(still: float, strong: float) -> Table:
         {"embedder": "tiny", "motion": motion, "calibrated_error": error}
         for motion, error in (("none", still), ("translation-strong", strong))
     ]
-    return Table("synthetic_pacing", "t", list(rows[0]), rows)
+    return Table.of_rows("synthetic_pacing", "t", list(rows[0]), rows)
 
 
 def leakage(embedder: str, value: float) -> Table:
@@ -64,7 +64,7 @@ def leakage(embedder: str, value: float) -> Table:
         {"embedder": embedder, "motion": "translation", "strength": strength, "leakage": leak}
         for strength, leak in ((0.3, value), (0.1, value / 2))
     ]
-    return Table("leakage", "t", list(rows[0]), rows)
+    return Table.of_rows("leakage", "t", list(rows[0]), rows)
 
 
 def test_pacing_turns_with_its_sign() -> None:
@@ -87,7 +87,7 @@ def embedders(**errors: float | None) -> Table:
         {"embedder": name, "error_30": error, "status": "not_run" if error is None else "done"}
         for name, error in errors.items()
     ]
-    return Table("ablation", "t", list(rows[0]), rows)
+    return Table.of_rows("ablation", "t", list(rows[0]), rows)
 
 
 def test_ablation_says_whether_siglip_won_or_was_absent() -> None:

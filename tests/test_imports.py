@@ -20,7 +20,7 @@ import spf
 from spf.quality import VBENCH_DIMENSIONS
 
 ORDER = ["spf", "synthetic", "benchmarks", "run"]  # each may import those before it
-PARTS = ["running", "scoring", "truth", "retiming", "ranking", "paper", "reporting", "rating"]
+PARTS = ["running", "scoring", "truth", "retiming", "paper", "reporting", "rating"]
 """Of `benchmarks`, each may import those before it; experiments may import all of them."""
 HEAVY = {
     "torch", "torchvision", "diffusers", "transformers", "open_clip", "vbench", "wandb", "pandas",

@@ -28,6 +28,8 @@ VARIANTS = [
     law("staircase"),
     law("staircase", steps=7, rise=0.6),
     law("staircase", steps=3, rise=1.0),
+    law("partial_jump"),
+    law("partial_jump", place=0.2, share=0.9, width=0.3),
     law("exponential"),
     law("exponential", temperature=-5),
     law("exponential", temperature=0),

@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 from benchmarks import session
-from benchmarks.leaderboard import SHOWN
+from benchmarks.leaderboard.comparison import SHOWN
 from spf import METRICS
+from spf.errors import ConfigError
 
 KEYS = ["benchmark", "clip", "embedder", "model", "retime", "target", "seed"]
 PROVENANCE = [
@@ -163,6 +164,7 @@ def test_page_is_self_contained(finished: session.Run) -> None:
     assert str(finished.results.records[0]["commit"]) in said
     assert text.count("<h1") == 1
     assert page.rows[0][:2] == ["group", "order"]
+    assert "speed cv 64 ↓" in page.rows[0]
 
 
 def test_tables_repeat_byte_by_byte(finished: session.Run, tmp_path: Path) -> None:
@@ -250,6 +252,39 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
     assert run.code == 0
     assert len(harness.read_records(run.folder.root)) == 3
     harness.Page((run.folder.root / "index.html").read_text(encoding="utf-8"))
+
+
+def test_names_of_two_file_systems_are_one_pair(tmp_path: Path) -> None:
+    """Names are matched as NFC; files are read as they are named. Two of one name are refused."""
+    clips = tmp_path / "clips"
+    composed, split = "caf\xe9", "cafe\u0301"
+    for folder, name in (("linux", composed), ("mac", split)):
+        harness.save(clips / folder / f"{name}.mp4", harness.steady())
+    if not (clips / "mac" / f"{split}.mp4").exists():
+        pytest.skip("this file system changes names")
+    run = harness.run(clips, tmp_path / "out")
+    assert run.code == 0
+    assert [r["clip"] for r in run.results.records] == [composed, composed]
+    assert list(run.summary.sections[0].tables[0].data["pairs"]) == [1, 1]
+    harness.save(clips / "mac" / f"{composed}.mp4", harness.steady())
+    twice = harness.run(clips, tmp_path / "out").results.records[1]
+    assert twice["status"] == "failed"
+    assert r"2 files for one pair ('cafe\u0301.mp4', 'caf\xe9.mp4')" in twice["reason"]
+    for name in (composed, split):
+        harness.save(clips / name / "pair.mp4", harness.steady())
+    with pytest.raises(ConfigError, match=r"'cafe\\u0301' and 'caf\\xe9'; rename"):
+        harness.run(clips, tmp_path / "out")
+
+
+def test_a_metric_to_order_by(finished: session.Run, tmp_path: Path) -> None:
+    clips = finished.folder.root.parents[2] / "clips"
+    run = harness.run(clips, tmp_path / "out", "benchmark.order_by=speed_cv_64")
+    board = run.summary.sections[0].tables[0].data
+    assert list(board.columns[7:10]) == ["speed_cv_64", "speed_cv_64_low", "speed_cv_64_high"]
+    assert board["speed_cv_64"].is_monotonic_increasing
+    for given, hint in (("speed_cv64", "did you mean"), ("total_change", "known: linearity_mae")):
+        with pytest.raises(ConfigError, match=f"unknown metric to order by '{given}'; .*{hint}"):
+            harness.run(clips, tmp_path / "out", f"benchmark.order_by={given}")
 
 
 def test_failures_only(tmp_path: Path) -> None:

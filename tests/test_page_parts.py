@@ -67,17 +67,17 @@ def test_colours_have_enough_contrast(palette: str) -> None:
     ],
 )  # fmt: skip
 def test_pages_print_three_digits(values: list[Any], texts: list[str]) -> None:
-    table = Table("t", "t", ["x"], [{"x": value} for value in values])
+    table = Table.of_rows("t", "t", ["x"], [{"x": value} for value in values])
     assert [digits(value, decimals(table)["x"]) for value in values] == texts
 
 
 def test_the_papers_column_is_there_even_where_nothing_is_known() -> None:
     rows = [{"strategy": "rope (decay=1)", "x": 1.0}, {"strategy": "rope_flat", "x": 2.0}]
-    known = with_paper(Table("retiming", "t", ["strategy", "x"], rows))
+    known = with_paper(Table.of_rows("retiming", "t", ["strategy", "x"], rows))
     assert known.columns == ["strategy", "paper", "x"]
     assert known.rows[0]["paper"]
     assert known.rows[1]["paper"] == ""
-    unknown = with_paper(Table("other", "t", ["strategy", "x"], rows))
+    unknown = with_paper(Table.of_rows("other", "t", ["strategy", "x"], rows))
     assert [row["paper"] for row in unknown.rows] == ["", ""]
     assert "paper" in shown_columns(unknown)
     assert rows[0] == {"strategy": "rope (decay=1)", "x": 1.0}  # the table itself is untouched

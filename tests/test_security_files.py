@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 import pytest
 from test_merging import row, stored
 
-from benchmarks.leaderboard import read_categories
-from benchmarks.ranking.inputs import MAXIMAL_CONTENT, MAXIMAL_ROWS, read_records
+from benchmarks.leaderboard.experiment import read_categories
+from benchmarks.leaderboard.inputs import MAXIMAL_CONTENT, MAXIMAL_ROWS, read_records
 from benchmarks.rating.trials import AnswersError, Study
 from benchmarks.retiming.pairs import load_pairs
 from benchmarks.running.folder import RunFolder, slug

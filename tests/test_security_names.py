@@ -142,7 +142,7 @@ MARKS = re.compile(r"(?<!\\)(?:\\\\)*([|`\[\]<>])")
 
 @pytest.mark.parametrize("name", [*HOSTILE, "\\", "\\\\|", "`" * 3, "<!--", "a\n# head\n| x |"])
 def test_a_name_is_one_cell_of_markdown(name: str) -> None:
-    text = table_as_markdown(Table("t", name, ["a", "b"], [{"a": name, "b": 1.5}], name))
+    text = table_as_markdown(Table.of_rows("t", name, ["a", "b"], [{"a": name, "b": 1.5}], name))
     lines = text.splitlines()
     assert len(lines) == 7  # title, table, note, and the gaps between them
     row = lines[4]

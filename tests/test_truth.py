@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import harness
 import numpy as np
 import pandas as pd
 import pytest
 
 import spf
+from benchmarks import session
 from benchmarks.scoring import statistics
 from benchmarks.truth import errors as truth
 from benchmarks.truth import solver_tables, studies
@@ -228,6 +232,46 @@ def test_rank_correlation_knows_its_direction() -> None:
     assert found["pdv"]["none"] == pytest.approx(-1.0)
     assert found["pdv_lpips"]["status"] == "not_run"
     assert found["pdv_lpips"]["reason"].startswith("not run: ")
+
+
+# Faults
+
+
+def test_a_metric_tells_a_fault_by_the_pairs_that_it_orders() -> None:
+    faulty = pd.DataFrame({"linearity_mae": [0.3, 0.1], "pacing_entropy_64": [0.5, np.nan]})
+    even = pd.DataFrame({"linearity_mae": [0.2, 0.1], "pacing_entropy_64": [0.9, 0.4]})
+    assert truth_tables._less_even(faulty, even, "linearity_mae") == (1 + 1 + 0 + 0.5) / 4
+    # Higher is more even, and a clip without a value counts as even.
+    assert truth_tables._less_even(faulty, even, "pacing_entropy_64") == (1 + 0 + 0 + 0) / 4
+
+
+@pytest.mark.parametrize(
+    ("fault", "share"), [("late start", 0.3), ("stall", 0.3), ("many jumps", 0.3)]
+)
+def test_faults_stand_still_as_long_as_they_say(fault: str, share: float) -> None:
+    pacing, camera = studies.FAULTS[fault](share)
+    still = np.diff(pacing.g(np.linspace(0, 1, 3001))) < 1e-9
+    assert camera is None
+    assert still.mean() == pytest.approx(share, abs=0.01)
+
+
+def test_a_jump_holds_its_share_of_the_change() -> None:
+    pacing, _ = studies.FAULTS["one jump"](0.3)
+    assert pacing.g([0.49, 0.51]) @ [-1, 1] == pytest.approx(0.3)
+
+
+@pytest.mark.slow
+def test_the_documents_table_of_faults_is_measured(tmp_path: Path) -> None:
+    config = harness.compose(
+        "benchmark=synthetic_pacing", "embedder=tiny", "benchmark.studies=[faults]",
+        f"output={harness.quoted(tmp_path)}",
+    )  # fmt: skip
+    (section,) = session.run(config, quiet=True).summary.sections
+    text = (harness.ROOT / "docs" / "leaderboard.md").read_text()
+    for row in section.tables[0].data.drop(columns=["embedder", "clips"]).to_numpy():
+        (line,) = [x for x in text.splitlines() if x.startswith(f"| {row[0]} | {row[1]:g} | ")]
+        said = [float(cell) for cell in line.strip("|").split("|")[2:]]
+        assert said == pytest.approx(list(row[2:]), abs=0.05)
 
 
 # Studies

@@ -97,7 +97,7 @@ def test_an_offline_run_holds_everything(
     assert started.project == "spf"
     config: dict[str, Any] = {}
     merge(config, started.config.update)
-    assert config["benchmark"]["_target_"] == "benchmarks.leaderboard.Leaderboard"
+    assert config["benchmark"]["_target_"] == "benchmarks.leaderboard.experiment.Leaderboard"
     assert config["model"]["path"] == str(clips)
 
     content: dict[str, Any] = {}

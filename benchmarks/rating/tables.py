@@ -58,16 +58,20 @@ def summarised(
         "User study",
         [_first_sentence(study, raters, votes, page, rules), *_sentences(rows)],
         [
-            Table("preferences", f"Choices: {QUESTION}", PREFERENCES, rows, PREFERENCE_NOTE),
-            Table("bradley_terry", "Scores", SCORES, score_rows(study, votes), SCORE_NOTE),
+            Table.of_rows(
+                "preferences", f"Choices: {QUESTION}", PREFERENCES, rows, PREFERENCE_NOTE
+            ),
+            Table.of_rows("bradley_terry", "Scores", SCORES, score_rows(study, votes), SCORE_NOTE),
         ],
     )
     people = Section(
         "Raters",
         [_checks_sentence(raters, rules)],
         [
-            Table("raters", "Every file of answers", RATERS, _rater_rows(study, raters, rules)),
-            Table(
+            Table.of_rows(
+                "raters", "Every file of answers", RATERS, _rater_rows(study, raters, rules)
+            ),
+            Table.of_rows(
                 "by_pacing",
                 "Choices against the measured pacing",
                 PACING,
@@ -80,7 +84,7 @@ def summarised(
         "Raters needed",
         [],
         [
-            Table(
+            Table.of_rows(
                 "sample_size",
                 "Choices needed to show a preference",
                 SIZES,
@@ -91,7 +95,7 @@ def summarised(
     )
     shown = [Section("The page", links={"The page for raters": page})] if page else []
     missing = [{"pair": pair, "reason": reason} for pair, reason in sorted(left_out.items())]
-    lost = Table("left_out", "Pairs left out of the study", ["pair", "reason"], missing)
+    lost = Table.of_rows("left_out", "Pairs left out of the study", ["pair", "reason"], missing)
     more = [Section("Pairs left out", [], [lost])] if missing else []
     return Summary(headline, [results, *shown, people, needs, *more])
 

@@ -139,7 +139,7 @@ def sort_key(value: Any) -> str:
 
 def decimals(table: Table) -> dict[str, int]:
     """Decimals of each column, so that its largest number has 3 digits and no zero is idle."""
-    return {name: _decimals([row.get(name) for row in table.rows]) for name in table.columns}
+    return {name: _decimals(table.data[name].tolist()) for name in table.columns}
 
 
 def _decimals(values: list[Any]) -> int:
@@ -160,16 +160,12 @@ def digits(value: Any, places: int) -> str:
 
 def shown_columns(table: Table) -> list[str]:
     """Columns of a table that hold something; the files keep the empty ones too."""
-    return [
-        name
-        for name in table.columns
-        if name == PAPER or any(number(row.get(name)) for row in table.rows)
-    ]
+    return [name for name in table.columns if name == PAPER or any(map(number, table.data[name]))]
 
 
 def numeric(table: Table, column: str) -> bool:
     """Whether a column holds numbers and nothing else."""
-    values = [row.get(column) for row in table.rows if number(row.get(column))]
+    values = [value for value in table.data[column].tolist() if number(value)]
     return bool(values) and all(isinstance(value, int | float) for value in values)
 
 
@@ -230,9 +226,10 @@ def make_part(
 def with_paper(table: Table) -> Table:
     """The table with a column that says what the paper reports of a row, blank where unknown."""
     known = REPORTED.get(table.name, {})
-    name, *others = table.columns
-    rows = [{**row, PAPER: known.get(str(row[name]).partition(" ")[0], "")} for row in table.rows]
-    return replace(table, columns=[name, PAPER, *others], rows=rows)
+    data = table.data.copy()
+    named = [known.get(str(value).partition(" ")[0], "") for value in data.iloc[:, 0]]
+    data.insert(1, PAPER, named)
+    return replace(table, data=data)
 
 
 def make_chapter(item: Experiment, finding: str, missing: list[str], parts: list[Part]) -> Chapter:

@@ -2,8 +2,6 @@
 
 import re
 
-import pandas as pd
-
 from benchmarks.running.cells import Table
 from benchmarks.running.records import as_csv, number
 from spf.progress import METRICS
@@ -22,7 +20,7 @@ def heading(column: str) -> str:
 
 def table_as_csv(table: Table) -> str:
     """CSV with the plain names of the columns."""
-    return as_csv(pd.DataFrame(table.rows, columns=table.columns))
+    return as_csv(table.data.infer_objects())
 
 
 def escaped(text: str) -> str:
@@ -39,6 +37,6 @@ def table_as_markdown(table: Table) -> str:
         "|" + " --- |" * len(table.columns),
     ]
     for row in table.rows:
-        cells = (escaped(number(row.get(name))) for name in table.columns)
+        cells = (escaped(number(value)) for value in row.values())
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, *(["", escaped(table.note)] if table.note else []), ""])

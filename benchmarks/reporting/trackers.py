@@ -5,7 +5,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from queue import Empty, Queue
@@ -205,7 +204,7 @@ def job_name(words: Sequence[str]) -> str:
 def _digest(*content: Any) -> str:
     """Hash of all that is published."""
     config, records, summary, settings, mode = content
-    return digest([config, records, asdict(summary), settings, mode, sweep_job()])
+    return digest([config, records, summary.plain(), settings, mode, sweep_job()])
 
 
 def _published(folder: RunFolder, content: str) -> dict[str, str] | None:
@@ -240,7 +239,7 @@ def _content(
     content: dict[str, Any] = {}
     for section in summary.sections:
         for table in section.tables:
-            rows = [[row.get(name) for name in table.columns] for row in table.rows]
+            rows = [list(row.values()) for row in table.rows]
             content[f"tables/{table.name}"] = wandb.Table(columns=table.columns, data=rows)
         for figure in section.figures:
             path = str(folder.path(figure.path))

@@ -9,7 +9,7 @@ run.
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from benchmarks import session
 from benchmarks.reporting.page import TEMPLATES
-from benchmarks.running.cells import Figure, Section, Summary, Table
+from benchmarks.running.cells import Summary
 from benchmarks.running.folder import RunFolder
 from benchmarks.running.provenance import digest, file_digest
 from benchmarks.running.records import NOT_RUN, Record, make_record
@@ -39,8 +39,8 @@ def run(config: DictConfig) -> Run:
 
 def keep(made: Run, key: str) -> Run:
     """Keep a run in its folder, unless cells failed or are missing; the run, as it will be read."""
-    folder, plain = made.folder, json.dumps(asdict(made.summary), default=_plain)
-    made = replace(made, summary=_summary(json.loads(plain)))
+    folder, plain = made.folder, json.dumps(made.summary.plain(), default=_plain)
+    made = replace(made, summary=Summary.of_plain(json.loads(plain)))
     if made.code == 0:
         stored = {"key": key, "summary": json.loads(plain), "files": _files(made)}
         folder.write(FILE, json.dumps(stored, indent=1))
@@ -56,7 +56,7 @@ def recall(job: Job, key: str) -> Run | None:
             return None
         if any(_hash(folder, path) != known for path, known in stored["files"].items()):
             return None
-        summary = _summary(stored["summary"])
+        summary = Summary.of_plain(stored["summary"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     records = _records(job)
@@ -102,17 +102,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return value.item()
-
-
-def _summary(plain: dict[str, Any]) -> Summary:
-    sections = [
-        Section(
-            **part
-            | {
-                "tables": [Table(**table) for table in part["tables"]],
-                "figures": [Figure(**figure) for figure in part["figures"]],
-            }
-        )
-        for part in plain["sections"]
-    ]
-    return Summary(plain["headline"], sections)

@@ -66,7 +66,7 @@ def as_table(planned: Sequence[Planned]) -> Table:
         }
         for one in planned
     ]
-    return Table("plan", "The paper's experiments", COLUMNS, rows)
+    return Table.of_rows("plan", "The paper's experiments", COLUMNS, rows)
 
 
 def lacking(word: str) -> str:

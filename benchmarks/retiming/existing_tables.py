@@ -98,14 +98,14 @@ def summarised(
         Section(
             "Does it reach the target?",
             said or ["Nothing was retimed."],
-            [Table("existing", title, COLUMNS, rows, note)],
+            [Table.of_rows("existing", title, COLUMNS, rows, note)],
         ),
         Section("Curves before and after", [], [], pictures),
         Section("Side by side", unseen, [], films),
     ]
     if (table := paired_table(records)) is not None:
         sections.append(Section("Quality", [quality_sentence(table)], [table]))
-    every = Table("existing_clips", "All clips", CLIP_COLUMNS, each)
+    every = Table.of_rows("existing_clips", "All clips", CLIP_COLUMNS, each)
     sections.append(Section("Every row", [], [every]))
     return Summary(headline, [x for x in sections if x.paragraphs or x.tables or x.figures])
 

@@ -88,7 +88,7 @@ def summarised(
             Section(
                 "Does the warp reach the target?",
                 said,
-                [Table(f"retiming{suffix}", title, _columns(aim), rows, note)],
+                [Table.of_rows(f"retiming{suffix}", title, _columns(aim), rows, note)],
             ),
             *fidelity,
             Section("Pairs", [], [], figures),
@@ -101,7 +101,7 @@ def summarised(
             Section(
                 "Every row",
                 [],
-                [Table(f"retimed_pairs{suffix}", "All pairs", list(PAIR_COLUMNS), pairs)],
+                [Table.of_rows(f"retimed_pairs{suffix}", "All pairs", list(PAIR_COLUMNS), pairs)],
             ),
         ],
     )

@@ -1,8 +1,11 @@
 """The unit of work: one cell of one benchmark, and what computing it gives."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, Protocol, Self, cast
+
+import pandas as pd
 
 from benchmarks.running.folder import RunFolder
 from benchmarks.running.provenance import digest, versions
@@ -98,19 +101,43 @@ class Figure:
     caption: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
-    """A table on a page and as files: rows of plain values under named columns.
+    """A table on a page and as files: plain values; None or NaN where there is none.
 
     timed : it holds seconds, which differ from run to run, so that nothing compares it.
     """
 
     name: str
     title: str
-    columns: list[str]
-    rows: list[dict[str, Any]]
+    data: pd.DataFrame
     note: str = ""
     timed: bool = False
+
+    @classmethod
+    def of_rows(
+        cls,
+        name: str,
+        title: str,
+        columns: Sequence[str],
+        rows: Iterable[Mapping[str, Any]],
+        note: str = "",
+        timed: bool = False,
+    ) -> Self:
+        """The table of dictionaries, with their values as they are; other keys are left out."""
+        plain = [{column: row.get(column) for column in columns} for row in rows]
+        data = pd.DataFrame(plain, columns=list(columns), dtype=object)
+        return cls(name, title, data, note, timed)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.data.columns)
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows as dictionaries of Python's own values."""
+        return cast("list[dict[str, Any]]", self.data.to_dict("records"))
 
 
 @dataclass(frozen=True)
@@ -131,3 +158,36 @@ class Summary:
 
     headline: str
     sections: list[Section]
+
+    def plain(self) -> dict[str, Any]:
+        """The same as JSON can hold it; `of_plain` is the inverse."""
+        return asdict(self, dict_factory=_plain)
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """The summary of what `plain` gave. Raises KeyError or TypeError for anything else."""
+        sections = [
+            Section(
+                part["title"],
+                part["paragraphs"],
+                [_table(**one) for one in part["tables"]],
+                [Figure(**figure) for figure in part["figures"]],
+                part["links"],
+            )
+            for part in plain["sections"]
+        ]
+        return cls(plain["headline"], sections)
+
+
+def _table(data: Mapping[str, Any], **more: Any) -> Table:
+    return Table.of_rows(**more, **data)
+
+
+def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dataclass as a dictionary, and its tables as columns and rows."""
+    return {
+        name: {"columns": list(value), "rows": value.to_dict("records")}
+        if isinstance(value, pd.DataFrame)
+        else value
+        for name, value in items
+    }

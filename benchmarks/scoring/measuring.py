@@ -17,7 +17,7 @@ from spf.embedders import Embedder, label
 from spf.fingerprint import canonical
 from spf.measurement import DEFAULT_SETTINGS, Measurement, measure_clip
 from spf.plot import plot_measurement, subtitle
-from spf.progress import Curve, Settings, no_change_reason, score
+from spf.progress import Curve, Settings, score, unranked_reason
 from spf.progress.metrics import unit_time
 from spf.video import Sampling
 
@@ -107,7 +107,7 @@ class Measuring:
         """
         curve = measured.curve
         values = _values(measured) | self.provenance() | score(measured.curve)
-        outcome = Outcome(values, no_change_reason(curve) or "", timings=dict(measured.seconds))
+        outcome = Outcome(values, unranked_reason(curve) or "", timings=dict(measured.seconds))
         outcome.timings["from_cache"] = float(measured.cached)
         outcome.files[f"curves/{stem}.csv"] = curve_table(curve)
         outcome.links["curve"] = f"curves/{stem}.csv"
@@ -134,6 +134,8 @@ def _values(measured: Measurement) -> dict[str, Any]:
         "width": width,
         "height": height,
         "notes": "; ".join(embeddings.notes),
+        "flickers": curve.flickers,
+        **measured.distinct_scores,
     }
 
 

@@ -141,7 +141,7 @@ def paired_table(records: Iterable[Record], name: str = "vbench") -> Table | Non
         if any(f"{QUALITY}{dimension}" in record for record in members)
     ]
     title = "VBench: original against retimed clips"
-    return Table(name, title, COLUMNS, rows, NOTE) if rows else None
+    return Table.of_rows(name, title, COLUMNS, rows, NOTE) if rows else None
 
 
 def sentence(table: Table) -> str:

@@ -102,66 +102,60 @@ def probability_of_best(values: Array, name: str) -> Array:
     return total / RESAMPLES
 
 
-def sign_flip_test(values: Array, name: str) -> Array:
-    """Two-sided p (k, k) of every pair of columns, by a paired sign-flip permutation test.
+def sign_flip_test(differences: Array, name: str) -> Array:
+    """Two-sided p (m,) of columns of paired differences (n, m), by sign-flip permutation tests.
 
-    The null hypothesis is that the paired differences are symmetric about 0; the statistic is the
+    The null hypothesis is that a column's differences are symmetric about 0; the statistic is the
     absolute value of their mean (Fisher 1935; Good 2005). All 2^n flips where they are no more than
     would be drawn; else (1 + b) / (1 + B) with B of `flips` drawn from the name (Phipson and Smyth
-    2010), enough for the smallest p to survive Holm's correction. O(B k (n + k)).
+    2010), enough for the smallest p to survive Holm's correction for m. NaN is a row that a column
+    lacks; it counts as no difference, which changes no p. O(B n m).
     """
-    count, columns = values.shape
-    observed = values.sum(axis=0)
-    wanted = np.abs(observed[:, None] - observed) - TIE * np.abs(values).sum(axis=0).max()
-    beyond = np.zeros((columns, columns))
+    count, columns = differences.shape
+    filled = np.nan_to_num(differences, nan=0.0)
+    wanted = np.abs(filled.sum(axis=0)) - TIE * np.abs(filled).sum(axis=0)
+    beyond = np.zeros(columns)
     total = 0
-    turned = np.ascontiguousarray(values.T)
     for signs in _signs(count, columns, name):
-        total += signs.shape[1]
-        sums = turned @ signs
-        for first in range(columns - 1):
-            differences = np.abs(sums[first + 1 :] - sums[first])
-            reached = differences >= wanted[first, first + 1 :, None]
-            beyond[first, first + 1 :] += np.count_nonzero(reached, axis=1)
-    p = beyond / total if is_exact(count, columns) else (1 + beyond) / (1 + total)
-    p = np.triu(p, 1)
-    return p + p.T + np.eye(columns)
+        total += len(signs)
+        beyond += np.count_nonzero(np.abs(signs @ filled) >= wanted, axis=0)
+    return beyond / total if is_exact(count, columns) else (1 + beyond) / (1 + total)
 
 
-def comparisons(columns: int) -> int:
-    """Pairs of columns."""
-    return columns * (columns - 1) // 2
+def paired_differences(values: Array) -> Array:
+    """Differences (n, k (k - 1) / 2) of every two columns of values (n, k)."""
+    first, second = np.triu_indices(values.shape[1], 1)
+    return values[:, first] - values[:, second]
 
 
-def flips(columns: int) -> int:
+def flips(family: int) -> int:
     """Sign flips to draw where they are not enumerated: as many as let the smallest p survive
-    Holm's correction, within `MAXIMAL_WORK`."""
-    pairs = max(1, comparisons(columns))
-    return min(max(RESAMPLES, int(2 * pairs / ALPHA)), MAXIMAL_WORK // pairs)
+    Holm's correction for so many comparisons, within `MAXIMAL_WORK`."""
+    family = max(1, family)
+    return min(max(RESAMPLES, int(2 * family / ALPHA)), MAXIMAL_WORK // family)
 
 
-def is_exact(count: int, columns: int) -> bool:
+def is_exact(count: int, family: int) -> bool:
     """Whether all sign flips are enumerated; the first sign can stay, as p is two-sided."""
-    return 2 ** (count - 1) <= flips(columns) + 1
+    return 2 ** (count - 1) <= flips(family) + 1
 
 
-def smallest_p(count: int, columns: int) -> float:
+def smallest_p(count: int, family: int) -> float:
     """The p of clips that all agree."""
-    return 2.0 ** (1 - count) if is_exact(count, columns) else 1 / (1 + flips(columns))
+    return 2.0 ** (1 - count) if is_exact(count, family) else 1 / (1 + flips(family))
 
 
-def _signs(count: int, columns: int, name: str) -> Iterator[Array]:
-    """Columns of signs (count, B)."""
-    total = 2 ** (count - 1) if is_exact(count, columns) else flips(columns)
+def _signs(count: int, family: int, name: str) -> Iterator[Array]:
+    """Rows of signs (B, count)."""
+    total = 2 ** (count - 1) if is_exact(count, family) else flips(family)
     random = generator(f"{name} flips")
-    size = max(1, BLOCK // max(count, columns))
+    size = max(1, BLOCK // max(count, family))
     for start in range(0, total, size):
         block = min(size, total - start)
-        if is_exact(count, columns):
-            numbers = np.arange(start, start + block)
-            minus = numbers >> np.arange(count)[:, None] & 1
+        if is_exact(count, family):
+            minus = np.arange(start, start + block)[:, None] >> np.arange(count) & 1
         else:
-            minus = random.integers(0, 2, (count, block), dtype=np.int8)
+            minus = random.integers(0, 2, (block, count), dtype=np.int8)
         yield 1.0 - 2.0 * minus.astype(np.float64)
 
 
@@ -172,14 +166,6 @@ def holm(p: Array) -> Array:
     corrected = np.empty_like(p)
     corrected[order] = np.minimum(stepped, 1.0)
     return corrected
-
-
-def pairwise_holm(p: Array) -> Array:
-    """The same for all pairs of a symmetric (k, k); the diagonal is 1."""
-    upper = np.triu_indices(len(p), 1)
-    corrected = np.zeros_like(p)
-    corrected[upper] = holm(p[upper])
-    return corrected + corrected.T + np.eye(len(p))
 
 
 def hedges_g(differences: Array) -> float:

@@ -11,7 +11,7 @@ from benchmarks.truth import errors as truth
 from benchmarks.truth import perceptual
 from benchmarks.truth.pacing_measures import PixelSteps, consecutive_measures, running_sum_mae
 from benchmarks.truth.perceptual import PerceptualSteps
-from benchmarks.truth.studies import Studies, clip_name, reference_name
+from benchmarks.truth.studies import Studies, clip_name, faults, reference_name
 from spf.errors import UnavailableError
 from spf.fingerprint import installed
 from spf.progress import fit, no_change_reason
@@ -77,7 +77,10 @@ def rendered_cell(
 
 def _about(clip: SyntheticClip, studies: Studies, asked: list[str]) -> dict[str, Any]:
     """Columns that say what the clip is."""
-    return {
+    about: dict[str, Any] = {}
+    if "faults" in asked:
+        about["fault"], about["fault_strength"] = faults()[clip.law, clip.motion]
+    return about | {
         "content": clip.content.name,
         "still": isinstance(clip.content, Still),
         "law": clip.law.name,

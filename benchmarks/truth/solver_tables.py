@@ -70,7 +70,7 @@ def _laws() -> Table:
         "and no embedder. increments is exact but for the ridge; gradient smooths a jump over "
         "its neighbours; peer leads by half a frame."
     )
-    return Table("sphere", "The solver alone", list(rows[0]), rows, note)
+    return Table.of_rows("sphere", "The solver alone", list(rows[0]), rows, note)
 
 
 def _long() -> Table:
@@ -80,7 +80,7 @@ def _long() -> Table:
         u = np.linspace(0.0, 1.0, length)
         rows.append({"frames": length, "linearity_mae": mean_absolute(curve.progress - u, u)})
     note = "linearity_mae of an evenly paced clip without noise. Above 5,000 frames without ridge."
-    return Table("sphere_long", "Long clips stay even", list(rows[0]), rows, note)
+    return Table.of_rows("sphere_long", "Long clips stay even", list(rows[0]), rows, note)
 
 
 def _noise() -> Table:
@@ -104,7 +104,7 @@ def _noise() -> Table:
         "known angle between frames. predicted: that angle times the fit's response to equal "
         "distances."
     )
-    return Table("sphere_noise", "Noise in embedding space", list(rows[0]), rows, note)
+    return Table.of_rows("sphere_noise", "Noise in embedding space", list(rows[0]), rows, note)
 
 
 def _power() -> Table:
@@ -129,7 +129,7 @@ def _power() -> Table:
         "false_alarms: static clips that are taken for changing. The fit compares frames up to 30 "
         "apart, so a slow change in many frames drowns; at fewer frames a second it shows."
     )
-    return Table("sphere_power", "How small a change shows", list(rows[0]), rows, note)
+    return Table.of_rows("sphere_power", "How small a change shows", list(rows[0]), rows, note)
 
 
 def smallest_change(length: int, noise: float) -> float | None:

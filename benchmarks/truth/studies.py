@@ -1,13 +1,13 @@
 """Which synthetic clips answer which question; a clip that serves several is measured once."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from spf.errors import ConfigError
 from spf.words import choose
 from synthetic.clips import Still, SyntheticClip, content
-from synthetic.laws import law
+from synthetic.laws import Law, law
 from synthetic.motion import KINDS, STRENGTHS, Motion, motion
 
 LAWS = (
@@ -30,12 +30,27 @@ LENGTHS = (21, 41, 161)
 and so the curves are equal."""
 
 SIZES = (64, 192)
-STUDIES = ("grid", "ladder", "jumps", "leakage", "floor", "growth", "robustness")
+STUDIES = ("grid", "ladder", "jumps", "leakage", "floor", "growth", "robustness", "faults")
 LEVELS = (0.05, 0.1, 0.2, 0.3)
 DISTURBANCES = {"compression": 0.2, "noise": 0.05}
 """Strengths of the study of robustness: H.264 at crf 35, and white noise of 1% of the range."""
 
 EXPOSURES = (0.8, 1.2)
+
+NO_FAULT = "none"
+FAULTS: Mapping[str, Callable[[float], tuple[Law, Motion | None]]] = {
+    "late start": lambda s: (law("plateau", start=0.0, stop=s), None),
+    "stall": lambda s: (law("plateau", start=0.5 - s / 2, stop=0.5 + s / 2), None),
+    "one jump": lambda s: (law("partial_jump", share=s), None),
+    "many jumps": lambda s: (law("staircase", steps=10, rise=1 - s), None),
+    "flicker": lambda s: (law("linear"), motion("noise", s)),
+}
+"""What goes wrong with an even clip, by its strength s: it stands still for that share of the time
+at the beginning, in the middle, or between ten jumps; that share of the change happens at once in
+the middle; or white noise of 51 s grey levels makes every frame another."""
+
+FAULT_STRENGTHS = (0.1, 0.3)
+FAULT_FRAMES = 41
 
 
 @dataclass(frozen=True)
@@ -122,6 +137,9 @@ class Studies:
         yield "floor", still
         yield from self._growth(replace(base, law=law("ease_in_out")))
         yield from self._robustness(replace(base, law=law("sigmoid_jump")))
+        for pacing, camera in faults():
+            clip = replace(base, num_frames=FAULT_FRAMES, law=pacing, motion=camera)
+            yield "faults", clip
 
     def _robustness(self, base: SyntheticClip) -> Iterator[tuple[str, SyntheticClip]]:
         """A jump as it is, and disturbed in ways that mean nothing."""
@@ -153,6 +171,12 @@ def cameras() -> list[Motion | None]:
         motion(CAMERA, "strong"),
         motion(CAMERA, "strong", "adversarial"),
     ]
+
+
+def faults() -> dict[tuple[Law, Motion | None], tuple[str, float]]:
+    """The clips of the study of faults: law and motion -> the fault and its strength."""
+    made = {FAULTS[fault](s): (fault, s) for fault in FAULTS for s in FAULT_STRENGTHS}
+    return {(law("linear"), None): (NO_FAULT, 0.0), **made}
 
 
 def clip_name(clip: SyntheticClip) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
@@ -15,6 +16,12 @@ from benchmarks.truth import perceptual
 from benchmarks.truth.errors import Results, Row, count, grouped, median
 from benchmarks.truth.pacing_measures import MEASURES
 from benchmarks.truth.solver_tables import solver_sentence, solver_tables
+from benchmarks.truth.studies import FAULT_FRAMES, NO_FAULT
+from spf.progress import METRICS
+
+LINEARITY = "linearity_mae"
+UNRESAMPLED = ("peak_speed", "speed_cv", "pacing_entropy", "target_mae")
+"""Metrics that depend on the number of frames, or on a target."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ def parts(results: Results, embedder: str) -> list[Part]:
         _leakage(results),
         _jumps(results),
         _ladder(results),
+        _faults(results),
         _growth(results),
         _floor(results),
         _solver(results),
@@ -51,8 +59,9 @@ def parts(results: Results, embedder: str) -> list[Part]:
 def _with_embedder(table: Table, embedder: str) -> Table:
     if table.name.startswith("sphere"):
         embedder = "none: made in embedding space"
-    rows = [{"embedder": embedder, **row} for row in table.rows]
-    return replace(table, columns=["embedder", *table.columns], rows=rows)
+    data = table.data.copy()
+    data.insert(0, "embedder", embedder)
+    return replace(table, data=data)
 
 
 def _pacing(results: Results) -> Part | None:
@@ -74,7 +83,9 @@ def _pacing(results: Results) -> Part | None:
         "is removed, by the linearly paced, motionless clip of the same morph. corrected_error: "
         "calibrated, with the noise subtracted from every distance (noise=nugget)."
     )
-    table = Table("synthetic_pacing", "Error of the measured progress", list(rows[0]), rows, note)
+    table = Table.of_rows(
+        "synthetic_pacing", "Error of the measured progress", list(rows[0]), rows, note
+    )
 
     def sentence(embedder: str) -> str:
         by_motion = grid.groupby("motion", sort=False)["calibrated_error"].median()
@@ -107,7 +118,7 @@ def _leakage(results: Results) -> Part | None:
         "leakage: total change of a clip whose meaning stands still, over that of the whole morph "
         "without motion (median over contents). flagged: clips recognised as no semantic change."
     )
-    table = Table("leakage", "Change that motion alone fakes", list(rows[0]), rows, note)
+    table = Table.of_rows("leakage", "Change that motion alone fakes", list(rows[0]), rows, note)
 
     def sentence(embedder: str) -> str:
         worst = max(rows, key=lambda row: row["leakage"])
@@ -133,7 +144,7 @@ def _jumps(results: Results) -> Part | None:
     }
     rows = grouped(jumps, ["motion", "steepness"], "jump", columns)
     note = "Distance between the steepest measured step and the true place of the jump, medians."
-    table = Table("jumps", "Where the jump is", list(rows[0]), rows, note)
+    table = Table.of_rows("jumps", "Where the jump is", list(rows[0]), rows, note)
 
     def sentence(embedder: str) -> str:
         return (
@@ -155,7 +166,7 @@ def _ladder(results: Results) -> Part | None:
         "true pacing does. A clip without a value counts as even."
     )
     columns = ["measure", "origin", *motions, "status", "reason"]
-    table = Table("measures", "Which measure ranks unevenness?", columns, rows, note)
+    table = Table.of_rows("measures", "Which measure ranks unevenness?", columns, rows, note)
 
     def sentence(embedder: str) -> str:
         done = [row for row in rows if row["status"] == "done"]
@@ -203,6 +214,55 @@ def _rank_correlation(group: pd.DataFrame, measure: str) -> float:
     return float(stats.spearmanr(values, group["true_linearity_mae"]).statistic)
 
 
+def _faults(results: Results) -> Part | None:
+    """How often each metric of evenness calls a faulty clip less even than one without a fault."""
+    faults = results.of("faults")
+    if faults.empty:
+        return None
+    known = [name for name, metric in METRICS.items() if metric.direction != "none"]
+    shown = [name for name in known if name not in UNRESAMPLED and name in faults]
+    even = faults[faults["fault"] == NO_FAULT]
+    rows: list[Row] = []
+    for (fault, strength), clips in faults.groupby(["fault", "fault_strength"], sort=False):
+        if fault != NO_FAULT:
+            row: Row = {"fault": fault, "strength": strength, "clips": len(clips)}
+            rows.append(row | {name: _less_even(clips, even, name) for name in shown})
+    note = (
+        "Share of the pairs of clips, one with the fault and one without, of whatever contents, in "
+        "which the metric calls the faulty one less even: 1 tells the fault always, 0.5 is chance, "
+        "less calls faulty clips more even. strength: share of the time that the clip stands still "
+        "(late start; stall, in the middle; many jumps, between ten of them), share of the change "
+        "that happens at once in the middle (one jump), white noise of 51 s grey levels in every "
+        f"frame (flicker). {FAULT_FRAMES} frames; a clip without a value counts as even."
+    )
+    columns = ["fault", "strength", "clips", *shown]
+    table = Table.of_rows("faults", "Which metric tells which fault?", columns, rows, note)
+
+    def sentence(embedder: str) -> str:
+        mean = table.data.groupby("fault", sort=False)[shown].mean()
+        listed = "; ".join(
+            f"{fault}: {row.idxmax()} ({row.max():.2f})" for fault, row in mean.iterrows()
+        )
+        blind = [
+            f"{fault} ({row[LINEARITY]:.2f})"
+            for fault, row in mean.iterrows()
+            if row[LINEARITY] < 0.6
+        ]
+        lines = f"With {embedder}, the metric that tells a fault best is, by fault: {listed}."
+        return f"{lines} {LINEARITY} hardly sees {', '.join(blind)}." if blind else lines
+
+    return Part("Which metric tells which fault?", [table], (), sentence)
+
+
+def _less_even(faulty: pd.DataFrame, even: pd.DataFrame, name: str) -> float:
+    """Share of the pairs (faulty, even) in which the faulty one is the less even; ties half."""
+    sign = -1.0 if METRICS[name].direction == "higher" else 1.0
+    one, other = (
+        sign * part[name].fillna(METRICS[name].best).to_numpy() for part in (faulty, even)
+    )
+    return float((np.sign(one[:, None] - other) + 1).mean() / 2)
+
+
 def _growth(results: Results) -> Part | None:
     growth = results.of("growth")
     if growth.empty:
@@ -225,7 +285,7 @@ def _growth(results: Results) -> Part | None:
         "longer clip at the same rate or a higher rate at the same length, which give the same "
         "pictures. noise 51 s grey levels; compression H.264 at crf 23 + 60 s."
     )
-    table = Table("growth", "How the error grows", list(made[0]), made, note)
+    table = Table.of_rows("growth", "How the error grows", list(made[0]), made, note)
 
     def sentence(embedder: str) -> str:
         worst = max(made, key=lambda row: row["calibrated_error"])
@@ -267,7 +327,7 @@ def _floor(results: Results) -> Part | None:
         "Clips whose picture stands still under white noise of 51 s grey levels. flagged: "
         "recognised as no semantic change; flagged_corrected: likewise with noise=nugget."
     )
-    table = Table("noise_floor", "A static, noisy clip", list(rows[0]), rows, note)
+    table = Table.of_rows("noise_floor", "A static, noisy clip", list(rows[0]), rows, note)
 
     def sentence(embedder: str) -> str:
         flagged = sum(row["flagged"] for row in rows)
@@ -276,7 +336,7 @@ def _floor(results: Results) -> Part | None:
             "recognised as having no semantic change; the others would count as evenly paced."
         )
 
-    return Part("Is a static clip told apart?", [table], (), sentence)
+    return Part("Is a static clip recognised?", [table], (), sentence)
 
 
 def _solver(results: Results) -> Part | None:

@@ -116,6 +116,8 @@ def _analyze_clip(
     for name, value in score(curve).items():
         if not (name.endswith("_64") or isnan(value)):  # for comparisons; not defined
             print(f"  {name:<18} {value:10.4f} {METRICS[name].unit:<6} {METRICS[name].definition}")
+    for name, value in measured.distinct_scores.items():
+        print(f"  {name:<18} {value:10.4f}")
     for line in _named(measured):
         print(f"  {line}")
     if plot is not None:
@@ -142,16 +144,21 @@ def _plot_names(clips: list[str]) -> list[str]:
 
 def _named(measured: "Measurement") -> list[str]:
     """Lines that name the dead stretches and the jumps, or say that there is nothing to name."""
-    from spf.progress import no_change_reason
-    from spf.progress.stretches import DEAD_TIME, JUMP_CHANGE
+    from spf.progress.metrics import FLICKER, unranked_reason
 
-    reason = no_change_reason(measured.curve)
-    if reason is not None:
-        return [f"{reason}: its total stays within what noise alone shows"]
+    curve = measured.curve
+    reason = unranked_reason(curve)
+    if reason == FLICKER:
+        share = f"{curve.noise_share:.0%} of its change is noise from frame to frame"
+        flicker = [f"flicker: {share}, so an even curve does not mean even pacing"]
+    elif reason is not None:
+        same = "its frames show one picture" if curve.is_still else "its total is within its noise"
+        return [f"{reason}: {same}"]
+    else:
+        flicker = []
     unit = "s" if measured.embeddings.unit == "s" else "frames"
-    return [_stretch(part, unit) for part in measured.named_stretches] or [
-        f"no dead stretch over {DEAD_TIME:.0%} of the time, no jump over {JUMP_CHANGE:.0%} in all"
-    ]
+    named = [_stretch(part, unit) for part in measured.named_stretches]
+    return flicker + (named or ["no dead stretch and no jump worth naming"])
 
 
 def _stretch(part: "Stretch", unit: str) -> str:

@@ -15,7 +15,7 @@ from spf.embedders import Embedder, load_embedder
 from spf.errors import ClipError, ConfigError, UnavailableError
 from spf.identity import code_hash
 from spf.measurement import DEFAULT_SETTINGS, Measurement, measure_clip
-from spf.progress import METRICS, Settings, no_change_reason, score
+from spf.progress import METRICS, Settings, score, unranked_reason
 from spf.video import Sampling, content_hash
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Measuring:
         assert info is not None  # it was a file
         values = {
             "status": DONE,
-            "reason": no_change_reason(curve) or "",
+            "reason": unranked_reason(curve) or "",
             "frames": len(curve),
             "fps": info.fps,
             "width": info.width,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from spf.errors import ClipError, ConfigError
 from spf.video import SUFFIXES, content_hash, list_frames
+from spf.words import normalized_name
 from spf.words import printable as printable
 
 LAYOUT = "expected CLIPS/GENERATOR/PAIR.mp4, one folder for each generator"
@@ -25,7 +26,7 @@ class Folder:
     """Generators as folders: each holds a clip for each pair, named after the pair.
 
     A clip is a video, an animated image, or a folder of images. Other files and names that start
-    with a dot are passed over. Names are made printable; paths stay what they are.
+    with a dot are passed over. Names are normalised (`normalized_name`); paths stay what they are.
     """
 
     name = "folder"
@@ -37,12 +38,21 @@ class Folder:
         """All clips, sorted by generator and pair, whatever the file system's order.
 
         A generator's folder that cannot be listed or holds no clip gives one entry with a problem.
-        Raises ConfigError where there is no such folder or no clip in it.
+        Raises ConfigError where there is no such folder or no clip in it, and where two folders
+        have the same name but for its spelling in Unicode.
         """
         if self.path is None:
             raise ConfigError(f"model=folder needs model.path=CLIPS; {LAYOUT}")
         generators = [entry for entry in _listed(self.path, LAYOUT) if entry.is_dir()]
-        found = [clip for folder in generators for clip in _clips_of(folder)]
+        named: dict[str, Path] = {}
+        for folder in generators:
+            first = named.setdefault(normalized_name(folder.name), folder)
+            if first != folder:
+                raise ConfigError(
+                    f"{self.path}: two folders have the same name but for its spelling in Unicode, "
+                    f"{first.name!a} and {folder.name!a}; rename or merge them"
+                )
+        found = [clip for _, folder in sorted(named.items()) for clip in _clips_of(folder)]
         if not any(clip.pair for clip in found):
             raise ConfigError(f"{self.path}: no clips found; {LAYOUT}")
         return found
@@ -83,7 +93,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _clips_of(folder: Path) -> list[FolderClip]:
-    generator = printable(folder.name)
+    generator = normalized_name(folder.name)
     try:
         entries = [entry for entry in _entries(folder) if _is_clip(entry)]
     except OSError as error:
@@ -101,10 +111,10 @@ def _named(generator: str, entries: list[Path]) -> list[FolderClip]:
     pairs: dict[str, list[Path]] = {}
     for entry in entries:
         name = entry.stem if entry.suffix.lower() in SUFFIXES else entry.name
-        pairs.setdefault(printable(name), []).append(entry)
+        pairs.setdefault(normalized_name(name), []).append(entry)
     return [
         FolderClip(generator, pair, paths[0], _rivals(f"{generator}/{pair}".strip("/"), paths))
-        for pair, paths in pairs.items()
+        for pair, paths in sorted(pairs.items())
     ]
 
 
@@ -112,6 +122,8 @@ def _rivals(name: str, paths: list[Path]) -> ClipError | None:
     if len(paths) == 1:
         return None
     names = ", ".join(printable(path.name) for path in paths)
+    if len({normalized_name(path.name) for path in paths}) < len(paths):
+        names = ", ".join(ascii(path.name) for path in paths)  # they look alike
     return ClipError(name, f"{len(paths)} files for one pair ({names})", "keep one")
 
 

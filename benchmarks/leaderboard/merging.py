@@ -1,12 +1,13 @@
 """Records of several runs and machines as one: they must agree on what measured them."""
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.ranking.groups import generator_of
-from benchmarks.ranking.inputs import Input
+import numpy as np
+
+from benchmarks.leaderboard.comparison import generator_of
+from benchmarks.leaderboard.inputs import Input
 from benchmarks.retiming.scores import ORACLE
 from benchmarks.running.records import DONE, NOT_RUN, SCHEMA, Record
 from benchmarks.scoring.quality import QUALITY
@@ -29,16 +30,18 @@ def merge(inputs: Sequence[Input], here: Mapping[str, Any] | None = None) -> lis
     going to be measured beside them. Raises ConfigError, naming the field and both values, where
     inputs differ in what measured them or in what they say of one clip.
     """
-    kept = [Input(one.place, [r for r in one.records if r["embedder"] != ORACLE]) for one in inputs]
-    check_agreement(kept, here)
+    found = [
+        Input(one.place, [r for r in one.records if r["embedder"] != ORACLE]) for one in inputs
+    ]
+    check_agreement(found, here)
     chosen: dict[tuple[str, str, int], tuple[str, Record]] = {}
-    for one in kept:
+    for one in found:
         for record in one.records:
             name = identity(record)
             if name in chosen:
                 place, earlier = chosen[name]
                 if NOT_RUN not in (earlier["status"], record["status"]):
-                    check_equal(name, (place, earlier), (one.place, record))
+                    check_equal((place, earlier), (one.place, record))
                 if _rank(earlier) <= _rank(record):
                     continue
             chosen[name] = (one.place, record)
@@ -71,8 +74,8 @@ def _refuse(name: str, first: tuple[str, Any], second: tuple[str, Any]) -> None:
     (place, one), (other_place, other) = first, second
     if name == "settings":
         name, one, other = _difference(json.loads(one), json.loads(other), name)
-    said = f"{one!r} in {place} and {other!r} in {other_place}"
-    raise ConfigError(f"{name} differs: {said}; compare only what was measured alike")
+    both = f"{one!r} in {place} and {other!r} in {other_place}"
+    raise ConfigError(f"{name} differs: {both}; compare only what was measured alike")
 
 
 def _difference(first: Any, second: Any, name: str) -> tuple[str, Any, Any]:
@@ -84,31 +87,25 @@ def _difference(first: Any, second: Any, name: str) -> tuple[str, Any, Any]:
     return name, first, second
 
 
-def check_equal(
-    name: tuple[str, str, int], first: tuple[str, Record], second: tuple[str, Record]
-) -> None:
-    """Raise ConfigError where two rows of one clip say different things of it."""
-    quality = {column for _, record in (first, second) for column in record}
-    numbers = [*METRICS, *sorted(column for column in quality if column.startswith(QUALITY))]
-    for column in ("status", "frames", *numbers):
-        (place, one), (other_place, other) = first, second
-        values = one.get(column), other.get(column)
-        if not _same(*values):
-            where = f"{name[0]}/{name[1]}, seed {name[2]}"
-            said = f"{values[0]!r} in {place} and {values[1]!r} in {other_place}"
-            raise ConfigError(f"{where}: {column} differs: {said}; leave one of them out")
-
-
-def _same(first: Any, second: Any) -> bool:
-    if isinstance(first, float) and isinstance(second, float):
-        if math.isnan(first) or math.isnan(second):
-            return math.isnan(first) and math.isnan(second)
-        return math.isclose(first, second, rel_tol=TOLERANCE, abs_tol=1e-9)
-    return first == second
+def check_equal(first: tuple[str, Record], second: tuple[str, Record]) -> None:
+    """Raise ConfigError where two rows of one clip have different values."""
+    (place, one), (other_place, other) = first, second
+    quality = sorted({name for name in (*one, *other) if name.startswith(QUALITY)})
+    numbers = ["frames", *METRICS, *quality]
+    values = np.array([[row.get(name) for name in numbers] for row in (one, other)], dtype=float)
+    near = np.isclose(values[0], values[1], rtol=TOLERANCE, atol=1e-9, equal_nan=True)
+    differs = ["status"] * (one["status"] != other["status"])
+    differs += [name for name, same in zip(numbers, near, strict=True) if not same]
+    for name in differs[:1]:
+        generator, pair, seed = identity(one)
+        both = f"{one.get(name)!r} in {place} and {other.get(name)!r} in {other_place}"
+        raise ConfigError(
+            f"{generator}/{pair}, seed {seed}: {name} differs: {both}; leave one of them out"
+        )
 
 
 def _rank(record: Record) -> tuple[bool, str, str]:
-    """Which of equal rows is kept, whatever the order of the inputs."""
+    """Which of equal rows is taken, whatever the order of the inputs: the lowest."""
     return record["status"] == NOT_RUN, record["cell"] or "", record["input"] or ""
 
 

@@ -1,74 +1,29 @@
 """Leaderboard: generators compared on the pairs that they share."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import yaml
 from threadpoolctl import threadpool_limits
 
-from benchmarks.ranking.figures import pareto_figures
-from benchmarks.ranking.groups import SHOWN, generator_of, groups_of
-from benchmarks.ranking.inputs import read_inputs
-from benchmarks.ranking.merging import identity, measured_here, merge
-from benchmarks.ranking.rows import (
-    CATEGORY_COLUMNS,
-    COLUMNS,
-    COMPARISON_COLUMNS,
-    METRIC_COLUMNS,
-    Row,
-    board_rows,
-    category_rows,
-    comparison_rows,
-    metric_rows,
-)
-from benchmarks.ranking.standing import Standing, power_sentences, sentence
-from benchmarks.running.cells import Cell, Figure, Outcome, Section, Summary, Table, Watch
+from benchmarks.leaderboard.figures import clip_figures, pair_figures, pareto_figures
+from benchmarks.leaderboard.inputs import read_inputs
+from benchmarks.leaderboard.merging import identity, measured_here, merge
+from benchmarks.leaderboard.standing import sentences
+from benchmarks.leaderboard.tables import LINEARITY, Board, left_out_sentence, tables
+from benchmarks.running.cells import Cell, Outcome, Section, Summary, Table, Watch
 from benchmarks.running.folder import RunFolder, slug
 from benchmarks.running.given import read_yaml
 from benchmarks.running.records import DONE, FAILED, Record
-from benchmarks.scoring.measuring import Measuring, read_curve
+from benchmarks.scoring.measuring import Measuring
 from benchmarks.scoring.quality import QUALITY, clip_columns, quality_inputs
-from benchmarks.scoring.statistics import MINIMAL_RANKED_PAIRS
 from spf.embedders import label
 from spf.errors import ClipError, ConfigError
 from spf.generators.folder import Folder, FolderClip, clip_digest, printable
-from spf.plot import plot_overlay
-from spf.progress.metrics import NO_CHANGE
+from spf.progress import METRICS
 from spf.quality import NoQuality, Quality
-
-CLIP_COLUMNS = [
-    "generator",
-    "pair",
-    "seed",
-    "category",
-    "status",
-    "reason",
-    "notes",
-    "frames",
-    "duration",
-    *SHOWN,
-    "embedder",
-    "input",
-]
-NOTE = (
-    "Means over the pairs of a group (over its seeds first): generators are compared only with "
-    "those that have exactly the same clips. One that lacks a clip is not placed, and its means "
-    "are over those it has. rank: 1 + the generators that are told apart as better; tied_with: "
-    "places in the order of those that are not told apart, by Holm-corrected paired sign-flip "
-    "tests at 5%. interval_95: studentised bootstrap over the pairs. best: how often it is the "
-    f"most even of resampled pairs. With fewer than {MINIMAL_RANKED_PAIRS} common pairs there is "
-    "an order, but no rank and no interval: so few clips cannot tell generators apart."
-)
-COMPARISON_NOTE = (
-    "Against the most even generator and the next more even one. difference: mean over the pairs "
-    "of this generator's linearity_mae less the other's. effect: Hedges' g of the paired "
-    "differences. superiority: share of the pairs on which this one is more even. p_holm: "
-    "corrected for all comparisons of the group. detectable: smallest true difference that is "
-    "shown with a probability of 80%; empty where so few pairs show none."
-)
+from spf.words import choose, normalized_name
 
 
 class Leaderboard:
@@ -76,8 +31,8 @@ class Leaderboard:
 
     inputs : run folders, folders of them, or records.parquet files, whose records are compared
     too; with them, no clips of this machine are needed. categories : YAML file that gives pairs
-    their category of transition, `PAIR: CATEGORY`. Raises ConfigError where the inputs disagree on
-    what measured them.
+    their category of transition, `PAIR: CATEGORY`. order_by : the metric that orders and ranks, any
+    with a direction. Raises ConfigError where the inputs disagree on what measured them.
     """
 
     name = "leaderboard"
@@ -89,7 +44,10 @@ class Leaderboard:
         quality: Quality | None = None,
         inputs: Sequence[str] = (),
         categories: str | None = None,
+        order_by: str = LINEARITY,
     ) -> None:
+        directed = [name for name, metric in METRICS.items() if metric.direction != "none"]
+        self.order_by = choose(order_by, directed, "metric to order by")
         self.measuring = measuring
         self.quality = quality or NoQuality()
         self.categories = read_categories(categories)
@@ -104,7 +62,7 @@ class Leaderboard:
         for clip in self.clips:
             if (clip.generator, clip.pair, 0) in known:
                 raise ConfigError(
-                    f"{clip.generator}/{clip.pair} is in model.path and in an input; keep one"
+                    f"{clip.generator}/{clip.pair} is in model.path and in an input; leave one out"
                 )
 
     @cached_property
@@ -140,55 +98,33 @@ class Leaderboard:
             return self._summarise(records, folder)
 
     def _summarise(self, records: list[Record], folder: RunFolder) -> Summary:
-        columns = {name for record in records for name in record}
-        names = sorted(name for name in columns if name.startswith(QUALITY))
-        standings = [Standing.of(group) for group in groups_of(records)]
-        rows = board_rows(standings)
+        quality = sorted(
+            {name for record in records for name in record if name.startswith(QUALITY)}
+        )
+        board = Board.of(records, self.order_by)
+        found = tables(board, records, quality)
         embedder = ", ".join(sorted({label(record["embedder"]) for record in records}))
         own = [record for record in records if not record.get("input")]
-        overlays = _overlays(own, folder, embedder)
-        pareto, said = pareto_figures(standings, names, folder, embedder)
+        overlays = pair_figures(own, folder, embedder)
+        pareto, fronts = pareto_figures(board, quality, folder, embedder)
         measured = sum(record["status"] == DONE for record in records)
         failed = sum(record["status"] == FAILED for record in records)
         headline = f"{measured} of {len(records)} clips measured, {failed} failed"
-        board = Table("leaderboard", "Generators by evenness of pacing", COLUMNS, rows, NOTE)
+        lines = sentences(board.standings, board.differences)
+        apart = found.get("leaderboard_left_out")
+        if apart is not None:
+            lines += filter(None, [left_out_sentence(board, apart.data)])
+
+        def shown(*names: str) -> list[Table]:
+            return [found[name] for name in names if name in found]
+
         sections = [
-            Section("Leaderboard", [sentence(rows), *power_sentences(standings)], [board]),
-            Section(
-                "What tells them apart",
-                [],
-                _filled(
-                    Table(
-                        "leaderboard_comparisons",
-                        "Differences between generators",
-                        COMPARISON_COLUMNS,
-                        comparison_rows(standings),
-                        COMPARISON_NOTE,
-                    ),
-                    Table(
-                        "leaderboard_metrics",
-                        "Every metric with its interval",
-                        METRIC_COLUMNS,
-                        metric_rows(standings, names),
-                        "Generators with a rank. better: the direction that is.",
-                    ),
-                ),
-            ),
-            Section("Pacing against quality", said, [], pareto),
-            Section(
-                "By category of transition",
-                [],
-                _filled(
-                    Table(
-                        "leaderboard_categories",
-                        "The leaderboard of each category by itself",
-                        CATEGORY_COLUMNS,
-                        category_rows(records),
-                    )
-                ),
-            ),
+            Section("Leaderboard", lines, shown("leaderboard", "leaderboard_left_out")),
+            Section("Differences", [], shown("leaderboard_comparisons", "leaderboard_metrics")),
+            Section("Pacing against quality", fronts, [], pareto),
+            Section("By category of transition", [], shown("leaderboard_categories")),
             Section("Pairs", [_where(own, records)], [], overlays),
-            Section("Clips", [], [_clips_table(records, names)], _plots(own)),
+            Section("Clips", [], shown("clips"), clip_figures(own)),
         ]
         return Summary(headline, [part for part in sections if part.paragraphs or part.tables])
 
@@ -204,7 +140,7 @@ def read_categories(path: str | None) -> dict[str, str]:
         raise ConfigError(f"categories={path}: cannot be read ({why}); check the file") from None
     if not isinstance(found, dict) or not all(isinstance(x, str) for x in found.values()):
         raise ConfigError(f"categories={path}: expected lines of the form PAIR: CATEGORY")
-    return {str(pair): printable(category) for pair, category in found.items()}
+    return {normalized_name(str(pair)): printable(name) for pair, name in found.items()}
 
 
 def clip_cell(
@@ -243,55 +179,9 @@ def clip_cell(
     return Cell(key, inputs, compute)
 
 
-def _overlays(records: list[Record], folder: RunFolder, embedder: str) -> list[Figure]:
-    """One plot for each pair that several generators have."""
-    pairs: dict[str, dict[str, Any]] = defaultdict(dict)
-    for record in records:
-        if record["status"] == DONE and record["reason"] != NO_CHANGE:
-            curve = read_curve(folder, record)
-            pairs[record["clip"]][record["model"]] = (curve["u"], curve["progress"])
-    figures = []
-    for pair, curves in sorted(pairs.items()):
-        path = f"pairs/{slug(pair)}.png"
-        folder.write(path, plot_overlay(curves, pair, f"embedder {embedder}"))
-        names = ", ".join(curves)
-        figures.append(Figure(path, f"Progress curves of pair {pair} by {names}", pair))
-    return figures
-
-
 def _where(own: list[Record], records: list[Record]) -> str:
     """Which curves are drawn here."""
-    said = "All generators of a pair in one plot." if own else ""
+    lines = ["All generators of a pair in one plot."] * bool(own)
     if len(own) < len(records):
-        said += " The curves of records of other runs are in those runs' own folders."
-    return said.strip()
-
-
-def _plots(records: list[Record]) -> list[Figure]:
-    return [
-        Figure(record["plot"], f"Progress curve of {record['model']}/{record['clip']}")
-        for record in records
-        if record.get("plot")
-    ]
-
-
-def _clips_table(records: list[Record], quality: list[str]) -> Table:
-    """Every clip; the seed where there are several."""
-    columns = [*CLIP_COLUMNS, *quality]
-    if len({record["seed"] for record in records}) < 2:
-        columns.remove("seed")
-    return Table("clips", "Every clip", columns, [_clip_row(record, columns) for record in records])
-
-
-def _clip_row(record: Record, columns: list[str]) -> Row:
-    row = {name: record.get(name) for name in columns}
-    return row | {
-        "generator": generator_of(record),
-        "pair": record["clip"],
-        "embedder": label(record["embedder"]),
-    }
-
-
-def _filled(*tables: Table) -> list[Table]:
-    """The tables that have rows."""
-    return [table for table in tables if table.rows]
+        lines.append("The curves of records of other runs are in those runs' own folders.")
+    return " ".join(lines)

@@ -1,0 +1,191 @@
+"""Which generators are compared with each other, and on which clips."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.leaderboard.sharing import shared_sets
+from benchmarks.running.records import FAILED, NOT_RUN, Record
+from benchmarks.scoring.quality import QUALITY, SCORED_BY
+from benchmarks.scoring.statistics import MINIMAL_RANKED_PAIRS
+from spf.progress import METRICS
+from spf.progress.metrics import MINIMAL_RANKED_FRAMES, NO_CHANGE
+from spf.words import normalized_name
+
+SHOWN = [
+    "linearity_mae",
+    "speed_cv_64",
+    "peak_speed_64",
+    "linearity_max",
+    "pacing_entropy_64",
+    "stall_fraction",
+    "total_change",
+]
+"""Those that depend on the number of frames are compared on 64 equal steps of time."""
+
+UNDIRECTED = "vbench_dynamic_degree"
+"""Says whether a clip moves, which is neither good nor bad."""
+
+NO_CLIP, TOO_SHORT, FLICKERS = "no clip", f"fewer than {MINIMAL_RANKED_FRAMES} frames", "flickers"
+CLIP = ["pair", "seed"]
+
+
+def generator_of(record: Record) -> str:
+    """The generator of a record: its model, with the retiming where there is one."""
+    if record.get("retime", "none") == "none":
+        return record["model"]
+    target = record.get("target", "linear")
+    goal = "" if target == "linear" else f" to {target}"
+    return f"{record['model']} + {record['retime']}{goal}"
+
+
+def clips_of(records: Iterable[Record], order_by: str) -> pd.DataFrame:
+    """A row for each record, sorted by generator, pair and seed.
+
+    Beside the record's columns: `generator` and `pair` (NFC), and `unusable`, why the clip takes
+    part in no comparison by the metric `order_by`; "" where it does.
+    """
+    rows = list(records)
+    table = pd.DataFrame(rows)
+    numbers = {*METRICS, *(str(name) for name in table if str(name).startswith(QUALITY))}
+    columns = ["status", "reason", "model", "clip", "embedder", "seed", "frames", "flickers"]
+    table = table.reindex(columns=[*dict.fromkeys([*columns, *table.columns, *sorted(numbers)])])
+    table[sorted(numbers)] = table[sorted(numbers)].astype(float)
+    table["generator"] = [normalized_name(generator_of(row)) for row in rows]
+    table["pair"] = [normalized_name(row["clip"]) for row in rows]
+    table["unusable"] = unusable(table, order_by)
+    return table.sort_values(["generator", *CLIP], kind="stable", ignore_index=True)
+
+
+def unusable(clips: pd.DataFrame, metric: str) -> pd.Series:
+    """Why each clip takes part in no comparison by a metric; "" where it is usable: measured, with
+    a finite value, of 5 frames or more, and not flickering."""
+    reasons = {
+        "not run": clips["status"] == NOT_RUN,
+        "failed": clips["status"] == FAILED,
+        TOO_SHORT: clips["frames"].astype(float) < MINIMAL_RANKED_FRAMES,
+        FLICKERS: clips["flickers"].eq(True),
+        NO_CHANGE: ~np.isfinite(clips[metric]) & (clips["reason"] == NO_CHANGE),
+        f"no {metric}": ~np.isfinite(clips[metric]),
+    }
+    return pd.Series(np.select(list(reasons.values()), list(reasons), ""), clips.index)
+
+
+def pair_means(clips: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Values (pairs, generators), both sorted: means over a pair's seeds, which share its pictures
+    and are no samples of their own. NaN where a generator lacks a pair or a value."""
+    means = clips.groupby(["pair", "generator"])[metric].mean(skipna=False)
+    return means.unstack("generator")
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Generators that are compared, and the usable clips that all of them have (see `clips_of`)."""
+
+    number: int
+    generators: list[str]
+    clips: pd.DataFrame
+
+    @cached_property
+    def pairs(self) -> list[str]:
+        """Different pairs of the clips: what generators are compared over."""
+        return sorted(set(self.clips["pair"]))
+
+    @property
+    def ranked(self) -> bool:
+        """Whether there are ranks and intervals: enough pairs."""
+        return len(self.pairs) >= MINIMAL_RANKED_PAIRS
+
+    def values(self, metric: str) -> pd.DataFrame:
+        """Values (pairs, generators) as `pair_means`."""
+        return pair_means(self.clips, metric)
+
+    def has(self, metric: str) -> bool:
+        """Whether every clip has a value of the metric; of a quality dimension, by the same weights
+        and versions."""
+        mixed = metric.startswith(QUALITY) and self.clips[SCORED_BY].nunique(dropna=False) > 1
+        return not mixed and bool(np.isfinite(self.clips[metric]).all())
+
+
+def groups_of(clips: pd.DataFrame) -> list[Group]:
+    """The groups of `shared_sets` with their clips (see `clips_of`), numbered from 1."""
+    used = clips[clips["unusable"] == ""]
+    there = used.pivot(index=CLIP, columns="generator", values="unusable").notna()
+    clip = pd.MultiIndex.from_frame(used[CLIP])
+    return [
+        Group(number, generators, used[used["generator"].isin(generators) & clip.isin(shared)])
+        for number, (generators, shared) in enumerate(shared_sets(there), start=1)
+    ]
+
+
+def left_out(clips: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:
+    """What the groups leave out: a row for the usable clips that not all of a group have, by the
+    reason, and for each generator that is not in the first group.
+
+    Columns: group; clips, how many; pairs, their names; generators, whose they are; reason.
+    """
+    rows: list[dict[str, Any]] = []
+    for group in groups:
+        rows += _clips_left_out(group, clips[clips["generator"].isin(group.generators)])
+    shown = set(groups[0].generators) if groups else set()
+    for name, own in clips.groupby("generator"):
+        if name not in shown:
+            row = {"group": groups[0].number if groups else None, "generators": name}
+            rows.append(row | {"reason": _why_apart(str(name), own, groups)})
+    return pd.DataFrame(rows, columns=["group", "clips", "pairs", "generators", "reason"])
+
+
+def _clips_left_out(group: Group, clips: pd.DataFrame) -> list[dict[str, Any]]:
+    wide = clips.pivot(index=CLIP, columns="generator", values="unusable").fillna(NO_CLIP)
+    used = wide.index.isin(pd.MultiIndex.from_frame(group.clips[CLIP]))
+    rows = []
+    for states, alike in wide[~used].groupby(list(wide.columns)):
+        who = {
+            state: wide.columns[[own == state for own in states]]
+            for state in sorted(map(str, set(states)))
+        }
+        whose = who.pop("", ())
+        if len(whose):
+            row: dict[str, Any] = {"group": group.number, "clips": len(alike) * len(whose)}
+            row |= {"pairs": listed(dict.fromkeys(alike.index.get_level_values("pair")))}
+            reasons = [f"{state}: {listed(lacking)}" for state, lacking in who.items()]
+            rows.append(row | {"generators": listed(whose), "reason": "; ".join(reasons)})
+    return rows
+
+
+def _why_apart(name: str, clips: pd.DataFrame, groups: Sequence[Group]) -> str:
+    """Why a generator is not in the first group, and where it is."""
+    usable = set(clips.loc[clips["unusable"] == "", "pair"])
+    if not usable:
+        return f"no usable clip ({listed(sorted(set(clips['unusable'])))})"
+    own = [group.number for group in groups if name in group.generators]
+    if not own:
+        return "no other generator has a usable clip of its pairs"
+    pairs = groups[0].pairs
+    has = f"has {len(usable.intersection(pairs))} of the group's {len(pairs)} pairs"
+    return f"{has}; compared in group {runs(own)}"
+
+
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """Names after each other, the first so many."""
+    found = list(names)
+    more = len(found) - most
+    return ", ".join(found[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def runs(numbers: Sequence[int]) -> str:
+    """Whole numbers in ascending order as text: [2, 3, 4, 7] is "2 to 4, 7"."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    joined = [
+        f"{part[0]} to {part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts
+    ]
+    return ", ".join(joined)

@@ -1,0 +1,230 @@
+"""Records of other runs, read as data of strangers: typed, bounded, and harmless."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from benchmarks.leaderboard.comparison import SHOWN
+from benchmarks.running.records import DONE, FAILED, KEYS, NOT_RUN, SCHEMA, Record
+from benchmarks.scoring.quality import QUALITY, SCORED_BY
+from spf.errors import ConfigError
+from spf.generators.folder import printable
+from spf.progress import METRICS
+from spf.quality import VBENCH_DIMENSIONS
+from spf.words import normalized_name
+
+NAME = "records.parquet"
+REMEDY = "give run folders, folders of them, or records.parquet files"
+MAXIMAL_ROWS = 1_000_000
+MAXIMAL_BYTES = 50_000_000
+MAXIMAL_CONTENT = 2**29
+"""Bytes of a file, and of what it holds when it is unpacked."""
+MAXIMAL_NAME = 300
+MAXIMAL_TEXT = 20_000
+
+NAMES = ["benchmark", "clip", "embedder", "model", "retime", "target"]
+PROVENANCE = ["config_hash", "commit", "device", "versions"]
+MEASURED_BY = ["weights_revision", "weights_hash", "settings"]
+"""Columns that a measured row has and a failed one need not have."""
+
+TEXTS = ["status", "reason", *NAMES, "category", "notes", "source", "cell", "input"]
+TEXTS += [*PROVENANCE, *MEASURED_BY, SCORED_BY]
+COUNTS = ["seed", "frames", "width", "height", "schema"]
+DIMENSIONS = [f"{QUALITY}{name}" for name in VBENCH_DIMENSIONS]
+TYPES = {
+    **dict.fromkeys(TEXTS, pa.string()),
+    **dict.fromkeys(COUNTS, pa.int64()),
+    **dict.fromkeys(["fps", "duration", *METRICS, *DIMENSIONS], pa.float64()),
+    **dict.fromkeys(["control", "dirty", "flickers"], pa.bool_()),
+}
+"""The columns that are read, and what they hold."""
+
+OPTIONAL = [*DIMENSIONS, "flickers"]
+"""Columns that records have only where a run had them."""
+NEEDED = ["status", "reason", *NAMES, "seed", "cell", "schema", *PROVENANCE, "dirty"]
+"""Columns that a run has even where all of its clips failed."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """Records that were read from one file; `place` is what the user knows it by."""
+
+    place: str
+    records: list[Record]
+
+
+def read_inputs(inputs: Sequence[str]) -> list[Input]:
+    """The records of run folders, folders of run folders, or files.
+
+    Raises ConfigError, in one line, for what is no such thing and for the first problem in it.
+    """
+    if isinstance(inputs, str) or not isinstance(inputs, Sequence):
+        raise ConfigError(f"inputs={inputs!r} must be a list; {REMEDY}")
+    found = []
+    for given in inputs:
+        for file in files_of(given):
+            records = read_records(file)
+            for problem in problems(records):
+                raise ConfigError(f"{printable(str(file))}: {problem}; leave this input out")
+            name = printable(file.parent.name if file.name == NAME else file.stem)
+            for record in records:
+                record["input"] = record["input"] or name
+            found.append(Input(printable(str(file)), records))
+    return found
+
+
+def files_of(given: str) -> list[Path]:
+    """The files that an input stands for. Raises ConfigError where there are none."""
+    path = Path(str(given))
+    if path.is_file():
+        return [path]
+    found = [path / NAME] if (path / NAME).is_file() else sorted(path.glob(f"*/{NAME}"))
+    if not found:
+        raise ConfigError(f"{printable(str(given))}: there are no records here; {REMEDY}")
+    return found
+
+
+def read_records(file: Path) -> list[Record]:
+    """The known columns of a file of records, a plain value each; others are passed over.
+
+    Text is made printable, names are normalised. Files that records name are not followed: they lie
+    in other folders. Raises ConfigError where it is no table of records.
+    """
+    where = printable(str(file))
+    try:
+        table = _bounded(file, where)
+        missing = [name for name in NEEDED if name not in table.column_names]
+        if missing:
+            raise ConfigError(f"{where}: there is no column {missing[0]}; run it again")
+        if len(set(table.column_names)) < table.num_columns:
+            raise ConfigError(f"{where}: a column is there twice; run it again")
+        columns = {name: _typed(table.column(name), name, where) for name in table.column_names}
+    except (OSError, pa.ArrowException, MemoryError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise ConfigError(f"{where}: it cannot be read as records ({why}); {REMEDY}") from None
+    wanted = [name for name in TYPES if name in columns or name not in OPTIONAL]
+    empty: Record = dict.fromkeys(wanted)
+    records = [empty | row for row in pa.table(columns).to_pylist()]
+    for record in records:
+        record |= {name: printable(record[name]) for name in TEXTS if record[name]}
+        record |= {
+            name: normalized_name(record[name]) for name in ("clip", "model") if record[name]
+        }
+        record["reason"] = record["reason"] or ""
+    return records
+
+
+def _bounded(file: Path, where: str) -> pa.Table:
+    """The known columns of a file, if they are no more than a few hundred megabytes."""
+    if not file.is_file():
+        raise OSError("not a file")
+    # Text stays encoded until its size is known: a short file may stand for terabytes.
+    with open(file, "rb") as opened:  # a name that is not UTF-8 is none to Arrow
+        schema = pq.read_schema(opened)
+    texts = [x.name for x in schema if x.name in TEXTS and pa.types.is_string(x.type)]
+    with open(file, "rb") as opened, pq.ParquetFile(opened, read_dictionary=texts) as parquet:
+        about = parquet.metadata
+        groups = [about.row_group(number) for number in range(about.num_row_groups)]
+        if max(about.num_rows, sum(group.num_rows for group in groups)) > MAXIMAL_ROWS:
+            raise ConfigError(f"{where}: more than {MAXIMAL_ROWS} rows; split it")
+        chunks = [group.column(number) for group in groups for number in range(about.num_columns)]
+        unpacked = sum(x.total_uncompressed_size for x in chunks if x.path_in_schema in TYPES)
+        if file.stat().st_size > MAXIMAL_BYTES or unpacked > MAXIMAL_CONTENT:
+            raise ConfigError(
+                f"{where}: more than {MAXIMAL_BYTES:,} bytes, or far more when unpacked; split it"
+            )
+        table = parquet.read([name for name in TYPES if name in parquet.schema_arrow.names])
+    table.validate(full=True)
+    encoded = [
+        x for column in table.columns for x in column.chunks if pa.types.is_dictionary(x.type)
+    ]
+    lengths = [pc.binary_length(chunk.dictionary).take(chunk.indices) for chunk in encoded]
+    if sum(pc.sum(one).as_py() or 0 for one in lengths) > MAXIMAL_CONTENT:
+        raise ConfigError(f"{where}: its text takes more than {MAXIMAL_CONTENT:,} bytes; split it")
+    return table
+
+
+def _typed(column: pa.ChunkedArray, name: str, where: str) -> pa.ChunkedArray:
+    """A column as the type that it should have. Raises ConfigError where that is another kind."""
+    held, wanted = column.type, TYPES[name]
+    held = held.value_type if pa.types.is_dictionary(held) else held
+    number = pa.types.is_integer(held) or pa.types.is_floating(held)
+    text = pa.types.is_string(held) or pa.types.is_large_string(held)
+    alike = text if wanted == pa.string() else held == wanted if wanted == pa.bool_() else number
+    try:
+        if alike or pa.types.is_null(held):
+            return column.cast(wanted)
+    except pa.ArrowInvalid:
+        pass  # a fraction where a whole number should be
+    raise ConfigError(f"{where}: column {name} holds {held}, not {wanted}; run it again")
+
+
+def problems(records: Sequence[Record]) -> Iterator[str]:
+    """What is wrong with the records of a file: a line for each kind, with its first row."""
+    if not records:
+        yield "there are no rows"
+        return
+    table = pd.DataFrame(records)
+    for says, wrong in _rules(table):
+        rows = np.flatnonzero(wrong)
+        if len(rows):
+            first = records[rows[0]]
+            name = f"{first['model']}/{first['clip']}"[:MAXIMAL_NAME]
+            yield f"{says} in {len(rows)} row(s), first row {rows[0] + 1} ({name})"
+    counts = table.groupby(KEYS, dropna=False, sort=False)["status"].transform("size")
+    if (counts > 1).any():  # one is enough to look into it
+        row = int((counts > 1).to_numpy().argmax())
+        name = f"{records[row]['model']}/{records[row]['clip']}"
+        yield f"{name}: {counts[row]} rows with the same keys"
+
+
+def _rules(table: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
+    """Each thing that can be wrong with a record, and the rows (T,) bool in which it is."""
+    text = table[TEXTS].fillna("").astype(str)
+    status, done = text["status"], text["status"] == DONE
+    yield f"schema is not {SCHEMA}", table["schema"] != SCHEMA
+    known = [DONE, FAILED, NOT_RUN]
+    yield f"status is none of {', '.join(known)}", ~status.isin(known)
+    yield "reason is missing", status.isin(known[1:]) & (text["reason"] == "")
+    yield "seed is no whole number", table["seed"].isna()
+    yield "frames is not 2 or more", done & ~(table["frames"].astype(float) >= 2)
+    for name in (*NAMES, *PROVENANCE):
+        yield f"{name} is missing", text[name] == ""
+    yield "dirty is missing", table["dirty"].isna()
+    for name in MEASURED_BY:
+        yield f"{name} is missing", done & (text[name] == "")
+    for name in TEXTS:
+        limit = MAXIMAL_NAME if name in NAMES else MAXIMAL_TEXT
+        yield f"{name} is longer than {limit} letters", text[name].str.len() > limit
+    for name in ("versions", "settings"):
+        different = {value: _no_json(value) for value in set(text[name])}
+        yield f"{name} is no JSON", text[name].map(different)
+    bounds = {name: (metric.minimum, metric.maximum) for name, metric in METRICS.items()}
+    bounds |= {name: (0.0, 1.0) for name in DIMENSIONS if name in table}
+    slack = 1e-6  # sums of shares, and means of float32, pass 1 by rounding
+    for name, (low, high) in bounds.items():
+        value = table[name].astype(float)
+        inside = value.between(low - slack, min(high + slack, np.finfo(float).max))
+        yield f"{name} is outside {low:g} .. {high:g}", ~(inside | value.isna())
+    shape = [name for name in SHOWN if METRICS[name].direction != "none"]
+    finite = table[SHOWN].astype(float).abs() < np.inf
+    # A clip without semantic change has none of the shape metrics, and its reason says so.
+    unchanged = (text["reason"] != "") & ~finite[shape].any(axis=1)
+    for name in SHOWN:
+        wrong = done & ~finite[name]
+        wrong = wrong & ~unchanged if name in shape else wrong
+        yield f"{name} is not finite, and no reason says why", wrong
+
+
+def _no_json(text: str) -> bool:
+    try:
+        return not isinstance(json.loads(text or "{}"), dict)
+    except (ValueError, RecursionError):
+        return True

@@ -1,0 +1,264 @@
+"""The tables of a leaderboard, from the records of clips."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.leaderboard.comparison import (
+    FLICKERS,
+    SHOWN,
+    TOO_SHORT,
+    UNDIRECTED,
+    Group,
+    clips_of,
+    groups_of,
+    left_out,
+    pair_means,
+)
+from benchmarks.leaderboard.standing import Differences, Standing
+from benchmarks.running.cells import Table
+from benchmarks.running.records import Record
+from benchmarks.scoring import statistics
+from benchmarks.scoring.statistics import ALPHA, MINIMAL_RANKED_PAIRS, Array
+from spf.embedders import label
+from spf.progress import METRICS
+from spf.progress.metrics import NO_CHANGE
+
+LINEARITY = "linearity_mae"
+INTERVALS = [LINEARITY, "speed_cv_64", "peak_speed_64"]
+"""Metrics that the leaderboard shows with intervals: the second and third see a jump in the middle,
+which hardly moves the first."""
+
+STATES = {
+    "failed": "failed",
+    "not_run": "not run",
+    "no_change": NO_CHANGE,
+    "too_short": TOO_SHORT,
+    "flickering": FLICKERS,
+}
+"""Columns that count unusable clips, by why they are."""
+
+COUNTS = ["clips", "usable", *STATES]
+PLACES = ["group", "order", "rank", "generator", "tied_with", "best", "pairs"]
+EVERY_TWO = 100
+"""Generators up to which every two are compared; with more, each with the best of its groups and
+the next better one."""
+
+BOARD_NOTE = (
+    "Means over the pairs that all generators of a group have (over its seeds first), with 95% "
+    "studentised bootstrap intervals (_low, _high). A group is the largest set of generators that "
+    "share enough pairs; what that leaves out is listed below. order: 1 is the most even; equal "
+    "means share it. rank: 1 + the generators of the group that are significantly better; "
+    "tied_with: its rows that do not differ significantly, by Holm-corrected paired sign-flip "
+    "tests at 5% on all pairs that the two have. best: how often it is the most even of resampled "
+    "common pairs. With fewer than "
+    f"{MINIMAL_RANKED_PAIRS} common pairs there is an order, but no rank and no interval."
+)
+COMPARISON_NOTE = (
+    "Every two generators on all pairs that these two have, whatever the others lack (with more "
+    f"than {EVERY_TWO} generators: each against the best of its group and the next better one). "
+    "difference: mean over the pairs of the generator's value less the other's, with its 95% "
+    "interval. effect: Hedges' g of the paired differences. superiority: share of the pairs on "
+    "which it is the more even. p_holm: corrected for the comparisons of all generators that "
+    "shared pairs link. detectable: smallest true difference that is shown with a probability of "
+    "80%; empty where so few pairs show none."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """Records as compared by a metric: their clips (see `clips_of`), groups, standings and
+    differences."""
+
+    order_by: str
+    clips: pd.DataFrame
+    groups: Sequence[Group]
+    standings: Sequence[Standing]
+    differences: Differences
+
+    @classmethod
+    def of(cls, records: Iterable[Record], order_by: str = LINEARITY) -> "Board":
+        clips = clips_of(records, order_by)
+        groups = groups_of(clips)
+        standings = [Standing.of(group, order_by) for group in groups]
+        placed = list(dict.fromkeys(name for one in standings for name in one.names))
+        used = clips[(clips["unusable"] == "") & clips["generator"].isin(placed)]
+        differences = Differences.of(used, placed, order_by)
+        return cls(order_by, clips, groups, standings, differences)
+
+
+def leaderboard(board: Board) -> pd.DataFrame:
+    """A row for each generator of each group, best first; then those that are in none."""
+    parts = [_group_rows(standing, board) for standing in board.standings]
+    placed = {name for group in board.groups for name in group.generators}
+    alone = sorted(set(board.clips["generator"]) - placed)
+    clips = board.clips[board.clips["generator"].isin(alone)]
+    used = clips[clips["unusable"] == ""]
+    names = [*dict.fromkeys([board.order_by, *SHOWN])]
+    means = pd.DataFrame({name: pair_means(used, name).mean() for name in names})
+    parts.append(means.reindex(alone).assign(remark="compared with no other generator"))
+    table = pd.concat([part for part in parts if len(part)] or parts)
+    counts = board.clips.groupby("generator").agg(
+        clips=("unusable", "size"), embedder=("embedder", "first")
+    )
+    counts["embedder"] = counts["embedder"].map(label)
+    for column, state in {"usable": "", **STATES}.items():
+        counts[column] = (board.clips["unusable"] == state).groupby(board.clips["generator"]).sum()
+    table = table.join(counts).rename_axis("generator").reset_index()
+    shown = [*dict.fromkeys([board.order_by, *INTERVALS])]
+    limits = [f"{name}{side}" for name in shown for side in ("", "_low", "_high")]
+    rest = [name for name in SHOWN if name not in shown]
+    return table.reindex(columns=[*PLACES, *limits, "remark", *rest, *COUNTS, "embedder"])
+
+
+def _group_rows(standing: Standing, board: Board) -> pd.DataFrame:
+    group, names = standing.group, list(standing.names)
+    table = pd.DataFrame({"group": group.number, "pairs": len(group.pairs)}, index=names)
+    table["order"] = [1 + place for place in standing.places]
+    for metric in dict.fromkeys([board.order_by, *SHOWN]):
+        values = group.values(metric)[names]
+        table[metric] = values.mean(skipna=False)
+        if group.ranked and metric in (board.order_by, *INTERVALS) and group.has(metric):
+            table[[f"{metric}_low", f"{metric}_high"]] = intervals(values.to_numpy(), metric)
+    table["remark"] = f"order only: {len(group.pairs)} common pair(s)" * (not group.ranked)
+    if group.ranked:
+        table["rank"] = standing.ranks(board.differences)
+        table["tied_with"] = standing.tied_with(board.differences)
+        table["best"] = standing.best
+    return table
+
+
+def intervals(values: Array, metric: str) -> Array:
+    """95% intervals (k, 2) of the columns' means (pairs, k), within the metric's bounds."""
+    limits = statistics.mean_interval(values, f"leaderboard {metric}")
+    known = METRICS.get(metric)
+    return limits if known is None else np.clip(limits, known.minimum, known.maximum)
+
+
+def metrics(board: Board, quality: Iterable[str]) -> pd.DataFrame:
+    """Mean and interval of every metric and quality dimension for the ranked generators."""
+    columns = ["group", "generator", "metric", "better", "mean", "interval_low", "interval_high"]
+    parts = []
+    for group in (group for group in board.groups if group.ranked):
+        for metric in [*dict.fromkeys([board.order_by, *SHOWN, *quality])]:
+            if not group.has(metric):
+                continue
+            values = group.values(metric)
+            part = pd.DataFrame({"generator": values.columns, "mean": values.mean().to_numpy()})
+            part[["interval_low", "interval_high"]] = intervals(values.to_numpy(), metric)
+            better = METRICS[metric].direction if metric in METRICS else "higher"
+            better = "none" if metric == UNDIRECTED else better
+            parts.append(
+                part.assign(
+                    group=group.number, metric=metric, better=better, pairs=len(group.pairs)
+                )
+            )
+    table = pd.concat(parts) if parts else pd.DataFrame()
+    return table.reindex(columns=[*columns, "pairs"])
+
+
+def comparisons(board: Board) -> pd.DataFrame:
+    """Differences of two generators on all pairs that these two have; see `COMPARISON_NOTE`."""
+    metric = board.order_by
+    tests = board.differences.tests.loc[_listed(board)].copy()
+    values = board.differences.values[tests.index]
+    sign = -1.0 if METRICS[metric].direction == "higher" else 1.0
+    tests["difference"] = sign * tests["mean"]
+    tests["superiority"] = [
+        statistics.superiority(x.dropna().to_numpy()) for _, x in values.items()
+    ]
+    ranked = tests["pairs"] >= MINIMAL_RANKED_PAIRS
+    widest = METRICS[metric].maximum - METRICS[metric].minimum
+    limits = ["interval_low", "interval_high"]
+    tests[[*limits, "effect", "detectable"]] = np.nan
+    for _, own in tests[ranked].groupby("pairs"):  # each with its own pairs
+        found = sign * np.stack([values[two].dropna() for two in own.index], axis=1)
+        made = statistics.mean_interval(found, f"leaderboard {metric}")
+        tests.loc[own.index, limits] = np.clip(made, -widest, widest)
+        tests.loc[own.index, "effect"] = [statistics.hedges_g(one) for one in found.T]
+        levels = {level: statistics.detectable(len(found), level) for level in set(own["level"])}
+        smallest = own["level"].map(levels) * found.std(axis=0, ddof=1)
+        tests.loc[own.index, "detectable"] = smallest[np.isfinite(smallest)]
+    tests["result"] = np.select(
+        [~ranked, tests["p_holm"] <= ALPHA, tests["mean"] == 0],
+        ["order only", "significantly different", "equal"],
+        "not significantly different",
+    )
+    columns = ["generator", "against", "pairs", "difference", *limits, "effect", "superiority"]
+    columns += ["p", "p_holm", "result", "detectable"]
+    return tests.reset_index().reindex(columns=columns)
+
+
+def _listed(board: Board) -> pd.Index:
+    """The comparisons that the table shows."""
+    tests = board.differences.tests
+    if len({name for group in board.groups for name in group.generators}) <= EVERY_TWO:
+        return tests.index
+    names = [standing.names for standing in board.standings]
+    near = [(one[k], one[j]) for one in names for k in range(1, len(one)) for j in {0, k - 1}]
+    return tests.index[tests.index.isin(near)]
+
+
+def categories(records: Iterable[Record], order_by: str) -> pd.DataFrame:
+    """The leaderboard of each category of transition by itself."""
+    by_category: dict[str, list[Record]] = {}
+    for record in records:
+        by_category.setdefault(record.get("category") or "", []).append(record)
+    parts = [
+        leaderboard(Board.of(by_category[name], order_by)).assign(category=name)
+        for name in sorted(filter(None, by_category))
+    ]
+    limits = [f"{order_by}{side}" for side in ("", "_low", "_high")]
+    columns = ["category", *PLACES, *limits, "remark", *COUNTS]
+    return (pd.concat(parts) if parts else pd.DataFrame()).reindex(columns=columns)
+
+
+def clips(board: Board, quality: Iterable[str]) -> pd.DataFrame:
+    """Every clip; the seed where there are several."""
+    columns = ["generator", "pair", "seed", "category", "status", "reason", "notes", "frames"]
+    columns += ["duration", *dict.fromkeys([board.order_by, *SHOWN]), "embedder", "input", *quality]
+    table = board.clips
+    if table["seed"].nunique() < 2:
+        columns.remove("seed")
+    return table.reindex(columns=columns).assign(embedder=table["embedder"].map(label))
+
+
+def left_out_sentence(board: Board, table: pd.DataFrame) -> str:
+    """What the first group leaves out, in one line; "" where that is nothing."""
+    if not board.groups:
+        return ""
+    own = table[table["group"] == board.groups[0].number]
+    clips = int(own["clips"].sum())
+    generators = int(own["clips"].isna().sum())
+    parts = [f"{clips} usable clip(s), which not all of its generators have"] * (clips > 0)
+    parts += [f"{generators} generator(s), which have too few of its pairs"] * (generators > 0)
+    return f"Left out of group {board.groups[0].number}: {'; '.join(parts)}." if parts else ""
+
+
+def tables(board: Board, records: Sequence[Record], quality: Sequence[str]) -> dict[str, Table]:
+    """All tables by their names; those without rows are left out."""
+    found = [
+        Table("leaderboard", "Generators by evenness of pacing", leaderboard(board), BOARD_NOTE),
+        Table("leaderboard_left_out", "What is not compared", left_out(board.clips, board.groups)),
+        Table(
+            "leaderboard_comparisons",
+            "Differences between generators",
+            comparisons(board),
+            COMPARISON_NOTE,
+        ),
+        Table(
+            "leaderboard_metrics",
+            "Every metric with its interval",
+            metrics(board, quality),
+            "Generators with a rank. better: the direction that is.",
+        ),
+        Table(
+            "leaderboard_categories",
+            "The leaderboard of each category by itself",
+            categories(records, board.order_by),
+        ),
+        Table("clips", "Every clip", clips(board, quality)),
+    ]
+    return {table.name: table for table in found if len(table.data)}
