@@ -4,6 +4,7 @@ import inspect
 import io
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from benchmarks.running.store import CELLS, CellStore
 from benchmarks.scoring.measuring import Measuring
 from spf.cache import user_cache
 from spf.devices import choose_device
-from spf.embedders import on_device
+from spf.embedders import DEFAULT_EMBEDDER, EMBEDDERS, RENDERED_EMBEDDER, on_device
 from spf.errors import ConfigError, SpfError
 from spf.files import sweep
 from spf.identity import code_hash
@@ -209,10 +210,23 @@ def resolved(config: DictConfig) -> DictConfig:
         return escaped(os.path.expanduser(value) if key in PATHS else value)
 
     try:
-        found = OmegaConf.to_container(config, resolve=True)
+        found: Any = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"the configuration makes no sense: {one_line(error)}") from None
+    if found["embedder"]["_target_"] is None:
+        found["embedder"] = {"_target_": EMBEDDERS[default_embedder(found)]}
     return OmegaConf.create(plain(found, ""))
+
+
+def default_embedder(config: Mapping[str, Any]) -> str:
+    """The embedder of embedder=auto: whether clips of the world are measured, or our own."""
+    benchmark, model = config["benchmark"], config["model"]
+    of_the_world = (
+        model["_target_"] == "spf.generators.folder.Folder"
+        or benchmark["_target_"].endswith(".Leaderboard")
+        or bool(benchmark.get("clips"))
+    )
+    return DEFAULT_EMBEDDER if of_the_world else RENDERED_EMBEDDER
 
 
 def write_results(folder: RunFolder, results: Results, summary: Summary) -> None:

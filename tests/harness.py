@@ -102,7 +102,7 @@ def two_generators(root: Path, pairs: int = 2) -> Path:
 def compose(*overrides: str) -> DictConfig:
     """A config, as run.py composes it; without W&B and in one process unless that is asked for."""
     words = list(overrides)
-    for usual in ("logger=csv", "workers=1"):
+    for usual in ("embedder=tiny", "logger=csv", "workers=1"):
         if not any(word.startswith(usual.partition("=")[0] + "=") for word in words):
             words.append(usual)
     return commandline.compose(commandline.parse(words).overrides)

@@ -17,14 +17,14 @@ from omegaconf import OmegaConf
 import spf
 from benchmarks import session
 from benchmarks.session import build
-from spf.embedders import DEFAULT_EMBEDDER, EMBEDDERS, usable
+from spf.embedders import EMBEDDERS, usable
 from spf.errors import ConfigError, UnavailableError
 from spf.generators import MODELS
 from spf.retime import TARGETS
 from spf.retime.strategies import RETIMES
 from spf.video import Sampling
 
-FILES = sorted(harness.CONFIGS.glob("*/*.yaml"))
+FILES = sorted(set(harness.CONFIGS.glob("*/*.yaml")) - {harness.CONFIGS / "embedder" / "auto.yaml"})
 # Arguments that benchmarks.session passes, not the group's config.
 GIVEN = {
     "benchmark": {"measuring", "model", "retime", "target", "quality"},
@@ -124,9 +124,28 @@ def test_target_is_the_registered_class(group: str, known: dict[str, str]) -> No
         assert content(harness.CONFIGS / group / f"{name}.yaml")["_target_"] == target
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("", "tiny"),
+        ("benchmark=synthetic_pacing", "tiny"),
+        ("benchmark=retime_existing", "tiny"),
+        ("benchmark=retime_existing benchmark.clips=clips", "efficientnet"),
+        ("benchmark=leaderboard", "efficientnet"),
+        ("model=folder", "efficientnet"),
+        ("benchmark=user_study model=folder", "efficientnet"),
+        ("benchmark=user_study", "tiny"),
+    ],
+)
+def test_the_default_embedder_follows_what_is_measured(words: str, name: str) -> None:
+    config = session.resolved(harness.compose("embedder=auto", *words.split()))
+    assert get_class(config.embedder._target_).name == name
+    named = session.resolved(harness.compose("embedder=pixels", *words.split()))
+    assert get_class(named.embedder._target_).name == "pixels"
+
+
 def test_defaults_are_the_designs() -> None:
-    config = harness.compose("logger=wandb", "workers=null")
-    assert config.embedder._target_ == EMBEDDERS[DEFAULT_EMBEDDER]
+    config = harness.compose("logger=wandb", "workers=null", "embedder=auto")
     assert config.output == "results"
     assert config.device == "auto"
     assert get_class(config.retime._target_) is RETIMES["none"]

@@ -20,7 +20,7 @@ SHAPE = [
     "stall_fraction",
 ]
 RESAMPLED = ["peak_speed_64", "speed_cv_64", "pacing_entropy_64"]
-EVERY = [*SHAPE, *RESAMPLED, "total_change", "noise_floor"]
+EVERY = [*SHAPE, *RESAMPLED, "total_change", "change_rate", "noise_floor", "noise_share"]
 
 
 def clip(seed: int, length: int = 81) -> np.ndarray:
@@ -160,7 +160,7 @@ def test_every_score_is_declared():
 def test_declared_directions_are_those_of_the_definitions():
     direction = {name: spf.METRICS[name].direction for name in EVERY}
     assert direction.pop("total_change") == "none"
-    assert direction.pop("noise_floor") == "none"
+    assert direction.pop("noise_floor") == direction.pop("change_rate") == "none"
     assert direction.pop("pacing_entropy") == direction.pop("pacing_entropy_64") == "higher"
     assert set(direction.values()) == {"lower"}
 

@@ -19,7 +19,11 @@ EMBEDDERS = {
     "dinov2": "spf.embedders.dinov2.Dinov2",
 }
 
-DEFAULT_EMBEDDER = "tiny"
+DEFAULT_EMBEDDER = "efficientnet"
+"""For clips of the world: whatever the user names, in the commands, `spf.measure` and run.py."""
+
+RENDERED_EMBEDDER = "tiny"
+"""For what this project renders and generates itself, at 32 to 128 pixels."""
 
 REMARKS = {
     "efficientnet": "ImageNet",
@@ -30,6 +34,8 @@ REMARKS = {
 """What every table says of these words."""
 
 CAUTIONS = {
+    "ImageNet": "efficientnet is a small network that was trained on ImageNet's photographs; the "
+    "paper measures with SigLIP.",
     "control": "A control sees colours and edges, not meaning: its numbers are a first look.",
     "shipped": "tiny is a small network that was trained on rendered pictures and ships with the "
     "project: no substitute for SigLIP on real footage.",
@@ -93,6 +99,7 @@ __all__ = [
     "CAUTIONS",
     "DEFAULT_EMBEDDER",
     "EMBEDDERS",
+    "RENDERED_EMBEDDER",
     "Embedder",
     "Embeddings",
     "embed_clip",
