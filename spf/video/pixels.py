@@ -41,7 +41,7 @@ PERIOD = 8
 
 LEAST_REPEATS = 5
 
-FROZEN = 0.5
+FROZEN = 0.25
 """Mean change, in levels, up to which a frame counts as frozen."""
 
 FROZEN_SHARE = 0.05
