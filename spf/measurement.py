@@ -1,7 +1,7 @@
 """Clip -> Curve: read, embed and fit in one pass."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +16,7 @@ from spf.embedders import DEFAULT_EMBEDDER, Embedder, Embeddings, embed_clip, lo
 from spf.embedders.base import Source, Watch
 from spf.errors import ClipError
 from spf.progress import Curve, Segment, Settings, fit
+from spf.progress.cuts import CUT_ANGLE
 from spf.progress.solver import RIDGE, SIGMA, WINDOW
 from spf.progress.stretches import Stretch, analysis_segments, notable, stretches
 from spf.thumbnails import Thumbnails
@@ -78,6 +79,7 @@ def measure_clip(
         name = embeddings.info.path if embeddings.info else "frames"
         raise ClipError(name, "it has 1 frame", "a change needs at least 2: give a longer clip")
     curve = fit(embeddings.vectors, embeddings.times, **vars(settings))
+    curve = replace(curve, cut_angle=getattr(embedder, "cut_angle", CUT_ANGLE))
     seconds = {"embed": embedded - started, "fit": perf_counter() - embedded}
     return Measurement(curve, embeddings, thumbnails, seconds, cached)
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression
 
+from spf.progress.cuts import CUT_ANGLE, hard_cuts
 from spf.progress.noise import constant_response, stands_out
 
 Array = NDArray[np.float64]
@@ -68,8 +69,11 @@ class Curve:
     noise_level : angle between two frames that is due to noise alone, radians.
     noise_spread : share by which distances of equal lag differ from each other.
     plain_change : total change of the fit to the distances as measured; it differs from
-        `total_change` where the noise was subtracted, and is what is held against the floor.
+        `total_change` where the noise was subtracted, and is what is compared with the floor.
     settings : the settings of the fit, with the ridge as used.
+    separation : (T - 1,) float64, how far apart the frames on either side of each step are,
+        radians (`spf.progress.cuts`).
+    cut_angle : radians below which no step is a hard cut.
     """
 
     progress: Array
@@ -80,6 +84,8 @@ class Curve:
     noise_spread: float
     plain_change: float
     settings: Settings
+    separation: Array
+    cut_angle: float = CUT_ANGLE
 
     def __len__(self) -> int:
         return len(self.progress)
@@ -94,6 +100,11 @@ class Curve:
         """Total change that the noise of this clip would show by itself; radians."""
         response = constant_response(len(self), self.settings.window, self.settings.sigma)
         return self.noise_level**self.settings.power * response
+
+    @property
+    def cuts(self) -> list[int]:
+        """Frames at which a new shot begins (`hard_cuts`)."""
+        return hard_cuts(self.separation, self.cut_angle)
 
     @property
     def changes(self) -> bool:
