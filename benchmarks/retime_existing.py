@@ -28,10 +28,11 @@ from spf.progress.metrics import unit_time
 from spf.quality import NoQuality, Quality
 from spf.retime.lengths import Wanted as Length
 from spf.retime.regeneration import regenerate
-from spf.retime.strategies import NoRetime, Regenerate, Strategy
+from spf.retime.strategies import Nearest, NoRetime, Regenerate, Resampling, Strategy
 from spf.retime.targets import Target, make_target, pinned
 from spf.retime.timemap import distance_to_target
-from spf.retiming import Plan, planned, write_result
+from spf.retiming import write_result
+from spf.retiming_plan import Plan, planned
 from spf.video import Sampling, write_mp4
 
 RETIMES = ("none", "nearest", "blend", "flow", "regenerate")
@@ -178,7 +179,9 @@ class RetimeExisting:
             info = measured.embeddings.info
             made = Made(path, (info and info.fps) or 1.0)
             return self._outcome(key, clip, path, measured, made, measured, measured.curve)
-        method = "nearest" if isinstance(strategy, NoRetime | Regenerate) else strategy.name
+        method = (
+            strategy if isinstance(strategy, Resampling | Regenerate) else Nearest(cuts="bridge")
+        )
         plan = planned(path, measured, self.target, method, self.length)
         made = self._made(strategy, plan, out, watch)
         after = measured if made.path == path else self.measuring.measure(made.path, watch)
@@ -190,7 +193,7 @@ class RetimeExisting:
             return Made(plan.source, plan.length.fps)
         if not isinstance(strategy, Regenerate):
             notes = write_result(plan, out, lambda *_: watch())
-            return Made(out, plan.length.fps, (*plan.length.notes, *notes))
+            return Made(out, plan.length.fps, (*plan.notes, *notes))
         assert self._folder is not None
         assert not isinstance(self.model, Folder)
         done = regenerate(
@@ -206,7 +209,8 @@ class RetimeExisting:
             watch=lambda *_: watch(),
         )
         write_mp4(out, done.best.frames(), done.best.fps)
-        return Made(out, done.best.fps, tuple(done.notes), done.plain.target_mae)
+        every = (*plan.notes, *done.notes)
+        return Made(out, done.best.fps, every, done.plain.target_mae)
 
     def _outcome(
         self,

@@ -16,6 +16,7 @@ from spf.embedders import DEFAULT_EMBEDDER, Embedder, Embeddings, embed_clip, lo
 from spf.embedders.base import Source, Watch
 from spf.errors import ClipError
 from spf.progress import Curve, Segment, Settings, fit, score
+from spf.progress.cuts import CUT_ANGLE
 from spf.progress.noise import FLICKER_SHARE
 from spf.progress.solver import RIDGE, SIGMA, WINDOW
 from spf.progress.stretches import Stretch, analysis_segments, named_stretches
@@ -106,8 +107,12 @@ def measure_clip(
         name = embeddings.info.path if embeddings.info else "frames"
         raise ClipError(name, "it has 1 frame", "a change needs at least 2: give a longer clip")
     curve = fit(embeddings.vectors, embeddings.times, **vars(settings))
-    share = getattr(embedder, "flicker_share", FLICKER_SHARE)
-    curve = replace(curve, is_still=embeddings.is_still, flicker_share=share)
+    curve = replace(
+        curve,
+        is_still=embeddings.is_still,
+        flicker_share=getattr(embedder, "flicker_share", FLICKER_SHARE),
+        cut_angle=getattr(embedder, "cut_angle", CUT_ANGLE),
+    )
     seconds = {"embed": embedded - started, "fit": perf_counter() - embedded}
     return Measurement(curve, embeddings, thumbnails, seconds, cached)
 

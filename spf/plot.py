@@ -16,7 +16,11 @@ from spf.thumbnails import Thumbnails
 
 PALETTE = ["#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f"]
 REFERENCE = "#6b7280"
-SHADES = {"dead": ("#9ca3af", "dead stretch"), "jump": ("#ef4444", "jump")}
+SHADES = {
+    "dead": ("#9ca3af", "dead stretch"),
+    "jump": ("#ef4444", "jump"),
+    "cut": ("#7c3aed", "hard cut"),
+}
 AXIS = {"s": "time in seconds", "frames": "frame"}
 DPI = 110
 LEGEND_ROWS = 22

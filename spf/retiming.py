@@ -7,118 +7,39 @@ segment.
 
 import os
 import secrets
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from spf.cache import user_cache
-from spf.embedders import DEFAULT_EMBEDDER, Embedder, load_embedder
+from spf.embedders import DEFAULT_EMBEDDER, Embedder, check_embedder, load_embedder
 from spf.errors import ClipError, ConfigError
-from spf.generators import load_generator
 from spf.generators.base import Generator as ClipGenerator
-from spf.generators.counts import counts_of
 from spf.measurement import Measurement, measure_clip
-from spf.progress import Curve, no_change_reason, score
-from spf.retime.generated import target_mae
-from spf.retime.keyframes import Plan as Segments
-from spf.retime.lengths import Length, Wanted, length_of
-from spf.retime.regeneration import Regeneration, plan_regeneration, regenerate
-from spf.retime.resampling import is_identity, resampled
+from spf.progress import Curve, no_change_reason
+from spf.retime.lengths import Wanted
+from spf.retime.regeneration import Regeneration, regenerate
+from spf.retime.resampling import resampled
 from spf.retime.strategies import Regenerate, Resampling, make_method
-from spf.retime.targets import Target, described, make_target
-from spf.retime.timemap import time_map
+from spf.retime.targets import Target
+from spf.retiming_check import Check, checked
+from spf.retiming_plan import (
+    MEASURING,
+    METHOD,
+    Image,
+    Plan,
+    PlanAnew,
+    Source,
+    Watch,
+    measured_clip,
+    plan_retiming,
+    scores,
+)
 from spf.video import Reader, write_mp4
 from spf.video.sound import has_sound, join_sound
 
-Array = NDArray[np.float64]
-Image = NDArray[np.uint8]
-Source = str | os.PathLike[str]
-Watch = Callable[[str, int, int | None], None]
-"""Called with a stage's name, how many frames of it are done, and of how many (None: unknown)."""
-
-METHOD = "flow"
-STAGES = ("measuring", "resampling", "measuring the result", "side by side", "joining")
-SAME_TIME = 1e-3
-"""Seconds by which time stamps may be off those of a constant rate, and count as equal to them."""
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What a clip is to become.
-
-    measured : the clip. target : its pacing, as a function. method : a word of
-    `spf.retime.strategies.FOR_FINISHED`. length : of the result. positions : (N,) float64, the time
-    map, frames of the clip.
-    notes : lines on what is not as it was asked for.
-    """
-
-    source: Path
-    measured: Measurement
-    target: Target
-    method: str
-    length: Length
-    positions: Array
-    notes: tuple[str, ...]
-
-    @property
-    def curve(self) -> Curve:
-        """Of the clip, its times in seconds from 0, at the result's rate where it has none."""
-        curve = self.measured.curve
-        if self.measured.embeddings.unit == "s":
-            return replace(curve, times=curve.times - curve.times[0])
-        return replace(curve, times=np.arange(len(curve)) / self.length.fps)
-
-    @property
-    def keeps_time(self) -> bool:
-        """Whether the result is the clip: each frame at its own time."""
-        same = is_identity(self.positions, len(self.curve))
-        return same and bool(np.abs(self.curve.times - self.length.times).max() < SAME_TIME)
-
-    def lines(self) -> Iterator[str]:
-        """The plan for people."""
-        length, times = self.length, self.curve.times
-        before = (len(times) - 1) / times[-1]
-        yield f"clip     {len(times)} frames, {times[-1]:.3g} s, {before:.4g} frames a second"
-        seconds = length.times[-1]
-        yield f"result   {length.num_frames} frames, {seconds:.3g} s, {length.fps:.4g} a second"
-        yield from self._how()
-        yield from (f"note: {note}" for note in self.notes)
-
-    def _how(self) -> Iterator[str]:
-        moved = self.positions % 1 != 0
-        repeated = np.diff(np.rint(self.positions)) == 0
-        yield (
-            f"frames   {moved.mean():.0%} lie between two frames of the clip, "
-            f"{repeated.mean():.0%} have the same nearest one as the frame before"
-        )
-        yield f"method   {self.method}; target {described(self.target)}"
-
-
-@dataclass(frozen=True, eq=False)
-class PlanAnew(Plan):
-    """The same for a clip that is generated anew: by which generator, with which settings, in which
-    segments."""
-
-    generator: ClipGenerator
-    settings: Regenerate
-    segments: Segments
-
-    @property
-    def keeps_time(self) -> bool:
-        return False
-
-    def _how(self) -> Iterator[str]:
-        strategy = self.settings.steering
-        steers = getattr(self.generator, "steers", True) and strategy.iterations > 0
-        steered = f"each segment steered by {strategy.name}" if steers else "not steered"
-        yield f"method   regenerate by {self.generator.name}, {steered}"
-        yield f"target   {described(self.target)}"
-        yield from self.segments.lines(self.length.fps)
+STAGES = (MEASURING, "resampling", "measuring the result", "side by side", "joining")
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +47,9 @@ class Retimed:
     """What was done with a clip.
 
     out : the retimed MP4. plan : how it was made. measured : the result, as it was written.
-    before, after : `spf.score` and target_mae of both. notes : lines on what is not as asked for.
-    plain : the same of what the generator makes unsteered, where segments were steered.
+    before, after : `spf.score` and target_mae of both, and target_mae_between_cuts where cuts were
+    kept. notes : lines on what is not as asked for. plain : the same scores of what the generator
+    makes unsteered, where segments were steered. check : both clips by a second embedder.
     """
 
     source: Path
@@ -138,6 +60,7 @@ class Retimed:
     after: dict[str, float]
     notes: tuple[str, ...]
     plain: dict[str, float] | None = None
+    check: Check | None = None
 
     @property
     def curve(self) -> Curve:
@@ -149,7 +72,7 @@ def retime(
     source: Source,
     out: Source,
     target: str | Target | Curve = "linear",
-    method: str | Regenerate = METHOD,
+    method: str | Resampling | Regenerate = METHOD,
     num_frames: int | None = None,
     fps: float | None = None,
     keep: str = "length",
@@ -158,6 +81,7 @@ def retime(
     watch: Watch | None = None,
     generator: str | ClipGenerator | None = None,
     folder: Source | None = None,
+    check: str | Embedder | None = "auto",
     **settings: Any,
 ) -> Retimed:
     """Give a clip another pacing.
@@ -175,10 +99,14 @@ def retime(
     embedder : word or object; what measures the clip and the result.
     cache : whether embeddings are kept and found again.
     watch : told of every frame of every stage, and of every denoising step of every segment.
-    generator, folder, settings : of regenerate alone. A word of `spf.generators.MODELS` or an
-        object; where finished segments are kept and found again (None: beside `out`, as
-        NAME.segments); and what `spf.retime.strategies.Regenerate` takes: cuts="bridge",
-        n_segments=4, prompt="...", seed=1, strategy="none".
+    generator, folder : of regenerate alone. A word of `spf.generators.MODELS` or an object; where
+        finished segments are kept and found again (None: beside `out`, as NAME.segments).
+    check : word or object of a second embedder, which measures both clips too and says where it
+        disagrees; "auto" is one of another family (`spf.embedders.check_embedder`), None is none.
+    settings : of the method (`spf.retime.strategies`). cuts="keep": no frame lies between the two
+        shots of a hard cut, and the target paces what changes between cuts; "bridge": cuts are
+        change like any other. Of regenerate also n_segments=4, prompt="...", seed=1,
+        strategy="none".
 
     Sound is kept where each frame keeps its time, and dropped with a note anywhere else.
 
@@ -192,8 +120,9 @@ def retime(
     strategy = make_method(method, **settings)
     if folder is not None and not isinstance(strategy, Regenerate):
         raise ConfigError(f"method={strategy.name} keeps no segments; leave folder out")
+    other = check_embedder(check, chosen)
     plan = plan_retiming(source, chosen, target, strategy, wanted, cache, watch, generator)
-    return carry_out(plan, path, chosen, cache, watch, folder)
+    return carry_out(plan, path, chosen, cache, watch, folder, other)
 
 
 def check_out(source: Source, out: Source) -> Path:
@@ -208,81 +137,6 @@ def check_out(source: Source, out: Source) -> Path:
     return path
 
 
-def plan_retiming(
-    source: Source,
-    embedder: Embedder,
-    target: str | Target | Curve = "linear",
-    method: str | Resampling | Regenerate = METHOD,
-    wanted: Wanted | None = None,
-    cache: bool = True,
-    watch: Watch | None = None,
-    generator: str | ClipGenerator | None = None,
-) -> Plan:
-    """Measure a clip and decide what to do; nothing is written. Parameters as in `retime`."""
-    target, strategy = make_target(target), make_method(method)
-    maker = ready_generator(strategy, generator)
-    path = Path(source)
-    measured = _measured(source, embedder, cache, watch, STAGES[0])
-    plan = planned(path, measured, target, strategy.name, wanted)
-    if maker is None or not isinstance(strategy, Regenerate):
-        return plan
-    return _planned_anew(plan, maker, strategy)
-
-
-def ready_generator(
-    strategy: Resampling | Regenerate, generator: str | ClipGenerator | None
-) -> ClipGenerator | None:
-    """The generator of a strategy that needs one, None for others; before any work begins.
-
-    Raises ConfigError where there should be one or none, or it takes no last frame, and
-    UnavailableError where it cannot run here.
-    """
-    if not isinstance(strategy, Regenerate):
-        if generator is not None:
-            raise ConfigError(f"method={strategy.name} takes no generator; use method=regenerate")
-        return None
-    if generator is None:
-        raise ConfigError(
-            "method=regenerate needs a generator (--model): wan22, ltx2, command, or tiny, which "
-            "makes 32x32 pictures"
-        )
-    made = load_generator(generator)
-    made.check()
-    counts_of(made)
-    return made
-
-
-def _planned_anew(plan: Plan, generator: ClipGenerator, settings: Regenerate) -> PlanAnew:
-    """The plan with the generator's segments."""
-    count = plan.length.num_frames
-    try:
-        segments = plan_regeneration(plan.curve, generator, plan.target, settings, count)
-    except ClipError as error:
-        raise ClipError(plan.source, error.reason, error.remedy) from None
-    makes, own = getattr(generator, "size", None), plan.measured.thumbnails.source_size
-    notes = [*plan.notes, *segments.notes]
-    if makes is not None and tuple(makes) != own:
-        notes.append(f"frames resized from {own[1]}x{own[0]} to {makes[1]}x{makes[0]}")
-    changed = {"positions": segments.positions, "notes": tuple(notes)}
-    return PlanAnew(
-        **vars(plan) | changed, generator=generator, settings=settings, segments=segments
-    )
-
-
-def planned(
-    path: Path, measured: Measurement, target: Target, method: str, wanted: Wanted | None = None
-) -> Plan:
-    """The plan for a clip that is measured: every frame of it. Errors as in `retime`."""
-    curve, info = measured.curve, measured.embeddings.info
-    reason = no_change_reason(curve)
-    if reason is not None:
-        raise ClipError(path, reason, "there is nothing to retime: give another clip")
-    length = length_of(curve, target, wanted or Wanted(), info.fps if info else None)
-    positions = time_map(curve, target, length.num_frames)
-    notes = (*measured.embeddings.notes, *length.notes)
-    return Plan(path, measured, target, method, length, positions, notes)
-
-
 def carry_out(
     plan: Plan,
     out: Path,
@@ -290,20 +144,25 @@ def carry_out(
     cache: bool = True,
     watch: Watch | None = None,
     folder: Source | None = None,
+    check: Embedder | None = None,
 ) -> Retimed:
     """Write the result of a plan and measure it as it was written. Parameters as in `retime`."""
     plain = None
     if isinstance(plan, PlanAnew):
         done, more = _write_anew(plan, out, embedder, folder or segments_beside(out), watch)
-        plain = _scores(done.plain.curve, plan.target) if done.retimed else None
+        plain = scores(done.plain.curve, plan.target, plan.cuts_shown) if done.retimed else None
     else:
         more = write_result(plan, out, watch)
     notes = list(dict.fromkeys([*plan.notes, *more]))
-    measured = _measured(out, embedder, cache, watch, STAGES[2])
-    before, after = _scores(plan.curve, plan.target), _scores(measured.curve, plan.target)
+    measured = measured_clip(out, embedder, cache, watch, STAGES[2])
+    before = scores(plan.curve, plan.target, plan.cuts)
+    after = scores(measured.curve, plan.target, plan.cuts_shown)
     if no_change_reason(measured.curve) is not None:
         notes.append("the result shows no semantic change: its scores are not defined")
-    return Retimed(plan.source, out, plan, measured, before, after, tuple(notes), plain)
+    seen = None
+    if check is not None:
+        seen = checked(plan, out, measured, embedder, check, cache, watch)
+    return Retimed(plan.source, out, plan, measured, before, after, tuple(notes), plain, seen)
 
 
 def segments_beside(out: Path) -> Path:
@@ -374,22 +233,3 @@ def counted(
         yield image
         if watch is not None:
             watch(stage, number, total)
-
-
-def _measured(
-    source: Source, embedder: Embedder, cache: bool, watch: Watch | None, stage: str
-) -> Measurement:
-    seen = 0
-
-    def count(image: Image, time: float) -> None:
-        nonlocal seen
-        seen += 1
-        if watch is not None:
-            watch(stage, seen, None)
-
-    kept = user_cache() if cache else None
-    return measure_clip(source, embedder, watch=count, cache=kept, guarded=True)
-
-
-def _scores(curve: Curve, target: Target) -> dict[str, float]:
-    return score(curve) | {"target_mae": target_mae(curve, target)}

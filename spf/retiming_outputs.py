@@ -12,7 +12,8 @@ from spf.embedders import Embedder, label
 from spf.errors import SpfError
 from spf.files import write_atomic
 from spf.retime.targets import Linear, described
-from spf.retiming import STAGES, PlanAnew, Retimed, Watch, counted
+from spf.retiming import STAGES, Retimed, counted
+from spf.retiming_plan import PlanAnew, Watch
 from spf.sidebyside import side_by_side
 from spf.video import Reader, write_mp4
 
@@ -61,6 +62,8 @@ def write_report(done: Retimed, out: Path, embedder: Embedder) -> None:
         "frames": {"before": len(clip), "after": plan.length.num_frames},
         "fps": {"before": (len(clip) - 1) / clip[-1], "after": plan.length.fps},
         "scores": {"before": _plain(done.before), "after": _plain(done.after)},
+        "check": _check(done),
+        "cuts": {"source_frame": list(plan.cuts), "frame": list(plan.cuts_shown)},
         "notes": list(done.notes),
         **_anew(done),
         "time_map": {
@@ -75,6 +78,14 @@ def write_report(done: Retimed, out: Path, embedder: Embedder) -> None:
 def _made_by(done: Retimed) -> str:
     plan = done.plan
     return f"{plan.method} by {plan.generator.name}" if isinstance(plan, PlanAnew) else plan.method
+
+
+def _check(done: Retimed) -> dict[str, Any] | None:
+    """What the second embedder sees; None where there was none."""
+    if done.check is None:
+        return None
+    scores = {"before": _plain(done.check.before), "after": _plain(done.check.after)}
+    return {**done.check.plain(), "scores": scores}
 
 
 def _anew(done: Retimed) -> dict[str, Any]:

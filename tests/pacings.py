@@ -25,7 +25,7 @@ def curve_of(progress: Any) -> Curve:
     values = np.asarray(progress, dtype=np.float64)
     angle = ARC * values
     times = np.arange(len(values), dtype=np.float64)
-    return Curve(values, angle, angle, times, 0.0, 0.0, float(angle[-1]), SETTINGS)
+    return Curve(values, angle, angle, times, 0.0, 0.0, float(angle[-1]), SETTINGS, np.diff(angle))
 
 
 def random_progress(rng: np.random.Generator, count: int) -> np.ndarray:

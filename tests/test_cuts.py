@@ -1,75 +1,99 @@
-"""Hard cuts from angles: what counts as one, and against simple detectors of pixels and colours."""
+"""Hard cuts: what counts as one, on scenes of vectors, and against simple detectors on films."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from pacings import curve_of
 
 import spf
-from spf.progress.cuts import cuts_of, hard_cuts
+from spf.progress.cuts import CUT_ANGLE, hard_cuts, separation
 from spf.progress.distances import banded_angles
 from synthetic.clips import SyntheticClip, content
 from synthetic.motion import motion
 
-CALM = 0.02 + 0.01 * np.random.default_rng(0).random(60)
+DIMENSIONS = 64
 
 
-def with_steps(steps: dict[int, float], base: np.ndarray = CALM) -> np.ndarray:
-    angles = base.copy()
-    for index, angle in steps.items():
-        angles[index] = angle
-    return angles
+def scene(count: int, seed: int, wobble: float = 0.02) -> np.ndarray:
+    """Vectors (count, 64) of one shot: a direction of its own with noise on every frame."""
+    rng = np.random.default_rng(seed)
+    base = rng.normal(size=DIMENSIONS)
+    return base / np.linalg.norm(base) + wobble * rng.normal(size=(count, DIMENSIONS)) / 8
 
 
-def test_single_large_steps_are_cuts() -> None:
-    assert hard_cuts(with_steps({20: 0.9, 41: 0.6})) == [21, 42]
+def dissolve(count: int, first: int, last: int) -> np.ndarray:
+    """The same from one scene to another, over `count` frames in between."""
+    share = (np.arange(count) + 1)[:, None] / (count + 1)
+    return (1 - share) * scene(count, first) + share * scene(count, last)
+
+
+def film(*parts: np.ndarray) -> spf.Curve:
+    return spf.fit(np.concatenate(parts))
+
+
+def test_separation_is_the_smallest_angle_across_a_step() -> None:
+    """Against the definition, pair by pair, with windows that hold all pairs and that do not."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(9, 5))
+    for window in (1, 2, 4, 8, 30):
+        angles = banded_angles(z, window)
+        wanted = [
+            min(
+                angles[i - a, a + b]
+                for a in range(3)
+                for b in range(3)
+                if i - a >= 0 and i + 1 + b < 9 and a + b + 1 <= window
+            )
+            for i in range(8)
+        ]
+        assert separation(angles) == pytest.approx(wanted)
+        assert separation(np.stack([angles, angles])).shape == (2, 8)
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_cuts_are_where_shots_meet(power: float) -> None:
+    z = np.concatenate([scene(5, 0), scene(4, 1), scene(20, 2)])
+    assert spf.fit(z, power=power).cuts == [5, 9]
+    assert spf.fit(z[::-1], power=power).cuts == [20, 24]
+    black = np.repeat(scene(1, 7), 6, axis=0)
+    assert film(scene(20, 0), black, scene(20, 0)).cuts == [20, 26]  # to black and back
+    assert film(scene(1, 0), scene(12, 1), scene(1, 2)).cuts == [1, 13]  # shots of one frame
 
 
 @pytest.mark.parametrize(
-    "angles",
+    "parts",
     [
-        CALM,
-        with_steps({20: 0.25}),  # pictures of one scene
-        with_steps({20: 0.5, 21: 0.6, 22: 0.4}),  # a dissolve
-        with_steps({20: 0.8, 21: 0.8}),  # a flash
-        np.random.default_rng(1).uniform(0.1, 0.5, 60),  # steady fast motion
-        with_steps({20: 0.9}, np.random.default_rng(1).uniform(0.1, 0.5, 60)),
-        np.array([1.0]),
-        np.array([0.0, 1.0]),
-        np.zeros(60),
+        [scene(40, 0)],
+        [scene(20, 0), scene(1, 7), scene(20, 0)],
+        [scene(20, 0), scene(2, 7), scene(20, 0)],
+        [scene(20, 0), dissolve(3, 0, 1), scene(20, 1)],
+        [scene(20, 0), dissolve(12, 0, 1), scene(20, 1)],
+        [scene(20, 0), dissolve(6, 0, 1).repeat(3, axis=0), scene(20, 1)],
+        [scene(40, 0, wobble=1.5)],
+        [scene(1, 0), scene(2, 1)],
     ],
-    ids=["calm", "small", "dissolve", "flash", "fast", "lost in motion", "one", "two", "still"],
+    ids=["still", "flash", "two-frame flash", "dissolve", "slow", "held", "flicker", "too short"],
 )
-def test_others_are_none(angles: np.ndarray) -> None:
-    assert hard_cuts(angles) == []
+def test_others_are_none(parts: list[np.ndarray]) -> None:
+    assert film(*parts).cuts == []
 
 
-def test_a_cut_out_of_stillness_and_at_either_end() -> None:
-    assert hard_cuts(with_steps({0: 1.0, 30: 1.0, 59: 1.0}, np.zeros(60))) == [1, 31, 60]
+def test_no_angle_below_the_embedders_own_is_a_cut() -> None:
+    steps = np.zeros(20)
+    steps[9] = CUT_ANGLE
+    assert hard_cuts(steps) == [10]
+    assert hard_cuts(steps, least=0.5) == hard_cuts(0.99 * steps) == []
+    frames = np.zeros((20, 8, 8, 3), np.uint8)
+    frames[10:, :4] = 80
+    curve = spf.measure(frames, "pixels")
+    assert curve.cut_angle < curve.separation.max() < CUT_ANGLE
+    assert curve.cuts == [10]
 
 
-def test_reversed_time_has_the_same_cuts() -> None:
-    angles = with_steps({3: 0.9, 20: 0.5, 21: 0.6, 41: 0.6})
-    forward, backward = hard_cuts(angles), hard_cuts(angles[::-1])
-    assert [len(angles) + 1 - cut for cut in backward][::-1] == forward == [4, 42]
-
-
-def test_what_is_not_an_angle_is_refused() -> None:
+def test_what_is_no_separation_is_refused() -> None:
     for bad in ([0.1, np.nan, 0.1], [0.1, -0.1, 0.1], [[0.1]]):
-        with pytest.raises(ValueError, match="angles must be"):
+        with pytest.raises(ValueError, match="separations must be"):
             hard_cuts(bad)
-
-
-def test_cuts_of_a_curve_undo_its_power() -> None:
-    steps = with_steps({20: 0.5})
-    fitted = np.concatenate([[0.0], np.cumsum(steps**2)])
-    curve = curve_of(fitted / fitted[-1])
-    squared = replace(curve, fitted=fitted, settings=replace(curve.settings, power=2.0))
-    assert cuts_of(squared) == [21]
-    assert cuts_of(replace(curve, fitted=fitted)) == []  # 0.25 rad, taken as they are
 
 
 # Against simple detectors, on films whose cuts are known
@@ -78,7 +102,7 @@ SHOTS = ["shape-drop-gear", "material-jade-copper", "composition-snow-volcano", 
 LENGTH = 12
 
 
-def film(nuisance: str) -> tuple[np.ndarray, list[int]]:
+def rendered(nuisance: str) -> tuple[np.ndarray, list[int]]:
     """Four shots (T, 64, 64, 3) and the frames at which the later three begin."""
     moving = None if nuisance == "flash" else motion(nuisance, "strong")
     shots = [
@@ -97,28 +121,16 @@ def by_pixels(frames: np.ndarray, threshold: float = 27 / 255) -> list[int]:
     return [int(step) + 1 for step in np.flatnonzero(steps > threshold)]
 
 
-def by_histogram(frames: np.ndarray, threshold: float = 0.3) -> list[int]:
-    """Half the L1 distance of colour histograms, 4 bins a channel, over a fixed threshold."""
-    bins = (frames // 64).astype(np.int64) @ (16, 4, 1)
-    histograms = np.stack([np.bincount(b.ravel(), minlength=64) / b.size for b in bins])
-    steps = 0.5 * np.abs(np.diff(histograms, axis=0)).sum(axis=1)
-    return [int(step) + 1 for step in np.flatnonzero(steps > threshold)]
-
-
 def f1(found: list[int], true: list[int]) -> float:
     return 2 * len(set(found) & set(true)) / (len(found) + len(true))
 
 
-def test_at_least_as_good_as_simple_detectors() -> None:
-    scores: dict[str, list[float]] = {"angles": [], "curve": [], "pixels": [], "histogram": []}
+def test_better_than_a_threshold_on_pixels() -> None:
+    ours, simple = [], []
     for nuisance in ("translation", "lighting", "flash"):
-        frames, true = film(nuisance)
-        z = spf.embed(frames)
-        found = {"angles": hard_cuts(banded_angles(z, 1)[:-1, 0]), "curve": cuts_of(spf.fit(z))}
-        assert all(set(cuts) <= set(true) for cuts in found.values()), found  # no false alarm
-        found |= {"pixels": by_pixels(frames), "histogram": by_histogram(frames)}
-        for name, cuts in found.items():
-            scores[name].append(f1(cuts, true))
-    means = {name: float(np.mean(values)) for name, values in scores.items()}
-    assert min(means["angles"], means["curve"]) > 0.85, scores
-    assert max(means["pixels"], means["histogram"]) < min(means["angles"], means["curve"]), scores
+        frames, true = rendered(nuisance)
+        found = spf.fit(spf.embed(frames)).cuts
+        assert set(found) <= set(true)  # no false alarm
+        ours.append(f1(found, true))
+        simple.append(f1(by_pixels(frames), true))
+    assert np.mean(ours) > 0.85 > np.mean(simple) + 0.1

@@ -14,7 +14,8 @@ from spf.generators.counts import Counts, counts_of
 from spf.generators.tiny.adapter import Tiny
 from spf.progress import Curve, Segment, segment
 from spf.progress.curve import accumulate
-from spf.retime.keyframes import Plan, make_plan, paced, part_of, shared_out
+from spf.retime.keyframes import Plan, make_plan, part_of
+from spf.retime.shots import paced, shared_out
 from spf.retime.targets import EaseIn, Linear, Sine, Target, pinned
 
 RULES = [

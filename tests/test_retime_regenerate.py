@@ -20,7 +20,8 @@ from spf.generators import load_generator
 from spf.generators.base import GeneratedClip, Request
 from spf.generators.counts import Counts
 from spf.retime.strategies import Regenerate
-from spf.retiming import STAGES, PlanAnew
+from spf.retiming import STAGES
+from spf.retiming_plan import PlanAnew
 from spf.video import load, write_mp4
 
 COUNT = 33

@@ -22,7 +22,9 @@ from spf.errors import ClipError, ConfigError
 from spf.retime.lengths import LONGEST, Wanted, fastest, length_of
 from spf.retime.resampling import METHODS
 from spf.retime.targets import make_target
-from spf.retiming import STAGES, plan_retiming, retime
+from spf.retiming import STAGES, retime
+from spf.retiming_check import CHECKING
+from spf.retiming_plan import plan_retiming
 from spf.video import load, probe
 from spf.video.sound import has_sound
 
@@ -348,7 +350,9 @@ def test_every_frame_of_every_stage_is_told(tmp_path: Path) -> None:
     )
     wanted = [(STAGES[0], k + 1, None) for k in range(13)]
     wanted += [(STAGES[1], k + 1, 9) for k in range(9)]
-    assert told == [*wanted, *((STAGES[2], k + 1, None) for k in range(9))]
+    wanted += [(STAGES[2], k + 1, None) for k in range(9)]
+    wanted += [(CHECKING[0], k + 1, None) for k in range(13)]
+    assert told == [*wanted, *((CHECKING[1], k + 1, None) for k in range(9))]
 
 
 def test_the_plan_is_told(tmp_path: Path) -> None:

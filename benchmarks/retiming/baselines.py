@@ -9,7 +9,7 @@ from spf.generators.base import Generator, Request
 from spf.progress import no_change_reason
 from spf.retime.generated import Attempt, Measure, Retimed, generate_measured, measured
 from spf.retime.resampling import resampled
-from spf.retime.strategies import Resampling
+from spf.retime.strategies import KEEP, Resampling
 from spf.retime.targets import Target
 from spf.retime.timemap import time_map
 from spf.retime.warp import Warp
@@ -34,10 +34,12 @@ def misled(
 
 
 def moved(first: Attempt, measure: Measure, strategy: Resampling, target: Target) -> Retimed:
-    """The frames of the baseline, resampled under its own time map; nothing is generated."""
+    """The frames of the baseline, resampled under its own time map; nothing is generated. It was
+    generated as one shot, so that a jump within one step is bridged unless cuts=keep."""
     if (refused := _unchanging(first)) is not None:
         return refused
-    tau = time_map(first.curve, target)
+    cuts = first.curve.cuts if strategy.cuts == KEEP else []
+    tau = time_map(first.curve, target, cuts=cuts)
     frames = np.stack(list(resampled(first.clip.frames, tau, strategy.name)))
     return Retimed([first, measured(replace(first.clip, frames=frames), measure, target)], "done")
 

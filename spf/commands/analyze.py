@@ -167,6 +167,8 @@ def _stretch(part: "Stretch", unit: str) -> str:
         f"{value:.{digits}f}"
         for value in (part.start_time, part.stop_time, part.stop_time - part.start_time)
     )
+    if part.kind == "cut":
+        return f"hard cut      at {stop}"
     word = "dead stretch" if part.kind == "dead" else "jump"
     return (
         f"{word:<13} from {start} to {stop} ({length} {unit}): "

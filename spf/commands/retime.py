@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from spf.embedders import Embedder
     from spf.generators.base import Generator
     from spf.retime.strategies import Regenerate, Resampling
-    from spf.retiming import Plan, Retimed, Watch
+    from spf.retiming import Retimed
+    from spf.retiming_plan import Plan, Watch
 
 TARGETS = (
     "linear (default), ease_in, ease_out, ease_in_out, exponential, sine, custom; with settings: "
@@ -37,14 +38,21 @@ SET = (
     "a setting of the model, may be given again: path=FOLDER, variant=flf2v, offload=model, "
     "size=480,832; of a command: factor=8, longest=81, timeout=60"
 )
+CUTS = (
+    "hard cuts stay, and no frame lies between two shots (keep, the default), or are retimed like "
+    "any other change (bridge)"
+)
+CHECK = (
+    "a second embedder that looks at the result too, and says where it disagrees (default: auto, "
+    "the default embedder, or histogram where that one makes the time map)"
+)
 SETTINGS = {
-    "cuts": "cuts",
     "segments": "n_segments",
     "steer": "strategy",
     "prompt": "prompt",
     "seed": "seed",
 }
-"""Options, and the settings of `Regenerate` that they are."""
+"""Options, and the settings of `Regenerate` alone that they are."""
 ONE_ARGUMENT = 100_000
 """Bytes; Linux takes 128 KiB in one argument."""
 
@@ -56,6 +64,7 @@ def add(commands: Any) -> None:
     )
     _add_common(command)
     command.add_argument("--method", default="flow", metavar="WORD", help=METHOD)
+    command.add_argument("--check-embedder", default="auto", metavar="NAME|none", help=CHECK)
     command.add_argument("--dry-run", action="store_true", help="print the plan, write nothing")
     anew = command.add_argument_group(
         "--method regenerate",
@@ -65,11 +74,6 @@ def add(commands: Any) -> None:
     anew.add_argument("--model", metavar="WORD", help=MODEL)
     anew.add_argument("--command", metavar="TEMPLATE", help=COMMAND)
     anew.add_argument("--set", action="append", metavar="NAME=VALUE", help=SET)
-    anew.add_argument(
-        "--cuts",
-        metavar="keep|bridge",
-        help="nothing is generated across a hard cut (default), or a segment is",
-    )
     anew.add_argument("--segments", type=int, metavar="N", help="number of segments")
     anew.add_argument(
         "--steer",
@@ -98,6 +102,7 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--frames", type=int, metavar="N", help="number of frames of the result")
     command.add_argument("--fps", type=float, metavar="R", help="its frames a second")
+    command.add_argument("--cuts", metavar="keep|bridge", help=CUTS)
     command.add_argument("--keep", default="length", metavar="length|fastest", help=FASTEST)
     command.add_argument("--embedder", help="word of an embedder (default: the shipped one)")
     command.add_argument(
@@ -108,11 +113,14 @@ def _add_common(command: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """`spf retime`."""
-    from spf.retiming import PlanAnew, carry_out, check_out, segments_beside
+    from spf.embedders import check_embedder
+    from spf.retiming import carry_out, check_out, segments_beside
     from spf.retiming_outputs import write_plot, write_report, write_side_by_side
+    from spf.retiming_plan import PlanAnew
 
     out = check_out(given.clip, _named(given, "retimed", ".mp4"))
     embedder, method = _embedder(given), _method(given)
+    check = check_embedder(given.check_embedder, embedder)
     generator = _generator(given, method)
     with _bars() as watch:
         plan = _plan(given, embedder, method, watch, generator)
@@ -120,8 +128,8 @@ def run(given: argparse.Namespace) -> int:
         if given.dry_run:
             return 0
         check_writable(out.parent)
-        done = carry_out(plan, out, embedder, not given.no_cache, watch)
-        _print_result(done)
+        done = carry_out(plan, out, embedder, not given.no_cache, watch, check=check)
+        _print_result(done, embedder)
         print(f"  result        {plain(out)}")
         write_report(done, out.with_suffix(".json"), embedder)
         print(f"  time map      {plain(out.with_suffix('.json'))}")
@@ -146,13 +154,15 @@ def _method(given: argparse.Namespace) -> "Resampling | Regenerate":
     if named and not isinstance(method, Regenerate):
         raise ConfigError(f"--{named[0]} is for --method regenerate; add that, or leave it out")
     settings = {SETTINGS[name]: vars(given)[name] for name in named if name in SETTINGS}
+    if given.cuts is not None:
+        settings["cuts"] = given.cuts
     return make_method(method, **settings)
 
 
 def _generator(given: argparse.Namespace, method: "Resampling | Regenerate") -> "Generator | None":
     """The model with its settings, where the method needs one; it can run here."""
     from spf.generators import load_generator
-    from spf.retiming import ready_generator
+    from spf.retiming_plan import ready_generator
 
     settings = dict(_setting(text) for text in given.set or [])
     word = given.model
@@ -191,7 +201,7 @@ def run_timemap(given: argparse.Namespace) -> int:
     table = _named(given, "timemap", ".csv")
     embedder = _embedder(given)
     with _bars() as watch:
-        plan = _plan(given, embedder, make_method("nearest"), watch)
+        plan = _plan(given, embedder, make_method("nearest", cuts=given.cuts), watch)
     _print_plan(plan, embedder)
     check_writable(table.parent)
     times, clip_times = plan.length.times, plan.curve.times
@@ -242,7 +252,7 @@ def _plan(
     from spf.progress import Curve
     from spf.retime.lengths import Wanted
     from spf.retime.targets import Target, make_target
-    from spf.retiming import plan_retiming
+    from spf.retiming_plan import plan_retiming
 
     wanted = Wanted(given.keep, given.frames, given.fps)
     if given.like and given.target:
@@ -267,20 +277,28 @@ def _print_plan(plan: "Plan", embedder: "Embedder") -> None:
         print(f"  {plain(line)}")
 
 
-def _print_result(done: "Retimed") -> None:
+def _print_result(done: "Retimed", embedder: "Embedder") -> None:
     from spf.progress import METRICS
 
-    print(f"\n  {'':<18} {'before':>10} {'after':>10}")
-    for name, before in done.before.items():
-        after = done.after[name]
-        if not (name.endswith("_64") or (isnan(before) and isnan(after))):
-            unit = METRICS[name].unit
-            print(f"  {name:<18} {before:>10.4f} {after:>10.4f} {unit}".rstrip())
+    columns, names = [done.before, done.after], [embedder.name]
+    if done.check is not None:
+        columns += [done.check.before, done.check.after]
+        names.append(done.check.embedder.name)
+    print(f"\n  {'':<23}" + "".join(f" {plain('by ' + name):>21}" for name in names))
+    print(f"  {'':<23}" + f" {'before':>10} {'after':>10}" * len(names))
+    for name in done.before:
+        values = [column[name] for column in columns]
+        if not (name.endswith("_64") or all(isnan(value) for value in values)):
+            unit = METRICS[name].unit if name in METRICS else ""
+            numbers = "".join(f" {value:>10.4f}" for value in values)
+            print(f"  {name:<23}{numbers} {unit}".rstrip())
     if done.plain is not None:
         print(
             f"  target_mae of the same segments unsteered, before encoding: "
             f"{done.plain['target_mae']:.4f}"
         )
+    for line in done.check.lines() if done.check is not None else ():
+        print(f"  disagree: {plain(line)}")
     for note in done.notes[len(done.plan.notes) :]:
         print(f"  note: {plain(note)}")
 

@@ -61,6 +61,25 @@ def load_embedder(
         raise ConfigError(f"embedder {name}: {error}") from None
 
 
+def check_embedder(check: str | Embedder | None, embedder: Embedder) -> Embedder | None:
+    """The second embedder that looks at what was made with the first one.
+
+    check : a word or an object, None or "none" for none, or "auto": the default one, and histogram,
+    which is no network, where the default one is the first.
+
+    Raises ConfigError for an unknown word and for the first embedder itself, UnavailableError where
+    it cannot run here.
+    """
+    if check is None or check == "none":
+        return None
+    if check == "auto":
+        check = DEFAULT_EMBEDDER if embedder.name != DEFAULT_EMBEDDER else "histogram"
+    found = load_embedder(check)
+    if found.identity() == embedder.identity():
+        raise ConfigError(f"check={found.name} is the embedder itself; name another one, or none")
+    return found
+
+
 def on_device(kind: type, device: str) -> dict[str, str]:
     """The argument that tells an embedder's class its device; none where it takes none."""
     return {"device": device} if "device" in inspect.signature(kind).parameters else {}
@@ -102,6 +121,7 @@ __all__ = [
     "RENDERED_EMBEDDER",
     "Embedder",
     "Embeddings",
+    "check_embedder",
     "embed_clip",
     "label",
     "load_embedder",

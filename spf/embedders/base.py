@@ -36,7 +36,8 @@ class Embedder(Protocol):
     every table says. batch_size : frames per batch unless the caller asks for another.
 
     `prepare` is called by a background thread while `encode` works on an earlier batch. An embedder
-    may have a method `stack` too, called there as well: prepared frames -> batch; else `np.stack`.
+    may have a method `stack` too, called there as well: prepared frames -> batch; else `np.stack`;
+    and a `cut_angle`, radians below which no step is a hard cut (docs/cuts.md).
     """
 
     name: str

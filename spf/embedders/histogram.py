@@ -24,6 +24,7 @@ class Histogram:
     name = "histogram"
     control = True
     batch_size = 32
+    cut_angle = 0.2
 
     def __init__(self, colours: int = 6, orientations: int = 12) -> None:
         for name, value in (("colours", colours), ("orientations", orientations)):

@@ -19,6 +19,7 @@ class Pixels:
     name = "pixels"
     control = True
     batch_size = 64
+    cut_angle = 0.2
 
     def __init__(self, size: int = 16) -> None:
         if not isinstance(size, int) or size < 1:

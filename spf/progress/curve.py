@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression
 
+from spf.progress.cuts import CUT_ANGLE, hard_cuts
 from spf.progress.noise import FLICKER_LEVEL, FLICKER_SHARE, constant_response, stands_out
 
 Array = NDArray[np.float64]
@@ -68,11 +69,14 @@ class Curve:
     noise_level : angle between two frames that is due to noise alone, radians.
     noise_spread : share by which distances of equal lag differ from each other.
     plain_change : total change of the fit to the distances as measured; it differs from
-        `total_change` where the noise was subtracted, and is what is held against the floor.
+        `total_change` where the noise was subtracted, and is what is compared with the floor.
     settings : the settings of the fit, with the ridge as used.
+    separation : (T - 1,) float64, how far apart the frames on either side of each step are,
+        radians (`spf.progress.cuts`).
+    cut_angle : radians below which no step is a hard cut, by the embedder that measured.
     is_still : whether the pixels show a still picture, whatever an encoder left in them.
-    flicker_share : noise share above which a clip flickers; motion alone stays below it, by the
-        embedder that measured.
+    flicker_share : noise share above which a clip flickers, by the embedder that measured; motion
+        alone stays below it.
     """
 
     progress: Array
@@ -83,6 +87,8 @@ class Curve:
     noise_spread: float
     plain_change: float
     settings: Settings
+    separation: Array
+    cut_angle: float = CUT_ANGLE
     is_still: bool = False
     flicker_share: float = FLICKER_SHARE
 
@@ -113,6 +119,11 @@ class Curve:
         it is flicker if neighbouring frames differ as different pictures do, and else grain."""
         much = self.noise_share > self.flicker_share
         return much and (self.changes or self.noise_level > FLICKER_LEVEL)
+
+    @property
+    def cuts(self) -> list[int]:
+        """Frames at which a new shot begins (`hard_cuts`)."""
+        return hard_cuts(self.separation, self.cut_angle)
 
     @property
     def changes(self) -> bool:

@@ -1,71 +1,76 @@
-"""Hard cuts: single steps whose angle stands far above their surroundings."""
+"""Hard cuts: steps across which every frame differs, between shots that hardly move beside them."""
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
-
-from spf.progress.curve import Curve
 
 Array = NDArray[np.float64]
 
-REACH = 12
-"""Steps on either side that are a step's surroundings."""
+REACH = 3
+"""Frames on either side of a step that are compared across it, and steps on either side that a cut
+must exceed: a flash of up to 2 frames, or motion of which each frame is held up to 3 times, is no
+cut, and neither is the edge of a shot of fewer than 4 frames."""
 
-DEVIATIONS = 10.0
-"""Robust standard deviations by which a cut exceeds the median of its surroundings."""
+ISOLATION = 2.5
+"""How many times larger than each step near it a cut is: a dissolve or a fast move takes several
+steps, a cut takes one."""
 
-ISOLATION = 3.0
-"""How many times larger than both its neighbours a cut is: a dissolve or a fast move takes
-several steps, a cut takes one."""
-
-LEAST_ANGLE = 0.3
-"""Radians below which no step is a cut: two pictures of one scene are nearer than that, pictures
-of different scenes are farther apart in every embedder of the project."""
-
-TO_SIGMA = 1.4826
-"""Standard deviation of a normal distribution over its median absolute deviation."""
+CUT_ANGLE = 0.4
+"""Radians below which no step is a cut, for embedders that name no `cut_angle` of their own.
+docs/cuts.md has what each of them shows within shots and at cuts, and how it is measured."""
 
 
-def hard_cuts(angles: ArrayLike) -> list[int]:
-    """Frames at which a new shot begins.
+def separation(angles: Array) -> Array:
+    """How far apart the frames on either side of each step are.
 
-    Step i, between frames i and i + 1, is a hard cut where its angle
-
-    - exceeds m + 10 * 1.4826 * MAD, with m the median and MAD the median absolute deviation of the
-      up to 12 steps on either side (without itself), so that steady motion, however fast, is none;
-    - is at least 3 times both its neighbours, so that a dissolve or a fast pan is none;
-    - is at least 0.3 rad, so that noise in a still clip is none.
-
-    The statistic is local and robust: a cut nearby changes neither m nor MAD by much. Two cuts in
-    consecutive steps (a shot of one frame) count as fast motion, and a jump of the meaning within
-    one step cannot be told from a cut by its angle.
+    s_i = min d(i - a, i + 1 + b) over 0 <= a, b < 3: the smallest angle between one of the last
+    frames up to i and one of the first from i + 1 on. A flash has its own scene on either side, so
+    that s stays small; at a cut all these angles are large.
 
     Parameters
     ----------
-    angles : (T - 1,) angles between consecutive frames, radians, at least 0.
+    angles : (..., T, window) float64, radians, as `banded_angles` gives them. Pairs farther apart
+        than the window are left out.
 
     Returns
     -------
-    Increasing indices in 1 .. T - 1, each i + 1. O(T).
+    (..., T - 1) float64, radians. O(T).
     """
-    steps = np.asarray(angles, dtype=np.float64)
+    length, window = angles.shape[-2:]
+    found = np.full((*angles.shape[:-2], length - 1), np.inf)
+    for before, after in np.ndindex(REACH, REACH):
+        lag = before + after + 1
+        if lag <= window and lag < length:
+            part = found[..., before : length - 1 - after]
+            np.minimum(part, angles[..., : length - lag, lag - 1], out=part)
+    return found
+
+
+def hard_cuts(separations: ArrayLike, least: float = CUT_ANGLE) -> list[int]:
+    """Frames at which a new shot begins.
+
+    Step i, between frames i and i + 1, is a hard cut where its `separation` is at least `least`, so
+    that noise and motion within a shot are none, and at least 2.5 times that of each of the 3 steps
+    on either side, so that a dissolve, a fade or a fast pan is none, however few of its frames are
+    distinct. A cut to black or from black is one. A jump of the meaning within one step looks like
+    a cut to any angle.
+
+    Parameters
+    ----------
+    separations : (T - 1,) radians, at least 0, as `separation` gives them (`Curve.separation`).
+    least : radians.
+
+    Returns
+    -------
+    Increasing indices in 1 .. T - 1, each i + 1; none for fewer than 4 frames, where nothing
+    surrounds a step. O(T).
+    """
+    steps = np.asarray(separations, dtype=np.float64)
     if steps.ndim != 1 or not (steps >= 0).all():  # so written, NaN counts too
-        raise ValueError("angles must be (T - 1,) numbers, at least 0")
-    if len(steps) < 3:
-        return []  # nothing surrounds a step
-    beside = np.pad(steps, 1)
-    neighbours = np.maximum(beside[:-2], beside[2:])
-    large = (steps >= LEAST_ANGLE) & (steps >= ISOLATION * neighbours)
-    return [int(step) + 1 for step in np.flatnonzero(large) if _stands_out(steps, int(step))]
-
-
-def cuts_of(curve: Curve) -> list[int]:
-    """`hard_cuts` of a curve: its unsmoothed steps, in radians (their power undone)."""
-    steps = np.clip(np.diff(curve.fitted), 0.0, None)
-    return hard_cuts(steps ** (1.0 / curve.settings.power))
-
-
-def _stands_out(steps: Array, step: int) -> bool:
-    around = np.delete(steps[max(step - REACH, 0) : step + REACH + 1], min(step, REACH))
-    median = float(np.median(around))
-    spread = TO_SIGMA * float(np.median(np.abs(around - median)))
-    return bool(steps[step] > median + DEVIATIONS * spread)
+        raise ValueError("separations must be (T - 1,) numbers, at least 0")
+    if len(steps) < REACH:
+        return []
+    around = sliding_window_view(np.pad(steps, REACH), 2 * REACH + 1).copy()
+    around[:, REACH] = 0.0
+    found = (steps >= least) & (steps >= ISOLATION * around.max(axis=1))
+    return (np.flatnonzero(found) + 1).tolist()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spf.progress.curve import Curve, Monotone, Noise, Settings, accumulate
+from spf.progress.cuts import separation
 from spf.progress.distances import Rows, as_embeddings, check_norms, stacked_angles
 from spf.progress.noise import noise_level, noise_spread, subtract_noise
 from spf.progress.solver import RIDGE, SIGMA, WINDOW, System, ridge_for
@@ -144,6 +145,7 @@ def _fit_angles(
 ) -> list[Curve]:
     """Curves of B clips of equal length from their angles (B, T, window)."""
     levels, spreads = noise_level(angles), noise_spread(angles)
+    apart = separation(angles)
     fitted = system.solve(angles**settings.power)
     angle = accumulate(fitted, settings.monotone)
     plain_change = angle[:, -1]
@@ -163,6 +165,7 @@ def _fit_angles(
             noise_spread=float(spreads[clip]),
             plain_change=float(plain_change[clip]),
             settings=used,
+            separation=apart[clip],
         )
         for clip in range(len(times))
     ]

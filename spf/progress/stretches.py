@@ -13,7 +13,7 @@ from spf.progress.metrics import STALL_SPEED, pacing_steps, unit_time
 from spf.progress.segments import Segment, segment
 
 Array = NDArray[np.float64]
-Kind = Literal["dead", "steady", "jump"]
+Kind = Literal["dead", "steady", "jump", "cut"]
 
 JUMP_SPEED = 3.0
 """Speed, as a multiple of the mean, above which a step belongs to a jump."""
@@ -79,12 +79,14 @@ def stretches(curve: Curve) -> list[Stretch]:
 
 
 def named_stretches(curve: Curve) -> list[Stretch]:
-    """The dead stretches and jumps that are worth a person's while, in order of time.
+    """The dead stretches, jumps and hard cuts that are worth a person's while, in order of time.
 
-    As `stretches`, with every step's change less the noise's, which is the same in each of them
-    (`noise_floor`): else a standstill would move at the speed of its noise. Dead stretches are
-    joined over what lies between two of them if that lasts at most 1 s and changes by at most as
-    much as 1 s at half the mean speed, and by less than half of what makes a jump worth naming.
+    Cuts are those of `Curve.cuts`; a jump that is little more than a cut is named as a cut alone.
+    The others are as `stretches`, with every step's change less the noise's, which is the same in
+    each of them (`noise_floor`): else a standstill would move at the speed of its noise. Dead
+    stretches are joined over what lies between two of them if that lasts at most 1 s and changes by
+    at most as much as 1 s at half the mean speed, and by less than half of what makes a jump worth
+    naming.
     They are named where the whole is slower than 0.25 on average and lasts 5% of the clip or 1 s.
     Jumps are joined over at most 2 steps that are not dead, and are named where they hold 5% of the
     change or 0.25 rad.
@@ -107,8 +109,16 @@ def named_stretches(curve: Curve) -> list[Stretch]:
             and (part.change >= JUMP_CHANGE or part.change * total >= JUMP_ANGLE)
         )
     ]
+    cuts = [_stretch(curve, steps, "cut", frame - 1, frame) for frame in curve.cuts]
     plain = [_stretch(curve, steps, part.kind, part.start, part.stop) for part in found]
-    return sorted(plain, key=lambda part: part.start)
+    plain = [part for part in plain if part.kind != "jump" or not _is_cut(part, curve.cuts)]
+    return sorted([*plain, *cuts], key=lambda part: part.start)
+
+
+def _is_cut(jump: Stretch, cuts: Sequence[int]) -> bool:
+    """Whether a jump is little more than the one step of a cut."""
+    short = jump.stop - jump.start <= 1 + GAP_STEPS
+    return short and any(jump.start < frame <= jump.stop for frame in cuts)
 
 
 def _split(curve: Curve, steps: Array) -> list[Stretch]:

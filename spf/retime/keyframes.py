@@ -1,25 +1,21 @@
 """Curve -> segments -> keyframes -> how many frames to generate between them: numbers alone."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, floor, inf
+from math import ceil, floor
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.errors import ConfigError
 from spf.generators.counts import Counts
 from spf.progress import Curve, Segment
-from spf.progress.curve import accumulate, invert
+from spf.retime.shots import GRID, shared_out, shot_steps, when_reached
 from spf.retime.targets import Target, pinned
 
 Array = NDArray[np.float64]
 Duration = Callable[[int, int], float]
 """Steps of the result that the target gives to what lies between two source frames."""
-
-GRID = np.linspace(0.0, 1.0, 4097)
-"""Shares of the time at which a target is inverted."""
 
 ROUNDING = 1e-9
 SMALL = 0.05
@@ -154,36 +150,15 @@ def make_plan(
 
     Raises ConfigError where the result has too few frames for the shots.
     """
-    starts = [0, *cuts]
-    ends = [*(cut - 1 for cut in cuts), len(curve) - 1]
-    free = num_frames - 1 - len(cuts)
-    if free < len(starts):
-        least = 2 * len(starts)
-        remedy = f"ask for at least {least} frames, or bridge the cuts"
-        raise ConfigError(f"{num_frames} frames cannot hold {len(starts)} shots; {remedy}")
-    when = invert(pinned(target, GRID), curve.progress) / (len(GRID) - 1)
-    lengths = shared_out(free * (when[ends] - when[starts]), free, 1)
+    starts, ends = [0, *cuts], [*(cut - 1 for cut in cuts), len(curve) - 1]
+    when = when_reached(target, curve.progress)
+    lengths = shot_steps(when, cuts, num_frames, [1] * len(starts))
     notes = _Notes()
     shots = [
         _shot(curve, when, first, last, steps, _knots(segments, first, last), counts, notes)
         for first, last, steps in zip(starts, ends, lengths, strict=True)
     ]
     return Plan(num_frames, tuple(cuts), tuple(shots), tuple(notes.lines(counts)))
-
-
-def paced(curve: Curve, cuts: Sequence[int]) -> Curve:
-    """The curve without the change at the cuts, which lie in one step each and stay there.
-
-    Each shot's own fit is accumulated by itself, so that no smoothing carries a cut into it.
-    Progress is all zeros where nothing but the cuts changes.
-    """
-    if not cuts:
-        return curve
-    bounds = pairwise([0, *cuts, len(curve)])
-    parts = [accumulate(curve.fitted[a:b], curve.settings.monotone) for a, b in bounds]
-    before = np.cumsum([0.0, *(part[-1] for part in parts)])
-    angle = np.concatenate([part + a for part, a in zip(parts, before[:-1], strict=True)])
-    return replace(curve, angle=angle, progress=angle / angle[-1] if angle[-1] > 0 else 0 * angle)
 
 
 def part_of(target: Target, span: tuple[float, float]) -> Target:
@@ -198,22 +173,6 @@ def part_of(target: Target, span: tuple[float, float]) -> Target:
         return np.clip((values - low) / (high - low), 0.0, 1.0)
 
     return part
-
-
-def shared_out(wanted: Array, total: int, least: int, most: int | None = None) -> list[int]:
-    """Whole numbers (K,) from least to most that sum to `total`, or as near to it as they can, with
-    the least sum of squared deviations from `wanted` (K,).
-
-    Starting from the rounded-down numbers, each further unit goes where it lowers that sum most,
-    which is optimal as the sum is separable and convex. O(total K) at worst.
-    """
-    bound = inf if most is None else most
-    made = np.clip(np.floor(wanted), least, bound)
-    while made.sum() < total and (made < bound).any():
-        made[np.argmax(np.where(made < bound, wanted - made, -inf))] += 1
-    while made.sum() > total and (made > least).any():
-        made[np.argmax(np.where(made > least, made - wanted, -inf))] -= 1
-    return [int(number) for number in made]
 
 
 def _knots(segments: Sequence[Segment], first: int, last: int) -> list[int]:
@@ -231,7 +190,14 @@ def _shot(
     counts: Counts,
     notes: "_Notes",
 ) -> Shot:
-    """The pieces of source frames first .. last for `steps` steps of the result."""
+    """The pieces of source frames first .. last for `steps` steps of the result.
+
+    A shot of one frame is generated from that frame to itself.
+    """
+    if first == last:
+        shortest, at = counts.factor * counts.least, float(when[first])
+        piece = Piece(first, first, 0.0, (at, at), float(steps), shortest + 1)
+        return Shot((piece,), steps + 1, shortest == steps)
     # A shot without change has no pacing: its frames share its time.
     clock = when if when[last] > when[first] else np.arange(len(curve), dtype=np.float64)
 

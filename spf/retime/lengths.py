@@ -1,5 +1,6 @@
 """How many frames the result has, at which rate."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,11 +59,14 @@ class Length:
         return np.arange(self.num_frames) / self.fps
 
 
-def length_of(curve: Curve, target: Target, wanted: Wanted, fps: float | None) -> Length:
+def length_of(
+    curve: Curve, target: Target, wanted: Wanted, fps: float | None, cuts: Sequence[int] = ()
+) -> Length:
     """The number of frames and the rate of the result.
 
     curve : of the clip, its times in seconds, or in frames where no rate is known. fps : of the
-    clip's file; a clip with a variable rate gets its mean one, and so its length.
+    clip's file; a clip with a variable rate gets its mean one, and so its length. cuts : those that
+    are kept.
 
     keep="length" gives as many frames at the clip's rate; another fps as many as fill its time.
     keep="fastest" makes the result so long that nothing in it passes faster than it did, but at
@@ -81,7 +85,7 @@ def length_of(curve: Curve, target: Target, wanted: Wanted, fps: float | None) -
         return Length(int(wanted.num_frames), rate)
     if wanted.keep == "length":
         return Length(_filling(seconds, rate), rate)
-    speed = fastest(curve, target)
+    speed = fastest(curve, target, cuts)
     longer = min(max(speed, 1.0), LONGEST)
     notes: tuple[str, ...] = ()
     if speed > LONGEST:
@@ -90,9 +94,9 @@ def length_of(curve: Curve, target: Target, wanted: Wanted, fps: float | None) -
     return Length(_filling(longer * seconds, rate), rate, notes)
 
 
-def fastest(curve: Curve, target: Target) -> float:
+def fastest(curve: Curve, target: Target, cuts: Sequence[int] = ()) -> float:
     """How many times as fast as it did the clip passes at most, in a result of the same length."""
-    shown = np.interp(time_map(curve, target), np.arange(len(curve)), curve.times)
+    shown = np.interp(time_map(curve, target, None, cuts), np.arange(len(curve)), curve.times)
     return float(np.diff(shown).max() * (len(curve) - 1) / (curve.times[-1] - curve.times[0]))
 
 

@@ -26,13 +26,13 @@ from spf.generators.base import GeneratedClip, Generator, Image, Request
 from spf.generators.counts import counts_of
 from spf.generators.kept import Kept, read_kept
 from spf.progress import Curve, no_change_reason, score, segment
-from spf.progress.cuts import cuts_of
 from spf.progress.metrics import NO_CHANGE
 from spf.retime.generated import Attempt, retime_generated, target_mae
-from spf.retime.keyframes import Piece, Plan, make_plan, paced, part_of
+from spf.retime.keyframes import Piece, Plan, make_plan, part_of
 from spf.retime.resampling import resampled
-from spf.retime.strategies import Regenerate
-from spf.retime.targets import Target, make_target
+from spf.retime.shots import paced, target_of
+from spf.retime.strategies import KEEP, Regenerate
+from spf.retime.targets import Target
 from spf.retime.timemap import distance_to_target
 from spf.video import Reader, Sampling, write_png
 
@@ -43,6 +43,8 @@ Watch = Callable[[str, int, int | None], None]
 """Called with a stage's name, how much of it is done, and of how much (None: unknown)."""
 
 READING = "reading keyframes"
+ONLY_CUTS = "nothing changes but at its cuts", "choose cuts=bridge (--cuts bridge)"
+"""Reason and remedy where kept cuts leave nothing to retime."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,18 +128,16 @@ def plan_regeneration(
         raise ConfigError(f"num_frames={num_frames!r} must be a whole number, at least 2")
     if no_change_reason(curve) is not None:
         raise ClipError("the clip", NO_CHANGE, "there is nothing to retime: give another clip")
-    cuts = cuts_of(curve) if settings.cuts == "keep" else []
-    cuts = [cut for cut in cuts if 1 < cut < len(curve) - 1]  # one frame alone has no pacing
+    cuts = curve.cuts if settings.cuts == KEEP else []
     steady = paced(curve, cuts)
-    if not steady.progress[-1] > 0:
-        raise ClipError(
-            "the clip", "nothing changes but at its cuts", "choose cuts=bridge (--cuts bridge)"
-        )
+    if no_change_reason(steady) is not None:
+        raise ClipError("the clip", *ONLY_CUTS)
     try:
         segments = segment(steady, settings.penalty, settings.n_segments)
     except ValueError as error:
         raise ConfigError(f"retime=regenerate: {error}") from None
-    return make_plan(steady, segments, make_target(target), counts_of(generator), int(count), cuts)
+    goal = target_of(target, settings.cuts)
+    return make_plan(steady, segments, goal, counts_of(generator), int(count), cuts)
 
 
 def regenerate(
@@ -179,7 +179,8 @@ def regenerate(
     Raises what `plan_regeneration`, the generator, `measure` and reading the source raise, and
     SpfError where the disk refuses; what is finished by then stays in `folder`.
     """
-    settings, target = settings or Regenerate(), make_target(target)
+    settings = settings or Regenerate()
+    target = target_of(target, settings.cuts)
     plan = plan or plan_regeneration(curve, generator, target, settings, num_frames)
     generator.check()
     steers = getattr(generator, "steers", True) and settings.steering.iterations > 0

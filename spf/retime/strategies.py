@@ -15,7 +15,10 @@ CORRECTIONS = ("add", "compose")
 """How a second correction joins the first: added in every band (the authors'), or the old positions
 looked up where the new time map points, which is exact where all bands follow the map."""
 
-CUTS = ("keep", "bridge")
+KEEP = "keep"
+CUTS = (KEEP, "bridge")
+"""What is done at a hard cut (`spf.progress.cuts`): it stays one, and no frame lies between its two
+shots, or it is change like any other."""
 PENALTY = 1e-3
 """What one more segment must save of the sum of squared residuals: finer than the paper's 0.02,
 which leaves short clips one or two segments. More keyframes hold the result nearer to the source,
@@ -59,10 +62,17 @@ class NoRetime(Unsteered):
 class Resampling(Unsteered):
     """Shows the frames of a finished clip, its own or generated, at the times of the map.
 
-    Its `name` is the method of `spf.retime.resampling`, which says what each does.
+    Its `name` is the method of `spf.retime.resampling`, which says what each does. cuts : one of
+    `CUTS`; None keeps those of an existing clip, and bridges those of a generated one, which is a
+    single shot whose jumps are to be retimed. Raises ConfigError for another one.
     """
 
     name: ClassVar[str]
+    cuts: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.cuts is not None:
+            choose(self.cuts, CUTS, "way with cuts")
 
 
 @dataclass(frozen=True)
@@ -157,7 +167,7 @@ STEERING = RopeFlat(iterations=3, correction="compose")
 class Regenerate(Unsteered):
     """An existing clip, generated anew between its keyframes (`spf.retime.regeneration`).
 
-    cuts : "keep", nothing is generated across a hard cut (`hard_cuts`), or "bridge", a segment is.
+    cuts : one of `CUTS`: nothing is generated across a cut that is kept.
     penalty, n_segments : as in `spf.segment`, with a finer default. strategy : word of a ReTime
     strategy, "none" for plain regeneration; None is `STEERING`. method : how frames are brought to
     length where the generator cannot make the number (`resampled`). prompt : for every segment.
@@ -233,7 +243,7 @@ def make_strategy(strategy: str | Strategy) -> Strategy:
 def make_method(method: str | Resampling | Regenerate, **settings: Any) -> Resampling | Regenerate:
     """The strategy of a word of `FOR_FINISHED`, which take a finished clip.
 
-    settings : of `Regenerate`. Raises ConfigError for unknown words and impossible settings.
+    settings : of the strategy. Raises ConfigError for unknown words and impossible settings.
     """
     made = (
         FOR_FINISHED[choose(method, FOR_FINISHED, "method")]()
@@ -242,9 +252,10 @@ def make_method(method: str | Resampling | Regenerate, **settings: Any) -> Resam
     )
     if not settings:
         return made
-    if not isinstance(made, Regenerate):
-        raise ConfigError(f"{', '.join(settings)}: only method=regenerate has such a setting")
     known = [item.name for item in fields(made)]
-    return replace(
-        made, **{choose(name, known, "setting of regenerate"): x for name, x in settings.items()}
-    )
+    chosen = {}
+    for name, value in settings.items():
+        if name not in known and name in Regenerate.__dataclass_fields__:
+            raise ConfigError(f"{name}: only method=regenerate has such a setting")
+        chosen[choose(name, known, f"setting of {made.name}")] = value
+    return replace(made, **chosen)

@@ -190,8 +190,13 @@ class LikeCurve:
         if no_change_reason(self.curve) is not None:
             raise ConfigError("the clip whose pacing is the target has no semantic change")
 
+    @property
+    def knots(self) -> Array:
+        """Shares of the time between which it is straight."""
+        return unit_time(self.curve.times)
+
     def __call__(self, u: Array) -> Array:
-        return np.interp(u, unit_time(self.curve.times), self.curve.progress)
+        return np.interp(u, self.knots, self.curve.progress)
 
 
 TARGETS: dict[str, Callable[..., Target]] = {

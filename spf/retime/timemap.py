@@ -1,17 +1,23 @@
 """Which source frame each frame of the retimed clip shows."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from spf.progress import Curve
 from spf.progress.metrics import target_mae, unit_time
+from spf.retime.shots import shot_map
 from spf.retime.targets import Target, make_target, pinned
 
 Array = NDArray[np.float64]
 
 
 def time_map(
-    curve: Curve, target: str | Target | Curve = "linear", num_frames: int | None = None
+    curve: Curve,
+    target: str | Target | Curve = "linear",
+    num_frames: int | None = None,
+    cuts: Sequence[int] = (),
 ) -> Array:
     """Source positions tau_k = S^-1(g(k / (N - 1))) that give a clip the pacing g (method, 2).
 
@@ -21,6 +27,8 @@ def time_map(
     target : a word of `TARGETS`, an increasing function g on 0 .. 1 with g(0) = 0, g(1) = 1, or
         the curve of a clip whose pacing is wanted.
     num_frames : N, at least 2; None keeps T.
+    cuts : frames that begin a shot (such as `curve.cuts`), increasing, in 1 .. T - 1. Nothing is
+        shown between two shots, each of which gets its share of the frames: `shot_map`.
 
     Returns
     -------
@@ -32,6 +40,8 @@ def time_map(
     count = len(curve) if num_frames is None else num_frames
     if count < 2:
         raise ValueError(f"num_frames must be at least 2, not {num_frames!r}")
+    if cuts:
+        return shot_map(curve, make_target(target), count, cuts)
     return curve.inverse(pinned(make_target(target), np.linspace(0.0, 1.0, count)))
 
 

@@ -1,0 +1,230 @@
+"""Hard cuts when clips are retimed: no frame mixes two shots, and each shot is paced by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import clips
+import harness
+import numpy as np
+import pytest
+from faders import Fader
+from pacings import curve_of, random_progress
+
+import spf
+from spf.errors import ClipError, ConfigError
+from spf.generators.counts import Counts
+from spf.progress import Curve, segment
+from spf.retime.keyframes import make_plan
+from spf.retime.resampling import METHODS
+from spf.retime.shots import between_cuts, cuts_shown, paced, when_reached
+from spf.retime.strategies import FOR_FINISHED
+from spf.retime.targets import EaseIn, LikeCurve, Linear, Sine, make_target
+from spf.video import load
+
+HUES = np.array([(220, 0, 0), (0, 200, 0), (0, 0, 255)], np.float64)
+
+
+def shots(cuts: Sequence[int], count: int, power: float = 3.0) -> list[np.ndarray]:
+    """Frames of pure red, green and blue shots in turn, in each of which a bar grows, slowly at
+    first: a frame with two hues at once shows two shots."""
+    frames = []
+    for number, (start, stop) in enumerate(pairwise([0, *cuts, count])):
+        for u in np.linspace(0, 1, stop - start):
+            image = np.zeros((32, 64, 3))
+            image[:, : 24 + round(12 * u**power)] = HUES[number % 3]
+            frames.append(np.rint(image).astype(np.uint8))
+    return frames
+
+
+def hues(frames: np.ndarray) -> np.ndarray:
+    """How strong each hue is (T, 3), 0 .. 1, at its strongest pixel."""
+    pixels = frames[:, 4:-4, 4:20].astype(np.float64)  # where every shot has its bar
+    return pixels.mean(axis=(1, 2)) / HUES.max(axis=0)
+
+
+def check_unmixed(frames: np.ndarray, count: int) -> None:
+    """Each frame has one hue, and the shots come in order, all of them."""
+    strong = hues(frames)
+    assert (np.sort(strong, axis=1)[:, 1] < 0.1).all()
+    shown = strong.argmax(axis=1)
+    order = [int(shown[0]), *(int(b) for a, b in pairwise(shown) if a != b)]
+    assert order == [number % 3 for number in range(count)]
+
+
+def rest(u: np.ndarray) -> np.ndarray:
+    """A target that rests half-way, for a third of the time."""
+    return np.interp(u, [0, 1 / 3, 2 / 3, 1], [0, 0.5, 0.5, 1])
+
+
+CASES: list[tuple[list[int], dict[str, Any]]] = [
+    ([12], {}),
+    ([12], {"num_frames": 61, "target": "ease-in"}),
+    ([11], {"num_frames": 10, "target": "exponential"}),
+    ([6, 12, 19], {"num_frames": 97}),
+    ([5, 11, 17], {"num_frames": 11, "target": "sine"}),
+    ([1], {"num_frames": 40}),
+    ([23], {"num_frames": 31}),
+    ([1, 12, 23], {"target": "ease-in-out"}),
+    ([12], {"target": rest, "num_frames": 40}),
+    ([8, 16], {"fps": 30, "keep": "fastest"}),
+]
+
+
+@pytest.mark.parametrize(("cuts", "given"), CASES, ids=str)
+@pytest.mark.parametrize("method", FOR_FINISHED)
+def test_no_frame_mixes_two_shots(
+    method: str, cuts: list[int], given: dict[str, Any], tmp_path: Path
+) -> None:
+    clip = harness.save(tmp_path / "clip.mp4", shots(cuts, 24))
+    if method == "regenerate":
+        given = {"generator": Fader(factor=1), "strategy": "none"} | given
+    done = spf.retime(
+        clip, tmp_path / "out.mp4", method=method, embedder="pixels", check=None, **given
+    )
+    assert done.plan.cuts == tuple(cuts)
+    made = load(done.out).frames
+    check_unmixed(made, len(cuts) + 1)
+    first = np.flatnonzero(np.diff(hues(made).argmax(axis=1))) + 1
+    assert first.tolist() == list(done.plan.cuts_shown)
+    (note,) = [note for note in done.notes if "hard cut" in note]
+    assert note.startswith(f"{len(cuts)} hard cut(s) at {cuts[0] / 12:.2f}")
+    assert "kept" in note
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_cuts_of_a_variable_rate(method: str, tmp_path: Path) -> None:
+    stamps = np.cumsum([0, *[20] * 11, 90, *[35] * 12]).tolist()
+    clip = clips.encode(
+        tmp_path / "clip.mp4",
+        shots([12], 25),
+        stamps=stamps,
+        unit=Fraction(1, 1000),
+        options={"crf": "10", "bf": "0"},
+    )
+    done = spf.retime(clip, tmp_path / "out.mp4", method=method, embedder="pixels", check=None)
+    assert "0.31 s kept" in " ".join(done.notes)
+    check_unmixed(load(done.out).frames, 2)
+
+
+def test_bridged_cuts_are_change_like_any_other(tmp_path: Path) -> None:
+    clip = harness.save(tmp_path / "clip.mp4", shots([12], 24))
+    given = {"embedder": "pixels", "check": None, "num_frames": 61, "cuts": "bridge"}
+    done = spf.retime(clip, tmp_path / "out.mp4", method="blend", **given)
+    strong = hues(load(done.out).frames)
+    assert (np.sort(strong, axis=1)[:, 1] > 0.2).sum() > 5
+    assert done.plan.cuts == ()
+    assert "1 hard cut(s) at 1.00 s bridged" in " ".join(done.notes)
+    kept = spf.retime(clip, tmp_path / "out.mp4", method="blend", **given | {"cuts": "keep"})
+    assert "target_mae_between_cuts" not in done.after
+    name = "target_mae_between_cuts"
+    assert kept.after[name] < kept.before[name] / 2 < 0.1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_clip_that_only_cuts_is_refused_in_one_line(method: str, tmp_path: Path) -> None:
+    clip = harness.save(tmp_path / "clip.mp4", harness.dissolve([0.0] * 12 + [1.0] * 12))
+    with pytest.raises(ClipError, match=r"nothing changes but at its cuts; .*--cuts bridge"):
+        spf.retime(clip, tmp_path / "out.mp4", method=method, embedder="pixels")
+    with pytest.raises(ConfigError, match="unknown way with cuts 'drop'"):
+        spf.retime(clip, tmp_path / "out.mp4", method=method, embedder="pixels", cuts="drop")
+
+
+def test_the_pacing_of_a_clip_with_cuts_gives_itself_back(tmp_path: Path) -> None:
+    """As its own target, cuts and all: the identity map, so that the sound stays."""
+    frames = shots([7, 16], 24, power=1.5)
+    clip = clips.encode(
+        tmp_path / "clip.mp4", frames, rate=12, audio=True, options={"crf": "10", "bf": "0"}
+    )
+    curve = spf.measure(clip, "pixels")
+    assert curve.cuts == [7, 16]
+    done = spf.retime(clip, tmp_path / "out.mp4", curve, embedder="pixels", check=None)
+    assert done.plan.keeps_time
+    assert not any("sound" in note for note in done.notes)
+    assert done.before["target_mae_between_cuts"] == pytest.approx(0, abs=1e-9)
+
+
+# The map, by numbers
+
+
+def with_cuts(rng: np.random.Generator, count: int, cuts: Sequence[int]) -> Curve:
+    """A curve of random pacing with a large step at each cut."""
+    steps = np.diff(random_progress(rng, count))
+    steps[np.array(cuts) - 1] = rng.uniform(1, 3, len(cuts))
+    return curve_of(np.concatenate([[0.0], np.cumsum(steps)]) / steps.sum())
+
+
+@pytest.mark.parametrize(
+    "target", [Linear(), EaseIn(), Sine(), rest], ids=["lin", "in", "sin", "rest"]
+)
+def test_each_shot_is_shown_whole_and_at_the_targets_pace(target: Callable[..., Any]) -> None:
+    """Within half a step of the result where the target has it, all the cuts being steps."""
+    rng = np.random.default_rng(4)
+    for count, cuts in ((30, (11,)), (40, (1, 20)), (60, (8, 30, 59)), (90, (12, 40, 44, 80))):
+        for num_frames in (count // 2, count, 3 * count + 1):
+            curve = with_cuts(rng, count, cuts)
+            tau = spf.time_map(curve, target, num_frames, cuts)
+            assert tau.shape == (num_frames,)
+            assert (np.diff(tau) >= 0).all()
+            first = cuts_shown(tau, cuts)
+            starts, stops = [0, *first], [*(k - 1 for k in first), num_frames - 1]
+            assert tau[starts].tolist() == [0, *cuts]
+            assert tau[stops].tolist() == [*(cut - 1 for cut in cuts), count - 1]
+            when = when_reached(target, paced(curve, cuts).progress)
+            free = num_frames - 1 - len(cuts)
+            for start, stop, a, b in zip(starts, stops, tau[starts], tau[stops], strict=True):
+                wanted = free * (when[int(b)] - when[int(a)])
+                least = 0 if a == b else 1
+                crowded = sum(free * np.diff(when) < 1) > 0  # short shots take a step from others
+                assert abs(stop - start - wanted) < 1 + least + crowded * len(cuts)
+
+
+def test_shots_that_change_alike_last_alike() -> None:
+    """By hand: the cut is nine tenths of the change, and takes one step all the same."""
+    curve = curve_of(np.concatenate([np.linspace(0, 0.05, 10), np.linspace(0.95, 1.0, 30)]))
+    tau = spf.time_map(curve, "linear", 40, [10])
+    assert tau == pytest.approx(np.concatenate([np.linspace(0, 9, 20), np.linspace(10, 39, 20)]))
+
+
+def test_resampling_and_regeneration_give_the_shots_the_same_frames() -> None:
+    rng = np.random.default_rng(9)
+    for _ in range(20):
+        curve = with_cuts(rng, 60, (13, 40))
+        steady = paced(curve, (13, 40))
+        plan = make_plan(steady, segment(steady), Sine(), Counts(), 71, (13, 40))
+        shown = [shot.num_frames for shot in plan.shots]
+        first = cuts_shown(spf.time_map(curve, Sine(), 71, (13, 40)), (13, 40))
+        assert shown == np.diff([0, *first, 71]).tolist()
+
+
+def test_reversed_time_gives_the_reversed_map() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(10):
+        curve = with_cuts(rng, 50, (17, 31))
+        back = curve_of(1 - curve.progress[::-1])
+        forward = spf.time_map(curve, "linear", 80, (17, 31))
+        assert 49 - spf.time_map(back, "linear", 80, (19, 33))[::-1] == pytest.approx(forward)
+
+
+def test_what_changes_between_cuts_is_the_clip_without_them() -> None:
+    """The same as the curve of both shots joined in the frame where they meet."""
+    joined = np.concatenate([np.linspace(0, 0.3, 8) ** 2, 0.09 + np.linspace(0, 0.91, 13)[1:]])
+    cut = np.concatenate([joined[:8], joined[7:] + 2.0])
+    found = between_cuts(curve_of(cut / cut[-1]), [8])
+    assert found.progress == pytest.approx(joined / joined[-1])
+    assert found.times.tolist() == list(range(20))
+    assert paced(curve_of(cut / cut[-1]), [8]).progress[[7, 8]].tolist() == [found.progress[7]] * 2
+    assert isinstance(make_target(found), LikeCurve)
+
+
+def test_more_shots_than_frames_are_refused() -> None:
+    curve = with_cuts(np.random.default_rng(0), 40, (1, 20))
+    with pytest.raises(
+        ConfigError, match="4 frames cannot hold 3 shots; ask for at least 5 frames"
+    ):
+        spf.time_map(curve, "linear", 4, (1, 20))
+    assert spf.time_map(curve, "linear", 5, (1, 20)).tolist() == [0, 1, 19, 20, 39]
