@@ -11,6 +11,8 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -142,10 +144,9 @@ def detectors(words: list[str]) -> Iterator[tuple[str, Callable[[Path], list[int
     """Each by its name: the embedders, and PySceneDetect's with two lengths of a shortest scene."""
     for word in words:
         yield word, lambda path, word=word: curve(path, word).cuts
-    try:
-        import scenedetect
-    except ImportError:
+    if find_spec("scenedetect") is None:
         return
+    scenedetect = import_module("scenedetect")
     for name in ("Content", "Adaptive", "Hash", "Histogram"):
         made = getattr(scenedetect.detectors, f"{name}Detector")
         for least in (15, 1):
