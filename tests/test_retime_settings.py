@@ -273,7 +273,7 @@ def test_what_retimes_no_generated_clip_is_refused() -> None:
         parse_retimes(["none"], chosen)
 
 
-def test_the_ablation_varies_the_authors_settings_one_at_a_time() -> None:
+def test_the_ablation_varies_the_settings_of_the_authors_script_one_at_a_time() -> None:
     node = harness.compose("benchmark=retime_ablation").benchmark
     retimes = OmegaConf.to_container(node.retimes)
     strategies = parse_retimes(retimes, NoRetime())  # type: ignore[arg-type]

@@ -96,7 +96,7 @@ def test_the_best_is_a_warp_and_its_numbers_stand_beside() -> None:
     assert "By m, rope_flat lowers it most: median linearity_mae 0.200 before, 0.100 after" in good
     assert "2 of 3 pairs better; by the renderer's parameter 0.25 before, 0.31 after; " in good
     assert "repeated frames 0 before, 0.125 after" in good
-    assert "By m, the authors' rope: median linearity_mae 0.200 before, 0.180 after" in good
+    assert "By m, rope (authors_code): median linearity_mae 0.200 before, 0.180 after" in good
     assert "though" not in good
     doubtful = said(BEFORE, row("rope", -0.1, "-0.2000 .. 0.0100"))
     assert "rope lowers it most, though not beyond doubt" in doubtful

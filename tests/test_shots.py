@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -16,6 +18,7 @@ from faders import Fader
 from pacings import curve_of, random_progress
 
 import spf
+from spf.cli import main
 from spf.errors import ClipError, ConfigError
 from spf.generators.counts import Counts
 from spf.progress import Curve, segment
@@ -146,6 +149,28 @@ def test_the_pacing_of_a_clip_with_cuts_gives_itself_back(tmp_path: Path) -> Non
     assert done.plan.keeps_time
     assert not any("sound" in note for note in done.notes)
     assert done.before["target_mae_between_cuts"] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_commands_keep_and_bridge_cuts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = harness.save(tmp_path / "clip.mp4", shots([12], 24))
+    usual = [str(clip), "--embedder", "pixels", "--frames", "60"]
+    for words, between in (([], False), (["--cuts", "keep"], False), (["--cuts", "bridge"], True)):
+        out = tmp_path / "map.csv"
+        assert main(["timemap", *usual, *words, "--out", str(out)]) == 0
+        assert "1 hard cut(s) at 1.00 s" in capsys.readouterr().out
+        rows = csv.DictReader(out.read_text().splitlines())
+        positions = np.array([float(row["source_frame"]) for row in rows])
+        assert ((positions > 11) & (positions < 12)).any() == between
+    assert main(["retime", *usual, "--out", str(out.with_suffix(".mp4"))]) == 0
+    assert "target_mae_between_cuts" in capsys.readouterr().out
+    report = json.loads(out.with_suffix(".json").read_text())
+    assert report["cuts"]["source_frame"] == [12]
+    (frame,) = report["cuts"]["frame"]
+    assert report["time_map"]["source_frame"][frame] == 12
+    assert main(["retime", *usual, "--cuts", "drop"]) == 2
+    assert "unknown way with cuts 'drop'" in harness.check_one_line(capsys.readouterr().err)
 
 
 # The map, by numbers

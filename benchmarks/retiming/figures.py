@@ -88,8 +88,8 @@ def best_of(records: Sequence[Record], kind: str) -> Record | None:
 
 
 def _drawn(records: Sequence[Record]) -> list[str]:
-    """Labels of the curves in a picture: where they are many, the nearest to the target, the
-    authors' settings and the control."""
+    """Labels of the curves in a picture: where they are many, the nearest to the target,
+    that of the authors' script and the control."""
     words = [record["retime"] for record in records]
     if len(words) <= CURVES:
         return words

@@ -7,7 +7,7 @@ from benchmarks.truth.errors import Row
 
 
 def sentences(rows: Sequence[Row], measure: str, aim: str) -> list[str]:
-    """What the rows of one measure say: the best warp, the authors', resampling, the control."""
+    """What the rows of one measure say: the best warp, `AUTHORS`, resampling, the control."""
     own = [row for row in rows if row["measure"] == measure and row["difference"] is not None]
     said = []
     steered = [row for row in own if kind_of(row["strategy"]) == STEERED]
@@ -16,7 +16,7 @@ def sentences(rows: Sequence[Row], measure: str, aim: str) -> list[str]:
         said.append(f"By {measure}, {_success(best)}: {_numbers(best, aim)}.")
     for row in steered:
         if row is not best and row["strategy"] == AUTHORS:
-            said.append(f"By {measure}, the authors' {row['strategy']}: {_numbers(row, aim)}.")
+            said.append(f"By {measure}, {row['strategy']} (authors_code): {_numbers(row, aim)}.")
     resampled = [row for row in own if kind_of(row["strategy"]) == RESAMPLED]
     nearest = min(resampled, key=lambda row: row["difference"], default=None)
     if nearest is not None:

@@ -152,4 +152,4 @@ def _text(value: Any) -> str:
 
 
 AUTHORS = described(Rope())
-"""Label of the authors' settings, which others are held against."""
+"""Label of the settings of the authors' script (`authors_code`), which others are compared with."""

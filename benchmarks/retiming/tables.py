@@ -151,8 +151,9 @@ def _note(aim: str) -> str:
         "change, with their number. unchanging: clips without semantic change, which cannot be "
         f"retimed. better: rows whose {aim} is below the baseline's, of those that could be "
         "retimed; a clip that changes no more is not better. against_authors: difference to "
-        f"{AUTHORS}, pair by pair. wrong_map is a control: the next pair's time map; "
-        "nearest, blend and flow resample the baseline's frames, and generate nothing. "
+        f"{AUTHORS}, the settings of the authors' script (authors_code), pair by pair. wrong_map "
+        "is a control: the next pair's time map; nearest, blend and flow resample the baseline's "
+        "frames, and generate nothing. "
         f"{SHIPPED}, as a generator, shows the mechanism, not the quality of large models."
     )
 
@@ -189,7 +190,7 @@ def _row(records: Sequence[Record], measure: str, strategy: str, aim: str) -> Ro
 
 
 def _against_authors(records: Sequence[Record], own: Sequence[Record], aim: str) -> list[float]:
-    """Differences of a strategy's records to those of the authors' settings, pair by pair."""
+    """Differences of a strategy's records to those with `AUTHORS`, pair by pair."""
     keys = ("clip", "seed", "embedder")
     theirs = {
         tuple(record[key] for key in keys): record[aim]

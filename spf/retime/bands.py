@@ -19,8 +19,9 @@ class Strength:
 
         alpha_b = alpha_high + (alpha_low - alpha_high) exp(-decay x_b)
 
-    x_b is 0 for the highest frequency and 1 for the lowest. The defaults are the authors'
-    (arXiv 2604.22554): low frequencies, which carry long-range structure, are warped most.
+    x_b is 0 for the highest frequency and 1 for the lowest. The defaults are those of the
+    authors' script (`authors_code`): low frequencies, which carry long-range structure, are warped
+    most.
 
     alpha_low : of the highest frequency. alpha_high : what the lower ones come near to (0.96 at
     the lowest for the defaults). decay : at least 0; 0 gives every band alpha_low.

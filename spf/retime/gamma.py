@@ -13,7 +13,7 @@ WINDOW = 0.5
 
 
 def _exp_up(t: Any, xp: ModuleType) -> Any:
-    """Strong early, nothing at the end: the authors' default."""
+    """Strong early, nothing at the end: the authors' default, in both of their settings."""
     return (xp.exp(3.0 * t) - 1.0) / (np.exp(3.0) - 1.0)
 
 
@@ -29,8 +29,8 @@ SCHEDULES: dict[str, Callable[[Any, ModuleType], Any]] = {
     "exp_up": _exp_up,
 }
 """gamma by word: none 1; linear t; cosine (1 - cos(pi t)) / 2; window 1 from t = 0.5 up, else 0;
-exp_up (e^(3 t) - 1) / (e^3 - 1). Names and exp_up are the authors' (arXiv 2604.22554), the formulas
-of cosine and window are ours."""
+exp_up (e^(3 t) - 1) / (e^3 - 1). Names and formulas are the authors' (arXiv 2604.22554 and their
+code), but for window: theirs is a range of noise levels, decay_start .. decay_end."""
 
 
 def gamma(schedule: str, level: Any, xp: ModuleType = np) -> Any:

@@ -129,7 +129,8 @@ class RopeFlat:
 
 @dataclass(frozen=True)
 class Rope:
-    """Frequency-aware, with the authors' numbers: low frequencies follow the time map most."""
+    """Frequency-aware: low frequencies follow the time map most. The defaults are those of the
+    authors' script (`authors_code` in docs/retime.md)."""
 
     name: ClassVar[str] = "rope"
     alpha_low: float = 0.2
