@@ -27,7 +27,6 @@ from benchmarks.ranking.rows import (
 from benchmarks.ranking.standing import Standing, power_sentences, sentence
 from benchmarks.running.cells import Cell, Figure, Outcome, Section, Summary, Table, Watch
 from benchmarks.running.folder import RunFolder, slug
-from benchmarks.running.given import read_yaml
 from benchmarks.running.records import DONE, FAILED, Record
 from benchmarks.scoring.measuring import Measuring, read_curve
 from benchmarks.scoring.quality import QUALITY, clip_columns, quality_inputs
@@ -38,6 +37,7 @@ from spf.generators.folder import Folder, FolderClip, clip_digest, printable
 from spf.plot import plot_overlay
 from spf.progress.metrics import NO_CHANGE
 from spf.quality import NoQuality, Quality
+from spf.yaml_files import read_yaml
 
 CLIP_COLUMNS = [
     "generator",
