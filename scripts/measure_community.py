@@ -6,7 +6,8 @@ The clips, from `spf collect COLLECTION --out results/collections/COLLECTION`, a
 embedder it runs benchmark=leaderboard, which resumes, and copies its records and leaderboards to
 results/community/COLLECTION/EMBEDDER. An embedder that cannot run says what it needs, and its
 earlier results stay. Exit codes: 0 all that can run here were measured, 1 some clips failed or the
-results are not valid, 2 the clips are missing or other ones, 3 no embedder can run here.
+results are not valid, 2 the clips are missing or other ones, 3 no embedder can run here, 130 after
+Ctrl-C.
 """
 
 import argparse
@@ -27,6 +28,7 @@ EMBEDDERS = ("efficientnet", "siglip", "clip", "dinov2")
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
 UNAVAILABLE = 3
+INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,12 +40,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         collection = read_collection(args.collection)
         check_ready(collection)
+        # All are measured before any is published: tables that change make the checkout differ
+        # from its commit, which the rows of the next would say.
+        runs = {embedder: measure(collection.name, embedder) for embedder in args.embedders}
     except SpfError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    # All are measured before any is published: tables that change make the checkout differ from
-    # its commit, which the rows of the next would say.
-    runs = {embedder: measure(collection.name, embedder) for embedder in args.embedders}
+    except KeyboardInterrupt:
+        print("interrupted: start again to go on; nothing was published", file=sys.stderr)
+        return INTERRUPTED
     published = RESULTS / "community" / collection.name
     for embedder, (code, run) in runs.items():
         if code:
