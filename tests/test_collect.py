@@ -228,9 +228,7 @@ def test_an_unknown_name_has_its_nearest(capsys: pytest.CaptureFixture[str]) -> 
     assert end.value.code == 2
 
 
-def test_a_folder_with_other_files_stays_as_it_is(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_exists_stays_as_it_is(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def refused(says: str) -> None:
         before = files(place / "out")
         assert collect("--from", "source") == 2
@@ -238,8 +236,11 @@ def test_a_folder_with_other_files_stays_as_it_is(
         assert files(place / "out") == before
 
     harness.touch(place / "out", "mine.txt")
-    refused("other files")
+    refused("it exists and is not this version of small")
     shutil.rmtree(place / "out")
+    harness.touch(place, "out")
+    refused("it exists and is not this version of small")
+    (place / "out").unlink()
     (place / "out").mkdir()
     assert collect("--from", "source") == 0  # into a folder that is empty
     clip = place / "out" / "two" / "dog.mp4"
@@ -248,7 +249,7 @@ def test_a_folder_with_other_files_stays_as_it_is(
     clip.write_bytes(clip.read_bytes()[:200])
     refused("two/dog.mp4 is missing or was changed")
     change(place, title="another version")
-    refused("other files")
+    refused("it exists and is not this version of small")
 
 
 def test_an_interrupted_build_goes_on(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

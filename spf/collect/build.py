@@ -36,7 +36,7 @@ def build_collection(
     or another; UnavailableError where it cannot be downloaded, or decodes to other frames.
     """
     out = Path(os.path.realpath(out))
-    if out.is_dir() and any(out.iterdir()):
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         _check_complete(collection, out, on_clip)
         return False
     if source is None and not fetch:
@@ -69,7 +69,8 @@ def _check_complete(collection: Collection, out: Path, on_clip: Callable[[], obj
     """Raise ConfigError unless a folder holds this collection's clips."""
     where, description = printable(str(out)), out / DESCRIPTION
     if not description.is_file() or description.read_bytes() != collection.content:
-        raise ConfigError(f"{where}: it holds other files than {collection.name}; choose another")
+        why = f"it exists and is not this version of {collection.name}"
+        raise ConfigError(f"{where}: {why}; choose another folder by --out")
     for clip in _missing(collection, out, on_clip):
         why = f"{clip.path} is missing or was changed"
         raise ConfigError(f"{where}: {why}; remove the folder and start again")
