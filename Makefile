@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 UV := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 PROFILE ?= auto
-export CLIPS EMBEDDER MODEL QUALITY
+COLLECTION ?= morphs
+export CLIPS COLLECTION EMBEDDER MODEL QUALITY
 
 # Results do not depend on the number of threads; speed does, and oversubscription ruins it.
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-paper verify-results reference-results validate-results leaderboard weights test test-all check bench doctor lock clean
+.PHONY: help setup reproduce-paper verify-results reference-results validate-results community leaderboard weights test test-all check bench doctor lock clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -42,6 +43,9 @@ reference-results:  ## Replace results/reference by the tables of the last make 
 validate-results:  ## Check results/community, which others add to
 	@$(BIN)/python scripts/validate_results.py
 
+community: setup  ## Measure a public comparison for results/community: make community COLLECTION=morphs
+	@$(BIN)/python scripts/measure_community.py "$$COLLECTION"
+
 leaderboard: setup  ## Rank generators: make leaderboard CLIPS=clips/ (clips/GENERATOR/PAIR.mp4)
 	@test -n "$$CLIPS" || { echo "name the clips: make leaderboard CLIPS=clips/ (clips/GENERATOR/PAIR.mp4)"; exit 2; }
 	@$(BIN)/spf compare "$$CLIPS"
@@ -70,4 +74,4 @@ lock:  ## Renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml requirements-vbench.in --quiet --all-extras --universal --python-version 3.11 --no-emit-index-url --generate-hashes --upgrade --custom-compile-command "make lock" --output-file requirements.lock
 
 clean:  ## Remove .venv and everything that runs have written
-	rm -rf $(VENV) results/runs results/cells results/report results/tables results/sweeps results/bench build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) results/runs results/cells results/report results/tables results/sweeps results/bench results/collections build *.egg-info .pytest_cache .ruff_cache .mypy_cache

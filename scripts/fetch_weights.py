@@ -15,15 +15,13 @@ network, offline mode, another hash); 130 after Ctrl-C.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from http.client import HTTPException
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from spf.download import download
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators.weights import Repository, cached_folder, component_parameters, lock_of
 from spf.generators.weights import words as model_words
@@ -41,7 +39,6 @@ from spf.weights import (
 from spf.words import choose
 
 INTERRUPTED = 130
-WAIT = 60  # seconds without a byte after which a server is given up
 
 Wanted = Pin | Repository | WeightsFile
 
@@ -134,32 +131,11 @@ def _fetch_file(file: WeightsFile) -> str:
 def _save(file: WeightsFile, part: Path) -> Path:
     """Download a file to `part`; where its hash is pinned, go on from what is there already."""
     from huggingface_hub import constants
-    from tqdm import tqdm
 
     if constants.HF_HUB_OFFLINE:
         raise UnavailableError(f"{file.name}: not here, and HF_HUB_OFFLINE is set; unset it")
-    try:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        have = part.stat().st_size if file.sha256 and part.is_file() else 0
-        asked = Request(file.url, headers={"Range": f"bytes={have}-"} if have else {})
-        with urlopen(asked, timeout=WAIT) as answer:
-            goes_on = answer.status == 206
-            length = int(answer.headers["Content-Length"] or 0)
-            with (
-                open(part, "ab" if goes_on else "wb") as saved,
-                tqdm.wrapattr(answer, "read", length, desc=file.name, disable=None) as counted,
-            ):
-                shutil.copyfileobj(counted, saved, 1 << 20)
-        missing = length + have * goes_on - part.stat().st_size if length else 0
-        if missing:
-            raise ConnectionError(f"it ended {missing} bytes too early; run this again")
-    except (OSError, ValueError, HTTPException) as error:
-        if getattr(error, "code", None) != 416:  # there is no more than what is here
-            raise UnavailableError(
-                f"{file.name}: cannot be fetched from {file.url} ({_reason(error)}); check the "
-                "network and the proxy variables, or copy the file from a machine that has it to "
-                f"{file.path}"
-            ) from None
+    remedy = f"or copy the file from a machine that has it to {file.path}"
+    download(file.url, part, file.name, remedy, resume=bool(file.sha256))
     return part
 
 

@@ -1,4 +1,5 @@
-"""Check results that others may add to: results/community/NAME/records.parquet.
+"""Check results that others may add to: results/community/NAME/records.parquet, and those of a
+collection, results/community/COLLECTION/EMBEDDER/records.parquet (`make community`).
 
     python scripts/validate_results.py [FOLDER ...]
 
@@ -8,6 +9,7 @@ range or not finite without a reason, missing provenance, code that was not comm
 schema, or rows of one folder that were measured by different means.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +23,8 @@ from spf.errors import ConfigError
 from spf.generators.folder import printable
 
 COMMUNITY = Path(__file__).resolve().parent.parent / "results" / "community"
-ALLOWED = {NAME, "README.md"}
+ALLOWED = re.compile(r"records\.parquet|README\.md|leaderboard\w*\.(csv|md)")
+MAXIMAL_TEXT = 1_000_000  # bytes of a table for people, or of a README
 
 
 def checked(folder: Path) -> Iterator[str]:
@@ -38,13 +41,22 @@ def checked(folder: Path) -> Iterator[str]:
             yield f"{printable(entry.name)}: this file does not belong here; remove it"
 
 
-def _submission(folder: Path) -> Iterator[str]:
+def _submission(folder: Path, parts: bool = True) -> Iterator[str]:
+    """Of a folder with records, or, unless it is a part itself, with such folders."""
     if slug(folder.name) != folder.name:
         yield "name it by letters, digits, dots, hyphens and underscores alone"
-    for entry in sorted(folder.iterdir()):
-        if entry.is_symlink() or not entry.is_file() or entry.name not in ALLOWED:
-            yield f"{printable(entry.name)} does not belong here; remove it"
     file = folder / NAME
+    entries = sorted(folder.iterdir())
+    within = [x for x in entries if parts and x.is_dir() and not x.is_symlink()]
+    for entry in entries:
+        if entry in within and not file.exists():
+            yield from (f"{printable(entry.name)}: {said}" for said in _submission(entry, False))
+        elif entry.is_symlink() or not entry.is_file() or not ALLOWED.fullmatch(entry.name):
+            yield f"{printable(entry.name)} does not belong here; remove it"
+        elif entry != file and entry.stat().st_size > MAXIMAL_TEXT:
+            yield f"{entry.name} is larger than {MAXIMAL_TEXT:,} bytes"
+    if within and not file.exists():
+        return
     if not file.is_file() or file.is_symlink():
         yield f"there is no {NAME}"
     elif file.stat().st_size > MAXIMAL_BYTES:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from spf.commands import analyze, corpus, retime
+from spf.commands import analyze, collect, corpus, retime
 from spf.commands.shared import add_no_cache, local_path, plain
 from spf.devices import let_idle_threads_sleep
 from spf.errors import ConfigError, SpfError
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.set_defaults(run=_compare)
 
     corpus.add(commands)
+    collect.add(commands)
 
     cache = commands.add_parser(
         "cache",

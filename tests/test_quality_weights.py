@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -57,23 +58,30 @@ class Server(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+@contextmanager
+def serving(kind: type[Server], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server that runs, without a proxy and with its usual answers."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (("asked", []), ("stop_after", None), ("status", 200)):
+        monkeypatch.setattr(kind, name, value)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Server]]:
     """A server of the weights; an empty folder for them; `quality=pinned` and `quality=loose`."""
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path / "vbench"))
-    for name, value in (("asked", []), ("stop_after", None), ("content", CONTENT), ("status", 200)):
-        monkeypatch.setattr(Server, name, value)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{running.server_port}/model.pth"
-        pinned = WeightsFile("models/pinned.pth", url, SHA256)
-        loose = WeightsFile("models/loose.pth", url)
+    monkeypatch.setattr(Server, "content", CONTENT)
+    with serving(Server, monkeypatch) as address:
+        pinned = WeightsFile("models/pinned.pth", f"{address}/model.pth", SHA256)
+        loose = WeightsFile("models/loose.pth", pinned.url)
         table = {"pinned": [pinned], "loose": [loose]}
         monkeypatch.setattr(fetch_weights, "quality_words", lambda: table)
         yield Server
-        running.shutdown()
 
 
 def fetch(capsys: pytest.CaptureFixture[str], word: str) -> tuple[int, str, str]:

@@ -27,7 +27,6 @@ from benchmarks.leaderboard.inputs import MAXIMAL_CONTENT, MAXIMAL_ROWS, read_re
 from benchmarks.rating.trials import AnswersError, Study
 from benchmarks.retiming.pairs import load_pairs
 from benchmarks.running.folder import RunFolder, slug
-from benchmarks.running.given import LARGEST
 from benchmarks.running.provenance import digest
 from spf.cache.store import _unpack
 from spf.embedders import load_embedder
@@ -35,6 +34,7 @@ from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators import kept
 from spf.generators.weights import component_parameters
 from spf.retime.targets import make_target
+from spf.yaml_files import LARGEST
 
 SECRET = "moonlight-harbour-7731"
 

@@ -29,9 +29,11 @@ def test_what_is_committed_is_valid() -> None:
 def test_good_results_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stored(tmp_path / "one", [*board("a", 3), failed("a", "p9")])
     stored(tmp_path / "two", board("b", 3, embedder="siglip"))  # another board, not this one's
+    stored(tmp_path / "board" / "tiny", board("a", 3))  # a collection, by embedders
+    (tmp_path / "board" / "tiny" / "leaderboard_metrics.csv").write_text("generator")
     (tmp_path / "README.md").write_text("hello")
     (tmp_path / "two" / "README.md").write_text("hello")
-    for name in ("one", "two"):
+    for name in ("one", "two", "board/tiny"):
         (tmp_path / name / "records.csv").unlink()  # the table for people stays at home
     assert said(tmp_path, capsys) == ["no problems"]
 
@@ -44,6 +46,8 @@ def test_every_problem_has_its_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         "e-schema": board("a", 2, schema=99),
         "f name": board("a", 2),
         "g-origin": board("a", 2, commit=""),
+        "l-board/tiny": board("a", 2),
+        "l-board/dirty": board("a", 2, dirty=True),
     }.items():
         (stored(tmp_path / name, rows) / "records.csv").unlink()
     (tmp_path / "a-empty").mkdir()
@@ -53,6 +57,11 @@ def test_every_problem_has_its_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "i-more" / "run.sh").write_text("echo")
     os.symlink("/etc", tmp_path / "j-link")
     (tmp_path / "k.txt").write_text("text")
+    (tmp_path / "l-board" / "README.md").write_bytes(b"x" * 1_000_001)
+    (tmp_path / "l-board" / "tiny" / "more").mkdir()
+    (tmp_path / "l-board" / "leaderboard.html").write_text("<p>")
+    os.symlink("/etc", tmp_path / "l-board" / "link")
+    (tmp_path / "m-empty" / "within").mkdir(parents=True)
     os.symlink("/etc/passwd", tmp_path / "a-empty" / "records.parquet")
     lines = said(tmp_path, capsys)
     expected = [
@@ -70,6 +79,12 @@ def test_every_problem_has_its_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         "i-more: there is no records.parquet",
         "j-link: this is a link",
         "k.txt: this file does not belong here",
+        "l-board: README.md is larger than 1,000,000 bytes",
+        "l-board: dirty: dirty",
+        "l-board: leaderboard.html does not belong here",
+        "l-board: link does not belong here",
+        "l-board: tiny: more does not belong here",
+        "m-empty: within: there is no records.parquet",
     ]
     assert len(lines) == len(expected)
     for line, start in zip(lines, expected, strict=True):

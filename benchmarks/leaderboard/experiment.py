@@ -14,7 +14,6 @@ from benchmarks.leaderboard.standing import sentences
 from benchmarks.leaderboard.tables import LINEARITY, Board, left_out_sentence, tables
 from benchmarks.running.cells import Cell, Outcome, Section, Summary, Table, Watch
 from benchmarks.running.folder import RunFolder, slug
-from benchmarks.running.given import read_yaml
 from benchmarks.running.records import DONE, FAILED, Record
 from benchmarks.scoring.measuring import Measuring
 from benchmarks.scoring.quality import QUALITY, clip_columns, quality_inputs
@@ -24,6 +23,7 @@ from spf.generators.folder import Folder, FolderClip, clip_digest, printable
 from spf.progress import METRICS
 from spf.quality import NoQuality, Quality
 from spf.words import choose, normalized_name
+from spf.yaml_files import read_yaml
 
 
 class Leaderboard:

@@ -10,12 +10,12 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from benchmarks.running.given import brief, read_yaml
 from spf.errors import ConfigError, SpfError
 from spf.fingerprint import digest
 from spf.generators.base import Image
 from spf.video import GuardedReader, Sampling
 from spf.words import choose
+from spf.yaml_files import brief, read_yaml
 from synthetic.drawing import Painter
 from synthetic.morph_pairs import HELD_OUT_PAIRS
 from synthetic.oracle import RenderOracle

@@ -11,6 +11,7 @@ from spf.video.content import content_hash
 from spf.video.folder import list_frames
 from spf.video.guarded import GuardedReader
 from spf.video.reader import Reader, batches, load, probe
+from spf.video.tiles import Tile, cut_tile, frames_sha256
 from spf.video.write import write_mp4, write_png
 
 __all__ = [
@@ -22,8 +23,11 @@ __all__ = [
     "GuardedReader",
     "Reader",
     "Sampling",
+    "Tile",
     "batches",
     "content_hash",
+    "cut_tile",
+    "frames_sha256",
     "list_frames",
     "load",
     "probe",

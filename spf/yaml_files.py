@@ -1,4 +1,4 @@
-"""YAML that a user was given by others: data alone, bounded, without what grows when it is read."""
+"""YAML that others may have written: data alone, bounded, without what grows when it is read."""
 
 from pathlib import Path
 from reprlib import Repr

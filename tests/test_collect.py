@@ -1,0 +1,410 @@
+"""`spf collect`: sources that are checked, clips that are the expected ones, builds that resume."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import harness
+import pandas as pd
+import pytest
+import yaml
+from test_quality_weights import Server, serving
+from test_video_tiles import GRID, planes, raw, sha256, write
+
+from benchmarks.running.provenance import commit
+from scripts import measure_community
+from spf.cli import main
+from spf.collect import build_collection, read_collection
+from spf.collect import collection as description
+from spf.generators.folder import Folder
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A source with two grids, and its collection in `small.yaml`."""
+    monkeypatch.chdir(tmp_path)
+    sources = []
+    for seed, pair in enumerate(["cat", "dog"]):
+        frames = planes(seed=seed)
+        file = write(tmp_path / "source" / "videos" / f"{pair}.mp4", frames)
+        hashes = {name: sha256(raw(frames, tile)) for name, tile in GRID.items()}
+        known = {"file": f"videos/{pair}.mp4", "sha256": sha256(file.read_bytes())}
+        sources.append(known | {"pair": pair, "frames": hashes})
+    content = {
+        "title": "two grids",
+        "repository": "https://example.org/small.git",
+        "commit": "0" * 40,
+        "download": "http://127.0.0.1:9/{file}",
+        "licence": "CC0",
+        "attribution": "nobody",
+        "tiles": {name: list(tile) for name, tile in GRID.items()},
+        "sources": sources,
+    }
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return tmp_path
+
+
+def change(place: Path, **more: Any) -> None:
+    content = yaml.safe_load((place / "small.yaml").read_text())
+    (place / "small.yaml").write_text(yaml.safe_dump(content | more, sort_keys=False))
+
+
+def collect(*words: str) -> int:
+    return main(["collect", "small.yaml", "--out", "out", *words])
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+CLIPS = [f"{name}/{pair}.mp4" for name in ("low", "one", "two") for pair in ("cat", "dog")]
+
+
+def nothing_is_left(place: Path) -> None:
+    assert {path.name for path in place.iterdir()} <= {"source", "small.yaml", "elsewhere"}
+
+
+def test_a_collection_is_built_once_and_found_again(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert collect("--from", "source") == 0
+    assert "CC0" in capsys.readouterr().out
+    found = files(place / "out")
+    assert sorted(found) == ["collection.yaml", *CLIPS]
+    assert found["collection.yaml"] == (place / "small.yaml").read_bytes()
+    assert len(Folder(place / "out").clips()) == 6
+    shutil.rmtree(place / "source")
+    assert collect() == 0  # which needs no source
+    assert "6 clips were there" in capsys.readouterr().out
+    assert files(place / "out") == found
+
+
+def test_without_a_source_the_command_that_gets_it_is_printed(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it does: run against a repository whose commit came after another and before a third."""
+    if not shutil.which("git"):
+        pytest.skip("needs git")
+    for name, value in {"AUTHOR": "a", "COMMITTER": "a"}.items():
+        monkeypatch.setenv(f"GIT_{name}_NAME", value)
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", value)
+    source = place / "source"
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(source), *words], capture_output=True, check=True)
+        return done.stdout.decode().strip()
+
+    git("init", "-q")
+    file = source / "videos" / "dog.mp4"
+    right = file.read_bytes()
+    for message in ("before", "pinned", "after"):
+        file.write_bytes(right if message == "pinned" else message.encode())
+        git("add", ".")
+        git("commit", "-q", "-m", message)
+    change(place, commit=git("rev-parse", "HEAD~1"))
+    assert collect() == 2
+    line = harness.check_one_line(capsys.readouterr().err)
+    assert "--from FOLDER" in line
+    assert collect("--from", "source") == 2
+    assert "dog.mp4 has another SHA-256" in harness.check_one_line(capsys.readouterr().err)
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.file://{source}.insteadOf")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "https://example.org/small.git")
+    subprocess.run(line.partition("this gets it: ")[2], shell=True, check=True, capture_output=True)
+    assert collect("--from", "small") == 0
+
+
+def spoil(place: Path, how: str) -> None:
+    file = place / "source" / "videos" / "dog.mp4"
+    if how == "another":
+        file.write_bytes(file.read_bytes() + b"x")
+    elif how == "a link that leads out":
+        file.rename(place / "elsewhere")
+        file.symlink_to(place / "elsewhere")
+    elif how == "a folder that leads out":
+        (place / "source" / "videos").rename(place / "elsewhere")
+        (place / "source" / "videos").symlink_to(place / "elsewhere")
+    else:
+        file.unlink()
+        if how == "a pipe":
+            os.mkfifo(file)
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("missing", "1 of 2 files are missing, such as videos/dog.mp4"),
+        ("a pipe", "videos/dog.mp4"),
+        ("another", "videos/dog.mp4 has another SHA-256"),
+        ("a link that leads out", "1 of 2 files are links that lead out of it, such as"),
+        ("a folder that leads out", "2 of 2 files are links that lead out of it"),
+    ],
+)
+def test_another_source_is_refused_before_any_work(
+    how: str, says: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil(place, how)
+    assert collect("--from", "source") == 2
+    line = harness.check_one_line(capsys.readouterr().err)
+    assert says in line
+    assert "git clone" in line
+    nothing_is_left(place)
+    assert collect("--from", "none") == 2
+    assert "no such folder" in harness.check_one_line(capsys.readouterr().err)
+
+
+def test_frames_that_are_not_the_expected_ones_are_no_clip(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = yaml.safe_load((place / "small.yaml").read_text())
+    right = content["sources"][0]["frames"]["one"]
+    content["sources"][0]["frames"]["one"] = "0" * 64
+    change(place, **content)
+    assert collect("--from", "source") == 3
+    line = harness.check_one_line(capsys.readouterr().err)
+    assert f"one/cat.mp4: the SHA-256 of its frames is {right}, not {'0' * 64}" in line
+    assert not (place / "out").exists()
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"commit": "main"}, "commit is 'main'"),
+    ({"repository": "file:///etc"}, "repository is"),
+    ({"download": "file:///etc/{file}"}, "download is"),
+    ({"licence": None}, "licence is None"),
+    ({"sources": []}, "sources is []"),
+    ({"tiles": {"../one": [0, 0, 2, 2]}}, "name of a tile is '../one'"),
+    ({"tiles": {"one": [0, 0, 0, 2]}}, "tile one is [0, 0, 0, 2]"),
+    ({"tiles": {"one": [0, -2, 2, 2]}}, "tile one is [0, -2, 2, 2]"),
+    ({"tiles": {"one": [0, 0, 2, 2]}}, "'two/cat.mp4' is there twice, or of none"),
+    ({"pair": "a/b"}, "pair is 'a/b'"),
+    ({"pair": ".."}, "pair is '..'"),
+    ({"pair": "dog"}, "'one/dog.mp4' is there twice"),
+    ({"sha256": "0"}, "sha256 is '0'"),
+    ({"file": "../x.mp4"}, "file '../x.mp4' leads out"),
+    ({"file": "/etc/passwd"}, "file '/etc/passwd' leads out"),
+    ({"file": "videos/../../x"}, "file 'videos/../../x' leads out"),
+    ({"file": None}, "file is None"),
+    ({"frames": {"two": 1}}, "two is 1"),
+]
+
+
+@pytest.mark.parametrize(("edit", "says"), WRONG)
+def test_a_wrong_description_is_one_line(
+    edit: dict[str, Any], says: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An entry of the collection, or of its first source."""
+    sources = yaml.safe_load((place / "small.yaml").read_text())["sources"]
+    if edit.keys() & sources[0].keys():
+        sources[0] |= edit
+        edit = {"sources": sources}
+    change(place, **edit)
+    assert collect("--from", "source") == 2
+    assert f"small.yaml: {says}" in harness.check_one_line(capsys.readouterr().err)
+    nothing_is_left(place)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "sources: [1]", "a: [", "\xff", "tiles: 3"])
+def test_what_is_no_description_is_one_line(
+    text: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "small.yaml").write_bytes(text.encode("latin-1"))
+    assert collect("--from", "source") == 2
+    assert "small.yaml: " in harness.check_one_line(capsys.readouterr().err)
+
+
+def test_an_unknown_name_has_its_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["collect", "morps"]) == 2
+    assert "did you mean morphs" in harness.check_one_line(capsys.readouterr().err)
+    with pytest.raises(SystemExit) as end:
+        main(["collect", "morphs", "--from", "x", "--fetch"])  # a source is one or the other
+    assert end.value.code == 2
+
+
+def test_what_exists_stays_as_it_is(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(says: str) -> None:
+        before = files(place / "out")
+        assert collect("--from", "source") == 2
+        assert says in harness.check_one_line(capsys.readouterr().err)
+        assert files(place / "out") == before
+
+    harness.touch(place / "out", "mine.txt")
+    refused("it exists and is not this version of small")
+    shutil.rmtree(place / "out")
+    harness.touch(place, "out")
+    refused("it exists and is not this version of small")
+    (place / "out").unlink()
+    (place / "out").mkdir()
+    assert collect("--from", "source") == 0  # into a folder that is empty
+    clip = place / "out" / "two" / "dog.mp4"
+    shutil.copy(place / "out" / "two" / "cat.mp4", clip)
+    refused("two/dog.mp4 is missing or was changed")
+    clip.write_bytes(clip.read_bytes()[:200])
+    refused("two/dog.mp4 is missing or was changed")
+    change(place, title="another version")
+    refused("it exists and is not this version of small")
+
+
+def test_an_interrupted_build_goes_on(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Finished clips are found by their frames, a damaged one is not taken."""
+    collection, count = read_collection("small.yaml"), iter(range(3))
+    with pytest.raises(StopIteration):
+        build_collection(collection, "out", "source", on_clip=lambda: next(count))
+    assert not (place / "out").exists()
+    (part,) = place.glob(".out-*.part")
+    done = {path: path.stat().st_ino for path in part.rglob("*.mp4")}
+    assert len(done) == 4
+    damaged, *_ = done
+    damaged.write_bytes(b"x")
+    harness.touch(part, "one/.spf-1.tmp")
+    assert collect("--from", "source") == 0
+    assert sorted(files(place / "out")) == ["collection.yaml", *CLIPS]
+    for path, inode in done.items():
+        same = (place / "out" / path.relative_to(part)).stat().st_ino == inode
+        assert same == (path != damaged)
+    assert not part.exists()
+
+
+def test_ctrl_c_is_130_and_loses_nothing(place: Path) -> None:
+    """While another command builds the same, one ends at once."""
+    hang = (
+        "import sys, time, spf.collect.build as b; from spf.cli import main\n"
+        "make = b._make\n"
+        "def slow(*words):\n    make(*words); print('made', flush=True); time.sleep(60)\n"
+        "b._make = slow\n"
+        "sys.exit(main(['collect', 'small.yaml', '--out', 'out', '--from', 'source']))"
+    )
+    running = harness.start(sys.executable, "-c", hang, cwd=place)
+    assert running.stdout is not None
+    while "made" not in running.stdout.readline():
+        assert running.poll() is None
+    other = harness.command(
+        *harness.SPF, "collect", "small.yaml", "--out", "out", "--from", "source", cwd=place
+    )
+    assert other.returncode == 2
+    assert "another command builds it" in harness.check_one_line(other.stderr)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(30) == 130
+    assert not (place / "out").exists()
+    assert collect("--from", "source") == 0
+
+
+# Downloads
+
+
+class Files(Server):
+    """Serves a folder."""
+
+    root: Path
+
+    @property
+    def content(self) -> bytes:  # type: ignore[override]
+        return (self.root / self.path.lstrip("/")).read_bytes()
+
+
+@pytest.fixture
+def server(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Files]]:
+    Files.root = place / "source"
+    with serving(Files, monkeypatch) as address:
+        change(place, download=f"{address}/{{file}}")
+        yield Files
+
+
+def test_a_download_resumes_and_leaves_the_clips_alone(
+    place: Path, server: type[Files], capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = (place / "source" / "videos" / "cat.mp4").stat().st_size
+    assert collect() == 2
+    assert server.asked == []  # nothing connects unasked
+    capsys.readouterr()
+    server.stop_after = 1000
+    assert collect("--fetch") == 3
+    assert f"{size - 1000} bytes too early" in harness.check_one_line(capsys.readouterr().err)
+    server.stop_after = None
+    assert collect("--fetch") == 0
+    assert server.asked == [None, "bytes=1000-", None]
+    found = files(place / "out")
+    assert sorted(found) == ["collection.yaml", *CLIPS]
+    assert not list(place.glob(".out*"))
+    shutil.rmtree(place / "out")
+    assert collect("--from", "source") == 0
+    assert files(place / "out") == found
+
+
+def test_another_content_is_not_taken_from_a_server(
+    place: Path, server: type[Files], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = place / "source" / "videos" / "dog.mp4"
+    good = file.read_bytes()
+    file.write_bytes(b"y")
+    assert collect("--fetch") == 3
+    assert "it has another SHA-256" in harness.check_one_line(capsys.readouterr().err)
+    file.write_bytes(good)
+    assert collect("--fetch") == 0
+
+
+def test_a_server_that_is_gone_is_one_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert collect("--fetch") == 3
+    line = harness.check_one_line(capsys.readouterr().err)
+    assert "--from FOLDER" in line
+    assert "git clone" in line
+    nothing_is_left(place)
+
+
+# Published collections
+
+
+@pytest.mark.parametrize("name", [path.stem for path in description.FOLDER.glob("*.yaml")])
+def test_published_collections_are_comparisons(name: str) -> None:
+    """Every generator has every pair, and everything is downloaded from the pinned commit."""
+    collection = read_collection(name)
+    generators = {clip.path.partition("/")[0] for clip in collection.clips}
+    pairs = {Path(clip.path).stem for clip in collection.clips}
+    assert len(collection.clips) == len(generators) * len(pairs) > 1
+    assert len({clip.sha256 for clip in collection.clips}) == len(collection.clips)
+    assert all(collection.fields["commit"] in collection.url(x) for x in collection.sources)
+    assert collection.url("x").startswith("https://")
+
+
+# Results of a collection
+
+
+@pytest.mark.slow
+def test_a_collection_is_measured_and_published(
+    place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the embedders that can run; the others say what they need, nothing of theirs is there."""
+    monkeypatch.setattr(measure_community, "RESULTS", place / "results")
+    monkeypatch.setenv("HF_HUB_CACHE", str(place / "weights"))
+    monkeypatch.setenv("GIT_DIR", str(place / "none"))  # or rows of work that goes on are refused
+    commit.cache_clear()
+    words = ["small.yaml", "siglip", "pixels"]
+    assert measure_community.main(words) == 2
+    assert "spf collect small --out" in harness.check_one_line(capfd.readouterr().err)
+    clips = place / "results" / "collections" / "small"
+    assert main(["collect", "small.yaml", "--out", str(clips), "--from", "source"]) == 0
+    assert measure_community.main(words) == 0
+    output = capfd.readouterr()
+    assert "make weights EMBEDDER=siglip" in output.err
+    assert "siglip: not published" in output.err
+    assert output.out.splitlines()[-1].endswith("no problems")
+    community = place / "results" / "community"
+    found = files(community)
+    assert {"small/README.md", "small/pixels/records.parquet"} < set(found)
+    assert not [name for name in found if name.endswith((".png", ".mp4")) or "siglip" in name]
+    assert b"https://example.org/small.git" in found["small/README.md"]
+    assert b"CC0" in found["small/README.md"]
+    records = pd.read_parquet(community / "small" / "pixels" / "records.parquet")
+    assert sorted(records["source"]) == sorted(CLIPS)
+    shutil.rmtree(clips / "one")
+    assert measure_community.main(words) == 2
+    assert "is missing or was changed" in harness.check_one_line(capfd.readouterr().err)
+    assert files(community) == found
+    commit.cache_clear()
