@@ -19,16 +19,22 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import hydra
-from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.types import RunMode
-from omegaconf import DictConfig
-
 from spf.devices import let_idle_threads_sleep
 from spf.errors import ConfigError, SpfError
+from spf.extras import require_extra
 from spf.words import choose, printable
+
+try:
+    require_extra("run.py", "harness")
+    import hydra
+    from hydra._internal.utils import get_args_parser
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.types import RunMode
+    from omegaconf import DictConfig
+except SpfError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
 
 ROOT = Path(__file__).resolve().parent
 CONFIGS = ROOT / "configs"

@@ -10,7 +10,7 @@ from typing import NoReturn
 from spf.commands import analyze, corpus, retime
 from spf.commands.shared import add_no_cache, plain
 from spf.devices import let_idle_threads_sleep
-from spf.errors import ConfigError, SpfError
+from spf.errors import SpfError, UnavailableError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 INTERRUPTED = 130
@@ -90,7 +90,9 @@ def _version() -> str:
 def _compare(given: argparse.Namespace) -> NoReturn:
     script = CHECKOUT / "run.py"
     if not script.is_file():
-        raise ConfigError("spf compare needs the project's checkout (run.py is not there)")
+        raise UnavailableError(
+            "spf compare needs a checkout of the project: run make setup there, then .venv/bin/spf"
+        )
     # Names go through the environment: some of their letters mean something to Hydra.
     os.environ |= {"SPF_COMPARE_CLIPS": given.clips, "SPF_COMPARE_OUT": given.out}
     words = ["benchmark=leaderboard", "model=folder"]
