@@ -18,12 +18,18 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hydra
-from omegaconf import DictConfig
-
 from spf.devices import let_idle_threads_sleep
 from spf.errors import SpfError
+from spf.extras import require_extra
 from spf.words import printable
+
+try:
+    require_extra("run.py", "harness")
+    import hydra
+    from omegaconf import DictConfig
+except SpfError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
 
 if TYPE_CHECKING:
     from benchmarks.commandline import CommandLine

@@ -10,7 +10,7 @@ from typing import NoReturn
 from spf.commands import analyze, collect, corpus, retime
 from spf.commands.shared import add_no_cache, local_path, plain
 from spf.devices import let_idle_threads_sleep
-from spf.errors import ConfigError, SpfError
+from spf.errors import SpfError, UnavailableError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 INTERRUPTED = 130
@@ -93,7 +93,9 @@ def _version() -> str:
 def _compare(given: argparse.Namespace) -> NoReturn:
     script = CHECKOUT / "run.py"
     if not script.is_file():
-        raise ConfigError("spf compare needs the project's checkout (run.py is not there)")
+        raise UnavailableError(
+            "spf compare needs a checkout of the project: run make setup there, then .venv/bin/spf"
+        )
     words = ["benchmark=leaderboard", "model=folder"]
     words += [f"model.path={given.clips}", f"output={given.out}"]
     if given.embedder:

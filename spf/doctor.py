@@ -5,12 +5,13 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from spf.devices import DRIVER
 from spf.embedders import usable
-from spf.quality import VBENCH_DIMENSIONS, missing_weights
+from spf.extras import EXTRAS, install_command, missing_extra
+from spf.fingerprint import installed
+from spf.quality import VBENCH_DIMENSIONS, missing_package, missing_weights
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGES = [
@@ -29,19 +30,23 @@ def report() -> Iterator[str]:
     yield "machine"
     yield from _machine()
     yield "packages"
-    for name in PACKAGES:
-        yield f"  {name:<16} {_version(name)}"
+    for name, version in installed(*PACKAGES).items():
+        yield f"  {name:<16} {version}"
+    yield "extras"
+    for extra in EXTRAS:
+        state = f"absent: {install_command(extra)}" if missing_extra(extra) else "installed"
+        yield f"  {extra:<16} {state}"
     yield "weights"
     yield from _weights()
     yield "embedders"
-    for word, lacking in usable().items():
-        yield f"  {word:<16} {f'not usable: {lacking}' if lacking else 'usable'}"
+    for word, reason in usable().items():
+        yield f"  {word:<16} {f'not usable: {reason}' if reason else 'usable'}"
     yield "VBench dimensions"
     for dimension in VBENCH_DIMENSIONS:
         missing = missing_weights(dimension)
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        state = f"not usable: weights absent ({missing[0]}{more})" if missing else "usable"
-        yield f"  {dimension:<24} {state}"
+        reason = missing_package() or (f"weights absent ({missing[0]}{more})" if missing else "")
+        yield f"  {dimension:<24} {f'not usable: {reason}' if reason else 'usable'}"
     yield "W&B"
     yield f"  {_wandb()}"
     yield from _words()
@@ -71,13 +76,6 @@ def _gpu() -> str:
     return ", ".join(f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)" for gpu in found)
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent: run make setup"
-
-
 def _weights() -> Iterator[str]:
     """Models in the Hugging Face cache, which all loaders share."""
     home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
@@ -92,7 +90,7 @@ def _weights() -> Iterator[str]:
 
 def _wandb() -> str:
     if importlib.util.find_spec("wandb") is None:
-        return "absent: run make setup"
+        return "absent: it comes with the extra harness"
     mode = os.environ.get("WANDB_MODE")
     if mode:
         return f"WANDB_MODE={mode}"

@@ -147,7 +147,7 @@ def test_without_ray_the_command_says_how_to_get_it(
     harness.touch(tmp_path, "in/a.mp4")
     assert main(["corpus", str(tmp_path / "in"), str(tmp_path / "out")]) == 3
     text = harness.check_one_line(capsys.readouterr().err)
-    assert "make setup" in text
+    assert text == "spf corpus needs the extra corpus: pip install 'semantic-progress[corpus]'"
     assert not (tmp_path / "out").exists()
 
 

@@ -107,6 +107,7 @@ def test_parts_of_the_library_keep_to_themselves(name: str) -> None:
         "errors": set(),
         "words": {"spf.errors"},
         "files": {"spf.errors"},
+        "extras": {"spf.errors"},
         "fingerprint": set(),
         "identity": {"spf.fingerprint"},
         "cache": mine
@@ -116,10 +117,10 @@ def test_parts_of_the_library_keep_to_themselves(name: str) -> None:
         "devices": {"spf.errors"},
         "weights": {"spf.files"},
         "embedders": mine
-        | {"spf.errors", "spf.words", "spf.video"}
+        | {"spf.errors", "spf.extras", "spf.words", "spf.video"}
         | {"spf.devices", "spf.fingerprint", "spf.identity", "spf.weights"},
         "generators": mine
-        | {"spf.errors", "spf.words", "spf.video", "spf.files"}
+        | {"spf.errors", "spf.extras", "spf.words", "spf.video", "spf.files"}
         | {"spf.devices", "spf.fingerprint", "spf.identity", "spf.weights"},
         "quality": mine
         | {"spf.errors", "spf.words", "spf.files", "spf.cache", "spf.video"}

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from spf.cache import Cache, user_cache
-from spf.errors import ClipError, ConfigError, SpfError, UnavailableError
+from spf.errors import ClipError, ConfigError, SpfError
 from spf.quality import VBENCH_DIMENSIONS, NoQuality, Score, missing_weights
 from spf.quality import vbench as vbench_module
 from spf.quality.child import MINIMAL_FRAMES, Refused, check_clip, look
@@ -389,10 +389,14 @@ def test_hyphens_serve_and_doubles_do_not_count() -> None:
     assert VBench(["temporal-flickering", FLICKERING]).dimensions == (FLICKERING,)
 
 
-def test_without_the_package_the_remedy_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vbench_module, "installed", lambda *_: {"vbench": "absent"})
-    with pytest.raises(UnavailableError, match="run make setup"):
-        VBench()
+def test_without_the_package_nothing_is_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores are none of those that it gave while it was there, and a run goes on without it."""
+    here = VBench(device="cpu").identity()
+    monkeypatch.setitem(sys.modules, "vbench", None)
+    absent = VBench(device="cpu")
+    for score in absent.measure(folder / "two.mp4", user_cache()).values():
+        assert score == Score(None, "not run: the package vbench is absent, get it by make setup")
+    assert absent.identity() != here
 
 
 def test_none_measures_nothing(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from spf.commands.shared import add_sampling, check_writable, local_path, plain
 from spf.errors import ConfigError
+from spf.extras import require_extra
 
 if TYPE_CHECKING:
     from spf.corpus.pipeline import Crew
@@ -64,9 +65,7 @@ def add(commands: Any) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    from spf.corpus.pipeline import check_installed
-
-    check_installed()
+    require_extra("spf corpus", "corpus")
 
     from tqdm import tqdm
 

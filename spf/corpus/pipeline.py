@@ -49,9 +49,6 @@ QUIET = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-INSTALL = (
-    "spf corpus needs Ray Data, which is not installed: make setup, or pip install '.[corpus]'"
-)
 
 
 @dataclass(frozen=True)
@@ -89,14 +86,6 @@ def own_stderr() -> Iterator[None]:
         finally:
             sys.stderr = sys.__stderr__
             os.dup2(kept, 2)
-
-
-def check_installed() -> None:
-    """Raise UnavailableError, with the remedy, where the extra `corpus` is not installed."""
-    from importlib.util import find_spec
-
-    if find_spec("ray") is None or find_spec("pyarrow") is None:
-        raise UnavailableError(INSTALL)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from spf.embedders.network import Network, one_line
 from spf.embedders.preprocess import Preprocess
 from spf.errors import UnavailableError
+from spf.extras import missing_extra, require_extra
 from spf.fingerprint import installed
 from spf.identity import code_hash
 from spf.weights import EMBEDDER_PINS, LOCK, cache_folder, find_cached, repository_folder
@@ -31,8 +32,9 @@ class Tower(Network):
     size beyond the rounding of float32 sums (or of the chosen precision).
 
     The files are checked when the object is made, which loads neither torch nor the model. Raises
-    UnavailableError, in one line with the remedy, for files that are missing, damaged, pickled, of
-    another model or with another hash than the pinned one, and for a GPU that is not here;
+    UnavailableError, in one line with the remedy, where the extra towers is not installed, for
+    files that are missing, damaged, pickled, of another model or with another hash than the pinned
+    one, and for a GPU that is not here;
     ValueError and ConfigError for unknown names.
     """
 
@@ -48,6 +50,7 @@ class Tower(Network):
         batch_size: int | None = None,
     ) -> None:
         super().__init__(device, precision, batch_size)
+        require_extra(f"embedder {self.name}", "towers")
         pins = EMBEDDER_PINS[self.name]
         variant = next(iter(pins)) if model is None else choose(model, pins, f"{self.name} model")
         self.pin = pins[variant]
@@ -64,6 +67,8 @@ class Tower(Network):
     @classmethod
     def lacking(cls) -> str:
         """What is not here that this embedder needs with its default settings; "" if nothing."""
+        if missing := missing_extra("towers"):
+            return missing
         pin = next(iter(EMBEDDER_PINS[cls.name].values()))
         if find_cached(pin) is not None:
             return ""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spf.errors import UnavailableError
+from spf.extras import require_extra
 from spf.weights import LOCK, cache_folder, read_lock
 
 INDEX = "model_index.json"
@@ -67,8 +68,10 @@ MODEL_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
 def find_pipeline(name: str, variant: str, path: str | os.PathLike[str] | None) -> Path:
     """The folder that holds a pipeline: `path`, or the hub's cache.
 
-    Raises UnavailableError, in one line with size and command, where there is none.
+    Raises UnavailableError, in one line with the command, where there is none, or the extra
+    generators is not installed.
     """
+    require_extra(f"model {name}", "generators")
     repository = MODEL_REPOSITORIES[name][variant]
     if path is not None:
         folder = Path(path)

@@ -4,7 +4,13 @@ docs/quality.md says what each dimension needs and refuses, and how its scores a
 """
 
 from spf.quality.base import NoQuality, Quality, Score
-from spf.quality.weights import VBENCH_DIMENSIONS, lacking, missing_weights, vbench_cache
+from spf.quality.weights import (
+    VBENCH_DIMENSIONS,
+    lacking,
+    missing_package,
+    missing_weights,
+    vbench_cache,
+)
 
 __all__ = [
     "VBENCH_DIMENSIONS",
@@ -12,6 +18,7 @@ __all__ = [
     "Quality",
     "Score",
     "lacking",
+    "missing_package",
     "missing_weights",
     "vbench_cache",
 ]

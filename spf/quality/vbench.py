@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spf.devices import choose_device
-from spf.errors import ClipError, ConfigError, UnavailableError
+from spf.errors import ClipError, ConfigError
 from spf.files import write_atomic
 from spf.fingerprint import canonical, installed
 from spf.identity import code_hash
@@ -47,8 +47,8 @@ class VBench:
     dimensions : words of `VBENCH_DIMENSIONS`. time_limit : seconds for one of them on one clip.
     device : auto, cpu, cuda, cuda:N.
 
-    Raises ConfigError for other words and limits, UnavailableError where the package is not here.
-    A dimension whose weights are absent, or are not those they should be, is not run.
+    Raises ConfigError for other words and limits. Without the package no dimension is run; nor is
+    one whose weights are absent, or are not those they should be.
     """
 
     name = "vbench"
@@ -65,8 +65,6 @@ class VBench:
         number = isinstance(time_limit, int | float) and not isinstance(time_limit, bool)
         if not (number and 0 < time_limit < float("inf")):
             raise ConfigError(f"quality.time_limit={time_limit!r} must be seconds above 0")
-        if installed("vbench")["vbench"] == "absent":
-            raise UnavailableError("quality=vbench: the package vbench is absent; run make setup")
         self.dimensions = tuple(dict.fromkeys(wanted))
         self.time_limit = float(time_limit)
         self.device = choose_device(device)

@@ -8,6 +8,7 @@ hash in a lock file when it is first fetched; from then on that one is expected.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from spf.weights import LOCK, read_lock, sha256_of
@@ -128,10 +129,17 @@ def missing_weights(dimension: str) -> list[str]:
     return [file.name for file in VBENCH_DIMENSIONS[dimension] if not file.path.is_file()]
 
 
+def missing_package() -> str:
+    """What installs the package vbench, in one line; "" where it is installed."""
+    return "" if find_spec("vbench") else "the package vbench is absent, get it by make setup"
+
+
 def lacking(dimension: str) -> str:
     """Why a dimension cannot run here, in one line; "" where it can."""
-    if missing := missing_weights(dimension):
-        return f"weights {', '.join(missing)} absent, get them by {COMMAND}"
+    if missing := missing_package():
+        return missing
+    if files := missing_weights(dimension):
+        return f"weights {', '.join(files)} absent, get them by {COMMAND}"
     for file in VBENCH_DIMENSIONS[dimension]:
         expected = file.expected()
         try:

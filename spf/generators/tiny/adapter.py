@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spf.errors import ConfigError, UnavailableError
+from spf.extras import require_extra
 from spf.fingerprint import file_digest, installed
 from spf.generators.base import (
     GeneratedClip,
@@ -48,7 +49,9 @@ class Tiny:
         self.path = WEIGHTS if path is None else Path(path)
 
     def check(self) -> None:
-        """Raises UnavailableError where a file of the weights is missing or cannot be read."""
+        """Raises UnavailableError where the extra generators is not installed, or a file of the
+        weights is missing or cannot be read."""
+        require_extra("model tiny", "generators")
         for name in FILES:
             if fault := _fault(self.path / name):
                 shipped = self.path == WEIGHTS
