@@ -17,7 +17,6 @@ EXTRAS = {
         "threadpoolctl",
         "torchvision",
         "wandb",
-        "yaml",
     ),
     "cluster": ("submitit",),
 }
