@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -171,3 +172,16 @@ def test_wrong_time_maps():
     for count in (-1, 0, 1):
         with pytest.raises(ValueError, match="num_frames"):
             spf.time_map(curve, num_frames=count)
+
+
+@pytest.mark.parametrize("change", [0.0, 0.5, 8.0])
+def test_what_is_read_off_a_curve_can_be_written_to_a_record(change):
+    """As JSON, which knows no scalars of NumPy: for noise, flicker over a change, and a change."""
+    path = change * oracles.great_circle(np.linspace(0, 1.5, 60), dim=16)
+    noise = np.random.default_rng(0).normal(size=path.shape)
+    curve = spf.fit((path + noise) / np.linalg.norm(path + noise, axis=1, keepdims=True))
+    read = [name for name, x in vars(spf.Curve).items() if isinstance(x, property)]
+    assert "changes" in read
+    values = {name: getattr(curve, name) for name in read}
+    assert json.loads(json.dumps(values)) == values
+    assert curve.changes is (change > 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -78,7 +79,9 @@ CASES: list[tuple[list[int], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("cuts", "given"), CASES, ids=str)
+@pytest.mark.parametrize(
+    ("cuts", "given"), CASES, ids=lambda value: re.sub(r" at 0x\w+", "", str(value))
+)
 @pytest.mark.parametrize("method", FOR_FINISHED)
 def test_no_frame_mixes_two_shots(
     method: str, cuts: list[int], given: dict[str, Any], tmp_path: Path

@@ -144,7 +144,7 @@ def stands_out(total_change: float, floor: float, length: int, spread: float) ->
     lognormal factor of sigma 0.4) or ebbs and flows by half along the clip.
     """
     margin = FLOOR_MARGIN * spread / np.sqrt(length) + spread**2
-    return total_change > (1.0 + margin) * floor
+    return bool(total_change > (1.0 + margin) * floor)
 
 
 @lru_cache(maxsize=256)
