@@ -36,9 +36,12 @@ def checked(words: list[str]) -> list[str]:
     [
         ("embedder=pixel", "did you mean pixels?"),
         ("embedder=histogramm", "did you mean histogram?"),
-        ("embedder=siglipp", "known: clip, dinov2, histogram, pixels"),
+        (
+            "embedder=siglipp",
+            "known: auto, clip, dinov2, efficientnet, histogram, pixels, siglip, tiny",
+        ),
         ("embedder=pixels,histogrm", "did you mean histogram?"),
-        ("embedder=", "known: clip, dinov2, histogram, pixels"),
+        ("embedder=", "known: auto, clip, dinov2"),
         ("model=foldr", "did you mean folder?"),
         ("benchmark=leader_board", "did you mean leaderboard?"),
         ("benchmark=synthetic-pacin", "did you mean synthetic_pacing?"),
@@ -180,7 +183,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Tables of an undisturbed run in this process."""
-    run = harness.run(clips, tmp_path_factory.mktemp("whole"))
+    run = harness.run(clips, tmp_path_factory.mktemp("whole"), "embedder=auto")
     assert run.code == 0
     return harness.tables(run.folder.root)
 
