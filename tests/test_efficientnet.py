@@ -112,9 +112,8 @@ def with_code(path: Path) -> None:
 @pytest.mark.parametrize("spoil", [damaged, of_another_network, with_code])
 def test_unusable_weights_are_one_line(tmp_path: Path, spoil: Any) -> None:
     spoil(tmp_path / "weights.pth")
-    embedder = load_embedder("efficientnet", path=tmp_path / "weights.pth")
-    with pytest.raises(UnavailableError, match=r"efficientnet: .*weights\.pth.*give the path") as e:
-        embedder.encode(np.zeros((1, 240, 240, 3), np.uint8))
+    with pytest.raises(UnavailableError, match=r"efficientnet: .*weights\.pth.*give a folder") as e:
+        load_embedder("efficientnet", path=tmp_path / "weights.pth")
     assert "\n" not in str(e.value)
 
 
@@ -133,8 +132,15 @@ def test_identity_changes_with_each_setting(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"views": 3}, {"views": 0}, {"size": 225}, {"size": 32}, {"layer": "logits"}]
+    "settings",
+    [
+        *({"views": value} for value in (3, 0, -1, 2.0, True, "2", [1])),
+        *({"size": value} for value in (225, 32, 544, 224.0, "224", None)),
+        {"layer": "logits"},
+    ],
+    ids=str,
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=next(iter(settings))):
+    with pytest.raises(ConfigError, match=f"{next(iter(settings))} must be") as error:
         load_embedder("efficientnet", **settings)
+    assert "\n" not in str(error.value)
