@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import clips
+import cv2
 import numpy as np
 import pytest
 import torch
 
+import spf
 from spf.embedders import efficientnet as module
 from spf.embedders import load_embedder
 from spf.errors import ConfigError, UnavailableError
@@ -79,6 +82,37 @@ def test_frames_of_any_shape(shape: tuple[int, int]) -> None:
     vectors = embedder.encode(embedder.prepare(np.full((*shape, 3), 99, np.uint8))[None])
     assert vectors.shape == (1, 320)
     assert np.isfinite(vectors).all()
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "format"),
+    [
+        (30, 30, "bgr0"),
+        (16, 16, "bgr0"),
+        (2, 2, "bgr0"),
+        (16, 480, "bgr0"),
+        (480, 16, "bgr0"),
+        (8, 1600, "bgr0"),
+        (224, 224, "gray"),
+        (30, 30, "gray"),
+    ],
+)
+def test_odd_clips_have_their_pacing(height: int, width: int, format: str, tmp_path: Path) -> None:
+    """A dissolve between two photographs of which u^2 is done at time u, down to four pixels."""
+    u = np.linspace(0, 1, 25)
+    ends = [
+        cv2.resize(photograph(name), (width, height), interpolation=cv2.INTER_AREA).astype(float)
+        for name in ("chelsea", "coffee")
+    ]
+    frames = [np.rint(ends[0] + share * (ends[1] - ends[0])).astype(np.uint8) for share in u**2]
+    clip = clips.encode(tmp_path / "clip.mkv", frames, codec="ffv1", pix_fmt=format)
+    curve = spf.measure(clip, embedder="efficientnet")
+    assert spf.no_change_reason(curve) is None
+    assert (np.diff(curve.progress) >= 0).all()
+    assert (curve.progress[0], curve.progress[-1]) == (0, 1)
+    error = np.abs(curve.progress - u**2).mean()
+    assert error < 0.08
+    assert error < np.abs(curve.progress - u).mean()
 
 
 def random_weights(path: Path) -> Path:
