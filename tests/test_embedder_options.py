@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import sys
 from dataclasses import replace
@@ -19,6 +20,7 @@ from test_weights import put
 
 import spf
 from spf.cli import main
+from spf.corpus.rows import Measuring
 from spf.embedders import DEFAULT_EMBEDDER, available, efficientnet, label, load_embedder
 from spf.errors import ConfigError, UnavailableError
 from spf.weights import EMBEDDER_PINS, find_cached
@@ -186,6 +188,18 @@ def test_compare_takes_a_variant_in_a_folder(fetched: dict[str, Path], tmp_path:
     assert set(records["embedder"]) == {"siglip"}
     expected = load_embedder("siglip/b16-384", path=fetched["siglip"]).identity()
     assert set(records["weights_hash"]) == {expected["weights"]}
+
+
+def test_rows_of_a_corpus_name_the_variant_in_another_process_too(
+    fetched: dict[str, Path], images: Path
+) -> None:
+    measuring = Measuring("clip/l14-openai", "cpu", weights=str(fetched["clip"]))
+    there: Measuring = pickle.loads(pickle.dumps(measuring))
+    row = there.row(0, "clip", images)
+    assert (row["status"], row["embedder"]) == ("done", "clip/l14-openai")
+    expected = load_embedder("clip/l14-openai", path=fetched["clip"])
+    assert row["weights_hash"] == expected.identity()["weights"]
+    assert row["linearity_mae"] == spf.score(spf.measure(images, expected))["linearity_mae"]
 
 
 def test_run_takes_a_variant_as_a_setting_or_as_a_name() -> None:

@@ -163,7 +163,8 @@ class Tower(Network):
         """The error that says in one line what is wrong, what to do, and what works here."""
         from spf.embedders import available
 
-        fetch = fetch_command(f"{self.name}/{self.variant}" if self.variant else self.name)
+        name = f"{self.name}/{self.variant}" if self.variant else self.name
+        fetch = fetch_command(name)
         remedy = (
             f"get the weights with {fetch}, or name a folder of them: embedder.path=FOLDER"
             if self.path is None
@@ -171,7 +172,7 @@ class Tower(Network):
         )
         works = ", ".join(available())
         return UnavailableError(
-            f"embedder {self.name}: {' '.join(reason.split())}; usable now: {works}; {remedy}"
+            f"embedder {name}: {' '.join(reason.split())}; usable now: {works}; {remedy}"
         )
 
     def _config_hash(self) -> str:
