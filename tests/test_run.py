@@ -36,9 +36,9 @@ def checked(words: list[str]) -> list[str]:
     [
         ("embedder=pixel", "did you mean pixels?"),
         ("embedder=histogramm", "did you mean histogram?"),
-        ("embedder=siglipp", "known: clip, dinov2, histogram, pixels"),
+        ("embedder=siglipp", "clip, dinov2, efficientnet, histogram, pixels"),
         ("embedder=pixels,histogrm", "did you mean histogram?"),
-        ("embedder=", "known: clip, dinov2, histogram, pixels"),
+        ("embedder=", "clip, dinov2, efficientnet, histogram, pixels"),
         ("model=foldr", "did you mean folder?"),
         ("benchmark=leader_board", "did you mean leaderboard?"),
         ("benchmark=synthetic-pacin", "did you mean synthetic_pacing?"),
