@@ -82,7 +82,6 @@ def test_analyze_prints_a_table_and_draws(
     assert main(["analyze", str(clip), "--out", str(out)]) == 0
     output = capsys.readouterr().out
     assert "embedder: efficientnet (ImageNet)" in output
-    assert "the paper measures with SigLIP" in output
     assert "12 frames, 0.92 s" in output
     for metric in ("linearity_mae", "peak_speed", "pacing_entropy", "total_change"):
         assert re.search(rf"{metric} +\d", output)
