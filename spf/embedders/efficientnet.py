@@ -60,6 +60,7 @@ class EfficientNet(Network):
     """
 
     name = "efficientnet"
+    flicker_share = 0.55
 
     def __init__(
         self,
