@@ -170,8 +170,9 @@ def embed(
     Parameters
     ----------
     source : path of a clip, or frames (T, H, W, 3) uint8 RGB.
-    embedder : a word of `spf.EMBEDDERS`, or an object like them. The default is the
-        small network that ships with the project: no substitute for SigLIP on real footage.
+    embedder : a name of `spf.EMBEDDERS`, with a variant such as "siglip/b16-384", or an object
+        like them (`spf.embedders.load_embedder` makes one with settings). The default is a small
+        network that was trained on ImageNet: no substitute for SigLIP.
     device : "auto", "cpu", "cuda" or "cuda:N"; the controls always run on the CPU.
     batch_size : frames per batch; None takes the embedder's own.
     cache : whether the embeddings of files are kept and found again (`spf.cache` says where).
