@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from benchmarks import session
-from benchmarks.embedder_ablation import robustness
+from benchmarks.embedder_ablation import robustness, sentence
+from benchmarks.running.cells import Table
 
 WORDS = (
     "benchmark=embedder_ablation",
@@ -76,3 +77,26 @@ def test_robustness_is_the_largest_shift_of_each_content() -> None:
     ]
     measured = pd.DataFrame(rows, columns=["content", "motion", "exposure", "linearity_mae"])
     assert robustness(measured).round(6).to_dict() == {"a": 0.05, "b": 0.01}
+
+
+def compared(**errors: float | None) -> str:
+    """What is said of embedders with these errors; None: not run."""
+    rows = [
+        {
+            "embedder": name, "error_30": error, "leakage_30": error and 1 - error, "failed": 0,
+            "status": "not_run" if error is None else "done",
+        }
+        for name, error in errors.items()
+    ]  # fmt: skip
+    return sentence(Table.of_rows("ablation", "t", list(rows[0]), rows))
+
+
+def test_the_sentence_says_whether_siglip_won_or_was_absent() -> None:
+    first = compared(tiny=0.25, siglip=0.125)
+    assert "(error_30) is, best first: siglip 0.125; tiny 0.250." in first
+    assert "Motion fakes the least change with tiny (leakage_30 0.750)" in first
+    assert "SigLIP is best, as in the paper" in first
+    assert "SigLIP is not best, unlike in the paper" in compared(tiny=0.05, siglip=0.1)
+    absent = compared(tiny=0.05, siglip=None)
+    assert "could not be tested. Not run: siglip." in absent
+    assert compared(tiny=None) == "No embedder was measured on all clips. Not run: tiny."

@@ -105,7 +105,7 @@ def test_the_solver_s_tables_meet_their_bars() -> None:
     assert [row["frames"] for row in long.rows] == [1_000, 10_000, 100_000]
     assert max(row["linearity_mae"] for row in long.rows) < 1e-3
     assert not any(row["false_alarms"] for row in power.rows)
-    assert "0.06 rad in 81 frames" in solver_tables.solver_sentence([laws, long, _, power])
+    assert "; 0.06 in 81 frames" in solver_tables.solver_sentence([laws, long, _, power])
 
 
 def test_total_and_seed_of_a_circle() -> None:
