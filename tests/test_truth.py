@@ -264,11 +264,13 @@ def test_a_jump_holds_its_share_of_the_change() -> None:
 def test_the_documents_table_of_faults_is_measured(tmp_path: Path) -> None:
     config = harness.compose(
         "benchmark=synthetic_pacing", "embedder=tiny", "benchmark.studies=[faults]",
-        f"output={harness.quoted(tmp_path)}",
+        f"output={tmp_path}",
     )  # fmt: skip
     (section,) = session.run(config, quiet=True).summary.sections
     text = (harness.ROOT / "docs" / "leaderboard.md").read_text()
-    for row in section.tables[0].data.drop(columns=["embedder", "clips"]).to_numpy():
+    data = section.tables[0].data.drop(columns=["embedder", "clips"])
+    assert f"| {' | '.join(data.columns)} |" in text
+    for row in data.to_numpy():
         (line,) = [x for x in text.splitlines() if x.startswith(f"| {row[0]} | {row[1]:g} | ")]
         said = [float(cell) for cell in line.strip("|").split("|")[2:]]
         assert said == pytest.approx(list(row[2:]), abs=0.05)
