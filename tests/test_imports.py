@@ -111,11 +111,12 @@ def test_parts_of_the_library_keep_to_themselves(name: str) -> None:
         "fingerprint": set(),
         "identity": {"spf.fingerprint"},
         "remade": set(),
+        "child": set(),
         "store": {"spf.files"},
         "cache": mine
         | {"spf.errors", "spf.files", "spf.fingerprint", "spf.identity", "spf.store"}
         | {"spf.embedders", "spf.thumbnails", "spf.video"},
-        "video": mine | {"spf.errors", "spf.files", "spf.fingerprint", "spf.words"},
+        "video": mine | {"spf.child", "spf.errors", "spf.files", "spf.fingerprint", "spf.words"},
         "devices": {"spf.errors"},
         "weights": {"spf.files"},
         "embedders": mine
@@ -125,7 +126,7 @@ def test_parts_of_the_library_keep_to_themselves(name: str) -> None:
         | {"spf.errors", "spf.extras", "spf.remade", "spf.words", "spf.video", "spf.files"}
         | {"spf.devices", "spf.fingerprint", "spf.identity", "spf.weights"},
         "quality": mine
-        | {"spf.errors", "spf.words", "spf.files", "spf.cache", "spf.video"}
+        | {"spf.child", "spf.errors", "spf.words", "spf.files", "spf.cache", "spf.video"}
         | {"spf.devices", "spf.fingerprint", "spf.identity", "spf.weights"},
         "corpus": mine
         | {"spf", "spf.errors", "spf.words", "spf.files", "spf.fingerprint", "spf.identity"}

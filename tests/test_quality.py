@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from spf.cache import Cache, user_cache
+from spf.child import Child
 from spf.errors import ClipError, ConfigError, SpfError
 from spf.quality import VBENCH_DIMENSIONS, NoQuality, Score, missing_weights
 from spf.quality import vbench as vbench_module
@@ -294,11 +295,11 @@ def test_a_process_that_dies_says_its_last_line(stand_in: Path) -> None:
 
 
 def test_a_signal_is_named(stand_in: Path) -> None:
-    assert "signal 9" in ask(stand_in, "kill -9 $$").reason  # type: ignore[attr-defined]
+    assert "SIGKILL" in ask(stand_in, "kill -9 $$").reason  # type: ignore[attr-defined]
 
 
 def test_nonsense_is_no_reply(stand_in: Path) -> None:
-    assert "died" in ask(stand_in, "read line; echo loading; sleep 60").reason  # type: ignore[attr-defined]
+    assert "sent what is no reply" in ask(stand_in, "read line; echo loading; sleep 60").reason  # type: ignore[attr-defined]
 
 
 def test_breaking_down_ends_the_process(stand_in: Path) -> None:
@@ -321,7 +322,7 @@ def test_ctrl_c_leaves_nothing_running(
         raise KeyboardInterrupt
 
     stand_in.write_text("#!/bin/sh\nsleep 300\n")
-    monkeypatch.setattr("spf.quality.process._exchange", interrupt)
+    monkeypatch.setattr(Child, "line", interrupt)
     process = VBenchProcess({}, "cpu")
     with pytest.raises(KeyboardInterrupt):
         process.ask(FLICKERING, Path("clip.mp4"), 5)

@@ -1,19 +1,15 @@
 """The parent's side of `spf.quality.child`: start it, ask it, end it."""
 
-import json
 import os
-import select
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from spf.child import HUNG, Child, Ended
 from spf.errors import SpfError
 from spf.quality.weights import DINO_WEIGHTS
 
@@ -30,7 +26,7 @@ class VBenchProcess:
     def __init__(self, files: Mapping[str, Path], device: str) -> None:
         self._files = dict(files)
         self._device = device
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._folder = Path()
 
     def ask(self, dimension: str, clip: Path, seconds: float) -> dict[str, Any]:
@@ -40,16 +36,17 @@ class VBenchProcess:
         or breaks down; the next request starts another one.
         """
         child = self._child or self._start()
-        request = {"dimension": dimension, "clip": str(clip.absolute())}
         try:
-            reply = _exchange(child, json.dumps(request).encode() + b"\n", seconds)
+            child.ask({"dimension": dimension, "clip": str(clip.absolute())})
+            reply = child.line(seconds)
             if "broke" not in reply:
                 return reply
             why = str(reply["broke"])
-        except TimeoutError:
-            why = f"it took longer than {seconds:g} s; raise quality.time_limit"
-        except (OSError, EOFError, ValueError):
-            why = f"the process died ({self._last_words()})"
+        except Ended as end:
+            if end.why == HUNG:
+                why = f"it took longer than {seconds:g} s; raise quality.time_limit"
+            else:
+                why = f"it {end.why}" if end.why else f"the process died ({self._last_words()})"
         except BaseException:  # Ctrl-C: nothing must go on behind our back
             self.close()
             raise
@@ -61,15 +58,10 @@ class VBenchProcess:
         if self._child is None:
             return
         child, self._child = self._child, None
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        for pipe in (child.stdin, child.stdout):
-            with suppress(OSError):
-                pipe.close()  # type: ignore[union-attr]
+        child.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _start(self) -> "subprocess.Popen[bytes]":
+    def _start(self) -> Child:
         folder = self._folder = Path(tempfile.mkdtemp(prefix="spf-vbench-"))
         for name, file in self._files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -89,48 +81,23 @@ class VBenchProcess:
             "HF_HUB_OFFLINE": "1",
         }
         with open(folder / LOG, "wb") as log:
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", f"{__package__}.child", str(folder), self._device],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=environment,
-                cwd=folder,
-                start_new_session=True,
+            self._child = Child(
+                f"{__package__}.child",
+                str(folder),
+                self._device,
+                environment=environment,
+                folder=folder,
+                errors=log,
             )
         return self._child
 
     def _last_words(self) -> str:
         """The last line that the child wrote, and what it died of."""
         assert self._child is not None
-        with suppress(subprocess.TimeoutExpired):
-            self._child.wait(1)
-        code = self._child.poll()
-        ended = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        ended = self._child.end()
         with suppress(OSError):
             lines = (self._folder / LOG).read_text(errors="replace").split("\n")
             said = [" ".join(line.split()) for line in lines if line.strip()]
             if said:
                 return f"{ended}: {said[-1][:200]}"
         return ended
-
-
-def _exchange(child: "subprocess.Popen[bytes]", request: bytes, seconds: float) -> dict[str, Any]:
-    """Send a line, wait for one. Raises TimeoutError, OSError or ValueError where none comes."""
-    assert child.stdin is not None
-    assert child.stdout is not None
-    child.stdin.write(request)
-    child.stdin.flush()
-    reply, end = b"", time.monotonic() + seconds
-    while not reply.endswith(b"\n"):
-        left = max(0.0, end - time.monotonic())
-        if not select.select([child.stdout], [], [], left)[0]:
-            raise TimeoutError
-        part = os.read(child.stdout.fileno(), 65536)
-        if not part:
-            raise EOFError
-        reply += part
-    found = json.loads(reply)
-    if not isinstance(found, dict):
-        raise ValueError("no reply")
-    return found

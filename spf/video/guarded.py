@@ -7,30 +7,23 @@ serves one clip after the other, so that its start (about 0.3 s) is paid once, a
 parent, however that ends. What it sends is not trusted: frames have the size that it named first,
 which is bounded.
 
-The child is `spf.video.child`. Requests and replies are lines of JSON; behind a frame's line come
-its bytes.
+The child is `spf.video.child`; behind a frame's line of JSON come its bytes.
 """
 
 from __future__ import annotations
 
 import atexit
-import json
 import os
-import select
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from time import monotonic
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from spf.child import HUNG, NONSENSE, SLOW, Child, Ended
 from spf.errors import ClipError, ConfigError
 from spf.video.clip import ClipInfo, Sampling, check_size
 from spf.video.reader import EVERY_FRAME
@@ -41,14 +34,7 @@ ENOUGH = 7200.0
 """Seconds in all that one clip's decoder is waited for; 3 hours of 4K video take about half."""
 MEMORY = 4 * 2**30
 """Bytes of address space that a decoder may take; it needs 1 to 2 GB for ordinary clips."""
-PIPE = 2**20
-"""Bytes that wait in the pipe, where the system allows it."""
-HUNG = "hung"
-SLOW = "slow"
-NONSENSE = "sent what is no reply"
 NO_REPLY = (KeyError, TypeError, ValueError)  # on looking for what a reply has
-LINE = 2**20
-"""Bytes of a line of JSON; a decoder that sends more is no longer ours."""
 
 _idle: list[_Decoder] = []
 _lock = threading.Lock()
@@ -81,7 +67,7 @@ class GuardedReader:
             self._decoder.ask(request)
             self.info = self._described(self._reply())
         except NO_REPLY:
-            raise self._failure(_Ended(NONSENSE)) from None
+            raise self._failure(Ended(NONSENSE)) from None
         except BaseException:
             self.close()
             raise
@@ -97,15 +83,15 @@ class GuardedReader:
             self.decoded = told["decoded"]
             if "frame" in told:
                 if told["frame"] != [self.info.height, self.info.width, 3]:
-                    raise _Ended("sent a frame of another size")
+                    raise Ended("sent a frame of another size")
                 image = np.empty(told["frame"], np.uint8)
-                self._decoder.fill(image.data.cast("B"), monotonic() + self._patience)
+                self._decoder.fill(image.data.cast("B"), self._patience)
                 return image, float(told["time"])
             self.lost, self.notes = told["lost"], told["notes"]
-        except _Ended as end:
+        except Ended as end:
             raise self._failure(end) from None
         except NO_REPLY:
-            raise self._failure(_Ended(NONSENSE)) from None
+            raise self._failure(Ended(NONSENSE)) from None
         except BaseException:
             self.close()
             raise
@@ -132,8 +118,8 @@ class GuardedReader:
     def _reply(self) -> dict[str, Any]:
         assert self._decoder is not None
         try:
-            told = self._decoder.line(monotonic() + self._patience)
-        except _Ended as end:
+            told = self._decoder.line(self._patience)
+        except Ended as end:
             raise self._failure(end) from None
         if "clip_error" in told:
             self._give_back()
@@ -155,7 +141,7 @@ class GuardedReader:
             _idle.append(self._decoder)
         self._decoder = None
 
-    def _failure(self, end: _Ended) -> ClipError:
+    def _failure(self, end: Ended) -> ClipError:
         """What became of the child, as an error of the clip."""
         assert self._decoder is not None
         if end.why == HUNG:
@@ -167,10 +153,9 @@ class GuardedReader:
         elif end.why:
             reason = f"its decoder went astray: it {end.why}"
         else:
-            code = self._decoder.process.wait()
-            named = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            named = self._decoder.end()
             reason = f"its decoder crashed ({named})"
-            if code == -signal.SIGKILL:
+            if named == "SIGKILL":
                 reason = (
                     "its decoder was killed (SIGKILL), as the system does where memory is short"
                 )
@@ -178,86 +163,12 @@ class GuardedReader:
         return ClipError(self._path, reason, "the file is damaged or hostile: make it again")
 
 
-class _Ended(Exception):
-    """The child gives no more: it is gone (no `why`), took too long, or sent what it must not."""
-
-    def __init__(self, why: str = "") -> None:
-        super().__init__()
-        self.why = why
-
-
-class _Decoder:
-    """A child process that decodes, seen from its parent."""
+class _Decoder(Child):
+    """A child process that decodes, under a bound on its memory."""
 
     def __init__(self, memory: int) -> None:
+        super().__init__("spf.video.child", str(memory), enough=ENOUGH)
         self.memory = memory
-        self.process = subprocess.Popen(
-            # -P: a folder of clips must not be able to stand in for a module.
-            [sys.executable, "-P", "-m", "spf.video.child", str(memory)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # FFmpeg's complaints about damaged files
-            start_new_session=True,  # Ctrl-C is for the parent
-        )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self._requests, self._replies = self.process.stdin, self.process.stdout.fileno()
-        os.set_blocking(self._replies, False)
-        _widen(self._replies)
-        self._rest = b""
-
-    def ask(self, request: dict[str, Any]) -> None:
-        self._waited = 0.0
-        with suppress(BrokenPipeError):  # a child that is gone shows when it should reply
-            self._requests.write(json.dumps(request).encode() + b"\n")
-            self._requests.flush()
-
-    def line(self, until: float) -> dict[str, Any]:
-        """The next line. Raises _Ended."""
-        while b"\n" not in self._rest:
-            self._wait(until)
-            more = os.read(self._replies, 4096)
-            if not more:
-                raise _Ended
-            self._rest += more
-            if len(self._rest) > LINE:
-                raise _Ended("sent a line without an end")
-        head, _, self._rest = self._rest.partition(b"\n")
-        try:
-            told = json.loads(head)
-        except (ValueError, RecursionError):
-            told = None
-        if not isinstance(told, dict):
-            raise _Ended(NONSENSE)
-        return told
-
-    def fill(self, target: memoryview, until: float) -> None:
-        """The bytes behind a line. Raises _Ended."""
-        done = min(len(self._rest), len(target))
-        target[:done] = self._rest[:done]
-        self._rest = self._rest[done:]
-        while done < len(target):
-            self._wait(until)
-            count = os.readv(self._replies, [target[done:]])
-            if not count:
-                raise _Ended
-            done += count
-
-    def _wait(self, until: float) -> None:
-        begun = monotonic()
-        ready, _, _ = select.select([self._replies], [], [], max(until - begun, 0.0))
-        if not ready:
-            raise _Ended(HUNG)
-        self._waited += monotonic() - begun
-        if self._waited > ENOUGH:
-            raise _Ended(SLOW)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            with suppress(OSError):
-                pipe.close()  # type: ignore[union-attr]
 
 
 def _borrow(memory: int) -> _Decoder:
@@ -279,10 +190,3 @@ def end_idle() -> None:
     with _lock:
         while _idle:
             _idle.pop().kill()
-
-
-def _widen(pipe: int) -> None:
-    import fcntl
-
-    with suppress(OSError, AttributeError):
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
