@@ -17,10 +17,11 @@ from clips import encode, one_line
 from PIL.GifImagePlugin import GifImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from spf.child import LINE
 from spf.errors import ClipError, ConfigError
 from spf.video import GuardedReader, Reader, Sampling
 from spf.video.decode import VideoSource
-from spf.video.guarded import LINE, end_idle
+from spf.video.guarded import end_idle
 
 
 @pytest.fixture
