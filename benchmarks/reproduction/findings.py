@@ -64,7 +64,10 @@ def pacing(tables: Sequence[Table]) -> str:
     for table in (table for table in tables if table.name == "synthetic_pacing"):
         by_motion: dict[str, list[float]] = {}
         for row in table.rows:
-            by_motion.setdefault(row["motion"], []).append(row["calibrated_error"])
+            if row["calibrated_error"] == row["calibrated_error"]:  # NaN: none could be stated
+                by_motion.setdefault(row["motion"], []).append(row["calibrated_error"])
+        if not by_motion:
+            continue
         still = _median(by_motion.pop("none", []))
         moved = {name: _median(values) for name, values in by_motion.items()}
         embedder = table.rows[0]["embedder"]

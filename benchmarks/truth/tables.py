@@ -13,7 +13,8 @@ from benchmarks.running.cells import Table
 from benchmarks.running.records import number
 from benchmarks.scoring.statistics import median_interval
 from benchmarks.truth import perceptual
-from benchmarks.truth.errors import Results, Row, count, grouped, median
+from benchmarks.truth.colours import colour_rows, colour_table
+from benchmarks.truth.errors import Results, Row, count, grouped, mean, median
 from benchmarks.truth.pacing_measures import MEASURES
 from benchmarks.truth.solver_tables import solver_sentence, solver_tables
 from benchmarks.truth.studies import FAULT_FRAMES, NO_FAULT
@@ -42,6 +43,7 @@ def parts(results: Results, embedder: str) -> list[Part]:
     """The parts of the page whose studies were run; every row says which embedder made it."""
     made = [
         _pacing(results),
+        _colour(results),
         _leakage(results),
         _jumps(results),
         _ladder(results),
@@ -74,21 +76,23 @@ def _pacing(results: Results) -> Part | None:
         "raw_error": ("raw_error", median),
         "calibrated_error": ("calibrated_error", median),
         "calibrated_95": ("calibrated_error", median_interval),
+        "unidentified": ("unidentified", mean),
         "corrected_error": ("corrected_error", median),
     }
     rows = grouped(grid, ["motion", "law"], "pacing", columns)
     note = (
         "Medians over contents and seeds. raw_error: time average of |S - g|, measured against "
         "true progress. calibrated_error: the same after the embedder's own speed along the morph "
-        "is removed, by the linearly paced, motionless clip of the same morph. corrected_error: "
-        "calibrated, with the noise subtracted from every distance (noise=nugget)."
+        "is removed, by the linearly paced, motionless clip of the same morph. unidentified: share "
+        "of the time in which that clip stands still, which enters no error (mean). "
+        "corrected_error: calibrated, with the noise subtracted from every distance (noise=nugget)."
     )
     table = Table.of_rows(
         "synthetic_pacing", "Error of the measured progress", list(rows[0]), rows, note
     )
 
     def sentence(embedder: str) -> str:
-        by_motion = grid.groupby("motion", sort=False)["calibrated_error"].median()
+        by_motion = grid.groupby("motion", sort=False)["calibrated_error"].median().dropna()
         listed = ", ".join(f"{value:.3f} with {name}" for name, value in by_motion.items())
         better = sum(row["corrected_error"] < row["calibrated_error"] for row in rows)
         return (
@@ -97,6 +101,18 @@ def _pacing(results: Results) -> Part | None:
         )
 
     return Part("Does the curve follow the true pacing?", [table], ("truth.png",), sentence)
+
+
+def _colour(results: Results) -> Part | None:
+    rows = colour_rows(results)
+    if not rows:
+        return None
+
+    def sentence(embedder: str) -> str:
+        drift = ", ".join(f"{row['drift']:.3f} in {row['colours']} colours" for row in rows)
+        return f"With {embedder} the error under drifting colour and light is {drift}."
+
+    return Part("Meaning or colour?", [colour_table(rows)], (), sentence)
 
 
 def _leakage(results: Results) -> Part | None:
@@ -276,6 +292,7 @@ def _growth(results: Results) -> Part | None:
     columns = {
         "calibrated_error": ("calibrated_error", median),
         "calibrated_95": ("calibrated_error", median_interval),
+        "unidentified": ("unidentified", mean),
         "corrected_error": ("corrected_error", median),
         "no_change": ("unchanged", count),
     }
@@ -288,7 +305,10 @@ def _growth(results: Results) -> Part | None:
     table = Table.of_rows("growth", "How the error grows", list(made[0]), made, note)
 
     def sentence(embedder: str) -> str:
-        worst = max(made, key=lambda row: row["calibrated_error"])
+        known = [row for row in made if row["calibrated_error"] == row["calibrated_error"]]
+        if not known:
+            return f"With {embedder} no clip's parameter can be told from its arc length."
+        worst = max(known, key=itemgetter("calibrated_error"))
         return (
             f"With {embedder} the calibrated error of an undisturbed clip is "
             f"{made[0]['calibrated_error']:.3f}; it is largest for {worst['factor']} "
