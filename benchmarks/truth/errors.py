@@ -56,18 +56,21 @@ def calibrate(
     arc length L at the parameters 0 .. 1. progress, truth, u : (T,), S and g at the times u.
     changes : whether the reference changes at all.
 
-    A frame is identified where L, as it is between the two parameters k / (R - 1) about the true
-    one, is at least `SLOWEST` as fast as in the mean. The average is over the identified time, by
-    trapezoids; `unidentified` is the share of the rest. Where that is more than
-    `MOST_UNIDENTIFIED`, or nothing changes, there is no error. The inverse is as `Curve.inverse`.
+    A frame is identified where L is at least `SLOWEST` as fast as in its mean, between the two
+    parameters k / (R - 1) about the true one (on both sides of it where it is one of them). The
+    average is over the identified time, by trapezoids; `unidentified` is the share of the rest.
+    Where that is more than `MOST_UNIDENTIFIED`, or nothing changes, there is no error. The inverse
+    is as `Curve.inverse`.
     """
     if not changes or reference[-1] <= reference[0]:
         return Calibration(nan, 1.0, f"{NO_CHANGE} along the morph")
     steps = len(reference) - 1
     speed = np.diff(reference) * steps / (reference[-1] - reference[0])
-    at = np.minimum((truth * steps).astype(np.intp), steps - 1)
+    # Between the same two parameters, but where it is one of them, up to rounding.
+    sides = np.ceil(truth * steps - 1e-9) - 1, np.floor(truth * steps + 1e-9)
+    around = [np.clip(side, 0, steps - 1).astype(np.intp) for side in sides]
     lasts = np.convolve(np.diff(u), [0.5, 0.5])  # the time of each frame, as trapezoids have it
-    identified = lasts * (speed[at] >= SLOWEST)
+    identified = lasts * (np.minimum(*(speed[one] for one in around)) >= SLOWEST)
     unidentified = float(1.0 - identified.sum() / lasts.sum())
     if unidentified > MOST_UNIDENTIFIED:
         reason = f"arc length stands still in {unidentified:.0%} of the time"
