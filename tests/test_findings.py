@@ -74,6 +74,12 @@ def test_pacing_turns_with_its_sign() -> None:
     assert "no worse" in pacing([grid(0.05, 0.02)])
 
 
+def test_pacing_leaves_out_rows_without_an_error() -> None:
+    table = grid(float("nan"), float("nan"))
+    assert pacing([table]) == NOTHING
+    assert "motion" in pacing([grid(0.02, float("nan"))])
+
+
 def test_leakage_is_held_against_the_control() -> None:
     said = pacing([grid(0.02, 0.05), leakage("tiny", 0.2), leakage("pixels", 0.9)])
     assert "fakes 20% of a morph's change with tiny, less than with pixels (90%)" in said
@@ -97,6 +103,26 @@ def test_ablation_says_whether_siglip_won_or_was_absent() -> None:
     assert "is not best, unlike in the paper" in ablation([embedders(tiny=0.05, siglip=0.1)])
     assert "could not be tested" in ablation([embedders(tiny=0.05, siglip=None)])
     assert ablation([embedders(tiny=None)]) == NOTHING
+
+
+def colours(**errors: float | None) -> Table:
+    rows = [
+        {"embedder": name, "status": "done", "colours": kind, "drift": drift}
+        for name, error in errors.items()
+        for kind, drift in (("own", 0.0), ("matched", error))
+    ]
+    return Table.of_rows("colours", "t", list(rows[0]), rows)
+
+
+def test_ablation_says_who_is_best_where_colours_lie() -> None:
+    lying = colours(histogram=0.3, siglip=0.1, tiny=float("nan"))
+    said = ablation([embedders(tiny=0.05, siglip=0.1), lying])
+    assert (
+        "under drifting light the order is, best first: siglip (0.100), histogram (0.300)." in said
+    )
+    assert said.index("not best, unlike in the paper") < said.index("best, as in the paper")
+    assert ablation([colours(histogram=0.3, siglip=0.1)]).endswith("is best, as in the paper.")
+    assert "could not be tested" in ablation([colours(histogram=0.3)])
 
 
 @pytest.mark.parametrize("number", [1, 3, 4, 7])

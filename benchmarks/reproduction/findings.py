@@ -1,6 +1,7 @@
 """One plain sentence for each experiment, computed from its tables: it turns when a sign does."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -101,20 +102,36 @@ def _leaks(tables: Sequence[Table]) -> list[str]:
     ]
 
 
-def ablation(tables: Iterable[Table]) -> str:
-    """Experiment 4: which embedder follows the pacing best under motion, and was SigLIP there?"""
-    rows = [row for table in tables if table.name == "ablation" for row in table.rows]
-    done = [row for row in rows if row["status"] == DONE and np.isfinite(row["error_30"] or np.nan)]
-    if not done:
+def ablation(tables: Sequence[Table]) -> str:
+    """Experiment 4: which embedder follows the pacing best under motion and where colours lie, and
+    was SigLIP there?"""
+    orders = {
+        "Under strong camera motion": _order(tables, "ablation", "error_30"),
+        "With matched colours under drifting light": _order(tables, "colours", "drift", "matched"),
+    }
+    said, verdicts = [], []
+    for where, order in orders.items():
+        if order:
+            listed = ", ".join(f"{name} ({error:.3f})" for name, error in order)
+            said.append(f"{where} the order is, best first: {listed}.")
+            places = [place for place, one in enumerate(order) if one[0].startswith("siglip")]
+            verdicts += ["best, as" if place == 0 else "not best, unlike" for place in places]
+    if not said:
         return NOTHING
-    order = sorted(done, key=lambda row: row["error_30"])
-    listed = ", ".join(f"{row['embedder']} ({row['error_30']:.3f})" for row in order)
-    text = f"Under strong camera motion the order is, best first: {listed}."
-    siglip = [place for place, row in enumerate(order) if row["embedder"].startswith("siglip")]
-    if not siglip:
-        return f"{text} SigLIP was not run, so the paper's order could not be tested."
-    verdict = "is best, as in the paper" if siglip[0] == 0 else "is not best, unlike in the paper"
-    return f"{text} SigLIP {verdict}."
+    if not verdicts:
+        said.append("SigLIP was not run, so the paper's order could not be tested.")
+    said += [f"SigLIP is {verdict} in the paper." for verdict in dict.fromkeys(verdicts)]
+    return " ".join(said)
+
+
+def _order(
+    tables: Sequence[Table], name: str, column: str, colours: str = ""
+) -> list[tuple[str, float]]:
+    """Embedders and their errors in a column, best first."""
+    rows = [row for table in tables if table.name == name for row in table.rows]
+    rows = [row for row in rows if row["status"] == DONE and row.get("colours", "") == colours]
+    known = [(row["embedder"], row[column]) for row in rows if np.isfinite(row[column] or np.nan)]
+    return sorted(known, key=itemgetter(1))
 
 
 def fidelity(tables: Iterable[Table]) -> str:
