@@ -14,7 +14,7 @@ from benchmarks.running.records import number
 from benchmarks.scoring.statistics import median_interval
 from benchmarks.truth import perceptual
 from benchmarks.truth.colours import colour_rows, colour_table
-from benchmarks.truth.errors import Results, Row, count, grouped, mean, median
+from benchmarks.truth.errors import Results, Row, count, grouped, mean, median, why
 from benchmarks.truth.pacing_measures import MEASURES
 from benchmarks.truth.solver_tables import solver_sentence, solver_tables
 from benchmarks.truth.studies import FAULT_FRAMES, NO_FAULT
@@ -78,6 +78,7 @@ def _pacing(results: Results) -> Part | None:
         "calibrated_95": ("calibrated_error", median_interval),
         "unidentified": ("unidentified", mean),
         "corrected_error": ("corrected_error", median),
+        "reason": ("calibrated_reason", why),
     }
     rows = grouped(grid, ["motion", "law"], "pacing", columns)
     note = (
@@ -85,7 +86,8 @@ def _pacing(results: Results) -> Part | None:
         "true progress. calibrated_error: the same after the embedder's own speed along the morph "
         "is removed, by the linearly paced, motionless clip of the same morph. unidentified: share "
         "of the time in which that clip stands still, which enters no error (mean). "
-        "corrected_error: calibrated, with the noise subtracted from every distance (noise=nugget)."
+        "corrected_error: calibrated, with the noise subtracted from every distance "
+        "(noise=nugget). reason: why no clip has a calibrated error."
     )
     table = Table.of_rows(
         "synthetic_pacing", "Error of the measured progress", list(rows[0]), rows, note
@@ -294,11 +296,13 @@ def _growth(results: Results) -> Part | None:
         "calibrated_95": ("calibrated_error", median_interval),
         "unidentified": ("unidentified", mean),
         "corrected_error": ("corrected_error", median),
+        "reason": ("calibrated_reason", why),
         "no_change": ("unchanged", count),
     }
     made = grouped(growth, ["factor", "value"], "growth", columns)
     note = (
-        "One factor at a time away from an ease_in_out clip without motion (first row). frames: a "
+        "One factor at a time away from an ease_in_out clip without motion (first row); the errors "
+        "as for the pacing laws. frames: a "
         "longer clip at the same rate or a higher rate at the same length, which give the same "
         "pictures. noise 51 s grey levels; compression H.264 at crf 23 + 60 s."
     )
