@@ -177,8 +177,7 @@ EXPERIMENTS = (
         (
             Part(
                 ("benchmark=embedder_ablation", "benchmark.studies=[grid,leakage,robustness]"),
-                "tiny (shipped), pixels and histogram (controls); outside the profile embedded "
-                "EfficientNet (ImageNet) and, with weights, SigLIP, CLIP, DINOv2",
+                "tiny (shipped), pixels and histogram (controls); more outside embedded",
                 RENDERED,
                 wants=("embedder=siglip", "embedder=clip", "embedder=dinov2"),
                 embedded=("benchmark.embedders=[tiny,pixels,histogram]",),
