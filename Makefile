@@ -54,7 +54,7 @@ weights: setup  ## Fetch weights: make weights EMBEDDER=siglip (clip, dinov2, si
 	@$(BIN)/python scripts/fetch_weights.py $(if $(QUALITY),"quality=$$QUALITY",$(if $(MODEL),"model=$$MODEL","embedder=$$EMBEDDER"))
 
 test: setup  ## The fast tests: no network, no weights, no GPU
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not slow and not gpu"
 
 test-all: setup  ## All tests; those that need a GPU skip without one
 	$(BIN)/python -m pytest

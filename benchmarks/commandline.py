@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 from spf.errors import ConfigError, SpfError
+from spf.weights import EMBEDDER_PINS
 from spf.words import NO_NETWORK, choose, is_url, printable, shell_quoted
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -73,6 +75,21 @@ class CommandLine:
     asking: tuple[str, ...] = ()
 
 
+def _store_variants() -> None:
+    """Have Hydra know embedder=NAME/VARIANT: the file of that name, with another model."""
+    for family, pins in EMBEDDER_PINS.items():
+        for variant in pins:
+            ConfigStore.instance().store(
+                group=f"embedder/{family}",
+                name=variant,
+                node={"defaults": [f"/embedder/{family}@_here_"], "model": variant},
+                package="embedder",
+            )
+
+
+_store_variants()
+
+
 def parse(arguments: Sequence[str]) -> CommandLine:
     """The command line, with names in their canonical spelling (`ease-in` becomes `ease_in`).
 
@@ -106,11 +123,16 @@ def override(word: str, sweep: bool = False) -> str:
     key = SHORT.get(typed, typed)
     if key in LITERAL:
         return f"{sign}{key}={_literal(key, typed, text, sweep)}"
-    if sign or key not in (*GROUPS, LAUNCHER) or not re.fullmatch(r"[\w,\s-]*", text):
+    if sign or key not in (*GROUPS, LAUNCHER) or not re.fullmatch(r"[\w,\s/-]*", text):
         return word
     known = [path.stem for path in (CONFIGS / key).glob("*.yaml")]
     known += ["basic"] * (key == LAUNCHER)  # Hydra's own: one job after the other
-    return f"{key}={','.join(choose(name.strip(), known, key) for name in text.split(','))}"
+    names = map(str.strip, text.split(","))
+    if key == "embedder":
+        from spf.embedders import full_name  # not for --help: it loads the decoders
+
+        return f"{key}={','.join(full_name(name, known) for name in names)}"
+    return f"{key}={','.join(choose(name, known, key) for name in names)}"
 
 
 def quoted(value: str | list[str]) -> str:

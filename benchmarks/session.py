@@ -97,7 +97,7 @@ def make_job(config: DictConfig, place: str | None = None) -> tuple[Benchmark, J
     benchmark = build(config)
     parts = tuple(get_class(config[name]._target_) for name in ("embedder", *_taken(config)))
     cells = [replace(cell, parts=parts) for cell in benchmark.cells()]
-    code = code_hash(type(benchmark), run)
+    code = code_hash(type(benchmark), __name__)
     if not (isinstance(config.output, str) and config.output):
         raise ConfigError(f"output={config.output!r} must be the name of a folder")
     # A folder's path tells runs apart, but says nothing of what its rows mean.

@@ -156,7 +156,7 @@ def _snapshot(repo: str, revision: str | None, patterns: Sequence[str], kind: st
         reason = _reason(error)
         raise UnavailableError(
             f"{repo}: cannot be fetched ({reason}); check the network and the proxy variables, "
-            f"or copy the files from a machine that has them and use {kind}.path=FOLDER"
+            f"or copy the files from a machine that has them and name a folder: {kind}.path=FOLDER"
         ) from None
 
 
@@ -175,7 +175,8 @@ def _download(pin: Pin) -> tuple[Path, str | None]:
         reason = _reason(error)
         raise UnavailableError(
             f"{pin.repo}: cannot be fetched ({reason}); check the network and the proxy variables, "
-            "or copy the files from a machine that has them and use embedder.path=FOLDER"
+            "or copy the files from a machine that has them and name a folder: --weights FOLDER, "
+            "or with run.py embedder.path=FOLDER"
         ) from None
     return Path(folder), pin.sha256 or (stored.sha256 if stored else None)
 

@@ -28,6 +28,7 @@ _HOMES = {
         "score",
         "segment",
     ),
+    "spf.progress.stretches": ("Stretch", "stretches"),
     "spf.retime": ("time_map",),
     "spf.retiming": ("Retimed",),
     "spf.video": ("Sampling",),
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from spf.progress import no_change_reason as no_change_reason
     from spf.progress import score as score
     from spf.progress import segment as segment
+    from spf.progress.stretches import Stretch as Stretch
+    from spf.progress.stretches import stretches as stretches
     from spf.retime import time_map as time_map
     from spf.retiming import Retimed as Retimed
     from spf.video import Sampling as Sampling

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import NoReturn
 
 from spf.commands import analyze, collect, corpus, retime
-from spf.commands.shared import add_no_cache, local_path, plain
+from spf.commands.shared import (
+    add_embedder,
+    add_no_cache,
+    as_options,
+    checked_name,
+    embedder_of,
+    local_path,
+    plain,
+)
 from spf.devices import let_idle_threads_sleep
 from spf.errors import SpfError, UnavailableError
 
@@ -25,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = _parser().parse_args(arguments)
         return given.run(given)
     except SpfError as error:
-        print(plain(error), file=sys.stderr)
+        print(plain(as_options(str(error))), file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         # The reader has gone (`spf doctor | head`); spare the interpreter's complaint at exit.
@@ -58,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "compare", help="leaderboard of generators: CLIPS/GENERATOR/PAIR.mp4"
     )
     compare.add_argument("clips", metavar="CLIPS", help="folder with one folder a generator")
-    compare.add_argument("--embedder", help="word of an embedder (default: the shipped one)")
+    add_embedder(compare)
     compare.add_argument(
         "--out", type=local_path, default="results", metavar="FOLDER", help="output folder"
     )
@@ -96,10 +104,14 @@ def _compare(given: argparse.Namespace) -> NoReturn:
         raise UnavailableError(
             "spf compare needs a checkout of the project: run make setup there, then .venv/bin/spf"
         )
+    name = checked_name(given.embedder, given.weights)
+    embedder_of(name, given.weights)  # what is missing is said in this command's options
     words = ["benchmark=leaderboard", "model=folder"]
     words += [f"model.path={given.clips}", f"output={given.out}"]
-    if given.embedder:
-        words.append(f"embedder={given.embedder}")
+    if given.embedder is not None or given.weights is not None:
+        words.append(f"embedder={name}")
+    if given.weights is not None:
+        words.append(f"embedder.path={given.weights}")
     if given.no_cache:
         words.append("cache=false")
     sys.stdout.flush()

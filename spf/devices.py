@@ -29,7 +29,7 @@ def choose_device(device: str) -> str:
     index = int(device.partition(":")[2] or 0)
     if index >= count:
         found = f"{count} CUDA device{'s' * (count > 1)}" if count else "no CUDA device"
-        raise UnavailableError(f"device={device}: this machine has {found}; use device=auto")
+        raise UnavailableError(f"device {device}: this machine has {found}; choose auto")
     return f"cuda:{index}"
 
 

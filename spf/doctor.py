@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spf.devices import DRIVER
-from spf.embedders import usable
+from spf.embedders import available, usable
 from spf.extras import EXTRAS, install_command, missing_extra
 from spf.fingerprint import installed
 from spf.quality import VBENCH_DIMENSIONS, missing_package, missing_weights
@@ -39,8 +39,9 @@ def report() -> Iterator[str]:
     yield "weights"
     yield from _weights()
     yield "embedders"
-    for word, reason in usable().items():
-        yield f"  {word:<16} {f'not usable: {reason}' if reason else 'usable'}"
+    variants = {name: "" for name in available() if "/" in name}
+    for name, reason in (usable() | variants).items():
+        yield f"  {name:<16} {f'not usable: {reason}' if reason else 'usable'}"
     yield "VBench dimensions"
     for dimension in VBENCH_DIMENSIONS:
         missing = missing_weights(dimension)

@@ -50,11 +50,13 @@ class Measurement:
 
     @cached_property
     def distinct(self) -> Curve:
-        """The curve of the frames that repeat none."""
+        """The curve of the frames that repeat none, each at the middle of the time for which it is
+        shown: 24 frames a second shown at 60, for 2 and 3 frames in turn, are even again."""
         if not self.repeats.any():
             return self.curve
-        rows, times = self.embeddings.vectors[~self.repeats], self.curve.times[~self.repeats]
-        return fit(rows, times, **vars(self.curve.settings))
+        shown = np.append(self.curve.times[~self.repeats], self.curve.times[-1])
+        middles = (shown[:-1] + shown[1:]) / 2
+        return fit(self.embeddings.vectors[~self.repeats], middles, **vars(self.curve.settings))
 
     @property
     def distinct_scores(self) -> dict[str, float]:
@@ -70,11 +72,13 @@ class Measurement:
         are counted among all of the clip's."""
         if not self.curve.changes:
             return []
-        frames = np.flatnonzero(~self.repeats)
-        return [
-            replace(part, start=int(frames[part.start]), stop=int(frames[part.stop]))
-            for part in named_stretches(self.distinct)
-        ]
+        frames, times = np.flatnonzero(~self.repeats), self.curve.times
+        found = []
+        for part in named_stretches(self.distinct):
+            start, stop = int(frames[part.start]), int(frames[part.stop])
+            begin, end = float(times[start]), float(times[stop])
+            found.append(replace(part, start=start, stop=stop, start_time=begin, stop_time=end))
+        return found
 
 
 def measure_clip(
@@ -166,8 +170,9 @@ def embed(
     Parameters
     ----------
     source : path of a clip, or frames (T, H, W, 3) uint8 RGB.
-    embedder : a word of `spf.EMBEDDERS`, or an object like them. The default is the
-        small network that ships with the project: no substitute for SigLIP on real footage.
+    embedder : a name of `spf.EMBEDDERS`, with a variant such as "siglip/b16-384", or an object
+        like them (`spf.embedders.load_embedder` makes one with settings). The default is a small
+        network that was trained on ImageNet: no substitute for SigLIP.
     device : "auto", "cpu", "cuda" or "cuda:N"; the controls always run on the CPU.
     batch_size : frames per batch; None takes the embedder's own.
     cache : whether the embeddings of files are kept and found again (`spf.cache` says where).

@@ -96,7 +96,8 @@ def retime(
         generated anew between its keyframes: see `spf.retime.regeneration`.
     num_frames, fps, keep : of the result: see `spf.retime.lengths`. The default keeps the clip's
         number of frames and its rate; the mean one where it varies.
-    embedder : word or object; what measures the clip and the result.
+    embedder : name, with a variant such as "siglip/b16-384", or object; what measures the clip and
+        the result.
     cache : whether embeddings are kept and found again.
     watch : told of every frame of every stage, and of every denoising step of every segment.
     generator, folder : of regenerate alone. A word of `spf.generators.MODELS` or an object; where

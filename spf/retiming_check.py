@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from spf.embedders import Embedder, label
+from spf.embedders import Embedder, label, shown_name
 from spf.measurement import Measurement
 from spf.progress.agreement import Disagreement, disagreements
 from spf.progress.metrics import NO_CHANGE, no_change_reason
@@ -38,12 +38,12 @@ class Check:
     def lines(self) -> Iterator[str]:
         """Where the two disagree, for people."""
         if not self.changes:
-            yield f"the result shows {NO_CHANGE} by {self.embedder.name}"
+            yield f"the result shows {NO_CHANGE} by {shown_name(self.embedder)}"
         for one in self.disagreements:
             yield (
                 f"{one.start_time:.2f} to {one.stop_time:.2f} s pass at {one.speeds[0]:.2g} times "
-                f"the mean speed by {self.steering.name}, {one.speeds[1]:.2g} times by "
-                f"{self.embedder.name}"
+                f"the mean speed by {shown_name(self.steering)}, {one.speeds[1]:.2g} times "
+                f"by {shown_name(self.embedder)}"
             )
 
     def plain(self) -> dict[str, Any]:

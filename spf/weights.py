@@ -21,6 +21,7 @@ from typing import Any
 from spf.files import write_atomic
 
 LOCK = ".spf-lock.json"
+MAKEFILE = Path(__file__).resolve().parent.parent / "Makefile"
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,21 @@ def _words(families: Mapping[str, Mapping[str, Pin]]) -> dict[str, list[Pin]]:
 
 WEIGHTS: Mapping[str, Mapping[str, list[Pin]]] = {"embedder": _words(EMBEDDER_PINS)}
 """What `make weights` can fetch: kind -> word -> what that word needs."""
+
+
+def fetch_command(name: str) -> str:
+    """What fetches the weights of an embedder, NAME or NAME/VARIANT, on this machine.
+
+    Without a checkout, the hub's own client: the hash is checked when the weights are used.
+    """
+    if MAKEFILE.is_file():
+        return f"make weights EMBEDDER={name}"
+    pins = WEIGHTS["embedder"][name]
+    return " && ".join(
+        f"hf download {pin.repo} {' '.join(pin.files)}"
+        + (f" --revision {pin.revision}" if pin.revision else "")
+        for pin in pins
+    )
 
 
 def cache_folder() -> Path:

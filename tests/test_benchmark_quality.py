@@ -154,23 +154,23 @@ def test_differences_are_paired_and_signed() -> None:
     assert second["clips"] == "0 of 6"
     assert second["remark"] == ABSENT
     assert second["paper"] == ""
-    assert "higher in temporal_flickering (rope by tiny)" in sentence(table(rows))
+    said = sentence(table(rows))
+    assert ": higher temporal_flickering (rope by tiny), 0.55 to 0.565; no other interval" in said
 
 
 def test_the_sentence_follows_the_sign() -> None:
     lower = [record(clip, 0.5, 0.45 + clip / 1000) for clip in range(6)]
-    assert "lower in temporal_flickering" in sentence(table(lower))
+    assert "lower temporal_flickering (rope by tiny), 0.5" in sentence(table(lower))
     level = [record(clip, 0.5, 0.5 + (-1) ** clip / 100) for clip in range(6)]
     said = sentence(table(level))
-    assert "in 1 of 1 comparisons the interval of the difference holds 0" in said
-    assert "lower" not in said
+    assert said == "VBench, retimed against original: no interval of a difference excludes zero."
 
 
 def test_few_clips_have_no_interval() -> None:
     few = table([record(clip, 0.5, 0.6) for clip in range(5)])
     assert few.rows[0]["difference"] == pytest.approx(0.1)
     assert few.rows[0]["difference_95"] is None
-    assert "fewer than 6 clips" in sentence(few)
+    assert "too few clips" in sentence(few)
 
 
 def test_what_was_not_retimed_is_no_pair() -> None:

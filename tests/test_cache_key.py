@@ -55,6 +55,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "start": {"sampling": Sampling(start=0.1)},
     "end": {"sampling": Sampling(end=0.5)},
     "stream": {"sampling": Sampling(stream=0)},
+    "crop_bars": {"sampling": Sampling(crop_bars=False)},
 }
 
 

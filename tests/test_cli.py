@@ -81,8 +81,7 @@ def test_analyze_prints_a_table_and_draws(
     out = tmp_path / "made" / "plots"
     assert main(["analyze", str(clip), "--out", str(out)]) == 0
     output = capsys.readouterr().out
-    assert "embedder: tiny (shipped)" in output
-    assert "no substitute for SigLIP" in output
+    assert "embedder: efficientnet (ImageNet)" in output
     assert "12 frames, 0.92 s" in output
     for metric in ("linearity_mae", "peak_speed", "pacing_entropy", "total_change"):
         assert re.search(rf"{metric} +\d", output)

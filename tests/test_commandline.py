@@ -131,6 +131,31 @@ def test_what_is_no_list_names_the_quoting(word: str) -> None:
         parse(words)
 
 
+# Variants of embedders
+
+
+def test_run_takes_a_variant_as_a_setting_or_as_a_name() -> None:
+    named = harness.compose("embedder=siglip/b16-384", "embedder.precision=float32")
+    assert named == harness.compose(
+        "embedder=siglip", "embedder.model=b16-384", "embedder.precision=float32"
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("embedder=siglp/b16-384", "unknown embedder 'siglp'; did you mean siglip?"),
+        ("embedder=siglip/b16-834", "unknown siglip variant 'b16-834'; did you mean b16-384"),
+        ("embedder=tiny/b16", "embedder tiny has no variants; write tiny"),
+        ("embedder=auto/b16", "embedder auto has no variants; write auto"),
+    ],
+)
+def test_run_names_the_nearest_variant(word: str, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        harness.compose(word)
+    assert harness.check_one_line(str(error.value)).startswith(said)
+
+
 # What is opened
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import clips
+import cv2
 import numpy as np
 import pytest
 import torch
 
+import spf
 from spf.embedders import efficientnet as module
 from spf.embedders import load_embedder
 from spf.errors import ConfigError, UnavailableError
@@ -81,6 +84,37 @@ def test_frames_of_any_shape(shape: tuple[int, int]) -> None:
     assert np.isfinite(vectors).all()
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "format"),
+    [
+        (30, 30, "bgr0"),
+        (16, 16, "bgr0"),
+        (2, 2, "bgr0"),
+        (16, 480, "bgr0"),
+        (480, 16, "bgr0"),
+        (8, 1600, "bgr0"),
+        (224, 224, "gray"),
+        (30, 30, "gray"),
+    ],
+)
+def test_odd_clips_have_their_pacing(height: int, width: int, format: str, tmp_path: Path) -> None:
+    """A dissolve between two photographs of which u^2 is done at time u, down to four pixels."""
+    u = np.linspace(0, 1, 25)
+    ends = [
+        cv2.resize(photograph(name), (width, height), interpolation=cv2.INTER_AREA).astype(float)
+        for name in ("chelsea", "coffee")
+    ]
+    frames = [np.rint(ends[0] + share * (ends[1] - ends[0])).astype(np.uint8) for share in u**2]
+    clip = clips.encode(tmp_path / "clip.mkv", frames, codec="ffv1", pix_fmt=format)
+    curve = spf.measure(clip, embedder="efficientnet")
+    assert spf.no_change_reason(curve) is None
+    assert (np.diff(curve.progress) >= 0).all()
+    assert (curve.progress[0], curve.progress[-1]) == (0, 1)
+    error = np.abs(curve.progress - u**2).mean()
+    assert error < 0.08
+    assert error < np.abs(curve.progress - u).mean()
+
+
 def random_weights(path: Path) -> Path:
     torch.manual_seed(0)
     torch.save(timm.create_model(module.ARCHITECTURE, pretrained=False).state_dict(), path)
@@ -112,9 +146,8 @@ def with_code(path: Path) -> None:
 @pytest.mark.parametrize("spoil", [damaged, of_another_network, with_code])
 def test_unusable_weights_are_one_line(tmp_path: Path, spoil: Any) -> None:
     spoil(tmp_path / "weights.pth")
-    embedder = load_embedder("efficientnet", path=tmp_path / "weights.pth")
-    with pytest.raises(UnavailableError, match=r"efficientnet: .*weights\.pth.*give the path") as e:
-        embedder.encode(np.zeros((1, 240, 240, 3), np.uint8))
+    with pytest.raises(UnavailableError, match=r"efficientnet: .*weights\.pth.*give a folder") as e:
+        load_embedder("efficientnet", path=tmp_path / "weights.pth")
     assert "\n" not in str(e.value)
 
 
@@ -133,8 +166,15 @@ def test_identity_changes_with_each_setting(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"views": 3}, {"views": 0}, {"size": 225}, {"size": 32}, {"layer": "logits"}]
+    "settings",
+    [
+        *({"views": value} for value in (3, 0, -1, 2.0, True, "2", [1])),
+        *({"size": value} for value in (225, 32, 544, 224.0, "224", None)),
+        {"layer": "logits"},
+    ],
+    ids=str,
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=next(iter(settings))):
+    with pytest.raises(ConfigError, match=f"{next(iter(settings))} must be") as error:
         load_embedder("efficientnet", **settings)
+    assert "\n" not in str(error.value)

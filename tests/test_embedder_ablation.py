@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from benchmarks import session
-from benchmarks.embedder_ablation import robustness
+from benchmarks.embedder_ablation import robustness, sentence
+from benchmarks.running.cells import Table
 from benchmarks.truth import studies
-from benchmarks.truth.colours import MEANING, colour_sentence
+from benchmarks.truth.colours import MEANING, colour_sentences, colour_table
 from benchmarks.truth.errors import Results
 from spf.errors import ConfigError
 
@@ -76,7 +77,7 @@ def test_embedders_are_compared_on_real_clips_too(ablated: session.Run) -> None:
 
 @pytest.fixture(scope="module")
 def coloured(tmp_path_factory: pytest.TempPathFactory) -> session.Run:
-    pairs = {"own": ("cat-motorcycle-warp",), "matched": ("cat-motorcycle-matched",)}
+    pairs = {"unmatched": ("cat-motorcycle-warp",), "matched": ("cat-motorcycle-matched",)}
     words = ("benchmark.studies=[colour]", f"output={tmp_path_factory.mktemp('colour')}")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(studies, "COLOURS", pairs)
@@ -93,36 +94,47 @@ def test_errors_by_colour_and_nuisance_are_those_of_the_clips(coloured: session.
         [row for row in coloured.results.records if row["embedder"] == "histogram"],
         coloured.folder,
     ).of("colour")
-    chosen = measured[(measured["colours"] == "own") & (measured["nuisance"] == "drift")]
+    chosen = measured[(measured["colours"] == "unmatched") & (measured["nuisance"] == "drift")]
     assert list(chosen["motion_kind"]) == ["hue+exposure+white_balance"] * 2
-    own = rows.loc[("histogram (control)", "own")]
-    assert own["drift"] == pytest.approx(chosen["calibrated_error"].median(), rel=1e-4)
-    assert (own["clips"], own["stated"]) == (8, 8)
-    assert own["unidentified"] == 0.0
+    plain = rows.loc[("histogram (control)", "unmatched")]
+    assert plain["drift"] == pytest.approx(chosen["calibrated_error"].median(), rel=1e-4)
+    assert (plain["clips"], plain["stated"]) == (8, 8)
+    assert plain["unidentified"] == 0.0
     # Colours that change with the meaning are a clock; matched ones are none.
     lying = rows.loc[("histogram (control)", "matched")]
-    assert lying["drift"] > own["drift"]
+    assert lying["drift"] > plain["drift"]
     assert not (coloured.folder.root / "ablation.csv").exists()
 
 
 def test_the_page_says_which_contents_favour_which_embedder(coloured: session.Run) -> None:
     (section,) = (part for part in coloured.summary.sections if "colour" in part.title)
-    said, meaning = section.paragraphs
-    assert "own colours: none " in said
-    assert "A control is best in 8 of these." in said  # nothing else was run
+    matched, unmatched, best, meaning = section.paragraphs
+    for said, words in ((matched, ("matched", "drift")), (unmatched, ("unmatched", "camera"))):
+        assert all(word in said for word in words)
+        assert "pixels (control) 0." in said
+        assert "histogram (control) 0." in said
+    assert best.endswith("Another embedder is best in: no column.")  # nothing else was run
     assert meaning == MEANING
     assert MEANING.split(":")[0] in (coloured.folder.root / "index.html").read_text()
 
 
-def test_a_sentence_names_the_best_of_each_column() -> None:
+def test_the_best_of_each_column_is_named() -> None:
+    errors = {"a": 0.1, "b (control)": 0.2, "c": float("nan"), "d": None}
     rows = [
-        {"embedder": name, "colours": "own"} | dict.fromkeys(studies.NUISANCES, error)
-        for name, error in (("a", 0.1), ("b (control)", 0.2), ("c", float("nan")))
+        {"embedder": name, "colours": colours, "status": "not_run" if name == "d" else "done"}
+        | dict.fromkeys(studies.NUISANCES, error)
+        for name, error in errors.items()
+        for colours in studies.COLOURS
     ]
-    rows[1] |= {"camera": 0.05}
-    said = colour_sentence(rows)
-    assert "none a (0.100), camera b (control) (0.050), drift a (0.100)" in said
-    assert "A control is best in 1 of these." in said
+    rows[3] |= {"camera": 0.05}  # b, matched
+    matched, unmatched, best = colour_sentences(colour_table(rows, ("embedder", "status")))
+    assert matched.endswith("best first: a 0.1; b (control) 0.2.")
+    assert unmatched.endswith("best first: a 0.1; b (control) 0.2.")
+    control, other = best.split(". ")
+    assert control == "A control is best in: matched, camera (b (control))"
+    assert other.count("(a)") == 7
+    empty = colour_table(rows[4:], ("embedder", "status"))
+    assert colour_sentences(empty) == ["No embedder has an error that could be stated."]
 
 
 def test_an_ablation_asks_only_what_it_shows() -> None:
@@ -144,3 +156,26 @@ def test_robustness_is_the_largest_shift_of_each_content() -> None:
     ]
     measured = pd.DataFrame(rows, columns=["content", "motion", "exposure", "linearity_mae"])
     assert robustness(measured).round(6).to_dict() == {"a": 0.05, "b": 0.01}
+
+
+def compared(**errors: float | None) -> str:
+    """What is said of embedders with these errors; None: not run."""
+    rows = [
+        {
+            "embedder": name, "error_30": error, "leakage_30": error and 1 - error, "failed": 0,
+            "status": "not_run" if error is None else "done",
+        }
+        for name, error in errors.items()
+    ]  # fmt: skip
+    return sentence(Table.of_rows("ablation", "t", list(rows[0]), rows))
+
+
+def test_the_sentence_says_whether_siglip_won_or_was_absent() -> None:
+    first = compared(tiny=0.25, siglip=0.125)
+    assert "(error_30) is, best first: siglip 0.125; tiny 0.250." in first
+    assert "Motion fakes the least change with tiny (leakage_30 0.750)" in first
+    assert "SigLIP is best, as in the paper" in first
+    assert "SigLIP is not best, unlike in the paper" in compared(tiny=0.05, siglip=0.1)
+    absent = compared(tiny=0.05, siglip=None)
+    assert "could not be tested. Not run: siglip." in absent
+    assert compared(tiny=None) == "No embedder was measured on all clips. Not run: tiny."

@@ -13,7 +13,7 @@ import pytest
 
 from spf.identity import closure, code_hash
 
-CELL = "benchmarks.leaderboard"
+CELL = "benchmarks.leaderboard.experiment"
 UNUSED = ("benchmarks.user_study", "spf.corpus.run", "synthetic.landscapes", "spf.cli")
 
 

@@ -1,28 +1,31 @@
 """Inputs that people really have, each with what is right: a table that is tested and printed.
 
-The inputs are drawn here. `python tests/test_inputs.py [FOLDER]` prints the table, for those of a
-folder of the same layout where one is given. A row is a `Case`; a folder is drawn by the function
-of its name in `DRAWN`.
+The inputs are drawn by drawn_inputs.py. `python tests/test_inputs.py [FOLDER]` prints the table,
+for those of a folder of the same layout where one is given. A row is a `Case`.
 """
 
 from __future__ import annotations
 
+import csv
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import apngs
 import ffmpeg
+import harness
 import numpy as np
 import pytest
-from PIL import Image
+from drawn_inputs import DRAWN
 
 import spf
+from spf.embedders import load_embedder
 from spf.errors import SpfError
+from spf.measurement import Measurement, measure_clip
+from spf.progress.metrics import unranked_reason
+from spf.retime.resampling import METHODS
 from spf.video import Clip, load
-from synthetic.clips import content
 
 pytestmark = ffmpeg.needed
 
@@ -118,6 +121,90 @@ def keeps_aspect(path: Path) -> Found:
     return summary(clip), bars and any("its size changes from" in note for note in clip.notes)
 
 
+def measured(path: Path, embedder: str = "tiny") -> Measurement:
+    return measure_clip(path, load_embedder(embedder))
+
+
+def pulled_down(path: Path) -> Found:
+    """Repeats are said and counted out: no false jump, and the distinct frames do not stall."""
+    found = measured(path)
+    scores = spf.score(found.curve) | found.distinct_scores
+    said = "; ".join(found.embeddings.notes)
+    stalls = scores["stall_fraction_distinct"]
+    named = [part.kind for part in found.named_stretches]
+    text = f"{said}; stalls {scores['stall_fraction']:.2f}, distinct {stalls:.2f}; named {named}"
+    return text, "repeat the one before" in said and stalls < 0.05 and not named
+
+
+def begins_black(path: Path) -> Found:
+    notes = "; ".join(measured(path).embeddings.notes)
+    return notes, "black beginning" in notes
+
+
+def as_without_bars(path: Path) -> Found:
+    inner = path.parent / "inner.mp4"
+    beside = inner if inner.exists() else path.parent / "even.mp4"
+    ours, theirs = linearity(path), linearity(beside)
+    notes = "; ".join(measured(path).embeddings.notes)
+    text = f"{notes}; linearity_mae {ours:.4f}, {beside.name} {theirs:.4f}"
+    return text, abs(ours - theirs) < 0.02 and "black bars" in notes
+
+
+def both_cuts(path: Path) -> Found:
+    named = [(part.kind, part.start) for part in measured(path).named_stretches]
+    return f"{named}", [start for kind, start in named if kind == "cut"] == [15, 31]
+
+
+def unranked(reason: str, *embedders: str) -> Callable[[Path], Found]:
+    """With a reason why it has no rank, by each of the embedders."""
+
+    def check(path: Path) -> Found:
+        found = {name: unranked_reason(measured(path, name).curve) for name in embedders}
+        return f"{found}", set(found.values()) == {reason}
+
+    return check
+
+
+def hard_step(path: Path) -> Found:
+    """Retimed by any method, there is as hard a step as there was, and no frame between two shots:
+    each frame is nearer to one of the shots' frames than half of the step."""
+    frames = load(path).frames.astype(float)
+    steps = np.abs(np.diff(frames, axis=0)).mean((1, 2, 3))
+    found, right = [], True
+    for method in METHODS:
+        with tempfile.TemporaryDirectory() as made:
+            out = Path(made) / "even.mp4"
+            spf.retime(path, out, method=method, embedder="pixels", check=None)
+            shown = load(out).frames.astype(float)
+        step = np.abs(np.diff(shown, axis=0)).mean((1, 2, 3)).max()
+        away = max(np.abs(frames - frame).mean((1, 2, 3)).min() for frame in shown)
+        right &= bool(step > 0.9 * steps.max() and away < steps.max() / 4)
+        found.append(f"{method}: step {step:.0f} of {steps.max():.0f}, mixed at most {away:.1f}")
+    return "; ".join(found), right
+
+
+def leaderboard(path: Path) -> list[dict[str, str]]:
+    """The rows of its table."""
+    with tempfile.TemporaryDirectory() as output:
+        run = harness.run(path, Path(output))
+        with (run.folder.root / "leaderboard.csv").open() as file:
+            return list(csv.DictReader(file))
+
+
+def linux_first(path: Path) -> Found:
+    rows = leaderboard(path)
+    order = [row["generator"] for row in rows]
+    pairs = [row["pairs"] for row in rows]
+    return f"{order} on {pairs} pairs", order == ["linux", "mac"] and set(pairs) == {"6"}
+
+
+def stills_have_no_rank(path: Path) -> Found:
+    rows = {row["generator"]: row for row in leaderboard(path)}
+    ranks = {name: row["rank"] for name, row in rows.items()}
+    return f"ranks {ranks}", not ranks["still"]
+
+
+EVERY = ("tiny", "histogram", "efficientnet")
 HELD = "as dropped.mkv: the hold is time, nothing is lost"
 UNKNOWN = {
     "ycgco": "YCgCo",
@@ -147,6 +234,22 @@ CASES = [
     ),
     Case("06-apng/dispose-previous.png", "as true-frames", same_frames("true-frames", 0)),
     Case("06-apng/veil-over.png", "as veil-true", same_frames("veil-true", 2)),
+    *(
+        Case(f"07-pulldown/{name}.mp4", "repeats said; no false jump", pulled_down)
+        for name in ("24-to-30", "24-to-60", "on-twos", "on-fours")
+    ),
+    Case("08-metric/lead-in-1.mp4", "a black beginning", begins_black),
+    Case("08-metric/lead-in-12.mp4", "a black beginning", begins_black),
+    Case("08-metric/letterbox.mp4", "as without bars, within 0.02", as_without_bars),
+    Case("08-metric/loop3.mp4", "both cuts", both_cuts),
+    Case("08-metric/strobe.mp4", "flicker", unranked("flicker", *EVERY)),
+    Case("08-metric/strobe-3.mp4", "flicker", unranked("flicker", *EVERY)),
+    *(
+        Case(f"09-static/still-{name}", "no change", unranked("no semantic change", *EVERY))
+        for name in ("mjpeg.avi", "mpeg4.mp4", "vp9.webm", "x264-default.mp4", "x264-g25.mp4")
+    ),
+    Case("10-cut-retime/two-shots.mp4", "a hard step by any method", hard_step),
+    Case("11-unicode-pairs", "six shared pairs, linux before mac", linux_first),
     Case("12-frame-folders/negative", "numeric order", ordered(lambda x: float(x[6:]))),
     Case("12-frame-folders/seconds", "numeric order", ordered(lambda x: float(x[2:-1]))),
     Case("12-frame-folders/scientific", "numeric order", ordered(lambda x: float(x[5:]))),
@@ -155,136 +258,9 @@ CASES = [
     Case("12-frame-folders/two-formats", "12 frames, a note", noted("left out*format", 12)),
     Case("15-stills/clip.mjpeg", "50 frames", noted("25 frames per second assumed", 50)),
     Case("16-theora-hold/hold.ogv", "as hold.mp4, nothing lost", as_other("hold.mp4")),
+    Case("17-still-wins", "still has no rank", stills_have_no_rank),
     Case("19-size-change/turned-midway.ts", "the aspect is kept, a note", keeps_aspect),
 ]
-
-
-def scene(count: int, size: int = 64) -> list[np.ndarray]:
-    paint = content("composition-meadow-city").painter((size, size))
-    return [paint(p) for p in np.linspace(0, 1, count)]
-
-
-def draw_holds(folder: Path) -> None:
-    held = "-vf setpts='N+19*gte(N,15)' -vsync passthrough"
-    for name, codec in (
-        ("dropped.avi", "mjpeg"),
-        ("dropped-xvid.avi", "mpeg4"),
-        ("dropped.mkv", "mjpeg"),
-    ):
-        ffmpeg.encode(folder / name, scene(31), f"{held} -c:v {codec} -q:v 2")
-
-
-def draw_photographs(folder: Path) -> None:
-    (folder / "jpg").mkdir()
-    exif = Image.Exif()
-    exif[0x010F] = "ACME"
-    for index, image in enumerate(scene(25)):
-        path = folder / "jpg" / f"{index:03d}.jpg"
-        Image.fromarray(image).save(path, exif=exif, quality=95, subsampling=0)
-    for kind in ("avi", "mov", "mkv"):
-        pattern = f"-framerate 25 -i {folder}/jpg/%03d.jpg -map 1 -c copy"
-        ffmpeg.encode(folder / f"timelapse.{kind}", scene(1), pattern)
-
-
-def draw_transparency(folder: Path) -> None:
-    white = []
-    for image in scene(24):
-        alpha = image[..., 1].copy()
-        alpha[:8, :8] = 0
-        white.append(np.dstack([np.full((64, 64, 3), 255, np.uint8), alpha]))
-    vp9 = "-c:v libvpx-vp9 -pix_fmt yuva420p -crf 10 -b:v 0"
-    ffmpeg.encode(
-        folder / "vp8.webm", white, "-c:v libvpx -pix_fmt yuva420p -b:v 2M -auto-alt-ref 0"
-    )
-    ffmpeg.encode(folder / "vp9.webm", white, vp9)
-    ffmpeg.encode(folder / "white-vp9.webm", white, vp9)
-    images = [Image.fromarray(image) for image in white]
-    images[0].save(folder / "white.png", save_all=True, append_images=images[1:], duration=40)
-
-
-def draw_matrices(folder: Path) -> None:
-    for name, number in zip(UNKNOWN, (8, 14, 12, 10), strict=True):
-        tags = f"h264_metadata=matrix_coefficients={number}:colour_primaries=9"
-        ffmpeg.encode(
-            folder / f"{name}.mp4", scene(6), f"-c:v libx264 -pix_fmt yuv420p -bsf:v {tags}"
-        )
-
-
-def draw_apngs(folder: Path) -> None:
-    background = np.dstack([scene(1)[0], np.full((64, 64), 255, np.uint8)])
-    figure, veil = np.full((9, 9, 4), 255, np.uint8), np.full((64, 64, 4), 255, np.uint8)
-    veil[..., 3] = 24
-    moving = [apngs.Part(figure, x, 30, apngs.TO_PREVIOUS, apngs.OVER) for x in range(0, 50, 5)]
-    veils = [apngs.Part(veil, blend=apngs.OVER)] * 12
-    for name, true, parts in (
-        ("dispose-previous", "true-frames", moving),
-        ("veil-over", "veil-true", veils),
-    ):
-        parts = [apngs.Part(background), *parts]
-        apngs.write(folder / f"{name}.png", parts)
-        (folder / true).mkdir()
-        for index, image in enumerate(np.rint(apngs.shown(parts)).astype(np.uint8)):
-            Image.fromarray(image).save(folder / true / f"{index:03d}.png")
-
-
-def draw_folders(folder: Path) -> None:
-    names: dict[str, Callable[[int], str]] = {
-        "negative": lambda i: f"frame_{i - 6}.png",
-        "seconds": lambda i: f"t={i * 0.25:g}s.png",
-        "scientific": lambda i: (
-            f"step_{i * 1e4:g}.png" if i < 10 else f"step_{10.0 ** (i - 4):e}.png"
-        ),
-        "tiff-float": lambda i: f"{i:03d}.tif",
-        "with-masks": lambda i: f"frame_{i:03d}.png",
-        "two-formats": lambda i: f"f{i:03d}.png",
-    }
-    for kind, name in names.items():
-        (folder / kind).mkdir()
-        for index, array in enumerate(scene(12)):
-            path, image = folder / kind / name(index), Image.fromarray(array)
-            if kind == "tiff-float":
-                image = Image.fromarray((array.mean(2) / 255).astype(np.float32))
-            image.save(path)
-            if kind == "two-formats":
-                image.save(path.with_suffix(".jpg"))
-            if kind == "with-masks":
-                image.convert("1").save(path.with_stem(f"{path.stem}_mask"))
-
-
-def draw_raw(folder: Path) -> None:
-    ffmpeg.encode(folder / "clip.mjpeg", scene(50), "-c:v mjpeg -q:v 3")
-
-
-def draw_repeats(folder: Path) -> None:
-    frames = scene(25)
-    for name, codec in (("hold.ogv", "libtheora -q:v 8"), ("hold.mp4", "libx264 -crf 12")):
-        ffmpeg.encode(folder / name, [*frames, *[frames[-1]] * 25], f"-c:v {codec}")
-
-
-def draw_sizes(folder: Path) -> None:
-    whole = b""
-    for start, (height, width) in enumerate(((36, 64), (64, 36))):
-        part = [image[:height, :width] for image in scene(24)]
-        timing = f"-output_ts_offset {start}"
-        path = ffmpeg.encode(
-            folder / "part.ts", part, f"-c:v libx264 -bf 0 -pix_fmt yuv420p {timing}", 24
-        )
-        whole += path.read_bytes()
-        path.unlink()
-    (folder / "turned-midway.ts").write_bytes(whole)
-
-
-DRAWN: dict[str, Callable[[Path], None]] = {
-    "01-avi-drop-frames": draw_holds,
-    "03-mjpeg-exif": draw_photographs,
-    "04-webm-alpha": draw_transparency,
-    "05-colour-tags": draw_matrices,
-    "06-apng": draw_apngs,
-    "12-frame-folders": draw_folders,
-    "15-stills": draw_raw,
-    "16-theora-hold": draw_repeats,
-    "19-size-change": draw_sizes,
-}
 
 
 @pytest.fixture(scope="module")

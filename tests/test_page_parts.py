@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 from reports import HOSTILE, bright, player
 
-from benchmarks.reporting.page import TEMPLATES, decimals, digits, shown_columns, with_paper
+from benchmarks.reporting.page import TEMPLATES, shown_columns, with_paper
 from benchmarks.reporting.players import ACROSS, TILE, players, sheet
 from benchmarks.running.cells import Table
 from benchmarks.running.folder import RunFolder
+from benchmarks.running.printing import decimals, digits
 
 
 def contrast(first: str, second: str) -> float:
@@ -49,7 +50,7 @@ def test_colours_have_enough_contrast(palette: str) -> None:
         ("accent", "back"), ("warn", "warnback"),
     ):  # fmt: skip
         assert contrast(colours[front], colours[back]) >= 4.5, (front, back)
-    for line in ("first", "second", "soft", "accent"):
+    for line in ("first", "second", "third", "soft", "accent"):
         assert contrast(colours[line], colours["back"]) >= 3, line
 
 

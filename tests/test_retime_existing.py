@@ -258,4 +258,4 @@ def test_vbench_scores_clips_against_their_results(
         assert row.difference == pytest.approx(change, abs=1e-5)
         assert "make weights QUALITY=vbench" in missing.remark
     said = [text for section in done.summary.sections for text in section.paragraphs]
-    assert any(text.startswith("VBench, retimed against original: fewer than 6") for text in said)
+    assert any(text.startswith("VBench, retimed against original: too few") for text in said)

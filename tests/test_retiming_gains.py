@@ -109,10 +109,11 @@ def test_frames_are_not_kept(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     spf.video.write_mp4(clip, (np.full((320, 320, 3), k, np.uint8) for k in range(100)), 25)
     embedder = harness.Linear()
-    spf.retime(clip, tmp_path / "out.mp4", method="blend", embedder=embedder, cache=False)
+    given = {"method": "blend", "embedder": embedder, "cache": False, "check": "pixels"}
+    spf.retime(clip, tmp_path / "out.mp4", **given)
     tracemalloc.start()
     try:
-        spf.retime(clip, tmp_path / "out.mp4", method="blend", embedder=embedder, cache=False)
+        spf.retime(clip, tmp_path / "out.mp4", **given)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

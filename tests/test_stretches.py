@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import spf
-from spf.progress.stretches import Stretch, named_stretches, stretches
+from spf.progress.stretches import named_stretches
 
 RATE = 25.0
 
@@ -24,7 +24,7 @@ def path(*parts: tuple[float, float], noise: float = 0.0, dimensions: int = 512)
     return spf.fit(z, np.arange(len(z)) / RATE)
 
 
-def spans(found: list[Stretch]) -> list[tuple[str, float, float]]:
+def spans(found: list[spf.Stretch]) -> list[tuple[str, float, float]]:
     return [(part.kind, part.start_time, part.stop_time) for part in found]
 
 
@@ -72,7 +72,7 @@ def test_dead_stretches_last_the_stall_fraction(seed: int) -> None:
         (s, v) for s, v in zip(random.uniform(0.2, 2, 12), random.exponential(0.5, 12), strict=True)
     ]
     curve = path(*((s, v * (v > 0.2)) for s, v in parts), noise=0.02 * (seed % 2))
-    parts_found = stretches(curve)
+    parts_found = spf.stretches(curve)
     dead = sum(part.seconds for part in parts_found if part.kind == "dead")
     share = spf.score(curve)["stall_fraction"]
     assert dead / (curve.times[-1] - curve.times[0]) == pytest.approx(share, abs=1e-12)
@@ -85,7 +85,7 @@ def test_a_small_move_does_not_end_a_standstill() -> None:
     ((kind, start, stop),) = spans(named_stretches(curve))
     assert kind == "dead"
     assert stop - start == pytest.approx(4.2, abs=0.2)
-    assert sum(part.kind == "dead" for part in stretches(curve)) == 2
+    assert sum(part.kind == "dead" for part in spf.stretches(curve)) == 2
 
 
 def test_time_reversal_mirrors_the_names() -> None:
@@ -101,4 +101,4 @@ def test_time_reversal_mirrors_the_names() -> None:
 
 
 def test_nothing_is_named_where_nothing_changes() -> None:
-    assert stretches(path((2.0, 0.0))) == named_stretches(path((2.0, 0.0))) == []
+    assert spf.stretches(path((2.0, 0.0))) == named_stretches(path((2.0, 0.0))) == []

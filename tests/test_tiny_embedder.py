@@ -11,6 +11,7 @@ import pytest
 
 import spf
 from benchmarks.truth.errors import calibrate
+from spf.embedders import label
 from spf.embedders.histogram import Histogram
 from spf.embedders.tiny import SHIPPED, Tiny
 from spf.errors import UnavailableError
@@ -112,23 +113,28 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path) -> None:
     cut.write_bytes(SHIPPED.read_bytes()[:5000])
     other = tmp_path / "other.safetensors"
     save_file({"weight": np.zeros(3, np.float32)}, other)
-    frames = np.zeros((2, 8, 8, 3), np.uint8)
     for path, reason in (
         (tmp_path / "none.safetensors", "No such file"),
         (cut, "damaged"),
         (other, "another network"),
     ):
         with pytest.raises(UnavailableError, match=reason) as caught:
-            spf.embed(frames, embedder=Tiny(path))
+            Tiny(path)
         assert "\n" not in str(caught.value)
 
 
 def test_identity_names_the_weights(tiny: Tiny, tmp_path: Path) -> None:
-    copy, other = tmp_path / "copy.safetensors", tmp_path / "other.safetensors"
+    from safetensors.numpy import load_file, save_file
+
+    copy, other = tmp_path / "copy.safetensors", tmp_path / "other" / SHIPPED.name
     copy.write_bytes(SHIPPED.read_bytes())
-    other.write_bytes(SHIPPED.read_bytes() + b" ")
+    other.parent.mkdir()
+    save_file({name: 2 * values for name, values in load_file(SHIPPED).items()}, other)
     assert Tiny(copy).identity() == tiny.identity()
     assert Tiny(other).identity() != tiny.identity()
+    assert Tiny(other.parent).identity() == Tiny(other).identity()
+    assert (label(tiny), label(Tiny(copy))) == ("tiny (shipped)",) * 2
+    assert label(Tiny(other)) == "tiny (local weights)"
 
 
 def test_a_shipped_file_that_was_changed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,7 +105,7 @@ def test_the_solver_s_tables_meet_their_bars() -> None:
     assert [row["frames"] for row in long.rows] == [1_000, 10_000, 100_000]
     assert max(row["linearity_mae"] for row in long.rows) < 1e-3
     assert not any(row["false_alarms"] for row in power.rows)
-    assert "0.06 rad in 81 frames" in solver_tables.solver_sentence([laws, long, _, power])
+    assert "; 0.06 in 81 frames" in solver_tables.solver_sentence([laws, long, _, power])
 
 
 def test_total_and_seed_of_a_circle() -> None:
@@ -346,11 +346,13 @@ def test_a_jump_holds_its_share_of_the_change() -> None:
 def test_the_documents_table_of_faults_is_measured(tmp_path: Path) -> None:
     config = harness.compose(
         "benchmark=synthetic_pacing", "embedder=tiny", "benchmark.studies=[faults]",
-        f"output={harness.quoted(tmp_path)}",
+        f"output={tmp_path}",
     )  # fmt: skip
     (section,) = session.run(config, quiet=True).summary.sections
     text = (harness.ROOT / "docs" / "leaderboard.md").read_text()
-    for row in section.tables[0].data.drop(columns=["embedder", "clips"]).to_numpy():
+    data = section.tables[0].data.drop(columns=["embedder", "clips"])
+    assert f"| {' | '.join(data.columns)} |" in text
+    for row in data.to_numpy():
         (line,) = [x for x in text.splitlines() if x.startswith(f"| {row[0]} | {row[1]:g} | ")]
         said = [float(cell) for cell in line.strip("|").split("|")[2:]]
         assert said == pytest.approx(list(row[2:]), abs=0.05)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import raters
+from quoting import unquoted
 
 from benchmarks import session
 from benchmarks.rating.page import render_study
@@ -185,7 +186,10 @@ def test_tables_say_what_the_raters_chose(answered: session.Run, study: Study) -
     assert scores.loc["even", "low_95"] < scores.loc["even", "score"]
     pacing = table(answered, "by_pacing").iloc[0]
     assert (pacing["choices"], pacing["more_even_chosen"]) == (24, sum(chosen))
-    assert "even was chosen before jumpy" in answered.summary.sections[0].paragraphs[1]
+    said = answered.summary.sections[0].paragraphs[1]
+    assert said.startswith(f"even was chosen before jumpy in {sum(chosen)} of 24 choices (rate ")
+    rows = harness.Page((answered.folder.root / "index.html").read_text()).rows
+    assert unquoted(said, [row for row in rows if {"even", "jumpy"} <= {*row}]) == []
 
 
 def test_the_study_of_the_answers_is_the_study_of_the_page(

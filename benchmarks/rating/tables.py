@@ -26,6 +26,7 @@ from benchmarks.rating.preferences import (
 from benchmarks.rating.raters import Rater, Rules, read_raters, votes_of
 from benchmarks.rating.trials import Study
 from benchmarks.running.cells import Section, Summary, Table
+from benchmarks.running.printing import printer
 from benchmarks.running.records import Record
 from benchmarks.scoring.statistics import ALPHA, POWER, holm
 
@@ -54,22 +55,27 @@ def summarised(
         if raters
         else f"{NO_ANSWERS}; {len(study.trials)} trials a rater"
     )
+    preferences = Table.of_rows(
+        "preferences", f"Choices: {QUESTION}", PREFERENCES, rows, PREFERENCE_NOTE
+    )
     results = Section(
         "User study",
-        [_first_sentence(study, raters, votes, page, rules), *_sentences(rows)],
+        [_first_sentence(study, raters, votes, page), *_sentences(preferences)],
         [
-            Table.of_rows(
-                "preferences", f"Choices: {QUESTION}", PREFERENCES, rows, PREFERENCE_NOTE
-            ),
+            preferences,
             Table.of_rows("bradley_terry", "Scores", SCORES, score_rows(study, votes), SCORE_NOTE),
         ],
     )
     people = Section(
         "Raters",
-        [_checks_sentence(raters, rules)],
+        [],
         [
             Table.of_rows(
-                "raters", "Every file of answers", RATERS, _rater_rows(study, raters, rules)
+                "raters",
+                "Every file of answers",
+                RATERS,
+                _rater_rows(study, raters, rules),
+                _rule(rules),
             ),
             Table.of_rows(
                 "by_pacing",
@@ -263,9 +269,7 @@ def _rater_rows(study: Study, raters: Sequence[Rater], rules: Rules) -> list[Row
     ]
 
 
-def _first_sentence(
-    study: Study, raters: Sequence[Rater], votes: Sequence[Vote], page: str, rules: Rules
-) -> str:
+def _first_sentence(study: Study, raters: Sequence[Rater], votes: Sequence[Vote], page: str) -> str:
     where = f" The page is {page} in this run's folder, and key.json beside it its key." * bool(
         page
     )
@@ -279,32 +283,28 @@ def _first_sentence(
     return f"{len(votes)} choices of {people} rater(s) on {len(study.pairs)} pair(s).{where}"
 
 
-def _checks_sentence(raters: Sequence[Rater], rules: Rules) -> str:
-    excluded = sum(one.answers is not None and not one.counted for one in raters)
-    unread = sum(one.answers is None for one in raters)
-    told = f"{len(raters)} files: {excluded} excluded, {unread} unreadable. " if raters else ""
+def _rule(rules: Rules) -> str:
+    """Who is counted, for the note of a table."""
     if not rules.checks:
-        return f"{told}There are no attention checks."
+        return "There are no attention checks."
     chance = passes_by_chance(rules.checks, rules.missed)
     return (
-        f"{told}A rater is counted who has {rules.needed} of {rules.checks} attention checks "
-        f"right: one who guesses passes with a probability of {chance:.2g}."
+        f"A rater is counted who has {rules.needed} of {rules.checks} attention checks right: one "
+        f"who guesses passes with a probability of {chance:.2g}."
     )
 
 
-def _sentences(rows: Sequence[Row]) -> list[str]:
+def _sentences(table: Table) -> list[str]:
+    text = printer(table)
     said = []
-    for row in rows:
+    for row in table.rows:
         if not row["choices"]:
             continue
-        first, second, rate = row["first"], row["second"], row["rate"]
-        low, high = row["low_95"], row["high_95"]
-        if rate < 0.5:
-            first, second, rate, low, high = second, first, 1 - rate, 1 - high, 1 - low
         clear = row["p_holm"] < ALPHA and row["raters_p_holm"] < ALPHA
-        doubt = "" if clear else "; not beyond doubt"
+        doubt = "" if clear else ", not beyond doubt"
         said.append(
-            f"{first} was chosen before {second} in {rate:.0%} of {row['choices']} choices "
-            f"(exact 95% interval {low:.0%} .. {high:.0%}){doubt}."
+            f"{row['first']} was chosen before {row['second']} in {row['first_chosen']} of "
+            f"{row['choices']} choices (rate {text(row, 'rate')}, exact interval "
+            f"{text(row, 'low_95')} .. {text(row, 'high_95')}){doubt}."
         )
     return said

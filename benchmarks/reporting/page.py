@@ -20,6 +20,7 @@ from benchmarks.reporting.players import Player, webp
 from benchmarks.reporting.tables import heading
 from benchmarks.running.cells import Section, Summary, Table
 from benchmarks.running.folder import RunFolder
+from benchmarks.running.printing import decimals, digits
 from benchmarks.running.records import FAILED, Record, number
 from benchmarks.running.runner import Results
 from spf.embedders import CAUTIONS, remark
@@ -135,27 +136,6 @@ def sort_key(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     return repr(value) if isinstance(value, int | float) else str(value)
-
-
-def decimals(table: Table) -> dict[str, int]:
-    """Decimals of each column, so that its largest number has 3 digits and no zero is idle."""
-    return {name: _decimals(table.data[name].tolist()) for name in table.columns}
-
-
-def _decimals(values: list[Any]) -> int:
-    numbers = [abs(x) for x in values if isinstance(x, float) and math.isfinite(x) and x != 0]
-    if not numbers:
-        return 0
-    wanted = max(0, 2 - math.floor(math.log10(max(numbers))))
-    texts = [f"{value:.{wanted}f}" for value in numbers]
-    return wanted - min(len(text) - len(text.rstrip("0")) for text in texts) if wanted else 0
-
-
-def digits(value: Any, places: int) -> str:
-    """A value as pages print it: to that many decimals, or 2 digits where that shows fewer."""
-    if not isinstance(value, float) or not math.isfinite(value) or value.is_integer():
-        return number(value)
-    return f"{value:.2g}" if abs(value) < 10.0 ** (1 - places) else f"{value:.{places}f}"
 
 
 def shown_columns(table: Table) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.retiming.figures import compared, named
 from benchmarks.retiming.strategies import STEERED, kind_of
 from benchmarks.running.folder import RunFolder
 from benchmarks.running.records import DONE, Record
@@ -40,10 +41,10 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Player:
-    """A clip before and after: two sheets of T frames, and what is drawn over the time.
+    """A clip before and after: sheets of T frames, and what is drawn over the time.
 
     times : (T,) seconds. u : (T,) share of the time, 0..1. lines : name -> progress (T,), 0..1; the
-    first two belong to the sheets.
+    first ones belong to the sheets.
     """
 
     title: str
@@ -59,7 +60,7 @@ class Player:
 
     def data(self) -> dict[str, Any]:
         """What the page's script reads."""
-        shown = list(self.lines)[:2]
+        shown = list(self.lines)[: len(self.sheets)]
         return {
             "times": self.times,
             "u": self.u,
@@ -69,34 +70,30 @@ class Player:
 
 
 def players(records: Sequence[Record], folder: RunFolder) -> list[Player]:
-    """Of the first clips of a run that keeps frames: the clip as it was, and its best warp."""
+    """Of the first clips of a run that keeps frames: the clip as it was, under the paper's own
+    method, and under the best other warp."""
     kept = [r for r in records if r["status"] == DONE and r.get("file") and r.get("before_file")]
     groups: dict[tuple[str, int], list[Record]] = defaultdict(list)
     for record in kept:
-        if record["embedder"] == kept[0]["embedder"] and _steered(record):
+        if record["embedder"] == kept[0]["embedder"] and kind_of(record["retime"]) == STEERED:
             groups[record["clip"], record["seed"]].append(record)
     found = []
     for (clip, _), group in list(groups.items())[:PLAYERS]:
-        best = min(group, key=lambda record: record["target_mae"])
         try:
-            found.append(_player(clip, best, folder))
+            if chosen := compared(group):
+                found.append(_player(clip, chosen, folder))
         except DAMAGE:
             continue  # the frames are gone; the tables do not need them
     return found
 
 
-def _steered(record: Record) -> bool:
-    return kind_of(record["retime"]) == STEERED and bool(np.isfinite(record["target_mae"]))
-
-
-def _player(title: str, record: Record, folder: RunFolder) -> Player:
-    curve = read_curve(folder, record)
-    lines = {
-        "baseline": curve["before"],
-        record["retime"]: curve["progress"],
-        f"target: {record['target']}": curve["target"],
-    }
-    clips = (record["before_file"], record["file"])
+def _player(title: str, chosen: Sequence[Record], folder: RunFolder) -> Player:
+    curves = [read_curve(folder, record) for record in chosen]
+    curve = curves[0]
+    after = {named(x): one["progress"] for x, one in zip(chosen, curves, strict=True)}
+    target = {f"target: {chosen[0]['target']}": curve["target"]}
+    lines = {"baseline": curve["before"], **after, **target}
+    clips = (chosen[0]["before_file"], *(record["file"] for record in chosen))
     sheets = [
         sheet(name, unpack(folder.read(path)).frames)
         for name, path in zip(lines, clips, strict=False)

@@ -68,7 +68,7 @@ def recall(job: Job, key: str) -> Run | None:
 def _key(job: Job, kind: type) -> str:
     cells = [[cell.identity, cell.not_run] for cell in job.cells]
     page = [file_digest(path) for path in sorted(TEMPLATES.iterdir()) if path.is_file()]
-    return digest([cells, job.store.fresh, page, code_hash(kind, session.run)])
+    return digest([cells, job.store.fresh, page, code_hash(kind, session.__name__)])
 
 
 def _records(job: Job) -> list[Record] | None:

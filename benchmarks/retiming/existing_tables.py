@@ -1,7 +1,7 @@
 """What the rows of `retime_existing` are worth together."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from benchmarks.retiming.strategies import (
 )
 from benchmarks.running.cells import Figure, Section, Summary, Table
 from benchmarks.running.folder import RunFolder, slug
+from benchmarks.running.printing import printer
 from benchmarks.running.records import DONE, FAILED, NOT_RUN, Record
 from benchmarks.scoring.measuring import read_curve
 from benchmarks.scoring.quality import paired_table
@@ -87,24 +88,27 @@ def summarised(
         groups[places[record["clip"]].category, record["retime"]].append(record)
     rows = [_row(category, strategy, own) for (category, strategy), own in groups.items()]
     rows.sort(key=lambda row: row["category"])
-    # What the paper is about comes first; the others are its baselines.
-    told = sorted(rows, key=lambda row: kind_of(row["strategy"]) != REGENERATED)
-    said = [line for row in told if (line := _sentence(row))]
     title = f"Strategies, towards the target {described(target)}"
     note = f"{NOTE} {DEFINITIONS} {defaults_of(strategies)}"
+    table = Table.of_rows("existing", title, COLUMNS, rows, note)
+    said = [
+        line
+        for category in dict.fromkeys(row["category"] for row in rows)
+        if (line := _sentence(table, category))
+    ]
     each = [_clip_row(record, places) for record in records]
     pictures, films, unseen = _figures(records, places, folder, embedder, described(target))
     sections = [
         Section(
             "Does it reach the target?",
             said or ["Nothing was retimed."],
-            [Table.of_rows("existing", title, COLUMNS, rows, note)],
+            [table],
         ),
         Section("Curves before and after", [], [], pictures),
         Section("Side by side", unseen, [], films),
     ]
-    if (table := paired_table(records)) is not None:
-        sections.append(Section("Quality", [quality_sentence(table)], [table]))
+    if (vbench := paired_table(records)) is not None:
+        sections.append(Section("Quality", [quality_sentence(vbench)], [vbench]))
     every = Table.of_rows("existing_clips", "All clips", CLIP_COLUMNS, each)
     sections.append(Section("Every row", [], [every]))
     return Summary(headline, [x for x in sections if x.paragraphs or x.tables or x.figures])
@@ -138,22 +142,31 @@ def _median(values: Sequence[float | None]) -> float | None:
     return float(np.median(finite)) if finite else None
 
 
-def _sentence(row: Row) -> str:
-    """What a strategy did to the clips of a category."""
+def _sentence(table: Table, category: str) -> str:
+    """What the strategies did to the clips of a category: the paper's first, then its baselines."""
+    text = printer(table)
+    rows = [row for row in table.rows if row["category"] == category]
+    rows.sort(key=lambda row: kind_of(row["strategy"]) != REGENERATED)
+    found = "; ".join(filter(None, (_pacing(row, text) for row in rows)))
+    where = f" of {category}" if category else ""
+    return f"Median target_mae{where}: {found}." if found else ""
+
+
+def _pacing(row: Row, text: Callable[[Row, str], str]) -> str:
     before, after = row["before_target_mae"], row["target_mae"]
     if kind_of(row["strategy"]) == UNTOUCHED or before is None or after is None:
         return ""
-    where = f" ({row['category']})" if row["category"] else ""
     way = "falls" if after < before else "does not fall"
     said = (
-        f"{row['strategy']}{where}: the distance to the target {way}, {before:.3f} to {after:.3f} "
-        f"in the median, better on {row['better']}"
+        f"with {row['strategy']} it {way}, {text(row, 'before_target_mae')} to "
+        f"{text(row, 'target_mae')}, better on {row['better']}"
     )
     true_before, true = row["before_true_target_mae"], row["true_target_mae"]
     if true_before is None or true is None:
-        return f"{said}."
+        return said
     way = "falls" if true < true_before else "does not fall"
-    return f"{said}; by the renderer's own parameter it {way}, {true_before:.3f} to {true:.3f}."
+    change = f"{text(row, 'before_true_target_mae')} to {text(row, 'true_target_mae')}"
+    return f"{said}, by the renderer's own parameter it {way}, {change}"
 
 
 def _clip_row(record: Record, places: Mapping[str, ExistingClip]) -> Row:

@@ -11,9 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 
-from benchmarks.retiming.strategies import AUTHORS, CONTROL, RESAMPLED, STEERED, UNTOUCHED, kind_of
+from benchmarks.retiming.strategies import (
+    AUTHORS,
+    CONTROL,
+    REFINED,
+    RESAMPLED,
+    STEERED,
+    UNTOUCHED,
+    kind_of,
+)
 from benchmarks.running.cells import Figure
 from benchmarks.running.folder import RunFolder, slug
+from benchmarks.running.printing import digits
 from benchmarks.running.records import Record
 from benchmarks.scoring.measuring import read_curve
 from spf.embedders import Embedder, label
@@ -51,11 +60,12 @@ def draw_figures(
     for (pair, seed), records in groups.items():
         name = f"{slug(pair)}-{seed}"
         title = pair if len({number for _, number in groups}) == 1 else f"{pair}, seed {seed}"
-        chosen = [best for kind in (STEERED, RESAMPLED) if (best := best_of(records, kind))]
+        chosen = compared(records)
         curves = {record["retime"]: read_curve(folder, record) for record in records}
         baseline = _clip(folder, records[0]["before_file"])
         clips = [baseline, *(_clip(folder, record["file"]) for record in chosen)]
-        strips = dict(zip(_captions(records[0], chosen), clips, strict=True))
+        captions = ["baseline", *(f"{named(x)}: {_change(x)}{_cost(x)}" for x in chosen)]
+        strips = dict(zip(captions, clips, strict=True))
         lines = {word: curves[word] for word in _drawn(records)}
         drawing = _drawing(lines, strips, f"{title}, embedder {label(embedder)}, target {target}")
         folder.write(f"pairs/{name}.png", png(drawing))
@@ -63,17 +73,33 @@ def draw_figures(
         pictures.append(Figure(f"pairs/{name}.png", alt, title))
         if not chosen:
             continue
-        words = ["baseline", *(record["retime"] for record in chosen)]
-        shown = [(curves[words[1]], "before"), *((curves[word], "progress") for word in words[1:])]
+        first = (curves[chosen[0]["retime"]], "before", "baseline")
+        shown = [first, *((curves[x["retime"]], "progress", named(x)) for x in chosen)]
         panels = [
             (clip.frames, Pacing(curve["time"].to_numpy(), curve[column].to_numpy()), word)
-            for clip, (curve, column), word in zip(clips, shown, words, strict=True)
+            for clip, (curve, column, word) in zip(clips, shown, strict=True)
         ]
         path = f"films/{name}.mp4"
         write_mp4(folder.path(path), side_by_side(panels, baseline.fps), baseline.fps)
-        caption = f"{title}: {', '.join(words)}"
-        films.append(Figure(path, f"Film of {caption} beside each other", caption))
+        words = "; ".join(f"{named(record)}, {_change(record)}" for record in chosen)
+        alt = f"Film of {title}, baseline and retimed beside each other"
+        films.append(Figure(path, alt, f"{title}: baseline; {words}"))
     return pictures, films
+
+
+def compared(records: Sequence[Record]) -> list[Record]:
+    """Of one clip's records, what is shown beside the baseline: the paper's own method, the best
+    other warp, the best resampling; without those that are not there."""
+    paper = [x for x in records if x["retime"] == AUTHORS and np.isfinite(x["target_mae"])]
+    others = [x for x in records if x["retime"] not in (AUTHORS, REFINED)]
+    found = [best_of(others, kind) for kind in (STEERED, RESAMPLED)]
+    return [*paper, *filter(None, found)]
+
+
+def named(record: Record) -> str:
+    """A strategy as figures name it."""
+    word = str(record["retime"])
+    return f"{word} (the paper's method)" if word == AUTHORS else word
 
 
 def best_of(records: Sequence[Record], kind: str) -> Record | None:
@@ -99,17 +125,18 @@ def _drawn(records: Sequence[Record]) -> list[str]:
     return [word for word in words if word in kept or kind_of(word) in (CONTROL, UNTOUCHED)]
 
 
-def _captions(first: Record, chosen: Sequence[Record]) -> list[str]:
-    """What even pacing may hide, above each strip of frames."""
-    said = [f"baseline: {first['before_repeated_frames']:.0%} repeated frames"]
-    for record in chosen:
-        text = f"{record['retime']}: {record['repeated_frames']:.0%} repeated frames"
-        if record.get("residual_ratio") is not None:
-            text += (
-                f", {record['residual_ratio']:.2g} times the baseline's distance to true renders"
-            )
-        said.append(text)
-    return said
+def _change(record: Record) -> str:
+    """The distance to the target before and after, as tables print it."""
+    before, after = (digits(record[name], 3) for name in ("before_target_mae", "target_mae"))
+    return f"target_mae {before} to {after}"
+
+
+def _cost(record: Record) -> str:
+    """What even pacing may hide."""
+    before, after = (digits(record[f"{x}repeated_frames"], 3) for x in ("before_", ""))
+    ratio = record.get("residual_ratio")
+    true = "" if ratio is None else f", residual_ratio {digits(ratio, 2)}"
+    return f", repeated_frames {before} to {after}{true}"
 
 
 def _clip(folder: RunFolder, path: str) -> GeneratedClip:

@@ -1,43 +1,81 @@
 """What a table of retiming strategies says, in sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from benchmarks.retiming.strategies import AUTHORS, CONTROL, RESAMPLED, STEERED, kind_of
-from benchmarks.truth.errors import Row
+from benchmarks.retiming.strategies import AUTHORS, CONTROL, REFINED, RESAMPLED, STEERED, kind_of
+from benchmarks.running.cells import Table
+from benchmarks.running.printing import printer
+
+Row = Mapping[str, Any]
+Text = Callable[[Row, str], str]
 
 
-def sentences(rows: Sequence[Row], measure: str, aim: str) -> list[str]:
-    """What the rows of one measure say: the best warp, `AUTHORS`, resampling, the control."""
-    own = [row for row in rows if row["measure"] == measure and row["difference"] is not None]
+def sentences(table: Table, measure: str, aim: str, target: str) -> list[str]:
+    """What the rows of one measure say: first the pacing before and after, by the paper's own
+    method and by the best others beside it; then what the pacing hides; then the control."""
+    text = printer(table)
+    own = [row for row in table.rows if row["measure"] == measure and row["difference"] is not None]
+    shown = _shown(own)
     said = []
-    steered = [row for row in own if kind_of(row["strategy"]) == STEERED]
-    best = min(steered, key=lambda row: row["difference"], default=None)
-    if best is not None:
-        said.append(f"By {measure}, {_success(best)}: {_numbers(best, aim)}.")
-    for row in steered:
-        if row is not best and row["strategy"] == AUTHORS:
-            said.append(f"By {measure}, {row['strategy']} (authors_code): {_numbers(row, aim)}.")
-    resampled = [row for row in own if kind_of(row["strategy"]) == RESAMPLED]
-    nearest = min(resampled, key=lambda row: row["difference"], default=None)
-    if nearest is not None:
+    if any(shown.values()):
+        found = "; ".join(f"{who} {_pacing(row, aim, text)}" for who, row in shown.items())
         said.append(
-            f"By {measure}, without generating again, {nearest['strategy']} of the baseline's "
-            f"frames: {_numbers(nearest, aim)}."
+            f"Median {aim} of the clips of {own[0]['generator']}, target {target}, measured by "
+            f"{measure}: {found}."
         )
+    hidden = [line for row in shown.values() if row and (line := _hidden(row, text))]
+    said += [f"What this pacing hides, by {measure}: {'; '.join(hidden)}."] * bool(hidden)
     for row in own:
         if kind_of(row["strategy"]) == CONTROL:
             said.append(
-                f"Control by {measure}: with another pair's map {aim} is "
-                f"{row[aim]:.3f} against {row[f'before_{aim}']:.3f} before, {_verdict(row)}."
+                f"Control by {measure}: with another pair's map {aim} is {text(row, aim)} against "
+                f"{text(row, f'before_{aim}')} before, {_verdict(row)}."
             )
     return said
 
 
-def _success(row: Row) -> str:
-    if row["difference"] >= 0:
-        return f"no warp lowers it; nearest is {row['strategy']}"
-    doubt = "" if _sign(row) < 0 else ", though not beyond doubt"
-    return f"{row['strategy']} lowers it most{doubt}"
+def _shown(rows: Sequence[Row]) -> dict[str, Row | None]:
+    """The rows that are named, by what they are called; the paper's always, None if not run."""
+    by_name = {row["strategy"]: row for row in rows}
+    found: dict[str, Row | None] = {"the paper's method,": by_name.get(AUTHORS)}
+    if REFINED in by_name:
+        found["the same with refinement,"] = by_name[REFINED]
+    for who, kind in (
+        ("our best warp,", STEERED),
+        ("the best resampling of the clip itself,", RESAMPLED),
+    ):
+        others = [row for row in rows if kind_of(row["strategy"]) == kind]
+        others = [row for row in others if row["strategy"] not in (AUTHORS, REFINED)]
+        if others:
+            found[who] = min(others, key=lambda row: row["difference"])
+    return found
+
+
+def _pacing(row: Row | None, aim: str, text: Text) -> str:
+    if row is None:
+        return f"{AUTHORS}, was not run"
+    way = "lowers it" if row["difference"] < 0 else "does not lower it"
+    doubt = ", not beyond doubt" if row["difference"] < 0 and _sign(row) == 0 else ""
+    said = f"{row['strategy']}, {way}, {_change(row, aim, text)}, better on {row['better']}{doubt}"
+    true = _change(row, f"true_{aim}", text)
+    return f"{said}, by the renderer's parameter {true}" if true else said
+
+
+def _hidden(row: Row, text: Text) -> str:
+    """What an even curve may be bought with: frames that go back and forth, stand still, or are
+    cross-fades."""
+    known = {"repeated_frames": "repeated frames", "residual": "distance to true renders"}
+    changes = {words: _change(row, name, text) for name, words in known.items()}
+    said = ", ".join(f"{words} {change}" for words, change in changes.items() if change)
+    return f"{row['strategy']}, {said}" if said else ""
+
+
+def _change(row: Row, name: str, text: Text) -> str:
+    """A value before and after; "" where either is missing."""
+    if row.get(f"before_{name}") is None or row.get(name) is None:
+        return ""
+    return f"{text(row, f'before_{name}')} to {text(row, name)}"
 
 
 def _verdict(row: Row) -> str:
@@ -56,21 +94,3 @@ def _sign(row: Row) -> int:
         return 0
     low, high = map(float, row["difference_95"].split(" .. "))
     return (low > 0) - (high < 0)
-
-
-def _numbers(row: Row, aim: str) -> str:
-    """Pacing before and after, and what it hides: frames that go back and forth make an even
-    curve, as do frames that stand still and cross-fades between them."""
-    said = [
-        f"median {aim} {row[f'before_{aim}']:.3f} before, {row[aim]:.3f} after, "
-        f"{row['better']} pairs better"
-    ]
-    for name, words in (
-        (f"true_{aim}", "by the renderer's parameter"),
-        ("repeated_frames", "repeated frames"),
-        ("residual", "distance to true renders"),
-    ):
-        before, after = row.get(f"before_{name}"), row.get(name)
-        if before is not None and after is not None:
-            said.append(f"{words} {before:.3g} before, {after:.3g} after")
-    return "; ".join(said)

@@ -16,6 +16,7 @@ from spf.retime.strategies import (
     Regenerate,
     Rope,
     RopeFlat,
+    RopeIterative,
     Strategy,
 )
 from spf.retime.targets import Target, pinned
@@ -151,5 +152,6 @@ def _text(value: Any) -> str:
     return f"{value:g}" if number else str(value)
 
 
-AUTHORS = described(Rope())
-"""Label of the settings of the authors' script (`authors_code`), which others are compared with."""
+AUTHORS, REFINED = described(Rope()), described(RopeIterative())
+"""Labels of the paper's own method, with the settings of the authors' script (`authors_code`), and
+of the same with refinement."""

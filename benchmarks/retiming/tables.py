@@ -74,7 +74,6 @@ def summarised(
     ]
     for row in rows:
         row["measure"] = names[row["measure"]]
-    said = [line for name in names.values() for line in sentences(rows, name, aim)]
     suffix = "" if aim == "linearity_mae" else f"_{target_name(target)}"
     pairs = [_pair_row(record, names) for record in records]
     figures, films = draw_figures(done, folder, embedder, described(target))
@@ -82,14 +81,14 @@ def summarised(
     fidelity = [Section("VBench fidelity", [quality_sentence(vbench)], [vbench])] if vbench else []
     title = f"Strategies, towards the target {described(target)}"
     note = f"{_note(aim)} {DEFINITIONS} {defaults_of(strategies)}"
+    table = Table.of_rows(f"retiming{suffix}", title, _columns(aim), rows, note)
+    said = [
+        line for name in names.values() for line in sentences(table, name, aim, described(target))
+    ]
     return Summary(
         headline,
         [
-            Section(
-                "Does the warp reach the target?",
-                said,
-                [Table.of_rows(f"retiming{suffix}", title, _columns(aim), rows, note)],
-            ),
+            Section("Does the warp reach the target?", said, [table]),
             *fidelity,
             Section("Pairs", [], [], figures),
             Section(

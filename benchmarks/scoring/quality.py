@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.running.cells import Table
+from benchmarks.running.printing import printer
 from benchmarks.running.provenance import digest
 from benchmarks.running.records import DONE, Record
 from benchmarks.scoring.statistics import MINIMAL_RANKED_PAIRS, hedges_g, mean_interval
@@ -145,27 +146,29 @@ def paired_table(records: Iterable[Record], name: str = "vbench") -> Table | Non
 
 
 def sentence(table: Table) -> str:
-    """What the table shows, in one line."""
-    told = [(row, _limits(row)) for row in table.rows if row["difference_95"]]
-    if not told:
-        few = f"fewer than {MINIMAL_RANKED_PAIRS} clips were scored before and after retiming"
-        return f"VBench, retimed against original: {few}, so there are no intervals."
-    lower = [_named(row) for row, (_, high) in told if high < 0]
-    higher = [_named(row) for row, (low, _) in told if low > 0]
-    level = len(told) - len(lower) - len(higher)
-    parts = [f"in {level} of {len(told)} comparisons the interval of the difference holds 0"]
-    parts += [f"lower in {', '.join(lower)}"] if lower else []
-    parts += [f"higher in {', '.join(higher)}"] if higher else []
-    return f"VBench, retimed against original: {'; '.join(parts)}."
+    """What the table shows, in one line: the differences whose interval excludes 0."""
+    text = printer(table)
+    bounded = [row for row in table.rows if row["difference_95"]]
+    if not bounded:
+        return (
+            "VBench, retimed against original: too few clips were scored before and after retiming "
+            "for intervals."
+        )
+    clear = [
+        f"{way} {row['dimension']} ({row['strategy']} by {row['steered_by']}), "
+        f"{text(row, 'original')} to {text(row, 'retimed')}"
+        for row in bounded
+        if (way := _direction(row))
+    ]
+    rest = "no other interval" if clear else "no interval"
+    found = "; ".join([*clear, f"{rest} of a difference excludes zero"])
+    return f"VBench, retimed against original: {found}."
 
 
-def _limits(row: Row) -> tuple[float, float]:
-    low, high = row["difference_95"].split(" .. ")
-    return float(low), float(high)
-
-
-def _named(row: Row) -> str:
-    return f"{row['dimension']} ({row['strategy']} by {row['steered_by']})"
+def _direction(row: Row) -> str:
+    """Which way the whole interval of a difference lies; "" where it holds 0."""
+    low, high = map(float, row["difference_95"].split(" .. "))
+    return "lower" if high < 0 else "higher" if low > 0 else ""
 
 
 def _paired(quality: Quality, first: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:

@@ -4,20 +4,22 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from benchmarks.running.cells import Table
+from benchmarks.running.printing import printer
+from benchmarks.running.records import DONE
 from benchmarks.scoring.statistics import median_interval
 from benchmarks.truth.errors import Results, Row, why
-from benchmarks.truth.studies import COLOUR_FRAMES, NUISANCES
+from benchmarks.truth.studies import COLOUR_FRAMES, COLOURS, NUISANCES
 
 COLUMNS = ("colours", "clips", *NUISANCES, "drift_95", "unidentified", "stated", "reason")
 
 NOTE = (
     "Median calibrated error, 1 is the whole change, of photographs that turn into one another in "
-    "their own colours, and in matched ones: both photographs, and every mix of them, have the "
-    "colours half way between the two. none: the morph alone; camera: a camera path of 10% of the "
-    "frame; drift: hue, exposure and white balance drift by 15%; background: what is around the "
-    "middle of the picture becomes another photograph by 60%. unidentified: share of the time in "
-    "which the embedder stands still along the morph, so that no curve of its can tell the pace; "
-    f"stated: clips that have an error for all that. {COLOUR_FRAMES} frames."
+    "their own colours (unmatched), and in matched ones: both photographs, and every mix of them, "
+    "have the colours half way between the two. none: the morph alone; camera: a camera path of "
+    "10% of the frame; drift: hue, exposure and white balance drift by 15%; background: what is "
+    "around the middle of the picture becomes another photograph by 60%. unidentified: share of "
+    "the time in which the embedder stands still along the morph, so that no curve of its can tell "
+    f"the pace; stated: clips that have an error for all that. {COLOUR_FRAMES} frames."
 )
 
 MEANING = (
@@ -50,16 +52,34 @@ def colour_table(rows: Sequence[Row], first: Sequence[str] = ()) -> Table:
     return Table.of_rows("colours", "Meaning or colour?", [*first, *COLUMNS], rows, NOTE)
 
 
-def colour_sentence(rows: Sequence[Row]) -> str:
-    """The best embedder of each column, and where a control is it; from rows with an embedder."""
-    found, won = [], 0
-    for colours in dict.fromkeys(row["colours"] for row in rows if row["colours"]):
-        best = []
+def colour_sentences(table: Table) -> list[str]:
+    """Of a table of several embedders: their order where colours lie and where they do not, and
+    who is best in each column."""
+    text = printer(table)
+
+    def order(colours: str, nuisance: str) -> list[Row]:
+        known = [row for row in table.rows if row["colours"] == colours and row["status"] == DONE]
+        known = [row for row in known if row[nuisance] == row[nuisance]]  # not NaN
+        return sorted(known, key=itemgetter(nuisance))
+
+    def listed(colours: str, nuisance: str) -> str:
+        return "; ".join(
+            f"{row['embedder']} {text(row, nuisance)}" for row in order(colours, nuisance)
+        )
+
+    best: dict[bool, list[str]] = {False: [], True: []}
+    for colours in COLOURS:
         for nuisance in NUISANCES:
-            known = [r for r in rows if r["colours"] == colours and r[nuisance] == r[nuisance]]
-            if known:
-                row = min(known, key=itemgetter(nuisance))
-                best.append(f"{nuisance} {row['embedder']} ({row[nuisance]:.3f})")
-                won += "(control)" in row["embedder"]
-        found.append(f"{colours} colours: {', '.join(best)}")
-    return f"Followed best, {'; '.join(found)}. A control is best in {won} of these."
+            for row in order(colours, nuisance)[:1]:
+                name = row["embedder"]
+                best["(control)" in name].append(f"{colours}, {nuisance} ({name})")
+    if not any(best.values()):
+        return ["No embedder has an error that could be stated."]
+    return [
+        "The calibrated error of photographs whose colours are matched, where hue, exposure and "
+        f"white balance drift (drift), is, best first: {listed('matched', 'drift')}.",
+        "Where their colours are unmatched, under a camera path (camera), it is, best first: "
+        f"{listed('unmatched', 'camera')}.",
+        f"A control is best in: {'; '.join(best[True]) or 'no column'}. "
+        f"Another embedder is best in: {'; '.join(best[False]) or 'no column'}.",
+    ]

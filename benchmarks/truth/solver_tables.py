@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.running.cells import Table
+from benchmarks.running.printing import printer
 from spf.progress import fit, fit_many
 from spf.progress.metrics import mean_absolute
 from spf.progress.noise import constant_response
@@ -34,25 +35,24 @@ def solver_tables() -> list[Table]:
 
 def solver_sentence(tables: list[Table]) -> str:
     """What these tables say."""
-    laws, long, _, power = (table.rows for table in tables)
-    worst = max(laws, key=lambda row: row["increments"])
-    smooth = max(laws, key=lambda row: row["gradient"])
-    even = max(row["linearity_mae"] for row in long)
-    alarms, clips = (sum(row[name] for row in power) for name in ("false_alarms", "clips"))
-    middle = [row for row in power if row["noise"] == NOISE[1]]
-    found = ", ".join(f"{_change(row)} in {row['frames']} frames" for row in middle)
-    return (
-        f"Without any embedder, increments is at most {worst['increments']:.1e} from the truth "
-        f"({worst['law']}); the default, gradient, at most {smooth['gradient']:.1e} "
-        f"({smooth['law']}); an even clip of up to {long[-1]['frames']:,} frames is at most "
-        f"{even:.1e} from even. With noise of {NOISE[1]} rad the smallest steady change that is "
-        f"recognised is {found}; of {clips} static clips {alarms} are taken for changing."
+    laws, long, _, power = tables
+    of_law, of_length, of_power = printer(laws), printer(long), printer(power)
+    worst = max(laws.rows, key=lambda row: row["increments"])
+    smooth = max(laws.rows, key=lambda row: row["gradient"])
+    even = max(long.rows, key=lambda row: row["linearity_mae"])
+    middle = [row for row in power.rows if row["noise"] == NOISE[1]]
+    found = "; ".join(
+        f"{of_power(row, 'smallest_change') or 'none'} in {row['frames']} frames" for row in middle
     )
-
-
-def _change(row: Row) -> str:
-    change = row["smallest_change"]
-    return "none" if change is None else f"{change:.2f} rad"
+    taken = max(power.rows, key=lambda row: row["false_alarms"])
+    return (
+        f"Without any embedder, increments is at most {of_law(worst, 'increments')} from the truth "
+        f"({worst['law']}); the default, gradient, at most {of_law(smooth, 'gradient')} "
+        f"({smooth['law']}); an even clip is at most {of_length(even, 'linearity_mae')} from even "
+        f"({even['frames']} frames). The smallest steady change, in radians, that is recognised "
+        f"under noise of {of_power(middle[0], 'noise')} rad is {found}. At most "
+        f"{taken['false_alarms']} of {taken['clips']} static clips of a row are taken for changing."
+    )
 
 
 def _laws() -> Table:

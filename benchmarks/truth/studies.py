@@ -65,7 +65,7 @@ FAULT_STRENGTHS = (0.1, 0.3)
 FAULT_FRAMES = 41
 
 COLOURS = {
-    "own": tuple(pair.name for pair in RING["warp"]),
+    "unmatched": tuple(pair.name for pair in RING["warp"]),
     "matched": tuple(pair.name for pair in RING["matched"]),
 }
 """Contents of the study of colour: the same photographs in their own and in matched colours."""

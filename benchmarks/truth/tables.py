@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from benchmarks.running.cells import Table
+from benchmarks.running.printing import printer
 from benchmarks.running.records import number
 from benchmarks.scoring.statistics import median_interval
 from benchmarks.truth import perceptual
@@ -82,39 +83,54 @@ def _pacing(results: Results) -> Part | None:
     }
     rows = grouped(grid, ["motion", "law"], "pacing", columns)
     note = (
-        "Medians over contents and seeds. raw_error: time average of |S - g|, measured against "
-        "true progress. calibrated_error: the same after the embedder's own speed along the morph "
-        "is removed, by the linearly paced, motionless clip of the same morph. unidentified: share "
-        "of the time in which that clip stands still, which enters no error (mean). "
-        "corrected_error: calibrated, with the noise subtracted from every distance "
+        "Medians over contents and seeds. raw_error, what a user gets: time average of |S - g|, "
+        "measured against true progress. calibrated_error: the same after the embedder's own speed "
+        "along the morph is removed, by the linearly paced, motionless clip of the same morph. "
+        "unidentified: share of the time in which that clip stands still, which enters no error "
+        "(mean). corrected_error: calibrated, with the noise subtracted from every distance "
         "(noise=nugget). reason: why no clip has a calibrated error."
     )
     table = Table.of_rows(
         "synthetic_pacing", "Error of the measured progress", list(rows[0]), rows, note
     )
+    columns = {name: columns[name] for name in ("raw_error", "calibrated_error", "calibrated_95")}
+    rows = grouped(grid, ["motion"], "pacing", columns)
+    title = "Error of the measured progress, all laws together"
+    whole = Table.of_rows("pacing_by_motion", title, list(rows[0]), rows)
 
     def sentence(embedder: str) -> str:
-        by_motion = grid.groupby("motion", sort=False)["calibrated_error"].median().dropna()
-        listed = ", ".join(f"{value:.3f} with {name}" for name, value in by_motion.items())
-        better = sum(row["corrected_error"] < row["calibrated_error"] for row in rows)
+        text = printer(whole)
+        listed = "; ".join(
+            f"{text(row, 'raw_error')} and {text(row, 'calibrated_error')} with {row['motion']}"
+            for row in whole.rows
+        )
+        still, *moved = (row["raw_error"] for row in whole.rows)
+        worse = "makes the raw error worse" if max(moved) > still else "makes it no worse"
         return (
-            f"With {embedder} the calibrated error is, in the median: {listed} (1 is the whole "
-            f"change). Subtracting the noise lowers it in {better} of {len(rows)} rows."
+            f"With {embedder} the median distance to the true pacing, as a share of the whole "
+            "change, is by motion, as a user gets it (raw_error) and with the embedder's own speed "
+            "along the morph removed, which takes a clip of known pacing (calibrated_error): "
+            f"{listed}. Motion {worse}."
         )
 
-    return Part("Does the curve follow the true pacing?", [table], ("truth.png",), sentence)
+    return Part("Does the curve follow the true pacing?", [whole, table], ("truth.png",), sentence)
 
 
 def _colour(results: Results) -> Part | None:
     rows = colour_rows(results)
     if not rows:
         return None
+    table = colour_table(rows)
 
     def sentence(embedder: str) -> str:
-        drift = ", ".join(f"{row['drift']:.3f} in {row['colours']} colours" for row in rows)
-        return f"With {embedder} the error under drifting colour and light is {drift}."
+        text = printer(table)
+        drift = "; ".join(f"{text(row, 'drift')} {row['colours']}" for row in table.rows)
+        return (
+            f"With {embedder} the calibrated error where hue, exposure and white balance drift "
+            f"(drift) is, by whether the colours of the photographs are matched or not: {drift}."
+        )
 
-    return Part("Meaning or colour?", [colour_table(rows)], (), sentence)
+    return Part("Meaning or colour?", [table], (), sentence)
 
 
 def _leakage(results: Results) -> Part | None:
@@ -141,11 +157,14 @@ def _leakage(results: Results) -> Part | None:
     def sentence(embedder: str) -> str:
         worst = max(rows, key=lambda row: row["leakage"])
         camera = [row for row in rows if row["motion"] == "translation"]
-        listed = ", ".join(f"{row['leakage']:.2f} at {row['strength']:.0%}" for row in camera)
+        text = printer(table)
+        listed, most = (
+            "; ".join(f"{text(x, 'leakage')} at strength {text(x, 'strength')}" for x in found)
+            for found in (camera, [worst])
+        )
         return (
-            f"With {embedder} a camera path alone fakes this share of a morph's change: {listed} "
-            f"of the frame. The worst is {worst['motion']} at {worst['strength']:g} "
-            f"({worst['leakage']:.2f})."
+            f"With {embedder} a camera path alone fakes this share of a morph's change: {listed}. "
+            f"The worst is {worst['motion']}, {most}."
         )
 
     return Part("Does motion leak into the curve?", [table], ("leakage.png",), sentence)
@@ -165,9 +184,12 @@ def _jumps(results: Results) -> Part | None:
     table = Table.of_rows("jumps", "Where the jump is", list(rows[0]), rows, note)
 
     def sentence(embedder: str) -> str:
+        text = printer(table)
+        worst = max(rows, key=lambda row: row["error_frames"])
         return (
-            f"With {embedder} a jump is found {jumps['jump_error'].median():.2f} frames from its "
-            f"true place in the median, in clips of {jumps['frames'].iloc[0]} frames."
+            f"With {embedder} a jump is found at most {text(worst, 'error_frames')} frames from "
+            f"its true place, in the median of a row ({worst['motion']}, steepness "
+            f"{text(worst, 'steepness')})."
         )
 
     return Part("Is the jump where it is?", [table], (), sentence)
@@ -187,10 +209,11 @@ def _ladder(results: Results) -> Part | None:
     table = Table.of_rows("measures", "Which measure ranks unevenness?", columns, rows, note)
 
     def sentence(embedder: str) -> str:
+        text = printer(table)
         done = [row for row in rows if row["status"] == "done"]
         best = {motion: max(done, key=itemgetter(motion)) for motion in motions}
         listed = "; ".join(
-            f"{motion}: {row['measure']} ({row[motion]:.3f})" for motion, row in best.items()
+            f"{motion}, {row['measure']} ({text(row, motion)})" for motion, row in best.items()
         )
         return (
             f"With {embedder}, the measure that ranks true unevenness best is, by motion: {listed}."
@@ -258,14 +281,8 @@ def _faults(results: Results) -> Part | None:
 
     def sentence(embedder: str) -> str:
         mean = table.data.groupby("fault", sort=False)[shown].mean()
-        listed = "; ".join(
-            f"{fault}: {row.idxmax()} ({row.max():.2f})" for fault, row in mean.iterrows()
-        )
-        blind = [
-            f"{fault} ({row[LINEARITY]:.2f})"
-            for fault, row in mean.iterrows()
-            if row[LINEARITY] < 0.6
-        ]
+        listed = "; ".join(f"{fault}, {row.idxmax()}" for fault, row in mean.iterrows())
+        blind = [str(fault) for fault, row in mean.iterrows() if row[LINEARITY] < 0.6]
         lines = f"With {embedder}, the metric that tells a fault best is, by fault: {listed}."
         return f"{lines} {LINEARITY} hardly sees {', '.join(blind)}." if blind else lines
 
@@ -309,14 +326,15 @@ def _growth(results: Results) -> Part | None:
     table = Table.of_rows("growth", "How the error grows", list(made[0]), made, note)
 
     def sentence(embedder: str) -> str:
-        known = [row for row in made if row["calibrated_error"] == row["calibrated_error"]]
+        known = [row for row in table.rows if row["calibrated_error"] == row["calibrated_error"]]
         if not known:
             return f"With {embedder} no clip's parameter can be told from its arc length."
+        text = printer(table)
         worst = max(known, key=itemgetter("calibrated_error"))
         return (
             f"With {embedder} the calibrated error of an undisturbed clip is "
-            f"{made[0]['calibrated_error']:.3f}; it is largest for {worst['factor']} "
-            f"{worst['value']} ({worst['calibrated_error']:.3f})."
+            f"{text(made[0], 'calibrated_error')}; it is largest for {worst['factor']} "
+            f"{worst['value']} ({text(worst, 'calibrated_error')})."
         )
 
     return Part("What makes the error grow?", [table], (), sentence)
@@ -354,10 +372,13 @@ def _floor(results: Results) -> Part | None:
     table = Table.of_rows("noise_floor", "A static, noisy clip", list(rows[0]), rows, note)
 
     def sentence(embedder: str) -> str:
-        flagged = sum(row["flagged"] for row in rows)
+        text = printer(table)
+        listed = "; ".join(
+            f"{row['flagged']} of {row['clips']} at noise {text(row, 'noise')}" for row in rows
+        )
         return (
-            f"With {embedder}, {flagged} of {sum(row['clips'] for row in rows)} static clips are "
-            "recognised as having no semantic change; the others would count as evenly paced."
+            f"With {embedder}, static clips that are recognised as having no semantic change: "
+            f"{listed}. Any others would count as evenly paced."
         )
 
     return Part("Is a static clip recognised?", [table], (), sentence)

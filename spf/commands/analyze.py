@@ -8,7 +8,16 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spf.commands.shared import add_no_cache, add_sampling, check_writable, local_path, plain
+from spf.commands.shared import (
+    add_embedder,
+    add_no_cache,
+    add_sampling,
+    check_writable,
+    chosen_embedder,
+    local_path,
+    plain,
+    print_embedder,
+)
 from spf.errors import ClipError, ConfigError
 
 if TYPE_CHECKING:
@@ -31,7 +40,7 @@ def add(commands: Any) -> None:
         "analyze", help="measure clips: scores, dead stretches, jumps and a plot of each"
     )
     command.add_argument("clips", nargs="+", metavar="CLIP", help=CLIPS)
-    command.add_argument("--embedder", help="word of an embedder (default: the shipped one)")
+    add_embedder(command)
     command.add_argument(
         "--out", type=local_path, default=".", metavar="FOLDER", help="where the plots go"
     )
@@ -43,10 +52,9 @@ def add(commands: Any) -> None:
 
 def run(given: argparse.Namespace) -> int:
     from spf.cache import user_cache
-    from spf.embedders import CAUTIONS, DEFAULT_EMBEDDER, label, load_embedder, remark
     from spf.video import Sampling
 
-    embedder = load_embedder(given.embedder or DEFAULT_EMBEDDER)
+    embedder = chosen_embedder(given)
     sampling = Sampling(given.stride, given.max_frames, given.start, given.end, given.stream)
     cache = None if given.no_cache else user_cache()
     clips = [clip for path in given.clips for clip in _clips_at(path)]
@@ -54,10 +62,7 @@ def run(given: argparse.Namespace) -> int:
     if not given.no_plot:
         check_writable(Path(given.out))
         plots = [Path(given.out) / f"{name}.spf.png" for name in _plot_names(clips)]
-    print(f"embedder: {label(embedder)}")
-    caution = CAUTIONS.get(remark(embedder))
-    if caution:
-        print(f"  {caution}")
+    print_embedder(embedder)
     failed = 0
     for clip, plot in zip(clips, plots, strict=True):
         try:

@@ -5,7 +5,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spf.commands.shared import add_sampling, check_writable, local_path, plain
+from spf.commands.shared import (
+    add_embedder,
+    add_sampling,
+    check_writable,
+    checked_name,
+    local_path,
+    plain,
+    print_embedder,
+)
 from spf.errors import ConfigError
 from spf.extras import require_extra
 
@@ -31,7 +39,7 @@ def add(commands: Any) -> None:
         "column path",
     )
     command.add_argument("output", type=local_path, metavar="OUTPUT", help="folder for the shards")
-    command.add_argument("--embedder", help="word of an embedder (default: the shipped one)")
+    add_embedder(command)
     command.add_argument("--device", default="auto", help="auto, cpu or cuda")
     command.add_argument(
         "--workers", type=_count, metavar="N", help="processes on the CPU (default: its cores)"
@@ -74,24 +82,21 @@ def run(given: argparse.Namespace) -> int:
     from spf.corpus.pipeline import own_stderr
     from spf.corpus.rows import DONE, FAILED, Measuring
     from spf.corpus.run import make_corpus
-    from spf.embedders import CAUTIONS, DEFAULT_EMBEDDER, label, remark
     from spf.video import Sampling
 
-    word = given.embedder or DEFAULT_EMBEDDER
+    name = checked_name(given.embedder, given.weights)
     sampling = Sampling(given.stride, given.max_frames, given.start, given.end, given.stream)
-    crew = _crew(given, word)
+    crew = _crew(given, name)
     measuring = Measuring(
-        word,
+        name,
         "cuda" if crew.gpu else "cpu",
         sampling=sampling,
         batch_size=given.batch_size,
         curves=given.curves,
+        weights=given.weights,
     )
     listing = open_listing(given.input)
-    print(f"embedder: {label(measuring.loaded)}")
-    caution = CAUTIONS.get(remark(measuring.loaded))
-    if caution:
-        print(f"  {caution}")
+    print_embedder(measuring.loaded)
     output = Path(given.output)
     check_writable(output)
     with own_stderr(), tqdm(unit="clips", desc="measured now", disable=None, leave=False) as bar:
@@ -107,12 +112,12 @@ def run(given: argparse.Namespace) -> int:
     return int(counts[FAILED] > 0)
 
 
-def _crew(given: argparse.Namespace, word: str) -> "Crew":
-    """Who works. Raises ConfigError for words that contradict each other, UnavailableError for GPUs
-    that are not here."""
+def _crew(given: argparse.Namespace, embedder: str) -> "Crew":
+    """Who works. Raises ConfigError for options that contradict each other, UnavailableError for
+    GPUs that are not here."""
     from spf.corpus.pipeline import Crew
     from spf.devices import choose_device, cuda_devices
-    from spf.embedders import takes_device
+    from spf.embedders import takes
 
     if given.device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"--device {given.device}: give auto, cpu or cuda (--gpus N: how many)")
@@ -127,11 +132,12 @@ def _crew(given: argparse.Namespace, word: str) -> "Crew":
     if given.address is not None and not (given.gpus or given.workers):
         raise ConfigError(f"--address {given.address}: give --gpus N or --workers N with it")
     asked = bool(given.gpus) or cuda
-    if asked and not takes_device(word):
-        raise ConfigError(f"embedder {word} runs on the CPU: give --workers, not a GPU")
+    on_gpu = takes(embedder, "device")
+    if asked and not on_gpu:
+        raise ConfigError(f"embedder {embedder} runs on the CPU: give --workers, not a GPU")
     gpus = given.gpus or 0
     if given.address is None and (asked or (given.device == "auto" and not given.workers)):
-        here = cuda_devices() if takes_device(word) else 0
+        here = cuda_devices() if on_gpu else 0
         if asked:
             choose_device(f"cuda:{max(gpus, 1) - 1}")  # the last of them
         gpus = gpus or here

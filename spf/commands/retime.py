@@ -9,7 +9,17 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spf.commands.shared import add_no_cache, check_writable, local_path, plain
+from spf.commands.shared import (
+    add_embedder,
+    add_no_cache,
+    check_writable,
+    chosen_embedder,
+    embedder_of,
+    local_path,
+    plain,
+    print_embedder,
+    weights_folder,
+)
 from spf.errors import ConfigError
 from spf.words import shell_quoted
 
@@ -64,7 +74,12 @@ def add(commands: Any) -> None:
     )
     _add_common(command)
     command.add_argument("--method", default="flow", metavar="WORD", help=METHOD)
-    command.add_argument("--check-embedder", default="auto", metavar="NAME|none", help=CHECK)
+    command.add_argument(
+        "--check-embedder", default="auto", metavar="NAME[/VARIANT]|none", help=CHECK
+    )
+    command.add_argument(
+        "--check-weights", type=weights_folder, metavar="FOLDER", help="its weights, as --weights"
+    )
     command.add_argument("--dry-run", action="store_true", help="print the plan, write nothing")
     anew = command.add_argument_group(
         "--method regenerate",
@@ -104,7 +119,7 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--fps", type=float, metavar="R", help="its frames a second")
     command.add_argument("--cuts", metavar="keep|bridge", help=CUTS)
     command.add_argument("--keep", default="length", metavar="length|fastest", help=FASTEST)
-    command.add_argument("--embedder", help="word of an embedder (default: the shipped one)")
+    add_embedder(command)
     command.add_argument(
         "--out", type=local_path, default=".", metavar="PATH", help="folder, or name of the result"
     )
@@ -113,14 +128,13 @@ def _add_common(command: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """`spf retime`."""
-    from spf.embedders import check_embedder
     from spf.retiming import carry_out, check_out, segments_beside
     from spf.retiming_outputs import write_plot, write_report, write_side_by_side
     from spf.retiming_plan import PlanAnew
 
     out = check_out(given.clip, _named(given, "retimed", ".mp4"))
-    embedder, method = _embedder(given), _method(given)
-    check = check_embedder(given.check_embedder, embedder)
+    embedder, method = chosen_embedder(given), _method(given)
+    check = _check(given, embedder)
     generator = _generator(given, method)
     with _bars() as watch:
         plan = _plan(given, embedder, method, watch, generator)
@@ -199,7 +213,7 @@ def run_timemap(given: argparse.Namespace) -> int:
     from spf.retiming_outputs import put
 
     table = _named(given, "timemap", ".csv")
-    embedder = _embedder(given)
+    embedder = chosen_embedder(given)
     with _bars() as watch:
         plan = _plan(given, embedder, make_method("nearest", cuts=given.cuts), watch)
     _print_plan(plan, embedder)
@@ -233,10 +247,16 @@ def _named(given: argparse.Namespace, word: str, suffix: str) -> Path:
     return out / f"{name}.{word}{suffix}"
 
 
-def _embedder(given: argparse.Namespace) -> "Embedder":
-    from spf.embedders import DEFAULT_EMBEDDER, load_embedder
+def _check(given: argparse.Namespace, embedder: "Embedder") -> "Embedder | None":
+    """The second embedder. Raises as `embedder_of` and `check_embedder`."""
+    from spf.embedders import check_embedder
 
-    return load_embedder(given.embedder or DEFAULT_EMBEDDER)
+    name, weights = given.check_embedder, given.check_weights
+    if name not in ("auto", "none"):
+        return check_embedder(embedder_of(name, weights, "--check-weights"), embedder)
+    if weights is not None:
+        raise ConfigError("--check-weights is for --check-embedder NAME; name one")
+    return check_embedder(name, embedder)
 
 
 def _plan(
@@ -266,24 +286,20 @@ def _plan(
 
 
 def _print_plan(plan: "Plan", embedder: "Embedder") -> None:
-    from spf.embedders import CAUTIONS, label, remark
-
-    print(f"embedder: {label(embedder)}")
-    caution = CAUTIONS.get(remark(embedder))
-    if caution:
-        print(f"  {caution}")
+    print_embedder(embedder)
     print(f"\n{plain(plan.source)}")
     for line in plan.lines():
         print(f"  {plain(line)}")
 
 
 def _print_result(done: "Retimed", embedder: "Embedder") -> None:
+    from spf.embedders import shown_name
     from spf.progress import METRICS
 
-    columns, names = [done.before, done.after], [embedder.name]
+    columns, names = [done.before, done.after], [shown_name(embedder)]
     if done.check is not None:
         columns += [done.check.before, done.check.after]
-        names.append(done.check.embedder.name)
+        names.append(shown_name(done.check.embedder))
     print(f"\n  {'':<23}" + "".join(f" {plain('by ' + name):>21}" for name in names))
     print(f"  {'':<23}" + f" {'before':>10} {'after':>10}" * len(names))
     for name in done.before:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from spf.cache.key import libraries
 from spf.corpus.inputs import as_text
-from spf.embedders import Embedder, load_embedder
+from spf.embedders import Embedder, load_embedder, shown_name
 from spf.errors import ClipError, ConfigError, UnavailableError
 from spf.identity import code_hash
 from spf.measurement import DEFAULT_SETTINGS, Measurement, measure_clip
@@ -35,9 +35,9 @@ Row = dict[str, Any]
 class Measuring:
     """How the clips of a corpus are measured: the same for all of them, on every machine.
 
-    embedder : a word, or the object. device : auto, cpu or cuda. batch_size : frames per batch;
-    None takes the embedder's own. curves : whether rows hold the curves. Making the embedder raises
-    as `load_embedder` does.
+    embedder : a name, or the object. weights : a folder of them, for a name. device : auto, cpu or
+    cuda. batch_size : frames per batch; None takes the embedder's own. curves : whether rows hold
+    the curves. Making the embedder raises as `load_embedder` does.
     """
 
     embedder: str | Embedder
@@ -46,10 +46,12 @@ class Measuring:
     sampling: Sampling = field(default_factory=Sampling)
     batch_size: int | None = None
     curves: bool = False
+    weights: str | None = None
 
     @cached_property
     def loaded(self) -> Embedder:
-        return load_embedder(self.embedder, self.device)
+        path = {} if self.weights is None else {"path": self.weights}
+        return load_embedder(self.embedder, self.device, **path)
 
     def identity(self) -> dict[str, Any]:
         """Everything about the measuring that determines a row."""
@@ -101,7 +103,7 @@ class Measuring:
         return {
             "index": index,
             "path": as_text(name),
-            "embedder": self.loaded.name,
+            "embedder": shown_name(self.loaded),
             "weights_hash": known.get("weights", "none: no weights"),
         }
 

@@ -1,12 +1,15 @@
-"""Frames -> unit vectors. One module for each embedder; its word is the key of `EMBEDDERS`."""
+"""Frames -> unit vectors. One module for each embedder; its name is the key of `EMBEDDERS`."""
 
 import inspect
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
 from spf.devices import check_device
 from spf.embedders.base import Embedder, Embeddings, embed_clip
 from spf.errors import ConfigError
+from spf.extras import missing_extra
+from spf.weights import EMBEDDER_PINS, find_cached
 from spf.words import choose
 
 EMBEDDERS = {
@@ -46,17 +49,20 @@ CAUTIONS = {
 def load_embedder(
     name: str | Embedder = DEFAULT_EMBEDDER, device: str = "auto", **settings: Any
 ) -> Embedder:
-    """The embedder of that word, with settings of its class; an embedder is returned as it is.
+    """The embedder of that name, with settings of its class; an embedder is returned as it is.
 
+    name : NAME, or NAME/VARIANT such as "siglip/b16-384" (see `full_name`).
     device : auto, cpu, cuda or cuda:N, for those that can choose; the others run on the CPU.
-    Raises ConfigError for an unknown word or setting, UnavailableError where it cannot run here.
+    Raises ConfigError for an unknown name or setting, UnavailableError where it cannot run here.
     """
     if not isinstance(name, str):
         return name
-    kind = _class(choose(name, EMBEDDERS, "embedder"))
+    family, _, variant = full_name(name).partition("/")
+    kind = _class(family)
+    model = {"model": variant} if variant else {}
     try:
         check_device(device)
-        return kind(**on_device(kind, device), **settings)
+        return kind(**on_device(kind, device), **model, **settings)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"embedder {name}: {error}") from None
 
@@ -64,10 +70,10 @@ def load_embedder(
 def check_embedder(check: str | Embedder | None, embedder: Embedder) -> Embedder | None:
     """The second embedder that looks at what was made with the first one.
 
-    check : a word or an object, None or "none" for none, or "auto": the default one, and histogram,
+    check : a name or an object, None or "none" for none, or "auto": the default one, and histogram,
     which is no network, where the default one is the first.
 
-    Raises ConfigError for an unknown word and for the first embedder itself, UnavailableError where
+    Raises ConfigError for an unknown name and for the first embedder itself, UnavailableError where
     it cannot run here.
     """
     if check is None or check == "none":
@@ -76,7 +82,7 @@ def check_embedder(check: str | Embedder | None, embedder: Embedder) -> Embedder
         check = DEFAULT_EMBEDDER if embedder.name != DEFAULT_EMBEDDER else "histogram"
     found = load_embedder(check)
     if found.identity() == embedder.identity():
-        raise ConfigError(f"check={found.name} is the embedder itself; name another one, or none")
+        raise ConfigError(f"embedder {label(found)} cannot check itself; name another one, or none")
     return found
 
 
@@ -85,14 +91,43 @@ def on_device(kind: type, device: str) -> dict[str, str]:
     return {"device": device} if "device" in inspect.signature(kind).parameters else {}
 
 
-def takes_device(word: str) -> bool:
-    """Whether the embedder of that word can choose its device. Raises ConfigError."""
-    return bool(on_device(_class(choose(word, EMBEDDERS, "embedder")), "auto"))
+def takes(name: str, setting: str) -> bool:
+    """Whether the embedder of that name has a setting, such as device, or path, the place of its
+    weights. Raises ConfigError for an unknown name."""
+    kind = _class(full_name(name).partition("/")[0])
+    return setting in inspect.signature(kind).parameters
+
+
+def full_name(name: str, known: Iterable[str] = EMBEDDERS) -> str:
+    """NAME or NAME/VARIANT as `known` and `spf.weights.EMBEDDER_PINS` spell them.
+
+    Raises ConfigError, in one line with the nearest names, for an unknown name or variant.
+    """
+    family, slash, variant = name.partition("/")
+    family = choose(family, known, "embedder")
+    if not slash:
+        return family
+    if family not in EMBEDDER_PINS:
+        raise ConfigError(f"embedder {family} has no variants; write {family}")
+    return f"{family}/{choose(variant, EMBEDDER_PINS[family], f'{family} variant')}"
 
 
 def usable() -> dict[str, str]:
-    """Every word, with what is not here that it needs with its default settings, or ""."""
-    return {word: getattr(_class(word), "lacking", str)() for word in EMBEDDERS}
+    """Every name, with what is not here that it needs with its default settings, or ""."""
+    return {name: getattr(_class(name), "lacking", str)() for name in EMBEDDERS}
+
+
+def available() -> list[str]:
+    """The names, and names with a variant, of what can run here."""
+    names = [name for name, missing in usable().items() if not missing]
+    if missing_extra("towers"):
+        return names
+    return names + [
+        f"{family}/{variant}"
+        for family, pins in EMBEDDER_PINS.items()
+        for variant, pin in list(pins.items())[1:]  # the first one is the family's default
+        if find_cached(pin) is not None
+    ]
 
 
 def _class(word: str) -> Any:
@@ -101,17 +136,25 @@ def _class(word: str) -> Any:
 
 
 def remark(embedder: Embedder | str) -> str:
-    """What has to be known of an embedder or a word of one: control, shipped, or nothing."""
-    if not isinstance(embedder, str) and embedder.control:
-        return "control"
-    return REMARKS.get(embedder if isinstance(embedder, str) else embedder.name, "")
+    """What has to be known of an embedder or a name of one: control, shipped, or nothing."""
+    if isinstance(embedder, str):
+        return REMARKS.get(embedder, "")
+    if getattr(embedder, "is_local", False):
+        return "local weights"
+    return "control" if embedder.control else REMARKS.get(embedder.name, "")
 
 
 def label(embedder: Embedder | str) -> str:
     """How tables and plots name an embedder: with its remark, where it has one."""
-    name = embedder if isinstance(embedder, str) else embedder.name
+    name = embedder if isinstance(embedder, str) else shown_name(embedder)
     known = remark(embedder)
     return f"{name} ({known})" if known else name
+
+
+def shown_name(embedder: Embedder) -> str:
+    """An embedder's name, with its variant unless that is the default one."""
+    variant = getattr(embedder, "variant", "")
+    return f"{embedder.name}/{variant}" if variant else embedder.name
 
 
 __all__ = [
@@ -121,12 +164,15 @@ __all__ = [
     "RENDERED_EMBEDDER",
     "Embedder",
     "Embeddings",
+    "available",
     "check_embedder",
     "embed_clip",
+    "full_name",
     "label",
     "load_embedder",
     "on_device",
     "remark",
-    "takes_device",
+    "shown_name",
+    "takes",
     "usable",
 ]

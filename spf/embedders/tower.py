@@ -14,7 +14,14 @@ from spf.errors import UnavailableError
 from spf.extras import missing_extra, require_extra
 from spf.fingerprint import installed
 from spf.identity import code_hash
-from spf.weights import EMBEDDER_PINS, LOCK, cache_folder, find_cached, repository_folder
+from spf.weights import (
+    EMBEDDER_PINS,
+    LOCK,
+    cache_folder,
+    fetch_command,
+    find_cached,
+    repository_folder,
+)
 from spf.weights import sha256_of as file_sha256
 from spf.words import choose
 
@@ -52,12 +59,15 @@ class Tower(Network):
         super().__init__(device, precision, batch_size)
         require_extra(f"embedder {self.name}", "towers")
         pins = EMBEDDER_PINS[self.name]
-        variant = next(iter(pins)) if model is None else choose(model, pins, f"{self.name} model")
-        self.pin = pins[variant]
-        self.model = variant if path is None or model is not None else LOCAL
+        default = next(iter(pins))
+        chosen = default if model is None else choose(model, pins, f"{self.name} variant")
+        self.pin = pins[chosen]
+        self.variant = "" if chosen == default else chosen
+        self.model = chosen if path is None or model is not None else LOCAL
         self.path = None if path is None else Path(path)
         self.folder, self.revision = self._locate()
         self.weights = self._check_weights()
+        self.is_local = path is not None and self.weights != self.pin.sha256
         try:
             self.preprocess = self._read_preprocess()
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -72,7 +82,7 @@ class Tower(Network):
         pin = next(iter(EMBEDDER_PINS[cls.name].values()))
         if find_cached(pin) is not None:
             return ""
-        return f"weights absent ({pin.repo}): make weights EMBEDDER={cls.name}"
+        return f"weights absent ({pin.repo}): {fetch_command(cls.name)}"
 
     def identity(self) -> dict[str, Any]:
         return super().identity() | {
@@ -151,14 +161,18 @@ class Tower(Network):
 
     def unusable(self, reason: str) -> UnavailableError:
         """The error that says in one line what is wrong, what to do, and what works here."""
-        from spf.embedders import usable
+        from spf.embedders import available
 
-        default = self.pin is next(iter(EMBEDDER_PINS[self.name].values()))
-        word = self.name if default else f"{self.name}/{self.model}"
-        works = ", ".join(word for word, lacking in usable().items() if not lacking)
+        name = f"{self.name}/{self.variant}" if self.variant else self.name
+        fetch = fetch_command(name)
+        remedy = (
+            f"get the weights with {fetch}, or name a folder of them: embedder.path=FOLDER"
+            if self.path is None
+            else f"name another folder, or none and get the published weights with {fetch}"
+        )
+        works = ", ".join(available())
         return UnavailableError(
-            f"embedder {self.name}: {' '.join(reason.split())}; get the weights with make weights "
-            f"EMBEDDER={word}, or name a folder: embedder.path=FOLDER; usable now: {works}"
+            f"embedder {name}: {' '.join(reason.split())}; usable now: {works}; {remedy}"
         )
 
     def _config_hash(self) -> str:

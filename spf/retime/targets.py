@@ -156,7 +156,7 @@ class Custom:
         """Times, scaled to 0 .. 1, and progress (K,) of the points."""
         what = "target=custom" if self.path is None else str(self.path)
         if (self.points is None) == (self.path is None):
-            remedy = "'target.points=[[0,0],[0.5,0.2],[1,1]]' or target.path=FILE"
+            remedy = "target.points='[[0,0],[0.5,0.2],[1,1]]' or target.path=FILE"
             raise ConfigError(f"target=custom needs points or a file, one of them; give {remedy}")
         given = self.points if self.path is None else _read(Path(str(self.path)))
         try:

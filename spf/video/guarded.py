@@ -162,7 +162,7 @@ class GuardedReader:
             reason = f"its decoder hung: no frame within {self._patience:g} s"
         elif end.why == SLOW:
             self.close()
-            remedy = "use fewer frames (stride, max_frames) or scale it down"
+            remedy = "use fewer of its frames, or scale it down"
             return ClipError(self._path, f"its decoding took more than {ENOUGH:g} s", remedy)
         elif end.why:
             reason = f"its decoder went astray: it {end.why}"

@@ -44,7 +44,7 @@ LEAST_REPEATS = 5
 FROZEN = 0.25
 """Mean change, in levels, up to which a frame counts as frozen."""
 
-FROZEN_SHARE = 0.05
+FROZEN_SHARE = 0.1
 """Share of a clip for which its beginning or end stands frozen to be named."""
 
 RHYTHM = 0.7

@@ -1,0 +1,133 @@
+"""The report's sentences: every number is the cell of a table, for every experiment."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+from quoting import NUMBER, Report, Said, unquoted
+
+from benchmarks import reproduce
+from benchmarks.paper import EXPERIMENTS, Experiment, Part
+from benchmarks.retiming import existing_clips
+from benchmarks.truth import studies
+
+MINIATURE = ("embedder=histogram", "model.path={weights}")
+RENDERED = (
+    "embedder=pixels", "benchmark.size=[32,32]", "benchmark.contents=[shape-drop-gear]",
+    "benchmark.num_frames=11",
+)  # fmt: skip
+SMALLER: dict[int, tuple[str, ...]] = {
+    1: (*MINIATURE, "benchmark.num_pairs=2"),
+    2: (*MINIATURE, "benchmark.retimes=[none,nearest,regenerate]"),
+    3: (*RENDERED, "benchmark.laws=[linear,sigmoid_jump]", "benchmark.seeds=[1000]"),
+    4: (*RENDERED, "benchmark.laws=[ease_in_out]", "benchmark.embedders=[pixels,histogram]"),
+    5: (*MINIATURE,),
+    6: (*MINIATURE, "benchmark.num_pairs=1"),
+    7: (*MINIATURE, "benchmark.num_pairs=2"),
+}
+"""Words that make an experiment's parts small; the rest is as in the plan."""
+
+
+@pytest.fixture(scope="module")
+def report(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The report of every experiment's parts that ship, made small."""
+    output = tmp_path_factory.mktemp("report")
+    small = tuple(dataclasses.replace(x, parts=_parts(x, tiny_weights)) for x in EXPERIMENTS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reproduce, "EXPERIMENTS", small)
+        patch.setattr(existing_clips, "_morphs", lambda: MORPHS[:1])
+        patch.setattr(studies, "COLOURS", {key: names[:2] for key, names in COLOURS.items()})
+        assert reproduce.main(["profile=embedded", f"output={output}"]) == 0
+    return Report((output / "report" / "index.html").read_text())
+
+
+MORPHS = existing_clips._morphs()
+COLOURS = studies.COLOURS
+
+
+def _parts(item: Experiment, weights: Path) -> tuple[Part, ...]:
+    smaller = [word.format(weights=weights) for word in (*SMALLER[item.number], "workers=1")]
+    return tuple(
+        dataclasses.replace(part, words=_overridden(part.words, smaller), embedded=(), wants=())
+        for part in item.parts
+        if not part.needs
+    )
+
+
+def _overridden(words: tuple[str, ...], more: list[str]) -> tuple[str, ...]:
+    chosen = {word.partition("=")[0]: word for word in (*words, *more)}
+    return tuple(chosen.values())
+
+
+def sentences(report: Report) -> list[Said]:
+    return [*report.findings.values(), *report.paragraphs]
+
+
+def test_every_number_of_a_sentence_is_in_its_table(report: Report) -> None:
+    assert list(report.findings) == [f"experiment-{item.number}" for item in EXPERIMENTS]
+    for said, short in zip(report.findings.values(), report.short, strict=True):
+        assert short.endswith(said.text)
+    for said in sentences(report):
+        assert unquoted(said.text, said.rows) == [], said.chapter
+        assert "%" not in said.text
+
+
+def test_a_changed_number_is_noticed(report: Report) -> None:
+    """Of every sentence, each number in turn, by one in its last digit."""
+    changed = 0
+    for said in sentences(report):
+        shown = {number for row in said.rows for cell in row for number in NUMBER.findall(cell)}
+        for match in NUMBER.finditer(said.text):
+            number = f"{match[0][:-1]}{(int(match[0][-1]) + 1) % 10}"
+            if number not in shown:
+                text = f"{said.text[: match.start()]}{number}{said.text[match.end() :]}"
+                assert unquoted(text, said.rows), text
+                changed += 1
+    assert changed > 150
+
+
+@pytest.mark.parametrize("number", [1, 5, 7])
+def test_the_papers_own_method_stands_beside_ours(report: Report, number: int) -> None:
+    said = next(x.text for x in report.paragraphs if x.chapter == f"experiment-{number}")
+    assert said.index("the paper's method, rope, ") < said.index("our best warp, ")
+    assert not re.search("our best warp, rope(_iterative)?,", said)
+    films = [one for one in report.captions if f"-{number}" in one.chapter and "; " in one.text]
+    assert films
+    for film in films:
+        paper, ours = (film.text.index(f"; {word} (") for word in ("rope", "rope_flat"))
+        assert film.text[paper:].startswith("; rope (the paper's method), target_mae ")
+        assert paper < ours
+        if number != 7:  # whose table of pairs has no distance to the target before
+            assert unquoted(film.text, film.rows) == []
+
+
+def test_a_user_reads_the_raw_error_first(report: Report) -> None:
+    said = report.findings["experiment-3"]
+    assert said.text.index("(raw_error)") < said.text.index("(calibrated_error)")
+    raw, calibrated = re.search(r"([\d.]+) and ([\d.]+) with none", said.text).groups()  # type: ignore[union-attr]
+    assert any({"none", raw, calibrated} <= {*row} for row in said.rows)
+
+
+ROWS = [
+    ["rope", "0.194", "0.180", "16 of 16"],
+    ["rope (decay=3)", "0.194", "0.0031", "15 of 16"],
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        ("By m: rope, 0.194 to 0.180, better on 16 of 16; rope (decay=3), 0.194 to 0.0031.", 0),
+        ("By m: rope, 0.194 to 0.0031.", 1),  # of another row
+        ("By m: rope (decay=3), 0.194 to 0.180; rope, 0.180.", 1),
+        ("rope: better on 15 of 16.", 1),
+        ("By rope 18.0% and 0.003 of rope (decay=3). It is 0.180. It is 0.18.", 2),
+        ("Nothing of 81 frames.", 1),
+        ("Nothing is said of speed_cv_64.", 0),
+    ],
+)
+def test_numbers_are_looked_up_by_row(text: str, lost: int) -> None:
+    assert len(unquoted(text, ROWS)) == lost
