@@ -12,7 +12,8 @@ from benchmarks.leaderboard.experiment import clip_cell
 from benchmarks.running.cells import Cell, Outcome, Section, Summary, Table, Watch
 from benchmarks.running.folder import RunFolder
 from benchmarks.running.printing import printer
-from benchmarks.running.records import DONE, FAILED, NOT_RUN, Record, timings_of
+from benchmarks.running.records import DONE, FAILED, NOT_RUN, Record
+from benchmarks.running.store import timings_of
 from benchmarks.scoring.measuring import Measuring, read_curve
 from benchmarks.scoring.statistics import median_interval
 from benchmarks.truth.colours import MEANING, colour_rows, colour_sentences, colour_table

@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.running.store import CELLS, RECORD
+from benchmarks.running.store import CELLS
 from spf.errors import ConfigError
 from spf.files import LEFTOVER
+from spf.store import MANIFEST
 
 
 def prune(output: Path) -> tuple[int, int]:
@@ -31,7 +32,7 @@ def prune(output: Path) -> tuple[int, int]:
 
 
 def unused(output: Path) -> Iterator[Path]:
-    """Cells, claims and half-written remains that no run needs and nobody touched for a day.
+    """Cells, locks and half-written remains that no run needs and nobody touched for a day.
 
     Raises ConfigError where there are no runs: the folder is another one, or not mounted.
     """
@@ -47,7 +48,7 @@ def unused(output: Path) -> Iterator[Path]:
 
 def _ours(path: Path) -> bool:
     """Whether a name is one that the store gives."""
-    return path.suffix == ".claim" or path.name.startswith(".spf-") or (path / RECORD).is_file()
+    return path.suffix == ".lock" or path.name.startswith(".spf-") or (path / MANIFEST).is_file()
 
 
 def main(arguments: list[str]) -> int:

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,18 @@ from benchmarks.commandline import PATHS, escaped
 from benchmarks.reporting.page import render_page
 from benchmarks.reporting.tables import table_as_csv, table_as_markdown
 from benchmarks.running.cells import Benchmark, Summary
-from benchmarks.running.crew import visible_gpus
+from benchmarks.running.compute import Job, one_line
 from benchmarks.running.folder import RunFolder, slug
+from benchmarks.running.pool import visible_gpus
 from benchmarks.running.provenance import digest, provenance
 from benchmarks.running.records import compile_tables
-from benchmarks.running.runner import Job, Results, Workers, one_line, run_cells
+from benchmarks.running.runner import Results, Workers, run_cells
 from benchmarks.running.store import CELLS, CellStore
 from benchmarks.scoring.measuring import Measuring
 from spf.cache import user_cache
 from spf.devices import choose_device
 from spf.embedders import DEFAULT_EMBEDDER, EMBEDDERS, RENDERED_EMBEDDER, on_device
 from spf.errors import ConfigError, SpfError
-from spf.files import sweep
 from spf.identity import code_hash
 from spf.measurement import DEFAULT_SETTINGS
 from spf.progress import Settings
@@ -66,12 +65,12 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     folder = job.store.folder
     folder.prepare()
     folder.start_over(job.store.fresh)
-    sweep(job.store.root.glob(".spf-*"))
+    job.store.store.sweep()
     plan = benchmark.plan()
-    say = (lambda *_: None) if quiet else partial(print, file=sys.stderr)
+    say = (lambda *_: None) if quiet else lambda line: print(line, file=sys.stderr)
     say(f"plan: {plan}")
     folder.write("config.yaml", OmegaConf.to_yaml(config))
-    results = run_cells(job, partial(_make_cells, config, str(folder.root)), workers, "clip")
+    results = run_cells(job, workers, "clip")
     code = INTERRUPTED if results.interrupted else int(results.failed > 0)
     results.records += getattr(benchmark, "imported", [])  # with failures that are not this run's
     summary = benchmark.summarise(results.records, folder)
@@ -88,12 +87,8 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     return Run(folder, code, results, summary)
 
 
-def make_job(config: DictConfig, place: str | None = None) -> tuple[Benchmark, Job]:
-    """The benchmark of a config, its cells, where they are stored, and their provenance.
-
-    place : the run's folder, where it is named already; its name tells of the code, which may have
-    changed since.
-    """
+def make_job(config: DictConfig) -> tuple[Benchmark, Job]:
+    """The benchmark of a config, its cells, where they are stored, and their provenance."""
     benchmark = build(config)
     parts = tuple(get_class(config[name]._target_) for name in ("embedder", *_taken(config)))
     cells = [replace(cell, parts=parts) for cell in benchmark.cells()]
@@ -113,7 +108,7 @@ def make_job(config: DictConfig, place: str | None = None) -> tuple[Benchmark, J
     elif not str(name) or slug(str(name)) != str(name):
         raise ConfigError(f"name={name!r}: use letters, digits, dots, hyphens and underscores")
     output = Path(config.output)
-    folder = RunFolder(place or output / "runs" / str(name))
+    folder = RunFolder(output / "runs" / str(name))
     if hasattr(benchmark, "keep_in"):
         benchmark.keep_in(folder)  # clips that several cells need
     embedder = getattr(getattr(benchmark, "measuring", None), "embedder", None)
@@ -121,11 +116,6 @@ def make_job(config: DictConfig, place: str | None = None) -> tuple[Benchmark, J
     device = "+".join(sorted({getattr(part, "device", "cpu") for part in used}))
     store = CellStore(output / CELLS, folder, config_hash, _fresh(config.fresh))
     return benchmark, Job(cells, store, provenance(config_hash, device))
-
-
-def _make_cells(config: DictConfig, place: str) -> Job:
-    """What a worker process needs of `make_job`."""
-    return make_job(config, place)[1]
 
 
 def _workers(config: DictConfig, benchmark: Benchmark, job: Job) -> Workers:

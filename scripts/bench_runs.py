@@ -105,7 +105,9 @@ def _cells_took(output: Path) -> float:
 
     (timings,) = output.glob("runs/*/timings.parquet")
     took = pd.read_parquet(timings).set_index("cell")["total"]
-    ended = {path.parent.name: path.stat().st_mtime for path in output.glob("cells/*/record.json")}
+    ended = {
+        path.parent.name: path.stat().st_mtime for path in output.glob("cells/*/manifest.json")
+    }
     began = [end - took[name[: len(took.index[0])]] for name, end in ended.items()]
     return max(ended.values()) - min(began)
 

@@ -124,7 +124,7 @@ def _cache(given: argparse.Namespace) -> int:
     from spf.words import choose
 
     cache = user_cache()
-    word = choose(given.embedder, EMBEDDERS, "embedder") if given.embedder else "*"
+    word = choose(given.embedder, EMBEDDERS, "embedder") if given.embedder else ""
     if given.clear:
         count, size = cache.clear(word)
         print(f"removed {count} entries, {_bytes(size)}, from {plain(cache.folder)}")
@@ -132,7 +132,7 @@ def _cache(given: argparse.Namespace) -> int:
     entries = cache.entries(word)
     print(f"folder   {plain(cache.folder)}")
     print(f"entries  {len(entries)}")
-    print(f"size     {_bytes(sum(state.st_size for _, state in entries))}")
+    print(f"size     {_bytes(sum(size for _, size in entries))}")
     print(f"bound    {_bytes(cache.bound)}")
     return 0
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.cache import Cache, Entry, key_fields, user_cache
+from spf.cache import Cache, Embedded, key_fields, user_cache
 from spf.devices import check_device
 from spf.embedders import DEFAULT_EMBEDDER, Embedder, Embeddings, embed_clip, load_embedder
 from spf.embedders.base import Source, Watch
@@ -130,12 +130,12 @@ def _embed(
     cache: Cache | None,
     reader: type[Reader | GuardedReader] = Reader,
     pictures: bool = True,
-) -> tuple[Entry, bool]:
+) -> tuple[Embedded, bool]:
     """Embeddings and small pictures of a clip, and whether they came from the cache."""
 
     is_file = isinstance(source, str | os.PathLike)
 
-    def compute(crop_bars: bool = is_file and (sampling or Sampling()).crop_bars) -> Entry:
+    def compute(crop_bars: bool = is_file and (sampling or Sampling()).crop_bars) -> Embedded:
         thumbnails = Thumbnails()
 
         def see(image: NDArray[np.uint8], time: float) -> None:

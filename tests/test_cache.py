@@ -17,14 +17,13 @@ import pytest
 from PIL import Image
 
 import spf
-import spf.cache.key
 from spf import measurement
-from spf.cache import Cache, user_cache
-from spf.cache.store import DEFAULT_SIZE, parse_size
+from spf.cache import DEFAULT_SIZE, Cache, parse_size, user_cache
 from spf.embedders import load_embedder
 from spf.embedders.histogram import Histogram
 from spf.errors import ClipError, ConfigError
 from spf.measurement import measure_clip
+from spf.store import MANIFEST
 
 
 @pytest.fixture
@@ -157,7 +156,7 @@ def test_failures_are_not_kept(tmp_path: Path, clip: Path) -> None:
         with pytest.raises(ClipError, match="not a video"):
             measured(bad)
     assert user_cache().entries() == []
-    assert not list(user_cache().folder.iterdir())  # nor is a claim left
+    assert not list(user_cache().folder.iterdir())  # nor is a lock left
 
 
 def test_a_clip_that_changes_while_it_is_read_is_not_kept(
@@ -190,20 +189,30 @@ def flip(share: float) -> Callable[[bytes], bytes]:
     return flipped
 
 
+def entry() -> Path:
+    """The folder of the only entry."""
+    ((key, _),) = user_cache().entries()
+    return user_cache().folder / key
+
+
+@pytest.mark.parametrize("manifest", [False, True])
 @pytest.mark.parametrize(
     "damage",
     [cut, lambda _: b"", lambda data: data + b"x", *(flip(k / 8) for k in range(9))],
 )
 def test_a_damaged_entry_is_removed_and_made_again(
-    damage: Callable[[bytes], bytes], clip: Path, capsys: pytest.CaptureFixture[str]
+    damage: Callable[[bytes], bytes],
+    manifest: bool,
+    clip: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     first = measure_clip(clip, load_embedder("histogram"), cache=user_cache())
-    ((path, _),) = user_cache().entries()
+    (path,) = (file for file in entry().iterdir() if (file.name == MANIFEST) == manifest)
     path.write_bytes(damage(path.read_bytes()))
     again = measure_clip(clip, load_embedder("histogram"), cache=user_cache())
     line = harness.check_one_line(capsys.readouterr().err)
     assert "damaged" in line
-    assert path.name in line
+    assert path.parent.name in line
     assert not again.cached
     same(again.embeddings, first.embeddings)
     assert measured(clip)
@@ -214,22 +223,23 @@ def test_another_entry_under_this_name_is_damage(
 ) -> None:
     other = harness.save(tmp_path / "other.mp4", harness.steady(seed=9))
     measured(other)
-    ((foreign, _),) = user_cache().entries()
+    foreign = entry()
     measured(clip)
-    (mine,) = (path for path, _ in user_cache().entries() if path != foreign)
-    shutil.copy(foreign, mine)
+    (mine,) = (path for path in foreign.parent.iterdir() if path != foreign)
+    shutil.rmtree(mine)
+    shutil.copytree(foreign, mine)
     assert not measured(clip)
     assert "damaged" in harness.check_one_line(capsys.readouterr().err)
 
 
 def test_an_entry_is_plain_arrays(clip: Path) -> None:
     spf.embed(clip, "histogram")
-    ((path, _),) = user_cache().entries()
-    assert path.name.startswith("histogram-")
+    assert entry().name.startswith("histogram-")
+    (path,) = (file for file in entry().iterdir() if file.name != MANIFEST)
     with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
         kinds = {name: stored[name].dtype.name for name in stored}
     floats = dict.fromkeys(("times", "changes", "range"), "float64")
-    assert kinds == {"vectors": "float32", "images": "uint8", "about": "uint8", **floats}
+    assert kinds == {"vectors": "float32", "images": "uint8", **floats}
 
 
 # Size and folder
@@ -238,15 +248,16 @@ def test_an_entry_is_plain_arrays(clip: Path) -> None:
 def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
     sources = [harness.save(tmp_path / f"{n}.mp4", harness.steady(seed=n)) for n in range(4)]
     measured(sources[0])
-    ((_, state),) = user_cache().entries()
-    cache = Cache(user_cache().folder.parent, int(3.5 * state.st_size))
+    ((_, size),) = user_cache().entries()
+    cache = Cache(user_cache().folder.parent, int(3.5 * size))
     for age, source in enumerate(sources[:3]):
         measured(source, cache=cache)
-        for path, found in cache.entries():
-            os.utime(path, (found.st_mtime - 1000 - age,) * 2)
+        for key, _ in cache.entries():
+            path = cache.folder / key / MANIFEST
+            os.utime(path, (path.stat().st_mtime - 1000 - age,) * 2)
     assert measured(sources[0], cache=cache)  # the oldest is used once more
     assert not measured(sources[3], cache=cache)
-    assert sum(found.st_size for _, found in cache.entries()) <= cache.bound
+    assert sum(size for _, size in cache.entries()) <= cache.bound
     assert [measured(s, cache=cache) for s in (sources[0], sources[2], sources[3])] == [True] * 3
     assert not measured(sources[1], cache=cache)
 
@@ -265,7 +276,7 @@ def test_old_leftovers_are_swept(clip: Path) -> None:
         if "1" not in name:
             os.utime(folder / name, (1, 1))
     measured(clip)
-    left = {path.name for path in folder.iterdir() if path.suffix != ".npz"}
+    left = {path.name for path in folder.iterdir() if not path.name.startswith("histogram-")}
     assert left == {".spf-1.tmp", "pixels-1.lock", "mine.txt"}
 
 
@@ -273,7 +284,7 @@ def refuse(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("why", ["a file in its place", "no such place", "claim", "write"])
+@pytest.mark.parametrize("why", ["a file in its place", "no such place", "lock", "write"])
 def test_a_folder_that_refuses_costs_one_line(
     why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -283,8 +294,8 @@ def test_a_folder_that_refuses_costs_one_line(
     elif why == "no such place":
         monkeypatch.setenv("SPF_CACHE_DIR", "/proc/spf")
     else:
-        place = {"claim": "claims.os.open", "write": "store.write_atomic"}[why]
-        monkeypatch.setattr(f"spf.cache.{place}", refuse)
+        place = {"lock": "FileLock.acquire", "write": "_write"}[why]
+        monkeypatch.setattr(f"spf.store.{place}", refuse)
     cache = user_cache()
     for seed in range(2):
         clip = harness.save(tmp_path / f"{seed}.mp4", harness.steady(seed=seed))
@@ -297,8 +308,8 @@ def test_a_folder_that_refuses_costs_one_line(
 
 def test_a_read_only_folder_is_read(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured(clip)
-    for name in ("open", "utime"):
-        monkeypatch.setattr(f"spf.cache.store.os.{name}", refuse)
+    for name in ("_write", "os.utime"):
+        monkeypatch.setattr(f"spf.store.{name}", refuse)
     assert measured(clip)
 
 

@@ -13,7 +13,7 @@ import harness
 import pytest
 from test_cache import image_folder, measured
 
-import spf.cache.key
+import spf.cache
 from spf.cache import key_fields
 from spf.embedders import load_embedder
 from spf.embedders.histogram import Histogram
@@ -32,8 +32,8 @@ def identity(**more: str) -> Callable[[pytest.MonkeyPatch], None]:
 
 
 def library(name: str) -> Callable[[pytest.MonkeyPatch], None]:
-    other = spf.cache.key.libraries() | {name: "another"}
-    return lambda patch: patch.setattr(spf.cache.key, "libraries", lambda: other)
+    other = spf.cache.libraries() | {name: "another"}
+    return lambda patch: patch.setattr(spf.cache, "libraries", lambda: other)
 
 
 OUTSIDE: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
@@ -42,8 +42,8 @@ OUTSIDE: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "preprocessing": identity(size="another"),
     "layer": identity(layer="another"),
     "dtype": identity(dtype="another"),
-    "code": lambda patch: patch.setattr(spf.cache.key, "code_hash", lambda *_: "another"),
-    **{name: library(name) for name in spf.cache.key.libraries()},
+    "code": lambda patch: patch.setattr(spf.cache, "code_hash", lambda *_: "another"),
+    **{name: library(name) for name in spf.cache.libraries()},
 }
 SETTINGS: dict[str, dict[str, Any]] = {
     "embedder": {"embedder": load_embedder("pixels")},

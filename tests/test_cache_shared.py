@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +17,10 @@ from test_cache import forbid_decoding
 import spf
 from benchmarks.scoring.measuring import Measuring
 from spf import cli
-from spf.cache import claims, key_fields, user_cache
-from spf.cache.claims import Claim
+from spf.cache import user_cache
 from spf.cli import main
 from spf.embedders import load_embedder
 from spf.errors import ConfigError
-from spf.video import Sampling
 
 # Embeds argv[1] when it is told to; a line in argv[2] says that it computed and did not wait.
 PROCESS = """
@@ -61,11 +58,15 @@ def _patience() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
-def claim_of(clip: Path) -> Claim:
-    """The claim on the entry of a clip and the default embedder."""
-    fields = key_fields(clip, load_embedder("histogram"), Sampling(), None)
-    assert fields is not None
-    return Claim(user_cache().path(fields).with_suffix(".lock"))
+def started(clip: Path, log: Path) -> subprocess.Popen[str]:
+    """A process that computes the entry of a clip, and takes long."""
+    process = harness.start(sys.executable, "-c", PROCESS, str(clip), str(log), "999", talk=True)
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    while not (log.exists() and log.read_text()):
+        assert process.poll() is None
+    return process
 
 
 def test_of_four_processes_one_computes(clip: Path, tmp_path: Path) -> None:
@@ -83,76 +84,24 @@ def test_of_four_processes_one_computes(clip: Path, tmp_path: Path) -> None:
     assert [errors for _, errors in answers] == [""] * 4
     assert len({output for output, _ in answers}) == 1
     assert log.read_text() == "computed\n"
-    assert [path.suffix for path in user_cache().folder.iterdir()] == [".npz"]
+    assert len(list(user_cache().folder.iterdir())) == 1
 
 
-def test_the_claim_of_a_killed_process_is_void(
-    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(claims, "VOID_AFTER", 1e9)  # what tells is that the process is gone
-    log = tmp_path / "log"
-    process = harness.start(sys.executable, "-c", PROCESS, str(clip), str(log), "999", talk=True)
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
-    while not (log.exists() and log.read_text()):
-        assert process.poll() is None
+def test_the_lock_of_a_killed_process_is_free(clip: Path, tmp_path: Path) -> None:
+    process = started(clip, tmp_path / "log")
     process.kill()
     process.communicate()
-    assert claim_of(clip).path.exists()
+    assert len(list(user_cache().folder.glob("*.lock"))) == 1
     spf.embed(clip, "histogram")
     assert len(user_cache().entries()) == 1
-    assert not claim_of(clip).path.exists()
+    assert not list(user_cache().folder.glob("*.lock"))
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"host": "elsewhere", "pid": 1}', "[]"])
-def test_a_claim_that_nobody_touches_is_void(
-    text: str, clip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(claims, "VOID_AFTER", 0.2)
-    path = claim_of(clip).path
-    path.parent.mkdir(parents=True)
-    path.write_text(text)
-    spf.embed(clip, "histogram")
-    assert not path.exists()
-    assert len(user_cache().entries()) == 1
-
-
-def test_a_claim_is_kept_alive_and_waited_for(
-    clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(claims, "BEAT", 0.02)
-    monkeypatch.setattr(claims, "VOID_AFTER", 1.0)
-    monkeypatch.setattr(claims, "TELL_AFTER", 0.5)
-    mine, other = claim_of(clip), claim_of(clip)
-    assert mine.take()
-    for _ in range(14):  # 1.7 s
-        assert not other.take()
-        other.wait("clip.mp4")
-    line = harness.check_one_line(capsys.readouterr().err)
-    assert "clip.mp4: waiting for another process" in line
-    mine.release()
-    assert other.take()
-    other.release()
-
-
-def test_a_claim_names_its_holder_and_others_are_left_alone(clip: Path) -> None:
-    mine = claim_of(clip)
-    assert mine.take()
-    holder = json.loads(mine.path.read_text())
-    assert (holder["host"], holder["pid"]) == (socket.gethostname(), os.getpid())
-    assert holder["started"] > 0
-    mine.path.write_text("another's")
-    mine.release()
-    assert mine.path.read_text() == "another's"
-
-
-def test_ctrl_c_ends_the_waiting(clip: Path) -> None:
-    code = "import sys; from spf.cache import claims; claims.TELL_AFTER = 0; "
+def test_ctrl_c_ends_the_waiting(clip: Path, tmp_path: Path) -> None:
+    code = "import sys; from spf import store; store.TELL_AFTER = 0; "
     code += "H = ['--embedder', 'histogram']; "
     code += "from spf.cli import main; sys.exit(main(['analyze', sys.argv[1], '--no-plot', *H]))"
-    held = claim_of(clip)
-    assert held.take()
+    holder = started(clip, tmp_path / "log")
     process = harness.start(sys.executable, "-c", code, str(clip))
     assert process.stderr is not None
     assert "waiting for another process" in process.stderr.readline()
@@ -160,8 +109,9 @@ def test_ctrl_c_ends_the_waiting(clip: Path) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted" in harness.check_one_line(errors)
-    assert held.path.exists()  # it is not the waiting one's
-    held.release()
+    assert len(list(user_cache().folder.glob("*.lock"))) == 1  # it is not the waiting one's
+    holder.kill()
+    holder.communicate()
 
 
 # The leaderboard
@@ -273,10 +223,10 @@ def test_entries_that_cannot_be_removed_exit_1(
 ) -> None:
     spf.embed(clip, "histogram")
 
-    def unlink(*_: object, **__: object) -> None:
+    def rename(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "unlink", unlink)
+    monkeypatch.setattr(os, "rename", rename)
     assert main(["cache", "--clear"]) == 1
     assert "permissions" in harness.check_one_line(capsys.readouterr().err)
 

@@ -1,9 +1,10 @@
-"""The store of cells: a cell is there whole or not at all, and the first result stays."""
+"""The stores: an entry is there whole or not at all, and the first result stays."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,73 @@ from benchmarks.running.cells import Cell, Key, Outcome
 from benchmarks.running.folder import DiskError, RunFolder
 from benchmarks.running.records import DONE, FAILED, make_record
 from benchmarks.running.store import CellStore
+from spf.store import MANIFEST, Store
+
+
+def test_an_entry_comes_back_as_it_was_put(tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.write_bytes(b"two")
+    made = Store(tmp_path / "store").put("key", {"a": [1, None]}, {"x/1": b"one", "2": given})
+    found = Store(tmp_path / "store").get("key")
+    assert found == made
+    assert found is not None
+    assert found.about == {"a": [1, None]}
+    assert [found.read("x/1"), found.read("2")] == [b"one", b"two"]
+    assert found.path("2").samefile(given)  # a link
+    assert Store(tmp_path / "store").get("another") is None
+
+
+@pytest.mark.parametrize("what", [b"", b"{", b"[]", b'{"about": 1, "files": {}, "checksum": "x"}'])
+def test_a_damaged_manifest_is_no_entry(tmp_path: Path, what: bytes) -> None:
+    store = Store(tmp_path)
+    store.put("key", 1, {"a": b"one"})
+    (tmp_path / "key" / MANIFEST).write_bytes(what)
+    assert store.get("key") is None
+    store.put("key", 2, {"a": b"two"})
+    assert store.get("key").about == 2  # type: ignore[union-attr]
+
+
+def test_a_damaged_file_is_noticed_and_replaced(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    entry = store.put("key", 1, {"a": b"one"})
+    assert entry is not None
+    entry.path("a").write_bytes(b"two")
+    assert store.get("key").read("a") is None  # type: ignore[union-attr]
+    assert not entry.intact
+    store.put("key", 1, {"a": b"one"})
+    assert store.get("key").read("a") == b"one"  # type: ignore[union-attr]
+
+
+def test_the_bound_keeps_what_was_used_last(tmp_path: Path) -> None:
+    store = Store(tmp_path, bound=4_000)
+    for number in range(3):
+        store.put(f"k{number}", 0, {"a": bytes(1_000)})
+        os.utime(tmp_path / f"k{number}" / MANIFEST, (number, number))
+    store.get("k0")  # used now
+    store.put("k3", 0, {"a": bytes(1_000)})
+    assert {key for key, _ in store.entries()} == {"k0", "k2", "k3"}
+    assert store.put("large", 0, {"a": bytes(5_000)}) is None
+    assert len(store.entries()) == 3
+
+
+def test_a_lock_is_free_where_its_holder_died(tmp_path: Path) -> None:
+    code = (
+        "import sys, os; from pathlib import Path; from spf.store import Store\n"
+        "with Store(Path(sys.argv[1])).lock('key') as held:\n"
+        "    assert held\n"
+        "    os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
+    store = Store(tmp_path)
+    assert store.lock_file("key").exists()
+    with store.lock("key") as held:
+        assert held
+        with Store(tmp_path).lock("key") as also:
+            assert not also
+    assert list(tmp_path.iterdir()) == []
+
+
+# Cells
 
 
 def test_a_row_has_the_config_of_its_own_run(tmp_path: Path) -> None:
@@ -20,36 +88,31 @@ def test_a_row_has_the_config_of_its_own_run(tmp_path: Path) -> None:
     stores = [CellStore(root, RunFolder(tmp_path / name), name) for name in ("first", "second")]
     stores[0].save(cell, make_record(cell, DONE, "", {"config_hash": "first"}), None)
     for store in stores:
-        record = store.load(cell)
-        assert record is not None
-        assert record["config_hash"] == store.config_hash
+        found = store.load(cell)
+        assert found is not None
+        assert found.record["config_hash"] == store.config_hash
 
 
 def test_of_two_results_the_first_one_stays(tmp_path: Path) -> None:
-    """As where a claim expired although its holder was at work."""
     store, cell = a_store(tmp_path), a_cell()
     for number, value in enumerate((1.0, 2.0)):
         outcome = Outcome({}, files={"curves/a.csv": b"%d" % number})
-        store.save(cell, make_record(cell, DONE, "", {"linearity_mae": value}), outcome)
-    record = store.load(cell)
-    assert record is not None
-    assert record["linearity_mae"] == 1.0
+        found = store.save(cell, make_record(cell, DONE, "", {"linearity_mae": value}), outcome)
+        assert found.record["linearity_mae"] == 1.0
     assert store.folder.read("curves/a.csv") == b"0"
     assert sorted(path.name for path in store.root.iterdir()) == [cell.identity]
 
 
-def test_a_result_takes_the_place_of_a_failure_and_of_damage(tmp_path: Path) -> None:
+def test_failures_and_unknown_inputs_are_not_kept(tmp_path: Path) -> None:
     store, cell = a_store(tmp_path), a_cell()
-    store.save(cell, make_record(cell, FAILED, "it rained", {}), None)
-    assert store.settled(cell)
+    failed = store.save(cell, make_record(cell, FAILED, "it rained", {}), None)
+    assert failed.record["reason"] == "it rained"
     assert store.load(cell) is None
-    store.save(cell, make_record(cell, DONE, "", {"linearity_mae": 1.0}), None)
-    assert store.load(cell) is not None
-    (store.root / cell.identity / "record.json").write_bytes(b"{")
-    store.save(cell, make_record(cell, DONE, "", {"linearity_mae": 2.0}), None)
-    record = store.load(cell)
-    assert record is not None
-    assert record["linearity_mae"] == 2.0
+    unknown = Cell(cell.key, None, cell.compute)
+    outcome = Outcome({}, files={"curves/a.csv": b"0"})
+    store.save(unknown, make_record(unknown, DONE, "", {}), outcome)
+    assert store.load(unknown) is None
+    assert store.folder.read("curves/a.csv") == b"0"
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,10 +129,17 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert store.load(cell) is None
 
 
+def test_a_record_of_another_schema_is_computed_again(tmp_path: Path) -> None:
+    store, cell = a_store(tmp_path), a_cell()
+    store.save(cell, make_record(cell, DONE, "", {"schema": -1}), None)
+    assert store.load(cell) is None
+    assert list(store.root.iterdir()) == []
+
+
 def a_store(folder: Path) -> CellStore:
     return CellStore(folder / "cells", RunFolder(folder / "run"), "hash")
 
 
-def a_cell(clip: str = "pair", compute: Callable[..., Outcome] | None = None) -> Cell:
-    key = Key("leaderboard", clip, "tiny", "even")
-    return Cell(key, {"clip": clip}, compute or (lambda _: Outcome({"linearity_mae": 0.5})))
+def a_cell() -> Cell:
+    key = Key("leaderboard", "pair", "tiny", "even")
+    return Cell(key, {"clip": "pair"}, lambda _: Outcome({"linearity_mae": 0.5}))

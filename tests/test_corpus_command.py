@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import json
 import os
 import stat
 import sys
@@ -16,70 +15,29 @@ import clips
 import harness
 import pyarrow as pa
 import pytest
+from filelock import FileLock
 
-from spf.cache import claims
-from spf.cache.claims import Claim
 from spf.cli import main
 from spf.commands.corpus import GPU_DECODERS, _crew
 from spf.corpus import pipeline
 from spf.corpus.inputs import open_listing
 from spf.corpus.pipeline import LOCK, PREFIX, Crew, local_or_remote
 from spf.corpus.rows import DONE, Measuring, as_table
-from spf.corpus.run import CLAIM, _take, make_corpus
+from spf.corpus.run import LOCK as OUTPUT_LOCK
+from spf.corpus.run import make_corpus
 from spf.errors import ConfigError, UnavailableError
 
 # Who may work
 
 
-def elsewhere(output: Path) -> Claim:
-    """A claim on an output, taken by a process of another boot that has ended since."""
-    claim = Claim(output / CLAIM)
-    claim._text = json.dumps(json.loads(claim._text) | {"boot": "another"})
-    claim._beat = lambda: None  # type: ignore[method-assign]
-    assert claim.take()
-    return claim
-
-
-def test_a_claim_of_another_boot_is_waited_for_until_it_is_void(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(claims, "VOID_AFTER", 0.5)
-    monkeypatch.setattr(claims, "TELL_AFTER", 0.1)
-    theirs = elsewhere(tmp_path)
-    mine = Claim(tmp_path / CLAIM)
-    _take(mine, tmp_path)
-    assert mine.path.read_text() != theirs._text
-    mine.release()
-    assert "waiting for another process" in harness.check_one_line(capsys.readouterr().err)
-
-
-def test_a_claim_that_is_touched_is_refused_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    theirs = elsewhere(tmp_path)
-    touched = []
-
-    def wait(self: Claim, what: str) -> None:
-        touched.append(what)
-        assert len(touched) < 5
-        os.utime(self.path, ns=(0, len(touched)))
-
-    monkeypatch.setattr(Claim, "wait", wait)
-    with pytest.raises(ConfigError, match="another process is making this corpus") as error:
-        _take(Claim(tmp_path / CLAIM), tmp_path)
+def test_an_output_in_use_is_refused_at_once(tmp_path: Path) -> None:
+    harness.touch(tmp_path, "in/0.mp4")
+    (tmp_path / "out").mkdir()
+    given = open_listing(tmp_path / "in"), tmp_path / "out", Measuring("pixels"), Crew(1)
+    refused = pytest.raises(ConfigError, match="another process is making this corpus")
+    with FileLock(tmp_path / "out" / OUTPUT_LOCK), refused as error:
+        make_corpus(*given)
     clips.one_line(error)
-    assert theirs.path.read_text() == theirs._text
-
-
-def test_a_claim_that_is_never_given_up_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A disk that lets nobody remove it."""
-    monkeypatch.setattr(claims, "VOID_AFTER", 0.2)
-    monkeypatch.setattr(Claim, "_remove", lambda *_: None)
-    elsewhere(tmp_path)
-    with pytest.raises(ConfigError, match="another process is making this corpus"):
-        _take(Claim(tmp_path / CLAIM), tmp_path)
 
 
 def test_shards_are_reported_by_their_number(

@@ -9,56 +9,21 @@ import errno
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import harness
 import pytest
+from fault_injection import KINDS, Injector
 
 from benchmarks import commandline, session
 from benchmarks.running.cells import Cell, Key, Outcome
 from benchmarks.running.folder import DiskError, RunFolder
 from benchmarks.running.records import DONE, make_record
 from benchmarks.running.store import CellStore
-from scripts.fault_injection import KINDS, Injector
 from spf import cli
 from spf.cache import user_cache
 from spf.files import write_atomic
-
-HARNESS = [sys.executable, str(harness.ROOT / "scripts" / "fault_harness.py")]
-
-
-def injected(folder: Path, *words: str) -> list[str]:
-    """What the harness prints; each line but the last is a row of its table."""
-    done = harness.command(*HARNESS, f"folder={folder}", *words, timeout=3600)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.splitlines()
-
-
-def test_a_sample_of_file_faults_loses_nothing(tmp_path: Path) -> None:
-    """The short version of scripts/fault_harness.py, which lets every single call fail."""
-    *rows, said = injected(tmp_path, "sample=1", "seed=5")
-    assert len(rows) == len(KINDS)
-    assert said == f"{len(KINDS)} faults, {len(KINDS)} as expected, 0 problems"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_file_fault_loses_nothing(kind: str, tmp_path: Path) -> None:
-    row, said = injected(tmp_path, f"kinds={kind}")
-    assert KINDS[kind].what in row
-    count = int(said.split()[0])
-    assert count > 5
-    assert said == f"{count} faults, {count} as expected, 0 problems"
-
-
-def test_the_harness_refuses_unknown_words(tmp_path: Path) -> None:
-    for word in ("kind=write", "kinds=writ"):
-        done = harness.command(*HARNESS, f"folder={tmp_path}", word)
-        assert done.returncode == 2
-        assert "known: " in harness.check_one_line(done.stderr)
-
 
 # The injector
 
@@ -106,7 +71,6 @@ DO: dict[str, Callable[[Path], object]] = {
 def test_a_fault_strikes_its_call_there_and_nowhere_else(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the harness would prove nothing."""
     struck, spared = tmp_path / "struck", tmp_path / "spared"
     for folder in (struck, spared):
         folder.mkdir()
@@ -138,7 +102,7 @@ def test_a_full_disk_stays_full_and_a_cut_file_is_cut(
         assert len((tmp_path / "whole").read_bytes()) == 10_000
 
 
-# What the harness found
+# What a refusing disk does
 
 
 def kept(folder: Path) -> tuple[CellStore, Cell]:
@@ -160,10 +124,6 @@ def test_what_cannot_be_read_is_not_taken_for_damaged(
         with pytest.raises(DiskError, match="cannot be read") as error:
             store.load(cell)
     harness.check_one_line(str(error.value))
-    with monkeypatch.context() as patch:
-        Injector("read", 1, [store.root], lambda _: None).install(patch.setattr)
-        with pytest.raises(DiskError):
-            store.forget(cell)
     assert store.load(cell) is not None
 
 

@@ -110,17 +110,19 @@ def test_parts_of_the_library_keep_to_themselves(name: str) -> None:
         "extras": {"spf.errors"},
         "fingerprint": set(),
         "identity": {"spf.fingerprint"},
+        "remade": set(),
+        "store": {"spf.files"},
         "cache": mine
-        | {"spf.errors", "spf.files", "spf.fingerprint", "spf.identity"}
+        | {"spf.errors", "spf.files", "spf.fingerprint", "spf.identity", "spf.store"}
         | {"spf.embedders", "spf.thumbnails", "spf.video"},
         "video": mine | {"spf.errors", "spf.files", "spf.fingerprint", "spf.words"},
         "devices": {"spf.errors"},
         "weights": {"spf.files"},
         "embedders": mine
-        | {"spf.errors", "spf.extras", "spf.words", "spf.video"}
+        | {"spf.errors", "spf.extras", "spf.remade", "spf.words", "spf.video"}
         | {"spf.devices", "spf.fingerprint", "spf.identity", "spf.weights"},
         "generators": mine
-        | {"spf.errors", "spf.extras", "spf.words", "spf.video", "spf.files"}
+        | {"spf.errors", "spf.extras", "spf.remade", "spf.words", "spf.video", "spf.files"}
         | {"spf.devices", "spf.fingerprint", "spf.identity", "spf.weights"},
         "quality": mine
         | {"spf.errors", "spf.words", "spf.files", "spf.cache", "spf.video"}

@@ -14,8 +14,8 @@ import harness
 import pytest
 
 from benchmarks import prune
-from benchmarks.running.store import checksum
 from benchmarks.scoring import measuring
+from spf.store import MANIFEST, _checksum
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def records(output: Path) -> list[Path]:
-    return sorted((output / "cells").glob("*/record.json"))
+    return sorted((output / "cells").glob(f"*/{MANIFEST}"))
 
 
 def test_finished_cells_are_taken_over(tmp_path: Path, measured: list[str]) -> None:
@@ -93,7 +93,7 @@ def empty(path: Path) -> None:
 def alter(path: Path) -> None:
     """A valid file whose number was changed: its checksum no longer fits."""
     stored = json.loads(path.read_text())
-    stored["record"]["linearity_mae"] += 0.25
+    stored["about"]["record"]["linearity_mae"] += 0.25
     path.write_text(json.dumps(stored))
 
 
@@ -119,8 +119,8 @@ def other_files(path: Path) -> None:
 def other_schema(path: Path) -> None:
     stored = json.loads(path.read_text())
     del stored["checksum"]
-    stored["record"]["schema"] = -1
-    path.write_text(json.dumps(stored | {"checksum": checksum(stored)}))
+    stored["about"]["record"]["schema"] = -1
+    path.write_text(json.dumps(stored | {"checksum": _checksum(stored)}))
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_prune_removes_what_no_run_refers_to(
     keep = harness.run(clips, output, "name=keep")
     drop = harness.run(clips, output, "name=drop", "fit.window=5")
     shutil.rmtree(drop.folder.root)
-    (output / "cells" / "dead.claim").write_text("{}")
+    (output / "cells" / "dead.lock").write_text("")
     assert prune.prune(output) == (0, 0)  # a run may be at work on them
     long_ago = time.time() - 100_000
     for path in (output / "cells").iterdir():

@@ -243,7 +243,7 @@ def started(cwd: Path, clips: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def finished(cwd: Path) -> int:
-    return len(list(cwd.glob("out/cells/[0-9a-f]*/record.json")))  # not the half-written ones
+    return len(list(cwd.glob("out/cells/[0-9a-f]*/manifest.json")))  # not the half-written ones
 
 
 def wait_for_cells(cwd: Path, count: int, process: subprocess.Popen[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -28,12 +27,13 @@ from benchmarks.rating.trials import AnswersError, Study
 from benchmarks.retiming.pairs import load_pairs
 from benchmarks.running.folder import RunFolder, slug
 from benchmarks.running.provenance import digest
-from spf.cache.store import _unpack
+from spf.cache import ARRAYS, _unpack
 from spf.embedders import load_embedder
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators import kept
 from spf.generators.weights import component_parameters
 from spf.retime.targets import make_target
+from spf.store import Store
 from spf.yaml_files import LARGEST
 
 SECRET = "moonlight-harbour-7731"
@@ -159,10 +159,6 @@ def test_absurd_counts_and_broken_text_in_parquet_are_refused(tmp_path: Path) ->
 # Archives of arrays
 
 
-def signed(data: bytes) -> bytes:
-    return data + hashlib.sha256(data).digest()
-
-
 def zipped(content: bytes, name: str = "vectors.npy") -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -205,7 +201,9 @@ def archives(tmp_path: Path) -> dict[str, bytes]:
 def test_hostile_archives_are_no_entries_and_no_clips(tmp_path: Path) -> None:
     """Even where their checksum is right: who wrote one may write the other."""
     for name, data in archives(tmp_path).items():
-        assert _unpack(signed(data), tmp_path, {}) is None, name
+        stored = Store(tmp_path / "store").put(name, {"key": {}}, {ARRAYS: data})
+        assert stored is not None
+        assert _unpack(stored, tmp_path, {}) is None, name
         with pytest.raises(kept.DAMAGE):
             kept.unpack(data)
     assert not (tmp_path / "harmed").exists()

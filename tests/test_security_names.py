@@ -25,8 +25,8 @@ from benchmarks import session
 from benchmarks.reporting.tables import table_as_markdown
 from benchmarks.running import sweeps
 from benchmarks.running.cells import Table
+from benchmarks.running.compute import one_line
 from benchmarks.running.records import FORMULA, NUMBERS, as_csv, as_frame
-from benchmarks.running.workers import one_line
 from spf.words import printable
 
 HOSTILE = [

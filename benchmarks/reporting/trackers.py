@@ -16,10 +16,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from benchmarks.running.cells import Summary
+from benchmarks.running.compute import one_line
 from benchmarks.running.folder import RunFolder, slug
 from benchmarks.running.provenance import digest
 from benchmarks.running.records import DONE, Record
-from benchmarks.running.runner import one_line
 from benchmarks.scoring.measuring import read_curve
 from spf.progress import METRICS
 from spf.words import shell_quoted

@@ -18,10 +18,11 @@ from omegaconf import DictConfig
 from benchmarks import session
 from benchmarks.reporting.page import TEMPLATES
 from benchmarks.running.cells import Summary
+from benchmarks.running.compute import Job
 from benchmarks.running.folder import RunFolder
 from benchmarks.running.provenance import digest, file_digest
 from benchmarks.running.records import NOT_RUN, Record, make_record
-from benchmarks.running.runner import Job, Results
+from benchmarks.running.runner import Results
 from benchmarks.session import Run
 from spf.identity import code_hash
 
@@ -76,12 +77,12 @@ def _records(job: Job) -> list[Record] | None:
     cells, store, common = job
     found = []
     for cell in cells:
-        record = store.load(cell)
-        if record is None and cell.not_run:
-            record = make_record(cell, NOT_RUN, cell.not_run, dict(common))
-        if record is None:
+        if settled := store.load(cell):
+            found.append(settled.record)
+        elif cell.not_run:
+            found.append(make_record(cell, NOT_RUN, cell.not_run, dict(common)))
+        else:
             return None
-        found.append(record)
     return found
 
 

@@ -61,7 +61,7 @@ class Cell:
     not_run: str = ""
     parts: tuple[type, ...] = ()
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Hash of all that determines the result; it names the cell's file."""
         code = code_hash(getattr(self.compute, "func", self.compute), *self.parts)

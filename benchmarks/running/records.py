@@ -1,7 +1,6 @@
 """Records: a row for each cell, and the tables compiled from them."""
 
 import io
-import json
 import math
 import re
 from typing import Any
@@ -46,14 +45,6 @@ def make_record(cell: Cell, status: str, reason: str, values: dict[str, Any]) ->
     """A record as plain data: the cell's key, its outcome and where it comes from."""
     record = {"status": status, "reason": reason, **vars(cell.key), "schema": SCHEMA, **values}
     return {"cell": cell.identity, **record}
-
-
-def timings_of(folder: RunFolder, identity: str) -> dict[str, float]:
-    """Seconds by stage, as measured when the cell of this identity was computed."""
-    try:
-        return json.loads(folder.read(f"cells/{identity}.json"))["timings"]
-    except (OSError, ValueError, KeyError):
-        return {}
 
 
 def compile_tables(folder: RunFolder, records: list[Record]) -> None:

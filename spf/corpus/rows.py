@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spf.cache.key import libraries
+from spf.cache import libraries
 from spf.corpus.inputs import as_text
 from spf.embedders import Embedder, load_embedder, shown_name
 from spf.errors import ClipError, ConfigError, UnavailableError

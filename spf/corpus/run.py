@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from spf.cache import claims
-from spf.cache.claims import Claim
+from filelock import FileLock, Timeout
+
 from spf.corpus import manifest
 from spf.corpus.inputs import Listing, survey
 from spf.corpus.pipeline import Crew, local_or_remote, measured
@@ -24,7 +23,7 @@ from spf.corpus.shards import (
 from spf.errors import ConfigError
 
 CLIPS_PER_SHARD = 1000
-CLAIM = ".spf-corpus.claim"
+LOCK = ".spf-corpus.lock"
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,13 @@ def make_corpus(
     finished is kept.
     """
     identity = measuring.identity()
-    claim = Claim(output / CLAIM)
-    _take(claim, output)
+    lock = FileLock(output / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError(
+            f"{output}: another process is making this corpus; wait until it has"
+        ) from None
     try:
         remove_half_written(output)
         found = survey(listing, clips_per_shard)
@@ -85,14 +89,4 @@ def make_corpus(
         summary = summarise(output, len(shards))
         return Made(manifest.end(output, described, summary), summary, count)
     finally:
-        claim.release()
-
-
-def _take(claim: Claim, output: Path) -> None:
-    """Take the claim on an output. Only time tells whether a holder that is not of this host, boot
-    and container lives. Raises ConfigError where it does."""
-    give_up = time.monotonic() + 1.2 * claims.VOID_AFTER
-    while not claim.take():
-        if claim.was_touched or time.monotonic() > give_up:
-            raise ConfigError(f"{output}: another process is making this corpus; wait until it has")
-        claim.wait(str(output))
+        lock.release()

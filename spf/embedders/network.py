@@ -14,6 +14,7 @@ from spf.devices import choose_device
 from spf.embedders.base import Image
 from spf.embedders.preprocess import Preprocess
 from spf.errors import SpfError, UnavailableError
+from spf.remade import Remade
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +25,7 @@ PRECISIONS = ("auto", "float32", "float16", "bfloat16")
 CPU_BATCH, GPU_BATCH = 8, 64
 
 
-class Network(ABC):
+class Network(Remade, ABC):
     """An image network: frames -> vectors, on the CPU or a GPU.
 
     device : auto, cpu, cuda, cuda:N. precision : float32, float16 or bfloat16 (autocast: weights

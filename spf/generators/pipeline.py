@@ -38,6 +38,7 @@ from spf.generators.weights import (
     pipeline_index,
 )
 from spf.identity import code_hash
+from spf.remade import Remade
 from spf.weights import LOCK, sha256_of
 from spf.words import choose
 
@@ -80,7 +81,7 @@ class Plan:
         return self.first.shape[0], self.first.shape[1]
 
 
-class DiffusersGenerator(ABC):
+class DiffusersGenerator(Remade, ABC):
     """A pipeline of diffusers as a generator.
 
     variant : which of the model's published versions. path : a local folder in diffusers' layout;

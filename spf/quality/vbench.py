@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from spf.devices import choose_device
 from spf.errors import ClipError, ConfigError
-from spf.files import write_atomic
 from spf.fingerprint import canonical, installed
 from spf.identity import code_hash
 from spf.quality.base import Score
@@ -125,16 +123,25 @@ class VBench:
 
     def _kept(self, dimension: str, clip: Path, content: str, cache: Cache | None) -> Score:
         """The score from the cache, else computed and kept there."""
-        key = self._conditions(dimension) | {"content": content}
-        path = None if cache is None else _entry(cache, key)
-        if path is not None and (found := _read(path, key)) is not None:
+        conditions = self._conditions(dimension) | {"content": content}
+        key = f"{dimension}-{hashlib.sha256(canonical(conditions)).hexdigest()}"
+        if cache is not None and (found := _read(cache, key)) is not None:
             return found
         reply = self._process.ask(dimension, clip, self.time_limit)
         score = Score(reply.get("value"), reply.get("refused", ""))
-        if path is not None and _content(clip) == content:  # it may have changed meanwhile
+        if cache is not None and _content(clip) == content:  # it may have changed meanwhile
             with suppress(OSError):  # the score is here; it is computed again next time
-                write_atomic(path, _pack(score, key))
+                cache.scores.put(key, [score.value, score.reason], {})
         return score
+
+
+def _read(cache: Cache, key: str) -> Score | None:
+    """A score that is kept; None where there is none, or it is damaged."""
+    try:
+        entry = cache.scores.get(key)
+        return None if entry is None else Score(*entry.about)
+    except (OSError, TypeError):
+        return None
 
 
 def _content(clip: Path) -> str:
@@ -142,28 +149,3 @@ def _content(clip: Path) -> str:
     if found is None:
         raise ClipError(clip.name, "it cannot be read", "check the file and its permissions")
     return found
-
-
-def _entry(cache: Cache, key: dict[str, Any]) -> Path:
-    """Where a score lies: beside the embeddings, in a folder of its own."""
-    name = f"{key['dimension']}-{hashlib.sha256(canonical(key)).hexdigest()}.json"
-    return cache.folder.parent / "quality" / name
-
-
-def _pack(score: Score, key: dict[str, Any]) -> bytes:
-    entry = canonical({"key": key, "value": score.value, "reason": score.reason})
-    return canonical({"entry": json.loads(entry), "sha256": hashlib.sha256(entry).hexdigest()})
-
-
-def _read(path: Path, key: dict[str, Any]) -> Score | None:
-    """The score in a file; None where there is none, or it is damaged or another key's."""
-    try:
-        stored = json.loads(path.read_bytes())
-        entry = stored["entry"]
-        if stored["sha256"] != hashlib.sha256(canonical(entry)).hexdigest():
-            return None
-        if canonical(entry["key"]) != canonical(key):
-            return None
-        return Score(entry["value"], entry["reason"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -21,6 +21,7 @@ from spf.generators.base import (
 )
 from spf.generators.clock import Clock, ClockWarp, latent_clock, wan_rope
 from spf.identity import code_hash
+from spf.remade import Remade
 
 if TYPE_CHECKING:
     from spf.generators.tiny.sampling import TinySampler
@@ -36,7 +37,7 @@ SETTINGS = ("size", "num_frames", "min_frames", "max_frames")
 FPS = 8.0
 
 
-class Tiny:
+class Tiny(Remade):
     """First frame + last frame -> clip, on the CPU, without text.
 
     path : folder of weights; None is the one that ships with the project. Prompts and guidance are

@@ -1,8 +1,7 @@
-"""Jobs that worker processes of tests make anew: spawned processes import them from here."""
+"""Jobs of small cells, which worker processes of tests import from here."""
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import time
@@ -10,36 +9,31 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.running.cells import Cell, Key, Outcome, Watch
+from benchmarks.running.compute import Job
 from benchmarks.running.folder import RunFolder
 from benchmarks.running.store import CellStore
-from benchmarks.running.workers import Job
 from spf.errors import SpfError
 
 
 def compute(folder: Path, clip: str, _: Watch) -> Outcome:
-    """What cells do, by the beginning of their name: die, fail, or give a number."""
+    """What cells do, by the beginning of their name: die, fail, wait, or give a number."""
     with open(folder / f"{clip}.log", "a") as file:
-        file.write(f"{os.getpid()}\n")
+        file.write(f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}\n")
     if clip.startswith("poison"):
         os.kill(os.getpid(), signal.SIGKILL)
-    if clip.startswith("slow to leave"):
-        atexit.register(leave, folder)
+    if clip.startswith("weak") and begun(folder, clip) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
     if clip.startswith("bad"):
         raise SpfError("bad: it cannot be measured; choose another")
+    if clip.startswith("slow"):
+        time.sleep(1)
     return Outcome({"linearity_mae": float(len(clip))}, files={f"curves/{clip}.csv": clip.encode()})
 
 
-def leave(folder: Path) -> None:
-    """What takes long when a process ends."""
-    (folder / "leaving").touch()
-    time.sleep(1)
-    (folder / "left").touch()
-
-
-def make(folder: Path, clips: list[str], inputs: object = "same") -> Job:
+def make(folder: Path, clips: list[str]) -> Job:
     """A job of one cell a clip."""
     cells = [
-        Cell(Key("test", clip, "tiny", "model"), {"inputs": inputs}, partial(compute, folder, clip))
+        Cell(Key("test", clip, "tiny", "model"), {"clip": clip}, partial(compute, folder, clip))
         for clip in clips
     ]
     return Job(cells, CellStore(folder / "cells", RunFolder(folder / "run"), "hash"), {})

@@ -1,0 +1,235 @@
+"""Embeddings kept on disk: a clip that was embedded before is not decoded again.
+
+An entry of the store FOLDER/embeddings holds a clip's vectors and times, what was read and lost,
+and the small pictures that plots need. Its key is a hash of everything that determines it
+(`key_fields`). Files that an embedder of spf reads are kept; frames from memory and embedders from
+elsewhere, whose code no key covers, are not.
+
+The folder is SPF_CACHE_DIR, else XDG_CACHE_HOME/spf, else ~/.cache/spf. It is bounded by
+SPF_CACHE_SIZE: the entries that were not used for longest go first.
+"""
+
+import hashlib
+import io
+import os
+import platform
+import re
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spf.embedders import Embedder, Embeddings, embed_clip
+from spf.errors import ConfigError, SpfError
+from spf.files import NO_ARCHIVE
+from spf.fingerprint import canonical, installed
+from spf.identity import code_hash
+from spf.store import Entry, Store, tell
+from spf.thumbnails import Thumbnails
+from spf.video import ClipInfo, Sampling, content_hash
+
+DEFAULT_SIZE = "10GB"
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+LIBRARIES = ("av", "pillow", "numpy", "torch", "torchvision", "open-clip-torch", "transformers")
+"""Distributions whose version can move a pixel or a vector."""
+
+ARRAYS = "arrays.npz"
+
+Embedded = tuple[Embeddings, Thumbnails]
+
+
+class Cache:
+    """Embeddings in `folder`/embeddings, of at most `bound` bytes together."""
+
+    def __init__(self, folder: Path, bound: int) -> None:
+        self.folder = folder / "embeddings"
+        self.bound = bound
+        self.scores = Store(folder / "quality")
+        self._store = Store(self.folder, bound)
+        self._complained = False
+
+    def fetch(
+        self, source: Path, fields: dict[str, Any], compute: Callable[[], Embedded]
+    ) -> tuple[Embedded, bool]:
+        """What is kept of a clip with this key, and whether it was here; else it is computed and
+        kept.
+
+        Where another process computes it, waits for that one. A folder that refuses costs a line
+        of warning, once, and nothing else; what `compute` raises is raised and not kept.
+        """
+        key = f"{fields['name']}-{hashlib.sha256(canonical(fields)).hexdigest()}"
+        if (found := self._load(key, source, fields)) is not None:
+            return found, True
+        lock = self._store.lock(key, wait=source.name)
+        try:
+            lock.__enter__()
+        except OSError as error:
+            self._complain(error)
+            return compute(), False
+        try:
+            # Another process may have finished just before the lock was free.
+            if (found := self._load(key, source, fields)) is not None:
+                return found, True
+            made = compute()
+            if content_hash(source) == fields["content"]:  # it may have changed while it was read
+                self._keep(key, made, fields)
+            return made, False
+        finally:
+            lock.__exit__(None, None, None)
+
+    def entries(self, embedder: str = "") -> list[tuple[str, int]]:
+        """Keys and bytes of the entries (of one embedder), least recently used first."""
+        return self._store.entries(f"{embedder}-" if embedder else "")
+
+    def clear(self, embedder: str = "") -> tuple[int, int]:
+        """Remove the entries (of one embedder); returns their number and bytes.
+
+        Raises SpfError where the disk refuses.
+        """
+        entries = self.entries(embedder)
+        try:
+            for key, _ in entries:
+                self._store.remove(key)
+        except OSError as error:
+            why = f"its entries cannot be removed ({error.strerror})"
+            raise SpfError(f"{self.folder}: {why}; change its permissions") from None
+        return len(entries), sum(size for _, size in entries)
+
+    def _load(self, key: str, source: Path, fields: dict[str, Any]) -> Embedded | None:
+        try:
+            entry = self._store.get(key)
+            found = None if entry is None else _unpack(entry, source, fields)
+            if found is None and (self.folder / key).exists():
+                tell(f"cache: {key} is damaged and removed; {source.name} is embedded again")
+                self._store.remove(key)
+            return found
+        except OSError:  # it cannot be read, or not be removed
+            return None
+
+    def _keep(self, key: str, made: Embedded, fields: dict[str, Any]) -> None:
+        try:
+            self._store.put(key, *_pack(made, fields))
+            self._store.sweep()
+        except OSError as error:
+            self._complain(error)
+
+    def _complain(self, error: OSError) -> None:
+        if not self._complained:
+            self._complained = True
+            why = error.strerror or str(error)
+            tell(f"cache: {self.folder} cannot be written ({why}); going on without it")
+
+
+def user_cache() -> Cache:
+    """The cache that the environment asks for. Raises ConfigError for a wrong SPF_CACHE_SIZE."""
+    given = os.environ.get("SPF_CACHE_DIR")
+    shared = os.environ.get("XDG_CACHE_HOME", "")
+    if given:
+        folder = Path(given).expanduser()
+    elif os.path.isabs(shared):  # others are to be ignored, as the specification has it
+        folder = Path(shared) / "spf"
+    else:
+        try:
+            folder = Path.home() / ".cache" / "spf"
+        except RuntimeError:  # this user has none: the cache will say that it cannot be written
+            folder = Path(os.devnull)
+    return Cache(folder.absolute(), parse_size(os.environ.get("SPF_CACHE_SIZE") or DEFAULT_SIZE))
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size such as "500MB", "1.5 GB" or "0" (decimal units). Raises ConfigError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
+    if match is None or match[2].upper() not in UNITS:
+        raise ConfigError(f"SPF_CACHE_SIZE={text!r} is no size; give one such as 500MB or 10GB")
+    return int(float(match[1]) * UNITS[match[2].upper()])
+
+
+def key_fields(
+    path: Path, embedder: Embedder, sampling: Sampling, batch_size: int | None
+) -> dict[str, Any] | None:
+    """Everything that determines the embeddings of a clip, as plain data.
+
+    The batch size is part of it: with another one, a matrix product may round otherwise. None where
+    nothing is kept: the clip cannot be read, or the embedder is not one of `spf.embedders`.
+    """
+    if not type(embedder).__module__.startswith("spf.embedders."):
+        return None
+    found = content_hash(path)
+    if found is None:
+        return None
+    return {
+        "name": embedder.name,
+        "content": found,
+        "suffix": path.suffix.lower(),  # FFmpeg tells formats by it where the bytes do not
+        "sampling": asdict(sampling),
+        "embedder": embedder.identity(),
+        "batch_size": embedder.batch_size if batch_size is None else batch_size,
+        "libraries": libraries(),
+        "code": code_hash(embed_clip, Thumbnails, type(embedder)),
+    }
+
+
+@lru_cache
+def libraries() -> dict[str, Any]:
+    """Versions of the libraries that decode and compute, and the kind of processor."""
+    import av
+    import cv2
+
+    ffmpeg = {name: list(numbers) for name, numbers in av.library_versions.items()}
+    return {"ffmpeg": ffmpeg, "cv2": cv2.__version__, "machine": platform.machine()} | installed(
+        *LIBRARIES
+    )
+
+
+def _pack(made: Embedded, fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What an entry is about, and its file: arrays without pickles."""
+    embeddings, thumbnails = made
+    assert embeddings.info is not None  # a file's
+    about = {
+        "key": fields,
+        "unit": embeddings.unit,
+        "notes": embeddings.notes,
+        "info": {name: value for name, value in vars(embeddings.info).items() if name != "path"},
+        "thumbnails": {name: value for name, value in vars(thumbnails).items() if name != "images"},
+    }
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        vectors=embeddings.vectors,
+        times=embeddings.times,
+        changes=embeddings.changes,
+        range=embeddings.range,
+        images=np.stack(thumbnails.images),
+    )
+    return about, {ARRAYS: buffer.getvalue()}
+
+
+def _unpack(entry: Entry, source: Path, fields: dict[str, Any]) -> Embedded | None:
+    """What was packed; None where it is damaged or another key's, or holds NaN."""
+    try:
+        data, about = entry.read(ARRAYS), entry.about
+        if data is None or canonical(about["key"]) != canonical(fields):
+            return None
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(file.file_size for file in archive.infolist()) > len(data):
+                return None  # ours are not compressed: it would grow
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            embeddings = Embeddings(
+                stored["vectors"],
+                stored["times"],
+                about["unit"],
+                ClipInfo(path=source, **about["info"]),
+                about["notes"],
+                stored["changes"],
+                float(stored["range"]),
+            )
+            images = list(stored["images"])
+        small = about["thumbnails"] | {"source_size": tuple(about["thumbnails"]["source_size"])}
+        whole = np.isfinite(embeddings.vectors).all()
+        return (embeddings, Thumbnails(images=images, **small)) if whole else None
+    except NO_ARCHIVE:  # whole, and yet none of ours
+        return None
