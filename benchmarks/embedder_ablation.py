@@ -16,15 +16,16 @@ from benchmarks.running.records import DONE, FAILED, NOT_RUN, Record
 from benchmarks.running.store import timings_of
 from benchmarks.scoring.measuring import Measuring, read_curve
 from benchmarks.scoring.statistics import median_interval
+from benchmarks.truth.colours import MEANING, colour_rows, colour_sentences, colour_table
 from benchmarks.truth.errors import Results, Row
 from benchmarks.truth.rendered import rendered_cell
-from benchmarks.truth.studies import Studies
+from benchmarks.truth.studies import CAMERA, Studies
 from spf.embedders import EMBEDDERS, Embedder, label, load_embedder, usable
 from spf.errors import ConfigError, UnavailableError
 from spf.generators.folder import Folder
 from spf.progress.metrics import NO_CHANGE
 from spf.words import choose
-from synthetic.clips import COLOUR_KEEPING, FIRST_HELD_OUT_SEED
+from synthetic.clips import COLOUR_KEEPING, FIRST_HELD_OUT_SEED, SyntheticClip
 
 CONTENTS = (
     "shape-crescent-bolt",
@@ -38,7 +39,7 @@ CONTENTS = (
 )
 """Held out: nothing that is measured may have been trained on them."""
 
-ASKED = ("grid", "leakage", "robustness")
+ASKED = ("grid", "leakage", "robustness", "colour")
 
 
 class EmbedderAblation:
@@ -46,8 +47,9 @@ class EmbedderAblation:
 
     embedders : words; one that cannot run here stays in the tables as not run, with the reason.
     The word that `embedder=` names is taken with the settings given there. model : with
-    model=folder model.path=CLIPS, real clips beside the rendered ones. The rest is as in
-    `synthetic_pacing`. Raises ConfigError for unknown words and impossible clips.
+    model=folder model.path=CLIPS, real clips beside the rendered ones. studies : which questions
+    are asked, of ASKED. The rest is as in `synthetic_pacing`. Raises ConfigError for unknown words
+    and impossible clips.
     """
 
     name = "embedder_ablation"
@@ -57,6 +59,7 @@ class EmbedderAblation:
         measuring: Measuring,
         model: object = None,
         embedders: Sequence[str] = tuple(EMBEDDERS),
+        studies: Sequence[str] = ASKED,
         contents: Sequence[str] = CONTENTS,
         seeds: Sequence[int] = (FIRST_HELD_OUT_SEED,),
         laws: Sequence[str] = ("ease_in_out", "sigmoid_jump"),
@@ -66,8 +69,11 @@ class EmbedderAblation:
     ) -> None:
         if not embedders:
             raise ConfigError("embedders is empty; name at least one")
-        self.studies = Studies.checked(ASKED, contents, seeds, laws, num_frames, size, fps)
-        self.rendered = self.studies.clips()
+        for study in studies:
+            choose(study, ASKED, "study of the ablation")
+        self.studies = Studies.checked(studies, contents, seeds, laws, num_frames, size, fps)
+        every = self.studies.clips()
+        self.rendered = {clip: asked for clip, asked in every.items() if _shown(clip, asked)}
         self.real = model.clips() if isinstance(model, Folder) and model.path else []
         self.embedders: dict[str, Embedder | UnavailableError] = {}
         for word in dict.fromkeys(choose(name, EMBEDDERS, "embedder") for name in embedders):
@@ -102,24 +108,23 @@ class EmbedderAblation:
     def summarise(self, records: list[Record], folder: RunFolder) -> Summary:
         done = [record for record in records if record["status"] == DONE]
         headline = f"{len(done)} of {len(records)} cells measured, {len(self.embedders)} embedders"
-        rendered = [record for record in done if record["source"] == "rendered"]
+        more = bool(set(self.studies.names) - {"colour"})
+        rendered = [r for r in done if more and r["source"] == "rendered"]
         real = [record for record in done if record["source"] != "rendered"]
-        rows = [_row(word, records, folder) for word in self.embedders]
+        sections = []
+        if more:
+            rows = [_row(word, records, folder) for word in self.embedders]
+            table = Table.of_rows("ablation", "Embedders", list(rows[0]), rows, NOTE)
+            title = "Which embedder follows the meaning?"
+            sections.append(Section(title, [sentence(table)], [table]))
+        if "colour" in self.studies.names:
+            sections.append(self._colours(records, folder))
         speeds = [_speed_row(word, records, folder) for word in self.embedders]
+        speed = Table.of_rows("speed", "Speed", SPEED_COLUMNS, speeds, SPEED_NOTE, timed=True)
+        sections[0].tables.append(speed)
         agreement = [
             *agreement_rows("rendered", rendered, folder),
             *agreement_rows("real", real, folder),
-        ]
-        table = Table.of_rows("ablation", "Embedders", list(rows[0]), rows, NOTE)
-        sections = [
-            Section(
-                "Which embedder follows the meaning?",
-                [sentence(table)],
-                [
-                    table,
-                    Table.of_rows("speed", "Speed", SPEED_COLUMNS, speeds, SPEED_NOTE, timed=True),
-                ],
-            )
         ]
         if agreement:
             table = Table.of_rows(
@@ -128,13 +133,34 @@ class EmbedderAblation:
             sections.append(Section("Do embedders agree?", [], [table]))
         return Summary(headline, sections)
 
+    def _colours(self, records: list[Record], folder: RunFolder) -> Section:
+        """Which contents favour which embedder."""
+        rows: list[Row] = []
+        for word in self.embedders:
+            own = [record for record in records if record["embedder"] == word]
+            done = [r for r in own if r["status"] == DONE and r["source"] == "rendered"]
+            found = colour_rows(Results.read(done, folder)) if done else []
+            absent = {"status": own[0]["status"], "reason": own[0]["reason"]}
+            rows += [{"embedder": label(word), "status": DONE} | row for row in found or [absent]]
+        table = colour_table(rows, ("embedder", "status"))
+        return Section("Meaning or colour?", [*colour_sentences(table), MEANING], [table])
+
+
+def _shown(clip: SyntheticClip, asked: set[str]) -> bool:
+    """Whether a table shows it: of motion, those of the camera path on its own schedule."""
+    if clip.motion is None or asked & {"robustness", "colour"}:
+        return True
+    return clip.motion.kinds == (CAMERA,) and clip.motion.schedule == "own"
+
 
 NOTE = (
     "Medians over the clips, 1 is the whole change. error: calibrated error of the pacing without "
     "motion, with a camera path of 10% and of 30% of the frame. same_colours: the three of them on "
     "contents that keep their colours. leakage: change that a camera path of 10% and 30% fakes, as "
-    "a share of the morph's. shift: largest change of linearity_mae by H.264 at crf 35, 20% more "
-    "or less light, and Gaussian noise of 1% (worst content, then the median over contents)."
+    "a share of the morph's. unidentified: share of the time in which the embedder stands still "
+    "along the morph, which enters no error (mean). shift: largest change of linearity_mae by "
+    "H.264 at crf 35, 20% more or less light, and Gaussian noise of 1% (worst content, then the "
+    "median over contents)."
 )
 AGREEMENT_NOTE = (
     "pace: Spearman's rank correlation of the steps of the two curves of a clip, median over the "
@@ -205,7 +231,8 @@ def _row(word: str, records: list[Record], folder: RunFolder) -> Row:
     columns = ("error", "same_colours", "leakage")
     numbers = [f"{name}_{level}" for name in columns for level in ("0", "10", "30")]
     numbers.remove("leakage_0")
-    row |= dict.fromkeys([*numbers, "error_30_95", "shift_worst", "shift", "weights"])
+    others = ("error_30_95", "unidentified", "shift_worst", "shift", "weights")
+    row |= dict.fromkeys([*numbers, *others])
     if not done:
         return row | {"status": own[0]["status"], "reason": own[0]["reason"]}
     results = Results.read(done, folder)
@@ -222,6 +249,7 @@ def _row(word: str, records: list[Record], folder: RunFolder) -> Row:
                 (leakage["motion_kind"] == "translation") & (leakage["strength"] == strength)
             ]
             row[f"leakage_{name}"] = camera["leakage"].median()
+    row["unidentified"] = grid["unidentified"].mean()
     shifts = robustness(results.of("robustness"))
     row |= {"shift_worst": shifts.max(), "shift": shifts.median()}
     return row | {"weights": str(results.table["weights_hash"].iloc[0]).partition(":")[0][:12]}

@@ -13,7 +13,7 @@ from synthetic.checks import check_size
 from synthetic.drawing import Image8, LayerPainter, Painter, quantised
 from synthetic.laws import Law, law
 from synthetic.motion import Motion
-from synthetic.photographs import PAIRS
+from synthetic.photographs import PAIRS, RING
 from synthetic.scenes import SCENES
 from synthetic.seeds import generator_for
 
@@ -79,7 +79,7 @@ class Still:
         return None if paint is None else lambda p: paint(self.at)
 
 
-_ALL: tuple[Content, ...] = (*SCENES, *PAIRS)
+_ALL: tuple[Content, ...] = (*SCENES, *PAIRS, *RING["warp"], *RING["matched"])
 CONTENTS = {item.name: item for item in _ALL}
 """All named scenes and pairs of photographs, shown and held out."""
 

@@ -9,8 +9,10 @@ is random is drawn from the clip's seed. A strength s is a share of the frame's 
 | rotation, zoom | how far a corner of the frame moves over the picture |
 | shake | largest distance between two places of the camera |
 | parallax | length of the foreground's path; the background moves 0.4 times as far |
+| background | 2 s of the background becomes another photograph (`synthetic.backgrounds`) |
 | distractor | diameter of a ball that crosses the frame; it is in full view all the time |
 | lighting | exposure goes between 1 and 1 - 2 s, red and blue by s / 4 more and less than green |
+| hue, exposure, white_balance | the amount (`colours.drifted`) goes from -s to s, or back |
 | noise | 51 s is the standard deviation of white Gaussian noise, in 8-bit levels |
 | compression | H.264 at the constant rate factor 23 + 60 s |
 
@@ -20,7 +22,7 @@ speed of max(0, 1 - g'(u)), scaled; a law that never slows down gets a constant 
 """
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -32,7 +34,9 @@ from numpy.typing import NDArray
 
 from spf.errors import ConfigError
 from spf.words import choose
-from synthetic.drawing import Canvas, Image8, oklch, over, quantised, solids
+from synthetic.backgrounds import another_background
+from synthetic.colours import DRIFTS, drifted
+from synthetic.drawing import Canvas, Float32, Image8, oklch, over, quantised, solids
 from synthetic.seeds import generator_for
 from synthetic.shapes import contour
 
@@ -44,7 +48,7 @@ FloatArray = NDArray[np.float64]
 _CODEC: tuple[int, ...] = av.library_versions["libavcodec"]
 
 CAMERA = ("translation", "rotation", "zoom", "shake", "parallax")
-SCHEDULED = (*CAMERA, "distractor", "lighting")
+SCHEDULED = ("background", *CAMERA, "distractor", "lighting", *DRIFTS)
 KINDS = (*SCHEDULED, "noise", "compression")
 """In the order in which they act."""
 
@@ -85,6 +89,8 @@ class Motion:
             frames = _with_distractor(frames, self, clip)
         if "lighting" in self.kinds:
             frames = _relit(frames, self, clip)
+        if set(DRIFTS) & set(self.kinds):
+            frames = _drifting(frames, self, clip)
         if "noise" in self.kinds:
             frames = _noisy(frames, self, clip)
         if "compression" in self.kinds:
@@ -188,31 +194,62 @@ def _shake(phases: FloatArray, generator: np.random.Generator) -> FloatArray:
 
 def _filmed(motion: Motion, clip: "SyntheticClip") -> Iterator[Image8]:
     """The content through the camera: drawn on a canvas that holds all that the camera sees."""
-    truth = clip.truth()
+    moments = list(zip(clip.truth().tolist(), phase(motion, clip).tolist(), strict=True))
     if not set(motion.kinds) & set(CAMERA):
-        paint = clip.content.painter(clip.size, seed=clip.seed)
-        return (paint(float(p)) for p in truth)
+        paint = _whole(motion, clip, 0)
+        return (paint(*moment) for moment in moments)
     if "parallax" in motion.kinds:
         margin = max(_margin(cameras(motion, clip, layer), clip) for layer in ("front", "back"))
-        layers = clip.content.layers(clip.size, margin, clip.seed)
+        layers = _layers(motion, clip, margin)
         if layers is not None:
-            return _filmed_in_layers(layers, motion, clip, margin)
+            return _filmed_in_layers(layers, moments, motion, clip, margin)
         views = cameras(motion, clip, "ground")
     else:
         views = cameras(motion, clip)
     margin = _margin(views, clip)
-    paint = clip.content.painter(clip.size, margin, clip.seed)
+    paint = _whole(motion, clip, margin)
     return (
-        _seen(paint(float(p)), view, clip, margin) for p, view in zip(truth, views, strict=True)
+        _seen(paint(*moment), view, clip, margin)
+        for moment, view in zip(moments, views, strict=True)
     )
 
 
+InLayers = Callable[[float, float], tuple[Float32, Float32]]
+"""p and the phase of the motion -> background and foreground."""
+
+
+def _layers(motion: Motion, clip: "SyntheticClip", margin: int) -> InLayers | None:
+    if "background" not in motion.kinds:
+        layers = clip.content.layers(clip.size, margin, clip.seed)
+        return None if layers is None else lambda p, part: layers(p)
+    replaced = another_background(clip.content, clip.size, margin, clip.seed, clip.held_out)
+    return lambda p, part: replaced(p, 2 * motion.strength * part)
+
+
+def _whole(motion: Motion, clip: "SyntheticClip", margin: int) -> Callable[[float, float], Image8]:
+    """p and the phase of the motion -> the whole picture."""
+    layers = _layers(motion, clip, margin) if "background" in motion.kinds else None
+    if layers is None:
+        paint = clip.content.painter(clip.size, margin, clip.seed)
+        return lambda p, part: paint(p)
+
+    def picture(p: float, part: float) -> Image8:
+        back, front = layers(p, part)
+        return quantised(over(front, back))
+
+    return picture
+
+
 def _filmed_in_layers(
-    paint: Any, motion: Motion, clip: "SyntheticClip", margin: int
+    paint: InLayers,
+    moments: list[tuple[float, float]],
+    motion: Motion,
+    clip: "SyntheticClip",
+    margin: int,
 ) -> Iterator[Image8]:
     views = (cameras(motion, clip, layer) for layer in ("back", "front"))
-    for p, behind, before in zip(clip.truth(), *views, strict=True):
-        back, front = paint(float(p))
+    for moment, behind, before in zip(moments, *views, strict=True):
+        back, front = paint(*moment)
         seen = _seen(front, before, clip, margin)
         seen[..., 3] = np.clip(seen[..., 3], 0.0, 1.0)
         yield quantised(over(seen, _seen(back, behind, clip, margin)))
@@ -269,6 +306,17 @@ def _relit(frames: Iterable[Image8], motion: Motion, clip: "SyntheticClip") -> I
         tint = 0.25 * motion.strength * (part - 0.5) * (1 if warming else -1)
         gain = (1.0 - dimming) * np.array([1 + tint, 1.0, 1 - tint])
         yield quantised(frame * gain.astype(np.float32))
+
+
+def _drifting(frames: Iterable[Image8], motion: Motion, clip: "SyntheticClip") -> Iterator[Image8]:
+    backward = generator_for("drift", clip.seed).uniform(size=len(DRIFTS)) < 0.5
+    ways = dict(zip(DRIFTS, np.where(backward, -1.0, 1.0), strict=True))
+    kinds = [kind for kind in DRIFTS if kind in motion.kinds]
+    for frame, part in zip(frames, phase(motion, clip), strict=True):
+        drifting = frame.astype(np.float32)
+        for kind in kinds:
+            drifting = drifted(drifting, kind, ways[kind] * motion.strength * (2 * part - 1))
+        yield quantised(drifting)
 
 
 def _noisy(frames: Iterable[Image8], motion: Motion, clip: "SyntheticClip") -> Iterator[Image8]:

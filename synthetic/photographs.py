@@ -20,6 +20,7 @@ from PIL import Image
 from spf.errors import UnavailableError
 from spf.words import choose
 from synthetic.checks import check_size
+from synthetic.colours import midway, recoloured, transfer_to
 from synthetic.drawing import Canvas, Image8, Painter, quantised
 from synthetic.seeds import generator_for
 
@@ -44,7 +45,7 @@ PHOTOGRAPHS = {
     "rocket": "rocket.jpg",
     "tissue": "ihc.png",
 }
-MORPHS = ("dissolve", "warp", "patches")
+MORPHS = ("dissolve", "warp", "patches", "matched")
 PATCHES = 7.0
 """Waves of the noise that orders the patches, per frame's shorter side."""
 FADE = 0.03
@@ -61,6 +62,9 @@ class PhotographPair:
     `patches` keeps the colours: the second photograph wears exactly those of the first one
     (`recoloured`), and each pixel goes over at a place of its own, in the order of a smooth noise
     drawn from the seed, so that what has gone over is p of the frame and almost nothing is mixed.
+    `matched` is `warp` in the colours half way between the photographs': both of them are given
+    those (`colours.transfer_to`), and so is every mix of the two, so that at every p the frame and
+    what it is made of have the same colours, and the colours of the clip hardly change.
     """
 
     first: str
@@ -89,10 +93,8 @@ class PhotographPair:
             return self._patches(size, margin, seed)
         # A warped picture's edge shows what lies beyond it, so it is cut from the full canvas.
         extent = margin if self.morph == "dissolve" else max(margin, _border(size))
-        ends = [
-            _canvas(photograph_name, size, extent).astype(np.float32)
-            for photograph_name in (self.first, self.second)
-        ]
+        names = self.first, self.second
+        ends = [photograph(name, size, extent).astype(np.float32) for name in names]
         if self.morph == "dissolve":
             return lambda p: quantised((1.0 - p) * ends[0] + p * ends[1])
         field = _displacement(size, margin, generator_for("warp", self.first, self.second, seed))
@@ -104,13 +106,19 @@ class PhotographPair:
             seen = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
             return seen.astype(np.float32, copy=False)
 
-        def paint(p: float) -> Image8:
-            return quantised((1.0 - p) * moved(ends[0], -p) + p * moved(ends[1], 1.0 - p))
+        def mixed(p: float) -> NDArray[np.float32]:
+            return np.float32(1.0 - p) * moved(ends[0], -p) + np.float32(p) * moved(
+                ends[1], 1.0 - p
+            )
 
-        return paint
+        if self.morph == "warp":
+            return lambda p: quantised(mixed(p))
+        match = transfer_to(midway(*(photograph(name, size) for name in names)))
+        ends = [match(end, extent) for end in ends]
+        return lambda p: quantised(match(mixed(p), margin))
 
     def _patches(self, size: tuple[int, int], margin: int, seed: int) -> Painter:
-        first, second = (_canvas(word, size, 0) for word in (self.first, self.second))
+        first, second = (photograph(word, size) for word in (self.first, self.second))
         # Mirrored beyond the frame, so that a moving camera, too, sees the same colours.
         ends = [
             cv2.copyMakeBorder(end, *(margin,) * 4, cv2.BORDER_REFLECT_101).astype(np.float32)
@@ -133,33 +141,6 @@ class PhotographPair:
         """None: a photograph is one layer."""
 
 
-def recoloured(image: Image8, colours: Image8) -> Image8:
-    """The image in exactly the colours of another one of the same size: (H, W, 3) uint8, RGB.
-
-    Every pixel of `colours` is used once. Which pixel gets it: both sets of pixels are halved at
-    their medians again and again, by tone, then by hue, then by tone, and those that end in the
-    same place are matched (an optimal transport by halves; a k-d tree's order).
-    """
-    places = []
-    for picture in (image, colours):
-        red, green, blue = np.moveaxis(picture.reshape(-1, 3).astype(np.float32), 1, 0)
-        tone, warm, rosy = red + green + blue, red - blue, red + blue - 2 * green
-        place = np.arange(tone.size)
-        block = np.zeros(tone.size, np.intp)
-        for axis in (tone,) * 4 + (warm, rosy) * 2 + (tone,) * 24:
-            place = place[np.lexsort((axis[place], block))]
-            start = np.searchsorted(block, block, "left")
-            stop = np.searchsorted(block, block, "right")
-            halves = np.arange(tone.size) >= (start + stop + 1) // 2
-            block = 2 * block + halves
-            if stop.max() and (stop - start).max() == 1:
-                break
-        places.append(place)
-    made = np.empty_like(image)
-    made.reshape(-1, 3)[places[0]] = colours.reshape(-1, 3)[places[1]]
-    return made
-
-
 def _pairs() -> tuple[PhotographPair, ...]:
     shown = (
         ("astronaut", "coffee"),
@@ -176,17 +157,29 @@ def _pairs() -> tuple[PhotographPair, ...]:
         PhotographPair(first, second, morph, hidden)
         for hidden, pairs in ((False, shown), (True, held_out))
         for first, second in pairs
-        for morph in MORPHS
+        for morph in MORPHS[:3]
     )
 
 
 PAIRS: tuple[PhotographPair, ...] = _pairs()
-"""Named pairs, each with both morphs. No photograph of a held-out pair is in any other pair."""
+"""Named pairs, each with three morphs. No photograph of a held-out pair is in any other pair."""
+
+HELD_OUT = ("brick", "cat", "motorcycle", "page", "moon", "tissue")
+"""The photographs of the held-out pairs, in a ring: neighbours are compared (`RING`)."""
+
+RING = {
+    morph: tuple(
+        PhotographPair(name, HELD_OUT[place - len(HELD_OUT) + 1], morph, held_out=True)
+        for place, name in enumerate(HELD_OUT)
+    )
+    for morph in ("warp", "matched")
+}
+"""Every held-out photograph turning into the next one, in its colours and with matched ones."""
 
 
-def photograph(name: str, size: tuple[int, int]) -> Image8:
-    """The photograph as a frame of (height, width): (H, W, 3) uint8, RGB."""
-    return _canvas(name, check_size(size), 0)
+def photograph(name: str, size: tuple[int, int], margin: int = 0) -> Image8:
+    """The photograph as a frame of (height, width), with margins: (H', W', 3) uint8, RGB."""
+    return _canvas(name, check_size(size), margin)
 
 
 def render(

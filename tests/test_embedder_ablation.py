@@ -9,10 +9,15 @@ import pytest
 from benchmarks import session
 from benchmarks.embedder_ablation import robustness, sentence
 from benchmarks.running.cells import Table
+from benchmarks.truth import studies
+from benchmarks.truth.colours import MEANING, colour_sentences, colour_table
+from benchmarks.truth.errors import Results
+from spf.errors import ConfigError
 
 WORDS = (
     "benchmark=embedder_ablation",
     "benchmark.embedders=[pixels,siglip,histogram]",
+    "benchmark.studies=[grid,leakage,robustness]",
     "benchmark.contents=[cat-motorcycle-patches]",
     "benchmark.laws=[ease_in_out]",
     "benchmark.num_frames=11",
@@ -65,6 +70,80 @@ def test_embedders_are_compared_on_real_clips_too(ablated: session.Run) -> None:
     assert set(rows.index) == {"rendered", "real"}
     assert rows.loc["real", "count"] == 4
     assert rows[["pace", "order"]].stack().between(-1, 1).all()
+
+
+# Where colours lie
+
+
+@pytest.fixture(scope="module")
+def coloured(tmp_path_factory: pytest.TempPathFactory) -> session.Run:
+    pairs = {"unmatched": ("cat-motorcycle-warp",), "matched": ("cat-motorcycle-matched",)}
+    words = ("benchmark.studies=[colour]", f"output={tmp_path_factory.mktemp('colour')}")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(studies, "COLOURS", pairs)
+        return session.run(harness.compose(*WORDS[:2], *WORDS[4:8], *words), quiet=True)
+
+
+def test_errors_by_colour_and_nuisance_are_those_of_the_clips(coloured: session.Run) -> None:
+    rows = table(coloured, "colours").set_index(["embedder", "colours"])
+    assert list(rows.index.get_level_values(0)) == [
+        "pixels (control)", "pixels (control)", "siglip", "histogram (control)",
+        "histogram (control)",
+    ]  # fmt: skip
+    measured = Results.read(
+        [row for row in coloured.results.records if row["embedder"] == "histogram"],
+        coloured.folder,
+    ).of("colour")
+    chosen = measured[(measured["colours"] == "unmatched") & (measured["nuisance"] == "drift")]
+    assert list(chosen["motion_kind"]) == ["hue+exposure+white_balance"] * 2
+    plain = rows.loc[("histogram (control)", "unmatched")]
+    assert plain["drift"] == pytest.approx(chosen["calibrated_error"].median(), rel=1e-4)
+    assert (plain["clips"], plain["stated"]) == (8, 8)
+    assert plain["unidentified"] == 0.0
+    # Colours that change with the meaning are a clock; matched ones are none.
+    lying = rows.loc[("histogram (control)", "matched")]
+    assert lying["drift"] > plain["drift"]
+    assert not (coloured.folder.root / "ablation.csv").exists()
+
+
+def test_the_page_says_which_contents_favour_which_embedder(coloured: session.Run) -> None:
+    (section,) = (part for part in coloured.summary.sections if "colour" in part.title)
+    matched, unmatched, best, meaning = section.paragraphs
+    for said, words in ((matched, ("matched", "drift")), (unmatched, ("unmatched", "camera"))):
+        assert all(word in said for word in words)
+        assert "pixels (control) 0." in said
+        assert "histogram (control) 0." in said
+    assert best.endswith("Another embedder is best in: no column.")  # nothing else was run
+    assert meaning == MEANING
+    assert MEANING.split(":")[0] in (coloured.folder.root / "index.html").read_text()
+
+
+def test_the_best_of_each_column_is_named() -> None:
+    errors = {"a": 0.1, "b (control)": 0.2, "c": float("nan"), "d": None}
+    rows = [
+        {"embedder": name, "colours": colours, "status": "not_run" if name == "d" else "done"}
+        | dict.fromkeys(studies.NUISANCES, error)
+        for name, error in errors.items()
+        for colours in studies.COLOURS
+    ]
+    rows[3] |= {"camera": 0.05}  # b, matched
+    matched, unmatched, best = colour_sentences(colour_table(rows, ("embedder", "status")))
+    assert matched.endswith("best first: a 0.1; b (control) 0.2.")
+    assert unmatched.endswith("best first: a 0.1; b (control) 0.2.")
+    control, other = best.split(". ")
+    assert control == "A control is best in: matched, camera (b (control))"
+    assert other.count("(a)") == 7
+    empty = colour_table(rows[4:], ("embedder", "status"))
+    assert colour_sentences(empty) == ["No embedder has an error that could be stated."]
+
+
+def test_an_ablation_asks_only_what_it_shows() -> None:
+    with pytest.raises(ConfigError, match="unknown study of the ablation 'floor'"):
+        session.build(harness.compose(*WORDS[:2], "benchmark.studies=[floor]", "output=x"))
+    made = session.build(harness.compose(*WORDS[:2], *WORDS[3:8], "output=x"))
+    names = {cell.key.clip for cell in made.cells() if cell.key.embedder == "pixels"}
+    assert sum("adversarial" in name for name in names) == 0
+    assert sum(name.startswith("still-") for name in names) == 2  # two camera paths
 
 
 def test_robustness_is_the_largest_shift_of_each_content() -> None:

@@ -12,6 +12,7 @@ from quoting import NUMBER, Report, Said, unquoted
 from benchmarks import reproduce
 from benchmarks.paper import EXPERIMENTS, Experiment, Part
 from benchmarks.retiming import existing_clips
+from benchmarks.truth import studies
 
 MINIATURE = ("embedder=histogram", "model.path={weights}")
 RENDERED = (
@@ -38,11 +39,13 @@ def report(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Repo
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reproduce, "EXPERIMENTS", small)
         patch.setattr(existing_clips, "_morphs", lambda: MORPHS[:1])
+        patch.setattr(studies, "COLOURS", {key: names[:2] for key, names in COLOURS.items()})
         assert reproduce.main(["profile=embedded", f"output={output}"]) == 0
     return Report((output / "report" / "index.html").read_text())
 
 
 MORPHS = existing_clips._morphs()
+COLOURS = studies.COLOURS
 
 
 def _parts(item: Experiment, weights: Path) -> tuple[Part, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import spf
-from benchmarks.truth.errors import calibrated_error
+from benchmarks.truth.errors import calibrate
 from spf.embedders import label
 from spf.embedders.histogram import Histogram
 from spf.embedders.tiny import SHIPPED, Tiny
@@ -84,7 +84,7 @@ def test_it_follows_the_meaning_and_not_the_camera(
     assert measured[name, "still"].total_change < 0.45 * reference.total_change
     for word, bar in (("morph", 0.03), ("morph filmed", 0.06)):
         curve = measured[name, word]
-        error = calibrated_error(curve.progress, base.truth(), base.shares, reference.progress)
+        error = calibrate(curve.progress, base.truth(), base.shares, reference.progress).error
         assert error < bar, word
 
 

@@ -124,34 +124,116 @@ def test_the_calibration_takes_out_the_embedder_s_own_speed() -> None:
     for power in (0.5, 1.0, 2.0):
         reference = U**power  # L at even parameters
         measured = truth_of_clip**power
-        found = truth.calibrated_error(measured, truth_of_clip, U, reference)
-        assert found < 3e-3
+        found = truth.calibrate(measured, truth_of_clip, U, reference)
+        assert found.error < 3e-3
+        # Only U^2 is slower than a tenth of its mean anywhere: up to p = 0.05.
+        share = np.sqrt(0.05) if power == 2.0 else 0.0
+        assert found.unidentified == pytest.approx(share, abs=0.02)
     raw = truth.raw_errors(truth_of_clip**2, truth_of_clip, U)["raw_error"]
     assert raw > 0.1
 
 
 def test_the_calibrated_error_is_not_blind() -> None:
-    reference = U**2
-    wrong = law("ease_out").g(U) ** 2
-    error = truth.calibrated_error(wrong, law("ease_in").g(U), U, reference)
+    reference = 0.5 * U + 0.5 * U**2
+    wrong = law("ease_out").g(U)
+    found = truth.calibrate(0.5 * wrong + 0.5 * wrong**2, law("ease_in").g(U), U, reference)
     expected = np.trapezoid(np.abs(law("ease_out").g(U) - law("ease_in").g(U)), U)
-    assert error == pytest.approx(expected, abs=3e-3)
+    assert found.error == pytest.approx(expected, abs=3e-3)
+    assert (found.unidentified, found.reason) == (0.0, "")
 
 
-def test_a_plateau_of_the_reference_is_read_in_its_middle() -> None:
-    reference = np.interp(U, [0, 0.4, 0.6, 1], [0, 0.5, 0.5, 1])
-    reference[32:49] = 0.5  # interpolation rounds
-    half = np.full(81, 0.5)
-    assert truth.calibrated_error(half, half, U, reference) == pytest.approx(0.0, abs=1e-9)
+def clock(start: float, stop: float) -> np.ndarray:
+    """L at 81 parameters: even, but for a plateau from start to stop."""
+    level = start / (1 - (stop - start))
+    made = np.interp(U, [0, start, stop, 1], [0, level, level, 1])
+    made[round(80 * start) : round(80 * stop) + 1] = level  # interpolation rounds
+    return made
+
+
+@pytest.mark.parametrize("pacing", ["linear", "ease_in"])
+def test_a_plateau_of_the_clock_identifies_nothing(pacing: str) -> None:
+    """From p = 0.4 to 0.6: the time in which the law is there is left out, and is reported."""
+    at, wrong = law(pacing).g(U), law("ease_out").g(U)
+    reference = clock(0.4, 0.6)
+    right = truth.calibrate(np.interp(at, U, reference), at, U, reference)
+    share = float(np.diff(law(pacing).inverse([0.4, 0.6]))[0])
+    assert right.unidentified == pytest.approx(share, abs=0.02)
+    assert right.error == pytest.approx(0.0, abs=1e-9)
+    # By hand: the rest of the time alone, with the plateau read in its middle.
+    read = np.where((wrong > 0.4) & (wrong < 0.6), 0.5, wrong)
+    known = (at < 0.4 - 1e-9) | (at > 0.6 + 1e-9)
+    found = truth.calibrate(np.interp(wrong, U, reference), at, U, reference)
+    assert found.error == pytest.approx(np.abs(read - at)[known].mean(), abs=0.01)
+
+
+def test_a_slow_stretch_counts_as_a_plateau_below_a_tenth_of_the_mean() -> None:
+    for speed, share in ((0.09, 0.5), (0.11, 0.0)):
+        reference = np.interp(U, [0, 0.25, 0.75, 1], [0, 0.5 - speed / 4, 0.5 + speed / 4, 1])
+        found = truth.calibrate(reference, U, U, reference)
+        assert found.unidentified == pytest.approx(share, abs=0.02)
+
+
+def test_no_error_where_the_clock_mostly_stands_still() -> None:
+    found = truth.calibrate(U, U, U, clock(0.2, 0.8))
+    assert np.isnan(found.error)
+    assert found.unidentified == pytest.approx(49 / 80)  # frames 16 to 64
+    assert found.reason == "arc length stands still in 61% of the time"
+    for reference, changes in ((np.zeros(81), True), (U, False)):
+        found = truth.calibrate(U, U, U, reference, changes)
+        assert np.isnan(found.error)
+        assert found.unidentified == 1.0
+        assert found.reason == "no semantic change along the morph"
+
+
+def test_unequal_times_weigh_as_they_last() -> None:
+    """Frames of a plateau count by their time, not by their number."""
+    times = np.concatenate([np.linspace(0, 0.2, 61), np.linspace(0.2, 1, 21)[1:]])
+    found = truth.calibrate(clock(0.1, 0.2), times, times, clock(0.1, 0.2))
+    assert found.unidentified == pytest.approx(0.1, abs=0.025)  # 39% of the frames
 
 
 def test_the_calibration_inverts_as_a_curve_does() -> None:
     """One rule: between plateaus from end to end, and 0 and 1 are the ends of the clip."""
-    curve = spf.fit(great_circle(law("staircase"), 81), monotone="increments")
+    curve = spf.fit(great_circle(law("two_jumps", steepness=10), 81), monotone="increments")
     measured = np.linspace(0, 1, 81)
     inverted = curve.inverse(measured) / 80
-    assert truth.calibrated_error(measured, inverted, U, curve.progress) == 0.0
-    assert np.isnan(truth.calibrated_error(measured, U, U, np.zeros(81)))
+    assert truth.calibrate(measured, inverted, U, curve.progress).error == 0.0
+
+
+def record(name: str, clock_name: str, **more: object) -> dict[str, object]:
+    values = {
+        "clip": name, "reference": clock_name, "curve": name, "still": False, "reason": "",
+        "corrected_reason": "", "jump_error": np.nan, "duration": 1.0, "frames": 81,
+        "total_change": 1.0, "studies": "grid",
+    }  # fmt: skip
+    return values | more
+
+
+def test_a_run_says_why_it_states_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of clips whose morph an embedder does not see, sees in part, and was not shown."""
+    flat = clock(0.2, 0.8)
+    curves = {
+        name: pd.DataFrame({"u": U, "truth": U, "progress": values, "corrected": values})
+        for name, values in {"even": U, "flat": flat, "blind": U, "lost": U, "still": U}.items()
+    }
+    monkeypatch.setattr(truth, "read_curve", lambda folder, row: curves[row["curve"]])
+    rows = [
+        record("even", "even"),
+        record("flat", "flat"),
+        record("blind", "blind", reason="no semantic change"),
+        record("lost", "elsewhere"),
+        record("still", "even", still=True),
+    ]
+    table = truth.Results.read(rows, None).table.set_index("clip")  # type: ignore[arg-type]
+    assert table["calibrated_error"].notna().to_dict() == {
+        "even": True, "flat": False, "blind": False, "lost": False, "still": False
+    }  # fmt: skip
+    assert list(table["unidentified"].round(1).fillna(-1)) == [0.0, 0.6, 1.0, -1, -1]
+    assert (
+        table["calibrated_reason"].str.contains("stands still|no semantic|not measured").sum() == 3
+    )
+    assert truth.why(table["calibrated_reason"], "") == ""
+    assert "61%" in truth.why(table.loc[["flat"], "calibrated_reason"], "")
 
 
 def test_groups_are_counted_and_summarised() -> None:

@@ -70,7 +70,7 @@ def _leakage(results: Results, embedder: str) -> Figure:
         heights = [table[kind, strength] for kind in kinds]
         axes.bar(places, heights, width * 0.94, color=PALETTE[number], label=f"{strength:.0%}")
     axes.axhline(1.0, ls="--", color=REFERENCE, lw=1)
-    axes.set_xticks(range(len(kinds)), kinds, fontsize=8)
+    axes.set_xticks(range(len(kinds)), kinds, fontsize=8, rotation=30, ha="right")
     axes.set_ylabel("share of a morph's change")
     axes.legend(frameon=False, fontsize=8, title="strength", title_fontsize=8)
     axes.set_title(f"leakage of motion, embedder {embedder}", loc="left", fontsize=10)

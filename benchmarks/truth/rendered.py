@@ -11,7 +11,14 @@ from benchmarks.truth import errors as truth
 from benchmarks.truth import perceptual
 from benchmarks.truth.pacing_measures import PixelSteps, consecutive_measures, running_sum_mae
 from benchmarks.truth.perceptual import PerceptualSteps
-from benchmarks.truth.studies import Studies, clip_name, faults, reference_name
+from benchmarks.truth.studies import (
+    COLOURS,
+    NUISANCES,
+    Studies,
+    clip_name,
+    faults,
+    reference_name,
+)
 from spf.errors import UnavailableError
 from spf.fingerprint import installed
 from spf.progress import fit, no_change_reason
@@ -80,6 +87,9 @@ def _about(clip: SyntheticClip, studies: Studies, asked: list[str]) -> dict[str,
     about: dict[str, Any] = {}
     if "faults" in asked:
         about["fault"], about["fault_strength"] = faults()[clip.law, clip.motion]
+    if "colour" in asked:
+        (about["colours"],) = [key for key, names in COLOURS.items() if clip.content.name in names]
+        (about["nuisance"],) = [key for key, one in NUISANCES.items() if clip.motion == one]
     return about | {
         "content": clip.content.name,
         "still": isinstance(clip.content, Still),

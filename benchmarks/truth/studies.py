@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from spf.errors import ConfigError
 from spf.words import choose
 from synthetic.clips import Still, SyntheticClip, content
+from synthetic.colours import DRIFTS
 from synthetic.laws import Law, law
 from synthetic.motion import KINDS, STRENGTHS, Motion, motion
+from synthetic.photographs import RING
 
 LAWS = (
     "linear",
@@ -30,7 +32,17 @@ LENGTHS = (21, 41, 161)
 and so the curves are equal."""
 
 SIZES = (64, 192)
-STUDIES = ("grid", "ladder", "jumps", "leakage", "floor", "growth", "robustness", "faults")
+STUDIES = (
+    "grid",
+    "ladder",
+    "jumps",
+    "leakage",
+    "floor",
+    "growth",
+    "robustness",
+    "faults",
+    "colour",
+)
 LEVELS = (0.05, 0.1, 0.2, 0.3)
 DISTURBANCES = {"compression": 0.2, "noise": 0.05}
 """Strengths of the study of robustness: H.264 at crf 35, and white noise of 1% of the range."""
@@ -52,14 +64,34 @@ the middle; or white noise of 51 s grey levels makes every frame another."""
 FAULT_STRENGTHS = (0.1, 0.3)
 FAULT_FRAMES = 41
 
+COLOURS = {
+    "unmatched": tuple(pair.name for pair in RING["warp"]),
+    "matched": tuple(pair.name for pair in RING["matched"]),
+}
+"""Contents of the study of colour: the same photographs in their own and in matched colours."""
+
+NUISANCES = {
+    "none": None,
+    "camera": motion(CAMERA, 0.1),
+    "drift": motion("+".join(DRIFTS), 0.15),
+    "background": motion("background", 0.3),
+}
+"""What the study of colour sees them through: a camera path of 10% of the frame, hue, exposure and
+white balance that drift by 15% (colours turn by 54 degrees in all, light and balance go from 85% to
+115%, or back), and a background of which 60% become another photograph."""
+
+COLOUR_LAWS = ("ease_in_out", "sigmoid_jump")
+COLOUR_FRAMES = 41
+
 
 @dataclass(frozen=True)
 class Studies:
     """The clips of a run and what they are for.
 
     names : which of STUDIES. contents, seeds : the samples; the pacing grid is measured on each of
-    their combinations, the other studies on each content with the first seed. laws : of the grid.
-    num_frames, size (height, width), fps : of all clips but those of the study of growth.
+    their combinations, the other studies on each content with the first seed, and the study of
+    colour on contents of its own. laws : of the grid. num_frames, size (height, width), fps : of
+    all clips but some of the studies of growth, faults and colour.
     """
 
     names: Sequence[str]
@@ -97,19 +129,25 @@ class Studies:
     def clips(self) -> dict[SyntheticClip, set[str]]:
         """Every clip once, in a fixed order, with the names of its studies."""
         found: dict[SyntheticClip, set[str]] = defaultdict(set)
-        for number, seed in enumerate(self.seeds):
-            for name in self.contents:
-                base = SyntheticClip(
-                    content(name),
-                    num_frames=self.num_frames,
-                    size=self.size,
-                    fps=self.fps,
-                    seed=seed,
-                )
-                for study, clip in self._of(base, first_seed=number == 0):
-                    if study in (*self.names, "reference"):
+        if set(self.names) - {"colour"}:
+            for number, seed in enumerate(self.seeds):
+                for name in self.contents:
+                    for study, clip in self._of(self._base(name, seed), first_seed=number == 0):
+                        if study in (*self.names, "reference"):
+                            found[clip].add(study)
+        if "colour" in self.names:
+            # A seed for each pair, so that not all of them see one camera and one light.
+            for names in COLOURS.values():
+                for place, name in enumerate(names):
+                    for study, clip in self._colour(self._base(name, self.seeds[0] + place)):
                         found[clip].add(study)
         return dict(found)
+
+    def _base(self, name: str, seed: int) -> SyntheticClip:
+        """The linearly paced, motionless clip of a content."""
+        return SyntheticClip(
+            content(name), num_frames=self.num_frames, size=self.size, fps=self.fps, seed=seed
+        )
 
     def _of(self, base: SyntheticClip, first_seed: bool) -> Iterator[tuple[str, SyntheticClip]]:
         """Studies of one content and seed; the costly ones for the first seed alone."""
@@ -140,6 +178,13 @@ class Studies:
         for pacing, camera in faults():
             clip = replace(base, num_frames=FAULT_FRAMES, law=pacing, motion=camera)
             yield "faults", clip
+
+    def _colour(self, base: SyntheticClip) -> Iterator[tuple[str, SyntheticClip]]:
+        yield "reference", base
+        for nuisance in NUISANCES.values():
+            for word in COLOUR_LAWS:
+                clip = replace(base, num_frames=COLOUR_FRAMES, law=law(word), motion=nuisance)
+                yield "colour", clip
 
     def _robustness(self, base: SyntheticClip) -> Iterator[tuple[str, SyntheticClip]]:
         """A jump as it is, and disturbed in ways that mean nothing."""

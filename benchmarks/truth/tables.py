@@ -14,7 +14,8 @@ from benchmarks.running.printing import printer
 from benchmarks.running.records import number
 from benchmarks.scoring.statistics import median_interval
 from benchmarks.truth import perceptual
-from benchmarks.truth.errors import Results, Row, count, grouped, median
+from benchmarks.truth.colours import colour_rows, colour_table
+from benchmarks.truth.errors import Results, Row, count, grouped, mean, median, why
 from benchmarks.truth.pacing_measures import MEASURES
 from benchmarks.truth.solver_tables import solver_sentence, solver_tables
 from benchmarks.truth.studies import FAULT_FRAMES, NO_FAULT
@@ -43,6 +44,7 @@ def parts(results: Results, embedder: str) -> list[Part]:
     """The parts of the page whose studies were run; every row says which embedder made it."""
     made = [
         _pacing(results),
+        _colour(results),
         _leakage(results),
         _jumps(results),
         _ladder(results),
@@ -75,14 +77,18 @@ def _pacing(results: Results) -> Part | None:
         "raw_error": ("raw_error", median),
         "calibrated_error": ("calibrated_error", median),
         "calibrated_95": ("calibrated_error", median_interval),
+        "unidentified": ("unidentified", mean),
         "corrected_error": ("corrected_error", median),
+        "reason": ("calibrated_reason", why),
     }
     rows = grouped(grid, ["motion", "law"], "pacing", columns)
     note = (
         "Medians over contents and seeds. raw_error, what a user gets: time average of |S - g|, "
         "measured against true progress. calibrated_error: the same after the embedder's own speed "
         "along the morph is removed, by the linearly paced, motionless clip of the same morph. "
-        "corrected_error: calibrated, with the noise subtracted from every distance (noise=nugget)."
+        "unidentified: share of the time in which that clip stands still, which enters no error "
+        "(mean). corrected_error: calibrated, with the noise subtracted from every distance "
+        "(noise=nugget). reason: why no clip has a calibrated error."
     )
     table = Table.of_rows(
         "synthetic_pacing", "Error of the measured progress", list(rows[0]), rows, note
@@ -108,6 +114,23 @@ def _pacing(results: Results) -> Part | None:
         )
 
     return Part("Does the curve follow the true pacing?", [whole, table], ("truth.png",), sentence)
+
+
+def _colour(results: Results) -> Part | None:
+    rows = colour_rows(results)
+    if not rows:
+        return None
+    table = colour_table(rows)
+
+    def sentence(embedder: str) -> str:
+        text = printer(table)
+        drift = "; ".join(f"{text(row, 'drift')} {row['colours']}" for row in table.rows)
+        return (
+            f"With {embedder} the calibrated error where hue, exposure and white balance drift "
+            f"(drift) is, by whether the colours of the photographs are matched or not: {drift}."
+        )
+
+    return Part("Meaning or colour?", [table], (), sentence)
 
 
 def _leakage(results: Results) -> Part | None:
@@ -288,20 +311,26 @@ def _growth(results: Results) -> Part | None:
     columns = {
         "calibrated_error": ("calibrated_error", median),
         "calibrated_95": ("calibrated_error", median_interval),
+        "unidentified": ("unidentified", mean),
         "corrected_error": ("corrected_error", median),
+        "reason": ("calibrated_reason", why),
         "no_change": ("unchanged", count),
     }
     made = grouped(growth, ["factor", "value"], "growth", columns)
     note = (
-        "One factor at a time away from an ease_in_out clip without motion (first row). frames: a "
+        "One factor at a time away from an ease_in_out clip without motion (first row); the errors "
+        "as for the pacing laws. frames: a "
         "longer clip at the same rate or a higher rate at the same length, which give the same "
         "pictures. noise 51 s grey levels; compression H.264 at crf 23 + 60 s."
     )
     table = Table.of_rows("growth", "How the error grows", list(made[0]), made, note)
 
     def sentence(embedder: str) -> str:
+        known = [row for row in table.rows if row["calibrated_error"] == row["calibrated_error"]]
+        if not known:
+            return f"With {embedder} no clip's parameter can be told from its arc length."
         text = printer(table)
-        worst = max(made, key=lambda row: row["calibrated_error"])
+        worst = max(known, key=itemgetter("calibrated_error"))
         return (
             f"With {embedder} the calibrated error of an undisturbed clip is "
             f"{text(made[0], 'calibrated_error')}; it is largest for {worst['factor']} "
