@@ -32,13 +32,13 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 reproduce-paper: setup  ## Run the paper's experiments, write results/report (PROFILE=auto|embedded|full)
-	$(BIN)/python -m benchmarks.reproduce profile=$(PROFILE)
+	$(BIN)/python -m benchmarks.harness.reproduce profile=$(PROFILE)
 
 verify-results:  ## Hold results/tables against the committed results/reference, column by column
-	@$(BIN)/python -m benchmarks.verify
+	@$(BIN)/python -m benchmarks.harness.verify
 
 reference-results:  ## Replace results/reference by the tables of the last make reproduce-paper
-	@$(BIN)/python -m benchmarks.verify write=true
+	@$(BIN)/python -m benchmarks.harness.verify write=true
 
 validate-results:  ## Check results/community, which others add to
 	@$(BIN)/python scripts/validate_results.py
@@ -59,10 +59,11 @@ test: setup  ## The fast tests: no network, no weights, no GPU
 test-all: setup  ## All tests; those that need a GPU skip without one
 	$(BIN)/python -m pytest
 
-check: setup  ## Style and types
+check: setup  ## Style, types, and which way imports point
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 bench: setup  ## Speed and memory as ratios measured side by side
 	$(BIN)/python scripts/bench.py

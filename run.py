@@ -6,7 +6,7 @@
     python run.py --help                              (all options)
 
 Started again, a run goes on where it stopped; started twice, the two share the work. Paths and
-texts are taken as they are typed (benchmarks/commandline.py).
+texts are taken as they are typed (benchmarks/harness/commandline.py).
 
 Exit codes: 0 all cells done or declared not run; 1 some failed; 2 bad configuration; 3 the named
 embedder or model cannot run here; 130 after Ctrl-C. The last line of output is the run's folder.
@@ -32,7 +32,7 @@ except SpfError as error:
     sys.exit(error.exit_code)
 
 if TYPE_CHECKING:
-    from benchmarks.commandline import CommandLine
+    from benchmarks.harness.commandline import CommandLine
 
 ROOT = str(Path(__file__).resolve().parent)
 INTERRUPTED = 130
@@ -43,7 +43,7 @@ def job(config: DictConfig) -> None:
     """One job of a sweep, maybe in another process or on another machine."""
     if ROOT not in sys.path:  # a launcher may start Python elsewhere
         sys.path.insert(0, ROOT)
-    from benchmarks import commandline
+    from benchmarks.harness import commandline
 
     if commandline.run_job(config) == INTERRUPTED:
         raise KeyboardInterrupt  # the rest of the sweep is not started
@@ -51,7 +51,7 @@ def job(config: DictConfig) -> None:
 
 def main() -> int:
     """Run what the command line asks for; the exit code of the run, or of the jobs of a sweep."""
-    from benchmarks import commandline
+    from benchmarks.harness import commandline
 
     let_idle_threads_sleep()
     # Hydra says of our settings of a launcher that the plug-in has a schema of the same name.
@@ -61,7 +61,7 @@ def main() -> int:
         if line.asking:
             return show(line)
         if line.sweep:
-            from benchmarks.running import sweeps
+            from benchmarks.harness import sweeps
 
             overrides, folder = commandline.prepare_sweep(line.overrides)
             sys.argv[1:] = ["-m", *overrides]
@@ -81,7 +81,7 @@ def main() -> int:
 
 def show(line: "CommandLine") -> int:
     """Have Hydra show its help, the config or what else it was asked for."""
-    from benchmarks.commandline import explained
+    from benchmarks.harness.commandline import explained
 
     sys.argv[1:] = [*line.asking, *line.overrides]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, and leave in one line

@@ -94,7 +94,7 @@ def append_history(path: Path, found: dict[str, dict[str, float]], about: str) -
     A commit of files that were changed has a plus sign.
     """
     sys.path.insert(0, str(ROOT))
-    from benchmarks.running.provenance import commit
+    from benchmarks.harness.provenance import commit
 
     name, dirty = commit()
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -21,7 +21,7 @@ BARS = {"nearest": None, "blend": 30.0, "flow": 8.0}
 def resampling(sizes: Sizes) -> dict[str, float]:
     """Frames a second of the result, by method and map."""
     sys.path.insert(0, str(ROOT))
-    from spf.retime.resampling import resampled
+    from spf.pacing.resampling import resampled
 
     count = 4 if sizes.repeats < 5 else 24
     frames = _moving(count)

@@ -65,7 +65,7 @@ def _rope(device: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
     from diffusers.models.transformers.transformer_wan import WanRotaryPosEmbed
 
     from spf.generators.clock import wan_rope
-    from spf.retime.warp import Warp
+    from spf.pacing.warp import Warp
 
     class Clock(torch.nn.Module):
         """What is left of the transformer: its rope, called as it calls it."""

@@ -23,22 +23,22 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.retiming.baselines import misled  # noqa: E402
-from benchmarks.retiming.pairs import Pair, load_pairs  # noqa: E402
-from benchmarks.retiming.scores import judge, oracle_curve  # noqa: E402
-from benchmarks.retiming.strategies import WrongMap  # noqa: E402
+from benchmarks.generated.baselines import misled  # noqa: E402
+from benchmarks.generated.pairs import Pair, load_pairs  # noqa: E402
+from benchmarks.generated.scores import judge, oracle_curve  # noqa: E402
+from benchmarks.generated.strategies import WrongMap  # noqa: E402
 from spf.generators.base import Request  # noqa: E402
 from spf.generators.tiny.adapter import Tiny  # noqa: E402
 from spf.measurement import DEFAULT_SETTINGS  # noqa: E402
-from spf.retime.generated import (  # noqa: E402
+from spf.pacing.generated import (  # noqa: E402
     Attempt,
     Measure,
     generate_baseline,
     measured,
     retime_generated,
 )
-from spf.retime.strategies import Rope, RopeFlat  # noqa: E402
-from spf.retime.targets import EaseIn, Linear, Target  # noqa: E402
+from spf.pacing.strategies import Rope, RopeFlat  # noqa: E402
+from spf.pacing.targets import EaseIn, Linear, Target  # noqa: E402
 
 SCHEDULES = {
     "flat": RopeFlat(),

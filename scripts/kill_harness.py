@@ -23,7 +23,7 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LOADED = ("benchmarks.session", "benchmarks.synthetic_pacing", "matplotlib.pyplot", "pyarrow")
+LOADED = ("benchmarks.harness.session", "benchmarks.known_pacing.experiment", "pyarrow")
 SMALL = [
     "benchmark=synthetic_pacing", "benchmark.contents=[shape-drop-gear,moon-tissue-dissolve]",
     "benchmark.seeds=[1000]", "benchmark.num_frames=21", "benchmark.size=[48,48]", "logger=csv",

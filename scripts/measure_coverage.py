@@ -1,4 +1,4 @@
-"""Measure what benchmarks/scoring/statistics.py promises: the tables of docs/leaderboard.md.
+"""Measure what benchmarks/harness/statistics.py promises: the tables of docs/leaderboard.md.
 
     python scripts/measure_coverage.py [REPETITIONS]
 
@@ -16,7 +16,7 @@ from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.scoring.statistics import (
+from benchmarks.harness.statistics import (
     ALPHA,
     Array,
     generator,

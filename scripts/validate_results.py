@@ -16,9 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.harness.folder import slug
 from benchmarks.leaderboard.inputs import MAXIMAL_BYTES, NAME, Input, problems, read_records
 from benchmarks.leaderboard.merging import check_agreement
-from benchmarks.running.folder import slug
 from spf.errors import ConfigError
 from spf.generators.folder import printable
 

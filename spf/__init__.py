@@ -29,13 +29,13 @@ _HOMES = {
         "segment",
     ),
     "spf.progress.stretches": ("Stretch", "stretches"),
-    "spf.retime": ("time_map",),
-    "spf.retiming": ("Retimed",),
+    "spf.pacing.retime": ("Retimed", "retime"),
+    "spf.pacing.timemap": ("time_map",),
     "spf.video": ("Sampling",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [*_HOME_OF, "__version__", "retime"]
+__all__ = [*_HOME_OF, "__version__"]
 
 if TYPE_CHECKING:
     from spf.embedders import EMBEDDERS as EMBEDDERS
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from spf.errors import UnavailableError as UnavailableError
     from spf.measurement import embed as embed
     from spf.measurement import measure as measure
+    from spf.pacing.retime import Retimed as Retimed
+    from spf.pacing.retime import retime as retime
+    from spf.pacing.timemap import time_map as time_map
     from spf.progress import METRICS as METRICS
     from spf.progress import Curve as Curve
     from spf.progress import Metric as Metric
@@ -56,17 +59,10 @@ if TYPE_CHECKING:
     from spf.progress import segment as segment
     from spf.progress.stretches import Stretch as Stretch
     from spf.progress.stretches import stretches as stretches
-    from spf.retime import time_map as time_map
-    from spf.retiming import Retimed as Retimed
     from spf.video import Sampling as Sampling
-if TYPE_CHECKING:
-    # When it runs, this is the package spf.retime, which can be called as if it were the function.
-    from spf.retiming import retime as retime
 
 
 def __getattr__(name: str) -> object:
-    if name == "retime":
-        return import_module("spf.retime")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'spf' has no attribute {name!r}")
     value = getattr(import_module(_HOME_OF[name]), name)

@@ -11,7 +11,8 @@ import clips
 import pytest
 from clips import encode, grey
 
-from spf import embedders, retiming
+from spf import embedders
+from spf.pacing import retime as retiming
 
 
 @pytest.fixture(scope="session", autouse=True)

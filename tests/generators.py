@@ -10,8 +10,8 @@ from typing import Any
 import harness
 from pipelines import sharpen
 
-from benchmarks import session
-from benchmarks.retime_generated import RetimeGenerated
+from benchmarks.generated.experiment import RetimeGenerated
+from benchmarks.harness import session
 
 SHORT = "benchmark.retimes=[none,rope_flat]"
 

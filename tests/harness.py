@@ -24,7 +24,7 @@ import pytest
 from omegaconf import DictConfig
 from PIL import Image
 
-from benchmarks import commandline, session
+from benchmarks.harness import commandline, session
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
@@ -208,7 +208,7 @@ def blank(*_: object, **__: object) -> bytes:
 
 def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw nothing in this process."""
-    monkeypatch.setattr("benchmarks.scoring.measuring.plot_measurement", blank)
+    monkeypatch.setattr("benchmarks.harness.measuring.plot_measurement", blank)
     monkeypatch.setattr("benchmarks.leaderboard.figures.plot_overlay", blank)
 
 

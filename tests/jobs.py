@@ -8,10 +8,10 @@ import time
 from functools import partial
 from pathlib import Path
 
-from benchmarks.running.cells import Cell, Key, Outcome, Watch
-from benchmarks.running.compute import Job
-from benchmarks.running.folder import RunFolder
-from benchmarks.running.store import CellStore
+from benchmarks.harness.cells import Cell, Key, Outcome, Watch
+from benchmarks.harness.compute import Job
+from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.store import CellStore
 from spf.errors import SpfError
 
 

@@ -12,8 +12,8 @@ from spf.errors import ConfigError
 from spf.generators.base import GeneratedClip, Request
 from spf.generators.clock import Clock, latent_clock
 from spf.generators.counts import Counts
+from spf.pacing.regeneration import Joined
 from spf.progress import Curve, Settings, fit
-from spf.retime.regeneration import Joined
 
 LEVELS = 2**16 - 1
 ARC = 1.2

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.rating.preferences import Vote
-from benchmarks.rating.trials import ANSWERS_FORMAT, EVEN, VERSION, Shown, Study
+from benchmarks.user_study.preferences import Vote
+from benchmarks.user_study.trials import ANSWERS_FORMAT, EVEN, VERSION, Shown, Study
 
 Choose = Callable[[Shown], str]
 """Which side a rater chooses."""

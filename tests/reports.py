@@ -9,11 +9,11 @@ import clips
 import numpy as np
 from PIL import Image
 
+from benchmarks.harness.cells import Figure, Section, Summary, Table
+from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.report.page import FIGURES, LONG, make_chapter, make_part, render_report
+from benchmarks.harness.report.players import Player, sheet
 from benchmarks.paper import Experiment
-from benchmarks.reporting.page import FIGURES, LONG, make_chapter, make_part, render_report
-from benchmarks.reporting.players import Player, sheet
-from benchmarks.running.cells import Figure, Section, Summary, Table
-from benchmarks.running.folder import RunFolder
 
 HOSTILE = (
     "</script><script>document.title='taken'</script>",

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import session
-from benchmarks.scoring import measuring
+from benchmarks.harness import measuring, session
 from spf.embedders import load_embedder
 from spf.errors import ConfigError
 

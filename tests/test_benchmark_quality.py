@@ -10,9 +10,8 @@ import harness
 import numpy as np
 import pytest
 
-from benchmarks.reporting.tables import table_as_csv, table_as_markdown
-from benchmarks.running.cells import Table
-from benchmarks.scoring.quality import (
+from benchmarks.harness.cells import Table
+from benchmarks.harness.quality import (
     clip_columns,
     paired_table,
     quality_inputs,
@@ -21,7 +20,8 @@ from benchmarks.scoring.quality import (
     sentence,
     status_line,
 )
-from benchmarks.session import build
+from benchmarks.harness.report.tables import table_as_csv, table_as_markdown
+from benchmarks.harness.session import build
 from spf.errors import ConfigError
 from spf.generators.base import GeneratedClip
 from spf.quality import NoQuality, Score
@@ -228,14 +228,14 @@ def test_a_benchmark_without_quality_refuses_it() -> None:
 @pytest.fixture
 def scored(monkeypatch: pytest.MonkeyPatch) -> None:
     """benchmark=synthetic_pacing takes a quality."""
-    from benchmarks.synthetic_pacing import SyntheticPacing
+    from benchmarks.known_pacing.experiment import SyntheticPacing
 
     class Scored(SyntheticPacing):
         def __init__(self, measuring: Any, quality: Any, **more: Any) -> None:
             super().__init__(measuring, **more)
             self.quality = quality
 
-    monkeypatch.setattr("benchmarks.synthetic_pacing.SyntheticPacing", Scored)
+    monkeypatch.setattr("benchmarks.known_pacing.experiment.SyntheticPacing", Scored)
 
 
 @pytest.mark.usefixtures("scored")

@@ -15,7 +15,7 @@ import pytest
 from test_cache import forbid_decoding
 
 import spf
-from benchmarks.scoring.measuring import Measuring
+from benchmarks.harness.measuring import Measuring
 from spf import cli
 from spf.cache import user_cache
 from spf.cli import main

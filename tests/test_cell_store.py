@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.running.cells import Cell, Key, Outcome
-from benchmarks.running.folder import DiskError, RunFolder
-from benchmarks.running.records import DONE, FAILED, make_record
-from benchmarks.running.store import CellStore
+from benchmarks.harness.cells import Cell, Key, Outcome
+from benchmarks.harness.folder import DiskError, RunFolder
+from benchmarks.harness.records import DONE, FAILED, make_record
+from benchmarks.harness.store import CellStore
 from spf.store import MANIFEST, Store
 
 

@@ -14,8 +14,8 @@ import spf
 from spf.cli import main
 from spf.embedders import DEFAULT_EMBEDDER, EMBEDDERS, check_embedder, load_embedder
 from spf.errors import ConfigError
+from spf.pacing.check import CHECKING
 from spf.progress.agreement import disagreements
-from spf.retiming_check import CHECKING
 
 U = np.linspace(0, 1, 101)
 

@@ -18,7 +18,7 @@ import yaml
 from test_quality_weights import Server, serving
 from test_video_tiles import GRID, planes, raw, sha256, write
 
-from benchmarks.running.provenance import commit
+from benchmarks.harness.provenance import commit
 from scripts import measure_community
 from spf.cli import main
 from spf.collect import build_collection, read_collection

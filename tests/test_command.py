@@ -18,7 +18,7 @@ from pacings import measure, measured, numbers, pictures, shown
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators.base import Request
 from spf.generators.command import Command
-from spf.retime.regeneration import Regenerate, regenerate
+from spf.pacing.regeneration import Regenerate, regenerate
 
 SCRIPT = """
 import json, os, pathlib, subprocess, sys, time

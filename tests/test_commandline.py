@@ -16,9 +16,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from PIL import Image
 
-from benchmarks import session
-from benchmarks.commandline import LISTS, LITERAL, PATHS, parse
-from benchmarks.rating.trials import Study
+from benchmarks.harness import session
+from benchmarks.harness.commandline import LISTS, LITERAL, PATHS, parse
+from benchmarks.user_study.trials import Study
 from spf.embedders.tiny import SHIPPED
 from spf.errors import ConfigError, SpfError
 from spf.words import printable

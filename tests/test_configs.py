@@ -15,17 +15,17 @@ from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
 import spf
-from benchmarks import session
-from benchmarks.session import build
+from benchmarks.harness import session
+from benchmarks.harness.session import build
 from spf.embedders import EMBEDDERS, usable
 from spf.errors import ConfigError, UnavailableError
 from spf.generators import MODELS
+from spf.pacing.strategies import RETIMES
 from spf.retime import TARGETS
-from spf.retime.strategies import RETIMES
 from spf.video import Sampling
 
 FILES = sorted(set(harness.CONFIGS.glob("*/*.yaml")) - {harness.CONFIGS / "embedder" / "auto.yaml"})
-# Arguments that benchmarks.session passes, not the group's config.
+# Arguments that benchmarks.harness.session passes, not the group's config.
 GIVEN = {
     "benchmark": {"measuring", "model", "retime", "target", "quality"},
     "embedder": {"device"},

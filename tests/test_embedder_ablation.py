@@ -6,12 +6,12 @@ import harness
 import pandas as pd
 import pytest
 
-from benchmarks import session
-from benchmarks.embedder_ablation import robustness, sentence
-from benchmarks.running.cells import Table
-from benchmarks.truth import studies
-from benchmarks.truth.colours import MEANING, colour_sentences, colour_table
-from benchmarks.truth.errors import Results
+from benchmarks.embedder_ablation.experiment import robustness, sentence
+from benchmarks.harness import session
+from benchmarks.harness.cells import Table
+from benchmarks.known_pacing import studies
+from benchmarks.known_pacing.colours import MEANING, colour_sentences, colour_table
+from benchmarks.known_pacing.errors import Results
 from spf.errors import ConfigError
 
 WORDS = (

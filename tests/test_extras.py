@@ -10,7 +10,7 @@ from pathlib import Path
 
 import harness
 import pytest
-from test_imports import MODULES, ORDER, imported
+from test_imports import MODULES, ROOTS, imported
 
 from spf.cli import main
 from spf.doctor import report
@@ -58,7 +58,7 @@ def used() -> dict[str, set[str]]:
     for name in MODULES:
         extra = next((x for part, x in OPTIONAL.items() if f"{name}.".startswith(f"{part}.")), "")
         for root in {module.partition(".")[0] for module in imported(name)}:
-            third = root not in {*sys.stdlib_module_names, *ORDER, "omegaconf"}  # Hydra's own
+            third = root not in {*sys.stdlib_module_names, *ROOTS, "omegaconf"}  # Hydra's own
             if third and ELSEWHERE.get(root) != name:
                 found.setdefault(extra, set()).add(distribution(root))
     return found

@@ -22,11 +22,9 @@ import pytest
 import torch
 import wandb
 
-from benchmarks import session
+from benchmarks.harness import measuring, provenance, session
+from benchmarks.harness.report import trackers
 from benchmarks.leaderboard import experiment
-from benchmarks.reporting import trackers
-from benchmarks.running import provenance
-from benchmarks.scoring import measuring
 from spf.cache import ARRAYS, user_cache
 from spf.embedders.histogram import Histogram
 from spf.errors import SpfError

@@ -16,11 +16,11 @@ import harness
 import pytest
 from fault_injection import KINDS, Injector
 
-from benchmarks import commandline, session
-from benchmarks.running.cells import Cell, Key, Outcome
-from benchmarks.running.folder import DiskError, RunFolder
-from benchmarks.running.records import DONE, make_record
-from benchmarks.running.store import CellStore
+from benchmarks.harness import commandline, session
+from benchmarks.harness.cells import Cell, Key, Outcome
+from benchmarks.harness.folder import DiskError, RunFolder
+from benchmarks.harness.records import DONE, make_record
+from benchmarks.harness.store import CellStore
 from spf import cli
 from spf.cache import user_cache
 from spf.files import write_atomic

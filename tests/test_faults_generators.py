@@ -13,8 +13,8 @@ import harness
 import numpy as np
 import pytest
 
-from benchmarks.retiming.kept_clips import KeptClips
-from benchmarks.running.folder import RunFolder
+from benchmarks.generated.kept_clips import KeptClips
+from benchmarks.harness.folder import RunFolder
 from spf.errors import SpfError
 from spf.generators.base import GeneratedClip, Request
 from spf.generators.tiny.adapter import Tiny

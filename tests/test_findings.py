@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.reproduction.findings import NOTHING, finding
-from benchmarks.running.cells import Section, Summary, Table
+from benchmarks.harness.cells import Section, Summary, Table
+from benchmarks.harness.reproduction.findings import NOTHING, finding
 
 
 def section(*names: str, said: str) -> Section:

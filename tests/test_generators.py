@@ -16,7 +16,7 @@ from spf.fingerprint import digest
 from spf.generators.base import Request, one_line_failures, to_uint8
 from spf.generators.ltx2 import Ltx2
 from spf.generators.wan import Wan22
-from spf.retime.warp import Warp
+from spf.pacing.warp import Warp
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -14,7 +14,7 @@ import pytest
 from spf.identity import closure, code_hash
 
 CELL = "benchmarks.leaderboard.experiment"
-UNUSED = ("benchmarks.user_study", "spf.corpus.run", "synthetic.landscapes", "spf.cli")
+UNUSED = ("benchmarks.user_study.experiment", "spf.corpus.run", "synthetic.landscapes", "spf.cli")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_an_edit_counts_where_the_module_is_used_and_only_there(tree: Path) -> N
         assert edited(tree / f"{name.replace('.', '/')}.py", tree) == before, name
 
 
-@pytest.mark.parametrize("cell", [CELL, "benchmarks.retime_generated", "spf.measurement"])
+@pytest.mark.parametrize("cell", [CELL, "benchmarks.generated.experiment", "spf.measurement"])
 def test_what_is_loaded_is_in_the_closure(cell: str) -> None:
     """Python itself is the second source: what an import loads, the closure holds."""
     script = (

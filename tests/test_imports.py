@@ -19,9 +19,7 @@ import pytest
 import spf
 from spf.quality import VBENCH_DIMENSIONS
 
-ORDER = ["spf", "synthetic", "benchmarks", "run"]  # each may import those before it
-PARTS = ["running", "scoring", "truth", "retiming", "paper", "reporting", "rating"]
-"""Of `benchmarks`, each may import those before it; experiments may import all of them."""
+ROOTS = ["spf", "synthetic", "benchmarks", "run"]
 HEAVY = {
     "torch", "torchvision", "diffusers", "transformers", "open_clip", "vbench", "wandb", "pandas",
     "scipy", "cv2", "av", "PIL", "matplotlib",
@@ -32,7 +30,7 @@ LOCK = (harness.ROOT / "requirements.lock").read_text()
 def modules() -> dict[str, Path]:
     """Our modules by name."""
     found = {"run": harness.ROOT / "run.py"}
-    for package in ORDER[:-1]:
+    for package in ROOTS[:-1]:
         for path in sorted((harness.ROOT / package).rglob("*.py")):
             parts = path.relative_to(harness.ROOT).with_suffix("").parts
             found[".".join(parts).removesuffix(".__init__")] = path
@@ -60,92 +58,15 @@ def imported(name: str) -> Iterator[str]:
 
 
 def ours(name: str) -> list[str]:
-    return [module for module in imported(name) if module.partition(".")[0] in ORDER]
+    return [module for module in imported(name) if module.partition(".")[0] in ROOTS]
 
 
 def test_the_walk_sees_imports() -> None:
     """The tests below would pass on an empty list."""
     assert len(MODULES) > 40
     assert "spf.progress.curve" in ours("spf.progress.fit")
-    assert "benchmarks.commandline" in ours("run")  # inside a function
+    assert "benchmarks.harness.commandline" in ours("run")  # inside a function
     assert "spf.errors" in ours("spf.video.reader")
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_imports_point_one_way(name: str) -> None:
-    allowed = ORDER[: ORDER.index(name.partition(".")[0]) + 1]
-    assert {module.partition(".")[0] for module in ours(name)} <= set(allowed)
-
-
-@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("benchmarks.")])
-def test_what_experiments_share_knows_no_experiment(name: str) -> None:
-    part = name.split(".")[1]
-    if part in PARTS:
-        theirs = {module for module in ours(name) if module.startswith("benchmarks.")}
-        assert {module.split(".")[1] for module in theirs} <= {*PARTS[: PARTS.index(part) + 1]}
-
-
-@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("spf")])
-def test_the_library_knows_no_harness(name: str) -> None:
-    """Not even where it would be convenient: no Hydra, no W&B, no pandas."""
-    roots = {module.partition(".")[0] for module in imported(name)}
-    assert not roots & {"hydra", "omegaconf", "pandas", "jinja2"}
-    assert "wandb" not in roots or name == "spf.doctor"  # which asks for its state
-
-
-@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("spf.")])
-def test_parts_of_the_library_keep_to_themselves(name: str) -> None:
-    part = name.split(".")[1]
-    mine = {f"spf.{part}"}
-    allowed = {
-        "progress": mine,
-        "collect": mine
-        | {"spf.errors", "spf.words", "spf.files", "spf.video"}
-        | {"spf.download", "spf.yaml_files"},
-        "download": {"spf.errors"},
-        "yaml_files": {"spf.files"},
-        "errors": set(),
-        "words": {"spf.errors"},
-        "files": {"spf.errors"},
-        "extras": {"spf.errors"},
-        "fingerprint": set(),
-        "identity": {"spf.fingerprint"},
-        "remade": set(),
-        "child": set(),
-        "store": {"spf.files"},
-        "cache": mine
-        | {"spf.errors", "spf.files", "spf.fingerprint", "spf.identity", "spf.store"}
-        | {"spf.embedders", "spf.thumbnails", "spf.video"},
-        "video": mine | {"spf.child", "spf.errors", "spf.files", "spf.fingerprint", "spf.words"},
-        "devices": {"spf.errors"},
-        "weights": {"spf.files"},
-        "embedders": mine
-        | {"spf.errors", "spf.extras", "spf.remade", "spf.words", "spf.video"}
-        | {"spf.devices", "spf.fingerprint", "spf.identity", "spf.weights"},
-        "generators": mine
-        | {"spf.errors", "spf.extras", "spf.remade", "spf.words", "spf.video", "spf.files"}
-        | {"spf.devices", "spf.fingerprint", "spf.identity", "spf.weights"},
-        "quality": mine
-        | {"spf.child", "spf.errors", "spf.words", "spf.files", "spf.cache", "spf.video"}
-        | {"spf.devices", "spf.fingerprint", "spf.identity", "spf.weights"},
-        "corpus": mine
-        | {"spf", "spf.errors", "spf.words", "spf.files", "spf.fingerprint", "spf.identity"}
-        | {"spf.cache"}
-        | {"spf.embedders", "spf.measurement", "spf.progress", "spf.video"},
-        "thumbnails": mine,
-        "sidebyside": mine | {"spf.progress"},
-        "retime": mine
-        | {"spf.errors", "spf.words", "spf.files"}
-        | {"spf.video", "spf.progress", "spf.generators"},
-    }
-    if part not in allowed:
-        free = {"cli", "commands", "doctor", "measurement", "plot"}
-        assert part in free or part.startswith("retiming"), "say what this part may import"
-        return
-    homes = {".".join(module.split(".")[:2]) for module in ours(name)}
-    if name == "spf.retime":  # the package is the function too
-        homes -= {"spf.retiming"}
-    assert homes <= allowed[part]
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if "." in name])

@@ -23,8 +23,8 @@ import spf
 from spf.embedders import load_embedder
 from spf.errors import SpfError
 from spf.measurement import Measurement, measure_clip
+from spf.pacing.resampling import METHODS
 from spf.progress.metrics import unranked_reason
-from spf.retime.resampling import METHODS
 from spf.video import Clip, load
 
 pytestmark = ffmpeg.needed

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from benchmarks import session
-from benchmarks.reproduction import kept_runs
-from benchmarks.running.cells import Figure, Section, Summary, Table
-from benchmarks.running.folder import RunFolder
-from benchmarks.running.runner import Results
-from benchmarks.truth import tables as truth_tables
+from benchmarks.harness import session
+from benchmarks.harness.cells import Figure, Section, Summary, Table
+from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.reproduction import kept_runs
+from benchmarks.harness.runner import Results
+from benchmarks.known_pacing import tables as truth_tables
 
 
 def config(output: Path, *more: str) -> DictConfig:
@@ -32,7 +32,7 @@ def config(output: Path, *more: str) -> DictConfig:
 def _one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots, which take most of the time, are not the subject; that there is a picture is."""
     drawn = {"truth.png": (harness.blank(), "a picture")}
-    monkeypatch.setattr("benchmarks.synthetic_pacing.draw_figures", lambda *_: drawn)
+    monkeypatch.setattr("benchmarks.known_pacing.experiment.draw_figures", lambda *_: drawn)
     part = truth_tables.Part("Pictures", [], ("truth.png",), lambda embedder: embedder)
     parts = truth_tables.parts
     monkeypatch.setattr(truth_tables, "parts", lambda *given: [part, *parts(*given)])
@@ -110,7 +110,7 @@ def test_failures_are_not_kept(tmp_path: Path) -> None:
 def test_a_volatile_benchmark_is_always_run(
     tmp_path: Path, counted: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmarks.synthetic_pacing import SyntheticPacing
+    from benchmarks.known_pacing.experiment import SyntheticPacing
 
     monkeypatch.setattr(SyntheticPacing, "volatile", True, raising=False)
     kept_runs.run(config(tmp_path))

@@ -12,11 +12,11 @@ from pacings import SETTINGS, Jumper, curve_of, random_progress
 from spf.errors import ConfigError
 from spf.generators.counts import Counts, counts_of
 from spf.generators.tiny.adapter import Tiny
+from spf.pacing.keyframes import Plan, make_plan, part_of
+from spf.pacing.shots import paced, shared_out
+from spf.pacing.targets import EaseIn, Linear, Sine, Target, pinned
 from spf.progress import Curve, Segment, segment
 from spf.progress.curve import accumulate
-from spf.retime.keyframes import Plan, make_plan, part_of
-from spf.retime.shots import paced, shared_out
-from spf.retime.targets import EaseIn, Linear, Sine, Target, pinned
 
 RULES = [
     Counts(),

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmarks import session
+from benchmarks.harness import session
 from benchmarks.leaderboard.comparison import SHOWN
 from spf import METRICS
 from spf.errors import ConfigError

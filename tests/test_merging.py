@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import session
+from benchmarks.harness import session
+from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.records import SCHEMA, as_csv, compile_tables
 from benchmarks.leaderboard.comparison import SHOWN
 from benchmarks.leaderboard.inputs import Input, problems, read_inputs
 from benchmarks.leaderboard.merging import check_agreement, merge
-from benchmarks.running.folder import RunFolder
-from benchmarks.running.records import SCHEMA, as_csv, compile_tables
 from spf import METRICS
 from spf.errors import ConfigError
 from spf.progress.metrics import NO_CHANGE

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from reports import FRAMES, HOSTILE, bright, write_report
 
-from benchmarks.reporting.page import (
+from benchmarks.harness.report.page import (
     FIGURES,
 )
 

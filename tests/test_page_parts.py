@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 from reports import HOSTILE, bright, player
 
-from benchmarks.reporting.page import TEMPLATES, shown_columns, with_paper
-from benchmarks.reporting.players import ACROSS, TILE, players, sheet
-from benchmarks.running.cells import Table
-from benchmarks.running.folder import RunFolder
-from benchmarks.running.printing import decimals, digits
+from benchmarks.harness.cells import Table
+from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.printing import decimals, digits
+from benchmarks.harness.report.page import TEMPLATES, shown_columns, with_paper
+from benchmarks.harness.report.players import ACROSS, TILE, players, sheet
 
 
 def contrast(first: str, second: str) -> float:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from benchmarks.retiming.pairs import PHRASES, Pair, load_pairs
+from benchmarks.generated.pairs import PHRASES, Pair, load_pairs
 from spf.errors import ConfigError
 from synthetic.morph_pairs import HELD_OUT_PAIRS
 from synthetic.photographs import PHOTOGRAPHS, photograph

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.running.cells import Cell
-from benchmarks.scoring.measuring import Measuring
-from benchmarks.synthetic_pacing import SyntheticPacing
-from benchmarks.truth import perceptual
-from benchmarks.truth import tables as truth_tables
-from benchmarks.truth.pacing_measures import MEASURES
-from benchmarks.truth.perceptual import PerceptualSteps
+from benchmarks.harness.cells import Cell
+from benchmarks.harness.measuring import Measuring
+from benchmarks.known_pacing import perceptual
+from benchmarks.known_pacing import tables as truth_tables
+from benchmarks.known_pacing.experiment import SyntheticPacing
+from benchmarks.known_pacing.pacing_measures import MEASURES
+from benchmarks.known_pacing.perceptual import PerceptualSteps
 from spf.embedders.histogram import Histogram
 from spf.errors import UnavailableError
 from synthetic.clips import SyntheticClip, content

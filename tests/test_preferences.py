@@ -10,8 +10,8 @@ import pytest
 import raters
 from scipy import optimize
 
-from benchmarks.rating import preferences
-from benchmarks.rating.preferences import (
+from benchmarks.user_study.experiment import preferences
+from benchmarks.user_study.preferences import (
     Vote,
     agreement,
     between,

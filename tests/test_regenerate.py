@@ -17,16 +17,16 @@ from spf.generators.base import GeneratedClip, Request
 from spf.generators.counts import Counts
 from spf.generators.kept import Kept
 from spf.generators.tiny.adapter import Tiny
-from spf.progress import Curve, fit
-from spf.retime import regeneration
-from spf.retime.regeneration import (
+from spf.pacing import regeneration
+from spf.pacing.regeneration import (
     READING,
     Regenerate,
     Regeneration,
     plan_regeneration,
     regenerate,
 )
-from spf.retime.targets import EaseIn
+from spf.pacing.targets import EaseIn
+from spf.progress import Curve, fit
 from spf.video import Reader, Sampling, write_png
 
 UNEVEN = np.concatenate(

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from quoting import NUMBER, Report, Said, unquoted
 
-from benchmarks import reproduce
+from benchmarks.existing import clips as existing_clips
+from benchmarks.harness import reproduce
+from benchmarks.known_pacing import studies
 from benchmarks.paper import EXPERIMENTS, Experiment, Part
-from benchmarks.retiming import existing_clips
-from benchmarks.truth import studies
 
 MINIATURE = ("embedder=histogram", "model.path={weights}")
 RENDERED = (

@@ -14,7 +14,12 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from benchmarks import reproduce, session
+from benchmarks.generated.strategies import parse_retimes
+from benchmarks.harness import reproduce, session
+from benchmarks.harness.reproduce import as_text, main
+from benchmarks.harness.reproduction import planning
+from benchmarks.harness.reproduction.planning import as_table, plan
+from benchmarks.harness.session import build
 from benchmarks.paper import (
     ATTEMPTS,
     EXPERIMENTS,
@@ -23,14 +28,9 @@ from benchmarks.paper import (
     Experiment,
     Part,
 )
-from benchmarks.reproduce import as_text, main
-from benchmarks.reproduction import planning
-from benchmarks.reproduction.planning import as_table, plan
-from benchmarks.retiming.strategies import parse_retimes
-from benchmarks.session import build
 from spf.errors import UnavailableError
 from spf.generators import MODELS
-from spf.retime.strategies import NoRetime
+from spf.pacing.strategies import NoRetime
 from synthetic.laws import law
 from synthetic.photographs import PAIRS as PHOTOGRAPH_PAIRS
 
@@ -302,7 +302,7 @@ def test_the_records_behind_it(small: None, tmp_path: Path) -> None:
 def test_an_interruption_exits_130(
     small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmarks.scoring import measuring
+    from benchmarks.harness import measuring
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

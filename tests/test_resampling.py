@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from spf.errors import ConfigError
-from spf.retime import motion, resampling
-from spf.retime.resampling import METHODS, is_identity, resampled
-from spf.retime.strategies import (
+from spf.pacing import motion, resampling
+from spf.pacing.resampling import METHODS, is_identity, resampled
+from spf.pacing.strategies import (
     RESAMPLINGS,
     RETIMES,
     NoRetime,

@@ -13,8 +13,7 @@ from typing import Any
 import harness
 import pytest
 
-from benchmarks import prune
-from benchmarks.scoring import measuring
+from benchmarks.harness import measuring, prune
 from spf.store import MANIFEST, _checksum
 
 

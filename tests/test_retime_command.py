@@ -20,7 +20,7 @@ import pytest
 
 import spf
 from spf.cli import main
-from spf.retime.export import TOLERANCE, as_csv, as_filter, thinned
+from spf.pacing.export import TOLERANCE, as_csv, as_filter, thinned
 from spf.video import load
 
 FILES = ["{}.json", "{}.mp4", "{}.png", "{}.side-by-side.mp4"]
@@ -316,7 +316,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_finished(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("spf.retiming_outputs.write_atomic", full)
+    monkeypatch.setattr("spf.pacing.outputs.write_atomic", full)
     words = ["retime", str(clip), "--embedder", "pixels", "--out", str(tmp_path / "out.mp4")]
     assert main([*words, "--method", "nearest"]) == 1
     assert "No space left on device" in harness.check_one_line(capsys.readouterr().err)

@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import session
-from benchmarks.retiming import existing_clips
-from benchmarks.retiming.existing_clips import load_clips
-from benchmarks.retiming.existing_scores import looked_at, source_distance
-from benchmarks.retiming.existing_tables import CLIP_COLUMNS, COLUMNS
-from benchmarks.retiming.strategies import REGENERATED, kind_of, parse_retimes
-from benchmarks.scoring.quality import retimed_file_columns
+from benchmarks.existing import clips as existing_clips
+from benchmarks.existing.clips import load_clips
+from benchmarks.existing.scores import looked_at, source_distance
+from benchmarks.existing.tables import CLIP_COLUMNS, COLUMNS
+from benchmarks.generated.strategies import REGENERATED, kind_of, parse_retimes
+from benchmarks.harness import session
+from benchmarks.harness.quality import retimed_file_columns
 from spf.errors import ConfigError
 from spf.generators.folder import clips_of
+from spf.pacing.strategies import NoRetime
 from spf.quality.base import NoQuality
-from spf.retime.strategies import NoRetime
 from spf.video import load, write_png
 
 BLEND = "benchmark.retimes=[none,blend]"
@@ -81,7 +81,7 @@ def test_the_true_pacing_of_a_rendered_clip_comes_nearer(
     """And the second run writes the same tables."""
     one = load_clips(None)[:1]
     monkeypatch.setattr(existing_clips, "_morphs", lambda: [])
-    monkeypatch.setattr("benchmarks.retime_existing.load_clips", lambda _: one)
+    monkeypatch.setattr("benchmarks.existing.experiment.load_clips", lambda _: one)
     first, again = (run(tmp_path / name, BLEND) for name in ("one", "two"))
     assert first.code == 0
     none, blend = table(first, "existing_clips").itertuples()

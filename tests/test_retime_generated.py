@@ -13,18 +13,18 @@ import pandas as pd
 import pytest
 
 import spf
-from benchmarks import session
-from benchmarks.retiming.pairs import load_pairs
-from benchmarks.retiming.scores import oracle_curve
-from benchmarks.running.folder import RunFolder
-from benchmarks.running.provenance import digest
+from benchmarks.generated.pairs import load_pairs
+from benchmarks.generated.scores import oracle_curve
+from benchmarks.harness import session
+from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.provenance import digest
 from spf.generators.base import GeneratedClip, Request
 from spf.generators.kept import unpack
 from spf.generators.tiny.adapter import Tiny
 from spf.measurement import DEFAULT_SETTINGS
-from spf.retime.resampling import resampled
-from spf.retime.strategies import RopeFlat
-from spf.retime.warp import Warp
+from spf.pacing.resampling import resampled
+from spf.pacing.strategies import RopeFlat
+from spf.pacing.warp import Warp
 
 TABLES = ("retiming.csv", "retiming.md", "retimed_pairs.csv", "records.csv", "records.parquet")
 

@@ -14,9 +14,9 @@ import spf
 from spf.errors import ConfigError, SpfError
 from spf.generators.base import GeneratedClip, Request
 from spf.generators.clock import latent_clock
-from spf.retime.generated import Attempt, generate_baseline, retime_generated
-from spf.retime.strategies import Rope, RopeFlat, RopeIterative
-from spf.retime.targets import EaseIn
+from spf.pacing.generated import Attempt, generate_baseline, retime_generated
+from spf.pacing.strategies import Rope, RopeFlat, RopeIterative
+from spf.pacing.targets import EaseIn
 
 COUNT = 25
 PICTURE = np.zeros((2, 2, 3), np.uint8)

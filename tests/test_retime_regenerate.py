@@ -19,9 +19,9 @@ from spf.errors import ConfigError, SpfError
 from spf.generators import load_generator
 from spf.generators.base import GeneratedClip, Request
 from spf.generators.counts import Counts
-from spf.retime.strategies import Regenerate
-from spf.retiming import STAGES
-from spf.retiming_plan import PlanAnew
+from spf.pacing.plan import PlanAnew
+from spf.pacing.retime import STAGES
+from spf.pacing.strategies import Regenerate
 from spf.video import load, write_mp4
 
 COUNT = 33

@@ -194,7 +194,7 @@ def test_what_cannot_be_done_is_one_line_before_any_work(
     def work(*_: Any, **__: Any) -> None:
         pytest.fail("work began")
 
-    monkeypatch.setattr("spf.retiming.measure_clip", work)
+    monkeypatch.setattr("spf.pacing.retime.measure_clip", work)
     monkeypatch.setattr("spf.measurement.measure_clip", work)
     monkeypatch.setattr("spf.generators.weights.cached_folder", lambda _: None)
     given = ["retime", str(clip), "--method", "regenerate", "--embedder", "pixels"]

@@ -15,17 +15,17 @@ import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 
-from benchmarks import session
-from benchmarks.retiming.pairs import load_pairs
-from benchmarks.retiming.strategies import WrongMap, described, kind_of, parse_retimes
-from benchmarks.session import build
+from benchmarks.generated.pairs import load_pairs
+from benchmarks.generated.strategies import WrongMap, described, kind_of, parse_retimes
+from benchmarks.harness import session
+from benchmarks.harness.session import build
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators.base import GeneratedClip, Request
 from spf.generators.tiny.adapter import Tiny
-from spf.retime.gamma import SCHEDULES
-from spf.retime.regeneration import Regenerate
-from spf.retime.strategies import NoRetime, Rope, RopeFlat
-from spf.retime.targets import EaseIn
+from spf.pacing.gamma import SCHEDULES
+from spf.pacing.regeneration import Regenerate
+from spf.pacing.strategies import NoRetime, Rope, RopeFlat
+from spf.pacing.targets import EaseIn
 
 # What goes wrong
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import inspect
 import os
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,66 +17,16 @@ from pacings import on_circle
 import spf
 from spf.embedders import load_embedder
 from spf.errors import ClipError, ConfigError
-from spf.retime.lengths import LONGEST, Wanted, fastest, length_of
-from spf.retime.resampling import METHODS
-from spf.retime.targets import make_target
-from spf.retiming import STAGES, retime
-from spf.retiming_check import CHECKING
-from spf.retiming_plan import plan_retiming
+from spf.pacing.check import CHECKING
+from spf.pacing.lengths import LONGEST, Wanted, fastest, length_of
+from spf.pacing.plan import plan_retiming
+from spf.pacing.resampling import METHODS
+from spf.pacing.retime import STAGES
+from spf.pacing.targets import make_target
 from spf.video import load, probe
 from spf.video.sound import has_sound
 
 # The function
-
-
-ORDERS = [
-    "import spf; assert spf.retime is sys.modules['spf.retime']",
-    "import spf; spf.retime; from spf.retime import time_map; assert spf.time_map is time_map",
-    "from spf.retime import time_map; import spf",
-    "import spf.retime",
-    "import spf.retiming; import spf",
-    "from spf import retime; import spf.retime.targets; assert retime is spf.retime",
-    "from spf import *; import spf; assert retime is spf.retime",
-]
-CALL = """
-for name in [name for name in sys.modules if name.partition('.')[0] == 'spf']:
-    del sys.modules[name]
-{order}
-from spf.errors import ConfigError
-try:
-    spf.retime('a.mp4', out='b.avi')
-except ConfigError as error:
-    assert 'MP4' in str(error)
-else:
-    raise SystemExit('not called')
-"""
-
-
-def test_the_package_is_the_function_whatever_is_imported_first() -> None:
-    code = "import sys\n" + "".join(CALL.format(order=order) for order in ORDERS)
-    done = harness.command(sys.executable, "-c", code)
-    assert done.returncode == 0, done.stderr
-
-
-def test_editors_see_the_signature() -> None:
-    assert inspect.signature(spf.retime) == inspect.signature(retime)
-    assert callable(spf.retime)
-
-
-@pytest.mark.slow
-def test_the_type_checker_sees_both(tmp_path: Path) -> None:
-    code = tmp_path / "use.py"
-    code.write_text(
-        "import spf\nfrom spf.retime import time_map\n"
-        'x: dict[str, float] = spf.retime("a.mp4", out="b.mp4", method="flow").after\n'
-        "y = time_map(spf.measure('a.mp4'))\nspf.retime(3)\n"
-    )
-    done = harness.command(
-        sys.executable, "-m", "mypy", str(code), "--cache-dir", str(tmp_path), timeout=300
-    )
-    lines = [line for line in done.stdout.splitlines() if "error" in line and "use.py" in line]
-    assert lines
-    assert all(":5:" in line for line in lines), done.stdout
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -237,7 +185,7 @@ def test_sound_that_cannot_be_kept_is_told(tmp_path: Path, monkeypatch: pytest.M
     def refuse(*_: object) -> None:
         raise ClipError(clip, "its sound cannot be kept (no reason)", "none")
 
-    monkeypatch.setattr("spf.retiming.join_sound", refuse)
+    monkeypatch.setattr("spf.pacing.retime.join_sound", refuse)
     curve = spf.measure(clip, "pixels")
     done = spf.retime(clip, tmp_path / "out.mp4", curve, embedder="pixels")
     assert any("cannot be kept (no reason)" in note for note in done.notes)

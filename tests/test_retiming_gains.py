@@ -14,7 +14,7 @@ from pacings import on_circle
 import spf
 from spf.embedders import load_embedder
 from spf.measurement import measure_clip
-from spf.retime.resampling import METHODS, resampled
+from spf.pacing.resampling import METHODS, resampled
 from synthetic.clips import CONTENTS, SyntheticClip, content
 from synthetic.laws import law
 from synthetic.motion import motion
@@ -83,7 +83,7 @@ sys.path[:0] = [{str(harness.ROOT / "scripts")!r}, {str(harness.ROOT / "tests")!
 from pathlib import Path
 import harness, numpy as np
 from bench_tools import extra_memory
-from spf.retiming import retime
+from spf.pacing.retime import retime
 from spf.video import write_mp4
 
 folder = Path({str(tmp_path)!r})

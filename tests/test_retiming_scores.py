@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import spf
-from benchmarks.retiming.pairs import Pair, load_pairs
-from benchmarks.retiming.scores import clip_times, judge, oracle_curve, true_pacing
-from benchmarks.retiming.sentences import sentences
-from benchmarks.running.cells import Table
+from benchmarks.generated.pairs import Pair, load_pairs
+from benchmarks.generated.scores import clip_times, judge, oracle_curve, true_pacing
+from benchmarks.generated.sentences import sentences
+from benchmarks.harness.cells import Table
 from spf.generators.base import GeneratedClip
 from spf.measurement import DEFAULT_SETTINGS
-from spf.retime.targets import Linear
+from spf.pacing.targets import Linear
 
 
 def test_true_pacing_of_known_parameters() -> None:

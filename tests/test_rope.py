@@ -14,8 +14,8 @@ from warping import WORDS, asked, baseline, uneven, wan_output
 from spf.errors import SpfError
 from spf.generators.clock import wan_rope
 from spf.generators.wan import Wan22
-from spf.retime.bands import Strength, flat
-from spf.retime.warp import Warp
+from spf.pacing.bands import Strength, flat
+from spf.pacing.warp import Warp
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")

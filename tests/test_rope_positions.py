@@ -12,9 +12,9 @@ from warping import STEPS, asked, baseline, uneven, wan_output, watched_tables
 
 from spf.generators.clock import wan_rope
 from spf.generators.ltx2 import Ltx2, ltx2_rope
-from spf.retime.bands import Strength, flat
-from spf.retime.gamma import gamma
-from spf.retime.warp import Warp
+from spf.pacing.bands import Strength, flat
+from spf.pacing.gamma import gamma
+from spf.pacing.warp import Warp
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")

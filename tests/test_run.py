@@ -17,7 +17,7 @@ import pytest
 from omegaconf import DictConfig
 
 import run
-from benchmarks.commandline import compose, first, parse, prepare_sweep
+from benchmarks.harness.commandline import compose, first, parse, prepare_sweep
 from spf.errors import ConfigError
 from spf.words import printable
 

@@ -9,8 +9,8 @@ from typing import Any
 import harness
 import pytest
 
-from benchmarks import session
-from benchmarks.running.folder import RunFolder, slug
+from benchmarks.harness import session
+from benchmarks.harness.folder import RunFolder, slug
 from spf.devices import choose_device
 from spf.errors import ConfigError, SpfError
 

@@ -21,18 +21,18 @@ import pyarrow.parquet as pq
 import pytest
 from test_merging import row, stored
 
+from benchmarks.generated.pairs import load_pairs
+from benchmarks.harness.folder import RunFolder, slug
+from benchmarks.harness.provenance import digest
 from benchmarks.leaderboard.experiment import read_categories
 from benchmarks.leaderboard.inputs import MAXIMAL_CONTENT, MAXIMAL_ROWS, read_records
-from benchmarks.rating.trials import AnswersError, Study
-from benchmarks.retiming.pairs import load_pairs
-from benchmarks.running.folder import RunFolder, slug
-from benchmarks.running.provenance import digest
+from benchmarks.user_study.trials import AnswersError, Study
 from spf.cache import ARRAYS, _unpack
 from spf.embedders import load_embedder
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators import kept
 from spf.generators.weights import component_parameters
-from spf.retime.targets import make_target
+from spf.pacing.targets import make_target
 from spf.store import Store
 from spf.yaml_files import LARGEST
 

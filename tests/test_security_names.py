@@ -21,12 +21,11 @@ import harness
 import pytest
 from PIL import Image
 
-from benchmarks import session
-from benchmarks.reporting.tables import table_as_markdown
-from benchmarks.running import sweeps
-from benchmarks.running.cells import Table
-from benchmarks.running.compute import one_line
-from benchmarks.running.records import FORMULA, NUMBERS, as_csv, as_frame
+from benchmarks.harness import session, sweeps
+from benchmarks.harness.cells import Table
+from benchmarks.harness.compute import one_line
+from benchmarks.harness.records import FORMULA, NUMBERS, as_csv, as_frame
+from benchmarks.harness.report.tables import table_as_markdown
 from spf.words import printable
 
 HOSTILE = [

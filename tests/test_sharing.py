@@ -70,7 +70,7 @@ def test_an_unusable_clip_removes_exactly_its_pair(kind: str) -> None:
 @pytest.fixture
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """For rules that hold whatever is drawn."""
-    monkeypatch.setattr("benchmarks.scoring.statistics.RESAMPLES", 199)
+    monkeypatch.setattr("benchmarks.harness.statistics.RESAMPLES", 199)
 
 
 @pytest.mark.usefixtures("few_resamples")

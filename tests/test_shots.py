@@ -22,12 +22,12 @@ import spf
 from spf.cli import main
 from spf.errors import ClipError, ConfigError
 from spf.generators.counts import Counts
+from spf.pacing.keyframes import make_plan
+from spf.pacing.resampling import METHODS
+from spf.pacing.shots import between_cuts, cuts_shown, paced, when_reached
+from spf.pacing.strategies import FOR_FINISHED
+from spf.pacing.targets import EaseIn, LikeCurve, Linear, Sine, make_target
 from spf.progress import Curve, segment
-from spf.retime.keyframes import make_plan
-from spf.retime.resampling import METHODS
-from spf.retime.shots import between_cuts, cuts_shown, paced, when_reached
-from spf.retime.strategies import FOR_FINISHED
-from spf.retime.targets import EaseIn, LikeCurve, Linear, Sine, make_target
 from spf.video import load
 
 HUES = np.array([(220, 0, 0), (0, 200, 0), (0, 0, 255)], np.float64)

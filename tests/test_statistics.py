@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from benchmarks.scoring import statistics
-from benchmarks.scoring.statistics import (
+from benchmarks.harness import statistics
+from benchmarks.harness.statistics import (
     clips_needed,
     detectable,
     flips,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import raters
 
-from benchmarks.rating.trials import EVEN, JUMP, AnswersError, Study, scramble
+from benchmarks.user_study.trials import EVEN, JUMP, AnswersError, Study, scramble
 
 NAMES = ["none", "rope", "wrong"]
 PAIRS = ["p0", "p1", "p2", "p3"]

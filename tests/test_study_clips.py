@@ -9,7 +9,7 @@ import harness
 import numpy as np
 import pytest
 
-from benchmarks.rating.clips import check_films, film_of_file, incomparable, resized
+from benchmarks.user_study.clips import check_films, film_of_file, incomparable, resized
 from spf.errors import ClipError
 
 

@@ -15,9 +15,9 @@ import chromium
 import harness
 import pytest
 
-from benchmarks.rating.clips import film_of_file
-from benchmarks.rating.page import render_study
-from benchmarks.rating.trials import Study
+from benchmarks.user_study.clips import film_of_file
+from benchmarks.user_study.page import render_study
+from benchmarks.user_study.trials import Study
 
 EVIL = "</script><script>alert(1)</script> <b>bold</b> <!-- \u2028 'quote\" &amp;"
 PAIRS = ["one", "two"]

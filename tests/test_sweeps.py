@@ -16,8 +16,8 @@ import psutil
 import pytest
 import yaml
 
-from benchmarks.commandline import as_typed, parse, prepare_sweep
-from benchmarks.running import sweeps
+from benchmarks.harness import sweeps
+from benchmarks.harness.commandline import as_typed, parse, prepare_sweep
 from spf.errors import ConfigError, UnavailableError
 
 # Hydra says of our settings of a launcher that the plug-in has a schema of the same name.

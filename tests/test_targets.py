@@ -10,9 +10,7 @@ import pytest
 
 import spf
 from spf.errors import ConfigError
-from spf.progress.metrics import unit_time
-from spf.retime import TARGETS, distance_to_target, make_target
-from spf.retime.targets import (
+from spf.pacing.targets import (
     Custom,
     EaseIn,
     EaseInOut,
@@ -23,6 +21,8 @@ from spf.retime.targets import (
     Sine,
     pinned,
 )
+from spf.progress.metrics import unit_time
+from spf.retime import TARGETS, distance_to_target, make_target
 
 U = np.linspace(0.0, 1.0, 1001)
 POINTS = [[0, 0], [0.5, 0.2], [0.6, 0.2], [1, 1]]

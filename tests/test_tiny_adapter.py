@@ -14,7 +14,7 @@ from adapters import asked, one_line
 
 from spf.errors import ConfigError, UnavailableError
 from spf.generators.tiny.adapter import FILES, SAMPLING, WEIGHTS, Tiny
-from spf.retime.warp import Warp
+from spf.pacing.warp import Warp
 
 torch = pytest.importorskip("torch")
 

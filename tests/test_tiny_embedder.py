@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import spf
-from benchmarks.truth.errors import calibrate
+from benchmarks.known_pacing.errors import calibrate
 from spf.embedders import label
 from spf.embedders.histogram import Histogram
 from spf.embedders.tiny import SHIPPED, Tiny

@@ -10,12 +10,15 @@ import pandas as pd
 import pytest
 
 import spf
-from benchmarks import session
-from benchmarks.scoring import statistics
-from benchmarks.truth import errors as truth
-from benchmarks.truth import solver_tables, studies
-from benchmarks.truth import tables as truth_tables
-from benchmarks.truth.pacing_measures import PixelSteps, consecutive_measures, running_sum_mae
+from benchmarks.harness import session, statistics
+from benchmarks.known_pacing import errors as truth
+from benchmarks.known_pacing import solver_tables, studies
+from benchmarks.known_pacing import tables as truth_tables
+from benchmarks.known_pacing.pacing_measures import (
+    PixelSteps,
+    consecutive_measures,
+    running_sum_mae,
+)
 from spf.progress.noise import constant_response, noise_spread
 from synthetic.laws import LAWS, law
 from synthetic.sphere import great_circle

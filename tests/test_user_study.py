@@ -13,10 +13,10 @@ import pytest
 import raters
 from quoting import unquoted
 
-from benchmarks import session
-from benchmarks.rating.page import render_study
-from benchmarks.rating.trials import EVEN, JUMP, Study
-from benchmarks.user_study import KEY, PAGE
+from benchmarks.harness import session
+from benchmarks.user_study.experiment import KEY, PAGE
+from benchmarks.user_study.page import render_study
+from benchmarks.user_study.trials import EVEN, JUMP, Study
 from spf.errors import ConfigError
 from spf.video import load
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import harness
 import pytest
 
-from benchmarks.verify import TOLERANCES, agree, compare, main, tolerance, write_reference
+from benchmarks.harness.verify import TOLERANCES, agree, compare, main, tolerance, write_reference
 
 COLUMNS = [
     "embedder",

@@ -15,10 +15,10 @@ from typing import Any
 import harness
 import pytest
 
-from benchmarks import session
-from benchmarks.reporting import trackers
-from benchmarks.running.cells import Summary
-from benchmarks.running.folder import RunFolder
+from benchmarks.harness import session
+from benchmarks.harness.cells import Summary
+from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.report import trackers
 
 wandb = pytest.importorskip("wandb")
 

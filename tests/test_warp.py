@@ -8,10 +8,10 @@ import pytest
 from spf.errors import ConfigError
 from spf.generators.base import next_count
 from spf.generators.clock import Layout, latent_clock
-from spf.retime.bands import Strength, flat
-from spf.retime.gamma import SCHEDULES, gamma
-from spf.retime.strategies import RETIMES, Rope, RopeFlat, RopeIterative, make_strategy
-from spf.retime.warp import Warp
+from spf.pacing.bands import Strength, flat
+from spf.pacing.gamma import SCHEDULES, gamma
+from spf.pacing.strategies import RETIMES, Rope, RopeFlat, RopeIterative, make_strategy
+from spf.pacing.warp import Warp
 
 WAN = 10000.0 ** (-np.arange(22) / 22)  # head_dim 128
 FACTORS = [(5, 1), (24, 1), (5, 4), (17, 4), (81, 4), (9, 8), (33, 8), (121, 8)]

@@ -12,11 +12,11 @@ import harness
 import jobs
 import pytest
 
-from benchmarks.running import pool
-from benchmarks.running.compute import Job
-from benchmarks.running.pool import pool_size, visible_gpus
-from benchmarks.running.records import DONE, make_record
-from benchmarks.running.runner import Results, Workers, run_cells
+from benchmarks.harness import pool
+from benchmarks.harness.compute import Job
+from benchmarks.harness.pool import pool_size, visible_gpus
+from benchmarks.harness.records import DONE, make_record
+from benchmarks.harness.runner import Results, Workers, run_cells
 
 HARNESS = [sys.executable, str(harness.ROOT / "scripts" / "kill_harness.py")]
 TINY = [

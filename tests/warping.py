@@ -8,8 +8,8 @@ import numpy as np
 import pipelines
 
 from spf.generators.base import Request
-from spf.retime.bands import Strength, flat
-from spf.retime.warp import Warp
+from spf.pacing.bands import Strength, flat
+from spf.pacing.warp import Warp
 
 WORDS = ["i2v", "flf2v", "ti2v", "split", "interleaved"]
 SIZES = {"wan22": (32, 64), "ltx2": (64, 96)}  # 2 x 4 and 2 x 3 tokens a latent

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.harness.quality import QUALITY, SCORED_BY
+from benchmarks.harness.records import FAILED, NOT_RUN, Record
+from benchmarks.harness.statistics import MINIMAL_RANKED_PAIRS
 from benchmarks.leaderboard.sharing import shared_sets
-from benchmarks.running.records import FAILED, NOT_RUN, Record
-from benchmarks.scoring.quality import QUALITY, SCORED_BY
-from benchmarks.scoring.statistics import MINIMAL_RANKED_PAIRS
 from spf.progress import METRICS
 from spf.progress.metrics import MINIMAL_RANKED_FRAMES, NO_CHANGE
 from spf.words import normalized_name

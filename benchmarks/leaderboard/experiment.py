@@ -7,16 +7,16 @@ from pathlib import Path
 import yaml
 from threadpoolctl import threadpool_limits
 
+from benchmarks.harness.cells import Cell, Outcome, Section, Summary, Table, Watch
+from benchmarks.harness.folder import RunFolder, slug
+from benchmarks.harness.measuring import Measuring
+from benchmarks.harness.quality import QUALITY, clip_columns, quality_inputs
+from benchmarks.harness.records import DONE, FAILED, Record
 from benchmarks.leaderboard.figures import clip_figures, pair_figures, pareto_figures
 from benchmarks.leaderboard.inputs import read_inputs
 from benchmarks.leaderboard.merging import identity, measured_here, merge
 from benchmarks.leaderboard.standing import sentences
 from benchmarks.leaderboard.tables import LINEARITY, Board, left_out_sentence, tables
-from benchmarks.running.cells import Cell, Outcome, Section, Summary, Table, Watch
-from benchmarks.running.folder import RunFolder, slug
-from benchmarks.running.records import DONE, FAILED, Record
-from benchmarks.scoring.measuring import Measuring
-from benchmarks.scoring.quality import QUALITY, clip_columns, quality_inputs
 from spf.embedders import label
 from spf.errors import ClipError, ConfigError
 from spf.generators.folder import Folder, FolderClip, clip_digest, printable

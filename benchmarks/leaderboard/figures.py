@@ -8,16 +8,16 @@ import numpy as np
 from matplotlib.figure import Figure as Plot
 from numpy.typing import NDArray
 
+from benchmarks.harness import statistics
+from benchmarks.harness.cells import Figure
+from benchmarks.harness.folder import RunFolder, slug
+from benchmarks.harness.measuring import read_curve
+from benchmarks.harness.quality import QUALITY
+from benchmarks.harness.records import DONE, Record
+from benchmarks.harness.statistics import Array
 from benchmarks.leaderboard.comparison import UNDIRECTED, Group, listed, runs
 from benchmarks.leaderboard.standing import losses
 from benchmarks.leaderboard.tables import Board
-from benchmarks.running.cells import Figure
-from benchmarks.running.folder import RunFolder, slug
-from benchmarks.running.records import DONE, Record
-from benchmarks.scoring import statistics
-from benchmarks.scoring.measuring import read_curve
-from benchmarks.scoring.quality import QUALITY
-from benchmarks.scoring.statistics import Array
 from spf.plot import DPI, PALETTE, REFERENCE, plot_overlay, png
 from spf.progress import METRICS
 from spf.progress.metrics import NO_CHANGE

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmarks.harness.quality import QUALITY, SCORED_BY
+from benchmarks.harness.records import DONE, FAILED, KEYS, NOT_RUN, SCHEMA, Record
 from benchmarks.leaderboard.comparison import SHOWN
-from benchmarks.running.records import DONE, FAILED, KEYS, NOT_RUN, SCHEMA, Record
-from benchmarks.scoring.quality import QUALITY, SCORED_BY
 from spf.errors import ConfigError
 from spf.generators.folder import printable
 from spf.progress import METRICS

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.generated.scores import ORACLE
+from benchmarks.harness.quality import QUALITY
+from benchmarks.harness.records import DONE, NOT_RUN, SCHEMA, Record
 from benchmarks.leaderboard.comparison import generator_of
 from benchmarks.leaderboard.inputs import Input
-from benchmarks.retiming.scores import ORACLE
-from benchmarks.running.records import DONE, NOT_RUN, SCHEMA, Record
-from benchmarks.scoring.quality import QUALITY
 from spf.errors import ConfigError
 from spf.progress import METRICS
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.scoring.statistics import MINIMAL_RANKED_PAIRS
+from benchmarks.harness.statistics import MINIMAL_RANKED_PAIRS
 
 MAXIMAL_SETS = 4096
 """Different sets of shared clips up to which all of them are searched."""

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from benchmarks.harness import statistics
+from benchmarks.harness.statistics import ALPHA, MINIMAL_RANKED_PAIRS, TIE, Array
 from benchmarks.leaderboard.comparison import CLIP, Group, listed, runs
-from benchmarks.scoring import statistics
-from benchmarks.scoring.statistics import ALPHA, MINIMAL_RANKED_PAIRS, TIE, Array
 from spf.progress import METRICS
 
 

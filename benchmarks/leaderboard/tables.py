@@ -6,6 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from benchmarks.harness import statistics
+from benchmarks.harness.cells import Table
+from benchmarks.harness.records import Record
+from benchmarks.harness.statistics import ALPHA, MINIMAL_RANKED_PAIRS, Array
 from benchmarks.leaderboard.comparison import (
     FLICKERS,
     SHOWN,
@@ -18,10 +22,6 @@ from benchmarks.leaderboard.comparison import (
     pair_means,
 )
 from benchmarks.leaderboard.standing import Differences, Standing
-from benchmarks.running.cells import Table
-from benchmarks.running.records import Record
-from benchmarks.scoring import statistics
-from benchmarks.scoring.statistics import ALPHA, MINIMAL_RANKED_PAIRS, Array
 from spf.embedders import label
 from spf.progress import METRICS
 from spf.progress.metrics import NO_CHANGE

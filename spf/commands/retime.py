@@ -26,9 +26,9 @@ from spf.words import shell_quoted
 if TYPE_CHECKING:
     from spf.embedders import Embedder
     from spf.generators.base import Generator
-    from spf.retime.strategies import Regenerate, Resampling
-    from spf.retiming import Retimed
-    from spf.retiming_plan import Plan, Watch
+    from spf.pacing.plan import Plan, Watch
+    from spf.pacing.retime import Retimed
+    from spf.pacing.strategies import Regenerate, Resampling
 
 TARGETS = (
     "linear (default), ease_in, ease_out, ease_in_out, exponential, sine, custom; with settings: "
@@ -128,9 +128,9 @@ def _add_common(command: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """`spf retime`."""
-    from spf.retiming import carry_out, check_out, segments_beside
-    from spf.retiming_outputs import write_plot, write_report, write_side_by_side
-    from spf.retiming_plan import PlanAnew
+    from spf.pacing.outputs import write_plot, write_report, write_side_by_side
+    from spf.pacing.plan import PlanAnew
+    from spf.pacing.retime import carry_out, check_out, segments_beside
 
     out = check_out(given.clip, _named(given, "retimed", ".mp4"))
     embedder, method = chosen_embedder(given), _method(given)
@@ -159,7 +159,7 @@ def run(given: argparse.Namespace) -> int:
 
 def _method(given: argparse.Namespace) -> "Resampling | Regenerate":
     """The strategy with its settings. Raises ConfigError for options of another one."""
-    from spf.retime.strategies import Regenerate, make_method
+    from spf.pacing.strategies import Regenerate, make_method
 
     method = make_method(given.method)
     named = [
@@ -176,7 +176,7 @@ def _method(given: argparse.Namespace) -> "Resampling | Regenerate":
 def _generator(given: argparse.Namespace, method: "Resampling | Regenerate") -> "Generator | None":
     """The model with its settings, where the method needs one; it can run here."""
     from spf.generators import load_generator
-    from spf.retiming_plan import ready_generator
+    from spf.pacing.plan import ready_generator
 
     settings = dict(_setting(text) for text in given.set or [])
     word = given.model
@@ -208,9 +208,9 @@ def _setting(text: str) -> tuple[str, Any]:
 
 def run_timemap(given: argparse.Namespace) -> int:
     """`spf timemap`."""
-    from spf.retime.export import as_csv, as_filter
-    from spf.retime.strategies import make_method
-    from spf.retiming_outputs import put
+    from spf.pacing.export import as_csv, as_filter
+    from spf.pacing.outputs import put
+    from spf.pacing.strategies import make_method
 
     table = _named(given, "timemap", ".csv")
     embedder = chosen_embedder(given)
@@ -269,10 +269,10 @@ def _plan(
     """The plan that the arguments ask for; words are checked before anything is measured."""
     from spf.cache import user_cache
     from spf.measurement import measure_clip
+    from spf.pacing.lengths import Wanted
+    from spf.pacing.plan import plan_retiming
+    from spf.pacing.targets import Target, make_target
     from spf.progress import Curve
-    from spf.retime.lengths import Wanted
-    from spf.retime.targets import Target, make_target
-    from spf.retiming_plan import plan_retiming
 
     wanted = Wanted(given.keep, given.frames, given.fps)
     if given.like and given.target:

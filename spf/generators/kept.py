@@ -51,7 +51,7 @@ class Kept:
         self, request: Request, warp: Any = None, watch: Watch | None = None
     ) -> GeneratedClip:
         """The clip of a request; see `Generator`. The warp must say its `identity`, as
-        `spf.retime.warp.Warp` does. Raises SpfError where the disk refuses a finished clip."""
+        `spf.pacing.warp.Warp` does. Raises SpfError where the disk refuses a finished clip."""
         path = self.path(request, warp)
         try:
             return unpack(path.read_bytes())

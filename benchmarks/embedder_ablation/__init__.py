@@ -1,0 +1,1 @@
+"""Embedders compared on clips of known pacing, and on yours."""

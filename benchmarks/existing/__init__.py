@@ -1,0 +1,1 @@
+"""Existing clips, retimed by every strategy (the paper's experiment 2)."""

@@ -1,0 +1,269 @@
+"""Existing clips, retimed: each strategy on each clip, measured before and after."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.existing.clips import ExistingClip, load_clips
+from benchmarks.existing.scores import judge
+from benchmarks.existing.tables import summarised
+from benchmarks.generated.strategies import FOR_EXISTING, Wanted, described, parse_retimes, sampled
+from benchmarks.harness.cells import Cell, Key, Outcome, Summary, Watch
+from benchmarks.harness.folder import RunFolder, slug
+from benchmarks.harness.measuring import Measuring, curve_table
+from benchmarks.harness.provenance import digest
+from benchmarks.harness.quality import quality_inputs, retimed_file_columns
+from benchmarks.harness.records import Record
+from spf.embedders import label
+from spf.errors import ClipError, ConfigError
+from spf.generators import FOLDER_GENERATES_NOTHING
+from spf.generators.base import Generator
+from spf.generators.folder import Folder
+from spf.generators.pipeline import DiffusersGenerator
+from spf.measurement import Measurement
+from spf.pacing.lengths import Wanted as Length
+from spf.pacing.plan import Plan, planned
+from spf.pacing.regeneration import regenerate
+from spf.pacing.retime import write_result
+from spf.pacing.strategies import Nearest, NoRetime, Regenerate, Resampling, Strategy
+from spf.pacing.targets import Target, make_target, pinned
+from spf.pacing.timemap import distance_to_target
+from spf.progress import Curve, no_change_reason, score
+from spf.progress.metrics import unit_time
+from spf.quality import NoQuality, Quality
+from spf.video import Sampling, write_mp4
+
+RETIMES = ("none", "nearest", "blend", "flow", "regenerate")
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A retimed clip: its file, its rate, and what was found on the way.
+
+    plain : distance to the target of the clip as the generator makes it, unsteered.
+    """
+
+    path: Path
+    fps: float
+    notes: tuple[str, ...] = ()
+    plain: float | None = None
+
+
+class RetimeExisting:
+    """Measure, retime, measure the result as it was written: for each clip and strategy.
+
+    clips : a folder of clips (CLIPS/CLIP.mp4, CLIPS/CATEGORY/CLIP.mp4); None is rendered clips of
+    held-out content whose uneven pacing is known. retime : a strategy that takes the place of its
+    word in `retimes`; see `parse_retimes`. model : makes the segments of `regenerate`. fps : of the
+    results; a folder of images needs one, other clips keep their own where it is None.
+
+    Raises ConfigError for settings that make no run, UnavailableError where the model cannot run
+    here and is wanted.
+    """
+
+    name = "retime_existing"
+
+    def __init__(
+        self,
+        measuring: Measuring,
+        model: Generator | Folder,
+        retime: Strategy | None = None,
+        target: str | Target = "linear",
+        quality: Quality | None = None,
+        clips: str | None = None,
+        retimes: Sequence[Wanted] = RETIMES,
+        fps: float | None = None,
+    ) -> None:
+        if measuring.sampling != Sampling():
+            raise ConfigError(f"benchmark={self.name} shows all frames of a clip: leave sampling")
+        self.measuring = measuring
+        self.model = model
+        self.target = make_target(target)
+        self.quality = quality or NoQuality()
+        self.strategies = parse_retimes(retimes, retime or NoRetime(), FOR_EXISTING)
+        self.length = Length(fps=fps)
+        self.clips = load_clips(clips)
+        self.where = "rendered" if clips is None else "of a folder"
+        self.generates = any(isinstance(x, Regenerate) for x in self.strategies.values())
+        if self.generates and not isinstance(model, Folder):
+            model.check()
+        # Several copies of a large model would not fit beside each other.
+        self.workers = 1 if self.generates and isinstance(model, DiffusersGenerator) else None
+        self._folder: RunFolder | None = None
+
+    def keep_in(self, folder: RunFolder) -> None:
+        """Where rendered clips and finished segments are kept and found again."""
+        self._folder = folder
+
+    def plan(self) -> str:
+        model = f", model {self.model.name}" if self.generates else ""
+        return (
+            f"retiming of existing clips: {len(self.clips)} clips ({self.where}), target "
+            f"{described(self.target)}, strategies {', '.join(self.strategies)}{model}, embedder "
+            f"{label(self.measuring.embedder)}"
+        )
+
+    def cells(self) -> list[Cell]:
+        return list(self._cells())
+
+    def _cells(self) -> Iterator[Cell]:
+        contents = [clip.identity() for clip in self.clips]
+        made_by = None
+        if self.generates and not isinstance(self.model, Folder):
+            made_by = self.model.identity()
+        for name, strategy in self.strategies.items():
+            generated = isinstance(strategy, Regenerate)
+            for clip, content in zip(self.clips, contents, strict=True):
+                inputs = content and {
+                    "clip": content,
+                    "strategy": [strategy.name, asdict(strategy)],  # type: ignore[call-overload]
+                    "generator": made_by if generated else None,
+                    "target": digest(sampled(self.target)),
+                    "fps": self.length.fps,
+                    **quality_inputs(self.quality),
+                    **self.measuring.inputs(),
+                }
+                reason = self._refusal(clip) if generated else ""
+                yield self._cell(self._key(clip, name, generated), inputs, clip, strategy, reason)
+
+    def _key(self, clip: ExistingClip, strategy: str, generated: bool) -> Key:
+        embedder = self.measuring.embedder
+        model = self.model.name if generated else "existing"
+        target = described(self.target)
+        control = embedder.control
+        return Key(self.name, clip.name, embedder.name, model, strategy, target, 0, control)
+
+    def _refusal(self, clip: ExistingClip) -> str:
+        """Why a clip cannot be generated anew by this model; empty where it can."""
+        if isinstance(self.model, Folder):
+            return FOLDER_GENERATES_NOTHING
+        makes = getattr(self.model, "size", None)
+        if makes is None or clip.size is None or tuple(makes) == clip.size:
+            return ""
+        theirs, own = (f"{width}x{height}" for height, width in (makes, clip.size))
+        return (
+            f"model={self.model.name} makes {theirs}, the clip has {own} and would be resized; "
+            "resize it, or choose a model that takes its size"
+        )
+
+    def _cell(self, key: Key, inputs: Any, clip: ExistingClip, strategy: Strategy, no: str) -> Cell:
+        def compute(watch: Watch) -> Outcome:
+            assert self._folder is not None
+            try:
+                path = clip.path(self._folder)
+                with TemporaryDirectory(prefix="spf-retimed-") as scratch:
+                    out = Path(scratch) / "clip.mp4"
+                    outcome = self._retimed(key, clip, path, strategy, out, watch)
+            except ClipError as error:
+                raise clip.named(error) from None
+            if inputs is None or clip.identity() != inputs["clip"]:
+                raise ClipError(clip.source, "it changed while it was read", "start again")
+            return outcome
+
+        return Cell(key, inputs, compute, no)
+
+    def _retimed(
+        self,
+        key: Key,
+        clip: ExistingClip,
+        path: Path,
+        strategy: Strategy,
+        out: Path,
+        watch: Watch,
+    ) -> Outcome:
+        measured = self.measuring.measure(path, watch)
+        unchanging = no_change_reason(measured.curve)
+        if unchanging is not None:
+            info = measured.embeddings.info
+            made = Made(path, (info and info.fps) or 1.0)
+            return self._outcome(key, clip, path, measured, made, measured, measured.curve)
+        method = (
+            strategy if isinstance(strategy, Resampling | Regenerate) else Nearest(cuts="bridge")
+        )
+        plan = planned(path, measured, self.target, method, self.length)
+        made = self._made(strategy, plan, out, watch)
+        after = measured if made.path == path else self.measuring.measure(made.path, watch)
+        return self._outcome(key, clip, path, measured, made, after, plan.curve)
+
+    def _made(self, strategy: Strategy, plan: Plan, out: Path, watch: Watch) -> Made:
+        """The result of a strategy."""
+        if isinstance(strategy, NoRetime):
+            return Made(plan.source, plan.length.fps)
+        if not isinstance(strategy, Regenerate):
+            notes = write_result(plan, out, lambda *_: watch())
+            return Made(out, plan.length.fps, (*plan.notes, *notes))
+        assert self._folder is not None
+        assert not isinstance(self.model, Folder)
+        done = regenerate(
+            plan.source,
+            plan.curve,
+            self.model,
+            lambda frames: self.measuring.measure(frames, watch).curve,
+            self._folder.path("segments"),
+            self.target,
+            strategy,
+            plan.length.num_frames,
+            plan.length.fps,
+            watch=lambda *_: watch(),
+        )
+        write_mp4(out, done.best.frames(), done.best.fps)
+        every = (*plan.notes, *done.notes)
+        return Made(out, done.best.fps, every, done.plain.target_mae)
+
+    def _outcome(
+        self,
+        key: Key,
+        clip: ExistingClip,
+        path: Path,
+        measured: Measurement,
+        made: Made,
+        after: Measurement,
+        curve: Curve,
+    ) -> Outcome:
+        """Columns, curves and clips; `curve` is the clip's, in seconds."""
+        stem = f"{slug(clip.name)}/{slug(key.retime)}"
+        outcome = self.measuring.outcome(after, stem)
+        before = self._scores(curve) | {"frames": len(curve)}
+        values = outcome.values
+        values |= {"target_mae": self._scores(after.curve)["target_mae"], "category": clip.category}
+        values |= {"source": clip.source, "plain_target_mae": made.plain}
+        values |= judge(clip, path, made.path, self.target)
+        values |= {f"before_{name}": value for name, value in before.items()}
+        values |= retimed_file_columns(
+            self.quality, path, made.path, made.fps, self.measuring.cache
+        )
+        values["notes"] = "; ".join(dict.fromkeys([*measured.embeddings.notes, *made.notes]))
+        u = unit_time(after.curve.times)
+        outcome.files[f"curves/{stem}.csv"] = curve_table(
+            after.curve, target=pinned(self.target, u)
+        )
+        outcome.files[f"curves/{stem}-before.csv"] = curve_table(curve)
+        outcome.links["before_curve"] = f"curves/{stem}-before.csv"
+        self._keep(outcome, "before_file", clip, path, stem)
+        self._keep(outcome, "file", clip, made.path, stem)
+        return outcome
+
+    def _scores(self, curve: Curve) -> dict[str, float]:
+        known = no_change_reason(curve) is None
+        distance = distance_to_target(curve, self.target) if known else float("nan")
+        return score(curve) | {"target_mae": distance}
+
+    def _keep(
+        self, outcome: Outcome, column: str, clip: ExistingClip, path: Path, stem: str
+    ) -> None:
+        """Link to a clip of the run's folder, or name the user's, which stays where it is."""
+        assert self._folder is not None
+        untouched = path == clip.path(self._folder)
+        if untouched and clip.found is not None:
+            outcome.values[column] = clip.source
+            return
+        kept = f"clips/{slug(clip.name)}.mp4" if untouched else f"retimed/{stem}.mp4"
+        outcome.files[kept] = path.read_bytes()
+        outcome.links[column] = kept
+
+    def summarise(self, records: list[Record], folder: RunFolder) -> Summary:
+        return summarised(
+            records, folder, self.clips, self.strategies, self.target, self.measuring.embedder
+        )

@@ -1,0 +1,239 @@
+"""What the rows of `retime_existing` are worth together."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.existing.clips import ExistingClip
+from benchmarks.existing.scores import DEFINITIONS
+from benchmarks.generated.figures import Pacing, best_of
+from benchmarks.generated.strategies import (
+    REGENERATED,
+    RESAMPLED,
+    UNTOUCHED,
+    defaults_of,
+    described,
+    kind_of,
+)
+from benchmarks.harness.cells import Figure, Section, Summary, Table
+from benchmarks.harness.folder import RunFolder, slug
+from benchmarks.harness.measuring import read_curve
+from benchmarks.harness.printing import printer
+from benchmarks.harness.quality import paired_table
+from benchmarks.harness.quality import sentence as quality_sentence
+from benchmarks.harness.records import DONE, FAILED, NOT_RUN, Record
+from benchmarks.harness.statistics import median_interval
+from spf.embedders import Embedder, label
+from spf.errors import ClipError
+from spf.pacing.strategies import Strategy
+from spf.pacing.targets import Linear, Target
+from spf.plot import plot_overlay
+from spf.sidebyside import side_by_side
+from spf.video import Reader, write_mp4
+
+FILMS = 3
+"""Clips that are shown beside their results."""
+
+MEDIANS = (
+    "before_linearity_mae",
+    "linearity_mae",
+    "before_target_mae",
+    "target_mae",
+    "before_true_target_mae",
+    "true_target_mae",
+    "before_true_peak_step",
+    "true_peak_step",
+    "before_repeated_frames",
+    "repeated_frames",
+    "source_distance",
+    "before_residual",
+    "residual",
+    "plain_target_mae",
+)
+COLUMNS = ["category", "strategy", "clips", "done", "failed", "not_run", "unchanging", "better"]
+COLUMNS += ["target_mae_95", *MEDIANS, "generator", "reason"]
+CLIP_COLUMNS = ["clip", "category", "strategy", "status", "reason", "notes", "frames"]
+CLIP_COLUMNS += [*MEDIANS, "total_change"]
+NOTE = (
+    "Medians over the clips of a category, with a 95% bootstrap interval of target_mae. Each "
+    "result is measured as it was written, encoding included. unchanging: clips without semantic "
+    "change, which are left as they are. better: clips that came nearer to the target, of those "
+    "that could be retimed. plain_target_mae: of the clip as the generator makes it, before its "
+    "segments are steered. Strategies are compared only where they have the same clips."
+)
+
+Row = dict[str, Any]
+
+
+def summarised(
+    records: list[Record],
+    folder: RunFolder,
+    clips: Sequence[ExistingClip],
+    strategies: Mapping[str, Strategy],
+    target: Target,
+    embedder: Embedder,
+) -> Summary:
+    """Tables, figures and sentences of a run."""
+    counts = {status: sum(x["status"] == status for x in records) for status in (DONE, FAILED)}
+    absent = len(records) - sum(counts.values())
+    headline = (
+        f"{counts[DONE]} of {len(records)} rows done, {counts[FAILED]} failed, {absent} not run"
+    )
+    places = {clip.name: clip for clip in clips}
+    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        # Rows that were not computed know no category.
+        groups[places[record["clip"]].category, record["retime"]].append(record)
+    rows = [_row(category, strategy, own) for (category, strategy), own in groups.items()]
+    rows.sort(key=lambda row: row["category"])
+    title = f"Strategies, towards the target {described(target)}"
+    note = f"{NOTE} {DEFINITIONS} {defaults_of(strategies)}"
+    table = Table.of_rows("existing", title, COLUMNS, rows, note)
+    said = [
+        line
+        for category in dict.fromkeys(row["category"] for row in rows)
+        if (line := _sentence(table, category))
+    ]
+    each = [_clip_row(record, places) for record in records]
+    pictures, films, unseen = _figures(records, places, folder, embedder, described(target))
+    sections = [
+        Section(
+            "Does it reach the target?",
+            said or ["Nothing was retimed."],
+            [table],
+        ),
+        Section("Curves before and after", [], [], pictures),
+        Section("Side by side", unseen, [], films),
+    ]
+    if (vbench := paired_table(records)) is not None:
+        sections.append(Section("Quality", [quality_sentence(vbench)], [vbench]))
+    every = Table.of_rows("existing_clips", "All clips", CLIP_COLUMNS, each)
+    sections.append(Section("Every row", [], [every]))
+    return Summary(headline, [x for x in sections if x.paragraphs or x.tables or x.figures])
+
+
+def _row(category: str, strategy: str, own: Sequence[Record]) -> Row:
+    done = [record for record in own if record["status"] == DONE]
+    usable = [record for record in done if np.isfinite(record["before_target_mae"])]
+    changes = [record["target_mae"] - record["before_target_mae"] for record in usable]
+    name = f"existing {category} {strategy}"
+    model = own[0]["model"]
+    row: Row = {
+        "category": category,
+        "strategy": strategy,
+        "clips": len(own),
+        "done": len(done),
+        "failed": sum(record["status"] == FAILED for record in own),
+        "not_run": sum(record["status"] == NOT_RUN for record in own),
+        "unchanging": len(done) - len(usable),
+        "better": f"{sum(change < 0 for change in changes)} of {len(usable)}",
+        "target_mae_95": median_interval([record["target_mae"] for record in usable], name),
+        "generator": "tiny (shipped)" if model == "tiny" else model if model != "existing" else "",
+        "reason": "; ".join(dict.fromkeys(record["reason"] for record in own if record["reason"])),
+    }
+    return row | {column: _median([record.get(column) for record in usable]) for column in MEDIANS}
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    """Median of what is there and finite; None where nothing is."""
+    finite = [value for value in values if value is not None and np.isfinite(value)]
+    return float(np.median(finite)) if finite else None
+
+
+def _sentence(table: Table, category: str) -> str:
+    """What the strategies did to the clips of a category: the paper's first, then its baselines."""
+    text = printer(table)
+    rows = [row for row in table.rows if row["category"] == category]
+    rows.sort(key=lambda row: kind_of(row["strategy"]) != REGENERATED)
+    found = "; ".join(filter(None, (_pacing(row, text) for row in rows)))
+    where = f" of {category}" if category else ""
+    return f"Median target_mae{where}: {found}." if found else ""
+
+
+def _pacing(row: Row, text: Callable[[Row, str], str]) -> str:
+    before, after = row["before_target_mae"], row["target_mae"]
+    if kind_of(row["strategy"]) == UNTOUCHED or before is None or after is None:
+        return ""
+    way = "falls" if after < before else "does not fall"
+    said = (
+        f"with {row['strategy']} it {way}, {text(row, 'before_target_mae')} to "
+        f"{text(row, 'target_mae')}, better on {row['better']}"
+    )
+    true_before, true = row["before_true_target_mae"], row["true_target_mae"]
+    if true_before is None or true is None:
+        return said
+    way = "falls" if true < true_before else "does not fall"
+    change = f"{text(row, 'before_true_target_mae')} to {text(row, 'true_target_mae')}"
+    return f"{said}, by the renderer's own parameter it {way}, {change}"
+
+
+def _clip_row(record: Record, places: Mapping[str, ExistingClip]) -> Row:
+    row = {name: record.get(name) for name in CLIP_COLUMNS}
+    category = places[record["clip"]].category
+    return row | {"strategy": record["retime"], "category": category}
+
+
+def _figures(
+    records: Sequence[Record],
+    places: Mapping[str, ExistingClip],
+    folder: RunFolder,
+    embedder: Embedder,
+    target: str,
+) -> tuple[list[Figure], list[Figure], list[str]]:
+    """A plot for each clip, films of the first, and a line for each film that cannot be made."""
+    own: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if record["status"] == DONE and np.isfinite(record["before_target_mae"]):
+            own[record["clip"]].append(record)
+    pictures, films, unseen = [], [], []
+    for name, found in own.items():
+        path = f"pairs/{slug(name)}.png"
+        about = f"embedder {label(embedder)}, target {target}"
+        folder.write(path, plot_overlay(_curves(folder, found), name, about))
+        pictures.append(Figure(path, f"Curves of {name} before and after retiming", name))
+    for name, found in list(own.items())[:FILMS]:
+        chosen = [best for kind in (RESAMPLED, REGENERATED) if (best := best_of(found, kind))]
+        words = ", ".join(["before", *(record["retime"] for record in chosen)])
+        try:
+            path = _film(folder, places[name], chosen) if chosen else ""
+        except ClipError as error:
+            unseen.append(f"There is no film of {name}: {places[name].named(error)}")
+            continue
+        if path:
+            films.append(Figure(path, f"Film of {name}, {words}", f"{name}: {words}"))
+    return pictures, films, unseen
+
+
+def _curves(folder: RunFolder, records: Sequence[Record]) -> dict[str, Any]:
+    """Label -> (u, progress): the clip, each result, and the target."""
+    before = read_curve(folder, {"curve": records[0]["before_curve"]})
+    drawn = {"before": (before["u"], before["progress"])}
+    for record in records:
+        curve = read_curve(folder, record)
+        if kind_of(record["retime"]) != UNTOUCHED:
+            drawn[record["retime"]] = (curve["u"], curve["progress"])
+        if record["target"] != Linear.name:  # which is drawn as the reference
+            drawn.setdefault(f"target {record['target']}", (curve["u"], curve["target"]))
+    return drawn
+
+
+def _film(folder: RunFolder, clip: ExistingClip, chosen: Sequence[Record]) -> str:
+    """Write the clip and its results beside each other; returns the film's path."""
+    path = f"films/{slug(clip.name)}.mp4"
+    shown = [(clip.path(folder), chosen[0]["before_curve"], "before")]
+    shown += [(folder.path(x["file"]), x["curve"], x["retime"]) for x in chosen]
+    readers = [Reader(file) for file, _, _ in shown]
+    try:
+        panels = []
+        for reader, (_, curve, word) in zip(readers, shown, strict=True):
+            table = read_curve(folder, {"curve": curve})
+            pacing = Pacing(table["time"].to_numpy(), table["progress"].to_numpy())
+            panels.append(((image for image, _ in reader), pacing, word))
+        fps = min(float(chosen[0]["fps"]), 60.0)
+        write_mp4(folder.path(path), side_by_side(panels, fps), fps)
+    finally:
+        for reader in readers:
+            reader.close()
+    return path

@@ -1,0 +1,266 @@
+"""ReTime on generated clips: each strategy on each pair, measured and held against the truth."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from benchmarks.generated.baselines import misled, moved
+from benchmarks.generated.kept_clips import KeptClips
+from benchmarks.generated.pairs import SIZES, Pair, load_pairs
+from benchmarks.generated.scores import ORACLE, clip_times, judge, oracle_curve, parameter
+from benchmarks.generated.strategies import Wanted, WrongMap, described, parse_retimes, sampled
+from benchmarks.generated.tables import summarised
+from benchmarks.harness.cells import Cell, Key, Outcome, Summary, Watch
+from benchmarks.harness.folder import RunFolder, slug
+from benchmarks.harness.measuring import Measuring, curve_table
+from benchmarks.harness.provenance import digest
+from benchmarks.harness.quality import quality_inputs, retimed_columns
+from benchmarks.harness.records import Record
+from spf.embedders import label
+from spf.errors import ConfigError
+from spf.generators.base import GeneratedClip, Generator, Request
+from spf.generators.kept import pack, request_identity
+from spf.generators.pipeline import DiffusersGenerator
+from spf.pacing.generated import Measure, Retimed, generate_baseline, retime_generated
+from spf.pacing.strategies import NoRetime, Resampling, Strategy
+from spf.pacing.targets import Target, make_target, pinned
+from spf.progress import Curve, no_change_reason, score
+from spf.progress.metrics import unit_time
+from spf.quality import NoQuality, Quality
+from spf.video import Sampling
+
+RETIMES = (
+    "none",
+    "rope_flat",
+    {"word": "rope_flat", "iterations": 3},
+    {"word": "rope_flat", "iterations": 3, "correction": "compose"},
+    "rope",
+    "rope_iterative",
+    "nearest",
+    "blend",
+    "flow",
+    "wrong_map",
+)
+
+
+NAMED = 12
+"""Strategies that a line can name; of more it says how many they are."""
+
+
+class RetimeGenerated:
+    """Generate, measure, warp the clock, generate again: for each pair, seed, measure, strategy.
+
+    retime : a strategy that takes the place of its word in `retimes`; see `parse_retimes`.
+    pairs : procedural, photographs, or a YAML file (docs/pairs.md); None is procedural for
+    model=tiny and photographs for all others. num_pairs : the first so many; None takes all.
+    seeds : of the noise. num_frames, fps, steps, guidance : see `Request`. quality : what scores
+    each clip as it was generated, and retimed; None scores nothing.
+
+    Where the true morph is known, the renderer's parameter steers and scores too, as embedder
+    `oracle`. Raises ConfigError for settings that make no run, UnavailableError where the model
+    cannot run here.
+    """
+
+    name = "retime_generated"
+
+    def __init__(
+        self,
+        measuring: Measuring,
+        model: Generator,
+        retime: Strategy | None = None,
+        target: str | Target = "linear",
+        pairs: str | None = None,
+        num_pairs: int | None = None,
+        seeds: Sequence[int] = (0,),
+        retimes: Sequence[Wanted] = RETIMES,
+        num_frames: int | None = None,
+        fps: float | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        quality: Quality | None = None,
+    ) -> None:
+        if not hasattr(model, "generate"):
+            remedy = "choose model=tiny, wan22 or ltx2"
+            raise ConfigError(
+                f"benchmark={self.name} generates clips, model=folder has none; {remedy}"
+            )
+        if measuring.sampling != Sampling():
+            raise ConfigError("sampling applies to files; generated clips have num_frames and fps")
+        if not (isinstance(seeds, Sequence) and not isinstance(seeds, str) and seeds):
+            raise ConfigError(f"seeds={seeds!r} must be a list of whole numbers")
+        self.measuring = measuring
+        self.quality = quality or NoQuality()
+        self.model = model
+        self.target = make_target(target)
+        self.strategies = parse_retimes(retimes, retime or NoRetime())
+        model.check()
+        self.source = pairs or ("procedural" if model.name == "tiny" else "photographs")
+        size = getattr(model, "size", None) or SIZES.get(model.name, (480, 832))
+        self.pairs = _first(load_pairs(self.source, size), num_pairs)
+        asked: dict[str, Any] = {
+            "num_frames": num_frames,
+            "fps": fps,
+            "steps": steps,
+            "guidance": guidance,
+        }
+        self.requests = {
+            (pair.name, seed): Request(
+                pair.first, pair.last, pair.prompt, pair.negative_prompt, seed, **asked
+            )
+            for pair in self.pairs
+            for seed in seeds
+        }
+        for request in self.requests.values():
+            model.clock(request)  # refuses what the model cannot make
+        self.seeds = tuple(dict.fromkeys(seeds))
+        # Several copies of a large model would not fit beside each other.
+        self.workers = 1 if isinstance(model, DiffusersGenerator) else None
+        self._folder: RunFolder | None = None
+
+    def keep_in(self, folder: RunFolder) -> None:
+        """Where generated clips are kept and found again."""
+        self._folder = folder
+
+    def plan(self) -> str:
+        many = len(self.strategies) > NAMED
+        named = len(self.strategies) if many else ", ".join(self.strategies)
+        return (
+            f"retiming of generated clips: model {self.model.name}, {len(self.pairs)} pairs "
+            f"({self.source}), {len(self.seeds)} seed(s), target {described(self.target)}, "
+            f"strategies {named}, embedder {label(self.measuring.embedder)}"
+        )
+
+    def cells(self) -> list[Cell]:
+        return list(self._cells())
+
+    def _cells(self) -> Iterator[Cell]:
+        """Strategies outermost, so that no two workers generate the same baseline."""
+        generator = self.model.identity()
+        identities = [pair.identity() for pair in self.pairs]
+        for name, strategy in self.strategies.items():
+            for measure in (self.measuring.embedder.name, ORACLE):
+                for index, pair in enumerate(self.pairs):
+                    if measure == ORACLE and pair.painter is None:
+                        continue
+                    other = (index + 1) % len(self.pairs)
+                    about = [identities[index]]
+                    if isinstance(strategy, WrongMap):
+                        about.append(identities[other])
+                    for seed in self.seeds:
+                        inputs = {
+                            "pairs": about,
+                            "generator": generator,
+                            "request": request_identity(self.requests[pair.name, seed]),
+                            "strategy": [strategy.name, asdict(strategy)],  # type: ignore[call-overload]
+                            "target": digest(sampled(self.target)),
+                            **self.measuring.inputs(),
+                            **quality_inputs(self.quality),
+                        }
+                        key = self._key(pair, measure, name, seed)
+                        yield self._cell(key, inputs, pair, self.pairs[other], strategy)
+
+    def _key(self, pair: Pair, measure: str, strategy: str, seed: int) -> Key:
+        control = measure != ORACLE and self.measuring.embedder.control
+        target = described(self.target)
+        return Key(self.name, pair.name, measure, self.model.name, strategy, target, seed, control)
+
+    def _cell(
+        self, key: Key, inputs: dict[str, Any], pair: Pair, other: Pair, strategy: Strategy
+    ) -> Cell:
+        def compute(watch: Watch) -> Outcome:
+            assert self._folder is not None
+            kept = KeptClips(self.model, self._folder, inputs["generator"])
+            step = lambda done, total: watch()  # noqa: E731
+            request = self.requests[pair.name, key.seed]
+            measure = self._measure(key.embedder, pair)
+            first = generate_baseline(kept, request, measure, self.target, step)
+            if isinstance(strategy, WrongMap):
+                theirs = self.requests[other.name, key.seed]
+                lead = generate_baseline(
+                    kept, theirs, self._measure(key.embedder, other), self.target, step
+                )
+                found = misled(kept, request, measure, strategy, self.target, first, lead)
+            elif isinstance(strategy, Resampling):
+                found = moved(first, measure, strategy, self.target)
+            else:
+                found = retime_generated(kept, request, measure, strategy, self.target, first, step)
+            return self._outcome(key, pair, kept, request, found)
+
+        alone = pair is other and isinstance(strategy, WrongMap)
+        return Cell(key, inputs, compute, "it needs a second pair, whose map it takes" * alone)
+
+    def _measure(self, word: str, pair: Pair) -> Measure:
+        def by_embedder(clip: GeneratedClip) -> Curve:
+            frames = zip(clip.frames, clip_times(clip).tolist(), strict=True)
+            return self.measuring.measure(frames, lambda: None).curve
+
+        settings = self.measuring.settings
+        return by_embedder if word != ORACLE else lambda clip: oracle_curve(pair, clip, settings)
+
+    def _outcome(
+        self, key: Key, pair: Pair, kept: KeptClips, request: Request, found: Retimed
+    ) -> Outcome:
+        first, best = found.baseline, found.best
+        before, after = judge(pair, first.clip, self.target), judge(pair, best.clip, self.target)
+        before |= score(first.curve) | {"target_mae": first.target_mae}
+        values: dict[str, Any] = {
+            "frames": len(best.clip.frames),
+            "fps": best.clip.fps,
+            "duration": float(clip_times(best.clip)[-1]),
+            "width": best.clip.frames.shape[2],
+            "height": best.clip.frames.shape[1],
+            "category": pair.category,
+            "source": "generated",
+            "notes": "; ".join(best.clip.notes),
+            **self._weights(key.embedder, kept.identity()),
+            **score(best.curve),
+            "target_mae": best.target_mae,
+            **after,
+            **{f"before_{name}": value for name, value in before.items()},
+            "iterations": sum(attempt.warp is not None for attempt in found.attempts),
+            "best_iteration": found.attempts.index(best),
+            "ended": found.ended,
+            **retimed_columns(self.quality, first.clip, best.clip, self.measuring.cache),
+        }
+        if pair.oracle is not None:
+            values["residual_ratio"] = after["residual"] / max(before["residual"], 1e-9)
+        outcome = Outcome(values, found.note or no_change_reason(best.curve) or "")
+        u = unit_time(best.curve.times)
+        columns = {"before": first.curve.progress, "target": pinned(self.target, u)}
+        if pair.oracle is not None:
+            columns["parameter"] = parameter(pair, best.clip)
+            columns["before_parameter"] = parameter(pair, first.clip)
+        stem = f"{slug(key.embedder)}/{slug(pair.name)}-{key.seed}/{slug(key.retime)}"
+        outcome.files[f"curves/{stem}.csv"] = curve_table(best.curve, **columns)
+        outcome.links["curve"] = f"curves/{stem}.csv"
+        # Listed among the cell's files, so that a damaged one is made again.
+        for name, attempt in (("before_file", first), ("file", best)):
+            resampled = attempt is not first and attempt.warp is None
+            path = f"resampled/{stem}.npz" if resampled else kept.path(request, attempt.warp)
+            outcome.files[path] = pack(attempt.clip) if resampled else kept.folder.read(path)
+            outcome.links[name] = path
+        return outcome
+
+    def _weights(self, measure: str, generator: dict[str, Any]) -> dict[str, str]:
+        """Columns that name the weights of what measures and of what generates."""
+        measured_by = self.measuring.provenance()
+        if measure == ORACLE:
+            measured_by |= dict.fromkeys(("weights_revision", "weights_hash"), "none: the renderer")
+        files = generator.get("files")
+        return {
+            **measured_by,
+            "generator": digest(generator),
+            "generator_revision": generator.get("revision") or "none: known by its hash",
+            "generator_weights": digest(files) if files else "none: no weights",
+        }
+
+    def summarise(self, records: list[Record], folder: RunFolder) -> Summary:
+        return summarised(records, folder, self.measuring.embedder, self.strategies, self.target)
+
+
+def _first(pairs: list[Pair], count: int | None) -> list[Pair]:
+    if count is None:
+        return pairs
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= len(pairs):
+        raise ConfigError(f"num_pairs={count!r} must be a whole number from 1 to {len(pairs)}")
+    return pairs[:count]

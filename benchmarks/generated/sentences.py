@@ -1,0 +1,96 @@
+"""What a table of retiming strategies says, in sentences."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.generated.strategies import AUTHORS, CONTROL, REFINED, RESAMPLED, STEERED, kind_of
+from benchmarks.harness.cells import Table
+from benchmarks.harness.printing import printer
+
+Row = Mapping[str, Any]
+Text = Callable[[Row, str], str]
+
+
+def sentences(table: Table, measure: str, aim: str, target: str) -> list[str]:
+    """What the rows of one measure say: first the pacing before and after, by the paper's own
+    method and by the best others beside it; then what the pacing hides; then the control."""
+    text = printer(table)
+    own = [row for row in table.rows if row["measure"] == measure and row["difference"] is not None]
+    shown = _shown(own)
+    said = []
+    if any(shown.values()):
+        found = "; ".join(f"{who} {_pacing(row, aim, text)}" for who, row in shown.items())
+        said.append(
+            f"Median {aim} of the clips of {own[0]['generator']}, target {target}, measured by "
+            f"{measure}: {found}."
+        )
+    hidden = [line for row in shown.values() if row and (line := _hidden(row, text))]
+    said += [f"What this pacing hides, by {measure}: {'; '.join(hidden)}."] * bool(hidden)
+    for row in own:
+        if kind_of(row["strategy"]) == CONTROL:
+            said.append(
+                f"Control by {measure}: with another pair's map {aim} is {text(row, aim)} against "
+                f"{text(row, f'before_{aim}')} before, {_verdict(row)}."
+            )
+    return said
+
+
+def _shown(rows: Sequence[Row]) -> dict[str, Row | None]:
+    """The rows that are named, by what they are called; the paper's always, None if not run."""
+    by_name = {row["strategy"]: row for row in rows}
+    found: dict[str, Row | None] = {"the paper's method,": by_name.get(AUTHORS)}
+    if REFINED in by_name:
+        found["the same with refinement,"] = by_name[REFINED]
+    for who, kind in (
+        ("our best warp,", STEERED),
+        ("the best resampling of the clip itself,", RESAMPLED),
+    ):
+        others = [row for row in rows if kind_of(row["strategy"]) == kind]
+        others = [row for row in others if row["strategy"] not in (AUTHORS, REFINED)]
+        if others:
+            found[who] = min(others, key=lambda row: row["difference"])
+    return found
+
+
+def _pacing(row: Row | None, aim: str, text: Text) -> str:
+    if row is None:
+        return f"{AUTHORS}, was not run"
+    way = "lowers it" if row["difference"] < 0 else "does not lower it"
+    doubt = ", not beyond doubt" if row["difference"] < 0 and _sign(row) == 0 else ""
+    said = f"{row['strategy']}, {way}, {_change(row, aim, text)}, better on {row['better']}{doubt}"
+    true = _change(row, f"true_{aim}", text)
+    return f"{said}, by the renderer's parameter {true}" if true else said
+
+
+def _hidden(row: Row, text: Text) -> str:
+    """What an even curve may be bought with: frames that go back and forth, stand still, or are
+    cross-fades."""
+    known = {"repeated_frames": "repeated frames", "residual": "distance to true renders"}
+    changes = {words: _change(row, name, text) for name, words in known.items()}
+    said = ", ".join(f"{words} {change}" for words, change in changes.items() if change)
+    return f"{row['strategy']}, {said}" if said else ""
+
+
+def _change(row: Row, name: str, text: Text) -> str:
+    """A value before and after; "" where either is missing."""
+    if row.get(f"before_{name}") is None or row.get(name) is None:
+        return ""
+    return f"{text(row, f'before_{name}')} to {text(row, name)}"
+
+
+def _verdict(row: Row) -> str:
+    """What the interval of the control's difference allows to say."""
+    if not row["difference_95"]:
+        return "too few pairs to tell"
+    sign = _sign(row)
+    if sign == 0:
+        return "no clear difference"
+    return "worse, so the map matters" if sign > 0 else "better: the map does NOT matter"
+
+
+def _sign(row: Row) -> int:
+    """-1 or 1 where the whole interval of the difference lies below or above 0, else 0."""
+    if not row["difference_95"]:
+        return 0
+    low, high = map(float, row["difference_95"].split(" .. "))
+    return (low > 0) - (high < 0)

@@ -1,0 +1,157 @@
+"""The strategies that a run compares, and how tables name them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from spf.errors import ConfigError
+from spf.pacing.bands import Strength, flat
+from spf.pacing.strategies import (
+    RESAMPLINGS,
+    RETIMES,
+    NoRetime,
+    Regenerate,
+    Rope,
+    RopeFlat,
+    RopeIterative,
+    Strategy,
+)
+from spf.pacing.targets import Target, pinned
+from spf.words import choose
+
+
+@dataclass(frozen=True)
+class WrongMap:
+    """Control: one flat warp with the time map of the next pair. It must not help."""
+
+    name: ClassVar[str] = "wrong_map"
+    iterations: ClassVar[int] = 1
+    correction: ClassVar[str] = "add"
+    alpha: float = 1.0
+    gamma: str = "none"
+
+    def __post_init__(self) -> None:
+        RopeFlat(self.alpha, self.gamma)  # refuses what makes no warp
+
+    @property
+    def strength(self) -> Strength:
+        return flat(self.alpha)
+
+
+Strategies = Mapping[str, type[Strategy]]
+
+FOR_EXISTING: Strategies = {NoRetime.name: NoRetime, **RESAMPLINGS, Regenerate.name: Regenerate}
+"""Strategies that take a finished clip."""
+
+FOR_GENERATED: Strategies = {
+    **{word: kind for word, kind in RETIMES.items() if word != Regenerate.name},
+    WrongMap.name: WrongMap,
+}
+"""Strategies for a clip that is generated along with them."""
+
+STEERED, RESAMPLED, REGENERATED = "steered", "resampled", "regenerated"
+CONTROL, UNTOUCHED = "control", "untouched"
+"""Kinds of strategies: a warped clock, the clip's own frames, made anew between some of them,
+another pair's map, nothing."""
+
+Wanted = str | Mapping[str, Any]
+
+
+def kind_of(label: str) -> str:
+    """The kind of a strategy by its label: only `STEERED` ones compete to be the best warp."""
+    known = {NoRetime.name: UNTOUCHED, WrongMap.name: CONTROL}
+    known |= dict.fromkeys(RESAMPLINGS, RESAMPLED) | {Regenerate.name: REGENERATED}
+    return known.get(label.partition(" ")[0], STEERED)
+
+
+def parse_retimes(
+    retimes: Sequence[Wanted], chosen: Strategy, known: Strategies = FOR_GENERATED
+) -> dict[str, Strategy]:
+    """Strategies by their labels, in the order of the list.
+
+    retimes : words, or {word: rope_flat, iterations: 3} with settings of the word's class.
+    chosen : what `retime=` names, with the settings given there: it takes the place of its plain
+    word, or comes last where the list lacks it. `none` leaves the list as it is. known : what the
+    benchmark can use.
+
+    Raises ConfigError for an empty list, unknown words, those of another benchmark, and impossible
+    settings.
+    """
+    if not (isinstance(retimes, Sequence) and not isinstance(retimes, str) and retimes):
+        raise ConfigError(f"retimes={retimes!r} must be a list with at least one strategy")
+    _check_fits(chosen.name, known)
+    made = [chosen if item == chosen.name else _strategy(item, known) for item in retimes]
+    if chosen.name != NoRetime.name and chosen not in made:
+        made.append(chosen)
+    return {described(strategy): strategy for strategy in made}
+
+
+def described(thing: Any) -> str:
+    """A strategy or target by its word and the settings that are not its defaults."""
+    changed = [
+        # A table must not say where on a machine a file lies.
+        f"{item.name}={_text(_named(item.name, getattr(thing, item.name)))}"
+        for item in _fields(thing)
+        if getattr(thing, item.name) != item.default
+    ]
+    name = getattr(thing, "name", "given")
+    return f"{name} ({', '.join(changed)})" if changed else name
+
+
+def _named(name: str, value: Any) -> Any:
+    return Path(str(value)).name if name == "path" and value is not None else value
+
+
+def sampled(target: Target) -> list[float]:
+    """The target as plain numbers: what it is made of may be a file."""
+    return pinned(target, np.linspace(0.0, 1.0, 1025)).tolist()
+
+
+def defaults_of(strategies: Mapping[str, Strategy]) -> str:
+    """A sentence with the settings that labels leave out."""
+    said = []
+    for word, strategy in {one.name: one for one in strategies.values()}.items():
+        settings = ", ".join(f"{item.name} {_text(item.default)}" for item in _fields(strategy))
+        said += [f"{word}: {settings}"] * bool(settings)
+    return f"Settings, where a row names no others: {'; '.join(said)}." if said else ""
+
+
+def _check_fits(word: str, known: Strategies) -> None:
+    """Raises ConfigError for a strategy of another benchmark."""
+    other = "retime_existing" if word in FOR_EXISTING else "retime_generated"
+    if word not in known and (word in FOR_EXISTING or word in FOR_GENERATED):
+        words = ", ".join(sorted(known))
+        raise ConfigError(f"retime={word} is for benchmark={other}; use that, or one of {words}")
+
+
+def _strategy(item: Wanted, known: Strategies) -> Strategy:
+    settings = dict(item) if isinstance(item, Mapping) else {"word": item}
+    word = settings.pop("word", None)
+    if not isinstance(word, str):
+        raise ConfigError(f"retimes: {item!r} must be a word, or {{word: rope_flat, alpha: 0.5}}")
+    _check_fits(word, known)
+    kind = known[choose(word, known, "retime")]
+    names = [setting.name for setting in _fields(kind)]
+    for name in settings:
+        choose(str(name), names, f"setting of {word}")
+    try:
+        return kind(**settings)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"retimes: {word}: {error}") from None
+
+
+def _fields(thing: Any) -> Sequence[Any]:
+    return fields(thing) if hasattr(thing, "__dataclass_fields__") else ()
+
+
+def _text(value: Any) -> str:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:g}" if number else str(value)
+
+
+AUTHORS, REFINED = described(Rope()), described(RopeIterative())
+"""Labels of the paper's own method, with the settings of the authors' script (`authors_code`), and
+of the same with refinement."""

@@ -1,0 +1,193 @@
+"""The unit of work: one cell of one benchmark, and what computing it gives."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, Protocol, Self, cast
+
+import pandas as pd
+
+from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.provenance import digest, versions
+from spf.identity import code_hash
+
+Watch = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a cell is about; its columns are the first of every record."""
+
+    benchmark: str
+    clip: str
+    embedder: str
+    model: str
+    retime: str = "none"
+    target: str = "linear"
+    seed: int = 0
+    control: bool = False
+
+
+@dataclass
+class Outcome:
+    """What a computed cell gives.
+
+    values : columns of the record (metrics, size of the clip ...). reason : why shape metrics are
+    missing, where they are. files : pictures and tables to keep, by their path in the run's folder.
+    links : columns that point to one of these files. timings : seconds by stage.
+    """
+
+    values: dict[str, Any]
+    reason: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A key, everything else that determines its result, and how to compute it.
+
+    inputs : plain data; with the key, the code and the library versions it is the cell's identity.
+    None where it cannot be known (a missing file): such a cell is never taken from an earlier run.
+    compute : called with a function to call once a frame. Raises `SpfError` where it fails.
+    not_run : why it cannot be computed here, in one line; empty where it can.
+    parts : classes of the objects that the configuration gives to the computation.
+    """
+
+    key: Key
+    inputs: Mapping[str, Any] | None
+    compute: Callable[[Watch], Outcome]
+    not_run: str = ""
+    parts: tuple[type, ...] = ()
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of all that determines the result; it names the cell's file."""
+        code = code_hash(getattr(self.compute, "func", self.compute), *self.parts)
+        return digest([vars(self.key), self.inputs, code, versions()])
+
+
+class Benchmark(Protocol):
+    """A module of experiments: which cells there are, and what its rows are worth together.
+
+    One may also have `keep_in(folder)`, which is told the run's folder before any cell is computed,
+    `workers`, how many processes it wants where the user leaves it open, and `imported`, records of
+    other runs that are summarised with its own.
+    """
+
+    name: str
+
+    def plan(self) -> str:
+        """One line: what will be measured on what."""
+        ...
+
+    def cells(self) -> list[Cell]:
+        """All cells, in a fixed order. Raises ConfigError where there is nothing to do."""
+        ...
+
+    def summarise(self, records: list[dict[str, Any]], folder: RunFolder) -> "Summary":
+        """Tables, figures and sections of the page, from all records of the run."""
+        ...
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture (PNG) or film (MP4) on a page: its file in the run's folder, its alternative text,
+    its caption."""
+
+    path: str
+    alt: str
+    caption: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table on a page and as files: plain values; None or NaN where there is none.
+
+    timed : it holds seconds, which differ from run to run, so that nothing compares it.
+    """
+
+    name: str
+    title: str
+    data: pd.DataFrame
+    note: str = ""
+    timed: bool = False
+
+    @classmethod
+    def of_rows(
+        cls,
+        name: str,
+        title: str,
+        columns: Sequence[str],
+        rows: Iterable[Mapping[str, Any]],
+        note: str = "",
+        timed: bool = False,
+    ) -> Self:
+        """The table of dictionaries, with their values as they are; other keys are left out."""
+        plain = [{column: row.get(column) for column in columns} for row in rows]
+        data = pd.DataFrame(plain, columns=list(columns), dtype=object)
+        return cls(name, title, data, note, timed)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.data.columns)
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows as dictionaries of Python's own values."""
+        return cast("list[dict[str, Any]]", self.data.to_dict("records"))
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page: paragraphs, links, then tables, then figures. links : files in the run's
+    folder by what they are called."""
+
+    title: str
+    paragraphs: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    links: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a benchmark makes of its records."""
+
+    headline: str
+    sections: list[Section]
+
+    def plain(self) -> dict[str, Any]:
+        """The same as JSON can hold it; `of_plain` is the inverse."""
+        return asdict(self, dict_factory=_plain)
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """The summary of what `plain` gave. Raises KeyError or TypeError for anything else."""
+        sections = [
+            Section(
+                part["title"],
+                part["paragraphs"],
+                [_table(**one) for one in part["tables"]],
+                [Figure(**figure) for figure in part["figures"]],
+                part["links"],
+            )
+            for part in plain["sections"]
+        ]
+        return cls(plain["headline"], sections)
+
+
+def _table(data: Mapping[str, Any], **more: Any) -> Table:
+    return Table.of_rows(**more, **data)
+
+
+def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dataclass as a dictionary, and its tables as columns and rows."""
+    return {
+        name: {"columns": list(value), "rows": value.to_dict("records")}
+        if isinstance(value, pd.DataFrame)
+        else value
+        for name, value in items
+    }

@@ -1,0 +1,352 @@
+"""The command line of run.py: arguments as they are typed -> overrides of Hydra -> config -> run.
+
+Hydra's grammar reads `2024_05_01` and `1e3` as numbers, `null` as nothing, a comma as a sweep and
+`${HOME}` as a lookup. Names of files are none of that: the values of the options in `LITERAL` are
+taken as they are typed, and quoted before Hydra sees them. Two forms keep a syntax: `[A,B]` where
+an option takes several paths, and `A,B` in a sweep (-m). In both a name may stand in quotes
+(doubled within), and must where it holds a comma, a space at an end, or in a list a bracket.
+"""
+
+import os
+import re
+import secrets
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from omegaconf import DictConfig, OmegaConf
+
+from spf.errors import ConfigError, SpfError
+from spf.weights import EMBEDDER_PINS
+from spf.words import NO_NETWORK, choose, is_url, printable, shell_quoted
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.name != "hydra" and path.is_dir())
+LAUNCHER = "hydra/launcher"
+SHORT = {"inputs": "benchmark.inputs"}
+"""Options that stand for longer ones."""
+
+LISTS = frozenset({"benchmark.answers", "benchmark.inputs"})
+"""Options that take a path or a list of paths."""
+PATHS = LISTS | {
+    *("output", "model.path", "embedder.path", "target.path"),
+    *("benchmark.clips", "benchmark.pairs", "benchmark.key", "benchmark.categories"),
+}
+LITERAL = PATHS | {
+    *("name", "fresh", "model.command", "model.suffix", "retime.prompt"),
+    *("logger.project", "logger.entity", "logger.group"),
+}
+"""Options whose values are taken as they are typed: paths and free text."""
+
+SWEEP = {"-m", "--multirun"}
+ASKING = {
+    *("-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--info"),
+    *("-p", "--package", "--resolve", "-sc", "--shell-completion"),
+}
+"""Hydra's own options, by which it shows something and runs nothing."""
+OPTIONS = {*SWEEP, *ASKING, "--fresh"}
+HELP = "python run.py --help"
+
+QUOTED = r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\""
+NAME = rf"{QUOTED}|[^ ,'\"][^,]*"
+"""A path or text in a sweep."""
+ENTRY = rf"{QUOTED}|[^ ,'\"\[\]][^,\[\]]*"
+"""A path in a list."""
+LIST = rf"\[ *(?:(?:{ENTRY}) *(?:, *(?:{ENTRY}) *)*)?\]|{ENTRY}"
+"""A list in a sweep."""
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """What was asked for: overrides in Hydra's grammar, whether they are a sweep, and Hydra's own
+    options where it is only asked to show something."""
+
+    overrides: list[str]
+    sweep: bool = False
+    asking: tuple[str, ...] = ()
+
+
+def _store_variants() -> None:
+    """Have Hydra know embedder=NAME/VARIANT: the file of that name, with another model."""
+    for family, pins in EMBEDDER_PINS.items():
+        for variant in pins:
+            ConfigStore.instance().store(
+                group=f"embedder/{family}",
+                name=variant,
+                node={"defaults": [f"/embedder/{family}@_here_"], "model": variant},
+                package="embedder",
+            )
+
+
+_store_variants()
+
+
+def parse(arguments: Sequence[str]) -> CommandLine:
+    """The command line, with names in their canonical spelling (`ease-in` becomes `ease_in`).
+
+    Raises ConfigError, in one line, for an unknown option, an unknown name of a group, and a path
+    that cannot be meant as it is typed.
+    """
+    asking = any(word.partition("=")[0] in ASKING for word in arguments)
+    sweep = not asking and not SWEEP.isdisjoint(arguments)
+    overrides: list[str] = []
+    others: list[str] = []
+    for word in arguments:
+        if word == "--fresh":
+            overrides.append(f"fresh=run-{secrets.token_hex(8)}")
+        elif asking and (word.startswith("-") or "=" not in word):
+            others.append(word)
+        elif not word.startswith("-"):
+            overrides.append(override(word, sweep))
+        elif word not in OPTIONS:
+            raise _unknown_option(word, OPTIONS)
+    return CommandLine(overrides, sweep, tuple(others))
+
+
+def override(word: str, sweep: bool = False) -> str:
+    """An argument in Hydra's grammar; errors as in `parse`."""
+    found = re.fullmatch(r"(\+{0,2})([\w./]+)=(.*)", word, re.DOTALL)
+    if found is None:
+        if "=" not in word and not word.startswith("~"):
+            raise ConfigError(f"{word}: write OPTION=VALUE; {HELP} lists all options")
+        return word  # Hydra says what is wrong
+    sign, typed, text = found.groups()
+    key = SHORT.get(typed, typed)
+    if key in LITERAL:
+        return f"{sign}{key}={_literal(key, typed, text, sweep)}"
+    if sign or key not in (*GROUPS, LAUNCHER) or not re.fullmatch(r"[\w,\s/-]*", text):
+        return word
+    known = [path.stem for path in (CONFIGS / key).glob("*.yaml")]
+    known += ["basic"] * (key == LAUNCHER)  # Hydra's own: one job after the other
+    names = map(str.strip, text.split(","))
+    if key == "embedder":
+        from spf.embedders import full_name  # not for --help: it loads the decoders
+
+        return f"{key}={','.join(full_name(name, known) for name in names)}"
+    return f"{key}={','.join(choose(name, known, key) for name in names)}"
+
+
+def quoted(value: str | list[str]) -> str:
+    """A value as Hydra's grammar reads it back, whatever characters it has."""
+    if isinstance(value, list):
+        return f"[{','.join(map(quoted, value))}]"
+    return QuotedString(escaped(value), Quote.single).with_quotes()
+
+
+def escaped(value: str) -> str:
+    """Text as OmegaConf reads it back: `${` means nothing."""
+    return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", value)
+
+
+def compose(overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:
+    """The config of overrides in Hydra's grammar; `with_hydra` adds Hydra's own settings.
+
+    Raises ConfigError, in one line, for what cannot be composed; of an unknown option it names the
+    nearest one.
+    """
+    try:
+        config = _compose(overrides, with_hydra)
+    except Exception as error:  # Hydra raises its own, OmegaConf's and Python's
+        raise explained(error, overrides) from None
+    if unknown := _unknown([word for word in overrides if word.startswith("+")], overrides):
+        raise unknown  # Hydra would add it, and nobody would read it
+    for group in GROUPS:
+        if config.get(group) is None:
+            raise ConfigError(f"{group} is taken out, but every run needs one; write {group}=NAME")
+    return config
+
+
+def explained(error: Exception, overrides: Sequence[str]) -> ConfigError:
+    """An error of composing, in one line."""
+    try:
+        several = [word for word in overrides if first(word) != word]
+    except ConfigError as wrong:
+        return wrong
+    if several:
+        return ConfigError(f"{several[0]} names several; add -m to run one after the other")
+    return _unknown(overrides, overrides) or ConfigError(f"{_line(error)} ({HELP} lists all)")
+
+
+def run(config: DictConfig) -> tuple[int, str]:
+    """Run a config and print its folder, or in one line why it ended; exit code and folder."""
+    from benchmarks.harness import session
+
+    try:
+        finished = session.run(config)
+        folder = str(finished.folder.root)
+        print(printable(folder), flush=True)
+        return finished.code, folder
+    except SpfError as error:
+        print(printable(str(error)), file=sys.stderr)
+        return error.exit_code, ""
+    except OSError as error:  # a file that the run wrote and reads again, or its folder
+        what = f"{error.filename or 'a file'}: {error.strerror or _line(error)}"
+        print(printable(f"{what}; fix it and start again: finished cells stay"), file=sys.stderr)
+        return 1, ""
+
+
+def prepare_sweep(overrides: Sequence[str]) -> tuple[list[str], Path]:
+    """The overrides of a sweep with its folder, and the folder. Raises ConfigError for what its
+    first job cannot be composed of, UnavailableError for a launcher whose package is missing."""
+    from benchmarks.harness import sweeps
+
+    config = compose([first(word) for word in overrides], with_hydra=True)
+    sweeps.check_launcher(config.hydra.runtime.choices[LAUNCHER])
+    if any(word.startswith("hydra.sweep.dir=") for word in overrides):
+        return list(overrides), Path(config.hydra.sweep.dir)
+    lasting = [word for word in overrides if not word.startswith("fresh=")]
+    folder = sweeps.folder_of(os.path.expanduser(str(config.output)), lasting)
+    return [*overrides, f"hydra.sweep.dir={quoted(str(folder))}"], folder
+
+
+def run_job(config: DictConfig) -> int:
+    """Run one job of a sweep, wherever it is, and report how it ended; its exit code."""
+    from benchmarks.harness import sweeps
+
+    job = HydraConfig.get()
+    if config.workers is None and job.runtime.choices[LAUNCHER] in sweeps.SIDE_BY_SIDE:
+        config.workers = 1
+    code, folder = 1, ""
+    try:
+        code, folder = run(config)
+    finally:
+        words = as_typed(config, job.overrides.task)
+        sweeps.report(Path(job.sweep.dir), job.job.num, code, words, printable(folder))
+    return code
+
+
+def first(word: str) -> str:
+    """An override, or the first of those that a sweep runs through. Raises ConfigError."""
+    try:
+        parsed = OverridesParser.create().parse_override(word)
+        if not parsed.is_sweep_override():
+            return word
+        return f"{parsed.key_or_group}={next(iter(parsed.sweep_string_iterator()))}"
+    except Exception as error:
+        raise ConfigError(f"{word}: {_line(error)}") from None
+
+
+def as_typed(config: DictConfig, overrides: Sequence[str]) -> str:
+    """The overrides of a config as they are typed into a shell."""
+    words = []
+    for word in overrides:
+        key = word.partition("=")[0].lstrip("+")
+        value = OmegaConf.select(config, key) if key in LITERAL else None
+        if isinstance(value, str):
+            word = f"{key}={value}"
+        elif value is not None:
+            word = f"{key}=[{','.join(map(_in_quotes, value))}]"
+        words.append(word)
+    return " ".join(map(shell_quoted, words))
+
+
+def _compose(overrides: Sequence[str], with_hydra: bool) -> DictConfig:
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return hydra.compose("config", list(overrides), return_hydra_config=with_hydra)
+
+
+def _unknown(words: Sequence[str], overrides: Sequence[str]) -> ConfigError | None:
+    """The error of the first of `words` that sets an option which no config here has."""
+    if not words:
+        return None
+    chosen = [word for word in overrides if word.partition("=")[0] in (*GROUPS, LAUNCHER)]
+    try:
+        known = set(_keys(_compose([first(word) for word in chosen], with_hydra=True)))
+    except Exception:
+        return None  # it is the choice that cannot be composed
+    for word in words:
+        key = word.partition("=")[0].lstrip("+~")
+        if key not in known and re.fullmatch(r"[\w.-]+", key) and not re.match(r"\++hydra\.", word):
+            ours = {name for name in known if name.startswith("hydra.") == key.startswith("hydra.")}
+            return _unknown_option(key, ours)
+    return None
+
+
+def _keys(config: DictConfig) -> Iterator[str]:
+    """The dotted names of all options."""
+
+    def walk(node: Mapping[Any, Any], above: str) -> Iterator[str]:
+        for name, value in node.items():
+            yield f"{above}{name}"
+            if isinstance(value, dict):
+                yield from walk(value, f"{above}{name}.")
+
+    return walk(OmegaConf.to_container(config, resolve=False), "")  # type: ignore[arg-type]
+
+
+def _unknown_option(word: str, known: set[str]) -> ConfigError:
+    """With the nearest known option, by its whole name or else by its last part."""
+    last = {name.rpartition(".")[2]: name for name in sorted(known, reverse=True)}
+    near = get_close_matches(word, sorted(known), n=1)
+    near += [last[name] for name in get_close_matches(word.rpartition(".")[2], last, n=1)]
+    hint = f"did you mean {near[0]}? " if near else ""
+    return ConfigError(f"unknown option {word}; {hint}{HELP} lists all")
+
+
+def _literal(key: str, typed: str, text: str, sweep: bool) -> str:
+    """The value of an option in `LITERAL`, or those of a sweep, for Hydra. Raises ConfigError."""
+    there = key in PATHS and os.path.lexists(os.path.expanduser(text))
+    listed = key in LISTS
+    several = sweep and ("," in text or text[:1] in ("'", '"'))
+    values = [[text]]
+    if several or (listed and text[:1] == "[" and text[-1:] == "]"):
+        if there:
+            name = f"[{_in_quotes(text)}]" if listed else _in_quotes(text)
+            remedy = f"for the path write {shell_quoted(f'{typed}={name}')}"
+            raise ConfigError(f"{typed}={text}: this is a path, and a list of others; {remedy}")
+        items = _split(text, LIST if listed else NAME)
+        if items is None:
+            example = "['A','B']" if listed else "'A','B'"
+            remedy = f"put names into quotes: {shell_quoted(f'{typed}={example}')}"
+            raise ConfigError(f"{typed}={text}: this is no list; {remedy}")
+        values = [_entries(item) if listed else [_plain(item)] for item in items]
+    elif re.fullmatch(r"'[^']*'|\"[^\"]*\"", text) and not there:
+        remedy = f"write {shell_quoted(f'{typed}={text[1:-1]}')}"
+        if key in PATHS:
+            remedy += f"; for a name with quotes {shell_quoted(f'{typed}=./{text}')}"
+        raise ConfigError(f"{typed}={text}: the quotes would be part of the value; {remedy}")
+    for path in chain.from_iterable(values if key in PATHS else []):
+        _check_path(typed, path)
+    return ",".join(quoted(value if listed else value[0]) for value in values)
+
+
+def _check_path(typed: str, path: str) -> None:
+    if not path:
+        raise ConfigError(f"{typed}= names nothing; the current folder is {typed}=.")
+    if is_url(path) and not os.path.lexists(path):
+        raise ConfigError(f"{typed}={path}: {'; '.join(NO_NETWORK)}")
+
+
+def _entries(item: str) -> list[str]:
+    """The paths of a list, or of one path."""
+    return list(map(_plain, _split(item[1:-1], ENTRY) or [])) if item[0] == "[" else [_plain(item)]
+
+
+def _split(text: str, item: str) -> list[str] | None:
+    """What stands between commas, without the spaces around it; None where that is no `item`."""
+    if not re.fullmatch(rf" *(?:{item}) *(?:, *(?:{item}) *)*", text):
+        return None
+    return [found[1].strip(" ") for found in re.finditer(rf" *({item}) *(?:,|\Z)", text)]
+
+
+def _plain(item: str) -> str:
+    """An item without its quotes."""
+    mark = item[0]
+    return item[1:-1].replace(mark * 2, mark) if mark in ("'", '"') else item
+
+
+def _in_quotes(path: str) -> str:
+    return "'" + path.replace("'", "''") + "'"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

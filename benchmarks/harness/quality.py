@@ -1,0 +1,225 @@
+"""Quality beside pacing: columns of a record, and original against retimed clips in a table.
+
+A record has vbench_DIMENSION for its clip and, where the clip is retimed, before_vbench_DIMENSION
+for the original. What was not measured has no value there; quality_status and before_quality_status
+then hold the reasons, as JSON by dimension. quality_identity tells weights and versions apart.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness.cells import Table
+from benchmarks.harness.printing import printer
+from benchmarks.harness.provenance import digest
+from benchmarks.harness.records import DONE, Record
+from benchmarks.harness.statistics import MINIMAL_RANKED_PAIRS, hedges_g, mean_interval
+from spf.cache import Cache
+from spf.generators.base import GeneratedClip
+from spf.pacing.strategies import NoRetime
+from spf.quality import VBENCH_DIMENSIONS, Quality
+from spf.video import Reader, write_mp4
+
+QUALITY = "vbench_"
+"""What the columns of quality dimensions begin with."""
+
+SCORED_BY = "quality_identity"
+"""Column that tells by which weights and versions quality was scored."""
+
+STATUS = "quality_status"
+BEFORE = "before_"
+
+PAPER = dict.fromkeys(
+    ("aesthetic_quality", "motion_smoothness", "temporal_flickering"), "nearly unchanged"
+)
+"""What the paper reports of retimed clips of Wan2.2 and LTX-2; its figures are not known to us."""
+
+COLUMNS = [
+    "dimension",
+    "strategy",
+    "steered_by",
+    "generator",
+    "clips",
+    "original",
+    "retimed",
+    "difference",
+    "difference_95",
+    "effect",
+    "paper",
+    "remark",
+]
+NOTE = (
+    "Means over the clips that have both scores, higher is better but for dynamic_degree, which is "
+    "1 for a clip that moves. difference: retimed minus original of the same clip; from "
+    f"{MINIMAL_RANKED_PAIRS} clips on with a 95% studentised bootstrap interval of its mean, and "
+    "effect, Hedges' g of the paired differences. Both clips are encoded alike before they are "
+    "scored. Clips that a strategy left as they were generated are not among them. paper: what "
+    "Metzer et al. (SIGGRAPH 2026, arXiv 2604.22554) say of Wan2.2 and LTX-2; blank where we know "
+    "of nothing."
+)
+
+Row = dict[str, Any]
+Group = tuple[str, str, str]  # strategy, what steered it, generator
+
+
+def quality_inputs(quality: Quality) -> dict[str, Any]:
+    """What quality adds to a cell's inputs: nothing where none is measured."""
+    return {"quality": quality.identity()} if quality.dimensions else {}
+
+
+def clip_columns(quality: Quality, clip: Path, cache: Cache | None = None) -> dict[str, Any]:
+    """Columns of a record for a clip's file; none where no quality is measured.
+
+    Raises SpfError where measuring broke down and may succeed another time.
+    """
+    if not quality.dimensions:
+        return {}
+    return _scored(quality, clip, cache) | _identified(quality)
+
+
+def retimed_columns(
+    quality: Quality, before: GeneratedClip, after: GeneratedClip, cache: Cache | None = None
+) -> dict[str, Any]:
+    """Columns of a record for a clip as it was generated, and retimed; both are encoded alike."""
+    if not quality.dimensions:
+        return {}
+    first = _generated(quality, before, cache)
+    return _paired(quality, first, first if after is before else _generated(quality, after, cache))
+
+
+def retimed_file_columns(
+    quality: Quality, before: Path, after: Path, fps: float, cache: Cache | None = None
+) -> dict[str, Any]:
+    """The same for an existing clip and the file that it became, at `fps` frames a second.
+
+    The clip is encoded once more for it, as its result was; not where nothing was done with it.
+    """
+    if not quality.dimensions:
+        return {}
+    if after == before:
+        first = _scored(quality, before, cache)
+        return _paired(quality, first, first)
+    with TemporaryDirectory(prefix="spf-quality-") as folder, Reader(before) as reader:
+        copy = Path(folder) / "clip.mp4"
+        write_mp4(copy, (image for image, _ in reader), fps)
+        first = _scored(quality, copy, cache)
+    return _paired(quality, first, _scored(quality, after, cache))
+
+
+def reasons(record: Mapping[str, Any], before: bool = False) -> dict[str, str]:
+    """Why dimensions of a record (or of its original) have no value, by dimension."""
+    text = record.get(f"{BEFORE * before}{STATUS}")
+    return json.loads(text) if isinstance(text, str) and text else {}
+
+
+def status_line(record: Mapping[str, Any]) -> str:
+    """The same as a sentence for a person: dimensions that share a reason are named together."""
+    shared: dict[str, list[str]] = defaultdict(list)
+    for dimension, reason in reasons(record).items():
+        shared[reason].append(dimension)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in shared.items())
+
+
+def paired_table(records: Iterable[Record], name: str = "vbench") -> Table | None:
+    """Original against retimed, a row for each dimension and strategy; None where quality was not
+    asked for. A dimension without scores is a row that says why.
+
+    records : of `retimed_columns`, with the links `before_file` and `file`.
+    """
+    groups: dict[Group, list[Record]] = defaultdict(list)
+    for record in records:
+        if record["retime"] != NoRetime.name and record["status"] == DONE and STATUS in record:
+            groups[record["retime"], record["embedder"], record["model"]].append(record)
+    rows = [
+        _row(dimension, group, members)
+        for dimension in VBENCH_DIMENSIONS
+        for group, members in groups.items()
+        if any(f"{QUALITY}{dimension}" in record for record in members)
+    ]
+    title = "VBench: original against retimed clips"
+    return Table.of_rows(name, title, COLUMNS, rows, NOTE) if rows else None
+
+
+def sentence(table: Table) -> str:
+    """What the table shows, in one line: the differences whose interval excludes 0."""
+    text = printer(table)
+    bounded = [row for row in table.rows if row["difference_95"]]
+    if not bounded:
+        return (
+            "VBench, retimed against original: too few clips were scored before and after retiming "
+            "for intervals."
+        )
+    clear = [
+        f"{way} {row['dimension']} ({row['strategy']} by {row['steered_by']}), "
+        f"{text(row, 'original')} to {text(row, 'retimed')}"
+        for row in bounded
+        if (way := _direction(row))
+    ]
+    rest = "no other interval" if clear else "no interval"
+    found = "; ".join([*clear, f"{rest} of a difference excludes zero"])
+    return f"VBench, retimed against original: {found}."
+
+
+def _direction(row: Row) -> str:
+    """Which way the whole interval of a difference lies; "" where it holds 0."""
+    low, high = map(float, row["difference_95"].split(" .. "))
+    return "lower" if high < 0 else "higher" if low > 0 else ""
+
+
+def _paired(quality: Quality, first: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
+    originals = {f"{BEFORE}{name}": value for name, value in first.items()}
+    return last | originals | _identified(quality)
+
+
+def _generated(quality: Quality, clip: GeneratedClip, cache: Cache | None) -> dict[str, Any]:
+    with TemporaryDirectory(prefix="spf-quality-") as folder:
+        path = Path(folder) / "clip.mp4"
+        write_mp4(path, clip.frames, clip.fps)
+        return _scored(quality, path, cache)
+
+
+def _scored(quality: Quality, clip: Path, cache: Cache | None) -> dict[str, Any]:
+    scores = quality.measure(clip, cache)
+    values = {f"{QUALITY}{dimension}": score.value for dimension, score in scores.items()}
+    lacking = {name: score.reason for name, score in scores.items() if score.value is None}
+    return {**values, STATUS: json.dumps(lacking) if lacking else ""}
+
+
+def _identified(quality: Quality) -> dict[str, str]:
+    """A hash of weights, packages and code, so that rows of different ones can be told apart."""
+    return {SCORED_BY: digest(quality.identity())}
+
+
+def _row(dimension: str, group: Group, records: Sequence[Record]) -> Row:
+    strategy, steered_by, generator = group
+    column = f"{QUALITY}{dimension}"
+    retimed = [record for record in records if record["file"] != record["before_file"]]
+    both = [(record.get(BEFORE + column), record.get(column)) for record in retimed]
+    pairs = np.array([pair for pair in both if None not in pair], dtype=np.float64).reshape(-1, 2)
+    differences = pairs[:, 1] - pairs[:, 0]
+    why = [reasons(record, before).get(dimension) for record in records for before in (True, False)]
+    if left := len(records) - len(retimed):
+        why.append(f"{left} left as generated")
+    row: Row = dict.fromkeys(COLUMNS) | {
+        "dimension": dimension,
+        "strategy": strategy,
+        "steered_by": steered_by,
+        "generator": "tiny (shipped)" if generator == "tiny" else generator,
+        "clips": f"{len(pairs)} of {len(retimed)}",
+        "paper": PAPER.get(dimension, ""),
+        "remark": "; ".join(dict.fromkeys(filter(None, why))),
+    }
+    if len(pairs):
+        row["original"], row["retimed"] = pairs.mean(axis=0).tolist()
+        row["difference"] = float(differences.mean())
+    if len(pairs) >= MINIMAL_RANKED_PAIRS:
+        named = f"vbench {dimension} {' '.join(group)}"
+        low, high = mean_interval(differences[:, None], named)[0]
+        row["difference_95"] = f"{low:.4f} .. {high:.4f}"
+        row["effect"] = hedges_g(differences)
+    return row

@@ -1,0 +1,91 @@
+"""Records: a row for each cell, and the tables compiled from them."""
+
+import io
+import math
+import re
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.harness.cells import Cell, Key
+from benchmarks.harness.folder import RunFolder
+from spf.progress import METRICS
+
+SCHEMA = 1
+"""Raised when a column changes its meaning."""
+
+KEYS = list(Key.__dataclass_fields__)
+FIRST = ["status", "reason", *KEYS, "frames", "fps", "duration", "width", "height"]
+LAST = [
+    "notes",
+    "source",
+    "curve",
+    "plot",
+    "cell",
+    "config_hash",
+    "commit",
+    "dirty",
+    "device",
+    "weights_revision",
+    "weights_hash",
+    "settings",
+    "versions",
+    "schema",
+]
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+NUMBERS = re.compile(r"[+-]?([\d.]+(e[+-]?\d+)?|inf)( \.\. [+-]?([\d.]+(e[+-]?\d+)?|inf))?$")
+"""Text that is a number or an interval, whatever it begins with."""
+
+DONE, FAILED, NOT_RUN = "done", "failed", "not_run"
+
+Record = dict[str, Any]
+
+
+def make_record(cell: Cell, status: str, reason: str, values: dict[str, Any]) -> Record:
+    """A record as plain data: the cell's key, its outcome and where it comes from."""
+    record = {"status": status, "reason": reason, **vars(cell.key), "schema": SCHEMA, **values}
+    return {"cell": cell.identity, **record}
+
+
+def compile_tables(folder: RunFolder, records: list[Record]) -> None:
+    """records.parquet (full precision) and records.csv (6 significant digits)."""
+    table = as_frame(records)
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    folder.write("records.parquet", buffer.getvalue())
+    folder.write("records.csv", as_csv(table))
+
+
+def as_frame(records: list[Record]) -> pd.DataFrame:
+    """Records as a table with a fixed order of columns: keys, metrics, the rest, provenance."""
+    metrics = [name for name in METRICS if any(name in record for record in records)]
+    known = [*FIRST, *metrics, *LAST]
+    extra = sorted({name for record in records for name in record} - set(known))
+    columns = [*FIRST, *metrics, *extra, *LAST]
+    table = pd.DataFrame([{name: record.get(name) for name in columns} for record in records])
+    return table.astype(dict.fromkeys(("frames", "width", "height"), "Int64"))
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """CSV for people: 6 significant digits, empty where there is no value.
+
+    Text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    text = table.select_dtypes(["object", "string"])
+    changed = table.assign(**{str(name): text[name].map(harmless) for name in text})
+    return changed.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def harmless(value: Any) -> Any:
+    """A value of a CSV file; text that a spreadsheet would compute begins with an apostrophe."""
+    formula = isinstance(value, str) and value.startswith(FORMULA) and not NUMBERS.match(value)
+    return f"'{value}" if formula else value
+
+
+def number(value: Any) -> str:
+    """A value as tables print it: 6 significant digits; nothing where there is no number."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+    return str(value)

@@ -1,0 +1,271 @@
+"""Where else a run is recorded: W&B, or nowhere."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+from typing import Any, Literal, Protocol
+
+import pandas as pd
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+from benchmarks.harness.cells import Summary
+from benchmarks.harness.compute import one_line
+from benchmarks.harness.folder import RunFolder, slug
+from benchmarks.harness.measuring import read_curve
+from benchmarks.harness.provenance import digest
+from benchmarks.harness.records import DONE, Record
+from spf.progress import METRICS
+from spf.words import shell_quoted
+
+PUBLISHED = "wandb/published.json"
+LONGEST = 120
+"""Letters of a name at W&B, which takes 128."""
+PATIENCE = 900.0
+"""Seconds that W&B may take to answer, uploads included."""
+BEST = {"lower": "min", "higher": "max", "none": "last"}
+"""Direction of a metric -> what W&B's summary keeps of it, and its tables sort by."""
+ASIDE = ("output", "logger", "name", "workers", "cache", "hydra")
+"""Parts of a config that say nothing of what is measured."""
+
+
+class Tracker(Protocol):
+    """Publishes a finished run; it must not fail it."""
+
+    name: str
+
+    def publish(
+        self,
+        run_name: str,
+        config: dict[str, Any],
+        records: list[Record],
+        summary: Summary,
+        folder: RunFolder,
+    ) -> str:
+        """One line for the user: where the run can be seen, or why it was not published."""
+        ...
+
+
+class NoTracker:
+    """Tables and the page alone."""
+
+    name = "csv"
+
+    def publish(self, *_: Any) -> str:
+        return ""
+
+
+class WandbTracker:
+    """A W&B run with the config, the tables, the curves, the pictures and the films.
+
+    Offline unless the user is logged in; WANDB_MODE, where it is set, decides. The run's files go
+    to the run's folder; `wandb sync` publishes an offline run later. Whatever W&B raises is
+    reported in one line and fails nothing.
+
+    The id at W&B is the run's own name, so that a run that was interrupted, or is made again, goes
+    on as the same W&B run; one that W&B has already, unchanged, is left as it is. Offline, W&B
+    begins a folder each time: the new one holds everything, and takes the place of those that were
+    never synced. The jobs of a sweep (-m) share a group, and are named after their words.
+    """
+
+    name = "wandb"
+
+    def __init__(
+        self, project: str = "spf", entity: str | None = None, group: str | None = None
+    ) -> None:
+        self.project = project
+        self.entity = entity
+        self.group = group
+
+    def publish(
+        self,
+        run_name: str,
+        config: dict[str, Any],
+        records: list[Record],
+        summary: Summary,
+        folder: RunFolder,
+    ) -> str:
+        os.environ.setdefault("WANDB_SILENT", "true")
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        try:
+            given = (run_name, config, records, summary, folder)
+            return _in_time(partial(self._publish_once, *given))
+        except Exception as error:  # an outage of W&B must not lose a run
+            return f"W&B: not written ({one_line(error)}); the run's own files are complete"
+
+    def _publish_once(
+        self,
+        run_name: str,
+        config: dict[str, Any],
+        records: list[Record],
+        summary: Summary,
+        folder: RunFolder,
+    ) -> str:
+        """The line of `publish`, of a run that is published now or was before."""
+        import wandb
+
+        mode: Any = os.environ.get("WANDB_MODE") or _mode(wandb)
+        content = _digest(config, records, summary, vars(self), mode)
+        said = _published(folder, content)
+        if said is None:
+            said = self._publish(wandb, mode, run_name, config, records, summary, folder)
+            folder.write(PUBLISHED, json.dumps({"content": content, **said}))
+        return _line(mode, said)
+
+    def _publish(
+        self,
+        wandb: Any,
+        mode: str,
+        run_name: str,
+        config: dict[str, Any],
+        records: list[Record],
+        summary: Summary,
+        folder: RunFolder,
+    ) -> dict[str, str]:
+        """Where the run is: its address and its folder."""
+        group, name = sweep_job() or (None, run_name)
+        run = wandb.init(
+            project=self.project,
+            entity=self.entity,
+            group=self.group or group,
+            id=slug(run_name),
+            resume="allow",
+            name=name,
+            config=config | {"metrics": {name: METRICS[name].direction for name in METRICS}},
+            dir=str(folder.root),
+            mode=mode,
+            settings=wandb.Settings(
+                disable_git=True,
+                disable_code=True,
+                console="off",
+                x_disable_stats=True,
+                finish_timeout=PATIENCE,  # also of what W&B does when Python ends
+                finish_timeout_raises=True,
+            ),
+        )
+        with run:
+            means = {f"mean/{name}": _mean(records, name) for name in _metrics(records)}
+            for name in means:
+                run.define_metric(name, summary=BEST[METRICS[name.partition("/")[2]].direction])
+            run.log(_content(wandb, records, summary, folder) | means)
+            url, place = run.url, Path(run.dir).parent
+        for older in place.parent.glob(f"offline-run-*-{slug(run_name)}"):
+            if older != place and not any(older.glob("*.synced")):
+                shutil.rmtree(older, ignore_errors=True)
+        return {"url": url or "", "folder": str(place)}
+
+
+def _in_time(call: Callable[[], str]) -> str:
+    """What a call gives. Raises what it raises, and TimeoutError where it hangs: it is left behind
+    in a thread that ends with the process."""
+    answers: Queue[str | BaseException] = Queue()
+
+    def work() -> None:
+        try:
+            answers.put(call())
+        except BaseException as error:
+            answers.put(error)
+
+    Thread(target=work, daemon=True).start()
+    try:
+        answer = answers.get(timeout=PATIENCE)
+    except Empty:
+        raise TimeoutError(f"no answer within {PATIENCE:g} s") from None
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+def sweep_job() -> tuple[str, str] | None:
+    """Name of the sweep that this process runs a job of, and the job's words; None outside."""
+    if not (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN):
+        return None
+    given = HydraConfig.get()
+    words = [
+        word
+        for word in given.overrides.task
+        if word.partition("=")[0].partition(".")[0] not in ASIDE
+    ]
+    return f"sweep-{Path(given.sweep.dir).name}", job_name(words)
+
+
+def job_name(words: Sequence[str]) -> str:
+    """The words of a job as a name that W&B takes, another one for other words."""
+    name = " ".join(words)
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 9]} {digest(list(words))[:8]}"
+
+
+def _digest(*content: Any) -> str:
+    """Hash of all that is published."""
+    config, records, summary, settings, mode = content
+    return digest([config, records, summary.plain(), settings, mode, sweep_job()])
+
+
+def _published(folder: RunFolder, content: str) -> dict[str, str] | None:
+    """Where the same content is already, if it is still there."""
+    try:
+        said = json.loads(folder.read(PUBLISHED))
+        return said if said["content"] == content and Path(said["folder"]).is_dir() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _line(mode: str, said: dict[str, str]) -> str:
+    if mode == "online":
+        return f"W&B: {said['url']}"
+    folder = os.path.join(".", os.path.relpath(said["folder"]))  # a name may begin with a dash
+    return f"W&B ({mode}): wandb sync {shell_quoted(folder)} publishes it"
+
+
+def _mode(wandb: Any) -> Literal["online", "offline"]:
+    try:
+        return "online" if wandb.login(prompt=False) else "offline"
+    except Exception as error:  # credentials that do not work, or no network
+        why = one_line(error)
+        print(f"W&B cannot be reached ({why}); the run is written offline", file=sys.stderr)
+        return "offline"
+
+
+def _content(
+    wandb: Any, records: list[Record], summary: Summary, folder: RunFolder
+) -> dict[str, Any]:
+    """Tables, pictures and curves under the names of the page's parts."""
+    content: dict[str, Any] = {}
+    for section in summary.sections:
+        for table in section.tables:
+            rows = [list(row.values()) for row in table.rows]
+            content[f"tables/{table.name}"] = wandb.Table(columns=table.columns, data=rows)
+        for figure in section.figures:
+            path = str(folder.path(figure.path))
+            film = path.endswith(".mp4")
+            media = wandb.Video(path, format="mp4") if film else wandb.Image(path)
+            content[f"figures/{figure.path}"] = media
+    curves = [
+        read_curve(folder, record).assign(clip=f"{record['model']}/{record['clip']}")
+        for record in records
+        if record["status"] == DONE and record.get("curve")  # not of other runs
+    ]
+    if curves:
+        whole = pd.concat(curves, ignore_index=True)
+        whole.insert(0, "clip", whole.pop("clip"))
+        content["curves"] = wandb.Table(dataframe=whole)
+    return content
+
+
+def _metrics(records: list[Record]) -> list[str]:
+    return [name for name in METRICS if any(_number(record.get(name)) for record in records)]
+
+
+def _mean(records: list[Record], name: str) -> float:
+    values = [record[name] for record in records if _number(record.get(name))]
+    return sum(values) / len(values)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, float) and value == value

@@ -1,0 +1,177 @@
+"""Every experiment of the paper that this machine can run, in one report.
+
+    python -m benchmarks.harness.reproduce profile=auto|embedded|full [output=results]
+
+Prints the plan, runs it, and writes OUTPUT/tables and OUTPUT/report/index.html. What was finished
+before, and whose inputs are unchanged, is taken as it is.
+"""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+from benchmarks.harness import session
+from benchmarks.harness.cells import Table
+from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.report.page import Chapter, Part, make_chapter, make_part, render_report
+from benchmarks.harness.report.players import players
+from benchmarks.harness.report.tables import table_as_csv, table_as_markdown
+from benchmarks.harness.reproduction import kept_runs
+from benchmarks.harness.reproduction.findings import finding
+from benchmarks.harness.reproduction.planning import (
+    FULL,
+    PROFILES,
+    Planned,
+    as_table,
+    compose,
+    plan,
+    require_everything,
+    requirements,
+)
+from benchmarks.paper import EXPERIMENTS
+from spf.devices import let_idle_threads_sleep
+from spf.errors import ConfigError, SpfError, UnavailableError
+from spf.words import choose
+
+Runs = dict[Planned, session.Run]
+
+
+def reproduce(profile: str, output: str | Path) -> int:
+    """Run the plan of a profile; exit code as for a run, the worst of all.
+
+    Raises ConfigError for an unknown profile, UnavailableError where `full` lacks something.
+    """
+    profile = choose(profile, PROFILES, "profile")
+    planned = plan(profile, EXPERIMENTS)
+    print(f"profile {profile}: {PROFILES[profile]}")
+    print(as_text(as_table(planned)))
+    if profile == FULL:
+        print(f"in all: {requirements(planned)}")
+        require_everything(planned)
+    _check_disk(planned, output)
+    runs: Runs = {}
+    for one in planned:
+        if not one.reason:
+            runs[one] = kept_runs.run(compose(one.words, output))
+            if runs[one].code == session.INTERRUPTED:
+                return session.INTERRUPTED
+    _write(profile, planned, runs, RunFolder(output))
+    return max((run.code for run in runs.values()), default=0)
+
+
+def _check_disk(planned: Sequence[Planned], output: str | Path) -> None:
+    place = Path(output).resolve()
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    free = shutil.disk_usage(there).free / 1e6
+    needed = sum(one.part.megabytes for one in planned if one.part and not one.reason)
+    if free < 2 * needed:
+        raise UnavailableError(f"{needed:.0f} MB are needed, {free:.0f} MB are free; make room")
+
+
+def _write(profile: str, planned: Sequence[Planned], runs: Runs, root: RunFolder) -> None:
+    """Tables and report."""
+    table = as_table(planned)
+    made = {"plan": table} | {
+        f"{one.name}{_suffix(planned, run)}": one
+        for planned, run in runs.items()
+        for part in run.summary.sections
+        for one in part.tables
+        if not one.timed
+    }
+    for old in root.path("tables").glob("*.*"):
+        if old.stem not in made:
+            old.unlink()  # of an experiment that has another name now, or is gone
+    for name, one in made.items():
+        root.write(f"tables/{name}.csv", table_as_csv(one))
+        root.write(f"tables/{name}.md", table_as_markdown(one))
+    records = [record for run in runs.values() for record in run.results.records]
+    shown = replace(table, data=table.data.drop(columns="words"))
+    page = render_report(profile, shown, chapters(planned, runs), records)
+    root.write("report/index.html", page)
+
+
+def _suffix(planned: Planned, run: session.Run) -> str:
+    """What tells the tables of several runs apart: the embedder, and the model and the quality
+    where they are named."""
+    embedders = {record["embedder"] for record in run.results.records}
+    named = [
+        word.partition("=")[2] for word in planned.words if word.startswith(("model=", "quality="))
+    ]
+    return "".join(f"-{word}" for word in [*(embedders if len(embedders) == 1 else ()), *named])
+
+
+def chapters(planned: Sequence[Planned], runs: Runs) -> list[Chapter]:
+    """The report's chapters, one for each experiment."""
+    found = []
+    for item, members in groupby(planned, lambda one: one.experiment):
+        ours = list(members)
+        own = {one: runs[one] for one in ours if one in runs}
+        missing = [_missing(one) for one in ours if one.reason]
+        parts = [_part(one, run) for one, run in own.items()]
+        said = finding(item.number, [run.summary for run in own.values()])
+        found.append(make_chapter(item, said, missing, parts))
+    return found
+
+
+def _part(planned: Planned, run: session.Run) -> Part:
+    curves = players(run.results.records, run.folder)
+    return make_part(_title(planned), planned.words, run.summary, run.folder, curves)
+
+
+def _missing(planned: Planned) -> str:
+    if planned.part is None:
+        return planned.reason
+    return f"{planned.reason} (embedder {planned.part.embedder}, {planned.part.generator})"
+
+
+def _title(planned: Planned) -> str:
+    assert planned.part is not None
+    targets = [word.partition("=")[2] for word in planned.words if word.startswith("target=")]
+    aim = "".join(f", target {name.replace('_', ' ')}" for name in targets)
+    return f"Embedder {planned.part.embedder}; clips: {planned.part.generator}{aim}"
+
+
+def as_text(table: Table) -> str:
+    """The plan for the terminal, columns aligned; reasons, which are long, come last."""
+    shown = [name for name in table.columns if name not in ("reason", "words")] + ["reason"]
+    lines = [shown, *([str(row[name]) for name in shown] for row in table.rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(shown))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """The command; see the module's docstring."""
+    let_idle_threads_sleep()
+    given = {"profile": "auto", "output": "results"}
+    started = time.perf_counter()
+    try:
+        for word in arguments:
+            name, equals, value = word.partition("=")
+            if name not in given or not equals:
+                raise ConfigError(f"unknown argument {word!r}; known: profile=, output=")
+            given[name] = value
+        output = os.path.expanduser(given["output"])
+        code = reproduce(given["profile"], output)
+    except SpfError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        code = session.INTERRUPTED
+    if code == session.INTERRUPTED:
+        print("interrupted: nothing was lost, start again to continue", file=sys.stderr)
+        return code
+    print(f"done in {time.perf_counter() - started:.0f} s; open the report:")
+    print(Path(output) / "report" / "index.html")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

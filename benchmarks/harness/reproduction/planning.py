@@ -1,0 +1,142 @@
+"""What of the plan runs here: each part of each experiment, or why not, and what it would need."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from benchmarks.harness import commandline
+from benchmarks.harness.cells import Table
+from benchmarks.harness.session import build
+from benchmarks.paper import MINUTES, Experiment, Part, Words
+from spf.embedders import usable
+from spf.errors import UnavailableError
+from spf.generators import MODELS
+from spf.generators.weights import MODEL_REPOSITORIES
+from spf.quality import VBENCH_DIMENSIONS, missing_weights
+
+AUTO, EMBEDDED, FULL = "auto", "embedded", "full"
+PROFILES = {
+    AUTO: "what this machine can run with the weights that are here",
+    EMBEDDED: "the models and controls that ship with the project alone",
+    FULL: "everything, as in the paper",
+}
+COLUMNS = ["experiment", "title", "status", "reason", "embedder", "generator", "words", "estimate"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A part of an experiment with its words, or an experiment that has none; `reason` says why
+    it is not run, and is empty where it is."""
+
+    experiment: Experiment
+    part: Part | None
+    words: Words
+    reason: str
+
+
+def plan(profile: str, experiments: Sequence[Experiment]) -> list[Planned]:
+    """Every part in its order."""
+    found = []
+    for item in experiments:
+        if not item.parts:
+            found.append(Planned(item, None, (), f"not run: {item.reason}"))
+        for part in item.parts:
+            words = part.words + (part.embedded if profile == EMBEDDED else ())
+            why = _why_not(part, profile)
+            found.append(Planned(item, part, words, f"not run: {why}" if why else ""))
+    return found
+
+
+def as_table(planned: Sequence[Planned]) -> Table:
+    """The table that is printed first, and heads the report."""
+    rows = [
+        {
+            "experiment": one.experiment.number,
+            "title": one.experiment.title,
+            "status": "not run" if one.reason else "run",
+            "reason": one.reason,
+            "embedder": one.part.embedder if one.part else "",
+            "generator": one.part.generator if one.part else "",
+            "words": shlex.join(one.words),
+            "estimate": _estimate(one.part) if one.part else "",
+        }
+        for one in planned
+    ]
+    return Table.of_rows("plan", "The paper's experiments", COLUMNS, rows)
+
+
+def lacking(word: str) -> str:
+    """What is not here that a word such as `model=wan22` needs, with its remedy; "" if nothing."""
+    group, _, name = word.partition("=")
+    if group == "embedder":
+        return usable()[name]
+    if group == "quality":
+        absent = [dimension for dimension in VBENCH_DIMENSIONS if missing_weights(dimension)]
+        remedy = f"make weights QUALITY={name}"
+        return f"weights absent (VBench's {', '.join(absent)}): {remedy}" if absent else ""
+    module, _, kind = MODELS[name].rpartition(".")
+    return str(getattr(getattr(import_module(module), kind), "lacking", str)())
+
+
+def require_everything(planned: Sequence[Planned]) -> None:
+    """What the profile full insists on. UnavailableError, in one line, naming all that is missing
+    and what the whole would take."""
+    words = [word for one in planned if one.part for word in one.part.needs + one.part.wants]
+    missing = [why for word in dict.fromkeys(words) if (why := lacking(word))]
+    unbuilt = [str(one.experiment.number) for one in planned if one.part is None]
+    if unbuilt:
+        missing.append(f"experiments {', '.join(unbuilt)} are not built yet")
+    small = [
+        one.reason.removeprefix("not run: ")
+        for one in planned
+        if one.part and one.reason and not any(map(lacking, one.part.needs))
+    ]
+    missing += dict.fromkeys(small)  # what is here, but does not fit
+    if missing:
+        raise UnavailableError(
+            f"profile full lacks: {'; '.join(missing)}. In all it takes {requirements(planned)}; "
+            "run make reproduce-paper PROFILE=auto for what is here"
+        )
+
+
+def requirements(planned: Sequence[Planned]) -> str:
+    """Disk, GPU memory and hours of all parts together, in words."""
+    parts = [one.part for one in planned if one.part]
+    words = {word for part in parts for word in part.needs + part.wants}
+    models = sorted({word.partition("=")[2] for word in words if word.startswith("model=")})
+    sizes = [2 * next(iter(MODEL_REPOSITORIES[name].values())).billions for name in models]
+    disk = sum(part.megabytes for part in parts) / 1000
+    hours = sum(part.gpu_hours for part in parts)
+    minutes = " and ".join(f"{MINUTES[name]:.0f} for {name}" for name in models)
+    return (
+        f"about {sum(sizes):.0f} GB of weights and {disk:.0f} GB of results on disk, a GPU that "
+        f"holds {max(sizes, default=0):.0f} GB and its activations (or model.offload=model), and "
+        f"about {hours:.0f} GPU hours (assuming minutes a clip: {minutes}; never measured)"
+    )
+
+
+def compose(words: Words, output: str | Path) -> DictConfig:
+    """The config of a part."""
+    return commandline.compose([*words, "logger=csv", f"output={commandline.quoted(str(output))}"])
+
+
+def _why_not(part: Part, profile: str) -> str:
+    if profile == EMBEDDED and part.needs:
+        return "profile embedded takes what ships alone"
+    absent = [why for word in part.needs if (why := lacking(word))]
+    if absent or not part.needs:
+        return "; ".join(absent)
+    try:
+        build(compose(part.words, "results"))  # compares memory with the weights' sizes
+    except UnavailableError as error:
+        return str(error)
+    return ""
+
+
+def _estimate(part: Part) -> str:
+    time = f"{part.gpu_hours:.1f} GPU hours" if part.gpu_hours else f"{part.seconds:.0f} s"
+    return f"{time}, {part.megabytes:.0f} MB"

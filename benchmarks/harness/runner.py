@@ -1,0 +1,116 @@
+"""Settle the cells of a run: a failure is a row, an interruption loses nothing."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from tqdm import tqdm
+
+from benchmarks.harness.compute import Job, settle
+from benchmarks.harness.pool import Found, compute_in_pool, pool_size
+from benchmarks.harness.records import FAILED, NOT_RUN, Record, make_record
+from benchmarks.harness.store import Settled
+from spf.store import TELL_AFTER, tell
+
+INTERRUPTED = "not run: the run was interrupted; start it again to go on"
+
+
+@dataclass
+class Results:
+    """Records in the order of the cells; `interrupted` where Ctrl-C left some not run."""
+
+    records: list[Record] = field(default_factory=list)
+    timings: list[dict[str, Any]] = field(default_factory=list)
+    reused: int = 0
+    interrupted: bool = False
+
+    @property
+    def failed(self) -> int:
+        """Cells that failed."""
+        return sum(record["status"] == FAILED for record in self.records)
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many worker processes: `asked` by the user, `preferred` by the benchmark, and the GPUs
+    that they share; see `pool_size`."""
+
+    asked: int | None = None
+    preferred: int | None = None
+    gpus: Sequence[str] = ()
+
+
+def run_cells(job: Job, workers: Workers, unit: str) -> Results:
+    """Settle all cells: those that are not finished yet are computed, here or by others.
+
+    unit : what a cell is called on the progress bar. Failures are recorded as rows and tried again
+    by the next run. DiskError ends the run; everything else that a cell raises becomes its row's
+    reason, in one line.
+    """
+    found: dict[int, Settled] = {}
+    for index, cell in enumerate(job.cells):
+        if kept := job.store.load(cell):
+            found[index] = kept
+        elif cell.not_run:
+            found[index] = Settled(make_record(cell, NOT_RUN, cell.not_run, job.common), {})
+    results = Results(reused=sum(one.record["status"] != NOT_RUN for one in found.values()))
+    with tqdm(total=len(job.cells), initial=len(found), unit=unit, disable=None) as bar:
+        try:
+            pending = [index for index in range(len(job.cells)) if index not in found]
+            for index, settled in _settled(job, pending, workers):
+                found[index] = settled
+                if settled.record["status"] == FAILED:
+                    tqdm.write(f"failed: {settled.record['reason']}", file=sys.stderr)
+                bar.update()
+        except KeyboardInterrupt:
+            results.interrupted = True
+    for index, cell in enumerate(job.cells):
+        # A worker may have finished a cell after the interruption.
+        kept = found.get(index) or job.store.load(cell)
+        if kept is None:
+            kept = Settled(make_record(cell, NOT_RUN, INTERRUPTED, job.common), {})
+        results.records.append(kept.record)
+        results.timings.append({"cell": cell.identity, **kept.timings})
+    return results
+
+
+def _settled(job: Job, pending: list[int], workers: Workers) -> Iterator[tuple[int, Settled]]:
+    """Each pending cell, once it is settled; those that another command computes come last."""
+    waited = 0.0
+    while pending:
+        busy = []
+        for index, settled in _computed(job, pending, workers):
+            if settled is None:
+                busy.append(index)
+            else:
+                yield index, settled
+        waited = _wait(waited, len(busy)) if len(busy) == len(pending) else 0.0
+        pending = busy
+
+
+def _computed(job: Job, pending: list[int], workers: Workers) -> Iterator[Found]:
+    cores = len(os.sched_getaffinity(0))
+    count = pool_size(workers.asked, workers.preferred, workers.gpus, len(pending), cores)
+    if count > 1:
+        yield from compute_in_pool(job, pending, count, workers.gpus)
+        return
+    for index in pending:
+        with tqdm(unit="frames", leave=False, disable=None, position=1) as bar:
+            yield index, settle(job, index, partial(_advance, bar))
+
+
+def _advance(bar: "tqdm[Any]") -> None:
+    bar.update()
+
+
+def _wait(waited: float, count: int) -> float:
+    """Sleep a moment, longer each time; say so once, where it takes long."""
+    moment = min(0.5, 0.02 + waited / 4)
+    time.sleep(moment)
+    if waited <= TELL_AFTER < waited + moment:
+        tell(f"waiting for {count} cell(s) that other processes compute")
+    return waited + moment

@@ -1,0 +1,256 @@
+"""One run from its config to its page: plan, cells, records, tables, page, tracker."""
+
+import inspect
+import io
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from benchmarks.harness.cells import Benchmark, Summary
+from benchmarks.harness.commandline import PATHS, escaped
+from benchmarks.harness.compute import Job, one_line
+from benchmarks.harness.folder import RunFolder, slug
+from benchmarks.harness.measuring import Measuring
+from benchmarks.harness.pool import visible_gpus
+from benchmarks.harness.provenance import digest, provenance
+from benchmarks.harness.records import compile_tables
+from benchmarks.harness.report.page import render_page
+from benchmarks.harness.report.tables import table_as_csv, table_as_markdown
+from benchmarks.harness.runner import Results, Workers, run_cells
+from benchmarks.harness.store import CELLS, CellStore
+from spf.cache import user_cache
+from spf.devices import choose_device
+from spf.embedders import DEFAULT_EMBEDDER, EMBEDDERS, RENDERED_EMBEDDER, on_device
+from spf.errors import ConfigError, SpfError
+from spf.identity import code_hash
+from spf.measurement import DEFAULT_SETTINGS
+from spf.progress import Settings
+from spf.quality import NoQuality
+from spf.video import Sampling
+
+INTERRUPTED = 130
+
+ELSEWHERE = ("output", "name", "workers", "cache", "fresh", "logger", "hydra")
+"""Parts of a config that say where results go and how they are computed, not what they are."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, its exit code, and what it found."""
+
+    folder: RunFolder
+    code: int
+    results: Results
+    summary: Summary
+
+
+def run(config: DictConfig, quiet: bool = False) -> Run:
+    """Run one experiment and write everything to OUTPUT/runs/NAME.
+
+    Exit code: 0 all cells done; 1 some failed; 130 after Ctrl-C, with what was finished recorded.
+    Raises ConfigError and UnavailableError before any work begins.
+    """
+    config = resolved(config)
+    benchmark, job = make_job(config)
+    tracker = _make(config.logger)
+    workers = _workers(config, benchmark, job)
+    folder = job.store.folder
+    folder.prepare()
+    folder.start_over(job.store.fresh)
+    job.store.store.sweep()
+    plan = benchmark.plan()
+    say = (lambda *_: None) if quiet else lambda line: print(line, file=sys.stderr)
+    say(f"plan: {plan}")
+    folder.write("config.yaml", OmegaConf.to_yaml(config))
+    results = run_cells(job, workers, "clip")
+    code = INTERRUPTED if results.interrupted else int(results.failed > 0)
+    results.records += getattr(benchmark, "imported", [])  # with failures that are not this run's
+    summary = benchmark.summarise(results.records, folder)
+    write_results(folder, results, summary)
+    folder.write("index.html", render_page(plan, summary, results, folder))
+    where = ""
+    if not results.interrupted:
+        name = folder.root.name
+        where = tracker.publish(name, identity(config), results.records, summary, folder)
+    first = [text for section in summary.sections[:1] for text in section.paragraphs]
+    for line in (_outcome(results, summary), *first, where):
+        if line:
+            say(line)
+    return Run(folder, code, results, summary)
+
+
+def make_job(config: DictConfig) -> tuple[Benchmark, Job]:
+    """The benchmark of a config, its cells, where they are stored, and their provenance."""
+    benchmark = build(config)
+    parts = tuple(get_class(config[name]._target_) for name in ("embedder", *_taken(config)))
+    cells = [replace(cell, parts=parts) for cell in benchmark.cells()]
+    code = code_hash(type(benchmark), __name__)
+    if not (isinstance(config.output, str) and config.output):
+        raise ConfigError(f"output={config.output!r} must be the name of a folder")
+    # A folder's path tells runs apart, but says nothing of what its rows mean.
+    settings = identity(config)
+    others = settings["benchmark"].pop("inputs", [])  # runs whose rows say themselves what they are
+    given = [settings["model"].pop("path", None), settings["benchmark"].pop("clips", None), *others]
+    clips = [os.path.abspath(str(path)) for path in given if path]
+    config_hash = digest([settings, code])
+    name = config.name
+    if name is None:
+        embedders = dict.fromkeys(cell.key.embedder for cell in cells)
+        name = "-".join([benchmark.name, *embedders, digest([config_hash, clips])[:8]])
+    elif not str(name) or slug(str(name)) != str(name):
+        raise ConfigError(f"name={name!r}: use letters, digits, dots, hyphens and underscores")
+    output = Path(config.output)
+    folder = RunFolder(output / "runs" / str(name))
+    if hasattr(benchmark, "keep_in"):
+        benchmark.keep_in(folder)  # clips that several cells need
+    embedder = getattr(getattr(benchmark, "measuring", None), "embedder", None)
+    used = [embedder, getattr(benchmark, "model", None)]
+    device = "+".join(sorted({getattr(part, "device", "cpu") for part in used}))
+    store = CellStore(output / CELLS, folder, config_hash, _fresh(config.fresh))
+    return benchmark, Job(cells, store, provenance(config_hash, device))
+
+
+def _workers(config: DictConfig, benchmark: Benchmark, job: Job) -> Workers:
+    on_gpu = "cuda" in job.common["device"]
+    gpus = visible_gpus(config.device) if on_gpu else []
+    return Workers(_count("workers", config.workers), getattr(benchmark, "workers", None), gpus)
+
+
+def _fresh(word: Any) -> str | None:
+    if word is not None and not (isinstance(word, str) and word):
+        raise ConfigError(f"fresh={word!r} must be a word of your choice, as in fresh=again")
+    return word
+
+
+def build(config: DictConfig) -> Benchmark:
+    """The benchmark of a config. Raises ConfigError, in one line, for what it cannot be made of."""
+    try:
+        fit = {name: value for name, value in config.fit.items() if value is not None}
+        if not isinstance(config.cache, bool):
+            raise ConfigError(f"cache={config.cache!r}: choose true or false")
+        choose_device(config.device)  # even where no embedder of this run could use it
+        kind = get_class(config.embedder._target_)
+        measuring = Measuring(
+            _make(config.embedder, **on_device(kind, config.device)),
+            fit_settings(fit),
+            Sampling(**config.sampling),
+            _count("batch_size", config.batch_size),
+            user_cache() if config.cache else None,
+            str(config.device),
+        )
+        arguments: dict[str, Any] = {"measuring": measuring}
+        taken = _taken(config)
+        for name in taken:
+            kind = get_class(config[name]._target_)
+            arguments[name] = _make(config[name], **on_device(kind, config.device))
+        if "quality" not in taken and get_class(config.quality._target_) is not NoQuality:
+            name = getattr(get_class(config.benchmark._target_), "name", "")
+            raise ConfigError(f"benchmark={name} scores no quality; use quality=none")
+        return _make(config.benchmark, **arguments)
+    except SpfError:
+        raise
+    except Exception as error:  # whatever a wrong type or an unknown name leads to
+        raise ConfigError(f"the configuration makes no sense: {one_line(error)}") from None
+
+
+def _taken(config: DictConfig) -> list[str]:
+    """The groups, beside the embedder, whose objects the benchmark takes."""
+    parameters = inspect.signature(get_class(config.benchmark._target_)).parameters
+    return [name for name in ("model", "retime", "target", "quality") if name in parameters]
+
+
+def identity(config: DictConfig) -> dict[str, Any]:
+    """What of a config determines its results: not where they go, nor who is told."""
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    # A default is the same whether it is written down or not.
+    fit = {name: value for name, value in plain["fit"].items() if value is not None}
+    plain["fit"] = asdict(fit_settings(fit))
+    plain["device"] = choose_device(plain["device"])
+    return {str(name): value for name, value in plain.items() if name not in ELSEWHERE}
+
+
+def fit_settings(given: dict[str, Any]) -> Settings:
+    """The settings of a fit: those that are given, as the library's defaults have their type."""
+    whole = vars(DEFAULT_SETTINGS) | given
+    for name, default in vars(DEFAULT_SETTINGS).items():
+        if isinstance(default, float) and type(whole[name]) is int:
+            whole[name] = float(whole[name])
+    return Settings(**whole)
+
+
+def resolved(config: DictConfig) -> DictConfig:
+    """The config with everything looked up, and `~` expanded in paths. Raises ConfigError."""
+
+    def plain(value: Any, key: str) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(inner, f"{key}.{name}".strip(".")) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [plain(inner, key) for inner in value]
+        if not isinstance(value, str):
+            return value
+        return escaped(os.path.expanduser(value) if key in PATHS else value)
+
+    try:
+        found: Any = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"the configuration makes no sense: {one_line(error)}") from None
+    if found["embedder"]["_target_"] is None:
+        found["embedder"] = {"_target_": EMBEDDERS[default_embedder(found)]}
+    return OmegaConf.create(plain(found, ""))
+
+
+def default_embedder(config: Mapping[str, Any]) -> str:
+    """The embedder of embedder=auto: whether clips of the world are measured, or our own."""
+    benchmark, model = config["benchmark"], config["model"]
+    of_the_world = (
+        model["_target_"] == "spf.generators.folder.Folder"
+        or benchmark["_target_"].endswith(".Leaderboard")
+        or bool(benchmark.get("clips"))
+    )
+    return DEFAULT_EMBEDDER if of_the_world else RENDERED_EMBEDDER
+
+
+def write_results(folder: RunFolder, results: Results, summary: Summary) -> None:
+    """records.*, timings.parquet and a CSV and a Markdown file for each table of the summary."""
+    compile_tables(folder, results.records)
+    buffer = io.BytesIO()
+    pd.DataFrame(results.timings).to_parquet(buffer, index=False)
+    folder.write("timings.parquet", buffer.getvalue())
+    for section in summary.sections:
+        for table in section.tables:
+            if table.timed:
+                continue  # its seconds are in timings.parquet
+            folder.write(f"{table.name}.csv", table_as_csv(table))
+            folder.write(f"{table.name}.md", table_as_markdown(table))
+
+
+def _count(name: str, value: Any) -> int | None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ConfigError(f"{name}={value!r} must be a whole number, at least 1")
+    return value
+
+
+def _make(node: DictConfig, **arguments: Any) -> Any:
+    """The object of a config's `_target_`; ConfigError, in one line, for settings it refuses."""
+    settings = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(settings, dict)
+    make = get_class(settings.pop("_target_"))
+    try:
+        return make(**{str(name): value for name, value in settings.items()}, **arguments)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(one_line(error)) from None
+
+
+def _outcome(results: Results, summary: Summary) -> str:
+    reused = f", {results.reused} taken from an earlier run" if results.reused else ""
+    stopped = "interrupted; " if results.interrupted else ""
+    return f"{stopped}{summary.headline}{reused}"

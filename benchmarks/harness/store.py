@@ -1,0 +1,122 @@
+"""Finished cells, shared by all runs of an output folder: none is computed twice.
+
+OUTPUT/cells is an `spf.store.Store`; a cell's key is its identity. A run's folder gets the files of
+its cells under their own names, as hard links where the disk has them.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.harness.cells import Cell, Outcome
+from benchmarks.harness.folder import RunFolder, disk_refuses
+from benchmarks.harness.records import DONE, SCHEMA, Record
+from spf.store import MANIFEST, Entry, Store, tell
+
+CELLS = "cells"
+
+
+def timings_of(folder: RunFolder, identity: str) -> dict[str, float]:
+    """Seconds by stage, as measured when a finished cell of a run was computed; else nothing."""
+    try:
+        return json.loads(folder.read(f"{CELLS}/{identity}.json"))["about"]["timings"]
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+class Settled(NamedTuple):
+    """A cell's record, and its seconds by stage."""
+
+    record: Record
+    timings: dict[str, float]
+
+
+class CellStore:
+    """The cells of an output folder, as one run sees them.
+
+    folder : of the run. config_hash : of the run; records of other runs are given this one. fresh :
+    a word; cells that were computed under another one do not count, so that they are computed
+    again, once. Methods raise DiskError where the disk refuses.
+    """
+
+    def __init__(
+        self, root: Path, folder: RunFolder, config_hash: str = "", fresh: str | None = None
+    ) -> None:
+        self.root = root
+        self.store = Store(root)
+        self.folder = folder
+        self.config_hash = config_hash
+        self.fresh = fresh
+
+    def load(self, cell: Cell) -> Settled | None:
+        """What is kept of a finished cell, whose files are then in the run's folder; None where it
+        is absent, damaged or of another schema, or its inputs cannot be known."""
+        if cell.inputs is None:
+            return None
+        folder = self.root / cell.identity
+        try:
+            entry = self.store.get(cell.identity)
+            if entry is not None and self.fresh not in (None, entry.about["fresh"]):
+                self.store.remove(cell.identity)
+                return None
+            if entry is not None and entry.about["record"]["schema"] == SCHEMA and entry.intact:
+                return self._placed(cell, entry)
+            if folder.exists():
+                what = f"{cell.key.benchmark} {cell.key.model}/{cell.key.clip}"
+                tell(f"{what}: its record is damaged ({folder}); it is computed again")
+                self.store.remove(cell.identity)
+        except OSError as error:
+            raise disk_refuses(folder, error, "read") from None
+        return None
+
+    @contextmanager
+    def lock(self, cell: Cell) -> Iterator[bool]:
+        """Hold a cell while it is computed; gives False where another process does."""
+        context = self.store.lock(cell.identity)
+        try:
+            held = context.__enter__()
+        except OSError as error:
+            raise disk_refuses(self.store.lock_file(cell.identity), error) from None
+        try:
+            yield held
+        finally:
+            context.__exit__(None, None, None)
+
+    def was_begun(self, cell: Cell) -> bool:
+        """Whether a process holds the cell, or died while it did."""
+        return self.store.lock_file(cell.identity).exists()
+
+    def save(self, cell: Cell, record: Record, outcome: Outcome | None) -> Settled:
+        """Keep what computing a cell gave. Failures, and what has unknown inputs, are not kept:
+        they are this run's alone."""
+        outcome = outcome or Outcome({})
+        settled = Settled(record, outcome.timings)
+        if record["status"] != DONE or cell.inputs is None:
+            for path, data in outcome.files.items():
+                self.folder.write(path, data)
+            return settled
+        about = {**settled._asdict(), "fresh": self.fresh}
+        files = {path: self._made(path, data) for path, data in outcome.files.items()}
+        try:
+            entry = self.store.put(cell.identity, about, files)
+        except OSError as error:
+            raise disk_refuses(self.root / cell.identity, error) from None
+        assert entry is not None  # the store has no bound
+        return self._placed(cell, entry)
+
+    def _made(self, path: str, data: bytes) -> bytes | Path:
+        """A file of a cell: the run's own, to be linked, where that is there (generated clips)."""
+        own = self.folder.path(path)
+        try:
+            return own if own.read_bytes() == data else data
+        except OSError:
+            return data
+
+    def _placed(self, cell: Cell, entry: Entry) -> Settled:
+        for path in entry.files:
+            self.folder.place(entry.path(path), path)
+        self.folder.place(entry.folder / MANIFEST, f"{CELLS}/{cell.identity}.json")
+        record = entry.about["record"] | {"config_hash": self.config_hash}
+        return Settled(record, entry.about["timings"])

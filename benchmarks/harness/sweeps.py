@@ -1,0 +1,111 @@
+"""What a sweep's jobs report, wherever they run: OUTPUT/sweeps/NAME/jobs/NUMBER.json, jobs.csv.
+
+Hydra keeps no job's exit code, and a launcher may start jobs on other machines that share the
+output folder. NAME is a hash of the sweep's words, so that a sweep that is started again is the
+same sweep.
+"""
+
+import csv
+import io
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness.records import harmless
+from spf.errors import UnavailableError
+from spf.files import write_atomic
+from spf.fingerprint import digest
+from spf.words import printable
+
+LAUNCHERS = {
+    "joblib": ("hydra_joblib_launcher", "hydra-joblib-launcher==1.2.0"),
+    "submitit_local": ("hydra_submitit_launcher", "hydra-submitit-launcher==1.2.0"),
+    "submitit_slurm": ("hydra_submitit_launcher", "hydra-submitit-launcher==1.2.0"),
+}
+"""Launchers beside Hydra's own: the module of each, and the package that has it."""
+
+SIDE_BY_SIDE = ("joblib", "submitit_local")
+"""Launchers whose jobs share this machine: each is one worker, unless the user says otherwise."""
+
+COLUMNS = ["job", "code", "words", "folder"]
+
+
+def check_launcher(word: str) -> None:
+    """Raise UnavailableError where the package of a launcher is missing."""
+    if word not in LAUNCHERS:
+        return
+    module, package = LAUNCHERS[word]
+    if find_spec("hydra_plugins") is None or find_spec(f"hydra_plugins.{module}") is None:
+        raise UnavailableError(
+            f"hydra/launcher={word} needs a package that is not here; get it with "
+            f"{shlex.quote(sys.executable)} -m uv pip install {package}"
+        )
+
+
+def folder_of(output: str | Path, words: Sequence[str]) -> Path:
+    """The folder of the sweep of these words, in any order."""
+    return Path(output) / "sweeps" / digest(sorted(words))
+
+
+def run(folder: Path, launch: Callable[[], None]) -> set[int]:
+    """Launch a sweep; the exit codes of its jobs, with 1 for those that ended without one."""
+    # Launchers' errors come here, not to the terminal; the warning is filtered as in run.py, in
+    # the processes that joblib starts.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.process")
+    lost: set[int] = set()
+    since = begin(folder)
+    try:
+        launch()
+    except Exception as error:  # joblib's, submitit's, Hydra's: a job died, or was never started
+        lost = {1}
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        print(f"a job ended without a result ({what}); start again to go on", file=sys.stderr)
+    found, line = summarise(folder, since)
+    print(printable(line), file=sys.stderr)
+    return (found | lost) or {1}
+
+
+def report(sweep: Path, job: int, code: int, words: str, folder: str) -> None:
+    """Note how a job ended."""
+    ended = {"job": job, "code": code, "words": words, "folder": folder}
+    with suppress(OSError):  # the job has said so itself, and a missing report counts as a failure
+        write_atomic(sweep / "jobs" / f"{job}.json", json.dumps(ended))
+
+
+def begin(sweep: Path) -> float:
+    """The moment of a launch by the clock of the disk, which jobs on other machines share. Raises
+    OSError."""
+    marker = sweep / "launched"
+    write_atomic(marker, "")
+    return marker.stat().st_mtime
+
+
+def reports(sweep: Path, since: float = 0.0) -> list[dict[str, Any]]:
+    """How the jobs ended that ended since a moment, in their order."""
+    found = []
+    for path in (sweep / "jobs").glob("*.json"):
+        with suppress(OSError, ValueError):
+            if path.stat().st_mtime >= since:
+                found.append(json.loads(path.read_bytes()))
+    return sorted(found, key=lambda ended: ended["job"])
+
+
+def summarise(sweep: Path, since: float = 0.0) -> tuple[set[int], str]:
+    """Exit codes of the jobs that ended since a moment, and a line for the person; writes jobs.csv.
+    Raises OSError."""
+    ended = reports(sweep, since)
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    table.writerows({name: harmless(job[name]) for name in COLUMNS} for job in ended)
+    write_atomic(sweep / "jobs.csv", text.getvalue())
+    done = sum(job["code"] == 0 for job in ended)
+    line = f"sweep: {done} of {len(ended)} jobs without a failure; see {sweep / 'jobs.csv'}"
+    return {job["code"] for job in ended}, line

@@ -1,0 +1,124 @@
+"""Figures of the synthetic benchmark."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.known_pacing.errors import Results
+from benchmarks.known_pacing.tables import measure_rows
+from spf.plot import PALETTE, REFERENCE, png
+
+
+def draw_figures(results: Results, embedder: str) -> dict[str, tuple[bytes, str]]:
+    """PNG and alternative text of every figure whose study was run, by its path."""
+    return {path: (png(figure), alt) for path, figure, alt in _figures(results, embedder)}
+
+
+def _figures(results: Results, embedder: str) -> Iterator[tuple[str, Figure, str]]:
+    if not results.of("grid").empty:
+        alt = "Measured against true progress for every pacing law and motion"
+        yield "truth.png", _small_multiples(results, embedder), alt
+    if not results.of("leakage").empty:
+        yield "leakage.png", _leakage(results, embedder), "Change that each kind of motion fakes"
+    if not results.of("ladder").empty:
+        alt = "Calibrated error against the steepness of a jump, by motion"
+        title = "Rank correlation of every measure with the true unevenness, by motion"
+        yield "measures.png", _measures(results, embedder), title
+        yield "steepness.png", _steepness(results, embedder), alt
+
+
+def _small_multiples(results: Results, embedder: str) -> Figure:
+    """A panel for each law (columns) and motion (rows): the truth and every measured curve."""
+    grid = results.of("grid")
+    laws, motions = (list(dict.fromkeys(grid[name])) for name in ("law", "motion"))
+    figure = Figure(
+        figsize=(2.1 * len(laws) + 0.8, 2.0 * len(motions) + 0.7), dpi=110, layout="constrained"
+    )
+    panels = figure.subplots(len(motions), len(laws), sharex=True, sharey=True, squeeze=False)
+    for row, motion in enumerate(motions):
+        for column, law in enumerate(laws):
+            axes = panels[row, column]
+            members = grid[(grid["motion"] == motion) & (grid["law"] == law)]
+            for clip in members["clip"]:
+                curve = results.curves[clip]
+                axes.plot(curve["u"], curve["progress"], color=PALETTE[0], lw=0.8, alpha=0.5)
+            axes.plot(curve["u"], curve["truth"], "--", color="#111827", lw=1.2)
+            axes.set(xticks=[0, 1], yticks=[0, 1])
+            axes.tick_params(labelsize=7)
+            _bare(axes)
+            if row == 0:
+                axes.set_title(law.replace("_", " "), fontsize=9)
+            if column == 0:
+                axes.set_ylabel(motion.replace("translation-", "camera "), fontsize=8)
+    title = f"measured (blue) and true (dashed) progress over time, embedder {embedder}"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def _leakage(results: Results, embedder: str) -> Figure:
+    still = results.of("leakage")
+    table = still.groupby(["motion_kind", "strength"], sort=False)["leakage"].median()
+    kinds = list(dict.fromkeys(still["motion_kind"]))
+    strengths = sorted(set(still["strength"]))
+    figure = Figure(figsize=(8, 3.6), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(strengths)
+    for number, strength in enumerate(strengths):
+        places = np.arange(len(kinds)) + (number - (len(strengths) - 1) / 2) * width
+        heights = [table[kind, strength] for kind in kinds]
+        axes.bar(places, heights, width * 0.94, color=PALETTE[number], label=f"{strength:.0%}")
+    axes.axhline(1.0, ls="--", color=REFERENCE, lw=1)
+    axes.set_xticks(range(len(kinds)), kinds, fontsize=8, rotation=30, ha="right")
+    axes.set_ylabel("share of a morph's change")
+    axes.legend(frameon=False, fontsize=8, title="strength", title_fontsize=8)
+    axes.set_title(f"leakage of motion, embedder {embedder}", loc="left", fontsize=10)
+    _bare(axes)
+    return figure
+
+
+def _steepness(results: Results, embedder: str) -> Figure:
+    ladder = results.of("ladder")
+    figure = Figure(figsize=(6, 3.6), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    for number, (motion, group) in enumerate(ladder.groupby("motion", sort=False)):
+        error = group.groupby("steepness")["calibrated_error"]
+        middle, low, high = error.median(), error.quantile(0.25), error.quantile(0.75)
+        colour = PALETTE[number]
+        axes.plot(middle.index, middle, "o-", color=colour, ms=4, label=str(motion))
+        axes.fill_between(middle.index, low, high, color=colour, alpha=0.15, lw=0)
+    axes.set_xscale("log")
+    axes.set(xlabel="steepness of the jump", ylabel="calibrated error")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=8)
+    title = f"error against steepness (median, quartiles), embedder {embedder}"
+    axes.set_title(title, loc="left", fontsize=10)
+    _bare(axes)
+    return figure
+
+
+def _measures(results: Results, embedder: str) -> Figure:
+    rows, motions = measure_rows(results.of("ladder"))
+    shown = [row for row in rows if row["status"] == "done"]
+    figure = Figure(figsize=(8, 3.6), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    height = 0.8 / len(motions)
+    for number, motion in enumerate(motions):
+        places = np.arange(len(shown)) + (number - (len(motions) - 1) / 2) * height
+        values = [row[motion] for row in shown]
+        axes.barh(places, values, height * 0.94, color=PALETTE[number], label=motion)
+    axes.set_yticks(range(len(shown)), [row["measure"] for row in shown], fontsize=8)
+    axes.invert_yaxis()
+    axes.set(
+        xlabel="rank correlation with the true unevenness", xlim=(min(0, axes.get_xlim()[0]), 1)
+    )
+    figure.legend(frameon=False, fontsize=8, loc="outside right center")
+    axes.set_title(f"measures of pacing, embedder {embedder}", loc="left", fontsize=10)
+    _bare(axes)
+    return figure
+
+
+def _bare(axes: Axes) -> None:
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,121 @@
+"""The cell of a rendered clip: measured, and held against its true pacing."""
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness.cells import Cell, Outcome, Watch
+from benchmarks.harness.folder import slug
+from benchmarks.harness.measuring import Measuring, curve_table
+from benchmarks.known_pacing import errors as truth
+from benchmarks.known_pacing import perceptual
+from benchmarks.known_pacing.pacing_measures import (
+    PixelSteps,
+    consecutive_measures,
+    running_sum_mae,
+)
+from benchmarks.known_pacing.perceptual import PerceptualSteps
+from benchmarks.known_pacing.studies import (
+    COLOURS,
+    NUISANCES,
+    Studies,
+    clip_name,
+    faults,
+    reference_name,
+)
+from spf.errors import UnavailableError
+from spf.fingerprint import installed
+from spf.progress import fit, no_change_reason
+from synthetic.clips import Still, SyntheticClip
+from synthetic.drawing import Image8
+
+
+def rendered_cell(
+    benchmark: str,
+    measuring: Measuring,
+    studies: Studies,
+    clip: SyntheticClip,
+    asked: list[str],
+    under: str = "",
+) -> Cell:
+    """The cell of one of the studies' clips; `asked` are the studies that it serves, `under`
+    begins the names of its files."""
+    name = clip_name(clip)
+    key = measuring.key(benchmark, name, "rendered", clip.seed)
+    inputs = {
+        "clip": clip.identity(),
+        "studies": asked,
+        "reference": reference_name(clip, studies.num_frames, studies.fps),
+        **measuring.inputs(),
+    }
+    # LPIPS is costly, and only the comparison of measures asks for it.
+    weights = perceptual.identity() if "ladder" in asked else None
+    if weights is not None:
+        inputs["lpips"] = {"weights": weights, "versions": installed("torch", "torchvision")}
+
+    def compute(watch: Watch) -> Outcome:
+        pixels = PixelSteps()
+        steps, lpips_reason = _perceptual(wanted=weights is not None)
+        frames = zip(clip.frames(), clip.times, strict=True)
+
+        def see(image: Image8, _: float) -> None:
+            pixels.add(image)
+            if steps is not None:
+                steps.add(image)
+
+        measured = measuring.measure(frames, watch, see)
+        stem = under + slug(name)
+        outcome = measuring.outcome(measured, stem)
+        curve, vectors = measured.curve, measured.embeddings.vectors
+        corrected = fit(vectors, clip.times, **vars(measuring.settings) | {"noise": "nugget"})
+        outcome.files[f"curves/{stem}.csv"] = curve_table(
+            curve, truth=clip.truth(), corrected=corrected.progress
+        )
+        outcome.values |= _about(clip, studies, asked)
+        outcome.values |= truth.raw_errors(curve.progress, clip.truth(), clip.shares)
+        outcome.values |= consecutive_measures(vectors, clip.shares)
+        outcome.values["pixel_mae"] = running_sum_mae(pixels.as_array(), clip.shares)
+        if steps is not None:
+            outcome.values["pdv_lpips"] = float(np.var(steps.as_array()))
+        if lpips_reason:
+            outcome.values["lpips_reason"] = lpips_reason
+        outcome.values["corrected_reason"] = no_change_reason(corrected) or ""
+        outcome.values["jump_error"] = truth.jump_error(curve, clip.law)
+        return outcome
+
+    return Cell(key, inputs, compute)
+
+
+def _about(clip: SyntheticClip, studies: Studies, asked: list[str]) -> dict[str, Any]:
+    """Columns that say what the clip is."""
+    about: dict[str, Any] = {}
+    if "faults" in asked:
+        about["fault"], about["fault_strength"] = faults()[clip.law, clip.motion]
+    if "colour" in asked:
+        (about["colours"],) = [key for key, names in COLOURS.items() if clip.content.name in names]
+        (about["nuisance"],) = [key for key, one in NUISANCES.items() if clip.motion == one]
+    return about | {
+        "content": clip.content.name,
+        "still": isinstance(clip.content, Still),
+        "law": clip.law.name,
+        "law_parameters": ", ".join(f"{key}={value:g}" for key, value in clip.law.parameters),
+        "steepness": dict(clip.law.parameters).get("steepness"),
+        "motion": clip.motion.name if clip.motion else "none",
+        "motion_kind": "+".join(clip.motion.kinds) if clip.motion else "none",
+        "schedule": clip.motion.schedule if clip.motion else "own",
+        "strength": clip.motion.strength if clip.motion else 0.0,
+        "exposure": clip.exposure,
+        "timing": clip.timing,
+        "studies": ";".join(asked),
+        "reference": reference_name(clip, studies.num_frames, studies.fps),
+        "held_out": clip.held_out,
+        "source": "rendered",
+    }
+
+
+def _perceptual(wanted: bool) -> tuple[PerceptualSteps | None, str]:
+    """LPIPS where it is wanted and its weights work, and else why not."""
+    try:
+        return (PerceptualSteps(), "") if wanted else (None, "")
+    except UnavailableError as error:
+        return None, str(error)

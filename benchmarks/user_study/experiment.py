@@ -1,0 +1,318 @@
+"""User study: a page for blind choices between strategies, and what the answers say."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmarks.generated.experiment import RetimeGenerated
+from benchmarks.generated.strategies import Wanted
+from benchmarks.harness.cells import Cell, Key, Outcome, Summary, Watch
+from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.measuring import Measuring
+from benchmarks.harness.provenance import digest, file_digest
+from benchmarks.harness.records import DONE, Record
+from benchmarks.leaderboard.experiment import clip_cell
+from benchmarks.user_study.clips import Film, check_films, film_of_file, film_of_kept, incomparable
+from benchmarks.user_study.page import render_study
+from benchmarks.user_study.raters import Rules
+from benchmarks.user_study.tables import summarised
+from benchmarks.user_study.trials import LARGEST, AnswersError, Study
+from spf.errors import ClipError, ConfigError
+from spf.files import read_bounded
+from spf.generators.base import Generator
+from spf.generators.folder import Folder, FolderClip, printable
+from spf.pacing.strategies import Strategy
+from spf.pacing.targets import Target
+
+RETIMES = (
+    "none",
+    {"word": "rope_flat", "iterations": 3, "correction": "compose"},
+    "wrong_map",
+)
+ANSWERS = "answers"
+"""`retime` and `model` of the rows that are files of answers."""
+
+PAGE, KEY, CLIPS = "study/study.html", "study/key.json", "study/clips"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A clip of the study before it is encoded for the page.
+
+    content : plain data that determine it. prompt : what it was asked to show, for the raters.
+    film : makes the page's clip of what the cell gives.
+    """
+
+    strategy: str
+    pair: str
+    prompt: str
+    content: Any
+    cell: Cell
+    film: Callable[[Outcome], Film]
+
+
+class UserStudy:
+    """Which of two clips of a pair changes more evenly? Every two strategies on every pair.
+
+    model : generates the clips of `retimes` (see `RetimeGenerated`, as for pairs and target), or
+    is a folder, CLIPS/STRATEGY/PAIR.mp4. num_pairs : the first so many; None takes all. checks :
+    attention checks among the trials; missed : of them that a rater may miss or leave out.
+    answers : a folder of files that raters sent, or a list of files. key : the file beside a page;
+    with it the answers are analysed without the clips.
+
+    Raises ConfigError for settings that make no study, UnavailableError where the model cannot run
+    here.
+    """
+
+    name = "user_study"
+
+    def __init__(
+        self,
+        measuring: Measuring,
+        model: Generator | Folder,
+        retime: Strategy | None = None,
+        target: str | Target = "linear",
+        answers: str | Sequence[str] | None = None,
+        key: str | None = None,
+        pairs: str | None = None,
+        num_pairs: int | None = 6,
+        retimes: Sequence[Wanted] = RETIMES,
+        checks: int = 6,
+        missed: int = 1,
+    ) -> None:
+        for name, value, lowest in (("num_pairs", num_pairs, 1), ("checks", checks, 0)):
+            whole = isinstance(value, int) and not isinstance(value, bool) and value >= lowest
+            if not whole and not (value is None and name == "num_pairs"):
+                raise ConfigError(f"{name}={value!r} must be a whole number, at least {lowest}")
+        if type(missed) is not int or not 0 <= missed <= checks:
+            raise ConfigError(f"missed={missed!r} must be a whole number from 0 to checks={checks}")
+        self.measuring = measuring
+        self.model = model
+        self.rules = Rules(checks, missed)
+        self.files = _files(answers)
+        self.volatile = bool(self.files)  # answers may come and go between two runs
+        self.workers: int | None = None
+        self._generated: RetimeGenerated | None = None
+        self._planned: list[Planned] = []
+        self._left_out: dict[str, str] = {}
+        if key is not None:
+            if not self.files:
+                raise ConfigError("key is for reading answers; name them with answers=FOLDER")
+            self.study = _keyed(key)
+            self.rules = replace(self.rules, checks=self.study.checks)
+            return
+        if isinstance(model, Folder):
+            self._planned, self._left_out = _of_folder(self.name, measuring, model, num_pairs)
+        else:
+            self._generated = RetimeGenerated(
+                measuring, model, retime, target, pairs, retimes=retimes
+            )
+            self.workers = self._generated.workers
+            self._planned = _of_generator(self._generated, num_pairs)
+        strategies = list(dict.fromkeys(clip.strategy for clip in self._planned))
+        if len(strategies) < 2:
+            raise ConfigError(f"a study compares strategies, and there is {strategies}; give two")
+        content = [[clip.strategy, clip.pair, clip.content] for clip in self._planned]
+        names = list(dict.fromkeys(clip.pair for clip in self._planned))
+        self.study = Study.planned(content, strategies, names, checks)
+
+    def keep_in(self, folder: RunFolder) -> None:
+        """Where generated clips are kept and found again."""
+        if self._generated is not None:
+            self._generated.keep_in(folder)
+
+    def plan(self) -> str:
+        study = self.study
+        return (
+            f"user study of {', '.join(study.strategies)}: {len(study.pairs)} pair(s), "
+            f"{len(study.trials)} trials a rater ({study.checks} of them attention checks), "
+            f"{len(self.files)} file(s) of answers"
+        )
+
+    def cells(self) -> list[Cell]:
+        """The clips, then the answers."""
+        return [*map(self._clip_cell, self._planned), *map(self._answers_cell, self.files)]
+
+    def _clip_cell(self, planned: Planned) -> Cell:
+        cell, study = planned.cell, self.study
+        checks = self._checks_of(planned)
+        clip = study.clip_of(planned.strategy, planned.pair)
+        inputs = cell.inputs
+        if inputs is not None:
+            inputs = {**inputs, "page": [clip, checks]}
+
+        def compute(watch: Watch) -> Outcome:
+            outcome = cell.compute(watch)
+            film = planned.film(outcome)
+            clips = {clip: film.data}
+            for number, ids in enumerate(checks):
+                made = check_films(film, number)
+                if made is not None:
+                    clips |= {identity: made[name] for identity, name in ids.items()}
+            outcome.files |= {f"{CLIPS}/{name}.mp4": data for name, data in clips.items()}
+            outcome.values |= {"strategy": planned.strategy, "page_clips": " ".join(clips)}
+            return outcome
+
+        return Cell(replace(cell.key, benchmark=self.name), inputs, compute, cell.not_run)
+
+    def _checks_of(self, planned: Planned) -> list[dict[str, str]]:
+        """Clips of the attention checks that are made from this clip: a pair's from one strategy's,
+        whichever, as the strategies' clips have the same ends."""
+        if planned.strategy != self.study.strategies[0]:
+            return []
+        checks = [trial for trial in self.study.trials if trial.check]
+        return [dict(trial.clips) for trial in checks if trial.pair == planned.pair]
+
+    def _answers_cell(self, path: Path) -> Cell:
+        name = printable(path.name)
+        embedder = self.measuring.embedder
+        key = Key(self.name, name, embedder.name, ANSWERS, retime=ANSWERS, control=embedder.control)
+        try:
+            content = file_digest(path)
+        except OSError:
+            content = None
+        trials = digest([trial.id for trial in self.study.trials])
+        inputs = {"answers": content, "study": [self.study.id, trials]}
+
+        def compute(watch: Watch) -> Outcome:
+            try:
+                data = read_bounded(path, LARGEST)
+                if file_digest(path) != content:
+                    raise ClipError(name, "it changed while it was read", "start again")
+                answers = self.study.read(data)
+            except OSError as error:
+                why = f"it cannot be read ({error.strerror})"
+                raise ClipError(name, why, "check the path") from None
+            except AnswersError as error:
+                raise AnswersError(f"{name}: {error}") from None
+            values = {"rater": answers.rater, "answered": len(answers.choices)}
+            return Outcome({**values, "answers": data.decode(), "source": name})
+
+        return Cell(key, None if content is None else inputs, compute)
+
+    @cached_property
+    def _prompts(self) -> dict[str, str]:
+        return {clip.pair: clip.prompt for clip in self._planned}
+
+    def summarise(self, records: list[Record], folder: RunFolder) -> Summary:
+        clips = [record for record in records if record["retime"] != ANSWERS]
+        study, left_out = self.study, dict(self._left_out)
+        page = ""
+        if self._planned:
+            study, unusable = _usable(self.study, self._planned, clips)
+            left_out |= unusable
+            if study.pairs:
+                films = {
+                    clip: folder.read(f"{CLIPS}/{clip}.mp4")
+                    for trial in study.trials
+                    for clip in trial.clips
+                }
+                folder.write(PAGE, render_study(study, films, self._prompts))
+                folder.write(KEY, study.key())
+                page = PAGE
+        answers = [record for record in records if record["retime"] == ANSWERS]
+        rules = replace(self.rules, checks=study.checks)
+        return summarised(study, answers, left_out, rules, page)
+
+
+def _usable(
+    study: Study, planned: list[Planned], records: list[Record]
+) -> tuple[Study, dict[str, str]]:
+    """The trials whose clips are there and can be shown beside each other; and the pairs that have
+    none, each with the reason."""
+    by_pair: dict[str, dict[str, Record]] = {}
+    for clip, record in zip(planned, records, strict=True):
+        by_pair.setdefault(clip.pair, {})[clip.strategy] = record
+    there: set[str] = set()
+    linearity: dict[str, float] = {}
+    left_out: dict[str, str] = {}
+    for pair, made in by_pair.items():
+        lacking = [name for name, record in made.items() if record["status"] != DONE]
+        reason = f"no clip of {', '.join(lacking)}" if lacking else incomparable(made)
+        if reason:
+            left_out[pair] = reason
+            continue
+        for name, record in made.items():
+            there.update(record["page_clips"].split())
+            value = record["linearity_mae"]
+            if value is not None and value == value:
+                linearity[study.clip_of(name, pair)] = float(value)
+    return replace(study.of_clips(there), linearity_mae=linearity), left_out
+
+
+def _of_folder(
+    benchmark: str, measuring: Measuring, model: Folder, num_pairs: int | None
+) -> tuple[list[Planned], dict[str, str]]:
+    """The clips of the pairs that every strategy has, and the other pairs with the reason."""
+    by_strategy: dict[str, dict[str, FolderClip]] = {}
+    for clip in model.clips():
+        by_strategy.setdefault(clip.generator, {})[clip.pair] = clip
+    names = sorted({pair for clips in by_strategy.values() for pair in clips if pair})
+    lacking = {
+        pair: [strategy for strategy, clips in by_strategy.items() if pair not in clips]
+        for pair in names
+    }
+    left_out = {pair: f"no clip of {', '.join(some)}" for pair, some in lacking.items() if some}
+    common = [pair for pair in names if pair not in left_out]
+    if not common:
+        raise ConfigError(
+            f"{model.path}: no pair has a clip of every strategy; expected CLIPS/STRATEGY/PAIR.mp4 "
+            "with the same names in each folder"
+        )
+
+    def planned(clip: FolderClip) -> Planned:
+        cell = clip_cell(benchmark, measuring, clip)
+        name = f"{clip.generator}/{printable(clip.path.name)}"
+        content = None if cell.inputs is None else cell.inputs["clip"]
+        film = lambda outcome: film_of_file(clip.path, name)  # noqa: E731
+        return Planned(clip.generator, clip.pair, "", content, cell, film)
+
+    found = [planned(clips[pair]) for clips in by_strategy.values() for pair in common[:num_pairs]]
+    return found, left_out
+
+
+def _of_generator(generated: RetimeGenerated, num_pairs: int | None) -> list[Planned]:
+    """The clips of the first pairs under each strategy, as the embedder steers them."""
+    prompts = {pair.name: pair.prompt for pair in generated.pairs[:num_pairs]}
+    embedder = generated.measuring.embedder.name
+    found = []
+    for cell in generated.cells():
+        if cell.key.embedder != embedder or cell.key.clip not in prompts:
+            continue
+        name = f"{cell.key.retime}/{cell.key.clip}"
+
+        def film(outcome: Outcome, name: str = name) -> Film:
+            return film_of_kept(outcome.files[outcome.links["file"]], name)
+
+        prompt = prompts[cell.key.clip]
+        found.append(Planned(cell.key.retime, cell.key.clip, prompt, cell.inputs, cell, film))
+    return found
+
+
+def _files(answers: Any) -> list[Path]:
+    """The files of answers, by name. Raises ConfigError for a path that is not there."""
+    if answers is None:
+        return []
+    given = [answers] if isinstance(answers, str) else answers
+    if not isinstance(given, Sequence) or not all(isinstance(one, str) and one for one in given):
+        raise ConfigError(f"answers={answers!r} must be a folder, a file, or a list of them")
+    found: list[Path] = []
+    for path in map(Path, given):
+        if path.is_dir():
+            found += [file for file in path.iterdir() if file.suffix.lower() == ".json"]
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise ConfigError(f"{path}: there are no answers here; check the path")
+    return sorted(dict.fromkeys(found), key=lambda path: (path.name, str(path)))
+
+
+def _keyed(key: str) -> Study:
+    try:
+        return Study.from_key(read_bounded(Path(key), LARGEST))
+    except OSError as error:
+        raise ConfigError(f"{key}: cannot be read ({error.strerror}); check the path") from None
+    except AnswersError as error:
+        raise ConfigError(f"{key}: {error}") from None

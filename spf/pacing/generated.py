@@ -1,0 +1,140 @@
+"""ReTime: generate, measure, warp the clock, generate again (arXiv 2604.22554)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from spf.errors import SpfError
+from spf.generators.base import GeneratedClip, Generator, Request, Watch
+from spf.pacing.strategies import Strategy, make_strategy
+from spf.pacing.targets import Target, make_target
+from spf.pacing.timemap import distance_to_target, time_map
+from spf.pacing.warp import Warp
+from spf.progress import Curve, no_change_reason
+
+Measure = Callable[[GeneratedClip], Curve]
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """One generation. target_mae : distance of its pacing to the target, 0 .. 1; NaN where its
+    curve shows no change. warp : None for the first one."""
+
+    clip: GeneratedClip
+    curve: Curve
+    target_mae: float
+    warp: Warp | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Retimed:
+    """All generations of a pair, the unwarped one first, and why it ended: "done" all that the
+    strategy asks for, "no better" the last correction did not help, "no change" there was nothing
+    to retime, as `note` says."""
+
+    attempts: list[Attempt]
+    ended: Literal["done", "no better", "no change"]
+    note: str = ""
+
+    @property
+    def baseline(self) -> Attempt:
+        return self.attempts[0]
+
+    @property
+    def best(self) -> Attempt:
+        """The warped attempt nearest to the target, even if the baseline was nearer; the baseline
+        where nothing was warped."""
+        return min(self.attempts[1:] or self.attempts, key=_rank)
+
+
+def generate_baseline(
+    generator: Generator,
+    request: Request,
+    measure: Measure,
+    target: str | Target | Curve = "linear",
+    watch: Watch | None = None,
+) -> Attempt:
+    """The clip as the model makes it, measured. It serves every strategy of `retime_generated`."""
+    return generate_measured(generator, request, measure, make_target(target), None, watch)
+
+
+def retime_generated(
+    generator: Generator,
+    request: Request,
+    measure: Measure,
+    strategy: str | Strategy = "rope",
+    target: str | Target | Curve = "linear",
+    baseline: Attempt | None = None,
+    watch: Watch | None = None,
+) -> Retimed:
+    """Generate a clip again, with the same noise, under a warp that gives it the target's pacing.
+
+    The warp moves latent t in band b by gamma alpha_b (tau_t - t), tau the time map of the measured
+    curve. Each further iteration measures the retimed clip and adds its own correction,
+    p_new(b) = p_old(b) + gamma alpha_b (tau - t), or with correction="compose" p_old at tau, until
+    one brings the pacing no nearer.
+
+    measure : clip -> Curve, with whichever embedder. strategy : a word of `RETIMES` or an object of
+    one. target : as in `time_map`. baseline : from `generate_baseline`, with the same generator,
+    request, measure and target. watch : called at every denoising step of every generation.
+
+    A clip without semantic change is returned as it is: there is nothing to retime.
+    Raises what the generator and `measure` raise.
+    """
+    strategy, target = make_strategy(strategy), make_target(target)
+    clock = generator.clock(request) if strategy.iterations else None
+    first = baseline or generate_measured(generator, request, measure, target, None, watch)
+    attempts = [first]
+    reason = no_change_reason(first.curve)
+    if clock is None:
+        return Retimed(attempts, "done")
+    if reason is not None:
+        return Retimed(attempts, "no change", f"nothing to retime: {reason}")
+    count = round(float(clock.frames[-1])) + 1
+    if len(first.curve) != count:
+        found = f"{len(first.curve)} of {count} frames"
+        raise SpfError(f"{generator.name}: the curve has {found}; measure all frames of the clip")
+    warp: Warp | None = None
+    for _ in range(strategy.iterations):
+        more = clock.shift(time_map(attempts[-1].curve, target, count))
+        if warp is None:
+            warp = Warp(clock.positions, more, strategy.strength, strategy.gamma)
+        else:
+            composing = strategy.correction == "compose"
+            warp = warp.composed(more) if composing else warp.corrected(more)
+        attempts.append(generate_measured(generator, request, measure, target, warp, watch))
+        if len(attempts) > 2 and not _rank(attempts[-1]) < _rank(attempts[-2]):
+            return Retimed(attempts, "no better")
+        if no_change_reason(attempts[-1].curve) is not None:
+            return Retimed(attempts, "no better")  # a curve without change has no time map
+    return Retimed(attempts, "done")
+
+
+def generate_measured(
+    generator: Generator,
+    request: Request,
+    measure: Measure,
+    target: Target,
+    warp: Warp | None,
+    watch: Watch | None,
+) -> Attempt:
+    """One clip under a warp (None: as the model makes it), measured and held against a target."""
+    return measured(generator.generate(request, warp, watch), measure, target, warp)
+
+
+def measured(
+    clip: GeneratedClip, measure: Measure, target: Target, warp: Warp | None = None
+) -> Attempt:
+    """A clip that was made under a warp, measured and held against a target."""
+    curve = measure(clip)
+    return Attempt(clip, curve, target_mae(curve, target), warp)
+
+
+def target_mae(curve: Curve, target: Target) -> float:
+    """Distance of a pacing to its target, 0 .. 1; NaN where the curve shows no change."""
+    return distance_to_target(curve, target) if no_change_reason(curve) is None else float("nan")
+
+
+def _rank(attempt: Attempt) -> float:
+    """target_mae, with the worst of all for a clip that shows no change."""
+    return attempt.target_mae if attempt.target_mae == attempt.target_mae else float("inf")

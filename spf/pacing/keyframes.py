@@ -1,0 +1,300 @@
+"""Curve -> segments -> keyframes -> how many frames to generate between them: numbers alone."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil, floor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spf.generators.counts import Counts
+from spf.pacing.shots import GRID, shared_out, shot_steps, when_reached
+from spf.pacing.targets import Target, pinned
+from spf.progress import Curve, Segment
+
+Array = NDArray[np.float64]
+Duration = Callable[[int, int], float]
+"""Steps of the result that the target gives to what lies between two source frames."""
+
+ROUNDING = 1e-9
+SMALL = 0.05
+"""Steps of rounding that a plan for people passes over."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What is generated in one go, between two keyframes.
+
+    start, stop : the keyframes, source frames. change : share of the clip's change from one to the
+    other, 0 .. 1, kept cuts apart. span : where the target passes them, shares of its time.
+    ideal : steps that the target gives it. frames : how many are generated, keyframes included.
+    """
+
+    start: int
+    stop: int
+    change: float
+    span: tuple[float, float]
+    ideal: float
+    frames: int
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Pieces that share their keyframes, from one kept cut to the next.
+
+    num_frames : in the result. exact : whether the pieces, joined, are as long as they should be.
+    """
+
+    pieces: tuple[Piece, ...]
+    num_frames: int
+    exact: bool
+
+    @property
+    def generated(self) -> int:
+        """Frames of the pieces, joined without doubled keyframes."""
+        return sum(piece.frames - 1 for piece in self.pieces) + 1
+
+    @property
+    def shown(self) -> Array:
+        """Where the keyframes stand in the shot: (pieces + 1,) float64, frames of the result from
+        the shot's first one, whole numbers where it is `exact`."""
+        lasts = [piece.frames - 1.0 if self.exact else piece.ideal for piece in self.pieces]
+        return np.append(np.cumsum([0.0, *lasts])[:-1], self.num_frames - 1.0)
+
+    @property
+    def positions(self) -> Array:
+        """The time map that brings the joined pieces to length: (num_frames,) positions among the
+        generated frames, from the first to the last, on which each piece lasts as it should."""
+        wanted = np.cumsum([0.0, *(piece.ideal for piece in self.pieces)])
+        made = np.cumsum([0.0, *(piece.frames - 1.0 for piece in self.pieces)])
+        wanted[-1] = self.num_frames - 1
+        return np.interp(np.arange(self.num_frames), wanted, made)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is decided before anything is generated.
+
+    num_frames : of the result. cuts : kept ones, the frames that begin a shot. notes : a line for
+    each thing that is not as the segments and the target alone would have it.
+    """
+
+    num_frames: int
+    cuts: tuple[int, ...]
+    shots: tuple[Shot, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """Of all shots, in order."""
+        return [piece for shot in self.shots for piece in shot.pieces]
+
+    @property
+    def keyframes(self) -> list[int]:
+        """Source frames that must be decoded, increasing."""
+        return sorted({frame for piece in self.pieces for frame in (piece.start, piece.stop)})
+
+    @property
+    def positions(self) -> Array:
+        """The source frame that each frame of the result stands for: (num_frames,) float64, not
+        falling, straight from keyframe to keyframe."""
+        parts = []
+        for shot in self.shots:
+            keyframes = [shot.pieces[0].start, *(piece.stop for piece in shot.pieces)]
+            parts.append(np.interp(np.arange(shot.num_frames), shot.shown, keyframes))
+        return np.concatenate(parts)
+
+    def lines(self, fps: float) -> Iterator[str]:
+        """The segments for people, a line for each; fps : of the result."""
+        generated = sum(shot.generated for shot in self.shots)
+        kept = f", {len(self.cuts)} kept cut(s)" if self.cuts else ""
+        yield (
+            f"{self.num_frames} frames from {len(self.pieces)} segment(s) between "
+            f"{len(self.keyframes)} keyframes{kept}; {generated} frames generated"
+        )
+        for shot in self.shots:
+            for piece, steps in zip(shot.pieces, np.diff(shot.shown).tolist(), strict=True):
+                frames = f"{piece.start} to {piece.stop}"
+                made = f"{piece.frames} frames generated"
+                if not shot.exact:
+                    made += f", brought to {steps:.1f} steps by the time map"
+                elif abs(piece.ideal - steps) >= SMALL:
+                    made += f", {piece.ideal:.1f} steps rounded to {steps:.0f}"
+                yield (
+                    f"  source frames {frames:<14} {piece.change:6.1%} of the change  "
+                    f"{steps / fps:7.3f} s  {made}"
+                )
+
+
+def make_plan(
+    curve: Curve,
+    segments: Sequence[Segment],
+    target: Target,
+    counts: Counts,
+    num_frames: int,
+    cuts: Sequence[int] = (),
+) -> Plan:
+    """Keyframes and durations that give a clip the target's pacing.
+
+    Keyframes are the segments' starts and each shot's last frame, so that a segment's change is
+    that up to the next one's start. Segment (a, b) lasts g^-1(S_b) - g^-1(S_a) of the time, g the
+    target. Segments for which the generator's shortest clip is too long are joined with the shorter
+    neighbour; those longer than its longest are split at source frames, where there are any inside.
+    What the generator can make is then shared out so that the squares of the deviations from the
+    ideal durations are least. A shot whose length cannot be met has `exact` False and is brought to
+    its length by its `positions`.
+
+    curve : T frames, of `paced(curve, cuts)` where cuts are kept. segments : from `spf.segment`.
+    num_frames : of the result, at least 2. cuts : frames that begin a shot; a cut takes one step.
+
+    Raises ConfigError where the result has too few frames for the shots.
+    """
+    starts, ends = [0, *cuts], [*(cut - 1 for cut in cuts), len(curve) - 1]
+    when = when_reached(target, curve.progress)
+    lengths = shot_steps(when, cuts, num_frames, [1] * len(starts))
+    notes = _Notes()
+    shots = [
+        _shot(curve, when, first, last, steps, _knots(segments, first, last), counts, notes)
+        for first, last, steps in zip(starts, ends, lengths, strict=True)
+    ]
+    return Plan(num_frames, tuple(cuts), tuple(shots), tuple(notes.lines(counts)))
+
+
+def part_of(target: Target, span: tuple[float, float]) -> Target:
+    """The target between two shares of its time, as a target of its own; linear where it rests."""
+    start, stop = span
+    low, high = np.interp([start, stop], GRID, pinned(target, GRID))
+
+    def part(u: Array) -> Array:
+        if high - low < ROUNDING:
+            return np.array(u, dtype=np.float64)
+        values = np.interp(start + (stop - start) * u, GRID, pinned(target, GRID))
+        return np.clip((values - low) / (high - low), 0.0, 1.0)
+
+    return part
+
+
+def _knots(segments: Sequence[Segment], first: int, last: int) -> list[int]:
+    inner = {segment.start for segment in segments if first < segment.start < last}
+    return [first, *sorted(inner), last]
+
+
+def _shot(
+    curve: Curve,
+    when: Array,
+    first: int,
+    last: int,
+    steps: int,
+    knots: list[int],
+    counts: Counts,
+    notes: "_Notes",
+) -> Shot:
+    """The pieces of source frames first .. last for `steps` steps of the result.
+
+    A shot of one frame is generated from that frame to itself.
+    """
+    if first == last:
+        shortest, at = counts.factor * counts.least, float(when[first])
+        piece = Piece(first, first, 0.0, (at, at), float(steps), shortest + 1)
+        return Shot((piece,), steps + 1, shortest == steps)
+    # A shot without change has no pacing: its frames share its time.
+    clock = when if when[last] > when[first] else np.arange(len(curve), dtype=np.float64)
+
+    def lasts(start: int, stop: int) -> float:
+        return float(steps * (clock[stop] - clock[start]) / (clock[last] - clock[first]))
+
+    merged = _merged(knots, lasts, counts.factor * counts.least)
+    split = _split(merged, lasts, counts)
+    notes.add(len(knots) - len(merged), len(split) - len(merged))
+    pairs = list(pairwise(split))
+    ideal = np.array([lasts(start, stop) for start, stop in pairs])
+    units = ceil(steps / counts.factor)
+    made = shared_out(ideal * units / steps, units, counts.least, counts.most)
+    off = np.abs(np.array(made) * counts.factor - ideal)
+    exact = sum(made) * counts.factor == steps and bool((off < counts.factor + ROUNDING).all())
+    pieces = tuple(
+        Piece(
+            start,
+            stop,
+            float(curve.progress[stop] - curve.progress[start]),
+            (float(when[start]), float(when[stop])),
+            float(duration),
+            number * counts.factor + 1,
+        )
+        for (start, stop), duration, number in zip(pairs, ideal, made, strict=True)
+    )
+    shot = Shot(pieces, steps + 1, exact)
+    notes.judge(shot, counts)
+    return shot
+
+
+def _merged(knots: list[int], lasts: Duration, least: int) -> list[int]:
+    """The knots without those about segments that last less than `least` steps."""
+    knots = list(knots)
+    while len(knots) > 2:
+        durations = [lasts(start, stop) for start, stop in pairwise(knots)]
+        shortest = int(np.argmin(durations))
+        if durations[shortest] >= least - ROUNDING:
+            break
+        sides = [side for side in (shortest - 1, shortest + 1) if 0 <= side < len(durations)]
+        neighbour = min(sides, key=lambda side: durations[side])
+        del knots[max(shortest, neighbour)]
+    return knots
+
+
+def _split(knots: list[int], lasts: Duration, counts: Counts) -> list[int]:
+    """The knots, and more inside segments that last longer than the generator's longest clip."""
+    if counts.most is None:
+        return knots
+    longest, shortest = counts.factor * counts.most, counts.factor * counts.least
+    found = knots[:1]
+    ahead = knots[:0:-1]
+    while ahead:
+        start, stop = found[-1], ahead[-1]
+        whole = lasts(start, stop)
+        parts = ceil(whole / longest - ROUNDING)
+        inside = [
+            frame
+            for frame in range(start + 1, stop)
+            if parts > 1 and min(lasts(start, frame), lasts(frame, stop)) >= shortest - ROUNDING
+        ]
+        if inside:
+            wanted = whole * floor(parts / 2) / parts
+            ahead.append(min(inside, key=lambda frame: abs(lasts(start, frame) - wanted)))
+        else:
+            found.append(ahead.pop())
+    return found
+
+
+class _Notes:
+    """What is told of the plan."""
+
+    def __init__(self) -> None:
+        self.joined = self.split = self.stretched = self.shortened = 0
+
+    def add(self, joined: int, split: int) -> None:
+        self.joined += joined
+        self.split += split
+
+    def judge(self, shot: Shot, counts: Counts) -> None:
+        if shot.exact:
+            return
+        if shot.generated > shot.num_frames:
+            self.shortened += 1
+        else:
+            self.stretched += 1
+
+    def lines(self, counts: Counts) -> Iterator[str]:
+        rule = f"the generator makes {counts}"
+        if self.joined:
+            yield f"{self.joined} segment(s) too short joined with a neighbour: {rule}"
+        if self.split:
+            yield f"segments too long split at {self.split} more keyframe(s): {rule}"
+        if self.shortened:
+            yield f"the next longer clip brought to length by the time map: {rule}"
+        if self.stretched:
+            yield (
+                f"{self.stretched} shot(s) stretched by the time map, in segments without a frame "
+                f"to split at: {rule}"
+            )

@@ -1,0 +1,116 @@
+"""What is written of a retimed clip beside itself: side by side, curves, time map and scores."""
+
+import json
+from dataclasses import asdict
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spf.embedders import Embedder, label
+from spf.errors import SpfError
+from spf.files import write_atomic
+from spf.pacing.plan import PlanAnew, Watch
+from spf.pacing.retime import STAGES, Retimed, counted
+from spf.pacing.targets import Linear, described
+from spf.sidebyside import side_by_side
+from spf.video import Reader, write_mp4
+
+
+def write_side_by_side(done: Retimed, out: Path, watch: Watch | None = None) -> None:
+    """Write the clip and its result beside each other, with their curves, as an MP4."""
+    before, after = done.plan.curve, done.curve
+    rate = min(60.0, max((len(x) - 1) / (x.times[-1] - x.times[0]) for x in (before, after)))
+    total = round(max(x.times[-1] - x.times[0] for x in (before, after)) * rate) + 1
+    with Reader(done.source) as clip, Reader(done.out) as result:
+        panels = [
+            ((image for image, _ in reader), curve, f"{word}: {reader.info.path.name}")
+            for word, reader, curve in (("before", clip, before), ("after", result, after))
+        ]
+        frames = side_by_side(panels, rate)
+        write_mp4(out, counted(frames, watch, STAGES[3], total), rate)
+
+
+def write_plot(done: Retimed, out: Path, embedder: Embedder) -> None:
+    """Write both curves and the target as a PNG."""
+    from spf.plot import plot_overlay
+
+    u = np.linspace(0.0, 1.0, 257)
+    curves = {
+        name: ((x.times - x.times[0]) / (x.times[-1] - x.times[0]), x.progress)
+        for name, x in (("before", done.plan.curve), ("after", done.curve))
+    }
+    if not isinstance(done.plan.target, Linear):  # which is drawn as the reference
+        curves[f"target {described(done.plan.target)}"] = (u, np.asarray(done.plan.target(u)))
+    change = " -> ".join(f"{scores['target_mae']:.4f}" for scores in (done.before, done.after))
+    about = f"embedder {label(embedder)} · {_made_by(done)} · target_mae {change}"
+    put(out, plot_overlay(curves, done.source.resolve().name, about))
+
+
+def write_report(done: Retimed, out: Path, embedder: Embedder) -> None:
+    """Write the time map, the scores and what they were made with as JSON; NaN is null."""
+    plan = done.plan
+    clip, shown = plan.curve.times, plan.length.times
+    about: dict[str, Any] = {
+        "source": done.source.name,
+        "result": done.out.name,
+        "method": plan.method,
+        "target": described(plan.target),
+        "embedder": label(embedder),
+        "identity": embedder.identity(),
+        "frames": {"before": len(clip), "after": plan.length.num_frames},
+        "fps": {"before": (len(clip) - 1) / clip[-1], "after": plan.length.fps},
+        "scores": {"before": _plain(done.before), "after": _plain(done.after)},
+        "check": _check(done),
+        "cuts": {"source_frame": list(plan.cuts), "frame": list(plan.cuts_shown)},
+        "notes": list(done.notes),
+        **_anew(done),
+        "time_map": {
+            "time": shown.tolist(),
+            "source_frame": plan.positions.tolist(),
+            "source_time": np.interp(plan.positions, np.arange(len(clip)), clip).tolist(),
+        },
+    }
+    put(out, json.dumps(about, indent=1, allow_nan=False, default=str) + "\n")
+
+
+def _made_by(done: Retimed) -> str:
+    plan = done.plan
+    return f"{plan.method} by {plan.generator.name}" if isinstance(plan, PlanAnew) else plan.method
+
+
+def _check(done: Retimed) -> dict[str, Any] | None:
+    """What the second embedder sees; None where there was none."""
+    if done.check is None:
+        return None
+    scores = {"before": _plain(done.check.before), "after": _plain(done.check.after)}
+    return {**done.check.plain(), "scores": scores}
+
+
+def _anew(done: Retimed) -> dict[str, Any]:
+    """What there is to say of a clip that was generated anew; nothing of others."""
+    plan = done.plan
+    if not isinstance(plan, PlanAnew):
+        return {}
+    said = {
+        "model": plan.generator.name,
+        "identity": plan.generator.identity(),
+        "settings": asdict(plan.settings),
+        "cuts": list(plan.segments.cuts),
+        "segments": [asdict(piece) for piece in plan.segments.pieces],
+        "scores_unsteered": done.plain and _plain(done.plain),
+    }
+    return {"regeneration": said}
+
+
+def _plain(scores: dict[str, float]) -> dict[str, float | None]:
+    return {name: None if isnan(value) else value for name, value in scores.items()}
+
+
+def put(path: Path, data: bytes | str) -> None:
+    """Write a small file whole. Raises SpfError where the disk refuses."""
+    try:
+        write_atomic(path, data)
+    except OSError as error:
+        raise SpfError(f"{path}: it cannot be written ({error.strerror}); free some room") from None

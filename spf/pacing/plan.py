@@ -1,0 +1,243 @@
+"""What an existing clip is to become: measured, with its time map, before anything is written."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spf.cache import user_cache
+from spf.embedders import Embedder
+from spf.errors import ClipError, ConfigError
+from spf.generators import load_generator
+from spf.generators.base import Generator as ClipGenerator
+from spf.generators.counts import counts_of
+from spf.measurement import Measurement, measure_clip
+from spf.pacing.generated import target_mae
+from spf.pacing.keyframes import Plan as Segments
+from spf.pacing.lengths import Length, Wanted, length_of
+from spf.pacing.regeneration import ONLY_CUTS, plan_regeneration
+from spf.pacing.resampling import is_identity
+from spf.pacing.shots import between_cuts, cuts_shown, paced, target_of
+from spf.pacing.strategies import KEEP, Regenerate, Resampling, make_method
+from spf.pacing.targets import Target, described
+from spf.pacing.timemap import time_map
+from spf.progress import Curve, no_change_reason, score
+
+Array = NDArray[np.float64]
+Image = NDArray[np.uint8]
+Source = str | os.PathLike[str]
+Watch = Callable[[str, int, int | None], None]
+"""Called with a stage's name, how many frames of it are done, and of how many (None: unknown)."""
+
+METHOD = "flow"
+MEASURING = "measuring"
+SAME_TIME = 1e-3
+"""Seconds by which time stamps may be off those of a constant rate, and count as equal to them."""
+NAMED_CUTS = 5
+"""Cuts whose times a note lists."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a clip is to become.
+
+    measured : the clip. target : its pacing, as a function. method : a word of
+    `spf.pacing.strategies.FOR_FINISHED`. length : of the result. positions : (N,) float64, the time
+    map, frames of the clip. cuts : frames of the clip that begin a shot, at cuts that are kept.
+    notes : lines on what is not as it was asked for.
+    """
+
+    source: Path
+    measured: Measurement
+    target: Target
+    method: str
+    length: Length
+    positions: Array
+    cuts: tuple[int, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def cuts_shown(self) -> tuple[int, ...]:
+        """Frames of the result that begin a shot."""
+        return tuple(cuts_shown(self.positions, self.cuts))
+
+    @property
+    def curve(self) -> Curve:
+        """Of the clip, its times in seconds from 0, at the result's rate where it has none."""
+        curve = self.measured.curve
+        if self.measured.embeddings.unit == "s":
+            return replace(curve, times=curve.times - curve.times[0])
+        return replace(curve, times=np.arange(len(curve)) / self.length.fps)
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether the result is the clip: each frame at its own time."""
+        same = is_identity(self.positions, len(self.curve))
+        return same and bool(np.abs(self.curve.times - self.length.times).max() < SAME_TIME)
+
+    def lines(self) -> Iterator[str]:
+        """The plan for people."""
+        length, times = self.length, self.curve.times
+        before = (len(times) - 1) / times[-1]
+        yield f"clip     {len(times)} frames, {times[-1]:.3g} s, {before:.4g} frames a second"
+        seconds = length.times[-1]
+        yield f"result   {length.num_frames} frames, {seconds:.3g} s, {length.fps:.4g} a second"
+        yield from self._how()
+        yield from (f"note: {note}" for note in self.notes)
+
+    def _how(self) -> Iterator[str]:
+        moved = self.positions % 1 != 0
+        repeated = np.diff(np.rint(self.positions)) == 0
+        yield (
+            f"frames   {moved.mean():.0%} lie between two frames of the clip, "
+            f"{repeated.mean():.0%} have the same nearest one as the frame before"
+        )
+        yield f"method   {self.method}; target {described(self.target)}"
+
+
+@dataclass(frozen=True, eq=False)
+class PlanAnew(Plan):
+    """The same for a clip that is generated anew: by which generator, with which settings, in which
+    segments."""
+
+    generator: ClipGenerator
+    settings: Regenerate
+    segments: Segments
+
+    @property
+    def keeps_time(self) -> bool:
+        return False
+
+    def _how(self) -> Iterator[str]:
+        strategy = self.settings.steering
+        steers = getattr(self.generator, "steers", True) and strategy.iterations > 0
+        steered = f"each segment steered by {strategy.name}" if steers else "not steered"
+        yield f"method   regenerate by {self.generator.name}, {steered}"
+        yield f"target   {described(self.target)}"
+        yield from self.segments.lines(self.length.fps)
+
+
+def plan_retiming(
+    source: Source,
+    embedder: Embedder,
+    target: str | Target | Curve = "linear",
+    method: str | Resampling | Regenerate = METHOD,
+    wanted: Wanted | None = None,
+    cache: bool = True,
+    watch: Watch | None = None,
+    generator: str | ClipGenerator | None = None,
+) -> Plan:
+    """Measure a clip and decide what to do; nothing is written. Parameters as in `retime`."""
+    strategy = make_method(method)
+    target = target_of(target, strategy.cuts or KEEP)
+    maker = ready_generator(strategy, generator)
+    path = Path(source)
+    measured = measured_clip(source, embedder, cache, watch, MEASURING)
+    plan = planned(path, measured, target, strategy, wanted)
+    if maker is None or not isinstance(strategy, Regenerate):
+        return plan
+    return _planned_anew(plan, maker, strategy)
+
+
+def ready_generator(
+    strategy: Resampling | Regenerate, generator: str | ClipGenerator | None
+) -> ClipGenerator | None:
+    """The generator of a strategy that needs one, None for others; before any work begins.
+
+    Raises ConfigError where there should be one or none, or it takes no last frame, and
+    UnavailableError where it cannot run here.
+    """
+    if not isinstance(strategy, Regenerate):
+        if generator is not None:
+            raise ConfigError(f"method={strategy.name} takes no generator; use method=regenerate")
+        return None
+    if generator is None:
+        raise ConfigError(
+            "method=regenerate needs a generator (--model): wan22, ltx2, command, or tiny, which "
+            "makes 32x32 pictures"
+        )
+    made = load_generator(generator)
+    made.check()
+    counts_of(made)
+    return made
+
+
+def _planned_anew(plan: Plan, generator: ClipGenerator, settings: Regenerate) -> PlanAnew:
+    """The plan with the generator's segments."""
+    count = plan.length.num_frames
+    try:
+        segments = plan_regeneration(plan.curve, generator, plan.target, settings, count)
+    except ClipError as error:
+        raise ClipError(plan.source, error.reason, error.remedy) from None
+    makes, own = getattr(generator, "size", None), plan.measured.thumbnails.source_size
+    notes = [*plan.notes, *segments.notes]
+    if makes is not None and tuple(makes) != own:
+        notes.append(f"frames resized from {own[1]}x{own[0]} to {makes[1]}x{makes[0]}")
+    changed = {"positions": segments.positions, "notes": tuple(notes)}
+    return PlanAnew(
+        **vars(plan) | changed, generator=generator, settings=settings, segments=segments
+    )
+
+
+def planned(
+    path: Path,
+    measured: Measurement,
+    target: Target,
+    strategy: Resampling | Regenerate,
+    wanted: Wanted | None = None,
+) -> Plan:
+    """The plan for a clip that is measured: every frame of it. Errors as in `retime`."""
+    curve, info = measured.curve, measured.embeddings.info
+    reason = no_change_reason(curve)
+    if reason is not None:
+        raise ClipError(path, reason, "there is nothing to retime: give another clip")
+    way = strategy.cuts or KEEP
+    cuts = tuple(curve.cuts) if way == KEEP else ()
+    if no_change_reason(paced(curve, cuts)) is not None:
+        raise ClipError(path, *ONLY_CUTS)
+    length = length_of(curve, target, wanted or Wanted(), info.fps if info else None, cuts)
+    # Regeneration has a map of its own, through its keyframes.
+    kept = cuts if isinstance(strategy, Resampling) else ()
+    positions = time_map(curve, target, length.num_frames, kept)
+    plan = Plan(path, measured, target, strategy.name, length, positions, cuts, ())
+    notes = (*measured.embeddings.notes, *length.notes, *_cut_notes(plan.curve, way))
+    return replace(plan, notes=notes)
+
+
+def _cut_notes(curve: Curve, way: str) -> list[str]:
+    """A line on the hard cuts of a clip, where it has any."""
+    if not curve.cuts:
+        return []
+    times = [f"{curve.times[cut]:.2f}" for cut in curve.cuts[:NAMED_CUTS]]
+    more = ", ..." if len(curve.cuts) > NAMED_CUTS else ""
+    where = f"{len(curve.cuts)} hard cut(s) at {', '.join(times)}{more} s"
+    if way == KEEP:
+        return [f"{where} kept: no frame lies between two shots (cuts=bridge, --cuts bridge)"]
+    return [f"{where} bridged: frames there may show two shots at once"]
+
+
+def measured_clip(
+    source: Source, embedder: Embedder, cache: bool, watch: Watch | None, stage: str
+) -> Measurement:
+    """A clip measured, frame by frame told to `watch` as a stage."""
+    seen = 0
+
+    def count(image: Image, time: float) -> None:
+        nonlocal seen
+        seen += 1
+        if watch is not None:
+            watch(stage, seen, None)
+
+    kept = user_cache() if cache else None
+    return measure_clip(source, embedder, watch=count, cache=kept, guarded=True)
+
+
+def scores(curve: Curve, target: Target, cuts: Sequence[int] = ()) -> dict[str, float]:
+    """`spf.score` and target_mae; with kept cuts also that of what changes between them."""
+    found = score(curve) | {"target_mae": target_mae(curve, target)}
+    if cuts:
+        found["target_mae_between_cuts"] = target_mae(between_cuts(curve, cuts), target)
+    return found

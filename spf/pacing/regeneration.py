@@ -1,0 +1,384 @@
+"""Segmented regeneration: generate a clip anew between its semantic keyframes (arXiv 2604.22554).
+
+The progress curve is split into straight pieces; each piece is generated between its keyframes,
+for as long as the target gives to its change, and the pieces are joined (method, section 4). A
+generator that jumps would jump again inside a piece, so each is steered by ReTime as well, where
+the generator has a clock to steer.
+
+Keyframes and finished segments lie on disk: one segment is in memory at a time.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spf.errors import ClipError, ConfigError, SpfError
+from spf.files import sweep
+from spf.generators.base import GeneratedClip, Generator, Image, Request
+from spf.generators.counts import counts_of
+from spf.generators.kept import Kept, read_kept
+from spf.pacing.generated import Attempt, retime_generated, target_mae
+from spf.pacing.keyframes import Piece, Plan, make_plan, part_of
+from spf.pacing.resampling import resampled
+from spf.pacing.shots import paced, target_of
+from spf.pacing.strategies import KEEP, Regenerate
+from spf.pacing.targets import Target
+from spf.pacing.timemap import distance_to_target
+from spf.progress import Curve, no_change_reason, score, segment
+from spf.progress.metrics import NO_CHANGE
+from spf.video import Reader, Sampling, write_png
+
+Source = str | os.PathLike[str] | NDArray[np.uint8]
+Measure = Callable[[Iterator[tuple[Image, float]]], Curve]
+"""Frames, each with its seconds -> their curve. They are streamed, and need not be held."""
+Watch = Callable[[str, int, int | None], None]
+"""Called with a stage's name, how much of it is done, and of how much (None: unknown)."""
+
+READING = "reading keyframes"
+ONLY_CUTS = "nothing changes but at its cuts", "choose cuts=bridge (--cuts bridge)"
+"""Reason and remedy where kept cuts leave nothing to retime."""
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """A whole result, whose segments are read from disk one after the other.
+
+    files : of the plan's pieces, in order. method : how shots that are not exact are brought to
+    length. fps : frames a second. The curve is measured when it is first asked for.
+    """
+
+    plan: Plan
+    files: Sequence[Path]
+    method: str
+    fps: float
+    measure: Measure
+    target: Target
+
+    def frames(self) -> Iterator[Image]:
+        """`plan.num_frames` images (H, W, 3) uint8 RGB. Raises SpfError for a segment that is gone
+        from the disk."""
+        files = iter(self.files)
+        for shot in self.plan.shots:
+            own = _joined([next(files) for _ in shot.pieces])
+            yield from own if shot.exact else resampled(own, shot.positions, self.method)
+
+    @cached_property
+    def curve(self) -> Curve:
+        return self.measure(_timed(self.frames(), self.fps))
+
+    @cached_property
+    def target_mae(self) -> float:
+        """Distance of its pacing to the target, 0 .. 1; NaN where its curve shows no change."""
+        return target_mae(self.curve, self.target)
+
+
+@dataclass(frozen=True, eq=False)
+class Regeneration:
+    """What was planned and made.
+
+    before : the source's curve, before_target_mae its distance to the target. plain : the joined
+    clip as the generator makes it. retimed : the same with ReTime in each segment; None where
+    nothing was steered. notes : a line for each thing that is not as it was asked for.
+    """
+
+    plan: Plan
+    before: Curve
+    before_target_mae: float
+    plain: Joined
+    retimed: Joined | None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def best(self) -> Joined:
+        """The result: the retimed clip, or the plain one where nothing was steered."""
+        return self.retimed or self.plain
+
+    def scores(self) -> dict[str, dict[str, float]]:
+        """`spf.score` and target_mae of "before", "plain" and "retimed" (where there is one)."""
+        found = {"before": score(self.before) | {"target_mae": self.before_target_mae}}
+        for name, joined in (("plain", self.plain), ("retimed", self.retimed)):
+            if joined is not None:
+                found[name] = score(joined.curve) | {"target_mae": joined.target_mae}
+        return found
+
+
+def plan_regeneration(
+    curve: Curve,
+    generator: Generator,
+    target: str | Target | Curve = "linear",
+    settings: Regenerate | None = None,
+    num_frames: int | None = None,
+) -> Plan:
+    """What `regenerate` would do; nothing is decoded or generated.
+
+    Raises ConfigError for settings that this clip or generator cannot be regenerated with, and
+    ClipError for a clip without semantic change, or none but its kept cuts.
+    """
+    settings = settings or Regenerate()
+    count = len(curve) if num_frames is None else num_frames
+    if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 2:
+        raise ConfigError(f"num_frames={num_frames!r} must be a whole number, at least 2")
+    if no_change_reason(curve) is not None:
+        raise ClipError("the clip", NO_CHANGE, "there is nothing to retime: give another clip")
+    cuts = curve.cuts if settings.cuts == KEEP else []
+    steady = paced(curve, cuts)
+    if no_change_reason(steady) is not None:
+        raise ClipError("the clip", *ONLY_CUTS)
+    try:
+        segments = segment(steady, settings.penalty, settings.n_segments)
+    except ValueError as error:
+        raise ConfigError(f"retime=regenerate: {error}") from None
+    goal = target_of(target, settings.cuts)
+    return make_plan(steady, segments, goal, counts_of(generator), int(count), cuts)
+
+
+def regenerate(
+    source: Source,
+    curve: Curve,
+    generator: Generator,
+    measure: Measure,
+    folder: str | os.PathLike[str],
+    target: str | Target | Curve = "linear",
+    settings: Regenerate | None = None,
+    num_frames: int | None = None,
+    fps: float | None = None,
+    sampling: Sampling | None = None,
+    watch: Watch | None = None,
+    plan: Plan | None = None,
+) -> Regeneration:
+    """Generate a clip anew between its keyframes, with the target's pacing.
+
+    Parameters
+    ----------
+    source : path of the clip, which is decoded once more for its keyframes, or its frames
+        (T, H, W, 3) uint8 RGB.
+    curve : of all frames that `source`, read with `sampling`, has.
+    generator : makes the segments; those with a clock are steered as `settings.strategy` says.
+    measure : of a segment, and of what is joined of them.
+    folder : where finished segments are kept, losslessly, and found again after an interruption.
+        The result is read from it.
+    target : as in `time_map`. With kept cuts it is the pacing of what changes between them.
+    num_frames : of the result, exactly; None keeps T.
+    fps : frames a second; None keeps those of the file, or takes the generator's.
+    watch : told of each decoded frame, and of each denoising step of each segment ("segment 2 of
+        5"), all generations of the segment counted together.
+    plan : as `plan_regeneration` gives it for the same; None has it made.
+
+    Each segment is joined to the last without its first frame, which both share. A steered segment
+    is taken from whichever generation came nearest to its part of the target, be it the plain one.
+    Memory: the generations of one segment, however long the source and the result are.
+
+    Raises what `plan_regeneration`, the generator, `measure` and reading the source raise, and
+    SpfError where the disk refuses; what is finished by then stays in `folder`.
+    """
+    settings = settings or Regenerate()
+    target = target_of(target, settings.cuts)
+    plan = plan or plan_regeneration(curve, generator, target, settings, num_frames)
+    generator.check()
+    steers = getattr(generator, "steers", True) and settings.steering.iterations > 0
+    pieces = plan.pieces
+    made: list[_Made] = []
+    with _keyframes(source, plan.keyframes, len(curve), folder, sampling, watch) as (images, rate):
+        maker = _Maker(Kept(generator, folder), measure, target, settings, fps or rate, steers)
+        for number, (piece, first, last) in enumerate(_ends(plan, images), start=1):
+            steps = _Steps(watch, f"segment {number} of {len(pieces)}", maker.generations)
+            made.append(maker.make(piece, first, last, steps))
+            steps.finish()
+
+    def joined(files: list[Path]) -> Joined:
+        return Joined(plan, files, settings.method, made[0].fps, measure, target)
+
+    kept_plain = sum(one.retimed == one.plain for one in made)
+    notes = [*plan.notes, *dict.fromkeys(chain(*(one.notes for one in made)))]
+    if steers and kept_plain:
+        counts = f"{kept_plain} of {len(made)}"
+        notes.append(f"{counts} segment(s) as plainly generated: no warp came nearer to the target")
+    if not steers and settings.steering.iterations:
+        notes.append(f"plain regeneration: {generator.name} has no clock to steer")
+    plain = joined([one.plain for one in made])
+    retimed = joined([one.retimed for one in made]) if steers else None
+    return Regeneration(plan, curve, distance_to_target(curve, target), plain, retimed, notes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """Files of a segment as the generator makes it, and retimed; the same one where nothing was
+    steered, or nothing better came of it."""
+
+    plain: Path
+    retimed: Path
+    fps: float
+    notes: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class _Maker:
+    """What all segments of a clip are made with."""
+
+    generator: Kept
+    measure: Measure
+    target: Target
+    settings: Regenerate
+    fps: float | None
+    steers: bool
+
+    @property
+    def generations(self) -> int:
+        """Of a segment, at most."""
+        return 1 + self.steers * self.settings.steering.iterations
+
+    def make(self, piece: Piece, first: Image, last: Image, steps: "_Steps") -> _Made:
+        """One segment."""
+        settings = self.settings
+        request = Request(first, last, settings.prompt, None, settings.seed, piece.frames, self.fps)
+        plain = self.generator.path(request)
+        if not self.steers:
+            clip = self._checked(self.generator.generate(request, None, steps), piece)
+            return _Made(plain, plain, clip.fps, clip.notes)
+        found = retime_generated(
+            self.generator,
+            request,
+            self._curve,
+            settings.steering,
+            part_of(self.target, piece.span),
+            watch=steps,
+        )
+        best: Attempt = min(found.attempts, key=lambda one: np.nan_to_num(one.target_mae, nan=2))
+        clip = self._checked(found.baseline.clip, piece)
+        return _Made(plain, self.generator.path(request, best.warp), clip.fps, clip.notes)
+
+    def _checked(self, clip: GeneratedClip, piece: Piece) -> GeneratedClip:
+        if len(clip.frames) != piece.frames:
+            counts = f"{len(clip.frames)} frames, not the {piece.frames} that it was asked for"
+            raise SpfError(f"{self.generator.name}: its clip has {counts}; mend its counts")
+        return clip
+
+    def _curve(self, clip: GeneratedClip) -> Curve:
+        return self.measure(_timed(clip.frames, clip.fps))
+
+
+class _Steps:
+    """Denoising steps of all generations of a segment, told as one count."""
+
+    def __init__(self, watch: Watch | None, stage: str, generations: int) -> None:
+        self._watch, self._stage, self._generations = watch, stage, generations
+        self._before = self._last = 0
+        self._total = 1
+
+    def __call__(self, step: int, total: int) -> None:
+        if step <= self._last:  # the next generation has begun
+            self._before += self._total
+        self._last, self._total = step, total
+        self._tell(self._before + step)
+
+    def finish(self) -> None:
+        """The segment is made: fewer generations than the most may have done, or kept ones."""
+        self._tell(self._generations * self._total)
+
+    def _tell(self, done: int) -> None:
+        if self._watch is not None:
+            self._watch(self._stage, done, self._generations * self._total)
+
+
+def _timed(frames: Iterable[Image], fps: float) -> Iterator[tuple[Image, float]]:
+    return ((image, index / fps) for index, image in enumerate(frames))
+
+
+def _joined(files: Sequence[Path]) -> Iterator[Image]:
+    """The frames of pieces without doubled keyframes; one piece is held at a time."""
+    for number, file in enumerate(files):
+        yield from read_kept(file).frames[number > 0 :]
+
+
+@contextmanager
+def _keyframes(
+    source: Source,
+    wanted: Sequence[int],
+    count: int,
+    folder: str | os.PathLike[str],
+    sampling: Sampling | None,
+    watch: Watch | None,
+) -> Iterator[tuple[Iterator[Image], float | None]]:
+    """The frames at increasing indices, one at a time, and the frames a second of a file.
+
+    The source is read once, to its end, before anything is generated; keyframes of a file wait as
+    pictures in a folder inside `folder`, which is removed afterwards.
+
+    Raises ClipError where the clip has another number of frames than its curve.
+    """
+    if isinstance(source, np.ndarray):
+        _check_length("the clip", len(source), count)
+        yield (np.ascontiguousarray(source[index]) for index in wanted), None
+        return
+    sampling = sampling or Sampling()
+    with _scratch(Path(folder)) as scratch:
+        with Reader(source, sampling) as reader:
+            images = (image for image, _ in reader)
+            write_png(scratch, _chosen(Path(source), images, wanted, count, watch))
+            rate = reader.info.fps
+        with Reader(scratch) as reader:
+            kept = _in_use(scratch, (image for image, _ in reader))
+            yield kept, None if rate is None else rate / sampling.stride
+
+
+def _in_use(folder: Path, images: Iterator[Image]) -> Iterator[Image]:
+    """The images; the folder looks young with each, so that no other process sweeps it."""
+    for image in images:
+        with suppress(OSError):
+            os.utime(folder)
+        yield image
+
+
+def _chosen(
+    source: Path, images: Iterator[Image], wanted: Sequence[int], count: int, watch: Watch | None
+) -> Iterator[Image]:
+    """Those of the images that are wanted; all are counted."""
+    chosen, seen = set(wanted), 0
+    for image in images:
+        if seen in chosen:
+            yield image
+        seen += 1
+        if watch is not None:
+            watch(READING, seen, count)
+    _check_length(source, seen, count)
+
+
+def _ends(plan: Plan, images: Iterator[Image]) -> Iterator[tuple[Piece, Image, Image]]:
+    """Each piece with its first and its last frame, from the images of the plan's keyframes."""
+    numbered = zip(plan.keyframes, images, strict=True)
+    index, image = next(numbered)
+    for piece in plan.pieces:
+        while index < piece.start:
+            index, image = next(numbered)
+        first = image
+        while index < piece.stop:
+            index, image = next(numbered)
+        yield piece, first, image
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A folder inside another one, for as long as it is needed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder.glob(".spf-*"))
+        made = TemporaryDirectory(prefix=".spf-", suffix=".tmp", dir=folder)
+    except OSError as error:
+        why = f"cannot be written ({error.strerror})"
+        raise SpfError(f"{folder}: {why}; choose another folder for the segments") from None
+    with made as name:
+        yield Path(name)
+
+
+def _check_length(name: object, found: int, count: int) -> None:
+    if found != count:
+        counts = f"it has {found} frames, its curve {count}"
+        raise ClipError(name, counts, "measure the same frames that are regenerated")

@@ -1,0 +1,236 @@
+"""Existing clips: measure, make the time map, show the clip along it (or have it generated anew
+between its keyframes), measure again.
+
+Everything is streamed: whatever the clip's length, a few frames are in memory, or one generated
+segment.
+"""
+
+import os
+import secrets
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spf.embedders import DEFAULT_EMBEDDER, Embedder, check_embedder, load_embedder
+from spf.errors import ClipError, ConfigError
+from spf.generators.base import Generator as ClipGenerator
+from spf.measurement import Measurement, measure_clip
+from spf.pacing.check import Check, checked
+from spf.pacing.lengths import Wanted
+from spf.pacing.plan import (
+    MEASURING,
+    METHOD,
+    Image,
+    Plan,
+    PlanAnew,
+    Source,
+    Watch,
+    measured_clip,
+    plan_retiming,
+    scores,
+)
+from spf.pacing.regeneration import Regeneration, regenerate
+from spf.pacing.resampling import resampled
+from spf.pacing.strategies import Regenerate, Resampling, make_method
+from spf.pacing.targets import Target
+from spf.progress import Curve, no_change_reason
+from spf.video import Reader, write_mp4
+from spf.video.sound import has_sound, join_sound
+
+STAGES = (MEASURING, "resampling", "measuring the result", "side by side", "joining")
+
+
+@dataclass(frozen=True, eq=False)
+class Retimed:
+    """What was done with a clip.
+
+    out : the retimed MP4. plan : how it was made. measured : the result, as it was written.
+    before, after : `spf.score` and target_mae of both, and target_mae_between_cuts where cuts were
+    kept. notes : lines on what is not as asked for. plain : the same scores of what the generator
+    makes unsteered, where segments were steered. check : both clips by a second embedder.
+    """
+
+    source: Path
+    out: Path
+    plan: Plan
+    measured: Measurement
+    before: dict[str, float]
+    after: dict[str, float]
+    notes: tuple[str, ...]
+    plain: dict[str, float] | None = None
+    check: Check | None = None
+
+    @property
+    def curve(self) -> Curve:
+        """Of the result."""
+        return self.measured.curve
+
+
+def retime(
+    source: Source,
+    out: Source,
+    target: str | Target | Curve = "linear",
+    method: str | Resampling | Regenerate = METHOD,
+    num_frames: int | None = None,
+    fps: float | None = None,
+    keep: str = "length",
+    embedder: str | Embedder = DEFAULT_EMBEDDER,
+    cache: bool = True,
+    watch: Watch | None = None,
+    generator: str | ClipGenerator | None = None,
+    folder: Source | None = None,
+    check: str | Embedder | None = "auto",
+    **settings: Any,
+) -> Retimed:
+    """Give a clip another pacing.
+
+    Parameters
+    ----------
+    source : a video, an animated image or a folder of images.
+    out : the MP4 to write; an existing one is replaced at the end, and only by a whole one.
+    target : a word (`spf.retime.TARGETS`), a word with settings ("exponential:temperature=5"), an
+        increasing function on 0 .. 1, or the curve of a clip whose pacing is wanted.
+    method : nearest, blend or flow: see `spf.pacing.resampling`; or regenerate, which has the clip
+        generated anew between its keyframes: see `spf.pacing.regeneration`.
+    num_frames, fps, keep : of the result: see `spf.pacing.lengths`. The default keeps the clip's
+        number of frames and its rate; the mean one where it varies.
+    embedder : name, with a variant such as "siglip/b16-384", or object; what measures the clip and
+        the result.
+    cache : whether embeddings are kept and found again.
+    watch : told of every frame of every stage, and of every denoising step of every segment.
+    generator, folder : of regenerate alone. A word of `spf.generators.MODELS` or an object; where
+        finished segments are kept and found again (None: beside `out`, as NAME.segments).
+    check : word or object of a second embedder, which measures both clips too and says where it
+        disagrees; "auto" is one of another family (`spf.embedders.check_embedder`), None is none.
+    settings : of the method (`spf.pacing.strategies`). cuts="keep": no frame lies between the two
+        shots of a hard cut, and the target paces what changes between cuts; "bridge": cuts are
+        change like any other. Of regenerate also n_segments=4, prompt="...", seed=1,
+        strategy="none".
+
+    Sound is kept where each frame keeps its time, and dropped with a note anywhere else.
+
+    Raises ClipError for a clip that cannot be read, has no semantic change, or a disk that refuses;
+    ConfigError for words and numbers that make no sense; UnavailableError, before any work, where
+    the generator cannot run here; SpfError where it fails: finished segments are kept.
+    """
+    path = check_out(source, out)
+    chosen = load_embedder(embedder)
+    wanted = Wanted(keep, num_frames, fps)
+    strategy = make_method(method, **settings)
+    if folder is not None and not isinstance(strategy, Regenerate):
+        raise ConfigError(f"method={strategy.name} keeps no segments; leave folder out")
+    other = check_embedder(check, chosen)
+    plan = plan_retiming(source, chosen, target, strategy, wanted, cache, watch, generator)
+    return carry_out(plan, path, chosen, cache, watch, folder, other)
+
+
+def check_out(source: Source, out: Source) -> Path:
+    """The path of the result. Raises ConfigError unless it is an MP4 other than the source."""
+    path = Path(out)
+    if path.suffix.lower() != ".mp4":
+        raise ConfigError(f"{path}: the result is an MP4; give a name that ends in .mp4")
+    if path.resolve() == Path(source).resolve():
+        raise ConfigError(f"{path}: the result would replace the clip; give another name")
+    if path.is_dir():
+        raise ConfigError(f"{path}: this is a folder; give another name")
+    return path
+
+
+def carry_out(
+    plan: Plan,
+    out: Path,
+    embedder: Embedder,
+    cache: bool = True,
+    watch: Watch | None = None,
+    folder: Source | None = None,
+    check: Embedder | None = None,
+) -> Retimed:
+    """Write the result of a plan and measure it as it was written. Parameters as in `retime`."""
+    plain = None
+    if isinstance(plan, PlanAnew):
+        done, more = _write_anew(plan, out, embedder, folder or segments_beside(out), watch)
+        plain = scores(done.plain.curve, plan.target, plan.cuts_shown) if done.retimed else None
+    else:
+        more = write_result(plan, out, watch)
+    notes = list(dict.fromkeys([*plan.notes, *more]))
+    measured = measured_clip(out, embedder, cache, watch, STAGES[2])
+    before = scores(plan.curve, plan.target, plan.cuts)
+    after = scores(measured.curve, plan.target, plan.cuts_shown)
+    if no_change_reason(measured.curve) is not None:
+        notes.append("the result shows no semantic change: its scores are not defined")
+    seen = None
+    if check is not None:
+        seen = checked(plan, out, measured, embedder, check, cache, watch)
+    return Retimed(plan.source, out, plan, measured, before, after, tuple(notes), plain, seen)
+
+
+def segments_beside(out: Path) -> Path:
+    """Where finished segments of a result are kept unless another folder is named."""
+    return out.with_suffix(".segments")
+
+
+def _write_anew(
+    plan: PlanAnew, out: Path, embedder: Embedder, folder: Source, watch: Watch | None
+) -> tuple[Regeneration, list[str]]:
+    """Generate the segments and write their joined frames; returns notes too."""
+    done = regenerate(
+        plan.source,
+        plan.curve,
+        plan.generator,
+        lambda frames: measure_clip(frames, embedder).curve,
+        folder,
+        plan.target,
+        plan.settings,
+        fps=plan.length.fps,
+        watch=watch,
+        plan=plan.segments,
+    )
+    frames = counted(done.best.frames(), watch, STAGES[4], plan.length.num_frames)
+    write_mp4(out, frames, plan.length.fps)
+    silent = plan.source.is_file() and has_sound(plan.source)
+    return done, [*done.notes, *["the sound is dropped: the pictures are made anew"] * silent]
+
+
+def write_result(plan: Plan, out: Path, watch: Watch | None = None) -> list[str]:
+    """Write the result of a plan; returns notes."""
+    fps = plan.length.fps
+    sound = plan.source.is_file() and has_sound(plan.source)
+    if not (sound and plan.keeps_time):
+        with closing(_result(plan, watch)) as frames:
+            write_mp4(out, frames, fps)
+        return ["the sound is dropped: the pictures are shown at other times"] if sound else []
+    pictures = out.with_name(f".spf-{secrets.token_hex(8)}.mp4")
+    try:
+        with closing(_result(plan, watch)) as frames:
+            write_mp4(pictures, frames, fps)
+        try:
+            join_sound(pictures, plan.source, out)
+        except ClipError as error:
+            os.replace(pictures, out)
+            return [f"the sound is dropped: {error.reason}"]
+    finally:
+        pictures.unlink(missing_ok=True)
+    return []
+
+
+def _result(plan: Plan, watch: Watch | None) -> Generator[Image]:
+    """The frames of the result, one after the other: the one place where a method makes them."""
+    with Reader(plan.source) as reader:
+        images = (image for image, _ in reader)
+        frames = resampled(images, plan.positions, plan.method)
+        try:
+            yield from counted(frames, watch, STAGES[1], plan.length.num_frames)
+        except ValueError as error:
+            reason = f"it has changed since it was measured ({error})"
+            raise ClipError(plan.source, reason, "leave it alone until all is done") from None
+
+
+def counted(
+    frames: Iterator[Image], watch: Watch | None, stage: str, total: int
+) -> Iterator[Image]:
+    for number, image in enumerate(frames, start=1):
+        yield image
+        if watch is not None:
+            watch(stage, number, total)

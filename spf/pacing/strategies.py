@@ -1,0 +1,262 @@
+"""What can be done with a measured curve, by the words of the configs: steer a generator's clock
+(`Strategy`), show the frames of a finished clip at other times (`Resampling`), or generate it anew
+between its keyframes (`Regenerate`)."""
+
+from dataclasses import dataclass, fields, replace
+from math import isfinite
+from typing import Any, ClassVar, Protocol
+
+from spf.errors import ConfigError
+from spf.pacing.bands import Strength, flat
+from spf.pacing.gamma import SCHEDULES
+from spf.words import choose
+
+CORRECTIONS = ("add", "compose")
+"""How a second correction joins the first: added in every band (the authors'), or the old positions
+looked up where the new time map points, which is exact where all bands follow the map."""
+
+KEEP = "keep"
+CUTS = (KEEP, "bridge")
+"""What is done at a hard cut (`spf.progress.cuts`): it stays one, and no frame lies between its two
+shots, or it is change like any other."""
+PENALTY = 1e-3
+"""What one more segment must save of the sum of squared residuals: finer than the paper's 0.02,
+which leaves short clips one or two segments. More keyframes hold the result nearer to the source,
+and cost no more frames; segments too short to be generated are joined."""
+
+
+class Strategy(Protocol):
+    """What a warp is made with; `iterations` is how many corrections are tried at most, 0 keeps
+    the clip as it was first generated; `correction` is one of `CORRECTIONS`."""
+
+    name: ClassVar[str]
+
+    @property
+    def strength(self) -> Strength: ...
+    @property
+    def gamma(self) -> str: ...
+    @property
+    def iterations(self) -> int: ...
+    @property
+    def correction(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Unsteered:
+    """Leaves the generator's clock alone."""
+
+    strength: ClassVar[Strength] = flat(0.0)
+    gamma: ClassVar[str] = "none"
+    iterations: ClassVar[int] = 0
+    correction: ClassVar[str] = "add"
+
+
+@dataclass(frozen=True)
+class NoRetime(Unsteered):
+    """The clip as it is."""
+
+    name: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class Resampling(Unsteered):
+    """Shows the frames of a finished clip, its own or generated, at the times of the map.
+
+    Its `name` is the method of `spf.pacing.resampling`, which says what each does. cuts : one of
+    `CUTS`; None keeps those of an existing clip, and bridges those of a generated one, which is a
+    single shot whose jumps are to be retimed. Raises ConfigError for another one.
+    """
+
+    name: ClassVar[str]
+    cuts: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.cuts is not None:
+            choose(self.cuts, CUTS, "way with cuts")
+
+
+@dataclass(frozen=True)
+class Nearest(Resampling):
+    """The nearest frame: nothing is made up, frames are repeated or left out."""
+
+    name: ClassVar[str] = "nearest"
+
+
+@dataclass(frozen=True)
+class Blend(Resampling):
+    """Cross-fade of the two neighbours: what moves shows twice (ghosts)."""
+
+    name: ClassVar[str] = "blend"
+
+
+@dataclass(frozen=True)
+class Flow(Resampling):
+    """Motion-compensated: both neighbours moved along their optical flow, then blended."""
+
+    name: ClassVar[str] = "flow"
+
+
+def _check(strategy: Strategy) -> None:
+    """Raises ConfigError, in one line, for settings that make no warp."""
+    choose(strategy.gamma, SCHEDULES, "gamma")
+    choose(strategy.correction, CORRECTIONS, "correction")
+    count = strategy.iterations
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise ConfigError(f"retime: iterations={count!r} must be a whole number, at least 1")
+    try:
+        _ = strategy.strength
+    except ValueError as error:
+        raise ConfigError(f"retime={strategy.name}: {error}") from None
+
+
+@dataclass(frozen=True)
+class RopeFlat:
+    """Every band follows the time map by the same share alpha, at every noise level."""
+
+    name: ClassVar[str] = "rope_flat"
+    alpha: float = 1.0
+    gamma: str = "none"
+    iterations: int = 1
+    correction: str = "add"
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def strength(self) -> Strength:
+        return flat(self.alpha)
+
+
+@dataclass(frozen=True)
+class Rope:
+    """Frequency-aware: low frequencies follow the time map most. The defaults are those of the
+    authors' script (`authors_code` in docs/retime.md)."""
+
+    name: ClassVar[str] = "rope"
+    alpha_low: float = 0.2
+    alpha_high: float = 1.0
+    decay: float = 3.0
+    order: str = "rank"
+    gamma: str = "exp_up"
+    iterations: int = 1
+    correction: str = "add"
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def strength(self) -> Strength:
+        return Strength(self.alpha_low, self.alpha_high, self.decay, self.order)
+
+
+@dataclass(frozen=True)
+class RopeIterative(Rope):
+    """As `Rope`, measured again and corrected until the pacing comes no nearer to its target."""
+
+    name: ClassVar[str] = "rope_iterative"
+    iterations: int = 3
+
+
+RESAMPLINGS: dict[str, type[Resampling]] = {kind.name: kind for kind in (Nearest, Blend, Flow)}
+"""Words of the strategies that resample a clip; no generator is needed."""
+
+STEERING = RopeFlat(iterations=3, correction="compose")
+"""How segments are steered where nothing else is chosen: exact where all bands follow the map."""
+
+
+@dataclass(frozen=True)
+class Regenerate(Unsteered):
+    """An existing clip, generated anew between its keyframes (`spf.pacing.regeneration`).
+
+    cuts : one of `CUTS`: nothing is generated across a cut that is kept.
+    penalty, n_segments : as in `spf.segment`, with a finer default. strategy : word of a ReTime
+    strategy, "none" for plain regeneration; None is `STEERING`. method : how frames are brought to
+    length where the generator cannot make the number (`resampled`). prompt : for every segment.
+    seed : of the noise.
+
+    Raises ConfigError for words and numbers that make no sense.
+    """
+
+    name: ClassVar[str] = "regenerate"
+    cuts: str = "keep"
+    penalty: float = PENALTY
+    n_segments: int | None = None
+    strategy: str | None = None
+    method: str = "flow"
+    prompt: str = ""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        choose(self.cuts, CUTS, "way with cuts")
+        choose(self.method, RESAMPLINGS, "method")
+        if self.strategy is not None:
+            choose(self.strategy, STEERING_WORDS, "way to steer")
+        number = isinstance(self.penalty, int | float) and isfinite(self.penalty)
+        if not (number and self.penalty >= 0):
+            raise ConfigError(f"retime.penalty={self.penalty!r} must be a number, at least 0")
+        count = self.n_segments
+        if count is not None and not (isinstance(count, int) and count >= 1):
+            raise ConfigError(f"retime.n_segments={count!r} must be a whole number, at least 1")
+        if not isinstance(self.prompt, str):
+            raise ConfigError(f"retime.prompt={self.prompt!r} must be text")
+        if not (isinstance(self.seed, int) and not isinstance(self.seed, bool) and self.seed >= 0):
+            raise ConfigError(f"retime.seed={self.seed!r} must be a whole number, at least 0")
+
+    @property
+    def steering(self) -> Strategy:
+        return make_strategy(self.strategy or STEERING)
+
+
+FOR_FINISHED: dict[str, type[Resampling] | type[Regenerate]] = {
+    **RESAMPLINGS,
+    Regenerate.name: Regenerate,
+}
+"""Words of the strategies that take a finished clip."""
+
+RETIMES: dict[str, type[Strategy]] = {
+    "none": NoRetime,
+    "rope": Rope,
+    "rope_flat": RopeFlat,
+    "rope_iterative": RopeIterative,
+    **FOR_FINISHED,
+}
+"""Words of all strategies; `STEERING_WORDS` are those of them that take a generator's clock."""
+
+STEERING_WORDS = tuple(
+    word for word, kind in RETIMES.items() if not issubclass(kind, Resampling | Regenerate)
+)
+
+
+def make_strategy(strategy: str | Strategy) -> Strategy:
+    """The strategy of a word, with its defaults, for a generator's clock.
+
+    Raises ConfigError for an unknown word, and for those that take a finished clip: `Resampling`
+    and `Regenerate`.
+    """
+    made = RETIMES[choose(strategy, RETIMES, "retime")]() if isinstance(strategy, str) else strategy
+    if isinstance(made, Resampling | Regenerate):
+        what = "resamples" if isinstance(made, Resampling) else "generates anew"
+        known = f"choose one that steers: {', '.join(STEERING_WORDS)}"
+        raise ConfigError(f"retime={made.name} {what} a finished clip; {known}")
+    return made
+
+
+def make_method(method: str | Resampling | Regenerate, **settings: Any) -> Resampling | Regenerate:
+    """The strategy of a word of `FOR_FINISHED`, which take a finished clip.
+
+    settings : of the strategy. Raises ConfigError for unknown words and impossible settings.
+    """
+    made = (
+        FOR_FINISHED[choose(method, FOR_FINISHED, "method")]()
+        if isinstance(method, str)
+        else method
+    )
+    if not settings:
+        return made
+    known = [item.name for item in fields(made)]
+    chosen = {}
+    for name, value in settings.items():
+        if name not in known and name in Regenerate.__dataclass_fields__:
+            raise ConfigError(f"{name}: only method=regenerate has such a setting")
+        chosen[choose(name, known, f"setting of {made.name}")] = value
+    return replace(made, **chosen)
