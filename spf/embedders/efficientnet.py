@@ -61,6 +61,7 @@ class EfficientNet(Network):
 
     name = "efficientnet"
     flicker_share = 0.55
+    cut_angle = 0.8
 
     def __init__(
         self,
