@@ -129,7 +129,7 @@ def test_the_best_of_each_column_is_named() -> None:
     rows[3] |= {"camera": 0.05}  # b, matched
     matched, unmatched, best = colour_sentences(colour_table(rows, ("embedder", "status")))
     assert matched.endswith("best first: a 0.1; b (control) 0.2.")
-    assert unmatched.endswith("best first: a 0.1; b (control) 0.2.")
+    assert unmatched.endswith("best first: a 0.10; b (control) 0.20.")  # one cell has 2 digits
     control, other = best.split(". ")
     assert control == "A control is best in: matched, camera (b (control))"
     assert other.count("(a)") == 7

@@ -81,7 +81,7 @@ white balance that drift by 15% (colours turn by 54 degrees in all, light and ba
 115%, or back), and a background of which 60% become another photograph."""
 
 COLOUR_LAWS = ("ease_in_out", "sigmoid_jump")
-COLOUR_FRAMES = 41
+COLOUR_FRAMES = 31
 
 
 @dataclass(frozen=True)

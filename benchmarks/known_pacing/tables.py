@@ -127,7 +127,7 @@ def _colour(results: Results) -> Part | None:
         drift = "; ".join(f"{text(row, 'drift')} {row['colours']}" for row in table.rows)
         return (
             f"With {embedder} the calibrated error where hue, exposure and white balance drift "
-            f"(drift) is, by whether the colours of the photographs are matched or not: {drift}."
+            f"(drift) is, by the colours of the photographs: {drift}."
         )
 
     return Part("Meaning or colour?", [table], (), sentence)
