@@ -1,8 +1,9 @@
 """Objects that reach another process as the arguments that they were made with."""
 
-import pickle
-from functools import lru_cache
 from typing import Any, Self
+
+_made: dict[str, Any] = {}
+"""The objects that were made in this process, by what they were made of."""
 
 
 class Remade:
@@ -11,18 +12,19 @@ class Remade:
     Unpickling makes the object anew, once in a process for equal arguments.
     """
 
-    _made_with: bytes
+    _given: tuple[tuple[Any, ...], dict[str, Any]]
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
         made = super().__new__(cls)
-        made._made_with = pickle.dumps((cls, args, sorted(kwargs.items())))
+        made._given = args, settings
         return made
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _make, (self._made_with,)
+        return _make, (type(self), *self._given)
 
 
-@lru_cache(maxsize=16)
-def _make(made_with: bytes) -> Any:
-    kind, args, settings = pickle.loads(made_with)  # from the parent process, through its own pipe
-    return kind(*args, **dict(settings))
+def _make(kind: type, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+    key = repr((kind, args, sorted(settings.items())))
+    if key not in _made:
+        _made[key] = kind(*args, **settings)
+    return _made[key]

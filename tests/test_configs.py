@@ -20,8 +20,8 @@ from benchmarks.harness.session import build
 from spf.embedders import EMBEDDERS, usable
 from spf.errors import ConfigError, UnavailableError
 from spf.generators import MODELS
+from spf.pacing import TARGETS
 from spf.pacing.strategies import RETIMES
-from spf.retime import TARGETS
 from spf.video import Sampling
 
 FILES = sorted(set(harness.CONFIGS.glob("*/*.yaml")) - {harness.CONFIGS / "embedder" / "auto.yaml"})

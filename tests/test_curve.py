@@ -10,7 +10,7 @@ import oracles
 import pytest
 
 import spf
-from spf.retime import TARGETS
+from spf.pacing import TARGETS
 
 METHODS = ["gradient", "peer", "increments", "isotonic"]
 

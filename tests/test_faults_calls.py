@@ -10,10 +10,10 @@ import io
 import itertools
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import harness
@@ -26,6 +26,7 @@ from benchmarks.harness import measuring, provenance, session
 from benchmarks.harness.report import trackers
 from benchmarks.leaderboard import experiment
 from spf.cache import ARRAYS, user_cache
+from spf.child import Child
 from spf.embedders.histogram import Histogram
 from spf.errors import SpfError
 from spf.quality import process
@@ -182,7 +183,13 @@ def test_vbench_that_breaks_down_is_a_row_and_passes(
     """A shell script stands in for its process, which takes seconds to start."""
     script = tmp_path / "python"
     script.touch(0o755)
-    monkeypatch.setattr(process, "sys", SimpleNamespace(executable=str(script), path=[]))
+
+    def stand_in(*given: Any, **more: Any) -> Child:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "executable", str(script))
+            return Child(*given, **more)
+
+    monkeypatch.setattr(process, "Child", stand_in)
     replies = """echo '{"value": 0.5}'"""
     strikes = f"""case "$line" in *late*) {body};; *) {replies};; esac"""
     script.write_text(f"#!/bin/sh\nwhile read line; do {strikes}; done\n")

@@ -24,6 +24,7 @@ from benchmarks.harness.store import CellStore
 from spf import cli
 from spf.cache import user_cache
 from spf.files import write_atomic
+from spf.store import Store
 
 # The injector
 
@@ -150,7 +151,7 @@ def test_a_cache_that_cannot_be_listed_costs_one_line(
     harness.without_plots(monkeypatch)
     clips = harness.two_generators(tmp_path / "clips", 1)
     with monkeypatch.context() as patch:
-        patch.setattr(type(user_cache()), "entries", refuse)
+        patch.setattr(Store, "entries", refuse)
         assert harness.run(clips, tmp_path / "out").code == 0
     assert "going on without it" in harness.check_one_line(capsys.readouterr().err)
 

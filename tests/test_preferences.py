@@ -10,7 +10,7 @@ import pytest
 import raters
 from scipy import optimize
 
-from benchmarks.user_study.experiment import preferences
+from benchmarks.user_study import preferences
 from benchmarks.user_study.preferences import (
     Vote,
     agreement,

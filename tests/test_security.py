@@ -102,7 +102,7 @@ def test_the_walk_sees_no_ghosts() -> None:
 
 
 def test_templates_trust_no_text() -> None:
-    found = sorted((harness.ROOT / "benchmarks" / "reporting" / "templates").iterdir())
+    found = sorted((harness.ROOT / "benchmarks" / "harness" / "report" / "templates").iterdir())
     assert len(found) >= 6
     for path in found:
         text = path.read_text(encoding="utf-8")

@@ -124,7 +124,7 @@ def test_the_paper_is_reproduced_without_a_network(tmp_path: Path) -> None:
     """The smallest scope of `make reproduce-paper PROFILE=embedded`: one experiment."""
     script = (
         "import dataclasses, sys\n"
-        "from benchmarks import reproduce\n"
+        "from benchmarks.harness import reproduce\n"
         "from benchmarks.paper import EXPERIMENTS\n"
         "from test_reproduce import SMALL\n"
         "first = next(item for item in EXPERIMENTS if item.parts)\n"

@@ -10,6 +10,7 @@ import pytest
 
 import spf
 from spf.errors import ConfigError
+from spf.pacing import TARGETS, distance_to_target, make_target
 from spf.pacing.targets import (
     Custom,
     EaseIn,
@@ -22,7 +23,6 @@ from spf.pacing.targets import (
     pinned,
 )
 from spf.progress.metrics import unit_time
-from spf.retime import TARGETS, distance_to_target, make_target
 
 U = np.linspace(0.0, 1.0, 1001)
 POINTS = [[0, 0], [0.5, 0.2], [0.6, 0.2], [1, 1]]

@@ -259,7 +259,7 @@ def test_logger_csv_imports_no_wandb(tmp_path: Path) -> None:
     words = harness.leaderboard_words(clips, tmp_path / "out", "logger=csv", "embedder=histogram")
     script = (
         "import sys; sys.path.insert(0, 'tests')\n"
-        "import harness; from benchmarks import session\n"
+        "import harness; from benchmarks.harness import session\n"
         f"session.run(harness.compose(*{words!r}), quiet=True)\n"
         "assert 'wandb' not in sys.modules"
     )

@@ -109,7 +109,7 @@ class TemporalRope:
 
 
 class ClockWarp(Protocol):
-    """What steers a generator's clock; `spf.retime.Warp` is one."""
+    """What steers a generator's clock; `spf.pacing.warp.Warp` is one."""
 
     @property
     def positions(self) -> Array:

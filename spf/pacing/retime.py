@@ -90,7 +90,7 @@ def retime(
     ----------
     source : a video, an animated image or a folder of images.
     out : the MP4 to write; an existing one is replaced at the end, and only by a whole one.
-    target : a word (`spf.retime.TARGETS`), a word with settings ("exponential:temperature=5"), an
+    target : a word (`spf.pacing.TARGETS`), a word with settings ("exponential:temperature=5"), an
         increasing function on 0 .. 1, or the curve of a clip whose pacing is wanted.
     method : nearest, blend or flow: see `spf.pacing.resampling`; or regenerate, which has the clip
         generated anew between its keyframes: see `spf.pacing.regeneration`.
