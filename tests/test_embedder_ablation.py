@@ -145,7 +145,7 @@ def test_the_documents_table_of_colours_is_measured(tmp_path: Path) -> None:
         harness.compose(
             WORDS[0], "benchmark.studies=[colour]",
             "benchmark.embedders=[efficientnet,tiny,pixels,histogram]",
-            f"output={harness.quoted(tmp_path)}",
+            f"output={tmp_path}",
         ),
         quiet=True,
     )  # fmt: skip
