@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import harness
 import pandas as pd
 import pytest
@@ -135,6 +137,23 @@ def test_the_best_of_each_column_is_named() -> None:
     assert other.count("(a)") == 7
     empty = colour_table(rows[4:], ("embedder", "status"))
     assert colour_sentences(empty) == ["No embedder has an error that could be stated."]
+
+
+@pytest.mark.slow
+def test_the_documents_table_of_colours_is_measured(tmp_path: Path) -> None:
+    made = session.run(
+        harness.compose(
+            WORDS[0], "benchmark.studies=[colour]",
+            "benchmark.embedders=[efficientnet,tiny,pixels,histogram]",
+            f"output={tmp_path}",
+        ),
+        quiet=True,
+    )  # fmt: skip
+    text = (harness.ROOT / "docs" / "ablation.md").read_text()
+    for row in table(made, "colours").to_dict("records"):
+        (line,) = [x for x in text.splitlines() if f"| {row['embedder']} | {row['colours']} |" in x]
+        said = [float(cell) for cell in line.strip("| ").split(" | ")[2:]]
+        assert said == pytest.approx([row[name] for name in studies.NUISANCES], abs=0.003)
 
 
 def test_an_ablation_asks_only_what_it_shows() -> None:
