@@ -136,9 +136,10 @@ def main() -> int:
         return 0
 
     sys.path.insert(0, str(ROOT))
-    from spf.devices import let_idle_threads_sleep
+    from spf.devices import keep_freed_memory, let_idle_threads_sleep
 
     let_idle_threads_sleep()  # every workload runs as the commands do
+    keep_freed_memory()
     sizes = QUICK if arguments.quick else Sizes()
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = threads or 1

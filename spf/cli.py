@@ -17,7 +17,7 @@ from spf.commands.shared import (
     local_path,
     plain,
 )
-from spf.devices import let_idle_threads_sleep
+from spf.devices import keep_freed_memory, let_idle_threads_sleep
 from spf.errors import SpfError, UnavailableError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -29,6 +29,7 @@ EPILOGUE = """exit codes: 0 done; 1 a clip failed (the others are done); 2 wrong
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     let_idle_threads_sleep()
+    keep_freed_memory()
     try:
         given = _parser().parse_args(arguments)
         return given.run(given)

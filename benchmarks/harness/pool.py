@@ -14,7 +14,7 @@ from loky.process_executor import BrokenProcessPool
 from benchmarks.harness.compute import Job, settle
 from benchmarks.harness.records import FAILED, make_record
 from benchmarks.harness.store import Settled
-from spf.devices import choose_device
+from spf.devices import choose_device, keep_freed_memory
 from spf.errors import SpfError
 from spf.store import tell
 
@@ -118,6 +118,7 @@ def _begin(turns: Any, parent: int) -> None:
     """What a worker does first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the others
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    keep_freed_memory()
     if (gpu := turns.get()) is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     import cv2

@@ -34,7 +34,7 @@ from benchmarks.harness.reproduction.planning import (
     requirements,
 )
 from benchmarks.paper import EXPERIMENTS
-from spf.devices import let_idle_threads_sleep
+from spf.devices import keep_freed_memory, let_idle_threads_sleep
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.words import choose
 
@@ -150,6 +150,7 @@ def as_text(table: Table) -> str:
 def main(arguments: list[str]) -> int:
     """The command; see the module's docstring."""
     let_idle_threads_sleep()
+    keep_freed_memory()
     given = {"profile": "auto", "output": "results"}
     started = time.perf_counter()
     try:

@@ -180,11 +180,11 @@ class Studies:
             yield "faults", clip
 
     def _colour(self, base: SyntheticClip) -> Iterator[tuple[str, SyntheticClip]]:
+        base = replace(base, num_frames=COLOUR_FRAMES)
         yield "reference", base
         for nuisance in NUISANCES.values():
             for word in COLOUR_LAWS:
-                clip = replace(base, num_frames=COLOUR_FRAMES, law=law(word), motion=nuisance)
-                yield "colour", clip
+                yield "colour", replace(base, law=law(word), motion=nuisance)
 
     def _robustness(self, base: SyntheticClip) -> Iterator[tuple[str, SyntheticClip]]:
         """A jump as it is, and disturbed in ways that mean nothing."""
@@ -234,7 +234,9 @@ def clip_name(clip: SyntheticClip) -> str:
 
 
 def reference_name(clip: SyntheticClip, num_frames: int, fps: float) -> str:
-    """Name of the linearly paced, motionless clip of the same morph at the same size."""
+    """Name of the linearly paced, motionless clip of the same morph at the same size: of num_frames
+    or, where the clip is one of the short ones of the study of colour, as short."""
     whole = clip.content.content if isinstance(clip.content, Still) else clip.content
-    base = SyntheticClip(whole, num_frames=num_frames, size=clip.size, fps=fps, seed=clip.seed)
+    frames = clip.num_frames if clip.num_frames == COLOUR_FRAMES else num_frames
+    base = SyntheticClip(whole, num_frames=frames, size=clip.size, fps=fps, seed=clip.seed)
     return clip_name(base)
