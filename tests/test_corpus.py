@@ -1,79 +1,98 @@
-"""`spf corpus` without Ray: which clips it reads, what tasks it gives."""
+"""`spf corpus`: which clips it reads, what it refuses, and its rows, whoever works or is killed."""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
+import sys
+from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import clips
 import harness
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
+from PIL import Image
 
-from spf.corpus.inputs import as_text, names_digest, open_listing, survey
-from spf.corpus.pipeline import CLIPS_PER_TASK, Crew, tasks_of
-from spf.corpus.worker import Ledger
+import spf
+from spf.cli import main
+from spf.corpus import run
+from spf.corpus.inputs import as_text, list_clips
+from spf.corpus.pool import Pool, Worker
+from spf.corpus.rows import COLUMNS, CURVES, DONE, FAILED, SCORES, Measurer
+from spf.embedders import load_embedder
 from spf.errors import ConfigError, SpfError
+
+pytest.importorskip("ray", reason="spf corpus needs the extra corpus")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Good and bad clips of all kinds: 17 are measured, 5 fail."""
+    root = tmp_path_factory.mktemp("corpus")
+    good = harness.save(root / "a" / "steady.mp4", harness.steady(14))
+    harness.save(root / "a" / "jumping.mp4", harness.jumping(12, seed=1))
+    harness.save(root / "a" / "still.mp4", harness.still(12))
+    (root / "b" / "images").mkdir(parents=True)
+    (root / "c").mkdir()
+    clips.animate(root / "b" / "moving.gif", harness.steady(9, seed=2), [80] * 9)
+    for number, image in enumerate(harness.steady(6, seed=3)):
+        Image.fromarray(image).save(root / "b" / "images" / f"{number}.png")
+    for number in range(12):
+        harness.save(root / "d" / f"{number}.mp4", harness.steady(4 + number * 7 % 11, seed=number))
+    (root / "c" / "empty.mp4").touch()
+    (root / "c" / "junk.mp4").write_bytes(b"junk " * 99)
+    clips.cut(good, root / "c" / "short.mp4", 0.3)
+    (root / "c" / "gone.mp4").symlink_to(root / "nowhere.mp4")
+    harness.save(root / "c" / "one.mp4", harness.steady(2)[:1])
+    return root
+
+
+# Input
 
 
 def names_of(source: Path) -> list[str]:
-    return list(open_listing(source))
-
-
-# What is read
+    return list_clips(source)[1]
 
 
 def test_a_folder_gives_its_clips_in_one_order(tmp_path: Path) -> None:
     wanted = ["b.mp4", "B/z.MP4", "a/10.mkv", "a/9.mkv", "a/deep/er/c.gif", "shots"]
     others = ["notes.txt", ".hidden/x.mp4", "a/.y.mp4", "a/9.jpg", "shots/1.png", "shots/2.png"]
     harness.touch(tmp_path, *[name for name in wanted if name != "shots"], *others)
+    (tmp_path / "a" / "up").symlink_to(tmp_path / "a", target_is_directory=True)
+    (tmp_path / "self").symlink_to(tmp_path / "self")
     found = names_of(tmp_path)
     assert sorted(found) == sorted(wanted)
     assert found == ["B/z.MP4", "a/10.mkv", "a/9.mkv", "a/deep/er/c.gif", "b.mp4", "shots"]
 
 
-def test_links_in_a_circle_end(tmp_path: Path) -> None:
-    harness.touch(tmp_path, "a/b/c.mp4")
-    (tmp_path / "a" / "b" / "up").symlink_to(tmp_path / "a", target_is_directory=True)
-    (tmp_path / "self").symlink_to(tmp_path / "self")
-    assert names_of(tmp_path) == ["a/b/c.mp4"]
-
-
 def test_names_that_are_no_utf8_are_found_again(tmp_path: Path) -> None:
-    raw = os.fsencode(tmp_path) + b"/\xff.mp4"
-    with open(raw, "wb") as file:
+    with open(os.fsencode(tmp_path) + b"/\xff.mp4", "wb") as file:
         file.write(b"x")
     (name,) = names_of(tmp_path)
     assert os.fsencode(name) == b"\xff.mp4"
     assert as_text(name) == "\\xff.mp4"
-    assert names_digest([name]) == names_digest([as_text(name)])
 
 
 def test_lists_give_the_same_as_they_say(tmp_path: Path) -> None:
     wanted = ["b.mp4", 'a, "quoted".mp4', "/elsewhere/c.mp4", "b.mp4", "ä.mp4"]
     (tmp_path / "marked.txt").write_text("\n".join(wanted), encoding="utf-8-sig")
-    text = tmp_path / "list.txt"
-    text.write_text("\n".join(wanted[:2]) + "\r\n\n" + "\n".join(wanted[2:]))
-    table = tmp_path / "list.csv"
-    with open(table, "w", newline="") as file:
+    (tmp_path / "list.txt").write_text("\n".join(wanted[:2]) + "\r\n\n" + "\n".join(wanted[2:]))
+    with open(tmp_path / "list.csv", "w", newline="") as file:
         csv.writer(file).writerows([["id", "path"], *enumerate(wanted)])
     pq.write_table(pa.table({"n": range(5), "path": wanted}), tmp_path / "list.parquet")
-    for source in (text, table, tmp_path / "list.parquet", tmp_path / "marked.txt"):
-        assert names_of(source) == wanted
-        assert open_listing(source).base == tmp_path
-
-
-def test_a_parquet_list_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = [f"{number}.mp4" for number in range(100)]
-    pq.write_table(pa.table({"path": wanted}), tmp_path / "list.parquet", row_group_size=30)
-    monkeypatch.setattr("spf.corpus.inputs.PARQUET_ROWS", 7)
-    assert names_of(tmp_path / "list.parquet") == wanted
+    for source in tmp_path.iterdir():
+        assert list_clips(source) == (tmp_path, wanted)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("a.csv", b"clip,n\nx.mp4,1\n", "no column path"),
         ("a.csv", b"n,path\n1,a.mp4\n2,\n", "row 3 has no path"),
@@ -83,106 +102,153 @@ def test_a_parquet_list_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.Mo
         ("a.parquet", b"PAR1 but no more", "no valid Parquet"),
         ("a.mp4", b"x", "this is a clip"),
         ("0.png", b"x", "this is a clip"),
+        ("shots/0.png", b"x", r"INPUT itself is never a clip; .* spf analyze"),
+        ("other/a.txt", b"x", "no clips found"),
+        ("absent", None, "no file and no folder; .* spf analyze"),
+        ("pipe", None, "no file and no folder"),
     ],
 )
-def test_a_list_that_makes_no_sense_is_refused(
-    tmp_path: Path, name: str, content: bytes, said: str
+def test_an_input_that_makes_no_sense_is_refused_in_a_line(
+    tmp_path: Path, name: str, content: bytes | None, message: str
 ) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ConfigError, match=said) as error:
-        survey(open_listing(tmp_path / name), 10)
+    path = tmp_path / name
+    if content is not None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    elif name == "pipe":
+        os.mkfifo(path)  # and is not waited for
+    with pytest.raises(ConfigError, match=message) as error:
+        list_clips(path if path.parent == tmp_path else path.parent)
     clips.one_line(error)
 
 
-def test_nothing_and_no_clips_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such file"):
-        open_listing(tmp_path / "absent")
-    with pytest.raises(ConfigError, match="no clips found"):
-        survey(open_listing(harness.touch(tmp_path, "a.txt")), 10)
+# Rows
 
 
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.csv")
-    with pytest.raises(ConfigError, match="neither a folder nor a regular file") as error:
-        open_listing(tmp_path / "pipe.csv")
+def check_rows(root: Path, rows: list[dict[str, object]]) -> None:
+    """Each row holds what `spf.measure` and `spf.score` give of its clip, or the reason why not."""
+    for row in rows:
+        path = root / str(row["path"])
+        try:
+            curve = spf.measure(path, "pixels", cache=False)
+        except spf.ClipError as error:
+            assert (row["status"], row["reason"]) == (FAILED, f"{error.reason}; {error.remedy}")
+            assert all(row[name] is None for name in (*SCORES, "frames", *CURVES))
+            continue
+        assert (row["status"], row["reason"]) == (DONE, spf.no_change_reason(curve) or "")
+        assert row["frames"] == len(curve)
+        for name, value in spf.score(curve).items():
+            assert row[name] == value or (row[name] is None and np.isnan(value)), name
+        for name in CURVES:
+            assert np.array_equal(row[name], getattr(curve, name))
+
+
+def work(root: Path, measurer: Measurer, *names: str) -> list[dict[str, object]]:
+    """The rows that a worker makes."""
+    task = pa.table({"index": range(len(names)), "name": [os.fsencode(name) for name in names]})
+    return Worker(measurer, root, measurer.identity())(task).to_pylist()
+
+
+def test_rows_follow_the_sampling_and_the_bytes(corpus: Path) -> None:
+    clip = corpus / "a" / "steady.mp4"
+    (row,) = work(corpus, Measurer("pixels", sampling=spf.Sampling(stride=2)), "a/steady.mp4")
+    curve = spf.measure(clip, "pixels", spf.Sampling(stride=2), cache=False)
+    assert (row["frames"], row["linearity_mae"]) == (7, spf.score(curve)["linearity_mae"])
+    assert row["sha256"] == sha256(clip.read_bytes()).hexdigest()
+    (row,) = work(corpus, Measurer("pixels", sampling=spf.Sampling(stream=3)), "a/steady.mp4")
+    assert row["status"] == FAILED
+    assert "stream" in str(row["reason"])
+
+
+def test_any_error_of_a_library_is_a_row(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def burst(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("first\nsecond")
+
+    monkeypatch.setattr("spf.corpus.rows.measure_clip", burst)
+    (row,) = work(corpus, Measurer("pixels"), "a/steady.mp4")
+    assert (row["status"], row["reason"]) == (FAILED, "ZeroDivisionError: first second")
+
+
+def test_a_gpu_that_failed_ends_the_process(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, *_: object, **__: object) -> None:
+        raise spf.ClipError(path, "the GPU failed (CUDA error: misaligned address)", "again")
+
+    def leave(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr("spf.corpus.rows.measure_clip", fail)
+    monkeypatch.setattr("spf.corpus.rows.os._exit", leave)
+    with pytest.raises(SystemExit):
+        work(corpus, Measurer("pixels"), "a/steady.mp4")
+
+
+def test_a_worker_with_other_code_does_not_begin(corpus: Path) -> None:
+    measurer = Measurer("pixels")
+    with pytest.raises(SpfError, match="code differ") as error:
+        Worker(measurer, corpus, measurer.identity() | {"code": "of another version"})
     clips.one_line(error)
 
 
-def test_a_folder_of_images_is_no_clip_if_it_is_the_input(tmp_path: Path) -> None:
-    harness.touch(tmp_path, "shots/1.png", "shots/2.png")
-    with pytest.raises(ConfigError, match=r"INPUT itself is never a clip; .* spf analyze") as error:
-        survey(open_listing(tmp_path / "shots"), 10)
-    clips.one_line(error)
-    assert names_of(tmp_path) == ["shots"]
+# A whole corpus
 
 
-def test_a_survey_counts_and_tells_changes() -> None:
-    names = [f"{number}.mp4" for number in range(25)]
-    found = survey(names, 10)
-    assert (found.clips, len(found.shards)) == (25, 3)
-    assert [found.clips_of(shard) for shard in range(3)] == [10, 10, 5]
-    other = survey([*names[:12], "new.mp4", *names[13:]], 10)
-    assert other.digest != found.digest
-    assert [a == b for a, b in zip(found.shards, other.shards, strict=True)] == [True, False, True]
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    """One Ray for all: it takes many seconds to start."""
+    with Pool(2).started():
+        yield
 
 
-# Tasks
+def make(
+    source: Path, output: Path, workers: int = 1, per_shard: int = 5, **settings: object
+) -> tuple[list[dict[str, object]], int]:
+    """All rows in the order of the shards, and the number of clips that were measured now."""
+    output.mkdir(exist_ok=True)
+    base, names = list_clips(source)
+    measurer = Measurer(**{"embedder": "pixels", "curves": True} | settings)  # type: ignore[arg-type]
+    counts: list[int] = []
+    pool = Pool(workers)
+    run.make_corpus(names, base, output, measurer, pool, per_shard, on_progress=counts.append)
+    return rows_of(output), sum(counts)
 
 
-class Written(Ledger):
-    """A ledger by which a shard more is written at every look."""
-
-    def written(self) -> int:
-        self._written += 1
-        return self._written - 1
-
-
-def test_tasks_cover_the_pending_shards_in_order(tmp_path: Path) -> None:
-    listing = open_listing(harness.touch(tmp_path, *[f"{number:03d}.mp4" for number in range(43)]))
-    found = survey(listing, 20)
-    tasks = list(tasks_of(listing, found, [0, 2], Ledger(), 2))
-    indices = [first + place for first, names in tasks for place in range(len(names))]
-    assert indices == [*range(20), 40, 41, 42]
-    assert [name for _, names in tasks for name in names] == [
-        b"%03d.mp4" % index for index in indices
+def rows_of(output: Path) -> list[dict[str, object]]:
+    return [
+        row for path in sorted(output.glob("shard-*")) for row in pq.read_table(path).to_pylist()
     ]
-    assert max(len(names) for _, names in tasks) == CLIPS_PER_TASK
 
 
-def test_tasks_wait_until_shards_are_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def contents(output: Path) -> dict[str, bytes]:
+    """All that the folder holds for people."""
+    return {path.name: path.read_bytes() for path in output.iterdir() if path.name[0] != "."}
+
+
+def test_rows_are_those_of_measure_and_two_workers_write_the_same_bytes(
+    corpus: Path, local_ray: None, tmp_path: Path
 ) -> None:
-    listing = open_listing(harness.touch(tmp_path, *[f"{number:03d}.mp4" for number in range(12)]))
-    found = survey(listing, 2)
-    ledger = Ledger()
-    waits: list[int] = []
-
-    def sleep(seconds: float) -> None:
-        waits.append(len(given))
-        if len(waits) == 7:
-            ledger.__init__()  # type: ignore[misc]  # as when Ray starts it again
-        if len(waits) % 3 == 0:
-            ledger.wrote(len(waits) // 3)
-
-    monkeypatch.setattr("spf.corpus.pipeline.time.sleep", sleep)
-    given: list[int] = []
-    for first, _ in tasks_of(listing, found, range(6), ledger, 2):
-        given.append(first)
-        assert len(given) <= len(waits) // 3 + 2
-    assert given == [0, 2, 4, 6, 8, 10]
-    assert waits == [count for count in (2, 3, 4, 5) for _ in range(3)]
-
-
-def test_an_input_that_changes_meanwhile_ends_the_work(tmp_path: Path) -> None:
-    listing = open_listing(harness.touch(tmp_path, "a.mp4", "b.mp4", "c.mp4"))
-    found = survey(listing, 2)
-    harness.touch(tmp_path, "aa.mp4")
-    with pytest.raises(SpfError, match="changed while it was read"):
-        list(tasks_of(listing, found, [0, 1], Ledger(), 2))
-
-
-def test_open_shards_are_enough_for_all_workers() -> None:
-    for size, workers, decoders in ((1, 1, 1), (10, 64, 8), (1000, 2, 1)):
-        crew = Crew(workers, decoders=decoders)
-        clips_open = crew.open_shards(size) * size
-        assert clips_open >= workers * decoders * 2 * CLIPS_PER_TASK
+    rows, measured = make(corpus, tmp_path / "one")
+    assert measured == len(rows) == 22
+    assert [row["path"] for row in rows] == names_of(corpus)
+    assert [row["index"] for row in rows] == list(range(22))
+    check_rows(corpus, rows)
+    assert list(rows[0]) == [*COLUMNS, *CURVES]
+    assert {row["path"]: row["reason"] for row in rows}["a/still.mp4"] == "no semantic change"
+    make(corpus, tmp_path / "two", 2)
+    one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
+    assert one == two
+    assert set(one) == {
+        "manifest.json",
+        "summary.csv",
+        *(f"shard-0000{n}.parquet" for n in range(5)),
+    }
+    with open(tmp_path / "one" / "summary.csv", newline="") as file:
+        summary = list(csv.DictReader(file))
+    assert sum(int(row["clips"]) for row in summary if row["status"] == DONE) == 17
+    assert sum(int(row["clips"]) for row in summary if row["status"] == FAILED) == 5
+    # Damage and loss of a shard cost that shard.
+    (tmp_path / "two" / "shard-00001.parquet").unlink()
+    whole = one["shard-00003.parquet"]
+    (tmp_path / "two" / "shard-00003.parquet").write_bytes(whole[:200] + b"\x41" + whole[201:])
+    _, measured = make(corpus, tmp_path / "two", 2)
+    assert measured == 10
+    assert contents(tmp_path / "two") == one

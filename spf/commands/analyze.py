@@ -77,14 +77,13 @@ def run(given: argparse.Namespace) -> int:
 
 def _clips_at(path: str) -> list[str]:
     """The clips that a path stands for (`CLIPS`); itself where there are none, to say so."""
-    from spf.corpus.inputs import Listing
-    from spf.video import IMAGE_SUFFIXES, SUFFIXES
+    from spf.video import IMAGE_SUFFIXES, SUFFIXES, clips_in
 
     try:
         suffixes = {os.path.splitext(x)[1].lower() for x in os.listdir(path) if x[0] != "."}
         if suffixes & IMAGE_SUFFIXES and not suffixes & (SUFFIXES - IMAGE_SUFFIXES):
             return [path]
-        return [os.path.join(path, name) for name in Listing(Path(path))] or [path]
+        return [os.path.join(path, name) for name in clips_in(Path(path))] or [path]
     except (OSError, ConfigError):  # a file, or what cannot be listed: reading it says why
         return [path]
 
