@@ -21,7 +21,6 @@ from spf.commands.shared import (
     weights_folder,
 )
 from spf.errors import ConfigError
-from spf.words import shell_quoted
 
 if TYPE_CHECKING:
     from spf.embedders import Embedder
@@ -63,8 +62,6 @@ SETTINGS = {
     "seed": "seed",
 }
 """Options, and the settings of `Regenerate` alone that they are."""
-ONE_ARGUMENT = 100_000
-"""Bytes; Linux takes 128 KiB in one argument."""
 
 
 def add(commands: Any) -> None:
@@ -224,18 +221,22 @@ def run_timemap(given: argparse.Namespace) -> int:
     chain = table.with_suffix(".filter.txt")
     put(chain, as_filter(times, plan.positions, clip_times, plan.length.fps))
     print(f"  filter  {plain(chain)}")
-    print(f"          {_ffmpeg(given.clip, chain)}")
+    print(f"          {_ffmpeg(plan, chain)}")
     return 0
 
 
-def _ffmpeg(clip: str, chain: Path) -> str:
-    """A command line that retimes the clip. In a name without its folder FFmpeg would read what is
-    before a colon as a protocol; options that read a file differ between its versions."""
-    source = shell_quoted(os.path.abspath(clip)) if os.path.isfile(clip) else "CLIP.mp4"
-    file = shell_quoted(os.path.abspath(chain))
-    short = chain.stat().st_size < ONE_ARGUMENT
-    filters = f'-filter:v "$(cat {file})"' if short else f"-/filter:v {file}"
-    return f"ffmpeg -i {source} -an {filters} OUT.mp4"
+def _ffmpeg(plan: "Plan", chain: Path) -> str:
+    """What retimes the clip by the FFmpeg that is here, or how to have it do so."""
+    from spf.pacing.export import ffmpeg_command, ffmpeg_version
+
+    info = plan.measured.embeddings.info
+    if info is None or not info.path.is_file():
+        return "a folder of images: make a video of it first, at the rate above"
+    out, count = (
+        chain.with_name(f"{chain.name.removesuffix('.filter.txt')}.mp4"),
+        len(plan.positions),
+    )
+    return ffmpeg_command(info.path, chain, out, count, ffmpeg_version(), info.stream)
 
 
 def _named(given: argparse.Namespace, word: str, suffix: str) -> Path:
