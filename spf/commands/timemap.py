@@ -1,7 +1,7 @@
 """`spf timemap`: the time map of a clip, for other programs."""
 
-import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spf.commands.options import Clip, EmbedderName, NoCache, Weights
 from spf.commands.retime import (
@@ -18,10 +18,9 @@ from spf.commands.retime import (
     progress_bars,
 )
 from spf.commands.shared import check_writable, embedder_of, plain
-from spf.words import shell_quoted
 
-ONE_ARGUMENT = 100_000
-"""Bytes; Linux takes 128 KiB in one argument."""
+if TYPE_CHECKING:
+    from spf.pacing.plan import Plan
 
 
 def timemap(
@@ -63,15 +62,19 @@ def timemap(
     chain = table.with_suffix(".filter.txt")
     put(chain, as_filter(times, plan.positions, clip_times, plan.length.fps))
     print(f"  filter  {plain(chain)}")
-    print(f"          {_ffmpeg(clip, chain)}")
+    print(f"          {_ffmpeg(plan, chain)}")
     return 0
 
 
-def _ffmpeg(clip: str, chain: Path) -> str:
-    """A command line that retimes the clip. In a name without its folder FFmpeg would read what is
-    before a colon as a protocol; options that read a file differ between its versions."""
-    source = shell_quoted(os.path.abspath(clip)) if os.path.isfile(clip) else "CLIP.mp4"
-    file = shell_quoted(os.path.abspath(chain))
-    short = chain.stat().st_size < ONE_ARGUMENT
-    filters = f'-filter:v "$(cat {file})"' if short else f"-/filter:v {file}"
-    return f"ffmpeg -i {source} -an {filters} OUT.mp4"
+def _ffmpeg(plan: "Plan", chain: Path) -> str:
+    """What retimes the clip by the FFmpeg that is here, or how to have it do so."""
+    from spf.pacing.export import ffmpeg_command, ffmpeg_version
+
+    info = plan.measured.embeddings.info
+    if info is None or not info.path.is_file():
+        return "a folder of images: make a video of it first, at the rate above"
+    out, count = (
+        chain.with_name(f"{chain.name.removesuffix('.filter.txt')}.mp4"),
+        len(plan.positions),
+    )
+    return ffmpeg_command(info.path, chain, out, count, ffmpeg_version(), info.stream)
