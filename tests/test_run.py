@@ -13,6 +13,7 @@ from pathlib import Path
 
 import harness
 import hydra
+import pandas as pd
 import pytest
 from omegaconf import DictConfig
 
@@ -221,8 +222,14 @@ def test_a_sweep_runs_every_word_and_adds_up_the_codes(tmp_path: Path) -> None:
         ["0", "1"],
         ["1", "1"],
     ]
-    place = printable(str(jobs.relative_to(tmp_path)))
-    assert f"0 of 2 jobs without a failure; see {place}" in done.stderr
+    place = printable(str(jobs.parent.relative_to(tmp_path)))
+    assert f"0 of 2 jobs without a failure; see {place}/index.html" in done.stderr
+    joint = pd.read_csv(jobs.parent / "sweep.csv")
+    assert list(joint["failed"]) == [1, 0] * 2  # of even and of jumpy
+    for name, row in zip([n for n in names for _ in range(2)], joint.itertuples(), strict=True):
+        records = harness.read_records(out / "runs" / name)
+        (mean,) = records.loc[records["model"] == row.model, ["linearity_mae"]].mean()
+        assert row.linearity_mae == pytest.approx(mean, rel=1e-5)
 
 
 # Ctrl-C, sudden death, two at once; these runs use a worker for each core, `whole` used none
