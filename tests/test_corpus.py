@@ -21,9 +21,10 @@ from PIL import Image
 
 import spf
 from spf.cli import main
+from spf.cluster import Pool
 from spf.corpus import run
 from spf.corpus.inputs import as_text, list_clips
-from spf.corpus.pool import Pool, Worker
+from spf.corpus.pool import Worker
 from spf.corpus.rows import COLUMNS, CURVES, DONE, FAILED, SCORES, Measurer
 from spf.embedders import load_embedder
 from spf.errors import ConfigError, SpfError

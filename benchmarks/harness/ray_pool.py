@@ -8,7 +8,7 @@ from itertools import islice
 from benchmarks.harness.compute import Job, settle
 from benchmarks.harness.pool import Found, failed
 from benchmarks.harness.store import Settled
-from spf.corpus.pool import Pool
+from spf.cluster import Pool
 from spf.devices import keep_freed_memory
 from spf.errors import UnavailableError
 
@@ -19,8 +19,8 @@ SUBMITTED = 1000
 def compute_on_ray(
     job: Job, pending: Sequence[int], count: int, gpus: Sequence[str] = ()
 ) -> Iterator[Found]:
-    """Compute cells on a cluster, or on `count` processes of a Ray that is started here; yields each
-    as it is settled. A cell has a GPU to itself where the job's device is one, and a core.
+    """Compute cells on a cluster, or on `count` processes of a Ray that is started here; yields
+    each as it is settled. A cell has a core, and a GPU to itself where the job's device is one.
 
     A process that dies costs its cell one more try; where it dies again, the cell has failed.
 

@@ -1,81 +1,106 @@
 """`spf corpus`: measure the clips of a corpus, by Ray."""
 
-import argparse
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from spf.commands.shared import (
-    add_embedder,
-    add_sampling,
-    check_writable,
-    checked_name,
+import typer
+
+from spf.commands.options import (
+    EmbedderName,
+    End,
+    MaxFrames,
+    Start,
+    Stream,
+    Stride,
+    Weights,
     local_path,
-    plain,
-    print_embedder,
 )
+from spf.commands.shared import check_writable, checked_name, plain, print_embedder
 from spf.errors import ConfigError
 from spf.extras import require_extra
 
 if TYPE_CHECKING:
-    from spf.corpus.pool import Pool
+    from spf.cluster import Pool
 
 
 WORKERS_PER_GPU = 4
 """Processes that share a GPU unless the user asks for others: each decodes one clip at a time."""
 
 
-def add(commands: Any) -> None:
-    """Add the command to the parser's."""
-    command = commands.add_parser(
-        "corpus",
-        help="measure a corpus of many clips into Parquet shards, by Ray",
-        description="Measure the clips of a corpus into OUTPUT/shard-00000.parquet ..., one row a "
-        "clip. Started again, it goes on where it stopped.",
-    )
-    command.add_argument(
-        "input",
-        metavar="INPUT",
-        help="folder of clips, or a list: text with a path a line, or .csv or .parquet with a "
-        "column path",
-    )
-    command.add_argument("output", type=local_path, metavar="OUTPUT", help="folder for the shards")
-    add_embedder(command)
-    command.add_argument(
-        "--workers",
-        type=_count,
-        metavar="N",
-        help=f"processes (default: the cores of this machine; with GPUs, {WORKERS_PER_GPU} each)",
-    )
-    command.add_argument(
-        "--gpus",
-        type=_count,
-        metavar="N",
-        help="GPUs that they share (default: all that are here, none with --workers alone)",
-    )
-    command.add_argument(
-        "--batch-size", type=_count, metavar="N", help="frames that a model takes at a time"
-    )
-    command.add_argument(
-        "--clips-per-shard",
-        type=_count,
-        metavar="N",
-        help="rows a shard, which one process measures (default: 16; more from 65,536 clips on)",
-    )
-    command.add_argument("--curves", action="store_true", help="keep each clip's curve in its row")
-    command.add_argument(
-        "--address",
-        help="of a Ray cluster, with --gpus or --workers (default: Ray is started here, for this "
-        "command alone)",
-    )
-    add_sampling(command)
-    command.set_defaults(run=run)
+def corpus(
+    clips: Annotated[
+        str,
+        typer.Argument(
+            metavar="INPUT",
+            help="Folder of clips, or a list: text with a path a line, or .csv or .parquet with a "
+            "column path.",
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Argument(metavar="OUTPUT", help="Folder for the shards.", callback=local_path),
+    ],
+    embedder: EmbedderName = None,
+    weights: Weights = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Processes (default: the cores of this machine; with GPUs, "
+            f"{WORKERS_PER_GPU} for each).",
+        ),
+    ] = None,
+    gpus: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="GPUs that they share (default: all that are here; none with --workers alone).",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Frames that a model takes at a time."),
+    ] = None,
+    clips_per_shard: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Rows of a shard, which one process measures (default: 16; above 65,536 clips, "
+            "as many as make 4,096 shards).",
+        ),
+    ] = None,
+    curves: Annotated[
+        bool, typer.Option("--curves", help="Store each clip's curve in its row.")
+    ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a Ray cluster, with --gpus or --workers (default: Ray is started here, for "
+            "this command alone)."
+        ),
+    ] = None,
+    stride: Stride = 1,
+    max_frames: MaxFrames = None,
+    start: Start = None,
+    end: End = None,
+    stream: Stream = None,
+) -> int:
+    """Measure a corpus of many clips into Parquet files, by Ray.
 
+    OUTPUT/shard-00000.parquet ... hold a row a clip. Started again, it goes on where it stopped.
 
-def run(given: argparse.Namespace) -> int:
+    \b
+    Examples:
+      spf corpus clips/ measured/
+      spf corpus clips.csv measured/ --gpus 2 --curves
+    """
     require_extra("spf corpus", "corpus")
 
     from tqdm import tqdm
@@ -85,20 +110,20 @@ def run(given: argparse.Namespace) -> int:
     from spf.corpus.run import make_corpus
     from spf.video import Sampling
 
-    name = checked_name(given.embedder, given.weights)
-    pool = _pool(name, given.workers, given.gpus, given.address)
+    name = checked_name(embedder, weights)
+    pool = _pool(name, workers, gpus, address)
     measurer = Measurer(
         name,
         "cuda" if pool.gpus else "cpu",
-        sampling=Sampling(given.stride, given.max_frames, given.start, given.end, given.stream),
-        batch_size=given.batch_size,
-        curves=given.curves,
-        weights=given.weights,
+        sampling=Sampling(stride, max_frames, start, end, stream),
+        batch_size=batch_size,
+        curves=curves,
+        weights=weights,
     )
-    base, names = list_clips(given.input)
+    base, names = list_clips(clips)
     print_embedder(measurer.loaded)
-    output = Path(given.output)
-    check_writable(output)
+    folder = Path(output)
+    check_writable(folder)
     with _own_stderr(), tqdm(unit="clips", desc="measured now", disable=None) as bar:
 
         def plan(line: str, clips: int) -> None:
@@ -106,13 +131,13 @@ def run(given: argparse.Namespace) -> int:
             print(line, flush=True)
 
         summary = make_corpus(
-            names, base, output, measurer, pool, given.clips_per_shard, plan, bar.update
+            names, base, folder, measurer, pool, clips_per_shard, plan, bar.update
         )
     failed = sum(row["clips"] for row in summary if row["status"] == FAILED)
     print(f"{sum(row['clips'] for row in summary) - failed} clips done, {failed} failed")
     for row in [row for row in summary if row["reason"]][:20]:
         print(f"  {row['clips']:>8} {row['status']}: {plain(row['reason'])}")
-    print(plain(output))
+    print(plain(folder))
     return int(failed > 0)
 
 
@@ -122,7 +147,7 @@ def _pool(embedder: str, workers: int | None, gpus: int | None, address: str | N
     Raises ConfigError for options that contradict each other, UnavailableError for GPUs that are
     not here.
     """
-    from spf.corpus.pool import Pool
+    from spf.cluster import Pool
     from spf.devices import choose_device, cuda_devices
     from spf.embedders import takes
 
@@ -158,13 +183,3 @@ def _own_stderr() -> Iterator[None]:
         finally:
             sys.stderr = sys.__stderr__
             os.dup2(before, 2)
-
-
-def _count(text: str) -> int:
-    try:
-        count = int(text)
-    except ValueError:
-        count = 0
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{text}: give a whole number, at least 1")
-    return count

@@ -18,6 +18,7 @@ from spf.identity import code_hash
 from spf.measurement import DEFAULT_SETTINGS, measure_clip
 from spf.progress import METRICS
 from spf.video import Sampling, content_hash
+from spf.words import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,9 +90,10 @@ class Measurer:
             reason = str(error).removeprefix(f"{path}: ")
             if reason.startswith(GPU_FAILED):
                 os._exit(1)  # a GPU recovers in a new process alone, which Ray starts
-            return row | {"reason": one_line(reason)}
+            return row | {"reason": printable(reason)}
         except Exception as error:  # of a library, on frames that it did not expect
-            return row | {"reason": one_line(f"{type(error).__name__}: {error}"[:200])}
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            return row | {"reason": printable(what[:200])}
         values = {k: None if v != v else v for k, v in measured.row.items()}  # NaN: not defined
         curves = {name: getattr(measured.curve, name) for name in CURVES if self.curves}
         return row | values | curves | {"status": DONE}
@@ -114,9 +116,3 @@ class Measurer:
         types = [(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()]
         types += [(name, pa.list_(pa.float64())) for name in CURVES if self.curves]
         return pa.Table.from_pylist(list(rows), schema=pa.schema(types))
-
-
-def one_line(text: str) -> str:
-    """Text in one line, without letters that a terminal would obey."""
-    joined = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
-    return "".join(letter if letter.isprintable() else "?" for letter in joined)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from spf.corpus.pool import Pool, measured
+from spf.cluster import Pool
+from spf.corpus.pool import measured
 from spf.corpus.rows import Measurer, Row
 from spf.errors import ConfigError, SpfError
 from spf.files import moved_into_place, synchronise, write_atomic
