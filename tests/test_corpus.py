@@ -1,33 +1,34 @@
-"""`spf corpus`: which clips it reads, what it refuses, and its rows, whoever works or is killed."""
+"""`spf corpus` without Ray: which clips it reads, what it refuses, its rows and its shards."""
 
 from __future__ import annotations
 
 import csv
-import json
 import os
+import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 
 import clips
+import corpora
 import harness
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
-from PIL import Image
 
 import spf
 from spf.cli import main
 from spf.cluster import Pool
+from spf.commands.corpus import _pool
 from spf.corpus import run
 from spf.corpus.inputs import as_text, list_clips
 from spf.corpus.pool import Worker
-from spf.corpus.rows import COLUMNS, CURVES, DONE, FAILED, SCORES, Measurer
-from spf.embedders import load_embedder
-from spf.errors import ConfigError, SpfError
+from spf.corpus.rows import DONE, FAILED, Measurer
+from spf.errors import ConfigError, SpfError, UnavailableError
 
 pytest.importorskip("ray", reason="spf corpus needs the extra corpus")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
@@ -35,24 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Good and bad clips of all kinds: 17 are measured, 5 fail."""
-    root = tmp_path_factory.mktemp("corpus")
-    good = harness.save(root / "a" / "steady.mp4", harness.steady(14))
-    harness.save(root / "a" / "jumping.mp4", harness.jumping(12, seed=1))
-    harness.save(root / "a" / "still.mp4", harness.still(12))
-    (root / "b" / "images").mkdir(parents=True)
-    (root / "c").mkdir()
-    clips.animate(root / "b" / "moving.gif", harness.steady(9, seed=2), [80] * 9)
-    for number, image in enumerate(harness.steady(6, seed=3)):
-        Image.fromarray(image).save(root / "b" / "images" / f"{number}.png")
-    for number in range(12):
-        harness.save(root / "d" / f"{number}.mp4", harness.steady(4 + number * 7 % 11, seed=number))
-    (root / "c" / "empty.mp4").touch()
-    (root / "c" / "junk.mp4").write_bytes(b"junk " * 99)
-    clips.cut(good, root / "c" / "short.mp4", 0.3)
-    (root / "c" / "gone.mp4").symlink_to(root / "nowhere.mp4")
-    harness.save(root / "c" / "one.mp4", harness.steady(2)[:1])
-    return root
+    return corpora.build(tmp_path_factory.mktemp("corpus"))
 
 
 # Input
@@ -126,24 +110,6 @@ def test_an_input_that_makes_no_sense_is_refused_in_a_line(
 # Rows
 
 
-def check_rows(root: Path, rows: list[dict[str, object]]) -> None:
-    """Each row holds what `spf.measure` and `spf.score` give of its clip, or the reason why not."""
-    for row in rows:
-        path = root / str(row["path"])
-        try:
-            curve = spf.measure(path, "pixels", cache=False)
-        except spf.ClipError as error:
-            assert (row["status"], row["reason"]) == (FAILED, f"{error.reason}; {error.remedy}")
-            assert all(row[name] is None for name in (*SCORES, "frames", *CURVES))
-            continue
-        assert (row["status"], row["reason"]) == (DONE, spf.no_change_reason(curve) or "")
-        assert row["frames"] == len(curve)
-        for name, value in spf.score(curve).items():
-            assert row[name] == value or (row[name] is None and np.isnan(value)), name
-        for name in CURVES:
-            assert np.array_equal(row[name], getattr(curve, name))
-
-
 def work(root: Path, measurer: Measurer, *names: str) -> list[dict[str, object]]:
     """The rows that a worker makes."""
     task = pa.table({"index": range(len(names)), "name": [os.fsencode(name) for name in names]})
@@ -193,63 +159,235 @@ def test_a_worker_with_other_code_does_not_begin(corpus: Path) -> None:
 # A whole corpus
 
 
-@pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    """One Ray for all: it takes many seconds to start."""
-    with Pool(2).started():
-        yield
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Measure in this process; the indices in the set are clips on which a worker dies."""
+    deadly: set[int] = set()
+
+    def measured(
+        tasks: list[range], names: list[str], base: Path, measurer: Measurer, *_: object, **__: bool
+    ) -> Iterator[pa.Table]:
+        worker = Worker(measurer, base, measurer.identity())
+        for task in reversed(tasks):
+            if deadly.isdisjoint(task):
+                named = [os.fsencode(names[index]) for index in task]
+                yield worker(pa.table({"index": list(task), "name": named}))
+
+    monkeypatch.setattr(run, "measured", measured)
+    monkeypatch.setattr(Pool, "started", lambda _: nullcontext())
+    return deadly
 
 
-def make(
-    source: Path, output: Path, workers: int = 1, per_shard: int = 5, **settings: object
-) -> tuple[list[dict[str, object]], int]:
-    """All rows in the order of the shards, and the number of clips that were measured now."""
-    output.mkdir(exist_ok=True)
-    base, names = list_clips(source)
-    measurer = Measurer(**{"embedder": "pixels", "curves": True} | settings)  # type: ignore[arg-type]
-    counts: list[int] = []
-    pool = Pool(workers)
-    run.make_corpus(names, base, output, measurer, pool, per_shard, on_progress=counts.append)
-    return rows_of(output), sum(counts)
-
-
-def rows_of(output: Path) -> list[dict[str, object]]:
-    return [
-        row for path in sorted(output.glob("shard-*")) for row in pq.read_table(path).to_pylist()
-    ]
-
-
-def contents(output: Path) -> dict[str, bytes]:
-    """All that the folder holds for people."""
-    return {path.name: path.read_bytes() for path in output.iterdir() if path.name[0] != "."}
-
-
-def test_rows_are_those_of_measure_and_two_workers_write_the_same_bytes(
-    corpus: Path, local_ray: None, tmp_path: Path
+def test_lost_and_damaged_shards_are_measured_again_and_no_others(
+    corpus: Path, no_ray: set[int], tmp_path: Path
 ) -> None:
-    rows, measured = make(corpus, tmp_path / "one")
+    rows, measured = corpora.make(corpus, tmp_path)
     assert measured == len(rows) == 22
-    assert [row["path"] for row in rows] == names_of(corpus)
     assert [row["index"] for row in rows] == list(range(22))
-    check_rows(corpus, rows)
-    assert list(rows[0]) == [*COLUMNS, *CURVES]
-    assert {row["path"]: row["reason"] for row in rows}["a/still.mp4"] == "no semantic change"
-    make(corpus, tmp_path / "two", 2)
-    one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
-    assert one == two
-    assert set(one) == {
+    before = corpora.contents(tmp_path)
+    assert set(before) == {
         "manifest.json",
         "summary.csv",
-        *(f"shard-0000{n}.parquet" for n in range(5)),
+        *(f"shard-{n:05d}.parquet" for n in range(5)),
     }
-    with open(tmp_path / "one" / "summary.csv", newline="") as file:
-        summary = list(csv.DictReader(file))
-    assert sum(int(row["clips"]) for row in summary if row["status"] == DONE) == 17
-    assert sum(int(row["clips"]) for row in summary if row["status"] == FAILED) == 5
-    # Damage and loss of a shard cost that shard.
-    (tmp_path / "two" / "shard-00001.parquet").unlink()
-    whole = one["shard-00003.parquet"]
-    (tmp_path / "two" / "shard-00003.parquet").write_bytes(whole[:200] + b"\x41" + whole[201:])
-    _, measured = make(corpus, tmp_path / "two", 2)
-    assert measured == 10
-    assert contents(tmp_path / "two") == one
+    (tmp_path / "shard-00001.parquet").unlink()
+    (tmp_path / "shard-00003.parquet").write_bytes(before["shard-00003.parquet"][:-9])
+    (tmp_path / "shard-00004.parquet").write_bytes(before["shard-00000.parquet"])
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("shard-*[02].parquet")}
+    assert corpora.make(corpus, tmp_path)[1] == 5 + 5 + 2
+    assert corpora.contents(tmp_path) == before
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert corpora.make(corpus, tmp_path)[1] == 0
+
+
+def test_damage_of_a_shard_is_noticed(corpus: Path, no_ray: set[int], tmp_path: Path) -> None:
+    """Whatever byte is changed: the shard is void, or what is read from it is unchanged."""
+    corpora.make(corpus, tmp_path)
+    path = tmp_path / "shard-00000.parquet"
+    data, whole = path.read_bytes(), pq.read_table(path)
+    assert run._finished(path, range(5), whole.schema)
+    assert not run._finished(path, range(1, 6), whole.schema)
+    noticed = 0
+    for place in range(0, len(data), 29):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x41]) + data[place + 1 :])
+        if not run._finished(path, range(5), whole.schema):
+            noticed += 1
+        else:
+            assert pq.read_table(path).equals(whole), place
+    assert noticed > len(data) / 29 / 2
+
+
+def test_a_clip_on_which_workers_die_is_a_row_and_costs_no_other(
+    corpus: Path, no_ray: set[int], tmp_path: Path
+) -> None:
+    expected, _ = corpora.make(corpus, tmp_path / "whole")
+    no_ray |= {7, 20}
+    rows, measured = corpora.make(corpus, tmp_path / "out")
+    assert measured == 20
+    for row, other in zip(rows, expected, strict=True):
+        if row["index"] in no_ray:
+            assert (row["path"], row["status"]) == (other["path"], FAILED)
+            assert "its worker died on it twice" in str(row["reason"])
+        else:
+            assert row == other
+
+
+def test_the_summary_counts_reasons_without_their_numbers(
+    corpus: Path, no_ray: set[int], tmp_path: Path
+) -> None:
+    rows, _ = corpora.make(corpus, tmp_path)
+    with open(tmp_path / "summary.csv", newline="") as file:
+        summary = {(x["status"], x["reason"]): int(x["clips"]) for x in csv.DictReader(file)}
+    expected = Counter(
+        (x["status"], re.sub(r"[0-9]+([.,][0-9]+)*", "#", str(x["reason"]))) for x in rows
+    )
+    assert summary == expected
+    assert summary[DONE, ""] == 16
+
+
+def test_shards_grow_with_the_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """16 clips a shard, and at most about 4,096 shards."""
+    tasks: list[range] = []
+
+    def stop(pending: dict[Path, range], *_: object) -> None:
+        tasks.extend(pending.values())
+        raise SpfError("stop")
+
+    monkeypatch.setattr(run, "_measure", stop)
+    for count, size in ((40, 16), (65_536, 16), (1_000_000, 244)):
+        tasks.clear()
+        output = tmp_path / str(count)
+        output.mkdir()
+        names = [f"{n}.mp4" for n in range(count)]
+        with pytest.raises(SpfError, match="stop"):
+            run.make_corpus(names, tmp_path, output, Measurer("pixels"), Pool(1))
+        assert {len(task) for task in tasks[:-1]} == {size}
+        assert [tasks[0].start, tasks[-1].stop] == [0, count]
+
+
+# What is refused, in a line
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"per_shard": 6}, "clips_per_shard (5, now 6)"),
+        ({"batch_size": 3}, "batch_size"),
+        ({"curves": False}, "curves (True, now False)"),
+        ({"sampling": spf.Sampling(stride=2)}, "sampling"),
+        ({"embedder": "histogram"}, "embedder"),
+        ({"source": "d"}, "clips (22, now 12)"),
+    ],
+)
+def test_another_corpus_is_refused(
+    corpus: Path, no_ray: set[int], tmp_path: Path, other: dict[str, object], message: str
+) -> None:
+    no_ray |= set(range(22))
+    corpora.make(corpus, tmp_path)
+    source = corpus / str(other.pop("source", ""))
+    with pytest.raises(ConfigError) as error:
+        corpora.make(source, tmp_path, **other)  # type: ignore[arg-type]
+    text = clips.one_line(error)
+    assert message in text
+    assert "choose another OUTPUT" in text
+
+
+def test_an_output_of_other_things_or_in_use_or_full_is_refused(
+    corpus: Path, no_ray: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.touch(tmp_path, "holiday.mp4")
+    with pytest.raises(ConfigError, match=r"holiday\.mp4") as error:
+        corpora.make(corpus, tmp_path)
+    clips.one_line(error)
+    (tmp_path / "holiday.mp4").unlink()
+    for text in ("", "[]", "1"):
+        (tmp_path / "manifest.json").write_text(text)
+        with pytest.raises(ConfigError, match="damaged"):
+            corpora.make(corpus, tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    with (
+        FileLock(tmp_path / run.LOCK),
+        pytest.raises(ConfigError, match="another process") as error,
+    ):
+        corpora.make(corpus, tmp_path)
+    clips.one_line(error)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run, "synchronise", full)
+    with pytest.raises(SpfError, match="No space left on device") as error:
+        corpora.make(corpus, tmp_path)
+    clips.one_line(error)
+    assert not list(tmp_path.glob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--embedder", "pixels", "--gpus", "1"], "runs on the CPU"),
+        (["--address", "host:1"], "give --gpus N or --workers N"),
+        (["--workers", "0"], "--workers"),
+        (["--embedder", "pixles"], "did you mean pixels"),
+        (["--stride", "0"], "stride"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    harness.touch(tmp_path, "in/a.mp4", "file")
+    assert main(["corpus", str(tmp_path / "in"), str(tmp_path / "out"), *options]) == 2
+    assert message in harness.check_one_line(capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+    assert main(["corpus", str(tmp_path / "in"), str(tmp_path / "file" / "out")]) == 2
+    assert "choose another" in harness.check_one_line(capsys.readouterr().err)
+
+
+def test_without_ray_the_command_says_how_to_get_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    harness.touch(tmp_path, "in/a.mp4")
+    assert main(["corpus", str(tmp_path / "in"), str(tmp_path / "out")]) == 3
+    text = harness.check_one_line(capsys.readouterr().err)
+    assert text == "spf corpus needs the extra corpus: pip install 'semantic-progress[corpus]'"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "pool", "share"),
+    [
+        ((3, None, None), Pool(3), 0),
+        ((None, 2, None), Pool(8, 2), 1 / 4),
+        ((3, 2, None), Pool(3, 2), 1 / 2),
+        ((2, 2, None), Pool(2, 2), 1),
+        ((None, None, None), Pool(16, 4), 1 / 4),
+        ((None, 9, "auto"), Pool(36, 9, "auto"), 1 / 4),
+        ((9, None, "auto"), Pool(9, 0, "auto"), 0),
+    ],
+)
+def test_who_works_is_what_was_asked_for(
+    options: tuple[int | None, int | None, str | None],
+    pool: Pool,
+    share: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a machine with four GPUs."""
+    monkeypatch.setattr("spf.devices.cuda_devices", lambda: 4)
+    assert _pool("siglip", *options) == pool
+    assert pool.gpu_share == share
+
+
+def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts: list[str] = []
+
+    def init(*_: object, **settings: object) -> None:
+        starts.append(str(settings["_temp_dir"]))
+        raise Exception("The node timed out\nduring startup")
+
+    monkeypatch.setattr("ray.init", init)
+    with pytest.raises(UnavailableError, match="node timed out during startup") as error:
+        Pool(1).started().__enter__()
+    clips.one_line(error)
+    assert len(starts) == 2
+    assert not Path(starts[0]).exists()

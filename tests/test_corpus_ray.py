@@ -1,0 +1,137 @@
+"""`spf corpus` with Ray: the rows of `spf.measure`, the same bytes whoever works or is killed."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import corpora
+import harness
+import numpy as np
+import psutil
+import pytest
+
+from spf.cli import main
+from spf.cluster import Pool
+from spf.corpus.inputs import list_clips
+from spf.corpus.rows import COLUMNS, CURVES, DONE, FAILED
+
+pytest.importorskip("ray", reason="spf corpus needs the extra corpus")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corpora.build(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    """One Ray for all: it takes many seconds to start."""
+    with Pool(2).started():
+        yield
+
+
+@pytest.fixture(scope="module")
+def undisturbed(corpus: Path, local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The corpus as the command makes it, with one worker."""
+    output = tmp_path_factory.mktemp("one") / "out"
+    options = ["--embedder", "pixels", "--workers", "1", "--clips-per-shard", "5", "--curves"]
+    assert main(["corpus", str(corpus), str(output), *options]) == 1  # some clips cannot be read
+    return output
+
+
+def test_rows_are_those_of_measure(corpus: Path, undisturbed: Path) -> None:
+    rows = corpora.rows_of(undisturbed)
+    assert [row["path"] for row in rows] == list_clips(corpus)[1]
+    assert list(rows[0]) == [*COLUMNS, *CURVES]
+    corpora.check_rows(corpus, rows)
+    assert [row["status"] for row in rows].count(DONE) == 17
+    assert {row["path"]: row["reason"] for row in rows}["a/still.mp4"] == "no semantic change"
+    for row in rows:
+        assert str(row["reason"]).isprintable()
+        assert str(corpus) not in str(row["reason"])
+
+
+@pytest.mark.slow
+def test_two_workers_write_the_same_bytes(corpus: Path, undisturbed: Path, tmp_path: Path) -> None:
+    corpora.make(corpus, tmp_path, 2)
+    assert corpora.contents(tmp_path) == corpora.contents(undisturbed)
+
+
+def deadly() -> object:
+    """An embedder like `pixels` that kills its process at a frame that is nearly black."""
+
+    class Deadly:
+        name, control, batch_size = "deadly", True, 4
+
+        def prepare(self, image: np.ndarray) -> np.ndarray:
+            return image[::8, ::8].astype(np.float32).ravel() + 1
+
+        def encode(self, batch: np.ndarray) -> np.ndarray:
+            if batch.mean() < 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return batch
+
+        def identity(self) -> dict[str, object]:
+            return {"embedder": self.name}
+
+    return Deadly()
+
+
+@pytest.mark.slow
+def test_workers_that_die_cost_only_the_clip_that_kills_them(
+    local_ray: None, tmp_path: Path
+) -> None:
+    for number in range(12):
+        harness.save(tmp_path / "in" / f"{number:02d}.mp4", harness.steady(6, seed=number))
+    harness.save(tmp_path / "in" / "05.mp4", [np.zeros((32, 32, 3), np.uint8)] * 6)
+    rows, _ = corpora.make(tmp_path / "in", tmp_path / "out", 2, embedder=deadly())
+    assert [row["path"] for row in rows] == list_clips(tmp_path / "in")[1]
+    assert [row["path"] for row in rows if row["status"] == FAILED] == ["05.mp4"]
+    assert "its worker died on it twice" in str(rows[5]["reason"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_command_that_is_stopped_goes_on_where_it_was(
+    how: int, corpus: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    options = ["--embedder", "pixels", "--workers", "2", "--clips-per-shard", "5", "--curves"]
+    command = [*harness.SPF, "corpus", str(corpus), str(output), *options]
+    process = harness.start(*command)
+    while not list(output.glob("shard-*")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    children = psutil.Process(process.pid).children(recursive=True)
+    listening = {address for child in children for address in addresses(child)}
+    os.killpg(process.pid, how)  # as a terminal does
+    _, errors = process.communicate(timeout=120)
+    if how == signal.SIGINT and process.returncode != 1:  # 1: it had ended just before
+        assert process.returncode == 130
+        assert "interrupted" in harness.check_one_line(errors)
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert not alive
+    assert listening
+    assert all(ipaddress.ip_address(x.removeprefix("::ffff:")).is_loopback for x in listening)
+    there = {path: path.stat().st_mtime_ns for path in output.glob("shard-*")}
+    done = harness.command(*command, timeout=300)
+    assert done.returncode == 1, done.stderr  # some clips cannot be read
+    assert f"{5 * len(there)} of them finished" in done.stdout or len(there) == 5
+    assert "Traceback" not in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in there} == there
+    assert corpora.contents(output) == corpora.contents(undisturbed)
+
+
+def addresses(process: psutil.Process) -> set[str]:
+    """Where a process listens now."""
+    with suppress(psutil.NoSuchProcess):
+        found = process.net_connections("inet")
+        return {each.laddr.ip for each in found if each.status == psutil.CONN_LISTEN}
+    return set()
