@@ -20,7 +20,7 @@ from test_weights import put
 
 import spf
 from spf.cli import main
-from spf.corpus.rows import Measuring
+from spf.corpus.rows import Measurer
 from spf.embedders import DEFAULT_EMBEDDER, available, efficientnet, label, load_embedder
 from spf.errors import ConfigError, UnavailableError
 from spf.weights import EMBEDDER_PINS, find_cached
@@ -187,8 +187,8 @@ def test_compare_takes_a_variant_in_a_folder(fetched: dict[str, Path], tmp_path:
 def test_rows_of_a_corpus_name_the_variant_in_another_process_too(
     fetched: dict[str, Path], images: Path
 ) -> None:
-    measuring = Measuring("clip/l14-openai", "cpu", weights=str(fetched["clip"]))
-    there: Measuring = pickle.loads(pickle.dumps(measuring))
+    measurer = Measurer("clip/l14-openai", "cpu", weights=str(fetched["clip"]))
+    there: Measurer = pickle.loads(pickle.dumps(measurer))
     row = there.row(0, "clip", images)
     assert (row["status"], row["embedder"]) == ("done", "clip/l14-openai")
     expected = load_embedder("clip/l14-openai", path=fetched["clip"])
