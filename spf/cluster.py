@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from spf.errors import UnavailableError
+from spf.errors import SpfError, UnavailableError
 from spf.words import printable
 
 SETTINGS = {
@@ -78,3 +78,10 @@ def _start(address: str | None, settings: dict[str, Any]) -> None:
                 remedy = "check the cluster" if address else "make room in /tmp"
                 text = f"Ray does not start ({what}); {remedy}, or start again later"
                 raise UnavailableError(text) from None
+
+
+def ray_failed(error: Exception) -> SpfError:
+    """An error of Ray as one line: the last one of its traceback."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    what = printable(lines[-1].strip())[:300]
+    return SpfError(f"Ray failed ({what}); start again: what is finished is kept")

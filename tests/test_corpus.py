@@ -190,7 +190,7 @@ def test_lost_and_damaged_shards_are_measured_again_and_no_others(
         "summary.csv",
         *(f"shard-{n:05d}.parquet" for n in range(5)),
     }
-    (tmp_path / "shard-00001.parquet").unlink()
+    (tmp_path / "shard-00001.parquet").rename(tmp_path / ".spf-1.tmp")
     (tmp_path / "shard-00003.parquet").write_bytes(before["shard-00003.parquet"][:-9])
     (tmp_path / "shard-00004.parquet").write_bytes(before["shard-00000.parquet"])
     times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("shard-*[02].parquet")}
@@ -198,6 +198,7 @@ def test_lost_and_damaged_shards_are_measured_again_and_no_others(
     assert corpora.contents(tmp_path) == before
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert corpora.make(corpus, tmp_path)[1] == 0
+    assert not list(tmp_path.glob(".spf-*.tmp"))
 
 
 def test_damage_of_a_shard_is_noticed(corpus: Path, no_ray: set[int], tmp_path: Path) -> None:

@@ -22,8 +22,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationW
 
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
-    with Pool(2).started():
-        yield
+    path = os.pathsep.join([str(harness.ROOT), str(harness.ROOT / "tests")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", path)  # workers import the jobs
+        with Pool(2).started():
+            yield
 
 
 def settled(folder: Path, names: list[str], engine: str) -> Results:

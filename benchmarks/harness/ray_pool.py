@@ -8,9 +8,9 @@ from itertools import islice
 from benchmarks.harness.compute import Job, settle
 from benchmarks.harness.pool import Found, failed
 from benchmarks.harness.store import Settled
-from spf.cluster import Pool
+from spf.cluster import Pool, ray_failed
 from spf.devices import keep_freed_memory
-from spf.errors import UnavailableError
+from spf.errors import SpfError, UnavailableError
 
 SUBMITTED = 1000
 """Cells that Ray has at a time: more than a cluster's cores."""
@@ -50,7 +50,9 @@ def compute_on_ray(
             try:
                 yield index, ray.get(done)
             except ray.exceptions.RayTaskError as error:
-                raise error.cause from None
+                raise (
+                    error.cause if isinstance(error.cause, SpfError) else ray_failed(error)
+                ) from None
             except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
                 yield index, failed(job, index)
 

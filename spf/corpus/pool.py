@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spf.cluster import Pool
+from spf.cluster import Pool, ray_failed
 from spf.corpus.rows import Measurer
 from spf.errors import SpfError
-from spf.words import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,9 +64,7 @@ def measured(
     try:
         yield from rows.iter_batches(batch_size=None, batch_format="pyarrow")
     except ray.exceptions.RayError as error:
-        last = [line for line in str(error).splitlines() if line.strip()][-1]  # of a traceback
-        remedy = "start again: finished shards are kept"
-        raise SpfError(f"Ray failed ({printable(last.strip())[:300]}); {remedy}") from None
+        raise ray_failed(error) from None
 
 
 class Worker:

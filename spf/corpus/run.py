@@ -55,6 +55,8 @@ def make_corpus(
     manifest |= measurer.identity() | installed("pyarrow")
     try:
         with FileLock(output / LOCK, timeout=0):
+            for leftover in output.glob(".spf-*.tmp"):
+                leftover.unlink()  # half-written by a command that was killed
             _begin(output, json.loads(json.dumps(manifest)))
             schema = measurer.table([]).schema
             pending = {
