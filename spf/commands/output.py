@@ -48,7 +48,8 @@ class Output:
         self.rows: list[dict[str, Any]] = []
         self.facts: dict[str, Any] = {}
         """What holds for all rows: beside them in JSON, nowhere else."""
-        self._schema, self._columns = schema, columns
+        self.columns = columns
+        self._schema = schema
         self._stack = ExitStack()
         self._out: IO[str] = sys.stdout
 
@@ -67,11 +68,11 @@ class Output:
         self._stack.close()
         if kind is None and self.form == "json":
             document = {"schema": self._schema, **self.facts, "rows": self.rows}
-            print(_as_json(document, indent=2), file=self._out)
+            print(as_json(document, indent=2), file=self._out)
         elif kind is None and self.form == "csv":
             writer = csv.writer(self._out, lineterminator="\n")
-            writer.writerow(self._columns)
-            writer.writerows([_cell(row.get(name)) for name in self._columns] for row in self.rows)
+            writer.writerow(self.columns)
+            writer.writerows([_cell(row.get(name)) for name in self.columns] for row in self.rows)
         if self.form:
             self._out.flush()
 
@@ -79,10 +80,10 @@ class Output:
         """Take a row; JSON lines are written at once."""
         self.rows.append(dict(row))
         if self.form == "jsonl":
-            print(_as_json({"schema": self._schema, **row}), file=self._out, flush=True)
+            print(as_json({"schema": self._schema, **row}), file=self._out, flush=True)
 
 
-def _as_json(value: Any, indent: int | None = None) -> str:
+def as_json(value: Any, indent: int | None = None) -> str:
     """JSON in ASCII, whatever names hold: a terminal obeys none of it."""
     return json.dumps(_plain(value), indent=indent, allow_nan=False)
 
