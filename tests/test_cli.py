@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import clips
 import harness
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
 import spf
 from spf import __version__
-from spf.cli import main
+from spf.cli import app, main
 from spf.doctor import report
 from spf.embedders import EMBEDDERS
 from spf.quality import VBENCH_DIMENSIONS
@@ -325,6 +327,32 @@ def test_wrong_arguments_exit_2_with_a_remedy(
     harness.save(tmp_path / "CLIP.mp4", harness.steady())
     assert main(words.split()) == 2
     assert thing in harness.check_one_line(capsys.readouterr().err)
+
+
+GROUP = typer.main.get_command(app)
+COMMANDS = GROUP.commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_examples_that_parse(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert not [letter for letter in text if letter != "\n" and not letter.isprintable()]
+    examples = re.findall(rf"^    spf {name}\b([^>\n]*)", text, re.MULTILINE)
+    assert 1 <= len(examples) <= 3
+    for example in examples:
+        assert COMMANDS[name].make_context(name, shlex.split(example)).command.name == name
+    assert all(param.help for param in COMMANDS[name].params)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("spf an", ["analyze"]), ("spf analyze x --embedder dinov2/l", ["dinov2/large"])],
+)
+def test_the_shell_completes(typed: str, offered: list[str]) -> None:
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    done = harness.command(*harness.SPF, _SPF_COMPLETE="complete_bash", **words)
+    assert done.stdout.split() == offered
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
