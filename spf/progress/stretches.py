@@ -115,6 +115,13 @@ def named_stretches(curve: Curve) -> list[Stretch]:
     return sorted([*plain, *cuts], key=lambda part: part.start)
 
 
+def dead_ends(named: Sequence[Stretch], last: int) -> tuple[Stretch | None, Stretch | None]:
+    """The named dead stretches that touch the first frame of a clip and the `last` one."""
+    dead = [part for part in named if part.kind == "dead"]
+    first = next((part for part in dead if part.start == 0), None)
+    return first, next((part for part in dead if part.stop >= last and part is not first), None)
+
+
 def _is_cut(jump: Stretch, cuts: Sequence[int]) -> bool:
     """Whether a jump is little more than the one step of a cut."""
     short = jump.stop - jump.start <= 1 + GAP_STEPS
