@@ -108,7 +108,7 @@ def test_dry_run_tells_and_writes_nothing(
         (["--target", "custom:path=missing.csv"], "missing.csv: cannot be read"),
         (["--target", "custom"], "needs points or a file"),
         (["--target", "linear", "--like", "x.mp4"], "give one of them"),
-        (["--keep", "speed"], "unknown keep"),
+        (["--keep", "speed"], "'length', 'fastest'"),
         (["--frames", "1"], "frames=1"),
         (["--fps", "0"], "fps is 0"),
         (["--keep", "fastest", "--frames", "9"], "give it or frames=N"),

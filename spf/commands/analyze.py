@@ -1,23 +1,27 @@
 """`spf analyze`: measure clips."""
 
-import argparse
 import os
 import sys
 from collections import Counter
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from spf.commands.shared import (
-    add_embedder,
-    add_no_cache,
-    add_sampling,
-    check_writable,
-    chosen_embedder,
-    local_path,
-    plain,
-    print_embedder,
+import typer
+
+from spf.commands.options import (
+    Clips,
+    EmbedderName,
+    End,
+    MaxFrames,
+    NoCache,
+    Out,
+    Start,
+    Stream,
+    Stride,
+    Weights,
 )
+from spf.commands.shared import check_writable, embedder_of, plain, print_embedder
 from spf.errors import ClipError, ConfigError
 
 if TYPE_CHECKING:
@@ -28,55 +32,52 @@ if TYPE_CHECKING:
     from spf.video import Sampling
 
 
-CLIPS = (
-    "video, GIF, folder of images, or a folder of these: one that holds images and no videos is a "
-    "clip, any other stands for the clips in it and in its folders"
-)
+def analyze(
+    clips: Clips,
+    embedder: EmbedderName = None,
+    weights: Weights = None,
+    out: Out = ".",
+    no_plot: Annotated[bool, typer.Option("--no-plot", help="Draw no plots.")] = False,
+    stride: Stride = 1,
+    max_frames: MaxFrames = None,
+    start: Start = None,
+    end: End = None,
+    stream: Stream = None,
+    no_cache: NoCache = False,
+) -> int:
+    """Measure clips: scores, dead stretches, jumps and a plot of each.
 
-
-def add(commands: Any) -> None:
-    """Add the command to the parser's."""
-    command = commands.add_parser(
-        "analyze", help="measure clips: scores, dead stretches, jumps and a plot of each"
-    )
-    command.add_argument("clips", nargs="+", metavar="CLIP", help=CLIPS)
-    add_embedder(command)
-    command.add_argument(
-        "--out", type=local_path, default=".", metavar="FOLDER", help="where the plots go"
-    )
-    command.add_argument("--no-plot", action="store_true", help="print the table alone")
-    add_sampling(command)
-    add_no_cache(command)
-    command.set_defaults(run=run)
-
-
-def run(given: argparse.Namespace) -> int:
+    \b
+    Examples:
+      spf analyze clip.mp4
+      spf analyze clips/ --embedder siglip --out plots
+    """
     from spf.cache import user_cache
     from spf.video import Sampling
 
-    embedder = chosen_embedder(given)
-    sampling = Sampling(given.stride, given.max_frames, given.start, given.end, given.stream)
-    cache = None if given.no_cache else user_cache()
-    clips = [clip for path in given.clips for clip in _clips_at(path)]
-    plots: list[Path | None] = [None] * len(clips)
-    if not given.no_plot:
-        check_writable(Path(given.out))
-        plots = [Path(given.out) / f"{name}.spf.png" for name in _plot_names(clips)]
-    print_embedder(embedder)
+    measuring = embedder_of(embedder, weights)
+    sampling = Sampling(stride, max_frames, start, end, stream)
+    cache = None if no_cache else user_cache()
+    paths = [clip for path in clips for clip in _clips_at(path)]
+    plots: list[Path | None] = [None] * len(paths)
+    if not no_plot:
+        check_writable(Path(out))
+        plots = [Path(out) / f"{name}.spf.png" for name in _plot_names(paths)]
+    print_embedder(measuring)
     failed = 0
-    for clip, plot in zip(clips, plots, strict=True):
+    for clip, plot in zip(paths, plots, strict=True):
         try:
-            _analyze_clip(clip, embedder, sampling, plot, cache)
+            _analyze_clip(clip, measuring, sampling, plot, cache)
         except ClipError as error:
             print(f"\n{plain(error)}", file=sys.stderr)
             failed += 1
-    if len(clips) > 1:
-        print(f"\n{len(clips) - failed} of {len(clips)} clips measured")
+    if len(paths) > 1:
+        print(f"\n{len(paths) - failed} of {len(paths)} clips measured")
     return int(failed > 0)
 
 
 def _clips_at(path: str) -> list[str]:
-    """The clips that a path stands for (`CLIPS`); itself where there are none, to say so."""
+    """The clips that a path stands for (see `Clips`); itself where there are none, to say so."""
     from spf.corpus.inputs import Listing
     from spf.video import IMAGE_SUFFIXES, SUFFIXES
 
