@@ -155,7 +155,7 @@ def values_of(
         "min_change_rate": Value(scores["change_rate"]),
     }
     if no_change_reason(curve) is None:
-        first, final = dead_ends(named, last)
+        first, final = dead_ends(curve, named, last)
         dead = [part for part in named if part.kind == "dead"]
         sudden = [part for part in named if part.kind in ("jump", "cut")]
         jump = max(sudden, key=lambda part: part.change, default=None)
