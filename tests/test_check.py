@@ -24,7 +24,7 @@ from spf.curation.limits import (
     read_limits,
     values_of,
 )
-from spf.curation.verdicts import COLUMNS, as_record, as_row, check_clips, junit_file
+from spf.curation.verdicts import COLUMNS, as_row, check_clips, junit_file
 from spf.embedders import load_embedder
 from spf.errors import ConfigError
 from spf.progress.stretches import Stretch
@@ -232,10 +232,14 @@ def test_clips_are_checked_one_after_the_other(tmp_path: Path) -> None:
     assert still.reasons == ["no semantic change: its frames show one picture"]
     assert broken.status == "unreadable"
     assert "not a video" in broken.unreadable
-    record, row = as_record(broken), as_row(held_verdict)
-    assert json.loads(json.dumps(record, allow_nan=False)) == record
-    assert record["values"] == {}
+    row = as_row(held_verdict, "pixels")
     assert tuple(row) == COLUMNS
-    assert row["max_dead_start"] == dead
-    assert row["reasons"] == "; ".join(held_verdict.reasons)
-    assert as_row(broken)["max_jump"] is None
+    assert json.loads(json.dumps(row, allow_nan=False)) == row
+    assert (row["max_dead_start"], row["embedder"]) == (dead, "pixels")
+    assert row["reason"] == "; ".join(held_verdict.reasons)
+    assert [found["threshold"] for found in row["findings"]] == [0.2, 0.5]
+    assert as_row(still, "pixels")["max_jump"] is None
+    assert as_row(broken, "pixels") | {"reason": "", "clip": ""} == {
+        **dict.fromkeys(COLUMNS), "clip": "", "verdict": "unreadable", "reason": "",
+        "embedder": "pixels", "findings": [],
+    }  # fmt: skip

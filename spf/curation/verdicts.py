@@ -22,8 +22,8 @@ from spf.video import Sampling
 from spf.words import printable
 
 Row = dict[str, Any]
-COLUMNS = ("clip", "verdict", "reasons", *LIMITS)
-"""Of a table with a row a clip; the values are those that the limits bound."""
+COLUMNS = ("clip", "verdict", "reason", "embedder", *LIMITS, "findings")
+"""Of a row; the values are those that the limits bound, whether or not they are set."""
 DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 HEAD = 200
 """Bytes for the line of JUnit's totals, which are known at the end."""
@@ -69,33 +69,28 @@ def _unreadable(clip: str, why: str) -> Verdict:
     return Verdict(clip, "unreadable", unreadable=printable(" ".join(f"unreadable: {why}".split())))
 
 
-def as_record(verdict: Verdict) -> Row:
-    """A verdict for machines: plain values, None where a number is not defined."""
+def as_row(verdict: Verdict, embedder: str) -> Row:
+    """A verdict with `COLUMNS`: plain values, None where a number is not defined. reason : one
+    text; findings : the same one by one, with the values and the limits."""
+    found = [
+        {
+            "limit": one.limit,
+            "value": _number(one.value),
+            "threshold": _number(one.threshold),
+            "text": one.text,
+        }
+        for one in verdict.findings
+    ]
+    values = {name: _number(value) for name, value in (verdict.values or {}).items()}
     return {
         "clip": printable(verdict.clip),
         "verdict": verdict.status,
-        "reasons": [
-            {
-                "limit": found.limit,
-                "value": _number(found.value),
-                "threshold": _number(found.threshold),
-                "text": found.text,
-            }
-            for found in verdict.findings
-        ]
-        or [
-            {"limit": "unreadable", "value": None, "threshold": None, "text": text}
-            for text in verdict.reasons
-        ],
-        "values": {name: _number(value) for name, value in (verdict.values or {}).items()},
+        "reason": "; ".join(verdict.reasons),
+        "embedder": embedder,
+        **dict.fromkeys(LIMITS),
+        **values,
+        "findings": found,
     }
-
-
-def as_row(verdict: Verdict) -> Row:
-    """A verdict as one row of a table with `COLUMNS`: the reasons in one text."""
-    record = as_record(verdict)
-    values = dict.fromkeys(LIMITS) | record.pop("values")
-    return record | {"reasons": "; ".join(verdict.reasons)} | values
 
 
 def _number(value: float) -> float | None:
@@ -134,6 +129,6 @@ def _test_case(verdict: Verdict) -> str:
     if verdict.status == "pass":
         return f"{case}/>"
     tag = "failure" if verdict.status == "fail" else "error"
-    kind = quoteattr(",".join(reason["limit"] for reason in as_record(verdict)["reasons"]))
+    kind = quoteattr(",".join(found.limit for found in verdict.findings) or verdict.status)
     message, text = quoteattr("; ".join(verdict.reasons)), escape("\n".join(verdict.reasons))
     return f"{case}><{tag} type={kind} message={message}>{text}</{tag}></testcase>"
