@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import harness
 import hydra
+import pandas as pd
 import pytest
 from omegaconf import DictConfig
 
@@ -221,8 +223,15 @@ def test_a_sweep_runs_every_word_and_adds_up_the_codes(tmp_path: Path) -> None:
         ["0", "1"],
         ["1", "1"],
     ]
-    place = printable(str(jobs.relative_to(tmp_path)))
-    assert f"0 of 2 jobs without a failure; see {place}" in done.stderr
+    place = printable(str(jobs.parent.relative_to(tmp_path)))
+    assert f"0 of 2 jobs without a failure; see {place}/index.html" in done.stderr
+    joint = pd.read_csv(jobs.parent / "sweep.csv")
+    assert list(joint["failed"]) == [1, 0] * 2  # of even and of jumpy
+    for name, row in zip([n for n in names for _ in range(2)], joint.itertuples(), strict=True):
+        data = (out / "runs" / name / "records.parquet").read_bytes()
+        records = pd.read_parquet(io.BytesIO(data))  # Arrow opens no such path
+        (mean,) = records.loc[records["model"] == row.model, ["linearity_mae"]].mean()
+        assert row.linearity_mae == pytest.approx(mean, rel=1e-5)
 
 
 # Ctrl-C, sudden death, two at once; these runs use a worker for each core, `whole` used none

@@ -220,7 +220,7 @@ def run_job(config: DictConfig) -> int:
         code, folder = run(config)
     finally:
         words = as_typed(config, job.overrides.task)
-        sweeps.report(Path(job.sweep.dir), job.job.num, code, words, printable(folder))
+        sweeps.report(Path(job.sweep.dir), job.job.num, code, words, folder)
     return code
 
 
@@ -235,8 +235,8 @@ def first(word: str) -> str:
         raise ConfigError(f"{word}: {_line(error)}") from None
 
 
-def as_typed(config: DictConfig, overrides: Sequence[str]) -> str:
-    """The overrides of a config as they are typed into a shell."""
+def as_typed(config: DictConfig, overrides: Sequence[str]) -> list[str]:
+    """The overrides of a config as arguments of the command."""
     words = []
     for word in overrides:
         key = word.partition("=")[0].lstrip("+")
@@ -246,7 +246,7 @@ def as_typed(config: DictConfig, overrides: Sequence[str]) -> str:
         elif value is not None:
             word = f"{key}=[{','.join(map(_in_quotes, value))}]"
         words.append(word)
-    return " ".join(map(shell_quoted, words))
+    return words
 
 
 def _compose(overrides: Sequence[str], with_hydra: bool) -> DictConfig:

@@ -24,8 +24,10 @@ from benchmarks.harness.provenance import digest, provenance
 from benchmarks.harness.records import compile_tables
 from benchmarks.harness.report.page import render_page
 from benchmarks.harness.report.tables import table_as_csv, table_as_markdown
+from benchmarks.harness.report.trackers import Tracker
 from benchmarks.harness.runner import Results, Workers, run_cells
-from benchmarks.harness.store import CELLS, CellStore
+from benchmarks.harness.store import CELLS, CellStore, Settled
+from benchmarks.harness.terminal import print_plan
 from spf.cache import user_cache
 from spf.devices import choose_device
 from spf.embedders import DEFAULT_EMBEDDER, EMBEDDERS, RENDERED_EMBEDDER, on_device
@@ -60,17 +62,24 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     """
     config = resolved(config)
     benchmark, job = make_job(config)
-    tracker = _make(config.logger)
+    tracker: Tracker = _make(config.logger)
     workers = _workers(config, benchmark, job)
     folder = job.store.folder
     folder.prepare()
     folder.start_over(job.store.fresh)
     job.store.store.sweep()
     plan = benchmark.plan()
-    say = (lambda *_: None) if quiet else lambda line: print(line, file=sys.stderr)
-    say(f"plan: {plan}")
     folder.write("config.yaml", OmegaConf.to_yaml(config))
-    results = run_cells(job, workers, "clip")
+    name = folder.root.name
+
+    def begin(found: Mapping[int, Settled]) -> None:
+        if not quiet:
+            print_plan(plan, job.cells, found)
+        if len(found) < len(job.cells):
+            tracker.start(name, identity(config), folder, len(job.cells), len(found))
+
+    on_settled = lambda settled: tracker.on_settled(settled.record)  # noqa: E731
+    results = run_cells(job, workers, "cell", begin, on_settled)
     code = INTERRUPTED if results.interrupted else int(results.failed > 0)
     results.records += getattr(benchmark, "imported", [])  # with failures that are not this run's
     summary = benchmark.summarise(results.records, folder)
@@ -78,12 +87,11 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     folder.write("index.html", render_page(plan, summary, results, folder))
     where = ""
     if not results.interrupted:
-        name = folder.root.name
         where = tracker.publish(name, identity(config), results.records, summary, folder)
     first = [text for section in summary.sections[:1] for text in section.paragraphs]
     for line in (_outcome(results, summary), *first, where):
-        if line:
-            say(line)
+        if line and not quiet:
+            print(line, file=sys.stderr)
     return Run(folder, code, results, summary)
 
 

@@ -73,6 +73,14 @@ NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor keep 
 Out = Annotated[
     str, typer.Option(metavar="FOLDER", help="Folder for the output.", callback=local_path)
 ]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print rows as one JSON document to stdout, all else to stderr."),
+]
+JsonLines = Annotated[
+    bool, typer.Option("--jsonl", help="The same, a JSON object a line, as they are measured.")
+]
+Csv = Annotated[bool, typer.Option("--csv", help="The same, as CSV.")]
 Stride = Annotated[int, typer.Option(metavar="N", min=1, help="Use every N-th frame.")]
 MaxFrames = Annotated[int | None, typer.Option(metavar="N", min=1, help="Use at most N frames.")]
 Start = Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="From this time on.")]

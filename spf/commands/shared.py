@@ -20,6 +20,13 @@ OPTIONS = (
 )
 """Settings as messages of the library name them, and the options of `spf` that they are."""
 
+KNOWN = {
+    "ImageNet": "the paper measures with SigLIP",
+    "control": "a control sees colours and edges, not meaning",
+    "shipped": "trained on rendered pictures alone; the paper measures with SigLIP",
+}
+"""What must be known of an embedder, by its remark: `spf.embedders.CAUTIONS` in half a line."""
+
 
 def as_options(text: str) -> str:
     """A message of the library with the options of `spf`."""
@@ -58,13 +65,11 @@ def checked_name(name: str | None, weights: str | None, option: str = "--weights
 
 
 def print_embedder(embedder: "Embedder") -> None:
-    """Say what measures, and what must be known of it."""
-    from spf.embedders import CAUTIONS, label, remark
+    """Say in one line what measures, and what must be known of it."""
+    from spf.embedders import label, remark
 
-    print(f"embedder: {label(embedder)}")
-    caution = CAUTIONS.get(remark(embedder))
-    if caution:
-        print(f"  {caution}")
+    known = KNOWN.get(remark(embedder))
+    print(f"embedder: {label(embedder)}{f'; {known}' if known else ''}")
 
 
 def plain(text: object) -> str:
