@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import inspect
 import json
+import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,6 +18,8 @@ import numpy as np
 import pytest
 
 import spf
+from spf.cli import main
+from spf.commands.check import check as check_command
 from spf.curation.limits import (
     LIMITS,
     Value,
@@ -243,3 +248,89 @@ def test_clips_are_checked_one_after_the_other(tmp_path: Path) -> None:
         **dict.fromkeys(COLUMNS), "clip": "", "verdict": "unreadable", "reason": "",
         "embedder": "pixels", "findings": [],
     }  # fmt: skip
+
+
+# The command
+
+
+def check(*words: object) -> int:
+    return main(["check", "--embedder", "pixels", "--no-cache", *map(str, words)])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An even clip, one that stands still at first, and one that is none."""
+    held = np.concatenate([np.zeros(20), np.linspace(0, 1, 12)])
+    clips = tmp_path / "clips"
+    harness.save(clips / "even.mp4", harness.steady(25))
+    harness.save(clips / "held.mp4", harness.dissolve(held))
+    (clips / "none.mp4").write_bytes(b"nothing")
+    return clips
+
+
+def test_one_that_fails_is_exit_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(folder / "even.mp4", "--max-stall", 0.2) == 0
+    assert re.search(r"^pass +\S+even\.mp4$", capsys.readouterr().out, re.MULTILINE)
+    assert check(folder / "even.mp4", folder / "held.mp4", "--max-stall", 0.2) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"^fail +\S+held\.mp4: max_stall: 0\.\d+, above 0\.2$", out, re.MULTILINE)
+    assert out.splitlines()[-1] == "2 clips: 1 pass, 1 fail, 0 unreadable"
+    assert check(folder / "none.mp4") == 1
+    assert re.search(r"^unreadable \S+none\.mp4: unreadable: ", capsys.readouterr().out, re.M)
+
+
+def test_options_win_over_the_file(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "limits.yaml").write_text("max_stall: 0.1\nmax_jump: 0.5\n")
+    words = [folder / "held.mp4", "--thresholds", tmp_path / "limits.yaml"]
+    assert check(*words) == 1
+    assert check(*words, "--max-stall", 0.9) == 0
+    assert "limits: max_stall 0.9, max_jump 0.5" in capsys.readouterr().out
+
+
+def test_rows_and_junit(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    junit = tmp_path / "junit.xml"
+    words = [folder, "--max-stall", 0.2, "--junit", junit]
+    assert check(*words, "--json") == 1
+    found = capsys.readouterr()
+    document = json.loads(found.out)
+    assert (document["schema"], document["limits"]) == ("spf.check/1", {"max_stall": 0.2})
+    rows = document["rows"]
+    assert [row["verdict"] for row in rows] == ["pass", "fail", "unreadable"]
+    assert "2 clips" not in found.out
+    assert check(*words, "--jsonl") == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [{"schema": "spf.check/1", **row} for row in rows] == lines
+    assert check(*words, "--csv") == 1
+    table = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert tuple(table[0]) == COLUMNS
+    assert [row["reason"] for row in table] == [row["reason"] for row in rows]
+    assert float(table[1]["max_stall"]) == rows[1]["max_stall"]
+    root = ElementTree.parse(junit).getroot()
+    assert root.attrib == {"tests": "3", "failures": "1", "errors": "1"}
+
+
+@pytest.mark.parametrize(
+    ("words", "thing"),
+    [
+        (["--max-stall", "2"], "--max-stall"),
+        (["--max-stal", "0.2"], "--max-stall"),
+        (["--max-dead", "nan"], "--max-dead"),
+        (["--thresholds", "no.yaml"], "no.yaml: cannot be read"),
+        (["--json", "--csv"], "give one of them"),
+    ],
+)
+def test_wrong_arguments_exit_2(
+    words: list[str], thing: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(folder, *words) == 2
+    assert thing in harness.check_one_line(capsys.readouterr().err)
+
+
+def test_every_limit_is_an_option() -> None:
+    options = inspect.signature(check_command).parameters
+    assert [name for name in options if name.startswith(("max_", "min_"))] == [
+        name for name in [*LIMITS, "max_frames"] if name in options
+    ]
+    assert set(LIMITS) <= set(options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import harness
 import numpy as np
 import pytest
 
+from spf.cli import main
 from spf.curation.trim import Trim, carry_out, plan_trim
 from spf.embedders import load_embedder
 from spf.errors import ClipError, ConfigError
@@ -192,3 +195,50 @@ def test_copying_that_cuts_nothing_is_refused(tmp_path: Path) -> None:
     path = made(tmp_path / "a.mp4", tail=0, options={"g": "250"})
     with pytest.raises(ClipError, match="no keyframe lies in its dead ends"):
         planned(path, copy=True)
+
+
+def test_animations_are_encoded(tmp_path: Path) -> None:
+    frames = harness.dissolve(shares(20, 12, 0))
+    for index, frame in enumerate(frames):
+        frame[0, 0] = 100 * (index % 2)  # or Pillow joins equal frames
+    path = clips.animate(tmp_path / "a.gif", frames, [80] * 32)
+    plan = cut(path, tmp_path / "out.mp4")
+    assert "into an MP4" in plan.how
+    assert len(load(tmp_path / "out.mp4").frames) == plan.last + 1 - plan.first < 16
+
+
+# The command
+
+
+def trim(*words: object) -> int:
+    return main(["trim", "--embedder", "pixels", "--no-cache", *map(str, words)])
+
+
+def test_trim_says_what_it_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = made(tmp_path / "a.mp4")
+    before = path.read_bytes()
+    assert trim(path, "--dry-run") == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^  beginning  dead from 0\.00 to 1\.\d\d s$", out, re.MULTILINE)
+    assert re.search(r"^  keeps      frames \d+ to \d+ of 95, 1\.\d\d to 2\.\d\d s$", out, re.M)
+    assert os.listdir() == ["a.mp4"]
+    assert trim(path) == 0
+    assert sorted(os.listdir()) == ["a.mp4", "a.mp4.trimmed.mp4"]
+    assert path.read_bytes() == before
+    capsys.readouterr()
+    assert trim("a.mp4.trimmed.mp4", "--out", "again.mp4") == 0
+    assert "nothing to trim" in capsys.readouterr().out
+    assert not os.path.exists("again.mp4")
+
+
+def test_trim_never_replaces_its_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = made(tmp_path / "a.mp4")
+    (tmp_path / "link.mp4").symlink_to(path)
+    for out in (path, tmp_path / "link.mp4"):
+        assert trim(path, "--out", out) == 2
+        assert "would replace the clip" in harness.check_one_line(capsys.readouterr().err)
+    assert trim(path, "--margin", "nan") == 2
+    assert trim(tmp_path / "missing.mp4") == 1

@@ -25,7 +25,8 @@ class Output:
     schema : name and version of the rows, such as "spf.analyze/1"; the number is raised when a
     column goes or changes its meaning. columns : of the CSV, in order. as_json, as_jsonl, as_csv :
     the forms for programs, of which one may be chosen. While one is, stdout holds the rows alone,
-    and all that is printed goes to stderr. Raises ConfigError for two forms.
+    as they come, and all that is printed goes to stderr. keep : whether `rows` holds them too.
+    Raises ConfigError for two forms.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Output:
         as_json: bool = False,
         as_jsonl: bool = False,
         as_csv: bool = False,
+        keep: bool = True,
     ) -> None:
         chosen = [
             form
@@ -48,14 +50,19 @@ class Output:
         self.rows: list[dict[str, Any]] = []
         self.facts: dict[str, Any] = {}
         """What holds for all rows: beside them in JSON, nowhere else."""
-        self._schema, self._columns = schema, columns
+        self._schema, self._columns, self._keep = schema, columns, keep
+        self._count = 0
         self._stack = ExitStack()
         self._out: IO[str] = sys.stdout
 
     def __enter__(self) -> Self:
+        self._out = sys.stdout
         if self.form:
-            self._out = sys.stdout
             self._stack.enter_context(redirect_stdout(sys.stderr))
+        if self.form == "csv":
+            csv.writer(self._out, lineterminator="\n").writerow(self._columns)
+        elif self.form == "json":
+            self._print(f'{{\n  "schema": {_as_json(self._schema)},\n  "rows": [', end="")
         return self
 
     def __exit__(
@@ -66,20 +73,25 @@ class Output:
     ) -> None:
         self._stack.close()
         if kind is None and self.form == "json":
-            document = {"schema": self._schema, **self.facts, "rows": self.rows}
-            print(_as_json(document, indent=2), file=self._out)
-        elif kind is None and self.form == "csv":
-            writer = csv.writer(self._out, lineterminator="\n")
-            writer.writerow(self._columns)
-            writer.writerows([_cell(row.get(name)) for name in self._columns] for row in self.rows)
-        if self.form:
-            self._out.flush()
+            facts = (f",\n  {_as_json(name)}: {_as_json(x)}" for name, x in self.facts.items())
+            self._print(f"\n  ]{''.join(facts)}\n}}")
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Take a row; JSON lines are written at once."""
-        self.rows.append(dict(row))
+        """Take a row, and write it at once where programs read."""
+        if self._keep:
+            self.rows.append(dict(row))
         if self.form == "jsonl":
-            print(_as_json({"schema": self._schema, **row}), file=self._out, flush=True)
+            self._print(_as_json({"schema": self._schema, **row}))
+        elif self.form == "csv":
+            cells = [_cell(row.get(name)) for name in self._columns]
+            csv.writer(self._out, lineterminator="\n").writerow(cells)
+            self._out.flush()
+        elif self.form == "json":
+            self._print(f"{',' * (self._count > 0)}\n    {_as_json(row)}", end="")
+        self._count += 1
+
+    def _print(self, text: str, end: str = "\n") -> None:
+        print(text, end=end, file=self._out, flush=True)
 
 
 def _as_json(value: Any, indent: int | None = None) -> str:

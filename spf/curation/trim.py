@@ -90,10 +90,10 @@ def plan_trim(measured: Measurement, margin: float = 0.0, copy: bool = False) ->
     packets = packets_of(info.path, info.stream, times)
     span = None if packets is None else copy_span(packets, first, last)
     if span is None and copy:
-        reason = "its packets cannot be copied: not each of them shows one frame"
+        reason = "its packets cannot be copied frame by frame into an MP4"
         raise ClipError(info.path, reason, "leave --copy out")
     if span is None:
-        how = "encoded again: its packets are not those of its frames"
+        how = "encoded again: its packets cannot be copied frame by frame into an MP4"
     elif (span.first, span.last) == (first, last):
         how = "copied as it is: the cuts lie at keyframes"
     elif copy:
@@ -128,12 +128,16 @@ def carry_out(trim: Trim, out: Path, watch: Callable[[int], None] | None = None)
     crf 16 with their own times; sound is copied either way, from the packet that is heard at the
     first picture, in its place. Raises ClipError where the clip cannot be read or the disk refuses.
     """
+    notes = []
     if trim.span is not None and trim.packets is not None:
-        copy_part(trim.clip, out, trim.stream, trim.packets, trim.span, trim.stop)
-        return []
+        try:
+            copy_part(trim.clip, out, trim.stream, trim.packets, trim.span, trim.stop)
+            return []
+        except ClipError as error:
+            notes.append(f"encoded again: {error.reason}")
     if not has_sound(trim.clip):
         _encode(trim, out, watch)
-        return []
+        return notes
     pictures = out.with_name(f".spf-{secrets.token_hex(8)}.mp4")
     try:
         _encode(trim, pictures, watch)
@@ -141,10 +145,10 @@ def carry_out(trim: Trim, out: Path, watch: Callable[[int], None] | None = None)
             join_sound(pictures, trim.clip, out, trim.start, trim.stop)
         except ClipError as error:
             os.replace(pictures, out)
-            return [f"the sound is dropped: {error.reason}"]
+            notes.append(f"the sound is dropped: {error.reason}")
     finally:
         pictures.unlink(missing_ok=True)
-    return []
+    return notes
 
 
 def _encode(trim: Trim, out: Path, watch: Callable[[int], None] | None) -> None:

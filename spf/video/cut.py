@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,16 @@ class Span:
 
 def packets_of(path: str | os.PathLike[str], stream: int, times: Sequence[float]) -> Packets | None:
     """The packets of a stream, of which each shows one of the frames at `times`, in seconds from
-    the first; None where they do not, as with packets that are hidden, damaged or hold none."""
+    the first; None where they do not, as with packets that are hidden, damaged or hold none, and
+    where MP4 cannot hold them."""
     import av
 
     shown, keys = [], []
     with suppress(av.FFmpegError, OSError, ValueError), av.open(f"file:{path}") as container:
         video = _videos(container)[stream]
+        with av.open(BytesIO(), "w", format="mp4") as output:
+            if video.codec_context.name not in output.supported_codecs:
+                return None
         for packet in container.demux(video):
             if packet.dts is None and not packet.size:  # the mark at the end
                 continue
