@@ -348,14 +348,22 @@ def test_compare_is_the_leaderboard(tmp_path: Path) -> None:
     """Whatever the folder is called: the path goes through Hydra's grammar."""
     folder = harness.two_generators(tmp_path / "it's $50, a=b {x} \\ ${y}", 1)
     words = ["compare", str(folder), "--embedder", "pixels", "--out", "o'u$t"]
-    done = harness.command(*harness.SPF, *words, cwd=tmp_path, WANDB_MODE="disabled")
+    done = harness.command(*harness.SPF, *words, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     made = harness.only_run(tmp_path / "o'u$t")
-    assert done.stdout.splitlines()[-1] == str(made.relative_to(tmp_path))
     import pandas as pd
 
     board = pd.read_csv(made / "leaderboard.csv")
-    assert list(board["generator"]) == ["even", "jumpy"]
+    document = json.loads(done.stdout)  # alone; the table for people is in the error stream
+    assert document["schema"] == "spf.compare/1"
+    rows = document["rows"]
+    assert [row["generator"] for row in rows] == list(board["generator"]) == ["even", "jumpy"]
+    assert [row["linearity_mae"] for row in rows] == pytest.approx(
+        list(board["linearity_mae"]), rel=1e-5
+    )
+    table = [line.strip() for line in done.stderr.splitlines()]
+    assert re.match(rf"\(1\) +even +{rows[0]['linearity_mae']:.4f}  ", table[-3])
+    assert re.match(rf"\(2\) +jumpy +{rows[1]['linearity_mae']:.4f}  ", table[-2])
     plain = harness.run(
         harness.two_generators(tmp_path / "plain", 1), tmp_path / "out", "embedder=pixels"
     )

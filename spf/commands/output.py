@@ -7,7 +7,7 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
 from types import TracebackType
 from typing import IO, Any, Self
@@ -49,20 +49,17 @@ class Output:
         self.form = chosen[0] if chosen else ""
         self.rows: list[dict[str, Any]] = []
         self.facts: dict[str, Any] = {}
-        """What holds for all rows: beside them in JSON, nowhere else."""
-        self._schema, self._columns, self._keep = schema, columns, keep
+        """What holds for all rows: before them in JSON, nowhere else."""
+        self.columns = columns
+        self._schema, self._keep = schema, keep
         self._count = 0
         self._stack = ExitStack()
         self._out: IO[str] = sys.stdout
 
     def __enter__(self) -> Self:
-        self._out = sys.stdout
         if self.form:
+            self._out = sys.stdout
             self._stack.enter_context(redirect_stdout(sys.stderr))
-        if self.form == "csv":
-            csv.writer(self._out, lineterminator="\n").writerow(self._columns)
-        elif self.form == "json":
-            self._print(f'{{\n  "schema": {_as_json(self._schema)},\n  "rows": [', end="")
         return self
 
     def __exit__(
@@ -72,29 +69,43 @@ class Output:
         trace: TracebackType | None,
     ) -> None:
         self._stack.close()
+        if kind is None and self._count == 0:
+            self._begin()
         if kind is None and self.form == "json":
-            facts = (f",\n  {_as_json(name)}: {_as_json(x)}" for name, x in self.facts.items())
-            self._print(f"\n  ]{''.join(facts)}\n}}")
+            self._print("\n  ]\n}")
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Take a row, and write it at once where programs read."""
+        """Take a row; it is written at once where programs read."""
+        if self._count == 0:
+            self._begin()
         if self._keep:
             self.rows.append(dict(row))
         if self.form == "jsonl":
-            self._print(_as_json({"schema": self._schema, **row}))
+            self._print(as_json({"schema": self._schema, **row}))
         elif self.form == "csv":
-            cells = [_cell(row.get(name)) for name in self._columns]
-            csv.writer(self._out, lineterminator="\n").writerow(cells)
-            self._out.flush()
+            self._print_cells(_cell(row.get(name)) for name in self.columns)
         elif self.form == "json":
-            self._print(f"{',' * (self._count > 0)}\n    {_as_json(row)}", end="")
+            self._print(f"{',' * (self._count > 0)}\n    {as_json(row)}", end="")
         self._count += 1
+
+    def _begin(self) -> None:
+        """Write what is before the rows, when the columns and facts are known."""
+        if self.form == "csv":
+            self._print_cells(self.columns)
+        elif self.form == "json":
+            known = {"schema": self._schema, **self.facts}
+            facts = (f"  {as_json(name)}: {as_json(value)},\n" for name, value in known.items())
+            self._print(f'{{\n{"".join(facts)}  "rows": [', end="")
 
     def _print(self, text: str, end: str = "\n") -> None:
         print(text, end=end, file=self._out, flush=True)
 
+    def _print_cells(self, cells: Iterable[Any]) -> None:
+        csv.writer(self._out, lineterminator="\n").writerow(cells)
+        self._out.flush()
 
-def _as_json(value: Any, indent: int | None = None) -> str:
+
+def as_json(value: Any, indent: int | None = None) -> str:
     """JSON in ASCII, whatever names hold: a terminal obeys none of it."""
     return json.dumps(_plain(value), indent=indent, allow_nan=False)
 
