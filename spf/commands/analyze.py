@@ -27,7 +27,7 @@ from spf.commands.options import (
     local_path,
 )
 from spf.commands.output import Output, print_table
-from spf.commands.shared import check_writable, embedder_of, plain, print_embedder
+from spf.commands.shared import check_writable, clips_at, embedder_of, plain, print_embedder
 from spf.errors import ClipError, ConfigError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def analyze(
     measuring = embedder_of(embedder, weights)
     sampling = Sampling(stride, max_frames, start, end, stream)
     cache = None if no_cache else user_cache()
-    paths = [clip for path in clips for clip in _clips_at(path)]
+    paths = [clip for path in clips for clip in clips_at(path)]
     plots: Sequence[Path | None] = [None] * len(paths)
     output = Output(SCHEMA, columns(), as_json, as_jsonl, as_csv)
     if not no_plot and (out is not None or not output.form):
@@ -156,20 +156,6 @@ def _draw(measured: "Measurement", clip: str, plot: Path, embedder: Any) -> None
         write_atomic(plot, image)
     except OSError as error:
         raise ConfigError(f"{plot}: cannot be written ({error.strerror})") from None
-
-
-def _clips_at(path: str) -> list[str]:
-    """The clips that a path stands for (see `Clips`); itself where there are none, to say so."""
-    from spf.corpus.inputs import Listing
-    from spf.video import IMAGE_SUFFIXES, SUFFIXES
-
-    try:
-        suffixes = {os.path.splitext(x)[1].lower() for x in os.listdir(path) if x[0] != "."}
-        if suffixes & IMAGE_SUFFIXES and not suffixes & (SUFFIXES - IMAGE_SUFFIXES):
-            return [path]
-        return [os.path.join(path, name) for name in Listing(Path(path))] or [path]
-    except (OSError, ConfigError):  # a file, or what cannot be listed: reading it says why
-        return [path]
 
 
 def _plot_names(clips: list[str]) -> list[str]:
