@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +11,10 @@ import clips
 import harness
 import numpy as np
 import pytest
-import typer
 from PIL import Image
 
-import spf
 from spf import __version__
-from spf.cli import app, main
+from spf.cli import main
 from spf.doctor import report
 from spf.embedders import EMBEDDERS
 from spf.quality import VBENCH_DIMENSIONS
@@ -127,32 +122,6 @@ def test_several_clips_are_a_table_with_the_most_uneven_first(
     assert [row["status"] for row in rows] == ["failed", "done", "failed", "done", "done"]
     assert [row["linearity_mae"] is None for row in rows] == [True, False, True, True, False]
     assert rows[3]["reason"] == "no semantic change"
-
-
-def test_rows_are_the_same_in_each_form(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Numbers unrounded, as the library has them; cells of CSV are no formulas."""
-    clip = harness.save(tmp_path / "=cmd(1)\x1b[2J.mp4", harness.steady(25, power=3.0))
-    monkeypatch.chdir(tmp_path)
-    words = [clip.name, "--embedder", "pixels"]
-    (row,) = analyzed(capsys, *words)
-    scores = spf.score(spf.measure(clip, "pixels"))
-    assert {name: row[name] for name in scores} == scores
-    assert row["clip"] == clip.name
-    assert main(["analyze", *words, "--jsonl"]) == 0
-    (line,) = capsys.readouterr().out.splitlines()
-    assert json.loads(line) == {"schema": "spf.analyze/1", **row}
-    assert line.isascii()
-    assert main(["analyze", *words, "--csv"]) == 0
-    (cells,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
-    assert list(cells) == list(row)
-    assert cells.pop("clip") == "'=cmd(1)\\x1b[2J.mp4"
-    assert float(cells["peak_speed"]) == row["peak_speed"]
-    assert json.loads(cells["stretches"]) == row["stretches"]
-    assert main(["analyze", *words, "--csv", "--json"]) == 2
-    assert "give one of them" in harness.check_one_line(capsys.readouterr().err)
-    assert list(tmp_path.iterdir()) == [clip]
 
 
 def test_several_video_streams_are_named(
@@ -327,32 +296,6 @@ def test_wrong_arguments_exit_2_with_a_remedy(
     harness.save(tmp_path / "CLIP.mp4", harness.steady())
     assert main(words.split()) == 2
     assert thing in harness.check_one_line(capsys.readouterr().err)
-
-
-GROUP = typer.main.get_command(app)
-COMMANDS = GROUP.commands  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_has_examples_that_parse(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "--help"]) == 0
-    text = capsys.readouterr().out
-    assert not [letter for letter in text if letter != "\n" and not letter.isprintable()]
-    examples = re.findall(rf"^    spf {name}\b([^>\n]*)", text, re.MULTILINE)
-    assert 1 <= len(examples) <= 3
-    for example in examples:
-        assert COMMANDS[name].make_context(name, shlex.split(example)).command.name == name
-    assert all(param.help for param in COMMANDS[name].params)
-
-
-@pytest.mark.parametrize(
-    ("typed", "offered"),
-    [("spf an", ["analyze"]), ("spf analyze x --embedder dinov2/l", ["dinov2/large"])],
-)
-def test_the_shell_completes(typed: str, offered: list[str]) -> None:
-    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
-    done = harness.command(*harness.SPF, _SPF_COMPLETE="complete_bash", **words)
-    assert done.stdout.split() == offered
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
