@@ -15,6 +15,7 @@ import harness
 import numpy as np
 import pytest
 
+from spf.cli import main
 from spf.curation.editors import (
     Film,
     Part,
@@ -186,15 +187,11 @@ def test_youtube_gets_chapters_that_it_takes() -> None:
             as_youtube(film(scale=scale))
 
 
-def test_formats_go_by_suffix_or_name() -> None:
-    assert [format_of(Path(name)) for name in ("a.csv", "a.EDL", "a.ffmeta", "a.txt")] == [
-        "csv", "edl", "ffmetadata", "youtube",
-    ]  # fmt: skip
-    assert format_of(Path("a.xyz"), "edl") == "edl"
-    with pytest.raises(ConfigError, match=r"choose \.csv \(csv\), \.edl"):
+def test_formats_go_by_suffix() -> None:
+    forms = [format_of(Path(name)) for name in ("a.csv", "a.EDL", "a.ffmeta", "a.txt")]
+    assert forms == [as_csv, as_edl, as_ffmetadata, as_youtube]
+    with pytest.raises(ConfigError, match=r"choose \.csv, \.edl, \.ffmeta, \.txt"):
         format_of(Path("a.xyz"))
-    with pytest.raises(ConfigError, match="did you mean edl"):
-        format_of(Path("a.csv"), "edll")
 
 
 def test_a_measured_clip_is_exported(tmp_path: Path) -> None:
@@ -210,8 +207,24 @@ def test_a_measured_clip_is_exported(tmp_path: Path) -> None:
     still = measure_clip(
         harness.save(tmp_path / "still.mp4", harness.still()), load_embedder("pixels")
     )
-    export_stretches(still, tmp_path / "b.txt", "ffmetadata")
-    assert "title=no semantic change" in (tmp_path / "b.txt").read_text()
+    export_stretches(still, tmp_path / "b.ffmeta")
+    assert "title=no semantic change" in (tmp_path / "b.ffmeta").read_text()
     with pytest.raises(ClipError, match=r"it lasts 2\.7 s"):
         export_stretches(measured, tmp_path / "c.txt")
     assert not (tmp_path / "c.txt").exists()
+
+
+def test_analyze_exports_one_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = harness.save(tmp_path / "clip.mp4", harness.jumping(25))
+    words = ["analyze", str(clip), "--embedder", "pixels", "--no-cache", "--no-plot", "--export"]
+    assert main([*words, str(tmp_path / "a.edl")]) == 0
+    assert f"export: {tmp_path / 'a.edl'}" in capsys.readouterr().out
+    assert (tmp_path / "a.edl").read_text().startswith("TITLE: clip.mp4\nFCM: NON-DROP FRAME\n")
+    assert main([*words, str(tmp_path / "a.txt")]) == 1
+    assert "YouTube takes 3 chapters" in harness.check_one_line(capsys.readouterr().err)
+    assert main([*words, str(tmp_path / "a.txt"), "--json"]) == 1
+    assert [row["status"] for row in json.loads(capsys.readouterr().out)["rows"]] == ["done"]
+    assert main([*words, str(tmp_path / "a.xyz")]) == 2
+    assert "choose .csv" in harness.check_one_line(capsys.readouterr().err)
+    assert main([*words, str(tmp_path / "a.edl"), str(clip)]) == 2
+    assert "one clip" in harness.check_one_line(capsys.readouterr().err)

@@ -53,6 +53,15 @@ def analyze(
         ),
     ] = None,
     no_plot: Annotated[bool, typer.Option("--no-plot", help="Draw no plots.")] = False,
+    export: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the dead stretches, jumps and cuts of one clip as .csv, .edl (CMX 3600), "
+            ".ffmeta (chapters for FFmpeg) or .txt (chapters for YouTube).",
+            callback=local_path,
+        ),
+    ] = None,
     as_json: Json = False,
     as_jsonl: JsonLines = False,
     as_csv: Csv = False,
@@ -72,10 +81,12 @@ def analyze(
       spf analyze clip.mp4
       spf analyze clips/ --out plots
       spf analyze clips/ --csv > clips.csv
+      spf analyze clip.mp4 --export clip.edl
     """
     from tqdm import tqdm
 
     from spf.cache import user_cache
+    from spf.curation.editors import export_stretches, format_of
     from spf.embedders import shown_name
     from spf.measurement import measure_clip
     from spf.video import Sampling
@@ -90,7 +101,11 @@ def analyze(
         folder = Path(out or ".")
         check_writable(folder)
         plots = [folder / f"{name}.spf.png" for name in _plot_names(paths)]
-    several = len(paths) > 1
+    several, failed = len(paths) > 1, False
+    if export is not None:
+        format_of(Path(export))
+        if several:
+            raise ConfigError(f"--export is for one clip, not {len(paths)}; give one of them")
     total, unit = (len(paths), "clips") if several else (None, "frames")
     with output, tqdm(total=total, unit=unit, leave=False, disable=None) as bar:
         print_embedder(measuring)
@@ -119,9 +134,16 @@ def analyze(
             output.add(row)
             if not several:
                 _print_card(row, measured)
+            if export is not None:
+                try:
+                    export_stretches(measured, Path(export))
+                    print(f"  export: {plain(export)}")
+                except ClipError as error:  # the row stays
+                    tqdm.write(plain(error), file=sys.stderr)
+                    failed = True
         if several and not output.form:
             _print_rows(output.rows)
-    return int(any(row["status"] == "failed" for row in output.rows))
+    return int(failed or any(row["status"] == "failed" for row in output.rows))
 
 
 def columns() -> list[str]:

@@ -15,13 +15,12 @@ from spf.measurement import Measurement
 from spf.progress.metrics import NO_CHANGE, no_change_reason
 from spf.progress.stretches import Stretch
 from spf.video.write import exact_rate
-from spf.words import choose, printable
+from spf.words import printable
 
 NAMES = {"dead": "dead stretch", "jump": "jump", "cut": "hard cut"}
 COLUMNS = (
     "kind", "start_frame", "stop_frame", "start", "stop", "seconds", "change", "speed",
 )  # fmt: skip
-SUFFIXES = {".csv": "csv", ".edl": "edl", ".ffmeta": "ffmetadata", ".txt": "youtube"}
 LARGEST_EDL = 999
 """Events; CMX 3600 numbers them with three digits."""
 LEAST_CHAPTERS, CHAPTER_SECONDS = 3, 10
@@ -87,22 +86,20 @@ def _title(part: Stretch) -> str:
     return f"{NAMES[part.kind]} ({part.change:.0%} of the change)"
 
 
-def export_stretches(measured: Measurement, path: Path, form: str | None = None) -> None:
-    """Write what is named of a clip. form : a name of `FORMATS`; None takes that of the suffix.
+def export_stretches(measured: Measurement, path: Path) -> None:
+    """Write what is named of a clip, in the format of the suffix (`FORMATS`).
 
-    Raises ConfigError for an unknown format, ClipError where the format cannot hold the clip.
+    Raises ConfigError for another suffix, ClipError where the format cannot hold the clip.
     """
-    write_atomic(path, FORMATS[format_of(path, form)](film_of(measured)))
+    write_atomic(path, format_of(path)(film_of(measured)))
 
 
-def format_of(path: Path, form: str | None = None) -> str:
-    """The name of the format that a file gets. Raises ConfigError for an unknown one."""
-    if form is not None:
-        return choose(form, FORMATS, "format")
-    if path.suffix.lower() not in SUFFIXES:
-        known = ", ".join(f"{suffix} ({name})" for suffix, name in SUFFIXES.items())
-        raise ConfigError(f"{path}: no format has that suffix; choose {known}")
-    return SUFFIXES[path.suffix.lower()]
+def format_of(path: Path) -> Callable[[Film], str]:
+    """The format that a file gets by its suffix. Raises ConfigError for another suffix."""
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ConfigError(f"{path}: no format has that suffix; choose {', '.join(FORMATS)}")
+    return FORMATS[suffix]
 
 
 def as_csv(film: Film) -> str:
@@ -214,8 +211,9 @@ def _clock(seconds: int, hours: bool) -> str:
 
 
 FORMATS: dict[str, Callable[[Film], str]] = {
-    "csv": as_csv,
-    "edl": as_edl,
-    "ffmetadata": as_ffmetadata,
-    "youtube": as_youtube,
+    ".csv": as_csv,
+    ".edl": as_edl,
+    ".ffmeta": as_ffmetadata,
+    ".txt": as_youtube,
 }
+"""By the suffix of the file."""
