@@ -74,7 +74,7 @@ def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few_resamples")
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_an_extra_clip_changes_no_rank(seed: int) -> None:
     records = scattered(seed, 5, 14, 0.1)
     more = [*records, record("g3", "extra", 0.001)]
@@ -87,7 +87,7 @@ def test_an_extra_clip_changes_no_rank(seed: int) -> None:
 
 
 @pytest.mark.usefixtures("few_resamples")
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_removing_a_clip_removes_exactly_that_pair(seed: int) -> None:
     """The group loses it, and nothing changes between those who still have it."""
     records = [x for k, name in enumerate("abcd") for x in drawn(name, 0.05 * k, 15)]

@@ -62,19 +62,16 @@ def test_interval_is_the_textbooks(count: int) -> None:
     assert ours[1] - values.mean() > 1.1 * (values.mean() - ours[0])
 
 
-def test_interval_follows_shift_scale_and_sign() -> None:
-    values = skewed(9, 3)
+def test_interval_follows_shift_scale_and_sign_column_by_column() -> None:
+    values = skewed(9, 450)  # more than are worked on at a time
     limits = mean_interval(values, "x")
     np.testing.assert_allclose(mean_interval(3 * values + 5, "x"), 3 * limits + 5, rtol=1e-9)
     np.testing.assert_allclose(mean_interval(-values, "x"), -limits[:, ::-1], rtol=1e-3)
-
-
-def test_columns_do_not_see_each_other() -> None:
-    values = skewed(7, 450)  # more than are worked on at a time
-    whole = mean_interval(values, "x")
     for column in (0, 399, 400, 449):
         alone = mean_interval(values[:, [column]], "x")[0]
-        np.testing.assert_allclose(whole[column], alone, rtol=1e-12)
+        np.testing.assert_allclose(limits[column], alone, rtol=1e-12)
+    assert (mean_interval(values[:, :1], "x") == limits[0]).all()
+    assert (mean_interval(values[:, :1], "another name") != limits[0]).any()
 
 
 def test_equal_values_give_a_point_and_one_value_nothing() -> None:
@@ -88,12 +85,6 @@ def test_a_limit_that_the_clips_do_not_set_is_infinite() -> None:
     assert isinf(high)
     assert high > 0
     assert -1 < low < 1 / 6
-
-
-def test_names_choose_the_resamples() -> None:
-    values = skewed(8, 1)
-    assert (mean_interval(values, "a") == mean_interval(values, "a")).all()
-    assert (mean_interval(values, "a") != mean_interval(values, "b")).any()
 
 
 DRAWN = {
@@ -202,17 +193,6 @@ def test_true_null_hypotheses_are_rejected_as_rarely_as_promised() -> None:
     assert np.mean(np.array(p) <= 0.2) > 0.15  # and it is no constant
 
 
-def test_equal_generators_rarely_differ_significantly() -> None:
-    """Any two of four, after correction: in 5% of leaderboards or fewer (here + 2 errors)."""
-    wrong = 0
-    for seed in range(100):
-        random = np.random.default_rng(seed)
-        values = random.gamma(3.0, 0.03, (16, 1)) + random.normal(0, 0.02, (16, 4))
-        p = sign_flip_test(paired_differences(values), f"{seed}")
-        wrong += bool((holm(p) <= statistics.ALPHA).any())
-    assert wrong <= 9
-
-
 # Holm
 
 
@@ -250,9 +230,6 @@ def test_hedges_g_by_hand_and_without_bias() -> None:
 def test_effects_without_spread_are_not_numbers() -> None:
     assert isnan(hedges_g(np.array([0.2, 0.2, 0.2])))
     assert isnan(hedges_g(np.array([0.2])))
-
-
-def test_superiority_counts() -> None:
     assert superiority(np.array([-1.0, -0.1, 0.0, 5.0])) == 0.625
     assert superiority(np.zeros(3)) == 0.5
 
@@ -297,15 +274,6 @@ def test_too_few_clips_show_nothing(comparisons: int) -> None:
 
 
 # The documented figures
-
-
-def test_the_documents_tables_are_those_of_the_script() -> None:
-    """Their layout; the figures are compared below."""
-    text = (harness.ROOT / "docs" / "leaderboard.md").read_text()
-    assert "| values | clips | " + " | ".join(measure_coverage.INTERVALS) + " |" in text
-    for name in measure_coverage.DRAWN:
-        for count in measure_coverage.COUNTS:
-            assert f"| {name} | {count} | 0." in text
 
 
 @pytest.mark.slow
