@@ -62,44 +62,72 @@ def check(curve: spf.Curve, segments: list, min_length: int = 2) -> None:
         )
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("length", [2, 7, 10])
-def test_every_partition_tried(seed, length):
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("length", [4, 7, 10])
+@pytest.mark.parametrize("penalty", [1e-5, 1e-3, 0.02])
+def test_every_partition_tried(seed, length, penalty):
     curve = walk_curve(length, seed, "uneven")
-    choices = [{"penalty": penalty} for penalty in (1e-5, 1e-3, 0.02)]
-    choices += [{"n_segments": count} for count in range(1, length // 2 + 1)]
-    for choice in choices:
-        segments = spf.segment(curve, **choice)
+    segments = spf.segment(curve, penalty=penalty)
+    check(curve, segments)
+    _, cost = segment_oracles.exhaustive_segmentation(curve.times, curve.progress, penalty)
+    assert cost_of(curve, segments, penalty) == pytest.approx(cost, abs=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("length", [2, 9])
+def test_every_partition_tried_for_exactly_k(seed, length):
+    curve = walk_curve(length, seed)
+    for count in range(1, length // 2 + 1):
+        segments = spf.segment(curve, n_segments=count)
         check(curve, segments)
-        assert len(segments) == choice.get("n_segments", len(segments))
-        _, cost = segment_oracles.exhaustive_segmentation(curve.times, curve.progress, **choice)
-        found = cost_of(curve, segments, choice.get("penalty", 0.0))
-        assert found == pytest.approx(cost, abs=1e-10)
+        assert len(segments) == count
+        _, cost = segment_oracles.exhaustive_segmentation(curve.times, curve.progress, None, count)
+        assert cost_of(curve, segments) == pytest.approx(cost, abs=1e-10)
 
 
 @pytest.mark.parametrize("timing", ["even", "uneven"])
+@pytest.mark.parametrize("penalty", [1e-6, 1e-4, 2e-3, 0.02, 10.0])
+def test_the_optimum_of_a_random_walk(timing, penalty):
+    for seed in (0, 1):
+        curve = walk_curve(61, seed, timing)
+        segments = spf.segment(curve, penalty=penalty)
+        check(curve, segments)
+        expected, cost = segment_oracles.brute_segmentation(curve.times, curve.progress, penalty)
+        assert cost_of(curve, segments, penalty) == pytest.approx(cost, abs=1e-10)
+        assert len(segments) == len(expected)
+
+
+def test_the_penalty_that_was_tested_does_something():
+    counts = [len(spf.segment(walk_curve(61, 0), penalty=p)) for p in (1e-6, 1e-4, 2e-3, 10.0)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[1] > 1
+    assert counts[-1] == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
+def test_the_optimum_for_exactly_k(count):
+    for seed in (2, 3):
+        curve = walk_curve(51, seed, "uneven")
+        segments = spf.segment(curve, n_segments=count)
+        check(curve, segments)
+        expected, cost = segment_oracles.brute_segmentation(
+            curve.times, curve.progress, n_segments=count
+        )
+        assert cost_of(curve, segments) == pytest.approx(cost, abs=1e-10)
+        assert cuts_of(segments) == [(piece.start, piece.stop) for piece in expected]
+
+
 @pytest.mark.parametrize("min_length", [2, 3, 7, 20])
-@pytest.mark.parametrize(
-    "choice",
-    [{"penalty": p} for p in (1e-6, 1e-4, 2e-3, 10.0)] + [{"n_segments": k} for k in (1, 2, 3)],
-    ids=str,
-)
-def test_the_optimum_of_a_random_walk(timing, min_length, choice):
-    curve = walk_curve(61, 4, timing)
+@pytest.mark.parametrize("choice", [{"penalty": 1e-4}, {"n_segments": 2}])
+def test_min_length(min_length, choice):
+    curve = walk_curve(45, 4)
     segments = spf.segment(curve, min_length=min_length, **choice)
     check(curve, segments, min_length)
     expected, cost = segment_oracles.brute_segmentation(
         curve.times, curve.progress, min_length=min_length, **choice
     )
-    found = cost_of(curve, segments, choice.get("penalty", 0.0))
-    assert found == pytest.approx(cost, abs=1e-10)
-    assert cuts_of(segments) == [(piece.start, piece.stop) for piece in expected]
-
-
-def test_more_segments_cost_less():
-    counts = [len(spf.segment(walk_curve(61, 0), penalty=p)) for p in (1e-6, 1e-4, 2e-3, 10.0)]
-    assert counts == sorted(counts, reverse=True)
-    assert counts[0] > counts[1] > counts[-1] == 1
+    assert cost_of(curve, segments, choice.get("penalty", 0.0)) == pytest.approx(cost, abs=1e-10)
+    assert len(segments) == len(expected)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.003])
@@ -146,6 +174,19 @@ def test_the_mean_scale_does_not_know_the_number_of_frames():
     # The authors' scale does know it.
     assert len(segments(81, "sum", 0.2)) == 2
     assert len(segments(801, "sum", 0.2)) == 4
+
+
+def test_frame_repetition_with_the_mean_scale():
+    corners = ([0, 0.25, 0.4, 1], [0, 0.05, 0.9, 1])
+    positions = 1.4 * np.interp(np.linspace(0, 1, 80), *corners)
+    curve = spf.fit(oracles.great_circle(positions), ridge=0.0, monotone="increments")
+    twice = spf.fit(oracles.great_circle(np.repeat(positions, 2)), ridge=0.0, monotone="increments")
+    once = spf.segment(curve, penalty=1e-3, scale="mean")
+    doubled = spf.segment(twice, penalty=1e-3, scale="mean")
+    assert len(once) == len(doubled) > 1
+    np.testing.assert_allclose(
+        [piece.start for piece in doubled], [2 * piece.start for piece in once], atol=4
+    )
 
 
 def test_far_away_time_stamps_lose_nothing():
@@ -199,3 +240,12 @@ def test_as_many_segments_as_fit():
     curve = walk_curve(20, 0)
     assert [piece.start for piece in spf.segment(curve, n_segments=10)] == list(range(0, 20, 2))
     assert len(spf.segment(curve, n_segments=2, min_length=10)) == 2
+
+
+@pytest.mark.slow
+def test_the_optimum_at_200_frames():
+    curve = walk_curve(200, 8, "uneven")
+    segments = spf.segment(curve, penalty=1e-4)
+    _, cost = segment_oracles.brute_segmentation(curve.times, curve.progress, 1e-4)
+    check(curve, segments)
+    assert cost_of(curve, segments, 1e-4) == pytest.approx(cost, abs=1e-10)
