@@ -18,7 +18,6 @@ from benchmarks.harness.quality import (
     reasons,
     retimed_columns,
     sentence,
-    status_line,
 )
 from benchmarks.harness.session import build
 from spf.errors import ConfigError
@@ -64,7 +63,6 @@ def test_a_clips_columns(tmp_path: Path) -> None:
     assert columns["vbench_temporal_flickering"] > 0
     assert columns["vbench_dynamic_degree"] is None
     assert reasons(columns) == {"dynamic_degree": ABSENT, "imaging_quality": ABSENT}
-    assert status_line(columns) == f"dynamic_degree, imaging_quality: {ABSENT}"
     assert json.dumps(columns)
     assert quality_inputs(Brightness()) == {"quality": {"quality": "vbench"}}
 

@@ -1,4 +1,4 @@
-"""The fit of the progress function against dense solvers, closed forms and invariances."""
+"""The fit of the progress function against literal solvers, closed forms and invariances."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def centred(values: np.ndarray) -> np.ndarray:
     return np.asarray(values) - np.mean(values)
 
 
-# ------------------------------------------------------------------- against the dense solver
+# ------------------------------------------------------------------- against the literal solver
 
 
 SETTINGS = [
@@ -41,15 +41,11 @@ SETTINGS = [
 
 @pytest.mark.parametrize("length", [2, 3, 30, 31, 81])
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_equals_the_dense_fit(length, settings):
+def test_equals_the_literal_fit(length, settings):
     random = np.random.default_rng(length).standard_normal((length, 768)).astype(np.float32)
     for z in (oracles.random_walk(length, seed=length), random):
         curve = spf.fit(z, **settings)
-        if settings.get("ridge") == 0:
-            expected = oracles.dense_fit_pinned(z)
-        else:
-            expected = oracles.dense_fit(z, **settings)
-        np.testing.assert_allclose(curve.fitted, expected, atol=1e-6)
+        np.testing.assert_allclose(curve.fitted, oracles.raw_fit(z, **settings), atol=1e-6)
         assert curve.fitted.shape == curve.angle.shape == curve.progress.shape == (length,)
         assert curve.fitted.dtype == curve.angle.dtype == curve.progress.dtype == np.float64
 
@@ -68,7 +64,7 @@ def test_monotone_curves(how, length):
     z = oracles.random_walk(length, dim=3, step=0.6, seed=length)  # wanders back: S also falls
     curve = spf.fit(z) if how == "default" else spf.fit(z, monotone=how)
     how = "gradient" if how == "default" else how
-    S = oracles.dense_fit(z)
+    S = oracles.raw_fit(z)
     np.testing.assert_allclose(curve.angle, oracles.monotone(S, how), atol=1e-6)
     np.testing.assert_allclose(curve.progress, oracles.progress(S, how), atol=1e-6)
     assert curve.angle[0] == 0
@@ -130,7 +126,7 @@ def test_peer_leads_the_gradient_by_half_a_frame():
 )
 def test_beyond_5000_frames_the_mean_is_pinned_in_place_of_the_default_ridge(length, ridge, used):
     z = oracles.random_walk(length, dim=8, step=0.01, seed=1)
-    expected = oracles.sparse_fit(z, ridge=used)
+    expected = oracles.raw_fit(z, ridge=used)
     np.testing.assert_allclose(spf.fit(z, ridge=ridge).fitted, expected, atol=2e-6)
 
 

@@ -39,7 +39,7 @@ def stamps(seed: int, length: int = 81) -> np.ndarray:
 
 
 @pytest.mark.parametrize("how", METHODS)
-@pytest.mark.parametrize("length", [5, 65, 200])
+@pytest.mark.parametrize("length", [4, 65, 200])
 @pytest.mark.parametrize("timing", ["even", "uneven"])
 def test_scores_equal_the_literal_loops(how, length, timing):
     times = None if timing == "even" else stamps(length, length)
@@ -51,18 +51,6 @@ def test_scores_equal_the_literal_loops(how, length, timing):
     assert scores["total_change"] == pytest.approx(curve.total_change)
 
 
-@pytest.mark.parametrize("length", [2, 3, 4])
-def test_very_short_clips_are_measured(length):
-    curve = spf.fit(oracles.great_circle(np.linspace(0, 1.2, length) ** 2))
-    scores = spf.score(curve)
-    assert set(EVERY) <= set(scores)
-    assert scores["total_change"] == pytest.approx(1.44, abs=0.3)
-    expected = oracles.metrics(curve.fitted, curve.progress, curve.times)
-    for name in expected:
-        if math.isfinite(expected[name]):  # two frames have one step: its entropy is 0 / ln 1
-            assert scores[name] == pytest.approx(expected[name], abs=1e-6), name
-
-
 def test_linearity_is_integrated_across_the_crossing():
     # A curve that crosses the diagonal between frames: the mean over frames would differ.
     curve = spf.fit(oracles.great_circle([0.0, 0.1, 0.9, 1.0]), ridge=0.0, monotone="increments")
@@ -70,20 +58,6 @@ def test_linearity_is_integrated_across_the_crossing():
     gap = 1 / 3 - 0.1
     assert spf.score(curve)["linearity_mae"] == pytest.approx(gap / 2, abs=1e-5)
     assert spf.score(curve)["linearity_max"] == pytest.approx(gap, abs=1e-5)
-
-
-def test_hand_computed_speeds():
-    # Steps 0.1, 0.6, 0.0, 0.5 radians at uneven times 0, 1, 2, 4, 5: shares 1/12, 1/2, 0, 5/12.
-    z = oracles.great_circle(np.array([0.0, 0.1, 0.7, 0.7, 1.2]))
-    curve = spf.fit(z, times=np.array([0.0, 1, 2, 4, 5]), ridge=0.0, monotone="increments")
-    scores = spf.score(curve)
-    shares = np.array([1 / 12, 1 / 2, 5 / 12])
-    speed, du = np.array([5 / 12, 5 / 2, 0, 25 / 12]), np.array([0.2, 0.2, 0.4, 0.2])
-    assert scores["peak_speed"] == pytest.approx(2.5, abs=1e-4)
-    assert scores["speed_cv"] == pytest.approx(math.sqrt((du * (speed - 1) ** 2).sum()), abs=1e-4)
-    entropy = -(shares * np.log(shares)).sum() / math.log(4)
-    assert scores["pacing_entropy"] == pytest.approx(entropy, abs=1e-4)
-    assert scores["stall_fraction"] == pytest.approx(0.4, abs=1e-9)
 
 
 @pytest.mark.parametrize("timing", ["even", "uneven"])
@@ -110,15 +84,6 @@ def test_scores_do_not_know_the_direction_of_time(how):
     backward = spf.score(spf.fit(clip(1)[::-1], times=-times[::-1], monotone=how))
     for name in EVERY:
         assert backward[name] == pytest.approx(forward[name], abs=1e-6), name
-
-
-def test_scores_do_not_know_the_unit_of_time():
-    times = stamps(2)
-    one = spf.score(spf.fit(clip(2), times=times))
-    other = spf.score(spf.fit(clip(2), times=1000 * times - 3))
-    other["change_rate"] *= 1000  # per second
-    for name in EVERY:
-        assert other[name] == pytest.approx(one[name], abs=1e-9), name
 
 
 def test_resampled_scores_hardly_know_the_number_of_frames():
@@ -228,11 +193,10 @@ def test_a_clear_morph_and_a_jump_are_changes(how, noise, length):
         assert 0 <= scores["noise_floor"] < scores["total_change"]
 
 
-def test_the_nugget_straightens_noise_out_of_a_morph():
-    u = np.linspace(0, 1, 81)
-    z = oracles.great_circle(1.2 * u**3, dim=256, noise=0.1, seed=1)
-    plain, nugget = spf.fit(z), spf.fit(z, noise="nugget")
-    error = [np.abs(curve.progress - u**3).mean() for curve in (plain, nugget)]
-    assert error[1] < error[0]
-    assert nugget.progress[0] == 0
-    assert nugget.progress[-1] == 1
+def test_scores_do_not_know_the_unit_of_time():
+    times = stamps(2)
+    one = spf.score(spf.fit(clip(2), times=times))
+    other = spf.score(spf.fit(clip(2), times=1000 * times - 3))
+    other["change_rate"] *= 1000  # per second
+    for name in EVERY:
+        assert other[name] == pytest.approx(one[name], abs=1e-9), name

@@ -140,11 +140,6 @@ def is_exact(count: int, family: int) -> bool:
     return 2 ** (count - 1) <= flips(family) + 1
 
 
-def smallest_p(count: int, family: int) -> float:
-    """The p of clips that all agree."""
-    return 2.0 ** (1 - count) if is_exact(count, family) else 1 / (1 + flips(family))
-
-
 def _signs(count: int, family: int, name: str) -> Iterator[Array]:
     """Rows of signs (B, count)."""
     total = 2 ** (count - 1) if is_exact(count, family) else flips(family)
