@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +84,8 @@ def test_the_plan_names_every_experiment_of_the_paper() -> None:
     assert {row["status"] for row in rows} == {"run", "not run"}
 
 
-@pytest.mark.parametrize(("item", "part"), PARTS, ids=lambda value: getattr(value, "words", ""))
-def test_experiments_compose(item: Experiment, part: Part) -> None:
+@pytest.mark.parametrize("part", [part for _, part in PARTS], ids=lambda part: part.words)
+def test_experiments_compose(part: Part) -> None:
     """Every part's words exist; those that ship are built, as the plan says they are."""
     config = harness.compose(*part.words, *part.embedded)
     assert config.benchmark._target_
@@ -103,34 +102,27 @@ def test_what_a_part_needs_is_what_it_names() -> None:
         assert set(part.needs) <= named - own <= {*part.needs, *part.wants}, part.words
         assert all(isinstance(planning.lacking(word), str) for word in part.needs + part.wants)
         assert bool(part.seconds) != bool(part.gpu_hours)
-
-
-def test_all_that_ships_stays_within_twelve_minutes() -> None:
-    assert sum(part.seconds for _, part in PARTS if not part.needs) <= 720
+    assert sum(part.seconds for _, part in PARTS if not part.needs) <= 720  # what ships
 
 
 # Profiles and arguments
 
 
-@pytest.mark.parametrize("word", ["profile=ful", "profiles=full", "fast", "profile", "output"])
 def test_unknown_words_exit_2(
-    small: None, word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(tmp_path / "out", word) == 2
-    error = harness.check_one_line(capsys.readouterr().err)
-    assert word.partition("=")[2] or word in error
+    for word in ("profile=ful", "profiles=full", "fast", "profile"):
+        assert run(tmp_path / "out", word) == 2
+        error = harness.check_one_line(capsys.readouterr().err)
+        assert word.partition("=")[2] or word in error
     assert not (tmp_path / "out").exists()
 
 
-@pytest.fixture
-def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A machine on which nothing was ever downloaded."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-
-
 def test_full_names_all_that_is_missing_before_any_work(
-    no_weights: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """On a machine on which nothing was ever downloaded."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     assert run(tmp_path / "out", "profile=full") == 3
     output, errors = capsys.readouterr()
     assert output.count("make weights EMBEDDER=siglip") >= 3  # the plan is shown
@@ -229,14 +221,6 @@ def test_it_writes_tables_and_a_report(
     assert (plans["status"] == "not run").sum() == lacking
     assert plans["reason"].dropna().str.startswith("not run: ").sum() == lacking
 
-    page = harness.Page(report.read_text())
-    text = " ".join(page.text)
-    assert text.count("Not run: not built yet") == 2 * lacking  # in short, and in its chapter
-    for name in embedders.values():
-        assert f"With {name}" in text
-    assert all(str(image["src"]).startswith("data:image/webp") for image in page.all("img"))
-    assert len(page.all("img")) >= 1
-
     with monkeypatch.context() as patch:
         patch.setattr(session, "run", lambda *_: pytest.fail("it was made again"))
         assert run(tmp_path / "out", "profile=embedded") == 0
@@ -246,44 +230,17 @@ def test_it_writes_tables_and_a_report(
     assert {path.name for path in tmp_path.iterdir()} == {"out", "elsewhere"}
 
 
-def test_an_interruption_exits_130(
-    small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from benchmarks.harness import measuring
-
-    def stop(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(measuring, "measure_clip", stop)
-        assert run(tmp_path / "out") == 130
-    assert "interrupted" in capsys.readouterr().err
-    assert run(tmp_path / "out") == 0
-
-
 # make
 
 
-def make(*words: str) -> subprocess.CompletedProcess[str]:
-    if shutil.which("make") is None:
-        pytest.skip("make is not here")
-    return harness.command("make", *words)
-
-
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
 def test_make_help_lists_every_target() -> None:
     text = (harness.ROOT / "Makefile").read_text()
     targets = set(re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split())  # type: ignore[index]
     wanted = {"setup", "reproduce-paper", "test", "check", "bench", "leaderboard", "clean"}
     assert wanted <= targets
-    done = make("help")
+    done = harness.command("make", "help")
     assert done.returncode == 0
     listed = dict(re.findall(r"^  make ([\w-]+) +(\S.*)$", done.stdout, re.MULTILINE))
     assert set(listed) == targets
-    assert make().stdout == done.stdout  # `make` alone lists them
-
-
-def test_make_leaderboard_asks_for_clips() -> None:
-    done = make("-n", "leaderboard")
-    assert done.returncode == 0
-    assert 'test -n "$CLIPS" || ' in done.stdout or 'test -n "" || ' in done.stdout
-    assert "exit 2" in done.stdout
+    assert harness.command("make").stdout == done.stdout  # `make` alone lists them

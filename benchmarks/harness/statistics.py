@@ -5,10 +5,12 @@ paired, so every resample and every sign flip is the same for all columns. What 
 from a name. docs/leaderboard.md has the measured coverage and error rates.
 """
 
-from collections.abc import Iterable, Iterator
-from math import inf, nan, sqrt
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf, isnan, nan, sqrt
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
@@ -204,6 +206,13 @@ def detectable(count: int, alpha: float = ALPHA) -> float:
 def clips_needed(alpha: float) -> int:
     """Fewest clips with which a sign-flip test can reach `alpha`."""
     return int(np.ceil(1 - np.log2(alpha)))
+
+
+def medians(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, Any]:
+    """Median of what is there and finite in each column; None where nothing is."""
+    table = pd.DataFrame(list(records), columns=list(columns)).astype(float)
+    found = table.replace([inf, -inf], nan).median()
+    return {name: None if isnan(value) else float(value) for name, value in found.items()}
 
 
 def median_interval(values: Iterable[float], name: str) -> str:
