@@ -9,6 +9,7 @@ import typer
 from spf import __version__
 from spf.commands.analyze import analyze
 from spf.commands.cache import cache
+from spf.commands.check import check
 from spf.commands.collect import collect
 from spf.commands.compare import compare
 from spf.commands.corpus import corpus
@@ -16,10 +17,11 @@ from spf.commands.doctor import doctor
 from spf.commands.retime import retime
 from spf.commands.shared import as_options, plain
 from spf.commands.timemap import timemap
+from spf.commands.trim import trim
 from spf.devices import keep_freed_memory, let_idle_threads_sleep
 from spf.errors import SpfError
 
-COMMANDS = (analyze, compare, retime, timemap, corpus, collect, cache, doctor)
+COMMANDS = (analyze, compare, check, trim, retime, timemap, corpus, collect, cache, doctor)
 """A new command is a name here: a function of `spf.commands`, with annotations and examples."""
 INTERRUPTED = 130
 
@@ -28,8 +30,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done; 1 a clip failed (the others are done); 2 wrong arguments; "
-    "3 the embedder or model cannot run here; 130 after Ctrl-C.",
+    epilog="Exit codes: 0 done; 1 a clip failed (the others are done) or was found wanting; 2 "
+    "wrong arguments; 3 the embedder or model cannot run here; 130 after Ctrl-C.",
 )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -110,6 +112,7 @@ def test_a_command_that_is_stopped_goes_on_where_it_was(
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     children = psutil.Process(process.pid).children(recursive=True)
+    (folder,) = {x for y in children for x in re.findall(r"/tmp/spf-ray-\w+", str(y.cmdline()))}
     listening = {address for child in children for address in addresses(child)}
     os.killpg(process.pid, how)  # as a terminal does
     _, errors = process.communicate(timeout=120)
@@ -120,6 +123,8 @@ def test_a_command_that_is_stopped_goes_on_where_it_was(
     assert not alive
     assert listening
     assert all(ipaddress.ip_address(x.removeprefix("::ffff:")).is_loopback for x in listening)
+    assert Path(folder).exists() == (how == signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
     there = {path: path.stat().st_mtime_ns for path in output.glob("shard-*")}
     done = harness.command(*command, timeout=300)
     assert done.returncode == 1, done.stderr  # some clips cannot be read

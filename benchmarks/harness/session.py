@@ -95,6 +95,8 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     for line in (_outcome(results, summary), *first, where):
         if line and not quiet:
             print(line, file=sys.stderr)
+    if not quiet and hasattr(benchmark, "show"):
+        benchmark.show(folder)
     return Run(folder, code, results, summary)
 
 

@@ -27,7 +27,7 @@ from spf.commands.options import (
     local_path,
 )
 from spf.commands.output import Output, print_table
-from spf.commands.shared import check_writable, embedder_of, plain, print_embedder
+from spf.commands.shared import check_writable, clips_at, embedder_of, plain, print_embedder
 from spf.errors import ClipError, ConfigError
 
 if TYPE_CHECKING:
@@ -53,6 +53,15 @@ def analyze(
         ),
     ] = None,
     no_plot: Annotated[bool, typer.Option("--no-plot", help="Draw no plots.")] = False,
+    export: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the dead stretches, jumps and cuts of one clip as .csv, .edl (CMX 3600), "
+            ".ffmeta (chapters for FFmpeg) or .txt (chapters for YouTube).",
+            callback=local_path,
+        ),
+    ] = None,
     as_json: Json = False,
     as_jsonl: JsonLines = False,
     as_csv: Csv = False,
@@ -72,10 +81,12 @@ def analyze(
       spf analyze clip.mp4
       spf analyze clips/ --out plots
       spf analyze clips/ --csv > clips.csv
+      spf analyze clip.mp4 --export clip.edl
     """
     from tqdm import tqdm
 
     from spf.cache import user_cache
+    from spf.curation.editors import export_stretches, format_of
     from spf.embedders import shown_name
     from spf.measurement import measure_clip
     from spf.video import Sampling
@@ -83,21 +94,29 @@ def analyze(
     measuring = embedder_of(embedder, weights)
     sampling = Sampling(stride, max_frames, start, end, stream)
     cache = None if no_cache else user_cache()
-    paths = [clip for path in clips for clip in _clips_at(path)]
+    paths = [clip for path in clips for clip in clips_at(path)]
     plots: Sequence[Path | None] = [None] * len(paths)
     output = Output(SCHEMA, columns(), as_json, as_jsonl, as_csv)
     if not no_plot and (out is not None or not output.form):
         folder = Path(out or ".")
         check_writable(folder)
         plots = [folder / f"{name}.spf.png" for name in _plot_names(paths)]
-    several = len(paths) > 1
+    several, failed = len(paths) > 1, False
+    if export is not None:
+        format_of(Path(export))
+        if several:
+            raise ConfigError(f"--export is for one clip, not {len(paths)}; give one of them")
     total, unit = (len(paths), "clips") if several else (None, "frames")
     with output, tqdm(total=total, unit=unit, leave=False, disable=None) as bar:
         print_embedder(measuring)
+
+        def count(image: object, time: float) -> None:
+            bar.update()
+
         for clip, plot in zip(paths, plots, strict=True):
             row = dict.fromkeys(columns()) | {"clip": clip, "embedder": shown_name(measuring)}
             bar.set_description(plain(Path(clip).name[-30:]))
-            watch = None if several else lambda *_: bar.update()
+            watch = None if several else count
             try:
                 measured = measure_clip(
                     clip, measuring, sampling=sampling, watch=watch, cache=cache, guarded=True
@@ -115,9 +134,16 @@ def analyze(
             output.add(row)
             if not several:
                 _print_card(row, measured)
+            if export is not None:
+                try:
+                    export_stretches(measured, Path(export))
+                    print(f"  export: {plain(export)}")
+                except ClipError as error:  # the row stays
+                    tqdm.write(plain(error), file=sys.stderr)
+                    failed = True
         if several and not output.form:
             _print_rows(output.rows)
-    return int(any(row["status"] == "failed" for row in output.rows))
+    return int(failed or any(row["status"] == "failed" for row in output.rows))
 
 
 def columns() -> list[str]:
@@ -152,19 +178,6 @@ def _draw(measured: "Measurement", clip: str, plot: Path, embedder: Any) -> None
         write_atomic(plot, image)
     except OSError as error:
         raise ConfigError(f"{plot}: cannot be written ({error.strerror})") from None
-
-
-def _clips_at(path: str) -> list[str]:
-    """The clips that a path stands for (see `Clips`); itself where there are none, to say so."""
-    from spf.video import IMAGE_SUFFIXES, SUFFIXES, clips_in
-
-    try:
-        suffixes = {os.path.splitext(x)[1].lower() for x in os.listdir(path) if x[0] != "."}
-        if suffixes & IMAGE_SUFFIXES and not suffixes & (SUFFIXES - IMAGE_SUFFIXES):
-            return [path]
-        return [os.path.join(path, name) for name in clips_in(Path(path))] or [path]
-    except (OSError, ConfigError):  # a file, or what cannot be listed: reading it says why
-        return [path]
 
 
 def _plot_names(clips: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
 from types import TracebackType
 from typing import IO, Any, Self
@@ -25,7 +25,8 @@ class Output:
     schema : name and version of the rows, such as "spf.analyze/1"; the number is raised when a
     column goes or changes its meaning. columns : of the CSV, in order. as_json, as_jsonl, as_csv :
     the forms for programs, of which one may be chosen. While one is, stdout holds the rows alone,
-    and all that is printed goes to stderr. Raises ConfigError for two forms.
+    as they come, and all that is printed goes to stderr. keep : whether `rows` holds them too.
+    Raises ConfigError for two forms.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Output:
         as_json: bool = False,
         as_jsonl: bool = False,
         as_csv: bool = False,
+        keep: bool = True,
     ) -> None:
         chosen = [
             form
@@ -47,8 +49,10 @@ class Output:
         self.form = chosen[0] if chosen else ""
         self.rows: list[dict[str, Any]] = []
         self.facts: dict[str, Any] = {}
-        """What holds for all rows: beside them in JSON, nowhere else."""
-        self._schema, self._columns = schema, columns
+        """What holds for all rows: before them in JSON, nowhere else."""
+        self.columns = columns
+        self._schema, self._keep = schema, keep
+        self._count = 0
         self._stack = ExitStack()
         self._out: IO[str] = sys.stdout
 
@@ -65,24 +69,43 @@ class Output:
         trace: TracebackType | None,
     ) -> None:
         self._stack.close()
+        if kind is None and self._count == 0:
+            self._begin()
         if kind is None and self.form == "json":
-            document = {"schema": self._schema, **self.facts, "rows": self.rows}
-            print(_as_json(document, indent=2), file=self._out)
-        elif kind is None and self.form == "csv":
-            writer = csv.writer(self._out, lineterminator="\n")
-            writer.writerow(self._columns)
-            writer.writerows([_cell(row.get(name)) for name in self._columns] for row in self.rows)
-        if self.form:
-            self._out.flush()
+            self._print("\n  ]\n}")
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Take a row; JSON lines are written at once."""
-        self.rows.append(dict(row))
+        """Take a row; it is written at once where programs read."""
+        if self._count == 0:
+            self._begin()
+        if self._keep:
+            self.rows.append(dict(row))
         if self.form == "jsonl":
-            print(_as_json({"schema": self._schema, **row}), file=self._out, flush=True)
+            self._print(as_json({"schema": self._schema, **row}))
+        elif self.form == "csv":
+            self._print_cells(_cell(row.get(name)) for name in self.columns)
+        elif self.form == "json":
+            self._print(f"{',' * (self._count > 0)}\n    {as_json(row)}", end="")
+        self._count += 1
+
+    def _begin(self) -> None:
+        """Write what is before the rows, when the columns and facts are known."""
+        if self.form == "csv":
+            self._print_cells(self.columns)
+        elif self.form == "json":
+            known = {"schema": self._schema, **self.facts}
+            facts = (f"  {as_json(name)}: {as_json(value)},\n" for name, value in known.items())
+            self._print(f'{{\n{"".join(facts)}  "rows": [', end="")
+
+    def _print(self, text: str, end: str = "\n") -> None:
+        print(text, end=end, file=self._out, flush=True)
+
+    def _print_cells(self, cells: Iterable[Any]) -> None:
+        csv.writer(self._out, lineterminator="\n").writerow(cells)
+        self._out.flush()
 
 
-def _as_json(value: Any, indent: int | None = None) -> str:
+def as_json(value: Any, indent: int | None = None) -> str:
     """JSON in ASCII, whatever names hold: a terminal obeys none of it."""
     return json.dumps(_plain(value), indent=indent, allow_nan=False)
 
