@@ -81,7 +81,8 @@ class Measurer:
         }
 
     def row(self, index: int, name: str, path: Path) -> Row:
-        """Measure a clip; where that fails, the row says why."""
+        """Measure a clip; where that fails, the row says why. Where the GPU failed, the process ends:
+        a GPU recovers in a new one alone, which Ray starts."""
         row = self.failed(index, name, "") | {"sha256": content_hash(path)}
         how = {"sampling": self.sampling, "batch_size": self.batch_size}
         try:
@@ -89,7 +90,7 @@ class Measurer:
         except SpfError as error:
             reason = str(error).removeprefix(f"{path}: ")
             if reason.startswith(GPU_FAILED):
-                os._exit(1)  # a GPU recovers in a new process alone, which Ray starts
+                os._exit(1)
             return row | {"reason": printable(reason)}
         except Exception as error:  # of a library, on frames that it did not expect
             what = " ".join(f"{type(error).__name__}: {error}".split())
