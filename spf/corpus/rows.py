@@ -81,8 +81,8 @@ class Measurer:
         }
 
     def row(self, index: int, name: str, path: Path) -> Row:
-        """Measure a clip; where that fails, the row says why. Where the GPU failed, the process ends:
-        a GPU recovers in a new one alone, which Ray starts."""
+        """Measure a clip; where that fails, the row says why. Where the GPU failed, the process
+        ends: a GPU recovers in a new one alone, which Ray starts."""
         row = self.failed(index, name, "") | {"sha256": content_hash(path)}
         how = {"sampling": self.sampling, "batch_size": self.batch_size}
         try:
