@@ -15,15 +15,13 @@ from spf.commands.compare import compare
 from spf.commands.corpus import corpus
 from spf.commands.doctor import doctor
 from spf.commands.retime import retime
-from spf.commands.shared import as_options, plain
+from spf.commands.running import run_app
+from spf.commands.shared import as_options
 from spf.commands.timemap import timemap
 from spf.commands.trim import trim
-from spf.devices import keep_freed_memory, let_idle_threads_sleep
-from spf.errors import SpfError
 
 COMMANDS = (analyze, compare, check, trim, retime, timemap, corpus, collect, cache, doctor)
 """A new command is a name here: a function of `spf.commands`, with annotations and examples."""
-INTERRUPTED = 130
 
 app = typer.Typer(
     # Plain help: the same in a pipe, and no brackets are taken for markup.
@@ -59,36 +57,7 @@ for _command in COMMANDS:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    let_idle_threads_sleep()
-    keep_freed_memory()
-    code = 0
-    try:
-        command = typer.main.get_command(app)
-        code = command.main(arguments, prog_name="spf", standalone_mode=False) or 0
-    except SpfError as error:
-        print(plain(as_options(str(error))), file=sys.stderr)
-        return error.exit_code
-    except typer.TyperException as error:
-        print(plain(_usage(error)), file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        what = f"{error.filename or 'a file'}: {error.strerror or error}"
-        print(plain(f"{what}; check the disk and its permissions"), file=sys.stderr)
-        return 1
-    if code == INTERRUPTED:
-        print("interrupted: what is finished is kept", file=sys.stderr)
-    return code
-
-
-def _usage(error: typer.TyperException) -> str:
-    """A wrong argument in one line: which, why, and where to look."""
-    text = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
-    context = getattr(error, "ctx", None)
-    near = getattr(error, "possibilities", None)
-    if near:
-        text = f"{text.partition(' (Possible')[0]}. Did you mean {' or '.join(near)}?"
-    where = context.command_path if context else "spf COMMAND"
-    return f"{text}{' See' if text.endswith('?') else '; see'} {where} --help"
+    return run_app(app, "spf", arguments, as_options)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,12 +17,10 @@ MATRICES = {"ycgco": 8, "ictcp": 14, "p3-pq-chromaderived": 12, "bt2020cl": 10}
 X264 = "-c:v libx264 -crf 14 -pix_fmt yuv420p"
 
 
-def scene(
-    count: int, size: int = 64, start: float = 0.0, until: float = 1.0, power: float = 1.0
-) -> list[np.ndarray]:
-    """A composition from one landscape to another, at the power of time."""
-    paint = content("composition-meadow-city").painter((size, size))
-    return [paint(start + (until - start) * u**power) for u in np.linspace(0, 1, count)]
+def scene(count: int) -> list[np.ndarray]:
+    """A composition from one landscape to another, at an even pace."""
+    paint = content("composition-meadow-city").painter((64, 64))
+    return [paint(u) for u in np.linspace(0, 1, count)]
 
 
 def draw_holds(folder: Path) -> None:
@@ -91,11 +88,6 @@ def draw_apngs(folder: Path) -> None:
 
 def draw_folders(folder: Path) -> None:
     names: dict[str, Callable[[int], str]] = {
-        "negative": lambda i: f"frame_{i - 6}.png",
-        "seconds": lambda i: f"t={i * 0.25:g}s.png",
-        "scientific": lambda i: (
-            f"step_{i * 1e4:g}.png" if i < 10 else f"step_{10.0 ** (i - 4):e}.png"
-        ),
         "tiff-float": lambda i: f"{i:03d}.tif",
         "with-masks": lambda i: f"frame_{i:03d}.png",
         "two-formats": lambda i: f"f{i:03d}.png",
@@ -176,34 +168,6 @@ def draw_stills(folder: Path) -> None:
         ffmpeg.encode(folder / name, [scene(10)[3]] * 40, options)
 
 
-def draw_generators(folder: Path) -> None:
-    for kind in ("film", "still"):
-        (folder / kind).mkdir()
-    for pair in range(8):
-        frames = scene(30, power=1.6 + 0.1 * pair)
-        ffmpeg.encode(folder / "film" / f"pair{pair}.mp4", frames, X264)
-        still = [frames[2 * pair + 10]] * 30
-        ffmpeg.encode(folder / "still" / f"pair{pair}.avi", still, "-c:v mjpeg -pix_fmt yuvj420p")
-
-
-def draw_shots(folder: Path) -> None:
-    """Two shots that speed up, the second one mirrored and backwards."""
-    first = scene(24, until=0.45, power=2.5)
-    second = scene(24, start=1.0, until=0.55, power=2.5)
-    second = [np.ascontiguousarray(frame[:, ::-1]) for frame in second]
-    ffmpeg.encode(folder / "two-shots.mp4", first + second, X264, 24)
-
-
-def draw_names(folder: Path) -> None:
-    """The same names, as Linux and as macOS writes them."""
-    names = ("café", "über den Wolken", "piñata", "gâteau", "ドア", "Ångström")
-    for generator, form, power in (("linux", "NFC", 1.0), ("mac", "NFD", 2.0)):
-        (folder / generator).mkdir()
-        for index, name in enumerate(names):
-            path = folder / generator / f"{unicodedata.normalize(form, name)}.mp4"
-            ffmpeg.encode(path, scene(12, power=power + 0.1 * index), X264, 12)
-
-
 DRAWN: dict[str, Callable[[Path], None]] = {
     "01-avi-drop-frames": draw_holds,
     "03-mjpeg-exif": draw_photographs,
@@ -213,11 +177,8 @@ DRAWN: dict[str, Callable[[Path], None]] = {
     "07-pulldown": draw_pulldown,
     "08-metric": draw_measured,
     "09-static": draw_stills,
-    "10-cut-retime": draw_shots,
-    "11-unicode-pairs": draw_names,
     "12-frame-folders": draw_folders,
     "15-stills": draw_raw,
     "16-theora-hold": draw_repeats,
-    "17-still-wins": draw_generators,
     "19-size-change": draw_sizes,
 }

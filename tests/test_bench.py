@@ -27,15 +27,3 @@ def test_history_is_appended_under_one_heading(
         ("start_up", "spf", "0.25", "a machine, a load"),
         ("start_up", "run", "2", "another"),
     ]
-
-
-def test_what_was_not_run_is_a_line_without_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(SCRIPTS)
-    import bench
-    from bench_tools import Row
-
-    rows = [Row("a", "b", "1.0", ">= 2", False), Row("c", "-", "not run: no GPU", ">= 2", None)]
-    judged = bench.render(rows, "here", judged=True).splitlines()
-    assert "NOT met" in judged[2]
-    assert judged[3].rstrip("| ").endswith("-")
-    assert "met" not in bench.render(rows, "here", judged=False).split("Measured on")[0]

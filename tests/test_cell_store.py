@@ -82,17 +82,6 @@ def test_a_lock_is_free_where_its_holder_died(tmp_path: Path) -> None:
 # Cells
 
 
-def test_a_row_has_the_config_of_its_own_run(tmp_path: Path) -> None:
-    """Also where another run computed it: tables must not tell who was first."""
-    root, cell = tmp_path / "cells", a_cell()
-    stores = [CellStore(root, RunFolder(tmp_path / name), name) for name in ("first", "second")]
-    stores[0].save(cell, make_record(cell, DONE, "", {"config_hash": "first"}), None)
-    for store in stores:
-        found = store.load(cell)
-        assert found is not None
-        assert found.record["config_hash"] == store.config_hash
-
-
 def test_of_two_results_the_first_one_stays(tmp_path: Path) -> None:
     store, cell = a_store(tmp_path), a_cell()
     for number, value in enumerate((1.0, 2.0)):
@@ -127,13 +116,6 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
                 store.save(cell, make_record(cell, DONE, "", {}), outcome)
         assert list(store.root.iterdir()) == []
     assert store.load(cell) is None
-
-
-def test_a_record_of_another_schema_is_computed_again(tmp_path: Path) -> None:
-    store, cell = a_store(tmp_path), a_cell()
-    store.save(cell, make_record(cell, DONE, "", {"schema": -1}), None)
-    assert store.load(cell) is None
-    assert list(store.root.iterdir()) == []
 
 
 def a_store(folder: Path) -> CellStore:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from pathlib import Path
@@ -15,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import spf
 from spf import __version__
 from spf.cli import main
 from spf.doctor import report
@@ -125,32 +122,6 @@ def test_several_clips_are_a_table_with_the_most_uneven_first(
     assert [row["status"] for row in rows] == ["failed", "done", "failed", "done", "done"]
     assert [row["linearity_mae"] is None for row in rows] == [True, False, True, True, False]
     assert rows[3]["reason"] == "no semantic change"
-
-
-def test_rows_are_the_same_in_each_form(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Numbers unrounded, as the library has them; cells of CSV are no formulas."""
-    clip = harness.save(tmp_path / "=cmd(1)\x1b[2J.mp4", harness.steady(25, power=3.0))
-    monkeypatch.chdir(tmp_path)
-    words = [clip.name, "--embedder", "pixels"]
-    (row,) = analyzed(capsys, *words)
-    scores = spf.score(spf.measure(clip, "pixels"))
-    assert {name: row[name] for name in scores} == scores
-    assert row["clip"] == clip.name
-    assert main(["analyze", *words, "--jsonl"]) == 0
-    (line,) = capsys.readouterr().out.splitlines()
-    assert json.loads(line) == {"schema": "spf.analyze/1", **row}
-    assert line.isascii()
-    assert main(["analyze", *words, "--csv"]) == 0
-    (cells,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
-    assert list(cells) == list(row)
-    assert cells.pop("clip") == "'=cmd(1)\\x1b[2J.mp4"
-    assert float(cells["peak_speed"]) == row["peak_speed"]
-    assert json.loads(cells["stretches"]) == row["stretches"]
-    assert main(["analyze", *words, "--csv", "--json"]) == 2
-    assert "give one of them" in harness.check_one_line(capsys.readouterr().err)
-    assert list(tmp_path.iterdir()) == [clip]
 
 
 def test_several_video_streams_are_named(

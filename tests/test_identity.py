@@ -49,7 +49,7 @@ def test_an_edit_counts_where_the_module_is_used_and_only_there(tree: Path) -> N
         assert edited(tree / f"{name.replace('.', '/')}.py", tree) == before, name
 
 
-@pytest.mark.parametrize("cell", [CELL, "benchmarks.generated.experiment", "spf.measurement"])
+@pytest.mark.parametrize("cell", [CELL, "benchmarks.generated.experiment"])
 def test_what_is_loaded_is_in_the_closure(cell: str) -> None:
     """Python itself is the second source: what an import loads, the closure holds."""
     script = (
@@ -116,6 +116,6 @@ def test_an_edited_cell_is_computed_again(tree: Path, tmp_path: Path) -> None:
 
     assert "earlier run" not in run()
     assert "2 taken from an earlier run" in run()
-    measuring = tree / "benchmarks" / "scoring" / "measuring.py"
+    measuring = tree / "benchmarks" / "harness" / "measuring.py"
     measuring.write_text(measuring.read_text() + "\nEDITED = True\n")
     assert "earlier run" not in run()

@@ -6,7 +6,6 @@ for those of a folder of the same layout where one is given. A row is a `Case`.
 
 from __future__ import annotations
 
-import csv
 import sys
 import tempfile
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ffmpeg
-import harness
 import numpy as np
 import pytest
 from drawn_inputs import DRAWN
@@ -23,7 +21,6 @@ import spf
 from spf.embedders import load_embedder
 from spf.errors import SpfError
 from spf.measurement import Measurement, measure_clip
-from spf.pacing.resampling import METHODS
 from spf.progress.metrics import unranked_reason
 from spf.video import Clip, load
 
@@ -76,16 +73,6 @@ def same_frames(other: str, levels: int) -> Callable[[Path], Found]:
         same = clip.frames.shape == beside.frames.shape
         apart = np.abs(clip.frames.astype(int) - beside.frames).max() if same else 255
         return f"{summary(clip)}; {apart} levels apart", apart <= levels
-
-    return check
-
-
-def ordered(value: Callable[[str], float]) -> Callable[[Path], Found]:
-    """In the order of the number that a name stands for."""
-
-    def check(path: Path) -> Found:
-        stems = [file.stem for file in spf.video.list_frames(path)[0]]
-        return ", ".join(stems), stems == sorted(stems, key=value) and len(stems) > 10
 
     return check
 
@@ -165,45 +152,6 @@ def unranked(reason: str, *embedders: str) -> Callable[[Path], Found]:
     return check
 
 
-def hard_step(path: Path) -> Found:
-    """Retimed by any method, there is as hard a step as there was, and no frame between two shots:
-    each frame is nearer to one of the shots' frames than half of the step."""
-    frames = load(path).frames.astype(float)
-    steps = np.abs(np.diff(frames, axis=0)).mean((1, 2, 3))
-    found, right = [], True
-    for method in METHODS:
-        with tempfile.TemporaryDirectory() as made:
-            out = Path(made) / "even.mp4"
-            spf.retime(path, out, method=method, embedder="pixels", check=None)
-            shown = load(out).frames.astype(float)
-        step = np.abs(np.diff(shown, axis=0)).mean((1, 2, 3)).max()
-        away = max(np.abs(frames - frame).mean((1, 2, 3)).min() for frame in shown)
-        right &= bool(step > 0.9 * steps.max() and away < steps.max() / 4)
-        found.append(f"{method}: step {step:.0f} of {steps.max():.0f}, mixed at most {away:.1f}")
-    return "; ".join(found), right
-
-
-def leaderboard(path: Path) -> list[dict[str, str]]:
-    """The rows of its table."""
-    with tempfile.TemporaryDirectory() as output:
-        run = harness.run(path, Path(output))
-        with (run.folder.root / "leaderboard.csv").open() as file:
-            return list(csv.DictReader(file))
-
-
-def linux_first(path: Path) -> Found:
-    rows = leaderboard(path)
-    order = [row["generator"] for row in rows]
-    pairs = [row["pairs"] for row in rows]
-    return f"{order} on {pairs} pairs", order == ["linux", "mac"] and set(pairs) == {"6"}
-
-
-def stills_have_no_rank(path: Path) -> Found:
-    rows = {row["generator"]: row for row in leaderboard(path)}
-    ranks = {name: row["rank"] for name, row in rows.items()}
-    return f"ranks {ranks}", not ranks["still"]
-
-
 EVERY = ("tiny", "histogram", "efficientnet")
 HELD = "as dropped.mkv: the hold is time, nothing is lost"
 UNKNOWN = {
@@ -248,17 +196,11 @@ CASES = [
         Case(f"09-static/still-{name}", "no change", unranked("no semantic change", *EVERY))
         for name in ("mjpeg.avi", "mpeg4.mp4", "vp9.webm", "x264-default.mp4", "x264-g25.mp4")
     ),
-    Case("10-cut-retime/two-shots.mp4", "a hard step by any method", hard_step),
-    Case("11-unicode-pairs", "six shared pairs, linux before mac", linux_first),
-    Case("12-frame-folders/negative", "numeric order", ordered(lambda x: float(x[6:]))),
-    Case("12-frame-folders/seconds", "numeric order", ordered(lambda x: float(x[2:-1]))),
-    Case("12-frame-folders/scientific", "numeric order", ordered(lambda x: float(x[5:]))),
     Case("12-frame-folders/tiff-float", "scaled", even_change),
     Case("12-frame-folders/with-masks", "12 frames, a note", noted("left out*_mask", 12)),
     Case("12-frame-folders/two-formats", "12 frames, a note", noted("left out*format", 12)),
     Case("15-stills/clip.mjpeg", "50 frames", noted("25 frames per second assumed", 50)),
     Case("16-theora-hold/hold.ogv", "as hold.mp4, nothing lost", as_other("hold.mp4")),
-    Case("17-still-wins", "still has no rank", stills_have_no_rank),
     Case("19-size-change/turned-midway.ts", "the aspect is kept, a note", keeps_aspect),
 ]
 

@@ -6,19 +6,15 @@ import io
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import harness
-import hydra
 import pandas as pd
 import pytest
-from omegaconf import DictConfig
 
-import run
 from benchmarks.harness.commandline import compose, first, parse, prepare_sweep
 from spf.errors import ConfigError
 from spf.words import printable
@@ -111,23 +107,6 @@ def test_what_cannot_be_composed_is_named(word: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as error:
         checked([word])
     harness.check_one_line(str(error.value))
-
-
-def test_the_config_of_a_run_is_composed_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    composed: list[list[str]] = []
-    original = hydra.compose
-
-    def compose(name: str, words: list[str], **more: bool) -> DictConfig:
-        composed.append(words)
-        return original(name, words, **more)
-
-    monkeypatch.setattr(hydra, "compose", compose)
-    monkeypatch.setattr(sys, "argv", ["run.py", "benchmark=leaderboard", "--fresh"])
-    monkeypatch.chdir(tmp_path)
-    assert run.main() == 2  # there are no clips
-    assert len(composed) == 1
 
 
 def test_names_in_other_spellings_serve() -> None:

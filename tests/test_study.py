@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import raters
 
-from benchmarks.user_study.trials import EVEN, JUMP, AnswersError, Study, scramble
+from benchmarks.user_study.trials import EVEN, JUMP, AnswersError, Study
 
 NAMES = ["none", "rope", "wrong"]
 PAIRS = ["p0", "p1", "p2", "p3"]
@@ -49,16 +49,6 @@ def test_every_two_strategies_on_every_pair(study: Study) -> None:
     assert study.pairs == PAIRS
 
 
-def test_a_strategy_has_one_clip_a_pair(study: Study) -> None:
-    seen: dict[str, tuple[str, str]] = {}
-    for trial in study.trials:
-        for clip, name in trial.clips.items():
-            if not trial.check:
-                assert clip == study.clip_of(name, trial.pair)
-                assert seen.setdefault(clip, (name, trial.pair)) == (name, trial.pair)
-    assert len(seen) == len(NAMES) * len(PAIRS)
-
-
 def test_ids_come_from_the_content() -> None:
     first = Study.planned(["x"], NAMES, PAIRS, 2)
     assert first == Study.planned(["x"], NAMES, PAIRS, 2)
@@ -88,28 +78,6 @@ def test_the_order_of_ids_says_nothing() -> None:
 
 
 # What a rater sees
-
-
-def test_scramble_is_fnv_and_murmur() -> None:
-    """FNV-1a of nothing is its offset basis."""
-    assert scramble("") == _finalised(0x811C9DC5)
-    assert scramble("foobar") == _finalised(0xBF9CF968)  # the published hash of that word
-    assert scramble("é") == _finalised(_fnv(b"\xc3\xa9"))
-
-
-def _fnv(data: bytes) -> int:
-    found = 2166136261
-    for byte in data:
-        found = ((found ^ byte) * 16777619) % 2**32
-    return found
-
-
-def _finalised(h: int) -> int:
-    h ^= h >> 16
-    h = h * 2246822507 % 2**32
-    h ^= h >> 13
-    h = h * 3266489909 % 2**32
-    return h ^ h >> 16
 
 
 def test_each_rater_sees_all_trials_in_an_order_of_their_own(study: Study) -> None:
@@ -178,13 +146,10 @@ def test_answers_are_read(study: Study, content: dict[str, Any]) -> None:
             assert choice.trial.clips[choice.chosen] == EVEN
 
 
-@pytest.mark.parametrize("count", [0, 1, 7])
-def test_answers_may_stop_early(study: Study, count: int) -> None:
-    content = raters.answers(study, "bob", raters.guessing(1), count)
-    assert len(study.read(packed(content)).choices) == count
-
-
-def test_answers_to_a_page_that_left_out_a_trial(study: Study, content: dict[str, Any]) -> None:
+def test_answers_may_stop_early_and_leave_out_trials(study: Study, content: dict[str, Any]) -> None:
+    for count in (0, 1, 7):
+        few = raters.answers(study, "bob", raters.guessing(1), count)
+        assert len(study.read(packed(few)).choices) == count
     del content["answers"][4]
     assert len(study.read(packed(content)).choices) == len(study.trials) - 1
 
@@ -207,30 +172,22 @@ WRONG: dict[str, Callable[[dict[str, Any]], Any]] = {
     "format": _set("format", value="other"),
     "version": _set("version", value=99),
     "study": _set("study", value="0123456789abcdef"),
-    "study type": _set("study", value=[1]),
     "rater type": _set("rater", value=7),
     "rater letters": _set("rater", value="../ann"),
-    "rater formula": _set("rater", value="=1+1"),
     "rater renamed": _set("rater", value="eve"),
-    "rater line": _set("rater", value="ann\n"),
     "no rater": lambda content: content.pop("rater"),
     "more keys": _set("extra", value=1),
     "answers type": _set("answers", value={"a": 1}),
-    "answer type": _set("answers", 0, value="left"),
     "answer keys": lambda content: content["answers"][0].pop("plays"),
     "unknown trial": _set("answers", 3, "trial", value="feed"),
-    "trial type": _set("answers", 3, "trial", value=[1]),
     "repeated trial": lambda content: content["answers"].insert(3, content["answers"][2]),
     "other order": lambda content: content["answers"].reverse(),
     "sides swapped": _swapped,
     "choice": _set("answers", 1, "choice", value="both"),
-    "choice type": _set("answers", 1, "choice", value=["left"]),
     "plays": _set("answers", 1, "plays", value=-1),
     "plays type": _set("answers", 1, "plays", value=True),
     "seconds": _set("answers", 1, "seconds", value=float("nan")),
-    "seconds infinite": _set("answers", 1, "seconds", value=float("inf")),
     "seconds huge": _set("answers", 1, "seconds", value=10**400),
-    "seconds type": _set("answers", 1, "seconds", value="4"),
 }
 
 
@@ -248,21 +205,14 @@ def test_answers_that_no_page_saved_are_refused(
     assert len(text) < 300
 
 
-@pytest.mark.parametrize(
-    "data",
-    [b"", b"{", b"\xff\xfe", b"null", b"[]", b"[" * 100_000, b"1" * 10_000, b'{"format": 1}'],
-    ids=lambda data: repr(data[:8]),
-)
-def test_files_that_are_no_answers_are_refused(study: Study, data: bytes) -> None:
-    with pytest.raises(AnswersError):
-        study.read(data)
-
-
-def test_a_file_that_is_cut_off_is_refused(study: Study, content: dict[str, Any]) -> None:
+def test_files_that_are_no_answers_are_refused(study: Study, content: dict[str, Any]) -> None:
     whole = packed(content)
-    for share in (0.1, 0.5, 0.99):
+    for share in (0, 0.1, 0.5, 0.99):
         with pytest.raises(AnswersError, match="cut off"):
             study.read(whole[: int(len(whole) * share)])
+    for data in (b"\xff\xfe", b"null", b"[]", b"[" * 100_000, b"1" * 10_000, b'{"format": 1}'):
+        with pytest.raises(AnswersError):
+            study.read(data)
 
 
 def test_answers_of_another_study_name_the_remedy(content: dict[str, Any]) -> None:

@@ -83,11 +83,11 @@ class CellBar:
         screen = console()
         self._bar = Progress(
             TextColumn("{task.completed:.0f} of {task.total:.0f} {task.description}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.fields[detail]}"),
+            BarColumn(bar_width=20),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}"),
             console=screen,
             disable=not screen.is_terminal,
             speed_estimate_period=3600.0,  # cells take long, and not equally long

@@ -109,10 +109,14 @@ def analyze(
     total, unit = (len(paths), "clips") if several else (None, "frames")
     with output, tqdm(total=total, unit=unit, leave=False, disable=None) as bar:
         print_embedder(measuring)
+
+        def count(image: object, time: float) -> None:
+            bar.update()
+
         for clip, plot in zip(paths, plots, strict=True):
             row = dict.fromkeys(columns()) | {"clip": clip, "embedder": shown_name(measuring)}
             bar.set_description(plain(Path(clip).name[-30:]))
-            watch = None if several else lambda *_: bar.update()
+            watch = None if several else count
             try:
                 measured = measure_clip(
                     clip, measuring, sampling=sampling, watch=watch, cache=cache, guarded=True

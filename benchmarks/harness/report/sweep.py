@@ -34,13 +34,19 @@ def write_sweep(folder: RunFolder, jobs: Sequence[Job], headline: str) -> None:
     table = joint_table(jobs, runs)
     folder.write("sweep.csv", table_as_csv(table))
     links = {
-        " ".join([f"Run {job['job']}:", *_settings(jobs)[index].values()]): path
-        for index, job in enumerate(jobs)
+        f"Run {job['job']}: {', '.join(f'{name}={value}' for name, value in chosen.items())}": path
+        for job, chosen in zip(jobs, _settings(jobs), strict=True)
         if job["folder"] and printable(path := _page(folder, job)) == path
     }
-    summary = Summary(headline, [Section("Settings and metrics", [], [table], [], links)])
-    whole: Any = pd.concat(runs).to_dict("records") if runs else []
-    folder.write("index.html", render_page("Sweep", summary, Results(whole), folder))
+    sections = [
+        Section("What the jobs found", [], [table]),
+        Section("Runs", links=links),
+    ]
+    whole = pd.concat(runs)
+    again = whole.duplicated(["model", "clip", "reason"]) & (whole["status"] == FAILED)
+    records: Any = whole[~again].to_dict("records")  # a broken clip is named once
+    page = render_page("Sweep", Summary(headline, sections), Results(records), folder)
+    folder.write("index.html", page)
     _print(table)
 
 
