@@ -79,7 +79,6 @@ def analyze(
     \b
     Examples:
       spf analyze clip.mp4
-      spf analyze clips/ --out plots
       spf analyze clips/ --csv > clips.csv
       spf analyze clip.mp4 --export clip.edl
     """
