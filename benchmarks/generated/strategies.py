@@ -122,7 +122,7 @@ def defaults_of(strategies: Mapping[str, Strategy]) -> str:
     for strategy in strategies.values():
         settings = {item.name: item.default for item in _fields(strategy)}
         word = strategy.name
-        if "preset" in settings:
+        if isinstance(strategy, Rope):
             word, settings = f"{word} ({strategy.preset})", strategy.defaults()
         text = ", ".join(f"{name} {_text(value)}" for name, value in settings.items())
         said += [f"{word}: {text}"] * bool(text)

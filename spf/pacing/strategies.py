@@ -153,6 +153,10 @@ their ComfyUI workflow, and what follows a target best with the generator that s
 docs/retime.md says what is known of each."""
 
 
+OF_PRESET: Any = None
+"""A setting of `Rope` that is its preset's."""
+
+
 @dataclass(frozen=True)
 class Rope:
     """Frequency-aware: low frequencies follow the time map most.
@@ -163,14 +167,14 @@ class Rope:
 
     name: ClassVar[str] = "rope"
     preset: str = AUTHORS_CODE
-    alpha_low: float | None = None
-    alpha_high: float | None = None
-    decay: float | None = None
-    order: str | None = None
-    bands: str | tuple[float, ...] | None = None
-    gamma: Gamma | None = None
-    iterations: int | None = None
-    correction: str | None = None
+    alpha_low: float = OF_PRESET
+    alpha_high: float = OF_PRESET
+    decay: float = OF_PRESET
+    order: str = OF_PRESET
+    bands: str | tuple[float, ...] = OF_PRESET
+    gamma: Gamma = OF_PRESET
+    iterations: int = OF_PRESET
+    correction: str = OF_PRESET
 
     def __post_init__(self) -> None:
         for name, value in self.defaults().items():
