@@ -76,7 +76,7 @@ def test_impossible_strengths(settings):
 # Schedules
 
 
-@pytest.mark.parametrize("word", sorted(SCHEDULES))
+@pytest.mark.parametrize("word", sorted(x for x in SCHEDULES if not x.endswith("_down")))
 def test_schedules_act_fully_on_pure_noise(word):
     levels = np.linspace(0, 1, 101)
     values = gamma(word, levels)
