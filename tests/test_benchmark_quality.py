@@ -12,9 +12,7 @@ import pytest
 
 from benchmarks.harness.cells import Table
 from benchmarks.harness.quality import (
-    clip_columns,
     paired_table,
-    quality_inputs,
     reasons,
     retimed_columns,
     sentence,
@@ -48,16 +46,6 @@ def made(level: int, count: int = 5) -> GeneratedClip:
 
 
 # Columns
-
-
-def test_a_clips_columns(tmp_path: Path) -> None:
-    columns = clip_columns(Brightness(), harness.save(tmp_path / "a.mp4", harness.still(4)))
-    names = {f"vbench_{name}" for name in Brightness.dimensions}
-    assert set(columns) == names | {"quality_status", "quality_identity"}
-    assert columns["vbench_temporal_flickering"] > 0
-    assert columns["vbench_dynamic_degree"] is None
-    assert reasons(columns) == {"dynamic_degree": ABSENT, "imaging_quality": ABSENT}
-    assert quality_inputs(Brightness()) == {"quality": {"quality": "vbench"}}
 
 
 def test_a_retimed_clips_columns_are_not_swapped() -> None:

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.harness.cells import Outcome
 from benchmarks.harness.folder import DiskError
 from benchmarks.harness.records import DONE, FAILED, make_record
-from spf.store import MANIFEST, Store
+from spf.store import Store
 
 
 def test_an_entry_comes_back_as_it_was_put(tmp_path: Path) -> None:
@@ -27,33 +27,6 @@ def test_an_entry_comes_back_as_it_was_put(tmp_path: Path) -> None:
     assert [found.read("x/1"), found.read("2")] == [b"one", b"two"]
     assert found.path("2").samefile(given)  # a link
     assert Store(tmp_path / "store").get("another") is None
-
-
-def test_damage_is_noticed_and_replaced(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    for what in (b"", b"{", b"[]", b'{"about": 1, "files": {}, "checksum": "x"}'):
-        store.put("key", 1, {"a": b"one"})
-        (tmp_path / "key" / MANIFEST).write_bytes(what)
-        assert store.get("key") is None
-    entry = store.put("key", 1, {"a": b"one"})
-    assert entry is not None
-    entry.path("a").write_bytes(b"two")
-    assert store.get("key").read("a") is None  # type: ignore[union-attr]
-    assert not entry.intact
-    store.put("key", 1, {"a": b"one"})
-    assert store.get("key").read("a") == b"one"  # type: ignore[union-attr]
-
-
-def test_the_bound_keeps_what_was_used_last(tmp_path: Path) -> None:
-    store = Store(tmp_path, bound=4_000)
-    for number in range(3):
-        store.put(f"k{number}", 0, {"a": bytes(1_000)})
-        os.utime(tmp_path / f"k{number}" / MANIFEST, (number, number))
-    store.get("k0")  # used now
-    store.put("k3", 0, {"a": bytes(1_000)})
-    assert {key for key, _ in store.entries()} == {"k0", "k2", "k3"}
-    assert store.put("large", 0, {"a": bytes(5_000)}) is None
-    assert len(store.entries()) == 3
 
 
 def test_a_lock_is_free_where_its_holder_died(tmp_path: Path) -> None:
