@@ -85,15 +85,12 @@ def test_records_have_the_columns_of_the_design(finished: session.Run) -> None:
 
 def test_csv_holds_the_records_in_six_digits(finished: session.Run) -> None:
     root = finished.folder.root
-    exact, printed = harness.read_records(root), pd.read_csv(root / "records.csv")
+    exact, printed = harness.read_records(root), pd.read_csv(root / "records.csv", dtype=str)
     assert list(exact.columns) == list(printed.columns)
     for name in SHOWN:
-        np.testing.assert_allclose(printed[name], exact[name], rtol=1e-5, atol=1e-12)
-    with open(root / "records.csv", newline="") as file:
-        for row in csv.DictReader(file):
-            for name in SHOWN:
-                digits = re.sub(r"e.*|\D", "", row[name]).lstrip("0")
-                assert len(digits) <= 6, row[name]
+        np.testing.assert_allclose(printed[name].astype(float), exact[name], rtol=1e-5, atol=1e-12)
+        digits = printed[name].str.replace(r"e.*|\D", "", regex=True).str.lstrip("0")
+        assert (digits.str.len() <= 6).all()
 
 
 def test_curves_and_plots_exist(finished: session.Run) -> None:
@@ -108,15 +105,6 @@ def test_curves_and_plots_exist(finished: session.Run) -> None:
             assert min(image.size) > 300
             assert np.asarray(image.convert("L")).std() > 10
     assert {path.name for path in (root / "pairs").iterdir()} == {"pair0.png", "pair1.png"}
-
-
-def test_markdown_is_a_table(finished: session.Run) -> None:
-    lines = (finished.folder.root / "leaderboard.md").read_text().splitlines()
-    table = [line for line in lines if line.startswith("|")]
-    assert len(table) == 4
-    assert len({line.count("|") for line in table}) == 1
-    assert "linearity_mae ↓" in table[0]
-    assert "pacing_entropy_64 ↑" in table[0]
 
 
 def check_page(text: str) -> harness.Page:

@@ -17,6 +17,7 @@ from benchmarks.harness import reproduce, session
 from benchmarks.harness.reproduction import planning
 from benchmarks.harness.reproduction.planning import as_table, plan
 from benchmarks.harness.session import build
+from benchmarks.known_pacing import solver_tables
 from benchmarks.paper import (
     EXPERIMENTS,
     Experiment,
@@ -28,16 +29,10 @@ from synthetic.laws import law
 LAWS = ("linear", "sigmoid_jump")
 CONTENTS = ("brick-cat-warp", "moon-tissue-dissolve")
 SMALL = (
-    "benchmark=synthetic_pacing",
-    "embedder=histogram",
-    "workers=1",
-    "benchmark.studies=[grid]",
-    "benchmark.num_frames=16",
-    "benchmark.size=[32,32]",
-    "benchmark.seeds=[1000]",
-    f"benchmark.laws=[{','.join(LAWS)}]",
-    f"benchmark.contents=[{','.join(CONTENTS)}]",
-)
+    "benchmark=synthetic_pacing", "embedder=histogram", "workers=1", "benchmark.studies=[grid]",
+    "benchmark.num_frames=16", "benchmark.size=[32,32]", "benchmark.seeds=[1000]",
+    f"benchmark.laws=[{','.join(LAWS)}]", f"benchmark.contents=[{','.join(CONTENTS)}]",
+)  # fmt: skip
 OTHER = (*SMALL[:1], "embedder=pixels", *SMALL[2:])
 
 
@@ -47,6 +42,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     made = tuple(dataclasses.replace(item, parts=_small(item)) for item in EXPERIMENTS)
     made += (Experiment(8, "Another", "Nothing."),)
     monkeypatch.setattr(reproduce, "EXPERIMENTS", made)
+    monkeypatch.setattr(solver_tables, "LENGTHS", (1_000,))
+    monkeypatch.setattr(solver_tables, "POWER_LENGTHS", (21,))
 
 
 def _small(item: Experiment) -> tuple[Part, ...]:
