@@ -229,15 +229,6 @@ def test_resampling_and_regeneration_give_the_shots_the_same_frames() -> None:
         assert shown == np.diff([0, *first, 71]).tolist()
 
 
-def test_reversed_time_gives_the_reversed_map() -> None:
-    rng = np.random.default_rng(2)
-    for _ in range(10):
-        curve = with_cuts(rng, 50, (17, 31))
-        back = curve_of(1 - curve.progress[::-1])
-        forward = spf.time_map(curve, "linear", 80, (17, 31))
-        assert 49 - spf.time_map(back, "linear", 80, (19, 33))[::-1] == pytest.approx(forward)
-
-
 def test_what_changes_between_cuts_is_the_clip_without_them() -> None:
     """The same as the curve of both shots joined in the frame where they meet."""
     joined = np.concatenate([np.linspace(0, 0.3, 8) ** 2, 0.09 + np.linspace(0, 0.91, 13)[1:]])

@@ -27,7 +27,6 @@ CODED = {
     "b444-10.mkv": "-c:v libx264 -pix_fmt yuv444p10le",
     "b265-10.mp4": "-c:v libx265 -x265-params log-level=error -pix_fmt yuv420p10le",
     "b265-12.mkv": "-c:v libx265 -x265-params log-level=error -pix_fmt yuv420p12le",
-    "planar-rgb.mkv": "-c:v ffv1 -pix_fmt gbrp",
     "planar-rgb-12.mkv": "-c:v ffv1 -pix_fmt gbrp12le",
     "grey.mkv": "-c:v ffv1 -pix_fmt gray",
     "rgb264.mkv": "-c:v libx264rgb",
@@ -36,7 +35,6 @@ CODED = {
     "odd.webm": "-vf scale=127:95 -c:v libvpx-vp9 -pix_fmt yuv420p",
     "interlaced.mpg": "-vf format=yuv420p,tinterlace=interleave_top -c:v mpeg2video -q:v 2 "
     "-flags +ildct+ilme",
-    "b.avi": "-c:v mpeg4 -bf 2 -q:v 2",
     "packed.avi": "-c:v libxvid -bf 2 -q:v 2",
     "b264.avi": "-c:v libx264 -bf 2 -pix_fmt yuv420p",
     "streamed.avi": "-c:v mjpeg -q:v 2 -pix_fmt yuvj420p -seekable 0",
@@ -58,9 +56,7 @@ CODED = {
 }
 HOLDS = {  # frames 8 to 15 are not coded; AVI has null frames there, others have gaps
     "hold.avi": "-c:v mjpeg -q:v 2 -pix_fmt yuvj420p",
-    "hold4.avi": "-c:v mpeg4 -q:v 2",
     "hold264.avi": "-c:v libx264 -bf 0 -pix_fmt yuv420p",
-    "hold-lossless.avi": "-c:v ffv1",
     "hold.mkv": "-c:v libx264 -bf 2 -pix_fmt yuv420p",
     "hold.flv": "-c:v flv1 -q:v 2",
     "hold.wmv": "-c:v wmv2 -q:v 2",
