@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import harness
 import numpy as np
@@ -14,13 +13,8 @@ from benchmarks.existing import clips as existing_clips
 from benchmarks.existing.clips import load_clips
 from benchmarks.existing.scores import looked_at, source_distance
 from benchmarks.existing.tables import CLIP_COLUMNS, COLUMNS
-from benchmarks.generated.strategies import REGENERATED, kind_of, parse_retimes
 from benchmarks.harness import session
-from benchmarks.harness.quality import retimed_file_columns
 from spf.errors import ConfigError
-from spf.generators.folder import clips_of
-from spf.pacing.strategies import NoRetime
-from spf.quality.base import NoQuality
 from spf.video import load, write_png
 
 BLEND = "benchmark.retimes=[none,blend]"
@@ -115,17 +109,6 @@ def test_a_model_of_another_size_is_not_run_and_says_so(folder: Path, tmp_path: 
     assert {cell.key.model for cell in cells} == {"tiny"}
 
 
-def test_the_default_composes_with_every_strategy_on_every_clip() -> None:
-    made: Any = session.build(harness.compose("benchmark=retime_existing"))
-    cells = made.cells()
-    assert len(cells) == 25
-    assert sum(bool(cell.not_run) for cell in cells) == 3
-    assert len({cell.identity for cell in cells}) == 25
-    for clip in made.clips:
-        assert clip.rendered.held_out
-        assert 0.1 < np.diff(clip.rendered.truth()).max() <= 0.155 or "ease" in clip.name
-
-
 def test_a_clip_without_change_is_left_as_it_is(tmp_path: Path) -> None:
     harness.save(tmp_path / "clips" / "still.mp4", harness.still())
     clips = f"benchmark.clips={tmp_path / 'clips'}"
@@ -134,17 +117,6 @@ def test_a_clip_without_change_is_left_as_it_is(tmp_path: Path) -> None:
     assert (done.code, row.status) == (0, "done")
     assert "no semantic change" in row.reason
     assert table(done, "existing")["unchanging"].tolist() == [1]
-
-
-def test_images_need_a_rate(tmp_path: Path) -> None:
-    write_png(tmp_path / "clips" / "film" / "frames", harness.steady())
-    clips = [f"benchmark.clips={tmp_path / 'clips'}", "benchmark.retimes=[nearest]"]
-    refused = run(tmp_path / "out", *clips)
-    assert refused.code == 1
-    assert "give one with fps=R" in refused.results.records[0]["reason"]
-    done = run(tmp_path / "out", *clips, "benchmark.fps=10")
-    assert done.code == 0
-    assert done.results.records[0]["fps"] == 10
 
 
 @pytest.mark.parametrize(
@@ -164,25 +136,6 @@ def test_impossible_settings_are_refused_in_one_line(words: list[str], message: 
     assert "\n" not in str(error.value)
 
 
-def test_generated_clips_are_not_regenerated() -> None:
-    with pytest.raises(ConfigError, match="regenerate is for benchmark=retime_existing"):
-        parse_retimes(["none", "regenerate"], NoRetime())
-    assert kind_of("regenerate (cuts=bridge)") == REGENERATED
-
-
-def test_clips_are_found_one_level_deep(tmp_path: Path, folder: Path) -> None:
-    assert [(x.generator, x.pair) for x in clips_of(folder)] == [
-        ("", "broken"), ("", "slow"), ("film", "jump"),
-    ]  # fmt: skip
-    (folder / "slow.gif").write_bytes(b"GIF89a")
-    rivals = next(x for x in clips_of(folder) if x.pair == "slow")
-    assert rivals.problem is not None
-    assert "slow: 2 files for one pair" in str(rivals.problem)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match=r"no clips found; expected CLIPS/CLIP\.mp4"):
-        clips_of(tmp_path / "empty")
-
-
 def test_distance_to_the_nearest_frame_equals_the_exhaustive_one(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     source, result = (generator.integers(0, 256, (n, 4, 5, 3), np.uint8) for n in (7, 130))
@@ -192,11 +145,6 @@ def test_distance_to_the_nearest_frame_equals_the_exhaustive_one(tmp_path: Path)
     assert source_distance(source[::-1], source) == 0
     write_png(tmp_path / "clip", [*source[:3], source[2], source[3]])
     assert looked_at(tmp_path / "clip").repeated == 0.25
-
-
-def test_no_quality_costs_no_encoding(tmp_path: Path) -> None:
-    missing = tmp_path / "missing.mp4"
-    assert retimed_file_columns(NoQuality(), missing, missing, 8.0) == {}
 
 
 def flickering(path: Path) -> float:

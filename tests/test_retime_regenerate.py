@@ -15,12 +15,9 @@ import pytest
 from faders import Fader, Unsteered
 
 import spf
-from spf.errors import ConfigError, SpfError
-from spf.generators import load_generator
+from spf.errors import ConfigError
 from spf.generators.base import GeneratedClip, Request
-from spf.generators.counts import Counts
 from spf.pacing.plan import PlanAnew
-from spf.pacing.retime import STAGES
 from spf.pacing.strategies import Regenerate
 from spf.video import load, write_mp4
 
@@ -90,38 +87,6 @@ def test_targets_and_unsteered_generators(clip: Path) -> None:
     assert np.abs(shown - np.linspace(0, 1, 65) ** 2).mean() < 0.06
 
 
-def test_finished_segments_lie_where_they_are_wanted(clip: Path, tmp_path: Path) -> None:
-    first = retimed(clip, folder=tmp_path / "kept")
-    assert not (tmp_path / "out.segments").exists()
-    assert list((tmp_path / "kept").glob("*.npz"))
-    before = len(Fader.requests)
-    again = retimed(clip, out="again.mp4", folder=tmp_path / "kept")
-    assert len(Fader.requests) == before > 0
-    assert first.out.read_bytes() == again.out.read_bytes()
-
-
-def test_what_a_killed_process_left_is_swept_a_day_later(clip: Path, tmp_path: Path) -> None:
-    old, young = (tmp_path / "kept" / f".spf-{name}.tmp" for name in ("old", "young"))
-    for folder in (old, young):
-        folder.mkdir(parents=True)
-    os.utime(old, (0, 0))
-    retimed(clip, folder=tmp_path / "kept")
-    assert not old.exists()
-    assert young.exists()
-
-
-def test_a_segment_that_vanishes_is_told(clip: Path, tmp_path: Path) -> None:
-    def sweep(stage: str, count: int, total: int | None) -> None:
-        if (stage, count) == (STAGES[4], 1):
-            for file in (tmp_path / "out.segments").iterdir():
-                file.unlink()
-
-    with pytest.raises(SpfError, match="is missing or damaged; start again") as error:
-        retimed(clip, watch=sweep)
-    harness.check_one_line(str(error.value))
-    assert sorted(os.listdir(tmp_path)) == ["clip.mp4", "out.segments"]
-
-
 def test_sound_is_dropped_and_another_size_is_told(tmp_path: Path) -> None:
     path = clips.encode(tmp_path / "clip.mp4", harness.steady(25, power=3.0), rate=12, audio=True)
 
@@ -154,22 +119,6 @@ def test_what_makes_no_sense_is_refused(
         retimed(clip, **given)
     harness.check_one_line(str(error.value))
     assert os.listdir(tmp_path) == ["clip.mp4"]
-
-
-def test_only_cuts_are_named_with_their_clip(tmp_path: Path) -> None:
-    path = harness.save(tmp_path / "cut.mp4", harness.dissolve([0.0] * 12 + [1.0] * 12))
-    with pytest.raises(SpfError, match=r"cut\.mp4: nothing changes but at its cuts; .*--cuts"):
-        retimed(path)
-    assert len(load(retimed(path, cuts="bridge").out).frames) == 24
-
-
-def test_generators_by_word() -> None:
-    mine = Fader()
-    assert load_generator(mine) is mine
-    made: Any = load_generator("command", command="x {first} {last} {output}", longest=9)
-    assert made.counts == Counts(1, 2, 9)
-    with pytest.raises(ConfigError, match="unknown setting of model command 'longst'; did you"):
-        load_generator("command", longst=9)
 
 
 # Memory

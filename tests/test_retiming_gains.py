@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tracemalloc
 from pathlib import Path
 
@@ -72,36 +71,6 @@ def test_pacing_that_the_shipped_embedder_measures(kind: str, bar: float) -> Non
             after = true_error(np.interp(shown, np.arange(len(frames)), clip.truth()))
             ratios[method].append(true_error(clip.truth()) / after)
     assert min(np.median(found) for found in ratios.values()) >= bar
-
-
-@pytest.mark.slow
-def test_memory_of_a_clip_of_100000_frames(tmp_path: Path) -> None:
-    """Its frames would be 1.2 GB; what grows are the numbers of its curve."""
-    code = f"""
-import sys
-sys.path[:0] = [{str(harness.ROOT / "scripts")!r}, {str(harness.ROOT / "tests")!r}]
-from pathlib import Path
-import harness, numpy as np
-from bench_tools import extra_memory
-from spf.pacing.retime import retime
-from spf.video import write_mp4
-
-folder = Path({str(tmp_path)!r})
-
-def work(count):
-    frames = (np.full((64, 64, 3), 255 * k // count, np.uint8) for k in range(count))
-    write_mp4(folder / "clip.mp4", frames, 25)
-    done = retime(folder / "clip.mp4", folder / "out.mp4", method="flow",
-                  embedder=harness.Linear(), cache=False, check=None)
-    assert done.plan.length.num_frames == count
-
-work(200)
-print(extra_memory(lambda: work(2000)), extra_memory(lambda: work(100_000)))
-"""
-    done = harness.command(sys.executable, "-c", code, timeout=3600)
-    assert done.returncode == 0, done.stderr
-    few, many = (float(number) for number in done.stdout.split()[-2:])
-    assert many - few < 0.3 * 100_000 * 64 * 64 * 3
 
 
 def test_frames_are_not_kept(tmp_path: Path) -> None:
