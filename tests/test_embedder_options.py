@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import pickle
 import re
 import sys
 from dataclasses import replace
@@ -20,7 +18,6 @@ from test_weights import put
 
 import spf
 from spf.cli import main
-from spf.corpus.rows import Measuring
 from spf.embedders import DEFAULT_EMBEDDER, available, efficientnet, label, load_embedder
 from spf.errors import ConfigError, UnavailableError
 from spf.weights import EMBEDDER_PINS, find_cached
@@ -151,28 +148,6 @@ def test_python_takes_variants_too(fetched: dict[str, Path], images: Path, tmp_p
         load_embedder("siglip/b16-384", model="b16-512")
 
 
-def test_retime_takes_a_variant_or_a_folder_for_both_of_its_embedders(
-    fetched: dict[str, Path], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["retime", str(images), "--fps", "9", "--out", str(tmp_path / "a.mp4")]
-    words += ["--embedder", "siglip/b16-384", "--check-embedder", "clip"]
-    assert main([*words, "--check-weights", str(fetched["clip"])]) == 0
-    text = capsys.readouterr().out
-    assert re.search(r"by siglip/b16-384 +by clip\n", text)
-    report = json.loads((tmp_path / "a.json").read_text())
-    assert report["embedder"] == "siglip/b16-384"
-    assert report["check"]["embedder"] == "clip (local weights)"
-    assert report["check"]["identity"]["model"] == "local folder"
-
-
-def test_timemap_takes_a_folder(fetched: dict[str, Path], images: Path, tmp_path: Path) -> None:
-    words = ["timemap", str(images), "--fps", "9", "--embedder", "dinov2"]
-    folder = fetched["dinov2"]
-    assert main([*words, "--weights", f"{folder}/", "--out", str(tmp_path / "a.csv")]) == 0
-    table = np.loadtxt(tmp_path / "a.csv", delimiter=",", skiprows=1)
-    assert len(table) == 9
-
-
 def test_compare_takes_a_variant_in_a_folder(fetched: dict[str, Path], tmp_path: Path) -> None:
     clips = harness.two_generators(tmp_path / "clips", 1)
     words = ["compare", str(clips), "--embedder", "siglip/b16-384"]
@@ -183,35 +158,6 @@ def test_compare_takes_a_variant_in_a_folder(fetched: dict[str, Path], tmp_path:
     assert set(records["embedder"]) == {"siglip"}
     expected = load_embedder("siglip/b16-384", path=fetched["siglip"]).identity()
     assert set(records["weights_hash"]) == {expected["weights"]}
-
-
-def test_rows_of_a_corpus_name_the_variant_in_another_process_too(
-    fetched: dict[str, Path], images: Path
-) -> None:
-    measuring = Measuring("clip/l14-openai", "cpu", weights=str(fetched["clip"]))
-    there: Measuring = pickle.loads(pickle.dumps(measuring))
-    row = there.row(0, "clip", images)
-    assert (row["status"], row["embedder"]) == ("done", "clip/l14-openai")
-    expected = load_embedder("clip/l14-openai", path=fetched["clip"])
-    assert row["weights_hash"] == expected.identity()["weights"]
-    assert row["linearity_mae"] == spf.score(spf.measure(images, expected))["linearity_mae"]
-
-
-def test_a_sweep_runs_through_variants(fetched: dict[str, Path], tmp_path: Path) -> None:
-    """In processes of a launcher, which compose the config again."""
-    clips = harness.two_generators(tmp_path / "clips", 1)
-    words = ["-m", "embedder=siglip/b16-384,pixels", "logger=csv"]
-    words += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    done = harness.command(
-        *harness.RUN, *harness.leaderboard_words(clips, tmp_path / "out", *words)
-    )
-    assert done.returncode == 0, done.stderr
-    runs = list((tmp_path / "out" / "runs").iterdir())
-    measured = {run.name: harness.read_records(run)["weights_hash"] for run in runs}
-    weights = load_embedder("siglip/b16-384").identity()["weights"]
-    (name,) = [name for name, hashes in measured.items() if "siglip" in name]
-    assert len(measured) == 2
-    assert set(measured[name]) == {weights}
 
 
 # What is refused
@@ -328,21 +274,6 @@ def test_a_folder_of_other_weights_exits_3(
     assert said in text
     assert "embedder.path" not in text
     assert not (tmp_path / "out").exists()
-
-
-def test_efficientnets_file_is_checked_before_any_work(
-    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "folder").mkdir()
-    file = tmp_path / "folder" / efficientnet.FILE
-    file.write_bytes(b"no weights")
-    words = ["analyze", str(images), "--no-plot", "--weights", str(file.parent)]
-    assert f"{file}: cannot be loaded" in refused(words, 3, capsys)
-    shipped = efficientnet._shipped()
-    assert shipped is not None
-    file.write_bytes(shipped.read_bytes())  # the same network is no local one
-    assert main(words) == 0
-    assert capsys.readouterr().out.startswith("embedder: efficientnet (ImageNet)\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -27,7 +27,6 @@ from spf.quality import weights as quality_weights
 from spf.quality.child import Inert, tensors_only
 from spf.quality.vbench import VBench
 from spf.quality.weights import WeightsFile, fetched_hashes
-from spf.weights import LOCK
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -152,26 +151,6 @@ def test_an_interrupted_download_goes_on(
     assert here("pinned").read_bytes() == CONTENT
 
 
-def test_a_download_whose_hash_is_unknown_starts_again(
-    server: type[Server], capsys: pytest.CaptureFixture[str]
-) -> None:
-    server.stop_after = 1000
-    assert fetch(capsys, "loose")[0] == 3
-    server.stop_after = None
-    assert fetch(capsys, "loose")[0] == 0
-    assert server.asked == [None, None]
-    assert here("loose").read_bytes() == CONTENT
-
-
-def test_a_part_that_is_complete_is_taken(
-    server: type[Server], capsys: pytest.CaptureFixture[str]
-) -> None:
-    here("pinned").parent.mkdir(parents=True)
-    here("pinned").with_name(".pinned.pth.part").write_bytes(CONTENT)
-    assert fetch(capsys, "pinned")[0] == 0
-    assert server.asked == [f"bytes={len(CONTENT)}-"]
-
-
 @pytest.mark.parametrize("status", [404, 500])
 def test_a_server_that_refuses_is_one_line(
     status: int, server: type[Server], capsys: pytest.CaptureFixture[str]
@@ -192,18 +171,6 @@ def test_offline_is_respected(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert "HF_HUB_OFFLINE" in harness.check_one_line(done.stderr)
     assert not Path(folder).exists()
-
-
-def test_an_unknown_word_names_the_known(capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, errors = fetch(capsys, "vbnch")
-    assert code == 2
-    assert "did you mean vbench" in harness.check_one_line(errors)
-
-
-def test_make_passes_the_word_on() -> None:
-    done = harness.command("make", "-n", "weights", "QUALITY=vbench; echo no")
-    assert '"quality=$QUALITY"' in done.stdout
-    assert "echo no" not in done.stdout
 
 
 def test_every_dimension_can_be_fetched_alone() -> None:
@@ -344,23 +311,3 @@ def test_every_dimension_is_what_the_packages_command_gives(
         assert refused == {"motion_smoothness", "dynamic_degree"}
     finally:
         quality.close()
-
-
-@pytest.mark.slow
-def test_damaged_weights_are_a_reason(random_weights: Path, tmp_path: Path) -> None:
-    (file,) = VBENCH_DIMENSIONS["motion_smoothness"]
-    whole = file.path.read_bytes()
-    file.path.write_bytes(whole[: len(whole) // 2])
-    quality = VBench(["motion_smoothness"], device="cpu")
-    try:
-        clip = clips.encode(tmp_path / "a.mp4", clips.noise(4, 128, 128))
-        (score,) = quality.measure(clip).values()
-        assert score.value is None
-        assert "VBench fails" in score.reason
-    finally:
-        quality.close()
-        file.path.write_bytes(whole)
-
-
-def test_the_lock_is_the_one_of_all_weights() -> None:
-    assert quality_weights.lock_file().name == LOCK
