@@ -230,18 +230,6 @@ def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
     assert not measured(sources[1], cache=cache)
 
 
-def test_old_leftovers_are_swept(clip: Path) -> None:
-    folder = user_cache().folder
-    folder.mkdir(parents=True)
-    for name in (".spf-0.tmp", "pixels-0.lock", ".spf-1.tmp", "pixels-1.lock", "mine.txt"):
-        (folder / name).write_text("")
-        if "1" not in name:
-            os.utime(folder / name, (1, 1))
-    measured(clip)
-    left = {path.name for path in folder.iterdir() if not path.name.startswith("histogram-")}
-    assert left == {".spf-1.tmp", "pixels-1.lock", "mine.txt"}
-
-
 def refuse(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -266,13 +254,6 @@ def test_a_folder_that_refuses_costs_one_line(
     assert "going on without" in line
     assert str(cache.folder) in line
     assert cache.entries() == []
-
-
-def test_a_read_only_folder_is_read(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measured(clip)
-    for name in ("_write", "os.utime"):
-        monkeypatch.setattr(f"spf.store.{name}", refuse)
-    assert measured(clip)
 
 
 def test_the_folder_is_where_the_environment_says(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -133,18 +132,6 @@ def test_a_warm_leaderboard_decodes_nothing(
     assert "from_cache" not in harness.read_records(warm.folder.root).columns
 
 
-def test_a_leaderboard_without_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    harness.without_plots(monkeypatch)
-    folder = harness.two_generators(tmp_path / "clips", 1)
-    first = harness.run(folder, tmp_path / "first", "cache=false")
-    assert user_cache().entries() == []
-    second = harness.run(folder, tmp_path / "second")
-    assert len(user_cache().entries()) == 2
-    # It is no setting of the result: the run has the same name.
-    assert first.folder.root.name == second.folder.root.name
-    assert harness.tables(first.folder.root) == harness.tables(second.folder.root)
-
-
 # The commands
 
 
@@ -181,16 +168,3 @@ def test_wrong_words_exit_2(
         assert main(words) == 2
         assert "SPF_CACHE_SIZE" in harness.check_one_line(capsys.readouterr().err)
     assert main(["analyze", str(clip), "--no-plot", "--no-cache"]) == 0
-
-
-def test_entries_that_cannot_be_removed_exit_1(
-    clip: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spf.embed(clip, "histogram")
-
-    def rename(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(os, "rename", rename)
-    assert main(["cache", "--clear"]) == 1
-    assert "permissions" in harness.check_one_line(capsys.readouterr().err)

@@ -12,9 +12,7 @@ from benchmarks.embedder_ablation.experiment import sentence
 from benchmarks.harness import session
 from benchmarks.harness.cells import Table
 from benchmarks.known_pacing import studies
-from benchmarks.known_pacing.colours import colour_sentences, colour_table
 from benchmarks.known_pacing.errors import Results
-from spf.errors import ConfigError
 
 WORDS = (
     "benchmark=embedder_ablation",
@@ -100,25 +98,6 @@ def test_errors_by_colour_and_nuisance_are_those_of_the_clips(coloured: session.
     assert not (coloured.folder.root / "ablation.csv").exists()
 
 
-def test_the_best_of_each_column_is_named() -> None:
-    errors = {"a": 0.1, "b (control)": 0.2, "c": float("nan"), "d": None}
-    rows = [
-        {"embedder": name, "colours": colours, "status": "not_run" if name == "d" else "done"}
-        | dict.fromkeys(studies.NUISANCES, error)
-        for name, error in errors.items()
-        for colours in studies.COLOURS
-    ]
-    rows[3] |= {"camera": 0.05}  # b, matched
-    matched, unmatched, best = colour_sentences(colour_table(rows, ("embedder", "status")))
-    assert matched.endswith("best first: a 0.1; b (control) 0.2.")
-    assert unmatched.endswith("best first: a 0.10; b (control) 0.20.")  # one cell has 2 digits
-    control, other = best.split(". ")
-    assert control == "A control is best in: matched, camera (b (control))"
-    assert other.count("(a)") == 7
-    empty = colour_table(rows[4:], ("embedder", "status"))
-    assert colour_sentences(empty) == ["No embedder has an error that could be stated."]
-
-
 @pytest.mark.slow
 def test_the_documents_table_of_colours_is_measured(tmp_path: Path) -> None:
     made = session.run(
@@ -134,15 +113,6 @@ def test_the_documents_table_of_colours_is_measured(tmp_path: Path) -> None:
         (line,) = [x for x in text.splitlines() if f"| {row['embedder']} | {row['colours']} |" in x]
         said = [float(cell) for cell in line.strip("| ").split(" | ")[2:]]
         assert said == pytest.approx([row[name] for name in studies.NUISANCES], abs=0.003)
-
-
-def test_an_ablation_asks_only_what_it_shows() -> None:
-    with pytest.raises(ConfigError, match="unknown study of the ablation 'floor'"):
-        session.build(harness.compose(*WORDS[:2], "benchmark.studies=[floor]", "output=x"))
-    made = session.build(harness.compose(*WORDS[:2], *WORDS[3:8], "output=x"))
-    names = {cell.key.clip for cell in made.cells() if cell.key.embedder == "pixels"}
-    assert sum("adversarial" in name for name in names) == 0
-    assert sum(name.startswith("still-") for name in names) == 2  # two camera paths
 
 
 def compared(**errors: float | None) -> str:

@@ -18,9 +18,9 @@ from test_weights import put
 
 import spf
 from spf.cli import main
-from spf.embedders import DEFAULT_EMBEDDER, available, efficientnet, label, load_embedder
+from spf.embedders import available, efficientnet, label, load_embedder
 from spf.errors import ConfigError, UnavailableError
-from spf.weights import EMBEDDER_PINS, find_cached
+from spf.weights import EMBEDDER_PINS
 
 COMMANDS = ("analyze", "retime", "timemap", "compare", "corpus")
 VARIANTS = {"siglip": "b16-384", "clip": "l14-openai", "dinov2": "small"}
@@ -80,21 +80,6 @@ def refused(words: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> 
     output = capsys.readouterr()
     assert output.out == ""
     return harness.check_one_line(output.err)
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_both_options(
-    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-    with pytest.raises(SystemExit):
-        main([command, "--help"])
-    text = capsys.readouterr().out
-    assert "--embedder NAME[/VARIANT]" in text
-    assert "--weights FOLDER" in text
-    assert f"{DEFAULT_EMBEDDER} (default)" in text
-    variants = re.findall(r"([a-z0-9]+)/([a-z0-9-]+)", text.partition("--embedder NAME")[2])
-    assert any(variant in EMBEDDER_PINS.get(family, {}) for family, variant in variants)
 
 
 # What is measured with them
@@ -230,26 +215,6 @@ def test_missing_weights_exit_3_with_what_gets_them(
     assert not (tmp_path / "out").exists()
 
 
-def test_without_a_checkout_the_hubs_own_client_gets_them(
-    fetched: dict[str, Path], hub: Path, images: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    """The command that is named says, where the files are there already, where they are."""
-    monkeypatch.setattr("spf.weights.MAKEFILE", tmp_path / "Makefile")
-    for name in ("siglip/b16-384", "dinov2/small"):
-        family, _, variant = name.partition("/")
-        pin = EMBEDDER_PINS[family][variant]
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "none"))
-        text = refused(["analyze", str(images), "--embedder", name], 3, capsys)
-        (line,) = re.findall(r"get the weights with (hf download .*), or name a folder", text)
-        program = str(Path(sys.executable).with_name("hf"))
-        done = harness.command(program, *line.split()[1:], HF_HUB_OFFLINE="1")
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub))
-        found = find_cached(pin)
-        assert found is not None
-        assert str(found[0]) in done.stdout, done.stderr
-
-
 @pytest.mark.parametrize(
     ("word", "other", "said"),
     [
@@ -309,23 +274,3 @@ def test_a_package_of_weights_that_is_not_whole_exits_3(
 
 
 # Other options that messages name
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (["--method", "regenerate", "--model", "wan22"], 3, "or --set path=FOLDER"),
-        (["--method", "regenerate", "--model", "tiny", "--segments", "0"], 2, "--segments 0 must"),
-        (["--method", "regenerate", "--model", "tiny", "--seed", "-1"], 2, "--seed -1 must be"),
-        (["--target", "custom"], 2, "or --target custom:path=FILE"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_messages_name_the_commands_own_options(
-    words: list[str], code: int, said: str, hub: Path, images: Path, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    asked = arguments("retime", images, tmp_path / "out")
-    text = refused([*asked, "--embedder", "pixels", *words], code, capsys)
-    assert said in text
-    assert not re.search(r"(model|retime|target|embedder)\.\w+", text)

@@ -47,17 +47,6 @@ def test_a_clip_is_made_of_its_request(wan):
         assert (wan.generate(asked(**change)).frames != clip.frames).any(), change
 
 
-def test_ltx2_uses_every_part_of_its_request(ltx):
-    first, last = pipelines.frames(64, 64)
-    usual: dict[str, Any] = {"first": first, "last": last, "num_frames": 9, "fps": 12.0}
-    clip = ltx.generate(asked(**usual))
-    assert clip.frames.shape == (9, 64, 64, 3)
-    assert clip.fps == 12.0
-    assert clip.notes == ["the sound track is not kept"]
-    for change in ({"seed": 1}, {"last": first}, {"last": None}, {"fps": 24.0}):
-        assert (ltx.generate(asked(**(usual | change))).frames != clip.frames).any(), change
-
-
 def test_frames_and_sizes_that_cannot_be_made_are_said(wan):
     first, last = (x[:, :40] for x in pipelines.frames(32, 48))
     clip = wan.generate(asked(first=first, last=last, num_frames=6))
@@ -135,14 +124,6 @@ def test_what_needs_a_last_frame_says_so():
     ):
         with pytest.raises(ConfigError) as caught:
             kind(device="cpu", **settings)
-        one_line(caught)
-
-
-def test_a_warp_of_another_clip_is_refused(wan, ltx):
-    warp = Warp.from_time_map(wan.clock(asked(num_frames=13)), np.arange(13.0))
-    for generator in (wan, ltx):
-        with pytest.raises(ConfigError, match="for another clip") as caught:
-            generator.generate(asked(), warp)
         one_line(caught)
 
 

@@ -6,9 +6,9 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from pacings import Jumper, curve_of, random_progress
+from pacings import curve_of, random_progress
 
-from spf.generators.counts import Counts, counts_of
+from spf.generators.counts import Counts
 from spf.pacing.keyframes import Plan, make_plan
 from spf.pacing.shots import paced, shared_out
 from spf.pacing.targets import EaseIn, Linear, Sine, Target
@@ -145,16 +145,6 @@ def test_sharing_out_is_optimal() -> None:
         assert sum((np.array(found) - wanted) ** 2) == pytest.approx(best)
 
 
-def test_plan_for_people() -> None:
-    plan = planned(curve_of(np.linspace(0, 1, 30)), 10, Counts(4, 5, 81))
-    lines = list(plan.lines(fps=10.0))
-    assert lines[0] == "10 frames from 1 segment(s) between 2 keyframes; 13 frames generated"
-    source, made = " ".join(lines[1].split()).split(" s ")
-    assert source == "source frames 0 to 29 100.0% of the change 0.900"
-    assert made == "13 frames generated, brought to 9.0 steps by the time map"
-    assert plan.notes[-1].startswith("the next longer clip")
-
-
 def test_the_time_map_of_the_source_passes_through_the_keyframes() -> None:
     """Each keyframe stands where the frames before it end; a kept cut takes one step."""
     rng = np.random.default_rng(1)
@@ -179,10 +169,3 @@ def test_the_time_map_of_the_source_passes_through_the_keyframes() -> None:
 
 
 # What a generator can make
-
-
-def test_counts_are_found_by_asking_the_clock() -> None:
-    assert counts_of(Jumper(Counts(4, 5, 81), declares=False)) == Counts(4, 5, 81)
-    assert counts_of(Jumper(Counts(1, 5, 33), declares=False)) == Counts(1, 5, 33)
-    # One that accepts everything is held to what it makes unasked.
-    assert counts_of(Jumper(Counts(8, 2, None), declares=False)) == Counts(8, 9, 25)

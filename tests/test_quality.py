@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 import math
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import clips
 import harness
 import numpy as np
+import psutil
 import pytest
 
 from spf.cache import Cache, user_cache
-from spf.child import Child
 from spf.errors import ClipError, ConfigError, SpfError
 from spf.quality import VBENCH_DIMENSIONS, Score, missing_weights
 from spf.quality import vbench as vbench_module
-from spf.quality.child import MINIMAL_FRAMES, Refused, check_clip, look
+from spf.quality.child import Refused, check_clip
 from spf.quality.process import VBenchProcess
 from spf.quality.vbench import VBench
 
@@ -124,15 +124,6 @@ def test_what_a_dimension_does_not_take(
         check_clip(dimension, clip)
 
 
-def test_what_the_dimensions_take(tmp_path: Path) -> None:
-    """The smallest of each: no more is refused than must be."""
-    assert set(MINIMAL_FRAMES) == set(VBENCH_DIMENSIONS)
-    for dimension, count in MINIMAL_FRAMES.items():
-        clip = clips.encode(tmp_path / f"{dimension}.mp4", clips.noise(count, 128, 128), rate=8)
-        check_clip(dimension, clip)
-        assert look(str(clip))[:3] == (count, 128, 128)
-
-
 def test_other_files_than_mp4_say_so(quality: VBench, tmp_path: Path) -> None:
     for name, said in (("a.gif", "VBench reads MP4 files"), ("a.mp4", "VBench reads no frame")):
         (tmp_path / name).write_bytes(b"x")
@@ -156,114 +147,53 @@ def test_nothing_of_the_package_gets_in_here(
 # The cache
 
 
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the clips that are computed from now on, all with the score 0.5."""
+@pytest.mark.parametrize("reply", [{"value": 0.5}, {"refused": "too small"}])
+def test_a_score_is_computed_once_for_the_same_bytes_and_packages(
+    reply: dict[str, Any], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names: list[str] = []
 
-    def ask(self: object, dimension: str, clip: Path, seconds: float) -> dict[str, float]:
+    def ask(self: object, dimension: str, clip: Path, seconds: float) -> dict[str, Any]:
         names.append(clip.name)
-        return {"value": 0.5}
+        return reply
 
     monkeypatch.setattr(VBenchProcess, "ask", ask)
-    return names
-
-
-def test_a_score_is_computed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names, cache = asked(monkeypatch), user_cache()
-    for _ in range(2):
-        fresh = VBench([FLICKERING], device="cpu")
-        assert flickering(fresh, folder / "two.mp4", cache) == Score(0.5)
-    assert names == ["two.mp4"]
-    flickering(fresh, folder / "two.mp4")  # without a cache
-    assert names == ["two.mp4"] * 2
-
-
-def test_bytes_and_packages_are_part_of_the_key(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names, cache = asked(monkeypatch), user_cache()
-    quality = VBench([FLICKERING], device="cpu")
-    copy = tmp_path / "copy.mp4"
+    copy, cache = tmp_path / "copy.mp4", user_cache()
     copy.write_bytes((folder / "two.mp4").read_bytes())
-    flickering(quality, folder / "two.mp4", cache)
-    flickering(quality, copy, cache)
-    assert names == ["two.mp4"]  # the same bytes
+    for path in (folder / "two.mp4", copy):
+        quality = VBench([FLICKERING], device="cpu")
+        score = flickering(quality, path, cache)
+        assert score == Score(reply.get("value"), reply.get("refused", ""))
+    assert names == ["two.mp4"]
+    flickering(quality, copy)  # without a cache
     copy.write_bytes(copy.read_bytes() + b"\0")
     flickering(quality, copy, cache)
-    assert names == ["two.mp4", "copy.mp4"]
+    assert names == ["two.mp4", "copy.mp4", "copy.mp4"]
     before = quality.identity()
     monkeypatch.setattr(vbench_module, "installed", lambda *_: {"vbench": "0.1.6"})
     flickering(quality, copy, cache)
-    assert names == ["two.mp4", "copy.mp4", "copy.mp4"]
+    assert len(names) == 4
     assert quality.identity() != before
 
 
 # The process
 
 
-@pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A shell script that is started in place of Python; write it."""
-    script = tmp_path / "python"
-    script.touch(0o755)
-    monkeypatch.setattr(sys, "executable", str(script))
-    return script
-
-
-def ask(script: Path, body: str, seconds: float = 20) -> VBenchProcess:
-    """Ask a stand-in; the clip's name is in the error."""
-    script.write_text(f"#!/bin/sh\n{body}\n")
-    process = VBenchProcess({}, "cpu")
-    with pytest.raises(SpfError, match=r"^clip\.mp4: VBench's dynamic_degree broke down") as error:
-        process.ask("dynamic_degree", Path("clip.mp4"), seconds)
-    process.reason = clips.one_line(error)  # type: ignore[attr-defined]
-    return process
-
-
-def test_nonsense_is_no_reply(stand_in: Path) -> None:
-    assert "sent what is no reply" in ask(stand_in, "read line; echo loading; sleep 60").reason  # type: ignore[attr-defined]
-
-
-def test_the_time_limit_kills_the_whole_group(stand_in: Path, tmp_path: Path) -> None:
-    process = ask(stand_in, f"sleep 300 & echo $! > {tmp_path}/pid; wait", seconds=1)
-    assert "longer than 1 s; raise quality.time_limit" in process.reason  # type: ignore[attr-defined]
-    gone_soon(int((tmp_path / "pid").read_text()))
-    assert not process._folder.exists()
-
-
-def test_ctrl_c_leaves_nothing_running(
-    stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_time_limit_kills_the_whole_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    stand_in.write_text("#!/bin/sh\nsleep 300\n")
-    monkeypatch.setattr(Child, "line", interrupt)
-    process = VBenchProcess({}, "cpu")
-    with pytest.raises(KeyboardInterrupt):
-        process.ask(FLICKERING, Path("clip.mp4"), 5)
-    assert process._child is None
-    assert not process._folder.exists()
-
-
-def test_the_child_ends_with_its_input(tmp_path: Path) -> None:
-    """However the parent ended; and it cleans up."""
-    made = tmp_path / "made"
-    made.mkdir()
-    words = [sys.executable, "-m", "spf.quality.child", str(made), "cpu"]
-    done = subprocess.run(words, input=b"", env=harness.environment(), timeout=60, check=False)
-    assert done.returncode == 0
-    assert not made.exists()
-
-
-def gone_soon(pid: int) -> None:
-    """Wait for a process to be gone, or a zombie that nobody has waited for."""
+    """Of a shell script that stands in for Python, and of the process that it starts."""
+    script = tmp_path / "python"
+    script.write_text(f"#!/bin/sh\nsleep 300 & echo $! > {tmp_path}/pid; wait\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    said = r"^clip\.mp4: VBench's dynamic_degree broke down: .*longer than 1 s; raise quality.time"
+    with pytest.raises(SpfError, match=said) as error:
+        VBenchProcess({}, "cpu").ask("dynamic_degree", Path("clip.mp4"), 1)
+    clips.one_line(error)
+    (pid,) = (tmp_path / "pid").read_text().split()
     for _ in range(200):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return
-        if state == "Z":
+        if not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == "zombie":
             return
         time.sleep(0.05)
     pytest.fail("it still runs")

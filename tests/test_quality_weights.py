@@ -22,8 +22,7 @@ import pytest
 
 from scripts import fetch_weights
 from spf.cache import user_cache
-from spf.quality import VBENCH_DIMENSIONS, lacking, missing_weights
-from spf.quality import weights as quality_weights
+from spf.quality import VBENCH_DIMENSIONS
 from spf.quality.child import Inert, tensors_only
 from spf.quality.vbench import VBench
 from spf.quality.weights import WeightsFile, fetched_hashes
@@ -62,7 +61,8 @@ def serving(kind: type[Server], monkeypatch: pytest.MonkeyPatch) -> Iterator[str
     """The address of a server that runs, without a proxy and with its usual answers."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in (("asked", []), ("stop_after", None), ("status", 200)):
+    usual = {"content": CONTENT, "asked": [], "stop_after": None, "status": 200}
+    for name, value in usual.items():
         monkeypatch.setattr(kind, name, value)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
@@ -74,7 +74,6 @@ def serving(kind: type[Server], monkeypatch: pytest.MonkeyPatch) -> Iterator[str
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Server]]:
     """A server of the weights; an empty folder for them; `quality=pinned` and `quality=loose`."""
     monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path / "vbench"))
-    monkeypatch.setattr(Server, "content", CONTENT)
     with serving(Server, monkeypatch) as address:
         pinned = WeightsFile("models/pinned.pth", f"{address}/model.pth", SHA256)
         loose = WeightsFile("models/loose.pth", pinned.url)
@@ -113,30 +112,6 @@ def test_fetching_verifies_and_notes(
     assert names == {here(word).name}
 
 
-def test_another_content_is_refused_and_removed(
-    server: type[Server], capsys: pytest.CaptureFixture[str]
-) -> None:
-    server.content = CONTENT[::-1]
-    code, _, errors = fetch(capsys, "pinned")
-    assert code == 3
-    assert "SHA-256" in harness.check_one_line(errors)
-    assert not here("pinned").exists()
-    server.content = CONTENT
-    assert fetch(capsys, "pinned")[0] == 0
-
-
-def test_a_file_that_changed_since_it_was_fetched_is_fetched_again(
-    server: type[Server], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert fetch(capsys, "loose")[0] == 0
-    here("loose").write_bytes(b"changed")
-    code, _, errors = fetch(capsys, "loose")
-    assert code == 3
-    assert "run this again" in harness.check_one_line(errors)
-    assert fetch(capsys, "loose")[0] == 0
-    assert here("loose").read_bytes() == CONTENT
-
-
 def test_an_interrupted_download_goes_on(
     server: type[Server], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -149,6 +124,12 @@ def test_an_interrupted_download_goes_on(
     assert fetch(capsys, "pinned")[0] == 0
     assert server.asked == [None, "bytes=1000-"]
     assert here("pinned").read_bytes() == CONTENT
+    here("pinned").unlink()
+    server.content = CONTENT[::-1]
+    code, _, errors = fetch(capsys, "pinned")
+    assert code == 3
+    assert "SHA-256" in harness.check_one_line(errors)
+    assert not here("pinned").exists()
 
 
 @pytest.mark.parametrize("status", [404, 500])
@@ -171,34 +152,6 @@ def test_offline_is_respected(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert "HF_HUB_OFFLINE" in harness.check_one_line(done.stderr)
     assert not Path(folder).exists()
-
-
-def test_every_dimension_can_be_fetched_alone() -> None:
-    words = quality_weights.words()
-    assert len(words["vbench"]) == len({file.name for file in words["vbench"]})
-    for dimension, files in VBENCH_DIMENSIONS.items():
-        assert words.get(f"vbench/{dimension}", []) == list(files)
-        for file in files:
-            assert file.url.startswith("https://")
-            assert file.sha256 is None or len(file.sha256) == 64
-            assert file in words["vbench"]
-
-
-def test_they_are_where_vbench_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path))
-    assert lacking("temporal_flickering") == ""
-    for dimension, files in VBENCH_DIMENSIONS.items():
-        for file in files:
-            assert file.name in missing_weights(dimension)
-            assert file.name in lacking(dimension)
-            file.path.parent.mkdir(parents=True, exist_ok=True)
-            file.path.write_bytes(b"")
-        assert missing_weights(dimension) == []
-    assert lacking("motion_smoothness") == ""  # nothing is pinned, nothing was noted
-    quality_weights.lock_file().write_text(json.dumps({"fetched": {"amt_model/amt-s.pth": SHA256}}))
-    assert "not those that were fetched" in lacking("motion_smoothness")
-    quality_weights.lock_file().write_text("[1]")
-    assert lacking("motion_smoothness") == ""
 
 
 # Loading

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from pacings import Jumper, measure, measured, numbers, pictures, shown
 
-from spf.errors import ClipError, SpfError
-from spf.generators.base import GeneratedClip, Request
+from spf.errors import ClipError
 from spf.generators.counts import Counts
 from spf.generators.tiny.adapter import Tiny
 from spf.pacing.regeneration import (
@@ -102,28 +101,6 @@ def test_a_generator_without_a_clock_is_used_plainly_and_it_is_said() -> None:
     assert done.retimed is None
     assert "plain regeneration: jumper has no clock to steer" in done.notes
     assert list(done.scores()) == ["before", "plain"]
-
-
-def test_a_warp_that_does_not_help_is_not_taken() -> None:
-    class Stubborn(Jumper):
-        def generate(self, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
-            return super().generate(request, None)
-
-    done = made(Stubborn())
-    assert done.retimed is not None
-    assert np.array_equal(shown(done.retimed), shown(done.plain))
-    count = len(done.plan.pieces)
-    assert any(note.startswith(f"{count} of {count} segment(s) as plainly") for note in done.notes)
-
-
-def test_a_segment_of_another_length_is_refused() -> None:
-    class Longer(Jumper):
-        def generate(self, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
-            clip = super().generate(request, warp)
-            return GeneratedClip(np.repeat(clip.frames, 2, axis=0), clip.fps)
-
-    with pytest.raises(SpfError, match=r"jumper: its clip has 16 frames, not the 8 that"):
-        made(Longer(), settings=Regenerate("bridge", strategy="none"))
 
 
 # Cuts

@@ -73,16 +73,6 @@ def test_time_reversal_is_exact(method: str, size: tuple[int, int], count: int) 
     assert np.array_equal(back[::-1], made)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_the_rounding_of_positions_decides_nothing(method: str) -> None:
-    frames, positions = noise(6), a_map(6)
-    near = np.clip(positions * (1 + 1e-12), 0, 5)
-    assert np.array_equal(
-        np.stack(list(resampled(frames, near, method))),
-        np.stack(list(resampled(frames, positions, method))),
-    )
-
-
 def test_threads_change_nothing() -> None:
     frames, positions = noise(4, 60, 80), a_map(4)
     wanted = np.stack(list(resampled(frames, positions, "flow")))

@@ -153,21 +153,6 @@ def flickering(path: Path) -> float:
     return 1 - float(np.abs(np.diff(frames, axis=0)).mean()) / 255
 
 
-def test_a_clip_is_generated_anew(tmp_path: Path) -> None:
-    """By a generator that jumps unless it is steered; the result is written and measured again."""
-    clip = harness.save(tmp_path / "clips" / "slow.mp4", harness.slow_ends(33))
-    words = [f"benchmark.clips={clip.parent}", "benchmark.retimes=[regenerate]"]
-    words += ["model=tiny", "model._target_=faders.Fader"]
-    done = run(tmp_path / "out", *words)
-    assert done.code == 0
-    (record,) = done.results.records
-    assert (record["model"], record["frames"]) == ("fader", 33)
-    assert record["target_mae"] < record["plain_target_mae"] / 2 < record["before_target_mae"] / 2
-    made = load(done.folder.path(record["file"])).frames
-    assert harness.uneven(made) < harness.uneven(load(clip).frames) / 3
-    assert list(done.folder.root.glob("segments/*.npz"))
-
-
 def test_vbench_scores_clips_against_their_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

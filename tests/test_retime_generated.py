@@ -20,8 +20,6 @@ from spf.generators.kept import unpack
 from spf.generators.tiny.adapter import Tiny
 from spf.measurement import DEFAULT_SETTINGS
 from spf.pacing.resampling import resampled
-from spf.pacing.strategies import RopeFlat
-from spf.pacing.warp import Warp
 
 TABLES = ("retiming.csv", "retiming.md", "retimed_pairs.csv", "records.csv", "records.parquet")
 
@@ -103,25 +101,6 @@ def test_numbers_are_those_of_the_kept_clips(finished: session.Run) -> None:
             )
 
 
-def test_the_wrong_map_is_the_next_pairs(finished: session.Run, tiny_weights: Path) -> None:
-    model = Tiny(str(tiny_weights))
-    pairs = load_pairs("procedural", (32, 32))[:2]
-    requests = [Request(pair.first, pair.last) for pair in pairs]
-    (record,) = (
-        record
-        for record in finished.results.records
-        if (record["clip"], record["embedder"], record["retime"])
-        == (pairs[0].name, "histogram", "wrong_map")
-    )
-    other = model.generate(requests[1])
-    curve = spf.fit(spf.embed(other.frames, "histogram"))
-    warp = Warp.from_time_map(
-        model.clock(requests[0]), spf.time_map(curve), RopeFlat().strength, "none"
-    )
-    clip = unpack(finished.folder.read(record["file"]))
-    assert np.array_equal(clip.frames, model.generate(requests[0], warp).frames)
-
-
 def test_the_table_is_made_of_the_rows(finished: session.Run) -> None:
     records = pd.DataFrame(finished.results.records)
     table = pd.read_csv(finished.folder.path("retiming.csv"))
@@ -199,12 +178,6 @@ def test_a_second_run_repeats_every_byte(
     count = len(calls)
     third = generators.run(tiny_weights, tmp_path)
     assert (third.results.reused, len(calls)) == (len(third.results.records), count)
-
-
-def test_each_clip_is_generated_once(tiny_weights: Path, tmp_path: Path, calls: list[bool]) -> None:
-    generators.run(tiny_weights, tmp_path, "benchmark.retimes=[none,rope_flat,wrong_map]")
-    # Two baselines, and for each pair and measure a warp and a wrong warp.
-    assert (calls.count(False), calls.count(True)) == (2, 2 * 2 * 2)
 
 
 def test_it_resumes_between_baseline_and_retimed_clip(

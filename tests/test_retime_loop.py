@@ -11,7 +11,6 @@ import oracles
 import pytest
 
 import spf
-from spf.errors import ConfigError, SpfError
 from spf.generators.base import GeneratedClip, Request
 from spf.generators.clock import latent_clock
 from spf.pacing.generated import retime_generated
@@ -121,14 +120,3 @@ def test_a_clip_without_change_is_returned_as_it_is():
     assert done.best is done.baseline
     assert np.isnan(done.best.target_mae)
     assert len(still.calls) == 1
-
-
-def test_a_curve_of_other_frames_is_refused():
-    def sparse(clip: GeneratedClip) -> Any:
-        return measure(GeneratedClip(clip.frames[::2], 8.0))
-
-    with pytest.raises(SpfError, match="13 of 25 frames") as caught:
-        retime_generated(Numbers(), REQUEST, sparse, "rope")
-    assert "\n" not in str(caught.value)
-    with pytest.raises(ConfigError, match="known"):
-        retime_generated(Numbers(), REQUEST, measure, "ropes")

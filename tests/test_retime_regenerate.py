@@ -12,7 +12,7 @@ import clips
 import harness
 import numpy as np
 import pytest
-from faders import Fader, Unsteered
+from faders import Fader
 
 import spf
 from spf.errors import ConfigError
@@ -77,14 +77,6 @@ def test_settings_reach_the_generator(clip: Path) -> None:
         assert asked == {("a cat", 7, 24.0)}
         assert len(Fader.requests) == len(done.plan.segments.pieces)
         assert load(done.out).info.fps == 24
-
-
-def test_targets_and_unsteered_generators(clip: Path) -> None:
-    done = retimed(clip, generator=Unsteered(9), target="ease-in", num_frames=65)
-    assert done.plain is None
-    assert "plain regeneration: fader has no clock to steer" in done.notes
-    shown = harness.levels(load(done.out).frames)
-    assert np.abs(shown - np.linspace(0, 1, 65) ** 2).mean() < 0.06
 
 
 def test_sound_is_dropped_and_another_size_is_told(tmp_path: Path) -> None:

@@ -89,20 +89,6 @@ def test_a_clip_without_change_is_returned_as_it_is(
         assert np.isnan(record["linearity_mae"])
 
 
-def test_a_single_pair_has_no_wrong_map(tiny_weights: Path, tmp_path: Path) -> None:
-    words = ["benchmark.num_pairs=1", "benchmark.retimes=[rope_flat,wrong_map]"]
-    done = generators.run(tiny_weights, tmp_path, *words)
-    assert done.code == 0
-    status = {record["retime"]: record["status"] for record in done.results.records}
-    assert status == {"rope_flat": "done", "wrong_map": "not_run"}
-    table = pd.read_csv(done.folder.path("retiming.csv")).set_index("strategy")
-    assert set(table.loc["wrong_map", "not_run"]) == {1}
-    assert set(table.loc["wrong_map", "reason"]) == {
-        "1 not run: it needs a second pair, whose map it takes"
-    }
-    assert table.loc["rope_flat", "reason"].isna().all()
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -130,22 +116,6 @@ def test_bad_settings_are_told_before_any_work(
     with pytest.raises(ConfigError, match=re.escape(said)) as error:
         generators.made(tiny_weights, *words)
     assert "\n" not in str(error.value)
-
-
-def test_frames_of_different_size_and_missing_last_frames_are_told(
-    tiny_weights: Path, tmp_path: Path
-) -> None:
-    for number, size in enumerate((32, 64)):
-        Image.fromarray(harness.picture(number, size)).save(tmp_path / f"{size}.png")
-    path = tmp_path / "pairs.yaml"
-    for entry, said in (
-        ({"name": "a", "first": "32.png", "last": "64.png"}, "differ in size"),
-        ({"name": "a", "first": "32.png"}, "needs a first and a last frame"),
-    ):
-        path.write_text(yaml.safe_dump([entry]))
-        words = [f"benchmark.pairs={path}", "benchmark.num_pairs=1"]
-        with pytest.raises(ConfigError, match=said):
-            generators.made(tiny_weights, *words)
 
 
 @pytest.mark.parametrize("word", ["tiny", "wan22", "ltx2"])
@@ -188,18 +158,6 @@ def test_a_users_pairs_towards_another_target(tiny_weights: Path, tmp_path: Path
         assert record["target_mae"] == pytest.approx(gap, abs=1e-3)
     table = pd.read_csv(done.folder.path("retiming_ease_in.csv"))
     assert {"before_target_mae", "target_mae"} <= set(table.columns)
-
-
-def test_sweeps_make_different_runs_and_rows(tiny_weights: Path, tmp_path: Path) -> None:
-    found = {}
-    for decay in (1, 3):
-        words = ["benchmark.retimes=[rope]", "retime=rope", f"retime.decay={decay}"]
-        config = generators.composed(tiny_weights, tmp_path, *words)
-        _, job = session.make_job(config)
-        (name,) = {cell.key.retime for cell in job[0]}
-        found[name] = job[1].folder.root
-    assert list(found) == ["rope (decay=1)", "rope"]
-    assert len(set(found.values())) == 2
 
 
 def test_retimes_are_words_or_words_with_settings() -> None:

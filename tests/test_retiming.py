@@ -15,10 +15,8 @@ import pytest
 from pacings import on_circle
 
 import spf
-from spf.embedders import load_embedder
 from spf.errors import ClipError, ConfigError
 from spf.pacing.lengths import LONGEST, Wanted, length_of
-from spf.pacing.plan import plan_retiming
 from spf.pacing.resampling import METHODS
 from spf.pacing.retime import STAGES
 from spf.pacing.targets import make_target
@@ -112,22 +110,6 @@ def test_a_variable_rate_keeps_its_length_and_true_times(tmp_path: Path) -> None
     assert made.times[-1] == pytest.approx(stamps[-1] / 1000, rel=0.01)
     assert np.abs(harness.levels(made.frames) - np.linspace(0, 1, 25)).max() < 0.04
     assert not done.plan.keeps_time
-
-
-def test_two_frames_and_odd_sizes(tmp_path: Path) -> None:
-    frames = [image[:31, :27] for image in harness.dissolve([0.0, 1.0])]
-    folder = tmp_path / "clip"
-    spf.video.write_png(folder, frames)
-    for method in METHODS:
-        done = spf.retime(
-            folder, tmp_path / "out.mp4", "linear", method, num_frames=9, fps=8, embedder="pixels"
-        )
-        made = load(done.out).frames
-        assert made.shape == (9, 32, 28, 3)
-        if method != "nearest":
-            inside = made[:, :31, :27].astype(float)
-            mean = [np.abs(inside[k] - frames[0]).mean() for k in range(9)]
-            assert np.all(np.diff(mean) > 0)
 
 
 # Sound
@@ -248,16 +230,4 @@ def test_interruption_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         spf.retime(clip, tmp_path / "out.mp4", embedder="pixels", watch=stop)
-    assert os.listdir(tmp_path) == ["clip.mp4"]
-
-
-def test_the_plan_is_told(tmp_path: Path) -> None:
-    clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends())
-    plan = plan_retiming(
-        clip, load_embedder("pixels"), "ease_in:power=3", "blend", Wanted(num_frames=49)
-    )
-    text = "\n".join(plan.lines())
-    for words in ("25 frames, 2 s, 12 frames", "49 frames, 4 s, 12 a second", "method   blend"):
-        assert words in text
-    assert "ease_in (power=3.0)" in text
     assert os.listdir(tmp_path) == ["clip.mp4"]

@@ -11,8 +11,6 @@ import pytest
 from pacings import on_circle
 
 import spf
-from spf.embedders import load_embedder
-from spf.measurement import measure_clip
 from spf.pacing.resampling import METHODS, resampled
 from synthetic.clips import CONTENTS, SyntheticClip, content
 from synthetic.laws import law
@@ -51,26 +49,6 @@ def test_pacing_that_is_measured_well_becomes_even(method: str) -> None:
             before, after = (true_error(oracle.parameter(x)) for x in (frames, made))
             ratios.append(before / after)
     assert np.median(ratios) >= 3
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("kind", "bar"), [("none", 2.5), ("translation", 1.4)])
-def test_pacing_that_the_shipped_embedder_measures(kind: str, bar: float) -> None:
-    """What is left is how unevenly it sees an even clip: 0.05 in the median, worse in motion. The
-    frames in between are between in the parameter too, so that the map alone tells the error."""
-    ratios: dict[str, list[float]] = {method: [] for method in METHODS}
-    for name in HELD_OUT:
-        clip, frames = rendered(name, "sigmoid_jump", kind, 96)
-        seen = zip(frames, clip.times.tolist(), strict=True)
-        curve = measure_clip(iter(seen), load_embedder("tiny")).curve
-        if spf.no_change_reason(curve) is not None:
-            continue
-        tau = spf.time_map(curve)
-        for method in METHODS:
-            shown = np.rint(tau) if method == "nearest" else tau
-            after = true_error(np.interp(shown, np.arange(len(frames)), clip.truth()))
-            ratios[method].append(true_error(clip.truth()) / after)
-    assert min(np.median(found) for found in ratios.values()) >= bar
 
 
 def test_frames_are_not_kept(tmp_path: Path) -> None:

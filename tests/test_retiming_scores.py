@@ -97,19 +97,6 @@ def test_the_papers_method_stands_beside_our_best() -> None:
     assert "alpha" not in text
 
 
-def test_a_warp_that_does_not_help_says_so() -> None:
-    text = said(BEFORE, row("rope", 0.1, "0.0500 .. 0.2000"))
-    assert "the paper's method, rope, does not lower it, 0.2 to 0.3, better" in text
-    assert "our best" not in text
-    text = said(
-        BEFORE,
-        row("nearest", -0.19, "-0.2000 .. -0.1800"),
-        row("rope_flat", -0.1, "-0.12 .. -0.08"),
-    )
-    assert "the paper's method, rope, was not run; our best warp, rope_flat, lowers it" in text
-    assert "the best resampling of the clip itself, nearest, lowers it, 0.2 to 0.01" in text
-
-
 @pytest.mark.parametrize(
     ("change", "interval", "verdict"),
     [

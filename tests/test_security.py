@@ -96,11 +96,6 @@ def test_the_walk_sees_what_runs_code(source: str) -> None:
     assert list(dangers(source))
 
 
-def test_the_walk_sees_no_ghosts() -> None:
-    assert [source for source in GOOD if list(dangers(source))] == []
-    assert len(SOURCES) > 150
-
-
 def test_templates_trust_no_text() -> None:
     found = sorted((harness.ROOT / "benchmarks" / "harness" / "report" / "templates").iterdir())
     assert len(found) >= 6

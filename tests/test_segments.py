@@ -107,25 +107,6 @@ def test_a_straight_curve_is_one_segment():
     assert piece.intercept == pytest.approx(0, abs=1e-3)
 
 
-def test_the_mean_scale_does_not_know_the_number_of_frames():
-    corners = ([0, 0.2, 0.5, 0.6, 1], [0, 0.5, 0.6, 0.98, 1])
-
-    def segments(length: int, scale: str, penalty: float) -> list:
-        positions = 1.4 * np.interp(np.linspace(0, 1, length), *corners)
-        curve = spf.fit(oracles.great_circle(positions), ridge=0.0, monotone="increments")
-        return spf.segment(curve, penalty=penalty, scale=scale)
-
-    for penalty, count in ((1e-4, 4), (2e-3, 3), (5e-3, 2)):
-        short, long = segments(81, "mean", penalty), segments(801, "mean", penalty)
-        assert len(short) == len(long) == count
-        np.testing.assert_allclose(
-            [piece.start / 801 for piece in long], [piece.start / 81 for piece in short], atol=0.03
-        )
-    # The authors' scale does know it.
-    assert len(segments(81, "sum", 0.2)) == 2
-    assert len(segments(801, "sum", 0.2)) == 4
-
-
 def test_frame_repetition_with_the_mean_scale():
     corners = ([0, 0.25, 0.4, 1], [0, 0.05, 0.9, 1])
     positions = 1.4 * np.interp(np.linspace(0, 1, 80), *corners)

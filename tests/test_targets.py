@@ -153,17 +153,6 @@ def test_files_that_make_no_target(tmp_path, name, text, message):
     assert "\n" not in str(caught.value)
 
 
-def test_missing_and_binary_files_are_one_line(tmp_path):
-    with pytest.raises(ConfigError, match="cannot be read"):
-        make_target(Custom(path=tmp_path / "none.csv"))
-    (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(ConfigError, match="no text"):
-        make_target(Custom(path=tmp_path / "b.csv"))
-    for both in (Custom(), Custom(points=POINTS, path=tmp_path / "b.csv")):
-        with pytest.raises(ConfigError, match="one of them"):
-            make_target(both)
-
-
 @pytest.mark.parametrize(
     "law",
     [

@@ -36,14 +36,6 @@ def test_each_file_of_the_weights_is_looked_for(name, damage, tmp_path):
         assert caught.value.exit_code == 3
 
 
-def test_its_identity_is_that_of_its_files(tmp_path):
-    shutil.copytree(WEIGHTS, tmp_path, dirs_exist_ok=True)
-    assert Tiny(path=str(tmp_path)).identity() == Tiny().identity()
-    assert set(Tiny().identity()["files"]) == set(FILES)
-    (tmp_path / "notes.txt").write_text("a file that is none of the weights")
-    assert Tiny(path=str(tmp_path)).identity() == Tiny().identity()
-
-
 @pytest.fixture
 def untrained(tmp_path):
     """The shipped generator's network with random weights."""

@@ -6,7 +6,7 @@ import apngs
 import clips
 import numpy as np
 import pytest
-from apngs import REPLACE, TO_BACKGROUND, Part
+from apngs import Part
 
 from spf.video import Reader, load
 
@@ -36,14 +36,6 @@ def test_apng_is_composed_as_the_specification_asks(tmp_path, seed):
     assert np.abs(clip.frames - apngs.shown(parts)).max() <= 3
     assert (clip.info.frames, clip.notes) == (12, [])
     assert np.allclose(clip.times, np.arange(12) / 20)
-
-
-def test_delays_of_an_apng(tmp_path):
-    pixels = np.full((8, 8, 4), 255, np.uint8)
-    delays = [(1, 0), (3, 10), (0, 5), (1, 100), (11, 1000)]  # 1 / 0 is 1 / 100, and too short
-    parts = [Part(pixels, delay=delay, blend=REPLACE, dispose=TO_BACKGROUND) for delay in delays]
-    clip = load(apngs.write(tmp_path / "a.png", parts))
-    assert np.allclose(clip.times, [0, 0.1, 0.4, 0.5, 0.6], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["fdAT", "fcTL", "cut.png", "cut.gif"])

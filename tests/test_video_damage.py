@@ -10,7 +10,7 @@ from pathlib import Path
 import clips
 import numpy as np
 import pytest
-from clips import corners, encode, one_line
+from clips import corners, one_line
 from PIL import Image
 
 from spf.errors import ClipError
@@ -35,14 +35,6 @@ def test_truncated_file_with_an_index(shared, tmp_path):
     assert np.array_equal(np.stack(frames[:-1]), whole.frames[: len(frames) - 1])
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("a.webm", "libvpx-vp9")])
-def test_truncated_file_without_a_count(tmp_path, name, codec):
-    path = encode(tmp_path / f"whole_{name}", clips.noise(40), codec)
-    clip = load(clips.cut(path, tmp_path / name, 0.5))
-    assert 10 < len(clip.frames) < 30
-    assert clip.notes[0].startswith("the file is truncated: ")
-
-
 def test_a_damaged_packet_is_skipped_and_counted(shared, tmp_path):
     source = clips.damage(shared["noise"], tmp_path / "a.mp4", 0.5, 6000)
     with Reader(source) as reader:
@@ -59,19 +51,6 @@ def test_libraries_stay_silent(shared, tmp_path, capfd):
     with pytest.raises(ClipError):
         load(clips.cut(shared["late index"], tmp_path / "b.mp4", 0.6))
     assert capfd.readouterr() == ("", "")
-
-
-def test_a_gif_whose_canvas_grows_has_frames_of_one_size(tmp_path):
-    path = clips.animate(tmp_path / "a.gif", clips.noise(3, 16, 16), [40] * 3)
-    before = load(path).frames
-    data = bytearray(path.read_bytes())
-    place = data.rfind(b"\x21\xf9\x04") + 8
-    data[place + 5 : place + 9] = (40).to_bytes(2, "little") * 2
-    path.write_bytes(data)
-    clip = load(path)
-    assert clip.frames.shape[1:] == (clip.info.height, clip.info.width, 3) == (40, 40, 3)
-    assert np.array_equal(clip.frames[0, :16, :16], before[0])
-    assert not clip.frames[0, 16:].any()
 
 
 def test_a_picture_starts_no_program(tmp_path, monkeypatch):
@@ -156,16 +135,6 @@ def test_every_unusable_thing_is_told_in_one_line(shared, tmp_path):
             assert one_line(error).startswith(str(path))
             assert error.value.__cause__ is None
             assert error.value.remedy
-
-
-def test_a_file_that_may_not_be_read(shared, monkeypatch):
-    def refuse(*args, **kwargs):
-        raise PermissionError(13, "Permission denied")
-
-    # Not by chmod: a superuser may read everything.
-    monkeypatch.setattr("spf.video.reader.open", refuse, raising=False)
-    with pytest.raises(ClipError, match="may not be read; change its permissions"):
-        probe(shared["mp4"])
 
 
 def test_absurd_sizes_are_refused(tmp_path):

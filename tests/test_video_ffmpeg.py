@@ -105,15 +105,6 @@ def test_what_is_held_is_no_loss(tmp_path, scene, name):
     assert np.abs(times - expected).max() < MILLISECOND
 
 
-def test_repeats_of_theora_are_no_loss(tmp_path, scene):
-    ffmpeg.encode(tmp_path / "a.ogv", [*scene[:8], *[scene[7]] * 16], "-c:v libtheora -q:v 8")
-    found = compare(tmp_path / "a.ogv")
-    assert agrees(found), found
-    assert (found.lost, found.notes) == (0, [])
-    assert found.frames < 20
-    assert load(tmp_path / "a.ogv").times[-1] >= 22 / 25  # its encoder may leave the last one out
-
-
 def files() -> list[object]:
     found: list[object] = []
     for variable in ("SPF_TEST_CLIPS", "SPF_TEST_INPUTS"):

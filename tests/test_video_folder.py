@@ -112,12 +112,6 @@ def test_sixteen_bit_grey_is_scaled(tmp_path):
     assert load(tmp_path / "a.png").frames[0, ..., 0].tolist() == [[200, 0], [255, 100]]
 
 
-def test_floating_point_from_0_to_1_is_scaled(tmp_path):
-    values = np.array([[0, 0.2], [-0.01, 1.02]], np.float32)  # resampling overshoots
-    Image.fromarray(values).save(tmp_path / "a.tif")
-    assert load(tmp_path / "a.tif").frames[0, ..., 0].tolist() == [[0, 51], [0, 255]]
-
-
 @pytest.mark.parametrize(
     "values", [np.float32([[0, 255]]), np.float32([[np.nan, 1]]), np.int32([[-1, 70000]])]
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -55,27 +53,6 @@ def test_errors_are_those_of_the_reader(clip, tmp_path):
         assert said[0] == said[1]
 
 
-def test_a_hung_decoder_is_killed(clip):
-    end_idle()
-    with pytest.raises(ClipError) as error:  # nothing starts in so short a time
-        GuardedReader(clip, patience=1e-3)
-    assert "hung: no frame within 0.001 s" in one_line(error)
-
-
-def test_a_crash_is_an_error_of_its_clip_alone(tmp_path):
-    # Larger than what waits in the pipe, so that the process cannot be ahead of its end.
-    path = encode(tmp_path / "large.mp4", [*np.zeros((12, 512, 1024, 3), np.uint8)])
-    with GuardedReader(path) as reader:
-        next(reader)
-        assert reader._decoder is not None
-        os.kill(reader._decoder.process.pid, signal.SIGSEGV)
-        with pytest.raises(ClipError) as error:
-            list(reader)
-    assert "its decoder crashed (SIGSEGV)" in one_line(error)
-    with GuardedReader(path) as reader:
-        assert len(list(reader)) == 12
-
-
 def test_memory_is_bounded(clip, tmp_path):
     black = [np.zeros((4320, 7680, 3), np.uint8)] * 2
     large = encode(tmp_path / "8k.avi", black, "mpeg4")
@@ -121,15 +98,6 @@ def test_a_decoder_that_never_ends_is_stopped(clip, monkeypatch):
     with pytest.raises(ClipError) as error, GuardedReader(clip) as reader:
         list(reader)
     assert "took more than 1e-06 s" in one_line(error)
-
-
-def test_closing_early_ends_the_process(clip):
-    with GuardedReader(clip) as reader:
-        next(reader)
-        assert reader._decoder is not None
-        process = reader._decoder.process
-    assert process.poll() == -signal.SIGKILL
-    assert list(reader) == []
 
 
 def test_relative_names_and_a_folder_that_looks_like_modules(clip, monkeypatch):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import io
 import struct
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from clips import corners, encode, grey, need_encoder, read_corners
+from clips import corners, encode, grey, read_corners
 from PIL import Image
 
 from spf.errors import ClipError
@@ -35,52 +34,6 @@ def test_matrix_and_range_are_respected(tmp_path, colour, pix_fmt):
     path = encode(tmp_path / "a.mp4", [image] * 2, pix_fmt=pix_fmt, colour=colour, options=options)
     seen = load(path).frames[1][32, 8::16].astype(int)
     assert np.abs(seen - colours).max() <= 5
-
-
-@pytest.mark.parametrize(
-    ("colour", "same", "note"),
-    [
-        ((8, 1), (6, 1), "(YCgCo) cannot be converted: BT.601"),
-        ((12, 1), (6, 1), "(chroma-derived non-constant luminance) cannot be converted: BT.601"),
-        ((14, 1, 9), (9, 1, 9), "(ICtCp) cannot be converted: BT.2020"),
-        ((10, 1, 9), (9, 1, 9), "(BT.2020 constant luminance) cannot be converted: BT.2020"),
-    ],
-)
-def test_a_matrix_without_a_conversion_is_named(tmp_path, colour, same, note):
-    found, expected = (
-        load(encode(tmp_path / f"{i}.mp4", [corners()] * 2, "libx264", "yuv444p", colour=c))
-        for i, c in enumerate((colour, same))
-    )
-    assert found.notes == [f"its colour matrix {note} assumed"]
-    assert expected.notes == []
-    assert np.array_equal(found.frames, expected.frames)
-
-
-def encode_transparent(path: Path, codec: str, frames: list[np.ndarray]) -> None:
-    """Frames (48, 64, 4) with the transparency beside the picture."""
-    need_encoder(codec)
-    with av.open(str(path), "w") as output:
-        stream = output.add_stream(codec, rate=25, options={"b": "2M", "auto-alt-ref": "0"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuva420p"
-        for frame in frames:
-            image = av.VideoFrame.from_ndarray(frame, format="rgba")
-            output.mux(stream.encode(image.reformat(format="yuva420p")))
-        output.mux(stream.encode(None))
-
-
-@pytest.mark.parametrize(("codec", "name"), [("libvpx", "a.webm"), ("libvpx-vp9", "a.mkv")])
-def test_transparency_beside_the_picture_is_composited(tmp_path, codec, name):
-    """Colours are stored under transparent pixels too, here white."""
-    rgba = np.full((48, 64, 4), 255, np.uint8)
-    frames = []
-    for share in range(0, 64, 8):
-        frames.append(rgba.copy())
-        frames[-1][:, share:, 3] = 0
-    encode_transparent(tmp_path / name, codec, frames)
-    clip = load(tmp_path / name)
-    assert clip.notes == []
-    expected = [frame[..., 3].mean() for frame in frames]
-    assert np.abs(clip.frames.mean((1, 2, 3)) - expected).max() < 4
 
 
 # Geometry
@@ -111,30 +64,6 @@ def test_photographs_that_were_copied_into_a_video(tmp_path, name, orientation):
     assert read_corners(clip.frames[4]) == read_corners(still.frames[0]) == EXIF[orientation]
     assert still.frames.shape[1:3] == (still.info.height, still.info.width)
     assert np.allclose(clip.times, np.arange(5) / 25)
-
-
-@pytest.mark.parametrize(
-    ("second", "inside", "bars"),
-    [
-        ((96, 64), np.s_[:, 16:48], np.s_[:, :15]),  # upright: as high as the first part
-        ((24, 64), np.s_[12:36], np.s_[:11]),
-        ((96, 128), np.s_[:], np.s_[:0]),  # another size of the same shape fills the frame
-    ],
-)
-def test_a_change_of_size_keeps_the_aspect(tmp_path, second, inside, bars):
-    parts = []
-    for start, size in ((0, (48, 64)), (3, second)):
-        stamps = range(start, start + 3)
-        encode(tmp_path / "part.ts", [corners(*size)] * 3, stamps=stamps, options={"bf": "0"})
-        parts.append((tmp_path / "part.ts").read_bytes())
-    (tmp_path / "a.ts").write_bytes(b"".join(parts))
-    clip = load(tmp_path / "a.ts")
-    assert clip.frames.shape == (6, 48, 64, 3)
-    assert [read_corners(frame) for frame in clip.frames[:3]] == ["RGBW"] * 3
-    assert [read_corners(frame[inside]) for frame in clip.frames[3:]] == ["RGBW"] * 3
-    assert not any(frame[bars].any() for frame in clip.frames[3:])
-    height, width = second
-    assert clip.notes[-1].startswith(f"its size changes from 64 x 48 to {width} x {height}: ")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import clips
 import numpy as np
 import pytest
 from clips import encode, grey, number, numbers, one_line
-from PIL import Image, features
+from PIL import features
 
 from spf.errors import ClipError, ConfigError
 from spf.video import (
@@ -73,32 +73,6 @@ def test_animated_images_keep_their_durations(tmp_path, suffix):
     if suffix == ".gif":  # hasty frames last as long as in browsers
         hasty = load(clips.animate(tmp_path / "b.gif", grey(5), [0, 10, 20, 30, 0]))
         assert np.allclose(hasty.times, [0, 0.1, 0.2, 0.22, 0.25], rtol=0, atol=1e-9)
-
-
-def test_transparency_is_composited_over_black(tmp_path):
-    rgba = np.zeros((8, 8, 4), np.uint8)
-    rgba[..., 0], rgba[:4, :, 3], rgba[4:, :4, 3] = 200, 255, 128
-    Image.fromarray(rgba).save(tmp_path / "a.png")
-    image = load(tmp_path / "a.png").frames[0]
-    assert image[0, 0].tolist() == [200, 0, 0]
-    assert abs(int(image[7, 0, 0]) - 100) <= 1
-    assert image[7, 7].tolist() == [0, 0, 0]
-    frames = [Image.fromarray(rgba), Image.fromarray(rgba[::-1])]
-    frames[0].save(
-        tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100, disposal=2
-    )
-    first, second = load(tmp_path / "a.gif").frames
-    assert first[7, 7].tolist() == second[0, 7].tolist() == [0, 0, 0]
-    assert abs(int(first[0, 0, 0]) - 200) < 3
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif", ".webp"])
-def test_a_still_image_is_a_clip_of_one_frame(tmp_path, suffix):
-    Image.fromarray(grey(3)[2]).save(tmp_path / f"a{suffix}")
-    clip = load(tmp_path / f"a{suffix}")
-    assert numbers(clip) == [2]
-    assert clip.times.tolist() == [0.0]
-    assert (clip.info.fps, clip.info.frames, clip.info.duration) == (None, 1, None)
 
 
 def test_the_content_decides_and_not_the_name(tmp_path):

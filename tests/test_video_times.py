@@ -20,14 +20,6 @@ from spf.video.times import steady
 # Times
 
 
-@pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(25, 2), 240])
-def test_times_are_exact(tmp_path, rate):
-    clip = load(encode(tmp_path / "a.mp4", grey(30), rate=rate))
-    assert np.abs(clip.times - np.arange(30) / float(rate)).max() < 1e-6
-    assert clip.info.fps == pytest.approx(float(rate))
-    assert clip.info.duration == pytest.approx(30 / float(rate), abs=1e-3)
-
-
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_variable_rate_keeps_its_time_stamps(tmp_path, suffix):
     stamps = [0, 40, 80, 200, 240, 500, 510, 700, 1000, 1001]
@@ -47,25 +39,6 @@ def test_a_late_start_is_time_zero(shared, tmp_path, suffix):
     assert np.allclose(clip.times, np.arange(10, 15) / 25, rtol=0, atol=1e-6)
     assert clip.info.duration == pytest.approx(1.2, abs=0.01)
     assert load(path).notes == []
-
-
-def test_a_repeated_time_stamp_is_repaired(shared, tmp_path):
-    path = tmp_path / "a.mkv"
-    clips.remux(shared["plain"], path, stamp=lambda index, pts: pts - 512 * (index == 10))
-    clip = load(path)
-    assert np.all(np.diff(clip.times) > 0)
-    assert np.abs(clip.times - np.arange(30) / 25).max() <= 0.04
-    assert np.allclose(np.delete(clip.times, [9, 10]), np.delete(np.arange(30), [9, 10]) / 25)
-    assert clip.notes == [
-        "1 of 30 time stamps missing or out of order: repaired with the average step of 40 ms"
-    ]
-
-
-def test_a_stream_without_time_stamps(tmp_path):
-    clip = load(encode(tmp_path / "a.h264", grey(20)))
-    assert numbers(clip) == list(range(20))
-    assert np.allclose(clip.times, np.arange(20) / 25)
-    assert clip.notes == ["no time stamps: 25 frames per second assumed"]
 
 
 @pytest.mark.parametrize(
@@ -126,26 +99,6 @@ def test_null_frames_of_avi_are_no_loss(tmp_path, codec, pix_fmt):
         list(reader)
     assert reader.lost >= 1
     assert f"{reader.lost} of 24 frames lost: the file is damaged" in reader.notes[0]
-
-
-def test_null_frames_at_the_end_of_avi_last(tmp_path):
-    encode(tmp_path / "a.avi", grey(8), "mpeg4", options={"qmin": "1", "b": "9000000"})
-    with (
-        av.open(str(tmp_path / "a.avi")) as source,
-        av.open(str(tmp_path / "b.avi"), "w") as output,
-    ):
-        old = source.streams.video[0]
-        new = output.add_stream_from_template(old)
-        new.time_base = old.time_base
-        for packet in source.demux(old):
-            if packet.dts is not None:
-                packet.duration = 1 if packet.dts < 7 else 10
-                packet.stream = new
-                output.mux(packet)
-    clip = load(tmp_path / "b.avi")
-    assert numbers(clip) == [*range(8), 7]
-    assert clip.times == pytest.approx([*(np.arange(8) / 25), 16 / 25], abs=0.041)
-    assert clip.notes == []
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.avi"])

@@ -8,9 +8,8 @@ import pytest
 from spf.errors import ConfigError
 from spf.generators.base import next_count
 from spf.generators.clock import latent_clock
-from spf.pacing.bands import Strength, flat
+from spf.pacing.bands import Strength
 from spf.pacing.gamma import SCHEDULES, gamma
-from spf.pacing.strategies import RETIMES, Rope, RopeFlat, RopeIterative, make_strategy
 from spf.pacing.warp import Warp
 
 WAN = 10000.0 ** (-np.arange(22) / 22)  # head_dim 128
@@ -36,14 +35,6 @@ def test_alpha_belongs_to_the_frequency_whatever_the_order_of_storage():
         np.testing.assert_array_equal(strength.of(WAN[::-1]), strength.of(WAN)[::-1])
         np.testing.assert_array_equal(strength.of(WAN[shuffled]), strength.of(WAN)[shuffled])
         assert (np.diff(strength.of(WAN)) > 0).all()  # lower frequencies are warped more
-
-
-def test_by_frequency_the_high_bands_differ_most():
-    by_rank, by_frequency = Strength().of(WAN), Strength(order="frequency").of(WAN)
-    place = (WAN[0] - WAN) / (WAN[0] - WAN[-1])
-    np.testing.assert_allclose(by_frequency, 1 - 0.8 * np.exp(-3 * place), atol=1e-15)
-    assert by_frequency[3] > by_rank[3] + 0.3
-    assert by_frequency[[0, -1]] == pytest.approx(by_rank[[0, -1]])
 
 
 # Schedules
@@ -109,12 +100,6 @@ def test_ltx_latents_are_in_seconds():
     np.testing.assert_allclose(clock.positions, np.array(middles) / 24, atol=1e-15)
 
 
-@pytest.mark.parametrize(("frames", "factor"), [(16, 4), (1, 4), (32, 8), (1, 1), (0, 4)])
-def test_wrong_numbers_of_frames(frames, factor):
-    with pytest.raises(ValueError, match="n \\+ 1"):
-        latent_clock(frames, factor)
-
-
 @pytest.mark.parametrize(
     ("asked", "factor", "made"),
     [
@@ -143,21 +128,3 @@ def test_composed_corrections_look_up_the_old_map():
     assert other_way.shift[40] == pytest.approx(64 * np.sqrt(43 / 64) - 40)
     np.testing.assert_array_equal(Warp(t, first).composed(0 * t).shift, first)
     np.testing.assert_allclose(Warp(t, 0 * t).composed(first).shift, first, atol=1e-12)
-
-
-def test_strategies_and_their_words():
-    assert {word: kind.name for word, kind in RETIMES.items()} == {word: word for word in RETIMES}
-    assert make_strategy("rope-iterative") == RopeIterative()
-    assert make_strategy(Rope(decay=1.0)).strength == Strength(decay=1.0)
-    assert make_strategy("rope_flat").strength == flat(1.0)
-    assert make_strategy("none").iterations == 0
-    assert RopeIterative().strength == Rope().strength
-    for wrong in ({"gamma": "late"}, {"iterations": 0}, {"iterations": 1.5}):
-        with pytest.raises(ConfigError) as caught:
-            RopeFlat(**wrong)
-        assert "\n" not in str(caught.value)
-    for wrong in ({"alpha_low": -1}, {"order": "size"}, {"decay": "fast"}, {"iterations": True}):
-        with pytest.raises(ConfigError):
-            Rope(**wrong)
-    with pytest.raises(ConfigError, match="rope_flat"):
-        make_strategy("rope_fla")

@@ -17,8 +17,6 @@ from huggingface_hub import constants
 
 from scripts import fetch_weights
 from spf import weights
-from spf.embedders import EMBEDDERS, load_embedder, usable
-from spf.errors import UnavailableError
 from spf.weights import EMBEDDER_PINS, LOCK, Pin, find_cached, read_lock, sha256_of
 
 SCRIPT = [sys.executable, str(harness.ROOT / "scripts" / "fetch_weights.py")]
@@ -51,17 +49,6 @@ def put(cache: Path, pin: Pin = PIN, commit: str = COMMIT, content: bytes = BYTE
 
 
 # The table
-
-
-def test_pins_are_well_formed() -> None:
-    for family, pins in EMBEDDER_PINS.items():
-        assert family in EMBEDDERS
-        for pin in pins.values():
-            assert pin.repo.count("/") == 1
-            assert pin.weights.endswith(".safetensors")
-            assert pin.revision is None or len(bytes.fromhex(pin.revision)) == 20
-            assert pin.sha256 is None or len(bytes.fromhex(pin.sha256)) == 32
-            assert pin.revision or not pin.sha256
 
 
 def test_repositories_are_those_of_open_clip() -> None:
@@ -103,32 +90,6 @@ def test_without_a_pinned_commit_the_noted_one_is_used(cache: Path) -> None:
     assert find_cached(loose) == (root / "snapshots" / COMMIT, COMMIT)
 
 
-def test_embedders_look_in_the_cache_and_never_fetch(
-    cache: Path, tower_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def began(*_: object, **__: object) -> None:
-        pytest.fail("it asked the network")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", began)
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", began)
-    assert "make weights EMBEDDER=clip" in usable()["clip"]
-    with pytest.raises(UnavailableError, match=str(cache)):
-        load_embedder("clip")
-    pin = EMBEDDER_PINS["clip"]["b32-laion2b"]
-    snapshot = put(cache, pin, str(pin.revision))
-    for name in pin.files:
-        (snapshot / name).resolve().write_bytes((tower_folders["clip"] / name).read_bytes())
-    assert usable()["clip"] == ""
-    with pytest.raises(UnavailableError, match="SHA-256"):  # another model under that name
-        load_embedder("clip")
-    mine = replace(pin, sha256=None)
-    monkeypatch.setattr("spf.embedders.tower.EMBEDDER_PINS", {"clip": {"b32-laion2b": mine}})
-    found = load_embedder("clip")
-    assert found.identity()["revision"] == pin.revision
-    assert found.identity()["model"] == "b32-laion2b"
-    assert find_cached(pin) is not None
-
-
 # Hashes
 
 
@@ -142,15 +103,6 @@ def test_a_hash_is_noted_and_found_again(tmp_path: Path, monkeypatch: pytest.Mon
     os.utime(file, ns=(1, 1))
     file.write_bytes(b"changed")
     assert sha256_of(file, lock) == hashlib.sha256(b"changed").hexdigest()
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", "7", '{"files": 3}', '{"files": {"w": 1}}'])
-def test_a_lock_that_makes_no_sense_is_renewed(content: str, tmp_path: Path) -> None:
-    file, lock = tmp_path / "w", tmp_path / LOCK
-    file.write_bytes(BYTES)
-    lock.write_text(content)
-    assert sha256_of(file, lock) == SHA256
-    assert read_lock(lock)["files"]["w"]["sha256"] == SHA256
 
 
 # Fetching
@@ -251,12 +203,6 @@ def test_commands_end_with_their_codes(word: str, code: int, said: str, tmp_path
     done = harness.command(*SCRIPT, word, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
     assert done.returncode == code
     assert said in harness.check_one_line(done.stderr)
-
-
-def test_make_passes_the_word_on(tmp_path: Path) -> None:
-    done = harness.command("make", "-n", "weights", "EMBEDDER=siglip; echo no")
-    assert '"embedder=$EMBEDDER"' in done.stdout
-    assert "echo no" not in done.stdout
 
 
 # Without weights
