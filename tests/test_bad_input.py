@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import clips
@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.harness import measuring
+from benchmarks.harness import measuring, session
+from spf.embedders import load_embedder
 from spf.errors import ConfigError
-from spf.video import write_png
 
 Make = Callable[[Path], object]
 
@@ -72,40 +72,45 @@ BAD: dict[str, tuple[Make, str]] = {
 }
 
 
-def test_every_bad_clip_fails_its_own_row(tmp_path: Path) -> None:
-    """With the reason and the remedy in a line; the good ones beside them are measured."""
-    folder = harness.layout(tmp_path / "clips", {"good": {"fine": harness.steady()}})
-    write_png(folder / "good" / "images", harness.steady())  # a folder of images is a clip
-    (folder / "ill").mkdir()
-    for kind, (make, _) in BAD.items():
-        make(folder / "ill" / f"{kind}.mp4")
+@pytest.fixture
+def patience() -> Iterator[None]:
+    """Fail instead of waiting for ever, as opening a pipe does."""
 
     def ring(*_: object) -> None:
-        pytest.fail("still waiting after 60 s, as opening a pipe does")
+        pytest.fail("still waiting after 10 s")
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(60)
-    try:
-        run = harness.run(folder, tmp_path / "out")
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_clip_fails_its_own_row(kind: str, tmp_path: Path, patience: None) -> None:
+    make, word = BAD[kind]
+    folder = harness.layout(
+        tmp_path / "clips",
+        {"good": {"bad": harness.steady()}, "ill": {"fine": harness.steady()}},
+    )
+    make(folder / "ill" / "bad.mp4")
+    run = harness.run(folder, tmp_path / "out")
     assert run.code == 1
-    rows = {record["clip"]: record for record in run.results.records}
-    assert [rows.pop(name)["status"] for name in ("fine", "images")] == ["done"] * 2
-    assert set(rows) == set(BAD)
-    table = harness.read_records(run.folder.root).set_index("clip")
-    page = (run.folder.root / "index.html").read_text()
-    for kind, (_, word) in BAD.items():
-        assert rows[kind]["status"] == "failed"
-        reason = harness.check_one_line(rows[kind]["reason"])
-        for part in (word, "ill", kind, ";"):  # what, which file, and the remedy
-            assert part in reason
-        assert "unexpected" not in reason
-        assert "Errno" not in reason
-        assert table.loc[kind, "reason"] == reason
-        assert pd.isna(table.loc[kind, "linearity_mae"])
-        assert word in page
+    status = {(r["model"], r["clip"]): r["status"] for r in run.results.records}
+    assert status == {("good", "bad"): "done", ("ill", "bad"): "failed", ("ill", "fine"): "done"}
+    (bad,) = (record for record in run.results.records if record["status"] == "failed")
+    assert word in bad["reason"]
+    assert "ill" in bad["reason"]  # names the file,
+    assert "bad" in bad["reason"]
+    assert ";" in bad["reason"]  # and the remedy,
+    assert "unexpected" not in bad["reason"]
+    assert "Errno" not in bad["reason"]
+    assert "\n" not in bad["reason"]
+    assert bad.get("linearity_mae") is None
+    table = harness.read_records(run.folder.root).set_index(["model", "clip"])
+    assert table.loc[("ill", "bad"), "reason"] == bad["reason"]
+    assert pd.isna(table.loc[("ill", "bad"), "linearity_mae"])
+    assert word in (run.folder.root / "index.html").read_text()
 
 
 def test_a_cut_clip_with_its_index_is_measured_with_a_note(tmp_path: Path) -> None:
@@ -140,6 +145,9 @@ def test_a_still_clip_is_no_failure(tmp_path: Path) -> None:
     assert "no semantic change" in (run.folder.root / "index.html").read_text()
 
 
+# Folders
+
+
 def test_a_generator_without_clips_is_a_failed_row(tmp_path: Path) -> None:
     folder = harness.two_generators(tmp_path / "clips", 1)
     (folder / "nothing").mkdir()
@@ -172,6 +180,20 @@ def test_other_files_and_hidden_ones_are_passed_over(tmp_path: Path) -> None:
     assert len(run.results.records) == 2
 
 
+def test_a_folder_of_images_is_a_clip(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for model, frames in (("even", harness.steady()), ("jumpy", harness.jumping())):
+        (tmp_path / "clips" / model / "pair.v2").mkdir(parents=True)
+        for number, frame in enumerate(frames):
+            Image.fromarray(frame).save(tmp_path / "clips" / model / "pair.v2" / f"{number}.png")
+    run = harness.run(tmp_path / "clips", tmp_path / "out")
+    assert run.code == 0
+    assert [record["clip"] for record in run.results.records] == ["pair.v2"] * 2
+    assert [record["frames"] for record in run.results.records] == [12, 12]
+    harness.Page((run.folder.root / "index.html").read_text())
+
+
 @pytest.mark.parametrize("made", ["nowhere", "file", "empty", "clips directly", "empty folders"])
 def test_folders_that_hold_no_clips(made: str, tmp_path: Path) -> None:
     folder = tmp_path / "clips"
@@ -189,7 +211,66 @@ def test_folders_that_hold_no_clips(made: str, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_an_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read everything, so the refusal is simulated."""
+    folder = harness.two_generators(tmp_path / "clips", 1)
+    closed = folder / "jumpy"
+    original = Path.iterdir
+
+    def iterdir(path: Path) -> object:
+        if path == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return original(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    run = harness.run(folder, tmp_path / "out")
+    assert run.code == 1
+    (record,) = (r for r in run.results.records if r["status"] == "failed")
+    assert record["model"] == "jumpy"
+    assert "permissions" in record["reason"]
+    assert sum(r["status"] == "done" for r in run.results.records) == 1
+
+    closed = folder
+    with pytest.raises(ConfigError, match="permissions"):
+        harness.run(folder, tmp_path / "out")
+
+
+def test_names_cannot_command_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = harness.two_generators(tmp_path / "clips", 1)
+    (folder / "even" / "\x1b[2J\x1b]0;title\x07.mp4").write_bytes(b"")
+    words = harness.leaderboard_words(folder, tmp_path / "out")
+    assert session.run(harness.compose(*words)).code == 1
+    output, errors = capsys.readouterr()
+    assert "the file is empty" in errors
+    assert not {letter for letter in output + errors if not letter.isprintable()} - set("\n\r")
+
+
 # Embeddings
+
+
+def test_broken_embeddings_fail_the_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    histogram = type(load_embedder("histogram"))
+    original = histogram.encode
+
+    def encode(self: object, batch: np.ndarray) -> np.ndarray:
+        vectors = original(self, batch)
+        if len(batch) == 7:
+            vectors[3, 0] = np.nan
+        return vectors
+
+    monkeypatch.setattr(histogram, "encode", encode)
+    folder = harness.layout(
+        tmp_path / "clips", {"a": {"p": harness.steady(7)}, "b": {"p": harness.steady(12)}}
+    )
+    run = harness.run(folder, tmp_path / "out", "embedder=histogram")
+    assert run.code == 1
+    bad, good = run.results.records
+    assert good["status"] == "done"
+    assert "NaN" in bad["reason"]
+    assert "frame 3" in bad["reason"]
+    assert "p.mp4" in bad["reason"]
 
 
 @pytest.mark.parametrize(
