@@ -79,14 +79,6 @@ def test_durations_are_proportional_to_the_change_with_its_gap() -> None:
     assert plan.notes == ()
 
 
-def test_a_target_gives_its_own_durations() -> None:
-    curve = curve_of(np.linspace(0, 1, 21))
-    halves = [Segment(0, 10, 0.05, 0.0), Segment(10, 21, 0.05, 0.0)]
-    plan = make_plan(curve, halves, EaseIn(), Counts(), 101)
-    assert plan.pieces[0].ideal == pytest.approx(100 * np.sqrt(0.5), abs=1e-3)
-    assert [piece.frames for piece in plan.pieces] == [72, 30]
-
-
 def test_an_unreachable_total_is_the_next_longer_one_brought_to_length() -> None:
     curve = curve_of(np.linspace(0, 1, 30))
     plan = planned(curve, 10, Counts(4, 5, 81))
@@ -95,31 +87,6 @@ def test_an_unreachable_total_is_the_next_longer_one_brought_to_length() -> None
     assert plan.shots[0].positions == pytest.approx(np.linspace(0, 12, 10))
     assert any("next longer" in note and "4n + 1" in note for note in plan.notes)
     assert planned(curve, 13, Counts(4, 5, 81)).notes == ()
-
-
-def test_the_time_map_restores_the_ideal_durations() -> None:
-    rng = np.random.default_rng(3)
-    for count in (50, 99, 200):
-        plan = planned(curve_of(random_progress(rng, 80)), count, Counts(8, 9, 33))
-        (shot,) = plan.shots
-        made = np.cumsum([piece.frames - 1 for piece in shot.pieces])[:-1]
-        ideal = np.cumsum([piece.ideal for piece in shot.pieces])[:-1]
-        shown = np.interp(made, shot.positions, np.arange(count))
-        assert np.abs(shown - ideal).max(initial=0.0) < 1.0
-
-
-def test_more_segments_than_frames_are_joined_and_it_is_said() -> None:
-    curve = curve_of(random_progress(np.random.default_rng(0), 100))
-    plan = make_plan(curve, segment(curve, n_segments=40), Linear(), Counts(1, 5, 33), 9)
-    assert len(plan.pieces) <= 2
-    assert any("too short joined" in note and "5 to 33" in note for note in plan.notes)
-
-
-def test_long_segments_are_split_at_source_frames() -> None:
-    plan = planned(curve_of(np.linspace(0, 1, 60)), 200, Counts(1, 5, 33))
-    assert len(plan.pieces) >= 7
-    assert plan.shots[0].exact
-    assert any("split" in note for note in plan.notes)
 
 
 def test_a_jump_without_a_frame_inside_is_stretched_and_it_is_said() -> None:

@@ -11,11 +11,10 @@ import pytest
 
 from benchmarks.existing import clips as existing_clips
 from benchmarks.existing.clips import load_clips
-from benchmarks.existing.scores import looked_at, source_distance
 from benchmarks.existing.tables import CLIP_COLUMNS, COLUMNS
 from benchmarks.harness import session
 from spf.errors import ConfigError
-from spf.video import load, write_png
+from spf.video import load
 
 BLEND = "benchmark.retimes=[none,blend]"
 
@@ -136,59 +135,7 @@ def test_impossible_settings_are_refused_in_one_line(words: list[str], message: 
     assert "\n" not in str(error.value)
 
 
-def test_distance_to_the_nearest_frame_equals_the_exhaustive_one(tmp_path: Path) -> None:
-    generator = np.random.default_rng(0)
-    source, result = (generator.integers(0, 256, (n, 4, 5, 3), np.uint8) for n in (7, 130))
-    gaps = (result[:, None] / 255.0 - source[None] / 255.0) ** 2
-    truth = np.sqrt(gaps.mean(axis=(2, 3, 4)).min(axis=1)).mean()
-    assert source_distance(result, source) == pytest.approx(truth, rel=1e-5)
-    assert source_distance(source[::-1], source) == 0
-    write_png(tmp_path / "clip", [*source[:3], source[2], source[3]])
-    assert looked_at(tmp_path / "clip").repeated == 0.25
-
-
 def flickering(path: Path) -> float:
     """VBench's temporal flickering by our own decoder: 1 - mean |x' - x| / 255."""
     frames = load(path).frames.astype(np.float64)
     return 1 - float(np.abs(np.diff(frames, axis=0)).mean()) / 255
-
-
-def test_vbench_scores_clips_against_their_results(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By VBench itself: a dimension without weights, and one whose weights are not here."""
-    monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path / "no weights"))
-    frames = harness.steady(17, power=3.0)
-    for image in frames[1:8:2]:
-        image //= 2  # where it is slow it flickers, and a part of that is left out
-    clip = harness.save(tmp_path / "clips" / "slow.mp4", frames)
-    words = [f"benchmark.clips={clip.parent}", "quality=vbench"]
-    words += ["benchmark.retimes=[none,nearest,blend]"]
-    words += ["quality.dimensions=[temporal_flickering,motion_smoothness]"]
-    done = run(tmp_path / "out", *words)
-    assert done.code == 0
-    column = "vbench_temporal_flickering"
-    found = {record["retime"]: record for record in done.results.records}
-    for name, record in found.items():
-        file = clip if name == "none" else done.folder.path(record["file"])
-        assert record[column] == pytest.approx(flickering(file), abs=2 / 255)
-        assert record[f"before_{column}"] == pytest.approx(flickering(clip), abs=2 / 255)
-        assert record["vbench_motion_smoothness"] is None
-    assert found["nearest"][column] > found["nearest"][f"before_{column}"] + 0.03
-    assert found["none"][column] == found["none"][f"before_{column}"]
-    rows = table(done, "vbench").set_index(["dimension", "strategy"])
-    assert set(rows.index) == {
-        (dimension, strategy)
-        for dimension in ("temporal_flickering", "motion_smoothness")
-        for strategy in ("nearest", "blend")
-    }
-    for strategy in ("nearest", "blend"):
-        row, missing = (
-            rows.loc[name, strategy] for name in ("temporal_flickering", "motion_smoothness")
-        )
-        assert (row.clips, missing.clips) == ("1 of 1", "0 of 1")
-        change = found[strategy][column] - found[strategy][f"before_{column}"]
-        assert row.difference == pytest.approx(change, abs=1e-5)
-        assert "make weights QUALITY=vbench" in missing.remark
-    said = [text for section in done.summary.sections for text in section.paragraphs]
-    assert any(text.startswith("VBench, retimed against original: too few") for text in said)

@@ -17,13 +17,11 @@ from pacings import curve_of, random_progress
 
 import spf
 from spf.errors import ClipError, ConfigError
-from spf.generators.counts import Counts
-from spf.pacing.keyframes import make_plan
 from spf.pacing.resampling import METHODS
 from spf.pacing.shots import cuts_shown, paced, when_reached
 from spf.pacing.strategies import FOR_FINISHED
 from spf.pacing.targets import EaseIn, Linear, Sine
-from spf.progress import Curve, segment
+from spf.progress import Curve
 from spf.video import load
 
 HUES = np.array([(220, 0, 0), (0, 200, 0), (0, 0, 255)], np.float64)
@@ -168,17 +166,6 @@ def test_each_shot_is_shown_whole_and_at_the_targets_pace(target: Callable[..., 
                 least = 0 if a == b else 1
                 crowded = sum(free * np.diff(when) < 1) > 0  # short shots take a step from others
                 assert abs(stop - start - wanted) < 1 + least + crowded * len(cuts)
-
-
-def test_resampling_and_regeneration_give_the_shots_the_same_frames() -> None:
-    rng = np.random.default_rng(9)
-    for _ in range(20):
-        curve = with_cuts(rng, 60, (13, 40))
-        steady = paced(curve, (13, 40))
-        plan = make_plan(steady, segment(steady), Sine(), Counts(), 71, (13, 40))
-        shown = [shot.num_frames for shot in plan.shots]
-        first = cuts_shown(spf.time_map(curve, Sine(), 71, (13, 40)), (13, 40))
-        assert shown == np.diff([0, *first, 71]).tolist()
 
 
 def test_more_shots_than_frames_are_refused() -> None:

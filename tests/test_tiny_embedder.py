@@ -138,32 +138,3 @@ def test_training_pictures_share_nothing_with_those_that_measure() -> None:
         source = (ROOT / "scripts" / name).read_text()
         assert "import synthetic" not in source
         assert "from synthetic" not in source
-
-
-def test_interrupted_training_goes_on_as_if_it_had_not_been(
-    training: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from safetensors.numpy import load_file
-
-    recipe = training.Recipe(sequences=4, steps=4, samples=4, warm_up=2)
-    training.train(recipe, tmp_path / "whole", threads=1, save_every=2)
-    batches = training.Views.batch
-
-    def stop(views: object, samples: int) -> object:
-        if stop.calls == 3:
-            raise KeyboardInterrupt
-        stop.calls += 1
-        return batches(views, samples)
-
-    stop.calls = 0
-    monkeypatch.setattr(training.Views, "batch", stop)
-    with pytest.raises(KeyboardInterrupt):
-        training.train(recipe, tmp_path / "halved", threads=1, save_every=2)
-    monkeypatch.setattr(training.Views, "batch", batches)
-    training.train(recipe, tmp_path / "halved", threads=1, save_every=2)
-    whole, halved = (
-        load_file(tmp_path / name / "tiny.safetensors") for name in ("whole", "halved")
-    )
-    assert whole.keys() == halved.keys()
-    for name in whole:
-        assert np.array_equal(whole[name], halved[name]), name

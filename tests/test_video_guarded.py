@@ -13,7 +13,7 @@ import pytest
 from clips import encode, one_line
 
 from spf.child import LINE
-from spf.errors import ClipError, ConfigError
+from spf.errors import ClipError
 from spf.video import GuardedReader, Reader, Sampling
 from spf.video.guarded import end_idle
 
@@ -34,23 +34,6 @@ def test_same_frames_times_and_notes(clip, tmp_path, sampling):
         assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(ours, theirs, strict=True))
         assert (guarded.notes, guarded.lost) == (plain.notes, plain.lost)
         assert guarded.decoded == plain.decoded
-
-
-def test_errors_are_those_of_the_reader(clip, tmp_path):
-    empty = tmp_path / "empty.mp4"
-    empty.touch()
-    for path, sampling in (
-        (empty, Sampling()),
-        (tmp_path / "none.mp4", Sampling()),
-        (clip, Sampling(start=99.0)),
-        (clip, Sampling(stream=3)),
-    ):
-        said = []
-        for kind in (Reader, GuardedReader):
-            with pytest.raises((ClipError, ConfigError)) as error, kind(path, sampling) as reader:
-                list(reader)
-            said.append((error.type, str(error.value)))
-        assert said[0] == said[1]
 
 
 def test_memory_is_bounded(clip, tmp_path):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from spf.errors import ConfigError
-from spf.generators.base import next_count
 from spf.generators.clock import latent_clock
 from spf.pacing.bands import Strength
 from spf.pacing.gamma import SCHEDULES, gamma
@@ -17,14 +16,6 @@ FACTORS = [(5, 1), (24, 1), (5, 4), (81, 4), (9, 8), (121, 8)]
 
 
 # Bands
-
-
-def test_alpha_of_the_authors():
-    alpha = Strength().of(WAN)
-    b = np.arange(22)
-    np.testing.assert_allclose(alpha, 1.0 + (0.2 - 1.0) * np.exp(-3 * b / 21), atol=1e-15)
-    assert alpha[0] == pytest.approx(0.2)
-    assert alpha[-1] == pytest.approx(1 - 0.8 * np.exp(-3))
 
 
 def test_alpha_belongs_to_the_frequency_whatever_the_order_of_storage():
@@ -91,27 +82,6 @@ def test_wan_latents_by_hand():
     # Frame 2.5 shows 6.5, which is latent 2; 10.5 shows 14.5, 4 of 5.5 frames on to latent 4.
     expected = [0, 1, 1, 4 / 5.5, 0]
     np.testing.assert_allclose(clock.shift(tau), expected, atol=1e-12)
-
-
-def test_ltx_latents_are_in_seconds():
-    clock = latent_clock(33, 8, fps=24.0)
-    assert clock.frames.tolist() == [0, 4.5, 12.5, 20.5, 32]
-    middles = [0.5, 5, 13, 21, 29]  # frame 0's middle; 8k - 3
-    np.testing.assert_allclose(clock.positions, np.array(middles) / 24, atol=1e-15)
-
-
-@pytest.mark.parametrize(
-    ("asked", "factor", "made"),
-    [
-        (81, 4, 81),
-        (80, 4, 81),
-        (2, 4, 5),
-        (30, 8, 33),
-        (7, 1, 7),
-    ],
-)
-def test_frames_are_rounded_up(asked, factor, made):
-    assert next_count(asked, factor) == made
 
 
 # Warps and strategies
