@@ -149,7 +149,7 @@ def test_what_makes_no_sense_is_refused(
 # Memory
 
 
-FEW, MANY = 25, 129
+FEW, MANY = 25, 249
 TALL = (640, 60)
 """Of pictures whose thumbnails are next to nothing."""
 
@@ -182,7 +182,7 @@ def peak_of(count: int, folder: Path) -> int:
 
 
 def test_memory_is_that_of_a_segment_however_many_there_are(tmp_path: Path) -> None:
-    """Five times the frames, in five times the segments: what grows are numbers, not pictures."""
+    """Ten times the frames, in ten times the segments: what grows are numbers, not pictures."""
     peak_of(21, tmp_path)  # imports
     few, many = peak_of(FEW, tmp_path), peak_of(MANY, tmp_path)
     assert many - few < 0.1 * (MANY - FEW) * TALL[0] * TALL[1] * 3
