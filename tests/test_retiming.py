@@ -37,8 +37,6 @@ def test_a_clip_becomes_even(tmp_path: Path, method: str) -> None:
     before, after = (np.abs(harness.levels(x) - u).mean() for x in (load(clip).frames, made.frames))
     assert after < before / 3
     assert sorted(os.listdir(tmp_path)) == ["clip.mp4", "even.mp4"]
-    with pytest.raises(AttributeError):
-        done.after = {}  # type: ignore[misc]
 
 
 def test_targets_are_met(tmp_path: Path) -> None:
@@ -203,14 +201,10 @@ def test_a_clip_that_changes_meanwhile_is_told(tmp_path: Path) -> None:
         spf.retime(clip, tmp_path / "out.mp4", embedder="pixels", cache=False, watch=shorten)
     assert os.listdir(tmp_path) == ["clip.mp4"]
 
-
-def test_interruption_leaves_nothing(tmp_path: Path) -> None:
-    clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends(13))
-
     def stop(stage: str, count: int, total: int | None) -> None:
-        if (stage, count, total) == (STAGES[1], 5, 13):
+        if (stage, count, total) == (STAGES[1], 5, 7):
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):  # nor does an interruption leave anything
         spf.retime(clip, tmp_path / "out.mp4", embedder="pixels", watch=stop)
     assert os.listdir(tmp_path) == ["clip.mp4"]

@@ -167,13 +167,10 @@ def outside(text: str) -> list[str]:
 @pytest.mark.parametrize(
     "text",
     [
-        '<img src="https://a.org/x.png">',
         '<script src="//a.org/x.js"></script>',
-        '<link rel="stylesheet" href="https://a.org/x.css">',
         "<style>b { background: url(https://a.org/x) }</style>",
         "<style>@import 'https://a.org/x.css'</style>",
         '<video poster="file:///etc/passwd"></video>',
-        '<img src="/etc/passwd">',
         '<img src="../../x.png">',
     ],
 )
