@@ -164,9 +164,7 @@ def _known(tables: Tables) -> Iterator[Claim]:
     closer = [x["raw_error"] < x["true_linearity_mae"] for x in uneven]
 
     def figures(row: Row) -> str:
-        return (
-            f"{row['motion']}, {text(row, 'raw_error')} and {text(row, 'calibrated_error')}"
-        )
+        return f"{row['motion']}, {text(row, 'raw_error')} and {text(row, 'calibrated_error')}"
 
     verdict = HOLDS if all(closer) else PARTLY if any(closer) else FAILS
     yield Claim(texts[0], verdict, f"{BOTH}: {figures(still)}", table)

@@ -19,4 +19,4 @@ def findings(number: int, summaries: Sequence[Summary]) -> list[str]:
         if part.paragraphs
         and (place == 0 if answers is None else any(t.name in answers for t in part.tables))
     ]
-    return said or [NOTHING]
+    return list(dict.fromkeys(said)) or [NOTHING]

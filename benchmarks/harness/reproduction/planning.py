@@ -92,7 +92,7 @@ def not_run(planned: Sequence[Planned]) -> Table:
         }
         for (what, why), own in found.items()
     ]
-    return Table.of_rows("not_run", "What was not run", list(NOT_RUN), rows)
+    return Table.of_rows("not_run", "What they need", list(NOT_RUN), rows)
 
 
 def lacking(word: str) -> str:
