@@ -222,6 +222,14 @@ def test_it_writes_tables_and_a_report(
     assert (plans["status"] == "not run").sum() == lacking
     assert plans["reason"].dropna().str.startswith("not run: ").sum() == lacking
 
+    page = harness.Page(report.read_text())
+    text = " ".join(page.text)
+    assert text.count("Not run: not built yet") == lacking
+    for name in embedders.values():
+        assert f"With {name}" in text
+    assert all(str(image["src"]).startswith("data:image/webp") for image in page.all("img"))
+    assert len(page.all("img")) >= 1
+
     with monkeypatch.context() as patch:
         patch.setattr(session, "run", lambda *_: pytest.fail("it was made again"))
         assert run(tmp_path / "out", "--profile=embedded") == 0
