@@ -18,7 +18,7 @@ from benchmarks.harness.statistics import Array
 from benchmarks.leaderboard.comparison import UNDIRECTED, Group, listed, runs
 from benchmarks.leaderboard.standing import losses
 from benchmarks.leaderboard.tables import Board
-from spf.plot import DPI, PALETTE, REFERENCE, plot_overlay, png
+from spf.figures import DPI, PALETTE, REFERENCE, plot_overlay, png
 from spf.progress import METRICS
 from spf.progress.metrics import NO_CHANGE
 

@@ -99,9 +99,9 @@ def _analyze_clip(
     from tqdm import tqdm
 
     from spf.embedders import label
+    from spf.figures import plot_measurement, subtitle
     from spf.files import write_atomic
     from spf.measurement import measure_clip
-    from spf.plot import plot_measurement, subtitle
     from spf.progress import METRICS, score
 
     with tqdm(unit="frames", desc=plain(Path(clip).name[-30:]), leave=False, disable=None) as bar:
