@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import chromium
+import browser
 import harness
 import pytest
 from PIL import Image
@@ -39,7 +39,7 @@ SORT = """(() => {
 
 
 @pytest.fixture(scope="module")
-def run_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Page]:
+def run_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
     """A run with numbers, words, gaps and a failure."""
     root = tmp_path_factory.mktemp("page")
     folder = harness.layout(
@@ -52,27 +52,27 @@ def run_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Page
     )
     (folder / "b" / "empty.mp4").write_bytes(b"")
     run = harness.run(folder, root / "out")
-    with chromium.open_page(run.folder.root / "index.html") as page:
+    with browser.open_page(run.folder.root / "index.html") as page:
         yield page
 
 
 @pytest.fixture(scope="module")
-def sorted_columns(run_page: chromium.Page) -> dict[str, Any]:
+def sorted_columns(run_page: browser.Page) -> dict[str, Any]:
     return run_page.evaluate(SORT)
 
 
-def test_nothing_is_complained_of(run_page: chromium.Page) -> None:
+def test_nothing_is_complained_of(run_page: browser.Page) -> None:
     assert run_page.console_errors == []
     assert run_page.requests == []
 
 
-def test_the_page_fits_its_window(run_page: chromium.Page) -> None:
+def test_the_page_fits_its_window(run_page: browser.Page) -> None:
     for width in (1280, 390):
         run_page.resize(width, 800)
         assert run_page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
-def test_pictures_are_in_the_page(run_page: chromium.Page) -> None:
+def test_pictures_are_in_the_page(run_page: browser.Page) -> None:
     sizes = run_page.evaluate("[...document.images].map(image => image.src.length)")
     assert len(sizes) == 5 + 2
     assert min(sizes) > 1000
@@ -118,18 +118,18 @@ def report_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def report(report_file: Path) -> Iterator[chromium.Page]:
-    with chromium.open_page(report_file) as page:
+def report(report_file: Path) -> Iterator[browser.Page]:
+    with browser.open_page(report_file) as page:
         yield page
 
 
-def test_the_report_asks_for_nothing_and_complains_of_nothing(report: chromium.Page) -> None:
+def test_the_report_asks_for_nothing_and_complains_of_nothing(report: browser.Page) -> None:
     report.evaluate("scrollTo(0, document.body.scrollHeight)")
     assert report.console_errors == []
     assert report.requests == []
 
 
-def test_hostile_names_are_text(report: chromium.Page) -> None:
+def test_hostile_names_are_text(report: browser.Page) -> None:
     assert report.evaluate("document.title") == "Semantic Progress Function: reproduction"
     assert report.evaluate("document.querySelectorAll('script, b, [onerror]').length") == 1
     text = report.evaluate("document.body.innerText")
@@ -146,7 +146,7 @@ def test_addresses_lie_within_the_page(report_file: Path) -> None:
             assert inside or (tag, value) == ("a", "../runs/run/index.html")
 
 
-def test_what_everyone_needs_to_read_it(report_file: Path, report: chromium.Page) -> None:
+def test_what_everyone_needs_to_read_it(report_file: Path, report: browser.Page) -> None:
     page = harness.Page(report_file.read_text())
     assert all(image["alt"] for image in page.all("img"))
     assert all(video["aria-label"] for video in page.all("video"))
@@ -163,7 +163,7 @@ def test_what_everyone_needs_to_read_it(report_file: Path, report: chromium.Page
     )
 
 
-def test_what_was_not_run_says_so(report: chromium.Page) -> None:
+def test_what_was_not_run_says_so(report: browser.Page) -> None:
     text = report.evaluate("document.body.innerText")
     assert "Not run: too large." in text
     assert "not run: wan22 is absent" in text
@@ -172,7 +172,7 @@ def test_what_was_not_run_says_so(report: chromium.Page) -> None:
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_report_fits_its_window(report: chromium.Page, width: int, dark: bool) -> None:
+def test_the_report_fits_its_window(report: browser.Page, width: int, dark: bool) -> None:
     report.resize(width, 800)
     report.emulate(dark)
     assert report.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
@@ -183,7 +183,7 @@ def test_the_report_fits_its_window(report: chromium.Page, width: int, dark: boo
     report.emulate()
 
 
-def test_a_wide_table_keeps_its_first_column_in_sight(report: chromium.Page) -> None:
+def test_a_wide_table_keeps_its_first_column_in_sight(report: browser.Page) -> None:
     report.resize(390, 800)
     moved = report.evaluate(
         """(() => {
@@ -200,7 +200,7 @@ def test_a_wide_table_keeps_its_first_column_in_sight(report: chromium.Page) -> 
     assert abs(moved[1]) < 1
 
 
-def test_the_keyboard_sorts(report: chromium.Page) -> None:
+def test_the_keyboard_sorts(report: browser.Page) -> None:
     report.evaluate("document.querySelector('#retiming ~ .scroll th:nth-child(3) button').focus()")
     state = (
         "document.querySelector('#retiming ~ .scroll th:nth-child(3)').getAttribute('aria-sort')"
@@ -215,19 +215,19 @@ def test_the_keyboard_sorts(report: chromium.Page) -> None:
     assert shown.index("1235") < shown.index("0.12") < shown.index("0.00031")
 
 
-def level(page: chromium.Page, tile: int) -> int:
+def level(page: browser.Page, tile: int) -> int:
     """Grey level that a tile shows in its middle."""
     box = page.evaluate(
         f"""(() => {{ const tile = document.querySelectorAll(".tile")[{tile}];
         tile.scrollIntoView({{block: "center"}}); const box = tile.getBoundingClientRect();
         return [box.left + scrollX + box.width / 2, box.top + scrollY + box.height / 2]; }})()"""
     )
-    area = {"x": box[0], "y": box[1], "width": 2, "height": 2, "scale": 1}
-    shot = Image.open(io.BytesIO(page.capture(area)))
+    area = {"x": box[0], "y": box[1], "width": 2, "height": 2}
+    shot = Image.open(io.BytesIO(page.screenshot(clip=area, full_page=True)))
     return shot.convert("L").getpixel((0, 0))  # type: ignore[return-value]
 
 
-def test_the_pointer_shows_its_frame(report: chromium.Page) -> None:
+def test_the_pointer_shows_its_frame(report: browser.Page) -> None:
     grey = bright()[:, 0, 0, 0].astype(int)
     for share in (0.0, 0.5, 0.77, 1.0):
         place = report.evaluate(
@@ -236,7 +236,7 @@ def test_the_pointer_shows_its_frame(report: chromium.Page) -> None:
             const box = plot.querySelector("rect").getBoundingClientRect();
             return [box.left, box.top + 20, box.width]; })()"""
         )
-        report.hover(place[0] + 1 + share * (place[2] - 2), place[1])
+        report.mouse.move(place[0] + 1 + share * (place[2] - 2), place[1])
         frame = round(share * (FRAMES - 1))
         said = report.evaluate("document.querySelector('.player .said').innerText")
         assert said.startswith(f"frame {frame + 1} of {FRAMES}, ")
@@ -244,7 +244,7 @@ def test_the_pointer_shows_its_frame(report: chromium.Page) -> None:
         assert abs(level(report, 1) - grey[FRAMES - 1 - frame]) < 5
 
 
-def test_the_arrow_keys_show_frames(report: chromium.Page) -> None:
+def test_the_arrow_keys_show_frames(report: browser.Page) -> None:
     report.evaluate("document.querySelector('.player svg').focus()")
     now = "document.querySelector('.player svg').getAttribute('aria-valuenow')"
     before = int(report.evaluate(now))
@@ -255,7 +255,7 @@ def test_the_arrow_keys_show_frames(report: chromium.Page) -> None:
     assert int(report.evaluate(now)) == max(1, before - 2) + 1
 
 
-def test_films_play_in_sight(report: chromium.Page) -> None:
+def test_films_play_in_sight(report: browser.Page) -> None:
     playing = report.evaluate(
         """(async () => { const film = document.querySelector("video");
         film.scrollIntoView({block: "center"});
@@ -266,13 +266,31 @@ def test_films_play_in_sight(report: chromium.Page) -> None:
     assert playing
 
 
-def test_long_tables_are_folded_and_open_for_print(report: chromium.Page) -> None:
+def test_long_tables_are_folded_and_open_for_print(report: browser.Page) -> None:
     opened = "[...document.querySelectorAll('details')].map(part => part.open)"
     assert report.evaluate(opened) == [False]
     report.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert report.evaluate(opened) == [True]
 
 
-def test_further_pictures_are_named(report: chromium.Page) -> None:
+def test_further_pictures_are_named(report: browser.Page) -> None:
     assert report.evaluate("document.querySelectorAll('.figures img').length") == FIGURES
     assert "2 more pictures and films" in report.evaluate("document.body.innerText")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_no_serious_fault(report: browser.Page, width: int, dark: bool) -> None:
+    report.resize(width, 800)
+    report.emulate(dark)
+    assert browser.serious_faults(report) == []
+    report.resize(1280, 900)
+    report.emulate()
+
+
+def test_axe_finds_faults_where_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "bad.html"
+    path.write_text("<!doctype html><title>x</title><img src=data:,><p style='color:#ccc'>pale")
+    with browser.open_page(path) as page:
+        rules = {fault.partition(":")[0] for fault in browser.serious_faults(page)}
+    assert {"image-alt", "color-contrast", "html-has-lang"} <= rules
