@@ -154,9 +154,13 @@ def _axes(axes: Axes, y: str) -> None:
 
 
 def _title(figure: Figure, whole: tuple[float, float], title: str, subtitle: str) -> None:
-    for text, y, size, colour in ((title, 0.1, 12, "#111827"), (subtitle, 0.34, 8.5, "#4b5563")):
+    lines = (
+        (_shortened(title, 84), 0.1, 12, "#111827"),
+        (_shortened(subtitle, 130), 0.34, 8.5, "#4b5563"),
+    )
+    for text, y, size, colour in lines:
         figure.text(
-            LEFT / whole[0], 1 - y / whole[1], _shortened(text, 84), fontsize=size, color=colour,
+            LEFT / whole[0], 1 - y / whole[1], text, fontsize=size, color=colour,
             parse_math=False, va="top",
         )  # fmt: skip
 

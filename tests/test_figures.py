@@ -21,6 +21,8 @@ TOP = TITLE_HEIGHT + CURVE_HEIGHT
 
 # One clip's plot
 
+NAME = "efficientnet (ImageNet)"
+
 
 def level(number: int) -> int:
     """The grey of a frame of `counted`; it tells the frame's number."""
@@ -43,7 +45,7 @@ def drawn(measured: Measurement, monkeypatch: pytest.MonkeyPatch) -> Figure:
     """The plot before it becomes a picture."""
     kept: list[Figure] = []
     monkeypatch.setattr(figures, "png", lambda figure: kept.append(figure) or b"")
-    figures.plot_measurement(measured, "title", figures.subtitle(measured.curve, "linear"))
+    figures.plot_measurement(measured, "title", figures.subtitle(measured.curve, NAME))
     return kept[0]
 
 
@@ -97,7 +99,7 @@ def test_the_curve_lies_above_its_segments(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(lines) == 2 + len(measured.segments)
     said = " ".join(text.get_text() for text in figure.texts)
     assert (
-        f"embedder linear · linearity_mae {spf.score(measured.curve)['linearity_mae']:.4f}" in said
+        f"embedder {NAME} · linearity_mae {spf.score(measured.curve)['linearity_mae']:.4f}" in said
     )
     assert f"noise share {measured.curve.noise_share:.2f}" in said
 

@@ -11,13 +11,12 @@ from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.records import DONE, Record
 from benchmarks.harness.report.page import environment
-from benchmarks.leaderboard.comparison import SHOWN, UNDIRECTED
+from benchmarks.leaderboard.comparison import SHOWN, UNDIRECTED, Group
 from benchmarks.leaderboard.figures import ACROSS, filmed_frames
 from benchmarks.leaderboard.standing import sentences
 from benchmarks.leaderboard.tables import BOARD_NOTE, Board, intervals, leaderboard
 from spf.embedders import CAUTIONS, label, remark
 from spf.progress import METRICS
-from spf.progress.metrics import NO_CHANGE
 
 PAGE = "leaderboard.html"
 FILMS = 12
@@ -55,12 +54,16 @@ def render_leaderboard(
     }
     counts = f"{len(data['generators'])} generators, {len(data['pairs'])} pairs"
     remarks = dict.fromkeys(remark(record["embedder"]) for record in records)
-    return environment().get_template("leaderboard.html.j2").render(
-        title=f"Leaderboard: {counts}",
-        embedders=sorted({label(record["embedder"]) for record in records}),
-        cautions=[CAUTIONS[name] for name in remarks if name],
-        note=BOARD_NOTE,
-        data=data,
+    return (
+        environment()
+        .get_template("leaderboard.html.j2")
+        .render(
+            title=f"Leaderboard: {counts}",
+            embedders=sorted({label(record["embedder"]) for record in records}),
+            cautions=[CAUTIONS[name] for name in remarks if name],
+            note=BOARD_NOTE,
+            data=data,
+        )
     )
 
 
@@ -90,26 +93,30 @@ def _board(
     table = leaderboard(board)[[*places, metric, f"{metric}_low", f"{metric}_high"]]
     table.columns = [*places, "mean", "low", "high"]
     rows = [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
-    groups = {group.number: group for group in board.groups}
+    values = {group.number: group.values(metric) for group in board.groups}
+    quality = {group.number: _quality(group, dimensions) for group in board.groups}
     for row in rows:
-        group = groups.get(row["group"])
-        if group is not None:
-            own = row["generator"]
-            row["values"] = _numbers(group.values(metric)[own])
-            scored = {name: group.values(name) for name in dimensions if group.has(name)}
-            row["quality"] = {
-                name: [_plain(values[own].mean()), *_limits(values, own, name, group.ranked)]
-                for name, values in scored.items()
-            }
+        number, own = row["group"], row["generator"]
+        if number is not None:
+            pairs = values[number][own]
+            row["values"] = {str(pair): _plain(value) for pair, value in pairs.items()}
+            row["quality"] = quality[number].get(own, {})
     return {"sentences": sentences(board.standings, board.differences), "rows": rows}
 
 
-def _limits(values: pd.DataFrame, generator: str, metric: str, ranked: bool) -> list[Any]:
-    """The interval of a generator's mean; two times nothing where there is none."""
-    if not ranked:
-        return [None, None]
-    found = intervals(values.to_numpy(), metric)[list(values.columns).index(generator)]
-    return [_plain(limit) for limit in found]
+def _quality(group: Group, dimensions: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """By generator and dimension: the mean and its interval (None, None where there is none)."""
+    found: dict[str, dict[str, Any]] = {name: {} for name in group.generators}
+    for dimension in dimensions:
+        if not group.has(dimension):
+            continue
+        values = group.values(dimension)
+        limits = np.full((len(values.columns), 2), np.nan)
+        if group.ranked:
+            limits = intervals(values.to_numpy(), dimension)
+        for name, mean, ends in zip(values.columns, values.mean(), limits, strict=True):
+            found[name][dimension] = [_plain(mean), *map(_plain, ends)]
+    return found
 
 
 def _clips(board: Board, metrics: Sequence[str], folder: RunFolder) -> list[dict[str, Any]]:
@@ -135,33 +142,30 @@ def _clips(board: Board, metrics: Sequence[str], folder: RunFolder) -> list[dict
 
 
 def _film(row: Mapping[str, Any], folder: RunFolder) -> dict[str, Any]:
-    """Where a clip's film lies, and its curve at the film's frames and at the last one: times in
-    thousandths of a second, or frames where no rate is known; progress in thousandths."""
+    """Where a clip's film lies, and its curve at the film's frames and at the last one: progress in
+    thousandths; times in thousandths of a second, or frames where no rate is known (the step alone
+    where they are even)."""
     curve = read_curve(folder, row)
     frames = filmed_frames(len(curve))
     points = np.union1d(frames, len(curve) - 1)
     timed = row.get("duration") is not None and math.isfinite(row["duration"])
-    times = (curve["time"] - curve["time"].iloc[0]).to_numpy()[points]
+    times = (curve["time"] - curve["time"].iloc[0]).to_numpy()[points] * (1000 if timed else 1)
+    step = times[-1] / (len(times) - 1)
+    even = np.abs(times - step * np.arange(len(times))).max() < 0.5
     progress = curve["progress"].to_numpy()[points]
     return {
         "film": row["film"],
         "frames": len(frames),
         "aspect": _plain(row["width"] / row["height"]),
         "timed": timed,
-        "times": np.rint(times * (1000 if timed else 1)).astype(int).tolist(),
         "progress": np.rint(progress * 1000).astype(int).tolist(),
-        "flat": row["reason"] == NO_CHANGE,
-    }
+    } | ({"step": step} if even else {"times": np.rint(times).astype(int).tolist()})
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:
     """A text of a row; "" where there is none."""
     value = row.get(name)
     return value if isinstance(value, str) else ""
-
-
-def _numbers(values: pd.Series) -> dict[str, Any]:
-    return {str(name): _plain(value) for name, value in values.items()}
 
 
 def _plain(value: Any) -> Any:

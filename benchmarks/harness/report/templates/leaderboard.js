@@ -1,6 +1,7 @@
 "use strict";
 
 const data = JSON.parse(document.getElementById("data").textContent);
+for (const clip of data.clips) if (clip.film) clip.times ??= clip.progress.map((_, k) => k * clip.step);
 const at = id => document.getElementById(id);
 const reads = name => name.replaceAll("_", " ");
 const colour = name => `c${data.generators.indexOf(name) % 8}`;
@@ -20,8 +21,8 @@ function svg(tag, attributes = {}, ...inside) {
 
 // What is shown. `time` is a share of the running time; `show` lists generators, null the first few.
 const state = {};
-const films_of = pair => data.clips.filter(clip => clip.film && clip.pair === pair.name).length;
-const fullest = data.pairs.reduce((best, pair) => best && films_of(best) >= films_of(pair) ? best : pair, null);
+const count = pair => data.clips.filter(clip => clip.pair === pair.name).reduce((sum, clip) => sum + (clip.film ? 1000 : 1), 0);
+const fullest = data.pairs.reduce((best, pair) => best && count(best) >= count(pair) ? best : pair, null);
 const first = {pair: fullest?.name ?? "", metric: data.metrics[0].name, category: "",
   quality: data.quality[0] ?? "", clock: "seconds", time: 0.4, show: null};
 
@@ -86,8 +87,9 @@ function stage() {
   const seconds = filmed.every(clip => clip.timed);
   const ends = filmed.map(lasts);
   at("clocks").hidden = !seconds || !ends.length || Math.max(...ends) - Math.min(...ends) < 40;
+  document.querySelector(".transport").hidden = !filmed.length;
   timed = seconds && (state.clock === "seconds" || at("clocks").hidden);
-  length = seconds ? Math.max(...ends, 1) : Math.max(...ends, 1) / 24 * 1000;
+  length = seconds ? Math.max(...ends, 1) : Math.max(...filmed.map(clip => clip.times.length)) / 24 * 1000;
   const print = printer(clips.map(clip => clip.values[state.metric]));
   panels = clips.map(clip => panel(clip, filmed, print));
   at("stage").replaceChildren(...panels.map(one => one.figure));
@@ -126,7 +128,7 @@ function panel(clip, others, print) {
       html("span", {class: "name", title: name}, name),
       html("span", {class: "value"}, print(clip.values[state.metric]))));
   const made = {clip, figure};
-  const box = html("div", {class: "film", style: `aspect-ratio: ${clip.aspect ?? 1}`});
+  const box = html("div", {class: "film", style: `aspect-ratio: ${clip.aspect ?? 1.8}`});
   figure.append(box);
   if (!clip.film) {
     box.append(html("p", {class: "missing"}, clip.missing));
@@ -242,9 +244,9 @@ function list() {
   const head = (text, kind = "n") => html("th", {scope: "col", class: kind}, text);
   const ranks = rows.some(row => row.rank != null);
   const better = metric().better === "lower" ? "← more even" : "more even →";
-  const table = [html("thead", {}, html("tr", {}, head("#"), head("Generator", "generator"),
+  const table = [html("thead", {}, html("tr", {}, head("#", ranks ? "n wide" : "n"), ...(ranks ? [head("Rank")] : []), head("Generator", "generator"),
     head("Mean"), html("th", {scope: "col", class: "interval"}, html("span", {class: "soft"}, better), axis),
-    head("This pair", "n wide"), ...(ranks ? [head("Rank", "n wide"), head("Tied with", "wide"), head("Best", "n wide")] : []), head("Pairs", "n wide")))];
+    head("This pair", "n wide"), ...(ranks ? [head("Tied with", "wide"), head("Best", "n wide")] : []), head("Pairs", "n wide")))];
   const several = new Set(rows.map(row => row.group)).size > 1;
   for (const group of [...new Set(rows.map(row => row.group))]) {
     const body = html("tbody");
@@ -267,10 +269,9 @@ function list() {
       const name = html("label", {title: "show its clip"}, tick, html("span", {class: "swatch"}), html("span", {}, row.generator));
       const cell = (text, kind = "n") => html("td", {class: kind}, text ?? "");
       body.append(html("tr", {class: colour(row.generator), "data-generator": row.generator},
-        cell(row.order == null ? "–" : String(row.order)), html("td", {class: "generator"}, name), cell(print(row.mean), "n mean"),
+        cell(row.order == null ? "–" : String(row.order), ranks ? "n wide" : "n"), ...(ranks ? [cell(row.rank == null ? "" : String(row.rank))] : []), html("td", {class: "generator"}, name), cell(print(row.mean), "n mean"),
         html("td", {class: "interval"}, interval(row, range, marks, print)), cell(print(here.get(row.generator)?.values[state.metric]), "n pair wide"),
-        ...(ranks ? [cell(row.rank == null ? "" : String(row.rank), "n wide"), cell(row.tied_with, "wide"),
-          cell(row.best == null ? "" : row.best.toFixed(2), "n wide")] : []), cell(row.pairs == null ? "" : String(row.pairs), "n wide")));
+        ...(ranks ? [cell(row.tied_with, "wide"), cell(row.best == null ? "" : row.best.toFixed(2), "n wide")] : []), cell(row.pairs == null ? "" : String(row.pairs), "n wide")));
     }
     table.push(body);
   }
@@ -303,20 +304,28 @@ function tradeoff() {
     && (sign * other.mean < sign * row.mean || other.quality[state.quality][0] > row.quality[state.quality][0])));
   const across = scale(known.flatMap(row => [row.mean, row.low, row.high].filter(Number.isFinite)));
   const up = scale(known.flatMap(row => row.quality[state.quality].filter(Number.isFinite)));
-  const [left, top, wide, high] = [64, 12, 560, 300];
+  const full = Math.max(320, Math.min(720, at("plot").clientWidth));
+  const [left, top, wide, high] = [58, 12, full - 70, 300];
   const px = value => left + wide * (value - across[0]) / (across[1] - across[0]);
   const py = value => top + high * (up[1] - value) / (up[1] - up[0]);
   const said = front.map(row => row.generator).join(", ");
-  const plot = svg("svg", {viewBox: "0 0 720 366", role: "img", "aria-label": `${reads(state.metric)} against ${reads(state.quality)}; beaten in both by no other: ${said}`});
+  const plot = svg("svg", {viewBox: `0 0 ${full} 366`, role: "img", "aria-label": `${reads(state.metric)} against ${reads(state.quality)}; beaten in both by no other: ${said}`});
   for (const [value, text] of ticks(across)) plot.append(svg("line", {class: "axis", x1: px(value), x2: px(value), y1: top, y2: top + high}), svg("text", {x: px(value), y: top + high + 18, "text-anchor": "middle"}, text));
   for (const [value, text] of ticks(up)) plot.append(svg("line", {class: "axis", x1: left, x2: left + wide, y1: py(value), y2: py(value)}), svg("text", {x: left - 8, y: py(value) + 4, "text-anchor": "end"}, text));
   const sorted = [...front].sort((a, b) => a.mean - b.mean);
   plot.append(svg("path", {class: "even", d: "M" + sorted.map(row => `${px(row.mean)},${py(row.quality[state.quality][0])}`).join(" ")}));
-  for (const row of known) {
+  const taken = [];
+  for (const row of [...known].sort((a, b) => b.quality[state.quality][0] - a.quality[state.quality][0])) {
     const [mean, low, up] = row.quality[state.quality], g = svg("g", {class: colour(row.generator)});
     if (row.low != null) g.append(svg("line", {class: "other", x1: px(row.low), x2: px(row.high), y1: py(mean), y2: py(mean)}));
     if (low != null) g.append(svg("line", {class: "other", x1: px(row.mean), x2: px(row.mean), y1: py(low), y2: py(up)}));
-    g.append(svg("circle", {class: "point", cx: px(row.mean), cy: py(mean), r: 6}), svg("text", {class: "named", x: px(row.mean) + 9, y: py(mean) - 7}, row.generator));
+    const before = px(row.mean) > left + wide * 0.7, name = row.generator.length > 24 ? row.generator.slice(0, 23) + "…" : row.generator;
+    const [start, end] = before ? [px(row.mean) - 10 - 8 * name.length, px(row.mean)] : [px(row.mean), px(row.mean) + 10 + 8 * name.length];
+    let line = py(mean) - 7;  // of the name: below those that it would cover
+    for (const [from, to, other] of taken) if (from < end && start < to && Math.abs(other - line) < 14) line = other + 14;
+    taken.push([start, end, line]);
+    g.append(svg("circle", {class: "point", cx: px(row.mean), cy: py(mean), r: 6}),
+      svg("text", {class: "named", x: px(row.mean) + (before ? -9 : 9), y: line, "text-anchor": before ? "end" : "start"}, name));
     plot.append(g);
   }
   plot.append(svg("text", {x: left + wide / 2, y: 362, "text-anchor": "middle"}, `${reads(state.metric)} (${sign > 0 ? "← " : ""}more even${sign > 0 ? "" : " →"})`),
@@ -378,6 +387,7 @@ addEventListener("keydown", event => {
   event.preventDefault();
   acts[key]();
 });
+addEventListener("resize", tradeoff);
 addEventListener("hashchange", () => { pause(); restore(); show(); });
 
 restore();
