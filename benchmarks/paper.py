@@ -48,6 +48,8 @@ CITATION = (
     "Semantic Progress Function, SIGGRAPH 2026, arXiv:2604.22554"
 )
 
+ADDRESS = "https://arxiv.org/abs/2604.22554"
+
 REPORTED: Mapping[str, Mapping[str, str]] = {
     "retiming": {
         "none": "plain generation: uneven",
