@@ -29,6 +29,8 @@ OPTIONAL = {
     "spf.weights": "towers",  # which the towers alone ask where theirs are
     "spf.generators": "generators",
     "spf.corpus": "corpus",
+    "spf.cluster": "corpus",
+    "benchmarks.harness.ray_pool": "corpus",
     "synthetic": "harness",
     "benchmarks": "harness",
     "run": "harness",
