@@ -9,6 +9,7 @@ import oracles
 import pytest
 
 import spf
+from spf.progress.distances import banded_angles
 
 METHODS = ["gradient", "peer", "increments", "isotonic"]
 
@@ -73,6 +74,22 @@ def test_monotone_curves(how, length):
     assert np.all(np.diff(curve.angle) >= 0)
     assert np.all(np.diff(curve.progress) >= 0)
     assert curve.total_change == pytest.approx(curve.angle[-1] - curve.angle[0])
+
+
+@pytest.mark.parametrize("dim", [2, 768])
+def test_identical_frames_are_exactly_zero_apart(dim):
+    z = np.repeat(oracles.random_walk(50, dim=dim, seed=3), 2, axis=0)
+    assert np.all(banded_angles(z, 5)[::2, 0] == 0)
+    assert np.all(banded_angles(z, 5)[1:-1:2, 0] > 0)
+
+
+@pytest.mark.parametrize("angle", [1e-5, 1e-3, np.pi / 2, np.pi - 1e-3, np.pi - 1e-5])
+def test_angles_are_exact_near_both_ends(angle):
+    # Two axes hold the pair, so that rounding the rows to float32 moves the angle by 6e-8 at most.
+    z = np.array([[1, 0, 0], [np.cos(angle), np.sin(angle), 0]], dtype=np.float32)
+    assert banded_angles(z, 1)[0, 0] == pytest.approx(angle, abs=1e-6)
+    expected = oracles.between(*z[:, None].astype(float))
+    assert banded_angles(z, 1)[:1, 0] == pytest.approx(expected, abs=1e-9)
 
 
 # ------------------------------------------------------------------------------ closed forms

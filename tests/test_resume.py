@@ -194,9 +194,9 @@ def test_fresh_computes_everything_once_more(
     with monkeypatch.context() as patch:
         interrupt_at(patch, "jumpy/pair0.mp4")
         assert harness.run(clips, tmp_path / "out", "fresh=a").code == 130
-    for word, count in (("fresh=a", 1), ("fresh=a", 0), ("fresh=b", 2), ("fresh=null", 0)):
+    for words, count in ((["fresh=a"], 1), (["fresh=a"], 0), (["fresh=b"], 2), ([], 0)):
         measured.clear()
-        run = harness.run(clips, tmp_path / "out", word)
+        run = harness.run(clips, tmp_path / "out", *words)
         assert len(measured) == count
         assert run.folder.root == first.folder.root
         assert harness.tables(run.folder.root) == before

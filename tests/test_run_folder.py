@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
-from typing import Any
 
 import harness
 import pytest
@@ -13,7 +11,7 @@ import pytest
 from benchmarks.harness import session
 from benchmarks.harness.folder import RunFolder
 from spf.devices import choose_device
-from spf.errors import ConfigError, SpfError
+from spf.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)
@@ -35,28 +33,6 @@ def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         harness.run(clips, tmp_path / "file" / "out")
     assert "output=" in harness.check_one_line(str(error.value))
-
-
-def test_a_disk_that_fills_up_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clips = harness.two_generators(tmp_path / "clips")
-    with monkeypatch.context() as patch:
-        replace = os.replace
-        count = [0]
-
-        def full(source: Any, target: Any) -> None:
-            count[0] += 1
-            if count[0] > 6:
-                raise OSError(28, "No space left on device")
-            replace(source, target)
-
-        patch.setattr(os, "replace", full)
-        with pytest.raises(SpfError, match="No space left") as error:
-            harness.run(clips, tmp_path / "out")
-    assert "\n" not in str(error.value)
-    assert not list((tmp_path / "out").rglob("*.tmp"))
-    run = harness.run(clips, tmp_path / "out")
-    assert run.code == 0
-    assert run.results.reused >= 1
 
 
 def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:

@@ -26,10 +26,9 @@ from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.printing import digits
 from benchmarks.harness.records import Record
 from spf.embedders import Embedder, label
+from spf.figures import PALETTE, REFERENCE, png, side_by_side
 from spf.generators.base import GeneratedClip
 from spf.generators.kept import unpack
-from spf.plot import PALETTE, REFERENCE, png
-from spf.sidebyside import side_by_side
 from spf.video import write_mp4
 
 STRIP = 12

@@ -34,11 +34,12 @@ class Results:
 @dataclass(frozen=True)
 class Workers:
     """How many worker processes: `asked` by the user, `preferred` by the benchmark, and the GPUs
-    that they share; see `pool_size`."""
+    that they share; see `pool_size`. engine : local, or ray for a Ray cluster."""
 
     asked: int | None = None
     preferred: int | None = None
     gpus: Sequence[str] = ()
+    engine: str = "local"
 
 
 def run_cells(
@@ -101,6 +102,11 @@ def _settled(
 def _computed(job: Job, pending: list[int], workers: Workers, bar: CellBar) -> Iterator[Found]:
     cores = len(os.sched_getaffinity(0))
     count = pool_size(workers.asked, workers.preferred, workers.gpus, len(pending), cores)
+    if workers.engine == "ray" and pending:
+        from benchmarks.harness.ray_pool import compute_on_ray
+
+        yield from compute_on_ray(job, pending, count, workers.gpus)
+        return
     if count > 1:
         yield from compute_in_pool(job, pending, count, workers.gpus)
         return

@@ -32,15 +32,18 @@ from spf.cache import user_cache
 from spf.devices import choose_device
 from spf.embedders import DEFAULT_EMBEDDER, EMBEDDERS, RENDERED_EMBEDDER, on_device
 from spf.errors import ConfigError, SpfError
+from spf.extras import require_extra
 from spf.identity import code_hash
 from spf.measurement import DEFAULT_SETTINGS
 from spf.progress import Settings
 from spf.quality import NoQuality
 from spf.video import Sampling
+from spf.words import choose
 
 INTERRUPTED = 130
 
-ELSEWHERE = ("output", "name", "workers", "cache", "fresh", "logger", "hydra")
+ENGINES = ("local", "ray")
+ELSEWHERE = ("output", "name", "engine", "workers", "cache", "fresh", "logger", "hydra")
 """Parts of a config that say where results go and how they are computed, not what they are."""
 
 
@@ -131,7 +134,15 @@ def make_job(config: DictConfig) -> tuple[Benchmark, Job]:
 def _workers(config: DictConfig, benchmark: Benchmark, job: Job) -> Workers:
     on_gpu = "cuda" in job.common["device"]
     gpus = visible_gpus(config.device) if on_gpu else []
-    return Workers(_count("workers", config.workers), getattr(benchmark, "workers", None), gpus)
+    engine = choose(str(config.engine), ENGINES, "engine")
+    if engine == "ray":
+        require_extra("engine=ray", "corpus")
+        if str(config.device).startswith("cuda:"):
+            raise ConfigError(
+                f"device={config.device}: with engine=ray, Ray shares the GPUs out; use device=cuda"
+            )
+    preferred = getattr(benchmark, "workers", None)
+    return Workers(_count("workers", config.workers), preferred, gpus, engine)
 
 
 def _fresh(word: Any) -> str | None:

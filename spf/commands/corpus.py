@@ -1,8 +1,11 @@
 """`spf corpus`: measure the clips of a corpus, by Ray."""
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,10 +24,11 @@ from spf.errors import ConfigError
 from spf.extras import require_extra
 
 if TYPE_CHECKING:
-    from spf.corpus.pipeline import Crew
+    from spf.cluster import Pool
 
 
-GPU_DECODERS = 8
+WORKERS_PER_GPU = 4
+"""Processes that share a GPU unless the user asks for others: each decodes one clip at a time."""
 
 
 def corpus(
@@ -42,36 +46,38 @@ def corpus(
     ],
     embedder: EmbedderName = None,
     weights: Weights = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where the embedder runs.")
-    ] = "auto",
     workers: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Processes on the CPU (default: its cores)."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Processes (default: the cores of this machine; with GPUs, "
+            f"{WORKERS_PER_GPU} for each).",
+        ),
     ] = None,
     gpus: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             min=1,
-            help="Processes with a GPU each, instead (default: the GPUs that are here).",
-        ),
-    ] = None,
-    decoders: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help=f"Clips that a process has at a time (default: 1; {GPU_DECODERS} with a GPU).",
+            help="GPUs that they share (default: all that are here; none with --workers alone).",
         ),
     ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Frames that a model takes at a time."),
     ] = None,
-    clips_per_shard: Annotated[int, typer.Option(metavar="N", min=1, help="Rows a shard.")] = 1000,
+    clips_per_shard: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Rows of a shard, which one process measures (default: 16; above 65,536 clips, "
+            "as many as make 4,096 shards).",
+        ),
+    ] = None,
     curves: Annotated[
-        bool, typer.Option("--curves", help="Keep each clip's curve in its row.")
+        bool, typer.Option("--curves", help="Store each clip's curve in its row.")
     ] = False,
     address: Annotated[
         str | None,
@@ -99,78 +105,81 @@ def corpus(
 
     from tqdm import tqdm
 
-    from spf.corpus.inputs import open_listing
-    from spf.corpus.manifest import ranked
-    from spf.corpus.pipeline import own_stderr
-    from spf.corpus.rows import DONE, FAILED, Measuring
+    from spf.corpus.inputs import list_clips
+    from spf.corpus.rows import FAILED, Measurer
     from spf.corpus.run import make_corpus
     from spf.video import Sampling
 
     name = checked_name(embedder, weights)
-    sampling = Sampling(stride, max_frames, start, end, stream)
-    crew = _crew(name, device, workers, gpus, decoders, address)
-    measuring = Measuring(
+    pool = _pool(name, workers, gpus, address)
+    measurer = Measurer(
         name,
-        "cuda" if crew.gpu else "cpu",
-        sampling=sampling,
+        "cuda" if pool.gpus else "cpu",
+        sampling=Sampling(stride, max_frames, start, end, stream),
         batch_size=batch_size,
         curves=curves,
         weights=weights,
     )
-    listing = open_listing(clips)
-    print_embedder(measuring.loaded)
+    base, names = list_clips(clips)
+    print_embedder(measurer.loaded)
     folder = Path(output)
     check_writable(folder)
-    with own_stderr(), tqdm(unit="clips", desc="measured now", disable=None, leave=False) as bar:
-        made = make_corpus(listing, folder, measuring, crew, clips_per_shard, _print, bar.update)
-    counts = made.counts
-    print(f"{counts[DONE]} clips done, {counts[FAILED]} failed; {made.measured} measured now")
-    for (status, reason), number in ranked(made.summary)[:20]:
-        if reason:
-            print(f"  {number:>8} {status}: {plain(reason)}")
+    with _own_stderr(), tqdm(unit="clips", desc="measured now", disable=None) as bar:
+
+        def plan(line: str, clips: int) -> None:
+            bar.reset(clips)
+            print(line, flush=True)
+
+        summary = make_corpus(
+            names, base, folder, measurer, pool, clips_per_shard, plan, bar.update
+        )
+    failed = sum(row["clips"] for row in summary if row["status"] == FAILED)
+    print(f"{sum(row['clips'] for row in summary) - failed} clips done, {failed} failed")
+    for row in [row for row in summary if row["reason"]][:20]:
+        print(f"  {row['clips']:>8} {row['status']}: {plain(row['reason'])}")
     print(plain(folder))
-    return int(counts[FAILED] > 0)
+    return int(failed > 0)
 
 
-def _crew(
-    embedder: str,
-    device: str = "auto",
-    workers: int | None = None,
-    gpus: int | None = None,
-    decoders: int | None = None,
-    address: str | None = None,
-) -> "Crew":
-    """Who works. Raises ConfigError for options that contradict each other, UnavailableError for
-    GPUs that are not here."""
-    from spf.corpus.pipeline import Crew
+def _pool(embedder: str, workers: int | None, gpus: int | None, address: str | None) -> "Pool":
+    """Who works: on a cluster what is asked for, here by default each GPU or each core.
+
+    Raises ConfigError for options that contradict each other, UnavailableError for GPUs that are
+    not here.
+    """
+    from spf.cluster import Pool
     from spf.devices import choose_device, cuda_devices
     from spf.embedders import takes
 
-    cuda, cpu = device == "cuda", device == "cpu"
-    for one, other, both in (
-        ("--gpus", "--workers", gpus and workers),
-        ("--gpus", "--device cpu", gpus and cpu),
-        ("--device cuda", "--workers", cuda and workers),
-    ):
-        if both:
-            raise ConfigError(f"{one} and {other} contradict each other: give one of them")
     if address is not None and not (gpus or workers):
         raise ConfigError(f"--address {address}: give --gpus N or --workers N with it")
-    asked = bool(gpus) or cuda
     on_gpu = takes(embedder, "device")
-    if asked and not on_gpu:
-        raise ConfigError(f"embedder {embedder} runs on the CPU: give --workers, not a GPU")
-    count = gpus or 0
-    if address is None and (asked or (device == "auto" and not workers)):
-        here = cuda_devices() if on_gpu else 0
-        if asked:
-            choose_device(f"cuda:{max(count, 1) - 1}")  # the last of them
-        count = count or here
-    if count:
-        return Crew(count, True, decoders or GPU_DECODERS, address)
-    processes = workers or len(os.sched_getaffinity(0))
-    return Crew(processes, False, decoders or 1, address)
+    if gpus and not on_gpu:
+        raise ConfigError(f"embedder {embedder} runs on the CPU: give --workers, not --gpus")
+    if gpus and address is None:
+        choose_device(f"cuda:{gpus - 1}")  # the last of them
+    if gpus is None:
+        gpus = cuda_devices() if on_gpu and not workers else 0
+    cores = len(os.sched_getaffinity(0))
+    return Pool(workers or (gpus * WORKERS_PER_GPU or cores), gpus, address)
 
 
-def _print(line: str) -> None:
-    print(line, flush=True)
+@contextmanager
+def _own_stderr() -> Iterator[None]:
+    """`sys.stderr` for us alone: what libraries write past Python is dropped meanwhile.
+
+    Ray complains there of each of its own actors that it can start again.
+    """
+    if sys.__stderr__ is None or sys.stderr is not sys.__stderr__:
+        yield
+        return
+    sys.stderr.flush()
+    before = os.dup(2)
+    with open(before, "w", buffering=1) as ours, open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        sys.stderr = ours
+        try:
+            yield
+        finally:
+            sys.stderr = sys.__stderr__
+            os.dup2(before, 2)

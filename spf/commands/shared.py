@@ -77,14 +77,13 @@ def print_embedder(embedder: "Embedder") -> None:
 def clips_at(path: str) -> Iterator[str]:
     """The clips that a path stands for, one after the other; itself where there are none, or where
     it is one: a folder that holds images and no videos is a clip."""
-    from spf.corpus.inputs import Listing
-    from spf.video import IMAGE_SUFFIXES, SUFFIXES
+    from spf.video import IMAGE_SUFFIXES, SUFFIXES, clips_in
 
     found = False
     with suppress(OSError, ConfigError):  # a file, or what cannot be listed: reading it says why
         suffixes = {os.path.splitext(x)[1].lower() for x in os.listdir(path) if x[0] != "."}
         if not suffixes & IMAGE_SUFFIXES or suffixes & (SUFFIXES - IMAGE_SUFFIXES):
-            for name in Listing(Path(path)):
+            for name in clips_in(Path(path)):
                 found = True
                 yield os.path.join(path, name)
     if not found:
