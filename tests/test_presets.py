@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks.generated.strategies import described, parse_retimes
+from benchmarks.harness.report.players import AUTHORS
 from spf.errors import ConfigError
 from spf.pacing.bands import SHAPES, Strength
 from spf.pacing.gamma import check_gamma, gamma
@@ -100,6 +101,7 @@ def test_tables_name_the_preset_and_what_differs_from_it():
         "rope (ours, decay=1, gamma=[1 0.3])"
     )
     assert described(RopeIterative()) == "rope_iterative (authors_code)"
+    assert tuple(map(described, (Rope(), Rope("authors_workflow"), RopeIterative()))) == AUTHORS
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

@@ -10,7 +10,6 @@ import numpy as np
 from spf.errors import ConfigError
 from spf.pacing.bands import Strength, flat
 from spf.pacing.strategies import (
-    AUTHORS_WORKFLOW,
     RESAMPLINGS,
     RETIMES,
     NoRetime,
@@ -75,7 +74,7 @@ def parse_retimes(
     retimes : words, or {word: rope_flat, iterations: 3} with settings of the word's class.
     chosen : what `retime=` names, with the settings given there: it takes the place of its plain
     word, or comes last where the list lacks it. `none` leaves the list as it is, and the paper's
-    own method (`AUTHORS`) stays whatever is chosen. known : what the benchmark can use.
+    own method stays whatever is chosen. known : what the benchmark can use.
 
     Raises ConfigError for an empty list, unknown words, those of another benchmark, and impossible
     settings.
@@ -163,8 +162,3 @@ def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{' '.join(map(_text, value))}]"
     return f"{value:g}" if number else str(value)
-
-
-AUTHORS, REFINED = described(Rope()), described(Rope(AUTHORS_WORKFLOW))
-"""Labels of the paper's own method with the settings of the authors' script, and with those of
-their workflow, which refines."""
