@@ -4,8 +4,8 @@ from benchmarks.harness.cells import Table
 from benchmarks.harness.records import number
 from spf.progress import METRICS
 
-FEW = 7
-"""Columns of a table at first."""
+FEW, NARROW = 7, 4
+"""Columns of a table at first, and of those on a phone."""
 
 SHOWN: dict[str, tuple[str, ...]] = {
     "retiming": (
@@ -13,26 +13,39 @@ SHOWN: dict[str, tuple[str, ...]] = {
         "before_target_mae", "target_mae", "true_target_mae", "better", "repeated_frames",
     ),
     "retimed_pairs": (
-        "pair", "strategy", "measure", "linearity_mae", "target_mae", "true_target_mae", "reason",
+        "pair", "strategy", "linearity_mae", "target_mae", "true_target_mae", "measure", "reason",
     ),
     "existing": (
-        "category", "strategy", "better", "before_target_mae", "target_mae", "true_target_mae",
+        "category", "strategy", "before_target_mae", "target_mae", "true_target_mae", "better",
         "repeated_frames",
     ),
     "existing_clips": (
-        "clip", "strategy", "status", "before_target_mae", "target_mae", "true_target_mae",
+        "clip", "strategy", "before_target_mae", "target_mae", "true_target_mae", "status",
     ),
-    "vbench": ("dimension", "strategy", "steered_by", "original", "retimed", "difference_95"),
+    "vbench": ("dimension", "strategy", "original", "retimed", "difference_95", "steered_by"),
+    "pacing_by_motion": ("motion", "raw_error", "calibrated_error", "calibrated_95", "clips"),
     "synthetic_pacing": (
-        "motion", "law", "true_linearity_mae", "linearity_mae", "raw_error", "calibrated_error",
+        "motion", "law", "raw_error", "calibrated_error", "true_linearity_mae", "linearity_mae",
+    ),
+    "leakage": ("motion", "strength", "leakage", "leakage_95", "flagged"),
+    "jumps": ("motion", "steepness", "error_frames", "error_seconds", "error_95"),
+    "measures": (
+        "measure", "none", "translation-moderate", "translation-strong", "reason",
     ),
     "ablation": (
         "embedder", "error_0", "error_10", "error_30", "leakage_30", "shift", "reason",
     ),
-    "colours": ("embedder", "colours", "none", "camera", "drift", "background"),
+    "colours": ("embedder", "colours", "none", "drift", "camera", "background"),
     "preferences": ("first", "second", "choices", "rate", "low_95", "high_95", "remark"),
     "faults": ("fault", "strength", "linearity_mae", "stall_fraction", "noise_share"),
-    "growth": ("factor", "value", "calibrated_error", "calibrated_95", "corrected_error"),
+    "growth": ("factor", "value", "calibrated_error", "corrected_error", "calibrated_95"),
+    "noise_floor": ("noise", "total_change", "noise_floor", "flagged", "clips"),
+    "sphere": ("law", "increments", "gradient", "peer", "isotonic"),
+    "sphere_noise": ("noise", "static", "noise_floor", "moving", "predicted_static"),
+    "sphere_power": ("frames", "noise", "smallest_change", "in_noises", "false_alarms"),
+    "sphere_long": ("frames", "linearity_mae"),
+    "agreement": ("first", "second", "pace", "order", "count"),
+    "not_run": ("what", "experiments", "reason", "gpu_hours"),
 }  # fmt: skip
 """Table, or what its name begins with -> its columns; others show the first that hold something."""
 
@@ -49,7 +62,7 @@ UNITS: dict[str, str] = {
     "residual_ratio": "× plain", "peak_step": TIMES, "error_frames": "frames",
     "error_seconds": "s", "frames_per_second": "frames/s", "static": "rad", "moving": "rad",
     "predicted_static": "rad", "smallest_change": "rad", "in_noises": "× noise",
-    "effect": "Hedges' g",
+    "effect": "Hedges' g", "gpu_hours": "h",
 }  # fmt: skip
 """Column -> unit; `before_` and `true_` change none. Words, ranks and correlations have none."""
 

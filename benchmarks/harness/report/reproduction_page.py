@@ -12,7 +12,7 @@ from benchmarks.harness.cells import Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.printing import printer
 from benchmarks.harness.records import Record
-from benchmarks.harness.report.columns import main_columns, ordered_columns
+from benchmarks.harness.report.columns import NARROW, main_columns, ordered_columns
 from benchmarks.harness.report.page import (
     PAPER,
     anchors,
@@ -207,6 +207,7 @@ def render_report(
         note=Explained().note,
         main=main_columns,
         every=ordered_columns,
+        narrow=NARROW,
         counted=counted,
         unsaid=lambda section: [line for line in section.paragraphs if line not in said],
         path_of=path_of,

@@ -10,7 +10,7 @@ contents.addEventListener("keydown", event => { if (event.key === "Escape") { un
 const reveal = () => {
   const place = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!place) return;
-  let folded = place.nextElementSibling?.matches("details.rows") ? place.nextElementSibling : place;
+  let folded = place.parentElement.querySelector(":scope > details.rows") ?? place;
   for (; folded; folded = folded.parentElement) if (folded.tagName === "DETAILS") folded.open = true;
   place.scrollIntoView();
 };
