@@ -40,7 +40,7 @@ def _shown(rows: Sequence[Row]) -> dict[str, Row | None]:
     by_name = {row["strategy"]: row for row in rows}
     found: dict[str, Row | None] = {"the paper's method,": by_name.get(AUTHORS)}
     if REFINED in by_name:
-        found["the same with refinement,"] = by_name[REFINED]
+        found["with the settings of their workflow, which refines,"] = by_name[REFINED]
     for who, kind in (
         ("our best warp,", STEERED),
         ("the best resampling of the clip itself,", RESAMPLED),

@@ -15,7 +15,7 @@ from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.quality import paired_table
 from benchmarks.harness.quality import sentence as quality_sentence
 from benchmarks.harness.records import DONE, FAILED, NOT_RUN, Record
-from benchmarks.harness.statistics import median_interval
+from benchmarks.harness.statistics import median_interval, medians
 from benchmarks.known_pacing.errors import Row
 from spf.embedders import Embedder, label
 from spf.pacing.strategies import Strategy
@@ -175,17 +175,15 @@ def _row(records: Sequence[Record], measure: str, strategy: str, aim: str) -> Ro
         "unchanging": len(done) - len(usable),
         "reason": _reasons(own),
         f"{aim}_95": median_interval([record[aim] for record in usable], name),
-        "difference": _median(changes),
         "difference_95": median_interval(changes, f"{name} difference"),
         "better": f"{sum(change < 0 for change in changes)} of {len(usable)}",
-        "against_authors": _median(against),
         "against_authors_95": median_interval(against, f"{name} against the authors"),
         "generator": SHIPPED if own[0]["model"] == "tiny" else own[0]["model"],
     }
     plain = [aim, f"before_{aim}", f"true_{aim}", f"before_true_{aim}", "true_peak_step"]
-    for column in (*plain, "before_true_peak_step", *COST, *AFTER):
-        row[column] = _median([record.get(column) for record in done])
-    return row
+    row |= medians([{"difference": change} for change in changes], ["difference"])
+    row |= medians([{"against_authors": change} for change in against], ["against_authors"])
+    return row | medians(done, [*plain, "before_true_peak_step", *COST, *AFTER])
 
 
 def _against_authors(records: Sequence[Record], own: Sequence[Record], aim: str) -> list[float]:
@@ -213,12 +211,6 @@ def _reasons(records: Sequence[Record]) -> str:
         if record["reason"]
     )
     return "; ".join(f"{count} {status}: {reason}" for (status, reason), count in said.items())
-
-
-def _median(values: Sequence[float | None]) -> float | None:
-    """Median of what is there and finite; None where nothing is."""
-    finite = [value for value in values if value is not None and np.isfinite(value)]
-    return float(np.median(finite)) if finite else None
 
 
 def _pair_row(record: Record, names: Mapping[str, str]) -> dict[str, Any]:

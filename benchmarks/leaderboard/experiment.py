@@ -1,5 +1,6 @@
 """Leaderboard: generators compared on the pairs that they share."""
 
+import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,8 @@ from benchmarks.leaderboard.merging import identity, measured_here, merge
 from benchmarks.leaderboard.page import PAGE, render_leaderboard
 from benchmarks.leaderboard.standing import sentences
 from benchmarks.leaderboard.tables import LINEARITY, Board, left_out_sentence, tables
+from benchmarks.leaderboard.terminal import FILE, document, missing_dimensions, print_board
+from spf.commands.output import as_json
 from spf.embedders import label
 from spf.errors import ClipError, ConfigError
 from spf.generators.folder import Folder, FolderClip, clip_digest, printable
@@ -99,6 +102,10 @@ class Leaderboard:
         with threadpool_limits(1, user_api="blas"):
             return self._summarise(records, folder)
 
+    def show(self, folder: RunFolder) -> None:
+        """Print the table of a run that is summarised."""
+        print_board(json.loads(folder.read(FILE)))
+
     def _summarise(self, records: list[Record], folder: RunFolder) -> Summary:
         quality = sorted(
             {name for record in records for name in record if name.startswith(QUALITY)}
@@ -116,6 +123,9 @@ class Leaderboard:
         apart = found.get("leaderboard_left_out")
         if apart is not None:
             lines += filter(None, [left_out_sentence(board, apart.data)])
+        lines += missing_dimensions(records)
+        board_rows = document(board, found["leaderboard"].data, lines)
+        folder.write(FILE, f"{as_json(board_rows, indent=1)}\n")
 
         folder.write(PAGE, render_leaderboard(board, records, quality, folder))
 
