@@ -219,6 +219,19 @@ def test_the_contents_are_a_menu_on_a_phone(report: browser.Page) -> None:
     report.resize(1280, 900)
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_tables_fit_their_window(report: browser.Page, width: int) -> None:
+    report.resize(width, 900)
+    report.evaluate("document.querySelectorAll('details').forEach(x => { x.open = true; })")
+    wide = report.evaluate(
+        "[...document.querySelectorAll('.scroll')].filter(x => x.scrollWidth > x.clientWidth + 1)"
+        ".map(x => x.getAttribute('aria-labelledby'))"
+    )
+    report.evaluate("document.querySelectorAll('details').forEach(x => { x.open = false; })")
+    report.resize(1280, 900)
+    assert wide == []
+
+
 def test_a_switch_shows_the_columns_that_a_table_leaves_out(report: browser.Page) -> None:
     heads = """[...document.querySelectorAll("#retiming ~ .scroll th")]
         .filter(x => x.checkVisibility()).map(x => x.innerText.split("\\n")[0])"""
@@ -246,6 +259,7 @@ def test_the_report_fits_its_window(report: browser.Page, width: int, dark: bool
 
 def test_a_wide_table_keeps_its_first_column_in_sight(report: browser.Page) -> None:
     report.resize(390, 800)
+    report.check(".table:has(#retiming) .switch input")
     moved = report.evaluate(
         """(() => {
           const boxes = [...document.querySelectorAll(".scroll")];
@@ -256,6 +270,7 @@ def test_a_wide_table_keeps_its_first_column_in_sight(report: browser.Page) -> N
           return [box.scrollLeft, left(cell) - left(edge)];
         })()"""
     )
+    report.uncheck(".table:has(#retiming) .switch input")
     report.resize(1280, 900)
     assert moved[0] > 0
     assert abs(moved[1]) < 1

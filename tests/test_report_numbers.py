@@ -6,6 +6,7 @@ import dataclasses
 import re
 from pathlib import Path
 
+import browser
 import pytest
 from quoting import NUMBER, Report, Said, unquoted
 
@@ -33,7 +34,7 @@ SMALLER: dict[int, tuple[str, ...]] = {
 
 
 @pytest.fixture(scope="module")
-def report(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+def report_file(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of every experiment's parts that ship, made small."""
     output = tmp_path_factory.mktemp("report")
     small = tuple(dataclasses.replace(x, parts=_parts(x, tiny_weights)) for x in EXPERIMENTS)
@@ -42,7 +43,12 @@ def report(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Repo
         patch.setattr(existing_clips, "_morphs", lambda: MORPHS[:1])
         patch.setattr(studies, "COLOURS", {key: names[:2] for key, names in COLOURS.items()})
         assert reproduce.main(["profile=embedded", f"output={output}"]) == 0
-    return Report((output / "report" / "index.html").read_text())
+    return output / "report" / "index.html"
+
+
+@pytest.fixture(scope="module")
+def report(report_file: Path) -> Report:
+    return Report(report_file.read_text())
 
 
 MORPHS = existing_clips._morphs()
@@ -144,6 +150,22 @@ def test_a_user_reads_the_raw_error_first(report: Report) -> None:
     assert any({"none", raw, calibrated} <= {*row} for row in said.rows)
     line = next(said.text for table, said in report.claims if table == "pacing_by_motion")
     assert f"raw_error and calibrated_error by motion: none, {raw} and {calibrated}" in line
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_is_short_light_and_fits(report_file: Path, width: int) -> None:
+    assert report_file.stat().st_size < 10_000_000
+    with browser.open_page(report_file, width) as page:
+        assert len(page.evaluate("document.body.innerText").split()) <= 6000
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        assert browser.serious_faults(page) == []
+        page.evaluate("document.querySelectorAll('details').forEach(x => { x.open = true; })")
+        wide = page.evaluate(
+            "[...document.querySelectorAll('.scroll')].filter(x => x.scrollWidth > x.clientWidth + 1)"
+            ".map(x => x.getAttribute('aria-labelledby'))"
+        )
+        assert wide == []
+        assert page.console_errors == page.requests == []
 
 
 ROWS = [
