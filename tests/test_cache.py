@@ -119,9 +119,6 @@ def test_the_functions_share_what_is_kept(
     assert computed == [clip]
 
 
-# What is not kept
-
-
 def test_frames_and_foreign_embedders_are_not_kept(clip: Path) -> None:
     """No key covers the code of an embedder from elsewhere."""
 
@@ -166,9 +163,6 @@ def test_a_clip_that_changes_while_it_is_read_is_not_kept(
     assert user_cache().entries() == []
 
 
-# Damage
-
-
 def cut(data: bytes) -> bytes:
     return data[: len(data) // 2]
 
@@ -208,9 +202,6 @@ def test_a_damaged_entry_is_removed_and_made_again(
     assert not again.cached
     same(again.embeddings, first.embeddings)
     assert measured(clip)
-
-
-# Size and folder
 
 
 def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:

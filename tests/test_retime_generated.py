@@ -57,9 +57,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return seen
 
 
-# Rows
-
-
 def test_a_row_for_each_pair_measure_and_strategy(finished: session.Run) -> None:
     records = pd.DataFrame(finished.results.records)
     assert finished.code == 0
@@ -163,9 +160,6 @@ def fitted(folder: RunFolder, record: dict[str, Any]) -> Any:
         pairs = {pair.name: pair for pair in load_pairs("procedural", (32, 32))}
         return oracle_curve(pairs[record["clip"]], clip, DEFAULT_SETTINGS)
     return spf.fit(spf.embed(clip.frames, "histogram"), np.arange(len(clip.frames)) / clip.fps)
-
-
-# What is kept
 
 
 def test_a_second_run_repeats_every_byte(

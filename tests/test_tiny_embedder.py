@@ -120,9 +120,6 @@ def test_identity_names_the_weights(tiny: Tiny, tmp_path: Path) -> None:
     assert label(Tiny(other)) == "tiny (local weights)"
 
 
-# Training
-
-
 @pytest.fixture
 def training(monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))

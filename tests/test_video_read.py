@@ -17,8 +17,6 @@ from spf.video import (
     probe,
 )
 
-# Codecs and containers
-
 
 @pytest.mark.parametrize(
     ("name", "codec", "pix_fmt", "known"),
@@ -85,9 +83,6 @@ def test_the_content_decides_and_not_the_name(tmp_path):
     assert numbers(load(str(colon))) == [0, 1, 2]
 
 
-# Sampling and iteration
-
-
 @pytest.mark.parametrize(
     ("sampling", "chosen"),
     [
@@ -149,9 +144,6 @@ def test_reader_counts_and_stops_early(shared):
     whole = load(shared["mp4"])
     assert np.array_equal(np.concatenate([frames for frames, _ in parts]), whole.frames)
     assert np.array_equal(np.concatenate([times for _, times in parts]), whole.times)
-
-
-# Streams
 
 
 def test_streams_are_numbered_among_the_video_streams(tmp_path):

@@ -17,8 +17,6 @@ from spf.video import (
 )
 from spf.video.times import steady
 
-# Times
-
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_variable_rate_keeps_its_time_stamps(tmp_path, suffix):
@@ -74,8 +72,6 @@ def test_frames_that_an_edit_list_hides_are_not_lost(shared, tmp_path):
     assert [time for _, time in seen] == pytest.approx(np.arange(20) / 25)
     assert (reader.info.frames, reader.lost, reader.notes) == (20, 0, [])
 
-
-# Pictures that are shown again
 
 HELD = [*range(8), *range(16, 24)]  # the frames of 24 that have a picture of their own
 

@@ -20,8 +20,6 @@ from spf.video import (
     write_png,
 )
 
-# Writing
-
 
 @pytest.mark.parametrize(
     ("fps", "exact"),
@@ -118,9 +116,6 @@ def test_a_refusing_disk_is_told_in_one_line(tmp_path):
         write_png(tmp_path / "file", grey(2))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
     assert [p.name for p in (tmp_path / "folder").iterdir()] == ["precious.txt"]
-
-
-# Cost
 
 
 def test_memory_does_not_grow_with_the_length(tmp_path):
