@@ -161,4 +161,4 @@ def test_wrong_words_exit_2(
     for words in (["cache"], ["analyze", str(clip), "--no-plot"]):
         assert main(words) == 2
         assert "SPF_CACHE_SIZE" in harness.check_one_line(capsys.readouterr().err)
-    assert main(["analyze", str(clip), "--no-plot", "--no-cache"]) == 0
+    assert main(["analyze", str(clip), "--no-plot", "--no-cache", "--embedder", "pixels"]) == 0

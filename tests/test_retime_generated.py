@@ -19,7 +19,6 @@ from spf.generators.base import GeneratedClip, Request
 from spf.generators.kept import unpack
 from spf.generators.tiny.adapter import Tiny
 from spf.measurement import DEFAULT_SETTINGS
-from spf.pacing.resampling import resampled
 
 TABLES = ("retiming.csv", "retiming.md", "retimed_pairs.csv", "records.csv", "records.parquet")
 
@@ -128,29 +127,6 @@ def test_the_table_is_made_of_the_rows(finished: session.Run) -> None:
         ]["linearity_mae"]
         against = pd.Series(after.to_numpy() - theirs.to_numpy()).median()
         assert row["against_authors"] == pytest.approx(against, rel=1e-4, abs=1e-9, nan_ok=True)
-
-
-def test_resampled_clips_are_the_baselines_frames_at_other_times(finished: session.Run) -> None:
-    """And are scored like all others: `nearest` repeats frames and invents none."""
-    folder = finished.folder
-    found = {"nearest": 0.0, "blend": 0.0, "flow": 0.0}
-    for record in finished.results.records:
-        if record["retime"] not in found:
-            continue
-        before, after = (unpack(folder.read(record[f"{x}file"])).frames for x in ("before_", ""))
-        assert record["before_file"].startswith("generated/")
-        assert record["file"].startswith("resampled/")
-        assert (record["iterations"], record["ended"]) == (0, "done")
-        tau = spf.time_map(fitted(folder, record))
-        wanted = np.stack(list(resampled(before, tau, record["retime"])))
-        assert np.array_equal(after, wanted)
-        assert not np.array_equal(after, before)
-        if record["retime"] == "nearest":
-            known = {frame.tobytes() for frame in before}
-            assert {frame.tobytes() for frame in after} <= known
-        found[record["retime"]] += record["repeated_frames"]
-    assert found["nearest"] > found["blend"]
-    assert found["nearest"] > found["flow"]
 
 
 def fitted(folder: RunFolder, record: dict[str, Any]) -> Any:

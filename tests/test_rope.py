@@ -3,6 +3,7 @@ rotary tables gives, and its hooks leave no trace."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -197,34 +198,24 @@ def test_ltx2_places_the_last_frame_exactly(adapters):
 def test_the_sound_stays_on_the_clock_unless_asked(adapters):
     generator = adapters("split")
     names = ("rope", "audio_rope", "cross_attn_rope", "cross_attn_audio_rope")
-    transformer = generator.pipeline.transformer
-    tables: dict[str, Any] = {}
-    handles = []
 
-    def keep(name: str, key: str) -> Any:
-        def hook(module: Any, inputs: Any, out: Any) -> None:
-            tables[name + key] = out[0].clone()
-
-        return hook
-
-    for audio in (False, True):
+    def tables(warped: bool, audio: bool = False) -> dict[str, Any]:
         other = Ltx2(path=generator.path, device="cpu", warp_audio=audio)
         other.__dict__["pipeline"] = generator.pipeline
-        with uneven(other).applied(other.ropes()):
-            for name in names:
-                module = getattr(transformer, name)
-                handles.append(module.register_forward_hook(keep(name, str(audio))))
+        found: dict[str, Any] = {}
+        with uneven(other).applied(other.ropes()) if warped else nullcontext():
+            handles = [
+                getattr(generator.pipeline.transformer, name).register_forward_hook(
+                    lambda module, inputs, out, name=name: found.update({name: out[0].clone()})
+                )
+                for name in names
+            ]
             other.generate(asked(other, steps=1))
         for handle in handles:
             handle.remove()
-    other = Ltx2(path=generator.path, device="cpu")
-    other.__dict__["pipeline"] = generator.pipeline
+        return found
+
+    plain, silent, loud = tables(False), tables(True), tables(True, audio=True)
     for name in names:
-        handles.append(getattr(transformer, name).register_forward_hook(keep(name, "plain")))
-    other.generate(asked(other, steps=1))
-    for handle in handles:
-        handle.remove()
-    for name in names:
-        moves = not torch.equal(tables[name + "False"], tables[name + "plain"])
-        assert moves == (name == "rope"), name
-        assert not torch.equal(tables[name + "True"], tables[name + "plain"]), name
+        assert torch.equal(silent[name], plain[name]) == (name != "rope"), name
+        assert not torch.equal(loud[name], plain[name]), name

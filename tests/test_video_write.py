@@ -89,13 +89,7 @@ def test_wrong_frames_are_refused(tmp_path, write):
     target = tmp_path / "a.out"
     with pytest.raises(ClipError, match="no frames to write"):
         write(target, [])
-    for frames in (
-        [np.zeros((8, 8), np.uint8)],
-        [np.zeros((8, 8, 4), np.uint8)],
-        [np.zeros((8, 8, 3), np.float32)],
-        [np.zeros((0, 8, 3), np.uint8)],
-        [*grey(2), *grey(1, 16, 16)],
-    ):
+    for frames in ([np.zeros((8, 8, 3), np.float32)], [*grey(2), *grey(1, 16, 16)]):
         with pytest.raises(ValueError, match="frame "):
             write(target, frames)
     assert list(tmp_path.iterdir()) == []
