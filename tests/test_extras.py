@@ -29,6 +29,8 @@ OPTIONAL = {
     "spf.weights": "towers",  # which the towers alone ask where theirs are
     "spf.generators": "generators",
     "spf.corpus": "corpus",
+    "spf.cluster": "corpus",
+    "benchmarks.harness.ray_pool": "corpus",
     "synthetic": "harness",
     "benchmarks": "harness",
     "run": "harness",
@@ -125,7 +127,7 @@ def test_a_generator_names_its_extra(
 def test_compare_names_what_it_needs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("spf.cli.CHECKOUT", tmp_path)
+    monkeypatch.setattr("spf.commands.compare.CHECKOUT", tmp_path)
     assert main(["compare", "clips"]) == 3
     assert "checkout" in harness.check_one_line(capsys.readouterr().err)
 

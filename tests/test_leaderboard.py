@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
-from boards import PAIRS, VALUES, Row, drawn, generator, lines, record, scattered, table
+from boards import PAIRS, VALUES, Row, drawn, failed, generator, lines, record, scattered, table
 from scipy import stats
 
 from benchmarks.leaderboard.comparison import SHOWN
@@ -18,9 +20,40 @@ from benchmarks.leaderboard.tables import (
     leaderboard,
     metrics,
 )
+from benchmarks.leaderboard.terminal import document, missing_dimensions, print_board
 from spf import METRICS
+from spf.commands.output import as_json
 
 # Order, ranks, intervals
+
+
+def test_the_terminal_says_who_is_equal_tied_noisy_and_what_is_missing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Two twins, one that is clearly worse, and one that nothing compares with."""
+    noisy = [row | {"noise_share": 0.25} for row in generator("[b]twin", 8)]
+    unscored = {"quality_status": json.dumps({"aesthetic_quality": "not run: no weights"})}
+    worse = [row | unscored for row in generator("worse", 8, 0.2)]
+    records = [*noisy, *generator("twin", 8), *worse, failed("broken", PAIRS[0])]
+    board = Board.of(records)
+    found = json.loads(as_json(document(board, leaderboard(board), lines(records))))
+    assert [row["equal_to"] for row in found["rows"]] == [["twin"], ["[b]twin"], [], []]
+    assert [row["tied_with"] for row in found["rows"]] == [["twin"], ["[b]twin"], [], []]
+    assert [row["rank"] for row in found["rows"]] == [1, 1, 3, None]
+    print_board(found)
+    text = capsys.readouterr().err
+    assert "failed" in text
+    printed = [line.split(maxsplit=2) for line in text.splitlines()[1:] if line[3] != " "]
+    mean = np.mean(VALUES)
+    assert [line[:2] for line in printed] == [
+        ["1", "[b]twin"], ["1", "twin"], ["3", "worse"], ["-", "broken"]
+    ]  # fmt: skip
+    assert re.match(rf"{mean:.4f} +0\.\d+ to 0\.\d+ +equal to twin +8 +25%", printed[0][2])
+    assert re.match(rf"{mean + 0.2:.4f} .* 8 +-", printed[2][2])
+    assert "not compared" in printed[3][2]
+    assert missing_dimensions(records) == [
+        "VBench without aesthetic_quality on 8 of 25 clips: not run: no weights"
+    ]
 
 
 @pytest.mark.parametrize("count", [1, 5])

@@ -13,8 +13,10 @@ from typing import Any
 import harness
 import pytest
 
-from benchmarks.harness import measuring, prune, session
+from benchmarks.__main__ import main
+from benchmarks.harness import measuring, session
 from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.prune import prune
 from spf.devices import choose_device
 from spf.errors import ConfigError
 from spf.store import MANIFEST, _checksum
@@ -219,17 +221,17 @@ def test_prune_removes_what_no_run_refers_to(
     drop = harness.run(clips, output, "name=drop", "fit.window=5")
     shutil.rmtree(drop.folder.root)
     (output / "cells" / "dead.lock").write_text("")
-    assert prune.prune(output) == (0, 0)  # a run may be at work on them
+    assert prune(output) == (0, 0)  # a run may be at work on them
     long_ago = time.time() - 100_000
     for path in (output / "cells").iterdir():
         os.utime(path, (long_ago, long_ago))
-    assert prune.main([f"output={output}"]) == 0
+    assert main(["prune", f"--output={output}"]) == 0
     assert "3 cells removed" in capsys.readouterr().out
     assert {path.parent.name for path in records(output)} == {
         record["cell"] for record in keep.results.records
     }
     assert harness.run(clips, output, "name=keep").results.reused == 2
-    assert prune.main(["out"]) == 2
+    assert main(["prune", "--output=nowhere"]) == 2
 
 
 def test_an_interruption_keeps_what_is_finished(

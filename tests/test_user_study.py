@@ -307,7 +307,7 @@ def test_generated_clips_of_the_default_strategies(tiny_weights: Path, tmp_path:
     done = session.run(config, quiet=True)
     assert done.code == 0
     study = Study.from_key(done.folder.read(KEY))
-    assert study.strategies == ("none", "rope_flat (iterations=3, correction=compose)", "wrong_map")
+    assert study.strategies == ("none", "rope (ours)", "wrong_map")
     assert len(study.pairs) == 2
     assert len(study.trials) == 2 * 3 + study.checks
     kept = {(record["clip"], record["retime"]): record for record in done.results.records}

@@ -8,7 +8,8 @@ from pathlib import Path
 import harness
 import pytest
 
-from benchmarks.harness.verify import compare, main
+from benchmarks.__main__ import main
+from benchmarks.harness.verify import compare
 
 COLUMNS = [
     "embedder",
@@ -107,30 +108,27 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     results, reference = tmp_path / "results", tmp_path / "reference"
     write(results / "tables", ROWS)
     (results / "tables" / "plan.csv").write_text("experiment\n1\n")
-    words = [f"results={results}"]
-    assert main(words, reference) == 2  # there is no reference yet
+    words = ["verify", f"--output={results}", f"--reference={reference}"]
+    assert main(words) == 2  # there is no reference yet
     assert "make reference-results" in harness.check_one_line(capsys.readouterr().err)
-    assert main([*words, "write=true"], reference) == 0
+    assert main([*words, "--write"]) == 0
     assert [path.name for path in reference.iterdir()] == ["pacing.csv"]  # the plan is no result
-    assert main(words, reference) == 0
+    assert main(words) == 0
     write(results / "tables", altered(0, "linearity_mae", "0.9"))
     capsys.readouterr()
-    assert main(words, reference) == 1
+    assert main(words) == 1
     out = capsys.readouterr().out.splitlines()
     assert len(out) == 2
     assert "0.123456" in out[0]
     assert "0.9" in out[0]
     assert out[1].startswith("1 difference")
 
-    for word in ("result=x", "write", "write=maybe"):
-        assert main([word], reference) == 2
-        harness.check_one_line(capsys.readouterr().err)
-    for more in ([], ["write=true"]):
-        assert main([f"results={tmp_path / 'none'}", *more], reference) == 2
+    for more in ([], ["--write"]):
+        assert main([*words, f"--output={tmp_path / 'none'}", *more]) == 2
         assert "make reproduce-paper" in harness.check_one_line(capsys.readouterr().err)
     assert list(reference.iterdir())  # nothing was lost
     (reference / "old.csv").write_text("a\n1\n")
-    assert main([*words, "write=true"], reference) == 0  # which replaces what was there
+    assert main([*words, "--write"]) == 0  # which replaces what was there
     assert [path.name for path in reference.iterdir()] == ["pacing.csv"]
     fresh = results / "tables" / "pacing.csv"
     assert (reference / "pacing.csv").read_bytes() == fresh.read_bytes()
