@@ -50,7 +50,7 @@ def player(title: str = HOSTILE[0]) -> Player:
     frames = bright()
     takes = {
         "none": Take([x * x for x in u], "0.2", make_sheet(frames)),
-        "rope": Take([round(x**1.5, 4) for x in u], "0.1", make_sheet(frames[::-1])),
+        "rope (authors_code)": Take([round(x**1.5, 4) for x in u], "0.1", make_sheet(frames[::-1])),
         HOSTILE[1]: Take(u, "0.0", make_sheet(frames)),
     }
     pairs = [Pair(name, [2 * x for x in u], u, u, takes) for name in (title, "other")]
@@ -86,7 +86,7 @@ def write_report(root: Path) -> Path:
     ]
     warped = [
         retimed("none", 0.2, "0.0000 .. 0.0000"),
-        retimed("rope", 0.15, "-0.0600 .. -0.0400"),
+        retimed("rope (authors_code)", 0.15, "-0.0600 .. -0.0400"),
         retimed("rope_flat", 0.01, "-0.2000 .. -0.1000"),
         retimed("flow", 0.12, "-0.0400 .. -0.0200"),
     ]

@@ -28,7 +28,6 @@ from benchmarks.leaderboard import experiment
 from spf.cache import ARRAYS, user_cache
 from spf.child import Child
 from spf.embedders.histogram import Histogram
-from spf.errors import SpfError
 from spf.quality import process
 from spf.store import Store
 from spf.video import guarded
@@ -347,20 +346,3 @@ def test_nan_in_the_cache_is_damage(
     assert again.code == 0
     assert "is damaged and removed" in harness.check_one_line(capsys.readouterr().err)
     assert harness.tables(again.folder.root) == whole
-
-
-def test_answers_that_change_before_they_are_read_are_a_row(clips: Path, tmp_path: Path) -> None:
-    answers = tmp_path / "rater.json"
-    answers.write_text("{}")
-    words = ["benchmark=user_study", "embedder=histogram", "model=folder"]
-    words += [
-        f"model.path={clips}",
-        f"benchmark.answers={tmp_path}",
-    ]
-    cell = session.build(harness.compose(*words)).cells()[-1]
-    with pytest.raises(SpfError) as error:
-        cell.compute(lambda: None)
-    assert "changed" not in str(error.value)
-    answers.write_text("[]")
-    with pytest.raises(SpfError, match=r"rater\.json: it changed while it was read"):
-        cell.compute(lambda: None)

@@ -24,12 +24,6 @@ def _nothing_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Fader, "requests", [])
 
 
-def test_a_clip_is_made_once(tmp_path: Path) -> None:
-    first, second = (Kept(Fader(), tmp_path).generate(REQUEST) for _ in range(2))
-    assert np.array_equal(first.frames, second.frames)
-    assert len(Fader.requests) == 1
-
-
 @pytest.mark.parametrize("shape", [(0, 16, 16, 3), (9, 16, 16), (9, 16, 16, 4)])
 def test_a_file_with_other_frames_is_made_again(shape: tuple[int, ...], tmp_path: Path) -> None:
     made = Kept(Fader(), tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tracemalloc
 from pathlib import Path
 
@@ -12,8 +11,6 @@ import pytest
 from pacings import on_circle
 
 import spf
-from spf.embedders import load_embedder
-from spf.measurement import measure_clip
 from spf.pacing.resampling import METHODS, resampled
 from synthetic.clips import CONTENTS, SyntheticClip, content
 from synthetic.laws import law
@@ -52,56 +49,6 @@ def test_pacing_that_is_measured_well_becomes_even(method: str) -> None:
             before, after = (true_error(oracle.parameter(x)) for x in (frames, made))
             ratios.append(before / after)
     assert np.median(ratios) >= 3
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("kind", "bar"), [("none", 2.5), ("translation", 1.4)])
-def test_pacing_that_the_shipped_embedder_measures(kind: str, bar: float) -> None:
-    """What is left is how unevenly it sees an even clip: 0.05 in the median, worse in motion. The
-    frames in between are between in the parameter too, so that the map alone tells the error."""
-    ratios: dict[str, list[float]] = {method: [] for method in METHODS}
-    for name in HELD_OUT:
-        clip, frames = rendered(name, "sigmoid_jump", kind, 96)
-        seen = zip(frames, clip.times.tolist(), strict=True)
-        curve = measure_clip(iter(seen), load_embedder("tiny")).curve
-        if spf.no_change_reason(curve) is not None:
-            continue
-        tau = spf.time_map(curve)
-        for method in METHODS:
-            shown = np.rint(tau) if method == "nearest" else tau
-            after = true_error(np.interp(shown, np.arange(len(frames)), clip.truth()))
-            ratios[method].append(true_error(clip.truth()) / after)
-    assert min(np.median(found) for found in ratios.values()) >= bar
-
-
-@pytest.mark.slow
-def test_memory_of_a_clip_of_100000_frames(tmp_path: Path) -> None:
-    """Its frames would be 1.2 GB; what grows are the numbers of its curve."""
-    code = f"""
-import sys
-sys.path[:0] = [{str(harness.ROOT / "scripts")!r}, {str(harness.ROOT / "tests")!r}]
-from pathlib import Path
-import harness, numpy as np
-from bench_tools import extra_memory
-from spf.pacing.retime import retime
-from spf.video import write_mp4
-
-folder = Path({str(tmp_path)!r})
-
-def work(count):
-    frames = (np.full((64, 64, 3), 255 * k // count, np.uint8) for k in range(count))
-    write_mp4(folder / "clip.mp4", frames, 25)
-    done = retime(folder / "clip.mp4", folder / "out.mp4", method="flow",
-                  embedder=harness.Linear(), cache=False, check=None)
-    assert done.plan.length.num_frames == count
-
-work(200)
-print(extra_memory(lambda: work(2000)), extra_memory(lambda: work(100_000)))
-"""
-    done = harness.command(sys.executable, "-c", code, timeout=3600)
-    assert done.returncode == 0, done.stderr
-    few, many = (float(number) for number in done.stdout.split()[-2:])
-    assert many - few < 0.3 * 100_000 * 64 * 64 * 3
 
 
 def test_frames_are_not_kept(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,7 @@ from warping import WORDS, asked, baseline, uneven, wan_output
 from spf.errors import SpfError
 from spf.generators.clock import wan_rope
 from spf.generators.wan import Wan22
-from spf.pacing.bands import Strength, flat
+from spf.pacing.bands import flat
 from spf.pacing.warp import Warp
 
 torch = pytest.importorskip("torch")
@@ -76,13 +74,6 @@ def test_exceptions_restore(adapters, word, error):
     np.testing.assert_array_equal(generator.generate(asked(generator)).frames, baseline(generator))
 
 
-def test_a_warp_generates_the_same_twice(generator):
-    warp = uneven(generator, Strength(), "exp_up")
-    one, two = (generator.generate(asked(generator), warp).frames for _ in range(2))
-    np.testing.assert_array_equal(one, two)
-    assert (one != baseline(generator)).any()
-
-
 # Living with hooks
 
 
@@ -100,42 +91,13 @@ def test_a_second_warp_is_refused_and_the_first_stays():
         assert torch.equal(wan_output(transformer), warped)
 
 
-def test_saving_and_copying_while_warped(tmp_path):
-    from diffusers import WanTransformer3DModel
-
-    transformer = pipelines.wan_transformer()
-    plain = wan_output(transformer)
-    warp = Warp(np.arange(5.0), np.array([0, 0.5, 1.0, 0.5, 0]), flat(1.0), "none")
-    with warp.applied([wan_rope(transformer)]):
-        transformer.save_pretrained(tmp_path)
-        copied = copy.deepcopy(transformer)
-        warped = wan_output(transformer)
-        assert torch.equal(wan_output(copied), warped)
-    loaded = pipelines.aligned(WanTransformer3DModel.from_pretrained(tmp_path).eval())
-    assert torch.equal(wan_output(loaded), plain)
-
-
-@pytest.mark.parametrize("offload", ["model", "sequential"])
-def test_offloading(adapters, offload):
-    """Both move weights between devices with hooks of their own; here from the CPU to the CPU.
-
-    Of sequential offloading only what it does to the experts: on the CPU alone, accelerate stumbles
-    over the text encoder's shared embedding.
-    """
-    import accelerate
-
+def test_offloading(adapters):
+    """It moves weights between devices with hooks of its own; here from the CPU to the CPU."""
     plain = adapters("i2v")
     warp = uneven(plain)
-    offloaded = pipelines.loaded(
-        Wan22(path=plain.path, device="cpu", offload=offload.replace("sequential", "none"))
-    )
-    if offload == "sequential":
-        for expert in (offloaded.pipeline.transformer, offloaded.pipeline.transformer_2):
-            accelerate.cpu_offload(expert, torch.device("cpu"), offload_buffers=True)
+    offloaded = pipelines.loaded(Wan22(path=plain.path, device="cpu", offload="model"))
     video = offloaded.generate(asked(plain), warp).frames
     np.testing.assert_array_equal(video, plain.generate(asked(plain), warp).frames)
-    again = offloaded.generate(asked(plain)).frames
-    np.testing.assert_array_equal(again, baseline(plain))
 
 
 def test_compiled_transformers():
@@ -148,46 +110,9 @@ def test_compiled_transformers():
         compiled = torch.compile(transformer, backend="eager")
         torch.testing.assert_close(wan_output(compiled), warped)
         torch.testing.assert_close(wan_output(compiled, 100.0), wan_output(transformer, 100.0))
-    # Blocks compiled one by one leave the rope alone: warps come and go.
-    transformer.compile_repeated_blocks(backend="eager")
-    torch.testing.assert_close(wan_output(transformer), plain)
-    with warp.applied(ropes):
-        torch.testing.assert_close(wan_output(transformer), warped)
     torch.testing.assert_close(wan_output(transformer), plain)
     # A whole one would keep the hooks that it was compiled with, or ignore new ones.
     transformer.compile(backend="eager")
     with pytest.raises(SpfError, match="compile_repeated_blocks"), warp.applied(ropes):
         pass
     assert not transformer._forward_pre_hooks
-
-
-def test_lower_precision():
-    """bfloat16 as diffusers loads it (tables in float32), and cast whole (tables in bfloat16)."""
-    transformer = pipelines.wan_transformer().to(torch.bfloat16)
-    assert transformer.rope.freqs_cos.dtype == torch.bfloat16
-    plain = wan_output(transformer)
-    zero = Warp(np.arange(5.0), np.zeros(5), flat(1.0), "none")
-    warp = Warp(np.arange(5.0), np.array([0, 0.5, 1.0, 0.5, 0]), flat(1.0), "none")
-    with zero.applied([wan_rope(transformer)]):
-        assert torch.equal(wan_output(transformer), plain)
-    with warp.applied([wan_rope(transformer)]):
-        assert wan_output(transformer).dtype == torch.bfloat16
-        assert not torch.equal(wan_output(transformer), plain)
-
-
-def test_a_call_without_a_noise_level_is_one_line():
-    transformer = pipelines.wan_transformer()
-    warp = Warp(np.arange(5.0), np.zeros(5), flat(1.0), "none")
-    with warp.applied([wan_rope(transformer)]):
-        with pytest.raises(SpfError, match="no noise level"):
-            transformer.rope(torch.zeros(1, 12, 5, 4, 6))
-        with pytest.raises(SpfError, match="'timestep'"):
-            transformer(torch.zeros(1, 12, 5, 4, 6), torch.zeros(1), torch.zeros(1, 7, 32))
-
-
-def test_folders_are_saved_where_they_should(adapters):
-    """The miniatures are loaded by the adapters' own loader, from safetensors."""
-    folder = Path(adapters("i2v").path)
-    assert (folder / "model_index.json").is_file()
-    assert not list(folder.rglob("*.bin"))
-    assert len(list(folder.glob("transformer*/*.safetensors"))) == 2

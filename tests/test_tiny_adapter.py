@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 from dataclasses import asdict
 
@@ -12,16 +11,11 @@ import pipelines
 import pytest
 from adapters import asked, one_line
 
-from spf.errors import ConfigError, UnavailableError
-from spf.generators.tiny.adapter import FILES, SAMPLING, WEIGHTS, Tiny
+from spf.errors import UnavailableError
+from spf.generators.tiny.adapter import FILES, WEIGHTS, Tiny
 from spf.pacing.warp import Warp
 
 torch = pytest.importorskip("torch")
-
-
-def test_it_needs_both_frames():
-    with pytest.raises(ConfigError, match="first and a last"):
-        Tiny().generate(asked(last=None))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -40,35 +34,6 @@ def test_each_file_of_the_weights_is_looked_for(name, damage, tmp_path):
             act()
         one_line(caught)
         assert caught.value.exit_code == 3
-
-
-def test_settings_that_lack_a_word_are_told(tmp_path):
-    shutil.copytree(WEIGHTS, tmp_path, dirs_exist_ok=True)
-    (tmp_path / SAMPLING).write_text(json.dumps({"size": [32, 32], "num_frames": 9}))
-    with pytest.raises(UnavailableError, match="lacks min_frames, max_frames"):
-        Tiny(path=str(tmp_path)).check()
-
-
-def test_no_folder_is_told(tmp_path):
-    with pytest.raises(UnavailableError, match=r"config\.json is not there; model\.path needs"):
-        Tiny(path=str(tmp_path / "none")).check()
-
-
-def test_its_identity_is_that_of_its_files(tmp_path):
-    shutil.copytree(WEIGHTS, tmp_path, dirs_exist_ok=True)
-    assert Tiny(path=str(tmp_path)).identity() == Tiny().identity()
-    assert set(Tiny().identity()["files"]) == set(FILES)
-    (tmp_path / "notes.txt").write_text("a file that is none of the weights")
-    assert Tiny(path=str(tmp_path)).identity() == Tiny().identity()
-
-
-def test_importing_the_network_says_nothing_of_missing_kernels():
-    """bitsandbytes warns of a kernel for weights of 4 bits; its other warnings stay."""
-    logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
-    texts = ("Failed to load CPU gemm_4bit_forward from x: %s", "Failed to load the library")
-    records = [logger.makeRecord(logger.name, logging.WARNING, "", 0, x, (), None) for x in texts]
-    passed = [bool(logger.filter(record)) for record in records]
-    assert passed == [False, True]
 
 
 @pytest.fixture

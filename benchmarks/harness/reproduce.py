@@ -1,15 +1,12 @@
 """Every experiment of the paper that this machine can run, in one report.
 
-    python -m benchmarks.harness.reproduce profile=auto|embedded|full [output=results]
+    python -m benchmarks reproduce --profile auto|embedded|full
 
 Prints the plan, runs it, and writes OUTPUT/tables and OUTPUT/report/index.html. What was finished
 before, and whose inputs are unchanged, is taken as it is.
 """
 
-import os
 import shutil
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -42,8 +39,7 @@ from benchmarks.harness.reproduction.planning import (
     requirements,
 )
 from benchmarks.paper import EXPERIMENTS
-from spf.devices import keep_freed_memory, let_idle_threads_sleep
-from spf.errors import ConfigError, SpfError, UnavailableError
+from spf.errors import UnavailableError
 from spf.words import choose
 
 Runs = dict[Planned, session.Run]
@@ -170,34 +166,3 @@ def as_text(table: Table) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
-
-
-def main(arguments: list[str]) -> int:
-    """The command; see the module's docstring."""
-    let_idle_threads_sleep()
-    keep_freed_memory()
-    given = {"profile": "auto", "output": "results"}
-    started = time.perf_counter()
-    try:
-        for word in arguments:
-            name, equals, value = word.partition("=")
-            if name not in given or not equals:
-                raise ConfigError(f"unknown argument {word!r}; known: profile=, output=")
-            given[name] = value
-        output = os.path.expanduser(given["output"])
-        code = reproduce(given["profile"], output)
-    except SpfError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        code = session.INTERRUPTED
-    if code == session.INTERRUPTED:
-        print("interrupted: nothing was lost, start again to continue", file=sys.stderr)
-        return code
-    print(f"done in {time.perf_counter() - started:.0f} s; open the report:")
-    print(Path(output) / "report" / "index.html")
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -120,27 +120,13 @@ class Results:
         return self.table[[study in words.split(";") for words in self.table["studies"]]]
 
 
-Statistic = Callable[[pd.Series, str], Any]
-
-
-def median(values: pd.Series, name: str) -> float:
-    """The median of the finite values."""
-    return values.median()
-
-
-def mean(values: pd.Series, name: str) -> float:
-    """The mean of the finite values."""
-    return values.mean()
+Statistic = str | Callable[[pd.Series, str], Any]
+"""What pandas calls so, or a function of the values and the sample's name."""
 
 
 def why(values: pd.Series, name: str) -> str:
     """The commonest reason; "" where one has none."""
     return "" if (values == "").any() else str(values.mode()[0])
-
-
-def count(values: pd.Series, name: str) -> int:
-    """How many are true."""
-    return int(values.sum())
 
 
 def grouped(
@@ -155,11 +141,14 @@ def grouped(
     samples, with the keys' values: the interval draws from it.
     """
     rows: list[Row] = []
-    for values, group in table.groupby(list(keys), sort=False):
-        row: Row = dict(zip(keys, values, strict=True)) | {"clips": len(group)}
-        sample = " ".join([name, *map(str, values)])
+    for key, group in table.groupby(list(keys), sort=False):
+        row: Row = dict(zip(keys, key, strict=True)) | {"clips": len(group)}
+        sample = " ".join([name, *map(str, key)])
         for column, (source, statistic) in columns.items():
-            row[column] = statistic(group[source], sample)
+            values = group[source]
+            row[column] = (
+                values.agg(statistic) if isinstance(statistic, str) else statistic(values, sample)
+            )
         rows.append(row)
     return rows
 

@@ -19,7 +19,16 @@ from benchmarks.harness.printing import printer
 from benchmarks.harness.records import DONE, Record
 from spf.embedders import label
 from spf.generators.kept import DAMAGE, unpack
-from spf.pacing.strategies import RESAMPLINGS, RETIMES, NoRetime, Regenerate, Rope, RopeIterative
+from spf.pacing.strategies import (
+    AUTHORS_CODE,
+    AUTHORS_WORKFLOW,
+    RESAMPLINGS,
+    RETIMES,
+    NoRetime,
+    Regenerate,
+    Rope,
+    RopeIterative,
+)
 
 BYTES = 2_000_000
 """Of the frames of a run: pairs are taken until there are so many."""
@@ -29,9 +38,14 @@ TILE = 96
 ACROSS = 10
 """Frames beside each other in a sheet."""
 
-PLAIN, METHOD, REFINED = NoRetime.name, Rope.name, RopeIterative.name
-"""Labels of plain generation, of the paper's own method (the settings of the authors' script), and
-of the same with refinement."""
+PLAIN = NoRetime.name
+METHOD, WORKFLOW, REFINED = AUTHORS = (
+    f"{Rope.name} ({AUTHORS_CODE})",
+    f"{Rope.name} ({AUTHORS_WORKFLOW})",
+    f"{RopeIterative.name} ({AUTHORS_CODE})",
+)
+"""Labels of plain generation and of the paper's own method: with the settings of the authors'
+script, with those of their workflow, and with those of the script and refinement."""
 
 
 def is_resampled(strategy: str) -> bool:
@@ -43,7 +57,7 @@ def is_ours(strategy: str) -> bool:
     """Whether it is a warp of ours: with settings that are not the authors'."""
     others = {PLAIN, Regenerate.name, *RESAMPLINGS}
     known = strategy.partition(" ")[0] in set(RETIMES) - others
-    return known and strategy not in (METHOD, REFINED)
+    return known and strategy not in AUTHORS
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,15 @@
-"""Check results that others may add to: results/community/NAME/records.parquet, and those of a
-collection, results/community/COLLECTION/EMBEDDER/records.parquet (`make community`).
+"""Results that others may add to: results/community/NAME/records.parquet, and of a collection
+results/community/COLLECTION/EMBEDDER/records.parquet (`make community`).
 
-    python scripts/validate_results.py [FOLDER ...]
-
-One line for each problem, and exit code 1 where there is one: a name or a file that does not
-belong, a link, a missing or damaged table, a column of another type, a value out of its metric's
-range or not finite without a reason, missing provenance, code that was not committed, another
-schema, or rows of one folder that were measured by different means.
+A problem is a name or a file that does not belong, a link, a missing or damaged table, a column of
+another type, a value out of its metric's range or not finite without a reason, missing provenance,
+code that was not committed, another schema, or rows of one folder that were measured by different
+means.
 """
 
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.harness.folder import slug
 from benchmarks.leaderboard.inputs import MAXIMAL_BYTES, NAME, Input, problems, read_records
@@ -22,7 +17,7 @@ from benchmarks.leaderboard.merging import check_agreement
 from spf.errors import ConfigError
 from spf.generators.folder import printable
 
-COMMUNITY = Path(__file__).resolve().parent.parent / "results" / "community"
+COMMUNITY = Path(__file__).resolve().parents[2] / "results" / "community"
 ALLOWED = re.compile(r"records\.parquet|README\.md|leaderboard\w*\.(csv|md)")
 MAXIMAL_TEXT = 1_000_000  # bytes of a table for people, or of a README
 
@@ -76,14 +71,3 @@ def _records(file: Path) -> Iterator[str]:
             check_agreement([Input(NAME, records)])
     except ConfigError as error:
         yield str(error).removeprefix(f"{printable(str(file))}: ")
-
-
-def main(folders: list[str]) -> int:
-    """Print the problems of the folders; 1 where there are any."""
-    found = [line for folder in folders or [str(COMMUNITY)] for line in checked(Path(folder))]
-    print("\n".join(found) or "no problems")
-    return int(bool(found))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
