@@ -161,7 +161,8 @@ def test_the_page_is_short_light_and_fits(report_file: Path, width: int) -> None
         assert browser.serious_faults(page) == []
         page.evaluate("document.querySelectorAll('details').forEach(x => { x.open = true; })")
         wide = page.evaluate(
-            "[...document.querySelectorAll('.scroll')].filter(x => x.scrollWidth > x.clientWidth + 1)"
+            "[...document.querySelectorAll('.scroll')]"
+            ".filter(x => x.scrollWidth > x.clientWidth + 1)"
             ".map(x => x.getAttribute('aria-labelledby'))"
         )
         assert wide == []
