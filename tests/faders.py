@@ -42,9 +42,3 @@ class Fader:
         assert request.last is not None
         frames = request.first + share * (request.last.astype(float) - request.first)
         return GeneratedClip(np.rint(frames).astype(np.uint8), float(request.fps or 8.0))
-
-
-class Unsteered(Fader):
-    """The same without a clock."""
-
-    steers: ClassVar[bool] = False

@@ -24,12 +24,6 @@ STEPS = 64  # equal steps of time on which clips of different length are compare
 # ---------------------------------------------------------------------------- distances
 
 
-def angles(z: ArrayLike) -> Floats:
-    """All-pairs angles (T, T) in radians of the rows (T, D)."""
-    rows = np.asarray(z, dtype=np.float64)
-    return np.stack([between(row[None], rows) for row in rows])
-
-
 def between(a: Floats, b: Floats) -> Floats:
     """Angles (N,) of rows (N, D): 2 atan2(|a - b|, |a + b|) of unit rows, exact near 0 and pi."""
     a, b = (rows / np.sqrt((rows**2).sum(axis=1, keepdims=True)) for rows in (a, b))

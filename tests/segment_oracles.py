@@ -5,8 +5,6 @@ Nothing is shared with the library; see `oracles`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,35 +85,3 @@ def brute_segmentation(
         found.insert(0, lines[start, stop])
         stop = start
     return found, best[length, n_segments][0]
-
-
-def partitions(length: int, min_length: int, start: int = 0) -> Iterator[list[tuple[int, int]]]:
-    """Every way to cut frames start..length-1 into runs of at least `min_length` frames."""
-    if start == length:
-        yield []
-    for stop in range(start + min_length, length + 1):
-        for rest in partitions(length, min_length, stop):
-            yield [(start, stop), *rest]
-
-
-def exhaustive_segmentation(
-    x: ArrayLike,
-    y: ArrayLike,
-    penalty: float | None = None,
-    n_segments: int | None = None,
-    min_length: int = 2,
-) -> tuple[list[Line], float]:
-    """`brute_segmentation` by trying every partition: at most about 10 frames."""
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    best: tuple[list[Line], float] = ([], math.inf)
-    for cut in partitions(len(y), min_length):
-        if n_segments is not None and len(cut) != n_segments:
-            continue
-        found = [line(x, y, start, stop) for start, stop in cut]
-        cost = sum(piece.error for piece in found)
-        if n_segments is None:
-            assert penalty is not None
-            cost += penalty * len(found)
-        if cost < best[1]:
-            best = (found, cost)
-    return best

@@ -12,9 +12,7 @@ import pytest
 
 from benchmarks.harness.cells import Table
 from benchmarks.harness.quality import (
-    clip_columns,
     paired_table,
-    quality_inputs,
     reasons,
     retimed_columns,
     sentence,
@@ -50,23 +48,6 @@ def made(level: int, count: int = 5) -> GeneratedClip:
 # Columns
 
 
-def test_a_clips_columns(tmp_path: Path) -> None:
-    path = harness.save(tmp_path / "a.mp4", harness.still(4))
-    columns = clip_columns(Brightness(), path)
-    assert set(columns) == {
-        "vbench_temporal_flickering",
-        "vbench_dynamic_degree",
-        "vbench_imaging_quality",
-        "quality_status",
-        "quality_identity",
-    }
-    assert columns["vbench_temporal_flickering"] > 0
-    assert columns["vbench_dynamic_degree"] is None
-    assert reasons(columns) == {"dynamic_degree": ABSENT, "imaging_quality": ABSENT}
-    assert json.dumps(columns)
-    assert quality_inputs(Brightness()) == {"quality": {"quality": "vbench"}}
-
-
 def test_a_retimed_clips_columns_are_not_swapped() -> None:
     columns = retimed_columns(Brightness(), before=made(50), after=made(200))
     assert columns["before_vbench_temporal_flickering"] == pytest.approx(50 / 255, abs=0.02)
@@ -83,21 +64,13 @@ def test_a_retimed_clips_columns_are_not_swapped() -> None:
 def record(clip: int, before: float | None, after: float | None, **more: Any) -> dict[str, Any]:
     lacking = json.dumps({"imaging_quality": ABSENT})
     return {
-        "status": "done",
-        "clip": f"pair{clip}",
-        "embedder": "tiny",
-        "model": "tiny",
-        "retime": "rope",
-        "before_file": f"generated/{clip}.npz",
-        "file": f"generated/{clip}-warped.npz",
-        "vbench_temporal_flickering": after,
-        "before_vbench_temporal_flickering": before,
-        "vbench_imaging_quality": None,
-        "before_vbench_imaging_quality": None,
-        "quality_status": lacking,
+        "status": "done", "clip": f"pair{clip}", "embedder": "tiny", "model": "tiny",
+        "retime": "rope", "before_file": f"generated/{clip}.npz",
+        "file": f"generated/{clip}-warped.npz", "vbench_temporal_flickering": after,
+        "before_vbench_temporal_flickering": before, "vbench_imaging_quality": None,
+        "before_vbench_imaging_quality": None, "quality_status": lacking,
         "before_quality_status": lacking,
-        **more,
-    }
+    } | more  # fmt: skip
 
 
 def table(records: list[dict[str, Any]]) -> Table:

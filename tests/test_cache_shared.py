@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -15,11 +14,8 @@ import pytest
 from test_cache import forbid_decoding
 
 import spf
-from benchmarks.harness.measuring import Measuring
 from spf.cache import user_cache
 from spf.cli import main
-from spf.embedders import load_embedder
-from spf.errors import ConfigError
 
 # Embeds argv[1] when it is told to; a line in argv[2] says that it computed and did not wait.
 PROCESS = """
@@ -113,9 +109,6 @@ def test_ctrl_c_ends_the_waiting(clip: Path, tmp_path: Path) -> None:
     holder.communicate()
 
 
-# The leaderboard
-
-
 def test_a_warm_leaderboard_decodes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,52 +127,6 @@ def test_a_warm_leaderboard_decodes_nothing(
     kept = [pd.read_parquet(run.folder.root / "timings.parquet") for run in (cold, warm)]
     assert [list(table["from_cache"]) for table in kept] == [[0.0] * 2, [1.0] * 2]
     assert "from_cache" not in harness.read_records(warm.folder.root).columns
-
-
-def test_a_warm_plot_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = harness.layout(tmp_path / "clips", {"a": {"p": harness.jumping()}})
-    cold = harness.run(folder, tmp_path / "cold")
-    forbid_decoding(monkeypatch)
-    warm = harness.run(folder, tmp_path / "warm")
-    for run in (cold, warm):
-        assert run.code == 0
-    plots = [(run.folder.root / "plots" / "a" / "p.png").read_bytes() for run in (cold, warm)]
-    assert plots[0] == plots[1]
-
-
-def test_a_leaderboard_without_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    harness.without_plots(monkeypatch)
-    folder = harness.two_generators(tmp_path / "clips", 1)
-    first = harness.run(folder, tmp_path / "first", "cache=false")
-    assert user_cache().entries() == []
-    second = harness.run(folder, tmp_path / "second")
-    assert len(user_cache().entries()) == 2
-    # It is no setting of the result: the run has the same name.
-    assert first.folder.root.name == second.folder.root.name
-    assert harness.tables(first.folder.root) == harness.tables(second.folder.root)
-
-
-def test_a_wrong_size_is_said_before_any_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SPF_CACHE_SIZE", "much")
-    with pytest.raises(ConfigError, match="SPF_CACHE_SIZE"):
-        harness.run(harness.two_generators(tmp_path / "clips", 1), tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_who_wants_frames_gets_them(clip: Path) -> None:
-    measuring = Measuring(load_embedder("pixels"), cache=user_cache())
-    for _ in range(2):
-        seen: list[float] = []
-        measured = measuring.measure(
-            clip, lambda: None, lambda _, time, seen=seen: seen.append(time)
-        )
-        assert seen == measured.embeddings.times.tolist()
-        measuring.measure(clip, lambda: None)
-
-
-# The commands
 
 
 def test_the_command_shows_and_clears(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,27 +161,4 @@ def test_wrong_words_exit_2(
     for words in (["cache"], ["analyze", str(clip), "--no-plot"]):
         assert main(words) == 2
         assert "SPF_CACHE_SIZE" in harness.check_one_line(capsys.readouterr().err)
-    assert main(["analyze", str(clip), "--no-plot", "--no-cache"]) == 0
-
-
-def test_entries_that_cannot_be_removed_exit_1(
-    clip: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spf.embed(clip, "histogram")
-
-    def rename(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(os, "rename", rename)
-    assert main(["cache", "--clear"]) == 1
-    assert "permissions" in harness.check_one_line(capsys.readouterr().err)
-
-
-def test_analyze_and_compare_go_without(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert main(["analyze", str(clip), "--no-plot", "--no-cache"]) == 0
-    assert user_cache().entries() == []
-    given: list[list[str]] = []
-    monkeypatch.setattr(os, "execv", lambda _, words: given.append(words))
-    for words in (["--no-cache"], []):
-        main(["compare", str(clip.parent), *words])
-    assert ["cache=false" in words for words in given] == [True, False]
+    assert main(["analyze", str(clip), "--no-plot", "--no-cache", "--embedder", "pixels"]) == 0

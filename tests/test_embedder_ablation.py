@@ -8,13 +8,11 @@ import harness
 import pandas as pd
 import pytest
 
-from benchmarks.embedder_ablation.experiment import robustness, sentence
+from benchmarks.embedder_ablation.experiment import sentence
 from benchmarks.harness import session
 from benchmarks.harness.cells import Table
 from benchmarks.known_pacing import studies
-from benchmarks.known_pacing.colours import MEANING, colour_sentences, colour_table
 from benchmarks.known_pacing.errors import Results
-from spf.errors import ConfigError
 
 WORDS = (
     "benchmark=embedder_ablation",
@@ -59,22 +57,11 @@ def test_the_chosen_embedder_keeps_its_settings(ablated: session.Run) -> None:
     assert changed == {"pixels"}
 
 
-def test_seconds_are_on_the_page_and_in_no_table(ablated: session.Run) -> None:
-    root = ablated.folder.root
-    assert "frames per second" in (root / "index.html").read_text()
-    assert not list(root.glob("speed.*"))
-    for file in root.glob("*.csv"):
-        assert "per_second" not in file.read_text().partition("\n")[0]
-
-
 def test_embedders_are_compared_on_real_clips_too(ablated: session.Run) -> None:
     rows = table(ablated, "agreement").set_index("clips")
     assert set(rows.index) == {"rendered", "real"}
     assert rows.loc["real", "count"] == 4
     assert rows[["pace", "order"]].stack().between(-1, 1).all()
-
-
-# Where colours lie
 
 
 @pytest.fixture(scope="module")
@@ -108,37 +95,6 @@ def test_errors_by_colour_and_nuisance_are_those_of_the_clips(coloured: session.
     assert not (coloured.folder.root / "ablation.csv").exists()
 
 
-def test_the_page_says_which_contents_favour_which_embedder(coloured: session.Run) -> None:
-    (section,) = (part for part in coloured.summary.sections if "colour" in part.title)
-    matched, unmatched, best, meaning = section.paragraphs
-    for said, words in ((matched, ("matched", "drift")), (unmatched, ("unmatched", "camera"))):
-        assert all(word in said for word in words)
-        assert "pixels (control) 0." in said
-        assert "histogram (control) 0." in said
-    assert best.endswith("Another embedder is best in: no column.")  # nothing else was run
-    assert meaning == MEANING
-    assert MEANING.split(":")[0] in (coloured.folder.root / "index.html").read_text()
-
-
-def test_the_best_of_each_column_is_named() -> None:
-    errors = {"a": 0.1, "b (control)": 0.2, "c": float("nan"), "d": None}
-    rows = [
-        {"embedder": name, "colours": colours, "status": "not_run" if name == "d" else "done"}
-        | dict.fromkeys(studies.NUISANCES, error)
-        for name, error in errors.items()
-        for colours in studies.COLOURS
-    ]
-    rows[3] |= {"camera": 0.05}  # b, matched
-    matched, unmatched, best = colour_sentences(colour_table(rows, ("embedder", "status")))
-    assert matched.endswith("best first: a 0.1; b (control) 0.2.")
-    assert unmatched.endswith("best first: a 0.10; b (control) 0.20.")  # one cell has 2 digits
-    control, other = best.split(". ")
-    assert control == "A control is best in: matched, camera (b (control))"
-    assert other.count("(a)") == 7
-    empty = colour_table(rows[4:], ("embedder", "status"))
-    assert colour_sentences(empty) == ["No embedder has an error that could be stated."]
-
-
 @pytest.mark.slow
 def test_the_documents_table_of_colours_is_measured(tmp_path: Path) -> None:
     made = session.run(
@@ -154,27 +110,6 @@ def test_the_documents_table_of_colours_is_measured(tmp_path: Path) -> None:
         (line,) = [x for x in text.splitlines() if f"| {row['embedder']} | {row['colours']} |" in x]
         said = [float(cell) for cell in line.strip("| ").split(" | ")[2:]]
         assert said == pytest.approx([row[name] for name in studies.NUISANCES], abs=0.003)
-
-
-def test_an_ablation_asks_only_what_it_shows() -> None:
-    with pytest.raises(ConfigError, match="unknown study of the ablation 'floor'"):
-        session.build(harness.compose(*WORDS[:2], "benchmark.studies=[floor]", "output=x"))
-    made = session.build(harness.compose(*WORDS[:2], *WORDS[3:8], "output=x"))
-    names = {cell.key.clip for cell in made.cells() if cell.key.embedder == "pixels"}
-    assert sum("adversarial" in name for name in names) == 0
-    assert sum(name.startswith("still-") for name in names) == 2  # two camera paths
-
-
-def test_robustness_is_the_largest_shift_of_each_content() -> None:
-    rows = [
-        ("a", "none", 1.0, 0.20),
-        ("a", "noise", 1.0, 0.23),
-        ("a", "none", 1.2, 0.15),
-        ("b", "none", 1.0, 0.10),
-        ("b", "noise", 1.0, 0.11),
-    ]
-    measured = pd.DataFrame(rows, columns=["content", "motion", "exposure", "linearity_mae"])
-    assert robustness(measured).round(6).to_dict() == {"a": 0.05, "b": 0.01}
 
 
 def compared(**errors: float | None) -> str:

@@ -28,7 +28,6 @@ from benchmarks.leaderboard import experiment
 from spf.cache import ARRAYS, user_cache
 from spf.child import Child
 from spf.embedders.histogram import Histogram
-from spf.errors import SpfError
 from spf.quality import process
 from spf.store import Store
 from spf.video import guarded
@@ -67,9 +66,6 @@ def check_next_start(whole: dict[str, bytes] | None, clips: Path, output: Path, 
     if whole is None:
         whole = harness.tables(run(clips, output.with_name("undisturbed"), *more).folder.root)
     assert harness.tables(second.folder.root) == whole
-
-
-# Decoder and embedder; of the two clips, the second one meets with the fault
 
 
 def decoder_gets(number: signal.Signals) -> Callable[[Patch], None]:
@@ -166,9 +162,6 @@ def test_a_gpu_with_little_memory_gives_the_same_tables(
     assert harness.tables(little.folder.root) == whole
 
 
-# VBench
-
-
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -201,9 +194,6 @@ def test_vbench_that_breaks_down_is_a_row_and_passes(
     assert f"VBench's temporal_flickering broke down: {reason}" in harness.check_one_line(said)
     script.write_text(f"#!/bin/sh\nwhile read line; do {replies}; done\n")
     check_next_start(None, clips, tmp_path / "out", *words)
-
-
-# W&B
 
 
 class Service:
@@ -266,9 +256,6 @@ def test_an_outage_of_wandb_at_any_call_fails_nothing(
     assert harness.tables(done.folder.root) == whole
 
 
-# The machine
-
-
 def test_without_git_the_commit_is_unknown(clips: Path, tmp_path: Path, monkeypatch: Patch) -> None:
     provenance.commit.cache_clear()
     with monkeypatch.context() as patch:
@@ -293,9 +280,6 @@ def test_clocks_that_jump_change_nothing(
         assert harness.only_run(tmp_path / "out") == done.folder.root  # its name has no time
     assert next(looks) > 0
     assert done.results.reused == 2
-
-
-# Clips that change, and what is kept of them
 
 
 @pytest.mark.parametrize("when", [(measuring, "measure_clip"), (experiment, "clip_columns")])
@@ -347,20 +331,3 @@ def test_nan_in_the_cache_is_damage(
     assert again.code == 0
     assert "is damaged and removed" in harness.check_one_line(capsys.readouterr().err)
     assert harness.tables(again.folder.root) == whole
-
-
-def test_answers_that_change_before_they_are_read_are_a_row(clips: Path, tmp_path: Path) -> None:
-    answers = tmp_path / "rater.json"
-    answers.write_text("{}")
-    words = ["benchmark=user_study", "embedder=histogram", "model=folder"]
-    words += [
-        f"model.path={clips}",
-        f"benchmark.answers={tmp_path}",
-    ]
-    cell = session.build(harness.compose(*words)).cells()[-1]
-    with pytest.raises(SpfError) as error:
-        cell.compute(lambda: None)
-    assert "changed" not in str(error.value)
-    answers.write_text("[]")
-    with pytest.raises(SpfError, match=r"rater\.json: it changed while it was read"):
-        cell.compute(lambda: None)

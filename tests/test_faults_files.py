@@ -6,15 +6,14 @@ docs/reliability.md tells which other tests are about faults.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import harness
 import pytest
-from fault_injection import KINDS, Injector
 
 from benchmarks.harness import commandline, session
 from benchmarks.harness.cells import Cell, Key, Outcome
@@ -23,87 +22,7 @@ from benchmarks.harness.records import DONE, make_record
 from benchmarks.harness.store import CellStore
 from spf import cli
 from spf.cache import user_cache
-from spf.files import write_atomic
 from spf.store import Store
-
-# The injector
-
-
-def write(path: Path) -> None:
-    path.write_bytes(b"0123456789" * 2000)
-
-
-def synchronise(path: Path) -> None:
-    write_atomic(path, b"x")
-
-
-def link(path: Path) -> None:
-    path.with_name("old").touch()
-    os.link(path.with_name("old"), path)
-
-
-def read(path: Path) -> None:
-    path.write_text("x")
-    path.read_text()
-
-
-def remove(path: Path) -> None:
-    path.touch()
-    shutil.rmtree(path.parent)
-
-
-DO: dict[str, Callable[[Path], object]] = {
-    "open": write,
-    "write": write,
-    "short": write,
-    "full": write,
-    "fsync": synchronise,
-    "rename": synchronise,
-    "rename-full": synchronise,
-    "link": link,
-    "mkdir": Path.mkdir,
-    "remove": remove,
-    "list": lambda path: os.listdir(path.parent),
-    "read": read,
-}
-
-
-@pytest.mark.parametrize("kind", DO)
-def test_a_fault_strikes_its_call_there_and_nowhere_else(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    struck, spared = tmp_path / "struck", tmp_path / "spared"
-    for folder in (struck, spared):
-        folder.mkdir()
-    told: list[str] = []
-    with monkeypatch.context() as patch:
-        Injector(kind, 1, [struck], told.append).install(patch.setattr)
-        DO[kind](spared / "file")
-        assert told == []
-        with pytest.raises(OSError, match=os.strerror(KINDS[kind].error)) as error:
-            DO[kind](struck / "file")
-        assert error.value.errno == KINDS[kind].error
-        assert [line.split()[0] for line in told] == [kind]
-    if kind == "short":
-        assert (struck / "file").stat().st_size == 10_000
-
-
-def test_a_full_disk_stays_full_and_a_cut_file_is_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        Injector("full", 2, [tmp_path], lambda _: None).install(patch.setattr)
-        (tmp_path / "first").write_text("x")
-        for call in (write, Path.mkdir, write):
-            with pytest.raises(OSError, match="No space left"):
-                call(tmp_path / "more")
-    write(tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        Injector("cut", 1, [tmp_path], lambda _: None).install(patch.setattr)
-        assert len((tmp_path / "whole").read_bytes()) == 10_000
-
-
-# What a refusing disk does
 
 
 def kept(folder: Path) -> tuple[CellStore, Cell]:
@@ -120,10 +39,18 @@ def test_what_cannot_be_read_is_not_taken_for_damaged(
 ) -> None:
     """Neither the record nor a file of the cell: it would be removed and computed again."""
     store, cell = kept(tmp_path)
+    read, calls = Path.read_bytes, itertools.count(1)
+
+    def struck(path: Path) -> bytes:
+        if path.is_relative_to(store.root) and next(calls) == number:
+            refuse()
+        return read(path)
+
     with monkeypatch.context() as patch:
-        Injector("read", number, [store.root], lambda _: None).install(patch.setattr)
+        patch.setattr(Path, "read_bytes", struck)
         with pytest.raises(DiskError, match="cannot be read") as error:
             store.load(cell)
+    assert next(calls) > number
     harness.check_one_line(str(error.value))
     assert store.load(cell) is not None
 
@@ -134,14 +61,11 @@ def test_what_cannot_be_removed_fails_nothing(
     source = tmp_path / "source"
     source.write_text("new")
     folder = RunFolder(tmp_path / "run")
-    struck: list[str] = []
     with monkeypatch.context() as patch:
-        for number in (1, 3):  # the first call of each
-            Injector("remove", number, [folder.root], struck.append).install(patch.setattr)
+        for name in ("unlink", "remove", "rmdir"):
+            patch.setattr(os, name, refuse)
         folder.write("written", "new")
-        assert len(struck) == 1
         folder.place(source, "placed")
-    assert len(struck) == 2
     assert folder.read("written") == folder.read("placed") == b"new"
 
 
@@ -176,8 +100,6 @@ def test_other_refusals_of_the_disk_are_one_line(
     assert cli.main(["cache"]) == 1
     assert "/disk/file: Input/output error" in harness.check_one_line(capsys.readouterr().err)
 
-
-# A disk that is really full
 
 SMALL_DISK = """
 mount -t tmpfs -o size=$1 none disk || exit 99

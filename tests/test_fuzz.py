@@ -9,35 +9,10 @@ from typing import Any
 import harness
 import pytest
 
-from scripts.bad_clips import DAMAGES, ODD, RENAMED, make_bad_clips
-from scripts.fuzz_clips import ended_row, measure, measure_all, peak
+from scripts.bad_clips import make_bad_clips
+from scripts.fuzz_clips import ended_row, measure_all, peak
 from spf.video.clip import MAX_PIXELS
 from spf.video.guarded import MEMORY
-
-PICTURES = {"plain", "hurried", "deep", "grown", "bomb"}
-
-
-def test_few_bad_clips_see_every_damage(tmp_path: Path) -> None:
-    paths = make_bad_clips(tmp_path, 250, seed=1, large=False)
-    assert {path.parent.name for path in paths} == {
-        *(damage.__name__ for damage in DAMAGES),
-        RENAMED,
-        "odd-members",
-    }
-    kinds = {path.name for path in paths if path.parent.name == "odd-members"}
-    assert len({name.split("-", 3)[3] for name in kinds}) >= len(ODD) - 2
-
-
-def test_what_is_drawn_depends_on_the_seed_alone(tmp_path: Path) -> None:
-    """Of pictures, byte by byte; encoders of videos do not repeat themselves exactly."""
-    drawn = []
-    for number, seed in enumerate((3, 3, 4)):
-        root = tmp_path / str(number)
-        paths = make_bad_clips(root, 60, seed, large=False)
-        images = [path for path in paths if path.stem.split("-")[1] in PICTURES]
-        drawn.append([(path.relative_to(root), path.read_bytes()) for path in images])
-    assert drawn[0] == drawn[1] != drawn[2]
-    assert len(drawn[0]) > 5
 
 
 def test_bad_clips_of_a_leaderboard_are_rows(
@@ -57,30 +32,10 @@ def test_bad_clips_of_a_leaderboard_are_rows(
     assert "Traceback" not in "".join(capsys.readouterr())
 
 
-@pytest.mark.parametrize(
-    ("record", "ended"),
-    [
-        ({"status": "done", "frames": 3, "reason": ""}, "measured"),
-        ({"status": "failed", "reason": "a/b: it is empty; copy it again"}, "failed"),
-        ({"status": "done", "frames": 0, "reason": ""}, "wrong"),
-        ({"status": "failed", "reason": ""}, "wrong"),
-        ({"status": "failed", "reason": "a/b: unexpected KeyError: 'x'; nothing"}, "wrong"),
-        ({"status": "failed", "reason": "a/b: two\nlines; copy it again"}, "wrong"),
-        ({"status": "not_run", "reason": "a/b: it was not; run it"}, "wrong"),
-    ],
-)
-def test_what_counts_as_wrong(record: dict[str, Any], ended: str) -> None:
-    assert ended_row({"model": "a", "clip": "b", **record})["ended"] == ended
-
-
-def test_measure_calls_wrong_what_is_not_a_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_: object, **__: object) -> None:
-        raise KeyError("a bug")
-
-    monkeypatch.setattr("scripts.fuzz_clips.measure_clip", broken)
-    assert measure(tmp_path) == ("wrong", "KeyError: 'a bug'")
+def test_what_counts_as_wrong() -> None:
+    for reason in ("", "a/b: unexpected KeyError: 'x'; nothing", "a/b: two\nlines; copy it again"):
+        row: dict[str, Any] = {"model": "a", "clip": "b", "status": "failed", "reason": reason}
+        assert ended_row(row)["ended"] == "wrong"
 
 
 @pytest.mark.slow

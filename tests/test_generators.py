@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,18 +12,15 @@ import pipelines
 import pytest
 from adapters import FIRST, LAST, asked, index, one_line
 
-from spf.errors import ConfigError, SpfError
+from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.fingerprint import digest
-from spf.generators.base import Request, one_line_failures, to_uint8
 from spf.generators.ltx2 import Ltx2
+from spf.generators.tiny.adapter import FILES, WEIGHTS, Tiny
 from spf.generators.wan import Wan22
 from spf.pacing.warp import Warp
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-# What a clip is
 
 
 def test_a_clip_is_made_of_its_request(wan):
@@ -47,26 +45,6 @@ def test_a_clip_is_made_of_its_request(wan):
         assert (wan.generate(asked(**change)).frames != clip.frames).any(), change
 
 
-def test_ltx2_uses_every_part_of_its_request(ltx):
-    first, last = pipelines.frames(64, 64)
-    usual: dict[str, Any] = {"first": first, "last": last, "num_frames": 9, "fps": 12.0}
-    clip = ltx.generate(asked(**usual))
-    assert clip.frames.shape == (9, 64, 64, 3)
-    assert clip.fps == 12.0
-    assert clip.notes == ["the sound track is not kept"]
-    for change in ({"seed": 1}, {"last": first}, {"last": None}, {"fps": 24.0}):
-        assert (ltx.generate(asked(**(usual | change))).frames != clip.frames).any(), change
-
-
-def test_the_seed_alone_decides_the_noise(wan):
-    """Whatever was drawn before, on this machine's other generators."""
-    torch.manual_seed(0)
-    one = wan.generate(asked()).frames
-    torch.manual_seed(99)
-    torch.randn(7)
-    np.testing.assert_array_equal(wan.generate(asked()).frames, one)
-
-
 def test_frames_and_sizes_that_cannot_be_made_are_said(wan):
     first, last = (x[:, :40] for x in pipelines.frames(32, 48))
     clip = wan.generate(asked(first=first, last=last, num_frames=6))
@@ -79,15 +57,6 @@ def test_frames_and_sizes_that_cannot_be_made_are_said(wan):
     sized = Wan22(path=wan.path, device="cpu", size=[16, 32])
     sized.__dict__["pipeline"] = wan.pipeline
     assert sized.generate(asked()).frames.shape == (9, 16, 32, 3)
-
-
-def test_defaults_are_the_models_own(wan, ltx):
-    bare = Request(FIRST, LAST)
-    plan = wan.plan(bare)
-    assert (plan.num_frames, plan.fps, plan.steps, plan.guidance) == (81, 16.0, 40, 3.5)
-    assert plan.negative_prompt
-    assert wan.plan(Request(FIRST, negative_prompt="")).negative_prompt == ""
-    assert (ltx.plan(bare).num_frames, ltx.plan(bare).fps) == (121, 24.0)
 
 
 def test_identity_names_what_determines_the_pixels(wan, tmp_path):
@@ -104,28 +73,19 @@ def test_identity_names_what_determines_the_pixels(wan, tmp_path):
     assert len({digest(generator.identity()) for generator in [wan, *others]}) == 4
 
 
-# Requests that cannot be fulfilled
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"last": LAST[:16]}, "differ in size .48x32 and 48x16"),
-        ({"first": None}, "first frame must be"),
-        ({"first": FIRST[None]}, "first frame must be"),
         ({"first": FIRST / 255}, "first frame must be"),
         ({"last": LAST[..., :1]}, "last frame must be"),
-        ({"last": "last.png"}, "last frame must be"),
         ({"first": FIRST[:0], "last": LAST[:0]}, "first frame must be"),
-        ({"num_frames": 1}, "num_frames=1"),
         ({"num_frames": 8.5}, "num_frames=8.5"),
         ({"steps": 0}, "steps=0"),
         ({"seed": -1}, "seed=-1"),
-        ({"seed": None}, "seed=None"),
         ({"fps": 0}, "fps=0"),
         ({"guidance": float("nan")}, "guidance=nan"),
         ({"prompt": 3}, "prompt=3"),
-        ({"prompt": None}, "prompt=None"),
         ({"negative_prompt": ["blue"]}, "negative_prompt="),
     ],
 )
@@ -142,40 +102,24 @@ def test_ti2v_refuses_a_last_frame_before_it_looks_for_weights(tmp_path):
         one_line(caught)
 
 
-def test_flf2v_needs_a_last_frame():
-    with pytest.raises(ConfigError, match="needs a last frame") as caught:
-        Wan22("flf2v").generate(asked(last=None))
-    one_line(caught)
-
-
-def test_a_warp_of_another_clip_is_refused(wan, ltx):
-    warp = Warp.from_time_map(wan.clock(asked(num_frames=13)), np.arange(13.0))
-    for generator in (wan, ltx):
-        with pytest.raises(ConfigError, match="for another clip") as caught:
-            generator.generate(asked(), warp)
+def test_what_needs_a_last_frame_says_so():
+    for generator, said in (
+        (Wan22("flf2v"), "needs a last frame"),
+        (Tiny(), "first and a last"),
+    ):
+        with pytest.raises(ConfigError, match=said) as caught:
+            generator.generate(asked(last=None))
         one_line(caught)
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings"),
-    [
+    for kind, settings in (
         (Wan22, {"variant": "i2w"}),
-        (Wan22, {"variant": 5}),
         (Wan22, {"dtype": "float8"}),
         (Wan22, {"offload": "disk"}),
-        (Wan22, {"size": [480]}),
         (Wan22, {"size": [480, "832"]}),
-        (Wan22, {"size": [0, 16]}),
         (Ltx2, {"variant": "i2v"}),
-    ],
-)
-def test_impossible_settings(kind, settings):
-    with pytest.raises(ConfigError) as caught:
-        kind(device="cpu", **settings)
-    one_line(caught)
-
-
-# Failures on the way
+    ):
+        with pytest.raises(ConfigError) as caught:
+            kind(device="cpu", **settings)
+        one_line(caught)
 
 
 def test_not_a_number_in_the_latents_ends_it(wan):
@@ -192,12 +136,6 @@ def test_not_a_number_in_the_latents_ends_it(wan):
         with torch.no_grad():
             expert.proj_out.bias.copy_(kept)
     np.testing.assert_array_equal(wan.generate(asked()).frames, plain)
-
-
-def test_a_decoder_that_gives_no_numbers():
-    with pytest.raises(SpfError, match="decoded video"):
-        to_uint8("wan22", np.array([0.5, np.nan]))
-    assert to_uint8("wan22", np.array([-1, 0, 0.5, 1, 2])).tolist() == [0, 0, 128, 255, 255]
 
 
 @pytest.mark.parametrize(
@@ -219,6 +157,50 @@ def test_running_out_of_memory_is_one_line(wan, error):
     assert caught.value.exit_code == 1
 
 
-def test_other_errors_stay_what_they_are():
-    with pytest.raises(RuntimeError, match="shapes"), one_line_failures("wan22"):
-        raise RuntimeError("shapes do not match")
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", ["gone", "empty", "cut"])
+def test_each_file_of_the_weights_is_looked_for(name, damage, tmp_path):
+    shutil.copytree(WEIGHTS, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / name
+    kept = {"gone": b"", "empty": b"", "cut": file.read_bytes()[:-5]}[damage]
+    file.unlink()
+    if damage != "gone":
+        file.write_bytes(kept)
+    model = Tiny(path=str(tmp_path))
+    fault = "is not there" if damage == "gone" else "cannot be read"
+    for act in (model.check, model.identity, lambda: model.size, lambda: model.clock(asked())):
+        with pytest.raises(UnavailableError, match=f"{file} {fault}.*; model.path needs") as caught:
+            act()
+        one_line(caught)
+        assert caught.value.exit_code == 3
+
+
+@pytest.fixture
+def untrained(tmp_path):
+    """The shipped generator's network with random weights."""
+    from spf.generators.tiny.sampling import SETTINGS_FILE, Settings
+
+    model = pipelines.wan_transformer(channels=10, out_channels=3, text_dim=8, num_layers=1)
+    model.save_pretrained(tmp_path)
+    (tmp_path / SETTINGS_FILE).write_text(json.dumps(asdict(Settings(num_steps=2))))
+    return Tiny(path=tmp_path)
+
+
+def test_tiny_follows_the_protocol(untrained):
+    request = asked(prompt="", steps=None)
+    clip = untrained.generate(request)
+    assert clip.frames.shape == (9, 32, 32, 3)
+    assert clip.notes == ["frames resized from 48x32 to 32x32"]
+    clock = untrained.clock(request)
+    assert clock.positions.tolist() == list(range(9))  # a latent is a frame
+    steps: list[tuple[int, int]] = []
+    watch = lambda done, total: steps.append((done, total))  # noqa: E731
+    still = Warp.from_time_map(clock, np.arange(9.0), gamma="none")
+    np.testing.assert_array_equal(untrained.generate(request, still, watch).frames, clip.frames)
+    assert steps == [(1, 2), (2, 2)]
+    tau = 8 * (np.arange(9) / 8) ** 3
+    warped = untrained.generate(request, Warp.from_time_map(clock, tau, gamma="none")).frames
+    assert (warped != clip.frames).any()
+    np.testing.assert_array_equal(untrained.generate(request).frames, clip.frames)
+    assert "prompt is passed over" in untrained.generate(asked()).notes[0]
+    assert untrained.identity()["files"]

@@ -69,16 +69,12 @@ def test_derivative_is_the_slope(pacing):
 @pytest.mark.parametrize(
     ("pacing", "u", "progress"),
     [
-        (law("ease_in"), 0.25, 0.0625),
         (law("ease_out"), 0.25, 0.4375),
         (law("ease_in_out"), 0.25, 0.125),
         (law("plateau", start=0.2, stop=0.6), 0.1, 1 / 6),
-        (law("plateau", start=0.2, stop=0.6), 0.5, 1 / 3),
         (law("staircase", steps=2, rise=0.5), 0.25, 0.25),
-        (law("staircase", steps=2, rise=0.5), 0.5, 0.5),
         (law("exponential", temperature=np.log(4)), 0.5, 1 / 3),
         (law("sine"), 0.25, 0.25 + 1 / (2 * np.pi)),
-        (law("sine"), 0.75, 0.75 - 1 / (2 * np.pi)),
     ],
     ids=str,
 )
@@ -128,13 +124,9 @@ def test_unevenness_by_hand():
     ("pacing", "place"),
     [
         (law("sigmoid_jump", place=0.37), 0.37),
-        (law("sigmoid_jump", place=0.81, steepness=1000), 0.81),
-        (law("ease_in"), 1.0),
         (law("ease_out"), 0.0),
-        (law("exponential", temperature=-2), 0.0),
         (law("ease_in_out"), 0.5),
         (law("two_jumps", share=0.3), 0.7),
-        (law("staircase", steps=1, rise=0.5), 0.5),
     ],
     ids=str,
 )

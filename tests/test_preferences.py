@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from math import comb, exp
+from math import comb
 
 import numpy as np
 import pytest
@@ -20,7 +20,6 @@ from benchmarks.user_study.preferences import (
     choices_needed,
     krippendorff_alpha,
     majorities,
-    passes_by_chance,
     rate_of,
     ratings,
     wins_of,
@@ -44,14 +43,6 @@ def test_the_interval_is_where_both_tails_hold_a_fortieth(k: int, n: int) -> Non
     assert rate.rate == k / n
 
 
-@pytest.mark.parametrize("n", [1, 6, 25])
-@pytest.mark.parametrize("p", [0.02, 0.3, 0.5, 0.77, 0.999])
-def test_the_interval_covers_at_least_95_of_100(n: int, p: float) -> None:
-    """Exactly, by the probability of each number of choices."""
-    covered = [rate_of(k, n).low <= p <= rate_of(k, n).high for k in range(n + 1)]
-    assert np.dot(pmf(n, p), covered) >= 0.95
-
-
 def test_the_ends_of_a_rate() -> None:
     assert rate_of(8, 11).p == pytest.approx(2 * sum(pmf(11, 0.5)[:4]))
     assert np.isnan([rate_of(0, 0).rate, rate_of(0, 0).low, rate_of(0, 0).p]).all()
@@ -62,24 +53,9 @@ def test_majorities_count_people() -> None:
     told = [("x", "ab"), ("x", "ab"), ("x", "ba"), ("y", "ba"), ("z", "ab"), ("z", "ba")]
     votes = [Vote(rater, str(item), *two) for item, (rater, two) in enumerate(told)]
     assert majorities(votes, "a") == (1, 1, 1)
-    assert majorities([*votes, Vote("y", "8", "a", "b"), Vote("y", "9", "a", "b")], "a") == (
-        2,
-        0,
-        1,
-    )
 
 
 # Bradley-Terry
-
-
-def expected_wins(scores: list[float], choices: float = 1000) -> np.ndarray:
-    differences = np.subtract.outer(scores, scores)
-    return choices / (1 + np.exp(-differences)) * (1 - np.eye(len(scores)))
-
-
-def test_known_scores_are_recovered() -> None:
-    scores = [1.3, 0.2, -0.4, -1.1]
-    assert bradley_terry(expected_wins(scores), half=0) == pytest.approx(scores, abs=1e-7)
 
 
 @pytest.mark.parametrize("half", [0.0, 0.5])
@@ -97,12 +73,8 @@ def test_scores_have_the_largest_likelihood(half: float) -> None:
     found = optimize.minimize(surprise, np.zeros(3), tol=1e-12).x
     expected = np.append(found, -found.sum())
     assert bradley_terry(wins, half) == pytest.approx(expected, abs=1e-5)
-
-
-def test_one_who_always_wins_has_a_finite_score() -> None:
-    scores = bradley_terry(np.array([[0.0, 9, 9], [0, 0, 5], [0, 4, 0]]))
-    assert np.isfinite(scores).all()
-    assert scores[0] > scores[1] > scores[2]
+    always = bradley_terry(np.array([[0.0, 9, 9], [0, 0, 5], [0, 4, 0]]))
+    assert np.inf > always[0] > always[1] > always[2]
 
 
 def test_strategies_that_nothing_joins_have_no_scores() -> None:
@@ -175,23 +147,13 @@ def test_alpha_and_agreement_pair_by_pair(seed: int) -> None:
 
 def test_raters_who_choose_alike_agree_fully() -> None:
     """Even where all choose one strategy everywhere."""
-    votes = [Vote(f"r{k}", f"i{item}", "a", "b") for k in range(5) for item in range(6)]
-    assert krippendorff_alpha(ratings(votes, "a")) == 1.0
-    mixed = [
-        Vote(f"r{k}", f"i{item}", *("ab" if item % 3 else "ba"))
-        for k in range(5)
-        for item in range(6)
-    ]
-    assert krippendorff_alpha(ratings(mixed, "a")) == 1.0
-    assert krippendorff_alpha(ratings(mixed, "b")) == 1.0
-
-
-def test_raters_with_one_preference_agree_as_it_says() -> None:
-    """Two choose alike with probability p^2 + q^2, and alpha is twice that less one."""
-    p = 1 / (1 + exp(-1.5))
-    values = ratings(raters.votes({"a": 1.5, "b": 0.0}, 60, 60, seed=6), "a")
-    assert agreement(values) == pytest.approx(p**2 + (1 - p) ** 2, abs=0.02)
-    assert krippendorff_alpha(values) == pytest.approx((2 * p - 1) ** 2, abs=0.04)
+    for every in (1, 3):
+        votes = [
+            Vote(f"r{k}", f"i{item}", *("ba" if item % every == 1 else "ab"))
+            for k in range(5)
+            for item in range(6)
+        ]
+        assert krippendorff_alpha(ratings(votes, "a")) == 1.0
 
 
 def test_one_rater_agrees_with_nobody() -> None:
@@ -233,8 +195,3 @@ def test_needed_choices_are_enough_and_one_less_is_not(p: float) -> None:
 def test_a_rate_that_needs_no_number_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         choices_needed(rate)
-
-
-def test_chance_of_a_guesser() -> None:
-    assert passes_by_chance(6, 1) == pytest.approx(7 / 64)
-    assert passes_by_chance(0, 0) == 1.0

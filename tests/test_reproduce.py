@@ -17,6 +17,7 @@ from benchmarks.harness import reproduce, session
 from benchmarks.harness.reproduction import planning
 from benchmarks.harness.reproduction.planning import as_table, plan
 from benchmarks.harness.session import build
+from benchmarks.known_pacing import solver_tables
 from benchmarks.paper import (
     EXPERIMENTS,
     Experiment,
@@ -28,16 +29,10 @@ from synthetic.laws import law
 LAWS = ("linear", "sigmoid_jump")
 CONTENTS = ("brick-cat-warp", "moon-tissue-dissolve")
 SMALL = (
-    "benchmark=synthetic_pacing",
-    "embedder=histogram",
-    "workers=1",
-    "benchmark.studies=[grid]",
-    "benchmark.num_frames=16",
-    "benchmark.size=[32,32]",
-    "benchmark.seeds=[1000]",
-    f"benchmark.laws=[{','.join(LAWS)}]",
-    f"benchmark.contents=[{','.join(CONTENTS)}]",
-)
+    "benchmark=synthetic_pacing", "embedder=histogram", "workers=1", "benchmark.studies=[grid]",
+    "benchmark.num_frames=16", "benchmark.size=[32,32]", "benchmark.seeds=[1000]",
+    f"benchmark.laws=[{','.join(LAWS)}]", f"benchmark.contents=[{','.join(CONTENTS)}]",
+)  # fmt: skip
 OTHER = (*SMALL[:1], "embedder=pixels", *SMALL[2:])
 
 
@@ -47,6 +42,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     made = tuple(dataclasses.replace(item, parts=_small(item)) for item in EXPERIMENTS)
     made += (Experiment(8, "Another", "Nothing."),)
     monkeypatch.setattr(reproduce, "EXPERIMENTS", made)
+    monkeypatch.setattr(solver_tables, "LENGTHS", (1_000,))
+    monkeypatch.setattr(solver_tables, "POWER_LENGTHS", (21,))
 
 
 def _small(item: Experiment) -> tuple[Part, ...]:
@@ -224,6 +221,14 @@ def test_it_writes_tables_and_a_report(
     plans = pd.read_csv(tmp_path / "out" / "tables" / "plan.csv")
     assert (plans["status"] == "not run").sum() == lacking
     assert plans["reason"].dropna().str.startswith("not run: ").sum() == lacking
+
+    page = harness.Page(report.read_text())
+    text = " ".join(page.text)
+    assert text.count("Not run: not built yet") == lacking
+    for name in embedders.values():
+        assert f"With {name}" in text
+    assert all(str(image["src"]).startswith("data:image/webp") for image in page.all("img"))
+    assert len(page.all("img")) >= 1
 
     with monkeypatch.context() as patch:
         patch.setattr(session, "run", lambda *_: pytest.fail("it was made again"))

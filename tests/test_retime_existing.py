@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import harness
 import numpy as np
@@ -12,16 +11,10 @@ import pytest
 
 from benchmarks.existing import clips as existing_clips
 from benchmarks.existing.clips import load_clips
-from benchmarks.existing.scores import looked_at, source_distance
 from benchmarks.existing.tables import CLIP_COLUMNS, COLUMNS
-from benchmarks.generated.strategies import REGENERATED, kind_of, parse_retimes
 from benchmarks.harness import session
-from benchmarks.harness.quality import retimed_file_columns
 from spf.errors import ConfigError
-from spf.generators.folder import clips_of
-from spf.pacing.strategies import NoRetime
-from spf.quality.base import NoQuality
-from spf.video import load, write_png
+from spf.video import load
 
 BLEND = "benchmark.retimes=[none,blend]"
 
@@ -115,17 +108,6 @@ def test_a_model_of_another_size_is_not_run_and_says_so(folder: Path, tmp_path: 
     assert {cell.key.model for cell in cells} == {"tiny"}
 
 
-def test_the_default_composes_with_every_strategy_on_every_clip() -> None:
-    made: Any = session.build(harness.compose("benchmark=retime_existing"))
-    cells = made.cells()
-    assert len(cells) == 25
-    assert sum(bool(cell.not_run) for cell in cells) == 3
-    assert len({cell.identity for cell in cells}) == 25
-    for clip in made.clips:
-        assert clip.rendered.held_out
-        assert 0.1 < np.diff(clip.rendered.truth()).max() <= 0.155 or "ease" in clip.name
-
-
 def test_a_clip_without_change_is_left_as_it_is(tmp_path: Path) -> None:
     harness.save(tmp_path / "clips" / "still.mp4", harness.still())
     clips = f"benchmark.clips={tmp_path / 'clips'}"
@@ -134,17 +116,6 @@ def test_a_clip_without_change_is_left_as_it_is(tmp_path: Path) -> None:
     assert (done.code, row.status) == (0, "done")
     assert "no semantic change" in row.reason
     assert table(done, "existing")["unchanging"].tolist() == [1]
-
-
-def test_images_need_a_rate(tmp_path: Path) -> None:
-    write_png(tmp_path / "clips" / "film" / "frames", harness.steady())
-    clips = [f"benchmark.clips={tmp_path / 'clips'}", "benchmark.retimes=[nearest]"]
-    refused = run(tmp_path / "out", *clips)
-    assert refused.code == 1
-    assert "give one with fps=R" in refused.results.records[0]["reason"]
-    done = run(tmp_path / "out", *clips, "benchmark.fps=10")
-    assert done.code == 0
-    assert done.results.records[0]["fps"] == 10
 
 
 @pytest.mark.parametrize(
@@ -164,98 +135,7 @@ def test_impossible_settings_are_refused_in_one_line(words: list[str], message: 
     assert "\n" not in str(error.value)
 
 
-def test_generated_clips_are_not_regenerated() -> None:
-    with pytest.raises(ConfigError, match="regenerate is for benchmark=retime_existing"):
-        parse_retimes(["none", "regenerate"], NoRetime())
-    assert kind_of("regenerate (cuts=bridge)") == REGENERATED
-
-
-def test_clips_are_found_one_level_deep(tmp_path: Path, folder: Path) -> None:
-    assert [(x.generator, x.pair) for x in clips_of(folder)] == [
-        ("", "broken"), ("", "slow"), ("film", "jump"),
-    ]  # fmt: skip
-    (folder / "slow.gif").write_bytes(b"GIF89a")
-    rivals = next(x for x in clips_of(folder) if x.pair == "slow")
-    assert rivals.problem is not None
-    assert "slow: 2 files for one pair" in str(rivals.problem)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match=r"no clips found; expected CLIPS/CLIP\.mp4"):
-        clips_of(tmp_path / "empty")
-
-
-def test_distance_to_the_nearest_frame_equals_the_exhaustive_one(tmp_path: Path) -> None:
-    generator = np.random.default_rng(0)
-    source, result = (generator.integers(0, 256, (n, 4, 5, 3), np.uint8) for n in (7, 130))
-    gaps = (result[:, None] / 255.0 - source[None] / 255.0) ** 2
-    truth = np.sqrt(gaps.mean(axis=(2, 3, 4)).min(axis=1)).mean()
-    assert source_distance(result, source) == pytest.approx(truth, rel=1e-5)
-    assert source_distance(source[::-1], source) == 0
-    write_png(tmp_path / "clip", [*source[:3], source[2], source[3]])
-    assert looked_at(tmp_path / "clip").repeated == 0.25
-
-
-def test_no_quality_costs_no_encoding(tmp_path: Path) -> None:
-    missing = tmp_path / "missing.mp4"
-    assert retimed_file_columns(NoQuality(), missing, missing, 8.0) == {}
-
-
 def flickering(path: Path) -> float:
     """VBench's temporal flickering by our own decoder: 1 - mean |x' - x| / 255."""
     frames = load(path).frames.astype(np.float64)
     return 1 - float(np.abs(np.diff(frames, axis=0)).mean()) / 255
-
-
-def test_a_clip_is_generated_anew(tmp_path: Path) -> None:
-    """By a generator that jumps unless it is steered; the result is written and measured again."""
-    clip = harness.save(tmp_path / "clips" / "slow.mp4", harness.slow_ends(33))
-    words = [f"benchmark.clips={clip.parent}", "benchmark.retimes=[regenerate]"]
-    words += ["model=tiny", "model._target_=faders.Fader"]
-    done = run(tmp_path / "out", *words)
-    assert done.code == 0
-    (record,) = done.results.records
-    assert (record["model"], record["frames"]) == ("fader", 33)
-    assert record["target_mae"] < record["plain_target_mae"] / 2 < record["before_target_mae"] / 2
-    made = load(done.folder.path(record["file"])).frames
-    assert harness.uneven(made) < harness.uneven(load(clip).frames) / 3
-    assert list(done.folder.root.glob("segments/*.npz"))
-
-
-def test_vbench_scores_clips_against_their_results(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By VBench itself: a dimension without weights, and one whose weights are not here."""
-    monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path / "no weights"))
-    frames = harness.steady(17, power=3.0)
-    for image in frames[1:8:2]:
-        image //= 2  # where it is slow it flickers, and a part of that is left out
-    clip = harness.save(tmp_path / "clips" / "slow.mp4", frames)
-    words = [f"benchmark.clips={clip.parent}", "quality=vbench"]
-    words += ["benchmark.retimes=[none,nearest,blend]"]
-    words += ["quality.dimensions=[temporal_flickering,motion_smoothness]"]
-    done = run(tmp_path / "out", *words)
-    assert done.code == 0
-    column = "vbench_temporal_flickering"
-    found = {record["retime"]: record for record in done.results.records}
-    for name, record in found.items():
-        file = clip if name == "none" else done.folder.path(record["file"])
-        assert record[column] == pytest.approx(flickering(file), abs=2 / 255)
-        assert record[f"before_{column}"] == pytest.approx(flickering(clip), abs=2 / 255)
-        assert record["vbench_motion_smoothness"] is None
-    assert found["nearest"][column] > found["nearest"][f"before_{column}"] + 0.03
-    assert found["none"][column] == found["none"][f"before_{column}"]
-    rows = table(done, "vbench").set_index(["dimension", "strategy"])
-    assert set(rows.index) == {
-        (dimension, strategy)
-        for dimension in ("temporal_flickering", "motion_smoothness")
-        for strategy in ("nearest", "blend")
-    }
-    for strategy in ("nearest", "blend"):
-        row, missing = (
-            rows.loc[name, strategy] for name in ("temporal_flickering", "motion_smoothness")
-        )
-        assert (row.clips, missing.clips) == ("1 of 1", "0 of 1")
-        change = found[strategy][column] - found[strategy][f"before_{column}"]
-        assert row.difference == pytest.approx(change, abs=1e-5)
-        assert "make weights QUALITY=vbench" in missing.remark
-    said = [text for section in done.summary.sections for text in section.paragraphs]
-    assert any(text.startswith("VBench, retimed against original: too few") for text in said)

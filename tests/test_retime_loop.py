@@ -11,11 +11,10 @@ import oracles
 import pytest
 
 import spf
-from spf.errors import ConfigError, SpfError
 from spf.generators.base import GeneratedClip, Request
 from spf.generators.clock import latent_clock
-from spf.pacing.generated import Attempt, generate_baseline, retime_generated
-from spf.pacing.strategies import Rope, RopeFlat, RopeIterative
+from spf.pacing.generated import retime_generated
+from spf.pacing.strategies import RopeFlat, RopeIterative
 from spf.pacing.targets import EaseIn
 
 COUNT = 25
@@ -113,15 +112,6 @@ def test_it_stops_when_it_gets_no_better_and_keeps_the_best():
     assert done.best is done.attempts[-2]
 
 
-def test_strength_and_schedule_arrive():
-    generator = Numbers()
-    strategy = Rope(0.3, 0.8, 2.0, "frequency", "cosine")
-    retime_generated(generator, REQUEST, measure, strategy)
-    assert generator.calls[0] is None
-    assert generator.calls[1].strength == strategy.strength
-    assert generator.calls[1].gamma == "cosine"
-
-
 def test_a_clip_without_change_is_returned_as_it_is():
     still = Numbers(still=True)
     done = retime_generated(still, REQUEST, measure, "rope")
@@ -130,41 +120,3 @@ def test_a_clip_without_change_is_returned_as_it_is():
     assert done.best is done.baseline
     assert np.isnan(done.best.target_mae)
     assert len(still.calls) == 1
-
-
-def test_doing_nothing_generates_once():
-    generator = Numbers()
-    done = retime_generated(generator, REQUEST, measure, "none")
-    assert (done.ended, done.note, len(done.attempts)) == ("done", "", 1)
-    assert generator.calls == [None]
-
-
-def test_a_baseline_is_made_once_for_all_strategies():
-    """And after an interruption it goes on from there."""
-    generator = Numbers()
-    first = generate_baseline(generator, REQUEST, measure)
-    assert isinstance(first, Attempt)
-    for word in ("none", "rope", "rope_flat"):
-        done = retime_generated(generator, REQUEST, measure, word, baseline=first)
-        assert done.baseline is first
-    assert [warp is None for warp in generator.calls] == [True, False, False]
-
-
-def test_a_curve_of_other_frames_is_refused():
-    def sparse(clip: GeneratedClip) -> Any:
-        return measure(GeneratedClip(clip.frames[::2], 8.0))
-
-    with pytest.raises(SpfError, match="13 of 25 frames") as caught:
-        retime_generated(Numbers(), REQUEST, sparse, "rope")
-    assert "\n" not in str(caught.value)
-    with pytest.raises(ConfigError, match="known"):
-        retime_generated(Numbers(), REQUEST, measure, "ropes")
-
-
-def test_watch_sees_every_generation():
-    seen: list[tuple[int, int]] = []
-    lazy = Numbers(obedience=0.5)
-    done = retime_generated(
-        lazy, REQUEST, measure, "rope_iterative", watch=lambda *step: seen.append(step)
-    )
-    assert len(seen) == len(done.attempts) == len(lazy.calls)

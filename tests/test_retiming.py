@@ -12,21 +12,13 @@ import clips
 import harness
 import numpy as np
 import pytest
-from pacings import on_circle
 
 import spf
-from spf.embedders import load_embedder
 from spf.errors import ClipError, ConfigError
-from spf.pacing.check import CHECKING
-from spf.pacing.lengths import LONGEST, Wanted, fastest, length_of
-from spf.pacing.plan import plan_retiming
 from spf.pacing.resampling import METHODS
 from spf.pacing.retime import STAGES
-from spf.pacing.targets import make_target
-from spf.video import load, probe
+from spf.video import load
 from spf.video.sound import has_sound
-
-# The function
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -43,8 +35,6 @@ def test_a_clip_becomes_even(tmp_path: Path, method: str) -> None:
     before, after = (np.abs(harness.levels(x) - u).mean() for x in (load(clip).frames, made.frames))
     assert after < before / 3
     assert sorted(os.listdir(tmp_path)) == ["clip.mp4", "even.mp4"]
-    with pytest.raises(AttributeError):
-        done.after = {}  # type: ignore[misc]
 
 
 def test_targets_are_met(tmp_path: Path) -> None:
@@ -63,9 +53,6 @@ def test_targets_are_met(tmp_path: Path) -> None:
         assert done.after["target_mae"] < 0.03
 
 
-# How long
-
-
 def test_the_length_is_free(tmp_path: Path) -> None:
     clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends())  # 25 frames at 12: 2 s
     for asked, frames, rate in (
@@ -73,35 +60,12 @@ def test_the_length_is_free(tmp_path: Path) -> None:
         ({"num_frames": 40}, 40, 12),
         ({"fps": 24}, 49, 24),
         ({"num_frames": 10, "fps": 5}, 10, 5),
+        ({"fps": 240}, 481, 240),
     ):
         made = spf.retime(clip, tmp_path / "out.mp4", method="nearest", embedder="pixels", **asked)
         found = load(made.out)
         assert (len(found.frames), found.info.fps) == (frames, rate)
         assert made.plan.positions[[0, -1]].tolist() == [0, 24]
-
-
-def test_the_fastest_part_keeps_its_speed() -> None:
-    """Along the map nothing passes faster than it did, and something just as fast."""
-    u = np.linspace(0, 1, 61)
-    curve = spf.fit(on_circle((u + u**2) / 2), u * 5)
-    length = length_of(curve, make_target("linear"), Wanted("fastest"), 12.0)
-    assert length.fps == 12
-    assert not length.notes
-    seconds = length.times[-1]
-    assert 1.5 < seconds / 5 < LONGEST
-    tau = spf.time_map(curve, "linear", length.num_frames)
-    speed = np.diff(np.interp(tau, np.arange(61), curve.times)) * length.fps
-    assert speed.max() == pytest.approx(1.0, abs=0.1)
-
-
-def test_the_result_is_not_endless() -> None:
-    u = np.linspace(0, 1, 61)
-    curve = spf.fit(on_circle(np.clip(4 * u - 1.5, 0, 1)), u * 5)
-    target = make_target("linear")
-    length = length_of(curve, target, Wanted("fastest"), 12.0)
-    assert length.times[-1] == pytest.approx(LONGEST * 5, abs=0.1)
-    (note,) = length.notes
-    assert f"{fastest(curve, target) / LONGEST:.3g} times as fast" in note
 
 
 def test_a_variable_rate_keeps_its_length_and_true_times(tmp_path: Path) -> None:
@@ -122,32 +86,6 @@ def test_a_variable_rate_keeps_its_length_and_true_times(tmp_path: Path) -> None
     assert made.times[-1] == pytest.approx(stamps[-1] / 1000, rel=0.01)
     assert np.abs(harness.levels(made.frames) - np.linspace(0, 1, 25)).max() < 0.04
     assert not done.plan.keeps_time
-
-
-@pytest.mark.parametrize("rate", [1, 240])
-def test_slow_and_fast_rates(tmp_path: Path, rate: int) -> None:
-    clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends(), rate=rate)
-    done = spf.retime(clip, tmp_path / "out.mp4", embedder="pixels")
-    assert (len(load(done.out).frames), probe(done.out).fps) == (25, rate)
-
-
-def test_two_frames_and_odd_sizes(tmp_path: Path) -> None:
-    frames = [image[:31, :27] for image in harness.dissolve([0.0, 1.0])]
-    folder = tmp_path / "clip"
-    spf.video.write_png(folder, frames)
-    for method in METHODS:
-        done = spf.retime(
-            folder, tmp_path / "out.mp4", "linear", method, num_frames=9, fps=8, embedder="pixels"
-        )
-        made = load(done.out).frames
-        assert made.shape == (9, 32, 28, 3)
-        if method != "nearest":
-            inside = made[:, :31, :27].astype(float)
-            mean = [np.abs(inside[k] - frames[0]).mean() for k in range(9)]
-            assert np.all(np.diff(mean) > 0)
-
-
-# Sound
 
 
 def test_sound_is_kept_where_time_is_and_dropped_elsewhere(tmp_path: Path) -> None:
@@ -179,23 +117,6 @@ def sound(path: Path) -> list[tuple[int, bytes]]:
         return [(p.pts, bytes(p)) for p in container.demux(audio=0) if p.dts is not None]
 
 
-def test_sound_that_cannot_be_kept_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip = clips.encode(tmp_path / "clip.mp4", harness.slow_ends(13), rate=12, audio=True)
-
-    def refuse(*_: object) -> None:
-        raise ClipError(clip, "its sound cannot be kept (no reason)", "none")
-
-    monkeypatch.setattr("spf.pacing.retime.join_sound", refuse)
-    curve = spf.measure(clip, "pixels")
-    done = spf.retime(clip, tmp_path / "out.mp4", curve, embedder="pixels")
-    assert any("cannot be kept (no reason)" in note for note in done.notes)
-    assert len(load(done.out).frames) == 13
-    assert sorted(os.listdir(tmp_path)) == ["clip.mp4", "out.mp4"]
-
-
-# What cannot be done
-
-
 def test_a_clip_without_change_is_told(tmp_path: Path) -> None:
     clip = harness.save(tmp_path / "still.mp4", harness.still())
     with pytest.raises(ClipError, match="no semantic change; there is nothing to retime"):
@@ -212,18 +133,14 @@ def test_a_clip_without_change_is_told(tmp_path: Path) -> None:
         ("out.avi", {}, "MP4"),
         ("clip.mp4", {}, "replace the clip"),
         ("../here/clip.mp4", {}, "replace the clip"),
-        (".", {}, "MP4"),
         ("folder.mp4", {}, "folder"),
         ("out.mp4", {"method": "flo"}, "did you mean flow"),
         ("out.mp4", {"method": "rope"}, "unknown method"),
-        ("out.mp4", {"target": "liner"}, "did you mean linear"),
         ("out.mp4", {"target": "ease_in:power=0"}, "power=0"),
         ("out.mp4", {"target": "ease_in:pover=2"}, "did you mean power"),
         ("out.mp4", {"target": "ease_in:2"}, "SETTING=VALUE"),
         ("out.mp4", {"keep": "longest"}, "unknown keep"),
-        ("out.mp4", {"num_frames": 1}, "frames=1"),
         ("out.mp4", {"num_frames": 2.5}, "frames=2.5"),
-        ("out.mp4", {"fps": 0}, "fps is 0"),
         ("out.mp4", {"fps": float("nan")}, "fps is nan"),
         ("out.mp4", {"keep": "fastest", "num_frames": 9}, "give it or frames=N"),
         ("out.mp4", {"embedder": "pixel"}, "did you mean pixels"),
@@ -242,12 +159,9 @@ def test_bad_arguments_are_one_line_before_any_work(
         spf.retime(clip, clip.parent / out, **({"embedder": "pixels"} | settings), watch=work)
     harness.check_one_line(str(error.value))
     assert sorted(os.listdir(clip.parent)) == ["clip.mp4", "folder.mp4"]
-
-
-def test_images_need_a_rate(tmp_path: Path) -> None:
-    spf.video.write_png(tmp_path / "clip", harness.slow_ends(9))
+    spf.video.write_png(tmp_path / "images", harness.steady(3))
     with pytest.raises(ConfigError, match="--fps"):
-        spf.retime(tmp_path / "clip", tmp_path / "out.mp4", embedder="pixels")
+        spf.retime(tmp_path / "images", tmp_path / "out.mp4", embedder="pixels")
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,40 +190,10 @@ def test_a_clip_that_changes_meanwhile_is_told(tmp_path: Path) -> None:
         spf.retime(clip, tmp_path / "out.mp4", embedder="pixels", cache=False, watch=shorten)
     assert os.listdir(tmp_path) == ["clip.mp4"]
 
-
-def test_interruption_leaves_nothing(tmp_path: Path) -> None:
-    clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends(13))
-
     def stop(stage: str, count: int, total: int | None) -> None:
-        if (stage, count, total) == (STAGES[1], 5, 13):
+        if (stage, count, total) == (STAGES[1], 5, 7):
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):  # nor does an interruption leave anything
         spf.retime(clip, tmp_path / "out.mp4", embedder="pixels", watch=stop)
-    assert os.listdir(tmp_path) == ["clip.mp4"]
-
-
-def test_every_frame_of_every_stage_is_told(tmp_path: Path) -> None:
-    clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends(13))
-    told: list[tuple[str, int, int | None]] = []
-    out = tmp_path / "out.mp4"
-    spf.retime(
-        clip, out, num_frames=9, embedder="pixels", cache=False, watch=lambda *x: told.append(x)
-    )
-    wanted = [(STAGES[0], k + 1, None) for k in range(13)]
-    wanted += [(STAGES[1], k + 1, 9) for k in range(9)]
-    wanted += [(STAGES[2], k + 1, None) for k in range(9)]
-    wanted += [(CHECKING[0], k + 1, None) for k in range(13)]
-    assert told == [*wanted, *((CHECKING[1], k + 1, None) for k in range(9))]
-
-
-def test_the_plan_is_told(tmp_path: Path) -> None:
-    clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends())
-    plan = plan_retiming(
-        clip, load_embedder("pixels"), "ease_in:power=3", "blend", Wanted(num_frames=49)
-    )
-    text = "\n".join(plan.lines())
-    for words in ("25 frames, 2 s, 12 frames", "49 frames, 4 s, 12 a second", "method   blend"):
-        assert words in text
-    assert "ease_in (power=3.0)" in text
     assert os.listdir(tmp_path) == ["clip.mp4"]

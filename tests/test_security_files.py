@@ -87,12 +87,6 @@ def test_hostile_yaml_is_refused_in_a_line(
     assert not (tmp_path / "harmed").exists()
 
 
-def test_names_are_fine_in_yaml(tmp_path: Path) -> None:
-    """Libraries write them for what is there twice."""
-    (tmp_path / "given.yaml").write_text("a: &same plants\nb: *same\n")
-    assert read_categories(str(tmp_path / "given.yaml")) == {"a": "plants", "b": "plants"}
-
-
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
 def test_what_is_no_file_is_not_waited_for(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "given.yaml"

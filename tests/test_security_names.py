@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import chromium
+import browser
 import harness
 import pytest
 from PIL import Image
@@ -104,7 +104,7 @@ def test_names_make_no_element_and_no_attribute(boards: dict[str, session.Run]) 
 
 
 def test_a_browser_sees_text_alone(boards: dict[str, session.Run]) -> None:
-    with chromium.open_page(boards["hostile"].folder.root / "index.html") as page:
+    with browser.open_page(boards["hostile"].folder.root / "index.html") as page:
         assert page.evaluate("document.title") != "1"
         assert page.evaluate("document.scripts.length") == 1
         assert page.evaluate("document.querySelectorAll('main script, main style, b').length") == 0

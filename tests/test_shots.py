@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,15 +16,12 @@ from faders import Fader
 from pacings import curve_of, random_progress
 
 import spf
-from spf.cli import main
 from spf.errors import ClipError, ConfigError
-from spf.generators.counts import Counts
-from spf.pacing.keyframes import make_plan
 from spf.pacing.resampling import METHODS
-from spf.pacing.shots import between_cuts, cuts_shown, paced, when_reached
+from spf.pacing.shots import cuts_shown, paced, when_reached
 from spf.pacing.strategies import FOR_FINISHED
-from spf.pacing.targets import EaseIn, LikeCurve, Linear, Sine, make_target
-from spf.progress import Curve, segment
+from spf.pacing.targets import EaseIn, Linear, Sine
+from spf.progress import Curve
 from spf.video import load
 
 HUES = np.array([(220, 0, 0), (0, 200, 0), (0, 0, 255)], np.float64)
@@ -102,21 +96,6 @@ def test_no_frame_mixes_two_shots(
     assert "kept" in note
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_cuts_of_a_variable_rate(method: str, tmp_path: Path) -> None:
-    stamps = np.cumsum([0, *[20] * 11, 90, *[35] * 12]).tolist()
-    clip = clips.encode(
-        tmp_path / "clip.mp4",
-        shots([12], 25),
-        stamps=stamps,
-        unit=Fraction(1, 1000),
-        options={"crf": "10", "bf": "0"},
-    )
-    done = spf.retime(clip, tmp_path / "out.mp4", method=method, embedder="pixels", check=None)
-    assert "0.31 s kept" in " ".join(done.notes)
-    check_unmixed(load(done.out).frames, 2)
-
-
 def test_bridged_cuts_are_change_like_any_other(tmp_path: Path) -> None:
     clip = harness.save(tmp_path / "clip.mp4", shots([12], 24))
     given = {"embedder": "pixels", "check": None, "num_frames": 61, "cuts": "bridge"}
@@ -154,31 +133,6 @@ def test_the_pacing_of_a_clip_with_cuts_gives_itself_back(tmp_path: Path) -> Non
     assert done.before["target_mae_between_cuts"] == pytest.approx(0, abs=1e-9)
 
 
-def test_the_commands_keep_and_bridge_cuts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    clip = harness.save(tmp_path / "clip.mp4", shots([12], 24))
-    usual = [str(clip), "--embedder", "pixels", "--frames", "60"]
-    for words, between in (([], False), (["--cuts", "keep"], False), (["--cuts", "bridge"], True)):
-        out = tmp_path / "map.csv"
-        assert main(["timemap", *usual, *words, "--out", str(out)]) == 0
-        assert "1 hard cut(s) at 1.00 s" in capsys.readouterr().out
-        rows = csv.DictReader(out.read_text().splitlines())
-        positions = np.array([float(row["source_frame"]) for row in rows])
-        assert ((positions > 11) & (positions < 12)).any() == between
-    assert main(["retime", *usual, "--out", str(out.with_suffix(".mp4"))]) == 0
-    assert "target_mae_between_cuts" in capsys.readouterr().out
-    report = json.loads(out.with_suffix(".json").read_text())
-    assert report["cuts"]["source_frame"] == [12]
-    (frame,) = report["cuts"]["frame"]
-    assert report["time_map"]["source_frame"][frame] == 12
-    assert main(["retime", *usual, "--cuts", "drop"]) == 2
-    assert "unknown way with cuts 'drop'" in harness.check_one_line(capsys.readouterr().err)
-
-
-# The map, by numbers
-
-
 def with_cuts(rng: np.random.Generator, count: int, cuts: Sequence[int]) -> Curve:
     """A curve of random pacing with a large step at each cut."""
     steps = np.diff(random_progress(rng, count))
@@ -209,44 +163,6 @@ def test_each_shot_is_shown_whole_and_at_the_targets_pace(target: Callable[..., 
                 least = 0 if a == b else 1
                 crowded = sum(free * np.diff(when) < 1) > 0  # short shots take a step from others
                 assert abs(stop - start - wanted) < 1 + least + crowded * len(cuts)
-
-
-def test_shots_that_change_alike_last_alike() -> None:
-    """By hand: the cut is nine tenths of the change, and takes one step all the same."""
-    curve = curve_of(np.concatenate([np.linspace(0, 0.05, 10), np.linspace(0.95, 1.0, 30)]))
-    tau = spf.time_map(curve, "linear", 40, [10])
-    assert tau == pytest.approx(np.concatenate([np.linspace(0, 9, 20), np.linspace(10, 39, 20)]))
-
-
-def test_resampling_and_regeneration_give_the_shots_the_same_frames() -> None:
-    rng = np.random.default_rng(9)
-    for _ in range(20):
-        curve = with_cuts(rng, 60, (13, 40))
-        steady = paced(curve, (13, 40))
-        plan = make_plan(steady, segment(steady), Sine(), Counts(), 71, (13, 40))
-        shown = [shot.num_frames for shot in plan.shots]
-        first = cuts_shown(spf.time_map(curve, Sine(), 71, (13, 40)), (13, 40))
-        assert shown == np.diff([0, *first, 71]).tolist()
-
-
-def test_reversed_time_gives_the_reversed_map() -> None:
-    rng = np.random.default_rng(2)
-    for _ in range(10):
-        curve = with_cuts(rng, 50, (17, 31))
-        back = curve_of(1 - curve.progress[::-1])
-        forward = spf.time_map(curve, "linear", 80, (17, 31))
-        assert 49 - spf.time_map(back, "linear", 80, (19, 33))[::-1] == pytest.approx(forward)
-
-
-def test_what_changes_between_cuts_is_the_clip_without_them() -> None:
-    """The same as the curve of both shots joined in the frame where they meet."""
-    joined = np.concatenate([np.linspace(0, 0.3, 8) ** 2, 0.09 + np.linspace(0, 0.91, 13)[1:]])
-    cut = np.concatenate([joined[:8], joined[7:] + 2.0])
-    found = between_cuts(curve_of(cut / cut[-1]), [8])
-    assert found.progress == pytest.approx(joined / joined[-1])
-    assert found.times.tolist() == list(range(20))
-    assert paced(curve_of(cut / cut[-1]), [8]).progress[[7, 8]].tolist() == [found.progress[7]] * 2
-    assert isinstance(make_target(found), LikeCurve)
 
 
 def test_more_shots_than_frames_are_refused() -> None:

@@ -6,7 +6,6 @@ import copy
 import json
 from collections import Counter
 from collections.abc import Callable
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -35,18 +34,6 @@ def packed(content: Any) -> bytes:
 
 
 # The plan
-
-
-def test_every_two_strategies_on_every_pair(study: Study) -> None:
-    compared = [trial for trial in study.trials if not trial.check]
-    made = Counter((trial.pair, frozenset(trial.clips.values())) for trial in compared)
-    wanted = [(pair, frozenset(two)) for pair in PAIRS for two in combinations(NAMES, 2)]
-    assert made == Counter(wanted)
-    checks = [trial for trial in study.trials if trial.check]
-    assert len(checks) == study.checks == 5
-    assert Counter(trial.pair for trial in checks) == {"p0": 2, "p1": 1, "p2": 1, "p3": 1}
-    assert all(set(trial.clips.values()) == {EVEN, JUMP} for trial in checks)
-    assert study.pairs == PAIRS
 
 
 def test_ids_come_from_the_content() -> None:
@@ -80,15 +67,6 @@ def test_the_order_of_ids_says_nothing() -> None:
 # What a rater sees
 
 
-def test_each_rater_sees_all_trials_in_an_order_of_their_own(study: Study) -> None:
-    orders = {tuple(x.trial.id for x in study.arranged(f"r{n}")) for n in range(20)}
-    assert len(orders) == 20
-    assert all(set(order) == {trial.id for trial in study.trials} for order in orders)
-    assert study.arranged("r1") == study.arranged("r1")
-    for shown in study.arranged("r1"):
-        assert {shown.left, shown.right} == set(shown.trial.clips)
-
-
 def test_sides_and_places_are_even_over_raters(study: Study) -> None:
     places: dict[str, list[int]] = {trial.id: [] for trial in study.trials}
     left: Counter[str] = Counter()
@@ -112,11 +90,6 @@ def test_trials_that_are_left_out_move_no_other(study: Study) -> None:
 # The key
 
 
-def test_the_key_says_what_the_page_does_not(study: Study) -> None:
-    measured = Study(study.id, study.strategies, study.trials, {study.clip_of("rope", "p0"): 0.25})
-    assert Study.from_key(measured.key().encode()) == measured
-
-
 @pytest.mark.parametrize("damage", ["cut", "swap", "empty", "other", "deep"])
 def test_a_damaged_key_is_refused(study: Study, damage: str) -> None:
     key = study.key()
@@ -133,25 +106,6 @@ def test_a_damaged_key_is_refused(study: Study, damage: str) -> None:
 
 
 # Answers
-
-
-def test_answers_are_read(study: Study, content: dict[str, Any]) -> None:
-    found = study.read(packed(content))
-    assert found.rater == "ann"
-    assert [choice.trial.id for choice in found.choices] == [a["trial"] for a in content["answers"]]
-    for choice, given in zip(found.choices, content["answers"], strict=True):
-        assert choice.chosen == given[given["choice"]]
-        assert (choice.plays, choice.seconds) == (2, 4.125)
-        if choice.trial.check:
-            assert choice.trial.clips[choice.chosen] == EVEN
-
-
-def test_answers_may_stop_early_and_leave_out_trials(study: Study, content: dict[str, Any]) -> None:
-    for count in (0, 1, 7):
-        few = raters.answers(study, "bob", raters.guessing(1), count)
-        assert len(study.read(packed(few)).choices) == count
-    del content["answers"][4]
-    assert len(study.read(packed(content)).choices) == len(study.trials) - 1
 
 
 def _set(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:

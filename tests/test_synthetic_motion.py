@@ -30,6 +30,9 @@ def clip_with(kinds, strength="moderate", schedule="own", **more):
     return SyntheticClip(motion=motion(kinds, strength, schedule), **options)
 
 
+RIM = ((1, 1), (1, 1), (0, 0))
+
+
 @dataclass(frozen=True)
 class Witness:
     """Content that notes which parameters it was asked for, on a canvas with a black rim."""
@@ -45,17 +48,13 @@ class Witness:
     def painter(self, size, margin=0, seed=0):
         def paint(p):
             self.asked.append(p)
-            canvas = np.zeros((size[0] + 2 * margin, size[1] + 2 * margin, 3), np.uint8)
-            canvas[1:-1, 1:-1] = 200
-            return canvas
+            return np.pad(np.full((*np.add(size, 2 * margin - 2), 3), 200, np.uint8), RIM)
 
         return paint
 
     def layers(self, size, margin=0, seed=0):
-        paint = self.painter(size, margin, seed)
-
         def both(p):
-            back = paint(p).astype(np.float32)
+            back = self.painter(size, margin)(p).astype(np.float32)
             return back, np.zeros((*back.shape[:2], 4), np.float32)
 
         return both if self.layered else None
@@ -157,9 +156,7 @@ def test_distractor_is_always_in_full_view_and_elsewhere_nothing_changes():
 
 
 def test_compression_repeats_to_the_byte_whatever_memory_held_before():
-    scene = content("arrangement-scatter-pyramid")
-    clip = SyntheticClip(scene, law("sine"), num_frames=5, size=(96, 80), seed=9)
-    frames = list(clip.frames())
+    frames = list(SyntheticClip(content("arrangement-scatter-pyramid"), num_frames=5).frames())
     generator = np.random.default_rng(0)
     results = set()
     for _ in range(8):

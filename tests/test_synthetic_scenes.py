@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.ndimage import label
 
 from spf.errors import ConfigError
 from synthetic.clips import content
@@ -49,13 +48,6 @@ def test_small_steps_of_p_are_small_steps_of_the_picture(scene):
     assert steps.max() < 8 * steps.mean()
 
 
-def test_picture_means_the_same_at_every_size():
-    scene = Scene("shape", "circle", "star")
-    small, large = scene.painter((64, 64))(0.6), scene.painter((256, 256))(0.6)
-    coarse = large.reshape(64, 4, 64, 4, 3).mean(axis=(1, 3))
-    assert difference(small, coarse) < 2
-
-
 def test_held_out_words_are_in_no_other_scene():
     shown, hidden = (
         {
@@ -69,14 +61,6 @@ def test_held_out_words_are_in_no_other_scene():
     assert not shown & hidden
     assert {kind for kind, _ in shown} == {kind for kind, _ in hidden} == set(KINDS)
     assert not {word for kind, word in shown if kind == "shape"} & set(HELD_OUT_SHAPES)
-
-
-def test_count_is_the_number_of_objects():
-    scene = Scene("count", "2", "6")
-    for p, objects in ((0.0, 2), (0.5, 4), (1.0, 6)):
-        alpha = scene.layers((128, 128), seed=5)(p)[1][..., 3]
-        # The shadow's alpha is below 0.42; what is above belongs to an object.
-        assert label(alpha > 0.9)[1] == objects
 
 
 @pytest.mark.parametrize("name", SHAPES)

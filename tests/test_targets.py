@@ -22,7 +22,6 @@ from spf.pacing.targets import (
     Sine,
     pinned,
 )
-from spf.progress.metrics import unit_time
 
 U = np.linspace(0.0, 1.0, 1001)
 POINTS = [[0, 0], [0.5, 0.2], [0.6, 0.2], [1, 1]]
@@ -42,19 +41,16 @@ VARIANTS = [
 ]
 
 
-def test_every_target_is_covered():
-    assert {target.name for target in VARIANTS} == set(TARGETS)
-
-
 @pytest.mark.parametrize("target", VARIANTS, ids=str)
-@pytest.mark.parametrize("count", [2, 3, 81, 1_000_000])
-def test_targets_run_from_0_to_1_and_never_fall(target, count):
-    values = pinned(target, np.linspace(0, 1, count))
-    assert values.shape == (count,)
-    assert values.dtype == np.float64
-    assert values[0] == 0.0
-    assert values[-1] == 1.0
-    assert (np.diff(values) >= 0).all()
+def test_targets_run_from_0_to_1_and_never_fall(target):
+    assert {one.name for one in VARIANTS} == set(TARGETS)
+    for count in (2, 3, 81, 1_000_000):
+        u = np.linspace(0, 1, count)
+        values = pinned(target, u)
+        assert (values.shape, values.dtype) == ((count,), np.float64)
+        assert (values[0], values[-1]) == (0.0, 1.0)
+        assert (np.diff(values) >= 0).all()
+        np.testing.assert_array_equal(u, np.linspace(0, 1, count))
 
 
 @pytest.mark.parametrize(
@@ -90,11 +86,6 @@ def test_time_reversal(forward, backward):
     np.testing.assert_allclose(1 - backward(1 - U), forward(U), atol=1e-12)
 
 
-@pytest.mark.parametrize("word", ["ease-in-out", "ease_in_out"])
-def test_hyphens_serve_too(word):
-    assert make_target(word) == EaseInOut()
-
-
 def test_pace_one_clip_like_another():
     positions = np.linspace(0, 1.2, 41)
     one = spf.fit(oracles.great_circle(positions**2), ridge=0.0)
@@ -114,7 +105,6 @@ def test_pace_one_clip_like_another():
     ("name", "text"),
     [
         ("a.csv", "0,0\n5,0.2\n6,0.2\n10,1\n"),
-        ("b.csv", "time,progress\n0, 0\n\n2.5,0.2\n3,0.2\n5,1\n"),
         ("c.json", json.dumps(POINTS)),
         ("d.json", json.dumps({"times": [0, 5, 6, 10], "progress": [0, 0.2, 0.2, 1]})),
         ("bom.csv", "\ufefftime,progress\n0,0\n5,0.2\n6,0.2\n10,1\n"),
@@ -133,13 +123,9 @@ def test_files_in_any_unit_of_time(tmp_path, name, text):
         ([[0, 0], [0.5, 0.6], [0.7, 0.4], [1, 1]], "falls at point 3"),
         ([[0, 0], [0.5, 0.6], [0.5, 0.7], [1, 1]], "times must increase"),
         ([[0, 0], [1, 0.9]], "from 0 to 1"),
-        ([[0, 0.1], [1, 1]], "from 0 to 1"),
-        ([[0, 0]], "at least 2 points"),
         ([], "at least 2 points"),
         ([[0, 0, 0], [1, 1, 1]], "at least 2 points"),
-        ([[0, 0], [1]], "pairs of numbers"),
         ([["a", 0], [1, 1]], "pairs of numbers"),
-        ([0, 1], "pairs of numbers"),
         ([[0, 0], [float("nan"), 0.5], [1, 1]], "finite"),
     ],
 )
@@ -154,11 +140,7 @@ def test_points_that_make_no_target(points, message):
     [
         ("a.json", "{", "expected"),
         ("b.json", '{"times": [0, 1]}', "progress"),
-        ("c.json", '{"times": [0, 1], "progress": [0]}', "expected"),
-        ("d.json", "3", "pairs|points"),
-        ("e.csv", "0,0\n1,one\n", "two columns"),
         ("f.csv", "0;0\n1;1\n", "two columns|points"),
-        ("g.csv", "", "at least 2 points"),
     ],
 )
 def test_files_that_make_no_target(tmp_path, name, text, message):
@@ -170,61 +152,18 @@ def test_files_that_make_no_target(tmp_path, name, text, message):
     assert "\n" not in str(caught.value)
 
 
-def test_missing_and_binary_files_are_one_line(tmp_path):
-    with pytest.raises(ConfigError, match="cannot be read"):
-        make_target(Custom(path=tmp_path / "none.csv"))
-    (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(ConfigError, match="no text"):
-        make_target(Custom(path=tmp_path / "b.csv"))
-    for both in (Custom(), Custom(points=POINTS, path=tmp_path / "b.csv")):
-        with pytest.raises(ConfigError, match="one of them"):
-            make_target(both)
-
-
-@pytest.mark.parametrize(
-    "law",
-    [
-        lambda u: 1 - u,
-        lambda u: u / 2,
-        lambda u: u + 0.2 * np.sin(2 * np.pi * u),
-        lambda u: np.where(u == 0.5, np.nan, u),
-        lambda u: 0.5,
-    ],
-)
-def test_functions_that_are_no_target(law):
-    with pytest.raises(ValueError, match="target given") as caught:
-        make_target(law)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings"),
-    [
-        (EaseIn, {"power": 0.5}),
-        (EaseOut, {"power": float("nan")}),
-        (EaseInOut, {"power": "steep"}),
-        (EaseInOut, {"power": True}),
-        (Exponential, {"temperature": -1}),
-        (Exponential, {"direction": "sideways"}),
-    ],
-)
-def test_impossible_settings_are_one_line(kind, settings):
-    with pytest.raises(ConfigError, match=next(iter(settings))) as caught:
-        kind(**settings)
-    assert "\n" not in str(caught.value)
-
-
-def test_an_unknown_word_and_a_still_clip():
-    with pytest.raises(ConfigError, match="did you mean ease_in"):
-        make_target("easein")
+def test_what_is_no_target_is_refused():
+    assert make_target("ease-in-out") == make_target("ease_in_out") == EaseInOut()
     still = spf.fit(np.repeat(oracles.great_circle(np.array([0.3])), 12, axis=0))
-    with pytest.raises(ConfigError, match="no semantic change"):
-        make_target(still)
-
-
-def test_targets_do_not_change_their_input():
-    u = U.copy()
-    for target in VARIANTS:
-        assert target(u) is not u
-    np.testing.assert_array_equal(u, U)
-    assert unit_time(np.array([2.0, 3.0, 6.0])).tolist() == [0.0, 0.25, 1.0]
+    for make, message in (
+        (lambda: make_target(lambda u: 1 - u), "target given"),
+        (lambda: make_target(lambda u: np.where(u == 0.5, np.nan, u)), "target given"),
+        (lambda: make_target("easein"), "did you mean ease_in"),
+        (lambda: EaseIn(power=0.5), "power"),
+        (lambda: EaseIn(power=float("nan")), "power"),
+        (lambda: Exponential(direction="sideways"), "direction"),
+        (lambda: make_target(still), "no semantic change"),
+    ):
+        with pytest.raises((ConfigError, ValueError), match=message) as caught:
+            make()
+        assert "\n" not in str(caught.value)

@@ -1,14 +1,12 @@
 """The shipped generator: what it promises, on held-out pairs; and the oracle that judges it."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from spf.errors import ConfigError
 from synthetic.clips import FIRST_HELD_OUT_SEED
-from synthetic.morph_pairs import HELD_OUT_PAIRS, KINDS, TRAINING_PAIRS, MorphPair
+from synthetic.morph_pairs import HELD_OUT_PAIRS, KINDS, TRAINING_PAIRS
 from synthetic.oracle import RenderOracle
 from synthetic.shapes import HELD_OUT_SHAPES
 
@@ -34,13 +32,6 @@ def ends(index):
     return paint(0.0), paint(1.0)
 
 
-def test_weights_are_small_and_plain():
-    files = {path.name for path in WEIGHTS.iterdir()}
-    assert files == {"config.json", "diffusion_pytorch_model.safetensors", "sampling.json"}
-    assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) <= 10_000_000
-    assert json.loads((WEIGHTS / "config.json").read_text())["_class_name"].startswith("Wan")
-
-
 def test_same_seed_same_bytes_and_other_seed_other_bytes(sampler):
     one, again, other = (
         sampler.sample(*ends(0), num_frames=7, seed=seed, steps=3) for seed in (3, 3, 4)
@@ -54,49 +45,9 @@ def test_end_frames_are_the_given_ones(sampler, index):
     first, last = ends(index)
     clip = sampler.sample(first, last, seed=1)
     assert clip.shape == (sampler.settings.num_frames, *SIZE, 3)
+    assert sampler.sample(first, last, num_frames=33, steps=1).shape == (33, *SIZE, 3)
     for made, given in ((clip[0], first), (clip[-1], last)):
         assert np.square(made / 255.0 - given / 255.0).mean() <= 0.002
-
-
-@pytest.mark.parametrize("num_frames", [5, 12, 33])
-def test_as_many_frames_as_asked_for(sampler, num_frames):
-    clip = sampler.sample(*ends(2), num_frames=num_frames, steps=1)
-    assert clip.shape == (num_frames, *SIZE, 3)
-    assert clip.dtype == np.uint8
-
-
-def test_steps_are_told(sampler):
-    told = []
-    sampler.sample(*ends(3), num_frames=5, steps=3, on_step=lambda *step: told.append(step))
-    assert told == [(1, 3), (2, 3), (3, 3)]
-
-
-def test_the_denoiser_gets_its_timestep_by_keyword(sampler):
-    seen = []
-    handle = sampler.transformer.register_forward_pre_hook(
-        lambda module, args, kwargs: seen.append(kwargs["timestep"]), with_kwargs=True
-    )
-    try:
-        sampler.sample(*ends(3), num_frames=5, steps=2)
-    finally:
-        handle.remove()
-    assert [tuple(t.shape) for t in seen] == [(1,), (1,)]
-    assert seen[0].item() == 1000.0
-    assert 0.0 < seen[1].item() < 1000.0
-
-
-def test_what_it_cannot_do_is_refused_in_one_line(sampler):
-    first, last = ends(0)
-    for arguments, word in (
-        ((first[:16], last), "first frame"),
-        ((first, last.astype(np.float32)), "last frame"),
-        ((first, last, 1), "num_frames=1"),
-        ((first, last, 34), "num_frames=34"),
-        ((first, last, 9, 0, 0), "steps=0"),
-    ):
-        with pytest.raises(ConfigError, match=word) as caught:
-            sampler.sample(*arguments)
-        assert "\n" not in str(caught.value)
 
 
 def test_held_out_pairs_share_no_silhouette_and_no_seed_with_training():
@@ -108,19 +59,6 @@ def test_held_out_pairs_share_no_silhouette_and_no_seed_with_training():
         assert pair.held_out
         assert seed >= FIRST_HELD_OUT_SEED
         assert {pair.first, pair.second} <= set(HELD_OUT_SHAPES)
-
-
-def test_a_pair_refuses_the_other_sets_silhouettes():
-    with pytest.raises(ConfigError, match="gear"):
-        MorphPair("shape", "circle", "gear")
-    with pytest.raises(ConfigError, match="circle"):
-        MorphPair("shape", "circle", "gear", held_out=True)
-
-
-def test_a_margin_leaves_the_picture_as_it_is():
-    pair, seed = HELD_OUT_PAIRS[4]
-    wide = pair.painter(SIZE, margin=4, seed=seed)(0.3)
-    assert np.array_equal(wide[4:-4, 4:-4], pair.painter(SIZE, seed=seed)(0.3))
 
 
 @pytest.mark.parametrize("index", [0, 4, 6])

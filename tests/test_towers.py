@@ -14,7 +14,7 @@ import towers
 
 import spf
 from spf.devices import choose_device
-from spf.embedders import load_embedder, usable
+from spf.embedders import load_embedder
 from spf.embedders.base import embed_clip
 from spf.embedders.clip import Clip
 from spf.embedders.preprocess import Preprocess
@@ -55,9 +55,6 @@ def changed(folder: Path, target: Path, name: str, change: Any) -> Path:
     change(content)
     file.write_text(json.dumps(content))
     return target
-
-
-# Against the libraries
 
 
 def library_open_clip(folder: Path, images: list[np.ndarray]) -> tuple[Any, np.ndarray]:
@@ -102,23 +99,6 @@ def test_pictures_and_vectors_are_the_librarys(word: str, tower_folders: dict[st
     assert angle(spf.embed(images[4][None], tower), vectors[4:5]) < 2e-6
 
 
-def test_transformers_own_resizing_is_near(tower_folders: dict[str, Path]) -> None:
-    """Its usual processor resizes by torchvision, at most two levels away from Pillow here."""
-    import torch
-    from transformers import AutoImageProcessor
-
-    folder = tower_folders["dinov2"]
-    processor = AutoImageProcessor.from_pretrained(folder)
-    tower: Any = load_embedder("dinov2", path=folder)
-    for shape in [(33, 47), (64, 64), (240, 427)]:
-        image = frame(*shape)
-        wanted = processor(torch.from_numpy(image).permute(2, 0, 1), return_tensors="pt")
-        planes = tower.preprocess.normalise(torch.from_numpy(tower.stack([tower.prepare(image)])))
-        levels = (planes - wanted["pixel_values"]).abs() * 0.229 * 255
-        assert levels.max() < 2.1
-        assert levels.mean() < 0.5
-
-
 @pytest.mark.parametrize("resize", ["squash", "shortest", "longest"])
 @pytest.mark.parametrize("how", ["bicubic", "bilinear"])
 def test_every_kind_of_resizing_is_open_clips(resize: str, how: str) -> None:
@@ -135,30 +115,6 @@ def test_every_kind_of_resizing_is_open_clips(resize: str, how: str) -> None:
         image = frame(*shape)
         picture = torch.from_numpy(np.array(ours.picture(image)))
         assert torch.equal(ours.normalise(picture[None])[0], theirs(Image.fromarray(image))), shape
-
-
-def test_resizing_on_a_device_is_near_pillows(tower_folders: dict[str, Path]) -> None:
-    """What a GPU does, here on the CPU: levels away by rounding, vectors by a small angle."""
-    import torch
-
-    image = frame(240, 427)
-    for word in WORDS:
-        tower: Any = load_embedder(word, path=tower_folders[word])
-        ours = np.array(tower.preprocess.picture(image))
-        there = tower.preprocess.picture_on(torch.from_numpy(image)).numpy()
-        assert there.shape == ours.shape
-        assert there.dtype == np.uint8
-        assert np.abs(there.astype(int) - ours).max() <= 2
-        assert np.abs(there.astype(int) - ours).mean() < 0.2
-        assert angle(tower.encode(there[None]), tower.encode(ours[None])) < 0.02
-
-
-def test_defaults_are_open_clips() -> None:
-    from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-
-    from spf.embedders import openclip
-
-    assert (openclip.MEAN, openclip.STD) == (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
 
 
 def test_quick_gelu_is_used_where_the_weights_were_trained_with_it(
@@ -192,9 +148,6 @@ def unpinned(*models: str) -> dict[str, Any]:
     return {model: replace(pin, sha256=None) for model in models}
 
 
-# Settings
-
-
 def test_layers_and_pooling_are_the_models_own(tower_folders: dict[str, Path]) -> None:
     import torch
     from transformers import Dinov2Model
@@ -212,15 +165,6 @@ def test_layers_and_pooling_are_the_models_own(tower_folders: dict[str, Path]) -
         assert angle(tower.encode(batch), state[:, 0]) < 2e-6
         tower = load_embedder("dinov2", path=folder, layer=layer, pooling="patch_mean")
         assert angle(tower.encode(batch), state[:, 1:].mean(axis=1)) < 2e-6
-
-
-def test_bfloat16_is_near(tower_folders: dict[str, Path]) -> None:
-    clip = np.stack([frame(64, 64, seed) for seed in range(4)])
-    for word in WORDS:
-        exact = spf.embed(clip, load_embedder(word, path=tower_folders[word]))
-        rough = spf.embed(clip, load_embedder(word, path=tower_folders[word], precision="bfloat16"))
-        assert rough.dtype == np.float32
-        assert 0 < angle(rough, exact) < 0.1
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -253,41 +197,28 @@ def test_identity_changes_with_whatever_moves_a_vector(
     assert load_embedder(word, path=tmp_path / "changed").identity() != plain
 
 
-def test_a_changed_weights_file_is_hashed_again(
-    tower_folders: dict[str, Path], tmp_path: Path
-) -> None:
-    folder = copied(tower_folders["clip"], tmp_path / "copy")
-    first = load_embedder("clip", path=folder).identity()["weights"]
-    towers.save_open_clip(folder, towers.CLIP, seed=5)
-    assert load_embedder("clip", path=folder).identity()["weights"] != first
+NO_GPU = pytest.mark.skipif(choose_device("auto") != "cpu", reason="there is a GPU")
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "kind", "said"),
     [
-        {"precision": "float8"},
-        {"precision": "float16"},  # no GPU to do it
-        {"batch_size": 0},
-        {"device": "gpu"},
-        {"pooling": "max"},
-        {"layer": 3},
-        {"layer": -4},
-        {"layer": 1.0},
-        {"model": "huge"},
+        ({"precision": "float8"}, ConfigError, "precision"),
+        pytest.param({"precision": "float16"}, ConfigError, "precision", marks=NO_GPU),
+        ({"pooling": "max"}, ConfigError, "pooling"),
+        ({"layer": 3}, ConfigError, "layer"),
+        ({"model": "huge"}, ConfigError, "variant"),
+        pytest.param(
+            {"device": "cuda:1"}, UnavailableError, "cuda:1: .*no CUDA device.*auto", marks=NO_GPU
+        ),
     ],
-    ids=str,
 )
-def test_wrong_settings_are_config_errors(
-    settings: dict[str, Any], tower_folders: dict[str, Path]
+def test_wrong_settings_are_one_line(
+    settings: dict[str, Any], kind: Any, said: str, tower_folders: dict[str, Path]
 ) -> None:
-    (name,) = settings
-    name = "variant" if name == "model" else name
-    with pytest.raises(ConfigError, match=name) as error:
-        load_embedder("dinov2", **({"path": tower_folders["dinov2"], "device": "cpu"} | settings))
+    with pytest.raises(kind, match=said) as error:
+        load_embedder("dinov2", **({"path": tower_folders["dinov2"]} | settings))
     assert "\n" not in str(error.value)
-
-
-# What cannot run
 
 
 def check_unusable(word: str, folder: Path, *said: str, run: bool = False) -> None:
@@ -316,8 +247,6 @@ def test_missing_and_damaged_files_are_named(
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
     check_unusable(word, folder, weights.name, "cut short")
-    weights.write_bytes(b"")
-    check_unusable(word, folder, weights.name, "cut short")
     weights.write_bytes(pickle.dumps({"weights": 1}))
     check_unusable(word, folder, weights.name, "not safetensors")
     weights.rename(folder / "pytorch_model.bin")
@@ -331,65 +260,3 @@ def test_missing_and_damaged_files_are_named(
     check_unusable(word, folder, run=True)
     config.unlink()
     check_unusable(word, folder, config.name, "not there")
-
-
-@pytest.mark.parametrize(
-    ("word", "other"),
-    [("siglip", "clip"), ("clip", "siglip"), ("dinov2", "clip"), ("clip", "dinov2")],
-)
-def test_another_family_is_refused(word: str, other: str, tower_folders: dict[str, Path]) -> None:
-    check_unusable(word, tower_folders[other])
-
-
-@pytest.mark.parametrize("word", WORDS)
-def test_weights_of_another_shape_are_refused(
-    word: str, tower_folders: dict[str, Path], tmp_path: Path
-) -> None:
-    def widen(config: dict[str, Any]) -> None:
-        if word == "dinov2":
-            config["num_hidden_layers"] = 5
-        elif word == "clip":
-            config["model_cfg"]["vision_cfg"]["width"] = 128
-        else:
-            config["model_cfg"]["vision_cfg"]["timm_model_name"] = "test_vit2"
-
-    name = "config.json" if word == "dinov2" else "open_clip_config.json"
-    folder = changed(tower_folders[word], tmp_path / "wide", name, widen)
-    check_unusable(word, folder, str(folder), run=True)
-
-
-def test_a_pinned_hash_is_checked(tower_folders: dict[str, Path]) -> None:
-    """A folder that is said to hold a published model must hold that model."""
-    with pytest.raises(UnavailableError, match=r"SHA-256 is \w{12}.*b32-laion2b ac4f8c4b88af"):
-        load_embedder("clip", path=tower_folders["clip"], model="b32-laion2b")
-
-
-@pytest.mark.skipif(choose_device("auto") != "cpu", reason="there is a GPU")
-@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
-def test_a_missing_gpu_is_said(device: str, tower_folders: dict[str, Path]) -> None:
-    with pytest.raises(UnavailableError, match=f"device {device}: .*no CUDA device.*choose auto"):
-        load_embedder("clip", path=tower_folders["clip"], device=device)
-
-
-def test_weights_that_give_nan_name_the_frame(
-    tower_folders: dict[str, Path], tmp_path: Path
-) -> None:
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    folder = copied(tower_folders["clip"], tmp_path / "broken")
-    file = folder / "open_clip_model.safetensors"
-    weights = load_file(file)
-    weights["visual.proj"] = torch.full_like(weights["visual.proj"], float("nan"))
-    save_file(weights, file)
-    with pytest.raises(spf.ClipError, match="NaN or zeros for frame 0"):
-        spf.embed(frame(8, 8)[None], load_embedder("clip", path=folder))
-
-
-def test_without_weights_every_family_says_what_to_do(tmp_path: Path) -> None:
-    for word, lacking in usable().items():
-        if not lacking:
-            load_embedder(word)
-            continue
-        with pytest.raises(UnavailableError, match=f"embedder {word}: looked for .*make weights"):
-            load_embedder(word)

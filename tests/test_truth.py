@@ -212,26 +212,3 @@ def test_the_documents_table_of_faults_is_measured(tmp_path: Path) -> None:
         (line,) = [x for x in text.splitlines() if x.startswith(f"| {row[0]} | {row[1]:g} | ")]
         said = [float(cell) for cell in line.strip("|").split("|")[2:]]
         assert said == pytest.approx(list(row[2:]), abs=0.05)
-
-
-# Studies
-
-
-def test_every_clip_has_its_own_name_and_its_reference() -> None:
-    made = studies.Studies(
-        studies.STUDIES,
-        ["shape-drop-gear", "brick-cat-warp"],
-        [1, 2],
-        studies.LAWS,
-        81,
-        (64, 64),
-        16.0,
-    ).clips()
-    names = {studies.clip_name(clip): clip for clip in made}
-    assert len(names) == len(made)
-    for clip in made:
-        reference = names[studies.reference_name(clip, 81, 16.0)]
-        assert reference.law.name == "linear"
-        assert reference.motion is None
-        assert (reference.size, reference.seed) == (clip.size, clip.seed)
-    assert {word for words in made.values() for word in words} == {*studies.STUDIES, "reference"}

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import clips as made
 import harness
 import numpy as np
 import pandas as pd
@@ -14,10 +15,11 @@ import raters
 from quoting import unquoted
 
 from benchmarks.harness import session
+from benchmarks.user_study.clips import film_of_file
 from benchmarks.user_study.experiment import KEY, PAGE
 from benchmarks.user_study.page import render_study
 from benchmarks.user_study.trials import EVEN, JUMP, Study
-from spf.errors import ConfigError
+from spf.errors import ClipError, ConfigError
 from spf.video import load
 
 SCORES = {"even": 1.2, "jumpy": -1.2}
@@ -240,6 +242,22 @@ def test_pairs_that_cannot_be_compared_are_left_out(tmp_path: Path) -> None:
     assert Study.from_key(done.folder.read(KEY)).pairs == ["fine"]
 
 
+def test_clips_that_a_page_cannot_show_are_refused(tmp_path: Path) -> None:
+    frames = harness.steady(6)
+    stamps = [0, 1, 2, 9, 10, 11]
+    uneven = made.encode(tmp_path / "u.mp4", frames, rate=12, stamps=stamps, options={"bf": "0"})
+    with pytest.raises(ClipError, match=r"S/u: its frame rate varies.*ffmpeg"):
+        film_of_file(uneven, "S/u")
+    with pytest.raises(ClipError, match="1 frame"):
+        film_of_file(harness.save(tmp_path / "one.mp4", frames[:1]), "S/one")
+    with pytest.raises(ClipError, match="longer than 60 s"):
+        film_of_file(harness.save(tmp_path / "long.mp4", harness.steady(70), rate=1), "S/long")
+    (tmp_path / "images").mkdir()
+    made.Image.fromarray(frames[0]).save(tmp_path / "images" / "0.png")
+    with pytest.raises(ClipError, match="no rate"):
+        film_of_file(tmp_path / "images", "S/images")
+
+
 # Settings
 
 
@@ -289,7 +307,7 @@ def test_generated_clips_of_the_default_strategies(tiny_weights: Path, tmp_path:
     done = session.run(config, quiet=True)
     assert done.code == 0
     study = Study.from_key(done.folder.read(KEY))
-    assert study.strategies == ("none", "rope_flat (iterations=3, correction=compose)", "wrong_map")
+    assert study.strategies == ("none", "rope (ours)", "wrong_map")
     assert len(study.pairs) == 2
     assert len(study.trials) == 2 * 3 + study.checks
     kept = {(record["clip"], record["retime"]): record for record in done.results.records}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from PIL import Image
 
 from spf.errors import ClipError
 from spf.video import Reader, Sampling, content_hash, list_frames, load
-from spf.video.folder import in_order
 
 
 def fill(folder: Path, names: list[str]) -> Path:
@@ -26,43 +24,29 @@ def fill(folder: Path, names: list[str]) -> Path:
 @pytest.mark.parametrize(
     "names",
     [
-        [f"{i}.png" for i in range(12)],
-        [f"frame{i}.png" for i in range(1, 12)],
         [f"frame-{i}.png" for i in range(1, 12)],  # a hyphen, no sign
-        [f"frame_{i}.png" for i in range(-11, 12)],
         [f"{i}.png" for i in range(-11, 12)],
         [f"t={i:+.1f}.png" for i in np.arange(-1, 1.1, 0.5)],
         [f"frame -{i}.png" for i in range(1, 12)],  # a hyphen, as all names have it
         [f"t={i * 0.25:g}s.png" for i in range(12)],
-        [f"{i * 0.1:.1f}.png" for i in range(-15, 15)],
         [f"{i * 2.5:.2f}.png" for i in range(50)],
-        [f"step_{i * 1e4:.0e}.png" for i in range(10)],
         [f"sigma_{s:g}.png" for s in (0, 1e-7, 2.5e-5, 0.002, 3, 400000, 5e6, 1e22)],
         [f"take1.{i}.png" for i in range(1, 12)],  # counters, no fractions
-        [f"sh010.{i:04d}.png" for i in range(8, 12)],
-        [f"2024-{m}-{d}.jpg" for m in (1, 2, 10) for d in (1, 2, 11)],
         [f"2024.{m}.{d}.jpg" for m in (1, 2, 10) for d in (1, 2, 11)],
         [f"12h{i * 5 // 60}m{i * 5 % 60}s.png" for i in range(24)],
         [f"s{s}e{e}.png" for s in (1, 2, 10) for e in (1, 2, 11)],
         [f"A{i}.PNG" if i % 2 else f"a{i}.png" for i in range(12)],
-        [f"{10**30 + i}.png" for i in range(12)],
-        ["a.png", "b.png", "c.png"],
     ],
     ids=lambda names: names[len(names) // 2],
 )
-def test_names_are_in_the_order_of_their_numbers(names):
-    mixed = random.Random(0).sample(names, len(names))
-    assert in_order(mixed) == in_order(sorted(names)) == names
-
-
-def test_a_folder_is_read_in_that_order(tmp_path):
-    fill(tmp_path, [f"frame_{i}.png" for i in range(-6, 6)])
-    (tmp_path / "notes.txt").write_text("x")
-    clip = load(tmp_path, Sampling(start=2, stride=3))
-    assert numbers(clip) == [2, 5, 8, 11]
-    assert clip.times.tolist() == [2, 5, 8, 11]
-    assert (clip.info.fps, clip.info.frames, clip.info.duration) == (None, 12, None)
-    assert clip.info.codec == "png"
+def test_names_are_in_the_order_of_their_numbers(names, tmp_path):
+    fill(tmp_path, names)
+    assert [path.name for path in list_frames(tmp_path)[0]] == names
+    if names[0] == "-11.png":
+        (tmp_path / "notes.txt").write_text("x")
+        clip = load(tmp_path, Sampling(start=2, stride=3))
+        assert clip.times.tolist() == numbers(clip) == list(range(2, 23, 3))
+        assert (clip.info.fps, clip.info.frames, clip.info.duration) == (None, 23, None)
 
 
 def test_hidden_files_are_no_part_of_a_clip(tmp_path):
@@ -99,15 +83,9 @@ def test_what_accompanies_the_frames_is_left_out(tmp_path, besides, note):
     clip = load(tmp_path)
     assert (numbers(clip), clip.notes) == ([0, 1, 2, 3], [note])
     assert content_hash(tmp_path) != alone  # the note is part of the result
-
-
-def test_only_what_has_its_frame_accompanies_it(tmp_path):
-    fill(tmp_path, ["frame_0.png", "frame_1.png", "frame_1_mask.png", "frame_2_mask.png"])
-    clip = load(tmp_path)
-    assert numbers(clip) == [0, 1, 2, 3]
-    names = "frame_0.png, frame_1_mask.png"
-    assert clip.notes == [f"the images are 2 series, in the order of their names: {names}"]
-    assert list_frames(fill(tmp_path / "b", ["cat.png", "cat_dog.png", "dog.png"]))[1] == []
+    names = ["frame_0.png", "frame_1.png", "frame_1_mask.png", "frame_2_mask.png"]
+    mixed = fill(tmp_path / "b", names)
+    assert list_frames(mixed)[1][0].startswith("the images are 2 series, in the order of their")
 
 
 def test_a_broken_image_in_a_folder_leaves_a_gap(tmp_path):
@@ -119,16 +97,9 @@ def test_a_broken_image_in_a_folder_leaves_a_gap(tmp_path):
         assert [time for _, time in reader] == [1, 2, 4]
     assert (reader.decoded, reader.lost) == (3, 2)
     assert reader.notes == ["2 of 5 frames lost: 2 images cannot be decoded, first 0.png"]
-
-
-def test_images_of_two_sizes_are_refused(tmp_path):
-    Image.fromarray(grey(1)[0]).save(tmp_path / "0.png")
-    Image.fromarray(grey(1, 20, 30)[0]).save(tmp_path / "1.png")
-    with pytest.raises(ClipError, match=r"1\.png is 30 x 20, the first image 64 x 48"):
+    Image.fromarray(grey(1, 20, 30)[0]).save(tmp_path / "2.png")
+    with pytest.raises(ClipError, match=r"2\.png is 30 x 20, the first image 8 x 8"):
         load(tmp_path)
-
-
-# Values
 
 
 def test_sixteen_bit_grey_is_scaled(tmp_path):
@@ -141,21 +112,8 @@ def test_sixteen_bit_grey_is_scaled(tmp_path):
     assert load(tmp_path / "a.png").frames[0, ..., 0].tolist() == [[200, 0], [255, 100]]
 
 
-def test_floating_point_from_0_to_1_is_scaled(tmp_path):
-    values = np.array([[0, 0.2], [-0.01, 1.02]], np.float32)  # resampling overshoots
-    Image.fromarray(values).save(tmp_path / "a.tif")
-    assert load(tmp_path / "a.tif").frames[0, ..., 0].tolist() == [[0, 51], [0, 255]]
-
-
 @pytest.mark.parametrize(
-    "values",
-    [
-        np.float32([[0, 255]]),
-        np.float32([[-3, 1]]),
-        np.float32([[np.nan, 1]]),
-        np.int32([[0, 70000]]),
-        np.int32([[-1, 7]]),
-    ],
+    "values", [np.float32([[0, 255]]), np.float32([[np.nan, 1]]), np.int32([[-1, 70000]])]
 )
 def test_values_of_an_unknown_range_are_refused(tmp_path, values):
     Image.fromarray(values).save(tmp_path / "0.tif")

@@ -6,12 +6,10 @@ import clips
 import numpy as np
 import pytest
 from clips import encode, grey, number, numbers, one_line
-from PIL import Image
+from PIL import features
 
 from spf.errors import ClipError, ConfigError
 from spf.video import (
-    IMAGE_SUFFIXES,
-    SUFFIXES,
     Reader,
     Sampling,
     batches,
@@ -19,26 +17,15 @@ from spf.video import (
     probe,
 )
 
-# Codecs and containers
-
 
 @pytest.mark.parametrize(
     ("name", "codec", "pix_fmt", "known"),
     [
         ("a.mp4", "libx264", "yuv420p", "h264"),
-        ("a.mov", "libx264", "yuv422p", "h264"),
-        ("a.mkv", "libx264", "yuv444p", "h264"),
-        ("a.avi", "libx264", "yuv420p", "h264"),
-        ("a.ts", "libx264", "yuv420p", "h264"),
-        ("a.flv", "libx264", "yuv420p", "h264"),
-        ("ten.mp4", "libx264", "yuv420p10le", "h264"),
         ("a265.mp4", "libx265", "yuv420p", "hevc"),
         ("av1.mp4", "libsvtav1", "yuv420p", "av1"),
-        ("m4.mp4", "mpeg4", "yuv420p", "mpeg4"),
         ("m4.avi", "mpeg4", "yuv420p", "mpeg4"),
         ("vp9.webm", "libvpx-vp9", "yuv420p", "vp9"),
-        ("m2.mpg", "mpeg2video", "yuv420p", "mpeg2video"),
-        ("lossless.mkv", "ffv1", "bgra", "ffv1"),
         ("prores.mov", "prores_ks", "yuv422p10le", "prores"),
     ],
 )
@@ -66,50 +53,22 @@ def test_every_format_gives_every_frame_in_order(tmp_path, name, codec, pix_fmt,
     assert probe(path) == info
 
 
-@pytest.mark.parametrize("suffix", [".gif", ".webp", ".apng", ".png"])
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".apng", ".png", ".avif"])
 def test_animated_images_keep_their_durations(tmp_path, suffix):
+    if suffix == ".avif" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
     frames = grey(20)[::4]
     durations = [40, 80, 130, 200, 70]
-    save = {".webp": {"lossless": True}, ".apng": {"format": "PNG"}}.get(suffix, {})
+    save = {".webp": {"lossless": True}, ".apng": {"format": "PNG"}, ".avif": {"quality": 90}}
+    save = save.get(suffix, {})
     clip = load(clips.animate(tmp_path / f"a{suffix}", frames, durations, **save))
     assert numbers(clip) == [0, 4, 8, 12, 16]
     assert np.allclose(clip.times, [0, 0.04, 0.12, 0.25, 0.45], rtol=0, atol=1e-9)
     assert (clip.info.frames, clip.info.fps) == (5, pytest.approx(4 / 0.45))
     assert clip.info.duration == pytest.approx(0.52)
-
-
-def test_hasty_gif_frames_last_as_long_as_in_browsers(tmp_path):
-    clip = load(clips.animate(tmp_path / "a.gif", grey(5), [0, 10, 20, 30, 0]))
-    assert np.allclose(clip.times, [0, 0.1, 0.2, 0.22, 0.25], rtol=0, atol=1e-9)
-
-
-def test_transparency_is_composited_over_black(tmp_path):
-    rgba = np.zeros((8, 8, 4), np.uint8)
-    rgba[..., 0], rgba[:4, :, 3], rgba[4:, :4, 3] = 200, 255, 128
-    Image.fromarray(rgba).save(tmp_path / "a.png")
-    image = load(tmp_path / "a.png").frames[0]
-    assert image[0, 0].tolist() == [200, 0, 0]
-    assert abs(int(image[7, 0, 0]) - 100) <= 1
-    assert image[7, 7].tolist() == [0, 0, 0]
-    frames = [Image.fromarray(rgba), Image.fromarray(rgba[::-1])]
-    frames[0].save(
-        tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100, disposal=2
-    )
-    first, second = load(tmp_path / "a.gif").frames
-    assert first[7, 7].tolist() == second[0, 7].tolist() == [0, 0, 0]
-    assert abs(int(first[0, 0, 0]) - 200) < 3
-    encoded = [rgba[..., :3] * 0 + 255] * 3
-    clip = load(encode(tmp_path / "opaque.mkv", encoded, "ffv1", "bgra"))
-    assert (clip.frames == 255).all()
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif", ".webp"])
-def test_a_still_image_is_a_clip_of_one_frame(tmp_path, suffix):
-    Image.fromarray(grey(3)[2]).save(tmp_path / f"a{suffix}")
-    clip = load(tmp_path / f"a{suffix}")
-    assert numbers(clip) == [2]
-    assert clip.times.tolist() == [0.0]
-    assert (clip.info.fps, clip.info.frames, clip.info.duration) == (None, 1, None)
+    if suffix == ".gif":  # hasty frames last as long as in browsers
+        hasty = load(clips.animate(tmp_path / "b.gif", grey(5), [0, 10, 20, 30, 0]))
+        assert np.allclose(hasty.times, [0, 0.1, 0.2, 0.22, 0.25], rtol=0, atol=1e-9)
 
 
 def test_the_content_decides_and_not_the_name(tmp_path):
@@ -122,29 +81,16 @@ def test_the_content_decides_and_not_the_name(tmp_path):
     assert numbers(load(str(colon))) == [0, 1, 2]
 
 
-def test_suffixes():
-    assert {".mp4", ".mov", ".mkv", ".webm", ".gif", ".webp", ".apng"} <= SUFFIXES
-    assert ".png" in IMAGE_SUFFIXES
-    assert ".png" not in SUFFIXES
-
-
-# Sampling and iteration
-
-
 @pytest.mark.parametrize(
     ("sampling", "chosen"),
     [
         ({}, range(30)),
         ({"stride": 4}, range(0, 30, 4)),
-        ({"max_frames": 7}, range(7)),
         ({"stride": 4, "max_frames": 3}, [0, 4, 8]),
-        ({"start": 0.4}, range(10, 30)),
         ({"end": 0.4}, range(10)),
         ({"start": 0.3999, "end": 0.8, "stride": 3}, [10, 13, 16, 19]),
         ({"start": 0.41, "end": 0.8, "stride": 3, "max_frames": 2}, [11, 14]),
-        ({"start": 1.0, "end": 99.0}, range(25, 30)),
-        ({"max_frames": 30}, range(30)),
-        ({"max_frames": 99}, range(30)),
+        ({"start": 1.0, "end": 99.0, "max_frames": 99}, range(25, 30)),
     ],
 )
 @pytest.mark.parametrize("kind", ["mp4", "gif"])
@@ -158,16 +104,10 @@ def test_selection(shared, kind, sampling, chosen):
     "wrong",
     [
         {"stride": 0},
-        {"stride": 1.5},
-        {"stride": True},
         {"stride": None},
-        {"max_frames": 0},
-        {"start": -1.0},
+        {"max_frames": True},
         {"start": float("nan")},
-        {"end": float("inf")},
-        {"end": 0.0},
         {"start": 2.0, "end": 2.0},
-        {"start": "1"},
         {"stream": -1},
     ],
 )
@@ -191,39 +131,14 @@ def test_reader_counts_and_stops_early(shared):
         assert [number(image) for image, _ in reader] == [0, 5]
     assert reader.lost == 0
     assert 6 <= reader.decoded < 30
-    with Reader(shared["mp4"], Sampling(stride=7)) as reader:
-        assert len(list(reader)) == 5
-        assert list(reader) == []
-    assert (reader.decoded, reader.lost, reader.notes) == (30, 0, [])
-
-
-def test_a_closed_reader_ends(shared):
-    reader = Reader(shared["mp4"])
-    next(reader)
-    reader.close()
-    reader.close()
-    assert list(reader) == []
-
-
-def test_batches(shared):
     with Reader(shared["mp4"]) as reader:
         parts = list(batches(reader, 8))
+        assert list(reader) == []
+    assert (reader.decoded, reader.lost, reader.notes) == (30, 0, [])
     assert [frames.shape for frames, _ in parts] == [(8, 48, 64, 3)] * 3 + [(6, 48, 64, 3)]
     whole = load(shared["mp4"])
     assert np.array_equal(np.concatenate([frames for frames, _ in parts]), whole.frames)
     assert np.array_equal(np.concatenate([times for _, times in parts]), whole.times)
-    with pytest.raises(ValueError, match="size is 0"):
-        next(batches([], 0))
-
-
-def test_images_are_independent_of_each_other(shared):
-    with Reader(shared["mp4"]) as reader:
-        (first, _), (second, _) = next(reader), next(reader)
-        first[:] = 0
-    assert number(second) == 1
-
-
-# Streams
 
 
 def test_streams_are_numbered_among_the_video_streams(tmp_path):

@@ -6,26 +6,13 @@ import numpy as np
 import pytest
 
 from spf.errors import ConfigError
-from spf.generators.base import next_count
-from spf.generators.clock import Layout, latent_clock
-from spf.pacing.bands import Strength, flat
+from spf.generators.clock import latent_clock
+from spf.pacing.bands import Strength
 from spf.pacing.gamma import SCHEDULES, gamma
-from spf.pacing.strategies import RETIMES, Rope, RopeFlat, RopeIterative, make_strategy
 from spf.pacing.warp import Warp
 
 WAN = 10000.0 ** (-np.arange(22) / 22)  # head_dim 128
-FACTORS = [(5, 1), (24, 1), (5, 4), (17, 4), (81, 4), (9, 8), (33, 8), (121, 8)]
-
-
-# Bands
-
-
-def test_alpha_of_the_authors():
-    alpha = Strength().of(WAN)
-    b = np.arange(22)
-    np.testing.assert_allclose(alpha, 1.0 + (0.2 - 1.0) * np.exp(-3 * b / 21), atol=1e-15)
-    assert alpha[0] == pytest.approx(0.2)
-    assert alpha[-1] == pytest.approx(1 - 0.8 * np.exp(-3))
+FACTORS = [(5, 1), (24, 1), (5, 4), (81, 4), (9, 8), (121, 8)]
 
 
 def test_alpha_belongs_to_the_frequency_whatever_the_order_of_storage():
@@ -38,45 +25,7 @@ def test_alpha_belongs_to_the_frequency_whatever_the_order_of_storage():
         assert (np.diff(strength.of(WAN)) > 0).all()  # lower frequencies are warped more
 
 
-def test_by_frequency_the_high_bands_differ_most():
-    by_rank, by_frequency = Strength().of(WAN), Strength(order="frequency").of(WAN)
-    place = (WAN[0] - WAN) / (WAN[0] - WAN[-1])
-    np.testing.assert_allclose(by_frequency, 1 - 0.8 * np.exp(-3 * place), atol=1e-15)
-    assert by_frequency[3] > by_rank[3] + 0.3
-    assert by_frequency[[0, -1]] == pytest.approx(by_rank[[0, -1]])
-
-
-def test_the_place_of_the_logarithm_is_the_rank():
-    """Why there is no third order: frequencies are geometric."""
-    logs = np.log(WAN)
-    np.testing.assert_allclose((logs[0] - logs) / (logs[0] - logs[-1]), np.arange(22) / 21)
-
-
-def test_flat_and_single_bands():
-    np.testing.assert_array_equal(flat(0.7).of(WAN), np.full(22, 0.7))
-    assert Strength().of([0.5]) == pytest.approx([0.2])
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"alpha_low": -0.1},
-        {"alpha_high": float("nan")},
-        {"decay": float("inf")},
-        {"decay": "much"},
-        {"order": "random"},
-    ],
-)
-def test_impossible_strengths(settings):
-    with pytest.raises((ValueError, ConfigError)) as caught:
-        Strength(**settings)
-    assert "\n" not in str(caught.value)
-
-
-# Schedules
-
-
-@pytest.mark.parametrize("word", sorted(SCHEDULES))
+@pytest.mark.parametrize("word", sorted(x for x in SCHEDULES if not x.endswith("_down")))
 def test_schedules_act_fully_on_pure_noise(word):
     levels = np.linspace(0, 1, 101)
     values = gamma(word, levels)
@@ -99,19 +48,10 @@ def test_schedules_by_hand():
         gamma("exp", np.array(0.5))
 
 
-# Where latents stand
-
-
-@pytest.mark.parametrize(("frames", "factor"), FACTORS)
-@pytest.mark.parametrize("fps", [None, 24.0])
-def test_the_identity_map_shifts_nothing_at_all(frames, factor, fps):
-    clock = latent_clock(frames, factor, fps)
-    np.testing.assert_array_equal(clock.shift(np.arange(frames, dtype=float)), 0.0)
-
-
 @pytest.mark.parametrize(("frames", "factor"), FACTORS)
 def test_ends_are_pinned_and_order_is_kept(frames, factor):
     clock = latent_clock(frames, factor)
+    np.testing.assert_array_equal(clock.shift(np.arange(frames, dtype=float)), 0.0)
     for seed in range(20):
         tau = np.sort(np.random.default_rng(seed).random(frames)) * (frames - 1)
         tau[0], tau[-1] = 0, frames - 1
@@ -135,72 +75,6 @@ def test_wan_latents_by_hand():
     np.testing.assert_allclose(clock.shift(tau), expected, atol=1e-12)
 
 
-def test_ltx_latents_are_in_seconds():
-    clock = latent_clock(33, 8, fps=24.0)
-    assert clock.frames.tolist() == [0, 4.5, 12.5, 20.5, 32]
-    middles = [0.5, 5, 13, 21, 29]  # frame 0's middle; 8k - 3
-    np.testing.assert_allclose(clock.positions, np.array(middles) / 24, atol=1e-15)
-
-
-def test_pixels_have_a_latent_a_frame():
-    clock = latent_clock(6, 1)
-    tau = np.array([0, 0.5, 1, 1.5, 2, 5.0])
-    np.testing.assert_allclose(clock.shift(tau), tau - np.arange(6), atol=1e-15)
-
-
-def test_a_held_start_shifts_latents_back():
-    """Direction: where a clip is to stay at its beginning, tau < t, and shifts are negative."""
-    tau = np.concatenate([np.zeros(10), np.linspace(0, 16, 7)])
-    assert (latent_clock(17, 4).shift(tau)[1:-1] < 0).all()
-
-
-@pytest.mark.parametrize(("frames", "factor"), [(16, 4), (1, 4), (32, 8), (1, 1), (0, 4)])
-def test_wrong_numbers_of_frames(frames, factor):
-    with pytest.raises(ValueError, match="n \\+ 1"):
-        latent_clock(frames, factor)
-
-
-def test_a_map_of_another_length():
-    with pytest.raises(ValueError, match="17 frames"):
-        latent_clock(17, 4).shift(np.arange(16.0))
-
-
-@pytest.mark.parametrize(
-    ("asked", "factor", "made"),
-    [
-        (81, 4, 81),
-        (80, 4, 81),
-        (82, 4, 85),
-        (2, 4, 5),
-        (5, 4, 5),
-        (30, 8, 33),
-        (2, 1, 2),
-        (7, 1, 7),
-    ],
-)
-def test_frames_are_rounded_up(asked, factor, made):
-    assert next_count(asked, factor) == made
-
-
-def test_layouts_by_hand():
-    assert Layout(0, 2, 2, 2).channels(3).tolist() == [[0, 1], [2, 3], [4, 5]]
-    assert Layout(2, 3, 1, 1).channels(3).tolist() == [[2], [5], [8]]
-    assert Layout(4, 6, 2, None).channels(2).tolist() == [[4, 5], [10, 11]]
-
-
-# Warps and strategies
-
-
-def test_corrections_add_up_in_every_band():
-    clock = latent_clock(17, 4)
-    one, two = np.array([0, 0.5, 1, 0.2, 0]), np.array([0, -0.1, 0.3, 0.4, 0])
-    warp = Warp(clock.positions, one).corrected(two)
-    np.testing.assert_array_equal(warp.shift, one + two)
-    assert warp.strength == Strength()
-    assert warp.gamma == "exp_up"
-    assert warp.identity()["shift"] == (one + two).tolist()
-
-
 def test_composed_corrections_look_up_the_old_map():
     t = np.arange(65.0)
     first = 64 * (t / 64) ** 2 - t  # positions t^2 / 64
@@ -212,29 +86,3 @@ def test_composed_corrections_look_up_the_old_map():
     assert other_way.shift[40] == pytest.approx(64 * np.sqrt(43 / 64) - 40)
     np.testing.assert_array_equal(Warp(t, first).composed(0 * t).shift, first)
     np.testing.assert_allclose(Warp(t, 0 * t).composed(first).shift, first, atol=1e-12)
-
-
-@pytest.mark.parametrize("shift", [np.zeros(4), np.full(5, np.nan), np.zeros((5, 1))])
-def test_impossible_warps(shift):
-    with pytest.raises(ValueError, match=r"shift|finite"):
-        Warp(np.arange(5.0), shift)
-    with pytest.raises(ConfigError, match="gamma"):
-        Warp(np.arange(5.0), np.zeros(5), gamma="late")
-
-
-def test_strategies_and_their_words():
-    assert {word: kind.name for word, kind in RETIMES.items()} == {word: word for word in RETIMES}
-    assert make_strategy("rope-iterative") == RopeIterative()
-    assert make_strategy(Rope(decay=1.0)).strength == Strength(decay=1.0)
-    assert make_strategy("rope_flat").strength == flat(1.0)
-    assert make_strategy("none").iterations == 0
-    assert RopeIterative().strength == Rope().strength
-    for wrong in ({"gamma": "late"}, {"iterations": 0}, {"iterations": 1.5}):
-        with pytest.raises(ConfigError) as caught:
-            RopeFlat(**wrong)
-        assert "\n" not in str(caught.value)
-    for wrong in ({"alpha_low": -1}, {"order": "size"}, {"decay": "fast"}, {"iterations": True}):
-        with pytest.raises(ConfigError):
-            Rope(**wrong)
-    with pytest.raises(ConfigError, match="rope_flat"):
-        make_strategy("rope_fla")

@@ -27,10 +27,9 @@ from benchmarks.harness.records import DONE, FAILED, NOT_RUN, Record
 from benchmarks.harness.statistics import median_interval, medians
 from spf.embedders import Embedder, label
 from spf.errors import ClipError
+from spf.figures import plot_overlay, side_by_side
 from spf.pacing.strategies import Strategy
 from spf.pacing.targets import Linear, Target
-from spf.plot import plot_overlay
-from spf.sidebyside import side_by_side
 from spf.video import Reader, write_mp4
 
 FILMS = 3

@@ -9,12 +9,13 @@ import numpy as np
 from benchmarks.generated.figures import draw_figures
 from benchmarks.generated.scores import DEFINITIONS, ORACLE, ORACLE_LABEL
 from benchmarks.generated.sentences import sentences
-from benchmarks.generated.strategies import AUTHORS, defaults_of, described
+from benchmarks.generated.strategies import defaults_of, described
 from benchmarks.harness.cells import Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.quality import paired_table
 from benchmarks.harness.quality import sentence as quality_sentence
 from benchmarks.harness.records import DONE, FAILED, NOT_RUN, Record
+from benchmarks.harness.report.players import METHOD
 from benchmarks.harness.statistics import median_interval, medians
 from benchmarks.known_pacing.errors import Row
 from spf.embedders import Embedder, label
@@ -150,7 +151,7 @@ def _note(aim: str) -> str:
         "change, with their number. unchanging: clips without semantic change, which cannot be "
         f"retimed. better: rows whose {aim} is below the baseline's, of those that could be "
         "retimed; a clip that changes no more is not better. against_authors: difference to "
-        f"{AUTHORS}, the settings of the authors' script (authors_code), pair by pair. wrong_map "
+        f"{METHOD}, the settings of the authors' script (authors_code), pair by pair. wrong_map "
         "is a control: the next pair's time map; nearest, blend and flow resample the baseline's "
         "frames, and generate nothing. "
         f"{SHIPPED}, as a generator, shows the mechanism, not the quality of large models."
@@ -164,7 +165,7 @@ def _row(records: Sequence[Record], measure: str, strategy: str, aim: str) -> Ro
     done = [record for record in own if record["status"] == DONE]
     usable = [record for record in done if could_be_retimed(record, aim)]
     changes = [record[aim] - record[f"before_{aim}"] for record in usable]
-    against = [] if strategy == AUTHORS else _against_authors(records, usable, aim)
+    against = [] if strategy == METHOD else _against_authors(records, usable, aim)
     name = f"retiming {measure} {strategy} {aim}"
     row: Row = {
         "strategy": strategy,
@@ -187,12 +188,12 @@ def _row(records: Sequence[Record], measure: str, strategy: str, aim: str) -> Ro
 
 
 def _against_authors(records: Sequence[Record], own: Sequence[Record], aim: str) -> list[float]:
-    """Differences of a strategy's records to those with `AUTHORS`, pair by pair."""
+    """Differences of a strategy's records to those with `METHOD`, pair by pair."""
     keys = ("clip", "seed", "embedder")
     theirs = {
         tuple(record[key] for key in keys): record[aim]
         for record in records
-        if record["retime"] == AUTHORS and record["status"] == DONE
+        if record["retime"] == METHOD and record["status"] == DONE
     }
     found = [(record[aim], theirs.get(tuple(record[key] for key in keys))) for record in own]
     return [value - other for value, other in found if other is not None]

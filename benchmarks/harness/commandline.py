@@ -32,7 +32,8 @@ from spf.words import NO_NETWORK, choose, is_url, printable, shell_quoted
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.name != "hydra" and path.is_dir())
 LAUNCHER = "hydra/launcher"
-SHORT = {"inputs": "benchmark.inputs"}
+PRESET = "retime.preset"
+SHORT = {"inputs": "benchmark.inputs", "preset": PRESET}
 """Options that stand for longer ones."""
 
 LISTS = frozenset({"benchmark.answers", "benchmark.inputs"})
@@ -121,6 +122,7 @@ def override(word: str, sweep: bool = False) -> str:
         return word  # Hydra says what is wrong
     sign, typed, text = found.groups()
     key = SHORT.get(typed, typed)
+    word = f"{sign}{key}={text}"
     if key in LITERAL:
         return f"{sign}{key}={_literal(key, typed, text, sweep)}"
     if sign or key not in (*GROUPS, LAUNCHER) or not re.fullmatch(r"[\w,\s/-]*", text):
@@ -265,6 +267,9 @@ def _unknown(words: Sequence[str], overrides: Sequence[str]) -> ConfigError | No
         return None  # it is the choice that cannot be composed
     for word in words:
         key = word.partition("=")[0].lstrip("+~")
+        if key == PRESET and key not in known:
+            retime = next((word for word in chosen if word.startswith("retime=")), "retime=none")
+            return ConfigError(f"{retime} has no preset; presets are for retime=rope")
         if key not in known and re.fullmatch(r"[\w.-]+", key) and not re.match(r"\++hydra\.", word):
             ours = {name for name in known if name.startswith("hydra.") == key.startswith("hydra.")}
             return _unknown_option(key, ours)

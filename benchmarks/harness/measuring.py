@@ -14,9 +14,9 @@ from benchmarks.harness.cells import Key, Outcome, Watch
 from benchmarks.harness.folder import RunFolder
 from spf.cache import Cache
 from spf.embedders import Embedder, label
+from spf.figures import plot_measurement, subtitle
 from spf.fingerprint import canonical
 from spf.measurement import DEFAULT_SETTINGS, Measurement, measure_clip
-from spf.plot import plot_measurement, subtitle
 from spf.progress import Curve, Settings
 from spf.progress.metrics import unit_time
 from spf.video import Sampling

@@ -64,7 +64,7 @@ def setting_lines(config: DictConfig) -> Iterator[str]:
     plain: Any = OmegaConf.to_container(config, resolve=False)
     values = {name: value for name, value in _leaves(plain) if not name.startswith("hydra.")}
     values = dict(sorted(values.items(), key=lambda one: one[0].partition(".")[0] in GROUPS))
-    known = meanings("config")
+    known = dict(meanings("config"))
     for group in GROUPS:
         file = str(config.hydra.runtime.choices[group]).partition("/")[0]
         known |= {f"{group}.{name}": text for name, text in meanings(f"{group}/{file}").items()}

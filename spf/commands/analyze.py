@@ -168,8 +168,8 @@ def _values(measured: "Measurement") -> dict[str, Any]:
 
 def _draw(measured: "Measurement", clip: str, plot: Path, embedder: Any) -> None:
     from spf.embedders import label
+    from spf.figures import plot_measurement, subtitle
     from spf.files import write_atomic
-    from spf.plot import plot_measurement, subtitle
 
     title = plain(Path(clip).resolve().name)
     image = plot_measurement(measured, title, subtitle(measured.curve, label(embedder)))

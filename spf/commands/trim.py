@@ -63,11 +63,15 @@ def trim(
     measuring = embedder_of(embedder, weights)
     cache = None if no_cache else user_cache()
     with tqdm(unit="frames", leave=False, disable=None) as bar:
+
+        def count(image: object, time: float) -> None:
+            bar.update()
+
         measured = measure_clip(
             clip,
             measuring,
             sampling=Sampling(stream=stream),
-            watch=lambda *_: bar.update(),
+            watch=count,
             cache=cache,
             guarded=True,
         )

@@ -209,7 +209,9 @@ def findings(
 
 def _text(name: str, value: Value, threshold: float, time: str) -> str:
     unit = f" {LIMITS[name].unit}".rstrip()
-    place = "" if value.place is None else " from {:.2f} to {:.2f} {}".format(*value.place, time)
+    place = ""
+    if value.place is not None:
+        place = f" from {value.place[0]:.2f} to {value.place[1]:.2f} {time}"
     side = "above" if name.startswith("max_") else "below"
     return f"{name}: {value.number:.3g}{unit}{place}, {side} {threshold:g}{unit}"
 

@@ -121,7 +121,7 @@ def _kept(
     return first, int(np.searchsorted(times, until + SAME_TIME, "right")) - 1
 
 
-def carry_out(trim: Trim, out: Path, watch: Callable[[int], None] | None = None) -> list[str]:
+def carry_out(trim: Trim, out: Path, watch: Callable[[int], object] | None = None) -> list[str]:
     """Write what is kept as an MP4, whole or not at all; returns notes.
 
     watch : told of each frame that is encoded. Pictures are copied, or encoded again as H.264 at
@@ -151,14 +151,14 @@ def carry_out(trim: Trim, out: Path, watch: Callable[[int], None] | None = None)
     return notes
 
 
-def _encode(trim: Trim, out: Path, watch: Callable[[int], None] | None) -> None:
+def _encode(trim: Trim, out: Path, watch: Callable[[int], object] | None) -> None:
     times = trim.times[trim.first : trim.last + 1] - trim.start
     rate = exact_rate((len(times) - 1) / times[-1])
     even = np.abs(times - np.arange(len(times)) / float(rate)).max() < SAME_TIME
     write_mp4(out, _frames(trim, watch), rate, times=None if even else times.tolist())
 
 
-def _frames(trim: Trim, watch: Callable[[int], None] | None) -> Iterator[np.ndarray]:
+def _frames(trim: Trim, watch: Callable[[int], object] | None) -> Iterator[np.ndarray]:
     with Reader(trim.clip, Sampling(stream=trim.stream)) as reader:
         for image, _ in islice(reader, trim.first, trim.last + 1):
             yield image

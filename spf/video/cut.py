@@ -79,16 +79,16 @@ def copy_span(packets: Packets, first: int, last: int) -> Span:
     It begins at a keyframe that comes after all earlier frames, and ends where no packet of it is
     shown later than its last frame; so it shows what is asked for, or some frames more at the ends.
     """
-    order, shown = packets.order, packets.shown
+    shown, place = packets.shown, np.argsort(packets.order)  # frame of each packet
     highest = np.maximum.accumulate(shown)
-    clean = packets.keys & (np.concatenate([[shown[0] - 1], highest[:-1]]) < shown)
-    place = np.argsort(order)  # frame of each packet
-    begins = [k for k in np.flatnonzero(clean) if place[k] <= first] or [0]
-    begin = max(begins, key=lambda k: place[k])
-    # A prefix of packets is closed where it holds as many frames as its last one has before it.
+    clean = packets.keys & (np.append(shown[0] - 1, highest[:-1]) < shown)
+    begins = np.flatnonzero(clean & (place <= first))
+    begin = int(begins[np.argmax(place[begins])]) if len(begins) else 0
+    # The packets up to one are closed where they are as many as the frames up to the last of them.
     closed = np.maximum.accumulate(place) == np.arange(len(place))
-    ends = [k for k in np.flatnonzero(closed) if k >= max(last, begin)]
-    return Span(int(begin), int(ends[0]), int(place[begin]), int(ends[0]))
+    least = max(last, begin)
+    end = least + int(np.argmax(closed[least:]))
+    return Span(begin, end, int(place[begin]), end)
 
 
 def copy_part(

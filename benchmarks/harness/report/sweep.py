@@ -77,7 +77,7 @@ def joint_table(jobs: Sequence[Job], runs: Sequence[pd.DataFrame]) -> Table:
     note = []
     for name in GROUPS:
         column = f"of {name}"
-        values = data[column].dropna().unique() if column in data else []
+        values = list(data[column].dropna().unique()) if column in data else []
         if len(values) == 1:
             note.append(f"{name} {values[0]}")
         if len(values) <= 1 or (name in data and data.groupby("job")[column].nunique().max() == 1):
