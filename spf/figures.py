@@ -79,7 +79,12 @@ def plot_measurement(measured: "Measurement", title: str, subtitle: str = "") ->
     for number, stretch in enumerate(shown):
         middle = (stretch.start_time + stretch.stop_time) / 2
         across = min(max((middle - curve.times[0]) / span, 0.012), 0.988)
-        mark = {"transform": upper.transAxes, "ha": "center", "va": "top", "fontsize": 8}
+        mark: dict[str, Any] = {
+            "transform": upper.transAxes,
+            "ha": "center",
+            "va": "top",
+            "fontsize": 8,
+        }
         disc = {"boxstyle": "circle,pad=0.18", "fc": SHADES[stretch.kind][0], "ec": "none"}
         upper.text(across, 0.985, str(number + 1), color="white", weight="bold", bbox=disc, **mark)
         frames = axes(LEFT + number * room, 0.12, room - 0.14, card)
@@ -108,14 +113,14 @@ def plot_overlay(
         # Names come from folders: a leading underscore would hide them, a dollar start formulas.
         (line,) = axes.plot(u, progress, style, color=colour, lw=1.8)
         line.set_label("\u200b" + name)
-    _axes(axes, "semantic progress")
+    _axes(axes)
     axes.set_xlabel("share of the clip's time")
     axes.margins(x=0.01)
     axes.set_title(title, loc="left", fontsize=12, parse_math=False, pad=20 if subtitle else 8)
     if subtitle:
-        place = {"transform": axes.transAxes, "fontsize": 8.5, "va": "bottom"}
-        axes.text(0, 1.02, subtitle, color="#4b5563", parse_math=False, **place)
-    place = {"loc": "outside right center", "ncols": columns}
+        small: dict[str, Any] = {"transform": axes.transAxes, "fontsize": 8.5, "va": "bottom"}
+        axes.text(0, 1.02, subtitle, color="#4b5563", parse_math=False, **small)
+    place: dict[str, Any] = {"loc": "outside right center", "ncols": columns}
     legend = figure.legend(fontsize=8, frameon=False, **place)
     for text in legend.get_texts():
         text.set_parse_math(False)
@@ -146,8 +151,8 @@ def _straight(axes: Axes, times: Any) -> None:
     axes.plot(times[[0, -1]], [0, 1], "--", color=REFERENCE, lw=1.2, label="even pacing")
 
 
-def _axes(axes: Axes, y: str) -> None:
-    axes.set_ylabel(y)
+def _axes(axes: Axes) -> None:
+    axes.set_ylabel("semantic progress")
     axes.set_ylim(-0.03, 1.03)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
@@ -168,21 +173,21 @@ def _title(figure: Figure, whole: tuple[float, float], title: str, subtitle: str
 def _curve(axes: Axes, measured: "Measurement") -> None:
     """The curve, above its segments, the stretches and the reference."""
     times = measured.curve.times
-    for kind in dict.fromkeys(part.kind for part in measured.named_stretches):
-        colour, name = SHADES[kind]
-        for part in measured.named_stretches:
-            if part.kind == kind:
-                span = part.start_time, part.stop_time
-                axes.axvspan(*span, color=colour, alpha=0.18, lw=0, label=name)
-                name = None
+    named: set[str] = set()
+    for stretch in measured.named_stretches:
+        colour, name = SHADES[stretch.kind]
+        span = stretch.start_time, stretch.stop_time
+        label = None if name in named else name
+        named.add(name)
+        axes.axvspan(*span, color=colour, alpha=0.18, lw=0, label=label)
     _straight(axes, times)
     for number, part in enumerate(measured.segments):
         x = times[part.start : part.stop]
         y = part.slope * x + part.intercept
-        name = "segments" if number == 0 else None
-        axes.plot(x, y, color="#f59e0b", lw=5.5, alpha=0.55, solid_capstyle="butt", label=name)
+        label = "segments" if number == 0 else None
+        axes.plot(x, y, color="#f59e0b", lw=5.5, alpha=0.55, solid_capstyle="butt", label=label)
     axes.plot(times, measured.curve.progress, color=PALETTE[0], lw=1.8, label="progress S")
-    _axes(axes, "semantic progress")
+    _axes(axes)
     axes.set_xlim(times[0], times[-1])
     axes.tick_params(labelbottom=False, length=0)
     axes.yaxis.set_major_locator(MultipleLocator(0.2))
@@ -313,7 +318,7 @@ class _Panel:
         cv2.polylines(plot, [self.points], False, BLUE, 2, cv2.LINE_AA)
         self.clock = _written(f"{self.times[-1]:.2f} s", 12, SOFT).shape[1]
         label = _fitting(title, self.width - self.clock - BORDER)
-        _place(self.head, label, 0)
+        self.head[:TITLE_HEIGHT, : label.shape[1]] = label
         self.shown = self._scaled(self.image)
 
     def draw(self, time: float, slack: float, height: int) -> Image:
@@ -329,7 +334,7 @@ class _Panel:
         top = TITLE_HEIGHT + CURVE_HEIGHT
         made[:top] = self.head
         text = _written(f"{min(time, self.times[-1]):.2f} s", 12, SOFT)
-        _place(made, text, self.width - text.shape[1])
+        made[:TITLE_HEIGHT, self.width - text.shape[1] :] = text
         centre = (int(self.points[self.index, 0]), TITLE_HEIGHT + int(self.points[self.index, 1]))
         cv2.circle(made, centre, 6, RED, -1, cv2.LINE_AA)
         left = (self.width - self.picture[1]) // 2
@@ -390,7 +395,3 @@ def _shortened(text: str, count: int) -> str:
         return text
     first = count // 2
     return f"{text[:first]}…{text[len(text) - (count - first - 1) :]}"
-
-
-def _place(made: Image, text: Image, left: int) -> None:
-    made[:TITLE_HEIGHT, left : left + text.shape[1]] = text

@@ -58,24 +58,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("field", OUTSIDE)
-def test_a_changed_surrounding_misses(
+@pytest.mark.parametrize("field", [*OUTSIDE, *SETTINGS])
+def test_whatever_determines_the_vectors_is_part_of_the_key(
     field: str, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured(clip)
-    assert measured(clip)
-    OUTSIDE[field](monkeypatch)
-    assert not measured(clip)
-    assert measured(clip)
-
-
-@pytest.mark.parametrize("field", SETTINGS)
-def test_a_changed_setting_misses(field: str, clip: Path) -> None:
     assert {field.name for field in dataclasses.fields(Sampling)} <= set(SETTINGS)
     measured(clip)
-    assert not measured(clip, **SETTINGS[field])
-    assert measured(clip, **SETTINGS[field])
     assert measured(clip)
+    OUTSIDE.get(field, lambda _: None)(monkeypatch)
+    more = SETTINGS.get(field, {})
+    assert not measured(clip, **more)
+    assert measured(clip, **more)
 
 
 def test_changed_bytes_miss(clip: Path) -> None:
@@ -87,12 +80,6 @@ def test_changed_bytes_miss(clip: Path) -> None:
     with open(clip, "r+b") as file:
         file.write(data)
     os.utime(clip, ns=(before.st_atime_ns, before.st_mtime_ns))
-    after = clip.stat()
-    assert (after.st_size, after.st_mtime_ns, after.st_ino) == (
-        before.st_size,
-        before.st_mtime_ns,
-        before.st_ino,
-    )
     assert not measured(clip)
 
 

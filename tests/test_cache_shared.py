@@ -109,9 +109,6 @@ def test_ctrl_c_ends_the_waiting(clip: Path, tmp_path: Path) -> None:
     holder.communicate()
 
 
-# The leaderboard
-
-
 def test_a_warm_leaderboard_decodes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,9 +127,6 @@ def test_a_warm_leaderboard_decodes_nothing(
     kept = [pd.read_parquet(run.folder.root / "timings.parquet") for run in (cold, warm)]
     assert [list(table["from_cache"]) for table in kept] == [[0.0] * 2, [1.0] * 2]
     assert "from_cache" not in harness.read_records(warm.folder.root).columns
-
-
-# The commands
 
 
 def test_the_command_shows_and_clears(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,4 +161,4 @@ def test_wrong_words_exit_2(
     for words in (["cache"], ["analyze", str(clip), "--no-plot"]):
         assert main(words) == 2
         assert "SPF_CACHE_SIZE" in harness.check_one_line(capsys.readouterr().err)
-    assert main(["analyze", str(clip), "--no-plot", "--no-cache"]) == 0
+    assert main(["analyze", str(clip), "--no-plot", "--no-cache", "--embedder", "pixels"]) == 0

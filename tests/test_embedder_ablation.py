@@ -64,9 +64,6 @@ def test_embedders_are_compared_on_real_clips_too(ablated: session.Run) -> None:
     assert rows[["pace", "order"]].stack().between(-1, 1).all()
 
 
-# Where colours lie
-
-
 @pytest.fixture(scope="module")
 def coloured(tmp_path_factory: pytest.TempPathFactory) -> session.Run:
     pairs = {"unmatched": ("cat-motorcycle-warp",), "matched": ("cat-motorcycle-matched",)}

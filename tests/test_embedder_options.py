@@ -82,9 +82,6 @@ def refused(words: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> 
     return harness.check_one_line(output.err)
 
 
-# What is measured with them
-
-
 def scores(text: str) -> dict[str, float]:
     """The scores that `spf analyze` prints."""
     found = re.findall(r"^  ([a-z_0-9]+) +(-?[\d.]+) ", text, re.MULTILINE)
@@ -143,9 +140,6 @@ def test_compare_takes_a_variant_in_a_folder(fetched: dict[str, Path], tmp_path:
     assert set(records["embedder"]) == {"siglip"}
     expected = load_embedder("siglip/b16-384", path=fetched["siglip"]).identity()
     assert set(records["weights_hash"]) == {expected["weights"]}
-
-
-# What is refused
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -71,9 +71,6 @@ def unit(vector: np.ndarray) -> np.ndarray:
     return vector.astype(np.float64) / np.linalg.norm(vector.astype(np.float64))
 
 
-# The contract
-
-
 def test_vectors_are_unit_rows_that_depend_on_their_frame_alone(embedder: Any, load: Any) -> None:
     """On no batch, no neighbour, no earlier call; the input is not written to."""
     clip = frames(9)
@@ -139,9 +136,6 @@ def test_identity_changes_with_each_setting(word: str) -> None:
         assert load_embedder(word, **{name: value}).identity() != plain.identity(), name
 
 
-# What the controls see
-
-
 def textured(seed: int = 3) -> np.ndarray:
     """A picture (96, 96, 3) whose quarters differ in colour."""
     return harness.picture(seed, 96)
@@ -157,9 +151,6 @@ def test_pixels_leak_under_motion_and_histogram_does_not() -> None:
     still, shifted, another = spf.embed(np.stack([image, moved, other]), embedder=histogram)
     assert cosine(still, shifted) > 0.995
     assert cosine(still, another) < 0.9
-
-
-# Memory
 
 
 def endless(count: int, alive: list[weakref.ref], most: list[int]) -> Iterator[tuple[Any, float]]:
@@ -189,9 +180,6 @@ def test_a_long_clip_is_streamed(word: str, load: Any) -> None:
     assert len(measured.curve) == count
     assert most[0] <= 4  # prepared frames may be held for a batch, frames themselves may not
     assert peak < 60e6  # all frames are 138 MB
-
-
-# Thumbnails
 
 
 @pytest.mark.parametrize("count", [1, 192, 193, 2000])

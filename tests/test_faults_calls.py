@@ -68,9 +68,6 @@ def check_next_start(whole: dict[str, bytes] | None, clips: Path, output: Path, 
     assert harness.tables(second.folder.root) == whole
 
 
-# Decoder and embedder; of the two clips, the second one meets with the fault
-
-
 def decoder_gets(number: signal.Signals) -> Callable[[Patch], None]:
     def arrange(patch: Patch) -> None:
         ask, line = guarded._Decoder.ask, guarded._Decoder.line
@@ -165,9 +162,6 @@ def test_a_gpu_with_little_memory_gives_the_same_tables(
     assert harness.tables(little.folder.root) == whole
 
 
-# VBench
-
-
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -200,9 +194,6 @@ def test_vbench_that_breaks_down_is_a_row_and_passes(
     assert f"VBench's temporal_flickering broke down: {reason}" in harness.check_one_line(said)
     script.write_text(f"#!/bin/sh\nwhile read line; do {replies}; done\n")
     check_next_start(None, clips, tmp_path / "out", *words)
-
-
-# W&B
 
 
 class Service:
@@ -265,9 +256,6 @@ def test_an_outage_of_wandb_at_any_call_fails_nothing(
     assert harness.tables(done.folder.root) == whole
 
 
-# The machine
-
-
 def test_without_git_the_commit_is_unknown(clips: Path, tmp_path: Path, monkeypatch: Patch) -> None:
     provenance.commit.cache_clear()
     with monkeypatch.context() as patch:
@@ -292,9 +280,6 @@ def test_clocks_that_jump_change_nothing(
         assert harness.only_run(tmp_path / "out") == done.folder.root  # its name has no time
     assert next(looks) > 0
     assert done.results.reused == 2
-
-
-# Clips that change, and what is kept of them
 
 
 @pytest.mark.parametrize("when", [(measuring, "measure_clip"), (experiment, "clip_columns")])

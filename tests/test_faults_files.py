@@ -24,11 +24,6 @@ from spf import cli
 from spf.cache import user_cache
 from spf.store import Store
 
-# The injector
-
-
-# What a refusing disk does
-
 
 def kept(folder: Path) -> tuple[CellStore, Cell]:
     """A store with a finished cell that has a file."""
@@ -105,8 +100,6 @@ def test_other_refusals_of_the_disk_are_one_line(
     assert cli.main(["cache"]) == 1
     assert "/disk/file: Input/output error" in harness.check_one_line(capsys.readouterr().err)
 
-
-# A disk that is really full
 
 SMALL_DISK = """
 mount -t tmpfs -o size=$1 none disk || exit 99

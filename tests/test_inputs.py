@@ -9,7 +9,6 @@ import ffmpeg
 import numpy as np
 import pytest
 
-import spf
 from spf.embedders import load_embedder
 from spf.measurement import Measurement, measure_clip
 from spf.progress.metrics import FLICKER, NO_CHANGE, unranked_reason
@@ -93,26 +92,6 @@ def test_repeats_are_said_and_counted_out(rate: str, tmp_path: Path) -> None:
     assert "repeat the one before" in " ".join(found.embeddings.notes)
     assert found.distinct_scores["stall_fraction_distinct"] < 0.05
     assert found.named_stretches == []
-
-
-@pytest.mark.parametrize("black", [1, 12])
-def test_a_black_beginning_is_noted(black: int, tmp_path: Path) -> None:
-    even = scene(48)
-    frames = [np.zeros_like(even[0])] * black + even[black:]
-    found = measured(ffmpeg.encode(tmp_path / "clip.mp4", frames, X264, 24))
-    assert "black beginning" in " ".join(found.embeddings.notes)
-
-
-def test_bars_are_left_out(tmp_path: Path) -> None:
-    inner = [frame[16:-16] for frame in scene(48)]
-    boxed = [np.pad(frame, ((16, 16), (0, 0), (0, 0))) for frame in inner]
-    with_bars, without = (
-        measured(ffmpeg.encode(tmp_path / f"{name}.mp4", frames, X264, 24))
-        for name, frames in (("boxed", boxed), ("inner", inner))
-    )
-    assert "black bars" in " ".join(with_bars.embeddings.notes)
-    ours, theirs = (spf.score(found.curve)["linearity_mae"] for found in (with_bars, without))
-    assert ours == pytest.approx(theirs, abs=0.02)
 
 
 def test_a_loop_has_its_cuts(tmp_path: Path) -> None:

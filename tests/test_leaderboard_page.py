@@ -247,7 +247,7 @@ def test_the_keyboard_plays_and_steps(page: Page) -> None:
     page.press("ArrowDown")  # the list's own
     assert page.evaluate("state.metric") == "speed_cv_64"
     reached = set()
-    page.focus("header a")
+    page.focus("p a")
     for _ in range(9):
         page.press("Tab")
         reached.add(page.evaluate("document.activeElement.id"))

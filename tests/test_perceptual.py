@@ -10,18 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.harness.cells import Cell
-from benchmarks.harness.measuring import Measuring
 from benchmarks.known_pacing import perceptual
 from benchmarks.known_pacing import tables as truth_tables
-from benchmarks.known_pacing.experiment import SyntheticPacing
 from benchmarks.known_pacing.pacing_measures import MEASURES
 from benchmarks.known_pacing.perceptual import PerceptualSteps
-from spf.embedders.histogram import Histogram
 from spf.errors import UnavailableError
-from synthetic.clips import SyntheticClip, content
-from synthetic.laws import law
-from synthetic.motion import motion
 
 CHANNELS = (64, 192, 384, 256, 256)
 
@@ -111,19 +104,6 @@ def damage(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1000])
 
 
-@pytest.mark.parametrize("name", ["ALEXNET", "LINEAR"])
-def test_weights_of_something_else_are_one_clear_line(weights, monkeypatch, name: str) -> None:
-    import torch
-
-    file = getattr(perceptual, name)
-    torch.save({"features.0.weight": torch.zeros(3)}, file.find())
-    sha256 = hashlib.sha256(file.find().read_bytes()).hexdigest()
-    monkeypatch.setattr(perceptual, name, replace(file, sha256=sha256))
-    with pytest.raises(UnavailableError, match=f"{file.name} is damaged or another file") as e:
-        PerceptualSteps()
-    assert "\n" not in str(e.value)
-
-
 def test_code_in_weights_is_not_run(weights, monkeypatch, tmp_path: Path) -> None:
     import pickle
 
@@ -162,29 +142,3 @@ def test_absent_weights_say_which_and_how_to_get_them(monkeypatch, tmp_path: Pat
     ladder["pdv_lpips"] = [0.0, 1.0]
     found = {row["measure"]: row for row in truth_tables.measure_rows(ladder)[0]}
     assert (found["pdv_lpips"]["status"], found["pdv_lpips"]["none"]) == ("done", pytest.approx(1))
-
-
-def ladder_cell() -> Cell:
-    shape = {"num_frames": 5, "size": (64, 64), "seeds": [1000]}
-    contents = ["shape-drop-gear"]
-    benchmark = SyntheticPacing(Measuring(Histogram()), ["ladder"], contents, **shape)
-    cells = benchmark.cells()
-    assert "lpips" not in cells[0].inputs  # the reference: nobody asks for its LPIPS
-    return [cell for cell in cells if cell.inputs["studies"] == ["ladder"]][-1]
-
-
-def test_a_cell_holds_the_variance_of_the_steps(weights) -> None:
-    cell = ladder_cell()
-    assert cell.inputs["lpips"]["weights"] == perceptual.identity()
-    values = cell.compute(lambda: None).values
-    clip = SyntheticClip(
-        content("shape-drop-gear"),
-        law("sigmoid_jump", steepness=160),
-        motion("translation", "strong"),
-        num_frames=5,
-        size=(64, 64),
-        seed=1000,
-    )
-    expected = np.var(steps(np.stack(list(clip.frames()))))
-    assert values["pdv_lpips"] == pytest.approx(expected, rel=1e-6)
-    assert "lpips_reason" not in values

@@ -75,6 +75,8 @@ def test_black_and_frozen_ends_are_noted(tmp_path: Path) -> None:
     black = [np.zeros((96, 128, 3), np.uint8)] * 12
     notes = measured(tmp_path, [*black, *even()]).embeddings.notes
     assert notes == ["black beginning: 0.50 s"]
+    (note,) = measured(tmp_path, [*black[:1], *even()]).embeddings.notes
+    assert note.startswith("black beginning")
     frames = even()
     notes = measured(tmp_path, [*frames, *frames[-1:] * 24]).embeddings.notes
     assert notes == ["frozen end: 1.00 s"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from math import comb, exp
+from math import comb
 
 import numpy as np
 import pytest
@@ -20,7 +20,6 @@ from benchmarks.user_study.preferences import (
     choices_needed,
     krippendorff_alpha,
     majorities,
-    passes_by_chance,
     rate_of,
     ratings,
     wins_of,
@@ -42,14 +41,6 @@ def test_the_interval_is_where_both_tails_hold_a_fortieth(k: int, n: int) -> Non
     assert sum(pmf(n, rate.low)[k:]) == pytest.approx(0.025, rel=1e-6)
     assert sum(pmf(n, rate.high)[: k + 1]) == pytest.approx(0.025, rel=1e-6)
     assert rate.rate == k / n
-
-
-@pytest.mark.parametrize("n", [1, 6, 25])
-@pytest.mark.parametrize("p", [0.02, 0.5, 0.77])
-def test_the_interval_covers_at_least_95_of_100(n: int, p: float) -> None:
-    """Exactly, by the probability of each number of choices."""
-    covered = [rate_of(k, n).low <= p <= rate_of(k, n).high for k in range(n + 1)]
-    assert np.dot(pmf(n, p), covered) >= 0.95
 
 
 def test_the_ends_of_a_rate() -> None:
@@ -165,14 +156,6 @@ def test_raters_who_choose_alike_agree_fully() -> None:
         assert krippendorff_alpha(ratings(votes, "a")) == 1.0
 
 
-def test_raters_with_one_preference_agree_as_it_says() -> None:
-    """Two choose alike with probability p^2 + q^2, and alpha is twice that less one."""
-    p = 1 / (1 + exp(-1.5))
-    values = ratings(raters.votes({"a": 1.5, "b": 0.0}, 60, 60, seed=6), "a")
-    assert agreement(values) == pytest.approx(p**2 + (1 - p) ** 2, abs=0.02)
-    assert krippendorff_alpha(values) == pytest.approx((2 * p - 1) ** 2, abs=0.04)
-
-
 def test_one_rater_agrees_with_nobody() -> None:
     alone = ratings(raters.votes({"a": 1.0, "b": 0.0}, 1, 8, seed=7), "a")
     assert np.isnan(krippendorff_alpha(alone))
@@ -212,8 +195,3 @@ def test_needed_choices_are_enough_and_one_less_is_not(p: float) -> None:
 def test_a_rate_that_needs_no_number_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         choices_needed(rate)
-
-
-def test_chance_of_a_guesser() -> None:
-    assert passes_by_chance(6, 1) == pytest.approx(7 / 64)
-    assert passes_by_chance(0, 0) == 1.0

@@ -62,9 +62,6 @@ def flickering(quality: VBench, clip: Path, cache: Cache | None = None) -> Score
     return quality.measure(clip, cache)[FLICKERING]
 
 
-# Scores
-
-
 def test_flickering_is_what_the_packages_command_gives(
     quality: VBench, folder: Path, tmp_path: Path
 ) -> None:
@@ -144,9 +141,6 @@ def test_nothing_of_the_package_gets_in_here(
     assert "vbench" not in sys.modules
 
 
-# The cache
-
-
 @pytest.mark.parametrize("reply", [{"value": 0.5}, {"refused": "too small"}])
 def test_a_score_is_computed_once_for_the_same_bytes_and_packages(
     reply: dict[str, Any], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -176,9 +170,6 @@ def test_a_score_is_computed_once_for_the_same_bytes_and_packages(
     assert quality.identity() != before
 
 
-# The process
-
-
 def test_the_time_limit_kills_the_whole_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,9 +188,6 @@ def test_the_time_limit_kills_the_whole_group(
             return
         time.sleep(0.05)
     pytest.fail("it still runs")
-
-
-# Settings
 
 
 @pytest.mark.parametrize(

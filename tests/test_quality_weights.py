@@ -91,9 +91,6 @@ def here(word: str) -> Path:
     return Path(os.environ["VBENCH_CACHE_DIR"]) / "models" / f"{word}.pth"
 
 
-# Fetching
-
-
 @pytest.mark.parametrize(("word", "how"), [("pinned", "as pinned"), ("loose", "noted")])
 def test_fetching_verifies_and_notes(
     word: str, how: str, server: type[Server], capsys: pytest.CaptureFixture[str]
@@ -154,9 +151,6 @@ def test_offline_is_respected(tmp_path: Path) -> None:
     assert not Path(folder).exists()
 
 
-# Loading
-
-
 class Mischief:
     """Makes a file when it is unpickled."""
 
@@ -198,9 +192,6 @@ def test_a_file_of_weights_runs_nothing(kind: type, zipped: bool, tmp_path: Path
     assert not (tmp_path / "ran").exists()
     torch.load(path, weights_only=False)
     assert (tmp_path / "ran").exists()  # it would have
-
-
-# All dimensions
 
 
 ORACLE = """

@@ -14,8 +14,11 @@ import harness
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.harness import measuring
+from benchmarks.harness import measuring, session
+from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.prune import prune
+from spf.devices import choose_device
+from spf.errors import ConfigError
 from spf.store import MANIFEST, _checksum
 
 
@@ -253,3 +256,58 @@ def test_an_interruption_keeps_what_is_finished(
     finished = harness.run(clips, tmp_path / "out")
     assert (finished.code, finished.results.reused) == (0, 3)
     assert harness.tables(root) == whole
+
+
+# The run's folder
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "/absolute"])
+def test_other_names_are_refused(name: str, tmp_path: Path) -> None:
+    clips = harness.touch(tmp_path / "clips", "a/p.mp4")
+    with pytest.raises(ConfigError):
+        harness.run(clips, tmp_path / "out", f"name={name}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
+    clips = harness.touch(tmp_path / "clips", "a/p.mp4")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigError) as error:
+        harness.run(clips, tmp_path / "file" / "out")
+    assert "output=" in harness.check_one_line(str(error.value))
+
+
+def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    for path in ("../x", "/x", "a/../../x", ".", ""):
+        with pytest.raises(ValueError, match="outside"):
+            folder.write(path, "x")
+    folder.write("a/b", "x")
+    assert (tmp_path / "run" / "a" / "b").read_text() == "x"
+
+
+def test_the_settings_name_the_run_and_neither_the_clock_nor_how_they_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = harness.two_generators(tmp_path / "clips", 1)
+    first = harness.run(clips, tmp_path / "out")
+    assert first.folder.root.name.startswith("leaderboard-tiny-")
+    later = time.time() + 1e7
+    monkeypatch.setattr(time, "time", lambda: later)
+    here = f"device={choose_device('auto')}"
+    harness.run(clips, tmp_path / "out", "fit.window=30", "fit.sigma=20", here, "workers=1")
+    assert harness.only_run(tmp_path / "out") == first.folder.root
+    other = harness.run(clips, tmp_path / "out", "fit.window=5")
+    assert other.folder.root != first.folder.root
+
+
+def test_the_name_does_not_depend_on_where_the_command_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = harness.compose("benchmark=synthetic_pacing")
+    names = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        names.append(session.make_job(config)[1].store.folder.root.name)
+    assert names[0] == names[1]

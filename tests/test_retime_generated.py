@@ -19,7 +19,6 @@ from spf.generators.base import GeneratedClip, Request
 from spf.generators.kept import unpack
 from spf.generators.tiny.adapter import Tiny
 from spf.measurement import DEFAULT_SETTINGS
-from spf.pacing.resampling import resampled
 
 TABLES = ("retiming.csv", "retiming.md", "retimed_pairs.csv", "records.csv", "records.parquet")
 
@@ -55,9 +54,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
     monkeypatch.setattr(Tiny, "generate", counted)
     return seen
-
-
-# Rows
 
 
 def test_a_row_for_each_pair_measure_and_strategy(finished: session.Run) -> None:
@@ -132,29 +128,6 @@ def test_the_table_is_made_of_the_rows(finished: session.Run) -> None:
         assert row["against_authors"] == pytest.approx(against, rel=1e-4, abs=1e-9, nan_ok=True)
 
 
-def test_resampled_clips_are_the_baselines_frames_at_other_times(finished: session.Run) -> None:
-    """And are scored like all others: `nearest` repeats frames and invents none."""
-    folder = finished.folder
-    found = {"nearest": 0.0, "blend": 0.0, "flow": 0.0}
-    for record in finished.results.records:
-        if record["retime"] not in found:
-            continue
-        before, after = (unpack(folder.read(record[f"{x}file"])).frames for x in ("before_", ""))
-        assert record["before_file"].startswith("generated/")
-        assert record["file"].startswith("resampled/")
-        assert (record["iterations"], record["ended"]) == (0, "done")
-        tau = spf.time_map(fitted(folder, record))
-        wanted = np.stack(list(resampled(before, tau, record["retime"])))
-        assert np.array_equal(after, wanted)
-        assert not np.array_equal(after, before)
-        if record["retime"] == "nearest":
-            known = {frame.tobytes() for frame in before}
-            assert {frame.tobytes() for frame in after} <= known
-        found[record["retime"]] += record["repeated_frames"]
-    assert found["nearest"] > found["blend"]
-    assert found["nearest"] > found["flow"]
-
-
 def fitted(folder: RunFolder, record: dict[str, Any]) -> Any:
     """The curve of a record's baseline, measured again."""
     clip = unpack(folder.read(record["before_file"]))
@@ -162,9 +135,6 @@ def fitted(folder: RunFolder, record: dict[str, Any]) -> Any:
         pairs = {pair.name: pair for pair in load_pairs("procedural", (32, 32))}
         return oracle_curve(pairs[record["clip"]], clip, DEFAULT_SETTINGS)
     return spf.fit(spf.embed(clip.frames, "histogram"), np.arange(len(clip.frames)) / clip.fps)
-
-
-# What is kept
 
 
 def test_a_second_run_repeats_every_byte(

@@ -42,9 +42,6 @@ def retimed(clip: Path, out: str = "out.mp4", **more: Any) -> spf.Retimed:
     return spf.retime(clip, clip.with_name(out), **given)
 
 
-# The function
-
-
 @pytest.mark.parametrize("count", [33, 41, 60])
 def test_a_clip_is_made_anew_and_even(clip: Path, count: int) -> None:
     """By the pixels: even, with every keyframe of the clip where the plan has it."""
@@ -144,9 +141,6 @@ def test_what_makes_no_sense_is_refused(
         retimed(clip, **given)
     harness.check_one_line(str(error.value))
     assert os.listdir(tmp_path) == ["clip.mp4"]
-
-
-# Memory
 
 
 FEW, MANY = 25, 249

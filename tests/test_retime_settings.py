@@ -18,12 +18,9 @@ from benchmarks.generated.pairs import load_pairs
 from benchmarks.generated.strategies import WrongMap, described, parse_retimes
 from benchmarks.harness import session
 from spf.errors import ConfigError, SpfError, UnavailableError
-from spf.generators.base import GeneratedClip, Request
 from spf.generators.tiny.adapter import Tiny
 from spf.pacing.strategies import NoRetime, Rope, RopeFlat
 from spf.pacing.targets import EaseIn
-
-# What goes wrong
 
 
 @pytest.mark.parametrize(
@@ -65,28 +62,6 @@ def test_a_pair_that_fails_leaves_the_others(
     assert set(table["failed"]) == {1}
     assert all(text.startswith("1 failed: ") and words in text for text in table["reason"])
     assert set(table["better"].str.partition(" of ")[2]) == {"1"}  # of those that were made
-
-
-def test_a_clip_without_change_is_returned_as_it_is(
-    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def still(self: Tiny, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
-        return GeneratedClip(np.repeat(request.first[None], 9, axis=0), 8.0)
-
-    monkeypatch.setattr(Tiny, "generate", still)
-    done = generators.run(tiny_weights, tmp_path, "benchmark.retimes=[rope_flat,blend,wrong_map]")
-    assert done.code == 0
-    table = pd.read_csv(done.folder.path("retiming.csv"))
-    assert set(table["unchanging"]) == {2}
-    assert set(table["better"]) == {"0 of 0"}
-    assert set(table["reason"]) == {"2 done: nothing to retime: no semantic change"}
-    for record in done.results.records:
-        assert record["status"] == "done"
-        assert record["reason"] == "nothing to retime: no semantic change"
-        assert record["file"] == record["before_file"]
-        assert (record["iterations"], record["ended"]) == (0, "no change")
-        assert record["repeated_frames"] == 1.0
-        assert np.isnan(record["linearity_mae"])
 
 
 @pytest.mark.parametrize(
@@ -131,9 +106,6 @@ def test_a_model_without_weights_is_said_before_any_work(
     assert error.value.exit_code == 3
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
-
-
-# Users' own pairs, targets, sweeps
 
 
 def test_a_users_pairs_towards_another_target(tiny_weights: Path, tmp_path: Path) -> None:

@@ -20,8 +20,6 @@ from spf.pacing.retime import STAGES
 from spf.video import load
 from spf.video.sound import has_sound
 
-# The function
-
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_clip_becomes_even(tmp_path: Path, method: str) -> None:
@@ -53,9 +51,6 @@ def test_targets_are_met(tmp_path: Path) -> None:
         done = spf.retime(clip, tmp_path / "out.mp4", target, "blend", embedder="pixels")
         assert np.abs(harness.levels(load(done.out).frames) - wanted).mean() < 0.03
         assert done.after["target_mae"] < 0.03
-
-
-# How long
 
 
 def test_the_length_is_free(tmp_path: Path) -> None:
@@ -93,9 +88,6 @@ def test_a_variable_rate_keeps_its_length_and_true_times(tmp_path: Path) -> None
     assert not done.plan.keeps_time
 
 
-# Sound
-
-
 def test_sound_is_kept_where_time_is_and_dropped_elsewhere(tmp_path: Path) -> None:
     frames = harness.slow_ends(13)
     clip = clips.encode(
@@ -123,9 +115,6 @@ def sound(path: Path) -> list[tuple[int, bytes]]:
 
     with av.open(str(path)) as container:
         return [(p.pts, bytes(p)) for p in container.demux(audio=0) if p.dts is not None]
-
-
-# What cannot be done
 
 
 def test_a_clip_without_change_is_told(tmp_path: Path) -> None:

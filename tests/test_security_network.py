@@ -88,9 +88,6 @@ def test_commands_connect_to_nobody(name: str, tmp_path: Path) -> None:
     assert processes >= (1 if name in ("doctor", "retime") else 2)  # the others decode in one
 
 
-# A machine without any network
-
-
 def isolated() -> list[str]:
     """Words that run a command without any interface, not even loopback."""
     unshare = shutil.which("unshare")
@@ -138,8 +135,6 @@ def test_the_paper_is_reproduced_without_a_network(tmp_path: Path) -> None:
     assert tables[0] == tables[1]
     assert tables[0]
 
-
-# Pages
 
 ADDRESSES = ("src", "srcset", "poster", "data", "action", "formaction", "background", "xlink:href")
 INSIDE = re.compile(r"(data:|#|(?!.*\.\.)[\w%.-]+(/[\w%.-]+)*$)")

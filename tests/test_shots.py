@@ -133,9 +133,6 @@ def test_the_pacing_of_a_clip_with_cuts_gives_itself_back(tmp_path: Path) -> Non
     assert done.before["target_mae_between_cuts"] == pytest.approx(0, abs=1e-9)
 
 
-# The map, by numbers
-
-
 def with_cuts(rng: np.random.Generator, count: int, cuts: Sequence[int]) -> Curve:
     """A curve of random pacing with a large step at each cut."""
     steps = np.diff(random_progress(rng, count))

@@ -120,9 +120,6 @@ def test_identity_names_the_weights(tiny: Tiny, tmp_path: Path) -> None:
     assert label(Tiny(other)) == "tiny (local weights)"
 
 
-# Training
-
-
 @pytest.fixture
 def training(monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
@@ -131,10 +128,3 @@ def training(monkeypatch: pytest.MonkeyPatch) -> object:
     yield train_tiny_embedder
     for name in ("train_tiny_embedder", "procedural_images"):
         sys.modules.pop(name, None)
-
-
-def test_training_pictures_share_nothing_with_those_that_measure() -> None:
-    for name in ("procedural_images.py", "train_tiny_embedder.py"):
-        source = (ROOT / "scripts" / name).read_text()
-        assert "import synthetic" not in source
-        assert "from synthetic" not in source

@@ -15,8 +15,6 @@ from PIL import Image
 from spf.errors import ClipError
 from spf.video import load, probe
 
-# Colours
-
 
 @pytest.mark.parametrize("colour", [None, (1, 1), (6, 1), (1, 2), (6, 2)])
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv420p10le"])
@@ -35,8 +33,6 @@ def test_matrix_and_range_are_respected(tmp_path, colour, pix_fmt):
     seen = load(path).frames[1][32, 8::16].astype(int)
     assert np.abs(seen - colours).max() <= 5
 
-
-# Geometry
 
 EXIF = {1: "RGBW", 2: "GRWB", 3: "WBGR", 4: "BWRG", 5: "RBGW", 6: "BRWG", 7: "WGBR", 8: "GWRB"}
 """What `corners` looks like through each orientation."""

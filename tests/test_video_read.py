@@ -17,15 +17,11 @@ from spf.video import (
     probe,
 )
 
-# Codecs and containers
-
 
 @pytest.mark.parametrize(
     ("name", "codec", "pix_fmt", "known"),
     [
         ("a.mp4", "libx264", "yuv420p", "h264"),
-        ("a.mkv", "libx264", "yuv444p", "h264"),
-        ("a.avi", "libx264", "yuv420p", "h264"),
         ("a265.mp4", "libx265", "yuv420p", "hevc"),
         ("av1.mp4", "libsvtav1", "yuv420p", "av1"),
         ("m4.avi", "mpeg4", "yuv420p", "mpeg4"),
@@ -85,9 +81,6 @@ def test_the_content_decides_and_not_the_name(tmp_path):
     assert numbers(load(str(colon))) == [0, 1, 2]
 
 
-# Sampling and iteration
-
-
 @pytest.mark.parametrize(
     ("sampling", "chosen"),
     [
@@ -111,13 +104,10 @@ def test_selection(shared, kind, sampling, chosen):
     "wrong",
     [
         {"stride": 0},
-        {"stride": 1.5},
         {"stride": None},
         {"max_frames": True},
         {"start": float("nan")},
-        {"end": 0.0},
         {"start": 2.0, "end": 2.0},
-        {"start": "1"},
         {"stream": -1},
     ],
 )
@@ -149,9 +139,6 @@ def test_reader_counts_and_stops_early(shared):
     whole = load(shared["mp4"])
     assert np.array_equal(np.concatenate([frames for frames, _ in parts]), whole.frames)
     assert np.array_equal(np.concatenate([times for _, times in parts]), whole.times)
-
-
-# Streams
 
 
 def test_streams_are_numbered_among_the_video_streams(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import av
 import clips
 import numpy as np
 import pytest
@@ -16,8 +15,6 @@ from spf.video import (
     load,
 )
 from spf.video.times import steady
-
-# Times
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -75,8 +72,6 @@ def test_frames_that_an_edit_list_hides_are_not_lost(shared, tmp_path):
     assert (reader.info.frames, reader.lost, reader.notes) == (20, 0, [])
 
 
-# Pictures that are shown again
-
 HELD = [*range(8), *range(16, 24)]  # the frames of 24 that have a picture of their own
 
 
@@ -99,37 +94,3 @@ def test_null_frames_of_avi_are_no_loss(tmp_path, codec, pix_fmt):
         list(reader)
     assert reader.lost >= 1
     assert f"{reader.lost} of 24 frames lost: the file is damaged" in reader.notes[0]
-
-
-@pytest.mark.parametrize("name", ["a.mp4", "a.avi"])
-@pytest.mark.parametrize("coded", [8, 16])
-def test_pictures_of_mpeg4_that_are_not_coded_are_no_loss(tmp_path, name, coded):
-    """The vop_coded flag of ISO/IEC 14496-2, 6.2.5, is 0: the picture before is shown again."""
-
-    def not_coded(index: int) -> bytes:
-        bits = f"0101{index % 25:05b}100"  # P-VOP, time increment in 5 bits, marker, not coded
-        return b"\0\0\1\xb6" + int(bits + "1111", 2).to_bytes(2, "big")
-
-    encode(tmp_path / "whole.mp4", grey(16), "mpeg4", options={"qmin": "1", "b": "9000000"})
-    with av.open(str(tmp_path / "whole.mp4")) as source, av.open(str(tmp_path / name), "w") as out:
-        old = source.streams.video[0]
-        new = out.add_stream("mpeg4", rate=25)
-        new.width, new.height, new.pix_fmt = 64, 48, "yuv420p"
-        new.codec_context.extradata = old.codec_context.extradata
-        packets = [bytes(packet) for packet in source.demux(old) if packet.size]
-        packets[coded:coded] = [not_coded(index) for index in range(coded, coded + 8)]
-        for index, data in enumerate(packets):
-            packet = av.Packet(data)
-            packet.pts = packet.dts = index
-            packet.stream, packet.time_base = new, Fraction(1, 25)
-            packet.is_keyframe = index == 0
-            out.mux(packet)
-    with Reader(tmp_path / name) as reader:
-        seen = [(number(image), time) for image, time in reader]
-    times = [time for _, time in seen]
-    shown = [index for index, _ in seen]
-    assert shown[:16] == [*range(16)]
-    assert set(shown[16:]) == ({15} if coded == 16 else set())
-    assert times[:coded] == pytest.approx(np.arange(coded) / 25, abs=1e-6)
-    assert times[-1] == pytest.approx(23 / 25, abs=1e-6)
-    assert (reader.lost, reader.notes) == (0, [])

@@ -20,8 +20,6 @@ from spf.video import (
     write_png,
 )
 
-# Writing
-
 
 @pytest.mark.parametrize(
     ("fps", "exact"),
@@ -91,13 +89,7 @@ def test_wrong_frames_are_refused(tmp_path, write):
     target = tmp_path / "a.out"
     with pytest.raises(ClipError, match="no frames to write"):
         write(target, [])
-    for frames in (
-        [np.zeros((8, 8), np.uint8)],
-        [np.zeros((8, 8, 4), np.uint8)],
-        [np.zeros((8, 8, 3), np.float32)],
-        [np.zeros((0, 8, 3), np.uint8)],
-        [*grey(2), *grey(1, 16, 16)],
-    ):
+    for frames in ([np.zeros((8, 8, 3), np.float32)], [*grey(2), *grey(1, 16, 16)]):
         with pytest.raises(ValueError, match="frame "):
             write(target, frames)
     assert list(tmp_path.iterdir()) == []
@@ -118,9 +110,6 @@ def test_a_refusing_disk_is_told_in_one_line(tmp_path):
         write_png(tmp_path / "file", grey(2))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
     assert [p.name for p in (tmp_path / "folder").iterdir()] == ["precious.txt"]
-
-
-# Cost
 
 
 def test_memory_does_not_grow_with_the_length(tmp_path):

@@ -285,6 +285,9 @@ def test_wandb_is_left_alone_unless_it_is_asked_for(tmp_path: Path) -> None:
     assert "W&B" not in done.stderr
     assert len(list(tmp_path.glob("out/runs/*"))) == 2
     assert not list(tmp_path.rglob("wandb"))
+    done = harness.command(*harness.SPF, *words, "--wandb", WANDB_MODE="offline")
+    assert "W&B (offline): wandb sync " in done.stderr
+    assert len(list(tmp_path.glob("out/runs/*/wandb/offline-run-*"))) == 1
 
 
 def test_a_broken_package_fails_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

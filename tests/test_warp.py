@@ -15,9 +15,6 @@ WAN = 10000.0 ** (-np.arange(22) / 22)  # head_dim 128
 FACTORS = [(5, 1), (24, 1), (5, 4), (81, 4), (9, 8), (121, 8)]
 
 
-# Bands
-
-
 def test_alpha_belongs_to_the_frequency_whatever_the_order_of_storage():
     """Wan stores the highest band first, LTX-2 last."""
     shuffled = np.random.default_rng(0).permutation(22)
@@ -26,9 +23,6 @@ def test_alpha_belongs_to_the_frequency_whatever_the_order_of_storage():
         np.testing.assert_array_equal(strength.of(WAN[::-1]), strength.of(WAN)[::-1])
         np.testing.assert_array_equal(strength.of(WAN[shuffled]), strength.of(WAN)[shuffled])
         assert (np.diff(strength.of(WAN)) > 0).all()  # lower frequencies are warped more
-
-
-# Schedules
 
 
 @pytest.mark.parametrize("word", sorted(x for x in SCHEDULES if not x.endswith("_down")))
@@ -52,9 +46,6 @@ def test_schedules_by_hand():
     assert gamma("exp-up", np.array(1.0)) == pytest.approx(1.0)
     with pytest.raises(ConfigError, match="exp_up"):
         gamma("exp", np.array(0.5))
-
-
-# Where latents stand
 
 
 @pytest.mark.parametrize(("frames", "factor"), FACTORS)
@@ -82,9 +73,6 @@ def test_wan_latents_by_hand():
     # Frame 2.5 shows 6.5, which is latent 2; 10.5 shows 14.5, 4 of 5.5 frames on to latent 4.
     expected = [0, 1, 1, 4 / 5.5, 0]
     np.testing.assert_allclose(clock.shift(tau), expected, atol=1e-12)
-
-
-# Warps and strategies
 
 
 def test_composed_corrections_look_up_the_old_map():

@@ -212,7 +212,7 @@ def medians(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dic
     """Median of what is there and finite in each column; None where nothing is."""
     table = pd.DataFrame(list(records), columns=list(columns)).astype(float)
     found = table.replace([inf, -inf], nan).median()
-    return {name: None if isnan(value) else float(value) for name, value in found.items()}
+    return {str(name): None if isnan(x) else float(x) for name, x in found.items()}
 
 
 def median_interval(values: Iterable[float], name: str) -> str:

@@ -122,6 +122,7 @@ class Results:
 
 Statistic = str | Callable[[pd.Series, str], Any]
 """What pandas calls so, or a function of the values and the sample's name."""
+Columns = Mapping[str, tuple[str, Statistic]]
 
 
 def why(values: pd.Series, name: str) -> str:
@@ -133,7 +134,7 @@ def grouped(
     table: pd.DataFrame,
     keys: Sequence[str],
     name: str,
-    columns: Mapping[str, tuple[str, Statistic]],
+    columns: Columns,
 ) -> list[Row]:
     """A row for each combination of the keys, in the order in which they appear.
 

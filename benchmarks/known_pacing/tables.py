@@ -15,7 +15,7 @@ from benchmarks.harness.records import number
 from benchmarks.harness.statistics import median_interval
 from benchmarks.known_pacing import perceptual
 from benchmarks.known_pacing.colours import colour_rows, colour_table
-from benchmarks.known_pacing.errors import Results, Row, grouped, why
+from benchmarks.known_pacing.errors import Columns, Results, Row, grouped, why
 from benchmarks.known_pacing.pacing_measures import MEASURES
 from benchmarks.known_pacing.solver_tables import solver_sentence, solver_tables
 from benchmarks.known_pacing.studies import FAULT_FRAMES, NO_FAULT
@@ -71,7 +71,7 @@ def _pacing(results: Results) -> Part | None:
     grid = results.of("grid")
     if grid.empty:
         return None
-    columns = {
+    columns: Columns = {
         "true_linearity_mae": ("true_linearity_mae", "median"),
         "linearity_mae": ("linearity_mae", "median"),
         "raw_error": ("raw_error", "median"),
@@ -137,7 +137,7 @@ def _leakage(results: Results) -> Part | None:
     still = results.of("leakage")
     if still.empty:
         return None
-    columns = {
+    columns: Columns = {
         "leakage": ("leakage", "median"),
         "leakage_95": ("leakage", median_interval),
         "flagged": ("unchanged", "sum"),
@@ -174,7 +174,7 @@ def _jumps(results: Results) -> Part | None:
     jumps = results.of("jumps")
     if jumps.empty:
         return None
-    columns = {
+    columns: Columns = {
         "error_frames": ("jump_error", "median"),
         "error_seconds": ("jump_seconds", "median"),
         "error_95": ("jump_error", median_interval),
@@ -308,7 +308,7 @@ def _growth(results: Results) -> Part | None:
     growth = growth.assign(
         factor=[factor for factor, _ in factors], value=[value for _, value in factors]
     )
-    columns = {
+    columns: Columns = {
         "calibrated_error": ("calibrated_error", "median"),
         "calibrated_95": ("calibrated_error", median_interval),
         "unidentified": ("unidentified", "mean"),
@@ -357,7 +357,7 @@ def _floor(results: Results) -> Part | None:
     floor = results.of("floor")
     if floor.empty:
         return None
-    columns = {
+    columns: Columns = {
         "total_change": ("total_change", "median"),
         "noise_floor": ("noise_floor", "median"),
         "flagged": ("unchanged", "sum"),

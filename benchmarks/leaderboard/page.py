@@ -10,12 +10,12 @@ import pandas as pd
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.records import DONE, Record
-from benchmarks.harness.report.page import environment
+from benchmarks.harness.report.page import caution_lines, environment
 from benchmarks.leaderboard.comparison import SHOWN, UNDIRECTED, Group
 from benchmarks.leaderboard.figures import ACROSS, filmed_frames
 from benchmarks.leaderboard.standing import sentences
 from benchmarks.leaderboard.tables import BOARD_NOTE, Board, intervals, leaderboard
-from spf.embedders import CAUTIONS, label, remark
+from spf.embedders import label
 from spf.progress import METRICS
 
 PAGE = "leaderboard.html"
@@ -31,7 +31,7 @@ def render_leaderboard(
     ordered = [board.order_by, *SHOWN]
     metrics = [m for m in dict.fromkeys(ordered) if METRICS[m].direction != "none"]
     categories = sorted({record.get("category") or "" for record in records} - {""})
-    clips = _clips(board, metrics, folder)
+    generators, pairs = sorted(set(board.clips["generator"])), _pairs(board.clips)
     data = {
         "metrics": [
             {"name": m, "better": METRICS[m].direction, "definition": METRICS[m].definition}
@@ -39,8 +39,8 @@ def render_leaderboard(
         ],
         "quality": dimensions,
         "categories": categories,
-        "pairs": _pairs(board.clips),
-        "generators": sorted(set(board.clips["generator"])),
+        "pairs": pairs,
+        "generators": generators,
         "boards": {
             category: {
                 metric: _board(_of(records, category), metric, dimensions, board)
@@ -48,19 +48,18 @@ def render_leaderboard(
             }
             for category in ["", *categories]
         },
-        "clips": clips,
+        "clips": _clips(board, metrics, folder),
         "across": ACROSS,
         "films": FILMS,
     }
-    counts = f"{len(data['generators'])} generators, {len(data['pairs'])} pairs"
-    remarks = dict.fromkeys(remark(record["embedder"]) for record in records)
+    counts = f"{len(generators)} generators, {len(pairs)} pairs"
     return (
         environment()
         .get_template("leaderboard.html.j2")
         .render(
             title=f"Leaderboard: {counts}",
             embedders=sorted({label(record["embedder"]) for record in records}),
-            cautions=[CAUTIONS[name] for name in remarks if name],
+            cautions=caution_lines(list(records)),
             note=BOARD_NOTE,
             data=data,
         )
@@ -124,7 +123,7 @@ def _clips(board: Board, metrics: Sequence[str], folder: RunFolder) -> list[dict
     is none."""
     found = []
     for _, own in board.clips[board.clips["pair"] != ""].groupby(["pair", "generator"]):
-        row = own.iloc[0].to_dict()
+        row = {str(name): value for name, value in own.iloc[0].items()}
         clip = {name: row[name] for name in ("pair", "generator", "unusable")}
         clip |= {"values": {name: _plain(row[name]) for name in metrics}}
         if len(own) > 1:

@@ -30,6 +30,9 @@ def compare(
     as_jsonl: JsonLines = False,
     as_csv: Csv = False,
     no_cache: NoCache = False,
+    wandb: Annotated[
+        bool, typer.Option("--wandb", help="Record the run at W&B too, offline unless logged in.")
+    ] = False,
 ) -> int:
     """Rank generators by the pacing of CLIPS/GENERATOR/PAIR.mp4.
 
@@ -53,6 +56,8 @@ def compare(
         words.append(f"embedder.path={weights}")
     if no_cache:
         words.append("cache=false")
+    if wandb:
+        words.append("logger=wandb")
     command = [sys.executable, str(script), *words]
     output = Output(SCHEMA, (), as_json, as_jsonl, as_csv)
     if not output.form:

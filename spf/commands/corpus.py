@@ -120,8 +120,9 @@ def corpus(
         curves=curves,
         weights=weights,
     )
+    loaded = measurer.loaded  # what it lacks is said before a large folder is searched
     base, names = list_clips(clips)
-    print_embedder(measurer.loaded)
+    print_embedder(loaded)
     folder = Path(output)
     check_writable(folder)
     with _own_stderr(), tqdm(unit="clips", desc="measured now", disable=None) as bar:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,9 +84,9 @@ class Measurer:
         """Measure a clip; where that fails, the row says why. Where the GPU failed, the process
         ends: a GPU recovers in a new one alone, which Ray starts."""
         row = self.failed(index, name, "") | {"sha256": content_hash(path)}
-        how = {"sampling": self.sampling, "batch_size": self.batch_size}
+        measure = partial(measure_clip, guarded=True, pictures=False)
         try:
-            measured = measure_clip(path, self.loaded, **how, guarded=True, pictures=False)
+            measured = measure(path, self.loaded, DEFAULT_SETTINGS, self.sampling, self.batch_size)
         except SpfError as error:
             reason = str(error).removeprefix(f"{path}: ")
             if reason.startswith(GPU_FAILED):

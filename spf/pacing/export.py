@@ -49,8 +49,7 @@ def as_filter(times: Array, positions: Array, source_times: Array, fps: float) -
     x[0], y[0] = shown[0], times[0]
     knots = thinned(x, y, TOLERANCE / fps)
     tree = _pieces(x[knots], y[knots])
-    behind = source_times[-1] + (source_times[-1] - source_times[-2]) / 2
-    moved = f"if(gt(ld(0),{behind:.9g}),{float(count / rate):.9g},{tree})"
+    moved = f"if(gte(N,{len(source_times)}),{float(count / rate):.9g},{tree})"
     return (
         f"tpad=stop_mode=clone:stop=1,setpts='st(0,T-STARTT);({moved})/TB',"
         f"fps={rate.numerator}/{rate.denominator},"

@@ -1,5 +1,3 @@
-"use strict";
-
 const data = JSON.parse(document.getElementById("data").textContent);
 for (const clip of data.clips) if (clip.film) clip.times ??= clip.progress.map((_, k) => k * clip.step);
 const at = id => document.getElementById(id);
@@ -275,7 +273,7 @@ function list() {
     }
     table.push(body);
   }
-  at("list").replaceChildren(...table);
+  at("list").replaceChildren(html("table", {}, ...table));
 }
 
 function interval(row, range, marks, print) {
