@@ -32,16 +32,16 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 reproduce-paper: setup  ## Run the paper's experiments, write results/report (PROFILE=auto|embedded|full)
-	$(BIN)/python -m benchmarks.harness.reproduce profile=$(PROFILE)
+	$(BIN)/python -m benchmarks reproduce --profile $(PROFILE)
 
 verify-results:  ## Hold results/tables against the committed results/reference, column by column
-	@$(BIN)/python -m benchmarks.harness.verify
+	@$(BIN)/python -m benchmarks verify
 
 reference-results:  ## Replace results/reference by the tables of the last make reproduce-paper
-	@$(BIN)/python -m benchmarks.harness.verify write=true
+	@$(BIN)/python -m benchmarks verify --write
 
 validate-results:  ## Check results/community, which others add to
-	@$(BIN)/python scripts/validate_results.py
+	@$(BIN)/python -m benchmarks validate
 
 community: setup  ## Measure a public comparison for results/community: make community COLLECTION=morphs
 	@$(BIN)/python scripts/measure_community.py "$$COLLECTION"

@@ -3,10 +3,9 @@
     python run.py model=folder model.path=clips/ benchmark=leaderboard
     python run.py -m embedder=pixels,histogram        (a sweep; docs/sweeps.md)
     python run.py --fresh ...                         (start over: nothing finished counts)
-    python run.py --help                              (all options)
+    python run.py --help                              (all settings)
 
-Started again, a run goes on where it stopped; started twice, the two share the work. Paths and
-texts are taken as they are typed (benchmarks/harness/commandline.py).
+Started again, a run goes on where it stopped; started twice, the two share the work.
 
 Exit codes: 0 all cells done or declared not run; 1 some failed; 2 bad configuration; 3 the named
 embedder or model cannot run here; 130 after Ctrl-C. The last line of output is the run's folder.
@@ -81,15 +80,18 @@ def main() -> int:
 
 
 def show(line: "CommandLine") -> int:
-    """Have Hydra show its help, the config or what else it was asked for."""
-    from benchmarks.harness.commandline import explained
+    """Show the help, or have Hydra show the config or what else it was asked for."""
+    from benchmarks.harness import commandline, settings
 
+    if {"-h", "--help"} & {*line.asking}:
+        print(settings.help_text(line.overrides))
+        return 0
     sys.argv[1:] = [*line.asking, *line.overrides]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, and leave in one line
     try:
         job()
     except Exception as error:
-        raise explained(error, line.overrides) from None
+        raise commandline.explained(error, line.overrides) from None
     return 0
 
 

@@ -15,7 +15,7 @@ from spf.devices import check_device
 from spf.embedders import DEFAULT_EMBEDDER, Embedder, Embeddings, embed_clip, load_embedder
 from spf.embedders.base import Source, Watch
 from spf.errors import ClipError
-from spf.progress import Curve, Segment, Settings, fit, score
+from spf.progress import Curve, Segment, Settings, fit, score, unranked_reason
 from spf.progress.cuts import CUT_ANGLE
 from spf.progress.noise import FLICKER_SHARE
 from spf.progress.solver import RIDGE, SIGMA, WINDOW
@@ -65,6 +65,29 @@ class Measurement:
             return {}
         stalls = score(self.distinct)["stall_fraction"]
         return {"repeated_frames": self.repeats.mean(), "stall_fraction_distinct": stalls}
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The columns that every table of clips has: why the clip is not ranked ("" where it is),
+        frames, fps and duration (seconds; None where no rate is known), width and height (pixels),
+        notes, whether it flickers, repeated frames, and the metrics of `score`, NaN where they are
+        not defined."""
+        curve, info = self.curve, self.embeddings.info
+        height, width = (info.height, info.width) if info else self.thumbnails.source_size
+        timed = self.embeddings.unit == "s"  # a folder of images has no rate
+        duration = float(curve.times[-1] - curve.times[0]) if timed else None
+        return {
+            "reason": unranked_reason(curve) or "",
+            "frames": len(curve),
+            "fps": info.fps if info else (len(curve) - 1) / duration if duration else None,
+            "duration": duration,
+            "width": width,
+            "height": height,
+            "notes": "; ".join(self.embeddings.notes),
+            "flickers": curve.flickers,
+            **self.distinct_scores,
+            **score(curve),
+        }
 
     @cached_property
     def named_stretches(self) -> list[Stretch]:

@@ -16,7 +16,7 @@ class Thumbnails:
     Keeps every `stride`-th frame; when there are too many, every second one goes.
     """
 
-    height: int = 96
+    height: int = 128
     limit: int = 192
     stride: int = 1
     seen: int = 0

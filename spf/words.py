@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
 from difflib import get_close_matches
+from typing import Any
 
 from spf.errors import ConfigError
 
@@ -33,6 +34,17 @@ def printable(name: str) -> str:
     with suppress(UnicodeEncodeError):  # half a letter, as JSON may hold: no name of a file
         name = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(x if x.isprintable() else x.encode("unicode_escape").decode() for x in name)
+
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+NUMBERS = re.compile(r"[+-]?([\d.]+(e[+-]?\d+)?|inf)( \.\. [+-]?([\d.]+(e[+-]?\d+)?|inf))?$")
+"""Text that is a number or an interval, whatever it begins with."""
+
+
+def harmless(value: Any) -> Any:
+    """A value of a CSV file; text that a spreadsheet would compute begins with an apostrophe."""
+    formula = isinstance(value, str) and value.startswith(FORMULA) and not NUMBERS.match(value)
+    return f"'{value}" if formula else value
 
 
 NO_NETWORK = ("network sources are not opened", "download it and give the path of the file")

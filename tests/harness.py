@@ -7,7 +7,6 @@ the seconds that Python takes to start.
 from __future__ import annotations
 
 import io
-import json
 import os
 import signal
 import subprocess
@@ -192,11 +191,6 @@ def tables(folder: Path) -> dict[str, bytes]:
 def read_records(folder: Path) -> pd.DataFrame:
     """records.parquet of a run."""
     return pd.read_parquet(folder / "records.parquet")
-
-
-def cell_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """The stored cells of a run by their files' names."""
-    return {path.name: json.loads(path.read_text()) for path in (folder / "cells").glob("*.json")}
 
 
 def blank(*_: object, **__: object) -> bytes:

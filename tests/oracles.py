@@ -1,7 +1,7 @@
 """Slow, obviously right versions of what `spf.progress` computes fast.
 
 Everything here is written from the formulas alone: matrices are built literally, sums are loops,
-least squares is `numpy.linalg.lstsq`. Nothing is shared with the library, so that a mistake made
+systems are solved by scipy. Nothing is shared with the library, so that a mistake made
 there cannot be repeated here. Clips whose answer is known in closed form are made here too.
 """
 
@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.optimize
 import scipy.sparse
 import scipy.sparse.linalg
 from numpy.typing import ArrayLike, NDArray
@@ -23,132 +24,60 @@ STEPS = 64  # equal steps of time on which clips of different length are compare
 # ---------------------------------------------------------------------------- distances
 
 
-def unit_rows(z: ArrayLike) -> Floats:
-    """Rows of (T, D) `z` scaled to length 1 in float64."""
-    rows = np.asarray(z, dtype=np.float64)
-    return np.stack([row / math.sqrt(float(row @ row)) for row in rows])
-
-
-def angles(z: ArrayLike) -> Floats:
-    """All-pairs angles (T, T) in radians: 2 atan2(|a - b|, |a + b|), exact near 0 and near pi."""
-    rows = unit_rows(z)
-    out = np.zeros((len(rows), len(rows)))
-    for i, a in enumerate(rows):
-        difference = np.sqrt(((rows - a) ** 2).sum(axis=1))
-        total = np.sqrt(((rows + a) ** 2).sum(axis=1))
-        out[i] = 2 * np.arctan2(difference, total)
-    return out
+def between(a: Floats, b: Floats) -> Floats:
+    """Angles (N,) of rows (N, D): 2 atan2(|a - b|, |a + b|) of unit rows, exact near 0 and pi."""
+    a, b = (rows / np.sqrt((rows**2).sum(axis=1, keepdims=True)) for rows in (a, b))
+    return 2 * np.arctan2(np.linalg.norm(a - b, axis=1), np.linalg.norm(a + b, axis=1))
 
 
 # --------------------------------------------------------------------------------- fit
 
 
-def pairs(length: int, window: int) -> list[tuple[int, int]]:
-    """Every (i, j) with i < j and j - i <= window."""
-    return [(i, j) for i in range(length) for j in range(i + 1, min(i + window, length - 1) + 1)]
+def pairs(length: int, window: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Every i < j with j - i <= window."""
+    both = [(i, j) for i in range(length) for j in range(i + 1, min(i + window, length - 1) + 1)]
+    return tuple(np.array(both).T)
 
 
-def fit_system(
-    distance: Floats, window: int, sigma: float, power: float
-) -> tuple[Floats, Floats, Floats]:
-    """The system of the progress function: A (pairs, T), weights (pairs,), b (pairs,).
+def solve(length: int, window: int, sigma: float, ridge: float, b: Floats) -> Floats:
+    """(T,) solution of (A'WA + ridge I) S = A'W b: a row of A reads S_j - S_i for each of the
+    pairs, w_ij = exp(-(i - j)^2 / (2 sigma^2)).
 
-    A row of A reads S_j - S_i, b holds d_ij ** power, w_ij = exp(-(i - j)^2 / (2 sigma^2)).
+    Without a ridge constants are the null space: S_0 = 0, and the mean is subtracted afterwards.
     """
-    length = len(distance)
-    chosen = pairs(length, window)
-    A = np.zeros((len(chosen), length))
-    b = np.zeros(len(chosen))
-    weight = np.zeros(len(chosen))
-    for row, (i, j) in enumerate(chosen):
-        A[row, j] = 1.0
-        A[row, i] = -1.0
-        b[row] = distance[i, j] ** power
-        weight[row] = math.exp(-((i - j) ** 2) / (2 * sigma**2))
-    return A, weight, b
-
-
-def solve_ridge(A: Floats, weight: Floats, b: Floats, ridge: float) -> Floats:
-    """(T,) solution of (A'WA + ridge I) S = A'W b."""
-    weighted = weight[:, None] * A
-    normal = A.T @ weighted + ridge * np.eye(A.shape[1])
-    return np.asarray(np.linalg.solve(normal, weighted.T @ b), dtype=np.float64)
-
-
-def solve_pinned(A: Floats, weight: Floats, b: Floats) -> Floats:
-    """(T,) minimiser of (A S - b)' W (A S - b) whose mean is 0.
-
-    Constants are the null space, and the solution of least norm has no part in the null space.
-    """
-    root = np.sqrt(weight)
-    solution = np.linalg.lstsq(root[:, None] * A, root * b, rcond=None)[0]
-    return np.asarray(solution, dtype=np.float64)
-
-
-def dense_fit(
-    z: ArrayLike, window: int = 30, sigma: float = 20.0, ridge: float = 1e-5, power: float = 1.0
-) -> Floats:
-    """Raw progress function S (T,) of unit rows (T, D), with the ridge as given."""
-    return solve_ridge(*fit_system(angles(z), window, sigma, power), ridge)
-
-
-def dense_fit_pinned(
-    z: ArrayLike, window: int = 30, sigma: float = 20.0, power: float = 1.0
-) -> Floats:
-    """As `dense_fit` without a ridge, the mean of S pinned to 0."""
-    return solve_pinned(*fit_system(angles(z), window, sigma, power))
-
-
-def constant_response(length: int, window: int, sigma: float, ridge: float = 1e-5) -> Floats:
-    """Raw S (T,) of a clip whose frames are all 1 radian apart: what pure noise looks like."""
-    distance = np.ones((length, length)) - np.eye(length)
-    return solve_ridge(*fit_system(distance, window, sigma, 1.0), ridge)
-
-
-def sparse_fit(
-    z: ArrayLike, window: int = 30, sigma: float = 20.0, ridge: float = 0.0, power: float = 1.0
-) -> Floats:
-    """`dense_fit` for clips too long for a dense matrix: the same A, stored sparsely.
-
-    ridge 0 takes the first column of A away (S_0 = 0) and subtracts the mean afterwards.
-    """
-    rows = unit_rows(z)
-    length = len(rows)
-    chosen = np.array(pairs(length, window))
-    a, b = rows[chosen[:, 0]], rows[chosen[:, 1]]
-    distance = 2 * np.arctan2(np.linalg.norm(a - b, axis=1), np.linalg.norm(a + b, axis=1))
-    index = np.arange(len(chosen))
+    i, j = pairs(length, window)
+    rows = np.arange(len(i))
+    ones = np.ones(len(i))
     A = scipy.sparse.coo_array(
-        (
-            np.concatenate([np.ones(len(chosen)), -np.ones(len(chosen))]),
-            (np.concatenate([index, index]), np.concatenate([chosen[:, 1], chosen[:, 0]])),
-        ),
-        shape=(len(chosen), length),
+        (np.concatenate([ones, -ones]), (np.tile(rows, 2), np.concatenate([j, i]))),
+        shape=(len(i), length),
     ).tocsc()
     if ridge == 0:
         A = A[:, 1:]
-    lag = chosen[:, 1] - chosen[:, 0]
-    W = scipy.sparse.diags_array(np.exp(-(lag**2) / (2 * sigma**2)))
+    W = scipy.sparse.diags_array(np.exp(-((j - i) ** 2) / (2 * sigma**2)))
     normal = (A.T @ W @ A + ridge * scipy.sparse.eye_array(A.shape[1])).tocsc()
-    solution = scipy.sparse.linalg.spsolve(normal, A.T @ (W @ distance**power))
+    S = np.atleast_1d(scipy.sparse.linalg.spsolve(normal, A.T @ (W @ b)))
     if ridge == 0:
-        solution = np.concatenate([[0.0], solution])
-        solution -= solution.mean()
-    return np.asarray(solution)
+        S = np.concatenate([[0.0], S])
+        S -= S.mean()
+    return np.asarray(S)
+
+
+def raw_fit(
+    z: ArrayLike, window: int = 30, sigma: float = 20.0, ridge: float = 1e-5, power: float = 1.0
+) -> Floats:
+    """Raw progress function S (T,) of the rows (T, D): b holds d_ij ** power."""
+    rows = np.asarray(z, dtype=np.float64)
+    i, j = pairs(len(rows), window)
+    return solve(len(rows), window, sigma, ridge, between(rows[i], rows[j]) ** power)
+
+
+def constant_response(length: int, window: int, sigma: float) -> Floats:
+    """Raw S (T,) of a clip whose frames are all 1 radian apart: what pure noise looks like."""
+    return solve(length, window, sigma, 1e-5, np.ones(len(pairs(length, window)[0])))
 
 
 # ------------------------------------------------------------------------------- curve
-
-
-def isotonic(y: ArrayLike) -> Floats:
-    """Non-decreasing (T,) vector nearest to `y` in least squares: pool adjacent violators."""
-    blocks: list[list[float]] = []
-    for value in np.asarray(y, dtype=np.float64):
-        blocks.append([float(value)])
-        while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
-            last = blocks.pop()
-            blocks[-1] = blocks[-1] + last
-    return np.concatenate([np.full(len(block), np.mean(block)) for block in blocks])
 
 
 def monotone(S: ArrayLike, how: str) -> Floats:
@@ -166,7 +95,7 @@ def monotone(S: ArrayLike, how: str) -> Floats:
         for t in range(1, len(S)):
             out[t] = out[t - 1] + max(0.0, S[t] - S[t - 1])
     elif how == "isotonic":
-        out = isotonic(S)
+        out = scipy.optimize.isotonic_regression(S).x
         out = out - out[0]
     else:
         raise ValueError(how)

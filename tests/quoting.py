@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import Any
 
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?%?(?!\w)")
 Row = Sequence[str]
@@ -52,7 +54,7 @@ def _contents(row: Row) -> set[str]:
 
 @dataclass
 class Said:
-    """A finding or a paragraph, and the rows of the tables that it is made of."""
+    """A sentence or more, and the rows of the tables that it is made of."""
 
     chapter: str
     text: str = ""
@@ -60,61 +62,83 @@ class Said:
 
 
 class Report(HTMLParser):
-    """Findings, paragraphs and captions of a report's experiments; a paragraph has the rows of its
-    section's tables, the others those of the whole chapter."""
+    """What a report says: `claims` with the table that each links to, `bars` of the first figure,
+    `findings` of a chapter with its rows, `paragraphs` with those of their section; `tables` by
+    their ids, and the data of its films."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
+        self.claims: list[tuple[str, Said]] = []
+        self.verdicts: list[str] = []
+        self.bars: list[str] = []
         self.findings: dict[str, Said] = {}
         self.paragraphs: list[Said] = []
-        self.captions: list[Said] = []
-        self.short: list[str] = []
-        self._chapter = ""
-        self._section: list[list[str]] = []
-        self._inside: list[str] = []
+        self.tables: dict[str, list[list[str]]] = {}
+        self.films: list[dict[str, Any]] = []
+        self._chapter = self._text = ""
+        self._part: list[list[str]] = []
+        self._first = False
+        self._table: list[list[str]] = []
+        self._taken: list[tuple[str, Callable[[str], None]]] = []
         self.feed(page)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         known = dict(attrs)
-        name = known.get("id") or ""
+        name, kind = known.get("id") or "", known.get("class") or ""
         if tag == "h2":
             self._chapter = name if name.startswith("experiment-") else ""
-        if tag == "h4":
-            self._section = []
-        if tag == "li" and "value" in known:
-            self.short.append("")
-            self._inside.append("short")
-        elif tag == "p" and self._chapter and known.get("class") == "finding":
-            self.findings[self._chapter] = Said(self._chapter)
-            self._inside.append("finding")
+            self._part = []
+        if tag == "h3" or (tag == "h4" and not name and not self._first):
+            self._part = []  # a run, or a section of it; the table before the first is the first's
+        self._first = (tag == "details" and kind == "part") or (self._first and tag != "h4")
+        if tag in ("h3", "h4", "h5") and name:
+            self._table = self.tables[name] = []
+        if tag == "li" and "data-table" in known:
+            self.claims.append((str(known["data-table"]), Said("")))
+        if tag == "span" and kind.startswith("verdict") and self.claims:
+            self._take(tag, self.verdicts.append)
+        elif tag == "p" and kind == "figures-line":
+            self._take(tag, self.claims[-1][1])
+        elif tag == "p" and kind == "finding" and self._chapter:
+            self._take(tag, self.findings.setdefault(self._chapter, Said(self._chapter)))
         elif tag == "p" and self._chapter and not known:
-            self.paragraphs.append(Said(self._chapter, rows=self._section))
-            self._inside.append("paragraph")
-        elif tag == "figcaption":
-            self.captions.append(Said(self._chapter, rows=self.findings[self._chapter].rows))
-            self._inside.append("caption")
-        elif tag == "tr" and self._chapter:
+            self.paragraphs.append(Said(self._chapter, rows=self._part))
+            self._take(tag, self.paragraphs[-1])
+        elif tag == "div" and "data-strategy" in known:
+            self.bars.append(f"{known['data-strategy']}:")
+        elif tag == "dd" and self.bars and not self._chapter and not self.findings:
+            self._take(tag, self._add_bar)
+        elif tag == "script" and known.get("type") == "application/json":
+            self._take(tag, lambda text: self.films.append(json.loads(text)))
+        elif tag == "tr":
             row: list[str] = []
-            self._section.append(row)
-            self.findings[self._chapter].rows.append(row)
-        elif tag == "td" and self._chapter:
-            self._section[-1].append("")
-            self._inside.append("cell")
+            self._table.append(row)
+            self._part.append(row)
+            if self._chapter:
+                self.findings[self._chapter].rows.append(row)
+        elif tag == "td":
+            self._take(tag, self._table[-1].append)
+
+    def _add_bar(self, text: str) -> None:
+        self.bars[-1] += f" {text}"
+
+    def _take(self, tag: str, to: Said | Callable[[str], None]) -> None:
+        """What comes until the end of a tag belongs there."""
+
+        def add(text: str) -> None:
+            if isinstance(to, Said):
+                to.text = f"{to.text} {text}".strip()
+            else:
+                to(text)
+
+        self._taken.append((tag, add))
+        self._text = ""
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in ("p", "li", "td", "figcaption") and self._inside:
-            self._inside.pop()
+        if self._taken and tag == self._taken[-1][0]:
+            self._taken.pop()[1](" ".join(self._text.split()))
 
     def handle_data(self, data: str) -> None:
-        inside = self._inside[-1] if self._inside else ""
-        if inside == "cell":
-            self._section[-1][-1] += data
-        if inside == "short":
-            self.short[-1] += data
-        if inside == "finding":
-            self.findings[self._chapter].text += data
-        if inside == "paragraph":
-            self.paragraphs[-1].text += data
-        if inside == "caption":
-            self.captions[-1].text += data
+        if self._taken:
+            self._text += data

@@ -29,12 +29,6 @@ def attentive(scores: Mapping[str, float], seed: int) -> Choose:
     return choose
 
 
-def guessing(seed: int) -> Choose:
-    """A rater who tosses a coin, at attention checks too."""
-    random = np.random.default_rng(seed)
-    return lambda shown: "left" if random.random() < 0.5 else "right"
-
-
 def blind(shown: Shown) -> str:
     """A rater who fails every attention check."""
     if not shown.trial.check:

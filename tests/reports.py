@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import clips
 import numpy as np
@@ -11,8 +12,15 @@ from PIL import Image
 
 from benchmarks.harness.cells import Figure, Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
-from benchmarks.harness.report.page import FIGURES, LONG, make_chapter, make_part, render_report
-from benchmarks.harness.report.players import Player, sheet
+from benchmarks.harness.report.players import Pair, Player, Take, make_sheet
+from benchmarks.harness.report.reproduction_page import (
+    FIGURES,
+    OPEN_ROWS,
+    make_chapter,
+    make_part,
+    render_report,
+)
+from benchmarks.harness.reproduction.claims import claims
 from benchmarks.paper import Experiment
 
 HOSTILE = (
@@ -36,16 +44,35 @@ def bright(count: int = FRAMES) -> np.ndarray:
 
 
 def player(title: str = HOSTILE[0]) -> Player:
-    u = np.linspace(0, 1, FRAMES)
-    lines = {"baseline": u**2, HOSTILE[1]: u, "target: linear": u}
+    """Two pairs of the plain clip, the paper's method, and another one; frames of one run forwards,
+    of the next backwards."""
+    u = [round(float(x), 4) for x in np.linspace(0, 1, FRAMES)]
     frames = bright()
-    return Player(
-        title,
-        [round(x * 2, 4) for x in u],
-        [round(float(x), 4) for x in u],
-        {name: [round(float(y), 4) for y in line] for name, line in lines.items()},
-        [sheet("baseline", frames), sheet(HOSTILE[1], frames[::-1])],
-    )
+    takes = {
+        "none": Take([x * x for x in u], "0.2", make_sheet(frames)),
+        "rope (authors_code)": Take([round(x**1.5, 4) for x in u], "0.1", make_sheet(frames[::-1])),
+        HOSTILE[1]: Take(u, "0.0", make_sheet(frames)),
+    }
+    pairs = [Pair(name, [2 * x for x in u], u, u, takes) for name in (title, "other")]
+    return Player("linearity_mae", "linear", HOSTILE[1], pairs)
+
+
+RETIMED = (
+    "strategy", "measure", "pairs", "better", "difference", "difference_95", "against_authors_95",
+    "before_linearity_mae", "linearity_mae", "linearity_mae_95", "true_linearity_mae",
+    "before_true_linearity_mae", "generator",
+)  # fmt: skip
+
+
+def retimed(strategy: str, value: float, interval: str) -> dict[str, Any]:
+    """A row of the table of strategies, from 0.2 to a value."""
+    return {
+        "strategy": strategy, "measure": HOSTILE[1], "pairs": 16, "better": "15 of 16",
+        "difference": value - 0.2, "difference_95": interval, "against_authors_95": interval,
+        "before_linearity_mae": 0.2, "linearity_mae": value, "linearity_mae_95": "0.0100 .. 0.0200",
+        "true_linearity_mae": value + 0.1, "before_true_linearity_mae": 0.3,
+        "generator": HOSTILE[0],
+    }  # fmt: skip
 
 
 def write_report(root: Path) -> Path:
@@ -57,36 +84,58 @@ def write_report(root: Path) -> Path:
         {"strategy": f"rope {name}", "linearity_mae": value, "settings": "x" * 60, "empty": ""}
         for name, value in zip([*HOSTILE, "d", "e", "f"], numbers, strict=True)
     ]
-    many = [{"strategy": str(number), "linearity_mae": float(number)} for number in range(LONG + 1)]
+    warped = [
+        retimed("none", 0.2, "0.0000 .. 0.0000"),
+        retimed("rope (authors_code)", 0.15, "-0.0600 .. -0.0400"),
+        retimed("rope_flat", 0.01, "-0.2000 .. -0.1000"),
+        retimed("flow", 0.12, "-0.0400 .. -0.0200"),
+    ]
+    note = "linearity_mae: how uneven. empty: nothing."
+    many = [
+        {"strategy": str(number), "linearity_mae": float(number)} for number in range(OPEN_ROWS + 1)
+    ]
     for number in range(FIGURES + 2):
-        folder.write(f"pairs/{number}.png", picture())
-    folder.path("films").mkdir(parents=True)
-    clips.encode(folder.path("films/a.mp4"), list(bright(12)), options={"crf": "30"})
+        folder.write(f"plots/{number}.png", picture())
+    folder.path("shown").mkdir(parents=True)
+    clips.encode(folder.path("shown/a.mp4"), list(bright(12)), options={"crf": "30"})
     figures = [
-        Figure(f"pairs/{n}.png", f"alt {HOSTILE[1]}", HOSTILE[0]) for n in range(FIGURES + 2)
+        Figure(f"plots/{n}.png", f"alt {HOSTILE[1]}", HOSTILE[0]) for n in range(FIGURES + 2)
     ]
     summary = Summary(
         f"headline {HOSTILE[2]}",
         [
-            Section("First", [HOSTILE[2]], [Table.of_rows("retiming", HOSTILE[0], columns, rows)]),
+            Section(
+                "First", [HOSTILE[2]], [Table.of_rows("retiming", HOSTILE[0], RETIMED, warped)]
+            ),
+            Section("Numbers", [], [Table.of_rows("numbers", "Numbers", columns, rows, note)]),
+            Section("More numbers", [], [Table.of_rows("numbers", "More", columns, rows, note)]),
             Section("Pictures", [], [], figures),
-            Section("Films", [], [], [Figure("films/a.mp4", "A film", "film")]),
+            Section("Films", [], [], [Figure("shown/a.mp4", "A film", "film")]),
             Section("Rows", [], [Table.of_rows("many", "Many", columns[:2], many)]),
         ],
     )
     folder.write("index.html", "the page of the run")
-    part = make_part("tiny", ["benchmark=x y"], summary, folder, [player()])
+    part = make_part("tiny", ["benchmark=x y"], summary, folder, player())
     done = Experiment(1, "Done", "what the paper says")
     absent = Experiment(2, "Absent", "something")
     chapters = [
-        make_chapter(done, "What was found.", ["not run: wan22 is absent"], [part]),
-        make_chapter(absent, "Nothing was measured.", ["not run: too large"], []),
+        make_chapter(
+            done,
+            claims(1, [part.tables]),
+            ["What was found."],
+            ["not run: wan22 is absent"],
+            [part],
+        ),
+        make_chapter(absent, claims(2, []), ["Nothing was measured."], ["not run: too large"], []),
     ]
-    plan = Table.of_rows(
-        "plan", "Plan", ["experiment", "reason"], [{"experiment": 2, "reason": "large"}]
+    missing = Table.of_rows(
+        "not_run",
+        "What was not run",
+        ["what", "reason"],
+        [{"what": "wan22", "reason": "too large"}],
     )
     record = {"embedder": HOSTILE[1], "device": HOSTILE[0], "status": "done"}
     path = root / "report" / "index.html"
     path.parent.mkdir()
-    path.write_text(render_report("auto", plan, chapters, [record]), encoding="utf-8")
+    path.write_text(render_report("auto", chapters, missing, [record]), encoding="utf-8")
     return path

@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jobs
 import pytest
 
-from benchmarks.harness.cells import Cell, Key, Outcome
-from benchmarks.harness.folder import DiskError, RunFolder
+from benchmarks.harness.cells import Outcome
+from benchmarks.harness.folder import DiskError
 from benchmarks.harness.records import DONE, FAILED, make_record
-from benchmarks.harness.store import CellStore
-from spf.store import MANIFEST, Store
+from spf.store import Store
 
 
 def test_an_entry_comes_back_as_it_was_put(tmp_path: Path) -> None:
@@ -27,39 +27,6 @@ def test_an_entry_comes_back_as_it_was_put(tmp_path: Path) -> None:
     assert [found.read("x/1"), found.read("2")] == [b"one", b"two"]
     assert found.path("2").samefile(given)  # a link
     assert Store(tmp_path / "store").get("another") is None
-
-
-@pytest.mark.parametrize("what", [b"", b"{", b"[]", b'{"about": 1, "files": {}, "checksum": "x"}'])
-def test_a_damaged_manifest_is_no_entry(tmp_path: Path, what: bytes) -> None:
-    store = Store(tmp_path)
-    store.put("key", 1, {"a": b"one"})
-    (tmp_path / "key" / MANIFEST).write_bytes(what)
-    assert store.get("key") is None
-    store.put("key", 2, {"a": b"two"})
-    assert store.get("key").about == 2  # type: ignore[union-attr]
-
-
-def test_a_damaged_file_is_noticed_and_replaced(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    entry = store.put("key", 1, {"a": b"one"})
-    assert entry is not None
-    entry.path("a").write_bytes(b"two")
-    assert store.get("key").read("a") is None  # type: ignore[union-attr]
-    assert not entry.intact
-    store.put("key", 1, {"a": b"one"})
-    assert store.get("key").read("a") == b"one"  # type: ignore[union-attr]
-
-
-def test_the_bound_keeps_what_was_used_last(tmp_path: Path) -> None:
-    store = Store(tmp_path, bound=4_000)
-    for number in range(3):
-        store.put(f"k{number}", 0, {"a": bytes(1_000)})
-        os.utime(tmp_path / f"k{number}" / MANIFEST, (number, number))
-    store.get("k0")  # used now
-    store.put("k3", 0, {"a": bytes(1_000)})
-    assert {key for key, _ in store.entries()} == {"k0", "k2", "k3"}
-    assert store.put("large", 0, {"a": bytes(5_000)}) is None
-    assert len(store.entries()) == 3
 
 
 def test_a_lock_is_free_where_its_holder_died(tmp_path: Path) -> None:
@@ -82,19 +49,11 @@ def test_a_lock_is_free_where_its_holder_died(tmp_path: Path) -> None:
 # Cells
 
 
-def test_a_row_has_the_config_of_its_own_run(tmp_path: Path) -> None:
-    """Also where another run computed it: tables must not tell who was first."""
-    root, cell = tmp_path / "cells", a_cell()
-    stores = [CellStore(root, RunFolder(tmp_path / name), name) for name in ("first", "second")]
-    stores[0].save(cell, make_record(cell, DONE, "", {"config_hash": "first"}), None)
-    for store in stores:
-        found = store.load(cell)
-        assert found is not None
-        assert found.record["config_hash"] == store.config_hash
-
-
 def test_of_two_results_the_first_one_stays(tmp_path: Path) -> None:
-    store, cell = a_store(tmp_path), a_cell()
+    (cell,), store, _ = jobs.make(tmp_path, ["a"])
+    failed = store.save(cell, make_record(cell, FAILED, "it rained", {}), None)
+    assert failed.record["reason"] == "it rained"
+    assert store.load(cell) is None
     for number, value in enumerate((1.0, 2.0)):
         outcome = Outcome({}, files={"curves/a.csv": b"%d" % number})
         found = store.save(cell, make_record(cell, DONE, "", {"linearity_mae": value}), outcome)
@@ -103,43 +62,17 @@ def test_of_two_results_the_first_one_stays(tmp_path: Path) -> None:
     assert sorted(path.name for path in store.root.iterdir()) == [cell.identity]
 
 
-def test_failures_and_unknown_inputs_are_not_kept(tmp_path: Path) -> None:
-    store, cell = a_store(tmp_path), a_cell()
-    failed = store.save(cell, make_record(cell, FAILED, "it rained", {}), None)
-    assert failed.record["reason"] == "it rained"
-    assert store.load(cell) is None
-    unknown = Cell(cell.key, None, cell.compute)
-    outcome = Outcome({}, files={"curves/a.csv": b"0"})
-    store.save(unknown, make_record(unknown, DONE, "", {}), outcome)
-    assert store.load(unknown) is None
-    assert store.folder.read("curves/a.csv") == b"0"
-
-
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, cell = a_store(tmp_path), a_cell()
+    (cell,), store, _ = jobs.make(tmp_path, ["a"])
     outcome = Outcome({}, files={"curves/a.csv": b"0"})
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
     for call in ("fsync", "rename"):
         with monkeypatch.context() as patch:
-            patch.setattr(
-                os, call, lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
-            )
+            patch.setattr(os, call, refuse)
             with pytest.raises(DiskError, match="No space left"):
                 store.save(cell, make_record(cell, DONE, "", {}), outcome)
         assert list(store.root.iterdir()) == []
     assert store.load(cell) is None
-
-
-def test_a_record_of_another_schema_is_computed_again(tmp_path: Path) -> None:
-    store, cell = a_store(tmp_path), a_cell()
-    store.save(cell, make_record(cell, DONE, "", {"schema": -1}), None)
-    assert store.load(cell) is None
-    assert list(store.root.iterdir()) == []
-
-
-def a_store(folder: Path) -> CellStore:
-    return CellStore(folder / "cells", RunFolder(folder / "run"), "hash")
-
-
-def a_cell() -> Cell:
-    key = Key("leaderboard", "pair", "tiny", "even")
-    return Cell(key, {"clip": "pair"}, lambda _: Outcome({"linearity_mae": 0.5}))

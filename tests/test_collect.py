@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,57 +84,6 @@ def test_a_collection_is_built_once_and_found_again(
     assert files(place / "out") == found
 
 
-def test_without_a_source_the_command_that_gets_it_is_printed(
-    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And it does: run against a repository whose commit came after another and before a third."""
-    if not shutil.which("git"):
-        pytest.skip("needs git")
-    for name, value in {"AUTHOR": "a", "COMMITTER": "a"}.items():
-        monkeypatch.setenv(f"GIT_{name}_NAME", value)
-        monkeypatch.setenv(f"GIT_{name}_EMAIL", value)
-    source = place / "source"
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(source), *words], capture_output=True, check=True)
-        return done.stdout.decode().strip()
-
-    git("init", "-q")
-    file = source / "videos" / "dog.mp4"
-    right = file.read_bytes()
-    for message in ("before", "pinned", "after"):
-        file.write_bytes(right if message == "pinned" else message.encode())
-        git("add", ".")
-        git("commit", "-q", "-m", message)
-    change(place, commit=git("rev-parse", "HEAD~1"))
-    assert collect() == 2
-    line = harness.check_one_line(capsys.readouterr().err)
-    assert "--from FOLDER" in line
-    assert collect("--from", "source") == 2
-    assert "dog.mp4 has another SHA-256" in harness.check_one_line(capsys.readouterr().err)
-    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
-    monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.file://{source}.insteadOf")
-    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "https://example.org/small.git")
-    subprocess.run(line.partition("this gets it: ")[2], shell=True, check=True, capture_output=True)
-    assert collect("--from", "small") == 0
-
-
-def spoil(place: Path, how: str) -> None:
-    file = place / "source" / "videos" / "dog.mp4"
-    if how == "another":
-        file.write_bytes(file.read_bytes() + b"x")
-    elif how == "a link that leads out":
-        file.rename(place / "elsewhere")
-        file.symlink_to(place / "elsewhere")
-    elif how == "a folder that leads out":
-        (place / "source" / "videos").rename(place / "elsewhere")
-        (place / "source" / "videos").symlink_to(place / "elsewhere")
-    else:
-        file.unlink()
-        if how == "a pipe":
-            os.mkfifo(file)
-
-
 @pytest.mark.parametrize(
     ("how", "says"),
     [
@@ -145,13 +91,21 @@ def spoil(place: Path, how: str) -> None:
         ("a pipe", "videos/dog.mp4"),
         ("another", "videos/dog.mp4 has another SHA-256"),
         ("a link that leads out", "1 of 2 files are links that lead out of it, such as"),
-        ("a folder that leads out", "2 of 2 files are links that lead out of it"),
     ],
 )
 def test_another_source_is_refused_before_any_work(
     how: str, says: str, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spoil(place, how)
+    file = place / "source" / "videos" / "dog.mp4"
+    content = file.read_bytes()
+    file.unlink()
+    if how == "a pipe":
+        os.mkfifo(file)
+    elif how == "another":
+        file.write_bytes(content + b"x")
+    elif how == "a link that leads out":
+        (place / "elsewhere").write_bytes(content)
+        file.symlink_to(place / "elsewhere")
     assert collect("--from", "source") == 2
     line = harness.check_one_line(capsys.readouterr().err)
     assert says in line
@@ -178,20 +132,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"commit": "main"}, "commit is 'main'"),
     ({"repository": "file:///etc"}, "repository is"),
     ({"download": "file:///etc/{file}"}, "download is"),
-    ({"licence": None}, "licence is None"),
-    ({"sources": []}, "sources is []"),
     ({"tiles": {"../one": [0, 0, 2, 2]}}, "name of a tile is '../one'"),
     ({"tiles": {"one": [0, 0, 0, 2]}}, "tile one is [0, 0, 0, 2]"),
-    ({"tiles": {"one": [0, -2, 2, 2]}}, "tile one is [0, -2, 2, 2]"),
     ({"tiles": {"one": [0, 0, 2, 2]}}, "'two/cat.mp4' is there twice, or of none"),
     ({"pair": "a/b"}, "pair is 'a/b'"),
-    ({"pair": ".."}, "pair is '..'"),
     ({"pair": "dog"}, "'one/dog.mp4' is there twice"),
     ({"sha256": "0"}, "sha256 is '0'"),
     ({"file": "../x.mp4"}, "file '../x.mp4' leads out"),
-    ({"file": "/etc/passwd"}, "file '/etc/passwd' leads out"),
     ({"file": "videos/../../x"}, "file 'videos/../../x' leads out"),
-    ({"file": None}, "file is None"),
     ({"frames": {"two": 1}}, "two is 1"),
 ]
 
@@ -211,21 +159,20 @@ def test_a_wrong_description_is_one_line(
     nothing_is_left(place)
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "sources: [1]", "a: [", "\xff", "tiles: 3"])
 def test_what_is_no_description_is_one_line(
-    text: str, place: Path, capsys: pytest.CaptureFixture[str]
+    place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (place / "small.yaml").write_bytes(text.encode("latin-1"))
-    assert collect("--from", "source") == 2
-    assert "small.yaml: " in harness.check_one_line(capsys.readouterr().err)
+    for text in ("", "[1]", "sources: [1]", "a: [", "\xff", "tiles: 3"):
+        (place / "small.yaml").write_bytes(text.encode("latin-1"))
+        assert collect("--from", "source") == 2
+        assert "small.yaml: " in harness.check_one_line(capsys.readouterr().err)
 
 
 def test_an_unknown_name_has_its_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["collect", "morps"]) == 2
     assert "did you mean morphs" in harness.check_one_line(capsys.readouterr().err)
-    with pytest.raises(SystemExit) as end:
-        main(["collect", "morphs", "--from", "x", "--fetch"])  # a source is one or the other
-    assert end.value.code == 2
+    assert main(["collect", "morphs", "--from", "x", "--fetch"]) == 2
+    assert "give one of them" in harness.check_one_line(capsys.readouterr().err)
 
 
 def test_what_exists_stays_as_it_is(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -237,26 +184,29 @@ def test_what_exists_stays_as_it_is(place: Path, capsys: pytest.CaptureFixture[s
 
     harness.touch(place / "out", "mine.txt")
     refused("it exists and is not this version of small")
-    shutil.rmtree(place / "out")
-    harness.touch(place, "out")
-    refused("it exists and is not this version of small")
-    (place / "out").unlink()
-    (place / "out").mkdir()
+    (place / "out" / "mine.txt").unlink()
     assert collect("--from", "source") == 0  # into a folder that is empty
     clip = place / "out" / "two" / "dog.mp4"
     shutil.copy(place / "out" / "two" / "cat.mp4", clip)
-    refused("two/dog.mp4 is missing or was changed")
-    clip.write_bytes(clip.read_bytes()[:200])
     refused("two/dog.mp4 is missing or was changed")
     change(place, title="another version")
     refused("it exists and is not this version of small")
 
 
 def test_an_interrupted_build_goes_on(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Finished clips are found by their frames, a damaged one is not taken."""
-    collection, count = read_collection("small.yaml"), iter(range(3))
-    with pytest.raises(StopIteration):
-        build_collection(collection, "out", "source", on_clip=lambda: next(count))
+    """Finished clips are found by their frames, a damaged one is not taken; who builds the same
+    meanwhile ends at once."""
+    made: list[int] = []
+
+    def on_clip() -> None:
+        made.append(collect("--from", "source"))
+        if len(made) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_collection(read_collection("small.yaml"), "out", "source", on_clip=on_clip)
+    assert made == [2] * 4
+    assert capsys.readouterr().err.count("another command builds it") == 4
     assert not (place / "out").exists()
     (part,) = place.glob(".out-*.part")
     done = {path: path.stat().st_ino for path in part.rglob("*.mp4")}
@@ -270,30 +220,6 @@ def test_an_interrupted_build_goes_on(place: Path, capsys: pytest.CaptureFixture
         same = (place / "out" / path.relative_to(part)).stat().st_ino == inode
         assert same == (path != damaged)
     assert not part.exists()
-
-
-def test_ctrl_c_is_130_and_loses_nothing(place: Path) -> None:
-    """While another command builds the same, one ends at once."""
-    hang = (
-        "import sys, time, spf.collect.build as b; from spf.cli import main\n"
-        "make = b._make\n"
-        "def slow(*words):\n    make(*words); print('made', flush=True); time.sleep(60)\n"
-        "b._make = slow\n"
-        "sys.exit(main(['collect', 'small.yaml', '--out', 'out', '--from', 'source']))"
-    )
-    running = harness.start(sys.executable, "-c", hang, cwd=place)
-    assert running.stdout is not None
-    while "made" not in running.stdout.readline():
-        assert running.poll() is None
-    other = harness.command(
-        *harness.SPF, "collect", "small.yaml", "--out", "out", "--from", "source", cwd=place
-    )
-    assert other.returncode == 2
-    assert "another command builds it" in harness.check_one_line(other.stderr)
-    running.send_signal(signal.SIGINT)
-    assert running.wait(30) == 130
-    assert not (place / "out").exists()
-    assert collect("--from", "source") == 0
 
 
 # Downloads
@@ -338,24 +264,20 @@ def test_a_download_resumes_and_leaves_the_clips_alone(
     assert files(place / "out") == found
 
 
-def test_another_content_is_not_taken_from_a_server(
-    place: Path, server: type[Files], capsys: pytest.CaptureFixture[str]
+def test_a_server_that_is_gone_or_sends_another_content_is_one_line(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = place / "source" / "videos" / "dog.mp4"
-    good = file.read_bytes()
-    file.write_bytes(b"y")
-    assert collect("--fetch") == 3
-    assert "it has another SHA-256" in harness.check_one_line(capsys.readouterr().err)
-    file.write_bytes(good)
-    assert collect("--fetch") == 0
-
-
-def test_a_server_that_is_gone_is_one_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert collect("--fetch") == 3
     line = harness.check_one_line(capsys.readouterr().err)
     assert "--from FOLDER" in line
     assert "git clone" in line
     nothing_is_left(place)
+    Files.root = place / "source"
+    (place / "source" / "videos" / "dog.mp4").write_bytes(b"y")
+    with serving(Files, monkeypatch) as address:
+        change(place, download=f"{address}/{{file}}")
+        assert collect("--fetch") == 3
+    assert "it has another SHA-256" in harness.check_one_line(capsys.readouterr().err)
 
 
 # Published collections

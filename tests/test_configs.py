@@ -15,7 +15,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
 import spf
-from benchmarks.harness import session
+from benchmarks.harness import commandline, session, settings
 from benchmarks.harness.session import build
 from spf.embedders import EMBEDDERS, usable
 from spf.errors import ConfigError, UnavailableError
@@ -49,9 +49,6 @@ def plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-WITH_TARGET = [path for path in FILES if "_target_" in content(path)]
-
-
 def test_there_are_configs() -> None:
     groups = {path.parent.name for path in FILES}
     assert groups == {"embedder", "model", "retime", "target", "benchmark", "quality", "logger"}
@@ -59,45 +56,57 @@ def test_there_are_configs() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=word)
-def test_composes(path: Path) -> None:
-    config = harness.compose(word(path))
-    assert OmegaConf.to_container(config[path.parent.name], resolve=True) == content(path)
-
-
-@pytest.mark.parametrize("path", FILES, ids=word)
-def test_first_line_says_what_it_is_and_needs(path: Path) -> None:
+def test_composes_and_is_what_its_name_and_first_line_say(path: Path, tmp_path: Path) -> None:
     first = path.read_text().partition("\n")[0]
     assert DESCRIPTION.fullmatch(first), first
     assert len(first) <= 100
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", path.stem)
+    group = path.parent.name
+    node = harness.compose(word(path))[group]
+    assert OmegaConf.to_container(node, resolve=True) == content(path)
+    kind = get_class(node._target_)
+    assert kind.name == PRESETS.get(path.stem, path.stem)
+    if group == "embedder" and usable()[path.stem]:
+        with pytest.raises(UnavailableError, match=f"make weights EMBEDDER={path.stem}"):
+            kind()  # Hydra would wrap the error
+    elif group == "benchmark":
+        generates = kind.name == "retime_generated"
+        make = generators.save_tiny if generates else harness.two_generators
+        model = ["model=tiny" if generates else "model=folder"]
+        build(harness.compose(word(path), *model, f"model.path={make(tmp_path / 'made')}"))
+    else:
+        instantiate(node)
 
 
 @pytest.mark.parametrize("path", FILES, ids=word)
-def test_file_is_named_after_its_word(path: Path) -> None:
-    assert re.fullmatch(r"[a-z][a-z0-9_]*", path.stem)
-    node = content(path)
-    name = get_class(node["_target_"]).name if "_target_" in node else node["name"]
-    assert name == PRESETS.get(path.stem, path.stem)
+def test_the_help_has_a_line_for_each_setting(path: Path) -> None:
+    """Its name, its value, and some words, in 100 columns."""
+    group = path.parent.name
+    text = settings.help_text([word(path)])
+    lines = text.rpartition("what they mean\n")[2].splitlines()
+    named = {line.split()[0]: re.split(r"  +", line.strip(), maxsplit=2) for line in lines}
+    top = content(harness.CONFIGS / "config.yaml")
+    known = {name for name in top if name not in ("defaults", "hydra", "fit", "sampling")}
+    known |= {f"{name}.{inner}" for name in ("fit", "sampling") for inner in top[name]}
+    known |= {f"{group}.{name}" for name in content(path) if name != "_target_"}
+    assert known <= set(named)
+    assert {name for name in named if name.startswith(f"{group}.")} <= known
+    for name, parts in named.items():
+        assert len(parts) == 3, name
+    assert max(map(len, text.splitlines())) <= 100
+    assert f"{group}=NAME (now {path.stem})" in text
+    assert all(f"\n  {other.stem} " in text for other in FILES)
 
 
-@pytest.mark.parametrize("path", WITH_TARGET, ids=word)
-def test_instantiates(path: Path, tmp_path: Path) -> None:
-    node = harness.compose(word(path))[path.parent.name]
-    if path.parent.name == "benchmark":
-        generates = get_class(node._target_).name == "retime_generated"
-        make = generators.save_tiny if generates else harness.two_generators
-        model = ["model=tiny" if generates else "model=folder"]
-        model.append(f"model.path={make(tmp_path / 'made')}")
-        made = build(harness.compose(word(path), *model))
-    elif path.parent.name == "embedder" and usable()[path.stem]:
-        with pytest.raises(UnavailableError, match=f"make weights EMBEDDER={path.stem}"):
-            get_class(node._target_)()  # Hydra would wrap the error
-        return
-    else:
-        made = instantiate(node)
-    assert made.name == PRESETS.get(path.stem, path.stem)
+def test_the_help_shows_what_is_set() -> None:
+    text = settings.help_text(["embedder=siglip/b16-384", "fit.window=7"])
+    assert re.search(r"^  embedder\.model +b16-384  ", text, re.MULTILINE)
+    assert re.search(r"^  fit\.window +7  ", text, re.MULTILINE)
+    with pytest.raises(ConfigError, match=r"did you mean fit\.window"):
+        settings.help_text(["fit.windw=7"])
 
 
-@pytest.mark.parametrize("path", WITH_TARGET, ids=word)
+@pytest.mark.parametrize("path", FILES, ids=word)
 def test_defaults_equal_those_of_the_class(path: Path) -> None:
     node = content(path)
     parameters = inspect.signature(get_class(node.pop("_target_"))).parameters
@@ -115,13 +124,11 @@ def test_defaults_equal_those_of_the_class(path: Path) -> None:
     [("embedder", EMBEDDERS), ("model", MODELS), ("target", TARGETS), ("retime", RETIMES)],
 )
 def test_group_equals_the_registry(group: str, known: dict[str, Any]) -> None:
-    assert {path.stem for path in FILES if path.parent.name == group} == set(known)
-
-
-@pytest.mark.parametrize(("group", "known"), [("embedder", EMBEDDERS), ("model", MODELS)])
-def test_target_is_the_registered_class(group: str, known: dict[str, str]) -> None:
-    for name, target in known.items():
-        assert content(harness.CONFIGS / group / f"{name}.yaml")["_target_"] == target
+    files = {path.stem: content(path) for path in FILES if path.parent.name == group}
+    classes = {name: get_class(node["_target_"]) for name, node in files.items()}
+    assert classes == {
+        name: get_class(one) if isinstance(one, str) else one for name, one in known.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -145,7 +152,8 @@ def test_the_default_embedder_follows_what_is_measured(words: str, name: str) ->
 
 
 def test_defaults_are_the_designs() -> None:
-    config = harness.compose("logger=wandb", "workers=null", "embedder=auto")
+    config = commandline.compose([])
+    assert config.logger._target_ == "benchmarks.harness.report.trackers.NoTracker"
     assert config.output == "results"
     assert config.device == "auto"
     assert get_class(config.retime._target_) is RETIMES["none"]
@@ -168,18 +176,14 @@ def test_null_fit_settings_are_the_librarys_defaults() -> None:
 def test_comments_on_null_settings_give_the_true_defaults() -> None:
     """`window: null  # 30 frames` must not outlive a change of the default."""
     text = (harness.CONFIGS / "config.yaml").read_text()
-    for name in ("window", "sigma", "ridge", "power"):
+    for name in harness.compose().fit:
         (said,) = re.findall(rf"^  {name}: null +# (\S+)", text, re.MULTILINE)
-        assert float(said) == inspect.signature(spf.fit).parameters[name].default
-    for name in ("monotone", "noise"):
-        (said,) = re.findall(rf"^  {name}: null +# (.*)$", text, re.MULTILINE)
-        assert inspect.signature(spf.fit).parameters[name].default in said.split(" | ")
+        default = inspect.signature(spf.fit).parameters[name].default
+        assert type(default)(said) == default
 
 
 def test_sampling_is_the_librarys_default() -> None:
-    config = harness.compose("benchmark=synthetic_pacing")
-    assert Sampling(**config.sampling) == Sampling()
-    assert build(config).measuring.sampling == Sampling()  # type: ignore[attr-defined]
+    assert Sampling(**harness.compose().sampling) == Sampling()
 
 
 def test_given_settings_arrive(tmp_path: Path) -> None:

@@ -36,18 +36,6 @@ def runs(progress: np.ndarray) -> list[tuple[int, int]]:
     return [(int(a), int(b) - 1) for a, b in pairwise(edges)]
 
 
-@pytest.mark.parametrize("how", METHODS)
-def test_round_trip_where_strictly_increasing(how):
-    z = oracles.random_walk(81, seed=0, step=0.1) + 2 * oracles.great_circle(
-        np.linspace(0, 1.2, 81), dim=16
-    )
-    curve = spf.fit(z, monotone=how)
-    steps = np.diff(curve.progress)
-    moving = np.flatnonzero((steps[:-1] > 1e-4) & (steps[1:] > 1e-4)) + 1
-    assert len(moving) > 60
-    np.testing.assert_allclose(curve.inverse(curve.progress[moving]), moving, atol=1e-6)
-
-
 def test_inverse_interpolates_between_frames():
     positions = np.array([0.0, 0.1, 0.4, 1.0])
     curve = spf.fit(oracles.great_circle(positions), ridge=0.0, monotone="increments")
@@ -77,29 +65,9 @@ def test_a_plateau_inverts_to_its_middle_and_the_ends_to_the_ends(how, where):
     assert float(curve.inverse(1.0)) == 40
 
 
-@pytest.mark.parametrize("how", ["increments", "gradient"])
-def test_frozen_frames_are_a_plateau(how):
-    # Frames 10 to 21 are identical. Rounding must not decide where in the plateau one lands.
-    steps = np.full(40, 0.03)
-    steps[10:21] = 0
-    z = oracles.great_circle(np.concatenate([[0], np.cumsum(steps)]))
-    curve = spf.fit(z, ridge=0.0, monotone=how)
-    assert float(curve.inverse(curve.progress[15])) == pytest.approx(15.5, abs=0.02)
-    assert float(curve.inverse(curve.progress[18])) == pytest.approx(15.5, abs=0.02)
-
-
-@pytest.mark.parametrize("how", ["gradient", "increments", "isotonic"])
-def test_inversion_commutes_with_time_reversal(how):
-    z = oracles.great_circle(detour(start=True, middle=True, end=True))
-    forward, backward = spf.fit(z, monotone=how), spf.fit(z[::-1], monotone=how)
-    asked = np.linspace(0, 1, 37)
-    np.testing.assert_allclose(backward.inverse(1 - asked), 40 - forward.inverse(asked), atol=1e-6)
-
-
 @pytest.mark.parametrize("how", METHODS)
-@pytest.mark.parametrize("seed", range(3))
-def test_inverse_is_non_decreasing_and_stays_in_the_clip(how, seed):
-    curve = spf.fit(oracles.random_walk(81, dim=3, step=0.6, seed=seed), monotone=how)
+def test_the_inverse_rises_from_end_to_end_and_leads_back(how):
+    curve = spf.fit(oracles.random_walk(81, dim=3, step=0.6, seed=0), monotone=how)
     positions = curve.inverse(np.linspace(0, 1, 1001))
     assert np.all(np.diff(positions) >= 0)
     assert positions[0] == 0
@@ -121,21 +89,6 @@ def test_a_curve_without_change(length):
 # --------------------------------------------------------------------------------- time maps
 
 
-def test_time_map_of_a_known_pacing():
-    positions = np.concatenate([[0.0], np.cumsum(np.random.default_rng(0).random(60) + 0.05)])
-    positions /= positions[-1] / 1.3
-    curve = spf.fit(oracles.great_circle(positions), ridge=0.0, monotone="increments")
-    for count in (2, 17, 61, 200):
-        expected = np.interp(np.linspace(0, 1.3, count), positions, np.arange(61))
-        np.testing.assert_allclose(spf.time_map(curve, num_frames=count), expected, atol=1e-4)
-    assert spf.time_map(curve).shape == (61,)
-
-
-def test_time_map_of_an_even_clip_is_the_identity():
-    curve = spf.fit(oracles.great_circle(np.linspace(0, 1.4, 81)), ridge=0.0)
-    np.testing.assert_allclose(spf.time_map(curve), np.arange(81), atol=1e-3)
-
-
 @pytest.mark.parametrize("target", sorted(set(TARGETS) - {"custom"}))  # which needs points
 @pytest.mark.parametrize("how", METHODS)
 @pytest.mark.parametrize("count", [None, 2, 33, 200])
@@ -155,18 +108,15 @@ def test_a_target_is_a_function_of_the_output_time():
     expected = 80 * (u + np.sin(2 * np.pi * u) / (2 * np.pi))
     made = spf.time_map(curve, target=lambda u: u + np.sin(2 * np.pi * u) / (2 * np.pi))
     np.testing.assert_allclose(made, expected, atol=1e-3)
+    np.testing.assert_allclose(spf.time_map(curve), np.arange(81), atol=1e-3)
     assert np.all(spf.time_map(curve, target=lambda u: u**2)[1:-1] < np.arange(81.0)[1:-1])
-
-
-def test_a_target_must_rise_from_0_to_1():
-    curve = spf.fit(oracles.random_walk(40))
-    for law in (lambda u: 1 - u, lambda u: u / 2, lambda u: np.sin(7 * u) / np.sin(7)):
-        with pytest.raises(ValueError, match="increase"):
-            spf.time_map(curve, target=law)
 
 
 def test_wrong_time_maps():
     curve = spf.fit(oracles.random_walk(40))
+    for law in (lambda u: 1 - u, lambda u: u / 2, lambda u: np.sin(7 * u) / np.sin(7)):
+        with pytest.raises(ValueError, match="increase"):
+            spf.time_map(curve, target=law)
     with pytest.raises((ValueError, spf.ConfigError), match="sideways"):
         spf.time_map(curve, target="sideways")
     for count in (-1, 0, 1):
@@ -185,3 +135,13 @@ def test_what_is_read_off_a_curve_can_be_written_to_a_record(change):
     values = {name: getattr(curve, name) for name in read}
     assert json.loads(json.dumps(values)) == values
     assert curve.changes is (change > 1)
+
+
+def test_time_map_of_a_known_pacing():
+    positions = np.concatenate([[0.0], np.cumsum(np.random.default_rng(0).random(60) + 0.05)])
+    positions /= positions[-1] / 1.3
+    curve = spf.fit(oracles.great_circle(positions), ridge=0.0, monotone="increments")
+    for count in (2, 17, 61, 200):
+        expected = np.interp(np.linspace(0, 1.3, count), positions, np.arange(61))
+        np.testing.assert_allclose(spf.time_map(curve, num_frames=count), expected, atol=1e-4)
+    assert spf.time_map(curve).shape == (61,)

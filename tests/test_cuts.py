@@ -90,16 +90,10 @@ def test_no_angle_below_the_embedders_own_is_a_cut() -> None:
     assert curve.cuts == [10]
 
 
-def test_what_is_no_separation_is_refused() -> None:
-    for bad in ([0.1, np.nan, 0.1], [0.1, -0.1, 0.1], [[0.1]]):
-        with pytest.raises(ValueError, match="separations must be"):
-            hard_cuts(bad)
-
-
 # Against simple detectors, on films whose cuts are known
 
 SHOTS = ["shape-drop-gear", "material-jade-copper", "composition-snow-volcano", "brick-cat-warp"]
-LENGTH = 12
+LENGTH = 8
 
 
 def rendered(nuisance: str) -> tuple[np.ndarray, list[int]]:
@@ -129,7 +123,7 @@ def test_better_than_a_threshold_on_pixels() -> None:
     ours, simple = [], []
     for nuisance in ("translation", "lighting", "flash"):
         frames, true = rendered(nuisance)
-        found = spf.fit(spf.embed(frames)).cuts
+        found = spf.fit(spf.embed(frames, "tiny")).cuts
         assert set(found) <= set(true)  # no false alarm
         ours.append(f1(found, true))
         simple.append(f1(by_pixels(frames), true))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import harness
 import pytest
+import typer
 
 from spf import cli
 
@@ -105,10 +106,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 @cache
 def options() -> dict[str, set[str]]:
     """Options of each of the command's own commands."""
-    (commands,) = (action for action in cli._parser()._actions if action.choices)
+    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
     return {
-        name: {option for action in parser._actions for option in action.option_strings}
-        for name, parser in (commands.choices or {}).items()  # type: ignore[union-attr]
+        name: {"--help", *(option for parameter in command.params for option in parameter.opts)}
+        for name, command in commands.items()
     }
 
 

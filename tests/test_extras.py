@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import harness
 import pytest
-from test_imports import MODULES, ROOTS, imported
+from test_imports import MODULES, ROOTS
 
 from spf.cli import main
 from spf.doctor import report
@@ -27,6 +29,8 @@ OPTIONAL = {
     "spf.weights": "towers",  # which the towers alone ask where theirs are
     "spf.generators": "generators",
     "spf.corpus": "corpus",
+    "spf.cluster": "corpus",
+    "benchmarks.harness.ray_pool": "corpus",
     "synthetic": "harness",
     "benchmarks": "harness",
     "run": "harness",
@@ -52,12 +56,25 @@ def distribution(module: str) -> str:
     return next(iter(found & CORE.union(*OF_EXTRA.values()) or found))
 
 
+def imported(name: str) -> Iterator[str]:
+    """Packages that a module imports anywhere in it, also lazily, or names in an import_module."""
+    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+        found: list[str | None] = []
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found = [node.module]
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "import_module":
+            found = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+        yield from (str(module).partition(".")[0] for module in found)
+
+
 def used() -> dict[str, set[str]]:
     """Distributions that our modules import, by the extra of their part, "" for the core."""
     found: dict[str, set[str]] = {}
     for name in MODULES:
         extra = next((x for part, x in OPTIONAL.items() if f"{name}.".startswith(f"{part}.")), "")
-        for root in {module.partition(".")[0] for module in imported(name)}:
+        for root in set(imported(name)):
             third = root not in {*sys.stdlib_module_names, *ROOTS, "omegaconf"}  # Hydra's own
             if third and ELSEWHERE.get(root) != name:
                 found.setdefault(extra, set()).add(distribution(root))
@@ -110,7 +127,7 @@ def test_a_generator_names_its_extra(
 def test_compare_names_what_it_needs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("spf.cli.CHECKOUT", tmp_path)
+    monkeypatch.setattr("spf.commands.compare.CHECKOUT", tmp_path)
     assert main(["compare", "clips"]) == 3
     assert "checkout" in harness.check_one_line(capsys.readouterr().err)
 

@@ -1,11 +1,14 @@
-"""The report's findings: what the runs of an experiment say themselves."""
+"""The report's findings, what the runs of an experiment say themselves, and verdicts on claims."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 from benchmarks.harness.cells import Section, Summary, Table
-from benchmarks.harness.reproduction.findings import NOTHING, finding
+from benchmarks.harness.reproduction.claims import ABSENT, FAILS, HOLDS, PARTLY, UNCLEAR, claims
+from benchmarks.harness.reproduction.findings import NOTHING, findings
 
 
 def section(*names: str, said: str) -> Section:
@@ -29,9 +32,9 @@ MEASURED = Summary(
     ("number", "summaries", "said"),
     [
         (1, [RETIMED], "Paced."),
-        (7, [RETIMED, RETIMED], "Paced. Paced."),
+        (7, [RETIMED, RETIMED], "Paced."),
         (5, [RETIMED], "Alike."),
-        (3, [MEASURED, Summary("h", MEASURED.sections[1:])], "Raw. Leaks. Leaks."),
+        (3, [MEASURED, Summary("h", MEASURED.sections[1:])], "Raw. Leaks."),
         (2, [Summary("h", [Section("s"), section("existing", said="x")])], NOTHING),
         (5, [Summary("h", RETIMED.sections[:1])], NOTHING),
         (6, [], NOTHING),
@@ -40,4 +43,159 @@ MEASURED = Summary(
 def test_the_sections_that_answer_an_experiment(
     number: int, summaries: list[Summary], said: str
 ) -> None:
-    assert finding(number, summaries) == said
+    assert " ".join(findings(number, summaries)) == said
+
+
+# Verdicts: hand-made tables whose intervals say which way they must fall
+
+DOWN, ACROSS, UP = "-0.0300 .. -0.0100", "-0.0100 .. 0.0100", "0.0100 .. 0.0300"
+LOW, HIGH = "0.0100 .. 0.0200", "0.1500 .. 0.1800"
+
+
+def table(name: str, *rows: dict[str, Any]) -> dict[str, Table]:
+    return {name: Table.of_rows(name, "t", list(rows[0]), rows)}
+
+
+def warp(strategy: str, difference: str, against: str, interval: str, aim: str) -> dict[str, Any]:
+    return {
+        "strategy": strategy, "measure": "m", "difference": -0.1, "difference_95": difference,
+        "against_authors_95": against, f"{aim}_95": interval, aim: 0.1, f"before_{aim}": 0.2,
+        "better": "3 of 4", "generator": "g",
+    }  # fmt: skip
+
+
+def retimed(
+    rope: str, ours: str, flow: str, refined: str, name: str = "retiming"
+) -> dict[str, Table]:
+    """Changes by the paper's method and by ours, and differences of the others to the former."""
+    aim = "linearity_mae" if name == "retiming" else "target_mae"
+    return table(
+        name,
+        warp("none", ACROSS, UP, HIGH, aim),
+        warp("rope (authors_code)", rope, "", HIGH, aim),
+        warp("rope_flat (alpha=0.5)", ours, DOWN, LOW, aim),
+        warp("rope_iterative (authors_code)", DOWN, refined, LOW, aim),
+        warp("flow", DOWN, flow, HIGH, aim),
+    )
+
+
+@pytest.mark.parametrize(
+    ("tables", "verdicts"),
+    [
+        (retimed(DOWN, DOWN, UP, DOWN), [HOLDS, HOLDS, HOLDS]),
+        (retimed(ACROSS, DOWN, DOWN, UP), [PARTLY, PARTLY, FAILS]),
+        (retimed(UP, ACROSS, ACROSS, ACROSS), [FAILS, PARTLY, UNCLEAR]),
+        (retimed(ACROSS, UP, "", ""), [UNCLEAR, PARTLY, UNCLEAR]),
+        ({}, [ABSENT, ABSENT, ABSENT]),
+    ],
+)
+def test_verdicts_on_warps(tables: dict[str, Table], verdicts: list[str]) -> None:
+    assert [claim.verdict for claim in claims(1, [tables])] == verdicts
+
+
+def test_warps_are_no_better_than_an_interpolation_that_overlaps() -> None:
+    tables = retimed(DOWN, DOWN, DOWN, DOWN)
+    tables["retiming"].rows[-1]["linearity_mae_95"] = LOW
+    claim = claims(1, [tables])[1]
+    assert claim.verdict == FAILS
+    method = "rope (authors_code), the paper's method, 0.1; "
+    assert f"{method}rope_flat (alpha=0.5), our best warp, 0.1;" in claim.figures
+
+
+def known(raw: float, still: str, moving: str) -> dict[str, Table]:
+    """The median error of clips that stand still, and intervals without and with motion."""
+    rows = [
+        {"motion": motion, "raw_error": error, "calibrated_error": 0.01, "calibrated_95": interval}
+        for motion, error, interval in (("none", raw, still), ("shake", 0.3, moving))
+    ]
+    laws = [
+        {"motion": "none", "law": law, "true_linearity_mae": true, "raw_error": raw}
+        for law, true in (("linear", 0.0), ("ease", 0.1), ("jump", 0.2))
+    ]
+    return table("pacing_by_motion", *rows) | table("synthetic_pacing", *laws)
+
+
+@pytest.mark.parametrize(
+    ("tables", "verdicts"),
+    [
+        (known(0.05, LOW, LOW), [HOLDS, HOLDS]),
+        (known(0.15, LOW, HIGH), [PARTLY, FAILS]),
+        (known(0.25, LOW, ""), [FAILS, UNCLEAR]),
+        ({}, [ABSENT, ABSENT]),
+    ],
+)
+def test_verdicts_on_known_pacing(tables: dict[str, Table], verdicts: list[str]) -> None:
+    assert [claim.verdict for claim in claims(3, [tables])] == verdicts
+
+
+def existing(interval: str, done: int = 4) -> dict[str, Table]:
+    shared = {"category": "c", "done": done, "better": "3 of 4", "before_target_mae": 0.1}
+    return table(
+        "existing",
+        {"strategy": "flow", "target_mae": 0.05, "target_mae_95": LOW, **shared},
+        {"strategy": "regenerate", "target_mae": 0.04, "target_mae_95": interval, **shared},
+    )
+
+
+def ablation(*rows: tuple[str, float, str]) -> dict[str, Table]:
+    return table(
+        "ablation", *({"embedder": n, "error_30": x, "error_30_95": i} for n, x, i in rows)
+    )
+
+
+def fidelity(*rows: tuple[str, str]) -> dict[str, Table]:
+    shared = {"dimension": "d", "steered_by": "m", "original": 0.9, "retimed": 0.8}
+    return table("vbench", *({"strategy": n, "difference_95": i, **shared} for n, i in rows))
+
+
+def people(choices: int, low: float, high: float) -> dict[str, Table]:
+    row = {"first": "none", "second": "rope", "choices": choices, "rate": 0.5}
+    return table("preferences", {**row, "low_95": low, "high_95": high})
+
+
+@pytest.mark.parametrize(
+    ("number", "tables", "verdict"),
+    [
+        (2, existing(LOW), HOLDS),
+        (2, existing(HIGH), FAILS),
+        (2, existing("0.0500 .. 0.2000"), UNCLEAR),
+        (2, existing(""), UNCLEAR),
+        (2, existing(LOW, done=0), ABSENT),
+        (4, ablation(("siglip", 0.1, LOW), ("dinov2", 0.2, HIGH)), HOLDS),
+        (4, ablation(("siglip", 0.1, LOW), ("dinov2", 0.2, LOW)), UNCLEAR),
+        (4, ablation(("siglip", 0.2, HIGH), ("dinov2", 0.1, LOW)), FAILS),
+        (4, ablation(("tiny (shipped)", 0.2, HIGH)), ABSENT),
+        (5, fidelity(("rope (authors_code)", ACROSS), ("rope_flat", ACROSS)), HOLDS),
+        (5, fidelity(("rope (authors_code)", ACROSS), ("rope_flat", DOWN)), PARTLY),
+        (5, fidelity(("rope (authors_code)", ACROSS), ("rope_flat", "")), PARTLY),
+        (5, fidelity(("rope (authors_code)", DOWN), ("rope_flat", UP)), FAILS),
+        (5, fidelity(("rope (authors_code)", ""), ("rope_flat", "")), ABSENT),
+        (6, people(30, 0.1, 0.4), HOLDS),
+        (6, people(30, 0.6, 0.9), FAILS),
+        (6, people(30, 0.4, 0.6), UNCLEAR),
+        (6, people(0, 0.0, 0.0), ABSENT),
+        (7, retimed(DOWN, DOWN, UP, DOWN, "retiming_sine"), HOLDS),
+        (7, retimed(ACROSS, DOWN, UP, DOWN, "retiming_sine"), PARTLY),
+        (7, {}, ABSENT),
+    ],
+)
+def test_verdicts(number: int, tables: dict[str, Table], verdict: str) -> None:
+    assert claims(number, [tables])[0].verdict == verdict
+
+
+def test_the_run_that_is_nearest_to_the_paper_decides() -> None:
+    shipped, large = retimed(UP, UP, UP, UP), retimed(DOWN, DOWN, UP, DOWN)
+    assert claims(1, [large, shipped])[0].verdict == HOLDS
+    assert claims(1, [shipped, large])[0].verdict == FAILS
+
+
+def test_generators_are_told_apart_by_their_plain_clips() -> None:
+    one, other = (retimed(DOWN, DOWN, UP, DOWN, "retiming_sine") for _ in range(2))
+    assert claims(7, [one])[-1].verdict == ABSENT
+    for row in other["retiming_sine"].rows:
+        row["generator"] = "h"
+    claim = claims(7, [one, other])[-1]
+    assert (claim.verdict, claim.figures) == (
+        UNCLEAR,
+        "Plain clips, before_target_mae: g 0.2; h 0.2",
+    )

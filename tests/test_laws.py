@@ -1,7 +1,5 @@
 """Pacing laws: inverses, derivatives, endpoints, direction, and impossible parameters."""
 
-import pickle
-
 import numpy as np
 import pytest
 
@@ -11,31 +9,24 @@ from synthetic.laws import LAWS, law, steepest, unevenness
 U = np.linspace(0.0, 1.0, 1001)
 VARIANTS = [
     law("linear"),
-    law("ease_in"),
     law("ease_in", power=3.5),
     law("ease_out", power=3),
     law("ease_in_out", power=2.5),
     law("sigmoid_jump"),
     law("sigmoid_jump", place=0.15, steepness=12),
-    law("sigmoid_jump", place=0.9, steepness=1000),
     law("sigmoid_jump", place=0.5, steepness=0.1),
     law("two_jumps"),
-    law("two_jumps", first=0.1, second=0.8, steepness=30, share=0.7),
     law("two_jumps", first=0.05, second=0.95, steepness=1000, share=0.1),
-    law("plateau"),
     law("plateau", start=0.0, stop=0.4),
     law("plateau", start=0.7, stop=1.0),
-    law("staircase"),
     law("staircase", steps=7, rise=0.6),
     law("staircase", steps=3, rise=1.0),
-    law("partial_jump"),
     law("partial_jump", place=0.2, share=0.9, width=0.3),
     law("exponential"),
     law("exponential", temperature=-5),
     law("exponential", temperature=0),
     law("exponential", temperature=100),
     law("sine"),
-    law("random_monotone"),
     law("random_monotone", seed=5, pieces=20, concentration=0.3),
 ]
 over_variants = pytest.mark.parametrize("pacing", VARIANTS, ids=str)
@@ -46,16 +37,12 @@ def test_every_law_is_covered():
 
 
 @over_variants
-def test_law_runs_from_zero_to_one_without_falling(pacing):
-    progress = pacing.g(U)
-    assert progress.dtype == np.float64
-    assert progress[0] == 0.0
-    assert progress[-1] == 1.0
-    assert np.all(np.diff(progress) >= 0.0)
-
-
-@over_variants
-def test_progress_survives_inverse_and_law(pacing):
+def test_a_law_and_its_inverse_rise_from_end_to_end(pacing):
+    for values in (pacing.g(U), pacing.inverse(U)):
+        assert values.dtype == np.float64
+        assert values[0] == 0.0
+        assert values[-1] == 1.0
+        assert np.all(np.diff(values) >= -1e-12)
     np.testing.assert_allclose(pacing.g(pacing.inverse(U)), U, atol=1e-12)
 
 
@@ -70,14 +57,6 @@ def test_time_survives_law_and_inverse_where_the_law_moves(pacing):
 
 
 @over_variants
-def test_inverse_keeps_the_ends_and_does_not_fall(pacing):
-    times = pacing.inverse(U)
-    assert times[0] == 0.0
-    assert times[-1] == 1.0
-    assert np.all(np.diff(times) >= -1e-12)
-
-
-@over_variants
 def test_derivative_is_the_slope(pacing):
     step = 1e-6
     # Irrational places, so that no difference straddles a knot.
@@ -87,42 +66,20 @@ def test_derivative_is_the_slope(pacing):
     np.testing.assert_allclose(pacing.derivative(u), slope, rtol=1e-4, atol=1e-5)
 
 
-@over_variants
-def test_law_is_plain_data(pacing):
-    again = pickle.loads(pickle.dumps(pacing))
-    assert again == pacing
-    assert hash(again) == hash(pacing)
-    np.testing.assert_array_equal(again.g(U), pacing.g(U))
-
-
 @pytest.mark.parametrize(
     ("pacing", "u", "progress"),
     [
-        (law("ease_in"), 0.25, 0.0625),
         (law("ease_out"), 0.25, 0.4375),
         (law("ease_in_out"), 0.25, 0.125),
         (law("plateau", start=0.2, stop=0.6), 0.1, 1 / 6),
-        (law("plateau", start=0.2, stop=0.6), 0.5, 1 / 3),
         (law("staircase", steps=2, rise=0.5), 0.25, 0.25),
-        (law("staircase", steps=2, rise=0.5), 0.5, 0.5),
         (law("exponential", temperature=np.log(4)), 0.5, 1 / 3),
         (law("sine"), 0.25, 0.25 + 1 / (2 * np.pi)),
-        (law("sine"), 0.75, 0.75 - 1 / (2 * np.pi)),
     ],
     ids=str,
 )
 def test_values_by_hand(pacing, u, progress):
     assert pacing.g(u) == pytest.approx(progress, abs=1e-12)
-
-
-def test_directions_are_not_swapped():
-    assert law("ease_in").g(0.3) < 0.3 < law("ease_out").g(0.3)
-    assert law("exponential", temperature=3).g(0.5) < 0.5
-    assert law("exponential", temperature=-3).g(0.5) > 0.5
-    late, early = law("sigmoid_jump", place=0.8), law("sigmoid_jump", place=0.2)
-    assert late.g(0.5) < 0.01 < 0.99 < early.g(0.5)
-    first = law("two_jumps", share=0.9)
-    assert first.g(0.5) == pytest.approx(0.9, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -167,13 +124,9 @@ def test_unevenness_by_hand():
     ("pacing", "place"),
     [
         (law("sigmoid_jump", place=0.37), 0.37),
-        (law("sigmoid_jump", place=0.81, steepness=1000), 0.81),
-        (law("ease_in"), 1.0),
         (law("ease_out"), 0.0),
-        (law("exponential", temperature=-2), 0.0),
         (law("ease_in_out"), 0.5),
         (law("two_jumps", share=0.3), 0.7),
-        (law("staircase", steps=1, rise=0.5), 0.5),
     ],
     ids=str,
 )
@@ -181,19 +134,16 @@ def test_steepest_place(pacing, place):
     assert steepest(pacing) == pytest.approx(place, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["linear", "two_jumps", "staircase", "plateau", "sine"])
-def test_no_single_steepest_place(name):
-    assert np.isnan(steepest(law(name)))
+def test_no_single_steepest_place():
+    for name in ("linear", "two_jumps", "staircase", "plateau", "sine"):
+        assert np.isnan(steepest(law(name)))
 
 
-def test_random_laws_come_from_their_seed():
+def test_a_law_is_its_name_and_parameters():
+    assert law("ease-in-out") == law("ease_in_out")
     assert law("random_monotone", seed=1) == law("random_monotone", seed=1)
     one, two = (law("random_monotone", seed=seed).g(U) for seed in (1, 2))
     assert np.abs(one - two).max() > 0.01
-
-
-def test_hyphens_serve_too():
-    assert law("ease-in-out") == law("ease_in_out")
 
 
 def test_input_is_not_changed_and_must_be_in_the_unit_interval():
@@ -211,22 +161,16 @@ def test_input_is_not_changed_and_must_be_in_the_unit_interval():
     ("name", "parameters", "message"),
     [
         ("easein", {}, "did you mean ease_in"),
-        ("zzz", {}, "known: .*linear"),
         ("linear", {"power": 2}, "unknown parameter of law linear 'power'; known: none"),
         ("sigmoid_jump", {"steepnes": 2}, "did you mean steepness"),
         ("sigmoid_jump", {"place": 0.0}, "place=0.0 is impossible"),
         ("sigmoid_jump", {"place": 1.5}, r"it must be a number in \(0, 1\)"),
-        ("sigmoid_jump", {"steepness": -1}, "steepness=-1"),
         ("sigmoid_jump", {"steepness": float("nan")}, "steepness=nan"),
         ("sigmoid_jump", {"steepness": "steep"}, "steepness=steep"),
         ("two_jumps", {"first": 0.8, "second": 0.2}, "must come before"),
-        ("plateau", {"start": 0.5, "stop": 0.5}, "must come before"),
         ("plateau", {"start": 0.0, "stop": 1.0}, "leave time"),
         ("staircase", {"steps": 2.5}, "an integer"),
-        ("staircase", {"rise": 0}, "rise=0"),
-        ("exponential", {"temperature": float("inf")}, "temperature=inf"),
         ("random_monotone", {"seed": -1}, "seed=-1"),
-        ("random_monotone", {"pieces": 0}, "pieces=0"),
     ],
 )
 def test_bad_words_and_values_are_one_clear_line(name, parameters, message):

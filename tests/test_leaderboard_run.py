@@ -18,6 +18,7 @@ from PIL import Image
 
 from benchmarks.harness import session
 from benchmarks.leaderboard.comparison import SHOWN
+from benchmarks.leaderboard.page import PAGE
 from spf import METRICS
 from spf.errors import ConfigError
 
@@ -28,21 +29,20 @@ PROVENANCE = [
 ]  # fmt: skip
 NASTY = [
     "<script>alert(1)</script>".replace("/", "∕"),
-    '"><img src=x onerror=alert(1)>',
-    "<b>bold & brash",
-    "{{ 7 * 7 }} {% raw %}",
-    "$x_1^2$ and $broken",
+    '"><img src=x onerror=alert(1)> {{ 7 * 7 }} {% raw %}',
+    "$x_1^2$ and $broken <b>bold & brash",
     "_hidden",
-    'co,mma;"quote"',
-    "pipe|pipe",
-    "new\nline",
+    'co,mma;"quote" pipe|pipe\nnew line %s %d',
     "  spaces  ",
     "-dash",
     "=cmd('calc')!A0",
-    "%s %d",
-    "längs 日本語 😀",
-    "x" * 200,
+    "längs 日本語 😀" + "x" * 180,
 ]
+
+
+@pytest.fixture
+def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    harness.without_plots(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -63,15 +63,6 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_it_succeeds_and_orders(finished: session.Run) -> None:
-    assert finished.code == 0
-    board = pd.read_csv(finished.folder.root / "leaderboard.csv")
-    assert list(board["generator"]) == ["even", "jumpy"]
-    assert list(board["order"]) == [1, 2]
-    assert board["rank"].isna().all()
-    assert board["linearity_mae"].is_monotonic_increasing
-
-
 def test_records_have_the_columns_of_the_design(finished: session.Run) -> None:
     table = harness.read_records(finished.folder.root)
     wanted = ["status", "reason", *KEYS, *METRICS, "curve", "plot", "source", *PROVENANCE]
@@ -88,25 +79,19 @@ def test_records_have_the_columns_of_the_design(finished: session.Run) -> None:
     assert set(json.loads(table["versions"][0])) >= {"numpy", "scipy", "av", "torch"}
     for name in table.columns:  # what differs from run to run is kept in timings.parquet
         assert not re.search(r"second|memory|timing|date|host", name)
-
-
-def test_timings_are_a_table_of_their_own(finished: session.Run) -> None:
     timings = pd.read_parquet(finished.folder.root / "timings.parquet")
-    assert set(timings["cell"]) == set(harness.read_records(finished.folder.root)["cell"])
+    assert set(timings["cell"]) == set(table["cell"])
     assert {"embed", "fit", "draw", "total", "peak_memory_mb"} <= set(timings.columns)
 
 
 def test_csv_holds_the_records_in_six_digits(finished: session.Run) -> None:
     root = finished.folder.root
-    exact, printed = harness.read_records(root), pd.read_csv(root / "records.csv")
+    exact, printed = harness.read_records(root), pd.read_csv(root / "records.csv", dtype=str)
     assert list(exact.columns) == list(printed.columns)
     for name in SHOWN:
-        np.testing.assert_allclose(printed[name], exact[name], rtol=1e-5, atol=1e-12)
-    with open(root / "records.csv", newline="") as file:
-        for row in csv.DictReader(file):
-            for name in SHOWN:
-                digits = re.sub(r"e.*|\D", "", row[name]).lstrip("0")
-                assert len(digits) <= 6, row[name]
+        np.testing.assert_allclose(printed[name].astype(float), exact[name], rtol=1e-5, atol=1e-12)
+        digits = printed[name].str.replace(r"e.*|\D", "", regex=True).str.lstrip("0")
+        assert (digits.str.len() <= 6).all()
 
 
 def test_curves_and_plots_exist(finished: session.Run) -> None:
@@ -123,15 +108,6 @@ def test_curves_and_plots_exist(finished: session.Run) -> None:
     assert {path.name for path in (root / "pairs").iterdir()} == {"pair0.png", "pair1.png"}
 
 
-def test_markdown_is_a_table(finished: session.Run) -> None:
-    lines = (finished.folder.root / "leaderboard.md").read_text().splitlines()
-    table = [line for line in lines if line.startswith("|")]
-    assert len(table) == 4
-    assert len({line.count("|") for line in table}) == 1
-    assert "linearity_mae ↓" in table[0]
-    assert "pacing_entropy_64 ↑" in table[0]
-
-
 def check_page(text: str) -> harness.Page:
     """A page that fetches nothing and runs nothing but its own script."""
     page = harness.Page(text)
@@ -142,7 +118,7 @@ def check_page(text: str) -> harness.Page:
         if name in ("src", "href", "srcset", "action", "data", "poster")
     ]
     assert sources
-    assert all(str(value).startswith(("data:", "#")) for value in sources)
+    assert all(str(value).startswith(("data:", "#")) or value == PAGE for value in sources)
     assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
     assert len(page.all("script")) == 1
     policies = [m for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
@@ -180,15 +156,7 @@ def test_tables_repeat_byte_by_byte(finished: session.Run, tmp_path: Path) -> No
     assert contents(again.folder.root) == before
 
 
-def test_another_setting_is_another_run(finished: session.Run) -> None:
-    clips, out = finished.folder.root.parents[2] / "clips", finished.folder.root.parents[1]
-    other = harness.run(clips, out, "fit.window=3")
-    assert other.folder.root != finished.folder.root
-    assert other.results.reused == 0
-    assert other.results.records[0]["linearity_mae"] != finished.results.records[0]["linearity_mae"]
-
-
-def test_changed_clips_are_measured_again_and_no_others(tmp_path: Path) -> None:
+def test_changed_clips_are_measured_again_and_no_others(tmp_path: Path, no_plots: None) -> None:
     clips = harness.two_generators(tmp_path / "clips")
     first = harness.run(clips, tmp_path / "out")
     harness.save(clips / "even" / "pair1.mp4", harness.jumping(seed=1))
@@ -207,7 +175,11 @@ def test_names_that_mean_harm(tmp_path: Path) -> None:
     for number, name in enumerate(NASTY):
         harness.save(clips / "plain" / f"{name}.mp4", harness.steady(12, number))
     harness.save(clips / "<i>$gen_</i>".replace("/", "∕") / "_hidden.mp4", harness.jumping(12))
-    run = harness.run(clips, tmp_path / "out")
+    with warnings.catch_warnings(record=True) as complaints:
+        warnings.simplefilter("always")
+        run = harness.run(clips, tmp_path / "out")
+    # matplotlib warns of every letter that its font lacks, in the middle of the progress bar.
+    assert [str(item.message) for item in complaints if "font" in str(item.message)] == []
     root = run.folder.root
     count = len(NASTY) + 1
     assert [record["reason"] for record in run.results.records] == [""] * count
@@ -231,16 +203,7 @@ def test_names_that_mean_harm(tmp_path: Path) -> None:
     assert all(line.startswith("|") and line.endswith("|") for line in table)
 
 
-def test_names_of_any_script_are_drawn_without_complaint(tmp_path: Path) -> None:
-    """matplotlib warns of every letter that its font lacks, in the middle of the progress bar."""
-    clips = harness.layout(tmp_path / "clips", {"日本": {"漢字 😀": harness.steady()}})
-    with warnings.catch_warnings(record=True) as complaints:
-        warnings.simplefilter("always")
-        assert harness.run(clips, tmp_path / "out").code == 0
-    assert [str(item.message) for item in complaints if "font" in str(item.message)] == []
-
-
-def test_names_that_are_no_text(tmp_path: Path) -> None:
+def test_names_that_are_no_text(tmp_path: Path, no_plots: None) -> None:
     """File names are bytes: these are no UTF-8, as on disks that came from elsewhere."""
     clips = harness.two_generators(tmp_path / "clips", 1)
     good = harness.save(clips / "even" / "good.mp4", harness.steady())
@@ -254,7 +217,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
     harness.Page((run.folder.root / "index.html").read_text(encoding="utf-8"))
 
 
-def test_names_of_two_file_systems_are_one_pair(tmp_path: Path) -> None:
+def test_names_of_two_file_systems_are_one_pair(tmp_path: Path, no_plots: None) -> None:
     """Names are matched as NFC; files are read as they are named. Two of one name are refused."""
     clips = tmp_path / "clips"
     composed, split = "caf\xe9", "cafe\u0301"
@@ -276,7 +239,7 @@ def test_names_of_two_file_systems_are_one_pair(tmp_path: Path) -> None:
         harness.run(clips, tmp_path / "out")
 
 
-def test_a_metric_to_order_by(finished: session.Run, tmp_path: Path) -> None:
+def test_a_metric_to_order_by(finished: session.Run, tmp_path: Path, no_plots: None) -> None:
     clips = finished.folder.root.parents[2] / "clips"
     run = harness.run(clips, tmp_path / "out", "benchmark.order_by=speed_cv_64")
     board = run.summary.sections[0].tables[0].data
@@ -285,22 +248,6 @@ def test_a_metric_to_order_by(finished: session.Run, tmp_path: Path) -> None:
     for given, hint in (("speed_cv64", "did you mean"), ("total_change", "known: linearity_mae")):
         with pytest.raises(ConfigError, match=f"unknown metric to order by '{given}'; .*{hint}"):
             harness.run(clips, tmp_path / "out", f"benchmark.order_by={given}")
-
-
-def test_failures_only(tmp_path: Path) -> None:
-    clips = tmp_path / "clips"
-    for name in ("a", "b"):
-        (clips / name).mkdir(parents=True)
-        (clips / name / "pair.mp4").write_bytes(b"")
-    run = harness.run(clips, tmp_path / "out")
-    assert run.code == 1
-    board = pd.read_csv(run.folder.root / "leaderboard.csv")
-    assert list(board["failed"]) == [1, 1]
-    assert board["order"].isna().all()
-    table = harness.read_records(run.folder.root)
-    assert list(table["status"]) == ["failed", "failed"]
-    page = check_page((run.folder.root / "index.html").read_text())
-    assert sum("empty" in text for text in page.text) >= 2
 
 
 def test_a_clip_without_change_is_no_straight_curve(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def stamps(seed: int, length: int = 81) -> np.ndarray:
 
 
 @pytest.mark.parametrize("how", METHODS)
-@pytest.mark.parametrize("length", [5, 30, 65, 81, 200])
+@pytest.mark.parametrize("length", [4, 65, 200])
 @pytest.mark.parametrize("timing", ["even", "uneven"])
 def test_scores_equal_the_literal_loops(how, length, timing):
     times = None if timing == "even" else stamps(length, length)
@@ -49,41 +49,6 @@ def test_scores_equal_the_literal_loops(how, length, timing):
     for name in expected:
         assert scores[name] == pytest.approx(expected[name], abs=1e-6, rel=1e-6), name
     assert scores["total_change"] == pytest.approx(curve.total_change)
-
-
-@pytest.mark.parametrize("length", [2, 3, 4])
-def test_very_short_clips_are_measured(length):
-    curve = spf.fit(oracles.great_circle(np.linspace(0, 1.2, length) ** 2))
-    scores = spf.score(curve)
-    assert set(EVERY) <= set(scores)
-    assert scores["total_change"] == pytest.approx(1.44, abs=0.3)
-    expected = oracles.metrics(curve.fitted, curve.progress, curve.times)
-    for name in expected:
-        if math.isfinite(expected[name]):  # two frames have one step: its entropy is 0 / ln 1
-            assert scores[name] == pytest.approx(expected[name], abs=1e-6), name
-
-
-def test_linearity_is_integrated_across_the_crossing():
-    # A curve that crosses the diagonal between frames: the mean over frames would differ.
-    curve = spf.fit(oracles.great_circle([0.0, 0.1, 0.9, 1.0]), ridge=0.0, monotone="increments")
-    # Triangles: up to u = 1/3 the gap grows to 1/3 - 0.1, then it falls through 0 at u = 1/2.
-    gap = 1 / 3 - 0.1
-    assert spf.score(curve)["linearity_mae"] == pytest.approx(gap / 2, abs=1e-5)
-    assert spf.score(curve)["linearity_max"] == pytest.approx(gap, abs=1e-5)
-
-
-def test_hand_computed_speeds():
-    # Steps 0.1, 0.6, 0.0, 0.5 radians at uneven times 0, 1, 2, 4, 5: shares 1/12, 1/2, 0, 5/12.
-    z = oracles.great_circle(np.array([0.0, 0.1, 0.7, 0.7, 1.2]))
-    curve = spf.fit(z, times=np.array([0.0, 1, 2, 4, 5]), ridge=0.0, monotone="increments")
-    scores = spf.score(curve)
-    shares = np.array([1 / 12, 1 / 2, 5 / 12])
-    speed, du = np.array([5 / 12, 5 / 2, 0, 25 / 12]), np.array([0.2, 0.2, 0.4, 0.2])
-    assert scores["peak_speed"] == pytest.approx(2.5, abs=1e-4)
-    assert scores["speed_cv"] == pytest.approx(math.sqrt((du * (speed - 1) ** 2).sum()), abs=1e-4)
-    entropy = -(shares * np.log(shares)).sum() / math.log(4)
-    assert scores["pacing_entropy"] == pytest.approx(entropy, abs=1e-4)
-    assert scores["stall_fraction"] == pytest.approx(0.4, abs=1e-9)
 
 
 @pytest.mark.parametrize("timing", ["even", "uneven"])
@@ -112,15 +77,6 @@ def test_scores_do_not_know_the_direction_of_time(how):
         assert backward[name] == pytest.approx(forward[name], abs=1e-6), name
 
 
-def test_scores_do_not_know_the_unit_of_time():
-    times = stamps(2)
-    one = spf.score(spf.fit(clip(2), times=times))
-    other = spf.score(spf.fit(clip(2), times=1000 * times - 3))
-    other["change_rate"] *= 1000  # per second
-    for name in EVERY:
-        assert other[name] == pytest.approx(one[name], abs=1e-9), name
-
-
 def test_resampled_scores_hardly_know_the_number_of_frames():
     def scored(length: int) -> dict[str, float]:
         u = np.linspace(0, 1, length)
@@ -131,14 +87,6 @@ def test_resampled_scores_hardly_know_the_number_of_frames():
     assert short["pacing_entropy_64"] == pytest.approx(long["pacing_entropy_64"], abs=1e-3)
     assert short["speed_cv_64"] == pytest.approx(long["speed_cv_64"], abs=1e-2)
     assert short["peak_speed_64"] == pytest.approx(long["peak_speed_64"], abs=2e-2)
-
-
-def test_the_curve_of_a_clip_is_what_is_scored():
-    # Speeds come from the unsmoothed fit, so that they do not depend on `monotone`.
-    scores = [spf.score(spf.fit(clip(3), monotone=how)) for how in METHODS]
-    for other in scores[1:]:
-        for name in ["peak_speed", "speed_cv", "pacing_entropy", "stall_fraction", *RESAMPLED]:
-            assert other[name] == pytest.approx(scores[0][name], abs=1e-9), name
 
 
 # --------------------------------------------------------------------- directions and bounds
@@ -158,14 +106,6 @@ def test_every_score_is_declared():
             assert metric.best == metric.maximum, name
 
 
-def test_declared_directions_are_those_of_the_definitions():
-    direction = {name: spf.METRICS[name].direction for name in EVERY}
-    assert direction.pop("total_change") == "none"
-    assert direction.pop("noise_floor") == direction.pop("change_rate") == "none"
-    assert direction.pop("pacing_entropy") == direction.pop("pacing_entropy_64") == "higher"
-    assert set(direction.values()) == {"lower"}
-
-
 def test_a_jump_is_worse_than_an_even_clip_by_every_metric():
     even = spf.score(spf.fit(oracles.great_circle(np.linspace(0, 1.2, 81))))
     jumpy = spf.score(spf.fit(oracles.jump(81, 20)))
@@ -174,9 +114,8 @@ def test_a_jump_is_worse_than_an_even_clip_by_every_metric():
         assert sign * jumpy[name] > sign * even[name] + 0.05, name
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_scores_stay_within_their_bounds(seed):
-    length = [5, 6, 9, 20, 64, 65, 66, 81, 130, 200, 300, 500][seed]
+@pytest.mark.parametrize(("seed", "length"), list(enumerate([5, 6, 9, 20, 64, 65, 66, 130, 500])))
+def test_scores_stay_within_their_bounds(seed, length):
     jumps = oracles.jump(length, 1 + seed % (length - 1), noise=0.001 * seed)
     for z in (clip(seed, length), oracles.random_walk(length, 3, 0.5, seed), jumps):
         for name, value in spf.score(spf.fit(z, times=stamps(seed, length))).items():
@@ -188,29 +127,26 @@ def test_scores_stay_within_their_bounds(seed):
 # ---------------------------------------------------------------------------- the noise floor
 
 
-def test_nothing_changes_at_all():
-    curve = spf.fit(np.tile(oracles.random_walk(1), (81, 1)))
-    scores = spf.score(curve)
-    assert all(math.isnan(scores[name]) for name in [*SHAPE, *RESAMPLED])
-    assert scores["total_change"] == 0
-    assert "no semantic change" in (spf.no_change_reason(curve) or "")
-
-
-@pytest.mark.parametrize("length", [8, 31, 81, 200])
-def test_equally_distant_frames_are_noise_and_not_an_even_pace(length):
-    z = np.eye(length, dtype=np.float32)
-    curve = spf.fit(z)
-    np.testing.assert_allclose(curve.progress, np.linspace(0, 1, length), atol=0.2)
-    scores = spf.score(curve)
-    assert all(math.isnan(scores[name]) for name in [*SHAPE, *RESAMPLED])
-    assert "no semantic change" in (spf.no_change_reason(curve) or "")
-    assert scores["total_change"] > 1
-
-
-@pytest.mark.parametrize(("length", "factor"), [(81, 5.1), (1394, 78)])
-def test_the_floor_is_the_response_to_a_constant_distance(length, factor):
-    scores = spf.score(spf.fit(np.eye(length, dtype=np.float32)))
-    assert scores["noise_floor"] == pytest.approx(factor * math.pi / 2, rel=0.02)
+@pytest.mark.parametrize("noise", ["none", "nugget"])
+@pytest.mark.parametrize("length", [8, 33, 81, 400])
+def test_noise_is_no_pace(length, noise):
+    """Neither equal frames, nor equally distant ones, which fit a straight line, nor one picture
+    under noise of any size; also where noise is subtracted: what that leaves over is noise too."""
+    still = np.tile(oracles.random_walk(1), (length, 1))
+    apart = np.eye(length, dtype=np.float32)
+    noisy = [
+        oracles.static_noise(length, noise=level, seed=seed)
+        for level in (0.001, 0.03, 0.3)
+        for seed in range(4)
+        if length > 8
+    ]
+    for z in (still, apart, *noisy):
+        curve = spf.fit(z, noise=noise)
+        scores = spf.score(curve)
+        assert all(math.isnan(scores[name]) for name in [*SHAPE, *RESAMPLED])
+        assert spf.no_change_reason(curve) == "no semantic change"
+        if noise == "none" or z is still:
+            assert (scores["total_change"] == 0) == (z is still)
 
 
 @pytest.mark.parametrize(("window", "sigma"), [(30, 20.0), (8, 3.0)])
@@ -221,52 +157,23 @@ def test_the_floor_follows_window_and_sigma(window, sigma):
     assert floor["noise_floor"] == pytest.approx(response * math.pi / 2, rel=0.02)
 
 
-@pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("length", [33, 81, 400])
-@pytest.mark.parametrize("noise", [0.001, 0.03, 0.3])
-def test_a_static_clip_with_noise(length, noise, seed):
-    curve = spf.fit(oracles.static_noise(length, noise=noise, seed=seed))
-    scores = spf.score(curve)
-    assert all(math.isnan(scores[name]) for name in [*SHAPE, *RESAMPLED])
-    assert "no semantic change" in (spf.no_change_reason(curve) or "")
-    assert scores["total_change"] > 0
-
-
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("length", [33, 81, 400])
-def test_a_static_clip_whose_noise_is_subtracted(length, seed):
-    # What subtraction leaves over is noise too, and must not be called a pace.
-    curve = spf.fit(oracles.static_noise(length, seed=seed), noise="nugget")
-    scores = spf.score(curve)
-    assert all(math.isnan(scores[name]) for name in [*SHAPE, *RESAMPLED])
-    assert "no semantic change" in (spf.no_change_reason(curve) or "")
-
-
 @pytest.mark.parametrize("how", METHODS)
 @pytest.mark.parametrize("noise", [0.0, 0.001, 0.02])
 @pytest.mark.parametrize("length", [17, 81, 300])
-def test_a_clear_morph(how, noise, length):
-    u = np.linspace(0, 1, length)
-    curve = spf.fit(oracles.great_circle(1.2 * u**2, dim=64, noise=noise), monotone=how)
-    scores = spf.score(curve)
-    assert spf.no_change_reason(curve) is None
-    assert all(math.isfinite(value) for value in scores.values())
-    assert 0 <= scores["noise_floor"] < scores["total_change"]
+def test_a_clear_morph_and_a_jump_are_changes(how, noise, length):
+    path = oracles.great_circle(1.2 * np.linspace(0, 1, length) ** 2, dim=64, noise=noise)
+    for z in (path, oracles.jump(length, length // 6, noise=noise)):
+        curve = spf.fit(z, monotone=how)
+        scores = spf.score(curve)
+        assert spf.no_change_reason(curve) is None
+        assert all(math.isfinite(value) for value in scores.values())
+        assert 0 <= scores["noise_floor"] < scores["total_change"]
 
 
-@pytest.mark.parametrize("at", [12, 40, 70])
-@pytest.mark.parametrize("noise", [0.0, 0.02])
-def test_a_jump_is_a_change(at, noise):
-    curve = spf.fit(oracles.jump(81, at, noise=noise))
-    assert spf.no_change_reason(curve) is None
-    assert math.isfinite(spf.score(curve)["peak_speed"])
-
-
-def test_the_nugget_straightens_noise_out_of_a_morph():
-    u = np.linspace(0, 1, 81)
-    z = oracles.great_circle(1.2 * u**3, dim=256, noise=0.1, seed=1)
-    plain, nugget = spf.fit(z), spf.fit(z, noise="nugget")
-    error = [np.abs(curve.progress - u**3).mean() for curve in (plain, nugget)]
-    assert error[1] < error[0]
-    assert nugget.progress[0] == 0
-    assert nugget.progress[-1] == 1
+def test_scores_do_not_know_the_unit_of_time():
+    times = stamps(2)
+    one = spf.score(spf.fit(clip(2), times=times))
+    other = spf.score(spf.fit(clip(2), times=1000 * times - 3))
+    other["change_rate"] *= 1000  # per second
+    for name in EVERY:
+        assert other[name] == pytest.approx(one[name], abs=1e-9), name

@@ -10,15 +10,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from harness import ROOT
 from PIL import Image
 from reports import HOSTILE, bright, player
 
+from benchmarks.generated.strategies import (
+    AUTHORS,
+    FOR_GENERATED,
+    REFINED,
+    RESAMPLED,
+    STEERED,
+    kind_of,
+)
 from benchmarks.harness.cells import Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.printing import decimals, digits
-from benchmarks.harness.report.page import TEMPLATES, shown_columns, with_paper
-from benchmarks.harness.report.players import ACROSS, TILE, players, sheet
+from benchmarks.harness.report.columns import SHOWN, main_columns, ordered_columns, unit
+from benchmarks.harness.report.page import TEMPLATES, shown_columns
+from benchmarks.harness.report.players import (
+    ACROSS,
+    TILE,
+    is_ours,
+    is_resampled,
+    make_player,
+    make_sheet,
+    path_of,
+)
+from benchmarks.harness.report.reproduction_page import with_paper
+from benchmarks.harness.reproduction.planning import NOT_RUN
 
 
 def contrast(first: str, second: str) -> float:
@@ -85,7 +106,7 @@ def test_the_papers_column_is_there_even_where_nothing_is_known() -> None:
 
 
 def test_a_sheet_holds_every_frame() -> None:
-    made = sheet("x", np.repeat(np.repeat(bright(), 8, axis=1), 8, axis=2))
+    made = make_sheet(np.repeat(np.repeat(bright(), 8, axis=1), 8, axis=2))
     data = base64.b64decode(made.source.partition(",")[2])
     image = np.asarray(Image.open(io.BytesIO(data)).convert("L"))
     height, width = TILE, TILE * 32 // 24
@@ -104,13 +125,61 @@ def test_a_player_without_its_frames_is_left_out(tmp_path: Path) -> None:
         "target": "linear", "target_mae": 0.1, "curve": "curve.csv", "file": "gone.npz",
         "before_file": "gone.npz",
     }  # fmt: skip
-    assert players([record], folder) == []
-    assert players([], folder) == []
+    assert make_player([record], folder, {}) is None
+    assert make_player([], folder, {}) is None
 
 
 def test_what_a_player_hands_to_the_script() -> None:
     data = json.loads(json.dumps(player().data()))
-    assert data["names"] == ["baseline", HOSTILE[1]]
-    assert len(data["lines"]) == 2
-    assert player().path("baseline", 100, 10).startswith("M0.0,10.0 ")
-    assert player().path("baseline", 100, 10).endswith(" 100.0,0.0")
+    assert data["first"] == ["none", "rope"]
+    takes = data["pairs"][0]["takes"]
+    assert set(takes) == {"none", "rope", HOSTILE[1]}
+    assert len(takes["rope"]["line"]) == len(data["pairs"][0]["u"])
+    assert player().shown == ["none", "rope", HOSTILE[1]]
+
+
+def test_a_curve_is_a_path() -> None:
+    assert path_of([0.0, 0.5, 1.0], [0.0, 0.25, 1.0]) == "M0.00,100.00 50.00,75.00 100.00,0.00"
+
+
+@pytest.mark.parametrize("name", sorted(FOR_GENERATED))
+def test_kinds_of_strategies_are_those_of_the_experiment(name: str) -> None:
+    """The report knows no experiments; its kinds agree with theirs."""
+    label = f"{name} (alpha=0.5)"
+    assert is_resampled(label) == (kind_of(label) == RESAMPLED)
+    assert is_ours(label) == (kind_of(label) == STEERED)
+    assert not is_ours(AUTHORS)
+    assert not is_ours(REFINED)
+
+
+def test_a_table_shows_few_columns_at_first() -> None:
+    rows = [{"a": 1.0, "linearity_mae": 0.1, "empty": None} | {f"c{n}": n for n in range(20)}]
+    other = Table.of_rows("other", "t", list(rows[0]), rows)
+    assert main_columns(other) == ["a", "linearity_mae", "c0", "c1", "c2", "c3", "c4"]
+    pairs = Table.of_rows("retimed_pairs_sine", "t", ["c0", "linearity_mae", "pair"], [
+        {"c0": 1, "linearity_mae": 0.1, "pair": "p"}
+    ])  # fmt: skip
+    assert main_columns(pairs) == ["pair", "linearity_mae"]
+    assert ordered_columns(pairs) == ["pair", "linearity_mae", "c0"]
+
+
+def test_columns_that_are_named_exist() -> None:
+    """In the committed tables, which hold every column of the runs that ship."""
+    for name, columns in SHOWN.items():
+        files = [
+            file
+            for file in (ROOT / "results" / "reference").glob(f"{name}*.csv")
+            if max((x for x in SHOWN if file.stem.startswith(x)), key=len) == name
+        ]
+        known = {column for file in files for column in pd.read_csv(file, nrows=0).columns}
+        known |= set(NOT_RUN) if name == "not_run" else set()  # of the page alone
+        assert known
+        assert set(columns) <= known, name
+
+
+def test_units_of_columns() -> None:
+    assert unit("before_true_target_mae") == unit("linearity_mae") == "of 1"
+    assert unit("linearity_mae_95") == "95% interval"
+    assert unit("peak_speed") == "x mean"
+    assert unit("total_change") == "rad"
+    assert unit("strategy") == ""

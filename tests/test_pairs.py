@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import harness
@@ -46,9 +45,6 @@ def test_procedural_pairs_are_the_held_out_morphs_with_their_truth() -> None:
     assert pairs[0].painter is not None
     frames = np.stack([pairs[0].painter(p) for p in (0.25, 0.75)])
     assert np.abs(oracle.parameter(frames) - (0.25, 0.75)).max() <= oracle.step
-
-
-def test_large_procedural_pairs_have_no_oracle() -> None:
     assert load_pairs("procedural", (144, 144))[0].oracle is None
 
 
@@ -90,15 +86,11 @@ def test_a_users_pairs(tmp_path: Path) -> None:
     [
         ("- {name: [", "this is no YAML"),
         ("", "there is no list of pairs"),
-        ({"pairs": [GOOD]}, "there is no list of pairs"),
         (["a.png"], "pair 1 is 'a.png'"),
         ([GOOD, {"name": "x"}], "pair 2 has no first"),
-        ([{"first": "a.png"}], "pair 1 has no name"),
         ([GOOD | {"promt": "x"}], "did you mean prompt"),
-        ([GOOD | {"name": ""}], "name='' must be text"),
         ([GOOD | {"name": 7}], "name=7 must be text"),
         ([GOOD | {"name": "a\nb"}], "one line"),
-        ([GOOD | {"prompt": ["x"]}], "prompt=.* must be text"),
         ([GOOD | {"last": "none.png"}], "none.png"),
         ([GOOD | {"last": "broken.png"}], "broken.png"),
         ([GOOD | {"last": "large.png"}], "differ in size .32x32 and 64x64."),
@@ -113,24 +105,23 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line(
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("source", ["photos", "no/such.yaml", "", 7, ["procedural"]])
-def test_unknown_sets_are_refused(source: str) -> None:
-    with pytest.raises(ConfigError) as error:
-        load_pairs(source, SIZE)
-    assert "\n" not in str(error.value)
+def test_unknown_sets_are_refused() -> None:
+    for source in ("photos", "no/such.yaml", "", 7, ["procedural"]):
+        with pytest.raises(ConfigError) as error:
+            load_pairs(source, SIZE)
+        assert "\n" not in str(error.value)
 
 
 def test_identities_tell_pairs_apart() -> None:
-    images = [harness.picture(number) for number in range(3)]
-    pairs = [
-        Pair("a", images[0], images[1]),
-        Pair("b", images[0], images[1]),
-        Pair("a", images[0], images[2]),
-        Pair("a", images[0]),
-        Pair("a", images[0], images[1], "prompt"),
-        Pair("a", images[0], images[1], negative_prompt="prompt"),
-        Pair("a", images[0], images[1], painter=lambda p: images[2]),
+    first, last, other = (harness.picture(number) for number in range(3))
+    pair = Pair("a", first, last)
+    others = [
+        Pair("b", first, last),
+        Pair("a", first, other),
+        Pair("a", first),
+        Pair("a", first, last, "prompt"),
+        Pair("a", first, last, negative_prompt="prompt"),
+        Pair("a", first, last, painter=lambda p: other),
     ]
-    for one, other in itertools.combinations(pairs, 2):
-        assert one.identity() != other.identity()
-    assert pairs[0].identity() == Pair("a", images[0].copy(), images[1].copy()).identity()
+    assert len({repr(one.identity()) for one in (pair, *others)}) == 7
+    assert pair.identity() == Pair("a", first.copy(), last.copy()).identity()

@@ -12,8 +12,8 @@ import spf
 from spf.embedders import load_embedder
 from spf.measurement import Measurement, measure_clip
 from spf.progress.metrics import FLICKER, NO_CHANGE, unranked_reason
-from spf.video.pixels import Bars, BarsEndError, repeated
-from synthetic.clips import SyntheticClip, content
+from spf.video.pixels import Bars, repeated
+from synthetic.clips import content
 
 EMBEDDERS = ["histogram", "pixels", "tiny", pytest.param("efficientnet", marks=pytest.mark.slow)]
 
@@ -40,7 +40,7 @@ def boxed(frames: list[np.ndarray], top: int, bottom: int, side: int = 0) -> lis
 # Black bars
 
 
-@pytest.mark.parametrize("bars", [(20, 20, 0), (0, 0, 30), (16, 16, 16)])
+@pytest.mark.parametrize("bars", [(20, 20, 0), (16, 16, 16)])
 def test_bars_are_left_out_and_noted(tmp_path: Path, bars: tuple[int, int, int]) -> None:
     (tmp_path / "a").mkdir()
     plain = spf.score(measured(tmp_path / "a", even()).curve)["linearity_mae"]
@@ -49,20 +49,11 @@ def test_bars_are_left_out_and_noted(tmp_path: Path, bars: tuple[int, int, int])
     assert "black bars are left out" in found.embeddings.notes[0]
 
 
-def test_cropping_is_exact_and_bound_by_every_frame() -> None:
+def test_cropping_is_exact() -> None:
     bars, picture = Bars(), np.full((60, 80, 3), 90, np.uint8)
     frame = np.pad(picture, ((10, 10), (0, 0), (0, 0)))
     assert bars.crop(np.zeros_like(frame)).shape == frame.shape  # black says nothing yet
     np.testing.assert_array_equal(bars.crop(frame), picture)
-    frame[2, 5] = 200  # a subtitle in the bar
-    with pytest.raises(BarsEndError):
-        bars.crop(frame)
-
-
-@pytest.mark.parametrize(("top", "bottom"), [(20, 0), (1, 1), (24, 10)])
-def test_what_is_no_pair_of_bars_stays(top: int, bottom: int) -> None:
-    frame = np.pad(np.full((70, 80, 3), 90, np.uint8), ((top, bottom), (0, 0), (0, 0)))
-    assert Bars().crop(frame).shape == frame.shape
 
 
 def test_a_subtitle_in_the_bars_keeps_them(tmp_path: Path) -> None:
@@ -84,30 +75,11 @@ def test_black_and_frozen_ends_are_noted(tmp_path: Path) -> None:
     black = [np.zeros((96, 128, 3), np.uint8)] * 12
     notes = measured(tmp_path, [*black, *even()]).embeddings.notes
     assert notes == ["black beginning: 0.50 s"]
+    (note,) = measured(tmp_path, [*black[:1], *even()]).embeddings.notes
+    assert note.startswith("black beginning")
     frames = even()
     notes = measured(tmp_path, [*frames, *frames[-1:] * 24]).embeddings.notes
     assert notes == ["frozen end: 1.00 s"]
-
-
-@pytest.mark.parametrize(
-    ("pattern", "distinct"),
-    [((1, 1, 1, 2), 40), ((2, 3), 24), ((2,), 24), ((4,), 12)],
-    ids=["24 in 30", "3:2", "on twos", "on fours"],
-)
-def test_repeats_at_a_rhythm_are_noted_and_counted_out(
-    tmp_path: Path, pattern: tuple[int, ...], distinct: int
-) -> None:
-    """The curve of the distinct frames is that of the clip before it was shown at another rate."""
-    frames = even(distinct)
-    holds = [pattern[k % len(pattern)] for k in range(distinct)]
-    shown = [frame for frame, hold in zip(frames, holds, strict=True) for _ in range(hold)]
-    found = measured(tmp_path, shown)
-    repeats = len(shown) - distinct
-    assert abs(found.repeats.sum() - repeats) <= max(holds)
-    assert f"of {len(shown)} frames repeat the one before" in found.embeddings.notes[0]
-    assert found.distinct_scores["stall_fraction_distinct"] == 0.0
-    assert spf.score(found.curve)["stall_fraction"] > 0.1
-    assert found.named_stretches == []
 
 
 def test_standstills_and_single_repeats_are_no_rhythm() -> None:
@@ -121,27 +93,6 @@ def test_standstills_and_single_repeats_are_no_rhythm() -> None:
 
 
 # Stills and flicker
-
-STILLS = {
-    "libx264": {"crf": "30", "g": "25"}, "mpeg4": {"b": "200k"}, "libvpx-vp9": {"b": "200k"},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", EMBEDDERS)
-@pytest.mark.parametrize("codec", STILLS)
-def test_an_encoded_still_has_no_pacing(tmp_path: Path, codec: str, name: str) -> None:
-    """Whatever residue an encoder leaves: in bursts at keyframes, or as it refines the picture."""
-    import clips
-
-    picture = morph(np.array([0.4]))[0]
-    suffix = "webm" if codec == "libvpx-vp9" else "mp4"
-    path = clips.encode(
-        tmp_path / f"still.{suffix}", [picture] * 60, codec=codec, options=STILLS[codec]
-    )
-    found = measure_clip(path, load_embedder(name))
-    assert unranked_reason(found.curve) == NO_CHANGE
-    assert found.named_stretches == []
-    assert found.embeddings.notes == ["all frames show the same picture"]
 
 
 @pytest.mark.parametrize("name", EMBEDDERS)
@@ -171,10 +122,3 @@ def test_flicker_grows_with_its_strength_and_even_change_has_none() -> None:
     loud = spf.fit(arc + 0.8 * noise)
     assert unranked_reason(loud) in (FLICKER, NO_CHANGE)
     assert np.isfinite(spf.score(loud)["noise_share"])
-
-
-def test_a_rendered_clip_under_noise_does_not_flicker() -> None:
-    clip = SyntheticClip(content("material-jade-copper"), num_frames=60)
-    curve = spf.measure(np.stack(list(clip.frames())), "tiny")
-    assert not curve.flickers
-    assert curve.noise_share < 0.2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from math import comb, exp, log
+from math import comb
 
 import numpy as np
 import pytest
@@ -14,14 +14,12 @@ from benchmarks.user_study import preferences
 from benchmarks.user_study.preferences import (
     Vote,
     agreement,
-    between,
     binomial_power,
     bradley_terry,
     bradley_terry_intervals,
     choices_needed,
     krippendorff_alpha,
     majorities,
-    passes_by_chance,
     rate_of,
     ratings,
     wins_of,
@@ -45,22 +43,8 @@ def test_the_interval_is_where_both_tails_hold_a_fortieth(k: int, n: int) -> Non
     assert rate.rate == k / n
 
 
-@pytest.mark.parametrize("n", [1, 6, 25])
-@pytest.mark.parametrize("p", [0.02, 0.3, 0.5, 0.77, 0.999])
-def test_the_interval_covers_at_least_95_of_100(n: int, p: float) -> None:
-    """Exactly, by the probability of each number of choices."""
-    covered = [rate_of(k, n).low <= p <= rate_of(k, n).high for k in range(n + 1)]
-    assert np.dot(pmf(n, p), covered) >= 0.95
-
-
-def test_a_rate_and_its_mirror() -> None:
-    one, other = rate_of(3, 11), rate_of(8, 11)
-    assert (one.low, one.high) == pytest.approx((1 - other.high, 1 - other.low))
-    assert one.p == pytest.approx(other.p)
-    assert one.p == pytest.approx(2 * sum(pmf(11, 0.5)[:4]))
-
-
-def test_no_choices_have_no_rate() -> None:
+def test_the_ends_of_a_rate() -> None:
+    assert rate_of(8, 11).p == pytest.approx(2 * sum(pmf(11, 0.5)[:4]))
     assert np.isnan([rate_of(0, 0).rate, rate_of(0, 0).low, rate_of(0, 0).p]).all()
     assert (rate_of(0, 5).low, rate_of(5, 5).high) == (0.0, 1.0)
 
@@ -69,24 +53,9 @@ def test_majorities_count_people() -> None:
     told = [("x", "ab"), ("x", "ab"), ("x", "ba"), ("y", "ba"), ("z", "ab"), ("z", "ba")]
     votes = [Vote(rater, str(item), *two) for item, (rater, two) in enumerate(told)]
     assert majorities(votes, "a") == (1, 1, 1)
-    assert majorities([*votes, Vote("y", "8", "a", "b"), Vote("y", "9", "a", "b")], "a") == (
-        2,
-        0,
-        1,
-    )
 
 
 # Bradley-Terry
-
-
-def expected_wins(scores: list[float], choices: float = 1000) -> np.ndarray:
-    differences = np.subtract.outer(scores, scores)
-    return choices / (1 + np.exp(-differences)) * (1 - np.eye(len(scores)))
-
-
-def test_known_scores_are_recovered() -> None:
-    scores = [1.3, 0.2, -0.4, -1.1]
-    assert bradley_terry(expected_wins(scores), half=0) == pytest.approx(scores, abs=1e-7)
 
 
 @pytest.mark.parametrize("half", [0.0, 0.5])
@@ -104,26 +73,8 @@ def test_scores_have_the_largest_likelihood(half: float) -> None:
     found = optimize.minimize(surprise, np.zeros(3), tol=1e-12).x
     expected = np.append(found, -found.sum())
     assert bradley_terry(wins, half) == pytest.approx(expected, abs=1e-5)
-
-
-def test_two_strategies_have_their_log_odds() -> None:
-    first, second = bradley_terry(np.array([[0.0, 17.0], [4.0, 0.0]]))
-    assert first - second == pytest.approx(log(17.5 / 4.5))
-    assert first + second == pytest.approx(0.0)
-
-
-def test_scores_follow_their_strategies() -> None:
-    wins = expected_wins([0.5, -0.2, 0.9]) + np.array([[0, 3, 1], [2, 0, 7], [0, 5, 0]])
-    order = np.array([2, 0, 1])
-    turned = bradley_terry(wins[np.ix_(order, order)])
-    assert turned == pytest.approx(bradley_terry(wins)[order], abs=1e-7)
-    assert bradley_terry(wins.T) == pytest.approx(-bradley_terry(wins), abs=1e-7)
-
-
-def test_one_who_always_wins_has_a_finite_score() -> None:
-    scores = bradley_terry(np.array([[0.0, 9, 9], [0, 0, 5], [0, 4, 0]]))
-    assert np.isfinite(scores).all()
-    assert scores[0] > scores[1] > scores[2]
+    always = bradley_terry(np.array([[0.0, 9, 9], [0, 0, 5], [0, 4, 0]]))
+    assert np.inf > always[0] > always[1] > always[2]
 
 
 def test_strategies_that_nothing_joins_have_no_scores() -> None:
@@ -131,11 +82,6 @@ def test_strategies_that_nothing_joins_have_no_scores() -> None:
     wins[0, 1] = wins[1, 0] = wins[2, 3] = wins[3, 2] = 5
     assert np.isnan(bradley_terry(wins)).all()
     assert np.isnan(bradley_terry_intervals(np.stack([wins] * 8), "x")).all()
-
-
-def test_scores_of_simulated_raters() -> None:
-    wins = wins_of(raters.votes(SCORES, 60, 20, seed=0), list(SCORES))
-    assert bradley_terry(wins.sum(axis=0)) == pytest.approx(list(SCORES.values()), abs=0.15)
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.8])
@@ -201,49 +147,19 @@ def test_alpha_and_agreement_pair_by_pair(seed: int) -> None:
 
 def test_raters_who_choose_alike_agree_fully() -> None:
     """Even where all choose one strategy everywhere."""
-    votes = [Vote(f"r{k}", f"i{item}", "a", "b") for k in range(5) for item in range(6)]
-    assert krippendorff_alpha(ratings(votes, "a")) == 1.0
-    mixed = [
-        Vote(f"r{k}", f"i{item}", *("ab" if item % 3 else "ba"))
-        for k in range(5)
-        for item in range(6)
-    ]
-    assert krippendorff_alpha(ratings(mixed, "a")) == 1.0
-    assert krippendorff_alpha(ratings(mixed, "b")) == 1.0
+    for every in (1, 3):
+        votes = [
+            Vote(f"r{k}", f"i{item}", *("ba" if item % every == 1 else "ab"))
+            for k in range(5)
+            for item in range(6)
+        ]
+        assert krippendorff_alpha(ratings(votes, "a")) == 1.0
 
 
-def test_raters_who_guess_agree_by_chance() -> None:
-    votes = raters.votes({"a": 0.0, "b": 0.0}, 40, 60, seed=5)
-    values = ratings(votes, "a")
-    assert values.shape == (40, 60)
-    assert krippendorff_alpha(values) == pytest.approx(0.0, abs=0.02)
-    assert agreement(values) == pytest.approx(0.5, abs=0.02)
-
-
-def test_raters_with_one_preference_agree_as_it_says() -> None:
-    """Two choose alike with probability p^2 + q^2, and alpha is twice that less one."""
-    p = 1 / (1 + exp(-1.5))
-    values = ratings(raters.votes({"a": 1.5, "b": 0.0}, 60, 60, seed=6), "a")
-    assert agreement(values) == pytest.approx(p**2 + (1 - p) ** 2, abs=0.02)
-    assert krippendorff_alpha(values) == pytest.approx((2 * p - 1) ** 2, abs=0.04)
-
-
-def test_missing_choices_are_passed_over() -> None:
-    votes = raters.votes({"a": 1.0, "b": 0.0}, 6, 8, seed=7)
-    dropped = [vote for index, vote in enumerate(votes) if index % 5]
-    values = ratings(dropped, "a")
-    assert (values == -1).any()
-    assert krippendorff_alpha(values) == pytest.approx(literal_alpha(values))
-    alone = ratings([vote for vote in votes if vote.rater == "r000"], "a")
+def test_one_rater_agrees_with_nobody() -> None:
+    alone = ratings(raters.votes({"a": 1.0, "b": 0.0}, 1, 8, seed=7), "a")
     assert np.isnan(krippendorff_alpha(alone))
     assert np.isnan(agreement(alone))
-
-
-def test_votes_between_two() -> None:
-    votes = raters.votes(SCORES, 2, 3, seed=8)
-    own = between(votes, "a", "c")
-    assert len(own) == 6
-    assert {frozenset((vote.winner, vote.loser)) for vote in own} == {frozenset("ac")}
 
 
 # How many
@@ -275,19 +191,7 @@ def test_needed_choices_are_enough_and_one_less_is_not(p: float) -> None:
     assert all(literal_power(n, p) >= 0.8 for n in range(needed, needed + 60))
 
 
-def test_needed_choices_mirror_and_grow() -> None:
-    assert choices_needed(0.35) == choices_needed(0.65)
-    needed = [choices_needed(p) for p in (0.55, 0.6, 0.7, 0.9)]
-    assert needed == sorted(needed, reverse=True)
-    assert choices_needed(0.7, power=0.95) > choices_needed(0.7)
-
-
 @pytest.mark.parametrize("rate", [0.5, 0.0, 1.0, -1, 1.5])
 def test_a_rate_that_needs_no_number_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         choices_needed(rate)
-
-
-def test_chance_of_a_guesser() -> None:
-    assert passes_by_chance(6, 1) == pytest.approx(7 / 64)
-    assert passes_by_chance(0, 0) == 1.0

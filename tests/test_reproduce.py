@@ -5,48 +5,34 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import harness
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
 
-from benchmarks.generated.strategies import parse_retimes
+from benchmarks.__main__ import main
 from benchmarks.harness import reproduce, session
-from benchmarks.harness.reproduce import as_text, main
 from benchmarks.harness.reproduction import planning
 from benchmarks.harness.reproduction.planning import as_table, plan
 from benchmarks.harness.session import build
+from benchmarks.known_pacing import solver_tables
 from benchmarks.paper import (
-    ATTEMPTS,
     EXPERIMENTS,
-    MINUTES,
-    PHOTOGRAPHS,
     Experiment,
     Part,
 )
 from spf.errors import UnavailableError
-from spf.generators import MODELS
-from spf.pacing.strategies import NoRetime
 from synthetic.laws import law
-from synthetic.photographs import PAIRS as PHOTOGRAPH_PAIRS
 
 LAWS = ("linear", "sigmoid_jump")
 CONTENTS = ("brick-cat-warp", "moon-tissue-dissolve")
 SMALL = (
-    "benchmark=synthetic_pacing",
-    "embedder=histogram",
-    "workers=1",
-    "benchmark.studies=[grid]",
-    "benchmark.num_frames=16",
-    "benchmark.size=[32,32]",
-    "benchmark.seeds=[1000]",
-    f"benchmark.laws=[{','.join(LAWS)}]",
-    f"benchmark.contents=[{','.join(CONTENTS)}]",
-)
+    "benchmark=synthetic_pacing", "embedder=histogram", "workers=1", "benchmark.studies=[grid]",
+    "benchmark.num_frames=16", "benchmark.size=[32,32]", "benchmark.seeds=[1000]",
+    f"benchmark.laws=[{','.join(LAWS)}]", f"benchmark.contents=[{','.join(CONTENTS)}]",
+)  # fmt: skip
 OTHER = (*SMALL[:1], "embedder=pixels", *SMALL[2:])
 
 
@@ -56,6 +42,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     made = tuple(dataclasses.replace(item, parts=_small(item)) for item in EXPERIMENTS)
     made += (Experiment(8, "Another", "Nothing."),)
     monkeypatch.setattr(reproduce, "EXPERIMENTS", made)
+    monkeypatch.setattr(solver_tables, "LENGTHS", (1_000,))
+    monkeypatch.setattr(solver_tables, "POWER_LENGTHS", (21,))
 
 
 def _small(item: Experiment) -> tuple[Part, ...]:
@@ -68,7 +56,7 @@ def _small(item: Experiment) -> tuple[Part, ...]:
 
 
 def run(output: Path, *words: str) -> int:
-    return main([f"output={output}", *words])
+    return main(["reproduce", f"--output={output}", *words])
 
 
 # The plan
@@ -93,24 +81,8 @@ def test_the_plan_names_every_experiment_of_the_paper() -> None:
     assert {row["status"] for row in rows} == {"run", "not run"}
 
 
-def test_the_plan_takes_other_experiments() -> None:
-    other = Experiment(9, "Other", "claim", reason="too large for this machine")
-    rows = as_table(plan("auto", [other])).rows
-    assert [(row["experiment"], row["reason"]) for row in rows] == [
-        (9, "not run: too large for this machine")
-    ]
-
-
-def test_the_plan_is_legible_in_a_terminal() -> None:
-    planned = plan("embedded", EXPERIMENTS)
-    lines = as_text(as_table(planned)).splitlines()
-    assert len(lines) == 1 + len(planned)
-    title = lines[0].index("title")
-    assert all(line[title - 2 : title] == "  " for line in lines)
-
-
-@pytest.mark.parametrize(("item", "part"), PARTS, ids=lambda value: getattr(value, "words", ""))
-def test_experiments_compose(item: Experiment, part: Part) -> None:
+@pytest.mark.parametrize("part", [part for _, part in PARTS], ids=lambda part: part.words)
+def test_experiments_compose(part: Part) -> None:
     """Every part's words exist; those that ship are built, as the plan says they are."""
     config = harness.compose(*part.words, *part.embedded)
     assert config.benchmark._target_
@@ -127,45 +99,32 @@ def test_what_a_part_needs_is_what_it_names() -> None:
         assert set(part.needs) <= named - own <= {*part.needs, *part.wants}, part.words
         assert all(isinstance(planning.lacking(word), str) for word in part.needs + part.wants)
         assert bool(part.seconds) != bool(part.gpu_hours)
-
-
-def test_all_that_ships_stays_within_twelve_minutes() -> None:
-    assert sum(part.seconds for _, part in PARTS if not part.needs) <= 720
-
-
-def test_estimates_of_large_models_count_their_clips() -> None:
-    pairs = {(pair.first, pair.second) for pair in PHOTOGRAPH_PAIRS}
-    assert len(pairs) == PHOTOGRAPHS
-    asked = OmegaConf.to_container(harness.compose().benchmark.retimes)
-    known = parse_retimes(asked, NoRetime())  # type: ignore[arg-type]
-    most = sum(getattr(strategy, "iterations", 0) for strategy in known.values())
-    assert ATTEMPTS <= 1 + most <= 2 * ATTEMPTS
-    assert set(MINUTES) < set(MODELS)
+    assert sum(part.seconds for _, part in PARTS if not part.needs) <= 720  # what ships
 
 
 # Profiles and arguments
 
 
-@pytest.mark.parametrize("word", ["profile=ful", "profiles=full", "fast", "profile", "output"])
 def test_unknown_words_exit_2(
-    small: None, word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(tmp_path / "out", word) == 2
-    error = harness.check_one_line(capsys.readouterr().err)
-    assert word.partition("=")[2] or word in error
+    for word, said in (
+        ("--profile=ful", "'auto', 'embedded', 'full'"),
+        ("--profiles=full", "Did you mean --profile"),
+        ("fast", "(fast)"),
+        ("--profile", "requires an argument"),
+    ):
+        assert run(tmp_path / "out", word) == 2
+        assert said in harness.check_one_line(capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
 
 
-@pytest.fixture
-def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A machine on which nothing was ever downloaded."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-
-
 def test_full_names_all_that_is_missing_before_any_work(
-    no_weights: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run(tmp_path / "out", "profile=full") == 3
+    """On a machine on which nothing was ever downloaded."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert run(tmp_path / "out", "--profile=full") == 3
     output, errors = capsys.readouterr()
     assert output.count("make weights EMBEDDER=siglip") >= 3  # the plan is shown
     line = harness.check_one_line(errors)
@@ -211,17 +170,6 @@ def test_embedded_takes_what_ships_alone(monkeypatch: pytest.MonkeyPatch) -> Non
             assert not re.search("siglip|clip|dinov2|wan22|ltx2", words)
 
 
-def test_full_runs_where_everything_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "lacking", lambda word: "")
-    monkeypatch.setattr(planning, "build", lambda config: None)
-    built = [item for item in EXPERIMENTS if item.parts]
-    planned = plan("full", built)
-    assert not any(one.reason for one in planned)
-    planning.require_everything(planned)
-    with pytest.raises(UnavailableError, match="experiments 9 are not built yet"):
-        planning.require_everything(plan("full", [*built, Experiment(9, "x", "y")]))
-
-
 def test_a_full_disk_is_told_before_any_work(
     small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,7 +191,7 @@ def files(output: Path) -> dict[str, bytes]:
 def test_it_writes_tables_and_a_report(
     small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run(tmp_path / "out", "profile=embedded") == 0
+    assert run(tmp_path / "out", "--profile=embedded") == 0
     output = capsys.readouterr().out
     report = tmp_path / "out" / "report" / "index.html"
     assert output.splitlines()[-1] == str(report)
@@ -263,6 +211,12 @@ def test_it_writes_tables_and_a_report(
         assert 0.1 < jump["true_linearity_mae"] < 0.25
         assert jump["linearity_mae"] > even["linearity_mae"] + 0.05  # the jump is seen
         assert (plain["raw_error"] < 0.25).all()
+    for folder in (tmp_path / "out" / "runs").iterdir():  # the records behind it
+        for record in harness.read_records(folder).to_dict("records"):
+            curve = pd.read_csv(folder / str(record["curve"]))
+            error = abs(curve["progress"] - law(str(record["law"])).g(curve["u"].to_numpy()))
+            assert record["raw_error_max"] == pytest.approx(error.max(), abs=1e-6)
+            assert record["raw_error"] == pytest.approx(error.mean(), abs=0.02)
     lacking = 1  # the one that is not built
     plans = pd.read_csv(tmp_path / "out" / "tables" / "plan.csv")
     assert (plans["status"] == "not run").sum() == lacking
@@ -270,7 +224,7 @@ def test_it_writes_tables_and_a_report(
 
     page = harness.Page(report.read_text())
     text = " ".join(page.text)
-    assert text.count("Not run: not built yet") == 2 * lacking  # in short, and in its chapter
+    assert text.count("Not run: not built yet") == lacking
     for name in embedders.values():
         assert f"With {name}" in text
     assert all(str(image["src"]).startswith("data:image/webp") for image in page.all("img"))
@@ -278,76 +232,24 @@ def test_it_writes_tables_and_a_report(
 
     with monkeypatch.context() as patch:
         patch.setattr(session, "run", lambda *_: pytest.fail("it was made again"))
-        assert run(tmp_path / "out", "profile=embedded") == 0
+        assert run(tmp_path / "out", "--profile=embedded") == 0
     assert files(tmp_path / "out") == before
-    assert run(tmp_path / "elsewhere", "profile=embedded") == 0
+    assert run(tmp_path / "elsewhere", "--profile=embedded") == 0
     assert files(tmp_path / "elsewhere") == before
     assert {path.name for path in tmp_path.iterdir()} == {"out", "elsewhere"}
-
-
-def test_the_records_behind_it(small: None, tmp_path: Path) -> None:
-    assert run(tmp_path / "o u't ${x}") == 0
-    for folder in (tmp_path / "o u't ${x}" / "runs").iterdir():
-        records = harness.read_records(folder)
-        assert set(records["law"]) == set(LAWS)
-        assert set(records["content"]) == set(CONTENTS)
-        for record in records.to_dict("records"):
-            curve = pd.read_csv(folder / str(record["curve"]))
-            truth = law(str(record["law"])).g(curve["u"].to_numpy())
-            error = abs(curve["progress"] - truth)
-            assert record["raw_error_max"] == pytest.approx(error.max(), abs=1e-6)
-            assert record["raw_error"] == pytest.approx(error.mean(), abs=0.02)
-
-
-def test_an_interruption_exits_130(
-    small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from benchmarks.harness import measuring
-
-    def stop(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(measuring, "measure_clip", stop)
-        assert run(tmp_path / "out") == 130
-    assert "interrupted" in capsys.readouterr().err
-    assert run(tmp_path / "out") == 0
 
 
 # make
 
 
-def make(*words: str) -> subprocess.CompletedProcess[str]:
-    if shutil.which("make") is None:
-        pytest.skip("make is not here")
-    return harness.command("make", *words)
-
-
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
 def test_make_help_lists_every_target() -> None:
     text = (harness.ROOT / "Makefile").read_text()
     targets = set(re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split())  # type: ignore[index]
     wanted = {"setup", "reproduce-paper", "test", "check", "bench", "leaderboard", "clean"}
     assert wanted <= targets
-    done = make("help")
+    done = harness.command("make", "help")
     assert done.returncode == 0
     listed = dict(re.findall(r"^  make ([\w-]+) +(\S.*)$", done.stdout, re.MULTILINE))
     assert set(listed) == targets
-    assert make().stdout == done.stdout  # `make` alone lists them
-
-
-def test_make_setup_does_nothing_when_up_to_date() -> None:
-    stamp = harness.ROOT / ".venv" / "installed"
-    needed = [harness.ROOT / name for name in ("requirements.lock", "pyproject.toml")]
-    if not stamp.exists() or any(p.stat().st_mtime > stamp.stat().st_mtime for p in needed):
-        pytest.skip("this environment was not made by make setup from these files")
-    done = make("-n", "setup")
-    assert done.returncode == 0
-    assert "install" not in done.stdout
-    assert "Nothing to be done" in done.stdout or done.stdout == ""
-
-
-def test_make_leaderboard_asks_for_clips() -> None:
-    done = make("-n", "leaderboard")
-    assert done.returncode == 0
-    assert 'test -n "$CLIPS" || ' in done.stdout or 'test -n "" || ' in done.stdout
-    assert "exit 2" in done.stdout
+    assert harness.command("make").stdout == done.stdout  # `make` alone lists them

@@ -13,7 +13,12 @@ from typing import Any
 import harness
 import pytest
 
-from benchmarks.harness import measuring, prune
+from benchmarks.__main__ import main
+from benchmarks.harness import measuring, session
+from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.prune import prune
+from spf.devices import choose_device
+from spf.errors import ConfigError
 from spf.store import MANIFEST, _checksum
 
 
@@ -40,113 +45,72 @@ def records(output: Path) -> list[Path]:
     return sorted((output / "cells").glob(f"*/{MANIFEST}"))
 
 
-def test_finished_cells_are_taken_over(tmp_path: Path, measured: list[str]) -> None:
-    clips = harness.two_generators(tmp_path / "clips")
-    first = harness.run(clips, tmp_path / "out")
-    assert len(measured) == 4
-    measured.clear()
-    second = harness.run(clips, tmp_path / "out")
-    assert measured == []
-    assert second.results.reused == 4
-    assert second.results.records == first.results.records
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Ctrl-C while this clip is being measured."""
+    original = measuring.measure_clip
+
+    def measure_clip(source: Path, *rest: Any, **more: Any) -> Any:
+        if str(source).endswith(name):
+            raise KeyboardInterrupt
+        return original(source, *rest, **more)
+
+    monkeypatch.setattr(measuring, "measure_clip", measure_clip)
 
 
 def test_failed_cells_are_tried_again(tmp_path: Path, measured: list[str]) -> None:
     clips = harness.two_generators(tmp_path / "clips", 1)
     bad = clips / "even" / "bad.mp4"
     bad.write_bytes(b"")
-    assert harness.run(clips, tmp_path / "out").code == 1
-    measured.clear()
-    assert harness.run(clips, tmp_path / "out").code == 1
+    for _ in range(2):
+        measured.clear()
+        assert harness.run(clips, tmp_path / "out").code == 1
     assert measured == ["even/bad.mp4"]
     measured.clear()
     harness.save(bad, harness.steady(seed=5))
     run = harness.run(clips, tmp_path / "out")
     assert measured == ["even/bad.mp4"]
     assert run.code == 0
-    assert len(harness.read_records(run.folder.root)) == 3
-    assert "failed" not in set(harness.read_records(run.folder.root)["status"])
+    assert list(harness.read_records(run.folder.root)["status"]) == ["done"] * 3
 
 
-def test_a_passing_failure_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Same bytes, same settings: the failure lay elsewhere and is gone."""
-    clips = harness.two_generators(tmp_path / "clips", 1)
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            measuring, "measure_clip", lambda *_, **__: (_ for _ in ()).throw(OSError(5, "x"))
-        )
-        assert harness.run(clips, tmp_path / "out").code == 1
-    run = harness.run(clips, tmp_path / "out")
-    assert run.code == 0
-    assert [record["status"] for record in run.results.records] == ["done", "done"]
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-40])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def alter(path: Path) -> None:
+def altered(stored: dict[str, Any]) -> str:
     """A valid file whose number was changed: its checksum no longer fits."""
-    stored = json.loads(path.read_text())
     stored["about"]["record"]["linearity_mae"] += 0.25
-    path.write_text(json.dumps(stored))
+    return json.dumps(stored)
 
 
-def no_object(path: Path) -> None:
-    path.write_text("[1, 2]")
-
-
-def no_record(path: Path) -> None:
-    path.write_text("{}")
-
-
-def no_text(path: Path) -> None:
-    path.write_bytes(b"\xff\xfe\x00")
-
-
-def other_files(path: Path) -> None:
-    """The checksum covers what is beside the record, too."""
-    stored = json.loads(path.read_text())
-    stored["files"] = {}
-    path.write_text(json.dumps(stored))
-
-
-def other_schema(path: Path) -> None:
-    stored = json.loads(path.read_text())
+def other_schema(stored: dict[str, Any]) -> str:
     del stored["checksum"]
     stored["about"]["record"]["schema"] = -1
-    path.write_text(json.dumps(stored | {"checksum": _checksum(stored)}))
+    return json.dumps(stored | {"checksum": _checksum(stored)})
 
 
-@pytest.mark.parametrize(
-    "damage", [truncate, empty, alter, no_object, no_record, no_text, other_files, other_schema]
-)
+DAMAGES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "empty": lambda stored: "",
+    "altered": altered,
+    "no object": lambda stored: "[1, 2]",
+    "other files": lambda stored: json.dumps(stored | {"files": {}}),
+    "other schema": other_schema,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_cell_is_computed_again(
-    damage: Callable[[Path], None],
-    tmp_path: Path,
-    measured: list[str],
-    capsys: pytest.CaptureFixture[str],
+    damage: str, tmp_path: Path, measured: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     clips = harness.two_generators(tmp_path / "clips", 1)
-    first = harness.run(clips, tmp_path / "out")
-    before = harness.tables(first.folder.root)
-    damage(records(tmp_path / "out")[0])
+    before = harness.tables(harness.run(clips, tmp_path / "out").folder.root)
+    path = records(tmp_path / "out")[0]
+    path.write_text(DAMAGES[damage](json.loads(path.read_text())))
     measured.clear()
     capsys.readouterr()
     second = harness.run(clips, tmp_path / "out")
     said = harness.check_one_line(capsys.readouterr().err)
     assert "its record is damaged" in said
     assert "/pair0" in said
-    assert len(measured) == 1
-    assert second.results.reused == 1
+    assert (len(measured), second.results.reused) == (1, 1)
     assert harness.tables(second.folder.root) == before
-    measured.clear()
-    harness.run(clips, tmp_path / "out")
-    assert measured == []  # mended
+    assert harness.run(clips, tmp_path / "out").results.reused == 2
 
 
 @pytest.mark.parametrize("column", ["curve", "plot"])
@@ -220,56 +184,29 @@ def test_another_run_takes_over_the_cells_that_it_shares(
     assert os.path.samefile(first.folder.root / shared, second.folder.root / shared)
 
 
-def test_a_run_may_be_removed_and_comes_back(tmp_path: Path, measured: list[str]) -> None:
-    clips = harness.two_generators(tmp_path / "clips", 1)
-    first = harness.run(clips, tmp_path / "out")
-    before = harness.tables(first.folder.root)
-    shutil.rmtree(first.folder.root)
-    measured.clear()
-    assert harness.tables(harness.run(clips, tmp_path / "out").folder.root) == before
-    assert measured == []
-
-
 # Starting over
 
 
-def test_fresh_computes_everything_once_more(tmp_path: Path, measured: list[str]) -> None:
+def test_fresh_computes_everything_once_more(
+    tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     clips = harness.two_generators(tmp_path / "clips", 1)
     first = harness.run(clips, tmp_path / "out")
     before = harness.tables(first.folder.root)
     (first.folder.root / "left.txt").write_text("of the earlier one")
-    for word, count in (("a", 2), ("a", 0), ("b", 2)):
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "jumpy/pair0.mp4")
+        assert harness.run(clips, tmp_path / "out", "fresh=a").code == 130
+    for words, count in ((["fresh=a"], 1), (["fresh=a"], 0), (["fresh=b"], 2), ([], 0)):
         measured.clear()
-        run = harness.run(clips, tmp_path / "out", f"fresh={word}")
+        run = harness.run(clips, tmp_path / "out", *words)
         assert len(measured) == count
         assert run.folder.root == first.folder.root
         assert harness.tables(run.folder.root) == before
         assert not (run.folder.root / "left.txt").exists()
-    measured.clear()
-    harness.run(clips, tmp_path / "out")
-    assert measured == []  # what is there counts again
-
-
-def test_fresh_goes_on_where_it_was_interrupted(
-    tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clips = harness.two_generators(tmp_path / "clips")
-    harness.run(clips, tmp_path / "out")
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, "jumpy/pair0.mp4")
-        assert harness.run(clips, tmp_path / "out", "fresh=a").code == 130
-    measured.clear()
-    assert harness.run(clips, tmp_path / "out", "fresh=a").code == 0
-    assert measured == ["jumpy/pair0.mp4", "jumpy/pair1.mp4"]
-
-
-def test_fresh_leaves_folders_alone_that_are_no_runs(tmp_path: Path) -> None:
-    clips = harness.two_generators(tmp_path / "clips", 1)
-    mine = tmp_path / "out" / "runs" / "mine" / "notes.txt"
-    mine.parent.mkdir(parents=True)
-    mine.write_text("not a run's")
-    harness.run(clips, tmp_path / "out", "name=mine", "fresh=a")
-    assert mine.read_text() == "not a run's"
+    mine = harness.touch(tmp_path / "out" / "runs", "mine/notes.txt") / "mine"  # which is no run
+    harness.run(clips, tmp_path / "out", "name=mine", "fresh=c")
+    assert (mine / "notes.txt").exists()
 
 
 # Pruning
@@ -284,75 +221,93 @@ def test_prune_removes_what_no_run_refers_to(
     drop = harness.run(clips, output, "name=drop", "fit.window=5")
     shutil.rmtree(drop.folder.root)
     (output / "cells" / "dead.lock").write_text("")
-    assert prune.prune(output) == (0, 0)  # a run may be at work on them
+    assert prune(output) == (0, 0)  # a run may be at work on them
     long_ago = time.time() - 100_000
     for path in (output / "cells").iterdir():
         os.utime(path, (long_ago, long_ago))
-    assert prune.main([f"output={output}"]) == 0
+    assert main(["prune", f"--output={output}"]) == 0
     assert "3 cells removed" in capsys.readouterr().out
     assert {path.parent.name for path in records(output)} == {
         record["cell"] for record in keep.results.records
     }
     assert harness.run(clips, output, "name=keep").results.reused == 2
-    assert prune.main(["out"]) == 2
-
-
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Ctrl-C while this clip is being measured."""
-    original = measuring.measure_clip
-
-    def measure_clip(source: Path, *rest: Any, **more: Any) -> Any:
-        if str(source).endswith(name):
-            raise KeyboardInterrupt
-        return original(source, *rest, **more)
-
-    monkeypatch.setattr(measuring, "measure_clip", measure_clip)
+    assert main(["prune", "--output=nowhere"]) == 2
 
 
 def test_an_interruption_keeps_what_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And a leaderboard of a part of the clips is not to be mistaken for the whole."""
     clips = harness.two_generators(tmp_path / "clips")
     whole = harness.tables(harness.run(clips, tmp_path / "whole").folder.root)
     with monkeypatch.context() as patch:
-        interrupt_at(patch, "even/pair1.mp4")
+        interrupt_at(patch, "jumpy/pair1.mp4")
         stopped = harness.run(clips, tmp_path / "out")
     root = stopped.folder.root
     assert stopped.code == 130
-    assert list(harness.read_records(root)["status"]) == ["done", *["not_run"] * 3]
-    reasons = [record["reason"] for record in stopped.results.records]
-    assert reasons[0] == ""
-    assert all(reason.startswith("not run: ") for reason in reasons[1:])
-    assert (root / "index.html").is_file()
-    assert len(harness.cell_files(root)) == 1
-    assert len(records(tmp_path / "out")) == 1
+    assert list(harness.read_records(root)["status"]) == [*["done"] * 3, "not_run"]
+    assert stopped.results.records[3]["reason"].startswith("not run: ")
+    board, left_out = stopped.summary.sections[0].tables
+    assert list(board.data["pairs"]) == [1, 1]
+    assert list(left_out.data["reason"]) == ["not run: jumpy"]
+    page = harness.Page((root / "index.html").read_text())
+    assert "interrupted" in " ".join(page.text)
     assert not list(root.rglob("*.tmp"))
     finished = harness.run(clips, tmp_path / "out")
-    assert (finished.code, finished.results.reused) == (0, 1)
+    assert (finished.code, finished.results.reused) == (0, 3)
     assert harness.tables(root) == whole
 
 
-def test_an_interruption_before_the_first_clip(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clips = harness.two_generators(tmp_path / "clips")
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, "even/pair0.mp4")
-        stopped = harness.run(clips, tmp_path / "out")
-    assert stopped.code == 130
-    assert {record["status"] for record in stopped.results.records} == {"not_run"}
-    assert harness.run(clips, tmp_path / "out").code == 0
+# The run's folder
 
 
-def test_a_partial_page_says_that_it_is_partial(
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "/absolute"])
+def test_other_names_are_refused(name: str, tmp_path: Path) -> None:
+    clips = harness.touch(tmp_path / "clips", "a/p.mp4")
+    with pytest.raises(ConfigError):
+        harness.run(clips, tmp_path / "out", f"name={name}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
+    clips = harness.touch(tmp_path / "clips", "a/p.mp4")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigError) as error:
+        harness.run(clips, tmp_path / "file" / "out")
+    assert "output=" in harness.check_one_line(str(error.value))
+
+
+def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    for path in ("../x", "/x", "a/../../x", ".", ""):
+        with pytest.raises(ValueError, match="outside"):
+            folder.write(path, "x")
+    folder.write("a/b", "x")
+    assert (tmp_path / "run" / "a" / "b").read_text() == "x"
+
+
+def test_the_settings_name_the_run_and_neither_the_clock_nor_how_they_are_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A leaderboard of half of the clips must not be mistaken for the whole."""
-    clips = harness.two_generators(tmp_path / "clips")
-    interrupt_at(monkeypatch, "jumpy/pair1.mp4")
-    run = harness.run(clips, tmp_path / "out")
-    board, left_out = run.summary.sections[0].tables
-    assert list(board.data["pairs"]) == [1, 1]
-    assert list(left_out.data["reason"]) == ["not run: jumpy"]
-    page = " ".join(harness.Page((run.folder.root / "index.html").read_text()).text)
-    assert "interrupted" in page
+    clips = harness.two_generators(tmp_path / "clips", 1)
+    first = harness.run(clips, tmp_path / "out")
+    assert first.folder.root.name.startswith("leaderboard-tiny-")
+    later = time.time() + 1e7
+    monkeypatch.setattr(time, "time", lambda: later)
+    here = f"device={choose_device('auto')}"
+    harness.run(clips, tmp_path / "out", "fit.window=30", "fit.sigma=20", here, "workers=1")
+    assert harness.only_run(tmp_path / "out") == first.folder.root
+    other = harness.run(clips, tmp_path / "out", "fit.window=5")
+    assert other.folder.root != first.folder.root
+
+
+def test_the_name_does_not_depend_on_where_the_command_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = harness.compose("benchmark=synthetic_pacing")
+    names = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        names.append(session.make_job(config)[1].store.folder.root.name)
+    assert names[0] == names[1]

@@ -7,12 +7,7 @@ import errno
 import json
 import os
 import re
-import shutil
-import subprocess
-from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import harness
 import numpy as np
@@ -20,7 +15,6 @@ import pytest
 
 import spf
 from spf.cli import main
-from spf.pacing.export import TOLERANCE, as_csv, as_filter, thinned
 from spf.video import load
 
 FILES = ["{}.json", "{}.mp4", "{}.png", "{}.side-by-side.mp4"]
@@ -114,7 +108,7 @@ def test_dry_run_tells_and_writes_nothing(
         (["--target", "custom:path=missing.csv"], "missing.csv: cannot be read"),
         (["--target", "custom"], "needs points or a file"),
         (["--target", "linear", "--like", "x.mp4"], "give one of them"),
-        (["--keep", "speed"], "unknown keep"),
+        (["--keep", "speed"], "'length', 'fastest'"),
         (["--frames", "1"], "frames=1"),
         (["--fps", "0"], "fps is 0"),
         (["--keep", "fastest", "--frames", "9"], "give it or frames=N"),
@@ -165,136 +159,6 @@ def test_names_cannot_command_the_terminal(
     assert main(["timemap", *words]) == 0
     left = {letter for letter in capsys.readouterr().out if not letter.isprintable()}
     assert left <= {"\n"}
-
-
-# The time map for others
-
-
-def test_timemap_writes_a_table_and_a_filter(
-    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["timemap", str(clip), "--embedder", "pixels", "--out", str(tmp_path / "map.csv")]
-    assert main([*words, "--frames", "50", "--fps", "25"]) == 0
-    rows = table(tmp_path / "map.csv")
-    assert [row["frame"] for row in rows] == [str(k) for k in range(50)]
-    assert float(rows[-1]["time"]) == pytest.approx(49 / 25)
-    curve = spf.measure(clip, "pixels")
-    wanted = spf.time_map(curve, num_frames=50)
-    assert np.allclose([float(row["source_frame"]) for row in rows], wanted, atol=1e-6)
-    assert np.allclose([float(row["source_time"]) for row in rows], wanted / 12, atol=1e-6)
-    assert "ffmpeg -i" in capsys.readouterr().out
-    assert sorted(os.listdir(tmp_path)) == ["clip.mp4", "map.csv", "map.filter.txt"]
-    shown = filtered((tmp_path / "map.filter.txt").read_text(), 25, Fraction(1, 12))
-    assert abs(len(shown) - 50) <= 1
-    step = np.gradient(wanted)[: len(shown)]
-    assert (np.abs(shown - wanted[: len(shown)]) <= 1 + step).all()
-
-
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="FFmpeg is not installed")
-@pytest.mark.parametrize("folder", ["a b", "it's $HOME", "12:30, \\"])
-def test_the_printed_ffmpeg_command_can_be_pasted(
-    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    harness.save(tmp_path / folder / "1:a.mp4", harness.slow_ends())
-    words = ["--embedder", "pixels", "--frames", "40", "--out", f"{folder}/map.csv"]
-    assert main(["timemap", f"{folder}/1:a.mp4", *words]) == 0
-    (line,) = re.findall("^ +(ffmpeg .*)$", capsys.readouterr().out, re.MULTILINE)
-    subprocess.run(["bash", "-c", line], check=True, capture_output=True)
-    assert abs(len(load("OUT.mp4").frames) - 40) <= 1
-
-
-def filtered(text: str, count: int, step: Fraction, first: int = 3) -> np.ndarray:
-    """Numbers of the frames that FFmpeg shows of a clip, whose first frame comes after a while."""
-    import av
-    from av.filter import Graph
-
-    graph: Any = Graph()
-    unit = Fraction(1, 12000)
-    found: list[int] = []
-    ((setpts, fps),) = re.findall(r"^setpts=('[^']*'),fps=(\S+)\n$", text)
-    chain = [graph.add_buffer(width=16, height=16, format="gray", time_base=unit)]
-    chain += [graph.add("setpts", setpts), graph.add("fps", fps), graph.add("buffersink")]
-    for before, after in pairwise(chain):
-        before.link_to(after)
-    graph.configure()
-
-    def pull() -> None:
-        while True:
-            try:
-                found.append(int(graph.pull().to_ndarray()[0, 0]))
-            except (av.BlockingIOError, av.EOFError):
-                return
-
-    for index in range(count):
-        frame: Any = av.VideoFrame.from_ndarray(np.full((16, 16), index, np.uint8), format="gray")
-        frame.pts, frame.time_base = int((first + index * step) / unit), unit
-        graph.push(frame)
-        pull()
-    graph.push(None)
-    pull()
-    return np.array(found)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_ffmpeg_shows_the_frames_of_the_map(seed: int) -> None:
-    """Uneven maps, a clip longer than 100 pieces: FFmpeg refuses deeper nesting."""
-    random = np.random.default_rng(seed)
-    count, fps = 200, 24.0
-    inner = np.sort(random.uniform(0, count - 1, 398))
-    positions = np.concatenate([[0.0], inner, [count - 1.0]])
-    times, source = np.arange(400) / fps, np.arange(count) / 12
-    text = as_filter(times, positions, source, fps)
-    assert text.count("if(lt(") > 100
-    shown = filtered(text, count, Fraction(1, 12))
-    assert abs(len(shown) - 400) <= 1
-    # Each frame appears when the map reaches it, within half a frame of the result.
-    arrival = np.interp(np.arange(count), positions, np.arange(400))
-    first = np.array([np.argmax(shown == k) if k in shown else -1 for k in range(count)])
-    seen = first >= 0
-    assert np.abs(first - arrival)[seen].max() <= 0.5 + TOLERANCE + 0.05
-    # Those that others displace come too soon after them; the last one has no time of its own.
-    assert set(np.flatnonzero(~seen)) <= {*np.flatnonzero(np.diff(arrival) < 1.2), count - 1}
-
-
-def test_the_filter_of_maps_that_stand_still() -> None:
-    positions = np.array([0.0, 1.0, 1.0, 1.0, 4.0])
-    shown = filtered(
-        as_filter(np.arange(5) / 12, positions, np.arange(5) / 12, 12), 5, Fraction(1, 12)
-    )
-    assert shown[0] == 0
-    assert np.all(np.diff(shown) >= 0)
-    two = as_filter(np.arange(2) / 12, np.array([0.0, 1.0]), np.arange(2) / 12, 12)
-    assert filtered(two, 2, Fraction(1, 12))[0] == 0
-
-
-def test_a_polyline_is_thinned_within_its_tolerance() -> None:
-    x = np.linspace(0, 1, 500)
-    y = x**3 + 0.01 * np.sin(40 * x)
-    for tolerance in (1e-2, 1e-3, 1e-5):
-        kept = thinned(x, y, tolerance)
-        assert kept[0] == 0
-        assert kept[-1] == 499
-        assert np.abs(np.interp(x, x[kept], y[kept]) - y).max() <= tolerance
-    assert len(thinned(x, 2 * x + 1, 1e-9)) == 2
-    assert len(thinned(x, y, 1e-2)) < len(thinned(x, y, 1e-4)) < 500
-
-
-def test_the_table_knows_uneven_times() -> None:
-    text = as_csv(np.array([0.0, 0.5]), np.array([0.0, 1.5]), np.array([0.0, 0.1, 0.9]))
-    assert text.splitlines()[1:] == ["0,0.000000,0.000000,0.000000", "1,0.500000,1.500000,0.500000"]
-
-
-def test_long_maps_are_shallow() -> None:
-    random = np.random.default_rng(0)
-    steps = random.uniform(0.1, 2, 20_000).cumsum()
-    positions = (steps - steps[0]) * 19_999 / (steps[-1] - steps[0])
-    text = as_filter(np.arange(20_000) / 25, positions, np.arange(20_000) / 25, 25)
-    depth = deepest = 0
-    for letter in text:
-        depth += (letter == "(") - (letter == ")")
-        deepest = max(deepest, depth)
-    assert deepest < 60
 
 
 def test_a_rate_for_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -142,7 +142,16 @@ def test_retimes_are_words_or_words_with_settings() -> None:
         WrongMap(),
     ]
     assert list(plain)[2] == "rope_flat (alpha=0.5, iterations=3)"
-    assert list(parse_retimes(listed, Rope(decay=1.0)).values())[1] == Rope(decay=1.0)
-    assert list(parse_retimes(["none"], Rope(decay=1.0))) == ["none", "rope (decay=1)"]
-    assert list(parse_retimes(["rope"], Rope())) == ["rope"]
+    chosen = RopeFlat(alpha=0.5)
+    assert list(parse_retimes(["none", "rope_flat"], chosen).values()) == [NoRetime(), chosen]
+    # The paper's own method stays.
+    assert list(parse_retimes(listed, Rope(decay=1.0)).values()) == [
+        *plain.values(),
+        Rope(decay=1.0),
+    ]
+    assert list(parse_retimes(["none"], Rope(decay=1.0))) == [
+        "none",
+        "rope (authors_code, decay=1)",
+    ]
+    assert list(parse_retimes(["rope"], Rope())) == ["rope (authors_code)"]
     assert described(EaseIn(power=3.0)) == "ease_in (power=3)"

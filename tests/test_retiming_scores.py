@@ -82,16 +82,16 @@ def test_the_papers_method_stands_beside_our_best() -> None:
         BEFORE,
         row("rope_flat", -0.1, "-0.12 .. -0.08"),
         row("rope_flat (alpha=0.5)", -0.05, "-0.06 .. -0.04"),
-        row("rope_iterative", -0.12, "-0.20 .. 0.01"),
-        row("rope", -0.02, "-0.03 .. 0.01"),
+        row("rope (authors_workflow)", -0.12, "-0.20 .. 0.01"),
+        row("rope (authors_code)", -0.02, "-0.03 .. 0.01"),
     )
     assert text.startswith(
         "Median linearity_mae of the clips of tiny, target linear, measured by m: "
     )
     true = "better on 2 of 3{}, by the renderer's parameter 0.25 to 0.31; "
     doubtful = true.format(", not beyond doubt")
-    assert f"the paper's method, rope, lowers it, 0.2 to 0.18, {doubtful}" in text
-    assert f"the same with refinement, rope_iterative, lowers it, 0.2 to 0.08, {doubtful}" in text
+    assert f"the paper's method, rope (authors_code), lowers it, 0.2 to 0.18, {doubtful}" in text
+    assert f"rope (authors_workflow), lowers it, 0.2 to 0.08, {doubtful}" in text
     assert f"our best warp, rope_flat, lowers it, 0.2 to 0.10, {true.format('')[:-2]}." in text
     assert "rope_flat, repeated frames 0 to 0.125" in text
     assert "alpha" not in text

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import harness
-import hydra
+import pandas as pd
 import pytest
-from omegaconf import DictConfig
 
-import run
 from benchmarks.harness.commandline import compose, first, parse, prepare_sweep
 from spf.errors import ConfigError
 from spf.words import printable
@@ -109,23 +107,6 @@ def test_what_cannot_be_composed_is_named(word: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as error:
         checked([word])
     harness.check_one_line(str(error.value))
-
-
-def test_the_config_of_a_run_is_composed_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    composed: list[list[str]] = []
-    original = hydra.compose
-
-    def compose(name: str, words: list[str], **more: bool) -> DictConfig:
-        composed.append(words)
-        return original(name, words, **more)
-
-    monkeypatch.setattr(hydra, "compose", compose)
-    monkeypatch.setattr(sys, "argv", ["run.py", "benchmark=leaderboard", "--fresh"])
-    monkeypatch.chdir(tmp_path)
-    assert run.main() == 2  # there are no clips
-    assert len(composed) == 1
 
 
 def test_names_in_other_spellings_serve() -> None:
@@ -221,8 +202,15 @@ def test_a_sweep_runs_every_word_and_adds_up_the_codes(tmp_path: Path) -> None:
         ["0", "1"],
         ["1", "1"],
     ]
-    place = printable(str(jobs.relative_to(tmp_path)))
-    assert f"0 of 2 jobs without a failure; see {place}" in done.stderr
+    place = printable(str(jobs.parent.relative_to(tmp_path)))
+    assert f"0 of 2 jobs without a failure; see {place}/index.html" in done.stderr
+    joint = pd.read_csv(jobs.parent / "sweep.csv")
+    assert list(joint["failed"]) == [1, 0] * 2  # of even and of jumpy
+    for name, row in zip([n for n in names for _ in range(2)], joint.itertuples(), strict=True):
+        data = (out / "runs" / name / "records.parquet").read_bytes()
+        records = pd.read_parquet(io.BytesIO(data))  # Arrow opens no such path
+        (mean,) = records.loc[records["model"] == row.model, ["linearity_mae"]].mean()
+        assert row.linearity_mae == pytest.approx(mean, rel=1e-5)
 
 
 # Ctrl-C, sudden death, two at once; these runs use a worker for each core, `whole` used none

@@ -22,7 +22,7 @@ from boards import (
 )  # fmt: skip
 
 from benchmarks.leaderboard.comparison import left_out
-from benchmarks.leaderboard.sharing import MAXIMAL_SETS, shared_sets
+from benchmarks.leaderboard.sharing import shared_sets
 from benchmarks.leaderboard.tables import (
     Board,
     comparisons,
@@ -74,7 +74,7 @@ def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few_resamples")
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_an_extra_clip_changes_no_rank(seed: int) -> None:
     records = scattered(seed, 5, 14, 0.1)
     more = [*records, record("g3", "extra", 0.001)]
@@ -87,7 +87,7 @@ def test_an_extra_clip_changes_no_rank(seed: int) -> None:
 
 
 @pytest.mark.usefixtures("few_resamples")
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_removing_a_clip_removes_exactly_that_pair(seed: int) -> None:
     """The group loses it, and nothing changes between those who still have it."""
     records = [x for k, name in enumerate("abcd") for x in drawn(name, 0.05 * k, 15)]
@@ -157,20 +157,6 @@ def test_the_first_set_is_the_best_of_all(seed: int) -> None:
     assert max(served, default=(0, 0)) == most
 
 
-def test_sets_beyond_the_exact_search_serve_everybody() -> None:
-    """Forty generators that lack other clips each: sets are grown, and few of them are needed."""
-    random = np.random.default_rng(0)
-    index = pd.MultiIndex.from_product([[f"p{k:02}" for k in range(40)], [0]])
-    index.names = ["pair", "seed"]
-    names = [f"g{k:02}" for k in range(40)]
-    there = pd.DataFrame(random.random((40, 40)) >= 0.1, index, columns=names)
-    assert 2 ** len(names) > MAXIMAL_SETS
-    found = shared_sets(there)
-    served = {two for names, clips in found if len(clips) >= 6 for two in combinations(names, 2)}
-    assert len(served) == 40 * 39 / 2
-    assert len(found) < 12
-
-
 def test_those_who_share_too_little_form_groups_of_their_own() -> None:
     records = [*generator("a", 8), *generator("b", 8, 0.1), *generator("few", 2, -0.01)]
     records += [record("x", f"other{k}", VALUES[k]) for k in range(7)]
@@ -199,13 +185,6 @@ def test_those_who_share_too_little_form_groups_of_their_own() -> None:
     before = comparisons(Board.of(records[:16])).iloc[0]
     after = comparisons(board).set_index(["generator", "against"]).loc[("b", "a")]
     assert (before["p_holm"], before["result"]) == (after["p_holm"], after["result"])
-
-
-def test_names_are_matched_however_unicode_writes_them() -> None:
-    composed, split = "caf\xe9", "cafe\u0301"
-    records = [record(composed, split, 0.1), record("b", composed, 0.2)]
-    (group,) = Board.of(records).groups
-    assert (list(group.generators), group.pairs) == (["b", composed], [composed])
 
 
 @pytest.mark.parametrize("records", [[], [failed("a", "p")], generator("only", 8)])

@@ -23,15 +23,12 @@ from benchmarks.harness.statistics import (
     paired_differences,
     probability_of_best,
     sign_flip_test,
-    smallest_p,
     superiority,
 )
 
 sys.path.insert(0, str(harness.ROOT / "scripts"))
 
 import measure_coverage
-
-RNG = np.random.default_rng(7)
 
 
 def skewed(count: int, columns: int) -> np.ndarray:
@@ -62,19 +59,16 @@ def test_interval_is_the_textbooks(count: int) -> None:
     assert ours[1] - values.mean() > 1.1 * (values.mean() - ours[0])
 
 
-def test_interval_follows_shift_scale_and_sign() -> None:
-    values = skewed(9, 3)
+def test_interval_follows_shift_scale_and_sign_column_by_column() -> None:
+    values = skewed(9, 450)  # more than are worked on at a time
     limits = mean_interval(values, "x")
     np.testing.assert_allclose(mean_interval(3 * values + 5, "x"), 3 * limits + 5, rtol=1e-9)
     np.testing.assert_allclose(mean_interval(-values, "x"), -limits[:, ::-1], rtol=1e-3)
-
-
-def test_columns_do_not_see_each_other() -> None:
-    values = skewed(7, 450)  # more than are worked on at a time
-    whole = mean_interval(values, "x")
     for column in (0, 399, 400, 449):
         alone = mean_interval(values[:, [column]], "x")[0]
-        np.testing.assert_allclose(whole[column], alone, rtol=1e-12)
+        np.testing.assert_allclose(limits[column], alone, rtol=1e-12)
+    assert (mean_interval(values[:, :1], "x") == limits[0]).all()
+    assert (mean_interval(values[:, :1], "another name") != limits[0]).any()
 
 
 def test_equal_values_give_a_point_and_one_value_nothing() -> None:
@@ -88,12 +82,6 @@ def test_a_limit_that_the_clips_do_not_set_is_infinite() -> None:
     assert isinf(high)
     assert high > 0
     assert -1 < low < 1 / 6
-
-
-def test_names_choose_the_resamples() -> None:
-    values = skewed(8, 1)
-    assert (mean_interval(values, "a") == mean_interval(values, "a")).all()
-    assert (mean_interval(values, "a") != mean_interval(values, "b")).any()
 
 
 DRAWN = {
@@ -112,13 +100,6 @@ def test_interval_covers_the_true_mean(name: str, count: int) -> None:
     low, high = mean_interval(values, "coverage").T
     covered = float(((low <= truth) & (truth <= high)).mean())
     assert 0.90 <= covered <= 0.98
-    percentile = np.quantile(
-        values[np.random.default_rng(1).integers(0, count, (999, count))].mean(axis=1),
-        (0.025, 0.975),
-        axis=0,
-    )
-    worse = float(((percentile[0] <= truth) & (truth <= percentile[1])).mean())
-    assert worse < covered  # why it is not the usual one
 
 
 def test_median_interval_holds_the_median() -> None:
@@ -177,16 +158,14 @@ def test_equal_columns_and_ties_of_sums() -> None:
     assert sign_flip_test(np.array([[0.1], [0.2], [-0.3]]), "x")[0] == 1
 
 
-@pytest.mark.parametrize("count", [6, 10, 40])
-def test_clips_that_all_agree_have_the_smallest_p(count: int) -> None:
-    assert sign_flip_test(1 + skewed(count, 1), "x")[0] == pytest.approx(smallest_p(count, 1))
-
-
-@pytest.mark.parametrize("generators", [2, 24, 60, 100])
-def test_enough_flips_are_drawn_to_survive_holm(generators: int) -> None:
-    family = generators * (generators - 1) // 2
-    assert smallest_p(1000, family) * family < statistics.ALPHA
-    assert family * flips(family) <= statistics.MAXIMAL_WORK
+def test_clips_that_all_agree_survive_holm() -> None:
+    for count in (6, 10, 40):
+        p = sign_flip_test(1 + skewed(count, 1), "x")[0]
+        assert p == pytest.approx(2.0 ** (1 - count) if is_exact(count, 1) else 1 / (1 + flips(1)))
+    for generators in (2, 24, 60, 100):
+        family = generators * (generators - 1) // 2
+        assert family / (1 + flips(family)) < statistics.ALPHA
+        assert family * flips(family) <= statistics.MAXIMAL_WORK
 
 
 def test_true_null_hypotheses_are_rejected_as_rarely_as_promised() -> None:
@@ -202,17 +181,6 @@ def test_true_null_hypotheses_are_rejected_as_rarely_as_promised() -> None:
     assert np.mean(np.array(p) <= 0.2) > 0.15  # and it is no constant
 
 
-def test_equal_generators_rarely_differ_significantly() -> None:
-    """Any two of four, after correction: in 5% of leaderboards or fewer (here + 2 errors)."""
-    wrong = 0
-    for seed in range(100):
-        random = np.random.default_rng(seed)
-        values = random.gamma(3.0, 0.03, (16, 1)) + random.normal(0, 0.02, (16, 4))
-        p = sign_flip_test(paired_differences(values), f"{seed}")
-        wrong += bool((holm(p) <= statistics.ALPHA).any())
-    assert wrong <= 9
-
-
 # Holm
 
 
@@ -220,17 +188,6 @@ def test_holm_by_hand() -> None:
     assert holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
     assert holm(np.array([0.5, 0.9])).tolist() == [1, 1]
     assert holm(np.array([])).tolist() == []
-
-
-def test_holm_rejects_what_its_definition_rejects() -> None:
-    for _ in range(50):
-        p = RNG.random(9) ** 4
-        rejected = set()
-        for step, index in enumerate(np.argsort(p)):
-            if p[index] > 0.05 / (9 - step):
-                break
-            rejected.add(int(index))
-        assert set(np.flatnonzero(holm(p) <= 0.05).tolist()) == rejected
 
 
 # Effects
@@ -250,9 +207,6 @@ def test_hedges_g_by_hand_and_without_bias() -> None:
 def test_effects_without_spread_are_not_numbers() -> None:
     assert isnan(hedges_g(np.array([0.2, 0.2, 0.2])))
     assert isnan(hedges_g(np.array([0.2])))
-
-
-def test_superiority_counts() -> None:
     assert superiority(np.array([-1.0, -0.1, 0.0, 5.0])) == 0.625
     assert superiority(np.zeros(3)) == 0.5
 
@@ -297,15 +251,6 @@ def test_too_few_clips_show_nothing(comparisons: int) -> None:
 
 
 # The documented figures
-
-
-def test_the_documents_tables_are_those_of_the_script() -> None:
-    """Their layout; the figures are compared below."""
-    text = (harness.ROOT / "docs" / "leaderboard.md").read_text()
-    assert "| values | clips | " + " | ".join(measure_coverage.INTERVALS) + " |" in text
-    for name in measure_coverage.DRAWN:
-        for count in measure_coverage.COUNTS:
-            assert f"| {name} | {count} | 0." in text
 
 
 @pytest.mark.slow

@@ -6,14 +6,13 @@ import copy
 import json
 from collections import Counter
 from collections.abc import Callable
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
 import raters
 
-from benchmarks.user_study.trials import EVEN, JUMP, AnswersError, Study, scramble
+from benchmarks.user_study.trials import EVEN, JUMP, AnswersError, Study
 
 NAMES = ["none", "rope", "wrong"]
 PAIRS = ["p0", "p1", "p2", "p3"]
@@ -35,28 +34,6 @@ def packed(content: Any) -> bytes:
 
 
 # The plan
-
-
-def test_every_two_strategies_on_every_pair(study: Study) -> None:
-    compared = [trial for trial in study.trials if not trial.check]
-    made = Counter((trial.pair, frozenset(trial.clips.values())) for trial in compared)
-    wanted = [(pair, frozenset(two)) for pair in PAIRS for two in combinations(NAMES, 2)]
-    assert made == Counter(wanted)
-    checks = [trial for trial in study.trials if trial.check]
-    assert len(checks) == study.checks == 5
-    assert Counter(trial.pair for trial in checks) == {"p0": 2, "p1": 1, "p2": 1, "p3": 1}
-    assert all(set(trial.clips.values()) == {EVEN, JUMP} for trial in checks)
-    assert study.pairs == PAIRS
-
-
-def test_a_strategy_has_one_clip_a_pair(study: Study) -> None:
-    seen: dict[str, tuple[str, str]] = {}
-    for trial in study.trials:
-        for clip, name in trial.clips.items():
-            if not trial.check:
-                assert clip == study.clip_of(name, trial.pair)
-                assert seen.setdefault(clip, (name, trial.pair)) == (name, trial.pair)
-    assert len(seen) == len(NAMES) * len(PAIRS)
 
 
 def test_ids_come_from_the_content() -> None:
@@ -90,37 +67,6 @@ def test_the_order_of_ids_says_nothing() -> None:
 # What a rater sees
 
 
-def test_scramble_is_fnv_and_murmur() -> None:
-    """FNV-1a of nothing is its offset basis."""
-    assert scramble("") == _finalised(0x811C9DC5)
-    assert scramble("foobar") == _finalised(0xBF9CF968)  # the published hash of that word
-    assert scramble("é") == _finalised(_fnv(b"\xc3\xa9"))
-
-
-def _fnv(data: bytes) -> int:
-    found = 2166136261
-    for byte in data:
-        found = ((found ^ byte) * 16777619) % 2**32
-    return found
-
-
-def _finalised(h: int) -> int:
-    h ^= h >> 16
-    h = h * 2246822507 % 2**32
-    h ^= h >> 13
-    h = h * 3266489909 % 2**32
-    return h ^ h >> 16
-
-
-def test_each_rater_sees_all_trials_in_an_order_of_their_own(study: Study) -> None:
-    orders = {tuple(x.trial.id for x in study.arranged(f"r{n}")) for n in range(20)}
-    assert len(orders) == 20
-    assert all(set(order) == {trial.id for trial in study.trials} for order in orders)
-    assert study.arranged("r1") == study.arranged("r1")
-    for shown in study.arranged("r1"):
-        assert {shown.left, shown.right} == set(shown.trial.clips)
-
-
 def test_sides_and_places_are_even_over_raters(study: Study) -> None:
     places: dict[str, list[int]] = {trial.id: [] for trial in study.trials}
     left: Counter[str] = Counter()
@@ -144,11 +90,6 @@ def test_trials_that_are_left_out_move_no_other(study: Study) -> None:
 # The key
 
 
-def test_the_key_says_what_the_page_does_not(study: Study) -> None:
-    measured = Study(study.id, study.strategies, study.trials, {study.clip_of("rope", "p0"): 0.25})
-    assert Study.from_key(measured.key().encode()) == measured
-
-
 @pytest.mark.parametrize("damage", ["cut", "swap", "empty", "other", "deep"])
 def test_a_damaged_key_is_refused(study: Study, damage: str) -> None:
     key = study.key()
@@ -165,28 +106,6 @@ def test_a_damaged_key_is_refused(study: Study, damage: str) -> None:
 
 
 # Answers
-
-
-def test_answers_are_read(study: Study, content: dict[str, Any]) -> None:
-    found = study.read(packed(content))
-    assert found.rater == "ann"
-    assert [choice.trial.id for choice in found.choices] == [a["trial"] for a in content["answers"]]
-    for choice, given in zip(found.choices, content["answers"], strict=True):
-        assert choice.chosen == given[given["choice"]]
-        assert (choice.plays, choice.seconds) == (2, 4.125)
-        if choice.trial.check:
-            assert choice.trial.clips[choice.chosen] == EVEN
-
-
-@pytest.mark.parametrize("count", [0, 1, 7])
-def test_answers_may_stop_early(study: Study, count: int) -> None:
-    content = raters.answers(study, "bob", raters.guessing(1), count)
-    assert len(study.read(packed(content)).choices) == count
-
-
-def test_answers_to_a_page_that_left_out_a_trial(study: Study, content: dict[str, Any]) -> None:
-    del content["answers"][4]
-    assert len(study.read(packed(content)).choices) == len(study.trials) - 1
 
 
 def _set(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:
@@ -207,30 +126,22 @@ WRONG: dict[str, Callable[[dict[str, Any]], Any]] = {
     "format": _set("format", value="other"),
     "version": _set("version", value=99),
     "study": _set("study", value="0123456789abcdef"),
-    "study type": _set("study", value=[1]),
     "rater type": _set("rater", value=7),
     "rater letters": _set("rater", value="../ann"),
-    "rater formula": _set("rater", value="=1+1"),
     "rater renamed": _set("rater", value="eve"),
-    "rater line": _set("rater", value="ann\n"),
     "no rater": lambda content: content.pop("rater"),
     "more keys": _set("extra", value=1),
     "answers type": _set("answers", value={"a": 1}),
-    "answer type": _set("answers", 0, value="left"),
     "answer keys": lambda content: content["answers"][0].pop("plays"),
     "unknown trial": _set("answers", 3, "trial", value="feed"),
-    "trial type": _set("answers", 3, "trial", value=[1]),
     "repeated trial": lambda content: content["answers"].insert(3, content["answers"][2]),
     "other order": lambda content: content["answers"].reverse(),
     "sides swapped": _swapped,
     "choice": _set("answers", 1, "choice", value="both"),
-    "choice type": _set("answers", 1, "choice", value=["left"]),
     "plays": _set("answers", 1, "plays", value=-1),
     "plays type": _set("answers", 1, "plays", value=True),
     "seconds": _set("answers", 1, "seconds", value=float("nan")),
-    "seconds infinite": _set("answers", 1, "seconds", value=float("inf")),
     "seconds huge": _set("answers", 1, "seconds", value=10**400),
-    "seconds type": _set("answers", 1, "seconds", value="4"),
 }
 
 
@@ -248,21 +159,14 @@ def test_answers_that_no_page_saved_are_refused(
     assert len(text) < 300
 
 
-@pytest.mark.parametrize(
-    "data",
-    [b"", b"{", b"\xff\xfe", b"null", b"[]", b"[" * 100_000, b"1" * 10_000, b'{"format": 1}'],
-    ids=lambda data: repr(data[:8]),
-)
-def test_files_that_are_no_answers_are_refused(study: Study, data: bytes) -> None:
-    with pytest.raises(AnswersError):
-        study.read(data)
-
-
-def test_a_file_that_is_cut_off_is_refused(study: Study, content: dict[str, Any]) -> None:
+def test_files_that_are_no_answers_are_refused(study: Study, content: dict[str, Any]) -> None:
     whole = packed(content)
-    for share in (0.1, 0.5, 0.99):
+    for share in (0, 0.1, 0.5, 0.99):
         with pytest.raises(AnswersError, match="cut off"):
             study.read(whole[: int(len(whole) * share)])
+    for data in (b"\xff\xfe", b"null", b"[]", b"[" * 100_000, b"1" * 10_000, b'{"format": 1}'):
+        with pytest.raises(AnswersError):
+            study.read(data)
 
 
 def test_answers_of_another_study_name_the_remedy(content: dict[str, Any]) -> None:

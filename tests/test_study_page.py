@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import csv
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import chromium
 import harness
 import pytest
+from browser import CHROMIUM, Page, open_page
 
 from benchmarks.user_study.clips import film_of_file
 from benchmarks.user_study.page import render_study
@@ -35,7 +34,7 @@ def study() -> Study:
 
 @pytest.fixture(scope="module")
 def path(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not chromium.BROWSER:
+    if not CHROMIUM:
         pytest.skip("no Chromium here: pages are not driven")
     folder = tmp_path_factory.mktemp("page")
     clip = harness.save(folder / "clip.mp4", harness.steady(4))
@@ -47,73 +46,56 @@ def path(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser(path: Path) -> Iterator[chromium.Page]:
-    with chromium.open_page(path) as page:
+def browser(path: Path) -> Iterator[Page]:
+    with open_page(path) as page:
         yield page
 
 
 @pytest.fixture
-def page(browser: chromium.Page, path: Path) -> chromium.Page:
+def page(browser: Page) -> Page:
     """The page as it is opened for the first time."""
     browser.evaluate("localStorage.clear()")
-    return reopened(browser, path)
+    return reopened(browser)
 
 
-def reopened(page: chromium.Page, path: Path) -> chromium.Page:
-    page.evaluate("window.stale = true")
-    page.evaluate("location.reload()")
-    until(page, "!window.stale && document.readyState === 'complete'")
+def reopened(page: Page) -> Page:
+    page.reload()
     return page
 
 
-def until(page: chromium.Page, script: str) -> None:
-    """Wait for a condition, as long as a busy machine may take."""
-    end = time.monotonic() + chromium.PATIENCE
-    while True:
-        try:
-            if page.evaluate(script):
-                return
-        except AssertionError:  # the page is being loaded
-            pass
-        assert time.monotonic() < end, script
-        time.sleep(0.05)
-
-
-def start(page: chromium.Page, rater: str = "ann") -> None:
+def start(page: Page, rater: str = "ann") -> None:
     page.evaluate(START % json.dumps(rater))
 
 
-def visible(page: chromium.Page, name: str) -> bool:
+def visible(page: Page, name: str) -> bool:
     return bool(page.evaluate(f"document.getElementById('{name}').checkVisibility()"))
 
 
-def text(page: chromium.Page, name: str) -> str:
+def text(page: Page, name: str) -> str:
     return str(page.evaluate(f"document.getElementById('{name}').innerText"))
 
 
-def watch(page: chromium.Page) -> None:
+def watch(page: Page) -> None:
     """Both clips, to their ends."""
-    until(page, "!document.getElementById('choose-left').disabled")
+    page.until("!document.getElementById('choose-left').disabled")
 
 
-def saved(page: chromium.Page, folder: Path, kind: str) -> Path:
+def saved(page: Page, folder: Path, kind: str) -> Path:
     """The file that the browser downloads."""
-    page._send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
-    page.evaluate(f"document.querySelector('[data-kind={kind}]').click()")
-    end = time.monotonic() + chromium.PATIENCE
-    while not (found := list(folder.glob(f"*.{kind}"))):
-        assert time.monotonic() < end, "nothing was saved"
-        time.sleep(0.05)
-    return found[0]
+    with page.expect_download() as download:
+        page.click(f"[data-kind={kind}]")
+    file = folder / download.value.suggested_filename
+    download.value.save_as(file)
+    return file
 
 
-def finish(page: chromium.Page, keys: list[str]) -> None:
+def finish(page: Page, keys: list[str]) -> None:
     for key in keys:
         watch(page)
         page.press(key)
 
 
-def test_a_whole_study_by_keys(page: chromium.Page, study: Study, tmp_path: Path) -> None:
+def test_a_whole_study_by_keys(page: Page, study: Study, tmp_path: Path) -> None:
     """What is saved is what the key can read: order, sides and choices."""
     start(page)
     keys = ["ArrowLeft", "ArrowRight", "ArrowRight"]
@@ -138,14 +120,14 @@ def test_a_whole_study_by_keys(page: chromium.Page, study: Study, tmp_path: Path
     assert page.requests == []
 
 
-def test_the_arrangement_is_that_of_the_analysis(page: chromium.Page, study: Study) -> None:
+def test_the_arrangement_is_that_of_the_analysis(page: Page, study: Study) -> None:
     for rater in ("ann", "r1", "R.2_x-y", "0" * 40):
         made = page.evaluate(f"arranged({json.dumps(rater)})")
         wanted = [(one.trial.id, one.left, one.right) for one in study.arranged(rater)]
         assert [(one["trial"], one["left"], one["right"]) for one in made] == wanted
 
 
-def test_nobody_chooses_before_both_were_watched(page: chromium.Page) -> None:
+def test_nobody_chooses_before_both_were_watched(page: Page) -> None:
     start(page)
     page.evaluate("document.getElementById('left').pause()")
     page.press("ArrowLeft")
@@ -157,13 +139,13 @@ def test_nobody_chooses_before_both_were_watched(page: chromium.Page) -> None:
     assert page.evaluate("document.getElementById('hint').textContent") == ""
 
 
-def test_clips_play_together_and_again(page: chromium.Page) -> None:
+def test_clips_play_together_and_again(page: Page) -> None:
     start(page)
-    until(page, "plays >= 2")
+    page.until("plays >= 2")
     assert page.evaluate("videos.every(video => video.muted && video.videoWidth === 320)")
 
 
-def test_both_sides_show_their_own_clip(page: chromium.Page, study: Study) -> None:
+def test_both_sides_show_their_own_clip(page: Page, study: Study) -> None:
     start(page)
     for side in ("left", "right"):
         clip = getattr(study.arranged("ann")[0], side)
@@ -171,14 +153,14 @@ def test_both_sides_show_their_own_clip(page: chromium.Page, study: Study) -> No
         assert source == "data:video/mp4;base64," + page.evaluate(f"data.clips['{clip}']")
 
 
-def test_progress_is_kept(page: chromium.Page, path: Path, study: Study, tmp_path: Path) -> None:
+def test_progress_is_kept(page: Page, study: Study, tmp_path: Path) -> None:
     start(page)
     finish(page, ["ArrowRight"])
-    reopened(page, path)
+    reopened(page)
     assert visible(page, "intro")
     start(page, "someone-else")
     assert text(page, "count") == f"Pair 1 of {TRIALS}"
-    reopened(page, path)
+    reopened(page)
     start(page)
     assert text(page, "count") == f"Pair 2 of {TRIALS}"
     finish(page, ["ArrowRight"] * (TRIALS - 1))
@@ -188,16 +170,14 @@ def test_progress_is_kept(page: chromium.Page, path: Path, study: Study, tmp_pat
 @pytest.mark.parametrize(
     "kept", ["{", "7", '[{"trial": "x"}]', '[{"choice": "left"}, 3]', "[null]"]
 )
-def test_what_was_kept_is_not_trusted(
-    page: chromium.Page, path: Path, study: Study, kept: str
-) -> None:
+def test_what_was_kept_is_not_trusted(page: Page, path: Path, study: Study, kept: str) -> None:
     place = json.dumps(f"spf-study/{study.id}/ann")
     page.evaluate(f"localStorage.setItem({place}, {json.dumps(kept)})")
     start(page)
     assert text(page, "count") == f"Pair 1 of {TRIALS}"
 
 
-def test_a_choice_can_be_undone(page: chromium.Page) -> None:
+def test_a_choice_can_be_undone(page: Page) -> None:
     start(page)
     assert not visible(page, "undo")
     finish(page, ["ArrowLeft"])
@@ -206,7 +186,7 @@ def test_a_choice_can_be_undone(page: chromium.Page) -> None:
     assert page.evaluate("answers.length") == 0
 
 
-def test_space_after_a_click_plays_and_does_not_choose(page: chromium.Page) -> None:
+def test_space_after_a_click_plays_and_does_not_choose(page: Page) -> None:
     start(page)
     watch(page)
     page.evaluate("document.getElementById('choose-left').focus()")
@@ -218,12 +198,12 @@ def test_space_after_a_click_plays_and_does_not_choose(page: chromium.Page) -> N
 
 
 @pytest.mark.parametrize("rater", ["", "../x", "=1+1", "a b", "x" * 41, "é"])
-def test_codes_that_no_file_could_have_are_refused(page: chromium.Page, rater: str) -> None:
+def test_codes_that_no_file_could_have_are_refused(page: Page, rater: str) -> None:
     start(page, rater)
     assert visible(page, "intro")
 
 
-def test_prompts_are_text(page: chromium.Page, study: Study) -> None:
+def test_prompts_are_text(page: Page, study: Study) -> None:
     start(page)
     pairs = [shown.trial.pair for shown in study.arranged("ann")]
     finish(page, ["ArrowLeft"] * pairs.index("one"))
@@ -237,7 +217,7 @@ def test_no_name_is_in_the_page(path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(390, 844), (1280, 800), (844, 390)])
-def test_a_trial_fits_its_window(page: chromium.Page, size: tuple[int, int]) -> None:
+def test_a_trial_fits_its_window(page: Page, size: tuple[int, int]) -> None:
     """Nothing to scroll sideways, and on a phone both clips and both buttons at once."""
     page.resize(*size)
     start(page)
@@ -249,7 +229,7 @@ def test_a_trial_fits_its_window(page: chromium.Page, size: tuple[int, int]) -> 
     page.resize(1280, 900)
 
 
-def test_buttons_are_named_and_pictures_described(page: chromium.Page) -> None:
+def test_buttons_are_named_and_pictures_described(page: Page) -> None:
     start(page)
     names = page.evaluate(
         "[...document.querySelectorAll('#trial button, #trial video')]"

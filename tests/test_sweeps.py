@@ -7,11 +7,12 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import harness
+import pandas as pd
 import psutil
 import pytest
 import yaml
@@ -19,6 +20,7 @@ import yaml
 from benchmarks.harness import sweeps
 from benchmarks.harness.commandline import as_typed, parse, prepare_sweep
 from spf.errors import ConfigError, UnavailableError
+from spf.words import shell_quoted
 
 # Hydra says of our settings of a launcher that the plug-in has a schema of the same name.
 pytestmark = pytest.mark.filterwarnings("ignore:\\s*'hydra/launcher")
@@ -79,26 +81,74 @@ def test_a_missing_package_is_named(word: str, monkeypatch: pytest.MonkeyPatch) 
     sweeps.check_launcher("basic")
 
 
-def test_jobs_report_by_files(tmp_path: Path) -> None:
-    sweep = sweeps.folder_of(tmp_path, ["b=1,2", "a=3"])
-    assert sweep == sweeps.folder_of(tmp_path, ["a=3", "b=1,2"])
-    assert sweeps.summarise(sweep)[0] == set()
-    sweeps.report(sweep, 10, 1, "b=2", "")
-    sweeps.report(sweep, 2, 0, "b=1 c=2", "out/runs/x")
-    sweeps.report(sweep, 10, 3, "b=2", "")  # it was started again
+Row = tuple[str, str, str, str, float | None]
+COLUMNS = ("status", "reason", "clip", "retime", "linearity_mae")
+PLACE = {"embedder": "pixels (control)", "model": "m", "target": "sine", "peak_speed": None}
+
+
+def job(output: Path, number: int, code: int, words: str, rows: Sequence[Row]) -> None:
+    """A job of the sweep that ended, and the records of its run."""
+    folder = output / "runs" / str(number)
+    records = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    if records:
+        folder.mkdir(parents=True)
+        pd.DataFrame([PLACE | record for record in records]).to_parquet(folder / "records.parquet")
+    sweeps.report(output / "sweeps" / "x", number, code, words.split(), str(folder))
+
+
+def test_a_sweep_has_one_table_of_settings_and_metrics(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Worked out by hand: means over clips that have a pacing; a job without a run is a row too."""
+    rows: list[Row] = [
+        ("done", "", "a", "none", 0.25),
+        ("done", "", "b", "none", 0.5),
+        ("done", "flicker", "c", "none", 0.0),
+        ("done", "", "a", "blend", 0.125),
+        ("failed", "broken", "b", "blend", None),
+    ]
+    job(tmp_path, 10, 3, "embedder=siglip fit.window=3 x=1", [])
+    job(tmp_path, 2, 1, "embedder=pixels fit.window=3 x=1", rows)
+    sweep = tmp_path / "sweeps" / "x"
     (sweep / "jobs" / "11.json").write_text("{")
     codes, line = sweeps.summarise(sweep)
-    assert codes == {0, 3}
-    assert line.startswith("sweep: 1 of 2 jobs without a failure")
-    assert (sweep / "jobs.csv").read_text() == (
-        "job,code,words,folder\n2,0,b=1 c=2,out/runs/x\n10,3,b=2,\n"
+    assert codes == {1, 3}
+    assert line == f"sweep: 0 of 2 jobs without a failure; see {sweep / 'index.html'}"
+    assert (sweep / "jobs.csv").read_text().splitlines()[1] == (
+        f"2,1,embedder=pixels fit.window=3 x=1,{tmp_path / 'runs' / '2'}"
     )
+    assert (sweep / "sweep.csv").read_text() == (
+        "job,embedder,retime,status,clips,no pacing,failed,linearity_mae\n"
+        "2,pixels,none,some failed,2,1,0,0.375\n"
+        "2,pixels,blend,some failed,1,0,1,0.125\n"
+        "10,siglip,,cannot run here,,,,\n"
+    )
+    page = harness.Page((sweep / "index.html").read_text())
+    text = " ".join("".join(page.text).split())
+    assert "In all rows: embedder pixels (control), model m, target sine." in text
+    assert "only those of the same clips can be compared" in text
+    links = [str(link["href"]) for link in page.all("a")]
+    assert (sweep / links[0]).resolve() == tmp_path / "runs" / "2" / "index.html"
+    shown = capsys.readouterr().err.splitlines()
+    assert [line.split() for line in shown[1:3]] == [
+        ["2", "pixels", "none", "some", "failed", "2", "1", "0", "0.375"],
+        ["2", "pixels", "blend", "some", "failed", "1", "0", "1", "0.125"],
+    ]
+    assert max(map(len, shown)) <= 100
 
 
-def test_a_job_that_cannot_report_hides_nothing(tmp_path: Path) -> None:
-    (tmp_path / "jobs").write_text("a file where the folder would be")
-    sweeps.report(tmp_path, 0, 0, "", "")
-    assert sweeps.summarise(tmp_path)[0] == set()  # which the command takes for a failure
+def test_a_job_that_is_started_again_reports_once(tmp_path: Path) -> None:
+    sweep = sweeps.folder_of(tmp_path, ["b=1,2", "a=3"])
+    assert sweep == sweeps.folder_of(tmp_path, ["a=3", "b=1,2"])
+    assert sweeps.summarise(sweep)[0] == set()  # which the command takes for a failure
+    for code in (1, 3):
+        sweeps.report(sweep, 10, code, ["b=2"], "")
+    assert sweeps.summarise(sweep)[0] == {3}
+    (sweep / "jobs" / "10.json").unlink()
+    (sweep / "jobs").rmdir()
+    (sweep / "jobs").write_text("a file where the folder would be")
+    sweeps.report(sweep, 0, 0, [], "")  # it cannot: nothing is hidden
+    assert sweeps.summarise(sweep)[0] == set()
 
 
 def test_a_jobs_options_can_be_typed_again() -> None:
@@ -110,7 +160,7 @@ def test_a_jobs_options_can_be_typed_again() -> None:
         "fit.window=7",
     ]
     overrides = parse(words).overrides
-    line = as_typed(harness.compose(*words), overrides)
+    line = " ".join(map(shell_quoted, as_typed(harness.compose(*words), overrides)))
     assert line.isprintable()
     done = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True)
     assert parse(os.fsdecode(done.stdout).split("\0")[:-1]).overrides == overrides

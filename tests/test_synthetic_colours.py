@@ -11,7 +11,7 @@ from synthetic.backgrounds import EDGE, RADIUS
 from synthetic.clips import FIRST_HELD_OUT_SEED, Still, SyntheticClip, content
 from synthetic.colours import DRIFTS, RGB, midway, transfer_to
 from synthetic.motion import Motion, motion, phase
-from synthetic.photographs import HELD_OUT, PHOTOGRAPHS, RING, photograph
+from synthetic.photographs import HELD_OUT, RING, photograph
 
 SIZE = (48, 64)
 CAT, MOTORCYCLE = (photograph(name, SIZE) for name in ("cat", "motorcycle"))
@@ -32,13 +32,6 @@ def test_the_transfer_along_one_axis_is_scikit_image_s(picture, wanted):
     np.testing.assert_allclose(made, expected, atol=1e-3)
 
 
-def test_the_whole_transfer_gives_every_channel_its_quantiles():
-    made = transfer_to(MOTORCYCLE.reshape(-1, 3))(CAT)
-    got, wanted = (np.sort(x.reshape(-1, 3).astype(float), axis=0) for x in (made, MOTORCYCLE))
-    assert np.abs(got - wanted).mean() < 0.5
-    assert np.abs(np.sort(CAT.reshape(-1, 3), axis=0) - wanted).mean() > 20
-
-
 def test_the_whole_transfer_sees_what_one_axis_at_a_time_cannot():
     """Channels of one distribution, red and green alike in one picture, apart in another."""
     random = np.random.default_rng(0)
@@ -53,20 +46,6 @@ def test_the_whole_transfer_sees_what_one_axis_at_a_time_cannot():
     )
     assert np.corrcoef(one.T)[0, 1] == pytest.approx(0.7, abs=0.05)
     assert np.corrcoef(whole.T)[0, 1] < 0.3
-
-
-def test_what_lies_about_the_matched_part_follows_its_map():
-    inner = CAT[8:40, 8:56]
-    whole = transfer_to(MOTORCYCLE.reshape(-1, 3))(CAT, 8)
-    np.testing.assert_array_equal(whole[8:40, 8:56], transfer_to(MOTORCYCLE.reshape(-1, 3))(inner))
-
-
-def test_half_way_between_grey_pictures_are_their_mean_quantiles():
-    first, second = photograph("moon", SIZE), photograph("page", SIZE)
-    found = np.sort(midway(first, second)[:, 0])
-    expected = (np.sort(first[..., 0], axis=None) + np.sort(second[..., 0], axis=None) * 1.0) / 2
-    assert np.abs(found - expected).mean() < 1.5
-    assert np.abs(found - np.sort(first[..., 0], axis=None)).mean() > 15
 
 
 # Photographs in matched colours
@@ -124,23 +103,16 @@ def test_without_strength_not_a_bit_changes(kind, item):
 
 
 @pytest.mark.parametrize("strength", [0.1, 0.3])
-def test_exposure_goes_from_one_end_to_the_other(strength):
-    still, clip = seen_through("exposure", strength, "moon-tissue-dissolve")
-    levels = stack(clip).mean(axis=(1, 2, 3)) / stack(still)[0].mean()
-    gone = 2 * phase(clip.motion, clip) - 1
-    up = levels[-1] > 1
-    np.testing.assert_allclose(levels, 1 + strength * (gone if up else -gone), atol=0.01)
-
-
-@pytest.mark.parametrize("strength", [0.1, 0.3])
-def test_the_white_balance_moves_red_against_blue(strength):
-    still, clip = seen_through("white_balance", strength, "moon-tissue-dissolve")
-    red, green, blue = (stack(clip).mean(axis=(1, 2)) / stack(still)[0].mean(axis=(0, 1))).T
-    gone = 2 * phase(clip.motion, clip) - 1
-    wanted = strength * (gone if red[-1] > 1 else -gone)
-    np.testing.assert_allclose(red, 1 + wanted, atol=0.01)
-    np.testing.assert_allclose(green, 1.0, atol=0.01)
-    np.testing.assert_allclose(blue, 1 - wanted, atol=0.01)
+@pytest.mark.parametrize(
+    ("kind", "moved"), [("exposure", (1, 1, 1)), ("white_balance", (1, 0, -1))]
+)
+def test_levels_go_from_one_end_to_the_other(kind, moved, strength):
+    """All channels alike, or red against blue."""
+    still, clip = seen_through(kind, strength, "moon-tissue-dissolve")
+    levels = stack(clip).mean(axis=(1, 2)) / stack(still)[0].mean(axis=(0, 1))
+    gone = strength * (2 * phase(clip.motion, clip) - 1)
+    wanted = gone if levels[-1, 0] > 1 else -gone
+    np.testing.assert_allclose(levels, 1 + np.outer(wanted, moved), atol=0.01)
 
 
 @pytest.mark.parametrize("strength", [0.1, 0.3])
@@ -185,32 +157,3 @@ def test_a_thing_stays_whole_before_another_background():
     mixed = [0.4 * own + 0.6 * other for other in others]
     nearest = min(np.abs(frames[-1] - one)[behind].max() for one in mixed)
     assert nearest <= 1
-
-
-def test_a_foreground_stays_whole_before_another_background():
-    item = content("shape-circle-star")
-    clip = SyntheticClip(item, num_frames=5, size=SIZE, seed=FIRST_HELD_OUT_SEED)
-    other = replace(clip, motion=motion("background", 0.3))
-    alphas = [item.layers(SIZE, seed=clip.seed)(p)[1][..., 3] for p in clip.truth()]
-    for alpha, before, after in zip(alphas, stack(clip), stack(other), strict=True):
-        assert np.abs(before.astype(int) - after)[alpha >= 0.999].max() <= 1
-    assert np.abs(stack(clip)[-1].astype(int) - stack(other)[-1])[alphas[-1] == 0].mean() > 10
-
-
-def test_a_background_is_held_out_with_its_content():
-    shown = set(PHOTOGRAPHS) - set(HELD_OUT)
-    for item, seed, allowed in (
-        ("coffee-rocket-dissolve", 0, shown - {"coffee", "rocket"}),
-        ("brick-cat-matched", FIRST_HELD_OUT_SEED, set(HELD_OUT) - {"brick", "cat"}),
-    ):
-        clip = SyntheticClip(content(item), num_frames=2, size=SIZE, seed=seed)
-        change = replace(clip, motion=motion("background", 0.3))
-        own, last = stack(clip)[-1].astype(float), stack(change)[-1]
-        corner = (slice(0, 4), slice(0, 4))
-        fits = {
-            name
-            for name in PHOTOGRAPHS
-            if np.abs(0.4 * own[corner] + 0.6 * photograph(name, SIZE)[corner] - last[corner]).max()
-            <= 1
-        }
-        assert fits & allowed

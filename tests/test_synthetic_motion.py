@@ -10,7 +10,7 @@ import pytest
 from spf.errors import ConfigError
 from synthetic.clips import Still, SyntheticClip, content
 from synthetic.laws import law
-from synthetic.motion import CAMERA, KINDS, SCHEDULED, STRENGTHS, cameras, compressed, motion, phase
+from synthetic.motion import CAMERA, KINDS, SCHEDULED, STRENGTHS, compressed, motion, phase
 from synthetic.photographs import PhotographPair
 
 SIZE = (48, 64)
@@ -30,6 +30,9 @@ def clip_with(kinds, strength="moderate", schedule="own", **more):
     return SyntheticClip(motion=motion(kinds, strength, schedule), **options)
 
 
+RIM = ((1, 1), (1, 1), (0, 0))
+
+
 @dataclass(frozen=True)
 class Witness:
     """Content that notes which parameters it was asked for, on a canvas with a black rim."""
@@ -45,17 +48,13 @@ class Witness:
     def painter(self, size, margin=0, seed=0):
         def paint(p):
             self.asked.append(p)
-            canvas = np.zeros((size[0] + 2 * margin, size[1] + 2 * margin, 3), np.uint8)
-            canvas[1:-1, 1:-1] = 200
-            return canvas
+            return np.pad(np.full((*np.add(size, 2 * margin - 2), 3), 200, np.uint8), RIM)
 
         return paint
 
     def layers(self, size, margin=0, seed=0):
-        paint = self.painter(size, margin, seed)
-
         def both(p):
-            back = paint(p).astype(np.float32)
+            back = self.painter(size, margin)(p).astype(np.float32)
             return back, np.zeros((*back.shape[:2], 4), np.float32)
 
         return both if self.layered else None
@@ -88,37 +87,12 @@ def test_motion_does_not_alter_the_parameter(kind, schedule):
     np.testing.assert_array_equal(clip.truth(), replace(clip, motion=None).truth())
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("layered", [False, True])
 @pytest.mark.parametrize("kinds", [*CAMERA, "+".join(CAMERA)])
 def test_camera_never_sees_the_canvas_edge(kinds, layered, seed):
     clip = clip_with(kinds, "strong", content=Witness(layered=layered), seed=seed, num_frames=40)
     assert stack(clip).min() == 200
-
-
-def _travelled(clip, layer="front"):
-    """The largest way between two frames of any corner of the view, in shorter sides."""
-    height, width = clip.size
-    corners = [[x, y, 1] for x in (0, width - 1) for y in (0, height - 1)]
-    places = np.einsum("tij,kj->tki", cameras(clip.motion, clip, layer), corners)
-    ways = np.linalg.norm(places[:, None] - places[None], axis=-1)
-    return ways.max() / min(clip.size)
-
-
-@over_strengths
-@pytest.mark.parametrize("kind", CAMERA)
-def test_strength_is_the_camera_path(kind, strength):
-    clip = clip_with(kind, strength, num_frames=400)
-    assert _travelled(clip) == pytest.approx(STRENGTHS[strength], rel=0.05)
-
-
-def test_parallax_moves_the_background_less():
-    clip = clip_with("parallax", "strong")
-    assert _travelled(clip, "back") == pytest.approx(0.4 * _travelled(clip, "front"))
-    ground = cameras(clip.motion, clip, "ground")
-    for row, layer in ((0, "back"), (SIZE[0] - 1, "front")):
-        expected = cameras(clip.motion, clip, layer) @ [10, row, 1]
-        np.testing.assert_allclose(ground @ [10, row, 1], expected, atol=1e-9)
 
 
 @over_strengths
@@ -155,13 +129,6 @@ def test_adversarial_schedule_moves_only_where_the_meaning_stands_still():
     assert steps[70] < 1e-3 * steps.max()
 
 
-@pytest.mark.parametrize("options", [{"law": law("linear")}, {"content": Still(SCENE)}])
-def test_adversarial_schedule_is_even_where_nothing_slows_down(options):
-    options = {"law": law("ease_in"), **options}
-    clip = clip_with("zoom", schedule="adversarial", **options)
-    np.testing.assert_allclose(phase(clip.motion, clip), clip.shares, atol=1e-12)
-
-
 @over_strengths
 def test_noise_has_the_stated_deviation(strength):
     clip = clip_with("noise", strength, content=Still(content("material-wood-steel")))
@@ -188,22 +155,11 @@ def test_distractor_is_always_in_full_view_and_elsewhere_nothing_changes():
     assert area.max() < 4 * np.pi * 0.15**2
 
 
-def test_compression_loses_more_at_greater_strength():
-    still = stack(SyntheticClip(TEXTURE, num_frames=6, size=SIZE)).astype(float)
-    moderate, strong = (
-        np.abs(stack(clip_with("compression", strength, content=TEXTURE)) - still).mean()
-        for strength in STRENGTHS
-    )
-    assert 0.5 < moderate < strong < 40
-
-
 def test_compression_repeats_to_the_byte_whatever_memory_held_before():
-    scene = content("arrangement-scatter-pyramid")
-    clip = SyntheticClip(scene, law("sine"), num_frames=5, size=(96, 80), seed=9)
-    frames = list(clip.frames())
+    frames = list(SyntheticClip(content("arrangement-scatter-pyramid"), num_frames=5).frames())
     generator = np.random.default_rng(0)
     results = set()
-    for _ in range(30):
+    for _ in range(8):
         # Garbage of all sizes, freed where the encoder's buffers will be.
         garbage = [generator.bytes(int(size)) for size in generator.integers(1000, 100_000, 20)]
         del garbage
@@ -211,16 +167,9 @@ def test_compression_repeats_to_the_byte_whatever_memory_held_before():
     assert len(results) == 1
 
 
-@pytest.mark.parametrize("num_frames", [2, 5])
-def test_compression_of_odd_sizes_and_few_frames(num_frames):
-    assert stack(clip_with("compression", size=(17, 33), num_frames=num_frames)).shape == (
-        num_frames, 17, 33, 3,
-    )  # fmt: skip
-
-
 @over_kinds
-def test_two_frames(kind):
-    assert stack(clip_with(kind, "strong", num_frames=2)).shape == (2, *SIZE, 3)
+def test_two_frames_of_an_odd_size(kind):
+    assert stack(clip_with(kind, "strong", size=(17, 33), num_frames=2)).shape == (2, 17, 33, 3)
 
 
 def test_kinds_act_together_whatever_their_order():
@@ -238,8 +187,6 @@ def test_kinds_act_together_whatever_their_order():
         (("translatoin",), "did you mean translation"),
         (("zoom+spin",), "unknown kind of motion 'spin'"),
         (("none+zoom",), "none goes with no other kind"),
-        (("zoom", "stronger"), "did you mean strong"),
-        (("zoom", 0.0), "strength=0.0 is impossible"),
         (("zoom", float("nan")), "strength=nan is impossible"),
         (("zoom", 0.1, "adversary"), "did you mean adversarial"),
         (("zoom+noise", 0.1, "adversarial"), "noise never stops"),

@@ -10,96 +10,41 @@ import pandas as pd
 import pytest
 
 import spf
-from benchmarks.harness import session, statistics
+from benchmarks.harness import session
 from benchmarks.known_pacing import errors as truth
 from benchmarks.known_pacing import solver_tables, studies
 from benchmarks.known_pacing import tables as truth_tables
 from benchmarks.known_pacing.pacing_measures import (
-    PixelSteps,
     consecutive_measures,
     running_sum_mae,
 )
-from spf.progress.noise import constant_response, noise_spread
-from synthetic.laws import LAWS, law
+from synthetic.laws import law
 from synthetic.sphere import great_circle
 
 U = np.linspace(0, 1, 81)
-SMOOTH = ("linear", "ease_in", "ease_out", "ease_in_out", "exponential", "sine")
-
-
-def mean_error(curve: spf.Curve, name: str) -> float:
-    return float(np.trapezoid(np.abs(curve.progress - law(name).g(U)), U))
 
 
 # Clips made in embedding space
 
 
-@pytest.mark.parametrize("name", sorted(LAWS))
-def test_increments_recover_every_law(name: str) -> None:
-    assert mean_error(spf.fit(great_circle(law(name), 81), monotone="increments"), name) < 1e-3
-
-
-@pytest.mark.parametrize("name", SMOOTH)
-def test_the_default_recovers_smooth_laws(name: str) -> None:
-    assert mean_error(spf.fit(great_circle(law(name), 81)), name) < 1e-3
-
-
-def test_the_default_smooths_a_jump_and_increments_do_not() -> None:
-    z = great_circle(law("staircase"), 81)
-    assert mean_error(spf.fit(z), "staircase") > 5e-4
-    assert mean_error(spf.fit(z, monotone="increments"), "staircase") < 1e-6
-
-
-@pytest.mark.parametrize("length", [81, 4999, 5001, 20000])
-def test_an_even_clip_stays_even_at_any_length(length: int) -> None:
-    curve = spf.fit(great_circle(law("linear"), length, dimensions=8))
-    assert spf.score(curve)["linearity_mae"] < 1e-3
-
-
-@pytest.mark.parametrize("noise", [0.01, 0.05, 0.2])
-def test_a_static_clip_follows_the_predicted_noise(noise: float) -> None:
-    z = great_circle(law("linear"), 81, total=0.0, noise=noise, dimensions=512)
-    curve = spf.fit(z)
-    predicted = noise * constant_response(81, 30, 20.0)
-    assert curve.total_change == pytest.approx(predicted, rel=0.03)
-    assert curve.noise_floor == pytest.approx(predicted, rel=0.03)
-    assert spf.no_change_reason(curve) == "no semantic change"
-    assert spf.no_change_reason(spf.fit(great_circle(law("linear"), 81, noise=noise / 10))) is None
-
-
 @pytest.mark.parametrize("dimensions", [32, 512])
 def test_the_spread_of_distances_is_that_of_the_noise(dimensions: int) -> None:
     z = great_circle(law("linear"), 2000, total=0.0, noise=0.05, dimensions=dimensions)
-    expected = np.sqrt(0.5 / dimensions)
-    assert spf.fit(z).noise_spread == pytest.approx(expected, rel=0.1)
-    assert noise_spread(np.zeros((4, 3))) < 0.3  # nothing moves: the guess alone
-    assert noise_spread(np.random.default_rng(0).exponential(size=(500, 3))) == 0.3
+    assert spf.fit(z).noise_spread == pytest.approx(np.sqrt(0.5 / dimensions), rel=0.1)
 
 
-@pytest.mark.parametrize("uneven", [False, True])
-@pytest.mark.parametrize("length", [5, 21, 81, 1000])
-def test_static_noisy_clips_do_not_change(length: int, uneven: bool) -> None:
+@pytest.mark.parametrize("length", [5, 81, 1000])
+def test_static_noisy_clips_do_not_change(length: int) -> None:
     """Also where the noise of every frame has another size."""
     random = np.random.default_rng(length)
     clips = []
     for seed in range(20):
         still = great_circle(law("linear"), length, total=0.0, seed=seed)
         noisy = great_circle(law("linear"), length, total=0.0, noise=0.05, seed=seed)
-        size = np.exp(0.4 * uneven * random.standard_normal((length, 1)))
+        size = np.exp(0.4 * random.standard_normal((length, 1)))
         clips.append(still + size * (noisy - still))
     alarms = sum(curve.changes for curve in spf.fit_many(clips))
-    assert alarms <= (4 if uneven and length < 1000 else 0)
-
-
-def test_the_smallest_change_is_a_multiple_of_the_noise() -> None:
-    found = [solver_tables.smallest_change(81, noise) for noise in (0.01, 0.03)]
-    assert found[0] is not None
-    assert found[1] is not None
-    assert found[1] / found[0] == pytest.approx(3, rel=0.15)
-    assert 0.01 < found[0] < 0.03
-    assert solver_tables.recognised(81, found[0] / solver_tables.STEP, 0.01) < 18
-    assert solver_tables.recognised(81, found[0], 0.01) >= 18
-    assert solver_tables.smallest_change(81, 3.0) is None
+    assert alarms <= (4 if length < 1000 else 0)
 
 
 def test_the_solver_s_tables_meet_their_bars() -> None:
@@ -108,14 +53,10 @@ def test_the_solver_s_tables_meet_their_bars() -> None:
     assert [row["frames"] for row in long.rows] == [1_000, 10_000, 100_000]
     assert max(row["linearity_mae"] for row in long.rows) < 1e-3
     assert not any(row["false_alarms"] for row in power.rows)
+    for length in solver_tables.POWER_LENGTHS[:2]:  # the smallest change is a multiple of the noise
+        found = [row["in_noises"] for row in power.rows if row["frames"] == length]
+        assert found == pytest.approx([found[0]] * 3, rel=0.15)
     assert "; 0.06 in 81 frames" in solver_tables.solver_sentence([laws, long, _, power])
-
-
-def test_total_and_seed_of_a_circle() -> None:
-    z = great_circle(law("ease_in"), 11, total=0.7, seed=3)
-    assert np.arccos(z[0] @ z[-1]) == pytest.approx(0.7)
-    assert np.arccos(z[0] @ z[5]) == pytest.approx(0.7 * 0.25)
-    assert not np.allclose(z, great_circle(law("ease_in"), 11, total=0.7, seed=4))
 
 
 # Errors
@@ -188,72 +129,6 @@ def test_no_error_where_the_clock_mostly_stands_still() -> None:
         assert found.reason == "no semantic change along the morph"
 
 
-def test_unequal_times_weigh_as_they_last() -> None:
-    """Frames of a plateau count by their time, not by their number."""
-    times = np.concatenate([np.linspace(0, 0.2, 61), np.linspace(0.2, 1, 21)[1:]])
-    found = truth.calibrate(clock(0.1, 0.2), times, times, clock(0.1, 0.2))
-    assert found.unidentified == pytest.approx(0.1, abs=0.025)  # 39% of the frames
-
-
-def test_the_calibration_inverts_as_a_curve_does() -> None:
-    """One rule: between plateaus from end to end, and 0 and 1 are the ends of the clip."""
-    curve = spf.fit(great_circle(law("two_jumps", steepness=10), 81), monotone="increments")
-    measured = np.linspace(0, 1, 81)
-    inverted = curve.inverse(measured) / 80
-    assert truth.calibrate(measured, inverted, U, curve.progress).error == 0.0
-
-
-def record(name: str, clock_name: str, **more: object) -> dict[str, object]:
-    values = {
-        "clip": name, "reference": clock_name, "curve": name, "still": False, "reason": "",
-        "corrected_reason": "", "jump_error": np.nan, "duration": 1.0, "frames": 81,
-        "total_change": 1.0, "studies": "grid",
-    }  # fmt: skip
-    return values | more
-
-
-def test_a_run_says_why_it_states_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of clips whose morph an embedder does not see, sees in part, and was not shown."""
-    flat = clock(0.2, 0.8)
-    curves = {
-        name: pd.DataFrame({"u": U, "truth": U, "progress": values, "corrected": values})
-        for name, values in {"even": U, "flat": flat, "blind": U, "lost": U, "still": U}.items()
-    }
-    monkeypatch.setattr(truth, "read_curve", lambda folder, row: curves[row["curve"]])
-    rows = [
-        record("even", "even"),
-        record("flat", "flat"),
-        record("blind", "blind", reason="no semantic change"),
-        record("lost", "elsewhere"),
-        record("still", "even", still=True),
-    ]
-    table = truth.Results.read(rows, None).table.set_index("clip")  # type: ignore[arg-type]
-    assert table["calibrated_error"].notna().to_dict() == {
-        "even": True, "flat": False, "blind": False, "lost": False, "still": False
-    }  # fmt: skip
-    assert list(table["unidentified"].round(1).fillna(-1)) == [0.0, 0.6, 1.0, -1, -1]
-    assert (
-        table["calibrated_reason"].str.contains("stands still|no semantic|not measured").sum() == 3
-    )
-    assert truth.why(table["calibrated_reason"], "") == ""
-    assert "61%" in truth.why(table.loc[["flat"], "calibrated_reason"], "")
-
-
-def test_groups_are_counted_and_summarised() -> None:
-    table = pd.DataFrame(
-        {"motion": ["b", "b", "a"], "law": "x", "error": [1.0, 3.0, 5.0], "flat": [1, 0, 1]}
-    )
-    columns = {
-        "middle": ("error", truth.median),
-        "middle_95": ("error", statistics.median_interval),
-        "flagged": ("flat", truth.count),
-    }
-    first, second = truth.grouped(table, ["motion", "law"], "test", columns)
-    assert list(first) == ["motion", "law", "clips", "middle", "middle_95", "flagged"]
-    assert list(first.values()) == ["b", "x", 2, 2.0, "", 1]
-    assert list(second.values()) == ["a", "x", 1, 5.0, "", 1]
-
-
 @pytest.mark.parametrize("place", [0.3, 0.5, 0.7])
 def test_a_jump_is_found_where_it_is(place: float) -> None:
     pacing = law("sigmoid_jump", place=place, steepness=160)
@@ -262,18 +137,6 @@ def test_a_jump_is_found_where_it_is(place: float) -> None:
     elsewhere = law("sigmoid_jump", place=0.2, steepness=160)
     assert truth.jump_error(curve, elsewhere) == pytest.approx((place - 0.2) * 80, abs=1)
     assert np.isnan(truth.jump_error(curve, law("linear")))
-
-
-def test_intervals_hold_the_median_and_repeat() -> None:
-    values = np.random.default_rng(0).normal(1.0, 0.1, 50)
-    low, high = map(float, statistics.median_interval(values, "a").split(" .. "))
-    assert low < np.median(values) < high
-    assert high - low < 0.15
-    assert statistics.median_interval(values, "a") == statistics.median_interval(values, "a")
-    assert statistics.median_interval(values[:2], "a") == ""
-    assert statistics.median_interval([np.nan, *values], "a") == statistics.median_interval(
-        values, "a"
-    )
 
 
 # Other measures
@@ -290,13 +153,6 @@ def test_other_measures_are_zero_for_even_clips_and_grow() -> None:
         np.trapezoid(np.abs(law("sigmoid_jump").g(U) - U), U), abs=1e-3
     )
     assert np.isnan(running_sum_mae(np.zeros(80), U))
-
-
-def test_pixel_steps_are_mean_absolute_differences() -> None:
-    pixels = PixelSteps()
-    for level in (10, 30, 25):
-        pixels.add(np.full((32, 48, 3), level, np.uint8))
-    assert list(pixels.as_array()) == [20.0, 5.0]
 
 
 def test_rank_correlation_knows_its_direction() -> None:
@@ -338,11 +194,8 @@ def test_faults_stand_still_as_long_as_they_say(fault: str, share: float) -> Non
     still = np.diff(pacing.g(np.linspace(0, 1, 3001))) < 1e-9
     assert camera is None
     assert still.mean() == pytest.approx(share, abs=0.01)
-
-
-def test_a_jump_holds_its_share_of_the_change() -> None:
-    pacing, _ = studies.FAULTS["one jump"](0.3)
-    assert pacing.g([0.49, 0.51]) @ [-1, 1] == pytest.approx(0.3)
+    jump, _ = studies.FAULTS["one jump"](share)  # holds that share of the change
+    assert jump.g([0.49, 0.51]) @ [-1, 1] == pytest.approx(share)
 
 
 @pytest.mark.slow
@@ -359,32 +212,3 @@ def test_the_documents_table_of_faults_is_measured(tmp_path: Path) -> None:
         (line,) = [x for x in text.splitlines() if x.startswith(f"| {row[0]} | {row[1]:g} | ")]
         said = [float(cell) for cell in line.strip("|").split("|")[2:]]
         assert said == pytest.approx(list(row[2:]), abs=0.05)
-
-
-# Studies
-
-
-def test_every_clip_has_its_own_name_and_its_reference() -> None:
-    made = studies.Studies(
-        studies.STUDIES,
-        ["shape-drop-gear", "brick-cat-warp"],
-        [1, 2],
-        studies.LAWS,
-        81,
-        (64, 64),
-        16.0,
-    ).clips()
-    names = {studies.clip_name(clip): clip for clip in made}
-    assert len(names) == len(made)
-    for clip in made:
-        reference = names[studies.reference_name(clip, 81, 16.0)]
-        assert reference.law.name == "linear"
-        assert reference.motion is None
-        assert (reference.size, reference.seed) == (clip.size, clip.seed)
-    assert {word for words in made.values() for word in words} == {*studies.STUDIES, "reference"}
-
-
-def test_only_the_studies_that_are_asked_for() -> None:
-    made = studies.Studies(["jumps"], ["shape-drop-gear"], [1], studies.LAWS, 21, (64, 64), 16.0)
-    words = {word for found in made.clips().values() for word in found}
-    assert words == {"jumps", "reference"}

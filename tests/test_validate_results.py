@@ -10,20 +10,21 @@ import harness
 import pytest
 from test_merging import board, failed, row, stored
 
-sys.path.insert(0, str(harness.ROOT / "scripts"))
+from benchmarks.__main__ import main
+from benchmarks.leaderboard.community import COMMUNITY, checked
 
-import validate_results
+sys.path.insert(0, str(harness.ROOT / "scripts"))
 
 
 def said(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    code = validate_results.main([str(folder)])
+    code = main(["validate", str(folder)])
     lines = capsys.readouterr().out.splitlines()
     assert code == int(lines != ["no problems"])
     return lines
 
 
 def test_what_is_committed_is_valid() -> None:
-    assert list(validate_results.checked(validate_results.COMMUNITY)) == []
+    assert list(checked(COMMUNITY)) == []
 
 
 def test_good_results_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

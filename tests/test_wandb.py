@@ -102,12 +102,24 @@ def test_an_offline_run_holds_everything(
 
     content: dict[str, Any] = {}
     last: dict[str, Any] = {}
+    live: list[dict[str, Any]] = []
     for record in records:
         kind = record.WhichOneof("record_type")
         if kind == "history":
+            live.append({})
+            merge(live[-1], record.history.item)
             merge(content, record.history.item)
         if kind == "summary":
             merge(last, record.summary.update)
+    *live, _ = live  # the last one is the finished run's
+    assert [(x["cells/done"] + x["cells/failed"], x["cells/total"]) for x in live] == [
+        (count, 5) for count in range(1, 6)
+    ]
+    assert live[-1]["cells/failed"] == 1
+    of_cells = [x["cell/linearity_mae"] for x in live if "cell/linearity_mae" in x]
+    assert sorted(of_cells) == sorted(
+        record["linearity_mae"] for record in run.results.records if record["status"] == "done"
+    )
     table = content["tables/leaderboard"]
     assert table["_type"] == "table-file"
     stored = json.loads((folder / "files" / table["path"]).read_text())
@@ -237,7 +249,8 @@ def test_jobs_of_a_sweep_share_a_group(tmp_path: Path) -> None:
     """Each is named after its words."""
     clips = harness.two_generators(tmp_path / "clips", 1)
     words = harness.leaderboard_words(clips, tmp_path / "out", "-m", "embedder=pixels,histogram")
-    done = harness.command(*harness.RUN, *words, "workers=1", WANDB_MODE="offline")
+    words += ["workers=1", "logger=wandb"]
+    done = harness.command(*harness.RUN, *words, WANDB_MODE="offline")
     assert done.returncode == 0, done.stderr
     found = [kinds(folder, "run")[-1] for folder in tmp_path.glob("out/runs/*/wandb/offline-run-*")]
     assert len({run.run_group for run in found}) == 1
@@ -254,69 +267,57 @@ def test_names_of_jobs_are_short_and_their_own() -> None:
     assert max(map(len, long)) <= 128
 
 
-def test_logger_csv_imports_no_wandb(tmp_path: Path) -> None:
+def test_wandb_is_left_alone_unless_it_is_asked_for(tmp_path: Path) -> None:
+    """By run.py and by `spf compare`."""
     clips = harness.two_generators(tmp_path / "clips", 1)
-    words = harness.leaderboard_words(clips, tmp_path / "out", "logger=csv", "embedder=histogram")
+    words = harness.leaderboard_words(clips, tmp_path / "out", "embedder=histogram", "workers=1")
     script = (
-        "import sys; sys.path.insert(0, 'tests')\n"
-        "import harness; from benchmarks.harness import session\n"
-        f"session.run(harness.compose(*{words!r}), quiet=True)\n"
+        "import sys, run\n"
+        f"sys.argv = ['run.py', *{words!r}]\n"
+        "assert run.main() == 0\n"
         "assert 'wandb' not in sys.modules"
     )
     done = harness.command(sys.executable, "-c", script)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("error", [RuntimeError("two\nlines"), OSError(28, "full")])
-def test_an_outage_fails_nothing(
-    error: Exception,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    def init(**_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(wandb, "init", init)
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    clips = harness.two_generators(tmp_path / "clips", 1)
-    words = harness.leaderboard_words(clips, tmp_path / "out", "logger=wandb")
-    run = session.run(harness.compose(*words))
-    assert run.code == 0
-    assert (run.folder.root / "index.html").is_file()
-    lines = [line for line in capsys.readouterr().err.splitlines() if "W&B" in line]
-    assert len(lines) == 1
-    assert "not written" in lines[0]
-    assert "lines" in lines[0] or "full" in lines[0]  # a message of two lines becomes one
-    assert harness.tables(run.folder.root)
+    words = ["compare", str(clips), "--out", str(tmp_path / "out"), "--embedder", "pixels"]
+    done = harness.command(*harness.SPF, *words)
+    assert done.returncode == 0, done.stderr
+    assert "W&B" not in done.stderr
+    assert len(list(tmp_path.glob("out/runs/*"))) == 2
+    assert not list(tmp_path.rglob("wandb"))
+    done = harness.command(*harness.SPF, *words, "--wandb", WANDB_MODE="offline")
+    assert "W&B (offline): wandb sync " in done.stderr
+    assert len(list(tmp_path.glob("out/runs/*/wandb/offline-run-*"))) == 1
 
 
 def test_a_broken_package_fails_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "wandb", None)  # importing it raises ImportError
     clips = harness.two_generators(tmp_path / "clips", 1)
     assert harness.run(clips, tmp_path / "out", "logger=wandb").code == 0
 
 
-def test_without_credentials_it_is_offline() -> None:
-    assert trackers._mode(wandb) == "offline"
+def refused(**_: object) -> bool:
+    raise wandb.errors.AuthenticationError("no such key")
 
 
-def test_credentials_that_fail_are_told_and_it_is_offline(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("variable", "login", "mode", "warned"),
+    [
+        ("disabled", lambda **_: True, "disabled", False),
+        ("", wandb.login, "offline", False),  # no account
+        ("", lambda **_: True, "online", False),
+        ("", refused, "offline", True),
+    ],
+)
+def test_the_account_and_wandb_mode_decide(
+    variable: str,
+    login: Any,
+    mode: str,
+    warned: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def login(**_: object) -> bool:
-        raise wandb.errors.AuthenticationError("no such key")
-
-    monkeypatch.setattr(wandb, "login", login)
-    assert trackers._mode(wandb) == "offline"
-    assert "offline" in harness.check_one_line(capsys.readouterr().err)
-    monkeypatch.setattr(wandb, "login", lambda **_: True)
-    assert trackers._mode(wandb) == "online"
-
-
-def test_wandb_mode_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     def init(**given: Any) -> None:
@@ -324,22 +325,15 @@ def test_wandb_mode_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         raise RuntimeError("enough")
 
     monkeypatch.setattr(wandb, "init", init)
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    clips = harness.two_generators(tmp_path / "clips", 1)
-    words = ["logger=wandb", "logger.project=mine", "logger.group=g"]
-    run = harness.run(clips, tmp_path / "out", *words)
+    monkeypatch.setattr(wandb, "login", login)
+    if variable:
+        monkeypatch.setenv("WANDB_MODE", variable)
+    assert "not written (enough)" in publish(tmp_path, project="mine", group="g")
     (given,) = seen
-    assert (given["mode"], given["project"], given["group"]) == ("disabled", "mine", "g")
-    assert given["dir"] == str(run.folder.root)
-
-
-def test_the_other_logger_leaves_wandb_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(wandb, "init", lambda **_: pytest.fail("W&B was called"))
-    run = harness.run(harness.two_generators(tmp_path / "clips", 1), tmp_path / "out", "logger=csv")
-    assert run.code == 0
-    assert not (run.folder.root / "wandb").exists()
+    assert (given["mode"], given["project"], given["group"]) == (mode, "mine", "g")
+    assert given["dir"] == str(tmp_path / "runs" / "name")
+    errors = capsys.readouterr().err
+    assert ("offline" in harness.check_one_line(errors)) if warned else not errors
 
 
 def test_a_run_with_other_columns_is_published_too(

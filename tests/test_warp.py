@@ -25,7 +25,7 @@ def test_alpha_belongs_to_the_frequency_whatever_the_order_of_storage():
         assert (np.diff(strength.of(WAN)) > 0).all()  # lower frequencies are warped more
 
 
-@pytest.mark.parametrize("word", sorted(SCHEDULES))
+@pytest.mark.parametrize("word", sorted(x for x in SCHEDULES if not x.endswith("_down")))
 def test_schedules_act_fully_on_pure_noise(word):
     levels = np.linspace(0, 1, 101)
     values = gamma(word, levels)

@@ -24,13 +24,12 @@ from benchmarks.harness.printing import printer
 from benchmarks.harness.quality import paired_table
 from benchmarks.harness.quality import sentence as quality_sentence
 from benchmarks.harness.records import DONE, FAILED, NOT_RUN, Record
-from benchmarks.harness.statistics import median_interval
+from benchmarks.harness.statistics import median_interval, medians
 from spf.embedders import Embedder, label
 from spf.errors import ClipError
+from spf.figures import plot_overlay, side_by_side
 from spf.pacing.strategies import Strategy
 from spf.pacing.targets import Linear, Target
-from spf.plot import plot_overlay
-from spf.sidebyside import side_by_side
 from spf.video import Reader, write_mp4
 
 FILMS = 3
@@ -133,13 +132,7 @@ def _row(category: str, strategy: str, own: Sequence[Record]) -> Row:
         "generator": "tiny (shipped)" if model == "tiny" else model if model != "existing" else "",
         "reason": "; ".join(dict.fromkeys(record["reason"] for record in own if record["reason"])),
     }
-    return row | {column: _median([record.get(column) for record in usable]) for column in MEDIANS}
-
-
-def _median(values: Sequence[float | None]) -> float | None:
-    """Median of what is there and finite; None where nothing is."""
-    finite = [value for value in values if value is not None and np.isfinite(value)]
-    return float(np.median(finite)) if finite else None
+    return row | medians(usable, MEDIANS)
 
 
 def _sentence(table: Table, category: str) -> str:

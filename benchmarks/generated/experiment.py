@@ -22,7 +22,13 @@ from spf.generators.base import GeneratedClip, Generator, Request
 from spf.generators.kept import pack, request_identity
 from spf.generators.pipeline import DiffusersGenerator
 from spf.pacing.generated import Measure, Retimed, generate_baseline, retime_generated
-from spf.pacing.strategies import NoRetime, Resampling, Strategy
+from spf.pacing.strategies import (
+    AUTHORS_WORKFLOW,
+    OURS,
+    NoRetime,
+    Resampling,
+    Strategy,
+)
 from spf.pacing.targets import Target, make_target, pinned
 from spf.progress import Curve, no_change_reason, score
 from spf.progress.metrics import unit_time
@@ -31,11 +37,11 @@ from spf.video import Sampling
 
 RETIMES = (
     "none",
-    "rope_flat",
-    {"word": "rope_flat", "iterations": 3},
-    {"word": "rope_flat", "iterations": 3, "correction": "compose"},
     "rope",
+    {"word": "rope", "preset": AUTHORS_WORKFLOW},
+    {"word": "rope", "preset": OURS},
     "rope_iterative",
+    "rope_flat",
     "nearest",
     "blend",
     "flow",

@@ -11,25 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 
-from benchmarks.generated.strategies import (
-    AUTHORS,
-    CONTROL,
-    REFINED,
-    RESAMPLED,
-    STEERED,
-    UNTOUCHED,
-    kind_of,
-)
+from benchmarks.generated.strategies import CONTROL, RESAMPLED, STEERED, UNTOUCHED, kind_of
 from benchmarks.harness.cells import Figure
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.printing import digits
 from benchmarks.harness.records import Record
+from benchmarks.harness.report.players import AUTHORS, METHOD
 from spf.embedders import Embedder, label
+from spf.figures import PALETTE, REFERENCE, png, side_by_side
 from spf.generators.base import GeneratedClip
 from spf.generators.kept import unpack
-from spf.plot import PALETTE, REFERENCE, png
-from spf.sidebyside import side_by_side
 from spf.video import write_mp4
 
 STRIP = 12
@@ -90,8 +82,8 @@ def draw_figures(
 def compared(records: Sequence[Record]) -> list[Record]:
     """Of one clip's records, what is shown beside the baseline: the paper's own method, the best
     other warp, the best resampling; without those that are not there."""
-    paper = [x for x in records if x["retime"] == AUTHORS and np.isfinite(x["target_mae"])]
-    others = [x for x in records if x["retime"] not in (AUTHORS, REFINED)]
+    paper = [x for x in records if x["retime"] == METHOD and np.isfinite(x["target_mae"])]
+    others = [x for x in records if x["retime"] not in AUTHORS]
     found = [best_of(others, kind) for kind in (STEERED, RESAMPLED)]
     return [*paper, *filter(None, found)]
 
@@ -99,7 +91,7 @@ def compared(records: Sequence[Record]) -> list[Record]:
 def named(record: Record) -> str:
     """A strategy as figures name it."""
     word = str(record["retime"])
-    return f"{word} (the paper's method)" if word == AUTHORS else word
+    return f"{word} (the paper's method)" if word == METHOD else word
 
 
 def best_of(records: Sequence[Record], kind: str) -> Record | None:
@@ -121,7 +113,7 @@ def _drawn(records: Sequence[Record]) -> list[str]:
         return words
     finite = [record for record in records if np.isfinite(record["target_mae"])]
     nearest = sorted(finite, key=lambda record: record["target_mae"])[: len(PALETTE) - 1]
-    kept = {record["retime"] for record in nearest} | {AUTHORS}
+    kept = {record["retime"] for record in nearest} | {METHOD}
     return [word for word in words if word in kept or kind_of(word) in (CONTROL, UNTOUCHED)]
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.generated.strategies import AUTHORS, CONTROL, REFINED, RESAMPLED, STEERED, kind_of
+from benchmarks.generated.strategies import CONTROL, RESAMPLED, STEERED, kind_of
 from benchmarks.harness.cells import Table
 from benchmarks.harness.printing import printer
+from benchmarks.harness.report.players import AUTHORS, METHOD, WORKFLOW
 
 Row = Mapping[str, Any]
 Text = Callable[[Row, str], str]
@@ -38,15 +39,15 @@ def sentences(table: Table, measure: str, aim: str, target: str) -> list[str]:
 def _shown(rows: Sequence[Row]) -> dict[str, Row | None]:
     """The rows that are named, by what they are called; the paper's always, None if not run."""
     by_name = {row["strategy"]: row for row in rows}
-    found: dict[str, Row | None] = {"the paper's method,": by_name.get(AUTHORS)}
-    if REFINED in by_name:
-        found["the same with refinement,"] = by_name[REFINED]
+    found: dict[str, Row | None] = {"the paper's method,": by_name.get(METHOD)}
+    if WORKFLOW in by_name:
+        found["with the settings of their workflow, which refines,"] = by_name[WORKFLOW]
     for who, kind in (
         ("our best warp,", STEERED),
         ("the best resampling of the clip itself,", RESAMPLED),
     ):
         others = [row for row in rows if kind_of(row["strategy"]) == kind]
-        others = [row for row in others if row["strategy"] not in (AUTHORS, REFINED)]
+        others = [row for row in others if row["strategy"] not in AUTHORS]
         if others:
             found[who] = min(others, key=lambda row: row["difference"])
     return found
@@ -54,7 +55,7 @@ def _shown(rows: Sequence[Row]) -> dict[str, Row | None]:
 
 def _pacing(row: Row | None, aim: str, text: Text) -> str:
     if row is None:
-        return f"{AUTHORS}, was not run"
+        return f"{METHOD}, was not run"
     way = "lowers it" if row["difference"] < 0 else "does not lower it"
     doubt = ", not beyond doubt" if row["difference"] < 0 and _sign(row) == 0 else ""
     said = f"{row['strategy']}, {way}, {_change(row, aim, text)}, better on {row['better']}{doubt}"

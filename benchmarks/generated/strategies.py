@@ -16,7 +16,6 @@ from spf.pacing.strategies import (
     Regenerate,
     Rope,
     RopeFlat,
-    RopeIterative,
     Strategy,
 )
 from spf.pacing.targets import Target, pinned
@@ -74,8 +73,8 @@ def parse_retimes(
 
     retimes : words, or {word: rope_flat, iterations: 3} with settings of the word's class.
     chosen : what `retime=` names, with the settings given there: it takes the place of its plain
-    word, or comes last where the list lacks it. `none` leaves the list as it is. known : what the
-    benchmark can use.
+    word, or comes last where the list lacks it. `none` leaves the list as it is, and the paper's
+    own method stays whatever is chosen. known : what the benchmark can use.
 
     Raises ConfigError for an empty list, unknown words, those of another benchmark, and impossible
     settings.
@@ -83,7 +82,9 @@ def parse_retimes(
     if not (isinstance(retimes, Sequence) and not isinstance(retimes, str) and retimes):
         raise ConfigError(f"retimes={retimes!r} must be a list with at least one strategy")
     _check_fits(chosen.name, known)
-    made = [chosen if item == chosen.name else _strategy(item, known) for item in retimes]
+    made = [
+        chosen if item == chosen.name != Rope.name else _strategy(item, known) for item in retimes
+    ]
     if chosen.name != NoRetime.name and chosen not in made:
         made.append(chosen)
     return {described(strategy): strategy for strategy in made}
@@ -91,14 +92,18 @@ def parse_retimes(
 
 def described(thing: Any) -> str:
     """A strategy or target by its word and the settings that are not its defaults."""
+    defaults = {item.name: item.default for item in _fields(thing)}
+    preset = [thing.preset] if "preset" in defaults else []
+    if preset:
+        defaults |= thing.defaults() | {"preset": thing.preset}
     changed = [
         # A table must not say where on a machine a file lies.
-        f"{item.name}={_text(_named(item.name, getattr(thing, item.name)))}"
-        for item in _fields(thing)
-        if getattr(thing, item.name) != item.default
+        f"{name}={_text(_named(name, getattr(thing, name)))}"
+        for name, default in defaults.items()
+        if getattr(thing, name) != default
     ]
     name = getattr(thing, "name", "given")
-    return f"{name} ({', '.join(changed)})" if changed else name
+    return f"{name} ({', '.join(preset + changed)})" if preset + changed else name
 
 
 def _named(name: str, value: Any) -> Any:
@@ -113,9 +118,14 @@ def sampled(target: Target) -> list[float]:
 def defaults_of(strategies: Mapping[str, Strategy]) -> str:
     """A sentence with the settings that labels leave out."""
     said = []
-    for word, strategy in {one.name: one for one in strategies.values()}.items():
-        settings = ", ".join(f"{item.name} {_text(item.default)}" for item in _fields(strategy))
-        said += [f"{word}: {settings}"] * bool(settings)
+    for strategy in strategies.values():
+        settings = {item.name: item.default for item in _fields(strategy)}
+        word = strategy.name
+        if isinstance(strategy, Rope):
+            word, settings = f"{word} ({strategy.preset})", strategy.defaults()
+        text = ", ".join(f"{name} {_text(value)}" for name, value in settings.items())
+        said += [f"{word}: {text}"] * bool(text)
+    said = list(dict.fromkeys(said))
     return f"Settings, where a row names no others: {'; '.join(said)}." if said else ""
 
 
@@ -149,9 +159,6 @@ def _fields(thing: Any) -> Sequence[Any]:
 
 def _text(value: Any) -> str:
     number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, tuple):
+        return f"[{' '.join(map(_text, value))}]"
     return f"{value:g}" if number else str(value)
-
-
-AUTHORS, REFINED = described(Rope()), described(RopeIterative())
-"""Labels of the paper's own method, with the settings of the authors' script (`authors_code`), and
-of the same with refinement."""

@@ -9,13 +9,14 @@ import numpy as np
 from benchmarks.generated.figures import draw_figures
 from benchmarks.generated.scores import DEFINITIONS, ORACLE, ORACLE_LABEL
 from benchmarks.generated.sentences import sentences
-from benchmarks.generated.strategies import AUTHORS, defaults_of, described
+from benchmarks.generated.strategies import defaults_of, described
 from benchmarks.harness.cells import Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.quality import paired_table
 from benchmarks.harness.quality import sentence as quality_sentence
 from benchmarks.harness.records import DONE, FAILED, NOT_RUN, Record
-from benchmarks.harness.statistics import median_interval
+from benchmarks.harness.report.players import METHOD
+from benchmarks.harness.statistics import median_interval, medians
 from benchmarks.known_pacing.errors import Row
 from spf.embedders import Embedder, label
 from spf.pacing.strategies import Strategy
@@ -150,7 +151,7 @@ def _note(aim: str) -> str:
         "change, with their number. unchanging: clips without semantic change, which cannot be "
         f"retimed. better: rows whose {aim} is below the baseline's, of those that could be "
         "retimed; a clip that changes no more is not better. against_authors: difference to "
-        f"{AUTHORS}, the settings of the authors' script (authors_code), pair by pair. wrong_map "
+        f"{METHOD}, the settings of the authors' script (authors_code), pair by pair. wrong_map "
         "is a control: the next pair's time map; nearest, blend and flow resample the baseline's "
         "frames, and generate nothing. "
         f"{SHIPPED}, as a generator, shows the mechanism, not the quality of large models."
@@ -164,7 +165,7 @@ def _row(records: Sequence[Record], measure: str, strategy: str, aim: str) -> Ro
     done = [record for record in own if record["status"] == DONE]
     usable = [record for record in done if could_be_retimed(record, aim)]
     changes = [record[aim] - record[f"before_{aim}"] for record in usable]
-    against = [] if strategy == AUTHORS else _against_authors(records, usable, aim)
+    against = [] if strategy == METHOD else _against_authors(records, usable, aim)
     name = f"retiming {measure} {strategy} {aim}"
     row: Row = {
         "strategy": strategy,
@@ -175,26 +176,24 @@ def _row(records: Sequence[Record], measure: str, strategy: str, aim: str) -> Ro
         "unchanging": len(done) - len(usable),
         "reason": _reasons(own),
         f"{aim}_95": median_interval([record[aim] for record in usable], name),
-        "difference": _median(changes),
         "difference_95": median_interval(changes, f"{name} difference"),
         "better": f"{sum(change < 0 for change in changes)} of {len(usable)}",
-        "against_authors": _median(against),
         "against_authors_95": median_interval(against, f"{name} against the authors"),
         "generator": SHIPPED if own[0]["model"] == "tiny" else own[0]["model"],
     }
     plain = [aim, f"before_{aim}", f"true_{aim}", f"before_true_{aim}", "true_peak_step"]
-    for column in (*plain, "before_true_peak_step", *COST, *AFTER):
-        row[column] = _median([record.get(column) for record in done])
-    return row
+    row |= medians([{"difference": change} for change in changes], ["difference"])
+    row |= medians([{"against_authors": change} for change in against], ["against_authors"])
+    return row | medians(done, [*plain, "before_true_peak_step", *COST, *AFTER])
 
 
 def _against_authors(records: Sequence[Record], own: Sequence[Record], aim: str) -> list[float]:
-    """Differences of a strategy's records to those with `AUTHORS`, pair by pair."""
+    """Differences of a strategy's records to those with `METHOD`, pair by pair."""
     keys = ("clip", "seed", "embedder")
     theirs = {
         tuple(record[key] for key in keys): record[aim]
         for record in records
-        if record["retime"] == AUTHORS and record["status"] == DONE
+        if record["retime"] == METHOD and record["status"] == DONE
     }
     found = [(record[aim], theirs.get(tuple(record[key] for key in keys))) for record in own]
     return [value - other for value, other in found if other is not None]
@@ -213,12 +212,6 @@ def _reasons(records: Sequence[Record]) -> str:
         if record["reason"]
     )
     return "; ".join(f"{count} {status}: {reason}" for (status, reason), count in said.items())
-
-
-def _median(values: Sequence[float | None]) -> float | None:
-    """Median of what is there and finite; None where nothing is."""
-    finite = [value for value in values if value is not None and np.isfinite(value)]
-    return float(np.median(finite)) if finite else None
 
 
 def _pair_row(record: Record, names: Mapping[str, str]) -> dict[str, Any]:

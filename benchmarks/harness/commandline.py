@@ -32,7 +32,8 @@ from spf.words import NO_NETWORK, choose, is_url, printable, shell_quoted
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.name != "hydra" and path.is_dir())
 LAUNCHER = "hydra/launcher"
-SHORT = {"inputs": "benchmark.inputs"}
+PRESET = "retime.preset"
+SHORT = {"inputs": "benchmark.inputs", "preset": PRESET}
 """Options that stand for longer ones."""
 
 LISTS = frozenset({"benchmark.answers", "benchmark.inputs"})
@@ -121,6 +122,7 @@ def override(word: str, sweep: bool = False) -> str:
         return word  # Hydra says what is wrong
     sign, typed, text = found.groups()
     key = SHORT.get(typed, typed)
+    word = f"{sign}{key}={text}"
     if key in LITERAL:
         return f"{sign}{key}={_literal(key, typed, text, sweep)}"
     if sign or key not in (*GROUPS, LAUNCHER) or not re.fullmatch(r"[\w,\s/-]*", text):
@@ -220,7 +222,7 @@ def run_job(config: DictConfig) -> int:
         code, folder = run(config)
     finally:
         words = as_typed(config, job.overrides.task)
-        sweeps.report(Path(job.sweep.dir), job.job.num, code, words, printable(folder))
+        sweeps.report(Path(job.sweep.dir), job.job.num, code, words, folder)
     return code
 
 
@@ -235,8 +237,8 @@ def first(word: str) -> str:
         raise ConfigError(f"{word}: {_line(error)}") from None
 
 
-def as_typed(config: DictConfig, overrides: Sequence[str]) -> str:
-    """The overrides of a config as they are typed into a shell."""
+def as_typed(config: DictConfig, overrides: Sequence[str]) -> list[str]:
+    """The overrides of a config as arguments of the command."""
     words = []
     for word in overrides:
         key = word.partition("=")[0].lstrip("+")
@@ -246,7 +248,7 @@ def as_typed(config: DictConfig, overrides: Sequence[str]) -> str:
         elif value is not None:
             word = f"{key}=[{','.join(map(_in_quotes, value))}]"
         words.append(word)
-    return " ".join(map(shell_quoted, words))
+    return words
 
 
 def _compose(overrides: Sequence[str], with_hydra: bool) -> DictConfig:
@@ -265,6 +267,9 @@ def _unknown(words: Sequence[str], overrides: Sequence[str]) -> ConfigError | No
         return None  # it is the choice that cannot be composed
     for word in words:
         key = word.partition("=")[0].lstrip("+~")
+        if key == PRESET and key not in known:
+            retime = next((word for word in chosen if word.startswith("retime=")), "retime=none")
+            return ConfigError(f"{retime} has no preset; presets are for retime=rope")
         if key not in known and re.fullmatch(r"[\w.-]+", key) and not re.match(r"\++hydra\.", word):
             ours = {name for name in known if name.startswith("hydra.") == key.startswith("hydra.")}
             return _unknown_option(key, ours)

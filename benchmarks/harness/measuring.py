@@ -14,10 +14,10 @@ from benchmarks.harness.cells import Key, Outcome, Watch
 from benchmarks.harness.folder import RunFolder
 from spf.cache import Cache
 from spf.embedders import Embedder, label
+from spf.figures import plot_measurement, subtitle
 from spf.fingerprint import canonical
 from spf.measurement import DEFAULT_SETTINGS, Measurement, measure_clip
-from spf.plot import plot_measurement, subtitle
-from spf.progress import Curve, Settings, score, unranked_reason
+from spf.progress import Curve, Settings
 from spf.progress.metrics import unit_time
 from spf.video import Sampling
 
@@ -106,8 +106,8 @@ class Measuring:
         draws none.
         """
         curve = measured.curve
-        values = _values(measured) | self.provenance() | score(measured.curve)
-        outcome = Outcome(values, unranked_reason(curve) or "", timings=dict(measured.seconds))
+        values = measured.row | self.provenance()
+        outcome = Outcome(values, values.pop("reason"), timings=dict(measured.seconds))
         outcome.timings["from_cache"] = float(measured.cached)
         outcome.files[f"curves/{stem}.csv"] = curve_table(curve)
         outcome.links["curve"] = f"curves/{stem}.csv"
@@ -119,24 +119,6 @@ class Measuring:
             outcome.links["plot"] = f"plots/{stem}.png"
             outcome.timings["draw"] = perf_counter() - started
         return outcome
-
-
-def _values(measured: Measurement) -> dict[str, Any]:
-    curve, embeddings = measured.curve, measured.embeddings
-    height, width = measured.thumbnails.source_size
-    info = embeddings.info
-    timed = embeddings.unit == "s"  # a folder of images has no rate
-    duration = float(curve.times[-1] - curve.times[0]) if timed else None
-    return {
-        "frames": len(curve),
-        "fps": info.fps if info else (len(curve) - 1) / duration if duration else None,
-        "duration": duration,
-        "width": width,
-        "height": height,
-        "notes": "; ".join(embeddings.notes),
-        "flickers": curve.flickers,
-        **measured.distinct_scores,
-    }
 
 
 def curve_table(curve: Curve, **more: np.ndarray) -> bytes:

@@ -74,7 +74,7 @@ def compute_in_pool(
                 continue
             if suspects:
                 left.discard(batch[0])
-                yield batch[0], _failed(job, batch[0])
+                yield batch[0], failed(job, batch[0])
                 continue
             alone = [index for index in died if job.store.was_begun(job.cells[index])]
             if not alone:
@@ -133,7 +133,8 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _failed(job: Job, index: int) -> Settled:
+def failed(job: Job, index: int) -> Settled:
+    """What a cell gave on which two processes died."""
     key = job.cells[index].key
     reason = f"{key.model}/{key.clip}: two processes died on it (killed, or out of memory)"
     record = make_record(job.cells[index], FAILED, f"{reason}; try workers=1", job.common)

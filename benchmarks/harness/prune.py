@@ -1,14 +1,9 @@
 """Remove finished cells that no run refers to any more.
 
-    python -m benchmarks.harness.prune [output=results]
-
-Delete the folders in OUTPUT/runs that are not wanted, then prune. Cells of the last day stay: a run
-that is at work may not have taken them over yet.
+Cells of the last day stay: a run that is at work may not have taken them over yet.
 """
 
-import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -37,7 +32,7 @@ def unused(output: Path) -> Iterator[Path]:
     Raises ConfigError where there are no runs: the folder is another one, or not mounted.
     """
     if not (output / "runs").is_dir():
-        raise ConfigError(f"{output}: it holds no runs; give the output folder: output=FOLDER")
+        raise ConfigError(f"{output}: it holds no runs; give the output folder: --output FOLDER")
     used = {path.stem for path in output.glob(f"runs/*/{CELLS}/*.json")}
     for path in sorted((output / CELLS).glob("*")):
         with suppress(FileNotFoundError):
@@ -49,28 +44,3 @@ def unused(output: Path) -> Iterator[Path]:
 def _ours(path: Path) -> bool:
     """Whether a name is one that the store gives."""
     return path.suffix == ".lock" or path.name.startswith(".spf-") or (path / MANIFEST).is_file()
-
-
-def main(arguments: list[str]) -> int:
-    """The command; see the module's docstring."""
-    output = Path("results")
-    for word in arguments:
-        name, _, value = word.partition("=")
-        if name != "output" or not value:
-            print(f"unknown argument {word!r}; known: output=FOLDER", file=sys.stderr)
-            return 2
-        output = Path(os.path.expanduser(value))
-    try:
-        count, freed = prune(output)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}; change its permissions", file=sys.stderr)
-        return 1
-    print(f"{count} cells removed from {output / CELLS}, {freed / 1e6:.1f} MB freed")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -117,14 +117,6 @@ def reasons(record: Mapping[str, Any], before: bool = False) -> dict[str, str]:
     return json.loads(text) if isinstance(text, str) and text else {}
 
 
-def status_line(record: Mapping[str, Any]) -> str:
-    """The same as a sentence for a person: dimensions that share a reason are named together."""
-    shared: dict[str, list[str]] = defaultdict(list)
-    for dimension, reason in reasons(record).items():
-        shared[reason].append(dimension)
-    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in shared.items())
-
-
 def paired_table(records: Iterable[Record], name: str = "vbench") -> Table | None:
     """Original against retimed, a row for each dimension and strategy; None where quality was not
     asked for. A dimension without scores is a row that says why.

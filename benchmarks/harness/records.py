@@ -2,7 +2,6 @@
 
 import io
 import math
-import re
 from typing import Any
 
 import pandas as pd
@@ -10,6 +9,7 @@ import pandas as pd
 from benchmarks.harness.cells import Cell, Key
 from benchmarks.harness.folder import RunFolder
 from spf.progress import METRICS
+from spf.words import harmless
 
 SCHEMA = 1
 """Raised when a column changes its meaning."""
@@ -32,10 +32,6 @@ LAST = [
     "versions",
     "schema",
 ]
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-NUMBERS = re.compile(r"[+-]?([\d.]+(e[+-]?\d+)?|inf)( \.\. [+-]?([\d.]+(e[+-]?\d+)?|inf))?$")
-"""Text that is a number or an interval, whatever it begins with."""
-
 DONE, FAILED, NOT_RUN = "done", "failed", "not_run"
 
 Record = dict[str, Any]
@@ -74,12 +70,6 @@ def as_csv(table: pd.DataFrame) -> str:
     text = table.select_dtypes(["object", "string"])
     changed = table.assign(**{str(name): text[name].map(harmless) for name in text})
     return changed.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-
-
-def harmless(value: Any) -> Any:
-    """A value of a CSV file; text that a spreadsheet would compute begins with an apostrophe."""
-    formula = isinstance(value, str) and value.startswith(FORMULA) and not NUMBERS.match(value)
-    return f"'{value}" if formula else value
 
 
 def number(value: Any) -> str:

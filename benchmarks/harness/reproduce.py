@@ -1,15 +1,12 @@
 """Every experiment of the paper that this machine can run, in one report.
 
-    python -m benchmarks.harness.reproduce profile=auto|embedded|full [output=results]
+    python -m benchmarks reproduce --profile auto|embedded|full
 
 Prints the plan, runs it, and writes OUTPUT/tables and OUTPUT/report/index.html. What was finished
 before, and whose inputs are unchanged, is taken as it is.
 """
 
-import os
 import shutil
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -18,24 +15,31 @@ from pathlib import Path
 from benchmarks.harness import session
 from benchmarks.harness.cells import Table
 from benchmarks.harness.folder import RunFolder
-from benchmarks.harness.report.page import Chapter, Part, make_chapter, make_part, render_report
-from benchmarks.harness.report.players import players
+from benchmarks.harness.report.players import make_player
+from benchmarks.harness.report.reproduction_page import (
+    Chapter,
+    Part,
+    make_chapter,
+    make_part,
+    render_report,
+)
 from benchmarks.harness.report.tables import table_as_csv, table_as_markdown
 from benchmarks.harness.reproduction import kept_runs
-from benchmarks.harness.reproduction.findings import finding
+from benchmarks.harness.reproduction.claims import best_warp, claims
+from benchmarks.harness.reproduction.findings import findings
 from benchmarks.harness.reproduction.planning import (
     FULL,
     PROFILES,
     Planned,
     as_table,
     compose,
+    not_run,
     plan,
     require_everything,
     requirements,
 )
 from benchmarks.paper import EXPERIMENTS
-from spf.devices import keep_freed_memory, let_idle_threads_sleep
-from spf.errors import ConfigError, SpfError, UnavailableError
+from spf.errors import UnavailableError
 from spf.words import choose
 
 Runs = dict[Planned, session.Run]
@@ -90,8 +94,7 @@ def _write(profile: str, planned: Sequence[Planned], runs: Runs, root: RunFolder
         root.write(f"tables/{name}.csv", table_as_csv(one))
         root.write(f"tables/{name}.md", table_as_markdown(one))
     records = [record for run in runs.values() for record in run.results.records]
-    shown = replace(table, data=table.data.drop(columns="words"))
-    page = render_report(profile, shown, chapters(planned, runs), records)
+    page = render_report(profile, chapters(planned, runs), not_run(planned), records)
     root.write("report/index.html", page)
 
 
@@ -106,21 +109,39 @@ def _suffix(planned: Planned, run: session.Run) -> str:
 
 
 def chapters(planned: Sequence[Planned], runs: Runs) -> list[Chapter]:
-    """The report's chapters, one for each experiment."""
+    """The report's chapters, one for each experiment. A pair whose curves stand in an earlier one
+    is not shown again."""
     found = []
+    played: set[tuple[str, str]] = set()
     for item, members in groupby(planned, lambda one: one.experiment):
         ours = list(members)
         own = {one: runs[one] for one in ours if one in runs}
         missing = [_missing(one) for one in ours if one.reason]
-        parts = [_part(one, run) for one, run in own.items()]
-        said = finding(item.number, [run.summary for run in own.values()])
-        found.append(make_chapter(item, said, missing, parts))
+        parts = {one: _part(one, run) for one, run in own.items()}
+        nearest = sorted(parts, key=lambda one: not (one.part and one.part.needs))
+        judged = claims(item.number, [parts[one].tables for one in nearest])
+        said = findings(item.number, [run.summary for run in own.values()])
+        shown = [_once(part, runs[one], played) for one, part in parts.items()]
+        found.append(make_chapter(item, judged, said, missing, shown))
     return found
 
 
+def _once(part: Part, run: session.Run, played: set[tuple[str, str]]) -> Part:
+    """The part without its player where the same clips were played towards the same target."""
+    if part.player is None:
+        return part
+    about = (run.results.records[0]["model"], part.player.target)
+    if about in played:
+        return replace(part, player=None)
+    played.add(about)
+    return part
+
+
 def _part(planned: Planned, run: session.Run) -> Part:
-    curves = players(run.results.records, run.folder)
-    return make_part(_title(planned), planned.words, run.summary, run.folder, curves)
+    tables = {table.name: table for x in run.summary.sections for table in x.tables}
+    ours = best_warp(list(tables.values()))
+    player = make_player(run.results.records, run.folder, tables, ours)
+    return make_part(_title(planned), planned.words, run.summary, run.folder, player)
 
 
 def _missing(planned: Planned) -> str:
@@ -145,34 +166,3 @@ def as_text(table: Table) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
-
-
-def main(arguments: list[str]) -> int:
-    """The command; see the module's docstring."""
-    let_idle_threads_sleep()
-    keep_freed_memory()
-    given = {"profile": "auto", "output": "results"}
-    started = time.perf_counter()
-    try:
-        for word in arguments:
-            name, equals, value = word.partition("=")
-            if name not in given or not equals:
-                raise ConfigError(f"unknown argument {word!r}; known: profile=, output=")
-            given[name] = value
-        output = os.path.expanduser(given["output"])
-        code = reproduce(given["profile"], output)
-    except SpfError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        code = session.INTERRUPTED
-    if code == session.INTERRUPTED:
-        print("interrupted: nothing was lost, start again to continue", file=sys.stderr)
-        return code
-    print(f"done in {time.perf_counter() - started:.0f} s; open the report:")
-    print(Path(output) / "report" / "index.html")
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

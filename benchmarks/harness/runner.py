@@ -1,19 +1,16 @@
 """Settle the cells of a run: a failure is a row, an interruption loses nothing."""
 
 import os
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
-
-from tqdm import tqdm
 
 from benchmarks.harness.compute import Job, settle
 from benchmarks.harness.pool import Found, compute_in_pool, pool_size
 from benchmarks.harness.records import FAILED, NOT_RUN, Record, make_record
 from benchmarks.harness.store import Settled
+from benchmarks.harness.terminal import CellBar
 from spf.store import TELL_AFTER, tell
 
 INTERRUPTED = "not run: the run was interrupted; start it again to go on"
@@ -37,19 +34,27 @@ class Results:
 @dataclass(frozen=True)
 class Workers:
     """How many worker processes: `asked` by the user, `preferred` by the benchmark, and the GPUs
-    that they share; see `pool_size`."""
+    that they share; see `pool_size`. engine : local, or ray for a Ray cluster."""
 
     asked: int | None = None
     preferred: int | None = None
     gpus: Sequence[str] = ()
+    engine: str = "local"
 
 
-def run_cells(job: Job, workers: Workers, unit: str) -> Results:
+def run_cells(
+    job: Job,
+    workers: Workers,
+    unit: str,
+    on_start: Callable[[Mapping[int, Settled]], None] = lambda found: None,
+    on_settled: Callable[[Settled], None] = lambda settled: None,
+) -> Results:
     """Settle all cells: those that are not finished yet are computed, here or by others.
 
-    unit : what a cell is called on the progress bar. Failures are recorded as rows and tried again
-    by the next run. DiskError ends the run; everything else that a cell raises becomes its row's
-    reason, in one line.
+    unit : what a cell is called on the progress bar. on_start : called with the cells, by index,
+    that need no computing. on_settled : called with each of the others once it is settled. Failures
+    are recorded as rows and tried again by the next run. DiskError ends the run; everything else
+    that a cell raises becomes its row's reason, in one line.
     """
     found: dict[int, Settled] = {}
     for index, cell in enumerate(job.cells):
@@ -58,14 +63,14 @@ def run_cells(job: Job, workers: Workers, unit: str) -> Results:
         elif cell.not_run:
             found[index] = Settled(make_record(cell, NOT_RUN, cell.not_run, job.common), {})
     results = Results(reused=sum(one.record["status"] != NOT_RUN for one in found.values()))
-    with tqdm(total=len(job.cells), initial=len(found), unit=unit, disable=None) as bar:
+    on_start(found)
+    pending = [index for index in range(len(job.cells)) if index not in found]
+    with CellBar(len(job.cells), len(found), unit) as bar:
         try:
-            pending = [index for index in range(len(job.cells)) if index not in found]
-            for index, settled in _settled(job, pending, workers):
+            for index, settled in _settled(job, pending, workers, bar):
                 found[index] = settled
-                if settled.record["status"] == FAILED:
-                    tqdm.write(f"failed: {settled.record['reason']}", file=sys.stderr)
-                bar.update()
+                bar.settled(settled)
+                on_settled(settled)
         except KeyboardInterrupt:
             results.interrupted = True
     for index, cell in enumerate(job.cells):
@@ -78,12 +83,14 @@ def run_cells(job: Job, workers: Workers, unit: str) -> Results:
     return results
 
 
-def _settled(job: Job, pending: list[int], workers: Workers) -> Iterator[tuple[int, Settled]]:
+def _settled(
+    job: Job, pending: list[int], workers: Workers, bar: CellBar
+) -> Iterator[tuple[int, Settled]]:
     """Each pending cell, once it is settled; those that another command computes come last."""
     waited = 0.0
     while pending:
         busy = []
-        for index, settled in _computed(job, pending, workers):
+        for index, settled in _computed(job, pending, workers, bar):
             if settled is None:
                 busy.append(index)
             else:
@@ -92,19 +99,19 @@ def _settled(job: Job, pending: list[int], workers: Workers) -> Iterator[tuple[i
         pending = busy
 
 
-def _computed(job: Job, pending: list[int], workers: Workers) -> Iterator[Found]:
+def _computed(job: Job, pending: list[int], workers: Workers, bar: CellBar) -> Iterator[Found]:
     cores = len(os.sched_getaffinity(0))
     count = pool_size(workers.asked, workers.preferred, workers.gpus, len(pending), cores)
+    if workers.engine == "ray" and pending:
+        from benchmarks.harness.ray_pool import compute_on_ray
+
+        yield from compute_on_ray(job, pending, count, workers.gpus)
+        return
     if count > 1:
         yield from compute_in_pool(job, pending, count, workers.gpus)
         return
     for index in pending:
-        with tqdm(unit="frames", leave=False, disable=None, position=1) as bar:
-            yield index, settle(job, index, partial(_advance, bar))
-
-
-def _advance(bar: "tqdm[Any]") -> None:
-    bar.update()
+        yield index, settle(job, index, bar.frame)
 
 
 def _wait(waited: float, count: int) -> float:

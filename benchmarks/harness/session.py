@@ -24,21 +24,26 @@ from benchmarks.harness.provenance import digest, provenance
 from benchmarks.harness.records import compile_tables
 from benchmarks.harness.report.page import render_page
 from benchmarks.harness.report.tables import table_as_csv, table_as_markdown
+from benchmarks.harness.report.trackers import Tracker
 from benchmarks.harness.runner import Results, Workers, run_cells
-from benchmarks.harness.store import CELLS, CellStore
+from benchmarks.harness.store import CELLS, CellStore, Settled
+from benchmarks.harness.terminal import print_plan
 from spf.cache import user_cache
 from spf.devices import choose_device
 from spf.embedders import DEFAULT_EMBEDDER, EMBEDDERS, RENDERED_EMBEDDER, on_device
 from spf.errors import ConfigError, SpfError
+from spf.extras import require_extra
 from spf.identity import code_hash
 from spf.measurement import DEFAULT_SETTINGS
 from spf.progress import Settings
 from spf.quality import NoQuality
 from spf.video import Sampling
+from spf.words import choose
 
 INTERRUPTED = 130
 
-ELSEWHERE = ("output", "name", "workers", "cache", "fresh", "logger", "hydra")
+ENGINES = ("local", "ray")
+ELSEWHERE = ("output", "name", "engine", "workers", "cache", "fresh", "logger", "hydra")
 """Parts of a config that say where results go and how they are computed, not what they are."""
 
 
@@ -60,17 +65,24 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     """
     config = resolved(config)
     benchmark, job = make_job(config)
-    tracker = _make(config.logger)
+    tracker: Tracker = _make(config.logger)
     workers = _workers(config, benchmark, job)
     folder = job.store.folder
     folder.prepare()
     folder.start_over(job.store.fresh)
     job.store.store.sweep()
     plan = benchmark.plan()
-    say = (lambda *_: None) if quiet else lambda line: print(line, file=sys.stderr)
-    say(f"plan: {plan}")
     folder.write("config.yaml", OmegaConf.to_yaml(config))
-    results = run_cells(job, workers, "clip")
+    name = folder.root.name
+
+    def begin(found: Mapping[int, Settled]) -> None:
+        if not quiet:
+            print_plan(plan, job.cells, found)
+        if len(found) < len(job.cells):
+            tracker.start(name, identity(config), folder, len(job.cells), len(found))
+
+    on_settled = lambda settled: tracker.on_settled(settled.record)  # noqa: E731
+    results = run_cells(job, workers, "cell", begin, on_settled)
     code = INTERRUPTED if results.interrupted else int(results.failed > 0)
     results.records += getattr(benchmark, "imported", [])  # with failures that are not this run's
     summary = benchmark.summarise(results.records, folder)
@@ -78,12 +90,13 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     folder.write("index.html", render_page(plan, summary, results, folder))
     where = ""
     if not results.interrupted:
-        name = folder.root.name
         where = tracker.publish(name, identity(config), results.records, summary, folder)
     first = [text for section in summary.sections[:1] for text in section.paragraphs]
     for line in (_outcome(results, summary), *first, where):
-        if line:
-            say(line)
+        if line and not quiet:
+            print(line, file=sys.stderr)
+    if not quiet and hasattr(benchmark, "show"):
+        benchmark.show(folder)
     return Run(folder, code, results, summary)
 
 
@@ -121,7 +134,15 @@ def make_job(config: DictConfig) -> tuple[Benchmark, Job]:
 def _workers(config: DictConfig, benchmark: Benchmark, job: Job) -> Workers:
     on_gpu = "cuda" in job.common["device"]
     gpus = visible_gpus(config.device) if on_gpu else []
-    return Workers(_count("workers", config.workers), getattr(benchmark, "workers", None), gpus)
+    engine = choose(str(config.engine), ENGINES, "engine")
+    if engine == "ray":
+        require_extra("engine=ray", "corpus")
+        if str(config.device).startswith("cuda:"):
+            raise ConfigError(
+                f"device={config.device}: with engine=ray, Ray shares the GPUs out; use device=cuda"
+            )
+    preferred = getattr(benchmark, "workers", None)
+    return Workers(_count("workers", config.workers), preferred, gpus, engine)
 
 
 def _fresh(word: Any) -> str | None:

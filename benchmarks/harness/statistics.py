@@ -5,10 +5,12 @@ paired, so every resample and every sign flip is the same for all columns. What 
 from a name. docs/leaderboard.md has the measured coverage and error rates.
 """
 
-from collections.abc import Iterable, Iterator
-from math import inf, nan, sqrt
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf, isnan, nan, sqrt
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
@@ -140,11 +142,6 @@ def is_exact(count: int, family: int) -> bool:
     return 2 ** (count - 1) <= flips(family) + 1
 
 
-def smallest_p(count: int, family: int) -> float:
-    """The p of clips that all agree."""
-    return 2.0 ** (1 - count) if is_exact(count, family) else 1 / (1 + flips(family))
-
-
 def _signs(count: int, family: int, name: str) -> Iterator[Array]:
     """Rows of signs (B, count)."""
     total = 2 ** (count - 1) if is_exact(count, family) else flips(family)
@@ -209,6 +206,13 @@ def detectable(count: int, alpha: float = ALPHA) -> float:
 def clips_needed(alpha: float) -> int:
     """Fewest clips with which a sign-flip test can reach `alpha`."""
     return int(np.ceil(1 - np.log2(alpha)))
+
+
+def medians(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, Any]:
+    """Median of what is there and finite in each column; None where nothing is."""
+    table = pd.DataFrame(list(records), columns=list(columns)).astype(float)
+    found = table.replace([inf, -inf], nan).median()
+    return {str(name): None if isnan(x) else float(x) for name, x in found.items()}
 
 
 def median_interval(values: Iterable[float], name: str) -> str:

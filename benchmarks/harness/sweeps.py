@@ -1,8 +1,8 @@
-"""What a sweep's jobs report, wherever they run: OUTPUT/sweeps/NAME/jobs/NUMBER.json, jobs.csv.
+"""What a sweep's jobs report, wherever they run, and what they found together.
 
-Hydra keeps no job's exit code, and a launcher may start jobs on other machines that share the
-output folder. NAME is a hash of the sweep's words, so that a sweep that is started again is the
-same sweep.
+OUTPUT/sweeps/NAME/ holds jobs/NUMBER.json, jobs.csv, sweep.csv and index.html. Hydra keeps no
+job's exit code, and a launcher may start jobs on other machines that share the output folder. NAME
+is a hash of the sweep's settings, so that a sweep that is started again is the same sweep.
 """
 
 import csv
@@ -17,11 +17,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.records import harmless
 from spf.errors import UnavailableError
 from spf.files import write_atomic
 from spf.fingerprint import digest
-from spf.words import printable
+from spf.words import printable, shell_quoted
 
 LAUNCHERS = {
     "joblib": ("hydra_joblib_launcher", "hydra-joblib-launcher==1.2.0"),
@@ -72,9 +73,9 @@ def run(folder: Path, launch: Callable[[], None]) -> set[int]:
     return (found | lost) or {1}
 
 
-def report(sweep: Path, job: int, code: int, words: str, folder: str) -> None:
-    """Note how a job ended."""
-    ended = {"job": job, "code": code, "words": words, "folder": folder}
+def report(sweep: Path, job: int, code: int, words: Sequence[str], folder: str) -> None:
+    """Note how a job ended. words : its settings as they are typed. folder : of its run."""
+    ended = {"job": job, "code": code, "words": list(words), "folder": folder}
     with suppress(OSError):  # the job has said so itself, and a missing report counts as a failure
         write_atomic(sweep / "jobs" / f"{job}.json", json.dumps(ended))
 
@@ -98,14 +99,24 @@ def reports(sweep: Path, since: float = 0.0) -> list[dict[str, Any]]:
 
 
 def summarise(sweep: Path, since: float = 0.0) -> tuple[set[int], str]:
-    """Exit codes of the jobs that ended since a moment, and a line for the person; writes jobs.csv.
-    Raises OSError."""
-    ended = reports(sweep, since)
+    """Exit codes of the jobs that ended since a moment, and a line for the person.
+
+    Writes jobs.csv, sweep.csv and index.html, and prints the table. Raises SpfError where the disk
+    refuses.
+    """
+    from benchmarks.harness.report.sweep import write_sweep
+
+    ended, folder = reports(sweep, since), RunFolder(sweep)
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
-    table.writerows({name: harmless(job[name]) for name in COLUMNS} for job in ended)
-    write_atomic(sweep / "jobs.csv", text.getvalue())
+    for job in ended:
+        words, place = " ".join(map(shell_quoted, job["words"])), printable(job["folder"])
+        row = job | {"words": words, "folder": place}
+        table.writerow({name: harmless(row[name]) for name in COLUMNS})
+    folder.write("jobs.csv", text.getvalue())
     done = sum(job["code"] == 0 for job in ended)
-    line = f"sweep: {done} of {len(ended)} jobs without a failure; see {sweep / 'jobs.csv'}"
-    return {job["code"] for job in ended}, line
+    said = f"{done} of {len(ended)} jobs without a failure"
+    if ended:
+        write_sweep(folder, ended, said)
+    return {job["code"] for job in ended}, f"sweep: {said}; see {sweep / 'index.html'}"

@@ -1,23 +1,18 @@
 """A fresh run held against the committed reference copy of its tables.
 
-    python -m benchmarks.harness.verify [results=results]            (make verify-results)
-    python -m benchmarks.harness.verify write=true [results=results] (make reference-results)
-
-Prints every value that differs by more than its column may, with its table, its row and both
-values. Exit codes: 0 all agree; 1 some differ; 2 there is nothing to compare.
+python -m benchmarks verify            (make verify-results)
+python -m benchmarks verify --write    (make reference-results)
 """
 
 import csv
 import math
-import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from spf.errors import ConfigError, SpfError
+from spf.errors import ConfigError
 from spf.files import write_atomic
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
@@ -215,33 +210,3 @@ def write_reference(fresh: Path, reference: Path) -> list[str]:
     for path in found:
         write_atomic(reference / path.name, path.read_bytes())
     return [path.stem for path in found]
-
-
-def main(arguments: list[str], reference: Path = REFERENCE) -> int:
-    """The command; see the module's docstring."""
-    given = {"results": "results", "write": "false"}
-    try:
-        for word in arguments:
-            name, equals, value = word.partition("=")
-            if name not in given or not equals:
-                raise ConfigError(f"unknown argument {word!r}; known: results=, write=")
-            given[name] = value
-        if given["write"] not in ("true", "false"):
-            raise ConfigError(f"write={given['write']!r}: choose true or false")
-        fresh = Path(os.path.expanduser(given["results"])) / "tables"
-        if given["write"] == "true":
-            print(f"{reference}: {', '.join(write_reference(fresh, reference))}")
-            return 0
-        differences = compare(reference, fresh)
-    except SpfError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    for one in differences:
-        print(one)
-    tables = len(list(reference.glob("*.csv")))
-    print(f"{len(differences)} differences from the {tables} reference tables")
-    return int(bool(differences))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -120,17 +120,9 @@ class Results:
         return self.table[[study in words.split(";") for words in self.table["studies"]]]
 
 
-Statistic = Callable[[pd.Series, str], Any]
-
-
-def median(values: pd.Series, name: str) -> float:
-    """The median of the finite values."""
-    return values.median()
-
-
-def mean(values: pd.Series, name: str) -> float:
-    """The mean of the finite values."""
-    return values.mean()
+Statistic = str | Callable[[pd.Series, str], Any]
+"""What pandas calls so, or a function of the values and the sample's name."""
+Columns = Mapping[str, tuple[str, Statistic]]
 
 
 def why(values: pd.Series, name: str) -> str:
@@ -138,16 +130,11 @@ def why(values: pd.Series, name: str) -> str:
     return "" if (values == "").any() else str(values.mode()[0])
 
 
-def count(values: pd.Series, name: str) -> int:
-    """How many are true."""
-    return int(values.sum())
-
-
 def grouped(
     table: pd.DataFrame,
     keys: Sequence[str],
     name: str,
-    columns: Mapping[str, tuple[str, Statistic]],
+    columns: Columns,
 ) -> list[Row]:
     """A row for each combination of the keys, in the order in which they appear.
 
@@ -155,11 +142,14 @@ def grouped(
     samples, with the keys' values: the interval draws from it.
     """
     rows: list[Row] = []
-    for values, group in table.groupby(list(keys), sort=False):
-        row: Row = dict(zip(keys, values, strict=True)) | {"clips": len(group)}
-        sample = " ".join([name, *map(str, values)])
+    for key, group in table.groupby(list(keys), sort=False):
+        row: Row = dict(zip(keys, key, strict=True)) | {"clips": len(group)}
+        sample = " ".join([name, *map(str, key)])
         for column, (source, statistic) in columns.items():
-            row[column] = statistic(group[source], sample)
+            values = group[source]
+            row[column] = (
+                values.agg(statistic) if isinstance(statistic, str) else statistic(values, sample)
+            )
         rows.append(row)
     return rows
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.known_pacing.errors import Results
 from benchmarks.known_pacing.tables import measure_rows
-from spf.plot import PALETTE, REFERENCE, png
+from spf.figures import PALETTE, REFERENCE, png
 
 
 def draw_figures(results: Results, embedder: str) -> dict[str, tuple[bytes, str]]:

@@ -15,7 +15,7 @@ from benchmarks.harness.records import number
 from benchmarks.harness.statistics import median_interval
 from benchmarks.known_pacing import perceptual
 from benchmarks.known_pacing.colours import colour_rows, colour_table
-from benchmarks.known_pacing.errors import Results, Row, count, grouped, mean, median, why
+from benchmarks.known_pacing.errors import Columns, Results, Row, grouped, why
 from benchmarks.known_pacing.pacing_measures import MEASURES
 from benchmarks.known_pacing.solver_tables import solver_sentence, solver_tables
 from benchmarks.known_pacing.studies import FAULT_FRAMES, NO_FAULT
@@ -71,14 +71,14 @@ def _pacing(results: Results) -> Part | None:
     grid = results.of("grid")
     if grid.empty:
         return None
-    columns = {
-        "true_linearity_mae": ("true_linearity_mae", median),
-        "linearity_mae": ("linearity_mae", median),
-        "raw_error": ("raw_error", median),
-        "calibrated_error": ("calibrated_error", median),
+    columns: Columns = {
+        "true_linearity_mae": ("true_linearity_mae", "median"),
+        "linearity_mae": ("linearity_mae", "median"),
+        "raw_error": ("raw_error", "median"),
+        "calibrated_error": ("calibrated_error", "median"),
         "calibrated_95": ("calibrated_error", median_interval),
-        "unidentified": ("unidentified", mean),
-        "corrected_error": ("corrected_error", median),
+        "unidentified": ("unidentified", "mean"),
+        "corrected_error": ("corrected_error", "median"),
         "reason": ("calibrated_reason", why),
     }
     rows = grouped(grid, ["motion", "law"], "pacing", columns)
@@ -137,10 +137,10 @@ def _leakage(results: Results) -> Part | None:
     still = results.of("leakage")
     if still.empty:
         return None
-    columns = {
-        "leakage": ("leakage", median),
+    columns: Columns = {
+        "leakage": ("leakage", "median"),
         "leakage_95": ("leakage", median_interval),
-        "flagged": ("unchanged", count),
+        "flagged": ("unchanged", "sum"),
     }
     rows = grouped(
         still.rename(columns={"motion": "named"}).rename(columns={"motion_kind": "motion"}),
@@ -174,9 +174,9 @@ def _jumps(results: Results) -> Part | None:
     jumps = results.of("jumps")
     if jumps.empty:
         return None
-    columns = {
-        "error_frames": ("jump_error", median),
-        "error_seconds": ("jump_seconds", median),
+    columns: Columns = {
+        "error_frames": ("jump_error", "median"),
+        "error_seconds": ("jump_seconds", "median"),
         "error_95": ("jump_error", median_interval),
     }
     rows = grouped(jumps, ["motion", "steepness"], "jump", columns)
@@ -308,13 +308,13 @@ def _growth(results: Results) -> Part | None:
     growth = growth.assign(
         factor=[factor for factor, _ in factors], value=[value for _, value in factors]
     )
-    columns = {
-        "calibrated_error": ("calibrated_error", median),
+    columns: Columns = {
+        "calibrated_error": ("calibrated_error", "median"),
         "calibrated_95": ("calibrated_error", median_interval),
-        "unidentified": ("unidentified", mean),
-        "corrected_error": ("corrected_error", median),
+        "unidentified": ("unidentified", "mean"),
+        "corrected_error": ("corrected_error", "median"),
         "reason": ("calibrated_reason", why),
-        "no_change": ("unchanged", count),
+        "no_change": ("unchanged", "sum"),
     }
     made = grouped(growth, ["factor", "value"], "growth", columns)
     note = (
@@ -357,11 +357,11 @@ def _floor(results: Results) -> Part | None:
     floor = results.of("floor")
     if floor.empty:
         return None
-    columns = {
-        "total_change": ("total_change", median),
-        "noise_floor": ("noise_floor", median),
-        "flagged": ("unchanged", count),
-        "flagged_corrected": ("unchanged_corrected", count),
+    columns: Columns = {
+        "total_change": ("total_change", "median"),
+        "noise_floor": ("noise_floor", "median"),
+        "flagged": ("unchanged", "sum"),
+        "flagged_corrected": ("unchanged_corrected", "sum"),
     }
     floor = floor.assign(noise=floor["strength"]).sort_values("noise", kind="stable")
     rows = grouped(floor, ["noise"], "floor", columns)

@@ -1,5 +1,6 @@
 """Leaderboard: generators compared on the pairs that they share."""
 
+import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +13,14 @@ from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.quality import QUALITY, clip_columns, quality_inputs
 from benchmarks.harness.records import DONE, FAILED, Record
-from benchmarks.leaderboard.figures import clip_figures, pair_figures, pareto_figures
+from benchmarks.leaderboard.figures import clip_figures, film, pair_figures, pareto_figures
 from benchmarks.leaderboard.inputs import read_inputs
 from benchmarks.leaderboard.merging import identity, measured_here, merge
+from benchmarks.leaderboard.page import PAGE, render_leaderboard
 from benchmarks.leaderboard.standing import sentences
 from benchmarks.leaderboard.tables import LINEARITY, Board, left_out_sentence, tables
+from benchmarks.leaderboard.terminal import FILE, document, missing_dimensions, print_board
+from spf.commands.output import as_json
 from spf.embedders import label
 from spf.errors import ClipError, ConfigError
 from spf.generators.folder import Folder, FolderClip, clip_digest, printable
@@ -88,6 +92,7 @@ class Leaderboard:
                 clip,
                 category=self.categories.get(clip.pair, ""),
                 quality=self.quality,
+                filmed=True,
             )
             for clip in self.clips
         ]
@@ -96,6 +101,10 @@ class Leaderboard:
         # A matrix product may round otherwise with another number of threads.
         with threadpool_limits(1, user_api="blas"):
             return self._summarise(records, folder)
+
+    def show(self, folder: RunFolder) -> None:
+        """Print the table of a run that is summarised."""
+        print_board(json.loads(folder.read(FILE)))
 
     def _summarise(self, records: list[Record], folder: RunFolder) -> Summary:
         quality = sorted(
@@ -114,12 +123,22 @@ class Leaderboard:
         apart = found.get("leaderboard_left_out")
         if apart is not None:
             lines += filter(None, [left_out_sentence(board, apart.data)])
+        lines += missing_dimensions(records)
+        board_rows = document(board, found["leaderboard"].data, lines)
+        folder.write(FILE, f"{as_json(board_rows, indent=1)}\n")
+
+        folder.write(PAGE, render_leaderboard(board, records, quality, folder))
 
         def shown(*names: str) -> list[Table]:
             return [found[name] for name in names if name in found]
 
         sections = [
-            Section("Leaderboard", lines, shown("leaderboard", "leaderboard_left_out")),
+            Section(
+                "Leaderboard",
+                lines,
+                shown("leaderboard", "leaderboard_left_out"),
+                links={"Play the clips of all generators side by side": PAGE},
+            ),
             Section("Differences", [], shown("leaderboard_comparisons", "leaderboard_metrics")),
             Section("Pacing against quality", fronts, [], pareto),
             Section("By category of transition", [], shown("leaderboard_categories")),
@@ -150,9 +169,10 @@ def clip_cell(
     under: str = "",
     category: str = "",
     quality: Quality | None = None,
+    filmed: bool = False,
 ) -> Cell:
-    """The cell of a clip of a folder: measured and scored, with its curve and plot; `under` begins
-    the names of its files."""
+    """The cell of a clip of a folder: measured and scored, with its curve and plot, and its film
+    where that is wanted; `under` begins the names of its files."""
     key = measuring.key(benchmark, clip.pair, clip.generator)
     name = f"{clip.generator}/{printable(clip.path.name)}"
     content = clip_digest(clip)
@@ -171,6 +191,9 @@ def clip_cell(
         stem = f"{under}{slug(clip.generator)}/{slug(clip.pair)}"
         outcome = measuring.outcome(measured, stem, f"{clip.generator}/{clip.pair}")
         outcome.values |= {"source": name, "category": category}
+        if filmed:
+            outcome.links["film"] = f"films/{stem}.webp"
+            outcome.files[outcome.links["film"]] = film(measured.thumbnails)
         outcome.values |= clip_columns(quality, clip.path, measuring.cache)
         if clip_digest(clip) != content:
             raise ClipError(name, "it changed while it was read", "start again")

@@ -1,5 +1,6 @@
-"""The figures of a leaderboard: clips, pairs, and pacing against quality."""
+"""The figures of a leaderboard: clips, their films, pairs, and pacing against quality."""
 
+import io
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure as Plot
 from numpy.typing import NDArray
+from PIL import Image
 
 from benchmarks.harness import statistics
 from benchmarks.harness.cells import Figure
@@ -18,12 +20,44 @@ from benchmarks.harness.statistics import Array
 from benchmarks.leaderboard.comparison import UNDIRECTED, Group, listed, runs
 from benchmarks.leaderboard.standing import losses
 from benchmarks.leaderboard.tables import Board
-from spf.plot import DPI, PALETTE, REFERENCE, plot_overlay, png
+from spf.figures import DPI, PALETTE, REFERENCE, plot_overlay, png
 from spf.progress import METRICS
 from spf.progress.metrics import NO_CHANGE
+from spf.thumbnails import Thumbnails
 
 MAXIMAL_NAMED = 30
 """Generators whose names a plot can hold; with more, only those of the front are named."""
+
+ACROSS = 16
+"""Frames beside each other in a film."""
+
+FILM_BYTES = 700_000
+"""Of a film at most, white noise excepted: a page shows a dozen of them at once."""
+
+
+def film(thumbnails: Thumbnails) -> bytes:
+    """All small pictures of a clip as one WebP: `ACROSS` beside each other, read like a page."""
+    images = np.stack(thumbnails.images)
+    count, height, width, _ = images.shape
+    down = -(-count // ACROSS)
+    padded = np.zeros((down * ACROSS, height, width, 3), np.uint8)
+    padded[:count] = images
+    rows = padded.reshape(down, ACROSS, height, width, 3).swapaxes(1, 2)
+    picture = Image.fromarray(rows.reshape(down * height, ACROSS * width, 3))
+    for quality in (70, 50, 30, 10):
+        buffer = io.BytesIO()
+        picture.save(buffer, "WEBP", quality=quality, method=2)
+        if buffer.tell() <= FILM_BYTES:
+            break
+    return buffer.getvalue()
+
+
+def filmed_frames(count: int) -> NDArray[np.int_]:
+    """Which frames of a clip of so many its film shows."""
+    stride = 1
+    while -(-count // stride) > Thumbnails.limit:
+        stride *= 2
+    return np.arange(0, count, stride)
 
 
 def clip_figures(records: Iterable[Record]) -> list[Figure]:

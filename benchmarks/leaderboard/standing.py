@@ -121,13 +121,17 @@ class Standing:
         """Probability (k,) of being the best, over resampled pairs."""
         return statistics.probability_of_best(self.values, f"leaderboard {self.metric}")
 
+    def signs(self, differences: Differences) -> NDArray[np.int_]:
+        """Who differs significantly (k, k), in order; see `Differences.signs`."""
+        return differences.signs(self.names)
+
     def ranks(self, differences: Differences) -> list[int]:
         """1 + how many of the group are significantly better; ties share a rank."""
-        return [1 + int(better) for better in (differences.signs(self.names) > 0).sum(axis=0)]
+        return [1 + int(better) for better in (self.signs(differences) > 0).sum(axis=0)]
 
     def tied_with(self, differences: Differences) -> list[str]:
         """Rows in the order, such as "2 to 4, 7", of all that do not differ significantly."""
-        tied = differences.signs(self.names) == 0
+        tied = self.signs(differences) == 0
         return [
             runs([int(j) + 1 for j in np.flatnonzero(row) if j != k]) for k, row in enumerate(tied)
         ]
@@ -149,7 +153,7 @@ class Standing:
         line = f"{where}: most even {best}, least even {worst}."
         if not self.group.ranked:
             return [line]
-        tied = int((differences.signs(self.names)[0] == 0).sum()) - 1
+        tied = int((self.signs(differences)[0] == 0).sum()) - 1
         line += f" Not significantly different from the first: {tied} of {len(names) - 1}."
         return [line, self._power(differences)]
 

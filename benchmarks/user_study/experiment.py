@@ -23,12 +23,12 @@ from spf.errors import ClipError, ConfigError
 from spf.files import read_bounded
 from spf.generators.base import Generator
 from spf.generators.folder import Folder, FolderClip, printable
-from spf.pacing.strategies import Strategy
+from spf.pacing.strategies import OURS, Strategy
 from spf.pacing.targets import Target
 
 RETIMES = (
     "none",
-    {"word": "rope_flat", "iterations": 3, "correction": "compose"},
+    {"word": "rope", "preset": OURS},
     "wrong_map",
 )
 ANSWERS = "answers"

@@ -1,1 +1,1 @@
-"""The commands that need more than a few lines: `add` gives one its words and its `run`."""
+"""The command `spf`: a function a command, in a module of its name; `spf.cli` lists them."""

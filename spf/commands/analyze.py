@@ -1,137 +1,182 @@
 """`spf analyze`: measure clips."""
 
-import argparse
 import os
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from spf.commands.shared import (
-    add_embedder,
-    add_no_cache,
-    add_sampling,
-    check_writable,
-    chosen_embedder,
+import typer
+
+from spf.commands.options import (
+    Clips,
+    Csv,
+    EmbedderName,
+    End,
+    Json,
+    JsonLines,
+    MaxFrames,
+    NoCache,
+    Start,
+    Stream,
+    Stride,
+    Weights,
     local_path,
-    plain,
-    print_embedder,
 )
+from spf.commands.output import Output, print_table
+from spf.commands.shared import check_writable, clips_at, embedder_of, plain, print_embedder
 from spf.errors import ClipError, ConfigError
 
 if TYPE_CHECKING:
-    from spf.cache import Cache
-    from spf.embedders import Embedder
     from spf.measurement import Measurement
     from spf.progress.stretches import Stretch
-    from spf.video import Sampling
+
+SCHEMA = "spf.analyze/1"
+CARD = ("linearity_mae", "peak_speed", "stall_fraction", "total_change", "noise_share")
+"""Metrics that a person is shown of one clip; programs get all."""
 
 
-CLIPS = (
-    "video, GIF, folder of images, or a folder of these: one that holds images and no videos is a "
-    "clip, any other stands for the clips in it and in its folders"
-)
+def analyze(
+    clips: Clips,
+    embedder: EmbedderName = None,
+    weights: Weights = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where the plots go (default: here; with --json, --jsonl or --csv there are "
+            "none without it).",
+            callback=local_path,
+        ),
+    ] = None,
+    no_plot: Annotated[bool, typer.Option("--no-plot", help="Draw no plots.")] = False,
+    export: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the dead stretches, jumps and cuts of one clip as .csv, .edl (CMX 3600), "
+            ".ffmeta (chapters for FFmpeg) or .txt (chapters for YouTube).",
+            callback=local_path,
+        ),
+    ] = None,
+    as_json: Json = False,
+    as_jsonl: JsonLines = False,
+    as_csv: Csv = False,
+    stride: Stride = 1,
+    max_frames: MaxFrames = None,
+    start: Start = None,
+    end: End = None,
+    stream: Stream = None,
+    no_cache: NoCache = False,
+) -> int:
+    """Measure clips: scores, dead stretches, jumps and a plot of each.
 
+    One clip gets a card, several a table, the most uneven first.
 
-def add(commands: Any) -> None:
-    """Add the command to the parser's."""
-    command = commands.add_parser(
-        "analyze", help="measure clips: scores, dead stretches, jumps and a plot of each"
-    )
-    command.add_argument("clips", nargs="+", metavar="CLIP", help=CLIPS)
-    add_embedder(command)
-    command.add_argument(
-        "--out", type=local_path, default=".", metavar="FOLDER", help="where the plots go"
-    )
-    command.add_argument("--no-plot", action="store_true", help="print the table alone")
-    add_sampling(command)
-    add_no_cache(command)
-    command.set_defaults(run=run)
-
-
-def run(given: argparse.Namespace) -> int:
-    from spf.cache import user_cache
-    from spf.video import Sampling
-
-    embedder = chosen_embedder(given)
-    sampling = Sampling(given.stride, given.max_frames, given.start, given.end, given.stream)
-    cache = None if given.no_cache else user_cache()
-    clips = [clip for path in given.clips for clip in _clips_at(path)]
-    plots: list[Path | None] = [None] * len(clips)
-    if not given.no_plot:
-        check_writable(Path(given.out))
-        plots = [Path(given.out) / f"{name}.spf.png" for name in _plot_names(clips)]
-    print_embedder(embedder)
-    failed = 0
-    for clip, plot in zip(clips, plots, strict=True):
-        try:
-            _analyze_clip(clip, embedder, sampling, plot, cache)
-        except ClipError as error:
-            print(f"\n{plain(error)}", file=sys.stderr)
-            failed += 1
-    if len(clips) > 1:
-        print(f"\n{len(clips) - failed} of {len(clips)} clips measured")
-    return int(failed > 0)
-
-
-def _clips_at(path: str) -> list[str]:
-    """The clips that a path stands for (`CLIPS`); itself where there are none, to say so."""
-    from spf.corpus.inputs import Listing
-    from spf.video import IMAGE_SUFFIXES, SUFFIXES
-
-    try:
-        suffixes = {os.path.splitext(x)[1].lower() for x in os.listdir(path) if x[0] != "."}
-        if suffixes & IMAGE_SUFFIXES and not suffixes & (SUFFIXES - IMAGE_SUFFIXES):
-            return [path]
-        return [os.path.join(path, name) for name in Listing(Path(path))] or [path]
-    except (OSError, ConfigError):  # a file, or what cannot be listed: reading it says why
-        return [path]
-
-
-def _analyze_clip(
-    clip: str,
-    embedder: "Embedder",
-    sampling: "Sampling",
-    plot: Path | None,
-    cache: "Cache | None",
-) -> None:
+    \b
+    Examples:
+      spf analyze clip.mp4
+      spf analyze clips/ --csv > clips.csv
+      spf analyze clip.mp4 --export clip.edl
+    """
     from tqdm import tqdm
 
-    from spf.embedders import label
-    from spf.files import write_atomic
+    from spf.cache import user_cache
+    from spf.curation.editors import export_stretches, format_of
+    from spf.embedders import shown_name
     from spf.measurement import measure_clip
-    from spf.plot import plot_measurement, subtitle
-    from spf.progress import METRICS, score
+    from spf.video import Sampling
 
-    with tqdm(unit="frames", desc=plain(Path(clip).name[-30:]), leave=False, disable=None) as bar:
+    measuring = embedder_of(embedder, weights)
+    sampling = Sampling(stride, max_frames, start, end, stream)
+    cache = None if no_cache else user_cache()
+    paths = [clip for path in clips for clip in clips_at(path)]
+    plots: Sequence[Path | None] = [None] * len(paths)
+    output = Output(SCHEMA, columns(), as_json, as_jsonl, as_csv)
+    if not no_plot and (out is not None or not output.form):
+        folder = Path(out or ".")
+        check_writable(folder)
+        plots = [folder / f"{name}.spf.png" for name in _plot_names(paths)]
+    several, failed = len(paths) > 1, False
+    if export is not None:
+        format_of(Path(export))
+        if several:
+            raise ConfigError(f"--export is for one clip, not {len(paths)}; give one of them")
+    total, unit = (len(paths), "clips") if several else (None, "frames")
+    with output, tqdm(total=total, unit=unit, leave=False, disable=None) as bar:
+        print_embedder(measuring)
 
         def count(image: object, time: float) -> None:
             bar.update()
 
-        measured = measure_clip(
-            clip, embedder, sampling=sampling, watch=count, cache=cache, guarded=True
-        )
-    curve = measured.curve
-    timed = measured.embeddings.unit == "s"
-    length = f", {curve.times[-1] - curve.times[0]:.2f} s" if timed else ", no frame rate"
-    print(f"\n{plain(clip)}: {len(curve)} frames{length}")
-    for note in measured.embeddings.notes:
-        print(f"  note: {plain(note)}")
-    for name, value in score(curve).items():
-        if not (name.endswith("_64") or isnan(value)):  # for comparisons; not defined
-            print(f"  {name:<18} {value:10.4f} {METRICS[name].unit:<6} {METRICS[name].definition}")
-    for name, value in measured.distinct_scores.items():
-        print(f"  {name:<18} {value:10.4f}")
-    for line in _named(measured):
-        print(f"  {line}")
-    if plot is not None:
-        title = plain(Path(clip).resolve().name)
-        try:
-            write_atomic(plot, plot_measurement(measured, title, subtitle(curve, label(embedder))))
-        except OSError as error:
-            raise ConfigError(f"{plot}: cannot be written ({error.strerror})") from None
-        print(f"  plot: {plain(plot)}")
+        for clip, plot in zip(paths, plots, strict=True):
+            row = dict.fromkeys(columns()) | {"clip": clip, "embedder": shown_name(measuring)}
+            bar.set_description(plain(Path(clip).name[-30:]))
+            watch = None if several else count
+            try:
+                measured = measure_clip(
+                    clip, measuring, sampling=sampling, watch=watch, cache=cache, guarded=True
+                )
+            except ClipError as error:
+                tqdm.write(plain(error), file=sys.stderr)
+                output.add(row | {"status": "failed", "reason": f"{error.reason}; {error.remedy}"})
+                continue
+            finally:
+                bar.update(several)
+            row |= _values(measured)
+            if plot is not None:
+                _draw(measured, clip, plot, measuring)
+                row["plot"] = str(plot)
+            output.add(row)
+            if not several:
+                _print_card(row, measured)
+            if export is not None:
+                try:
+                    export_stretches(measured, Path(export))
+                    print(f"  export: {plain(export)}")
+                except ClipError as error:  # the row stays
+                    tqdm.write(plain(error), file=sys.stderr)
+                    failed = True
+        if several and not output.form:
+            _print_rows(output.rows)
+    return int(failed or any(row["status"] == "failed" for row in output.rows))
+
+
+def columns() -> list[str]:
+    """The columns of a row, in order."""
+    from spf.progress import METRICS
+
+    return [
+        *("clip", "status", "reason", "embedder", "frames", "fps", "duration", "width", "height"),
+        *(name for name in METRICS if name != "target_mae"),
+        *("flickers", "repeated_frames", "stall_fraction_distinct", "stretches", "notes", "plot"),
+    ]
+
+
+def _values(measured: "Measurement") -> dict[str, Any]:
+    """The columns of a clip that was measured."""
+    info, notes = measured.embeddings.info, list(measured.embeddings.notes)
+    if info is not None and info.video_streams > 1:
+        others = f"of {info.video_streams}; --stream takes another"
+        notes.append(f"this is video stream {info.stream} (from 0) {others}")
+    stretches = [asdict(part) for part in measured.named_stretches]
+    return measured.row | {"status": "done", "stretches": stretches, "notes": notes}
+
+
+def _draw(measured: "Measurement", clip: str, plot: Path, embedder: Any) -> None:
+    from spf.embedders import label
+    from spf.figures import plot_measurement, subtitle
+    from spf.files import write_atomic
+
+    title = plain(Path(clip).resolve().name)
+    image = plot_measurement(measured, title, subtitle(measured.curve, label(embedder)))
+    try:
+        write_atomic(plot, image)
+    except OSError as error:
+        raise ConfigError(f"{plot}: cannot be written ({error.strerror})") from None
 
 
 def _plot_names(clips: list[str]) -> list[str]:
@@ -145,6 +190,77 @@ def _plot_names(clips: list[str]) -> list[str]:
     return [
         f"{name}-{index}" if names.count(name) > 1 else name for index, name in enumerate(names)
     ]
+
+
+# What people see
+
+
+def _print_card(row: Mapping[str, Any], measured: "Measurement") -> None:
+    from spf.progress import METRICS
+
+    length = "no frame rate" if row["duration"] is None else f"{row['duration']:.2f} s"
+    size = f"{row['width']}x{row['height']}"
+    print(f"\n{plain(row['clip'])}: {row['frames']} frames, {length}, {size}")
+    for note in row["notes"]:
+        print(f"  note: {plain(note)}")
+    for name in CARD:
+        if not isnan(row[name]):
+            unit, meaning = METRICS[name].unit, METRICS[name].definition
+            print(f"  {name:<23} {row[name]:8.4f} {unit:<6} {meaning}")
+    for name in measured.distinct_scores:
+        print(f"  {name:<23} {row[name]:8.4f}")
+    for line in _named(measured):
+        print(f"  {line}")
+    if row["plot"]:
+        print(f"  plot: {plain(row['plot'])}")
+
+
+def _print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table of clips, the most uneven first, then those without a rank."""
+    done = [row for row in rows if row["status"] == "done"]
+    done.sort(key=lambda row: (bool(row["reason"]), -row["linearity_mae"]))
+    folders = [os.path.dirname(os.path.abspath(row["clip"])) for row in done]
+    root = os.path.commonpath(folders) if done else ""
+    shown = [
+        {
+            "clip": os.path.relpath(row["clip"], root),
+            "linearity_mae": row["linearity_mae"],
+            "peak_speed": row["peak_speed"],
+            "stalled": row["stall_fraction"],
+            "what stands out": _standing_out(row),
+        }
+        for row in done
+    ]
+    formats = {"linearity_mae": ".4f", "peak_speed": ".2f", "stalled": ".0%"}
+    if shown:
+        print(f"clips of {plain(root)}, the most uneven first\n")
+        print_table(shown, formats)
+        print()
+    for row in done:
+        for note in row["notes"]:
+            print(f"note: {plain(os.path.relpath(row['clip'], root))}: {plain(note)}")
+    drawn = [row["plot"] for row in done if row["plot"]]
+    where = f"; a plot of each in {plain(os.path.dirname(drawn[0]) or '.')}" if drawn else ""
+    print(f"{len(done)} of {len(rows)} clips measured{where}")
+
+
+def _standing_out(row: Mapping[str, Any]) -> str:
+    """Why a clip is not ranked, and of its stretches the one that holds or lasts most."""
+    whole, digits = row["duration"] or row["frames"], 1 if row["duration"] else 0
+    unit = " s" if row["duration"] else ""
+    parts = sorted(
+        row["stretches"],
+        key=lambda part: -max(part["change"], (part["stop_time"] - part["start_time"]) / whole),
+    )
+    names = []
+    for part in parts[:1]:
+        start, stop = (f"{part[end]:.{digits}f}" for end in ("start_time", "stop_time"))
+        if part["kind"] == "dead":
+            names.append(f"dead {start} to {stop}{unit}")
+        else:
+            names.append(f"{part['kind']} at {stop}{unit} ({part['change']:.0%})")
+    names += [f"{len(parts) - 1} more"] * (len(parts) > 1)
+    return "; ".join([*filter(None, [row["reason"]]), *names])
 
 
 def _named(measured: "Measurement") -> list[str]:

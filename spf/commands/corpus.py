@@ -1,161 +1,186 @@
 """`spf corpus`: measure the clips of a corpus, by Ray."""
 
-import argparse
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from spf.commands.shared import (
-    add_embedder,
-    add_sampling,
-    check_writable,
-    checked_name,
+import typer
+
+from spf.commands.options import (
+    EmbedderName,
+    End,
+    MaxFrames,
+    Start,
+    Stream,
+    Stride,
+    Weights,
     local_path,
-    plain,
-    print_embedder,
 )
+from spf.commands.shared import check_writable, checked_name, plain, print_embedder
 from spf.errors import ConfigError
 from spf.extras import require_extra
 
 if TYPE_CHECKING:
-    from spf.corpus.pipeline import Crew
+    from spf.cluster import Pool
 
 
-GPU_DECODERS = 8
+WORKERS_PER_GPU = 4
+"""Processes that share a GPU unless the user asks for others: each decodes one clip at a time."""
 
 
-def add(commands: Any) -> None:
-    """Add the command to the parser's."""
-    command = commands.add_parser(
-        "corpus",
-        help="measure a corpus of many clips into Parquet shards, by Ray",
-        description="Measure the clips of a corpus into OUTPUT/shard-00000.parquet ..., one row a "
-        "clip. Started again, it goes on where it stopped.",
-    )
-    command.add_argument(
-        "input",
-        metavar="INPUT",
-        help="folder of clips, or a list: text with a path a line, or .csv or .parquet with a "
-        "column path",
-    )
-    command.add_argument("output", type=local_path, metavar="OUTPUT", help="folder for the shards")
-    add_embedder(command)
-    command.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    command.add_argument(
-        "--workers", type=_count, metavar="N", help="processes on the CPU (default: its cores)"
-    )
-    command.add_argument(
-        "--gpus",
-        type=_count,
-        metavar="N",
-        help="processes with a GPU each, instead (default: the GPUs that are here)",
-    )
-    command.add_argument(
-        "--decoders",
-        type=_count,
-        metavar="N",
-        help=f"clips that a process has at a time (default: 1; {GPU_DECODERS} with a GPU)",
-    )
-    command.add_argument(
-        "--batch-size", type=_count, metavar="N", help="frames that a model takes at a time"
-    )
-    command.add_argument(
-        "--clips-per-shard", type=_count, default=1000, metavar="N", help="rows a shard (1000)"
-    )
-    command.add_argument("--curves", action="store_true", help="keep each clip's curve in its row")
-    command.add_argument(
-        "--address",
-        help="of a Ray cluster, with --gpus or --workers (default: Ray is started here, for this "
-        "command alone)",
-    )
-    add_sampling(command)
-    command.set_defaults(run=run)
+def corpus(
+    clips: Annotated[
+        str,
+        typer.Argument(
+            metavar="INPUT",
+            help="Folder of clips, or a list: text with a path a line, or .csv or .parquet with a "
+            "column path.",
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Argument(metavar="OUTPUT", help="Folder for the shards.", callback=local_path),
+    ],
+    embedder: EmbedderName = None,
+    weights: Weights = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Processes (default: the cores of this machine; with GPUs, "
+            f"{WORKERS_PER_GPU} for each).",
+        ),
+    ] = None,
+    gpus: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="GPUs that they share (default: all that are here; none with --workers alone).",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Frames that a model takes at a time."),
+    ] = None,
+    clips_per_shard: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Rows of a shard, which one process measures (default: 16; above 65,536 clips, "
+            "as many as make 4,096 shards).",
+        ),
+    ] = None,
+    curves: Annotated[
+        bool, typer.Option("--curves", help="Store each clip's curve in its row.")
+    ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a Ray cluster, with --gpus or --workers (default: Ray is started here, for "
+            "this command alone)."
+        ),
+    ] = None,
+    stride: Stride = 1,
+    max_frames: MaxFrames = None,
+    start: Start = None,
+    end: End = None,
+    stream: Stream = None,
+) -> int:
+    """Measure a corpus of many clips into Parquet files, by Ray.
 
+    OUTPUT/shard-00000.parquet ... hold a row a clip. Started again, it goes on where it stopped.
 
-def run(given: argparse.Namespace) -> int:
+    \b
+    Examples:
+      spf corpus clips/ measured/
+      spf corpus clips.csv measured/ --gpus 2 --curves
+    """
     require_extra("spf corpus", "corpus")
 
     from tqdm import tqdm
 
-    from spf.corpus.inputs import open_listing
-    from spf.corpus.manifest import ranked
-    from spf.corpus.pipeline import own_stderr
-    from spf.corpus.rows import DONE, FAILED, Measuring
+    from spf.corpus.inputs import list_clips
+    from spf.corpus.rows import FAILED, Measurer
     from spf.corpus.run import make_corpus
     from spf.video import Sampling
 
-    name = checked_name(given.embedder, given.weights)
-    sampling = Sampling(given.stride, given.max_frames, given.start, given.end, given.stream)
-    crew = _crew(given, name)
-    measuring = Measuring(
+    name = checked_name(embedder, weights)
+    pool = _pool(name, workers, gpus, address)
+    measurer = Measurer(
         name,
-        "cuda" if crew.gpu else "cpu",
-        sampling=sampling,
-        batch_size=given.batch_size,
-        curves=given.curves,
-        weights=given.weights,
+        "cuda" if pool.gpus else "cpu",
+        sampling=Sampling(stride, max_frames, start, end, stream),
+        batch_size=batch_size,
+        curves=curves,
+        weights=weights,
     )
-    listing = open_listing(given.input)
-    print_embedder(measuring.loaded)
-    output = Path(given.output)
-    check_writable(output)
-    with own_stderr(), tqdm(unit="clips", desc="measured now", disable=None, leave=False) as bar:
-        made = make_corpus(
-            listing, output, measuring, crew, given.clips_per_shard, _print, bar.update
+    loaded = measurer.loaded  # what it lacks is said before a large folder is searched
+    base, names = list_clips(clips)
+    print_embedder(loaded)
+    folder = Path(output)
+    check_writable(folder)
+    with _own_stderr(), tqdm(unit="clips", desc="measured now", disable=None) as bar:
+
+        def plan(line: str, clips: int) -> None:
+            bar.reset(clips)
+            print(line, flush=True)
+
+        summary = make_corpus(
+            names, base, folder, measurer, pool, clips_per_shard, plan, bar.update
         )
-    counts = made.counts
-    print(f"{counts[DONE]} clips done, {counts[FAILED]} failed; {made.measured} measured now")
-    for (status, reason), number in ranked(made.summary)[:20]:
-        if reason:
-            print(f"  {number:>8} {status}: {plain(reason)}")
-    print(plain(output))
-    return int(counts[FAILED] > 0)
+    failed = sum(row["clips"] for row in summary if row["status"] == FAILED)
+    print(f"{sum(row['clips'] for row in summary) - failed} clips done, {failed} failed")
+    for row in [row for row in summary if row["reason"]][:20]:
+        print(f"  {row['clips']:>8} {row['status']}: {plain(row['reason'])}")
+    print(plain(folder))
+    return int(failed > 0)
 
 
-def _crew(given: argparse.Namespace, embedder: str) -> "Crew":
-    """Who works. Raises ConfigError for options that contradict each other, UnavailableError for
-    GPUs that are not here."""
-    from spf.corpus.pipeline import Crew
+def _pool(embedder: str, workers: int | None, gpus: int | None, address: str | None) -> "Pool":
+    """Who works: on a cluster what is asked for, here by default each GPU or each core.
+
+    Raises ConfigError for options that contradict each other, UnavailableError for GPUs that are
+    not here.
+    """
+    from spf.cluster import Pool
     from spf.devices import choose_device, cuda_devices
     from spf.embedders import takes
 
-    if given.device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"--device {given.device}: give auto, cpu or cuda (--gpus N: how many)")
-    cuda, cpu = given.device == "cuda", given.device == "cpu"
-    for one, other, both in (
-        ("--gpus", "--workers", given.gpus and given.workers),
-        ("--gpus", "--device cpu", given.gpus and cpu),
-        ("--device cuda", "--workers", cuda and given.workers),
-    ):
-        if both:
-            raise ConfigError(f"{one} and {other} contradict each other: give one of them")
-    if given.address is not None and not (given.gpus or given.workers):
-        raise ConfigError(f"--address {given.address}: give --gpus N or --workers N with it")
-    asked = bool(given.gpus) or cuda
+    if address is not None and not (gpus or workers):
+        raise ConfigError(f"--address {address}: give --gpus N or --workers N with it")
     on_gpu = takes(embedder, "device")
-    if asked and not on_gpu:
-        raise ConfigError(f"embedder {embedder} runs on the CPU: give --workers, not a GPU")
-    gpus = given.gpus or 0
-    if given.address is None and (asked or (given.device == "auto" and not given.workers)):
-        here = cuda_devices() if on_gpu else 0
-        if asked:
-            choose_device(f"cuda:{max(gpus, 1) - 1}")  # the last of them
-        gpus = gpus or here
-    if gpus:
-        return Crew(gpus, True, given.decoders or GPU_DECODERS, given.address)
-    workers = given.workers or len(os.sched_getaffinity(0))
-    return Crew(workers, False, given.decoders or 1, given.address)
+    if gpus and not on_gpu:
+        raise ConfigError(f"embedder {embedder} runs on the CPU: give --workers, not --gpus")
+    if gpus and address is None:
+        choose_device(f"cuda:{gpus - 1}")  # the last of them
+    if gpus is None:
+        gpus = cuda_devices() if on_gpu and not workers else 0
+    cores = len(os.sched_getaffinity(0))
+    return Pool(workers or (gpus * WORKERS_PER_GPU or cores), gpus, address)
 
 
-def _count(text: str) -> int:
-    try:
-        count = int(text)
-    except ValueError:
-        count = 0
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{text}: give a whole number, at least 1")
-    return count
+@contextmanager
+def _own_stderr() -> Iterator[None]:
+    """`sys.stderr` for us alone: what libraries write past Python is dropped meanwhile.
 
-
-def _print(line: str) -> None:
-    print(line, flush=True)
+    Ray complains there of each of its own actors that it can start again.
+    """
+    if sys.__stderr__ is None or sys.stderr is not sys.__stderr__:
+        yield
+        return
+    sys.stderr.flush()
+    before = os.dup(2)
+    with open(before, "w", buffering=1) as ours, open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        sys.stderr = ours
+        try:
+            yield
+        finally:
+            sys.stderr = sys.__stderr__
+            os.dup2(before, 2)

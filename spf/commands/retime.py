@@ -1,27 +1,25 @@
-"""`spf retime` and `spf timemap`: another pacing for an existing clip."""
+"""`spf retime`: another pacing for an existing clip."""
 
-import argparse
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from spf.commands.shared import (
-    add_embedder,
-    add_no_cache,
-    check_writable,
-    chosen_embedder,
-    embedder_of,
+import typer
+
+from spf.commands.options import (
+    Clip,
+    EmbedderName,
+    NoCache,
+    Weights,
     local_path,
-    plain,
-    print_embedder,
     weights_folder,
 )
+from spf.commands.shared import check_writable, embedder_of, plain, print_embedder
 from spf.errors import ConfigError
-from spf.words import shell_quoted
 
 if TYPE_CHECKING:
     from spf.embedders import Embedder
@@ -30,31 +28,10 @@ if TYPE_CHECKING:
     from spf.pacing.retime import Retimed
     from spf.pacing.strategies import Regenerate, Resampling
 
-TARGETS = (
-    "linear (default), ease_in, ease_out, ease_in_out, exponential, sine, custom; with settings: "
-    "exponential:temperature=5, custom:path=points.csv"
-)
-FASTEST = "keep the clip's length, or make it longer so that no part passes faster than it did"
-METHOD = (
-    "nearest, blend or flow (default) show the clip's own frames; regenerate has a model make it "
-    "anew between its keyframes"
-)
-MODEL = "tiny (32x32 pictures), wan22, ltx2, or command, a program of yours"
-COMMAND = (
+MODELS = "tiny (32x32 pictures), wan22, ltx2, or command, a program of yours"
+TEMPLATE = (
     "the program of --model command, such as 'python make.py --first={first} --last={last} "
     "--frames={frames} --out={output}'; also {prompt}, {seed}, {fps}, {width}, {height}"
-)
-SET = (
-    "a setting of the model, may be given again: path=FOLDER, variant=flf2v, offload=model, "
-    "size=480,832; of a command: factor=8, longest=81, timeout=60"
-)
-CUTS = (
-    "hard cuts stay, and no frame lies between two shots (keep, the default), or are retimed like "
-    "any other change (bridge)"
-)
-CHECK = (
-    "a second embedder that looks at the result too, and says where it disagrees (default: auto, "
-    "the default embedder, or histogram where that one makes the time map)"
 )
 SETTINGS = {
     "segments": "n_segments",
@@ -63,132 +40,200 @@ SETTINGS = {
     "seed": "seed",
 }
 """Options, and the settings of `Regenerate` alone that they are."""
-ONE_ARGUMENT = 100_000
-"""Bytes; Linux takes 128 KiB in one argument."""
+
+TargetName = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="NAME",
+        help="linear (default), ease_in, ease_out, ease_in_out, exponential, sine, custom; with "
+        "settings: exponential:temperature=5, custom:path=points.csv.",
+    ),
+]
+Like = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CLIP",
+        help="Take the pacing of another clip.",
+        callback=lambda path: path and os.path.expanduser(path),
+    ),
+]
+Frames = Annotated[int | None, typer.Option(metavar="N", help="Number of frames of the result.")]
+Fps = Annotated[float | None, typer.Option(metavar="R", help="Its frames a second.")]
+Cuts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="keep|bridge",
+        help="Hard cuts stay, and no frame lies between two shots (keep, the default), or are "
+        "retimed like any other change (bridge).",
+    ),
+]
+Keep = Annotated[
+    Literal["length", "fastest"],
+    typer.Option(
+        help="Keep the clip's length, or make it longer so that no part passes faster than it did."
+    ),
+]
+Out = Annotated[
+    str, typer.Option(metavar="PATH", help="Folder, or name of the result.", callback=local_path)
+]
 
 
-def add(commands: Any) -> None:
-    """Add `spf retime` to the parser's commands."""
-    command = commands.add_parser(
-        "retime", help="give a clip another pacing: MP4, side by side, plot and time map"
-    )
-    _add_common(command)
-    command.add_argument("--method", default="flow", metavar="WORD", help=METHOD)
-    command.add_argument(
-        "--check-embedder", default="auto", metavar="NAME[/VARIANT]|none", help=CHECK
-    )
-    command.add_argument(
-        "--check-weights", type=weights_folder, metavar="FOLDER", help="its weights, as --weights"
-    )
-    command.add_argument("--dry-run", action="store_true", help="print the plan, write nothing")
-    anew = command.add_argument_group(
-        "--method regenerate",
-        "Finished segments are kept in NAME.segments beside the result: started again, it goes on "
-        "after them.",
-    )
-    anew.add_argument("--model", metavar="WORD", help=MODEL)
-    anew.add_argument("--command", metavar="TEMPLATE", help=COMMAND)
-    anew.add_argument("--set", action="append", metavar="NAME=VALUE", help=SET)
-    anew.add_argument("--segments", type=int, metavar="N", help="number of segments")
-    anew.add_argument(
-        "--steer",
-        metavar="WORD",
-        help="how each is steered: rope_flat (default), rope, rope_iterative, or none",
-    )
-    anew.add_argument("--prompt", metavar="TEXT", help="of every segment")
-    anew.add_argument("--seed", type=int, metavar="N", help="of the noise (default: 0)")
-    command.set_defaults(run=run)
+def retime(
+    clip: Clip,
+    target: TargetName = None,
+    like: Like = None,
+    frames: Frames = None,
+    fps: Fps = None,
+    cuts: Cuts = None,
+    keep: Keep = "length",
+    embedder: EmbedderName = None,
+    weights: Weights = None,
+    out: Out = ".",
+    no_cache: NoCache = False,
+    method: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="nearest, blend or flow show the clip's own frames; regenerate has a model make "
+            "it anew between its keyframes.",
+        ),
+    ] = "flow",
+    check_embedder: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[/VARIANT]|none",
+            help="A second embedder that looks at the result too, and says where it disagrees "
+            "(auto: the default embedder, or histogram where that one makes the time map).",
+        ),
+    ] = "auto",
+    check_weights: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Its weights, as --weights.", callback=weights_folder),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, write nothing.")] = (
+        False
+    ),
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"Of --method regenerate: {MODELS}.")
+    ] = None,
+    command: Annotated[
+        str | None, typer.Option(metavar="TEMPLATE", help=f"Regenerate: {TEMPLATE}.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Regenerate: a setting of the model, may be given again: path=FOLDER, "
+            "variant=flf2v, offload=model, size=480,832; of a command: factor=8, longest=81, "
+            "timeout=60.",
+        ),
+    ] = None,
+    segments: Annotated[
+        int | None, typer.Option(metavar="N", help="Regenerate: number of segments.")
+    ] = None,
+    steer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Regenerate: how each is steered: rope_flat (default), rope, rope_iterative, or "
+            "none.",
+        ),
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Regenerate: of every segment.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Regenerate: of the noise (default: 0).")
+    ] = None,
+) -> int:
+    """Give a clip another pacing: MP4, side by side, plot and time map.
 
+    With --method regenerate, finished segments are kept in NAME.segments beside the result: started
+    again, it goes on after them.
 
-def add_timemap(commands: Any) -> None:
-    """Add `spf timemap` to the parser's commands."""
-    command = commands.add_parser(
-        "timemap", help="export a clip's time map: CSV, and a filter for FFmpeg"
-    )
-    _add_common(command)
-    command.set_defaults(run=run_timemap)
-
-
-def _add_common(command: argparse.ArgumentParser) -> None:
-    command.add_argument("clip", metavar="CLIP", help="video, GIF or image folder")
-    command.add_argument("--target", metavar="WORD", help=TARGETS)
-    command.add_argument(
-        "--like", type=os.path.expanduser, metavar="CLIP", help="take the pacing of another clip"
-    )
-    command.add_argument("--frames", type=int, metavar="N", help="number of frames of the result")
-    command.add_argument("--fps", type=float, metavar="R", help="its frames a second")
-    command.add_argument("--cuts", metavar="keep|bridge", help=CUTS)
-    command.add_argument("--keep", default="length", metavar="length|fastest", help=FASTEST)
-    add_embedder(command)
-    command.add_argument(
-        "--out", type=local_path, default=".", metavar="PATH", help="folder, or name of the result"
-    )
-    add_no_cache(command)
-
-
-def run(given: argparse.Namespace) -> int:
-    """`spf retime`."""
+    \b
+    Examples:
+      spf retime clip.mp4
+      spf retime clip.mp4 --target ease_in_out --method blend --frames 96
+      spf retime clip.mp4 --method regenerate --model wan22 --dry-run
+    """
     from spf.pacing.outputs import write_plot, write_report, write_side_by_side
     from spf.pacing.plan import PlanAnew
     from spf.pacing.retime import carry_out, check_out, segments_beside
 
-    out = check_out(given.clip, _named(given, "retimed", ".mp4"))
-    embedder, method = chosen_embedder(given), _method(given)
-    check = _check(given, embedder)
-    generator = _generator(given, method)
-    with _bars() as watch:
-        plan = _plan(given, embedder, method, watch, generator)
-        _print_plan(plan, embedder)
-        if given.dry_run:
+    result = check_out(clip, output_file(clip, out, "retimed", ".mp4"))
+    measuring = embedder_of(embedder, weights)
+    of_segments = {"segments": segments, "steer": steer, "prompt": prompt, "seed": seed}
+    of_model = {"model": model, "command": command, "set": settings or None}
+    strategy = _method(method, cuts, of_model, of_segments)
+    check = _check(check_embedder, check_weights, measuring)
+    generator = _generator(model, command, settings or [], strategy)
+    with progress_bars() as watch:
+        plan = make_plan(
+            clip,
+            measuring,
+            strategy,
+            (keep, frames, fps),
+            target,
+            like,
+            not no_cache,
+            watch,
+            generator,
+        )
+        print_plan(plan, measuring)
+        if dry_run:
             return 0
-        check_writable(out.parent)
-        done = carry_out(plan, out, embedder, not given.no_cache, watch, check=check)
-        _print_result(done, embedder)
-        print(f"  result        {plain(out)}")
-        write_report(done, out.with_suffix(".json"), embedder)
-        print(f"  time map      {plain(out.with_suffix('.json'))}")
-        write_plot(done, out.with_suffix(".png"), embedder)
-        print(f"  plot          {plain(out.with_suffix('.png'))}")
-        beside = out.with_suffix(".side-by-side.mp4")
+        check_writable(result.parent)
+        done = carry_out(plan, result, measuring, not no_cache, watch, check=check)
+        _print_result(done, measuring)
+        print(f"  result        {plain(result)}")
+        write_report(done, result.with_suffix(".json"), measuring)
+        print(f"  time map      {plain(result.with_suffix('.json'))}")
+        write_plot(done, result.with_suffix(".png"), measuring)
+        print(f"  plot          {plain(result.with_suffix('.png'))}")
+        beside = result.with_suffix(".side-by-side.mp4")
         write_side_by_side(done, beside, watch)
     print(f"  side by side  {plain(beside)}")
     if isinstance(plan, PlanAnew):
-        print(f"  segments      {plain(segments_beside(out))} (for starting again)")
+        print(f"  segments      {plain(segments_beside(result))} (for starting again)")
     return 0
 
 
-def _method(given: argparse.Namespace) -> "Resampling | Regenerate":
+def _method(
+    name: str, cuts: str | None, of_model: dict[str, Any], of_segments: dict[str, Any]
+) -> "Resampling | Regenerate":
     """The strategy with its settings. Raises ConfigError for options of another one."""
     from spf.pacing.strategies import Regenerate, make_method
 
-    method = make_method(given.method)
-    named = [
-        name for name in ("model", "command", "set", *SETTINGS) if vars(given)[name] is not None
-    ]
+    method = make_method(name)
+    named = [key for key, value in (of_model | of_segments).items() if value is not None]
     if named and not isinstance(method, Regenerate):
         raise ConfigError(f"--{named[0]} is for --method regenerate; add that, or leave it out")
-    settings = {SETTINGS[name]: vars(given)[name] for name in named if name in SETTINGS}
-    if given.cuts is not None:
-        settings["cuts"] = given.cuts
+    settings = {SETTINGS[key]: of_segments[key] for key in named if key in SETTINGS}
+    if cuts is not None:
+        settings["cuts"] = cuts
     return make_method(method, **settings)
 
 
-def _generator(given: argparse.Namespace, method: "Resampling | Regenerate") -> "Generator | None":
+def _generator(
+    name: str | None, command: str | None, texts: list[str], method: "Resampling | Regenerate"
+) -> "Generator | None":
     """The model with its settings, where the method needs one; it can run here."""
     from spf.generators import load_generator
     from spf.pacing.plan import ready_generator
 
-    settings = dict(_setting(text) for text in given.set or [])
-    word = given.model
-    if given.command is not None:
-        if word not in (None, "command"):
-            raise ConfigError(f"--command is for --model command, not {word}; give one of them")
-        word, settings["command"] = "command", given.command
-    if word == "command" and settings.get("command") is None:
-        raise ConfigError(f"--model command needs --command TEMPLATE: {COMMAND}")
-    if word is None and settings:
-        raise ConfigError(f"--set is for a model; name it: --model {MODEL}")
-    generator = None if word is None else load_generator(word, **settings)
+    settings = dict(_setting(text) for text in texts)
+    if command is not None:
+        if name not in (None, "command"):
+            raise ConfigError(f"--command is for --model command, not {name}; give one of them")
+        name, settings["command"] = "command", command
+    if name == "command" and settings.get("command") is None:
+        raise ConfigError(f"--model command needs --command TEMPLATE: {TEMPLATE}")
+    if name is None and settings:
+        raise ConfigError(f"--set is for a model; name it: --model {MODELS}")
+    generator = None if name is None else load_generator(name, **settings)
     return ready_generator(method, generator)
 
 
@@ -206,52 +251,18 @@ def _setting(text: str) -> tuple[str, Any]:
     return name, value
 
 
-def run_timemap(given: argparse.Namespace) -> int:
-    """`spf timemap`."""
-    from spf.pacing.export import as_csv, as_filter
-    from spf.pacing.outputs import put
-    from spf.pacing.strategies import make_method
-
-    table = _named(given, "timemap", ".csv")
-    embedder = chosen_embedder(given)
-    with _bars() as watch:
-        plan = _plan(given, embedder, make_method("nearest", cuts=given.cuts), watch)
-    _print_plan(plan, embedder)
-    check_writable(table.parent)
-    times, clip_times = plan.length.times, plan.curve.times
-    put(table, as_csv(times, plan.positions, clip_times))
-    print(f"  table   {plain(table)}")
-    chain = table.with_suffix(".filter.txt")
-    put(chain, as_filter(times, plan.positions, clip_times, plan.length.fps))
-    print(f"  filter  {plain(chain)}")
-    print(f"          {_ffmpeg(given.clip, chain)}")
-    return 0
+def output_file(clip: str, out: str, name: str, suffix: str) -> Path:
+    """`out` where that is a file of this kind, else CLIP.NAME.SUFFIX in that folder."""
+    path = Path(out)
+    if path.suffix.lower() == suffix and not path.is_dir():
+        return path
+    return path / f"{Path(clip).resolve().name or 'clip'}.{name}{suffix}"
 
 
-def _ffmpeg(clip: str, chain: Path) -> str:
-    """A command line that retimes the clip. In a name without its folder FFmpeg would read what is
-    before a colon as a protocol; options that read a file differ between its versions."""
-    source = shell_quoted(os.path.abspath(clip)) if os.path.isfile(clip) else "CLIP.mp4"
-    file = shell_quoted(os.path.abspath(chain))
-    short = chain.stat().st_size < ONE_ARGUMENT
-    filters = f'-filter:v "$(cat {file})"' if short else f"-/filter:v {file}"
-    return f"ffmpeg -i {source} -an {filters} OUT.mp4"
-
-
-def _named(given: argparse.Namespace, word: str, suffix: str) -> Path:
-    """The output file: `--out` where that is one, else CLIP.WORD.SUFFIX in that folder."""
-    out = Path(given.out)
-    if out.suffix.lower() == suffix and not out.is_dir():
-        return out
-    name = Path(given.clip).resolve().name or "clip"
-    return out / f"{name}.{word}{suffix}"
-
-
-def _check(given: argparse.Namespace, embedder: "Embedder") -> "Embedder | None":
+def _check(name: str, weights: str | None, embedder: "Embedder") -> "Embedder | None":
     """The second embedder. Raises as `embedder_of` and `check_embedder`."""
     from spf.embedders import check_embedder
 
-    name, weights = given.check_embedder, given.check_weights
     if name not in ("auto", "none"):
         return check_embedder(embedder_of(name, weights, "--check-weights"), embedder)
     if weights is not None:
@@ -259,14 +270,21 @@ def _check(given: argparse.Namespace, embedder: "Embedder") -> "Embedder | None"
     return check_embedder(name, embedder)
 
 
-def _plan(
-    given: argparse.Namespace,
+def make_plan(
+    clip: str,
     embedder: "Embedder",
     method: "Resampling | Regenerate",
+    length: tuple[str, int | None, float | None],
+    target: str | None,
+    like: str | None,
+    cached: bool,
     watch: "Watch",
     generator: "Generator | None" = None,
 ) -> "Plan":
-    """The plan that the arguments ask for; words are checked before anything is measured."""
+    """The plan that the arguments ask for; names are checked before anything is measured.
+
+    length : --keep, --frames and --fps.
+    """
     from spf.cache import user_cache
     from spf.measurement import measure_clip
     from spf.pacing.lengths import Wanted
@@ -274,18 +292,17 @@ def _plan(
     from spf.pacing.targets import Target, make_target
     from spf.progress import Curve
 
-    wanted = Wanted(given.keep, given.frames, given.fps)
-    if given.like and given.target:
+    wanted = Wanted(*length)
+    if like and target:
         raise ConfigError("--target and --like both name a pacing; give one of them")
-    target: Target | Curve = make_target(given.target or "linear")
-    if given.like:
-        cache = None if given.no_cache else user_cache()
-        target = measure_clip(given.like, embedder, cache=cache, guarded=True).curve
-    cached = not given.no_cache
-    return plan_retiming(given.clip, embedder, target, method, wanted, cached, watch, generator)
+    pacing: Target | Curve = make_target(target or "linear")
+    if like:
+        cache = user_cache() if cached else None
+        pacing = measure_clip(like, embedder, cache=cache, guarded=True).curve
+    return plan_retiming(clip, embedder, pacing, method, wanted, cached, watch, generator)
 
 
-def _print_plan(plan: "Plan", embedder: "Embedder") -> None:
+def print_plan(plan: "Plan", embedder: "Embedder") -> None:
     print_embedder(embedder)
     print(f"\n{plain(plan.source)}")
     for line in plan.lines():
@@ -320,7 +337,7 @@ def _print_result(done: "Retimed", embedder: "Embedder") -> None:
 
 
 @contextmanager
-def _bars() -> Iterator["Watch"]:
+def progress_bars() -> Iterator["Watch"]:
     """A progress bar for each stage, one after the other."""
     from tqdm import tqdm
 

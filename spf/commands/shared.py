@@ -1,25 +1,17 @@
-"""What the commands share."""
+"""What the commands share: names of embedders, text for a terminal, folders for output."""
 
-import argparse
 import os
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spf.errors import ConfigError, UnavailableError
-from spf.words import NO_NETWORK, is_url
 
 if TYPE_CHECKING:
     from spf.embedders import Embedder
 
-EMBEDDER = (
-    "efficientnet (default), tiny, siglip, clip, dinov2, pixels or histogram; with a variant "
-    "siglip/b16-384"
-)
-WEIGHTS = (
-    "folder with the embedder's weights, as Hugging Face or open_clip lays them out (default: "
-    "those that are installed or fetched)"
-)
 OPTIONS = (
     (r"\bembedder\.path=", "--weights "),
     (r"\bmodel\.command=", "--command "),
@@ -30,6 +22,13 @@ OPTIONS = (
 )
 """Settings as messages of the library name them, and the options of `spf` that they are."""
 
+KNOWN = {
+    "ImageNet": "the paper measures with SigLIP",
+    "control": "a control sees colours and edges, not meaning",
+    "shipped": "trained on rendered pictures alone; the paper measures with SigLIP",
+}
+"""What must be known of an embedder, by its remark: `spf.embedders.CAUTIONS` in half a line."""
+
 
 def as_options(text: str) -> str:
     """A message of the library with the options of `spf`."""
@@ -38,27 +37,9 @@ def as_options(text: str) -> str:
     return text
 
 
-def add_embedder(command: argparse.ArgumentParser) -> None:
-    """The options that choose what measures."""
-    command.add_argument("--embedder", metavar="NAME[/VARIANT]", help=EMBEDDER)
-    command.add_argument("--weights", type=weights_folder, metavar="FOLDER", help=WEIGHTS)
-
-
-def weights_folder(text: str) -> str:
-    """The absolute path of a folder of weights. Raises ConfigError for a URL and for nothing."""
-    if is_url(text):
-        raise ConfigError(f"{plain(text)}: {'; '.join(NO_NETWORK)}")
-    if not text:
-        raise ConfigError("--weights names no folder; the current one is .")
-    return os.path.abspath(os.path.expanduser(text))
-
-
-def chosen_embedder(args: argparse.Namespace) -> "Embedder":
-    """The embedder of `add_embedder`. Raises as `load_embedder`."""
-    return embedder_of(args.embedder, args.weights)
-
-
-def embedder_of(name: str | None, weights: str | None, option: str = "--weights") -> "Embedder":
+def embedder_of(
+    name: str | None, weights: str | None = None, option: str = "--weights"
+) -> "Embedder":
     """The embedder of a name, None for the default one, with its weights in a folder.
 
     option : that names the folder, for messages. Raises as `load_embedder`, and ConfigError for an
@@ -86,35 +67,27 @@ def checked_name(name: str | None, weights: str | None, option: str = "--weights
 
 
 def print_embedder(embedder: "Embedder") -> None:
-    """Say what measures, and what must be known of it."""
-    from spf.embedders import CAUTIONS, label, remark
+    """Say in one line what measures, and what must be known of it."""
+    from spf.embedders import label, remark
 
-    print(f"embedder: {label(embedder)}")
-    caution = CAUTIONS.get(remark(embedder))
-    if caution:
-        print(f"  {caution}")
+    known = KNOWN.get(remark(embedder))
+    print(f"embedder: {label(embedder)}{f'; {known}' if known else ''}")
 
 
-def add_no_cache(command: argparse.ArgumentParser) -> None:
-    """The word that has a command neither use nor keep embeddings."""
-    command.add_argument("--no-cache", action="store_true", help="neither use nor keep embeddings")
+def clips_at(path: str) -> Iterator[str]:
+    """The clips that a path stands for, one after the other; itself where there are none, or where
+    it is one: a folder that holds images and no videos is a clip."""
+    from spf.video import IMAGE_SUFFIXES, SUFFIXES, clips_in
 
-
-def add_sampling(command: argparse.ArgumentParser) -> None:
-    """The words that choose frames of a clip (`spf.Sampling`)."""
-    command.add_argument("--stride", type=int, default=1, metavar="N", help="use every N-th frame")
-    command.add_argument("--max-frames", type=int, metavar="N", help="use at most N frames")
-    command.add_argument("--start", type=float, metavar="SECONDS", help="from this time on")
-    command.add_argument("--end", type=float, metavar="SECONDS", help="up to this time")
-    command.add_argument("--stream", type=int, metavar="N", help="index among the video streams")
-
-
-def local_path(text: str) -> str:
-    """The path of an output, with `~` expanded: after `--out=` a shell leaves it as it is. Raises
-    ConfigError for a URL."""
-    if is_url(text):
-        raise ConfigError(f"{plain(text)}: outputs are local files; give a path")
-    return os.path.expanduser(text)
+    found = False
+    with suppress(OSError, ConfigError):  # a file, or what cannot be listed: reading it says why
+        suffixes = {os.path.splitext(x)[1].lower() for x in os.listdir(path) if x[0] != "."}
+        if not suffixes & IMAGE_SUFFIXES or suffixes & (SUFFIXES - IMAGE_SUFFIXES):
+            for name in clips_in(Path(path)):
+                found = True
+                yield os.path.join(path, name)
+    if not found:
+        yield path
 
 
 def plain(text: object) -> str:

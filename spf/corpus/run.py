@@ -1,92 +1,172 @@
-"""Measure a corpus: what is to do, the work, what was done."""
+"""Measure a corpus: names -> shards of consecutive clips -> actors of Ray Data -> files of rows."""
 
 from __future__ import annotations
 
+import io
+import json
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from spf.corpus import manifest
-from spf.corpus.inputs import Listing, survey
-from spf.corpus.pipeline import Crew, local_or_remote, measured
-from spf.corpus.rows import Measuring
-from spf.corpus.shards import (
-    Assembly,
-    Summary,
-    finished,
-    remove_half_written,
-    summarise,
-    write_shard,
-)
-from spf.errors import ConfigError
+from spf.cluster import Pool
+from spf.corpus.pool import measured
+from spf.corpus.rows import Measurer, Row
+from spf.errors import ConfigError, SpfError
+from spf.files import moved_into_place, synchronise, write_atomic
+from spf.fingerprint import digest, installed
 
-CLIPS_PER_SHARD = 1000
-LOCK = ".spf-corpus.lock"
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-
-@dataclass(frozen=True)
-class Made:
-    """What a corpus has at the end: `counts` (clips, done, failed) and clips by status and
-    reason; `measured` of them were measured now, the others before."""
-
-    counts: dict[str, int]
-    summary: Summary
-    measured: int
+CLIPS_PER_SHARD, SHARDS = 16, 4096
+"""Clips of a shard unless the user asks for others; more where there would be more shards."""
+DIED = "its worker died on it twice (out of memory, or a library or the GPU failed)"
+MANIFEST, LOCK = "manifest.json", ".spf-corpus.lock"
 
 
 def make_corpus(
-    listing: Listing,
+    names: list[str],
+    base: Path,
     output: Path,
-    measuring: Measuring,
-    crew: Crew,
-    clips_per_shard: int = CLIPS_PER_SHARD,
-    plan: Callable[[str], object] = str,
-    progress: Callable[[int], object] = int,
-) -> Made:
-    """Measure the clips of a listing into the shards of an output folder that exists.
+    measurer: Measurer,
+    pool: Pool,
+    clips_per_shard: int | None = None,
+    on_plan: Callable[[str, int], object] = lambda *_: None,
+    on_progress: Callable[[int], object] = int,
+) -> list[Row]:
+    """Measure clips, named from the folder `base`, into the shards of an output folder that exists.
 
-    Shards that are finished are taken as they are. plan : called with a line on what is to do.
-    progress : called with the number of clips measured since.
+    A shard is a file of rows, and what one worker measures at a time; those that are finished are
+    taken as they are. on_plan : called with a line on what is to do, and the number of clips.
+    on_progress : called with the number of clips measured since. Returns rows status, reason
+    (numbers in it are #), clips: by status, the frequent ones first.
 
     Raises ConfigError for an output that holds another corpus or is in use, UnavailableError for
-    an embedder or a Ray that cannot run here, SpfError where the work cannot go on; what is
-    finished is kept.
+    an embedder or a Ray that cannot run here, SpfError where the work cannot go on.
     """
-    identity = measuring.identity()
-    lock = FileLock(output / LOCK)
+    size = clips_per_shard or max(CLIPS_PER_SHARD, len(names) // SHARDS)
+    parts = [range(len(names))[at : at + size] for at in range(0, len(names), size)]
+    shards = {output / f"shard-{n:05d}.parquet": part for n, part in enumerate(parts)}
+    listed = digest([os.fsencode(name).hex() for name in names])
+    manifest = {"clips": len(names), "names": listed, "clips_per_shard": size}
+    manifest |= measurer.identity() | installed("pyarrow")
     try:
-        lock.acquire(timeout=0)
+        with FileLock(output / LOCK, timeout=0):
+            for leftover in output.glob(".spf-*.tmp"):
+                leftover.unlink()  # half-written by a command that was killed
+            _begin(output, json.loads(json.dumps(manifest)))
+            schema = measurer.table([]).schema
+            pending = {
+                path: part for path, part in shards.items() if not _finished(path, part, schema)
+            }
+            left = sum(map(len, pending.values()))
+            on_plan(f"{len(names)} clips, {len(names) - left} of them finished", left)
+            if pending:
+                _measure(pending, names, base, measurer, pool, on_progress)
+            return _summarise(output, list(shards))
     except Timeout:
-        raise ConfigError(
-            f"{output}: another process is making this corpus; wait until it has"
-        ) from None
+        remedy = "wait until it has"
+        raise ConfigError(f"{output}: another process is making this corpus; {remedy}") from None
+    except OSError as error:
+        remedy = "make room or choose another OUTPUT, and start again: finished shards are kept"
+        raise SpfError(f"{output}: cannot be written ({error.strerror}); {remedy}") from None
+
+
+def _measure(
+    pending: dict[Path, range],
+    names: list[str],
+    base: Path,
+    measurer: Measurer,
+    pool: Pool,
+    on_progress: Callable[[int], object],
+) -> None:
+    """Measure shards. The clips of those on which a worker dies are measured once more, one by one;
+    where it dies again, the row says so."""
+    lost = {part.start: path for path, part in pending.items()}
+    with pool.started():
+        for rows in measured(list(pending.values()), names, base, measurer, pool):
+            _write(lost.pop(rows["index"][0].as_py()), rows)
+            on_progress(len(rows))
+        again = [range(index, index + 1) for path in lost.values() for index in pending[path]]
+        found: dict[int, Row] = {}
+        for rows in measured(again, names, base, measurer, pool, alone=True):
+            found |= {row["index"]: row for row in rows.to_pylist()}
+            on_progress(len(rows))
+    for path in lost.values():
+        one_by_one = [found.get(i) or measurer.failed(i, names[i], DIED) for i in pending[path]]
+        _write(path, measurer.table(one_by_one))
+
+
+def _finished(path: Path, clips: range, schema: pa.Schema) -> bool:
+    """Whether a shard is there, undamaged (every page has a checksum), with a row for each clip."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
-        remove_half_written(output)
-        found = survey(listing, clips_per_shard)
-        described = manifest.describe(identity, found)
-        manifest.begin(output, described)
-        mark = described["identity"]
-        shards = range(len(found.shards))
-        pending = [
-            shard for shard in shards if not finished(output, shard, found, mark, measuring.curves)
-        ]
-        there = len(shards) - len(pending)
-        plan(f"{found.clips} clips in {len(shards)} shards, {there} of them finished")
-        count = done = 0
-        if pending:
-            assembly = Assembly(found)
-            with local_or_remote(crew):
-                for rows, written in measured(listing, found, pending, measuring, crew):
-                    count += len(rows)
-                    progress(len(rows))
-                    whole = assembly.add(rows)
-                    if whole is not None:
-                        write_shard(output, *whole, mark)
-                        done += 1
-                        written(done)
-        summary = summarise(output, len(shards))
-        return Made(manifest.end(output, described, summary), summary, count)
-    finally:
-        lock.release()
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            same: bool = file.schema_arrow.equals(schema)
+            return same and file.read()["index"].to_pylist() == list(clips)
+    except (OSError, pa.ArrowException, ValueError):
+        return False
+
+
+def _write(path: Path, rows: pa.Table) -> None:
+    """Write a shard whole or not at all. Equal rows give equal bytes; statistics, which would lie
+    outside the checksums, are left out."""
+    import pyarrow.parquet as pq
+
+    settings = {"compression": "zstd", "write_page_checksum": True, "write_statistics": False}
+    with moved_into_place(path) as temporary:
+        pq.write_table(rows.replace_schema_metadata(), temporary, **settings)
+        synchronise(temporary)
+
+
+def _begin(output: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest of a new corpus, or find the same one there.
+
+    Raises ConfigError where the folder holds another corpus or other things.
+    """
+    path = output / MANIFEST
+    if not path.exists():
+        if others := sorted(p.name for p in output.iterdir() if not p.name.startswith(".")):
+            remedy = "choose a new or an empty OUTPUT"
+            raise ConfigError(f"{output}: it holds {others[0]}, but no {MANIFEST}; {remedy}")
+        write_atomic(path, json.dumps(manifest, indent=1) + "\n")
+        return
+    try:
+        found = json.loads(path.read_text())
+        old = {name: found.get(name) for name in sorted(found.keys() | manifest.keys())}
+    except (ValueError, AttributeError, RecursionError):
+        raise ConfigError(f"{path}: it is damaged; choose another OUTPUT") from None
+    both = {name: f" ({before}, now {manifest.get(name)})" for name, before in old.items()}
+    differing = [
+        name + both[name] * (len(both[name]) < 60)
+        for name, before in old.items()
+        if before != manifest.get(name)
+    ]
+    if differing:
+        what = f"it holds a corpus that differs in {', '.join(differing)}"
+        remedy = "go on as it was begun, choose another OUTPUT, or delete this one"
+        raise ConfigError(f"{output}: {what}; {remedy}")
+
+
+def _summarise(output: Path, shards: list[Path]) -> list[Row]:
+    """Write summary.csv, which says that all shards are there, and return its rows."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    table = pa.concat_tables([pq.read_table(x, columns=["status", "reason"]) for x in shards])
+    reasons = pc.replace_substring_regex(table["reason"], r"\d+([.,]\d+)*", "#")
+    groups = table.set_column(1, "reason", reasons).group_by(["status", "reason"])
+    counted = groups.aggregate([([], "count_all")]).rename_columns(["status", "reason", "clips"])
+    order = [("status", "ascending"), ("clips", "descending"), ("reason", "ascending")]
+    text = io.BytesIO()
+    pa.csv.write_csv(summary := counted.sort_by(order), text)
+    write_atomic(output / "summary.csv", text.getvalue())
+    rows: list[Row] = summary.to_pylist()
+    return rows

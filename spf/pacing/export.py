@@ -1,7 +1,15 @@
-"""The time map for other programs: a table, and an expression for FFmpeg's `setpts`."""
+"""The time map for other programs: a table, and a filter with the command that FFmpeg needs."""
+
+import re
+import subprocess
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from spf.video.write import exact_rate
+from spf.words import shell_quoted
 
 Array = NDArray[np.float64]
 
@@ -23,12 +31,17 @@ def as_csv(times: Array, positions: Array, source_times: Array) -> str:
 
 
 def as_filter(times: Array, positions: Array, source_times: Array, fps: float) -> str:
-    """A filter chain that has FFmpeg show the clip along the map, each frame the latest one.
+    """A filter chain that has FFmpeg show the clip along the map, each frame the latest one, in
+    exactly N frames.
 
     `setpts` gives each frame of the clip the time at which the map shows it: a polyline through the
     map, thinned to `TOLERANCE`, as nested comparisons of few levels however long it is. `fps` then
-    repeats and drops frames. Parameters as in `as_csv`; fps : frames a second of the result.
+    repeats and drops frames. A copy of the last frame, behind the end, ends the time for which that
+    one is shown; `tpad` and `trim` make the number of frames exact where `fps` rounds. Works from
+    FFmpeg 4.2 on. Parameters as in `as_csv`; fps : frames a second of the result, written as a
+    fraction.
     """
+    count, rate = len(times), exact_rate(fps)
     shown = np.interp(positions, np.arange(len(source_times)), source_times)
     # The clip stands still where the map repeats a time: the last one holds, as FFmpeg would.
     last = np.append(np.diff(shown) > 0, True)
@@ -36,7 +49,45 @@ def as_filter(times: Array, positions: Array, source_times: Array, fps: float) -
     x[0], y[0] = shown[0], times[0]
     knots = thinned(x, y, TOLERANCE / fps)
     tree = _pieces(x[knots], y[knots])
-    return f"setpts='st(0,T-STARTT);({tree})/TB',fps={fps:.10g}\n"
+    moved = f"if(gte(N,{len(source_times)}),{float(count / rate):.9g},{tree})"
+    return (
+        f"tpad=stop_mode=clone:stop=1,setpts='st(0,T-STARTT);({moved})/TB',"
+        f"fps={rate.numerator}/{rate.denominator},"
+        f"tpad=stop_mode=clone:stop={count},trim=end_frame={count}\n"
+    )
+
+
+def ffmpeg_version(program: str = "ffmpeg") -> tuple[int, int] | None:
+    """Version of libavutil that FFmpeg here has, which builds without a release number have too;
+    None where there is no FFmpeg."""
+    with suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(
+            [program, "-version"], capture_output=True, text=True, errors="replace", timeout=20
+        )
+        if found := re.search(r"libavutil\s+(\d+)\.\s*(\d+)", done.stdout):
+            return int(found[1]), int(found[2])
+    return None
+
+
+def ffmpeg_command(
+    clip: Path, chain: Path, out: Path, count: int, version: tuple[int, int] | None, stream: int = 0
+) -> str:
+    """The command line, for a POSIX shell, that shows a clip along its map.
+
+    chain : file with the filter of `as_filter`, for `count` frames. version : of libavutil; None
+    stands for the newest. stream : index among the clip's video streams, cover pictures left out.
+
+    Options changed their names: a filter is read from a file by `-filter_script:v` up to FFmpeg 6
+    and by `-/filter:v` from 7 on (libavutil 59; the former is deprecated there); frames pass as
+    they are by `-vsync` up to 5.0 and by `-fps_mode` from 5.1 on (libavutil 57.28).
+    """
+    known = version or (99, 0)
+    from_file = "-/filter:v" if known >= (59, 0) else "-filter_script:v"
+    sync = "-fps_mode" if known >= (57, 28) else "-vsync"
+    # Absolute: in a name without its folder FFmpeg reads what is before a colon as a protocol.
+    words = ["ffmpeg", "-i", str(clip.absolute()), "-map", f"0:V:{stream}", from_file]
+    words += [str(chain.absolute()), sync, "passthrough", "-frames:v", str(count)]
+    return " ".join(map(shell_quoted, [*words, str(out.absolute())]))
 
 
 def thinned(x: Array, y: Array, tolerance: float) -> NDArray[np.intp]:

@@ -14,12 +14,13 @@ from spf.files import write_atomic
 from spf.pacing.plan import PlanAnew, Watch
 from spf.pacing.retime import STAGES, Retimed, counted
 from spf.pacing.targets import Linear, described
-from spf.sidebyside import side_by_side
 from spf.video import Reader, write_mp4
 
 
 def write_side_by_side(done: Retimed, out: Path, watch: Watch | None = None) -> None:
     """Write the clip and its result beside each other, with their curves, as an MP4."""
+    from spf.figures import side_by_side
+
     before, after = done.plan.curve, done.curve
     rate = min(60.0, max((len(x) - 1) / (x.times[-1] - x.times[0]) for x in (before, after)))
     total = round(max(x.times[-1] - x.times[0] for x in (before, after)) * rate) + 1
@@ -34,7 +35,7 @@ def write_side_by_side(done: Retimed, out: Path, watch: Watch | None = None) -> 
 
 def write_plot(done: Retimed, out: Path, embedder: Embedder) -> None:
     """Write both curves and the target as a PNG."""
-    from spf.plot import plot_overlay
+    from spf.figures import plot_overlay
 
     u = np.linspace(0.0, 1.0, 257)
     curves = {

@@ -7,8 +7,8 @@ from math import isfinite
 from typing import Any, ClassVar, Protocol
 
 from spf.errors import ConfigError
-from spf.pacing.bands import Strength, flat
-from spf.pacing.gamma import SCHEDULES
+from spf.pacing.bands import Strength, check_bands, flat
+from spf.pacing.gamma import Gamma, check_gamma
 from spf.words import choose
 
 CORRECTIONS = ("add", "compose")
@@ -34,7 +34,7 @@ class Strategy(Protocol):
     @property
     def strength(self) -> Strength: ...
     @property
-    def gamma(self) -> str: ...
+    def gamma(self) -> Gamma: ...
     @property
     def iterations(self) -> int: ...
     @property
@@ -98,7 +98,7 @@ class Flow(Resampling):
 
 def _check(strategy: Strategy) -> None:
     """Raises ConfigError, in one line, for settings that make no warp."""
-    choose(strategy.gamma, SCHEDULES, "gamma")
+    object.__setattr__(strategy, "gamma", check_gamma(strategy.gamma))  # a list of a config: a pair
     choose(strategy.correction, CORRECTIONS, "correction")
     count = strategy.iterations
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
@@ -115,7 +115,7 @@ class RopeFlat:
 
     name: ClassVar[str] = "rope_flat"
     alpha: float = 1.0
-    gamma: str = "none"
+    gamma: Gamma = "none"
     iterations: int = 1
     correction: str = "add"
 
@@ -127,34 +127,81 @@ class RopeFlat:
         return flat(self.alpha)
 
 
+AUTHORS_CODE, AUTHORS_WORKFLOW, OURS = "authors_code", "authors_workflow", "ours"
+PRESETS: dict[str, dict[str, Any]] = {
+    AUTHORS_CODE: {
+        "alpha_low": 0.2,
+        "alpha_high": 1.0,
+        "decay": 3.0,
+        "order": "rank",
+        "bands": "exp",
+        "gamma": "exp_up",
+        "iterations": 1,
+        "correction": "add",
+    }
+}
+PRESETS[AUTHORS_WORKFLOW] = PRESETS[AUTHORS_CODE] | {"alpha_high": 0.8, "iterations": 3}
+PRESETS[OURS] = PRESETS[AUTHORS_CODE] | {
+    "alpha_low": 1.0,
+    "bands": "flat",
+    "gamma": "none",
+    "iterations": 3,
+    "correction": "compose",
+}
+"""Settings of `Rope` by the name of who runs it so: the defaults of the authors' script and node,
+their ComfyUI workflow, and what follows a target best with the generator that ships here.
+docs/retime.md says what is known of each."""
+
+
+OF_PRESET: Any = None
+"""A setting of `Rope` that is its preset's."""
+
+
 @dataclass(frozen=True)
 class Rope:
-    """Frequency-aware: low frequencies follow the time map most. The defaults are those of the
-    authors' script (`authors_code` in docs/retime.md)."""
+    """Frequency-aware: low frequencies follow the time map most.
+
+    preset : a name of `PRESETS`; what is None is the preset's. Raises ConfigError for settings that
+    make no warp.
+    """
 
     name: ClassVar[str] = "rope"
-    alpha_low: float = 0.2
-    alpha_high: float = 1.0
-    decay: float = 3.0
-    order: str = "rank"
-    gamma: str = "exp_up"
-    iterations: int = 1
-    correction: str = "add"
+    preset: str = AUTHORS_CODE
+    alpha_low: float = OF_PRESET
+    alpha_high: float = OF_PRESET
+    decay: float = OF_PRESET
+    order: str = OF_PRESET
+    bands: str | tuple[float, ...] = OF_PRESET
+    gamma: Gamma = OF_PRESET
+    iterations: int = OF_PRESET
+    correction: str = OF_PRESET
 
     def __post_init__(self) -> None:
+        for name, value in self.defaults().items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        object.__setattr__(self, "bands", check_bands(self.bands))
         _check(self)
+
+    def defaults(self) -> dict[str, Any]:
+        """The settings that its preset stands for. Raises ConfigError for an unknown preset."""
+        return PRESETS[choose(self.preset, PRESETS, "preset")]
 
     @property
     def strength(self) -> Strength:
-        return Strength(self.alpha_low, self.alpha_high, self.decay, self.order)
+        return Strength(**{item.name: getattr(self, item.name) for item in fields(Strength)})
 
 
 @dataclass(frozen=True)
 class RopeIterative(Rope):
-    """As `Rope`, measured again and corrected until the pacing comes no nearer to its target."""
+    """As `Rope`, measured again and corrected until the pacing comes no nearer to its target: three
+    times at most unless its preset says more."""
 
     name: ClassVar[str] = "rope_iterative"
-    iterations: int = 3
+
+    def defaults(self) -> dict[str, Any]:
+        preset = super().defaults()
+        return preset | {"iterations": max(3, preset["iterations"])}
 
 
 RESAMPLINGS: dict[str, type[Resampling]] = {kind.name: kind for kind in (Nearest, Blend, Flow)}

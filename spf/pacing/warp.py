@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from spf.generators.clock import Clock, TemporalRope
 from spf.pacing.bands import Strength
-from spf.pacing.gamma import SCHEDULES
-from spf.words import choose
+from spf.pacing.gamma import Gamma, check_gamma
 
 Array = NDArray[np.float64]
 
@@ -22,7 +21,7 @@ class Warp:
 
     positions : (L,) float64, the latents' own, in the model's unit (see `Clock`).
     shift : (L,) float64, in the same unit; several corrections add up.
-    strength : alpha_b. gamma : a word of `SCHEDULES`.
+    strength : alpha_b. gamma : a name of `SCHEDULES`, or a window of noise levels.
 
     Raises ValueError for shifts of another shape or not finite, ConfigError for an unknown gamma.
     """
@@ -30,10 +29,10 @@ class Warp:
     positions: Array
     shift: Array
     strength: Strength = field(default_factory=Strength)
-    gamma: str = "exp_up"
+    gamma: Gamma = "exp_up"
 
     def __post_init__(self) -> None:
-        choose(self.gamma, SCHEDULES, "gamma")
+        check_gamma(self.gamma)
         if self.positions.ndim != 1 or self.shift.shape != self.positions.shape:
             shapes = f"{self.positions.shape} and {self.shift.shape}"
             raise ValueError(f"positions and shift must be (L,), not {shapes}")
@@ -42,7 +41,7 @@ class Warp:
 
     @classmethod
     def from_time_map(
-        cls, clock: Clock, tau: Array, strength: Strength | None = None, gamma: str = "exp_up"
+        cls, clock: Clock, tau: Array, strength: Strength | None = None, gamma: Gamma = "exp_up"
     ) -> "Warp":
         """The warp that shows source position tau_k (N,) at output frame k; see `Clock.shift`."""
         return cls(clock.positions, clock.shift(tau), strength or Strength(), gamma)

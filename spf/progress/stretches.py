@@ -115,6 +115,28 @@ def named_stretches(curve: Curve) -> list[Stretch]:
     return sorted([*plain, *cuts], key=lambda part: part.start)
 
 
+def dead_ends(
+    curve: Curve, named: Sequence[Stretch], last: int
+) -> tuple[Stretch | None, Stretch | None]:
+    """The dead stretches that a clip begins and ends with, from its first and to its `last` frame.
+
+    They are those of its `named_stretches` that reach an end but for 2 steps of less than half of
+    what makes a jump worth naming: the first frame of a file is often coded better than the next.
+    """
+    steps = pacing_steps(curve.fitted)
+
+    def little(start: int, stop: int) -> bool:
+        return stop - start <= GAP_STEPS and steps[start:stop].sum() <= JUMP_CHANGE / 2
+
+    first = final = None
+    dead = [part for part in named if part.kind == "dead"]
+    if dead and little(0, dead[0].start):
+        first = _stretch(curve, steps, "dead", 0, dead[0].stop)
+    if dead and little(dead[-1].stop, last):
+        final = _stretch(curve, steps, "dead", dead[-1].start, last)
+    return first, final
+
+
 def _is_cut(jump: Stretch, cuts: Sequence[int]) -> bool:
     """Whether a jump is little more than the one step of a cut."""
     short = jump.stop - jump.start <= 1 + GAP_STEPS

@@ -11,6 +11,7 @@ from spf.video.content import content_hash
 from spf.video.folder import list_frames
 from spf.video.guarded import GuardedReader
 from spf.video.reader import Reader, batches, load, probe
+from spf.video.search import clips_in
 from spf.video.tiles import Tile, cut_tile, frames_sha256
 from spf.video.write import write_mp4, write_png
 
@@ -25,6 +26,7 @@ __all__ = [
     "Sampling",
     "Tile",
     "batches",
+    "clips_in",
     "content_hash",
     "cut_tile",
     "frames_sha256",

@@ -6,6 +6,7 @@ import heapq
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,17 @@ def has_sound(path: str | os.PathLike[str]) -> bool:
 
 
 def join_sound(
-    pictures: str | os.PathLike[str], clip: str | os.PathLike[str], out: str | os.PathLike[str]
+    pictures: str | os.PathLike[str],
+    clip: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    start: float = 0.0,
+    stop: float = inf,
 ) -> None:
     """Write the pictures of one MP4 and the first sound track of a clip into an MP4.
 
-    Nothing is encoded again. The sound keeps its place relative to the clip's first picture, which
-    is the first one of `pictures`. Memory does not grow with the length.
+    Nothing is encoded again. The sound keeps its place relative to the clip's picture at `start`,
+    which is the first one of `pictures`, and ends with the packet before `stop`; seconds since the
+    clip's first picture. Memory does not grow with the length.
 
     Raises ClipError where the clip's sound cannot be read, MP4 cannot hold its codec, or the disk
     refuses; nothing is left behind then.
@@ -48,10 +54,10 @@ def join_sound(
                 targets = [output.add_stream_from_template(stream) for stream in (video, audio)]
                 best = heard.streams.best("video")
                 unit = best.time_base if best is not None else None
-                start = float((best.start_time or 0) * unit) if best and unit else 0.0
+                first = float((best.start_time or 0) * unit) if best and unit else 0.0
                 queues = [
-                    _packets(seen, video, targets[0], 0.0),
-                    _packets(heard, audio, targets[1], start),
+                    packets(seen, video, targets[0]),
+                    packets(heard, audio, targets[1], first + start, first + stop),
                 ]
                 for _, _, packet in heapq.merge(*queues, key=lambda entry: entry[:2]):
                     output.mux(packet)
@@ -62,15 +68,18 @@ def join_sound(
         raise ClipError(clip, f"its sound cannot be kept ({why})", remedy) from None
 
 
-def _packets(
-    container: Any, stream: Any, target: Any, start: float
+def packets(
+    container: Any, stream: Any, target: Any, start: float = 0.0, stop: float = inf
 ) -> Iterator[tuple[float, int, Any]]:
-    """(seconds, stream, packet) of a stream from `start` on, its times counted from there."""
+    """(seconds, stream, packet) of a stream that are heard or seen from `start` up to `stop`, their
+    times counted from `start`."""
     shift = round(start / stream.time_base)
     for packet in container.demux(stream):
         if packet.dts is None:  # the mark at the end
             continue
         shown = packet.dts if packet.pts is None else packet.pts
+        if shown * stream.time_base >= stop:
+            continue
         packet.dts, packet.pts = packet.dts - shift, shown - shift
         if shift > 0 and packet.pts + (packet.duration or 0) <= 0:
             continue  # before the first picture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +17,8 @@ from spf.errors import ClipError, ConfigError
 from spf.files import moved_into_place, synchronise
 
 NTSC = {base: Fraction(base * 1000, 1001) for base in (24, 30, 48, 60, 120)}
+CLOCK = 90_000
+"""Ticks a second of a variable rate; those of MPEG."""
 # x264's output depends on the number of threads; a fixed one gives the same bytes everywhere.
 THREADS = 4
 # With its macroblock tree, x264 gave different bytes for identical small frames now and then.
@@ -28,12 +30,14 @@ def write_mp4(
     frames: Iterable[np.ndarray],
     fps: float | Fraction,
     crf: int = 16,
+    times: Sequence[float] | None = None,
 ) -> None:
     """Write frames, each (H, W, 3) uint8 RGB and all of one size, as H.264 yuv420p in an MP4.
 
     frames are streamed. An odd width or height becomes even by repeating the last column or row.
-    fps: written as an exact fraction (29.97 becomes 30000/1001). crf: 0 (best) to 51. The matrix is
-    BT.601, limited range, and declared: readers that ignore the declaration assume just that.
+    fps: written as an exact fraction (29.97 becomes 30000/1001). crf: 0 (best) to 51. times: of
+    each frame, in seconds, increasing from 0; a variable rate, of which fps is the mean. The matrix
+    is BT.601, limited range, and declared: readers that ignore the declaration assume just that.
     An existing file is replaced; missing folders are made. Raises `ConfigError` for a bad rate or
     crf, `ValueError` for frames of a wrong shape or type, `ClipError` where there is no frame or
     the disk refuses; whatever is raised, `frames` included, leaves nothing behind.
@@ -43,7 +47,7 @@ def write_mp4(
     if isinstance(crf, bool) or not 0 <= crf <= 51:
         raise ConfigError(f"crf is {crf!r}; give a number from 0 (best) to 51")
     with _refusals(path), moved_into_place(path) as temporary:
-        _encode(path, temporary, frames, rate, crf)
+        _encode(path, temporary, frames, rate, crf, times)
         synchronise(temporary)
 
 
@@ -83,12 +87,18 @@ def exact_rate(fps: float | Fraction) -> Fraction:
 
 
 def _encode(
-    path: Path, temporary: Path, frames: Iterable[np.ndarray], rate: Fraction, crf: int
+    path: Path,
+    temporary: Path,
+    frames: Iterable[np.ndarray],
+    rate: Fraction,
+    crf: int,
+    times: Sequence[float] | None,
 ) -> None:
     import av
     from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
     flags = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+    unit = 1 / rate if times is None else Fraction(1, CLOCK)
     output: Any = av.open(
         f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}
     )
@@ -104,7 +114,7 @@ def _encode(
                 stream.pix_fmt = "yuv420p"
                 context = stream.codec_context
                 context.thread_count = THREADS
-                context.time_base = 1 / rate
+                context.time_base = unit
                 context.color_range, context.colorspace = 1, 6  # limited, BT.601
                 context.color_primaries, context.color_trc = 1, 1  # BT.709, near to sRGB
             frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
@@ -114,7 +124,8 @@ def _encode(
                 interpolation=flags,
                 threads=1,
             )
-            frame.pts, frame.time_base = index, 1 / rate
+            frame.pts = index if times is None else round(times[index] * CLOCK)
+            frame.time_base = unit
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
         output.close()

@@ -1,9 +1,9 @@
-"""Curves of clips that show the frame under the pointer: what the page needs for them."""
+"""Pairs of a run with the frames of all strategies: what the page's figure needs for them."""
 
 import base64
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,27 +12,58 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.generated.figures import compared, named
-from benchmarks.generated.strategies import STEERED, kind_of
+from benchmarks.harness.cells import Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import read_curve
+from benchmarks.harness.printing import printer
 from benchmarks.harness.records import DONE, Record
+from spf.embedders import label
 from spf.generators.kept import DAMAGE, unpack
+from spf.pacing.strategies import (
+    AUTHORS_CODE,
+    AUTHORS_WORKFLOW,
+    RESAMPLINGS,
+    RETIMES,
+    NoRetime,
+    Regenerate,
+    Rope,
+    RopeIterative,
+)
 
-PLAYERS = 3
-"""Of a run: each costs some 100 kB."""
+BYTES = 2_000_000
+"""Of the frames of a run: pairs are taken until there are so many."""
 
 TILE = 96
 """Height of a frame in a sheet, pixels at most."""
 ACROSS = 10
 """Frames beside each other in a sheet."""
 
+PLAIN = NoRetime.name
+METHOD, WORKFLOW, REFINED = AUTHORS = (
+    f"{Rope.name} ({AUTHORS_CODE})",
+    f"{Rope.name} ({AUTHORS_WORKFLOW})",
+    f"{RopeIterative.name} ({AUTHORS_CODE})",
+)
+"""Labels of plain generation and of the paper's own method: with the settings of the authors'
+script, with those of their workflow, and with those of the script and refinement."""
+
+
+def is_resampled(strategy: str) -> bool:
+    """Whether a strategy, by its label, takes the frames that the clip has."""
+    return strategy.partition(" ")[0] in RESAMPLINGS
+
+
+def is_ours(strategy: str) -> bool:
+    """Whether it is a warp of ours: with settings that are not the authors'."""
+    others = {PLAIN, Regenerate.name, *RESAMPLINGS}
+    known = strategy.partition(" ")[0] in set(RETIMES) - others
+    return known and strategy not in AUTHORS
+
 
 @dataclass(frozen=True)
 class Sheet:
     """All frames of a clip in one picture, `ACROSS` beside each other."""
 
-    label: str
     source: str
     across: int
     down: int
@@ -40,74 +71,133 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Player:
-    """A clip before and after: sheets of T frames, and what is drawn over the time.
+class Take:
+    """A pair by one strategy. progress : (T,), 0..1. value : its distance to the target, as the
+    table of pairs prints it; "" where it has none."""
 
-    times : (T,) seconds. u : (T,) share of the time, 0..1. lines : name -> progress (T,), 0..1; the
-    first ones belong to the sheets.
+    progress: list[float]
+    value: str
+    sheet: Sheet
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pair by all strategies, the plain clip first.
+
+    times : (T,) seconds. u : (T,) share of the time, 0..1. target : (T,) progress asked for.
     """
 
     title: str
     times: list[float]
     u: list[float]
-    lines: dict[str, list[float]]
-    sheets: list[Sheet]
+    target: list[float]
+    takes: dict[str, Take]
 
-    def path(self, name: str, width: float, height: float) -> str:
-        """SVG path of a line in a box of that size."""
-        points = zip(self.u, self.lines[name], strict=True)
-        return "M" + " ".join(f"{x * width:.1f},{(1 - y) * height:.1f}" for x, y in points)
+
+@dataclass(frozen=True)
+class Player:
+    """The pairs of a run. metric : what the values of the takes are. ours : the strategy that is
+    beside the paper's method at first; "" where there is none."""
+
+    metric: str
+    target: str
+    ours: str
+    pairs: list[Pair]
+
+    @property
+    def shown(self) -> list[str]:
+        """Strategies that are shown at first: plain, the paper's method, ours."""
+        takes = self.pairs[0].takes
+        wanted = [PLAIN, METHOD, self.ours]
+        return [name for name in wanted if name in takes]
+
+    @property
+    def choices(self) -> list[str]:
+        """Strategies that may stand beside the paper's method."""
+        every = dict.fromkeys(name for pair in self.pairs for name in pair.takes)
+        return [name for name in every if name not in (PLAIN, METHOD)]
 
     def data(self) -> dict[str, Any]:
         """What the page's script reads."""
-        shown = list(self.lines)[: len(self.sheets)]
         return {
-            "times": self.times,
-            "u": self.u,
-            "lines": [self.lines[name] for name in shown],
-            "names": shown,
+            "first": [PLAIN, METHOD],
+            "pairs": [
+                {
+                    "title": pair.title,
+                    "times": pair.times,
+                    "u": pair.u,
+                    "target": pair.target,
+                    "takes": {
+                        name: {"line": x.progress, "value": x.value, **vars(x.sheet)}
+                        for name, x in pair.takes.items()
+                    },
+                }
+                for pair in self.pairs
+            ],
         }
 
 
-def players(records: Sequence[Record], folder: RunFolder) -> list[Player]:
-    """Of the first clips of a run that keeps frames: the clip as it was, under the paper's own
-    method, and under the best other warp."""
+def path_of(u: Sequence[float], progress: Sequence[float]) -> str:
+    """SVG path of a curve in a box of 100 x 100."""
+    points = zip(u, progress, strict=True)
+    return "M" + " ".join(f"{x * 100:.2f},{(1 - y) * 100:.2f}" for x, y in points)
+
+
+def make_player(
+    records: Sequence[Record], folder: RunFolder, tables: Mapping[str, Table], ours: str = ""
+) -> Player | None:
+    """The pairs of a run that keeps frames, measured by its embedder; None where it keeps none.
+
+    tables : of the run, by name; the values come from that of its pairs. ours : see `Player`.
+    """
     kept = [r for r in records if r["status"] == DONE and r.get("file") and r.get("before_file")]
     groups: dict[tuple[str, int], list[Record]] = defaultdict(list)
     for record in kept:
-        if record["embedder"] == kept[0]["embedder"] and kind_of(record["retime"]) == STEERED:
+        if record["embedder"] == kept[0]["embedder"]:
             groups[record["clip"], record["seed"]].append(record)
-    found = []
-    for (clip, _), group in list(groups.items())[:PLAYERS]:
+    rows = [row for name in tables if name.startswith("retimed_pairs") for row in tables[name].rows]
+    text = next((printer(tables[x]) for x in tables if x.startswith("retimed_pairs")), None)
+    several = len({seed for _, seed in groups}) > 1
+    metric = "linearity_mae" if kept and kept[0]["target"] == "linear" else "target_mae"
+    found: list[Pair] = []
+    size = 0
+    for (clip, seed), group in groups.items():
+        values = {
+            row["strategy"]: text(row, metric)
+            for row in rows
+            if text and (row["pair"], row["seed"]) == (clip, seed)
+            if row["measure"] == label(kept[0]["embedder"])
+        }
         try:
-            if chosen := compared(group):
-                found.append(_player(clip, chosen, folder))
+            pair = _pair(f"{clip}, seed {seed}" if several else clip, group, folder, values)
         except DAMAGE:
             continue  # the frames are gone; the tables do not need them
-    return found
+        size += sum(len(take.sheet.source) for take in pair.takes.values())
+        if found and size > BYTES:
+            break
+        found.append(pair)
+    return Player(metric, str(kept[0]["target"]), ours, found) if found else None
 
 
-def _player(title: str, chosen: Sequence[Record], folder: RunFolder) -> Player:
-    curves = [read_curve(folder, record) for record in chosen]
-    curve = curves[0]
-    after = {named(x): one["progress"] for x, one in zip(chosen, curves, strict=True)}
-    target = {f"target: {chosen[0]['target']}": curve["target"]}
-    lines = {"baseline": curve["before"], **after, **target}
-    clips = (chosen[0]["before_file"], *(record["file"] for record in chosen))
-    sheets = [
-        sheet(name, unpack(folder.read(path)).frames)
-        for name, path in zip(lines, clips, strict=False)
-    ]
-    return Player(
-        title,
-        _rounded(curve["time"]),
-        _rounded(curve["u"]),
-        {name: _rounded(line) for name, line in lines.items()},
-        sheets,
-    )
+def _pair(
+    title: str, group: Sequence[Record], folder: RunFolder, values: Mapping[str, str]
+) -> Pair:
+    curves = [read_curve(folder, record) for record in group]
+    first = _sheet_of(folder, group[0]["before_file"])
+    takes = {PLAIN: Take(_rounded(curves[0]["before"]), values.get(PLAIN, ""), first)}
+    for record, curve in zip(group, curves, strict=True):
+        if (name := record["retime"]) != PLAIN and len(curve) == len(curves[0]):
+            frames = _sheet_of(folder, record["file"])
+            takes[name] = Take(_rounded(curve["progress"]), values.get(name, ""), frames)
+    time, u, target = (_rounded(curves[0][name]) for name in ("time", "u", "target"))
+    return Pair(title, time, u, target, takes)
 
 
-def sheet(label: str, frames: NDArray[np.uint8]) -> Sheet:
+def _sheet_of(folder: RunFolder, path: str) -> Sheet:
+    return make_sheet(unpack(folder.read(path)).frames)
+
+
+def make_sheet(frames: NDArray[np.uint8]) -> Sheet:
     """A sheet of frames (T, H, W, 3) uint8 RGB, as WebP."""
     height, width = frames.shape[1:3]
     if height > TILE:
@@ -118,7 +208,7 @@ def sheet(label: str, frames: NDArray[np.uint8]) -> Sheet:
     padded[: len(frames)] = frames
     rows = padded.reshape(down, ACROSS, *frames.shape[1:]).swapaxes(1, 2)
     picture = rows.reshape(down * frames.shape[1], ACROSS * frames.shape[2], 3)
-    return Sheet(label, webp(Image.fromarray(picture), 75), ACROSS, down, width / height)
+    return Sheet(webp(Image.fromarray(picture), 75), ACROSS, down, width / height)
 
 
 def webp(picture: Image.Image, quality: int) -> str:

@@ -4,10 +4,11 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
-from queue import Empty, Queue
+from queue import Queue
 from threading import Thread
 from typing import Any, Literal, Protocol
 
@@ -31,14 +32,24 @@ PATIENCE = 900.0
 """Seconds that W&B may take to answer, uploads included."""
 BEST = {"lower": "min", "higher": "max", "none": "last"}
 """Direction of a metric -> what W&B's summary keeps of it, and its tables sort by."""
-ASIDE = ("output", "logger", "name", "workers", "cache", "hydra")
+ASIDE = ("output", "logger", "name", "workers", "cache", "fresh", "hydra")
 """Parts of a config that say nothing of what is measured."""
 
 
 class Tracker(Protocol):
-    """Publishes a finished run; it must not fail it."""
+    """Records a run elsewhere while it is computed, and when it is finished; fails nothing."""
 
     name: str
+
+    def start(
+        self, run_name: str, config: dict[str, Any], folder: RunFolder, total: int, done: int
+    ) -> None:
+        """A run begins to compute: so many cells in all, and so many completed before."""
+        ...
+
+    def on_settled(self, record: Record) -> None:
+        """One more cell is completed, or has failed."""
+        ...
 
     def publish(
         self,
@@ -48,7 +59,7 @@ class Tracker(Protocol):
         summary: Summary,
         folder: RunFolder,
     ) -> str:
-        """One line for the user: where the run can be seen, or why it was not published."""
+        """One line for the user: where the finished run can be seen, or why it was not written."""
         ...
 
 
@@ -56,6 +67,10 @@ class NoTracker:
     """Tables and the page alone."""
 
     name = "csv"
+
+    def start(self, *_: Any) -> None: ...
+
+    def on_settled(self, record: Record) -> None: ...
 
     def publish(self, *_: Any) -> str:
         return ""
@@ -66,12 +81,15 @@ class WandbTracker:
 
     Offline unless the user is logged in; WANDB_MODE, where it is set, decides. The run's files go
     to the run's folder; `wandb sync` publishes an offline run later. Whatever W&B raises is
-    reported in one line and fails nothing.
+    reported in one line and fails nothing; W&B is called in a thread of its own, so that it does
+    not hold up a run either.
 
-    The id at W&B is the run's own name, so that a run that was interrupted, or is made again, goes
-    on as the same W&B run; one that W&B has already, unchanged, is left as it is. Offline, W&B
-    begins a folder each time: the new one holds everything, and takes the place of those that were
-    never synced. The jobs of a sweep (-m) share a group, and are named after their words.
+    A run that has something to compute is begun at once: `cells/done`, `cells/failed` and the
+    metrics of each cell (`cell/linearity_mae`) are logged as cells are completed. The id at W&B is
+    the run's own name, so that a run that was interrupted, or is made again, goes on as the same
+    W&B run; one that W&B has already, unchanged, is left as it is. Offline, W&B begins a folder
+    each time: the new one holds everything, and takes the place of those that were never synced.
+    The jobs of a sweep (-m) share a group, and are named after their settings.
     """
 
     name = "wandb"
@@ -82,6 +100,22 @@ class WandbTracker:
         self.project = project
         self.entity = entity
         self.group = group
+        self._calls = _Calls()
+        self._run: Any = None
+        self._mode = ""
+        self._progress = {"cells/total": 0, "cells/done": 0, "cells/failed": 0}
+
+    def start(
+        self, run_name: str, config: dict[str, Any], folder: RunFolder, total: int, done: int
+    ) -> None:
+        self._progress |= {"cells/total": total, "cells/done": done}
+        self._calls.add(partial(self._begin, run_name, config, folder))
+
+    def on_settled(self, record: Record) -> None:
+        key = "cells/done" if record["status"] == DONE else "cells/failed"
+        self._progress[key] += 1
+        metrics = {f"cell/{name}": record[name] for name in METRICS if _number(record.get(name))}
+        self._calls.add(partial(self._log, self._progress | metrics))
 
     def publish(
         self,
@@ -91,46 +125,18 @@ class WandbTracker:
         summary: Summary,
         folder: RunFolder,
     ) -> str:
-        os.environ.setdefault("WANDB_SILENT", "true")
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         try:
-            given = (run_name, config, records, summary, folder)
-            return _in_time(partial(self._publish_once, *given))
+            args = (run_name, config, records, summary, folder)
+            return self._calls.result(partial(self._publish, *args))
         except Exception as error:  # an outage of W&B must not lose a run
             return f"W&B: not written ({one_line(error)}); the run's own files are complete"
 
-    def _publish_once(
-        self,
-        run_name: str,
-        config: dict[str, Any],
-        records: list[Record],
-        summary: Summary,
-        folder: RunFolder,
-    ) -> str:
-        """The line of `publish`, of a run that is published now or was before."""
-        import wandb
-
-        mode: Any = os.environ.get("WANDB_MODE") or _mode(wandb)
-        content = _digest(config, records, summary, vars(self), mode)
-        said = _published(folder, content)
-        if said is None:
-            said = self._publish(wandb, mode, run_name, config, records, summary, folder)
-            folder.write(PUBLISHED, json.dumps({"content": content, **said}))
-        return _line(mode, said)
-
-    def _publish(
-        self,
-        wandb: Any,
-        mode: str,
-        run_name: str,
-        config: dict[str, Any],
-        records: list[Record],
-        summary: Summary,
-        folder: RunFolder,
-    ) -> dict[str, str]:
-        """Where the run is: its address and its folder."""
+    def _begin(self, run_name: str, config: dict[str, Any], folder: RunFolder) -> None:
+        """Begin the W&B run, or go on with it."""
+        wandb = _wandb()
+        self._mode = self._mode or os.environ.get("WANDB_MODE") or _mode(wandb)
         group, name = sweep_job() or (None, run_name)
-        run = wandb.init(
+        self._run = wandb.init(
             project=self.project,
             entity=self.entity,
             group=self.group or group,
@@ -139,7 +145,7 @@ class WandbTracker:
             name=name,
             config=config | {"metrics": {name: METRICS[name].direction for name in METRICS}},
             dir=str(folder.root),
-            mode=mode,
+            mode=self._mode,
             settings=wandb.Settings(
                 disable_git=True,
                 disable_code=True,
@@ -149,37 +155,94 @@ class WandbTracker:
                 finish_timeout_raises=True,
             ),
         )
-        with run:
+
+    def _log(self, values: Mapping[str, Any]) -> None:
+        self._run.log(dict(values))
+
+    def _publish(
+        self,
+        run_name: str,
+        config: dict[str, Any],
+        records: list[Record],
+        summary: Summary,
+        folder: RunFolder,
+    ) -> str:
+        """The line of `publish`, of a run that is published now or was before."""
+        wandb = _wandb()
+        self._mode = self._mode or os.environ.get("WANDB_MODE") or _mode(wandb)
+        settings = [self.project, self.entity, self.group]
+        content = digest([config, records, summary.plain(), settings, self._mode, sweep_job()])
+        published = _published(folder, content) if self._run is None else None
+        if published is None:
+            if self._run is None:
+                self._begin(run_name, config, folder)
+            published = self._complete(wandb, records, summary, folder)
+            folder.write(PUBLISHED, json.dumps({"content": content, **published}))
+        return _line(self._mode, published)
+
+    def _complete(
+        self, wandb: Any, records: list[Record], summary: Summary, folder: RunFolder
+    ) -> dict[str, str]:
+        """Log what the run found and end it; its address and its folder."""
+        with self._run as run:
             means = {f"mean/{name}": _mean(records, name) for name in _metrics(records)}
             for name in means:
                 run.define_metric(name, summary=BEST[METRICS[name.partition("/")[2]].direction])
             run.log(_content(wandb, records, summary, folder) | means)
             url, place = run.url, Path(run.dir).parent
-        for older in place.parent.glob(f"offline-run-*-{slug(run_name)}"):
+        self._run, name = None, slug(folder.root.name)
+        for older in place.parent.glob(f"offline-run-*-{name}"):
             if older != place and not any(older.glob("*.synced")):
                 shutil.rmtree(older, ignore_errors=True)
         return {"url": url or "", "folder": str(place)}
 
 
-def _in_time(call: Callable[[], str]) -> str:
-    """What a call gives. Raises what it raises, and TimeoutError where it hangs: it is left behind
-    in a thread that ends with the process."""
-    answers: Queue[str | BaseException] = Queue()
+class _Calls:
+    """Calls that are made one after the other in a thread, which ends with the process where one
+    hangs. After one that raised, the others are left out."""
 
-    def work() -> None:
-        try:
-            answers.put(call())
-        except BaseException as error:
-            answers.put(error)
+    def __init__(self) -> None:
+        self._pending: Queue[tuple[Callable[[], Any], Future[Any]]] = Queue()
+        self._error: BaseException | None = None
+        self._thread: Thread | None = None
 
-    Thread(target=work, daemon=True).start()
-    try:
-        answer = answers.get(timeout=PATIENCE)
-    except Empty:
-        raise TimeoutError(f"no answer within {PATIENCE:g} s") from None
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer
+    def add(self, call: Callable[[], Any]) -> "Future[Any]":
+        """Have a call made after those that were added before."""
+        future: Future[Any] = Future()
+        self._pending.put((call, future))
+        if self._thread is None:
+            self._thread = Thread(target=self._work, daemon=True)
+            self._thread.start()
+        return future
+
+    def result(self, call: Callable[[], str]) -> str:
+        """What a last call gives. Raises what it or one before it raised, and TimeoutError where
+        there is no answer."""
+        future = self.add(call)
+        wait([future], PATIENCE)
+        if not future.done():
+            raise TimeoutError(f"no answer within {PATIENCE:g} s")
+        return future.result()
+
+    def _work(self) -> None:
+        while True:
+            call, future = self._pending.get()
+            try:
+                if self._error is not None:
+                    raise self._error
+                future.set_result(call())
+            except BaseException as error:
+                self._error = error
+                future.set_exception(error)
+
+
+def _wandb() -> Any:
+    """The package, which prints nothing unless the user says so."""
+    os.environ.setdefault("WANDB_SILENT", "true")
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    import wandb
+
+    return wandb
 
 
 def sweep_job() -> tuple[str, str] | None:
@@ -199,12 +262,6 @@ def job_name(words: Sequence[str]) -> str:
     """The words of a job as a name that W&B takes, another one for other words."""
     name = " ".join(words)
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 9]} {digest(list(words))[:8]}"
-
-
-def _digest(*content: Any) -> str:
-    """Hash of all that is published."""
-    config, records, summary, settings, mode = content
-    return digest([config, records, summary.plain(), settings, mode, sweep_job()])
 
 
 def _published(folder: RunFolder, content: str) -> dict[str, str] | None:

@@ -9,8 +9,8 @@ ANSWERS = {3: ("pacing_by_motion", "leakage"), 5: ("vbench",)}
 """Experiment -> the tables whose sections answer it; of the others the first section does."""
 
 
-def finding(number: int, summaries: Sequence[Summary]) -> str:
-    """The first sentences of the sections that answer an experiment, of all its runs."""
+def findings(number: int, summaries: Sequence[Summary]) -> list[str]:
+    """The first paragraphs of the sections that answer an experiment, of all its runs."""
     answers = ANSWERS.get(number)
     said = [
         part.paragraphs[0]
@@ -19,4 +19,4 @@ def finding(number: int, summaries: Sequence[Summary]) -> str:
         if part.paragraphs
         and (place == 0 if answers is None else any(t.name in answers for t in part.tables))
     ]
-    return " ".join(said) or NOTHING
+    return list(dict.fromkeys(said)) or [NOTHING]

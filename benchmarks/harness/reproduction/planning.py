@@ -24,6 +24,7 @@ PROFILES = {
     EMBEDDED: "the models and controls that ship with the project alone",
     FULL: "everything, as in the paper",
 }
+NOT_RUN = ("what", "experiments", "reason", "gpu_hours")
 COLUMNS = ["experiment", "title", "status", "reason", "embedder", "generator", "words", "estimate"]
 
 
@@ -67,6 +68,31 @@ def as_table(planned: Sequence[Planned]) -> Table:
         for one in planned
     ]
     return Table.of_rows("plan", "The paper's experiments", COLUMNS, rows)
+
+
+def not_run(planned: Sequence[Planned]) -> Table:
+    """What was not run, and what of the runs is missing: a row for each reason."""
+    found: dict[tuple[str, str], list[Planned]] = {}
+    for one in planned:
+        if one.reason:
+            what = f"{one.part.embedder}; {one.part.generator}" if one.part else "all"
+            found.setdefault((what, one.reason.removeprefix("not run: ")), []).append(one)
+            continue
+        for word in one.part.wants if one.part else ():
+            if why := lacking(word):
+                found.setdefault((word.replace("=", " "), why), []).append(one)
+    rows = [
+        {
+            "what": what,
+            "experiments": ", ".join(
+                str(x) for x in dict.fromkeys(x.experiment.number for x in own)
+            ),
+            "reason": why,
+            "gpu_hours": sum(x.part.gpu_hours for x in own if x.part) or None,
+        }
+        for (what, why), own in found.items()
+    ]
+    return Table.of_rows("not_run", "What they need", list(NOT_RUN), rows)
 
 
 def lacking(word: str) -> str:

@@ -1,0 +1,318 @@
+"""What became of the paper's claims: a verdict on each, by the tables of the runs.
+
+A verdict follows from 95% intervals that the tables hold, or from plain comparisons that the line
+of the claim names. Every figure is printed as the cell of its table is.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.harness.cells import Table
+from benchmarks.harness.printing import printer
+from benchmarks.harness.report.players import METHOD, PLAIN, REFINED, is_ours, is_resampled
+
+HOLDS, PARTLY, FAILS = "holds", "holds in part", "does not hold"
+UNCLEAR, ABSENT = "unclear", "not measured"
+
+Row = Mapping[str, Any]
+Tables = Mapping[str, Table]
+LINEARITY = "linearity_mae"
+BOTH = "raw_error and calibrated_error by motion"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper, and what the tables say. figures : clauses, each about one row. table :
+    that they are read from; None where nothing was measured."""
+
+    text: str
+    verdict: str
+    figures: str
+    table: Table | None = None
+
+
+def claims(number: int, runs: Sequence[Tables]) -> list[Claim]:
+    """What the paper claims in an experiment, judged by the tables of its runs, which come with the
+    one that is nearest to the paper's first."""
+    tables = {name: table for one in reversed(runs) for name, table in one.items()}
+    found = list(JUDGES[number](tables)) if number in JUDGES else []
+    return [*found, *_generators(runs)] if number == 7 else found
+
+
+@dataclass(frozen=True)
+class Warps:
+    """The rows of a table of retiming strategies by the first of its measures, plain generation
+    aside: the paper's own method, the same refined, our warp that lowers the distance most, and the
+    resampling of the frames that does. None where a row is missing."""
+
+    method: Row | None
+    refined: Row | None
+    ours: Row | None
+    resampled: Row | None
+
+
+def warps(table: Table | None) -> Warps:
+    """The rows that claims are about."""
+    every = table.rows if table else []
+    rows = [x for x in every if x["measure"] == every[0]["measure"] and x["difference"] is not None]
+    by_name = {row["strategy"]: row for row in rows}
+
+    def best(kind: Callable[[str], bool]) -> Row | None:
+        found = [row for row in rows if kind(row["strategy"])]
+        return min(found, key=lambda row: row["difference"], default=None)
+
+    return Warps(by_name.get(METHOD), by_name.get(REFINED), best(is_ours), best(is_resampled))
+
+
+def _generated(tables: Tables) -> Iterator[Claim]:
+    table = tables.get("retiming")
+    found = warps(table)
+    texts = (
+        "Warped clips are paced more evenly than plain generation",
+        "Warped clips are paced more evenly than interpolated and blended ones",
+        "Refinement makes the warp better",
+    )
+    if table is None or not found.method:
+        yield from (Claim(text, ABSENT, "") for text in texts)
+        return
+    text = printer(table)
+    yield _moved(texts[0], table, LINEARITY)
+
+    named = [
+        f"{row['strategy']}, {who}, {text(row, LINEARITY)}"
+        for row, who in (
+            (found.method, "the paper's method"),
+            (found.ours, "our best warp"),
+            (found.resampled, "the best resampling"),
+        )
+        if row
+    ]
+    verdict = ABSENT
+    if found.resampled:
+        sign = _sign(found.resampled["against_authors_95"])
+        verdict = {1: HOLDS, 0: UNCLEAR, -1: FAILS}[sign]
+        if verdict != HOLDS and found.ours and _below(found.ours, found.resampled):
+            verdict = PARTLY
+    yield Claim(texts[1], verdict, f"{LINEARITY}: {'; '.join(named)}", table)
+
+    if not found.refined:
+        yield Claim(texts[2], ABSENT, "")
+        return
+    sign = _sign(found.refined["against_authors_95"])
+    figures = "; ".join(
+        f"{row['strategy']} {text(row, LINEARITY)}" for row in (found.method, found.refined)
+    )
+    yield Claim(texts[2], {-1: HOLDS, 0: UNCLEAR, 1: FAILS}[sign], f"{LINEARITY}: {figures}", table)
+
+
+def _moved(claim: str, table: Table, aim: str) -> Claim:
+    """Whether the paper's own method, or else ours, brings clips nearer to their target."""
+    text = printer(table)
+    found = warps(table)
+    named = [
+        f"{row['strategy']}, {who}, {text(row, f'before_{aim}')} to {text(row, aim)}, better on "
+        f"{row['better']}"
+        for row, who in ((found.method, "the paper's method"), (found.ours, "our best warp"))
+        if row
+    ]
+    signs = [_sign(row["difference_95"]) if row else 0 for row in (found.method, found.ours)]
+    verdict = HOLDS if signs[0] < 0 else PARTLY if signs[1] < 0 else UNCLEAR
+    if found.method and signs[0] > 0 and verdict != PARTLY:
+        verdict = FAILS
+    return Claim(claim, verdict, f"{aim}: {'; '.join(named)}", table)
+
+
+def _existing(tables: Tables) -> Iterator[Claim]:
+    claim = "Existing clips can be paced anew through their segments' keyframes"
+    table = tables.get("existing")
+    own = [x for x in table.rows if x["strategy"] == "regenerate" and x["done"]] if table else []
+    if table is None or not own:
+        yield Claim(claim, ABSENT, "")
+        return
+    text = printer(table)
+    row = own[0]
+    peers = [x for x in table.rows if x["category"] == row["category"]]
+    resampled = [x for x in peers if is_resampled(x["strategy"]) and x["target_mae"] is not None]
+    shown = [row, *sorted(resampled, key=lambda x: x["target_mae"])[:1]]
+    figures = "; ".join(
+        f"{x['strategy']} {text(x, 'before_target_mae')} to {text(x, 'target_mae')}, better on "
+        f"{x['better']}"
+        for x in shown
+    )
+    interval = _interval(row["target_mae_95"])
+    if interval is None:
+        yield Claim(claim, UNCLEAR, f"target_mae: {figures}; too few clips for an interval", table)
+        return
+    before = row["before_target_mae"]
+    verdict = HOLDS if interval[1] < before else FAILS if interval[0] > before else UNCLEAR
+    yield Claim(claim, verdict, f"target_mae: {figures}", table)
+
+
+def _known(tables: Tables) -> Iterator[Claim]:
+    texts = (
+        "The progress function follows the true pacing (more closely than a straight line does)",
+        "It does so whatever the pixels' motion",
+    )
+    table, laws = tables.get("pacing_by_motion"), tables.get("synthetic_pacing")
+    if table is None or laws is None:
+        yield from (Claim(text, ABSENT, "") for text in texts)
+        return
+    text = printer(table)
+    still, *moved = table.rows
+    uneven = [x for x in laws.rows if x["motion"] == still["motion"] and x["true_linearity_mae"]]
+    closer = [x["raw_error"] < x["true_linearity_mae"] for x in uneven]
+
+    def figures(row: Row) -> str:
+        return f"{row['motion']}, {text(row, 'raw_error')} and {text(row, 'calibrated_error')}"
+
+    verdict = HOLDS if all(closer) else PARTLY if any(closer) else FAILS
+    yield Claim(texts[0], verdict, f"{BOTH}: {figures(still)}", table)
+    if not moved:
+        yield Claim(texts[1], ABSENT, "")
+        return
+    worst = max(moved, key=lambda row: row["raw_error"])
+    low, high = _interval(worst["calibrated_95"]), _interval(still["calibrated_95"])
+    verdict = UNCLEAR if low is None or high is None else FAILS if low[0] > high[1] else HOLDS
+    yield Claim(texts[1], verdict, f"{BOTH}: {figures(still)}; {figures(worst)}", table)
+
+
+def _embedders(tables: Tables) -> Iterator[Claim]:
+    claim = "SigLIP is the best embedder, against CLIP, DINOv2 and others"
+    table = tables.get("ablation")
+    rows = [x for x in table.rows if x["error_30"] is not None] if table else []
+    if table is None or not rows:
+        yield Claim(claim, ABSENT, "")
+        return
+    text = printer(table)
+    rows.sort(key=lambda row: row["error_30"])
+    ours = [row for row in rows if row["embedder"].startswith("siglip")]
+    best = rows[0]
+    said = f"error_30: lowest with {best['embedder']}, {text(best, 'error_30')}"
+    if not ours:
+        yield Claim(claim, ABSENT, f"Of the embedders here, {said}", table)
+        return
+    others = [row for row in rows if row not in ours]
+    verdict = FAILS if best not in ours else UNCLEAR
+    if best in ours and all(_below(best, row, "error_30") for row in others):
+        verdict = HOLDS
+    more = f"; {ours[0]['embedder']}, {text(ours[0], 'error_30')}" if best not in ours else ""
+    yield Claim(claim, verdict, said + more, table)
+
+
+def _fidelity(tables: Tables) -> Iterator[Claim]:
+    claim = "VBench's dimensions are nearly unchanged by retiming"
+    table = tables.get("vbench")
+    every = (
+        [x for x in table.rows if is_ours(x["strategy"]) or x["strategy"] == METHOD]
+        if table
+        else []
+    )
+    own = [row for row in every if row["steered_by"] == every[0]["steered_by"]]
+    scored = [row for row in own if row["difference_95"]]
+    if table is None or not scored:
+        yield Claim(claim, ABSENT, "")
+        return
+    text = printer(table)
+    figures = "; ".join(
+        f"{x['dimension']} by {x['strategy']} {text(x, 'original')} to {text(x, 'retimed')}"
+        for x in scored
+    )
+    unchanged = {
+        name: all(_sign(x["difference_95"]) == 0 for x in scored if x["strategy"] == name)
+        for name in {row["strategy"] for row in scored}
+    }
+    complete = len(scored) == len(own)
+    verdict = HOLDS if complete and all(unchanged.values()) else PARTLY
+    if not any(unchanged.values()):
+        verdict = FAILS
+    rest = "" if complete else "; the other dimensions were not measured"
+    yield Claim(claim, verdict, figures + rest, table)
+
+
+def _people(tables: Tables) -> Iterator[Claim]:
+    claim = "People prefer the pacing of retimed clips"
+    table = tables.get("preferences")
+    rows = [
+        row
+        for row in (table.rows if table else [])
+        if row["first"] == PLAIN and row["choices"] and row["second"] != "wrong_map"
+    ]
+    if table is None or not rows:
+        yield Claim(claim, ABSENT, "Nobody has answered yet; none of the answers is simulated")
+        return
+    text = printer(table)
+    row = next((x for x in rows if x["second"] == METHOD), rows[0])
+    verdict = HOLDS if row["high_95"] < 0.5 else FAILS if row["low_95"] > 0.5 else UNCLEAR
+    yield Claim(
+        claim,
+        verdict,
+        f"Plain clips were chosen before {row['second']} at a rate of {text(row, 'rate')}",
+        table,
+    )
+
+
+def _targets(tables: Tables) -> Iterator[Claim]:
+    claim = "Clips can be steered to other targets"
+    found = {x: t for x, t in tables.items() if x.startswith("retiming_") and warps(t).method}
+    for name, table in found.items():
+        target = name.removeprefix("retiming_").replace("_", "-")
+        yield _moved(f"{claim}: {target}", table, "target_mae")
+    if not found:
+        yield Claim(claim, ABSENT, "")
+
+
+def _generators(runs: Sequence[Tables]) -> Iterator[Claim]:
+    """The unevenness of plain clips by generator; no interval is at hand, so that nothing holds."""
+    claim = "Generators differ in their pacing"
+    found: dict[str, tuple[Table, Row]] = {}
+    for table in (t for one in runs for name, t in one.items() if name.startswith("retiming_")):
+        for row in table.rows[:1]:
+            found.setdefault(row["generator"], (table, row))
+    if len(found) < 2:
+        yield Claim(claim, ABSENT, "One generator alone was run" if found else "")
+        return
+    said = "; ".join(
+        f"{name} {printer(table)(row, 'before_target_mae')}" for name, (table, row) in found.items()
+    )
+    yield Claim(
+        claim, UNCLEAR, f"Plain clips, before_target_mae: {said}", next(iter(found.values()))[0]
+    )
+
+
+JUDGES: Mapping[int, Callable[[Tables], Iterator[Claim]]] = {
+    1: _generated,
+    2: _existing,
+    3: _known,
+    4: _embedders,
+    5: _fidelity,
+    6: _people,
+    7: _targets,
+}
+
+
+def _interval(text: str | None) -> tuple[float, float] | None:
+    """An interval as tables write it; None for a blank."""
+    if not text:
+        return None
+    low, high = map(float, text.split(" .. "))
+    return low, high
+
+
+def _sign(interval: str | None) -> int:
+    """-1 or 1 where a whole interval lies below or above 0, else 0."""
+    found = _interval(interval)
+    return 0 if found is None else (found[0] > 0) - (found[1] < 0)
+
+
+def _below(row: Row, other: Row, column: str = LINEARITY) -> bool:
+    """Whether a row's whole interval lies below another's."""
+    low, high = _interval(row[f"{column}_95"]), _interval(other[f"{column}_95"])
+    return low is not None and high is not None and low[1] < high[0]
+
+
+def best_warp(tables: Sequence[Table]) -> str:
+    """Our warp that a run's table of strategies finds best; "" where there is none."""
+    table = next((x for x in tables if x.name.startswith("retiming")), None)
+    ours = warps(table).ours
+    return str(ours["strategy"]) if ours else ""

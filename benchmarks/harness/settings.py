@@ -1,0 +1,135 @@
+"""The help of run.py: a line for each name of each group, and for each setting.
+
+What a setting means is the comment beside it in configs/, and nowhere else.
+"""
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from benchmarks.harness.commandline import CONFIGS, GROUPS, compose
+from spf.weights import EMBEDDER_PINS
+
+WIDTH = 100
+
+LONGEST = 14
+"""Letters of a value that are shown."""
+USAGE = """\
+python run.py [NAME=VALUE ...]       one experiment; started again, it goes on where it stopped
+python run.py -m NAME=A,B ...        a sweep: every combination of the values (docs/sweeps.md)
+
+  python run.py model=folder model.path=clips/ benchmark=leaderboard
+  python run.py embedder=siglip model=ltx2 retime=rope target=ease-in-out quality=vbench
+  python run.py -m embedder=pixels,histogram fit.window=15,30 benchmark=synthetic_pacing
+
+  --fresh      start over: nothing that was finished counts
+  --cfg job    print the whole configuration and run nothing
+  --help       this, with the settings of the names that stand beside it: embedder=siglip --help
+
+exit codes: 0 done or declared not run; 1 some cells failed; 2 bad configuration; 3 the embedder or
+model cannot run here; 130 after Ctrl-C"""
+
+
+def help_text(overrides: Sequence[str]) -> str:
+    """What `run.py --help` prints. Raises ConfigError for what cannot be composed."""
+    config = compose(overrides, with_hydra=True)
+    chosen = config.hydra.runtime.choices
+    parts = [USAGE]
+    for group in GROUPS:
+        files = {path.stem: path for path in sorted((CONFIGS / group).glob("*.yaml"))}
+        width = max(map(len, files))
+        lines = [
+            _wrapped(f"  {name:<{width}}  {_first_line(path)}", width + 4)
+            for name, path in files.items()
+        ]
+        parts.append("\n".join([f"{group}=NAME (now {chosen[group]})", *lines]))
+    variants = [
+        _wrapped(f"  {name + '/...':<12}  {', '.join(pins)}", 16)
+        for name, pins in EMBEDDER_PINS.items()
+    ]
+    parts.append("\n".join(["embedder=NAME/VARIANT", *variants]))
+    parts.append(
+        "\n".join(["settings, their values now, and what they mean", *setting_lines(config)])
+    )
+    return "\n\n".join(parts)
+
+
+def setting_lines(config: DictConfig) -> Iterator[str]:
+    """A line for each setting of a composed config: its name, its value, what it means."""
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    values = {name: value for name, value in _leaves(plain) if not name.startswith("hydra.")}
+    values = dict(sorted(values.items(), key=lambda one: one[0].partition(".")[0] in GROUPS))
+    known = dict(meanings("config"))
+    for group in GROUPS:
+        file = str(config.hydra.runtime.choices[group]).partition("/")[0]
+        known |= {f"{group}.{name}": text for name, text in meanings(f"{group}/{file}").items()}
+    shown = {name: _value(value) for name, value in values.items()}
+    width, across = (max(map(len, found)) for found in (shown, shown.values()))
+    for name, value in shown.items():
+        yield f"  {name:<{width}}  {value:<{across}}  {known.get(name, '')}".rstrip()
+
+
+@cache
+def meanings(file: str) -> Mapping[str, str]:
+    """Comments beside the settings of a file of configs/, by the settings' dotted names.
+
+    Where a file gives other values to a class that another file of its group explains, they are
+    that file's.
+    """
+    path = (CONFIGS / file).with_suffix(".yaml")
+    found = _comments(path)
+    for other in sorted(path.parent.glob("*.yaml")):
+        if not all(found.values()) and _target(other) == _target(path):
+            found = {name: text or _comments(other).get(name, "") for name, text in found.items()}
+    return found
+
+
+def _comments(path: Path) -> dict[str, str]:
+    text = path.read_text()
+    lines = text.splitlines()
+
+    def walk(node: yaml.MappingNode, above: str) -> Iterator[tuple[str, str]]:
+        for key, value in node.value:
+            name = f"{above}{key.value}"
+            if isinstance(value, yaml.MappingNode) and value.value:
+                yield from walk(value, f"{name}.")
+            else:
+                line = key.start_mark.line
+                end = (value if value.end_mark.line == line else key).end_mark.column
+                yield name, lines[line][end:].partition("#")[2].strip()
+
+    root = yaml.compose(text)
+    return dict(walk(root, "")) if isinstance(root, yaml.MappingNode) else {}
+
+
+def _target(path: Path) -> str:
+    return yaml.safe_load(path.read_text()).get("_target_") or path.stem
+
+
+def _first_line(path: Path) -> str:
+    return path.read_text().partition("\n")[0].removeprefix("# ")
+
+
+def _leaves(node: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{above}{name}.")
+        elif name != "_target_":
+            yield f"{above}{name}", value
+
+
+def _value(value: Any) -> str:
+    """A value as it is typed, or how many there are."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=1000).split("\n...")[0].strip()
+    if len(text) <= LONGEST:
+        return text
+    return f"{len(value)} values" if isinstance(value, list) else f"{text[: LONGEST - 3]}..."
+
+
+def _wrapped(line: str, indent: int) -> str:
+    return textwrap.fill(line, WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)

@@ -1,0 +1,177 @@
+"""The page of a leaderboard: the clips of a pair play side by side, over the ranked list."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.measuring import read_curve
+from benchmarks.harness.records import DONE, Record
+from benchmarks.harness.report.page import caution_lines, environment
+from benchmarks.leaderboard.comparison import SHOWN, UNDIRECTED, Group
+from benchmarks.leaderboard.figures import ACROSS, filmed_frames
+from benchmarks.leaderboard.standing import sentences
+from benchmarks.leaderboard.tables import BOARD_NOTE, Board, intervals, leaderboard
+from spf.embedders import label
+from spf.progress import METRICS
+
+PAGE = "leaderboard.html"
+FILMS = 12
+"""That a page shows at once, unless others are asked for: they are up to 700 kB each."""
+
+
+def render_leaderboard(
+    board: Board, records: Sequence[Record], quality: Sequence[str], folder: RunFolder
+) -> str:
+    """HTML of the page, which loads the films that it shows from the run's folder."""
+    dimensions = [name for name in quality if name != UNDIRECTED]
+    ordered = [board.order_by, *SHOWN]
+    metrics = [m for m in dict.fromkeys(ordered) if METRICS[m].direction != "none"]
+    categories = sorted({record.get("category") or "" for record in records} - {""})
+    generators, pairs = sorted(set(board.clips["generator"])), _pairs(board.clips)
+    data = {
+        "metrics": [
+            {"name": m, "better": METRICS[m].direction, "definition": METRICS[m].definition}
+            for m in metrics
+        ],
+        "quality": dimensions,
+        "categories": categories,
+        "pairs": pairs,
+        "generators": generators,
+        "boards": {
+            category: {
+                metric: _board(_of(records, category), metric, dimensions, board)
+                for metric in metrics
+            }
+            for category in ["", *categories]
+        },
+        "clips": _clips(board, metrics, folder),
+        "across": ACROSS,
+        "films": FILMS,
+    }
+    counts = f"{len(generators)} generators, {len(pairs)} pairs"
+    return (
+        environment()
+        .get_template("leaderboard.html.j2")
+        .render(
+            title=f"Leaderboard: {counts}",
+            embedders=sorted({label(record["embedder"]) for record in records}),
+            cautions=caution_lines(list(records)),
+            note=BOARD_NOTE,
+            data=data,
+        )
+    )
+
+
+def _of(records: Sequence[Record], category: str) -> Sequence[Record]:
+    """The records of a category; all for none."""
+    if not category:
+        return records
+    return [record for record in records if record.get("category") == category]
+
+
+def _pairs(clips: pd.DataFrame) -> list[dict[str, str]]:
+    """The pairs in order, with their categories."""
+    named = clips[clips["pair"] != ""]
+    known = named.get("category", pd.Series("", named.index)).fillna("")
+    rows = dict(zip(named["pair"], known, strict=True))
+    return [{"name": str(name), "category": str(rows[name])} for name in sorted(rows)]
+
+
+def _board(
+    records: Sequence[Record], metric: str, dimensions: Sequence[str], known: Board
+) -> dict[str, Any]:
+    """The leaderboard of records by a metric, as leaderboard.csv holds it where that is what
+    orders the run: sentences, and a row for each generator of each group."""
+    whole = metric == known.order_by and len(records) == len(known.clips)
+    board = known if whole else Board.of(records, metric)
+    places = ["group", "order", "rank", "generator", "tied_with", "best", "pairs", "remark"]
+    table = leaderboard(board)[[*places, metric, f"{metric}_low", f"{metric}_high"]]
+    table.columns = [*places, "mean", "low", "high"]
+    rows = [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
+    values = {group.number: group.values(metric) for group in board.groups}
+    quality = {group.number: _quality(group, dimensions) for group in board.groups}
+    for row in rows:
+        number, own = row["group"], row["generator"]
+        if number is not None:
+            pairs = values[number][own]
+            row["values"] = {str(pair): _plain(value) for pair, value in pairs.items()}
+            row["quality"] = quality[number].get(own, {})
+    return {"sentences": sentences(board.standings, board.differences), "rows": rows}
+
+
+def _quality(group: Group, dimensions: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """By generator and dimension: the mean and its interval (None, None where there is none)."""
+    found: dict[str, dict[str, Any]] = {name: {} for name in group.generators}
+    for dimension in dimensions:
+        if not group.has(dimension):
+            continue
+        values = group.values(dimension)
+        limits = np.full((len(values.columns), 2), np.nan)
+        if group.ranked:
+            limits = intervals(values.to_numpy(), dimension)
+        for name, mean, ends in zip(values.columns, values.mean(), limits, strict=True):
+            found[name][dimension] = [_plain(mean), *map(_plain, ends)]
+    return found
+
+
+def _clips(board: Board, metrics: Sequence[str], folder: RunFolder) -> list[dict[str, Any]]:
+    """The first seed of every generator's clip of a pair: its film, curve and values, or why there
+    is none."""
+    found = []
+    for _, own in board.clips[board.clips["pair"] != ""].groupby(["pair", "generator"]):
+        row = {str(name): value for name, value in own.iloc[0].items()}
+        clip = {name: row[name] for name in ("pair", "generator", "unusable")}
+        clip |= {"values": {name: _plain(row[name]) for name in metrics}}
+        if len(own) > 1:
+            clip["seed"] = int(row["seed"])
+        if row["status"] != DONE:
+            clip["missing"] = f"{row['status'].replace('_', ' ')}: {row['reason']}"
+        elif _text(row, "input"):
+            clip["missing"] = f"measured in another run: {_text(row, 'input')}"
+        elif not _text(row, "film"):
+            clip["missing"] = "no film is here"
+        else:
+            clip |= _film(row, folder)
+        found.append(clip)
+    return found
+
+
+def _film(row: Mapping[str, Any], folder: RunFolder) -> dict[str, Any]:
+    """Where a clip's film lies, and its curve at the film's frames and at the last one: progress in
+    thousandths; times in thousandths of a second, or frames where no rate is known (the step alone
+    where they are even)."""
+    curve = read_curve(folder, row)
+    frames = filmed_frames(len(curve))
+    points = np.union1d(frames, len(curve) - 1)
+    timed = row.get("duration") is not None and math.isfinite(row["duration"])
+    times = (curve["time"] - curve["time"].iloc[0]).to_numpy()[points] * (1000 if timed else 1)
+    step = times[-1] / (len(times) - 1)
+    even = np.abs(times - step * np.arange(len(times))).max() < 0.5
+    progress = curve["progress"].to_numpy()[points]
+    return {
+        "film": row["film"],
+        "frames": len(frames),
+        "aspect": _plain(row["width"] / row["height"]),
+        "timed": timed,
+        "progress": np.rint(progress * 1000).astype(int).tolist(),
+    } | ({"step": step} if even else {"times": np.rint(times).astype(int).tolist()})
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    """A text of a row; "" where there is none."""
+    value = row.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON holds it: 6 significant digits, as in tables; None for what is no number."""
+    if isinstance(value, str):
+        return value
+    if value is None or pd.isna(value):
+        return None
+    short = float(f"{value:.6g}")
+    return int(short) if short.is_integer() else short

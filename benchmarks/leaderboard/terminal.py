@@ -1,0 +1,110 @@
+"""The leaderboard for programs, leaderboard.json, and the same as a table in the terminal."""
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.harness.quality import reasons
+from benchmarks.harness.records import Record
+from benchmarks.harness.statistics import MINIMAL_RANKED_PAIRS
+from benchmarks.harness.terminal import print_table
+from benchmarks.leaderboard.tables import STATES, Board
+
+SCHEMA = "spf.compare/1"
+FILE = "leaderboard.json"
+WHOLE = ("group", "order", "rank", "pairs")
+
+
+def document(board: Board, table: pd.DataFrame, messages: Sequence[str]) -> dict[str, Any]:
+    """What `spf compare --json` prints (docs/commands.md): the rows of the table `leaderboard`,
+    with names for its ties, and beside them what was said of them."""
+    tied: dict[tuple[Any, ...], dict[str, list[str]]] = {}
+    for standing in board.standings:
+        names, places = np.array(standing.names), np.array(standing.places)
+        same = standing.signs(board.differences) == 0 if standing.group.ranked else []
+        for k, name in enumerate(names):
+            others = names != name
+            tied[standing.group.number, name] = {
+                "tied_with": names[same[k] & others].tolist() if len(same) else [],
+                "equal_to": names[(places == places[k]) & others].tolist(),
+            }
+    used = board.clips[board.clips["unusable"] == ""]
+    noise = used.groupby("generator")["noise_share"].mean()
+    rows = []
+    for row in table.to_dict("records"):
+        whole = {name: None if pd.isna(row[name]) else int(row[name]) for name in WHOLE}
+        none: dict[str, list[str]] = {"tied_with": [], "equal_to": []}
+        ties = tied.get((whole["group"], row["generator"]), none)
+        remark = row["remark"] if isinstance(row["remark"], str) else ""
+        more = {"remark": remark, "noise_share": noise.get(row["generator"])}
+        rows.append({str(name): value for name, value in (row | whole | ties | more).items()})
+    return {"schema": SCHEMA, "order_by": board.order_by, "messages": messages, "rows": rows}
+
+
+def print_board(found: Mapping[str, Any]) -> None:
+    """Print the rows of `document`: rank, generator, metric and interval, ties, noise, remarks."""
+    metric, rows = found["order_by"], found["rows"]
+    shown = []
+    for row in rows:
+        low, high = (row.get(f"{metric}_{side}") for side in ("low", "high"))
+        interval = "-" if low is None or high is None else f"{low:.4f} to {high:.4f}"
+        cells = [_place(row), row["generator"], _number(row[metric], ".4f"), interval]
+        cells += [_ties(row), str(row["pairs"] or "-"), _number(row["noise_share"], ".0%")]
+        shown.append([str(row["group"] or "-"), *cells, _remarks(row)])
+    columns = ["group", "rank", "generator", metric, "95% interval", "ties", "pairs", "noise"]
+    columns.append("remarks")
+    one_group = len({row["group"] for row in rows} - {None}) < 2
+    kept = [k for k, name in enumerate(columns) if k or not one_group]
+    kept = [k for k in kept if columns[k] != "remarks" or any(line[k] for line in shown)]
+    numeric = {"group", "rank", metric, "95% interval", "pairs", "noise"}
+    print_table(
+        [columns[k] for k in kept],
+        [[line[k] for k in kept] for line in shown],
+        [columns[k] for k in kept if columns[k] in numeric],
+    )
+    if any(row["rank"] is None and row["order"] is not None for row in rows):
+        least = f"fewer than {MINIMAL_RANKED_PAIRS} common pairs"
+        print(f"(N): an order without rank or interval, from {least}", file=sys.stderr)
+
+
+def missing_dimensions(records: Sequence[Record]) -> list[str]:
+    """A line for each reason why dimensions of VBench have no value, and for how many clips."""
+    found: dict[str, dict[str, int]] = {}
+    for record in records:
+        for dimension, reason in reasons(record).items():
+            counts = found.setdefault(reason, {})
+            counts[dimension] = counts.get(dimension, 0) + 1
+    return [
+        f"VBench without {', '.join(counts)} on {max(counts.values())} of {len(records)} clips: "
+        f"{reason}"
+        for reason, counts in found.items()
+    ]
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    """The rank; in brackets the order where there is no rank."""
+    if row["rank"] is not None:
+        return str(row["rank"])
+    return "-" if row["order"] is None else f"({row['order']})"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:{form}}"
+
+
+def _ties(row: Mapping[str, Any]) -> str:
+    """Whose mean is equal, and how many others do not differ significantly."""
+    equal = row["equal_to"]
+    tied = len(set(row["tied_with"]) - set(equal))
+    named = f"equal to {', '.join(equal) if len(equal) < 3 else f'{len(equal)} others'}"
+    return ", ".join([named] * bool(equal) + [f"{tied} tied"] * bool(tied))
+
+
+def _remarks(row: Mapping[str, Any]) -> str:
+    """Which of its clips are not compared, and whether it is compared with none."""
+    states = [f"{row[name]} {state}" for name, state in STATES.items() if row[name]]
+    return ", ".join(["not compared"] * (row["order"] is None) + states)

@@ -1,0 +1,121 @@
+"""Run the commands of docs/quickstart.md and paste what they print.
+
+    python scripts/quickstart.py [PAGE] [--check]
+
+Each line `$ COMMAND` in a block marked `console` is run by bash, from top to bottom, in a temporary
+folder that holds a rendered `clip.mp4` and `clips/GENERATOR/PAIR.mp4`; what it prints replaces the
+lines below it. Paths into that folder are shown as relative ones, and HASH stands for the hash of
+the code in the name of a run. With --check nothing is written: exit code 1, and the difference,
+where the page shows something else.
+"""
+
+import argparse
+import difflib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from spf.video import write_mp4
+from synthetic.clips import SyntheticClip, content
+from synthetic.laws import Law, law
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "quickstart.md"
+COLUMNS = 100
+CLIP = ("astronaut-coffee-warp", law("sigmoid_jump", place=0.6, steepness=30.0))
+PAIRS = (
+    *("astronaut-coffee-warp", "coffee-rocket-warp", "rocket-galaxies-warp"),
+    *("galaxies-astronaut-warp", "brick-cat-warp", "cat-motorcycle-warp", "motorcycle-page-warp"),
+)
+GENERATORS = {
+    "steady": law("linear"),
+    "late": law("plateau", start=0.0, stop=0.4),
+    "leaping": law("sigmoid_jump", place=0.6, steepness=40.0),
+}
+
+
+def render(folder: Path) -> None:
+    """Write the clips that the commands are about."""
+    _write(folder / "clip.mp4", *CLIP, num_frames=41)
+    for generator, pacing in GENERATORS.items():
+        for pair in PAIRS:
+            _write(folder / "clips" / generator / f"{pair}.mp4", pair, pacing, num_frames=21)
+
+
+def _write(path: Path, name: str, pacing: Law, num_frames: int) -> None:
+    clip = SyntheticClip(content(name), pacing, num_frames=num_frames, size=(128, 128), seed=1000)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_mp4(path, clip.frames(), fps=clip.fps)
+
+
+def refreshed(text: str, folder: Path) -> str:
+    """The page with the output of its commands, which are run in a folder."""
+    return "\n".join(_lines(text.splitlines(), folder)) + "\n"
+
+
+def _lines(lines: list[str], folder: Path) -> Iterator[str]:
+    console = False
+    for line in lines:
+        if line.startswith("```"):
+            console = line == "```console"
+        elif console and not line.startswith("$ "):
+            continue  # what a command printed before
+        yield line
+        if console and line.startswith("$ "):
+            yield from output(line[2:], folder)
+
+
+def output(command: str, folder: Path) -> list[str]:
+    """The lines that a command prints, without a terminal, in 100 columns."""
+    paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("WANDB")}
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=kept
+        | {
+            "PATH": os.pathsep.join(paths),
+            "PYTHONPATH": str(ROOT),
+            "SPF_CACHE_DIR": str(folder / ".cache"),
+            "COLUMNS": str(COLUMNS),
+            "NO_COLOR": "1",
+            "TERM": "dumb",
+            "OMP_NUM_THREADS": "1",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    printed = done.stdout.replace(f"{folder}/", "")
+    printed = re.sub(r"(/runs/[\w.-]+)-[0-9a-f]{8}\b", r"\1-HASH", printed)
+    return [line.rstrip() for line in printed.strip("\n").splitlines()]
+
+
+def main(arguments: list[str]) -> int:
+    """The command; see the module's docstring."""
+    parser = argparse.ArgumentParser(description="Run the commands of a page; paste their output.")
+    parser.add_argument("page", nargs="?", type=Path, default=PAGE, metavar="PAGE")
+    parser.add_argument("--check", action="store_true", help="compare, and write nothing")
+    args = parser.parse_args(arguments)
+    text = args.page.read_text()
+    with tempfile.TemporaryDirectory() as folder:
+        render(Path(folder))
+        made = refreshed(text, Path(folder))
+    if not args.check:
+        args.page.write_text(made)
+        return 0
+    names = (str(args.page), "what its commands print")
+    difference = list(
+        difflib.unified_diff(text.splitlines(), made.splitlines(), *names, lineterm="")
+    )
+    print("\n".join(difference), end="\n" if difference else "")
+    return int(made != text)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

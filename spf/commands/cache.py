@@ -1,0 +1,44 @@
+"""`spf cache`: the embeddings that are kept."""
+
+from typing import Annotated
+
+import typer
+
+from spf.commands.options import EmbedderName
+from spf.commands.shared import plain
+
+
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove the entries.")] = False,
+    embedder: EmbedderName = None,
+) -> int:
+    """Show or clear the embeddings that are kept.
+
+    SPF_CACHE_DIR moves the folder, SPF_CACHE_SIZE (such as 500MB) bounds it. --embedder takes the
+    entries of one embedder alone, of all its variants.
+
+    \b
+    Examples:
+      spf cache
+      spf cache --clear --embedder siglip
+    """
+    from spf.cache import user_cache
+    from spf.embedders import EMBEDDERS
+    from spf.words import choose
+
+    store = user_cache()
+    name = choose(embedder, EMBEDDERS, "embedder") if embedder else ""
+    if clear:
+        count, size = store.clear(name)
+        print(f"removed {count} entries, {_bytes(size)}, from {plain(store.folder)}")
+        return 0
+    entries = store.entries(name)
+    print(f"folder   {plain(store.folder)}")
+    print(f"entries  {len(entries)}")
+    print(f"size     {_bytes(sum(size for _, size in entries))}")
+    print(f"bound    {_bytes(store.bound)}")
+    return 0
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

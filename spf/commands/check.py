@@ -1,0 +1,130 @@
+"""`spf check`: a verdict on each clip, against limits."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spf.commands.options import (
+    Clips,
+    Csv,
+    EmbedderName,
+    End,
+    Json,
+    JsonLines,
+    MaxFrames,
+    NoCache,
+    Start,
+    Stream,
+    Stride,
+    Weights,
+    local_path,
+)
+from spf.commands.output import Output
+from spf.commands.shared import clips_at, embedder_of, plain, print_embedder
+
+SCHEMA = "spf.check/1"
+
+
+def _limit(metavar: str, text: str, most: float | None = None) -> Any:
+    return typer.Option(metavar=metavar, min=0, max=most, help=f"{text}.")
+
+
+def check(
+    clips: Clips,
+    max_stall: Annotated[
+        float | None, _limit("SHARE", "Most of the time in which almost nothing changes", 1)
+    ] = None,
+    max_dead: Annotated[float | None, _limit("SECONDS", "Longest dead stretch")] = None,
+    max_dead_start: Annotated[
+        float | None, _limit("SECONDS", "Longest dead stretch at the beginning")
+    ] = None,
+    max_dead_end: Annotated[
+        float | None, _limit("SECONDS", "Longest dead stretch at the end")
+    ] = None,
+    max_jump: Annotated[
+        float | None, _limit("SHARE", "Most of the change in one jump or hard cut", 1)
+    ] = None,
+    max_cuts: Annotated[float | None, _limit("N", "Most hard cuts")] = None,
+    max_linearity_mae: Annotated[float | None, _limit("X", "Largest linearity_mae", 0.5)] = None,
+    max_peak_speed: Annotated[float | None, _limit("X", "Largest peak_speed_64", 64)] = None,
+    max_noise: Annotated[float | None, _limit("SHARE", "Largest noise_share")] = None,
+    min_change: Annotated[float | None, _limit("RAD", "Least change, in radians")] = None,
+    min_change_rate: Annotated[float | None, _limit("RAD/S", "Least change per second")] = None,
+    thresholds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML file with limits, such as max_stall: 0.2; options win over it.",
+            callback=local_path,
+        ),
+    ] = None,
+    junit: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write JUnit XML too.", callback=local_path),
+    ] = None,
+    as_json: Json = False,
+    as_jsonl: JsonLines = False,
+    as_csv: Csv = False,
+    embedder: EmbedderName = None,
+    weights: Weights = None,
+    stride: Stride = 1,
+    max_frames: MaxFrames = None,
+    start: Start = None,
+    end: End = None,
+    stream: Stream = None,
+    no_cache: NoCache = False,
+) -> int:
+    """Check clips against limits: a verdict each, with the reasons.
+
+    Ends with 1 where a clip fails. A clip without semantic change, one that flickers, one of fewer
+    than 5 frames and one that cannot be read fail whatever the limits; docs/curation.md says what
+    each limit bounds.
+
+    \b
+    Examples:
+      spf check clips/ --max-stall 0.2 --max-jump 0.15 --min-change-rate 0.1
+      spf check clips/ --thresholds limits.yaml --junit report.xml
+      spf check clips/ --max-dead-start 0.5 --jsonl > verdicts.jsonl
+    """
+    from contextlib import ExitStack
+
+    from tqdm import tqdm
+
+    from spf.cache import user_cache
+    from spf.curation.limits import LIMITS, checked_limits, read_limits
+    from spf.curation.verdicts import COLUMNS, as_row, check_clips, junit_file
+    from spf.embedders import shown_name
+    from spf.video import Sampling
+
+    given = {name: value for name, value in locals().items() if name in LIMITS}
+    limits = read_limits(Path(thresholds)) if thresholds is not None else {}
+    limits |= checked_limits({name: x for name, x in given.items() if x is not None})
+    measuring = embedder_of(embedder, weights)
+    sampling = Sampling(stride, max_frames, start, end, stream)
+    cache = None if no_cache else user_cache()
+    paths = (clip for path in clips for clip in clips_at(path))
+    total = sum(1 for path in clips for _ in clips_at(path))
+    counts: Counter[str] = Counter()
+    with ExitStack() as stack:
+        output = stack.enter_context(Output(SCHEMA, COLUMNS, as_json, as_jsonl, as_csv, keep=False))
+        add = stack.enter_context(junit_file(junit)) if junit is not None else None
+        print_embedder(measuring)
+        said = ", ".join(f"{name} {value:g}" for name, value in limits.items())
+        print(f"limits: {said or 'none is set; what must fail anyway is found'}")
+        output.facts = {"limits": limits}
+        bar = stack.enter_context(tqdm(total=total, unit="clips", leave=False, disable=None))
+        for verdict in check_clips(paths, measuring, limits, sampling, cache):
+            counts[verdict.status] += 1
+            bar.update()
+            output.add(as_row(verdict, shown_name(measuring)))
+            if add is not None:
+                add(verdict)
+            why = f": {'; '.join(verdict.reasons)}" if verdict.reasons else ""
+            tqdm.write(plain(f"{verdict.status:<10} {verdict.clip}{why}"))
+        found = ", ".join(f"{counts[name]} {name}" for name in ("pass", "fail", "unreadable"))
+        print(f"{counts.total()} clips: {found}")
+        if junit is not None:
+            print(f"junit: {plain(junit)}")
+    return int(counts["pass"] < counts.total())

@@ -1,0 +1,167 @@
+"""Rows of a command: a table for people; JSON, JSON lines or CSV for programs.
+
+docs/commands.md has the schemas.
+"""
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, redirect_stdout
+from types import TracebackType
+from typing import IO, Any, Self
+
+from spf.errors import ConfigError
+from spf.words import harmless, printable
+
+WIDTH = 100
+"""Columns of a table where there is no terminal that has a width."""
+
+
+class Output:
+    """Where the rows of a command go.
+
+    schema : name and version of the rows, such as "spf.analyze/1"; the number is raised when a
+    column goes or changes its meaning. columns : of the CSV, in order. as_json, as_jsonl, as_csv :
+    the forms for programs, of which one may be chosen. While one is, stdout holds the rows alone,
+    as they come, and all that is printed goes to stderr. keep : whether `rows` holds them too.
+    Raises ConfigError for two forms.
+    """
+
+    def __init__(
+        self,
+        schema: str,
+        columns: Sequence[str],
+        as_json: bool = False,
+        as_jsonl: bool = False,
+        as_csv: bool = False,
+        keep: bool = True,
+    ) -> None:
+        chosen = [
+            form
+            for form, wanted in (("json", as_json), ("jsonl", as_jsonl), ("csv", as_csv))
+            if wanted
+        ]
+        if len(chosen) > 1:
+            names = " and ".join(f"--{form}" for form in chosen)
+            raise ConfigError(f"{names} each choose the form of the output; give one of them")
+        self.form = chosen[0] if chosen else ""
+        self.rows: list[dict[str, Any]] = []
+        self.facts: dict[str, Any] = {}
+        """What holds for all rows: before them in JSON, nowhere else."""
+        self.columns = columns
+        self._schema, self._keep = schema, keep
+        self._count = 0
+        self._stack = ExitStack()
+        self._out: IO[str] = sys.stdout
+
+    def __enter__(self) -> Self:
+        if self.form:
+            self._out = sys.stdout
+            self._stack.enter_context(redirect_stdout(sys.stderr))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+        if kind is None and self._count == 0:
+            self._begin()
+        if kind is None and self.form == "json":
+            self._print("\n  ]\n}")
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Take a row; it is written at once where programs read."""
+        if self._count == 0:
+            self._begin()
+        if self._keep:
+            self.rows.append(dict(row))
+        if self.form == "jsonl":
+            self._print(as_json({"schema": self._schema, **row}))
+        elif self.form == "csv":
+            self._print_cells(_cell(row.get(name)) for name in self.columns)
+        elif self.form == "json":
+            self._print(f"{',' * (self._count > 0)}\n    {as_json(row)}", end="")
+        self._count += 1
+
+    def _begin(self) -> None:
+        """Write what is before the rows, when the columns and facts are known."""
+        if self.form == "csv":
+            self._print_cells(self.columns)
+        elif self.form == "json":
+            known = {"schema": self._schema, **self.facts}
+            facts = (f"  {as_json(name)}: {as_json(value)},\n" for name, value in known.items())
+            self._print(f'{{\n{"".join(facts)}  "rows": [', end="")
+
+    def _print(self, text: str, end: str = "\n") -> None:
+        print(text, end=end, file=self._out, flush=True)
+
+    def _print_cells(self, cells: Iterable[Any]) -> None:
+        csv.writer(self._out, lineterminator="\n").writerow(cells)
+        self._out.flush()
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """JSON in ASCII, whatever names hold: a terminal obeys none of it."""
+    return json.dumps(_plain(value), indent=indent, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: numbers unrounded, null where a number is not finite."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if hasattr(value, "item"):  # NumPy's
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, int | float | str | None) else str(value)
+
+
+def _cell(value: Any) -> Any:
+    """A cell of CSV: what JSON would hold; no text is a formula to a spreadsheet."""
+    value = _plain(value)
+    if isinstance(value, bool | list | dict):
+        return json.dumps(value)
+    return harmless(printable(value)) if isinstance(value, str) else value
+
+
+def print_table(
+    rows: Sequence[Mapping[str, Any]], numbers: Mapping[str, str], stderr: bool = False
+) -> None:
+    """Print rows of one set of columns under their names.
+
+    numbers : formats of the columns that hold numbers, such as ".4f"; they stand at the right, and
+    a number that is none is "-". The other cells are text as it is: no markup, no control
+    characters. Colours only where a terminal shows them and NO_COLOR is not set.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    screen = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not screen.is_terminal:
+        screen.width = WIDTH
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    cells = [[_shown(value, numbers.get(name)) for name, value in row.items()] for row in rows]
+    for number, name in enumerate(rows[0] if rows else ()):
+        widest = max(len(row[number]) for row in cells)
+        if name in numbers:
+            table.add_column(name, justify="right", no_wrap=True)
+        else:
+            table.add_column(name, overflow="fold", min_width=min(widest, screen.width // 4))
+    for row in cells:
+        table.add_row(*map(Text, row))
+    screen.print(table)
+
+
+def _shown(value: Any, form: str | None) -> str:
+    value = _plain(value)
+    if value is None or value == "":
+        return "-" if form is not None else ""
+    return printable(str(value)) if isinstance(value, str) or form is None else f"{value:{form}}"

@@ -1,0 +1,1 @@
+"""Sorting clips: verdicts against limits, dead ends cut off, stretches for editors."""

@@ -1,0 +1,219 @@
+"""The dead stretches, jumps and cuts of a clip for editors and players: CSV, EDL, chapters."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+from spf.errors import ClipError, ConfigError
+from spf.files import write_atomic
+from spf.measurement import Measurement
+from spf.progress.metrics import NO_CHANGE, no_change_reason
+from spf.progress.stretches import Stretch
+from spf.video.write import exact_rate
+from spf.words import printable
+
+NAMES = {"dead": "dead stretch", "jump": "jump", "cut": "hard cut"}
+COLUMNS = (
+    "kind", "start_frame", "stop_frame", "start", "stop", "seconds", "change", "speed",
+)  # fmt: skip
+LARGEST_EDL = 999
+"""Events; CMX 3600 numbers them with three digits."""
+LEAST_CHAPTERS, CHAPTER_SECONDS = 3, 10
+"""What YouTube asks for."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a clip: from a time on up to the next part's, seconds, and what it is."""
+
+    start: float
+    stop: float
+    title: str
+
+
+@dataclass(frozen=True)
+class Film:
+    """What an export needs of a clip. rate : frames a second. end : when its last frame ends, in
+    seconds from its first. named : its `named_stretches`. parts : the whole clip, none overlap."""
+
+    name: str
+    rate: Fraction
+    end: float
+    named: Sequence[Stretch]
+    parts: Sequence[Part]
+
+
+def film_of(measured: Measurement) -> Film:
+    """Of a measured clip. Raises ClipError where it has no frame rate."""
+    curve, info = measured.curve, measured.embeddings.info
+    assert info is not None  # it was a file
+    if measured.embeddings.unit != "s":
+        reason = "it has no frame rate, so no times to export"
+        raise ClipError(info.path, reason, "make a video of it first")
+    seconds = float(curve.times[-1] - curve.times[0])
+    rate = exact_rate((len(curve) - 1) / seconds)
+    end = float(curve.times[-1]) + float(1 / rate)
+    named = measured.named_stretches
+    unchanged = no_change_reason(curve) is not None
+    parts = [Part(0.0, end, NO_CHANGE)] if unchanged else parts_of(named, curve.times[-1], end)
+    return Film(printable(info.path.resolve().name), rate, end, named, parts)
+
+
+def parts_of(named: Sequence[Stretch], last: float, end: float) -> list[Part]:
+    """A whole clip as parts: its named stretches, and what lies between. last, end : when its last
+    frame begins and ends, seconds. A hard cut lies between two parts."""
+    cuts = {part.stop_time for part in named if part.kind == "cut"}
+    spans = [
+        (part, part.start_time, end if part.stop_time >= last else part.stop_time)
+        for part in named
+        if part.kind != "cut"
+    ]
+    edges = sorted({0.0, end, *cuts, *(time for _, *ends in spans for time in ends)})
+    parts = []
+    for start, stop in pairwise(edges):
+        inside = [part for part, begin, until in spans if begin <= start and stop <= until]
+        title = _title(inside[0]) if inside else "steady"
+        parts.append(Part(start, stop, f"{title}, after a hard cut" if start in cuts else title))
+    return parts
+
+
+def _title(part: Stretch) -> str:
+    return f"{NAMES[part.kind]} ({part.change:.0%} of the change)"
+
+
+def export_stretches(measured: Measurement, path: Path) -> None:
+    """Write what is named of a clip, in the format of the suffix (`FORMATS`).
+
+    Raises ConfigError for another suffix, ClipError where the format cannot hold the clip.
+    """
+    write_atomic(path, format_of(path)(film_of(measured)))
+
+
+def format_of(path: Path) -> Callable[[Film], str]:
+    """The format that a file gets by its suffix. Raises ConfigError for another suffix."""
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ConfigError(f"{path}: no format has that suffix; choose {', '.join(FORMATS)}")
+    return FORMATS[suffix]
+
+
+def as_csv(film: Film) -> str:
+    """A line for each named stretch. Frames count from 0; times are seconds; change is a share of
+    the whole, speed a multiple of the mean."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for x in film.named:
+        times = (f"{time:.6f}" for time in (x.start_time, x.stop_time, x.seconds))
+        rows.writerow([x.kind, x.start, x.stop, *times, f"{x.change:.6g}", f"{x.speed:.6g}"])
+    return text.getvalue()
+
+
+def as_edl(film: Film) -> str:
+    """An edit decision list (CMX 3600): an event for each part, cut together as in the clip.
+
+    Timecode counts frames of the clip from 00:00:00:00, and of the programme from 01:00:00:00; with
+    30000/1001 and 60000/1001 frames a second in drop frame, else in non-drop frame. The reel is the
+    clip's name as CMX 3600 can hold it; the name itself is a comment.
+    """
+    drop = "DROP FRAME" if _dropped(film.rate) else "NON-DROP FRAME"
+    lines = [f"TITLE: {film.name[:70]}", f"FCM: {drop}", ""]
+    hour = 3600 * round(film.rate) - 54 * _dropped(film.rate)
+    spans = [(round(x.start * film.rate), round(x.stop * film.rate), x) for x in film.parts]
+    spans = [span for span in spans if span[1] > span[0]]
+    if len(spans) > LARGEST_EDL:
+        reason = f"it has {len(spans)} parts, and an EDL holds {LARGEST_EDL}"
+        raise ClipError(film.name, reason, "export it as .csv or .ffmeta")
+    for number, (start, stop, part) in enumerate(spans, start=1):
+        stamps = (timecode(frame, film.rate) for frame in (start, stop))
+        records = (timecode(hour + frame, film.rate) for frame in (start, stop))
+        event = f"{number:03d}  {reel_name(film.name):<8} V     C        "
+        lines.append(event + " ".join([*stamps, *records]))
+        lines.append(f"* FROM CLIP NAME: {film.name}")
+        lines.append(f"* COMMENT: {part.title}")
+        if number == 1:
+            lines.append(f"* COMMENT: {film.rate} frames a second")
+    return "\n".join(lines) + "\n"
+
+
+def timecode(frame: int, rate: Fraction) -> str:
+    """HH:MM:SS:FF of a frame, by SMPTE ST 12-1; HH:MM:SS;FF in drop frame, which leaves out the
+    first 2 (of 60: 4) numbers of each minute that is no multiple of ten."""
+    base, drop = round(rate), _dropped(rate)
+    if drop:
+        tens, rest = divmod(frame, 600 * base - 9 * drop)
+        frame += drop * (9 * tens + max(0, (rest - drop) // (60 * base - drop)))
+    seconds, frames = divmod(frame, base)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    mark = ";" if drop else ":"
+    return f"{hours % 24:02d}:{minutes:02d}:{seconds:02d}{mark}{frames:02d}"
+
+
+def _dropped(rate: Fraction) -> int:
+    """Numbers that drop frame leaves out in a minute; 0 for rates that are counted non-drop."""
+    return round(rate) // 15 if rate.denominator == 1001 and round(rate) % 30 == 0 else 0
+
+
+def reel_name(name: str) -> str:
+    """A clip's name as the reel of an EDL: up to 8 capital letters, digits and underscores; AX, the
+    customary name of a source without reel, where nothing is left."""
+    letters = re.sub(r"[^A-Z0-9]+", "_", Path(name).stem.upper()).strip("_")
+    return letters[:8].rstrip("_") or "AX"
+
+
+def as_ffmetadata(film: Film) -> str:
+    """Chapters as FFmpeg reads them (`ffmpeg -i CLIP -i FILE -map_chapters 1 -c copy OUT`)."""
+    lines = [";FFMETADATA1"]
+    for part in film.parts:
+        start, stop = round(part.start * 1e6), round(part.stop * 1e6)
+        lines += ["[CHAPTER]", "TIMEBASE=1/1000000", f"START={start}", f"END={stop}"]
+        lines.append("title=" + re.sub(r"([=;#\\])", r"\\\1", part.title))
+    return "\n".join(lines) + "\n"
+
+
+def as_youtube(film: Film) -> str:
+    """Chapters for the text below a video on YouTube: the first at 0:00, each 10 s or longer.
+
+    Parts that are shorter are joined with those before; a chapter is named after what is in it.
+    Raises ClipError where fewer than 3 chapters are left, which YouTube would ignore.
+    """
+    chapters: list[tuple[int, list[str]]] = []
+    for part in film.parts:
+        start = int(part.start)
+        room = film.end - start >= CHAPTER_SECONDS
+        if not chapters or (start - chapters[-1][0] >= CHAPTER_SECONDS and room):
+            chapters.append((start, []))
+        if part.title not in chapters[-1][1]:
+            chapters[-1][1].append(part.title)
+    if len(chapters) < LEAST_CHAPTERS:
+        rule = f"YouTube takes {LEAST_CHAPTERS} chapters of {CHAPTER_SECONDS} s or more"
+        found = f"it lasts {film.end:.1f} s and has {len(chapters)}"
+        raise ClipError(film.name, f"{rule}, and {found}", "export it as .ffmeta or .csv")
+    hours = film.end >= 3600
+    lines = []
+    for start, titles in chapters:  # what is steady is no news beside what is not
+        news = [title for title in titles if title != "steady"] or titles
+        lines.append(f"{_clock(start, hours)} {'; '.join(news)}\n")
+    return "".join(lines)
+
+
+def _clock(seconds: int, hours: bool) -> str:
+    minutes, seconds = divmod(seconds, 60)
+    if hours:
+        return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+    return f"{minutes}:{seconds:02d}"
+
+
+FORMATS: dict[str, Callable[[Film], str]] = {
+    ".csv": as_csv,
+    ".edl": as_edl,
+    ".ffmeta": as_ffmetadata,
+    ".txt": as_youtube,
+}
+"""By the suffix of the file."""

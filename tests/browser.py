@@ -1,0 +1,140 @@
+"""A page in headless Chromium, by Playwright.
+
+    with open_page(path) as page:
+        page.evaluate("document.title")
+        assert page.console_errors == page.requests == []
+        assert serious_faults(page) == []
+
+`Page` is Playwright's page with what it complained of and what it asked for. Tests that open a page
+are skipped, with the reason, where there is no Chromium; those of accessibility where there is no
+axe-core (`npm ci`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright import sync_api
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND"]
+AXE = Path(__file__).resolve().parent.parent / "node_modules" / "axe-core" / "axe.min.js"
+TIMEOUT = 60_000
+"""Milliseconds that the browser gets for one answer: machines that run tests are busy."""
+
+
+class Page:
+    """A loaded page. What is not here is Playwright's `sync_api.Page`.
+
+    console_errors : errors, warnings, exceptions and violations of the page's policy so far.
+    requests : addresses that the page asked for so far, but for itself and data within it.
+    """
+
+    def __init__(self, page: sync_api.Page, address: str) -> None:
+        self._page = page
+        self._console_errors: list[str] = []
+        self._requests: list[str] = []
+        page.set_default_timeout(TIMEOUT)
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self._console_errors.append(str(error)))
+        page.on("request", lambda request: self._on_request(request.url, address))
+        page.goto(address)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._page, name)
+
+    def _on_console(self, message: sync_api.ConsoleMessage) -> None:
+        if message.type in ("error", "warning", "assert"):
+            self._console_errors.append(message.text)
+
+    def _on_request(self, url: str, address: str) -> None:
+        if url != address and not url.startswith(("data:", "blob:", "about:")):
+            self._requests.append(url)
+
+    @property
+    def console_errors(self) -> list[str]:
+        self._page.evaluate("new Promise(done => setTimeout(done))")  # events come in their order
+        return self._console_errors
+
+    @property
+    def requests(self) -> list[str]:
+        self._page.evaluate("new Promise(done => setTimeout(done))")
+        return self._requests
+
+    def until(self, condition: str) -> None:
+        """Wait for a condition. (Playwright's own way needs `eval`, which our pages forbid.)"""
+        assert self._page.evaluate(
+            f"""new Promise(done => {{
+              const end = performance.now() + {TIMEOUT};
+              const look = () => ({condition}) ? done(true)
+                : performance.now() > end ? done(false) : setTimeout(look, 50);
+              look();
+            }})"""
+        ), f"never true: {condition}"
+
+    def resize(self, width: int, height: int) -> None:
+        """Another window, CSS pixels."""
+        self._page.set_viewport_size({"width": width, "height": height})
+
+    def emulate(self, dark: bool = False) -> None:
+        self._page.emulate_media(color_scheme="dark" if dark else "light")
+
+    def press(self, key: str) -> None:
+        self._page.keyboard.press(key)
+
+
+_browsers: list[sync_api.Browser] = []
+
+
+@contextmanager
+def _browser() -> Iterator[sync_api.Browser]:
+    """The one browser of the pages that are open: Playwright starts once a thread. It ends with the
+    last of them, since asyncio is of no use to others while it runs."""
+    if _browsers:
+        yield _browsers[0]
+        return
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=TIMEOUT)
+        _browsers.append(browser)
+        try:
+            yield browser
+        finally:
+            _browsers.clear()
+            browser.close()
+
+
+@contextmanager
+def open_page(
+    path: str | os.PathLike[str], width: int = 1280, height: int = 900, fragment: str = ""
+) -> Iterator[Page]:
+    """A file, loaded, with a profile of its own and a window of that many CSS pixels."""
+    if not CHROMIUM:
+        pytest.skip("no Chromium here: pages are not driven")
+    with _browser() as browser:
+        context = browser.new_context(viewport={"width": width, "height": height})
+        try:
+            yield Page(context.new_page(), Path(path).resolve().as_uri() + fragment)
+        finally:
+            context.close()
+
+
+def serious_faults(page: Page) -> list[str]:
+    """What axe-core finds in the page as it stands, of impact serious or critical: one line a rule
+    with the elements concerned."""
+    if not AXE.is_file():
+        pytest.skip("no axe-core here (npm ci): accessibility is not checked")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{rule['id']}: {rule['help']}: " + ", ".join(str(node["target"]) for node in rule["nodes"])
+        for rule in found["violations"]
+        if rule["impact"] in ("serious", "critical")
+    ]

@@ -1,0 +1,87 @@
+"""A small corpus, and its rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import clips
+import harness
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+import spf
+from spf.cluster import Pool
+from spf.corpus.inputs import list_clips
+from spf.corpus.rows import CURVES, DONE, FAILED, SCORES, Measurer
+from spf.corpus.run import make_corpus
+
+
+def build(root: Path) -> Path:
+    """Good and bad clips of all kinds: 17 are measured, 5 fail."""
+    good = harness.save(root / "a" / "steady.mp4", harness.steady(14))
+    harness.save(root / "a" / "jumping.mp4", harness.jumping(12, seed=1))
+    harness.save(root / "a" / "still.mp4", harness.still(12))
+    (root / "b" / "images").mkdir(parents=True)
+    (root / "c").mkdir()
+    clips.animate(root / "b" / "moving.gif", harness.steady(9, seed=2), [80] * 9)
+    for number, image in enumerate(harness.steady(6, seed=3)):
+        Image.fromarray(image).save(root / "b" / "images" / f"{number}.png")
+    for number in range(12):
+        harness.save(root / "d" / f"{number}.mp4", harness.steady(4 + number * 7 % 11, seed=number))
+    (root / "c" / "empty.mp4").touch()
+    (root / "c" / "junk.mp4").write_bytes(b"junk " * 99)
+    clips.cut(good, root / "c" / "short.mp4", 0.3)
+    (root / "c" / "gone.mp4").symlink_to(root / "nowhere.mp4")
+    harness.save(root / "c" / "one.mp4", harness.steady(2)[:1])
+    return root
+
+
+def check_rows(root: Path, rows: list[dict[str, object]]) -> None:
+    """Each row holds what `spf.measure` and `spf.score` give of its clip, or the reason why not."""
+    for row in rows:
+        path = root / str(row["path"])
+        if row["status"] == FAILED:
+            with pytest.raises(spf.ClipError) as error:
+                spf.measure(path, "pixels", cache=False)
+            assert row["reason"] == f"{error.value.reason}; {error.value.remedy}"
+            assert all(row[name] is None for name in (*SCORES, "frames", *CURVES))
+            continue
+        curve = spf.measure(path, "pixels", cache=False)
+        assert (row["status"], row["reason"]) == (DONE, spf.no_change_reason(curve) or "")
+        assert row["frames"] == len(curve)
+        for name, value in spf.score(curve).items():
+            assert row[name] == value or (row[name] is None and np.isnan(value)), name
+        for name in CURVES:
+            assert np.array_equal(row[name], getattr(curve, name))
+
+
+def make(
+    source: Path, output: Path, workers: int = 1, per_shard: int = 5, **settings: object
+) -> tuple[list[dict[str, object]], int]:
+    """All rows in the order of the shards, and the number of clips that were measured now."""
+    output.mkdir(exist_ok=True)
+    base, names = list_clips(source)
+    how = {"embedder": "pixels", "curves": True} | settings
+    counts: list[int] = []
+    make_corpus(
+        names,
+        base,
+        output,
+        Measurer(**how),  # type: ignore[arg-type]
+        Pool(workers),
+        per_shard,
+        on_progress=counts.append,
+    )
+    return rows_of(output), sum(counts)
+
+
+def rows_of(output: Path) -> list[dict[str, object]]:
+    """All rows in the order of the shards."""
+    return [x for path in sorted(output.glob("shard-*")) for x in pq.read_table(path).to_pylist()]
+
+
+def contents(output: Path) -> dict[str, bytes]:
+    """All files that are there for people."""
+    return {path.name: path.read_bytes() for path in output.iterdir() if path.name[0] != "."}

@@ -1,0 +1,107 @@
+"""What the commands say of themselves, and the rows that they give to programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shlex
+from pathlib import Path
+
+import harness
+import pytest
+import typer
+from boards import generator, lines
+
+import spf
+from benchmarks.leaderboard.tables import Board, leaderboard
+from benchmarks.leaderboard.terminal import document
+from spf.cli import app, main
+from spf.commands import analyze, timemap
+from spf.curation import verdicts
+
+GROUP = typer.main.get_command(app)
+COMMANDS = GROUP.commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_examples_that_parse(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert not [letter for letter in text if letter != "\n" and not letter.isprintable()]
+    examples = re.findall(rf"^    spf {name}\b([^>\n]*)", text, re.MULTILINE)
+    assert 1 <= len(examples) <= 3
+    for example in examples:
+        assert COMMANDS[name].make_context(name, shlex.split(example)).command.name == name
+    assert all(param.help for param in COMMANDS[name].params)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("spf an", ["analyze"]), ("spf analyze x --embedder dinov2/l", ["dinov2/large"])],
+)
+def test_the_shell_completes(typed: str, offered: list[str]) -> None:
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    done = harness.command(*harness.SPF, _SPF_COMPLETE="complete_bash", **words)
+    assert done.stdout.split() == offered
+
+
+def documented(schema: str) -> list[str]:
+    """The columns of a schema, as docs/commands.md lists them."""
+    text = (harness.ROOT / "docs" / "commands.md").read_text()
+    table = text.partition(f"### {schema}\n")[2].partition("\n### ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    return [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+
+
+def test_the_schemas_are_documented() -> None:
+    assert documented("spf.analyze/1") == analyze.columns()
+    assert documented("spf.check/1") == list(verdicts.COLUMNS)
+    assert documented("spf.timemap/1") == list(timemap.COLUMNS)
+    records = [*generator("a", 7), *generator("b", 7, 0.1)]
+    board = Board.of(records)
+    (row, _) = document(board, leaderboard(board), lines(records))["rows"]
+    columns = [name for name in row if not name.endswith(("_low", "_high"))]
+    assert sorted(documented("spf.compare/1")) == sorted(columns)
+
+
+def test_the_time_map_for_programs_is_the_library_s(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written where no place is named."""
+    monkeypatch.chdir(tmp_path)
+    harness.save(tmp_path / "clip.mp4", harness.steady(25, power=3.0))
+    assert main(["timemap", "clip.mp4", "--embedder", "pixels", "--frames", "9", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["schema"], found["clip"], found["fps"]) == ("spf.timemap/1", "clip.mp4", 12.0)
+    positions = spf.time_map(spf.measure("clip.mp4", "pixels"), num_frames=9)
+    assert [row["source_frame"] for row in found["rows"]] == pytest.approx(positions.tolist())
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_rows_are_the_same_in_each_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers unrounded, as the library has them; cells of CSV are no formulas."""
+    clip = harness.save(tmp_path / "=cmd(1)\x1b[2J.mp4", harness.steady(25, power=3.0))
+    monkeypatch.chdir(tmp_path)
+    words = [clip.name, "--embedder", "pixels"]
+    assert main(["analyze", *words, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    scores = spf.score(spf.measure(clip, "pixels"))
+    assert {name: row[name] for name in scores} == scores
+    assert row["clip"] == clip.name
+    assert main(["analyze", *words, "--jsonl"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line) == {"schema": "spf.analyze/1", **row}
+    assert line.isascii()
+    assert main(["analyze", *words, "--csv"]) == 0
+    (cells,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert list(cells) == list(row)
+    assert cells.pop("clip") == "'=cmd(1)\\x1b[2J.mp4"
+    assert float(cells["peak_speed"]) == row["peak_speed"]
+    assert json.loads(cells["stretches"]) == row["stretches"]
+    assert main(["analyze", *words, "--csv", "--json"]) == 2
+    assert "give one of them" in harness.check_one_line(capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == [clip]
