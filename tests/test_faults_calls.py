@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import harness
 import numpy as np
@@ -196,32 +197,6 @@ def test_vbench_that_breaks_down_is_a_row_and_passes(
     check_next_start(None, clips, tmp_path / "out", *words)
 
 
-class Service:
-    """A W&B run of which one call fails."""
-
-    url = ""
-
-    def __init__(self, folder: Path, fails: str, how: Callable[..., Any]) -> None:
-        self.dir = str(folder / "files")
-        self.fails = fails
-        self.how = how
-
-    def __enter__(self) -> Service:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._call("finish")
-
-    def define_metric(self, *_: object, **__: object) -> None: ...
-
-    def log(self, _: object) -> None:
-        self._call("log")
-
-    def _call(self, name: str) -> None:
-        if name == self.fails:
-            self.how()
-
-
 def hang(*_: object, **__: object) -> None:
     time.sleep(60)
 
@@ -244,8 +219,12 @@ def test_an_outage_of_wandb_at_any_call_fails_nothing(
     monkeypatch: Patch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    service = Service(tmp_path / "wandb", call, how)
-    monkeypatch.setattr(wandb, "init", how if call == "init" else lambda **_: service)
+    service = MagicMock(url="", dir=str(tmp_path / "wandb" / "files"))
+    service.__enter__.return_value, service.__exit__.return_value = service, None
+    calls = {"init": MagicMock(), "log": service.log, "finish": service.__exit__}
+    calls["init"].return_value = service
+    calls[call].side_effect = how
+    monkeypatch.setattr(wandb, "init", calls["init"])
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setattr(trackers, "PATIENCE", 1.0)
     config = harness.leaderboard_words(clips, tmp_path / "out", "embedder=histogram")

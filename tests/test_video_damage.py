@@ -12,7 +12,7 @@ import clips
 import numpy as np
 import pytest
 from apngs import Part
-from clips import corners, one_line
+from clips import corners, encode, one_line
 from PIL import Image
 
 from spf.errors import ClipError
@@ -33,6 +33,13 @@ def test_truncated_file_with_an_index(shared, tmp_path):
     assert reader.lost == 60 - reader.decoded
     assert reader.notes[0] == f"{reader.lost} of 60 frames lost: the file is truncated"
     assert np.array_equal(np.stack(frames[:-1]), whole.frames[: len(frames) - 1])
+
+
+def test_truncated_file_without_a_count(tmp_path):
+    path = encode(tmp_path / "whole.mkv", clips.noise(40))
+    clip = load(clips.cut(path, tmp_path / "a.mkv", 0.5))
+    assert 10 < len(clip.frames) < 30
+    assert clip.notes[0].startswith("the file is truncated: ")
 
 
 def test_a_damaged_packet_is_skipped_and_counted(shared, tmp_path):
@@ -132,6 +139,16 @@ def test_every_unusable_thing_is_told_in_one_line(shared, tmp_path):
             assert one_line(error).startswith(str(path))
             assert error.value.__cause__ is None
             assert error.value.remedy
+
+
+def test_a_file_that_may_not_be_read(shared, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    # Not by chmod: a superuser may read everything.
+    monkeypatch.setattr("spf.video.reader.open", refuse, raising=False)
+    with pytest.raises(ClipError, match="may not be read; change its permissions"):
+        probe(shared["mp4"])
 
 
 def test_absurd_sizes_are_refused(tmp_path):

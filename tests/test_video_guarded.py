@@ -13,7 +13,7 @@ import pytest
 from clips import encode, one_line
 
 from spf.child import LINE
-from spf.errors import ClipError
+from spf.errors import ClipError, ConfigError
 from spf.video import GuardedReader, Reader, Sampling
 from spf.video.guarded import end_idle
 
@@ -34,6 +34,8 @@ def test_same_frames_times_and_notes(clip, tmp_path, sampling):
         assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(ours, theirs, strict=True))
         assert (guarded.notes, guarded.lost) == (plain.notes, plain.lost)
         assert guarded.decoded == plain.decoded
+    with pytest.raises(ConfigError, match="no video stream 3"):
+        GuardedReader(clip, Sampling(stream=3))
 
 
 def test_memory_is_bounded(clip, tmp_path):

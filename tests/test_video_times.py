@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import av
 import clips
 import numpy as np
 import pytest
@@ -36,6 +37,18 @@ def test_a_late_start_is_time_zero(shared, tmp_path, suffix):
     assert np.allclose(clip.times, np.arange(10, 15) / 25, rtol=0, atol=1e-6)
     assert clip.info.duration == pytest.approx(1.2, abs=0.01)
     assert load(path).notes == []
+
+
+def test_a_repeated_time_stamp_is_repaired(shared, tmp_path):
+    path = tmp_path / "a.mkv"
+    clips.remux(shared["plain"], path, stamp=lambda index, pts: pts - 512 * (index == 10))
+    clip = load(path)
+    assert np.all(np.diff(clip.times) > 0)
+    assert np.abs(clip.times - np.arange(30) / 25).max() <= 0.04
+    assert np.allclose(np.delete(clip.times, [9, 10]), np.delete(np.arange(30), [9, 10]) / 25)
+    assert clip.notes == [
+        "1 of 30 time stamps missing or out of order: repaired with the average step of 40 ms"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -94,3 +107,37 @@ def test_null_frames_of_avi_are_no_loss(tmp_path, codec, pix_fmt):
         list(reader)
     assert reader.lost >= 1
     assert f"{reader.lost} of 24 frames lost: the file is damaged" in reader.notes[0]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.avi"])
+@pytest.mark.parametrize("coded", [8, 16])
+def test_pictures_of_mpeg4_that_are_not_coded_are_no_loss(tmp_path, name, coded):
+    """The vop_coded flag of ISO/IEC 14496-2, 6.2.5, is 0: the picture before is shown again."""
+
+    def not_coded(index: int) -> bytes:
+        bits = f"0101{index % 25:05b}100"  # P-VOP, time increment in 5 bits, marker, not coded
+        return b"\0\0\1\xb6" + int(bits + "1111", 2).to_bytes(2, "big")
+
+    encode(tmp_path / "whole.mp4", grey(16), "mpeg4", options={"qmin": "1", "b": "9000000"})
+    with av.open(str(tmp_path / "whole.mp4")) as source, av.open(str(tmp_path / name), "w") as out:
+        old = source.streams.video[0]
+        new = out.add_stream("mpeg4", rate=25)
+        new.width, new.height, new.pix_fmt = 64, 48, "yuv420p"
+        new.codec_context.extradata = old.codec_context.extradata
+        packets = [bytes(packet) for packet in source.demux(old) if packet.size]
+        packets[coded:coded] = [not_coded(index) for index in range(coded, coded + 8)]
+        for index, data in enumerate(packets):
+            packet = av.Packet(data)
+            packet.pts = packet.dts = index
+            packet.stream, packet.time_base = new, Fraction(1, 25)
+            packet.is_keyframe = index == 0
+            out.mux(packet)
+    with Reader(tmp_path / name) as reader:
+        seen = [(number(image), time) for image, time in reader]
+    times = [time for _, time in seen]
+    shown = [index for index, _ in seen]
+    assert shown[:16] == [*range(16)]
+    assert set(shown[16:]) == ({15} if coded == 16 else set())
+    assert times[:coded] == pytest.approx(np.arange(coded) / 25, abs=1e-6)
+    assert times[-1] == pytest.approx(23 / 25, abs=1e-6)
+    assert (reader.lost, reader.notes) == (0, [])

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from clips import grey, numbers, one_line
 
-from spf.errors import ClipError
+from spf.errors import ClipError, ConfigError
 from spf.video import (
     Reader,
     load,
@@ -92,6 +92,9 @@ def test_wrong_frames_are_refused(tmp_path, write):
     for frames in ([np.zeros((8, 8, 3), np.float32)], [*grey(2), *grey(1, 16, 16)]):
         with pytest.raises(ValueError, match="frame "):
             write(target, frames)
+    for given, said in (((float("nan"),), "fps is"), ((0,), "fps is"), ((25, 99), "crf is")):
+        with pytest.raises(ConfigError, match=said):
+            write_mp4(target, grey(2), *given)
     assert list(tmp_path.iterdir()) == []
 
 
