@@ -82,8 +82,8 @@ def warps(table: Table | None) -> Warps:
         found = [row for row in rows if kind(row["strategy"])]
         return min(found, key=lambda row: row["difference"], default=None)
 
-    authors = (by_name.get(label) for label in (METHOD, WORKFLOW, REFINED))
-    return Warps(*authors, best(is_ours), best(is_resampled))
+    method, workflow, refined = (by_name.get(label) for label in (METHOD, WORKFLOW, REFINED))
+    return Warps(method, workflow, refined, best(is_ours), best(is_resampled))
 
 
 def _generated(tables: Tables) -> Iterator[Claim]:
