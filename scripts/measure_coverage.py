@@ -1,4 +1,4 @@
-"""Measure what benchmarks/harness/statistics.py promises: the tables of docs/leaderboard.md.
+"""Measure what benchmarks/harness/statistics.py promises: the tables of docs/how-to/compare-generators.md.
 
     python scripts/measure_coverage.py [REPETITIONS]
 

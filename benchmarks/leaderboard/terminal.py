@@ -20,7 +20,7 @@ WHOLE = ("group", "order", "rank", "pairs")
 
 
 def document(board: Board, table: pd.DataFrame, messages: Sequence[str]) -> dict[str, Any]:
-    """What `spf compare --json` prints (docs/commands.md): the rows of the table `leaderboard`,
+    """What `spf compare --json` prints (docs/reference/commands.md): the rows of the table `leaderboard`,
     with names for its ties, and beside them what was said of them."""
     tied: dict[tuple[Any, ...], dict[str, list[str]]] = {}
     for standing in board.standings:
