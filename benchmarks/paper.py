@@ -128,13 +128,13 @@ EXPERIMENTS = (
     ),
     Experiment(
         2,
-        "Real footage: segmented, keyframed, regenerated",
+        "Existing clips: segmented, keyframed, regenerated",
         "Existing clips can be paced anew through their segments' keyframes.",
         (
             Part(
                 ("benchmark=retime_existing", "embedder=tiny"),
                 "tiny (shipped)",
-                "rendered clips; tiny (shipped) where they are regenerated",
+                "rendered, no real footage; tiny (shipped) where they are regenerated",
                 seconds=35,
                 megabytes=5,
             ),

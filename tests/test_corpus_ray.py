@@ -112,8 +112,7 @@ def test_a_command_that_is_stopped_goes_on_where_it_was(
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     children = psutil.Process(process.pid).children(recursive=True)
-    (folder,) = {x for y in children for x in re.findall(r"/tmp/spf-ray-\w+", str(y.cmdline()))}
-    listening = {address for child in children for address in addresses(child)}
+    folders, listening = seen(children)
     os.killpg(process.pid, how)  # as a terminal does
     _, errors = process.communicate(timeout=120)
     if how == signal.SIGINT and process.returncode != 1:  # 1: it had ended just before
@@ -123,6 +122,7 @@ def test_a_command_that_is_stopped_goes_on_where_it_was(
     assert not alive
     assert listening
     assert all(ipaddress.ip_address(x.removeprefix("::ffff:")).is_loopback for x in listening)
+    (folder,) = folders
     assert Path(folder).exists() == (how == signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
     there = {path: path.stat().st_mtime_ns for path in output.glob("shard-*")}
@@ -134,9 +134,13 @@ def test_a_command_that_is_stopped_goes_on_where_it_was(
     assert corpora.contents(output) == corpora.contents(undisturbed)
 
 
-def addresses(process: psutil.Process) -> set[str]:
-    """Where a process listens now."""
-    with suppress(psutil.NoSuchProcess):
-        found = process.net_connections("inet")
-        return {each.laddr.ip for each in found if each.status == psutil.CONN_LISTEN}
-    return set()
+def seen(processes: list[psutil.Process]) -> tuple[set[str], set[str]]:
+    """Temporary folders of Ray that processes name, and addresses where they listen."""
+    folders: set[str] = set()
+    listening: set[str] = set()
+    for process in processes:
+        with suppress(psutil.Error):  # it has ended
+            folders |= set(re.findall(r"/tmp/spf-ray-\w+", " ".join(process.cmdline())))
+            found = process.net_connections("inet")
+            listening |= {x.laddr.ip for x in found if x.status == psutil.CONN_LISTEN}
+    return folders, listening

@@ -102,6 +102,19 @@ def test_warps_are_no_better_than_an_interpolation_that_overlaps() -> None:
     assert f"{method}rope_flat (alpha=0.5), our best warp, 0.1;" in claim.figures
 
 
+def test_the_settings_of_their_workflow_count_as_the_papers() -> None:
+    for against, flow in ((LOW, HIGH), (HIGH, HIGH)):
+        tables = retimed(ACROSS, ACROSS, DOWN, DOWN)
+        rows = [
+            *tables["retiming"].rows,
+            warp("rope (authors_workflow)", DOWN, DOWN, against, "linearity_mae"),
+        ]
+        rows[2]["linearity_mae_95"] = flow  # ours
+        found = claims(1, [table("retiming", *rows)])
+        assert [claim.verdict for claim in found[:2]] == [HOLDS, HOLDS if against == LOW else FAILS]
+        assert "rope (authors_workflow), with their workflow's settings, 0.1" in found[1].figures
+
+
 def known(raw: float, still: str, moving: str) -> dict[str, Table]:
     """The median error of clips that stand still, and intervals without and with motion."""
     rows = [

@@ -121,13 +121,13 @@ def test_the_paper_is_reproduced_without_a_network(tmp_path: Path) -> None:
         "first = next(item for item in EXPERIMENTS if item.parts)\n"
         "part = dataclasses.replace(first.parts[0], words=SMALL, embedded=(), wants=(), needs=())\n"
         "reproduce.EXPERIMENTS = (dataclasses.replace(first, parts=(part,)),)\n"
-        "sys.exit(reproduce.main(sys.argv[1:]))\n"
+        "sys.exit(reproduce.reproduce('embedded', sys.argv[1]))\n"
     )
     tables = []
     for name, before in (("alone", isolated()), ("joined", [])):
-        words = [*before, sys.executable, "-c", script, f"output={tmp_path / name}"]
+        words = [*before, sys.executable, "-c", script, str(tmp_path / name)]
         path = os.pathsep.join([str(harness.ROOT), str(harness.ROOT / "tests")])
-        done = harness.command(*words, "profile=embedded", timeout=900, PYTHONPATH=path)
+        done = harness.command(*words, timeout=900, PYTHONPATH=path)
         assert done.returncode == 0, done.stderr
         assert (tmp_path / name / "report" / "index.html").is_file()
         found = sorted((tmp_path / name / "tables").glob("*.csv"))

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from textwrap import wrap
 
 from benchmarks.harness import session
-from benchmarks.harness.cells import Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.report.players import make_player
 from benchmarks.harness.report.reproduction_page import (
@@ -33,6 +33,7 @@ from benchmarks.harness.reproduction.planning import (
     Planned,
     as_table,
     compose,
+    estimate,
     not_run,
     plan,
     require_everything,
@@ -44,6 +45,9 @@ from spf.words import choose
 
 Runs = dict[Planned, session.Run]
 
+WIDTH = 100
+"""Columns of the plan in a terminal."""
+
 
 def reproduce(profile: str, output: str | Path) -> int:
     """Run the plan of a profile; exit code as for a run, the worst of all.
@@ -53,7 +57,7 @@ def reproduce(profile: str, output: str | Path) -> int:
     profile = choose(profile, PROFILES, "profile")
     planned = plan(profile, EXPERIMENTS)
     print(f"profile {profile}: {PROFILES[profile]}")
-    print(as_text(as_table(planned)))
+    print(as_text(planned))
     if profile == FULL:
         print(f"in all: {requirements(planned)}")
         require_everything(planned)
@@ -157,12 +161,16 @@ def _title(planned: Planned) -> str:
     return f"Embedder {planned.part.embedder}; clips: {planned.part.generator}{aim}"
 
 
-def as_text(table: Table) -> str:
-    """The plan for the terminal, columns aligned; reasons, which are long, come last."""
-    shown = [name for name in table.columns if name not in ("reason", "words")] + ["reason"]
-    lines = [shown, *([str(row[name]) for name in shown] for row in table.rows)]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(shown))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+def as_text(planned: Sequence[Planned]) -> str:
+    """The plan for the terminal, at most `WIDTH` columns: under each experiment its runs, what
+    measures, what makes the clips, the target; then the estimate, or why it is not run."""
+    lines = []
+    for experiment, members in groupby(planned, lambda one: one.experiment):
+        lines.append(f"{experiment.number} {experiment.title}")
+        for one in members:
+            text = one.reason.removeprefix("not run: ")
+            if one.part is not None:
+                text = f"{_title(one)}; {text or estimate(one.part)}"
+            mark = "  not run  " if one.reason else "  run      "
+            lines += wrap(text, WIDTH, initial_indent=mark, subsequent_indent=" " * len(mark))
+    return "\n".join(lines)

@@ -166,10 +166,9 @@ def make_lead(chapters: Sequence[Chapter]) -> Lead | None:
             row = found.method
             before, true = f"before_{LINEARITY}", f"true_{LINEARITY}"
             bars = [Bar(PLAIN, "Plain", text(row, before), text(row, f"before_{true}"))]
-            for who, one in (("The paper's method", row), ("Our best warp", found.ours)):
-                if one:
-                    values = (text(one, name) for name in (LINEARITY, true, "better"))
-                    bars.append(Bar(one["strategy"], who, *values))
+            for one, who in found.named:
+                values = (text(one, name) for name in (LINEARITY, true, "better"))
+                bars.append(Bar(one["strategy"], who[0].upper() + who[1:], *values))
             pairs, generator = text(row, "pairs"), row["generator"]
             claim = chapter.claims[0]
             return Lead(claim, row["measure"], generator, pairs, bars, part.player, table)

@@ -63,7 +63,7 @@ def as_table(planned: Sequence[Planned]) -> Table:
             "embedder": one.part.embedder if one.part else "",
             "generator": one.part.generator if one.part else "",
             "words": shlex.join(one.words),
-            "estimate": _estimate(one.part) if one.part else "",
+            "estimate": estimate(one.part) if one.part else "",
         }
         for one in planned
     ]
@@ -163,6 +163,6 @@ def _why_not(part: Part, profile: str) -> str:
     return ""
 
 
-def _estimate(part: Part) -> str:
+def estimate(part: Part) -> str:
     time = f"{part.gpu_hours:.1f} GPU hours" if part.gpu_hours else f"{part.seconds:.0f} s"
     return f"{time}, {part.megabytes:.0f} MB"
