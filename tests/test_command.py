@@ -168,6 +168,24 @@ def test_impossible_settings_are_refused(settings: dict[str, Any], message: str)
     assert "\n" not in str(error.value)
 
 
+def test_what_it_cannot_do_is_said(outside: Outside) -> None:
+    warp: Any = object()
+    for act, message in (
+        (Command().check, "model=command needs a command to run"),
+        (
+            lambda: outside.command().generate(REQUEST, warp),
+            "no clock to steer; choose retime=none",
+        ),
+        (
+            lambda: outside.command(factor=4).clock(Request(FIRST, LAST, num_frames=10)),
+            r"num_frames=10 is not what it makes: 4n \+ 1",
+        ),
+        (Command("no-such-program {first} {last} {output}").check, "there is no program 'no-such"),
+    ):
+        with pytest.raises(SpfError, match=message):
+            act()
+
+
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [("--evil", "begins with '-' and would be read as an option"), ("a\0b", "a null character")],

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from pacings import curve_of, random_progress
 
-from spf.generators.counts import Counts
+from spf.generators.counts import Counts, counts_of
+from spf.generators.ltx2 import Ltx2
+from spf.generators.tiny.adapter import Tiny
+from spf.generators.wan import Wan22
 from spf.pacing.keyframes import Plan, make_plan
 from spf.pacing.shots import paced, shared_out
 from spf.pacing.targets import EaseIn, Linear, Sine, Target
@@ -94,6 +97,12 @@ def test_a_jump_without_a_frame_inside_is_stretched_and_it_is_said() -> None:
     plan = planned(curve, 200, Counts(1, 5, 33))
     assert plan.shots[0].generated < 200
     assert any("stretched" in note for note in plan.notes)
+
+
+def test_counts_of_the_generators() -> None:
+    """Declared, or found by asking the clock, which needs no weights."""
+    assert counts_of(Tiny()) == Counts(1, 5, 33)
+    assert [counts_of(generator).factor for generator in (Wan22(), Ltx2())] == [4, 8]
 
 
 def test_sharing_out_is_optimal() -> None:

@@ -124,6 +124,7 @@ def test_sound_is_dropped_and_another_size_is_told(tmp_path: Path) -> None:
     ("given", "message"),
     [
         ({"generator": None}, "needs a generator"),
+        ({"num_frames": 1}, "frames=1"),
         ({"generator": "folder"}, "model=folder generates nothing; choose model=tiny"),
         ({"generator": "wan2"}, "did you mean wan22"),
         ({"cuts": "drop"}, "unknown way with cuts 'drop'"),

@@ -12,11 +12,14 @@ import clips
 import harness
 import numpy as np
 import pytest
+from pacings import on_circle
 
 import spf
 from spf.errors import ClipError, ConfigError
+from spf.pacing.lengths import LONGEST, Wanted, length_of
 from spf.pacing.resampling import METHODS
 from spf.pacing.retime import STAGES
+from spf.pacing.targets import make_target
 from spf.video import load
 from spf.video.sound import has_sound
 
@@ -66,6 +69,22 @@ def test_the_length_is_free(tmp_path: Path) -> None:
         found = load(made.out)
         assert (len(found.frames), found.info.fps) == (frames, rate)
         assert made.plan.positions[[0, -1]].tolist() == [0, 24]
+
+
+def test_the_fastest_part_keeps_its_speed() -> None:
+    """Along the map nothing passes faster than it did, and something just as fast; but no result is
+    endless."""
+    u = np.linspace(0, 1, 61)
+    curve = spf.fit(on_circle((u + u**2) / 2), u * 5)
+    length = length_of(curve, make_target("linear"), Wanted("fastest"), 12.0)
+    assert (length.fps, length.notes) == (12, ())
+    tau = spf.time_map(curve, "linear", length.num_frames)
+    speed = np.diff(np.interp(tau, np.arange(61), curve.times)) * length.fps
+    assert speed.max() == pytest.approx(1.0, abs=0.1)
+    jump = spf.fit(on_circle(np.clip(4 * u - 1.5, 0, 1)), u * 5)
+    length = length_of(jump, make_target("linear"), Wanted("fastest"), 12.0)
+    assert length.times[-1] == pytest.approx(LONGEST * 5, abs=0.1)
+    assert "times as fast" in length.notes[0]
 
 
 def test_a_variable_rate_keeps_its_length_and_true_times(tmp_path: Path) -> None:

@@ -159,6 +159,7 @@ def test_what_is_no_target_is_refused():
         (lambda: make_target(lambda u: 1 - u), "target given"),
         (lambda: make_target(lambda u: np.where(u == 0.5, np.nan, u)), "target given"),
         (lambda: make_target("easein"), "did you mean ease_in"),
+        (lambda: make_target(Custom(path="/nowhere/a.csv")), "cannot be read"),
         (lambda: EaseIn(power=0.5), "power"),
         (lambda: EaseIn(power=float("nan")), "power"),
         (lambda: Exponential(direction="sideways"), "direction"),
