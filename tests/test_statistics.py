@@ -94,7 +94,7 @@ DRAWN = {
 @pytest.mark.parametrize("name", DRAWN)
 @pytest.mark.parametrize("count", [6, 20])
 def test_interval_covers_the_true_mean(name: str, count: int) -> None:
-    """docs/how-to/compare-generators.md has the whole table; scripts/measure_coverage.py makes it."""
+    """docs/how-to/compare-generators.md has the whole table; scripts/measure_coverage makes it."""
     draw, truth = DRAWN[name]
     values = draw(np.random.default_rng(count), (count, 800))
     low, high = mean_interval(values, "coverage").T
