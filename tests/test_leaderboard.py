@@ -13,6 +13,7 @@ from boards import PAIRS, VALUES, Row, drawn, failed, generator, lines, record, 
 from scipy import stats
 
 from benchmarks.leaderboard.comparison import SHOWN
+from benchmarks.leaderboard.figures import pareto_front
 from benchmarks.leaderboard.tables import (
     Board,
     categories,
@@ -208,6 +209,12 @@ def test_categories_are_ranked_by_themselves() -> None:
         ["far", "b", 1], ["far", "a", 2], ["near", "a", 1], ["near", "b", 2],
     ]  # fmt: skip
     assert categories(generator("a", 8), "linearity_mae").empty
+
+
+def test_pareto_front_by_hand() -> None:
+    pacing = np.array([0.1, 0.2, 0.2, 0.3, 0.1])
+    quality = np.array([0.5, 0.9, 0.8, 0.9, 0.5])
+    assert pareto_front(pacing, quality).tolist() == [True, True, False, False, True]
 
 
 # Simulated truth
