@@ -1,7 +1,7 @@
 """One experiment: compose the config, run it, exit code.
 
     python run.py model=folder model.path=clips/ benchmark=leaderboard
-    python run.py -m embedder=pixels,histogram        (a sweep; docs/sweeps.md)
+    python run.py -m embedder=pixels,histogram        (a sweep; docs/how-to/sweep.md)
     python run.py --fresh ...                         (start over: nothing finished counts)
     python run.py --help                              (all settings)
 

@@ -1,4 +1,4 @@
-"""Measure what benchmarks/harness/statistics.py promises: the tables of docs/leaderboard.md.
+"""Measure the tables of docs/how-to/compare-generators.md: what the statistics promise.
 
     python scripts/measure_coverage.py [REPETITIONS]
 

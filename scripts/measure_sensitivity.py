@@ -4,8 +4,8 @@
 
 Three tables, as Markdown: what encoding leaves of a still picture, in its pixels and in the
 embedder's vectors (12 encoders and settings, 10 pictures); the noise share of clips that flicker by
-a known strength; that of clips that move and do not flicker. docs/metrics.md has them; they take
-some minutes an embedder.
+a known strength; that of clips that move and do not flicker. docs/concepts/metrics.md has them;
+they take some minutes an embedder.
 """
 
 import io

@@ -15,8 +15,9 @@ import os
 import platform
 import re
 import zipfile
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,14 @@ ARRAYS = "arrays.npz"
 Embedded = tuple[Embeddings, Thumbnails]
 
 
+@dataclass
+class Slot:
+    """The place of a clip in a cache, or in none."""
+
+    found: Embedded | None = None
+    made: Embedded | None = None
+
+
 class Cache:
     """Embeddings in `folder`/embeddings, of at most `bound` bytes together."""
 
@@ -52,34 +61,29 @@ class Cache:
         self._store = Store(self.folder, bound)
         self._complained = False
 
-    def fetch(
-        self, source: Path, fields: dict[str, Any], compute: Callable[[], Embedded]
-    ) -> tuple[Embedded, bool]:
-        """What is kept of a clip with this key, and whether it was here; else it is computed and
-        kept.
+    @contextmanager
+    def slot(self, source: Path, fields: dict[str, Any]) -> Iterator["Slot"]:
+        """The place of a clip with this key: what is `found` in it, else what is put in as `made`.
 
         Where another process computes it, waits for that one. A folder that refuses costs a line
-        of warning, once, and nothing else; what `compute` raises is raised and not kept.
+        of warning, once, and nothing else; where the body raises, nothing is stored.
         """
         key = f"{fields['name']}-{hashlib.sha256(canonical(fields)).hexdigest()}"
-        if (found := self._load(key, source, fields)) is not None:
-            return found, True
-        lock = self._store.lock(key, wait=source.name)
-        try:
-            lock.__enter__()
-        except OSError as error:
-            self._complain(error)
-            return compute(), False
-        try:
-            # Another process may have finished just before the lock was free.
-            if (found := self._load(key, source, fields)) is not None:
-                return found, True
-            made = compute()
-            if content_hash(source) == fields["content"]:  # it may have changed while it was read
-                self._keep(key, made, fields)
-            return made, False
-        finally:
-            lock.__exit__(None, None, None)
+        slot = Slot(self._load(key, source, fields))
+        with ExitStack() as held:
+            if slot.found is None:
+                try:
+                    held.enter_context(self._store.lock(key, wait=source.name))
+                    # Another process may have finished just before the lock was free.
+                    slot.found = self._load(key, source, fields)
+                except OSError as error:
+                    self._complain(error)
+                    yield slot
+                    return
+            yield slot
+            # It may have changed while it was read.
+            if slot.made is not None and content_hash(source) == fields["content"]:
+                self._keep(key, slot.made, fields)
 
     def entries(self, embedder: str = "") -> list[tuple[str, int]]:
         """Keys and bytes of the entries (of one embedder), least recently used first."""

@@ -1,6 +1,7 @@
 """Clip -> Curve: read, embed and fit in one pass."""
 
 import os
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.cache import Cache, Embedded, key_fields, user_cache
+from spf.cache import Cache, Embedded, Slot, key_fields, user_cache
 from spf.devices import check_device
 from spf.embedders import DEFAULT_EMBEDDER, Embedder, Embeddings, embed_clip, load_embedder
 from spf.embedders.base import Source, Watch
@@ -155,30 +156,31 @@ def _embed(
     pictures: bool = True,
 ) -> tuple[Embedded, bool]:
     """Embeddings and small pictures of a clip, and whether they came from the cache."""
-
+    sampling = sampling or Sampling()
+    place: AbstractContextManager[Slot] = nullcontext(Slot())
     is_file = isinstance(source, str | os.PathLike)
-
-    def compute(crop_bars: bool = is_file and (sampling or Sampling()).crop_bars) -> Embedded:
-        thumbnails = Thumbnails()
-
-        def see(image: NDArray[np.uint8], time: float) -> None:
-            if pictures:
-                thumbnails.add(image)
-            if watch is not None:
-                watch(image, time)
-
-        try:
-            found = embed_clip(source, embedder, batch_size, sampling, see, reader, crop_bars)
-        except BarsEndError:
-            return compute(crop_bars=False)
-        return found, thumbnails
-
     if cache is not None and isinstance(source, str | os.PathLike):
         path = Path(source)
-        fields = key_fields(path, embedder, sampling or Sampling(), batch_size)
-        if fields is not None:
-            return cache.fetch(path, fields, compute)
-    return compute(), False
+        fields = key_fields(path, embedder, sampling, batch_size)
+        place = place if fields is None else cache.slot(path, fields)
+    with place as slot:
+        if slot.found is not None:
+            return slot.found, True
+        for crop_bars in {is_file and sampling.crop_bars: None, False: None}:
+            thumbnails = Thumbnails()
+
+            def see(image: NDArray[np.uint8], time: float, small: Thumbnails = thumbnails) -> None:
+                if pictures:
+                    small.add(image)
+                if watch is not None:
+                    watch(image, time)
+
+            with suppress(BarsEndError):  # they were none: from the start, without cropping
+                found = embed_clip(source, embedder, batch_size, sampling, see, reader, crop_bars)
+                slot.made = found, thumbnails
+                break
+        assert slot.made is not None  # without cropping no bars end
+        return slot.made, False
 
 
 def embed(

@@ -16,7 +16,7 @@ import typer
 from spf import cli
 
 ROOT = harness.ROOT
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FOLDERS = ("spf", "synthetic", "benchmarks", "configs", "scripts", "tests", "docs")
 """Of the repository; what lies in `results` is made by runs."""
 SUFFIXES = (".py", ".md", ".toml", ".lock", ".cff")
@@ -55,7 +55,7 @@ def test_tests_that_are_named_exist() -> None:
 
 
 def test_every_fault_names_its_test() -> None:
-    text = (ROOT / "docs" / "reliability.md").read_text()
+    text = (ROOT / "docs" / "development" / "reliability.md").read_text()
     table = text.partition("| fault | what happens |")[2].partition("\n\n")[0]
     rows = [line.split("|")[1:-1] for line in table.splitlines()[2:]]
     assert len(rows) > 20

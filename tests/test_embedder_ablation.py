@@ -105,7 +105,7 @@ def test_the_documents_table_of_colours_is_measured(tmp_path: Path) -> None:
         ),
         quiet=True,
     )  # fmt: skip
-    text = (harness.ROOT / "docs" / "ablation.md").read_text()
+    text = (harness.ROOT / "docs" / "experiments.md").read_text()
     for row in table(made, "colours").to_dict("records"):
         (line,) = [x for x in text.splitlines() if f"| {row['embedder']} | {row['colours']} |" in x]
         said = [float(cell) for cell in line.strip("| ").split(" | ")[2:]]

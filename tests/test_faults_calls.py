@@ -1,7 +1,7 @@
 """What a run calls may die, hang or give nonsense: its row says so, and the next start mends it.
 
 Each fault passes: the start after it must end with the tables of a run that nothing disturbed.
-docs/reliability.md tells which other tests are about faults.
+docs/development/reliability.md tells which other tests are about faults.
 """
 
 from __future__ import annotations

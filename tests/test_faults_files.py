@@ -1,6 +1,6 @@
 """Every file operation of a run may fail: nothing finished is lost, and one line says what it was.
 
-docs/reliability.md tells which other tests are about faults.
+docs/development/reliability.md tells which other tests are about faults.
 """
 
 from __future__ import annotations

@@ -56,8 +56,8 @@ def test_500_bad_clips(part: int, tmp_path: Path) -> None:
 
 
 def test_the_stated_bounds(tmp_path: Path) -> None:
-    """docs/reliability.md states them as numbers."""
-    text = (harness.ROOT / "docs" / "reliability.md").read_text()
+    """docs/development/reliability.md states them as numbers."""
+    text = (harness.ROOT / "docs" / "development" / "reliability.md").read_text()
     assert f"{MAX_PIXELS:,} pixels" in text
     assert f"{MEMORY / 2**30:g} GiB" in text
     assert peak("self") > 10

@@ -48,8 +48,8 @@ def test_the_shell_completes(typed: str, offered: list[str]) -> None:
 
 
 def documented(schema: str) -> list[str]:
-    """The columns of a schema, as docs/commands.md lists them."""
-    text = (harness.ROOT / "docs" / "commands.md").read_text()
+    """The columns of a schema, as docs/reference/commands.md lists them."""
+    text = (harness.ROOT / "docs" / "reference" / "commands.md").read_text()
     table = text.partition(f"### {schema}\n")[2].partition("\n### ")[0]
     cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
     return [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]

@@ -1,4 +1,4 @@
-"""Sources that run nothing out of data (docs/security.md), by ruff's rules for security."""
+"""Sources run nothing out of data (docs/development/security.md), by ruff's rules for security."""
 
 from __future__ import annotations
 

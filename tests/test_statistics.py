@@ -94,7 +94,7 @@ DRAWN = {
 @pytest.mark.parametrize("name", DRAWN)
 @pytest.mark.parametrize("count", [6, 20])
 def test_interval_covers_the_true_mean(name: str, count: int) -> None:
-    """docs/leaderboard.md has the whole table; scripts/measure_coverage.py makes it."""
+    """docs/how-to/compare-generators.md has the whole table; scripts/measure_coverage makes it."""
     draw, truth = DRAWN[name]
     values = draw(np.random.default_rng(count), (count, 800))
     low, high = mean_interval(values, "coverage").T
@@ -255,7 +255,7 @@ def test_too_few_clips_show_nothing(comparisons: int) -> None:
 
 @pytest.mark.slow
 def test_the_documents_figures_are_measured() -> None:
-    text = (harness.ROOT / "docs" / "leaderboard.md").read_text()
+    text = (harness.ROOT / "docs" / "how-to" / "compare-generators.md").read_text()
     for name, count, found in measure_coverage.coverage(1000):
         (line,) = [row for row in text.splitlines() if row.startswith(f"| {name} | {count} | ")]
         said = [float(cell) for cell in line.strip("|").split("|")[2:]]

@@ -205,7 +205,7 @@ def test_the_documents_table_of_faults_is_measured(tmp_path: Path) -> None:
         f"output={tmp_path}",
     )  # fmt: skip
     (section,) = session.run(config, quiet=True).summary.sections
-    text = (harness.ROOT / "docs" / "leaderboard.md").read_text()
+    text = (harness.ROOT / "docs" / "how-to" / "compare-generators.md").read_text()
     data = section.tables[0].data.drop(columns=["embedder", "clips"])
     assert f"| {' | '.join(data.columns)} |" in text
     for row in data.to_numpy():

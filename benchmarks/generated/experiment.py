@@ -57,7 +57,7 @@ class RetimeGenerated:
     """Generate, measure, warp the clock, generate again: for each pair, seed, measure, strategy.
 
     retime : a strategy that takes the place of its word in `retimes`; see `parse_retimes`.
-    pairs : procedural, photographs, or a YAML file (docs/pairs.md); None is procedural for
+    pairs : procedural, photographs, or a YAML file (docs/how-to/pairs.md); None is procedural for
     model=tiny and photographs for all others. num_pairs : the first so many; None takes all.
     seeds : of the noise. num_frames, fps, steps, guidance : see `Request`. quality : what scores
     each clip as it was generated, and retimed; None scores nothing.

@@ -1,4 +1,4 @@
-"""Pairs of frames to generate between: rendered, photographs, or a user's own (docs/pairs.md)."""
+"""Pairs of frames to generate between: rendered, photographs, or yours (docs/how-to/pairs.md)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ LONGEST = 14
 """Letters of a value that are shown."""
 USAGE = """\
 python run.py [NAME=VALUE ...]       one experiment; started again, it goes on where it stopped
-python run.py -m NAME=A,B ...        a sweep: every combination of the values (docs/sweeps.md)
+python run.py -m NAME=A,B ...        a sweep: every combination of the values (docs/how-to/sweep.md)
 
   python run.py model=folder model.path=clips/ benchmark=leaderboard
   python run.py embedder=siglip model=ltx2 retime=rope target=ease-in-out quality=vbench

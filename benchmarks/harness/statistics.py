@@ -2,7 +2,7 @@
 
 Values are arrays (n, k): a row for each clip, a column for each generator (or strategy). Rows are
 paired, so every resample and every sign flip is the same for all columns. What is random is drawn
-from a name. docs/leaderboard.md has the measured coverage and error rates.
+from a name. docs/how-to/compare-generators.md has the measured coverage and error rates.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -20,8 +20,8 @@ WHOLE = ("group", "order", "rank", "pairs")
 
 
 def document(board: Board, table: pd.DataFrame, messages: Sequence[str]) -> dict[str, Any]:
-    """What `spf compare --json` prints (docs/commands.md): the rows of the table `leaderboard`,
-    with names for its ties, and beside them what was said of them."""
+    """What `spf compare --json` prints (docs/reference/commands.md): the rows of the table
+    `leaderboard`, with names for its ties, and beside them what was said of them."""
     tied: dict[tuple[Any, ...], dict[str, list[str]]] = {}
     for standing in board.standings:
         names, places = np.array(standing.names), np.array(standing.places)

@@ -1,7 +1,8 @@
 """What choices between two show: preference rates, scores, agreement, and how many are needed.
 
-Pure statistics. A choice is forced: one of the two is chosen, there are no ties. docs/user_study.md
-says why, and what each number means. Random numbers are drawn from a name.
+Pure statistics. A choice is forced: one of the two is chosen, there are no ties.
+docs/how-to/run-a-study.md says why, and what each number means. Random numbers are drawn from a
+name.
 """
 
 from collections import Counter

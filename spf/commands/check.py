@@ -79,8 +79,8 @@ def check(
     """Check clips against limits: a verdict each, with the reasons.
 
     Ends with 1 where a clip fails. A clip without semantic change, one that flickers, one of fewer
-    than 5 frames and one that cannot be read fail whatever the limits; docs/curation.md says what
-    each limit bounds.
+    than 5 frames and one that cannot be read fail whatever the limits; docs/how-to/curate.md says
+    what each limit bounds.
 
     \b
     Examples:

@@ -1,6 +1,6 @@
 """Rows of a command: a table for people; JSON, JSON lines or CSV for programs.
 
-docs/commands.md has the schemas.
+docs/reference/commands.md has the schemas.
 """
 
 import csv

@@ -45,7 +45,7 @@ LIMITS: dict[str, Limit] = {
     "min_change": Limit("rad", inf, "total_change: length of the curve"),
     "min_change_rate": Limit("rad/s", inf, "change_rate: total change per second"),
 }
-"""By name; a value above a max_, or below a min_, fails. Docs: docs/curation.md."""
+"""By name; a value above a max_, or below a min_, fails. Docs: docs/how-to/curate.md."""
 SECONDS = ("max_dead", "max_dead_start", "max_dead_end", "min_change_rate")
 """Those whose value needs a frame rate."""
 

@@ -37,7 +37,7 @@ class Embedder(Protocol):
 
     `prepare` is called by a background thread while `encode` works on an earlier batch. An embedder
     may have a method `stack` too, called there as well: prepared frames -> batch; else `np.stack`;
-    and a `cut_angle`, radians below which no step is a hard cut (docs/cuts.md).
+    and a `cut_angle`, radians below which no step is a hard cut (docs/concepts/cuts.md).
     """
 
     name: str

@@ -42,7 +42,7 @@ SCRIPT_BYTES = 1 << 20
 
 
 class Command:
-    """First frame + last frame -> clip, by running a command for each clip (docs/regenerate.md).
+    """First frame + last frame -> clip, by a command for each clip (docs/how-to/regenerate.md).
 
     command : a template such as "python generate.py --first={first} --last={last}
     --prompt={prompt} --frames={frames} --seed={seed} --out={output}", split as a shell would split

@@ -150,7 +150,7 @@ PRESETS[OURS] = PRESETS[AUTHORS_CODE] | {
 }
 """Settings of `Rope` by the name of who runs it so: the defaults of the authors' script and node,
 their ComfyUI workflow, and what follows a target best with the generator that ships here.
-docs/retime.md says what is known of each."""
+docs/concepts/retime.md says what is known of each."""
 
 
 OF_PRESET: Any = None

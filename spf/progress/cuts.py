@@ -17,7 +17,7 @@ steps, a cut takes one."""
 
 CUT_ANGLE = 0.4
 """Radians below which no step is a cut, for embedders that name no `cut_angle` of their own.
-docs/cuts.md has what each of them shows within shots and at cuts, and how it is measured."""
+docs/concepts/cuts.md has what each of them shows in shots and at cuts, and how that is found."""
 
 
 def separation(angles: Array) -> Array:

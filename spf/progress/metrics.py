@@ -59,7 +59,7 @@ METRICS: dict[str, Metric] = {
     "target_mae": Metric("lower", 0, 1, "", "time average of |S - g(u)| for a target g"),
 }
 """S: progress; u: time scaled to 0 .. 1; s: clipped forward differences of the fitted curve, scaled
-to sum 1; v = s / du: speed. Docs: docs/metrics.md."""
+to sum 1; v = s / du: speed. Docs: docs/concepts/metrics.md."""
 
 
 def score(curve: Curve) -> dict[str, float]:

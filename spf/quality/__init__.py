@@ -1,6 +1,6 @@
 """Clip -> quality: VBench's dimensions, by its own package, in a process of its own.
 
-docs/quality.md says what each dimension needs and refuses, and how its scores are kept.
+docs/how-to/score-quality.md says what each dimension needs, and how its scores are stored.
 """
 
 from spf.quality.base import NoQuality, Quality, Score
