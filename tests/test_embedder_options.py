@@ -123,6 +123,7 @@ def test_python_takes_variants_too(fetched: dict[str, Path], images: Path, tmp_p
         load_embedder("siglip/b16-384", model="b16-512")
 
 
+@pytest.mark.slow
 def test_compare_takes_a_variant_in_a_folder(fetched: dict[str, Path], tmp_path: Path) -> None:
     clips = harness.two_generators(tmp_path / "clips", 1)
     words = ["compare", str(clips), "--embedder", "siglip/b16-384"]
