@@ -202,7 +202,8 @@ def test_frames_are_not_kept(tmp_path: Path) -> None:
 
     def work(count: int) -> None:
         clip = tmp_path / f"{count}.mp4"
-        spf.video.write_mp4(clip, (np.full((640, 640, 3), k, np.uint8) for k in range(count)), 25)
+        levels = (np.full((640, 640, 3), 255 * k // count, np.uint8) for k in range(count))
+        spf.video.write_mp4(clip, levels, 25)
         given = {"embedder": harness.Linear(), "cache": False, "check": "pixels"}
         spf.retime(clip, tmp_path / "out.mp4", method="blend", **given)
 
