@@ -116,8 +116,3 @@ def adapters(tmp_path_factory):
 @pytest.fixture
 def wan(adapters):
     return adapters("i2v")
-
-
-@pytest.fixture
-def ltx(adapters):
-    return adapters("split")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -82,12 +82,6 @@ def refused(words: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> 
     return harness.check_one_line(output.err)
 
 
-def scores(text: str) -> dict[str, float]:
-    """The scores that `spf analyze` prints."""
-    found = re.findall(r"^  ([a-z_0-9]+) +(-?[\d.]+) ", text, re.MULTILINE)
-    return {name: float(value) for name, value in found}
-
-
 @pytest.mark.parametrize(
     ("word", "by"),  # OpenAI's variant of clip has another activation than its file says
     [*((word, "folder") for word in VARIANTS), ("siglip", "variant"), ("dinov2", "variant")],
@@ -103,13 +97,12 @@ def test_analyze_prints_the_scores_of_the_librarys_own_vectors(
     monkeypatch.chdir(fetched[word].parent)
     name = f"{word}/{VARIANTS[word]}" if by == "variant" else word
     more = [] if by == "variant" else ["--weights", word]
-    assert main(["analyze", str(images), "--no-plot", "--embedder", name, *more]) == 0
-    text = capsys.readouterr().out
-    assert text.startswith(f"embedder: {name if by == 'variant' else f'{word} (local weights)'}\n")
-    found = scores(text)
-    assert len(found) > 5
-    for metric, value in found.items():
-        assert value == pytest.approx(expected[metric], abs=6e-5), metric
+    assert main(["analyze", str(images), "--no-plot", "--json", "--embedder", name, *more]) == 0
+    output = capsys.readouterr()
+    assert f"embedder: {name if by == 'variant' else f'{word} (local weights)'}\n" in output.err
+    (row,) = json.loads(output.out)["rows"]
+    for metric, value in expected.items():
+        assert row[metric] == pytest.approx(value, abs=1e-5), metric
 
 
 def test_python_takes_variants_too(fetched: dict[str, Path], images: Path, tmp_path: Path) -> None:
@@ -130,6 +123,7 @@ def test_python_takes_variants_too(fetched: dict[str, Path], images: Path, tmp_p
         load_embedder("siglip/b16-384", model="b16-512")
 
 
+@pytest.mark.slow
 def test_compare_takes_a_variant_in_a_folder(fetched: dict[str, Path], tmp_path: Path) -> None:
     clips = harness.two_generators(tmp_path / "clips", 1)
     words = ["compare", str(clips), "--embedder", "siglip/b16-384"]

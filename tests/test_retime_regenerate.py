@@ -163,10 +163,12 @@ def peak_of(count: int, folder: Path) -> int:
     frames = (np.full((*TALL, 3), 255 * k // count, np.uint8) for k in range(count))
     path = folder / f"{count}.mp4"
     write_mp4(path, frames, 25)
-    given = {"generator": Grey(), "embedder": harness.Linear(), "cache": False, "num_frames": count}
+    given = {"generator": Grey(), "embedder": harness.Linear(), "cache": False, "check": None}
     tracemalloc.start()
     try:
-        done = retimed(path, out=f"{count}.out.mp4", strategy="rope_flat", **given)
+        done = retimed(
+            path, out=f"{count}.out.mp4", strategy="rope_flat", num_frames=count, **given
+        )
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

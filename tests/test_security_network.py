@@ -185,8 +185,8 @@ def test_pages_load_nothing_from_elsewhere(tmp_path: Path) -> None:
             "benchmark.checks=1",
         )  # fmt: skip
     pages = [path for run in (board, study) for path in run.folder.root.rglob("*.html")]
-    assert len(pages) == 3
+    assert len(pages) == 4  # the board, its clips side by side, the study and its index
     found = [addresses(path.read_text(encoding="utf-8")) for path in pages]
     assert all(found)
-    assert any("plots/" in address for address in found[0])
-    assert [outside(path.read_text(encoding="utf-8")) for path in pages] == [[], [], []]
+    assert any("plots/" in address for page in found for address in page)
+    assert [outside(path.read_text(encoding="utf-8")) for path in pages] == [[]] * 4
