@@ -200,7 +200,7 @@ def _frames(count: int, height: int, width: int) -> np.ndarray:
 
 
 def _video(path: Path, count: int, height: int, width: int) -> Path:
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "helpers"))
     import clips
 
     frames = _frames(32, height, width)

@@ -97,7 +97,7 @@ def memory_of_long_clip(sizes: Sizes) -> dict[str, float]:
 
 
 def segmentation(sizes: Sizes) -> dict[str, float]:
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "helpers"))
     import segment_oracles as oracles
 
     import spf

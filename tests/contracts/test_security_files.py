@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_merging import row, stored
+from rows import row, stored
 
 from benchmarks.generated.pairs import load_pairs
 from benchmarks.harness.folder import RunFolder, slug

@@ -18,7 +18,7 @@ from synthetic.clips import FIRST_HELD_OUT_SEED, Still, SyntheticClip, content
 from synthetic.laws import law
 from synthetic.motion import motion
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CONTENTS = ("moon-tissue-dissolve", "material-jade-copper", "cat-motorcycle-warp")
 
 

@@ -12,8 +12,8 @@ import harness
 import pandas as pd
 import pytest
 import yaml
-from test_quality_weights import Server, serving
-from test_video_tiles import GRID, planes, raw, sha256, write
+from servers import Server, serving
+from tiles import GRID, planes, raw, sha256, write
 
 from benchmarks.harness.provenance import commit
 from scripts import measure_community

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import harness
 import pytest
-from test_merging import board, failed, row, stored
+from rows import board, failed, row, stored
 
 from benchmarks.__main__ import main
 from benchmarks.leaderboard.community import COMMUNITY, checked

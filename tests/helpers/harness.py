@@ -25,7 +25,7 @@ from PIL import Image
 
 from benchmarks.harness import commandline, session
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"
 RUN = [sys.executable, str(ROOT / "run.py")]
 SPF = [sys.executable, "-m", "spf.cli"]

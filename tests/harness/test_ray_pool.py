@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationW
 
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
-    path = os.pathsep.join([str(harness.ROOT), str(harness.ROOT / "tests")])
+    path = os.pathsep.join([str(harness.ROOT), str(harness.ROOT / "tests" / "helpers")])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", path)  # workers import the jobs
         with Pool(2).started():

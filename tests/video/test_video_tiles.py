@@ -2,59 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 from pathlib import Path
-from typing import Any
 
-import av
 import ffmpeg
 import numpy as np
 import pytest
+from tiles import COUNT, GRID, STAMPS, planes, raw, sha256, write
 
 from spf.errors import ClipError
 from spf.video import Reader, Tile, cut_tile, frames_sha256
-
-HEIGHT, WIDTH, COUNT = 48, 80, 7
-STAMPS = [0, 1, 2, 5, 6, 9, 10]  # of a variable frame rate
-GRID = {"one": Tile(0, 0, 32, 20), "two": Tile(34, 0, 32, 20), "low": Tile(16, 24, 64, 24)}
-
-
-def planes(pix_fmt: str = "yuv420p", seed: int = 0) -> list[list[np.ndarray]]:
-    """Y, U and V of frames of noise."""
-    step = 2 if pix_fmt == "yuv420p" else 1
-    random = np.random.default_rng(seed)
-    shapes = [(HEIGHT, WIDTH), *[(HEIGHT // step, WIDTH // step)] * 2]
-    return [[random.integers(16, 236, s, dtype=np.uint8) for s in shapes] for _ in range(COUNT)]
-
-
-def raw(frames: list[list[np.ndarray]], tile: Tile) -> bytes:
-    """A tile of frames, by slicing."""
-    found = b""
-    for plane in (plane for frame in frames for plane in frame):
-        x, y, width, height = (side * plane.shape[1] // WIDTH for side in tile)
-        found += plane[y : y + height, x : x + width].tobytes()
-    return found
-
-
-def write(path: Path, frames: list[list[np.ndarray]], pix_fmt: str = "yuv420p") -> Path:
-    """A lossless video whose decoded planes are those of the frames."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shape = (-1, WIDTH) if pix_fmt == "yuv420p" else (3, HEIGHT, WIDTH)
-    with av.open(str(path), "w") as output:
-        stream: Any = output.add_stream("libx264", rate=10, options={"qp": "0"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pix_fmt
-        for stamp, frame in zip(STAMPS, frames, strict=True):
-            data = np.concatenate([plane.ravel() for plane in frame]).reshape(shape)
-            image = av.VideoFrame.from_ndarray(data, format=pix_fmt)
-            image.pts = stamp
-            output.mux(stream.encode(image))
-        output.mux(stream.encode(None))
-    return path
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 @pytest.mark.parametrize(

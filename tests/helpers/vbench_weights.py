@@ -1,6 +1,6 @@
 """Random weights for VBench's dimensions, in the files and formats of the published ones.
 
-    python tests/vbench_weights.py FOLDER
+    python tests/helpers/vbench_weights.py FOLDER
 
 AMT, RAFT, MUSIQ and the aesthetic head are built as published; the two CLIPs are small, but of
 CLIP's own classes and saved as the published ones are. The network of DINO, which is no package,

@@ -26,7 +26,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "histogram": {"colours": 5, "orientations": 9},
     "pixels": {"size": 7},
 }
-TOWERS = ("siglip", "clip", "dinov2")  # tests/test_towers.py has their settings
+TOWERS = ("siglip", "clip", "dinov2")  # tests/embedders/test_towers.py has their settings
 TRAINED = {*TOWERS, "tiny", "efficientnet"}  # likewise their own tests
 
 

@@ -10,7 +10,7 @@ from synthetic.morph_pairs import HELD_OUT_PAIRS, KINDS, TRAINING_PAIRS
 from synthetic.oracle import RenderOracle
 from synthetic.shapes import HELD_OUT_SHAPES
 
-WEIGHTS = Path(__file__).parent.parent / "spf/generators/tiny/weights"
+WEIGHTS = Path(__file__).parents[2] / "spf/generators/tiny/weights"
 SIZE = (32, 32)
 
 

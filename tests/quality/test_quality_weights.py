@@ -5,20 +5,18 @@ anything that a file may hold; with random ones, every dimension gives what its 
 from __future__ import annotations
 
 import hashlib
-import http.server
 import json
 import os
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import clips
 import harness
 import pytest
+from servers import CONTENT, Server, serving
 
 from scripts import fetch_weights
 from spf.cache import user_cache
@@ -27,46 +25,7 @@ from spf.quality.child import Inert, tensors_only
 from spf.quality.vbench import VBench
 from spf.quality.weights import WeightsFile, fetched_hashes
 
-CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-class Server(http.server.BaseHTTPRequestHandler):
-    """Serves one content under every name; ranges too. What it was asked is kept."""
-
-    content: ClassVar[bytes] = CONTENT
-    stop_after: ClassVar[int | None] = None
-    status: ClassVar[int] = 200
-    asked: ClassVar[list[str | None]] = []
-
-    def do_GET(self) -> None:
-        wanted = self.headers["Range"]
-        self.asked.append(wanted)
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
-        if self.status != 200 or start >= len(self.content):
-            self.send_error(self.status if self.status != 200 else 416)
-            return
-        part = self.content[start:]
-        self.send_response(206 if wanted else 200)
-        self.send_header("Content-Length", str(len(part)))
-        self.end_headers()
-        self.wfile.write(part[: self.stop_after])
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def serving(kind: type[Server], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a server that runs, without a proxy and with its usual answers."""
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in (("asked", []), ("stop_after", None), ("status", 200)):
-        monkeypatch.setattr(kind, name, value)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
 
 
 @pytest.fixture
@@ -210,7 +169,7 @@ command.main()
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder of random weights, which are taken for the published ones."""
     folder = tmp_path_factory.mktemp("random")
-    script = str(harness.ROOT / "tests" / "vbench_weights.py")
+    script = str(harness.ROOT / "tests" / "helpers" / "vbench_weights.py")
     done = harness.command(sys.executable, script, str(folder), timeout=400)
     assert done.returncode == 0, done.stderr
     with pytest.MonkeyPatch.context() as patch:

@@ -1,0 +1,51 @@
+"""A server on this machine that weights and clips are fetched from."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import pytest
+
+CONTENT = bytes(range(256)) * 40
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Serves one content under every name; ranges too. What it was asked is kept."""
+
+    content: ClassVar[bytes] = CONTENT
+    stop_after: ClassVar[int | None] = None
+    status: ClassVar[int] = 200
+    asked: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        wanted = self.headers["Range"]
+        self.asked.append(wanted)
+        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
+        if self.status != 200 or start >= len(self.content):
+            self.send_error(self.status if self.status != 200 else 416)
+            return
+        part = self.content[start:]
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part[: self.stop_after])
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving(kind: type[Server], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server that runs, without a proxy and with its usual answers."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (("asked", []), ("stop_after", None), ("status", 200)):
+        monkeypatch.setattr(kind, name, value)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
