@@ -27,8 +27,7 @@ import numpy as np
 from spf.embedders import Embedder, Embeddings, embed_clip
 from spf.errors import ConfigError, SpfError
 from spf.files import NO_ARCHIVE
-from spf.fingerprint import canonical, installed
-from spf.identity import code_hash
+from spf.identity import canonical, code_hash, installed
 from spf.store import Entry, Store, tell
 from spf.thumbnails import Thumbnails
 from spf.video import ClipInfo, Sampling, content_hash

@@ -10,7 +10,7 @@ from pathlib import Path
 from spf.devices import DRIVER
 from spf.embedders import available, usable
 from spf.extras import EXTRAS, install_command, missing_extra
-from spf.fingerprint import installed
+from spf.identity import installed
 from spf.quality import VBENCH_DIMENSIONS, missing_package, missing_weights
 
 CHECKOUT = Path(__file__).resolve().parent.parent

@@ -1,4 +1,5 @@
-"""What determines a result: the code that computes it, found from the source.
+"""What determines a result: hashes of plain data and files, versions of packages, and the code that
+computes it, found from the source.
 
 The code of a result is the closure of our modules that its computation imports. It is computed from
 the source, so that there is no list of modules to maintain: imports at any depth of the code are
@@ -6,17 +7,48 @@ followed, and so are modules that a string names, in registries and in `_target_
 """
 
 import ast
+import hashlib
+import json
 import re
 import sys
 from collections.abc import Iterator
 from functools import cache, lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-from spf.fingerprint import digest, file_digest
+from typing import Any
 
 TREE = Path(__file__).resolve().parent.parent
 NAMED = re.compile(r"(?:spf|synthetic|benchmarks)(?:\.\w+)*")
 """Text that names a module of ours, or something in one."""
+
+
+def canonical(value: Any) -> bytes:
+    """Plain data (dicts, lists, numbers, strings) as JSON, the same bytes for the same data."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()
+
+
+def digest(value: Any) -> str:
+    """Hash, 16 hexadecimal digits, of plain data."""
+    return hashlib.blake2b(canonical(value), digest_size=8).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Hash of a file's bytes. Raises OSError where it is no regular file or cannot be read."""
+    if not path.is_file():
+        raise FileNotFoundError(path)  # opening a pipe would wait for ever
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+
+
+def installed(*packages: str) -> dict[str, str]:
+    """Versions of distributions by their names; "absent" for those that are not there."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
 
 
 def code_hash(*roots: object, tree: Path = TREE) -> str:

@@ -4,10 +4,10 @@ from typing import Any
 
 from benchmarks.harness.folder import RunFolder
 from spf.errors import SpfError
-from spf.fingerprint import digest
 from spf.generators.base import GeneratedClip, Generator, Request, Watch
 from spf.generators.clock import Clock, ClockWarp
 from spf.generators.kept import DAMAGE, pack, request_identity, unpack
+from spf.identity import digest
 from spf.pacing.warp import Warp
 
 

@@ -11,8 +11,8 @@ import yaml
 from numpy.typing import NDArray
 
 from spf.errors import ConfigError, SpfError
-from spf.fingerprint import digest
 from spf.generators.base import Image
+from spf.identity import digest
 from spf.video import GuardedReader, Sampling
 from spf.words import choose
 from spf.yaml_files import brief, read_yaml

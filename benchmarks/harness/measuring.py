@@ -15,7 +15,7 @@ from benchmarks.harness.folder import RunFolder
 from spf.cache import Cache
 from spf.embedders import Embedder, label
 from spf.figures import plot_measurement, subtitle
-from spf.fingerprint import canonical
+from spf.identity import canonical
 from spf.measurement import DEFAULT_SETTINGS, Measurement, measure_clip
 from spf.progress import Curve, Settings
 from spf.progress.metrics import unit_time

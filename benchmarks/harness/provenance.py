@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from spf.fingerprint import digest as digest
-from spf.fingerprint import file_digest as file_digest
-from spf.fingerprint import installed
+from spf.identity import digest as digest
+from spf.identity import file_digest as file_digest
+from spf.identity import installed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

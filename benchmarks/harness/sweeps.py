@@ -21,7 +21,7 @@ from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.records import harmless
 from spf.errors import UnavailableError
 from spf.files import write_atomic
-from spf.fingerprint import digest
+from spf.identity import digest
 from spf.words import printable, shell_quoted
 
 LAUNCHERS = {

@@ -24,7 +24,7 @@ from benchmarks.known_pacing.studies import (
     reference_name,
 )
 from spf.errors import UnavailableError
-from spf.fingerprint import installed
+from spf.identity import installed
 from spf.progress import fit, no_change_reason
 from synthetic.clips import Still, SyntheticClip
 from synthetic.drawing import Image8

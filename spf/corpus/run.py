@@ -16,7 +16,7 @@ from spf.corpus.pool import measured
 from spf.corpus.rows import Measurer, Row
 from spf.errors import ConfigError, SpfError
 from spf.files import moved_into_place, synchronise, write_atomic
-from spf.fingerprint import digest, installed
+from spf.identity import digest, installed
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from spf.embedders.network import Network, in_rows
 from spf.embedders.preprocess import Preprocess
 from spf.errors import UnavailableError
-from spf.fingerprint import installed
-from spf.identity import code_hash
+from spf.identity import code_hash, installed
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,8 +12,7 @@ from spf.embedders.network import Network, one_line
 from spf.embedders.preprocess import Preprocess
 from spf.errors import UnavailableError
 from spf.extras import missing_extra, require_extra
-from spf.fingerprint import installed
-from spf.identity import code_hash
+from spf.identity import code_hash, installed
 from spf.weights import (
     EMBEDDER_PINS,
     LOCK,

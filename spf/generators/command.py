@@ -19,10 +19,10 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from spf.errors import ClipError, ConfigError, SpfError, UnavailableError
-from spf.fingerprint import file_digest
 from spf.generators.base import GeneratedClip, Image, Request, Watch, resized
 from spf.generators.clock import Clock, ClockWarp, latent_clock
 from spf.generators.counts import Counts
+from spf.identity import file_digest
 from spf.video import Reader, write_png
 from spf.words import choose
 

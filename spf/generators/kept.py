@@ -11,9 +11,9 @@ import numpy as np
 
 from spf.errors import SpfError
 from spf.files import NO_ARCHIVE, write_atomic
-from spf.fingerprint import digest
 from spf.generators.base import GeneratedClip, Generator, Request, Watch
 from spf.generators.clock import Clock
+from spf.identity import digest
 
 LARGEST = 2**32
 """Bytes that a file may hold when it is unpacked; a minute of 720p has as many. A larger clip is

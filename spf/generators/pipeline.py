@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from spf.devices import choose_device
 from spf.errors import ConfigError, SpfError, UnavailableError
-from spf.fingerprint import digest, file_digest, installed
 from spf.generators.base import (
     GeneratedClip,
     Image,
@@ -37,7 +36,7 @@ from spf.generators.weights import (
     memory_needed,
     pipeline_index,
 )
-from spf.identity import code_hash
+from spf.identity import code_hash, digest, file_digest, installed
 from spf.remade import Remade
 from spf.weights import LOCK, sha256_of
 from spf.words import choose

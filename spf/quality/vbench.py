@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from spf.devices import choose_device
 from spf.errors import ClipError, ConfigError
-from spf.fingerprint import canonical, installed
-from spf.identity import code_hash
+from spf.identity import canonical, code_hash, installed
 from spf.quality.base import Score
 from spf.quality.process import VBenchProcess
 from spf.quality.weights import VBENCH_DIMENSIONS, lacking

@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from spf.fingerprint import canonical
+from spf.identity import canonical
 from spf.video.folder import list_frames
 
 

@@ -13,10 +13,10 @@ import pytest
 from adapters import FIRST, LAST, asked, index, one_line
 
 from spf.errors import ConfigError, SpfError, UnavailableError
-from spf.fingerprint import digest
 from spf.generators.ltx2 import Ltx2
 from spf.generators.tiny.adapter import FILES, WEIGHTS, Tiny
 from spf.generators.wan import Wan22
+from spf.identity import digest
 from spf.pacing.warp import Warp
 
 torch = pytest.importorskip("torch")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from spf.errors import ConfigError, UnavailableError
 from spf.extras import require_extra
-from spf.fingerprint import file_digest, installed
 from spf.generators.base import (
     GeneratedClip,
     Image,
@@ -20,7 +19,7 @@ from spf.generators.base import (
     resized,
 )
 from spf.generators.clock import Clock, ClockWarp, latent_clock, wan_rope
-from spf.identity import code_hash
+from spf.identity import code_hash, file_digest, installed
 from spf.remade import Remade
 
 if TYPE_CHECKING:
