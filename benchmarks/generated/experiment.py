@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmarks.generated.baselines import misled, moved
-from benchmarks.generated.kept_clips import KeptClips
 from benchmarks.generated.pairs import SIZES, Pair, load_pairs
 from benchmarks.generated.scores import ORACLE, clip_times, judge, oracle_curve, parameter
 from benchmarks.generated.strategies import Wanted, WrongMap, described, parse_retimes, sampled
@@ -19,7 +18,7 @@ from benchmarks.harness.records import Record
 from spf.embedders import label
 from spf.errors import ConfigError
 from spf.generators.base import GeneratedClip, Generator, Request
-from spf.generators.kept import pack, request_identity
+from spf.generators.cached import CachedGenerator, pack, request_identity
 from spf.generators.pipeline import DiffusersGenerator
 from spf.pacing.generated import Measure, Retimed, generate_baseline, retime_generated
 from spf.pacing.strategies import (
@@ -48,6 +47,9 @@ RETIMES = (
     "wrong_map",
 )
 
+
+GENERATED = "generated"
+"""Where a run's folder holds the clips that were generated."""
 
 NAMED = 12
 """Strategies that a line can name; of more it says how many they are."""
@@ -175,22 +177,25 @@ class RetimeGenerated:
     ) -> Cell:
         def compute(watch: Watch) -> Outcome:
             assert self._folder is not None
-            kept = KeptClips(self.model, self._folder, inputs["generator"])
+            place = self._folder.path(GENERATED)
+            model = CachedGenerator(self.model, place, inputs["generator"])
             step = lambda done, total: watch()  # noqa: E731
             request = self.requests[pair.name, key.seed]
             measure = self._measure(key.embedder, pair)
-            first = generate_baseline(kept, request, measure, self.target, step)
+            first = generate_baseline(model, request, measure, self.target, step)
             if isinstance(strategy, WrongMap):
                 theirs = self.requests[other.name, key.seed]
                 lead = generate_baseline(
-                    kept, theirs, self._measure(key.embedder, other), self.target, step
+                    model, theirs, self._measure(key.embedder, other), self.target, step
                 )
-                found = misled(kept, request, measure, strategy, self.target, first, lead)
+                found = misled(model, request, measure, strategy, self.target, first, lead)
             elif isinstance(strategy, Resampling):
                 found = moved(first, measure, strategy, self.target)
             else:
-                found = retime_generated(kept, request, measure, strategy, self.target, first, step)
-            return self._outcome(key, pair, kept, request, found)
+                found = retime_generated(
+                    model, request, measure, strategy, self.target, first, step
+                )
+            return self._outcome(key, pair, model, request, found)
 
         alone = pair is other and isinstance(strategy, WrongMap)
         return Cell(key, inputs, compute, "it needs a second pair, whose map it takes" * alone)
@@ -204,7 +209,7 @@ class RetimeGenerated:
         return by_embedder if word != ORACLE else lambda clip: oracle_curve(pair, clip, settings)
 
     def _outcome(
-        self, key: Key, pair: Pair, kept: KeptClips, request: Request, found: Retimed
+        self, key: Key, pair: Pair, model: CachedGenerator, request: Request, found: Retimed
     ) -> Outcome:
         first, best = found.baseline, found.best
         before, after = judge(pair, first.clip, self.target), judge(pair, best.clip, self.target)
@@ -218,7 +223,7 @@ class RetimeGenerated:
             "category": pair.category,
             "source": "generated",
             "notes": "; ".join(best.clip.notes),
-            **self._weights(key.embedder, kept.identity()),
+            **self._weights(key.embedder, model.identity()),
             **score(best.curve),
             "target_mae": best.target_mae,
             **after,
@@ -242,8 +247,9 @@ class RetimeGenerated:
         # Listed among the cell's files, so that a damaged one is made again.
         for name, attempt in (("before_file", first), ("file", best)):
             resampled = attempt is not first and attempt.warp is None
-            path = f"resampled/{stem}.npz" if resampled else kept.path(request, attempt.warp)
-            outcome.files[path] = pack(attempt.clip) if resampled else kept.folder.read(path)
+            stored = model.path(request, attempt.warp)
+            path = f"resampled/{stem}.npz" if resampled else f"{GENERATED}/{stored.name}"
+            outcome.files[path] = pack(attempt.clip) if resampled else stored.read_bytes()
             outcome.links[name] = path
         return outcome
 

@@ -21,7 +21,7 @@ from benchmarks.harness.report.players import AUTHORS, METHOD
 from spf.embedders import Embedder, label
 from spf.figures import PALETTE, REFERENCE, png, side_by_side
 from spf.generators.base import GeneratedClip
-from spf.generators.kept import unpack
+from spf.generators.cached import unpack
 from spf.video import write_mp4
 
 STRIP = 12

@@ -12,7 +12,7 @@ from benchmarks.generated.scores import clip_times
 from benchmarks.user_study.trials import EVEN, JUMP
 from spf.errors import ClipError
 from spf.generators.base import Image
-from spf.generators.kept import unpack
+from spf.generators.cached import unpack
 from spf.video import Reader, write_mp4
 
 SMALL, LARGE = 160, 640
@@ -56,7 +56,7 @@ def film_of_file(path: Path, name: str) -> Film:
 
 
 def film_of_kept(data: bytes, name: str) -> Film:
-    """A generated clip (`spf.generators.kept.pack`) as the page shows it."""
+    """A generated clip (`spf.generators.cached.pack`) as the page shows it."""
     clip = unpack(data)
     return _film(zip(clip.frames, clip_times(clip).tolist(), strict=True), clip.fps, name)
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from spf.errors import ClipError, ConfigError, SpfError
 from spf.files import sweep
 from spf.generators.base import GeneratedClip, Generator, Image, Request
+from spf.generators.cached import CachedGenerator, read_clip
 from spf.generators.counts import counts_of
-from spf.generators.kept import Kept, read_kept
 from spf.pacing.generated import Attempt, retime_generated, target_mae
 from spf.pacing.keyframes import Piece, Plan, make_plan, part_of
 from spf.pacing.resampling import resampled
@@ -187,7 +187,9 @@ def regenerate(
     pieces = plan.pieces
     made: list[_Made] = []
     with _keyframes(source, plan.keyframes, len(curve), folder, sampling, watch) as (images, rate):
-        maker = _Maker(Kept(generator, folder), measure, target, settings, fps or rate, steers)
+        maker = _Maker(
+            CachedGenerator(generator, folder), measure, target, settings, fps or rate, steers
+        )
         for number, (piece, first, last) in enumerate(_ends(plan, images), start=1):
             steps = _Steps(watch, f"segment {number} of {len(pieces)}", maker.generations)
             made.append(maker.make(piece, first, last, steps))
@@ -223,7 +225,7 @@ class _Made:
 class _Maker:
     """What all segments of a clip are made with."""
 
-    generator: Kept
+    generator: CachedGenerator
     measure: Measure
     target: Target
     settings: Regenerate
@@ -295,7 +297,7 @@ def _timed(frames: Iterable[Image], fps: float) -> Iterator[tuple[Image, float]]
 def _joined(files: Sequence[Path]) -> Iterator[Image]:
     """The frames of pieces without doubled keyframes; one piece is held at a time."""
     for number, file in enumerate(files):
-        yield from read_kept(file).frames[number > 0 :]
+        yield from read_clip(file).frames[number > 0 :]
 
 
 @contextmanager

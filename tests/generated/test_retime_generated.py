@@ -16,7 +16,7 @@ from benchmarks.generated.scores import oracle_curve
 from benchmarks.harness import session
 from benchmarks.harness.folder import RunFolder
 from spf.generators.base import GeneratedClip, Request
-from spf.generators.kept import unpack
+from spf.generators.cached import unpack
 from spf.generators.tiny.adapter import Tiny
 from spf.measurement import DEFAULT_SETTINGS
 

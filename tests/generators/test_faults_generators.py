@@ -13,10 +13,9 @@ import harness
 import numpy as np
 import pytest
 
-from benchmarks.generated.kept_clips import KeptClips
-from benchmarks.harness.folder import RunFolder
 from spf.errors import SpfError
 from spf.generators.base import GeneratedClip, Request
+from spf.generators.cached import CachedGenerator
 from spf.generators.tiny.adapter import Tiny
 
 Generate = Callable[[GeneratedClip], GeneratedClip]
@@ -57,13 +56,12 @@ def test_nonsense_of_a_generator_is_not_kept(
 
     picture = np.full((32, 32, 3), 90, np.uint8)
     request = Request(picture, 255 - picture, num_frames=9)
-    folder = RunFolder(tmp_path)
-    struck = KeptClips(Struck(str(tiny_weights)), folder)
+    struck = CachedGenerator(Struck(str(tiny_weights)), tmp_path)
     with pytest.raises((SpfError, RuntimeError)) as error:
         struck.generate(request)
     assert reason.removeprefix("unexpected RuntimeError: ") in str(error.value)
     assert list(tmp_path.iterdir()) == []
-    sound = KeptClips(Tiny(str(tiny_weights)), folder)
+    sound = CachedGenerator(Tiny(str(tiny_weights)), tmp_path)
     struck.made_by = sound.made_by
     clip = sound.generate(request)
     np.testing.assert_array_equal(clip.frames, struck.generate(request).frames)  # read, not made

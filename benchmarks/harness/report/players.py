@@ -18,7 +18,7 @@ from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.printing import printer
 from benchmarks.harness.records import DONE, Record
 from spf.embedders import label
-from spf.generators.kept import DAMAGE, unpack
+from spf.generators.cached import DAMAGE, unpack
 from spf.pacing.strategies import (
     AUTHORS_CODE,
     AUTHORS_WORKFLOW,

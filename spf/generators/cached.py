@@ -1,4 +1,4 @@
-"""Generated clips, kept losslessly in a folder: none is generated twice."""
+"""Generated clips, stored losslessly in a folder: none is generated twice."""
 
 import io
 import json
@@ -22,18 +22,24 @@ DAMAGE = (OSError, *NO_ARCHIVE)
 """What reading a file raises that is missing, cut off, or none of ours."""
 
 
-class Kept:
-    """A generator that looks into a folder first, and keeps there what it makes.
+class CachedGenerator:
+    """A generator that looks into a folder first, and stores there what it makes.
 
     A file's name is a hash of everything that determines the clip: generator, request and warp. A
-    file that is missing or damaged is generated again.
+    file that is missing or damaged is generated again. made_by : the generator's identity, taken
+    once: its weights may be replaced while a run goes on, and are in memory by then.
     """
 
-    def __init__(self, generator: Generator, folder: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        folder: str | os.PathLike[str],
+        made_by: dict[str, Any] | None = None,
+    ) -> None:
         self.name = generator.name
         self.generator = generator
         self.folder = Path(folder)
-        self._identity: dict[str, Any] | None = None
+        self.made_by = made_by or generator.identity()
 
     def check(self) -> None:
         self.generator.check()
@@ -42,44 +48,46 @@ class Kept:
         return self.generator.clock(request)
 
     def identity(self) -> dict[str, Any]:
-        """The generator's own; weights are read once."""
-        if self._identity is None:
-            self._identity = self.generator.identity()
-        return self._identity
+        return self.made_by
 
     def generate(
         self, request: Request, warp: Any = None, watch: Watch | None = None
     ) -> GeneratedClip:
         """The clip of a request; see `Generator`. The warp must say its `identity`, as
-        `spf.pacing.warp.Warp` does. Raises SpfError where the disk refuses a finished clip."""
+        `spf.pacing.warp.Warp` does. Raises SpfError where the generator gives another number of
+        frames than its clock has, or too many to be stored, and where the disk refuses them."""
         path = self.path(request, warp)
         try:
             return unpack(path.read_bytes())
         except DAMAGE:
             clip = self.generator.generate(request, warp, watch)
+        wanted = round(float(self.clock(request).frames[-1])) + 1
+        if len(clip.frames) != wanted:
+            found = f"{len(clip.frames)} frames instead of {wanted}"
+            raise SpfError(f"{self.name}: the generator gave {found}; fix it")
         if clip.frames.nbytes > LARGEST:
             size = f"{len(clip.frames)} frames of {clip.frames.nbytes / 1e9:.1f} GB"
             remedy = "ask for fewer frames at a time (longest) or smaller ones"
-            raise SpfError(f"{self.name}: {size} are too many to be kept; {remedy}")
+            raise SpfError(f"{self.name}: {size} are too many to be stored; {remedy}")
         try:
             write_atomic(path, pack(clip))
         except OSError as error:
-            remedy = "make room or mend its permissions and start again: finished clips are kept"
+            remedy = "make room or fix its permissions and start again: finished clips stay"
             raise SpfError(f"{path}: cannot be written ({error.strerror}); {remedy}") from None
         return clip
 
     def path(self, request: Request, warp: Any = None) -> Path:
-        """Where a clip is kept."""
+        """Where a clip is stored."""
         made = [self.identity(), request_identity(request), warp and warp.identity()]
         return self.folder / f"{digest(made)}.npz"
 
 
-def read_kept(path: Path) -> GeneratedClip:
-    """A clip that is kept. Raises SpfError where its file is gone or damaged meanwhile."""
+def read_clip(path: Path) -> GeneratedClip:
+    """A clip that is stored. Raises SpfError where its file is gone or damaged meanwhile."""
     try:
         return unpack(path.read_bytes())
     except DAMAGE:
-        remedy = "start again: it is generated anew, the others are kept"
+        remedy = "start again: it is generated again, the others stay"
         raise SpfError(f"{path}: a finished clip is missing or damaged; {remedy}") from None
 
 
