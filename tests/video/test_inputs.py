@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import ffmpeg
+import harness
 import numpy as np
 import pytest
 
@@ -92,6 +93,25 @@ def test_repeats_are_said_and_counted_out(rate: str, tmp_path: Path) -> None:
     assert "repeat the one before" in " ".join(found.embeddings.notes)
     assert found.distinct_scores["stall_fraction_distinct"] < 0.05
     assert found.named_stretches == []
+
+
+def test_repeats_change_no_kind() -> None:
+    """A step of 0.6 rad is a jump where a cut needs 0.8, shown once a frame or twice."""
+
+    class Fixed(harness.Linear):
+        cut_angle = 0.8
+
+        def encode(self, batch: np.ndarray) -> np.ndarray:
+            angle = batch[:, 0] / 255.0
+            return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+
+    levels = np.r_[np.arange(40), 40 + 153 + np.arange(40)].astype(np.uint8)  # 153 / 255 = 0.6
+    frames = np.broadcast_to(levels[:, None, None, None], (80, 8, 8, 3))
+    for shown in (frames, frames.repeat(2, axis=0)):
+        found = measure_clip(shown, Fixed())
+        assert found.repeats.sum() == len(shown) - 80
+        assert found.curve.cuts == []
+        assert {part.kind for part in found.named_stretches} == {"jump"}
 
 
 def test_a_loop_has_its_cuts(tmp_path: Path) -> None:
