@@ -135,3 +135,8 @@ def test_options_that_are_named_alone_are_known() -> None:
     for page, text in found:
         given = {word.partition("=")[0] for word in words(text) if word.startswith("-")}
         assert given <= known, (page, text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_nothing_is_left_to_fill_in(page: Path) -> None:
+    assert re.search(r"@[A-Z]+@|TODO|FIXME", page.read_text()) is None
