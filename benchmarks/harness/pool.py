@@ -88,9 +88,9 @@ def compute_in_pool(
 def _compute(job: Job, indices: Sequence[int], count: int, gpus: Sequence[str]) -> Iterator[Found]:
     """Until all are settled, or a process died."""
     context = get_context("loky")
-    turns = context.SimpleQueue()
-    for number in range(count):
-        turns.put(gpus[number % len(gpus)] if len(gpus) > 1 else None)
+    turns = context.SimpleQueue() if len(gpus) > 1 else None
+    for gpu in gpus if turns else ():
+        turns.put(gpu)
     pool = ProcessPoolExecutor(
         min(count, len(indices)),
         context=context,
@@ -119,8 +119,9 @@ def _begin(turns: Any, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the others
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     keep_freed_memory()
-    if (gpu := turns.get()) is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    if turns is not None:  # each takes the next GPU, and puts it behind the others
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu = turns.get()
+        turns.put(gpu)
     import cv2
 
     cv2.setNumThreads(1)

@@ -88,6 +88,16 @@ def test_who_kills_workers_is_found_out_and_nobody_else_pays(
     assert settled(jobs.make(tmp_path, names[1:]), 1).reused == 3
 
 
+@pytest.mark.parametrize("gpus", [(), ("4", "7")])
+def test_workers_that_are_replaced_take_up_the_work(tmp_path: Path, gpus: tuple[str, ...]) -> None:
+    names = [f"leaky {number}" for number in range(8)]
+    found = settled(jobs.make(tmp_path, names), 2, gpus)
+    assert [record["status"] for record in found.records] == ["done"] * 8
+    lines = [(tmp_path / f"{name}.log").read_text().split() for name in names]
+    assert len({line[0] for line in lines}) > 2  # processes
+    assert {line[1] for line in lines if line[1:]} == set(gpus)
+
+
 def test_an_interruption_frees_the_lock(tmp_path: Path) -> None:
     job = jobs.make(tmp_path, ["a"])
 
