@@ -15,10 +15,13 @@ class ClipError(SpfError):
     """A clip that cannot be measured; it fails its own row and stops no other clip."""
 
     def __init__(self, clip: object, reason: str, remedy: str) -> None:
-        super().__init__(f"{clip}: {reason}; {remedy}")
+        super().__init__(clip, reason, remedy)  # so that it travels to other processes
         self.clip = str(clip)
         self.reason = reason
         self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.clip}: {self.reason}; {self.remedy}"
 
 
 class ConfigError(SpfError):

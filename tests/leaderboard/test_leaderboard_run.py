@@ -267,3 +267,18 @@ def test_a_clip_without_change_is_no_straight_curve(tmp_path: Path) -> None:
     assert math.isnan(by_name.loc["dead", "order"])
     page = check_page((run.folder.root / "index.html").read_text())
     assert "nan" not in " ".join(page.text).lower().split()
+
+
+def test_an_empty_folder_is_a_row_with_any_number_of_workers(tmp_path: Path) -> None:
+    """What is wrong with it travels to the workers."""
+    root = harness.two_generators(tmp_path / "clips")
+    (root / "empty").mkdir()
+    words = harness.leaderboard_words(root, tmp_path / "two", "embedder=pixels", "workers=2")
+    two = session.run(harness.compose(*words), quiet=True)
+    one = harness.run(root, tmp_path / "one")
+    assert two.code == one.code == 1
+    found = [
+        {record["model"]: record["reason"] for record in run.results.records} for run in (one, two)
+    ]
+    assert found[0] == found[1]
+    assert "holds no clips" in found[1]["empty"]
