@@ -56,13 +56,14 @@ REPORTED: Mapping[str, Mapping[str, str]] = {
         "nearest": "a baseline",
         "blend": "ghosts",
         "flow": "limited by the interpolator",
-        "rope": "the paper's warp: more even",
-        "rope_iterative": "the paper's warp with refinement",
+        "rope (authors_code)": "the paper's warp: more even",
+        "rope (authors_workflow)": "the paper's warp: more even",
+        "rope_iterative (authors_code)": "the paper's warp with refinement",
     },
     "ablation": {"siglip": "best of the embedders compared"},
 }
-"""Table -> first word of a row's first column -> what the paper reports of it: no figure is known
-to us, and rows that are not here stay blank."""
+"""Table -> a row's first column, or its first word -> what the paper reports of it: no figure is
+known to us, and rows that are not here stay blank. Its warp has the authors' settings alone."""
 
 MINUTES = {"wan22": 6.0, "ltx2": 2.0}
 """Minutes for one clip on one GPU of 80 GB: assumed, never measured."""

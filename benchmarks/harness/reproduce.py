@@ -45,6 +45,9 @@ from spf.words import choose
 
 Runs = dict[Planned, session.Run]
 
+TABLES = (".csv", ".md")
+"""Endings of the files that a table is written to; others in the folder are not ours."""
+
 WIDTH = 100
 """Columns of the plan in a terminal."""
 
@@ -92,7 +95,7 @@ def _write(profile: str, planned: Sequence[Planned], runs: Runs, root: RunFolder
         if not one.timed
     }
     for old in root.path("tables").glob("*.*"):
-        if old.stem not in made:
+        if old.stem not in made and old.suffix in TABLES and old.is_file():
             old.unlink()  # of an experiment that has another name now, or is gone
     for name, one in made.items():
         root.write(f"tables/{name}.csv", table_as_csv(one))

@@ -6,7 +6,6 @@ python -m benchmarks verify --write    (make reference-results)
 
 import csv
 import math
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -197,7 +196,8 @@ KEYS = {
 def write_reference(fresh: Path, reference: Path) -> list[str]:
     """Replace the reference by the small tables of a folder; their names.
 
-    Raises ConfigError where there are none.
+    Raises ConfigError where there are none, or where the reference holds anything but tables: it
+    is another folder then.
     """
     found = [
         path
@@ -206,7 +206,15 @@ def write_reference(fresh: Path, reference: Path) -> list[str]:
     ]
     if not found:
         raise ConfigError(f"{fresh}: no tables; make them: make reproduce-paper")
-    shutil.rmtree(reference, ignore_errors=True)
-    for path in found:
-        write_atomic(reference / path.name, path.read_bytes())
+    old = sorted(reference.iterdir()) if reference.is_dir() else []
+    for path in old:
+        if path.suffix != ".csv" or not path.is_file():
+            raise ConfigError(
+                f"{reference}: {path.name} is no table; name a folder of tables alone"
+            )
+    made = {path.name: path.read_bytes() for path in found}
+    for path in old:
+        path.unlink()
+    for name, content in made.items():
+        write_atomic(reference / name, content)
     return [path.stem for path in found]

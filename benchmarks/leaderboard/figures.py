@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.harness import statistics
 from benchmarks.harness.cells import Figure
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import read_curve
@@ -19,7 +19,7 @@ from benchmarks.harness.records import DONE, Record
 from benchmarks.harness.statistics import Array
 from benchmarks.leaderboard.comparison import UNDIRECTED, Group, listed, runs
 from benchmarks.leaderboard.standing import losses
-from benchmarks.leaderboard.tables import Board
+from benchmarks.leaderboard.tables import Board, intervals
 from spf.figures import DPI, PALETTE, REFERENCE, plot_overlay, png
 from spf.progress import METRICS
 from spf.progress.metrics import NO_CHANGE
@@ -130,9 +130,6 @@ def _plot(
     pacing = group.values(metric)
     values = pacing.to_numpy(), group.values(dimension).to_numpy()
     x, y = (value.mean(axis=0) for value in values)
-    if group.ranked:
-        errors = [_errors(values[0], metric), _errors(values[1], dimension)]
-        axes.errorbar(x, y, errors[1], errors[0], fmt="none", ecolor=REFERENCE, lw=0.9, alpha=0.6)
     order = [k for k in np.argsort(x, kind="stable") if front[k]]
     axes.plot(x[order], y[order], "--", color=PALETTE[0], lw=1.2, label="not beaten in both")
     for chosen, colour in ((front, PALETTE[0]), (~front, REFERENCE)):
@@ -149,6 +146,8 @@ def _plot(
     axes.set_xlabel(f"{metric} (further {side} is more even)")
     axes.set_ylabel(f"{dimension} (higher is better)", parse_math=False)
     axes.margins(0.12)
+    if group.ranked:
+        _bars(axes, x, y, intervals(values[0], metric), intervals(values[1], dimension))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     pairs = f"{len(group.pairs)} pairs"
@@ -158,9 +157,15 @@ def _plot(
     return png(figure)
 
 
-def _errors(values: Array, metric: str) -> Array:
-    """Distances (2, k) of the interval's limits from the means, for matplotlib."""
-    mean = values.mean(axis=0)
-    limits = statistics.mean_interval(values, f"leaderboard {metric}").T
-    limits = np.where(np.isfinite(limits), limits, mean)
-    return np.abs(limits - mean)
+def _bars(axes: Axes, x: Array, y: Array, across: Array, up: Array) -> None:
+    """Intervals (k, 2) of points; an open end goes to the edge of the plot."""
+    low, high = (np.column_stack(ends) for ends in zip(across.T, up.T, strict=True))
+    means = np.column_stack([x, y])
+    for ends in (low, high):
+        axes.update_datalim(np.where(np.isfinite(ends), ends, means))
+    axes.autoscale_view()
+    wide, tall = axes.get_xlim(), axes.get_ylim()
+    style: dict[str, Any] = {"colors": REFERENCE, "lw": 0.9, "alpha": 0.6}
+    axes.hlines(y, *np.clip(across, *wide).T, **style)
+    axes.vlines(x, *np.clip(up, *tall).T, **style)
+    axes.set(xlim=wide, ylim=tall)

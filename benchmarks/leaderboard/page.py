@@ -104,7 +104,8 @@ def _board(
 
 
 def _quality(group: Group, dimensions: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """By generator and dimension: the mean and its interval (None, None where there is none)."""
+    """By generator and dimension: the mean and its interval (None, None where there is none; None
+    for an end that is open)."""
     found: dict[str, dict[str, Any]] = {name: {} for name in group.generators}
     for dimension in dimensions:
         if not group.has(dimension):
@@ -168,10 +169,13 @@ def _text(row: Mapping[str, Any], name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON holds it: 6 significant digits, as in tables; None for what is no number."""
+    """A value as JSON holds it: 6 significant digits, as in tables; None for what is no number
+    or has no bound: JSON knows neither."""
     if isinstance(value, str):
         return value
     if value is None or pd.isna(value):
+        return None
+    if not math.isfinite(value):
         return None
     short = float(f"{value:.6g}")
     return int(short) if short.is_integer() else short

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def test_pages_print_three_digits(values: list[Any], texts: list[str]) -> None:
 
 
 def test_the_papers_column_is_there_even_where_nothing_is_known() -> None:
-    rows = [{"strategy": "rope (decay=1)", "x": 1.0}, {"strategy": "rope_flat", "x": 2.0}]
+    rows = [{"strategy": "flow (decay=1)", "x": 1.0}, {"strategy": "rope_flat", "x": 2.0}]
     known = with_paper(Table.of_rows("retiming", "t", ["strategy", "x"], rows))
     assert known.columns == ["strategy", "paper", "x"]
     assert known.rows[0]["paper"]
@@ -103,7 +104,21 @@ def test_the_papers_column_is_there_even_where_nothing_is_known() -> None:
     unknown = with_paper(Table.of_rows("other", "t", ["strategy", "x"], rows))
     assert [row["paper"] for row in unknown.rows] == ["", ""]
     assert "paper" in shown_columns(unknown)
-    assert rows[0] == {"strategy": "rope (decay=1)", "x": 1.0}  # the table itself is untouched
+    assert rows[0] == {"strategy": "flow (decay=1)", "x": 1.0}  # the table itself is untouched
+
+
+def test_a_warp_is_the_papers_with_the_authors_settings_alone() -> None:
+    names = [
+        *AUTHORS,
+        "rope (ours)",
+        "rope",
+        "rope (authors_code, decay=1)",
+        "rope_iterative (ours)",
+    ]
+    rows = [{"strategy": name} for name in names]
+    made = with_paper(Table.of_rows("retiming", "t", ["strategy"], rows)).rows
+    assert {row["strategy"] for row in made if row["paper"]} == set(AUTHORS)
+    assert not any(is_ours(row["strategy"]) for row in made if row["paper"])
 
 
 def test_a_sheet_holds_every_frame() -> None:
@@ -137,6 +152,15 @@ def test_what_a_player_hands_to_the_script() -> None:
     assert set(takes) == {"none", METHOD, HOSTILE[1]}
     assert len(takes[METHOD]["line"]) == len(data["pairs"][0]["u"])
     assert player().shown == ["none", METHOD, HOSTILE[1]]
+
+
+def test_a_take_that_a_pair_lacks_leaves_its_place_empty() -> None:
+    made = player()
+    takes = made.pairs[0].takes
+    lacking = {name: takes[name] for name in takes if name != METHOD}
+    made.pairs[0] = replace(made.pairs[0], takes=lacking)
+    assert made.shown == ["none", METHOD, HOSTILE[1]]
+    assert made.data()["first"] == ["none", METHOD]
 
 
 def test_a_curve_is_a_path() -> None:

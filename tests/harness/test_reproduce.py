@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.harness import reproduce, session
+from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.reproduction import planning
 from benchmarks.harness.reproduction.planning import as_table, plan
 from benchmarks.harness.session import build
@@ -237,6 +238,16 @@ def test_it_writes_tables_and_a_report(
     assert run(tmp_path / "elsewhere", "--profile=embedded") == 0
     assert files(tmp_path / "elsewhere") == before
     assert {path.name for path in tmp_path.iterdir()} == {"out", "elsewhere"}
+
+
+def test_files_that_are_no_tables_stay(tmp_path: Path) -> None:
+    tables = tmp_path / "tables"
+    (tables / "folder.csv").mkdir(parents=True)
+    for name in ("gone.csv", "gone.md", "notes.txt", "plot.png"):
+        (tables / name).write_text("kept")
+    reproduce._write("embedded", [], {}, RunFolder(tmp_path))
+    left = {path.name for path in tables.iterdir()}
+    assert left == {"folder.csv", "notes.txt", "plot.png", "plan.csv", "plan.md"}
 
 
 # make

@@ -132,3 +132,20 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert [path.name for path in reference.iterdir()] == ["pacing.csv"]
     fresh = results / "tables" / "pacing.csv"
     assert (reference / "pacing.csv").read_bytes() == fresh.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "folder/kept.csv", "folder.csv/kept"])
+def test_a_reference_that_holds_other_things_is_left_alone(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "results" / "tables", ROWS)
+    reference = write(tmp_path / "reference", ROWS[1:])
+    other = reference / name
+    other.parent.mkdir(exist_ok=True)
+    other.write_text("kept")
+    before = (reference / "pacing.csv").read_bytes()
+    words = ["verify", f"--output={tmp_path / 'results'}", f"--reference={reference}", "--write"]
+    assert main(words) == 2
+    assert name.partition("/")[0] in harness.check_one_line(capsys.readouterr().err)
+    assert other.read_text() == "kept"
+    assert (reference / "pacing.csv").read_bytes() == before

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from boards import PAIRS, VALUES, Row, drawn, failed, generator, lines, record, scattered, table
+from matplotlib.figure import Figure as Plot
 from scipy import stats
 
 from benchmarks.leaderboard.comparison import SHOWN
-from benchmarks.leaderboard.figures import pareto_front
+from benchmarks.leaderboard.figures import _bars, pareto_front
 from benchmarks.leaderboard.tables import (
     Board,
     categories,
@@ -218,6 +219,21 @@ def test_pareto_front_by_hand() -> None:
 
 
 # Simulated truth
+
+
+def test_an_open_interval_goes_to_the_edge_of_the_plot() -> None:
+    axes = Plot().subplots()
+    axes.plot([0.1, 0.2], [0.5, 0.7], "o")
+    across, up = np.array([[0.05, 0.15], [0.1, 0.4]]), np.array([[-np.inf, 0.6], [0.65, np.inf]])
+    _bars(axes, np.array([0.1, 0.2]), np.array([0.5, 0.7]), across, up)
+    axes.figure.canvas.draw()
+    flat, upright = (lines.get_segments() for lines in axes.collections)
+    assert [line[:, 0].tolist() for line in flat] == across.tolist()
+    low, high = axes.get_ylim()
+    assert [line[:, 1].tolist() for line in upright] == [[low, 0.6], [0.65, high]]
+    assert low < 0.5
+    assert high > 0.7
+    assert axes.get_xlim()[1] > 0.4
 
 
 def simulated(gaps: list[float], count: int, seed: int) -> tuple[list[Row], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -314,6 +315,37 @@ def test_quality_missing_films_and_many_generators(tmp_path: Path) -> None:
         page.check("#list tr[data-generator=g13] input")
         assert "g13" in page.evaluate(PANELS)
         assert page.requests == page.console_errors == []
+
+
+def refused(word: str) -> None:
+    raise AssertionError(f"{word} is no JSON")
+
+
+def test_an_open_interval_is_json_and_goes_to_the_edge(tmp_path: Path) -> None:
+    """One value in seven is lower: the clips set no lower bound (see the tests of intervals)."""
+    records = [
+        row | {"vbench_temporal_flickering": 0.98 - 0.01 * (k == 3), SCORED_BY: "weights"}
+        for name in "ab"
+        for k, row in enumerate(boards.generator(name, 7))
+    ]
+    dimensions = ["vbench_temporal_flickering"]
+    text = render_leaderboard(Board.of(records), records, dimensions, RunFolder(tmp_path))
+    (script,) = [x for x in harness.Page(text).all("script") if x.get("id") == "data"]
+    assert script["type"] == "application/json"
+    inside = text.partition('id="data">')[2].partition("</script>")[0]
+    data = json.loads(inside, parse_constant=refused)
+    for row in data["boards"][""]["linearity_mae"]["rows"]:
+        mean, low, high = row["quality"]["vbench_temporal_flickering"]
+        assert (mean, low) == (pytest.approx(6.85 / 7), None)
+        assert mean < high < 1
+    (tmp_path / PAGE).write_text(text, encoding="utf-8")
+    with open_page(tmp_path / PAGE) as page:
+        ends = page.evaluate(
+            "[...document.querySelectorAll('#plot g')].map(g => +g.querySelectorAll('line.other')"
+            "[1].getAttribute('y1'))"
+        )
+        assert ends == [312, 312]  # where the plot ends
+        assert page.console_errors == []
 
 
 @pytest.mark.parametrize("count", [2, 192, 193, 1000])

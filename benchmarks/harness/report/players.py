@@ -106,10 +106,9 @@ class Player:
 
     @property
     def shown(self) -> list[str]:
-        """Strategies that are shown at first: plain, the paper's method, ours."""
-        takes = self.pairs[0].takes
-        wanted = [PLAIN, METHOD, self.ours]
-        return [name for name in wanted if name in takes]
+        """Strategies that are shown at first: plain, the paper's method, ours. Each that some pair
+        has, whatever the first lacks: its place is empty then."""
+        return self._made([PLAIN, METHOD, self.ours])
 
     @property
     def choices(self) -> list[str]:
@@ -117,10 +116,13 @@ class Player:
         every = dict.fromkeys(name for pair in self.pairs for name in pair.takes)
         return [name for name in every if name not in (PLAIN, METHOD)]
 
+    def _made(self, names: Sequence[str]) -> list[str]:
+        return [name for name in names if any(name in pair.takes for pair in self.pairs)]
+
     def data(self) -> dict[str, Any]:
         """What the page's script reads."""
         return {
-            "first": [PLAIN, METHOD],
+            "first": self._made([PLAIN, METHOD]),
             "pairs": [
                 {
                     "title": pair.title,

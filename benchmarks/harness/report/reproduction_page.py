@@ -124,7 +124,8 @@ def with_paper(table: Table) -> Table:
     """The table with a column that says what the paper reports of a row, blank where unknown."""
     known = REPORTED.get(table.name, {})
     data = table.data.copy()
-    named = [known.get(str(value).partition(" ")[0], "") for value in data.iloc[:, 0]]
+    names = [str(value) for value in data.iloc[:, 0]]
+    named = [known.get(name) or known.get(name.partition(" ")[0], "") for name in names]
     data.insert(1, PAPER, named)
     return replace(table, data=data)
 
@@ -154,13 +155,14 @@ def make_chapter(
 
 
 def make_lead(chapters: Sequence[Chapter]) -> Lead | None:
-    """The first figure: the claim that warped clips are paced more evenly, by the first run that
-    can say so; None where there is none."""
-    for chapter in chapters:
+    """The first figure: the claim that warped clips are paced more evenly, by the run whose
+    table decides it; None where there is none."""
+    for chapter in (chapter for chapter in chapters if chapter.claims):
+        claim = chapter.claims[0]
         for part in chapter.parts:
             table = part.tables.get("retiming")
             found = warps(table)
-            if table is None or not found.method or not chapter.claims:
+            if table is None or table is not claim.table or not found.method:
                 continue
             text = printer(table)
             row = found.method
@@ -170,7 +172,6 @@ def make_lead(chapters: Sequence[Chapter]) -> Lead | None:
                 values = (text(one, name) for name in (LINEARITY, true, "better"))
                 bars.append(Bar(one["strategy"], who[0].upper() + who[1:], *values))
             pairs, generator = text(row, "pairs"), row["generator"]
-            claim = chapter.claims[0]
             return Lead(claim, row["measure"], generator, pairs, bars, part.player, table)
     return None
 

@@ -276,11 +276,14 @@ function list() {
   at("list").replaceChildren(html("table", {}, ...table));
 }
 
+const bounded = (low, high) => low != null || high != null;
+
 function interval(row, range, marks, print) {
-  const bounds = row.low == null ? "no interval" : `95% interval ${print(row.low)} to ${print(row.high)}`;
+  const [low, high] = [row.low, row.high].map(end => end == null ? "no bound" : print(end)); // an open end goes to the edge
+  const bounds = bounded(row.low, row.high) ? `95% interval ${low} to ${high}` : "no interval";
   const made = svg("svg", {role: "img", "aria-label": `${row.generator}: mean ${print(row.mean)}, ${bounds}`},
     ...marks.map(([value]) => svg("line", {class: "axis", x1: percent(value, range), x2: percent(value, range), y1: 0, y2: 34})));
-  if (row.low != null) made.append(svg("line", {class: "bar", x1: percent(row.low, range), x2: percent(row.high, range), y1: 17, y2: 17}));
+  if (bounded(row.low, row.high)) made.append(svg("line", {class: "bar", x1: percent(row.low ?? range[0], range), x2: percent(row.high ?? range[1], range), y1: 17, y2: 17}));
   for (const [pair, value] of Object.entries(row.values ?? {})) {
     if (!Number.isFinite(value)) continue;
     made.append(svg("circle", {class: pair === state.pair ? "dot shown" : "dot", cx: percent(value, range), cy: 17, r: pair === state.pair ? 5.5 : 3.5}, svg("title", {}, `${pair}: ${print(value)}`)));
@@ -303,20 +306,20 @@ function tradeoff() {
   const across = scale(known.flatMap(row => [row.mean, row.low, row.high].filter(Number.isFinite)));
   const up = scale(known.flatMap(row => row.quality[state.quality].filter(Number.isFinite)));
   const full = Math.max(320, Math.min(720, at("plot").clientWidth));
-  const [left, top, wide, high] = [58, 12, full - 70, 300];
+  const [left, top, wide, tall] = [58, 12, full - 70, 300];
   const px = value => left + wide * (value - across[0]) / (across[1] - across[0]);
-  const py = value => top + high * (up[1] - value) / (up[1] - up[0]);
+  const py = value => top + tall * (up[1] - value) / (up[1] - up[0]);
   const said = front.map(row => row.generator).join(", ");
   const plot = svg("svg", {viewBox: `0 0 ${full} 366`, role: "img", "aria-label": `${reads(state.metric)} against ${reads(state.quality)}; beaten in both by no other: ${said}`});
-  for (const [value, text] of ticks(across)) plot.append(svg("line", {class: "axis", x1: px(value), x2: px(value), y1: top, y2: top + high}), svg("text", {x: px(value), y: top + high + 18, "text-anchor": "middle"}, text));
+  for (const [value, text] of ticks(across)) plot.append(svg("line", {class: "axis", x1: px(value), x2: px(value), y1: top, y2: top + tall}), svg("text", {x: px(value), y: top + tall + 18, "text-anchor": "middle"}, text));
   for (const [value, text] of ticks(up)) plot.append(svg("line", {class: "axis", x1: left, x2: left + wide, y1: py(value), y2: py(value)}), svg("text", {x: left - 8, y: py(value) + 4, "text-anchor": "end"}, text));
   const sorted = [...front].sort((a, b) => a.mean - b.mean);
   plot.append(svg("path", {class: "even", d: "M" + sorted.map(row => `${px(row.mean)},${py(row.quality[state.quality][0])}`).join(" ")}));
   const taken = [];
   for (const row of [...known].sort((a, b) => b.quality[state.quality][0] - a.quality[state.quality][0])) {
-    const [mean, low, up] = row.quality[state.quality], g = svg("g", {class: colour(row.generator)});
-    if (row.low != null) g.append(svg("line", {class: "other", x1: px(row.low), x2: px(row.high), y1: py(mean), y2: py(mean)}));
-    if (low != null) g.append(svg("line", {class: "other", x1: px(row.mean), x2: px(row.mean), y1: py(low), y2: py(up)}));
+    const [mean, low, high] = row.quality[state.quality], g = svg("g", {class: colour(row.generator)});
+    if (bounded(row.low, row.high)) g.append(svg("line", {class: "other", x1: px(row.low ?? across[0]), x2: px(row.high ?? across[1]), y1: py(mean), y2: py(mean)}));
+    if (bounded(low, high)) g.append(svg("line", {class: "other", x1: px(row.mean), x2: px(row.mean), y1: py(low ?? up[0]), y2: py(high ?? up[1])}));
     const before = px(row.mean) > left + wide * 0.7, name = row.generator.length > 24 ? row.generator.slice(0, 23) + "…" : row.generator;
     const [start, end] = before ? [px(row.mean) - 10 - 8 * name.length, px(row.mean)] : [px(row.mean), px(row.mean) + 10 + 8 * name.length];
     let line = py(mean) - 7;  // of the name: below those that it would cover
@@ -327,7 +330,7 @@ function tradeoff() {
     plot.append(g);
   }
   plot.append(svg("text", {x: left + wide / 2, y: 362, "text-anchor": "middle"}, `${reads(state.metric)} (${sign > 0 ? "← " : ""}more even${sign > 0 ? "" : " →"})`),
-    svg("text", {x: 14, y: top + high / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${top + high / 2})`}, `${reads(state.quality)} (higher is better)`));
+    svg("text", {x: 14, y: top + tall / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${top + tall / 2})`}, `${reads(state.quality)} (higher is better)`));
   at("plot").replaceChildren(plot, html("p", {class: "soft"}, `Beaten in both by no other of their group: ${said}.`));
 }
 

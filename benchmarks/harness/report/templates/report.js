@@ -38,12 +38,13 @@ for (const player of document.querySelectorAll(".player")) {
     find(".cursor").style.left = `${100 * u[shown]}%`;
     names.forEach((name, line) => {
       const take = pair.takes[name];
+      if (!take) return;
       dots[line].style.left = `${100 * u[shown]}%`;
       dots[line].style.bottom = `${100 * take.line[shown]}%`;
       const column = shown % take.across, row = Math.floor(shown / take.across);
       takes[line].querySelector("img").style.transform = `translate(${-100 * column / take.across}%, ${-100 * row / take.down}%)`;
     });
-    const values = names.map(name => `${name} ${pair.takes[name].line[shown].toFixed(2)}`);
+    const values = names.filter(name => name in pair.takes).map(name => `${name} ${pair.takes[name].line[shown].toFixed(2)}`);
     const said = `frame ${shown + 1} of ${u.length}, ${times[shown].toFixed(2)} s: ${values.join(", ")}`;
     plot.setAttribute("aria-valuenow", shown + 1);
     plot.setAttribute("aria-valuetext", said);
@@ -51,19 +52,23 @@ for (const player of document.querySelectorAll(".player")) {
   };
   const choose = () => {
     pair = pairs[find(".pair").value];
-    names = [...first, other?.value].filter(name => name in pair.takes).slice(0, lines.length);
+    names = [...first, other?.value].slice(0, lines.length); // each in its place, made or not
     find(".target").setAttribute("d", path(pair.target));
     plot.setAttribute("aria-valuemax", pair.u.length);
     find(".along .end").textContent = `${pair.times.at(-1).toFixed(1)} s`;
     names.forEach((name, line) => {
       const take = pair.takes[name], image = takes[line].querySelector("img");
-      lines[line].setAttribute("d", path(take.line));
-      image.src = take.source;
-      image.alt = `Film of ${pair.title}, ${name}`;
-      image.style.width = `${100 * take.across}%`;
+      lines[line].setAttribute("d", take ? path(take.line) : "");
+      dots[line].hidden = !take;
+      image.style.visibility = take ? "" : "hidden";
+      image.alt = take ? `Film of ${pair.title}, ${name}` : "";
+      if (take) {
+        image.src = take.source;
+        image.style.width = `${100 * take.across}%`;
+      } else image.removeAttribute("src");
       takes[line].querySelector(".name").textContent = line ? name : "";
-      takes[line].querySelector(".value b").textContent = take.value;
-      if (line === 2) takes[line].querySelector(".who").textContent = other.selectedOptions[0].defaultSelected ? "our best warp" : "chosen";
+      takes[line].querySelector(".value b").textContent = take ? take.value : "missing";
+      if (line === first.length) takes[line].querySelector(".who").textContent = other.selectedOptions[0].defaultSelected ? "our best warp" : "chosen";
     });
     show(shown);
   };
