@@ -24,7 +24,8 @@ def compute_on_ray(
 
     A process that dies costs its cell one more try; where it dies again, the cell has failed.
 
-    Raises UnavailableError where Ray does not start, and what a cell raises.
+    Raises UnavailableError where Ray does not start, SpfError where it fails, and what a cell
+    raises.
     """
     on_gpu = "cuda" in job.common.get("device", "")
     with ExitStack() as stack:
@@ -55,6 +56,10 @@ def compute_on_ray(
                 ) from None
             except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
                 yield index, failed(job, index)
+            except (
+                ray.exceptions.RayError
+            ) as error:  # a machine is gone, or Ray cannot place a cell
+                raise ray_failed(error) from None
 
 
 def _settle(job: Job) -> Settled | None:

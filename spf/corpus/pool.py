@@ -41,6 +41,7 @@ def measured(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.execution_no_progress_timeout_s = context.max_errored_blocks = -1
+    context.target_max_block_size = None  # else Ray splits the rows of a task where they are large
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     blocks = [
         pa.table({"index": list(task), "name": [os.fsencode(names[index]) for index in task]})

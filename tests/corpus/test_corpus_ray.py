@@ -66,6 +66,17 @@ def test_two_workers_write_the_same_bytes(corpus: Path, undisturbed: Path, tmp_p
     assert corpora.contents(tmp_path) == corpora.contents(undisturbed)
 
 
+def test_large_shards_stay_whole(
+    corpus: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    monkeypatch.setattr(context, "target_max_block_size", 1000)  # bytes: less than a shard has
+    corpora.make(corpus, tmp_path)
+    assert corpora.contents(tmp_path) == corpora.contents(undisturbed)
+
+
 def deadly() -> object:
     """An embedder like `pixels` that kills its process at a frame that is nearly black."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from benchmarks.harness.runner import Results, Workers, run_cells
 from spf.cluster import Pool
+from spf.errors import SpfError
 
 pytest.importorskip("ray", reason="engine=ray needs the extra corpus")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")]
@@ -50,6 +52,32 @@ def test_a_death_costs_one_more_try_and_no_other_cell(local_ray: None, tmp_path:
     assert [record["status"] for record in found.records] == ["failed", "done", "done", "done"]
     assert "two processes died on it" in found.records[0]["reason"]
     assert [jobs.begun(tmp_path, name) for name in names] == [2, 1, 2, 1]
+
+
+def test_memory_that_never_suffices_is_tried_twice_and_then_fails(tmp_path: Path) -> None:
+    script = (
+        "from pathlib import Path; import jobs; "
+        "from benchmarks.harness.runner import Workers, run_cells; "
+        f"job = jobs.make(Path({str(tmp_path)!r}), ['slow']); "
+        "print(run_cells(job, Workers(1, engine='ray'), 'cell').failed)"
+    )
+    path = os.pathsep.join([str(harness.ROOT), str(harness.ROOT / "tests" / "helpers")])
+    limits = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "50"}
+    done = harness.command(sys.executable, "-c", script, timeout=60, PYTHONPATH=path, **limits)
+    assert done.stdout.split()[-1] == "1", done.stderr
+
+
+def test_a_failure_of_ray_is_told_in_one_line(
+    local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    def lost(_: object) -> None:
+        raise ray.exceptions.NodeDiedError("the machine is gone")
+
+    monkeypatch.setattr(ray, "get", lost)
+    with pytest.raises(SpfError, match=r"Ray failed \(.*the machine is gone"):
+        settled(tmp_path, ["a"], "ray")
 
 
 TINY = [
