@@ -351,6 +351,15 @@ def test_wrong_arguments_exit_2(
     assert thing in harness.check_one_line(capsys.readouterr().err)
 
 
+def test_a_report_that_cannot_be_written_is_no_verdict(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    junit = folder.parent / "taken"
+    junit.mkdir()
+    assert check(folder / "even.mp4", "--junit", junit) == 2
+    assert harness.check_one_line(capsys.readouterr().err).startswith(f"{junit}: Is a directory")
+
+
 def test_every_limit_is_an_option() -> None:
     options = inspect.signature(check_command).parameters
     assert [name for name in options if name.startswith(("max_", "min_"))] == [
