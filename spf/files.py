@@ -49,6 +49,7 @@ def moved_into_place(target: Path) -> Iterator[Path]:
 
     Missing folders are made. Whatever is raised (OSError, KeyboardInterrupt), the old target stays
     as it was and nothing temporary is left; after SIGKILL something named `.spf-*.tmp` may be.
+    An OSError about the temporary name is given the target's.
     The caller has the disk hold what it writes (fsync); the move itself is synchronised here.
     """
     temporary = target.with_name(f".spf-{secrets.token_hex(8)}.tmp")
@@ -66,6 +67,10 @@ def moved_into_place(target: Path) -> Iterator[Path]:
             raise
         with suppress(OSError):  # some file systems, and folders that may only be written, refuse
             synchronise(target.parent)
+    except OSError as error:
+        if error.filename is not None and os.fspath(error.filename) == str(temporary):
+            error.filename, error.filename2 = str(target), None
+        raise
     finally:
         for leftover in (temporary, aside):
             if leftover.is_dir():

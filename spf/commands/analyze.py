@@ -95,7 +95,9 @@ def analyze(
     cache = None if no_cache else user_cache()
     paths = [clip for path in clips for clip in clips_at(path)]
     plots: Sequence[Path | None] = [None] * len(paths)
-    output = Output(SCHEMA, columns(), as_json, as_jsonl, as_csv)
+    output = Output(
+        SCHEMA, columns(), as_json, as_jsonl, as_csv, keep=not (as_json or as_jsonl or as_csv)
+    )
     if not no_plot and (out is not None or not output.form):
         folder = Path(out or ".")
         check_writable(folder)
@@ -103,6 +105,10 @@ def analyze(
     several, failed = len(paths) > 1, False
     if export is not None:
         format_of(Path(export))
+        if sampling != Sampling(stream=stream):
+            raise ConfigError(
+                "--export is of whole clips; leave the options that choose frames out"
+            )
         if several:
             raise ConfigError(f"--export is for one clip, not {len(paths)}; give one of them")
     total, unit = (len(paths), "clips") if several else (None, "frames")
@@ -116,20 +122,32 @@ def analyze(
             row = dict.fromkeys(columns()) | {"clip": clip, "embedder": shown_name(measuring)}
             bar.set_description(plain(Path(clip).name[-30:]))
             watch = None if several else count
+            reason, said = "", None
             try:
                 measured = measure_clip(
                     clip, measuring, sampling=sampling, watch=watch, cache=cache, guarded=True
                 )
             except ClipError as error:
-                tqdm.write(plain(error), file=sys.stderr)
-                output.add(row | {"status": "failed", "reason": f"{error.reason}; {error.remedy}"})
-                continue
+                reason, said = f"{error.reason}; {error.remedy}", error
+            except ConfigError as error:  # a stream that this clip does not have
+                if not several:
+                    raise
+                reason, said = str(error).removeprefix(f"{clip}: "), error
             finally:
                 bar.update(several)
+            if reason:
+                tqdm.write(plain(said), file=sys.stderr)
+                output.add(row | {"status": "failed", "reason": reason})
+                failed = True
+                continue
             row |= _values(measured)
             if plot is not None:
-                _draw(measured, clip, plot, measuring)
-                row["plot"] = str(plot)
+                try:
+                    _draw(measured, clip, plot, measuring)
+                    row["plot"] = str(plot)
+                except OSError as error:  # the row stays
+                    tqdm.write(plain(_refused(plot, error)), file=sys.stderr)
+                    failed = True
             output.add(row)
             if not several:
                 _print_card(row, measured)
@@ -140,9 +158,12 @@ def analyze(
                 except ClipError as error:  # the row stays
                     tqdm.write(plain(error), file=sys.stderr)
                     failed = True
+                except OSError as error:
+                    tqdm.write(plain(_refused(export, error)), file=sys.stderr)
+                    failed = True
         if several and not output.form:
             _print_rows(output.rows)
-    return int(failed or any(row["status"] == "failed" for row in output.rows))
+    return int(failed)
 
 
 def columns() -> list[str]:
@@ -173,10 +194,11 @@ def _draw(measured: "Measurement", clip: str, plot: Path, embedder: Any) -> None
 
     title = plain(Path(clip).resolve().name)
     image = plot_measurement(measured, title, subtitle(measured.curve, label(embedder)))
-    try:
-        write_atomic(plot, image)
-    except OSError as error:
-        raise ConfigError(f"{plot}: cannot be written ({error.strerror})") from None
+    write_atomic(plot, image)
+
+
+def _refused(path: object, error: OSError) -> str:
+    return f"{path}: cannot be written ({error.strerror}); choose another place"
 
 
 def _plot_names(clips: list[str]) -> list[str]:

@@ -23,11 +23,10 @@ def cache(
       spf cache --clear --embedder siglip
     """
     from spf.cache import user_cache
-    from spf.embedders import EMBEDDERS
-    from spf.words import choose
+    from spf.embedders import full_name
 
     store = user_cache()
-    name = choose(embedder, EMBEDDERS, "embedder") if embedder else ""
+    name = full_name(embedder).partition("/")[0] if embedder else ""
     if clear:
         count, size = store.clear(name)
         print(f"removed {count} entries, {_bytes(size)}, from {plain(store.folder)}")

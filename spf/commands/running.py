@@ -7,7 +7,7 @@ import typer
 
 from spf.commands.shared import plain
 from spf.devices import keep_freed_memory, let_idle_threads_sleep
-from spf.errors import SpfError
+from spf.errors import ConfigError, SpfError
 
 INTERRUPTED = 130
 
@@ -38,7 +38,7 @@ def run_app(
     except OSError as error:
         what = f"{error.filename or 'a file'}: {error.strerror or error}"
         print(plain(f"{what}; check the disk and its permissions"), file=sys.stderr)
-        return 1
+        return ConfigError.exit_code  # 1 is of clips
     if code == INTERRUPTED:
         print("interrupted: what is finished is kept", file=sys.stderr)
     return code

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,13 +78,16 @@ def clips_at(path: str) -> Iterator[str]:
     it is one: a folder that holds images and no videos is a clip."""
     from spf.video import IMAGE_SUFFIXES, SUFFIXES, clips_in
 
-    found = False
-    with suppress(OSError, ConfigError):  # a file, or what cannot be listed: reading it says why
+    try:
         suffixes = {os.path.splitext(x)[1].lower() for x in os.listdir(path) if x[0] != "."}
-        if not suffixes & IMAGE_SUFFIXES or suffixes & (SUFFIXES - IMAGE_SUFFIXES):
-            for name in clips_in(Path(path)):
-                found = True
-                yield os.path.join(path, name)
+    except OSError:  # a file, or what cannot be listed: reading it says why
+        yield path
+        return
+    found = False
+    if not suffixes & IMAGE_SUFFIXES or suffixes & (SUFFIXES - IMAGE_SUFFIXES):
+        for name in clips_in(Path(path)):
+            found = True
+            yield os.path.join(path, name)
     if not found:
         yield path
 

@@ -79,7 +79,9 @@ def trim(
     print_embedder(measuring)
     print(f"\n{plain(clip)}: {len(measured.curve)} frames")
     if plan is None:
-        print("  nothing to trim: it neither begins nor ends with a dead stretch")
+        wide = margin > 0 and plan_trim(measured) is not None
+        none = "it neither begins nor ends with a dead stretch"
+        print(f"  nothing to trim: {'its dead ends lie within the margin' if wide else none}")
         return 0
     for line in _lines(plan):
         print(f"  {plain(line)}")

@@ -17,17 +17,17 @@ def clips_in(
     sorted by name (one is in memory).
 
     A folder that holds images and no videos is a clip, but for the first one; so is one that cannot
-    be listed, so that reading it says why. A .webp is a clip of its own. Names that start with a
-    dot are passed over, links that lead back to a folder above are not followed.
+    be looked into, so that reading it says why. A .webp is a clip of its own. Names that start with
+    a dot are passed over, links that lead back to a folder above are not followed.
     prefix, above : path of this folder, and (device, inode) of those that it lies in.
 
     Raises ConfigError where the first folder cannot be listed.
     """
-    state = os.stat(folder)
-    here = (state.st_dev, state.st_ino)
-    if here in above:
-        return
     try:
+        state = os.stat(folder)
+        here = (state.st_dev, state.st_ino)
+        if here in above:
+            return
         with os.scandir(folder) as found:
             entries = sorted((e for e in found if e.name[0] != "."), key=lambda entry: entry.name)
     except OSError as error:

@@ -132,6 +132,31 @@ def test_several_video_streams_are_named(
     assert "note: this is video stream 1 (from 0) of 2" in capsys.readouterr().out
 
 
+def test_one_clip_ends_analyze_for_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither one whose plot has too long a name for the disk, nor one without the stream."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    long = harness.save(folder / f"{'a' * 248}.mp4", harness.steady())
+    other = harness.save(folder / "b.mp4", harness.steady())
+    words = [str(folder), "--embedder", "pixels"]
+    rows = analyzed(capsys, *words, "--out", str(tmp_path / "plots"), code=1)
+    assert [(row["clip"], row["status"], bool(row["plot"])) for row in rows] == [
+        (str(long), "done", False),
+        (str(other), "done", True),
+    ]
+    long.unlink()
+    two = clips.encode(folder / "c.mp4", clips.grey(6), streams=[clips.grey(9, 96, 128)])
+    rows = analyzed(capsys, *words, "--stream", "1", code=1)
+    assert [(row["clip"], row["status"], row["frames"]) for row in rows] == [
+        (str(other), "failed", None),
+        (str(two), "done", 9),
+    ]
+    assert "no video stream 1" in rows[0]["reason"]
+    assert main(["analyze", *words, "--stream", "1", "--jsonl"]) == 1
+
+
 def test_analyze_measures_the_clips_of_a_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -97,7 +97,7 @@ def test_other_refusals_of_the_disk_are_one_line(
     assert "/disk/file: Input/output error" in said
     assert not any("Traceback" in line for line in plan)
     monkeypatch.setattr(type(user_cache()), "entries", refuse)
-    assert cli.main(["cache"]) == 1
+    assert cli.main(["cache"]) == 2
     assert "/disk/file: Input/output error" in harness.check_one_line(capsys.readouterr().err)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import inspect
 import json
+import os
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from errno import EACCES
 from math import inf, isnan, nan
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import harness
@@ -20,6 +23,7 @@ import pytest
 import spf
 from spf.cli import main
 from spf.commands.check import check as check_command
+from spf.commands.shared import clips_at
 from spf.curation.limits import (
     LIMITS,
     Value,
@@ -279,6 +283,25 @@ def test_one_that_fails_is_exit_1(folder: Path, capsys: pytest.CaptureFixture[st
     assert re.search(r"^unreadable \S+none\.mp4: unreadable: ", capsys.readouterr().out, re.M)
 
 
+@pytest.mark.parametrize("refused", ["stat", "scandir"])
+def test_no_clip_is_left_out_where_a_folder_cannot_be_looked_into(
+    refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.touch(tmp_path, "a/x.mp4", "m/sub/y.mp4", "z/1.mp4", "z/2.mp4")
+    call = getattr(os, refused)
+
+    def refuse(path: str | Path, *more: Any, **named: Any) -> Any:
+        if Path(path) == tmp_path / "m" / "sub":
+            raise PermissionError(EACCES, "Permission denied", str(path))
+        return call(path, *more, **named)
+
+    monkeypatch.setattr(os, refused, refuse)
+    wanted = ["a/x.mp4", "m/sub", "z/1.mp4", "z/2.mp4"]
+    assert list(clips_at(str(tmp_path))) == [str(tmp_path / name) for name in wanted]
+    verdicts = check_clips([str(tmp_path / "m" / "sub")], load_embedder("pixels"), {})
+    assert [verdict.status for verdict in verdicts] == ["unreadable"]
+
+
 def test_options_win_over_the_file(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -326,6 +349,15 @@ def test_wrong_arguments_exit_2(
 ) -> None:
     assert check(folder, *words) == 2
     assert thing in harness.check_one_line(capsys.readouterr().err)
+
+
+def test_a_report_that_cannot_be_written_is_no_verdict(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    junit = folder.parent / "taken"
+    junit.mkdir()
+    assert check(folder / "even.mp4", "--junit", junit) == 2
+    assert harness.check_one_line(capsys.readouterr().err).startswith(f"{junit}: Is a directory")
 
 
 def test_every_limit_is_an_option() -> None:

@@ -226,5 +226,15 @@ def test_analyze_exports_one_clip(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert [row["status"] for row in json.loads(capsys.readouterr().out)["rows"]] == ["done"]
     assert main([*words, str(tmp_path / "a.xyz")]) == 2
     assert "choose .csv" in harness.check_one_line(capsys.readouterr().err)
+    for sampled in (["--stride", "2"], ["--start", "1"], ["--end", "1"], ["--max-frames", "9"]):
+        assert main([*words, str(tmp_path / "b.edl"), *sampled]) == 2
+        assert "whole clips" in harness.check_one_line(capsys.readouterr().err)
+    assert not (tmp_path / "b.edl").exists()
+    capsys.readouterr()
+    (tmp_path / "folder.edl").mkdir()
+    assert main([*words, str(tmp_path / "folder.edl"), "--json"]) == 1
+    found = capsys.readouterr()
+    assert [row["status"] for row in json.loads(found.out)["rows"]] == ["done"]
+    assert f"{tmp_path / 'folder.edl'}: cannot be written" in found.err
     assert main([*words, str(tmp_path / "a.edl"), str(clip)]) == 2
     assert "one clip" in harness.check_one_line(capsys.readouterr().err)

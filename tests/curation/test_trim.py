@@ -225,12 +225,14 @@ def test_trim_says_what_it_does(
     assert re.search(r"^  beginning  dead from 0\.00 to 1\.\d\d s$", out, re.MULTILINE)
     assert re.search(r"^  keeps      frames \d+ to \d+ of 95, 1\.\d\d to 2\.\d\d s$", out, re.M)
     assert os.listdir() == ["a.mp4"]
+    assert trim(path, "--margin", 9) == 0
+    assert "nothing to trim: its dead ends lie within the margin" in capsys.readouterr().out
     assert trim(path) == 0
     assert sorted(os.listdir()) == ["a.mp4", "a.mp4.trimmed.mp4"]
     assert path.read_bytes() == before
     capsys.readouterr()
     assert trim("a.mp4.trimmed.mp4", "--out", "again.mp4") == 0
-    assert "nothing to trim" in capsys.readouterr().out
+    assert "it neither begins nor ends with a dead stretch" in capsys.readouterr().out
     assert not os.path.exists("again.mp4")
 
 

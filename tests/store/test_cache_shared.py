@@ -142,6 +142,7 @@ def test_the_command_shows_and_clears(clip: Path, capsys: pytest.CaptureFixture[
     for words, said in (
         (["--embedder", "pixels"], "entries  1\n"),
         ([], "entries  2\n"),
+        (["--embedder", "siglip/b16-384"], "entries  0\n"),
         (["--clear", "--embedder", "histogram"], "removed 1 entries"),
         ([], "entries  1\n"),
         (["--clear"], "removed 1 entries"),
