@@ -88,8 +88,8 @@ def compute_in_pool(
 def _compute(job: Job, indices: Sequence[int], count: int, gpus: Sequence[str]) -> Iterator[Found]:
     """Until all are settled, or a process died."""
     context = get_context("loky")
-    turns = context.SimpleQueue() if len(gpus) > 1 else None
-    for gpu in gpus if turns else ():
+    turns: Any = context.SimpleQueue() if len(gpus) > 1 else None
+    for gpu in gpus if turns is not None else ():
         turns.put(gpu)
     pool = ProcessPoolExecutor(
         min(count, len(indices)),

@@ -21,10 +21,10 @@ from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.pool import visible_gpus
 from benchmarks.harness.provenance import digest, provenance
-from benchmarks.harness.records import compile_tables
+from benchmarks.harness.records import DONE, compile_tables
 from benchmarks.harness.report.page import render_page
 from benchmarks.harness.report.tables import table_as_csv, table_as_markdown
-from benchmarks.harness.report.trackers import Tracker
+from benchmarks.harness.report.trackers import ELSEWHERE, Tracker
 from benchmarks.harness.runner import Results, Workers, run_cells
 from benchmarks.harness.store import CELLS, CellStore, Settled
 from benchmarks.harness.terminal import print_plan
@@ -43,8 +43,6 @@ from spf.words import choose
 INTERRUPTED = 130
 
 ENGINES = ("local", "ray")
-ELSEWHERE = ("output", "name", "engine", "workers", "cache", "fresh", "logger", "hydra")
-"""Parts of a config that say where results go and how they are computed, not what they are."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,9 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
         if not quiet:
             print_plan(plan, job.cells, found)
         if len(found) < len(job.cells):
-            tracker.start(name, identity(config), folder, len(job.cells), len(found))
+            done = sum(one.record["status"] == DONE for one in found.values())
+            total = len(job.cells) - len(found) + done  # those that are not run count nowhere
+            tracker.start(name, identity(config), folder, total, done)
 
     on_settled = lambda settled: tracker.on_settled(settled.record)  # noqa: E731
     results = run_cells(job, workers, "cell", begin, on_settled)

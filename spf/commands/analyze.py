@@ -122,17 +122,17 @@ def analyze(
             row = dict.fromkeys(columns()) | {"clip": clip, "embedder": shown_name(measuring)}
             bar.set_description(plain(Path(clip).name[-30:]))
             watch = None if several else count
-            reason, said = "", None
+            reason, said = "", ""
             try:
                 measured = measure_clip(
                     clip, measuring, sampling=sampling, watch=watch, cache=cache, guarded=True
                 )
             except ClipError as error:
-                reason, said = f"{error.reason}; {error.remedy}", error
+                reason, said = f"{error.reason}; {error.remedy}", str(error)
             except ConfigError as error:  # a stream that this clip does not have
                 if not several:
                     raise
-                reason, said = str(error).removeprefix(f"{clip}: "), error
+                reason, said = str(error).removeprefix(f"{clip}: "), str(error)
             finally:
                 bar.update(several)
             if reason:

@@ -131,9 +131,7 @@ def _cell(value: Any) -> Any:
     return harmless(printable(value)) if isinstance(value, str) else value
 
 
-def print_table(
-    rows: Sequence[Mapping[str, Any]], numbers: Mapping[str, str], stderr: bool = False
-) -> None:
+def print_table(rows: Sequence[Mapping[str, Any]], numbers: Mapping[str, str]) -> None:
     """Print rows of one set of columns under their names.
 
     numbers : formats of the columns that hold numbers, such as ".4f"; they stand at the right, and
@@ -144,7 +142,7 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    screen = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    screen = Console(highlight=False, markup=False, emoji=False)
     if not screen.is_terminal:
         screen.width = WIDTH
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")

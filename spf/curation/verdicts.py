@@ -14,7 +14,6 @@ from xml.sax.saxutils import escape, quoteattr
 from spf.cache import Cache
 from spf.curation.limits import LIMITS, Verdict, judge
 from spf.embedders import Embedder
-from spf.embedders.base import Watch
 from spf.errors import ClipError, ConfigError, UnavailableError
 from spf.files import moved_into_place
 from spf.measurement import measure_clip
@@ -35,24 +34,16 @@ def check_clips(
     limits: Mapping[str, float],
     sampling: Sampling | None = None,
     cache: Cache | None = None,
-    watch: Callable[[str], Watch] | None = None,
 ) -> Iterator[Verdict]:
     """A verdict for each clip, as it is measured: nothing is held but the clip at hand.
 
-    limits : as `checked_limits` gives them. watch : gives, for a clip, what is told of its frames.
+    limits : as `checked_limits` gives them.
     What cannot be read is a verdict "unreadable" that says why. Raises UnavailableError where the
     embedder itself cannot run.
     """
     for clip in clips:
         try:
-            measured = measure_clip(
-                clip,
-                embedder,
-                sampling=sampling,
-                watch=watch(clip) if watch else None,
-                cache=cache,
-                guarded=True,
-            )
+            measured = measure_clip(clip, embedder, sampling=sampling, cache=cache, guarded=True)
             verdict = judge(clip, measured, limits)
         except UnavailableError:
             raise

@@ -30,7 +30,7 @@ from benchmarks.user_study.trials import AnswersError, Study
 from spf.cache import ARRAYS, _unpack
 from spf.embedders import load_embedder
 from spf.errors import ConfigError, SpfError, UnavailableError
-from spf.generators import kept
+from spf.generators import cached
 from spf.generators.weights import component_parameters
 from spf.pacing.targets import make_target
 from spf.store import Store
@@ -198,15 +198,15 @@ def test_hostile_archives_are_no_entries_and_no_clips(tmp_path: Path) -> None:
         stored = Store(tmp_path / "store").put(name, {"key": {}}, {ARRAYS: data})
         assert stored is not None
         assert _unpack(stored, tmp_path, {}) is None, name
-        with pytest.raises(kept.DAMAGE):
-            kept.unpack(data)
+        with pytest.raises(cached.DAMAGE):
+            cached.unpack(data)
     assert not (tmp_path / "harmed").exists()
 
 
 def test_a_kept_clip_may_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "LARGEST", 1000)
+    monkeypatch.setattr(cached, "LARGEST", 1000)
     with pytest.raises(ValueError, match="larger than any clip"):
-        kept.unpack(zipped(bytes(2000), "frames.npy"))
+        cached.unpack(zipped(bytes(2000), "frames.npy"))
 
 
 # Weights

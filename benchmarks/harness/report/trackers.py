@@ -32,8 +32,8 @@ PATIENCE = 900.0
 """Seconds that W&B may take to answer, uploads included."""
 BEST = {"lower": "min", "higher": "max", "none": "last"}
 """Direction of a metric -> what W&B's summary keeps of it, and its tables sort by."""
-ASIDE = ("output", "logger", "name", "workers", "cache", "fresh", "hydra")
-"""Parts of a config that say nothing of what is measured."""
+ELSEWHERE = ("output", "name", "engine", "workers", "cache", "fresh", "logger", "hydra")
+"""Parts of a config that say where results go and how they are computed, not what they are."""
 
 
 class Tracker(Protocol):
@@ -253,7 +253,7 @@ def sweep_job() -> tuple[str, str] | None:
     words = [
         word
         for word in given.overrides.task
-        if word.partition("=")[0].partition(".")[0] not in ASIDE
+        if word.partition("=")[0].partition(".")[0] not in ELSEWHERE
     ]
     return f"sweep-{Path(given.sweep.dir).name}", job_name(words)
 
