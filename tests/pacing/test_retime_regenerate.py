@@ -186,7 +186,7 @@ def test_memory_is_that_of_a_segment_however_many_there_are(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_the_shipped_generator_makes_jump_clips_twice_as_even() -> None:
+def test_the_shipped_generator_makes_jump_clips_twice_as_even(tmp_path: Path) -> None:
     """Held-out pairs drawn with an abrupt law, judged by the renderer's own parameter."""
     from synthetic.laws import law
     from synthetic.morph_pairs import HELD_OUT_PAIRS
@@ -205,7 +205,8 @@ def test_the_shipped_generator_makes_jump_clips_twice_as_even() -> None:
         source = np.stack([paint(float(p)) for p in jump])
         curve = true_curve(zip(source, range(24), strict=True))
         settings = Regenerate("bridge")
-        done = regenerate(source, curve, Tiny(), true_curve, content.name, settings=settings)
+        folder = tmp_path / content.name
+        done = regenerate(source, curve, Tiny(), true_curve, folder, settings=settings)
         scores = done.scores()
         before = scores["before"]["linearity_mae"]
         gains.append(before / scores["retimed"]["linearity_mae"])
