@@ -255,9 +255,8 @@ def _print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     ]
     formats = {"linearity_mae": ".4f", "peak_speed": ".2f", "stalled": ".0%"}
     if shown:
-        print(
-            f"clips of {plain(root)}, the most uneven (linearity_mae) first, then those without a rank\n"
-        )
+        order = "the most uneven (linearity_mae) first, then those without a rank"
+        print(f"clips of {plain(root)}, {order}\n")
         print_table(shown, formats)
         print()
     for row in done:
