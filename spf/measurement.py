@@ -168,7 +168,7 @@ def _embed(
     with place as slot:
         if slot.found is not None:
             return slot.found, True
-        for crop_bars in {is_file and sampling.crop_bars: None, False: None}:
+        for crop_bars in (True, False) if is_file and sampling.crop_bars else (False,):
             thumbnails = Thumbnails()
 
             def see(image: NDArray[np.uint8], time: float, small: Thumbnails = thumbnails) -> None:

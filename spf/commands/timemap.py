@@ -97,10 +97,9 @@ def timemap(
 
 def _rows(plan: "Plan") -> Iterator[dict[str, Any]]:
     """A row for each frame of the result."""
-    import numpy as np
+    from spf.pacing.timemap import source_times
 
-    times = plan.curve.times
-    shown = np.interp(plan.positions, np.arange(len(times)), times)
+    shown = source_times(plan.positions, plan.curve.times)
     for number, values in enumerate(zip(plan.length.times, plan.positions, shown, strict=True)):
         yield dict(zip(COLUMNS, (number, *values), strict=True))
 

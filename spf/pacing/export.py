@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from spf.pacing.timemap import source_times
 from spf.video.write import exact_rate
 from spf.words import shell_quoted
 
@@ -17,20 +18,20 @@ TOLERANCE = 0.1
 """Frames of the result by which FFmpeg's polyline may be off the map."""
 
 
-def as_csv(times: Array, positions: Array, source_times: Array) -> str:
+def as_csv(times: Array, positions: Array, clip_times: Array) -> str:
     """A line for each frame k of the result: k, its time in seconds, which frame of the clip it
     shows (with fractions, from 0), and the time of that in seconds.
 
-    times, positions : (N,) float64. source_times : (T,) float64 of the clip, from 0.
+    times, positions : (N,) float64. clip_times : (T,) float64 of the clip, from 0.
     """
-    shown = np.interp(positions, np.arange(len(source_times)), source_times)
+    shown = source_times(positions, clip_times)
     rows = zip(times.tolist(), positions.tolist(), shown.tolist(), strict=True)
     lines = ["frame,time,source_frame,source_time"]
     lines += [f"{k},{t:.6f},{p:.6f},{s:.6f}" for k, (t, p, s) in enumerate(rows)]
     return "\n".join(lines) + "\n"
 
 
-def as_filter(times: Array, positions: Array, source_times: Array, fps: float) -> str:
+def as_filter(times: Array, positions: Array, clip_times: Array, fps: float) -> str:
     """A filter chain that has FFmpeg show the clip along the map, each frame the latest one, in
     exactly N frames.
 
@@ -42,14 +43,14 @@ def as_filter(times: Array, positions: Array, source_times: Array, fps: float) -
     fraction.
     """
     count, rate = len(times), exact_rate(fps)
-    shown = np.interp(positions, np.arange(len(source_times)), source_times)
+    shown = source_times(positions, clip_times)
     # The clip stands still where the map repeats a time: the last one holds, as FFmpeg would.
     last = np.append(np.diff(shown) > 0, True)
     x, y = shown[last], times[last]
     x[0], y[0] = shown[0], times[0]
     knots = thinned(x, y, TOLERANCE / fps)
     tree = _pieces(x[knots], y[knots])
-    moved = f"if(gte(N,{len(source_times)}),{float(count / rate):.9g},{tree})"
+    moved = f"if(gte(N,{len(clip_times)}),{float(count / rate):.9g},{tree})"
     return (
         f"tpad=stop_mode=clone:stop=1,setpts='st(0,T-STARTT);({moved})/TB',"
         f"fps={rate.numerator}/{rate.denominator},"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from spf.errors import ConfigError
 from spf.pacing.targets import Target
-from spf.pacing.timemap import time_map
+from spf.pacing.timemap import source_times, time_map
 from spf.progress import Curve
 from spf.video.write import exact_rate
 from spf.words import choose
@@ -96,7 +96,7 @@ def length_of(
 
 def fastest(curve: Curve, target: Target, cuts: Sequence[int] = ()) -> float:
     """How many times as fast as it did the clip passes at most, in a result of the same length."""
-    shown = np.interp(time_map(curve, target, None, cuts), np.arange(len(curve)), curve.times)
+    shown = source_times(time_map(curve, target, None, cuts), curve.times)
     return float(np.diff(shown).max() * (len(curve) - 1) / (curve.times[-1] - curve.times[0]))
 
 

@@ -14,6 +14,7 @@ from spf.files import write_atomic
 from spf.pacing.plan import PlanAnew, Watch
 from spf.pacing.retime import STAGES, Retimed, counted
 from spf.pacing.targets import Linear, described
+from spf.pacing.timemap import source_times
 from spf.video import Reader, write_mp4
 
 
@@ -70,7 +71,7 @@ def write_report(done: Retimed, out: Path, embedder: Embedder) -> None:
         "time_map": {
             "time": shown.tolist(),
             "source_frame": plan.positions.tolist(),
-            "source_time": np.interp(plan.positions, np.arange(len(clip)), clip).tolist(),
+            "source_time": source_times(plan.positions, clip).tolist(),
         },
     }
     put(out, json.dumps(about, indent=1, allow_nan=False, default=str) + "\n")

@@ -45,6 +45,12 @@ def time_map(
     return curve.inverse(pinned(make_target(target), np.linspace(0.0, 1.0, count)))
 
 
+def source_times(positions: Array, times: Array) -> Array:
+    """The times (N,), seconds, of the source at positions (N,) in frames. times : (T,) of its
+    frames; between two frames it is linear."""
+    return np.interp(positions, np.arange(len(times)), times)
+
+
 def distance_to_target(curve: Curve, target: str | Target | Curve = "linear") -> float:
     """target_mae: the time average of |S - g(u)|, 0 .. 1; for `linear` it is linearity_mae."""
     return target_mae(curve, pinned(make_target(target), unit_time(curve.times)))

@@ -17,6 +17,7 @@ import numpy as np
 from spf.errors import ClipError
 from spf.files import moved_into_place, synchronise
 from spf.video.sound import packets as sound_packets
+from spf.video.write import open_mp4
 
 SAME_TIME = 1e-3
 """Seconds by which a packet and its frame may be apart: Matroska keeps whole milliseconds."""
@@ -113,9 +114,7 @@ def copy_part(
             with (
                 av.open(f"file:{path}") as seen,
                 av.open(f"file:{path}") as heard,
-                av.open(
-                    f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}
-                ) as output,
+                open_mp4(temporary) as output,
             ):
                 video = _videos(seen)[stream]
                 target = output.add_stream_from_template(video)

@@ -12,6 +12,7 @@ from typing import Any
 
 from spf.errors import ClipError
 from spf.files import moved_into_place, synchronise
+from spf.video.write import open_mp4
 
 
 def has_sound(path: str | os.PathLike[str]) -> bool:
@@ -46,9 +47,7 @@ def join_sound(
             with (
                 av.open(f"file:{pictures}") as seen,
                 av.open(f"file:{clip}") as heard,
-                av.open(
-                    f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}
-                ) as output,
+                open_mp4(temporary) as output,
             ):
                 video, audio = seen.streams.video[0], heard.streams.audio[0]
                 targets = [output.add_stream_from_template(stream) for stream in (video, audio)]

@@ -25,6 +25,13 @@ THREADS = 4
 REPEATABLE = {"x264-params": "mbtree=0"}
 
 
+def open_mp4(path: Path) -> Any:
+    """An MP4 to write into, whose index comes first. A path is never read as an address."""
+    import av
+
+    return av.open(f"file:{path}", "w", format="mp4", options={"movflags": "+faststart"})
+
+
 def write_mp4(
     path: str | os.PathLike[str],
     frames: Iterable[np.ndarray],
@@ -99,9 +106,7 @@ def _encode(
 
     flags = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
     unit = 1 / rate if times is None else Fraction(1, CLOCK)
-    output: Any = av.open(
-        f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}
-    )
+    output = open_mp4(temporary)
     try:
         stream: Any = None
         for index, image in enumerate(_checked(path, frames)):
