@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmarks.generated.baselines import misled, moved
-from benchmarks.generated.pairs import SIZES, Pair, load_pairs
+from benchmarks.generated.pairs import Pair, load_pairs
 from benchmarks.generated.scores import ORACLE, clip_times, judge, oracle_curve, parameter
 from benchmarks.generated.strategies import Wanted, WrongMap, described, parse_retimes, sampled
 from benchmarks.generated.tables import summarised
@@ -103,7 +103,8 @@ class RetimeGenerated:
         self.strategies = parse_retimes(retimes, retime or NoRetime())
         model.check()
         self.source = pairs or ("procedural" if model.name == "tiny" else "photographs")
-        size = getattr(model, "size", None) or SIZES.get(model.name, (480, 832))
+        native = getattr(model, "native_size", (480, 832))
+        size = getattr(model, "size", native) or native
         self.pairs = _first(load_pairs(self.source, size), num_pairs)
         asked: dict[str, Any] = {
             "num_frames": num_frames,

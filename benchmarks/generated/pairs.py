@@ -26,9 +26,6 @@ KEYS = ("name", "first", "last", "prompt", "negative_prompt", "category")
 NEEDED = ("name", "first")
 LAYOUT = "expected a list of {name, first, last, prompt, negative_prompt, category}"
 
-SIZES = {"wan22": (480, 832), "ltx2": (512, 768)}
-"""(height, width) in pixels that models were made for, where `model.size` leaves it open."""
-
 ORACLE_PIXELS = 128 * 128
 """Larger renders would fill the memory: their pairs have no oracle."""
 

@@ -23,7 +23,7 @@ FOLDER_GENERATES_NOTHING = (
     "model=folder generates nothing; choose model=tiny, wan22, ltx2 or command"
 )
 
-__all__ = ["FOLDER_GENERATES_NOTHING", "MODELS", "load_generator"]
+__all__ = ["FOLDER_GENERATES_NOTHING", "MODELS", "load_generator", "settings_of"]
 
 
 def load_generator(name: "str | Generator", **settings: Any) -> "Generator":
@@ -39,12 +39,23 @@ def load_generator(name: "str | Generator", **settings: Any) -> "Generator":
         raise ConfigError(FOLDER_GENERATES_NOTHING)
     module, _, attribute = MODELS[word].rpartition(".")
     kind: Any = getattr(import_module(module), attribute)
-    known = inspect.signature(kind).parameters
+    known = settings_of(kind)
     chosen = {choose(x, known, f"setting of model {word}"): y for x, y in settings.items()}
     try:
         return kind(**chosen)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"model={word}: {error}") from None
+
+
+def settings_of(kind: type) -> list[str]:
+    """Names of the settings with which a class is made, those of its bases included."""
+    names: dict[str, None] = {}
+    for base in kind.__mro__:
+        if "__init__" in vars(base):
+            for name, parameter in list(inspect.signature(base).parameters.items()):
+                if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+                    names[name] = None
+    return list(names)
 
 
 def _concerns_us(record: logging.LogRecord) -> bool:

@@ -1,7 +1,5 @@
 """LTX-2 (Lightricks 2025), through diffusers: video with sound, of which the video is kept."""
 
-import os
-from collections.abc import Sequence
 from functools import cache
 from typing import Any, ClassVar
 
@@ -32,18 +30,12 @@ class Ltx2(DiffusersGenerator):
     name: ClassVar[str] = "ltx2"
     factor: ClassVar[int] = 8
     multiple: ClassVar[int] = 32
+    native_size: ClassVar[tuple[int, int]] = (512, 768)
 
     def __init__(
-        self,
-        variant: str | None = None,
-        path: str | os.PathLike[str] | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
-        offload: str = "none",
-        size: Sequence[int] | None = None,
-        warp_audio: bool = False,
+        self, variant: str | None = None, *, warp_audio: bool = False, **common: Any
     ) -> None:
-        super().__init__(variant, path, device, dtype, offload, size)
+        super().__init__(variant, **common)
         self.warp_audio = bool(warp_audio)
 
     @property

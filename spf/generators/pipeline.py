@@ -96,6 +96,10 @@ class DiffusersGenerator(Remade, ABC):
     name: ClassVar[str]
     factor: ClassVar[int]
     """Frames of a latent."""
+    native_size: ClassVar[tuple[int, int]]
+    """(height, width) in pixels of the clips that it was made for."""
+    unwarpable: ClassVar[str] = ""
+    """Why its clock cannot be warped; "" where it can."""
     float32_parts: ClassVar[tuple[str, ...]] = ()
     """Components that are always loaded in float32."""
 

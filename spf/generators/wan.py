@@ -33,6 +33,7 @@ class Wan22(DiffusersGenerator):
 
     name: ClassVar[str] = "wan22"
     factor: ClassVar[int] = 4
+    native_size: ClassVar[tuple[int, int]] = (480, 832)
     float32_parts: ClassVar[tuple[str, ...]] = ("vae", "image_encoder")
 
     @property
