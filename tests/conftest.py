@@ -95,9 +95,11 @@ def one_thread():
 def adapters(tmp_path_factory):
     """Word of `warping.WORDS` -> the adapter on a saved miniature of its pipeline; each is made at
     its first use, and loaded once."""
+    import miniature_ltxv
     import pipelines
 
     from spf.generators.ltx2 import Ltx2
+    from spf.generators.ltxv import LtxVideo
     from spf.generators.wan import Wan22
 
     root = tmp_path_factory.mktemp("pipelines")
@@ -107,6 +109,8 @@ def adapters(tmp_path_factory):
         if word in ("split", "interleaved"):
             folder = pipelines.save_ltx2(root / word, word)
             return pipelines.loaded(Ltx2(path=folder, device="cpu"))
+        if word == "ltxv":
+            return pipelines.loaded(LtxVideo(path=miniature_ltxv.save(root / word), device="cpu"))
         folder = pipelines.save_wan(root / word, word)
         return pipelines.loaded(Wan22(word, path=folder, device="cpu"))
 
