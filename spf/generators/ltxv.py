@@ -18,7 +18,7 @@ DISTILLED = (1000.0, 993.0, 987.0, 981.0, 975.0, 909.0, 725.0, 0.03)
 
 
 @dataclass(frozen=True)
-class Sampling:
+class Schedule:
     """What a variant's authors set beside `Defaults` (diffusers' page on LTX-Video)."""
 
     defaults: Defaults
@@ -27,12 +27,12 @@ class Sampling:
     timesteps: tuple[float, ...] | None = None
 
 
-_DISTILLED = Sampling(
+_DISTILLED = Schedule(
     Defaults(161, 24.0, len(DISTILLED), 1.0, NEGATIVE_PROMPT), 0.0, timesteps=DISTILLED
 )
-SAMPLING = {
-    "0.9.5": Sampling(Defaults(161, 24.0, 40, 3.0, NEGATIVE_PROMPT), 0.025),
-    "0.9.7-dev": Sampling(Defaults(161, 24.0, 30, 5.0, NEGATIVE_PROMPT), 0.0, 0.7),
+SCHEDULES = {
+    "0.9.5": Schedule(Defaults(161, 24.0, 40, 3.0, NEGATIVE_PROMPT), 0.025),
+    "0.9.7-dev": Schedule(Defaults(161, 24.0, 30, 5.0, NEGATIVE_PROMPT), 0.0, 0.7),
     "0.9.7-distilled": _DISTILLED,
     "0.9.8-distilled": _DISTILLED,
 }
@@ -63,27 +63,28 @@ class LtxVideo(DiffusersGenerator):
     ) -> None:
         super().__init__(variant, **common)
         if image_cond_noise_scale is None:
-            image_cond_noise_scale = SAMPLING[self.variant].image_noise
-        self.noise: dict[str, float] = {}
-        for name, value in (
-            ("image_cond_noise_scale", image_cond_noise_scale),
-            ("decode_timestep", decode_timestep),
-            ("decode_noise_scale", decode_noise_scale),
-        ):
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not 0 <= value <= 1:
-                raise ConfigError(f"model.{name}={value!r} must be a number from 0 to 1")
-            self.noise[name] = float(value)
+            image_cond_noise_scale = SCHEDULES[self.variant].image_noise
+        self.image_cond_noise_scale = _share("image_cond_noise_scale", image_cond_noise_scale)
+        self.decode_timestep = _share("decode_timestep", decode_timestep)
+        self.decode_noise_scale = _share("decode_noise_scale", decode_noise_scale)
 
     @property
     def defaults(self) -> Defaults:
-        return SAMPLING[self.variant].defaults
+        return SCHEDULES[self.variant].defaults
 
     def ropes(self) -> list[TemporalRope]:
         return [ltxv_rope(self.pipeline.transformer)]
 
     def identity(self) -> dict[str, Any]:
-        return super().identity() | self.noise
+        return super().identity() | self._noise
+
+    @property
+    def _noise(self) -> dict[str, float]:
+        return {
+            "image_cond_noise_scale": self.image_cond_noise_scale,
+            "decode_timestep": self.decode_timestep,
+            "decode_noise_scale": self.decode_noise_scale,
+        }
 
     def _clock(self, num_frames: int, fps: float) -> Clock:
         """Latents stand for the middle of their frames; the model places them where the first of
@@ -106,8 +107,8 @@ class LtxVideo(DiffusersGenerator):
             # A latent of one frame, placed where that begins, as the first one is.
             last = Image.fromarray(plan.last)
             conditions.append(LTXVideoCondition(last, frame_index=plan.num_frames - 1))
-        sampling, notes = SAMPLING[self.variant], []
-        timesteps = sampling.timesteps
+        schedule, notes = SCHEDULES[self.variant], []
+        timesteps = schedule.timesteps
         if timesteps is not None and plan.steps != len(timesteps):
             made_for = f"{self.variant} was distilled for {len(timesteps)}"
             notes.append(f"{plan.steps} steps on the general schedule: {made_for}")
@@ -116,11 +117,18 @@ class LtxVideo(DiffusersGenerator):
             conditions=conditions,
             frame_rate=plan.fps,
             timesteps=None if timesteps is None else list(timesteps),
-            guidance_rescale=sampling.guidance_rescale,
-            **self.noise,
+            guidance_rescale=schedule.guidance_rescale,
+            **self._noise,
             **common,
         )
         return made.frames[0], notes
+
+
+def _share(name: str, value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= 1:
+        raise ConfigError(f"model.{name}={value!r} must be a number from 0 to 1")
+    return float(value)
 
 
 def ltxv_rope(transformer: Any) -> TemporalRope:

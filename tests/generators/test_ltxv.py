@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from miniature_ltxv import CHANGES
 from warping import asked, coordinates, uneven, watched_tables
 
 from spf.errors import ConfigError
+from spf.generators.base import Request
 from spf.generators.ltxv import LtxVideo
 from spf.pacing.bands import flat
 
@@ -29,14 +32,14 @@ def other(generator: LtxVideo, *variant: str, **settings: Any) -> LtxVideo:
     return made
 
 
-def calls(generator: LtxVideo, **more: Any) -> list[dict[str, Any]]:
+def calls(generator: LtxVideo, request: Request) -> list[dict[str, Any]]:
     """What the transformer is called with at each step of a generation."""
     seen: list[dict[str, Any]] = []
     handle = generator.pipeline.transformer.register_forward_pre_hook(
         lambda module, inputs, arguments: seen.append(dict(arguments)), with_kwargs=True
     )
     try:
-        generator.generate(asked(generator, **more))
+        generator.generate(request)
     finally:
         handle.remove()
     return seen
@@ -45,7 +48,7 @@ def calls(generator: LtxVideo, **more: Any) -> list[dict[str, Any]]:
 def test_both_frames_reach_the_transformer_at_their_times(ltxv):
     """25 frames at 8 a second: the last one is frame 24, at 3 s; latents begin at 0, 1, 9, 17."""
     request = asked(ltxv)
-    plain = calls(ltxv)[0]
+    plain = calls(ltxv, request)[0]
     times = plain["video_coords"][0, 0].reshape(-1, TOKENS)
     assert torch.equal(times, torch.tensor([[24], [0], [1], [9], [17]]).expand(-1, TOKENS) / 8)
     levels = plain["timestep"][0].reshape(-1, TOKENS)
@@ -53,10 +56,10 @@ def test_both_frames_reach_the_transformer_at_their_times(ltxv):
         levels, torch.tensor([[0.0], [0], [1000], [1000], [1000]]).expand(-1, TOKENS)
     )
     for name, place in (("last", 0), ("first", 1)):
-        changed = calls(ltxv, **{name: 255 - getattr(request, name)})[0]
+        changed = calls(ltxv, replace(request, **{name: 255 - getattr(request, name)}))[0]
         moved = (changed["hidden_states"] != plain["hidden_states"]).any(dim=-1)[0]
         assert moved.reshape(-1, TOKENS).any(dim=1).tolist() == [x == place for x in range(5)]
-    alone = calls(ltxv, last=None)[0]["video_coords"][0, 0].reshape(-1, TOKENS)
+    alone = calls(ltxv, replace(request, last=None))[0]["video_coords"][0, 0].reshape(-1, TOKENS)
     assert torch.equal(alone, times[1:])
 
 
@@ -88,24 +91,24 @@ def test_a_warp_is_the_rope_at_moved_times(ltxv):
 
 def test_distilled_models_take_their_own_steps(ltxv):
     distilled = other(ltxv, "0.9.8-distilled")
-    seen = calls(distilled, steps=None)
+    seen = calls(distilled, asked(ltxv, steps=None))
     levels = [float(call["timestep"].max()) for call in seen]
     assert levels == pytest.approx([1000, 993, 987, 981, 975, 909, 725, 0.03])
     assert all(len(call["hidden_states"]) == 1 for call in seen)  # no guidance
-    clip = distilled.generate(asked(distilled, steps=2))
+    clip = distilled.generate(asked(ltxv, steps=2))
     assert clip.notes == ["2 steps on the general schedule: 0.9.8-distilled was distilled for 8"]
-    assert len(calls(ltxv)[0]["hidden_states"]) == 2
+    assert len(calls(ltxv, asked(ltxv))[0]["hidden_states"]) == 2
 
 
 def test_its_own_settings_are_part_of_it(ltxv):
     plain = ltxv.generate(asked(ltxv)).frames
     known = [ltxv.identity()]
-    for name in ("image_cond_noise_scale", "decode_timestep", "decode_noise_scale"):
-        changed = other(ltxv, **{name: 0.5})
+    for name, value in CHANGES.items():
+        changed = other(ltxv, **{name: value})
         assert (changed.generate(asked(ltxv)).frames != plain).any(), name
         known.append(changed.identity())
-        for value in (-0.1, 1.5, float("nan"), "x", True):
+        for bad in (-0.1, 1.5, float("nan"), "x", True):
             with pytest.raises(ConfigError, match=f"model.{name}=.* must be a number") as caught:
-                LtxVideo(device="cpu", **{name: value})
+                LtxVideo(device="cpu", **{name: bad})
             assert "\n" not in str(caught.value)
     assert len({str(entry) for entry in known}) == 4

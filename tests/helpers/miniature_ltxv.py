@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pipelines
 
+CHANGES = {"image_cond_noise_scale": 0.5, "decode_timestep": 0.5, "decode_noise_scale": 0.5}
+"""Another value of each setting of its own."""
+
 
 def save(folder: Path) -> Path:
     """4 latent channels, temporal factor 8, spatial factor 32, a decoder that is told the time."""
