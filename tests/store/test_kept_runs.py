@@ -15,8 +15,8 @@ from omegaconf import DictConfig
 from benchmarks.harness import session
 from benchmarks.harness.cells import Interval, Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
-from benchmarks.harness.reproduction import kept_runs
 from benchmarks.harness.report.tables import table_as_csv
+from benchmarks.harness.reproduction import kept_runs
 from benchmarks.harness.runner import Results
 from benchmarks.known_pacing import tables as truth_tables
 
