@@ -79,8 +79,8 @@ def fits(tiny: bool, sizes: Sizes, until: float) -> str:
         return ""
     other = next(name for name in ("cuda", "cpu") if name in found)
     return (
-        f"{sizes.clips // 10} clips: {found['numpy']:.3g} s with NumPy's angles, {found[other]:.3g} s "
-        f"with torch's on {other}: {found['numpy'] / found[other]:.2f} times faster; "
+        f"{sizes.clips // 10} clips: {found['numpy']:.3g} s with NumPy, {found[other]:.3g} s "
+        f"with torch on {other} for the angles: {found['numpy'] / found[other]:.2f} times faster; "
         f"differ by {found['difference']:.0e} rad"
     )
 
