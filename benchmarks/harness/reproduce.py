@@ -39,7 +39,7 @@ from benchmarks.harness.reproduction.planning import (
     require_everything,
     requirements,
 )
-from benchmarks.paper import EXPERIMENTS
+from benchmarks.paper import CLIPS, EXPERIMENTS
 from spf.errors import UnavailableError
 from spf.words import choose
 
@@ -69,7 +69,7 @@ def reproduce(profile: str, output: str | Path, footage: str | None = None) -> i
     runs: Runs = {}
     for one in planned:
         if not one.reason:
-            runs[one] = kept_runs.run(compose(one.words, output))
+            runs[one] = kept_runs.run(compose(one.words, output, footage))
             if runs[one].code == session.INTERRUPTED:
                 return session.INTERRUPTED
     _write(profile, planned, runs, RunFolder(output))
@@ -138,8 +138,7 @@ def _distance(planned: Planned) -> tuple[bool, bool]:
     """How far a part is from what the paper ran: sorts those with its models first, then those with
     real clips."""
     assert planned.part is not None
-    real = any(word.startswith("benchmark.clips=") for word in planned.words)
-    return not planned.part.needs, not real
+    return not planned.part.needs, CLIPS not in planned.words
 
 
 def _once(part: Part, run: session.Run, played: set[tuple[str, str]]) -> Part:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from benchmarks.harness import commandline
 from benchmarks.harness.cells import Table
 from benchmarks.harness.session import build
-from benchmarks.paper import MINUTES, Experiment, Part, Words
+from benchmarks.paper import CLIPS, MINUTES, Experiment, Part, Words
 from spf.embedders import usable
 from spf.errors import UnavailableError
 from spf.generators import MODELS
@@ -54,19 +54,18 @@ def plan(
             found.append(Planned(item, None, (), f"not run: {item.reason}"))
         for part in item.parts:
             if part.footage and footage is not None:
-                part = _on_footage(part, footage, clips)
+                part = _on_clips(part, clips)
             words = part.words + (part.embedded if profile == EMBEDDED else ())
             absent = _absent(part, profile)
-            why = "; ".join(why for _, why in absent) or _why_not(part, profile)
+            why = "; ".join(why for _, why in absent) or _why_not(part, profile, footage)
             found.append(Planned(item, part, words, f"not run: {why}" if why else "", absent))
     return found
 
 
-def _on_footage(part: Part, folder: str, clips: int) -> Part:
-    """A part with the user's clips."""
+def _on_clips(part: Part, clips: int) -> Part:
+    """A part with so many clips of the user's."""
     return replace(
         part,
-        words=(*part.words, f"benchmark.clips={commandline.quoted(folder)}"),
         footage=False,
         seconds=clips * part.seconds,
         megabytes=clips * part.megabytes,
@@ -171,9 +170,11 @@ def requirements(planned: Sequence[Planned]) -> str:
     )
 
 
-def compose(words: Words, output: str | Path) -> DictConfig:
-    """The config of a part."""
-    return commandline.compose([*words, "logger=csv", f"output={commandline.quoted(str(output))}"])
+def compose(words: Words, output: str | Path, footage: str | None = None) -> DictConfig:
+    """The config of a part. footage : folder of the user's clips, for parts that take some."""
+    found = {CLIPS: f"benchmark.clips={commandline.quoted(str(footage))}"}
+    known = [found.get(word, word) for word in words]
+    return commandline.compose([*known, "logger=csv", f"output={commandline.quoted(str(output))}"])
 
 
 def _absent(part: Part, profile: str) -> tuple[tuple[str, str], ...]:
@@ -184,14 +185,14 @@ def _absent(part: Part, profile: str) -> tuple[tuple[str, str], ...]:
     return (*[("footage", NO_FOOTAGE)] * part.footage, *needs)
 
 
-def _why_not(part: Part, profile: str) -> str:
+def _why_not(part: Part, profile: str, footage: str | None) -> str:
     """Why a part is not run that lacks nothing; "" where it is."""
     if profile == EMBEDDED and part.needs:
         return "profile embedded takes what ships alone"
     if not part.needs:
         return ""
     try:
-        build(compose(part.words, "results"))  # compares memory with the weights' sizes
+        build(compose(part.words, "results", footage))  # compares memory with the weights' sizes
     except UnavailableError as error:
         return str(error)
     return ""
