@@ -17,6 +17,7 @@ MODELS = {
     "tiny": "spf.generators.tiny.adapter.Tiny",
     "wan22": "spf.generators.wan.Wan22",
     "ltx2": "spf.generators.ltx2.Ltx2",
+    "framepack": "spf.generators.framepack.FramePack",
 }
 
 FOLDER_GENERATES_NOTHING = (

@@ -53,15 +53,17 @@ def watched_tables(generator: Any, warp: Warp) -> list[tuple[Any, ...]]:
         time = arguments["sigma"] if "sigma" in arguments else arguments["timestep"]
         levels.append(float(time.max()) / 1000)
 
-    def table(module: Any, inputs: Any, tables: Any) -> None:
-        seen.append((module, inputs, *(x.numpy().copy() for x in tables), levels[-1]))
+    def table(module: Any, inputs: Any, named: dict[str, Any], tables: Any) -> None:
+        seen.append(
+            (module, (*inputs, *named.values()), *(x.numpy().copy() for x in tables), levels[-1])
+        )
 
     ropes = generator.ropes()
     with warp.applied(ropes):
         try:
             for rope in ropes:
                 handles.append(rope.transformer.register_forward_pre_hook(level, with_kwargs=True))
-                handles.append(rope.rope.register_forward_hook(table))
+                handles.append(rope.rope.register_forward_hook(table, with_kwargs=True))
             generator.generate(asked(generator))
         finally:
             for handle in handles:
