@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spf.errors import ConfigError
 from spf.generators.base import Watch
-from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock
+from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
 from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
 
 DEFAULTS = Defaults(145, 30.0, 25, 10.0, "")
@@ -124,8 +124,5 @@ def framepack_rope(transformer: Any) -> TemporalRope:
     def positions(module: Any, inputs: tuple[Any, ...]) -> Any:
         return inputs[0].double()
 
-    def noise_level(arguments: dict[str, Any]) -> Any:
-        return arguments["timestep"].detach().max().float() / 1000.0
-
     layout = Layout(first=0, stride=2, width=2, heads_axis=None)
-    return TemporalRope(transformer, rope, omega, layout, positions, noise_level)
+    return TemporalRope(transformer, rope, omega, layout, positions, timestep_level)
