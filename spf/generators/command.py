@@ -60,6 +60,7 @@ class Command:
     """
 
     name: ClassVar[str] = "command"
+    native_size: ClassVar[tuple[int, int]] = (480, 832)
     steers: ClassVar[bool] = False
 
     def __init__(

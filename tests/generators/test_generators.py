@@ -48,10 +48,10 @@ def test_a_clip_is_made_of_its_request(wan):
 def test_frames_and_sizes_that_cannot_be_made_are_said(wan):
     first, last = (x[:, :40] for x in pipelines.frames(32, 48))
     clip = wan.generate(asked(first=first, last=last, num_frames=6))
-    assert clip.frames.shape == (9, 32, 32, 3)
+    assert clip.frames.shape == (9, 32, 48, 3)
     assert clip.notes == [
         "9 frames instead of 6: wan22 makes 4n + 1",
-        "frames resized from 40x32 to 32x32",
+        "frames resized from 40x32 to 48x32",
     ]
     assert len(wan.clock(asked(num_frames=6)).positions) == 3
     sized = Wan22(path=wan.path, device="cpu", size=[16, 32])
@@ -65,12 +65,13 @@ def test_identity_names_what_determines_the_pixels(wan, tmp_path):
     assert known == Wan22(path=wan.path, device="cpu").identity()
     others = [Wan22(path=wan.path, device="cpu", dtype="bfloat16")]
     others.append(Wan22(path=wan.path, device="cpu", size=[32, 32]))
+    others.append(Wan22(path=wan.path, device="cpu", flow_shift=5.0))
     changed = tmp_path / "changed"
     shutil.copytree(wan.path, changed)
     index = changed / "scheduler" / "scheduler_config.json"
     index.write_text(index.read_text().replace('"flow_shift": 3.0', '"flow_shift": 5.0'))
     others.append(Wan22(path=changed, device="cpu"))
-    assert len({digest(generator.identity()) for generator in [wan, *others]}) == 4
+    assert len({digest(generator.identity()) for generator in [wan, *others]}) == 5
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def untrained(tmp_path):
 def test_tiny_follows_the_protocol(untrained):
     request = asked(prompt="", steps=None)
     clip = untrained.generate(request)
-    assert clip.frames.shape == (9, 32, 32, 3)
+    assert clip.frames.shape == (9, 32, 48, 3)
     assert clip.notes == ["frames resized from 48x32 to 32x32"]
     clock = untrained.clock(request)
     assert clock.positions.tolist() == list(range(9))  # a latent is a frame
