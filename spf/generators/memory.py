@@ -258,5 +258,6 @@ def _ltx_decoder(config: Mapping[str, Any]) -> Decoder:
 DECODERS: dict[str, Callable[[Mapping[str, Any]], Decoder]] = {
     "AutoencoderKLWan": _wan_decoder,
     "AutoencoderKLLTX2Video": _ltx_decoder,
+    "AutoencoderKLLTXVideo": _ltx_decoder,
 }
 """Class of a decoder -> its config.json -> what it holds."""

@@ -25,8 +25,9 @@ class Setting:
 
 
 def chosen(value: Any, own: Setting) -> Setting:
-    """What takes effect where the user may have chosen; None is no choice."""
-    return own if value is None else Setting(value, SET)
+    """What takes effect where the user may have chosen; None is no choice, nor is what is so
+    anyway."""
+    return own if value is None or value == own.value else Setting(value, SET)
 
 
 def number(

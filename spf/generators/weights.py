@@ -56,16 +56,16 @@ class Repository:
         )
 
 
-UMT5 = 5.7
-GEMMA = 12.2
+UMT5, GEMMA, T5 = 5.7, 12.2, 4.8
+"""Billions of parameters of text encoders: UMT5-XXL, Gemma 3, T5-XXL."""
 WAN = {"num_attention_heads": 40, "attention_head_dim": 128, "num_layers": 40, "ffn_dim": 13824}
 WAN_VAE = {"_class_name": "AutoencoderKLWan", "base_dim": 96}
+LTX = {"num_attention_heads": 32, "attention_head_dim": 128, "num_layers": 48}
+LTX_VAE = {"decoder_block_out_channels": (256, 512, 1024)}
+LTXV = {"vae": LTX_VAE | {"_class_name": "AutoencoderKLLTXVideo"}}
 LTX2 = {
-    "transformer": {"num_attention_heads": 32, "attention_head_dim": 128, "num_layers": 48},
-    "vae": {
-        "_class_name": "AutoencoderKLLTX2Video",
-        "decoder_block_out_channels": (256, 512, 1024),
-    },
+    "transformer": LTX,
+    "vae": LTX_VAE | {"_class_name": "AutoencoderKLLTX2Video"},
     "scheduler": {"use_dynamic_shifting": True, "base_shift": 0.95, "max_shift": 2.05},
 }
 
@@ -105,6 +105,19 @@ MODEL_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
         for name, repo in (
             ("v2.0", "Lightricks/LTX-2"),
             ("v2.3", "diffusers/LTX-2.3-Diffusers"),
+        )
+    },
+    "ltxv": {
+        name: Repository(
+            f"Lightricks/LTX-Video-{repo}",
+            {"transformer": billions, "text_encoder": T5, "vae": 1.2},
+            LTXV | {"transformer": LTX | {"attention_head_dim": head, "num_layers": layers}},
+        )
+        for name, repo, billions, head, layers in (
+            ("0.9.5", "0.9.5", 1.9, 64, 28),
+            ("0.9.7-dev", "0.9.7-dev", 13.0, 128, 48),
+            ("0.9.7-distilled", "0.9.7-distilled", 13.0, 128, 48),
+            ("0.9.8-distilled", "0.9.8-13B-distilled", 13.0, 128, 48),
         )
     },
 }
