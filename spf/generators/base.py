@@ -66,6 +66,37 @@ class Request:
                 raise ConfigError(f"{name}={value!r} must be a number above 0")
 
 
+@dataclass(frozen=True)
+class Defaults:
+    """What a model makes where a request leaves it open; its authors' own settings."""
+
+    num_frames: int
+    fps: float
+    steps: int
+    guidance: float
+    negative_prompt: str
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A request with nothing left open, and what had to be changed to fulfil it."""
+
+    first: Image
+    last: Image | None
+    prompt: str
+    negative_prompt: str
+    seed: int
+    num_frames: int
+    fps: float
+    steps: int
+    guidance: float
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.first.shape[0], self.first.shape[1]
+
+
 @dataclass(frozen=True, eq=False)
 class GeneratedClip:
     """frames (T, H, W, 3) uint8 RGB, frames a second, and a line for each thing that is not as it

@@ -77,7 +77,7 @@ class Workload:
     that of the decoder is "vae". width : bytes of a parameter by component, and "" for the others
     (quantised: 1.06 for Q8_0, 0.56 for Q4_0). size : (height, width) in pixels. activation : bytes
     of a number that is computed; decoded : of those in the decoder. offload : none, model (one
-    component at a time on the device), sequential or group (a block). attention : the kernel; only
+    component at a time on the device), sequential (a block), group (that, and the VAE). attention : the kernel; only
     "math" is quadratic. batch : clips in one call, 2 where the unguided one goes along.
     given : latents of given frames that are appended to the clip's own.
     """
@@ -132,9 +132,11 @@ def estimate(load: Workload) -> Memory:
         if load.offload in BLOCKWISE:
             blocks = load.dims.blocks if load.dims else 1
             parts = {n: s // blocks if n.startswith("transformer") else 0 for n, s in sizes.items()}
+            parts["vae"] = sizes.get("vae", 0) if load.offload == "group" else 0
         transformer = max((s for n, s in parts.items() if n.startswith("transformer")), default=0)
-        stages = [transformer + denoising, parts.get("vae", 0) + decoding, *parts.values()]
-        peak = max(stages)
+        beside = parts["vae"] if load.offload == "group" else 0
+        stages = [beside + transformer + denoising, parts.get("vae", 0) + decoding]
+        peak = max(*stages, *parts.values())
     if not load.on_gpu:
         return Memory(weights, denoising, decoding, 0, weights + max(denoising, decoding))
     main = 0 if load.offload == "none" else weights
