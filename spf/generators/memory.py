@@ -77,9 +77,9 @@ class Workload:
     that of the decoder is "vae". width : bytes of a parameter by component, and "" for the others
     (quantised: 1.06 for Q8_0, 0.56 for Q4_0). size : (height, width) in pixels. activation : bytes
     of a number that is computed; decoded : of those in the decoder. offload : none, model (one
-    component at a time on the device), sequential (a block), group (that, and the VAE). attention : the kernel; only
-    "math" is quadratic. batch : clips in one call, 2 where the unguided one goes along.
-    given : latents of given frames that are appended to the clip's own.
+    component at a time on the device), sequential (a block), group (that, and the VAE). attention :
+    the kernel; only "math" is quadratic. batch : clips in one call, 2 where the unguided one goes
+    along. given : latents of given frames that are appended to the clip's own.
     """
 
     parameters: Mapping[str, int]

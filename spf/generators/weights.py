@@ -62,8 +62,8 @@ WAN = {"num_attention_heads": 40, "attention_head_dim": 128, "num_layers": 40, "
 WAN_VAE = {"_class_name": "AutoencoderKLWan", "base_dim": 96}
 LTX = {"num_attention_heads": 32, "attention_head_dim": 128, "num_layers": 48}
 LTX_VAE = {"decoder_block_out_channels": (256, 512, 1024)}
-LTXV = {"vae": LTX_VAE | {"_class_name": "AutoencoderKLLTXVideo"}}
-LTX2 = {
+LTXV: dict[str, Mapping[str, Any]] = {"vae": LTX_VAE | {"_class_name": "AutoencoderKLLTXVideo"}}
+LTX2: dict[str, Mapping[str, Any]] = {
     "transformer": LTX,
     "vae": LTX_VAE | {"_class_name": "AutoencoderKLLTX2Video"},
     "scheduler": {"use_dynamic_shifting": True, "base_shift": 0.95, "max_shift": 2.05},
