@@ -237,7 +237,7 @@ def dims_of(
             width=width,
             heads=heads,
             feed_forward=int(transformer.get("ffn_dim", ratio * width)),
-            blocks=int(transformer["num_layers"]),
+            blocks=int(transformer["num_layers"]) + int(transformer.get("num_single_layers", 0)),
             token=token,
             decoder=decoder(vae) if decoder else Decoder(0, 0, (0, 0)),
         )
@@ -254,12 +254,19 @@ def _wan_decoder(config: Mapping[str, Any]) -> Decoder:
 
 def _ltx_decoder(config: Mapping[str, Any]) -> Decoder:
     channels = config["decoder_block_out_channels"][0] / 2
-    return Decoder(0.0, 5.4 * channels / config.get("patch_size", 4) ** 2, (512, 512), 9.0)
+    alive = 5.4 if config["_class_name"] == "AutoencoderKLLTX2Video" else 6.3
+    return Decoder(0.0, alive * channels / config.get("patch_size", 4) ** 2, (512, 512), 9.0)
+
+
+def _hunyuan_decoder(config: Mapping[str, Any]) -> Decoder:
+    """16 frames at once; each attends to all of them with a mask of its own size."""
+    return Decoder(152.0 * config.get("block_out_channels", (128,))[0], 0.0, (256, 256))
 
 
 DECODERS: dict[str, Callable[[Mapping[str, Any]], Decoder]] = {
     "AutoencoderKLWan": _wan_decoder,
     "AutoencoderKLLTX2Video": _ltx_decoder,
     "AutoencoderKLLTXVideo": _ltx_decoder,
+    "AutoencoderKLHunyuanVideo": _hunyuan_decoder,
 }
 """Class of a decoder -> its config.json -> what it holds."""
