@@ -31,7 +31,8 @@ def test_memory_falls_with_each_way_to_save_it(printed: list[str]) -> None:
     rows = [line.strip("| ").split(" | ") for line in printed[2 : printed.index("")]]
     names = [f"`{name}` {x}" for name, known in MODEL_REPOSITORIES.items() for x in known]
     assert [row[0] for row in rows] == names
-    for row, known in zip(rows, (x for y in MODEL_REPOSITORIES.values() for x in y.values())):
+    every = [x for known in MODEL_REPOSITORIES.values() for x in known.values()]
+    for row, known in zip(rows, every, strict=True):
         whole, model, bnb4, group, gguf = map(float, row[3:8])
         sizes = {name: 2e9 * billions / GIB for name, billions in known.parts.items()}
         assert whole >= sum(sizes.values())
