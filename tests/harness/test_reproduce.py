@@ -170,6 +170,15 @@ def test_auto_takes_the_weights_that_are_here(monkeypatch: pytest.MonkeyPatch) -
     }
 
 
+def test_the_papers_models_and_real_clips_lead_the_report(tmp_path: Path) -> None:
+    harness.save(tmp_path / "a.mp4", harness.jumping(9))
+    planned = plan("embedded", EXPERIMENTS, str(tmp_path))
+    found = sorted((x for x in planned if x.experiment.number == 2), key=reproduce._distance)
+    generators = [one.part.generator for one in found if one.part]
+    assert [text.partition(",")[0] for text in generators] == ["footage"] * 3 + ["rendered clips"]
+    assert [text.rpartition(" ")[2] for text in generators[:2]] == ["wan22", "ltx2"]
+
+
 def test_footage_is_run_where_it_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
