@@ -176,7 +176,8 @@ def as_text(planned: Sequence[Planned]) -> str:
     """The plan for the terminal, at most `WIDTH` columns: under each experiment its runs, what
     measures, what makes the clips, the target; then the estimate, or why it is not run. What is
     missing is said once, at the end."""
-    lines, missing = [], {}
+    lines: list[str] = []
+    missing: dict[str, str] = {}
     for experiment, members in groupby(planned, lambda one: one.experiment):
         lines.append(f"{experiment.number} {experiment.title}")
         for one in members:
