@@ -217,6 +217,7 @@ def test_the_run_that_is_nearest_to_the_paper_decides() -> None:
     shipped, large = retimed(UP, UP, UP, UP), retimed(DOWN, DOWN, UP, DOWN)
     assert claims(1, [large, shipped])[0].verdict == HOLDS
     assert claims(1, [shipped, large])[0].verdict == FAILS
+    assert claims(2, [existing(LOW, done=0), existing(HIGH)])[0].verdict == FAILS  # not resampled
 
 
 def test_generators_are_told_apart_by_their_plain_clips() -> None:
