@@ -39,7 +39,7 @@ SHORT = {"inputs": "benchmark.inputs", "preset": PRESET}
 LISTS = frozenset({"benchmark.answers", "benchmark.inputs"})
 """Options that take a path or a list of paths."""
 PATHS = LISTS | {
-    *("output", "model.path", "embedder.path", "target.path"),
+    *("output", "model.path", "embedder.path", "stills.path", "target.path"),
     *("benchmark.clips", "benchmark.pairs", "benchmark.key", "benchmark.categories"),
 }
 LITERAL = PATHS | {

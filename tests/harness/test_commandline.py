@@ -185,6 +185,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, lis
         "output": (root / "out", [*leaderboard, f"model.path={clips}"]),
         "model.path": (clips, leaderboard),
         "embedder.path": (SHIPPED, [*leaderboard[::2], f"model.path={clips}"]),
+        "stills.path": (clips, ["stills=folder", "benchmark.pairs=transitions"]),
         "target.path": (root / "points.csv", ["target=custom", "benchmark.num_pairs=1"]),
         "benchmark.clips": (clips, ["benchmark=retime_existing"]),
         "benchmark.pairs": (root / "pairs", []),
