@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.generated.baselines import misled, moved
-from benchmarks.generated.pairs import Pair, load_pairs, make_stills, stills_line
+from benchmarks.generated.pairs import NO_STILLS, Pair, load_pairs, make_stills, stills_line
 from benchmarks.generated.scores import ORACLE, clip_times, judge, oracle_curve, parameter
 from benchmarks.generated.strategies import Wanted, WrongMap, described, parse_retimes, sampled
 from benchmarks.generated.tables import summarised
@@ -124,7 +124,7 @@ class RetimeGenerated:
         self.source = pairs or ("procedural" if model.name == "tiny" else "photographs")
         native = getattr(model, "native_size", (480, 832))
         size = getattr(model, "size", native) or native
-        self.pairs = load_pairs(self.source, size, num_pairs, stills)
+        self.pairs = load_pairs(self.source, size, num_pairs, stills or NO_STILLS)
         asked: dict[str, Any] = {
             "num_frames": num_frames,
             "fps": fps,

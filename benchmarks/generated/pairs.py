@@ -36,6 +36,8 @@ LAYOUT = (
 ORACLE_PIXELS = 128 * 128
 """Larger renders would fill the memory: their pairs have no oracle."""
 
+NO_STILLS = NoStills()
+
 PHRASES = {
     "astronaut": "an astronaut",
     "brick": "a brick wall",
@@ -89,8 +91,10 @@ class Pair:
 
     def shown(self, folder: Path) -> Self:
         """The pair with the images of its stills, from the folder that stores them, or made now."""
-        images = [still.image(folder) for still in self.stills]
-        return replace(self, **dict(zip(IMAGES, images, strict=False))) if images else self
+        if not self.stills:
+            return self
+        first, *last = (still.image(folder) for still in self.stills)
+        return replace(self, first=first, last=last[0] if last else None)
 
     @cached_property
     def oracle(self) -> RenderOracle | None:
@@ -102,7 +106,7 @@ def load_pairs(
     source: str,
     size: tuple[int, int],
     count: int | None = None,
-    stills: Stills | None = None,
+    stills: Stills = NO_STILLS,
 ) -> list[Pair]:
     """The first `count` pairs of a word of `SETS`, for clips of (height, width), or of a YAML file.
 
@@ -113,7 +117,6 @@ def load_pairs(
     """
     if not isinstance(source, str):
         raise ConfigError(f"pairs={source!r} must be a word ({', '.join(SETS)}) or a YAML file")
-    stills = stills or NoStills()
     path, made = Path(source), None
     if path.suffix.lower() not in (".yaml", ".yml") and not path.is_file():
         word = choose(source, SETS, "set of pairs (or give a YAML file)")
@@ -125,7 +128,7 @@ def load_pairs(
         for entry in entries
         if "first_prompt" in entry
     ]
-    if not described and stills.name != NoStills.name:
+    if not described and stills.name != NO_STILLS.name:
         raise ConfigError(
             f"stills={stills.name}: pairs={source} has images and no descriptions; use "
             "stills=none, or benchmark.pairs=transitions"

@@ -121,7 +121,7 @@ Frame = Image | Still
 class Stills(Protocol):
     """What shows the frames of pairs that are described in words."""
 
-    name: str
+    name: ClassVar[str]
 
     def frames(
         self, pairs: Sequence[Described], size: tuple[int, int]

@@ -31,8 +31,8 @@ from spf.words import choose
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 OFFLOADS = ("none", "model", "sequential")
-MULTIPLE = 64
-"""Pixels of which height and width are multiples."""
+MULTIPLE, FINEST = 64, 16
+"""Pixels of which height and width are multiples: chosen here, and those of `size`."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,9 @@ class TextToImage(Remade):
         if size is not None and (len(size) != 2 or not all(_whole(x, MULTIPLE) for x in size)):
             rule = f"[height, width] in pixels, at least {MULTIPLE} each"
             raise ConfigError(f"stills.size={size!r} must be {rule}")
-        self.size = None if size is None else (size[0] // 8 * 8, size[1] // 8 * 8)
+        self.size = (
+            None if size is None else (size[0] // FINEST * FINEST, size[1] // FINEST * FINEST)
+        )
         for name, value, least in (("steps", steps, 1), ("seed", seed, 0)):
             if not _whole(value, least) and not (value is None and name == "steps"):
                 raise ConfigError(f"stills.{name}={value!r} must be a whole number from {least}")
@@ -100,8 +102,9 @@ class TextToImage(Remade):
         self.steps = own.steps if steps is None else steps
         self.guidance = own.guidance if guidance is None else float(guidance)
         self.seed = seed
-        fits = _number(strength) and 0 < strength <= 1 and int(self.steps * strength) >= 1
-        if strength is not None and not fits:
+        if strength is not None and not (
+            _number(strength) and strength <= 1 and int(self.steps * strength) >= 1
+        ):
             rule = f"from {1 / self.steps:.2g}, a single step of {self.steps}, to 1"
             raise ConfigError(f"stills.strength={strength!r} must be a number {rule}")
         self.strength = strength
