@@ -15,6 +15,7 @@ from spf.generators.base import Image
 from spf.generators.folder_of_stills import read_image
 from spf.generators.stills import Described, Frame, NoStills, Still, Stills
 from spf.identity import digest
+from spf.store import Store
 from spf.words import choose
 from spf.yaml_files import brief, read_yaml
 from synthetic.drawing import Painter
@@ -152,6 +153,7 @@ def make_stills(pairs: Sequence[Pair], folder: Path) -> None:
     """
     from tqdm import tqdm
 
+    Store(folder).sweep()
     missing = [still for still in _stills(pairs) if still.stored(folder) is None]
     for still in tqdm(missing, "stills", unit="stills", leave=False, disable=None):
         still.image(folder)
@@ -165,7 +167,7 @@ def stills_line(pairs: Sequence[Pair], folder: Path) -> str:
     if not stills:
         return ""
     height, width = stills[0].size
-    missing = sum(still.stored(folder) is None for still in stills)
+    missing = sum(not still.path(folder).is_file() for still in stills)
     made = f"{missing} to be made" if missing else "all there"
     return (
         f", {len(stills)} stills of {width}x{height} by {stills[0].maker.name} ({made}: {folder})"
