@@ -27,9 +27,11 @@ from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators.weights import (
     REPOSITORIES,
     Repository,
+    assemble,
     cached_folder,
     component_parameters,
     lock_of,
+    source_patterns,
 )
 from spf.generators.weights import words as pipeline_words
 from spf.quality.weights import WeightsFile, fetched_hashes, lock_file
@@ -111,7 +113,12 @@ def _fetch_pipeline(repository: Repository) -> str:
     except UnavailableError:
         pass  # a download that was interrupted goes on
     print(f"{repository.repo}: {repository.size}", file=sys.stderr)
-    folder = _snapshot(repository.repo, repository.revision, repository.patterns, "model")
+    if repository.sources:
+        parts = {repo: source_patterns(parts) for repo, parts in repository.sources.items()}
+        found = {repo: _snapshot(repo, None, patterns, "model") for repo, patterns in parts.items()}
+        folder = assemble(repository, found)
+    else:
+        folder = _snapshot(repository.repo, repository.revision, repository.patterns, "model")
     component_parameters(folder, "run this again")
     note(lock_of(repository), {}, repo=repository.repo, revision=folder.name)
     return f"{repository.repo}: fetched, commit {folder.name[:12]}: {folder}"
