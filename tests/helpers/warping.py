@@ -28,6 +28,12 @@ def asked(generator: Any, **more: Any) -> Request:
     return Request(**({"first": first} | settings | more))
 
 
+def coordinates(inputs: tuple[Any, ...]) -> Any:
+    """(time in seconds, y, x) of tokens, (B, 3, N) float64: what the ropes of LTX-2 and LTX-Video
+    are called with."""
+    return inputs[0].double().mean(dim=-1) if len(inputs) == 1 else inputs[5].double()
+
+
 def uneven(generator: Any, strength: Strength | None = None, gamma: str = "none") -> Warp:
     """A warp without any symmetry: a long hold, then haste."""
     clock = generator.clock(asked(generator))
