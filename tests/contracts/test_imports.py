@@ -119,7 +119,7 @@ def test_vbench_and_its_dimensions_import() -> None:
     """vbench pins libraries of 2023; our lock lifts its pins. One process: it takes seconds."""
     custom = [name for name in VBENCH_DIMENSIONS if name not in (*FIRST_FRAME, CAMERA)]
     assert len(custom) == 7
-    homes = {name: "vbench" for name in custom} | {"i2v_subject": "vbench2_beta_i2v"}
+    homes = dict.fromkeys(custom, "vbench") | {"i2v_subject": "vbench2_beta_i2v"}
     check = "from importlib import import_module as load"
     for dimension, home in homes.items():
         check += f"\nassert callable(load('{home}.{dimension}').compute_{dimension})"
