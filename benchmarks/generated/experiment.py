@@ -7,7 +7,14 @@ from typing import Any
 
 from benchmarks.generated.baselines import misled, moved
 from benchmarks.generated.pairs import NO_STILLS, Pair, load_pairs, make_stills, stills_line
-from benchmarks.generated.scores import ORACLE, clip_times, judge, oracle_curve, parameter
+from benchmarks.generated.scores import (
+    ORACLE,
+    clip_times,
+    conditions,
+    judge,
+    oracle_curve,
+    parameter,
+)
 from benchmarks.generated.strategies import Wanted, WrongMap, described, parse_retimes, sampled
 from benchmarks.generated.tables import summarised
 from benchmarks.harness.cells import Cell, Key, Outcome, Summary, Watch
@@ -248,7 +255,9 @@ class RetimeGenerated:
         self, key: Key, pair: Pair, model: CachedGenerator, request: Request, found: Retimed
     ) -> Outcome:
         first, best = found.baseline, found.best
-        before, after = judge(pair, first.clip, self.target), judge(pair, best.clip, self.target)
+        embedder = None if key.embedder == ORACLE else self.measuring.embedder
+        before = judge(pair, first.clip, self.target, embedder)
+        after = judge(pair, best.clip, self.target, embedder)
         before |= score(first.curve) | {"target_mae": first.target_mae}
         values: dict[str, Any] = {
             "frames": len(best.clip.frames),
@@ -267,7 +276,13 @@ class RetimeGenerated:
             "iterations": sum(attempt.warp is not None for attempt in found.attempts),
             "best_iteration": found.attempts.index(best),
             "ended": found.ended,
-            **retimed_columns(self.quality, first.clip, best.clip, self.measuring.cache),
+            **retimed_columns(
+                self.quality,
+                first.clip,
+                best.clip,
+                self.measuring.cache,
+                conditions(pair, first.clip),
+            ),
         }
         if pair.oracle is not None:
             values["residual_ratio"] = after["residual"] / max(before["residual"], 1e-9)
