@@ -14,14 +14,13 @@ from typing import Any, ClassVar
 from spf.devices import choose_device
 from spf.errors import ConfigError, UnavailableError
 from spf.generators.base import Image, one_line_failures, to_uint8
+from spf.generators.memory import Workload, check_memory
 from spf.generators.stills import Described, Frame, Still
 from spf.generators.weights import (
     STILLS_REPOSITORIES,
-    check_memory,
     command,
     component_parameters,
     find_pipeline,
-    memory_needed,
     plain_files,
 )
 from spf.identity import code_hash, digest, file_digest, installed
@@ -116,8 +115,10 @@ class TextToImage(Remade):
             return
         remedy = command(self.name, self.variant, "stills")
         counts = component_parameters(self.folder, remedy)
-        needed = memory_needed(counts, {"": BYTES[self.dtype]}, self.offload, self.device != "cpu")
-        check_memory(self.name, needed, self.device, self.offload, "stills")
+        weights = Workload(
+            counts, {"": BYTES[self.dtype]}, offload=self.offload, on_gpu=self.device != "cpu"
+        )
+        check_memory(self.name, weights, self.device, "stills")
 
     def identity(self) -> dict[str, Any]:
         """Everything that determines a still made from noise, but its description, size and seed:
