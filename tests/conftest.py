@@ -95,10 +95,14 @@ def one_thread():
 def adapters(tmp_path_factory):
     """Word of `warping.WORDS` -> the adapter on a saved miniature of its pipeline; each is made at
     its first use, and loaded once."""
+    import miniature_skyreels
+    import miniature_wan21
     import pipelines
 
     from spf.generators.ltx2 import Ltx2
+    from spf.generators.skyreels import SkyReels
     from spf.generators.wan import Wan22
+    from spf.generators.wan21 import Wan21
 
     root = tmp_path_factory.mktemp("pipelines")
 
@@ -107,8 +111,14 @@ def adapters(tmp_path_factory):
         if word in ("split", "interleaved"):
             folder = pipelines.save_ltx2(root / word, word)
             return pipelines.loaded(Ltx2(path=folder, device="cpu"))
-        folder = pipelines.save_wan(root / word, word)
-        return pipelines.loaded(Wan22(word, path=folder, device="cpu"))
+        if word == "skyreels":
+            folder = miniature_skyreels.save(root / word)
+            return pipelines.loaded(SkyReels(path=folder, device="cpu"))
+        if word in ("i2v", "ti2v"):
+            folder = pipelines.save_wan(root / word, word)
+            return pipelines.loaded(Wan22(word, path=folder, device="cpu"))
+        folder = miniature_wan21.save(root / word, word)
+        return pipelines.loaded(Wan21(word, path=folder, device="cpu"))
 
     return made
 

@@ -17,6 +17,7 @@ from benchmarks.harness.quality import quality_inputs, retimed_columns
 from benchmarks.harness.records import Record
 from spf.embedders import label
 from spf.errors import ConfigError
+from spf.generators import MAKERS
 from spf.generators.base import GeneratedClip, Generator, Request
 from spf.generators.cached import CachedGenerator, pack, request_identity
 from spf.generators.pipeline import DiffusersGenerator
@@ -88,7 +89,7 @@ class RetimeGenerated:
         quality: Quality | None = None,
     ) -> None:
         if not hasattr(model, "generate"):
-            remedy = "choose model=tiny, wan22 or ltx2"
+            remedy = f"choose model={', '.join(MAKERS)}"
             raise ConfigError(
                 f"benchmark={self.name} generates clips, model=folder has none; {remedy}"
             )

@@ -16,14 +16,17 @@ MODELS = {
     "command": "spf.generators.command.Command",
     "tiny": "spf.generators.tiny.adapter.Tiny",
     "wan22": "spf.generators.wan.Wan22",
+    "wan21": "spf.generators.wan21.Wan21",
+    "skyreels": "spf.generators.skyreels.SkyReels",
     "ltx2": "spf.generators.ltx2.Ltx2",
 }
 
+MAKERS = [name for name in MODELS if name not in ("folder", "command")]
 FOLDER_GENERATES_NOTHING = (
-    "model=folder generates nothing; choose model=tiny, wan22, ltx2 or command"
+    f"model=folder generates nothing; choose model={', '.join(MAKERS)} or command"
 )
 
-__all__ = ["FOLDER_GENERATES_NOTHING", "MODELS", "load_generator", "settings_of"]
+__all__ = ["FOLDER_GENERATES_NOTHING", "MAKERS", "MODELS", "load_generator", "settings_of"]
 
 
 def load_generator(name: "str | Generator", **settings: Any) -> "Generator":

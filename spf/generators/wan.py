@@ -1,5 +1,6 @@
-"""Wan 2.2 and 2.1 image-to-video (Wan Team 2025), through diffusers."""
+"""Wan 2.2 image-to-video (Wan Team 2025) and what its family shares, through diffusers."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
@@ -15,62 +16,39 @@ NEGATIVE_PROMPT = (
     "JPEG压缩残留，丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，"
     "手指融合，静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走"
 )
-DEFAULTS = {
-    "i2v": Defaults(81, 16.0, 40, 3.5, NEGATIVE_PROMPT),
-    "flf2v": Defaults(81, 16.0, 50, 5.5, NEGATIVE_PROMPT),
-    "ti2v": Defaults(121, 24.0, 50, 5.0, NEGATIVE_PROMPT),
-}
 SEQUENCE = 512
-"""Text tokens; FLF2V's attention counts on exactly so many."""
+"""Text tokens; attention to image tokens counts on exactly so many."""
 
 
-class Wan22(DiffusersGenerator):
-    """Wan2.2-I2V-A14B (`i2v`, two experts by noise level, both warped), Wan2.1-FLF2V-14B (`flf2v`,
-    trained on first and last frames) or Wan2.2-TI2V-5B (`ti2v`, first frame only).
+class WanGenerator(DiffusersGenerator):
+    """What the models share whose transformer is Wan's: a latent is four frames and stands at a
+    whole number, and first and last frame are given as images. The VAE runs in float32.
 
-    Settings as in `DiffusersGenerator`. The VAE runs in float32.
+    Settings as in `DiffusersGenerator`.
     """
 
-    name: ClassVar[str] = "wan22"
     factor: ClassVar[int] = 4
     native_size: ClassVar[tuple[int, int]] = (480, 832)
     float32_parts: ClassVar[tuple[str, ...]] = ("vae", "image_encoder")
+    published: ClassVar[Mapping[str, Defaults]]
+    """Variant -> its authors' settings."""
 
     @property
     def defaults(self) -> Defaults:
-        return DEFAULTS[self.variant]
+        return self.published[self.variant]
 
     @property
     def multiple(self) -> int:
-        return 32 if self._first_frame_only else 16
-
-    @property
-    def _first_frame_only(self) -> bool:
-        return bool(self._index.get("expand_timesteps", self.variant == "ti2v"))
-
-    def plan(self, request: Request) -> Plan:
-        """As its base; raises ConfigError for a last frame that the model would ignore or lacks."""
-        if request.last is not None and self._first_frame_only:
-            raise ConfigError(
-                "wan22 variant ti2v takes a first frame only and would ignore the last one without "
-                "a word; use model.variant=i2v or flf2v, or give no last frame"
-            )
-        if request.last is None and self.variant == "flf2v":
-            raise ConfigError("wan22 variant flf2v needs a last frame; give one, or use i2v")
-        return super().plan(request)
+        return 16
 
     def ropes(self) -> list[TemporalRope]:
-        """One for each expert: the second takes over at low noise."""
-        experts = (self.pipeline.transformer, self.pipeline.transformer_2)
+        """One for each expert: a second takes over at low noise."""
+        names = ("transformer", "transformer_2")
+        experts = (getattr(self.pipeline, name, None) for name in names)
         return [wan_rope(expert) for expert in experts if expert is not None]
 
     def _clock(self, num_frames: int, fps: float) -> Clock:
         return latent_clock(num_frames, self.factor)
-
-    def _pipeline_class(self) -> Any:
-        from diffusers import WanImageToVideoPipeline
-
-        return WanImageToVideoPipeline  # TI2V is stored as text-to-video, hence by name
 
     def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
         from PIL import Image
@@ -83,3 +61,36 @@ class Wan22(DiffusersGenerator):
             **common,
         ).frames
         return frames[0], []
+
+
+class Wan22(WanGenerator):
+    """Wan2.2-I2V-A14B (`i2v`, two experts by noise level, both warped) or Wan2.2-TI2V-5B (`ti2v`,
+    first frame only)."""
+
+    name: ClassVar[str] = "wan22"
+    published: ClassVar[Mapping[str, Defaults]] = {
+        "i2v": Defaults(81, 16.0, 40, 3.5, NEGATIVE_PROMPT),
+        "ti2v": Defaults(121, 24.0, 50, 5.0, NEGATIVE_PROMPT),
+    }
+
+    @property
+    def multiple(self) -> int:
+        return 32 if self._first_frame_only else 16
+
+    @property
+    def _first_frame_only(self) -> bool:
+        return bool(self._index.get("expand_timesteps", self.variant == "ti2v"))
+
+    def plan(self, request: Request) -> Plan:
+        """As its base; raises ConfigError for a last frame that the model would ignore."""
+        if request.last is not None and self._first_frame_only:
+            raise ConfigError(
+                "wan22 variant ti2v takes a first frame only and would ignore the last one without "
+                "a word; use model.variant=i2v or model=wan21, or give no last frame"
+            )
+        return super().plan(request)
+
+    def _pipeline_class(self) -> Any:
+        from diffusers import WanImageToVideoPipeline
+
+        return WanImageToVideoPipeline  # TI2V is stored as text-to-video, hence by name

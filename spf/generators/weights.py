@@ -54,8 +54,17 @@ class Repository:
 MODEL_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
     "wan22": {
         "i2v": Repository("Wan-AI/Wan2.2-I2V-A14B-Diffusers", 2 * 14.3 + 5.7 + 0.1),
-        "flf2v": Repository("Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers", 16.4 + 5.7 + 0.8),
         "ti2v": Repository("Wan-AI/Wan2.2-TI2V-5B-Diffusers", 5.0 + 5.7 + 0.7),
+    },
+    "wan21": {
+        "vace-1.3b": Repository("Wan-AI/Wan2.1-VACE-1.3B-diffusers", 2.2 + 5.7 + 0.1),
+        "vace-14b": Repository("Wan-AI/Wan2.1-VACE-14B-diffusers", 17.3 + 5.7 + 0.1),
+        "flf2v": Repository("Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers", 16.4 + 5.7 + 0.8),
+    },
+    "skyreels": {
+        "1.3b-540p": Repository("Skywork/SkyReels-V2-I2V-1.3B-540P-Diffusers", 1.6 + 5.7 + 0.8),
+        "14b-540p": Repository("Skywork/SkyReels-V2-I2V-14B-540P-Diffusers", 16.4 + 5.7 + 0.8),
+        "14b-720p": Repository("Skywork/SkyReels-V2-I2V-14B-720P-Diffusers", 16.4 + 5.7 + 0.8),
     },
     "ltx2": {
         "v2.0": Repository("Lightricks/LTX-2", 18.9 + 12.2 + 2.0),

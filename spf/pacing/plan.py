@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spf.cache import user_cache
 from spf.embedders import Embedder
 from spf.errors import ClipError, ConfigError
-from spf.generators import load_generator
+from spf.generators import MAKERS, load_generator
 from spf.generators.base import Generator as ClipGenerator
 from spf.generators.counts import counts_of
 from spf.measurement import Measurement, measure_clip
@@ -156,8 +156,8 @@ def ready_generator(
         return None
     if generator is None:
         raise ConfigError(
-            "method=regenerate needs a generator (--model): wan22, ltx2, command, or tiny, which "
-            "makes 32x32 pictures"
+            f"method=regenerate needs a generator (--model): {', '.join(MAKERS)} (tiny: 32x32 "
+            "pictures), or command"
         )
     made = load_generator(generator)
     made.check()

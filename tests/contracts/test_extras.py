@@ -108,7 +108,7 @@ def test_an_embedder_names_its_extra(word: str, monkeypatch: pytest.MonkeyPatch)
     assert usable()["efficientnet"] == usable()["tiny"] == usable()["histogram"] == ""
 
 
-@pytest.mark.parametrize("word", ["tiny", "wan22", "ltx2"])
+@pytest.mark.parametrize("word", ["tiny", "wan22", "wan21", "skyreels", "ltx2"])
 def test_a_generator_names_its_extra(
     word: str,
     monkeypatch: pytest.MonkeyPatch,

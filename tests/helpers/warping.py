@@ -11,14 +11,15 @@ from spf.generators.base import Request
 from spf.pacing.bands import Strength, flat
 from spf.pacing.warp import Warp
 
-WORDS = ["i2v", "flf2v", "ti2v", "split", "interleaved"]
-SIZES = {"wan22": (32, 64), "ltx2": (64, 96)}  # 2 x 4 and 2 x 3 tokens a latent
+WAN_WORDS = ["i2v", "ti2v", "flf2v", "vace-1.3b", "skyreels"]
+WORDS = [*WAN_WORDS, "split", "interleaved"]
+SIZES = {"ltx2": (64, 96)}  # 2 x 3 tokens a latent; otherwise 2 x 4
 STEPS = 2  # one for each of the experts
 
 
 def asked(generator: Any, **more: Any) -> Request:
     """A request that the model in miniature fulfils in a blink: 4 latents, none of them square."""
-    first, last = pipelines.frames(*SIZES[generator.name])
+    first, last = pipelines.frames(*SIZES.get(generator.name, (32, 64)))
     settings = {"num_frames": 3 * generator.factor + 1, "steps": STEPS, "seed": 7, "fps": 8.0}
     if getattr(generator, "variant", "") != "ti2v":
         settings["last"] = last

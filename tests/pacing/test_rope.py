@@ -10,7 +10,7 @@ import numpy as np
 import pipelines
 import pytest
 import rope_oracle
-from warping import STEPS, WORDS, asked, baseline, uneven, wan_output, watched_tables
+from warping import STEPS, WAN_WORDS, WORDS, asked, baseline, uneven, wan_output, watched_tables
 
 from spf.errors import SpfError
 from spf.generators.clock import wan_rope
@@ -118,7 +118,7 @@ def test_compiled_transformers():
 
 
 @pytest.mark.parametrize("schedule", ["none", "exp_up"])
-@pytest.mark.parametrize("word", ["i2v", "flf2v", "ti2v"])
+@pytest.mark.parametrize("word", WAN_WORDS)
 def test_wan_tables_equal_direct_recomputation(adapters, word, schedule):
     generator = adapters(word)
     warp = uneven(generator, Strength(0.3, 0.9, 2.0), schedule)
@@ -128,6 +128,7 @@ def test_wan_tables_equal_direct_recomputation(adapters, word, schedule):
     assert len({entry[-1] for entry in seen}) == STEPS
     for _, inputs, cos, sin, level in seen:
         frames, height, width = inputs[0].shape[2], *(x // 2 for x in inputs[0].shape[3:])
+        assert frames == len(warp.shift)
         positions = np.empty((frames, 6))
         for t in range(frames):
             for b in range(6):
