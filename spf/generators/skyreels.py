@@ -28,7 +28,7 @@ class SkyReels(WanGenerator):
 
     name: ClassVar[str] = "skyreels"
     native_size: ClassVar[tuple[int, int]] = (544, 960)
-    published: ClassVar[Mapping[str, Defaults]] = {
+    by_variant: ClassVar[Mapping[str, Defaults]] = {
         "1.3b-540p": Defaults(97, 24.0, 50, 5.0, NEGATIVE_PROMPT),
         "14b-540p": Defaults(97, 24.0, 50, 5.0, NEGATIVE_PROMPT),
         "14b-720p": Defaults(121, 24.0, 50, 5.0, NEGATIVE_PROMPT),

@@ -30,12 +30,12 @@ class WanGenerator(DiffusersGenerator):
     factor: ClassVar[int] = 4
     native_size: ClassVar[tuple[int, int]] = (480, 832)
     float32_parts: ClassVar[tuple[str, ...]] = ("vae", "image_encoder")
-    published: ClassVar[Mapping[str, Defaults]]
+    by_variant: ClassVar[Mapping[str, Defaults]]
     """Variant -> its authors' settings."""
 
     @property
     def defaults(self) -> Defaults:
-        return self.published[self.variant]
+        return self.by_variant[self.variant]
 
     @property
     def multiple(self) -> int:
@@ -68,7 +68,7 @@ class Wan22(WanGenerator):
     first frame only)."""
 
     name: ClassVar[str] = "wan22"
-    published: ClassVar[Mapping[str, Defaults]] = {
+    by_variant: ClassVar[Mapping[str, Defaults]] = {
         "i2v": Defaults(81, 16.0, 40, 3.5, NEGATIVE_PROMPT),
         "ti2v": Defaults(121, 24.0, 50, 5.0, NEGATIVE_PROMPT),
     }

@@ -24,7 +24,7 @@ class Wan21(WanGenerator):
     """
 
     name: ClassVar[str] = "wan21"
-    published: ClassVar[Mapping[str, Defaults]] = {
+    by_variant: ClassVar[Mapping[str, Defaults]] = {
         "vace-1.3b": Defaults(81, 16.0, 50, 5.0, NEGATIVE_PROMPT),
         "vace-14b": Defaults(81, 16.0, 50, 5.0, NEGATIVE_PROMPT),
         "flf2v": Defaults(81, 16.0, 50, 5.5, NEGATIVE_PROMPT),
