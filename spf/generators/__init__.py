@@ -19,6 +19,7 @@ MODELS = {
     "wan21": "spf.generators.wan21.Wan21",
     "skyreels": "spf.generators.skyreels.SkyReels",
     "ltx2": "spf.generators.ltx2.Ltx2",
+    "ltxv": "spf.generators.ltxv.LtxVideo",
 }
 
 MAKERS = [name for name in MODELS if name not in ("folder", "command")]

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("last", [LAST, None])
 def test_vace_keeps_what_is_given_and_makes_the_rest(adapters, monkeypatch, last):
     """An open end is one that the model makes itself."""
-    wan = adapters("vace-1.3b")
+    wan = adapters("wan21/vace-1.3b")
     seen = []
     given = wan.pipeline.prepare_video_latents
     monkeypatch.setattr(
@@ -42,7 +42,7 @@ def test_vace_keeps_what_is_given_and_makes_the_rest(adapters, monkeypatch, last
 
 
 def test_control_tokens_of_vace_are_warped_with_the_others(adapters):
-    wan = adapters("vace-1.3b")
+    wan = adapters("wan21/vace-1.3b")
     transformer, tables, handles = wan.pipeline.transformer, [], []
     for block in (*transformer.blocks, *transformer.vace_blocks):
         handles.append(
@@ -59,14 +59,6 @@ def test_control_tokens_of_vace_are_warped_with_the_others(adapters):
     assert len(warped) == 3
     assert all(torch.equal(table, warped[0]) for table in warped)
     assert not torch.allclose(warped[0], plain[0], atol=0.1)
-
-
-@pytest.mark.parametrize("word", ["vace-1.3b", "skyreels"])
-def test_both_ends_matter(adapters, word):
-    generator = adapters(word)
-    plain = generator.generate(asked()).frames
-    for change in ({"last": FIRST}, {"last": None}, {"first": LAST, "last": FIRST}):
-        assert (generator.generate(asked(**change)).frames != plain).any(), change
 
 
 def test_skyreels_joins_the_tokens_of_both_images(adapters, tmp_path):
