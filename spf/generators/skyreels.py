@@ -1,11 +1,13 @@
 """SkyReels-V2 image-to-video (Skywork 2025), built on Wan's transformer, through diffusers."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
 from spf.generators.pipeline import Defaults, Plan
+from spf.generators.settings import PUBLISHED, Setting, adjusted
 from spf.generators.wan import WanGenerator
 
 # The authors' own, as their script for this model has it.
@@ -16,6 +18,8 @@ NEGATIVE_PROMPT = (
     "misshapen limbs, fused fingers, still picture, messy background, three legs, many people in "
     "the background, walking backwards"
 )
+FLOW_SHIFT = 5.0
+"""As documented for image-to-video; the conversion for diffusers stores a scheduler without one."""
 
 
 class SkyReels(WanGenerator):
@@ -27,12 +31,21 @@ class SkyReels(WanGenerator):
     """
 
     name: ClassVar[str] = "skyreels"
-    native_size: ClassVar[tuple[int, int]] = (544, 960)
     by_variant: ClassVar[Mapping[str, Defaults]] = {
         "1.3b-540p": Defaults(97, 24.0, 50, 5.0, NEGATIVE_PROMPT),
         "14b-540p": Defaults(97, 24.0, 50, 5.0, NEGATIVE_PROMPT),
         "14b-720p": Defaults(121, 24.0, 50, 5.0, NEGATIVE_PROMPT),
     }
+
+    @property
+    def native_size(self) -> tuple[int, int]:  # type: ignore[override]
+        return (720, 1280) if self.variant.endswith("720p") else (544, 960)
+
+    def own_settings(self) -> dict[str, Setting]:
+        return super().own_settings() | {"flow_shift": Setting(FLOW_SHIFT, PUBLISHED)}
+
+    def _adjusted(self) -> AbstractContextManager[None]:
+        return adjusted(self.pipeline, self.chosen["flow_shift"] or FLOW_SHIFT)
 
     def _pipeline_class(self) -> Any:
         from diffusers import SkyReelsV2ImageToVideoPipeline

@@ -30,6 +30,12 @@ class Wan21(WanGenerator):
         "flf2v": Defaults(81, 16.0, 50, 5.5, NEGATIVE_PROMPT),
     }
 
+    @property
+    def held(self) -> tuple[int, int]:  # type: ignore[override]
+        """VACE keeps its control tokens, and what each of their blocks adds to the others."""
+        layers = self.config("transformer")[0].get("vace_layers", ())
+        return (5 + len(layers) + bool(layers), 0)
+
     def plan(self, request: Request) -> Plan:
         """As its base; raises ConfigError where a last frame is missing that the model needs."""
         if request.last is None and self.variant == "flf2v":

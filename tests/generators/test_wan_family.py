@@ -83,6 +83,30 @@ def test_skyreels_joins_the_tokens_of_both_images(adapters, tmp_path):
         bare(first, "a cat", last_image=last, height=32, width=48, num_frames=9, output_type="np")
 
 
+def test_skyreels_samples_with_the_documented_flow_shift(adapters):
+    """A level t of the even schedule becomes s t / (1 + (s - 1) t), whatever is stored."""
+    generator, seen = adapters("skyreels"), {}
+    for shift in (None, 1.0, 2.0):
+        other = SkyReels(path=generator.path, device="cpu", flow_shift=shift)
+        other.__dict__["pipeline"] = generator.pipeline
+        levels: list[float] = []
+        handle = generator.pipeline.transformer.register_forward_pre_hook(
+            lambda _, inputs, arguments, to=levels: to.append(float(arguments["timestep"].max())),
+            with_kwargs=True,
+        )
+        try:
+            other.generate(asked(steps=4, guidance=1.0))
+        finally:
+            handle.remove()
+        seen[shift] = np.array(levels) / 1000
+    even = seen[1.0]
+    for shift, acting in ((None, 5.0), (2.0, 2.0)):
+        wanted = acting * even / (1 + (acting - 1) * even)
+        np.testing.assert_allclose(seen[shift], wanted, atol=0.002)  # timesteps are whole numbers
+    assert generator.settings(asked())["flow_shift"].value == 5.0
+    assert generator.pipeline.scheduler.config.flow_shift == 1.0
+
+
 def test_requests_that_they_cannot_fulfil():
     for act in (
         lambda: Wan21("flf2v").generate(asked(last=None)),
