@@ -58,13 +58,18 @@ class Repository:
 
 UMT5, GEMMA, T5 = 5.7, 12.2, 4.8
 """Billions of parameters of text encoders: UMT5-XXL, Gemma 3, T5-XXL."""
-WAN = {"num_attention_heads": 40, "attention_head_dim": 128, "num_layers": 40, "ffn_dim": 13824}
+WAN: dict[str, Any] = {
+    "num_attention_heads": 40,
+    "attention_head_dim": 128,
+    "num_layers": 40,
+    "ffn_dim": 13824,
+}
 WAN_SMALL = WAN | {"num_attention_heads": 12, "num_layers": 30, "ffn_dim": 8960}
-WAN_VAE = {"_class_name": "AutoencoderKLWan", "base_dim": 96}
-VACE = {"vae": WAN_VAE, "scheduler": {"flow_shift": 3.0}}
-LTX = {"num_attention_heads": 32, "attention_head_dim": 128, "num_layers": 48}
-LTX_VAE = {"decoder_block_out_channels": (256, 512, 1024)}
-LTXV = {"vae": LTX_VAE | {"_class_name": "AutoencoderKLLTXVideo"}}
+WAN_VAE: dict[str, Any] = {"_class_name": "AutoencoderKLWan", "base_dim": 96}
+VACE: dict[str, dict[str, Any]] = {"vae": WAN_VAE, "scheduler": {"flow_shift": 3.0}}
+LTX: dict[str, Any] = {"num_attention_heads": 32, "attention_head_dim": 128, "num_layers": 48}
+LTX_VAE: dict[str, Any] = {"decoder_block_out_channels": (256, 512, 1024)}
+LTXV: dict[str, dict[str, Any]] = {"vae": LTX_VAE | {"_class_name": "AutoencoderKLLTXVideo"}}
 LTX2 = {
     "transformer": LTX,
     "vae": LTX_VAE | {"_class_name": "AutoencoderKLLTX2Video"},
