@@ -9,13 +9,16 @@ import pipelines
 
 
 def save(folder: Path, **more: Any) -> Path:
-    """As the published ones: no positions for image tokens, and a scheduler without flow shift.
+    """As the published ones: no positions for image tokens, an image processor that knows texts
+    too, and a scheduler without flow shift.
 
     more : settings of the transformer.
     """
     from diffusers import SkyReelsV2ImageToVideoPipeline, UniPCMultistepScheduler
+    from transformers import CLIPProcessor
 
     parts = pipelines.wan_parts() | pipelines.image_parts("CLIPVisionModelWithProjection")
+    parts["image_processor"] = CLIPProcessor(parts["image_processor"], parts["tokenizer"])
     parts["scheduler"] = UniPCMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True
     )
