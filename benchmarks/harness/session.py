@@ -163,7 +163,7 @@ def build(config: DictConfig) -> Benchmark:
         try:
             embedder = _make(config.embedder, **on_device(kind, config.device))
         except UnavailableError as error:
-            missing, embedder = error, kind.__new__(kind)  # it has its name: enough for a plan
+            missing, embedder = error, object.__new__(kind)  # it has its name: enough for a plan
         measuring = Measuring(
             embedder,
             fit_settings(fit),

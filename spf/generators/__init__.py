@@ -20,6 +20,7 @@ MODELS = {
     "skyreels": "spf.generators.skyreels.SkyReels",
     "ltx2": "spf.generators.ltx2.Ltx2",
     "ltxv": "spf.generators.ltxv.LtxVideo",
+    "framepack": "spf.generators.framepack.FramePack",
 }
 
 MAKERS = [name for name in MODELS if name not in ("folder", "command")]

@@ -66,6 +66,37 @@ class Request:
                 raise ConfigError(f"{name}={value!r} must be a number above 0")
 
 
+@dataclass(frozen=True)
+class Defaults:
+    """What a model makes where a request leaves it open; its authors' own settings."""
+
+    num_frames: int
+    fps: float
+    steps: int
+    guidance: float
+    negative_prompt: str
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A request with nothing left open, and what had to be changed to fulfil it."""
+
+    first: Image
+    last: Image | None
+    prompt: str
+    negative_prompt: str
+    seed: int
+    num_frames: int
+    fps: float
+    steps: int
+    guidance: float
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.first.shape[0], self.first.shape[1]
+
+
 @dataclass(frozen=True, eq=False)
 class GeneratedClip:
     """frames (T, H, W, 3) uint8 RGB, frames a second, and a line for each thing that is not as it
@@ -131,9 +162,10 @@ def next_count(num_frames: int, factor: int) -> int:
     return max(-(-(num_frames - 1) // factor), 1) * factor + 1
 
 
-def check_warpable(generator: Any) -> None:
-    """Raises ConfigError, with the reason, for a generator whose clock cannot be warped."""
-    if reason := unwarpable(generator):
+def check_warpable(generator: Any, clock: Clock) -> None:
+    """Raises ConfigError, with the reason, for a generator whose clock cannot be warped, or not
+    this one."""
+    if reason := unwarpable(generator) or clock.unwarpable:
         remedy = "choose retime=none, nearest, blend or flow, or another model"
         raise ConfigError(f"model={generator.name}: its clock cannot be warped: {reason}; {remedy}")
 
@@ -148,7 +180,7 @@ def check_warp(generator: Any, warp: ClockWarp | None, clock: Clock) -> None:
     cannot be warped."""
     if warp is None:
         return
-    check_warpable(generator)
+    check_warpable(generator, clock)
     if not np.array_equal(warp.positions, clock.positions):
         counts = f"{len(warp.positions)} latents, this clip has {len(clock.positions)}"
         raise ConfigError(

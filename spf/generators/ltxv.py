@@ -54,7 +54,7 @@ class LtxVideo(DiffusersGenerator):
     factor: ClassVar[int] = 8
     multiple: ClassVar[int] = 32
     native_size: ClassVar[tuple[int, int]] = (512, 768)
-    held: tuple[int, int] = (18, 0)  # modulation and rotations, for each token
+    held: tuple[int, int] = (21, 0)  # modulation and rotations, for each token
     together: ClassVar[bool] = True
     appends: ClassVar[bool] = True
 

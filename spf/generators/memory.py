@@ -77,9 +77,9 @@ class Workload:
     that of the decoder is "vae". width : bytes of a parameter by component, and "" for the others
     (quantised: 1.06 for Q8_0, 0.56 for Q4_0). size : (height, width) in pixels. activation : bytes
     of a number that is computed; decoded : of those in the decoder. offload : none, model (one
-    component at a time on the device), sequential or group (a block). attention : the kernel; only
-    "math" is quadratic. batch : clips in one call, 2 where the unguided one goes along.
-    given : latents of given frames that are appended to the clip's own.
+    component at a time on the device), sequential (a block), group (that, and the VAE). attention :
+    the kernel; only "math" is quadratic. batch : clips in one call, 2 where the unguided one goes
+    along. given : latents of given frames that are appended to the clip's own.
     """
 
     parameters: Mapping[str, int]
@@ -132,9 +132,11 @@ def estimate(load: Workload) -> Memory:
         if load.offload in BLOCKWISE:
             blocks = load.dims.blocks if load.dims else 1
             parts = {n: s // blocks if n.startswith("transformer") else 0 for n, s in sizes.items()}
+            parts["vae"] = sizes.get("vae", 0) if load.offload == "group" else 0
         transformer = max((s for n, s in parts.items() if n.startswith("transformer")), default=0)
-        stages = [transformer + denoising, parts.get("vae", 0) + decoding, *parts.values()]
-        peak = max(stages)
+        beside = parts["vae"] if load.offload == "group" else 0
+        stages = [beside + transformer + denoising, parts.get("vae", 0) + decoding]
+        peak = max(*stages, *parts.values())
     if not load.on_gpu:
         return Memory(weights, denoising, decoding, 0, weights + max(denoising, decoding))
     main = 0 if load.offload == "none" else weights
@@ -235,7 +237,7 @@ def dims_of(
             width=width,
             heads=heads,
             feed_forward=int(transformer.get("ffn_dim", ratio * width)),
-            blocks=int(transformer["num_layers"]),
+            blocks=int(transformer["num_layers"]) + int(transformer.get("num_single_layers", 0)),
             token=token,
             decoder=decoder(vae) if decoder else Decoder(0, 0, (0, 0)),
         )
@@ -252,12 +254,19 @@ def _wan_decoder(config: Mapping[str, Any]) -> Decoder:
 
 def _ltx_decoder(config: Mapping[str, Any]) -> Decoder:
     channels = config["decoder_block_out_channels"][0] / 2
-    return Decoder(0.0, 5.4 * channels / config.get("patch_size", 4) ** 2, (512, 512), 9.0)
+    alive = 5.4 if config["_class_name"] == "AutoencoderKLLTX2Video" else 6.3
+    return Decoder(0.0, alive * channels / config.get("patch_size", 4) ** 2, (512, 512), 9.0)
+
+
+def _hunyuan_decoder(config: Mapping[str, Any]) -> Decoder:
+    """16 frames at once; each attends to all of them with a mask of its own size."""
+    return Decoder(152.0 * config.get("block_out_channels", (128,))[0], 0.0, (256, 256))
 
 
 DECODERS: dict[str, Callable[[Mapping[str, Any]], Decoder]] = {
     "AutoencoderKLWan": _wan_decoder,
     "AutoencoderKLLTX2Video": _ltx_decoder,
     "AutoencoderKLLTXVideo": _ltx_decoder,
+    "AutoencoderKLHunyuanVideo": _hunyuan_decoder,
 }
 """Class of a decoder -> its config.json -> what it holds."""

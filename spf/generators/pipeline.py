@@ -5,7 +5,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,8 +15,9 @@ from spf.devices import choose_device
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators import memory, settings
 from spf.generators.base import (
+    Defaults,
     GeneratedClip,
-    Image,
+    Plan,
     Request,
     Watch,
     check_warp,
@@ -50,36 +51,7 @@ DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2}
 OFFLOADS = ("none", "model", "sequential")
 PACKAGES = ("torch", "diffusers", "transformers")
 
-
-@dataclass(frozen=True)
-class Defaults:
-    """What a model makes where a request leaves it open; its authors' own settings."""
-
-    num_frames: int
-    fps: float
-    steps: int
-    guidance: float
-    negative_prompt: str
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """A request with nothing left open, and what had to be changed to fulfil it."""
-
-    first: Image
-    last: Image | None
-    prompt: str
-    negative_prompt: str
-    seed: int
-    num_frames: int
-    fps: float
-    steps: int
-    guidance: float
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.first.shape[0], self.first.shape[1]
+__all__ = ["Defaults", "DiffusersGenerator", "Plan"]
 
 
 class DiffusersGenerator(Remade, ABC):
@@ -103,8 +75,6 @@ class DiffusersGenerator(Remade, ABC):
     """
 
     name: ClassVar[str]
-    factor: ClassVar[int]
-    """Frames of a latent."""
     native_size: ClassVar[tuple[int, int]]
     """(height, width) in pixels of the clips that it was made for."""
     unwarpable: ClassVar[str] = ""
@@ -166,6 +136,11 @@ class DiffusersGenerator(Remade, ABC):
     @abstractmethod
     def defaults(self) -> Defaults:
         """Settings for what a request leaves open."""
+
+    @property
+    @abstractmethod
+    def factor(self) -> int:
+        """Frames by which its clips grow: it makes factor n + 1."""
 
     @property
     @abstractmethod

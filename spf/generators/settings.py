@@ -78,6 +78,8 @@ def described(settings: Mapping[str, Setting]) -> list[str]:
 def _short(value: Any) -> str:
     if isinstance(value, str):
         return repr(value if len(value) <= LONGEST else f"{value[:LONGEST]}...")
+    if value is None:
+        return "by the clip"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

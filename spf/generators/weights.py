@@ -15,10 +15,11 @@ from typing import Any
 
 from spf.errors import UnavailableError
 from spf.extras import require_extra
-from spf.weights import LOCK, cache_folder, read_lock
+from spf.files import write_atomic
+from spf.weights import LOCK, cache_folder, note, read_lock
 
 INDEX = "model_index.json"
-WITHOUT_WEIGHTS = ("tokenizer", "scheduler", "processor")
+WITHOUT_WEIGHTS = ("tokenizer", "tokenizer_2", "scheduler", "processor", "extractor")
 """What the names of a pipeline's components without weights end in."""
 
 HEADER = 100_000_000
@@ -37,6 +38,9 @@ class Repository:
     the files themselves go first where they are here.
     revision : commit; None where none could be verified: the newest is fetched, and noted then.
     patterns : the files that are loaded.
+    pipeline, sources : of one that no repository holds whole: its class, and by repository its
+    components and their classes; each is a folder there, or the repository itself where it is
+    alone.
     """
 
     repo: str
@@ -44,6 +48,8 @@ class Repository:
     published: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     revision: str | None = None
     patterns: tuple[str, ...] = (INDEX, "*/*.json", "*/*.safetensors", "*/*.model", "*/*.txt")
+    pipeline: str = ""
+    sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def billions(self) -> float:
@@ -58,23 +64,37 @@ class Repository:
 
 UMT5, GEMMA, T5 = 5.7, 12.2, 4.8
 """Billions of parameters of text encoders: UMT5-XXL, Gemma 3, T5-XXL."""
-WAN: dict[str, Any] = {
-    "num_attention_heads": 40,
-    "attention_head_dim": 128,
-    "num_layers": 40,
-    "ffn_dim": 13824,
-}
+WAN = {"num_attention_heads": 40, "attention_head_dim": 128, "num_layers": 40, "ffn_dim": 13824}
 WAN_SMALL = WAN | {"num_attention_heads": 12, "num_layers": 30, "ffn_dim": 8960}
-WAN_VAE: dict[str, Any] = {"_class_name": "AutoencoderKLWan", "base_dim": 96}
-VACE: dict[str, dict[str, Any]] = {"vae": WAN_VAE, "scheduler": {"flow_shift": 3.0}}
-LTX: dict[str, Any] = {"num_attention_heads": 32, "attention_head_dim": 128, "num_layers": 48}
-LTX_VAE: dict[str, Any] = {"decoder_block_out_channels": (256, 512, 1024)}
-LTXV: dict[str, dict[str, Any]] = {"vae": LTX_VAE | {"_class_name": "AutoencoderKLLTXVideo"}}
-LTX2 = {
+WAN_VAE = {"_class_name": "AutoencoderKLWan", "base_dim": 96}
+VACE: dict[str, Mapping[str, Any]] = {"vae": WAN_VAE, "scheduler": {"flow_shift": 3.0}}
+LTX = {"num_attention_heads": 32, "attention_head_dim": 128, "num_layers": 48}
+LTX_VAE = {"decoder_block_out_channels": (256, 512, 1024)}
+LTXV: dict[str, Mapping[str, Any]] = {"vae": LTX_VAE | {"_class_name": "AutoencoderKLLTXVideo"}}
+LTX2: dict[str, Mapping[str, Any]] = {
     "transformer": LTX,
     "vae": LTX_VAE | {"_class_name": "AutoencoderKLLTX2Video"},
     "scheduler": {"use_dynamic_shifting": True, "base_shift": 0.95, "max_shift": 2.05},
 }
+FRAMEPACK = {
+    "lllyasviel/FramePackI2V_HY": {
+        "transformer": "diffusers.HunyuanVideoFramepackTransformer3DModel",
+    },
+    "hunyuanvideo-community/HunyuanVideo": {
+        "vae": "diffusers.AutoencoderKLHunyuanVideo",
+        "scheduler": "diffusers.FlowMatchEulerDiscreteScheduler",
+        "text_encoder": "transformers.LlamaModel",
+        "tokenizer": "transformers.LlamaTokenizerFast",
+        "text_encoder_2": "transformers.CLIPTextModel",
+        "tokenizer_2": "transformers.CLIPTokenizer",
+    },
+    "lllyasviel/flux_redux_bfl": {
+        "image_encoder": "transformers.SiglipVisionModel",
+        "feature_extractor": "transformers.SiglipImageProcessor",
+    },
+}
+"""Its authors publish the transformer alone; the rest is what their own program loads."""
+
 
 # No commit could be verified when this was written (no network), so none is pinned. The published
 # flow shifts are those of the authors' own code (VACE: of its repositories), the sizes those of
@@ -107,12 +127,12 @@ MODEL_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
         "vace-1.3b": Repository(
             "Wan-AI/Wan2.1-VACE-1.3B-diffusers",
             {"transformer": 2.15, "text_encoder": UMT5, "vae": 0.13},
-            VACE | {"transformer": WAN_SMALL | {"vace_layers": range(0, 30, 2)}},
+            VACE | {"transformer": {**WAN_SMALL, "vace_layers": range(0, 30, 2)}},
         ),
         "vace-14b": Repository(
             "Wan-AI/Wan2.1-VACE-14B-diffusers",
             {"transformer": 17.3, "text_encoder": UMT5, "vae": 0.13},
-            VACE | {"transformer": WAN | {"vace_layers": range(0, 40, 5)}},
+            VACE | {"transformer": {**WAN, "vace_layers": range(0, 40, 5)}},
         ),
         "flf2v": Repository(
             "Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers",
@@ -152,6 +172,21 @@ MODEL_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
             ("0.9.8-distilled", "0.9.8-13B-distilled", 13.0, 128, 48),
         )
     },
+    "framepack": {
+        "i2v": Repository(
+            "lllyasviel/FramePackI2V_HY",
+            {"transformer": 12.9, "text_encoder": 7.5, "text_encoder_2": 0.1}
+            | {"image_encoder": 0.4, "vae": 0.2},
+            {
+                "transformer": {"num_attention_heads": 24, "attention_head_dim": 128}
+                | {"num_layers": 20, "num_single_layers": 40},
+                "vae": {"_class_name": "AutoencoderKLHunyuanVideo"},
+                "scheduler": {"use_dynamic_shifting": True},
+            },
+            pipeline="HunyuanVideoFramepackPipeline",
+            sources=FRAMEPACK,
+        ),
+    },
 }
 """Word -> variant -> repository; the first of each is its default."""
 
@@ -186,9 +221,47 @@ def cached_folder(repository: Repository) -> Path | None:
     fetched; None where there is none. It may be incomplete."""
     from huggingface_hub import try_to_load_from_cache
 
+    if repository.sources:
+        assembled = _assembled(repository)
+        return assembled if (assembled / INDEX).is_file() else None
     revision = repository.revision or read_lock(lock_of(repository)).get("revision")
     found = try_to_load_from_cache(repository.repo, INDEX, revision=revision)
     return Path(found).parent if isinstance(found, str) else None
+
+
+def assemble(repository: Repository, snapshots: Mapping[str, Path]) -> Path:
+    """The folder of a pipeline made of several repositories (snapshots, by name): links to their
+    files in diffusers' layout, beside the snapshots of the first. Its name is that one's commit."""
+    note(lock_of(repository), {}, revision=snapshots[repository.repo].name)
+    folder = _assembled(repository)
+    index: dict[str, Any] = {"_class_name": repository.pipeline}
+    for repo, components in repository.sources.items():
+        for component, kind in components.items():
+            index[component] = kind.split(".")
+            (folder / component).mkdir(parents=True, exist_ok=True)
+            for file in (snapshots[repo] / _place(component, components)).glob("*"):
+                link = folder / component / file.name
+                link.unlink(missing_ok=True)
+                if file.is_file():
+                    link.symlink_to(file)
+    write_atomic(folder / INDEX, json.dumps(index, indent=2) + "\n")
+    return folder
+
+
+def source_patterns(components: Mapping[str, str]) -> list[str]:
+    """The files of a source that are loaded."""
+    endings = ("json", "safetensors", "model", "txt")
+    places = [_place(component, components) for component in components]
+    return [f"{place}*.{ending}" for place in places for ending in endings]
+
+
+def _place(component: str, components: Mapping[str, str]) -> str:
+    return f"{component}/" if len(components) > 1 else ""
+
+
+def _assembled(repository: Repository) -> Path:
+    lock = lock_of(repository)
+    return lock.parent / "pipeline" / str(read_lock(lock).get("revision"))
 
 
 def lock_of(repository: Repository) -> Path:
