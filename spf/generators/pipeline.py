@@ -171,7 +171,7 @@ class DiffusersGenerator(Remade, ABC):
         counts = component_parameters(self.folder, command(self.name, self.variant))
         plan = None if request is None else self.plan(request)
         makes = lambda count: next_count(max(count - self.factor + 1, 2), self.factor)  # noqa: E731
-        memory.check_memory(self.name, self.workload(counts, plan), self.device, makes)
+        memory.check_memory(self.name, self.workload(counts, plan), self.device, makes=makes)
 
     @classmethod
     def lacking(cls) -> str:
