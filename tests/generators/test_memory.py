@@ -140,7 +140,7 @@ def test_denoising_agrees_with_the_tensors_of_full_size(
     made: Any, variant: str, size: tuple[int, int], frames: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generator = made(None if made is Ltx2 else variant, size=size, device="cpu", dtype="bfloat16")
-    load = generator.workload({})
+    load = replace(generator.workload({}), num_frames=frames)
     latents = (frames - 1) // generator.factor + 1, *(x // generator.multiple for x in size)
     linear = lambda query, key, value, **more: torch.empty_like(query)  # noqa: E731
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", linear)
