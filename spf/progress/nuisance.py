@@ -1,0 +1,188 @@
+"""What a moving camera or light does to a clip's vectors, measured on the clip, and taken out.
+
+Some frames of the clip are embedded again as a slightly other camera would see them. The
+differences n_k (K, D) between such a view and its frame span the clip's nuisance directions: the
+eigenvectors u of C = sum n_k n_k' / K. Each correction scales the vectors along them,
+
+    z -> z - sum_k (1 - g_k) (u_k . z) u_k, to unit length,
+
+with gain 0 for the first r and 1 for the others (projection, as in nuisance attribute projection,
+Solomonoff et al. 2004), or g_k = (1 + strength c_k / c_1)^(-1/2) with c the eigenvalues (whitening,
+as in within-class covariance normalisation, Hatch et al. 2006). Directions from small changes of
+the picture itself are those of the tangent distance (Simard et al. 1998).
+
+docs/concepts/nuisance.md says what is lost, and when. Nothing depends on the order of the views, on
+a rotation of the embedding space or on the direction of time, beyond rounding.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spf.progress.distances import Rows, as_embeddings
+
+Array = NDArray[np.float64]
+Method = Literal["projection", "whitening"]
+
+ROUNDING = 1e-5
+"""Length up to which a difference of two unit vectors is an embedder's rounding, not an answer."""
+
+FLOOR = 0.01
+"""Energy of a direction from which on it is nuisance, as a share of the clip's own energy in each
+of the dimensions that its path fills."""
+
+MOST = 1000.0
+"""Ratio of the strongest direction's energy to the weakest one that is still nuisance."""
+
+LEAST_LEFT = 0.01
+"""Length left of a unit vector below which its direction means nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """Nuisance directions of a clip, the strongest first.
+
+    axes : (R, D) float64, orthonormal rows, the eigenvectors of C. energies : (R,) float64, its
+    eigenvalues, positive: mean squared length of a view's difference along each. R is at most
+    min(K, D), and 0 where the embedder does not react to the views.
+    """
+
+    axes: Array
+    energies: Array
+
+    def __len__(self) -> int:
+        return len(self.energies)
+
+
+def nuisance_directions(differences: ArrayLike) -> Directions:
+    """The eigenvectors and eigenvalues of C = sum n_k n_k' / K, without C itself.
+
+    differences : (K, D), unit vector of a view minus that of its frame; K may be 0. Those no longer
+    than `ROUNDING` count as 0.
+
+    By the thin singular value decomposition: O(K D min(K, D)) time, O(K D) memory. Raises
+    ValueError for another shape, and for NaN or infinity.
+    """
+    rows = np.array(differences, dtype=np.float64)
+    if rows.ndim != 2 or not np.isfinite(rows).all():
+        raise ValueError(f"differences must be finite and (views, dimensions), not {rows.shape}")
+    rows[np.linalg.norm(rows, axis=1) <= ROUNDING] = 0.0
+    if not rows.any():
+        return Directions(np.zeros((0, rows.shape[1])), np.zeros(0))
+    _, sizes, axes = np.linalg.svd(rows, full_matrices=False)
+    real = sizes > np.finfo(np.float64).eps * max(rows.shape) * sizes[0]
+    return Directions(axes[real], sizes[real] ** 2 / len(rows))
+
+
+def threshold(
+    directions: Directions, vectors: ArrayLike, floor: float = FLOOR, most: float = MOST
+) -> float:
+    """Energy of a direction above which it is nuisance, chosen from the clip.
+
+    With P the covariance of the clip's unit vectors (T, D) about their mean, the clip's energy in
+    each dimension that it fills is tr(P^2) / tr(P) (the mean eigenvalue, weighted by itself). A
+    direction counts where a small camera motion has at least `floor` times that, and at least
+    1 / `most` of the strongest direction: a clip that stands still has no energy of its own.
+
+    Returns the same unit as `Directions.energies`, at least 0; 0 without directions.
+    """
+    if not len(directions):
+        return 0.0
+    rows = as_embeddings(vectors).astype(np.float64)
+    rows -= rows.mean(axis=0)
+    total = float(np.einsum("ij,ij->", rows, rows))
+    # tr(P^2) from whichever Gram matrix is the smaller one.
+    gram = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
+    own = float(np.einsum("ij,ij->", gram, gram)) / total / len(rows) if total > 0 else 0.0
+    return max(floor * own, float(directions.energies[0]) / most)
+
+
+def projection(directions: Directions, rank: int) -> Array:
+    """Gains (R,) that take the first `rank` directions out whole: 0, and 1 for the others."""
+    if rank < 0:
+        raise ValueError(f"rank must be at least 0, not {rank!r}")
+    return (np.arange(len(directions)) >= rank).astype(np.float64)
+
+
+def whitening(directions: Directions, strength: float) -> Array:
+    """Gains (R,) of (I + strength C / c_1)^(-1/2), c_1 the largest eigenvalue; in 0 .. 1."""
+    if not (np.isfinite(strength) and strength >= 0):
+        raise ValueError(f"strength must be a finite number, at least 0, not {strength!r}")
+    energies = directions.energies
+    largest = energies[0] if len(energies) else 1.0
+    return np.asarray(1.0 / np.sqrt(1.0 + strength * energies / largest), np.float64)
+
+
+def chosen_gains(
+    directions: Directions,
+    vectors: ArrayLike,
+    method: Method = "projection",
+    floor: float = FLOOR,
+    most: float = MOST,
+) -> Array:
+    """Gains (R,) with the amount chosen from the clip by its `threshold` t.
+
+    projection : the directions with more energy than t, at most half of the dimensions.
+    whitening : strength c_1 / t, so that a direction of energy t keeps sqrt(1 / 2) of its length.
+    """
+    level = threshold(directions, vectors, floor, most)
+    if method == "projection":
+        rank = int((directions.energies > level).sum())
+        return projection(directions, min(rank, directions.axes.shape[1] // 2))
+    if method == "whitening":
+        return whitening(directions, directions.energies[0] / level if level > 0 else 0.0)
+    raise ValueError(f"method must be projection or whitening, not {method!r}")
+
+
+def corrected(vectors: ArrayLike, directions: Directions, gains: Array) -> Rows:
+    """Unit vectors (T, D) float64 with the nuisance directions scaled by their gains.
+
+    Where all gains are 1, or there are no directions, these are the vectors themselves, bit for
+    bit. Where a row keeps less than `LEAST_LEFT` of its length the nuisance explains everything,
+    and all rows are the mean direction of the clip: nothing changes.
+    """
+    rows = as_embeddings(vectors)
+    if (gains == 1.0).all():
+        return rows
+    rows = rows.astype(np.float64)
+    left = _scaled(rows, directions, gains)
+    lengths = np.linalg.norm(left, axis=1, keepdims=True)
+    if (lengths < LEAST_LEFT * np.linalg.norm(rows, axis=1, keepdims=True)).any():
+        mean = rows.mean(axis=0)
+        same = mean if np.linalg.norm(mean) > 0 else rows[0]
+        return np.tile(same / np.linalg.norm(same), (len(rows), 1))
+    return left / lengths
+
+
+def motion_share(
+    vectors: ArrayLike, directions: Directions, gains: Array, window: int, sigma: float
+) -> float:
+    """Share of the clip's change that its nuisance directions explain.
+
+    1 - sum w |A (z_j - z_i)| / sum w |z_j - z_i| over the pairs i < j <= i + window of the fit,
+    with its weights w = exp(-(j - i)^2 / (2 sigma^2)); A scales the directions by their gains. A
+    shortens, so the share is in 0 .. 1: 0 where nothing is taken out or nothing changes, 1 where
+    nothing is left.
+
+    O(T window D) time, O(T D) memory.
+    """
+    rows = as_embeddings(vectors)
+    if (gains == 1.0).all():
+        return 0.0
+    rows = rows.astype(np.float64)
+    left = _scaled(rows, directions, gains)
+    whole = kept = 0.0
+    for lag in range(1, min(window, len(rows) - 1) + 1):
+        weight = np.exp(-(lag**2) / (2.0 * sigma**2))
+        whole += weight * np.linalg.norm(rows[lag:] - rows[:-lag], axis=1).sum()
+        kept += weight * np.linalg.norm(left[lag:] - left[:-lag], axis=1).sum()
+    return float(np.clip(1.0 - kept / whole, 0.0, 1.0)) if whole > 0 else 0.0
+
+
+def _scaled(rows: Array, directions: Directions, gains: Array) -> Array:
+    """The rows with their parts along the directions times the gains; not of unit length."""
+    touched = gains != 1.0
+    axes = directions.axes[touched]
+    return rows - ((rows @ axes.T) * (1.0 - gains[touched])) @ axes
