@@ -15,16 +15,21 @@ docs/concepts/nuisance.md says what is lost, and when. Nothing depends on the or
 a rotation of the embedding space or on the direction of time, beyond rounding.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import nan
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spf.progress.curve import Curve
 from spf.progress.distances import Rows, as_embeddings
+from spf.progress.fit import fit
 
 Array = NDArray[np.float64]
 Method = Literal["projection", "whitening"]
+
+METHOD: Method = "projection"
 
 ROUNDING = 1e-5
 """Length up to which a difference of two unit vectors is an embedder's rounding, not an answer."""
@@ -38,6 +43,10 @@ MOST = 1000.0
 
 LEAST_LEFT = 0.01
 """Length left of a unit vector below which its direction means nothing."""
+
+MOSTLY_MOTION = 2 / 3
+"""`motion_share` from which a clip is flagged: less than half of what was taken out is left, so the
+corrected curve says little of the clip, and a motion that is its meaning would look the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +127,7 @@ def whitening(directions: Directions, strength: float) -> Array:
 def chosen_gains(
     directions: Directions,
     vectors: ArrayLike,
-    method: Method = "projection",
+    method: Method = METHOD,
     floor: float = FLOOR,
     most: float = MOST,
 ) -> Array:
@@ -127,7 +136,10 @@ def chosen_gains(
     projection : the directions with more energy than t, at most half of the dimensions.
     whitening : strength c_1 / t, so that a direction of energy t keeps sqrt(1 / 2) of its length.
     """
-    level = threshold(directions, vectors, floor, most)
+    return _gains(directions, threshold(directions, vectors, floor, most), method)
+
+
+def _gains(directions: Directions, level: float, method: Method) -> Array:
     if method == "projection":
         rank = int((directions.energies > level).sum())
         return projection(directions, min(rank, directions.axes.shape[1] // 2))
@@ -179,6 +191,72 @@ def motion_share(
         whole += weight * np.linalg.norm(rows[lag:] - rows[:-lag], axis=1).sum()
         kept += weight * np.linalg.norm(left[lag:] - left[:-lag], axis=1).sum()
     return float(np.clip(1.0 - kept / whole, 0.0, 1.0)) if whole > 0 else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Corrected:
+    """A clip's curve without what its nuisance directions explain; the plain one stays beside it.
+
+    curve : of the corrected vectors; it does not change where it is `explained`. motion_share :
+    see there. unseen_left : share of the length of a view's difference that is left where its frame
+    took no part in the directions, 0 .. 1; NaN where only one frame has views.
+    """
+
+    curve: Curve
+    motion_share: float
+    unseen_left: float
+
+    @property
+    def mostly_motion(self) -> bool:
+        """Whether so much is explained that the motion may be the meaning: for a person to judge"""
+        return self.motion_share >= MOSTLY_MOTION
+
+    @property
+    def explained(self) -> bool:
+        """Whether no more of the clip's change is left than of a camera's motion: nothing else."""
+        return self.mostly_motion and 1.0 - self.motion_share <= self.unseen_left
+
+
+def correct(
+    plain: Curve, vectors: ArrayLike, differences: ArrayLike, method: Method = METHOD
+) -> Corrected:
+    """Fit a clip again without its nuisance, the amount chosen from the clip.
+
+    plain : its curve, with the settings of the fit. vectors : (T, D), unit rows. differences :
+    (F, V, D), V views of each of F frames minus the frame's own vector. Where nothing is taken out
+    the curve is the plain one itself.
+    """
+    found = np.asarray(differences, dtype=np.float64)
+    directions = nuisance_directions(found.reshape(-1, found.shape[-1]))
+    level = threshold(directions, vectors)
+    gains = _gains(directions, level, method)
+    if (gains == 1.0).all():
+        return Corrected(plain, 0.0, 1.0)
+    settings = plain.settings
+    share = motion_share(vectors, directions, gains, settings.window, settings.sigma)
+    curve = fit(corrected(vectors, directions, gains), plain.times, **vars(settings))
+    known = ("is_still", "flicker_share", "cut_angle")  # of the clip and of what measures it
+    curve = replace(curve, **{name: getattr(plain, name) for name in known})
+    made = Corrected(curve, share, unseen_left(found, level, method))
+    return replace(made, curve=replace(curve, is_explained=True)) if made.explained else made
+
+
+def unseen_left(differences: Array, level: float, method: Method) -> float:
+    """How much of a frame's differences the directions of the other frames leave: sum |A n| /
+    sum |n| over all views, A made without the frame. 0 .. 1; NaN with fewer than 2 frames.
+
+    differences : (F, V, D). level : `threshold` of the clip.
+    """
+    if len(differences) < 2:
+        return nan
+    left = whole = 0.0
+    for index, own in enumerate(differences):
+        others = np.delete(differences, index, axis=0).reshape(-1, own.shape[-1])
+        directions = nuisance_directions(others)
+        rest = _scaled(own, directions, _gains(directions, level, method))
+        left += np.linalg.norm(rest, axis=1).sum()
+        whole += np.linalg.norm(own, axis=1).sum()
+    return float(left / whole) if whole > 0 else 1.0
 
 
 def _scaled(rows: Array, directions: Directions, gains: Array) -> Array:
