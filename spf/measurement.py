@@ -15,6 +15,7 @@ from spf.cache import Cache, Embedded, Slot, key_fields, user_cache
 from spf.devices import check_device
 from spf.embedders import DEFAULT_EMBEDDER, Embedder, Embeddings, embed_clip, load_embedder
 from spf.embedders.base import Source, Watch
+from spf.embedders.views import views_of
 from spf.errors import ClipError
 from spf.progress import Curve, Segment, Settings, fit, score, unranked_reason
 from spf.progress.cuts import CUT_ANGLE
@@ -262,6 +263,7 @@ def measure(
     (docs/concepts/nuisance.md); "none", the paper's, the plain one. Raises ConfigError for another
     one, ClipError where the clip cannot be measured.
     """
+    views_of(nuisance)  # an unknown one is refused before any work
     chosen = Settings(**(vars(DEFAULT_SETTINGS) | settings))
     kept = user_cache() if cache else None
     measured = measure_clip(

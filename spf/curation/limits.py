@@ -42,6 +42,7 @@ LIMITS: dict[str, Limit] = {
     "max_linearity_mae": Limit("", 0.5, "linearity_mae: time average of |S - u|"),
     "max_peak_speed": Limit("x mean", 64, "peak_speed_64: highest speed on 64 equal steps"),
     "max_noise": Limit("", inf, "noise_share: noise floor / total change"),
+    "max_motion_share": Limit("", 1, "motion_share: share of the change that a nuisance explains"),
     "min_change": Limit("rad", inf, "total_change: length of the curve"),
     "min_change_rate": Limit("rad/s", inf, "change_rate: total change per second"),
 }
@@ -131,6 +132,8 @@ def judge(clip: str, measured: Measurement, limits: Mapping[str, float]) -> Verd
     stall = score(measured.distinct)["stall_fraction"]
     last = int(np.flatnonzero(~measured.repeats)[-1])
     values = values_of(measured.curve, measured.named_stretches, stall, last, timed)
+    if measured.corrected is not None:
+        values["max_motion_share"] = Value(measured.corrected.motion_share)
     found = tuple(findings(measured.curve, values, limits, timed))
     numbers = {name: value.number for name, value in values.items()}
     return Verdict(clip, "fail" if found else "pass", found, numbers)

@@ -25,6 +25,8 @@ from numpy.typing import ArrayLike, NDArray
 from spf.progress.curve import Curve
 from spf.progress.distances import Rows, as_embeddings
 from spf.progress.fit import fit
+from spf.progress.metrics import mean_absolute, unit_time
+from spf.progress.noise import noise_margin
 
 Array = NDArray[np.float64]
 Method = Literal["projection", "whitening"]
@@ -43,6 +45,9 @@ MOST = 1000.0
 
 LEAST_LEFT = 0.01
 """Length left of a unit vector below which its direction means nothing."""
+
+OWN_ERROR = 0.025
+"""Time average of |S - truth| of rendered clips without motion, median: less says nothing."""
 
 MOSTLY_MOTION = 2 / 3
 """`motion_share` from which a clip is flagged: less than half of what was taken out is left, so the
@@ -239,6 +244,19 @@ def correct(
     curve = replace(curve, **{name: getattr(plain, name) for name in known})
     made = Corrected(curve, share, unseen_left(found, level, method))
     return replace(made, curve=replace(curve, is_explained=True)) if made.explained else made
+
+
+def disagree(plain: Curve, other: Curve) -> bool:
+    """Whether two curves of one clip differ by more than noise and the method itself would make.
+
+    The time average of |S - S'| is compared with `OWN_ERROR` and the share of the change by which
+    noise exceeds its floor by chance. True where one of them changes and the other doesn't.
+    """
+    if not (plain.changes and other.changes):
+        return plain.changes != other.changes
+    noise = plain.noise_share * noise_margin(len(plain), plain.noise_spread)
+    apart = mean_absolute(plain.progress - other.progress, unit_time(plain.times))
+    return apart > OWN_ERROR + noise
 
 
 def unseen_left(differences: Array, level: float, method: Method) -> float:
