@@ -95,16 +95,21 @@ def threshold(
 ) -> float:
     """Energy of a direction above which it is nuisance, chosen from the clip.
 
-    With P the covariance of the clip's unit vectors (T, D) about their mean, the clip's energy in
-    each dimension that it fills is tr(P^2) / tr(P) (the mean eigenvalue, weighted by itself). A
-    direction counts where a small camera motion has at least `floor` times that, and at least
-    1 / `most` of the strongest direction: a clip that stands still has no energy of its own.
+    With P the covariance of the clip's unit vectors (T, D) about their mean, outside the directions
+    of at least 1 / `most` of the strongest energy (half of the dimensions at most), the clip's
+    energy in each dimension that its path fills there is tr(P^2) / tr(P) (the mean eigenvalue,
+    weighted by itself). A direction counts where a small camera motion has at least `floor` times
+    that, and at least 1 / `most` of the strongest direction: a clip that stands still has no energy
+    of its own. Inside the directions a moving camera would raise P, and the threshold.
 
     Returns the same unit as `Directions.energies`, at least 0; 0 without directions.
     """
     if not len(directions):
         return 0.0
     rows = as_embeddings(vectors).astype(np.float64)
+    strong = int((directions.energies >= directions.energies[0] / most).sum())
+    gains = projection(directions, min(strong, rows.shape[1] // 2))
+    rows = _scaled(rows, directions, gains)
     rows -= rows.mean(axis=0)
     total = float(np.einsum("ij,ij->", rows, rows))
     # tr(P^2) from whichever Gram matrix is the smaller one.
@@ -178,10 +183,11 @@ def motion_share(
 ) -> float:
     """Share of the clip's change that its nuisance directions explain.
 
-    1 - sum w |A (z_j - z_i)| / sum w |z_j - z_i| over the pairs i < j <= i + window of the fit,
-    with its weights w = exp(-(j - i)^2 / (2 sigma^2)); A scales the directions by their gains. A
-    shortens, so the share is in 0 .. 1: 0 where nothing is taken out or nothing changes, 1 where
-    nothing is left.
+    1 - sum w (|a_i| |a_j|)^(1/2) |a_i / |a_i| - a_j / |a_j|| / sum w |z_i - z_j|, a = A z, over the
+    pairs i < j <= i + window of the fit, with its weights w = exp(-(j - i)^2 / (2 sigma^2)); A
+    scales the directions by their gains. The numerator is what of a_i - a_j turns the vector: its
+    square is |a_i - a_j|^2 - (|a_i| - |a_j|)^2. A shortens, so the share is in 0 .. 1: 0 where
+    nothing is taken out or nothing changes, 1 where nothing is left.
 
     O(T window D) time, O(T D) memory.
     """
@@ -190,11 +196,14 @@ def motion_share(
         return 0.0
     rows = rows.astype(np.float64)
     left = _scaled(rows, directions, gains)
+    lengths = np.linalg.norm(left, axis=1)
+    left /= np.where(lengths > 0, lengths, 1.0)[:, None]
     whole = kept = 0.0
     for lag in range(1, min(window, len(rows) - 1) + 1):
         weight = np.exp(-(lag**2) / (2.0 * sigma**2))
         whole += weight * np.linalg.norm(rows[lag:] - rows[:-lag], axis=1).sum()
-        kept += weight * np.linalg.norm(left[lag:] - left[:-lag], axis=1).sum()
+        turned = np.linalg.norm(left[lag:] - left[:-lag], axis=1)
+        kept += weight * (np.sqrt(lengths[lag:] * lengths[:-lag]) * turned).sum()
     return float(np.clip(1.0 - kept / whole, 0.0, 1.0)) if whole > 0 else 0.0
 
 
