@@ -31,12 +31,12 @@ from spf.progress.noise import noise_margin
 Array = NDArray[np.float64]
 Method = Literal["projection", "whitening"]
 
-METHOD: Method = "projection"
+METHOD: Method = "whitening"
 
 ROUNDING = 1e-5
 """Length up to which a difference of two unit vectors is an embedder's rounding, not an answer."""
 
-FLOOR = 0.01
+FLOOR = 0.1
 """Energy of a direction from which on it is nuisance, as a share of the clip's own energy in each
 of the dimensions that its path fills."""
 
