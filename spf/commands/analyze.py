@@ -236,9 +236,8 @@ def _print_card(row: Mapping[str, Any], measured: "Measurement", nuisance: str) 
         if not isnan(row[name]):
             unit, meaning = METRICS[name].unit, METRICS[name].definition
             print(f"  {name:<23} {row[name]:8.4f} {unit:<6} {meaning}")
-    for name in measured.distinct_scores:
-        print(f"  {name:<23} {row[name]:8.4f}")
-    for name in measured.corrected_scores:
+    more = measured.distinct_scores | measured.corrected_scores
+    for name in [name for name in more if not isnan(more[name])]:
         print(f"  {name:<23} {row[name]:8.4f}")
     for line in _named(measured) + _explained(measured, nuisance):
         print(f"  {line}")

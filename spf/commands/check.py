@@ -52,11 +52,11 @@ def check(
     max_linearity_mae: Annotated[float | None, _limit("X", "Largest linearity_mae", 0.5)] = None,
     max_peak_speed: Annotated[float | None, _limit("X", "Largest peak_speed_64", 64)] = None,
     max_noise: Annotated[float | None, _limit("SHARE", "Largest noise_share")] = None,
+    min_change: Annotated[float | None, _limit("RAD", "Least change, in radians")] = None,
+    min_change_rate: Annotated[float | None, _limit("RAD/S", "Least change per second")] = None,
     max_motion_share: Annotated[
         float | None, _limit("SHARE", "Most of the change that --nuisance explains", 1)
     ] = None,
-    min_change: Annotated[float | None, _limit("RAD", "Least change, in radians")] = None,
-    min_change_rate: Annotated[float | None, _limit("RAD/S", "Least change per second")] = None,
     thresholds: Annotated[
         str | None,
         typer.Option(

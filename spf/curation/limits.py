@@ -42,9 +42,9 @@ LIMITS: dict[str, Limit] = {
     "max_linearity_mae": Limit("", 0.5, "linearity_mae: time average of |S - u|"),
     "max_peak_speed": Limit("x mean", 64, "peak_speed_64: highest speed on 64 equal steps"),
     "max_noise": Limit("", inf, "noise_share: noise floor / total change"),
-    "max_motion_share": Limit("", 1, "motion_share: share of the change that a nuisance explains"),
     "min_change": Limit("rad", inf, "total_change: length of the curve"),
     "min_change_rate": Limit("rad/s", inf, "change_rate: total change per second"),
+    "max_motion_share": Limit("", 1, "motion_share: share of the change that a nuisance explains"),
 }
 """By name; a value above a max_, or below a min_, fails. Docs: docs/how-to/curate.md."""
 SECONDS = ("max_dead", "max_dead_start", "max_dead_end", "min_change_rate")
