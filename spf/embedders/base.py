@@ -131,8 +131,8 @@ def embed_clip(
         raise ConfigError("sampling applies to files; choose the frames before they are given")
     if isinstance(source, Iterator):
         return _stream(source, embedder, size, watch, FRAMES, "s", None, views)
-    frames = _frames(np.asarray(source))
-    return _stream(frames, embedder, size, watch, FRAMES, "frames", None, views)
+    held = _frames(np.asarray(source))
+    return _stream(held, embedder, size, watch, FRAMES, "frames", None, views)
 
 
 @contextmanager

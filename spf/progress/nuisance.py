@@ -106,10 +106,9 @@ def threshold(
     """
     if not len(directions):
         return 0.0
-    rows = as_embeddings(vectors).astype(np.float64)
     strong = int((directions.energies >= directions.energies[0] / most).sum())
-    gains = projection(directions, min(strong, rows.shape[1] // 2))
-    rows = _scaled(rows, directions, gains)
+    gains = projection(directions, min(strong, directions.axes.shape[1] // 2))
+    rows = _scaled(as_embeddings(vectors), directions, gains)
     rows -= rows.mean(axis=0)
     total = float(np.einsum("ij,ij->", rows, rows))
     # tr(P^2) from whichever Gram matrix is the smaller one.
@@ -168,7 +167,6 @@ def corrected(vectors: ArrayLike, directions: Directions, gains: Array) -> Rows:
     rows = as_embeddings(vectors)
     if (gains == 1.0).all():
         return rows
-    rows = rows.astype(np.float64)
     left = _scaled(rows, directions, gains)
     lengths = np.linalg.norm(left, axis=1, keepdims=True)
     if (lengths < LEAST_LEFT * np.linalg.norm(rows, axis=1, keepdims=True)).any():
@@ -194,7 +192,6 @@ def motion_share(
     rows = as_embeddings(vectors)
     if (gains == 1.0).all():
         return 0.0
-    rows = rows.astype(np.float64)
     left = _scaled(rows, directions, gains)
     lengths = np.linalg.norm(left, axis=1)
     left /= np.where(lengths > 0, lengths, 1.0)[:, None]
@@ -286,8 +283,9 @@ def unseen_left(differences: Array, level: float, method: Method) -> float:
     return float(left / whole) if whole > 0 else 1.0
 
 
-def _scaled(rows: Array, directions: Directions, gains: Array) -> Array:
+def _scaled(vectors: Rows, directions: Directions, gains: Array) -> Array:
     """The rows with their parts along the directions times the gains; not of unit length."""
+    rows = np.asarray(vectors, dtype=np.float64)
     touched = gains != 1.0
     axes = directions.axes[touched]
     return rows - ((rows @ axes.T) * (1.0 - gains[touched])) @ axes
