@@ -17,7 +17,8 @@ from benchmarks.harness.quality import quality_inputs, retimed_columns
 from benchmarks.harness.records import Record
 from spf.embedders import label
 from spf.errors import ConfigError
-from spf.generators.base import GeneratedClip, Generator, Request
+from spf.generators import MAKERS
+from spf.generators.base import GeneratedClip, Generator, Request, check_warpable, unwarpable
 from spf.generators.cached import CachedGenerator, pack, request_identity
 from spf.generators.pipeline import DiffusersGenerator
 from spf.pacing.generated import Measure, Retimed, generate_baseline, retime_generated
@@ -46,7 +47,8 @@ RETIMES = (
     "flow",
     "wrong_map",
 )
-
+UNSTEERED = ("none", "nearest", "blend", "flow")
+"""What of these is left for a model whose clock cannot be warped."""
 
 GENERATED = "generated"
 """Where a run's folder holds the clips that were generated."""
@@ -88,7 +90,7 @@ class RetimeGenerated:
         quality: Quality | None = None,
     ) -> None:
         if not hasattr(model, "generate"):
-            remedy = "choose model=tiny, wan22 or ltx2"
+            remedy = f"choose model={', '.join(MAKERS)}"
             raise ConfigError(
                 f"benchmark={self.name} generates clips, model=folder has none; {remedy}"
             )
@@ -100,7 +102,10 @@ class RetimeGenerated:
         self.quality = quality or NoQuality()
         self.model = model
         self.target = make_target(target)
+        if unwarpable(model) and list(retimes) == list(RETIMES):
+            retimes = UNSTEERED
         self.strategies = parse_retimes(retimes, retime or NoRetime())
+        steered = any(strategy.iterations for strategy in self.strategies.values())
         model.check()
         self.source = pairs or ("procedural" if model.name == "tiny" else "photographs")
         native = getattr(model, "native_size", (480, 832))
@@ -120,7 +125,9 @@ class RetimeGenerated:
             for seed in seeds
         }
         for request in self.requests.values():
-            model.clock(request)  # refuses what the model cannot make
+            clock = model.clock(request)  # refuses what the model cannot make
+            if steered:
+                check_warpable(model, clock)
         self.seeds = tuple(dict.fromkeys(seeds))
         # Several copies of a large model would not fit beside each other.
         self.workers = 1 if isinstance(model, DiffusersGenerator) else None

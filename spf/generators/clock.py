@@ -26,10 +26,12 @@ class Clock:
 
     frames : (L,) float64, increasing from 0 to N - 1: the frame at which each latent stands.
     positions : (L,) float64, increasing: where the model places it, in its own unit.
+    unwarpable : why positions cannot be moved in a clip of so many frames; "" where they can.
     """
 
     frames: Array
     positions: Array
+    unwarpable: str = ""
 
     def shift(self, tau: Array) -> Array:
         """How far (L,) a time map moves each latent, in the model's unit; 0 at both ends.
@@ -74,7 +76,7 @@ class Layout:
 
     Band b fills `width` channels from first + stride b, counted over all heads.
     heads_axis : of the table's axes (batch, tokens and heads in some order, channels), the one of
-    the heads; None where it has none.
+    the heads; None where it has none. A table may lack the batch: (tokens, channels).
     """
 
     first: int
@@ -95,8 +97,8 @@ class TemporalRope:
     transformer : the module that is called at every denoising step, with the noise level.
     rope : the module inside it that returns (cos, sin).
     omega : (B,) float64, radians per unit of position, in the order of the layout's bands.
-    positions : (module, its positional inputs) -> (M,) positions of the tokens; tokens that follow
-        each other may share one: the table has a multiple of M.
+    positions : (module, its inputs, in the order of the call) -> (M,) positions of the tokens;
+        tokens that follow each other may share one: the table has a multiple of M.
     noise_level : the transformer's keyword arguments -> the noise level, 0 .. 1, a 0-d tensor.
     """
 
@@ -121,6 +123,12 @@ class ClockWarp(Protocol):
         ...
 
 
+def timestep_level(arguments: dict[str, Any]) -> "Tensor":
+    """The noise level of a call with timesteps from 1000 down; where there is one for each token,
+    those of given frames are lower."""
+    return arguments["timestep"].detach().max().float() / 1000.0
+
+
 def wan_rope(transformer: "Module") -> TemporalRope:
     """The clock of diffusers' WanTransformer3DModel, or of anything built from it.
 
@@ -136,9 +144,5 @@ def wan_rope(transformer: "Module") -> TemporalRope:
     def positions(module: Any, inputs: tuple[Any, ...]) -> "Tensor":
         return torch.arange(inputs[0].shape[2] // module.patch_size[0], dtype=torch.float64)
 
-    def noise_level(arguments: dict[str, Any]) -> "Tensor":
-        # TI2V has a timestep for each token, 0 where the frame is given.
-        return arguments["timestep"].detach().max().float() / 1000.0
-
     layout = Layout(first=0, stride=2, width=2, heads_axis=2)
-    return TemporalRope(transformer, rope, 10000.0**-exponent, layout, positions, noise_level)
+    return TemporalRope(transformer, rope, 10000.0**-exponent, layout, positions, timestep_level)

@@ -94,8 +94,6 @@ class DiffusersGenerator(Remade, ABC):
     """
 
     name: ClassVar[str]
-    factor: ClassVar[int]
-    """Frames of a latent."""
     native_size: ClassVar[tuple[int, int]]
     """(height, width) in pixels of the clips that it was made for."""
     unwarpable: ClassVar[str] = ""
@@ -130,6 +128,11 @@ class DiffusersGenerator(Remade, ABC):
     @abstractmethod
     def defaults(self) -> Defaults:
         """Settings for what a request leaves open."""
+
+    @property
+    @abstractmethod
+    def factor(self) -> int:
+        """Frames by which its clips grow: it makes factor n + 1."""
 
     @property
     @abstractmethod
@@ -179,7 +182,7 @@ class DiffusersGenerator(Remade, ABC):
     ) -> GeneratedClip:
         """The clip of a request; see `Generator`."""
         plan = self.plan(request)
-        check_warp(self.name, warp, self._clock(plan.num_frames, plan.fps))
+        check_warp(self, warp, self._clock(plan.num_frames, plan.fps))
         self.check()
         with one_line_failures(self.name):
             applied = nullcontext() if warp is None else warp.applied(self.ropes())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spf.errors import SpfError
-from spf.generators.base import GeneratedClip, Generator, Request, Watch
+from spf.generators.base import GeneratedClip, Generator, Request, Watch, check_warpable
 from spf.pacing.strategies import Strategy, make_strategy
 from spf.pacing.targets import Target, make_target
 from spf.pacing.timemap import distance_to_target, time_map
@@ -79,10 +79,13 @@ def retime_generated(
     request, measure and target. watch : called at every denoising step of every generation.
 
     A clip without semantic change is returned as it is: there is nothing to retime.
-    Raises what the generator and `measure` raise.
+    Raises what the generator and `measure` raise, and ConfigError where the strategy warps a clock
+    that cannot be warped.
     """
     strategy, target = make_strategy(strategy), make_target(target)
     clock = generator.clock(request) if strategy.iterations else None
+    if clock is not None:
+        check_warpable(generator, clock)
     first = baseline or generate_measured(generator, request, measure, target, None, watch)
     attempts = [first]
     reason = no_change_reason(first.curve)
