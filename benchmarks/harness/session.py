@@ -32,8 +32,9 @@ from spf.cache import user_cache
 from spf.devices import choose_device
 from spf.embedders import DEFAULT_EMBEDDER, EMBEDDERS, RENDERED_EMBEDDER, on_device
 from spf.embedders.views import views_of
-from spf.errors import ConfigError, SpfError
+from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.extras import require_extra
+from spf.generators.stills import NoStills
 from spf.identity import code_hash
 from spf.measurement import DEFAULT_SETTINGS
 from spf.progress import Settings
@@ -78,6 +79,8 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
         if not quiet:
             print_plan(plan, job.cells, found)
         if len(found) < len(job.cells):
+            if hasattr(benchmark, "prepare"):
+                benchmark.prepare()
             done = sum(one.record["status"] == DONE for one in found.values())
             total = len(job.cells) - len(found) + done  # those that are not run count nowhere
             tracker.start(name, identity(config), folder, total, done)
@@ -112,7 +115,8 @@ def make_job(config: DictConfig) -> tuple[Benchmark, Job]:
     # A folder's path tells runs apart, but says nothing of what its rows mean.
     settings = identity(config)
     others = settings["benchmark"].pop("inputs", [])  # runs whose rows say themselves what they are
-    given = [settings["model"].pop("path", None), settings["benchmark"].pop("clips", None), *others]
+    given = [settings[name].pop("path", None) for name in ("model", "stills")]
+    given += [settings["benchmark"].pop("clips", None), *others]
     clips = [os.path.abspath(str(path)) for path in given if path]
     config_hash = digest([settings, code])
     name = config.name
@@ -160,8 +164,13 @@ def build(config: DictConfig) -> Benchmark:
             raise ConfigError(f"cache={config.cache!r}: choose true or false")
         choose_device(config.device)  # even where no embedder of this run could use it
         kind = get_class(config.embedder._target_)
+        missing = None
+        try:
+            embedder = _make(config.embedder, **on_device(kind, config.device))
+        except UnavailableError as error:
+            missing, embedder = error, object.__new__(kind)  # it has its name: enough for a plan
         measuring = Measuring(
-            _make(config.embedder, **on_device(kind, config.device)),
+            embedder,
             fit_settings(fit),
             Sampling(**config.sampling),
             _count("batch_size", config.batch_size),
@@ -175,9 +184,16 @@ def build(config: DictConfig) -> Benchmark:
         for name in taken:
             kind = get_class(config[name]._target_)
             arguments[name] = _make(config[name], **on_device(kind, config.device))
-        if "quality" not in taken and get_class(config.quality._target_) is not NoQuality:
-            name = getattr(get_class(config.benchmark._target_), "name", "")
-            raise ConfigError(f"benchmark={name} scores no quality; use quality=none")
+        for name, nothing, does in (
+            ("quality", NoQuality, "scores no quality"),
+            ("stills", NoStills, "needs no stills"),
+        ):
+            if name not in taken and get_class(config[name]._target_) is not nothing:
+                benchmark = getattr(get_class(config.benchmark._target_), "name", "")
+                raise ConfigError(f"benchmark={benchmark} {does}; use {name}=none")
+        if missing is not None:
+            missing.plan = _plan_without(config, arguments)
+            raise missing
         return _make(config.benchmark, **arguments)
     except SpfError:
         raise
@@ -185,10 +201,22 @@ def build(config: DictConfig) -> Benchmark:
         raise ConfigError(f"the configuration makes no sense: {one_line(error)}") from None
 
 
+def _plan_without(config: DictConfig, arguments: dict[str, Any]) -> str:
+    """The plan of a benchmark whose embedder is not here; "" where it has none without. Raises
+    ConfigError for settings that make no run anyway."""
+    try:
+        return str(_make(config.benchmark, **arguments).plan())
+    except UnavailableError as error:
+        return error.plan
+    except AttributeError:
+        return ""
+
+
 def _taken(config: DictConfig) -> list[str]:
     """The groups, beside the embedder, whose objects the benchmark takes."""
     parameters = inspect.signature(get_class(config.benchmark._target_)).parameters
-    return [name for name in ("model", "retime", "target", "quality") if name in parameters]
+    known = ("model", "retime", "target", "quality", "stills")
+    return [name for name in known if name in parameters]
 
 
 def identity(config: DictConfig) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The published generators: where their files are on this machine, and what memory they would take.
+"""The published generators: where their files are on this machine, and how large they are.
 
 Nothing is downloaded here: `scripts/fetch_weights.py` (make weights MODEL=...) does that. Sizes are
 read from the headers of the safetensors files, without loading them.
@@ -22,7 +22,9 @@ INDEX = "model_index.json"
 WITHOUT_WEIGHTS = ("tokenizer", "tokenizer_2", "scheduler", "processor", "extractor")
 """What the names of a pipeline's components without weights end in."""
 
-GIB = 2**30
+HALF = ".fp16"
+"""What stands before .safetensors in the names of half-precision copies."""
+
 HEADER = 100_000_000
 """Bytes of a safetensors file's header; its own library reads no longer ones."""
 NO_HEADER = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
@@ -33,8 +35,11 @@ NO_HEADER = (ValueError, KeyError, TypeError, AttributeError, IndexError, Recurs
 class Repository:
     """A pipeline of the hub, in diffusers' layout.
 
+    parts : billions of parameters by component, so that sizes and memory can be told before
+    anything is there. published : what its authors publish of its files, by component ("" for
+    model_index.json): excerpts of config.json that say how large the model is and how it samples;
+    the files themselves go first where they are here.
     revision : commit; None where none could be verified: the newest is fetched, and noted then.
-    billions : of parameters in all components, so that sizes can be told before anything is there.
     patterns : the files that are loaded.
     pipeline, sources : of one that no repository holds whole: its class, and by repository its
     components and their classes; each is a folder there, or the repository itself where it is
@@ -42,11 +47,16 @@ class Repository:
     """
 
     repo: str
-    billions: float
+    parts: Mapping[str, float]
+    published: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     revision: str | None = None
     patterns: tuple[str, ...] = (INDEX, "*/*.json", "*/*.safetensors", "*/*.model", "*/*.txt")
     pipeline: str = ""
     sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def billions(self) -> float:
+        return sum(self.parts.values())
 
     @property
     def size(self) -> str:
@@ -55,6 +65,20 @@ class Repository:
         )
 
 
+UMT5, GEMMA, T5, CLIP = 5.7, 12.2, 4.8, 0.12
+"""Billions of parameters of text encoders: UMT5-XXL, Gemma 3, T5-XXL, CLIP-L."""
+WAN = {"num_attention_heads": 40, "attention_head_dim": 128, "num_layers": 40, "ffn_dim": 13824}
+WAN_SMALL = WAN | {"num_attention_heads": 12, "num_layers": 30, "ffn_dim": 8960}
+WAN_VAE = {"_class_name": "AutoencoderKLWan", "base_dim": 96}
+VACE: dict[str, Mapping[str, Any]] = {"vae": WAN_VAE, "scheduler": {"flow_shift": 3.0}}
+LTX = {"num_attention_heads": 32, "attention_head_dim": 128, "num_layers": 48}
+LTX_VAE = {"decoder_block_out_channels": (256, 512, 1024)}
+LTXV: dict[str, Mapping[str, Any]] = {"vae": LTX_VAE | {"_class_name": "AutoencoderKLLTXVideo"}}
+LTX2: dict[str, Mapping[str, Any]] = {
+    "transformer": LTX,
+    "vae": LTX_VAE | {"_class_name": "AutoencoderKLLTX2Video"},
+    "scheduler": {"use_dynamic_shifting": True, "base_shift": 0.95, "max_shift": 2.05},
+}
 FRAMEPACK = {
     "lllyasviel/FramePackI2V_HY": {
         "transformer": "diffusers.HunyuanVideoFramepackTransformer3DModel",
@@ -74,28 +98,94 @@ FRAMEPACK = {
 }
 """Its authors publish the transformer alone; the rest is what their own program loads."""
 
-# No commit could be verified when this was written (no network), so none is pinned. Parameters:
-# transformers + text encoder (UMT5-XXL 5.7 billion, Gemma 3 12.2, T5-XXL 4.8) + the small ones.
+
+# No commit could be verified when this was written (no network), so none is pinned. The published
+# flow shifts are those of the authors' own code (VACE: of its repositories), the sizes those of
+# diffusers' conversions.
 MODEL_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
     "wan22": {
-        "i2v": Repository("Wan-AI/Wan2.2-I2V-A14B-Diffusers", 2 * 14.3 + 5.7 + 0.1),
-        "flf2v": Repository("Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers", 16.4 + 5.7 + 0.8),
-        "ti2v": Repository("Wan-AI/Wan2.2-TI2V-5B-Diffusers", 5.0 + 5.7 + 0.7),
+        "i2v": Repository(
+            "Wan-AI/Wan2.2-I2V-A14B-Diffusers",
+            {"transformer": 14.3, "transformer_2": 14.3, "text_encoder": UMT5, "vae": 0.13},
+            {
+                "": {"boundary_ratio": 0.9},
+                "transformer": WAN,
+                "vae": WAN_VAE,
+                "scheduler": {"flow_shift": 5.0},
+            },
+        ),
+        "ti2v": Repository(
+            "Wan-AI/Wan2.2-TI2V-5B-Diffusers",
+            {"transformer": 5.0, "text_encoder": UMT5, "vae": 0.7},
+            {
+                "": {"expand_timesteps": True},
+                "transformer": WAN
+                | {"num_attention_heads": 24, "num_layers": 30, "ffn_dim": 14336},
+                "vae": WAN_VAE | {"decoder_base_dim": 256, "patch_size": 2, "is_residual": True},
+                "scheduler": {"flow_shift": 5.0},
+            },
+        ),
+    },
+    "wan21": {
+        "vace-1.3b": Repository(
+            "Wan-AI/Wan2.1-VACE-1.3B-diffusers",
+            {"transformer": 2.15, "text_encoder": UMT5, "vae": 0.13},
+            VACE | {"transformer": {**WAN_SMALL, "vace_layers": range(0, 30, 2)}},
+        ),
+        "vace-14b": Repository(
+            "Wan-AI/Wan2.1-VACE-14B-diffusers",
+            {"transformer": 17.3, "text_encoder": UMT5, "vae": 0.13},
+            VACE | {"transformer": {**WAN, "vace_layers": range(0, 40, 5)}},
+        ),
+        "flf2v": Repository(
+            "Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers",
+            {"transformer": 16.4, "text_encoder": UMT5, "image_encoder": 0.63, "vae": 0.13},
+            {"transformer": WAN, "vae": WAN_VAE, "scheduler": {"flow_shift": 16.0}},
+        ),
+    },
+    "skyreels": {
+        size.lower(): Repository(
+            f"Skywork/SkyReels-V2-I2V-{size}-Diffusers",
+            {"transformer": billions, "text_encoder": UMT5, "image_encoder": 0.63, "vae": 0.13},
+            {"transformer": transformer, "vae": WAN_VAE},
+        )
+        for size, billions, transformer in (
+            ("1.3B-540P", 1.56, WAN_SMALL),
+            ("14B-540P", 16.4, WAN),
+            ("14B-720P", 16.4, WAN),
+        )
     },
     "ltx2": {
-        "v2.0": Repository("Lightricks/LTX-2", 18.9 + 12.2 + 2.0),
-        "v2.3": Repository("diffusers/LTX-2.3-Diffusers", 18.9 + 12.2 + 2.0),
+        name: Repository(repo, {"transformer": 18.9, "text_encoder": GEMMA, "others": 2.0}, LTX2)
+        for name, repo in (
+            ("v2.0", "Lightricks/LTX-2"),
+            ("v2.3", "diffusers/LTX-2.3-Diffusers"),
+        )
     },
     "ltxv": {
-        "0.9.5": Repository("Lightricks/LTX-Video-0.9.5", 1.9 + 4.8 + 1.2),
-        "0.9.7-dev": Repository("Lightricks/LTX-Video-0.9.7-dev", 13.0 + 4.8 + 1.2),
-        "0.9.7-distilled": Repository("Lightricks/LTX-Video-0.9.7-distilled", 13.0 + 4.8 + 1.2),
-        "0.9.8-distilled": Repository("Lightricks/LTX-Video-0.9.8-13B-distilled", 13.0 + 4.8 + 1.2),
+        name: Repository(
+            f"Lightricks/LTX-Video-{repo}",
+            {"transformer": billions, "text_encoder": T5, "vae": 1.2},
+            LTXV | {"transformer": LTX | {"attention_head_dim": head, "num_layers": layers}},
+        )
+        for name, repo, billions, head, layers in (
+            ("0.9.5", "0.9.5", 1.9, 64, 28),
+            ("0.9.7-dev", "0.9.7-dev", 13.0, 128, 48),
+            ("0.9.7-distilled", "0.9.7-distilled", 13.0, 128, 48),
+            ("0.9.8-distilled", "0.9.8-13B-distilled", 13.0, 128, 48),
+        )
     },
     "framepack": {
         "i2v": Repository(
             "lllyasviel/FramePackI2V_HY",
-            12.9 + 7.5 + 0.1 + 0.4 + 0.2,
+            {"transformer": 12.9, "text_encoder": 7.5, "text_encoder_2": 0.1}
+            | {"image_encoder": 0.4, "vae": 0.2},
+            {
+                "transformer": {"num_attention_heads": 24, "attention_head_dim": 128}
+                | {"num_layers": 20, "num_single_layers": 40},
+                "vae": {"_class_name": "AutoencoderKLHunyuanVideo"},
+                "scheduler": {"use_dynamic_shifting": True},
+            },
             pipeline="HunyuanVideoFramepackPipeline",
             sources=FRAMEPACK,
         ),
@@ -103,28 +193,54 @@ MODEL_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
 }
 """Word -> variant -> repository; the first of each is its default."""
 
+STILLS_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
+    "sdxl": {
+        "base": Repository(
+            "stabilityai/stable-diffusion-xl-base-1.0",
+            {"unet": 2.57, "text_encoder": CLIP, "text_encoder_2": 0.69, "vae": 0.08},
+            patterns=(
+                *(INDEX, "*/*.json", "*/*.txt", "vae/*.fp16.safetensors"),
+                *("text_encoder*/*.fp16.safetensors", "unet/*.fp16.safetensors"),
+            ),
+        ),
+    },
+    "flux": {
+        variant: Repository(
+            f"black-forest-labs/FLUX.1-{variant}",
+            {"transformer": 11.9, "text_encoder": CLIP, "text_encoder_2": T5, "vae": 0.08},
+        )
+        for variant in ("dev", "schnell")
+    },
+}
+"""The same for pipelines that make stills of descriptions."""
 
-def find_pipeline(name: str, variant: str, path: str | os.PathLike[str] | None) -> Path:
+REPOSITORIES = {"model": MODEL_REPOSITORIES, "stills": STILLS_REPOSITORIES}
+"""Group of options -> its table."""
+
+
+def find_pipeline(
+    name: str, variant: str, path: str | os.PathLike[str] | None, group: str = "model"
+) -> Path:
     """The folder that holds a pipeline: `path`, or the hub's cache.
 
     Raises UnavailableError, in one line with the command, where there is none, or the extra
     generators is not installed.
     """
-    require_extra(f"model {name}", "generators")
-    repository = MODEL_REPOSITORIES[name][variant]
+    require_extra(f"{group} {name}", "generators")
+    repository = REPOSITORIES[group][name][variant]
     if path is not None:
         folder = Path(path)
         if not (folder / INDEX).is_file():
             raise UnavailableError(
-                f"model.path={folder}: this is no folder of a pipeline ({INDEX} is not there); "
+                f"{group}.path={folder}: this is no folder of a pipeline ({INDEX} is not there); "
                 f"expected the files of {repository.repo}"
             )
         return folder
     found = cached_folder(repository)
     if found is None:
         raise UnavailableError(
-            f"model={name}: weights absent ({repository.repo}, {repository.size}): "
-            f"{command(name, variant)}, or model.path=FOLDER"
+            f"{group}={name}: weights absent ({repository.repo}, {repository.size}): "
+            f"{command(name, variant, group)}, or {group}.path=FOLDER"
         )
     return found
 
@@ -182,18 +298,19 @@ def lock_of(repository: Repository) -> Path:
     return cache_folder() / f"models--{repository.repo.replace('/', '--')}" / LOCK
 
 
-def words() -> dict[str, list[Repository]]:
-    """What `make weights MODEL=` knows: a model's default, and MODEL/VARIANT."""
-    found = {name: [next(iter(known.values()))] for name, known in MODEL_REPOSITORIES.items()}
-    for name, known in MODEL_REPOSITORIES.items():
+def words(group: str = "model") -> dict[str, list[Repository]]:
+    """What `make weights MODEL=` (or STILLS=) knows: a name's default, and NAME/VARIANT."""
+    table = REPOSITORIES[group]
+    found = {name: [next(iter(known.values()))] for name, known in table.items()}
+    for name, known in table.items():
         found |= {f"{name}/{variant}": [one] for variant, one in known.items()}
     return found
 
 
-def command(name: str, variant: str) -> str:
-    """What fetches a model."""
-    word = name if variant == next(iter(MODEL_REPOSITORIES[name])) else f"{name}/{variant}"
-    return f"make weights MODEL={word}"
+def command(name: str, variant: str, group: str = "model") -> str:
+    """What fetches a pipeline."""
+    word = name if variant == next(iter(REPOSITORIES[group][name])) else f"{name}/{variant}"
+    return f"make weights {group.upper()}={word}"
 
 
 def pipeline_index(folder: Path) -> dict[str, Any]:
@@ -205,6 +322,18 @@ def pipeline_index(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UnavailableError(f"{folder / INDEX}: this describes no pipeline")
     return content
+
+
+def read_config(folder: Path, component: str) -> Mapping[str, Any]:
+    """The configuration of a component, "" for the pipeline; UnavailableError where none is."""
+    if not component:
+        return pipeline_index(folder)
+    file = folder / component / ("scheduler_" * (component == "scheduler") + "config.json")
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UnavailableError(f"{file}: cannot be read ({error})") from None
+    return content if isinstance(content, dict) else {}
 
 
 def component_parameters(folder: Path, remedy: str) -> dict[str, int]:
@@ -233,7 +362,7 @@ def _files(folder: Path, remedy: str) -> list[Path]:
             wanted |= named
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UnavailableError(f"{index}: cannot be read ({error}); {remedy}") from None
-    files = sorted(folder / name for name in wanted) or sorted(folder.glob("*.safetensors"))
+    files = sorted(folder / name for name in wanted) or plain_files(folder)
     missing = [file for file in files if not file.is_file()]
     if missing:
         many = f"{len(missing)} of {len(files)} files are missing, {missing[0].name} first"
@@ -241,6 +370,12 @@ def _files(folder: Path, remedy: str) -> list[Path]:
     if not files:
         raise UnavailableError(f"{folder}: there are no safetensors files; {remedy}")
     return files
+
+
+def plain_files(folder: Path) -> list[Path]:
+    """The safetensors files of a component, without half-precision copies where both are there."""
+    files = sorted(folder.glob("*.safetensors"))
+    return [file for file in files if HALF not in file.suffixes] or files
 
 
 def _parameters(file: Path) -> int:
@@ -258,54 +393,3 @@ def _parameters(file: Path) -> int:
         return sum(math.prod(about["shape"]) for about in tensors.values())
     except (*NO_HEADER, OSError, struct.error) as error:
         raise UnavailableError(f"{file}: damaged ({error}); remove it and fetch it again") from None
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes that the weights alone take: on the device, and in main memory."""
-
-    device: int
-    main: int
-
-
-def memory_needed(
-    parameters: Mapping[str, int], width: Mapping[str, int], offload: str, on_gpu: bool
-) -> Memory:
-    """Memory for the weights of components with these numbers of parameters.
-
-    width : bytes a parameter by component, and "" for the others. offload : "none" all components
-    on the device at once, "model" one at a time, "sequential" single layers (counted as nothing).
-    Activations come on top: they depend on frames and size.
-    """
-    sizes = [count * width.get(name, width[""]) for name, count in parameters.items()]
-    whole = sum(sizes)
-    if not on_gpu:
-        return Memory(0, whole)
-    device = {"none": whole, "model": max(sizes, default=0), "sequential": 0}[offload]
-    return Memory(device, 0 if offload == "none" else whole)
-
-
-def check_memory(name: str, needed: Memory, device: str, offload: str) -> None:
-    """Raises UnavailableError, naming both sizes, where weights do not fit into what is free."""
-    import psutil
-
-    if device != "cpu":
-        import torch
-
-        free = torch.cuda.mem_get_info(device)[0]
-        if needed.device > free:
-            remedy = {
-                "none": "use model.offload=model",
-                "model": "use model.offload=sequential",
-                "sequential": "use a larger GPU",
-            }[offload]
-            raise UnavailableError(
-                f"model={name}: its weights take {needed.device / GIB:.1f} GiB of GPU memory, "
-                f"{free / GIB:.1f} GiB are free; {remedy}"
-            )
-    free = psutil.virtual_memory().available
-    if needed.main > free:
-        raise UnavailableError(
-            f"model={name}: its weights take {needed.main / GIB:.1f} GiB of memory, "
-            f"{free / GIB:.1f} GiB are free; use a machine with more, or a smaller variant"
-        )

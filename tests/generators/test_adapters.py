@@ -22,10 +22,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_frames_and_sizes_that_cannot_be_made_are_said(wan):
     first, last = (x[:, :40] for x in pipelines.frames(32, 48))
     clip = wan.generate(asked(first=first, last=last, num_frames=6))
-    assert clip.frames.shape == (9, 32, 32, 3)
+    assert clip.frames.shape == (9, 32, 48, 3)
     assert clip.notes == [
         "9 frames instead of 6: wan22 makes 4n + 1",
-        "frames resized from 40x32 to 32x32",
+        "frames resized from 40x32 to 48x32",
     ]
     assert len(wan.clock(asked(num_frames=6)).positions) == 3
     sized = Wan22(path=wan.path, device="cpu", size=[16, 32])
@@ -63,13 +63,9 @@ def test_ti2v_refuses_a_last_frame_before_it_looks_for_weights(tmp_path):
 
 
 def test_what_needs_a_last_frame_says_so():
-    for generator, said in (
-        (Wan22("flf2v"), "needs a last frame"),
-        (Tiny(), "first and a last"),
-    ):
-        with pytest.raises(ConfigError, match=said) as caught:
-            generator.generate(asked(last=None))
-        one_line(caught)
+    with pytest.raises(ConfigError, match="first and a last") as caught:
+        Tiny().generate(asked(last=None))
+    one_line(caught)
 
 
 def test_not_a_number_in_the_latents_ends_it(wan):
