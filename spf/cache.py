@@ -152,7 +152,11 @@ def parse_size(text: str) -> int:
 
 
 def key_fields(
-    path: Path, embedder: Embedder, sampling: Sampling, batch_size: int | None
+    path: Path,
+    embedder: Embedder,
+    sampling: Sampling,
+    batch_size: int | None,
+    nuisance: str = "none",
 ) -> dict[str, Any] | None:
     """Everything that determines the embeddings of a clip, as plain data.
 
@@ -171,6 +175,7 @@ def key_fields(
         "sampling": asdict(sampling),
         "embedder": embedder.identity(),
         "batch_size": embedder.batch_size if batch_size is None else batch_size,
+        "nuisance": nuisance,
         "libraries": libraries(),
         "code": code_hash(embed_clip, Thumbnails, type(embedder)),
     }
@@ -206,6 +211,7 @@ def _pack(made: Embedded, fields: dict[str, Any]) -> tuple[dict[str, Any], dict[
         times=embeddings.times,
         changes=embeddings.changes,
         range=embeddings.range,
+        differences=embeddings.differences,
         images=np.stack(thumbnails.images),
     )
     return about, {ARRAYS: buffer.getvalue()}
@@ -229,10 +235,12 @@ def _unpack(entry: Entry, source: Path, fields: dict[str, Any]) -> Embedded | No
                 about["notes"],
                 stored["changes"],
                 float(stored["range"]),
+                stored["differences"],
             )
             images = list(stored["images"])
         small = about["thumbnails"] | {"source_size": tuple(about["thumbnails"]["source_size"])}
-        whole = np.isfinite(embeddings.vectors).all()
+        numbers = embeddings.vectors, embeddings.differences
+        whole = all(np.isfinite(rows).all() for rows in numbers)
         return (embeddings, Thumbnails(images=images, **small)) if whole else None
     except NO_ARCHIVE:  # whole, and yet none of ours
         return None

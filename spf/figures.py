@@ -187,6 +187,8 @@ def _curve(axes: Axes, measured: "Measurement") -> None:
         label = "segments" if number == 0 else None
         axes.plot(x, y, color="#f59e0b", lw=5.5, alpha=0.55, solid_capstyle="butt", label=label)
     axes.plot(times, measured.curve.progress, color=PALETTE[0], lw=1.8, label="progress S")
+    if (second := measured.corrected) is not None and second.curve.changes:
+        axes.plot(times, second.curve.progress, ":", color=PALETTE[1], label="S corrected")
     _axes(axes)
     axes.set_xlim(times[0], times[-1])
     axes.tick_params(labelbottom=False, length=0)

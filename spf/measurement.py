@@ -15,29 +15,35 @@ from spf.cache import Cache, Embedded, Slot, key_fields, user_cache
 from spf.devices import check_device
 from spf.embedders import DEFAULT_EMBEDDER, Embedder, Embeddings, embed_clip, load_embedder
 from spf.embedders.base import Source, Watch
+from spf.embedders.views import views_of
 from spf.errors import ClipError
 from spf.progress import Curve, Segment, Settings, fit, score, unranked_reason
 from spf.progress.cuts import CUT_ANGLE
 from spf.progress.noise import FLICKER_SHARE
+from spf.progress.nuisance import Corrected, correct
 from spf.progress.solver import RIDGE, SIGMA, WINDOW
 from spf.progress.stretches import Stretch, analysis_segments, named_stretches
 from spf.thumbnails import Thumbnails
 from spf.video import GuardedReader, Reader, Sampling
 from spf.video.pixels import BarsEndError, repeated
 
+CORRECTED = ("linearity_mae_corrected", "motion_share")
+"""Columns beside linearity_mae, which stays the plain curve's, where a nuisance is named."""
+
 DEFAULT_SETTINGS = Settings(WINDOW, SIGMA, RIDGE, 1.0, "gradient", "none")
 
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What measuring a clip gives: curve, embeddings, small pictures, seconds by stage, and whether
-    the embeddings came from the cache."""
+    """What measuring a clip gives: curve, embeddings, small pictures, seconds by stage, whether
+    the embeddings came from the cache, and the curve without a nuisance where one was named."""
 
     curve: Curve
     embeddings: Embeddings
     thumbnails: Thumbnails
     seconds: dict[str, float]
     cached: bool = False
+    corrected: Corrected | None = None
 
     @cached_property
     def segments(self) -> list[Segment]:
@@ -74,7 +80,7 @@ class Measurement:
         """The columns that every table of clips has: why the clip is not ranked ("" where it is),
         frames, fps and duration (seconds; None where no rate is known), width and height (pixels),
         notes, whether it flickers, repeated frames, and the metrics of `score`, NaN where they are
-        not defined."""
+        not defined; where a nuisance was named, `CORRECTED` too."""
         curve, info = self.curve, self.embeddings.info
         height, width = (info.height, info.width) if info else self.thumbnails.source_size
         timed = self.embeddings.unit == "s"  # a folder of images has no rate
@@ -90,7 +96,16 @@ class Measurement:
             "flickers": curve.flickers,
             **self.distinct_scores,
             **score(curve),
+            **self.corrected_scores,
         }
+
+    @property
+    def corrected_scores(self) -> dict[str, float]:
+        """The columns `CORRECTED`; nothing where no nuisance was named."""
+        if self.corrected is None:
+            return {}
+        linearity = score(self.corrected.curve)["linearity_mae"]
+        return dict(zip(CORRECTED, (linearity, self.corrected.motion_share), strict=True))
 
     @cached_property
     def named_stretches(self) -> list[Stretch]:
@@ -117,20 +132,31 @@ def measure_clip(
     cache: Cache | None = None,
     guarded: bool = False,
     pictures: bool = True,
+    nuisance: str = "none",
 ) -> Measurement:
     """Embed a clip (see `embed_clip`) and fit its curve.
 
     cache : where embeddings of files are kept; a clip that is found there is not decoded, and
     `watch` is not called. guarded : whether files are decoded in a process of their own, which may
     crash or hang (`GuardedReader`). pictures : whether small pictures are made, for plots; without
-    them the cache is left alone.
+    them the cache is left alone. nuisance : none, camera, light or camera+light: what is taken out
+    in a second curve, `Measurement.corrected` (docs/concepts/nuisance.md).
 
-    Raises ClipError where the clip cannot be read or has fewer than 2 frames.
+    Raises ConfigError for an unknown nuisance, ClipError where the clip cannot be read or has fewer
+    than 2 frames.
     """
     started = perf_counter()
     reader = GuardedReader if guarded else Reader
     (embeddings, thumbnails), cached = _embed(
-        source, embedder, sampling, batch_size, watch, cache if pictures else None, reader, pictures
+        source,
+        embedder,
+        sampling,
+        batch_size,
+        watch,
+        cache if pictures else None,
+        reader,
+        pictures,
+        nuisance,
     )
     embedded = perf_counter()
     if len(embeddings.vectors) < 2:
@@ -143,8 +169,11 @@ def measure_clip(
         flicker_share=getattr(embedder, "flicker_share", FLICKER_SHARE),
         cut_angle=getattr(embedder, "cut_angle", CUT_ANGLE),
     )
+    fixed = None
+    if nuisance != "none":
+        fixed = correct(curve, embeddings.vectors, embeddings.differences)
     seconds = {"embed": embedded - started, "fit": perf_counter() - embedded}
-    return Measurement(curve, embeddings, thumbnails, seconds, cached)
+    return Measurement(curve, embeddings, thumbnails, seconds, cached, fixed)
 
 
 def _embed(
@@ -156,6 +185,7 @@ def _embed(
     cache: Cache | None,
     reader: type[Reader | GuardedReader] = Reader,
     pictures: bool = True,
+    nuisance: str = "none",
 ) -> tuple[Embedded, bool]:
     """Embeddings and small pictures of a clip, and whether they came from the cache."""
     sampling = sampling or Sampling()
@@ -163,7 +193,7 @@ def _embed(
     is_file = isinstance(source, str | os.PathLike)
     if cache is not None and isinstance(source, str | os.PathLike):
         path = Path(source)
-        fields = key_fields(path, embedder, sampling, batch_size)
+        fields = key_fields(path, embedder, sampling, batch_size, nuisance)
         place = place if fields is None else cache.slot(path, fields)
     with place as slot:
         if slot.found is not None:
@@ -178,7 +208,9 @@ def _embed(
                     watch(image, time)
 
             with suppress(BarsEndError):  # they were none: from the start, without cropping
-                found = embed_clip(source, embedder, batch_size, sampling, see, reader, crop_bars)
+                found = embed_clip(
+                    source, embedder, batch_size, sampling, see, reader, crop_bars, nuisance
+                )
                 slot.made = found, thumbnails
                 break
         assert slot.made is not None  # without cropping no bars end
@@ -221,13 +253,20 @@ def measure(
     embedder: str | Embedder = DEFAULT_EMBEDDER,
     sampling: Sampling | None = None,
     cache: bool = True,
+    nuisance: str = "none",
     **settings: Any,
 ) -> Curve:
     """Embed a clip and fit its Semantic Progress Function, at the clip's own time stamps.
 
-    `settings` are those of `spf.fit`, `cache` is that of `embed`. Raises ClipError where the clip
-    cannot be measured.
+    `settings` are those of `spf.fit`, `cache` is that of `embed`. nuisance : "camera", "light" or
+    "camera+light" give the curve without what a slightly other camera or light does to this clip
+    (docs/concepts/nuisance.md); "none", the paper's, the plain one. Raises ConfigError for another
+    one, ClipError where the clip cannot be measured.
     """
+    views_of(nuisance)  # an unknown one is refused before any work
     chosen = Settings(**(vars(DEFAULT_SETTINGS) | settings))
     kept = user_cache() if cache else None
-    return measure_clip(source, load_embedder(embedder), chosen, sampling, cache=kept).curve
+    measured = measure_clip(
+        source, load_embedder(embedder), chosen, sampling, cache=kept, nuisance=nuisance
+    )
+    return measured.curve if measured.corrected is None else measured.corrected.curve

@@ -23,6 +23,7 @@ from benchmarks.leaderboard.experiment import clip_cell
 from spf.embedders import EMBEDDERS, Embedder, label, load_embedder, usable
 from spf.errors import ConfigError, UnavailableError
 from spf.generators.folder import Folder
+from spf.measurement import CORRECTED
 from spf.progress.metrics import NO_CHANGE
 from spf.words import choose
 from synthetic.clips import COLOUR_KEEPING, FIRST_HELD_OUT_SEED, SyntheticClip
@@ -114,7 +115,8 @@ class EmbedderAblation:
         sections = []
         if more:
             rows = [_row(word, records, folder) for word in self.embedders]
-            table = Table.of_rows("ablation", "Embedders", list(rows[0]), rows, NOTE)
+            columns = list(dict.fromkeys(name for row in rows for name in row))
+            table = Table.of_rows("ablation", "Embedders", columns, rows, NOTE)
             title = "Which embedder follows the meaning?"
             sections.append(Section(title, [sentence(table)], [table]))
         if "colour" in self.studies.names:
@@ -249,6 +251,9 @@ def _row(word: str, records: list[Record], folder: RunFolder) -> Row:
                 (leakage["motion_kind"] == "translation") & (leakage["strength"] == strength)
             ]
             row[f"leakage_{name}"] = camera["leakage"].median()
+    for name in CORRECTED:
+        if name in grid:
+            row |= {column: grid[column].median() for column in ("linearity_mae", name)}
     row["unidentified"] = grid["unidentified"].mean()
     shifts = robustness(results.of("robustness"))
     row |= {"shift_worst": shifts.max(), "shift": shifts.median()}

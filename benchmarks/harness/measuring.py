@@ -33,7 +33,8 @@ class Measuring:
     """How clips are measured: the same for every cell of a run.
 
     cache : where the embeddings of files are kept; it determines no result. device : for further
-    embedders that a benchmark makes; this one has its own.
+    embedders that a benchmark makes; this one has its own. nuisance : what a second curve leaves
+    out (`spf.measure`).
     """
 
     embedder: Embedder
@@ -42,6 +43,7 @@ class Measuring:
     batch_size: int | None = None
     cache: Cache | None = None
     device: str = "auto"
+    nuisance: str = "none"
 
     def key(self, benchmark: str, clip: str, model: str, seed: int = 0) -> Key:
         """The key of a cell that measures a clip."""
@@ -55,7 +57,13 @@ class Measuring:
             "batch_size": self.batch_size or self.embedder.batch_size,
             "fit": asdict(self.settings),
             "sampling": asdict(self.sampling),
+            **self._second,
         }
+
+    @property
+    def _second(self) -> dict[str, str]:
+        """The nuisance, where there is one: rows without any are what they were before it."""
+        return {} if self.nuisance == "none" else {"nuisance": self.nuisance}
 
     def provenance(self) -> dict[str, str]:
         """Columns that say by what a clip was measured; rows that differ here are not compared.
@@ -69,6 +77,7 @@ class Measuring:
             "embedder": own,
             "fit": asdict(self.settings),
             "sampling": asdict(self.sampling),
+            **self._second,
         }
         return {
             "weights_revision": embedder.get("revision", "none: no weights"),
@@ -97,6 +106,7 @@ class Measuring:
             watch=both,
             cache=self.cache if see is None else None,  # who wants frames needs them decoded
             guarded=True,
+            nuisance=self.nuisance,
         )
 
     def outcome(self, measured: Measurement, stem: str, title: str | None = None) -> Outcome:
@@ -108,8 +118,10 @@ class Measuring:
         curve = measured.curve
         values = measured.row | self.provenance()
         outcome = Outcome(values, values.pop("reason"), timings=dict(measured.seconds))
+        second = measured.corrected
+        more = {} if second is None else {"progress_corrected": second.curve.progress}
         outcome.timings["from_cache"] = float(measured.cached)
-        outcome.files[f"curves/{stem}.csv"] = curve_table(curve)
+        outcome.files[f"curves/{stem}.csv"] = curve_table(curve, **more)
         outcome.links["curve"] = f"curves/{stem}.csv"
         if title is not None:
             started = perf_counter()

@@ -31,6 +31,7 @@ from benchmarks.harness.terminal import print_plan
 from spf.cache import user_cache
 from spf.devices import choose_device
 from spf.embedders import DEFAULT_EMBEDDER, EMBEDDERS, RENDERED_EMBEDDER, on_device
+from spf.embedders.views import views_of
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.extras import require_extra
 from spf.generators.stills import NoStills
@@ -175,7 +176,9 @@ def build(config: DictConfig) -> Benchmark:
             _count("batch_size", config.batch_size),
             user_cache() if config.cache else None,
             str(config.device),
+            str(config.nuisance),
         )
+        views_of(measuring.nuisance)  # an unknown one is refused before any work
         arguments: dict[str, Any] = {"measuring": measuring}
         taken = _taken(config)
         for name in taken:

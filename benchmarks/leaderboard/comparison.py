@@ -12,6 +12,7 @@ from benchmarks.harness.quality import QUALITY, SCORED_BY
 from benchmarks.harness.records import FAILED, NOT_RUN, Record
 from benchmarks.harness.statistics import MINIMAL_RANKED_PAIRS
 from benchmarks.leaderboard.sharing import shared_sets
+from spf.measurement import CORRECTED
 from spf.progress import METRICS
 from spf.progress.metrics import MINIMAL_RANKED_FRAMES, NO_CHANGE
 from spf.quality.fidelity import FIDELITY
@@ -61,6 +62,7 @@ def clips_of(records: Iterable[Record], order_by: str) -> pd.DataFrame:
     rows = list(records)
     table = pd.DataFrame(rows)
     numbers = {*METRICS, *(name for name in map(str, table) if is_quality(name))}
+    numbers |= {name for name in CORRECTED if name in table}
     columns = ["status", "reason", "model", "clip", "embedder", "seed", "frames", "flickers"]
     table = table.reindex(columns=[*dict.fromkeys([*columns, *table.columns, *sorted(numbers)])])
     table[sorted(numbers)] = table[sorted(numbers)].astype(float)

@@ -24,6 +24,7 @@ from benchmarks.leaderboard.comparison import (
 )
 from benchmarks.leaderboard.standing import Differences, Standing
 from spf.embedders import label
+from spf.measurement import CORRECTED
 from spf.progress import METRICS
 from spf.progress.metrics import NO_CHANGE
 
@@ -89,6 +90,11 @@ class Board:
         differences = Differences.of(used, placed, order_by)
         return cls(order_by, clips, groups, standings, differences)
 
+    @property
+    def second(self) -> list[str]:
+        """Columns of the curves without a nuisance, where one is named; none decides a rank."""
+        return [name for name in CORRECTED if name in self.clips]
+
 
 def leaderboard(board: Board) -> pd.DataFrame:
     """A row for each generator of each group, best first; then those that are in none."""
@@ -97,7 +103,7 @@ def leaderboard(board: Board) -> pd.DataFrame:
     alone = sorted(set(board.clips["generator"]) - placed)
     clips = board.clips[board.clips["generator"].isin(alone)]
     used = clips[clips["unusable"] == ""]
-    names = [*dict.fromkeys([board.order_by, *SHOWN])]
+    names = [*dict.fromkeys([board.order_by, *SHOWN, *board.second])]
     means = pd.DataFrame({name: pair_means(used, name).mean() for name in names})
     parts.append(means.reindex(alone).assign(remark="compared with no other generator"))
     table = pd.concat([part for part in parts if len(part)] or parts)
@@ -110,7 +116,7 @@ def leaderboard(board: Board) -> pd.DataFrame:
     table = table.join(counts).rename_axis("generator").reset_index()
     shown = [*dict.fromkeys([board.order_by, *INTERVALS])]
     limits = [f"{name}{side}" for name in shown for side in ("", "_low", "_high")]
-    rest = [name for name in SHOWN if name not in shown]
+    rest = [name for name in (*board.second, *SHOWN) if name not in shown]
     return table.reindex(columns=[*PLACES, *limits, "remark", *rest, *COUNTS, "embedder"])
 
 
@@ -118,7 +124,7 @@ def _group_rows(standing: Standing, board: Board) -> pd.DataFrame:
     group, names = standing.group, list(standing.names)
     table = pd.DataFrame({"group": group.number, "pairs": len(group.pairs)}, index=names)
     table["order"] = [1 + place for place in standing.places]
-    for metric in dict.fromkeys([board.order_by, *SHOWN]):
+    for metric in dict.fromkeys([board.order_by, *SHOWN, *board.second]):
         values = group.values(metric)[names]
         table[metric] = values.mean(skipna=False)
         if group.ranked and metric in (board.order_by, *INTERVALS) and group.has(metric):
@@ -219,7 +225,13 @@ def categories(records: Iterable[Record], order_by: str) -> pd.DataFrame:
 def clips(board: Board, quality: Iterable[str]) -> pd.DataFrame:
     """Every clip; the seed where there are several."""
     columns = ["generator", "pair", "seed", "category", "status", "reason", "notes", "frames"]
-    columns += ["duration", *dict.fromkeys([board.order_by, *SHOWN]), "embedder", "input", *quality]
+    columns += [
+        "duration",
+        *dict.fromkeys([board.order_by, *board.second, *SHOWN]),
+        "embedder",
+        "input",
+        *quality,
+    ]
     table = board.clips
     if table["seed"].nunique() < 2:
         columns.remove("seed")

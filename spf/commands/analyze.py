@@ -20,6 +20,7 @@ from spf.commands.options import (
     JsonLines,
     MaxFrames,
     NoCache,
+    Nuisance,
     Start,
     Stream,
     Stride,
@@ -70,6 +71,7 @@ def analyze(
     start: Start = None,
     end: End = None,
     stream: Stream = None,
+    nuisance: Nuisance = "none",
     no_cache: NoCache = False,
 ) -> int:
     """Measure clips: scores, dead stretches, jumps and a plot of each.
@@ -81,22 +83,26 @@ def analyze(
       spf analyze clip.mp4
       spf analyze clips/ --csv > clips.csv
       spf analyze clip.mp4 --export clip.edl
+      spf analyze clip.mp4 --nuisance camera
     """
     from tqdm import tqdm
 
     from spf.cache import user_cache
     from spf.curation.editors import export_stretches, format_of
     from spf.embedders import shown_name
-    from spf.measurement import measure_clip
+    from spf.embedders.views import views_of
+    from spf.measurement import CORRECTED, measure_clip
     from spf.video import Sampling
 
+    views_of(nuisance)  # an unknown one is refused before any work
+    names = columns() + list(CORRECTED if nuisance != "none" else ())
     measuring = embedder_of(embedder, weights)
     sampling = Sampling(stride, max_frames, start, end, stream)
     cache = None if no_cache else user_cache()
     paths = [clip for path in clips for clip in clips_at(path)]
     plots: Sequence[Path | None] = [None] * len(paths)
     output = Output(
-        SCHEMA, columns(), as_json, as_jsonl, as_csv, keep=not (as_json or as_jsonl or as_csv)
+        SCHEMA, names, as_json, as_jsonl, as_csv, keep=not (as_json or as_jsonl or as_csv)
     )
     if not no_plot and (out is not None or not output.form):
         folder = Path(out or ".")
@@ -119,14 +125,15 @@ def analyze(
             bar.update()
 
         for clip, plot in zip(paths, plots, strict=True):
-            row = dict.fromkeys(columns()) | {"clip": clip, "embedder": shown_name(measuring)}
+            row = dict.fromkeys(names) | {"clip": clip, "embedder": shown_name(measuring)}
             bar.set_description(plain(Path(clip).name[-30:]))
             watch = None if several else count
             reason, said = "", ""
             try:
                 measured = measure_clip(
-                    clip, measuring, sampling=sampling, watch=watch, cache=cache, guarded=True
-                )
+                    clip, measuring, sampling=sampling, watch=watch, cache=cache, guarded=True,
+                    nuisance=nuisance,
+                )  # fmt: skip
             except ClipError as error:
                 reason, said = f"{error.reason}; {error.remedy}", str(error)
             except ConfigError as error:  # a stream that this clip does not have
@@ -150,7 +157,7 @@ def analyze(
                     failed = True
             output.add(row)
             if not several:
-                _print_card(row, measured)
+                _print_card(row, measured, nuisance)
             if export is not None:
                 try:
                     export_stretches(measured, Path(export))
@@ -217,7 +224,7 @@ def _plot_names(clips: list[str]) -> list[str]:
 # What people see
 
 
-def _print_card(row: Mapping[str, Any], measured: "Measurement") -> None:
+def _print_card(row: Mapping[str, Any], measured: "Measurement", nuisance: str) -> None:
     from spf.progress import METRICS
 
     length = "no frame rate" if row["duration"] is None else f"{row['duration']:.2f} s"
@@ -229,9 +236,10 @@ def _print_card(row: Mapping[str, Any], measured: "Measurement") -> None:
         if not isnan(row[name]):
             unit, meaning = METRICS[name].unit, METRICS[name].definition
             print(f"  {name:<23} {row[name]:8.4f} {unit:<6} {meaning}")
-    for name in measured.distinct_scores:
+    more = measured.distinct_scores | measured.corrected_scores
+    for name in [name for name in more if not isnan(more[name])]:
         print(f"  {name:<23} {row[name]:8.4f}")
-    for line in _named(measured):
+    for line in _named(measured) + _explained(measured, nuisance):
         print(f"  {line}")
     if row["plot"]:
         print(f"  plot: {plain(row['plot'])}")
@@ -239,6 +247,9 @@ def _print_card(row: Mapping[str, Any], measured: "Measurement") -> None:
 
 def _print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     """A table of clips, the most uneven first, then those without a rank."""
+    from spf.measurement import CORRECTED
+
+    second = any(CORRECTED[0] in row for row in rows)
     done = [row for row in rows if row["status"] == "done"]
     done.sort(key=lambda row: (bool(row["reason"]), -row["linearity_mae"]))
     folders = [os.path.dirname(os.path.abspath(row["clip"])) for row in done]
@@ -249,11 +260,13 @@ def _print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
             "linearity_mae": row["linearity_mae"],
             "peak_speed": row["peak_speed"],
             "stalled": row["stall_fraction"],
+            **({"corrected": row[CORRECTED[0]], "motion": row[CORRECTED[1]]} if second else {}),
             "what stands out": _standing_out(row),
         }
         for row in done
     ]
     formats = {"linearity_mae": ".4f", "peak_speed": ".2f", "stalled": ".0%"}
+    formats |= {"corrected": ".4f", "motion": ".0%"}
     if shown:
         order = "the most uneven (linearity_mae) first, then those without a rank"
         print(f"clips of {plain(root)}, {order}\n")
@@ -303,6 +316,31 @@ def _named(measured: "Measurement") -> list[str]:
     unit = "s" if measured.embeddings.unit == "s" else "frames"
     named = [_stretch(part, unit) for part in measured.named_stretches]
     return flicker + (named or ["no dead stretch and no jump worth naming"])
+
+
+EXPLAINS = {
+    "camera": "camera motion explains",
+    "light": "light explains",
+    "camera+light": "camera motion and light explain",
+}
+
+
+def _explained(measured: "Measurement", nuisance: str) -> list[str]:
+    """A line where the curve without the nuisance differs from the plain one by more than noise."""
+    from spf.progress.metrics import NO_CHANGE
+    from spf.progress.nuisance import disagree
+
+    corrected = measured.corrected
+    if corrected is None or not (
+        corrected.mostly_motion or disagree(measured.curve, corrected.curve)
+    ):
+        return []
+    line = f"{EXPLAINS[nuisance]} {corrected.motion_share:.0%} of the change"
+    if not corrected.curve.changes:
+        line += f"; without it: {NO_CHANGE}"
+    if corrected.mostly_motion:
+        line += "; where a motion is the meaning, trust the plain curve"
+    return [line]
 
 
 def _stretch(part: "Stretch", unit: str) -> str:

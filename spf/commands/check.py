@@ -15,6 +15,7 @@ from spf.commands.options import (
     JsonLines,
     MaxFrames,
     NoCache,
+    Nuisance,
     Start,
     Stream,
     Stride,
@@ -23,6 +24,7 @@ from spf.commands.options import (
 )
 from spf.commands.output import Output
 from spf.commands.shared import clips_at, embedder_of, plain, print_embedder
+from spf.errors import ConfigError
 
 SCHEMA = "spf.check/1"
 
@@ -52,6 +54,9 @@ def check(
     max_noise: Annotated[float | None, _limit("SHARE", "Largest noise_share")] = None,
     min_change: Annotated[float | None, _limit("RAD", "Least change, in radians")] = None,
     min_change_rate: Annotated[float | None, _limit("RAD/S", "Least change per second")] = None,
+    max_motion_share: Annotated[
+        float | None, _limit("SHARE", "Most of the change that --nuisance explains", 1)
+    ] = None,
     thresholds: Annotated[
         str | None,
         typer.Option(
@@ -74,6 +79,7 @@ def check(
     start: Start = None,
     end: End = None,
     stream: Stream = None,
+    nuisance: Nuisance = "none",
     no_cache: NoCache = False,
 ) -> int:
     """Check clips against limits: a verdict each, with the reasons.
@@ -96,11 +102,17 @@ def check(
     from spf.curation.limits import LIMITS, checked_limits, read_limits
     from spf.curation.verdicts import COLUMNS, as_row, check_clips, junit_file
     from spf.embedders import shown_name
+    from spf.embedders.views import views_of
     from spf.video import Sampling
 
     given = {name: value for name, value in locals().items() if name in LIMITS}
     limits = read_limits(Path(thresholds)) if thresholds is not None else {}
     limits |= checked_limits({name: x for name, x in given.items() if x is not None})
+    views_of(nuisance)  # an unknown one is refused before any work
+    if "max_motion_share" in limits and nuisance == "none":
+        raise ConfigError(
+            "max_motion_share bounds what a nuisance explains; give --nuisance camera"
+        )
     measuring = embedder_of(embedder, weights)
     sampling = Sampling(stride, max_frames, start, end, stream)
     cache = None if no_cache else user_cache()
@@ -115,7 +127,7 @@ def check(
         print(f"limits: {said or 'none is set; what must fail anyway is found'}")
         output.facts = {"limits": limits}
         bar = stack.enter_context(tqdm(total=total, unit="clips", leave=False, disable=None))
-        for verdict in check_clips(paths, measuring, limits, sampling, cache):
+        for verdict in check_clips(paths, measuring, limits, sampling, cache, nuisance):
             counts[verdict.status] += 1
             bar.update()
             output.add(as_row(verdict, shown_name(measuring)))

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from spf.commands.options import Csv, EmbedderName, Json, JsonLines, NoCache, Out, Weights
+from spf.commands.options import Csv, EmbedderName, Json, JsonLines, NoCache, Nuisance, Out, Weights
 from spf.commands.output import Output
 from spf.commands.shared import checked_name, embedder_of
 from spf.errors import UnavailableError
@@ -29,6 +29,7 @@ def compare(
     as_json: Json = False,
     as_jsonl: JsonLines = False,
     as_csv: Csv = False,
+    nuisance: Nuisance = "none",
     no_cache: NoCache = False,
     wandb: Annotated[
         bool, typer.Option("--wandb", help="Record the run at W&B too, offline unless logged in.")
@@ -54,6 +55,8 @@ def compare(
         words.append(f"embedder={name}")
     if weights is not None:
         words.append(f"embedder.path={weights}")
+    if nuisance != "none":
+        words.append(f"nuisance={nuisance}")
     if no_cache:
         words.append("cache=false")
     if wandb:

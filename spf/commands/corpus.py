@@ -13,6 +13,7 @@ from spf.commands.options import (
     EmbedderName,
     End,
     MaxFrames,
+    Nuisance,
     Start,
     Stream,
     Stride,
@@ -91,6 +92,7 @@ def corpus(
     start: Start = None,
     end: End = None,
     stream: Stream = None,
+    nuisance: Nuisance = "none",
 ) -> int:
     """Measure a corpus of many clips into Parquet files, by Ray.
 
@@ -108,8 +110,10 @@ def corpus(
     from spf.corpus.inputs import list_clips
     from spf.corpus.rows import FAILED, Measurer
     from spf.corpus.run import make_corpus
+    from spf.embedders.views import views_of
     from spf.video import Sampling
 
+    views_of(nuisance)  # an unknown one is refused before any work
     name = checked_name(embedder, weights)
     pool = _pool(name, workers, gpus, address)
     measurer = Measurer(
@@ -119,6 +123,7 @@ def corpus(
         batch_size=batch_size,
         curves=curves,
         weights=weights,
+        nuisance=nuisance,
     )
     loaded = measurer.loaded  # what it lacks is said before a large folder is searched
     base, names = list_clips(clips)

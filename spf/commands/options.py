@@ -69,6 +69,14 @@ Weights = Annotated[
         callback=weights_folder,
     ),
 ]
+Nuisance = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="What a second curve leaves out: camera, light or camera+light; none makes no second "
+        "curve (default).",
+    ),
+]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor keep embeddings.")]
 Out = Annotated[
     str, typer.Option(metavar="FOLDER", help="Folder for the output.", callback=local_path)

@@ -15,7 +15,7 @@ from spf.embedders import Embedder, load_embedder, shown_name
 from spf.embedders.base import GPU_FAILED
 from spf.errors import SpfError
 from spf.identity import code_hash
-from spf.measurement import DEFAULT_SETTINGS, measure_clip
+from spf.measurement import CORRECTED, DEFAULT_SETTINGS, measure_clip
 from spf.progress import METRICS
 from spf.video import Sampling, content_hash
 from spf.words import printable
@@ -47,7 +47,8 @@ class Measurer:
 
     embedder : a name, or the object. weights : a folder of them, for a name. device : auto, cpu or
     cuda. batch_size : frames per batch; None takes the embedder's own. curves : whether rows hold
-    the curves. Loading the embedder raises as `load_embedder` does.
+    the curves. nuisance : of a second curve, whose columns rows then have. Loading the embedder
+    raises as `load_embedder` does.
     """
 
     embedder: str | Embedder
@@ -56,6 +57,7 @@ class Measurer:
     batch_size: int | None = None
     curves: bool = False
     weights: str | None = None
+    nuisance: str = "none"
 
     @cached_property
     def loaded(self) -> Embedder:
@@ -75,6 +77,7 @@ class Measurer:
             "fit": asdict(DEFAULT_SETTINGS),
             "sampling": asdict(self.sampling),
             "curves": self.curves,
+            "nuisance": self.nuisance,
             "libraries": libraries(),
             "code": code_hash(__name__),
             "schema": SCHEMA,
@@ -84,7 +87,7 @@ class Measurer:
         """Measure a clip; where that fails, the row says why. Where the GPU failed, the process
         ends: a GPU recovers in a new one alone, which Ray starts."""
         row = self.failed(index, name, "") | {"sha256": content_hash(path)}
-        measure = partial(measure_clip, guarded=True, pictures=False)
+        measure = partial(measure_clip, guarded=True, pictures=False, nuisance=self.nuisance)
         try:
             measured = measure(path, self.loaded, DEFAULT_SETTINGS, self.sampling, self.batch_size)
         except SpfError as error:
@@ -115,5 +118,7 @@ class Measurer:
         import pyarrow as pa
 
         types = [(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()]
+        if self.nuisance != "none":
+            types += [(name, pa.float64()) for name in CORRECTED]
         types += [(name, pa.list_(pa.float64())) for name in CURVES if self.curves]
         return pa.Table.from_pylist(list(rows), schema=pa.schema(types))

@@ -44,6 +44,7 @@ LIMITS: dict[str, Limit] = {
     "max_noise": Limit("", inf, "noise_share: noise floor / total change"),
     "min_change": Limit("rad", inf, "total_change: length of the curve"),
     "min_change_rate": Limit("rad/s", inf, "change_rate: total change per second"),
+    "max_motion_share": Limit("", 1, "motion_share: share of the change that a nuisance explains"),
 }
 """By name; a value above a max_, or below a min_, fails. Docs: docs/how-to/curate.md."""
 SECONDS = ("max_dead", "max_dead_start", "max_dead_end", "min_change_rate")
@@ -131,6 +132,8 @@ def judge(clip: str, measured: Measurement, limits: Mapping[str, float]) -> Verd
     stall = score(measured.distinct)["stall_fraction"]
     last = int(np.flatnonzero(~measured.repeats)[-1])
     values = values_of(measured.curve, measured.named_stretches, stall, last, timed)
+    if measured.corrected is not None:
+        values["max_motion_share"] = Value(measured.corrected.motion_share)
     found = tuple(findings(measured.curve, values, limits, timed))
     numbers = {name: value.number for name, value in values.items()}
     return Verdict(clip, "fail" if found else "pass", found, numbers)

@@ -34,16 +34,20 @@ def check_clips(
     limits: Mapping[str, float],
     sampling: Sampling | None = None,
     cache: Cache | None = None,
+    nuisance: str = "none",
 ) -> Iterator[Verdict]:
     """A verdict for each clip, as it is measured: nothing is held but the clip at hand.
 
-    limits : as `checked_limits` gives them.
+    limits : as `checked_limits` gives them. nuisance : as in `measure_clip`; it is what
+    max_motion_share bounds, and moves no other value.
     What cannot be read is a verdict "unreadable" that says why. Raises UnavailableError where the
     embedder itself cannot run.
     """
     for clip in clips:
         try:
-            measured = measure_clip(clip, embedder, sampling=sampling, cache=cache, guarded=True)
+            measured = measure_clip(
+                clip, embedder, sampling=sampling, cache=cache, guarded=True, nuisance=nuisance
+            )
             verdict = judge(clip, measured, limits)
         except UnavailableError:
             raise

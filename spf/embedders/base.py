@@ -3,15 +3,17 @@
 import math
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spf.embedders.ahead import ahead
+from spf.embedders.views import Sample, View, views_of
 from spf.errors import ClipError, ConfigError
 from spf.video import MAX_FRAMES, ClipInfo, GuardedReader, Reader, Sampling
 from spf.video.pixels import STILL, Bars, PixelStatistics, pixel_notes
@@ -63,7 +65,8 @@ class Embeddings:
 
     `unit` is that of the times: "s", or "frames" where no rate is known. `info` is None for frames
     that came from memory; `notes` has a line for each thing lost, and for what the pixels say
-    beside the meaning. changes : (T,), and range, of `PixelStatistics`.
+    beside the meaning. changes : (T,), and range, of `PixelStatistics`. differences : (F, V, D)
+    float32, unit vectors of V views of F of the frames, minus those of the frames; empty without.
     """
 
     vectors: NDArray[np.float32]
@@ -73,6 +76,7 @@ class Embeddings:
     notes: list[str] = field(default_factory=list)
     changes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     range: float = math.inf
+    differences: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0, 0), "f4"))
 
     @property
     def is_still(self) -> bool:
@@ -88,6 +92,7 @@ def embed_clip(
     watch: Watch | None = None,
     reader: Callable[[str | os.PathLike[str], Sampling], Reader | GuardedReader] = Reader,
     crop_bars: bool = False,
+    nuisance: str = "none",
 ) -> Embeddings:
     """Stream a clip through an embedder; memory does not grow with the clip, but for its vectors.
 
@@ -96,7 +101,9 @@ def embed_clip(
     watch : called with every frame and its time, in order (progress bars, thumbnails), by the
     background thread that prepares frames, while the model works on earlier ones.
     reader : `GuardedReader` where files may be hostile or damaged. crop_bars : embed frames without
-    their black bars; raises BarsEndError where a later frame shows that they are none.
+    their black bars; raises BarsEndError where a later frame shows that they are none. nuisance :
+    whose views (`spf.embedders.views`) of nine frames are embedded behind the others, in the same
+    pass; it changes no vector of a frame.
 
     Files are decoded by one thread and frames prepared by another, one batch ahead of the model;
     frames of more than `LARGE` bytes are read when they are wanted, so that one is held at a time.
@@ -104,8 +111,9 @@ def embed_clip(
     A batch that does not fit into memory is halved, with a message; the embedder keeps the smaller
     size. Raises ClipError for what cannot be read, where the embedder returns NaN or zeros, where
     a single frame does not fit into memory, the clip has more than MAX_FRAMES frames, or the GPU
-    fails; ConfigError for a sampling of frames from memory.
+    fails; ConfigError for a sampling of frames from memory, and an unknown nuisance.
     """
+    views = views_of(nuisance)
     size = embedder.batch_size if batch_size is None else batch_size
     if size < 1:
         raise ValueError(f"batch_size must be at least 1, not {size!r}")
@@ -116,14 +124,15 @@ def embed_clip(
             unit: Literal["s", "frames"] = "frames" if info.fps is None else "s"
             bars = Bars() if crop_bars else None
             bounded = _at_most(frames, source)
-            found = _stream(bounded, embedder, size, watch, source, unit, bars)
+            found = _stream(bounded, embedder, size, watch, source, unit, bars, views)
             notes = [*opened.notes, *(bars.notes() if bars else []), *found.notes]
             return replace(found, info=info, notes=notes)
     if sampling not in (None, Sampling()):
         raise ConfigError("sampling applies to files; choose the frames before they are given")
     if isinstance(source, Iterator):
-        return _stream(source, embedder, size, watch, FRAMES, "s")
-    return _stream(_frames(np.asarray(source)), embedder, size, watch, FRAMES, "frames")
+        return _stream(source, embedder, size, watch, FRAMES, "s", None, views)
+    held = _frames(np.asarray(source))
+    return _stream(held, embedder, size, watch, FRAMES, "frames", None, views)
 
 
 @contextmanager
@@ -164,21 +173,30 @@ def _stream(
     watch: Watch | None,
     source: object,
     unit: Literal["s", "frames"],
-    bars: Bars | None = None,
+    bars: Bars | None,
+    views: Sequence[View],
 ) -> Embeddings:
     times: list[float] = []
-    pixels = PixelStatistics()
+    pixels, sample = PixelStatistics(), Sample()
     vectors: list[NDArray[np.float32]] = []
-    with closing(ahead(_batches(frames, embedder, size, watch, pixels, bars))) as batches:
+    prepared = _batches(frames, embedder, size, watch, pixels, bars, views, sample)
+    with closing(ahead(prepared)) as batches:
         for batch, at in batches:
             vectors.append(_encode(embedder, batch, source))
             times += at
     if not vectors:
         raise ClipError(source, "there are no frames", "give at least one")
-    rows = _unit(np.concatenate(vectors), source)
+    found, count = np.concatenate(vectors), len(times)
+    rows = _unit(found[:count], source)
     notes = pixel_notes(pixels, np.array(times), unit)
     changes = np.array(pixels.changes)
-    return Embeddings(rows, np.array(times), unit, None, notes, changes, pixels.range)
+    made = Embeddings(rows, np.array(times), unit, None, notes, changes, pixels.range)
+    if not views:
+        return made
+    chosen = [index for index, _ in sample.chosen()]
+    seen = _unit(found[count:], source, "a view, number").reshape(len(chosen), -1, rows.shape[1])
+    own = seen[:, :1] if sample.reduced else rows[chosen, None]
+    return replace(made, differences=seen[:, -len(views) :] - own)
 
 
 def _batches(
@@ -188,8 +206,13 @@ def _batches(
     watch: Watch | None,
     pixels: PixelStatistics,
     bars: Bars | None,
+    views: Sequence[View],
+    sample: Sample,
 ) -> Iterator[tuple[Any, list[float]]]:
-    """Prepared batches, each with its frames' times."""
+    """Prepared batches of the frames, each with their times, then of the views, without any.
+
+    The views have batches of their own, so that the frames' vectors are rounded as without them.
+    """
     stack = getattr(embedder, "stack", np.stack)
     prepared: list[Any] = []
     times: list[float] = []
@@ -199,14 +222,21 @@ def _batches(
             if watch is not None:
                 watch(image, time)
             pixels.add(image)
-            prepared.append(embedder.prepare(image if bars is None else bars.crop(image)))
+            inside = image if bars is None else bars.crop(image)
+            prepared.append(embedder.prepare(inside))
             times.append(time)
-            del image  # or it would be held while the next one is read
+            if views:
+                sample.add(inside)
+            del image, inside  # or they would be held while the next one is read
             if len(prepared) == size:
                 yield stack(prepared), times
                 prepared, times = [], []
         if prepared:
             yield stack(prepared), times
+    again = [View(), *views] if sample.reduced else views
+    images = (view.of(image) for _, image in sample.chosen() for view in again)
+    while part := [embedder.prepare(image) for image in islice(images, size)]:
+        yield stack(part), []
 
 
 def _encode(embedder: Embedder, batch: Any, source: object) -> NDArray[np.float32]:
@@ -245,12 +275,12 @@ def _says(error: BaseException, words: tuple[str, ...]) -> bool:
     return any(word in text for word in words)
 
 
-def _unit(vectors: NDArray[np.float32], source: object) -> NDArray[np.float32]:
+def _unit(vectors: NDArray[np.float32], source: object, of: str = "frame") -> NDArray[np.float32]:
     """Rows of length 1, float32, normalised in float64."""
     rows = vectors.astype(np.float64)
     norms = np.linalg.norm(rows, axis=1)
     bad = ~(np.isfinite(norms) & (norms > 0))
     if bad.any():
-        which = f"the embedder gave NaN or zeros for frame {int(np.argmax(bad))}"
+        which = f"the embedder gave NaN or zeros for {of} {int(np.argmax(bad))}"
         raise ClipError(source, which, "try another embedder, device or precision")
     return (rows / norms[:, None]).astype(np.float32)

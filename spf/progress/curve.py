@@ -75,6 +75,7 @@ class Curve:
         radians (`spf.progress.cuts`).
     cut_angle : radians below which no step is a hard cut, by the embedder that measured.
     is_still : whether the pixels show a still picture, whatever an encoder left in them.
+    is_explained : whether nothing is left but what a camera's motion leaves (`Corrected`).
     flicker_share : noise share above which a clip flickers, by the embedder that measured; motion
         alone stays below it.
     """
@@ -90,6 +91,7 @@ class Curve:
     separation: Array
     cut_angle: float = CUT_ANGLE
     is_still: bool = False
+    is_explained: bool = False
     flicker_share: float = FLICKER_SHARE
 
     def __len__(self) -> int:
@@ -128,7 +130,7 @@ class Curve:
     @property
     def changes(self) -> bool:
         """Whether the total change stands out of the noise, so that its shape means something."""
-        if self.is_still:
+        if self.is_still or self.is_explained:
             return False
         spread = self.settings.power * self.noise_spread
         known = self.plain_change, self.noise_floor, len(self), spread

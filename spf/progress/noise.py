@@ -143,8 +143,12 @@ def stands_out(total_change: float, floor: float, length: int, spread: float) ->
     dimensions (84% or more in 8), and 90% or more where the noise of each frame is another (a
     lognormal factor of sigma 0.4) or ebbs and flows by half along the clip.
     """
-    margin = FLOOR_MARGIN * spread / np.sqrt(length) + spread**2
-    return bool(total_change > (1.0 + margin) * floor)
+    return bool(total_change > (1.0 + noise_margin(length, spread)) * floor)
+
+
+def noise_margin(length: int, spread: float) -> float:
+    """Share by which the change that noise shows may exceed its floor by chance (`stands_out`)."""
+    return float(FLOOR_MARGIN * spread / np.sqrt(length) + spread**2)
 
 
 @lru_cache(maxsize=256)

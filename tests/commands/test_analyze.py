@@ -215,3 +215,25 @@ def test_analyze_obeys_its_sampling(tmp_path: Path, capsys: pytest.CaptureFixtur
     ):
         (row,) = analyzed(capsys, clip, "--embedder", "pixels", *words)
         assert row["frames"] == frames
+
+
+def test_what_camera_motion_explains_stands_beside_the_plain_curve(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pan over a still picture: the plain score stays what it is without --nuisance."""
+    wide = harness.picture(5, 256)[:96]
+    pan = harness.save(tmp_path / "pan.mp4", [wide[:, x : x + 96] for x in range(30)])
+    words = [str(pan), "--embedder", "tiny", "--no-plot"]
+    (plain,), (row,) = (analyzed(capsys, *words, *more) for more in ([], ["--nuisance", "camera"]))
+    assert {name: row[name] for name in plain} == plain
+    assert set(row) - set(plain) == {"linearity_mae_corrected", "motion_share"}
+    assert row["motion_share"] > 2 / 3
+    assert main(["analyze", *words, "--nuisance", "camera"]) == 0
+    card = capsys.readouterr().out
+    assert f"camera motion explains {row['motion_share']:.0%} of the change" in card
+    assert "trust the plain curve" in card
+    assert ("no semantic change" in card) == (row["linearity_mae_corrected"] is None)
+    assert main(["check", *words[:3], "--nuisance", "camera", "--max-motion-share", "0.5"]) == 1
+    assert main(["check", *words[:3], "--max-motion-share", "0.5"]) == 2
+    assert main(["analyze", "nothing.mp4", "--nuisance", "camra"]) == 2
+    assert "did you mean camera" in capsys.readouterr().err

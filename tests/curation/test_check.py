@@ -88,7 +88,7 @@ def test_values_are_those_that_the_limits_name() -> None:
 
 @pytest.mark.parametrize("name", [name for name in LIMITS if name != "max_noise"])
 def test_a_value_at_the_limit_passes_and_one_beyond_fails(name: str) -> None:
-    values = values_of(EVEN, NAMED, 0.45, 20)
+    values = values_of(EVEN, NAMED, 0.45, 20) | {"max_motion_share": Value(0.4)}
     number = values[name].number
     beyond = number - 1e-6 if name.startswith("max_") else number + 1e-6
     assert names(EVEN, values, **{name: number}) == []

@@ -25,6 +25,7 @@ WORDS = (
     "embedder=pixels",
     "embedder.size=9",
     "model=folder",
+    "nuisance=camera",
 )
 
 
@@ -46,6 +47,9 @@ def test_an_embedder_without_weights_is_a_row_that_says_so(ablated: session.Run)
     assert rows.loc["siglip", "status"] == "not_run"
     assert "make weights EMBEDDER=siglip" in rows.loc["siglip", "reason"]
     assert rows.loc[["pixels (control)", "histogram (control)"], "error_0"].between(0, 1).all()
+    second = rows.loc["pixels (control)", ["linearity_mae", "linearity_mae_corrected"]]
+    assert second.between(0, 0.5).all()
+    assert rows.loc["pixels (control)", "motion_share"] > 0.1
     assert ablated.code == 0
 
 

@@ -204,6 +204,7 @@ def test_given_settings_arrive(tmp_path: Path) -> None:
     folder = harness.two_generators(tmp_path / "clips", 1)
     words = harness.leaderboard_words(folder, tmp_path)
     words += ["fit.window=7", "fit.noise=nugget", "sampling.stride=3", "batch_size=5"]
+    words += ["nuisance=camera+light"]
     config = harness.compose("embedder=pixels", "embedder.size=9", *words)
     measuring: Any = build(config).measuring  # type: ignore[attr-defined]
     assert measuring.embedder.size == 9
@@ -211,12 +212,14 @@ def test_given_settings_arrive(tmp_path: Path) -> None:
     assert measuring.settings.sigma == inspect.signature(spf.fit).parameters["sigma"].default
     assert measuring.sampling == Sampling(stride=3)
     assert measuring.batch_size == 5
+    assert measuring.nuisance == "camera+light"
 
 
 @pytest.mark.parametrize(
     "words",
     [
         "fit.window=-1",
+        "nuisance=camra",
         "fit.window=0",
         "fit.window=1.5",
         "fit.window=many",

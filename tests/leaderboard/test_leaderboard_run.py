@@ -253,6 +253,23 @@ def test_a_metric_to_order_by(finished: session.Run, tmp_path: Path, no_plots: N
             harness.run(clips, tmp_path / "out", f"benchmark.order_by={given}")
 
 
+def test_curves_without_a_nuisance_stand_beside_and_decide_nothing(
+    finished: session.Run, tmp_path: Path, no_plots: None
+) -> None:
+    """The tables are those of the plain run, with two columns more."""
+    clips = finished.folder.root.parents[2] / "clips"
+    run = harness.run(clips, tmp_path / "out", "nuisance=camera")
+    more = ["linearity_mae_corrected", "motion_share"]
+    for name in ("leaderboard", "clips"):
+        plain, second = (pd.read_csv(one.folder.root / f"{name}.csv") for one in (finished, run))
+        assert second[more].notna().all(axis=None)
+        assert second["motion_share"].between(0, 1).all()
+        assert [column for column in second if column not in plain] == more
+        pd.testing.assert_frame_equal(second.drop(columns=more), plain)
+    curve = pd.read_csv(run.folder.root / run.results.records[0]["curve"])
+    assert curve["progress_corrected"].iloc[-1] == 1.0
+
+
 def test_a_clip_without_change_is_no_straight_curve(tmp_path: Path) -> None:
     clips = harness.layout(
         tmp_path / "clips", {"dead": {"p": harness.still()}, "even": {"p": harness.steady()}}

@@ -52,6 +52,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
 
 SHARE, TIMES = "of 1", "× mean"
 UNITS: dict[str, str] = {
+    "linearity_mae_corrected": SHARE, "motion_share": SHARE,
     "linearity_mae": SHARE, "linearity_max": SHARE, "target_mae": SHARE, "stall_fraction": SHARE,
     "noise_share": SHARE, "raw_error": SHARE, "calibrated_error": SHARE, "corrected_error": SHARE,
     "unidentified": SHARE, "leakage": SHARE, "leakage_10": SHARE, "leakage_30": SHARE,

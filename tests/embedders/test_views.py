@@ -1,0 +1,149 @@
+"""Views of a clip's frames: what they show, which frames have them, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import harness
+import numpy as np
+import pytest
+
+import spf
+from spf.cache import user_cache
+from spf.embedders import embed_clip, load_embedder
+from spf.embedders.pixels import Pixels
+from spf.embedders.views import CAMERA, FRAMES, HELD, LIGHT, NUISANCES, Sample, View
+from spf.errors import ConfigError
+from spf.measurement import measure_clip
+
+Image = np.ndarray
+
+
+class Counting(Pixels):
+    """Counts the frames that it is given."""
+
+    seen = 0
+
+    def encode(self, batch: np.ndarray) -> np.ndarray:
+        self.seen += len(batch)
+        return super().encode(batch)
+
+
+def plain(count: int, size: int = 4) -> np.ndarray:
+    """Frames (count, size, size, 3), each of its own colour."""
+    colours = np.random.default_rng(0).integers(0, 256, (count, 1, 1, 3), dtype=np.uint8)
+    return np.broadcast_to(colours, (count, size, size, 3))
+
+
+def test_views_show_what_a_moved_camera_would() -> None:
+    image = np.random.default_rng(0).integers(0, 200, (40, 80, 3), dtype=np.uint8)
+    assert View().of(image) is image
+    right, down = View(right=0.1).of(image), View(down=0.25).of(image)
+    np.testing.assert_array_equal(right[:, 8:], image[:, :-8])
+    np.testing.assert_array_equal(down[10:], image[:-10])
+    np.testing.assert_array_equal(right[:, 7::-1], image[:, 1:9], "the mirror image outside")
+    square = image[:, :40]
+    np.testing.assert_array_equal(View(turn=90).of(square), np.rot90(square))
+    grown = View(zoom=3.0).of(image[:39, :39])
+    np.testing.assert_array_equal(grown[1::3, 1::3], image[13:26, 13:26])
+    np.testing.assert_array_equal(View(light=1.2).of(image), np.rint(image * 1.2))
+    assert View(light=9.0).of(image).max() == 255
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 3), (3, 40000)])
+def test_no_frame_is_too_small_or_too_long(shape: tuple[int, int]) -> None:
+    sample = Sample()
+    sample.add(np.full((*shape, 3), 90, np.uint8))
+    ((_, image),) = sample.chosen()
+    for view in CAMERA + LIGHT:
+        assert view.of(image).shape == image.shape
+
+
+@pytest.mark.parametrize("length", [1, 2, 8, 9, 10, 17, 18, 40, 299, 3000])
+def test_nine_frames_at_even_distances_whatever_the_length(length: int) -> None:
+    sample = Sample()
+    for index in range(length):
+        sample.add(np.full((1, 1, 3), index % 256, np.uint8))
+        assert len(sample.kept) < 2 * FRAMES
+    found = [index for index, _ in sample.chosen()]
+    assert [int(image[0, 0, 0]) for _, image in sample.chosen()] == [x % 256 for x in found]
+    assert len(found) == min(length, FRAMES)
+    assert found[0] == 0
+    assert length - 1 - found[-1] <= length / FRAMES
+    gaps = np.diff(found)
+    assert len(gaps) == 0 or gaps.max() <= 2 * gaps.min()
+
+
+@pytest.mark.parametrize(("length", "most"), [(300, 1.3), (3000, 1.05)])
+def test_what_views_cost_and_that_they_change_no_frame(length: int, most: float) -> None:
+    """Frames that are embedded, with all views and without; the same vectors bit for bit."""
+    embedder = Counting()
+    without = embed_clip(plain(length), embedder)
+    assert embedder.seen == length
+    embedder.seen = 0
+    shown: list[float] = []
+    found = embed_clip(
+        plain(length), embedder, nuisance="camera+light", watch=lambda _, time: shown.append(time)
+    )
+    assert embedder.seen <= most * length
+    assert len(shown) == length
+    np.testing.assert_array_equal(found.vectors, without.vectors)
+    assert found.differences.shape == (FRAMES, 10, found.vectors.shape[1])
+    assert without.differences.size == 0
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+@pytest.mark.parametrize("nuisance", NUISANCES)
+def test_differences_are_those_of_each_view(nuisance: str, batch_size: int) -> None:
+    frames = np.stack(harness.steady(20))
+    found = embed_clip(frames, load_embedder("histogram"), batch_size, nuisance=nuisance)
+    vectors = spf.embed(frames, "histogram")
+    sample = Sample()
+    for image in frames:
+        sample.add(image)
+    views = NUISANCES[nuisance]
+    wanted = [
+        spf.embed(np.stack([view.of(image) for view in views]), "histogram") - vectors[index]
+        for index, image in sample.chosen()
+        if views
+    ]
+    np.testing.assert_allclose(found.differences.ravel(), np.ravel(wanted), atol=1e-6)
+
+
+def test_large_frames_are_compared_at_the_size_at_which_they_are_held() -> None:
+    side = int(HELD**0.5) + 200
+
+    def frames() -> Iterator[tuple[Image, float]]:
+        for index in range(2):
+            yield np.full((side, side, 3), 100 * index + 50, np.uint8), float(index)
+
+    embedder = Counting()
+    found = embed_clip(frames(), embedder, nuisance="camera")
+    assert embedder.seen == 2 + 2 * (1 + len(CAMERA))
+    assert found.differences == pytest.approx(0.0, abs=1e-6), "flat frames look the same"
+
+
+def test_a_nuisance_has_its_own_place_in_the_cache(tmp_path: Path) -> None:
+    """The plain entry serves no corrected curve; the second time neither is decoded."""
+    path = harness.save(tmp_path / "clip.mp4", harness.steady(20), rate=12)
+    cache, embedder = user_cache(), load_embedder("pixels")
+    given: dict[str, Any] = {"embedder": embedder, "cache": cache}
+    first = [measure_clip(path, **given, nuisance=name) for name in ("none", "camera", "light")]
+    assert [one.cached for one in first] == [False] * 3
+    again = measure_clip(path, **given, nuisance="camera")
+    assert again.cached
+    np.testing.assert_array_equal(again.embeddings.differences, first[1].embeddings.differences)
+    assert again.row == first[1].row
+    assert again.row["linearity_mae"] == first[0].row["linearity_mae"], "stays the plain one"
+    assert set(again.row) - set(first[0].row) == {"linearity_mae_corrected", "motion_share"}
+
+
+def test_what_does_not_react_keeps_its_curve_and_unknown_names_are_refused() -> None:
+    """Flat colours look the same to every camera: the plain curve, bit for bit."""
+    clip = plain(12)
+    curve, usual = spf.measure(clip, "pixels", nuisance="camera"), spf.measure(clip, "pixels")
+    np.testing.assert_array_equal(curve.progress, usual.progress)
+    with pytest.raises(ConfigError, match=r"'camra'.*did you mean camera"):
+        spf.measure("no such clip.mp4", "pixels", nuisance="camra")

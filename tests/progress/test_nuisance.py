@@ -1,0 +1,234 @@
+"""Curves without what a camera does to the vectors: against dense matrices, and by invariance."""
+
+from __future__ import annotations
+
+from math import isnan
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from spf.progress import fit, no_change_reason, score
+from spf.progress.metrics import NO_CHANGE
+from spf.progress.nuisance import (
+    MOSTLY_MOTION,
+    Corrected,
+    Method,
+    chosen_gains,
+    correct,
+    corrected,
+    disagree,
+    motion_share,
+    nuisance_directions,
+    projection,
+    threshold,
+    unseen_left,
+    whitening,
+)
+
+Array = NDArray[np.float64]
+METHODS: tuple[Method, ...] = ("projection", "whitening")
+
+
+def unit(rows: Array) -> Array:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def walk(length: int, dimensions: int, seed: int = 0) -> Array:
+    """A random walk on the sphere."""
+    steps = np.random.default_rng(seed).normal(size=(length, dimensions))
+    return unit(3 * np.eye(dimensions)[0] + 0.2 * np.cumsum(steps, axis=0))
+
+
+def views(frames: int, count: int, dimensions: int, seed: int = 1) -> Array:
+    """Differences (F, V, D) with a few strong directions and many weak ones."""
+    made = np.random.default_rng(seed).normal(size=(frames, count, dimensions))
+    return made * 0.2 * 0.7 ** np.arange(dimensions)[::-1]
+
+
+# ------------------------------------------------------------------- against dense matrices
+
+
+@pytest.mark.parametrize("shape", [(5, 4, 7), (2, 3, 30), (9, 8, 24)])
+def test_corrections_are_those_of_the_dense_covariance(shape: tuple[int, int, int]) -> None:
+    """C, its eigenvectors and (I + strength C / c_1)^(-1/2) as D x D matrices; sums as loops."""
+    differences = views(*shape).reshape(-1, shape[2])
+    z = walk(40, shape[2])
+    found = nuisance_directions(differences)
+    c = sum(np.outer(n, n) for n in differences) / len(differences)
+    values, columns = np.linalg.eigh(c)
+    assert found.energies == pytest.approx(values[::-1][: len(found)], rel=1e-9, abs=1e-15)
+    for rank in (1, 3):
+        kept = np.eye(len(c)) - columns[:, -rank:] @ columns[:, -rank:].T
+        dense(z, kept, corrected(z, found, projection(found, rank)))
+        share = motion_share(z, found, projection(found, rank), 6, 4.0)
+        assert share == pytest.approx(share_by_loops(z, kept, 6, 4.0), abs=1e-12)
+    for strength in (0.5, 100.0):
+        scaled = 1 / np.sqrt(1 + strength * np.clip(values, 0, None) / values[-1])
+        dense(z, columns * scaled @ columns.T, corrected(z, found, whitening(found, strength)))
+    strong = min((values >= values[-1] / 5).sum(), shape[2] // 2)
+    outside = np.eye(len(c)) - columns[:, -strong:] @ columns[:, -strong:].T
+    own = np.linalg.eigvalsh(np.cov((z @ outside).T, bias=True))
+    level = threshold(found, z, floor=2.0, most=5.0)
+    wanted = max(2.0 * (own**2).sum() / own.sum(), values[-1] / 5)
+    assert level == pytest.approx(wanted)
+    removed = (chosen_gains(found, z, floor=2.0, most=5.0) == 0).sum()
+    assert removed == min((values > level).sum(), shape[2] // 2)
+
+
+def dense(z: Array, matrix: Array, found: Array) -> None:
+    assert found == pytest.approx(unit(z @ matrix), abs=1e-10)
+
+
+def share_by_loops(z: Array, matrix: Array, window: int, sigma: float) -> float:
+    whole = left = 0.0
+    for i in range(len(z)):
+        for j in range(i + 1, min(i + window, len(z) - 1) + 1):
+            weight = np.exp(-((j - i) ** 2) / (2 * sigma**2))
+            whole += weight * np.linalg.norm(z[j] - z[i])
+            a, b = matrix @ z[i], matrix @ z[j]
+            radial = np.linalg.norm(a) - np.linalg.norm(b)
+            left += weight * np.sqrt(max(0.0, (a - b) @ (a - b) - radial**2))
+    return float(1 - left / whole)
+
+
+def test_unseen_views_take_no_part_in_their_directions() -> None:
+    """Two frames that answer along other axes: nothing of either is explained by the other; two
+    that answer alike: all of it."""
+    differences = np.zeros((2, 2, 6))
+    differences[0, :, 1], differences[1, :, 2] = (0.1, -0.2), (0.2, 0.1)
+    assert unseen_left(differences, 0.0, "projection") == 1.0
+    differences[1] = differences[0]
+    assert unseen_left(differences, 0.0, "projection") == pytest.approx(0.0, abs=1e-12)
+    assert isnan(unseen_left(differences[:1], 0.0, "projection"))
+
+
+# ------------------------------------------------------------------------------ invariances
+
+
+def made(z: Array, differences: Array, method: Method = "projection") -> Corrected:
+    return correct(fit(z, window=8), z, differences, method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rotation_order_and_time_change_nothing(method: Method) -> None:
+    z, differences = walk(50, 16), views(6, 8, 16)
+    usual = made(z, differences, method)
+    assert 0.05 < usual.motion_share < 0.95
+    turn = np.linalg.qr(np.random.default_rng(2).normal(size=(16, 16)))[0]
+    order = np.random.default_rng(3).permutation(6)
+    for other, path in (
+        (made(z @ turn, differences @ turn, method), usual.curve.progress),
+        (made(z, differences[order][:, ::-1], method), usual.curve.progress),
+        (made(z[::-1], differences, method), 1 - usual.curve.progress[::-1]),
+    ):
+        assert other.curve.progress == pytest.approx(path, abs=1e-9)
+        assert other.motion_share == pytest.approx(usual.motion_share, abs=1e-9)
+        assert other.unseen_left == pytest.approx(usual.unseen_left, abs=1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("size", [0.0, 1e-7])
+def test_views_that_equal_their_frame_change_no_bit(method: Method, size: float) -> None:
+    """An embedder that does not react, but for its rounding: the plain curve itself."""
+    z = walk(30, 12).astype(np.float32)
+    plain = fit(z)
+    found = correct(plain, z, size * views(9, 8, 12), method)
+    assert found.curve is plain
+    assert found.motion_share == 0.0
+    directions = nuisance_directions(size * views(9, 8, 12)[0])
+    assert corrected(z, directions, chosen_gains(directions, z, method)) is z
+    assert corrected(z, nuisance_directions(views(9, 8, 12)[0]), np.ones(8)) is z
+
+
+# -------------------------------------------------------------------------- known nuisance
+
+
+def sphere(amplitude: float) -> tuple[Array, Array]:
+    """A morph along an arc, unevenly paced, seen by a camera that moves it along three axes of
+    nuisance; and the differences of small motions along these axes (F, V, D)."""
+    u = np.linspace(0, 1, 80)
+    angle = 1.2 * u**2
+    z = np.zeros((80, 20))
+    z[:, 0], z[:, 1] = np.cos(angle), np.sin(angle)
+    z[:, 5:8] = amplitude * np.sin(np.outer(u, (4, 9, 13)) + np.arange(3))
+    differences = np.zeros((9, 6, 20))
+    for axis in range(3):
+        differences[:, 2 * axis, 5 + axis] = 0.4 - 0.08 * axis
+        differences[:, 2 * axis + 1, 5 + axis] = -0.4 + 0.08 * axis
+    return unit(z), differences
+
+
+@pytest.mark.parametrize("amplitude", [0.1, 0.5])
+def test_a_known_nuisance_is_taken_out_whole(amplitude: float) -> None:
+    z, differences = sphere(amplitude)
+    truth, plain = fit(sphere(0.0)[0]), fit(z)
+    found = correct(plain, z, differences, "projection")
+    assert found.curve.progress == pytest.approx(truth.progress, abs=1e-9)
+    assert found.curve.angle == pytest.approx(truth.angle, abs=1e-9)
+    assert np.abs(plain.progress - truth.progress).mean() > 0.02 * (amplitude / 0.1) ** 0.5
+    assert not found.explained
+    assert disagree(plain, found.curve) == (amplitude > 0.1 or disagree(plain, truth))
+    assert score(found.curve)["linearity_mae"] == pytest.approx(score(truth)["linearity_mae"])
+
+
+def test_still_cameras_lose_nothing() -> None:
+    """Meaning across the nuisance: the same curve, and nothing is explained."""
+    z, differences = sphere(0.0)
+    plain = fit(z)
+    found = correct(plain, z, differences)
+    assert found.motion_share == pytest.approx(0.0, abs=1e-9)
+    assert found.curve.progress == pytest.approx(plain.progress, abs=1e-9)
+    assert not disagree(plain, found.curve)
+
+
+@pytest.mark.parametrize("left", [0.0, 0.1])
+def test_motion_alone_is_no_semantic_change_beside_its_plain_curve(left: float) -> None:
+    """A path along the nuisance, of which a small part stays (0.1: as much as of unseen views):
+    the plain curve changes, the corrected one does not. A meaning that is a motion is the same to
+    it, so that it is flagged."""
+    u = np.linspace(-0.5, 0.5, 60)
+    z = np.zeros((60, 20))
+    z[:, 0], z[:, 5], z[:, 6] = 1.0, u, left * u
+    differences = np.zeros((9, 2, 20))
+    differences[:, 0, 5], differences[:, 1, 5] = 0.1, -0.1
+    for frame in range(9):  # of each frame's answer a part that no other has
+        differences[frame, :, 10 + frame] = 0.2 * differences[frame, :, 5]
+    plain = fit(unit(z))
+    found = correct(plain, unit(z), differences)
+    assert plain.changes
+    assert found.motion_share > MOSTLY_MOTION
+    assert found.mostly_motion
+    assert found.explained
+    assert no_change_reason(found.curve) == NO_CHANGE
+    assert isnan(score(found.curve)["linearity_mae"])
+    assert disagree(plain, found.curve)
+
+
+def test_where_nothing_is_left_of_a_vector_nothing_changes() -> None:
+    z = walk(10, 4)
+    found = nuisance_directions(np.eye(4))
+    assert fit(corrected(z, found, projection(found, 4))).total_change == 0.0
+    assert motion_share(z, found, projection(found, 4), 5, 3.0) == pytest.approx(1.0)
+    assert (chosen_gains(found, z, "projection") == 0).sum() == 2, "at most half of the dimensions"
+
+
+@pytest.mark.parametrize("clip", [walk(2, 6), np.ones((5, 6))], ids=["two frames", "identical"])
+def test_short_and_still_clips(clip: Array) -> None:
+    found = made(clip, views(len(clip), 8, 6))
+    assert np.isfinite(found.curve.progress).all()
+    assert 0.0 <= found.motion_share <= 1.0
+    assert found.curve.changes == fit(clip, window=8).changes
+
+
+def test_what_is_no_difference_or_amount_is_refused() -> None:
+    found = nuisance_directions(np.eye(3))
+    for call in (
+        lambda: nuisance_directions(np.full((2, 3), np.nan)),
+        lambda: nuisance_directions(np.ones(3)),
+        lambda: projection(found, -1),
+        lambda: whitening(found, np.inf),
+        lambda: chosen_gains(found, walk(5, 3), "other"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ValueError, match="must be"):
+            call()
