@@ -1,7 +1,6 @@
 """What the generators that run through diffusers share: loading, memory, sizes, seeds, progress."""
 
 import os
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -26,6 +25,7 @@ from spf.generators.base import (
     to_uint8,
 )
 from spf.generators.clock import Clock, ClockWarp, TemporalRope
+from spf.generators.loading import LoadOptions
 from spf.generators.weights import (
     INDEX,
     MODEL_REPOSITORIES,
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from torch import Generator as RandomState
 
 DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2}
-OFFLOADS = ("none", "model", "sequential")
 PACKAGES = ("torch", "diffusers", "transformers")
 
 
@@ -86,9 +85,9 @@ class DiffusersGenerator(Remade, ABC):
     variant : which of the model's published versions. path : a local folder in diffusers' layout;
     None looks in the cache of the hub; nothing is ever downloaded, no code of a repository is run,
     and weights are read from safetensors only. device : auto, cpu, cuda, cuda:N. dtype : of the
-    weights; auto is bfloat16 on a GPU and float32 on the CPU. offload : none, model (one component
-    at a time on the GPU), sequential (one layer at a time). size : (height, width) of the result;
-    None is that of the first frame, brought to the next size that the model can make.
+    weights; auto is bfloat16 on a GPU and float32 on the CPU. size : (height, width) of the result;
+    None is that of the first frame, brought to the next size that the model can make. The others
+    are those of `LoadOptions`.
 
     Making the object loads nothing: `check` looks for weights and memory, the first clip loads.
     """
@@ -111,6 +110,13 @@ class DiffusersGenerator(Remade, ABC):
         dtype: str = "auto",
         offload: str = "none",
         size: Sequence[int] | None = None,
+        lora: Any = None,
+        gguf: Any = None,
+        quantize: str | None = None,
+        tiling: bool = False,
+        slicing: bool = False,
+        compile: bool = False,
+        attention: str | None = None,
     ) -> None:
         known = MODEL_REPOSITORIES[self.name]
         self.variant = choose(str(variant or next(iter(known))), known, f"variant of {self.name}")
@@ -118,7 +124,9 @@ class DiffusersGenerator(Remade, ABC):
         self.device = choose_device(device)
         chosen = "bfloat16" if self.device != "cpu" else "float32"
         self.dtype = chosen if dtype == "auto" else choose(str(dtype), DTYPES, "dtype")
-        self.offload = choose(str(offload), OFFLOADS, "offload")
+        self.loading = LoadOptions(
+            lora, gguf, quantize, str(offload), tiling, slicing, compile, attention
+        )
         whole = size is None or all(isinstance(x, int) and not isinstance(x, bool) for x in size)
         if not whole or (size is not None and (len(size) != 2 or min(size) < 1)):
             raise ConfigError(f"model.size={size!r} must be [height, width] in pixels")
@@ -156,10 +164,13 @@ class DiffusersGenerator(Remade, ABC):
         """Raises UnavailableError where weights are missing or do not fit into free memory."""
         if "pipeline" in self.__dict__:
             return  # it is loaded already
-        counts = component_parameters(self.folder, command(self.name, self.variant))
-        width = dict.fromkeys(self.float32_parts, 4) | {"": DTYPES[self.dtype]}
-        needed = memory_needed(counts, width, self.offload, self.device != "cpu")
-        check_memory(self.name, needed, self.device, self.offload)
+        loading, remedy = self.loading, command(self.name, self.variant)
+        counts = component_parameters(self.folder, remedy, loading.replaced)
+        loading.check(self.folder, self._pipeline_class, self.device)
+        counts |= loading.parameters()
+        width = {"": DTYPES[self.dtype], **dict.fromkeys(self.float32_parts, 4), **loading.widths()}
+        needed = memory_needed(counts, width, loading.offload, self.device != "cpu")
+        check_memory(self.name, needed, self.device, loading.offload)
 
     @classmethod
     def lacking(cls) -> str:
@@ -209,7 +220,8 @@ class DiffusersGenerator(Remade, ABC):
             "device": self.device.partition(":")[0],
             "dtype": self.dtype,
             "size": self.size,
-            "versions": installed(*PACKAGES),
+            "loading": self.loading.identity(),
+            "versions": installed(*PACKAGES, *self.loading.packages()),
             "code": code_hash(type(self)),
         }
 
@@ -245,7 +257,7 @@ class DiffusersGenerator(Remade, ABC):
             fps=float(request.fps or defaults.fps),
             steps=request.steps or defaults.steps,
             guidance=guidance,
-            notes=notes,
+            notes=notes + self.loading.notes,
         )
 
     def _common(self, plan: Plan, watch: Watch | None) -> dict[str, Any]:
@@ -280,29 +292,13 @@ class DiffusersGenerator(Remade, ABC):
         dtypes = dict.fromkeys(self.float32_parts, torch.float32)
         dtypes["default"] = getattr(torch, self.dtype)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of dtypes given for parts that are not there
-                pipe = self._pipeline_class().from_pretrained(
-                    self.folder,
-                    torch_dtype=dtypes,
-                    use_safetensors=True,
-                    local_files_only=True,
-                    trust_remote_code=False,
-                )
+            return self.loading.load(self.folder, self._pipeline_class(), dtypes, self.device)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UnavailableError(
                 f"{self.folder}: the pipeline cannot be loaded ({reason}); expected the files of "
                 f"{MODEL_REPOSITORIES[self.name][self.variant].repo}"
             ) from None
-        pipe.set_progress_bar_config(disable=True)
-        if self.offload == "model":
-            pipe.enable_model_cpu_offload(device=self.device)
-        elif self.offload == "sequential":
-            pipe.enable_sequential_cpu_offload(device=self.device)
-        else:
-            pipe.to(self.device)
-        return pipe
 
     @cached_property
     def _index(self) -> dict[str, Any]:

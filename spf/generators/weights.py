@@ -8,7 +8,7 @@ import json
 import math
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,8 +130,12 @@ def pipeline_index(folder: Path) -> dict[str, Any]:
     return content
 
 
-def component_parameters(folder: Path, remedy: str) -> dict[str, int]:
+def component_parameters(
+    folder: Path, remedy: str, replaced: Collection[str] = ()
+) -> dict[str, int]:
     """Numbers of parameters of a pipeline's components that have weights.
+
+    replaced : components whose weights come from elsewhere.
 
     Raises UnavailableError, naming the files and the remedy, where some are missing, damaged or not
     safetensors: pickled weights are never loaded.
@@ -139,7 +143,8 @@ def component_parameters(folder: Path, remedy: str) -> dict[str, int]:
     counts: dict[str, int] = {}
     for name, kind in pipeline_index(folder).items():
         named = isinstance(kind, list) and len(kind) == 2 and all(isinstance(x, str) for x in kind)
-        if name.startswith("_") or not named or name.endswith(WITHOUT_WEIGHTS):
+        weightless = name in replaced or name.endswith(WITHOUT_WEIGHTS)
+        if name.startswith("_") or not named or weightless:
             continue
         counts[name] = sum(_parameters(file) for file in _files(folder / name, remedy))
     return counts
@@ -192,19 +197,22 @@ class Memory:
 
 
 def memory_needed(
-    parameters: Mapping[str, int], width: Mapping[str, int], offload: str, on_gpu: bool
+    parameters: Mapping[str, int], width: Mapping[str, float], offload: str, on_gpu: bool
 ) -> Memory:
     """Memory for the weights of components with these numbers of parameters.
 
     width : bytes a parameter by component, and "" for the others. offload : "none" all components
-    on the device at once, "model" one at a time, "sequential" single layers (counted as nothing).
-    Activations come on top: they depend on frames and size.
+    on the device at once, "model" one at a time, "group" single layers beside the VAEs,
+    "sequential" single layers; layers are counted as nothing. Activations come on top: they depend
+    on frames and size.
     """
-    sizes = [count * width.get(name, width[""]) for name, count in parameters.items()]
-    whole = sum(sizes)
+    sizes = {x: round(count * width.get(x, width[""])) for x, count in parameters.items()}
+    whole = sum(sizes.values())
     if not on_gpu:
         return Memory(0, whole)
-    device = {"none": whole, "model": max(sizes, default=0), "sequential": 0}[offload]
+    vaes = sum(size for name, size in sizes.items() if name.endswith("vae"))
+    largest = max(sizes.values(), default=0)
+    device = {"none": whole, "model": largest, "group": vaes, "sequential": 0}[offload]
     return Memory(device, 0 if offload == "none" else whole)
 
 
@@ -219,7 +227,8 @@ def check_memory(name: str, needed: Memory, device: str, offload: str) -> None:
         if needed.device > free:
             remedy = {
                 "none": "use model.offload=model",
-                "model": "use model.offload=sequential",
+                "model": "use model.offload=group",
+                "group": "use model.offload=sequential",
                 "sequential": "use a larger GPU",
             }[offload]
             raise UnavailableError(

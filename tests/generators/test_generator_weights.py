@@ -127,7 +127,7 @@ def test_too_little_memory_is_said_before_anything_is_loaded(wan, monkeypatch):
 
 @pytest.mark.parametrize(
     ("offload", "remedy"),
-    [("none", "model.offload=model"), ("model", "model.offload=sequential")],
+    [("none", "model.offload=model"), ("model", "model.offload=group")],
 )
 def test_too_small_a_gpu(offload, remedy, monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 2**34))
