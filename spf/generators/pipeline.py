@@ -165,8 +165,8 @@ class DiffusersGenerator(Remade, ABC):
         if "pipeline" in self.__dict__:
             return  # it is loaded already
         loading, remedy = self.loading, command(self.name, self.variant)
-        counts = component_parameters(self.folder, remedy, loading.replaced)
         loading.check(self.folder, self._pipeline_class, self.device)
+        counts = component_parameters(self.folder, remedy, loading.replaced)
         counts |= loading.parameters()
         width = {"": DTYPES[self.dtype], **dict.fromkeys(self.float32_parts, 4), **loading.widths()}
         needed = memory_needed(counts, width, loading.offload, self.device != "cpu")
@@ -293,7 +293,7 @@ class DiffusersGenerator(Remade, ABC):
         dtypes["default"] = getattr(torch, self.dtype)
         try:
             return self.loading.load(self.folder, self._pipeline_class(), dtypes, self.device)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UnavailableError(
                 f"{self.folder}: the pipeline cannot be loaded ({reason}); expected the files of "
