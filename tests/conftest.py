@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import secrets
 from pathlib import Path
-from typing import Any
 
 import clips
 import pytest
@@ -93,26 +92,14 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def adapters(tmp_path_factory):
-    """Word of `warping.WORDS` -> the adapter on a saved miniature of its pipeline; each is made at
-    its first use, and loaded once."""
-    import pipelines
-
-    from spf.generators.ltx2 import Ltx2
-    from spf.generators.wan import Wan22
+    """A case of `miniatures` -> the adapter on its saved miniature; each is made at its first use,
+    and loaded once."""
+    import miniatures
 
     root = tmp_path_factory.mktemp("pipelines")
-
-    @functools.cache
-    def made(word: str) -> Any:
-        if word in ("split", "interleaved"):
-            folder = pipelines.save_ltx2(root / word, word)
-            return pipelines.loaded(Ltx2(path=folder, device="cpu"))
-        folder = pipelines.save_wan(root / word, word)
-        return pipelines.loaded(Wan22(word, path=folder, device="cpu"))
-
-    return made
+    return functools.cache(lambda case: miniatures.saved(case, root))
 
 
 @pytest.fixture
 def wan(adapters):
-    return adapters("i2v")
+    return adapters("wan22/i2v")

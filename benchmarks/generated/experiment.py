@@ -17,10 +17,17 @@ from benchmarks.harness.quality import quality_inputs, retimed_columns
 from benchmarks.harness.records import Record
 from spf.embedders import label
 from spf.errors import ConfigError
-from spf.generators.base import GeneratedClip, Generator, Request
+from spf.generators import MAKERS
+from spf.generators.base import GeneratedClip, Generator, Request, unwarpable
 from spf.generators.cached import CachedGenerator, pack, request_identity
 from spf.generators.pipeline import DiffusersGenerator
-from spf.pacing.generated import Measure, Retimed, generate_baseline, retime_generated
+from spf.pacing.generated import (
+    Measure,
+    Retimed,
+    check_steerable,
+    generate_baseline,
+    retime_generated,
+)
 from spf.pacing.strategies import (
     AUTHORS_WORKFLOW,
     OURS,
@@ -46,7 +53,8 @@ RETIMES = (
     "flow",
     "wrong_map",
 )
-
+UNSTEERED = ("none", "nearest", "blend", "flow")
+"""What of these is left for a model whose clock cannot be warped."""
 
 GENERATED = "generated"
 """Where a run's folder holds the clips that were generated."""
@@ -88,7 +96,7 @@ class RetimeGenerated:
         quality: Quality | None = None,
     ) -> None:
         if not hasattr(model, "generate"):
-            remedy = "choose model=tiny, wan22 or ltx2"
+            remedy = f"choose model={', '.join(MAKERS)}"
             raise ConfigError(
                 f"benchmark={self.name} generates clips, model=folder has none; {remedy}"
             )
@@ -100,7 +108,11 @@ class RetimeGenerated:
         self.quality = quality or NoQuality()
         self.model = model
         self.target = make_target(target)
+        if unwarpable(model) and list(retimes) == list(RETIMES):
+            retimes = UNSTEERED
         self.strategies = parse_retimes(retimes, retime or NoRetime())
+        for strategy in self.strategies.values():
+            check_steerable(model, strategy)
         model.check()
         self.source = pairs or ("procedural" if model.name == "tiny" else "photographs")
         native = getattr(model, "native_size", (480, 832))

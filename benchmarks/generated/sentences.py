@@ -83,15 +83,12 @@ def _verdict(row: Row) -> str:
     """What the interval of the control's difference allows to say."""
     if not row["difference_95"]:
         return "too few pairs to tell"
-    sign = _sign(row)
+    sign = row["difference_95"].sign
     if sign == 0:
         return "no clear difference"
     return "worse, so the map matters" if sign > 0 else "better: the map does NOT matter"
 
 
 def _sign(row: Row) -> int:
-    """-1 or 1 where the whole interval of the difference lies below or above 0, else 0."""
-    if not row["difference_95"]:
-        return 0
-    low, high = map(float, row["difference_95"].split(" .. "))
-    return (low > 0) - (high < 0)
+    """As `Interval.sign` of the difference; 0 where there are too few pairs for an interval."""
+    return row["difference_95"].sign if row["difference_95"] else 0

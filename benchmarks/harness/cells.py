@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Protocol, Self, cast
+from typing import Any, NamedTuple, Protocol, Self, cast
 
 import pandas as pd
 
@@ -102,9 +102,24 @@ class Figure:
     caption: str = ""
 
 
+class Interval(NamedTuple):
+    """A confidence interval, in the unit of what it encloses; tables print it as "low .. high"."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.low:.4f} .. {self.high:.4f}"
+
+    @property
+    def sign(self) -> int:
+        """-1 or 1 where the whole interval lies below or above 0, else 0."""
+        return (self.low > 0) - (self.high < 0)
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A table on a page and as files: plain values; None or NaN where there is none.
+    """A table on a page and as files: plain values and intervals; None or NaN where there is none.
 
     timed : it holds seconds, which differ from run to run, so that nothing compares it.
     """
@@ -181,7 +196,12 @@ class Summary:
 
 
 def _table(data: Mapping[str, Any], **more: Any) -> Table:
-    return Table.of_rows(**more, **data)
+    rows = [{name: _cell(value) for name, value in row.items()} for row in data["rows"]]
+    return Table.of_rows(**more, columns=data["columns"], rows=rows)
+
+
+def _cell(value: Any) -> Any:
+    return Interval(*value) if isinstance(value, list) else value  # JSON knows no other pair
 
 
 def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:

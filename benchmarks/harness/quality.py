@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness.cells import Table
+from benchmarks.harness.cells import Interval, Table
 from benchmarks.harness.printing import printer
 from benchmarks.harness.provenance import digest
 from benchmarks.harness.records import DONE, Record
@@ -150,17 +150,11 @@ def sentence(table: Table) -> str:
         f"{way} {row['dimension']} ({row['strategy']} by {row['steered_by']}), "
         f"{text(row, 'original')} to {text(row, 'retimed')}"
         for row in bounded
-        if (way := _direction(row))
+        if (way := {-1: "lower", 0: "", 1: "higher"}[row["difference_95"].sign])
     ]
     rest = "no other interval" if clear else "no interval"
     found = "; ".join([*clear, f"{rest} of a difference excludes zero"])
     return f"VBench, retimed against original: {found}."
-
-
-def _direction(row: Row) -> str:
-    """Which way the whole interval of a difference lies; "" where it holds 0."""
-    low, high = map(float, row["difference_95"].split(" .. "))
-    return "lower" if high < 0 else "higher" if low > 0 else ""
 
 
 def _paired(quality: Quality, first: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
@@ -211,7 +205,6 @@ def _row(dimension: str, group: Group, records: Sequence[Record]) -> Row:
         row["difference"] = float(differences.mean())
     if len(pairs) >= MINIMAL_RANKED_PAIRS:
         named = f"vbench {dimension} {' '.join(group)}"
-        low, high = mean_interval(differences[:, None], named)[0]
-        row["difference_95"] = f"{low:.4f} .. {high:.4f}"
+        row["difference_95"] = Interval(*mean_interval(differences[:, None], named)[0].tolist())
         row["effect"] = hedges_g(differences)
     return row

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
+from benchmarks.harness.cells import Interval
 from benchmarks.harness.provenance import digest
 
 MINIMAL_RANKED_PAIRS = 6
@@ -215,11 +216,11 @@ def medians(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dic
     return {str(name): None if isnan(x) else float(x) for name, x in found.items()}
 
 
-def median_interval(values: Iterable[float], name: str) -> str:
-    """95% percentile bootstrap interval of the median; empty for fewer than 3 values."""
+def median_interval(values: Iterable[float], name: str) -> Interval | None:
+    """95% percentile bootstrap interval of the median; None for fewer than 3 values."""
     finite = np.array([value for value in values if np.isfinite(value)])
     if len(finite) < 3:
-        return ""
+        return None
     drawn = generator(name).choice(finite, (MEDIAN_RESAMPLES, len(finite)))
     low, high = np.quantile(np.median(drawn, axis=1), (ALPHA / 2, 1 - ALPHA / 2))
-    return f"{low:.4f} .. {high:.4f}"
+    return Interval(float(low), float(high))

@@ -20,6 +20,7 @@ from spf.commands.options import (
 )
 from spf.commands.shared import check_writable, embedder_of, plain, print_embedder
 from spf.errors import ConfigError
+from spf.generators import MAKERS
 
 if TYPE_CHECKING:
     from spf.embedders import Embedder
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from spf.pacing.retime import Retimed
     from spf.pacing.strategies import Regenerate, Resampling
 
-MODELS = "tiny (32x32 pictures), wan22, ltx2, or command, a program of yours"
+MODELS = f"{', '.join(MAKERS)} (tiny: 32x32 pictures), or command, a program of yours"
 TEMPLATE = (
     "the program of --model command, such as 'python make.py --first={first} --last={last} "
     "--frames={frames} --out={output}'; also {prompt}, {seed}, {fps}, {width}, {height}"

@@ -17,13 +17,15 @@ MODELS = {
     "tiny": "spf.generators.tiny.adapter.Tiny",
     "wan22": "spf.generators.wan.Wan22",
     "ltx2": "spf.generators.ltx2.Ltx2",
+    "ltxv": "spf.generators.ltxv.LtxVideo",
 }
 
+MAKERS = [name for name in MODELS if name not in ("folder", "command")]
 FOLDER_GENERATES_NOTHING = (
-    "model=folder generates nothing; choose model=tiny, wan22, ltx2 or command"
+    f"model=folder generates nothing; choose model={', '.join(MAKERS)} or command"
 )
 
-__all__ = ["FOLDER_GENERATES_NOTHING", "MODELS", "load_generator", "settings_of"]
+__all__ = ["FOLDER_GENERATES_NOTHING", "MAKERS", "MODELS", "load_generator", "settings_of"]
 
 
 def load_generator(name: "str | Generator", **settings: Any) -> "Generator":

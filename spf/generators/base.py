@@ -120,11 +120,29 @@ def next_count(num_frames: int, factor: int) -> int:
     return max(-(-(num_frames - 1) // factor), 1) * factor + 1
 
 
-def check_warp(name: str, warp: ClockWarp | None, clock: Clock) -> None:
-    """Raises ConfigError for a warp that was not made for this clock."""
-    if warp is not None and not np.array_equal(warp.positions, clock.positions):
+def check_warpable(generator: Any) -> None:
+    """Raises ConfigError, with the reason, for a generator whose clock cannot be warped."""
+    if reason := unwarpable(generator):
+        remedy = "choose retime=none, nearest, blend or flow, or another model"
+        raise ConfigError(f"model={generator.name}: its clock cannot be warped: {reason}; {remedy}")
+
+
+def unwarpable(generator: Any) -> str:
+    """Why a generator's clock cannot be warped, as it says itself; "" where it can."""
+    return getattr(generator, "unwarpable", "")
+
+
+def check_warp(generator: Any, warp: ClockWarp | None, clock: Clock) -> None:
+    """Raises ConfigError for a warp that was not made for this clock, and for any where the clock
+    cannot be warped."""
+    if warp is None:
+        return
+    check_warpable(generator)
+    if not np.array_equal(warp.positions, clock.positions):
         counts = f"{len(warp.positions)} latents, this clip has {len(clock.positions)}"
-        raise ConfigError(f"{name}: the warp is for another clip ({counts}); make it for this one")
+        raise ConfigError(
+            f"{generator.name}: the warp is for another clip ({counts}); make it for this one"
+        )
 
 
 @contextmanager

@@ -121,6 +121,12 @@ class ClockWarp(Protocol):
         ...
 
 
+def timestep_level(arguments: dict[str, Any]) -> "Tensor":
+    """The noise level of a call with timesteps from 1000 down; where there is one for each token,
+    those of given frames are lower."""
+    return arguments["timestep"].detach().max().float() / 1000.0
+
+
 def wan_rope(transformer: "Module") -> TemporalRope:
     """The clock of diffusers' WanTransformer3DModel, or of anything built from it.
 
@@ -136,9 +142,5 @@ def wan_rope(transformer: "Module") -> TemporalRope:
     def positions(module: Any, inputs: tuple[Any, ...]) -> "Tensor":
         return torch.arange(inputs[0].shape[2] // module.patch_size[0], dtype=torch.float64)
 
-    def noise_level(arguments: dict[str, Any]) -> "Tensor":
-        # TI2V has a timestep for each token, 0 where the frame is given.
-        return arguments["timestep"].detach().max().float() / 1000.0
-
     layout = Layout(first=0, stride=2, width=2, heads_axis=2)
-    return TemporalRope(transformer, rope, 10000.0**-exponent, layout, positions, noise_level)
+    return TemporalRope(transformer, rope, 10000.0**-exponent, layout, positions, timestep_level)

@@ -19,7 +19,7 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from spf.errors import ClipError, ConfigError, SpfError, UnavailableError
-from spf.generators.base import GeneratedClip, Image, Request, Watch, resized
+from spf.generators.base import GeneratedClip, Image, Request, Watch, check_warp, resized
 from spf.generators.clock import Clock, ClockWarp, latent_clock
 from spf.generators.counts import Counts
 from spf.identity import file_digest
@@ -55,12 +55,12 @@ class Command:
     which the program and all that it has started are killed. retries : further attempts after a
     failure.
 
-    A clip with another number or size of frames than was asked for is refused. There is no clock
-    to steer: `generate` refuses a warp. Raises ConfigError for settings that make no generator.
+    A clip with another number or size of frames than was asked for is refused. `generate` refuses a
+    warp. Raises ConfigError for settings that make no generator.
     """
 
     name: ClassVar[str] = "command"
-    steers: ClassVar[bool] = False
+    unwarpable: ClassVar[str] = "nothing is known of what is inside the command"
 
     def __init__(
         self,
@@ -108,10 +108,8 @@ class Command:
         self, request: Request, warp: ClockWarp | None = None, watch: Watch | None = None
     ) -> GeneratedClip:
         """The clip of a request; see `Generator`. `watch` is called once, when it is there."""
-        if warp is not None:
-            raise ConfigError("model=command has no clock to steer; choose retime=none")
+        check_warp(self, warp, self.clock(request))
         self.check()
-        self.clock(request)
         asked, notes = self._asked(request)
         for attempts_left in reversed(range(self.retries + 1)):
             try:

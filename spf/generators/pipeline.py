@@ -190,7 +190,7 @@ class DiffusersGenerator(Remade, ABC):
     ) -> GeneratedClip:
         """The clip of a request; see `Generator`."""
         plan = self.plan(request)
-        check_warp(self.name, warp, self._clock(plan.num_frames, plan.fps))
+        check_warp(self, warp, self._clock(plan.num_frames, plan.fps))
         self.check()
         with one_line_failures(self.name):
             applied = nullcontext() if warp is None else warp.applied(self.ropes())

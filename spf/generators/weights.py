@@ -50,7 +50,7 @@ class Repository:
 
 
 # No commit could be verified when this was written (no network), so none is pinned. Parameters:
-# transformers + text encoder (UMT5-XXL 5.7 billion, Gemma 3 12.2 billion) + the small ones.
+# transformers + text encoder (UMT5-XXL 5.7 billion, Gemma 3 12.2, T5-XXL 4.8) + the small ones.
 MODEL_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
     "wan22": {
         "i2v": Repository("Wan-AI/Wan2.2-I2V-A14B-Diffusers", 2 * 14.3 + 5.7 + 0.1),
@@ -60,6 +60,12 @@ MODEL_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
     "ltx2": {
         "v2.0": Repository("Lightricks/LTX-2", 18.9 + 12.2 + 2.0),
         "v2.3": Repository("diffusers/LTX-2.3-Diffusers", 18.9 + 12.2 + 2.0),
+    },
+    "ltxv": {
+        "0.9.5": Repository("Lightricks/LTX-Video-0.9.5", 1.9 + 4.8 + 1.2),
+        "0.9.7-dev": Repository("Lightricks/LTX-Video-0.9.7-dev", 13.0 + 4.8 + 1.2),
+        "0.9.7-distilled": Repository("Lightricks/LTX-Video-0.9.7-distilled", 13.0 + 4.8 + 1.2),
+        "0.9.8-distilled": Repository("Lightricks/LTX-Video-0.9.8-13B-distilled", 13.0 + 4.8 + 1.2),
     },
 }
 """Word -> variant -> repository; the first of each is its default."""

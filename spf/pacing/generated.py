@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spf.errors import SpfError
-from spf.generators.base import GeneratedClip, Generator, Request, Watch
+from spf.generators.base import GeneratedClip, Generator, Request, Watch, check_warpable
 from spf.pacing.strategies import Strategy, make_strategy
 from spf.pacing.targets import Target, make_target
 from spf.pacing.timemap import distance_to_target, time_map
@@ -79,9 +79,10 @@ def retime_generated(
     request, measure and target. watch : called at every denoising step of every generation.
 
     A clip without semantic change is returned as it is: there is nothing to retime.
-    Raises what the generator and `measure` raise.
+    Raises what the generator and `measure` raise, and as `check_steerable`.
     """
     strategy, target = make_strategy(strategy), make_target(target)
+    check_steerable(generator, strategy)
     clock = generator.clock(request) if strategy.iterations else None
     first = baseline or generate_measured(generator, request, measure, target, None, watch)
     attempts = [first]
@@ -108,6 +109,13 @@ def retime_generated(
         if no_change_reason(attempts[-1].curve) is not None:
             return Retimed(attempts, "no better")  # a curve without change has no time map
     return Retimed(attempts, "done")
+
+
+def check_steerable(generator: Generator, strategy: Strategy) -> None:
+    """Raises ConfigError for a strategy that warps the clock of a generator that does not let it be
+    warped, with the generator's reason."""
+    if strategy.iterations:
+        check_warpable(generator)
 
 
 def generate_measured(

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from spf.cache import user_cache
 from spf.embedders import Embedder
 from spf.errors import ClipError, ConfigError
-from spf.generators import load_generator
+from spf.generators import MAKERS, load_generator
 from spf.generators.base import Generator as ClipGenerator
+from spf.generators.base import unwarpable
 from spf.generators.counts import counts_of
 from spf.measurement import Measurement, measure_clip
 from spf.pacing.generated import target_mae
@@ -113,7 +114,7 @@ class PlanAnew(Plan):
 
     def _how(self) -> Iterator[str]:
         strategy = self.settings.steering
-        steers = getattr(self.generator, "steers", True) and strategy.iterations > 0
+        steers = not unwarpable(self.generator) and strategy.iterations > 0
         steered = f"each segment steered by {strategy.name}" if steers else "not steered"
         yield f"method   regenerate by {self.generator.name}, {steered}"
         yield f"target   {described(self.target)}"
@@ -156,8 +157,8 @@ def ready_generator(
         return None
     if generator is None:
         raise ConfigError(
-            "method=regenerate needs a generator (--model): wan22, ltx2, command, or tiny, which "
-            "makes 32x32 pictures"
+            f"method=regenerate needs a generator (--model): {', '.join(MAKERS)} (tiny: 32x32 "
+            "pictures), or command"
         )
     made = load_generator(generator)
     made.check()

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from spf.errors import ClipError, ConfigError, SpfError
 from spf.files import sweep
-from spf.generators.base import GeneratedClip, Generator, Image, Request
+from spf.generators.base import GeneratedClip, Generator, Image, Request, unwarpable
 from spf.generators.cached import CachedGenerator, read_clip
 from spf.generators.counts import counts_of
 from spf.pacing.generated import Attempt, retime_generated, target_mae
@@ -183,7 +183,7 @@ def regenerate(
     target = target_of(target, settings.cuts)
     plan = plan or plan_regeneration(curve, generator, target, settings, num_frames)
     generator.check()
-    steers = getattr(generator, "steers", True) and settings.steering.iterations > 0
+    steers = not unwarpable(generator) and settings.steering.iterations > 0
     pieces = plan.pieces
     made: list[_Made] = []
     with _keyframes(source, plan.keyframes, len(curve), folder, sampling, watch) as (images, rate):
@@ -204,7 +204,7 @@ def regenerate(
         counts = f"{kept_plain} of {len(made)}"
         notes.append(f"{counts} segment(s) as plainly generated: no warp came nearer to the target")
     if not steers and settings.steering.iterations:
-        notes.append(f"plain regeneration: {generator.name} has no clock to steer")
+        notes.append(f"plain regeneration: the clock of {generator.name} cannot be warped")
     plain = joined([one.plain for one in made])
     retimed = joined([one.retimed for one in made]) if steers else None
     return Regeneration(plan, curve, distance_to_target(curve, target), plain, retimed, notes)

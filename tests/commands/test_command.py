@@ -174,7 +174,7 @@ def test_what_it_cannot_do_is_said(outside: Outside) -> None:
         (Command().check, "model=command needs a command to run"),
         (
             lambda: outside.command().generate(REQUEST, warp),
-            "no clock to steer; choose retime=none",
+            "model=command: its clock cannot be warped: .*; choose retime=none",
         ),
         (
             lambda: outside.command(factor=4).clock(Request(FIRST, LAST, num_frames=10)),

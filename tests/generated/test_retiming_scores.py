@@ -11,7 +11,7 @@ import spf
 from benchmarks.generated.pairs import Pair, load_pairs
 from benchmarks.generated.scores import oracle_curve, true_pacing
 from benchmarks.generated.sentences import sentences
-from benchmarks.harness.cells import Table
+from benchmarks.harness.cells import Interval, Table
 from spf.generators.base import GeneratedClip
 from spf.measurement import DEFAULT_SETTINGS
 from spf.pacing.targets import Linear
@@ -51,7 +51,7 @@ def test_the_oracles_curve_follows_the_renderer(pair: Pair) -> None:
     assert np.abs(slow.progress - shares**2).max() < 0.03
 
 
-def row(strategy: str, change: float, interval: str, **more: Any) -> dict[str, Any]:
+def row(strategy: str, change: float, interval: Interval | None, **more: Any) -> dict[str, Any]:
     return {
         "strategy": strategy,
         "measure": "m",
@@ -74,16 +74,16 @@ def said(*rows: dict[str, Any]) -> str:
     return " ".join(sentences(table, "m", "linearity_mae", "linear"))
 
 
-BEFORE = row("none", 0.0, "0.0000 .. 0.0000")
+BEFORE = row("none", 0.0, Interval(0, 0))
 
 
 def test_the_papers_method_stands_beside_our_best() -> None:
     text = said(
         BEFORE,
-        row("rope_flat", -0.1, "-0.12 .. -0.08"),
-        row("rope_flat (alpha=0.5)", -0.05, "-0.06 .. -0.04"),
-        row("rope (authors_workflow)", -0.12, "-0.20 .. 0.01"),
-        row("rope (authors_code)", -0.02, "-0.03 .. 0.01"),
+        row("rope_flat", -0.1, Interval(-0.12, -0.08)),
+        row("rope_flat (alpha=0.5)", -0.05, Interval(-0.06, -0.04)),
+        row("rope (authors_workflow)", -0.12, Interval(-0.2, 0.01)),
+        row("rope (authors_code)", -0.02, Interval(-0.03, 0.01)),
     )
     assert text.startswith(
         "Median linearity_mae of the clips of tiny, target linear, measured by m: "
@@ -100,15 +100,15 @@ def test_the_papers_method_stands_beside_our_best() -> None:
 @pytest.mark.parametrize(
     ("change", "interval", "verdict"),
     [
-        (0.1, "0.0500 .. 0.1500", "worse, so the map matters"),
-        (0.1, "-0.0100 .. 0.1500", "no clear difference"),
-        (-0.1, "-0.1500 .. 0.0100", "no clear difference"),
-        (-0.1, "-0.1500 .. -0.0100", "better: the map does NOT matter"),
-        (0.1, "", "too few pairs to tell"),
+        (0.1, Interval(0.05, 0.15), "worse, so the map matters"),
+        (0.1, Interval(-0.01, 0.15), "no clear difference"),
+        (-0.1, Interval(-0.15, 0.01), "no clear difference"),
+        (-0.1, Interval(-0.15, -0.01), "better: the map does NOT matter"),
+        (0.1, None, "too few pairs to tell"),
     ],
 )
 def test_the_control_says_what_its_interval_allows(
-    change: float, interval: str, verdict: str
+    change: float, interval: Interval | None, verdict: str
 ) -> None:
     text = said(BEFORE, row("wrong_map", change, interval))
     assert f"{0.2 + change:.1f} against 0.2 before, {verdict}." in text

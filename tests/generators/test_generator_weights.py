@@ -14,6 +14,7 @@ from adapters import LAST, asked, index, one_line
 from spf.errors import UnavailableError
 from spf.generators import weights
 from spf.generators.ltx2 import Ltx2
+from spf.generators.ltxv import LtxVideo
 from spf.generators.wan import Wan22
 
 torch = pytest.importorskip("torch")
@@ -28,6 +29,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
         (Wan22("ti2v"), "Wan2.2-TI2V-5B-Diffusers", "MODEL=wan22/ti2v,"),
         (Ltx2(), "Lightricks/LTX-2,", "MODEL=ltx2,"),
         (Ltx2("v2.3"), "diffusers/LTX-2.3-Diffusers", "MODEL=ltx2/v2.3,"),
+        (LtxVideo(), "Lightricks/LTX-Video-0.9.5,", "MODEL=ltxv,"),
+        (LtxVideo("0.9.8-distilled"), "LTX-Video-0.9.8-13B-dist", "MODEL=ltxv/0.9.8-distilled,"),
     ],
 )
 def test_missing_weights_name_size_and_command(generator, repo, word, monkeypatch, tmp_path):

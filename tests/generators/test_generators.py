@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,36 +11,12 @@ import pytest
 from adapters import FIRST, LAST, asked, index, one_line
 
 from spf.errors import ConfigError, SpfError, UnavailableError
-from spf.generators.ltx2 import Ltx2
 from spf.generators.tiny.adapter import FILES, WEIGHTS, Tiny
 from spf.generators.wan import Wan22
-from spf.identity import digest
 from spf.pacing.warp import Warp
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def test_a_clip_is_made_of_its_request(wan):
-    steps: list[tuple[int, int]] = []
-    clip = wan.generate(asked(), watch=lambda done, total: steps.append((done, total)))
-    assert clip.frames.shape == (9, 32, 48, 3)
-    assert clip.frames.dtype == np.uint8
-    assert clip.fps == 16.0
-    assert clip.notes == []
-    assert steps == [(1, 2), (2, 2)]
-    np.testing.assert_array_equal(wan.generate(asked()).frames, clip.frames)
-    changes: list[dict[str, Any]] = [
-        {"seed": 1},
-        {"prompt": "a dog, running"},
-        {"negative_prompt": "blue"},
-        {"last": FIRST},
-        {"last": None},
-        {"guidance": 1.0},
-        {"steps": 3},
-    ]
-    for change in changes:
-        assert (wan.generate(asked(**change)).frames != clip.frames).any(), change
 
 
 def test_frames_and_sizes_that_cannot_be_made_are_said(wan):
@@ -57,20 +31,6 @@ def test_frames_and_sizes_that_cannot_be_made_are_said(wan):
     sized = Wan22(path=wan.path, device="cpu", size=[16, 32])
     sized.__dict__["pipeline"] = wan.pipeline
     assert sized.generate(asked()).frames.shape == (9, 16, 32, 3)
-
-
-def test_identity_names_what_determines_the_pixels(wan, tmp_path):
-    known = wan.identity()
-    assert json.loads(json.dumps(known)) == known
-    assert known == Wan22(path=wan.path, device="cpu").identity()
-    others = [Wan22(path=wan.path, device="cpu", dtype="bfloat16")]
-    others.append(Wan22(path=wan.path, device="cpu", size=[32, 32]))
-    changed = tmp_path / "changed"
-    shutil.copytree(wan.path, changed)
-    index = changed / "scheduler" / "scheduler_config.json"
-    index.write_text(index.read_text().replace('"flow_shift": 3.0', '"flow_shift": 5.0'))
-    others.append(Wan22(path=changed, device="cpu"))
-    assert len({digest(generator.identity()) for generator in [wan, *others]}) == 4
 
 
 @pytest.mark.parametrize(
@@ -109,16 +69,6 @@ def test_what_needs_a_last_frame_says_so():
     ):
         with pytest.raises(ConfigError, match=said) as caught:
             generator.generate(asked(last=None))
-        one_line(caught)
-    for kind, settings in (
-        (Wan22, {"variant": "i2w"}),
-        (Wan22, {"dtype": "float8"}),
-        (Wan22, {"offload": "disk"}),
-        (Wan22, {"size": [480, "832"]}),
-        (Ltx2, {"variant": "i2v"}),
-    ):
-        with pytest.raises(ConfigError) as caught:
-            kind(device="cpu", **settings)
         one_line(caught)
 
 
@@ -175,32 +125,7 @@ def test_each_file_of_the_weights_is_looked_for(name, damage, tmp_path):
         assert caught.value.exit_code == 3
 
 
-@pytest.fixture
-def untrained(tmp_path):
-    """The shipped generator's network with random weights."""
-    from spf.generators.tiny.sampling import SETTINGS_FILE, Settings
-
-    model = pipelines.wan_transformer(channels=10, out_channels=3, text_dim=8, num_layers=1)
-    model.save_pretrained(tmp_path)
-    (tmp_path / SETTINGS_FILE).write_text(json.dumps(asdict(Settings(num_steps=2))))
-    return Tiny(path=tmp_path)
-
-
-def test_tiny_follows_the_protocol(untrained):
-    request = asked(prompt="", steps=None)
-    clip = untrained.generate(request)
-    assert clip.frames.shape == (9, 32, 32, 3)
-    assert clip.notes == ["frames resized from 48x32 to 32x32"]
-    clock = untrained.clock(request)
-    assert clock.positions.tolist() == list(range(9))  # a latent is a frame
-    steps: list[tuple[int, int]] = []
-    watch = lambda done, total: steps.append((done, total))  # noqa: E731
-    still = Warp.from_time_map(clock, np.arange(9.0), gamma="none")
-    np.testing.assert_array_equal(untrained.generate(request, still, watch).frames, clip.frames)
-    assert steps == [(1, 2), (2, 2)]
-    tau = 8 * (np.arange(9) / 8) ** 3
-    warped = untrained.generate(request, Warp.from_time_map(clock, tau, gamma="none")).frames
-    assert (warped != clip.frames).any()
-    np.testing.assert_array_equal(untrained.generate(request).frames, clip.frames)
-    assert "prompt is passed over" in untrained.generate(asked()).notes[0]
-    assert untrained.identity()["files"]
+def test_what_tiny_passes_over_is_said(tiny_weights):
+    resized, silent = Tiny(path=str(tiny_weights)).generate(asked()).notes[::-1]
+    assert resized == "frames resized from 48x32 to 32x32"
+    assert "prompt is passed over" in silent

@@ -108,8 +108,12 @@ def test_the_help_shows_what_is_set() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=word)
 def test_defaults_equal_those_of_the_class(path: Path) -> None:
+    """Those of its bases too, where it passes the rest on to them."""
     node = content(path)
-    parameters = inspect.signature(get_class(node.pop("_target_"))).parameters
+    kind, *bases = get_class(node.pop("_target_")).__mro__
+    parameters = dict(inspect.signature(kind).parameters)
+    while parameters.pop("common", None):
+        parameters = {**inspect.signature(bases.pop(0)).parameters, **parameters}
     free = set(parameters) - GIVEN.get(path.parent.name, set())
     assert set(node) == free  # all of them are shown, and none that the class does not know
     if path.stem in PRESETS:

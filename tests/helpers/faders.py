@@ -16,7 +16,6 @@ class Fader:
     unless its clock is warped. It takes four steps, makes 4n + 1 frames, and needs no `path`."""
 
     name: ClassVar[str] = "fader"
-    steers: ClassVar[bool] = True
     requests: ClassVar[list[Request]] = []
     fail_at: ClassVar[int | None] = None
 

@@ -10,7 +10,7 @@ import clips
 import numpy as np
 from PIL import Image
 
-from benchmarks.harness.cells import Figure, Section, Summary, Table
+from benchmarks.harness.cells import Figure, Interval, Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.report.players import Pair, Player, Take, make_sheet
 from benchmarks.harness.report.reproduction_page import (
@@ -64,12 +64,13 @@ RETIMED = (
 )  # fmt: skip
 
 
-def retimed(strategy: str, value: float, interval: str) -> dict[str, Any]:
+def retimed(strategy: str, value: float, interval: Interval) -> dict[str, Any]:
     """A row of the table of strategies, from 0.2 to a value."""
     return {
         "strategy": strategy, "measure": HOSTILE[1], "pairs": 16, "better": "15 of 16",
         "difference": value - 0.2, "difference_95": interval, "against_authors_95": interval,
-        "before_linearity_mae": 0.2, "linearity_mae": value, "linearity_mae_95": "0.0100 .. 0.0200",
+        "before_linearity_mae": 0.2, "linearity_mae": value,
+        "linearity_mae_95": Interval(0.01, 0.02),
         "true_linearity_mae": value + 0.1, "before_true_linearity_mae": 0.3,
         "generator": HOSTILE[0],
     }  # fmt: skip
@@ -85,10 +86,10 @@ def write_report(root: Path) -> Path:
         for name, value in zip([*HOSTILE, "d", "e", "f"], numbers, strict=True)
     ]
     warped = [
-        retimed("none", 0.2, "0.0000 .. 0.0000"),
-        retimed("rope (authors_code)", 0.15, "-0.0600 .. -0.0400"),
-        retimed("rope_flat", 0.01, "-0.2000 .. -0.1000"),
-        retimed("flow", 0.12, "-0.0400 .. -0.0200"),
+        retimed("none", 0.2, Interval(0, 0)),
+        retimed("rope (authors_code)", 0.15, Interval(-0.06, -0.04)),
+        retimed("rope_flat", 0.01, Interval(-0.2, -0.1)),
+        retimed("flow", 0.12, Interval(-0.04, -0.02)),
     ]
     note = "linearity_mae: how uneven. empty: nothing."
     many = [

@@ -30,7 +30,8 @@ def wan_angles(positions: np.ndarray, height: int, width: int, head_dim: int) ->
 
 
 def ltx2_angles(coords: np.ndarray, times: np.ndarray, rope: object) -> np.ndarray:
-    """Angles of one batch entry of LTX-2's tables, (heads, N, head_dim / 2) or (N, dim).
+    """Angles of one batch entry of LTX-2's tables, (heads, N, head_dim / 2) or (N, dim), or of
+    LTX-Video's, (N, dim).
 
     coords : (3, N) middles, of which the first row is not used; times : (N, K) seconds by band,
     lowest first.
@@ -44,7 +45,7 @@ def ltx2_angles(coords: np.ndarray, times: np.ndarray, rope: object) -> np.ndarr
         for axis in range(3):
             place = times[:, k] if axis == 0 else coords[axis]
             flat[:, padding + 3 * k + axis] = (2 * place / extents[axis] - 1) * float(rate)
-    if rope.rope_type == "interleaved":
+    if getattr(rope, "rope_type", "interleaved") == "interleaved":
         return flat.repeat(2, axis=1)
     heads = rope.num_attention_heads
     return flat.reshape(len(flat), heads, -1).transpose(1, 0, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import miniatures
 import numpy as np
 import pipelines
 
@@ -11,18 +12,26 @@ from spf.generators.base import Request
 from spf.pacing.bands import Strength, flat
 from spf.pacing.warp import Warp
 
-WORDS = ["i2v", "flf2v", "ti2v", "split", "interleaved"]
-SIZES = {"wan22": (32, 64), "ltx2": (64, 96)}  # 2 x 4 and 2 x 3 tokens a latent
 STEPS = 2  # one for each of the experts
 
 
 def asked(generator: Any, **more: Any) -> Request:
-    """A request that the model in miniature fulfils in a blink: 4 latents, none of them square."""
-    first, last = pipelines.frames(*SIZES[generator.name])
-    settings = {"num_frames": 3 * generator.factor + 1, "steps": STEPS, "seed": 7, "fps": 8.0}
-    if getattr(generator, "variant", "") != "ti2v":
+    """A request that the model in miniature fulfils in a blink: 2 x 3 tokens a latent, 4 latents or
+    4 sections of some."""
+    multiple = getattr(generator, "multiple", 0)
+    first, last = pipelines.frames(*((2 * multiple, 3 * multiple) if multiple else (32, 32)))
+    count = 3 * getattr(generator, "factor", 2) + 1
+    settings = {"num_frames": count, "steps": STEPS, "seed": 7, "fps": 8.0, "prompt": "a cat"}
+    _, miniature, variant = miniatures.of(generator.case)
+    if variant not in miniature.first_only:
         settings["last"] = last
-    return Request(first, prompt="a cat", **(settings | more))
+    return Request(**({"first": first} | settings | more))
+
+
+def coordinates(inputs: tuple[Any, ...]) -> Any:
+    """(time in seconds, y, x) of tokens, (B, 3, N) float64: what the ropes of LTX-2 and LTX-Video
+    are called with."""
+    return inputs[0].double().mean(dim=-1) if len(inputs) == 1 else inputs[5].double()
 
 
 def uneven(generator: Any, strength: Strength | None = None, gamma: str = "none") -> Warp:

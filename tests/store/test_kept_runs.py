@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 from omegaconf import DictConfig
 
 from benchmarks.harness import session
-from benchmarks.harness.cells import Summary
+from benchmarks.harness.cells import Interval, Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.report.tables import table_as_csv
 from benchmarks.harness.reproduction import kept_runs
 from benchmarks.harness.runner import Results
 from benchmarks.known_pacing import tables as truth_tables
@@ -85,3 +87,13 @@ def test_failures_are_not_kept(tmp_path: Path) -> None:
     made = session.Run(folder, 1, Results(), Summary("done", []))
     kept_runs.keep(made, "key")
     assert not (tmp_path / kept_runs.FILE).exists()
+
+
+def test_intervals_come_back_as_numbers() -> None:
+    row = {"clip": "a", "error_95": Interval(-0.25, 0.5), "blank": None}
+    table = Table.of_rows("t", "title", list(row), [row])
+    made = Summary("headline", [Section("s", tables=[table])])
+    (again,) = Summary.of_plain(json.loads(json.dumps(made.plain()))).sections[0].tables
+    assert again.rows == [row]
+    assert again.rows[0]["error_95"].sign == 0
+    assert table_as_csv(again) == "clip,error_95,blank\na,-0.2500 .. 0.5000,\n"

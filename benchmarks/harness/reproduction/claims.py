@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.harness.cells import Table
+from benchmarks.harness.cells import Interval, Table
 from benchmarks.harness.printing import printer
 from benchmarks.harness.report.players import (
     AUTHORS,
@@ -163,12 +163,12 @@ def _existing(tables: Tables) -> Iterator[Claim]:
         f"{x['better']}"
         for x in shown
     )
-    interval = _interval(row["target_mae_95"])
+    interval = row["target_mae_95"]
     if interval is None:
         yield Claim(claim, UNCLEAR, f"target_mae: {figures}; too few clips for an interval", table)
         return
     before = row["before_target_mae"]
-    verdict = HOLDS if interval[1] < before else FAILS if interval[0] > before else UNCLEAR
+    verdict = HOLDS if interval.high < before else FAILS if interval.low > before else UNCLEAR
     yield Claim(claim, verdict, f"target_mae: {figures}", table)
 
 
@@ -195,8 +195,8 @@ def _known(tables: Tables) -> Iterator[Claim]:
         yield Claim(texts[1], ABSENT, "")
         return
     worst = max(moved, key=lambda row: row["raw_error"])
-    low, high = _interval(worst["calibrated_95"]), _interval(still["calibrated_95"])
-    verdict = UNCLEAR if low is None or high is None else FAILS if low[0] > high[1] else HOLDS
+    found, best = worst["calibrated_95"], still["calibrated_95"]
+    verdict = UNCLEAR if not (found and best) else FAILS if found.low > best.high else HOLDS
     yield Claim(texts[1], verdict, f"{BOTH}: {figures(still)}; {figures(worst)}", table)
 
 
@@ -314,24 +314,15 @@ JUDGES: Mapping[int, Callable[[Tables], Iterator[Claim]]] = {
 }
 
 
-def _interval(text: str | None) -> tuple[float, float] | None:
-    """An interval as tables write it; None for a blank."""
-    if not text:
-        return None
-    low, high = map(float, text.split(" .. "))
-    return low, high
-
-
-def _sign(interval: str | None) -> int:
-    """-1 or 1 where a whole interval lies below or above 0, else 0."""
-    found = _interval(interval)
-    return 0 if found is None else (found[0] > 0) - (found[1] < 0)
+def _sign(interval: Interval | None) -> int:
+    """As `Interval.sign`; 0 where there are too few clips for an interval."""
+    return interval.sign if interval else 0
 
 
 def _below(row: Row, other: Row, column: str = LINEARITY) -> bool:
     """Whether a row's whole interval lies below another's."""
-    low, high = _interval(row[f"{column}_95"]), _interval(other[f"{column}_95"])
-    return low is not None and high is not None and low[1] < high[0]
+    found, against = row[f"{column}_95"], other[f"{column}_95"]
+    return bool(found and against and found.high < against.low)
 
 
 def best_warp(tables: Sequence[Table]) -> str:

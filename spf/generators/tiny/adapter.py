@@ -73,7 +73,7 @@ class Tiny(Remade):
         self, request: Request, warp: ClockWarp | None = None, watch: Watch | None = None
     ) -> GeneratedClip:
         """The clip of a request; see `Generator`."""
-        check_warp(self.name, warp, self.clock(request))
+        check_warp(self, warp, self.clock(request))
         assert request.last is not None  # the clock has refused that
         first, last = self._fitted(request.first), self._fitted(request.last)
         notes = [f"{self.name} has no text: the prompt is passed over"] if request.prompt else []

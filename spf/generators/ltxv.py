@@ -1,0 +1,165 @@
+"""LTX-Video 0.9 (Lightricks 2025) of 2 and 13 billion parameters, through diffusers."""
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spf.errors import ConfigError
+from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
+from spf.generators.ltx2 import NEGATIVE_PROMPT
+from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
+
+DISTILLED = (1000.0, 993.0, 987.0, 981.0, 975.0, 909.0, 725.0, 0.03)
+"""Timesteps of the distilled models' first pass."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a variant's authors set beside `Defaults` (diffusers' page on LTX-Video)."""
+
+    defaults: Defaults
+    image_noise: float
+    guidance_rescale: float = 0.0
+    timesteps: tuple[float, ...] | None = None
+
+
+_DISTILLED = Schedule(
+    Defaults(161, 24.0, len(DISTILLED), 1.0, NEGATIVE_PROMPT), 0.0, timesteps=DISTILLED
+)
+SCHEDULES = {
+    "0.9.5": Schedule(Defaults(161, 24.0, 40, 3.0, NEGATIVE_PROMPT), 0.025),
+    "0.9.7-dev": Schedule(Defaults(161, 24.0, 30, 5.0, NEGATIVE_PROMPT), 0.0, 0.7),
+    "0.9.7-distilled": _DISTILLED,
+    "0.9.8-distilled": _DISTILLED,
+}
+
+
+class LtxVideo(DiffusersGenerator):
+    """LTX-Video 0.9.5 (2 billion parameters), 0.9.7 or 0.9.8 (13 billion), in one pass: the clip is
+    not enlarged by the upscaler that goes with the 13 billion.
+
+    Settings as in `DiffusersGenerator`. image_cond_noise_scale : noise on the given frames, times
+    the square of the noise level; None is the variant's. decode_timestep, decode_noise_scale : the
+    noise level that the decoder is told, and the share of noise that it is given.
+    """
+
+    name: ClassVar[str] = "ltxv"
+    factor: ClassVar[int] = 8
+    multiple: ClassVar[int] = 32
+    native_size: ClassVar[tuple[int, int]] = (512, 768)
+
+    def __init__(
+        self,
+        variant: str | None = None,
+        *,
+        image_cond_noise_scale: float | None = None,
+        decode_timestep: float = 0.05,
+        decode_noise_scale: float = 0.025,
+        **common: Any,
+    ) -> None:
+        super().__init__(variant, **common)
+        if image_cond_noise_scale is None:
+            image_cond_noise_scale = SCHEDULES[self.variant].image_noise
+        self.image_cond_noise_scale = _share("image_cond_noise_scale", image_cond_noise_scale)
+        self.decode_timestep = _share("decode_timestep", decode_timestep)
+        self.decode_noise_scale = _share("decode_noise_scale", decode_noise_scale)
+
+    @property
+    def defaults(self) -> Defaults:
+        return SCHEDULES[self.variant].defaults
+
+    def ropes(self) -> list[TemporalRope]:
+        return [ltxv_rope(self.pipeline.transformer)]
+
+    def identity(self) -> dict[str, Any]:
+        return super().identity() | self._noise
+
+    @property
+    def _noise(self) -> dict[str, float]:
+        return {
+            "image_cond_noise_scale": self.image_cond_noise_scale,
+            "decode_timestep": self.decode_timestep,
+            "decode_noise_scale": self.decode_noise_scale,
+        }
+
+    def _clock(self, num_frames: int, fps: float) -> Clock:
+        """Latents stand for the middle of their frames; the model places them where the first of
+        these begins: at 0, 1, 9, 17 .. frames, in seconds."""
+        clock = latent_clock(num_frames, self.factor)
+        begins = np.maximum(self.factor * (clock.positions - 1) + 1, 0)
+        return Clock(clock.frames, begins / fps)
+
+    def _pipeline_class(self) -> Any:
+        from diffusers import LTXConditionPipeline
+
+        return LTXConditionPipeline  # 0.9.5 is stored as text-to-video, hence by name
+
+    def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
+        from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
+        from PIL import Image
+
+        conditions = [LTXVideoCondition(Image.fromarray(plan.first), frame_index=0)]
+        if plan.last is not None:
+            # A latent of one frame, placed where that begins, as the first one is.
+            last = Image.fromarray(plan.last)
+            conditions.append(LTXVideoCondition(last, frame_index=plan.num_frames - 1))
+        schedule, notes = SCHEDULES[self.variant], []
+        timesteps = schedule.timesteps
+        if timesteps is not None and plan.steps != len(timesteps):
+            made_for = f"{self.variant} was distilled for {len(timesteps)}"
+            notes.append(f"{plan.steps} steps on the general schedule: {made_for}")
+            timesteps = None
+        made = self.pipeline(
+            conditions=conditions,
+            frame_rate=plan.fps,
+            timesteps=None if timesteps is None else list(timesteps),
+            guidance_rescale=schedule.guidance_rescale,
+            **self._noise,
+            **common,
+        )
+        return made.frames[0], notes
+
+
+def _share(name: str, value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= 1:
+        raise ConfigError(f"model.{name}={value!r} must be a number from 0 to 1")
+    return float(value)
+
+
+def ltxv_rope(transformer: Any) -> TemporalRope:
+    """The clock of diffusers' LTXVideoTransformer3DModel; positions are seconds.
+
+    Its rope turns a coordinate x by theta^(b / (K - 1)) (2 x / extent - 1) pi / 2 in its K = dim //
+    6 bands, lowest first; time's extent is `base_num_frames` seconds, so that omega_b =
+    theta^(b / (K - 1)) pi / base_num_frames radians a second. One table (B, N, dim) serves all
+    heads: padding, then bands, in each the axes (time first) with two neighbouring channels.
+    Tokens of the last frame stand in front of the clip's.
+    """
+    import torch
+
+    rope: Any = transformer.rope
+    # As the module computes them, to the last bit: errors would grow with the highest rates.
+    exponents = torch.linspace(0.0, math.log(rope.theta, rope.theta), rope.dim // 6)
+    rates = rope.theta**exponents * math.pi / 2.0
+    omega = rates.double().numpy() * 2.0 / rope.base_num_frames
+    layout = Layout(first=rope.dim % 6, stride=6, width=2, heads_axis=None)
+
+    def positions(module: Any, inputs: tuple[Any, ...]) -> Any:
+        return inputs[5][0, 0].double()  # video_coords (B, 3, N); a batch shares them
+
+    return TemporalRope(transformer, rope, omega, layout, positions, timestep_level)
+
+
+def _concerns_us(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("`timesteps` were passed without `sigmas`")
+
+
+# The pipeline always does so; the models' schedulers shift nothing, so that both agree.
+logging.getLogger("diffusers.schedulers.scheduling_flow_match_euler_discrete").addFilter(
+    _concerns_us
+)
