@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import nullcontext
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from benchmarks.harness import session
 from spf.errors import ConfigError
 from spf.generators import settings_of
 from spf.generators.base import check_warpable, unwarpable
+from spf.generators.loading import LoadOptions
 from spf.generators.weights import MODEL_REPOSITORIES
 from spf.identity import digest
 from spf.pacing.bands import flat
@@ -34,7 +36,7 @@ VISIBLE = 0.5
 """Grey levels (of 255) by which a warped clip differs at least, in the mean."""
 ROUNDING = 0.01
 """And by which one may differ whose arithmetic alone is another."""
-NEUTRAL = ("path", "variant", "device", "offload")
+NEUTRAL = ("path", "variant", "device", *(option.name for option in fields(LoadOptions)))
 """Settings that do not change the pixels, or that are tested by themselves."""
 
 
