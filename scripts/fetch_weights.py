@@ -23,7 +23,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from spf.download import download
 from spf.errors import ConfigError, SpfError, UnavailableError
-from spf.generators.weights import Repository, cached_folder, component_parameters, lock_of
+from spf.generators.weights import (
+    Repository,
+    assemble,
+    cached_folder,
+    component_parameters,
+    lock_of,
+    source_patterns,
+)
 from spf.generators.weights import words as model_words
 from spf.quality.weights import WeightsFile, fetched_hashes, lock_file
 from spf.quality.weights import words as quality_words
@@ -103,7 +110,12 @@ def _fetch_pipeline(repository: Repository) -> str:
     except UnavailableError:
         pass  # a download that was interrupted goes on
     print(f"{repository.repo}: {repository.size}", file=sys.stderr)
-    folder = _snapshot(repository.repo, repository.revision, repository.patterns, "model")
+    if repository.sources:
+        parts = {repo: source_patterns(parts) for repo, parts in repository.sources.items()}
+        found = {repo: _snapshot(repo, None, patterns, "model") for repo, patterns in parts.items()}
+        folder = assemble(repository, found)
+    else:
+        folder = _snapshot(repository.repo, repository.revision, repository.patterns, "model")
     component_parameters(folder, "run this again")
     note(lock_of(repository), {}, repo=repository.repo, revision=folder.name)
     return f"{repository.repo}: fetched, commit {folder.name[:12]}: {folder}"

@@ -18,16 +18,10 @@ from benchmarks.harness.records import Record
 from spf.embedders import label
 from spf.errors import ConfigError
 from spf.generators import MAKERS
-from spf.generators.base import GeneratedClip, Generator, Request, unwarpable
+from spf.generators.base import GeneratedClip, Generator, Request, check_warpable, unwarpable
 from spf.generators.cached import CachedGenerator, pack, request_identity
 from spf.generators.pipeline import DiffusersGenerator
-from spf.pacing.generated import (
-    Measure,
-    Retimed,
-    check_steerable,
-    generate_baseline,
-    retime_generated,
-)
+from spf.pacing.generated import Measure, Retimed, generate_baseline, retime_generated
 from spf.pacing.strategies import (
     AUTHORS_WORKFLOW,
     OURS,
@@ -111,8 +105,7 @@ class RetimeGenerated:
         if unwarpable(model) and list(retimes) == list(RETIMES):
             retimes = UNSTEERED
         self.strategies = parse_retimes(retimes, retime or NoRetime())
-        for strategy in self.strategies.values():
-            check_steerable(model, strategy)
+        steered = any(strategy.iterations for strategy in self.strategies.values())
         model.check()
         self.source = pairs or ("procedural" if model.name == "tiny" else "photographs")
         native = getattr(model, "native_size", (480, 832))
@@ -132,7 +125,9 @@ class RetimeGenerated:
             for seed in seeds
         }
         for request in self.requests.values():
-            model.clock(request)  # refuses what the model cannot make
+            clock = model.clock(request)  # refuses what the model cannot make
+            if steered:
+                check_warpable(model, clock)
         self.seeds = tuple(dict.fromkeys(seeds))
         # Several copies of a large model would not fit beside each other.
         self.workers = 1 if isinstance(model, DiffusersGenerator) else None

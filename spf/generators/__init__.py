@@ -18,6 +18,7 @@ MODELS = {
     "wan22": "spf.generators.wan.Wan22",
     "ltx2": "spf.generators.ltx2.Ltx2",
     "ltxv": "spf.generators.ltxv.LtxVideo",
+    "framepack": "spf.generators.framepack.FramePack",
 }
 
 MAKERS = [name for name in MODELS if name not in ("folder", "command")]

@@ -120,9 +120,10 @@ def next_count(num_frames: int, factor: int) -> int:
     return max(-(-(num_frames - 1) // factor), 1) * factor + 1
 
 
-def check_warpable(generator: Any) -> None:
-    """Raises ConfigError, with the reason, for a generator whose clock cannot be warped."""
-    if reason := unwarpable(generator):
+def check_warpable(generator: Any, clock: Clock) -> None:
+    """Raises ConfigError, with the reason, for a generator whose clock cannot be warped, or not
+    this one."""
+    if reason := unwarpable(generator) or clock.unwarpable:
         remedy = "choose retime=none, nearest, blend or flow, or another model"
         raise ConfigError(f"model={generator.name}: its clock cannot be warped: {reason}; {remedy}")
 
@@ -137,7 +138,7 @@ def check_warp(generator: Any, warp: ClockWarp | None, clock: Clock) -> None:
     cannot be warped."""
     if warp is None:
         return
-    check_warpable(generator)
+    check_warpable(generator, clock)
     if not np.array_equal(warp.positions, clock.positions):
         counts = f"{len(warp.positions)} latents, this clip has {len(clock.positions)}"
         raise ConfigError(

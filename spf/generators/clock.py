@@ -26,10 +26,12 @@ class Clock:
 
     frames : (L,) float64, increasing from 0 to N - 1: the frame at which each latent stands.
     positions : (L,) float64, increasing: where the model places it, in its own unit.
+    unwarpable : why positions cannot be moved in a clip of so many frames; "" where they can.
     """
 
     frames: Array
     positions: Array
+    unwarpable: str = ""
 
     def shift(self, tau: Array) -> Array:
         """How far (L,) a time map moves each latent, in the model's unit; 0 at both ends.
@@ -74,7 +76,7 @@ class Layout:
 
     Band b fills `width` channels from first + stride b, counted over all heads.
     heads_axis : of the table's axes (batch, tokens and heads in some order, channels), the one of
-    the heads; None where it has none.
+    the heads; None where it has none. A table may lack the batch: (tokens, channels).
     """
 
     first: int
@@ -95,8 +97,8 @@ class TemporalRope:
     transformer : the module that is called at every denoising step, with the noise level.
     rope : the module inside it that returns (cos, sin).
     omega : (B,) float64, radians per unit of position, in the order of the layout's bands.
-    positions : (module, its positional inputs) -> (M,) positions of the tokens; tokens that follow
-        each other may share one: the table has a multiple of M.
+    positions : (module, its inputs, in the order of the call) -> (M,) positions of the tokens;
+        tokens that follow each other may share one: the table has a multiple of M.
     noise_level : the transformer's keyword arguments -> the noise level, 0 .. 1, a 0-d tensor.
     """
 

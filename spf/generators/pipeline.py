@@ -93,8 +93,6 @@ class DiffusersGenerator(Remade, ABC):
     """
 
     name: ClassVar[str]
-    factor: ClassVar[int]
-    """Frames of a latent."""
     native_size: ClassVar[tuple[int, int]]
     """(height, width) in pixels of the clips that it was made for."""
     unwarpable: ClassVar[str] = ""
@@ -138,6 +136,11 @@ class DiffusersGenerator(Remade, ABC):
     @abstractmethod
     def defaults(self) -> Defaults:
         """Settings for what a request leaves open."""
+
+    @property
+    @abstractmethod
+    def factor(self) -> int:
+        """Frames by which its clips grow: it makes factor n + 1."""
 
     @property
     @abstractmethod

@@ -9,16 +9,17 @@ import math
 import os
 import struct
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spf.errors import UnavailableError
 from spf.extras import require_extra
-from spf.weights import LOCK, cache_folder, read_lock
+from spf.files import write_atomic
+from spf.weights import LOCK, cache_folder, note, read_lock
 
 INDEX = "model_index.json"
-WITHOUT_WEIGHTS = ("tokenizer", "scheduler", "processor")
+WITHOUT_WEIGHTS = ("tokenizer", "tokenizer_2", "scheduler", "processor", "extractor")
 """What the names of a pipeline's components without weights end in."""
 
 GIB = 2**30
@@ -35,12 +36,17 @@ class Repository:
     revision : commit; None where none could be verified: the newest is fetched, and noted then.
     billions : of parameters in all components, so that sizes can be told before anything is there.
     patterns : the files that are loaded.
+    pipeline, sources : of one that no repository holds whole: its class, and by repository its
+    components and their classes; each is a folder there, or the repository itself where it is
+    alone.
     """
 
     repo: str
     billions: float
     revision: str | None = None
     patterns: tuple[str, ...] = (INDEX, "*/*.json", "*/*.safetensors", "*/*.model", "*/*.txt")
+    pipeline: str = ""
+    sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def size(self) -> str:
@@ -48,6 +54,25 @@ class Repository:
             f"{self.billions:.1f} billion parameters, about {2 * self.billions:.0f} GB in bfloat16"
         )
 
+
+FRAMEPACK = {
+    "lllyasviel/FramePackI2V_HY": {
+        "transformer": "diffusers.HunyuanVideoFramepackTransformer3DModel",
+    },
+    "hunyuanvideo-community/HunyuanVideo": {
+        "vae": "diffusers.AutoencoderKLHunyuanVideo",
+        "scheduler": "diffusers.FlowMatchEulerDiscreteScheduler",
+        "text_encoder": "transformers.LlamaModel",
+        "tokenizer": "transformers.LlamaTokenizerFast",
+        "text_encoder_2": "transformers.CLIPTextModel",
+        "tokenizer_2": "transformers.CLIPTokenizer",
+    },
+    "lllyasviel/flux_redux_bfl": {
+        "image_encoder": "transformers.SiglipVisionModel",
+        "feature_extractor": "transformers.SiglipImageProcessor",
+    },
+}
+"""Its authors publish the transformer alone; the rest is what their own program loads."""
 
 # No commit could be verified when this was written (no network), so none is pinned. Parameters:
 # transformers + text encoder (UMT5-XXL 5.7 billion, Gemma 3 12.2, T5-XXL 4.8) + the small ones.
@@ -66,6 +91,14 @@ MODEL_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
         "0.9.7-dev": Repository("Lightricks/LTX-Video-0.9.7-dev", 13.0 + 4.8 + 1.2),
         "0.9.7-distilled": Repository("Lightricks/LTX-Video-0.9.7-distilled", 13.0 + 4.8 + 1.2),
         "0.9.8-distilled": Repository("Lightricks/LTX-Video-0.9.8-13B-distilled", 13.0 + 4.8 + 1.2),
+    },
+    "framepack": {
+        "i2v": Repository(
+            "lllyasviel/FramePackI2V_HY",
+            12.9 + 7.5 + 0.1 + 0.4 + 0.2,
+            pipeline="HunyuanVideoFramepackPipeline",
+            sources=FRAMEPACK,
+        ),
     },
 }
 """Word -> variant -> repository; the first of each is its default."""
@@ -101,9 +134,47 @@ def cached_folder(repository: Repository) -> Path | None:
     fetched; None where there is none. It may be incomplete."""
     from huggingface_hub import try_to_load_from_cache
 
+    if repository.sources:
+        assembled = _assembled(repository)
+        return assembled if (assembled / INDEX).is_file() else None
     revision = repository.revision or read_lock(lock_of(repository)).get("revision")
     found = try_to_load_from_cache(repository.repo, INDEX, revision=revision)
     return Path(found).parent if isinstance(found, str) else None
+
+
+def assemble(repository: Repository, snapshots: Mapping[str, Path]) -> Path:
+    """The folder of a pipeline made of several repositories (snapshots, by name): links to their
+    files in diffusers' layout, beside the snapshots of the first. Its name is that one's commit."""
+    note(lock_of(repository), {}, revision=snapshots[repository.repo].name)
+    folder = _assembled(repository)
+    index: dict[str, Any] = {"_class_name": repository.pipeline}
+    for repo, components in repository.sources.items():
+        for component, kind in components.items():
+            index[component] = kind.split(".")
+            (folder / component).mkdir(parents=True, exist_ok=True)
+            for file in (snapshots[repo] / _place(component, components)).glob("*"):
+                link = folder / component / file.name
+                link.unlink(missing_ok=True)
+                if file.is_file():
+                    link.symlink_to(file)
+    write_atomic(folder / INDEX, json.dumps(index, indent=2) + "\n")
+    return folder
+
+
+def source_patterns(components: Mapping[str, str]) -> list[str]:
+    """The files of a source that are loaded."""
+    endings = ("json", "safetensors", "model", "txt")
+    places = [_place(component, components) for component in components]
+    return [f"{place}*.{ending}" for place in places for ending in endings]
+
+
+def _place(component: str, components: Mapping[str, str]) -> str:
+    return f"{component}/" if len(components) > 1 else ""
+
+
+def _assembled(repository: Repository) -> Path:
+    lock = lock_of(repository)
+    return lock.parent / "pipeline" / str(read_lock(lock).get("revision"))
 
 
 def lock_of(repository: Repository) -> Path:

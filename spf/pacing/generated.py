@@ -79,11 +79,13 @@ def retime_generated(
     request, measure and target. watch : called at every denoising step of every generation.
 
     A clip without semantic change is returned as it is: there is nothing to retime.
-    Raises what the generator and `measure` raise, and as `check_steerable`.
+    Raises what the generator and `measure` raise, and ConfigError where the strategy warps a clock
+    that cannot be warped.
     """
     strategy, target = make_strategy(strategy), make_target(target)
-    check_steerable(generator, strategy)
     clock = generator.clock(request) if strategy.iterations else None
+    if clock is not None:
+        check_warpable(generator, clock)
     first = baseline or generate_measured(generator, request, measure, target, None, watch)
     attempts = [first]
     reason = no_change_reason(first.curve)
@@ -109,13 +111,6 @@ def retime_generated(
         if no_change_reason(attempts[-1].curve) is not None:
             return Retimed(attempts, "no better")  # a curve without change has no time map
     return Retimed(attempts, "done")
-
-
-def check_steerable(generator: Generator, strategy: Strategy) -> None:
-    """Raises ConfigError for a strategy that warps the clock of a generator that does not let it be
-    warped, with the generator's reason."""
-    if strategy.iterations:
-        check_warpable(generator)
 
 
 def generate_measured(

@@ -51,7 +51,8 @@ def warped(ropes: Sequence[TemporalRope], warp: "Warp") -> Iterator[None]:
         for rope in ropes:
             turner = _Turner(rope, warp)
             see = rope.transformer.register_forward_pre_hook(turner.see, with_kwargs=True)
-            handles += [see, rope.rope.register_forward_hook(turner.turn)]
+            turn = rope.rope.register_forward_hook(turner.turn, with_kwargs=True)
+            handles += [see, turn]
         yield
     finally:
         for handle in handles:
@@ -87,13 +88,17 @@ class _Turner:
             ) from None
 
     def turn(
-        self, module: Any, inputs: tuple[Any, ...], tables: tuple[Tensor, Tensor]
+        self,
+        module: Any,
+        inputs: tuple[Any, ...],
+        named: dict[str, Any],
+        tables: tuple[Tensor, Tensor],
     ) -> tuple[Tensor, Tensor]:
         """After the rope ran: its tables, turned."""
         cos, sin = tables
         if self.level is None:
             raise SpfError("the rope ran outside of its transformer: no noise level")
-        delta = self._delta(self.rope.positions(module, inputs).to(cos.device))
+        delta = self._delta(self.rope.positions(module, (*inputs, *named.values())).to(cos.device))
         kind = torch.promote_types(cos.dtype, torch.float32)
         turn_cos, turn_sin = delta.cos().to(kind), delta.sin().to(kind)
         old_cos, old_sin = self._temporal(cos, len(delta)), self._temporal(sin, len(delta))
@@ -131,6 +136,7 @@ class _Turner:
     def _places(self, table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """A view (B, N, heads, channels) of a table, and where the temporal channels lie in it."""
         axis = self.rope.layout.heads_axis
+        table = table if table.ndim > 2 else table[None]
         view = table.unsqueeze(2) if axis is None else table.movedim(axis, 2)
         channels = self.channels.to(table.device)
         return view, channels // view.shape[-1], channels % view.shape[-1]

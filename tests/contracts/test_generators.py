@@ -203,7 +203,7 @@ def test_a_clock_that_cannot_be_warped_is_said(generator, monkeypatch):
     monkeypatch.setattr(type(generator), "unwarpable", reason, raising=False)
     refused = pytest.raises(ConfigError, match=f"{generator.name}: its clock .*{reason}")
     with refused as caught:
-        check_warpable(generator)
+        check_warpable(generator, generator.clock(asked(generator)))
     one_line(caught)
     request = asked(generator)
     with pytest.raises(ConfigError, match=reason):

@@ -13,6 +13,7 @@ from adapters import LAST, asked, index, one_line
 
 from spf.errors import UnavailableError
 from spf.generators import weights
+from spf.generators.framepack import FramePack
 from spf.generators.ltx2 import Ltx2
 from spf.generators.ltxv import LtxVideo
 from spf.generators.wan import Wan22
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
         (Ltx2(), "Lightricks/LTX-2,", "MODEL=ltx2,"),
         (Ltx2("v2.3"), "diffusers/LTX-2.3-Diffusers", "MODEL=ltx2/v2.3,"),
         (LtxVideo(), "Lightricks/LTX-Video-0.9.5,", "MODEL=ltxv,"),
+        (FramePack(), "lllyasviel/FramePackI2V_HY", "MODEL=framepack,"),
         (LtxVideo("0.9.8-distilled"), "LTX-Video-0.9.8-13B-dist", "MODEL=ltxv/0.9.8-distilled,"),
     ],
 )

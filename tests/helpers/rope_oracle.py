@@ -14,17 +14,24 @@ def alpha(rank: int, bands: int, low: float, high: float, decay: float) -> float
 def wan_angles(positions: np.ndarray, height: int, width: int, head_dim: int) -> np.ndarray:
     """Angles (N, head_dim) of Wan's tables; positions (F, B) by temporal band, highest first."""
     spatial = 2 * (head_dim // 6)
-    temporal = head_dim - 2 * spatial
+    return axes_angles(
+        positions, height, width, (head_dim - 2 * spatial, spatial, spatial), 10000.0
+    )
+
+
+def axes_angles(
+    positions: np.ndarray, height: int, width: int, dims: tuple[int, int, int], theta: float
+) -> np.ndarray:
+    """Angles (N, sum of dims) of tables of time, rows and columns, with dims channels each."""
     rows = []
-    for frame in range(len(positions)):
+    for frame in positions:
         for y in range(height):
             for x in range(width):
                 row = []
-                for i in range(temporal // 2):
-                    row += [positions[frame, i] * 10000.0 ** (-2 * i / temporal)] * 2
-                for place in (y, x):
-                    for i in range(spatial // 2):
-                        row += [place * 10000.0 ** (-2 * i / spatial)] * 2
+                for axis, dim in enumerate(dims):
+                    for i in range(dim // 2):
+                        place = (frame[i], y, x)[axis]
+                        row += [place * theta ** (-2 * i / dim)] * 2
                 rows.append(row)
     return np.array(rows)
 

@@ -31,7 +31,7 @@ def asked(generator: Any, **more: Any) -> Request:
 def coordinates(inputs: tuple[Any, ...]) -> Any:
     """(time in seconds, y, x) of tokens, (B, 3, N) float64: what the ropes of LTX-2 and LTX-Video
     are called with."""
-    return inputs[0].double().mean(dim=-1) if len(inputs) == 1 else inputs[5].double()
+    return inputs[0].double().mean(dim=-1) if len(inputs) < 6 else inputs[5].double()
 
 
 def uneven(generator: Any, strength: Strength | None = None, gamma: str = "none") -> Warp:
@@ -59,15 +59,17 @@ def watched_tables(generator: Any, warp: Warp) -> list[tuple[Any, ...]]:
         time = arguments["sigma"] if "sigma" in arguments else arguments["timestep"]
         levels.append(float(time.max()) / 1000)
 
-    def table(module: Any, inputs: Any, tables: Any) -> None:
-        seen.append((module, inputs, *(x.numpy().copy() for x in tables), levels[-1]))
+    def table(module: Any, inputs: Any, named: dict[str, Any], tables: Any) -> None:
+        seen.append(
+            (module, (*inputs, *named.values()), *(x.numpy().copy() for x in tables), levels[-1])
+        )
 
     ropes = generator.ropes()
     with warp.applied(ropes):
         try:
             for rope in ropes:
                 handles.append(rope.transformer.register_forward_pre_hook(level, with_kwargs=True))
-                handles.append(rope.rope.register_forward_hook(table))
+                handles.append(rope.rope.register_forward_hook(table, with_kwargs=True))
             generator.generate(asked(generator))
         finally:
             for handle in handles:

@@ -1,0 +1,128 @@
+"""FramePack (Zhang and Agrawala 2025, arXiv 2504.12626), through diffusers."""
+
+from dataclasses import replace
+from itertools import count
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spf.errors import ConfigError
+from spf.generators.base import Watch
+from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
+from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
+
+DEFAULTS = Defaults(145, 30.0, 25, 10.0, "")
+"""The authors' own (demo_gradio.py): 5 seconds, which are 4 sections; distilled guidance 10."""
+FACTOR = 4
+"""Frames of a latent."""
+TRUE_SECTIONS = 4
+"""Sections up to which each stands at its true time."""
+
+
+class FramePack(DiffusersGenerator):
+    """FramePackI2V on HunyuanVideo (13 billion parameters): sections of latents, the last one
+    first, between the first frame and what comes later (inverted anti-drifting sampling).
+
+    Settings as in `DiffusersGenerator`; latent_window : latents a section, 9 as it was trained;
+    true_cfg : scale of classifier-free guidance with the negative prompt, which takes a second call
+    a step; 1 is none, as the authors sample. A request's guidance is the distilled one.
+
+    n sections of W latents and the first frame make 4 W n + 1 frames. Section m (from 0, in the
+    order of time) holds the latents 1 + m W .. (m + 1) W, and the model is told exactly these as
+    their times, and as those of the later latents that it sees as history; the first frame is at 0
+    and the last one at 1 + n W, right after the clip. So a latent has one time wherever it appears,
+    and a warp moves it there each time; history of half and quarter rate gets the mean of the
+    rotations of its 2 and 4 latents, as without a warp. Beyond 4 sections the authors tell all but
+    the last 2 the same times, 2 or 3 sections after the first frame (`latent_paddings` in
+    diffusers): the times are no clock then, and such a clip cannot be warped.
+    """
+
+    name: ClassVar[str] = "framepack"
+    multiple: ClassVar[int] = 16
+    native_size: ClassVar[tuple[int, int]] = (480, 832)
+
+    def __init__(
+        self,
+        variant: str | None = None,
+        *,
+        latent_window: int = 9,
+        true_cfg: float = 1.0,
+        **common: Any,
+    ) -> None:
+        super().__init__(variant, **common)
+        if not isinstance(latent_window, int) or not 1 <= latent_window <= 33:
+            raise ConfigError(f"model.latent_window={latent_window!r} must be from 1 to 33 latents")
+        if not isinstance(true_cfg, int | float) or not 1 <= true_cfg < float("inf"):
+            raise ConfigError(f"model.true_cfg={true_cfg!r} must be a number, at least 1 (none)")
+        self.latent_window = latent_window
+        self.true_cfg = float(true_cfg)
+
+    @property
+    def defaults(self) -> Defaults:
+        return DEFAULTS
+
+    @property
+    def factor(self) -> int:
+        return FACTOR * self.latent_window
+
+    def ropes(self) -> list[TemporalRope]:
+        return [framepack_rope(self.pipeline.transformer)]
+
+    def identity(self) -> dict[str, Any]:
+        own = {"latent_window": self.latent_window, "true_cfg": self.true_cfg}
+        return super().identity() | own
+
+    def _clock(self, num_frames: int, fps: float) -> Clock:
+        clock, most = latent_clock(num_frames, FACTOR), TRUE_SECTIONS * self.factor + 1
+        if num_frames <= most:
+            return clock
+        reason = f"of more than {TRUE_SECTIONS} sections ({most} frames) some share their times"
+        return replace(clock, unwarpable=f"{reason}, and num_frames is {num_frames}")
+
+    def _pipeline_class(self) -> Any:
+        from diffusers import HunyuanVideoFramepackPipeline
+
+        return HunyuanVideoFramepackPipeline
+
+    def _common(self, plan: Plan, watch: Watch | None) -> dict[str, Any]:
+        """All arguments of the pipeline, which makes ceil(num_frames / (4 W - 3)) sections. Steps
+        are counted over all sections."""
+        from PIL import Image
+
+        sections, done = (plan.num_frames - 1) // self.factor, count(1)
+
+        def after_step(step: int, steps: int) -> None:
+            if watch is not None:
+                watch(next(done), steps * sections)
+
+        return super()._common(plan, after_step) | {
+            "image": Image.fromarray(plan.first),
+            "last_image": None if plan.last is None else Image.fromarray(plan.last),
+            "num_frames": sections * (self.factor - FACTOR + 1),
+            "latent_window_size": self.latent_window,
+            "true_cfg_scale": self.true_cfg,
+            "sampling_type": "inverted_anti_drifting",
+        }
+
+    def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
+        return self.pipeline(**common).frames[0], []
+
+
+def framepack_rope(transformer: Any) -> TemporalRope:
+    """The clock of diffusers' HunyuanVideoFramepackTransformer3DModel.
+
+    omega_b = theta^(-2b / T) radians a latent, b < T / 2, highest first, T = rope_dim[0]; each
+    turns the channels 2b and 2b + 1 of tables (N, head_dim), temporal channels first, frame-major.
+    The rope runs once each for the section's latents, for first frame and next latent, and for both
+    coarser histories, which are averaged afterwards; it is told the latents' indices.
+    """
+    rope: Any = transformer.rope
+    temporal = rope.rope_dim[0]
+    omega = float(rope.theta) ** (-2.0 * np.arange(temporal // 2) / temporal)
+
+    def positions(module: Any, inputs: tuple[Any, ...]) -> Any:
+        return inputs[0].double()
+
+    layout = Layout(first=0, stride=2, width=2, heads_axis=None)
+    return TemporalRope(transformer, rope, omega, layout, positions, timestep_level)
