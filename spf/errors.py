@@ -34,3 +34,5 @@ class UnavailableError(SpfError):
     """Weights, hardware or packages that the named embedder or model needs are not here."""
 
     exit_code = 3
+    plan = ""
+    """Lines of what would be done where it can."""

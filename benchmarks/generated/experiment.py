@@ -1,5 +1,6 @@
 """ReTime on generated clips: each strategy on each pair, measured and held against the truth."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -16,11 +17,13 @@ from benchmarks.harness.provenance import digest
 from benchmarks.harness.quality import quality_inputs, retimed_columns
 from benchmarks.harness.records import Record
 from spf.embedders import label
-from spf.errors import ConfigError
+from spf.errors import ConfigError, UnavailableError
 from spf.generators import MAKERS
 from spf.generators.base import GeneratedClip, Generator, Request, check_warpable, unwarpable
 from spf.generators.cached import CachedGenerator, pack, request_identity
+from spf.generators.described import describe
 from spf.generators.pipeline import DiffusersGenerator
+from spf.generators.settings import as_json
 from spf.pacing.generated import Measure, Retimed, generate_baseline, retime_generated
 from spf.pacing.strategies import (
     AUTHORS_WORKFLOW,
@@ -106,11 +109,8 @@ class RetimeGenerated:
             retimes = UNSTEERED
         self.strategies = parse_retimes(retimes, retime or NoRetime())
         steered = any(strategy.iterations for strategy in self.strategies.values())
-        model.check()
         self.source = pairs or ("procedural" if model.name == "tiny" else "photographs")
-        native = getattr(model, "native_size", (480, 832))
-        size = getattr(model, "size", native) or native
-        self.pairs = _first(load_pairs(self.source, size), num_pairs)
+        self.pairs = _first(load_pairs(self.source, model.size or model.native_size), num_pairs)
         asked: dict[str, Any] = {
             "num_frames": num_frames,
             "fps": fps,
@@ -132,19 +132,36 @@ class RetimeGenerated:
         # Several copies of a large model would not fit beside each other.
         self.workers = 1 if isinstance(model, DiffusersGenerator) else None
         self._folder: RunFolder | None = None
+        try:
+            self._check()
+        except UnavailableError as error:
+            error.plan = self.plan()
+            raise
+
+    def _check(self) -> None:
+        """Raises UnavailableError where the model cannot run here, or not with the largest pair."""
+        if isinstance(self.model, DiffusersGenerator):
+            self.model.check(max(self.requests.values(), key=lambda one: one.first.size))
+        else:
+            self.model.check()
 
     def keep_in(self, folder: RunFolder) -> None:
         """Where generated clips are kept and found again."""
         self._folder = folder
 
     def plan(self) -> str:
+        """What will be done, and what a model of diffusers will do it with, a line each."""
         many = len(self.strategies) > NAMED
         named = len(self.strategies) if many else ", ".join(self.strategies)
-        return (
+        first = (
             f"retiming of generated clips: model {self.model.name}, {len(self.pairs)} pairs "
             f"({self.source}), {len(self.seeds)} seed(s), target {described(self.target)}, "
             f"strategies {named}, embedder {label(self.measuring.embedder)}"
         )
+        model = self.model
+        if isinstance(model, DiffusersGenerator):
+            return "\n".join([first, *describe(model, list(self.requests.values()))])
+        return first
 
     def cells(self) -> list[Cell]:
         return list(self._cells())
@@ -231,6 +248,7 @@ class RetimeGenerated:
             "category": pair.category,
             "source": "generated",
             "notes": "; ".join(best.clip.notes),
+            "generator_settings": self._settings(request),
             **self._weights(key.embedder, model.identity()),
             **score(best.curve),
             "target_mae": best.target_mae,
@@ -260,6 +278,13 @@ class RetimeGenerated:
             outcome.files[path] = pack(attempt.clip) if resampled else stored.read_bytes()
             outcome.links[name] = path
         return outcome
+
+    def _settings(self, request: Request) -> str:
+        """Everything that decides the clip beside its pair and seed, as sorted JSON."""
+        if isinstance(self.model, DiffusersGenerator):
+            return as_json(self.model.settings(request))
+        asked = {name: getattr(request, name) for name in ("num_frames", "fps", "steps")}
+        return json.dumps({name: value for name, value in asked.items() if value is not None})
 
     def _weights(self, measure: str, generator: dict[str, Any]) -> dict[str, str]:
         """Columns that name the weights of what measures and of what generates."""

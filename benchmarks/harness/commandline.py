@@ -180,7 +180,7 @@ def explained(error: Exception, overrides: Sequence[str]) -> ConfigError:
 
 def run(config: DictConfig) -> tuple[int, str]:
     """Run a config and print its folder, or in one line why it ended; exit code and folder."""
-    from benchmarks.harness import session
+    from benchmarks.harness import session, terminal
 
     try:
         finished = session.run(config)
@@ -188,6 +188,8 @@ def run(config: DictConfig) -> tuple[int, str]:
         print(printable(folder), flush=True)
         return finished.code, folder
     except SpfError as error:
+        if plan := getattr(error, "plan", ""):
+            terminal.print_plan(plan, [], {})
         print(printable(str(error)), file=sys.stderr)
         return error.exit_code, ""
     except OSError as error:  # a file that the run wrote and reads again, or its folder

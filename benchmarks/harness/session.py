@@ -31,7 +31,7 @@ from benchmarks.harness.terminal import print_plan
 from spf.cache import user_cache
 from spf.devices import choose_device
 from spf.embedders import DEFAULT_EMBEDDER, EMBEDDERS, RENDERED_EMBEDDER, on_device
-from spf.errors import ConfigError, SpfError
+from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.extras import require_extra
 from spf.identity import code_hash
 from spf.measurement import DEFAULT_SETTINGS
@@ -159,8 +159,13 @@ def build(config: DictConfig) -> Benchmark:
             raise ConfigError(f"cache={config.cache!r}: choose true or false")
         choose_device(config.device)  # even where no embedder of this run could use it
         kind = get_class(config.embedder._target_)
+        missing = None
+        try:
+            embedder = _make(config.embedder, **on_device(kind, config.device))
+        except UnavailableError as error:
+            missing, embedder = error, object.__new__(kind)  # it has its name: enough for a plan
         measuring = Measuring(
-            _make(config.embedder, **on_device(kind, config.device)),
+            embedder,
             fit_settings(fit),
             Sampling(**config.sampling),
             _count("batch_size", config.batch_size),
@@ -175,11 +180,25 @@ def build(config: DictConfig) -> Benchmark:
         if "quality" not in taken and get_class(config.quality._target_) is not NoQuality:
             name = getattr(get_class(config.benchmark._target_), "name", "")
             raise ConfigError(f"benchmark={name} scores no quality; use quality=none")
+        if missing is not None:
+            missing.plan = _plan_without(config, arguments)
+            raise missing
         return _make(config.benchmark, **arguments)
     except SpfError:
         raise
     except Exception as error:  # whatever a wrong type or an unknown name leads to
         raise ConfigError(f"the configuration makes no sense: {one_line(error)}") from None
+
+
+def _plan_without(config: DictConfig, arguments: dict[str, Any]) -> str:
+    """The plan of a benchmark whose embedder is not here; "" where it has none without. Raises
+    ConfigError for settings that make no run anyway."""
+    try:
+        return str(_make(config.benchmark, **arguments).plan())
+    except UnavailableError as error:
+        return error.plan
+    except AttributeError:
+        return ""
 
 
 def _taken(config: DictConfig) -> list[str]:

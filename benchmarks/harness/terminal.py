@@ -54,9 +54,18 @@ def print_plan(plan: str, cells: Sequence[Cell], found: Mapping[int, Settled]) -
 
     found : cells that need no computing, by index: completed earlier, or declared not run.
     """
-    line = f"plan: {printable(plan)}"
-    text = textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-    print("\n".join(text), file=sys.stderr)
+    for number, line in enumerate(f"plan: {plan}".splitlines()):
+        indent = "  " if number else ""
+        print(
+            textwrap.fill(
+                printable(line),
+                WIDTH,
+                initial_indent=indent,
+                subsequent_indent=f"{indent}  ",
+                break_on_hyphens=False,
+            ),
+            file=sys.stderr,
+        )
     counts: dict[tuple[str, ...], Counter[str]] = {}
     for index, cell in enumerate(cells):
         group = tuple(str(getattr(cell.key, name)) for name in GROUPS)

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import isfinite
+from itertools import product
+from math import isfinite, log, sqrt
 from typing import Any, Protocol
 
 import numpy as np
@@ -65,6 +66,37 @@ class Request:
                 raise ConfigError(f"{name}={value!r} must be a number above 0")
 
 
+@dataclass(frozen=True)
+class Defaults:
+    """What a model makes where a request leaves it open; its authors' own settings."""
+
+    num_frames: int
+    fps: float
+    steps: int
+    guidance: float
+    negative_prompt: str
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A request with nothing left open, and what had to be changed to fulfil it."""
+
+    first: Image
+    last: Image | None
+    prompt: str
+    negative_prompt: str
+    seed: int
+    num_frames: int
+    fps: float
+    steps: int
+    guidance: float
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.first.shape[0], self.first.shape[1]
+
+
 @dataclass(frozen=True, eq=False)
 class GeneratedClip:
     """frames (T, H, W, 3) uint8 RGB, frames a second, and a line for each thing that is not as it
@@ -89,6 +121,16 @@ class Generator(Protocol):
     """
 
     name: str
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) of all its clips; None where the first frame decides."""
+        ...
+
+    @property
+    def native_size(self) -> tuple[int, int]:
+        """(height, width) that it was made for."""
+        ...
 
     def check(self) -> None:
         """Raises UnavailableError, before any work, where weights or memory are missing; its line
@@ -180,6 +222,40 @@ def resized(image: Image, size: tuple[int, int]) -> Image:
     height, width = size
     picture = Pillow.fromarray(np.ascontiguousarray(image))
     return np.asarray(picture.resize((width, height), Pillow.Resampling.LANCZOS))
+
+
+def fitted(size: tuple[int, int], area: int, multiple: int) -> tuple[int, int]:
+    """The (height, width) nearest to a size's shape that covers at most `area` pixels.
+
+    Both are multiples of `multiple`. Only what is larger than the area is shrunk; then, or to the
+    next multiples, each side moves by less than one multiple: of the sizes around, the one whose
+    aspect is nearest to the given one, and of equal ones the largest. A side is never less than one
+    multiple; the other is cut down where that makes them too large together. Raises ConfigError
+    where not even one multiple squared fits.
+    """
+    if area < multiple * multiple:
+        least = f"{multiple}x{multiple} pixels = {multiple * multiple} are the least"
+        raise ConfigError(f"model.area={area} is smaller than one latent; {least}")
+    scale = min(1.0, sqrt(area / (size[0] * size[1])))
+    sides = [
+        sorted({max(int(x * scale / multiple + more), 1) * multiple for more in (0, 1 - 1e-9)})
+        for x in size
+    ]
+    shapes = [shape for shape in product(*sides) if shape[0] * shape[1] <= area]
+    if not shapes:
+        longest = area // multiple // multiple * multiple
+        return (multiple, longest) if size[0] < size[1] else (longest, multiple)
+    aspect = size[0] / size[1]
+    height, width = min(
+        shapes, key=lambda x: (round(abs(log(x[0] / x[1] / aspect)), 9), -x[0] * x[1])
+    )
+    return height, width
+
+
+def nearest(size: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """The nearest (height, width) of multiples of `multiple`."""
+    height, width = (max(round(x / multiple), 1) * multiple for x in size)
+    return height, width
 
 
 def _check_image(name: str, image: Any) -> None:

@@ -41,6 +41,14 @@ class CachedGenerator:
         self.folder = Path(folder)
         self.made_by = made_by or generator.identity()
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        return self.generator.size
+
+    @property
+    def native_size(self) -> tuple[int, int]:
+        return self.generator.native_size
+
     def check(self) -> None:
         self.generator.check()
 

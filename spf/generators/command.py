@@ -60,6 +60,7 @@ class Command:
     """
 
     name: ClassVar[str] = "command"
+    native_size: ClassVar[tuple[int, int]] = (480, 832)
     unwarpable: ClassVar[str] = "nothing is known of what is inside the command"
 
     def __init__(

@@ -1,5 +1,6 @@
 """FramePack (Zhang and Agrawala 2025, arXiv 2504.12626), through diffusers."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import count
 from typing import Any, ClassVar
@@ -10,12 +11,16 @@ from numpy.typing import NDArray
 from spf.errors import ConfigError
 from spf.generators.base import Watch
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
+from spf.generators.memory import Workload
 from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
+from spf.generators.settings import PUBLISHED, Setting
 
 DEFAULTS = Defaults(145, 30.0, 25, 10.0, "")
 """The authors' own (demo_gradio.py): 5 seconds, which are 4 sections; distilled guidance 10."""
 FACTOR = 4
 """Frames of a latent."""
+LATENT_WINDOW = 9
+"""Latents of a section, as it was trained."""
 TRUE_SECTIONS = 4
 """Sections up to which each stands at its true time."""
 
@@ -41,12 +46,13 @@ class FramePack(DiffusersGenerator):
     name: ClassVar[str] = "framepack"
     multiple: ClassVar[int] = 16
     native_size: ClassVar[tuple[int, int]] = (480, 832)
+    held: tuple[int, int] = (8, 0)  # single blocks join attention and feed-forward
 
     def __init__(
         self,
         variant: str | None = None,
         *,
-        latent_window: int = 9,
+        latent_window: int = LATENT_WINDOW,
         true_cfg: float = 1.0,
         **common: Any,
     ) -> None:
@@ -57,6 +63,7 @@ class FramePack(DiffusersGenerator):
             raise ConfigError(f"model.true_cfg={true_cfg!r} must be a number, at least 1 (none)")
         self.latent_window = latent_window
         self.true_cfg = float(true_cfg)
+        self.chosen |= {"latent_window": latent_window, "true_cfg": self.true_cfg}
 
     @property
     def defaults(self) -> Defaults:
@@ -69,9 +76,14 @@ class FramePack(DiffusersGenerator):
     def ropes(self) -> list[TemporalRope]:
         return [framepack_rope(self.pipeline.transformer)]
 
-    def identity(self) -> dict[str, Any]:
-        own = {"latent_window": self.latent_window, "true_cfg": self.true_cfg}
-        return super().identity() | own
+    def own_settings(self) -> dict[str, Setting]:
+        own = {"latent_window": LATENT_WINDOW, "true_cfg": 1.0}
+        return super().own_settings() | {x: Setting(own[x], PUBLISHED) for x in own}
+
+    def workload(self, parameters: Mapping[str, int], plan: Plan | None = None) -> Workload:
+        """A section at a time, beside 1 + 2 + 16 latents of history at full, half and quarter rate
+        (of which 1, 1/4 and 1/16 of the tokens) and the two given frames."""
+        return replace(super().workload(parameters, plan), num_frames=self.factor + 1, given=4)
 
     def _clock(self, num_frames: int, fps: float) -> Clock:
         clock, most = latent_clock(num_frames, FACTOR), TRUE_SECTIONS * self.factor + 1

@@ -1,12 +1,17 @@
 """LTX-2 (Lightricks 2025), through diffusers: video with sound, of which the video is kept."""
 
+import math
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
+from spf.generators.base import Request
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock
+from spf.generators.memory import tokens
 from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
+from spf.generators.settings import PUBLISHED, Setting, number
 
 NEGATIVE_PROMPT = "worst quality, inconsistent motion, blurry, jittery, distorted"
 DEFAULTS = {
@@ -18,25 +23,58 @@ VARIANT = {
     "v2.0": {"use_cross_timestep": False, "spatio_temporal_guidance_blocks": [29]},
     "v2.3": {"use_cross_timestep": True, "spatio_temporal_guidance_blocks": [28]},
 }
+CRF = 33
+"""What diffusers takes for `crf=None` with the text encoder of both."""
+GUIDANCE = {
+    "stg_scale": 1.0,
+    "modality_scale": 3.0,
+    "guidance_rescale": 0.7,
+    "motion_speed": 1.0,
+}
+"""The defaults of diffusers' LTX2ConditionPipeline; the sound's own scales stay as there."""
 
 
 class Ltx2(DiffusersGenerator):
     """LTX-2.0 (`v2.0`) or LTX-2.3 (`v2.3`).
 
     Settings as in `DiffusersGenerator`; warp_audio : whether the rotary embeddings of the sound and
-    between sound and picture follow the warp too, or stay on the clock.
+    between sound and picture follow the warp too, or stay on the clock. crf : of H.264, through
+    which each given frame is sent before it is encoded, as in training: without (0), clips begin
+    with still frames. None is the model's own, 33. stg_scale, modality_scale, guidance_rescale : of
+    guidance against the model with skipped attention, against picture without sound, and of the
+    rescaling after it; motion_speed : of the scene against real time. A flow_shift takes the place
+    of one that grows with the clip's latents.
     """
 
     name: ClassVar[str] = "ltx2"
     factor: ClassVar[int] = 8
     multiple: ClassVar[int] = 32
     native_size: ClassVar[tuple[int, int]] = (512, 768)
+    held: tuple[int, int] = (36, 0)  # both clocks' rotations and modulation, for each token
+    together: ClassVar[bool] = True
+    appends: ClassVar[bool] = True
 
     def __init__(
-        self, variant: str | None = None, *, warp_audio: bool = False, **common: Any
+        self,
+        variant: str | None = None,
+        *,
+        crf: int | None = None,
+        stg_scale: float | None = None,
+        modality_scale: float | None = None,
+        guidance_rescale: float | None = None,
+        motion_speed: float | None = None,
+        warp_audio: bool = False,
+        **common: Any,
     ) -> None:
         super().__init__(variant, **common)
         self.warp_audio = bool(warp_audio)
+        self.chosen |= {
+            "crf": number("crf", crf, least=0, most=51, whole=True),
+            "stg_scale": number("stg_scale", stg_scale, least=0),
+            "modality_scale": number("modality_scale", modality_scale, least=0),
+            "guidance_rescale": number("guidance_rescale", guidance_rescale, least=0, most=1),
+            "motion_speed": number("motion_speed", motion_speed, above=0),
+        }
 
     @property
     def defaults(self) -> Defaults:
@@ -53,6 +91,21 @@ class Ltx2(DiffusersGenerator):
     def identity(self) -> dict[str, Any]:
         return super().identity() | {"warp_audio": self.warp_audio}
 
+    def own_settings(self) -> dict[str, Setting]:
+        return super().own_settings() | {
+            name: Setting(value, PUBLISHED) for name, value in {"crf": CRF, **GUIDANCE}.items()
+        }
+
+    def settings(self, request: Request) -> dict[str, Setting]:
+        """As its base, with the flow shift that the clip's latents make."""
+        found = super().settings(request)
+        scheduler, source = self.config("scheduler")
+        if found["flow_shift"].value is None:
+            load = self.workload({}, self.plan(request))
+            assert load.dims is not None
+            found["flow_shift"] = Setting(_flow_shift(scheduler, tokens(load, load.dims)), source)
+        return found
+
     def _clock(self, num_frames: int, fps: float) -> Clock:
         return latent_clock(num_frames, self.factor, fps)
 
@@ -63,14 +116,27 @@ class Ltx2(DiffusersGenerator):
         from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
         from PIL import Image
 
-        # crf=0: an image is not sent through H.264 before it is encoded.
-        conditions = [LTX2VideoCondition(Image.fromarray(plan.first), index=0, crf=0)]
+        crf = self.chosen["crf"]
+        conditions = [LTX2VideoCondition(Image.fromarray(plan.first), index=0, crf=crf)]
         if plan.last is not None:
-            conditions.append(LTX2VideoCondition(Image.fromarray(plan.last), index=-1, crf=0))
+            conditions.append(LTX2VideoCondition(Image.fromarray(plan.last), index=-1, crf=crf))
+        guidance = {name: self.chosen[name] for name in GUIDANCE if self.chosen[name] is not None}
         made = self.pipeline(
-            conditions=conditions, frame_rate=plan.fps, **VARIANT[self.variant], **common
+            conditions=conditions,
+            frame_rate=plan.fps,
+            **GUIDANCE | guidance,
+            **VARIANT[self.variant],
+            **common,
         )
         return made.frames[0], ["the sound track is not kept"]
+
+
+def _flow_shift(scheduler: Mapping[str, Any], count: int) -> float:
+    """The flow shift e^mu of a clip of so many latents: mu grows from base_shift to max_shift, and
+    on, linearly (diffusers' calculate_shift)."""
+    low, high = (scheduler.get(f"{x}_image_seq_len", y) for x, y in (("base", 1024), ("max", 4096)))
+    base, most = scheduler.get("base_shift", 0.95), scheduler.get("max_shift", 2.05)
+    return round(math.exp(base + (most - base) * (count - low) / (high - low)), 4)
 
 
 def ltx2_rope(transformer: Any, name: str) -> TemporalRope:

@@ -12,6 +12,7 @@ from spf.errors import ConfigError
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
 from spf.generators.ltx2 import NEGATIVE_PROMPT
 from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
+from spf.generators.settings import PUBLISHED, Setting
 
 DISTILLED = (1000.0, 993.0, 987.0, 981.0, 975.0, 909.0, 725.0, 0.03)
 """Timesteps of the distilled models' first pass."""
@@ -37,6 +38,8 @@ SCHEDULES = {
     "0.9.8-distilled": _DISTILLED,
 }
 
+DECODE_TIMESTEP, DECODE_NOISE_SCALE = 0.05, 0.025
+
 
 class LtxVideo(DiffusersGenerator):
     """LTX-Video 0.9.5 (2 billion parameters), 0.9.7 or 0.9.8 (13 billion), in one pass: the clip is
@@ -51,14 +54,17 @@ class LtxVideo(DiffusersGenerator):
     factor: ClassVar[int] = 8
     multiple: ClassVar[int] = 32
     native_size: ClassVar[tuple[int, int]] = (512, 768)
+    held: tuple[int, int] = (21, 0)  # modulation and rotations, for each token
+    together: ClassVar[bool] = True
+    appends: ClassVar[bool] = True
 
     def __init__(
         self,
         variant: str | None = None,
         *,
         image_cond_noise_scale: float | None = None,
-        decode_timestep: float = 0.05,
-        decode_noise_scale: float = 0.025,
+        decode_timestep: float = DECODE_TIMESTEP,
+        decode_noise_scale: float = DECODE_NOISE_SCALE,
         **common: Any,
     ) -> None:
         super().__init__(variant, **common)
@@ -67,6 +73,7 @@ class LtxVideo(DiffusersGenerator):
         self.image_cond_noise_scale = _share("image_cond_noise_scale", image_cond_noise_scale)
         self.decode_timestep = _share("decode_timestep", decode_timestep)
         self.decode_noise_scale = _share("decode_noise_scale", decode_noise_scale)
+        self.chosen |= self._noise
 
     @property
     def defaults(self) -> Defaults:
@@ -75,8 +82,10 @@ class LtxVideo(DiffusersGenerator):
     def ropes(self) -> list[TemporalRope]:
         return [ltxv_rope(self.pipeline.transformer)]
 
-    def identity(self) -> dict[str, Any]:
-        return super().identity() | self._noise
+    def own_settings(self) -> dict[str, Setting]:
+        own = (SCHEDULES[self.variant].image_noise, DECODE_TIMESTEP, DECODE_NOISE_SCALE)
+        named = zip(self._noise, own, strict=True)
+        return super().own_settings() | {name: Setting(x, PUBLISHED) for name, x in named}
 
     @property
     def _noise(self) -> dict[str, float]:

@@ -2,9 +2,9 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 
 from spf.devices import choose_device
 from spf.errors import ConfigError, SpfError, UnavailableError
+from spf.generators import memory, settings
 from spf.generators.base import (
+    Defaults,
     GeneratedClip,
-    Image,
+    Plan,
     Request,
     Watch,
     check_warp,
+    fitted,
+    nearest,
     next_count,
     not_finite,
     one_line_failures,
@@ -26,15 +30,14 @@ from spf.generators.base import (
 )
 from spf.generators.clock import Clock, ClockWarp, TemporalRope
 from spf.generators.loading import LoadOptions
+from spf.generators.settings import PUBLISHED, SET, STORED, Setting, chosen, number
 from spf.generators.weights import (
-    INDEX,
     MODEL_REPOSITORIES,
-    check_memory,
+    Repository,
     command,
     component_parameters,
     find_pipeline,
-    memory_needed,
-    pipeline_index,
+    read_config,
 )
 from spf.identity import code_hash, digest, file_digest, installed
 from spf.remade import Remade
@@ -47,36 +50,7 @@ if TYPE_CHECKING:
 DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2}
 PACKAGES = ("torch", "diffusers", "transformers")
 
-
-@dataclass(frozen=True)
-class Defaults:
-    """What a model makes where a request leaves it open; its authors' own settings."""
-
-    num_frames: int
-    fps: float
-    steps: int
-    guidance: float
-    negative_prompt: str
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """A request with nothing left open, and what had to be changed to fulfil it."""
-
-    first: Image
-    last: Image | None
-    prompt: str
-    negative_prompt: str
-    seed: int
-    num_frames: int
-    fps: float
-    steps: int
-    guidance: float
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.first.shape[0], self.first.shape[1]
+__all__ = ["Defaults", "DiffusersGenerator", "Plan"]
 
 
 class DiffusersGenerator(Remade, ABC):
@@ -86,10 +60,17 @@ class DiffusersGenerator(Remade, ABC):
     None looks in the cache of the hub; nothing is ever downloaded, no code of a repository is run,
     and weights are read from safetensors only. device : auto, cpu, cuda, cuda:N. dtype : of the
     weights; auto is bfloat16 on a GPU and float32 on the CPU. size : (height, width) of the result;
-    None is that of the first frame, brought to the next size that the model can make. The others
-    are those of `LoadOptions`.
+    None is that of the first frame, brought to the next size that the model can make and no larger
+    than `area` pixels; None is the area of `native_size`. lora and what follows, and offload : see
+    `spf.generators.loading.LoadOptions`.
+
+    num_frames, fps, steps, guidance, negative_prompt : what a request that leaves them open gets.
+    flow_shift : s > 0 of the noise levels s t / (1 + (s - 1) t). None is the model's own, of its
+    repository's files where they are here, or else what its authors publish: `settings` tells.
 
     Making the object loads nothing: `check` looks for weights and memory, the first clip loads.
+    A subclass with settings of its own that decide the clip puts them into `self.chosen`, None for
+    no choice, and what takes effect then into `own_settings`.
     """
 
     name: ClassVar[str]
@@ -99,6 +80,12 @@ class DiffusersGenerator(Remade, ABC):
     """Why its clock cannot be warped; "" where it can."""
     float32_parts: ClassVar[tuple[str, ...]] = ()
     """Components that are always loaded in float32."""
+    held: tuple[int, int] = (5, 0)
+    """See `spf.generators.memory.Dims`: held, held_float."""
+    together: ClassVar[bool] = False
+    """Whether one call denoises the clip with and without the prompt."""
+    appends: ClassVar[bool] = False
+    """Whether the last frame's latent is appended to the clip's own."""
 
     def __init__(
         self,
@@ -108,6 +95,13 @@ class DiffusersGenerator(Remade, ABC):
         dtype: str = "auto",
         offload: str = "none",
         size: Sequence[int] | None = None,
+        area: int | None = None,
+        num_frames: int | None = None,
+        fps: float | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        negative_prompt: str | None = None,
+        flow_shift: float | None = None,
         lora: Any = None,
         gguf: Any = None,
         quantize: str | None = None,
@@ -129,6 +123,18 @@ class DiffusersGenerator(Remade, ABC):
         if not whole or (size is not None and (len(size) != 2 or min(size) < 1)):
             raise ConfigError(f"model.size={size!r} must be [height, width] in pixels")
         self.size = None if size is None else (size[0], size[1])
+        if not isinstance(negative_prompt, str | None):
+            raise ConfigError(f"model.negative_prompt={negative_prompt!r} must be text")
+        native = self.native_size[0] * self.native_size[1]
+        self.area = number("area", area, least=1, whole=True) or native
+        self.chosen: dict[str, Any] = {
+            "num_frames": number("num_frames", num_frames, least=2, whole=True),
+            "fps": number("fps", fps, above=0),
+            "steps": number("steps", steps, least=1, whole=True),
+            "guidance": number("guidance", guidance, above=0),
+            "negative_prompt": negative_prompt,
+            "flow_shift": number("flow_shift", flow_shift, above=0),
+        }
 
     # What each model says of itself
 
@@ -163,17 +169,15 @@ class DiffusersGenerator(Remade, ABC):
 
     # The protocol
 
-    def check(self) -> None:
-        """Raises UnavailableError where weights are missing or do not fit into free memory."""
+    def check(self, request: Request | None = None) -> None:
+        """Raises UnavailableError where weights are missing, or where they and the activations of
+        the request (None: of a clip by default) do not fit into free memory."""
         if "pipeline" in self.__dict__:
             return  # it is loaded already
-        loading, remedy = self.loading, command(self.name, self.variant)
-        loading.check(self.folder, self._pipeline_class, self.device)
-        counts = component_parameters(self.folder, remedy, loading.replaced)
-        counts |= loading.parameters()
-        width = {"": DTYPES[self.dtype], **dict.fromkeys(self.float32_parts, 4), **loading.widths()}
-        needed = memory_needed(counts, width, loading.offload, self.device != "cpu")
-        check_memory(self.name, needed, self.device, loading.offload)
+        self.loading.check(self.folder, self._pipeline_class, self.device)
+        plan = None if request is None else self.plan(request)
+        makes = lambda count: next_count(max(count - self.factor + 1, 2), self.factor)  # noqa: E731
+        memory.check_memory(self.name, self.workload(self.parameters(), plan), self.device, makes)
 
     @classmethod
     def lacking(cls) -> str:
@@ -194,8 +198,8 @@ class DiffusersGenerator(Remade, ABC):
         """The clip of a request; see `Generator`."""
         plan = self.plan(request)
         check_warp(self, warp, self._clock(plan.num_frames, plan.fps))
-        self.check()
-        with one_line_failures(self.name):
+        self.check(request)
+        with one_line_failures(self.name), self._adjusted():
             applied = nullcontext() if warp is None else warp.applied(self.ropes())
             with applied:
                 video, notes = self._call(plan, **self._common(plan, watch))
@@ -208,7 +212,6 @@ class DiffusersGenerator(Remade, ABC):
     def identity(self) -> dict[str, Any]:
         """Settings, files and versions. Weights are read whole once; their hashes are then kept in
         a lock file beside them."""
-        repository = MODEL_REPOSITORIES[self.name][self.variant]
         folder = self.folder
         small = sorted(file for file in folder.rglob("*.json") if file.name != LOCK)
         large = sorted(folder.rglob("*.safetensors"))
@@ -217,12 +220,14 @@ class DiffusersGenerator(Remade, ABC):
         return {
             "name": self.name,
             "variant": self.variant,
-            "repo": repository.repo if self.path is None else None,
+            "repo": self.repository.repo if self.path is None else None,
             "revision": folder.name if self.path is None else None,
             "files": digest(files),
             "device": self.device.partition(":")[0],
             "dtype": self.dtype,
             "size": self.size,
+            "area": self.area,
+            **self.chosen,
             "loading": self.loading.identity(),
             "versions": installed(*PACKAGES, *self.loading.packages()),
             "code": code_hash(type(self)),
@@ -235,33 +240,98 @@ class DiffusersGenerator(Remade, ABC):
         """Folder (Path) of the weights. Raises UnavailableError where there is none."""
         return find_pipeline(self.name, self.variant, self.path)
 
+    @property
+    def repository(self) -> Repository:
+        return MODEL_REPOSITORIES[self.name][self.variant]
+
+    def config(self, component: str = "") -> tuple[Mapping[str, Any], str]:
+        """The configuration of a component ("": model_index.json), and its source: that of the
+        files, where they are here, or the excerpt that the authors publish."""
+        published = self.repository.published.get(component, {})
+        try:
+            return read_config(self.folder, component), STORED
+        except UnavailableError:
+            return published, PUBLISHED
+
+    def own_settings(self) -> dict[str, Setting]:
+        """What decides the clip where nothing is chosen, by the names in `chosen`."""
+        scheduler, source = self.config("scheduler")
+        own = {name: Setting(value, PUBLISHED) for name, value in vars(self.defaults).items()}
+        return own | {"flow_shift": Setting(settings.stored_shift(scheduler), source)}
+
+    def settings(self, request: Request) -> dict[str, Setting]:
+        """Everything that decides the clip of a request beside its frames, prompt and seed."""
+        plan = self.plan(request)
+        found = {name: chosen(self.chosen[name], own) for name, own in self.own_settings().items()}
+        for name in vars(self.defaults):
+            if getattr(request, name) is not None:
+                found[name] = Setting(getattr(plan, name), SET)
+        return found | {"size": Setting(list(plan.size), SET)}
+
     def plan(self, request: Request) -> Plan:
-        """The request with the model's defaults filled in, and brought to what it can make."""
-        defaults, notes = self.defaults, []
-        asked = request.num_frames or defaults.num_frames
-        count = next_count(asked, self.factor)
+        """The request with the model's defaults filled in, and brought to what it can make.
+
+        Raises ConfigError for an area that is smaller than one latent.
+        """
+        defaults, notes = {**vars(self.defaults)}, []
+        defaults |= {name: x for name in defaults if (x := self.chosen[name]) is not None}
+        defaults |= {name: x for name in defaults if (x := getattr(request, name)) is not None}
+        asked = defaults["num_frames"]
+        defaults["num_frames"] = count = next_count(asked, self.factor)
         if count != asked:
             rule = f"{self.name} makes {self.factor}n + 1"
             notes.append(f"{count} frames instead of {asked}: {rule}")
-        height, width = self.size or request.first.shape[:2]
-        size = _nearest(height, self.multiple), _nearest(width, self.multiple)
-        if size != request.first.shape[:2]:
-            given = f"{request.first.shape[1]}x{request.first.shape[0]}"
-            notes.append(f"frames resized from {given} to {size[1]}x{size[0]}")
-        guidance = defaults.guidance if request.guidance is None else float(request.guidance)
-        negative = request.negative_prompt
+        given = request.first.shape[0], request.first.shape[1]
+        size = self._fitted(given)
+        if size != given:
+            notes.append(f"frames resized from {given[1]}x{given[0]} to {size[1]}x{size[0]}")
         return Plan(
             first=resized(request.first, size),
             last=None if request.last is None else resized(request.last, size),
             prompt=request.prompt,
-            negative_prompt=defaults.negative_prompt if negative is None else negative,
             seed=request.seed,
-            num_frames=count,
-            fps=float(request.fps or defaults.fps),
-            steps=request.steps or defaults.steps,
-            guidance=guidance,
             notes=notes + self.loading.notes,
+            **defaults | {name: float(defaults[name]) for name in ("fps", "guidance")},
         )
+
+    def parameters(self) -> dict[str, int]:
+        """Numbers of them, by component. Raises UnavailableError where weights are missing."""
+        remedy = command(self.name, self.variant)
+        counts = component_parameters(self.folder, remedy, self.loading.replaced)
+        return counts | self.loading.parameters()
+
+    def workload(self, parameters: Mapping[str, int], plan: Plan | None = None) -> memory.Workload:
+        """What decides the memory of a plan's clip; of one by default without a plan."""
+        vae, _ = self.config("vae")
+        token = (self.factor, self.multiple, self.multiple)
+        dims = memory.dims_of(self.config("transformer")[0], vae, token)
+        frames = self.chosen["num_frames"] or self.defaults.num_frames
+        number_of = DTYPES[self.dtype]
+        return memory.Workload(
+            parameters,
+            {"": number_of, **dict.fromkeys(self.float32_parts, 4), **self.loading.widths()},
+            dims and replace(dims, held=self.held[0], held_float=self.held[1]),
+            plan.size if plan else self._fitted(self.native_size),
+            plan.num_frames if plan else next_count(frames, self.factor),
+            activation=number_of,
+            decoded=4 if "vae" in self.float32_parts else number_of,
+            offload=self.loading.offload,
+            tiling=self.loading.tiling,
+            attention=memory.MATH if self.loading.attention == "_native_math" else "flash",
+            batch=2 if self.together and (plan is None or plan.guidance > 1) else 1,
+            given=int(self.appends and (plan is None or plan.last is not None)),
+            on_gpu=self.device != "cpu",
+        )
+
+    def _fitted(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of the clip whose first frame has a size."""
+        if self.size is None:
+            return fitted(size, self.area, self.multiple)
+        return nearest(self.size, self.multiple)
+
+    def _adjusted(self) -> AbstractContextManager[None]:
+        """The pipeline with the chosen settings that it takes from its configuration."""
+        return settings.adjusted(self.pipeline, self.chosen["flow_shift"])
 
     def _common(self, plan: Plan, watch: Watch | None) -> dict[str, Any]:
         """Arguments that all pipelines take alike."""
@@ -300,16 +370,8 @@ class DiffusersGenerator(Remade, ABC):
             reason = " ".join(str(error).split())[:200]
             raise UnavailableError(
                 f"{self.folder}: the pipeline cannot be loaded ({reason}); expected the files of "
-                f"{MODEL_REPOSITORIES[self.name][self.variant].repo}"
+                f"{self.repository.repo}"
             ) from None
-
-    @cached_property
-    def _index(self) -> dict[str, Any]:
-        """model_index.json, where the weights are here; empty otherwise."""
-        try:
-            return pipeline_index(self.folder) if (self.folder / INDEX).is_file() else {}
-        except UnavailableError:
-            return {}
 
 
 def _random_state(seed: int) -> "RandomState":
@@ -317,7 +379,3 @@ def _random_state(seed: int) -> "RandomState":
     import torch
 
     return torch.Generator("cpu").manual_seed(seed)
-
-
-def _nearest(length: int, multiple: int) -> int:
-    return max(round(length / multiple), 1) * multiple

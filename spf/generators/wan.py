@@ -1,5 +1,6 @@
 """Wan 2.2 and 2.1 image-to-video (Wan Team 2025), through diffusers."""
 
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
@@ -8,6 +9,7 @@ from spf.errors import ConfigError
 from spf.generators.base import Request
 from spf.generators.clock import Clock, TemporalRope, latent_clock, wan_rope
 from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
+from spf.generators.settings import Setting, adjusted, number
 
 # The authors' own, as published with the model.
 NEGATIVE_PROMPT = (
@@ -28,13 +30,29 @@ class Wan22(DiffusersGenerator):
     """Wan2.2-I2V-A14B (`i2v`, two experts by noise level, both warped), Wan2.1-FLF2V-14B (`flf2v`,
     trained on first and last frames) or Wan2.2-TI2V-5B (`ti2v`, first frame only).
 
-    Settings as in `DiffusersGenerator`. The VAE runs in float32.
+    Settings as in `DiffusersGenerator`; boundary_ratio : the noise level, 0 .. 1, below which the
+    second expert takes over; guidance_scale_2 : its guidance, as the first one's where it is None.
+    Both are for two experts only. The VAE runs in float32.
     """
 
     name: ClassVar[str] = "wan22"
     factor: ClassVar[int] = 4
     native_size: ClassVar[tuple[int, int]] = (480, 832)
     float32_parts: ClassVar[tuple[str, ...]] = ("vae", "image_encoder")
+
+    def __init__(
+        self,
+        variant: str | None = None,
+        *,
+        guidance_scale_2: float | None = None,
+        boundary_ratio: float | None = None,
+        **common: Any,
+    ) -> None:
+        super().__init__(variant, **common)
+        self.chosen |= {
+            "guidance_scale_2": number("guidance_scale_2", guidance_scale_2, above=0),
+            "boundary_ratio": number("boundary_ratio", boundary_ratio, least=0, most=1),
+        }
 
     @property
     def defaults(self) -> Defaults:
@@ -46,10 +64,35 @@ class Wan22(DiffusersGenerator):
 
     @property
     def _first_frame_only(self) -> bool:
-        return bool(self._index.get("expand_timesteps", self.variant == "ti2v"))
+        return bool(self.config()[0].get("expand_timesteps", self.variant == "ti2v"))
+
+    @property
+    def held(self) -> tuple[int, int]:  # type: ignore[override]
+        """TI2V's time modulates each token: six vectors and the embedding, six of them in float32
+        too."""
+        return (12, 6) if self._first_frame_only else (5, 0)
+
+    def own_settings(self) -> dict[str, Setting]:
+        index, source = self.config()
+        boundary = index.get("boundary_ratio")
+        if boundary is None:
+            return super().own_settings()
+        own = super().own_settings()
+        return own | {
+            "guidance_scale_2": own["guidance"],
+            "boundary_ratio": Setting(boundary, source),
+        }
 
     def plan(self, request: Request) -> Plan:
-        """As its base; raises ConfigError for a last frame that the model would ignore or lacks."""
+        """As its base; raises ConfigError for a last frame that the model would ignore or lacks,
+        and for settings of a second expert that is not there."""
+        if self.config()[0].get("boundary_ratio") is None:
+            for name in ("guidance_scale_2", "boundary_ratio"):
+                if self.chosen[name] is not None:
+                    raise ConfigError(
+                        f"model.{name}={self.chosen[name]:g}: wan22 variant {self.variant} has one "
+                        "expert and no boundary_ratio; leave it null, or use model.variant=i2v"
+                    )
         if request.last is not None and self._first_frame_only:
             raise ConfigError(
                 "wan22 variant ti2v takes a first frame only and would ignore the last one without "
@@ -67,6 +110,17 @@ class Wan22(DiffusersGenerator):
     def _clock(self, num_frames: int, fps: float) -> Clock:
         return latent_clock(num_frames, self.factor)
 
+    def settings(self, request: Request) -> dict[str, Setting]:
+        """As its base; a second guidance that nobody chose is the first one."""
+        found = super().settings(request)
+        if "guidance_scale_2" in found and self.chosen["guidance_scale_2"] is None:
+            found["guidance_scale_2"] = found["guidance"]
+        return found
+
+    def _adjusted(self) -> AbstractContextManager[None]:
+        boundary = self.chosen["boundary_ratio"]
+        return adjusted(self.pipeline, self.chosen["flow_shift"], boundary_ratio=boundary)
+
     def _pipeline_class(self) -> Any:
         from diffusers import WanImageToVideoPipeline
 
@@ -79,6 +133,7 @@ class Wan22(DiffusersGenerator):
         frames = self.pipeline(
             image=Image.fromarray(plan.first),
             last_image=last,
+            guidance_scale_2=self.chosen["guidance_scale_2"],
             max_sequence_length=SEQUENCE,
             **common,
         ).frames

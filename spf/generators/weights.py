@@ -1,4 +1,4 @@
-"""The published generators: where their files are on this machine, and what memory they would take.
+"""The published generators: where their files are on this machine, and how large they are.
 
 Nothing is downloaded here: `scripts/fetch_weights.py` (make weights MODEL=...) does that. Sizes are
 read from the headers of the safetensors files, without loading them.
@@ -22,7 +22,6 @@ INDEX = "model_index.json"
 WITHOUT_WEIGHTS = ("tokenizer", "tokenizer_2", "scheduler", "processor", "extractor")
 """What the names of a pipeline's components without weights end in."""
 
-GIB = 2**30
 HEADER = 100_000_000
 """Bytes of a safetensors file's header; its own library reads no longer ones."""
 NO_HEADER = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
@@ -33,8 +32,11 @@ NO_HEADER = (ValueError, KeyError, TypeError, AttributeError, IndexError, Recurs
 class Repository:
     """A pipeline of the hub, in diffusers' layout.
 
+    parts : billions of parameters by component, so that sizes and memory can be told before
+    anything is there. published : what its authors publish of its files, by component ("" for
+    model_index.json): excerpts of config.json that say how large the model is and how it samples;
+    the files themselves go first where they are here.
     revision : commit; None where none could be verified: the newest is fetched, and noted then.
-    billions : of parameters in all components, so that sizes can be told before anything is there.
     patterns : the files that are loaded.
     pipeline, sources : of one that no repository holds whole: its class, and by repository its
     components and their classes; each is a folder there, or the repository itself where it is
@@ -42,11 +44,16 @@ class Repository:
     """
 
     repo: str
-    billions: float
+    parts: Mapping[str, float]
+    published: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     revision: str | None = None
     patterns: tuple[str, ...] = (INDEX, "*/*.json", "*/*.safetensors", "*/*.model", "*/*.txt")
     pipeline: str = ""
     sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def billions(self) -> float:
+        return sum(self.parts.values())
 
     @property
     def size(self) -> str:
@@ -55,6 +62,18 @@ class Repository:
         )
 
 
+UMT5, GEMMA, T5 = 5.7, 12.2, 4.8
+"""Billions of parameters of text encoders: UMT5-XXL, Gemma 3, T5-XXL."""
+WAN = {"num_attention_heads": 40, "attention_head_dim": 128, "num_layers": 40, "ffn_dim": 13824}
+WAN_VAE = {"_class_name": "AutoencoderKLWan", "base_dim": 96}
+LTX = {"num_attention_heads": 32, "attention_head_dim": 128, "num_layers": 48}
+LTX_VAE = {"decoder_block_out_channels": (256, 512, 1024)}
+LTXV: dict[str, Mapping[str, Any]] = {"vae": LTX_VAE | {"_class_name": "AutoencoderKLLTXVideo"}}
+LTX2: dict[str, Mapping[str, Any]] = {
+    "transformer": LTX,
+    "vae": LTX_VAE | {"_class_name": "AutoencoderKLLTX2Video"},
+    "scheduler": {"use_dynamic_shifting": True, "base_shift": 0.95, "max_shift": 2.05},
+}
 FRAMEPACK = {
     "lllyasviel/FramePackI2V_HY": {
         "transformer": "diffusers.HunyuanVideoFramepackTransformer3DModel",
@@ -74,28 +93,69 @@ FRAMEPACK = {
 }
 """Its authors publish the transformer alone; the rest is what their own program loads."""
 
-# No commit could be verified when this was written (no network), so none is pinned. Parameters:
-# transformers + text encoder (UMT5-XXL 5.7 billion, Gemma 3 12.2, T5-XXL 4.8) + the small ones.
+
+# No commit could be verified when this was written (no network), so none is pinned. The published
+# flow shifts are those of the authors' own code, the sizes those of diffusers' conversions.
 MODEL_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
     "wan22": {
-        "i2v": Repository("Wan-AI/Wan2.2-I2V-A14B-Diffusers", 2 * 14.3 + 5.7 + 0.1),
-        "flf2v": Repository("Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers", 16.4 + 5.7 + 0.8),
-        "ti2v": Repository("Wan-AI/Wan2.2-TI2V-5B-Diffusers", 5.0 + 5.7 + 0.7),
+        "i2v": Repository(
+            "Wan-AI/Wan2.2-I2V-A14B-Diffusers",
+            {"transformer": 14.3, "transformer_2": 14.3, "text_encoder": UMT5, "vae": 0.13},
+            {
+                "": {"boundary_ratio": 0.9},
+                "transformer": WAN,
+                "vae": WAN_VAE,
+                "scheduler": {"flow_shift": 5.0},
+            },
+        ),
+        "flf2v": Repository(
+            "Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers",
+            {"transformer": 16.4, "text_encoder": UMT5, "image_encoder": 0.63, "vae": 0.13},
+            {"transformer": WAN, "vae": WAN_VAE, "scheduler": {"flow_shift": 16.0}},
+        ),
+        "ti2v": Repository(
+            "Wan-AI/Wan2.2-TI2V-5B-Diffusers",
+            {"transformer": 5.0, "text_encoder": UMT5, "vae": 0.7},
+            {
+                "": {"expand_timesteps": True},
+                "transformer": WAN
+                | {"num_attention_heads": 24, "num_layers": 30, "ffn_dim": 14336},
+                "vae": WAN_VAE | {"decoder_base_dim": 256, "patch_size": 2, "is_residual": True},
+                "scheduler": {"flow_shift": 5.0},
+            },
+        ),
     },
     "ltx2": {
-        "v2.0": Repository("Lightricks/LTX-2", 18.9 + 12.2 + 2.0),
-        "v2.3": Repository("diffusers/LTX-2.3-Diffusers", 18.9 + 12.2 + 2.0),
+        name: Repository(repo, {"transformer": 18.9, "text_encoder": GEMMA, "others": 2.0}, LTX2)
+        for name, repo in (
+            ("v2.0", "Lightricks/LTX-2"),
+            ("v2.3", "diffusers/LTX-2.3-Diffusers"),
+        )
     },
     "ltxv": {
-        "0.9.5": Repository("Lightricks/LTX-Video-0.9.5", 1.9 + 4.8 + 1.2),
-        "0.9.7-dev": Repository("Lightricks/LTX-Video-0.9.7-dev", 13.0 + 4.8 + 1.2),
-        "0.9.7-distilled": Repository("Lightricks/LTX-Video-0.9.7-distilled", 13.0 + 4.8 + 1.2),
-        "0.9.8-distilled": Repository("Lightricks/LTX-Video-0.9.8-13B-distilled", 13.0 + 4.8 + 1.2),
+        name: Repository(
+            f"Lightricks/LTX-Video-{repo}",
+            {"transformer": billions, "text_encoder": T5, "vae": 1.2},
+            LTXV | {"transformer": LTX | {"attention_head_dim": head, "num_layers": layers}},
+        )
+        for name, repo, billions, head, layers in (
+            ("0.9.5", "0.9.5", 1.9, 64, 28),
+            ("0.9.7-dev", "0.9.7-dev", 13.0, 128, 48),
+            ("0.9.7-distilled", "0.9.7-distilled", 13.0, 128, 48),
+            ("0.9.8-distilled", "0.9.8-13B-distilled", 13.0, 128, 48),
+        )
     },
     "framepack": {
         "i2v": Repository(
             "lllyasviel/FramePackI2V_HY",
-            12.9 + 7.5 + 0.1 + 0.4 + 0.2,
+            {"transformer": 12.9, "text_encoder": 7.5, "text_encoder_2": 0.1}
+            | {"image_encoder": 0.4, "vae": 0.2},
+            {
+                "transformer": {"num_attention_heads": 24, "attention_head_dim": 128}
+                | {"num_layers": 20, "num_single_layers": 40},
+                "vae": {"_class_name": "AutoencoderKLHunyuanVideo"},
+                "scheduler": {"use_dynamic_shifting": True},
+            },
             pipeline="HunyuanVideoFramepackPipeline",
             sources=FRAMEPACK,
         ),
@@ -207,6 +267,18 @@ def pipeline_index(folder: Path) -> dict[str, Any]:
     return content
 
 
+def read_config(folder: Path, component: str) -> Mapping[str, Any]:
+    """The configuration of a component, "" for the pipeline; UnavailableError where none is."""
+    if not component:
+        return pipeline_index(folder)
+    file = folder / component / ("scheduler_" * (component == "scheduler") + "config.json")
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UnavailableError(f"{file}: cannot be read ({error})") from None
+    return content if isinstance(content, dict) else {}
+
+
 def component_parameters(
     folder: Path, remedy: str, replaced: Collection[str] = ()
 ) -> dict[str, int]:
@@ -263,58 +335,3 @@ def _parameters(file: Path) -> int:
         return sum(math.prod(about["shape"]) for about in tensors.values())
     except (*NO_HEADER, OSError, struct.error) as error:
         raise UnavailableError(f"{file}: damaged ({error}); remove it and fetch it again") from None
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes that the weights alone take: on the device, and in main memory."""
-
-    device: int
-    main: int
-
-
-def memory_needed(
-    parameters: Mapping[str, int], width: Mapping[str, float], offload: str, on_gpu: bool
-) -> Memory:
-    """Memory for the weights of components with these numbers of parameters.
-
-    width : bytes a parameter by component, and "" for the others. offload : "none" all components
-    on the device at once, "model" one at a time, "group" single layers beside the VAEs,
-    "sequential" single layers; layers are counted as nothing. Activations come on top: they depend
-    on frames and size.
-    """
-    sizes = {x: round(count * width.get(x, width[""])) for x, count in parameters.items()}
-    whole = sum(sizes.values())
-    if not on_gpu:
-        return Memory(0, whole)
-    vaes = sum(size for name, size in sizes.items() if name.endswith("vae"))
-    largest = max(sizes.values(), default=0)
-    device = {"none": whole, "model": largest, "group": vaes, "sequential": 0}[offload]
-    return Memory(device, 0 if offload == "none" else whole)
-
-
-def check_memory(name: str, needed: Memory, device: str, offload: str) -> None:
-    """Raises UnavailableError, naming both sizes, where weights do not fit into what is free."""
-    import psutil
-
-    if device != "cpu":
-        import torch
-
-        free = torch.cuda.mem_get_info(device)[0]
-        if needed.device > free:
-            remedy = {
-                "none": "use model.offload=model",
-                "model": "use model.offload=group",
-                "group": "use model.offload=sequential",
-                "sequential": "use a larger GPU",
-            }[offload]
-            raise UnavailableError(
-                f"model={name}: its weights take {needed.device / GIB:.1f} GiB of GPU memory, "
-                f"{free / GIB:.1f} GiB are free; {remedy}"
-            )
-    free = psutil.virtual_memory().available
-    if needed.main > free:
-        raise UnavailableError(
-            f"model={name}: its weights take {needed.main / GIB:.1f} GiB of memory, "
-            f"{free / GIB:.1f} GiB are free; use a machine with more, or a smaller variant"
-        )

@@ -36,6 +36,11 @@ VISIBLE = 0.5
 """Grey levels (of 255) by which a warped clip differs at least, in the mean."""
 ROUNDING = 0.01
 """And by which one may differ whose arithmetic alone is another."""
+CHANGES = {
+    **{"dtype": "bfloat16", "area": 4096, "num_frames": 17, "fps": 12.5, "steps": 3},
+    **{"guidance": 2.5, "negative_prompt": "blue", "flow_shift": 7.0},
+}
+"""Another value of settings that generators have in common."""
 NEUTRAL = ("path", "variant", "device", *(option.name for option in fields(LoadOptions)))
 """Settings that do not change the pixels, or that are tested by themselves."""
 
@@ -166,8 +171,8 @@ def test_identity_names_what_determines_the_pixels(generator, tmp_path):
     for setting in settings_of(kind):
         if setting == "self" or setting in NEUTRAL:
             continue
-        now = getattr(generator, setting)
-        values = {"dtype": "bfloat16", "size": list(asked(generator).first.shape[1::-1])}
+        now = getattr(generator, setting, None)
+        values = CHANGES | {"size": list(asked(generator).first.shape[1::-1])}
         if isinstance(now, bool):
             values[setting] = not now
         elif isinstance(now, int | float):

@@ -12,7 +12,6 @@ import pytest
 from adapters import LAST, asked, index, one_line
 
 from spf.errors import UnavailableError
-from spf.generators import weights
 from spf.generators.framepack import FramePack
 from spf.generators.ltx2 import Ltx2
 from spf.generators.ltxv import LtxVideo
@@ -124,19 +123,7 @@ def test_damaged_folders(damage, tmp_path):
 def test_too_little_memory_is_said_before_anything_is_loaded(wan, monkeypatch):
     fresh = Wan22(path=wan.path, device="cpu")
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
-    with pytest.raises(UnavailableError, match=r"GiB of memory, 0\.0 GiB are free") as caught:
+    with pytest.raises(UnavailableError, match=r"GiB of memory .*0\.0 GiB are free") as caught:
         fresh.generate(asked())
     one_line(caught)
     assert "pipeline" not in fresh.__dict__
-
-
-@pytest.mark.parametrize(
-    ("offload", "remedy"),
-    [("none", "model.offload=model"), ("model", "model.offload=group")],
-)
-def test_too_small_a_gpu(offload, remedy, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 2**34))
-    with pytest.raises(UnavailableError, match=f"64.0 GiB of GPU memory.*{remedy}") as caught:
-        weights.check_memory("wan22", weights.Memory(2**36, 0), "cuda:0", offload)
-    one_line(caught)
-    weights.check_memory("wan22", weights.Memory(2**29, 0), "cuda:0", offload)

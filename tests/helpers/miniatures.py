@@ -40,8 +40,19 @@ class Miniature:
 
 
 OWN = {
-    "wan22": Miniature(pipelines.save_wan, ("i2v", "flf2v", "ti2v"), first_only=("ti2v",)),
-    "ltx2": Miniature(pipelines.save_ltx2, ("split", "interleaved"), by_variant=False),
+    "wan22": Miniature(
+        pipelines.save_wan,
+        ("i2v", "flf2v", "ti2v"),
+        first_only=("ti2v",),
+        changes={"guidance_scale_2": 2.0, "boundary_ratio": 0.5},
+    ),
+    "ltx2": Miniature(
+        pipelines.save_ltx2,
+        ("split", "interleaved"),
+        by_variant=False,
+        changes={"crf": 0, "stg_scale": 0.5, "modality_scale": 2.0}
+        | {"guidance_rescale": 0.1, "motion_speed": 0.5},
+    ),
     "tiny": Miniature(
         lambda folder, variant: generators.save_tiny(folder),
         ignores=("prompt", "negative_prompt", "guidance", "seed"),  # deaf to noise: see save_tiny

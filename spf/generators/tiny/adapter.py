@@ -64,6 +64,10 @@ class Tiny(Remade):
         height, width = self._settings["size"]
         return height, width
 
+    @property
+    def native_size(self) -> tuple[int, int]:
+        return self.size
+
     def clock(self, request: Request) -> Clock:
         if request.last is None:
             raise ConfigError("model=tiny needs a first and a last frame; only the first is given")

@@ -22,10 +22,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_frames_and_sizes_that_cannot_be_made_are_said(wan):
     first, last = (x[:, :40] for x in pipelines.frames(32, 48))
     clip = wan.generate(asked(first=first, last=last, num_frames=6))
-    assert clip.frames.shape == (9, 32, 32, 3)
+    assert clip.frames.shape == (9, 32, 48, 3)
     assert clip.notes == [
         "9 frames instead of 6: wan22 makes 4n + 1",
-        "frames resized from 40x32 to 32x32",
+        "frames resized from 40x32 to 48x32",
     ]
     assert len(wan.clock(asked(num_frames=6)).positions) == 3
     sized = Wan22(path=wan.path, device="cpu", size=[16, 32])
