@@ -95,8 +95,13 @@ CASES = [
     ("split", {"quantize": "fp8"}, None),
     ("i2v", {"gguf": "gguf", "offload": "group", "lora": "i2v"}, None),
     ("split", {"lora": "split", "offload": "model"}, None),
-    ("i2v", {"compile": "eager", "gguf": "gguf", "lora": "i2v", "offload": "group"}, None),
     pytest.param("i2v", {"compile": "inductor"}, 1, marks=pytest.mark.slow),
+    pytest.param(
+        "i2v",
+        {"compile": "eager", "gguf": "gguf", "lora": "i2v", "offload": "group"},
+        None,
+        marks=pytest.mark.slow,
+    ),
 ]
 
 
