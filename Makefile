@@ -50,8 +50,8 @@ leaderboard: setup  ## Rank generators: make leaderboard CLIPS=clips/ (clips/GEN
 	@test -n "$$CLIPS" || { echo "name the clips: make leaderboard CLIPS=clips/ (clips/GENERATOR/PAIR.mp4)"; exit 2; }
 	@$(BIN)/spf compare "$$CLIPS"
 
-weights: setup  ## Fetch weights: make weights EMBEDDER=siglip (clip, dinov2, siglip/b16-384), MODEL=wan22 (ltx2, ltxv, framepack), QUALITY=vbench
-	@$(BIN)/python scripts/fetch_weights.py $(if $(QUALITY),"quality=$$QUALITY",$(if $(MODEL),"model=$$MODEL","embedder=$$EMBEDDER"))
+weights: setup  ## Fetch weights: make weights EMBEDDER=siglip (clip, dinov2, siglip/b16-384), MODEL=wan22 (ltx2, ltxv, framepack), STILLS=sdxl (flux), QUALITY=vbench
+	@$(BIN)/python scripts/fetch_weights.py $(if $(QUALITY),"quality=$$QUALITY",$(if $(STILLS),"stills=$$STILLS",$(if $(MODEL),"model=$$MODEL","embedder=$$EMBEDDER")))
 
 test: setup  ## The fast tests: no network, no weights, no GPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not slow and not gpu"
@@ -75,4 +75,4 @@ lock:  ## Renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml requirements-vbench.in --quiet --all-extras --universal --python-version 3.11 --no-emit-index-url --generate-hashes --upgrade --custom-compile-command "make lock" --output-file requirements.lock
 
 clean:  ## Remove .venv and everything that runs have written
-	rm -rf $(VENV) results/runs results/cells results/report results/tables results/sweeps results/bench results/collections build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) results/runs results/cells results/report results/tables results/sweeps results/stills results/bench results/collections build *.egg-info .pytest_cache .ruff_cache .mypy_cache

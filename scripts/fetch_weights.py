@@ -3,6 +3,7 @@
     python scripts/fetch_weights.py embedder=siglip          (make weights EMBEDDER=siglip)
     python scripts/fetch_weights.py embedder=siglip/b16-384  (another variant)
     python scripts/fetch_weights.py model=wan22              (make weights MODEL=wan22)
+    python scripts/fetch_weights.py stills=sdxl              (make weights STILLS=sdxl)
     python scripts/fetch_weights.py quality=vbench           (make weights QUALITY=vbench)
 
 Only the files that are loaded are fetched: safetensors and their configuration, and for VBench, in
@@ -24,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from spf.download import download
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators.weights import (
+    REPOSITORIES,
     Repository,
     assemble,
     cached_folder,
@@ -31,7 +33,7 @@ from spf.generators.weights import (
     lock_of,
     source_patterns,
 )
-from spf.generators.weights import words as model_words
+from spf.generators.weights import words as pipeline_words
 from spf.quality.weights import WeightsFile, fetched_hashes, lock_file
 from spf.quality.weights import words as quality_words
 from spf.weights import (
@@ -72,7 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _kinds() -> Mapping[str, Mapping[str, Sequence[Wanted]]]:
-    return {**WEIGHTS, "model": model_words(), "quality": quality_words()}
+    pipelines = {group: pipeline_words(group) for group in REPOSITORIES}
+    return {**WEIGHTS, **pipelines, "quality": quality_words()}
 
 
 def pins_of(text: str) -> Sequence[Wanted]:

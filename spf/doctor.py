@@ -11,7 +11,7 @@ from spf.devices import DRIVER
 from spf.embedders import available, usable
 from spf.extras import EXTRAS, install_command, missing_extra
 from spf.identity import installed
-from spf.quality import VBENCH_DIMENSIONS, missing_package, missing_weights
+from spf.quality import VBENCH_DIMENSIONS, missing_files, missing_package
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGES = [
@@ -44,9 +44,8 @@ def report() -> Iterator[str]:
         yield f"  {name:<16} {f'not usable: {reason}' if reason else 'usable'}"
     yield "VBench dimensions"
     for dimension in VBENCH_DIMENSIONS:
-        missing = missing_weights(dimension)
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        reason = missing_package() or (f"weights absent ({missing[0]}{more})" if missing else "")
+        missing = missing_files(dimension)
+        reason = missing_package(dimension) or (f"weights absent ({missing})" if missing else "")
         yield f"  {dimension:<24} {f'not usable: {reason}' if reason else 'usable'}"
     yield "W&B"
     yield f"  {_wandb()}"

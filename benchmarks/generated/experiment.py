@@ -2,12 +2,20 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from benchmarks.generated.baselines import misled, moved
-from benchmarks.generated.pairs import Pair, load_pairs
-from benchmarks.generated.scores import ORACLE, clip_times, judge, oracle_curve, parameter
+from benchmarks.generated.pairs import NO_STILLS, Pair, load_pairs, make_stills, stills_line
+from benchmarks.generated.scores import (
+    ORACLE,
+    clip_times,
+    conditions,
+    judge,
+    oracle_curve,
+    parameter,
+)
 from benchmarks.generated.strategies import Wanted, WrongMap, described, parse_retimes, sampled
 from benchmarks.generated.tables import summarised
 from benchmarks.harness.cells import Cell, Key, Outcome, Summary, Watch
@@ -24,6 +32,7 @@ from spf.generators.cached import CachedGenerator, pack, request_identity
 from spf.generators.described import describe
 from spf.generators.pipeline import DiffusersGenerator
 from spf.generators.settings import as_json
+from spf.generators.stills import Stills
 from spf.pacing.generated import Measure, Retimed, generate_baseline, retime_generated
 from spf.pacing.strategies import (
     AUTHORS_WORKFLOW,
@@ -56,6 +65,9 @@ UNSTEERED = ("none", "nearest", "blend", "flow")
 GENERATED = "generated"
 """Where a run's folder holds the clips that were generated."""
 
+STILLS = "stills"
+"""Where an output folder holds the images that were made of descriptions."""
+
 NAMED = 12
 """Strategies that a line can name; of more it says how many they are."""
 
@@ -64,8 +76,9 @@ class RetimeGenerated:
     """Generate, measure, warp the clock, generate again: for each pair, seed, measure, strategy.
 
     retime : a strategy that takes the place of its word in `retimes`; see `parse_retimes`.
-    pairs : procedural, photographs, or a YAML file (docs/how-to/pairs.md); None is procedural for
-    model=tiny and photographs for all others. num_pairs : the first so many; None takes all.
+    pairs : procedural, photographs, transitions, or a YAML file (docs/how-to/pairs.md); None is
+    procedural for model=tiny and photographs for all others. num_pairs : the first so many; None
+    takes all. stills : what shows the frames of pairs that are described in words.
     seeds : of the noise. num_frames, fps, steps, guidance : see `Request`. quality : what scores
     each clip as it was generated, and retimed; None scores nothing.
 
@@ -91,6 +104,7 @@ class RetimeGenerated:
         steps: int | None = None,
         guidance: float | None = None,
         quality: Quality | None = None,
+        stills: Stills | None = None,
     ) -> None:
         if not hasattr(model, "generate"):
             remedy = f"choose model={', '.join(MAKERS)}"
@@ -110,7 +124,8 @@ class RetimeGenerated:
         self.strategies = parse_retimes(retimes, retime or NoRetime())
         steered = any(strategy.iterations for strategy in self.strategies.values())
         self.source = pairs or ("procedural" if model.name == "tiny" else "photographs")
-        self.pairs = _first(load_pairs(self.source, model.size or model.native_size), num_pairs)
+        size = model.size or model.native_size
+        self.pairs = load_pairs(self.source, size, num_pairs, stills or NO_STILLS)
         asked: dict[str, Any] = {
             "num_frames": num_frames,
             "fps": fps,
@@ -149,6 +164,26 @@ class RetimeGenerated:
         """Where generated clips are kept and found again."""
         self._folder = folder
 
+    @property
+    def _stills(self) -> Path:
+        """Where stills are stored, for all runs of the output folder."""
+        assert self._folder is not None
+        return self._folder.root.parents[1] / STILLS
+
+    def prepare(self, count: int | None = None) -> None:
+        """Make the stills of the first `count` pairs before any clip, so that no two large models
+        are loaded at once."""
+        make_stills(self.pairs[:count], self._stills)
+
+    def planned_stills(self, count: int | None = None) -> str:
+        """What the plan says of the stills of the first `count` pairs."""
+        return "" if self._folder is None else stills_line(self.pairs[:count], self._stills)
+
+    def _request(self, pair: Pair, seed: int) -> Request:
+        """What is asked of the model for a pair, with the images of its stills."""
+        shown = pair.shown(self._stills)
+        return replace(self.requests[pair.name, seed], first=shown.first, last=shown.last)
+
     def plan(self) -> str:
         """What will be done, and what a model of diffusers will do it with, a line each."""
         many = len(self.strategies) > NAMED
@@ -157,6 +192,7 @@ class RetimeGenerated:
             f"retiming of generated clips: model {self.model.name}, {len(self.pairs)} pairs "
             f"({self.source}), {len(self.seeds)} seed(s), target {described(self.target)}, "
             f"strategies {named}, embedder {label(self.measuring.embedder)}"
+            f"{self.planned_stills()}"
         )
         model = self.model
         if isinstance(model, DiffusersGenerator):
@@ -205,11 +241,11 @@ class RetimeGenerated:
             place = self._folder.path(GENERATED)
             model = CachedGenerator(self.model, place, inputs["generator"])
             step = lambda done, total: watch()  # noqa: E731
-            request = self.requests[pair.name, key.seed]
+            request = self._request(pair, key.seed)
             measure = self._measure(key.embedder, pair)
             first = generate_baseline(model, request, measure, self.target, step)
             if isinstance(strategy, WrongMap):
-                theirs = self.requests[other.name, key.seed]
+                theirs = self._request(other, key.seed)
                 lead = generate_baseline(
                     model, theirs, self._measure(key.embedder, other), self.target, step
                 )
@@ -220,7 +256,7 @@ class RetimeGenerated:
                 found = retime_generated(
                     model, request, measure, strategy, self.target, first, step
                 )
-            return self._outcome(key, pair, model, request, found)
+            return self._outcome(key, pair.shown(self._stills), model, request, found)
 
         alone = pair is other and isinstance(strategy, WrongMap)
         return Cell(key, inputs, compute, "it needs a second pair, whose map it takes" * alone)
@@ -237,7 +273,9 @@ class RetimeGenerated:
         self, key: Key, pair: Pair, model: CachedGenerator, request: Request, found: Retimed
     ) -> Outcome:
         first, best = found.baseline, found.best
-        before, after = judge(pair, first.clip, self.target), judge(pair, best.clip, self.target)
+        embedder = None if key.embedder == ORACLE else self.measuring.embedder
+        before = judge(pair, first.clip, self.target, embedder)
+        after = judge(pair, best.clip, self.target, embedder)
         before |= score(first.curve) | {"target_mae": first.target_mae}
         values: dict[str, Any] = {
             "frames": len(best.clip.frames),
@@ -257,7 +295,13 @@ class RetimeGenerated:
             "iterations": sum(attempt.warp is not None for attempt in found.attempts),
             "best_iteration": found.attempts.index(best),
             "ended": found.ended,
-            **retimed_columns(self.quality, first.clip, best.clip, self.measuring.cache),
+            **retimed_columns(
+                self.quality,
+                first.clip,
+                best.clip,
+                self.measuring.cache,
+                conditions(pair, first.clip),
+            ),
         }
         if pair.oracle is not None:
             values["residual_ratio"] = after["residual"] / max(before["residual"], 1e-9)
@@ -301,11 +345,3 @@ class RetimeGenerated:
 
     def summarise(self, records: list[Record], folder: RunFolder) -> Summary:
         return summarised(records, folder, self.measuring.embedder, self.strategies, self.target)
-
-
-def _first(pairs: list[Pair], count: int | None) -> list[Pair]:
-    if count is None:
-        return pairs
-    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= len(pairs):
-        raise ConfigError(f"num_pairs={count!r} must be a whole number from 1 to {len(pairs)}")
-    return pairs[:count]

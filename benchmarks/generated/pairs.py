@@ -1,19 +1,21 @@
-"""Pairs of frames to generate between: rendered, photographs, or yours (docs/how-to/pairs.md)."""
+"""Pairs of frames to generate between: rendered, photographs, described, or yours
+(docs/how-to/pairs.md)."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from spf.errors import ConfigError, SpfError
 from spf.generators.base import Image
+from spf.generators.folder_of_stills import read_image
+from spf.generators.stills import Described, Frame, NoStills, Still, Stills
 from spf.identity import digest
-from spf.video import GuardedReader, Sampling
+from spf.store import Store
 from spf.words import choose
 from spf.yaml_files import brief, read_yaml
 from synthetic.drawing import Painter
@@ -21,13 +23,21 @@ from synthetic.morph_pairs import HELD_OUT_PAIRS
 from synthetic.oracle import RenderOracle
 from synthetic.photographs import PAIRS, photograph
 
-SETS = ("procedural", "photographs")
-KEYS = ("name", "first", "last", "prompt", "negative_prompt", "category")
-NEEDED = ("name", "first")
-LAYOUT = "expected a list of {name, first, last, prompt, negative_prompt, category}"
+DESCRIBED = Path(__file__).resolve().parents[2] / "configs" / "benchmark" / "pairs"
+"""A file is a set of pairs that are described in words, and its name the word."""
+SETS = ("procedural", "photographs", *sorted(path.stem for path in DESCRIBED.glob("*.yaml")))
+IMAGES = ("first", "last")
+WORDS = ("first_prompt", "last_prompt")
+KEYS = ("name", *IMAGES, *WORDS, "prompt", "negative_prompt", "category")
+LAYOUT = (
+    "expected a list of {name, first, last, prompt, negative_prompt, category}, or first_prompt "
+    "and last_prompt in place of the images first and last"
+)
 
 ORACLE_PIXELS = 128 * 128
 """Larger renders would fill the memory: their pairs have no oracle."""
+
+NO_STILLS = NoStills()
 
 PHRASES = {
     "astronaut": "an astronaut",
@@ -54,6 +64,7 @@ class Pair:
 
     last : None where the model is free to end. category : kind of transition, for tables.
     painter : the true morph between the two, p in 0..1 -> frame; None where none is known.
+    stills : of which its frames are shown; until then (`shown`) the frames are black.
     """
 
     name: str
@@ -63,6 +74,7 @@ class Pair:
     negative_prompt: str | None = None
     category: str = ""
     painter: Painter | None = None
+    stills: tuple[Still, ...] = ()
 
     def identity(self) -> dict[str, Any]:
         """Everything that determines what is generated and how it is judged."""
@@ -75,7 +87,15 @@ class Pair:
             "prompt": self.prompt,
             "negative_prompt": self.negative_prompt,
             "category": self.category,
+            **({"stills": [still.identity() for still in self.stills]} if self.stills else {}),
         }
+
+    def shown(self, folder: Path) -> Self:
+        """The pair with the images of its stills, from the folder that stores them, or made now."""
+        if not self.stills:
+            return self
+        first, *last = (still.image(folder) for still in self.stills)
+        return replace(self, first=first, last=last[0] if last else None)
 
     @cached_property
     def oracle(self) -> RenderOracle | None:
@@ -83,17 +103,86 @@ class Pair:
         return None if self.painter is None else RenderOracle(self.painter)
 
 
-def load_pairs(source: str, size: tuple[int, int]) -> list[Pair]:
-    """The pairs of a word of `SETS`, at (height, width), or of a YAML file.
+def load_pairs(
+    source: str,
+    size: tuple[int, int],
+    count: int | None = None,
+    stills: Stills = NO_STILLS,
+) -> list[Pair]:
+    """The first `count` pairs of a word of `SETS`, for clips of (height, width), or of a YAML file.
 
-    Raises ConfigError, in one line, for an unknown word and whatever is wrong with the file.
+    stills : what shows the frames of pairs that are described in words; nothing is made here.
+
+    Raises ConfigError, in one line, for an unknown word, whatever is wrong with the file, a count
+    of more pairs than there are, and stills that no pair asks for; as `Stills.frames` besides.
     """
     if not isinstance(source, str):
         raise ConfigError(f"pairs={source!r} must be a word ({', '.join(SETS)}) or a YAML file")
-    if Path(source).suffix.lower() in (".yaml", ".yml") or Path(source).is_file():
-        return list(_read(Path(source)))
-    word = choose(source, SETS, "set of pairs (or give a YAML file)")
-    return list(_procedural(size) if word == "procedural" else _photographs(size))
+    path, made = Path(source), None
+    if path.suffix.lower() not in (".yaml", ".yml") and not path.is_file():
+        word = choose(source, SETS, "set of pairs (or give a YAML file)")
+        made = {"procedural": _procedural, "photographs": _photographs}.get(word)
+        path = DESCRIBED / f"{word}.yaml"
+    entries = _first(list(_entries(path)), count) if made is None else []
+    described = [
+        Described(entry["name"], entry["first_prompt"], entry.get("last_prompt"))
+        for entry in entries
+        if "first_prompt" in entry
+    ]
+    if not described and stills.name != NO_STILLS.name:
+        raise ConfigError(
+            f"stills={stills.name}: pairs={source} has images and no descriptions; use "
+            "stills=none, or benchmark.pairs=transitions"
+        )
+    if made is not None:
+        return _first(list(made(size)), count)
+    shown = iter(stills.frames(described, size) if described else [])
+    pairs = []
+    for entry in entries:
+        if "first_prompt" in entry:
+            pairs.append(_pair(entry, next(shown), f"stills of pair {entry['name']!r}"))
+        else:
+            pairs.append(_pair(entry, _images(entry, path.parent), entry["where"]))
+    return pairs
+
+
+def make_stills(pairs: Sequence[Pair], folder: Path) -> None:
+    """Make the stills of pairs that are not in the folder yet, and free what made them.
+
+    Raises SpfError where one cannot be made or stored.
+    """
+    from tqdm import tqdm
+
+    Store(folder).sweep()
+    missing = [still for still in _stills(pairs) if still.stored(folder) is None]
+    for still in tqdm(missing, "stills", unit="stills", leave=False, disable=None):
+        still.image(folder)
+    for maker in {still.maker for still in missing}:
+        maker.release()
+
+
+def stills_line(pairs: Sequence[Pair], folder: Path) -> str:
+    """How many stills there are to make, for a run's plan; "" where pairs need none."""
+    stills = _stills(pairs)
+    if not stills:
+        return ""
+    height, width = stills[0].size
+    missing = sum(not still.path(folder).is_file() for still in stills)
+    made = f"{missing} to be made" if missing else "all there"
+    return (
+        f", {len(stills)} stills of {width}x{height} by {stills[0].maker.name} ({made}: {folder})"
+    )
+
+
+def _stills(pairs: Sequence[Pair]) -> list[Still]:
+    return [still for pair in pairs for still in pair.stills]
+
+
+def _first(found: list[Any], count: int | None) -> list[Any]:
+    whole = isinstance(count, int) and not isinstance(count, bool)
+    if count is not None and not (whole and 1 <= count <= len(found)):
+        raise ConfigError(f"num_pairs={count!r} must be a whole number from 1 to {len(found)}")
+    return found[:count]
 
 
 def _procedural(size: tuple[int, int]) -> Iterator[Pair]:
@@ -112,7 +201,8 @@ def _photographs(size: tuple[int, int]) -> Iterator[Pair]:
         yield Pair(f"{first}-{second}", *ends, prompt, category="photographs")
 
 
-def _read(path: Path) -> Iterator[Pair]:
+def _entries(path: Path) -> Iterator[dict[str, str]]:
+    """The entries of a file, each with `where` it stands; checked, but for what images hold."""
     try:
         content = read_yaml(path)
     except OSError as error:
@@ -129,42 +219,54 @@ def _read(path: Path) -> Iterator[Pair]:
             raise ConfigError(f"{where} is {brief(entry)}; {LAYOUT}")
         for key in entry:
             choose(str(key), KEYS, f"key of {where}")
-        for key in NEEDED:
+        ends, others = (WORDS, IMAGES) if "first_prompt" in entry else (IMAGES, WORDS)
+        for key in ("name", ends[0]):
             if key not in entry:
                 raise ConfigError(f"{where} has no {key}; {LAYOUT}")
+        if mixed := [key for key in others if key in entry]:
+            remedy = "give two images or two descriptions"
+            raise ConfigError(f"{where} has {ends[0]} and {mixed[0]}; {remedy}")
         for key, value in entry.items():
-            if not isinstance(value, str) or (key in NEEDED and not value.strip()):
+            needed = key in ("name", *ends)
+            if not isinstance(value, str) or (needed and not value.strip()):
                 raise ConfigError(f"{where}: {key}={brief(value)} must be text")
-        pair = _pair(entry, where, path.parent)
-        if pair.name in seen:
-            raise ConfigError(f"{where}: the name {pair.name!r} is taken already; choose another")
-        seen.add(pair.name)
-        yield pair
+        if not entry["name"].isprintable():
+            raise ConfigError(
+                f"{where}: name={entry['name']!r} must be one line of printable letters"
+            )
+        if entry["name"] in seen:
+            raise ConfigError(
+                f"{where}: the name {entry['name']!r} is taken already; choose another"
+            )
+        seen.add(entry["name"])
+        yield {**entry, "where": where}
 
 
-def _pair(entry: dict[str, str], where: str, folder: Path) -> Pair:
-    if not entry["name"].isprintable():
-        raise ConfigError(f"{where}: name={entry['name']!r} must be one line of printable letters")
-    first = _image(folder / entry["first"], where)
-    last = _image(folder / entry["last"], where) if "last" in entry else None
+def _images(entry: Mapping[str, str], folder: Path) -> tuple[Image, Image | None]:
+    try:
+        first, last = (read_image(folder / entry[x]) if x in entry else None for x in IMAGES)
+    except SpfError as error:
+        raise ConfigError(f"{entry['where']}: {error}") from None
+    assert first is not None
+    return first, last
+
+
+def _pair(entry: Mapping[str, str], frames: tuple[Frame, Frame | None], where: str) -> Pair:
+    first, last = frames
     if last is not None and last.shape != first.shape:
-        sizes = " and ".join(f"{image.shape[1]}x{image.shape[0]}" for image in (first, last))
+        sizes = " and ".join(f"{x.shape[1]}x{x.shape[0]}" for x in (first, last))
         raise ConfigError(f"{where}: its frames differ in size ({sizes}); resize one of them")
     return Pair(
         entry["name"],
-        first,
-        last,
+        _black(first),
+        None if last is None else _black(last),
         entry.get("prompt", ""),
         entry.get("negative_prompt"),
         entry.get("category", ""),
+        stills=tuple(frame for frame in frames if isinstance(frame, Still)),
     )
 
 
-def _image(path: Path, where: str) -> NDArray[np.uint8]:
-    """The first frame of an image (or of a clip)."""
-    try:
-        with GuardedReader(path, Sampling(max_frames=1)) as reader:
-            ((image, _),) = reader  # to its end, so that the next image has the same decoder
-            return image
-    except SpfError as error:
-        raise ConfigError(f"{where}: {error}") from None
+def _black(frame: Frame) -> Image:
+    """The image, or a black one in the place of a still."""
+    return np.zeros(frame.shape, np.uint8) if isinstance(frame, Still) else frame

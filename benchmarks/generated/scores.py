@@ -6,11 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.generated.pairs import Pair
+from spf.embedders import Embedder
 from spf.errors import SpfError
 from spf.generators.base import GeneratedClip, resized
 from spf.pacing.targets import Target, pinned
 from spf.progress import Curve, Settings, fit
 from spf.progress.metrics import mean_absolute, unit_time
+from spf.quality import Conditions
+from spf.quality.fidelity import MAXIMAL_PSNR, end_fidelity
 
 Array = NDArray[np.float64]
 
@@ -29,8 +32,10 @@ DEFINITIONS = (
     "true_peak_step: largest step of q over the mean step; residual: mean squared distance (0..1) "
     "of the frames to the nearest true render, which ghosting raises, and so does more of the "
     "morph's middle: nearest, which shows the baseline's own frames alone, is the measure for the "
-    "others; residual_ratio: over the baseline's; end_mse: the larger mean squared error (0..1) of "
-    "the end frames; repeated_frames: share of frames within one grey level of the one before."
+    "others; residual_ratio: over the baseline's; first_psnr, last_psnr: dB of the end frames "
+    f"against the given ones as the model got them, {MAXIMAL_PSNR:.1f} for equal ones; "
+    "first_angle, last_angle: radians between their embeddings; repeated_frames: share of frames "
+    "within one grey level of the one before."
 )
 
 
@@ -54,15 +59,22 @@ def parameter(pair: Pair, clip: GeneratedClip) -> Array:
     return pair.oracle.parameter(clip.frames)
 
 
-def judge(pair: Pair, clip: GeneratedClip, target: Target) -> dict[str, Any]:
-    """Columns that need no embedder; those of the renderer only where the pair has an oracle."""
+def conditions(pair: Pair, clip: GeneratedClip) -> Conditions:
+    """What a clip was generated from; the frames at its size, as generators bring them to it."""
+    size = (clip.frames.shape[1], clip.frames.shape[2])
+    last = None if pair.last is None else resized(pair.last, size)
+    return Conditions(resized(pair.first, size), last, pair.prompt)
+
+
+def judge(
+    pair: Pair, clip: GeneratedClip, target: Target, embedder: Embedder | None = None
+) -> dict[str, Any]:
+    """Columns of a clip beside its curve's: those of the renderer only where the pair has an
+    oracle; angles of the end frames by the embedder, where one is used."""
     frames = clip.frames / 255.0
-    ends = [(frames[0], pair.first)] + ([] if pair.last is None else [(frames[-1], pair.last)])
-    size = clip.frames.shape[1], clip.frames.shape[2]
-    errors = [np.square(made - resized(given, size) / 255.0).mean() for made, given in ends]
     change = np.sqrt(np.square(np.diff(frames, axis=0)).mean(axis=(1, 2, 3)))
     values: dict[str, Any] = {
-        "end_mse": float(max(errors)),
+        **end_fidelity(clip.frames[0], clip.frames[-1], conditions(pair, clip), embedder),
         "repeated_frames": float((change < REPEATED).mean()),
     }
     if pair.oracle is not None:

@@ -65,8 +65,9 @@ def _pacing(row: Row | None, aim: str, text: Text) -> str:
 
 def _hidden(row: Row, text: Text) -> str:
     """What an even curve may be bought with: frames that go back and forth, stand still, or are
-    cross-fades."""
+    cross-fades, and end frames that are not the given ones."""
     known = {"repeated_frames": "repeated frames", "residual": "distance to true renders"}
+    known |= {"first_psnr": "dB of the first frame", "last_psnr": "dB of the last"}
     changes = {words: _change(row, name, text) for name, words in known.items()}
     said = ", ".join(f"{words} {change}" for words, change in changes.items() if change)
     return f"{row['strategy']}, {said}" if said else ""

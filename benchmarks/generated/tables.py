@@ -21,12 +21,14 @@ from benchmarks.known_pacing.errors import Row
 from spf.embedders import Embedder, label
 from spf.pacing.strategies import Strategy
 from spf.pacing.targets import Target
+from spf.quality.fidelity import FIDELITY
 
 SHIPPED = "tiny (shipped)"
 COST = ("repeated_frames", "residual_ratio")
 """What an even pace may be bought with: frames that stand still, cross-fades."""
 
-AFTER = ("end_mse", "before_residual", "residual", "before_repeated_frames", "iterations")
+ENDS = tuple(f"{which}{name}" for name in FIDELITY for which in ("before_", ""))
+AFTER = (*ENDS, "before_residual", "residual", "before_repeated_frames", "iterations")
 PAIR_COLUMNS = (
     "pair",
     "category",

@@ -39,7 +39,7 @@ SHORT = {"inputs": "benchmark.inputs", "preset": PRESET}
 LISTS = frozenset({"benchmark.answers", "benchmark.inputs"})
 """Options that take a path or a list of paths."""
 PATHS = LISTS | {
-    *("output", "model.path", "embedder.path", "target.path"),
+    *("output", "model.path", "embedder.path", "stills.path", "target.path"),
     *("benchmark.clips", "benchmark.pairs", "benchmark.key", "benchmark.categories"),
 }
 LITERAL = PATHS | {
@@ -205,11 +205,13 @@ def prepare_sweep(overrides: Sequence[str]) -> tuple[list[str], Path]:
 
     config = compose([first(word) for word in overrides], with_hydra=True)
     sweeps.check_launcher(config.hydra.runtime.choices[LAUNCHER])
+    swept = [word.partition("=")[0] for word in overrides if first(word) != word]
+    words = [_later(word) if _group(word) in swept else word for word in overrides]
     if any(word.startswith("hydra.sweep.dir=") for word in overrides):
-        return list(overrides), Path(config.hydra.sweep.dir)
+        return words, Path(config.hydra.sweep.dir)
     lasting = [word for word in overrides if not word.startswith("fresh=")]
     folder = sweeps.folder_of(os.path.expanduser(str(config.output)), lasting)
-    return [*overrides, f"hydra.sweep.dir={quoted(str(folder))}"], folder
+    return [*words, f"hydra.sweep.dir={quoted(str(folder))}"], folder
 
 
 def run_job(config: DictConfig) -> int:
@@ -237,6 +239,19 @@ def first(word: str) -> str:
         return f"{parsed.key_or_group}={next(iter(parsed.sweep_string_iterator()))}"
     except Exception as error:
         raise ConfigError(f"{word}: {_line(error)}") from None
+
+
+def _group(word: str) -> str:
+    """The group of a setting such as model.size=..., or ""."""
+    group, dot, _ = word.partition("=")[0].partition(".")
+    return group if dot and group in GROUPS else ""
+
+
+def _later(word: str) -> str:
+    """A setting of a group that is swept, as a sweep of one value: Hydra composes the config once
+    without what is swept, where the setting may not be."""
+    key, _, value = word.partition("=")
+    return word if first(word) != word else f"{key}=choice({value})"
 
 
 def as_typed(config: DictConfig, overrides: Sequence[str]) -> list[str]:

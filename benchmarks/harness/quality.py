@@ -22,7 +22,7 @@ from benchmarks.harness.statistics import MINIMAL_RANKED_PAIRS, hedges_g, mean_i
 from spf.cache import Cache
 from spf.generators.base import GeneratedClip
 from spf.pacing.strategies import NoRetime
-from spf.quality import VBENCH_DIMENSIONS, Quality
+from spf.quality import UNKNOWN, VBENCH_DIMENSIONS, Conditions, Quality
 from spf.video import Reader, write_mp4
 
 QUALITY = "vbench_"
@@ -72,24 +72,32 @@ def quality_inputs(quality: Quality) -> dict[str, Any]:
     return {"quality": quality.identity()} if quality.dimensions else {}
 
 
-def clip_columns(quality: Quality, clip: Path, cache: Cache | None = None) -> dict[str, Any]:
+def clip_columns(
+    quality: Quality, clip: Path, cache: Cache | None = None, conditions: Conditions = UNKNOWN
+) -> dict[str, Any]:
     """Columns of a record for a clip's file; none where no quality is measured.
 
     Raises SpfError where measuring broke down and may succeed another time.
     """
     if not quality.dimensions:
         return {}
-    return _scored(quality, clip, cache) | _identified(quality)
+    return _scored(quality, clip, cache, conditions) | _identified(quality)
 
 
 def retimed_columns(
-    quality: Quality, before: GeneratedClip, after: GeneratedClip, cache: Cache | None = None
+    quality: Quality,
+    before: GeneratedClip,
+    after: GeneratedClip,
+    cache: Cache | None = None,
+    conditions: Conditions = UNKNOWN,
 ) -> dict[str, Any]:
     """Columns of a record for a clip as it was generated, and retimed; both are encoded alike."""
     if not quality.dimensions:
         return {}
-    first = _generated(quality, before, cache)
-    return _paired(quality, first, first if after is before else _generated(quality, after, cache))
+    first = last = _generated(quality, before, cache, conditions)
+    if after is not before:
+        last = _generated(quality, after, cache, conditions)
+    return _paired(quality, first, last)
 
 
 def retimed_file_columns(
@@ -162,15 +170,19 @@ def _paired(quality: Quality, first: dict[str, Any], last: dict[str, Any]) -> di
     return last | originals | _identified(quality)
 
 
-def _generated(quality: Quality, clip: GeneratedClip, cache: Cache | None) -> dict[str, Any]:
+def _generated(
+    quality: Quality, clip: GeneratedClip, cache: Cache | None, conditions: Conditions
+) -> dict[str, Any]:
     with TemporaryDirectory(prefix="spf-quality-") as folder:
         path = Path(folder) / "clip.mp4"
         write_mp4(path, clip.frames, clip.fps)
-        return _scored(quality, path, cache)
+        return _scored(quality, path, cache, conditions)
 
 
-def _scored(quality: Quality, clip: Path, cache: Cache | None) -> dict[str, Any]:
-    scores = quality.measure(clip, cache)
+def _scored(
+    quality: Quality, clip: Path, cache: Cache | None, conditions: Conditions = UNKNOWN
+) -> dict[str, Any]:
+    scores = quality.measure(clip, cache, conditions)
     values = {f"{QUALITY}{dimension}": score.value for dimension, score in scores.items()}
     lacking = {name: score.reason for name, score in scores.items() if score.value is None}
     return {**values, STATUS: json.dumps(lacking) if lacking else ""}

@@ -33,6 +33,7 @@ from spf.devices import choose_device
 from spf.embedders import DEFAULT_EMBEDDER, EMBEDDERS, RENDERED_EMBEDDER, on_device
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.extras import require_extra
+from spf.generators.stills import NoStills
 from spf.identity import code_hash
 from spf.measurement import DEFAULT_SETTINGS
 from spf.progress import Settings
@@ -77,6 +78,8 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
         if not quiet:
             print_plan(plan, job.cells, found)
         if len(found) < len(job.cells):
+            if hasattr(benchmark, "prepare"):
+                benchmark.prepare()
             done = sum(one.record["status"] == DONE for one in found.values())
             total = len(job.cells) - len(found) + done  # those that are not run count nowhere
             tracker.start(name, identity(config), folder, total, done)
@@ -111,7 +114,8 @@ def make_job(config: DictConfig) -> tuple[Benchmark, Job]:
     # A folder's path tells runs apart, but says nothing of what its rows mean.
     settings = identity(config)
     others = settings["benchmark"].pop("inputs", [])  # runs whose rows say themselves what they are
-    given = [settings["model"].pop("path", None), settings["benchmark"].pop("clips", None), *others]
+    given = [settings[name].pop("path", None) for name in ("model", "stills")]
+    given += [settings["benchmark"].pop("clips", None), *others]
     clips = [os.path.abspath(str(path)) for path in given if path]
     config_hash = digest([settings, code])
     name = config.name
@@ -177,9 +181,13 @@ def build(config: DictConfig) -> Benchmark:
         for name in taken:
             kind = get_class(config[name]._target_)
             arguments[name] = _make(config[name], **on_device(kind, config.device))
-        if "quality" not in taken and get_class(config.quality._target_) is not NoQuality:
-            name = getattr(get_class(config.benchmark._target_), "name", "")
-            raise ConfigError(f"benchmark={name} scores no quality; use quality=none")
+        for name, nothing, does in (
+            ("quality", NoQuality, "scores no quality"),
+            ("stills", NoStills, "needs no stills"),
+        ):
+            if name not in taken and get_class(config[name]._target_) is not nothing:
+                benchmark = getattr(get_class(config.benchmark._target_), "name", "")
+                raise ConfigError(f"benchmark={benchmark} {does}; use {name}=none")
         if missing is not None:
             missing.plan = _plan_without(config, arguments)
             raise missing
@@ -204,7 +212,8 @@ def _plan_without(config: DictConfig, arguments: dict[str, Any]) -> str:
 def _taken(config: DictConfig) -> list[str]:
     """The groups, beside the embedder, whose objects the benchmark takes."""
     parameters = inspect.signature(get_class(config.benchmark._target_)).parameters
-    return [name for name in ("model", "retime", "target", "quality") if name in parameters]
+    known = ("model", "retime", "target", "quality", "stills")
+    return [name for name in known if name in parameters]
 
 
 def identity(config: DictConfig) -> dict[str, Any]:

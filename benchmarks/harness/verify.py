@@ -65,7 +65,7 @@ TOLERANCES: Mapping[str, Tolerance] = {
     "*peak_step": Tolerance(relative=0.05),
     "peak_speed": Tolerance(relative=0.05),
     "*residual*": Tolerance(absolute=1e-4, relative=0.05),
-    "end_mse": Tolerance(absolute=1e-4, relative=0.05),
+    "*_psnr": Tolerance(absolute=0.3),
     "*repeated_frames": Tolerance(absolute=0.02),
     # Curves run from 0 to 1: half a percent of the whole change, on any kind of processor.
     "*": Tolerance(absolute=0.005, relative=0.01),

@@ -14,6 +14,7 @@ from benchmarks.harness.statistics import MINIMAL_RANKED_PAIRS
 from benchmarks.leaderboard.sharing import shared_sets
 from spf.progress import METRICS
 from spf.progress.metrics import MINIMAL_RANKED_FRAMES, NO_CHANGE
+from spf.quality.fidelity import FIDELITY
 from spf.words import normalized_name
 
 SHOWN = [
@@ -27,11 +28,19 @@ SHOWN = [
 ]
 """Those that depend on the number of frames are compared on 64 equal steps of time."""
 
+KNOWN = METRICS | FIDELITY
+"""Numbers of a clip, with their directions and bounds."""
+
 UNDIRECTED = "vbench_dynamic_degree"
 """Says whether a clip moves, which is neither good nor bad."""
 
 NO_CLIP, TOO_SHORT, FLICKERS = "no clip", f"fewer than {MINIMAL_RANKED_FRAMES} frames", "flickers"
 CLIP = ["pair", "seed"]
+
+
+def is_quality(name: str) -> bool:
+    """Whether a column is a dimension of quality, or says how close the end frames are."""
+    return name.startswith(QUALITY) or name in FIDELITY
 
 
 def generator_of(record: Record) -> str:
@@ -51,7 +60,7 @@ def clips_of(records: Iterable[Record], order_by: str) -> pd.DataFrame:
     """
     rows = list(records)
     table = pd.DataFrame(rows)
-    numbers = {*METRICS, *(str(name) for name in table if str(name).startswith(QUALITY))}
+    numbers = {*METRICS, *(name for name in map(str, table) if is_quality(name))}
     columns = ["status", "reason", "model", "clip", "embedder", "seed", "frames", "flickers"]
     table = table.reindex(columns=[*dict.fromkeys([*columns, *table.columns, *sorted(numbers)])])
     table[sorted(numbers)] = table[sorted(numbers)].astype(float)

@@ -14,6 +14,7 @@ from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.quality import QUALITY, clip_columns, quality_inputs
 from benchmarks.harness.records import DONE, FAILED, Record
 from benchmarks.leaderboard.figures import clip_figures, film, pair_figures, pareto_figures
+from benchmarks.leaderboard.images import Images
 from benchmarks.leaderboard.inputs import read_inputs
 from benchmarks.leaderboard.merging import identity, measured_here, merge
 from benchmarks.leaderboard.page import PAGE, render_leaderboard
@@ -26,6 +27,7 @@ from spf.errors import ClipError, ConfigError
 from spf.generators.folder import Folder, FolderClip, clip_digest, printable
 from spf.progress import METRICS
 from spf.quality import NoQuality, Quality
+from spf.quality.fidelity import FIDELITY
 from spf.words import choose, normalized_name
 from spf.yaml_files import read_yaml
 
@@ -59,6 +61,7 @@ class Leaderboard:
         if self.model is None and not inputs:
             remedy = "use model=folder model.path=CLIPS (CLIPS/GENERATOR/PAIR.mp4), or inputs=[...]"
             raise ConfigError(f"benchmark=leaderboard measures clips that are there; {remedy}")
+        self.images = Images(self.model.images if self.model else None)
         here = measured_here(measuring.provenance(), measuring.embedder.name)
         self.imported = merge(read_inputs(inputs), None if self.model is None else here)
         self.volatile = bool(inputs)  # the summary reads more than the cells
@@ -93,6 +96,7 @@ class Leaderboard:
                 category=self.categories.get(clip.pair, ""),
                 quality=self.quality,
                 filmed=True,
+                images=self.images,
             )
             for clip in self.clips
         ]
@@ -107,11 +111,10 @@ class Leaderboard:
         print_board(json.loads(folder.read(FILE)))
 
     def _summarise(self, records: list[Record], folder: RunFolder) -> Summary:
-        quality = sorted(
-            {name for record in records for name in record if name.startswith(QUALITY)}
-        )
+        names = {name for record in records for name in record}
+        quality = sorted(name for name in names if name.startswith(QUALITY))
         board = Board.of(records, self.order_by)
-        found = tables(board, records, quality)
+        found = tables(board, records, [*quality, *(x for x in FIDELITY if x in names)])
         embedder = ", ".join(sorted({label(record["embedder"]) for record in records}))
         own = [record for record in records if not record.get("input")]
         overlays = pair_figures(own, folder, embedder)
@@ -170,14 +173,17 @@ def clip_cell(
     category: str = "",
     quality: Quality | None = None,
     filmed: bool = False,
+    images: Images | None = None,
 ) -> Cell:
     """The cell of a clip of a folder: measured and scored, with its curve and plot, and its film
-    where that is wanted; `under` begins the names of its files."""
+    where that is wanted; `under` begins the names of its files. images : what it was made from."""
     key = measuring.key(benchmark, clip.pair, clip.generator)
     name = f"{clip.generator}/{printable(clip.path.name)}"
     content = clip_digest(clip)
     quality = quality or NoQuality()
+    images = images or Images(None)
     known = {"source": name, "category": category, **quality_inputs(quality), **measuring.inputs()}
+    known |= images.identity(clip.pair)
     inputs = None if content is None else {"clip": content, **known}
 
     def compute(watch: Watch) -> Outcome:
@@ -185,6 +191,7 @@ def clip_cell(
             raise clip.problem
         try:
             measured = measuring.measure(clip.path, watch)
+            ends, conditions, notes = images.compared(clip, measuring.embedder)
         except ClipError as error:
             # By its place among the clips: rows must not depend on how the path was typed.
             raise ClipError(name, error.reason, error.remedy) from None
@@ -194,7 +201,9 @@ def clip_cell(
         if filmed:
             outcome.links["film"] = f"films/{stem}.webp"
             outcome.files[outcome.links["film"]] = film(measured.thumbnails)
-        outcome.values |= clip_columns(quality, clip.path, measuring.cache)
+        notes = [*filter(None, [outcome.values["notes"]]), *notes]
+        outcome.values |= ends | {"notes": "; ".join(notes)}
+        outcome.values |= clip_columns(quality, clip.path, measuring.cache, conditions)
         if clip_digest(clip) != content:
             raise ClipError(name, "it changed while it was read", "start again")
         return outcome

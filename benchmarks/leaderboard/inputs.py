@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 
 from benchmarks.harness.quality import QUALITY, SCORED_BY
 from benchmarks.harness.records import DONE, FAILED, KEYS, NOT_RUN, SCHEMA, Record
-from benchmarks.leaderboard.comparison import SHOWN
+from benchmarks.leaderboard.comparison import KNOWN, SHOWN
 from spf.errors import ConfigError
 from spf.generators.folder import printable
 from spf.progress import METRICS
 from spf.quality import VBENCH_DIMENSIONS
+from spf.quality.fidelity import FIDELITY
 from spf.words import normalized_name
 
 NAME = "records.parquet"
@@ -37,7 +38,7 @@ MEASURED_BY = ["weights_revision", "weights_hash", "settings"]
 TEXTS = ["status", "reason", *NAMES, "category", "notes", "source", "cell", "input"]
 TEXTS += [*PROVENANCE, *MEASURED_BY, SCORED_BY]
 COUNTS = ["seed", "frames", "width", "height", "schema"]
-DIMENSIONS = [f"{QUALITY}{name}" for name in VBENCH_DIMENSIONS]
+DIMENSIONS = [*(f"{QUALITY}{name}" for name in VBENCH_DIMENSIONS), *FIDELITY]
 TYPES = {
     **dict.fromkeys(TEXTS, pa.string()),
     **dict.fromkeys(COUNTS, pa.int64()),
@@ -206,8 +207,12 @@ def _rules(table: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
     for name in ("versions", "settings"):
         different = {value: _no_json(value) for value in set(text[name])}
         yield f"{name} is no JSON", text[name].map(different)
-    bounds = {name: (metric.minimum, metric.maximum) for name, metric in METRICS.items()}
-    bounds |= {name: (0.0, 1.0) for name in DIMENSIONS if name in table}
+    bounds = {name: (0.0, 1.0) for name in DIMENSIONS if name in table}
+    bounds |= {
+        name: (metric.minimum, metric.maximum)
+        for name, metric in KNOWN.items()
+        if name in METRICS or name in table
+    }
     slack = 1e-6  # sums of shares, and means of float32, pass 1 by rounding
     for name, (low, high) in bounds.items():
         value = table[name].astype(float)

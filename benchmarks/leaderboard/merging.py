@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.generated.scores import ORACLE
-from benchmarks.harness.quality import QUALITY
 from benchmarks.harness.records import DONE, NOT_RUN, SCHEMA, Record
-from benchmarks.leaderboard.comparison import generator_of
+from benchmarks.leaderboard.comparison import generator_of, is_quality
 from benchmarks.leaderboard.inputs import Input
 from spf.errors import ConfigError
 from spf.progress import METRICS
@@ -90,7 +89,7 @@ def _difference(first: Any, second: Any, name: str) -> tuple[str, Any, Any]:
 def check_equal(first: tuple[str, Record], second: tuple[str, Record]) -> None:
     """Raise ConfigError where two rows of one clip have different values."""
     (place, one), (other_place, other) = first, second
-    quality = sorted({name for name in (*one, *other) if name.startswith(QUALITY)})
+    quality = sorted({name for name in (*one, *other) if is_quality(name)})
     numbers = ["frames", *METRICS, *quality]
     values = np.array([[row.get(name) for name in numbers] for row in (one, other)], dtype=float)
     near = np.isclose(values[0], values[1], rtol=TOLERANCE, atol=1e-9, equal_nan=True)

@@ -12,6 +12,7 @@ from benchmarks.harness.records import Record
 from benchmarks.harness.statistics import ALPHA, MINIMAL_RANKED_PAIRS, Array
 from benchmarks.leaderboard.comparison import (
     FLICKERS,
+    KNOWN,
     SHOWN,
     TOO_SHORT,
     UNDIRECTED,
@@ -133,7 +134,7 @@ def _group_rows(standing: Standing, board: Board) -> pd.DataFrame:
 def intervals(values: Array, metric: str) -> Array:
     """95% intervals (k, 2) of the columns' means (pairs, k), within the metric's bounds."""
     limits = statistics.mean_interval(values, f"leaderboard {metric}")
-    known = METRICS.get(metric)
+    known = KNOWN.get(metric)
     return limits if known is None else np.clip(limits, known.minimum, known.maximum)
 
 
@@ -148,7 +149,7 @@ def metrics(board: Board, quality: Iterable[str]) -> pd.DataFrame:
             values = group.values(metric)
             part = pd.DataFrame({"generator": values.columns, "mean": values.mean().to_numpy()})
             part[["interval_low", "interval_high"]] = intervals(values.to_numpy(), metric)
-            better = METRICS[metric].direction if metric in METRICS else "higher"
+            better = KNOWN[metric].direction if metric in KNOWN else "higher"
             better = "none" if metric == UNDIRECTED else better
             parts.append(
                 part.assign(

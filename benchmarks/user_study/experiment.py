@@ -23,6 +23,7 @@ from spf.errors import ClipError, ConfigError
 from spf.files import read_bounded
 from spf.generators.base import Generator
 from spf.generators.folder import Folder, FolderClip, printable
+from spf.generators.stills import Stills
 from spf.pacing.strategies import OURS, Strategy
 from spf.pacing.targets import Target
 
@@ -56,7 +57,7 @@ class Planned:
 class UserStudy:
     """Which of two clips of a pair changes more evenly? Every two strategies on every pair.
 
-    model : generates the clips of `retimes` (see `RetimeGenerated`, as for pairs and target), or
+    model : generates the clips of `retimes` (pairs, stills, target as of `RetimeGenerated`), or
     is a folder, CLIPS/STRATEGY/PAIR.mp4. num_pairs : the first so many; None takes all. checks :
     attention checks among the trials; missed : of them that a rater may miss or leave out.
     answers : a folder of files that raters sent, or a list of files. key : the file beside a page;
@@ -81,6 +82,7 @@ class UserStudy:
         retimes: Sequence[Wanted] = RETIMES,
         checks: int = 6,
         missed: int = 1,
+        stills: Stills | None = None,
     ) -> None:
         for name, value, lowest in (("num_pairs", num_pairs, 1), ("checks", checks, 0)):
             whole = isinstance(value, int) and not isinstance(value, bool) and value >= lowest
@@ -95,6 +97,7 @@ class UserStudy:
         self.volatile = bool(self.files)  # answers may come and go between two runs
         self.workers: int | None = None
         self._generated: RetimeGenerated | None = None
+        self._shown: int | None = None
         self._planned: list[Planned] = []
         self._left_out: dict[str, str] = {}
         if key is not None:
@@ -104,11 +107,16 @@ class UserStudy:
             self.rules = replace(self.rules, checks=self.study.checks)
             return
         if isinstance(model, Folder):
+            if stills is not None and stills.name != "none":
+                remedy = "choose a model, or stills=none"
+                raise ConfigError(f"stills={stills.name}: model=folder has its clips; {remedy}")
             self._planned, self._left_out = _of_folder(self.name, measuring, model, num_pairs)
         else:
             self._generated = RetimeGenerated(
-                measuring, model, retime, target, pairs, retimes=retimes
+                measuring, model, retime, target, pairs, retimes=retimes, stills=stills
             )
+            # The control takes the map of the next pair.
+            self._shown = None if num_pairs is None else num_pairs + 1
             self.workers = self._generated.workers
             self._planned = _of_generator(self._generated, num_pairs)
         strategies = list(dict.fromkeys(clip.strategy for clip in self._planned))
@@ -123,12 +131,18 @@ class UserStudy:
         if self._generated is not None:
             self._generated.keep_in(folder)
 
+    def prepare(self) -> None:
+        """Make the stills of pairs that are described in words."""
+        if self._generated is not None:
+            self._generated.prepare(self._shown)
+
     def plan(self) -> str:
         study = self.study
+        stills = "" if self._generated is None else self._generated.planned_stills(self._shown)
         return (
             f"user study of {', '.join(study.strategies)}: {len(study.pairs)} pair(s), "
             f"{len(study.trials)} trials a rater ({study.checks} of them attention checks), "
-            f"{len(self.files)} file(s) of answers"
+            f"{len(self.files)} file(s) of answers{stills}"
         )
 
     def cells(self) -> list[Cell]:

@@ -188,8 +188,11 @@ def check_warp(generator: Any, warp: ClockWarp | None, clock: Clock) -> None:
         )
 
 
+REMEDY = "use fewer or smaller frames, model.offload=model or sequential, or another device"
+
+
 @contextmanager
-def one_line_failures(name: str) -> Iterator[None]:
+def one_line_failures(name: str, remedy: str = REMEDY) -> Iterator[None]:
     """Running out of memory while generating, as one line that says what helps."""
     try:
         yield
@@ -197,7 +200,6 @@ def one_line_failures(name: str) -> Iterator[None]:
         text = str(error).lower()
         if not (isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)):
             raise
-        remedy = "use fewer or smaller frames, model.offload=model or sequential, or another device"
         raise SpfError(f"{name}: out of memory while generating; {remedy}") from None
 
 

@@ -27,12 +27,20 @@ class Folder:
 
     A clip is a video, an animated image, or a folder of images. Other files and names that start
     with a dot are passed over. Names are normalised (`normalized_name`); paths stay what they are.
+
+    images : a folder of the frames that they were generated from, PAIR.png and PAIR.last.png, for
+    the leaderboard; None where these are not known.
     """
 
     name = "folder"
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        images: str | os.PathLike[str] | None = None,
+    ) -> None:
         self.path = None if path is None else Path(path)
+        self.images = None if images is None else Path(images)
 
     def clips(self) -> list[FolderClip]:
         """All clips, sorted by generator and pair, whatever the file system's order.

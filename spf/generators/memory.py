@@ -84,9 +84,9 @@ class Workload:
 
     parameters: Mapping[str, int]
     width: Mapping[str, float]
-    dims: Dims | None
-    size: tuple[int, int]
-    num_frames: int
+    dims: Dims | None = None
+    size: tuple[int, int] = (0, 0)
+    num_frames: int = 1
     activation: int = 2
     decoded: int = 2
     offload: str = "none"
@@ -161,10 +161,16 @@ def _decoding(load: Workload, decoder: Decoder) -> int:
     return round(load.decoded * max(alive * tile + 4 * video, decoder.joining * video))
 
 
-def check_memory(name: str, load: Workload, device: str, makes: Callable[[int], int]) -> None:
+def check_memory(
+    name: str,
+    load: Workload,
+    device: str,
+    group: str = "model",
+    makes: Callable[[int], int] = lambda count: count,
+) -> None:
     """Raises UnavailableError, naming both sizes and a setting that would make it fit, where a
-    workload does not fit into what is free. makes : the number of frames, at most so many, that
-    the model can make."""
+    workload does not fit into what is free. group : of the settings. makes : the number of frames,
+    at most so many, that the model can make."""
     import psutil
 
     need, free_main = estimate(load), psutil.virtual_memory().available
@@ -174,16 +180,18 @@ def check_memory(name: str, load: Workload, device: str, makes: Callable[[int], 
         free = torch.cuda.mem_get_info(device)[0]
         if need.device > free:
             remedy = _remedy(load, lambda one: one.device <= free and one.main <= free_main, makes)
-            raise UnavailableError(_refusal(name, need, need.device, free, "GPU memory", remedy))
+            refusal = _refusal(f"{group}={name}", need, need.device, free, "GPU memory")
+            raise UnavailableError(f"{refusal}; {remedy.replace('model.', f'{group}.')}")
     if need.main > free_main:
         remedy = _remedy(load, lambda one: one.main <= free_main, makes)
-        raise UnavailableError(_refusal(name, need, need.main, free_main, "memory", remedy))
+        refusal = _refusal(f"{group}={name}", need, need.main, free_main, "memory")
+        raise UnavailableError(f"{refusal}; {remedy.replace('model.', f'{group}.')}")
 
 
-def _refusal(name: str, need: Memory, size: int, free: int, kind: str, remedy: str) -> str:
+def _refusal(what: str, need: Memory, size: int, free: int, kind: str) -> str:
     return (
-        f"model={name}: about {size / GIB:.1f} GiB of {kind} are needed ({described(need)}), "
-        f"{free / GIB:.1f} GiB are free; {remedy}"
+        f"{what}: about {size / GIB:.1f} GiB of {kind} are needed ({described(need)}), "
+        f"{free / GIB:.1f} GiB are free"
     )
 
 
@@ -201,12 +209,16 @@ def _remedy(load: Workload, fits: Callable[[Memory], bool], makes: Callable[[int
 
 def _smaller(load: Workload, makes: Callable[[int], int]) -> Iterator[tuple[str, Workload]]:
     """Workloads that take less and the settings that make them, those that cost least first."""
-    ways: list[tuple[str, dict[str, Any]]] = [("", {}), ("model.tiling=true", {"tiling": True})]
+    ways: list[tuple[str, dict[str, Any]]] = [("", {})]
+    tiled = load.dims is not None
+    if tiled:
+        ways.append(("model.tiling=true", {"tiling": True}))
     if load.on_gpu:
         for offload in ("model", "group", "sequential"):
             words = f"model.offload={offload}"
             ways.append((words, {"offload": offload}))
-            ways.append((f"{words} model.tiling=true", {"offload": offload, "tiling": True}))
+            if tiled:
+                ways.append((f"{words} model.tiling=true", {"offload": offload, "tiling": True}))
     height, width = load.size
     for shrink in (1.0, 0.75, 0.5, 0.25):
         for share in (1.0, 0.75, 0.5, 0.25):

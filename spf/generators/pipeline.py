@@ -177,7 +177,8 @@ class DiffusersGenerator(Remade, ABC):
         self.loading.check(self.folder, self._pipeline_class, self.device)
         plan = None if request is None else self.plan(request)
         makes = lambda count: next_count(max(count - self.factor + 1, 2), self.factor)  # noqa: E731
-        memory.check_memory(self.name, self.workload(self.parameters(), plan), self.device, makes)
+        load = self.workload(self.parameters(), plan)
+        memory.check_memory(self.name, load, self.device, makes=makes)
 
     @classmethod
     def lacking(cls) -> str:

@@ -22,6 +22,9 @@ INDEX = "model_index.json"
 WITHOUT_WEIGHTS = ("tokenizer", "tokenizer_2", "scheduler", "processor", "extractor")
 """What the names of a pipeline's components without weights end in."""
 
+HALF = ".fp16"
+"""What stands before .safetensors in the names of half-precision copies."""
+
 HEADER = 100_000_000
 """Bytes of a safetensors file's header; its own library reads no longer ones."""
 NO_HEADER = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
@@ -62,8 +65,8 @@ class Repository:
         )
 
 
-UMT5, GEMMA, T5 = 5.7, 12.2, 4.8
-"""Billions of parameters of text encoders: UMT5-XXL, Gemma 3, T5-XXL."""
+UMT5, GEMMA, T5, CLIP = 5.7, 12.2, 4.8, 0.12
+"""Billions of parameters of text encoders: UMT5-XXL, Gemma 3, T5-XXL, CLIP-L."""
 WAN = {"num_attention_heads": 40, "attention_head_dim": 128, "num_layers": 40, "ffn_dim": 13824}
 WAN_VAE = {"_class_name": "AutoencoderKLWan", "base_dim": 96}
 LTX = {"num_attention_heads": 32, "attention_head_dim": 128, "num_layers": 48}
@@ -163,28 +166,54 @@ MODEL_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
 }
 """Word -> variant -> repository; the first of each is its default."""
 
+STILLS_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
+    "sdxl": {
+        "base": Repository(
+            "stabilityai/stable-diffusion-xl-base-1.0",
+            {"unet": 2.57, "text_encoder": CLIP, "text_encoder_2": 0.69, "vae": 0.08},
+            patterns=(
+                *(INDEX, "*/*.json", "*/*.txt", "vae/*.fp16.safetensors"),
+                *("text_encoder*/*.fp16.safetensors", "unet/*.fp16.safetensors"),
+            ),
+        ),
+    },
+    "flux": {
+        variant: Repository(
+            f"black-forest-labs/FLUX.1-{variant}",
+            {"transformer": 11.9, "text_encoder": CLIP, "text_encoder_2": T5, "vae": 0.08},
+        )
+        for variant in ("dev", "schnell")
+    },
+}
+"""The same for pipelines that make stills of descriptions."""
 
-def find_pipeline(name: str, variant: str, path: str | os.PathLike[str] | None) -> Path:
+REPOSITORIES = {"model": MODEL_REPOSITORIES, "stills": STILLS_REPOSITORIES}
+"""Group of options -> its table."""
+
+
+def find_pipeline(
+    name: str, variant: str, path: str | os.PathLike[str] | None, group: str = "model"
+) -> Path:
     """The folder that holds a pipeline: `path`, or the hub's cache.
 
     Raises UnavailableError, in one line with the command, where there is none, or the extra
     generators is not installed.
     """
-    require_extra(f"model {name}", "generators")
-    repository = MODEL_REPOSITORIES[name][variant]
+    require_extra(f"{group} {name}", "generators")
+    repository = REPOSITORIES[group][name][variant]
     if path is not None:
         folder = Path(path)
         if not (folder / INDEX).is_file():
             raise UnavailableError(
-                f"model.path={folder}: this is no folder of a pipeline ({INDEX} is not there); "
+                f"{group}.path={folder}: this is no folder of a pipeline ({INDEX} is not there); "
                 f"expected the files of {repository.repo}"
             )
         return folder
     found = cached_folder(repository)
     if found is None:
         raise UnavailableError(
-            f"model={name}: weights absent ({repository.repo}, {repository.size}): "
-            f"{command(name, variant)}, or model.path=FOLDER"
+            f"{group}={name}: weights absent ({repository.repo}, {repository.size}): "
+            f"{command(name, variant, group)}, or {group}.path=FOLDER"
         )
     return found
 
@@ -242,18 +271,19 @@ def lock_of(repository: Repository) -> Path:
     return cache_folder() / f"models--{repository.repo.replace('/', '--')}" / LOCK
 
 
-def words() -> dict[str, list[Repository]]:
-    """What `make weights MODEL=` knows: a model's default, and MODEL/VARIANT."""
-    found = {name: [next(iter(known.values()))] for name, known in MODEL_REPOSITORIES.items()}
-    for name, known in MODEL_REPOSITORIES.items():
+def words(group: str = "model") -> dict[str, list[Repository]]:
+    """What `make weights MODEL=` (or STILLS=) knows: a name's default, and NAME/VARIANT."""
+    table = REPOSITORIES[group]
+    found = {name: [next(iter(known.values()))] for name, known in table.items()}
+    for name, known in table.items():
         found |= {f"{name}/{variant}": [one] for variant, one in known.items()}
     return found
 
 
-def command(name: str, variant: str) -> str:
-    """What fetches a model."""
-    word = name if variant == next(iter(MODEL_REPOSITORIES[name])) else f"{name}/{variant}"
-    return f"make weights MODEL={word}"
+def command(name: str, variant: str, group: str = "model") -> str:
+    """What fetches a pipeline."""
+    word = name if variant == next(iter(REPOSITORIES[group][name])) else f"{name}/{variant}"
+    return f"make weights {group.upper()}={word}"
 
 
 def pipeline_index(folder: Path) -> dict[str, Any]:
@@ -310,7 +340,7 @@ def _files(folder: Path, remedy: str) -> list[Path]:
             wanted |= named
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UnavailableError(f"{index}: cannot be read ({error}); {remedy}") from None
-    files = sorted(folder / name for name in wanted) or sorted(folder.glob("*.safetensors"))
+    files = sorted(folder / name for name in wanted) or plain_files(folder)
     missing = [file for file in files if not file.is_file()]
     if missing:
         many = f"{len(missing)} of {len(files)} files are missing, {missing[0].name} first"
@@ -318,6 +348,12 @@ def _files(folder: Path, remedy: str) -> list[Path]:
     if not files:
         raise UnavailableError(f"{folder}: there are no safetensors files; {remedy}")
     return files
+
+
+def plain_files(folder: Path) -> list[Path]:
+    """The safetensors files of a component, without half-precision copies where both are there."""
+    files = sorted(folder.glob("*.safetensors"))
+    return [file for file in files if HALF not in file.suffixes] or files
 
 
 def _parameters(file: Path) -> int:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from spf.cache import Cache
 
@@ -18,15 +21,35 @@ class Score:
     reason: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """What a clip was generated from, as far as that is known.
+
+    first, last : (H, W, 3) uint8 RGB, at the size of the clip's frames, as its generator got them;
+    None where there is none. prompt : text; "" where there is none. absent : why there is no first
+    frame, in one line.
+    """
+
+    first: NDArray[np.uint8] | None = None
+    last: NDArray[np.uint8] | None = None
+    prompt: str = ""
+    absent: str = "the frame that the clip was generated from is not known here"
+
+
+UNKNOWN = Conditions()
+
+
 class Quality(Protocol):
     """Clip -> scores of its `dimensions`. `name` is the word that chooses it."""
 
     name: str
     dimensions: tuple[str, ...]
 
-    def measure(self, clip: Path, cache: Cache | None = None) -> dict[str, Score]:
+    def measure(
+        self, clip: Path, cache: Cache | None = None, conditions: Conditions = UNKNOWN
+    ) -> dict[str, Score]:
         """The scores of a clip's file, in the order of `dimensions`; those that are known of its
-        bytes are taken from the cache.
+        bytes, and of what it was generated from, are taken from the cache.
 
         A dimension that is not run, or does not take this clip, says so in its score. Raises
         SpfError where measuring broke down (out of time or memory) and may succeed another time.
@@ -44,7 +67,9 @@ class NoQuality:
     name = "none"
     dimensions: tuple[str, ...] = ()
 
-    def measure(self, clip: Path, cache: Cache | None = None) -> dict[str, Score]:
+    def measure(
+        self, clip: Path, cache: Cache | None = None, conditions: Conditions = UNKNOWN
+    ) -> dict[str, Score]:
         return {}
 
     def identity(self) -> dict[str, Any]:

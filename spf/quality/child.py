@@ -15,23 +15,31 @@ import shutil
 import sys
 import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 
+from spf.quality.weights import CAMERA, COTRACKER_CODE, DINO_CODE, DREAMSIM_WEIGHTS, FIRST_FRAME
+
+I2V = "vbench2_beta_i2v"
+"""The package of the dimensions of image-to-video, which comes with vbench."""
+
 LOADERS = {
-    "subject_consistency": ("torch.hub", "load"),
     "background_consistency": ("clip", "load"),
     "motion_smoothness": ("vbench.motion_smoothness", "MotionSmoothness"),
     "dynamic_degree": ("vbench.dynamic_degree", "DynamicDegree"),
     "aesthetic_quality": ("clip", "load"),
     "imaging_quality": ("vbench.imaging_quality", "MUSIQ"),
 }
-"""What VBench calls for its models, anew for every list of clips."""
+"""What VBench calls for its models, anew for every list of clips; torch.hub it calls as well."""
+
+REPOSITORIES = {"facebookresearch/dino": DINO_CODE, "facebookresearch/co-tracker": COTRACKER_CODE}
+"""Where code lies that torch.hub would clone."""
 
 MINIMAL_FRAMES = {
     "subject_consistency": 2,
@@ -41,6 +49,9 @@ MINIMAL_FRAMES = {
     "dynamic_degree": 3,
     "aesthetic_quality": 1,
     "imaging_quality": 1,
+    "i2v_subject": 2,
+    "i2v_background": 2,
+    "camera_motion": 2,
 }
 """With fewer, VBench divides by zero or, in dynamic_degree, answers the same whatever it sees:
 round(4 n / 16) frames must move, none of n = 2."""
@@ -67,7 +78,7 @@ def main(folder: str, device: str) -> None:
     threading.Thread(target=_listen, args=(requests, folder), daemon=True).start()
     while True:
         asked = json.loads(requests.get())
-        reply = _reply(asked["dimension"], Path(asked["clip"]), device)
+        reply = _reply(asked.pop("dimension"), Path(asked.pop("clip")), device, asked)
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
 
@@ -79,13 +90,13 @@ def _listen(requests: "queue.SimpleQueue[str]", folder: str) -> None:
     os._exit(0)  # whatever is being computed, nobody waits for it
 
 
-def _reply(dimension: str, clip: Path, device: str) -> dict[str, Any]:
+def _reply(dimension: str, clip: Path, device: str, about: Mapping[str, str]) -> dict[str, Any]:
     """What became of a request: a value; or why the clip is refused, always; or what broke down."""
     import torch
 
     try:
         check_clip(dimension, clip)
-        return {"value": score(dimension, clip, device)}
+        return {"value": score(dimension, clip, device, about)}
     except Refused as error:
         return {"refused": str(error)}
     except (OSError, MemoryError, ImportError, torch.OutOfMemoryError) as error:
@@ -125,39 +136,66 @@ def look(clip: str) -> tuple[int, int, int, float]:
     return frames, *size, fps
 
 
-def score(dimension: str, clip: Path, device: str) -> float:
-    """What `vbench evaluate --mode custom_input` gives for a folder with this clip alone.
+def score(dimension: str, clip: Path, device: str, about: Mapping[str, str]) -> float:
+    """What `vbench evaluate --mode custom_input` gives for a folder with this clip alone; and for a
+    dimension of image-to-video what its function gives.
 
+    about : `image`, the frame that the clip was generated from, or `camera`, the motion asked for.
     Raises Refused where that is no number, and whatever VBench raises.
     """
     import torch
-    from vbench import VBench
 
-    _prepare(dimension)
+    _prepare(dimension, device)
     with TemporaryDirectory() as made:
         # VBench reads meanings into names; and files are told by their suffix, in small letters.
-        link = Path(made) / "clip.mp4"
+        link = Path(made) / f"{about.get('camera', 'clip')}.mp4"
         link.symlink_to(clip)
-        VBench(torch.device(device), None, made).evaluate(
-            videos_path=str(link),
-            name="clip",
-            dimension_list=[dimension],
-            local=True,
-            mode="custom_input",
-        )
-        results = json.loads((Path(made) / "clip_eval_results.json").read_text())
-    value = float(results[dimension][0])
+        own = _image_to_video if dimension in (*FIRST_FRAME, CAMERA) else _custom_input
+        results = own(dimension, link, torch.device(device), about)
+    value = float(results[0])
     if not math.isfinite(value):
         raise Refused(f"VBench gives no number ({value})")
     return value
 
 
-def _prepare(dimension: str) -> None:
-    """Have each model loaded once, and safely."""
+def _custom_input(dimension: str, clip: Path, device: Any, _: Mapping[str, str]) -> Any:
+    from vbench import VBench
+
+    VBench(device, None, str(clip.parent)).evaluate(
+        videos_path=str(clip),
+        name="clip",
+        dimension_list=[dimension],
+        local=True,
+        mode="custom_input",
+    )
+    return json.loads((clip.parent / "clip_eval_results.json").read_text())[dimension]
+
+
+def _image_to_video(dimension: str, clip: Path, device: Any, about: Mapping[str, str]) -> Any:
+    """The package knows its own list of prompts and images alone: here it is given another one."""
+    utils, module = import_module(f"{I2V}.utils"), import_module(f"{I2V}.{dimension}")
+    entry = {"prompt_en": clip.stem, "dimension": [dimension], "video_list": [str(clip)]}
+    listed = clip.parent / "clip_full_info.json"
+    listed.write_text(json.dumps([entry | {"image_name": about.get("image")}]))
+    asked = utils.init_submodules([dimension], local=True)[dimension]
+    return getattr(module, f"compute_{dimension}")(str(listed), device, asked)
+
+
+def _prepare(dimension: str, device: str) -> None:
+    """Have each model loaded once, safely, and from the folder of weights alone."""
     import torch
 
     torch.set_num_threads(1)  # sums are rounded otherwise with another number
     _replace(torch, "load", tensors_only)
+    _replace(torch.hub, "load", lambda load: kept(from_here(load)))
+    _replace(torch.hub, "download_url_to_file", lambda _: not_fetched)
+    if dimension == "i2v_background":
+        unpacked(Path(os.environ["VBENCH_CACHE_DIR"]) / DREAMSIM_WEIGHTS)
+        _replace(import_module(f"{I2V}.i2v_background"), "dreamsim", partial(dreams, device=device))
+    if dimension == CAMERA:  # the wheel lacks what draws tracks, which nobody asks for
+        drawing = ModuleType(f"{I2V}.third_party.cotracker.utils.visualizer")
+        drawing.Visualizer = None  # type: ignore[attr-defined]
+        sys.modules.setdefault(drawing.__name__, drawing)
     if dimension in LOADERS:
         home, name = LOADERS[dimension]
         _replace(import_module(home), name, kept)
@@ -165,10 +203,44 @@ def _prepare(dimension: str) -> None:
 
 def _replace(home: Any, name: str, wrap: Callable[[Any], Any]) -> None:
     current = getattr(home, name)
-    if getattr(current, "made_by", None) is not wrap:
+    if not getattr(current, "replaced", False):
         wrapped = wrap(current)
-        wrapped.made_by = wrap
+        wrapped.replaced = True
         setattr(home, name, wrapped)
+
+
+def not_fetched(url: str, *_: Any, **__: Any) -> None:
+    """In place of a download."""
+    raise FileNotFoundError(f"{url} is not here, and nothing is fetched in a run")
+
+
+def from_here(load: Callable[..., Any]) -> Callable[..., Any]:
+    """torch.hub.load of repositories that lie in the folder of weights."""
+    import torch
+
+    def here(repo_or_dir: str, model: str, **kwargs: Any) -> Any:
+        folder = Path(os.environ["VBENCH_CACHE_DIR"])
+        if code := REPOSITORIES.get(repo_or_dir.partition(":")[0]):
+            repo_or_dir, kwargs = str(folder / code), kwargs | {"source": "local"}
+        torch.hub.set_dir(str(folder / "hub"))  # DreamSim moves it
+        return load(repo_or_dir, model, **kwargs)
+
+    return here
+
+
+def dreams(load: Callable[..., Any], device: str) -> Callable[..., Any]:
+    """dreamsim on a device, which VBench leaves at a GPU, and with the files that are here."""
+    folder = Path(os.environ["VBENCH_CACHE_DIR"]) / DREAMSIM_WEIGHTS
+    return kept(partial(load, device=device, cache_dir=str(folder.parent)))
+
+
+def unpacked(archive: Path) -> None:
+    """Unpack an archive beside itself, once."""
+    done = archive.with_suffix(".unpacked")
+    if not done.exists():
+        with zipfile.ZipFile(archive) as content:
+            content.extractall(archive.parent)
+        done.touch()
 
 
 def kept(load: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from spf.child import HUNG, Child, Ended
 from spf.errors import SpfError
-from spf.quality.weights import DINO_WEIGHTS
+from spf.quality.weights import HUB_WEIGHTS
 
 LOG = "stderr.txt"
 
@@ -29,15 +29,19 @@ class VBenchProcess:
         self._child: Child | None = None
         self._folder = Path()
 
-    def ask(self, dimension: str, clip: Path, seconds: float) -> dict[str, Any]:
+    def ask(
+        self, dimension: str, clip: Path, seconds: float, about: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """The child's reply: {"value": x}, or {"refused": why} where the clip is not taken.
+
+        about : what a dimension looks at beside the clip: `image`, a path, or `camera`, a motion.
 
         Raises SpfError, with what the child said last, where it takes longer than `seconds`, dies
         or breaks down; the next request starts another one.
         """
         child = self._child or self._start()
         try:
-            child.ask({"dimension": dimension, "clip": str(clip.absolute())})
+            child.ask({"dimension": dimension, "clip": str(clip.absolute()), **(about or {})})
             reply = child.line(seconds)
             if "broke" not in reply:
                 return reply
@@ -69,10 +73,10 @@ class VBenchProcess:
                 shutil.copyfile(file, folder / name)
             else:
                 (folder / name).symlink_to(file)
-        # DINO's own code looks for its weights where torch.hub keeps files.
         checkpoints = folder / "hub" / "checkpoints"
         checkpoints.mkdir(parents=True)
-        (checkpoints / Path(DINO_WEIGHTS).name).symlink_to(folder / DINO_WEIGHTS)
+        for name in HUB_WEIGHTS:
+            (checkpoints / Path(name).name).symlink_to(folder / name)
         environment = os.environ | {
             "VBENCH_CACHE_DIR": str(folder),
             "TORCH_HOME": str(folder),

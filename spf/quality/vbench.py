@@ -1,4 +1,4 @@
-"""VBench's custom-input dimensions of a clip, by its own package."""
+"""VBench's dimensions of a clip, by its own package: custom input, and image-to-video."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from spf.devices import choose_device
 from spf.errors import ClipError, ConfigError
-from spf.identity import canonical, code_hash, installed
-from spf.quality.base import Score
+from spf.identity import canonical, code_hash, digest, installed
+from spf.quality.base import UNKNOWN, Conditions, Score
 from spf.quality.process import VBenchProcess
-from spf.quality.weights import VBENCH_DIMENSIONS, lacking
+from spf.quality.weights import CAMERA, DEFAULT_DIMENSIONS, FIRST_FRAME, VBENCH_DIMENSIONS, lacking
 from spf.video import content_hash
 from spf.words import choose
 
@@ -31,10 +32,21 @@ PACKAGES = (
     "decord",
     "openai-clip",
     "pyiqa",
+    "dreamsim",
 )
 """Distributions whose version can move a score."""
 
-DIMENSIONS = tuple(VBENCH_DIMENSIONS)
+MOTIONS = (
+    "camera pans left",
+    "camera pans right",
+    "camera tilts up",
+    "camera tilts down",
+    "camera zooms in",
+    "camera zooms out",
+    "camera static",
+)
+"""How prompts name a motion of the camera that camera_motion knows."""
+
 TIME_LIMIT = 1800.0
 
 
@@ -52,7 +64,7 @@ class VBench:
 
     def __init__(
         self,
-        dimensions: Sequence[str] = DIMENSIONS,
+        dimensions: Sequence[str] = DEFAULT_DIMENSIONS,
         time_limit: float = TIME_LIMIT,
         device: str = "auto",
     ) -> None:
@@ -66,9 +78,11 @@ class VBench:
         self.time_limit = float(time_limit)
         self.device = choose_device(device)
 
-    def measure(self, clip: Path, cache: Cache | None = None) -> dict[str, Score]:
+    def measure(
+        self, clip: Path, cache: Cache | None = None, conditions: Conditions = UNKNOWN
+    ) -> dict[str, Score]:
         """The scores of a clip's file, in the order of `dimensions`; those that are known of its
-        bytes are taken from the cache.
+        bytes, and of what it was generated from, are taken from the cache.
 
         Values are VBench's: 0..1, higher is better but for dynamic_degree, which is 1 for a clip
         that moves. Raises ClipError for a file that cannot be read, SpfError where VBench breaks
@@ -78,19 +92,23 @@ class VBench:
             what = "a folder of images" if clip.is_dir() else f"a {clip.suffix or 'nameless'} file"
             reason = f"not run: VBench reads MP4 files, this is {what}; convert it"
             return dict.fromkeys(self.dimensions, Score(None, reason))
-        content = _content(clip)
-        return {
-            dimension: Score(None, f"not run: {self._lacking[dimension]}")
-            if self._lacking[dimension]
-            else self._kept(dimension, clip, content, cache)
-            for dimension in self.dimensions
-        }
+        content, scores = _content(clip), {}
+        for dimension in self.dimensions:
+            why = _inapplicable(dimension, conditions) or self._lacking[dimension]
+            scores[dimension] = (
+                Score(None, f"not run: {why}")
+                if why
+                else self._kept(dimension, clip, content, cache, conditions)
+            )
+        return scores
 
     def identity(self) -> dict[str, Any]:
         """With the weights that are here, or what is wrong with them."""
         return {
             "quality": self.name,
-            "dimensions": {dimension: self._conditions(dimension) for dimension in self.dimensions},
+            "dimensions": {
+                dimension: self._determined_by(dimension) for dimension in self.dimensions
+            },
         }
 
     def close(self) -> None:
@@ -107,7 +125,7 @@ class VBench:
         files = [file for name in runnable for file in VBENCH_DIMENSIONS[name]]
         return VBenchProcess({file.name: file.path for file in files}, self.device)
 
-    def _conditions(self, dimension: str) -> dict[str, Any]:
+    def _determined_by(self, dimension: str) -> dict[str, Any]:
         """Everything that determines the scores of a dimension, beside the clip."""
         here = not self._lacking[dimension]
         weights = {file.name: file.hash() for file in VBENCH_DIMENSIONS[dimension] if here}
@@ -120,18 +138,54 @@ class VBench:
             "code": code_hash(type(self)),
         }
 
-    def _kept(self, dimension: str, clip: Path, content: str, cache: Cache | None) -> Score:
+    def _kept(
+        self, dimension: str, clip: Path, content: str, cache: Cache | None, conditions: Conditions
+    ) -> Score:
         """The score from the cache, else computed and kept there."""
-        conditions = self._conditions(dimension) | {"content": content}
-        key = f"{dimension}-{hashlib.sha256(canonical(conditions)).hexdigest()}"
+        about = _about(dimension, conditions)
+        fields = self._determined_by(dimension) | {"content": content, **about}
+        key = f"{dimension}-{hashlib.sha256(canonical(fields)).hexdigest()}"
         if cache is not None and (found := _read(cache, key)) is not None:
             return found
-        reply = self._process.ask(dimension, clip, self.time_limit)
+        with TemporaryDirectory(prefix="spf-vbench-") as folder:
+            if dimension in FIRST_FRAME:
+                about = {"image": _saved(conditions.first, Path(folder) / "first.png")}
+            reply = self._process.ask(dimension, clip, self.time_limit, about)
         score = Score(reply.get("value"), reply.get("refused", ""))
         if cache is not None and _content(clip) == content:  # it may have changed meanwhile
             with suppress(OSError):  # the score is here; it is computed again next time
                 cache.scores.put(key, [score.value, score.reason], {})
         return score
+
+
+def motion_of(prompt: str) -> str:
+    """The motion of the camera that a prompt names, as VBench does; "" where it names none."""
+    text = " ".join(prompt.lower().split())
+    return next((motion for motion in MOTIONS if motion in text), "")
+
+
+def _inapplicable(dimension: str, conditions: Conditions) -> str:
+    """Why a dimension says nothing of a clip that was generated so; "" where it does."""
+    if dimension in FIRST_FRAME and conditions.first is None:
+        return conditions.absent
+    if dimension == CAMERA and not motion_of(conditions.prompt):
+        return "the prompt names no motion of the camera"
+    return ""
+
+
+def _about(dimension: str, conditions: Conditions) -> dict[str, str]:
+    """What a dimension looks at beside the clip, by its content."""
+    if dimension in FIRST_FRAME:
+        assert conditions.first is not None
+        return {"image": digest([conditions.first.shape, conditions.first.tobytes().hex()])}
+    return {"camera": motion_of(conditions.prompt)} if dimension == CAMERA else {}
+
+
+def _saved(image: Any, path: Path) -> str:
+    from PIL import Image
+
+    Image.fromarray(image).save(path)
+    return str(path)
 
 
 def _read(cache: Cache, key: str) -> Score | None:

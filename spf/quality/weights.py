@@ -20,12 +20,24 @@ DINO = "https://raw.githubusercontent.com/facebookresearch/dino"
 DINO_COMMIT = "7c446df5b9f45747937fb0d72314eb9f7b66930a"
 DINO_CODE = "dino_model/facebookresearch_dino_main"
 DINO_WEIGHTS = "dino_model/dino_vitbase16_pretrain.pth"
+DREAMSIM = "https://github.com/ssundaram21/dreamsim/releases/download"
+DREAMSIM_WEIGHTS = "dreamsim_model/pretrained.zip"
+COTRACKER = "https://raw.githubusercontent.com/facebookresearch/co-tracker"
+COTRACKER_COMMIT = "82e02e8029753ad4ef13cf06be7f4fc5facdda4d"
+COTRACKER_CODE = "cotracker_model/facebookresearch_co-tracker_main"
+COTRACKER_WEIGHTS = "cotracker_model/cotracker2.pth"
+
+HUB_WEIGHTS = (DINO_WEIGHTS, COTRACKER_WEIGHTS)
+"""What the code of these networks looks for where torch.hub keeps files."""
+
+PACKAGES = {"i2v_background": "dreamsim"}
+"""What a dimension imports that vbench does not bring."""
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A published file. name : its path below `vbench_cache()`, where VBench looks for it.
-    sha256 : None where no public record of it was found."""
+    """A published file. name : its path below `vbench_cache()`, where VBench looks for it, or is
+    made to. sha256 : None where no public record of it was found."""
 
     name: str
     url: str
@@ -49,19 +61,22 @@ def _openai_clip(name: str, sha256: str) -> WeightsFile:
     return WeightsFile(f"clip_model/{name}.pt", f"{CLIP}/{sha256}/{name}.pt", sha256)
 
 
-VBENCH_DIMENSIONS: Mapping[str, tuple[WeightsFile, ...]] = {
-    "subject_consistency": (
-        WeightsFile(
-            DINO_WEIGHTS,
-            "https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth",
-            "bf34ad0f424b9029b593e8dc3ed553bf26e88bcba0d32bf3e62a6209cb64c85e",
-        ),
-        # The network itself: VBench clones the whole repository, of which it runs these.
-        *(
-            WeightsFile(f"{DINO_CODE}/{name}", f"{DINO}/{DINO_COMMIT}/{name}")
-            for name in ("hubconf.py", "vision_transformer.py", "utils.py")
-        ),
+def _code(folder: str, url: str, names: str) -> tuple[WeightsFile, ...]:
+    """The files of a repository's network that are run, of the whole that VBench would clone."""
+    return tuple(WeightsFile(f"{folder}/{name}.py", f"{url}/{name}.py") for name in names.split())
+
+
+_DINO = (
+    WeightsFile(
+        DINO_WEIGHTS,
+        "https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth",
+        "bf34ad0f424b9029b593e8dc3ed553bf26e88bcba0d32bf3e62a6209cb64c85e",
     ),
+    *_code(DINO_CODE, f"{DINO}/{DINO_COMMIT}", "hubconf vision_transformer utils"),
+)
+
+VBENCH_DIMENSIONS: Mapping[str, tuple[WeightsFile, ...]] = {
+    "subject_consistency": _DINO,
     "background_consistency": (
         _openai_clip(
             "ViT-B-32", "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
@@ -97,8 +112,41 @@ VBENCH_DIMENSIONS: Mapping[str, tuple[WeightsFile, ...]] = {
             "358bb6af275e28ea56821d44fb55c6cb83645db11f394d3ad65b2d149965ab50",
         ),
     ),
+    "i2v_subject": _DINO,
+    "i2v_background": (
+        WeightsFile(
+            DREAMSIM_WEIGHTS, f"{DREAMSIM}/v0.2.0-checkpoints/dreamsim_ensemble_checkpoint.zip"
+        ),
+        *_DINO,  # one of the three networks of the ensemble
+    ),
+    "camera_motion": (
+        WeightsFile(
+            COTRACKER_WEIGHTS,
+            "https://huggingface.co/facebook/cotracker/resolve/main/cotracker2.pth",
+        ),
+        *_code(
+            COTRACKER_CODE,
+            f"{COTRACKER}/{COTRACKER_COMMIT}",
+            "hubconf cotracker/__init__ cotracker/predictor cotracker/models/__init__ "
+            "cotracker/models/build_cotracker cotracker/models/core/__init__ "
+            "cotracker/models/core/model_utils cotracker/models/core/embeddings "
+            "cotracker/models/core/cotracker/__init__ cotracker/models/core/cotracker/blocks "
+            "cotracker/models/core/cotracker/cotracker "
+            "cotracker/models/core/cotracker/cotracker3_offline "
+            "cotracker/models/core/cotracker/cotracker3_online",
+        ),
+    ),
 }
-"""VBench's custom-input dimensions, each with the files that it needs."""
+"""VBench's dimensions, each with the files that it needs: the seven of custom input, then those of
+image-to-video."""
+
+FIRST_FRAME = ("i2v_subject", "i2v_background")
+"""Dimensions that compare a clip with the frame that it was generated from."""
+
+CAMERA = "camera_motion"
+"""Whether the camera moves as the prompt says; most prompts say nothing."""
+
+DEFAULT_DIMENSIONS = tuple(name for name in VBENCH_DIMENSIONS if name != CAMERA)
 
 
 def vbench_cache() -> Path:
@@ -120,8 +168,8 @@ def fetched_hashes() -> dict[str, str]:
 def words() -> dict[str, list[WeightsFile]]:
     """What `make weights QUALITY=` knows: vbench, and vbench/DIMENSION."""
     found = {f"vbench/{name}": list(files) for name, files in VBENCH_DIMENSIONS.items() if files}
-    every = [file for files in found.values() for file in files]
-    return {"vbench": every, **found}
+    every = [file for name in DEFAULT_DIMENSIONS for file in VBENCH_DIMENSIONS[name]]
+    return {"vbench": list(dict.fromkeys(every)), **found}
 
 
 def missing_weights(dimension: str) -> list[str]:
@@ -129,17 +177,28 @@ def missing_weights(dimension: str) -> list[str]:
     return [file.name for file in VBENCH_DIMENSIONS[dimension] if not file.path.is_file()]
 
 
-def missing_package() -> str:
-    """What installs the package vbench, in one line; "" where it is installed."""
-    return "" if find_spec("vbench") else "the package vbench is absent, get it by make setup"
+def missing_files(dimension: str) -> str:
+    """Which weights are not here, in a few words; "" where all are."""
+    missing = missing_weights(dimension)
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return f"{missing[0]}{more}" if missing else ""
+
+
+def missing_package(dimension: str = "") -> str:
+    """What installs a package that is absent, in one line; "" where all are installed."""
+    for package in ("vbench", *filter(None, [PACKAGES.get(dimension)])):
+        if not find_spec(package):
+            return f"the package {package} is absent, get it by make setup"
+    return ""
 
 
 def lacking(dimension: str) -> str:
     """Why a dimension cannot run here, in one line; "" where it can."""
-    if missing := missing_package():
+    if missing := missing_package(dimension):
         return missing
-    if files := missing_weights(dimension):
-        return f"weights {', '.join(files)} absent, get them by {COMMAND}"
+    command = COMMAND if dimension in DEFAULT_DIMENSIONS else f"{COMMAND}/{dimension}"
+    if files := missing_files(dimension):
+        return f"weights {files} absent, get them by {command}"
     for file in VBENCH_DIMENSIONS[dimension]:
         expected = file.expected()
         try:
@@ -150,6 +209,6 @@ def lacking(dimension: str) -> str:
             which = "the published ones" if file.sha256 else "those that were fetched"
             return (
                 f"weights {file.name} are not {which} (SHA-256 {found[:12]}..., not "
-                f"{str(expected)[:12]}...), replace them by {COMMAND}"
+                f"{str(expected)[:12]}...), replace them by {command}"
             )
     return ""

@@ -20,7 +20,7 @@ from benchmarks.harness.quality import (
 from benchmarks.harness.session import build
 from spf.errors import ConfigError
 from spf.generators.base import GeneratedClip
-from spf.quality import Score
+from spf.quality import UNKNOWN, Conditions, Score
 from spf.video import load
 
 ABSENT = "not run: weights absent, get them by make weights QUALITY=vbench"
@@ -32,7 +32,9 @@ class Brightness:
     name = "vbench"
     dimensions = ("temporal_flickering", "dynamic_degree", "imaging_quality")
 
-    def measure(self, clip: Path, cache: object = None) -> dict[str, Score]:
+    def measure(
+        self, clip: Path, cache: object = None, conditions: Conditions = UNKNOWN
+    ) -> dict[str, Score]:
         frames = np.stack(load(clip).frames)
         missing = dict.fromkeys(self.dimensions[1:], Score(None, ABSENT))
         return {self.dimensions[0]: Score(float(frames.mean()) / 255), **missing}

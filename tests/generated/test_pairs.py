@@ -12,6 +12,7 @@ from PIL import Image
 
 from benchmarks.generated.pairs import PHRASES, Pair, load_pairs
 from spf.errors import ConfigError
+from spf.generators.folder_of_stills import FolderOfStills
 from synthetic.morph_pairs import HELD_OUT_PAIRS
 from synthetic.photographs import PHOTOGRAPHS, photograph
 
@@ -30,6 +31,7 @@ def written(folder: Path, content: object) -> str:
 
 
 GOOD = {"name": "cat to lion", "first": "a.png", "last": "b.png"}
+WORDS = {"name": "in words", "first_prompt": "a cat"}
 
 
 def test_procedural_pairs_are_the_held_out_morphs_with_their_truth() -> None:
@@ -81,6 +83,23 @@ def test_a_users_pairs(tmp_path: Path) -> None:
     assert (second.last, second.prompt, second.negative_prompt) == (None, "", None)
 
 
+def test_a_file_may_hold_images_and_descriptions(tmp_path: Path) -> None:
+    path = written(tmp_path, [WORDS, GOOD | {"prompt": "it changes"}])
+    stills = FolderOfStills(tmp_path)
+    Image.fromarray(harness.picture(5)).save(tmp_path / "in words_first.png")
+    described, shown = load_pairs(path, SIZE, None, stills)
+    assert np.array_equal(described.first, harness.picture(5))
+    assert (described.name, described.last, described.category) == ("in words", None, "")
+    assert np.array_equal(shown.first, harness.picture(0))
+    assert shown.prompt == "it changes"
+    with pytest.raises(ConfigError, match="num_pairs=3 must be a whole number from 1 to 2"):
+        load_pairs(path, SIZE, 3, stills)
+    with pytest.raises(ConfigError, match="without slashes"):
+        load_pairs(written(tmp_path, [WORDS | {"name": "../a"}]), SIZE, None, stills)
+    with pytest.raises(ConfigError, match="has images and no descriptions; use stills=none"):
+        load_pairs(written(tmp_path, [GOOD]), SIZE, None, stills)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -89,6 +108,11 @@ def test_a_users_pairs(tmp_path: Path) -> None:
         (["a.png"], "pair 1 is 'a.png'"),
         ([GOOD, {"name": "x"}], "pair 2 has no first"),
         ([GOOD | {"promt": "x"}], "did you mean prompt"),
+        ([GOOD, WORDS | {"last": "b.png"}], "pair 2 has first_prompt and last"),
+        ([{"name": "x", "last_prompt": "a lion"}], "pair 1 has no first"),
+        ([WORDS | {"last_prompt": " "}], "last_prompt=' ' must be text"),
+        ([WORDS | {"first_promt": "x"}], "did you mean first_prompt"),
+        ([GOOD, WORDS], "pair 'in words': the frames are described in words; choose stills=sdxl"),
         ([GOOD | {"name": 7}], "name=7 must be text"),
         ([GOOD | {"name": "a\nb"}], "one line"),
         ([GOOD | {"last": "none.png"}], "none.png"),

@@ -9,6 +9,7 @@ import generators
 import numpy as np
 import pandas as pd
 import pytest
+from skimage.metrics import peak_signal_noise_ratio
 
 import spf
 from benchmarks.generated.pairs import load_pairs
@@ -95,6 +96,10 @@ def test_numbers_are_those_of_the_kept_clips(finished: session.Run) -> None:
             assert record[f"{prefix}residual"] == pytest.approx(
                 pair.oracle.residual(clip.frames).mean()
             )
+            for end, index, given in (("first", 0, pair.first), ("last", -1, pair.last)):
+                expected = peak_signal_noise_ratio(given, clip.frames[index], data_range=255)
+                assert record[f"{prefix}{end}_psnr"] == pytest.approx(expected)
+                assert np.isnan(record[f"{prefix}{end}_angle"]) == (record["embedder"] == "oracle")
 
 
 def test_the_table_is_made_of_the_rows(finished: session.Run) -> None:

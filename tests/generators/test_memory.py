@@ -185,9 +185,9 @@ def test_a_gpu_that_is_too_small_is_refused_with_what_fits(
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=128 * GIB))
     makes = lambda count: (count - 1) // 4 * 4 + 1  # noqa: E731
     with pytest.raises(UnavailableError) as caught:
-        memory.check_memory("wan22", load, "cuda:0", makes)
+        memory.check_memory("wan22", load, "cuda:0", makes=makes)
     one_line(caught)
     assert caught.value.exit_code == 3
     assert f"{free:.1f} GiB are free; {remedy}" in str(caught.value)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (80 * GIB, 140 * GIB))
-    memory.check_memory("wan22", load, "cuda:0", makes)
+    memory.check_memory("wan22", load, "cuda:0", makes=makes)

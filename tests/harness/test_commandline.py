@@ -180,11 +180,15 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, lis
     (root / "points.csv").write_text("0,0\n1,1\n")
     (root / "categories").write_text("pair0: animals\n")
     Image.fromarray(harness.picture(0)).save(root / "frame.png")
+    Image.fromarray(harness.picture(0)).save(root / "p_first.png")
+    Image.fromarray(harness.picture(1)).save(root / "p_last.png")
+    (root / "described").write_text("[{name: p, first_prompt: a cat, last_prompt: a lion}]")
     (root / "pairs").write_text("[{name: p, first: %s, last: %s}]" % ((root / "frame.png",) * 2))
     return {
         "output": (root / "out", [*leaderboard, f"model.path={clips}"]),
         "model.path": (clips, leaderboard),
         "embedder.path": (SHIPPED, [*leaderboard[::2], f"model.path={clips}"]),
+        "stills.path": (root, ["stills=folder", f"benchmark.pairs={root / 'described'}"]),
         "target.path": (root / "points.csv", ["target=custom", "benchmark.num_pairs=1"]),
         "benchmark.clips": (clips, ["benchmark=retime_existing"]),
         "benchmark.pairs": (root / "pairs", []),

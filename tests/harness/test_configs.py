@@ -27,10 +27,11 @@ from spf.video import Sampling
 FILES = sorted(set(harness.CONFIGS.glob("*/*.yaml")) - {harness.CONFIGS / "embedder" / "auto.yaml"})
 # Arguments that benchmarks.harness.session passes, not the group's config.
 GIVEN = {
-    "benchmark": {"measuring", "model", "retime", "target", "quality"},
+    "benchmark": {"measuring", "model", "retime", "target", "quality", "stills"},
     "embedder": {"device"},
     "model": {"device"},
     "quality": {"device"},
+    "stills": {"device"},
 }
 # Words that give another benchmark other values.
 PRESETS = {"retime_ablation": "retime_generated"}
@@ -51,7 +52,16 @@ def plain(value: Any) -> Any:
 
 def test_there_are_configs() -> None:
     groups = {path.parent.name for path in FILES}
-    assert groups == {"embedder", "model", "retime", "target", "benchmark", "quality", "logger"}
+    assert groups == {
+        "embedder",
+        "model",
+        "retime",
+        "target",
+        "benchmark",
+        "quality",
+        "stills",
+        "logger",
+    }
     assert not list(harness.CONFIGS.rglob("*.yml"))
 
 

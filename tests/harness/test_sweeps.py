@@ -12,13 +12,16 @@ from contextlib import suppress
 from pathlib import Path
 
 import harness
+import hydra
 import pandas as pd
 import psutil
 import pytest
 import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 
 from benchmarks.harness import sweeps
-from benchmarks.harness.commandline import as_typed, parse, prepare_sweep
+from benchmarks.harness.commandline import as_typed, compose, first, parse, prepare_sweep
 from spf.errors import ConfigError, UnavailableError
 from spf.words import shell_quoted
 
@@ -135,6 +138,20 @@ def test_a_sweep_has_one_table_of_settings_and_metrics(
         ["2", "pixels", "blend", "some", "failed", "1", "0", "1", "0.125"],
     ]
     assert max(map(len, shown)) <= 100
+
+
+def test_a_swept_group_may_have_settings(tmp_path: Path) -> None:
+    """Hydra composes a sweep once without what is swept: there stills=none has no settings."""
+    words = ["-m", "stills=sdxl,flux", "stills.size=[64,96]", "stills.path=a b", "target=sine"]
+    overrides, _ = prepare_sweep(parse([*words, f"output={tmp_path}"]).overrides)
+    with hydra.initialize_config_dir(str(harness.CONFIGS), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        config = loader.load_configuration("config", overrides, RunMode.MULTIRUN)
+    assert config.stills == harness.compose().stills
+    (size,) = (word for word in overrides if word.startswith("stills.size"))
+    assert first(size) == "stills.size=[64,96]"
+    job = compose([first(word) for word in overrides]).stills
+    assert (job.size, job.path) == ([64, 96], "a b")
 
 
 def test_a_job_that_is_started_again_reports_once(tmp_path: Path) -> None:

@@ -3,18 +3,23 @@
     python tests/helpers/vbench_weights.py FOLDER
 
 AMT, RAFT, MUSIQ and the aesthetic head are built as published; the two CLIPs are small, but of
-CLIP's own classes and saved as the published ones are. The network of DINO, which is no package,
-is another one behind the same entry point, `dino_vitb16` of a torch.hub folder.
+CLIP's own classes and saved as the published ones are. The networks of DINO and CoTracker, which
+are no packages, are others behind the same entry points of a torch.hub folder; so is DreamSim's, a
+package beside its weights.
 """
 
 from __future__ import annotations
 
+import io
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from spf.quality import VBENCH_DIMENSIONS
 
 HUBCONF = """
 import torch
@@ -46,14 +51,67 @@ UTILS = """
 def pooled(x):
     return x.mean((2, 3))
 """
+TRACKER_HUBCONF = """
+import torch
+
+URL = "https://huggingface.co/facebook/cotracker/resolve/main/cotracker2.pth"
+
+
+def cotracker2(pretrained=True, **kwargs):
+    from cotracker.predictor import Tracker
+
+    model = Tracker()
+    model.load_state_dict(torch.hub.load_state_dict_from_url(URL, map_location="cpu"))
+    return model
+"""
+TRACKER = """
+import torch
+
+
+class Tracker(torch.nn.Module):
+    # All points move as the middle of the light does.
+    def __init__(self):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, video, grid_size):
+        light = video.mean(2)
+        light = light / light.sum((-1, -2), keepdim=True)
+        down, across = (torch.arange(size).float() for size in light.shape[-2:])
+        middles = [(light.sum(-2) * across).sum(-1), (light.sum(-1) * down).sum(-1)]
+        middles = torch.stack(middles, -1)
+        moved = self.gain * (middles - middles[:, :1])
+        y, x = torch.meshgrid(torch.arange(grid_size), torch.arange(grid_size), indexing="ij")
+        grid = 16.0 + 4.0 * torch.stack([x, y], -1).reshape(1, 1, -1, 2)
+        return grid + moved[:, :, None], None
+"""
+DREAMSIM = """
+import os
+import torch
+
+
+class Ensemble(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.patch = torch.nn.Conv2d(3, 8, 32, 32)
+
+    def embed(self, image):
+        return self.patch(image).mean((2, 3))
+
+
+def dreamsim(pretrained=True, device="cuda", cache_dir="./models"):
+    model = Ensemble().to(device)
+    weights = os.path.join(cache_dir, "ensemble_lora", "ensemble.pth")
+    model.load_state_dict(torch.load(weights, map_location=device))
+    return model, None
+"""
 
 
 def save_all(root: Path) -> None:
     """Write all files of `VBENCH_DIMENSIONS` below `root`."""
 
     def put(name: str, content: Any) -> None:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, root / name)
+        _put(root / name, content)
 
     torch.manual_seed(0)
     # The published file holds more than tensors too.
@@ -65,13 +123,41 @@ def save_all(root: Path) -> None:
     put("aesthetic_model/emb_reader/sa_0_4_vit_l_14_linear.pth", head)
     _save_clip(root / "clip_model" / "ViT-B-32.pt", patch=32)
     _save_clip(root / "clip_model" / "ViT-L-14.pt", patch=56)
-    code = root / "dino_model" / "facebookresearch_dino_main"
-    code.mkdir(parents=True)
+    save_image_to_video(root)
+
+
+def save_image_to_video(root: Path) -> None:
+    """Write the files of the dimensions of image-to-video, and `package/dreamsim`, below `root`."""
+    torch.manual_seed(1)
+    dino, tracker = root / "dino_model", root / "cotracker_model"
+    code = dino / "facebookresearch_dino_main"
     for name, text in (("hubconf", HUBCONF), ("vision_transformer", NETWORK), ("utils", UTILS)):
-        (code / f"{name}.py").write_text(text)
-    patch = torch.nn.Conv2d(3, 16, 16, 16).state_dict()
-    weights = {f"patch.{name}": value for name, value in patch.items()}
-    put("dino_model/dino_vitbase16_pretrain.pth", weights)
+        _write(code / f"{name}.py", text)
+    weights = {f"patch.{k}": v for k, v in torch.nn.Conv2d(3, 16, 16, 16).state_dict().items()}
+    _put(dino / "dino_vitbase16_pretrain.pth", weights)
+    for file in VBENCH_DIMENSIONS["camera_motion"]:
+        _write(
+            root / file.name,
+            {"hubconf": TRACKER_HUBCONF, "predictor": TRACKER}.get(Path(file.name).stem, ""),
+        )
+    _put(tracker / "cotracker2.pth", {"gain": torch.tensor(3.0)})
+    _write(root / "package" / "dreamsim" / "__init__.py", DREAMSIM)
+    content = io.BytesIO()
+    weights = {f"patch.{k}": v for k, v in torch.nn.Conv2d(3, 8, 32, 32).state_dict().items()}
+    torch.save(weights, content)
+    (root / "dreamsim_model").mkdir()
+    with zipfile.ZipFile(root / "dreamsim_model" / "pretrained.zip", "w") as archive:
+        archive.writestr("ensemble_lora/ensemble.pth", content.getvalue())
+
+
+def _put(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(content, path)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
 
 
 def _amt() -> Any:

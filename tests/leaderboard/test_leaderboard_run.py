@@ -15,12 +15,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
 
 from benchmarks.harness import session
 from benchmarks.leaderboard.comparison import SHOWN
 from benchmarks.leaderboard.page import PAGE
 from spf import METRICS
 from spf.errors import ConfigError
+from spf.quality.fidelity import FIDELITY
+from spf.video import load
 
 KEYS = ["benchmark", "clip", "embedder", "model", "retime", "target", "seed"]
 PROVENANCE = [
@@ -282,3 +285,52 @@ def test_an_empty_folder_is_a_row_with_any_number_of_workers(tmp_path: Path) -> 
     ]
     assert found[0] == found[1]
     assert "holds no clips" in found[1]["empty"]
+
+
+def test_what_clips_were_made_from_is_compared_with_their_ends(tmp_path: Path) -> None:
+    """Of three pairs one has both frames, one a damaged first, one a first of another aspect."""
+    clips = harness.layout(
+        tmp_path / "clips", {"even": {name: harness.steady(seed=7) for name in "abc"}}
+    )
+    first, *_, last = load(clips / "even" / "a.mp4").frames
+    images = tmp_path / "images"
+    images.mkdir()
+    wide = np.pad(first, ((0, 0), (10, 10), (0, 0)))
+    for name, image in (("a", first), ("a.last", 255 - last), ("c", wide)):
+        Image.fromarray(image).save(images / f"{name}.png")
+    (images / "b.png").write_bytes(b"no picture")
+    words = ["embedder=histogram", "quality=vbench", "quality.dimensions=[i2v_subject]"]
+    run = harness.run(clips, tmp_path / "out", f"model.images={images}", *words)
+    rows = {row["clip"]: row for row in run.results.records}
+    assert {row["status"] for row in rows.values()} == {"done"}
+    for name in "ac":  # what was added to c is cut off again
+        assert rows[name]["first_psnr"] == pytest.approx(FIDELITY["first_psnr"].maximum)
+        assert rows[name]["first_angle"] == 0
+    opposite = peak_signal_noise_ratio(255 - last, last, data_range=255)
+    assert rows["a"]["last_psnr"] == pytest.approx(opposite)
+    assert rows["a"]["last_angle"] > 0.1
+    assert math.isnan(rows["b"]["first_psnr"])
+    assert math.isnan(rows["c"]["last_psnr"])
+    assert rows["a"]["notes"] == ""
+    assert "model.images: b.png: " in rows["b"]["notes"]
+    assert rows["c"]["notes"] == "its first frame was cut to the clip's aspect"
+    assert "not run: model.images: b.png: " in rows["b"]["quality_status"]
+    table = pd.read_csv(run.folder.path("clips.csv")).set_index("pair")
+    assert table.loc["a", "last_psnr"] == pytest.approx(opposite, rel=1e-5)
+    Image.fromarray(last).save(images / "a.png")  # another image, another row
+    again = harness.run(clips, tmp_path / "out", f"model.images={images}", *words)
+    changed = {row["clip"]: row for row in again.results.records}
+    assert changed["a"]["first_psnr"] < rows["a"]["first_psnr"]
+    assert changed["c"]["first_psnr"] == rows["c"]["first_psnr"]
+
+
+def test_without_images_what_needs_them_says_so(tmp_path: Path) -> None:
+    clips = harness.two_generators(tmp_path / "clips", pairs=1)
+    words = ["embedder=histogram", "quality=vbench", "quality.dimensions=[i2v_subject]"]
+    run = harness.run(clips, tmp_path / "out", *words)
+    said = "VBench without i2v_subject on 2 of 2 clips: not run: no first frames are given, name "
+    assert said in (run.folder.path("index.html").read_text())
+    assert not set(FIDELITY) & set(run.results.records[0])
+    for folder, why in (("none", "No such file"), ("clips", "there is no image in it")):
+        with pytest.raises(ConfigError, match=f"model.images=.*{why}"):
+            harness.run(clips, tmp_path / "out", f"model.images={tmp_path / folder}")

@@ -19,7 +19,14 @@ import pytest
 
 from spf.cache import Cache, user_cache
 from spf.errors import ClipError, ConfigError, SpfError
-from spf.quality import VBENCH_DIMENSIONS, Score, missing_weights
+from spf.quality import (
+    DEFAULT_DIMENSIONS,
+    VBENCH_DIMENSIONS,
+    Conditions,
+    Score,
+    missing_package,
+    missing_weights,
+)
 from spf.quality import vbench as vbench_module
 from spf.quality.child import Refused, check_clip
 from spf.quality.process import VBenchProcess
@@ -77,16 +84,19 @@ def test_flickering_is_what_the_packages_command_gives(
 
 
 def test_what_cannot_run_says_how_to_get_it(quality: VBench, folder: Path) -> None:
-    scores = quality.measure(folder / "two.mp4")
-    assert list(scores) == list(VBENCH_DIMENSIONS)
+    known = Conditions(np.zeros((128, 128, 3), np.uint8))
+    scores = quality.measure(folder / "two.mp4", None, known)
+    assert list(scores) == list(DEFAULT_DIMENSIONS)
     for dimension, score in scores.items():
         if dimension == FLICKERING:
             assert score.reason == ""
-            continue
-        assert score.value is None
-        assert score.reason.startswith("not run: weights ")
-        assert score.reason.endswith("get them by make weights QUALITY=vbench")
-        assert all(name in score.reason for name in missing_weights(dimension))
+        elif package := missing_package(dimension):  # DreamSim's
+            assert score == Score(None, f"not run: {package}")
+        else:
+            assert score.value is None
+            said = f"not run: weights {missing_weights(dimension)[0]}"
+            assert score.reason.startswith(said)
+            assert score.reason.endswith("get them by make weights QUALITY=vbench")
 
 
 def test_other_weights_than_the_published_ones_are_not_run(
@@ -147,7 +157,7 @@ def test_a_score_is_computed_once_for_the_same_bytes_and_packages(
 ) -> None:
     names: list[str] = []
 
-    def ask(self: object, dimension: str, clip: Path, seconds: float) -> dict[str, Any]:
+    def ask(self: object, dimension: str, clip: Path, *_: object) -> dict[str, Any]:
         names.append(clip.name)
         return reply
 
@@ -209,6 +219,7 @@ def test_without_the_package_nothing_is_run(folder: Path, monkeypatch: pytest.Mo
     here = VBench(device="cpu").identity()
     monkeypatch.setitem(sys.modules, "vbench", None)
     absent = VBench(device="cpu")
-    for score in absent.measure(folder / "two.mp4", user_cache()).values():
+    known = Conditions(np.zeros((128, 128, 3), np.uint8))
+    for score in absent.measure(folder / "two.mp4", user_cache(), known).values():
         assert score == Score(None, "not run: the package vbench is absent, get it by make setup")
     assert absent.identity() != here

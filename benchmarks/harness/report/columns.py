@@ -3,6 +3,7 @@
 from benchmarks.harness.cells import Table
 from benchmarks.harness.records import number
 from spf.progress import METRICS
+from spf.quality.fidelity import FIDELITY
 
 FEW, NARROW = 7, 4
 """Columns of a table at first, and of those on a phone."""
@@ -58,7 +59,7 @@ UNITS: dict[str, str] = {
     "same_colours_10": SHARE, "same_colours_30": SHARE, "shift": SHARE, "shift_worst": SHARE,
     "repeated_frames": SHARE, "rate": SHARE, "low_95": SHARE, "high_95": SHARE, "camera": SHARE,
     "drift": SHARE, "background": SHARE, "strength": SHARE, "plain_target_mae": SHARE,
-    "source_distance": SHARE, "residual": "mean square", "end_mse": "mean square",
+    "source_distance": SHARE, "residual": "mean square",
     "residual_ratio": "× plain", "peak_step": TIMES, "error_frames": "frames",
     "error_seconds": "s", "frames_per_second": "frames/s", "static": "rad", "moving": "rad",
     "predicted_static": "rad", "smallest_change": "rad", "in_noises": "× noise",
@@ -74,7 +75,8 @@ def unit(column: str) -> str:
         plain = plain.removeprefix(prefix)
     if plain.endswith("_95") and plain not in UNITS:
         return "95% interval"
-    return UNITS.get(plain) or (METRICS[plain].unit if plain in METRICS else "")
+    known = METRICS | FIDELITY
+    return UNITS.get(plain) or (known[plain].unit if plain in known else "")
 
 
 def ordered_columns(table: Table) -> list[str]:

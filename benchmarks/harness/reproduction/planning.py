@@ -16,7 +16,7 @@ from spf.embedders import usable
 from spf.errors import UnavailableError
 from spf.generators import MODELS
 from spf.generators.weights import MODEL_REPOSITORIES
-from spf.quality import VBENCH_DIMENSIONS, missing_weights
+from spf.quality import DEFAULT_DIMENSIONS, missing_weights
 
 AUTO, EMBEDDED, FULL = "auto", "embedded", "full"
 PROFILES = {
@@ -101,9 +101,9 @@ def lacking(word: str) -> str:
     if group == "embedder":
         return usable()[name]
     if group == "quality":
-        absent = [dimension for dimension in VBENCH_DIMENSIONS if missing_weights(dimension)]
-        remedy = f"make weights QUALITY={name}"
-        return f"weights absent (VBench's {', '.join(absent)}): {remedy}" if absent else ""
+        absent = sum(bool(missing_weights(one)) for one in DEFAULT_DIMENSIONS)
+        which = f"of {absent} of VBench's {len(DEFAULT_DIMENSIONS)} dimensions"
+        return f"weights absent ({which}): make weights QUALITY={name}" if absent else ""
     module, _, kind = MODELS[name].rpartition(".")
     return str(getattr(getattr(import_module(module), kind), "lacking", str)())
 

@@ -1,0 +1,99 @@
+"""What the clips of a folder were generated from: IMAGES/PAIR.png and IMAGES/PAIR.last.png."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spf.embedders import Embedder
+from spf.errors import ClipError, ConfigError
+from spf.generators.folder import FolderClip
+from spf.quality import Conditions
+from spf.quality.fidelity import ENDS, cropped, end_fidelity
+from spf.video import IMAGE_SUFFIXES, GuardedReader, Sampling, content_hash
+from spf.words import normalized_name, printable
+
+Image = NDArray[np.uint8]
+
+LAYOUT = "expected PAIR.png, and PAIR.last.png where a clip has a last frame"
+CUT = 0.02
+"""Share of a side from which on cutting an image to the clip's aspect is noted."""
+
+
+class Images:
+    """First and last frames by pair. folder : None where none are given.
+
+    Raises ConfigError for a folder that cannot be listed or holds no image.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self._paths: dict[str, Path] = {}
+        if folder is None:
+            return
+        try:
+            found = sorted(x for x in folder.iterdir() if x.suffix.lower() in IMAGE_SUFFIXES)
+        except OSError as error:
+            why = f"cannot be read ({error.strerror}); check the path"
+            raise ConfigError(f"model.images={folder}: {why}") from None
+        if not found:
+            raise ConfigError(f"model.images={folder}: there is no image in it; {LAYOUT}")
+        self._paths = {normalized_name(path.stem): path for path in found}
+
+    def identity(self, pair: str) -> dict[str, Any]:
+        """What of it determines a clip's row: nothing where no images are given."""
+        if self.folder is None:
+            return {}
+        paths = [self._path(pair, end) for end in ENDS]
+        return {"images": [path and content_hash(path) for path in paths]}
+
+    def conditions(self, clip: FolderClip, size: tuple[int, int]) -> tuple[Conditions, list[str]]:
+        """What a clip with frames of (height, width) was generated from, and notes: of a first
+        frame that is absent, and of images that are damaged or have another aspect.
+
+        VBench names clips by their prompts, and so the prompt is the file's name.
+        """
+        if self.folder is None:
+            why = "no first frames are given, name their folder: model.images=IMAGES"
+            return Conditions(prompt=clip.path.stem, absent=why), []
+        frames: dict[str, Image] = {}
+        notes: dict[str, str] = {}
+        for end in ENDS:
+            if (path := self._path(clip.pair, end)) is None:
+                notes |= {end: "model.images has no first frame of it"} if end == "first" else {}
+                continue
+            try:
+                image = _first_of(path)
+            except ClipError as error:
+                notes[end] = f"model.images: {printable(path.name)}: {error.reason}"
+                continue
+            ratio = image.shape[0] / image.shape[1] * size[1] / size[0]
+            if abs(ratio - 1) > CUT:
+                notes[end] = f"its {end} frame was cut to the clip's aspect"
+            frames[end] = cropped(image, size)
+        first, last = map(frames.get, ENDS)
+        absent = "" if "first" in frames else notes["first"]
+        return Conditions(first, last, clip.path.stem, absent), list(notes.values())
+
+    def compared(
+        self, clip: FolderClip, embedder: Embedder
+    ) -> tuple[dict[str, float], Conditions, list[str]]:
+        """Columns of `FIDELITY`, where images are given, and what `conditions` gives."""
+        if self.folder is None:
+            return {}, *self.conditions(clip, (1, 1))
+        with GuardedReader(clip.path) as reader:
+            first = last = next(reader)[0]
+            for image, _ in reader:
+                last = image
+        known, notes = self.conditions(clip, (first.shape[0], first.shape[1]))
+        return end_fidelity(first, last, known, embedder), known, notes
+
+    def _path(self, pair: str, end: str) -> Path | None:
+        return self._paths.get(pair if end == "first" else f"{pair}.last")
+
+
+def _first_of(path: Path) -> Image:
+    with GuardedReader(path, Sampling(max_frames=1)) as reader:
+        ((image, _),) = reader  # to its end, so that the next image has the same decoder
+        return image

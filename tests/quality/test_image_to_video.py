@@ -1,0 +1,166 @@
+"""VBench's dimensions of image-to-video: what its own package gives, with random weights."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import clips
+import harness
+import pytest
+from PIL import Image
+
+from spf.cache import user_cache
+from spf.quality import VBENCH_DIMENSIONS, Conditions, Score
+from spf.quality.vbench import MOTIONS, VBench, motion_of
+from spf.quality.weights import CAMERA, FIRST_FRAME
+
+DIMENSIONS = (*FIRST_FRAME, CAMERA)
+PROMPT = "a light on a wall, camera pans right"
+
+ORACLE = """
+import functools, sys, types, torch
+torch.set_num_threads(1)
+folder, tracker, dimensions = sys.argv[1], sys.argv[2], sys.argv[3:]
+name = "vbench2_beta_i2v.third_party.cotracker.utils.visualizer"
+sys.modules[name] = types.ModuleType(name)
+sys.modules[name].Visualizer = None
+load = torch.hub.load
+def from_folder(repo_or_dir, model, **more):
+    if repo_or_dir == "facebookresearch/co-tracker":
+        return load(tracker, model, source="local")
+    return load(repo_or_dir, model, **more)
+torch.hub.load = from_folder
+import dreamsim
+dreamsim.dreamsim = functools.partial(dreamsim.dreamsim, device="cpu")
+from vbench2_beta_i2v import VBenchI2V
+VBenchI2V(torch.device("cpu"), "info.json", ".").evaluate(
+    folder, "scored", dimensions, local=True, resolution="1-1"
+)
+"""
+"""The package's own class on its own list of prompts and images, which lies in the folder that it
+is started in; on the processor, and with repositories from here."""
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of random weights, which are taken for the published ones."""
+    from vbench_weights import save_image_to_video
+
+    folder = tmp_path_factory.mktemp("random")
+    save_image_to_video(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VBENCH_CACHE_DIR", str(folder))
+        patch.syspath_prepend(folder / "package")
+        for dimension in DIMENSIONS:
+            files = tuple(replace(file, sha256=None) for file in VBENCH_DIMENSIONS[dimension])
+            patch.setitem(VBENCH_DIMENSIONS, dimension, files)  # type: ignore[arg-type]
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def quality(weights: Path) -> Iterator[VBench]:
+    made = VBench(DIMENSIONS, device="cpu")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def frames() -> Any:
+    """A light that moves left, as where the camera pans right, over noise that never stays."""
+    shown = [frame // 8 for frame in clips.noise(6, 96, 128)]
+    for step, frame in enumerate(shown):
+        frame[30:60, 80 - 10 * step : 110 - 10 * step] = 250
+    return shown
+
+
+@pytest.fixture(scope="module")
+def clip(frames: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clips.encode(tmp_path_factory.mktemp("clips") / "a.mp4", frames, rate=8)
+
+
+def expected(clip: Path, first: Any, weights: Path, folder: Path) -> dict[str, float]:
+    """What the package gives for a clip and its first frame."""
+    images = folder / "vbench2_beta_i2v" / "data" / "crop" / "1-1"
+    for made in (images, folder / "videos", folder / "hub" / "checkpoints"):
+        made.mkdir(parents=True)
+    Image.fromarray(first).save(images / "a.png")
+    (folder / "videos" / f"{PROMPT}-0.mp4").symlink_to(clip)
+    entry = {"prompt_en": PROMPT, "image_name": "a.png", "dimension": DIMENSIONS}
+    (folder / "info.json").write_text(json.dumps([entry]))
+    for name in ("dino_model/dino_vitbase16_pretrain.pth", "cotracker_model/cotracker2.pth"):
+        (folder / "hub" / "checkpoints" / Path(name).name).symlink_to(weights / name)
+    zipfile.ZipFile(weights / "dreamsim_model" / "pretrained.zip").extractall(folder / "models")
+    tracker = str(weights / "cotracker_model" / "facebookresearch_co-tracker_main")
+    words = [sys.executable, "-c", ORACLE, str(folder / "videos"), tracker, *DIMENSIONS]
+    more = {"TORCH_HOME": str(folder), "VBENCH_CACHE_DIR": str(weights)}
+    done = harness.command(*words, cwd=folder, PYTHONPATH=str(weights / "package"), **more)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((folder / "scored_eval_results.json").read_text())
+    return {name: found[name][-1][0]["video_results"] for name in DIMENSIONS}
+
+
+def test_scores_are_what_the_package_gives(
+    quality: VBench, clip: Path, frames: Any, weights: Path, tmp_path: Path
+) -> None:
+    """And follow the frame that was given: another one is no entry of the cache."""
+    cache = user_cache()
+    theirs = expected(clip, frames[0], weights, tmp_path)
+    ours = quality.measure(clip, cache, Conditions(frames[0], prompt=PROMPT))
+    assert {name: score.value for name, score in ours.items()} == pytest.approx(theirs, abs=1e-6)
+    assert quality.measure(clip, cache, Conditions(frames[0], prompt=PROMPT)) == ours
+    assert ours[CAMERA].value == 1.0
+    left = Conditions(255 - frames[0], prompt=PROMPT.replace("right", "left"))
+    other = quality.measure(clip, cache, left)
+    assert other[CAMERA].value == 0.0
+    for dimension in FIRST_FRAME:
+        assert other[dimension].value < ours[dimension].value  # type: ignore[operator]
+
+
+def test_what_is_not_known_says_so(quality: VBench, clip: Path) -> None:
+    scores = quality.measure(clip, None, Conditions(prompt="a cat", absent="images/ has no a.png"))
+    assert scores == {
+        **dict.fromkeys(FIRST_FRAME, Score(None, "not run: images/ has no a.png")),
+        CAMERA: Score(None, "not run: the prompt names no motion of the camera"),
+    }
+
+
+def test_what_is_absent_says_how_to_get_it(
+    clip: Path, frames: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path))
+    known = Conditions(frames[0], prompt=PROMPT)
+    scores = VBench(DIMENSIONS, device="cpu").measure(clip, None, known)
+    assert scores[CAMERA].reason == (
+        "not run: weights cotracker_model/cotracker2.pth and 13 more absent, get them by "
+        "make weights QUALITY=vbench/camera_motion"
+    )
+    assert scores["i2v_background"].reason.startswith("not run: weights dreamsim_model/")
+    monkeypatch.setitem(sys.modules, "dreamsim", None)
+    scores = VBench(DIMENSIONS, device="cpu").measure(clip, None, known)
+    said = "not run: the package dreamsim is absent, get it by make setup"
+    assert scores["i2v_background"].reason == said
+
+
+def test_motions_are_those_that_vbench_reads_in_names() -> None:
+    package = find_spec("vbench2_beta_i2v")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    source = Path(package.submodule_search_locations[0], "camera_motion.py").read_text()
+    assert tuple(re.findall(r'"(camera [a-z ]+)":', source)) == MOTIONS
+    assert motion_of("A cat.\nCamera zooms  in slowly") == "camera zooms in"
+    assert motion_of("a camera on a table") == ""
+
+
+def test_one_frame_is_refused(quality: VBench, tmp_path: Path, frames: Any) -> None:
+    short = clips.encode(tmp_path / "short.mp4", frames[:1], rate=8)
+    scores = quality.measure(short, None, Conditions(frames[0], prompt=PROMPT))
+    said = "it needs 2 frames, this clip has 1"
+    assert scores == dict.fromkeys(DIMENSIONS, Score(None, said))
