@@ -50,7 +50,7 @@ leaderboard: setup  ## Rank generators: make leaderboard CLIPS=clips/ (clips/GEN
 	@test -n "$$CLIPS" || { echo "name the clips: make leaderboard CLIPS=clips/ (clips/GENERATOR/PAIR.mp4)"; exit 2; }
 	@$(BIN)/spf compare "$$CLIPS"
 
-weights: setup  ## Fetch weights: make weights EMBEDDER=siglip (clip, dinov2, siglip/b16-384), MODEL=wan22 (ltx2, ltxv, framepack), STILLS=sdxl (flux), QUALITY=vbench
+weights: setup  ## Fetch weights: make weights EMBEDDER=siglip (clip, dinov2, siglip/b16-384), MODEL=wan22 (wan21, skyreels, ltx2, ltxv, framepack), STILLS=sdxl (flux), QUALITY=vbench
 	@$(BIN)/python scripts/fetch_weights.py $(if $(QUALITY),"quality=$$QUALITY",$(if $(STILLS),"stills=$$STILLS",$(if $(MODEL),"model=$$MODEL","embedder=$$EMBEDDER")))
 
 test: setup  ## The fast tests: no network, no weights, no GPU

@@ -16,6 +16,8 @@ MODELS = {
     "command": "spf.generators.command.Command",
     "tiny": "spf.generators.tiny.adapter.Tiny",
     "wan22": "spf.generators.wan.Wan22",
+    "wan21": "spf.generators.wan21.Wan21",
+    "skyreels": "spf.generators.skyreels.SkyReels",
     "ltx2": "spf.generators.ltx2.Ltx2",
     "ltxv": "spf.generators.ltxv.LtxVideo",
     "framepack": "spf.generators.framepack.FramePack",

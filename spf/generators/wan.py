@@ -1,5 +1,6 @@
-"""Wan 2.2 and 2.1 image-to-video (Wan Team 2025), through diffusers."""
+"""Wan 2.2 image-to-video (Wan Team 2025) and what its family shares, through diffusers."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -17,28 +18,64 @@ NEGATIVE_PROMPT = (
     "JPEG压缩残留，丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，"
     "手指融合，静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走"
 )
-DEFAULTS = {
-    "i2v": Defaults(81, 16.0, 40, 3.5, NEGATIVE_PROMPT),
-    "flf2v": Defaults(81, 16.0, 50, 5.5, NEGATIVE_PROMPT),
-    "ti2v": Defaults(121, 24.0, 50, 5.0, NEGATIVE_PROMPT),
-}
 SEQUENCE = 512
-"""Text tokens; FLF2V's attention counts on exactly so many."""
+"""Text tokens; attention to image tokens counts on exactly so many."""
 
 
-class Wan22(DiffusersGenerator):
-    """Wan2.2-I2V-A14B (`i2v`, two experts by noise level, both warped), Wan2.1-FLF2V-14B (`flf2v`,
-    trained on first and last frames) or Wan2.2-TI2V-5B (`ti2v`, first frame only).
+class WanGenerator(DiffusersGenerator):
+    """What the models share whose transformer is Wan's: a latent is four frames and stands at a
+    whole number, and first and last frame are given as images. The VAE runs in float32."""
 
-    Settings as in `DiffusersGenerator`; boundary_ratio : the noise level, 0 .. 1, below which the
-    second expert takes over; guidance_scale_2 : its guidance, as the first one's where it is None.
-    Both are for two experts only. The VAE runs in float32.
-    """
-
-    name: ClassVar[str] = "wan22"
     factor: ClassVar[int] = 4
     native_size: ClassVar[tuple[int, int]] = (480, 832)
     float32_parts: ClassVar[tuple[str, ...]] = ("vae", "image_encoder")
+    by_variant: ClassVar[Mapping[str, Defaults]]
+    """Variant -> its authors' settings."""
+
+    @property
+    def defaults(self) -> Defaults:
+        return self.by_variant[self.variant]
+
+    @property
+    def multiple(self) -> int:
+        return 16
+
+    def ropes(self) -> list[TemporalRope]:
+        """One for each expert: a second takes over at low noise."""
+        names = ("transformer", "transformer_2")
+        experts = (getattr(self.pipeline, name, None) for name in names)
+        return [wan_rope(expert) for expert in experts if expert is not None]
+
+    def _clock(self, num_frames: int, fps: float) -> Clock:
+        return latent_clock(num_frames, self.factor)
+
+    def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
+        from PIL import Image
+
+        last = None if plan.last is None else Image.fromarray(plan.last)
+        frames = self.pipeline(
+            image=Image.fromarray(plan.first),
+            last_image=last,
+            max_sequence_length=SEQUENCE,
+            **common,
+        ).frames
+        return frames[0], []
+
+
+class Wan22(WanGenerator):
+    """Wan2.2-I2V-A14B (`i2v`, two experts by noise level, both warped) or Wan2.2-TI2V-5B (`ti2v`,
+    first frame only).
+
+    Settings as in `DiffusersGenerator`; boundary_ratio : the noise level, 0 .. 1, below which the
+    second expert takes over; guidance_scale_2 : its guidance, as the first one's where it is None.
+    Both are for two experts only.
+    """
+
+    name: ClassVar[str] = "wan22"
+    by_variant: ClassVar[Mapping[str, Defaults]] = {
+        "i2v": Defaults(81, 16.0, 40, 3.5, NEGATIVE_PROMPT),
+        "ti2v": Defaults(121, 24.0, 50, 5.0, NEGATIVE_PROMPT),
+    }
 
     def __init__(
         self,
@@ -53,10 +90,6 @@ class Wan22(DiffusersGenerator):
             "guidance_scale_2": number("guidance_scale_2", guidance_scale_2, above=0),
             "boundary_ratio": number("boundary_ratio", boundary_ratio, least=0, most=1),
         }
-
-    @property
-    def defaults(self) -> Defaults:
-        return DEFAULTS[self.variant]
 
     @property
     def multiple(self) -> int:
@@ -84,8 +117,8 @@ class Wan22(DiffusersGenerator):
         }
 
     def plan(self, request: Request) -> Plan:
-        """As its base; raises ConfigError for a last frame that the model would ignore or lacks,
-        and for settings of a second expert that is not there."""
+        """As its base; raises ConfigError for a last frame that the model would ignore, and for
+        settings of a second expert that is not there."""
         if self.config()[0].get("boundary_ratio") is None:
             for name in ("guidance_scale_2", "boundary_ratio"):
                 if self.chosen[name] is not None:
@@ -96,19 +129,9 @@ class Wan22(DiffusersGenerator):
         if request.last is not None and self._first_frame_only:
             raise ConfigError(
                 "wan22 variant ti2v takes a first frame only and would ignore the last one without "
-                "a word; use model.variant=i2v or flf2v, or give no last frame"
+                "a word; use model.variant=i2v or model=wan21, or give no last frame"
             )
-        if request.last is None and self.variant == "flf2v":
-            raise ConfigError("wan22 variant flf2v needs a last frame; give one, or use i2v")
         return super().plan(request)
-
-    def ropes(self) -> list[TemporalRope]:
-        """One for each expert: the second takes over at low noise."""
-        experts = (self.pipeline.transformer, self.pipeline.transformer_2)
-        return [wan_rope(expert) for expert in experts if expert is not None]
-
-    def _clock(self, num_frames: int, fps: float) -> Clock:
-        return latent_clock(num_frames, self.factor)
 
     def settings(self, request: Request) -> dict[str, Setting]:
         """As its base; a second guidance that nobody chose is the first one."""
@@ -127,14 +150,4 @@ class Wan22(DiffusersGenerator):
         return WanImageToVideoPipeline  # TI2V is stored as text-to-video, hence by name
 
     def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
-        from PIL import Image
-
-        last = None if plan.last is None else Image.fromarray(plan.last)
-        frames = self.pipeline(
-            image=Image.fromarray(plan.first),
-            last_image=last,
-            guidance_scale_2=self.chosen["guidance_scale_2"],
-            max_sequence_length=SEQUENCE,
-            **common,
-        ).frames
-        return frames[0], []
+        return super()._call(plan, guidance_scale_2=self.chosen["guidance_scale_2"], **common)

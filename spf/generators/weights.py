@@ -68,7 +68,9 @@ class Repository:
 UMT5, GEMMA, T5, CLIP = 5.7, 12.2, 4.8, 0.12
 """Billions of parameters of text encoders: UMT5-XXL, Gemma 3, T5-XXL, CLIP-L."""
 WAN = {"num_attention_heads": 40, "attention_head_dim": 128, "num_layers": 40, "ffn_dim": 13824}
+WAN_SMALL = WAN | {"num_attention_heads": 12, "num_layers": 30, "ffn_dim": 8960}
 WAN_VAE = {"_class_name": "AutoencoderKLWan", "base_dim": 96}
+VACE: dict[str, Mapping[str, Any]] = {"vae": WAN_VAE, "scheduler": {"flow_shift": 3.0}}
 LTX = {"num_attention_heads": 32, "attention_head_dim": 128, "num_layers": 48}
 LTX_VAE = {"decoder_block_out_channels": (256, 512, 1024)}
 LTXV: dict[str, Mapping[str, Any]] = {"vae": LTX_VAE | {"_class_name": "AutoencoderKLLTXVideo"}}
@@ -98,7 +100,8 @@ FRAMEPACK = {
 
 
 # No commit could be verified when this was written (no network), so none is pinned. The published
-# flow shifts are those of the authors' own code, the sizes those of diffusers' conversions.
+# flow shifts are those of the authors' own code (VACE: of its repositories), the sizes those of
+# diffusers' conversions.
 MODEL_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
     "wan22": {
         "i2v": Repository(
@@ -111,11 +114,6 @@ MODEL_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
                 "scheduler": {"flow_shift": 5.0},
             },
         ),
-        "flf2v": Repository(
-            "Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers",
-            {"transformer": 16.4, "text_encoder": UMT5, "image_encoder": 0.63, "vae": 0.13},
-            {"transformer": WAN, "vae": WAN_VAE, "scheduler": {"flow_shift": 16.0}},
-        ),
         "ti2v": Repository(
             "Wan-AI/Wan2.2-TI2V-5B-Diffusers",
             {"transformer": 5.0, "text_encoder": UMT5, "vae": 0.7},
@@ -127,6 +125,35 @@ MODEL_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
                 "scheduler": {"flow_shift": 5.0},
             },
         ),
+    },
+    "wan21": {
+        "vace-1.3b": Repository(
+            "Wan-AI/Wan2.1-VACE-1.3B-diffusers",
+            {"transformer": 2.15, "text_encoder": UMT5, "vae": 0.13},
+            VACE | {"transformer": {**WAN_SMALL, "vace_layers": range(0, 30, 2)}},
+        ),
+        "vace-14b": Repository(
+            "Wan-AI/Wan2.1-VACE-14B-diffusers",
+            {"transformer": 17.3, "text_encoder": UMT5, "vae": 0.13},
+            VACE | {"transformer": {**WAN, "vace_layers": range(0, 40, 5)}},
+        ),
+        "flf2v": Repository(
+            "Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers",
+            {"transformer": 16.4, "text_encoder": UMT5, "image_encoder": 0.63, "vae": 0.13},
+            {"transformer": WAN, "vae": WAN_VAE, "scheduler": {"flow_shift": 16.0}},
+        ),
+    },
+    "skyreels": {
+        size.lower(): Repository(
+            f"Skywork/SkyReels-V2-I2V-{size}-Diffusers",
+            {"transformer": billions, "text_encoder": UMT5, "image_encoder": 0.63, "vae": 0.13},
+            {"transformer": transformer, "vae": WAN_VAE},
+        )
+        for size, billions, transformer in (
+            ("1.3B-540P", 1.56, WAN_SMALL),
+            ("14B-540P", 16.4, WAN),
+            ("14B-720P", 16.4, WAN),
+        )
     },
     "ltx2": {
         name: Repository(repo, {"transformer": 18.9, "text_encoder": GEMMA, "others": 2.0}, LTX2)

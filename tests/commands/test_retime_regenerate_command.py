@@ -160,7 +160,7 @@ def test_a_program_of_ones_own(clip: Path, tmp_path: Path) -> None:
         (["--model", "folder"], 2, "model=folder generates nothing; choose model=tiny"),
         (["--model", "wan"], 2, "did you mean wan22"),
         (["--model", "wan22"], 3, "make weights MODEL=wan22"),
-        (["--model", "wan22", "--set", "variant=flf2v"], 3, "make weights MODEL=wan22/flf2v"),
+        (["--model", "wan21", "--set", "variant=flf2v"], 3, "make weights MODEL=wan21/flf2v"),
         (["--model", "ltx2", "--like", "missing.mp4"], 3, "make weights MODEL=ltx2"),
         (["--model", "ltx2", "--set", "dtype=int4"], 2, "unknown dtype 'int4'"),
         (["--model", "ltx2", "--set", "size=9"], 2, "model ltx2: |model=ltx2: "),

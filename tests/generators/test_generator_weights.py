@@ -15,7 +15,9 @@ from spf.errors import UnavailableError
 from spf.generators.framepack import FramePack
 from spf.generators.ltx2 import Ltx2
 from spf.generators.ltxv import LtxVideo
+from spf.generators.skyreels import SkyReels
 from spf.generators.wan import Wan22
+from spf.generators.wan21 import Wan21
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,8 +27,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
     ("generator", "repo", "word"),
     [
         (Wan22(), "Wan2.2-I2V-A14B-Diffusers", "MODEL=wan22,"),
-        (Wan22("flf2v"), "Wan2.1-FLF2V-14B-720P-diffusers", "MODEL=wan22/flf2v,"),
         (Wan22("ti2v"), "Wan2.2-TI2V-5B-Diffusers", "MODEL=wan22/ti2v,"),
+        (Wan21(), "Wan2.1-VACE-1.3B-diffusers", "MODEL=wan21,"),
+        (Wan21("vace-14b"), "Wan2.1-VACE-14B-diffusers", "MODEL=wan21/vace-14b,"),
+        (Wan21("flf2v"), "Wan2.1-FLF2V-14B-720P-diffusers", "MODEL=wan21/flf2v,"),
+        (SkyReels(), "SkyReels-V2-I2V-1.3B-540P-Diffusers", "MODEL=skyreels,"),
         (Ltx2(), "Lightricks/LTX-2,", "MODEL=ltx2,"),
         (Ltx2("v2.3"), "diffusers/LTX-2.3-Diffusers", "MODEL=ltx2/v2.3,"),
         (LtxVideo(), "Lightricks/LTX-Video-0.9.5,", "MODEL=ltxv,"),

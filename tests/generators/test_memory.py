@@ -16,6 +16,7 @@ from spf.generators import memory
 from spf.generators.ltx2 import Ltx2
 from spf.generators.memory import GIB, MARGIN, Decoder, Dims, Memory, Workload
 from spf.generators.wan import Wan22
+from spf.generators.wan21 import Wan21
 
 torch = pytest.importorskip("torch")
 
@@ -55,13 +56,17 @@ def test_by_hand() -> None:
 
 
 def wan_run(variant: str, tokens_of: tuple[int, int, int]) -> tuple[Any, Any]:
-    """A Wan transformer of full width on meta, two of its blocks, and its call for some latents."""
-    from diffusers import WanTransformer3DModel
+    """A Wan transformer of full width on meta, two of its blocks (all, where control blocks lie
+    beside them), and its call for some latents."""
+    from diffusers import WanTransformer3DModel, WanVACETransformer3DModel
 
     frames, height, width = tokens_of
-    config = dict(Wan22(variant).repository.published["transformer"]) | {"num_layers": 2}
-    channels = 48 if variant == "ti2v" else 36
-    model = WanTransformer3DModel(**config, in_channels=channels, out_channels=16)
+    control = variant.startswith("vace")
+    config = (Wan21 if control else Wan22)(variant).repository.published["transformer"]
+    channels = {"ti2v": 48, "i2v": 36}.get(variant, 16)
+    kind = WanVACETransformer3DModel if control else WanTransformer3DModel
+    config = {**config, "in_channels": channels, "out_channels": 16}
+    model = kind(**(config if control else {**config, "num_layers": 2}))
     model.to(torch.bfloat16).rope.float()
     count = frames * height * width
     inputs = {
@@ -69,6 +74,9 @@ def wan_run(variant: str, tokens_of: tuple[int, int, int]) -> tuple[Any, Any]:
         "timestep": torch.empty(1, count) if variant == "ti2v" else torch.empty(1),
         "encoder_hidden_states": torch.empty(1, 512, 4096).bfloat16(),
     }
+    if control:
+        shape = (1, 96, *inputs["hidden_states"].shape[2:])
+        inputs["control_hidden_states"] = torch.empty(shape).bfloat16()
     return model, lambda: model(**inputs)
 
 
@@ -98,6 +106,8 @@ def ltx2_run(variant: str, tokens_of: tuple[int, int, int]) -> tuple[Any, Any]:
     [
         (Wan22, "i2v", (480, 832), 81),
         (Wan22, "ti2v", (704, 1280), 121),
+        (Wan21, "vace-1.3b", (480, 832), 81),
+        (Wan21, "vace-14b", (480, 832), 81),
         (Ltx2, "split", (512, 768), 121),
         (Ltx2, "interleaved", (512, 768), 121),
     ],
@@ -105,13 +115,13 @@ def ltx2_run(variant: str, tokens_of: tuple[int, int, int]) -> tuple[Any, Any]:
 def test_denoising_agrees_with_the_tensors_of_full_size(
     made: Any, variant: str, size: tuple[int, int], frames: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    generator = made(variant if made is Wan22 else None, size=size, device="cpu", dtype="bfloat16")
+    generator = made(None if made is Ltx2 else variant, size=size, device="cpu", dtype="bfloat16")
     load = generator.workload({})
     latents = (frames - 1) // generator.factor + 1, *(x // generator.multiple for x in size)
     linear = lambda query, key, value, **more: torch.empty_like(query)  # noqa: E731
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", linear)
     with torch.device("meta"):
-        model, run = (wan_run if made is Wan22 else ltx2_run)(variant, latents)
+        model, run = (ltx2_run if made is Ltx2 else wan_run)(variant, latents)
         counted = live.peak(model, run)
     assert 1 / MARGIN < memory.estimate(load).denoising / counted < MARGIN
 

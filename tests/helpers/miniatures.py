@@ -42,7 +42,7 @@ class Miniature:
 OWN = {
     "wan22": Miniature(
         pipelines.save_wan,
-        ("i2v", "flf2v", "ti2v"),
+        ("i2v", "ti2v"),
         first_only=("ti2v",),
         changes={"guidance_scale_2": 2.0, "boundary_ratio": 0.5},
     ),

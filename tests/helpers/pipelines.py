@@ -63,65 +63,81 @@ def sharpen(transformer: Any) -> Any:
     return transformer.eval()
 
 
-def wan_transformer(seed: int = 0, channels: int = 12, **more: Any) -> Any:
+def wan_transformer(
+    seed: int = 0, channels: int = 12, kind: str = "WanTransformer3DModel", **more: Any
+) -> Any:
+    import diffusers
     import torch
-    from diffusers import WanTransformer3DModel
 
     torch.manual_seed(seed)
-    return sharpen(
-        WanTransformer3DModel(**{**WAN, "in_channels": channels, "out_channels": 4, **more})
-    )
+    settings = {**WAN, "in_channels": channels, "out_channels": 4, **more}
+    return sharpen(getattr(diffusers, kind)(**settings))
 
 
-def save_wan(folder: Path, variant: str = "i2v") -> Path:
-    """Wan2.2-I2V (two experts), `flf2v` (image encoder) or `ti2v` (one expert, timesteps by token),
-    with 4 latent channels."""
+def wan_parts(**vae: Any) -> dict[str, Any]:
+    """What the pipelines of Wan's family share: text encoder, scheduler, a VAE with 4 channels."""
     import torch
-    from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanImageToVideoPipeline
-    from transformers import (
-        CLIPImageProcessor,
-        CLIPVisionConfig,
-        CLIPVisionModel,
-        UMT5Config,
-        UMT5EncoderModel,
-    )
+    from diffusers import AutoencoderKLWan, UniPCMultistepScheduler
+    from transformers import UMT5Config, UMT5EncoderModel
 
     torch.manual_seed(1)
     text = UMT5EncoderModel(
         UMT5Config(vocab_size=300, d_model=TEXT, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
     )
     shape: dict[str, Any] = {"base_dim": 8, "z_dim": 4, "dim_mult": [1, 1, 1, 1]}
-    if variant == "ti2v":
-        shape |= {"is_residual": True, "patch_size": 2, "in_channels": 12, "out_channels": 12}
-        shape |= {"scale_factor_spatial": 16, "dim_mult": [1, 2, 2, 2]}
-    vae = AutoencoderKLWan(num_res_blocks=1, latents_mean=[0.0] * 4, latents_std=[1.0] * 4, **shape)
+    coder = AutoencoderKLWan(
+        num_res_blocks=1, latents_mean=[0.0] * 4, latents_std=[1.0] * 4, **(shape | vae)
+    )
+    scheduler = UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+    )
+    return {
+        "tokenizer": tokenizer(),
+        "text_encoder": text.eval(),
+        "vae": coder.eval(),
+        "scheduler": scheduler,
+    }
+
+
+def image_parts(kind: str = "CLIPVisionModel") -> dict[str, Any]:
+    """An image encoder of 5 tokens, and its processor."""
+    import transformers
+
+    vision = transformers.CLIPVisionConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
+        image_size=16, patch_size=8, projection_dim=16,
+    )  # fmt: skip
+    size = {"height": 16, "width": 16}
+    return {
+        "image_encoder": getattr(transformers, kind)(vision).eval(),
+        "image_processor": transformers.CLIPImageProcessor(size=size, crop_size=size),
+    }
+
+
+IMAGE = {"image_dim": 16, "added_kv_proj_dim": 64}
+"""Settings of a transformer that looks at the tokens of `image_parts`."""
+
+
+def save_wan(folder: Path, variant: str = "i2v") -> Path:
+    """Wan2.2-I2V (two experts), `flf2v` (image encoder) or `ti2v` (one expert, timesteps by token),
+    with 4 latent channels."""
+    from diffusers import WanImageToVideoPipeline
+
+    shape: dict[str, Any] = {}
     more: dict[str, Any] = {}
     if variant == "i2v":
         more["transformer"] = wan_transformer(2)
         more["transformer_2"] = wan_transformer(3)
         more["boundary_ratio"] = 0.9
     elif variant == "ti2v":
+        shape |= {"is_residual": True, "patch_size": 2, "in_channels": 12, "out_channels": 12}
+        shape |= {"scale_factor_spatial": 16, "dim_mult": [1, 2, 2, 2]}
         more["transformer"] = wan_transformer(2, channels=4)
         more["expand_timesteps"] = True
     else:
-        vision = CLIPVisionConfig(
-            hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
-            image_size=16, patch_size=8,
-        )  # fmt: skip
-        tokens = (vision.image_size // vision.patch_size) ** 2 + 1
-        more["transformer"] = wan_transformer(
-            2, image_dim=16, added_kv_proj_dim=64, pos_embed_seq_len=2 * tokens
-        )
-        more["image_encoder"] = CLIPVisionModel(vision)
-        size = {"height": 16, "width": 16}
-        more["image_processor"] = CLIPImageProcessor(size=size, crop_size=size)
-    scheduler = UniPCMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
-    )
-    pipe = WanImageToVideoPipeline(
-        tokenizer=tokenizer(), text_encoder=text.eval(), vae=vae.eval(), scheduler=scheduler, **more
-    )
-    pipe.save_pretrained(folder)
+        more["transformer"] = wan_transformer(2, pos_embed_seq_len=2 * 5, **IMAGE)
+        more |= image_parts()
+    WanImageToVideoPipeline(**wan_parts(**shape), **more).save_pretrained(folder)
     return folder
 
 

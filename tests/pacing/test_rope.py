@@ -66,7 +66,7 @@ def test_compiled_transformers():
 
 
 @pytest.mark.parametrize("schedule", ["none", "exp_up"])
-@pytest.mark.parametrize("word", ["i2v", "flf2v", "ti2v"])
+@pytest.mark.parametrize("word", ["i2v", "ti2v", "wan21/flf2v", "wan21/vace-1.3b", "skyreels"])
 def test_wan_tables_equal_direct_recomputation(adapters, word, schedule):
     generator = adapters(word)
     warp = uneven(generator, Strength(0.3, 0.9, 2.0), schedule)
@@ -76,6 +76,7 @@ def test_wan_tables_equal_direct_recomputation(adapters, word, schedule):
     assert len({entry[-1] for entry in seen}) == STEPS
     for _, inputs, cos, sin, level in seen:
         frames, height, width = inputs[0].shape[2], *(x // 2 for x in inputs[0].shape[3:])
+        assert frames == len(warp.shift)
         positions = np.empty((frames, 6))
         for t in range(frames):
             for b in range(6):
