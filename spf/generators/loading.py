@@ -253,7 +253,7 @@ class LoadOptions:
             pipe.vae.enable_tiling()
         if self.slicing:
             pipe.vae.enable_slicing()
-        _place(pipe, self.offload, device)
+        place(pipe, self.offload, device)
         for transformer in transformers.values() if self.compile else ():
             transformer.compile_repeated_blocks()  # the rope stays outside: it can still be warped
         return pipe
@@ -362,7 +362,7 @@ def _use_attention(models: Sequence[Any], name: str) -> None:
         raise UnavailableError(f"model.attention={name}: {one_line(error)}") from None
 
 
-def _place(pipe: Any, offload: str, device: str) -> None:
+def place(pipe: Any, offload: str, device: str) -> None:
     """Bring a pipeline to where it computes.
 
     In groups, the VAEs stay on the device: they are called by other methods than `forward`, which

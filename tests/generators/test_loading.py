@@ -85,11 +85,9 @@ def far(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.abs(one.astype(int) - other)
 
 
+MOVED = {"offload": "group", "tiling": True, "slicing": True, "attention": "native"}
 CASES = [
-    ("i2v", {"offload": "group"}, 0),
-    ("split", {"offload": "group"}, 0),
-    ("ltxv/0.9.5", {"offload": "group", "tiling": True, "slicing": True}, 0),
-    ("i2v", {"tiling": True, "slicing": True, "attention": "native"}, 0),
+    *((case, MOVED, 0) for case in miniatures.cases() if case != "tiny"),
     ("split", {"attention": "_native_math"}, 1),
     ("i2v", {"quantize": "fp8", "dtype": "bfloat16", "offload": "group", "lora": "i2v"}, None),
     ("split", {"quantize": "fp8"}, None),
