@@ -213,6 +213,10 @@ class LoadOptions:
             raise ConfigError(
                 f"model.gguf: this model needs {wanted}; {len(self.files)} were given"
             )
+        for part in experts if self.compile else ():
+            kind = transformer_class(folder, part)
+            if not getattr(kind, "_repeated_blocks", None):
+                raise ConfigError(f"model.compile: diffusers names no blocks of {kind.__name__}")
         for part, file in zip(self.replaced, self.files, strict=True):
             check_gguf(file, self._tensors[part], folder, part)
         for lora in self.loras:

@@ -293,6 +293,8 @@ def test_settings_that_cannot_be(options, message, wan, files):
         ("i2v", {"gguf": "high"}, "needs .HIGH, LOW., a file for each expert; 1 were given"),
         ("split", {"gguf": "high"}, "made for another architecture .198 of 198 weights"),
         ("ti2v", {"gguf": "high"}, "another architecture .1 of .* patch_embedding.weight first"),
+        ("framepack", {"gguf": "high"}, "diffusers reads none for HunyuanVideoFramepack"),
+        ("framepack", {"compile": True}, "names no blocks of HunyuanVideoFramepack"),
         ("split", {"gguf": "cut.gguf"}, "damaged"),
         ("split", {"gguf": "text.gguf"}, "damaged"),
     ],
