@@ -14,6 +14,7 @@ from adapters import one_line
 from spf.errors import UnavailableError
 from spf.generators import memory
 from spf.generators.ltx2 import Ltx2
+from spf.generators.ltxv import LtxVideo
 from spf.generators.memory import GIB, MARGIN, Decoder, Dims, Memory, Workload
 from spf.generators.wan import Wan22
 from spf.generators.wan21 import Wan21
@@ -101,9 +102,32 @@ def ltx2_run(variant: str, tokens_of: tuple[int, int, int]) -> tuple[Any, Any]:
     return model, lambda: model(**inputs, fps=24.0)
 
 
+def ltxv_run(variant: str, tokens_of: tuple[int, int, int]) -> tuple[Any, Any]:
+    from diffusers import LTXVideoTransformer3DModel
+
+    frames, height, width = tokens_of
+    config = {**LtxVideo(variant).repository.published["transformer"], "num_layers": 2}
+    wide = config["num_attention_heads"] * config["attention_head_dim"]
+    model = LTXVideoTransformer3DModel(**config, cross_attention_dim=wide).to(torch.bfloat16)
+    count = (frames + 1) * height * width
+    inputs = {
+        "hidden_states": torch.empty(2, count, 128).bfloat16(),
+        "encoder_hidden_states": torch.empty(2, 256, 4096).bfloat16(),
+        "timestep": torch.empty(2, count),
+        "encoder_attention_mask": torch.empty(2, 256),
+        "video_coords": torch.empty(2, 3, count),
+        **{"num_frames": frames, "height": height, "width": width},
+    }
+    return model, lambda: model(**inputs)
+
+
+RUNS = {Wan21: wan_run, Wan22: wan_run, Ltx2: ltx2_run, LtxVideo: ltxv_run}
+
+
 @pytest.mark.parametrize(
     ("made", "variant", "size", "frames"),
     [
+        (LtxVideo, "0.9.5", (512, 768), 121),
         (Wan22, "i2v", (480, 832), 81),
         (Wan22, "ti2v", (704, 1280), 121),
         (Wan21, "vace-1.3b", (480, 832), 81),
@@ -116,12 +140,12 @@ def test_denoising_agrees_with_the_tensors_of_full_size(
     made: Any, variant: str, size: tuple[int, int], frames: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generator = made(None if made is Ltx2 else variant, size=size, device="cpu", dtype="bfloat16")
-    load = generator.workload({})
+    load = replace(generator.workload({}), num_frames=frames)
     latents = (frames - 1) // generator.factor + 1, *(x // generator.multiple for x in size)
     linear = lambda query, key, value, **more: torch.empty_like(query)  # noqa: E731
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", linear)
     with torch.device("meta"):
-        model, run = (ltx2_run if made is Ltx2 else wan_run)(variant, latents)
+        model, run = RUNS[made](variant, latents)
         counted = live.peak(model, run)
     assert 1 / MARGIN < memory.estimate(load).denoising / counted < MARGIN
 
