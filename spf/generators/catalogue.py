@@ -9,15 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from spf.generators import MODELS
+from spf.generators.loading import QUANTIZATIONS
 from spf.generators.memory import GIB, MARGIN, estimate
 from spf.generators.weights import MODEL_REPOSITORIES
 
 if TYPE_CHECKING:
     from spf.generators.pipeline import DiffusersGenerator
 
-BFLOAT16, FOUR_BITS, Q4_0 = 2.0, 0.5625, 0.5625
-"""Bytes a weight: as published; of bitsandbytes, a scale of 4 bytes for 64 weights; of GGUF's Q4_0,
-one of 2 bytes for 32."""
+BFLOAT16, Q4_0 = 2.0, 0.5625
+"""Bytes a weight: as published, and of that GGUF, a scale of 2 bytes for 32 weights of 4 bits."""
+BNB4 = QUANTIZATIONS["bnb4"].width
 
 GPUS = (8, 12, 16, 24, 32, 48, 80)
 """GiB of GPUs that people have."""
@@ -36,7 +37,7 @@ class Way:
 WAYS = (
     Way("all on the GPU", "none"),
     Way("offload=model", "model"),
-    Way("quantize=bnb4 offload=model", "model", FOUR_BITS, FOUR_BITS),
+    Way("quantize=bnb4 offload=model", "model", BNB4, BNB4),
     Way("offload=group", "group"),
     Way("gguf (Q4_0) offload=group", "group", Q4_0),
 )
