@@ -188,7 +188,7 @@ def check_warp(generator: Any, warp: ClockWarp | None, clock: Clock) -> None:
         )
 
 
-REMEDY = "use fewer or smaller frames, model.offload=model or sequential, or another device"
+REMEDY = "use fewer or smaller frames, model.offload=model or group, or another device"
 
 
 @contextmanager

@@ -9,23 +9,24 @@ from spf.errors import UnavailableError
 from spf.generators.base import Request
 from spf.generators.memory import GIB, described, estimate
 from spf.generators.settings import described as settings_lines
-from spf.generators.weights import command, component_parameters
+from spf.generators.weights import command
 
 if TYPE_CHECKING:
     from spf.generators.pipeline import DiffusersGenerator
 
-ON_GPU = ("none", "model", "sequential")
+ON_GPU = ("none", "model", "group", "sequential")
 
 
 def describe(generator: "DiffusersGenerator", requests: Sequence[Request]) -> list[str]:
     """A line for each thing; those of the first request's settings, and of the largest clip."""
-    known, fetch = generator.repository, command(generator.name, generator.variant)
+    known = generator.repository
     where = f"{known.repo} ({known.size})"
     try:
-        parameters = component_parameters(generator.folder, fetch)
+        parameters = generator.parameters()
         where = f"{generator.folder}"
     except UnavailableError as error:
         parameters = {name: round(1e9 * billions) for name, billions in known.parts.items()}
+        fetch = command(generator.name, generator.variant)
         where += f"; not usable: {error}" if generator.path is not None else f"; to fetch: {fetch}"
     effective = generator.settings(requests[0])
     del effective["size"]  # a line of its own
@@ -43,7 +44,8 @@ def describe(generator: "DiffusersGenerator", requests: Sequence[Request]) -> li
     unknown = "" if load.dims else "; activations unknown"
     return [
         f"model {generator.name} {generator.variant}: {where}",
-        f"run on {generator.device} in {generator.dtype}, offload {generator.offload}",
+        f"run on {generator.device} in {generator.dtype}, offload {generator.loading.offload}",
+        *generator.loading.notes,
         *settings_lines(effective),
         f"sizes: {', '.join(f'{count} x {size}' for size, count in sizes.items())}; at most "
         f"{generator.area} pixels, sides multiples of {multiple}",

@@ -214,7 +214,7 @@ def _smaller(load: Workload, makes: Callable[[int], int]) -> Iterator[tuple[str,
     if tiled:
         ways.append(("model.tiling=true", {"tiling": True}))
     if load.on_gpu:
-        for offload in ("model", "sequential"):
+        for offload in ("model", "group", "sequential"):
             words = f"model.offload={offload}"
             ways.append((words, {"offload": offload}))
             if tiled:

@@ -1,7 +1,6 @@
 """What the generators that run through diffusers share: loading, memory, sizes, seeds, progress."""
 
 import os
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -30,6 +29,7 @@ from spf.generators.base import (
     to_uint8,
 )
 from spf.generators.clock import Clock, ClockWarp, TemporalRope
+from spf.generators.loading import LoadOptions
 from spf.generators.settings import PUBLISHED, SET, STORED, Setting, chosen, number
 from spf.generators.weights import (
     MODEL_REPOSITORIES,
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from torch import Generator as RandomState
 
 DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2}
-OFFLOADS = ("none", "model", "sequential")
 PACKAGES = ("torch", "diffusers", "transformers")
 
 __all__ = ["Defaults", "DiffusersGenerator", "Plan"]
@@ -60,10 +59,10 @@ class DiffusersGenerator(Remade, ABC):
     variant : which of the model's published versions. path : a local folder in diffusers' layout;
     None looks in the cache of the hub; nothing is ever downloaded, no code of a repository is run,
     and weights are read from safetensors only. device : auto, cpu, cuda, cuda:N. dtype : of the
-    weights; auto is bfloat16 on a GPU and float32 on the CPU. offload : none, model (one component
-    at a time on the GPU), sequential (one layer at a time). size : (height, width) of the result;
+    weights; auto is bfloat16 on a GPU and float32 on the CPU. size : (height, width) of the result;
     None is that of the first frame, brought to the next size that the model can make and no larger
-    than `area` pixels; None is the area of `native_size`.
+    than `area` pixels; None is the area of `native_size`. lora and what follows, and offload : see
+    `spf.generators.loading.LoadOptions`.
 
     num_frames, fps, steps, guidance, negative_prompt : what a request that leaves them open gets.
     flow_shift : s > 0 of the noise levels s t / (1 + (s - 1) t). None is the model's own, of its
@@ -87,8 +86,6 @@ class DiffusersGenerator(Remade, ABC):
     """Whether one call denoises the clip with and without the prompt."""
     appends: ClassVar[bool] = False
     """Whether the last frame's latent is appended to the clip's own."""
-    tiling: bool = False
-    """Whether the decoder goes tile by tile."""
 
     def __init__(
         self,
@@ -105,6 +102,13 @@ class DiffusersGenerator(Remade, ABC):
         guidance: float | None = None,
         negative_prompt: str | None = None,
         flow_shift: float | None = None,
+        lora: Any = None,
+        gguf: Any = None,
+        quantize: str | None = None,
+        tiling: bool = False,
+        slicing: bool = False,
+        compile: bool = False,
+        attention: str | None = None,
     ) -> None:
         known = MODEL_REPOSITORIES[self.name]
         self.variant = choose(str(variant or next(iter(known))), known, f"variant of {self.name}")
@@ -112,7 +116,9 @@ class DiffusersGenerator(Remade, ABC):
         self.device = choose_device(device)
         chosen = "bfloat16" if self.device != "cpu" else "float32"
         self.dtype = chosen if dtype == "auto" else choose(str(dtype), DTYPES, "dtype")
-        self.offload = choose(str(offload), OFFLOADS, "offload")
+        self.loading = LoadOptions(
+            lora, gguf, quantize, str(offload), tiling, slicing, compile, attention
+        )
         whole = size is None or all(isinstance(x, int) and not isinstance(x, bool) for x in size)
         if not whole or (size is not None and (len(size) != 2 or min(size) < 1)):
             raise ConfigError(f"model.size={size!r} must be [height, width] in pixels")
@@ -168,10 +174,11 @@ class DiffusersGenerator(Remade, ABC):
         the request (None: of a clip by default) do not fit into free memory."""
         if "pipeline" in self.__dict__:
             return  # it is loaded already
-        counts = component_parameters(self.folder, command(self.name, self.variant))
+        self.loading.check(self.folder, self._pipeline_class, self.device)
         plan = None if request is None else self.plan(request)
         makes = lambda count: next_count(max(count - self.factor + 1, 2), self.factor)  # noqa: E731
-        memory.check_memory(self.name, self.workload(counts, plan), self.device, makes=makes)
+        load = self.workload(self.parameters(), plan)
+        memory.check_memory(self.name, load, self.device, makes=makes)
 
     @classmethod
     def lacking(cls) -> str:
@@ -222,7 +229,8 @@ class DiffusersGenerator(Remade, ABC):
             "size": self.size,
             "area": self.area,
             **self.chosen,
-            "versions": installed(*PACKAGES),
+            "loading": self.loading.identity(),
+            "versions": installed(*PACKAGES, *self.loading.packages()),
             "code": code_hash(type(self)),
         }
 
@@ -283,9 +291,15 @@ class DiffusersGenerator(Remade, ABC):
             last=None if request.last is None else resized(request.last, size),
             prompt=request.prompt,
             seed=request.seed,
-            notes=notes,
+            notes=notes + self.loading.notes,
             **defaults | {name: float(defaults[name]) for name in ("fps", "guidance")},
         )
+
+    def parameters(self) -> dict[str, int]:
+        """Numbers of them, by component. Raises UnavailableError where weights are missing."""
+        remedy = command(self.name, self.variant)
+        counts = component_parameters(self.folder, remedy, self.loading.replaced)
+        return counts | self.loading.parameters()
 
     def workload(self, parameters: Mapping[str, int], plan: Plan | None = None) -> memory.Workload:
         """What decides the memory of a plan's clip; of one by default without a plan."""
@@ -296,14 +310,15 @@ class DiffusersGenerator(Remade, ABC):
         number_of = DTYPES[self.dtype]
         return memory.Workload(
             parameters,
-            dict.fromkeys(self.float32_parts, 4) | {"": number_of},
+            {"": number_of, **dict.fromkeys(self.float32_parts, 4), **self.loading.widths()},
             dims and replace(dims, held=self.held[0], held_float=self.held[1]),
             plan.size if plan else self._fitted(self.native_size),
             plan.num_frames if plan else next_count(frames, self.factor),
             activation=number_of,
             decoded=4 if "vae" in self.float32_parts else number_of,
-            offload=self.offload,
-            tiling=self.tiling,
+            offload=self.loading.offload,
+            tiling=self.loading.tiling,
+            attention=memory.MATH if self.loading.attention == "_native_math" else "flash",
             batch=2 if self.together and (plan is None or plan.guidance > 1) else 1,
             given=int(self.appends and (plan is None or plan.last is not None)),
             on_gpu=self.device != "cpu",
@@ -351,29 +366,13 @@ class DiffusersGenerator(Remade, ABC):
         dtypes = dict.fromkeys(self.float32_parts, torch.float32)
         dtypes["default"] = getattr(torch, self.dtype)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of dtypes given for parts that are not there
-                pipe = self._pipeline_class().from_pretrained(
-                    self.folder,
-                    torch_dtype=dtypes,
-                    use_safetensors=True,
-                    local_files_only=True,
-                    trust_remote_code=False,
-                )
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            return self.loading.load(self.folder, self._pipeline_class(), dtypes, self.device)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UnavailableError(
                 f"{self.folder}: the pipeline cannot be loaded ({reason}); expected the files of "
                 f"{self.repository.repo}"
             ) from None
-        pipe.set_progress_bar_config(disable=True)
-        if self.offload == "model":
-            pipe.enable_model_cpu_offload(device=self.device)
-        elif self.offload == "sequential":
-            pipe.enable_sequential_cpu_offload(device=self.device)
-        else:
-            pipe.to(self.device)
-        return pipe
 
 
 def _random_state(seed: int) -> "RandomState":

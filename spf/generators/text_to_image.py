@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from spf.devices import choose_device
 from spf.errors import ConfigError, UnavailableError
 from spf.generators.base import Image, one_line_failures, to_uint8
+from spf.generators.loading import place
 from spf.generators.memory import Workload, check_memory
 from spf.generators.stills import Described, Frame, Still
 from spf.generators.weights import (
@@ -231,12 +232,7 @@ class TextToImage(Remade):
         logging.getLogger("diffusers.models.modeling_utils").setLevel(logging.ERROR)
         pipe.set_progress_bar_config(disable=True)
         pipe.watermark = None  # SDXL's would depend on what else is installed
-        if self.offload == "model":
-            pipe.enable_model_cpu_offload(device=self.device)
-        elif self.offload == "sequential":
-            pipe.enable_sequential_cpu_offload(device=self.device)
-        else:
-            pipe.to(self.device)
+        place(pipe, self.offload, self.device)
         return pipe
 
     def _weights(self) -> list[Path]:

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -336,8 +336,12 @@ def read_config(folder: Path, component: str) -> Mapping[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def component_parameters(folder: Path, remedy: str) -> dict[str, int]:
+def component_parameters(
+    folder: Path, remedy: str, replaced: Collection[str] = ()
+) -> dict[str, int]:
     """Numbers of parameters of a pipeline's components that have weights.
+
+    replaced : components whose weights come from elsewhere.
 
     Raises UnavailableError, naming the files and the remedy, where some are missing, damaged or not
     safetensors: pickled weights are never loaded.
@@ -345,7 +349,8 @@ def component_parameters(folder: Path, remedy: str) -> dict[str, int]:
     counts: dict[str, int] = {}
     for name, kind in pipeline_index(folder).items():
         named = isinstance(kind, list) and len(kind) == 2 and all(isinstance(x, str) for x in kind)
-        if name.startswith("_") or not named or name.endswith(WITHOUT_WEIGHTS):
+        weightless = name in replaced or name.endswith(WITHOUT_WEIGHTS)
+        if name.startswith("_") or not named or weightless:
             continue
         counts[name] = sum(_parameters(file) for file in _files(folder / name, remedy))
     return counts

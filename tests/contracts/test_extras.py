@@ -36,8 +36,12 @@ OPTIONAL = {
     "run": "harness",
 }
 """Parts that need an extra."""
-ELSEWHERE = {"vbench": "spf.quality.child", "wandb": "spf.doctor"}
-"""Modules that the core imports where they are installed."""
+ELSEWHERE = {
+    "vbench": "spf.quality.child",
+    "wandb": "spf.doctor",
+    "torchao": "spf.generators.loading",
+}
+"""Modules that are imported where they are installed."""
 
 
 def named(requirements: list[str]) -> set[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import nullcontext
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from benchmarks.harness import session
 from spf.errors import ConfigError
 from spf.generators import settings_of
 from spf.generators.base import check_warpable, unwarpable
+from spf.generators.loading import LoadOptions
 from spf.generators.weights import MODEL_REPOSITORIES
 from spf.identity import digest
 from spf.pacing.bands import flat
@@ -39,7 +41,7 @@ CHANGES = {
     **{"guidance": 2.5, "negative_prompt": "blue", "flow_shift": 7.0},
 }
 """Another value of settings that generators have in common."""
-NEUTRAL = ("path", "variant", "device", "offload")
+NEUTRAL = ("path", "variant", "device", *(option.name for option in fields(LoadOptions)))
 """Settings that do not change the pixels, or that are tested by themselves."""
 
 

@@ -203,7 +203,7 @@ def test_a_miniature_takes_what_is_estimated(wan: Any) -> None:
     [
         (70, "use model.tiling=true"),
         (45, "use model.offload=model"),
-        (6, "use model.offload=sequential model.tiling=true"),
+        (6, "use model.offload=group model.tiling=true"),
         (3, "use model.offload=sequential model.tiling=true num_frames=37"),
         (0.6, "use a larger machine"),
     ],

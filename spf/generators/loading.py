@@ -1,0 +1,392 @@
+"""How a pipeline of diffusers is loaded: LoRAs, quantised weights, offloading, tiles, compilation.
+
+All is checked before any weights are read.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from spf.errors import ConfigError, UnavailableError
+from spf.generators.custom_weights import (
+    EXPERTS,
+    Lora,
+    check_gguf,
+    check_lora,
+    gguf_tensors,
+    one_line,
+    require,
+    transformer_class,
+    transformers_of,
+    weights_file,
+)
+from spf.generators.weights import pipeline_index
+from spf.weights import LOCK, sha256_of
+from spf.words import choose
+
+OFFLOADS = ("none", "model", "group", "sequential")
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Weights of matrices in fewer bits.
+
+    width : bytes a weight, scales included. package : module that it needs, "" for none.
+    text : whether it serves for the text encoder too.
+    """
+
+    width: float
+    package: str
+    text: bool
+
+
+QUANTIZATIONS: Mapping[str, Quantization] = {
+    "fp8": Quantization(1.0, "", text=False),
+    "bnb4": Quantization(0.5 + 4 / 64, "bitsandbytes", text=True),  # a float32 scale for 64 weights
+    "bnb8": Quantization(1.0, "bitsandbytes", text=True),
+    "torchao_int8": Quantization(1.0, "torchao", text=True),
+}
+ATTENTIONS: Mapping[str, str] = {
+    "native": "",
+    "_native_math": "",
+    "_native_efficient": "",
+    "_native_flash": "",
+    "_native_cudnn": "",
+    "flex": "",
+    "flash": "flash_attn",
+    "_flash_3": "flash_attn_3",
+    "sage": "sageattention",
+    "xformers": "xformers",
+}
+"""diffusers' names of kernels -> package. Those that it would download are left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoadOptions:
+    """Options of loading; see docs/how-to/small-gpus.md for what each saves.
+
+    lora : a safetensors file, or a list of files or of {file, weight, expert}. gguf : the quantised
+    transformer as a GGUF file; for two experts [HIGH, LOW]. quantize : a key of `QUANTIZATIONS`:
+    transformers and text encoder are quantised while they are read (fp8: the transformers alone);
+    what comes from a GGUF file stays as it is. offload : none, model (one component at a time on
+    the GPU), group (layers, the next one fetched while one computes), sequential (single layers).
+    tiling, slicing : of the VAE. compile : the transformer's blocks. attention : a key of
+    `ATTENTIONS`, None leaves it to diffusers.
+
+    Raises ConfigError, in one line, for values and combinations that cannot be.
+    """
+
+    lora: Any = None
+    gguf: Any = None
+    quantize: str | None = None
+    offload: str = "none"
+    tiling: bool = False
+    slicing: bool = False
+    compile: bool = False
+    attention: str | None = None
+
+    def __post_init__(self) -> None:
+        choose(str(self.offload), OFFLOADS, "offload")
+        if self.quantize is not None:
+            choose(str(self.quantize), QUANTIZATIONS, "quantize")
+        if self.attention is not None:
+            choose(str(self.attention), ATTENTIONS, "attention")
+        for name in ("tiling", "slicing", "compile"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"model.{name}={getattr(self, name)!r} must be true or false")
+        _ = self.loras, self.files  # which are validated as they are made
+        if self._package == "bitsandbytes" and self.offload in ("group", "sequential"):
+            raise ConfigError(
+                f"model.quantize={self.quantize}: bitsandbytes' layers cannot be moved singly; use "
+                "model.offload=model, or model.gguf"
+            )
+        if self.offload == "sequential" and (self.gguf or self.quantize or self.compile):
+            raise ConfigError(
+                "model.offload=sequential: quantised or compiled layers cannot be moved so; use "
+                "model.offload=group"
+            )
+
+    @cached_property
+    def loras(self) -> tuple[Lora, ...]:
+        entries = [] if self.lora is None else self.lora
+        entries = [entries] if isinstance(entries, str | Path | Mapping) else entries
+        if not isinstance(entries, Sequence):
+            raise ConfigError(f"model.lora={self.lora!r} must be a file, or a list of files")
+        made = []
+        for entry in entries:
+            settings = dict(entry) if isinstance(entry, Mapping) else {"file": entry}
+            if "file" not in settings or not settings.keys() <= {"file", "weight", "expert"}:
+                raise ConfigError(f"model.lora: {entry!r} must have a file, and weight and expert")
+            made.append(Lora(**settings))
+        return tuple(made)
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The GGUF files in the order of `EXPERTS`."""
+        entries = [] if self.gguf is None else self.gguf
+        entries = [entries] if isinstance(entries, str | Path) else entries
+        if not isinstance(entries, Sequence) or len(entries) > len(EXPERTS):
+            raise ConfigError(f"model.gguf={self.gguf!r} must be a file, or [HIGH, LOW]")
+        return tuple(weights_file("gguf", entry, ".gguf") for entry in entries)
+
+    @property
+    def replaced(self) -> tuple[str, ...]:
+        """Components that come from GGUF files: the folder need not hold their weights."""
+        return tuple(EXPERTS.values())[: len(self.files)]
+
+    @property
+    def notes(self) -> list[str]:
+        """A line for each option that changes what the model makes."""
+        lines = [
+            f"LoRA {x.file.name} with weight {x.weight:g}"
+            + ("" if x.expert == "both" else f" in the expert for {x.expert} noise")
+            for x in self.loras
+        ]
+        lines += [
+            f"{part} from {x.name}" for part, x in zip(self.replaced, self.files, strict=True)
+        ]
+        lines += [f"weights quantised by {self.quantize}"] if self.quantize else []
+        lines += [f"attention by {self.attention}"] if self.attention else []
+        return lines + (["the VAE works in tiles"] if self.tiling else [])
+
+    def identity(self) -> dict[str, Any]:
+        """What changes the pixels: offloading and slices do not."""
+        return {
+            "lora": [[_sha256(x.file), x.weight, x.expert] for x in self.loras],
+            "gguf": [_sha256(file) for file in self.files],
+            "quantize": self.quantize,
+            "attention": self.attention,
+            "tiling": self.tiling,
+            "compile": self.compile,
+        }
+
+    def packages(self) -> list[str]:
+        """Distributions whose versions the pixels depend on."""
+        extra = (("peft", self.loras), ("gguf", self.files), (self._package, self._package))
+        return [name for name, used in extra if used]
+
+    def widths(self) -> dict[str, float]:
+        """Bytes a weight of the components that are quantised.
+
+        GGUF: of its weights together. Otherwise of the matrices: embeddings and norms, which stay
+        as they are, take more; a text encoder's are about a tenth of its weights.
+        """
+        found = {
+            part: sum(x.n_bytes for x in tensors.values())
+            / sum(x.n_elements for x in tensors.values())
+            for part, tensors in self._tensors.items()
+        }
+        if self.quantize:
+            found |= dict.fromkeys(self._quantized, QUANTIZATIONS[self.quantize].width)
+        return found
+
+    def parameters(self) -> dict[str, int]:
+        """Numbers of weights in the components that come from GGUF files."""
+        tensors = self._tensors.items()
+        return {part: sum(int(x.n_elements) for x in found.values()) for part, found in tensors}
+
+    def check(self, folder: Path, pipeline: Callable[[], Any], device: str) -> None:
+        """Whether the options can be applied here and to the pipeline of a folder. Nothing of it is
+        loaded.
+
+        pipeline : gives its class, which is imported only where a LoRA is to be compared with it.
+
+        Raises UnavailableError where a package or a GPU is missing, ConfigError for files that are
+        damaged or made for another model.
+        """
+        require("lora", "peft" if self.loras else "")
+        require("quantize", self._package)
+        require("attention", ATTENTIONS[self.attention or "native"])
+        if self.offload == "sequential" and device == "cpu":
+            raise UnavailableError("model.offload=sequential needs a GPU; use model.offload=none")
+        if self._package == "bitsandbytes" and device == "cpu":
+            raise UnavailableError(
+                f"model.quantize={self.quantize} needs a GPU; use model.gguf, or quantize=fp8"
+            )
+        experts = transformers_of(folder)
+        if self.files and len(self.files) != len(experts):
+            wanted = "[HIGH, LOW], a file for each expert" if len(experts) > 1 else "one file"
+            raise ConfigError(
+                f"model.gguf: this model needs {wanted}; {len(self.files)} were given"
+            )
+        for part in experts if self.compile else ():
+            kind = transformer_class(folder, part)
+            if not getattr(kind, "_repeated_blocks", None):
+                raise ConfigError(f"model.compile: diffusers names no blocks of {kind.__name__}")
+        for part, file in zip(self.replaced, self.files, strict=True):
+            check_gguf(file, self._tensors[part], folder, part)
+        for lora in self.loras:
+            for part in lora.targets(experts):
+                check_lora(lora, pipeline(), folder, part)
+
+    def load(self, folder: Path, pipeline: Any, dtypes: dict[str, Any], device: str) -> Any:
+        """The pipeline (an object of that class) with all options applied, on its device.
+
+        dtypes : torch's by component, and of the others as "default".
+        """
+        with _quiet():
+            return self._load(folder, pipeline, dtypes, device)
+
+    # Behind it
+
+    def _load(self, folder: Path, pipeline: Any, dtypes: dict[str, Any], device: str) -> Any:
+        pipe = pipeline.from_pretrained(
+            folder,
+            torch_dtype=dtypes,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            quantization_config=self._quantizer(folder, dtypes["default"]),
+            **self._from_gguf(folder, dtypes["default"]),
+        )
+        pipe.set_progress_bar_config(disable=True)
+        transformers = {part: getattr(pipe, part) for part in transformers_of(folder)}
+        if self.attention:
+            _use_attention(list(transformers.values()), self.attention)
+        self._add_loras(pipe, transformers)
+        for part in self._quantized if self.quantize == "fp8" else ():
+            if part in transformers:  # LoRAs stay as they are
+                transformers[part].enable_layerwise_casting(
+                    compute_dtype=dtypes["default"], skip_modules_pattern=("lora_",)
+                )
+        if self.tiling:
+            pipe.vae.enable_tiling()
+        if self.slicing:
+            pipe.vae.enable_slicing()
+        place(pipe, self.offload, device)
+        for transformer in transformers.values() if self.compile else ():
+            transformer.compile_repeated_blocks()  # the rope stays outside: it can still be warped
+        return pipe
+
+    @property
+    def _package(self) -> str:
+        return QUANTIZATIONS[self.quantize].package if self.quantize else ""
+
+    @property
+    def _quantized(self) -> list[str]:
+        """Components that `quantize` concerns."""
+        assert self.quantize
+        text = ["text_encoder"] if QUANTIZATIONS[self.quantize].text else []
+        return [part for part in EXPERTS.values() if part not in self.replaced] + text
+
+    @cached_property
+    def _tensors(self) -> dict[str, dict[str, Any]]:
+        """Component -> name -> the header of each tensor in its GGUF file."""
+        return {
+            part: gguf_tensors(file) for part, file in zip(self.replaced, self.files, strict=True)
+        }
+
+    def _from_gguf(self, folder: Path, dtype: Any) -> dict[str, Any]:
+        if not self.files:
+            return {}
+        from diffusers import GGUFQuantizationConfig
+
+        return {
+            part: transformer_class(folder, part).from_single_file(
+                str(file),
+                config=str(folder / part),
+                quantization_config=GGUFQuantizationConfig(compute_dtype=dtype),
+                torch_dtype=dtype,
+                local_files_only=True,
+            )
+            for part, file in zip(self.replaced, self.files, strict=True)
+        }
+
+    def _quantizer(self, folder: Path, dtype: Any) -> Any:
+        """diffusers' configuration of what is quantised on the way in; None for nothing."""
+        if not self._package:
+            return None
+        import diffusers
+        import transformers
+
+        def config(library: Any) -> Any:
+            if self.quantize == "torchao_int8":
+                from torchao.quantization import Int8WeightOnlyConfig
+
+                return library.TorchAoConfig(Int8WeightOnlyConfig())
+            if self.quantize == "bnb8":
+                return library.BitsAndBytesConfig(load_in_8bit=True)
+            return library.BitsAndBytesConfig(
+                load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
+            )
+
+        present = pipeline_index(folder)
+        parts = [part for part in self._quantized if (present.get(part) or [None])[0]]
+        return diffusers.PipelineQuantizationConfig(
+            quant_mapping={
+                part: config(transformers if part == "text_encoder" else diffusers)
+                for part in parts
+            }
+        )
+
+    def _add_loras(self, pipe: Any, transformers: Mapping[str, Any]) -> None:
+        weights: dict[str, dict[str, float]] = {part: {} for part in transformers}
+        for number, lora in enumerate(self.loras):
+            for part in lora.targets(list(transformers)):
+                into = {"load_into_transformer_2": True} if part == EXPERTS["low"] else {}
+                pipe.load_lora_weights(**lora.source, adapter_name=f"lora{number}", **into)
+                weights[part][f"lora{number}"] = float(lora.weight)
+        for part, named in weights.items():
+            if named:
+                transformers[part].set_adapters(list(named), list(named.values()))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without diffusers' lines on each weight that stays in float32."""
+    from diffusers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _sha256(file: Path) -> str:
+    return sha256_of(file, file.parent / LOCK)
+
+
+def _use_attention(models: Sequence[Any], name: str) -> None:
+    """Set the kernel of these models; diffusers would set it for all in this process too."""
+    from diffusers import attention_backend
+
+    try:
+        with attention_backend(name):
+            for model in models:
+                model.set_attention_backend(name)
+    except (RuntimeError, ValueError) as error:
+        raise UnavailableError(f"model.attention={name}: {one_line(error)}") from None
+
+
+def place(pipe: Any, offload: str, device: str) -> None:
+    """Bring a pipeline to where it computes.
+
+    In groups, the VAEs stay on the device: they are called by other methods than `forward`, which
+    no hook sees.
+    """
+    import torch
+
+    if offload == "model":
+        pipe.enable_model_cpu_offload(device=device)
+    elif offload == "sequential":
+        pipe.enable_sequential_cpu_offload(device=device)
+    elif offload == "group":
+        vaes = [name for name in pipe.components if name.endswith("vae")]
+        pipe.enable_group_offload(
+            onload_device=torch.device(device),
+            offload_device=torch.device("cpu"),
+            offload_type="leaf_level",
+            use_stream=device != "cpu",
+            low_cpu_mem_usage=True,
+            exclude_modules=vaes,
+        )
+    else:
+        pipe.to(device)
