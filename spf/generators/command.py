@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
-from math import isfinite
 from pathlib import Path
 from threading import Thread
 from typing import IO, Any, ClassVar
@@ -22,6 +21,7 @@ from spf.errors import ClipError, ConfigError, SpfError, UnavailableError
 from spf.generators.base import GeneratedClip, Image, Request, Watch, check_warp, resized
 from spf.generators.clock import Clock, ClockWarp, latent_clock
 from spf.generators.counts import Counts
+from spf.generators.settings import LIMITS, number, sides
 from spf.identity import file_digest
 from spf.video import Reader, write_png
 from spf.words import choose
@@ -33,6 +33,7 @@ PLACEHOLDERS = (
 NEEDED = ("first", "last", "output")
 EXAMPLE = "'model.command=\"python make.py --first={first} --last={last} --out={output}\"'"
 FPS = 24.0
+TIMEOUT = 600.0
 LAST_LINES = 5
 """Lines of a failed program's stderr that its error shows."""
 LETTERS = 500
@@ -72,23 +73,17 @@ class Command:
         longest: int | None = None,
         size: Sequence[int] | None = None,
         fps: float = FPS,
-        timeout: float = 600.0,
+        timeout: float = TIMEOUT,
         retries: int = 1,
     ) -> None:
         self.counts = Counts(factor, shortest, longest)
         self.template = [] if command is None else _split(command)
         if not isinstance(suffix, str) or not re.fullmatch(r"(\.[A-Za-z0-9]+)?", suffix):
             raise ConfigError(f'model.suffix={suffix!r} must be one such as .mp4, or ""')
-        if size is not None and not (len(size) == 2 and all(_whole(x, 1) for x in size)):
-            raise ConfigError(f"model.size={size!r} must be [height, width] in pixels")
-        for name, value in (("fps", fps), ("timeout", timeout)):
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not (number and isfinite(value) and value > 0):
-                raise ConfigError(f"model.{name}={value!r} must be a number above 0")
-        if not _whole(retries, 0):
-            raise ConfigError(f"model.retries={retries!r} must be a whole number, at least 0")
-        self.suffix, self.fps, self.timeout, self.retries = suffix, fps, timeout, retries
-        self.size = None if size is None else (int(size[0]), int(size[1]))
+        self.suffix, self.size = suffix, sides(size)
+        self.fps = number("fps", fps, **LIMITS["fps"]) or FPS
+        self.timeout = number("timeout", timeout, above=0) or TIMEOUT
+        self.retries = number("retries", retries, least=0, whole=True) or 0
 
     def check(self) -> None:
         """Raises ConfigError without a command, UnavailableError where its program is not here."""
@@ -321,7 +316,3 @@ class _Tail:
 
 def _is_script(file: Path) -> bool:
     return file.is_file() and file.stat().st_size <= SCRIPT_BYTES
-
-
-def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least

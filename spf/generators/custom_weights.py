@@ -8,11 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from spf.errors import ConfigError, UnavailableError
+from spf.generators.settings import number
 from spf.generators.weights import INDEX, pipeline_index
 from spf.words import choose
 
@@ -52,9 +52,8 @@ class Lora:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "file", weights_file("lora", self.file, ".safetensors"))
-        weight = self.weight
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not isfinite(weight):
-            raise ConfigError(f"model.lora: weight={weight!r} of {self.file} must be a number")
+        if number("lora.weight", self.weight) is None:
+            raise ConfigError("model.lora: weight=None must be a number; leave it out for 1")
         choose(str(self.expert), ("both", *EXPERTS), "expert of model.lora")
 
     def targets(self, transformers: Sequence[str]) -> list[str]:
@@ -99,6 +98,17 @@ def transformer_class(folder: Path, part: str) -> Any:
     return kind
 
 
+def check_kind(pipeline: Any, folder: Path, part: str) -> None:
+    """Raises UnavailableError where a pipeline's class expects another transformer than a folder
+    has: another model's, which would be loaded whole before it fails."""
+    kind, known = transformer_class(folder, part), pipeline._get_signature_types()
+    if kind not in (wanted := known.get(part, (kind,))):
+        raise UnavailableError(
+            f"{folder}: these are the files of another model (its {part} is {kind.__name__}, not "
+            f"{wanted[0].__name__}); check model.path"
+        )
+
+
 def weight_shapes(folder: Path, part: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a transformer's weights, from its configuration alone."""
     from accelerate import init_empty_weights
@@ -126,6 +136,8 @@ def check_lora(lora: Lora, pipeline: Any, folder: Path, part: str) -> None:
         raise ConfigError(
             f"model.lora={lora.file}: damaged, or made for another model ({reason})"
         ) from None
+    if bad := [key for key, value in state.items() if not bool(value.isfinite().all())]:
+        raise ConfigError(f"model.lora={lora.file}: {bad[0]} is not finite; get the file again")
     shapes = weight_shapes(folder, part)
     loadable = [name for name in pipeline._lora_loadable_modules if name not in EXPERTS.values()]
     layers: dict[str, bool] = {}

@@ -11,7 +11,7 @@ from spf.generators.base import Request
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock
 from spf.generators.memory import tokens
 from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
-from spf.generators.settings import PUBLISHED, Setting, number
+from spf.generators.settings import PUBLISHED, Setting, flag, number
 
 NEGATIVE_PROMPT = "worst quality, inconsistent motion, blurry, jittery, distorted"
 DEFAULTS = {
@@ -67,7 +67,7 @@ class Ltx2(DiffusersGenerator):
         **common: Any,
     ) -> None:
         super().__init__(variant, **common)
-        self.warp_audio = bool(warp_audio)
+        self.warp_audio = flag("warp_audio", warp_audio)
         self.chosen |= {
             "crf": number("crf", crf, least=0, most=51, whole=True),
             "stg_scale": number("stg_scale", stg_scale, least=0),

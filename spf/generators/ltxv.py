@@ -8,11 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.errors import ConfigError
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
 from spf.generators.ltx2 import NEGATIVE_PROMPT
 from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
-from spf.generators.settings import PUBLISHED, Setting
+from spf.generators.settings import PUBLISHED, Setting, number
 
 DISTILLED = (1000.0, 993.0, 987.0, 981.0, 975.0, 909.0, 725.0, 0.03)
 """Timesteps of the distilled models' first pass."""
@@ -68,11 +67,11 @@ class LtxVideo(DiffusersGenerator):
         **common: Any,
     ) -> None:
         super().__init__(variant, **common)
-        if image_cond_noise_scale is None:
-            image_cond_noise_scale = SCHEDULES[self.variant].image_noise
-        self.image_cond_noise_scale = _share("image_cond_noise_scale", image_cond_noise_scale)
-        self.decode_timestep = _share("decode_timestep", decode_timestep)
-        self.decode_noise_scale = _share("decode_noise_scale", decode_noise_scale)
+        given = (image_cond_noise_scale, decode_timestep, decode_noise_scale)
+        self._noise = {
+            name: float(own if number(name, value, least=0, most=1) is None else value)
+            for (name, own), value in zip(self._own_noise.items(), given, strict=True)
+        }
         self.chosen |= self._noise
 
     @property
@@ -83,16 +82,15 @@ class LtxVideo(DiffusersGenerator):
         return [ltxv_rope(self.pipeline.transformer)]
 
     def own_settings(self) -> dict[str, Setting]:
-        own = (SCHEDULES[self.variant].image_noise, DECODE_TIMESTEP, DECODE_NOISE_SCALE)
-        named = zip(self._noise, own, strict=True)
-        return super().own_settings() | {name: Setting(x, PUBLISHED) for name, x in named}
+        own = {name: Setting(x, PUBLISHED) for name, x in self._own_noise.items()}
+        return super().own_settings() | own
 
     @property
-    def _noise(self) -> dict[str, float]:
+    def _own_noise(self) -> dict[str, float]:
         return {
-            "image_cond_noise_scale": self.image_cond_noise_scale,
-            "decode_timestep": self.decode_timestep,
-            "decode_noise_scale": self.decode_noise_scale,
+            "image_cond_noise_scale": SCHEDULES[self.variant].image_noise,
+            "decode_timestep": DECODE_TIMESTEP,
+            "decode_noise_scale": DECODE_NOISE_SCALE,
         }
 
     def _clock(self, num_frames: int, fps: float) -> Clock:
@@ -131,13 +129,6 @@ class LtxVideo(DiffusersGenerator):
             **common,
         )
         return made.frames[0], notes
-
-
-def _share(name: str, value: Any) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value <= 1:
-        raise ConfigError(f"model.{name}={value!r} must be a number from 0 to 1")
-    return float(value)
 
 
 def ltxv_rope(transformer: Any) -> TemporalRope:

@@ -30,7 +30,7 @@ from spf.generators.base import (
 )
 from spf.generators.clock import Clock, ClockWarp, TemporalRope
 from spf.generators.loading import LoadOptions
-from spf.generators.settings import PUBLISHED, SET, STORED, Setting, chosen, number
+from spf.generators.settings import LIMITS, PUBLISHED, SET, STORED, Setting, chosen, number, sides
 from spf.generators.weights import (
     MODEL_REPOSITORIES,
     Repository,
@@ -119,19 +119,16 @@ class DiffusersGenerator(Remade, ABC):
         self.loading = LoadOptions(
             lora, gguf, quantize, str(offload), tiling, slicing, compile, attention
         )
-        whole = size is None or all(isinstance(x, int) and not isinstance(x, bool) for x in size)
-        if not whole or (size is not None and (len(size) != 2 or min(size) < 1)):
-            raise ConfigError(f"model.size={size!r} must be [height, width] in pixels")
-        self.size = None if size is None else (size[0], size[1])
+        self.size = sides(size)
         if not isinstance(negative_prompt, str | None):
             raise ConfigError(f"model.negative_prompt={negative_prompt!r} must be text")
         native = self.native_size[0] * self.native_size[1]
         self.area = number("area", area, least=1, whole=True) or native
         self.chosen: dict[str, Any] = {
-            "num_frames": number("num_frames", num_frames, least=2, whole=True),
-            "fps": number("fps", fps, above=0),
-            "steps": number("steps", steps, least=1, whole=True),
-            "guidance": number("guidance", guidance, above=0),
+            "num_frames": number("num_frames", num_frames, **LIMITS["num_frames"]),
+            "fps": number("fps", fps, **LIMITS["fps"]),
+            "steps": number("steps", steps, **LIMITS["steps"]),
+            "guidance": number("guidance", guidance, **LIMITS["guidance"]),
             "negative_prompt": negative_prompt,
             "flow_shift": number("flow_shift", flow_shift, above=0),
         }
@@ -379,4 +376,4 @@ def _random_state(seed: int) -> "RandomState":
     """Noise is drawn on the CPU, so that it is the same on every device."""
     import torch
 
-    return torch.Generator("cpu").manual_seed(seed)
+    return torch.Generator("cpu").manual_seed(int(seed))

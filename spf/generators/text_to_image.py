@@ -16,6 +16,7 @@ from spf.errors import ConfigError, UnavailableError
 from spf.generators.base import Image, one_line_failures, to_uint8
 from spf.generators.loading import place
 from spf.generators.memory import Workload, check_memory
+from spf.generators.settings import number, sides
 from spf.generators.stills import Described, Frame, Still
 from spf.generators.weights import (
     STILLS_REPOSITORIES,
@@ -87,27 +88,17 @@ class TextToImage(Remade):
         chosen = "float32" if self.device == "cpu" else self.half
         self.dtype = chosen if dtype == "auto" else choose(str(dtype), BYTES, "dtype")
         self.offload = choose(str(offload), OFFLOADS, "offload")
-        if size is not None and (len(size) != 2 or not all(_whole(x, MULTIPLE) for x in size)):
-            rule = f"[height, width] in pixels, at least {MULTIPLE} each"
-            raise ConfigError(f"stills.size={size!r} must be {rule}")
-        self.size = (
-            None if size is None else (size[0] // FINEST * FINEST, size[1] // FINEST * FINEST)
-        )
-        for name, value, least in (("steps", steps, 1), ("seed", seed, 0)):
-            if not _whole(value, least) and not (value is None and name == "steps"):
-                raise ConfigError(f"stills.{name}={value!r} must be a whole number from {least}")
-        if guidance is not None and not (_number(guidance) and 0 <= guidance < float("inf")):
-            raise ConfigError(f"stills.guidance={guidance!r} must be a number from 0")
+        whole = sides(size, MULTIPLE, "stills")
+        self.size = whole and (whole[0] // FINEST * FINEST, whole[1] // FINEST * FINEST)
         own = known[self.variant]
-        self.steps = own.steps if steps is None else steps
-        self.guidance = own.guidance if guidance is None else float(guidance)
-        self.seed = seed
-        if strength is not None and not (
-            _number(strength) and strength <= 1 and int(self.steps * strength) >= 1
-        ):
-            rule = f"from {1 / self.steps:.2g}, a single step of {self.steps}, to 1"
-            raise ConfigError(f"stills.strength={strength!r} must be a number {rule}")
-        self.strength = strength
+        self.steps = number("steps", steps, least=1, whole=True, group="stills") or own.steps
+        self.seed = number("seed", seed, least=0, whole=True, group="stills") or 0
+        scale = number("guidance", guidance, least=0, group="stills")
+        self.guidance = own.guidance if scale is None else float(scale)
+        self.strength = number("strength", strength, above=0, most=1, group="stills")
+        if self.strength is not None and int(self.steps * self.strength) < 1:
+            least = f"at least {1 / self.steps:.2g}, a single step of {self.steps}"
+            raise ConfigError(f"stills.strength={strength!r} must be {least}")
 
     def check(self) -> None:
         """Raises UnavailableError, with the command, where weights are missing or do not fit into
@@ -258,11 +249,3 @@ class Flux(TextToImage):
         "dev": Published(50, 3.5),
         "schnell": Published(4, 0.0, {"max_sequence_length": 256}),
     }
-
-
-def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
