@@ -283,9 +283,7 @@ def print_tables(folder: Path) -> None:
     quiet = still[still["kind"] == "noise"].groupby(["method", "strength"], sort=False)["quiet"]
     if len(quiet):
         found = quiet.mean().astype(float).unstack()
-        print(
-            f"\nShare of still clips with noise that are called no semantic change\n\n{table(found, 2)}"
-        )
+        print(f"\nShare of still clips with noise: no semantic change\n\n{table(found, 2)}")
     ends = jumps.groupby(["method", "camera"], sort=False)
     for column in ("raw", "calibrated"):
         print(f"\n{column} error\n\n{table(ends[column].median().unstack())}")

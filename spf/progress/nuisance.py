@@ -47,6 +47,10 @@ MOSTLY_MOTION = 2 / 3
 """`motion_share` from which a clip is flagged: less than half of what was taken out is left, so the
 corrected curve says little of the clip, and a motion that is its meaning would look the same."""
 
+EXPLAINED = 0.5
+"""Share of `unseen_left` down to which the rest of a change may be meaning: a morph whose meaning
+is small and looks like a motion is not to be called no semantic change where a camera moves too."""
+
 
 def nuisance_directions(differences: ArrayLike, vectors: ArrayLike, reach: float = REACH) -> Array:
     """The directions to take out of a clip: orthonormal rows (R, D) float64, the strongest first.
@@ -139,20 +143,20 @@ class Corrected:
 
     @property
     def explained(self) -> bool:
-        """Whether no more of the clip's change is left than of a camera's motion: nothing else."""
-        return self.mostly_motion and 1.0 - self.motion_share <= self.unseen_left
+        """Whether far less of the clip's change is left than of a camera's motion: nothing else."""
+        return self.mostly_motion and 1.0 - self.motion_share <= EXPLAINED * self.unseen_left
 
 
 def correct(plain: Curve, vectors: ArrayLike, differences: ArrayLike) -> Corrected:
     """Fit a clip again without its nuisance.
 
     plain : its curve, with the settings of the fit. vectors : (T, D), unit rows. differences :
-    (F, V, D), V views of each of F frames minus the frame's own vector. Where nothing is taken out
-    the curve is the plain one itself.
+    (F, V, D), V views of each of F frames minus the frame's own vector. Where nothing is taken out,
+    or nothing changes, the curve is the plain one itself.
     """
     found = np.asarray(differences, dtype=np.float64)
     axes = nuisance_directions(found.reshape(-1, found.shape[-1]), vectors)
-    if not len(axes):
+    if not (len(axes) and plain.changes):
         return Corrected(plain, 0.0, 1.0)
     settings = plain.settings
     share = motion_share(vectors, axes, settings.window, settings.sigma)
