@@ -1,14 +1,22 @@
 """Figures of the synthetic benchmark."""
 
+import io
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from benchmarks.known_pacing.errors import Results
+from benchmarks.known_pacing.studies import PICTURED
 from benchmarks.known_pacing.tables import measure_rows
 from spf.figures import PALETTE, REFERENCE, png
+
+
+INK, SOFT = "#111827", "#4b5563"
 
 
 def draw_figures(results: Results, embedder: str) -> dict[str, tuple[bytes, str]]:
@@ -22,6 +30,8 @@ def _figures(results: Results, embedder: str) -> Iterator[tuple[str, Figure, str
         yield "truth.png", _small_multiples(results, embedder), alt
     if not results.of("leakage").empty:
         yield "leakage.png", _leakage(results, embedder), "Change that each kind of motion fakes"
+    if results.strips:
+        yield "invariance.png", _invariance(results, embedder), _invariance_alt(results)
     if not results.of("ladder").empty:
         alt = "Calibrated error against the steepness of a jump, by motion"
         title = "Rank correlation of every measure with the true unevenness, by motion"
@@ -76,6 +86,80 @@ def _leakage(results: Results, embedder: str) -> Figure:
     axes.set_title(f"leakage of motion, embedder {embedder}", loc="left", fontsize=10)
     _bare(axes)
     return figure
+
+
+def _pictured(results: Results) -> pd.DataFrame:
+    """The clips of the figure of invariance that were measured, in their order."""
+    clips = results.of("invariance")
+    found = clips[clips["clip"].isin(list(results.strips))].set_index("pictured")
+    return found.loc[[label for label in PICTURED if label in found.index]]
+
+
+def _invariance_alt(results: Results) -> str:
+    said = [
+        f"{label}, {clip['total_change']:.2f} and {clip['total_change_corrected']:.2f} rad"
+        for label, clip in _pictured(results).iterrows()
+    ]
+    return (
+        "Frames of five clips, their change and their progress over time, plain and corrected for "
+        f"camera and light. Plain and corrected change: {'; '.join(said)}"
+    )
+
+
+def _invariance(results: Results, embedder: str) -> Figure:
+    """A row for each clip: six frames, its cumulative change and its progress."""
+    clips = _pictured(results)
+    rows = len(clips)
+    tall, head, foot, width = 1.36, 0.62, 0.42, 9.0
+    whole = rows * tall + head + foot
+    figure = Figure(figsize=(width, whole), dpi=110)
+    most = 1.08 * clips[["total_change", "total_change_corrected"]].to_numpy().max()
+
+    def axes(x: float, top: float, wide: float, high: float) -> Axes:
+        return figure.add_axes((x / width, 1 - (top + high) / whole, wide / width, high / whole))
+
+    def write(x: float, top: float, text: str, size: float, colour: str, **more: Any) -> None:
+        place = x / width, 1 - top / whole
+        figure.text(*place, text, fontsize=size, color=colour, va="baseline", **more)
+
+    write(0.1, 0.24, f"progress and motion, embedder {embedder}", 10, INK)
+    write(5.12, 0.5, "change, rad", 8, SOFT)
+    write(7.24, 0.5, "progress S", 8, SOFT)
+    for number, (label, clip) in enumerate(clips.iterrows()):
+        top = head + number * tall
+        curve = results.curves[clip["clip"]]
+        strip = axes(0.1, top + 0.24, 4.62, 0.77)
+        strip.imshow(np.asarray(Image.open(io.BytesIO(results.strips[clip["clip"]]))))
+        strip.set_axis_off()
+        write(0.1, top + 0.15, str(label), 9, INK, weight="bold")
+        write(4.72, top + 0.15, _verdict(clip), 8, SOFT, ha="right")
+        change, shape = axes(5.12, top + 0.08, 1.7, 0.98), axes(7.24, top + 0.08, 1.7, 0.98)
+        last = number == rows - 1
+        for panel, name, limit in ((change, "angle", most), (shape, "progress", 1.08)):
+            panel.plot(curve["u"], curve[name], color=PALETTE[0], lw=1.8, label="plain")
+            panel.plot(
+                curve["u"], curve[f"{name}_corrected"], color=PALETTE[1], lw=1.8, label="corrected"
+            )
+            panel.set(xlim=(0, 1), ylim=(-0.04 * limit, limit), xticks=[0, 0.5, 1])
+            panel.tick_params(labelsize=7, labelbottom=last, length=2)
+            _bare(panel)
+        shape.plot(curve["u"], curve["truth"], "--", color=INK, lw=1.2, label="truth")
+    change.set_xlabel("share of the time", fontsize=8)
+    shape.set_xlabel("share of the time", fontsize=8)
+    handles, names = shape.get_legend_handles_labels()
+    figure.legend(
+        handles, names, loc="upper right", ncols=3, fontsize=8, frameon=False,
+        bbox_to_anchor=(0.995, 1 - 0.08 / whole), borderaxespad=0.0,
+    )  # fmt: skip
+    return figure
+
+
+def _verdict(clip: pd.Series) -> str:
+    """What the correction says of a clip."""
+    share = f"motion explains {clip['motion_share']:.2f}"
+    if clip["explained"]:
+        return f"{share}: no semantic change left"
+    return f"{share}: flagged" if clip["mostly_motion"] else share
 
 
 def _steepness(results: Results, embedder: str) -> Figure:
