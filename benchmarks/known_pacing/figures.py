@@ -15,7 +15,6 @@ from benchmarks.known_pacing.studies import PICTURED
 from benchmarks.known_pacing.tables import measure_rows
 from spf.figures import PALETTE, REFERENCE, png
 
-
 INK, SOFT = "#111827", "#4b5563"
 
 
@@ -107,11 +106,10 @@ def _invariance_alt(results: Results) -> str:
 
 
 def _invariance(results: Results, embedder: str) -> Figure:
-    """A row for each clip: six frames, its cumulative change and its progress."""
+    """A row for each clip: frames of it, its cumulative change and its progress."""
     clips = _pictured(results)
-    rows = len(clips)
-    tall, head, foot, width = 1.36, 0.62, 0.42, 9.0
-    whole = rows * tall + head + foot
+    width, tall, head = 9.0, 1.38, 0.72
+    whole = head + len(clips) * tall + 0.22
     figure = Figure(figsize=(width, whole), dpi=110)
     most = 1.08 * clips[["total_change", "total_change_corrected"]].to_numpy().max()
 
@@ -119,46 +117,47 @@ def _invariance(results: Results, embedder: str) -> Figure:
         return figure.add_axes((x / width, 1 - (top + high) / whole, wide / width, high / whole))
 
     def write(x: float, top: float, text: str, size: float, colour: str, **more: Any) -> None:
-        place = x / width, 1 - top / whole
-        figure.text(*place, text, fontsize=size, color=colour, va="baseline", **more)
+        figure.text(x / width, 1 - top / whole, text, fontsize=size, color=colour, **more)
 
-    write(0.1, 0.24, f"progress and motion, embedder {embedder}", 10, INK)
-    write(5.12, 0.5, "change, rad", 8, SOFT)
-    write(7.24, 0.5, "progress S", 8, SOFT)
+    write(0.1, 0.27, f"change and progress under motion, embedder {embedder}", 10, INK)
+    for x, words in ((5.08, "change in radians"), (7.2, "progress S")):
+        write(x, head - 0.06, words, 8, SOFT)
     for number, (label, clip) in enumerate(clips.iterrows()):
-        top = head + number * tall
-        curve = results.curves[clip["clip"]]
-        strip = axes(0.1, top + 0.24, 4.62, 0.77)
-        strip.imshow(np.asarray(Image.open(io.BytesIO(results.strips[clip["clip"]]))))
-        strip.set_axis_off()
+        top, curve = head + number * tall, results.curves[clip["clip"]]
+        image = np.asarray(Image.open(io.BytesIO(results.strips[clip["clip"]])))
         write(0.1, top + 0.15, str(label), 9, INK, weight="bold")
-        write(4.72, top + 0.15, _verdict(clip), 8, SOFT, ha="right")
-        change, shape = axes(5.12, top + 0.08, 1.7, 0.98), axes(7.24, top + 0.08, 1.7, 0.98)
-        last = number == rows - 1
-        for panel, name, limit in ((change, "angle", most), (shape, "progress", 1.08)):
-            panel.plot(curve["u"], curve[name], color=PALETTE[0], lw=1.8, label="plain")
-            panel.plot(
-                curve["u"], curve[f"{name}_corrected"], color=PALETTE[1], lw=1.8, label="corrected"
-            )
-            panel.set(xlim=(0, 1), ylim=(-0.04 * limit, limit), xticks=[0, 0.5, 1])
+        write(4.68, top + 0.15, _verdict(clip), 8, SOFT, ha="right")
+        strip = axes(0.1, top + 0.24, 4.58, 4.58 * image.shape[0] / image.shape[1])
+        strip.imshow(image)
+        strip.set_axis_off()
+        dotted = ":" if clip["explained"] else "-"
+        for x, name, limit in ((5.08, "angle", most), (7.2, "progress", 1.08)):
+            panel = axes(x, top + 0.04, 1.68, 0.98)
+            panel.plot(curve["u"], curve[name], color="#93b4f5", lw=3.4, label="plain")
+            second = curve[f"{name}_corrected"]
+            style = dotted if name == "progress" else "-"
+            panel.plot(curve["u"], second, style, color=PALETTE[1], lw=1.5, label="corrected")
+            panel.set(xlim=(0, 1.01), ylim=(-0.04 * limit, limit), xticks=[0, 0.5, 1])
+            if name == "progress":
+                panel.plot(curve["u"], curve["truth"], "--", color=INK, lw=1.1, label="truth")
+                panel.set_yticks([0, 0.5, 1])
+                if clip["explained"]:
+                    panel.text(0.03, 0.98, "no semantic change left", fontsize=7, color=PALETTE[1])
+            last = number == len(clips) - 1
             panel.tick_params(labelsize=7, labelbottom=last, length=2)
+            if last:
+                panel.set_xlabel("share of the time", fontsize=8)
             _bare(panel)
-        shape.plot(curve["u"], curve["truth"], "--", color=INK, lw=1.2, label="truth")
-    change.set_xlabel("share of the time", fontsize=8)
-    shape.set_xlabel("share of the time", fontsize=8)
-    handles, names = shape.get_legend_handles_labels()
     figure.legend(
-        handles, names, loc="upper right", ncols=3, fontsize=8, frameon=False,
-        bbox_to_anchor=(0.995, 1 - 0.08 / whole), borderaxespad=0.0,
+        *panel.get_legend_handles_labels(), loc="upper right", ncols=3, fontsize=8,
+        frameon=False, bbox_to_anchor=(0.992, 1 - 0.1 / whole), borderaxespad=0.0,
     )  # fmt: skip
     return figure
 
 
 def _verdict(clip: pd.Series) -> str:
     """What the correction says of a clip."""
-    share = f"motion explains {clip['motion_share']:.2f}"
-    if clip["explained"]:
-        return f"{share}: no semantic change left"
+    share = f"motion explains {clip['motion_share']:.2f} of the change"
     return f"{share}: flagged" if clip["mostly_motion"] else share
 
 

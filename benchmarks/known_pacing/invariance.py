@@ -17,10 +17,11 @@ from benchmarks.known_pacing.errors import (
 from benchmarks.known_pacing.studies import INVARIANT_TO, JUMPS
 
 NOTE = (
-    "Clips whose meaning stands still. leakage: their total change over that of the whole morph "
-    f"without motion, medians over contents; leakage_corrected: both with nuisance={INVARIANT_TO}, "
-    "from the same vectors. motion_share: share of the change that this takes out, median. flagged: "
-    "clips that are called mostly motion; flagged_explained: those of which nothing else is left."
+    "Clips whose meaning stands still, medians over contents. leakage: total change over that of "
+    "the whole morph without motion; leakage_corrected: both with "
+    f"nuisance={INVARIANT_TO}. motion_share: share of the change that this takes out. flagged: "
+    "clips that are called mostly motion; flagged_explained: those said to have no semantic "
+    "change, as nothing else is left."
 )
 LADDER_NOTE = (
     "Sigmoid jumps of four steepnesses, plain and corrected. spearman: rank correlation of "
@@ -129,20 +130,21 @@ def invariance_sentence(tables: list[Table]) -> Callable[[str], str]:
 
     def sentence(embedder: str) -> str:
         pan = [row for row in leakage.rows if row["motion"] == "translation"]
-        zooms = [row for row in kept.rows if row["group"].startswith("zoom")]
         text = printer(kept)
-        listed = "; ".join(
-            f"{text(row, 'kept')} is left, {row['flagged']} of {row['clips']} are flagged"
-            for row in zooms
+        left = "; ".join(
+            f"{text(row, 'kept')}, {row['flagged']} and {row['flagged_explained']} of "
+            f"{row['clips']} ({row['group']})"
+            for row in kept.rows
         )
         return (
             f"With {embedder} a still scene shows this share of a morph's change, plain and with "
             f"nuisance={INVARIANT_TO}: {pairs(leakage, pan, 'leakage', 'by')}. "
-            "The rank correlation of linearity_mae with the true unevenness is: "
+            "The rank correlation of linearity_mae with the true unevenness is, likewise: "
             f"{pairs(ladder, ladder.rows, 'spearman', 'with')}. "
-            "The median distance to the true pacing (raw_error) is: "
+            "The median distance to the true pacing (raw_error) is, likewise: "
             f"{pairs(ladder, ladder.rows, 'raw_error', 'with')}. "
-            f"Of the change of zooms that are the meaning: {listed}."
+            "The share of the change that the correction leaves, and how many clips it flags as "
+            f"mostly motion and as without semantic change, is: {left}."
         )
 
     return sentence

@@ -34,9 +34,8 @@ from spf.thumbnails import Thumbnails
 from synthetic.clips import Still, SyntheticClip, Zoomed
 from synthetic.drawing import Image8
 
-
-STRIP = 6
-"""Frames of a clip in the figure of invariance."""
+STRIP, GAP = 6, 4
+"""Frames of a clip in the figure of invariance, and the pixels between them."""
 
 
 def rendered_cell(
@@ -152,7 +151,11 @@ def _corrected(measured: Measurement, clip: SyntheticClip) -> dict[str, Any]:
 def _strip(thumbnails: Thumbnails) -> bytes:
     """PNG of frames from the first to the last, side by side."""
     places = np.linspace(0, thumbnails.seen - 1, STRIP)
-    shown = np.hstack([thumbnails.nearest(round(place))[1] for place in places])
+    gap = ((0, 0), (0, GAP), (0, 0))
+    frames = [
+        np.pad(thumbnails.nearest(round(place))[1], gap, constant_values=255) for place in places
+    ]
+    shown = np.hstack(frames)[:, :-GAP]
     return cv2.imencode(".png", shown[..., ::-1])[1].tobytes()
 
 

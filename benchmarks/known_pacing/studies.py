@@ -107,9 +107,10 @@ class Studies:
     """The clips of a run and what they are for.
 
     names : which of STUDIES. contents, seeds : the samples; the pacing grid is measured on each of
-    their combinations, the other studies on each content with the first seed, the study of
-    colour on contents of its own, and that of invariance on every second content. laws : of the grid. num_frames, size (height, width), fps : of
-    all clips but some of the studies of growth, faults, colour and invariance.
+    their combinations, the other studies on each content with the first seed, that of invariance
+    on every second content, and that of colour on contents of its own. laws : of the grid.
+    num_frames, size (height, width), fps : of all clips but some of the studies of growth, faults,
+    colour and invariance.
     """
 
     names: Sequence[str]
@@ -230,7 +231,7 @@ class Studies:
             jump,
             replace(jump, motion=pan),
             replace(base, content=Still(base.content), motion=pan),
-            replace(base, content=Zoomed(base.content)),
+            replace(base, content=Zoomed(base.content, at=0.0)),
             replace(jump, motion=hand),
         )
         return dict(zip(clips, PICTURED, strict=True))
@@ -288,7 +289,8 @@ def clip_name(clip: SyntheticClip) -> str:
 
 def reference_name(clip: SyntheticClip, num_frames: int, fps: float) -> str:
     """Name of the linearly paced, motionless clip of the same morph at the same size: of num_frames
-    or, where the clip is one of the short ones of the studies of colour and invariance, as short."""
+    or, where the clip is one of the short ones of the studies of colour and invariance, as short
+    as it is."""
     whole = clip.content.content if isinstance(clip.content, Still) else clip.content
     short = clip.num_frames in (COLOUR_FRAMES, INVARIANCE_FRAMES)
     frames = clip.num_frames if short else num_frames
