@@ -31,6 +31,13 @@ def reproduce(
             "installs alone; everything, or nothing."
         ),
     ] = "auto",
+    footage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Real clips for experiment 2: FOLDER/CLIP.mp4 or FOLDER/CATEGORY/CLIP.mp4.",
+        ),
+    ] = None,
     output: Output = "results",
 ) -> int:
     """Run the paper's experiments, and write their tables and one report.
@@ -39,14 +46,16 @@ def reproduce(
     is.
 
     \b
-    Example:
+    Examples:
       python -m benchmarks reproduce --profile embedded
+      python -m benchmarks reproduce --profile full --footage clips/
     """
     from benchmarks.harness.reproduce import reproduce
 
     started = time.perf_counter()
     folder = os.path.expanduser(output)
-    code = reproduce(profile, folder)
+    real = None if footage is None else os.path.expanduser(footage)
+    code = reproduce(profile, folder, real)
     if code != INTERRUPTED:
         print(f"done in {time.perf_counter() - started:.0f} s; open the report:")
         print(Path(folder) / "report" / "index.html")

@@ -154,6 +154,39 @@ def many_clips(sizes: Sizes) -> dict[str, float]:
     return {"many": many, "loop": loop, "difference": difference}
 
 
+def fits_on_gpu(sizes: Sizes) -> dict[str, float]:
+    """Seconds of `fit_many`, and of the same with its angles computed by torch on a GPU."""
+    from unittest.mock import patch
+
+    import torch
+
+    import spf
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    clips = [clip(sizes.clip_frames, seed=seed) for seed in range(sizes.clips // 10)]
+
+    def angles(stack: NDArray[np.float32], window: int) -> NDArray[np.float64]:
+        """As `stacked_angles`: by the chord for every pair, in float64."""
+        rows = torch.from_numpy(stack).to(device, torch.float64)
+        rows = rows / torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+        count, length, _ = rows.shape
+        found = torch.zeros(count, length, min(window, length - 1), device=device).double()
+        for lag in range(1, found.shape[-1] + 1):
+            chord = torch.linalg.vector_norm(rows[:, lag:] - rows[:, :-lag], dim=-1)
+            found[:, : length - lag, lag - 1] = 2.0 * torch.asin((chord / 2.0).clamp(max=1.0))
+        return found.cpu().numpy()
+
+    def by_torch() -> list[spf.Curve]:
+        with patch("spf.progress.fit.stacked_angles", angles):
+            return spf.fit_many(clips)
+
+    pairs = zip(spf.fit_many(clips), by_torch(), strict=True)
+    difference = max(float(np.abs(one.fitted - other.fitted).max()) for one, other in pairs)
+    turns = min(3, sizes.repeats)
+    cpu, gpu = in_turns(turns, (lambda: spf.fit_many(clips), 1), (by_torch, 1))
+    return {"numpy": cpu, device: gpu, "difference": difference}
+
+
 WORKLOADS = (
     dense_and_fit,
     memory_of_fit,
@@ -163,6 +196,7 @@ WORKLOADS = (
     segmentation,
     long_segmentation,
     many_clips,
+    fits_on_gpu,
 )
 ONE_CORE = {"long_clip", "memory_of_long_clip"}
 
@@ -178,6 +212,8 @@ def table_rows(sizes: Sizes, found: dict[str, dict[str, float]]) -> list[Row]:
     cut_ratio = cut["brute"] / cut["ours"]
     same = abs(cut["excess"]) < 1e-9 and bool(cut["same_cuts"])
     many_ratio = many["loop"] / many["many"]
+    torch = found["fits_on_gpu"]
+    device = next(name for name in ("cuda", "cpu") if name in torch)
     return [
         Row(
             f"fit, {sizes.dense} frames",
@@ -244,5 +280,12 @@ def table_rows(sizes: Sizes, found: dict[str, dict[str, float]]) -> list[Row]:
             f"{many_ratio:.1f} times faster",
             ">= 5 times",
             many_ratio >= 5,
+        ),
+        Row(
+            f"fit_many, {sizes.clips // 10:,} clips, angles by torch on {device}",
+            f"{torch['numpy']:.2f} s by NumPy on the CPU over {torch[device]:.2f} s",
+            f"{torch['numpy'] / torch[device]:.2f} times faster",
+            "-",
+            None,
         ),
     ]

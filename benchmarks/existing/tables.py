@@ -87,7 +87,9 @@ def summarised(
         groups[places[record["clip"]].category, record["retime"]].append(record)
     rows = [_row(category, strategy, own) for (category, strategy), own in groups.items()]
     rows.sort(key=lambda row: row["category"])
-    title = f"Strategies, towards the target {described(target)}"
+    rendered = any(clip.rendered for clip in clips)
+    about = "Rendered clips, not real footage: strategies" if rendered else "Strategies"
+    title = f"{about}, towards the target {described(target)}"
     note = f"{NOTE} {DEFINITIONS} {defaults_of(strategies)}"
     table = Table.of_rows("existing", title, COLUMNS, rows, note)
     said = [

@@ -39,7 +39,7 @@ from benchmarks.harness.reproduction.planning import (
     require_everything,
     requirements,
 )
-from benchmarks.paper import EXPERIMENTS
+from benchmarks.paper import CLIPS, EXPERIMENTS
 from spf.errors import UnavailableError
 from spf.words import choose
 
@@ -52,13 +52,14 @@ WIDTH = 100
 """Columns of the plan in a terminal."""
 
 
-def reproduce(profile: str, output: str | Path) -> int:
+def reproduce(profile: str, output: str | Path, footage: str | None = None) -> int:
     """Run the plan of a profile; exit code as for a run, the worst of all.
 
-    Raises ConfigError for an unknown profile, UnavailableError where `full` lacks something.
+    footage : folder of the user's clips for experiment 2. Raises ConfigError for an unknown profile
+    and a folder without clips, UnavailableError where `full` lacks something.
     """
     profile = choose(profile, PROFILES, "profile")
-    planned = plan(profile, EXPERIMENTS)
+    planned = plan(profile, EXPERIMENTS, footage)
     print(f"profile {profile}: {PROFILES[profile]}")
     print(as_text(planned))
     if profile == FULL:
@@ -68,7 +69,7 @@ def reproduce(profile: str, output: str | Path) -> int:
     runs: Runs = {}
     for one in planned:
         if not one.reason:
-            runs[one] = kept_runs.run(compose(one.words, output))
+            runs[one] = kept_runs.run(compose(one.words, output, footage))
             if runs[one].code == session.INTERRUPTED:
                 return session.INTERRUPTED
     _write(profile, planned, runs, RunFolder(output))
@@ -116,21 +117,28 @@ def _suffix(planned: Planned, run: session.Run) -> str:
 
 
 def chapters(planned: Sequence[Planned], runs: Runs) -> list[Chapter]:
-    """The report's chapters, one for each experiment. A pair whose curves stand in an earlier one
-    is not shown again."""
+    """The report's chapters, one for each experiment, the runs nearest to the paper's first: its
+    models, then real clips. A pair whose curves stand in an earlier one is not shown again."""
     found = []
     played: set[tuple[str, str]] = set()
     for item, members in groupby(planned, lambda one: one.experiment):
         ours = list(members)
-        own = {one: runs[one] for one in ours if one in runs}
+        nearest = sorted((one for one in ours if one in runs), key=_distance)
+        own = {one: runs[one] for one in nearest}
         missing = [_missing(one) for one in ours if one.reason]
         parts = {one: _part(one, run) for one, run in own.items()}
-        nearest = sorted(parts, key=lambda one: not (one.part and one.part.needs))
-        judged = claims(item.number, [parts[one].tables for one in nearest])
+        judged = claims(item.number, [part.tables for part in parts.values()])
         said = findings(item.number, [run.summary for run in own.values()])
         shown = [_once(part, runs[one], played) for one, part in parts.items()]
         found.append(make_chapter(item, judged, said, missing, shown))
     return found
+
+
+def _distance(planned: Planned) -> tuple[bool, bool]:
+    """How far a part is from what the paper ran: sorts those with its models first, then those with
+    real clips."""
+    assert planned.part is not None
+    return not planned.part.needs, CLIPS not in planned.words
 
 
 def _once(part: Part, run: session.Run, played: set[tuple[str, str]]) -> Part:
@@ -166,14 +174,25 @@ def _title(planned: Planned) -> str:
 
 def as_text(planned: Sequence[Planned]) -> str:
     """The plan for the terminal, at most `WIDTH` columns: under each experiment its runs, what
-    measures, what makes the clips, the target; then the estimate, or why it is not run."""
-    lines = []
+    measures, what makes the clips, the target; then the estimate, or why it is not run. What is
+    missing is said once, at the end."""
+    lines: list[str] = []
+    missing: dict[str, str] = {}
     for experiment, members in groupby(planned, lambda one: one.experiment):
         lines.append(f"{experiment.number} {experiment.title}")
         for one in members:
-            text = one.reason.removeprefix("not run: ")
+            missing |= dict(one.absent)
+            needs = " and ".join(name for name, _ in one.absent)
+            text = f"needs {needs}" if needs else one.reason.removeprefix("not run: ")
             if one.part is not None:
                 text = f"{_title(one)}; {text or estimate(one.part)}"
-            mark = "  not run  " if one.reason else "  run      "
-            lines += wrap(text, WIDTH, initial_indent=mark, subsequent_indent=" " * len(mark))
+            lines += _marked("  not run  " if one.reason else "  run      ", text)
+    lines += ["missing"] * bool(missing)
+    for name, why in missing.items():
+        lines += _marked(f"  {name}: ", why.removeprefix(f"{name}: "))
     return "\n".join(lines)
+
+
+def _marked(mark: str, text: str) -> list[str]:
+    indent = " " * min(len(mark), 11)
+    return wrap(text, WIDTH, initial_indent=mark, subsequent_indent=indent, break_on_hyphens=False)

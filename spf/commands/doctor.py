@@ -1,13 +1,30 @@
 """`spf doctor`: what this machine has."""
 
+from typing import Annotated
 
-def doctor() -> int:
+import typer
+
+
+def doctor(
+    gpus: Annotated[
+        bool,
+        typer.Option(
+            "--gpus", help="Show instead which generator fits on which GPU, and its settings."
+        ),
+    ] = False,
+) -> int:
     """Show what this machine has, and what each name would need.
 
     \b
-    Example:
+    Examples:
       spf doctor
+      spf doctor --gpus
     """
+    if gpus:
+        from spf.generators.catalogue import defaults_table, memory_table
+
+        print(*memory_table(), "", *defaults_table(), sep="\n")
+        return 0
     from spf.doctor import report
 
     for line in report():

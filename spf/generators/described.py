@@ -39,7 +39,9 @@ def describe(generator: "DiffusersGenerator", requests: Sequence[Request]) -> li
     load = generator.workload(parameters, largest)
     need, multiple = estimate(load), generator.multiple
     here = f"{need.device / GIB:.1f} of the GPU" if load.on_gpu else f"{need.main / GIB:.1f}"
-    gpu = replace(load, on_gpu=True, activation=2, width={**load.width, "": 2}, tiling=True)
+    decoded = 4 if "vae" in generator.float32_parts else 2
+    gpu = replace(load, on_gpu=True, activation=2, decoded=decoded, tiling=True)
+    gpu = replace(gpu, width={**load.width, "": 2})
     others = (f"{way} {estimate(replace(gpu, offload=way)).device / GIB:.1f}" for way in ON_GPU)
     unknown = "" if load.dims else "; activations unknown"
     return [

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.harness.cells import Interval, Section, Summary, Table
+from benchmarks.harness.report.players import SEGMENTED
 from benchmarks.harness.reproduction.claims import ABSENT, FAILS, HOLDS, PARTLY, UNCLEAR, claims
 from benchmarks.harness.reproduction.findings import NOTHING, findings
 
@@ -146,12 +147,13 @@ def test_verdicts_on_known_pacing(tables: dict[str, Table], verdicts: list[str])
     assert [claim.verdict for claim in claims(3, [tables])] == verdicts
 
 
-def existing(interval: Between, done: int = 4) -> dict[str, Table]:
+def existing(interval: Between, done: int = 4, own: Between | str = "") -> dict[str, Table]:
+    """interval : of our regeneration. own : of the paper's own; "" where it was not run."""
+    rows = {"flow": LOW, "regenerate": interval} | ({} if own == "" else {SEGMENTED: own})
     shared = {"category": "c", "done": done, "better": "3 of 4", "before_target_mae": 0.1}
+    shared |= {"target_mae": 0.04, "before_true_target_mae": None}
     return table(
-        "existing",
-        {"strategy": "flow", "target_mae": 0.05, "target_mae_95": LOW, **shared},
-        {"strategy": "regenerate", "target_mae": 0.04, "target_mae_95": interval, **shared},
+        "existing", *({"strategy": n, "target_mae_95": x, **shared} for n, x in rows.items())
     )
 
 
@@ -179,6 +181,8 @@ def people(choices: int, low: float, high: float) -> dict[str, Table]:
         (2, existing(Interval(0.05, 0.2)), UNCLEAR),
         (2, existing(None), UNCLEAR),
         (2, existing(LOW, done=0), ABSENT),
+        (2, existing(HIGH, own=LOW), HOLDS),
+        (2, existing(LOW, own=HIGH), PARTLY),
         (4, ablation(("siglip", 0.1, LOW), ("dinov2", 0.2, HIGH)), HOLDS),
         (4, ablation(("siglip", 0.1, LOW), ("dinov2", 0.2, LOW)), UNCLEAR),
         (4, ablation(("siglip", 0.2, HIGH), ("dinov2", 0.1, LOW)), FAILS),
@@ -201,10 +205,19 @@ def test_verdicts(number: int, tables: dict[str, Table], verdict: str) -> None:
     assert claims(number, [tables])[0].verdict == verdict
 
 
+def test_rendered_clips_are_called_so_and_the_papers_own_method_comes_first() -> None:
+    tables = existing(LOW, own=LOW)
+    said = claims(2, [tables])[0].figures
+    assert said.startswith(f"target_mae: {SEGMENTED} 0.1 to")
+    data = [row | {"before_true_target_mae": 0.2} for row in tables["existing"].rows]
+    assert claims(2, [table("existing", *data)])[0].figures.startswith("rendered clips, not real")
+
+
 def test_the_run_that_is_nearest_to_the_paper_decides() -> None:
     shipped, large = retimed(UP, UP, UP, UP), retimed(DOWN, DOWN, UP, DOWN)
     assert claims(1, [large, shipped])[0].verdict == HOLDS
     assert claims(1, [shipped, large])[0].verdict == FAILS
+    assert claims(2, [existing(LOW, done=0), existing(HIGH)])[0].verdict == FAILS  # not resampled
 
 
 def test_generators_are_told_apart_by_their_plain_clips() -> None:

@@ -13,18 +13,17 @@ import pandas as pd
 import pytest
 
 from benchmarks.__main__ import main
+from benchmarks.generated.strategies import FOR_EXISTING, parse_retimes
 from benchmarks.harness import reproduce, session
 from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.report.players import SEGMENTED
 from benchmarks.harness.reproduction import planning
 from benchmarks.harness.reproduction.planning import as_table, plan
 from benchmarks.harness.session import build
 from benchmarks.known_pacing import solver_tables
-from benchmarks.paper import (
-    EXPERIMENTS,
-    Experiment,
-    Part,
-)
+from benchmarks.paper import CLIPS, EXPERIMENTS, Experiment, Part
 from spf.errors import UnavailableError
+from spf.pacing.strategies import NoRetime
 from synthetic.laws import law
 
 LAWS = ("linear", "sigmoid_jump")
@@ -34,6 +33,7 @@ SMALL = (
     "benchmark.num_frames=16", "benchmark.size=[32,32]", "benchmark.seeds=[1000]",
     f"benchmark.laws=[{','.join(LAWS)}]", f"benchmark.contents=[{','.join(CONTENTS)}]",
 )  # fmt: skip
+QUICK = ("benchmark=retime_existing", "benchmark.retimes=[none,nearest]", "embedder=pixels", CLIPS)
 OTHER = (*SMALL[:1], "embedder=pixels", *SMALL[2:])
 
 
@@ -87,7 +87,8 @@ def test_experiments_compose(part: Part) -> None:
     """Every part's words exist; those that ship are built, as the plan says they are."""
     config = harness.compose(*part.words, *part.embedded)
     assert config.benchmark._target_
-    if not part.needs:
+    assert (config.benchmark.get("clips") == "FOLDER") == part.footage
+    if not part.needs and not part.footage:
         made: Any = build(config)
         assert made.measuring.embedder.name in part.embedder
         assert made.cells()
@@ -96,11 +97,12 @@ def test_experiments_compose(part: Part) -> None:
 def test_what_a_part_needs_is_what_it_names() -> None:
     for _, part in PARTS:
         named = {word for word in part.words if re.match("embedder=|model=|quality=", word)}
-        own = {"embedder=tiny", "embedder=pixels", "embedder=histogram", "model=tiny"}
+        own = {"embedder=tiny", "embedder=efficientnet", "embedder=pixels", "embedder=histogram"}
         assert set(part.needs) <= named - own <= {*part.needs, *part.wants}, part.words
         assert all(isinstance(planning.lacking(word), str) for word in part.needs + part.wants)
         assert bool(part.seconds) != bool(part.gpu_hours)
-    assert sum(part.seconds for _, part in PARTS if not part.needs) <= 720  # what ships
+    ships = [part for _, part in PARTS if not part.needs and not part.footage]
+    assert sum(part.seconds for part in ships) <= 720
 
 
 # Profiles and arguments
@@ -127,7 +129,8 @@ def test_full_names_all_that_is_missing_before_any_work(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     assert run(tmp_path / "out", "--profile=full") == 3
     output, errors = capsys.readouterr()
-    assert output.count("make weights EMBEDDER=siglip") >= 3  # the plan is shown
+    assert output.count("needs embedder=siglip and model=wan22") >= 3  # the plan is shown
+    assert output.count("make weights EMBEDDER=siglip") == 1
     line = harness.check_one_line(errors)
     for word in ("siglip", "clip", "dinov2"):
         assert line.count(f"make weights EMBEDDER={word}") == 1
@@ -136,12 +139,12 @@ def test_full_names_all_that_is_missing_before_any_work(
     assert "PROFILE=auto" in line
     assert re.search(r"about 135 GB of weights and \d+ GB of results", line)
     assert re.search(r"a GPU that holds 69 GB", line)
-    assert re.search(r"about \d+ GPU hours \(assuming", line)
+    assert re.search(r"about \d+ GPU hours, and \d+ more for each clip of footage \(assuming", line)
     assert not (tmp_path / "out").exists()
 
 
 def test_auto_takes_the_weights_that_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And leaves out what does not fit, with the model's own reason."""
+    """And leaves out what does not fit, with the model's own reason, and footage without any."""
 
     def build_or_not(config: Any) -> None:
         if config.model._target_.endswith("Wan22"):
@@ -157,16 +160,71 @@ def test_auto_takes_the_weights_that_are_here(monkeypatch: pytest.MonkeyPatch) -
             wanted = "not run: wan22 needs 69 GB and 8 are free"
         if "model=ltx2" in words:
             wanted = "not run: absent"
+        if CLIPS in words:
+            wanted = "not run: no footage; FOOTAGE=FOLDER" + "; absent" * ("model=ltx2" in words)
         assert reason == wanted
     assert "" in large.values()
-    assert not any(reason for words, reason in reasons.items() if words not in large)
+    others = {words: reason for words, reason in reasons.items() if words not in large}
+    assert {words for words, reason in others.items() if reason} == {
+        words for words in others if CLIPS in words
+    }
+
+
+def test_the_papers_models_and_real_clips_lead_the_report(tmp_path: Path) -> None:
+    harness.save(tmp_path / "a.mp4", harness.jumping(9))
+    planned = plan("embedded", EXPERIMENTS, str(tmp_path))
+    found = sorted((x for x in planned if x.experiment.number == 2), key=reproduce._distance)
+    generators = [one.part.generator for one in found if one.part]
+    assert [text.partition(",")[0] for text in generators] == ["footage"] * 3 + ["rendered clips"]
+    assert [text.rpartition(" ")[2] for text in generators[:2]] == ["wan22", "ltx2"]
+
+
+def test_footage_is_run_where_it_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own frames alone by the default embedder; and the paper's own method by its models."""
+    folder = tmp_path / "my clips"
+    for name in ("one", "two"):
+        harness.save(folder / f"{name}.mp4", harness.jumping(9))
+    monkeypatch.setattr(planning, "lacking", lambda word: "" if "ltx2" not in word else "absent")
+    asked: list[Any] = []
+    monkeypatch.setattr(planning, "build", asked.append)
+    named = [one for one in plan("auto", EXPERIMENTS, str(folder)) if CLIPS in one.words]
+    assert [one.reason for one in named] == ["", "", "not run: absent"]
+    assert [one.benchmark.clips for one in asked if "clips" in one.benchmark] == [str(folder)]
+    before = [one for one in plan("auto", EXPERIMENTS) if CLIPS in one.words]
+    for one, other in zip(before, named, strict=True):
+        assert one.part is not None
+        assert other.part is not None
+        assert other.part.gpu_hours == 2 * one.part.gpu_hours
+        assert other.part.seconds == 2 * one.part.seconds
+        assert str(folder) not in planning.as_table([other]).rows[0]["words"]
+    config = planning.compose(named[1].words, tmp_path, str(folder))
+    labels = parse_retimes(config.benchmark.retimes, NoRetime(), FOR_EXISTING)
+    assert SEGMENTED in labels  # the paper's own, and ours beside it
+    assert "regenerate" in labels
+
+    two = dataclasses.replace(EXPERIMENTS[1], parts=EXPERIMENTS[1].parts[1:2])
+    two = dataclasses.replace(two, parts=(dataclasses.replace(two.parts[0], words=QUICK),))
+    monkeypatch.setattr(reproduce, "EXPERIMENTS", (two,))
+    assert run(tmp_path / "out", f"--footage={folder}") == 0
+    rows = pd.read_csv(tmp_path / "out" / "tables" / "existing_clips-pixels.csv")
+    assert set(rows["clip"]) == {"one", "two"}
+    assert (rows["status"] == "done").all()
+    texts = [path.read_text() for path in (tmp_path / "out" / "tables").iterdir()]
+    texts.append((tmp_path / "out" / "report" / "index.html").read_text())
+    assert not any("my clips" in text or "not real footage" in text for text in texts)
+
+    capsys.readouterr()
+    assert run(tmp_path / "none", f"--footage={tmp_path / 'gone'}") == 2
+    assert "there is no such folder" in harness.check_one_line(capsys.readouterr().err)
 
 
 def test_embedded_takes_what_ships_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "lacking", lambda word: "")  # everything is here
     for one in plan("embedded", EXPERIMENTS):
         if one.part is not None:
-            assert bool(one.reason) == bool(one.part.needs)
+            assert bool(one.reason) == bool(one.part.needs or one.part.footage)
             words = " ".join(one.words) if not one.reason else ""
             assert not re.search("siglip|clip|dinov2|wan22|ltx2", words)
 

@@ -7,6 +7,7 @@ model with several, VARIANTS and `save(folder, variant)`; and, where they apply,
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -106,7 +107,7 @@ def adapter(case: str, folder: Path, **settings: Any) -> Any:
     if one.by_variant and variant:
         settings.setdefault("variant", variant)
     if name != "tiny":
-        settings.setdefault("device", "cpu")
+        settings.setdefault("device", os.environ.get("SPF_TEST_DEVICE", "cpu"))
     made = kind(name)(path=str(folder), **{**one.settings, **settings})
     made.case = case
     return made

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import time
 
+import harness
 import numpy as np
 import oracles
 import pytest
 
 import spf
-from spf.progress.distances import banded_angles, stacked_angles
-from spf.progress.fit import torch_angles
+from spf.progress.distances import banded_angles
 
 METHODS = ["gradient", "peer", "increments", "isotonic"]
 
@@ -314,25 +317,22 @@ def test_bad_clips_and_times_are_named():
         spf.fit_many([*clips()[:3], np.ones((1, 8), np.float32)])
 
 
-def test_the_torch_path_gives_the_same_angles():
-    # On the CPU here; a GPU runs the very same lines.
-    clips = np.stack([oracles.random_walk(50, dim=16, seed=seed) for seed in range(3)])
-    clips[1, 20:25] = clips[1, 20]
-    ours = stacked_angles(clips, 30)
-    np.testing.assert_allclose(torch_angles(clips, 30, "cpu"), ours, atol=1e-7)
-    assert torch_angles(clips, 30, "cpu")[1, 20, 0] == 0
-    clips[2, 7, 3] = np.nan
-    with pytest.raises(ValueError, match="frame 7"):
-        torch_angles(clips, 30, "cpu")
+def test_a_device_is_checked_and_changes_nothing():
+    plain, named = (spf.fit_many(clips()[:2], device=device) for device in ("auto", "cuda"))
+    np.testing.assert_array_equal(named[1].fitted, plain[1].fitted)
+    with pytest.raises(ValueError, match="auto, cpu or cuda, not 'gpu'"):
+        spf.fit_many(clips()[:2], device="gpu")
 
 
-@pytest.mark.gpu
-def test_the_gpu_gives_the_same_curves():
-    torch = pytest.importorskip("torch")
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    clips = [oracles.random_walk(length, dim=64, seed=length) for length in (5, 81, 81, 200)]
-    for here, there in zip(
-        spf.fit_many(clips, device="cpu"), spf.fit_many(clips, device="cuda"), strict=True
-    ):
-        np.testing.assert_allclose(there.progress, here.progress, atol=1e-5)
+@pytest.mark.slow
+def test_the_script_for_gpus_runs_in_small_here():
+    command = [
+        sys.executable,
+        harness.ROOT / "scripts" / "gpu_check.py",
+        "--tiny",
+        "--only",
+        "fits",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"fits: 10 clips: .* [\d.]+ times faster; differ by \de-\d\d rad", done.stdout)

@@ -29,6 +29,7 @@ from spf.pacing.strategies import (
     Rope,
     RopeIterative,
 )
+from spf.progress.segments import PENALTY
 
 BYTES = 2_000_000
 """Of the frames of a run: pairs are taken until there are so many."""
@@ -46,6 +47,10 @@ METHOD, WORKFLOW, REFINED = AUTHORS = (
 )
 """Labels of plain generation and of the paper's own method: with the settings of the authors'
 script, with those of their workflow, and with those of the script and refinement."""
+
+SEGMENTED = f"{Regenerate.name} (penalty={PENALTY:g}, strategy={PLAIN})"
+"""Label of the paper's own method for existing clips: its segmentation, each segment as the model
+makes it."""
 
 
 def is_resampled(strategy: str) -> bool:

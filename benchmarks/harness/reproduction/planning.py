@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from omegaconf import DictConfig
 from benchmarks.harness import commandline
 from benchmarks.harness.cells import Table
 from benchmarks.harness.session import build
-from benchmarks.paper import MINUTES, Experiment, Part, Words
+from benchmarks.paper import CLIPS, MINUTES, Experiment, Part, Words
 from spf.embedders import usable
 from spf.errors import UnavailableError
 from spf.generators import MODELS
+from spf.generators.folder import clips_of
 from spf.generators.weights import MODEL_REPOSITORIES
 from spf.quality import DEFAULT_DIMENSIONS, missing_weights
 
@@ -24,6 +25,7 @@ PROFILES = {
     EMBEDDED: "the models and controls that ship with the project alone",
     FULL: "everything, as in the paper",
 }
+NO_FOOTAGE = "no footage; FOOTAGE=FOLDER"
 NOT_RUN = ("what", "experiments", "reason", "gpu_hours")
 COLUMNS = ["experiment", "title", "status", "reason", "embedder", "generator", "words", "estimate"]
 
@@ -31,25 +33,44 @@ COLUMNS = ["experiment", "title", "status", "reason", "embedder", "generator", "
 @dataclass(frozen=True)
 class Planned:
     """A part of an experiment with its words, or an experiment that has none; `reason` says why
-    it is not run, and is empty where it is."""
+    it is not run, and is empty where it is. absent : what it needs and is not here, and why."""
 
     experiment: Experiment
     part: Part | None
     words: Words
     reason: str
+    absent: tuple[tuple[str, str], ...] = ()
 
 
-def plan(profile: str, experiments: Sequence[Experiment]) -> list[Planned]:
-    """Every part in its order."""
+def plan(
+    profile: str, experiments: Sequence[Experiment], footage: str | None = None
+) -> list[Planned]:
+    """Every part in its order. footage : folder of the user's clips. Raises ConfigError where there
+    are none in it."""
+    clips = 0 if footage is None else len(clips_of(footage))
     found = []
     for item in experiments:
         if not item.parts:
             found.append(Planned(item, None, (), f"not run: {item.reason}"))
         for part in item.parts:
+            if part.footage and footage is not None:
+                part = _on_clips(part, clips)
             words = part.words + (part.embedded if profile == EMBEDDED else ())
-            why = _why_not(part, profile)
-            found.append(Planned(item, part, words, f"not run: {why}" if why else ""))
+            absent = _absent(part, profile)
+            why = "; ".join(why for _, why in absent) or _why_not(part, profile, footage)
+            found.append(Planned(item, part, words, f"not run: {why}" if why else "", absent))
     return found
+
+
+def _on_clips(part: Part, clips: int) -> Part:
+    """A part with so many clips of the user's."""
+    return replace(
+        part,
+        footage=False,
+        seconds=clips * part.seconds,
+        megabytes=clips * part.megabytes,
+        gpu_hours=clips * part.gpu_hours,
+    )
 
 
 def as_table(planned: Sequence[Planned]) -> Table:
@@ -109,8 +130,8 @@ def lacking(word: str) -> str:
 
 
 def require_everything(planned: Sequence[Planned]) -> None:
-    """What the profile full insists on. UnavailableError, in one line, naming all that is missing
-    and what the whole would take."""
+    """What the profile full insists on: everything but footage. UnavailableError, in one line,
+    naming all that is missing and what the whole would take."""
     words = [word for one in planned if one.part for word in one.part.needs + one.part.wants]
     missing = [why for word in dict.fromkeys(words) if (why := lacking(word))]
     unbuilt = [str(one.experiment.number) for one in planned if one.part is None]
@@ -119,7 +140,7 @@ def require_everything(planned: Sequence[Planned]) -> None:
     small = [
         one.reason.removeprefix("not run: ")
         for one in planned
-        if one.part and one.reason and not any(map(lacking, one.part.needs))
+        if one.part and one.reason and not one.absent
     ]
     missing += dict.fromkeys(small)  # what is here, but does not fit
     if missing:
@@ -130,34 +151,48 @@ def require_everything(planned: Sequence[Planned]) -> None:
 
 
 def requirements(planned: Sequence[Planned]) -> str:
-    """Disk, GPU memory and hours of all parts together, in words."""
+    """Disk, GPU memory and hours of all parts together, in words; those of footage that is not here
+    are left out."""
     parts = [one.part for one in planned if one.part]
     words = {word for part in parts for word in part.needs + part.wants}
     models = sorted({word.partition("=")[2] for word in words if word.startswith("model=")})
     sizes = [2 * next(iter(MODEL_REPOSITORIES[name].values())).billions for name in models]
-    disk = sum(part.megabytes for part in parts) / 1000
-    hours = sum(part.gpu_hours for part in parts)
+    here = [part for part in parts if not part.footage]
+    disk = sum(part.megabytes for part in here) / 1000
+    hours = sum(part.gpu_hours for part in here)
+    clip = sum(part.gpu_hours for part in parts if part.footage)
+    more = f", and {clip:.0f} more for each clip of footage" if clip else ""
     minutes = " and ".join(f"{MINUTES[name]:.0f} for {name}" for name in models)
     return (
         f"about {sum(sizes):.0f} GB of weights and {disk:.0f} GB of results on disk, a GPU that "
         f"holds {max(sizes, default=0):.0f} GB and its activations (or model.offload=model), and "
-        f"about {hours:.0f} GPU hours (assuming minutes a clip: {minutes}; never measured)"
+        f"about {hours:.0f} GPU hours{more} (assuming minutes a clip: {minutes}; never measured)"
     )
 
 
-def compose(words: Words, output: str | Path) -> DictConfig:
-    """The config of a part."""
-    return commandline.compose([*words, "logger=csv", f"output={commandline.quoted(str(output))}"])
+def compose(words: Words, output: str | Path, footage: str | None = None) -> DictConfig:
+    """The config of a part. footage : folder of the user's clips, for parts that take some."""
+    found = {CLIPS: f"benchmark.clips={commandline.quoted(str(footage))}"}
+    known = [found.get(word, word) for word in words]
+    return commandline.compose([*known, "logger=csv", f"output={commandline.quoted(str(output))}"])
 
 
-def _why_not(part: Part, profile: str) -> str:
+def _absent(part: Part, profile: str) -> tuple[tuple[str, str], ...]:
+    """What a part needs that is not here, and why; nothing where the profile leaves it out."""
+    if profile == EMBEDDED and part.needs:
+        return ()
+    needs = [(word, why) for word in part.needs if (why := lacking(word))]
+    return (*[("footage", NO_FOOTAGE)] * part.footage, *needs)
+
+
+def _why_not(part: Part, profile: str, footage: str | None) -> str:
+    """Why a part is not run that lacks nothing; "" where it is."""
     if profile == EMBEDDED and part.needs:
         return "profile embedded takes what ships alone"
-    absent = [why for word in part.needs if (why := lacking(word))]
-    if absent or not part.needs:
-        return "; ".join(absent)
+    if not part.needs:
+        return ""
     try:
-        build(compose(part.words, "results"))  # compares memory with the weights' sizes
+        build(compose(part.words, "results", footage))  # compares memory with the weights' sizes
     except UnavailableError as error:
         return str(error)
     return ""
@@ -165,4 +200,4 @@ def _why_not(part: Part, profile: str) -> str:
 
 def estimate(part: Part) -> str:
     time = f"{part.gpu_hours:.1f} GPU hours" if part.gpu_hours else f"{part.seconds:.0f} s"
-    return f"{time}, {part.megabytes:.0f} MB"
+    return f"{time}, {part.megabytes:.0f} MB" + " a clip" * part.footage

@@ -1,0 +1,109 @@
+"""What runs on which GPU: the published generators, and the memory that each takes, computed.
+
+The figures come from numbers of parameters and from `spf.generators.memory`, never from a run.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from spf.generators import MODELS
+from spf.generators.loading import QUANTIZATIONS
+from spf.generators.memory import GIB, MARGIN, estimate
+from spf.generators.weights import MODEL_REPOSITORIES
+
+if TYPE_CHECKING:
+    from spf.generators.pipeline import DiffusersGenerator
+
+BFLOAT16, Q4_0 = 2.0, 0.5625
+"""Bytes a weight: as published, and of that GGUF, a scale of 2 bytes for 32 weights of 4 bits."""
+BNB4 = QUANTIZATIONS["bnb4"].width
+
+GPUS = (8, 12, 16, 24, 32, 48, 80)
+"""GiB of GPUs that people have."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """Settings that save memory. transformer, text : bytes of a weight there."""
+
+    settings: str
+    offload: str
+    transformer: float = BFLOAT16
+    text: float = BFLOAT16
+
+
+WAYS = (
+    Way("all on the GPU", "none"),
+    Way("offload=model", "model"),
+    Way("quantize=bnb4 offload=model", "model", BNB4, BNB4),
+    Way("offload=group", "group"),
+    Way("gguf (Q4_0) offload=group", "group", Q4_0),
+)
+MEMORY = ("model", "weights GB", "clip", *(way.settings for way in WAYS), "smallest GPU")
+DEFAULTS = ("frames", "fps", "steps", "guidance", "flow_shift")
+
+
+def defaults_table() -> list[str]:
+    """Lines of a table in Markdown: where each generator comes from, and its settings by default;
+    an empty flow_shift grows with the clip."""
+    rows = []
+    for generator in _generators():
+        own = {name: one.value for name, one in generator.own_settings().items()}
+        own["frames"] = own["num_frames"]
+        values = ["" if own[name] is None else f"{own[name]:g}" for name in DEFAULTS]
+        repo = f"[{generator.repository.repo}](https://huggingface.co/{generator.repository.repo})"
+        rows.append([_name(generator), repo, *values, _size(generator)])
+    return _markdown(("model", "repository", *DEFAULTS, "size"), rows, 2)
+
+
+def memory_table() -> list[str]:
+    """Lines of a table in Markdown: GiB of GPU memory of one clip by default, in bfloat16, its
+    video decoded in tiles; and the smallest GPU that has a quarter more than the least of them."""
+    rows = []
+    for generator in _generators():
+        needed = [_bytes(generator, way) / GIB for way in WAYS]
+        least = MARGIN * min(needed)
+        fits = next((f"{gpu} GB" for gpu in GPUS if least <= gpu), f"above {GPUS[-1]} GB")
+        weights = f"{2 * generator.repository.billions:.0f}"
+        clip = f"{generator.defaults.num_frames} x {_size(generator)}"
+        rows.append([_name(generator), weights, clip, *(f"{need:.1f}" for need in needed), fits])
+    return _markdown(MEMORY, rows, 1)
+
+
+def _generators() -> "Iterator[DiffusersGenerator]":
+    for name, variants in MODEL_REPOSITORIES.items():
+        module, _, kind = MODELS[name].rpartition(".")
+        for variant in variants:
+            made = getattr(import_module(module), kind)
+            yield made(variant=variant, device="cpu", dtype="bfloat16")
+
+
+def _name(generator: "DiffusersGenerator") -> str:
+    return f"`{generator.name}` {generator.variant}"
+
+
+def _size(generator: "DiffusersGenerator") -> str:
+    height, width = generator.native_size
+    return f"{width}x{height}"
+
+
+def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
+    """left : columns of text; those after them are numbers."""
+    rule = ["---"] * left + ["---:"] * (len(heads) - left)
+    return [f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows)]
+
+
+def _bytes(generator: "DiffusersGenerator", way: Way) -> int:
+    parts = generator.repository.parts
+    load = generator.workload({name: round(1e9 * size) for name, size in parts.items()})
+    kinds = {"transformer": way.transformer, "text_encoder": way.text}
+    width = {
+        name: bytes_
+        for name in parts
+        for kind, bytes_ in kinds.items()
+        if name.startswith(kind) and bytes_ != BFLOAT16
+    }
+    load = replace(load, width={**load.width, **width}, on_gpu=True, tiling=True)
+    return estimate(replace(load, offload=way.offload)).device
