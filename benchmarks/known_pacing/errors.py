@@ -159,7 +159,10 @@ def grouped(
 
 
 def calibrated(
-    record: Record, curves: dict[str, pd.DataFrame], changing: dict[str, bool], source: str
+    record: Mapping[Any, Any],
+    curves: dict[str, pd.DataFrame],
+    changing: Mapping[str, bool],
+    source: str,
 ) -> Calibration:
     """The calibration of a record by a column of its curve and of its reference's."""
     reference = curves.get(record["reference"])

@@ -75,7 +75,7 @@ BOTH = ("raw_error", "calibrated_error")
 def _with_references(clips: pd.DataFrame, results: Results) -> pd.DataFrame:
     """The clips with what needs the corrected curve of the linearly paced, motionless morph."""
     by_name = clips.set_index("clip")
-    changing = by_name["changes_corrected"].astype(bool).to_dict()
+    changing = dict(zip(clips["clip"], clips["changes_corrected"], strict=True))
     second = [
         calibrated(record, results.curves, changing, "progress_corrected").error
         for record in clips.to_dict("records")
