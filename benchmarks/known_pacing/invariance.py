@@ -120,13 +120,14 @@ def invariance_sentence(tables: list[Table]) -> Callable[[str], str]:
     """Embedder -> what these tables say of it."""
     leakage, ladder, kept = tables
 
-    def pairs(table: Table, rows: list[dict[str, Any]], column: str, place: str) -> str:
+    def pairs(table: Table, rows: list[dict[str, Any]], column: str) -> str:
         text = printer(table)
-        return "; ".join(
-            f"{text(row, column) or 'none'} and {text(row, f'{column}_corrected') or 'none'} "
-            f"{place} {row['motion']}" + (f" of {text(row, 'strength')}" if place == "by" else "")
-            for row in rows
-        )
+        said = []
+        for row in rows:
+            both = (text(row, name) or "no value" for name in (column, f"{column}_corrected"))
+            strength = f" of {text(row, 'strength')}" if "strength" in row else ""
+            said.append(f"{' and '.join(both)} with {row['motion']}{strength}")
+        return "; ".join(said)
 
     def sentence(embedder: str) -> str:
         pan = [row for row in leakage.rows if row["motion"] == "translation"]
@@ -138,11 +139,11 @@ def invariance_sentence(tables: list[Table]) -> Callable[[str], str]:
         )
         return (
             f"With {embedder} a still scene shows this share of a morph's change, plain and with "
-            f"nuisance={INVARIANT_TO}: {pairs(leakage, pan, 'leakage', 'by')}. "
-            "The rank correlation of linearity_mae with the true unevenness is, likewise: "
-            f"{pairs(ladder, ladder.rows, 'spearman', 'with')}. "
+            f"nuisance={INVARIANT_TO}: {pairs(leakage, pan, 'leakage')}. "
+            "The rank correlation of the measured with the true unevenness is, likewise: "
+            f"{pairs(ladder, ladder.rows, 'spearman')}. "
             "The median distance to the true pacing (raw_error) is, likewise: "
-            f"{pairs(ladder, ladder.rows, 'raw_error', 'with')}. "
+            f"{pairs(ladder, ladder.rows, 'raw_error')}. "
             "The share of the change that the correction leaves, and how many clips it flags as "
             f"mostly motion and as without semantic change, is: {left}."
         )
