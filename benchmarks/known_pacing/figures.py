@@ -142,7 +142,8 @@ def _invariance(results: Results, embedder: str) -> Figure:
                 panel.plot(curve["u"], curve["truth"], "--", color=INK, lw=1.1, label="truth")
                 panel.set_yticks([0, 0.5, 1])
                 if clip["explained"]:
-                    panel.text(0.03, 0.85, "no semantic change left", fontsize=7, color=PALETTE[1])
+                    said: dict[str, Any] = {"fontsize": 7, "color": PALETTE[1], "ha": "right"}
+                    panel.text(0.98, 0.06, "no semantic change", **said)
             last = number == len(clips) - 1
             panel.tick_params(labelsize=7, labelbottom=last, length=2)
             if last:
