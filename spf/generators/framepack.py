@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.errors import ConfigError
 from spf.generators.base import Watch
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
 from spf.generators.memory import Workload
 from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
 from spf.generators.settings import PUBLISHED, Setting
+from spf.numbers import number
 
 DEFAULTS = Defaults(145, 30.0, 25, 10.0, "")
 """The authors' own (demo_gradio.py): 5 seconds, which are 4 sections; distilled guidance 10."""
@@ -57,12 +57,10 @@ class FramePack(DiffusersGenerator):
         **common: Any,
     ) -> None:
         super().__init__(variant, **common)
-        if not isinstance(latent_window, int) or not 1 <= latent_window <= 33:
-            raise ConfigError(f"model.latent_window={latent_window!r} must be from 1 to 33 latents")
-        if not isinstance(true_cfg, int | float) or not 1 <= true_cfg < float("inf"):
-            raise ConfigError(f"model.true_cfg={true_cfg!r} must be a number, at least 1 (none)")
-        self.latent_window = latent_window
-        self.true_cfg = float(true_cfg)
+        self.latent_window = number(
+            "model.latent_window", latent_window, least=1, most=33, whole=True
+        )
+        self.true_cfg = float(number("model.true_cfg", true_cfg, least=1))
         self.chosen |= {"latent_window": latent_window, "true_cfg": self.true_cfg}
 
     @property

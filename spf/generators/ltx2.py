@@ -11,7 +11,8 @@ from spf.generators.base import Request
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock
 from spf.generators.memory import tokens
 from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
-from spf.generators.settings import PUBLISHED, Setting, number
+from spf.generators.settings import PUBLISHED, Setting
+from spf.numbers import optional_number
 
 NEGATIVE_PROMPT = "worst quality, inconsistent motion, blurry, jittery, distorted"
 DEFAULTS = {
@@ -69,11 +70,13 @@ class Ltx2(DiffusersGenerator):
         super().__init__(variant, **common)
         self.warp_audio = bool(warp_audio)
         self.chosen |= {
-            "crf": number("crf", crf, least=0, most=51, whole=True),
-            "stg_scale": number("stg_scale", stg_scale, least=0),
-            "modality_scale": number("modality_scale", modality_scale, least=0),
-            "guidance_rescale": number("guidance_rescale", guidance_rescale, least=0, most=1),
-            "motion_speed": number("motion_speed", motion_speed, above=0),
+            "crf": optional_number("model.crf", crf, least=0, most=51, whole=True),
+            "stg_scale": optional_number("model.stg_scale", stg_scale, least=0),
+            "modality_scale": optional_number("model.modality_scale", modality_scale, least=0),
+            "guidance_rescale": optional_number(
+                "model.guidance_rescale", guidance_rescale, least=0, most=1
+            ),
+            "motion_speed": optional_number("model.motion_speed", motion_speed, above=0),
         }
 
     @property

@@ -30,7 +30,7 @@ from spf.generators.base import (
 )
 from spf.generators.clock import Clock, ClockWarp, TemporalRope
 from spf.generators.loading import LoadOptions
-from spf.generators.settings import PUBLISHED, SET, STORED, Setting, chosen, number
+from spf.generators.settings import PUBLISHED, SET, STORED, Setting, chosen
 from spf.generators.weights import (
     MODEL_REPOSITORIES,
     Repository,
@@ -40,6 +40,7 @@ from spf.generators.weights import (
     read_config,
 )
 from spf.identity import code_hash, digest, file_digest, installed
+from spf.numbers import optional_number, optional_size
 from spf.remade import Remade
 from spf.weights import LOCK, sha256_of
 from spf.words import choose
@@ -119,21 +120,18 @@ class DiffusersGenerator(Remade, ABC):
         self.loading = LoadOptions(
             lora, gguf, quantize, str(offload), tiling, slicing, compile, attention
         )
-        whole = size is None or all(isinstance(x, int) and not isinstance(x, bool) for x in size)
-        if not whole or (size is not None and (len(size) != 2 or min(size) < 1)):
-            raise ConfigError(f"model.size={size!r} must be [height, width] in pixels")
-        self.size = None if size is None else (size[0], size[1])
+        self.size = optional_size("model.size", size)
         if not isinstance(negative_prompt, str | None):
             raise ConfigError(f"model.negative_prompt={negative_prompt!r} must be text")
         native = self.native_size[0] * self.native_size[1]
-        self.area = number("area", area, least=1, whole=True) or native
+        self.area = optional_number("model.area", area, least=1, whole=True) or native
         self.chosen: dict[str, Any] = {
-            "num_frames": number("num_frames", num_frames, least=2, whole=True),
-            "fps": number("fps", fps, above=0),
-            "steps": number("steps", steps, least=1, whole=True),
-            "guidance": number("guidance", guidance, above=0),
+            "num_frames": optional_number("model.num_frames", num_frames, least=2, whole=True),
+            "fps": optional_number("model.fps", fps, above=0),
+            "steps": optional_number("model.steps", steps, least=1, whole=True),
+            "guidance": optional_number("model.guidance", guidance, above=0),
             "negative_prompt": negative_prompt,
-            "flow_shift": number("flow_shift", flow_shift, above=0),
+            "flow_shift": optional_number("model.flow_shift", flow_shift, above=0),
         }
 
     # What each model says of itself
@@ -307,15 +305,15 @@ class DiffusersGenerator(Remade, ABC):
         token = (self.factor, self.multiple, self.multiple)
         dims = memory.dims_of(self.config("transformer")[0], vae, token)
         frames = self.chosen["num_frames"] or self.defaults.num_frames
-        number_of = DTYPES[self.dtype]
+        width = DTYPES[self.dtype]
         return memory.Workload(
             parameters,
-            {"": number_of, **dict.fromkeys(self.float32_parts, 4), **self.loading.widths()},
+            {"": width, **dict.fromkeys(self.float32_parts, 4), **self.loading.widths()},
             dims and replace(dims, held=self.held[0], held_float=self.held[1]),
             plan.size if plan else self._fitted(self.native_size),
             plan.num_frames if plan else next_count(frames, self.factor),
-            activation=number_of,
-            decoded=4 if "vae" in self.float32_parts else number_of,
+            activation=width,
+            decoded=4 if "vae" in self.float32_parts else width,
             offload=self.loading.offload,
             tiling=self.loading.tiling,
             attention=memory.MATH if self.loading.attention == "_native_math" else "flash",

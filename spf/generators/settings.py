@@ -1,7 +1,6 @@
 """Settings of a generator that decide pacing: their values, where these come from, how they act."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,35 +27,6 @@ def chosen(value: Any, own: Setting) -> Setting:
     """What takes effect where the user may have chosen; None is no choice, nor is what is so
     anyway."""
     return own if value is None or value == own.value else Setting(value, SET)
-
-
-def number(
-    name: str,
-    value: Any,
-    above: float | None = None,
-    least: float = -math.inf,
-    most: float = math.inf,
-    whole: bool = False,
-) -> Any:
-    """The value, None included. Raises ConfigError for anything but such a number."""
-    if value is None:
-        return None
-    fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    if (
-        fits
-        and math.isfinite(value)
-        and least <= value <= most
-        and (above is None or value > above)
-    ):
-        return value
-    kind = "a whole number" if whole else "a number"
-    if above is not None:
-        kind += f" above {above:g}"
-    elif math.isfinite(most):
-        kind += f" from {least:g} to {most:g}"
-    elif math.isfinite(least):
-        kind += f", at least {least:g}"
-    raise ConfigError(f"model.{name}={value!r} must be {kind}")
 
 
 def as_json(settings: Mapping[str, Setting]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from spf.devices import choose_device
-from spf.errors import ConfigError, UnavailableError
+from spf.errors import UnavailableError
 from spf.generators.base import Image, one_line_failures, to_uint8
 from spf.generators.loading import place
 from spf.generators.memory import Workload, check_memory
@@ -25,6 +25,7 @@ from spf.generators.weights import (
     plain_files,
 )
 from spf.identity import code_hash, digest, file_digest, installed
+from spf.numbers import number, optional_number, optional_size
 from spf.remade import Remade
 from spf.weights import LOCK, sha256_of
 from spf.words import choose
@@ -87,27 +88,15 @@ class TextToImage(Remade):
         chosen = "float32" if self.device == "cpu" else self.half
         self.dtype = chosen if dtype == "auto" else choose(str(dtype), BYTES, "dtype")
         self.offload = choose(str(offload), OFFLOADS, "offload")
-        if size is not None and (len(size) != 2 or not all(_whole(x, MULTIPLE) for x in size)):
-            rule = f"[height, width] in pixels, at least {MULTIPLE} each"
-            raise ConfigError(f"stills.size={size!r} must be {rule}")
-        self.size = (
-            None if size is None else (size[0] // FINEST * FINEST, size[1] // FINEST * FINEST)
-        )
-        for name, value, least in (("steps", steps, 1), ("seed", seed, 0)):
-            if not _whole(value, least) and not (value is None and name == "steps"):
-                raise ConfigError(f"stills.{name}={value!r} must be a whole number from {least}")
-        if guidance is not None and not (_number(guidance) and 0 <= guidance < float("inf")):
-            raise ConfigError(f"stills.guidance={guidance!r} must be a number from 0")
+        sides = optional_size("stills.size", size, MULTIPLE)
+        self.size = sides and (sides[0] // FINEST * FINEST, sides[1] // FINEST * FINEST)
         own = known[self.variant]
-        self.steps = own.steps if steps is None else steps
+        self.steps = optional_number("stills.steps", steps, least=1, whole=True) or own.steps
+        optional_number("stills.guidance", guidance, least=0)
         self.guidance = own.guidance if guidance is None else float(guidance)
-        self.seed = seed
-        if strength is not None and not (
-            _number(strength) and strength <= 1 and int(self.steps * strength) >= 1
-        ):
-            rule = f"from {1 / self.steps:.2g}, a single step of {self.steps}, to 1"
-            raise ConfigError(f"stills.strength={strength!r} must be a number {rule}")
-        self.strength = strength
+        self.seed = number("stills.seed", seed, least=0, whole=True)
+        least = 1 / self.steps  # a single step
+        self.strength = optional_number("stills.strength", strength, least=least, most=1)
 
     def check(self) -> None:
         """Raises UnavailableError, with the command, where weights are missing or do not fit into
@@ -258,11 +247,3 @@ class Flux(TextToImage):
         "dev": Published(50, 3.5),
         "schnell": Published(4, 0.0, {"max_sequence_length": 256}),
     }
-
-
-def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
