@@ -250,7 +250,7 @@ def fitted(size: tuple[int, int], area: int, multiple: int) -> tuple[int, int]:
     return height, width
 
 
-def nearest(size: tuple[int, int], multiple: int) -> tuple[int, int]:
+def nearest(size: tuple[float, float], multiple: int) -> tuple[int, int]:
     """The nearest (height, width) of multiples of `multiple`."""
     height, width = (max(round(x / multiple), 1) * multiple for x in size)
     return height, width
