@@ -227,6 +227,9 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         for name in vars(self.defaults):
             if getattr(request, name) is not None:
                 found[name] = Setting(getattr(plan, name), SET)
+        if found["flow_shift"].value is None:
+            scheduler, source = self.config("scheduler")
+            found["flow_shift"] = Setting(self._clip_shift(scheduler, plan), source)
         return found | {"size": Setting(list(plan.size), SET)}
 
     def plan(self, request: Request) -> Plan:
@@ -289,6 +292,10 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         if self.size is None:
             return fitted(size, self.area, self.multiple)
         return nearest(self.size, self.multiple)
+
+    def _clip_shift(self, scheduler: Mapping[str, Any], plan: Plan) -> float | None:
+        """The flow shift that the model makes of a clip; None where it is not known."""
+        return None
 
     def _adjusted(self) -> AbstractContextManager[None]:
         """The pipeline with the chosen settings that it takes from its configuration."""

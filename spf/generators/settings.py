@@ -1,6 +1,7 @@
 """Settings of a generator that decide pacing: their values, where these come from, how they act."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from spf.errors import ConfigError
 SET = "set for this run"
 STORED = "of the repository's files"
 PUBLISHED = "the authors' published defaults"
+KEYS = ("image_seq_len", "shift")
+"""What follows base_ and max_ in a scheduler's configuration: tokens, and mu there."""
 LONGEST = 40
 """Letters of a text that a plan shows."""
 
@@ -58,6 +61,16 @@ def stored_shift(scheduler: Mapping[str, Any]) -> float | None:
     if scheduler.get("use_dynamic_shifting"):
         return None
     return scheduler.get("flow_shift", scheduler.get("shift", 1.0))
+
+
+def dynamic_shift(
+    scheduler: Mapping[str, Any], count: int, low: tuple[int, float], high: tuple[int, float]
+) -> float:
+    """The flow shift e^mu of a clip of `count` tokens: mu grows linearly through (tokens, mu) `low`
+    and `high`, and on (diffusers' calculate_shift). The scheduler's configuration goes first."""
+    first, base = (scheduler.get(f"base_{x}", y) for x, y in zip(KEYS, low, strict=True))
+    last, most = (scheduler.get(f"max_{x}", y) for x, y in zip(KEYS, high, strict=True))
+    return round(math.exp(base + (most - base) * (count - first) / (last - first)), 4)
 
 
 @contextmanager
