@@ -1,6 +1,5 @@
 """LTX-Video 0.9 (Lightricks 2025) of 2 and 13 billion parameters, through diffusers."""
 
-import logging
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -10,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from spf.generators import ignore
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
 from spf.generators.ltx2 import NEGATIVE_PROMPT
 from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
@@ -168,11 +168,8 @@ def ltxv_rope(transformer: Any) -> TemporalRope:
     return TemporalRope(transformer, rope, omega, layout, positions, timestep_level)
 
 
-def _concerns_us(record: logging.LogRecord) -> bool:
-    return not str(record.msg).startswith("`timesteps` were passed without `sigmas`")
-
-
-# The pipeline always does so; the models' schedulers shift nothing, so that both agree.
-logging.getLogger("diffusers.schedulers.scheduling_flow_match_euler_discrete").addFilter(
-    _concerns_us
+# The pipeline always does so; where a flow shift is chosen, `_adjusted` has both agree.
+ignore(
+    "diffusers.schedulers.scheduling_flow_match_euler_discrete",
+    "`timesteps` were passed without `sigmas`",
 )
