@@ -19,6 +19,11 @@ BFLOAT16, Q4_0 = 2.0, 0.5625
 """Bytes a weight: as published, and of that GGUF, a scale of 2 bytes for 32 weights of 4 bits."""
 BNB4 = QUANTIZATIONS["bnb4"].width
 
+CAPTION = (
+    "Computed, not measured: GiB of GPU memory of a clip by default, in bfloat16, tiling=true;",
+    "with any offloading, all weights lie in main memory, which must hold them.",
+)
+
 GPUS = (8, 12, 16, 24, 32, 48, 80)
 """GiB of GPUs that people have."""
 
