@@ -12,9 +12,18 @@ from numpy.typing import NDArray
 
 from spf.errors import ConfigError, SpfError
 from spf.generators.clock import Clock, ClockWarp
-from spf.generators.settings import LIMITS, number
+from spf.numbers import number, optional_number
+from spf.video import MAX_FRAMES
+from spf.video.write import FASTEST, SLOWEST
 
 Image = NDArray[np.uint8]
+LIMITS: dict[str, dict[str, Any]] = {
+    "num_frames": {"least": 2, "most": MAX_FRAMES, "whole": True},
+    "steps": {"least": 1, "whole": True},
+    "fps": {"least": SLOWEST, "most": FASTEST},
+    "guidance": {"above": 0},
+}
+"""Bounds, as `spf.numbers` takes them, of what every generator may be asked for."""
 Watch = Callable[[int, int], None]
 """Called after each denoising step with the number of steps done and their total."""
 
@@ -55,9 +64,9 @@ class Request:
             value = getattr(self, name)
             if not isinstance(value, str) and not (value is None and name == "negative_prompt"):
                 raise ConfigError(f"{name}={value!r} must be text")
+        number("seed", self.seed, least=0, whole=True)
         for name, limits in LIMITS.items():
-            if number(name, getattr(self, name), group="", **limits) is None and name == "seed":
-                raise ConfigError("seed=None must be a whole number, at least 0")
+            optional_number(name, getattr(self, name), **limits)
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,7 @@ class GeneratedClip:
         shape, dtype = np.shape(self.frames), getattr(self.frames, "dtype", None)
         if len(shape) != 4 or shape[-1] != 3 or 0 in shape or dtype != np.uint8:
             what = f"frames of shape {shape} and type {dtype}, not (T, H, W, 3) uint8"
-            raise SpfError(f"the generator gave {what}; mend the generator")
+            raise SpfError(f"the generator gave {what}; fix the generator")
 
 
 class Generator(Protocol):
@@ -248,7 +257,7 @@ def fitted(size: tuple[int, int], area: int, multiple: int) -> tuple[int, int]:
     return height, width
 
 
-def nearest(size: tuple[int, int], multiple: int) -> tuple[int, int]:
+def nearest(size: tuple[float, float], multiple: int) -> tuple[int, int]:
     """The nearest (height, width) of multiples of `multiple`."""
     height, width = (max(round(x / multiple), 1) * multiple for x in size)
     return height, width

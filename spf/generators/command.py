@@ -18,11 +18,11 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from spf.errors import ClipError, ConfigError, SpfError, UnavailableError
-from spf.generators.base import GeneratedClip, Image, Request, Watch, check_warp, resized
+from spf.generators.base import LIMITS, GeneratedClip, Image, Request, Watch, check_warp, resized
 from spf.generators.clock import Clock, ClockWarp, latent_clock
 from spf.generators.counts import Counts
-from spf.generators.settings import LIMITS, number, sides
 from spf.identity import file_digest
+from spf.numbers import number, optional_size
 from spf.video import Reader, write_png
 from spf.words import choose
 
@@ -80,10 +80,11 @@ class Command:
         self.template = [] if command is None else _split(command)
         if not isinstance(suffix, str) or not re.fullmatch(r"(\.[A-Za-z0-9]+)?", suffix):
             raise ConfigError(f'model.suffix={suffix!r} must be one such as .mp4, or ""')
-        self.suffix, self.size = suffix, sides(size)
-        self.fps = number("fps", fps, **LIMITS["fps"]) or FPS
-        self.timeout = number("timeout", timeout, above=0) or TIMEOUT
-        self.retries = number("retries", retries, least=0, whole=True) or 0
+        self.suffix = suffix
+        self.fps = number("model.fps", fps, **LIMITS["fps"])
+        self.timeout = number("model.timeout", timeout, above=0)
+        self.retries = number("model.retries", retries, least=0, whole=True)
+        self.size = optional_size("model.size", size)
 
     def check(self) -> None:
         """Raises ConfigError without a command, UnavailableError where its program is not here."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from spf.errors import ConfigError, UnavailableError
-from spf.generators.settings import number
 from spf.generators.weights import INDEX, pipeline_index
+from spf.numbers import number
 from spf.words import choose
 
 EXPERTS = {"high": "transformer", "low": "transformer_2"}
@@ -52,8 +52,7 @@ class Lora:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "file", weights_file("lora", self.file, ".safetensors"))
-        if number("lora.weight", self.weight) is None:
-            raise ConfigError("model.lora: weight=None must be a number; leave it out for 1")
+        number(f"model.lora: {self.file}: weight", self.weight)
         choose(str(self.expert), ("both", *EXPERTS), "expert of model.lora")
 
     def targets(self, transformers: Sequence[str]) -> list[str]:

@@ -25,8 +25,8 @@ from spf.generators.custom_weights import (
     transformers_of,
     weights_file,
 )
-from spf.generators.settings import flag
 from spf.generators.weights import pipeline_index
+from spf.numbers import switch
 from spf.weights import LOCK, sha256_of
 from spf.words import choose
 
@@ -100,7 +100,7 @@ class LoadOptions:
         if self.attention is not None:
             choose(self.attention, ATTENTIONS, "attention")
         for name in ("tiling", "slicing", "compile"):
-            flag(name, getattr(self, name))
+            switch(f"model.{name}", getattr(self, name))
         _ = self.loras, self.files  # which are validated as they are made
         if self._package == "bitsandbytes" and self.offload in ("group", "sequential"):
             raise ConfigError(

@@ -2,35 +2,20 @@
 
 import json
 import math
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 from spf.errors import ConfigError
-from spf.video import MAX_FRAMES
-from spf.video.write import FASTEST, SLOWEST
-from spf.yaml_files import brief
 
 SET = "set for this run"
 STORED = "of the repository's files"
 PUBLISHED = "the authors' published defaults"
+KEYS = ("image_seq_len", "shift")
+"""What follows base_ and max_ in a scheduler's configuration: tokens, and mu there."""
 LONGEST = 40
 """Letters of a text that a plan shows."""
-LARGEST_SIDE = 2**12
-"""Pixels of a clip's or still's side: no model makes more."""
-LARGEST = 2**31 - 1
-"""Whole number that the libraries take."""
-LIMITS: Mapping[str, dict[str, Any]] = {
-    "seed": {"least": 0, "whole": True},
-    "num_frames": {"least": 2, "most": MAX_FRAMES, "whole": True},
-    "steps": {"least": 1, "whole": True},
-    "fps": {"least": SLOWEST, "most": FASTEST},
-    "guidance": {"above": 0},
-}
-"""Arguments of `number` for what every generator is asked."""
 
 
 @dataclass(frozen=True)
@@ -45,56 +30,6 @@ def chosen(value: Any, own: Setting) -> Setting:
     """What takes effect where the user may have chosen; None is no choice, nor is what is so
     anyway."""
     return own if value is None or value == own.value else Setting(value, SET)
-
-
-def number(
-    name: str,
-    value: Any,
-    above: float | None = None,
-    least: float = -math.inf,
-    most: float = math.inf,
-    whole: bool = False,
-    group: str = "model",
-) -> Any:
-    """The value, None included. group : of the settings, for the error; "" where they have none.
-
-    Raises ConfigError for anything but such a number, and for one that libraries cannot hold.
-    """
-    if value is None:
-        return None
-    fits = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
-    bound = LARGEST if whole else sys.float_info.max
-    over = above is None or not fits or value > above
-    if fits and over and max(least, -bound) <= value <= min(most, bound):
-        return value
-    kind = "a whole number" if whole else "a number"
-    if above is not None:
-        kind += f" above {above:g}"
-    elif math.isfinite(most):
-        kind += f" from {least:g} to {most:g}"
-    elif math.isfinite(least):
-        kind += f", at least {least:g}"
-    where = f"{group}.{name}" if group else name
-    raise ConfigError(f"{where}={brief(value)} must be {kind}")
-
-
-def sides(value: Any, least: int = 1, group: str = "model") -> tuple[int, int] | None:
-    """The value of `size`, (height, width) in pixels, None included. Raises ConfigError for
-    anything else, and for sides outside `least` .. `LARGEST_SIDE`."""
-    if value is None:
-        return None
-    whole = isinstance(value, list | tuple) and [type(x) for x in value] == [int, int]
-    if not whole or min(value) < least or max(value) > LARGEST_SIDE:
-        rule = f"[height, width] in pixels, {least} to {LARGEST_SIDE} each"
-        raise ConfigError(f"{group}.size={brief(value)} must be {rule}")
-    return value[0], value[1]
-
-
-def flag(name: str, value: Any) -> bool:
-    """The value of a switch. Raises ConfigError for anything else."""
-    if not isinstance(value, bool):
-        raise ConfigError(f"model.{name}={brief(value)} must be true or false")
-    return value
 
 
 def as_json(settings: Mapping[str, Setting]) -> str:
@@ -126,6 +61,16 @@ def stored_shift(scheduler: Mapping[str, Any]) -> float | None:
     if scheduler.get("use_dynamic_shifting"):
         return None
     return scheduler.get("flow_shift", scheduler.get("shift", 1.0))
+
+
+def dynamic_shift(
+    scheduler: Mapping[str, Any], count: int, low: tuple[int, float], high: tuple[int, float]
+) -> float:
+    """The flow shift e^mu of a clip of `count` tokens: mu grows linearly through (tokens, mu) `low`
+    and `high`, and on (diffusers' calculate_shift). The scheduler's configuration goes first."""
+    first, base = (scheduler.get(f"base_{x}", y) for x, y in zip(KEYS, low, strict=True))
+    last, most = (scheduler.get(f"max_{x}", y) for x, y in zip(KEYS, high, strict=True))
+    return round(math.exp(base + (most - base) * (count - first) / (last - first)), 4)
 
 
 @contextmanager
