@@ -1,11 +1,18 @@
 """Numbers that users set: one rule for what is accepted, and one line for what is not."""
 
 import math
+import sys
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
 from spf.errors import ConfigError
+from spf.yaml_files import brief
+
+LARGEST = 2**31 - 1
+"""Whole number that the libraries take."""
+LARGEST_SIDE = 2**12
+"""Pixels of a clip's or still's side: no model makes more."""
 
 
 def number(
@@ -16,13 +23,15 @@ def number(
     most: float = math.inf,
     whole: bool = False,
 ) -> Any:
-    """The value. Raises ConfigError for anything but such a number; truth values and text are none.
+    """The value. Raises ConfigError for anything but such a number, truth values and text among it,
+    and for one that libraries cannot hold.
 
     name : of the setting, as its user types it. above, least, most : bounds, the first excluded.
     """
     floor = -math.inf if above is None else above
     fits = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
-    if fits and math.isfinite(value) and least <= value <= most and value > floor:
+    bound = LARGEST if whole else sys.float_info.max
+    if fits and max(least, -bound) <= value <= min(most, bound) and value > floor:
         return value
     kind = "a whole number" if whole else "a number"
     if above is not None:
@@ -31,7 +40,7 @@ def number(
         kind += f" from {least:g} to {most:g}"
     elif math.isfinite(least):
         kind += f", at least {least:g}"
-    raise ConfigError(f"{name}={value!r} must be {kind}")
+    raise ConfigError(f"{name}={brief(value)} must be {kind}")
 
 
 def optional_number(name: str, value: Any, **bounds: Any) -> Any:
@@ -44,7 +53,14 @@ def optional_size(name: str, value: Any, least: int = 1) -> tuple[int, int] | No
     if value is None:
         return None
     sides = list(value) if isinstance(value, Sequence) else []
-    if len(sides) == 2 and all(type(x) is int and x >= least for x in sides):
+    if len(sides) == 2 and all(type(x) is int and least <= x <= LARGEST_SIDE for x in sides):
         return sides[0], sides[1]
-    bound = f", at least {least} each" if least > 1 else ""
-    raise ConfigError(f"{name}={value!r} must be [height, width] in pixels{bound}")
+    rule = f"[height, width] in pixels, {least} to {LARGEST_SIDE} each"
+    raise ConfigError(f"{name}={brief(value)} must be {rule}")
+
+
+def switch(name: str, value: Any) -> bool:
+    """The value. Raises ConfigError for anything but a truth value."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name}={brief(value)} must be true or false")
+    return value

@@ -12,12 +12,13 @@ from typing import Any
 from spf.errors import ConfigError
 
 
-def choose(given: str, known: Iterable[str], what: str) -> str:
+def choose(given: Any, known: Iterable[str], what: str) -> str:
     """The known word that `given` names; hyphens serve for underscores (`ease-in`).
 
-    Raises ConfigError in one line, with the nearest known words, or all where none is near.
+    Raises ConfigError in one line, with the nearest known words, or all where none is near; for
+    what is no text as well.
     """
-    words = sorted(known)
+    words, given = sorted(known), str(given)
     for wanted in (given, given.replace("-", "_")):
         if wanted in words:
             return wanted

@@ -24,7 +24,7 @@ CUT = 0.02
 class Images:
     """First and last frames by pair. folder : None where none are given.
 
-    Raises ConfigError for a folder that cannot be listed or holds no image.
+    Raises ConfigError for a folder that cannot be listed, holds no image, or two of one name.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -39,7 +39,11 @@ class Images:
             raise ConfigError(f"model.images={folder}: {why}") from None
         if not found:
             raise ConfigError(f"model.images={folder}: there is no image in it; {LAYOUT}")
-        self._paths = {normalized_name(path.stem): path for path in found}
+        for path in found:
+            if other := self._paths.get(name := normalized_name(path.stem)):
+                names = f"{printable(other.name)} and {printable(path.name)}"
+                raise ConfigError(f"model.images={folder}: {names} have one name; keep one")
+            self._paths[name] = path
 
     def identity(self, pair: str) -> dict[str, Any]:
         """What of it determines a clip's row: nothing where no images are given."""

@@ -13,8 +13,17 @@ from numpy.typing import NDArray
 from spf.errors import ConfigError, SpfError
 from spf.generators.clock import Clock, ClockWarp
 from spf.numbers import number, optional_number
+from spf.video import MAX_FRAMES
+from spf.video.write import FASTEST, SLOWEST
 
 Image = NDArray[np.uint8]
+LIMITS: dict[str, dict[str, Any]] = {
+    "num_frames": {"least": 2, "most": MAX_FRAMES, "whole": True},
+    "steps": {"least": 1, "whole": True},
+    "fps": {"least": SLOWEST, "most": FASTEST},
+    "guidance": {"above": 0},
+}
+"""Bounds, as `spf.numbers` takes them, of what every generator may be asked for."""
 Watch = Callable[[int, int], None]
 """Called after each denoising step with the number of steps done and their total."""
 
@@ -56,10 +65,8 @@ class Request:
             if not isinstance(value, str) and not (value is None and name == "negative_prompt"):
                 raise ConfigError(f"{name}={value!r} must be text")
         number("seed", self.seed, least=0, whole=True)
-        optional_number("num_frames", self.num_frames, least=2, whole=True)
-        optional_number("steps", self.steps, least=1, whole=True)
-        optional_number("fps", self.fps, above=0)
-        optional_number("guidance", self.guidance, above=0)
+        for name, limits in LIMITS.items():
+            optional_number(name, getattr(self, name), **limits)
 
 
 @dataclass(frozen=True)

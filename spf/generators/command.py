@@ -18,7 +18,7 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from spf.errors import ClipError, ConfigError, SpfError, UnavailableError
-from spf.generators.base import GeneratedClip, Image, Request, Watch, check_warp, resized
+from spf.generators.base import LIMITS, GeneratedClip, Image, Request, Watch, check_warp, resized
 from spf.generators.clock import Clock, ClockWarp, latent_clock
 from spf.generators.counts import Counts
 from spf.identity import file_digest
@@ -33,6 +33,7 @@ PLACEHOLDERS = (
 NEEDED = ("first", "last", "output")
 EXAMPLE = "'model.command=\"python make.py --first={first} --last={last} --out={output}\"'"
 FPS = 24.0
+TIMEOUT = 600.0
 LAST_LINES = 5
 """Lines of a failed program's stderr that its error shows."""
 LETTERS = 500
@@ -72,7 +73,7 @@ class Command:
         longest: int | None = None,
         size: Sequence[int] | None = None,
         fps: float = FPS,
-        timeout: float = 600.0,
+        timeout: float = TIMEOUT,
         retries: int = 1,
     ) -> None:
         self.counts = Counts(factor, shortest, longest)
@@ -80,7 +81,7 @@ class Command:
         if not isinstance(suffix, str) or not re.fullmatch(r"(\.[A-Za-z0-9]+)?", suffix):
             raise ConfigError(f'model.suffix={suffix!r} must be one such as .mp4, or ""')
         self.suffix = suffix
-        self.fps = number("model.fps", fps, above=0)
+        self.fps = number("model.fps", fps, **LIMITS["fps"])
         self.timeout = number("model.timeout", timeout, above=0)
         self.retries = number("model.retries", retries, least=0, whole=True)
         self.size = optional_size("model.size", size)

@@ -97,6 +97,17 @@ def transformer_class(folder: Path, part: str) -> Any:
     return kind
 
 
+def check_kind(pipeline: Any, folder: Path, part: str) -> None:
+    """Raises UnavailableError where a pipeline's class expects another transformer than a folder
+    has: another model's, which would be loaded whole before it fails."""
+    kind, known = transformer_class(folder, part), pipeline._get_signature_types()
+    if kind not in (wanted := known.get(part, (kind,))):
+        raise UnavailableError(
+            f"{folder}: these are the files of another model (its {part} is {kind.__name__}, not "
+            f"{wanted[0].__name__}); check model.path"
+        )
+
+
 def weight_shapes(folder: Path, part: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a transformer's weights, from its configuration alone."""
     from accelerate import init_empty_weights
@@ -124,6 +135,8 @@ def check_lora(lora: Lora, pipeline: Any, folder: Path, part: str) -> None:
         raise ConfigError(
             f"model.lora={lora.file}: damaged, or made for another model ({reason})"
         ) from None
+    if bad := [key for key, value in state.items() if not bool(value.isfinite().all())]:
+        raise ConfigError(f"model.lora={lora.file}: {bad[0]} is not finite; get the file again")
     shapes = weight_shapes(folder, part)
     loadable = [name for name in pipeline._lora_loadable_modules if name not in EXPERTS.values()]
     layers: dict[str, bool] = {}

@@ -16,6 +16,7 @@ from spf.generators.custom_weights import (
     EXPERTS,
     Lora,
     check_gguf,
+    check_kind,
     check_lora,
     gguf_tensors,
     one_line,
@@ -25,6 +26,7 @@ from spf.generators.custom_weights import (
     weights_file,
 )
 from spf.generators.weights import pipeline_index
+from spf.numbers import switch
 from spf.weights import LOCK, sha256_of
 from spf.words import choose
 
@@ -50,6 +52,8 @@ QUANTIZATIONS: Mapping[str, Quantization] = {
     "bnb8": Quantization(1.0, "bitsandbytes", text=True),
     "torchao_int8": Quantization(1.0, "torchao", text=True),
 }
+ON_CPU = ("native", "_native_math", "_native_flash", "flex")
+"""Kernels that the processor has."""
 ATTENTIONS: Mapping[str, str] = {
     "native": "",
     "_native_math": "",
@@ -90,14 +94,13 @@ class LoadOptions:
     attention: str | None = None
 
     def __post_init__(self) -> None:
-        choose(str(self.offload), OFFLOADS, "offload")
+        choose(self.offload, OFFLOADS, "offload")
         if self.quantize is not None:
-            choose(str(self.quantize), QUANTIZATIONS, "quantize")
+            choose(self.quantize, QUANTIZATIONS, "quantize")
         if self.attention is not None:
-            choose(str(self.attention), ATTENTIONS, "attention")
+            choose(self.attention, ATTENTIONS, "attention")
         for name in ("tiling", "slicing", "compile"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"model.{name}={getattr(self, name)!r} must be true or false")
+            switch(f"model.{name}", getattr(self, name))
         _ = self.loras, self.files  # which are validated as they are made
         if self._package == "bitsandbytes" and self.offload in ("group", "sequential"):
             raise ConfigError(
@@ -193,21 +196,25 @@ class LoadOptions:
         """Whether the options can be applied here and to the pipeline of a folder. Nothing of it is
         loaded.
 
-        pipeline : gives its class, which is imported only where a LoRA is to be compared with it.
+        pipeline : gives its class, which says what its transformers are.
 
-        Raises UnavailableError where a package or a GPU is missing, ConfigError for files that are
-        damaged or made for another model.
+        Raises UnavailableError where a package or a GPU is missing, and for a folder of another
+        model; ConfigError for files that are damaged or made for another one.
         """
         require("lora", "peft" if self.loras else "")
         require("quantize", self._package)
         require("attention", ATTENTIONS[self.attention or "native"])
         if self.offload == "sequential" and device == "cpu":
             raise UnavailableError("model.offload=sequential needs a GPU; use model.offload=none")
+        if self.attention not in (None, *ON_CPU) and device == "cpu":
+            raise UnavailableError(f"model.attention={self.attention} needs a GPU; use native")
         if self._package == "bitsandbytes" and device == "cpu":
             raise UnavailableError(
                 f"model.quantize={self.quantize} needs a GPU; use model.gguf, or quantize=fp8"
             )
         experts = transformers_of(folder)
+        for part in experts:
+            check_kind(pipeline(), folder, part)
         if self.files and len(self.files) != len(experts):
             wanted = "[HIGH, LOW], a file for each expert" if len(experts) > 1 else "one file"
             raise ConfigError(

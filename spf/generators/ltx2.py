@@ -10,7 +10,7 @@ from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock
 from spf.generators.memory import tokens
 from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
 from spf.generators.settings import PUBLISHED, Setting, dynamic_shift
-from spf.numbers import optional_number
+from spf.numbers import optional_number, switch
 
 NEGATIVE_PROMPT = "worst quality, inconsistent motion, blurry, jittery, distorted"
 DEFAULTS = {
@@ -66,7 +66,7 @@ class Ltx2(DiffusersGenerator):
         **common: Any,
     ) -> None:
         super().__init__(variant, **common)
-        self.warp_audio = bool(warp_audio)
+        self.warp_audio = switch("model.warp_audio", warp_audio)
         self.chosen |= {
             "crf": optional_number("model.crf", crf, least=0, most=51, whole=True),
             "stg_scale": optional_number("model.stg_scale", stg_scale, least=0),

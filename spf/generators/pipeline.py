@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators import memory, settings
 from spf.generators.base import (
+    LIMITS,
     Defaults,
     GeneratedClip,
     Plan,
@@ -107,10 +108,10 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         native = self.native_size[0] * self.native_size[1]
         self.area = optional_number("model.area", area, least=1, whole=True) or native
         self.chosen: dict[str, Any] = {
-            "num_frames": optional_number("model.num_frames", num_frames, least=2, whole=True),
-            "fps": optional_number("model.fps", fps, above=0),
-            "steps": optional_number("model.steps", steps, least=1, whole=True),
-            "guidance": optional_number("model.guidance", guidance, above=0),
+            **{
+                name: optional_number(f"model.{name}", value, **LIMITS[name])
+                for name, value in zip(LIMITS, (num_frames, steps, fps, guidance), strict=True)
+            },
             "negative_prompt": negative_prompt,
             "flow_shift": optional_number("model.flow_shift", flow_shift, above=0),
         }

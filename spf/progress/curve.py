@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import log, nan
 from numbers import Real
 from typing import Literal
 
@@ -19,6 +19,14 @@ Noise = Literal["none", "nugget"]
 
 ROUNDING = 1e-13
 """Share of the whole change below which a step is rounding error of the solver."""
+
+
+LARGEST = 1e100
+"""Of sigma and ridge: its square is still a number."""
+HIGHEST_POWER = 100.0
+"""Of distances, at most pi: still a number, and so is 0.001 raised to it."""
+NARROWEST = (2.0 * log(1e12)) ** -0.5
+"""sigma at which neighbours have weight 1e-12."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +46,15 @@ class Settings:
             raise ValueError(
                 f"window must be a whole number of frames, at least 1, not {self.window!r}"
             )
-        for name, value in (("sigma", self.sigma), ("power", self.power)):
-            if not (_finite(value) and value > 0):
-                raise ValueError(f"{name} must be a finite number above 0, not {value!r}")
-        if not (_finite(self.ridge) and self.ridge >= 0):
-            raise ValueError(f"ridge must be a finite number, at least 0, not {self.ridge!r}")
-        if np.exp(-1.0 / (2.0 * self.sigma**2)) < 1e-12:
+        for name, most in (("sigma", LARGEST), ("power", HIGHEST_POWER)):
+            value = getattr(self, name)
+            if not (_is_number(value) and 0 < value <= most):
+                rule = f"a finite number above 0, at most {most:g}"
+                raise ValueError(f"{name} must be {rule}, not {value!r}")
+        if not (_is_number(self.ridge) and 0 <= self.ridge <= LARGEST):
+            rule = f"a finite number, at least 0, at most {LARGEST:g}"
+            raise ValueError(f"ridge must be {rule}, not {self.ridge!r}")
+        if self.sigma < NARROWEST:
             raise ValueError(f"sigma {self.sigma!r} leaves neighbours no weight; use 0.14 or more")
         if self.monotone not in MONOTONE:
             known = ", ".join(MONOTONE)
@@ -52,8 +63,8 @@ class Settings:
             raise ValueError(f"noise must be one of {', '.join(NOISE)}, not {self.noise!r}")
 
 
-def _finite(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(float(value))
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, eq=False)

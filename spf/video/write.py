@@ -17,6 +17,8 @@ from spf.errors import ClipError, ConfigError
 from spf.files import moved_into_place, synchronise
 
 NTSC = {base: Fraction(base * 1000, 1001) for base in (24, 30, 48, 60, 120)}
+SLOWEST, FASTEST = 0.001, 1000
+"""Frames a second of clips that are written."""
 CLOCK = 90_000
 """Ticks a second of a variable rate; those of MPEG."""
 # x264's output depends on the number of threads; a fixed one gives the same bytes everywhere.
@@ -82,9 +84,9 @@ def write_png(folder: str | os.PathLike[str], frames: Iterable[np.ndarray]) -> N
 
 def exact_rate(fps: float | Fraction) -> Fraction:
     """Frames per second as the fraction that is meant: NTSC rates within 0.005, others up to a
-    denominator of 1001. Raises `ConfigError` unless 0.001 <= fps <= 1000."""
-    if isinstance(fps, bool) or not math.isfinite(fps) or not 0.001 <= fps <= 1000:
-        raise ConfigError(f"fps is {fps!r}; give frames per second from 0.001 to 1000")
+    denominator of 1001. Raises `ConfigError` unless `SLOWEST` <= fps <= `FASTEST`."""
+    if isinstance(fps, bool) or not math.isfinite(fps) or not SLOWEST <= fps <= FASTEST:
+        raise ConfigError(f"fps is {fps!r}; give frames per second from {SLOWEST} to {FASTEST}")
     if isinstance(fps, Fraction):
         return fps
     for rate in NTSC.values():

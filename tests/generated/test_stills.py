@@ -255,7 +255,8 @@ def test_files_of_half_precision_are_loaded_where_there_are_no_others(
         ([*WORDS, "stills=sdxl", "stills.steps=0"], ConfigError, "stills.steps=0"),
         ([*WORDS, "stills=sdxl", "stills.seed=-1"], ConfigError, "stills.seed=-1"),
         ([*WORDS, "stills=sdxl", "stills.guidance=-1"], ConfigError, "stills.guidance=-1"),
-        ([*WORDS, "stills=sdxl", "stills.size=[1,1]"], ConfigError, "at least 64 each"),
+        ([*WORDS, "stills=sdxl", "stills.size=[1,1]"], ConfigError, "64 to 4096 each"),
+        ([*WORDS, "stills=sdxl", "stills.size=5"], ConfigError, "stills.size=5 must be"),
         (
             ["benchmark=synthetic_pacing", "stills=folder", "stills.path=."],
             ConfigError,

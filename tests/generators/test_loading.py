@@ -287,6 +287,11 @@ def test_settings_that_cannot_be(options, message, wan, files):
             {"lora": "wide"},
             "1 of 2 layers do not fit transformer, blocks.0.attn1.to_q first",
         ),
+        (
+            "i2v",
+            {"lora": "nan"},
+            "nan.safetensors: transformer.blocks.0.attn1.to_q.* is not finite",
+        ),
         ("i2v", {"lora": "cut.safetensors"}, "damaged, or made for another model"),
         ("i2v", {"lora": "text.safetensors"}, "damaged, or made for another model"),
         ("ti2v", {"lora": [{"file": "i2v", "expert": "low"}]}, "this model has no experts"),
@@ -311,6 +316,8 @@ def test_files_for_another_model(word, options, message, adapters, files, tmp_pa
     down, up = factors["blocks.0.attn1.to_q"]
     factors["blocks.0.attn1.to_q"] = down.repeat(1, 2), up
     known["wide"] = str(write_lora(tmp_path / "wide.safetensors", factors))
+    factors["blocks.0.attn1.to_q"] = down * float("nan"), up
+    known["nan"] = str(write_lora(tmp_path / "nan.safetensors", factors))
     plain = adapters(word)
     generator = opened(plain, **named(options, known))
     with pytest.raises(ConfigError, match=message) as caught:
@@ -329,6 +336,7 @@ def test_files_for_another_model(word, options, message, adapters, files, tmp_pa
         ({"attention": "sage"}, "sageattention", "model.attention needs .* sageattention"),
         ({"quantize": "bnb8"}, "", "model.quantize=bnb8 needs a GPU"),
         ({"offload": "sequential"}, "", "model.offload=sequential needs a GPU"),
+        ({"attention": "_native_cudnn"}, "", "model.attention=_native_cudnn needs a GPU"),
     ],
 )
 def test_what_is_not_installed(options, package, message, wan, files, monkeypatch):
@@ -343,3 +351,18 @@ def test_what_is_not_installed(options, package, message, wan, files, monkeypatc
     one_line(caught)
     assert isinstance(caught.value, SpfError)
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("word", "folder", "message"),
+    [
+        ("wan21/vace-1.3b", "i2v", "WanTransformer3DModel, not WanVACETransformer3DModel"),
+        ("ltxv", "split", "LTX2VideoTransformer3DModel, not LTXVideoTransformer3DModel"),
+    ],
+)
+def test_the_folder_of_another_model(word, folder, message, adapters):
+    """Some load, and fail after minutes in the middle of a clip."""
+    made = miniatures.adapter(word, Path(adapters(folder).path))
+    with pytest.raises(UnavailableError, match=message) as caught:
+        made.check()
+    one_line(caught)

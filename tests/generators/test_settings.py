@@ -149,6 +149,14 @@ def test_without_weights_values_are_what_the_authors_publish(monkeypatch, tmp_pa
         (Wan22, {"variant": "ti2v", "guidance_scale_2": 3.0}, "one expert"),
         (Wan22, {"variant": "ti2v", "boundary_ratio": 0.5}, "one expert"),
         (Wan22, {"num_frames": 1}, "num_frames=1"),
+        (Wan22, {"num_frames": 10**9}, "from 2 to 262144"),
+        (Wan22, {"steps": 10**400}, r"steps=1000.*\.\.\..*000 must be a whole number"),
+        (Wan22, {"fps": 1e-300}, "fps=1e-300 must be a number from 0.001 to 1000"),
+        *[
+            (Wan22, {"size": size}, r"size=.* must be \[height, width\] in pixels, 1 to 4096 each")
+            for size in (5, "ab", [480], [0, 0], [480.0, 832.0], [480, True], [10**5] * 2, {"a": 1})
+        ],
+        (Ltx2, {"warp_audio": "maybe"}, "warp_audio='maybe' must be true or false"),
         (Wan22, {"negative_prompt": 3}, "negative_prompt=3 must be text"),
         (Wan22, {"area": 0}, "area=0 must be a whole number, at least 1"),
         (Wan22, {"area": 255}, "smaller than one latent; 16x16"),

@@ -348,6 +348,10 @@ def test_without_images_what_needs_them_says_so(tmp_path: Path) -> None:
     said = "VBench without i2v_subject on 2 of 2 clips: not run: no first frames are given, name "
     assert said in (run.folder.path("index.html").read_text())
     assert not set(FIDELITY) & set(run.results.records[0])
-    for folder, why in (("none", "No such file"), ("clips", "there is no image in it")):
+    (tmp_path / "twice").mkdir()
+    for suffix in ("jpg", "png"):
+        (tmp_path / "twice" / f"p0.{suffix}").touch()
+    wrong = {"none": "No such file", "clips": "there is no image in it", "twice": "have one name"}
+    for folder, why in wrong.items():
         with pytest.raises(ConfigError, match=f"model.images=.*{why}"):
             harness.run(clips, tmp_path / "out", f"model.images={tmp_path / folder}")

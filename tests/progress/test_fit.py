@@ -237,9 +237,9 @@ def test_wrong_shapes(shape):
     ("name", "values"),
     {
         "window": [0, -1],
-        "sigma": [0.0, -2.0, np.nan],
-        "ridge": [-1e-5, np.nan],
-        "power": [0.0, -1.0],
+        "sigma": [0.0, -2.0, np.nan, 1e-300, 1e200, 10**400],
+        "ridge": [-1e-5, np.nan, 1e300],
+        "power": [0.0, -1.0, 200.0],  # angles to the 200th are none, or no numbers
         "monotone": ["smooth"],
         "noise": ["loud"],
         "times": [
