@@ -24,8 +24,8 @@ import spf
 from spf.cli import main
 from spf.commands.check import check as check_command
 from spf.commands.shared import clips_at
+from spf.curation.bounds import LIMITS
 from spf.curation.limits import (
-    LIMITS,
     Value,
     Verdict,
     checked_limits,
