@@ -35,7 +35,7 @@ from spf.generators.weights import (
     source_patterns,
 )
 from spf.generators.weights import words as pipeline_words
-from spf.quality.weights import WeightsFile, fetched_hashes, lock_file
+from spf.quality.weights import QualityFile, fetched_hashes, lock_file
 from spf.quality.weights import words as quality_words
 from spf.weights import (
     LOCK,
@@ -51,7 +51,7 @@ from spf.words import choose
 INTERRUPTED = 130
 T = TypeVar("T")
 
-Wanted = Pin | Repository | WeightsFile
+Wanted = Pin | Repository | QualityFile
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,7 +97,7 @@ def fetch(pin: Wanted) -> str:
     """
     if isinstance(pin, Repository):
         return _fetch_pipeline(pin)
-    if isinstance(pin, WeightsFile):
+    if isinstance(pin, QualityFile):
         return _fetch_file(pin)
     here = find_cached(pin)
     folder, sha256 = _download(pin) if here is None else (here[0], pin.sha256)
@@ -126,7 +126,7 @@ def _fetch_pipeline(repository: Repository) -> str:
     return f"{repository.repo}: fetched, commit {folder.name[:12]}: {folder}"
 
 
-def _fetch_file(file: WeightsFile) -> str:
+def _fetch_file(file: QualityFile) -> str:
     """Have a single file here, as pinned or, where nothing is, noted from now on."""
     place = file.path
     here = place.is_file()
@@ -145,7 +145,7 @@ def _fetch_file(file: WeightsFile) -> str:
     return f"{file.name}: {done}: {place}"
 
 
-def _save(file: WeightsFile, part: Path) -> Path:
+def _save(file: QualityFile, part: Path) -> Path:
     """Download a file to `part`; where its hash is pinned, go on from what is there already."""
     from huggingface_hub import constants
 

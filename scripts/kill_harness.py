@@ -31,7 +31,7 @@ RUN = [
 WORKERS = {"run": 1, "pool": 2, "four": 1}
 
 
-class Command:
+class StartedCommand:
     """run.py in a forked process that leads a group of its own; its output goes to a file."""
 
     def __init__(self, words: list[str], output: Path) -> None:
@@ -94,7 +94,7 @@ def harass(words: list[str], folder: Path, kills: int, seed: int, together: int)
     output = folder / "whole" / "out"  # of one name each time: tables may tell it
     output.parent.mkdir(parents=True)
     started = time.perf_counter()
-    if not (first := Command(words, output)).wait() or first.code != 0:
+    if not (first := StartedCommand(words, output)).wait() or first.code != 0:
         raise SystemExit(f"the undisturbed command failed:\n{(output.parent / 'log').read_text()}")
     whole, seconds = tables(output), time.perf_counter() - started
     count = rounds = 0
@@ -105,7 +105,7 @@ def harass(words: list[str], folder: Path, kills: int, seed: int, together: int)
         before: dict[str, int] = {}
         ended = False
         while not ended:
-            running = [Command(words, output) for _ in range(together)]
+            running = [StartedCommand(words, output) for _ in range(together)]
             for command in running[: max(1, together - 1)]:
                 more = together > 1 or count < kills
                 until = time.perf_counter() + draw.uniform(0, seconds) if more else float("inf")
