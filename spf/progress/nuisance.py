@@ -2,22 +2,22 @@
 
 Some frames of the clip are embedded again as a slightly other camera would see them. The
 differences n_k (K, D) between such a view and its frame span the clip's nuisance directions: the
-eigenvectors u of C = sum n_k n_k' / K. Each correction scales the vectors along them,
+eigenvectors u of C = sum n_k n_k' / K, with eigenvalues c. A direction is taken out,
 
-    z -> z - sum_k (1 - g_k) (u_k . z) u_k, to unit length,
+    z -> z - sum (u . z) u, to unit length,
 
-with gain 0 for the first r and 1 for the others (projection, as in nuisance attribute projection,
-Solomonoff et al. 2004), or g_k = (1 + strength c_k / c_1)^(-1/2) with c the eigenvalues (whitening,
-as in within-class covariance normalisation, Hatch et al. 2006). Directions from small changes of
-the picture itself are those of the tangent distance (Simard et al. 1998).
+where a camera that moves `REACH` times as far as the views could make all of the clip's own
+variance p along it: REACH^2 c > p. Along the others the clip moves further than a camera would.
 
-docs/concepts/nuisance.md says what is lost, and when. Nothing depends on the order of the views, on
-a rotation of the embedding space or on the direction of time, beyond rounding.
+Projecting out directions of nuisance is nuisance attribute projection (Solomonoff et al. 2004);
+directions from small changes of the picture itself are those of the tangent distance (Simard et
+al. 1998). The choice by the clip's own variance is ours. docs/concepts/nuisance.md says what is
+lost, when, and what else was tried. Nothing depends on the order of the views, on a rotation of the
+embedding space or on the direction of time, beyond rounding.
 """
 
 from dataclasses import dataclass, replace
 from math import nan
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,19 +29,13 @@ from spf.progress.metrics import mean_absolute, unit_time
 from spf.progress.noise import noise_margin
 
 Array = NDArray[np.float64]
-Method = Literal["projection", "whitening"]
 
-METHOD: Method = "whitening"
+REACH = 5.0
+"""How many times as far as the views a camera may have moved: 30% of the frame, as they shift by
+6%. An embedder that is locally linear then answers with that many times their differences."""
 
 ROUNDING = 1e-5
 """Length up to which a difference of two unit vectors is an embedder's rounding, not an answer."""
-
-FLOOR = 0.1
-"""Energy of a direction from which on it is nuisance, as a share of the clip's own energy in each
-of the dimensions that its path fills."""
-
-MOST = 1000.0
-"""Ratio of the strongest direction's energy to the weakest one that is still nuisance."""
 
 LEAST_LEFT = 0.01
 """Length left of a unit vector below which its direction means nothing."""
@@ -53,121 +47,48 @@ MOSTLY_MOTION = 2 / 3
 """`motion_share` from which a clip is flagged: less than half of what was taken out is left, so the
 corrected curve says little of the clip, and a motion that is its meaning would look the same."""
 
-
-@dataclass(frozen=True, eq=False)
-class Directions:
-    """Nuisance directions of a clip, the strongest first.
-
-    axes : (R, D) float64, orthonormal rows, the eigenvectors of C. energies : (R,) float64, its
-    eigenvalues, positive: mean squared length of a view's difference along each. R is at most
-    min(K, D), and 0 where the embedder does not react to the views.
-    """
-
-    axes: Array
-    energies: Array
-
-    def __len__(self) -> int:
-        return len(self.energies)
+EXPLAINED = 0.5
+"""Share of `unseen_left` down to which the rest of a change may be meaning: a morph whose meaning
+is small and looks like a motion is not to be called no semantic change where a camera moves too."""
 
 
-def nuisance_directions(differences: ArrayLike) -> Directions:
-    """The eigenvectors and eigenvalues of C = sum n_k n_k' / K, without C itself.
+def nuisance_directions(differences: ArrayLike, vectors: ArrayLike, reach: float = REACH) -> Array:
+    """The directions to take out of a clip: orthonormal rows (R, D) float64, the strongest first.
 
     differences : (K, D), unit vector of a view minus that of its frame; K may be 0. Those no longer
-    than `ROUNDING` count as 0.
+    than `ROUNDING` count as 0. vectors : (T, D), the clip's unit vectors. R is at most min(K, D),
+    and 0 where the embedder does not react to the views.
 
-    By the thin singular value decomposition: O(K D min(K, D)) time, O(K D) memory. Raises
-    ValueError for another shape, and for NaN or infinity.
+    By the thin singular value decomposition of the differences, never a D x D matrix: O(K D
+    min(K, D) + T D R) time, O(K D) memory. Raises ValueError for another shape, for NaN or
+    infinity, and for a reach that is not above 0.
     """
     rows = np.array(differences, dtype=np.float64)
     if rows.ndim != 2 or not np.isfinite(rows).all():
         raise ValueError(f"differences must be finite and (views, dimensions), not {rows.shape}")
+    if not (np.isfinite(reach) and reach > 0):
+        raise ValueError(f"reach must be a finite number above 0, not {reach!r}")
     rows[np.linalg.norm(rows, axis=1) <= ROUNDING] = 0.0
     if not rows.any():
-        return Directions(np.zeros((0, rows.shape[1])), np.zeros(0))
+        return np.zeros((0, rows.shape[1]))
     _, sizes, axes = np.linalg.svd(rows, full_matrices=False)
     real = sizes > np.finfo(np.float64).eps * max(rows.shape) * sizes[0]
-    return Directions(axes[real], sizes[real] ** 2 / len(rows))
+    energies, axes = sizes[real] ** 2 / len(rows), axes[real]
+    own = (as_embeddings(vectors).astype(np.float64) @ axes.T).var(axis=0)
+    return np.asarray(axes[reach**2 * energies > own])
 
 
-def threshold(
-    directions: Directions, vectors: ArrayLike, floor: float = FLOOR, most: float = MOST
-) -> float:
-    """Energy of a direction above which it is nuisance, chosen from the clip.
+def corrected(vectors: ArrayLike, axes: Array) -> Rows:
+    """Unit vectors (T, D) float64 without the directions `axes` (R, D).
 
-    With P the covariance of the clip's unit vectors (T, D) about their mean, outside the directions
-    of at least 1 / `most` of the strongest energy (half of the dimensions at most), the clip's
-    energy in each dimension that its path fills there is tr(P^2) / tr(P) (the mean eigenvalue,
-    weighted by itself). A direction counts where a small camera motion has at least `floor` times
-    that, and at least 1 / `most` of the strongest direction: a clip that stands still has no energy
-    of its own. Inside the directions a moving camera would raise P, and the threshold.
-
-    Returns the same unit as `Directions.energies`, at least 0; 0 without directions.
-    """
-    if not len(directions):
-        return 0.0
-    strong = int((directions.energies >= directions.energies[0] / most).sum())
-    gains = projection(directions, min(strong, directions.axes.shape[1] // 2))
-    rows = _scaled(as_embeddings(vectors), directions, gains)
-    rows -= rows.mean(axis=0)
-    total = float(np.einsum("ij,ij->", rows, rows))
-    # tr(P^2) from whichever Gram matrix is the smaller one.
-    gram = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
-    own = float(np.einsum("ij,ij->", gram, gram)) / total / len(rows) if total > 0 else 0.0
-    return max(floor * own, float(directions.energies[0]) / most)
-
-
-def projection(directions: Directions, rank: int) -> Array:
-    """Gains (R,) that take the first `rank` directions out whole: 0, and 1 for the others."""
-    if rank < 0:
-        raise ValueError(f"rank must be at least 0, not {rank!r}")
-    return (np.arange(len(directions)) >= rank).astype(np.float64)
-
-
-def whitening(directions: Directions, strength: float) -> Array:
-    """Gains (R,) of (I + strength C / c_1)^(-1/2), c_1 the largest eigenvalue; in 0 .. 1."""
-    if not (np.isfinite(strength) and strength >= 0):
-        raise ValueError(f"strength must be a finite number, at least 0, not {strength!r}")
-    energies = directions.energies
-    largest = energies[0] if len(energies) else 1.0
-    return np.asarray(1.0 / np.sqrt(1.0 + strength * energies / largest), np.float64)
-
-
-def chosen_gains(
-    directions: Directions,
-    vectors: ArrayLike,
-    method: Method = METHOD,
-    floor: float = FLOOR,
-    most: float = MOST,
-) -> Array:
-    """Gains (R,) with the amount chosen from the clip by its `threshold` t.
-
-    projection : the directions with more energy than t, at most half of the dimensions.
-    whitening : strength c_1 / t, so that a direction of energy t keeps sqrt(1 / 2) of its length.
-    """
-    return _gains(directions, threshold(directions, vectors, floor, most), method)
-
-
-def _gains(directions: Directions, level: float, method: Method) -> Array:
-    if method == "projection":
-        rank = int((directions.energies > level).sum())
-        return projection(directions, min(rank, directions.axes.shape[1] // 2))
-    if method == "whitening":
-        return whitening(directions, directions.energies[0] / level if level > 0 else 0.0)
-    raise ValueError(f"method must be projection or whitening, not {method!r}")
-
-
-def corrected(vectors: ArrayLike, directions: Directions, gains: Array) -> Rows:
-    """Unit vectors (T, D) float64 with the nuisance directions scaled by their gains.
-
-    Where all gains are 1, or there are no directions, these are the vectors themselves, bit for
-    bit. Where a row keeps less than `LEAST_LEFT` of its length the nuisance explains everything,
-    and all rows are the mean direction of the clip: nothing changes.
+    Without directions these are the vectors themselves, bit for bit. Where a row keeps less than
+    `LEAST_LEFT` of its length the nuisance explains everything, and all rows are the mean direction
+    of the clip: nothing changes.
     """
     rows = as_embeddings(vectors)
-    if (gains == 1.0).all():
+    if not len(axes):
         return rows
-    left = _scaled(rows, directions, gains)
+    left = _without(rows, axes)
     lengths = np.linalg.norm(left, axis=1, keepdims=True)
     if (lengths < LEAST_LEFT * np.linalg.norm(rows, axis=1, keepdims=True)).any():
         mean = rows.mean(axis=0)
@@ -176,23 +97,21 @@ def corrected(vectors: ArrayLike, directions: Directions, gains: Array) -> Rows:
     return left / lengths
 
 
-def motion_share(
-    vectors: ArrayLike, directions: Directions, gains: Array, window: int, sigma: float
-) -> float:
+def motion_share(vectors: ArrayLike, axes: Array, window: int, sigma: float) -> float:
     """Share of the clip's change that its nuisance directions explain.
 
-    1 - sum w (|a_i| |a_j|)^(1/2) |a_i / |a_i| - a_j / |a_j|| / sum w |z_i - z_j|, a = A z, over the
-    pairs i < j <= i + window of the fit, with its weights w = exp(-(j - i)^2 / (2 sigma^2)); A
-    scales the directions by their gains. The numerator is what of a_i - a_j turns the vector: its
-    square is |a_i - a_j|^2 - (|a_i| - |a_j|)^2. A shortens, so the share is in 0 .. 1: 0 where
-    nothing is taken out or nothing changes, 1 where nothing is left.
+    1 - sum w (|a_i| |a_j|)^(1/2) |a_i / |a_i| - a_j / |a_j|| / sum w |z_i - z_j|, a the vectors
+    without `axes` before they are scaled again, over the pairs i < j <= i + window of the fit, with
+    its weights w = exp(-(j - i)^2 / (2 sigma^2)). The numerator is what of a_i - a_j turns the
+    vector: its square is |a_i - a_j|^2 - (|a_i| - |a_j|)^2. A projection shortens, so the share is
+    in 0 .. 1: 0 where nothing is taken out or nothing changes, 1 where nothing is left.
 
     O(T window D) time, O(T D) memory.
     """
     rows = as_embeddings(vectors)
-    if (gains == 1.0).all():
+    if not len(axes):
         return 0.0
-    left = _scaled(rows, directions, gains)
+    left = _without(rows, axes)
     lengths = np.linalg.norm(left, axis=1)
     left /= np.where(lengths > 0, lengths, 1.0)[:, None]
     whole = kept = 0.0
@@ -224,31 +143,27 @@ class Corrected:
 
     @property
     def explained(self) -> bool:
-        """Whether no more of the clip's change is left than of a camera's motion: nothing else."""
-        return self.mostly_motion and 1.0 - self.motion_share <= self.unseen_left
+        """Whether far less of the clip's change is left than of a camera's motion: nothing else."""
+        return self.mostly_motion and 1.0 - self.motion_share <= EXPLAINED * self.unseen_left
 
 
-def correct(
-    plain: Curve, vectors: ArrayLike, differences: ArrayLike, method: Method = METHOD
-) -> Corrected:
-    """Fit a clip again without its nuisance, the amount chosen from the clip.
+def correct(plain: Curve, vectors: ArrayLike, differences: ArrayLike) -> Corrected:
+    """Fit a clip again without its nuisance.
 
     plain : its curve, with the settings of the fit. vectors : (T, D), unit rows. differences :
-    (F, V, D), V views of each of F frames minus the frame's own vector. Where nothing is taken out
-    the curve is the plain one itself.
+    (F, V, D), V views of each of F frames minus the frame's own vector. Where nothing is taken out,
+    or nothing changes, the curve is the plain one itself.
     """
     found = np.asarray(differences, dtype=np.float64)
-    directions = nuisance_directions(found.reshape(-1, found.shape[-1]))
-    level = threshold(directions, vectors)
-    gains = _gains(directions, level, method)
-    if (gains == 1.0).all():
+    axes = nuisance_directions(found.reshape(-1, found.shape[-1]), vectors)
+    if not (len(axes) and plain.changes):
         return Corrected(plain, 0.0, 1.0)
     settings = plain.settings
-    share = motion_share(vectors, directions, gains, settings.window, settings.sigma)
-    curve = fit(corrected(vectors, directions, gains), plain.times, **vars(settings))
+    share = motion_share(vectors, axes, settings.window, settings.sigma)
+    curve = fit(corrected(vectors, axes), plain.times, **vars(settings))
     known = ("is_still", "flicker_share", "cut_angle")  # of the clip and of what measures it
     curve = replace(curve, **{name: getattr(plain, name) for name in known})
-    made = Corrected(curve, share, unseen_left(found, level, method))
+    made = Corrected(curve, share, unseen_left(found, vectors))
     return replace(made, curve=replace(curve, is_explained=True)) if made.explained else made
 
 
@@ -265,27 +180,24 @@ def disagree(plain: Curve, other: Curve) -> bool:
     return apart > OWN_ERROR + noise
 
 
-def unseen_left(differences: Array, level: float, method: Method) -> float:
-    """How much of a frame's differences the directions of the other frames leave: sum |A n| /
-    sum |n| over all views, A made without the frame. 0 .. 1; NaN with fewer than 2 frames.
+def unseen_left(differences: Array, vectors: ArrayLike) -> float:
+    """How much of a frame's differences the directions of the other frames leave: sum |n without
+    them| / sum |n| over all views. 0 .. 1; NaN with fewer than 2 frames.
 
-    differences : (F, V, D). level : `threshold` of the clip.
+    differences : (F, V, D). vectors : (T, D), of the clip.
     """
     if len(differences) < 2:
         return nan
     left = whole = 0.0
     for index, own in enumerate(differences):
         others = np.delete(differences, index, axis=0).reshape(-1, own.shape[-1])
-        directions = nuisance_directions(others)
-        rest = _scaled(own, directions, _gains(directions, level, method))
+        rest = _without(own, nuisance_directions(others, vectors))
         left += np.linalg.norm(rest, axis=1).sum()
         whole += np.linalg.norm(own, axis=1).sum()
     return float(left / whole) if whole > 0 else 1.0
 
 
-def _scaled(vectors: Rows, directions: Directions, gains: Array) -> Array:
-    """The rows with their parts along the directions times the gains; not of unit length."""
+def _without(vectors: Rows, axes: Array) -> Array:
+    """The rows without their parts along the axes; not of unit length."""
     rows = np.asarray(vectors, dtype=np.float64)
-    touched = gains != 1.0
-    axes = directions.axes[touched]
-    return rows - ((rows @ axes.T) * (1.0 - gains[touched])) @ axes
+    return rows - (rows @ axes.T) @ axes
