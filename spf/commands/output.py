@@ -151,12 +151,14 @@ def print_table(
     cells = [
         [_shown(value, numbers.get(name)) for name, value in row.items()] for row in rows[:most]
     ]
-    for number, name in enumerate(rows[0] if rows else ()):
+    names = list(rows[0] if rows else ())
+    least = screen.width // (2 * max(1, len(set(names) - set(numbers))))
+    for number, name in enumerate(names):
         widest = max(len(row[number]) for row in cells)
         if name in numbers:
             table.add_column(name, justify="right", no_wrap=True)
         else:
-            table.add_column(name, overflow="fold", min_width=min(widest, screen.width // 4))
+            table.add_column(name, overflow="fold", min_width=min(widest, least))
     for row in cells:
         table.add_row(*map(Text, row))
     screen.print(table)
