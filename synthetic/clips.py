@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +25,9 @@ FIRST_HELD_OUT_SEED = 1000
 """Seeds from here on are held out: nothing that is measured may have been trained on them."""
 
 TIMINGS = ("constant", "variable")
+
+ZOOM = 4
+"""Factor of a zoom that is the meaning."""
 
 
 class Content(Protocol):
@@ -77,6 +81,49 @@ class Still:
         """The content's layers at `at`, for every p."""
         paint = self.content.layers(size, margin, seed)
         return None if paint is None else lambda p: paint(self.at)
+
+
+@dataclass(frozen=True)
+class Zoomed:
+    """Content held at one p, into whose middle the picture zooms: by a factor of `ZOOM` ** p, so
+    that what is seen changes with the camera alone."""
+
+    content: Content
+    at: float = 0.5
+
+    @property
+    def name(self) -> str:
+        """The content's word and where it is held."""
+        return f"zoomed-{self.content.name}-{self.at:g}"
+
+    @property
+    def held_out(self) -> bool:
+        """As the content."""
+        return self.content.held_out
+
+    def identity(self) -> dict[str, Any]:
+        """The content's, where it is held, and the zoom."""
+        return {**self.content.identity(), "zoomed": self.at, "by": ZOOM}
+
+    def painter(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> Painter:
+        """The content's picture at `at`, painted `ZOOM` times as large, so that all frames are
+        sharp."""
+        large = size[0] * ZOOM, size[1] * ZOOM
+        picture = self.content.painter(large, margin * ZOOM, seed)(self.at)
+        height, width = picture.shape[:2]
+        centre = ((width - 1) / 2, (height - 1) / 2)
+
+        def paint(p: float) -> Image8:
+            matrix = cv2.getRotationMatrix2D(centre, 0.0, ZOOM**p)
+            seen = cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_LINEAR)
+            small = (width // ZOOM, height // ZOOM)
+            return np.asarray(cv2.resize(seen, small, interpolation=cv2.INTER_AREA), np.uint8)
+
+        return paint
+
+    def layers(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> LayerPainter | None:
+        """None: it has no layers."""
+        return None
 
 
 _ALL: tuple[Content, ...] = (*SCENES, *PAIRS, *RING["warp"], *RING["matched"])

@@ -15,6 +15,7 @@ from spf.generators.base import Image
 from spf.generators.folder_of_stills import read_image
 from spf.generators.stills import Described, Frame, NoStills, Still, Stills
 from spf.identity import digest
+from spf.numbers import optional_number
 from spf.store import Store
 from spf.words import choose
 from spf.yaml_files import brief, read_yaml
@@ -179,10 +180,7 @@ def _stills(pairs: Sequence[Pair]) -> list[Still]:
 
 
 def _first(found: list[Any], count: int | None) -> list[Any]:
-    whole = isinstance(count, int) and not isinstance(count, bool)
-    if count is not None and not (whole and 1 <= count <= len(found)):
-        raise ConfigError(f"num_pairs={count!r} must be a whole number from 1 to {len(found)}")
-    return found[:count]
+    return found[: optional_number("num_pairs", count, least=1, most=len(found), whole=True)]
 
 
 def _procedural(size: tuple[int, int]) -> Iterator[Pair]:

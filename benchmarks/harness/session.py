@@ -37,6 +37,7 @@ from spf.extras import require_extra
 from spf.generators.stills import NoStills
 from spf.identity import code_hash
 from spf.measurement import DEFAULT_SETTINGS
+from spf.numbers import optional_number
 from spf.progress import Settings
 from spf.quality import NoQuality
 from spf.video import Sampling
@@ -147,7 +148,9 @@ def _workers(config: DictConfig, benchmark: Benchmark, job: Job) -> Workers:
                 f"device={config.device}: with engine=ray, Ray shares the GPUs out; use device=cuda"
             )
     preferred = getattr(benchmark, "workers", None)
-    return Workers(_count("workers", config.workers), preferred, gpus, engine)
+    return Workers(
+        optional_number("workers", config.workers, least=1, whole=True), preferred, gpus, engine
+    )
 
 
 def _fresh(word: Any) -> str | None:
@@ -173,7 +176,7 @@ def build(config: DictConfig) -> Benchmark:
             embedder,
             fit_settings(fit),
             Sampling(**config.sampling),
-            _count("batch_size", config.batch_size),
+            optional_number("batch_size", config.batch_size, least=1, whole=True),
             user_cache() if config.cache else None,
             str(config.device),
             str(config.nuisance),
@@ -283,12 +286,6 @@ def write_results(folder: RunFolder, results: Results, summary: Summary) -> None
                 continue  # its seconds are in timings.parquet
             folder.write(f"{table.name}.csv", table_as_csv(table))
             folder.write(f"{table.name}.md", table_as_markdown(table))
-
-
-def _count(name: str, value: Any) -> int | None:
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise ConfigError(f"{name}={value!r} must be a whole number, at least 1")
-    return value
 
 
 def _make(node: DictConfig, **arguments: Any) -> Any:

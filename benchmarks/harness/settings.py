@@ -78,11 +78,14 @@ def setting_lines(config: DictConfig) -> Iterator[str]:
 def meanings(file: str) -> Mapping[str, str]:
     """Comments beside the settings of a file of configs/, by the settings' dotted names.
 
-    Where a file gives other values to a class that another file of its group explains, they are
-    that file's.
+    Where a file takes settings from a shared one (`defaults: [shared/NAME@_here_]`), or gives other
+    values to a class that another file of its group explains, they are that file's.
     """
     path = (CONFIGS / file).with_suffix(".yaml")
     found = _comments(path)
+    for word in yaml.safe_load(path.read_text()).get("defaults", ()):
+        if isinstance(word, str) and word.endswith("@_here_"):
+            found = _comments(path.parent / f"{word.partition('@')[0]}.yaml") | found
     for other in sorted(path.parent.glob("*.yaml")):
         if not all(found.values()) and _target(other) == _target(path):
             found = {name: text or _comments(other).get(name, "") for name, text in found.items()}

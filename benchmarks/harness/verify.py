@@ -45,7 +45,7 @@ TOLERANCES: Mapping[str, Tolerance] = {
     "iterations": Tolerance(absolute=1),
     "best_iteration": Tolerance(absolute=1),
     # The place of a jump is a whole step: its median may move by half of one.
-    "error_frames": Tolerance(absolute=0.5),
+    "error_frames*": Tolerance(absolute=0.5),
     "error_seconds": Tolerance(absolute=0.05),
     # Intervals are drawn anew from the values: twice the tolerance of what they enclose.
     "*_95": Tolerance(absolute=0.01, relative=0.04),
@@ -59,8 +59,13 @@ TOLERANCES: Mapping[str, Tolerance] = {
     # Rank correlations jump where two clips that are all but equal change places.
     "none": Tolerance(absolute=0.02),
     "translation*": Tolerance(absolute=0.02),
+    "spearman*": Tolerance(absolute=0.05),
     "pace": Tolerance(absolute=0.02),
     "order": Tolerance(absolute=0.1),
+    # What is taken out of a clip depends on which directions lie above a threshold.
+    "*_corrected": Tolerance(absolute=0.01, relative=0.02),
+    "motion_share": Tolerance(absolute=0.01, relative=0.02),
+    "kept": Tolerance(absolute=0.01, relative=0.02),
     # Steps between frames and what a network draws: sums over many float32 operations.
     "*peak_step": Tolerance(relative=0.05),
     "peak_speed": Tolerance(relative=0.05),

@@ -1,13 +1,14 @@
 """Measured against true pacing: the errors of a curve, and all results of a run."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import nan
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import read_curve
@@ -92,28 +93,31 @@ def jump_error(curve: Curve, pacing: Law) -> float:
 
 @dataclass(frozen=True)
 class Results:
-    """Records as a table, with calibrated errors, and the curves (by the clip's name)."""
+    """Records as a table, with calibrated errors; the curves and strips of frames (PNG) by the
+    clip's name."""
 
     table: pd.DataFrame
     curves: dict[str, pd.DataFrame]
+    strips: dict[str, bytes] = field(default_factory=dict)
 
     @classmethod
     def read(cls, records: list[Record], folder: RunFolder) -> "Results":
         curves = {record["clip"]: read_curve(folder, record) for record in records}
         table = pd.DataFrame(records)
         changing = {r["clip"]: r["reason"] != NO_CHANGE for r in records}
-        plain = [_calibrated(record, curves, changing, "progress") for record in records]
+        plain = [calibrated(record, curves, changing, "progress") for record in records]
         table["calibrated_error"] = [one.error for one in plain]
         table["unidentified"] = [one.unidentified for one in plain]
         table["calibrated_reason"] = [one.reason for one in plain]
-        corrected = [_calibrated(record, curves, changing, "corrected") for record in records]
+        corrected = [calibrated(record, curves, changing, "corrected") for record in records]
         table["corrected_error"] = [one.error for one in corrected]
         table["unchanged"] = table["reason"] == NO_CHANGE
         table["unchanged_corrected"] = table["corrected_reason"] == NO_CHANGE
         table["jump_seconds"] = table["jump_error"] * table["duration"] / (table["frames"] - 1)
         change = table.set_index("clip")["total_change"]
         table["leakage"] = table["total_change"] / table["reference"].map(change)
-        return cls(table, curves)
+        shown = [record for record in records if record.get("strip")]
+        return cls(table, curves, {one["clip"]: folder.read(one["strip"]) for one in shown})
 
     def of(self, study: str) -> pd.DataFrame:
         """Rows of one study."""
@@ -154,9 +158,13 @@ def grouped(
     return rows
 
 
-def _calibrated(
-    record: Record, curves: dict[str, pd.DataFrame], changing: dict[str, bool], source: str
+def calibrated(
+    record: Mapping[Any, Any],
+    curves: dict[str, pd.DataFrame],
+    changing: Mapping[str, bool],
+    source: str,
 ) -> Calibration:
+    """The calibration of a record by a column of its curve and of its reference's."""
     reference = curves.get(record["reference"])
     if record["still"]:
         return Calibration(nan, nan, "nothing changes")
@@ -170,3 +178,12 @@ def _calibrated(
         reference[source].to_numpy(),
         changing[record["reference"]],
     )
+
+
+def rank_correlation(group: pd.DataFrame, measure: str) -> float:
+    """Spearman's, of a measure with the true unevenness; a clip without a value counts as even."""
+    values = -group[measure] if measure.startswith("pacing_entropy") else group[measure]
+    values = values.fillna(values.min())
+    if values.nunique() < 2 or group["true_linearity_mae"].nunique() < 2:
+        return float("nan")  # nothing to order
+    return float(stats.spearmanr(values, group["true_linearity_mae"]).statistic)

@@ -27,7 +27,7 @@ CONTENTS = (
 )
 """Held out: nothing that is measured may have been trained on them."""
 
-ASKED = ("grid", "ladder", "jumps", "leakage", "floor", "growth", "faults", "colour")
+ASKED = ("grid", "ladder", "jumps", "leakage", "floor", "growth", "faults", "colour", "invariance")
 
 
 class SyntheticPacing:

@@ -1,14 +1,21 @@
 """Figures of the synthetic benchmark."""
 
+import io
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from benchmarks.known_pacing.errors import Results
+from benchmarks.known_pacing.studies import PICTURED
 from benchmarks.known_pacing.tables import measure_rows
 from spf.figures import PALETTE, REFERENCE, png
+
+INK, SOFT = "#111827", "#4b5563"
 
 
 def draw_figures(results: Results, embedder: str) -> dict[str, tuple[bytes, str]]:
@@ -22,6 +29,8 @@ def _figures(results: Results, embedder: str) -> Iterator[tuple[str, Figure, str
         yield "truth.png", _small_multiples(results, embedder), alt
     if not results.of("leakage").empty:
         yield "leakage.png", _leakage(results, embedder), "Change that each kind of motion fakes"
+    if results.strips:
+        yield "invariance.png", _invariance(results, embedder), _invariance_alt(results)
     if not results.of("ladder").empty:
         alt = "Calibrated error against the steepness of a jump, by motion"
         title = "Rank correlation of every measure with the true unevenness, by motion"
@@ -76,6 +85,81 @@ def _leakage(results: Results, embedder: str) -> Figure:
     axes.set_title(f"leakage of motion, embedder {embedder}", loc="left", fontsize=10)
     _bare(axes)
     return figure
+
+
+def _pictured(results: Results) -> pd.DataFrame:
+    """The clips of the figure of invariance that were measured, in their order."""
+    clips = results.of("invariance")
+    found = clips[clips["clip"].isin(list(results.strips))].set_index("pictured")
+    return found.loc[[label for label in PICTURED if label in found.index]]
+
+
+def _invariance_alt(results: Results) -> str:
+    said = [
+        f"{label}, {clip['total_change']:.2f} and {clip['total_change_corrected']:.2f} rad"
+        for label, clip in _pictured(results).iterrows()
+    ]
+    return (
+        "Frames of five clips, their change and their progress over time, plain and corrected for "
+        f"camera and light. Plain and corrected change: {'; '.join(said)}"
+    )
+
+
+def _invariance(results: Results, embedder: str) -> Figure:
+    """A row for each clip: frames of it, its cumulative change and its progress."""
+    clips = _pictured(results)
+    width, tall, head = 9.0, 1.38, 0.72
+    whole = head + len(clips) * tall + 0.22
+    figure = Figure(figsize=(width, whole), dpi=110)
+    most = 1.08 * clips[["total_change", "total_change_corrected"]].to_numpy().max()
+
+    def axes(x: float, top: float, wide: float, high: float) -> Axes:
+        return figure.add_axes((x / width, 1 - (top + high) / whole, wide / width, high / whole))
+
+    def write(x: float, top: float, text: str, size: float, colour: str, **more: Any) -> None:
+        figure.text(x / width, 1 - top / whole, text, fontsize=size, color=colour, **more)
+
+    write(0.1, 0.27, f"change and progress under motion, embedder {embedder}", 10, INK)
+    for x, words in ((5.08, "change in radians"), (7.2, "progress S")):
+        write(x, head - 0.06, words, 8, SOFT)
+    for number, (label, clip) in enumerate(clips.iterrows()):
+        top, curve = head + number * tall, results.curves[clip["clip"]]
+        image = np.asarray(Image.open(io.BytesIO(results.strips[clip["clip"]])))
+        write(0.1, top + 0.15, str(label), 9, INK, weight="bold")
+        write(4.68, top + 0.15, _verdict(clip), 8, SOFT, ha="right")
+        strip = axes(0.1, top + 0.24, 4.58, 4.58 * image.shape[0] / image.shape[1])
+        strip.imshow(image)
+        strip.set_axis_off()
+        dotted = ":" if clip["explained"] else "-"
+        for x, name, limit in ((5.08, "angle", most), (7.2, "progress", 1.08)):
+            panel = axes(x, top + 0.04, 1.68, 0.98)
+            panel.plot(curve["u"], curve[name], color="#93b4f5", lw=3.4, label="plain")
+            second = curve[f"{name}_corrected"]
+            style = dotted if name == "progress" else "-"
+            panel.plot(curve["u"], second, style, color=PALETTE[1], lw=1.5, label="corrected")
+            panel.set(xlim=(0, 1.01), ylim=(-0.04 * limit, limit), xticks=[0, 0.5, 1])
+            if name == "progress":
+                panel.plot(curve["u"], curve["truth"], "--", color=INK, lw=1.1, label="truth")
+                panel.set_yticks([0, 0.5, 1])
+                if clip["explained"]:
+                    said: dict[str, Any] = {"fontsize": 7, "color": PALETTE[1], "ha": "right"}
+                    panel.text(0.98, 0.06, "no semantic change", **said)
+            last = number == len(clips) - 1
+            panel.tick_params(labelsize=7, labelbottom=last, length=2)
+            if last:
+                panel.set_xlabel("share of the time", fontsize=8)
+            _bare(panel)
+    figure.legend(
+        *panel.get_legend_handles_labels(), loc="upper right", ncols=3, fontsize=8,
+        frameon=False, bbox_to_anchor=(0.992, 1 - 0.1 / whole), borderaxespad=0.0,
+    )  # fmt: skip
+    return figure
+
+
+def _verdict(clip: pd.Series) -> str:
+    """What the correction says of a clip."""
+    share = f"motion explains {clip['motion_share']:.2f} of the change"
+    return f"{share}: flagged" if clip["mostly_motion"] else share
 
 
 def _steepness(results: Results, embedder: str) -> Figure:

@@ -1,7 +1,9 @@
 """The cell of a rendered clip: measured, and held against its true pacing."""
 
+from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 
 from benchmarks.harness.cells import Cell, Outcome, Watch
@@ -17,6 +19,7 @@ from benchmarks.known_pacing.pacing_measures import (
 from benchmarks.known_pacing.perceptual import PerceptualSteps
 from benchmarks.known_pacing.studies import (
     COLOURS,
+    INVARIANT_TO,
     NUISANCES,
     Studies,
     clip_name,
@@ -25,9 +28,14 @@ from benchmarks.known_pacing.studies import (
 )
 from spf.errors import UnavailableError
 from spf.identity import installed
+from spf.measurement import Measurement
 from spf.progress import fit, no_change_reason
-from synthetic.clips import Still, SyntheticClip
+from spf.thumbnails import Thumbnails
+from synthetic.clips import Still, SyntheticClip, Zoomed
 from synthetic.drawing import Image8
+
+STRIP, GAP = 6, 4
+"""Frames of a clip in the figure of invariance, and the pixels between them."""
 
 
 def rendered_cell(
@@ -41,6 +49,8 @@ def rendered_cell(
     """The cell of one of the studies' clips; `asked` are the studies that it serves, `under`
     begins the names of its files."""
     name = clip_name(clip)
+    if "invariance" in asked:
+        measuring = replace(measuring, nuisance=INVARIANT_TO)
     key = measuring.key(benchmark, name, "rendered", clip.seed)
     inputs = {
         "clip": clip.identity(),
@@ -68,10 +78,16 @@ def rendered_cell(
         outcome = measuring.outcome(measured, stem)
         curve, vectors = measured.curve, measured.embeddings.vectors
         corrected = fit(vectors, clip.times, **vars(measuring.settings) | {"noise": "nugget"})
-        outcome.files[f"curves/{stem}.csv"] = curve_table(
-            curve, truth=clip.truth(), corrected=corrected.progress
-        )
+        more = {"truth": clip.truth(), "corrected": corrected.progress}
         outcome.values |= _about(clip, studies, asked)
+        if "invariance" in asked and measured.corrected is not None:
+            second = measured.corrected.curve
+            more |= {"progress_corrected": second.progress, "angle_corrected": second.angle}
+            outcome.values |= _corrected(measured, clip)
+        if outcome.values.get("pictured"):
+            outcome.links["strip"] = f"strips/{stem}.png"
+            outcome.files[outcome.links["strip"]] = _strip(measured.thumbnails)
+        outcome.files[f"curves/{stem}.csv"] = curve_table(curve, **more)
         outcome.values |= truth.raw_errors(curve.progress, clip.truth(), clip.shares)
         outcome.values |= consecutive_measures(vectors, clip.shares)
         outcome.values["pixel_mae"] = running_sum_mae(pixels.as_array(), clip.shares)
@@ -94,6 +110,9 @@ def _about(clip: SyntheticClip, studies: Studies, asked: list[str]) -> dict[str,
     if "colour" in asked:
         (about["colours"],) = [key for key, names in COLOURS.items() if clip.content.name in names]
         (about["nuisance"],) = [key for key, one in NUISANCES.items() if clip.motion == one]
+    if "invariance" in asked:
+        about["zoomed"] = isinstance(clip.content, Zoomed)
+        about["pictured"] = studies.pictured().get(clip, "")
     return about | {
         "content": clip.content.name,
         "still": isinstance(clip.content, Still),
@@ -111,6 +130,33 @@ def _about(clip: SyntheticClip, studies: Studies, asked: list[str]) -> dict[str,
         "held_out": clip.held_out,
         "source": "rendered",
     }
+
+
+def _corrected(measured: Measurement, clip: SyntheticClip) -> dict[str, Any]:
+    """Columns of the record of a clip that was measured with a nuisance."""
+    second = measured.corrected
+    assert second is not None  # one was named
+    curve = second.curve
+    raw = truth.raw_errors(curve.progress, clip.truth(), clip.shares)["raw_error"]
+    return {
+        "raw_error_corrected": raw,
+        "jump_error_corrected": truth.jump_error(curve, clip.law),
+        "total_change_corrected": curve.total_change,
+        "changes_corrected": curve.changes,
+        "mostly_motion": second.mostly_motion,
+        "explained": second.explained,
+    }
+
+
+def _strip(thumbnails: Thumbnails) -> bytes:
+    """PNG of frames from the first to the last, side by side."""
+    places = np.linspace(0, thumbnails.seen - 1, STRIP)
+    gap = ((0, 0), (0, GAP), (0, 0))
+    frames = [
+        np.pad(thumbnails.nearest(round(place))[1], gap, constant_values=255) for place in places
+    ]
+    shown = np.hstack(frames)[:, :-GAP]
+    return cv2.imencode(".png", shown[..., ::-1])[1].tobytes()
 
 
 def _perceptual(wanted: bool) -> tuple[PerceptualSteps | None, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from spf.errors import ConfigError
 from spf.words import choose
-from synthetic.clips import Still, SyntheticClip, content
+from synthetic.clips import Still, SyntheticClip, Zoomed, content
 from synthetic.colours import DRIFTS
 from synthetic.laws import Law, law
 from synthetic.motion import KINDS, STRENGTHS, Motion, motion
@@ -42,6 +42,7 @@ STUDIES = (
     "robustness",
     "faults",
     "colour",
+    "invariance",
 )
 LEVELS = (0.05, 0.1, 0.2, 0.3)
 DISTURBANCES = {"compression": 0.2, "noise": 0.05}
@@ -83,15 +84,33 @@ white balance that drift by 15% (colours turn by 54 degrees in all, light and ba
 COLOUR_LAWS = ("ease_in_out", "sigmoid_jump")
 COLOUR_FRAMES = 31
 
+INVARIANT_TO = "camera+light"
+"""What the study of invariance corrects for, whatever the run's own `nuisance` is."""
+
+INVARIANCE_FRAMES = 33
+INVARIANCE_KINDS = (
+    *("translation", "rotation", "zoom", "shake", "parallax"),
+    *("lighting", "distractor"),
+)
+PICTURED = (
+    "morph, still camera",
+    "morph, moving camera",
+    "still scene, moving camera",
+    "zoom that is the meaning",
+    "morph, hand-held camera",
+)
+"""Five clips of which some have motion, some a meaning, and some both."""
+
 
 @dataclass(frozen=True)
 class Studies:
     """The clips of a run and what they are for.
 
     names : which of STUDIES. contents, seeds : the samples; the pacing grid is measured on each of
-    their combinations, the other studies on each content with the first seed, and the study of
-    colour on contents of its own. laws : of the grid. num_frames, size (height, width), fps : of
-    all clips but some of the studies of growth, faults and colour.
+    their combinations, the other studies on each content with the first seed, that of invariance
+    on every second content, and that of colour on contents of its own. laws : of the grid.
+    num_frames, size (height, width), fps : of all clips but some of the studies of growth, faults,
+    colour and invariance.
     """
 
     names: Sequence[str]
@@ -129,7 +148,7 @@ class Studies:
     def clips(self) -> dict[SyntheticClip, set[str]]:
         """Every clip once, in a fixed order, with the names of its studies."""
         found: dict[SyntheticClip, set[str]] = defaultdict(set)
-        if set(self.names) - {"colour"}:
+        if set(self.names) - {"colour", "invariance"}:
             for number, seed in enumerate(self.seeds):
                 for name in self.contents:
                     for study, clip in self._of(self._base(name, seed), first_seed=number == 0):
@@ -141,6 +160,10 @@ class Studies:
                 for place, name in enumerate(names):
                     for study, clip in self._colour(self._base(name, self.seeds[0] + place)):
                         found[clip].add(study)
+        if "invariance" in self.names:
+            for name in self.contents[::2]:
+                for clip in self._invariance(name):
+                    found[clip].add("invariance")
         return dict(found)
 
     def _base(self, name: str, seed: int) -> SyntheticClip:
@@ -185,6 +208,37 @@ class Studies:
         for nuisance in NUISANCES.values():
             for word in COLOUR_LAWS:
                 yield "colour", replace(base, law=law(word), motion=nuisance)
+
+    def _invariance(self, name: str) -> Iterator[SyntheticClip]:
+        """The morph, its jumps under camera paths, its still picture under motion, and a zoom."""
+        base = replace(self._base(name, self.seeds[0]), num_frames=INVARIANCE_FRAMES)
+        yield base
+        for camera in cameras()[:3]:
+            for steepness in STEEPNESS[::2]:
+                jump = law("sigmoid_jump", steepness=steepness)
+                yield replace(base, law=jump, motion=camera)
+        for kind in INVARIANCE_KINDS:
+            for strength in STRENGTHS:
+                yield replace(base, content=Still(base.content), motion=motion(kind, strength))
+        yield from self._five(name)
+
+    def _five(self, name: str) -> dict[SyntheticClip, str]:
+        """The clips of `PICTURED` of a content."""
+        base = replace(self._base(name, self.seeds[0]), num_frames=INVARIANCE_FRAMES)
+        jump = replace(base, law=law("sigmoid_jump", steepness=STEEPNESS[2]))
+        pan, hand = motion(CAMERA, "strong"), motion("shake", "strong")
+        clips = (
+            jump,
+            replace(jump, motion=pan),
+            replace(base, content=Still(base.content), motion=pan),
+            replace(base, content=Zoomed(base.content, at=0.0)),
+            replace(jump, motion=hand),
+        )
+        return dict(zip(clips, PICTURED, strict=True))
+
+    def pictured(self) -> dict[SyntheticClip, str]:
+        """The clips of the figure of invariance, and what they are."""
+        return self._five(self.contents[::2][:2][-1]) if "invariance" in self.names else {}
 
     def _robustness(self, base: SyntheticClip) -> Iterator[tuple[str, SyntheticClip]]:
         """A jump as it is, and disturbed in ways that mean nothing."""
@@ -235,8 +289,10 @@ def clip_name(clip: SyntheticClip) -> str:
 
 def reference_name(clip: SyntheticClip, num_frames: int, fps: float) -> str:
     """Name of the linearly paced, motionless clip of the same morph at the same size: of num_frames
-    or, where the clip is one of the short ones of the study of colour, as short."""
+    or, where the clip is one of the short ones of the studies of colour and invariance, as short
+    as it is."""
     whole = clip.content.content if isinstance(clip.content, Still) else clip.content
-    frames = clip.num_frames if clip.num_frames == COLOUR_FRAMES else num_frames
+    short = clip.num_frames in (COLOUR_FRAMES, INVARIANCE_FRAMES)
+    frames = clip.num_frames if short else num_frames
     base = SyntheticClip(whole, num_frames=frames, size=clip.size, fps=fps, seed=clip.seed)
     return clip_name(base)

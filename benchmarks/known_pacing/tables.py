@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from benchmarks.harness.cells import Table
 from benchmarks.harness.printing import printer
@@ -15,7 +14,15 @@ from benchmarks.harness.records import number
 from benchmarks.harness.statistics import median_interval
 from benchmarks.known_pacing import perceptual
 from benchmarks.known_pacing.colours import colour_rows, colour_table
-from benchmarks.known_pacing.errors import Columns, Results, Row, grouped, why
+from benchmarks.known_pacing.errors import (
+    Columns,
+    Results,
+    Row,
+    grouped,
+    rank_correlation,
+    why,
+)
+from benchmarks.known_pacing.invariance import invariance_sentence, invariance_tables
 from benchmarks.known_pacing.pacing_measures import MEASURES
 from benchmarks.known_pacing.solver_tables import solver_sentence, solver_tables
 from benchmarks.known_pacing.studies import FAULT_FRAMES, NO_FAULT
@@ -46,6 +53,7 @@ def parts(results: Results, embedder: str) -> list[Part]:
         _pacing(results),
         _colour(results),
         _leakage(results),
+        _invariance(results),
         _jumps(results),
         _ladder(results),
         _faults(results),
@@ -170,6 +178,13 @@ def _leakage(results: Results) -> Part | None:
     return Part("Does motion leak into the curve?", [table], ("leakage.png",), sentence)
 
 
+def _invariance(results: Results) -> Part | None:
+    if not (tables := invariance_tables(results)):
+        return None
+    title = "Is progress invariant to motion?"
+    return Part(title, tables, ("invariance.png",), invariance_sentence(tables))
+
+
 def _jumps(results: Results) -> Part | None:
     jumps = results.of("jumps")
     if jumps.empty:
@@ -235,7 +250,7 @@ def measure_rows(ladder: pd.DataFrame) -> tuple[list[Row], list[str]]:
         else:
             row |= {"status": "done", "reason": ""}
             for motion, group in ladder.groupby("motion", sort=False):
-                row[str(motion)] = _rank_correlation(group, measure)
+                row[str(motion)] = rank_correlation(group, measure)
         rows.append(row)
     return rows, motions
 
@@ -245,14 +260,6 @@ def _why_not(ladder: pd.DataFrame) -> str:
     if "lpips_reason" in ladder and ladder["lpips_reason"].notna().any():
         return str(ladder["lpips_reason"].dropna().iloc[0])
     return perceptual.lacking() or "no clip has a value"
-
-
-def _rank_correlation(group: pd.DataFrame, measure: str) -> float:
-    values = -group[measure] if measure.startswith("pacing_entropy") else group[measure]
-    values = values.fillna(values.min())
-    if values.nunique() < 2 or group["true_linearity_mae"].nunique() < 2:
-        return float("nan")  # nothing to order
-    return float(stats.spearmanr(values, group["true_linearity_mae"]).statistic)
 
 
 def _faults(results: Results) -> Part | None:

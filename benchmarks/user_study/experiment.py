@@ -24,6 +24,7 @@ from spf.files import read_bounded
 from spf.generators.base import Generator
 from spf.generators.folder import Folder, FolderClip, printable
 from spf.generators.stills import Stills
+from spf.numbers import number, optional_number
 from spf.pacing.strategies import OURS, Strategy
 from spf.pacing.targets import Target
 
@@ -84,12 +85,9 @@ class UserStudy:
         missed: int = 1,
         stills: Stills | None = None,
     ) -> None:
-        for name, value, lowest in (("num_pairs", num_pairs, 1), ("checks", checks, 0)):
-            whole = isinstance(value, int) and not isinstance(value, bool) and value >= lowest
-            if not whole and not (value is None and name == "num_pairs"):
-                raise ConfigError(f"{name}={value!r} must be a whole number, at least {lowest}")
-        if type(missed) is not int or not 0 <= missed <= checks:
-            raise ConfigError(f"missed={missed!r} must be a whole number from 0 to checks={checks}")
+        optional_number("num_pairs", num_pairs, least=1, whole=True)
+        number("checks", checks, least=0, whole=True)
+        number("missed", missed, least=0, most=checks, whole=True)
         self.measuring = measuring
         self.model = model
         self.rules = Rules(checks, missed)
@@ -161,8 +159,8 @@ class UserStudy:
             outcome = cell.compute(watch)
             film = planned.film(outcome)
             clips = {clip: film.data}
-            for number, ids in enumerate(checks):
-                made = check_films(film, number)
+            for index, ids in enumerate(checks):
+                made = check_films(film, index)
                 if made is not None:
                     clips |= {identity: made[name] for identity, name in ids.items()}
             outcome.files |= {f"{CLIPS}/{name}.mp4": data for name, data in clips.items()}

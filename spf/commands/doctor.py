@@ -21,9 +21,9 @@ def doctor(
       spf doctor --gpus
     """
     if gpus:
-        from spf.generators.catalogue import defaults_table, memory_table
+        from spf.generators.catalogue import CAPTION, defaults_table, memory_table
 
-        print(*memory_table(), "", *defaults_table(), sep="\n")
+        print(*memory_table(), "", *defaults_table(), "", *CAPTION, sep="\n")
         return 0
     from spf.doctor import report
 

@@ -63,10 +63,11 @@ def settings_of(kind: type) -> list[str]:
     return list(names)
 
 
-def _concerns_us(record: logging.LogRecord) -> bool:
-    return not str(record.msg).startswith("Failed to load CPU gemm_4bit_forward")
+def ignore(logger: str, beginning: str) -> None:
+    """Drop the lines of a library's logger that begin so."""
+    logging.getLogger(logger).addFilter(lambda one: not str(one.msg).startswith(beginning))
 
 
 # diffusers imports bitsandbytes wherever that is installed, which then misses a kernel for weights
 # of 4 bits: no generator here has such weights.
-logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(_concerns_us)
+ignore("bitsandbytes.backends.cpu.ops", "Failed to load CPU gemm_4bit_forward")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
-from math import isfinite, log, sqrt
+from math import log, sqrt
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spf.errors import ConfigError, SpfError
 from spf.generators.clock import Clock, ClockWarp
+from spf.numbers import number, optional_number
 
 Image = NDArray[np.uint8]
 Watch = Callable[[int, int], None]
@@ -54,16 +55,11 @@ class Request:
             value = getattr(self, name)
             if not isinstance(value, str) and not (value is None and name == "negative_prompt"):
                 raise ConfigError(f"{name}={value!r} must be text")
-        for name, lowest in (("seed", 0), ("num_frames", 2), ("steps", 1)):
-            value = getattr(self, name)
-            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if not (whole and value >= lowest) and not (value is None and name != "seed"):
-                raise ConfigError(f"{name}={value!r} must be a whole number, at least {lowest}")
-        for name in ("fps", "guidance"):
-            value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if value is not None and not (number and isfinite(value) and value > 0):
-                raise ConfigError(f"{name}={value!r} must be a number above 0")
+        number("seed", self.seed, least=0, whole=True)
+        optional_number("num_frames", self.num_frames, least=2, whole=True)
+        optional_number("steps", self.steps, least=1, whole=True)
+        optional_number("fps", self.fps, above=0)
+        optional_number("guidance", self.guidance, above=0)
 
 
 @dataclass(frozen=True)
@@ -110,7 +106,7 @@ class GeneratedClip:
         shape, dtype = np.shape(self.frames), getattr(self.frames, "dtype", None)
         if len(shape) != 4 or shape[-1] != 3 or 0 in shape or dtype != np.uint8:
             what = f"frames of shape {shape} and type {dtype}, not (T, H, W, 3) uint8"
-            raise SpfError(f"the generator gave {what}; mend the generator")
+            raise SpfError(f"the generator gave {what}; fix the generator")
 
 
 class Generator(Protocol):
@@ -254,7 +250,7 @@ def fitted(size: tuple[int, int], area: int, multiple: int) -> tuple[int, int]:
     return height, width
 
 
-def nearest(size: tuple[int, int], multiple: int) -> tuple[int, int]:
+def nearest(size: tuple[float, float], multiple: int) -> tuple[int, int]:
     """The nearest (height, width) of multiples of `multiple`."""
     height, width = (max(round(x / multiple), 1) * multiple for x in size)
     return height, width

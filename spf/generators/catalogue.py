@@ -5,10 +5,9 @@ The figures come from numbers of parameters and from `spf.generators.memory`, ne
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from spf.generators import MODELS
+from spf.generators import load_generator
 from spf.generators.loading import QUANTIZATIONS
 from spf.generators.memory import GIB, MARGIN, estimate
 from spf.generators.weights import MODEL_REPOSITORIES
@@ -19,6 +18,11 @@ if TYPE_CHECKING:
 BFLOAT16, Q4_0 = 2.0, 0.5625
 """Bytes a weight: as published, and of that GGUF, a scale of 2 bytes for 32 weights of 4 bits."""
 BNB4 = QUANTIZATIONS["bnb4"].width
+
+CAPTION = (
+    "Computed, not measured: GiB of GPU memory of a clip by default, in bfloat16, tiling=true;",
+    "with any offloading, all weights lie in main memory, which must hold them.",
+)
 
 GPUS = (8, 12, 16, 24, 32, 48, 80)
 """GiB of GPUs that people have."""
@@ -74,10 +78,9 @@ def memory_table() -> list[str]:
 
 def _generators() -> "Iterator[DiffusersGenerator]":
     for name, variants in MODEL_REPOSITORIES.items():
-        module, _, kind = MODELS[name].rpartition(".")
         for variant in variants:
-            made = getattr(import_module(module), kind)
-            yield made(variant=variant, device="cpu", dtype="bfloat16")
+            made: Any = load_generator(name, variant=variant, device="cpu", dtype="bfloat16")
+            yield made
 
 
 def _name(generator: "DiffusersGenerator") -> str:

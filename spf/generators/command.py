@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
-from math import isfinite
 from pathlib import Path
 from threading import Thread
 from typing import IO, Any, ClassVar
@@ -23,6 +22,7 @@ from spf.generators.base import GeneratedClip, Image, Request, Watch, check_warp
 from spf.generators.clock import Clock, ClockWarp, latent_clock
 from spf.generators.counts import Counts
 from spf.identity import file_digest
+from spf.numbers import number, optional_size
 from spf.video import Reader, write_png
 from spf.words import choose
 
@@ -79,16 +79,11 @@ class Command:
         self.template = [] if command is None else _split(command)
         if not isinstance(suffix, str) or not re.fullmatch(r"(\.[A-Za-z0-9]+)?", suffix):
             raise ConfigError(f'model.suffix={suffix!r} must be one such as .mp4, or ""')
-        if size is not None and not (len(size) == 2 and all(_whole(x, 1) for x in size)):
-            raise ConfigError(f"model.size={size!r} must be [height, width] in pixels")
-        for name, value in (("fps", fps), ("timeout", timeout)):
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not (number and isfinite(value) and value > 0):
-                raise ConfigError(f"model.{name}={value!r} must be a number above 0")
-        if not _whole(retries, 0):
-            raise ConfigError(f"model.retries={retries!r} must be a whole number, at least 0")
-        self.suffix, self.fps, self.timeout, self.retries = suffix, fps, timeout, retries
-        self.size = None if size is None else (int(size[0]), int(size[1]))
+        self.suffix = suffix
+        self.fps = number("model.fps", fps, above=0)
+        self.timeout = number("model.timeout", timeout, above=0)
+        self.retries = number("model.retries", retries, least=0, whole=True)
+        self.size = optional_size("model.size", size)
 
     def check(self) -> None:
         """Raises ConfigError without a command, UnavailableError where its program is not here."""
@@ -321,7 +316,3 @@ class _Tail:
 
 def _is_script(file: Path) -> bool:
     return file.is_file() and file.stat().st_size <= SCRIPT_BYTES
-
-
-def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least

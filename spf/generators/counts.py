@@ -6,6 +6,7 @@ import numpy as np
 
 from spf.errors import ConfigError
 from spf.generators.base import Generator, Request
+from spf.numbers import number, optional_number
 
 ENDLESS = 100_000
 """A number of frames that only a model without a bound of its own would accept."""
@@ -23,11 +24,9 @@ class Counts:
     longest: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("factor", 1), ("shortest", 2), ("longest", 2)):
-            value = getattr(self, name)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if not (whole and value >= least) and not (value is None and name == "longest"):
-                raise ConfigError(f"{name}={value!r} must be a whole number, at least {least}")
+        number("factor", self.factor, least=1, whole=True)
+        number("shortest", self.shortest, least=2, whole=True)
+        optional_number("longest", self.longest, least=2, whole=True)
         if self.most is not None and self.most < self.least:
             range_ = f"from {self.shortest} to {self.longest}"
             raise ConfigError(f"there is no number {self.factor}n + 1 of frames {range_}")

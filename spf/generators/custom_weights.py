@@ -8,12 +8,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from spf.errors import ConfigError, UnavailableError
 from spf.generators.weights import INDEX, pipeline_index
+from spf.numbers import number
 from spf.words import choose
 
 EXPERTS = {"high": "transformer", "low": "transformer_2"}
@@ -52,9 +52,7 @@ class Lora:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "file", weights_file("lora", self.file, ".safetensors"))
-        weight = self.weight
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not isfinite(weight):
-            raise ConfigError(f"model.lora: weight={weight!r} of {self.file} must be a number")
+        number(f"model.lora: {self.file}: weight", self.weight)
         choose(str(self.expert), ("both", *EXPERTS), "expert of model.lora")
 
     def targets(self, transformers: Sequence[str]) -> list[str]:

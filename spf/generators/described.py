@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from spf.errors import UnavailableError
 from spf.generators.base import Request
+from spf.generators.loading import OFFLOADS
 from spf.generators.memory import GIB, described, estimate
 from spf.generators.settings import described as settings_lines
 from spf.generators.weights import command
 
 if TYPE_CHECKING:
     from spf.generators.pipeline import DiffusersGenerator
-
-ON_GPU = ("none", "model", "group", "sequential")
 
 
 def describe(generator: "DiffusersGenerator", requests: Sequence[Request]) -> list[str]:
@@ -42,7 +41,7 @@ def describe(generator: "DiffusersGenerator", requests: Sequence[Request]) -> li
     decoded = 4 if "vae" in generator.float32_parts else 2
     gpu = replace(load, on_gpu=True, activation=2, decoded=decoded, tiling=True)
     gpu = replace(gpu, width={**load.width, "": 2})
-    others = (f"{way} {estimate(replace(gpu, offload=way)).device / GIB:.1f}" for way in ON_GPU)
+    others = (f"{way} {estimate(replace(gpu, offload=way)).device / GIB:.1f}" for way in OFFLOADS)
     unknown = "" if load.dims else "; activations unknown"
     return [
         f"model {generator.name} {generator.variant}: {where}",

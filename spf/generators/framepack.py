@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.errors import ConfigError
 from spf.generators.base import Watch
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
 from spf.generators.memory import Workload
 from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
-from spf.generators.settings import PUBLISHED, Setting
+from spf.generators.settings import PUBLISHED, Setting, dynamic_shift
+from spf.numbers import number
 
 DEFAULTS = Defaults(145, 30.0, 25, 10.0, "")
 """The authors' own (demo_gradio.py): 5 seconds, which are 4 sections; distilled guidance 10."""
@@ -23,6 +23,8 @@ LATENT_WINDOW = 9
 """Latents of a section, as it was trained."""
 TRUE_SECTIONS = 4
 """Sections up to which each stands at its true time."""
+LARGEST_SHIFT = 7.0
+"""Of the flow shift that grows with a section's size (diffusers' pipeline)."""
 
 
 class FramePack(DiffusersGenerator):
@@ -57,12 +59,10 @@ class FramePack(DiffusersGenerator):
         **common: Any,
     ) -> None:
         super().__init__(variant, **common)
-        if not isinstance(latent_window, int) or not 1 <= latent_window <= 33:
-            raise ConfigError(f"model.latent_window={latent_window!r} must be from 1 to 33 latents")
-        if not isinstance(true_cfg, int | float) or not 1 <= true_cfg < float("inf"):
-            raise ConfigError(f"model.true_cfg={true_cfg!r} must be a number, at least 1 (none)")
-        self.latent_window = latent_window
-        self.true_cfg = float(true_cfg)
+        self.latent_window = number(
+            "model.latent_window", latent_window, least=1, most=33, whole=True
+        )
+        self.true_cfg = float(number("model.true_cfg", true_cfg, least=1))
         self.chosen |= {"latent_window": latent_window, "true_cfg": self.true_cfg}
 
     @property
@@ -84,6 +84,12 @@ class FramePack(DiffusersGenerator):
         """A section at a time, beside 1 + 2 + 16 latents of history at full, half and quarter rate
         (of which 1, 1/4 and 1/16 of the tokens) and the two given frames."""
         return replace(super().workload(parameters, plan), num_frames=self.factor + 1, given=4)
+
+    def _clip_shift(self, scheduler: Mapping[str, Any], plan: Plan) -> float:
+        """That of a section's own tokens, at most `LARGEST_SHIFT`."""
+        height, width = (side // self.multiple for side in plan.size)
+        count = self.latent_window * height * width
+        return min(dynamic_shift(scheduler, count, (256, 0.5), (4096, 1.15)), LARGEST_SHIFT)
 
     def _clock(self, num_frames: int, fps: float) -> Clock:
         clock, most = latent_clock(num_frames, FACTOR), TRUE_SECTIONS * self.factor + 1

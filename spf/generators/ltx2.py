@@ -1,17 +1,16 @@
 """LTX-2 (Lightricks 2025), through diffusers: video with sound, of which the video is kept."""
 
-import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from spf.generators.base import Request
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock
 from spf.generators.memory import tokens
 from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
-from spf.generators.settings import PUBLISHED, Setting, number
+from spf.generators.settings import PUBLISHED, Setting, dynamic_shift
+from spf.numbers import optional_number
 
 NEGATIVE_PROMPT = "worst quality, inconsistent motion, blurry, jittery, distorted"
 DEFAULTS = {
@@ -69,11 +68,13 @@ class Ltx2(DiffusersGenerator):
         super().__init__(variant, **common)
         self.warp_audio = bool(warp_audio)
         self.chosen |= {
-            "crf": number("crf", crf, least=0, most=51, whole=True),
-            "stg_scale": number("stg_scale", stg_scale, least=0),
-            "modality_scale": number("modality_scale", modality_scale, least=0),
-            "guidance_rescale": number("guidance_rescale", guidance_rescale, least=0, most=1),
-            "motion_speed": number("motion_speed", motion_speed, above=0),
+            "crf": optional_number("model.crf", crf, least=0, most=51, whole=True),
+            "stg_scale": optional_number("model.stg_scale", stg_scale, least=0),
+            "modality_scale": optional_number("model.modality_scale", modality_scale, least=0),
+            "guidance_rescale": optional_number(
+                "model.guidance_rescale", guidance_rescale, least=0, most=1
+            ),
+            "motion_speed": optional_number("model.motion_speed", motion_speed, above=0),
         }
 
     @property
@@ -96,15 +97,10 @@ class Ltx2(DiffusersGenerator):
             name: Setting(value, PUBLISHED) for name, value in {"crf": CRF, **GUIDANCE}.items()
         }
 
-    def settings(self, request: Request) -> dict[str, Setting]:
-        """As its base, with the flow shift that the clip's latents make."""
-        found = super().settings(request)
-        scheduler, source = self.config("scheduler")
-        if found["flow_shift"].value is None:
-            load = self.workload({}, self.plan(request))
-            assert load.dims is not None
-            found["flow_shift"] = Setting(_flow_shift(scheduler, tokens(load, load.dims)), source)
-        return found
+    def _clip_shift(self, scheduler: Mapping[str, Any], plan: Plan) -> float:
+        load = self.workload({}, plan)
+        assert load.dims is not None
+        return dynamic_shift(scheduler, tokens(load, load.dims), (1024, 0.95), (4096, 2.05))
 
     def _clock(self, num_frames: int, fps: float) -> Clock:
         return latent_clock(num_frames, self.factor, fps)
@@ -129,14 +125,6 @@ class Ltx2(DiffusersGenerator):
             **common,
         )
         return made.frames[0], ["the sound track is not kept"]
-
-
-def _flow_shift(scheduler: Mapping[str, Any], count: int) -> float:
-    """The flow shift e^mu of a clip of so many latents: mu grows from base_shift to max_shift, and
-    on, linearly (diffusers' calculate_shift)."""
-    low, high = (scheduler.get(f"{x}_image_seq_len", y) for x, y in (("base", 1024), ("max", 4096)))
-    base, most = scheduler.get("base_shift", 0.95), scheduler.get("max_shift", 2.05)
-    return round(math.exp(base + (most - base) * (count - low) / (high - low)), 4)
 
 
 def ltx2_rope(transformer: Any, name: str) -> TemporalRope:

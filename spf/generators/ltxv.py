@@ -1,18 +1,20 @@
 """LTX-Video 0.9 (Lightricks 2025) of 2 and 13 billion parameters, through diffusers."""
 
-import logging
 import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.errors import ConfigError
+from spf.generators import ignore
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
 from spf.generators.ltx2 import NEGATIVE_PROMPT
 from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
-from spf.generators.settings import PUBLISHED, Setting
+from spf.generators.settings import PUBLISHED, Setting, adjusted
+from spf.numbers import number
 
 DISTILLED = (1000.0, 993.0, 987.0, 981.0, 975.0, 909.0, 725.0, 0.03)
 """Timesteps of the distilled models' first pass."""
@@ -70,10 +72,14 @@ class LtxVideo(DiffusersGenerator):
         super().__init__(variant, **common)
         if image_cond_noise_scale is None:
             image_cond_noise_scale = SCHEDULES[self.variant].image_noise
-        self.image_cond_noise_scale = _share("image_cond_noise_scale", image_cond_noise_scale)
-        self.decode_timestep = _share("decode_timestep", decode_timestep)
-        self.decode_noise_scale = _share("decode_noise_scale", decode_noise_scale)
-        self.chosen |= self._noise
+        self.noise = {
+            "image_cond_noise_scale": image_cond_noise_scale,
+            "decode_timestep": decode_timestep,
+            "decode_noise_scale": decode_noise_scale,
+        }
+        for name, value in self.noise.items():
+            number(f"model.{name}", value, least=0, most=1)
+        self.chosen |= self.noise
 
     @property
     def defaults(self) -> Defaults:
@@ -84,16 +90,8 @@ class LtxVideo(DiffusersGenerator):
 
     def own_settings(self) -> dict[str, Setting]:
         own = (SCHEDULES[self.variant].image_noise, DECODE_TIMESTEP, DECODE_NOISE_SCALE)
-        named = zip(self._noise, own, strict=True)
+        named = zip(self.noise, own, strict=True)
         return super().own_settings() | {name: Setting(x, PUBLISHED) for name, x in named}
-
-    @property
-    def _noise(self) -> dict[str, float]:
-        return {
-            "image_cond_noise_scale": self.image_cond_noise_scale,
-            "decode_timestep": self.decode_timestep,
-            "decode_noise_scale": self.decode_noise_scale,
-        }
 
     def _clock(self, num_frames: int, fps: float) -> Clock:
         """Latents stand for the middle of their frames; the model places them where the first of
@@ -101,6 +99,19 @@ class LtxVideo(DiffusersGenerator):
         clock = latent_clock(num_frames, self.factor)
         begins = np.maximum(self.factor * (clock.positions - 1) + 1, 0)
         return Clock(clock.frames, begins / fps)
+
+    def _adjusted(self) -> AbstractContextManager[None]:
+        """A scheduler that shifts nothing where the timesteps are shifted: the pipeline hands it
+        these, of which it would shift the noise levels alone."""
+        return adjusted(self.pipeline, None if self.chosen["flow_shift"] is None else 1.0)
+
+    def _timesteps(self, steps: int, own: Sequence[float] | None) -> list[float]:
+        """The variant's own timesteps, or the pipeline's, by the chosen flow shift."""
+        from diffusers.pipelines.ltx.pipeline_ltx_condition import linear_quadratic_schedule
+
+        levels = (1000.0 * linear_quadratic_schedule(steps)).tolist() if own is None else own
+        shift = self.chosen["flow_shift"] or 1.0
+        return [shift * t / (1.0 + (shift - 1.0) * t / 1000.0) for t in levels]
 
     def _pipeline_class(self) -> Any:
         from diffusers import LTXConditionPipeline
@@ -125,19 +136,12 @@ class LtxVideo(DiffusersGenerator):
         made = self.pipeline(
             conditions=conditions,
             frame_rate=plan.fps,
-            timesteps=None if timesteps is None else list(timesteps),
+            timesteps=self._timesteps(plan.steps, timesteps),
             guidance_rescale=schedule.guidance_rescale,
-            **self._noise,
+            **self.noise,
             **common,
         )
         return made.frames[0], notes
-
-
-def _share(name: str, value: Any) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value <= 1:
-        raise ConfigError(f"model.{name}={value!r} must be a number from 0 to 1")
-    return float(value)
 
 
 def ltxv_rope(transformer: Any) -> TemporalRope:
@@ -164,11 +168,8 @@ def ltxv_rope(transformer: Any) -> TemporalRope:
     return TemporalRope(transformer, rope, omega, layout, positions, timestep_level)
 
 
-def _concerns_us(record: logging.LogRecord) -> bool:
-    return not str(record.msg).startswith("`timesteps` were passed without `sigmas`")
-
-
-# The pipeline always does so; the models' schedulers shift nothing, so that both agree.
-logging.getLogger("diffusers.schedulers.scheduling_flow_match_euler_discrete").addFilter(
-    _concerns_us
+# The pipeline always does so; where a flow shift is chosen, `_adjusted` has both agree.
+ignore(
+    "diffusers.schedulers.scheduling_flow_match_euler_discrete",
+    "`timesteps` were passed without `sigmas`",
 )

@@ -14,7 +14,8 @@ terms of the maximum are the feed-forward layer before and after its activation,
 float32 (norms and residuals), and queries, keys, values, and their rotation. Encoding is taken to
 need weights alone. The largest stage decides, each with the weights that its offloading leaves on
 the device. What a block and a decoder hold was counted in diffusers 0.42 by running them on torch's
-device `meta`, at full size without data: the formula is within `MARGIN` of that count. The driver's
+device `meta`, at full size without data: the formula is within `MARGIN` of that count for Wan,
+LTX-2 and LTX-Video (tests/generators/test_memory.py has no such count of FramePack). The driver's
 context, the allocator's fragments and workspaces of convolutions come on top (`RESERVE`).
 """
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from spf.devices import choose_device
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators import memory, settings
 from spf.generators.base import (
@@ -30,36 +29,25 @@ from spf.generators.base import (
 )
 from spf.generators.clock import Clock, ClockWarp, TemporalRope
 from spf.generators.loading import LoadOptions
-from spf.generators.settings import PUBLISHED, SET, STORED, Setting, chosen, number
+from spf.generators.published import DTYPES, PublishedPipeline, random_state
+from spf.generators.settings import PUBLISHED, SET, STORED, Setting, chosen
 from spf.generators.weights import (
     MODEL_REPOSITORIES,
-    Repository,
     command,
     component_parameters,
     find_pipeline,
     read_config,
 )
-from spf.identity import code_hash, digest, file_digest, installed
-from spf.remade import Remade
-from spf.weights import LOCK, sha256_of
-from spf.words import choose
-
-if TYPE_CHECKING:
-    from torch import Generator as RandomState
-
-DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2}
-PACKAGES = ("torch", "diffusers", "transformers")
+from spf.identity import installed
+from spf.numbers import optional_number, optional_size
 
 __all__ = ["Defaults", "DiffusersGenerator", "Plan"]
 
 
-class DiffusersGenerator(Remade, ABC):
+class DiffusersGenerator(PublishedPipeline, ABC):
     """A pipeline of diffusers as a generator.
 
-    variant : which of the model's published versions. path : a local folder in diffusers' layout;
-    None looks in the cache of the hub; nothing is ever downloaded, no code of a repository is run,
-    and weights are read from safetensors only. device : auto, cpu, cuda, cuda:N. dtype : of the
-    weights; auto is bfloat16 on a GPU and float32 on the CPU. size : (height, width) of the result;
+    variant, path, device, dtype : see `PublishedPipeline`. size : (height, width) of the result;
     None is that of the first frame, brought to the next size that the model can make and no larger
     than `area` pixels; None is the area of `native_size`. lora and what follows, and offload : see
     `spf.generators.loading.LoadOptions`.
@@ -73,7 +61,6 @@ class DiffusersGenerator(Remade, ABC):
     no choice, and what takes effect then into `own_settings`.
     """
 
-    name: ClassVar[str]
     native_size: ClassVar[tuple[int, int]]
     """(height, width) in pixels of the clips that it was made for."""
     unwarpable: ClassVar[str] = ""
@@ -110,30 +97,22 @@ class DiffusersGenerator(Remade, ABC):
         compile: bool = False,
         attention: str | None = None,
     ) -> None:
-        known = MODEL_REPOSITORIES[self.name]
-        self.variant = choose(str(variant or next(iter(known))), known, f"variant of {self.name}")
-        self.path = path
-        self.device = choose_device(device)
-        chosen = "bfloat16" if self.device != "cpu" else "float32"
-        self.dtype = chosen if dtype == "auto" else choose(str(dtype), DTYPES, "dtype")
+        super().__init__(variant, path, device, dtype)
         self.loading = LoadOptions(
             lora, gguf, quantize, str(offload), tiling, slicing, compile, attention
         )
-        whole = size is None or all(isinstance(x, int) and not isinstance(x, bool) for x in size)
-        if not whole or (size is not None and (len(size) != 2 or min(size) < 1)):
-            raise ConfigError(f"model.size={size!r} must be [height, width] in pixels")
-        self.size = None if size is None else (size[0], size[1])
+        self.size = optional_size("model.size", size)
         if not isinstance(negative_prompt, str | None):
             raise ConfigError(f"model.negative_prompt={negative_prompt!r} must be text")
         native = self.native_size[0] * self.native_size[1]
-        self.area = number("area", area, least=1, whole=True) or native
+        self.area = optional_number("model.area", area, least=1, whole=True) or native
         self.chosen: dict[str, Any] = {
-            "num_frames": number("num_frames", num_frames, least=2, whole=True),
-            "fps": number("fps", fps, above=0),
-            "steps": number("steps", steps, least=1, whole=True),
-            "guidance": number("guidance", guidance, above=0),
+            "num_frames": optional_number("model.num_frames", num_frames, least=2, whole=True),
+            "fps": optional_number("model.fps", fps, above=0),
+            "steps": optional_number("model.steps", steps, least=1, whole=True),
+            "guidance": optional_number("model.guidance", guidance, above=0),
             "negative_prompt": negative_prompt,
-            "flow_shift": number("flow_shift", flow_shift, above=0),
+            "flow_shift": optional_number("model.flow_shift", flow_shift, above=0),
         }
 
     # What each model says of itself
@@ -211,39 +190,20 @@ class DiffusersGenerator(Remade, ABC):
         return GeneratedClip(frames, plan.fps, [*plan.notes, *notes])
 
     def identity(self) -> dict[str, Any]:
-        """Settings, files and versions. Weights are read whole once; their hashes are then kept in
-        a lock file beside them."""
-        folder = self.folder
-        small = sorted(file for file in folder.rglob("*.json") if file.name != LOCK)
-        large = sorted(folder.rglob("*.safetensors"))
-        files = [[str(file.relative_to(folder)), file_digest(file)] for file in small]
-        files += [[str(file.relative_to(folder)), sha256_of(file, folder / LOCK)] for file in large]
-        return {
-            "name": self.name,
+        """Settings, files and versions."""
+        known = super().identity()
+        return known | {
             "variant": self.variant,
             "repo": self.repository.repo if self.path is None else None,
-            "revision": folder.name if self.path is None else None,
-            "files": digest(files),
-            "device": self.device.partition(":")[0],
-            "dtype": self.dtype,
+            "revision": self.folder.name if self.path is None else None,
             "size": self.size,
             "area": self.area,
             **self.chosen,
             "loading": self.loading.identity(),
-            "versions": installed(*PACKAGES, *self.loading.packages()),
-            "code": code_hash(type(self)),
+            "versions": known["versions"] | installed(*self.loading.packages()),
         }
 
     # Behind it
-
-    @cached_property
-    def folder(self) -> Any:
-        """Folder (Path) of the weights. Raises UnavailableError where there is none."""
-        return find_pipeline(self.name, self.variant, self.path)
-
-    @property
-    def repository(self) -> Repository:
-        return MODEL_REPOSITORIES[self.name][self.variant]
 
     def config(self, component: str = "") -> tuple[Mapping[str, Any], str]:
         """The configuration of a component ("": model_index.json), and its source: that of the
@@ -267,6 +227,9 @@ class DiffusersGenerator(Remade, ABC):
         for name in vars(self.defaults):
             if getattr(request, name) is not None:
                 found[name] = Setting(getattr(plan, name), SET)
+        if found["flow_shift"].value is None:
+            scheduler, source = self.config("scheduler")
+            found["flow_shift"] = Setting(self._clip_shift(scheduler, plan), source)
         return found | {"size": Setting(list(plan.size), SET)}
 
     def plan(self, request: Request) -> Plan:
@@ -307,15 +270,15 @@ class DiffusersGenerator(Remade, ABC):
         token = (self.factor, self.multiple, self.multiple)
         dims = memory.dims_of(self.config("transformer")[0], vae, token)
         frames = self.chosen["num_frames"] or self.defaults.num_frames
-        number_of = DTYPES[self.dtype]
+        width = DTYPES[self.dtype]
         return memory.Workload(
             parameters,
-            {"": number_of, **dict.fromkeys(self.float32_parts, 4), **self.loading.widths()},
+            {"": width, **dict.fromkeys(self.float32_parts, 4), **self.loading.widths()},
             dims and replace(dims, held=self.held[0], held_float=self.held[1]),
             plan.size if plan else self._fitted(self.native_size),
             plan.num_frames if plan else next_count(frames, self.factor),
-            activation=number_of,
-            decoded=4 if "vae" in self.float32_parts else number_of,
+            activation=width,
+            decoded=4 if "vae" in self.float32_parts else width,
             offload=self.loading.offload,
             tiling=self.loading.tiling,
             attention=memory.MATH if self.loading.attention == "_native_math" else "flash",
@@ -329,6 +292,10 @@ class DiffusersGenerator(Remade, ABC):
         if self.size is None:
             return fitted(size, self.area, self.multiple)
         return nearest(self.size, self.multiple)
+
+    def _clip_shift(self, scheduler: Mapping[str, Any], plan: Plan) -> float | None:
+        """The flow shift that the model makes of a clip; None where it is not known."""
+        return None
 
     def _adjusted(self) -> AbstractContextManager[None]:
         """The pipeline with the chosen settings that it takes from its configuration."""
@@ -353,7 +320,7 @@ class DiffusersGenerator(Remade, ABC):
             "num_frames": plan.num_frames,
             "num_inference_steps": plan.steps,
             "guidance_scale": plan.guidance,
-            "generator": _random_state(plan.seed),
+            "generator": random_state(plan.seed),
             "output_type": "np",
             "callback_on_step_end": after_step,
         }
@@ -365,18 +332,5 @@ class DiffusersGenerator(Remade, ABC):
 
         dtypes = dict.fromkeys(self.float32_parts, torch.float32)
         dtypes["default"] = getattr(torch, self.dtype)
-        try:
+        with self.explained():
             return self.loading.load(self.folder, self._pipeline_class(), dtypes, self.device)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UnavailableError(
-                f"{self.folder}: the pipeline cannot be loaded ({reason}); expected the files of "
-                f"{self.repository.repo}"
-            ) from None
-
-
-def _random_state(seed: int) -> "RandomState":
-    """Noise is drawn on the CPU, so that it is the same on every device."""
-    import torch
-
-    return torch.Generator("cpu").manual_seed(seed)

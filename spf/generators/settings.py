@@ -12,6 +12,8 @@ from spf.errors import ConfigError
 SET = "set for this run"
 STORED = "of the repository's files"
 PUBLISHED = "the authors' published defaults"
+KEYS = ("image_seq_len", "shift")
+"""What follows base_ and max_ in a scheduler's configuration: tokens, and mu there."""
 LONGEST = 40
 """Letters of a text that a plan shows."""
 
@@ -28,35 +30,6 @@ def chosen(value: Any, own: Setting) -> Setting:
     """What takes effect where the user may have chosen; None is no choice, nor is what is so
     anyway."""
     return own if value is None or value == own.value else Setting(value, SET)
-
-
-def number(
-    name: str,
-    value: Any,
-    above: float | None = None,
-    least: float = -math.inf,
-    most: float = math.inf,
-    whole: bool = False,
-) -> Any:
-    """The value, None included. Raises ConfigError for anything but such a number."""
-    if value is None:
-        return None
-    fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    if (
-        fits
-        and math.isfinite(value)
-        and least <= value <= most
-        and (above is None or value > above)
-    ):
-        return value
-    kind = "a whole number" if whole else "a number"
-    if above is not None:
-        kind += f" above {above:g}"
-    elif math.isfinite(most):
-        kind += f" from {least:g} to {most:g}"
-    elif math.isfinite(least):
-        kind += f", at least {least:g}"
-    raise ConfigError(f"model.{name}={value!r} must be {kind}")
 
 
 def as_json(settings: Mapping[str, Setting]) -> str:
@@ -88,6 +61,16 @@ def stored_shift(scheduler: Mapping[str, Any]) -> float | None:
     if scheduler.get("use_dynamic_shifting"):
         return None
     return scheduler.get("flow_shift", scheduler.get("shift", 1.0))
+
+
+def dynamic_shift(
+    scheduler: Mapping[str, Any], count: int, low: tuple[int, float], high: tuple[int, float]
+) -> float:
+    """The flow shift e^mu of a clip of `count` tokens: mu grows linearly through (tokens, mu) `low`
+    and `high`, and on (diffusers' calculate_shift). The scheduler's configuration goes first."""
+    first, base = (scheduler.get(f"base_{x}", y) for x, y in zip(KEYS, low, strict=True))
+    last, most = (scheduler.get(f"max_{x}", y) for x, y in zip(KEYS, high, strict=True))
+    return round(math.exp(base + (most - base) * (count - first) / (last - first)), 4)
 
 
 @contextmanager

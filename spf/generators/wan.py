@@ -10,7 +10,8 @@ from spf.errors import ConfigError
 from spf.generators.base import Request
 from spf.generators.clock import Clock, TemporalRope, latent_clock, wan_rope
 from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
-from spf.generators.settings import Setting, adjusted, number
+from spf.generators.settings import Setting, adjusted
+from spf.numbers import optional_number
 
 # The authors' own, as published with the model.
 NEGATIVE_PROMPT = (
@@ -87,8 +88,12 @@ class Wan22(WanGenerator):
     ) -> None:
         super().__init__(variant, **common)
         self.chosen |= {
-            "guidance_scale_2": number("guidance_scale_2", guidance_scale_2, above=0),
-            "boundary_ratio": number("boundary_ratio", boundary_ratio, least=0, most=1),
+            "guidance_scale_2": optional_number(
+                "model.guidance_scale_2", guidance_scale_2, above=0
+            ),
+            "boundary_ratio": optional_number(
+                "model.boundary_ratio", boundary_ratio, least=0, most=1
+            ),
         }
 
     @property

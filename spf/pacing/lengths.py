@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spf.errors import ConfigError
+from spf.numbers import optional_number
 from spf.pacing.targets import Target
 from spf.pacing.timemap import source_times, time_map
 from spf.progress import Curve
@@ -34,13 +35,10 @@ class Wanted:
 
     def __post_init__(self) -> None:
         choose(self.keep, KEEP, "keep")
-        count = self.num_frames
-        whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
-        if count is not None and not (whole and count >= 2):
-            raise ConfigError(f"frames={count!r} must be a whole number, at least 2")
+        optional_number("frames", self.num_frames, least=2, whole=True)
         if self.fps is not None:
             exact_rate(self.fps)
-        if self.keep == "fastest" and count is not None:
+        if self.keep == "fastest" and self.num_frames is not None:
             raise ConfigError("keep=fastest chooses the number of frames; give it or frames=N")
 
 

@@ -25,6 +25,7 @@ from spf.files import sweep
 from spf.generators.base import GeneratedClip, Generator, Image, Request, unwarpable
 from spf.generators.cached import CachedGenerator, read_clip
 from spf.generators.counts import counts_of
+from spf.numbers import number
 from spf.pacing.generated import Attempt, retime_generated, target_mae
 from spf.pacing.keyframes import KeyframePlan, Piece, make_plan, part_of
 from spf.pacing.resampling import resampled
@@ -124,8 +125,7 @@ def plan_regeneration(
     """
     settings = settings or Regenerate()
     count = len(curve) if num_frames is None else num_frames
-    if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 2:
-        raise ConfigError(f"num_frames={num_frames!r} must be a whole number, at least 2")
+    number("num_frames", count, least=2, whole=True)
     if no_change_reason(curve) is not None:
         raise ClipError("the clip", NO_CHANGE, "there is nothing to retime: give another clip")
     cuts = curve.cuts if settings.cuts == KEEP else []
@@ -296,8 +296,8 @@ def _timed(frames: Iterable[Image], fps: float) -> Iterator[tuple[Image, float]]
 
 def _joined(files: Sequence[Path]) -> Iterator[Image]:
     """The frames of pieces without doubled keyframes; one piece is held at a time."""
-    for number, file in enumerate(files):
-        yield from read_clip(file).frames[number > 0 :]
+    for index, file in enumerate(files):
+        yield from read_clip(file).frames[index > 0 :]
 
 
 @contextmanager

@@ -3,10 +3,10 @@
 between its keyframes (`Regenerate`)."""
 
 from dataclasses import dataclass, fields, replace
-from math import isfinite
 from typing import Any, ClassVar, Protocol
 
 from spf.errors import ConfigError
+from spf.numbers import number, optional_number
 from spf.pacing.bands import Strength, check_bands, flat
 from spf.pacing.gamma import Gamma, check_gamma
 from spf.words import choose
@@ -100,9 +100,7 @@ def _check(strategy: Strategy) -> None:
     """Raises ConfigError, in one line, for settings that make no warp."""
     object.__setattr__(strategy, "gamma", check_gamma(strategy.gamma))  # a list of a config: a pair
     choose(strategy.correction, CORRECTIONS, "correction")
-    count = strategy.iterations
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise ConfigError(f"retime: iterations={count!r} must be a whole number, at least 1")
+    number("retime: iterations", strategy.iterations, least=1, whole=True)
     try:
         _ = strategy.strength
     except ValueError as error:
@@ -238,16 +236,11 @@ class Regenerate(Unsteered):
         choose(self.method, RESAMPLINGS, "method")
         if self.strategy is not None:
             choose(self.strategy, STEERING_WORDS, "way to steer")
-        number = isinstance(self.penalty, int | float) and isfinite(self.penalty)
-        if not (number and self.penalty >= 0):
-            raise ConfigError(f"retime.penalty={self.penalty!r} must be a number, at least 0")
-        count = self.n_segments
-        if count is not None and not (isinstance(count, int) and count >= 1):
-            raise ConfigError(f"retime.n_segments={count!r} must be a whole number, at least 1")
+        number("retime.penalty", self.penalty, least=0)
+        optional_number("retime.n_segments", self.n_segments, least=1, whole=True)
         if not isinstance(self.prompt, str):
             raise ConfigError(f"retime.prompt={self.prompt!r} must be text")
-        if not (isinstance(self.seed, int) and not isinstance(self.seed, bool) and self.seed >= 0):
-            raise ConfigError(f"retime.seed={self.seed!r} must be a whole number, at least 0")
+        number("retime.seed", self.seed, least=0, whole=True)
 
     @property
     def steering(self) -> Strategy:

@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from spf.errors import ConfigError
 from spf.files import read_bounded
+from spf.numbers import number
 from spf.progress import Curve, no_change_reason
 from spf.progress.metrics import unit_time
 from spf.words import choose
@@ -72,7 +72,7 @@ class EaseIn:
     power: float = 2.0
 
     def __post_init__(self) -> None:
-        _number(self.name, "power", self.power, 1.0, 10.0)
+        number(f"target={self.name}: power", self.power, least=1.0, most=10.0)
 
     def __call__(self, u: Array) -> Array:
         return u**self.power
@@ -86,7 +86,7 @@ class EaseOut:
     power: float = 2.0
 
     def __post_init__(self) -> None:
-        _number(self.name, "power", self.power, 1.0, 10.0)
+        number(f"target={self.name}: power", self.power, least=1.0, most=10.0)
 
     def __call__(self, u: Array) -> Array:
         return 1.0 - (1.0 - u) ** self.power
@@ -100,7 +100,7 @@ class EaseInOut:
     power: float = 2.0
 
     def __post_init__(self) -> None:
-        _number(self.name, "power", self.power, 1.0, 10.0)
+        number(f"target={self.name}: power", self.power, least=1.0, most=10.0)
 
     def __call__(self, u: Array) -> Array:
         return ease_in_out(u, self.power)
@@ -115,7 +115,7 @@ class Exponential:
     direction: str = "up"
 
     def __post_init__(self) -> None:
-        _number(self.name, "temperature", self.temperature, 0.0, 100.0)
+        number(f"target={self.name}: temperature", self.temperature, least=0.0, most=100.0)
         choose(self.direction, ("up", "down"), "direction of target exponential")
 
     def __call__(self, u: Array) -> Array:
@@ -275,13 +275,6 @@ def _value(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
-
-
-def _number(target: str, name: str, value: object, low: float, high: float) -> None:
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-    if not (fits and low <= float(value) <= high):  # type: ignore[arg-type]
-        wanted = f"use a number from {low:g} to {high:g}"
-        raise ConfigError(f"target={target}: {name}={value!r} is impossible; {wanted}")
 
 
 def _read(path: Path) -> Sequence[Sequence[float]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from spf.devices import choose_device
 from spf.errors import ClipError, ConfigError
 from spf.identity import canonical, code_hash, digest, installed
+from spf.numbers import number
 from spf.quality.base import UNKNOWN, Conditions, Score
 from spf.quality.process import VBenchProcess
 from spf.quality.weights import CAMERA, DEFAULT_DIMENSIONS, FIRST_FRAME, VBENCH_DIMENSIONS, lacking
@@ -71,11 +72,8 @@ class VBench:
         if isinstance(dimensions, str) or not dimensions:
             raise ConfigError(f"quality.dimensions={dimensions!r} must be a list of at least one")
         wanted = [choose(str(word), VBENCH_DIMENSIONS, "VBench dimension") for word in dimensions]
-        number = isinstance(time_limit, int | float) and not isinstance(time_limit, bool)
-        if not (number and 0 < time_limit < float("inf")):
-            raise ConfigError(f"quality.time_limit={time_limit!r} must be seconds above 0")
         self.dimensions = tuple(dict.fromkeys(wanted))
-        self.time_limit = float(time_limit)
+        self.time_limit = float(number("quality.time_limit", time_limit, above=0))
         self.device = choose_device(device)
 
     def measure(

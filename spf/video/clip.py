@@ -6,16 +6,15 @@ frame of the stream, or a frame index where no rate is known (a folder of images
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from spf.errors import ClipError, ConfigError
+from spf.numbers import number, optional_number
 
 # What the search of a folder takes for clips. ".png" is not here: it is a frame far more often.
 # fmt: off
@@ -55,17 +54,11 @@ class Sampling:
     def __post_init__(self) -> None:
         if not isinstance(self.crop_bars, bool):
             raise ConfigError(f"sampling: crop_bars is {self.crop_bars!r}; choose true or false")
-        for name, least in (("stride", 1), ("max_frames", 1), ("stream", 0)):
-            value = getattr(self, name)
-            if value is None and name != "stride":
-                continue
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-                raise ConfigError(f"sampling: {name} is {value!r}; give a whole number >= {least}")
-        for name in ("start", "end"):
-            value = getattr(self, name)
-            number = isinstance(value, Real) and not isinstance(value, bool)
-            if value is not None and not (number and math.isfinite(value) and value >= 0):
-                raise ConfigError(f"sampling: {name} is {value!r}; give seconds >= 0")
+        number("sampling.stride", self.stride, least=1, whole=True)
+        optional_number("sampling.max_frames", self.max_frames, least=1, whole=True)
+        optional_number("sampling.stream", self.stream, least=0, whole=True)
+        optional_number("sampling.start", self.start, least=0)
+        optional_number("sampling.end", self.end, least=0)
         if self.end is not None and self.end <= (self.start or 0.0):
             begin = self.start or 0.0
             raise ConfigError(f"sampling: end {self.end:g} s is not after start {begin:g} s")

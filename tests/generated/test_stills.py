@@ -251,7 +251,7 @@ def test_files_of_half_precision_are_loaded_where_there_are_no_others(
         ([*WORDS, "stills=sdxl", "stills.path=."], UnavailableError, "stills.path=.: this is no"),
         ([*WORDS, "stills=sdxl", "stills.variant=dev"], ConfigError, "variant of sdxl 'dev'"),
         ([*WORDS, "stills=sdxl", "stills.strength=2"], ConfigError, "stills.strength=2"),
-        ([*WORDS, "stills=sdxl", "stills.strength=0.01"], ConfigError, "a single step of 50"),
+        ([*WORDS, "stills=sdxl", "stills.strength=0.01"], ConfigError, "from 0.02 to 1"),
         ([*WORDS, "stills=sdxl", "stills.steps=0"], ConfigError, "stills.steps=0"),
         ([*WORDS, "stills=sdxl", "stills.seed=-1"], ConfigError, "stills.seed=-1"),
         ([*WORDS, "stills=sdxl", "stills.guidance=-1"], ConfigError, "stills.guidance=-1"),

@@ -18,6 +18,7 @@ from benchmarks.harness import commandline, session
 from spf.errors import ConfigError
 from spf.generators import MAKERS
 from spf.generators.base import fitted
+from spf.generators.framepack import FramePack
 from spf.generators.ltx2 import Ltx2
 from spf.generators.settings import PUBLISHED, SET, STORED
 from spf.generators.wan import Wan22
@@ -43,7 +44,10 @@ def levels(generator: Any, **more: Any) -> list[tuple[str, float]]:
 
             def note(module: Any, inputs: Any, given: Any, name: str = name) -> None:
                 time = given["sigma"] if "sigma" in given else given["timestep"]
-                seen.append((name, float(time.max()) / 1000))
+                level = float(time.max()) / 1000
+                known = generator.pipeline.scheduler.sigmas.numpy()
+                assert np.abs(known - level).min() < 2e-3  # what it is told is what is removed
+                seen.append((name, level))
 
             handles.append(model.register_forward_pre_hook(note, with_kwargs=True))
     try:
@@ -54,7 +58,7 @@ def levels(generator: Any, **more: Any) -> list[tuple[str, float]]:
     return list(dict.fromkeys(seen))
 
 
-@pytest.mark.parametrize("case", ["i2v", "split"])
+@pytest.mark.parametrize("case", ["i2v", "split", "ltxv"])
 def test_a_flow_shift_moves_the_noise_levels_and_leaves_no_trace(adapters, case):
     """s t / (1 + (s - 1) t) of the levels without a shift, before they are stretched to an end."""
     generator = adapters(case)
@@ -128,6 +132,11 @@ def test_without_weights_values_are_what_the_authors_publish(monkeypatch, tmp_pa
     slope = (2.05 - 0.95) / (4096 - 1024)
     expected = math.exp(0.95 + slope * (17 * 16 * 24 - 1024))
     assert Ltx2().settings(big)["flow_shift"].value == pytest.approx(expected, rel=1e-4)
+    # FramePack: 9 latents of 9 x 16 tokens a section; at most 7.
+    small = asked(**dict.fromkeys(("first", "last"), np.zeros((144, 256, 3), "u1")))
+    expected = math.exp(0.5 + 0.65 * (9 * 9 * 16 - 256) / (4096 - 256))
+    assert FramePack().settings(small)["flow_shift"].value == pytest.approx(expected, rel=1e-4)
+    assert FramePack().settings(big)["flow_shift"].value == 7.0
 
 
 @pytest.mark.parametrize(

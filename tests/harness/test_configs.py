@@ -43,7 +43,12 @@ def word(path: Path) -> str:
 
 
 def content(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text())
+    """Its settings, with those that it shares with others of its group."""
+    own = yaml.safe_load(path.read_text())
+    for name in own.pop("defaults", []) if path.parent != harness.CONFIGS else []:
+        if name != "_self_":
+            own = content(path.parent / f"{name.partition('@')[0]}.yaml") | own
+    return own
 
 
 def plain(value: Any) -> Any:

@@ -173,9 +173,9 @@ def test_still_cameras_lose_nothing() -> None:
 
 @pytest.mark.parametrize("left", [0.0, 0.05])
 def test_motion_alone_is_no_semantic_change_beside_its_plain_curve(left: float) -> None:
-    """A path along the nuisance, of which a small part stays (0.05: less than half of what unseen views leave):
-    the plain curve changes, the corrected one does not. A meaning that is a motion is the same to
-    it, so that it is flagged."""
+    """A path along the nuisance, of which a small part stays (0.05: less than half of what unseen
+    views leave): the plain curve changes, the corrected one does not. A meaning that is a motion is
+    the same to it, so that it is flagged."""
     u = np.linspace(-0.5, 0.5, 60)
     z = np.zeros((60, 20))
     z[:, 0], z[:, 5], z[:, 6] = 1.0, u, left * u

@@ -205,8 +205,8 @@ def test_the_time_limit_kills_the_whole_group(
     [
         ({"dimensions": ["temporal_flikering"]}, "did you mean temporal_flickering"),
         ({"dimensions": []}, "at least one"),
-        ({"time_limit": 0}, "seconds above 0"),
-        ({"time_limit": math.nan}, "seconds above 0"),
+        ({"time_limit": 0}, "a number above 0"),
+        ({"time_limit": math.nan}, "a number above 0"),
     ],
 )
 def test_bad_settings(settings: dict[str, object], said: str) -> None:

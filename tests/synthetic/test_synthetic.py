@@ -13,6 +13,7 @@ from synthetic.clips import (
     FIRST_HELD_OUT_SEED,
     Still,
     SyntheticClip,
+    Zoomed,
     content,
 )
 from synthetic.laws import law
@@ -118,11 +119,23 @@ def test_a_held_clip_shows_one_picture_and_its_truth_is_zero():
     np.testing.assert_array_equal(clip.truth(), np.zeros(4))
 
 
+def test_a_zoom_ends_at_the_middle_of_its_picture():
+    clip = SyntheticClip(Zoomed(PHOTOGRAPHS, 0.0), law("ease_in"), num_frames=4, size=SIZE)
+    first, *_, last = stack(clip).astype(int)
+    large = photograph("astronaut", (4 * SIZE[0], 4 * SIZE[1])).astype(int)
+    whole = large.reshape(SIZE[0], 4, SIZE[1], 4, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(first, whole, atol=1)
+    middle = large[72:120, 96:160]  # of 192 x 256
+    assert np.abs(last - middle).mean() < 0.25 * np.abs(last - first).mean()
+    np.testing.assert_array_equal(clip.truth(), law("ease_in").g(clip.shares))
+
+
 def test_identity_tells_clips_apart():
     clip = SyntheticClip(PHOTOGRAPHS)
     others = [
         replace(clip, content=PhotographPair("astronaut", "coffee")),
         replace(clip, content=Still(PHOTOGRAPHS)),
+        replace(clip, content=Zoomed(PHOTOGRAPHS)),
         replace(clip, law=law("sine")),
         replace(clip, num_frames=80),
         replace(clip, size=(64, 128)),

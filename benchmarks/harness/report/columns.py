@@ -29,6 +29,15 @@ SHOWN: dict[str, tuple[str, ...]] = {
         "motion", "law", "raw_error", "calibrated_error", "true_linearity_mae", "linearity_mae",
     ),
     "leakage": ("motion", "strength", "leakage", "leakage_95", "flagged"),
+    "invariance": (
+        "motion", "strength", "leakage", "leakage_corrected", "motion_share", "flagged",
+        "flagged_explained",
+    ),
+    "invariance_ladder": (
+        "motion", "spearman", "spearman_corrected", "raw_error", "raw_error_corrected",
+        "calibrated_error", "calibrated_error_corrected",
+    ),
+    "invariance_kept": ("group", "clips", "kept", "motion_share", "flagged", "flagged_explained"),
     "jumps": ("motion", "steepness", "error_frames", "error_seconds", "error_95"),
     "measures": (
         "measure", "none", "translation-moderate", "translation-strong", "reason",
@@ -52,7 +61,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
 
 SHARE, TIMES = "of 1", "× mean"
 UNITS: dict[str, str] = {
-    "linearity_mae_corrected": SHARE, "motion_share": SHARE,
+    "motion_share": SHARE, "kept": SHARE,
     "linearity_mae": SHARE, "linearity_max": SHARE, "target_mae": SHARE, "stall_fraction": SHARE,
     "noise_share": SHARE, "raw_error": SHARE, "calibrated_error": SHARE, "corrected_error": SHARE,
     "unidentified": SHARE, "leakage": SHARE, "leakage_10": SHARE, "leakage_30": SHARE,
@@ -66,12 +75,13 @@ UNITS: dict[str, str] = {
     "predicted_static": "rad", "smallest_change": "rad", "in_noises": "× noise",
     "effect": "Hedges' g", "gpu_hours": "h",
 }  # fmt: skip
-"""Column -> unit; `before_` and `true_` change none. Words, ranks and correlations have none."""
+"""Column -> unit; `before_`, `true_` and `_corrected` change none. Words, ranks and correlations
+have none."""
 
 
 def unit(column: str) -> str:
     """Unit of a column; "" where it has none. An interval has that of what it bounds."""
-    plain = column
+    plain = column.removesuffix("_corrected")
     for prefix in ("before_", "true_"):
         plain = plain.removeprefix(prefix)
     if plain.endswith("_95") and plain not in UNITS:

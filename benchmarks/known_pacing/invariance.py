@@ -1,0 +1,151 @@
+"""The study of invariance: what motion that means nothing does, with and without `nuisance=`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.harness.cells import Table
+from benchmarks.harness.printing import printer
+from benchmarks.known_pacing.errors import (
+    Columns,
+    Results,
+    calibrated,
+    grouped,
+    rank_correlation,
+)
+from benchmarks.known_pacing.studies import INVARIANT_TO, JUMPS
+
+NOTE = (
+    "Clips whose meaning stands still, medians over contents. leakage: total change over that of "
+    "the whole morph without motion; leakage_corrected: both with "
+    f"nuisance={INVARIANT_TO}. motion_share: share of the change that this takes out. flagged: "
+    "clips that are called mostly motion; flagged_explained: those said to have no semantic "
+    "change, as nothing else is left."
+)
+LADDER_NOTE = (
+    "Sigmoid jumps of four steepnesses, plain and corrected. spearman: rank correlation of "
+    "linearity_mae with the true unevenness over all contents (a clip without a value counts as "
+    "even). raw_error, calibrated_error: medians, as for the pacing laws. error_frames: median "
+    f"distance from the true place of the jumps of steepness {' and '.join(map(str, JUMPS))}."
+)
+KEPT_NOTE = (
+    "kept: total change that is left by the correction, as a share of the plain one, median; "
+    "motion_share and flags as above. Of a zoom that is the meaning (a still picture, four times "
+    "nearer at the end) vectors alone cannot tell that the camera was meant: it has to be flagged."
+)
+
+
+def invariance_tables(results: Results) -> list[Table]:
+    """Leakage, the ladder, and what is left of each kind of clip; none without the study."""
+    clips = results.of("invariance")
+    if clips.empty:
+        return []
+    clips = _with_references(clips, results)
+    moved = clips[clips["still"] & (clips["motion_kind"] != "none")]
+    leakage: Columns = {
+        "leakage": ("leakage", "median"),
+        "leakage_corrected": ("leakage_corrected", "median"),
+        **SHARES,
+    }
+    named = moved.assign(motion=moved["motion_kind"])
+    rows = grouped(named, ["motion", "strength"], "invariance", leakage)
+    kept = grouped(clips.assign(group=_groups(clips)), ["group"], "kept", {**KEPT, **SHARES})
+    ladder = clips[clips["steepness"].notna() & (clips["motion_kind"] != "shake")]
+    return [
+        _table("invariance", "Change that motion alone fakes", rows, NOTE),
+        _table("invariance_ladder", "Unevenness under motion", _ladder(ladder), LADDER_NOTE),
+        _table("invariance_kept", "What the correction leaves", kept, KEPT_NOTE),
+    ]
+
+
+def _table(name: str, title: str, rows: list[dict[str, Any]], note: str) -> Table:
+    return Table.of_rows(name, title, list(rows[0]), rows, note)
+
+
+SHARES: Columns = {
+    "motion_share": ("motion_share", "median"),
+    "flagged": ("mostly_motion", "sum"),
+    "flagged_explained": ("explained", "sum"),
+}
+KEPT: Columns = {"kept": ("kept", "median")}
+BOTH = ("raw_error", "calibrated_error")
+
+
+def _with_references(clips: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """The clips with what needs the corrected curve of the linearly paced, motionless morph."""
+    by_name = clips.set_index("clip")
+    changing = dict(zip(clips["clip"], clips["changes_corrected"], strict=True))
+    second = [
+        calibrated(record, results.curves, changing, "progress_corrected").error
+        for record in clips.to_dict("records")
+    ]
+    change = clips["total_change_corrected"]
+    return clips.assign(
+        calibrated_error_corrected=second,
+        leakage_corrected=change / clips["reference"].map(by_name["total_change_corrected"]),
+        kept=change / clips["total_change"],
+        mostly_motion=clips["mostly_motion"].astype(int),
+        explained=clips["explained"].astype(int),
+    )
+
+
+def _ladder(ladder: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = []
+    for motion, clips in ladder.groupby("motion", sort=False):
+        row: dict[str, Any] = {"motion": motion, "clips": len(clips)}
+        jumps = clips[clips["steepness"].isin(JUMPS)]
+        for end in ("", "_corrected"):
+            row[f"spearman{end}"] = rank_correlation(clips, f"linearity_mae{end}")
+        for name in BOTH:
+            for end in ("", "_corrected"):
+                row[name + end] = clips[name + end].median()
+        for end in ("", "_corrected"):
+            row[f"error_frames{end}"] = jumps[f"jump_error{end}"].median()
+        rows.append(row)
+    return rows
+
+
+def _groups(clips: pd.DataFrame) -> list[str]:
+    """What each clip is: its kind and whether it moves."""
+    kinds = []
+    for record in clips.to_dict("records"):
+        moving = "no motion" if record["motion_kind"] == "none" else "in motion"
+        scene = "still scene" if record["still"] else "morph"
+        kinds.append("zoom that is the meaning" if record["zoomed"] else f"{scene}, {moving}")
+    return kinds
+
+
+def invariance_sentence(tables: list[Table]) -> Callable[[str], str]:
+    """Embedder -> what these tables say of it."""
+    leakage, ladder, kept = tables
+
+    def pairs(table: Table, rows: list[dict[str, Any]], column: str) -> str:
+        text = printer(table)
+        said = []
+        for row in rows:
+            both = (text(row, name) or "no value" for name in (column, f"{column}_corrected"))
+            strength = f" of {text(row, 'strength')}" if "strength" in row else ""
+            said.append(f"{' and '.join(both)} with {row['motion']}{strength}")
+        return "; ".join(said)
+
+    def sentence(embedder: str) -> str:
+        pan = [row for row in leakage.rows if row["motion"] == "translation"]
+        text = printer(kept)
+        left = "; ".join(
+            f"{text(row, 'kept')}, {row['flagged']} and {row['flagged_explained']} of "
+            f"{row['clips']} ({row['group']})"
+            for row in kept.rows
+        )
+        return (
+            f"With {embedder} a still scene shows this share of a morph's change, plain and with "
+            f"nuisance={INVARIANT_TO}: {pairs(leakage, pan, 'leakage')}. "
+            "The rank correlation of the measured with the true unevenness is, likewise: "
+            f"{pairs(ladder, ladder.rows, 'spearman')}. "
+            "The median distance to the true pacing (raw_error) is, likewise: "
+            f"{pairs(ladder, ladder.rows, 'raw_error')}. "
+            "The share of the change that the correction leaves, and how many clips it flags as "
+            f"mostly motion and as without semantic change, is: {left}."
+        )
+
+    return sentence

@@ -1,0 +1,106 @@
+"""What published pipelines of video and of stills share: variant, folder, device, identity."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from spf.devices import choose_device
+from spf.errors import UnavailableError
+from spf.generators.weights import REPOSITORIES, Repository, find_pipeline, plain_files
+from spf.identity import code_hash, digest, file_digest, installed
+from spf.remade import Remade
+from spf.weights import LOCK, sha256_of
+from spf.words import choose
+
+if TYPE_CHECKING:
+    from torch import Generator as RandomState
+
+DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2}
+"""Bytes of a number by type."""
+UNLOADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError)
+"""What diffusers raises for files that make no pipeline."""
+
+
+class PublishedPipeline(Remade):
+    """A pipeline of `REPOSITORIES`, or a local folder in its layout.
+
+    variant : which of the published versions. path : a local folder; None looks in the cache of the
+    hub. Nothing is ever downloaded, no code of a repository is run, and weights are read from
+    safetensors only. device : auto, cpu, cuda, cuda:N. dtype : of the weights; auto is `half` on a
+    GPU and float32 on the CPU.
+    """
+
+    name: ClassVar[str]
+    group: ClassVar[str] = "model"
+    """Of options; a key of `REPOSITORIES`."""
+    half: ClassVar[str] = "bfloat16"
+    """dtype on a GPU."""
+
+    def __init__(
+        self,
+        variant: str | None = None,
+        path: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> None:
+        known = REPOSITORIES[self.group][self.name]
+        self.variant = choose(str(variant or next(iter(known))), known, f"variant of {self.name}")
+        self.path = path
+        self.device = choose_device(device)
+        own = "float32" if self.device == "cpu" else self.half
+        self.dtype = own if dtype == "auto" else choose(str(dtype), DTYPES, "dtype")
+
+    @property
+    def repository(self) -> Repository:
+        return REPOSITORIES[self.group][self.name][self.variant]
+
+    @cached_property
+    def folder(self) -> Path:
+        """Folder of the weights. Raises UnavailableError where there is none."""
+        return find_pipeline(self.name, self.variant, self.path, self.group)
+
+    def weights(self) -> list[Path]:
+        """The safetensors files that are loaded."""
+        parts = sorted(path for path in self.folder.iterdir() if path.is_dir())
+        return [file for part in parts for file in plain_files(part)]
+
+    def identity(self) -> dict[str, Any]:
+        """Files, type, versions and code. Weights are read whole once; their hashes are then stored
+        in a lock file beside them."""
+        folder = self.folder
+        small = sorted(file for file in folder.rglob("*.json") if file.name != LOCK)
+        files = [[str(file.relative_to(folder)), file_digest(file)] for file in small]
+        files += [
+            [str(file.relative_to(folder)), sha256_of(file, folder / LOCK)]
+            for file in self.weights()
+        ]
+        return {
+            "name": self.name,
+            "files": digest(files),
+            "device": self.device.partition(":")[0],
+            "dtype": self.dtype,
+            "versions": installed("torch", "diffusers", "transformers"),
+            "code": code_hash(type(self)),
+        }
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """What goes wrong while the pipeline is loaded, as one line."""
+        try:
+            yield
+        except UNLOADABLE as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UnavailableError(
+                f"{self.folder}: the pipeline cannot be loaded ({reason}); expected files such as "
+                f"those of {self.repository.repo}"
+            ) from None
+
+
+def random_state(seed: int) -> "RandomState":
+    """Noise is drawn on the CPU, so that it is the same on every device."""
+    import torch
+
+    return torch.Generator("cpu").manual_seed(seed)
