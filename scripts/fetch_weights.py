@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -34,7 +35,7 @@ from spf.generators.weights import (
     source_patterns,
 )
 from spf.generators.weights import words as pipeline_words
-from spf.quality.weights import WeightsFile, fetched_hashes, lock_file
+from spf.quality.weights import QualityFile, fetched_hashes, lock_file
 from spf.quality.weights import words as quality_words
 from spf.weights import (
     LOCK,
@@ -48,8 +49,9 @@ from spf.weights import (
 from spf.words import choose
 
 INTERRUPTED = 130
+T = TypeVar("T")
 
-Wanted = Pin | Repository | WeightsFile
+Wanted = Pin | Repository | QualityFile
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -95,7 +97,7 @@ def fetch(pin: Wanted) -> str:
     """
     if isinstance(pin, Repository):
         return _fetch_pipeline(pin)
-    if isinstance(pin, WeightsFile):
+    if isinstance(pin, QualityFile):
         return _fetch_file(pin)
     here = find_cached(pin)
     folder, sha256 = _download(pin) if here is None else (here[0], pin.sha256)
@@ -124,7 +126,7 @@ def _fetch_pipeline(repository: Repository) -> str:
     return f"{repository.repo}: fetched, commit {folder.name[:12]}: {folder}"
 
 
-def _fetch_file(file: WeightsFile) -> str:
+def _fetch_file(file: QualityFile) -> str:
     """Have a single file here, as pinned or, where nothing is, noted from now on."""
     place = file.path
     here = place.is_file()
@@ -143,7 +145,7 @@ def _fetch_file(file: WeightsFile) -> str:
     return f"{file.name}: {done}: {place}"
 
 
-def _save(file: WeightsFile, part: Path) -> Path:
+def _save(file: QualityFile, part: Path) -> Path:
     """Download a file to `part`; where its hash is pinned, go on from what is there already."""
     from huggingface_hub import constants
 
@@ -154,46 +156,45 @@ def _save(file: WeightsFile, part: Path) -> Path:
     return part
 
 
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def _from_hub(repo: str, named: str, call: Callable[[Any], T]) -> T:
+    """What a call of the hub's client gives; named : how a folder with the files is named."""
+    import huggingface_hub
+
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        raise UnavailableError(f"{repo}: not here, and HF_HUB_OFFLINE is set; unset it")
+    try:
+        return call(huggingface_hub)
+    except Exception as error:  # whatever the client's own layers raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UnavailableError(
+            f"{repo}: cannot be fetched ({reason}); check the network and the proxy variables, "
+            f"or copy the files from a machine that has them and name a folder: {named}"
+        ) from None
 
 
 def _snapshot(repo: str, revision: str | None, patterns: Sequence[str], kind: str) -> Path:
     """Folder of a repository's files, at a commit or the newest one."""
-    from huggingface_hub import HfApi, constants, snapshot_download
 
-    if constants.HF_HUB_OFFLINE:
-        raise UnavailableError(f"{repo}: not here, and HF_HUB_OFFLINE is set; unset it")
-    try:
-        commit = revision or HfApi().model_info(repo).sha
-        return Path(snapshot_download(repo, revision=commit, allow_patterns=list(patterns)))
-    except Exception as error:  # whatever the client's own layers raise
-        reason = _reason(error)
-        raise UnavailableError(
-            f"{repo}: cannot be fetched ({reason}); check the network and the proxy variables, "
-            f"or copy the files from a machine that has them and name a folder: {kind}.path=FOLDER"
-        ) from None
+    def call(hub: Any) -> Path:
+        commit = revision or hub.HfApi().model_info(repo).sha
+        return Path(hub.snapshot_download(repo, revision=commit, allow_patterns=list(patterns)))
+
+    return _from_hub(repo, f"{kind}.path=FOLDER", call)
 
 
 def _download(pin: Pin) -> tuple[Path, str | None]:
     """Folder of the files, and the SHA-256 that the weights should have."""
-    from huggingface_hub import HfApi, constants, snapshot_download
 
-    if constants.HF_HUB_OFFLINE:
-        raise UnavailableError(f"{pin.repo}: not here, and HF_HUB_OFFLINE is set; unset it")
-    try:
-        about = HfApi().model_info(pin.repo, revision=pin.revision, files_metadata=True)
+    def call(hub: Any) -> tuple[Path, str | None]:
+        about = hub.HfApi().model_info(pin.repo, revision=pin.revision, files_metadata=True)
         files = {file.rfilename: file for file in about.siblings or []}
         stored = files[pin.weights].lfs if pin.weights in files else None
-        folder = snapshot_download(pin.repo, revision=about.sha, allow_patterns=list(pin.files))
-    except Exception as error:  # whatever the client's own layers raise
-        reason = _reason(error)
-        raise UnavailableError(
-            f"{pin.repo}: cannot be fetched ({reason}); check the network and the proxy variables, "
-            "or copy the files from a machine that has them and name a folder: --weights FOLDER, "
-            "or with run.py embedder.path=FOLDER"
-        ) from None
-    return Path(folder), pin.sha256 or (stored.sha256 if stored else None)
+        patterns = list(pin.files)
+        folder = hub.snapshot_download(pin.repo, revision=about.sha, allow_patterns=patterns)
+        return Path(folder), pin.sha256 or (stored.sha256 if stored else None)
+
+    named = "--weights FOLDER, or with run.py embedder.path=FOLDER"
+    return _from_hub(pin.repo, named, call)
 
 
 def _verified(pin: Pin, folder: Path, sha256: str | None) -> str:

@@ -1,7 +1,7 @@
 """Kill a run again and again, and prove that nothing is lost, changed or done twice.
 
-    python scripts/kill_harness.py [what=run|sweep|pool|four] [kills=50] [seed=0]
-                                   [folder=/tmp/kills] [-- WORDS OF run.py]
+    python scripts/kill_harness.py [what=run|pool|four] [kills=50] [seed=0] [folder=/tmp/kills]
+                                   [-- WORDS OF run.py]
 
 run.py starts in a process group of its own, which is killed (SIGKILL) at a moment drawn from the
 seed, every other time in the midst of a write, and is started again until it ends by itself. Then
@@ -10,7 +10,6 @@ in an empty folder. `four` starts four commands at once on the same cells, and k
 Exit code 1 where anything went wrong.
 """
 
-import hashlib
 import os
 import random
 import runpy
@@ -24,23 +23,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOADED = ("benchmarks.harness.session", "benchmarks.known_pacing.experiment", "pyarrow")
-SMALL = [
+RUN = [
     "benchmark=synthetic_pacing", "benchmark.contents=[shape-drop-gear,moon-tissue-dissolve]",
     "benchmark.seeds=[1000]", "benchmark.num_frames=21", "benchmark.size=[48,48]", "logger=csv",
+    "embedder=histogram", "benchmark.studies=[floor]",
 ]  # fmt: skip
-RUN = [*SMALL, "embedder=histogram", "benchmark.studies=[floor]"]
-SWEEP = [*SMALL, "-m", "embedder=histogram,pixels", "benchmark.studies=[floor],[floor,jumps]"]
-WHAT = {
-    "run": [*RUN, "workers=1"],
-    "pool": [*RUN, "workers=2"],
-    "sweep": [*SWEEP, "workers=1"],
-    "four": [*RUN, "workers=1"],
-}
-TOGETHER = {"four": 4}
-LOOK = 0.001  # seconds between two looks at a process
+WORKERS = {"run": 1, "pool": 2, "four": 1}
 
 
-class Command:
+class StartedCommand:
     """run.py in a forked process that leads a group of its own; its output goes to a file."""
 
     def __init__(self, words: list[str], output: Path) -> None:
@@ -72,7 +63,7 @@ class Command:
             late = time.perf_counter() >= until
             if late and (write is None or next(write.rglob(".spf-*"), None)):
                 return False
-            time.sleep(LOOK)
+            time.sleep(0.001)
         return True
 
     def kill(self) -> None:
@@ -81,18 +72,11 @@ class Command:
         self.wait()
 
 
-def empty(folder: Path) -> Path:
-    """A new output folder. Its name is the same each time: tables may tell it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder / "out"
-
-
-def tables(output: Path) -> dict[str, str]:
-    """Hash of every table of every run, but for those of seconds, by path."""
+def tables(output: Path) -> set[tuple[str, bytes]]:
+    """Path and bytes of every table of every run, but for those of seconds."""
     return {
-        str(path.relative_to(output)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(output.glob("runs/*/*"))
+        (str(path.relative_to(output)), path.read_bytes())
+        for path in output.glob("runs/*/*")
         if path.suffix in (".csv", ".md", ".parquet") and path.name != "timings.parquet"
     }
 
@@ -104,25 +88,27 @@ def finished(output: Path) -> dict[str, int]:
 
 
 def harass(words: list[str], folder: Path, kills: int, seed: int, together: int) -> list[str]:
-    """What went wrong; the last line says what was done."""
+    """What went wrong."""
     draw, problems = random.Random(seed), []
-    output = empty(folder / "whole")
+    shutil.rmtree(folder / "whole", ignore_errors=True)
+    output = folder / "whole" / "out"  # of one name each time: tables may tell it
+    output.parent.mkdir(parents=True)
     started = time.perf_counter()
-    first = Command(words, output)
-    first.wait()
-    if first.code != 0:
+    if not (first := StartedCommand(words, output)).wait() or first.code != 0:
         raise SystemExit(f"the undisturbed command failed:\n{(output.parent / 'log').read_text()}")
     whole, seconds = tables(output), time.perf_counter() - started
     count = rounds = 0
     while count < kills:
-        output = empty(folder / "killed")
+        output = folder / "killed" / "out"
+        shutil.rmtree(output.parent, ignore_errors=True)
+        output.parent.mkdir()
         before: dict[str, int] = {}
         ended = False
         while not ended:
-            running = [Command(words, output) for _ in range(together)]
+            running = [StartedCommand(words, output) for _ in range(together)]
             for command in running[: max(1, together - 1)]:
-                last = together == 1 and count >= kills
-                until = float("inf") if last else time.perf_counter() + draw.uniform(0, seconds)
+                more = together > 1 or count < kills
+                until = time.perf_counter() + draw.uniform(0, seconds) if more else float("inf")
                 ended = command.wait(until, output.parent if draw.random() < 0.5 else None)
                 if not ended:
                     command.kill()
@@ -135,11 +121,7 @@ def harass(words: list[str], folder: Path, kills: int, seed: int, together: int)
             before = after
         if running[-1].code != 0:
             problems.append(f"exit code {running[-1].code}: {(output.parent / 'log').read_text()}")
-        problems += [
-            f"{name} differs"
-            for name, known in (whole | tables(output)).items()
-            if (whole.get(name), tables(output).get(name)) != (known, known)
-        ]
+        problems += sorted(f"{path} differs" for path, _ in tables(output) ^ whole)
         rounds += 1
         print(f"{count} kills, {rounds} rounds, {len(problems)} problems", flush=True)
     return problems
@@ -147,21 +129,19 @@ def harass(words: list[str], folder: Path, kills: int, seed: int, together: int)
 
 def main(arguments: list[str]) -> int:
     """The command; see the module's docstring."""
-    given = {"kills": "50", "seed": "0", "what": "run", "folder": "/tmp/kills"}
-    cut = arguments.index("--") if "--" in arguments else len(arguments)
-    for word in arguments[:cut]:
-        name, equals, value = word.partition("=")
-        if name not in given or not equals:
-            print(f"unknown argument {word!r}; known: {', '.join(given)}", file=sys.stderr)
-            return 2
-        given[name] = value
-    words = arguments[cut + 1 :] or WHAT[given["what"]]
-    os.environ |= {"OMP_NUM_THREADS": "1", "SPF_CACHE_DIR": f"{given['folder']}/cache"}
+    own, _, words = " ".join(["", *arguments]).partition(" -- ")
+    defaults = {"kills": "50", "seed": "0", "what": "run", "folder": "/tmp/kills"}
+    args = defaults | dict(word.partition("=")[::2] for word in own.split())
+    if args.keys() != defaults.keys() or args["what"] not in WORKERS:
+        print(__doc__, file=sys.stderr)
+        return 2
+    command = words.split() or [*RUN, f"workers={WORKERS[args['what']]}"]
+    os.environ |= {"OMP_NUM_THREADS": "1", "SPF_CACHE_DIR": f"{args['folder']}/cache"}
     sys.path.insert(0, str(ROOT))
     for name in LOADED:
         import_module(name)
-    folder, together = Path(given["folder"]).absolute(), TOGETHER.get(given["what"], 1)
-    problems = harass(words, folder, int(given["kills"]), int(given["seed"]), together)
+    folder, together = Path(args["folder"]).absolute(), 4 if args["what"] == "four" else 1
+    problems = harass(command, folder, int(args["kills"]), int(args["seed"]), together)
     print("\n".join(problems) or "nothing lost, changed or done twice")
     return int(bool(problems))
 

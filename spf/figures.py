@@ -247,7 +247,7 @@ def _card(axes: Axes, number: int, stretch: Stretch, thumbnails: Thumbnails, uni
 # Films side by side
 
 
-class Pacing(Protocol):
+class Paced(Protocol):
     """Times (T,) in seconds, increasing, and progress (T,) 0..1; a `Curve` is one."""
 
     @property
@@ -256,7 +256,7 @@ class Pacing(Protocol):
     def progress(self) -> Array: ...
 
 
-Panel = tuple[Iterable[Image], Pacing, str]
+Panel = tuple[Iterable[Image], Paced, str]
 
 SIDE, LARGEST = 256, 640
 """Pixels to which a small clip's longer side is enlarged, by whole factors, and a large one's is
@@ -294,7 +294,7 @@ def side_by_side(clips: Sequence[Panel], fps: float) -> Iterator[Image]:
 class _Panel:
     """One clip: its title, its curve, its frames."""
 
-    def __init__(self, frames: Iterable[Image], curve: Pacing, title: str) -> None:
+    def __init__(self, frames: Iterable[Image], curve: Paced, title: str) -> None:
         self.name = title
         self.count = len(curve.progress)
         if isinstance(frames, np.ndarray) and len(frames) != self.count:

@@ -24,7 +24,7 @@ from spf.generators.folder import Folder
 from spf.generators.pipeline import DiffusersGenerator
 from spf.measurement import Measurement
 from spf.pacing.lengths import Wanted as Length
-from spf.pacing.plan import Plan, planned
+from spf.pacing.plan import RetimePlan, planned
 from spf.pacing.regeneration import regenerate
 from spf.pacing.retime import write_result
 from spf.pacing.strategies import Nearest, NoRetime, Regenerate, Resampling, Strategy
@@ -187,7 +187,7 @@ class RetimeExisting:
         after = measured if made.path == path else self.measuring.measure(made.path, watch)
         return self._outcome(key, clip, path, measured, made, after, plan.curve)
 
-    def _made(self, strategy: Strategy, plan: Plan, out: Path, watch: Watch) -> Made:
+    def _made(self, strategy: Strategy, plan: RetimePlan, out: Path, watch: Watch) -> Made:
         """The result of a strategy."""
         if isinstance(strategy, NoRetime):
             return Made(plan.source, plan.length.fps)

@@ -18,7 +18,7 @@ from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.report.players import make_player
 from benchmarks.harness.report.reproduction_page import (
     Chapter,
-    Part,
+    ReportPart,
     make_chapter,
     make_part,
     render_report,
@@ -141,7 +141,7 @@ def _distance(planned: Planned) -> tuple[bool, bool]:
     return not planned.part.needs, CLIPS not in planned.words
 
 
-def _once(part: Part, run: session.Run, played: set[tuple[str, str]]) -> Part:
+def _once(part: ReportPart, run: session.Run, played: set[tuple[str, str]]) -> ReportPart:
     """The part without its player where the same clips were played towards the same target."""
     if part.player is None:
         return part
@@ -152,7 +152,7 @@ def _once(part: Part, run: session.Run, played: set[tuple[str, str]]) -> Part:
     return part
 
 
-def _part(planned: Planned, run: session.Run) -> Part:
+def _part(planned: Planned, run: session.Run) -> ReportPart:
     tables = {table.name: table for x in run.summary.sections for table in x.tables}
     ours = best_warp(list(tables.values()))
     player = make_player(run.results.records, run.folder, tables, ours)

@@ -86,23 +86,37 @@ def run_cells(
 def _settled(
     job: Job, pending: list[int], workers: Workers, bar: CellBar
 ) -> Iterator[tuple[int, Settled]]:
-    """Each pending cell, once it is settled; those that another command computes come last."""
-    waited = 0.0
-    while pending:
-        busy = []
-        for index, settled in _computed(job, pending, workers, bar):
+    """Each pending cell, once it is settled; those that another command computes come last.
+
+    A pool starts again only for cells that another command has left unfinished.
+    """
+    held: list[int] = []
+    while pending or held:
+        for index, settled in _computed(job, pending, workers, bar) if pending else ():
             if settled is None:
-                busy.append(index)
+                held.append(index)
             else:
                 yield index, settled
-        waited = _wait(waited, len(busy)) if len(busy) == len(pending) else 0.0
-        pending = busy
+        pending, waited = [], 0.0
+        while held and not pending:
+            waited = _wait(waited, len(held))
+            for index in list(held):
+                with job.store.lock(job.cells[index]) as free:
+                    if not free:
+                        continue
+                    settled = job.store.load(job.cells[index])
+                held.remove(index)
+                if settled is None:
+                    pending.append(index)
+                else:
+                    waited = 0.0
+                    yield index, settled
 
 
 def _computed(job: Job, pending: list[int], workers: Workers, bar: CellBar) -> Iterator[Found]:
     cores = len(os.sched_getaffinity(0))
     count = pool_size(workers.asked, workers.preferred, workers.gpus, len(pending), cores)
-    if workers.engine == "ray" and pending:
+    if workers.engine == "ray":
         from benchmarks.harness.ray_pool import compute_on_ray
 
         yield from compute_on_ray(job, pending, count, workers.gpus)

@@ -1,14 +1,15 @@
 """Finished cells, shared by all runs of an output folder: none is computed twice.
 
-OUTPUT/cells is an `spf.store.Store`; a cell's key is its identity. A run's folder gets the files of
-its cells under their own names, as hard links where the disk has them.
+OUTPUT/cells is an `spf.store.Store`; a cell's key is its identity. A finished run is an entry too
+(`reproduction/kept_runs.py`). A run's folder gets the files of its entries under their own names,
+as hard links where the disk has them.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.harness.cells import Cell, Outcome
 from benchmarks.harness.folder import RunFolder, disk_refuses
@@ -62,7 +63,8 @@ class CellStore:
                 self.store.remove(cell.identity)
                 return None
             if entry is not None and entry.about["record"]["schema"] == SCHEMA and entry.intact:
-                return self._placed(cell, entry)
+                self._place(cell.identity, entry)
+                return self._settled(entry)
             if folder.exists():
                 what = f"{cell.key.benchmark} {cell.key.model}/{cell.key.clip}"
                 tell(f"{what}: its record is damaged ({folder}); it is computed again")
@@ -99,12 +101,28 @@ class CellStore:
             return settled
         about = {**settled._asdict(), "fresh": self.fresh}
         files = {path: self._made(path, data) for path, data in outcome.files.items()}
+        return self._settled(self.put(cell.identity, about, files))
+
+    def get(self, key: str) -> Entry | None:
+        """An intact entry, whose files are then in the run's folder; else None."""
         try:
-            entry = self.store.put(cell.identity, about, files)
+            entry = self.store.get(key)
+            if entry is None or not entry.intact:
+                return None
         except OSError as error:
-            raise disk_refuses(self.root / cell.identity, error) from None
+            raise disk_refuses(self.root / key, error, "read") from None
+        self._place(key, entry)
+        return entry
+
+    def put(self, key: str, about: Any, files: Mapping[str, bytes | Path]) -> Entry:
+        """Keep an entry, whose files are then in the run's folder."""
+        try:
+            entry = self.store.put(key, about, files)
+        except OSError as error:
+            raise disk_refuses(self.root / key, error) from None
         assert entry is not None  # the store has no bound
-        return self._placed(cell, entry)
+        self._place(key, entry)
+        return entry
 
     def _made(self, path: str, data: bytes) -> bytes | Path:
         """A file of a cell: the run's own, to be linked, where that is there (generated clips)."""
@@ -114,9 +132,11 @@ class CellStore:
         except OSError:
             return data
 
-    def _placed(self, cell: Cell, entry: Entry) -> Settled:
+    def _place(self, key: str, entry: Entry) -> None:
         for path in entry.files:
             self.folder.place(entry.path(path), path)
-        self.folder.place(entry.folder / MANIFEST, f"{CELLS}/{cell.identity}.json")
+        self.folder.place(entry.folder / MANIFEST, f"{CELLS}/{key}.json")
+
+    def _settled(self, entry: Entry) -> Settled:
         record = entry.about["record"] | {"config_hash": self.config_hash}
         return Settled(record, entry.about["timings"])

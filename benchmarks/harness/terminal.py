@@ -10,43 +10,16 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.records import DONE, FAILED, NOT_RUN
 from benchmarks.harness.store import Settled
+from spf.commands.output import WIDTH, console, print_table
 from spf.words import printable
 
-WIDTH = 100
-ROWS = 24
-"""Rows of a table that are shown; the files have them all."""
 GROUPS = ("embedder", "model", "retime", "target")
 """Parts of a cell's key by which a plan counts cells."""
-
-
-def console() -> Console:
-    """The error stream. Names come from files: they are neither markup nor emoji."""
-    found = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    found.width = min(found.width, WIDTH) if found.is_terminal else WIDTH
-    return found
-
-
-def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[str] = ()
-) -> None:
-    """Print rows of text under their columns; those of numbers are aligned at the right."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in columns:
-        right = name in numeric
-        table.add_column(name, justify="right" if right else "left", no_wrap=right)
-    for row in rows[:ROWS]:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    console().print(table)
-    if len(rows) > ROWS:
-        console().print(f"and {len(rows) - ROWS} more rows")
 
 
 def print_plan(plan: str, cells: Sequence[Cell], found: Mapping[int, Settled]) -> None:
@@ -74,11 +47,13 @@ def print_plan(plan: str, cells: Sequence[Cell], found: Mapping[int, Settled]) -
         counts.setdefault(group, Counter())[status] += 1
     shown = {"done already": DONE, "to do": "to do", "not run": NOT_RUN}
     rows = [
-        [*group, str(count.total()), *(str(count[key] or "-") for key in shown.values())]
+        dict(zip(GROUPS, group, strict=True))
+        | {"cells": str(count.total())}
+        | {name: str(count[key] or "-") for name, key in shown.items()}
         for group, count in counts.items()
     ]
     if rows:
-        print_table([*GROUPS, "cells", *shown], rows, ["cells", *shown])
+        print_table(rows, dict.fromkeys(["cells", *shown], ""), stderr=True)
 
 
 class CellBar:
@@ -89,7 +64,7 @@ class CellBar:
     """
 
     def __init__(self, total: int, done: int, unit: str) -> None:
-        screen = console()
+        stream = console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.completed:.0f} of {task.total:.0f} {task.description}"),
             BarColumn(bar_width=20),
@@ -97,8 +72,8 @@ class CellBar:
             TextColumn("left"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[detail]}"),
-            console=screen,
-            disable=not screen.is_terminal,
+            console=stream,
+            disable=not stream.is_terminal,
             speed_estimate_period=3600.0,  # cells take long, and not equally long
         )
         self._task = self._bar.add_task(f"{unit}s", total=total, completed=done, detail="")

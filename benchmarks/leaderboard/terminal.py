@@ -11,8 +11,8 @@ import pandas as pd
 from benchmarks.harness.quality import reasons
 from benchmarks.harness.records import Record
 from benchmarks.harness.statistics import MINIMAL_RANKED_PAIRS
-from benchmarks.harness.terminal import print_table
 from benchmarks.leaderboard.tables import STATES, Board
+from spf.commands.output import print_table
 
 SCHEMA = "spf.compare/1"
 FILE = "leaderboard.json"
@@ -57,14 +57,16 @@ def print_board(found: Mapping[str, Any]) -> None:
         shown.append([str(row["group"] or "-"), *cells, _remarks(row)])
     columns = ["group", "rank", "generator", metric, "95% interval", "ties", "pairs", "noise"]
     columns.append("remarks")
-    one_group = len({row["group"] for row in rows} - {None}) < 2
-    kept = [k for k, name in enumerate(columns) if k or not one_group]
-    kept = [k for k in kept if columns[k] != "remarks" or any(line[k] for line in shown)]
-    numeric = {"group", "rank", metric, "95% interval", "pairs", "noise"}
+    left_out = {"group"} if len({row["group"] for row in rows} - {None}) < 2 else set()
+    left_out |= set() if any(line[-1] for line in shown) else {"remarks"}
+    numeric = ("group", "rank", metric, "95% interval", "pairs", "noise")
     print_table(
-        [columns[k] for k in kept],
-        [[line[k] for k in kept] for line in shown],
-        [columns[k] for k in kept if columns[k] in numeric],
+        [
+            {name: cell for name, cell in zip(columns, line, strict=True) if name not in left_out}
+            for line in shown
+        ],
+        dict.fromkeys(numeric, ""),
+        stderr=True,
     )
     if any(row["rank"] is None and row["order"] is not None for row in rows):
         least = f"fewer than {MINIMAL_RANKED_PAIRS} common pairs"

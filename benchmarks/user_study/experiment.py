@@ -40,7 +40,7 @@ PAGE, KEY, CLIPS = "study/study.html", "study/key.json", "study/clips"
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedClip:
     """A clip of the study before it is encoded for the page.
 
     content : plain data that determine it. prompt : what it was asked to show, for the raters.
@@ -96,7 +96,7 @@ class UserStudy:
         self.workers: int | None = None
         self._generated: RetimeGenerated | None = None
         self._shown: int | None = None
-        self._planned: list[Planned] = []
+        self._planned: list[PlannedClip] = []
         self._left_out: dict[str, str] = {}
         if key is not None:
             if not self.files:
@@ -147,7 +147,7 @@ class UserStudy:
         """The clips, then the answers."""
         return [*map(self._clip_cell, self._planned), *map(self._answers_cell, self.files)]
 
-    def _clip_cell(self, planned: Planned) -> Cell:
+    def _clip_cell(self, planned: PlannedClip) -> Cell:
         cell, study = planned.cell, self.study
         checks = self._checks_of(planned)
         clip = study.clip_of(planned.strategy, planned.pair)
@@ -169,7 +169,7 @@ class UserStudy:
 
         return Cell(replace(cell.key, benchmark=self.name), inputs, compute, cell.not_run)
 
-    def _checks_of(self, planned: Planned) -> list[dict[str, str]]:
+    def _checks_of(self, planned: PlannedClip) -> list[dict[str, str]]:
         """Clips of the attention checks that are made from this clip: a pair's from one strategy's,
         whichever, as the strategies' clips have the same ends."""
         if planned.strategy != self.study.strategies[0]:
@@ -230,7 +230,7 @@ class UserStudy:
 
 
 def _usable(
-    study: Study, planned: list[Planned], records: list[Record]
+    study: Study, planned: list[PlannedClip], records: list[Record]
 ) -> tuple[Study, dict[str, str]]:
     """The trials whose clips are there and can be shown beside each other; and the pairs that have
     none, each with the reason."""
@@ -256,7 +256,7 @@ def _usable(
 
 def _of_folder(
     benchmark: str, measuring: Measuring, model: Folder, num_pairs: int | None
-) -> tuple[list[Planned], dict[str, str]]:
+) -> tuple[list[PlannedClip], dict[str, str]]:
     """The clips of the pairs that every strategy has, and the other pairs with the reason."""
     by_strategy: dict[str, dict[str, FolderClip]] = {}
     for clip in model.clips():
@@ -274,18 +274,18 @@ def _of_folder(
             "with the same names in each folder"
         )
 
-    def planned(clip: FolderClip) -> Planned:
+    def planned(clip: FolderClip) -> PlannedClip:
         cell = clip_cell(benchmark, measuring, clip)
         name = f"{clip.generator}/{printable(clip.path.name)}"
         content = None if cell.inputs is None else cell.inputs["clip"]
         film = lambda outcome: film_of_file(clip.path, name)  # noqa: E731
-        return Planned(clip.generator, clip.pair, "", content, cell, film)
+        return PlannedClip(clip.generator, clip.pair, "", content, cell, film)
 
     found = [planned(clips[pair]) for clips in by_strategy.values() for pair in common[:num_pairs]]
     return found, left_out
 
 
-def _of_generator(generated: RetimeGenerated, num_pairs: int | None) -> list[Planned]:
+def _of_generator(generated: RetimeGenerated, num_pairs: int | None) -> list[PlannedClip]:
     """The clips of the first pairs under each strategy, as the embedder steers them."""
     prompts = {pair.name: pair.prompt for pair in generated.pairs[:num_pairs]}
     embedder = generated.measuring.embedder.name
@@ -299,7 +299,7 @@ def _of_generator(generated: RetimeGenerated, num_pairs: int | None) -> list[Pla
             return film_of_kept(outcome.files[outcome.links["file"]], name)
 
         prompt = prompts[cell.key.clip]
-        found.append(Planned(cell.key.retime, cell.key.clip, prompt, cell.inputs, cell, film))
+        found.append(PlannedClip(cell.key.retime, cell.key.clip, prompt, cell.inputs, cell, film))
     return found
 
 

@@ -1,6 +1,7 @@
 """`spf check`: a verdict on each clip, against limits."""
 
 from collections import Counter
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,39 +25,32 @@ from spf.commands.options import (
 )
 from spf.commands.output import Output
 from spf.commands.shared import clips_at, embedder_of, plain, print_embedder
+from spf.curation.bounds import LIMITS
 from spf.errors import ConfigError
 
 SCHEMA = "spf.check/1"
 
 
-def _limit(metavar: str, text: str, most: float | None = None) -> Any:
-    return typer.Option(metavar=metavar, min=0, max=most, help=f"{text}.")
+def _limit(name: str) -> Any:
+    limit = LIMITS[name]
+    most = limit.most if limit.most < inf else None
+    return typer.Option(metavar=limit.metavar, min=0, max=most, help=f"{limit.text}.")
 
 
 def check(
     clips: Clips,
-    max_stall: Annotated[
-        float | None, _limit("SHARE", "Most of the time in which almost nothing changes", 1)
-    ] = None,
-    max_dead: Annotated[float | None, _limit("SECONDS", "Longest dead stretch")] = None,
-    max_dead_start: Annotated[
-        float | None, _limit("SECONDS", "Longest dead stretch at the beginning")
-    ] = None,
-    max_dead_end: Annotated[
-        float | None, _limit("SECONDS", "Longest dead stretch at the end")
-    ] = None,
-    max_jump: Annotated[
-        float | None, _limit("SHARE", "Most of the change in one jump or hard cut", 1)
-    ] = None,
-    max_cuts: Annotated[float | None, _limit("N", "Most hard cuts")] = None,
-    max_linearity_mae: Annotated[float | None, _limit("X", "Largest linearity_mae", 0.5)] = None,
-    max_peak_speed: Annotated[float | None, _limit("X", "Largest peak_speed_64", 64)] = None,
-    max_noise: Annotated[float | None, _limit("SHARE", "Largest noise_share")] = None,
-    min_change: Annotated[float | None, _limit("RAD", "Least change, in radians")] = None,
-    min_change_rate: Annotated[float | None, _limit("RAD/S", "Least change per second")] = None,
-    max_motion_share: Annotated[
-        float | None, _limit("SHARE", "Most of the change that --nuisance explains", 1)
-    ] = None,
+    max_stall: Annotated[float | None, _limit("max_stall")] = None,
+    max_dead: Annotated[float | None, _limit("max_dead")] = None,
+    max_dead_start: Annotated[float | None, _limit("max_dead_start")] = None,
+    max_dead_end: Annotated[float | None, _limit("max_dead_end")] = None,
+    max_jump: Annotated[float | None, _limit("max_jump")] = None,
+    max_cuts: Annotated[float | None, _limit("max_cuts")] = None,
+    max_linearity_mae: Annotated[float | None, _limit("max_linearity_mae")] = None,
+    max_peak_speed: Annotated[float | None, _limit("max_peak_speed")] = None,
+    max_noise: Annotated[float | None, _limit("max_noise")] = None,
+    min_change: Annotated[float | None, _limit("min_change")] = None,
+    min_change_rate: Annotated[float | None, _limit("min_change_rate")] = None,
+    max_motion_share: Annotated[float | None, _limit("max_motion_share")] = None,
     thresholds: Annotated[
         str | None,
         typer.Option(
@@ -99,7 +93,7 @@ def check(
     from tqdm import tqdm
 
     from spf.cache import user_cache
-    from spf.curation.limits import LIMITS, checked_limits, read_limits
+    from spf.curation.limits import checked_limits, read_limits
     from spf.curation.verdicts import COLUMNS, as_row, check_clips, junit_file
     from spf.embedders import shown_name
     from spf.embedders.views import views_of

@@ -10,13 +10,16 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from spf.errors import ConfigError
 from spf.words import harmless, printable
 
-WIDTH = 100
-"""Columns of a table where there is no terminal that has a width."""
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDTH, ROWS = 100, 24
+"""Columns of a table where there is no terminal that has a width; rows of one on stderr."""
 
 
 class Output:
@@ -131,31 +134,47 @@ def _cell(value: Any) -> Any:
     return harmless(printable(value)) if isinstance(value, str) else value
 
 
-def print_table(rows: Sequence[Mapping[str, Any]], numbers: Mapping[str, str]) -> None:
-    """Print rows of one set of columns under their names.
+def print_table(
+    rows: Sequence[Mapping[str, Any]], numbers: Mapping[str, str], stderr: bool = False
+) -> None:
+    """Print rows of one set of columns under their names; on stderr, of what is in files, `ROWS`.
 
     numbers : formats of the columns that hold numbers, such as ".4f"; they stand at the right, and
     a number that is none is "-". The other cells are text as it is: no markup, no control
     characters. Colours only where a terminal shows them and NO_COLOR is not set.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    screen = Console(highlight=False, markup=False, emoji=False)
-    if not screen.is_terminal:
-        screen.width = WIDTH
+    screen, most = console(stderr), ROWS if stderr else None
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    cells = [[_shown(value, numbers.get(name)) for name, value in row.items()] for row in rows]
-    for number, name in enumerate(rows[0] if rows else ()):
+    cells = [
+        [_shown(value, numbers.get(name)) for name, value in row.items()] for row in rows[:most]
+    ]
+    names = list(rows[0] if rows else ())
+    least = screen.width // (2 * max(1, len(set(names) - set(numbers))))
+    for number, name in enumerate(names):
         widest = max(len(row[number]) for row in cells)
         if name in numbers:
             table.add_column(name, justify="right", no_wrap=True)
         else:
-            table.add_column(name, overflow="fold", min_width=min(widest, screen.width // 4))
+            table.add_column(name, overflow="fold", min_width=min(widest, least))
     for row in cells:
         table.add_row(*map(Text, row))
     screen.print(table)
+    if most is not None and len(rows) > most:
+        screen.print(f"and {len(rows) - most} more rows")
+
+
+def console(stderr: bool = False) -> "Console":
+    """A stream, `WIDTH` wide where it is no terminal, and stderr at most. Names come from files:
+    they are neither markup nor emoji."""
+    from rich.console import Console
+
+    screen = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if stderr or not screen.is_terminal:
+        screen.width = min(screen.width, WIDTH) if screen.is_terminal else WIDTH
+    return screen
 
 
 def _shown(value: Any, form: str | None) -> str:

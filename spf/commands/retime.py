@@ -25,7 +25,7 @@ from spf.generators import MAKERS
 if TYPE_CHECKING:
     from spf.embedders import Embedder
     from spf.generators.base import Generator
-    from spf.pacing.plan import Plan, Watch
+    from spf.pacing.plan import RetimePlan, Watch
     from spf.pacing.retime import Retimed
     from spf.pacing.strategies import Regenerate, Resampling
 
@@ -281,7 +281,7 @@ def make_plan(
     cached: bool,
     watch: "Watch",
     generator: "Generator | None" = None,
-) -> "Plan":
+) -> "RetimePlan":
     """The plan that the arguments ask for; names are checked before anything is measured.
 
     length : --keep, --frames and --fps.
@@ -303,7 +303,7 @@ def make_plan(
     return plan_retiming(clip, embedder, pacing, method, wanted, cached, watch, generator)
 
 
-def print_plan(plan: "Plan", embedder: "Embedder") -> None:
+def print_plan(plan: "RetimePlan", embedder: "Embedder") -> None:
     print_embedder(embedder)
     print(f"\n{plain(plan.source)}")
     for line in plan.lines():

@@ -32,7 +32,7 @@ from spf.commands.retime import (
 from spf.commands.shared import check_writable, embedder_of, plain
 
 if TYPE_CHECKING:
-    from spf.pacing.plan import Plan
+    from spf.pacing.plan import RetimePlan
 
 SCHEMA = "spf.timemap/1"
 COLUMNS = ("frame", "time", "source_frame", "source_time")
@@ -95,7 +95,7 @@ def timemap(
     return 0
 
 
-def _rows(plan: "Plan") -> Iterator[dict[str, Any]]:
+def _rows(plan: "RetimePlan") -> Iterator[dict[str, Any]]:
     """A row for each frame of the result."""
     from spf.pacing.timemap import source_times
 
@@ -104,7 +104,7 @@ def _rows(plan: "Plan") -> Iterator[dict[str, Any]]:
         yield dict(zip(COLUMNS, (number, *values), strict=True))
 
 
-def _write(plan: "Plan", table: Path) -> None:
+def _write(plan: "RetimePlan", table: Path) -> None:
     """Write the table and the filter, and say what to do with them."""
     from spf.pacing.export import as_csv, as_filter
     from spf.pacing.outputs import put
@@ -119,7 +119,7 @@ def _write(plan: "Plan", table: Path) -> None:
     print(f"          {_ffmpeg(plan, chain)}")
 
 
-def _ffmpeg(plan: "Plan", chain: Path) -> str:
+def _ffmpeg(plan: "RetimePlan", chain: Path) -> str:
     """What retimes the clip by the FFmpeg that is here, or how to have it do so."""
     from spf.pacing.export import ffmpeg_command, ffmpeg_version
 

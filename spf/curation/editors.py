@@ -28,7 +28,7 @@ LEAST_CHAPTERS, CHAPTER_SECONDS = 3, 10
 
 
 @dataclass(frozen=True)
-class Part:
+class EditedPart:
     """A part of a clip: from a time on up to the next part's, seconds, and what it is."""
 
     start: float
@@ -37,7 +37,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Film:
+class EditedClip:
     """What an export needs of a clip. rate : frames a second. end : when its last frame ends, in
     seconds from its first. named : its `named_stretches`. parts : the whole clip, none overlap."""
 
@@ -45,10 +45,10 @@ class Film:
     rate: Fraction
     end: float
     named: Sequence[Stretch]
-    parts: Sequence[Part]
+    parts: Sequence[EditedPart]
 
 
-def film_of(measured: Measurement) -> Film:
+def film_of(measured: Measurement) -> EditedClip:
     """Of a measured clip. Raises ClipError where it has no frame rate."""
     curve, info = measured.curve, measured.embeddings.info
     assert info is not None  # it was a file
@@ -60,11 +60,13 @@ def film_of(measured: Measurement) -> Film:
     end = float(curve.times[-1]) + float(1 / rate)
     named = measured.named_stretches
     unchanged = no_change_reason(curve) is not None
-    parts = [Part(0.0, end, NO_CHANGE)] if unchanged else parts_of(named, curve.times[-1], end)
-    return Film(printable(info.path.resolve().name), rate, end, named, parts)
+    parts = (
+        [EditedPart(0.0, end, NO_CHANGE)] if unchanged else parts_of(named, curve.times[-1], end)
+    )
+    return EditedClip(printable(info.path.resolve().name), rate, end, named, parts)
 
 
-def parts_of(named: Sequence[Stretch], last: float, end: float) -> list[Part]:
+def parts_of(named: Sequence[Stretch], last: float, end: float) -> list[EditedPart]:
     """A whole clip as parts: its named stretches, and what lies between. last, end : when its last
     frame begins and ends, seconds. A hard cut lies between two parts."""
     cuts = {part.stop_time for part in named if part.kind == "cut"}
@@ -78,7 +80,9 @@ def parts_of(named: Sequence[Stretch], last: float, end: float) -> list[Part]:
     for start, stop in pairwise(edges):
         inside = [part for part, begin, until in spans if begin <= start and stop <= until]
         title = _title(inside[0]) if inside else "steady"
-        parts.append(Part(start, stop, f"{title}, after a hard cut" if start in cuts else title))
+        parts.append(
+            EditedPart(start, stop, f"{title}, after a hard cut" if start in cuts else title)
+        )
     return parts
 
 
@@ -94,7 +98,7 @@ def export_stretches(measured: Measurement, path: Path) -> None:
     write_atomic(path, format_of(path)(film_of(measured)))
 
 
-def format_of(path: Path) -> Callable[[Film], str]:
+def format_of(path: Path) -> Callable[[EditedClip], str]:
     """The format that a file gets by its suffix. Raises ConfigError for another suffix."""
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
@@ -102,7 +106,7 @@ def format_of(path: Path) -> Callable[[Film], str]:
     return FORMATS[suffix]
 
 
-def as_csv(film: Film) -> str:
+def as_csv(film: EditedClip) -> str:
     """A line for each named stretch. Frames count from 0; times are seconds; change is a share of
     the whole, speed a multiple of the mean."""
     text = io.StringIO()
@@ -114,7 +118,7 @@ def as_csv(film: Film) -> str:
     return text.getvalue()
 
 
-def as_edl(film: Film) -> str:
+def as_edl(film: EditedClip) -> str:
     """An edit decision list (CMX 3600): an event for each part, cut together as in the clip.
 
     Timecode counts frames of the clip from 00:00:00:00, and of the programme from 01:00:00:00; with
@@ -167,7 +171,7 @@ def reel_name(name: str) -> str:
     return letters[:8].rstrip("_") or "AX"
 
 
-def as_ffmetadata(film: Film) -> str:
+def as_ffmetadata(film: EditedClip) -> str:
     """Chapters as FFmpeg reads them (`ffmpeg -i CLIP -i FILE -map_chapters 1 -c copy OUT`)."""
     lines = [";FFMETADATA1"]
     for part in film.parts:
@@ -177,7 +181,7 @@ def as_ffmetadata(film: Film) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_youtube(film: Film) -> str:
+def as_youtube(film: EditedClip) -> str:
     """Chapters for the text below a video on YouTube: the first at 0:00, each 10 s or longer.
 
     Parts that are shorter are joined with those before; a chapter is named after what is in it.
@@ -210,7 +214,7 @@ def _clock(seconds: int, hours: bool) -> str:
     return f"{minutes}:{seconds:02d}"
 
 
-FORMATS: dict[str, Callable[[Film], str]] = {
+FORMATS: dict[str, Callable[[EditedClip], str]] = {
     ".csv": as_csv,
     ".edl": as_edl,
     ".ffmeta": as_ffmetadata,

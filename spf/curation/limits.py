@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import yaml
 
+from spf.curation.bounds import LIMITS, SECONDS
 from spf.errors import ConfigError
 from spf.measurement import Measurement
 from spf.progress import Curve
@@ -20,35 +21,6 @@ from spf.words import choose
 from spf.yaml_files import brief, read_yaml
 
 Status = Literal["pass", "fail", "unreadable"]
-
-
-@dataclass(frozen=True)
-class Limit:
-    """What a limit bounds. unit, definition : of the value. most : the largest limit that makes
-    sense; the smallest is 0."""
-
-    unit: str
-    most: float
-    definition: str
-
-
-LIMITS: dict[str, Limit] = {
-    "max_stall": Limit("", 1, "stall_fraction: share of the time with v below 0.1"),
-    "max_dead": Limit("s", inf, "length of the longest named dead stretch"),
-    "max_dead_start": Limit("s", inf, "length of the named dead stretch at the beginning"),
-    "max_dead_end": Limit("s", inf, "length of the named dead stretch at the end"),
-    "max_jump": Limit("", 1, "largest share of the change in one named jump or hard cut"),
-    "max_cuts": Limit("", inf, "number of hard cuts"),
-    "max_linearity_mae": Limit("", 0.5, "linearity_mae: time average of |S - u|"),
-    "max_peak_speed": Limit("x mean", 64, "peak_speed_64: highest speed on 64 equal steps"),
-    "max_noise": Limit("", inf, "noise_share: noise floor / total change"),
-    "min_change": Limit("rad", inf, "total_change: length of the curve"),
-    "min_change_rate": Limit("rad/s", inf, "change_rate: total change per second"),
-    "max_motion_share": Limit("", 1, "motion_share: share of the change that a nuisance explains"),
-}
-"""By name; a value above a max_, or below a min_, fails. Docs: docs/how-to/curate.md."""
-SECONDS = ("max_dead", "max_dead_start", "max_dead_end", "min_change_rate")
-"""Those whose value needs a frame rate."""
 
 
 @dataclass(frozen=True)

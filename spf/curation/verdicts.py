@@ -12,7 +12,8 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from spf.cache import Cache
-from spf.curation.limits import LIMITS, Verdict, judge
+from spf.curation.bounds import LIMITS
+from spf.curation.limits import Verdict, judge
 from spf.embedders import Embedder
 from spf.errors import ClipError, ConfigError, UnavailableError
 from spf.files import moved_into_place

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.embedders.network import Network, in_rows
+from spf.embedders.network import ImageNetwork, in_rows
 from spf.embedders.preprocess import Preprocess
 from spf.errors import UnavailableError
 from spf.identity import code_hash, installed
@@ -43,7 +43,7 @@ ROWS = 16
 """Pictures that the network sees at once on the CPU, always: rounding depends on their number."""
 
 
-class EfficientNet(Network):
+class EfficientNet(ImageNetwork):
     """The mean over the picture of one of EfficientNet-Lite0's feature maps.
 
     layer : "bottleneck", the last linear one (320 numbers), or "head", the one before the
@@ -52,7 +52,7 @@ class EfficientNet(Network):
     averaged. The network looks at the picture on a grid of 32 pixels, so that a shift by less moves
     its vector; the mean of two views half a grid apart moves less, at twice the time. path : the
     weights' file, or a folder with it; None takes the installed package's. The other settings as in
-    `Network`. On the CPU the vectors depend on neither batch size nor threads.
+    `ImageNetwork`. On the CPU the vectors depend on neither batch size nor threads.
 
     Raises UnavailableError for weights that are missing, damaged or replaced, ValueError for
     settings out of range.

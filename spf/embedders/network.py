@@ -25,7 +25,7 @@ PRECISIONS = ("auto", "float32", "float16", "bfloat16")
 CPU_BATCH, GPU_BATCH = 8, 64
 
 
-class Network(Remade, ABC):
+class ImageNetwork(Remade, ABC):
     """An image network: frames -> vectors, on the CPU or a GPU.
 
     device : auto, cpu, cuda, cuda:N. precision : float32, float16 or bfloat16 (autocast: weights

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar
 
-from spf.embedders.network import Network, one_line
+from spf.embedders.network import ImageNetwork, one_line
 from spf.embedders.preprocess import Preprocess
 from spf.errors import UnavailableError
 from spf.extras import missing_extra, require_extra
@@ -28,14 +28,14 @@ PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 LOCAL = "local folder"
 
 
-class Tower(Network):
+class Tower(ImageNetwork):
     """An image tower: frames -> vectors, with the weights, the loader and the preprocessing of its
     own library.
 
     path : folder with the weights and their configuration; None looks for the published ones in
     the cache of the hub. Nothing is ever downloaded. model : a variant; None is the family's first,
-    or whatever `path` holds. The other settings as in `Network`. Vectors do not depend on the batch
-    size beyond the rounding of float32 sums (or of the chosen precision).
+    or whatever `path` holds. The other settings as in `ImageNetwork`. Vectors do not depend on the
+    batch size beyond the rounding of float32 sums (or of the chosen precision).
 
     The files are checked when the object is made, which loads neither torch nor the model. Raises
     UnavailableError, in one line with the remedy, where the extra towers is not installed, for

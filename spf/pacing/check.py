@@ -11,7 +11,7 @@ from typing import Any
 
 from spf.embedders import Embedder, label, shown_name
 from spf.measurement import Measurement
-from spf.pacing.plan import Plan, Watch, measured_clip, scores
+from spf.pacing.plan import RetimePlan, Watch, measured_clip, scores
 from spf.pacing.shots import paced
 from spf.progress.agreement import Disagreement, disagreements
 from spf.progress.metrics import NO_CHANGE, no_change_reason
@@ -57,7 +57,7 @@ class Check:
 
 
 def checked(
-    plan: Plan,
+    plan: RetimePlan,
     out: Path,
     result: Measurement,
     steering: Embedder,

@@ -73,7 +73,7 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Plan:
+class KeyframePlan:
     """All that is decided before anything is generated.
 
     num_frames : of the result. cuts : kept ones, the frames that begin a shot. notes : a line for
@@ -134,7 +134,7 @@ def make_plan(
     counts: Counts,
     num_frames: int,
     cuts: Sequence[int] = (),
-) -> Plan:
+) -> KeyframePlan:
     """Keyframes and durations that give a clip the target's pacing.
 
     Keyframes are the segments' starts and each shot's last frame, so that a segment's change is
@@ -158,7 +158,7 @@ def make_plan(
         _shot(curve, when, first, last, steps, _knots(segments, first, last), counts, notes)
         for first, last, steps in zip(starts, ends, lengths, strict=True)
     ]
-    return Plan(num_frames, tuple(cuts), tuple(shots), tuple(notes.lines(counts)))
+    return KeyframePlan(num_frames, tuple(cuts), tuple(shots), tuple(notes.lines(counts)))
 
 
 def part_of(target: Target, span: tuple[float, float]) -> Target:

@@ -25,7 +25,7 @@ flow's ends are soft, so that a smaller one makes hard edges where the two disag
 
 
 @dataclass(frozen=True, eq=False)
-class Motion:
+class Flows:
     """Flow from one frame to another and back, (H, W, 2) float32 pixels (x, y); and for both frames
     how well each pixel is found in the other, (H, W) float32, 0 .. 1."""
 
@@ -34,9 +34,9 @@ class Motion:
     found_there: Field
     found_back: Field
 
-    def reversed(self) -> "Motion":
+    def reversed(self) -> "Flows":
         """The same motion, told from the other frame."""
-        return Motion(self.back, self.there, self.found_back, self.found_there)
+        return Flows(self.back, self.there, self.found_back, self.found_there)
 
     def compensated(self, first: Image, second: Image, share: float) -> Image:
         """The picture (H, W, 3) uint8 at `share` (0 .. 1) of the way from the first frame on.
@@ -59,7 +59,7 @@ class Motion:
         return np.asarray(made, np.uint8)
 
 
-def between(first: Image, second: Image) -> Motion:
+def between(first: Image, second: Image) -> Flows:
     """The motion between two frames (H, W, 3) uint8 RGB of one size.
 
     Swapping the frames gives `reversed()`, bit for bit; the number of threads changes nothing.
@@ -69,7 +69,7 @@ def between(first: Image, second: Image) -> Motion:
         backwards = beside.submit(_flow, grey[1], grey[0], first.shape)
         there = _flow(grey[0], grey[1], first.shape)
         back = backwards.result()
-    return Motion(there, back, _found(there, back), _found(back, there))
+    return Flows(there, back, _found(there, back), _found(back, there))
 
 
 def _grey(image: Image) -> Image:

@@ -17,7 +17,7 @@ from spf.generators.base import unwarpable
 from spf.generators.counts import counts_of
 from spf.measurement import Measurement, measure_clip
 from spf.pacing.generated import target_mae
-from spf.pacing.keyframes import Plan as Segments
+from spf.pacing.keyframes import KeyframePlan
 from spf.pacing.lengths import Length, Wanted, length_of
 from spf.pacing.regeneration import ONLY_CUTS, plan_regeneration
 from spf.pacing.resampling import is_identity
@@ -42,7 +42,7 @@ NAMED_CUTS = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class RetimePlan:
     """What a clip is to become.
 
     measured : the clip. target : its pacing, as a function. method : a word of
@@ -100,13 +100,13 @@ class Plan:
 
 
 @dataclass(frozen=True, eq=False)
-class PlanAnew(Plan):
+class PlanAnew(RetimePlan):
     """The same for a clip that is generated anew: by which generator, with which settings, in which
     segments."""
 
     generator: ClipGenerator
     settings: Regenerate
-    segments: Segments
+    segments: KeyframePlan
 
     @property
     def keeps_time(self) -> bool:
@@ -130,7 +130,7 @@ def plan_retiming(
     cache: bool = True,
     watch: Watch | None = None,
     generator: str | ClipGenerator | None = None,
-) -> Plan:
+) -> RetimePlan:
     """Measure a clip and decide what to do; nothing is written. Parameters as in `retime`."""
     strategy = make_method(method)
     target = target_of(target, strategy.cuts or KEEP)
@@ -166,7 +166,7 @@ def ready_generator(
     return made
 
 
-def _planned_anew(plan: Plan, generator: ClipGenerator, settings: Regenerate) -> PlanAnew:
+def _planned_anew(plan: RetimePlan, generator: ClipGenerator, settings: Regenerate) -> PlanAnew:
     """The plan with the generator's segments."""
     count = plan.length.num_frames
     try:
@@ -189,7 +189,7 @@ def planned(
     target: Target,
     strategy: Resampling | Regenerate,
     wanted: Wanted | None = None,
-) -> Plan:
+) -> RetimePlan:
     """The plan for a clip that is measured: every frame of it. Errors as in `retime`."""
     curve, info = measured.curve, measured.embeddings.info
     reason = no_change_reason(curve)
@@ -203,7 +203,7 @@ def planned(
     # Regeneration has a map of its own, through its keyframes.
     kept = cuts if isinstance(strategy, Resampling) else ()
     positions = time_map(curve, target, length.num_frames, kept)
-    plan = Plan(path, measured, target, strategy.name, length, positions, cuts, ())
+    plan = RetimePlan(path, measured, target, strategy.name, length, positions, cuts, ())
     notes = (*measured.embeddings.notes, *length.notes, *_cut_notes(plan.curve, way))
     return replace(plan, notes=notes)
 

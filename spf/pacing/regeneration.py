@@ -27,7 +27,7 @@ from spf.generators.cached import CachedGenerator, read_clip
 from spf.generators.counts import counts_of
 from spf.numbers import number
 from spf.pacing.generated import Attempt, retime_generated, target_mae
-from spf.pacing.keyframes import Piece, Plan, make_plan, part_of
+from spf.pacing.keyframes import KeyframePlan, Piece, make_plan, part_of
 from spf.pacing.resampling import resampled
 from spf.pacing.shots import paced, target_of
 from spf.pacing.strategies import KEEP, Regenerate
@@ -56,7 +56,7 @@ class Joined:
     length. fps : frames a second. The curve is measured when it is first asked for.
     """
 
-    plan: Plan
+    plan: KeyframePlan
     files: Sequence[Path]
     method: str
     fps: float
@@ -90,7 +90,7 @@ class Regeneration:
     nothing was steered. notes : a line for each thing that is not as it was asked for.
     """
 
-    plan: Plan
+    plan: KeyframePlan
     before: Curve
     before_target_mae: float
     plain: Joined
@@ -117,7 +117,7 @@ def plan_regeneration(
     target: str | Target | Curve = "linear",
     settings: Regenerate | None = None,
     num_frames: int | None = None,
-) -> Plan:
+) -> KeyframePlan:
     """What `regenerate` would do; nothing is decoded or generated.
 
     Raises ConfigError for settings that this clip or generator cannot be regenerated with, and
@@ -152,7 +152,7 @@ def regenerate(
     fps: float | None = None,
     sampling: Sampling | None = None,
     watch: Watch | None = None,
-    plan: Plan | None = None,
+    plan: KeyframePlan | None = None,
 ) -> Regeneration:
     """Generate a clip anew between its keyframes, with the target's pacing.
 
@@ -353,7 +353,7 @@ def _chosen(
     _check_length(source, seen, count)
 
 
-def _ends(plan: Plan, images: Iterator[Image]) -> Iterator[tuple[Piece, Image, Image]]:
+def _ends(plan: KeyframePlan, images: Iterator[Image]) -> Iterator[tuple[Piece, Image, Image]]:
     """Each piece with its first and its last frame, from the images of the plan's keyframes."""
     numbered = zip(plan.keyframes, images, strict=True)
     index, image = next(numbered)

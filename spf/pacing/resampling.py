@@ -14,7 +14,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spf.pacing.motion import Motion, between
+from spf.pacing.motion import Flows, between
 from spf.words import choose
 
 Array = NDArray[np.float64]
@@ -73,7 +73,7 @@ class _Gap:
         return self.earlier, self.later, share
 
     @cached_property
-    def motion(self) -> Motion:
+    def motion(self) -> Flows:
         return between(self.earlier, self.later)
 
 

@@ -23,8 +23,8 @@ from spf.pacing.plan import (
     MEASURING,
     METHOD,
     Image,
-    Plan,
     PlanAnew,
+    RetimePlan,
     Source,
     Watch,
     measured_clip,
@@ -54,7 +54,7 @@ class Retimed:
 
     source: Path
     out: Path
-    plan: Plan
+    plan: RetimePlan
     measured: Measurement
     before: dict[str, float]
     after: dict[str, float]
@@ -139,7 +139,7 @@ def check_out(source: Source, out: Source) -> Path:
 
 
 def carry_out(
-    plan: Plan,
+    plan: RetimePlan,
     out: Path,
     embedder: Embedder,
     cache: bool = True,
@@ -193,7 +193,7 @@ def _write_anew(
     return done, [*done.notes, *["the sound is dropped: the pictures are made anew"] * silent]
 
 
-def write_result(plan: Plan, out: Path, watch: Watch | None = None) -> list[str]:
+def write_result(plan: RetimePlan, out: Path, watch: Watch | None = None) -> list[str]:
     """Write the result of a plan; returns notes."""
     fps = plan.length.fps
     sound = plan.source.is_file() and has_sound(plan.source)
@@ -215,7 +215,7 @@ def write_result(plan: Plan, out: Path, watch: Watch | None = None) -> list[str]
     return []
 
 
-def _result(plan: Plan, watch: Watch | None) -> Generator[Image]:
+def _result(plan: RetimePlan, watch: Watch | None) -> Generator[Image]:
     """The frames of the result, one after the other: the one place where a method makes them."""
     with Reader(plan.source) as reader:
         images = (image for image, _ in reader)

@@ -35,7 +35,7 @@ PACKAGES = {"i2v_background": "dreamsim"}
 
 
 @dataclass(frozen=True)
-class WeightsFile:
+class QualityFile:
     """A published file. name : its path below `vbench_cache()`, where VBench looks for it, or is
     made to. sha256 : None where no public record of it was found."""
 
@@ -57,17 +57,17 @@ class WeightsFile:
         return self.sha256 or fetched_hashes().get(self.name)
 
 
-def _openai_clip(name: str, sha256: str) -> WeightsFile:
-    return WeightsFile(f"clip_model/{name}.pt", f"{CLIP}/{sha256}/{name}.pt", sha256)
+def _openai_clip(name: str, sha256: str) -> QualityFile:
+    return QualityFile(f"clip_model/{name}.pt", f"{CLIP}/{sha256}/{name}.pt", sha256)
 
 
-def _code(folder: str, url: str, names: str) -> tuple[WeightsFile, ...]:
+def _code(folder: str, url: str, names: str) -> tuple[QualityFile, ...]:
     """The files of a repository's network that are run, of the whole that VBench would clone."""
-    return tuple(WeightsFile(f"{folder}/{name}.py", f"{url}/{name}.py") for name in names.split())
+    return tuple(QualityFile(f"{folder}/{name}.py", f"{url}/{name}.py") for name in names.split())
 
 
 _DINO = (
-    WeightsFile(
+    QualityFile(
         DINO_WEIGHTS,
         "https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth",
         "bf34ad0f424b9029b593e8dc3ed553bf26e88bcba0d32bf3e62a6209cb64c85e",
@@ -75,7 +75,7 @@ _DINO = (
     *_code(DINO_CODE, f"{DINO}/{DINO_COMMIT}", "hubconf vision_transformer utils"),
 )
 
-VBENCH_DIMENSIONS: Mapping[str, tuple[WeightsFile, ...]] = {
+VBENCH_DIMENSIONS: Mapping[str, tuple[QualityFile, ...]] = {
     "subject_consistency": _DINO,
     "background_consistency": (
         _openai_clip(
@@ -84,13 +84,13 @@ VBENCH_DIMENSIONS: Mapping[str, tuple[WeightsFile, ...]] = {
     ),
     "temporal_flickering": (),
     "motion_smoothness": (
-        WeightsFile(
+        QualityFile(
             "amt_model/amt-s.pth", "https://huggingface.co/lalala125/AMT/resolve/main/amt-s.pth"
         ),
     ),
     "dynamic_degree": (
         # VBench unpacks it from an archive of its authors; this is the same file.
-        WeightsFile(
+        QualityFile(
             "raft_model/models/raft-things.pth",
             "https://github.com/sczhou/ProPainter/releases/download/v0.1.0/raft-things.pth",
             "fcfa4125d6418f4de95d84aec20a3c5f4e205101715a79f193243c186ac9a7e1",
@@ -100,13 +100,13 @@ VBENCH_DIMENSIONS: Mapping[str, tuple[WeightsFile, ...]] = {
         _openai_clip(
             "ViT-L-14", "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
         ),
-        WeightsFile(
+        QualityFile(
             "aesthetic_model/emb_reader/sa_0_4_vit_l_14_linear.pth",
             "https://raw.githubusercontent.com/LAION-AI/aesthetic-predictor/main/sa_0_4_vit_l_14_linear.pth",
         ),
     ),
     "imaging_quality": (
-        WeightsFile(
+        QualityFile(
             "pyiqa_model/musiq_spaq_ckpt-358bb6af.pth",
             "https://github.com/chaofengc/IQA-PyTorch/releases/download/v0.1-weights/musiq_spaq_ckpt-358bb6af.pth",
             "358bb6af275e28ea56821d44fb55c6cb83645db11f394d3ad65b2d149965ab50",
@@ -114,13 +114,13 @@ VBENCH_DIMENSIONS: Mapping[str, tuple[WeightsFile, ...]] = {
     ),
     "i2v_subject": _DINO,
     "i2v_background": (
-        WeightsFile(
+        QualityFile(
             DREAMSIM_WEIGHTS, f"{DREAMSIM}/v0.2.0-checkpoints/dreamsim_ensemble_checkpoint.zip"
         ),
         *_DINO,  # one of the three networks of the ensemble
     ),
     "camera_motion": (
-        WeightsFile(
+        QualityFile(
             COTRACKER_WEIGHTS,
             "https://huggingface.co/facebook/cotracker/resolve/main/cotracker2.pth",
         ),
@@ -165,7 +165,7 @@ def fetched_hashes() -> dict[str, str]:
     return {name: str(found) for name, found in noted.items()} if isinstance(noted, dict) else {}
 
 
-def words() -> dict[str, list[WeightsFile]]:
+def words() -> dict[str, list[QualityFile]]:
     """What `make weights QUALITY=` knows: vbench, and vbench/DIMENSION."""
     found = {f"vbench/{name}": list(files) for name, files in VBENCH_DIMENSIONS.items() if files}
     every = [file for name in DEFAULT_DIMENSIONS for file in VBENCH_DIMENSIONS[name]]

@@ -18,7 +18,7 @@ COARSE = (16, 9)
 
 STILL = 10.0
 """Levels by which no part of a still picture differs from one frame to any other. Encoded stills
-reach 9 with 12 encoders and settings and 10 pictures (scripts/measure_sensitivity.py)."""
+reach 9 with 12 encoders and settings and 10 pictures."""
 
 BLACK = 24
 """Level, of 255, up to which a pixel is black: encoded black is seldom brighter than 16."""

@@ -104,7 +104,7 @@ def test_a_second_start_resumes_after_the_finished_segments(
 def test_a_bar_for_each_segment(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bars: list[Any] = []
 
-    class Bar:
+    class FakeBar:
         def __init__(self, total: int | None, unit: str, desc: str, **_: Any) -> None:
             self.total, self.unit, self.desc, self.n = total, unit, desc, 0
             bars.append(self)
@@ -114,7 +114,7 @@ def test_a_bar_for_each_segment(clip: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr("tqdm.tqdm", Bar)
+    monkeypatch.setattr("tqdm.tqdm", FakeBar)
     assert main(words(clip, "--segments", "4", "--frames", "41")) == 0
     ours = [bar for bar in bars if bar.desc.startswith("segment")]
     assert len(ours) >= 4

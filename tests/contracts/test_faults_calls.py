@@ -175,6 +175,7 @@ def test_vbench_that_breaks_down_is_a_row_and_passes(
     body: str, reason: str, clips: Path, tmp_path: Path, monkeypatch: Patch
 ) -> None:
     """A shell script stands in for its process, which takes seconds to start."""
+    monkeypatch.setattr(process.tempfile, "tempdir", str(tmp_path))  # the script removes no folder
     script = tmp_path / "python"
     script.touch(0o755)
 

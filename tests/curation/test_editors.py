@@ -17,8 +17,8 @@ import pytest
 
 from spf.cli import main
 from spf.curation.editors import (
-    Film,
-    Part,
+    EditedClip,
+    EditedPart,
     as_csv,
     as_edl,
     as_ffmetadata,
@@ -43,13 +43,13 @@ NAMED = (
 )
 
 
-def film(rate: Fraction | int = 25, name: str = "clip.mp4", scale: float = 1.0) -> Film:
+def film(rate: Fraction | int = 25, name: str = "clip.mp4", scale: float = 1.0) -> EditedClip:
     """The stretches above in a clip of 5 s, all times `scale` times as long."""
     named = [
         replace(x, start_time=scale * x.start_time, stop_time=scale * x.stop_time) for x in NAMED
     ]
     parts = parts_of(named, scale * 4.96, scale * 5.0)
-    return Film(name, Fraction(rate), scale * 5.0, named, parts)
+    return EditedClip(name, Fraction(rate), scale * 5.0, named, parts)
 
 
 def test_parts_cover_the_clip() -> None:
@@ -139,7 +139,7 @@ def test_reels_and_long_lists() -> None:
     assert [reel_name(name) for name in names] == [
         "CLIP", "A_B_C", "BERL_NGE", "AX", "AX", "ABCDEFGH",
     ]  # fmt: skip
-    many = [Part(float(k), k + 1.0, "steady") for k in range(1000)]
+    many = [EditedPart(float(k), k + 1.0, "steady") for k in range(1000)]
     with pytest.raises(ClipError, match="an EDL holds 999"):
         as_edl(replace(film(), parts=many))
 
@@ -153,8 +153,8 @@ def test_csv_has_a_row_a_stretch() -> None:
 @pytest.mark.skipif(not shutil.which("ffprobe"), reason="needs the program ffprobe")
 def test_ffmpeg_reads_the_chapters(tmp_path: Path) -> None:
     """Read by ffprobe, and carried into an MP4 by ffmpeg."""
-    odd = Part(1.0, 5.0, r"a=b; #c \d")
-    for parts in (film().parts, (Part(0.0, 1.0, "x"), odd)):
+    odd = EditedPart(1.0, 5.0, r"a=b; #c \d")
+    for parts in (film().parts, (EditedPart(0.0, 1.0, "x"), odd)):
         path = tmp_path / "chapters.ffmeta"
         path.write_text(as_ffmetadata(replace(film(), parts=parts)))
         show = ["-v", "error", "-show_chapters", "-of", "json"]

@@ -21,7 +21,7 @@ from spf.measurement import measure_clip
 Image = np.ndarray
 
 
-class Counting(Pixels):
+class CountingHistogram(Pixels):
     """Counts the frames that it is given."""
 
     seen = 0
@@ -79,7 +79,7 @@ def test_nine_frames_at_even_distances_whatever_the_length(length: int) -> None:
 @pytest.mark.parametrize(("length", "most"), [(300, 1.3), (3000, 1.05)])
 def test_what_views_cost_and_that_they_change_no_frame(length: int, most: float) -> None:
     """Frames that are embedded, with all views and without; the same vectors bit for bit."""
-    embedder = Counting()
+    embedder = CountingHistogram()
     without = embed_clip(plain(length), embedder)
     assert embedder.seen == length
     embedder.seen = 0
@@ -119,7 +119,7 @@ def test_large_frames_are_compared_at_the_size_at_which_they_are_held() -> None:
         for index in range(2):
             yield np.full((side, side, 3), 100 * index + 50, np.uint8), float(index)
 
-    embedder = Counting()
+    embedder = CountingHistogram()
     found = embed_clip(frames(), embedder, nuisance="camera")
     assert embedder.seen == 2 + 2 * (1 + len(CAMERA))
     assert found.differences == pytest.approx(0.0, abs=1e-6), "flat frames look the same"

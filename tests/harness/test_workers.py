@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import harness
 import jobs
@@ -52,27 +53,42 @@ def test_each_cell_is_computed_once_and_its_files_are_in_the_run(
     assert not list((tmp_path / "cells").glob("*.lock"))
 
 
-def test_what_another_command_computes_is_left_for_later(tmp_path: Path) -> None:
-    job = jobs.make(tmp_path, ["a", "b"])
-    held, free = threading.Event(), threading.Event()
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_another_command_computes_is_left_for_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """And waited for without a pool."""
+    job = jobs.make(tmp_path, ["a", "aa", "b"])
+    started: list[bool] = []
+    real = pool.ProcessPoolExecutor
+
+    def start(*args: Any, **options: Any) -> pool.ProcessPoolExecutor:
+        started.append(True)
+        return real(*args, **options)
+
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", start)
+    held = threading.Event()
 
     def compute_elsewhere() -> None:
-        with job.store.lock(job.cells[0]) as mine:
-            assert mine
+        with job.store.lock(job.cells[0]) as one, job.store.lock(job.cells[1]) as other:
+            assert one
+            assert other
             held.set()
-            free.wait(10)
-            time.sleep(0.2)
-            record = make_record(job.cells[0], DONE, "", {"linearity_mae": 9.0})
-            job.store.save(job.cells[0], record, None)
+            while not jobs.begun(tmp_path, "b"):
+                time.sleep(0.05)
+            time.sleep(1.0)
+            for cell in job.cells[:2]:
+                record = make_record(cell, DONE, "", {"linearity_mae": 9.0})
+                job.store.save(cell, record, None)
 
     other = threading.Thread(target=compute_elsewhere)
     other.start()
     held.wait(10)
-    free.set()
-    found = settled(jobs.make(tmp_path, ["a", "b"]), 1)
+    found = settled(jobs.make(tmp_path, ["a", "aa", "b"]), workers)
     other.join()
-    assert [record["linearity_mae"] for record in found.records] == [9.0, 1.0]
-    assert [jobs.begun(tmp_path, name) for name in "ab"] == [0, 1]
+    assert [record["linearity_mae"] for record in found.records] == [9.0, 9.0, 1.0]
+    assert [jobs.begun(tmp_path, name) for name in ("a", "aa", "b")] == [0, 0, 1]
+    assert len(started) == (workers > 1)
 
 
 def test_who_kills_workers_is_found_out_and_nobody_else_pays(

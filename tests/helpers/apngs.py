@@ -14,7 +14,7 @@ REPLACE, OVER = 0, 1
 
 
 @dataclass
-class Part:
+class ApngFrame:
     """A frame: pixels (H, W, 4) uint8 at (x, y)."""
 
     pixels: np.ndarray
@@ -25,7 +25,7 @@ class Part:
     delay: tuple[int, int] = (1, 20)
 
 
-def write(path: Path, parts: list[Part], outside: np.ndarray | None = None) -> Path:
+def write(path: Path, parts: list[ApngFrame], outside: np.ndarray | None = None) -> Path:
     """The first part covers the canvas; `outside` is a default picture before the animation."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -56,7 +56,7 @@ def write(path: Path, parts: list[Part], outside: np.ndarray | None = None) -> P
     return path
 
 
-def shown(parts: list[Part]) -> np.ndarray:
+def shown(parts: list[ApngFrame]) -> np.ndarray:
     """What each frame looks like over black, (T, H, W, 3), in the real numbers.
 
     With colours multiplied by their alpha, `over` is c + (1 - alpha) times what was there.

@@ -12,7 +12,7 @@ from PIL import Image
 
 from benchmarks.harness.cells import Figure, Interval, Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
-from benchmarks.harness.report.players import Pair, Player, Take, make_sheet
+from benchmarks.harness.report.players import ComparedPair, Player, Take, make_sheet
 from benchmarks.harness.report.reproduction_page import (
     FIGURES,
     OPEN_ROWS,
@@ -53,7 +53,7 @@ def player(title: str = HOSTILE[0]) -> Player:
         "rope (authors_code)": Take([round(x**1.5, 4) for x in u], "0.1", make_sheet(frames[::-1])),
         HOSTILE[1]: Take(u, "0.0", make_sheet(frames)),
     }
-    pairs = [Pair(name, [2 * x for x in u], u, u, takes) for name in (title, "other")]
+    pairs = [ComparedPair(name, [2 * x for x in u], u, u, takes) for name in (title, "other")]
     return Player("linearity_mae", "linear", HOSTILE[1], pairs)
 
 

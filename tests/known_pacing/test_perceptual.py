@@ -107,12 +107,12 @@ def damage(path: Path) -> None:
 def test_code_in_weights_is_not_run(weights, monkeypatch, tmp_path: Path) -> None:
     import pickle
 
-    class Harm:
+    class CountedHarm:
         def __reduce__(self):
             return Path.touch, (tmp_path / "harmed",)
 
     path = perceptual.LINEAR.find()
-    path.write_bytes(pickle.dumps(Harm(), protocol=2))
+    path.write_bytes(pickle.dumps(CountedHarm(), protocol=2))
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(perceptual, "LINEAR", replace(perceptual.LINEAR, sha256=sha256))
     with pytest.raises(UnavailableError, match="is damaged or another file"):

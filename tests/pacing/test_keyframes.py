@@ -13,7 +13,7 @@ from spf.generators.framepack import FramePack
 from spf.generators.ltx2 import Ltx2
 from spf.generators.tiny.adapter import Tiny
 from spf.generators.wan import Wan22
-from spf.pacing.keyframes import Plan, make_plan
+from spf.pacing.keyframes import KeyframePlan, make_plan
 from spf.pacing.shots import paced, shared_out
 from spf.pacing.targets import EaseIn, Linear, Sine, Target
 from spf.progress import Curve, Segment, segment
@@ -31,12 +31,12 @@ TOTALS = range(9, 201)
 
 def planned(
     curve: Curve, count: int, counts: Counts, target: Target | None = None, cuts: tuple = ()
-) -> Plan:
+) -> KeyframePlan:
     steady = paced(curve, cuts)
     return make_plan(steady, segment(steady, penalty=1e-4), target or Linear(), counts, count, cuts)
 
 
-def check(plan: Plan, count: int, length: int, counts: Counts) -> None:
+def check(plan: KeyframePlan, count: int, length: int, counts: Counts) -> None:
     """What every plan must keep to."""
     assert sum(shot.num_frames for shot in plan.shots) == count
     assert [plan.pieces[0].start, plan.pieces[-1].stop] == [0, length - 1]

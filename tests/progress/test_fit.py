@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 import time
 
-import harness
 import numpy as np
 import oracles
 import pytest
@@ -322,17 +318,3 @@ def test_a_device_is_checked_and_changes_nothing():
     np.testing.assert_array_equal(named[1].fitted, plain[1].fitted)
     with pytest.raises(ValueError, match="auto, cpu or cuda, not 'gpu'"):
         spf.fit_many(clips()[:2], device="gpu")
-
-
-@pytest.mark.slow
-def test_the_script_for_gpus_runs_in_small_here():
-    command = [
-        sys.executable,
-        harness.ROOT / "scripts" / "gpu_check.py",
-        "--tiny",
-        "--only",
-        "fits",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"fits: 10 clips: .* [\d.]+ times faster; differ by \de-\d\d rad", done.stdout)

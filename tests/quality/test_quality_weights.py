@@ -23,7 +23,7 @@ from spf.cache import user_cache
 from spf.quality import VBENCH_DIMENSIONS
 from spf.quality.child import Inert, tensors_only
 from spf.quality.vbench import VBench
-from spf.quality.weights import CAMERA, FIRST_FRAME, WeightsFile, fetched_hashes
+from spf.quality.weights import CAMERA, FIRST_FRAME, QualityFile, fetched_hashes
 
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
@@ -34,8 +34,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Ser
     monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path / "vbench"))
     monkeypatch.setattr(Server, "content", CONTENT)
     with serving(Server, monkeypatch) as address:
-        pinned = WeightsFile("models/pinned.pth", f"{address}/model.pth", SHA256)
-        loose = WeightsFile("models/loose.pth", pinned.url)
+        pinned = QualityFile("models/pinned.pth", f"{address}/model.pth", SHA256)
+        loose = QualityFile("models/loose.pth", pinned.url)
         table = {"pinned": [pinned], "loose": [loose]}
         monkeypatch.setattr(fetch_weights, "quality_words", lambda: table)
         yield Server

@@ -18,7 +18,9 @@ from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.report.tables import table_as_csv
 from benchmarks.harness.reproduction import kept_runs
 from benchmarks.harness.runner import Results
+from benchmarks.harness.store import CellStore
 from benchmarks.known_pacing import tables as truth_tables
+from spf.store import MANIFEST
 
 
 def config(output: Path, *more: str) -> DictConfig:
@@ -58,35 +60,42 @@ def everything(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-CHANGES: dict[str, Callable[[Path], object]] = {
-    "figure": lambda root: (root / "truth.png").unlink(),
-    "table": lambda root: (root / "noise_floor.csv").write_text("altered"),
-    "cell": lambda root: shutil.rmtree(root.parents[1] / "cells"),
-    "kept": lambda root: (root / kept_runs.FILE).write_text("{"),
-    "key": lambda root: (root / kept_runs.FILE).write_text(
-        (root / kept_runs.FILE).read_text().replace('"key": "', '"key": "0')
-    ),
+def stored(root: Path) -> list[Path]:
+    """Manifests of the store's entries that are runs: those that hold tables."""
+    found = root.parents[1].glob(f"cells/*/{MANIFEST}")
+    return [path for path in found if "index.html" in json.loads(path.read_text())["files"]]
+
+
+CHANGES: dict[str, tuple[Callable[[Path], object], int]] = {
+    "figure": (lambda root: (root / "truth.png").unlink(), 1),
+    "table": (lambda root: (root / "noise_floor.csv").write_text("altered"), 2),
+    "cell": (lambda root: shutil.rmtree(root.parents[1] / "cells"), 2),
+    "manifest": (lambda root: stored(root)[0].write_text("{"), 2),
+    "key": (lambda root: stored(root)[0].parent.rename(root.parents[1] / "cells" / "other"), 2),
 }
+"""What is done to a run, and how many runs are made in all."""
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_was_touched_is_made_again(tmp_path: Path, counted: list[bool], change: str) -> None:
+def test_what_was_touched_is_as_before(tmp_path: Path, counted: list[bool], change: str) -> None:
     root = kept_runs.run(config(tmp_path)).folder.root
+    assert len(stored(root)) == 1
     before = everything(root)
-    CHANGES[change](root)
+    touch, runs = CHANGES[change]
+    touch(root)
     kept_runs.run(config(tmp_path))
-    assert len(counted) == 2
+    assert len(counted) == runs
     after = everything(root)
     assert after.keys() == before.keys()
-    mended = (".csv", ".md", ".png", "records.parquet")
-    assert all(after[name] == before[name] for name in after if name.endswith(mended))
+    same = (".csv", ".md", ".png", "records.parquet")
+    assert all(after[name] == before[name] for name in after if name.endswith(same))
 
 
 def test_failures_are_not_kept(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
+    folder = RunFolder(tmp_path / "run")
     made = session.Run(folder, 1, Results(), Summary("done", []))
-    kept_runs.keep(made, "key")
-    assert not (tmp_path / kept_runs.FILE).exists()
+    kept_runs.keep(made, CellStore(tmp_path / "cells", folder), "key")
+    assert not (tmp_path / "cells").exists()
 
 
 def test_intervals_come_back_as_numbers() -> None:

@@ -11,7 +11,7 @@ import apngs
 import clips
 import numpy as np
 import pytest
-from apngs import Part
+from apngs import ApngFrame
 from clips import corners, encode, one_line
 from PIL import Image
 
@@ -177,10 +177,10 @@ def test_absurd_sizes_are_refused(tmp_path):
         probe(tmp_path / "wide.y4m")
 
 
-def drawn(seed: int) -> list[Part]:
+def drawn(seed: int) -> list[ApngFrame]:
     """A canvas and patches anywhere, with every alpha, blend and disposal."""
     generator = np.random.default_rng(seed)
-    parts = [Part(generator.integers(0, 256, (24, 32, 4), np.uint8), dispose=seed % 3)]
+    parts = [ApngFrame(generator.integers(0, 256, (24, 32, 4), np.uint8), dispose=seed % 3)]
     for _ in range(11):
         high, wide = (int(n) for n in generator.integers(1, 20, 2))
         pixels = generator.integers(0, 256, (high, wide, 4), np.uint8)
@@ -188,7 +188,7 @@ def drawn(seed: int) -> list[Part]:
             pixels[..., 3] = 255 * generator.integers(0, 2)
         x, y = int(generator.integers(0, 33 - wide)), int(generator.integers(0, 25 - high))
         dispose, blend = (int(generator.integers(n)) for n in (3, 2))
-        parts.append(Part(pixels, x, y, dispose, blend))
+        parts.append(ApngFrame(pixels, x, y, dispose, blend))
     return parts
 
 

@@ -86,7 +86,7 @@ class Take:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ComparedPair:
     """A pair by all strategies, the plain clip first.
 
     times : (T,) seconds. u : (T,) share of the time, 0..1. target : (T,) progress asked for.
@@ -107,7 +107,7 @@ class Player:
     metric: str
     target: str
     ours: str
-    pairs: list[Pair]
+    pairs: list[ComparedPair]
 
     @property
     def shown(self) -> list[str]:
@@ -166,7 +166,7 @@ def make_player(
     text = next((printer(tables[x]) for x in tables if x.startswith("retimed_pairs")), None)
     several = len({seed for _, seed in groups}) > 1
     metric = "linearity_mae" if kept and kept[0]["target"] == "linear" else "target_mae"
-    found: list[Pair] = []
+    found: list[ComparedPair] = []
     size = 0
     for (clip, seed), group in groups.items():
         values = {
@@ -188,7 +188,7 @@ def make_player(
 
 def _pair(
     title: str, group: Sequence[Record], folder: RunFolder, values: Mapping[str, str]
-) -> Pair:
+) -> ComparedPair:
     curves = [read_curve(folder, record) for record in group]
     first = _sheet_of(folder, group[0]["before_file"])
     takes = {PLAIN: Take(_rounded(curves[0]["before"]), values.get(PLAIN, ""), first)}
@@ -197,7 +197,7 @@ def _pair(
             frames = _sheet_of(folder, record["file"])
             takes[name] = Take(_rounded(curve["progress"]), values.get(name, ""), frames)
     time, u, target = (_rounded(curves[0][name]) for name in ("time", "u", "target"))
-    return Pair(title, time, u, target, takes)
+    return ComparedPair(title, time, u, target, takes)
 
 
 def _sheet_of(folder: RunFolder, path: str) -> Sheet:

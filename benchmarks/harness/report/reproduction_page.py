@@ -36,7 +36,7 @@ PAIRWISE = ("pairs/", "films/")
 
 
 @dataclass(frozen=True)
-class Part:
+class ReportPart:
     """A run in a report. command : that makes it. page : its own page, below the output folder.
     player : its pairs; None where it has none, or they stand elsewhere. more : pictures and films
     that are on its own page alone."""
@@ -73,7 +73,7 @@ class Chapter:
     claims: list[Claim]
     findings: list[str]
     missing: list[str]
-    parts: list[Part]
+    parts: list[ReportPart]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Lead:
 
 def make_part(
     title: str, words: Sequence[str], summary: Summary, folder: RunFolder, player: Player | None
-) -> Part:
+) -> ReportPart:
     """A run as the report shows it: its first figures, and the paper's word in its first table."""
     made = []
     more = 0
@@ -117,7 +117,9 @@ def make_part(
         made[0] = replace(made[0], tables=[with_paper(first), *others])
     command = shlex.join(["python", "run.py", *words])
     page = f"runs/{folder.root.name}/index.html"
-    return Part(title, summary.headline, command, made, lean_source(folder), page, player, more)
+    return ReportPart(
+        title, summary.headline, command, made, lean_source(folder), page, player, more
+    )
 
 
 def with_paper(table: Table) -> Table:
@@ -147,7 +149,7 @@ def make_chapter(
     claims: list[Claim],
     findings: list[str],
     missing: list[str],
-    parts: list[Part],
+    parts: list[ReportPart],
 ) -> Chapter:
     """An experiment with its runs; without any, the finding is why."""
     said = findings if parts else [f"Not run: {missing[0].removeprefix('not run: ')}."]
@@ -227,7 +229,7 @@ def render_report(
     )
 
 
-def counted(part: Part) -> str:
+def counted(part: ReportPart) -> str:
     """How much is folded up in a part."""
     tables = sum(len(section.tables) for section in part.sections) - (part.key is not None)
     pictures = sum(len(section.figures) for section in part.sections)

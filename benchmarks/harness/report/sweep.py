@@ -15,7 +15,8 @@ from benchmarks.harness.records import DONE, FAILED, FIRST, NOT_RUN, number
 from benchmarks.harness.report.page import render_page
 from benchmarks.harness.report.tables import table_as_csv
 from benchmarks.harness.runner import Results
-from benchmarks.harness.terminal import GROUPS, WIDTH, print_table
+from benchmarks.harness.terminal import GROUPS
+from spf.commands.output import WIDTH, print_table
 from spf.progress import METRICS
 from spf.words import printable
 
@@ -145,4 +146,6 @@ def _print(table: Table) -> None:
             break
         columns[name] = cells
     numeric = [name for name in columns if name in METRICS or name in COUNTS]
-    print_table(list(columns), list(zip(*columns.values(), strict=True)), numeric)
+    lines = zip(*columns.values(), strict=True)
+    rows = [dict(zip(columns, line, strict=True)) for line in lines]
+    print_table(rows, dict.fromkeys(numeric, ""), stderr=True)

@@ -1,13 +1,11 @@
-"""Finished runs, kept whole: one whose every input is unchanged is read, not made again.
+"""Finished runs, stored whole: one whose every input is unchanged is read, not made again.
 
-Cells are never computed twice; this spares their figures, films and tables too. A run's folder has
-a `finished.json` with what its summary says, the hashes of all that it wrote, and a key: a hash of
-the cells (each a hash of its inputs) and of the code. Where anything differs or is gone, the run is
-made anew. A benchmark whose summary reads more than its cells says `volatile = True`, and is always
-run.
+Cells are never computed twice; this spares their figures, films and tables too. A run is an entry
+of the store of cells: what its summary says, and all files that it wrote beside its cells. Its key
+is a hash of the cells (each a hash of its inputs) and of the code. A benchmark whose summary reads
+more than its cells says `volatile = True`, and is always run.
 """
 
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,15 +16,13 @@ from omegaconf import DictConfig
 from benchmarks.harness import session
 from benchmarks.harness.cells import Summary
 from benchmarks.harness.compute import Job
-from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.provenance import digest, file_digest
 from benchmarks.harness.records import NOT_RUN, Record, make_record
 from benchmarks.harness.report.page import TEMPLATES
 from benchmarks.harness.runner import Results
 from benchmarks.harness.session import Run
+from benchmarks.harness.store import CellStore
 from spf.identity import code_hash
-
-FILE = "finished.json"
 
 
 def run(config: DictConfig) -> Run:
@@ -35,35 +31,24 @@ def run(config: DictConfig) -> Run:
     if getattr(benchmark, "volatile", False):
         return session.run(config)
     key = _key(job, type(benchmark))
-    return recall(job, key) or keep(session.run(config), key)
+    return recall(job, key) or keep(session.run(config), job.store, key)
 
 
-def keep(made: Run, key: str) -> Run:
-    """Keep a run in its folder, unless cells failed or are missing; the run, as it will be read."""
-    folder, plain = made.folder, json.dumps(made.summary.plain(), default=_plain)
-    made = replace(made, summary=Summary.of_plain(json.loads(plain)))
+def keep(made: Run, store: CellStore, key: str) -> Run:
+    """Store a run, unless cells failed or are missing; the run, as it will be read."""
+    summary = json.loads(json.dumps(made.summary.plain(), default=_plain))
     if made.code == 0:
-        stored = {"key": key, "summary": json.loads(plain), "files": _files(made)}
-        folder.write(FILE, json.dumps(stored, indent=1))
-    return made
+        store.put(key, summary, _files(made))
+    return replace(made, summary=Summary.of_plain(summary))
 
 
 def recall(job: Job, key: str) -> Run | None:
-    """The run of a job, where it was kept, its key is the same and its files are untouched."""
-    folder = job.store.folder
-    try:
-        stored = json.loads(folder.read(FILE))
-        if stored["key"] != key:
-            return None
-        if any(_hash(folder, path) != known for path, known in stored["files"].items()):
-            return None
-        summary = Summary.of_plain(stored["summary"])
-    except (OSError, ValueError, KeyError, TypeError):
+    """The run of a job, with its files, where it is stored under its key, unchanged."""
+    entry, records = job.store.get(key), _records(job)
+    if entry is None or records is None:
         return None
-    records = _records(job)
-    if records is None:
-        return None
-    return Run(folder, 0, Results(records, reused=len(records)), summary)
+    results = Results(records, reused=len(records))
+    return Run(job.store.folder, 0, results, Summary.of_plain(entry.about))
 
 
 def _key(job: Job, kind: type) -> str:
@@ -86,16 +71,12 @@ def _records(job: Job) -> list[Record] | None:
     return found
 
 
-def _files(made: Run) -> dict[str, str]:
-    """Hashes of what a run wrote beside its cells, by path."""
+def _files(made: Run) -> dict[str, Path]:
+    """What a run wrote beside its cells, by path."""
     root = made.folder.root
     figures = [figure.path for section in made.summary.sections for figure in section.figures]
-    top = [path.name for path in root.iterdir() if path.is_file() and path.name != FILE]
-    return {path: _hash(made.folder, path) for path in sorted({*figures, *top})}
-
-
-def _hash(folder: RunFolder, path: str) -> str:
-    return hashlib.sha256(folder.read(path)).hexdigest()
+    top = [path.name for path in root.iterdir() if path.is_file()]
+    return {path: made.folder.path(path) for path in sorted({*figures, *top})}
 
 
 def _plain(value: Any) -> Any:

@@ -1,29 +1,24 @@
-"""Bad clips: good ones of many kinds, damaged in many ways; `fuzz_clips.py` measures them.
+"""Bad clips: good ones of many kinds, damaged in many ways.
 
-`python scripts/bad_clips.py OUT --count 500 --seed 0` writes OUT/good, and OUT/clips/DAMAGE/CLIP
-as a leaderboard wants it: what was done to a clip stands for its generator. Each clip is drawn from
-the seed and its own number alone.
+`make_bad_clips` writes OUT/good, and OUT/clips/DAMAGE/CLIP as a leaderboard wants it: what was done
+to a clip stands for its generator. Each clip is drawn from the seed and its own number alone.
 """
 
-import argparse
+from __future__ import annotations
+
 import os
 import struct
-import sys
 import zlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("SVT_LOG", "1")
-
+import clips
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from spf.video import SUFFIXES  # noqa: E402
+from spf.video import SUFFIXES
 
 Draw = np.random.Generator
 Damage = Callable[[bytes, Draw], bytes]
@@ -74,17 +69,9 @@ def reheaded(data: bytes, draw: Draw) -> bytes:
     return head + data[len(head) :]
 
 
-BOXES = (b"mvhd", b"tkhd", b"mdhd", b"stts", b"stsz", b"stco", b"stsc", b"avc1", b"elst", b"trun")
-CHUNKS = (
-    b"IHDR",
-    b"acTL",
-    b"fcTL",
-    b"VP8X",
-    b"ANIM",
-    b"ANMF",
-    b"avih",
-    b"strh",
-    b"strf",
+HEADERS = (
+    *(b"mvhd", b"tkhd", b"mdhd", b"stts", b"stsz", b"stco", b"stsc", b"avc1", b"elst", b"trun"),
+    *(b"IHDR", b"acTL", b"fcTL", b"VP8X", b"ANIM", b"ANMF", b"avih", b"strh", b"strf"),
     b"\x21\xf9",
 )
 
@@ -92,7 +79,7 @@ CHUNKS = (
 def absurd(data: bytes, draw: Draw) -> bytes:
     """Sizes, counts, time scales, durations and rotations of headers set to extremes."""
     changed = bytearray(data)
-    places = [at + len(name) for name in (*BOXES, *CHUNKS) if (at := data.find(name)) > 0]
+    places = [at + len(name) for name in HEADERS if (at := data.find(name)) > 0]
     for _ in range(int(draw.integers(1, 6))):
         # Headers of the other kinds begin the file.
         place = int(draw.choice(places or [4])) + int(draw.integers(0, 48))
@@ -143,15 +130,7 @@ def untouched(data: bytes, draw: Draw) -> bytes:
 
 
 DAMAGES: tuple[Damage, ...] = (
-    cut,
-    beheaded,
-    flipped,
-    overwritten,
-    reheaded,
-    absurd,
-    turned,
-    trackless,
-    repeated,
+    *(cut, beheaded, flipped, overwritten, reheaded, absurd, turned, trackless, repeated),
     untouched,
 )
 RENAMED = "renamed"  # as good as before, under another kind's suffix
@@ -169,38 +148,14 @@ def moving(count: int, height: int, width: int) -> list[np.ndarray]:
     return [((1 - p) * ends[0] + p * ends[1]).astype(np.uint8) for p in shares]
 
 
-def encode(
-    path: Path, codec: str, *tracks: list[np.ndarray], rate: Fraction = Fraction(25), sound: int = 0
-) -> None:
-    """Write videos (one track each), and silent tracks of sound, with PyAV, plainly."""
-    import av
-
-    # Else some containers hold random identifiers.
-    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as output:
-        opened: list[Any] = []
-        for frames in tracks:
-            stream: Any = output.add_stream(codec, rate=rate)
-            stream.height, stream.width = frames[0].shape[:2]
-            stream.thread_count = 1
-            stream.pix_fmt = "yuv444p" if frames[0].shape[0] % 2 else "yuv420p"
-            opened.append(stream)
-        sounds: list[Any] = [output.add_stream("pcm_s16le", rate=8000) for _ in range(sound)]
-        for stream, frames in zip(opened, tracks, strict=True):
-            for image in frames:
-                output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-            output.mux(stream.encode(None))
-        for stream in sounds:
-            tone: Any = av.AudioFrame(format="s16", layout="mono", samples=1024)
-            tone.rate, tone.pts = 8000, 0
-            tone.planes[0].update(bytes(tone.planes[0].buffer_size))
-            output.mux(stream.encode(tone))
-            output.mux(stream.encode(None))
+def encode(path: Path, codec: str, frames: list[np.ndarray], **how: Any) -> None:
+    """As `clips.encode`; else some containers hold random identifiers."""
+    clips.encode(path, frames, codec, container_options={"fflags": "+bitexact"}, **how)
 
 
 def animate(path: Path, frames: list[np.ndarray], delay: int, **save: Any) -> None:
-    """Write an animated image with Pillow; delay in milliseconds."""
-    images = [Image.fromarray(frame) for frame in frames]
-    images[0].save(path, save_all=True, append_images=images[1:], duration=delay, **save)
+    """An animated image; delay in milliseconds."""
+    clips.animate(path, frames, [delay] * len(frames), **save)
 
 
 def grown_gif(path: Path, frames: list[np.ndarray], side: int) -> None:
@@ -210,13 +165,6 @@ def grown_gif(path: Path, frames: list[np.ndarray], side: int) -> None:
     at = data.rfind(b"\x21\xf9\x04") + 8  # behind the last frame's control block
     struct.pack_into("<HH", data, at + 5, side, side)
     path.write_bytes(data)
-
-
-def pictures(folder: Path, frames: list[np.ndarray], suffix: str) -> None:
-    """A folder of images."""
-    folder.mkdir(exist_ok=True)
-    for number, frame in enumerate(frames):
-        Image.fromarray(frame).save(folder / f"{number}{suffix}")
 
 
 def good_clips(folder: Path, large: bool = True) -> list[Path]:
@@ -234,9 +182,10 @@ def good_clips(folder: Path, large: bool = True) -> list[Path]:
     encode(folder / "fast.mp4", "libx264", plain, rate=Fraction(10_000))
     encode(folder / "slow.mp4", "libx264", plain, rate=Fraction(1, 100))
     encode(folder / "one-frame.mp4", "libx264", plain[:1])
-    encode(folder / "tracks.mov", "libx264", plain, moving(6, 32, 32), sound=2)
-    encode(folder / "sound.mov", "libx264", sound=1)
-    encode(folder / "one-pixel.mkv", "ffv1", moving(8, 1, 1))
+    second = [moving(6, 32, 32)]
+    encode(folder / "tracks.mov", "libx264", plain, streams=second, audio=True)
+    clips.encode_sound(folder / "sound.mov")
+    encode(folder / "one-pixel.mkv", "ffv1", moving(8, 1, 1), pix_fmt="yuv444p")
     animate(folder / "plain.gif", plain, 40)
     animate(folder / "hurried.gif", plain, 0)
     animate(folder / "deep.gif", moving(40, 8, 8), 655_350)
@@ -248,7 +197,10 @@ def good_clips(folder: Path, large: bool = True) -> list[Path]:
     Image.fromarray(plain[0]).save(folder / "still.jpg")
     Image.fromarray(plain[0]).save(folder / "still.webp")
     for suffix in (".png", ".jpg", ".webp"):
-        pictures(folder / f"frames{suffix.replace('.', '-')}", plain[:8], suffix)
+        images = folder / f"frames{suffix.replace('.', '-')}"
+        images.mkdir(exist_ok=True)
+        for number, frame in enumerate(plain[:8]):
+            Image.fromarray(frame).save(images / f"{number}{suffix}")
     if large:
         encode(folder / "8k.mp4", "mpeg4", moving(2, 4320, 7680))
         animate(folder / "8k.webp", moving(2, 4320, 7680), 40)
@@ -258,43 +210,34 @@ def good_clips(folder: Path, large: bool = True) -> list[Path]:
 # Folders of images with odd members.
 
 
-def odd_member(folder: Path, kind: str, draw: Draw) -> None:
-    """Put something odd among the images of a folder."""
-    good = sorted(folder.iterdir())[0]
-    path = folder / f"{int(draw.integers(0, 9))}.5.png"
-    if kind == "text":
-        path.write_text("no picture\n" * 9)
-    elif kind == "folder":
-        path.mkdir()
-    elif kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    elif kind == "dangling":
-        path.symlink_to("nowhere")
-    elif kind == "loop":
-        path.symlink_to(path.name)
-    elif kind == "larger":
-        Image.new("RGB", (200, 100)).save(path)
-    elif kind == "sixteen bits":
-        Image.fromarray(np.full((64, 96), 40_000, np.uint16)).save(path)
-    elif kind == "four inks":
-        Image.new("CMYK", (96, 64)).save(path.with_suffix(".jpg"))
-    elif kind == "program":
-        path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 96 64\nshowpage\n")
-    elif kind == "huge":
-        data = bytearray((folder / good.name).read_bytes())
-        if data.startswith(b"\x89PNG"):
-            struct.pack_into(">II", data, 16, 60_000, 60_000)
-        path.write_bytes(_with_sums(bytes(data)))
-    else:
-        path.write_bytes(cut(good.read_bytes(), draw))
+PROGRAM = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 96 64\nshowpage\n"
+ODD: dict[str, Callable[[Path, bytes, Draw], object]] = {
+    "text": lambda path, good, draw: path.write_text("no picture\n" * 9),
+    "folder": lambda path, good, draw: path.mkdir(),
+    "pipe": lambda path, good, draw: os.mkfifo(path),
+    "device": lambda path, good, draw: path.symlink_to("/dev/zero"),
+    "dangling": lambda path, good, draw: path.symlink_to("nowhere"),
+    "loop": lambda path, good, draw: path.symlink_to(path.name),
+    "larger": lambda path, good, draw: Image.new("RGB", (200, 100)).save(path),
+    "sixteen-bits": lambda path, good, draw: Image.fromarray(
+        np.full((64, 96), 40_000, np.uint16)
+    ).save(path),
+    "four-inks": lambda path, good, draw: Image.new("CMYK", (96, 64)).save(
+        path.with_suffix(".jpg")
+    ),
+    "program": lambda path, good, draw: path.write_bytes(PROGRAM),
+    "huge": lambda path, good, draw: path.write_bytes(_huge(good)),
+    "cut": lambda path, good, draw: path.write_bytes(cut(good, draw)),
+}
+"""What lies among the images of a folder, by its path and the bytes of a good one."""
 
 
-ODD = (
-    "text", "folder", "pipe", "device", "dangling", "loop", "larger", "sixteen bits", "four inks",
-    "program", "huge", "cut",
-)  # fmt: skip
+def _huge(png: bytes) -> bytes:
+    """A PNG whose header promises 60,000 x 60,000 pixels."""
+    data = bytearray(png)
+    if png.startswith(b"\x89PNG"):
+        struct.pack_into(">II", data, 16, 60_000, 60_000)
+    return _with_sums(bytes(data))
 
 
 def make_bad_clips(folder: Path, count: int, seed: int, large: bool = True) -> list[Path]:
@@ -306,18 +249,19 @@ def make_bad_clips(folder: Path, count: int, seed: int, large: bool = True) -> l
         source = good[index % len(good)]
         turn = index // len(good) + index % len(good)  # so that few clips see every damage too
         if source.is_dir():
-            paths.append(_odd_folder(folder, source, index, ODD[turn % len(ODD)], draw))
+            paths.append(_odd_folder(folder, source, index, list(ODD)[turn % len(ODD)], draw))
         else:
             paths.append(_bad_file(folder, source, index, turn % (len(DAMAGES) + 1), draw))
     return paths
 
 
 def _odd_folder(root: Path, source: Path, index: int, kind: str, draw: Draw) -> Path:
-    target = root / "clips" / "odd-members" / f"{index:04d}-{source.name}-{kind.replace(' ', '-')}"
+    target = root / "clips" / "odd-members" / f"{index:04d}-{source.name}-{kind}"
     target.mkdir(parents=True)
     for file in source.iterdir():
         (target / file.name).write_bytes(file.read_bytes())
-    odd_member(target, kind, draw)
+    good = min(source.iterdir()).read_bytes()
+    ODD[kind](target / f"{int(draw.integers(0, 9))}.5.png", good, draw)
     return target
 
 
@@ -331,18 +275,3 @@ def _bad_file(root: Path, source: Path, index: int, turn: int, draw: Draw) -> Pa
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(damage(source.read_bytes(), draw))
     return path
-
-
-def main() -> None:
-    """Read the command line and make the clips."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--count", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    paths = make_bad_clips(given.out, given.count, given.seed)
-    print(f"{len(paths)} clips in {given.out / 'clips'}")
-
-
-if __name__ == "__main__":
-    main()

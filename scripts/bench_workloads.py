@@ -1,0 +1,320 @@
+"""What `bench.py` measures of curves, and what all workloads share: each yields rows of the table.
+
+Competitors take turns within one process, after a warm-up, and the median of their times counts.
+Peak memory is the resident high-water mark of the process during a call, less what was resident
+just before it (interpreter, libraries and input).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Self
+from unittest.mock import patch
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+import spf
+
+ROOT = Path(__file__).resolve().parent.parent
+MB = 1e6
+TIMES, S, NOTHING = "times faster", "s", "not run"
+DIM = 768  # of the paper's embedder
+HD, SMALL, SQUARE = (720, 1280), (432, 768), (256, 256)  # (height, width)
+Call = Callable[[], object]
+Clip = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large each workload is, and how often it is repeated."""
+
+    dense: int = 2000  # frames
+    long: int = 100_000  # frames; and twice as many
+    cut: int = 400  # frames to segment, against brute force
+    cut_long: int = 5000  # frames to segment
+    clips: int = 10_000
+    clip_frames: int = 81
+    repeats: int = 5
+    embedded: int = 256  # frames of a clip to embed
+    measured: int = 24  # clips of a leaderboard
+    resampled: int = 24  # frames of a clip to resample
+    share: int = 8  # of the tokens of a block of Wan that a CPU takes: one in so many
+
+    @classmethod
+    def quick(cls) -> Self:
+        """Sizes of a smoke test."""
+        return cls(300, 5000, 80, 500, 100, 21, 2, 32, 6, 4, 64)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a value (None where it was not measured), and the least or the most
+    that it should be."""
+
+    what: str
+    compared: str
+    value: float | None
+    unit: str
+    least: float | None = None
+    most: float | None = None
+
+    def verdict(self, judged: bool) -> tuple[str, str, str]:
+        """What was measured, the bar, and whether it is met."""
+        bar = "-" if self.least is None else f"at least {self.least:g} {self.unit}"
+        bar = bar if self.most is None else f"at most {self.most:g} {self.unit}"
+        if self.value is None:
+            return NOTHING, bar, "-"
+        met = self.value >= (self.least or -np.inf) and self.value <= (self.most or np.inf)
+        return f"{self.value:.3g} {self.unit}", bar, ("met" if met else "NOT met") * judged or "-"
+
+
+def seconds(call: Call) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def in_turns(turns: int, *calls: Call, often: Sequence[int] = ()) -> list[float]:
+    """Median seconds of each call, which alternate, so that a busy moment hits them all.
+
+    often : how often each is called per turn: a fast one's median should not hang on one moment.
+    """
+    taken: list[list[float]] = [[] for _ in calls]
+    for _ in range(turns):
+        for found, call, times in zip(taken, calls, often or [1] * len(calls), strict=True):
+            found.extend(seconds(call) for _ in range(times))
+    return [statistics.median(found) for found in taken]
+
+
+def extra_memory(call: Call) -> float:
+    """Bytes by which the peak during `call` exceeds what was resident just before it (Linux)."""
+    before = psutil.Process().memory_info().rss
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
+    call()
+    (line,) = (x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x)
+    return max(0.0, int(line.split()[1]) * 1024.0 - before)
+
+
+def doubled(what: str, sizes: Sizes, calls: dict[int, Call]) -> Row:
+    """The cost of twice the work over that of once: 2 where a stage is linear."""
+    for call in calls.values():
+        call()
+    once, twice = in_turns(sizes.repeats, *calls.values())
+    each = f"{1e3 * twice / max(calls):.3g} ms each of {min(calls)} and {max(calls)}"
+    return Row(what, each, twice / once, "growth")
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="spf-bench-") as name:
+        yield Path(name)
+
+
+# Inputs
+
+
+def walk(frames: int, dim: int = DIM, seed: int = 0) -> Clip:
+    """Unit rows (frames, dim) float32: an uneven walk along a great circle, with noise.
+
+    Made in small blocks, so that no large temporary array is left in the allocator.
+    """
+    random = np.random.default_rng(seed)
+    plane, _ = np.linalg.qr(random.standard_normal((dim, 2)))
+    start, towards = plane.T.astype(np.float32)
+    steps = random.random(frames - 1) ** 2
+    angle = np.concatenate([[0.0], np.cumsum(steps)]) / steps.sum() * 1.4
+    z = np.empty((frames, dim), dtype=np.float32)
+    for first in range(0, frames, 128):
+        rows = z[first : first + 128]
+        at = angle[first : first + 128, None].astype(np.float32)
+        random.standard_normal(out=rows, dtype=np.float32)
+        rows *= np.float32(0.02 / np.sqrt(dim))
+        rows += np.cos(at) * start + np.sin(at) * towards
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return z
+
+
+def texture(random: np.random.Generator, shape: Sequence[int]) -> NDArray[np.uint8]:
+    """(H, W, 3): neither trivial nor hopeless to compress."""
+    import cv2
+
+    coarse = random.integers(0, 256, (shape[0] // 32 + 1, shape[1] // 32 + 1, 3), dtype=np.uint8)
+    return cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
+
+
+def crossing(seed: int, shape: tuple[int, int], count: int) -> Iterator[NDArray[np.uint8]]:
+    """`count` frames from one texture to another, along a power of time."""
+    import cv2
+
+    random = np.random.default_rng(seed)
+    first, last = texture(random, shape), texture(random, shape)
+    for share in np.linspace(0, 1, count) ** 2.0 ** random.uniform(-2, 2):
+        yield cv2.addWeighted(first, 1 - share, last, share, 0)
+
+
+def sliding(shape: tuple[int, int], count: int) -> NDArray[np.uint8]:
+    """(count, H, W, 3): a texture that moves by 2 and 4 pixels a frame, with noise."""
+    random = np.random.default_rng(0)
+    (height, width), room = shape, max(count, 32)
+    ground = texture(random, (height + 2 * room, width + 4 * room)).astype(np.int16)
+    moved = (ground[2 * k : 2 * k + height, 4 * k : 4 * k + width] for k in range(count))
+    return np.stack(
+        [np.clip(x + random.integers(-5, 6, x.shape), 0, 255).astype(np.uint8) for x in moved]
+    )
+
+
+# The progress function
+
+
+def plain_dense_fit(z: Clip, window: int = 30, sigma: float = 20.0) -> NDArray[np.float64]:
+    """Raw progress function (T,) as the paper's formula reads, with NumPy and no loop over pairs.
+
+    A (pairs, T) holds S_j - S_i, and (A'WA + ridge I) S = A'W b is solved densely.
+    """
+    rows = z.astype(np.float64)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    i, j = np.triu_indices(len(rows), 1)
+    near = j - i <= window
+    i, j = i[near], j[near]
+    b = np.arccos(np.clip(rows @ rows.T, -1, 1))[i, j]
+    A = np.zeros((len(i), len(rows)))
+    A[np.arange(len(i)), j] = 1
+    A[np.arange(len(i)), i] = -1
+    weighted = np.exp(-((j - i) ** 2) / (2 * sigma**2))[:, None] * A
+    return np.linalg.solve(A.T @ weighted + 1e-5 * np.eye(len(rows)), weighted.T @ b)
+
+
+def largest_difference(curves: Sequence[spf.Curve], others: Sequence[spf.Curve]) -> str:
+    pairs = zip(curves, others, strict=True)
+    return f"differ by {max(np.abs(a.fitted - b.fitted).max() for a, b in pairs):.0e} rad"
+
+
+def fit_and_dense(sizes: Sizes) -> Iterator[Row]:
+    z, what = walk(sizes.dense), f"fit, {sizes.dense} frames"
+    apart = np.abs(spf.fit(z).fitted - plain_dense_fit(z)).max()
+    dense, fit = in_turns(3, lambda: plain_dense_fit(z), lambda: spf.fit(z), often=(1, 5))
+    compared = f"plain dense solver {dense:.2f} s, fit {1e3 * fit:.1f} ms; differ by {apart:.0e}"
+    yield Row(what, compared, dense / fit, TIMES, least=100)
+
+
+def memory_of_fit(sizes: Sizes) -> Iterator[Row]:
+    spf.fit(walk(64))
+    z, what = walk(sizes.dense), f"fit, {sizes.dense} frames, memory"
+    fit, dense = extra_memory(lambda: spf.fit(z)), extra_memory(lambda: plain_dense_fit(z))
+    compared = f"above the input; plain dense solver {dense / MB:.0f} MB"
+    yield Row(what, compared, fit / MB, "MB", most=60)
+
+
+def long_clip(sizes: Sizes) -> Iterator[Row]:
+    once, twice = walk(sizes.long), walk(2 * sizes.long)
+    spf.fit(once)
+    short, long = in_turns(sizes.repeats, lambda: spf.fit(once), lambda: spf.fit(twice))
+    yield Row(f"fit, {sizes.long:,} frames, one core", "time", short, S, most=1.5)
+    yield Row("", f"twice as many frames: {long:.2f} s", long / short, "times longer", most=2.3)
+
+
+def memory_of_long_clip(sizes: Sizes) -> Iterator[Row]:
+    spf.fit(walk(64))
+    z, what = walk(sizes.long), f"fit, {sizes.long:,} frames, one core, memory"
+    used = extra_memory(lambda: spf.fit(z)) / MB
+    yield Row(what, f"above the input of {z.nbytes / MB:.0f} MB", used, "MB", most=400)
+
+
+def segmentation(sizes: Sizes) -> Iterator[Row]:
+    """Against lstsq for every (i, j): faster, and the same optimum, or there is no figure."""
+    import segment_oracles as oracles
+
+    curve = spf.fit(walk(sizes.cut, dim=32))
+    penalty = 1e-4  # so small that there are several segments to agree on
+    segments = spf.segment(curve, penalty=penalty)
+    plain = partial(oracles.brute_segmentation, curve.times, curve.progress, penalty)
+    lines, optimum = plain()
+    cost = penalty * len(segments)
+    for piece in segments:
+        inside = slice(piece.start, piece.stop)
+        straight = piece.slope * curve.times[inside] + piece.intercept
+        cost += float(((curve.progress[inside] - straight) ** 2).sum())
+    starts = [[piece.start for piece in found] for found in (segments, lines)]
+    same = abs(cost - optimum) < 1e-9 and starts[0] == starts[1]
+    brute, ours = in_turns(2, plain, lambda: spf.segment(curve, penalty=penalty), often=(1, 10))
+    compared = f"lstsq for every (i, j) {brute:.2f} s, segment {1e3 * ours:.2f} ms; "
+    compared += f"{len(segments)} segments, {'the same' if same else 'NOT the'} optimum"
+    yield Row(f"segment, {sizes.cut} frames", compared, same * brute / ours, TIMES, least=300)
+    spf.segment(spf.fit(walk(64, dim=32)))
+    long = spf.fit(walk(sizes.cut_long, dim=32))
+    used = extra_memory(lambda: spf.segment(long)) / MB
+    (taken,) = in_turns(sizes.repeats, lambda: spf.segment(long))
+    what = f"segment, {sizes.cut_long:,} frames"
+    yield Row(what, "time", taken, S, most=2)
+    yield Row("", "memory above the curve", used, "MB", most=300)
+
+
+def many_clips(sizes: Sizes) -> Iterator[Row]:
+    clips = [walk(sizes.clip_frames, seed=seed) for seed in range(sizes.clips)]
+    apart = largest_difference(spf.fit_many(clips[:50]), [spf.fit(z) for z in clips[:50]])
+    many, loop = in_turns(
+        min(3, sizes.repeats), lambda: spf.fit_many(clips), lambda: [spf.fit(z) for z in clips]
+    )
+    what = f"fit_many, {sizes.clips:,} clips of {sizes.clip_frames} frames"
+    compared = f"loop of fit {loop:.2f} s, fit_many {many:.2f} s; {apart}"
+    yield Row(what, compared, loop / many, TIMES, least=5)
+
+
+def fits_on_gpu(sizes: Sizes) -> Iterator[Row]:
+    """`fit_many`, and the same with its angles computed by torch, on a GPU where there is one."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    clips = [walk(sizes.clip_frames, seed=seed) for seed in range(sizes.clips // 10)]
+
+    def angles(stack: Clip, window: int) -> NDArray[np.float64]:
+        """As `stacked_angles`: by the chord for every pair, in float64."""
+        rows = torch.from_numpy(stack).to(device, torch.float64)
+        rows = rows / torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+        count, length, _ = rows.shape
+        found = torch.zeros(count, length, min(window, length - 1), device=device).double()
+        for lag in range(1, found.shape[-1] + 1):
+            chord = torch.linalg.vector_norm(rows[:, lag:] - rows[:, :-lag], dim=-1)
+            found[:, : length - lag, lag - 1] = 2.0 * torch.asin((chord / 2.0).clamp(max=1.0))
+        return found.cpu().numpy()
+
+    def by_torch() -> list[spf.Curve]:
+        with patch("spf.progress.fit.stacked_angles", angles):
+            return spf.fit_many(clips)
+
+    apart = largest_difference(spf.fit_many(clips), by_torch())
+    cpu, other = in_turns(min(3, sizes.repeats), lambda: spf.fit_many(clips), by_torch)
+    compared = f"angles by NumPy {cpu:.3g} s, by torch on {device} {other:.3g} s; {apart}"
+    yield Row(f"fit_many, {len(clips):,} clips", compared, cpu / other, TIMES)
+
+
+def stage_fit(sizes: Sizes) -> Iterator[Row]:
+    """How the stages grow, by frames, dimensions and clips."""
+    few, many, clips = sizes.long // 10, sizes.long // 5, sizes.clips // 10
+    z, wide = walk(many), walk(few, 2 * DIM)
+    narrow = np.ascontiguousarray(wide[:, :DIM])
+    short = [walk(sizes.clip_frames, seed=seed) for seed in range(2 * clips)]
+    curves = {count: spf.fit(z[:count]) for count in (sizes.dense // 2, sizes.dense)}
+    for what, calls in {
+        "fit, frames": {n: partial(spf.fit, z[:n]) for n in (few, many)},
+        "fit, dimensions": {DIM: partial(spf.fit, narrow), 2 * DIM: partial(spf.fit, wide)},
+        "fit_many, clips": {n: partial(spf.fit_many, short[:n]) for n in (clips, 2 * clips)},
+        "segment, frames": {n: partial(spf.segment, c, n_segments=4) for n, c in curves.items()},
+    }.items():
+        yield doubled(what, sizes, calls)
+
+
+WORKLOADS = (
+    *(fit_and_dense, memory_of_fit, long_clip, memory_of_long_clip, segmentation, many_clips),
+    *(fits_on_gpu, stage_fit),
+)
+ONE_CORE = {"long_clip", "memory_of_long_clip"}
