@@ -82,8 +82,7 @@ def analyze(
     Examples:
       spf analyze clip.mp4
       spf analyze clips/ --csv > clips.csv
-      spf analyze clip.mp4 --export clip.edl
-      spf analyze clip.mp4 --nuisance camera
+      spf analyze clip.mp4 --nuisance camera --export clip.edl
     """
     from tqdm import tqdm
 

@@ -20,6 +20,7 @@ from benchmarks.leaderboard.terminal import document
 from spf.cli import app, main
 from spf.commands import analyze, timemap
 from spf.curation import verdicts
+from spf.measurement import CORRECTED
 
 GROUP = typer.main.get_command(app)
 COMMANDS = GROUP.commands  # type: ignore[attr-defined]
@@ -56,14 +57,15 @@ def documented(schema: str) -> list[str]:
 
 
 def test_the_schemas_are_documented() -> None:
-    assert documented("spf.analyze/1") == analyze.columns()
+    corrected = list(CORRECTED)  # there with --nuisance alone
+    assert documented("spf.analyze/1") == [*analyze.columns(), *corrected]
     assert documented("spf.check/1") == list(verdicts.COLUMNS)
     assert documented("spf.timemap/1") == list(timemap.COLUMNS)
     records = [*generator("a", 7), *generator("b", 7, 0.1)]
     board = Board.of(records)
     (row, _) = document(board, leaderboard(board), lines(records))["rows"]
     columns = [name for name in row if not name.endswith(("_low", "_high"))]
-    assert sorted(documented("spf.compare/1")) == sorted(columns)
+    assert sorted(documented("spf.compare/1")) == sorted([*columns, *corrected])
 
 
 def test_the_time_map_for_programs_is_the_library_s(

@@ -163,7 +163,7 @@ def test_a_program_of_ones_own(clip: Path, tmp_path: Path) -> None:
         (["--model", "wan21", "--set", "variant=flf2v"], 3, "make weights MODEL=wan21/flf2v"),
         (["--model", "ltx2", "--like", "missing.mp4"], 3, "make weights MODEL=ltx2"),
         (["--model", "ltx2", "--set", "dtype=int4"], 2, "unknown dtype 'int4'"),
-        (["--model", "ltx2", "--set", "size=9"], 2, "model ltx2: |model=ltx2: "),
+        (["--model", "ltx2", "--set", "size=9"], 2, "size=9 must be [height, width]"),
         (["--model", "ltx2", "--set", "size=480,x"], 2, "--set size='480,x' must be"),
         ([], 2, "needs a generator (--model)"),
         (["--set", "longest=9"], 2, "--set is for a model"),
