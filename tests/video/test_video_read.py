@@ -112,7 +112,7 @@ def test_selection(shared, kind, sampling, chosen):
     ],
 )
 def test_wrong_sampling_is_refused(wrong):
-    with pytest.raises(ConfigError, match="sampling: ") as error:
+    with pytest.raises(ConfigError, match="sampling") as error:
         Sampling(**wrong)
     one_line(error)
 
