@@ -55,7 +55,7 @@ def _shown(rows: Sequence[Row]) -> dict[str, Row | None]:
 
 def _pacing(row: Row | None, aim: str, text: Text) -> str:
     if row is None:
-        return f"{METHOD}, was not run"
+        return f"{METHOD}, has no value"  # not run, or nothing changed
     way = "lowers it" if row["difference"] < 0 else "does not lower it"
     doubt = ", not beyond doubt" if row["difference"] < 0 and _sign(row) == 0 else ""
     said = f"{row['strategy']}, {way}, {_change(row, aim, text)}, better on {row['better']}{doubt}"
