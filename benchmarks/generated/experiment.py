@@ -1,4 +1,4 @@
-"""ReTime on generated clips: each strategy on each pair, measured and held against the truth."""
+"""ReTime on generated clips: each strategy on each pair, measured and compared with the truth."""
 
 import json
 from collections.abc import Iterator, Sequence

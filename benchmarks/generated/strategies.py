@@ -53,7 +53,7 @@ FOR_GENERATED: Strategies = {
 
 STEERED, RESAMPLED, REGENERATED = "steered", "resampled", "regenerated"
 CONTROL, UNTOUCHED = "control", "untouched"
-"""Kinds of strategies: a warped clock, the clip's own frames, made anew between some of them,
+"""Kinds of strategies: a warped clock, the clip's own frames, regenerated between some of them,
 another pair's map, nothing."""
 
 Wanted = str | Mapping[str, Any]

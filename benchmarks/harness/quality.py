@@ -189,7 +189,7 @@ def _scored(
 
 
 def _identified(quality: Quality) -> dict[str, str]:
-    """A hash of weights, packages and code, so that rows of different ones can be told apart."""
+    """A hash of weights, packages and code, so that rows of different ones can be distinguished."""
     return {SCORED_BY: digest(quality.identity())}
 
 

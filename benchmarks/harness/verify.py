@@ -1,4 +1,4 @@
-"""A fresh run held against the committed reference copy of its tables.
+"""A fresh run compared with the committed reference copy of its tables.
 
 python -m benchmarks verify            (make verify-results)
 python -m benchmarks verify --write    (make reference-results)

@@ -1,4 +1,4 @@
-"""The cell of a rendered clip: measured, and held against its true pacing."""
+"""The cell of a rendered clip: measured, and compared with its true pacing."""
 
 from dataclasses import replace
 from typing import Any

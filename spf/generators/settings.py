@@ -78,7 +78,7 @@ def adjusted(pipe: Any, flow_shift: float | None = None, **config: Any) -> Itera
     """A pipeline with another flow shift s, and other entries of its configuration, for a while.
 
     A noise level t of the even schedule becomes s t / (1 + (s - 1) t). None leaves what is there.
-    The schedulers are made anew from their configurations: no file changes, nor does the pipeline
+    The schedulers are rebuilt from their configurations: no file changes, nor does the pipeline
     afterwards.
     """
     schedulers = {

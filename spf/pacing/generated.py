@@ -121,14 +121,14 @@ def generate_measured(
     warp: Warp | None,
     watch: Watch | None,
 ) -> Attempt:
-    """One clip under a warp (None: as the model makes it), measured and held against a target."""
+    """One clip under a warp (None: as the model makes it), measured and compared with a target."""
     return measured(generator.generate(request, warp, watch), measure, target, warp)
 
 
 def measured(
     clip: GeneratedClip, measure: Measure, target: Target, warp: Warp | None = None
 ) -> Attempt:
-    """A clip that was made under a warp, measured and held against a target."""
+    """A clip that was made under a warp, measured and compared with a target."""
     curve = measure(clip)
     return Attempt(clip, curve, target_mae(curve, target), warp)
 

@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
 PLACES = 2**16
-"""Places between two frames that are told apart: the rounding of positions must not decide bits."""
+"""Places distinguished between two frames: the rounding of positions must not decide bits."""
 
 
 def resampled(frames: Iterable[Image], positions: ArrayLike, method: str) -> Iterator[Image]:

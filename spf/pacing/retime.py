@@ -190,7 +190,7 @@ def _write_anew(
     frames = counted(done.best.frames(), watch, STAGES[4], plan.length.num_frames)
     write_mp4(out, frames, plan.length.fps)
     silent = plan.source.is_file() and has_sound(plan.source)
-    return done, [*done.notes, *["the sound is dropped: the pictures are made anew"] * silent]
+    return done, [*done.notes, *["the sound is dropped: the pictures are regenerated"] * silent]
 
 
 def write_result(plan: RetimePlan, out: Path, watch: Watch | None = None) -> list[str]:

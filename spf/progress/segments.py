@@ -51,7 +51,7 @@ def segment(
     curve : its `progress` is fitted against its `times`.
     penalty : at least 0; what one more segment must save.
     n_segments : exactly so many segments instead; the penalty is then not used.
-    scale : what the penalty is held against. "sum" is the authors': the sum of squared residuals,
+    scale : what the penalty is compared with. "sum" is the authors': the sum of squared residuals,
         which grows with the number of frames, so the same shape at twice the frame rate splits
         more readily. "mean": the mean squared residual, which does not depend on the number of
         frames; 0.02 / T there is 0.02 here.

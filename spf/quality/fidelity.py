@@ -16,7 +16,7 @@ from spf.quality.base import Conditions
 Image = NDArray[np.uint8]
 
 ROUNDING = 1.0 / 12.0
-"""Variance, in grey levels squared, of rounding to whole ones: no smaller error is told apart."""
+"""Variance, in grey levels squared, of rounding to whole ones: no smaller error is seen."""
 
 MAXIMAL_PSNR = 10.0 * log10(255.0**2 / ROUNDING)
 """PSNR of identical frames, in dB: 58.92."""

@@ -1,4 +1,4 @@
-"""Generators that cross-fade, for clips that are made anew between their keyframes."""
+"""Generators that cross-fade, for clips that are regenerated between their keyframes."""
 
 from __future__ import annotations
 

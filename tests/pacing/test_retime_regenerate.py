@@ -116,7 +116,7 @@ def test_sound_is_dropped_and_another_size_is_told(tmp_path: Path) -> None:
         size = (16, 24)
 
     done = retimed(path, generator=Small())
-    assert "the sound is dropped: the pictures are made anew" in done.notes
+    assert "the sound is dropped: the pictures are regenerated" in done.notes
     assert "frames resized from 32x32 to 24x16" in done.plan.notes
 
 
@@ -159,7 +159,7 @@ class Grey(Fader):
 
 
 def peak_of(count: int, folder: Path) -> int:
-    """Bytes at most while a clip of `count` grey frames is made anew, in steered segments."""
+    """Bytes at most while a clip of `count` grey frames is regenerated, in steered segments."""
     frames = (np.full((*TALL, 3), 255 * k // count, np.uint8) for k in range(count))
     path = folder / f"{count}.mp4"
     write_mp4(path, frames, 25)
