@@ -29,7 +29,7 @@ from spf.files import moved_into_place, write_atomic  # noqa: E402
 from spf.generators.tiny.sampling import (  # noqa: E402
     SETTINGS_FILE,
     TEXT_DIM,
-    Settings,
+    SamplerSettings,
     conditioning,
     midway,
     no_text,
@@ -207,7 +207,9 @@ class Trainer:
             torch.save(state, temporary)
         with moved_into_place(self.out / "weights") as temporary:
             copy.deepcopy(self.average).half().save_pretrained(temporary)
-            write_atomic(temporary / SETTINGS_FILE, json.dumps(asdict(Settings()), indent=2) + "\n")
+            write_atomic(
+                temporary / SETTINGS_FILE, json.dumps(asdict(SamplerSettings()), indent=2) + "\n"
+            )
 
     def start_from(self, folder: Path) -> None:
         """Begin with the weights in a folder."""

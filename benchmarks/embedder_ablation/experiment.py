@@ -16,7 +16,7 @@ from benchmarks.harness.records import DONE, FAILED, NOT_RUN, Record
 from benchmarks.harness.statistics import median_interval
 from benchmarks.harness.store import timings_of
 from benchmarks.known_pacing.colours import MEANING, colour_rows, colour_sentences, colour_table
-from benchmarks.known_pacing.errors import Results, Row
+from benchmarks.known_pacing.errors import PacingResults, Row
 from benchmarks.known_pacing.rendered import rendered_cell
 from benchmarks.known_pacing.studies import CAMERA, Studies
 from benchmarks.leaderboard.experiment import clip_cell
@@ -141,7 +141,7 @@ class EmbedderAblation:
         for word in self.embedders:
             own = [record for record in records if record["embedder"] == word]
             done = [r for r in own if r["status"] == DONE and r["source"] == "rendered"]
-            found = colour_rows(Results.read(done, folder)) if done else []
+            found = colour_rows(PacingResults.read(done, folder)) if done else []
             absent = {"status": own[0]["status"], "reason": own[0]["reason"]}
             rows += [{"embedder": label(word), "status": DONE} | row for row in found or [absent]]
         table = colour_table(rows, ("embedder", "status"))
@@ -237,7 +237,7 @@ def _row(word: str, records: list[Record], folder: RunFolder) -> Row:
     row |= dict.fromkeys([*numbers, *others])
     if not done:
         return row | {"status": own[0]["status"], "reason": own[0]["reason"]}
-    results = Results.read(done, folder)
+    results = PacingResults.read(done, folder)
     grid, leakage = results.of("grid"), results.of("leakage")
     same = grid[grid["content"].isin(COLOUR_KEEPING)]
     for name, strength in (("0", 0.0), ("10", 0.1), ("30", 0.3)):

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.generated.strategies import WrongMap
 from spf.generators.base import Generator, Request
-from spf.pacing.generated import Attempt, Measure, Retimed, generate_measured, measured
+from spf.pacing.generated import Attempt, Measure, RetimedGeneration, generate_measured, measured
 from spf.pacing.resampling import resampled
 from spf.pacing.strategies import KEEP, Resampling
 from spf.pacing.targets import Target
@@ -23,17 +23,19 @@ def misled(
     target: Target,
     first: Attempt,
     lead: Attempt,
-) -> Retimed:
+) -> RetimedGeneration:
     """The clip of a request, generated under the time map of `lead`, another pair's baseline."""
     if (refused := _unchanging(first, lead)) is not None:
         return refused
     tau = time_map(lead.curve, target)
     warp = Warp.from_time_map(generator.clock(request), tau, strategy.strength, strategy.gamma)
     attempt = generate_measured(generator, request, measure, target, warp, None)
-    return Retimed([first, attempt], "done")
+    return RetimedGeneration([first, attempt], "done")
 
 
-def moved(first: Attempt, measure: Measure, strategy: Resampling, target: Target) -> Retimed:
+def moved(
+    first: Attempt, measure: Measure, strategy: Resampling, target: Target
+) -> RetimedGeneration:
     """The frames of the baseline, resampled under its own time map; nothing is generated. It was
     generated as one shot, so that a jump within one step is bridged unless cuts=keep."""
     if (refused := _unchanging(first)) is not None:
@@ -41,12 +43,14 @@ def moved(first: Attempt, measure: Measure, strategy: Resampling, target: Target
     cuts = first.curve.cuts if strategy.cuts == KEEP else []
     tau = time_map(first.curve, target, cuts=cuts)
     frames = np.stack(list(resampled(first.clip.frames, tau, strategy.name)))
-    return Retimed([first, measured(replace(first.clip, frames=frames), measure, target)], "done")
+    return RetimedGeneration(
+        [first, measured(replace(first.clip, frames=frames), measure, target)], "done"
+    )
 
 
-def _unchanging(first: Attempt, *others: Attempt) -> Retimed | None:
+def _unchanging(first: Attempt, *others: Attempt) -> RetimedGeneration | None:
     """The baseline alone, where it or a clip whose map is wanted has none."""
     for attempt in (first, *others):
         if (reason := no_change_reason(attempt.curve)) is not None:
-            return Retimed([first], "no change", f"nothing to retime: {reason}")
+            return RetimedGeneration([first], "no change", f"nothing to retime: {reason}")
     return None

@@ -33,7 +33,7 @@ from spf.generators.described import describe
 from spf.generators.pipeline import DiffusersGenerator
 from spf.generators.settings import as_json
 from spf.generators.stills import Stills
-from spf.pacing.generated import Measure, Retimed, generate_baseline, retime_generated
+from spf.pacing.generated import Measure, RetimedGeneration, generate_baseline, retime_generated
 from spf.pacing.strategies import (
     AUTHORS_WORKFLOW,
     OURS,
@@ -270,7 +270,12 @@ class RetimeGenerated:
         return by_embedder if word != ORACLE else lambda clip: oracle_curve(pair, clip, settings)
 
     def _outcome(
-        self, key: Key, pair: Pair, model: CachedGenerator, request: Request, found: Retimed
+        self,
+        key: Key,
+        pair: Pair,
+        model: CachedGenerator,
+        request: Request,
+        found: RetimedGeneration,
     ) -> Outcome:
         first, best = found.baseline, found.best
         embedder = None if key.embedder == ORACLE else self.measuring.embedder

@@ -7,7 +7,7 @@ from benchmarks.harness.cells import Table
 from benchmarks.harness.printing import printer
 from benchmarks.harness.records import DONE
 from benchmarks.harness.statistics import median_interval
-from benchmarks.known_pacing.errors import Results, Row, why
+from benchmarks.known_pacing.errors import PacingResults, Row, why
 from benchmarks.known_pacing.studies import COLOUR_FRAMES, COLOURS, NUISANCES
 
 COLUMNS = ("colours", "clips", *NUISANCES, "drift_95", "unidentified", "stated", "reason")
@@ -30,7 +30,7 @@ MEANING = (
 )
 
 
-def colour_rows(results: Results) -> list[Row]:
+def colour_rows(results: PacingResults) -> list[Row]:
     """A row for own and for matched colours; none where the study was not run."""
     table = results.of("colour")
     rows: list[Row] = []

@@ -92,7 +92,7 @@ def jump_error(curve: Curve, pacing: Law) -> float:
 
 
 @dataclass(frozen=True)
-class Results:
+class PacingResults:
     """Records as a table, with calibrated errors; the curves and strips of frames (PNG) by the
     clip's name."""
 
@@ -101,7 +101,7 @@ class Results:
     strips: dict[str, bytes] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, records: list[Record], folder: RunFolder) -> "Results":
+    def read(cls, records: list[Record], folder: RunFolder) -> "PacingResults":
         curves = {record["clip"]: read_curve(folder, record) for record in records}
         table = pd.DataFrame(records)
         changing = {r["clip"]: r["reason"] != NO_CHANGE for r in records}

@@ -76,7 +76,7 @@ class SyntheticPacing:
         headline = f"{len(done)} of {len(records)} clips measured, embedder {embedder}"
         if not done:
             return Summary(headline, [])
-        results = truth.Results.read(done, folder)
+        results = truth.PacingResults.read(done, folder)
         figures = draw_figures(results, embedder)
         for path, (data, _) in figures.items():
             folder.write(path, data)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from benchmarks.known_pacing.errors import Results
+from benchmarks.known_pacing.errors import PacingResults
 from benchmarks.known_pacing.studies import PICTURED
 from benchmarks.known_pacing.tables import measure_rows
 from spf.figures import PALETTE, REFERENCE, png
@@ -18,12 +18,12 @@ from spf.figures import PALETTE, REFERENCE, png
 INK, SOFT = "#111827", "#4b5563"
 
 
-def draw_figures(results: Results, embedder: str) -> dict[str, tuple[bytes, str]]:
+def draw_figures(results: PacingResults, embedder: str) -> dict[str, tuple[bytes, str]]:
     """PNG and alternative text of every figure whose study was run, by its path."""
     return {path: (png(figure), alt) for path, figure, alt in _figures(results, embedder)}
 
 
-def _figures(results: Results, embedder: str) -> Iterator[tuple[str, Figure, str]]:
+def _figures(results: PacingResults, embedder: str) -> Iterator[tuple[str, Figure, str]]:
     if not results.of("grid").empty:
         alt = "Measured against true progress for every pacing law and motion"
         yield "truth.png", _small_multiples(results, embedder), alt
@@ -38,7 +38,7 @@ def _figures(results: Results, embedder: str) -> Iterator[tuple[str, Figure, str
         yield "steepness.png", _steepness(results, embedder), alt
 
 
-def _small_multiples(results: Results, embedder: str) -> Figure:
+def _small_multiples(results: PacingResults, embedder: str) -> Figure:
     """A panel for each law (columns) and motion (rows): the truth and every measured curve."""
     grid = results.of("grid")
     laws, motions = (list(dict.fromkeys(grid[name])) for name in ("law", "motion"))
@@ -66,7 +66,7 @@ def _small_multiples(results: Results, embedder: str) -> Figure:
     return figure
 
 
-def _leakage(results: Results, embedder: str) -> Figure:
+def _leakage(results: PacingResults, embedder: str) -> Figure:
     still = results.of("leakage")
     table = still.groupby(["motion_kind", "strength"], sort=False)["leakage"].median()
     kinds = list(dict.fromkeys(still["motion_kind"]))
@@ -87,14 +87,14 @@ def _leakage(results: Results, embedder: str) -> Figure:
     return figure
 
 
-def _pictured(results: Results) -> pd.DataFrame:
+def _pictured(results: PacingResults) -> pd.DataFrame:
     """The clips of the figure of invariance that were measured, in their order."""
     clips = results.of("invariance")
     found = clips[clips["clip"].isin(list(results.strips))].set_index("pictured")
     return found.loc[[label for label in PICTURED if label in found.index]]
 
 
-def _invariance_alt(results: Results) -> str:
+def _invariance_alt(results: PacingResults) -> str:
     said = [
         f"{label}, {clip['total_change']:.2f} and {clip['total_change_corrected']:.2f} rad"
         for label, clip in _pictured(results).iterrows()
@@ -105,7 +105,7 @@ def _invariance_alt(results: Results) -> str:
     )
 
 
-def _invariance(results: Results, embedder: str) -> Figure:
+def _invariance(results: PacingResults, embedder: str) -> Figure:
     """A row for each clip: frames of it, its cumulative change and its progress."""
     clips = _pictured(results)
     width, tall, head = 9.0, 1.38, 0.72
@@ -162,7 +162,7 @@ def _verdict(clip: pd.Series) -> str:
     return f"{share}: flagged" if clip["mostly_motion"] else share
 
 
-def _steepness(results: Results, embedder: str) -> Figure:
+def _steepness(results: PacingResults, embedder: str) -> Figure:
     ladder = results.of("ladder")
     figure = Figure(figsize=(6, 3.6), dpi=110, layout="constrained")
     axes = figure.subplots()
@@ -182,7 +182,7 @@ def _steepness(results: Results, embedder: str) -> Figure:
     return figure
 
 
-def _measures(results: Results, embedder: str) -> Figure:
+def _measures(results: PacingResults, embedder: str) -> Figure:
     rows, motions = measure_rows(results.of("ladder"))
     shown = [row for row in rows if row["status"] == "done"]
     figure = Figure(figsize=(8, 3.6), dpi=110, layout="constrained")

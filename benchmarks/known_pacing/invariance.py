@@ -9,7 +9,7 @@ from benchmarks.harness.cells import Table
 from benchmarks.harness.printing import printer
 from benchmarks.known_pacing.errors import (
     Columns,
-    Results,
+    PacingResults,
     calibrated,
     grouped,
     rank_correlation,
@@ -36,7 +36,7 @@ KEPT_NOTE = (
 )
 
 
-def invariance_tables(results: Results) -> list[Table]:
+def invariance_tables(results: PacingResults) -> list[Table]:
     """Leakage, the ladder, and what is left of each kind of clip; none without the study."""
     clips = results.of("invariance")
     if clips.empty:
@@ -72,7 +72,7 @@ KEPT: Columns = {"kept": ("kept", "median")}
 BOTH = ("raw_error", "calibrated_error")
 
 
-def _with_references(clips: pd.DataFrame, results: Results) -> pd.DataFrame:
+def _with_references(clips: pd.DataFrame, results: PacingResults) -> pd.DataFrame:
     """The clips with what needs the corrected curve of the linearly paced, motionless morph."""
     by_name = clips.set_index("clip")
     changing = dict(zip(clips["clip"], clips["changes_corrected"], strict=True))

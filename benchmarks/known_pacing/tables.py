@@ -16,7 +16,7 @@ from benchmarks.known_pacing import perceptual
 from benchmarks.known_pacing.colours import colour_rows, colour_table
 from benchmarks.known_pacing.errors import (
     Columns,
-    Results,
+    PacingResults,
     Row,
     grouped,
     rank_correlation,
@@ -34,7 +34,7 @@ UNRESAMPLED = ("peak_speed", "speed_cv", "pacing_entropy", "target_mae")
 
 
 @dataclass(frozen=True)
-class Part:
+class Topic:
     """A question: its tables, its figures' paths, and the sentence computed from the tables."""
 
     title: str
@@ -47,7 +47,7 @@ class Part:
         return [self.sentence(embedder)]
 
 
-def parts(results: Results, embedder: str) -> list[Part]:
+def parts(results: PacingResults, embedder: str) -> list[Topic]:
     """The parts of the page whose studies were run; every row says which embedder made it."""
     made = [
         _pacing(results),
@@ -75,7 +75,7 @@ def _with_embedder(table: Table, embedder: str) -> Table:
     return replace(table, data=data)
 
 
-def _pacing(results: Results) -> Part | None:
+def _pacing(results: PacingResults) -> Topic | None:
     grid = results.of("grid")
     if grid.empty:
         return None
@@ -121,10 +121,10 @@ def _pacing(results: Results) -> Part | None:
             f"{listed}. Motion {worse}."
         )
 
-    return Part("Does the curve follow the true pacing?", [whole, table], ("truth.png",), sentence)
+    return Topic("Does the curve follow the true pacing?", [whole, table], ("truth.png",), sentence)
 
 
-def _colour(results: Results) -> Part | None:
+def _colour(results: PacingResults) -> Topic | None:
     rows = colour_rows(results)
     if not rows:
         return None
@@ -138,10 +138,10 @@ def _colour(results: Results) -> Part | None:
             f"(drift) is, by the colours of the photographs: {drift}."
         )
 
-    return Part("Meaning or colour?", [table], (), sentence)
+    return Topic("Meaning or colour?", [table], (), sentence)
 
 
-def _leakage(results: Results) -> Part | None:
+def _leakage(results: PacingResults) -> Topic | None:
     still = results.of("leakage")
     if still.empty:
         return None
@@ -175,17 +175,17 @@ def _leakage(results: Results) -> Part | None:
             f"The worst is {worst['motion']}, {most}."
         )
 
-    return Part("Does motion leak into the curve?", [table], ("leakage.png",), sentence)
+    return Topic("Does motion leak into the curve?", [table], ("leakage.png",), sentence)
 
 
-def _invariance(results: Results) -> Part | None:
+def _invariance(results: PacingResults) -> Topic | None:
     if not (tables := invariance_tables(results)):
         return None
     title = "Is progress invariant to motion?"
-    return Part(title, tables, ("invariance.png",), invariance_sentence(tables))
+    return Topic(title, tables, ("invariance.png",), invariance_sentence(tables))
 
 
-def _jumps(results: Results) -> Part | None:
+def _jumps(results: PacingResults) -> Topic | None:
     jumps = results.of("jumps")
     if jumps.empty:
         return None
@@ -207,10 +207,10 @@ def _jumps(results: Results) -> Part | None:
             f"{text(worst, 'steepness')})."
         )
 
-    return Part("Is the jump where it is?", [table], (), sentence)
+    return Topic("Is the jump where it is?", [table], (), sentence)
 
 
-def _ladder(results: Results) -> Part | None:
+def _ladder(results: PacingResults) -> Topic | None:
     ladder = results.of("ladder")
     if ladder.empty:
         return None
@@ -234,7 +234,7 @@ def _ladder(results: Results) -> Part | None:
             f"With {embedder}, the measure that ranks true unevenness best is, by motion: {listed}."
         )
 
-    return Part(
+    return Topic(
         "Which measure ranks unevenness?", [table], ("measures.png", "steepness.png"), sentence
     )
 
@@ -262,7 +262,7 @@ def _why_not(ladder: pd.DataFrame) -> str:
     return perceptual.lacking() or "no clip has a value"
 
 
-def _faults(results: Results) -> Part | None:
+def _faults(results: PacingResults) -> Topic | None:
     """How often each metric of evenness calls a faulty clip less even than one without a fault."""
     faults = results.of("faults")
     if faults.empty:
@@ -293,7 +293,7 @@ def _faults(results: Results) -> Part | None:
         lines = f"With {embedder}, the metric that tells a fault best is, by fault: {listed}."
         return f"{lines} {LINEARITY} hardly sees {', '.join(blind)}." if blind else lines
 
-    return Part("Which metric tells which fault?", [table], (), sentence)
+    return Topic("Which metric tells which fault?", [table], (), sentence)
 
 
 def _less_even(faulty: pd.DataFrame, even: pd.DataFrame, name: str) -> float:
@@ -305,7 +305,7 @@ def _less_even(faulty: pd.DataFrame, even: pd.DataFrame, name: str) -> float:
     return float((np.sign(one[:, None] - other) + 1).mean() / 2)
 
 
-def _growth(results: Results) -> Part | None:
+def _growth(results: PacingResults) -> Topic | None:
     growth = results.of("growth")
     if growth.empty:
         return None
@@ -344,7 +344,7 @@ def _growth(results: Results) -> Part | None:
             f"{worst['value']} ({text(worst, 'calibrated_error')})."
         )
 
-    return Part("What makes the error grow?", [table], (), sentence)
+    return Topic("What makes the error grow?", [table], (), sentence)
 
 
 def _factor(record: dict[Any, Any], usual_frames: int, usual_height: int) -> tuple[str, str]:
@@ -360,7 +360,7 @@ def _factor(record: dict[Any, Any], usual_frames: int, usual_height: int) -> tup
     return "none", ""
 
 
-def _floor(results: Results) -> Part | None:
+def _floor(results: PacingResults) -> Topic | None:
     floor = results.of("floor")
     if floor.empty:
         return None
@@ -388,12 +388,12 @@ def _floor(results: Results) -> Part | None:
             f"{listed}. Any others would count as evenly paced."
         )
 
-    return Part("Is a static clip recognised?", [table], (), sentence)
+    return Topic("Is a static clip recognised?", [table], (), sentence)
 
 
-def _solver(results: Results) -> Part | None:
+def _solver(results: PacingResults) -> Topic | None:
     """Clips made in embedding space: what the solver itself adds to the grid's error."""
     if results.of("grid").empty:
         return None
     tables = solver_tables()
-    return Part("What does the solver add?", tables, (), lambda embedder: solver_sentence(tables))
+    return Topic("What does the solver add?", tables, (), lambda embedder: solver_sentence(tables))

@@ -43,7 +43,7 @@ class Described(NamedTuple):
 class Still:
     """An image that `maker` makes of a description, known before it is there.
 
-    size : (height, width). made_by : the maker's identity, taken once: a stored still needs no
+    size : (height, width). made_by : the maker's identity, taken once, as it hashes
     weights. start : the still from which this one is made by image-to-image.
     """
 

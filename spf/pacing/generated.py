@@ -27,7 +27,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, eq=False)
-class Retimed:
+class RetimedGeneration:
     """All generations of a pair, the unwarped one first, and why it ended: "done" all that the
     strategy asks for, "no better" the last correction did not help, "no change" there was nothing
     to retime, as `note` says."""
@@ -66,7 +66,7 @@ def retime_generated(
     target: str | Target | Curve = "linear",
     baseline: Attempt | None = None,
     watch: Watch | None = None,
-) -> Retimed:
+) -> RetimedGeneration:
     """Generate a clip again, with the same noise, under a warp that gives it the target's pacing.
 
     The warp moves latent t in band b by gamma alpha_b (tau_t - t), tau the time map of the measured
@@ -90,9 +90,9 @@ def retime_generated(
     attempts = [first]
     reason = no_change_reason(first.curve)
     if clock is None:
-        return Retimed(attempts, "done")
+        return RetimedGeneration(attempts, "done")
     if reason is not None:
-        return Retimed(attempts, "no change", f"nothing to retime: {reason}")
+        return RetimedGeneration(attempts, "no change", f"nothing to retime: {reason}")
     count = round(float(clock.frames[-1])) + 1
     if len(first.curve) != count:
         found = f"{len(first.curve)} of {count} frames"
@@ -107,10 +107,12 @@ def retime_generated(
             warp = warp.composed(more) if composing else warp.corrected(more)
         attempts.append(generate_measured(generator, request, measure, target, warp, watch))
         if len(attempts) > 2 and not _rank(attempts[-1]) < _rank(attempts[-2]):
-            return Retimed(attempts, "no better")
+            return RetimedGeneration(attempts, "no better")
         if no_change_reason(attempts[-1].curve) is not None:
-            return Retimed(attempts, "no better")  # a curve without change has no time map
-    return Retimed(attempts, "done")
+            return RetimedGeneration(
+                attempts, "no better"
+            )  # a curve without change has no time map
+    return RetimedGeneration(attempts, "done")
 
 
 def generate_measured(

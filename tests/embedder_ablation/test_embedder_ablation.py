@@ -12,7 +12,7 @@ from benchmarks.embedder_ablation.experiment import sentence
 from benchmarks.harness import session
 from benchmarks.harness.cells import Table
 from benchmarks.known_pacing import studies
-from benchmarks.known_pacing.errors import Results
+from benchmarks.known_pacing.errors import PacingResults
 
 WORDS = (
     "benchmark=embedder_ablation",
@@ -83,7 +83,7 @@ def test_errors_by_colour_and_nuisance_are_those_of_the_clips(coloured: session.
         "pixels (control)", "pixels (control)", "siglip", "histogram (control)",
         "histogram (control)",
     ]  # fmt: skip
-    measured = Results.read(
+    measured = PacingResults.read(
         [row for row in coloured.results.records if row["embedder"] == "histogram"],
         coloured.folder,
     ).of("colour")

@@ -35,7 +35,7 @@ def save_tiny(folder: Path) -> Path:
     import torch
     from diffusers import WanTransformer3DModel
 
-    from spf.generators.tiny.sampling import SETTINGS_FILE, Settings
+    from spf.generators.tiny.sampling import SETTINGS_FILE, SamplerSettings
 
     torch.manual_seed(0)
     model = sharpen(WanTransformer3DModel(**MODEL))
@@ -44,7 +44,7 @@ def save_tiny(folder: Path) -> Path:
         model.patch_embedding.weight[:, :3] = 0.0
         model.patch_embedding.weight[:, 3] *= 10.0
     model.save_pretrained(folder)
-    settings = Settings(num_frames=9, num_steps=2)
+    settings = SamplerSettings(num_frames=9, num_steps=2)
     (folder / SETTINGS_FILE).write_text(json.dumps(asdict(settings)))
     return folder
 

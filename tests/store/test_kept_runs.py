@@ -37,7 +37,7 @@ def _one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots, which take most of the time, are not the subject; that there is a picture is."""
     drawn = {"truth.png": (harness.blank(), "a picture")}
     monkeypatch.setattr("benchmarks.known_pacing.experiment.draw_figures", lambda *_: drawn)
-    part = truth_tables.Part("Pictures", [], ("truth.png",), lambda embedder: embedder)
+    part = truth_tables.Topic("Pictures", [], ("truth.png",), lambda embedder: embedder)
     parts = truth_tables.parts
     monkeypatch.setattr(truth_tables, "parts", lambda *given: [part, *parts(*given)])
 

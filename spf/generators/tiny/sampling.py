@@ -27,7 +27,7 @@ TEXT_DIM = 8
 
 
 @dataclass(frozen=True)
-class Settings:
+class SamplerSettings:
     """How the weights want to be sampled; `sampling.json` beside them."""
 
     size: tuple[int, int] = (32, 32)  # (height, width), pixels
@@ -38,7 +38,7 @@ class Settings:
     max_frames: int = 33
 
     @classmethod
-    def load(cls, folder: Path) -> "Settings":
+    def load(cls, folder: Path) -> "SamplerSettings":
         """The settings in a folder of weights."""
         values = json.loads((folder / SETTINGS_FILE).read_text())
         return cls(**{**values, "size": tuple(values["size"])})
@@ -78,7 +78,7 @@ class TinySampler:
 
     def __init__(self, folder: str | Path | None = None) -> None:
         folder = Path(folder) if folder is not None else WEIGHTS
-        self.settings = Settings.load(folder)
+        self.settings = SamplerSettings.load(folder)
         self.transformer = WanTransformer3DModel.from_pretrained(
             folder, torch_dtype=torch.float32, use_safetensors=True, local_files_only=True
         ).eval()
