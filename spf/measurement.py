@@ -64,8 +64,7 @@ class Measurement:
         shown = np.append(self.curve.times[~self.repeats], self.curve.times[-1])
         middles = (shown[:-1] + shown[1:]) / 2
         curve = fit(self.embeddings.vectors[~self.repeats], middles, **vars(self.curve.settings))
-        known = ("is_still", "flicker_share", "cut_angle")  # of the clip and of what measures it
-        return replace(curve, **{name: getattr(self.curve, name) for name in known})
+        return curve.of_clip(self.curve)
 
     @property
     def distinct_scores(self) -> dict[str, float]:

@@ -12,11 +12,11 @@ import yaml
 
 from spf.errors import ConfigError, SpfError
 from spf.generators.base import Image
-from spf.generators.folder_of_stills import read_image
 from spf.generators.stills import Described, Frame, NoStills, Still, Stills
 from spf.identity import digest
 from spf.numbers import optional_number
 from spf.store import Store
+from spf.video import read_image
 from spf.words import choose
 from spf.yaml_files import brief, read_yaml
 from synthetic.drawing import Painter

@@ -11,7 +11,7 @@ from spf.errors import ClipError, ConfigError
 from spf.generators.folder import FolderClip
 from spf.quality import Conditions
 from spf.quality.fidelity import ENDS, cropped, end_fidelity
-from spf.video import IMAGE_SUFFIXES, GuardedReader, Sampling, content_hash
+from spf.video import IMAGE_SUFFIXES, GuardedReader, content_hash, read_image
 from spf.words import normalized_name, printable
 
 Image = NDArray[np.uint8]
@@ -68,7 +68,7 @@ class Images:
                 notes |= {end: "model.images has no first frame of it"} if end == "first" else {}
                 continue
             try:
-                image = _first_of(path)
+                image = read_image(path)
             except ClipError as error:
                 notes[end] = f"model.images: {printable(path.name)}: {error.reason}"
                 continue
@@ -95,9 +95,3 @@ class Images:
 
     def _path(self, pair: str, end: str) -> Path | None:
         return self._paths.get(pair if end == "first" else f"{pair}.last")
-
-
-def _first_of(path: Path) -> Image:
-    with GuardedReader(path, Sampling(max_frames=1)) as reader:
-        ((image, _),) = reader  # to its end, so that the next image has the same decoder
-        return image

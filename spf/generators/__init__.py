@@ -68,6 +68,6 @@ def ignore(logger: str, beginning: str) -> None:
     logging.getLogger(logger).addFilter(lambda one: not str(one.msg).startswith(beginning))
 
 
-# diffusers imports bitsandbytes wherever that is installed, which then misses a kernel for weights
-# of 4 bits: no generator here has such weights.
+# diffusers imports bitsandbytes wherever that is installed, which then misses a processor's kernel
+# for weights of 4 bits: these are refused there.
 ignore("bitsandbytes.backends.cpu.ops", "Failed to load CPU gemm_4bit_forward")

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from spf.errors import ConfigError
-from spf.generators.base import Image
 from spf.generators.stills import Described, Frame
-from spf.video import GuardedReader, Sampling
+from spf.video import read_image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -46,13 +45,6 @@ class FolderOfStills:
             )
             for pair in pairs
         ]
-
-
-def read_image(path: Path) -> Image:
-    """The first frame of an image, or of a clip. Raises SpfError."""
-    with GuardedReader(path, Sampling(max_frames=1)) as reader:
-        ((image, _),) = reader  # to its end, so that the next image has the same decoder
-        return image
 
 
 def _place(folder: Path, name: str, end: str) -> Path:

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.generators.base import Watch
+from spf.generators.base import Defaults, Plan, Watch
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
 from spf.generators.memory import Workload
-from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
+from spf.generators.pipeline import DiffusersGenerator
 from spf.generators.settings import PUBLISHED, Setting, dynamic_shift
 from spf.numbers import number
 

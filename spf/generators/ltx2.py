@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
+from spf.generators.base import Defaults, Plan
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock
 from spf.generators.memory import tokens
-from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
+from spf.generators.pipeline import DiffusersGenerator
 from spf.generators.settings import PUBLISHED, Setting, dynamic_shift
 from spf.numbers import optional_number, switch
 

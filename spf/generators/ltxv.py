@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spf.generators import ignore
+from spf.generators.base import Defaults, Plan
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
 from spf.generators.ltx2 import NEGATIVE_PROMPT
-from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
+from spf.generators.pipeline import DiffusersGenerator
 from spf.generators.settings import PUBLISHED, Setting, adjusted
 from spf.numbers import number
 

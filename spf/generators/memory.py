@@ -22,7 +22,7 @@ context, the allocator's fragments and workspaces of convolutions come on top (`
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from spf.errors import UnavailableError
 
@@ -175,25 +175,23 @@ def check_memory(
     import psutil
 
     need, free_main = estimate(load), psutil.virtual_memory().available
+
+    def refuse(size: int, free: int, kind: str, fits: Callable[[Memory], bool]) -> NoReturn:
+        remedy = _remedy(load, fits, makes).replace("model.", f"{group}.")
+        raise UnavailableError(
+            f"{group}={name}: about {size / GIB:.1f} GiB of {kind} are needed ({described(need)}), "
+            f"{free / GIB:.1f} GiB are free; {remedy}"
+        )
+
     if load.on_gpu:
         import torch
 
         free = torch.cuda.mem_get_info(device)[0]
         if need.device > free:
-            remedy = _remedy(load, lambda one: one.device <= free and one.main <= free_main, makes)
-            refusal = _refusal(f"{group}={name}", need, need.device, free, "GPU memory")
-            raise UnavailableError(f"{refusal}; {remedy.replace('model.', f'{group}.')}")
+            fits = lambda one: one.device <= free and one.main <= free_main  # noqa: E731
+            refuse(need.device, free, "GPU memory", fits)
     if need.main > free_main:
-        remedy = _remedy(load, lambda one: one.main <= free_main, makes)
-        refusal = _refusal(f"{group}={name}", need, need.main, free_main, "memory")
-        raise UnavailableError(f"{refusal}; {remedy.replace('model.', f'{group}.')}")
-
-
-def _refusal(what: str, need: Memory, size: int, free: int, kind: str) -> str:
-    return (
-        f"{what}: about {size / GIB:.1f} GiB of {kind} are needed ({described(need)}), "
-        f"{free / GIB:.1f} GiB are free"
-    )
+        refuse(need.main, free_main, "memory", lambda one: one.main <= free_main)
 
 
 def described(need: Memory) -> str:

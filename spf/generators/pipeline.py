@@ -1,6 +1,5 @@
 """What the generators that run through diffusers share: loading, memory, sizes, seeds, progress."""
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -42,8 +41,6 @@ from spf.generators.weights import (
 from spf.identity import installed
 from spf.numbers import optional_number, optional_size
 
-__all__ = ["Defaults", "DiffusersGenerator", "Plan"]
-
 
 class DiffusersGenerator(PublishedPipeline, ABC):
     """A pipeline of diffusers as a generator.
@@ -78,9 +75,7 @@ class DiffusersGenerator(PublishedPipeline, ABC):
     def __init__(
         self,
         variant: str | None = None,
-        path: str | os.PathLike[str] | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
+        *,
         offload: str = "none",
         size: Sequence[int] | None = None,
         area: int | None = None,
@@ -97,8 +92,9 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         slicing: bool = False,
         compile: bool = False,
         attention: str | None = None,
+        **common: Any,
     ) -> None:
-        super().__init__(variant, path, device, dtype)
+        super().__init__(variant, **common)
         self.loading = LoadOptions(
             lora, gguf, quantize, str(offload), tiling, slicing, compile, attention
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from spf.devices import choose_device
 from spf.errors import UnavailableError
+from spf.generators.custom_weights import one_line
 from spf.generators.weights import REPOSITORIES, Repository, find_pipeline, plain_files
 from spf.identity import code_hash, digest, file_digest, installed
 from spf.remade import Remade
@@ -92,10 +93,9 @@ class PublishedPipeline(Remade):
         try:
             yield
         except UNLOADABLE as error:
-            reason = " ".join(str(error).split())[:200]
             raise UnavailableError(
-                f"{self.folder}: the pipeline cannot be loaded ({reason}); expected files such as "
-                f"those of {self.repository.repo}"
+                f"{self.folder}: the pipeline cannot be loaded ({one_line(error)}); expected files "
+                f"such as those of {self.repository.repo}"
             ) from None
 
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from spf.generators.pipeline import Defaults, Plan
+from spf.generators.base import Defaults, Plan
 from spf.generators.settings import PUBLISHED, Setting, adjusted
 from spf.generators.wan import WanGenerator
 

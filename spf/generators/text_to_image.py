@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,17 +54,16 @@ class TextToImage(PublishedPipeline):
     def __init__(
         self,
         variant: str | None = None,
-        path: str | os.PathLike[str] | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
+        *,
         offload: str = "none",
         size: Sequence[int] | None = None,
         steps: int | None = None,
         guidance: float | None = None,
         seed: int = 0,
         strength: float | None = None,
+        **common: Any,
     ) -> None:
-        super().__init__(variant, path, device, dtype)
+        super().__init__(variant, **common)
         self.offload = choose(str(offload), OFFLOADS, "offload")
         sides = optional_size("stills.size", size, MULTIPLE)
         self.size = sides and (sides[0] // FINEST * FINEST, sides[1] // FINEST * FINEST)

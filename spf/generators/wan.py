@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from spf.errors import ConfigError
-from spf.generators.base import Request
+from spf.generators.base import Defaults, Plan, Request
 from spf.generators.clock import Clock, TemporalRope, latent_clock, wan_rope
-from spf.generators.pipeline import Defaults, DiffusersGenerator, Plan
+from spf.generators.pipeline import DiffusersGenerator
 from spf.generators.settings import Setting, adjusted
 from spf.numbers import optional_number
 

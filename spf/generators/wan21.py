@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spf.errors import ConfigError
-from spf.generators.base import Image, Request
-from spf.generators.pipeline import Defaults, Plan
+from spf.generators.base import Defaults, Image, Plan, Request
 from spf.generators.wan import NEGATIVE_PROMPT, SEQUENCE, WanGenerator
 
 GREY = 0.5

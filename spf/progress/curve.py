@@ -1,7 +1,7 @@
 """The Semantic Progress Function of one clip."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log, nan
 from numbers import Real
 from typing import Literal
@@ -107,6 +107,16 @@ class Curve:
 
     def __len__(self) -> int:
         return len(self.progress)
+
+    def of_clip(self, known: "Curve") -> "Curve":
+        """This curve with what another one of the same clip knows beside its shape: whether the
+        pixels are still, and the thresholds of the embedder that measured."""
+        return replace(
+            self,
+            is_still=known.is_still,
+            flicker_share=known.flicker_share,
+            cut_angle=known.cut_angle,
+        )
 
     @property
     def total_change(self) -> float:

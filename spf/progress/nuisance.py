@@ -161,8 +161,7 @@ def correct(plain: Curve, vectors: ArrayLike, differences: ArrayLike) -> Correct
     settings = plain.settings
     share = motion_share(vectors, axes, settings.window, settings.sigma)
     curve = fit(corrected(vectors, axes), plain.times, **vars(settings))
-    known = ("is_still", "flicker_share", "cut_angle")  # of the clip and of what measures it
-    curve = replace(curve, **{name: getattr(plain, name) for name in known})
+    curve = curve.of_clip(plain)
     made = Corrected(curve, share, unseen_left(found, vectors))
     return replace(made, curve=replace(curve, is_explained=True)) if made.explained else made
 

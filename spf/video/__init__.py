@@ -9,7 +9,7 @@ line. PyAV and Pillow load at the first use.
 from spf.video.clip import IMAGE_SUFFIXES, MAX_FRAMES, SUFFIXES, Clip, ClipInfo, Sampling
 from spf.video.content import content_hash
 from spf.video.folder import list_frames
-from spf.video.guarded import GuardedReader
+from spf.video.guarded import GuardedReader, read_image
 from spf.video.reader import Reader, batches, load, probe
 from spf.video.search import clips_in
 from spf.video.tiles import Tile, cut_tile, frames_sha256
@@ -33,6 +33,7 @@ __all__ = [
     "list_frames",
     "load",
     "probe",
+    "read_image",
     "write_mp4",
     "write_png",
 ]

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spf.child import HUNG, NONSENSE, SLOW, Child, Ended
 from spf.errors import ClipError, ConfigError
@@ -169,6 +170,13 @@ class _Decoder(Child):
     def __init__(self, memory: int) -> None:
         super().__init__("spf.video.child", str(memory), enough=ENOUGH)
         self.memory = memory
+
+
+def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """The first frame (H, W, 3) of an image, or of a clip. Raises ClipError."""
+    with GuardedReader(path, Sampling(max_frames=1)) as reader:
+        ((image, _),) = reader  # to its end, so that the next image has the same decoder
+        return image
 
 
 def _borrow(memory: int) -> _Decoder:
