@@ -34,7 +34,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 reproduce-paper: setup  ## Run the paper's experiments, write results/report (PROFILE=auto|embedded|full FOOTAGE=clips/)
 	$(BIN)/python -m benchmarks reproduce --profile $(PROFILE) $(if $(FOOTAGE),--footage "$$FOOTAGE")
 
-verify-results:  ## Hold results/tables against the committed results/reference, column by column
+verify-results:  ## Compare results/tables with the committed results/reference, column by column
 	@$(BIN)/python -m benchmarks verify
 
 reference-results:  ## Replace results/reference by the tables of the last make reproduce-paper
@@ -68,7 +68,7 @@ check: setup  ## Style, types, and which way imports point
 bench: setup  ## Speed and memory as ratios measured side by side
 	$(BIN)/python scripts/bench.py
 
-doctor: setup  ## What this machine has, and what each word would need
+doctor: setup  ## What this machine has, and what each option would need
 	$(BIN)/spf doctor
 
 lock:  ## Renew requirements.lock from pyproject.toml
