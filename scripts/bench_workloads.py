@@ -7,9 +7,7 @@ just before it (interpreter, libraries and input).
 
 from __future__ import annotations
 
-import contextlib
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -39,8 +37,6 @@ class Sizes:
 
     dense: int = 2000  # frames
     long: int = 100_000  # frames; and twice as many
-    cut: int = 400  # frames to segment, against brute force
-    cut_long: int = 5000  # frames to segment
     clips: int = 10_000
     clip_frames: int = 81
     repeats: int = 5
@@ -52,7 +48,7 @@ class Sizes:
     @classmethod
     def quick(cls) -> Self:
         """Sizes of a smoke test."""
-        return cls(300, 5000, 80, 500, 100, 21, 2, 32, 6, 4, 64)
+        return cls(300, 5000, 100, 21, 2, 32, 6, 4, 64)
 
 
 @dataclass(frozen=True)
@@ -113,19 +109,13 @@ def doubled(what: str, sizes: Sizes, calls: dict[int, Call]) -> Row:
     return Row(what, each, twice / once, "growth")
 
 
-@contextlib.contextmanager
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="spf-bench-") as name:
-        yield Path(name)
-
-
 # Inputs
 
 
 def walk(frames: int, dim: int = DIM, seed: int = 0) -> Clip:
     """Unit rows (frames, dim) float32: an uneven walk along a great circle, with noise.
 
-    Made in small blocks, so that no large temporary array is left in the allocator.
+    In small blocks, so that no large temporary array is left in the allocator.
     """
     random = np.random.default_rng(seed)
     plane, _ = np.linalg.qr(random.standard_normal((dim, 2)))
@@ -199,63 +189,27 @@ def largest_difference(curves: Sequence[spf.Curve], others: Sequence[spf.Curve])
 
 
 def fit_and_dense(sizes: Sizes) -> Iterator[Row]:
+    spf.fit(walk(64))
     z, what = walk(sizes.dense), f"fit, {sizes.dense} frames"
-    apart = np.abs(spf.fit(z).fitted - plain_dense_fit(z)).max()
-    dense, fit = in_turns(3, lambda: plain_dense_fit(z), lambda: spf.fit(z), often=(1, 5))
+    plain, ours = partial(plain_dense_fit, z), partial(spf.fit, z)
+    used = [extra_memory(call) for call in (ours, plain)]
+    apart = np.abs(ours().fitted - plain()).max()
+    dense, fit = in_turns(3, plain, ours, often=(1, 5))
     compared = f"plain dense solver {dense:.2f} s, fit {1e3 * fit:.1f} ms; differ by {apart:.0e}"
     yield Row(what, compared, dense / fit, TIMES, least=100)
-
-
-def memory_of_fit(sizes: Sizes) -> Iterator[Row]:
-    spf.fit(walk(64))
-    z, what = walk(sizes.dense), f"fit, {sizes.dense} frames, memory"
-    fit, dense = extra_memory(lambda: spf.fit(z)), extra_memory(lambda: plain_dense_fit(z))
-    compared = f"above the input; plain dense solver {dense / MB:.0f} MB"
-    yield Row(what, compared, fit / MB, "MB", most=60)
+    compared = f"memory above the input; plain dense solver {used[1] / MB:.0f} MB"
+    yield Row("", compared, used[0] / MB, "MB", most=60)
 
 
 def long_clip(sizes: Sizes) -> Iterator[Row]:
-    once, twice = walk(sizes.long), walk(2 * sizes.long)
-    spf.fit(once)
+    spf.fit(walk(64))
+    once = walk(sizes.long)
+    used = extra_memory(lambda: spf.fit(once)) / MB
+    twice = walk(2 * sizes.long)
     short, long = in_turns(sizes.repeats, lambda: spf.fit(once), lambda: spf.fit(twice))
     yield Row(f"fit, {sizes.long:,} frames, one core", "time", short, S, most=1.5)
     yield Row("", f"twice as many frames: {long:.2f} s", long / short, "times longer", most=2.3)
-
-
-def memory_of_long_clip(sizes: Sizes) -> Iterator[Row]:
-    spf.fit(walk(64))
-    z, what = walk(sizes.long), f"fit, {sizes.long:,} frames, one core, memory"
-    used = extra_memory(lambda: spf.fit(z)) / MB
-    yield Row(what, f"above the input of {z.nbytes / MB:.0f} MB", used, "MB", most=400)
-
-
-def segmentation(sizes: Sizes) -> Iterator[Row]:
-    """Against lstsq for every (i, j): faster, and the same optimum, or there is no figure."""
-    import segment_oracles as oracles
-
-    curve = spf.fit(walk(sizes.cut, dim=32))
-    penalty = 1e-4  # so small that there are several segments to agree on
-    segments = spf.segment(curve, penalty=penalty)
-    plain = partial(oracles.brute_segmentation, curve.times, curve.progress, penalty)
-    lines, optimum = plain()
-    cost = penalty * len(segments)
-    for piece in segments:
-        inside = slice(piece.start, piece.stop)
-        straight = piece.slope * curve.times[inside] + piece.intercept
-        cost += float(((curve.progress[inside] - straight) ** 2).sum())
-    starts = [[piece.start for piece in found] for found in (segments, lines)]
-    same = abs(cost - optimum) < 1e-9 and starts[0] == starts[1]
-    brute, ours = in_turns(2, plain, lambda: spf.segment(curve, penalty=penalty), often=(1, 10))
-    compared = f"lstsq for every (i, j) {brute:.2f} s, segment {1e3 * ours:.2f} ms; "
-    compared += f"{len(segments)} segments, {'the same' if same else 'NOT the'} optimum"
-    yield Row(f"segment, {sizes.cut} frames", compared, same * brute / ours, TIMES, least=300)
-    spf.segment(spf.fit(walk(64, dim=32)))
-    long = spf.fit(walk(sizes.cut_long, dim=32))
-    used = extra_memory(lambda: spf.segment(long)) / MB
-    (taken,) = in_turns(sizes.repeats, lambda: spf.segment(long))
-    what = f"segment, {sizes.cut_long:,} frames"
-    yield Row(what, "time", taken, S, most=2)
-    yield Row("", "memory above the curve", used, "MB", most=300)
+    yield Row("", f"memory above the input of {once.nbytes / MB:.0f} MB", used, "MB", most=400)
 
 
 def many_clips(sizes: Sizes) -> Iterator[Row]:
@@ -313,8 +267,5 @@ def stage_fit(sizes: Sizes) -> Iterator[Row]:
         yield doubled(what, sizes, calls)
 
 
-WORKLOADS = (
-    *(fit_and_dense, memory_of_fit, long_clip, memory_of_long_clip, segmentation, many_clips),
-    *(fits_on_gpu, stage_fit),
-)
-ONE_CORE = {"long_clip", "memory_of_long_clip"}
+WORKLOADS = (fit_and_dense, long_clip, many_clips, fits_on_gpu, stage_fit)
+ONE_CORE = {"long_clip"}
