@@ -90,7 +90,7 @@ class Waiting:
         return {"embedder": self.name}
 
 
-def random_tower(place: Path, word: str, device: str) -> Any:
+def random_tower(place: Path, name: str, device: str) -> Any:
     """An embedder of that size with random weights, saved and loaded as any open_clip folder is."""
     import towers
 
@@ -98,8 +98,8 @@ def random_tower(place: Path, word: str, device: str) -> Any:
 
     text = {"context_length": 8, "vocab_size": 64, "width": 64, "heads": 2, "layers": 1}
     squash = {"mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash"}
-    config = {"model_cfg": VISION[word] | {"text_cfg": text}, "preprocess_cfg": squash}
-    return load_embedder(word, device, path=towers.save_open_clip(place, config))
+    config = {"model_cfg": VISION[name] | {"text_cfg": text}, "preprocess_cfg": squash}
+    return load_embedder(name, device, path=towers.save_open_clip(place, config))
 
 
 def compared_with_parts(what: str, tower: Any, source: Any, gain: float | None) -> Iterator[Row]:
@@ -195,10 +195,10 @@ def stage_decode_and_embed(sizes: Sizes) -> Iterator[Row]:
             calls: dict[int, Call] = {count: partial(decode, paths[count]) for count in counts}
             yield doubled(f"decode {shape[0]} x {shape[1]}, frames", sizes, calls)
     frames = np.stack(list(crossing(0, SMALL, max(counts))))
-    for word in ("tiny", "histogram", "pixels"):
-        embed = partial(embed_clip, embedder=load_embedder(word))
+    for name in ("tiny", "histogram", "pixels"):
+        embed = partial(embed_clip, embedder=load_embedder(name))
         calls = {count: partial(embed, frames[:count]) for count in counts}
-        yield doubled(f"embed 432 x 768 by {word}, frames", sizes, calls)
+        yield doubled(f"embed 432 x 768 by {name}, frames", sizes, calls)
 
 
 def resampling(sizes: Sizes) -> Iterator[Row]:
@@ -273,12 +273,12 @@ def hook_overhead(sizes: Sizes) -> Iterator[Row]:
 
 def start_up(sizes: Sizes) -> Iterator[Row]:
     """Seconds until a command that does nothing has ended."""
-    for what, words, most in (
+    for what, arguments, most in (
         ("import spf", ["-c", "import spf"], 0.5),
         ("spf --help", ["-m", "spf.cli", "--help"], 1.0),
         ("run.py --help", ["run.py", "--help"], 1.0),
     ):
-        calls = [partial(_run, each) for each in (["-c", ""], words)]
+        calls = [partial(_run, each) for each in (["-c", ""], arguments)]
         bare, taken = in_turns(sizes.repeats + 1, *calls)
         yield Row(what, f"until it ends; bare Python {bare:.2f} s", taken, S, most=most)
 
@@ -323,10 +323,10 @@ def _remove(place: Path, *names: str) -> None:
         shutil.rmtree(place / name, ignore_errors=True)
 
 
-def _run(words: Sequence[str], cores: Sequence[int] = (), **variables: str) -> None:
+def _run(arguments: Sequence[str], cores: Sequence[int] = (), **variables: str) -> None:
     """Run Python, on these cores alone where some are named."""
     subprocess.run(
-        [sys.executable, *words],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env=os.environ | variables,
         check=True,
@@ -336,10 +336,10 @@ def _run(words: Sequence[str], cores: Sequence[int] = (), **variables: str) -> N
 
 
 def _leaderboard(clips: Path, place: Path, workers: int, cores: Sequence[int] = ()) -> None:
-    words = ["benchmark=leaderboard", "model=folder", f"model.path={clips}", "logger=csv"]
-    words += ["embedder=tiny", f"output={place / 'results'}", f"workers={workers}"]
+    overrides = ["benchmark=leaderboard", "model=folder", f"model.path={clips}", "logger=csv"]
+    overrides += ["embedder=tiny", f"output={place / 'results'}", f"workers={workers}"]
     variables = {"OMP_NUM_THREADS": "1"} if cores else {}  # a worker is one core's
-    _run(["run.py", *words], cores, SPF_CACHE_DIR=str(place / "cache"), **variables)
+    _run(["run.py", *overrides], cores, SPF_CACHE_DIR=str(place / "cache"), **variables)
 
 
 def _cells_took(output: Path) -> float:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Self
-from unittest.mock import patch
 
 import numpy as np
 import psutil
@@ -183,11 +182,6 @@ def plain_dense_fit(z: Clip, window: int = 30, sigma: float = 20.0) -> NDArray[n
     return np.linalg.solve(A.T @ weighted + 1e-5 * np.eye(len(rows)), weighted.T @ b)
 
 
-def largest_difference(curves: Sequence[spf.Curve], others: Sequence[spf.Curve]) -> str:
-    pairs = zip(curves, others, strict=True)
-    return f"differ by {max(np.abs(a.fitted - b.fitted).max() for a, b in pairs):.0e} rad"
-
-
 def fit_and_dense(sizes: Sizes) -> Iterator[Row]:
     spf.fit(walk(64))
     z, what = walk(sizes.dense), f"fit, {sizes.dense} frames"
@@ -214,41 +208,13 @@ def long_clip(sizes: Sizes) -> Iterator[Row]:
 
 def many_clips(sizes: Sizes) -> Iterator[Row]:
     clips = [walk(sizes.clip_frames, seed=seed) for seed in range(sizes.clips)]
-    apart = largest_difference(spf.fit_many(clips[:50]), [spf.fit(z) for z in clips[:50]])
-    many, loop = in_turns(
-        min(3, sizes.repeats), lambda: spf.fit_many(clips), lambda: [spf.fit(z) for z in clips]
-    )
+    both = zip(spf.fit_many(clips[:50]), map(spf.fit, clips[:50]), strict=True)
+    apart = max(np.abs(a.fitted - b.fitted).max() for a, b in both)
+    calls = (lambda: spf.fit_many(clips), lambda: [spf.fit(z) for z in clips])
+    many, loop = in_turns(min(3, sizes.repeats), *calls)
     what = f"fit_many, {sizes.clips:,} clips of {sizes.clip_frames} frames"
-    compared = f"loop of fit {loop:.2f} s, fit_many {many:.2f} s; {apart}"
+    compared = f"loop of fit {loop:.2f} s, fit_many {many:.2f} s; differ by {apart:.0e} rad"
     yield Row(what, compared, loop / many, TIMES, least=5)
-
-
-def fits_on_gpu(sizes: Sizes) -> Iterator[Row]:
-    """`fit_many`, and the same with its angles computed by torch, on a GPU where there is one."""
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    clips = [walk(sizes.clip_frames, seed=seed) for seed in range(sizes.clips // 10)]
-
-    def angles(stack: Clip, window: int) -> NDArray[np.float64]:
-        """As `stacked_angles`: by the chord for every pair, in float64."""
-        rows = torch.from_numpy(stack).to(device, torch.float64)
-        rows = rows / torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-        count, length, _ = rows.shape
-        found = torch.zeros(count, length, min(window, length - 1), device=device).double()
-        for lag in range(1, found.shape[-1] + 1):
-            chord = torch.linalg.vector_norm(rows[:, lag:] - rows[:, :-lag], dim=-1)
-            found[:, : length - lag, lag - 1] = 2.0 * torch.asin((chord / 2.0).clamp(max=1.0))
-        return found.cpu().numpy()
-
-    def by_torch() -> list[spf.Curve]:
-        with patch("spf.progress.fit.stacked_angles", angles):
-            return spf.fit_many(clips)
-
-    apart = largest_difference(spf.fit_many(clips), by_torch())
-    cpu, other = in_turns(min(3, sizes.repeats), lambda: spf.fit_many(clips), by_torch)
-    compared = f"angles by NumPy {cpu:.3g} s, by torch on {device} {other:.3g} s; {apart}"
-    yield Row(f"fit_many, {len(clips):,} clips", compared, cpu / other, TIMES)
 
 
 def stage_fit(sizes: Sizes) -> Iterator[Row]:
@@ -267,5 +233,5 @@ def stage_fit(sizes: Sizes) -> Iterator[Row]:
         yield doubled(what, sizes, calls)
 
 
-WORKLOADS = (fit_and_dense, long_clip, many_clips, fits_on_gpu, stage_fit)
+WORKLOADS = (fit_and_dense, long_clip, many_clips, stage_fit)
 ONE_CORE = {"long_clip"}

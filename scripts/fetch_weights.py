@@ -9,7 +9,7 @@
 Only the files that are loaded are fetched: safetensors and their configuration, and for VBench, in
 VBENCH_CACHE_DIR, what its own package would download. A download that was interrupted goes on where
 it stopped. HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, HF_ENDPOINT, HF_TOKEN and the usual proxy
-variables are respected. Exit codes: 0 everything is here; 2 unknown word; 3 it cannot be had (no
+variables are respected. Exit codes: 0 everything is here; 2 unknown name; 3 it cannot be had (no
 network, offline mode, another hash); 130 after Ctrl-C.
 """
 
@@ -72,13 +72,13 @@ def _kinds() -> Mapping[str, Mapping[str, Sequence[Wanted]]]:
 
 
 def pins_of(text: str) -> Sequence[Wanted]:
-    """What KIND=WORD needs. Raises ConfigError for a kind or word that is not known."""
-    kind, _, word = text.partition("=")
+    """What KIND=NAME needs. Raises ConfigError for a kind or name that is not known."""
+    kind, _, name = text.partition("=")
     known = _kinds()[choose(kind, _kinds(), "kind of weights")]
-    if not word:
-        families = ", ".join(word for word in known if "/" not in word)
+    if not name:
+        families = ", ".join(name for name in known if "/" not in name)
         raise ConfigError(f"name the {kind}: make weights {kind.upper()}=WORD, one of {families}")
-    return known[choose(word, known, kind)]
+    return known[choose(name, known, kind)]
 
 
 def fetch(pin: Wanted) -> str:

@@ -51,7 +51,7 @@ class Recipe:
     cool_down: int = 800  # last steps, in which it is brought down to 0 linearly
     temperature: float = 0.1
     geodesic: float = 1.0
-    average: float = 0.998  # decay of the averaged weights, which are the ones that are kept
+    average: float = 0.998  # decay of the averaged weights, which are the ones that are saved
 
 
 def render_pool(recipe: Recipe, path: Path) -> NDArray[np.uint8]:

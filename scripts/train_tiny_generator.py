@@ -179,10 +179,10 @@ class Trainer:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        keep = min(config.average, self.step / (self.step + 10))
+        decay = min(config.average, self.step / (self.step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(
-                list(self.average.parameters()), list(self.model.parameters()), 1.0 - keep
+                list(self.average.parameters()), list(self.model.parameters()), 1.0 - decay
             )
         return loss.item()
 
@@ -272,7 +272,7 @@ def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--pool", type=Path, help="where the rendered clips are kept")
+    parser.add_argument("--pool", type=Path, help="where the rendered clips are stored")
     parser.add_argument("--start", type=Path, help="folder of weights to begin with")
     options = ("steps", "decay", "seed", "threads")
     for name in options:

@@ -171,7 +171,7 @@ def landscape(
     The things of the first place sink into the ground as those of the second one grow.
     Background: sky, sun, stars and ridge. Foreground: ground and things.
     """
-    ends = [PLACES[word] for word in (first, second)]
+    ends = [PLACES[name] for name in (first, second)]
     x, y = canvas.grid
     stands = _stands(ends, canvas.width / canvas.unit, generator)
     stacked = [(base, size, last, _stacked(thing)) for base, size, last, thing in stands]

@@ -87,17 +87,17 @@ class Law:
 
 def law(name: str, **parameters: Any) -> Law:
     """The law of this name; parameters left out take their defaults (see LAWS)."""
-    word = choose(name, LAWS, "pacing law")
-    family = LAWS[word]
+    name = choose(name, LAWS, "pacing law")
+    family = LAWS[name]
     for key in parameters:
-        choose(key, family.parameters, f"parameter of law {word}")
+        choose(key, family.parameters, f"parameter of law {name}")
     values = {
-        key: parameter.check(word, key, parameters.get(key, parameter.default))
+        key: parameter.check(name, key, parameters.get(key, parameter.default))
         for key, parameter in family.parameters.items()
     }
     if reason := family.conflict(**values):
-        raise ConfigError(f"law {word}: {reason}")
-    return Law(word, tuple(values.items()))
+        raise ConfigError(f"law {name}: {reason}")
+    return Law(name, tuple(values.items()))
 
 
 def steepest(pacing: Law) -> float:
@@ -164,7 +164,7 @@ def _exponential_derivative(u: FloatArray, temperature: float) -> FloatArray:
     return temperature * np.exp(temperature * u) / np.expm1(temperature)
 
 
-# The piecewise linear laws are given by their knots (u_k, y_k), both non-decreasing from 0 to 1.
+# The piecewise linear laws are defined by their knots (u_k, y_k), both non-decreasing from 0 to 1.
 Knots = tuple[FloatArray, FloatArray]
 
 

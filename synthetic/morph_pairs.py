@@ -57,8 +57,8 @@ class MorphPair(Content):
 
     def __post_init__(self) -> None:
         choose(self.kind, KINDS, "kind of morph")
-        for word in (self.first, self.second):
-            choose(word, HELD_OUT_SHAPES if self.held_out else SHOWN_SHAPES, "silhouette")
+        for name in (self.first, self.second):
+            choose(name, HELD_OUT_SHAPES if self.held_out else SHOWN_SHAPES, "silhouette")
 
     @property
     def name(self) -> str:
@@ -71,7 +71,7 @@ class MorphPair(Content):
     def layers(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> LayerPainter:
         canvas = Canvas(*check_size(size), margin)
         generator = generator_for("morph pair", self.name, seed)
-        ends = [self._silhouette(word, generator) for word in (self.first, self.second)]
+        ends = [self._silhouette(name, generator) for name in (self.first, self.second)]
         if self.kind == "colour":
             ends[1] = ends[0]
         colours = self._colours(generator)
@@ -92,11 +92,11 @@ class MorphPair(Content):
 
         return paint
 
-    def _silhouette(self, word: str, generator: np.random.Generator) -> FloatArray:
+    def _silhouette(self, name: str, generator: np.random.Generator) -> FloatArray:
         turn = rotation(np.deg2rad(generator.uniform(-15, 15)))
         if self.held_out:
-            return contour(word) @ turn
-        blended = morph(word, str(generator.choice(SHOWN_SHAPES)), 0.8 * generator.uniform() ** 2)
+            return contour(name) @ turn
+        blended = morph(name, str(generator.choice(SHOWN_SHAPES)), 0.8 * generator.uniform() ** 2)
         stretch = np.exp(generator.uniform(-0.2, 0.2))
         return blended @ np.diag([stretch, 1.0 / stretch]) @ turn
 

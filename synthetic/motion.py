@@ -69,8 +69,8 @@ class Motion:
     @property
     def name(self) -> str:
         """Readable: translation+noise-strong-adversarial."""
-        words = {value: word for word, value in STRENGTHS.items()}
-        parts = ["+".join(self.kinds), words.get(self.strength, f"{self.strength:g}")]
+        names = {value: name for name, value in STRENGTHS.items()}
+        parts = ["+".join(self.kinds), names.get(self.strength, f"{self.strength:g}")]
         return "-".join(parts if self.schedule == "own" else [*parts, self.schedule])
 
     def identity(self) -> dict[str, Any]:
@@ -102,18 +102,18 @@ def motion(kinds: str, strength: str | float = "moderate", schedule: str = "own"
     """The motion of kinds joined by "+" (translation+noise); None for "none"."""
     if kinds == "none":
         return None
-    words = [choose(word, ("none", *KINDS), "kind of motion") for word in kinds.split("+")]
-    if "none" in words:
+    names = [choose(name, ("none", *KINDS), "kind of motion") for name in kinds.split("+")]
+    if "none" in names:
         raise ConfigError(f"motion {kinds}: none goes with no other kind; leave it out")
     if isinstance(strength, str):
         strength = STRENGTHS[choose(strength, STRENGTHS, "strength of motion")]
     if not 0 < strength <= 0.4:
         raise ConfigError(f"motion strength={strength} is impossible; it must be in (0, 0.4]")
     schedule = choose(schedule, SCHEDULES, "schedule of motion")
-    if schedule == "adversarial" and not set(words) <= set(SCHEDULED):
-        steady = " and ".join(word for word in words if word not in SCHEDULED)
+    if schedule == "adversarial" and not set(names) <= set(SCHEDULED):
+        steady = " and ".join(name for name in names if name not in SCHEDULED)
         raise ConfigError(f"{steady} never stops, so that it has no adversarial schedule; use own")
-    return Motion(tuple(kind for kind in KINDS if kind in words), float(strength), schedule)
+    return Motion(tuple(kind for kind in KINDS if kind in names), float(strength), schedule)
 
 
 def phase(motion: Motion, clip: "SyntheticClip") -> FloatArray:

@@ -50,7 +50,7 @@ class PhotographPair(Content):
     `patches` keeps the colours: the second photograph wears exactly those of the first one
     (`recoloured`), and each pixel goes over at a place of its own, in the order of a smooth noise
     drawn from the seed, so that what has gone over is p of the frame and almost nothing is mixed.
-    `matched` is `warp` in the colours half way between the photographs': both of them are given
+    `matched` is `warp` in the colours half way between the photographs': both of them get
     those (`colours.transfer_to`), and so is every mix of the two, so that at every p the frame and
     what it is made of have the same colours, and the colours of the clip hardly change.
     """
@@ -103,7 +103,7 @@ class PhotographPair(Content):
         return lambda p: quantised(match(mixed(p), margin))
 
     def _patches(self, size: tuple[int, int], margin: int, seed: int) -> Painter:
-        first, second = (photograph(word, size) for word in (self.first, self.second))
+        first, second = (photograph(name, size) for name in (self.first, self.second))
         # Mirrored beyond the frame, so that a moving camera, too, sees the same colours.
         ends = [
             cv2.copyMakeBorder(end, *(margin,) * 4, cv2.BORDER_REFLECT_101).astype(np.float32)

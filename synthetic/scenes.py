@@ -50,16 +50,16 @@ LayersOfScene = Callable[["Scene", Canvas, np.random.Generator], LayerPainter]
 
 @dataclass(frozen=True)
 class Kind:
-    """How a kind of scene is painted, and the words between which it changes."""
+    """How a kind of scene is painted, and the names between which it changes."""
 
     layers: LayersOfScene
-    # The valid words; empty where they are numbers of objects.
-    words: tuple[str, ...] = ()
+    # The valid names; empty where they are numbers of objects.
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Scene(Content):
-    """Content of one kind whose meaning goes from one word (p = 0) to another (p = 1)."""
+    """Content of one kind whose meaning goes from one name (p = 0) to another (p = 1)."""
 
     kind: str
     first: str
@@ -68,12 +68,12 @@ class Scene(Content):
     held_out: bool = False
 
     def __post_init__(self) -> None:
-        words = KINDS[choose(self.kind, KINDS, "kind of scene")].words
-        for word in (self.first, self.second):
-            if words:
-                choose(word, words, f"{self.kind} of a scene")
-            elif not (word.isdecimal() and int(word) >= 1):
-                raise ConfigError(f"scene {self.kind}: {word!r} is no number of objects from 1 on")
+        names = KINDS[choose(self.kind, KINDS, "kind of scene")].names
+        for name in (self.first, self.second):
+            if names:
+                choose(name, names, f"{self.kind} of a scene")
+            elif not (name.isdecimal() and int(name) >= 1):
+                raise ConfigError(f"scene {self.kind}: {name!r} is no number of objects from 1 on")
         if self.objects < 1:
             raise ConfigError(f"objects={self.objects} is impossible; use 1 or more")
 
@@ -105,7 +105,7 @@ def _one(scene: Scene, canvas: Canvas, generator: np.random.Generator, change: s
         shapes = scene.first, scene.second
         colours = (oklch_to_oklab(0.64, 0.17, hue),) * 2
     else:
-        avoid = [COLOURS[word][2] for word in (scene.first, scene.second)]
+        avoid = [COLOURS[name][2] for name in (scene.first, scene.second)]
         shapes = (str(generator.choice(_silhouettes(scene))),) * 2
         colours = oklch_to_oklab(*COLOURS[scene.first]), oklch_to_oklab(*COLOURS[scene.second])
 
@@ -156,7 +156,7 @@ def _count(scene: Scene, canvas: Canvas, generator: np.random.Generator) -> Laye
 
 def _arrangement(scene: Scene, canvas: Canvas, generator: np.random.Generator) -> LayerPainter:
     """The same objects move from one arrangement to another along straight lines."""
-    starts, ends = (_places(word, scene.objects, generator) for word in (scene.first, scene.second))
+    starts, ends = (_places(name, scene.objects, generator) for name in (scene.first, scene.second))
     # Each object takes the nearest free place: the least sum of squared ways.
     ways = ((starts[:, None] - ends[None]) ** 2).sum(axis=2)
     ends = ends[linear_sum_assignment(ways)[1]]
@@ -227,7 +227,7 @@ def _check_fit(objects: int, radius: float, canvas: Canvas) -> None:
 
 
 def _between(maker: Callable[..., LayerPainter]) -> LayersOfScene:
-    """The layers of a scene that its two words alone determine."""
+    """The layers of a scene that its two names alone determine."""
     return lambda scene, *more: maker(scene.first, scene.second, *more)
 
 

@@ -59,7 +59,7 @@ def material(
     """
     radius = generator.uniform(0.29, 0.33)
     place = generator.uniform(-0.05, 0.05, 2)
-    ends = [MATERIALS[word] for word in (first, second)]
+    ends = [MATERIALS[name] for name in (first, second)]
     back = background(canvas, generator, [end.hue for end in ends])
     grid_x, grid_y = canvas.grid
     x, y = (grid_x - place[0]) / radius, (grid_y - place[1]) / radius
@@ -153,7 +153,7 @@ def texture(
     grid_x, grid_y = canvas.grid
     x = np.cos(turn) * (grid_x - place[0]) + np.sin(turn) * (grid_y - place[1])
     y = np.cos(turn) * (grid_y - place[1]) - np.sin(turn) * (grid_x - place[0])
-    fields = [TEXTURES[word](canvas, x, y, generator) for word in (first, second)]
+    fields = [TEXTURES[name](canvas, x, y, generator) for name in (first, second)]
     within = tuple(slice(canvas.margin, side - canvas.margin) for side in canvas.shape)
     fields = [(field / np.std(field[within])).astype(np.float32) for field in fields]
     # A rounded panel: the signed distance to a square of half side 0.36 with corners of 0.08.

@@ -34,7 +34,7 @@ def raw_errors(progress: Array, truth: Array, u: Array) -> dict[str, float]:
 
 SLOWEST = STALL_SPEED
 """Speed of L, as a share of its mean, below which it does not identify the parameter: there an
-error of S counts more than tenfold, and a curve of the clip would be said to stand still."""
+error of S counts more than tenfold, and a curve of the clip would count as standing still."""
 
 MOST_UNIDENTIFIED = 0.5
 """Share of unidentified time above which a clip has no calibrated error."""
@@ -122,7 +122,7 @@ class PacingResults:
 
     def of(self, study: str) -> pd.DataFrame:
         """Rows of one study."""
-        return self.table[[study in words.split(";") for words in self.table["studies"]]]
+        return self.table[[study in asked.split(";") for asked in self.table["studies"]]]
 
 
 Statistic = str | Callable[[pd.Series, str], Any]

@@ -33,7 +33,7 @@ class SyntheticPacing:
 
     studies : which questions are asked. contents, seeds : the samples. laws : pacing laws of the
     grid. num_frames, size (height, width), fps : of the clips. Raises ConfigError for unknown
-    words and impossible clips.
+    names and impossible clips.
     """
 
     name = "synthetic_pacing"

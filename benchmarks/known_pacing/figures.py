@@ -116,8 +116,8 @@ def _invariance(results: PacingResults, embedder: str) -> Figure:
         figure.text(x / width, 1 - top / whole, text, fontsize=size, color=colour, **more)
 
     write(0.1, 0.27, f"change and progress under motion, embedder {embedder}", 10, INK)
-    for x, words in ((5.08, "change in radians"), (7.2, "progress S")):
-        write(x, head - 0.06, words, 8, SOFT)
+    for x, text in ((5.08, "change in radians"), (7.2, "progress S")):
+        write(x, head - 0.06, text, 8, SOFT)
     for number, (label, clip) in enumerate(clips.iterrows()):
         top, curve = head + number * tall, results.curves[clip["clip"]]
         image = np.asarray(Image.open(io.BytesIO(results.strips[clip["clip"]])))
@@ -140,8 +140,8 @@ def _invariance(results: PacingResults, embedder: str) -> Figure:
                 panel.plot(curve["u"], curve["truth"], "--", color=INK, lw=1.1, label="truth")
                 panel.set_yticks([0, 0.5, 1])
                 if clip["explained"]:
-                    words = "no semantic change"
-                    panel.text(0.98, 0.06, words, fontsize=7, color=PALETTE[1], ha="right")
+                    label = "no semantic change"
+                    panel.text(0.98, 0.06, label, fontsize=7, color=PALETTE[1], ha="right")
             last = number == len(clips) - 1
             panel.tick_params(labelsize=7, labelbottom=last, length=2)
             if last:

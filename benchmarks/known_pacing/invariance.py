@@ -21,7 +21,7 @@ NOTE = (
     "Clips whose meaning stands still, medians over contents. leakage: total change over that of "
     "the whole morph without motion; leakage_corrected: both with "
     f"nuisance={INVARIANT_TO}. motion_share: share of the change that this takes out. flagged: "
-    "clips that are called mostly motion; flagged_explained: those said to have no semantic "
+    "clips that are called mostly motion; flagged_explained: those called without semantic "
     "change, as nothing else is left."
 )
 LADDER_NOTE = (
@@ -109,7 +109,7 @@ def _groups(clips: pd.DataFrame) -> list[str]:
 
 
 def invariance_sentence(tables: list[Table]) -> Callable[[str], str]:
-    """Embedder -> what these tables say of it."""
+    """Embedder -> a sentence about it."""
     leakage, ladder, kept = tables
 
     def pairs(table: Table, rows: list[Row], column: str) -> str:

@@ -60,7 +60,7 @@ LINEAR = WeightsFile(
     "LPIPS_v0.1_alex-df73285e.pth",
     "https://huggingface.co/chaofengc/IQA-PyTorch-Weights/resolve/main/LPIPS_v0.1_alex-df73285e.pth",
     "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
-    ("checkpoints", "pyiqa"),  # where torch.hub and pyiqa keep theirs
+    ("checkpoints", "pyiqa"),  # where torch.hub and pyiqa store theirs
 )
 
 
@@ -92,8 +92,8 @@ def identity() -> list[Any] | None:
 class PerceptualSteps:
     """LPIPS of consecutive frames, gathered while they stream by in batches of `BATCH`.
 
-    Only the features of the last frame are kept. Raises UnavailableError, in one line, for weights
-    that are absent, damaged or others than the published ones.
+    Only the features of the last frame are stored. Raises UnavailableError, in one line, for
+    weights that are absent, damaged or others than the published ones.
     """
 
     def __init__(self) -> None:
@@ -184,7 +184,7 @@ def load_network() -> "tuple[Module, list[Tensor]]":
         convolutions.load_state_dict(own, assign=True)
     except (AttributeError, RuntimeError) as error:
         raise _damaged(ALEXNET, error) from None
-    # A rectifier in place would change the features that were kept before it.
+    # A rectifier in place would change the features that were stored before it.
     for step in convolutions.children():
         if isinstance(step, torch.nn.ReLU):
             step.inplace = False

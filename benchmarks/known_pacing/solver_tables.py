@@ -29,12 +29,12 @@ SMALLEST, STEPS = 0.005, 68
 
 
 def solver_tables() -> list[Table]:
-    """The laws, long clips, noise of known size, and the smallest change told from noise."""
+    """The laws, long clips, noise of known size, and the smallest change that is recognised."""
     return [_laws(), _long(), _noise(), _power()]
 
 
 def solver_sentence(tables: list[Table]) -> str:
-    """What these tables say."""
+    """The sentence about these tables."""
     laws, long, _, power = tables
     of_law, of_length, of_power = printer(laws), printer(long), printer(power)
     worst = max(laws.rows, key=lambda row: row["increments"])
@@ -117,9 +117,9 @@ def _power() -> Table:
     note = (
         f"Evenly paced clips in {DIMENSIONS} dimensions under noise of a known angle between "
         f"frames. smallest_change: the total angle, radians, above which at least {POWER:.0%} of "
-        f"{SEEDS} clips are told from no semantic change; in_noises: as a multiple of the noise. "
-        "false_alarms: static clips that are taken for changing. The fit compares frames up to 30 "
-        "apart, so a slow change in many frames drowns; at fewer frames a second it shows."
+        f"{SEEDS} clips are distinguished from no semantic change; in_noises: as a multiple of the "
+        "noise. false_alarms: static clips that are taken for changing. The fit compares frames up "
+        "to 30 apart, so a slow change in many frames drowns; at fewer frames a second it shows."
     )
     return table_of("sphere_power", "How small a change shows", rows, note)
 

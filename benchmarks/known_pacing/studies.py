@@ -103,9 +103,10 @@ class Studies:
     fps: float
 
     def __post_init__(self) -> None:
-        for field in ("studies", "contents", "seeds", "laws"):
-            if not (self.names if field == "studies" else getattr(self, field)):
-                raise ConfigError(f"{field} is empty; name at least one")
+        for name in ("names", "contents", "seeds", "laws"):
+            if not getattr(self, name):
+                name = "studies" if name == "names" else name
+                raise ConfigError(f"{name} is empty; name at least one")
         for study in self.names:
             choose(study, STUDIES, "study")
         if not all(isinstance(seed, int) for seed in self.seeds):
@@ -147,8 +148,8 @@ class Studies:
     def _of(self, base: SyntheticClip, first_seed: bool) -> Iterator[tuple[str, SyntheticClip]]:
         """Studies of one content and seed; the costly ones for the first seed alone."""
         yield "reference", base
-        for camera, word in product(cameras(), self.laws):
-            yield "grid", replace(base, law=law(word), motion=camera)
+        for camera, name in product(cameras(), self.laws):
+            yield "grid", replace(base, law=law(name), motion=camera)
         if not first_seed:
             return
         for camera, steepness in product(cameras()[:3], STEEPNESS):
@@ -169,8 +170,8 @@ class Studies:
     def _colour(self, base: SyntheticClip) -> Iterator[tuple[str, SyntheticClip]]:
         base = replace(base, num_frames=COLOUR_FRAMES)
         yield "reference", base
-        for nuisance, word in product(NUISANCES.values(), COLOUR_LAWS):
-            yield "colour", replace(base, law=law(word), motion=nuisance)
+        for nuisance, name in product(NUISANCES.values(), COLOUR_LAWS):
+            yield "colour", replace(base, law=law(name), motion=nuisance)
 
     def _invariance(self, name: str) -> Iterator[SyntheticClip]:
         """The morph, its jumps under camera paths, its still picture under motion, and a zoom."""

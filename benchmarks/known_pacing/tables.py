@@ -1,4 +1,4 @@
-"""What the synthetic benchmark says: its tables and the sentences computed from them."""
+"""What the synthetic benchmark shows: its tables and the sentences computed from them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -44,7 +44,7 @@ ERRORS: Columns = {
 
 @dataclass(frozen=True)
 class Topic:
-    """A question: its tables, its figures' paths, and the sentence that they say of an embedder."""
+    """A question: its tables, its figures' paths, and a sentence about an embedder."""
 
     title: str
     tables: list[Table]
@@ -53,7 +53,7 @@ class Topic:
 
 
 def parts(results: PacingResults, embedder: str) -> list[Topic]:
-    """The parts of the page whose studies were run; every row says which embedder made it."""
+    """The parts of the page whose studies were run; every row names the embedder that made it."""
 
     def named(table: Table) -> Table:
         maker = "none: made in embedding space" if table.name.startswith("sphere") else embedder
@@ -288,7 +288,7 @@ def _growth(results: PacingResults) -> Topic:
     def sentence(embedder: str) -> str:
         known = [row for row in table.rows if row["calibrated_error"] == row["calibrated_error"]]
         if not known:
-            return f"With {embedder} no clip's parameter can be told from its arc length."
+            return f"With {embedder} no clip's parameter can be read off its arc length."
         text = printer(table)
         worst = max(known, key=itemgetter("calibrated_error"))
         return (
@@ -359,4 +359,4 @@ TOPICS: tuple[tuple[str, Callable[[PacingResults], Topic]], ...] = (
     ("floor", _floor),
     ("grid", _solver),
 )
-"""The studies, and what their clips say, in the order of the page."""
+"""The studies, and what their clips show, in the order of the page."""

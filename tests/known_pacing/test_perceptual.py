@@ -20,11 +20,6 @@ from spf.errors import UnavailableError
 CHANNELS = (64, 192, 384, 256, 256)
 
 
-def network() -> torch.nn.Module:
-    with torch.device("meta"):
-        return alexnet(weights=None)
-
-
 def publish(monkeypatch: pytest.MonkeyPatch, name: str, path: Path) -> None:
     """What is in a file is what should be there."""
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -35,7 +30,8 @@ def publish(monkeypatch: pytest.MonkeyPatch, name: str, path: Path) -> None:
 def weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Random weights as files in a torch home, known by their hashes; the tensors of AlexNet."""
     torch.manual_seed(0)
-    shapes = network().features.state_dict()
+    with torch.device("meta"):
+        shapes = alexnet(weights=None).features.state_dict()
     features = {f"features.{k}": torch.randn(v.shape) * 0.05 for k, v in shapes.items()}
     linear = {f"lin{k}.model.1.weight": torch.rand(1, n, 1, 1) for k, n in enumerate(CHANNELS)}
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -64,7 +60,8 @@ def test_steps_are_those_of_pyiqa(weights, monkeypatch: pytest.MonkeyPatch) -> N
     from pyiqa.archs import lpips_arch
 
     def local(**_: object) -> torch.nn.Module:
-        whole = network()
+        with torch.device("meta"):
+            whole = alexnet(weights=None)
         named = {k.removeprefix("features."): v for k, v in weights.items()}
         whole.features.load_state_dict(named, assign=True)
         return whole
