@@ -22,6 +22,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from bench_workloads import (
     HD,
@@ -43,6 +44,10 @@ from bench_workloads import (
 from numpy.typing import NDArray
 
 import spf
+from spf.embedders import embed_clip, load_embedder
+from spf.pacing.resampling import resampled
+from spf.video import Reader, write_mp4
+from spf.video.guarded import GuardedReader
 
 # Embedding: does the model have to wait for frames, and what does taking them in batches gain?
 # Together they cannot be faster than the slower of them. On the CPU they also share its cores, so
@@ -78,7 +83,6 @@ class Waiting:
     name, control, batch_size = "waiting", False, 16
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        import cv2
 
         return cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA)
 
@@ -94,8 +98,6 @@ def random_tower(place: Path, name: str, device: str) -> Any:
     """An embedder of that size with random weights, saved and loaded as any open_clip folder is."""
     import towers
 
-    from spf.embedders import load_embedder
-
     text = {"context_length": 8, "vocab_size": 64, "width": 64, "heads": 2, "layers": 1}
     squash = {"mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash"}
     config = {"model_cfg": VISION[name] | {"text_cfg": text}, "preprocess_cfg": squash}
@@ -104,9 +106,6 @@ def random_tower(place: Path, name: str, device: str) -> Any:
 
 def compared_with_parts(what: str, tower: Any, source: Any, gain: float | None) -> Iterator[Row]:
     """The whole against the slower of its parts, and against one frame at a time."""
-    from spf.embedders import embed_clip
-    from spf.video import Reader
-
     in_memory, size = isinstance(source, np.ndarray), tower.batch_size
     stack = getattr(tower, "stack", np.stack)
 
@@ -137,8 +136,6 @@ def compared_with_parts(what: str, tower: Any, source: Any, gain: float | None) 
 def embedding_on_cpu(sizes: Sizes) -> Iterator[Row]:
     import torch
 
-    from spf.video import write_mp4
-
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))
     with folder() as place:
         path = place / "clip.mp4"
@@ -152,9 +149,6 @@ def embedding_on_cpu(sizes: Sizes) -> Iterator[Row]:
 
 def embedding_on_gpu(sizes: Sizes) -> Iterator[Row]:
     import torch
-
-    from spf.embedders import load_embedder
-    from spf.video import write_mp4
 
     what = "embed, GPU, ViT-B/16 at 512 px, float16"
     if not torch.cuda.is_available():
@@ -179,9 +173,6 @@ def embedding_on_gpu(sizes: Sizes) -> Iterator[Row]:
 
 def stage_decode_and_embed(sizes: Sizes) -> Iterator[Row]:
     """How the cost of decoding (in a process of its own) and of embedding grows with frames."""
-    from spf.embedders import embed_clip, load_embedder
-    from spf.video import write_mp4
-    from spf.video.guarded import GuardedReader
 
     def decode(path: Path) -> int:
         return sum(1 for _ in GuardedReader(path))
@@ -203,8 +194,6 @@ def stage_decode_and_embed(sizes: Sizes) -> Iterator[Row]:
 
 def resampling(sizes: Sizes) -> Iterator[Row]:
     """Frames a second of a result half as fast as its clip, and twice as fast, without codecs."""
-    from spf.pacing.resampling import resampled
-
     frames, last = sliding(SMALL, sizes.resampled), sizes.resampled - 1
     maps = (np.linspace(0, last, 2 * sizes.resampled), np.arange(0.3, last, 2.0))
     for method, least in {"nearest": None, "blend": 30.0, "flow": 8.0}.items():
@@ -358,8 +347,6 @@ def _cells_took(output: Path) -> float:
 @contextmanager
 def _clips(count: int) -> Iterator[tuple[Path, Path]]:
     """A folder of clips, GENERATOR/PAIR.mp4, that cross at paces of their own; one to work in."""
-    from spf.video import write_mp4
-
     with folder() as place:
         for number in range(count):
             path = place / "clips" / f"generator-{number // 6}" / f"pair-{number % 6}.mp4"

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
+import cv2
 import numpy as np
 import psutil
 from numpy.typing import NDArray
@@ -134,16 +135,12 @@ def walk(frames: int, dim: int = DIM, seed: int = 0) -> Clip:
 
 def texture(random: np.random.Generator, shape: Sequence[int]) -> NDArray[np.uint8]:
     """(H, W, 3): neither trivial nor hopeless to compress."""
-    import cv2
-
     coarse = random.integers(0, 256, (shape[0] // 32 + 1, shape[1] // 32 + 1, 3), dtype=np.uint8)
     return cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
 
 
 def crossing(seed: int, shape: tuple[int, int], count: int) -> Iterator[NDArray[np.uint8]]:
     """`count` frames from one texture to another, along a power of time."""
-    import cv2
-
     random = np.random.default_rng(seed)
     first, last = texture(random, shape), texture(random, shape)
     for share in np.linspace(0, 1, count) ** 2.0 ** random.uniform(-2, 2):

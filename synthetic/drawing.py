@@ -76,11 +76,9 @@ class Canvas:
         """Smooth noise (H', W') of mean 0 and standard deviation about 1; waves per unit."""
         # The lattice spans 8 units about the centre, so that the margin does not change it.
         lattice = generator.standard_normal((int(np.ceil(8 * frequency)),) * 2).astype(np.float32)
-        x, y = self.grid
-        places = (
-            np.mod((axis + 4) * frequency, len(lattice)).astype(np.float32) for axis in (x, y)
-        )
-        wrapped = cv2.remap(lattice, *places, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP)
+        side = len(lattice)
+        x, y = (np.mod((at + 4) * frequency, side).astype(np.float32) for at in self.grid)
+        wrapped = cv2.remap(lattice, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP)
         return np.asarray(wrapped, np.float32)
 
 

@@ -199,7 +199,7 @@ def _places(arrangement: str, objects: int, generator: np.random.Generator) -> N
         x, y = turns * np.cos(2.4 * index), turns * np.sin(2.4 * index)
     elif arrangement == "cross":
         directions = np.array([[0, -1], [1, 0], [0, 1], [-1, 0]])
-        x, y = directions[index % 4].T * ((index + 3) // 4)
+        x, y = directions[index % 4].T * ((index + 3) // 4).astype(float)
     else:
         # Jittered cells: scattered to the eye, yet never one upon the other.
         cells = generator.permutation(side * side)[:objects]
