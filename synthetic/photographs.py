@@ -124,13 +124,13 @@ class PhotographPair(Content):
 
 
 PAIRS = tuple(
-    PhotographPair(*pair.split("-"), morph, hidden)
+    PhotographPair(first, second, morph, hidden)
     for hidden, pairs in (
         (False, "astronaut-coffee coffee-rocket camera-grass coins-retina galaxies-astronaut"),
         (False, "grass-gravel rocket-galaxies retina-camera"),
         (True, "cat-motorcycle moon-tissue brick-cat motorcycle-page"),
     )
-    for pair in pairs.split()
+    for first, _, second in (pair.partition("-") for pair in pairs.split())
     for morph in MORPHS[:3]
 )
 """Named pairs, each with three morphs. No photograph of a held-out pair is in any other pair."""

@@ -241,11 +241,11 @@ KINDS: dict[str, Kind] = {
     "composition": Kind(_between(landscapes.landscape), tuple(landscapes.PLACES)),
 }
 
-OBJECTS = {"arrangement-line-spiral": 6, "arrangement-scatter-pyramid": 10}
-"""Numbers of objects that are not the usual one."""
+OBJECTS = {"line": 6, "scatter": 10}
+"""Numbers of objects of arrangements, by the first one, that are not the usual one."""
 
 SCENES = tuple(
-    Scene(*name.split("-"), objects=OBJECTS.get(name, Scene.objects), held_out=held_out)
+    Scene(kind, first, second, OBJECTS.get(first, Scene.objects), held_out)
     for names, held_out in (
         ("shape-circle-star shape-square-heart shape-triangle-flower shape-leaf-cross", False),
         ("colour-red-blue colour-yellow-purple colour-green-orange", False),
@@ -258,6 +258,6 @@ SCENES = tuple(
         ("texture-waves-cells count-4-11 arrangement-scatter-pyramid", True),
         ("composition-snow-volcano", True),
     )
-    for name in names.split()
+    for kind, first, second in (name.split("-") for name in names.split())
 )
 """Named scenes. Words of a held-out scene (shapes, colours, ...) are in no other scene."""

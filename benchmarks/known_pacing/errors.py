@@ -160,7 +160,7 @@ def grouped(clips: pd.DataFrame, keys: Sequence[str], sample: str, columns: Colu
 def calibrated(
     record: Mapping[Any, Any],
     curves: dict[str, pd.DataFrame],
-    changing: Mapping[str, bool],
+    changing: Mapping[Any, bool],
     source: str,
 ) -> Calibration:
     """The calibration of a record by a column of its curve and of its reference's."""

@@ -73,8 +73,8 @@ def _topics(results: PacingResults) -> Iterator[Topic]:
 def _pacing(results: PacingResults) -> Topic:
     grid = results.of("grid")
     raw: Columns = {"raw_error": ("raw_error", "median")}
-    uneven = ("true_linearity_mae", "linearity_mae")
-    columns: Columns = {name: (name, "median") for name in uneven} | raw | ERRORS
+    medians: Columns = {k: (k, "median") for k in ("true_linearity_mae", "linearity_mae")}
+    columns: Columns = {**medians, **raw, **ERRORS}
     note = (
         "Medians over contents and seeds. raw_error, what a user gets: time average of |S - g|, "
         "measured against true progress. calibrated_error: the same after the embedder's own speed "
@@ -85,7 +85,7 @@ def _pacing(results: PacingResults) -> Topic:
     )
     rows = grouped(grid, ["motion", "law"], "pacing", columns)
     table = table_of("synthetic_pacing", "Error of the measured progress", rows, note)
-    columns = raw | {name: ERRORS[name] for name in ("calibrated_error", "calibrated_95")}
+    columns = {**raw, **{name: ERRORS[name] for name in ("calibrated_error", "calibrated_95")}}
     rows = grouped(grid, ["motion"], "pacing", columns)
     title = "Error of the measured progress, all laws together"
     whole = table_of("pacing_by_motion", title, rows)

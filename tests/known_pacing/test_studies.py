@@ -1,5 +1,6 @@
-"""The study of invariance: its rows by hand, its plain columns, and its figure."""
+"""All studies on one small content: their parts of the page, and that of invariance by hand."""
 
+import html
 import io
 from typing import Any
 
@@ -12,7 +13,7 @@ from rendered import stack
 
 import spf
 from benchmarks.harness import session
-from benchmarks.known_pacing import studies
+from benchmarks.known_pacing import solver_tables, studies
 from benchmarks.known_pacing.errors import calibrate
 from spf.embedders import load_embedder
 from spf.measurement import measure_clip
@@ -23,7 +24,7 @@ from synthetic.motion import motion
 SMALL = (
     "benchmark=synthetic_pacing", "embedder=pixels", "workers=1", "benchmark.seeds=[1000]",
     "benchmark.contents=[composition-snow-volcano]", "benchmark.size=[32,32]",
-    "benchmark.studies=[invariance]", "benchmark.num_frames=9",
+    "benchmark.num_frames=9", "benchmark.laws=[linear]",
 )  # fmt: skip
 FRAMES = studies.INVARIANCE_FRAMES
 MORPH = SyntheticClip(
@@ -34,14 +35,19 @@ PAN = motion("translation", "strong")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The study on one content, with the run's own nuisance at none and its own length at 9."""
-    output = tmp_path_factory.mktemp("invariance")
-    return session.run(harness.compose(*SMALL, f"output={output}"), quiet=True)
+    """The run's own nuisance is none, and its own length 9; the clips' plots are left out."""
+    words = (*SMALL, f"output={tmp_path_factory.mktemp('studies')}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("benchmarks.harness.measuring.plot_measurement", harness.blank)
+        patch.setattr(studies, "COLOURS", {key: x[:1] for key, x in studies.COLOURS.items()})
+        patch.setattr(solver_tables, "LENGTHS", (1_000,))
+        patch.setattr(solver_tables, "POWER_LENGTHS", (21,))
+        return session.run(harness.compose(*words), quiet=True)
 
 
 def rows(made: Any, name: str, *key: object) -> dict[str, Any]:
     """The row of a table that begins, after the embedder, with these values."""
-    (table,) = (x for x in made.summary.sections[0].tables if x.name == name)
+    (table,) = (x for part in made.summary.sections for x in part.tables if x.name == name)
     (row,) = (x for x in table.rows if tuple(x.values())[1 : 1 + len(key)] == key)
     return row
 
@@ -58,15 +64,29 @@ def measured(**more: Any) -> tuple[spf.Curve, spf.Curve]:
     return plain.curve, found.corrected.curve
 
 
+def test_every_study_is_a_part_of_the_page(made: Any) -> None:
+    found = {part.title: [x.name for x in part.tables] for part in made.summary.sections}
+    assert list(found.values()) == [
+        ["pacing_by_motion", "synthetic_pacing"], ["colours"], ["leakage"],
+        ["invariance", "invariance_ladder", "invariance_kept"], ["jumps"], ["measures"], ["faults"],
+        ["growth"], ["noise_floor"], ["sphere", "sphere_long", "sphere_noise", "sphere_power"],
+    ]  # fmt: skip
+    page = html.unescape(made.folder.read("index.html").decode())
+    for part in made.summary.sections:
+        assert all(text in page for text in (part.title, *part.paragraphs))
+        assert all(table.columns[0] == "embedder" and table.rows for table in part.tables)
+
+
 def test_leakage_is_that_of_curves_measured_alone(made: Any) -> None:
-    moving = measured(content=Still(MORPH.content), motion=PAN)
-    row = rows(made, "invariance", "translation", 0.3)
-    plain, corrected = (
-        a.total_change / b.total_change for a, b in zip(moving, measured(), strict=True)
-    )
-    assert corrected < 0.8 * plain  # else it would not matter which of them is where
-    assert (row["leakage"], row["leakage_corrected"]) == pytest.approx((plain, corrected), rel=1e-6)
-    assert row["clips"] == 1
+    for table, frames in (("invariance", FRAMES), ("leakage", 9)):
+        moving = measured(content=Still(MORPH.content), motion=PAN, num_frames=frames)
+        both = zip(moving, measured(num_frames=frames), strict=True)
+        plain, corrected = (a.total_change / b.total_change for a, b in both)
+        row = rows(made, table, "translation", 0.3)
+        assert (row["leakage"], row["clips"]) == (pytest.approx(plain, rel=1e-6), 1)
+        if table == "invariance":
+            assert row["leakage_corrected"] == pytest.approx(corrected, rel=1e-6)
+            assert corrected < 0.8 * plain  # else it would not matter which of them is where
 
 
 def test_the_ladder_by_hand(made: Any) -> None:
@@ -108,8 +128,9 @@ def test_what_is_left_of_each_kind_of_clip_and_its_figure(made: Any) -> None:
     records = pd.read_parquet(made.folder.path("records.parquet"))
     for column, flag in (("flagged", "mostly_motion"), ("flagged_explained", "explained")):
         assert sum(row[column] for row in kept) == records[flag].sum()
-    (figure,) = made.summary.sections[0].figures
-    shown = records[records["pictured"] != ""].set_index("pictured")
+    figures = (figure for part in made.summary.sections for figure in part.figures)
+    (figure,) = (figure for figure in figures if figure.path == "invariance.png")
+    shown = records[records["pictured"].isin(studies.PICTURED)].set_index("pictured")
     assert set(shown.index) == set(studies.PICTURED)
     for label, clip in shown.iterrows():
         changes = f"{clip['total_change']:.2f} and {clip['total_change_corrected']:.2f} rad"
