@@ -26,6 +26,10 @@ SMALL = (
     "benchmark.contents=[composition-snow-volcano]", "benchmark.size=[32,32]",
     "benchmark.num_frames=9", "benchmark.laws=[linear]",
 )  # fmt: skip
+FEWER = {
+    "KINDS": ("translation", "noise"), "LEVELS": (0.1,), "LENGTHS": (21,), "PLACES": (0.3,),
+    "FAULT_STRENGTHS": (0.3,),
+}  # fmt: skip
 FRAMES = studies.INVARIANCE_FRAMES
 MORPH = SyntheticClip(
     content("composition-snow-volcano"), num_frames=FRAMES, size=(32, 32), seed=1000
@@ -40,6 +44,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("benchmarks.harness.measuring.plot_measurement", harness.blank)
         patch.setattr(studies, "COLOURS", {key: x[:1] for key, x in studies.COLOURS.items()})
+        for name, fewer in FEWER.items():
+            patch.setattr(studies, name, fewer)
         patch.setattr(solver_tables, "LENGTHS", (1_000,))
         patch.setattr(solver_tables, "POWER_LENGTHS", (21,))
         return session.run(harness.compose(*words), quiet=True)
