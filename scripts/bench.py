@@ -46,21 +46,10 @@ def measure(name: str, quick: bool, threads: int) -> list[Row]:
     """Run one workload in a fresh process, on one core if it is of `ONE_CORE`."""
     threads = 1 if name in ONE_CORE else threads
     print(f"measuring {name}, {threads} thread(s)", file=sys.stderr, flush=True)
-    done = subprocess.run(
-        [sys.executable, __file__, "--workload", name, *["--quick"] * quick],
-        env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
+    command = [sys.executable, __file__, "--workload", name, *["--quick"] * quick]
+    env = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
     return [Row(**row) for row in json.loads(done.stdout.splitlines()[-1])]
-
-
-def run_workload(name: str, sizes: Sizes) -> None:
-    """In the child: measure, and print the rows as one line of JSON."""
-    if name in ONE_CORE and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    print(json.dumps([asdict(row) for row in WORKLOADS[name](sizes)]))
 
 
 def machine(threads: int) -> str:
@@ -80,17 +69,16 @@ def append_history(found: dict[str, list[Row]], about: str) -> None:
     from benchmarks.harness.provenance import commit
 
     name, dirty = commit()
-    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    start = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), name + "+" * dirty]
     HISTORY.parent.mkdir(parents=True, exist_ok=True)
     with open(HISTORY, "a", newline="") as file:
         lines = csv.writer(file)
         if not file.tell():
             lines.writerow(["time", "commit", "workload", "figure", "value", "machine"])
-        for workload, rows in found.items():
-            for row in rows:
-                figure = f"{row.what}: {row.compared} ({row.unit})"
-                value = "" if row.value is None else f"{row.value:.6g}"
-                lines.writerow([when, name + "+" * dirty, workload, figure, value, about])
+        for workload, row in ((word, row) for word, rows in found.items() for row in rows):
+            value = "" if row.value is None else f"{row.value:.6g}"
+            figure = f"{row.what}: {row.compared} ({row.unit})"
+            lines.writerow([*start, workload, figure, value, about])
 
 
 def render(rows: list[Row], about: str, judged: bool) -> str:
@@ -110,8 +98,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, help="a part, without history")
     parser.add_argument("--workload", choices=WORKLOADS, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.workload:
-        run_workload(args.workload, Sizes.quick() if args.quick else Sizes())
+    if args.workload:  # in the child: print the rows as one line of JSON
+        if args.workload in ONE_CORE and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        rows = WORKLOADS[args.workload](Sizes.quick() if args.quick else Sizes())
+        print(json.dumps([asdict(row) for row in rows]))
         return
     from spf.devices import keep_freed_memory, let_idle_threads_sleep
 

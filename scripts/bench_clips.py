@@ -13,13 +13,16 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from bench_workloads import (
     HD,
@@ -34,7 +37,6 @@ from bench_workloads import (
     Sizes,
     crossing,
     doubled,
-    folder,
     in_turns,
     seconds,
     sliding,
@@ -42,6 +44,10 @@ from bench_workloads import (
 from numpy.typing import NDArray
 
 import spf
+from spf.embedders import embed_clip, load_embedder
+from spf.pacing.resampling import resampled
+from spf.video import Reader, write_mp4
+from spf.video.guarded import GuardedReader
 
 # Embedding: does the model have to wait for frames, and what does taking them in batches gain?
 # Together they cannot be faster than the slower of them. On the CPU they also share its cores, so
@@ -51,26 +57,24 @@ VISION: dict[str, dict[str, Any]] = {
     "clip": {
         "embed_dim": 192,
         "vision_cfg": {
-            "image_size": 96,
-            "layers": 12,
-            "width": 192,
-            "head_width": 64,
-            "patch_size": 16,
+            "image_size": 96, "layers": 12, "width": 192, "head_width": 64, "patch_size": 16,
         },
     },
     "siglip": {
-        "embed_dim": 768,
-        "init_logit_bias": -10,
-        "custom_text": True,
+        "embed_dim": 768, "init_logit_bias": -10, "custom_text": True,
         "vision_cfg": {
-            "image_size": 512,
-            "timm_model_name": "vit_base_patch16_siglip_512",
-            "timm_pool": "map",
-            "timm_proj": "none",
+            "image_size": 512, "timm_model_name": "vit_base_patch16_siglip_512",
+            "timm_pool": "map", "timm_proj": "none",
         },
     },
-}
+}  # fmt: skip
 """ViT-Tiny/16 at 96 pixels for a CPU, the paper's ViT-B/16 at 512 for a GPU."""
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="spf-bench-") as name:
+        yield Path(name)
 
 
 class Waiting:
@@ -79,7 +83,6 @@ class Waiting:
     name, control, batch_size = "waiting", False, 16
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        import cv2
 
         return cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA)
 
@@ -91,23 +94,18 @@ class Waiting:
         return {"embedder": self.name}
 
 
-def random_tower(place: Path, word: str, device: str) -> Any:
+def random_tower(place: Path, name: str, device: str) -> Any:
     """An embedder of that size with random weights, saved and loaded as any open_clip folder is."""
     import towers
 
-    from spf.embedders import load_embedder
-
     text = {"context_length": 8, "vocab_size": 64, "width": 64, "heads": 2, "layers": 1}
     squash = {"mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash"}
-    config = {"model_cfg": VISION[word] | {"text_cfg": text}, "preprocess_cfg": squash}
-    return load_embedder(word, device, path=towers.save_open_clip(place, config))
+    config = {"model_cfg": VISION[name] | {"text_cfg": text}, "preprocess_cfg": squash}
+    return load_embedder(name, device, path=towers.save_open_clip(place, config))
 
 
 def compared_with_parts(what: str, tower: Any, source: Any, gain: float | None) -> Iterator[Row]:
     """The whole against the slower of its parts, and against one frame at a time."""
-    from spf.embedders import embed_clip
-    from spf.video import Reader
-
     in_memory, size = isinstance(source, np.ndarray), tower.batch_size
     stack = getattr(tower, "stack", np.stack)
 
@@ -115,31 +113,28 @@ def compared_with_parts(what: str, tower: Any, source: Any, gain: float | None) 
         yield from source if in_memory else (image for image, _ in Reader(source))
 
     count = sum(1 for _ in frames())
-    some = [tower.prepare(image) for _, image in zip(range(size), frames(), strict=False)]
+    some = [tower.prepare(image) for image in islice(frames(), size)]
     batch, batches = stack(some), max(1, count // size)
-    calls: dict[str, tuple[Call, int]] = {
-        "model": (lambda: [tower.encode(batch) for _ in range(batches)], batches * len(some)),
-        "decoder": (lambda: sum(1 for _ in frames()), count),
-        "single": (lambda: [tower.encode(stack([tower.prepare(x)])) for x in frames()], count),
-        "whole": (lambda: embed_clip(source, tower), count),
+    calls: dict[str, Call] = {
+        "model": lambda: [tower.encode(batch) for _ in range(batches)],
+        "decoder": lambda: sum(1 for _ in frames()),
+        "single": lambda: [tower.encode(stack([tower.prepare(x)])) for x in frames()],
+        "whole": lambda: embed_clip(source, tower),
     }
-    for call, _ in calls.values():
+    for call in calls.values():
         call()
-    taken = in_turns(3, *(call for call, _ in calls.values()))
-    fps = {name: n / s for (name, (_, n)), s in zip(calls.items(), taken, strict=True)}
-    whole = fps["whole"]
+    fps = {name: count / s for name, s in zip(calls, in_turns(3, *calls.values()), strict=True)}
+    fps["model"] *= batches * len(some) / count
+    whole, single = fps["whole"], fps["single"]
     parts = f"{whole:.0f} frames/s; model alone {fps['model']:.0f}"
     parts += "" if in_memory else f", decoder alone {fps['decoder']:.0f}"
     slower = fps["model"] if in_memory else min(fps["model"], fps["decoder"])
     yield Row(what, parts, whole / slower, "of the slower", least=0.9)
-    single = fps["single"]
     yield Row("", f"one frame at a time: {single:.0f} frames/s", whole / single, TIMES, least=gain)
 
 
 def embedding_on_cpu(sizes: Sizes) -> Iterator[Row]:
     import torch
-
-    from spf.video import write_mp4
 
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))
     with folder() as place:
@@ -154,9 +149,6 @@ def embedding_on_cpu(sizes: Sizes) -> Iterator[Row]:
 
 def embedding_on_gpu(sizes: Sizes) -> Iterator[Row]:
     import torch
-
-    from spf.embedders import load_embedder
-    from spf.video import write_mp4
 
     what = "embed, GPU, ViT-B/16 at 512 px, float16"
     if not torch.cuda.is_available():
@@ -181,9 +173,9 @@ def embedding_on_gpu(sizes: Sizes) -> Iterator[Row]:
 
 def stage_decode_and_embed(sizes: Sizes) -> Iterator[Row]:
     """How the cost of decoding (in a process of its own) and of embedding grows with frames."""
-    from spf.embedders import embed_clip, load_embedder
-    from spf.video import write_mp4
-    from spf.video.guarded import GuardedReader
+
+    def decode(path: Path) -> int:
+        return sum(1 for _ in GuardedReader(path))
 
     counts = (sizes.embedded, 2 * sizes.embedded)
     with folder() as place:
@@ -191,22 +183,17 @@ def stage_decode_and_embed(sizes: Sizes) -> Iterator[Row]:
             paths = {count: place / f"{shape[0]}-{count}.mp4" for count in counts}
             for count, path in paths.items():
                 write_mp4(path, crossing(0, shape, count), 24)
-            calls: dict[int, Call] = {
-                count: lambda path=path: sum(1 for _ in GuardedReader(path))
-                for count, path in paths.items()
-            }
+            calls: dict[int, Call] = {count: partial(decode, paths[count]) for count in counts}
             yield doubled(f"decode {shape[0]} x {shape[1]}, frames", sizes, calls)
     frames = np.stack(list(crossing(0, SMALL, max(counts))))
-    for word in ("tiny", "histogram", "pixels"):
-        embed = partial(embed_clip, embedder=load_embedder(word))
+    for name in ("tiny", "histogram", "pixels"):
+        embed = partial(embed_clip, embedder=load_embedder(name))
         calls = {count: partial(embed, frames[:count]) for count in counts}
-        yield doubled(f"embed 432 x 768 by {word}, frames", sizes, calls)
+        yield doubled(f"embed 432 x 768 by {name}, frames", sizes, calls)
 
 
 def resampling(sizes: Sizes) -> Iterator[Row]:
     """Frames a second of a result half as fast as its clip, and twice as fast, without codecs."""
-    from spf.pacing.resampling import resampled
-
     frames, last = sliding(SMALL, sizes.resampled), sizes.resampled - 1
     maps = (np.linspace(0, last, 2 * sizes.resampled), np.arange(0.3, last, 2.0))
     for method, least in {"nearest": None, "blend": 30.0, "flow": 8.0}.items():
@@ -228,10 +215,7 @@ def resampling(sizes: Sizes) -> Iterator[Row]:
 def hook_overhead(sizes: Sizes) -> Iterator[Row]:
     """What the hook on the rotary clock costs, against a denoising step of Wan 14B."""
     import torch
-    from diffusers.models.transformers.transformer_wan import (
-        WanRotaryPosEmbed,
-        WanTransformerBlock,
-    )
+    from diffusers.models.transformers import transformer_wan as wan
 
     from spf.generators.clock import wan_rope
     from spf.pacing.warp import Warp
@@ -246,19 +230,15 @@ def hook_overhead(sizes: Sizes) -> Iterator[Row]:
 
         def __init__(self) -> None:
             super().__init__()
-            self.rope = WanRotaryPosEmbed(head_dim, (1, 2, 2), 1024)
+            self.rope = wan.WanRotaryPosEmbed(head_dim, (1, 2, 2), 1024)
 
         def forward(self, hidden: Any, timestep: Any) -> Any:
             return self.rope(hidden)
 
     def timed(call: Call, turns: int) -> float:
-        def synchronised() -> None:
-            call()
-            if device == "cuda":
-                torch.cuda.synchronize()
-
-        synchronised()
-        return in_turns(turns, synchronised)[0]
+        calls = (call, torch.cuda.synchronize) if device == "cuda" else (call,)
+        in_turns(1, *calls)
+        return in_turns(turns, lambda: [each() for each in calls])[0]
 
     warp = Warp(np.arange(float(latents)), 3.0 * np.sin(np.linspace(0, np.pi, latents)))
     plain, warped = Rope().to(device), Rope().to(device)
@@ -267,7 +247,7 @@ def hook_overhead(sizes: Sizes) -> Iterator[Row]:
         step, grid = torch.full((1,), 800.0), torch.empty(1, 16, latents, height, width)
         bare, hooked = (timed(partial(rope, grid, timestep=step), 9) for rope in (plain, warped))
         dtype, dim = torch.bfloat16 if device == "cuda" else torch.float32, heads * head_dim
-        block = WanTransformerBlock(dim, 13824, heads, cross_attn_norm=True).to(dtype).eval()
+        block = wan.WanTransformerBlock(dim, 13824, heads, cross_attn_norm=True).to(dtype).eval()
         tables = tuple(torch.randn(1, tokens // part, 1, head_dim) for _ in range(2))
         hidden = torch.randn(1, tokens // part, dim, dtype=dtype)
         text, modulation = torch.randn(1, 512, dim, dtype=dtype), torch.randn(1, 6, dim)
@@ -282,26 +262,24 @@ def hook_overhead(sizes: Sizes) -> Iterator[Row]:
 
 def start_up(sizes: Sizes) -> Iterator[Row]:
     """Seconds until a command that does nothing has ended."""
-    commands = {
-        "import spf": (["-c", "import spf"], 0.5),
-        "spf --help": (["-m", "spf.cli", "--help"], 1.0),
-        "run.py --help": (["run.py", "--help"], 1.0),
-    }
-    for what, (words, most) in commands.items():
-        calls = [partial(_run, each) for each in (["-c", ""], words)]
+    for what, arguments, most in (
+        ("import spf", ["-c", "import spf"], 0.5),
+        ("spf --help", ["-m", "spf.cli", "--help"], 1.0),
+        ("run.py --help", ["run.py", "--help"], 1.0),
+    ):
+        calls = [partial(_run, each) for each in (["-c", ""], arguments)]
         bare, taken = in_turns(sizes.repeats + 1, *calls)
         yield Row(what, f"until it ends; bare Python {bare:.2f} s", taken, S, most=most)
 
 
 def leaderboard_again(sizes: Sizes) -> Iterator[Row]:
     """A leaderboard with nothing stored, with embeddings cached, with all clips finished."""
-    taken: dict[str, list[float]] = {"nothing": [], "embeddings cached": [], "all finished": []}
+    gone = {"nothing": ("results", "cache"), "embeddings cached": ("results",), "all finished": ()}
+    taken: dict[str, list[float]] = {state: [] for state in gone}
     with _clips(sizes.measured) as (clips, place):
         for _ in range(min(3, sizes.repeats)):
             for state, found in taken.items():
-                gone = [] if state == "all finished" else ["results"]
-                for name in [*gone, *["cache"] * (state == "nothing")]:
-                    shutil.rmtree(place / name, ignore_errors=True)
+                _remove(place, *gone[state])
                 found.append(seconds(partial(_leaderboard, clips, place, 1)))
     cold, *others = (float(np.median(found)) for found in taken.values())
     for state, again in zip(list(taken)[1:], others, strict=True):
@@ -320,10 +298,8 @@ def second_worker(sizes: Sizes) -> Iterator[Row]:
     with _clips(4 * sizes.measured) as (clips, place):
         for _ in range(min(3, sizes.repeats)):
             for workers, found in taken.items():
-                for name in ("results", "cache"):
-                    shutil.rmtree(place / name, ignore_errors=True)
-                call = partial(_leaderboard, clips, place, workers, cores[:workers])
-                whole = seconds(call)
+                _remove(place, "results", "cache")
+                whole = seconds(partial(_leaderboard, clips, place, workers, cores[:workers]))
                 found.append((_cells_took(place / "results"), whole))
     one, two = (np.median(found, axis=0) for found in taken.values())
     for part, alone, both, least in zip(parts, one, two, (0.85, None), strict=True):
@@ -331,10 +307,15 @@ def second_worker(sizes: Sizes) -> Iterator[Row]:
         yield Row(what, compared, alone / both / 2, "efficiency", least)
 
 
-def _run(words: Sequence[str], cores: Sequence[int] = (), **variables: str) -> None:
+def _remove(place: Path, *names: str) -> None:
+    for name in names:
+        shutil.rmtree(place / name, ignore_errors=True)
+
+
+def _run(arguments: Sequence[str], cores: Sequence[int] = (), **variables: str) -> None:
     """Run Python, on these cores alone where some are named."""
     subprocess.run(
-        [sys.executable, *words],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env=os.environ | variables,
         check=True,
@@ -344,10 +325,10 @@ def _run(words: Sequence[str], cores: Sequence[int] = (), **variables: str) -> N
 
 
 def _leaderboard(clips: Path, place: Path, workers: int, cores: Sequence[int] = ()) -> None:
-    words = ["benchmark=leaderboard", "model=folder", f"model.path={clips}", "logger=csv"]
-    words += ["embedder=tiny", f"output={place / 'results'}", f"workers={workers}"]
+    overrides = ["benchmark=leaderboard", "model=folder", f"model.path={clips}", "logger=csv"]
+    overrides += ["embedder=tiny", f"output={place / 'results'}", f"workers={workers}"]
     variables = {"OMP_NUM_THREADS": "1"} if cores else {}  # a worker is one core's
-    _run(["run.py", *words], cores, SPF_CACHE_DIR=str(place / "cache"), **variables)
+    _run(["run.py", *overrides], cores, SPF_CACHE_DIR=str(place / "cache"), **variables)
 
 
 def _cells_took(output: Path) -> float:
@@ -366,8 +347,6 @@ def _cells_took(output: Path) -> float:
 @contextmanager
 def _clips(count: int) -> Iterator[tuple[Path, Path]]:
     """A folder of clips, GENERATOR/PAIR.mp4, that cross at paces of their own; one to work in."""
-    from spf.video import write_mp4
-
     with folder() as place:
         for number in range(count):
             path = place / "clips" / f"generator-{number // 6}" / f"pair-{number % 6}.mp4"

@@ -7,17 +7,15 @@ just before it (interpreter, libraries and input).
 
 from __future__ import annotations
 
-import contextlib
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Self
-from unittest.mock import patch
 
+import cv2
 import numpy as np
 import psutil
 from numpy.typing import NDArray
@@ -39,8 +37,6 @@ class Sizes:
 
     dense: int = 2000  # frames
     long: int = 100_000  # frames; and twice as many
-    cut: int = 400  # frames to segment, against brute force
-    cut_long: int = 5000  # frames to segment
     clips: int = 10_000
     clip_frames: int = 81
     repeats: int = 5
@@ -52,7 +48,7 @@ class Sizes:
     @classmethod
     def quick(cls) -> Self:
         """Sizes of a smoke test."""
-        return cls(300, 5000, 80, 500, 100, 21, 2, 32, 6, 4, 64)
+        return cls(300, 5000, 100, 21, 2, 32, 6, 4, 64)
 
 
 @dataclass(frozen=True)
@@ -113,19 +109,13 @@ def doubled(what: str, sizes: Sizes, calls: dict[int, Call]) -> Row:
     return Row(what, each, twice / once, "growth")
 
 
-@contextlib.contextmanager
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="spf-bench-") as name:
-        yield Path(name)
-
-
 # Inputs
 
 
 def walk(frames: int, dim: int = DIM, seed: int = 0) -> Clip:
     """Unit rows (frames, dim) float32: an uneven walk along a great circle, with noise.
 
-    Made in small blocks, so that no large temporary array is left in the allocator.
+    In small blocks, so that no large temporary array is left in the allocator.
     """
     random = np.random.default_rng(seed)
     plane, _ = np.linalg.qr(random.standard_normal((dim, 2)))
@@ -145,16 +135,12 @@ def walk(frames: int, dim: int = DIM, seed: int = 0) -> Clip:
 
 def texture(random: np.random.Generator, shape: Sequence[int]) -> NDArray[np.uint8]:
     """(H, W, 3): neither trivial nor hopeless to compress."""
-    import cv2
-
     coarse = random.integers(0, 256, (shape[0] // 32 + 1, shape[1] // 32 + 1, 3), dtype=np.uint8)
     return cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
 
 
 def crossing(seed: int, shape: tuple[int, int], count: int) -> Iterator[NDArray[np.uint8]]:
     """`count` frames from one texture to another, along a power of time."""
-    import cv2
-
     random = np.random.default_rng(seed)
     first, last = texture(random, shape), texture(random, shape)
     for share in np.linspace(0, 1, count) ** 2.0 ** random.uniform(-2, 2):
@@ -193,108 +179,39 @@ def plain_dense_fit(z: Clip, window: int = 30, sigma: float = 20.0) -> NDArray[n
     return np.linalg.solve(A.T @ weighted + 1e-5 * np.eye(len(rows)), weighted.T @ b)
 
 
-def largest_difference(curves: Sequence[spf.Curve], others: Sequence[spf.Curve]) -> str:
-    pairs = zip(curves, others, strict=True)
-    return f"differ by {max(np.abs(a.fitted - b.fitted).max() for a, b in pairs):.0e} rad"
-
-
 def fit_and_dense(sizes: Sizes) -> Iterator[Row]:
+    spf.fit(walk(64))
     z, what = walk(sizes.dense), f"fit, {sizes.dense} frames"
-    apart = np.abs(spf.fit(z).fitted - plain_dense_fit(z)).max()
-    dense, fit = in_turns(3, lambda: plain_dense_fit(z), lambda: spf.fit(z), often=(1, 5))
+    plain, ours = partial(plain_dense_fit, z), partial(spf.fit, z)
+    used = [extra_memory(call) for call in (ours, plain)]
+    apart = np.abs(ours().fitted - plain()).max()
+    dense, fit = in_turns(3, plain, ours, often=(1, 5))
     compared = f"plain dense solver {dense:.2f} s, fit {1e3 * fit:.1f} ms; differ by {apart:.0e}"
     yield Row(what, compared, dense / fit, TIMES, least=100)
-
-
-def memory_of_fit(sizes: Sizes) -> Iterator[Row]:
-    spf.fit(walk(64))
-    z, what = walk(sizes.dense), f"fit, {sizes.dense} frames, memory"
-    fit, dense = extra_memory(lambda: spf.fit(z)), extra_memory(lambda: plain_dense_fit(z))
-    compared = f"above the input; plain dense solver {dense / MB:.0f} MB"
-    yield Row(what, compared, fit / MB, "MB", most=60)
+    compared = f"memory above the input; plain dense solver {used[1] / MB:.0f} MB"
+    yield Row("", compared, used[0] / MB, "MB", most=60)
 
 
 def long_clip(sizes: Sizes) -> Iterator[Row]:
-    once, twice = walk(sizes.long), walk(2 * sizes.long)
-    spf.fit(once)
+    spf.fit(walk(64))
+    once = walk(sizes.long)
+    used = extra_memory(lambda: spf.fit(once)) / MB
+    twice = walk(2 * sizes.long)
     short, long = in_turns(sizes.repeats, lambda: spf.fit(once), lambda: spf.fit(twice))
     yield Row(f"fit, {sizes.long:,} frames, one core", "time", short, S, most=1.5)
     yield Row("", f"twice as many frames: {long:.2f} s", long / short, "times longer", most=2.3)
-
-
-def memory_of_long_clip(sizes: Sizes) -> Iterator[Row]:
-    spf.fit(walk(64))
-    z, what = walk(sizes.long), f"fit, {sizes.long:,} frames, one core, memory"
-    used = extra_memory(lambda: spf.fit(z)) / MB
-    yield Row(what, f"above the input of {z.nbytes / MB:.0f} MB", used, "MB", most=400)
-
-
-def segmentation(sizes: Sizes) -> Iterator[Row]:
-    """Against lstsq for every (i, j): faster, and the same optimum, or there is no figure."""
-    import segment_oracles as oracles
-
-    curve = spf.fit(walk(sizes.cut, dim=32))
-    penalty = 1e-4  # so small that there are several segments to agree on
-    segments = spf.segment(curve, penalty=penalty)
-    plain = partial(oracles.brute_segmentation, curve.times, curve.progress, penalty)
-    lines, optimum = plain()
-    cost = penalty * len(segments)
-    for piece in segments:
-        inside = slice(piece.start, piece.stop)
-        straight = piece.slope * curve.times[inside] + piece.intercept
-        cost += float(((curve.progress[inside] - straight) ** 2).sum())
-    starts = [[piece.start for piece in found] for found in (segments, lines)]
-    same = abs(cost - optimum) < 1e-9 and starts[0] == starts[1]
-    brute, ours = in_turns(2, plain, lambda: spf.segment(curve, penalty=penalty), often=(1, 10))
-    compared = f"lstsq for every (i, j) {brute:.2f} s, segment {1e3 * ours:.2f} ms; "
-    compared += f"{len(segments)} segments, {'the same' if same else 'NOT the'} optimum"
-    yield Row(f"segment, {sizes.cut} frames", compared, same * brute / ours, TIMES, least=300)
-    spf.segment(spf.fit(walk(64, dim=32)))
-    long = spf.fit(walk(sizes.cut_long, dim=32))
-    used = extra_memory(lambda: spf.segment(long)) / MB
-    (taken,) = in_turns(sizes.repeats, lambda: spf.segment(long))
-    what = f"segment, {sizes.cut_long:,} frames"
-    yield Row(what, "time", taken, S, most=2)
-    yield Row("", "memory above the curve", used, "MB", most=300)
+    yield Row("", f"memory above the input of {once.nbytes / MB:.0f} MB", used, "MB", most=400)
 
 
 def many_clips(sizes: Sizes) -> Iterator[Row]:
     clips = [walk(sizes.clip_frames, seed=seed) for seed in range(sizes.clips)]
-    apart = largest_difference(spf.fit_many(clips[:50]), [spf.fit(z) for z in clips[:50]])
-    many, loop = in_turns(
-        min(3, sizes.repeats), lambda: spf.fit_many(clips), lambda: [spf.fit(z) for z in clips]
-    )
+    both = zip(spf.fit_many(clips[:50]), map(spf.fit, clips[:50]), strict=True)
+    apart = max(np.abs(a.fitted - b.fitted).max() for a, b in both)
+    calls = (lambda: spf.fit_many(clips), lambda: [spf.fit(z) for z in clips])
+    many, loop = in_turns(min(3, sizes.repeats), *calls)
     what = f"fit_many, {sizes.clips:,} clips of {sizes.clip_frames} frames"
-    compared = f"loop of fit {loop:.2f} s, fit_many {many:.2f} s; {apart}"
+    compared = f"loop of fit {loop:.2f} s, fit_many {many:.2f} s; differ by {apart:.0e} rad"
     yield Row(what, compared, loop / many, TIMES, least=5)
-
-
-def fits_on_gpu(sizes: Sizes) -> Iterator[Row]:
-    """`fit_many`, and the same with its angles computed by torch, on a GPU where there is one."""
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    clips = [walk(sizes.clip_frames, seed=seed) for seed in range(sizes.clips // 10)]
-
-    def angles(stack: Clip, window: int) -> NDArray[np.float64]:
-        """As `stacked_angles`: by the chord for every pair, in float64."""
-        rows = torch.from_numpy(stack).to(device, torch.float64)
-        rows = rows / torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-        count, length, _ = rows.shape
-        found = torch.zeros(count, length, min(window, length - 1), device=device).double()
-        for lag in range(1, found.shape[-1] + 1):
-            chord = torch.linalg.vector_norm(rows[:, lag:] - rows[:, :-lag], dim=-1)
-            found[:, : length - lag, lag - 1] = 2.0 * torch.asin((chord / 2.0).clamp(max=1.0))
-        return found.cpu().numpy()
-
-    def by_torch() -> list[spf.Curve]:
-        with patch("spf.progress.fit.stacked_angles", angles):
-            return spf.fit_many(clips)
-
-    apart = largest_difference(spf.fit_many(clips), by_torch())
-    cpu, other = in_turns(min(3, sizes.repeats), lambda: spf.fit_many(clips), by_torch)
-    compared = f"angles by NumPy {cpu:.3g} s, by torch on {device} {other:.3g} s; {apart}"
-    yield Row(f"fit_many, {len(clips):,} clips", compared, cpu / other, TIMES)
 
 
 def stage_fit(sizes: Sizes) -> Iterator[Row]:
@@ -313,8 +230,5 @@ def stage_fit(sizes: Sizes) -> Iterator[Row]:
         yield doubled(what, sizes, calls)
 
 
-WORKLOADS = (
-    *(fit_and_dense, memory_of_fit, long_clip, memory_of_long_clip, segmentation, many_clips),
-    *(fits_on_gpu, stage_fit),
-)
-ONE_CORE = {"long_clip", "memory_of_long_clip"}
+WORKLOADS = (fit_and_dense, long_clip, many_clips, stage_fit)
+ONE_CORE = {"long_clip"}

@@ -9,7 +9,7 @@
 Only the files that are loaded are fetched: safetensors and their configuration, and for VBench, in
 VBENCH_CACHE_DIR, what its own package would download. A download that was interrupted goes on where
 it stopped. HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, HF_ENDPOINT, HF_TOKEN and the usual proxy
-variables are respected. Exit codes: 0 everything is here; 2 unknown word; 3 it cannot be had (no
+variables are respected. Exit codes: 0 everything is here; 2 unknown name; 3 it cannot be had (no
 network, offline mode, another hash); 130 after Ctrl-C.
 """
 
@@ -37,15 +37,7 @@ from spf.generators.weights import (
 from spf.generators.weights import words as pipeline_words
 from spf.quality.weights import QualityFile, fetched_hashes, lock_file
 from spf.quality.weights import words as quality_words
-from spf.weights import (
-    LOCK,
-    WEIGHTS,
-    Pin,
-    find_cached,
-    note,
-    repository_folder,
-    sha256_of,
-)
+from spf.weights import LOCK, WEIGHTS, Pin, find_cached, note, repository_folder, sha256_of
 from spf.words import choose
 
 INTERRUPTED = 130
@@ -55,15 +47,14 @@ Wanted = Pin | Repository | QualityFile
 
 
 def main(arguments: list[str] | None = None) -> int:
+    names = "; ".join(f"{kind}={', '.join(known)}" for kind, known in _kinds().items())
     parser = argparse.ArgumentParser(
-        description=(__doc__ or "").splitlines()[0],
-        epilog="words: "
-        + "; ".join(f"{kind}={', '.join(known)}" for kind, known in _kinds().items()),
+        description=(__doc__ or "").splitlines()[0], epilog=f"names: {names}"
     )
-    parser.add_argument("words", nargs="+", metavar="KIND=WORD", help="such as embedder=siglip")
-    given = parser.parse_args(arguments)
+    parser.add_argument("names", nargs="+", metavar="KIND=NAME", help="such as embedder=siglip")
+    args = parser.parse_args(arguments)
     try:
-        wanted = [pin for word in given.words for pin in pins_of(word)]
+        wanted = [pin for name in args.names for pin in pins_of(name)]
         for pin in wanted:
             print(fetch(pin))
     except SpfError as error:
@@ -81,13 +72,13 @@ def _kinds() -> Mapping[str, Mapping[str, Sequence[Wanted]]]:
 
 
 def pins_of(text: str) -> Sequence[Wanted]:
-    """What KIND=WORD needs. Raises ConfigError for a kind or word that is not known."""
-    kind, _, word = text.partition("=")
+    """What KIND=NAME needs. Raises ConfigError for a kind or name that is not known."""
+    kind, _, name = text.partition("=")
     known = _kinds()[choose(kind, _kinds(), "kind of weights")]
-    if not word:
-        families = ", ".join(word for word in known if "/" not in word)
+    if not name:
+        families = ", ".join(name for name in known if "/" not in name)
         raise ConfigError(f"name the {kind}: make weights {kind.upper()}=WORD, one of {families}")
-    return known[choose(word, known, kind)]
+    return known[choose(name, known, kind)]
 
 
 def fetch(pin: Wanted) -> str:
@@ -116,11 +107,13 @@ def _fetch_pipeline(repository: Repository) -> str:
         pass  # a download that was interrupted goes on
     print(f"{repository.repo}: {repository.size}", file=sys.stderr)
     if repository.sources:
-        parts = {repo: source_patterns(parts) for repo, parts in repository.sources.items()}
-        found = {repo: _snapshot(repo, None, patterns, "model") for repo, patterns in parts.items()}
+        found = {
+            repo: _snapshot(repo, None, source_patterns(parts))
+            for repo, parts in repository.sources.items()
+        }
         folder = assemble(repository, found)
     else:
-        folder = _snapshot(repository.repo, repository.revision, repository.patterns, "model")
+        folder = _snapshot(repository.repo, repository.revision, repository.patterns)
     component_parameters(folder, "run this again")
     note(lock_of(repository), {}, repo=repository.repo, revision=folder.name)
     return f"{repository.repo}: fetched, commit {folder.name[:12]}: {folder}"
@@ -131,7 +124,12 @@ def _fetch_file(file: QualityFile) -> str:
     place = file.path
     here = place.is_file()
     if not here:
-        _save(file, place.with_name(f".{place.name}.part")).replace(place)
+        _require_online(file.name)
+        part = place.with_name(f".{place.name}.part")
+        remedy = f"or copy the file from a machine that has it to {place}"
+        # Where its hash is pinned, it goes on from what is there already.
+        download(file.url, part, file.name, remedy, resume=bool(file.sha256))
+        part.replace(place)
     found, expected = file.hash(), file.expected()
     if expected not in (None, found):
         place.unlink()
@@ -145,23 +143,18 @@ def _fetch_file(file: QualityFile) -> str:
     return f"{file.name}: {done}: {place}"
 
 
-def _save(file: QualityFile, part: Path) -> Path:
-    """Download a file to `part`; where its hash is pinned, go on from what is there already."""
+def _require_online(name: str) -> None:
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        raise UnavailableError(f"{file.name}: not here, and HF_HUB_OFFLINE is set; unset it")
-    remedy = f"or copy the file from a machine that has it to {file.path}"
-    download(file.url, part, file.name, remedy, resume=bool(file.sha256))
-    return part
+        raise UnavailableError(f"{name}: not here, and HF_HUB_OFFLINE is set; unset it")
 
 
 def _from_hub(repo: str, named: str, call: Callable[[Any], T]) -> T:
     """What a call of the hub's client gives; named : how a folder with the files is named."""
     import huggingface_hub
 
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
-        raise UnavailableError(f"{repo}: not here, and HF_HUB_OFFLINE is set; unset it")
+    _require_online(repo)
     try:
         return call(huggingface_hub)
     except Exception as error:  # whatever the client's own layers raise
@@ -172,14 +165,14 @@ def _from_hub(repo: str, named: str, call: Callable[[Any], T]) -> T:
         ) from None
 
 
-def _snapshot(repo: str, revision: str | None, patterns: Sequence[str], kind: str) -> Path:
+def _snapshot(repo: str, revision: str | None, patterns: Sequence[str]) -> Path:
     """Folder of a repository's files, at a commit or the newest one."""
 
     def call(hub: Any) -> Path:
         commit = revision or hub.HfApi().model_info(repo).sha
         return Path(hub.snapshot_download(repo, revision=commit, allow_patterns=list(patterns)))
 
-    return _from_hub(repo, f"{kind}.path=FOLDER", call)
+    return _from_hub(repo, "model.path=FOLDER", call)
 
 
 def _download(pin: Pin) -> tuple[Path, str | None]:
@@ -187,8 +180,7 @@ def _download(pin: Pin) -> tuple[Path, str | None]:
 
     def call(hub: Any) -> tuple[Path, str | None]:
         about = hub.HfApi().model_info(pin.repo, revision=pin.revision, files_metadata=True)
-        files = {file.rfilename: file for file in about.siblings or []}
-        stored = files[pin.weights].lfs if pin.weights in files else None
+        stored = {file.rfilename: file.lfs for file in about.siblings or []}.get(pin.weights)
         patterns = list(pin.files)
         folder = hub.snapshot_download(pin.repo, revision=about.sha, allow_patterns=patterns)
         return Path(folder), pin.sha256 or (stored.sha256 if stored else None)

@@ -34,7 +34,7 @@ WORKERS = {"run": 1, "pool": 2, "four": 1}
 class StartedCommand:
     """run.py in a forked process that leads a group of its own; its output goes to a file."""
 
-    def __init__(self, words: list[str], output: Path) -> None:
+    def __init__(self, overrides: list[str], output: Path) -> None:
         self.code: int | None = None
         self.pid = os.fork()  # from a process that has loaded the libraries: kills fall on its work
         if self.pid == 0:
@@ -43,7 +43,7 @@ class StartedCommand:
             with open(output.parent / "log", "ab") as file:
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
-            sys.argv = ["run.py", *words, f"output={output.name}"]
+            sys.argv = ["run.py", *overrides, f"output={output.name}"]
             try:
                 runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
             except SystemExit as end:
@@ -87,14 +87,14 @@ def finished(output: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in cells}
 
 
-def harass(words: list[str], folder: Path, kills: int, seed: int, together: int) -> list[str]:
+def harass(overrides: list[str], folder: Path, kills: int, seed: int, together: int) -> list[str]:
     """What went wrong."""
     draw, problems = random.Random(seed), []
     shutil.rmtree(folder / "whole", ignore_errors=True)
-    output = folder / "whole" / "out"  # of one name each time: tables may tell it
+    output = folder / "whole" / "out"  # of one name each time: tables may hold it
     output.parent.mkdir(parents=True)
     started = time.perf_counter()
-    if not (first := StartedCommand(words, output)).wait() or first.code != 0:
+    if not (first := StartedCommand(overrides, output)).wait() or first.code != 0:
         raise SystemExit(f"the undisturbed command failed:\n{(output.parent / 'log').read_text()}")
     whole, seconds = tables(output), time.perf_counter() - started
     count = rounds = 0
@@ -105,7 +105,7 @@ def harass(words: list[str], folder: Path, kills: int, seed: int, together: int)
         before: dict[str, int] = {}
         ended = False
         while not ended:
-            running = [StartedCommand(words, output) for _ in range(together)]
+            running = [StartedCommand(overrides, output) for _ in range(together)]
             for command in running[: max(1, together - 1)]:
                 more = together > 1 or count < kills
                 until = time.perf_counter() + draw.uniform(0, seconds) if more else float("inf")
@@ -129,13 +129,13 @@ def harass(words: list[str], folder: Path, kills: int, seed: int, together: int)
 
 def main(arguments: list[str]) -> int:
     """The command; see the module's docstring."""
-    own, _, words = " ".join(["", *arguments]).partition(" -- ")
+    own, _, overrides = " ".join(["", *arguments]).partition(" -- ")
     defaults = {"kills": "50", "seed": "0", "what": "run", "folder": "/tmp/kills"}
     args = defaults | dict(word.partition("=")[::2] for word in own.split())
     if args.keys() != defaults.keys() or args["what"] not in WORKERS:
         print(__doc__, file=sys.stderr)
         return 2
-    command = words.split() or [*RUN, f"workers={WORKERS[args['what']]}"]
+    command = overrides.split() or [*RUN, f"workers={WORKERS[args['what']]}"]
     os.environ |= {"OMP_NUM_THREADS": "1", "SPF_CACHE_DIR": f"{args['folder']}/cache"}
     sys.path.insert(0, str(ROOT))
     for name in LOADED:

@@ -88,7 +88,7 @@ def measure(collection: str, embedder: str) -> tuple[int, Path]:
 
 
 def publish(run: Path, folder: Path) -> None:
-    """Copy what a run says of its generators; not its plots, which show the clips."""
+    """Copy the tables of a run about its generators; not its plots, which show the clips."""
     with moved_into_place(folder) as temporary:
         temporary.mkdir()
         tables = [path for kind in ("csv", "md") for path in run.glob(f"leaderboard*.{kind}")]

@@ -1,12 +1,14 @@
 """Pictures for training without data: dead leaves, objects, crowds, strokes and textures.
 
-Each scene is a background and a list of objects; two scenes of one sequence differ in some of
+Each collage is a background and a list of objects; two collages of one sequence differ in some of
 their properties, and the pictures between them interpolate those. Nothing here is shared with
 `synthetic/`, whose clips measure what is trained on these. Learning from such pictures follows
 Baradad et al. 2021, "Learning to See by Looking at Noise".
 """
 
 from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import Any
 
 import cv2
 import numpy as np
@@ -40,15 +42,15 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Scene:
+class Collage:
     """A background picture (SIDE, SIDE, 3) float32, 0..1, and things from back to front."""
 
     background: Array
     things: tuple[Thing, ...]
 
 
-class Painter:
-    """Draws sequences of pictures from a generator; textures are made once."""
+class CollagePainter:
+    """Draws sequences of images from a generator; textures are made once."""
 
     def __init__(self, generator: np.random.Generator, textures: int = 160) -> None:
         self.generator = generator
@@ -98,9 +100,8 @@ class Painter:
         if rng.uniform() < 0.4:
             return rng.uniform(0.02, 0.98, (count, 3))
         hues = rng.uniform(0, 360, 2)[rng.integers(0, 2, count)] + rng.normal(0, 18, count)
-        hsv = np.stack(
-            [hues % 360, rng.uniform(0.05, 0.95, count), rng.uniform(0.1, 1.0, count)], 1
-        ).astype(np.float32)
+        saturation, value = rng.uniform(0.05, 0.95, count), rng.uniform(0.1, 1.0, count)
+        hsv = np.stack([hues % 360, saturation, value], 1).astype(np.float32)
         return cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0].astype(np.float64)
 
     def _patch(self, texture: int) -> Array:
@@ -160,21 +161,20 @@ class Painter:
         where = rng.uniform(0, SIDE, 2)
         return Thing(where, radius, self._outline(), colour, texture, rough, shading)
 
-    def _scene(self) -> Scene:
+    def _scene(self) -> Collage:
         rng = self.generator
         kind = rng.choice(
             ["leaves", "object", "objects", "crowd", "texture"], p=[0.2, 0.25, 0.3, 0.17, 0.08]
         )
         background = self._background()
         if kind == "texture":
-            return Scene(background, ())
+            return Collage(background, ())
         if kind == "leaves":
             count = int(rng.integers(25, 70))
             radii = np.minimum(4.0 / rng.uniform(0.08, 1.0, count) ** 0.9, 45)
             palette = self._colours(count)
-            return Scene(
-                background, tuple(self._thing(r, c) for r, c in zip(radii, palette, strict=True))
-            )
+            both = zip(radii, palette, strict=True)
+            return Collage(background, tuple(self._thing(*one) for one in both))
         if kind == "object":
             thing = self._thing(rng.uniform(22, 44), self._colours(1)[0])
             centre = SIDE / 2 + rng.normal(0, 8, 2)
@@ -182,13 +182,13 @@ class Painter:
             for colour in self._colours(5)[: int(rng.integers(0, 6))]:
                 part = self._thing(thing.radius * rng.uniform(0.12, 0.5), colour)
                 parts.append(replace(part, centre=centre + rng.normal(0, 0.5, 2) * thing.radius))
-            return Scene(background, tuple(parts))
+            return Collage(background, tuple(parts))
         if kind == "objects":
             count = int(rng.integers(2, 9))
             palette = self._colours(count)
-            return Scene(background, tuple(self._thing(rng.uniform(8, 26), c) for c in palette))
+            return Collage(background, tuple(self._thing(rng.uniform(8, 26), c) for c in palette))
         model = self._thing(rng.uniform(4, 14), self._colours(1)[0])
-        return Scene(background, self._crowd(model, int(rng.integers(3, 26))))
+        return Collage(background, self._crowd(model, int(rng.integers(3, 26))))
 
     def _crowd(self, model: Thing, count: int) -> tuple[Thing, ...]:
         """Copies of one thing, scattered, on a ring, on a line or on a grid."""
@@ -209,7 +209,7 @@ class Painter:
             points = 0.12 + 0.76 * np.stack([place % side, place // side], 1) / max(side - 1, 1)
         return tuple(replace(model, centre=point * SIDE) for point in points)
 
-    def _changed(self, first: Scene) -> Scene:
+    def _changed(self, first: Collage) -> Collage:
         """A scene that differs from the first in everything, or in a few of its properties."""
         rng = self.generator
         if rng.uniform() < 0.3 or not first.things:
@@ -222,56 +222,43 @@ class Painter:
         if len(first.things) < 3:  # a thing that walks is motion, an arrangement has a meaning
             changes = [name for name in changes if name != "place"] or ["outline"]
         background = self._background() if "background" in changes else first.background
-        things = list(first.things)
+        things = []
         alike = rng.uniform() < 0.7  # one new outline, colour and surface for all
         model = self._thing(1.0, self._colours(1)[0])
-        for index, thing in enumerate(things):
+        for thing in first.things:
             other = model if alike else self._thing(1.0, self._colours(1)[0])
-            if "outline" in changes:
-                thing = replace(thing, outline=other.outline)
-            if "colour" in changes:
-                thing = replace(thing, colour=other.colour)
+            new: dict[str, Any] = {}
+            for name in {"outline", "colour"} & set(changes):
+                new[name] = getattr(other, name)
             if "surface" in changes:
-                rough = 0.6 - thing.roughness
-                thing = replace(
-                    thing, texture=other.texture, roughness=rough, shading=other.shading
-                )
+                new |= {"texture": other.texture, "shading": other.shading}
+                new["roughness"] = 0.6 - thing.roughness
             if "place" in changes:
-                thing = replace(thing, centre=rng.uniform(0.1, 0.9, 2) * SIDE)
+                new["centre"] = rng.uniform(0.1, 0.9, 2) * SIDE
             if "size" in changes:
-                thing = replace(thing, radius=thing.radius * float(np.exp(rng.normal(0, 0.5))))
-            things[index] = thing
+                new["radius"] = thing.radius * float(np.exp(rng.normal(0, 0.5)))
+            things.append(replace(thing, **new))
         if "number" in changes:
             if rng.uniform() < 0.5 and len(things) > 1:
                 things = things[: int(rng.integers(1, len(things)))]
             else:
-                last = things[-1]
-                more = int(rng.integers(1, 10))
-                things += [
-                    replace(last, centre=rng.uniform(0.08, 0.92, 2) * SIDE) for _ in range(more)
-                ]
-        return Scene(background, tuple(things))
+                centres = (rng.uniform(0.08, 0.92, 2) * SIDE for _ in range(rng.integers(1, 10)))
+                things += [replace(things[-1], centre=centre) for centre in centres]
+        return Collage(background, tuple(things))
 
-    def _between(self, first: Scene, second: Scene, p: float) -> Image8:
+    def _between(self, first: Collage, second: Collage, p: float) -> Image8:
         """The picture at p: properties interpolated; what only one scene has grows or shrinks."""
         canvas = first.background * np.float32(1 - p) + second.background * np.float32(p)
-        for index in range(max(len(first.things), len(second.things))):
-            a = first.things[index] if index < len(first.things) else None
-            b = second.things[index] if index < len(second.things) else None
+        for a, b in zip_longest(first.things, second.things):
             if a is None or b is None:
                 only, share = (a, 1 - p) if b is None else (b, p)
-                assert only is not None
                 parts = [(replace(only, radius=only.radius * share), 1.0)]
             else:
-                thing = Thing(
-                    a.centre + (b.centre - a.centre) * p,
-                    a.radius + (b.radius - a.radius) * p,
-                    a.outline + (b.outline - a.outline) * p,
-                    a.colour + (b.colour - a.colour) * p,
-                    a.texture,
-                    a.roughness,
-                    a.shading + (b.shading - a.shading) * p,
-                )
+                mixed = {
+                    name: getattr(a, name) + (getattr(b, name) - getattr(a, name)) * p
+                    for name in ("centre", "radius", "outline", "colour", "shading")
+                }
+                thing = replace(a, **mixed)
                 parts = [(thing, 1.0)]
                 if (a.texture, a.roughness) != (b.texture, b.roughness):
                     parts.append((replace(thing, texture=b.texture, roughness=b.roughness), p))
@@ -300,9 +287,8 @@ class Painter:
         if thing.shading.any():
             y, x = np.ogrid[y0:y1, x0:x1]
             slope = thing.shading / thing.radius
-            light += ((x - thing.centre[0]) * slope[0] + (y - thing.centre[1]) * slope[1]).astype(
-                np.float32
-            )
+            shade = (x - thing.centre[0]) * slope[0] + (y - thing.centre[1]) * slope[1]
+            light += shade.astype(np.float32)
         region = canvas[y0:y1, x0:x1]
         colour = np.clip(light[..., None] * thing.colour.astype(np.float32), 0, 1)
         region += alpha * (colour - region)

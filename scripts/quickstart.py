@@ -16,7 +16,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from spf.video import write_mp4
@@ -54,43 +53,27 @@ def _write(path: Path, name: str, pacing: Law, num_frames: int) -> None:
 
 def refreshed(text: str, folder: Path) -> str:
     """The page with the output of its commands, which are run in a folder."""
-    return "\n".join(_lines(text.splitlines(), folder)) + "\n"
-
-
-def _lines(lines: list[str], folder: Path) -> Iterator[str]:
-    console = False
-    for line in lines:
+    lines, console = [], False
+    for line in text.splitlines():
         if line.startswith("```"):
             console = line == "```console"
         elif console and not line.startswith("$ "):
             continue  # what a command printed before
-        yield line
+        lines.append(line)
         if console and line.startswith("$ "):
-            yield from output(line[2:], folder)
+            lines += output(line[2:], folder)
+    return "\n".join(lines) + "\n"
 
 
 def output(command: str, folder: Path) -> list[str]:
     """The lines that a command prints, without a terminal, in 100 columns."""
-    paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("WANDB")}
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=folder,
-        env=kept
-        | {
-            "PATH": os.pathsep.join(paths),
-            "PYTHONPATH": str(ROOT),
-            "SPF_CACHE_DIR": str(folder / ".cache"),
-            "COLUMNS": str(COLUMNS),
-            "NO_COLOR": "1",
-            "TERM": "dumb",
-            "OMP_NUM_THREADS": "1",
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    env = {name: text for name, text in os.environ.items() if not name.startswith("WANDB")} | {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PYTHONPATH": str(ROOT), "SPF_CACHE_DIR": str(folder / ".cache"),
+        "COLUMNS": str(COLUMNS), "NO_COLOR": "1", "TERM": "dumb", "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    merged = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run(["bash", "-c", command], cwd=folder, env=env, check=False, **merged)
     printed = done.stdout.replace(f"{folder}/", "")
     printed = re.sub(r"(/runs/[\w.-]+)-[0-9a-f]{8}\b", r"\1-HASH", printed)
     return [line.rstrip() for line in printed.strip("\n").splitlines()]
@@ -110,10 +93,8 @@ def main(arguments: list[str]) -> int:
         args.page.write_text(made)
         return 0
     names = (str(args.page), "what its commands print")
-    difference = list(
-        difflib.unified_diff(text.splitlines(), made.splitlines(), *names, lineterm="")
-    )
-    print("\n".join(difference), end="\n" if difference else "")
+    for line in difflib.unified_diff(text.splitlines(), made.splitlines(), *names, lineterm=""):
+        print(line)
     return int(made != text)
 
 

@@ -4,7 +4,7 @@ A clip shows a morph from p0 to p1. Its progress at time share u is a logistic s
 `STEP_WIDTH` about a place that follows the mean colour of its end frames (`step_place`), so that a
 model that sees them can know it. Some clips drift or dim evenly from end to end.
 
-Each frame has a time, and the model is told it by the rotary position embedding alone. In 60% of
+Each frame has a time, and the model knows it by the rotary position embedding alone. In 60% of
 the clips the times are uneven, as in footage of variable frame rate. In half of the clips the
 highest temporal bands are set to other times, so that the model learns to read its clock from the
 low bands as well; a frequency-aware warp moves these most.
@@ -38,7 +38,7 @@ LONGEST = 32
 
 @dataclass(frozen=True)
 class Batch:
-    """Clips and what the model is told about their time."""
+    """Clips and what the model knows about their time."""
 
     clips: Tensor  # (B, 3, T, H, W) float32 in -1..1
     progress: Tensor  # (B, T) float32, 0 -> 1 within the clip

@@ -16,7 +16,6 @@ import argparse
 import csv
 import json
 import math
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,11 +24,13 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from procedural_images import SIDE, Painter
+from procedural_images import SIDE, CollagePainter
 from safetensors.torch import save_file
 from torch.nn import functional
+from torch.optim import swa_utils
 
 from spf.embedders.tiny_network import TinyNetwork
+from spf.files import moved_into_place
 
 SIZE = 64
 LEVELS = 5
@@ -50,20 +51,19 @@ class Recipe:
     cool_down: int = 800  # last steps, in which it is brought down to 0 linearly
     temperature: float = 0.1
     geodesic: float = 1.0
-    average: float = 0.998  # decay of the averaged weights, which are the ones that are kept
+    average: float = 0.998  # decay of the averaged weights, which are the ones that are saved
 
 
 def render_pool(recipe: Recipe, path: Path) -> NDArray[np.uint8]:
     """All sequences (N, LEVELS, SIDE, SIDE, 3) uint8, rendered once and then mapped from disk."""
     shape = (recipe.sequences, LEVELS, SIDE, SIDE, 3)
     if not path.exists():
-        unfinished = path.with_suffix(".part.npy")
-        pool = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
-        painter = Painter(np.random.default_rng(recipe.seed))
-        for index in range(recipe.sequences):
-            pool[index] = painter.sequence(LEVELS)
-        pool.flush()
-        unfinished.rename(path)
+        painter = CollagePainter(np.random.default_rng(recipe.seed))
+        with moved_into_place(path) as temporary:
+            pool = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+            for index in range(recipe.sequences):
+                pool[index] = painter.sequence(LEVELS)
+            pool.flush()
     pool = np.load(path, mmap_mode="r")
     assert pool.shape == shape, f"{path} is of another recipe; remove it"
     return pool
@@ -110,23 +110,16 @@ class Views:
         turn = math.radians(float(np.clip(rng.normal(0, 9), -30, 30)))
         scale = window / SIZE
         squeeze = math.exp(rng.normal(0, 0.06))
-        mirrored = 1.0
-        linear = scale * np.array(
-            [
-                [math.cos(turn) * squeeze * mirrored, -math.sin(turn)],
-                [math.sin(turn), math.cos(turn) / squeeze],
-            ]
-        )
+        cos, sin = math.cos(turn), math.sin(turn)
+        linear = scale * np.array([[cos * squeeze, -sin], [sin, cos / squeeze]])
         centre = SIDE / 2 + rng.uniform(-0.2, 0.2, 2) * window
         offset = centre - linear @ np.full(2, SIZE / 2)
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        flags, mode = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REFLECT_101
         matrix = np.column_stack([linear, offset])
         blur = rng.uniform()
         if scale > 1.4 or blur < 0.15:
             picture = cv2.GaussianBlur(picture, (0, 0), 0.45 * scale * (1 + 2 * (blur < 0.15)))
-        seen = cv2.warpAffine(
-            picture, matrix, (SIZE, SIZE), flags=flags, borderMode=cv2.BORDER_REFLECT_101
-        )
+        seen = cv2.warpAffine(picture, matrix, (SIZE, SIZE), flags=flags, borderMode=mode)
         if rng.uniform() < 0.15:  # something that walks through
             place = tuple(int(x) for x in rng.integers(0, SIZE, 2))
             colour = tuple(int(x) for x in rng.integers(0, 256, 3))
@@ -143,9 +136,8 @@ class Views:
             light = light + deviation * rng.standard_normal(light.shape, np.float32)
         light = np.clip(light, 0, 1)
         if rng.uniform() < 0.25:
-            coded = cv2.imencode(
-                ".jpg", (light * 255).astype(np.uint8), [1, int(rng.integers(12, 80))]
-            )[1]
+            pixels, quality = (light * 255).astype(np.uint8), int(rng.integers(12, 80))
+            coded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
             light = cv2.imdecode(coded, cv2.IMREAD_COLOR).astype(np.float32) / 255
         return light * 2 - 1
 
@@ -181,14 +173,10 @@ def train(recipe: Recipe, out: Path, threads: int, save_every: int = 100) -> Non
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(recipe.seed)
     network = TinyNetwork().to(device, memory_format=torch.channels_last)
-    averaged = torch.optim.swa_utils.AveragedModel(
-        network,
-        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average),
-        use_buffers=True,
-    )
-    optimiser = torch.optim.AdamW(
-        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
+    average = swa_utils.get_ema_multi_avg_fn(recipe.average)
+    averaged = swa_utils.AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+    rates = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    optimiser = torch.optim.AdamW(network.parameters(), **rates)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda n: _rate(n, recipe))
     parts = {"network": network, "averaged": averaged, "optimiser": optimiser, "rate": schedule}
     checkpoint = out / "checkpoint.pt"
@@ -222,8 +210,8 @@ def train(recipe: Recipe, out: Path, threads: int, save_every: int = 100) -> Non
                 file.flush()
             if (step + 1) % save_every == 0 or step + 1 == recipe.steps:
                 state = {name: part.state_dict() for name, part in parts.items()}
-                torch.save({**state, "done": step + 1}, checkpoint.with_suffix(".part"))
-                os.replace(checkpoint.with_suffix(".part"), checkpoint)
+                with moved_into_place(checkpoint) as temporary:
+                    torch.save({**state, "done": step + 1}, temporary)
                 save_weights(averaged.module, out / "tiny.safetensors")
 
 
@@ -237,13 +225,10 @@ def _rate(step: int, recipe: Recipe) -> float:
 
 def save_weights(network: torch.nn.Module, path: Path) -> None:
     """The weights in float16, whole numbers left out."""
-    weights = {
-        name: value.half().contiguous()
-        for name, value in network.state_dict().items()
-        if value.is_floating_point()
-    }
-    save_file(weights, path.with_suffix(".part"))
-    os.replace(path.with_suffix(".part"), path)
+    state = network.state_dict().items()
+    weights = {name: x.half().contiguous() for name, x in state if x.is_floating_point()}
+    with moved_into_place(path) as temporary:
+        save_file(weights, temporary)
 
 
 def main() -> None:

@@ -36,18 +36,11 @@ from spf.generators.tiny.sampling import (  # noqa: E402
 )
 
 MODEL = {
-    "patch_size": (1, 4, 4),
-    "num_attention_heads": 2,
-    "attention_head_dim": 128,  # 22 temporal bands, those of Wan's large models
-    "in_channels": 10,
-    "out_channels": 3,
-    "text_dim": TEXT_DIM,
-    "freq_dim": 128,
-    "ffn_dim": 768,
-    "num_layers": 4,
-    "cross_attn_norm": False,
-    "rope_max_seq_len": 64,
-}
+    "patch_size": (1, 4, 4), "in_channels": 10, "out_channels": 3, "num_layers": 4,
+    "num_attention_heads": 2, "attention_head_dim": 128,  # 22 temporal bands, as Wan's large models
+    "text_dim": TEXT_DIM, "freq_dim": 128, "ffn_dim": 768,
+    "cross_attn_norm": False, "rope_max_seq_len": 64,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -114,8 +107,8 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.generator = np.random.default_rng(config.seed)
         self.model = WanTransformer3DModel(**MODEL)
-        nn.init.zeros_(self.model.proj_out.weight)
-        nn.init.zeros_(self.model.proj_out.bias)
+        for values in self.model.proj_out.parameters():
+            nn.init.zeros_(values)
         for block in self.model.blocks:
             # Wan's own gates start near zero; open ones learn from the first step.
             with torch.no_grad():
@@ -153,13 +146,13 @@ class Trainer:
         sigma = 0.1 + 0.9 * torch.rand(count)
         sigma = torch.where(torch.rand(count) < 0.6, 1.0 - 0.15 * torch.rand(count), sigma)
         first, last = batch.clips[:, :, 0], batch.clips[:, :, -1]
-        given = conditioning(first, last, frames)
+        known = conditioning(first, last, frames)
         level = sigma[:, None, None, None, None]
         noisy = (1 - level) * batch.clips + level * torch.randn_like(batch.clips)
         self.clocks.show(batch)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             change = self.model(
-                hidden_states=torch.cat([noisy, given], dim=1),
+                hidden_states=torch.cat([noisy, known], dim=1),
                 timestep=1000.0 * sigma,
                 encoder_hidden_states=no_text(count),
                 return_dict=False,
@@ -186,10 +179,10 @@ class Trainer:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        keep = min(config.average, self.step / (self.step + 10))
+        decay = min(config.average, self.step / (self.step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(
-                list(self.average.parameters()), list(self.model.parameters()), 1.0 - keep
+                list(self.average.parameters()), list(self.model.parameters()), 1.0 - decay
             )
         return loss.item()
 
@@ -207,17 +200,16 @@ class Trainer:
             torch.save(state, temporary)
         with moved_into_place(self.out / "weights") as temporary:
             copy.deepcopy(self.average).half().save_pretrained(temporary)
-            write_atomic(
-                temporary / SETTINGS_FILE, json.dumps(asdict(SamplerSettings()), indent=2) + "\n"
-            )
+            settings = json.dumps(asdict(SamplerSettings()), indent=2) + "\n"
+            write_atomic(temporary / SETTINGS_FILE, settings)
 
     def start_from(self, folder: Path) -> None:
         """Begin with the weights in a folder."""
-        given = WanTransformer3DModel.from_pretrained(
+        start = WanTransformer3DModel.from_pretrained(
             folder, torch_dtype=torch.float32, use_safetensors=True, local_files_only=True
         ).state_dict()
-        self.model.load_state_dict(given)
-        self.average.load_state_dict(given)
+        self.model.load_state_dict(start)
+        self.average.load_state_dict(start)
 
     def resume(self) -> None:
         """Go on from the checkpoint where there is one."""
@@ -236,10 +228,9 @@ class Trainer:
 
 def append(path: Path, row: dict[str, object]) -> None:
     """Add a line to a CSV file, after its header."""
-    new = not path.exists()
     with open(path, "a", newline="") as file:
         writer = csv.DictWriter(file, row)
-        if new:
+        if not file.tell():
             writer.writeheader()
         writer.writerow(row)
 
@@ -281,18 +272,17 @@ def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--pool", type=Path, help="where the rendered clips are kept")
+    parser.add_argument("--pool", type=Path, help="where the rendered clips are stored")
     parser.add_argument("--start", type=Path, help="folder of weights to begin with")
-    parser.add_argument("--steps", type=int, default=Config.steps)
-    parser.add_argument("--decay", type=int, default=Config.decay)
-    parser.add_argument("--seed", type=int, default=Config.seed)
-    parser.add_argument("--threads", type=int, default=Config.threads)
+    options = ("steps", "decay", "seed", "threads")
+    for name in options:
+        parser.add_argument(f"--{name}", type=int, default=getattr(Config, name))
     parser.add_argument("--every", type=int, default=200, help="steps between checkpoints")
     parser.add_argument("--no-compile", action="store_true", help="without a C++ compiler")
-    given = parser.parse_args()
-    config = Config(steps=given.steps, decay=given.decay, seed=given.seed, threads=given.threads)
-    pool = given.pool or given.out / "pool.npy"
-    train(config, given.out, pool, given.start, given.every, not given.no_compile)
+    args = parser.parse_args()
+    config = Config(**{name: getattr(args, name) for name in options})
+    pool = args.pool or args.out / "pool.npy"
+    train(config, args.out, pool, args.start, args.every, not args.no_compile)
 
 
 if __name__ == "__main__":

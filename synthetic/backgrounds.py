@@ -7,16 +7,12 @@ what a soft disc about its middle shows, and the background is the rest of the p
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthetic.drawing import Canvas, Float32, LayerPainter, cover
+from synthetic.drawing import Canvas, Content, Float32, LayerPainter, cover
 from synthetic.photographs import HELD_OUT, PHOTOGRAPHS, photograph
 from synthetic.seeds import generator_for
-
-if TYPE_CHECKING:
-    from synthetic.clips import Content
 
 RADIUS, EDGE = 0.36, 0.08
 """Of the disc, and of its soft edge, in frame's shorter sides."""
@@ -26,7 +22,7 @@ Replaced = Callable[[float, float], tuple[Float32, Float32]]
 
 
 def another_background(
-    content: "Content", size: tuple[int, int], margin: int, seed: int, held_out: bool
+    content: Content, size: tuple[int, int], margin: int, seed: int, held_out: bool
 ) -> Replaced:
     """The content's layers with a photograph mixed into the background: (1 - share) own + share
     other. It is drawn from the seed, among those that the content does not show, held out or not.
@@ -47,7 +43,7 @@ def another_background(
     return paint
 
 
-def _in_disc(content: "Content", size: tuple[int, int], margin: int, seed: int) -> LayerPainter:
+def _in_disc(content: Content, size: tuple[int, int], margin: int, seed: int) -> LayerPainter:
     picture = content.painter(size, margin, seed)
     away = np.hypot(*Canvas(*size, margin).grid)
     alpha = np.clip((RADIUS - away) / EDGE + 0.5, 0.0, 1.0).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from spf.errors import ConfigError
 from spf.words import choose
-from synthetic.checks import check_size
-from synthetic.drawing import Image8, LayerPainter, Painter, quantised
+from synthetic.drawing import Content, Image8, LayerPainter, Painter, check_size, quantised
 from synthetic.laws import Law, law
 from synthetic.motion import Motion
 from synthetic.photographs import PAIRS, RING
@@ -30,84 +29,52 @@ ZOOM = 4
 """Factor of a zoom that is the meaning."""
 
 
-class Content(Protocol):
-    """What changes its meaning with a parameter p in [0, 1]."""
-
-    @property
-    def name(self) -> str:
-        """Its word."""
-
-    @property
-    def held_out(self) -> bool:
-        """Whether nothing that is measured may have been trained on it."""
-
-    def identity(self) -> dict[str, Any]:
-        """Everything but seed and size that determines the pixels."""
-
-    def painter(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> Painter:
-        """p -> (H + 2 margin, W + 2 margin, 3) uint8, RGB; the centre does not depend on margin."""
-
-    def layers(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> LayerPainter | None:
-        """p -> background and foreground (see `synthetic.drawing`); None where it has no layers."""
-
-
 @dataclass(frozen=True)
-class Still:
-    """Content held at one p: nothing changes, whatever the law says."""
+class Held(Content):
+    """A content at one p."""
 
+    how: ClassVar[str]
     content: Content
     at: float = 0.5
 
     @property
     def name(self) -> str:
-        """The content's word and where it is held."""
-        return f"still-{self.content.name}-{self.at:g}"
+        return f"{self.how}-{self.content.name}-{self.at:g}"
 
     @property
-    def held_out(self) -> bool:
+    def held_out(self) -> bool:  # type: ignore[override]
         """As the content."""
         return self.content.held_out
 
     def identity(self) -> dict[str, Any]:
-        """The content's, and where it is held."""
-        return {**self.content.identity(), "still": self.at}
+        return {**self.content.identity(), self.how: self.at}
+
+
+class Still(Held):
+    """Content held at one p: nothing changes, whatever the law says."""
+
+    how = "still"
 
     def painter(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> Painter:
-        """The content's picture at `at`, for every p."""
         picture = self.content.painter(size, margin, seed)(self.at)
         return lambda p: picture.copy()
 
     def layers(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> LayerPainter | None:
-        """The content's layers at `at`, for every p."""
         paint = self.content.layers(size, margin, seed)
         return None if paint is None else lambda p: paint(self.at)
 
 
-@dataclass(frozen=True)
-class Zoomed:
+class Zoomed(Held):
     """Content held at one p, into whose middle the picture zooms: by a factor of `ZOOM` ** p, so
-    that what is seen changes with the camera alone."""
+    that what is seen changes with the camera alone. It is painted `ZOOM` times as large, so that
+    all frames are sharp."""
 
-    content: Content
-    at: float = 0.5
-
-    @property
-    def name(self) -> str:
-        """The content's word and where it is held."""
-        return f"zoomed-{self.content.name}-{self.at:g}"
-
-    @property
-    def held_out(self) -> bool:
-        """As the content."""
-        return self.content.held_out
+    how = "zoomed"
 
     def identity(self) -> dict[str, Any]:
-        """The content's, where it is held, and the zoom."""
-        return {**self.content.identity(), "zoomed": self.at, "by": ZOOM}
+        return {**super().identity(), "by": ZOOM}
 
     def painter(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> Painter:
-        """The content's picture at `at`, painted `ZOOM` times as large, so that all frames are
-        sharp."""
         large = size[0] * ZOOM, size[1] * ZOOM
         picture = self.content.painter(large, margin * ZOOM, seed)(self.at)
         height, width = picture.shape[:2]
@@ -121,32 +88,17 @@ class Zoomed:
 
         return paint
 
-    def layers(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> LayerPainter | None:
-        """None: it has no layers."""
-        return None
-
 
 _ALL: tuple[Content, ...] = (*SCENES, *PAIRS, *RING["warp"], *RING["matched"])
 CONTENTS = {item.name: item for item in _ALL}
 """All named scenes and pairs of photographs, shown and held out."""
 
 COLOUR_KEEPING = (
-    "shape-circle-star",
-    "shape-square-heart",
-    "shape-triangle-flower",
-    "shape-leaf-cross",
-    "arrangement-ring-grid",
-    "arrangement-line-spiral",
-    "coins-retina-patches",
-    "galaxies-astronaut-patches",
-    "grass-gravel-patches",
-    "retina-camera-patches",
-    "shape-drop-gear",
-    "shape-crescent-bolt",
-    "arrangement-scatter-pyramid",
-    "cat-motorcycle-patches",
-    "moon-tissue-patches",
-    "brick-cat-patches",
+    *("shape-circle-star", "shape-square-heart", "shape-triangle-flower", "shape-leaf-cross"),
+    *("arrangement-ring-grid", "arrangement-line-spiral", "coins-retina-patches"),
+    *("galaxies-astronaut-patches", "grass-gravel-patches", "retina-camera-patches"),
+    *("shape-drop-gear", "shape-crescent-bolt", "arrangement-scatter-pyramid"),
+    *("cat-motorcycle-patches", "moon-tissue-patches", "brick-cat-patches"),
 )
 """Contents that change what is seen and keep its colours, the last six held out: along p the
 Bhattacharyya angle of the colour histograms stays below 0.1 rad; other held-out morphs of colour,

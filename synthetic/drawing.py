@@ -8,10 +8,13 @@ A layer is float32 (H', W', 4): RGB premultiplied by alpha, in 0..255, and alpha
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from spf.errors import ConfigError
 
 Float32 = NDArray[np.float32]
 Image8 = NDArray[np.uint8]
@@ -20,11 +23,27 @@ Painter = Callable[[float], Image8]
 LayerPainter = Callable[[float], tuple[Float32, Float32]]
 """p in [0, 1] -> background (H', W', 3), RGB in 0..255, and a foreground layer."""
 
+MIN_SIDE = 16
+"""Smallest side of a picture in pixels: below it neither scenes nor H.264 make sense."""
+
 _FRACTION_BITS = 4
 LIGHT = np.array([-0.55, -0.83])
 """Direction to the light in the picture's plane (x, y): from the upper left."""
 SHADOW = 0.42
 """Largest alpha of a shadow."""
+
+
+def check_size(size: tuple[int, int]) -> tuple[int, int]:
+    """The size as (height, width) of integers; ConfigError for a picture that is too small."""
+    try:
+        height, width = (int(side) for side in size)
+    except (TypeError, ValueError):
+        raise ConfigError(f"size={size!r} is not (height, width) in pixels") from None
+    if min(height, width) < MIN_SIDE:
+        raise ConfigError(
+            f"size {height}x{width} is too small for a picture; use at least {MIN_SIDE}x{MIN_SIDE}"
+        )
+    return height, width
 
 
 @dataclass(frozen=True)
@@ -57,17 +76,22 @@ class Canvas:
         """Smooth noise (H', W') of mean 0 and standard deviation about 1; waves per unit."""
         # The lattice spans 8 units about the centre, so that the margin does not change it.
         lattice = generator.standard_normal((int(np.ceil(8 * frequency)),) * 2).astype(np.float32)
-        x, y = self.grid
-        return np.asarray(
-            cv2.remap(
-                lattice,
-                np.mod((x + 4) * frequency, lattice.shape[1]).astype(np.float32),
-                np.mod((y + 4) * frequency, lattice.shape[0]).astype(np.float32),
-                cv2.INTER_CUBIC,
-                borderMode=cv2.BORDER_WRAP,
-            ),
-            np.float32,
-        )
+        side = len(lattice)
+        x, y = (np.mod((at + 4) * frequency, side).astype(np.float32) for at in self.grid)
+        wrapped = cv2.remap(lattice, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP)
+        return np.asarray(wrapped, np.float32)
+
+
+_TO_CONE_ROOTS = np.array([
+    [1.0, 0.3963377774, 0.2158037573],
+    [1.0, -0.1055613458, -0.0638541728],
+    [1.0, -0.0894841775, -1.2914855480],
+])  # fmt: skip
+_TO_LINEAR_RGB = np.array([
+    [4.0767416621, -3.3077115913, 0.2309699292],
+    [-1.2684380046, 2.6097574011, -0.3413193965],
+    [-0.0041960863, -0.7034186147, 1.7076147010],
+])  # fmt: skip
 
 
 def oklch_to_oklab(lightness: float, chroma: float, hue: float) -> NDArray[np.float64]:
@@ -86,21 +110,7 @@ def oklch(lightness: float, chroma: float, hue: float) -> NDArray[np.float64]:
 
 def oklab_to_rgb(lab: ArrayLike) -> NDArray[np.float64]:
     """sRGB (..., 3) in 0..255 of Oklab colours (..., 3), clipped to the gamut."""
-    to_cone_roots = np.array(
-        [
-            [1.0, 0.3963377774, 0.2158037573],
-            [1.0, -0.1055613458, -0.0638541728],
-            [1.0, -0.0894841775, -1.2914855480],
-        ]
-    )
-    to_linear_rgb = np.array(
-        [
-            [4.0767416621, -3.3077115913, 0.2309699292],
-            [-1.2684380046, 2.6097574011, -0.3413193965],
-            [-0.0041960863, -0.7034186147, 1.7076147010],
-        ]
-    )
-    linear = (np.asarray(lab) @ to_cone_roots.T) ** 3 @ to_linear_rgb.T
+    linear = (np.asarray(lab) @ _TO_CONE_ROOTS.T) ** 3 @ _TO_LINEAR_RGB.T
     linear = np.clip(linear, 0.0, 1.0)
     curved = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return 255.0 * curved
@@ -133,14 +143,39 @@ def quantised(picture: NDArray[np.floating]) -> Image8:
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
-def flattened(paint: LayerPainter) -> Painter:
+def flattened(back: Float32, front: Float32) -> Image8:
     """Both layers as one picture."""
+    return quantised(over(front, back))
 
-    def picture(p: float) -> Image8:
-        back, front = paint(p)
-        return quantised(over(front, back))
 
-    return picture
+class Content:
+    """What changes its meaning with a parameter p in [0, 1].
+
+    held_out : whether nothing that is measured may have been trained on it. A content implements
+    `layers`, or `painter` where it has no layers.
+    """
+
+    held_out: bool
+
+    @property
+    def name(self) -> str:
+        """How configurations and tables call it: shape-circle-star, astronaut-coffee-warp."""
+        raise NotImplementedError
+
+    def identity(self) -> dict[str, Any]:
+        """Everything but seed and size that determines the pixels."""
+        raise NotImplementedError
+
+    def layers(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> LayerPainter | None:
+        """p -> background and foreground on a canvas with margins; None where it has no layers."""
+        return None
+
+    def painter(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> Painter:
+        """p -> (H + 2 margin, W + 2 margin, 3) uint8, RGB; the centre does not depend on margin."""
+        layers = self.layers(size, margin, seed)
+        if layers is None:
+            raise NotImplementedError
+        return lambda p: flattened(*layers(p))
 
 
 def cover(colour: NDArray, alpha: NDArray) -> Float32:

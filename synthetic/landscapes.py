@@ -94,12 +94,9 @@ def _disc(x: float, height: float, radius: float) -> NDArray[np.float64]:
 
 def _tree(generator: np.random.Generator) -> Parts:
     leaves = _rgb((0.50, 0.14, generator.uniform(125, 150)))
-    crown = [(_disc(x, y, r), leaves) for x, y, r in ((-0.2, 0.6, 0.2), (0.2, 0.6, 0.2))]
-    return [
-        (_box(-0.05, 0.05, 0, 0.5), _rgb((0.40, 0.07, 55))),
-        *crown,
-        (_disc(0, 0.75, 0.25), leaves),
-    ]
+    crown = ((-0.2, 0.6, 0.2), (0.2, 0.6, 0.2), (0, 0.75, 0.25))
+    trunk = (_box(-0.05, 0.05, 0, 0.5), _rgb((0.40, 0.07, 55)))
+    return [trunk, *((_disc(*disc), leaves) for disc in crown)]
 
 
 def _tower(generator: np.random.Generator) -> Parts:
@@ -117,14 +114,12 @@ def _tower(generator: np.random.Generator) -> Parts:
 def _cactus(generator: np.random.Generator) -> Parts:
     green = _rgb((0.50, 0.11, generator.uniform(135, 155)))
     left, right = generator.uniform(0.3, 0.5, 2)
-    return [
-        (_box(-0.08, 0.08, 0, 0.93), green),
-        (_disc(0, 0.92, 0.08), green),
-        (_box(-0.28, 0, left, left + 0.11), green),
-        (_box(-0.28, -0.17, left, left + 0.32), green),
-        (_box(0, 0.28, right, right + 0.11), green),
-        (_box(0.17, 0.28, right, right + 0.3), green),
-    ]
+    arms = (
+        *((-0.28, 0, left, left + 0.11), (-0.28, -0.17, left, left + 0.32)),
+        *((0, 0.28, right, right + 0.11), (0.17, 0.28, right, right + 0.3)),
+    )
+    shapes = [_box(-0.08, 0.08, 0, 0.93), _disc(0, 0.92, 0.08), *(_box(*arm) for arm in arms)]
+    return [(shape, green) for shape in shapes]
 
 
 def _sail(generator: np.random.Generator) -> Parts:
@@ -176,7 +171,7 @@ def landscape(
     The things of the first place sink into the ground as those of the second one grow.
     Background: sky, sun, stars and ridge. Foreground: ground and things.
     """
-    ends = [PLACES[word] for word in (first, second)]
+    ends = [PLACES[name] for name in (first, second)]
     x, y = canvas.grid
     stands = _stands(ends, canvas.width / canvas.unit, generator)
     stacked = [(base, size, last, _stacked(thing)) for base, size, last, thing in stands]
@@ -193,10 +188,8 @@ def landscape(
     stars = _stars(canvas, generator) * skyward[:, None]
 
     def colour(name: str, p: float) -> NDArray[np.float64]:
-        lab = mix(
-            oklch_to_oklab(*getattr(ends[0], name)), oklch_to_oklab(*getattr(ends[1], name)), p
-        )
-        return oklab_to_rgb(lab)
+        first, second = (oklch_to_oklab(*getattr(end, name)) for end in ends)
+        return oklab_to_rgb(mix(first, second, p))
 
     def number(name: str, p: float) -> np.float32:
         return np.float32(mix(getattr(ends[0], name), getattr(ends[1], name), p))
@@ -205,9 +198,8 @@ def landscape(
         sky = _gradient(colour("sky_low", p), colour("sky_top", p), skyward, x.shape[1])
         if number("stars", p) > 0:
             sky += spread(np.float32(200) * number("stars", p) * stars)
-        away = np.hypot(x - np.float32(sun_x), y + number("sun_height", p)) - number(
-            "sun_radius", p
-        )
+        away = np.hypot(x - np.float32(sun_x), y + number("sun_height", p))
+        away -= number("sun_radius", p)
         glow = np.float32(0.3) * np.exp(np.minimum(-away, 0) / np.float32(0.1))
         _blend(sky, colour("sun", p), np.maximum(_coverage(-away * canvas.unit), glow))
         crest = HORIZON - number("ridge_height", p) * ridge_shape

@@ -1,15 +1,12 @@
 """Pacing laws g: [0, 1] -> [0, 1]: how much of the change is done when a share u of time is over.
 
-Every law is non-decreasing with g(0) = 0 and g(1) = 1, and comes with its inverse and derivative.
-All are closed forms, but the inverse of `sine` (Kepler's equation), which is solved to float64.
-Arrays in and out are float64 of one shape. Where a law stands still, its inverse is the middle of
-the interval (0 and 1 stay pinned), which keeps it symmetric under time reversal. At the knots of a
-piecewise linear law the derivative is that of the piece to the right (at u = 1, to the left).
+Every law is a closed form, non-decreasing with g(0) = 0 and g(1) = 1, and comes with its
+derivative. Arrays in and out are float64 of one shape. At the knots of a piecewise linear law the
+derivative is that of the piece to the right (at u = 1, to the left).
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,9 +35,9 @@ class Parameter:
 
     def check(self, law_name: str, name: str, value: object) -> float:
         """The value as int or float; ConfigError where it is no number of the interval."""
-        kind = "an integer" if self.integer else "a number"
-        left, right = ("(", ")") if self.open else ("[", "]")
-        wanted = f"it must be {kind} in {left}{self.low:g}, {self.high:g}{right}"
+        interval = f"{self.low:g}, {self.high:g}"
+        interval = f"({interval})" if self.open else f"[{interval}]"
+        wanted = f"it must be {'an integer' if self.integer else 'a number'} in {interval}"
         error = ConfigError(f"law {law_name}: {name}={value} is impossible; {wanted}")
         try:
             number = float(value)  # type: ignore[arg-type]
@@ -54,10 +51,9 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Family:
-    """Functions g(u, **parameters), inverse(y, ...) and derivative(u, ...), and the parameters."""
+    """Functions g(u, **parameters) and derivative(u, **parameters), and the parameters."""
 
     g: Callable[..., FloatArray]
-    inverse: Callable[..., FloatArray]
     derivative: Callable[..., FloatArray]
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     # Returns what is wrong with values that are possible one by one, or "".
@@ -76,14 +72,6 @@ class Law:
         values = LAWS[self.name].g(_unit(u), **dict(self.parameters))
         return np.clip(values, 0.0, 1.0)
 
-    def inverse(self, y: ArrayLike) -> FloatArray:
-        """The share of time at which progress is y: g(inverse(y)) = y."""
-        y = _unit(y)
-        # Where a tail underflows, a logarithm is infinite; it is clipped like a rounding error.
-        with np.errstate(divide="ignore", over="ignore"):
-            values = np.clip(LAWS[self.name].inverse(y, **dict(self.parameters)), 0.0, 1.0)
-        return np.where((y == 0.0) | (y == 1.0), y, values)
-
     def derivative(self, u: ArrayLike) -> FloatArray:
         """Speed g'(u) >= 0; its mean over [0, 1] is 1."""
         return LAWS[self.name].derivative(_unit(u), **dict(self.parameters))
@@ -98,23 +86,18 @@ class Law:
 
 
 def law(name: str, **parameters: Any) -> Law:
-    """The law of this name; parameters that are not given take their defaults (see LAWS)."""
-    word = choose(name, LAWS, "pacing law")
-    family = LAWS[word]
-    for given in parameters:
-        choose(given, family.parameters, f"parameter of law {word}")
+    """The law of this name; parameters left out take their defaults (see LAWS)."""
+    name = choose(name, LAWS, "pacing law")
+    family = LAWS[name]
+    for key in parameters:
+        choose(key, family.parameters, f"parameter of law {name}")
     values = {
-        key: parameter.check(word, key, parameters.get(key, parameter.default))
+        key: parameter.check(name, key, parameters.get(key, parameter.default))
         for key, parameter in family.parameters.items()
     }
     if reason := family.conflict(**values):
-        raise ConfigError(f"law {word}: {reason}")
-    return Law(word, tuple(values.items()))
-
-
-def unevenness(pacing: Law) -> float:
-    """The true linearity_mae of a law: the integral of |g(u) - u| over [0, 1] (trapezoids)."""
-    return float(np.trapezoid(np.abs(pacing.g(_GRID) - _GRID), _GRID))
+        raise ConfigError(f"law {name}: {reason}")
+    return Law(name, tuple(values.items()))
 
 
 def steepest(pacing: Law) -> float:
@@ -138,15 +121,6 @@ def _unit(values: ArrayLike) -> FloatArray:
     return np.clip(array, 0.0, 1.0)
 
 
-def _identity(u: FloatArray) -> FloatArray:
-    return u.copy()
-
-
-def _ease_in_out_inverse(y: FloatArray, power: float) -> FloatArray:
-    half = 0.5 * (2.0 * np.minimum(y, 1.0 - y)) ** (1.0 / power)
-    return np.where(y < 0.5, half, 1.0 - half)
-
-
 def _ease_in_out_derivative(u: FloatArray, power: float) -> FloatArray:
     return power * (2.0 * np.minimum(u, 1.0 - u)) ** (power - 1.0)
 
@@ -158,65 +132,30 @@ def _sigmoid(u: FloatArray, place: float, steepness: float) -> FloatArray:
     return (expit(steepness * (u - place)) - low) / (high - low)
 
 
-def _sigmoid_inverse(y: FloatArray, place: float, steepness: float) -> FloatArray:
-    low, high = expit(-steepness * place), expit(steepness * (1.0 - place))
-    below = low + y * (high - low)
-    # 1 - below, without the cancellation near y = 1.
-    above = expit(-steepness * (1.0 - place)) + (1.0 - y) * (high - low)
-    return place + (np.log(below) - np.log(above)) / steepness
-
-
 def _sigmoid_derivative(u: FloatArray, place: float, steepness: float) -> FloatArray:
     low, high = expit(-steepness * place), expit(steepness * (1.0 - place))
     x = steepness * (u - place)
     return steepness * expit(x) * expit(-x) / (high - low)
 
 
-# two_jumps: a weighted sum of two logistic functions of one steepness, scaled to [0, 1]. With
-# x = exp(k (u - m)), m midway, it is a ratio of quadratics in x, so that its inverse is a root.
+# two_jumps: a weighted sum of two logistic functions of one steepness, scaled to [0, 1].
 def _two_raw(u: ArrayLike, first: float, second: float, steepness: float, share: float) -> Any:
     u = np.asarray(u, dtype=np.float64)
     return share * expit(steepness * (u - first)) + (1 - share) * expit(steepness * (u - second))
 
 
 def _two(u: FloatArray, **parameters: float) -> FloatArray:
-    low, high = _two_raw(0.0, **parameters), _two_raw(1.0, **parameters)
+    low, high = (_two_raw(end, **parameters) for end in (0.0, 1.0))
     return (_two_raw(u, **parameters) - low) / (high - low)
-
-
-def _two_inverse(
-    y: FloatArray, first: float, second: float, steepness: float, share: float
-) -> FloatArray:
-    low = _two_raw(0.0, first, second, steepness, share)
-    high = _two_raw(1.0, first, second, steepness, share)
-    value = low + y * (high - low)
-    # 1 - value, without the cancellation near y = 1: the same law, seen in reversed time.
-    rest = _two_raw(0.0, 1.0 - second, 1.0 - first, steepness, 1.0 - share) + (1.0 - y) * (
-        high - low
-    )
-    far = np.exp(0.5 * steepness * (second - first))
-    # rest x^2 + slope x - value = 0, by the form of the root that does not cancel.
-    slope = far * (share - value) + (1.0 - share - value) / far
-    root = np.hypot(slope, 2.0 * np.sqrt(rest * value))
-    large = 0.5 * (np.abs(slope) + root)
-    x = np.where(slope > 0, value / large, large / rest)
-    return 0.5 * (first + second) + np.log(x) / steepness
 
 
 def _two_derivative(
     u: FloatArray, first: float, second: float, steepness: float, share: float
 ) -> FloatArray:
-    low = _two_raw(0.0, first, second, steepness, share)
-    high = _two_raw(1.0, first, second, steepness, share)
+    low, high = (_two_raw(end, first, second, steepness, share) for end in (0.0, 1.0))
     one, two = steepness * (u - first), steepness * (u - second)
     speed = share * expit(one) * expit(-one) + (1 - share) * expit(two) * expit(-two)
     return steepness * speed / (high - low)
-
-
-def _exponential_inverse(y: FloatArray, temperature: float) -> FloatArray:
-    if temperature == 0:
-        return y.copy()
-    return np.log1p(y * np.expm1(temperature)) / temperature
 
 
 def _exponential_derivative(u: FloatArray, temperature: float) -> FloatArray:
@@ -225,17 +164,7 @@ def _exponential_derivative(u: FloatArray, temperature: float) -> FloatArray:
     return temperature * np.exp(temperature * u) / np.expm1(temperature)
 
 
-def _sine_inverse(y: FloatArray) -> FloatArray:
-    low, high = np.zeros_like(y), np.ones_like(y)
-    # Bisection: Newton's steps fail at u = 1/2, where the derivative is zero.
-    for _ in range(54):
-        middle = 0.5 * (low + high)
-        below = sine(middle) < y
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return 0.5 * (low + high)
-
-
-# The piecewise linear laws are given by their knots (u_k, y_k), both non-decreasing from 0 to 1.
+# The piecewise linear laws are defined by their knots (u_k, y_k), both non-decreasing from 0 to 1.
 Knots = tuple[FloatArray, FloatArray]
 
 
@@ -254,9 +183,8 @@ def _staircase(steps: int, rise: float) -> Knots:
 def _partial_jump(place: float, share: float, width: float) -> Knots:
     start, stop = place - 0.5 * width, place + 0.5 * width
     slope = (1.0 - share) / (1.0 - width)
-    return np.array([0.0, start, stop, 1.0]), np.array(
-        [0.0, slope * start, 1 - slope * (1 - stop), 1]
-    )
+    levels = np.array([0.0, slope * start, 1 - slope * (1 - stop), 1])
+    return np.array([0.0, start, stop, 1.0]), levels
 
 
 def _random_monotone(seed: int, pieces: int, concentration: float) -> Knots:
@@ -266,28 +194,19 @@ def _random_monotone(seed: int, pieces: int, concentration: float) -> Knots:
     return np.linspace(0.0, 1.0, pieces + 1), np.minimum(y, 1.0)
 
 
-def _along(u: FloatArray, knots: Callable[..., Knots], **parameters: float) -> FloatArray:
-    return np.interp(u, *knots(**parameters))
-
-
-def _along_inverse(y: FloatArray, knots: Callable[..., Knots], **parameters: float) -> FloatArray:
-    times, levels = knots(**parameters)
-    first, after = np.searchsorted(levels, y, "left"), np.searchsorted(levels, y, "right")
-    still = 0.5 * (times[np.minimum(first, levels.size - 1)] + times[after - 1])
-    return np.where(after > first, still, np.interp(y, levels, times))
-
-
-def _along_slope(u: FloatArray, knots: Callable[..., Knots], **parameters: float) -> FloatArray:
-    times, levels = knots(**parameters)
+def _along_slope(u: FloatArray, times: FloatArray, levels: FloatArray) -> FloatArray:
     real = np.diff(times) > 0
     slopes = np.diff(levels)[real] / np.diff(times)[real]
     starts = times[:-1][real]
     return slopes[np.maximum(np.searchsorted(starts, u, "right") - 1, 0)]
 
 
-def _piecewise(knots: Callable[..., Knots], **more: Any) -> Family:
-    g, inverse = partial(_along, knots=knots), partial(_along_inverse, knots=knots)
-    return Family(g, inverse, partial(_along_slope, knots=knots), **more)
+def _piecewise(knots: Callable[..., Knots], *more: Any) -> Family:
+    g, slope = (
+        lambda u, call=call, **parameters: call(u, *knots(**parameters))
+        for call in (np.interp, _along_slope)
+    )
+    return Family(g, slope, *more)
 
 
 _POWER = {"power": Parameter(2.0, 1.0, 10.0)}
@@ -295,29 +214,23 @@ _PLACE = Parameter(0.5, 0.0, 1.0, open=True)
 _STEEPNESS = Parameter(40.0, 0.1, 1000.0)
 
 LAWS: dict[str, Family] = {
-    "linear": Family(_identity, _identity, np.ones_like),
+    "linear": Family(np.copy, np.ones_like),
     "ease_in": Family(
         lambda u, power: u**power,
-        lambda y, power: y ** (1.0 / power),
         lambda u, power: power * u ** (power - 1.0),
         _POWER,
     ),
     "ease_out": Family(
         lambda u, power: 1.0 - (1.0 - u) ** power,
-        lambda y, power: 1.0 - (1.0 - y) ** (1.0 / power),
         lambda u, power: power * (1.0 - u) ** (power - 1.0),
         _POWER,
     ),
-    "ease_in_out": Family(ease_in_out, _ease_in_out_inverse, _ease_in_out_derivative, _POWER),
+    "ease_in_out": Family(ease_in_out, _ease_in_out_derivative, _POWER),
     "sigmoid_jump": Family(
-        _sigmoid,
-        _sigmoid_inverse,
-        _sigmoid_derivative,
-        {"place": _PLACE, "steepness": _STEEPNESS},
+        _sigmoid, _sigmoid_derivative, {"place": _PLACE, "steepness": _STEEPNESS}
     ),
     "two_jumps": Family(
         _two,
-        _two_inverse,
         _two_derivative,
         {
             "first": Parameter(0.3, 0.0, 1.0, open=True),
@@ -331,8 +244,8 @@ LAWS: dict[str, Family] = {
     ),
     "plateau": _piecewise(
         _plateau,
-        parameters={"start": Parameter(0.35, 0.0, 1.0), "stop": Parameter(0.65, 0.0, 1.0)},
-        conflict=lambda start, stop: (
+        {"start": Parameter(0.35, 0.0, 1.0), "stop": Parameter(0.65, 0.0, 1.0)},
+        lambda start, stop: (
             ""
             if start < stop and stop - start < 1
             else f"start={start:g} must come before stop={stop:g}, and leave time for the change"
@@ -340,34 +253,28 @@ LAWS: dict[str, Family] = {
     ),
     "staircase": _piecewise(
         _staircase,
-        parameters={
-            "steps": Parameter(4, 1, 100, integer=True),
-            "rise": Parameter(0.25, 0.01, 1.0),
-        },
+        {"steps": Parameter(4, 1, 100, integer=True), "rise": Parameter(0.25, 0.01, 1.0)},
     ),
     "partial_jump": _piecewise(
         _partial_jump,
-        parameters={
+        {
             "place": _PLACE,
             "share": Parameter(0.3, 0.0, 1.0),
             "width": Parameter(0.02, 0.001, 1.0),
         },
-        conflict=lambda place, share, width: (
+        lambda place, share, width: (
             ""
             if width <= 2 * min(place, 1 - place) and width < 1
             else f"width={width:g} does not fit about place={place:g}"
         ),
     ),
     "exponential": Family(
-        exponential,
-        _exponential_inverse,
-        _exponential_derivative,
-        {"temperature": Parameter(3.0, -100.0, 100.0)},
+        exponential, _exponential_derivative, {"temperature": Parameter(3.0, -100.0, 100.0)}
     ),
-    "sine": Family(sine, _sine_inverse, lambda u: 1.0 + np.cos(2 * np.pi * u)),
+    "sine": Family(sine, lambda u: 1.0 + np.cos(2 * np.pi * u)),
     "random_monotone": _piecewise(
         _random_monotone,
-        parameters={
+        {
             "seed": Parameter(0, 0, 2**53, integer=True),
             "pieces": Parameter(8, 1, 1000, integer=True),
             "concentration": Parameter(1.0, 0.05, 1000.0),

@@ -15,19 +15,19 @@ the colours pink and teal, from whose hues the training pairs stay 15 degrees aw
 """
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spf.words import choose
-from synthetic.checks import check_size
 from synthetic.drawing import (
     Canvas,
+    Content,
     Float32,
     LayerPainter,
-    Painter,
-    flattened,
+    check_size,
     mix,
     oklab_to_rgb,
     oklch,
@@ -35,7 +35,7 @@ from synthetic.drawing import (
     solids,
 )
 from synthetic.seeds import generator_for
-from synthetic.shapes import HELD_OUT_SHAPES, SHAPES, contour, morph
+from synthetic.shapes import HELD_OUT_SHAPES, SHAPES, contour, morph, reach, rotation, unit_area
 
 FloatArray = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ _HUE_GAP = 15.0
 
 
 @dataclass(frozen=True)
-class MorphPair:
+class MorphPair(Content):
     """Content whose silhouette, colour or number goes from p = 0 to p = 1."""
 
     kind: str
@@ -57,30 +57,27 @@ class MorphPair:
 
     def __post_init__(self) -> None:
         choose(self.kind, KINDS, "kind of morph")
-        for word in (self.first, self.second):
-            choose(word, HELD_OUT_SHAPES if self.held_out else SHOWN_SHAPES, "silhouette")
+        for name in (self.first, self.second):
+            choose(name, HELD_OUT_SHAPES if self.held_out else SHOWN_SHAPES, "silhouette")
 
     @property
     def name(self) -> str:
-        """The content's word: morph-shape-drop-gear."""
         return f"morph-{self.kind}-{self.first}-{self.second}"
 
     def identity(self) -> dict[str, Any]:
-        """Everything but seed and size that determines the pixels."""
         drawn_from = "held out" if self.held_out else "shown"
         return {"content": "morph pairs", "name": self.name, "silhouettes": drawn_from}
 
     def layers(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> LayerPainter:
-        """p -> background and foreground on a canvas with margins about the frame."""
         canvas = Canvas(*check_size(size), margin)
         generator = generator_for("morph pair", self.name, seed)
-        ends = [self._silhouette(word, generator) for word in (self.first, self.second)]
+        ends = [self._silhouette(name, generator) for name in (self.first, self.second)]
         if self.kind == "colour":
             ends[1] = ends[0]
         colours = self._colours(generator)
         parts = int(generator.integers(2, 5)) if self.kind == "split" else 1
         radii = [
-            min(generator.uniform(0.27, 0.33), 0.42 / _reach(end)) / np.sqrt(share)
+            min(generator.uniform(0.27, 0.33), 0.42 / reach(end)) / np.sqrt(share)
             for end, share in zip(ends, (1.0, 1.4 * parts if parts > 1 else 1.0), strict=True)
         ]
         places = _ring(parts, generator)
@@ -88,25 +85,20 @@ class MorphPair:
         back = _backdrop(canvas, generator, colours)
 
         def paint(p: float) -> tuple[Float32, Float32]:
-            outline = float(mix(radii[0], radii[1], p)) * _unit_area(mix(ends[0], ends[1], p))
+            outline = float(mix(radii[0], radii[1], p)) * unit_area(mix(ends[0], ends[1], p))
             colour = oklab_to_rgb(mix(colours[0], colours[1], p))
             shapes = [(outline + centre + p * place, colour) for place in places]
             return back, solids(canvas, shapes, 0.09)
 
         return paint
 
-    def painter(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> Painter:
-        """p in [0, 1] -> (H + 2 margin, W + 2 margin, 3) uint8, RGB."""
-        return flattened(self.layers(size, margin, seed))
-
-    def _silhouette(self, word: str, generator: np.random.Generator) -> FloatArray:
-        turn = np.deg2rad(generator.uniform(-15, 15))
-        rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    def _silhouette(self, name: str, generator: np.random.Generator) -> FloatArray:
+        turn = rotation(np.deg2rad(generator.uniform(-15, 15)))
         if self.held_out:
-            return contour(word) @ rotation
-        blended = morph(word, str(generator.choice(SHOWN_SHAPES)), 0.8 * generator.uniform() ** 2)
+            return contour(name) @ turn
+        blended = morph(name, str(generator.choice(SHOWN_SHAPES)), 0.8 * generator.uniform() ** 2)
         stretch = np.exp(generator.uniform(-0.2, 0.2))
-        return blended @ np.diag([stretch, 1.0 / stretch]) @ rotation
+        return blended @ np.diag([stretch, 1.0 / stretch]) @ turn
 
     def _colours(self, generator: np.random.Generator) -> list[FloatArray]:
         if self.held_out:
@@ -126,18 +118,6 @@ class MorphPair:
 def _apart(hues: FloatArray, hue: float) -> FloatArray:
     """Distance (N,) of hues in degrees."""
     return np.abs((hues - hue + 180) % 360 - 180)
-
-
-def _unit_area(outline: FloatArray) -> FloatArray:
-    """The outline (N, 2) scaled to the area of the unit circle."""
-    x, y = outline.T
-    area = 0.5 * np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)
-    return outline * np.sqrt(np.pi / abs(area))
-
-
-def _reach(outline: FloatArray) -> float:
-    """The outline's farthest point from its centre."""
-    return float(np.hypot(*outline.T).max())
 
 
 def _ring(parts: int, generator: np.random.Generator) -> FloatArray:
@@ -161,40 +141,25 @@ def _backdrop(canvas: Canvas, generator: np.random.Generator, colours: list[Floa
     return np.clip(top * (1.0 - share) + bottom * share, 0, 255).astype(np.float32)
 
 
-def _training() -> tuple[MorphPair, ...]:
-    ways = [(first, second) for first in SHOWN_SHAPES for second in SHOWN_SHAPES]
-    return tuple(
-        MorphPair(kind, first, second)
-        for first, second in ways
-        for kind in KINDS
-        if (first == second) == (kind == "colour")
-    )
-
-
-TRAINING_PAIRS = _training()
+TRAINING_PAIRS = tuple(
+    MorphPair(kind, first, second)
+    for first, second, kind in product(SHOWN_SHAPES, SHOWN_SHAPES, KINDS)
+    if (first == second) == (kind == "colour")
+)
 """Seen with seeds below `synthetic.clips.FIRST_HELD_OUT_SEED`."""
 
 HELD_OUT_PAIRS = tuple(
     (MorphPair(kind, first, second, held_out=True), 1000 + index)
     for index, (kind, first, second) in enumerate(
         [
-            ("shape", "drop", "gear"),
-            ("shape", "crescent", "bolt"),
-            ("both", "hexagon", "drop"),
-            ("shape", "gear", "crescent"),
-            ("split", "hexagon", "drop"),
-            ("shape", "bolt", "hexagon"),
-            ("colour", "drop", "drop"),
-            ("shape", "drop", "crescent"),
-            ("both", "crescent", "hexagon"),
-            ("shape", "bolt", "gear"),
-            ("shape", "hexagon", "crescent"),
-            ("colour", "bolt", "bolt"),
-            ("shape", "gear", "hexagon"),
-            ("both", "bolt", "drop"),
-            ("split", "gear", "hexagon"),
-            ("shape", "drop", "bolt"),
+            ("shape", "drop", "gear"), ("shape", "crescent", "bolt"), ("both", "hexagon", "drop"),
+            ("shape", "gear", "crescent"), ("split", "hexagon", "drop"),
+            ("shape", "bolt", "hexagon"), ("colour", "drop", "drop"),
+            ("shape", "drop", "crescent"), ("both", "crescent", "hexagon"),
+            ("shape", "bolt", "gear"), ("shape", "hexagon", "crescent"),
+            ("colour", "bolt", "bolt"), ("shape", "gear", "hexagon"), ("both", "bolt", "drop"),
+            ("split", "gear", "hexagon"), ("shape", "drop", "bolt"),
         ]
     )
-)
+)  # fmt: skip
 """Content and seed of 16 pairs that nothing was trained on."""

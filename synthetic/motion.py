@@ -36,7 +36,7 @@ from spf.errors import ConfigError
 from spf.words import choose
 from synthetic.backgrounds import another_background
 from synthetic.colours import DRIFTS, drifted
-from synthetic.drawing import Canvas, Float32, Image8, oklch, over, quantised, solids
+from synthetic.drawing import Canvas, Float32, Image8, flattened, oklch, over, quantised, solids
 from synthetic.seeds import generator_for
 from synthetic.shapes import contour
 
@@ -69,8 +69,8 @@ class Motion:
     @property
     def name(self) -> str:
         """Readable: translation+noise-strong-adversarial."""
-        words = {value: word for word, value in STRENGTHS.items()}
-        parts = ["+".join(self.kinds), words.get(self.strength, f"{self.strength:g}")]
+        names = {value: name for name, value in STRENGTHS.items()}
+        parts = ["+".join(self.kinds), names.get(self.strength, f"{self.strength:g}")]
         return "-".join(parts if self.schedule == "own" else [*parts, self.schedule])
 
     def identity(self) -> dict[str, Any]:
@@ -85,14 +85,14 @@ class Motion:
     def apply(self, clip: "SyntheticClip") -> Iterator[Image8]:
         """The clip's frames (H, W, 3) uint8, RGB, as seen through the motion."""
         frames = _filmed(self, clip)
-        if "distractor" in self.kinds:
-            frames = _with_distractor(frames, self, clip)
-        if "lighting" in self.kinds:
-            frames = _relit(frames, self, clip)
-        if set(DRIFTS) & set(self.kinds):
-            frames = _drifting(frames, self, clip)
-        if "noise" in self.kinds:
-            frames = _noisy(frames, self, clip)
+        for kinds, seen_through in (
+            ({"distractor"}, _with_distractor),
+            ({"lighting"}, _relit),
+            (set(DRIFTS), _drifting),
+            ({"noise"}, _noisy),
+        ):
+            if kinds & set(self.kinds):
+                frames = seen_through(frames, self, clip)
         if "compression" in self.kinds:
             frames = compressed(frames, 23 + 60 * self.strength, clip.fps)
         return frames
@@ -102,18 +102,18 @@ def motion(kinds: str, strength: str | float = "moderate", schedule: str = "own"
     """The motion of kinds joined by "+" (translation+noise); None for "none"."""
     if kinds == "none":
         return None
-    words = [choose(word, ("none", *KINDS), "kind of motion") for word in kinds.split("+")]
-    if "none" in words:
+    names = [choose(name, ("none", *KINDS), "kind of motion") for name in kinds.split("+")]
+    if "none" in names:
         raise ConfigError(f"motion {kinds}: none goes with no other kind; leave it out")
     if isinstance(strength, str):
         strength = STRENGTHS[choose(strength, STRENGTHS, "strength of motion")]
     if not 0 < strength <= 0.4:
         raise ConfigError(f"motion strength={strength} is impossible; it must be in (0, 0.4]")
     schedule = choose(schedule, SCHEDULES, "schedule of motion")
-    if schedule == "adversarial" and not set(words) <= set(SCHEDULED):
-        steady = " and ".join(word for word in words if word not in SCHEDULED)
+    if schedule == "adversarial" and not set(names) <= set(SCHEDULED):
+        steady = " and ".join(name for name in names if name not in SCHEDULED)
         raise ConfigError(f"{steady} never stops, so that it has no adversarial schedule; use own")
-    return Motion(tuple(kind for kind in KINDS if kind in words), float(strength), schedule)
+    return Motion(tuple(kind for kind in KINDS if kind in names), float(strength), schedule)
 
 
 def phase(motion: Motion, clip: "SyntheticClip") -> FloatArray:
@@ -160,8 +160,8 @@ def cameras(motion: Motion, clip: "SyntheticClip", layer: str = "front") -> Floa
     if "rotation" in motion.kinds:
         # A chord of length `way` over the circle on which the corners move.
         turn = 2 * np.arcsin(0.5 * way / corner) * part * np.sign(np.cos(turning))
-        rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        linear = rotation.transpose(2, 0, 1) @ linear
+        turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        linear = turned.transpose(2, 0, 1) @ linear
     if "zoom" in motion.kinds:
         field_of_view = 1.0 + way / corner * part * np.sign(np.cos(zooming))
         linear = linear * field_of_view[:, None, None]
@@ -197,21 +197,26 @@ def _filmed(motion: Motion, clip: "SyntheticClip") -> Iterator[Image8]:
     moments = list(zip(clip.truth().tolist(), phase(motion, clip).tolist(), strict=True))
     if not set(motion.kinds) & set(CAMERA):
         paint = _whole(motion, clip, 0)
-        return (paint(*moment) for moment in moments)
+        for moment in moments:
+            yield paint(*moment)
+        return
     if "parallax" in motion.kinds:
-        margin = max(_margin(cameras(motion, clip, layer), clip) for layer in ("front", "back"))
-        layers = _layers(motion, clip, margin)
-        if layers is not None:
-            return _filmed_in_layers(layers, moments, motion, clip, margin)
-        views = cameras(motion, clip, "ground")
-    else:
-        views = cameras(motion, clip)
-    margin = _margin(views, clip)
+        both = [cameras(motion, clip, layer) for layer in ("back", "front")]
+        margin = max(_margin(views, clip) for views in both)
+        if layers := _layers(motion, clip, margin):
+            for moment, *views in zip(moments, *both, strict=True):
+                back, front = (
+                    _seen(layer, view, clip, margin)
+                    for layer, view in zip(layers(*moment), views, strict=True)
+                )
+                front[..., 3] = np.clip(front[..., 3], 0.0, 1.0)
+                yield flattened(back, front)
+            return
+    ground = cameras(motion, clip, "ground")
+    margin = _margin(ground, clip)
     paint = _whole(motion, clip, margin)
-    return (
-        _seen(paint(*moment), view, clip, margin)
-        for moment, view in zip(moments, views, strict=True)
-    )
+    for moment, view in zip(moments, ground, strict=True):
+        yield _seen(paint(*moment), view, clip, margin)
 
 
 InLayers = Callable[[float, float], tuple[Float32, Float32]]
@@ -229,52 +234,22 @@ def _layers(motion: Motion, clip: "SyntheticClip", margin: int) -> InLayers | No
 def _whole(motion: Motion, clip: "SyntheticClip", margin: int) -> Callable[[float, float], Image8]:
     """p and the phase of the motion -> the whole picture."""
     layers = _layers(motion, clip, margin) if "background" in motion.kinds else None
-    if layers is None:
-        paint = clip.content.painter(clip.size, margin, clip.seed)
-        return lambda p, part: paint(p)
-
-    def picture(p: float, part: float) -> Image8:
-        back, front = layers(p, part)
-        return quantised(over(front, back))
-
-    return picture
-
-
-def _filmed_in_layers(
-    paint: InLayers,
-    moments: list[tuple[float, float]],
-    motion: Motion,
-    clip: "SyntheticClip",
-    margin: int,
-) -> Iterator[Image8]:
-    views = (cameras(motion, clip, layer) for layer in ("back", "front"))
-    for moment, behind, before in zip(moments, *views, strict=True):
-        back, front = paint(*moment)
-        seen = _seen(front, before, clip, margin)
-        seen[..., 3] = np.clip(seen[..., 3], 0.0, 1.0)
-        yield quantised(over(seen, _seen(back, behind, clip, margin)))
+    if layers is not None:
+        return lambda p, part: flattened(*layers(p, part))
+    paint = clip.content.painter(clip.size, margin, clip.seed)
+    return lambda p, part: paint(p)
 
 
 def _seen(canvas: NDArray, view: FloatArray, clip: "SyntheticClip", margin: int) -> NDArray:
-    height, width = clip.size
     matrix = view + np.array([[0.0, 0.0, margin], [0.0, 0.0, margin]])
-    return np.asarray(
-        cv2.warpAffine(
-            canvas,
-            matrix,
-            (width, height),
-            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REFLECT_101,
-        )
-    )
+    flags, mode = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, cv2.BORDER_REFLECT_101
+    return np.asarray(cv2.warpAffine(canvas, matrix, clip.size[::-1], flags=flags, borderMode=mode))
 
 
 def _margin(views: FloatArray, clip: "SyntheticClip") -> int:
     """How many pixels beyond the frame the camera sees, and what cubic interpolation needs."""
     height, width = clip.size
-    corners = np.array(
-        [[0, 0, 1], [width - 1, 0, 1], [0, height - 1, 1], [width - 1, height - 1, 1]]
-    )
+    corners = np.array([[x, y, 1] for y in (0, height - 1) for x in (0, width - 1)])
     places = np.einsum("tij,kj->tki", views, corners)
     beyond = max(-places.min(), (places - [width - 1, height - 1]).max(), 0.0)
     return int(np.ceil(beyond)) + 3
@@ -346,13 +321,11 @@ def compressed(frames: Iterable[Image8], rate_factor: float, fps: float) -> Iter
                 stream.options = {"crf": f"{rate_factor:g}", "x264-params": "mbtree=0"}
             # 4:2:0 needs even sides.
             even = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-            container.mux(
-                stream.encode(av.VideoFrame.from_ndarray(np.asarray(even, np.uint8), "rgb24"))
-            )
+            picture = av.VideoFrame.from_ndarray(np.asarray(even, np.uint8), "rgb24")
+            container.mux(stream.encode(picture))
         if stream is not None:
             container.mux(stream.encode(None))
     buffer.seek(0)
     with av.open(buffer, "r") as source:
         for decoded in source.decode(video=0):
-            picture = decoded.to_ndarray(format="rgb24")
-            yield np.asarray(picture[:height, :width], np.uint8)
+            yield np.asarray(decoded.to_ndarray(format="rgb24")[:height, :width], np.uint8)

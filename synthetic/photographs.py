@@ -5,7 +5,6 @@ A photograph is cropped about its centre and resized. The frame shows the crop b
 mirrored. So the centre of a canvas with margins is, to the pixel, the frame without margins.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -14,14 +13,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import Image
 
 from spf.errors import UnavailableError
 from spf.words import choose
-from synthetic.checks import check_size
 from synthetic.colours import midway, recoloured, transfer_to
-from synthetic.drawing import Canvas, Image8, Painter, quantised
+from synthetic.drawing import Canvas, Content, Image8, Painter, check_size, quantised
 from synthetic.seeds import generator_for
 
 BORDER = 0.15
@@ -29,22 +27,12 @@ WARP = 0.12
 """Largest displacement of the warped dissolve, as a share of the frame's shorter side."""
 
 PHOTOGRAPHS = {
-    "astronaut": "astronaut.png",
-    "brick": "brick.png",
-    "camera": "camera.png",
-    "cat": "chelsea.png",
-    "coffee": "coffee.png",
-    "coins": "coins.png",
-    "galaxies": "hubble_deep_field.jpg",
-    "grass": "grass.png",
-    "gravel": "gravel.png",
-    "moon": "moon.png",
-    "motorcycle": "motorcycle_left.png",
-    "page": "page.png",
-    "retina": "retina.jpg",
-    "rocket": "rocket.jpg",
-    "tissue": "ihc.png",
-}
+    "astronaut": "astronaut.png", "brick": "brick.png", "camera": "camera.png",
+    "cat": "chelsea.png", "coffee": "coffee.png", "coins": "coins.png",
+    "galaxies": "hubble_deep_field.jpg", "grass": "grass.png", "gravel": "gravel.png",
+    "moon": "moon.png", "motorcycle": "motorcycle_left.png", "page": "page.png",
+    "retina": "retina.jpg", "rocket": "rocket.jpg", "tissue": "ihc.png",
+}  # fmt: skip
 MORPHS = ("dissolve", "warp", "patches", "matched")
 PATCHES = 7.0
 """Waves of the noise that orders the patches, per frame's shorter side."""
@@ -53,7 +41,7 @@ FADE = 0.03
 
 
 @dataclass(frozen=True)
-class PhotographPair:
+class PhotographPair(Content):
     """Content whose meaning goes from one photograph (p = 0) to another (p = 1).
 
     `dissolve` fades linearly (it is the same for every seed). `warp` also carries the first
@@ -62,7 +50,7 @@ class PhotographPair:
     `patches` keeps the colours: the second photograph wears exactly those of the first one
     (`recoloured`), and each pixel goes over at a place of its own, in the order of a smooth noise
     drawn from the seed, so that what has gone over is p of the frame and almost nothing is mixed.
-    `matched` is `warp` in the colours half way between the photographs': both of them are given
+    `matched` is `warp` in the colours half way between the photographs': both of them get
     those (`colours.transfer_to`), and so is every mix of the two, so that at every p the frame and
     what it is made of have the same colours, and the colours of the clip hardly change.
     """
@@ -79,15 +67,12 @@ class PhotographPair:
 
     @property
     def name(self) -> str:
-        """The content's word: astronaut-coffee-warp."""
         return f"{self.first}-{self.second}-{self.morph}"
 
     def identity(self) -> dict[str, Any]:
-        """Everything but seed and size that determines the pixels."""
         return {"content": "photographs", "name": self.name, "border": BORDER, "warp": WARP}
 
     def painter(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> Painter:
-        """p in [0, 1] -> (H + 2 margin, W + 2 margin, 3) uint8, RGB."""
         size = check_size(size)
         if self.morph == "patches":
             return self._patches(size, margin, seed)
@@ -118,7 +103,7 @@ class PhotographPair:
         return lambda p: quantised(match(mixed(p), margin))
 
     def _patches(self, size: tuple[int, int], margin: int, seed: int) -> Painter:
-        first, second = (photograph(word, size) for word in (self.first, self.second))
+        first, second = (photograph(name, size) for name in (self.first, self.second))
         # Mirrored beyond the frame, so that a moving camera, too, sees the same colours.
         ends = [
             cv2.copyMakeBorder(end, *(margin,) * 4, cv2.BORDER_REFLECT_101).astype(np.float32)
@@ -137,31 +122,17 @@ class PhotographPair:
 
         return paint
 
-    def layers(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> None:
-        """None: a photograph is one layer."""
 
-
-def _pairs() -> tuple[PhotographPair, ...]:
-    shown = (
-        ("astronaut", "coffee"),
-        ("coffee", "rocket"),
-        ("camera", "grass"),
-        ("coins", "retina"),
-        ("galaxies", "astronaut"),
-        ("grass", "gravel"),
-        ("rocket", "galaxies"),
-        ("retina", "camera"),
+PAIRS = tuple(
+    PhotographPair(first, second, morph, hidden)
+    for hidden, pairs in (
+        (False, "astronaut-coffee coffee-rocket camera-grass coins-retina galaxies-astronaut"),
+        (False, "grass-gravel rocket-galaxies retina-camera"),
+        (True, "cat-motorcycle moon-tissue brick-cat motorcycle-page"),
     )
-    held_out = (("cat", "motorcycle"), ("moon", "tissue"), ("brick", "cat"), ("motorcycle", "page"))
-    return tuple(
-        PhotographPair(first, second, morph, hidden)
-        for hidden, pairs in ((False, shown), (True, held_out))
-        for first, second in pairs
-        for morph in MORPHS[:3]
-    )
-
-
-PAIRS: tuple[PhotographPair, ...] = _pairs()
+    for first, _, second in (pair.partition("-") for pair in pairs.split())
+    for morph in MORPHS[:3]
+)
 """Named pairs, each with three morphs. No photograph of a held-out pair is in any other pair."""
 
 HELD_OUT = ("brick", "cat", "motorcycle", "page", "moon", "tissue")
@@ -180,14 +151,6 @@ RING = {
 def photograph(name: str, size: tuple[int, int], margin: int = 0) -> Image8:
     """The photograph as a frame of (height, width), with margins: (H', W', 3) uint8, RGB."""
     return _canvas(name, check_size(size), margin)
-
-
-def render(
-    pair: PhotographPair, p: ArrayLike, size: tuple[int, int], seed: int = 0
-) -> Iterator[Image8]:
-    """Frames (H, W, 3) uint8, RGB, at the semantic parameters p (T,), one after the other."""
-    paint = pair.painter(size, seed=seed)
-    return (paint(float(value)) for value in np.asarray(p, dtype=np.float64).ravel())
 
 
 @lru_cache(maxsize=32)

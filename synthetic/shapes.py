@@ -119,14 +119,29 @@ def contour(name: str) -> FloatArray:
     upright = np.abs(np.arctan2(points[:, 0], -points[:, 1])) < 0.01
     start = fine[upright][np.argmin(points[upright, 1])] if upright.any() else 0.0
     even = along(start + length[-1] * np.arange(POINTS) / POINTS)
-    even = _unit_area(even)
+    even = unit_area(even)
     even.setflags(write=False)
     return even
 
 
 def morph(first: str, second: str, p: float) -> FloatArray:
     """The contour (360, 2) between two shapes: points interpolated, area kept."""
-    return _unit_area((1.0 - p) * contour(first) + p * contour(second))
+    return unit_area((1.0 - p) * contour(first) + p * contour(second))
+
+
+def reach(outline: FloatArray) -> float:
+    """The farthest point of an outline (N, 2) from its centre."""
+    return float(np.hypot(*outline.T).max())
+
+
+def rotation(angle: float) -> FloatArray:
+    """Matrix (2, 2) that turns the points of an outline (N, 2), from the right, by an angle."""
+    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+
+def unit_area(points: FloatArray) -> FloatArray:
+    """The outline (N, 2) scaled to the area of the unit circle."""
+    return points * np.sqrt(np.pi / abs(_signed_area(points)))
 
 
 def _signed_area(points: FloatArray) -> float:
@@ -139,7 +154,3 @@ def _centroid(points: FloatArray) -> FloatArray:
     cross = x * np.roll(y, -1) - np.roll(x, -1) * y
     centre = np.array([np.sum((x + np.roll(x, -1)) * cross), np.sum((y + np.roll(y, -1)) * cross)])
     return centre / (3 * np.sum(cross))
-
-
-def _unit_area(points: FloatArray) -> FloatArray:
-    return points * np.sqrt(np.pi / abs(_signed_area(points)))

@@ -59,7 +59,7 @@ def material(
     """
     radius = generator.uniform(0.29, 0.33)
     place = generator.uniform(-0.05, 0.05, 2)
-    ends = [MATERIALS[word] for word in (first, second)]
+    ends = [MATERIALS[name] for name in (first, second)]
     back = background(canvas, generator, [end.hue for end in ends])
     grid_x, grid_y = canvas.grid
     x, y = (grid_x - place[0]) / radius, (grid_y - place[1]) / radius
@@ -103,30 +103,6 @@ def _normalised(vector: NDArray[np.float64]) -> NDArray[np.float64]:
 Field = Callable[[Canvas, Float32, Float32, np.random.Generator], NDArray]
 
 
-def _stripes(canvas: Canvas, x: Float32, y: Float32, generator: np.random.Generator) -> NDArray:
-    return np.sin(2 * np.pi * 9 * x)
-
-
-def _checks(canvas: Canvas, x: Float32, y: Float32, generator: np.random.Generator) -> NDArray:
-    return np.sin(2 * np.pi * 5 * x) * np.sin(2 * np.pi * 5 * y)
-
-
-def _dots(canvas: Canvas, x: Float32, y: Float32, generator: np.random.Generator) -> NDArray:
-    return np.cos(2 * np.pi * 8 * x) + np.cos(2 * np.pi * 8 * y) - 0.6
-
-
-def _rings(canvas: Canvas, x: Float32, y: Float32, generator: np.random.Generator) -> NDArray:
-    return np.sin(2 * np.pi * 9 * np.hypot(x, y))
-
-
-def _waves(canvas: Canvas, x: Float32, y: Float32, generator: np.random.Generator) -> NDArray:
-    return np.sin(2 * np.pi * (8 * y + 0.5 * np.sin(2 * np.pi * 3 * x)))
-
-
-def _clouds(canvas: Canvas, x: Float32, y: Float32, generator: np.random.Generator) -> NDArray:
-    return canvas.noise(generator, 8.0) + 0.4 * canvas.noise(generator, 17.0)
-
-
 def _bricks(canvas: Canvas, x: Float32, y: Float32, generator: np.random.Generator) -> NDArray:
     row = np.floor(9 * y)
     across = np.abs((4 * x + 0.5 * np.mod(row, 2)) % 1 - 0.5) / 4
@@ -148,12 +124,18 @@ def _cells(canvas: Canvas, x: Float32, y: Float32, generator: np.random.Generato
 
 
 TEXTURES: dict[str, Field] = {
-    "stripes": _stripes,
-    "checks": _checks,
-    "dots": _dots,
-    "rings": _rings,
-    "waves": _waves,
-    "clouds": _clouds,
+    "stripes": lambda canvas, x, y, generator: np.sin(2 * np.pi * 9 * x),
+    "checks": lambda canvas, x, y, generator: np.sin(2 * np.pi * 5 * x) * np.sin(2 * np.pi * 5 * y),
+    "dots": lambda canvas, x, y, generator: (
+        np.cos(2 * np.pi * 8 * x) + np.cos(2 * np.pi * 8 * y) - 0.6
+    ),
+    "rings": lambda canvas, x, y, generator: np.sin(2 * np.pi * 9 * np.hypot(x, y)),
+    "waves": lambda canvas, x, y, generator: np.sin(
+        2 * np.pi * (8 * y + 0.5 * np.sin(2 * np.pi * 3 * x))
+    ),
+    "clouds": lambda canvas, x, y, generator: (
+        canvas.noise(generator, 8.0) + 0.4 * canvas.noise(generator, 17.0)
+    ),
     "bricks": _bricks,
     "cells": _cells,
 }
@@ -171,9 +153,8 @@ def texture(
     grid_x, grid_y = canvas.grid
     x = np.cos(turn) * (grid_x - place[0]) + np.sin(turn) * (grid_y - place[1])
     y = np.cos(turn) * (grid_y - place[1]) - np.sin(turn) * (grid_x - place[0])
-    fields = [TEXTURES[word](canvas, x, y, generator) for word in (first, second)]
-    inner = slice(canvas.margin, canvas.margin + canvas.height)
-    within = inner, slice(canvas.margin, canvas.margin + canvas.width)
+    fields = [TEXTURES[name](canvas, x, y, generator) for name in (first, second)]
+    within = tuple(slice(canvas.margin, side - canvas.margin) for side in canvas.shape)
     fields = [(field / np.std(field[within])).astype(np.float32) for field in fields]
     # A rounded panel: the signed distance to a square of half side 0.36 with corners of 0.08.
     away = [np.abs(axis - at) - 0.28 for axis, at in zip((grid_x, grid_y), place, strict=True)]

@@ -72,7 +72,7 @@ class EmbedderAblation:
             raise ConfigError("embedders is empty; name at least one")
         for study in studies:
             choose(study, ASKED, "study of the ablation")
-        self.studies = Studies.checked(studies, contents, seeds, laws, num_frames, size, fps)
+        self.studies = Studies(studies, contents, seeds, laws, num_frames, size, fps)
         every = self.studies.clips()
         self.rendered = {clip: asked for clip, asked in every.items() if _shown(clip, asked)}
         self.real = model.clips() if isinstance(model, Folder) and model.path else []

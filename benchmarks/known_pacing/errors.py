@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from benchmarks.harness.cells import Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.records import Record
@@ -33,14 +34,13 @@ def raw_errors(progress: Array, truth: Array, u: Array) -> dict[str, float]:
 
 SLOWEST = STALL_SPEED
 """Speed of L, as a share of its mean, below which it does not identify the parameter: there an
-error of S counts more than tenfold, and a curve of the clip would be said to stand still."""
+error of S counts more than tenfold, and a curve of the clip would count as standing still."""
 
 MOST_UNIDENTIFIED = 0.5
 """Share of unidentified time above which a clip has no calibrated error."""
 
 
-@dataclass(frozen=True)
-class Calibration:
+class Calibration(NamedTuple):
     """error : NaN where it cannot be stated, for the reason. unidentified : share of the time."""
 
     error: float
@@ -105,11 +105,12 @@ class PacingResults:
         curves = {record["clip"]: read_curve(folder, record) for record in records}
         table = pd.DataFrame(records)
         changing = {r["clip"]: r["reason"] != NO_CHANGE for r in records}
-        plain = [calibrated(record, curves, changing, "progress") for record in records]
-        table["calibrated_error"] = [one.error for one in plain]
-        table["unidentified"] = [one.unidentified for one in plain]
-        table["calibrated_reason"] = [one.reason for one in plain]
-        corrected = [calibrated(record, curves, changing, "corrected") for record in records]
+        plain, corrected = (
+            [calibrated(record, curves, changing, source) for record in records]
+            for source in ("progress", "corrected")
+        )
+        columns = ["calibrated_error", "unidentified", "calibrated_reason"]
+        table[columns] = pd.DataFrame(plain)
         table["corrected_error"] = [one.error for one in corrected]
         table["unchanged"] = table["reason"] == NO_CHANGE
         table["unchanged_corrected"] = table["corrected_reason"] == NO_CHANGE
@@ -121,7 +122,7 @@ class PacingResults:
 
     def of(self, study: str) -> pd.DataFrame:
         """Rows of one study."""
-        return self.table[[study in words.split(";") for words in self.table["studies"]]]
+        return self.table[[study in asked.split(";") for asked in self.table["studies"]]]
 
 
 Statistic = str | Callable[[pd.Series, str], Any]
@@ -134,26 +135,24 @@ def why(values: pd.Series, name: str) -> str:
     return "" if (values == "").any() else str(values.mode()[0])
 
 
-def grouped(
-    table: pd.DataFrame,
-    keys: Sequence[str],
-    name: str,
-    columns: Columns,
-) -> list[Row]:
+def table_of(name: str, title: str, rows: Sequence[Row], note: str = "") -> Table:
+    """The table with the columns of its first row."""
+    return Table.of_rows(name, title, list(rows[0]), rows, note)
+
+
+def grouped(clips: pd.DataFrame, keys: Sequence[str], sample: str, columns: Columns) -> list[Row]:
     """A row for each combination of the keys, in the order in which they appear.
 
-    columns : name in the row -> column of the table and what is made of its values. name : of the
-    samples, with the keys' values: the interval draws from it.
+    columns : name in the row -> column of the clips and what is made of its values. sample : the
+    samples' name, which the keys' values follow: the interval draws from it.
     """
     rows: list[Row] = []
-    for key, group in table.groupby(list(keys), sort=False):
+    for key, group in clips.groupby(list(keys), sort=False):
         row: Row = dict(zip(keys, key, strict=True)) | {"clips": len(group)}
-        sample = " ".join([name, *map(str, key)])
-        for column, (source, statistic) in columns.items():
+        name = " ".join([sample, *map(str, key)])
+        for column, (source, how) in columns.items():
             values = group[source]
-            row[column] = (
-                values.agg(statistic) if isinstance(statistic, str) else statistic(values, sample)
-            )
+            row[column] = values.agg(how) if isinstance(how, str) else how(values, name)
         rows.append(row)
     return rows
 
@@ -161,7 +160,7 @@ def grouped(
 def calibrated(
     record: Mapping[Any, Any],
     curves: dict[str, pd.DataFrame],
-    changing: Mapping[str, bool],
+    changing: Mapping[Any, bool],
     source: str,
 ) -> Calibration:
     """The calibration of a record by a column of its curve and of its reference's."""
@@ -171,13 +170,9 @@ def calibrated(
     if reference is None:
         return Calibration(nan, nan, "the linearly paced clip of the morph was not measured")
     curve = curves[record["clip"]]
-    return calibrate(
-        curve[source].to_numpy(),
-        curve["truth"].to_numpy(),
-        curve["u"].to_numpy(),
-        reference[source].to_numpy(),
-        changing[record["reference"]],
-    )
+    progress, truth, u = (curve[name].to_numpy() for name in (source, "truth", "u"))
+    changes = changing[record["reference"]]
+    return calibrate(progress, truth, u, reference[source].to_numpy(), changes)
 
 
 def rank_correlation(group: pd.DataFrame, measure: str) -> float:

@@ -10,7 +10,7 @@ from benchmarks.known_pacing import errors as truth
 from benchmarks.known_pacing import tables as truth_tables
 from benchmarks.known_pacing.figures import draw_figures
 from benchmarks.known_pacing.rendered import rendered_cell
-from benchmarks.known_pacing.studies import LAWS, Studies
+from benchmarks.known_pacing.studies import ASKED, LAWS, Studies
 from spf.embedders import label
 from spf.errors import ConfigError
 from spf.video import Sampling
@@ -27,15 +27,13 @@ CONTENTS = (
 )
 """Held out: nothing that is measured may have been trained on them."""
 
-ASKED = ("grid", "ladder", "jumps", "leakage", "floor", "growth", "faults", "colour", "invariance")
-
 
 class SyntheticPacing:
     """Scenes and photographs that change at a known pace, under motion that means nothing.
 
     studies : which questions are asked. contents, seeds : the samples. laws : pacing laws of the
     grid. num_frames, size (height, width), fps : of the clips. Raises ConfigError for unknown
-    words and impossible clips.
+    names and impossible clips.
     """
 
     name = "synthetic_pacing"
@@ -54,7 +52,7 @@ class SyntheticPacing:
         if measuring.sampling != Sampling():
             raise ConfigError("sampling applies to files; rendered clips have num_frames and fps")
         self.measuring = measuring
-        self.studies = Studies.checked(studies, contents, seeds, laws, num_frames, size, fps)
+        self.studies = Studies(studies, contents, seeds, laws, num_frames, size, fps)
         self.clips = self.studies.clips()
 
     def plan(self) -> str:
@@ -83,7 +81,7 @@ class SyntheticPacing:
         sections = [
             Section(
                 part.title,
-                part.paragraphs(embedder),
+                [part.sentence(embedder)],
                 part.tables,
                 [Figure(path, alt) for path, (_, alt) in figures.items() if path in part.figures],
             )

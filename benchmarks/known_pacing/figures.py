@@ -53,7 +53,7 @@ def _small_multiples(results: PacingResults, embedder: str) -> Figure:
             for clip in members["clip"]:
                 curve = results.curves[clip]
                 axes.plot(curve["u"], curve["progress"], color=PALETTE[0], lw=0.8, alpha=0.5)
-            axes.plot(curve["u"], curve["truth"], "--", color="#111827", lw=1.2)
+            axes.plot(curve["u"], curve["truth"], "--", color=INK, lw=1.2)
             axes.set(xticks=[0, 1], yticks=[0, 1])
             axes.tick_params(labelsize=7)
             _bare(axes)
@@ -71,19 +71,15 @@ def _leakage(results: PacingResults, embedder: str) -> Figure:
     table = still.groupby(["motion_kind", "strength"], sort=False)["leakage"].median()
     kinds = list(dict.fromkeys(still["motion_kind"]))
     strengths = sorted(set(still["strength"]))
-    figure = Figure(figsize=(8, 3.6), dpi=110, layout="constrained")
-    axes = figure.subplots()
-    width = 0.8 / len(strengths)
+    figure, axes = _plot(f"leakage of motion, embedder {embedder}")
     for number, strength in enumerate(strengths):
-        places = np.arange(len(kinds)) + (number - (len(strengths) - 1) / 2) * width
+        places, width = _side_by_side(len(kinds), number, len(strengths))
         heights = [table[kind, strength] for kind in kinds]
-        axes.bar(places, heights, width * 0.94, color=PALETTE[number], label=f"{strength:.0%}")
+        axes.bar(places, heights, width, color=PALETTE[number], label=f"{strength:.0%}")
     axes.axhline(1.0, ls="--", color=REFERENCE, lw=1)
     axes.set_xticks(range(len(kinds)), kinds, fontsize=8, rotation=30, ha="right")
     axes.set_ylabel("share of a morph's change")
     axes.legend(frameon=False, fontsize=8, title="strength", title_fontsize=8)
-    axes.set_title(f"leakage of motion, embedder {embedder}", loc="left", fontsize=10)
-    _bare(axes)
     return figure
 
 
@@ -95,13 +91,13 @@ def _pictured(results: PacingResults) -> pd.DataFrame:
 
 
 def _invariance_alt(results: PacingResults) -> str:
-    said = [
+    changes = [
         f"{label}, {clip['total_change']:.2f} and {clip['total_change_corrected']:.2f} rad"
         for label, clip in _pictured(results).iterrows()
     ]
     return (
         "Frames of five clips, their change and their progress over time, plain and corrected for "
-        f"camera and light. Plain and corrected change: {'; '.join(said)}"
+        f"camera and light. Plain and corrected change: {'; '.join(changes)}"
     )
 
 
@@ -120,13 +116,15 @@ def _invariance(results: PacingResults, embedder: str) -> Figure:
         figure.text(x / width, 1 - top / whole, text, fontsize=size, color=colour, **more)
 
     write(0.1, 0.27, f"change and progress under motion, embedder {embedder}", 10, INK)
-    for x, words in ((5.08, "change in radians"), (7.2, "progress S")):
-        write(x, head - 0.06, words, 8, SOFT)
+    for x, text in ((5.08, "change in radians"), (7.2, "progress S")):
+        write(x, head - 0.06, text, 8, SOFT)
     for number, (label, clip) in enumerate(clips.iterrows()):
         top, curve = head + number * tall, results.curves[clip["clip"]]
         image = np.asarray(Image.open(io.BytesIO(results.strips[clip["clip"]])))
         write(0.1, top + 0.15, str(label), 9, INK, weight="bold")
-        write(4.68, top + 0.15, _verdict(clip), 8, SOFT, ha="right")
+        verdict = f"motion explains {clip['motion_share']:.2f} of the change"
+        verdict += ": flagged" if clip["mostly_motion"] else ""
+        write(4.68, top + 0.15, verdict, 8, SOFT, ha="right")
         strip = axes(0.1, top + 0.24, 4.58, 4.58 * image.shape[0] / image.shape[1])
         strip.imshow(image)
         strip.set_axis_off()
@@ -142,8 +140,8 @@ def _invariance(results: PacingResults, embedder: str) -> Figure:
                 panel.plot(curve["u"], curve["truth"], "--", color=INK, lw=1.1, label="truth")
                 panel.set_yticks([0, 0.5, 1])
                 if clip["explained"]:
-                    said: dict[str, Any] = {"fontsize": 7, "color": PALETTE[1], "ha": "right"}
-                    panel.text(0.98, 0.06, "no semantic change", **said)
+                    label = "no semantic change"
+                    panel.text(0.98, 0.06, label, fontsize=7, color=PALETTE[1], ha="right")
             last = number == len(clips) - 1
             panel.tick_params(labelsize=7, labelbottom=last, length=2)
             if last:
@@ -156,16 +154,9 @@ def _invariance(results: PacingResults, embedder: str) -> Figure:
     return figure
 
 
-def _verdict(clip: pd.Series) -> str:
-    """What the correction says of a clip."""
-    share = f"motion explains {clip['motion_share']:.2f} of the change"
-    return f"{share}: flagged" if clip["mostly_motion"] else share
-
-
 def _steepness(results: PacingResults, embedder: str) -> Figure:
     ladder = results.of("ladder")
-    figure = Figure(figsize=(6, 3.6), dpi=110, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _plot(f"error against steepness (median, quartiles), embedder {embedder}", 6)
     for number, (motion, group) in enumerate(ladder.groupby("motion", sort=False)):
         error = group.groupby("steepness")["calibrated_error"]
         middle, low, high = error.median(), error.quantile(0.25), error.quantile(0.75)
@@ -176,31 +167,38 @@ def _steepness(results: PacingResults, embedder: str) -> Figure:
     axes.set(xlabel="steepness of the jump", ylabel="calibrated error")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=8)
-    title = f"error against steepness (median, quartiles), embedder {embedder}"
-    axes.set_title(title, loc="left", fontsize=10)
-    _bare(axes)
     return figure
 
 
 def _measures(results: PacingResults, embedder: str) -> Figure:
     rows, motions = measure_rows(results.of("ladder"))
     shown = [row for row in rows if row["status"] == "done"]
-    figure = Figure(figsize=(8, 3.6), dpi=110, layout="constrained")
-    axes = figure.subplots()
-    height = 0.8 / len(motions)
+    figure, axes = _plot(f"measures of pacing, embedder {embedder}")
     for number, motion in enumerate(motions):
-        places = np.arange(len(shown)) + (number - (len(motions) - 1) / 2) * height
+        places, height = _side_by_side(len(shown), number, len(motions))
         values = [row[motion] for row in shown]
-        axes.barh(places, values, height * 0.94, color=PALETTE[number], label=motion)
+        axes.barh(places, values, height, color=PALETTE[number], label=motion)
     axes.set_yticks(range(len(shown)), [row["measure"] for row in shown], fontsize=8)
     axes.invert_yaxis()
-    axes.set(
-        xlabel="rank correlation with the true unevenness", xlim=(min(0, axes.get_xlim()[0]), 1)
-    )
+    axes.set_xlim(min(0, axes.get_xlim()[0]), 1)
+    axes.set_xlabel("rank correlation with the true unevenness")
     figure.legend(frameon=False, fontsize=8, loc="outside right center")
-    axes.set_title(f"measures of pacing, embedder {embedder}", loc="left", fontsize=10)
-    _bare(axes)
     return figure
+
+
+def _plot(title: str, width: float = 8) -> tuple[Figure, Axes]:
+    """A figure of one plot."""
+    figure = Figure(figsize=(width, 3.6), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, loc="left", fontsize=10)
+    _bare(axes)
+    return figure, axes
+
+
+def _side_by_side(groups: int, number: int, count: int) -> tuple[np.ndarray, float]:
+    """Places (groups,) of the bars of one of `count` series, and a bar's width."""
+    width = 0.8 / count
+    return np.arange(groups) + (number - (count - 1) / 2) * width, width * 0.94
 
 
 def _bare(axes: Axes) -> None:

@@ -1,7 +1,6 @@
 """The study of invariance: what motion that means nothing does, with and without `nuisance=`."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pandas as pd
 
@@ -10,9 +9,11 @@ from benchmarks.harness.printing import printer
 from benchmarks.known_pacing.errors import (
     Columns,
     PacingResults,
+    Row,
     calibrated,
     grouped,
     rank_correlation,
+    table_of,
 )
 from benchmarks.known_pacing.studies import INVARIANT_TO, JUMPS
 
@@ -20,7 +21,7 @@ NOTE = (
     "Clips whose meaning stands still, medians over contents. leakage: total change over that of "
     "the whole morph without motion; leakage_corrected: both with "
     f"nuisance={INVARIANT_TO}. motion_share: share of the change that this takes out. flagged: "
-    "clips that are called mostly motion; flagged_explained: those said to have no semantic "
+    "clips that are called mostly motion; flagged_explained: those called without semantic "
     "change, as nothing else is left."
 )
 LADDER_NOTE = (
@@ -37,11 +38,8 @@ KEPT_NOTE = (
 
 
 def invariance_tables(results: PacingResults) -> list[Table]:
-    """Leakage, the ladder, and what is left of each kind of clip; none without the study."""
-    clips = results.of("invariance")
-    if clips.empty:
-        return []
-    clips = _with_references(clips, results)
+    """Leakage, the ladder, and what is left of each kind of clip."""
+    clips = _with_references(results)
     moved = clips[clips["still"] & (clips["motion_kind"] != "none")]
     leakage: Columns = {
         "leakage": ("leakage", "median"),
@@ -50,17 +48,14 @@ def invariance_tables(results: PacingResults) -> list[Table]:
     }
     named = moved.assign(motion=moved["motion_kind"])
     rows = grouped(named, ["motion", "strength"], "invariance", leakage)
-    kept = grouped(clips.assign(group=_groups(clips)), ["group"], "kept", {**KEPT, **SHARES})
+    left: Columns = {"kept": ("kept", "median"), **SHARES}
+    kept = grouped(clips.assign(group=_groups(clips)), ["group"], "kept", left)
     ladder = clips[clips["steepness"].notna() & (clips["motion_kind"] != "shake")]
     return [
-        _table("invariance", "Change that motion alone fakes", rows, NOTE),
-        _table("invariance_ladder", "Unevenness under motion", _ladder(ladder), LADDER_NOTE),
-        _table("invariance_kept", "What the correction leaves", kept, KEPT_NOTE),
+        table_of("invariance", "Change that motion alone fakes", rows, NOTE),
+        table_of("invariance_ladder", "Unevenness under motion", _ladder(ladder), LADDER_NOTE),
+        table_of("invariance_kept", "What the correction leaves", kept, KEPT_NOTE),
     ]
-
-
-def _table(name: str, title: str, rows: list[dict[str, Any]], note: str) -> Table:
-    return Table.of_rows(name, title, list(rows[0]), rows, note)
 
 
 SHARES: Columns = {
@@ -68,14 +63,13 @@ SHARES: Columns = {
     "flagged": ("mostly_motion", "sum"),
     "flagged_explained": ("explained", "sum"),
 }
-KEPT: Columns = {"kept": ("kept", "median")}
-BOTH = ("raw_error", "calibrated_error")
 
 
-def _with_references(clips: pd.DataFrame, results: PacingResults) -> pd.DataFrame:
+def _with_references(results: PacingResults) -> pd.DataFrame:
     """The clips with what needs the corrected curve of the linearly paced, motionless morph."""
+    clips = results.of("invariance")
     by_name = clips.set_index("clip")
-    changing = dict(zip(clips["clip"], clips["changes_corrected"], strict=True))
+    changing = by_name["changes_corrected"].to_dict()
     second = [
         calibrated(record, results.curves, changing, "progress_corrected").error
         for record in clips.to_dict("records")
@@ -90,18 +84,16 @@ def _with_references(clips: pd.DataFrame, results: PacingResults) -> pd.DataFram
     )
 
 
-def _ladder(ladder: pd.DataFrame) -> list[dict[str, Any]]:
+def _ladder(ladder: pd.DataFrame) -> list[Row]:
     rows = []
+    ends = ("", "_corrected")
     for motion, clips in ladder.groupby("motion", sort=False):
-        row: dict[str, Any] = {"motion": motion, "clips": len(clips)}
         jumps = clips[clips["steepness"].isin(JUMPS)]
-        for end in ("", "_corrected"):
-            row[f"spearman{end}"] = rank_correlation(clips, f"linearity_mae{end}")
-        for name in BOTH:
-            for end in ("", "_corrected"):
-                row[name + end] = clips[name + end].median()
-        for end in ("", "_corrected"):
-            row[f"error_frames{end}"] = jumps[f"jump_error{end}"].median()
+        row: Row = {"motion": motion, "clips": len(clips)}
+        row |= {f"spearman{end}": rank_correlation(clips, f"linearity_mae{end}") for end in ends}
+        for name in ("raw_error", "calibrated_error"):
+            row |= {name + end: clips[name + end].median() for end in ends}
+        row |= {f"error_frames{end}": jumps[f"jump_error{end}"].median() for end in ends}
         rows.append(row)
     return rows
 
@@ -117,17 +109,17 @@ def _groups(clips: pd.DataFrame) -> list[str]:
 
 
 def invariance_sentence(tables: list[Table]) -> Callable[[str], str]:
-    """Embedder -> what these tables say of it."""
+    """Embedder -> a sentence about it."""
     leakage, ladder, kept = tables
 
-    def pairs(table: Table, rows: list[dict[str, Any]], column: str) -> str:
+    def pairs(table: Table, rows: list[Row], column: str) -> str:
         text = printer(table)
-        said = []
+        listed = []
         for row in rows:
             both = (text(row, name) or "no value" for name in (column, f"{column}_corrected"))
             strength = f" of {text(row, 'strength')}" if "strength" in row else ""
-            said.append(f"{' and '.join(both)} with {row['motion']}{strength}")
-        return "; ".join(said)
+            listed.append(f"{' and '.join(both)} with {row['motion']}{strength}")
+        return "; ".join(listed)
 
     def sentence(embedder: str) -> str:
         pan = [row for row in leakage.rows if row["motion"] == "translation"]

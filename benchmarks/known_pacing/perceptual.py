@@ -60,7 +60,7 @@ LINEAR = WeightsFile(
     "LPIPS_v0.1_alex-df73285e.pth",
     "https://huggingface.co/chaofengc/IQA-PyTorch-Weights/resolve/main/LPIPS_v0.1_alex-df73285e.pth",
     "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
-    ("checkpoints", "pyiqa"),  # where torch.hub and pyiqa keep theirs
+    ("checkpoints", "pyiqa"),  # where torch.hub and pyiqa store theirs
 )
 
 
@@ -70,12 +70,11 @@ def hub_folder() -> Path:
     return Path(os.environ.get("TORCH_HOME", f"{cache}/torch")).expanduser() / "hub"
 
 
-def lacking() -> str:
+def missing_weights() -> str:
     """Which weights are not here, and the command that gets them; "" where all are."""
     absent = [file for file in (ALEXNET, LINEAR) if file.find() is None]
-    if not absent:
-        return ""
-    return f"{' and '.join(file.name for file in absent)} absent; get them: {_command(*absent)}"
+    names = " and ".join(file.name for file in absent)
+    return f"{names} absent; get them: {_command(*absent)}" if absent else ""
 
 
 def _command(*files: WeightsFile) -> str:
@@ -86,20 +85,19 @@ def _command(*files: WeightsFile) -> str:
 
 def identity() -> list[Any] | None:
     """What determines the distances beside the code: the files found; None where one is absent."""
-    found = [file.find() for file in (ALEXNET, LINEAR)]
-    known = [[path.name, path.stat().st_size] for path in found if path is not None]
-    return known if len(known) == len(found) else None
+    found = [path for file in (ALEXNET, LINEAR) if (path := file.find())]
+    return [[path.name, path.stat().st_size] for path in found] if len(found) == 2 else None
 
 
 class PerceptualSteps:
     """LPIPS of consecutive frames, gathered while they stream by in batches of `BATCH`.
 
-    Only the features of the last frame are kept. Raises UnavailableError, in one line, for weights
-    that are absent, damaged or others than the published ones.
+    Only the features of the last frame are stored. Raises UnavailableError, in one line, for
+    weights that are absent, damaged or others than the published ones.
     """
 
     def __init__(self) -> None:
-        self._network = load_network()
+        self._convolutions, self._weights = load_network()
         self._waiting: list[NDArray[np.uint8]] = []
         self._last: list[Tensor] | None = None
         self._steps: list[float] = []
@@ -123,12 +121,11 @@ class PerceptualSteps:
         torch.set_num_threads(1)  # sums are rounded otherwise with another number
         try:
             with torch.inference_mode():
-                features = self._network.features(np.stack(self._waiting))
+                features = _features(self._convolutions, np.stack(self._waiting))
                 if self._last is not None:
-                    features = [
-                        torch.cat([old, new]) for old, new in zip(self._last, features, strict=True)
-                    ]
-                self._steps += self._network.steps(features).tolist()
+                    both = zip(self._last, features, strict=True)
+                    features = [torch.cat(pair) for pair in both]
+                self._steps += _distances(features, self._weights).tolist()
                 self._last = [layer[-1:].clone() for layer in features]
         finally:
             torch.set_num_threads(threads)
@@ -146,72 +143,60 @@ def _resized(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, wanted, interpolation=method), np.uint8)
 
 
-@dataclass(frozen=True)
-class Network:
-    """AlexNet's convolutions, and the weight of each of their channels."""
+def _features(convolutions: "Module", images: NDArray[np.uint8]) -> "list[Tensor]":
+    """Features (B, C, h, w) of each layer, of unit length along C, of frames (B, H, W, 3)."""
+    import torch
 
-    convolutions: "Module"
-    weights: "list[Tensor]"
+    planes = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    shift, scale = (torch.tensor(values).view(1, 3, 1, 1) for values in (SHIFT, SCALE))
+    layer, found = (planes - shift) / scale, []
+    for index, step in enumerate(convolutions.children()):
+        layer = step(layer)
+        if index in LAYERS:
+            length = layer.square().sum(dim=1, keepdim=True).sqrt()
+            found.append(layer / (length + 1e-10))
+    return found
 
-    def features(self, images: NDArray[np.uint8]) -> "list[Tensor]":
-        """Features (B, C, h, w) of each layer, of unit length along C, of frames (B, H, W, 3)."""
-        import torch
 
-        planes = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        shift, scale = (torch.tensor(values).view(1, 3, 1, 1) for values in (SHIFT, SCALE))
-        layer, found = (planes - shift) / scale, []
-        for index, step in enumerate(self.convolutions.children()):
-            layer = step(layer)
-            if index in LAYERS:
-                length = layer.square().sum(dim=1, keepdim=True).sqrt()
-                found.append(layer / (length + 1e-10))
-        return found
-
-    def steps(self, features: "list[Tensor]") -> "Tensor":
-        """LPIPS (B - 1,) between neighbours: per layer, the squared difference of the features,
-        weighted by channel and averaged over places; summed over the layers."""
-        parts = [
-            ((layer[1:] - layer[:-1]).square() * weight).sum(dim=1).mean(dim=(1, 2))
-            for layer, weight in zip(features, self.weights, strict=True)
-        ]
-        return sum(parts[1:], start=parts[0])
+def _distances(features: "list[Tensor]", weights: "list[Tensor]") -> "Tensor":
+    """LPIPS (B - 1,) between neighbours: per layer, the squared difference of the features,
+    weighted by channel and averaged over places; summed over the layers."""
+    parts = [
+        ((layer[1:] - layer[:-1]).square() * weight).sum(dim=1).mean(dim=(1, 2))
+        for layer, weight in zip(features, weights, strict=True)
+    ]
+    return sum(parts[1:], start=parts[0])
 
 
 @lru_cache(maxsize=1)
-def load_network() -> Network:
-    """The network with its published weights, on the CPU."""
+def load_network() -> "tuple[Module, list[Tensor]]":
+    """AlexNet's convolutions, and the weight of each of their channels, on the CPU."""
     import torch
     from torchvision.models import alexnet  # type: ignore[import-untyped]
 
-    missing = lacking()
-    if missing:
+    if missing := missing_weights():
         raise UnavailableError(f"LPIPS: {missing}")
     with torch.device("meta"):  # nothing is drawn for weights that are replaced
         convolutions = alexnet(weights=None).features
     try:
-        tensors = _read(ALEXNET)
-        own = {
-            name.removeprefix("features."): tensor
-            for name, tensor in tensors.items()
-            if name.startswith("features.")
-        }
+        named = {name.partition("."): tensor for name, tensor in _read(ALEXNET).items()}
+        own = {name: tensor for (part, _, name), tensor in named.items() if part == "features"}
         convolutions.load_state_dict(own, assign=True)
     except (AttributeError, RuntimeError) as error:
         raise _damaged(ALEXNET, error) from None
-    # A rectifier in place would change the features that were kept before it.
+    # A rectifier in place would change the features that were stored before it.
     for step in convolutions.children():
         if isinstance(step, torch.nn.ReLU):
             step.inplace = False
-    channels = (64, 192, 384, 256, 256)
     try:
         tensors = _read(LINEAR)
-        names = [f"lin{layer}.model.1.weight" for layer in range(len(LAYERS))]
         weights = [
-            tensors[name].view(1, wide, 1, 1) for name, wide in zip(names, channels, strict=True)
+            tensors[f"lin{layer}.model.1.weight"].view(1, channels, 1, 1)
+            for layer, channels in enumerate((64, 192, 384, 256, 256))
         ]
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise _damaged(LINEAR, error) from None
-    return Network(convolutions.eval().requires_grad_(False), weights)
+    return convolutions.eval().requires_grad_(False), weights
 
 
 def _read(file: WeightsFile) -> Any:

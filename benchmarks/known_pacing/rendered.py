@@ -28,11 +28,11 @@ from benchmarks.known_pacing.studies import (
 )
 from spf.errors import UnavailableError
 from spf.identity import installed
-from spf.measurement import Measurement
 from spf.progress import fit, no_change_reason
 from spf.thumbnails import Thumbnails
 from synthetic.clips import Still, SyntheticClip, Zoomed
 from synthetic.drawing import Image8
+from synthetic.motion import Motion
 
 STRIP, GAP = 6, 4
 """Frames of a clip in the figure of invariance, and the pixels between them."""
@@ -63,17 +63,20 @@ def rendered_cell(
     if weights is not None:
         inputs["lpips"] = {"weights": weights, "versions": installed("torch", "torchvision")}
 
-    def compute(watch: Watch) -> Outcome:
-        pixels = PixelSteps()
-        steps, lpips_reason = _perceptual(wanted=weights is not None)
-        frames = zip(clip.frames(), clip.times, strict=True)
+    def compute(on_progress: Watch) -> Outcome:
+        pixels, steps, lpips_reason = PixelSteps(), None, ""
+        try:
+            steps = PerceptualSteps() if weights is not None else None
+        except UnavailableError as error:
+            lpips_reason = str(error)
 
-        def see(image: Image8, _: float) -> None:
+        def add(image: Image8, _: float) -> None:
             pixels.add(image)
             if steps is not None:
                 steps.add(image)
 
-        measured = measuring.measure(frames, watch, see)
+        frames = zip(clip.frames(), clip.times, strict=True)
+        measured = measuring.measure(frames, on_progress, add)
         stem = under + slug(name)
         outcome = measuring.outcome(measured, stem)
         curve, vectors = measured.curve, measured.embeddings.vectors
@@ -83,20 +86,30 @@ def rendered_cell(
         if "invariance" in asked and measured.corrected is not None:
             second = measured.corrected.curve
             more |= {"progress_corrected": second.progress, "angle_corrected": second.angle}
-            outcome.values |= _corrected(measured, clip)
+            raw = truth.raw_errors(second.progress, clip.truth(), clip.shares)["raw_error"]
+            outcome.values |= {
+                "raw_error_corrected": raw,
+                "jump_error_corrected": truth.jump_error(second, clip.law),
+                "total_change_corrected": second.total_change,
+                "changes_corrected": second.changes,
+                "mostly_motion": measured.corrected.mostly_motion,
+                "explained": measured.corrected.explained,
+            }
         if outcome.values.get("pictured"):
             outcome.links["strip"] = f"strips/{stem}.png"
             outcome.files[outcome.links["strip"]] = _strip(measured.thumbnails)
         outcome.files[f"curves/{stem}.csv"] = curve_table(curve, **more)
         outcome.values |= truth.raw_errors(curve.progress, clip.truth(), clip.shares)
         outcome.values |= consecutive_measures(vectors, clip.shares)
-        outcome.values["pixel_mae"] = running_sum_mae(pixels.as_array(), clip.shares)
+        outcome.values |= {
+            "pixel_mae": running_sum_mae(pixels.as_array(), clip.shares),
+            "corrected_reason": no_change_reason(corrected) or "",
+            "jump_error": truth.jump_error(curve, clip.law),
+        }
         if steps is not None:
             outcome.values["pdv_lpips"] = float(np.var(steps.as_array()))
         if lpips_reason:
             outcome.values["lpips_reason"] = lpips_reason
-        outcome.values["corrected_reason"] = no_change_reason(corrected) or ""
-        outcome.values["jump_error"] = truth.jump_error(curve, clip.law)
         return outcome
 
     return Cell(key, inputs, compute)
@@ -113,16 +126,17 @@ def _about(clip: SyntheticClip, studies: Studies, asked: list[str]) -> dict[str,
     if "invariance" in asked:
         about["zoomed"] = isinstance(clip.content, Zoomed)
         about["pictured"] = studies.pictured().get(clip, "")
+    laws, moving = dict(clip.law.parameters), clip.motion or Motion(("none",), 0.0)
     return about | {
         "content": clip.content.name,
         "still": isinstance(clip.content, Still),
         "law": clip.law.name,
-        "law_parameters": ", ".join(f"{key}={value:g}" for key, value in clip.law.parameters),
-        "steepness": dict(clip.law.parameters).get("steepness"),
+        "law_parameters": ", ".join(f"{key}={value:g}" for key, value in laws.items()),
+        "steepness": laws.get("steepness"),
         "motion": clip.motion.name if clip.motion else "none",
-        "motion_kind": "+".join(clip.motion.kinds) if clip.motion else "none",
-        "schedule": clip.motion.schedule if clip.motion else "own",
-        "strength": clip.motion.strength if clip.motion else 0.0,
+        "motion_kind": "+".join(moving.kinds),
+        "schedule": moving.schedule,
+        "strength": moving.strength,
         "exposure": clip.exposure,
         "timing": clip.timing,
         "studies": ";".join(asked),
@@ -132,36 +146,10 @@ def _about(clip: SyntheticClip, studies: Studies, asked: list[str]) -> dict[str,
     }
 
 
-def _corrected(measured: Measurement, clip: SyntheticClip) -> dict[str, Any]:
-    """Columns of the record of a clip that was measured with a nuisance."""
-    second = measured.corrected
-    assert second is not None  # one was named
-    curve = second.curve
-    raw = truth.raw_errors(curve.progress, clip.truth(), clip.shares)["raw_error"]
-    return {
-        "raw_error_corrected": raw,
-        "jump_error_corrected": truth.jump_error(curve, clip.law),
-        "total_change_corrected": curve.total_change,
-        "changes_corrected": curve.changes,
-        "mostly_motion": second.mostly_motion,
-        "explained": second.explained,
-    }
-
-
 def _strip(thumbnails: Thumbnails) -> bytes:
     """PNG of frames from the first to the last, side by side."""
-    places = np.linspace(0, thumbnails.seen - 1, STRIP)
     gap = ((0, 0), (0, GAP), (0, 0))
-    frames = [
-        np.pad(thumbnails.nearest(round(place))[1], gap, constant_values=255) for place in places
-    ]
-    shown = np.hstack(frames)[:, :-GAP]
+    places = np.linspace(0, thumbnails.seen - 1, STRIP)
+    frames = [thumbnails.nearest(round(place))[1] for place in places]
+    shown = np.hstack([np.pad(frame, gap, constant_values=255) for frame in frames])[:, :-GAP]
     return cv2.imencode(".png", shown[..., ::-1])[1].tobytes()
-
-
-def _perceptual(wanted: bool) -> tuple[PerceptualSteps | None, str]:
-    """LPIPS where it is wanted and its weights work, and else why not."""
-    try:
-        return (PerceptualSteps(), "") if wanted else (None, "")
-    except UnavailableError as error:
-        return None, str(error)

@@ -1,18 +1,18 @@
 """Clips made in embedding space: what the solver and the noise floor do without any embedder."""
 
-from typing import Any
+from bisect import bisect_left
+from itertools import product
 
 import numpy as np
 
 from benchmarks.harness.cells import Table
 from benchmarks.harness.printing import printer
+from benchmarks.known_pacing.errors import Row, table_of
 from spf.progress import fit, fit_many
 from spf.progress.metrics import mean_absolute
 from spf.progress.noise import constant_response
 from synthetic.laws import LAWS, law
 from synthetic.sphere import TOTAL, great_circle
-
-Row = dict[str, Any]
 
 NOISE = (0.01, 0.03, 0.1)
 """Radians between two views of one point."""
@@ -29,12 +29,12 @@ SMALLEST, STEPS = 0.005, 68
 
 
 def solver_tables() -> list[Table]:
-    """The laws, long clips, noise of known size, and the smallest change told from noise."""
+    """The laws, long clips, noise of known size, and the smallest change that is recognised."""
     return [_laws(), _long(), _noise(), _power()]
 
 
 def solver_sentence(tables: list[Table]) -> str:
-    """What these tables say."""
+    """The sentence about these tables."""
     laws, long, _, power = tables
     of_law, of_length, of_power = printer(laws), printer(long), printer(power)
     worst = max(laws.rows, key=lambda row: row["increments"])
@@ -70,7 +70,7 @@ def _laws() -> Table:
         "and no embedder. increments is exact but for the ridge; gradient smooths a jump over "
         "its neighbours; peer leads by half a frame."
     )
-    return Table.of_rows("sphere", "The solver alone", list(rows[0]), rows, note)
+    return table_of("sphere", "The solver alone", rows, note)
 
 
 def _long() -> Table:
@@ -80,7 +80,7 @@ def _long() -> Table:
         u = np.linspace(0.0, 1.0, length)
         rows.append({"frames": length, "linearity_mae": mean_absolute(curve.progress - u, u)})
     note = "linearity_mae of an evenly paced clip without noise. Above 5,000 frames without ridge."
-    return Table.of_rows("sphere_long", "Long clips stay even", list(rows[0]), rows, note)
+    return table_of("sphere_long", "Long clips stay even", rows, note)
 
 
 def _noise() -> Table:
@@ -104,32 +104,24 @@ def _noise() -> Table:
         "known angle between frames. predicted: that angle times the fit's response to equal "
         "distances."
     )
-    return Table.of_rows("sphere_noise", "Noise in embedding space", list(rows[0]), rows, note)
+    return table_of("sphere_noise", "Noise in embedding space", rows, note)
 
 
 def _power() -> Table:
     rows: list[Row] = []
-    for length in POWER_LENGTHS:
-        for noise in NOISE:
-            total = smallest_change(length, noise)
-            rows.append(
-                {
-                    "frames": length,
-                    "noise": noise,
-                    "smallest_change": total,
-                    "in_noises": None if total is None else total / noise,
-                    "false_alarms": recognised(length, 0.0, noise),
-                    "clips": SEEDS,
-                }
-            )
+    for length, noise in product(POWER_LENGTHS, NOISE):
+        total = smallest_change(length, noise)
+        row = {"frames": length, "noise": noise, "smallest_change": total}
+        row["in_noises"] = None if total is None else total / noise
+        rows.append(row | {"false_alarms": recognised(length, 0.0, noise), "clips": SEEDS})
     note = (
         f"Evenly paced clips in {DIMENSIONS} dimensions under noise of a known angle between "
         f"frames. smallest_change: the total angle, radians, above which at least {POWER:.0%} of "
-        f"{SEEDS} clips are told from no semantic change; in_noises: as a multiple of the noise. "
-        "false_alarms: static clips that are taken for changing. The fit compares frames up to 30 "
-        "apart, so a slow change in many frames drowns; at fewer frames a second it shows."
+        f"{SEEDS} clips are distinguished from no semantic change; in_noises: as a multiple of the "
+        "noise. false_alarms: static clips that are taken for changing. The fit compares frames up "
+        "to 30 apart, so a slow change in many frames drowns; at fewer frames a second it shows."
     )
-    return Table.of_rows("sphere_power", "How small a change shows", list(rows[0]), rows, note)
+    return table_of("sphere_power", "How small a change shows", rows, note)
 
 
 def smallest_change(length: int, noise: float) -> float | None:
@@ -137,14 +129,11 @@ def smallest_change(length: int, noise: float) -> float | None:
 
     By bisection, as a larger change is never harder to recognise.
     """
-    low, high = 0, STEPS
-    while low < high:
-        middle = (low + high) // 2
-        if recognised(length, SMALLEST * STEP**middle, noise) >= POWER * SEEDS:
-            high = middle
-        else:
-            low = middle + 1
-    return SMALLEST * STEP**low if low < STEPS else None
+    totals = [SMALLEST * STEP**step for step in range(STEPS)]
+    place = bisect_left(
+        totals, True, key=lambda total: recognised(length, total, noise) >= POWER * SEEDS
+    )
+    return totals[place] if place < STEPS else None
 
 
 def recognised(length: int, total: float, noise: float) -> int:

@@ -3,24 +3,18 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from spf.errors import ConfigError
 from spf.words import choose
 from synthetic.clips import Still, SyntheticClip, Zoomed, content
 from synthetic.colours import DRIFTS
 from synthetic.laws import Law, law
+from synthetic.motion import CAMERA as CAMERA_KINDS
 from synthetic.motion import KINDS, STRENGTHS, Motion, motion
 from synthetic.photographs import RING
 
-LAWS = (
-    "linear",
-    "ease_in",
-    "ease_in_out",
-    "sigmoid_jump",
-    "two_jumps",
-    "plateau",
-    "staircase",
-)
+LAWS = ("linear", "ease_in", "ease_in_out", "sigmoid_jump", "two_jumps", "plateau", "staircase")
 CAMERA = "translation"
 """The camera path of the grid and the ladder: 10% (moderate) or 30% (strong) of the frame."""
 
@@ -32,18 +26,8 @@ LENGTHS = (21, 41, 161)
 and so the curves are equal."""
 
 SIZES = (64, 192)
-STUDIES = (
-    "grid",
-    "ladder",
-    "jumps",
-    "leakage",
-    "floor",
-    "growth",
-    "robustness",
-    "faults",
-    "colour",
-    "invariance",
-)
+ASKED = ("grid", "ladder", "jumps", "leakage", "floor", "growth", "faults", "colour", "invariance")
+STUDIES = (*ASKED, "robustness")
 LEVELS = (0.05, 0.1, 0.2, 0.3)
 DISTURBANCES = {"compression": 0.2, "noise": 0.05}
 """Strengths of the study of robustness: H.264 at crf 35, and white noise of 1% of the range."""
@@ -88,10 +72,7 @@ INVARIANT_TO = "camera+light"
 """What the study of invariance corrects for, whatever the run's own `nuisance` is."""
 
 INVARIANCE_FRAMES = 33
-INVARIANCE_KINDS = (
-    *("translation", "rotation", "zoom", "shake", "parallax"),
-    *("lighting", "distractor"),
-)
+INVARIANCE_KINDS = (*CAMERA_KINDS, "lighting", "distractor")
 PICTURED = (
     "morph, still camera",
     "morph, moving camera",
@@ -110,7 +91,7 @@ class Studies:
     their combinations, the other studies on each content with the first seed, that of invariance
     on every second content, and that of colour on contents of its own. laws : of the grid.
     num_frames, size (height, width), fps : of all clips but some of the studies of growth, faults,
-    colour and invariance.
+    colour and invariance. Raises ConfigError for values that make no sense.
     """
 
     names: Sequence[str]
@@ -118,32 +99,20 @@ class Studies:
     seeds: Sequence[int]
     laws: Sequence[str]
     num_frames: int
-    size: tuple[int, int]
+    size: Sequence[int]
     fps: float
 
-    @classmethod
-    def checked(
-        cls,
-        names: Sequence[str],
-        contents: Sequence[str],
-        seeds: Sequence[int],
-        laws: Sequence[str],
-        num_frames: int,
-        size: Sequence[int],
-        fps: float,
-    ) -> "Studies":
-        """The studies of values from a config. Raises ConfigError for those that make no sense."""
-        samples = {"studies": names, "contents": contents, "seeds": seeds, "laws": laws}
-        for name, words in samples.items():
-            if not words:
+    def __post_init__(self) -> None:
+        for name in ("names", "contents", "seeds", "laws"):
+            if not getattr(self, name):
+                name = "studies" if name == "names" else name
                 raise ConfigError(f"{name} is empty; name at least one")
-        for study in names:
+        for study in self.names:
             choose(study, STUDIES, "study")
-        if not all(isinstance(seed, int) for seed in seeds):
-            raise ConfigError(f"seeds={list(seeds)!r} must be whole numbers")
-        if not (isinstance(size, Sequence) and len(size) == 2):
-            raise ConfigError(f"size={size!r} must be [height, width]")
-        return cls(names, contents, seeds, laws, num_frames, (size[0], size[1]), fps)
+        if not all(isinstance(seed, int) for seed in self.seeds):
+            raise ConfigError(f"seeds={list(self.seeds)!r} must be whole numbers")
+        if not (isinstance(self.size, Sequence) and len(self.size) == 2):
+            raise ConfigError(f"size={self.size!r} must be [height, width]")
 
     def clips(self) -> dict[SyntheticClip, set[str]]:
         """Every clip once, in a fixed order, with the names of its studies."""
@@ -169,70 +138,61 @@ class Studies:
     def _base(self, name: str, seed: int) -> SyntheticClip:
         """The linearly paced, motionless clip of a content."""
         return SyntheticClip(
-            content(name), num_frames=self.num_frames, size=self.size, fps=self.fps, seed=seed
+            content(name),
+            num_frames=self.num_frames,
+            size=(self.size[0], self.size[1]),
+            fps=self.fps,
+            seed=seed,
         )
 
     def _of(self, base: SyntheticClip, first_seed: bool) -> Iterator[tuple[str, SyntheticClip]]:
         """Studies of one content and seed; the costly ones for the first seed alone."""
         yield "reference", base
-        for camera in cameras():
-            for word in self.laws:
-                yield "grid", replace(base, law=law(word), motion=camera)
+        for camera, name in product(cameras(), self.laws):
+            yield "grid", replace(base, law=law(name), motion=camera)
         if not first_seed:
             return
-        for camera in cameras()[:3]:
-            for steepness in STEEPNESS:
-                jump = law("sigmoid_jump", steepness=steepness)
-                yield "ladder", replace(base, law=jump, motion=camera)
-        for camera in cameras()[:2]:
-            for steepness in JUMPS:
-                for place in PLACES:
-                    jump = law("sigmoid_jump", place=place, steepness=steepness)
-                    yield "jumps", replace(base, law=jump, motion=camera)
+        for camera, steepness in product(cameras()[:3], STEEPNESS):
+            yield "ladder", _jump(base, steepness, camera)
+        for camera, steepness, place in product(cameras()[:2], JUMPS, PLACES):
+            yield "jumps", _jump(base, steepness, camera, place=place)
         still = replace(base, content=Still(base.content))
-        for kind in KINDS:
-            for strength in STRENGTHS:
-                yield "leakage", replace(still, motion=motion(kind, strength))
+        for kind, strength in product(KINDS, STRENGTHS):
+            yield "leakage", replace(still, motion=motion(kind, strength))
         for level in LEVELS:
             yield "floor", replace(still, motion=motion("noise", level))
         yield "floor", still
         yield from self._growth(replace(base, law=law("ease_in_out")))
         yield from self._robustness(replace(base, law=law("sigmoid_jump")))
         for pacing, camera in faults():
-            clip = replace(base, num_frames=FAULT_FRAMES, law=pacing, motion=camera)
-            yield "faults", clip
+            yield "faults", replace(base, num_frames=FAULT_FRAMES, law=pacing, motion=camera)
 
     def _colour(self, base: SyntheticClip) -> Iterator[tuple[str, SyntheticClip]]:
         base = replace(base, num_frames=COLOUR_FRAMES)
         yield "reference", base
-        for nuisance in NUISANCES.values():
-            for word in COLOUR_LAWS:
-                yield "colour", replace(base, law=law(word), motion=nuisance)
+        for nuisance, name in product(NUISANCES.values(), COLOUR_LAWS):
+            yield "colour", replace(base, law=law(name), motion=nuisance)
 
     def _invariance(self, name: str) -> Iterator[SyntheticClip]:
         """The morph, its jumps under camera paths, its still picture under motion, and a zoom."""
         base = replace(self._base(name, self.seeds[0]), num_frames=INVARIANCE_FRAMES)
         yield base
-        for camera in cameras()[:3]:
-            for steepness in STEEPNESS[::2]:
-                jump = law("sigmoid_jump", steepness=steepness)
-                yield replace(base, law=jump, motion=camera)
-        for kind in INVARIANCE_KINDS:
-            for strength in STRENGTHS:
-                yield replace(base, content=Still(base.content), motion=motion(kind, strength))
+        for camera, steepness in product(cameras()[:3], STEEPNESS[::2]):
+            yield _jump(base, steepness, camera)
+        for kind, strength in product(INVARIANCE_KINDS, STRENGTHS):
+            yield replace(base, content=Still(base.content), motion=motion(kind, strength))
         yield from self._five(name)
 
     def _five(self, name: str) -> dict[SyntheticClip, str]:
         """The clips of `PICTURED` of a content."""
         base = replace(self._base(name, self.seeds[0]), num_frames=INVARIANCE_FRAMES)
-        jump = replace(base, law=law("sigmoid_jump", steepness=STEEPNESS[2]))
         pan, hand = motion(CAMERA, "strong"), motion("shake", "strong")
         clips = (
-            jump,
-            replace(jump, motion=pan),
+            _jump(base, STEEPNESS[2]),
+            _jump(base, STEEPNESS[2], pan),
             replace(base, content=Still(base.content), motion=pan),
             replace(base, content=Zoomed(base.content, at=0.0)),
-            replace(jump, motion=hand),
+            _jump(base, STEEPNESS[2], hand),
         )
         return dict(zip(clips, PICTURED, strict=True))
 
@@ -243,17 +203,16 @@ class Studies:
     def _robustness(self, base: SyntheticClip) -> Iterator[tuple[str, SyntheticClip]]:
         """A jump as it is, and disturbed in ways that mean nothing."""
         yield "robustness", base
-        for kind, strength in DISTURBANCES.items():
-            yield "robustness", replace(base, motion=motion(kind, strength))
+        for disturbance in DISTURBANCES.items():
+            yield "robustness", replace(base, motion=motion(*disturbance))
         for exposure in EXPOSURES:
             yield "robustness", replace(base, exposure=exposure)
 
     def _growth(self, base: SyntheticClip) -> Iterator[tuple[str, SyntheticClip]]:
         """One factor at a time away from the base; a new size needs its own reference."""
         yield "growth", base
-        for kind in ("noise", "compression"):
-            for level in LEVELS:
-                yield "growth", replace(base, motion=motion(kind, level))
+        for kind, level in product(("noise", "compression"), LEVELS):
+            yield "growth", replace(base, motion=motion(kind, level))
         for side in SIZES:
             yield "reference", replace(base, size=(side, side), law=law("linear"))
             yield "growth", replace(base, size=(side, side))
@@ -262,14 +221,17 @@ class Studies:
         yield "growth", replace(base, timing="variable")
 
 
+def _jump(
+    base: SyntheticClip, steepness: float, camera: Motion | None = None, **more: float
+) -> SyntheticClip:
+    """The clip with a sigmoid jump, seen by a camera."""
+    return replace(base, law=law("sigmoid_jump", steepness=steepness, **more), motion=camera)
+
+
 def cameras() -> list[Motion | None]:
     """The motions of the pacing grid."""
-    return [
-        None,
-        motion(CAMERA, "moderate"),
-        motion(CAMERA, "strong"),
-        motion(CAMERA, "strong", "adversarial"),
-    ]
+    moderate, strong = (motion(CAMERA, strength) for strength in STRENGTHS)
+    return [None, moderate, strong, motion(CAMERA, "strong", "adversarial")]
 
 
 def faults() -> dict[tuple[Law, Motion | None], tuple[str, float]]:

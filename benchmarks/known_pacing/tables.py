@@ -1,6 +1,6 @@
-"""What the synthetic benchmark says: its tables and the sentences computed from them."""
+"""What the synthetic benchmark shows: its tables and the sentences computed from them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
@@ -20,6 +20,7 @@ from benchmarks.known_pacing.errors import (
     Row,
     grouped,
     rank_correlation,
+    table_of,
     why,
 )
 from benchmarks.known_pacing.invariance import invariance_sentence, invariance_tables
@@ -32,64 +33,48 @@ LINEARITY = "linearity_mae"
 UNRESAMPLED = ("peak_speed", "speed_cv", "pacing_entropy", "target_mae")
 """Metrics that depend on the number of frames, or on a target."""
 
+ERRORS: Columns = {
+    "calibrated_error": ("calibrated_error", "median"),
+    "calibrated_95": ("calibrated_error", median_interval),
+    "unidentified": ("unidentified", "mean"),
+    "corrected_error": ("corrected_error", "median"),
+    "reason": ("calibrated_reason", why),
+}
+
 
 @dataclass(frozen=True)
 class Topic:
-    """A question: its tables, its figures' paths, and the sentence computed from the tables."""
+    """A question: its tables, its figures' paths, and a sentence about an embedder."""
 
     title: str
     tables: list[Table]
     figures: tuple[str, ...]
     sentence: Callable[[str], str]
 
-    def paragraphs(self, embedder: str) -> list[str]:
-        """What the tables say about an embedder."""
-        return [self.sentence(embedder)]
-
 
 def parts(results: PacingResults, embedder: str) -> list[Topic]:
-    """The parts of the page whose studies were run; every row says which embedder made it."""
-    made = [
-        _pacing(results),
-        _colour(results),
-        _leakage(results),
-        _invariance(results),
-        _jumps(results),
-        _ladder(results),
-        _faults(results),
-        _growth(results),
-        _floor(results),
-        _solver(results),
-    ]
-    found = [part for part in made if part is not None]
-    return [
-        replace(part, tables=[_with_embedder(t, embedder) for t in part.tables]) for part in found
-    ]
+    """The parts of the page whose studies were run; every row names the embedder that made it."""
+
+    def named(table: Table) -> Table:
+        maker = "none: made in embedding space" if table.name.startswith("sphere") else embedder
+        data = table.data.copy()
+        data.insert(0, "embedder", maker)
+        return replace(table, data=data)
+
+    return [replace(part, tables=[named(t) for t in part.tables]) for part in _topics(results)]
 
 
-def _with_embedder(table: Table, embedder: str) -> Table:
-    if table.name.startswith("sphere"):
-        embedder = "none: made in embedding space"
-    data = table.data.copy()
-    data.insert(0, "embedder", embedder)
-    return replace(table, data=data)
+def _topics(results: PacingResults) -> Iterator[Topic]:
+    for study, topic in TOPICS:
+        if not results.of(study).empty:
+            yield topic(results)
 
 
-def _pacing(results: PacingResults) -> Topic | None:
+def _pacing(results: PacingResults) -> Topic:
     grid = results.of("grid")
-    if grid.empty:
-        return None
-    columns: Columns = {
-        "true_linearity_mae": ("true_linearity_mae", "median"),
-        "linearity_mae": ("linearity_mae", "median"),
-        "raw_error": ("raw_error", "median"),
-        "calibrated_error": ("calibrated_error", "median"),
-        "calibrated_95": ("calibrated_error", median_interval),
-        "unidentified": ("unidentified", "mean"),
-        "corrected_error": ("corrected_error", "median"),
-        "reason": ("calibrated_reason", why),
-    }
-    rows = grouped(grid, ["motion", "law"], "pacing", columns)
+    raw: Columns = {"raw_error": ("raw_error", "median")}
+    medians: Columns = {k: (k, "median") for k in ("true_linearity_mae", "linearity_mae")}
+    columns: Columns = {**medians, **raw, **ERRORS}
     note = (
         "Medians over contents and seeds. raw_error, what a user gets: time average of |S - g|, "
         "measured against true progress. calibrated_error: the same after the embedder's own speed "
@@ -98,13 +83,12 @@ def _pacing(results: PacingResults) -> Topic | None:
         "(mean). corrected_error: calibrated, with the noise subtracted from every distance "
         "(noise=nugget). reason: why no clip has a calibrated error."
     )
-    table = Table.of_rows(
-        "synthetic_pacing", "Error of the measured progress", list(rows[0]), rows, note
-    )
-    columns = {name: columns[name] for name in ("raw_error", "calibrated_error", "calibrated_95")}
+    rows = grouped(grid, ["motion", "law"], "pacing", columns)
+    table = table_of("synthetic_pacing", "Error of the measured progress", rows, note)
+    columns = {**raw, **{name: ERRORS[name] for name in ("calibrated_error", "calibrated_95")}}
     rows = grouped(grid, ["motion"], "pacing", columns)
     title = "Error of the measured progress, all laws together"
-    whole = Table.of_rows("pacing_by_motion", title, list(rows[0]), rows)
+    whole = table_of("pacing_by_motion", title, rows)
 
     def sentence(embedder: str) -> str:
         text = printer(whole)
@@ -124,11 +108,8 @@ def _pacing(results: PacingResults) -> Topic | None:
     return Topic("Does the curve follow the true pacing?", [whole, table], ("truth.png",), sentence)
 
 
-def _colour(results: PacingResults) -> Topic | None:
-    rows = colour_rows(results)
-    if not rows:
-        return None
-    table = colour_table(rows)
+def _colour(results: PacingResults) -> Topic:
+    table = colour_table(colour_rows(results))
 
     def sentence(embedder: str) -> str:
         text = printer(table)
@@ -141,29 +122,23 @@ def _colour(results: PacingResults) -> Topic | None:
     return Topic("Meaning or colour?", [table], (), sentence)
 
 
-def _leakage(results: PacingResults) -> Topic | None:
+def _leakage(results: PacingResults) -> Topic:
     still = results.of("leakage")
-    if still.empty:
-        return None
     columns: Columns = {
         "leakage": ("leakage", "median"),
         "leakage_95": ("leakage", median_interval),
         "flagged": ("unchanged", "sum"),
     }
-    rows = grouped(
-        still.rename(columns={"motion": "named"}).rename(columns={"motion_kind": "motion"}),
-        ["motion", "strength"],
-        "leakage",
-        columns,
-    )
+    still = still.assign(motion=still["motion_kind"])
+    rows = grouped(still, ["motion", "strength"], "leakage", columns)
     note = (
         "leakage: total change of a clip whose meaning stands still, over that of the whole morph "
         "without motion (median over contents). flagged: clips recognised as no semantic change."
     )
-    table = Table.of_rows("leakage", "Change that motion alone fakes", list(rows[0]), rows, note)
+    table = table_of("leakage", "Change that motion alone fakes", rows, note)
 
     def sentence(embedder: str) -> str:
-        worst = max(rows, key=lambda row: row["leakage"])
+        worst = max(rows, key=itemgetter("leakage"))
         camera = [row for row in rows if row["motion"] == "translation"]
         text = printer(table)
         listed, most = (
@@ -178,29 +153,25 @@ def _leakage(results: PacingResults) -> Topic | None:
     return Topic("Does motion leak into the curve?", [table], ("leakage.png",), sentence)
 
 
-def _invariance(results: PacingResults) -> Topic | None:
-    if not (tables := invariance_tables(results)):
-        return None
+def _invariance(results: PacingResults) -> Topic:
+    tables = invariance_tables(results)
     title = "Is progress invariant to motion?"
     return Topic(title, tables, ("invariance.png",), invariance_sentence(tables))
 
 
-def _jumps(results: PacingResults) -> Topic | None:
-    jumps = results.of("jumps")
-    if jumps.empty:
-        return None
+def _jumps(results: PacingResults) -> Topic:
     columns: Columns = {
         "error_frames": ("jump_error", "median"),
         "error_seconds": ("jump_seconds", "median"),
         "error_95": ("jump_error", median_interval),
     }
-    rows = grouped(jumps, ["motion", "steepness"], "jump", columns)
+    rows = grouped(results.of("jumps"), ["motion", "steepness"], "jump", columns)
     note = "Distance between the steepest measured step and the true place of the jump, medians."
-    table = Table.of_rows("jumps", "Where the jump is", list(rows[0]), rows, note)
+    table = table_of("jumps", "Where the jump is", rows, note)
 
     def sentence(embedder: str) -> str:
         text = printer(table)
-        worst = max(rows, key=lambda row: row["error_frames"])
+        worst = max(rows, key=itemgetter("error_frames"))
         return (
             f"With {embedder} a jump is found at most {text(worst, 'error_frames')} frames from "
             f"its true place, in the median of a row ({worst['motion']}, steepness "
@@ -210,18 +181,15 @@ def _jumps(results: PacingResults) -> Topic | None:
     return Topic("Is the jump where it is?", [table], (), sentence)
 
 
-def _ladder(results: PacingResults) -> Topic | None:
-    ladder = results.of("ladder")
-    if ladder.empty:
-        return None
-    rows, motions = measure_rows(ladder)
+def _ladder(results: PacingResults) -> Topic:
+    rows, motions = measure_rows(results.of("ladder"))
     note = (
         "Spearman's rank correlation with the true unevenness (time average of |g - u|) over all "
         "contents and a ladder of sigmoid jumps, by motion. 1: the measure orders clips as their "
         "true pacing does. A clip without a value counts as even."
     )
-    columns = ["measure", "origin", *motions, "status", "reason"]
-    table = Table.of_rows("measures", "Which measure ranks unevenness?", columns, rows, note)
+    title = "Which measure ranks unevenness?"
+    table = table_of("measures", title, rows, note)
 
     def sentence(embedder: str) -> str:
         text = printer(table)
@@ -234,9 +202,7 @@ def _ladder(results: PacingResults) -> Topic | None:
             f"With {embedder}, the measure that ranks true unevenness best is, by motion: {listed}."
         )
 
-    return Topic(
-        "Which measure ranks unevenness?", [table], ("measures.png", "steepness.png"), sentence
-    )
+    return Topic(title, [table], ("measures.png", "steepness.png"), sentence)
 
 
 def measure_rows(ladder: pd.DataFrame) -> tuple[list[Row], list[str]]:
@@ -259,22 +225,21 @@ def _why_not(ladder: pd.DataFrame) -> str:
     """Why a measure has no values: only LPIPS can lack something."""
     if "lpips_reason" in ladder and ladder["lpips_reason"].notna().any():
         return str(ladder["lpips_reason"].dropna().iloc[0])
-    return perceptual.lacking() or "no clip has a value"
+    return perceptual.missing_weights() or "no clip has a value"
 
 
-def _faults(results: PacingResults) -> Topic | None:
+def _faults(results: PacingResults) -> Topic:
     """How often each metric of evenness calls a faulty clip less even than one without a fault."""
     faults = results.of("faults")
-    if faults.empty:
-        return None
     known = [name for name, metric in METRICS.items() if metric.direction != "none"]
     shown = [name for name in known if name not in UNRESAMPLED and name in faults]
     even = faults[faults["fault"] == NO_FAULT]
-    rows: list[Row] = []
-    for (fault, strength), clips in faults.groupby(["fault", "fault_strength"], sort=False):
-        if fault != NO_FAULT:
-            row: Row = {"fault": fault, "strength": strength, "clips": len(clips)}
-            rows.append(row | {name: _less_even(clips, even, name) for name in shown})
+    rows: list[Row] = [
+        {"fault": fault, "strength": strength, "clips": len(clips)}
+        | {name: _less_even(clips, even, name) for name in shown}
+        for (fault, strength), clips in faults.groupby(["fault", "fault_strength"], sort=False)
+        if fault != NO_FAULT
+    ]
     note = (
         "Share of the pairs of clips, one with the fault and one without, of whatever contents, in "
         "which the metric calls the faulty one less even: 1 tells the fault always, 0.5 is chance, "
@@ -283,8 +248,8 @@ def _faults(results: PacingResults) -> Topic | None:
         "that happens at once in the middle (one jump), white noise of 51 s grey levels in every "
         f"frame (flicker). {FAULT_FRAMES} frames; a clip without a value counts as even."
     )
-    columns = ["fault", "strength", "clips", *shown]
-    table = Table.of_rows("faults", "Which metric tells which fault?", columns, rows, note)
+    title = "Which metric tells which fault?"
+    table = table_of("faults", title, rows, note)
 
     def sentence(embedder: str) -> str:
         mean = table.data.groupby("fault", sort=False)[shown].mean()
@@ -293,7 +258,7 @@ def _faults(results: PacingResults) -> Topic | None:
         lines = f"With {embedder}, the metric that tells a fault best is, by fault: {listed}."
         return f"{lines} {LINEARITY} hardly sees {', '.join(blind)}." if blind else lines
 
-    return Topic("Which metric tells which fault?", [table], (), sentence)
+    return Topic(title, [table], (), sentence)
 
 
 def _less_even(faulty: pd.DataFrame, even: pd.DataFrame, name: str) -> float:
@@ -305,78 +270,63 @@ def _less_even(faulty: pd.DataFrame, even: pd.DataFrame, name: str) -> float:
     return float((np.sign(one[:, None] - other) + 1).mean() / 2)
 
 
-def _growth(results: PacingResults) -> Topic | None:
-    growth = results.of("growth")
-    if growth.empty:
-        return None
+def _growth(results: PacingResults) -> Topic:
+    growth = results.of("growth").copy()
     base = growth[(growth["motion"] == "none") & (growth["timing"] == "constant")]
-    usual_frames, usual_height = base["frames"].mode()[0], base["height"].mode()[0]
-    factors = [_factor(record, usual_frames, usual_height) for record in growth.to_dict("records")]
-    growth = growth.assign(
-        factor=[factor for factor, _ in factors], value=[value for _, value in factors]
-    )
-    columns: Columns = {
-        "calibrated_error": ("calibrated_error", "median"),
-        "calibrated_95": ("calibrated_error", median_interval),
-        "unidentified": ("unidentified", "mean"),
-        "corrected_error": ("corrected_error", "median"),
-        "reason": ("calibrated_reason", why),
-        "no_change": ("unchanged", "sum"),
-    }
-    made = grouped(growth, ["factor", "value"], "growth", columns)
+    usual = {name: base[name].mode()[0] for name in ("frames", "height")}
+    growth[["factor", "value"]] = [_factor(record, usual) for record in growth.to_dict("records")]
+    columns: Columns = {**ERRORS, "no_change": ("unchanged", "sum")}
+    rows = grouped(growth, ["factor", "value"], "growth", columns)
     note = (
         "One factor at a time away from an ease_in_out clip without motion (first row); the errors "
         "as for the pacing laws. frames: a "
         "longer clip at the same rate or a higher rate at the same length, which give the same "
         "pictures. noise 51 s grey levels; compression H.264 at crf 23 + 60 s."
     )
-    table = Table.of_rows("growth", "How the error grows", list(made[0]), made, note)
+    table = table_of("growth", "How the error grows", rows, note)
 
     def sentence(embedder: str) -> str:
         known = [row for row in table.rows if row["calibrated_error"] == row["calibrated_error"]]
         if not known:
-            return f"With {embedder} no clip's parameter can be told from its arc length."
+            return f"With {embedder} no clip's parameter can be read off its arc length."
         text = printer(table)
         worst = max(known, key=itemgetter("calibrated_error"))
         return (
             f"With {embedder} the calibrated error of an undisturbed clip is "
-            f"{text(made[0], 'calibrated_error')}; it is largest for {worst['factor']} "
+            f"{text(rows[0], 'calibrated_error')}; it is largest for {worst['factor']} "
             f"{worst['value']} ({text(worst, 'calibrated_error')})."
         )
 
     return Topic("What makes the error grow?", [table], (), sentence)
 
 
-def _factor(record: dict[Any, Any], usual_frames: int, usual_height: int) -> tuple[str, str]:
+def _factor(record: dict[Any, Any], usual: dict[str, int]) -> tuple[str, str]:
     """What sets a clip of the study of growth apart from its base, and by how much."""
     if record["motion_kind"] != "none":
         return record["motion_kind"], number(record["strength"])
     if record["timing"] != "constant":
         return "timing", record["timing"]
-    if record["height"] != usual_height:
-        return "pixels a side", number(record["height"])
-    if record["frames"] != usual_frames:
-        return "frames", number(record["frames"])
+    for name, factor in (("height", "pixels a side"), ("frames", "frames")):
+        if record[name] != usual[name]:
+            return factor, number(record[name])
     return "none", ""
 
 
-def _floor(results: PacingResults) -> Topic | None:
-    floor = results.of("floor")
-    if floor.empty:
-        return None
+def _floor(results: PacingResults) -> Topic:
     columns: Columns = {
         "total_change": ("total_change", "median"),
         "noise_floor": ("noise_floor", "median"),
         "flagged": ("unchanged", "sum"),
         "flagged_corrected": ("unchanged_corrected", "sum"),
     }
+    floor = results.of("floor")
     floor = floor.assign(noise=floor["strength"]).sort_values("noise", kind="stable")
     rows = grouped(floor, ["noise"], "floor", columns)
     note = (
         "Clips whose picture stands still under white noise of 51 s grey levels. flagged: "
         "recognised as no semantic change; flagged_corrected: likewise with noise=nugget."
     )
-    table = Table.of_rows("noise_floor", "A static, noisy clip", list(rows[0]), rows, note)
+    table = table_of("noise_floor", "A static, noisy clip", rows, note)
 
     def sentence(embedder: str) -> str:
         text = printer(table)
@@ -391,9 +341,22 @@ def _floor(results: PacingResults) -> Topic | None:
     return Topic("Is a static clip recognised?", [table], (), sentence)
 
 
-def _solver(results: PacingResults) -> Topic | None:
+def _solver(results: PacingResults) -> Topic:
     """Clips made in embedding space: what the solver itself adds to the grid's error."""
-    if results.of("grid").empty:
-        return None
     tables = solver_tables()
     return Topic("What does the solver add?", tables, (), lambda embedder: solver_sentence(tables))
+
+
+TOPICS: tuple[tuple[str, Callable[[PacingResults], Topic]], ...] = (
+    ("grid", _pacing),
+    ("colour", _colour),
+    ("leakage", _leakage),
+    ("invariance", _invariance),
+    ("jumps", _jumps),
+    ("ladder", _ladder),
+    ("faults", _faults),
+    ("growth", _growth),
+    ("floor", _floor),
+    ("grid", _solver),
+)
+"""The studies, and what their clips show, in the order of the page."""

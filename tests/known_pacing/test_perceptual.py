@@ -1,14 +1,15 @@
 """LPIPS between frames, with random weights in the published files' places."""
 
-from __future__ import annotations
-
 import hashlib
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torchvision.models import alexnet
 
 from benchmarks.known_pacing import perceptual
 from benchmarks.known_pacing import tables as truth_tables
@@ -19,44 +20,32 @@ from spf.errors import UnavailableError
 CHANNELS = (64, 192, 384, 256, 256)
 
 
-def install(monkeypatch: pytest.MonkeyPatch, home: Path, seed: int = 0) -> dict[str, dict]:
-    """Random weights as files in a torch home, known by their hashes; the tensors by file."""
-    import torch
-    from torchvision.models import alexnet
-
-    torch.manual_seed(seed)
-    with torch.device("meta"):
-        shapes = alexnet(weights=None).features.state_dict()
-    features = {f"features.{k}": torch.randn(v.shape) * 0.05 for k, v in shapes.items()}
-    linear = {
-        f"lin{layer}.model.1.weight": torch.rand(1, wide, 1, 1)
-        for layer, wide in enumerate(CHANNELS)
-    }
-    monkeypatch.setenv("TORCH_HOME", str(home))
-    made = {}
-    for name, folder, tensors in (
-        ("ALEXNET", "checkpoints", features),
-        ("LINEAR", "pyiqa", linear),
-    ):
-        file = getattr(perceptual, name)
-        path = home / "hub" / folder / file.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(tensors, path)
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        monkeypatch.setattr(perceptual, name, replace(file, sha256=sha256))
-        made[name] = tensors
-    perceptual.load_network.cache_clear()
-    return made
+def publish(monkeypatch: pytest.MonkeyPatch, name: str, path: Path) -> None:
+    """What is in a file is what should be there."""
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(perceptual, name, replace(getattr(perceptual, name), sha256=sha256))
 
 
 @pytest.fixture
 def weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    yield install(monkeypatch, tmp_path)
+    """Random weights as files in a torch home, known by their hashes; the tensors of AlexNet."""
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        shapes = alexnet(weights=None).features.state_dict()
+    features = {f"features.{k}": torch.randn(v.shape) * 0.05 for k, v in shapes.items()}
+    linear = {f"lin{k}.model.1.weight": torch.rand(1, n, 1, 1) for k, n in enumerate(CHANNELS)}
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name, folder, made in (
+        ("ALEXNET", "checkpoints", features),
+        ("LINEAR", "pyiqa", linear),
+    ):
+        path = tmp_path / "hub" / folder / getattr(perceptual, name).name
+        path.parent.mkdir(parents=True)
+        torch.save(made, path)
+        publish(monkeypatch, name, path)
     perceptual.load_network.cache_clear()
-
-
-def noise(count: int, size: tuple[int, int] = (64, 80)) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (count, *size, 3), dtype=np.uint8)
+    yield features
+    perceptual.load_network.cache_clear()
 
 
 def steps(frames: np.ndarray) -> np.ndarray:
@@ -66,79 +55,65 @@ def steps(frames: np.ndarray) -> np.ndarray:
     return gathered.as_array()
 
 
-def test_equal_frames_are_0_apart_and_a_step_is_where_it_is(weights) -> None:
-    first, second = noise(2)
-    found = steps(np.stack([first] * 9 + [second] * 11))
-    assert found.shape == (19,)
-    assert found[8] > 0.01
-    assert np.abs(np.delete(found, 8)).max() < 1e-9
-    assert steps(first[None]).shape == (0,)
-
-
 def test_steps_are_those_of_pyiqa(weights, monkeypatch: pytest.MonkeyPatch) -> None:
     """A well-kept library's own forward pass; its construction would fetch AlexNet."""
-    import torch
     from pyiqa.archs import lpips_arch
-    from torchvision.models import alexnet
 
-    def local(weights: object = None) -> torch.nn.Module:
+    def local(**_: object) -> torch.nn.Module:
         with torch.device("meta"):
-            network = alexnet(weights=None)
-        named = {k.removeprefix("features."): v for k, v in saved["ALEXNET"].items()}
-        network.features.load_state_dict(named, assign=True)
-        return network
+            whole = alexnet(weights=None)
+        named = {k.removeprefix("features."): v for k, v in weights.items()}
+        whole.features.load_state_dict(named, assign=True)
+        return whole
 
-    saved = weights
     monkeypatch.setattr(lpips_arch.models, "alexnet", local)
     model = lpips_arch.LPIPS(pretrained_model_path=str(perceptual.LINEAR.find()))
-    frames = noise(2 * perceptual.BATCH + 3, (96, 128))
+    random = np.random.default_rng(0)
+    frames = random.integers(0, 256, (2 * perceptual.BATCH + 3, 96, 128, 3), dtype=np.uint8)
     planes = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
     with torch.inference_mode():
         expected = model(planes[1:], planes[:-1]).flatten().numpy()
     assert expected.min() > 0.01
     np.testing.assert_allclose(steps(frames), expected, rtol=1e-5)
     np.testing.assert_allclose(steps(frames[:5]), expected[:4], rtol=1e-5)
-
-
-def damage(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1000])
+    assert steps(frames[:1]).shape == (0,)
+    found = steps(frames[[0] * 9 + [1] * 11])  # equal frames are 0 apart, whatever their batch
+    assert found[8] == pytest.approx(expected[0], rel=1e-5)
+    assert np.abs(np.delete(found, 8)).max() < 1e-9
 
 
 def test_code_in_weights_is_not_run(weights, monkeypatch, tmp_path: Path) -> None:
-    import pickle
-
     class CountedHarm:
         def __reduce__(self):
             return Path.touch, (tmp_path / "harmed",)
 
     path = perceptual.LINEAR.find()
     path.write_bytes(pickle.dumps(CountedHarm(), protocol=2))
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setattr(perceptual, "LINEAR", replace(perceptual.LINEAR, sha256=sha256))
-    with pytest.raises(UnavailableError, match="is damaged or another file"):
-        PerceptualSteps()
-    assert not (tmp_path / "harmed").exists()
+    for how in ("another hash", "the right hash"):
+        with pytest.raises(UnavailableError, match="is damaged or another file"):
+            PerceptualSteps()
+        assert not (tmp_path / "harmed").exists(), how
+        publish(monkeypatch, "LINEAR", path)
 
 
 def test_absent_weights_say_which_and_how_to_get_them(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert perceptual.identity() is None
-    missing = perceptual.lacking()
+    with pytest.raises(UnavailableError) as caught:
+        PerceptualSteps()
+    missing = str(caught.value).removeprefix("LPIPS: ")
     for file in (perceptual.ALEXNET, perceptual.LINEAR):
         assert file.name in missing
         assert file.url in missing
-    ladder = pd.DataFrame(
-        {"motion": "none", "true_linearity_mae": [0.0, 0.1], "linearity_mae": [0.0, 0.2]}
-    )
-    for measure in MEASURES:
-        if measure not in ladder and measure != "pdv_lpips":
-            ladder[measure] = [0.0, 1.0]
-    found = {row["measure"]: row for row in truth_tables.measure_rows(ladder)[0]}
-    assert found["pdv_lpips"]["status"] == "not_run"
-    assert found["pdv_lpips"]["reason"] == f"not run: {missing}"
+    ladder = pd.DataFrame({"motion": "none", "true_linearity_mae": [0.0, 0.1]})
+    ladder = ladder.assign(**{name: [0.0, 1.0] for name in MEASURES if name != "pdv_lpips"})
+
+    def row() -> tuple[str, str]:
+        found = {row["measure"]: row for row in truth_tables.measure_rows(ladder)[0]}
+        return found["pdv_lpips"]["status"], found["pdv_lpips"]["reason"]
+
+    assert row() == ("not_run", f"not run: {missing}")
     ladder["lpips_reason"] = [None, "LPIPS: it is damaged"]
-    found = {row["measure"]: row for row in truth_tables.measure_rows(ladder)[0]}
-    assert found["pdv_lpips"]["reason"] == "not run: LPIPS: it is damaged"
+    assert row() == ("not_run", "not run: LPIPS: it is damaged")
     ladder["pdv_lpips"] = [0.0, 1.0]
-    found = {row["measure"]: row for row in truth_tables.measure_rows(ladder)[0]}
-    assert (found["pdv_lpips"]["status"], found["pdv_lpips"]["none"]) == ("done", pytest.approx(1))
+    assert row() == ("done", "")
