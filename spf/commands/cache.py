@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from spf.commands.options import EmbedderName
+from spf.commands import options
 from spf.commands.shared import plain
 
 
 def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove the entries.")] = False,
-    embedder: EmbedderName = None,
+    embedder: options.EmbedderName = None,
 ) -> int:
     """Show or clear the embeddings that are kept.
 

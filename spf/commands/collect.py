@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spf.commands.options import local_path
+from spf.commands import options
 from spf.commands.shared import plain
 from spf.errors import ConfigError
 
@@ -24,7 +24,9 @@ def collect(
     out: Annotated[
         str | None,
         typer.Option(
-            metavar="CLIPS", help="Folder for the clips (default: NAME).", callback=local_path
+            metavar="CLIPS",
+            help="Folder for the clips (default: NAME).",
+            callback=options.local_path,
         ),
     ] = None,
 ) -> int:

@@ -9,17 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf.commands.options import (
-    EmbedderName,
-    End,
-    MaxFrames,
-    Nuisance,
-    Start,
-    Stream,
-    Stride,
-    Weights,
-    local_path,
-)
+from spf.commands import options
 from spf.commands.shared import check_writable, checked_name, plain, print_embedder
 from spf.errors import ConfigError
 from spf.extras import require_extra
@@ -43,10 +33,12 @@ def corpus(
     ],
     output: Annotated[
         str,
-        typer.Argument(metavar="OUTPUT", help="Folder for the shards.", callback=local_path),
+        typer.Argument(
+            metavar="OUTPUT", help="Folder for the shards.", callback=options.local_path
+        ),
     ],
-    embedder: EmbedderName = None,
-    weights: Weights = None,
+    embedder: options.EmbedderName = None,
+    weights: options.Weights = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -87,12 +79,12 @@ def corpus(
             "this command alone)."
         ),
     ] = None,
-    stride: Stride = 1,
-    max_frames: MaxFrames = None,
-    start: Start = None,
-    end: End = None,
-    stream: Stream = None,
-    nuisance: Nuisance = "none",
+    stride: options.Stride = 1,
+    max_frames: options.MaxFrames = None,
+    start: options.Start = None,
+    end: options.End = None,
+    stream: options.Stream = None,
+    nuisance: options.Nuisance = "none",
 ) -> int:
     """Measure a corpus of many clips into Parquet files, by Ray.
 

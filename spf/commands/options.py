@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from spf.commands.shared import plain
+from spf.commands.shared import clips_at, plain
 from spf.errors import ConfigError
-from spf.words import NO_NETWORK, is_url
+from spf.words import NO_NETWORK, is_url, shell_quoted
 
 
 def weights_folder(text: str | None) -> str | None:
@@ -32,6 +32,19 @@ def local_path(text: str | None) -> str | None:
     return os.path.expanduser(text)
 
 
+def one_clip(context: typer.Context, path: str) -> str:
+    """The path of a clip. Raises ConfigError for a folder of clips: they are named one by one."""
+    first = next(clips_at(path))
+    if first == path:
+        return path
+    folder, suffix = os.path.dirname(first), os.path.splitext(first)[1]
+    command, every = f"spf {context.info_name}", f"{shell_quoted(folder)}/*{suffix}"
+    each = f'or each: for clip in {every}; do {command} "$clip"; done'
+    raise ConfigError(
+        f"{path}: this folder holds clips; name one: {command} {shell_quoted(first)}, {each}"
+    )
+
+
 def embedder_names(incomplete: str) -> Iterable[str]:
     """The names that begin with what is typed, for completion in the shell."""
     from spf.embedders import EMBEDDERS
@@ -49,7 +62,10 @@ Clips = Annotated[
         "videos is a clip, any other stands for the clips in it and in its folders.",
     ),
 ]
-Clip = Annotated[str, typer.Argument(metavar="CLIP", help="Video, GIF or folder of images.")]
+Clip = Annotated[
+    str,
+    typer.Argument(metavar="CLIP", help="Video, GIF or folder of images.", callback=one_clip),
+]
 EmbedderName = Annotated[
     str | None,
     typer.Option(
@@ -78,9 +94,6 @@ Nuisance = Annotated[
     ),
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor keep embeddings.")]
-Out = Annotated[
-    str, typer.Option(metavar="FOLDER", help="Folder for the output.", callback=local_path)
-]
 Json = Annotated[
     bool,
     typer.Option("--json", help="Print rows as one JSON document to stdout, all else to stderr."),
@@ -95,4 +108,37 @@ Start = Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="Fro
 End = Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="Up to this time.")]
 Stream = Annotated[
     int | None, typer.Option(metavar="N", min=0, help="Index among the video streams.")
+]
+TargetName = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="NAME",
+        help="linear (default), ease_in, ease_out, ease_in_out, exponential, sine, custom; with "
+        "settings: exponential:temperature=5, custom:path=points.csv.",
+    ),
+]
+Like = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CLIP",
+        help="Take the pacing of another clip.",
+        callback=lambda path: path and os.path.expanduser(path),
+    ),
+]
+Frames = Annotated[int | None, typer.Option(metavar="N", help="Number of frames of the result.")]
+Fps = Annotated[float | None, typer.Option(metavar="R", help="Its frames a second.")]
+Cuts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="keep|bridge",
+        help="Hard cuts stay, and no frame lies between two shots (keep, the default), or are "
+        "retimed like any other change (bridge).",
+    ),
+]
+Keep = Annotated[
+    Literal["length", "fastest"],
+    typer.Option(
+        help="Keep the clip's length, or make it longer so that no part passes faster than it did."
+    ),
 ]

@@ -1,19 +1,16 @@
 """`spf trim`: a clip without its dead beginning and end."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from spf.commands.options import Clip, EmbedderName, NoCache, Stream, Weights, local_path
+from spf.commands import options
 from spf.commands.retime import output_file
 from spf.commands.shared import check_writable, embedder_of, plain, print_embedder
 
-if TYPE_CHECKING:
-    from spf.curation.trim import Trim
-
 
 def trim(
-    clip: Clip,
+    clip: options.Clip,
     margin: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="How much of each dead end stays.")
     ] = 0.0,
@@ -33,13 +30,13 @@ def trim(
         typer.Option(
             metavar="PATH",
             help="Folder, or name of the MP4 (default: CLIP.trimmed.mp4, here).",
-            callback=local_path,
+            callback=options.local_path,
         ),
     ] = ".",
-    embedder: EmbedderName = None,
-    weights: Weights = None,
-    stream: Stream = None,
-    no_cache: NoCache = False,
+    embedder: options.EmbedderName = None,
+    weights: options.Weights = None,
+    stream: options.Stream = None,
+    no_cache: options.NoCache = False,
 ) -> int:
     """Cut the dead beginning and end off a clip, its sound with them.
 
@@ -63,18 +60,10 @@ def trim(
     measuring = embedder_of(embedder, weights)
     cache = None if no_cache else user_cache()
     with tqdm(unit="frames", leave=False, disable=None) as bar:
-
-        def count(image: object, time: float) -> None:
-            bar.update()
-
         measured = measure_clip(
-            clip,
-            measuring,
-            sampling=Sampling(stream=stream),
-            watch=count,
-            cache=cache,
-            guarded=True,
-        )
+            clip, measuring, sampling=Sampling(stream=stream), watch=lambda *_: bar.update(),
+            cache=cache, guarded=True,
+        )  # fmt: skip
         plan = plan_trim(measured, margin, copy)
     print_embedder(measuring)
     print(f"\n{plain(clip)}: {len(measured.curve)} frames")
@@ -83,8 +72,14 @@ def trim(
         none = "it neither begins nor ends with a dead stretch"
         print(f"  nothing to trim: {'its dead ends lie within the margin' if wide else none}")
         return 0
-    for line in _lines(plan):
-        print(f"  {plain(line)}")
+    for end, part in zip(("beginning", "end"), plan.dead, strict=True):
+        if part is not None:
+            print(f"  {end:<10} dead from {part.start_time:.2f} to {part.stop_time:.2f} s")
+    frames = f"{plan.first} to {plan.last} of {len(plan.times)}"
+    print(f"  keeps      frames {frames}, {plan.start:.2f} to {plan.stop:.2f} s")
+    print(f"  pictures   {plan.how}")
+    for note in plan.notes:
+        print(f"  note: {plain(note)}")
     if dry_run:
         return 0
     check_writable(result.parent)
@@ -94,15 +89,3 @@ def trim(
         print(f"  note: {plain(note)}")
     print(f"  result     {plain(result)}")
     return 0
-
-
-def _lines(plan: "Trim") -> list[str]:
-    ends = zip(("beginning", "end"), plan.dead, strict=True)
-    lines = [
-        f"{end:<10} dead from {part.start_time:.2f} to {part.stop_time:.2f} s"
-        for end, part in ends
-        if part is not None
-    ]
-    kept = f"{plan.first} to {plan.last} of {len(plan.times)}"
-    lines.append(f"keeps      frames {kept}, {plan.start:.2f} to {plan.stop:.2f} s")
-    return [*lines, f"pictures   {plan.how}", *(f"note: {note}" for note in plan.notes)]

@@ -25,11 +25,10 @@ Status = Literal["pass", "fail", "unreadable"]
 
 @dataclass(frozen=True)
 class Value:
-    """A number of a clip; NaN where it is not defined. place : from and to when, where it has one,
-    in seconds (frames where no rate is known)."""
+    """A number of a clip; NaN where it is not defined. part : the stretch that it is of, if any."""
 
     number: float
-    place: tuple[float, float] | None = None
+    part: Stretch | None = None
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,8 @@ def checked_limits(limits: Mapping[Any, Any]) -> dict[str, float]:
     """The limits with full names (hyphens serve too) as floats. Raises ConfigError for an unknown
     name, with the nearest one, and for a value that is none."""
     checked = {}
-    for given, value in limits.items():
-        name = choose(str(given), LIMITS, "limit")
+    for key, value in limits.items():
+        name = choose(str(key), LIMITS, "limit")
         if name in checked:
             raise ConfigError(f"{name} is there twice; leave one out")
         number = isinstance(value, Real) and not isinstance(value, bool)
@@ -138,7 +137,7 @@ def values_of(
             "max_dead": _seconds(max(dead, key=lambda part: part.seconds, default=None)),
             "max_dead_start": _seconds(first),
             "max_dead_end": _seconds(final),
-            "max_jump": Value(jump.change, _place(jump)) if jump else Value(0.0),
+            "max_jump": Value(jump.change if jump else 0.0, jump),
             "max_cuts": Value(float(sum(part.kind == "cut" for part in named))),
         }
     if not timed:
@@ -159,16 +158,16 @@ def findings(
     found = []
     unchanged = no_change_reason(curve) is not None
     if unchanged:
-        same = "its frames show one picture" if curve.is_still else "its total is within its noise"
-        text = f"{NO_CHANGE}: {same}"
-        found.append(Finding("no_semantic_change", curve.total_change, curve.noise_floor, text))
+        text, change = no_change_text(curve), curve.total_change
+        found.append(Finding("no_semantic_change", change, curve.noise_floor, text))
     if curve.flickers and "max_noise" not in limits:
         text = f"flicker: {curve.noise_share:.3g} of the change is noise from frame to frame"
         text += f", more than {curve.flicker_share:.3g}"
         found.append(Finding("flicker", curve.noise_share, curve.flicker_share, text))
     if len(curve) < MINIMAL_RANKED_FRAMES:
         text = f"too few frames: {len(curve)}, fewer than {MINIMAL_RANKED_FRAMES}"
-        found.append(Finding("too_few_frames", len(curve), MINIMAL_RANKED_FRAMES, text))
+        counts = float(len(curve)), float(MINIMAL_RANKED_FRAMES)
+        found.append(Finding("too_few_frames", *counts, text))
     for name, threshold in limits.items():
         value = values[name]
         if isnan(value.number):
@@ -182,18 +181,18 @@ def findings(
     return found
 
 
+def no_change_text(curve: Curve) -> str:
+    """Why a curve has no semantic change."""
+    same = "its frames show one picture" if curve.is_still else "its total is within its noise"
+    return f"{NO_CHANGE}: {same}"
+
+
 def _text(name: str, value: Value, threshold: float, time: str) -> str:
-    unit = f" {LIMITS[name].unit}".rstrip()
-    place = ""
-    if value.place is not None:
-        place = f" from {value.place[0]:.2f} to {value.place[1]:.2f} {time}"
+    unit, part = f" {LIMITS[name].unit}".rstrip(), value.part
+    place = f" from {part.start_time:.2f} to {part.stop_time:.2f} {time}" if part else ""
     side = "above" if name.startswith("max_") else "below"
     return f"{name}: {value.number:.3g}{unit}{place}, {side} {threshold:g}{unit}"
 
 
 def _seconds(part: Stretch | None) -> Value:
-    return Value(0.0) if part is None else Value(part.seconds, _place(part))
-
-
-def _place(part: Stretch) -> tuple[float, float]:
-    return part.start_time, part.stop_time
+    return Value(part.seconds if part else 0.0, part)

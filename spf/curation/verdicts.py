@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from math import isnan
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -52,45 +52,33 @@ def check_clips(
             verdict = judge(clip, measured, limits)
         except UnavailableError:
             raise
-        except ClipError as error:
-            verdict = _unreadable(clip, f"{error.reason}; {error.remedy}")
-        except ConfigError as error:  # a stream that this clip does not have
-            verdict = _unreadable(clip, str(error).removeprefix(f"{clip}: "))
-        except Exception as error:  # of a library, on frames that it did not expect
-            verdict = _unreadable(clip, f"{type(error).__name__}: {error}"[:200])
+        except Exception as error:
+            reason = " ".join(f"unreadable: {_reason(error, clip)}".split())
+            verdict = Verdict(clip, "unreadable", unreadable=printable(reason))
         yield verdict
 
 
-def _unreadable(clip: str, why: str) -> Verdict:
-    return Verdict(clip, "unreadable", unreadable=printable(" ".join(f"unreadable: {why}".split())))
+def _reason(error: Exception, clip: str) -> str:
+    """Why a clip cannot be read."""
+    if isinstance(error, ClipError):
+        return f"{error.reason}; {error.remedy}"
+    if isinstance(error, ConfigError):  # a stream that this clip does not have
+        return str(error).removeprefix(f"{clip}: ")
+    return f"{type(error).__name__}: {error}"[:200]  # of a library, on frames it did not expect
 
 
 def as_row(verdict: Verdict, embedder: str) -> Row:
     """A verdict with `COLUMNS`: plain values, None where a number is not defined. reason : one
     text; findings : the same one by one, with the values and the limits."""
-    found = [
-        {
-            "limit": one.limit,
-            "value": _number(one.value),
-            "threshold": _number(one.threshold),
-            "text": one.text,
-        }
-        for one in verdict.findings
-    ]
-    values = {name: _number(value) for name, value in (verdict.values or {}).items()}
-    return {
-        "clip": printable(verdict.clip),
-        "verdict": verdict.status,
-        "reason": "; ".join(verdict.reasons),
-        "embedder": embedder,
-        **dict.fromkeys(LIMITS),
-        **values,
-        "findings": found,
-    }
+    values = dict.fromkeys(LIMITS) | _defined(verdict.values or {})
+    findings = [_defined(asdict(finding)) for finding in verdict.findings]
+    about = printable(verdict.clip), verdict.status, "; ".join(verdict.reasons), embedder
+    return dict(zip(COLUMNS, (*about, *values.values(), findings), strict=True))
 
 
-def _number(value: float) -> float | None:
-    return None if isnan(value) else float(value)
+def _defined(values: Mapping[str, Any]) -> Row:
+    """The values, None in place of NaN."""
+    return {name: None if value != value else value for name, value in values.items()}
 
 
 @contextmanager
@@ -112,8 +100,8 @@ def junit_file(path: str | os.PathLike[str]) -> Iterator[Callable[[Verdict], Non
         yield add
         file.write(b"</testsuite></testsuites>\n")
         file.seek(len(DECLARATION))
-        totals = f'tests="{counts.total()}" failures="{counts["fail"]}"'
-        totals += f' errors="{counts["unreadable"]}"'
+        failed = f'failures="{counts["fail"]}" errors="{counts["unreadable"]}"'
+        totals = f'tests="{counts.total()}" {failed}'
         head = f'<testsuites {totals}><testsuite name="spf check" {totals}>'
         file.write(head.ljust(HEAD).encode())
         file.flush()
