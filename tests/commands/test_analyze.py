@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,17 +9,17 @@ from typing import Any
 import clips
 import harness
 import pytest
+import spf_command
 from PIL import Image
+from spf_command import PIXELS, Capture
 
 from spf.cli import main
 from spf.video import write_png
 from synthetic.clips import SyntheticClip, content
 from synthetic.laws import law
 
-Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
 
-PIXELS = ("--embedder", "pixels")
 TWO_STREAMS = {"streams": [clips.grey(9, 96, 128)]}
 
 
@@ -31,21 +30,12 @@ def rendered(path: Path, name: str, **parameters: float) -> str:
     return str(harness.save(path, list(made.frames()), rate=12))
 
 
-def analyzed(capsys: Capture, *words: str, code: int = 0) -> list[dict[str, Any]]:
-    """The rows that `spf analyze --json` prints; stdout holds nothing else."""
-    capsys.readouterr()
-    assert main(["analyze", *words, "--json"]) == code
-    document = json.loads(capsys.readouterr().out)
-    assert document["schema"] == "spf.analyze/1"
-    return document["rows"]
-
-
 def test_analyze_names_dead_stretches_and_jumps(tmp_path: Path, capsys: Capture) -> None:
     """Of clips whose pacing is known, 4 seconds each; the card says what the rows hold."""
     dead = rendered(tmp_path / "dead.mp4", "plateau", start=0.5, stop=0.75)
     jump = rendered(tmp_path / "jump.mp4", "sigmoid_jump", place=0.25, steepness=60)
     even = rendered(tmp_path / "even.mp4", "linear")
-    rows = analyzed(capsys, dead, jump, even, *PIXELS)
+    rows = spf_command.rows(capsys, "analyze", dead, jump, even, *PIXELS)
     (plateau,), named = rows[0]["stretches"], rows[1]["stretches"]
     assert plateau["kind"] == "dead"
     assert (plateau["start_time"], plateau["stop_time"]) == pytest.approx((2.0, 3.0), abs=0.2)
@@ -61,8 +51,8 @@ def test_analyze_names_dead_stretches_and_jumps(tmp_path: Path, capsys: Capture)
         (jump, r"jump +from 0\.\d+ to 1\.\d+ .*: \d+% of the change"),
         (even, r"no dead stretch and no jump worth naming\n"),
     ):
-        assert main(["analyze", clip, *PIXELS, "--no-plot"]) == 0
-        assert re.search(line, capsys.readouterr().out)
+        card = spf_command.printed(capsys, "analyze", clip, *PIXELS, "--no-plot")
+        assert re.search(line, card)
 
 
 def test_an_uneven_clip_without_named_stretches_says_when_it_changes(
@@ -70,8 +60,7 @@ def test_an_uneven_clip_without_named_stretches_says_when_it_changes(
 ) -> None:
     """Of progress u ** 1.8 in 2 s: half of the change is from u = 0.5 ** (1 / 1.8) on."""
     clip = harness.save(tmp_path / "slow.mp4", harness.steady(25, power=1.8))
-    assert main(["analyze", str(clip), *PIXELS, "--no-plot"]) == 0
-    card = capsys.readouterr().out
+    card = spf_command.printed(capsys, "analyze", clip, *PIXELS, "--no-plot")
     (found,) = re.findall(r"no jump worth naming; half of the change takes (.*)", card)
     half = 2 * 0.5 ** (1 / 1.8)
     numbers = [float(number) for number in re.findall(r"\d\.\d+", found)]
@@ -81,13 +70,13 @@ def test_an_uneven_clip_without_named_stretches_says_when_it_changes(
 def test_analyze_prints_a_card_and_draws(tmp_path: Path, capsys: Capture) -> None:
     clip = harness.save(tmp_path / "in" / "clip.mp4", harness.jumping())
     out = tmp_path / "made" / "plots"
-    assert main(["analyze", str(clip), "--embedder", "tiny", "--out", str(out)]) == 0
-    card = capsys.readouterr().out
+    words = ("analyze", clip, "--embedder", "tiny")
+    card = spf_command.printed(capsys, *words, "--out", out)
     assert card.startswith(
         "embedder: tiny (shipped); trained on rendered pictures alone; the paper"
     )
     assert "12 frames, 0.92 s" in card
-    (row,) = analyzed(capsys, str(clip), "--embedder", "tiny")
+    (row,) = spf_command.rows(capsys, *words)
     for metric in ("linearity_mae", "peak_speed", "total_change"):
         assert re.search(rf"{metric} +{row[metric]:.4f}", card)
     assert "nan" not in card.lower()
@@ -118,7 +107,7 @@ def test_several_clips_are_a_table_with_the_most_uneven_first(
     assert re.search(r"^still\.mp4 +- +- +- +no semantic change", output, re.MULTILINE)
     assert output.count("embedder") == 1
     assert output.endswith("3 of 5 clips measured\n")
-    rows = analyzed(capsys, *words, code=1)
+    rows = spf_command.rows(capsys, "analyze", *words, code=1)
     assert [Path(row["clip"]).stem for row in rows] == stems
     assert [row["status"] for row in rows] == ["failed", "done", "failed", "done", "done"]
     assert [row["linearity_mae"] is None for row in rows] == [True, False, True, True, False]
@@ -130,14 +119,14 @@ def test_one_clip_ends_analyze_for_no_other(tmp_path: Path, capsys: Capture) -> 
     long = harness.save(tmp_path / "clips" / f"{'a' * 248}.mp4", harness.steady())
     other = harness.save(tmp_path / "clips" / "b.mp4", harness.steady())
     words = [str(tmp_path / "clips"), *PIXELS]
-    rows = analyzed(capsys, *words, "--out", str(tmp_path / "plots"), code=1)
+    rows = spf_command.rows(capsys, "analyze", *words, "--out", str(tmp_path / "plots"), code=1)
     assert [(row["clip"], row["status"], bool(row["plot"])) for row in rows] == [
         (str(long), "done", False),
         (str(other), "done", True),
     ]
     long.unlink()
     two = clips.encode(tmp_path / "clips" / "c.mp4", clips.grey(6), **TWO_STREAMS)
-    rows = analyzed(capsys, *words, "--stream", "1", code=1)
+    rows = spf_command.rows(capsys, "analyze", *words, "--stream", "1", code=1)
     assert [(row["clip"], row["status"], row["frames"]) for row in rows] == [
         (str(other), "failed", None),
         (str(two), "done", 9),
@@ -161,7 +150,7 @@ def test_analyze_measures_the_clips_of_a_folder(
     Image.fromarray(harness.picture(0)).save(tmp_path / "clips" / "0.png")
     harness.touch(tmp_path / "clips", "notes.txt", ".hidden.mp4", "b/.hidden/x.mp4")
     folder, out = f"{tmp_path}/clips/", tmp_path / "plots"
-    rows = analyzed(capsys, folder, *PIXELS, "--out", str(out))
+    rows = spf_command.rows(capsys, "analyze", folder, *PIXELS, "--out", str(out))
     assert [(row["clip"], row["frames"], row["duration"] is None) for row in rows] == [
         (f"{folder}a/frames", 5, True),
         (f"{folder}b/video.mp4", 7, False),
@@ -171,8 +160,8 @@ def test_analyze_measures_the_clips_of_a_folder(
     assert {path.name for path in out.iterdir()} == {
         f"{title.replace('/', '-')}.spf.png" for title in titles
     }
-    assert main(["analyze", f"{folder}a/frames", *PIXELS, "--no-plot"]) == 0
-    assert "frames: 5 frames, no frame rate" in capsys.readouterr().out
+    words = ("analyze", f"{folder}a/frames", *PIXELS, "--no-plot")
+    assert "frames: 5 frames, no frame rate" in spf_command.printed(capsys, *words)
     (tmp_path / "empty").mkdir()
     assert main(["analyze", folder, f"{tmp_path}/empty", *PIXELS, "--no-plot"]) == 1
     output, errors = capsys.readouterr()
@@ -187,14 +176,14 @@ def test_lost_frames_and_short_clips_are_noted(tmp_path: Path, capsys: Capture) 
     }
     whole = clips.encode(tmp_path / "whole.mp4", clips.noise(24), **layout)
     cut = str(clips.cut(whole, tmp_path / "cut.mp4", 0.5))
-    (row,) = analyzed(capsys, cut, *PIXELS)
+    (row,) = spf_command.rows(capsys, "analyze", cut, *PIXELS)
     assert any("lost" in note and str(24 - row["frames"]) in note for note in row["notes"])
     two = harness.save(tmp_path / "two.mp4", harness.steady(2))
-    assert main(["analyze", str(two), *PIXELS, "--out", str(tmp_path / "plots")]) == 0
-    assert "two.mp4: 2 frames" in capsys.readouterr().out
+    words = ("analyze", two, *PIXELS, "--out", tmp_path / "plots")
+    assert "two.mp4: 2 frames" in spf_command.printed(capsys, *words)
     one = harness.save(tmp_path / "one.mp4", harness.steady(2)[:1])
-    assert main(["analyze", str(one), *PIXELS, "--no-plot"]) == 1
-    assert "1 frame" in harness.check_one_line(capsys.readouterr().err)
+    words = ("analyze", one, *PIXELS, "--no-plot")
+    assert "1 frame" in spf_command.refused(capsys, *words, code=1)
 
 
 def test_analyze_obeys_its_sampling(tmp_path: Path, capsys: Capture) -> None:
@@ -205,7 +194,7 @@ def test_analyze_obeys_its_sampling(tmp_path: Path, capsys: Capture) -> None:
         (["--start", "1"], 12),
         (["--end", "0.5"], 6),
     ):
-        (row,) = analyzed(capsys, clip, *PIXELS, *words)
+        (row,) = spf_command.rows(capsys, "analyze", clip, *PIXELS, *words)
         assert row["frames"] == frames
 
 
@@ -215,18 +204,18 @@ def test_what_camera_motion_explains_stands_beside_the_plain_curve(
     """A pan over a still picture: the plain score stays what it is without --nuisance."""
     wide = harness.picture(5, 256)[:96]
     pan = harness.save(tmp_path / "pan.mp4", [wide[:, x : x + 96] for x in range(30)])
-    words = [str(pan), "--embedder", "tiny", "--no-plot"]
-    (plain,), (row,) = (analyzed(capsys, *words, *more) for more in ([], ["--nuisance", "camera"]))
+    words, camera = ["analyze", pan, "--embedder", "tiny", "--no-plot"], ["--nuisance", "camera"]
+    (plain,) = spf_command.rows(capsys, *words)
+    (row,) = spf_command.rows(capsys, *words, *camera)
     assert {name: row[name] for name in plain} == plain
     assert set(row) - set(plain) == {"linearity_mae_corrected", "motion_share"}
     assert row["motion_share"] > 2 / 3
-    assert main(["analyze", *words, "--nuisance", "camera"]) == 0
-    card = capsys.readouterr().out
+    card = spf_command.printed(capsys, *words, *camera)
     assert f"camera motion explains {row['motion_share']:.0%} of the change" in card
     assert "trust the plain curve" in card
     assert ("no semantic change" in card) == (row["linearity_mae_corrected"] is None)
-    gate = ["check", *words[:3], "--max-motion-share", "0.5"]
-    assert main([*gate, "--nuisance", "camera"]) == 1
-    assert main(gate) == 2
-    assert main(["analyze", "nothing.mp4", "--nuisance", "camra"]) == 2
-    assert "did you mean camera" in capsys.readouterr().err
+    gate = ["check", *words[1:4], "--max-motion-share", "0.5"]
+    spf_command.printed(capsys, *gate, *camera, code=1)
+    assert "give --nuisance camera" in spf_command.refused(capsys, *gate)
+    line = spf_command.refused(capsys, "analyze", "nothing.mp4", "--nuisance", "camra")
+    assert "did you mean camera" in line

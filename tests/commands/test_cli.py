@@ -1,48 +1,79 @@
-"""The `spf` command: arguments, paths, compare, doctor."""
+"""The `spf` command: help, arguments, paths, rows for programs, compare, doctor."""
 
 from __future__ import annotations
 
+import csv
 import json
 import re
+import shlex
 from pathlib import Path
 
 import harness
 import pandas as pd
 import pytest
+import spf_command
+import typer
+from boards import generator, lines
+from spf_command import PIXELS, Capture
 
 import spf
-from spf.cli import main
+from benchmarks.leaderboard.tables import Board, leaderboard
+from benchmarks.leaderboard.terminal import document
+from spf.cli import app, main
+from spf.commands import analyze, timemap
+from spf.curation import verdicts
 from spf.doctor import report
 from spf.embedders import EMBEDDERS
+from spf.measurement import CORRECTED
 from spf.quality import VBENCH_DIMENSIONS
 
-Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
-
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 URL = "https://host//a%20b.mp4?x=1&y"
-PIXELS = ("--embedder", "pixels")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_examples_that_parse(name: str, capsys: Capture) -> None:
+    text = spf_command.printed(capsys, name, "--help")
+    assert not [letter for letter in text if letter != "\n" and not letter.isprintable()]
+    examples = re.findall(rf"^    spf {name}\b([^>\n]*)", text, re.MULTILINE)
+    assert 1 <= len(examples) <= 3
+    for example in examples:
+        assert COMMANDS[name].make_context(name, shlex.split(example)).command.name == name
+    assert all(param.help for param in COMMANDS[name].params)
+
+
+def test_the_shell_completes(capsys: Capture, monkeypatch: Patch) -> None:
+    monkeypatch.setenv("_SPF_COMPLETE", "complete_bash")
+    for typed, offered in (
+        ("spf an", "analyze"),
+        ("spf analyze x --embedder dinov2/l", "dinov2/large"),
+    ):
+        monkeypatch.setenv("COMP_WORDS", typed)
+        monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+        with pytest.raises(SystemExit, match="0"):
+            main([])
+        assert capsys.readouterr().out.split() == [offered]
 
 
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (["analyze", URL], 1),
-        (["timemap", URL], 1),
-        (["retime", URL], 1),
-        (["timemap", "clip.mp4", "--like", URL], 1),
-        (["corpus", URL, "out"], 2),
-        (["corpus", "clips", URL], 2),
-        (["analyze", "clip.mp4", "--out", URL], 2),
-        (["retime", "clip.mp4", f"--out={URL}"], 2),
+        (f"analyze {URL}", 1),
+        (f"timemap {URL}", 1),
+        (f"retime {URL}", 1),
+        (f"timemap clip.mp4 --like {URL}", 1),
+        (f"corpus {URL} out", 2),
+        (f"corpus clips {URL}", 2),
+        (f"analyze clip.mp4 --out {URL}", 2),
+        (f"retime clip.mp4 --out={URL}", 2),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_urls_are_echoed_and_not_opened(
-    words: list[str], code: int, tmp_path: Path, capsys: Capture, monkeypatch: Patch
+    words: str, code: int, tmp_path: Path, capsys: Capture, monkeypatch: Patch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(words) == code
-    line = harness.check_one_line(capsys.readouterr().err)
+    line = spf_command.refused(capsys, *words.split(), code=code)
     assert line.startswith(f"{URL}: ")
     assert "network sources are not opened" in line or "outputs are local files" in line
     assert list(tmp_path.iterdir()) == []
@@ -55,12 +86,12 @@ def test_paths_are_taken_as_a_shell_would(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     harness.save(tmp_path / "https:" / "host" / "a.mp4", harness.steady())
-    assert main(["analyze", "https://host/a.mp4", *PIXELS, "--out=~/plots"]) == 0
-    assert "https://host/a.mp4: 12 frames" in capsys.readouterr().out
+    card = spf_command.printed(capsys, "analyze", "https://host/a.mp4", *PIXELS, "--out=~/plots")
+    assert "https://host/a.mp4: 12 frames" in card
     points = tmp_path / "home" / "1e3"
     points.write_text("0,0\n1,1\n")
-    target = ["--target", "custom:path=~/1e3", "--out=~/made"]
-    assert main(["timemap", "https:/host/a.mp4", *PIXELS, *target]) == 0
+    words = ["timemap", "https:/host/a.mp4", *PIXELS, "--target", "custom:path=~/1e3"]
+    spf_command.printed(capsys, *words, "--out=~/made")
     assert {path.name for path in points.parent.iterdir()} == {"plots", "1e3", "made"}
     assert {path.name for path in tmp_path.iterdir()} == {"home", "https:"}
 
@@ -70,12 +101,12 @@ def test_names_cannot_command_the_terminal(tmp_path: Path, capsys: Capture) -> N
     good = str(harness.save(tmp_path / evil, harness.steady()))
     (tmp_path / f"empty{evil}").write_bytes(b"")
     names = [good, str(tmp_path / f"empty{evil}"), str(tmp_path / f"gone{evil}")]
-    out = ["--out", str(tmp_path / "out")]
-    assert main(["analyze", *names, *PIXELS, *out]) == 1
+    more = [*PIXELS, "--out", str(tmp_path / "out")]
+    assert main(["analyze", *names, *more]) == 1
     output, errors = capsys.readouterr()
     assert len([line for line in errors.splitlines() if line.strip()]) == 2
-    assert main(["retime", good, *PIXELS, *out, "--method", "nearest"]) == 0
-    assert main(["timemap", good, *PIXELS, *out]) == 0
+    assert main(["retime", good, *more, "--method", "nearest"]) == 0
+    assert main(["timemap", good, *more]) == 0
     left = set(output + errors + "".join(capsys.readouterr())) - {"\n"}
     assert all(letter.isprintable() for letter in left)
 
@@ -95,6 +126,7 @@ def test_names_cannot_command_the_terminal(tmp_path: Path, capsys: Capture) -> N
         ("analyze CLIP.mp4 --stream 7", "stream 7"),
         ("analyze CLIP.mp4 --out FILE", "FILE"),
         ("analyze CLIP.mp4 --out FILE/below", "FILE/below"),
+        ("analyze CLIP.mp4 --csv --json", "give one of them"),
         ("retime .", "./CLIP.mp4, or each: for clip in ./*.mp4; do spf retime"),
         ("timemap .", "this folder holds clips; name one: spf timemap ./CLIP.mp4"),
         ("trim FOLDER", "spf trim FOLDER/below/a.mp4, or each: for clip in FOLDER/below/*.mp4"),
@@ -105,16 +137,59 @@ def test_names_cannot_command_the_terminal(tmp_path: Path, capsys: Capture) -> N
 def test_wrong_arguments_exit_2_with_a_remedy(
     words: str, thing: str, tmp_path: Path, capsys: Capture, monkeypatch: Patch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    harness.touch(tmp_path, "FILE", "FOLDER/below/a.mp4")
+    monkeypatch.chdir(harness.touch(tmp_path, "FILE", "FOLDER/below/a.mp4"))
     harness.save(tmp_path / "CLIP.mp4", harness.steady())
-    assert main(words.split()) == 2
-    assert thing in harness.check_one_line(capsys.readouterr().err)
+    assert thing in spf_command.refused(capsys, *words.split())
+
+
+def documented(schema: str) -> list[str]:
+    """The columns of a schema, as docs/reference/commands.md lists them."""
+    text = (harness.ROOT / "docs" / "reference" / "commands.md").read_text()
+    table = text.partition(f"### {schema}\n")[2].partition("\n### ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    return [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+
+
+def test_the_schemas_are_documented() -> None:
+    corrected = list(CORRECTED)  # there with --nuisance alone
+    assert documented("spf.analyze/1") == [*analyze.columns(), *corrected]
+    assert documented("spf.check/1") == list(verdicts.COLUMNS)
+    assert documented("spf.timemap/1") == list(timemap.COLUMNS)
+    records = [*generator("a", 7), *generator("b", 7, 0.1)]
+    board = Board.of(records)
+    (row, _) = document(board, leaderboard(board), lines(records))["rows"]
+    columns = [name for name in row if not name.endswith(("_low", "_high"))]
+    assert sorted(documented("spf.compare/1")) == sorted([*columns, *corrected])
+
+
+def test_rows_are_the_same_in_each_form(
+    tmp_path: Path, capsys: Capture, monkeypatch: Patch
+) -> None:
+    """Numbers unrounded, as the library has them; cells of CSV are no formulas; nothing is written
+    where no place is named."""
+    clip = harness.save(tmp_path / "=cmd(1)\x1b[2J.mp4", harness.steady(25, power=3.0))
+    monkeypatch.chdir(tmp_path)
+    curve, words = spf.measure(clip, "pixels"), ("analyze", clip.name, *PIXELS)
+    (row,) = spf_command.rows(capsys, *words)
+    assert row.items() >= ({"clip": clip.name} | spf.score(curve)).items()
+    line = spf_command.printed(capsys, *words, "--jsonl")
+    assert json.loads(line) == {"schema": "spf.analyze/1", **row}
+    assert line.isascii()
+    (cells,) = csv.DictReader(spf_command.printed(capsys, *words, "--csv").splitlines())
+    assert list(cells) == list(row)
+    assert cells["clip"] == "'=cmd(1)\\x1b[2J.mp4"
+    assert float(cells["peak_speed"]) == row["peak_speed"]
+    assert json.loads(cells["stretches"]) == row["stretches"]
+    words = ("timemap", clip.name, *PIXELS, "--frames", "9", "--json")
+    found = json.loads(spf_command.printed(capsys, *words))
+    assert (found["schema"], found["clip"], found["fps"]) == ("spf.timemap/1", clip.name, 12.0)
+    positions = spf.time_map(curve, num_frames=9).tolist()
+    assert [row["source_frame"] for row in found["rows"]] == pytest.approx(positions)
+    assert list(tmp_path.iterdir()) == [clip]
 
 
 def test_version_and_a_reader_that_goes_away(capsys: Capture) -> None:
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"spf {spf.__version__}\n"
+    assert spf_command.printed(capsys, "--version") == f"spf {spf.__version__}\n"
     doctor = f"set -o pipefail; {' '.join(harness.SPF)} doctor | head -1"
     done = harness.command("bash", "-c", doctor)
     assert done.stdout == "machine\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import sys
 import time
@@ -16,7 +15,7 @@ import pytest
 from hydra.utils import instantiate
 from pacings import pictures
 
-import spf
+from spf.cli import main
 from spf.errors import ConfigError, SpfError
 from spf.generators.base import Request
 from spf.generators.command import Command
@@ -184,31 +183,24 @@ def test_a_template_survives_the_command_line(tmp_path: Path) -> None:
         harness.compose("model=command", f'model.command="{template}"')
 
 
-def test_a_clip_is_regenerated_and_resumed(outside: Outside, tmp_path: Path) -> None:
-    """Interrupted before its last segment, it calls the program for that one alone."""
-    clip = harness.save(tmp_path / "clip.mp4", harness.slow_ends(25))
-    stages: list[str] = []
-
-    def interrupt(stage: str, done: int, total: int | None) -> None:
-        stages.append(stage)
-        found = re.fullmatch(r"segment (\d+) of (\d+)", stage)
-        if found and stages.count(stage) == 2 and int(found[1]) == int(found[2]) - 1:
-            raise KeyboardInterrupt  # made, and stored
-
-    def retimed(**more: Any) -> spf.Retimed:
-        return spf.retime(
-            clip, tmp_path / "out.mp4", method="regenerate", embedder="pixels", check=None,
-            generator=outside.command(tail="{prompt}"), prompt="a cat", **more,
-        )  # fmt: skip
-
-    with pytest.raises(KeyboardInterrupt):
-        retimed(watch=interrupt)
-    before = len(outside.calls)
-    done = retimed()
-    count = int(stages[-1].split()[-1])
-    assert count > 2
-    assert (before, len(outside.calls)) == (count - 1, count)
-    assert all(call[6] == "a cat" for call in outside.calls)
-    made = load(done.out).frames
-    assert len(made) == 25
+def test_a_clip_is_regenerated_by_the_program(outside: Outside, tmp_path: Path) -> None:
+    """By the command; started again, the same program is asked for nothing."""
+    clip, even = tmp_path / "clip.mp4", tmp_path / "even.mp4"
+    harness.save(clip, harness.slow_ends(33))
+    words = ["retime", str(clip), "--method", "regenerate", "--embedder", "pixels"]
+    words += [
+        "--command",
+        shlex.join(outside.command(tail="{prompt}").template),
+        "--set",
+        "suffix=",
+    ]
+    words += ["--set", "model.longest=17", "--segments", "3", "--prompt", "a, b = c"]
+    assert main([*words, "--out", str(even)]) == 0
+    made = load(even).frames
+    assert len(made) == 33
     assert harness.uneven(made) < harness.uneven(load(clip).frames) / 2
+    count = len(outside.calls)
+    assert count > 2
+    assert all(call[6] == "a, b = c" for call in outside.calls)
+    assert main([*words, "--out", str(even)]) == 0
+    assert len(outside.calls) == count

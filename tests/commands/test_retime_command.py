@@ -1,4 +1,4 @@
-"""`spf retime` and `spf timemap`."""
+"""`spf retime` and `spf timemap`; --method regenerate with a cross-fading generator."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import harness
 import numpy as np
 import pytest
+import spf_command
+from faders import Fader
+from spf_command import PIXELS, Capture
 
+import spf
 from spf.cli import main
+from spf.generators import MODELS
 from spf.video import load, write_png
 
-Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
-
 FILES = ["{}.json", "{}.mp4", "{}.png", "{}.side-by-side.mp4"]
-PIXELS = ("--embedder", "pixels")
+COUNT = 33
 
 
 @pytest.fixture
@@ -29,57 +33,55 @@ def clip(tmp_path: Path) -> Path:
     return harness.save(tmp_path / "clip.mp4", harness.steady(25, power=3.0))
 
 
-def test_retime_writes_clip_film_plot_and_map(clip: Path, tmp_path: Path, capsys: Capture) -> None:
-    out, stem = tmp_path / "made" / "here", "clip.mp4.retimed"
-    words = ["retime", str(clip), *PIXELS, "--out", str(out)]
-    assert main([*words, "--target", "ease-in-out", "--method", "blend"]) == 0
-    names = [name.format(stem) for name in FILES]
-    assert sorted(os.listdir(out)) == sorted(names)
-    printed = capsys.readouterr().out
-    assert all(str(out / name) in printed for name in names)
-    assert re.search(r"target_mae +0\.\d+ +0\.\d+", printed)
-    assert "nan" not in printed
-    report = json.loads((out / f"{stem}.json").read_text())
-    assert (report["method"], report["target"]) == ("blend", "ease_in_out")
+def report_of(out: Path, printed: str, *more: str) -> dict[str, Any]:
+    """The report of a retimed clip, of which all files are there and named, and no others."""
+    names = [name.format(out.stem) for name in (*FILES, *more)]
+    assert sorted(path.name for path in out.parent.glob(f"{out.stem}*")) == sorted(names)
+    assert all(str(out.parent / name) in printed for name in names)
+    count = len(load(out).frames)
+    film = load(out.with_suffix(".side-by-side.mp4")).frames
+    assert film.shape[2] > 2 * 256
+    report: dict[str, Any] = json.loads(out.with_suffix(".json").read_text())
+    assert {len(values) for values in report["time_map"].values()} == {count}
     scores = report["scores"]
     assert scores["after"]["target_mae"] < scores["before"]["target_mae"] / 3
-    assert {len(values) for values in report["time_map"].values()} == {25}
+    return report
+
+
+def test_retime_writes_clip_film_plot_and_map(clip: Path, tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "made" / "here"
+    words = ["retime", clip, *PIXELS, "--target", "ease-in-out", "--method", "blend"]
+    printed = spf_command.printed(capsys, *words, "--out", out)
+    assert re.search(r"target_mae +0\.\d+ +0\.\d+", printed)
+    assert "nan" not in printed
+    report = report_of(out / "clip.mp4.retimed.mp4", printed)
+    assert (report["method"], report["target"]) == ("blend", "ease_in_out")
+    assert len(report["time_map"]["source_time"]) == 25
     assert report["time_map"]["source_time"][-1] == pytest.approx(2.0, abs=0.01)
-    assert len(load(out / f"{stem}.mp4").frames) == 25
-    film = load(out / f"{stem}.side-by-side.mp4").frames
-    assert film.shape[0] == 25
-    assert film.shape[2] > 2 * 256
-    assert not list(tmp_path.glob("clip.mp4.*"))
+    assert sorted(os.listdir(tmp_path)) == ["clip.mp4", "made"]
 
 
-@pytest.mark.parametrize("command", ["retime", "timemap"])
-def test_like_another_clip(command: str, clip: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_like_another_clip(clip: Path, tmp_path: Path, capsys: Capture) -> None:
     """A linear clip that is paced like the slow starter becomes it: the map is its curve."""
     even = harness.save(tmp_path / "even.mp4", harness.steady(25))
-    suffix = ".csv" if command == "timemap" else ".mp4"
-    out = tmp_path / f"out{suffix}"
-    words = [command, str(even), "--like", str(clip), *PIXELS, "--frames", "13"]
-    more = [] if command == "timemap" else ["--method", "nearest"]
-    assert main([*words, *more, "--out", str(out)]) == 0
-    if command == "retime":
-        assert sorted(path.name for path in tmp_path.glob("out*")) == sorted(
-            name.format("out") for name in FILES
-        )
-        assert len(load(out).frames) == 13
-        positions = json.loads(out.with_suffix(".json").read_text())["time_map"]["source_frame"]
-    else:
-        rows = csv.DictReader(out.read_text().splitlines())
-        positions = [float(row["source_frame"]) for row in rows]
+    words = [even, "--like", clip, *PIXELS, "--frames", "13", "--out"]
+    paced = tmp_path / "paced.mp4"
+    printed = spf_command.printed(capsys, "retime", *words, paced, "--method", "nearest")
+    assert "target like" in printed
+    spf_command.printed(capsys, "timemap", *words, tmp_path / "map.csv")
+    rows = csv.DictReader((tmp_path / "map.csv").read_text().splitlines())
+    positions = [float(row["source_frame"]) for row in rows]
     assert np.abs(np.array(positions) - 24 * np.linspace(0, 1, 13) ** 3).max() < 1.2
-    assert "target like" in capsys.readouterr().out
+    report = json.loads((tmp_path / "paced.json").read_text())
+    assert report["time_map"]["source_frame"] == pytest.approx(positions, abs=1e-4)
+    assert len(load(paced).frames) == 13
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(
     clip: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    words = ["retime", str(clip), *PIXELS, "--dry-run", "--out", str(tmp_path / "nowhere")]
-    assert main([*words, "--keep", "fastest"]) == 0
-    printed = capsys.readouterr().out
+    words = ["retime", clip, *PIXELS, "--dry-run", "--out", tmp_path / "nowhere"]
+    printed = spf_command.printed(capsys, *words, "--keep", "fastest")
     assert "25 frames, 2 s, 12 frames a second" in printed
     assert re.search(r"result +\d+ frames", printed)
     assert "at most" not in printed
@@ -91,9 +93,8 @@ def test_where_embedders_disagree_the_user_is_advised(tmp_path: Path, capsys: Ca
     shift = [np.roll(harness.picture(0), k, axis=1) for k in range(13)]
     fade = [np.uint8(shift[-1] * share) for share in np.linspace(1, 0.2, 13)]
     clip = harness.save(tmp_path / "clip.mp4", shift + fade)
-    words = ["retime", str(clip), *PIXELS, "--check-embedder", "histogram", "--method", "nearest"]
-    assert main([*words, "--out", str(tmp_path / "out")]) == 0
-    printed = capsys.readouterr().out
+    words = ["retime", clip, *PIXELS, "--check-embedder", "histogram", "--method", "nearest"]
+    printed = spf_command.printed(capsys, *words, "--out", tmp_path / "out")
     assert "  disagree: " in printed
     advice = "look at the result there, and trust the embedder that suits what the clip shows"
     assert printed.count(advice) == 1
@@ -102,31 +103,27 @@ def test_where_embedders_disagree_the_user_is_advised(tmp_path: Path, capsys: Ca
 @pytest.mark.parametrize(
     ("words", "thing"),
     [
-        (["--method", "flo"], "did you mean flow?"),
-        (["--method", "rope"], "unknown method"),
-        (["--target", "ease-inn"], "did you mean ease_in"),
-        (["--target", "exponential:temperature=hot"], "temperature='hot'"),
-        (["--target", "custom:path=missing.csv"], "missing.csv: cannot be read"),
-        (["--target", "custom"], "needs points or a file"),
-        (["--target", "linear", "--like", "x.mp4"], "give one of them"),
-        (["--keep", "speed"], "'length', 'fastest'"),
-        (["--frames", "1"], "frames=1"),
-        (["--fps", "0"], "fps is 0"),
-        (["--keep", "fastest", "--frames", "9"], "give it or frames=N"),
-        (["--embedder", "pixel"], "did you mean pixels?"),
-        (["--out", "clip.mp4"], "would replace the clip"),
-        (["--out", "FILE/below"], "FILE/below"),
+        ("--method flo", "did you mean flow?"),
+        ("--method rope", "unknown method"),
+        ("--target ease-inn", "did you mean ease_in"),
+        ("--target exponential:temperature=hot", "temperature='hot'"),
+        ("--target custom:path=missing.csv", "missing.csv: cannot be read"),
+        ("--target custom", "needs points or a file"),
+        ("--target linear --like x.mp4", "give one of them"),
+        ("--keep speed", "'length', 'fastest'"),
+        ("--frames 1", "frames=1"),
+        ("--fps 0", "fps is 0"),
+        ("--keep fastest --frames 9", "give it or frames=N"),
+        ("--embedder pixel", "did you mean pixels?"),
+        ("--out clip.mp4", "would replace the clip"),
+        ("--out FILE/below", "FILE/below"),
     ],
-    ids=" ".join,
 )
 def test_wrong_values_exit_2(
-    words: list[str], thing: str, clip: Path, capsys: Capture, monkeypatch: Patch
+    words: str, thing: str, clip: Path, capsys: Capture, monkeypatch: Patch
 ) -> None:
-    monkeypatch.chdir(clip.parent)
-    Path("FILE").write_text("x")
-    usual = () if "--embedder" in words else PIXELS
-    assert main(["retime", "clip.mp4", *usual, *words]) == 2
-    assert thing in harness.check_one_line(capsys.readouterr().err)
+    monkeypatch.chdir(harness.touch(clip.parent, "FILE"))
+    assert thing in spf_command.refused(capsys, "retime", "clip.mp4", *PIXELS, *words.split())
     assert sorted(os.listdir()) == ["FILE", "clip.mp4"]
 
 
@@ -136,18 +133,16 @@ def test_clips_that_cannot_be_retimed_exit_1(tmp_path: Path, capsys: Capture) ->
     reasons = {"missing": "no such file", "still": "no semantic change", "one": "1 frame"}
     for command in ("retime", "timemap"):
         for name, reason in reasons.items():
-            clip = str(tmp_path / f"{name}.mp4")
-            assert main([command, clip, *PIXELS, "--out", str(tmp_path)]) == 1
-            assert reason in harness.check_one_line(capsys.readouterr().err)
+            words = [command, tmp_path / f"{name}.mp4", *PIXELS, "--out", tmp_path]
+            assert reason in spf_command.refused(capsys, *words, code=1)
     assert sorted(os.listdir(tmp_path)) == ["one.mp4", "still.mp4"]
 
 
 def test_a_rate_for_images(tmp_path: Path, capsys: Capture) -> None:
     write_png(tmp_path / "clip", harness.steady(9, power=2.0))
-    words = ["retime", str(tmp_path / "clip"), *PIXELS, "--out", str(tmp_path / "o")]
-    assert main(words) == 2
-    assert "--fps" in harness.check_one_line(capsys.readouterr().err)
-    assert main([*words, "--fps", "8", "--method", "nearest"]) == 0
+    words = ["retime", tmp_path / "clip", *PIXELS, "--out", tmp_path / "o"]
+    assert "--fps" in spf_command.refused(capsys, *words)
+    spf_command.printed(capsys, *words, "--fps", "8", "--method", "nearest")
     film = load(tmp_path / "o" / "clip.retimed.side-by-side.mp4")
     assert (len(film.frames), film.info.fps) == (9, 8)
 
@@ -159,8 +154,134 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_finished(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("spf.pacing.outputs.write_atomic", full)
-    words = ["retime", str(clip), *PIXELS, "--out", str(tmp_path / "out.mp4")]
-    assert main([*words, "--method", "nearest"]) == 1
-    assert "No space left on device" in harness.check_one_line(capsys.readouterr().err)
+    words = ["retime", clip, *PIXELS, "--out", tmp_path / "out.mp4", "--method", "nearest"]
+    assert "No space left on device" in spf_command.refused(capsys, *words, code=1)
     assert sorted(os.listdir(tmp_path)) == ["clip.mp4", "out.mp4"]
     assert len(load(tmp_path / "out.mp4").frames) == 25
+
+
+# Regenerated
+
+
+@pytest.fixture
+def slow_ends(tmp_path: Path, monkeypatch: Patch) -> Path:
+    """A dissolve of 33 frames at 12 a second. `--model tiny` is the fader, at which nothing has
+    been asked yet."""
+    monkeypatch.setitem(MODELS, "tiny", "faders.Fader")
+    monkeypatch.setattr(Fader, "requests", [])
+    return harness.save(tmp_path / "clip.mp4", harness.slow_ends(COUNT))
+
+
+def regenerate(clip: Path, *more: str) -> list[str]:
+    words = ["retime", str(clip), "--method", "regenerate", *PIXELS]
+    return [*words, "--out", str(clip.parent / "made"), *more]
+
+
+def test_a_clip_is_regenerated_with_a_bar_for_each_segment(
+    slow_ends: Path, tmp_path: Path, capsys: Capture, monkeypatch: Patch
+) -> None:
+    bars: list[Any] = []
+
+    class FakeBar:
+        def __init__(self, total: int | None, unit: str, desc: str, **_: Any) -> None:
+            self.total, self.unit, self.desc, self.n = total, unit, desc, 0
+            bars.append(self)
+
+        def update(self, more: int) -> None:
+            self.n += more
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("tqdm.tqdm", FakeBar)
+    settings = ["--cuts", "bridge", "--seed", "3", "--segments", "4", "--prompt", "a cat"]
+    words = ["--model", "tiny", "--frames", "41", "--steer", "rope-flat", *settings]
+    printed = spf_command.printed(capsys, *regenerate(slow_ends, *words))
+    assert "unsteered" in printed
+    report = report_of(tmp_path / "made" / "clip.mp4.retimed.mp4", printed, "{}.segments")
+    positions, anew = report["time_map"]["source_frame"], report["regeneration"]
+    assert (report["method"], anew["model"]) == ("regenerate", "fader")
+    assert (len(positions), positions[0], positions[-1]) == (41, 0, COUNT - 1)
+    chosen = {"cuts": "bridge", "seed": 3, "n_segments": 4, "prompt": "a cat"}
+    assert anew["settings"].items() >= (chosen | {"strategy": "rope-flat"}).items()
+    assert [anew["segments"][0]["start"], anew["segments"][-1]["stop"]] == [0, COUNT - 1]
+    unsteered = anew["scores_unsteered"]["target_mae"]
+    assert unsteered > report["scores"]["after"]["target_mae"]
+    ours = [bar for bar in bars if bar.desc.startswith("segment")]
+    assert len(ours) >= 4
+    names = [f"segment {k + 1} of {len(ours)}" for k in range(len(ours))]
+    assert [bar.desc for bar in ours] == names
+    assert [(bar.unit, bar.n, bar.total) for bar in ours] == [("steps", 8, 8)] * len(ours)
+    assert len({bar.desc for bar in bars}) == len(bars)
+
+
+def test_dry_run_prints_the_segments(slow_ends: Path, tmp_path: Path, capsys: Capture) -> None:
+    words = regenerate(slow_ends, "--model", "tiny", "--dry-run", "--segments", "3", "--frames")
+    printed = spf_command.printed(capsys, *words, "39")
+    assert "method   regenerate by fader, each segment steered by rope_flat" in printed
+    rows = [line.split() for line in printed.splitlines() if "source frames" in line]
+    assert [row[2] for row in rows] == ["0", *(row[4] for row in rows[:-1])]
+    assert rows[-1][4] == str(COUNT - 1)
+    assert sum(float(row[9]) for row in rows) == pytest.approx(38 / 12, abs=0.01)
+    assert "steps by the time map" in printed
+    assert "note: the next longer clip brought to length by the time map" in printed
+    assert "steps rounded to" in spf_command.printed(capsys, *words, "41")
+    assert os.listdir(tmp_path) == ["clip.mp4"]
+    assert not Fader.requests
+
+
+def test_a_second_start_resumes_after_the_finished_segments(
+    slow_ends: Path, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    whole, made = tmp_path / "whole.mp4", tmp_path / "made"
+    spf.retime(slow_ends, whole, method="regenerate", generator=Fader(), embedder="pixels")
+    count = len(Fader.requests)
+    monkeypatch.setattr(Fader, "fail_at", count + 5)
+    words = regenerate(slow_ends, "--model", "tiny")
+    assert main(words) == 130
+    assert os.listdir(made) == ["clip.mp4.retimed.segments"]
+    assert len(list((made / "clip.mp4.retimed.segments").iterdir())) == 4
+    assert main(words) == 0
+    assert len(Fader.requests) == count + 5 + count - 4
+    assert (made / "clip.mp4.retimed.mp4").read_bytes() == whole.read_bytes()
+
+
+TINY = ["--model", "tiny"]
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "message"),
+    [
+        (["--model", "folder"], 2, "model=folder generates nothing; choose model=tiny"),
+        (["--model", "wan"], 2, "did you mean wan22"),
+        (["--model", "wan21", "--set", "variant=flf2v"], 3, "make weights MODEL=wan21/flf2v"),
+        (["--model", "ltx2", "--like", "missing.mp4"], 3, "make weights MODEL=ltx2"),
+        (["--model", "ltx2", "--set", "size=9"], 2, "size=9 must be [height, width]"),
+        (["--model", "ltx2", "--set", "size=480,x"], 2, "--set size='480,x' must be"),
+        ([], 2, "needs a generator (--model)"),
+        (["--set", "longest=9"], 2, "--set is for a model"),
+        ([*TINY, "--set", "longest"], 2, "write NAME=VALUE"),
+        ([*TINY, "--set", "longst=9"], 2, "did you mean longest"),
+        ([*TINY, "--set", "longest=3"], 2, "there is no number 4n + 1"),
+        ([*TINY, "--command", "x"], 2, "--command is for --model command"),
+        (["--model", "command"], 2, "--model command needs --command TEMPLATE"),
+        (["--command", "x {first} {output}"], 2, "lacks {last}"),
+        (["--command", "nowhere {first} {last} {output}"], 3, "there is no program 'nowhere'"),
+        ([*TINY, "--cuts", "drop"], 2, "unknown way with cuts"),
+        ([*TINY, "--steer", "blend"], 2, "unknown way to steer 'blend'"),
+        ([*TINY, "--segments", "0"], 2, "--segments 0 must be"),
+        ([*TINY, "--seed", "-1"], 2, "--seed -1 must be"),
+        ([*TINY, "--method", "flow"], 2, "--model is for --method regenerate"),
+        (["--prompt", "", "--method", "flow"], 2, "--prompt is for --method regenerate"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_before_any_work(
+    slow_ends: Path, monkeypatch: Patch, capsys: Capture, more: list[str], code: int, message: str
+) -> None:
+    def work(*_: Any, **__: Any) -> None:
+        pytest.fail("work began")
+
+    monkeypatch.setattr("spf.pacing.plan.measure_clip", work)
+    monkeypatch.setattr("spf.measurement.measure_clip", work)
+    monkeypatch.setattr("spf.generators.weights.cached_folder", lambda _: None)
+    assert message in spf_command.refused(capsys, *regenerate(slow_ends, *more), code=code)
+    assert os.listdir(slow_ends.parent) == ["clip.mp4"]
