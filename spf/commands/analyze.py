@@ -35,21 +35,19 @@ def analyze(
     weights: options.Weights = None,
     out: Annotated[
         str | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Where the plots go (default: here; with --json, --jsonl or --csv there are "
+        options.output_path(
+            "FOLDER",
+            "Where the plots go (default: here; with --json, --jsonl or --csv there are "
             "none without it).",
-            callback=options.local_path,
         ),
     ] = None,
     no_plot: Annotated[bool, typer.Option("--no-plot", help="Draw no plots.")] = False,
     export: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write the dead stretches, jumps and cuts of one clip as .csv, .edl (CMX 3600), "
+        options.output_path(
+            "FILE",
+            "Write the dead stretches, jumps and cuts of one clip as .csv, .edl (CMX 3600), "
             ".ffmeta (chapters for FFmpeg) or .txt (chapters for YouTube).",
-            callback=options.local_path,
         ),
     ] = None,
     as_json: options.Json = False,
@@ -79,7 +77,6 @@ def analyze(
     from spf.curation.editors import export_stretches, format_of
     from spf.embedders import label, shown_name
     from spf.embedders.views import views_of
-    from spf.figures import plot_measurement, subtitle
     from spf.files import write_atomic
     from spf.measurement import CORRECTED, measure_clip
     from spf.video import Sampling
@@ -143,6 +140,8 @@ def analyze(
                 bar.update(several)
             row |= _values(measured)
             if folder is not None:
+                from spf.figures import plot_measurement, subtitle
+
                 plot = folder / f"{title.replace('/', '-')}.spf.png"
                 with writing(plot):
                     below = subtitle(measured.curve, label(measuring))
@@ -272,7 +271,7 @@ def _standing_out(row: Mapping[str, Any]) -> str:
 
 def _named(measured: "Measurement") -> list[str]:
     """Lines that name the dead stretches and the jumps, or say that there is nothing to name."""
-    from spf.curation.limits import no_change_text
+    from spf.curation.verdicts import no_change_text
     from spf.progress.metrics import FLICKER, unranked_reason
 
     curve, lines = measured.curve, []

@@ -10,7 +10,7 @@ import typer
 from spf.commands import options
 from spf.commands.output import Output
 from spf.commands.shared import clips_at, embedder_of, plain, print_embedder
-from spf.curation.bounds import LIMITS
+from spf.curation.limits import LIMITS, checked_limits, read_limits
 from spf.errors import ConfigError
 
 SCHEMA = "spf.check/1"
@@ -38,16 +38,11 @@ def check(
     max_motion_share: Annotated[float | None, _limit("max_motion_share")] = None,
     thresholds: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE",
-            help="YAML file with limits, such as max_stall: 0.2; options win over it.",
-            callback=options.local_path,
+        options.output_path(
+            "FILE", "YAML file with limits, such as max_stall: 0.2; options win over it."
         ),
     ] = None,
-    junit: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Write JUnit XML too.", callback=options.local_path),
-    ] = None,
+    junit: Annotated[str | None, options.output_path("FILE", "Write JUnit XML too.")] = None,
     as_json: options.Json = False,
     as_jsonl: options.JsonLines = False,
     as_csv: options.Csv = False,
@@ -78,7 +73,6 @@ def check(
     from tqdm import tqdm
 
     from spf.cache import user_cache
-    from spf.curation.limits import checked_limits, read_limits
     from spf.curation.verdicts import COLUMNS, as_row, check_clips, junit_file
     from spf.embedders import shown_name
     from spf.embedders.views import views_of

@@ -15,19 +15,13 @@ def collect(
         str, typer.Argument(metavar="NAME", help="Name of a collection, or its .yaml file.")
     ],
     source: Annotated[
-        str | None,
-        typer.Option("--from", metavar="FOLDER", help="A clone of the repository."),
+        str | None, typer.Option("--from", metavar="FOLDER", help="A clone of the repository.")
     ] = None,
     fetch: Annotated[
         bool, typer.Option("--fetch", help="Download the files that are needed.")
     ] = False,
     out: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CLIPS",
-            help="Folder for the clips (default: NAME).",
-            callback=options.local_path,
-        ),
+        str | None, options.output_path("CLIPS", "Folder for the clips (default: NAME).")
     ] = None,
 ) -> int:
     """Build the clips of a public comparison, and check them.

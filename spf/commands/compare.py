@@ -26,10 +26,7 @@ def compare(
     ],
     embedder: options.EmbedderName = None,
     weights: options.Weights = None,
-    out: Annotated[
-        str,
-        typer.Option(metavar="FOLDER", help="Folder for the output.", callback=options.local_path),
-    ] = "results",
+    out: Annotated[str, options.output_path("FOLDER", "Folder for the output.")] = "results",
     as_json: options.Json = False,
     as_jsonl: options.JsonLines = False,
     as_csv: options.Csv = False,

@@ -41,32 +41,23 @@ def corpus(
     weights: options.Weights = None,
     workers: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Processes (default: the cores of this machine; with GPUs, "
-            f"{WORKERS_PER_GPU} for each).",
+        options.count(
+            "Processes (default: the cores of this machine; with GPUs, "
+            f"{WORKERS_PER_GPU} for each)."
         ),
     ] = None,
     gpus: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="GPUs that they share (default: all that are here; none with --workers alone).",
+        options.count(
+            "GPUs that they share (default: all that are here; none with --workers alone)."
         ),
     ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Frames that a model takes at a time."),
-    ] = None,
+    batch_size: Annotated[int | None, options.count("Frames that a model takes at a time.")] = None,
     clips_per_shard: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Rows of a shard, which one process measures (default: 16; above 65,536 clips, "
-            "as many as make 4,096 shards).",
+        options.count(
+            "Rows of a shard, which one process measures (default: 16; above 65,536 clips, "
+            "as many as make 4,096 shards)."
         ),
     ] = None,
     curves: Annotated[
@@ -108,15 +99,9 @@ def corpus(
     views_of(nuisance)  # an unknown one is refused before any work
     name = checked_name(embedder, weights)
     pool = _pool(name, workers, gpus, address)
-    measurer = Measurer(
-        name,
-        "cuda" if pool.gpus else "cpu",
-        sampling=Sampling(stride, max_frames, start, end, stream),
-        batch_size=batch_size,
-        curves=curves,
-        weights=weights,
-        nuisance=nuisance,
-    )
+    device = "cuda" if pool.gpus else "cpu"
+    sampling = Sampling(stride, max_frames, start, end, stream)
+    measurer = Measurer(name, device, sampling, batch_size, curves, weights, nuisance)
     loaded = measurer.loaded  # what it lacks is said before a large folder is searched
     base, names = list_clips(clips)
     print_embedder(loaded)
@@ -132,7 +117,7 @@ def corpus(
             names, base, folder, measurer, pool, clips_per_shard, plan, bar.update
         )
     failed = sum(row["clips"] for row in summary if row["status"] == FAILED)
-    print(f"{sum(row['clips'] for row in summary) - failed} clips done, {failed} failed")
+    print(f"{len(names) - failed} clips done, {failed} failed")
     for row in [row for row in summary if row["reason"]][:20]:
         print(f"  {row['clips']:>8} {row['status']}: {plain(row['reason'])}")
     print(plain(folder))

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -30,6 +30,16 @@ def local_path(text: str | None) -> str | None:
     if is_url(text):
         raise ConfigError(f"{plain(text)}: outputs are local files; give a path")
     return os.path.expanduser(text)
+
+
+def output_path(metavar: str, text: str) -> Any:
+    """An option that takes the path of an output."""
+    return typer.Option(metavar=metavar, help=text, callback=local_path)
+
+
+def count(text: str) -> Any:
+    """An option that takes a number of at least 1."""
+    return typer.Option(metavar="N", min=1, help=text)
 
 
 def one_clip(context: typer.Context, path: str) -> str:
@@ -63,8 +73,7 @@ Clips = Annotated[
     ),
 ]
 Clip = Annotated[
-    str,
-    typer.Argument(metavar="CLIP", help="Video, GIF or folder of images.", callback=one_clip),
+    str, typer.Argument(metavar="CLIP", help="Video, GIF or folder of images.", callback=one_clip)
 ]
 EmbedderName = Annotated[
     str | None,
@@ -93,7 +102,7 @@ Nuisance = Annotated[
         "curve (default).",
     ),
 ]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor keep embeddings.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor cache embeddings.")]
 Json = Annotated[
     bool,
     typer.Option("--json", help="Print rows as one JSON document to stdout, all else to stderr."),
@@ -102,8 +111,8 @@ JsonLines = Annotated[
     bool, typer.Option("--jsonl", help="The same, a JSON object a line, as they are measured.")
 ]
 Csv = Annotated[bool, typer.Option("--csv", help="The same, as CSV.")]
-Stride = Annotated[int, typer.Option(metavar="N", min=1, help="Use every N-th frame.")]
-MaxFrames = Annotated[int | None, typer.Option(metavar="N", min=1, help="Use at most N frames.")]
+Stride = Annotated[int, count("Use every N-th frame.")]
+MaxFrames = Annotated[int | None, count("Use at most N frames.")]
 Start = Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="From this time on.")]
 End = Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="Up to this time.")]
 Stream = Annotated[

@@ -40,14 +40,7 @@ def retime(
     keep: options.Keep = "length",
     embedder: options.EmbedderName = None,
     weights: options.Weights = None,
-    out: Annotated[
-        str,
-        typer.Option(
-            metavar="PATH",
-            help="Folder, or name of the result.",
-            callback=options.local_path,
-        ),
-    ] = ".",
+    out: Annotated[str, options.output_path("PATH", "Folder, or name of the result.")] = ".",
     no_cache: options.NoCache = False,
     method: Annotated[
         str,
@@ -139,14 +132,16 @@ def retime(
     check = _check(check_embedder, check_weights, measuring)
     generator = _generator(model, command, settings or [], strategy)
     wanted, cached = Wanted(keep, frames, fps), not no_cache
-    with progress_bars() as watch:
+    with progress_bars() as on_progress:
         pacing = pacing_of(target, like, measuring, cached)
-        plan = plan_retiming(clip, measuring, pacing, strategy, wanted, cached, watch, generator)
+        plan = plan_retiming(
+            clip, measuring, pacing, strategy, wanted, cached, on_progress, generator
+        )
         print_plan(plan, measuring)
         if dry_run:
             return 0
         check_writable(result.parent)
-        done = carry_out(plan, result, measuring, cached, watch, check=check)
+        done = carry_out(plan, result, measuring, cached, on_progress, check=check)
         _print_result(done, measuring)
         print(f"  result        {plain(result)}")
         write_report(done, result.with_suffix(".json"), measuring)
@@ -154,7 +149,7 @@ def retime(
         write_plot(done, result.with_suffix(".png"), measuring)
         print(f"  plot          {plain(result.with_suffix('.png'))}")
         beside = result.with_suffix(".side-by-side.mp4")
-        write_side_by_side(done, beside, watch)
+        write_side_by_side(done, beside, on_progress)
     print(f"  side by side  {plain(beside)}")
     if isinstance(plan, PlanAnew):
         print(f"  segments      {plain(segments_beside(result))} (for starting again)")

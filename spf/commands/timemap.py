@@ -4,8 +4,6 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from spf.commands import options
 from spf.commands.output import Output
 from spf.commands.retime import output_file, pacing_of, print_plan, progress_bars
@@ -30,11 +28,10 @@ def timemap(
     weights: options.Weights = None,
     out: Annotated[
         str | None,
-        typer.Option(
-            metavar="PATH",
-            help="Folder, or name of the table (default: here; with --json, --jsonl or --csv "
+        options.output_path(
+            "PATH",
+            "Folder, or name of the table (default: here; with --json, --jsonl or --csv "
             "nothing is written without it).",
-            callback=options.local_path,
         ),
     ] = None,
     as_json: options.Json = False,
@@ -59,10 +56,10 @@ def timemap(
 
     measuring, cached = embedder_of(embedder, weights), not no_cache
     with Output(SCHEMA, COLUMNS, as_json, as_jsonl, as_csv) as output:
-        with progress_bars() as watch:
+        with progress_bars() as on_progress:
             method, wanted = make_method("nearest", cuts=cuts), Wanted(keep, frames, fps)
             pacing = pacing_of(target, like, measuring, cached)
-            plan = plan_retiming(clip, measuring, pacing, method, wanted, cached, watch)
+            plan = plan_retiming(clip, measuring, pacing, method, wanted, cached, on_progress)
         print_plan(plan, measuring)
         if out is not None or not output.form:
             _write(plan, output_file(clip, out or ".", "timemap", ".csv"))

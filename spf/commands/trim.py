@@ -27,10 +27,8 @@ def trim(
     ] = False,
     out: Annotated[
         str,
-        typer.Option(
-            metavar="PATH",
-            help="Folder, or name of the MP4 (default: CLIP.trimmed.mp4, here).",
-            callback=options.local_path,
+        options.output_path(
+            "PATH", "Folder, or name of the MP4 (default: CLIP.trimmed.mp4, here)."
         ),
     ] = ".",
     embedder: options.EmbedderName = None,

@@ -26,8 +26,8 @@ from spf.cluster import Pool
 from spf.commands.corpus import _pool
 from spf.corpus import run
 from spf.corpus.inputs import as_text, list_clips
-from spf.corpus.pool import Worker
 from spf.corpus.rows import FAILED, Measurer
+from spf.corpus.run import Worker
 from spf.errors import ConfigError, SpfError, UnavailableError
 
 Capture = pytest.CaptureFixture[str]

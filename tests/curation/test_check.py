@@ -25,9 +25,17 @@ from spf_command import PIXELS, Capture
 import spf
 from spf.commands.check import check as check_command
 from spf.commands.shared import clips_at
-from spf.curation.bounds import LIMITS
-from spf.curation.limits import Value, Verdict, findings, read_limits, values_of
-from spf.curation.verdicts import COLUMNS, as_row, check_clips, junit_file
+from spf.curation.limits import LIMITS, read_limits
+from spf.curation.verdicts import (
+    COLUMNS,
+    Value,
+    Verdict,
+    as_row,
+    check_clips,
+    findings,
+    junit_file,
+    values_of,
+)
 from spf.embedders import load_embedder
 from spf.errors import ConfigError
 from spf.progress.stretches import Stretch
