@@ -10,8 +10,6 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from spf.commands import options
 from spf.commands.output import Output, print_table
 from spf.commands.shared import check_writable, clips_at, embedder_of, plain, print_embedder
@@ -41,7 +39,7 @@ def analyze(
             "none without it).",
         ),
     ] = None,
-    no_plot: Annotated[bool, typer.Option("--no-plot", help="Draw no plots.")] = False,
+    no_plot: Annotated[bool, options.flag("--no-plot", "Draw no plots.")] = False,
     export: Annotated[
         str | None,
         options.output_path(

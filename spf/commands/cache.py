@@ -2,14 +2,12 @@
 
 from typing import Annotated
 
-import typer
-
 from spf.commands import options
 from spf.commands.shared import plain
 
 
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove the entries.")] = False,
+    clear: Annotated[bool, options.flag("--clear", "Remove the entries.")] = False,
     embedder: options.EmbedderName = None,
 ) -> int:
     """Show or clear the cached embeddings.

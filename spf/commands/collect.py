@@ -15,11 +15,9 @@ def collect(
         str, typer.Argument(metavar="NAME", help="Name of a collection, or its .yaml file.")
     ],
     source: Annotated[
-        str | None, typer.Option("--from", metavar="FOLDER", help="A clone of the repository.")
+        str | None, options.option("FOLDER", "A clone of the repository.", "--from")
     ] = None,
-    fetch: Annotated[
-        bool, typer.Option("--fetch", help="Download the files that are needed.")
-    ] = False,
+    fetch: Annotated[bool, options.flag("--fetch", "Download the files that are needed.")] = False,
     out: Annotated[
         str | None, options.output_path("CLIPS", "Folder for the clips (default: NAME).")
     ] = None,

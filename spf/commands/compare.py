@@ -33,7 +33,7 @@ def compare(
     nuisance: options.Nuisance = "none",
     no_cache: options.NoCache = False,
     wandb: Annotated[
-        bool, typer.Option("--wandb", help="Record the run at W&B too, offline unless logged in.")
+        bool, options.flag("--wandb", "Record the run at W&B too, offline unless logged in.")
     ] = False,
 ) -> int:
     """Rank generators by the pacing of CLIPS/GENERATOR/PAIR.mp4.

@@ -61,7 +61,7 @@ def corpus(
         ),
     ] = None,
     curves: Annotated[
-        bool, typer.Option("--curves", help="Store each clip's curve in its row.")
+        bool, options.flag("--curves", "Store each clip's curve in its row.")
     ] = False,
     address: Annotated[
         str | None,

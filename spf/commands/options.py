@@ -32,14 +32,24 @@ def local_path(text: str | None) -> str | None:
     return os.path.expanduser(text)
 
 
+def option(metavar: str, text: str, *names: str, **settings: Any) -> Any:
+    """An option that takes a value."""
+    return typer.Option(*names, metavar=metavar, help=text, **settings)
+
+
 def output_path(metavar: str, text: str) -> Any:
     """An option that takes the path of an output."""
-    return typer.Option(metavar=metavar, help=text, callback=local_path)
+    return option(metavar, text, callback=local_path)
 
 
 def count(text: str) -> Any:
     """An option that takes a number of at least 1."""
-    return typer.Option(metavar="N", min=1, help=text)
+    return option("N", text, min=1)
+
+
+def flag(name: str, text: str) -> Any:
+    """An option that takes no value."""
+    return typer.Option(name, help=text)
 
 
 def one_clip(context: typer.Context, path: str) -> str:
@@ -77,54 +87,51 @@ Clip = Annotated[
 ]
 EmbedderName = Annotated[
     str | None,
-    typer.Option(
-        "--embedder",
-        metavar="NAME[/VARIANT]",
-        help="What measures: efficientnet (default), tiny, siglip, clip, dinov2, pixels or "
+    option(
+        "NAME[/VARIANT]",
+        "What measures: efficientnet (default), tiny, siglip, clip, dinov2, pixels or "
         "histogram; with a variant siglip/b16-384.",
+        "--embedder",
         autocompletion=embedder_names,
     ),
 ]
 Weights = Annotated[
     str | None,
-    typer.Option(
-        metavar="FOLDER",
-        help="Folder with the embedder's weights, as Hugging Face or open_clip lays them out "
+    option(
+        "FOLDER",
+        "Folder with the embedder's weights, as Hugging Face or open_clip lays them out "
         "(default: those that are installed or fetched).",
         callback=weights_folder,
     ),
 ]
 Nuisance = Annotated[
     str,
-    typer.Option(
-        metavar="NAME",
-        help="What a second curve leaves out: camera, light or camera+light; none makes no second "
+    option(
+        "NAME",
+        "What a second curve leaves out: camera, light or camera+light; none makes no second "
         "curve (default).",
     ),
 ]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor cache embeddings.")]
+NoCache = Annotated[bool, flag("--no-cache", "Neither use nor cache embeddings.")]
 Json = Annotated[
-    bool,
-    typer.Option("--json", help="Print rows as one JSON document to stdout, all else to stderr."),
+    bool, flag("--json", "Print rows as one JSON document to stdout, all else to stderr.")
 ]
 JsonLines = Annotated[
-    bool, typer.Option("--jsonl", help="The same, a JSON object a line, as they are measured.")
+    bool, flag("--jsonl", "The same, a JSON object a line, as they are measured.")
 ]
-Csv = Annotated[bool, typer.Option("--csv", help="The same, as CSV.")]
+Csv = Annotated[bool, flag("--csv", "The same, as CSV.")]
 Stride = Annotated[int, count("Use every N-th frame.")]
 MaxFrames = Annotated[int | None, count("Use at most N frames.")]
-Start = Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="From this time on.")]
-End = Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="Up to this time.")]
-Stream = Annotated[
-    int | None, typer.Option(metavar="N", min=0, help="Index among the video streams.")
-]
+Start = Annotated[float | None, option("SECONDS", "From this time on.", min=0)]
+End = Annotated[float | None, option("SECONDS", "Up to this time.", min=0)]
+Stream = Annotated[int | None, option("N", "Index among the video streams.", min=0)]
 TargetName = Annotated[
     str | None,
-    typer.Option(
-        "--target",
-        metavar="NAME",
-        help="linear (default), ease_in, ease_out, ease_in_out, exponential, sine, custom; with "
+    option(
+        "NAME",
+        "linear (default), ease_in, ease_out, ease_in_out, exponential, sine, custom; with "
         "settings: exponential:temperature=5, custom:path=points.csv.",
+        "--target",
     ),
 ]
 Like = Annotated[
@@ -135,13 +142,13 @@ Like = Annotated[
         callback=lambda path: path and os.path.expanduser(path),
     ),
 ]
-Frames = Annotated[int | None, typer.Option(metavar="N", help="Number of frames of the result.")]
-Fps = Annotated[float | None, typer.Option(metavar="R", help="Its frames a second.")]
+Frames = Annotated[int | None, option("N", "Number of frames of the result.")]
+Fps = Annotated[float | None, option("R", "Its frames a second.")]
 Cuts = Annotated[
     str | None,
-    typer.Option(
-        metavar="keep|bridge",
-        help="Hard cuts stay, and no frame lies between two shots (keep, the default), or are "
+    option(
+        "keep|bridge",
+        "Hard cuts stay, and no frame lies between two shots (keep, the default), or are "
         "retimed like any other change (bridge).",
     ),
 ]

@@ -8,8 +8,6 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from spf.commands import options
 from spf.commands.shared import check_writable, embedder_of, plain, print_embedder
 from spf.errors import ConfigError
@@ -44,61 +42,50 @@ def retime(
     no_cache: options.NoCache = False,
     method: Annotated[
         str,
-        typer.Option(
-            metavar="NAME",
-            help="nearest, blend or flow show the clip's own frames; regenerate has a model make "
+        options.option(
+            "NAME",
+            "nearest, blend or flow show the clip's own frames; regenerate has a model make "
             "it anew between its keyframes.",
         ),
     ] = "flow",
     check_embedder: Annotated[
         str,
-        typer.Option(
-            metavar="NAME[/VARIANT]|none",
-            help="A second embedder that looks at the result too, and says where it disagrees "
+        options.option(
+            "NAME[/VARIANT]|none",
+            "A second embedder that looks at the result too, and says where it disagrees "
             "(auto: the default embedder, or histogram where that one makes the time map).",
         ),
     ] = "auto",
     check_weights: Annotated[
         str | None,
-        typer.Option(
-            metavar="FOLDER", help="Its weights, as --weights.", callback=options.weights_folder
-        ),
+        options.option("FOLDER", "Its weights, as --weights.", callback=options.weights_folder),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, write nothing.")] = (
-        False
-    ),
+    dry_run: Annotated[bool, options.flag("--dry-run", "Print the plan, write nothing.")] = (False),
     model: Annotated[
-        str | None, typer.Option(metavar="NAME", help=f"Of --method regenerate: {MODELS}.")
+        str | None, options.option("NAME", f"Of --method regenerate: {MODELS}.")
     ] = None,
-    command: Annotated[
-        str | None, typer.Option(metavar="TEMPLATE", help=f"Regenerate: {TEMPLATE}.")
-    ] = None,
+    command: Annotated[str | None, options.option("TEMPLATE", f"Regenerate: {TEMPLATE}.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Regenerate: a setting of the model, may be given again: path=FOLDER, "
+        options.option(
+            "NAME=VALUE",
+            "Regenerate: a setting of the model, may be given again: path=FOLDER, "
             "variant=flf2v, offload=model, size=480,832; of a command: factor=8, longest=81, "
             "timeout=60.",
+            "--set",
         ),
     ] = None,
-    segments: Annotated[
-        int | None, typer.Option(metavar="N", help="Regenerate: number of segments.")
-    ] = None,
+    segments: Annotated[int | None, options.option("N", "Regenerate: number of segments.")] = None,
     steer: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Regenerate: how each is steered: rope_flat (default), rope, rope_iterative, or "
-            "none.",
+        options.option(
+            "NAME",
+            "Regenerate: how each is steered: rope_flat (default), rope, rope_iterative, or none.",
         ),
     ] = None,
-    prompt: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Regenerate: of every segment.")
-    ] = None,
+    prompt: Annotated[str | None, options.option("TEXT", "Regenerate: of every segment.")] = None,
     seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Regenerate: of the noise (default: 0).")
+        int | None, options.option("N", "Regenerate: of the noise (default: 0).")
     ] = None,
 ) -> int:
     """Give a clip another pacing: MP4, side by side, plot and time map.

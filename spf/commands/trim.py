@@ -2,8 +2,6 @@
 
 from typing import Annotated
 
-import typer
-
 from spf.commands import options
 from spf.commands.retime import output_file
 from spf.commands.shared import check_writable, embedder_of, plain, print_embedder
@@ -12,18 +10,18 @@ from spf.commands.shared import check_writable, embedder_of, plain, print_embedd
 def trim(
     clip: options.Clip,
     margin: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="How much of each dead end stays.")
+        float, options.option("SECONDS", "How much of each dead end stays.", min=0)
     ] = 0.0,
     copy: Annotated[
         bool,
-        typer.Option(
+        options.flag(
             "--copy",
-            help="Copy the pictures as they are even where no keyframe lies at the cuts; some "
+            "Copy the pictures as they are even where no keyframe lies at the cuts; some "
             "frames of the dead ends stay then.",
         ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be cut, write nothing.")
+        bool, options.flag("--dry-run", "Say what would be cut, write nothing.")
     ] = False,
     out: Annotated[
         str,
