@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -157,12 +157,13 @@ def _own_stderr() -> Iterator[None]:
         yield
         return
     sys.stderr.flush()
-    before = os.dup(2)
-    with open(before, "w", buffering=1) as ours, open(os.devnull, "w") as nowhere:
+    with (
+        open(os.dup(2), "w", buffering=1) as ours,
+        open(os.devnull, "w") as nowhere,
+        redirect_stderr(ours),
+    ):
         os.dup2(nowhere.fileno(), 2)
-        sys.stderr = ours
         try:
             yield
         finally:
-            sys.stderr = sys.__stderr__
-            os.dup2(before, 2)
+            os.dup2(ours.fileno(), 2)

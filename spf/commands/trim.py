@@ -4,7 +4,7 @@ from typing import Annotated
 
 from spf.commands import options
 from spf.commands.retime import output_file
-from spf.commands.shared import check_writable, embedder_of, plain, print_embedder
+from spf.commands.shared import advance, check_writable, embedder_of, plain, print_embedder
 
 
 def trim(
@@ -57,7 +57,7 @@ def trim(
     cache = None if no_cache else user_cache()
     with tqdm(unit="frames", leave=False, disable=None) as bar:
         measured = measure_clip(
-            clip, measuring, sampling=Sampling(stream=stream), watch=lambda *_: bar.update(),
+            clip, measuring, sampling=Sampling(stream=stream), watch=advance(bar),
             cache=cache, guarded=True,
         )  # fmt: skip
         plan = plan_trim(measured, margin, copy)

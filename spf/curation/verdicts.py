@@ -181,7 +181,7 @@ def findings(
     for name, threshold in limits.items():
         value = values[name]
         if isnan(value.number):
-            if not (unchanged and (timed or name not in SECONDS)):  # said above
+            if not (unchanged and (timed or name not in SECONDS)):  # as above
                 why = "no frame rate, so no seconds" if name in SECONDS else "it is not defined"
                 text = f"{name}: {why}; the limit is {threshold:g}"
                 found.append(Finding(name, nan, threshold, text))
@@ -212,9 +212,9 @@ def as_row(verdict: Verdict, embedder: str) -> Row:
     """A verdict with `COLUMNS`: plain values, None where a number is not defined. reason : one
     text; findings : the same one by one, with the values and the limits."""
     values = dict.fromkeys(LIMITS) | _defined(verdict.values or {})
-    findings = [_defined(asdict(finding)) for finding in verdict.findings]
+    found = [_defined(asdict(finding)) for finding in verdict.findings]
     about = printable(verdict.clip), verdict.status, "; ".join(verdict.reasons), embedder
-    return dict(zip(COLUMNS, (*about, *values.values(), findings), strict=True))
+    return dict(zip(COLUMNS, (*about, *values.values(), found), strict=True))
 
 
 def _defined(values: Mapping[str, Any]) -> Row:

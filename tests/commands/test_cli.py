@@ -60,7 +60,6 @@ def test_the_shell_completes(capsys: Capture, monkeypatch: Patch) -> None:
     ("words", "code"),
     [
         (f"analyze {URL}", 1),
-        (f"timemap {URL}", 1),
         (f"retime {URL}", 1),
         (f"timemap clip.mp4 --like {URL}", 1),
         (f"corpus {URL} out", 2),

@@ -86,6 +86,7 @@ def test_a_clip_comes_back_and_each_placeholder_stays_within_its_argument(outsid
     (call,) = outside.calls
     assert call[6:] == [f"--prompt={PROMPT}", "7.5", "5", "12x8", "{not one", "{{}}"]
     assert call[4] == "9"
+    assert outside.command().generate(Request(FIRST, LAST, num_frames=9)).fps == 24.0
 
 
 def test_retries_end(outside: Outside) -> None:

@@ -50,8 +50,13 @@ def report_of(out: Path, printed: str, *more: str) -> dict[str, Any]:
 
 def test_retime_writes_clip_film_plot_and_map(clip: Path, tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "made" / "here"
-    words = ["retime", clip, *PIXELS, "--target", "ease-in-out", "--method", "blend"]
-    printed = spf_command.printed(capsys, *words, "--out", out)
+    words = ["retime", clip, *PIXELS, "--out", out]
+    plan = spf_command.printed(capsys, *words, "--dry-run", "--keep", "fastest")
+    assert "25 frames, 2 s, 12 frames a second" in plan
+    assert re.search(r"result +\d+ frames", plan)
+    assert os.listdir(tmp_path) == ["clip.mp4"]
+    words += ["--target", "ease-in-out", "--method", "blend"]
+    printed = spf_command.printed(capsys, *words)
     assert re.search(r"target_mae +0\.\d+ +0\.\d+", printed)
     assert "nan" not in printed
     report = report_of(out / "clip.mp4.retimed.mp4", printed)
@@ -75,17 +80,6 @@ def test_like_another_clip(clip: Path, tmp_path: Path, capsys: Capture) -> None:
     report = json.loads((tmp_path / "paced.json").read_text())
     assert report["time_map"]["source_frame"] == pytest.approx(positions, abs=1e-4)
     assert len(load(paced).frames) == 13
-
-
-def test_dry_run_prints_the_plan_and_writes_nothing(
-    clip: Path, tmp_path: Path, capsys: Capture
-) -> None:
-    words = ["retime", clip, *PIXELS, "--dry-run", "--out", tmp_path / "nowhere"]
-    printed = spf_command.printed(capsys, *words, "--keep", "fastest")
-    assert "25 frames, 2 s, 12 frames a second" in printed
-    assert re.search(r"result +\d+ frames", printed)
-    assert "at most" not in printed
-    assert os.listdir(tmp_path) == ["clip.mp4"]
 
 
 def test_where_embedders_disagree_the_user_is_advised(tmp_path: Path, capsys: Capture) -> None:
@@ -252,16 +246,13 @@ TINY = ["--model", "tiny"]
     ("more", "code", "message"),
     [
         (["--model", "folder"], 2, "model=folder generates nothing; choose model=tiny"),
-        (["--model", "wan"], 2, "did you mean wan22"),
         (["--model", "wan21", "--set", "variant=flf2v"], 3, "make weights MODEL=wan21/flf2v"),
         (["--model", "ltx2", "--like", "missing.mp4"], 3, "make weights MODEL=ltx2"),
-        (["--model", "ltx2", "--set", "size=9"], 2, "size=9 must be [height, width]"),
         (["--model", "ltx2", "--set", "size=480,x"], 2, "--set size='480,x' must be"),
         ([], 2, "needs a generator (--model)"),
         (["--set", "longest=9"], 2, "--set is for a model"),
         ([*TINY, "--set", "longest"], 2, "write NAME=VALUE"),
         ([*TINY, "--set", "longst=9"], 2, "did you mean longest"),
-        ([*TINY, "--set", "longest=3"], 2, "there is no number 4n + 1"),
         ([*TINY, "--command", "x"], 2, "--command is for --model command"),
         (["--model", "command"], 2, "--model command needs --command TEMPLATE"),
         (["--command", "x {first} {output}"], 2, "lacks {last}"),
