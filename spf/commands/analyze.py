@@ -3,76 +3,68 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from spf.commands.options import (
-    Clips,
-    Csv,
-    EmbedderName,
-    End,
-    Json,
-    JsonLines,
-    MaxFrames,
-    NoCache,
-    Nuisance,
-    Start,
-    Stream,
-    Stride,
-    Weights,
-    local_path,
-)
+from spf.commands import options
 from spf.commands.output import Output, print_table
-from spf.commands.shared import check_writable, clips_at, embedder_of, plain, print_embedder
+from spf.commands.shared import (
+    advance,
+    check_writable,
+    clips_at,
+    embedder_of,
+    plain,
+    print_embedder,
+)
 from spf.errors import ClipError, ConfigError
 
 if TYPE_CHECKING:
     from spf.measurement import Measurement
+    from spf.progress import Curve
     from spf.progress.stretches import Stretch
 
 SCHEMA = "spf.analyze/1"
 CARD = ("linearity_mae", "peak_speed", "stall_fraction", "total_change", "noise_share")
 """Metrics that a person is shown of one clip; programs get all."""
+UNEVEN = 0.4
+"""Half of the change in less than this share of the time is worth a line: even pacing takes 0.5."""
 
 
 def analyze(
-    clips: Clips,
-    embedder: EmbedderName = None,
-    weights: Weights = None,
+    clips: options.Clips,
+    embedder: options.EmbedderName = None,
+    weights: options.Weights = None,
     out: Annotated[
         str | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Where the plots go (default: here; with --json, --jsonl or --csv there are "
+        options.output_path(
+            "FOLDER",
+            "Where the plots go (default: here; with --json, --jsonl or --csv there are "
             "none without it).",
-            callback=local_path,
         ),
     ] = None,
-    no_plot: Annotated[bool, typer.Option("--no-plot", help="Draw no plots.")] = False,
+    no_plot: Annotated[bool, options.flag("--no-plot", "Draw no plots.")] = False,
     export: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write the dead stretches, jumps and cuts of one clip as .csv, .edl (CMX 3600), "
+        options.output_path(
+            "FILE",
+            "Write the dead stretches, jumps and cuts of one clip as .csv, .edl (CMX 3600), "
             ".ffmeta (chapters for FFmpeg) or .txt (chapters for YouTube).",
-            callback=local_path,
         ),
     ] = None,
-    as_json: Json = False,
-    as_jsonl: JsonLines = False,
-    as_csv: Csv = False,
-    stride: Stride = 1,
-    max_frames: MaxFrames = None,
-    start: Start = None,
-    end: End = None,
-    stream: Stream = None,
-    nuisance: Nuisance = "none",
-    no_cache: NoCache = False,
+    as_json: options.Json = False,
+    as_jsonl: options.JsonLines = False,
+    as_csv: options.Csv = False,
+    stride: options.Stride = 1,
+    max_frames: options.MaxFrames = None,
+    start: options.Start = None,
+    end: options.End = None,
+    stream: options.Stream = None,
+    nuisance: options.Nuisance = "none",
+    no_cache: options.NoCache = False,
 ) -> int:
     """Measure clips: scores, dead stretches, jumps and a plot of each.
 
@@ -88,8 +80,9 @@ def analyze(
 
     from spf.cache import user_cache
     from spf.curation.editors import export_stretches, format_of
-    from spf.embedders import shown_name
+    from spf.embedders import label, shown_name
     from spf.embedders.views import views_of
+    from spf.files import write_atomic
     from spf.measurement import CORRECTED, measure_clip
     from spf.video import Sampling
 
@@ -99,15 +92,12 @@ def analyze(
     sampling = Sampling(stride, max_frames, start, end, stream)
     cache = None if no_cache else user_cache()
     paths = [clip for path in clips for clip in clips_at(path)]
-    plots: Sequence[Path | None] = [None] * len(paths)
-    output = Output(
-        SCHEMA, names, as_json, as_jsonl, as_csv, keep=not (as_json or as_jsonl or as_csv)
-    )
-    if not no_plot and (out is not None or not output.form):
-        folder = Path(out or ".")
-        check_writable(folder)
-        plots = [folder / f"{name}.spf.png" for name in _plot_names(paths)]
     several, failed = len(paths) > 1, False
+    output = Output(SCHEMA, names, as_json, as_jsonl, as_csv)
+    done: list[dict[str, Any]] = []
+    folder = None if no_plot or (output.form and out is None) else Path(out or ".")
+    if folder is not None:
+        check_writable(folder)
     if export is not None:
         format_of(Path(export))
         if sampling != Sampling(stream=stream):
@@ -116,59 +106,63 @@ def analyze(
             )
         if several:
             raise ConfigError(f"--export is for one clip, not {len(paths)}; give one of them")
+
+    def fail(message: str) -> None:
+        nonlocal failed
+        failed = True
+        tqdm.write(plain(message), file=sys.stderr)
+
+    @contextmanager
+    def writing(path: object) -> Iterator[None]:
+        """Where a file cannot be written, the row stays."""
+        try:
+            yield
+        except ClipError as error:
+            fail(str(error))
+        except OSError as error:
+            fail(f"{path}: cannot be written ({error.strerror}); choose another place")
+
     total, unit = (len(paths), "clips") if several else (None, "frames")
     with output, tqdm(total=total, unit=unit, leave=False, disable=None) as bar:
         print_embedder(measuring)
-
-        def count(image: object, time: float) -> None:
-            bar.update()
-
-        for clip, plot in zip(paths, plots, strict=True):
+        for clip, title in zip(paths, _titles(paths), strict=True):
             row = dict.fromkeys(names) | {"clip": clip, "embedder": shown_name(measuring)}
             bar.set_description(plain(Path(clip).name[-30:]))
-            watch = None if several else count
-            reason, said = "", ""
+            watch = None if several else advance(bar)
             try:
                 measured = measure_clip(
                     clip, measuring, sampling=sampling, watch=watch, cache=cache, guarded=True,
                     nuisance=nuisance,
                 )  # fmt: skip
-            except ClipError as error:
-                reason, said = f"{error.reason}; {error.remedy}", str(error)
-            except ConfigError as error:  # a stream that this clip does not have
-                if not several:
-                    raise
-                reason, said = str(error).removeprefix(f"{clip}: "), str(error)
+            except (ClipError, ConfigError) as error:
+                if not (several or isinstance(error, ClipError)):
+                    raise  # a stream that the clip does not have
+                reason = str(error).removeprefix(f"{getattr(error, 'clip', clip)}: ")
+                output.add(row | {"status": "failed", "reason": reason})
+                fail(str(error))
+                continue
             finally:
                 bar.update(several)
-            if reason:
-                tqdm.write(plain(said), file=sys.stderr)
-                output.add(row | {"status": "failed", "reason": reason})
-                failed = True
-                continue
             row |= _values(measured)
-            if plot is not None:
-                try:
-                    _draw(measured, clip, plot, measuring)
+            if folder is not None:
+                from spf.figures import plot_measurement, subtitle
+
+                plot = folder / f"{title.replace('/', '-')}.spf.png"
+                with writing(plot):
+                    below = subtitle(measured.curve, label(measuring))
+                    write_atomic(plot, plot_measurement(measured, plain(title), below))
                     row["plot"] = str(plot)
-                except OSError as error:  # the row stays
-                    tqdm.write(plain(_refused(plot, error)), file=sys.stderr)
-                    failed = True
             output.add(row)
+            if several and not output.form:
+                done.append(row)
             if not several:
                 _print_card(row, measured, nuisance)
             if export is not None:
-                try:
+                with writing(export):
                     export_stretches(measured, Path(export))
                     print(f"  export: {plain(export)}")
-                except ClipError as error:  # the row stays
-                    tqdm.write(plain(error), file=sys.stderr)
-                    failed = True
-                except OSError as error:
-                    tqdm.write(plain(_refused(export, error)), file=sys.stderr)
-                    failed = True
         if several and not output.form:
-            _print_rows(output.rows)
+            _print_rows(done, len(paths))
     return int(failed)
 
 
@@ -193,31 +187,15 @@ def _values(measured: "Measurement") -> dict[str, Any]:
     return measured.row | {"status": "done", "stretches": stretches, "notes": notes}
 
 
-def _draw(measured: "Measurement", clip: str, plot: Path, embedder: Any) -> None:
-    from spf.embedders import label
-    from spf.figures import plot_measurement, subtitle
-    from spf.files import write_atomic
-
-    title = plain(Path(clip).resolve().name)
-    image = plot_measurement(measured, title, subtitle(measured.curve, label(embedder)))
-    write_atomic(plot, image)
-
-
-def _refused(path: object, error: OSError) -> str:
-    return f"{path}: cannot be written ({error.strerror}); choose another place"
-
-
-def _plot_names(clips: list[str]) -> list[str]:
-    """A name for each clip's plot: its own, with as many parent folders as distinguish it."""
+def _titles(clips: Sequence[str]) -> list[str]:
+    """A title for each clip's plot: its name, after as many folders as distinguish it."""
     parts = [Path(clip).resolve().parts[1:] or ("clip",) for clip in clips]
     ends = Counter(part[-depth:] for part in parts for depth in range(1, len(part) + 1))
-    names = []
+    titles = []
     for part in parts:
         own = (depth for depth in range(1, len(part)) if ends[part[-depth:]] == 1)
-        names.append("-".join(part[-next(own, len(part)) :]))
-    return [
-        f"{name}-{index}" if names.count(name) > 1 else name for index, name in enumerate(names)
-    ]
+        titles.append("/".join(part[-next(own, len(part)) :]))
+    return [f"{x}-{index}" if titles.count(x) > 1 else x for index, x in enumerate(titles)]
 
 
 # What people see
@@ -235,31 +213,31 @@ def _print_card(row: Mapping[str, Any], measured: "Measurement", nuisance: str) 
         if not isnan(row[name]):
             unit, meaning = METRICS[name].unit, METRICS[name].definition
             print(f"  {name:<23} {row[name]:8.4f} {unit:<6} {meaning}")
-    more = measured.distinct_scores | measured.corrected_scores
-    for name in [name for name in more if not isnan(more[name])]:
-        print(f"  {name:<23} {row[name]:8.4f}")
+    for name, value in (measured.distinct_scores | measured.corrected_scores).items():
+        if not isnan(value):
+            print(f"  {name:<23} {value:8.4f}")
     for line in _named(measured) + _explained(measured, nuisance):
         print(f"  {line}")
     if row["plot"]:
         print(f"  plot: {plain(row['plot'])}")
 
 
-def _print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
-    """A table of clips, the most uneven first, then those without a rank."""
+def _print_rows(done: list[dict[str, Any]], clips: int) -> None:
+    """A table of those of the clips that were measured, the most uneven first, then those without a
+    rank."""
     from spf.measurement import CORRECTED
 
-    second = any(CORRECTED[0] in row for row in rows)
-    done = [row for row in rows if row["status"] == "done"]
     done.sort(key=lambda row: (bool(row["reason"]), -row["linearity_mae"]))
     folders = [os.path.dirname(os.path.abspath(row["clip"])) for row in done]
     root = os.path.commonpath(folders) if done else ""
+    sources = {"linearity_mae": "linearity_mae", "peak_speed": "peak_speed"}
+    sources |= {"stalled": "stall_fraction"}
+    if any(CORRECTED[0] in row for row in done):
+        sources |= dict(zip(("corrected", "motion"), CORRECTED, strict=True))
     shown = [
         {
             "clip": os.path.relpath(row["clip"], root),
-            "linearity_mae": row["linearity_mae"],
-            "peak_speed": row["peak_speed"],
-            "stalled": row["stall_fraction"],
-            **({"corrected": row[CORRECTED[0]], "motion": row[CORRECTED[1]]} if second else {}),
+            **{column: row[name] for column, name in sources.items()},
             "what stands out": _standing_out(row),
         }
         for row in done
@@ -276,45 +254,57 @@ def _print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
             print(f"note: {plain(os.path.relpath(row['clip'], root))}: {plain(note)}")
     drawn = [row["plot"] for row in done if row["plot"]]
     where = f"; a plot of each in {plain(os.path.dirname(drawn[0]) or '.')}" if drawn else ""
-    print(f"{len(done)} of {len(rows)} clips measured{where}")
+    print(f"{len(done)} of {clips} clips measured{where}")
 
 
 def _standing_out(row: Mapping[str, Any]) -> str:
     """Why a clip is not ranked, and of its stretches the one that holds or lasts most."""
     whole, digits = row["duration"] or row["frames"], 1 if row["duration"] else 0
     unit = " s" if row["duration"] else ""
-    parts = sorted(
-        row["stretches"],
-        key=lambda part: -max(part["change"], (part["stop_time"] - part["start_time"]) / whole),
-    )
-    names = []
-    for part in parts[:1]:
+    texts, parts = [row["reason"]] if row["reason"] else [], row["stretches"]
+    if parts:
+        part = max(
+            parts, key=lambda x: max(x["change"], (x["stop_time"] - x["start_time"]) / whole)
+        )
         start, stop = (f"{part[end]:.{digits}f}" for end in ("start_time", "stop_time"))
-        if part["kind"] == "dead":
-            names.append(f"dead {start} to {stop}{unit}")
-        else:
-            names.append(f"{part['kind']} at {stop}{unit} ({part['change']:.0%})")
-    names += [f"{len(parts) - 1} more"] * (len(parts) > 1)
-    return "; ".join([*filter(None, [row["reason"]]), *names])
+        dead, sudden = f"dead {start} to {stop}{unit}", f"{part['kind']} at {stop}{unit}"
+        texts.append(dead if part["kind"] == "dead" else f"{sudden} ({part['change']:.0%})")
+    if len(parts) > 1:
+        texts.append(f"{len(parts) - 1} more stretch{'es' * (len(parts) > 2)}")
+    return "; ".join(texts)
 
 
 def _named(measured: "Measurement") -> list[str]:
     """Lines that name the dead stretches and the jumps, or say that there is nothing to name."""
+    from spf.curation.verdicts import no_change_text
     from spf.progress.metrics import FLICKER, unranked_reason
 
-    curve = measured.curve
+    curve, lines = measured.curve, []
     reason = unranked_reason(curve)
     if reason == FLICKER:
         share = f"{curve.noise_share:.0%} of its change is noise from frame to frame"
-        flicker = [f"flicker: {share}, so an even curve does not mean even pacing"]
+        lines.append(f"flicker: {share}, so an even curve does not mean even pacing")
     elif reason is not None:
-        same = "its frames show one picture" if curve.is_still else "its total is within its noise"
-        return [f"{reason}: {same}"]
-    else:
-        flicker = []
-    unit = "s" if measured.embeddings.unit == "s" else "frames"
-    named = [_stretch(part, unit) for part in measured.named_stretches]
-    return flicker + (named or ["no dead stretch and no jump worth naming"])
+        return [no_change_text(curve)]
+    unit = measured.embeddings.unit
+    if not (named := measured.named_stretches):
+        none = "no dead stretch and no jump worth naming"
+        return [*lines, "; ".join(filter(None, [none, _half(curve, unit)]))]
+    return lines + [_stretch(part, unit) for part in named]
+
+
+def _half(curve: "Curve", unit: str) -> str:
+    """The shortest time, from a frame on, that holds half of the change; nothing where it is not
+    much shorter than half of the clip."""
+    import numpy as np
+
+    half = np.interp(curve.progress + 0.5, curve.progress, curve.times, right=np.inf)
+    start = int(np.argmin(half - curve.times))
+    begin, until, whole = curve.times[start], half[start], curve.times[-1] - curve.times[0]
+    if not until - begin < UNEVEN * whole:
+        return ""
+    length, whole, begin, until = (_time(x, unit) for x in (until - begin, whole, begin, until))
+    return f"half of the change takes {length} of {whole} {unit}, from {begin} to {until}"
 
 
 EXPLAINS = {
@@ -343,15 +333,15 @@ def _explained(measured: "Measurement", nuisance: str) -> list[str]:
 
 
 def _stretch(part: "Stretch", unit: str) -> str:
-    digits = 2 if unit == "s" else 0
-    start, stop, length = (
-        f"{value:.{digits}f}"
-        for value in (part.start_time, part.stop_time, part.stop_time - part.start_time)
-    )
+    start, stop, length = (_time(x, unit) for x in (part.start_time, part.stop_time, part.seconds))
     if part.kind == "cut":
         return f"hard cut      at {stop}"
-    word = "dead stretch" if part.kind == "dead" else "jump"
+    kind = "dead stretch" if part.kind == "dead" else "jump"
     return (
-        f"{word:<13} from {start} to {stop} ({length} {unit}): "
+        f"{kind:<13} from {start} to {stop} ({length} {unit}): "
         f"{part.change:.0%} of the change, {part.speed:.2g} times the mean speed"
     )
+
+
+def _time(value: float, unit: str) -> str:
+    return f"{value:.{2 if unit == 's' else 0}f}"

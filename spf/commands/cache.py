@@ -1,18 +1,16 @@
-"""`spf cache`: the embeddings that are kept."""
+"""`spf cache`: the cached embeddings."""
 
 from typing import Annotated
 
-import typer
-
-from spf.commands.options import EmbedderName
+from spf.commands import options
 from spf.commands.shared import plain
 
 
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove the entries.")] = False,
-    embedder: EmbedderName = None,
+    clear: Annotated[bool, options.flag("--clear", "Remove the entries.")] = False,
+    embedder: options.EmbedderName = None,
 ) -> int:
-    """Show or clear the embeddings that are kept.
+    """Show or clear the cached embeddings.
 
     SPF_CACHE_DIR moves the folder, SPF_CACHE_SIZE (such as 500MB) bounds it. --embedder takes the
     entries of one embedder alone, of all its variants.
@@ -32,10 +30,8 @@ def cache(
         print(f"removed {count} entries, {_bytes(size)}, from {plain(store.folder)}")
         return 0
     entries = store.entries(name)
-    print(f"folder   {plain(store.folder)}")
-    print(f"entries  {len(entries)}")
-    print(f"size     {_bytes(sum(size for _, size in entries))}")
-    print(f"bound    {_bytes(store.bound)}")
+    print(f"folder   {plain(store.folder)}\nentries  {len(entries)}")
+    print(f"size     {_bytes(sum(size for _, size in entries))}\nbound    {_bytes(store.bound)}")
     return 0
 
 

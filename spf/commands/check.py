@@ -7,25 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from spf.commands.options import (
-    Clips,
-    Csv,
-    EmbedderName,
-    End,
-    Json,
-    JsonLines,
-    MaxFrames,
-    NoCache,
-    Nuisance,
-    Start,
-    Stream,
-    Stride,
-    Weights,
-    local_path,
-)
+from spf.commands import options
 from spf.commands.output import Output
 from spf.commands.shared import clips_at, embedder_of, plain, print_embedder
-from spf.curation.bounds import LIMITS
+from spf.curation.limits import LIMITS, checked_limits, read_limits
 from spf.errors import ConfigError
 
 SCHEMA = "spf.check/1"
@@ -38,7 +23,7 @@ def _limit(name: str) -> Any:
 
 
 def check(
-    clips: Clips,
+    clips: options.Clips,
     max_stall: Annotated[float | None, _limit("max_stall")] = None,
     max_dead: Annotated[float | None, _limit("max_dead")] = None,
     max_dead_start: Annotated[float | None, _limit("max_dead_start")] = None,
@@ -53,28 +38,23 @@ def check(
     max_motion_share: Annotated[float | None, _limit("max_motion_share")] = None,
     thresholds: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE",
-            help="YAML file with limits, such as max_stall: 0.2; options win over it.",
-            callback=local_path,
+        options.output_path(
+            "FILE", "YAML file with limits, such as max_stall: 0.2; options win over it."
         ),
     ] = None,
-    junit: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Write JUnit XML too.", callback=local_path),
-    ] = None,
-    as_json: Json = False,
-    as_jsonl: JsonLines = False,
-    as_csv: Csv = False,
-    embedder: EmbedderName = None,
-    weights: Weights = None,
-    stride: Stride = 1,
-    max_frames: MaxFrames = None,
-    start: Start = None,
-    end: End = None,
-    stream: Stream = None,
-    nuisance: Nuisance = "none",
-    no_cache: NoCache = False,
+    junit: Annotated[str | None, options.output_path("FILE", "Write JUnit XML too.")] = None,
+    as_json: options.Json = False,
+    as_jsonl: options.JsonLines = False,
+    as_csv: options.Csv = False,
+    embedder: options.EmbedderName = None,
+    weights: options.Weights = None,
+    stride: options.Stride = 1,
+    max_frames: options.MaxFrames = None,
+    start: options.Start = None,
+    end: options.End = None,
+    stream: options.Stream = None,
+    nuisance: options.Nuisance = "none",
+    no_cache: options.NoCache = False,
 ) -> int:
     """Check clips against limits: a verdict each, with the reasons.
 
@@ -93,15 +73,14 @@ def check(
     from tqdm import tqdm
 
     from spf.cache import user_cache
-    from spf.curation.limits import checked_limits, read_limits
     from spf.curation.verdicts import COLUMNS, as_row, check_clips, junit_file
     from spf.embedders import shown_name
     from spf.embedders.views import views_of
     from spf.video import Sampling
 
-    given = {name: value for name, value in locals().items() if name in LIMITS}
+    named = {name: x for name, x in locals().items() if name in LIMITS and x is not None}
     limits = read_limits(Path(thresholds)) if thresholds is not None else {}
-    limits |= checked_limits({name: x for name, x in given.items() if x is not None})
+    limits |= checked_limits(named)
     views_of(nuisance)  # an unknown one is refused before any work
     if "max_motion_share" in limits and nuisance == "none":
         raise ConfigError(
@@ -114,11 +93,11 @@ def check(
     total = sum(1 for path in clips for _ in clips_at(path))
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
-        output = stack.enter_context(Output(SCHEMA, COLUMNS, as_json, as_jsonl, as_csv, keep=False))
+        output = stack.enter_context(Output(SCHEMA, COLUMNS, as_json, as_jsonl, as_csv))
         add = stack.enter_context(junit_file(junit)) if junit is not None else None
         print_embedder(measuring)
-        said = ", ".join(f"{name} {value:g}" for name, value in limits.items())
-        print(f"limits: {said or 'none is set; what must fail anyway is found'}")
+        listed = ", ".join(f"{name} {value:g}" for name, value in limits.items())
+        print(f"limits: {listed or 'none is set; what must fail anyway is found'}")
         output.facts = {"limits": limits}
         bar = stack.enter_context(tqdm(total=total, unit="clips", leave=False, disable=None))
         for verdict in check_clips(paths, measuring, limits, sampling, cache, nuisance):

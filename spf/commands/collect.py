@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spf.commands.options import local_path
+from spf.commands import options
 from spf.commands.shared import plain
 from spf.errors import ConfigError
 
@@ -15,17 +15,11 @@ def collect(
         str, typer.Argument(metavar="NAME", help="Name of a collection, or its .yaml file.")
     ],
     source: Annotated[
-        str | None,
-        typer.Option("--from", metavar="FOLDER", help="A clone of the repository."),
+        str | None, options.option("FOLDER", "A clone of the repository.", "--from")
     ] = None,
-    fetch: Annotated[
-        bool, typer.Option("--fetch", help="Download the files that are needed.")
-    ] = False,
+    fetch: Annotated[bool, options.flag("--fetch", "Download the files that are needed.")] = False,
     out: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CLIPS", help="Folder for the clips (default: NAME).", callback=local_path
-        ),
+        str | None, options.output_path("CLIPS", "Folder for the clips (default: NAME).")
     ] = None,
 ) -> int:
     """Build the clips of a public comparison, and check them.

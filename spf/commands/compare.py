@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from spf.commands.options import Csv, EmbedderName, Json, JsonLines, NoCache, Nuisance, Out, Weights
+from spf.commands import options
 from spf.commands.output import Output
 from spf.commands.shared import checked_name, embedder_of
 from spf.errors import UnavailableError
@@ -23,16 +24,16 @@ def compare(
     clips: Annotated[
         str, typer.Argument(metavar="CLIPS", help="Folder with one folder a generator.")
     ],
-    embedder: EmbedderName = None,
-    weights: Weights = None,
-    out: Out = "results",
-    as_json: Json = False,
-    as_jsonl: JsonLines = False,
-    as_csv: Csv = False,
-    nuisance: Nuisance = "none",
-    no_cache: NoCache = False,
+    embedder: options.EmbedderName = None,
+    weights: options.Weights = None,
+    out: Annotated[str, options.output_path("FOLDER", "Folder for the output.")] = "results",
+    as_json: options.Json = False,
+    as_jsonl: options.JsonLines = False,
+    as_csv: options.Csv = False,
+    nuisance: options.Nuisance = "none",
+    no_cache: options.NoCache = False,
     wandb: Annotated[
-        bool, typer.Option("--wandb", help="Record the run at W&B too, offline unless logged in.")
+        bool, options.flag("--wandb", "Record the run at W&B too, offline unless logged in.")
     ] = False,
 ) -> int:
     """Rank generators by the pacing of CLIPS/GENERATOR/PAIR.mp4.
@@ -50,17 +51,18 @@ def compare(
         )
     name = checked_name(embedder, weights)
     embedder_of(name, weights)  # what is missing is said in this command's options
-    words = ["benchmark=leaderboard", "model=folder", f"model.path={clips}", f"output={out}"]
-    if embedder is not None or weights is not None:
-        words.append(f"embedder={name}")
-    if weights is not None:
-        words.append(f"embedder.path={weights}")
-    if nuisance != "none":
-        words.append(f"nuisance={nuisance}")
-    if no_cache:
-        words.append("cache=false")
-    if wandb:
-        words.append("logger=wandb")
+    overrides = {
+        "benchmark": "leaderboard",
+        "model": "folder",
+        "model.path": clips,
+        "output": out,
+        "embedder": name if embedder is not None or weights is not None else None,
+        "embedder.path": weights,
+        "nuisance": nuisance if nuisance != "none" else None,
+        "cache": "false" if no_cache else None,
+        "logger": "wandb" if wandb else None,
+    }
+    words = [f"{key}={value}" for key, value in overrides.items() if value is not None]
     command = [sys.executable, str(script), *words]
     output = Output(SCHEMA, (), as_json, as_jsonl, as_csv)
     if not output.form:
@@ -82,11 +84,9 @@ def compare(
 def _run(command: Sequence[str]) -> tuple[int, Path | None]:
     """The exit code of run.py, and the run's folder, the last line that it prints."""
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        while True:
-            try:
+        printed = None
+        while printed is None:
+            with suppress(KeyboardInterrupt):  # it has it too, and ends in order
                 printed, _ = process.communicate()
-                break
-            except KeyboardInterrupt:  # it has it too, and ends in order
-                continue
     lines = os.fsdecode(printed).splitlines()
     return process.returncode, Path(lines[-1]) if lines and process.returncode < 2 else None

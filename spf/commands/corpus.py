@@ -3,23 +3,13 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf.commands.options import (
-    EmbedderName,
-    End,
-    MaxFrames,
-    Nuisance,
-    Start,
-    Stream,
-    Stride,
-    Weights,
-    local_path,
-)
+from spf.commands import options
 from spf.commands.shared import check_writable, checked_name, plain, print_embedder
 from spf.errors import ConfigError
 from spf.extras import require_extra
@@ -43,42 +33,35 @@ def corpus(
     ],
     output: Annotated[
         str,
-        typer.Argument(metavar="OUTPUT", help="Folder for the shards.", callback=local_path),
+        typer.Argument(
+            metavar="OUTPUT", help="Folder for the shards.", callback=options.local_path
+        ),
     ],
-    embedder: EmbedderName = None,
-    weights: Weights = None,
+    embedder: options.EmbedderName = None,
+    weights: options.Weights = None,
     workers: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Processes (default: the cores of this machine; with GPUs, "
-            f"{WORKERS_PER_GPU} for each).",
+        options.count(
+            "Processes (default: the cores of this machine; with GPUs, "
+            f"{WORKERS_PER_GPU} for each)."
         ),
     ] = None,
     gpus: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="GPUs that they share (default: all that are here; none with --workers alone).",
+        options.count(
+            "GPUs that they share (default: all that are here; none with --workers alone)."
         ),
     ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Frames that a model takes at a time."),
-    ] = None,
+    batch_size: Annotated[int | None, options.count("Frames that a model takes at a time.")] = None,
     clips_per_shard: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Rows of a shard, which one process measures (default: 16; above 65,536 clips, "
-            "as many as make 4,096 shards).",
+        options.count(
+            "Rows of a shard, which one process measures (default: 16; above 65,536 clips, "
+            "as many as make 4,096 shards)."
         ),
     ] = None,
     curves: Annotated[
-        bool, typer.Option("--curves", help="Store each clip's curve in its row.")
+        bool, options.flag("--curves", "Store each clip's curve in its row.")
     ] = False,
     address: Annotated[
         str | None,
@@ -87,12 +70,12 @@ def corpus(
             "this command alone)."
         ),
     ] = None,
-    stride: Stride = 1,
-    max_frames: MaxFrames = None,
-    start: Start = None,
-    end: End = None,
-    stream: Stream = None,
-    nuisance: Nuisance = "none",
+    stride: options.Stride = 1,
+    max_frames: options.MaxFrames = None,
+    start: options.Start = None,
+    end: options.End = None,
+    stream: options.Stream = None,
+    nuisance: options.Nuisance = "none",
 ) -> int:
     """Measure a corpus of many clips into Parquet files, by Ray.
 
@@ -116,15 +99,9 @@ def corpus(
     views_of(nuisance)  # an unknown one is refused before any work
     name = checked_name(embedder, weights)
     pool = _pool(name, workers, gpus, address)
-    measurer = Measurer(
-        name,
-        "cuda" if pool.gpus else "cpu",
-        sampling=Sampling(stride, max_frames, start, end, stream),
-        batch_size=batch_size,
-        curves=curves,
-        weights=weights,
-        nuisance=nuisance,
-    )
+    device = "cuda" if pool.gpus else "cpu"
+    sampling = Sampling(stride, max_frames, start, end, stream)
+    measurer = Measurer(name, device, sampling, batch_size, curves, weights, nuisance)
     loaded = measurer.loaded  # what it lacks is said before a large folder is searched
     base, names = list_clips(clips)
     print_embedder(loaded)
@@ -140,7 +117,7 @@ def corpus(
             names, base, folder, measurer, pool, clips_per_shard, plan, bar.update
         )
     failed = sum(row["clips"] for row in summary if row["status"] == FAILED)
-    print(f"{sum(row['clips'] for row in summary) - failed} clips done, {failed} failed")
+    print(f"{len(names) - failed} clips done, {failed} failed")
     for row in [row for row in summary if row["reason"]][:20]:
         print(f"  {row['clips']:>8} {row['status']}: {plain(row['reason'])}")
     print(plain(folder))
@@ -180,12 +157,13 @@ def _own_stderr() -> Iterator[None]:
         yield
         return
     sys.stderr.flush()
-    before = os.dup(2)
-    with open(before, "w", buffering=1) as ours, open(os.devnull, "w") as nowhere:
+    with (
+        open(os.dup(2), "w", buffering=1) as ours,
+        open(os.devnull, "w") as nowhere,
+        redirect_stderr(ours),
+    ):
         os.dup2(nowhere.fileno(), 2)
-        sys.stderr = ours
         try:
             yield
         finally:
-            sys.stderr = sys.__stderr__
-            os.dup2(before, 2)
+            os.dup2(ours.fileno(), 2)

@@ -2,15 +2,13 @@
 
 from typing import Annotated
 
-import typer
+from spf.commands import options
 
 
 def doctor(
     gpus: Annotated[
         bool,
-        typer.Option(
-            "--gpus", help="Show instead which generator fits on which GPU, and its settings."
-        ),
+        options.flag("--gpus", "Show instead which generator fits on which GPU, and its settings."),
     ] = False,
 ) -> int:
     """Show what this machine has, and what each name would need.

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
-from spf.commands.shared import plain
+from spf.commands.shared import clips_at, plain
 from spf.errors import ConfigError
-from spf.words import NO_NETWORK, is_url
+from spf.words import NO_NETWORK, is_url, shell_quoted
 
 
 def weights_folder(text: str | None) -> str | None:
@@ -32,6 +32,39 @@ def local_path(text: str | None) -> str | None:
     return os.path.expanduser(text)
 
 
+def option(metavar: str, text: str, *names: str, **settings: Any) -> Any:
+    """An option that takes a value."""
+    return typer.Option(*names, metavar=metavar, help=text, **settings)
+
+
+def output_path(metavar: str, text: str) -> Any:
+    """An option that takes the path of an output."""
+    return option(metavar, text, callback=local_path)
+
+
+def count(text: str) -> Any:
+    """An option that takes a number of at least 1."""
+    return option("N", text, min=1)
+
+
+def flag(name: str, text: str) -> Any:
+    """An option that takes no value."""
+    return typer.Option(name, help=text)
+
+
+def one_clip(context: typer.Context, path: str) -> str:
+    """The path of a clip. Raises ConfigError for a folder of clips: they are named one by one."""
+    first = next(clips_at(path))
+    if first == path:
+        return path
+    folder, suffix = os.path.dirname(first), os.path.splitext(first)[1]
+    command, every = f"spf {context.info_name}", f"{shell_quoted(folder)}/*{suffix}"
+    each = f'or each: for clip in {every}; do {command} "$clip"; done'
+    raise ConfigError(
+        f"{path}: this folder holds clips; name one: {command} {shell_quoted(first)}, {each}"
+    )
+
+
 def embedder_names(incomplete: str) -> Iterable[str]:
     """The names that begin with what is typed, for completion in the shell."""
     from spf.embedders import EMBEDDERS
@@ -49,50 +82,79 @@ Clips = Annotated[
         "videos is a clip, any other stands for the clips in it and in its folders.",
     ),
 ]
-Clip = Annotated[str, typer.Argument(metavar="CLIP", help="Video, GIF or folder of images.")]
+Clip = Annotated[
+    str, typer.Argument(metavar="CLIP", help="Video, GIF or folder of images.", callback=one_clip)
+]
 EmbedderName = Annotated[
     str | None,
-    typer.Option(
-        "--embedder",
-        metavar="NAME[/VARIANT]",
-        help="What measures: efficientnet (default), tiny, siglip, clip, dinov2, pixels or "
+    option(
+        "NAME[/VARIANT]",
+        "What measures: efficientnet (default), tiny, siglip, clip, dinov2, pixels or "
         "histogram; with a variant siglip/b16-384.",
+        "--embedder",
         autocompletion=embedder_names,
     ),
 ]
 Weights = Annotated[
     str | None,
-    typer.Option(
-        metavar="FOLDER",
-        help="Folder with the embedder's weights, as Hugging Face or open_clip lays them out "
+    option(
+        "FOLDER",
+        "Folder with the embedder's weights, as Hugging Face or open_clip lays them out "
         "(default: those that are installed or fetched).",
         callback=weights_folder,
     ),
 ]
 Nuisance = Annotated[
     str,
-    typer.Option(
-        metavar="NAME",
-        help="What a second curve leaves out: camera, light or camera+light; none makes no second "
+    option(
+        "NAME",
+        "What a second curve leaves out: camera, light or camera+light; none makes no second "
         "curve (default).",
     ),
 ]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor keep embeddings.")]
-Out = Annotated[
-    str, typer.Option(metavar="FOLDER", help="Folder for the output.", callback=local_path)
-]
+NoCache = Annotated[bool, flag("--no-cache", "Neither use nor cache embeddings.")]
 Json = Annotated[
-    bool,
-    typer.Option("--json", help="Print rows as one JSON document to stdout, all else to stderr."),
+    bool, flag("--json", "Print rows as one JSON document to stdout, all else to stderr.")
 ]
 JsonLines = Annotated[
-    bool, typer.Option("--jsonl", help="The same, a JSON object a line, as they are measured.")
+    bool, flag("--jsonl", "The same, a JSON object a line, as they are measured.")
 ]
-Csv = Annotated[bool, typer.Option("--csv", help="The same, as CSV.")]
-Stride = Annotated[int, typer.Option(metavar="N", min=1, help="Use every N-th frame.")]
-MaxFrames = Annotated[int | None, typer.Option(metavar="N", min=1, help="Use at most N frames.")]
-Start = Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="From this time on.")]
-End = Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="Up to this time.")]
-Stream = Annotated[
-    int | None, typer.Option(metavar="N", min=0, help="Index among the video streams.")
+Csv = Annotated[bool, flag("--csv", "The same, as CSV.")]
+Stride = Annotated[int, count("Use every N-th frame.")]
+MaxFrames = Annotated[int | None, count("Use at most N frames.")]
+Start = Annotated[float | None, option("SECONDS", "From this time on.", min=0)]
+End = Annotated[float | None, option("SECONDS", "Up to this time.", min=0)]
+Stream = Annotated[int | None, option("N", "Index among the video streams.", min=0)]
+TargetName = Annotated[
+    str | None,
+    option(
+        "NAME",
+        "linear (default), ease_in, ease_out, ease_in_out, exponential, sine, custom; with "
+        "settings: exponential:temperature=5, custom:path=points.csv.",
+        "--target",
+    ),
+]
+Like = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CLIP",
+        help="Take the pacing of another clip.",
+        callback=lambda path: path and os.path.expanduser(path),
+    ),
+]
+Frames = Annotated[int | None, option("N", "Number of frames of the result.")]
+Fps = Annotated[float | None, option("R", "Its frames a second.")]
+Cuts = Annotated[
+    str | None,
+    option(
+        "keep|bridge",
+        "Hard cuts stay, and no frame lies between two shots (keep, the default), or are "
+        "retimed like any other change (bridge).",
+    ),
+]
+Keep = Annotated[
+    Literal["length", "fastest"],
+    typer.Option(
+        help="Keep the clip's length, or make it longer so that no part passes faster than it did."
+    ),
 ]

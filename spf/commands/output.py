@@ -9,7 +9,6 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from spf.errors import ConfigError
@@ -28,8 +27,7 @@ class Output:
     schema : name and version of the rows, such as "spf.analyze/1"; the number is raised when a
     column goes or changes its meaning. columns : of the CSV, in order. as_json, as_jsonl, as_csv :
     the forms for programs, of which one may be chosen. While one is, stdout holds the rows alone,
-    as they come, and all that is printed goes to stderr. keep : whether `rows` holds them too.
-    Raises ConfigError for two forms.
+    as they come, and all that is printed goes to stderr. Raises ConfigError for two forms.
     """
 
     def __init__(
@@ -39,38 +37,26 @@ class Output:
         as_json: bool = False,
         as_jsonl: bool = False,
         as_csv: bool = False,
-        keep: bool = True,
     ) -> None:
-        chosen = [
-            form
-            for form, wanted in (("json", as_json), ("jsonl", as_jsonl), ("csv", as_csv))
-            if wanted
-        ]
+        forms = {"json": as_json, "jsonl": as_jsonl, "csv": as_csv}
+        chosen = [form for form, wanted in forms.items() if wanted]
         if len(chosen) > 1:
             names = " and ".join(f"--{form}" for form in chosen)
             raise ConfigError(f"{names} each choose the form of the output; give one of them")
         self.form = chosen[0] if chosen else ""
-        self.rows: list[dict[str, Any]] = []
         self.facts: dict[str, Any] = {}
         """What holds for all rows: before them in JSON, nowhere else."""
         self.columns = columns
-        self._schema, self._keep = schema, keep
-        self._count = 0
+        self._schema, self._count = schema, 0
         self._stack = ExitStack()
-        self._out: IO[str] = sys.stdout
 
     def __enter__(self) -> Self:
+        self._out: IO[str] = sys.stdout
         if self.form:
-            self._out = sys.stdout
             self._stack.enter_context(redirect_stdout(sys.stderr))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stack.close()
         if kind is None and self._count == 0:
             self._begin()
@@ -78,15 +64,13 @@ class Output:
             self._print("\n  ]\n}")
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Take a row; it is written at once where programs read."""
+        """Write a row at once, where programs read."""
         if self._count == 0:
             self._begin()
-        if self._keep:
-            self.rows.append(dict(row))
         if self.form == "jsonl":
             self._print(as_json({"schema": self._schema, **row}))
         elif self.form == "csv":
-            self._print_cells(_cell(row.get(name)) for name in self.columns)
+            self._print_csv(_cell(row.get(name)) for name in self.columns)
         elif self.form == "json":
             self._print(f"{',' * (self._count > 0)}\n    {as_json(row)}", end="")
         self._count += 1
@@ -94,7 +78,7 @@ class Output:
     def _begin(self) -> None:
         """Write what is before the rows, when the columns and facts are known."""
         if self.form == "csv":
-            self._print_cells(self.columns)
+            self._print_csv(self.columns)
         elif self.form == "json":
             known = {"schema": self._schema, **self.facts}
             facts = (f"  {as_json(name)}: {as_json(value)},\n" for name, value in known.items())
@@ -103,7 +87,7 @@ class Output:
     def _print(self, text: str, end: str = "\n") -> None:
         print(text, end=end, file=self._out, flush=True)
 
-    def _print_cells(self, cells: Iterable[Any]) -> None:
+    def _print_csv(self, cells: Iterable[Any]) -> None:
         csv.writer(self._out, lineterminator="\n").writerow(cells)
         self._out.flush()
 
@@ -148,18 +132,17 @@ def print_table(
 
     screen, most = console(stderr), ROWS if stderr else None
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    cells = [
-        [_shown(value, numbers.get(name)) for name, value in row.items()] for row in rows[:most]
-    ]
     names = list(rows[0] if rows else ())
     least = screen.width // (2 * max(1, len(set(names) - set(numbers))))
-    for number, name in enumerate(names):
-        widest = max(len(row[number]) for row in cells)
+    columns = {
+        name: [_shown(row[name], numbers.get(name)) for row in rows[:most]] for name in names
+    }
+    for name, cells in columns.items():
         if name in numbers:
             table.add_column(name, justify="right", no_wrap=True)
         else:
-            table.add_column(name, overflow="fold", min_width=min(widest, least))
-    for row in cells:
+            table.add_column(name, overflow="fold", min_width=min(max(map(len, cells)), least))
+    for row in zip(*columns.values(), strict=True):
         table.add_row(*map(Text, row))
     screen.print(table)
     if most is not None and len(rows) > most:

@@ -2,22 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from spf.commands.options import (
-    Clip,
-    EmbedderName,
-    NoCache,
-    Weights,
-    local_path,
-    weights_folder,
-)
+from spf.commands import options
 from spf.commands.shared import check_writable, embedder_of, plain, print_embedder
 from spf.errors import ConfigError
 from spf.generators import MAKERS
@@ -28,125 +19,73 @@ if TYPE_CHECKING:
     from spf.pacing.plan import RetimePlan, Watch
     from spf.pacing.retime import Retimed
     from spf.pacing.strategies import Regenerate, Resampling
+    from spf.progress import Curve
 
 MODELS = f"{', '.join(MAKERS)} (tiny: 32x32 pictures), or command, a program of yours"
 TEMPLATE = (
     "the program of --model command, such as 'python make.py --first={first} --last={last} "
     "--frames={frames} --out={output}'; also {prompt}, {seed}, {fps}, {width}, {height}"
 )
-SETTINGS = {
-    "segments": "n_segments",
-    "steer": "strategy",
-    "prompt": "prompt",
-    "seed": "seed",
-}
-"""Options, and the settings of `Regenerate` alone that they are."""
-
-TargetName = Annotated[
-    str | None,
-    typer.Option(
-        "--target",
-        metavar="NAME",
-        help="linear (default), ease_in, ease_out, ease_in_out, exponential, sine, custom; with "
-        "settings: exponential:temperature=5, custom:path=points.csv.",
-    ),
-]
-Like = Annotated[
-    str | None,
-    typer.Option(
-        metavar="CLIP",
-        help="Take the pacing of another clip.",
-        callback=lambda path: path and os.path.expanduser(path),
-    ),
-]
-Frames = Annotated[int | None, typer.Option(metavar="N", help="Number of frames of the result.")]
-Fps = Annotated[float | None, typer.Option(metavar="R", help="Its frames a second.")]
-Cuts = Annotated[
-    str | None,
-    typer.Option(
-        metavar="keep|bridge",
-        help="Hard cuts stay, and no frame lies between two shots (keep, the default), or are "
-        "retimed like any other change (bridge).",
-    ),
-]
-Keep = Annotated[
-    Literal["length", "fastest"],
-    typer.Option(
-        help="Keep the clip's length, or make it longer so that no part passes faster than it did."
-    ),
-]
-Out = Annotated[
-    str, typer.Option(metavar="PATH", help="Folder, or name of the result.", callback=local_path)
-]
 
 
 def retime(
-    clip: Clip,
-    target: TargetName = None,
-    like: Like = None,
-    frames: Frames = None,
-    fps: Fps = None,
-    cuts: Cuts = None,
-    keep: Keep = "length",
-    embedder: EmbedderName = None,
-    weights: Weights = None,
-    out: Out = ".",
-    no_cache: NoCache = False,
+    clip: options.Clip,
+    target: options.TargetName = None,
+    like: options.Like = None,
+    frames: options.Frames = None,
+    fps: options.Fps = None,
+    cuts: options.Cuts = None,
+    keep: options.Keep = "length",
+    embedder: options.EmbedderName = None,
+    weights: options.Weights = None,
+    out: Annotated[str, options.output_path("PATH", "Folder, or name of the result.")] = ".",
+    no_cache: options.NoCache = False,
     method: Annotated[
         str,
-        typer.Option(
-            metavar="NAME",
-            help="nearest, blend or flow show the clip's own frames; regenerate has a model make "
+        options.option(
+            "NAME",
+            "nearest, blend or flow show the clip's own frames; regenerate has a model make "
             "it anew between its keyframes.",
         ),
     ] = "flow",
     check_embedder: Annotated[
         str,
-        typer.Option(
-            metavar="NAME[/VARIANT]|none",
-            help="A second embedder that looks at the result too, and says where it disagrees "
+        options.option(
+            "NAME[/VARIANT]|none",
+            "A second embedder that looks at the result too, and says where it disagrees "
             "(auto: the default embedder, or histogram where that one makes the time map).",
         ),
     ] = "auto",
     check_weights: Annotated[
         str | None,
-        typer.Option(metavar="FOLDER", help="Its weights, as --weights.", callback=weights_folder),
+        options.option("FOLDER", "Its weights, as --weights.", callback=options.weights_folder),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, write nothing.")] = (
-        False
-    ),
+    dry_run: Annotated[bool, options.flag("--dry-run", "Print the plan, write nothing.")] = (False),
     model: Annotated[
-        str | None, typer.Option(metavar="NAME", help=f"Of --method regenerate: {MODELS}.")
+        str | None, options.option("NAME", f"Of --method regenerate: {MODELS}.")
     ] = None,
-    command: Annotated[
-        str | None, typer.Option(metavar="TEMPLATE", help=f"Regenerate: {TEMPLATE}.")
-    ] = None,
+    command: Annotated[str | None, options.option("TEMPLATE", f"Regenerate: {TEMPLATE}.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Regenerate: a setting of the model, may be given again: path=FOLDER, "
+        options.option(
+            "NAME=VALUE",
+            "Regenerate: a setting of the model, may be given again: path=FOLDER, "
             "variant=flf2v, offload=model, size=480,832; of a command: factor=8, longest=81, "
             "timeout=60.",
+            "--set",
         ),
     ] = None,
-    segments: Annotated[
-        int | None, typer.Option(metavar="N", help="Regenerate: number of segments.")
-    ] = None,
+    segments: Annotated[int | None, options.option("N", "Regenerate: number of segments.")] = None,
     steer: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Regenerate: how each is steered: rope_flat (default), rope, rope_iterative, or "
-            "none.",
+        options.option(
+            "NAME",
+            "Regenerate: how each is steered: rope_flat (default), rope, rope_iterative, or none.",
         ),
     ] = None,
-    prompt: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Regenerate: of every segment.")
-    ] = None,
+    prompt: Annotated[str | None, options.option("TEXT", "Regenerate: of every segment.")] = None,
     seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Regenerate: of the noise (default: 0).")
+        int | None, options.option("N", "Regenerate: of the noise (default: 0).")
     ] = None,
 ) -> int:
     """Give a clip another pacing: MP4, side by side, plot and time map.
@@ -160,34 +99,36 @@ def retime(
       spf retime clip.mp4 --target ease_in_out --method blend --frames 96
       spf retime clip.mp4 --method regenerate --model wan22 --dry-run
     """
+    from spf.pacing.lengths import Wanted
     from spf.pacing.outputs import write_plot, write_report, write_side_by_side
-    from spf.pacing.plan import PlanAnew
+    from spf.pacing.plan import PlanAnew, plan_retiming
     from spf.pacing.retime import carry_out, check_out, segments_beside
+    from spf.pacing.strategies import Regenerate, make_method
 
     result = check_out(clip, output_file(clip, out, "retimed", ".mp4"))
     measuring = embedder_of(embedder, weights)
-    of_segments = {"segments": segments, "steer": steer, "prompt": prompt, "seed": seed}
-    of_model = {"model": model, "command": command, "set": settings or None}
-    strategy = _method(method, cuts, of_model, of_segments)
+    strategy = make_method(method)
+    alone = {"model": model, "command": command, "set": settings or None, "segments": segments}
+    alone |= {"steer": steer, "prompt": prompt, "seed": seed}
+    named = [name for name, value in alone.items() if value is not None]
+    if named and not isinstance(strategy, Regenerate):
+        raise ConfigError(f"--{named[0]} is for --method regenerate; add that, or leave it out")
+    fields = {"n_segments": segments, "strategy": steer, "prompt": prompt, "seed": seed}
+    fields = {name: x for name, x in (fields | {"cuts": cuts}).items() if x is not None}
+    strategy = make_method(strategy, **fields)
     check = _check(check_embedder, check_weights, measuring)
     generator = _generator(model, command, settings or [], strategy)
-    with progress_bars() as watch:
-        plan = make_plan(
-            clip,
-            measuring,
-            strategy,
-            (keep, frames, fps),
-            target,
-            like,
-            not no_cache,
-            watch,
-            generator,
+    wanted, cached = Wanted(keep, frames, fps), not no_cache
+    with progress_bars() as on_progress:
+        pacing = pacing_of(target, like, measuring, cached)
+        plan = plan_retiming(
+            clip, measuring, pacing, strategy, wanted, cached, on_progress, generator
         )
         print_plan(plan, measuring)
         if dry_run:
             return 0
         check_writable(result.parent)
-        done = carry_out(plan, result, measuring, not no_cache, watch, check=check)
+        done = carry_out(plan, result, measuring, cached, on_progress, check=check)
         _print_result(done, measuring)
         print(f"  result        {plain(result)}")
         write_report(done, result.with_suffix(".json"), measuring)
@@ -195,31 +136,15 @@ def retime(
         write_plot(done, result.with_suffix(".png"), measuring)
         print(f"  plot          {plain(result.with_suffix('.png'))}")
         beside = result.with_suffix(".side-by-side.mp4")
-        write_side_by_side(done, beside, watch)
+        write_side_by_side(done, beside, on_progress)
     print(f"  side by side  {plain(beside)}")
     if isinstance(plan, PlanAnew):
         print(f"  segments      {plain(segments_beside(result))} (for starting again)")
     return 0
 
 
-def _method(
-    name: str, cuts: str | None, of_model: dict[str, Any], of_segments: dict[str, Any]
-) -> "Resampling | Regenerate":
-    """The strategy with its settings. Raises ConfigError for options of another one."""
-    from spf.pacing.strategies import Regenerate, make_method
-
-    method = make_method(name)
-    named = [key for key, value in (of_model | of_segments).items() if value is not None]
-    if named and not isinstance(method, Regenerate):
-        raise ConfigError(f"--{named[0]} is for --method regenerate; add that, or leave it out")
-    settings = {SETTINGS[key]: of_segments[key] for key in named if key in SETTINGS}
-    if cuts is not None:
-        settings["cuts"] = cuts
-    return make_method(method, **settings)
-
-
 def _generator(
-    name: str | None, command: str | None, texts: list[str], method: "Resampling | Regenerate"
+    name: str | None, command: str | None, texts: Sequence[str], method: "Resampling | Regenerate"
 ) -> "Generator | None":
     """The model with its settings, where the method needs one; it can run here."""
     from spf.generators import load_generator
@@ -271,36 +196,19 @@ def _check(name: str, weights: str | None, embedder: "Embedder") -> "Embedder | 
     return check_embedder(name, embedder)
 
 
-def make_plan(
-    clip: str,
-    embedder: "Embedder",
-    method: "Resampling | Regenerate",
-    length: tuple[str, int | None, float | None],
-    target: str | None,
-    like: str | None,
-    cached: bool,
-    watch: "Watch",
-    generator: "Generator | None" = None,
-) -> "RetimePlan":
-    """The plan that the arguments ask for; names are checked before anything is measured.
-
-    length : --keep, --frames and --fps.
-    """
+def pacing_of(
+    target: str | None, like: str | None, embedder: "Embedder", cached: bool
+) -> "str | Curve":
+    """The target, by its name or as the curve of another clip. Raises ConfigError for both."""
     from spf.cache import user_cache
     from spf.measurement import measure_clip
-    from spf.pacing.lengths import Wanted
-    from spf.pacing.plan import plan_retiming
-    from spf.pacing.targets import Target, make_target
-    from spf.progress import Curve
 
-    wanted = Wanted(*length)
     if like and target:
         raise ConfigError("--target and --like both name a pacing; give one of them")
-    pacing: Target | Curve = make_target(target or "linear")
-    if like:
-        cache = user_cache() if cached else None
-        pacing = measure_clip(like, embedder, cache=cache, guarded=True).curve
-    return plan_retiming(clip, embedder, pacing, method, wanted, cached, watch, generator)
+    if not like:
+        return target or "linear"
+    cache = user_cache() if cached else None
+    return measure_clip(like, embedder, cache=cache, guarded=True).curve
 
 
 def print_plan(plan: "RetimePlan", embedder: "Embedder") -> None:
@@ -327,12 +235,13 @@ def _print_result(done: "Retimed", embedder: "Embedder") -> None:
             numbers = "".join(f" {value:>10.4f}" for value in values)
             print(f"  {name:<23}{numbers} {unit}".rstrip())
     if done.plain is not None:
-        print(
-            f"  target_mae of the same segments unsteered, before encoding: "
-            f"{done.plain['target_mae']:.4f}"
-        )
-    for line in done.check.lines() if done.check is not None else ():
+        unsteered = f"{done.plain['target_mae']:.4f}"
+        print(f"  target_mae of the same segments unsteered, before encoding: {unsteered}")
+    disagreeing = list(done.check.lines()) if done.check is not None else []
+    for line in disagreeing:
         print(f"  disagree: {plain(line)}")
+    if disagreeing:
+        print("  look at the result there, and trust the embedder that suits what the clip shows")
     for note in done.notes[len(done.plan.notes) :]:
         print(f"  note: {plain(note)}")
 
@@ -344,18 +253,16 @@ def progress_bars() -> Iterator["Watch"]:
 
     bars: dict[str, Any] = {}
 
-    def watch(stage: str, count: int, total: int | None) -> None:
+    def on_progress(stage: str, count: int, total: int | None) -> None:
         if stage not in bars:
-            close()
+            for bar in bars.values():
+                bar.close()
             unit = "steps" if stage.startswith("segment") else "frames"
             bars[stage] = tqdm(total=total, unit=unit, desc=stage, leave=False, disable=None)
         bars[stage].update(count - bars[stage].n)
 
-    def close() -> None:
+    try:
+        yield on_progress
+    finally:
         for bar in bars.values():
             bar.close()
-
-    try:
-        yield watch
-    finally:
-        close()

@@ -2,13 +2,15 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spf.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from spf.embedders import Embedder
 
 OPTIONS = (
@@ -90,6 +92,15 @@ def clips_at(path: str) -> Iterator[str]:
             yield os.path.join(path, name)
     if not found:
         yield path
+
+
+def advance(bar: "tqdm[Any]") -> Callable[[object, float], None]:
+    """What counts the frames of a clip in a progress bar."""
+
+    def on_frame(image: object, time: float) -> None:
+        bar.update()
+
+    return on_frame
 
 
 def plain(text: object) -> str:

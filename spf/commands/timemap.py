@@ -1,34 +1,12 @@
 """`spf timemap`: the time map of a clip, for other programs."""
 
-from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from spf.commands.options import (
-    Clip,
-    Csv,
-    EmbedderName,
-    Json,
-    JsonLines,
-    NoCache,
-    Weights,
-    local_path,
-)
+from spf.commands import options
 from spf.commands.output import Output
-from spf.commands.retime import (
-    Cuts,
-    Fps,
-    Frames,
-    Keep,
-    Like,
-    TargetName,
-    make_plan,
-    output_file,
-    print_plan,
-    progress_bars,
-)
+from spf.commands.retime import output_file, pacing_of, print_plan, progress_bars
 from spf.commands.shared import check_writable, embedder_of, plain
 
 if TYPE_CHECKING:
@@ -39,28 +17,27 @@ COLUMNS = ("frame", "time", "source_frame", "source_time")
 
 
 def timemap(
-    clip: Clip,
-    target: TargetName = None,
-    like: Like = None,
-    frames: Frames = None,
-    fps: Fps = None,
-    cuts: Cuts = None,
-    keep: Keep = "length",
-    embedder: EmbedderName = None,
-    weights: Weights = None,
+    clip: options.Clip,
+    target: options.TargetName = None,
+    like: options.Like = None,
+    frames: options.Frames = None,
+    fps: options.Fps = None,
+    cuts: options.Cuts = None,
+    keep: options.Keep = "length",
+    embedder: options.EmbedderName = None,
+    weights: options.Weights = None,
     out: Annotated[
         str | None,
-        typer.Option(
-            metavar="PATH",
-            help="Folder, or name of the table (default: here; with --json, --jsonl or --csv "
+        options.output_path(
+            "PATH",
+            "Folder, or name of the table (default: here; with --json, --jsonl or --csv "
             "nothing is written without it).",
-            callback=local_path,
         ),
     ] = None,
-    as_json: Json = False,
-    as_jsonl: JsonLines = False,
-    as_csv: Csv = False,
-    no_cache: NoCache = False,
+    as_json: options.Json = False,
+    as_jsonl: options.JsonLines = False,
+    as_csv: options.Csv = False,
+    no_cache: options.NoCache = False,
 ) -> int:
     """Export the time map of a clip: CSV, and a filter for FFmpeg.
 
@@ -71,16 +48,18 @@ def timemap(
       spf timemap clip.mp4 --json > map.json
     """
     from spf.embedders import shown_name
+    from spf.pacing.lengths import Wanted
+    from spf.pacing.plan import plan_retiming
     from spf.pacing.strategies import make_method
     from spf.pacing.targets import described
+    from spf.pacing.timemap import source_times
 
-    measuring = embedder_of(embedder, weights)
+    measuring, cached = embedder_of(embedder, weights), not no_cache
     with Output(SCHEMA, COLUMNS, as_json, as_jsonl, as_csv) as output:
-        with progress_bars() as watch:
-            method = make_method("nearest", cuts=cuts)
-            plan = make_plan(
-                clip, measuring, method, (keep, frames, fps), target, like, not no_cache, watch
-            )
+        with progress_bars() as on_progress:
+            method, wanted = make_method("nearest", cuts=cuts), Wanted(keep, frames, fps)
+            pacing = pacing_of(target, like, measuring, cached)
+            plan = plan_retiming(clip, measuring, pacing, method, wanted, cached, on_progress)
         print_plan(plan, measuring)
         if out is not None or not output.form:
             _write(plan, output_file(clip, out or ".", "timemap", ".csv"))
@@ -90,23 +69,15 @@ def timemap(
             "target": described(plan.target),
             "fps": plan.length.fps,
         }
-        for row in _rows(plan):
-            output.add(row)
+        shown = source_times(plan.positions, plan.curve.times)
+        for row in zip(count(), plan.length.times, plan.positions, shown, strict=False):
+            output.add(dict(zip(COLUMNS, row, strict=True)))
     return 0
 
 
-def _rows(plan: "RetimePlan") -> Iterator[dict[str, Any]]:
-    """A row for each frame of the result."""
-    from spf.pacing.timemap import source_times
-
-    shown = source_times(plan.positions, plan.curve.times)
-    for number, values in enumerate(zip(plan.length.times, plan.positions, shown, strict=True)):
-        yield dict(zip(COLUMNS, (number, *values), strict=True))
-
-
 def _write(plan: "RetimePlan", table: Path) -> None:
-    """Write the table and the filter, and say what to do with them."""
-    from spf.pacing.export import as_csv, as_filter
+    """Write the table and the filter for FFmpeg, and print the command that applies it."""
+    from spf.pacing.export import as_csv, as_filter, ffmpeg_command, ffmpeg_version
     from spf.pacing.outputs import put
 
     check_writable(table.parent)
@@ -116,18 +87,10 @@ def _write(plan: "RetimePlan", table: Path) -> None:
     chain = table.with_suffix(".filter.txt")
     put(chain, as_filter(times, plan.positions, clip_times, plan.length.fps))
     print(f"  filter  {plain(chain)}")
-    print(f"          {_ffmpeg(plan, chain)}")
-
-
-def _ffmpeg(plan: "RetimePlan", chain: Path) -> str:
-    """What retimes the clip by the FFmpeg that is here, or how to have it do so."""
-    from spf.pacing.export import ffmpeg_command, ffmpeg_version
-
-    info = plan.measured.embeddings.info
+    info, out = plan.measured.embeddings.info, table.with_suffix(".mp4")
     if info is None or not info.path.is_file():
-        return "a folder of images: make a video of it first, at the rate above"
-    out, count = (
-        chain.with_name(f"{chain.name.removesuffix('.filter.txt')}.mp4"),
-        len(plan.positions),
-    )
-    return ffmpeg_command(info.path, chain, out, count, ffmpeg_version(), info.stream)
+        print("          a folder of images: make a video of it first, at the rate above")
+    else:
+        found = ffmpeg_version()
+        length = len(plan.positions)
+        print(f"          {ffmpeg_command(info.path, chain, out, length, found, info.stream)}")

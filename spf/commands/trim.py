@@ -1,45 +1,38 @@
 """`spf trim`: a clip without its dead beginning and end."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import typer
-
-from spf.commands.options import Clip, EmbedderName, NoCache, Stream, Weights, local_path
+from spf.commands import options
 from spf.commands.retime import output_file
-from spf.commands.shared import check_writable, embedder_of, plain, print_embedder
-
-if TYPE_CHECKING:
-    from spf.curation.trim import Trim
+from spf.commands.shared import advance, check_writable, embedder_of, plain, print_embedder
 
 
 def trim(
-    clip: Clip,
+    clip: options.Clip,
     margin: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="How much of each dead end stays.")
+        float, options.option("SECONDS", "How much of each dead end stays.", min=0)
     ] = 0.0,
     copy: Annotated[
         bool,
-        typer.Option(
+        options.flag(
             "--copy",
-            help="Copy the pictures as they are even where no keyframe lies at the cuts; some "
+            "Copy the pictures as they are even where no keyframe lies at the cuts; some "
             "frames of the dead ends stay then.",
         ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be cut, write nothing.")
+        bool, options.flag("--dry-run", "Say what would be cut, write nothing.")
     ] = False,
     out: Annotated[
         str,
-        typer.Option(
-            metavar="PATH",
-            help="Folder, or name of the MP4 (default: CLIP.trimmed.mp4, here).",
-            callback=local_path,
+        options.output_path(
+            "PATH", "Folder, or name of the MP4 (default: CLIP.trimmed.mp4, here)."
         ),
     ] = ".",
-    embedder: EmbedderName = None,
-    weights: Weights = None,
-    stream: Stream = None,
-    no_cache: NoCache = False,
+    embedder: options.EmbedderName = None,
+    weights: options.Weights = None,
+    stream: options.Stream = None,
+    no_cache: options.NoCache = False,
 ) -> int:
     """Cut the dead beginning and end off a clip, its sound with them.
 
@@ -63,18 +56,10 @@ def trim(
     measuring = embedder_of(embedder, weights)
     cache = None if no_cache else user_cache()
     with tqdm(unit="frames", leave=False, disable=None) as bar:
-
-        def count(image: object, time: float) -> None:
-            bar.update()
-
         measured = measure_clip(
-            clip,
-            measuring,
-            sampling=Sampling(stream=stream),
-            watch=count,
-            cache=cache,
-            guarded=True,
-        )
+            clip, measuring, sampling=Sampling(stream=stream), watch=advance(bar),
+            cache=cache, guarded=True,
+        )  # fmt: skip
         plan = plan_trim(measured, margin, copy)
     print_embedder(measuring)
     print(f"\n{plain(clip)}: {len(measured.curve)} frames")
@@ -83,8 +68,14 @@ def trim(
         none = "it neither begins nor ends with a dead stretch"
         print(f"  nothing to trim: {'its dead ends lie within the margin' if wide else none}")
         return 0
-    for line in _lines(plan):
-        print(f"  {plain(line)}")
+    for end, part in zip(("beginning", "end"), plan.dead, strict=True):
+        if part is not None:
+            print(f"  {end:<10} dead from {part.start_time:.2f} to {part.stop_time:.2f} s")
+    frames = f"{plan.first} to {plan.last} of {len(plan.times)}"
+    print(f"  keeps      frames {frames}, {plan.start:.2f} to {plan.stop:.2f} s")
+    print(f"  pictures   {plan.how}")
+    for note in plan.notes:
+        print(f"  note: {plain(note)}")
     if dry_run:
         return 0
     check_writable(result.parent)
@@ -94,15 +85,3 @@ def trim(
         print(f"  note: {plain(note)}")
     print(f"  result     {plain(result)}")
     return 0
-
-
-def _lines(plan: "Trim") -> list[str]:
-    ends = zip(("beginning", "end"), plan.dead, strict=True)
-    lines = [
-        f"{end:<10} dead from {part.start_time:.2f} to {part.stop_time:.2f} s"
-        for end, part in ends
-        if part is not None
-    ]
-    kept = f"{plan.first} to {plan.last} of {len(plan.times)}"
-    lines.append(f"keeps      frames {kept}, {plan.start:.2f} to {plan.stop:.2f} s")
-    return [*lines, f"pictures   {plan.how}", *(f"note: {note}" for note in plan.notes)]

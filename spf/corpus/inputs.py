@@ -63,7 +63,15 @@ def _rows(source: Path) -> Iterator[tuple[int, str | None]]:
     """Numbers of the rows of a list, and the names in them."""
     suffix = source.suffix.lower()
     if suffix == ".parquet":
-        names = enumerate(_parquet_column(source), 1)
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with open(source, "rb") as opened, pq.ParquetFile(opened) as file:
+                _check_columns(source, file.schema_arrow.names)
+                names = enumerate(file.read([COLUMN])[COLUMN].to_pylist(), 1)
+        except pa.ArrowException as error:
+            raise OSError(f"no valid Parquet: {error}") from None
         yield from ((n, os.fsdecode(x) if isinstance(x, str | bytes) else None) for n, x in names)
         return
     newline = "" if suffix == ".csv" else "\n"
@@ -75,19 +83,6 @@ def _rows(source: Path) -> Iterator[tuple[int, str | None]]:
         else:
             lines = ((number, line.rstrip("\r\n")) for number, line in enumerate(file, 1))
             yield from ((number, line) for number, line in lines if line.strip())
-
-
-def _parquet_column(source: Path) -> list[object]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with open(source, "rb") as opened, pq.ParquetFile(opened) as file:
-            _check_columns(source, file.schema_arrow.names)
-            names: list[object] = file.read([COLUMN])[COLUMN].to_pylist()
-            return names
-    except pa.ArrowException as error:
-        raise OSError(f"no valid Parquet: {error}") from None
 
 
 def _check_columns(source: Path, columns: Iterable[str]) -> None:

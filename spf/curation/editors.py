@@ -18,9 +18,7 @@ from spf.video.write import exact_rate
 from spf.words import printable
 
 NAMES = {"dead": "dead stretch", "jump": "jump", "cut": "hard cut"}
-COLUMNS = (
-    "kind", "start_frame", "stop_frame", "start", "stop", "seconds", "change", "speed",
-)  # fmt: skip
+COLUMNS = ["kind", "start_frame", "stop_frame", "start", "stop", "seconds", "change", "speed"]
 LARGEST_EDL = 999
 """Events; CMX 3600 numbers them with three digits."""
 LEAST_CHAPTERS, CHAPTER_SECONDS = 3, 10
@@ -48,21 +46,20 @@ class EditedClip:
     parts: Sequence[EditedPart]
 
 
-def film_of(measured: Measurement) -> EditedClip:
+def edited(measured: Measurement) -> EditedClip:
     """Of a measured clip. Raises ClipError where it has no frame rate."""
     curve, info = measured.curve, measured.embeddings.info
     assert info is not None  # it was a file
     if measured.embeddings.unit != "s":
         reason = "it has no frame rate, so no times to export"
         raise ClipError(info.path, reason, "make a video of it first")
-    seconds = float(curve.times[-1] - curve.times[0])
-    rate = exact_rate((len(curve) - 1) / seconds)
-    end = float(curve.times[-1]) + float(1 / rate)
-    named = measured.named_stretches
-    unchanged = no_change_reason(curve) is not None
-    parts = (
-        [EditedPart(0.0, end, NO_CHANGE)] if unchanged else parts_of(named, curve.times[-1], end)
-    )
+    first, last = float(curve.times[0]), float(curve.times[-1])
+    rate = exact_rate((len(curve) - 1) / (last - first))
+    end, named = last + float(1 / rate), measured.named_stretches
+    if no_change_reason(curve) is None:
+        parts = parts_of(named, last, end)
+    else:
+        parts = [EditedPart(0.0, end, NO_CHANGE)]
     return EditedClip(printable(info.path.resolve().name), rate, end, named, parts)
 
 
@@ -79,15 +76,13 @@ def parts_of(named: Sequence[Stretch], last: float, end: float) -> list[EditedPa
     parts = []
     for start, stop in pairwise(edges):
         inside = [part for part, begin, until in spans if begin <= start and stop <= until]
-        title = _title(inside[0]) if inside else "steady"
-        parts.append(
-            EditedPart(start, stop, f"{title}, after a hard cut" if start in cuts else title)
-        )
+        title = "steady"
+        if inside:
+            title = f"{NAMES[inside[0].kind]} ({inside[0].change:.0%} of the change)"
+        if start in cuts:
+            title += ", after a hard cut"
+        parts.append(EditedPart(start, stop, title))
     return parts
-
-
-def _title(part: Stretch) -> str:
-    return f"{NAMES[part.kind]} ({part.change:.0%} of the change)"
 
 
 def export_stretches(measured: Measurement, path: Path) -> None:
@@ -95,7 +90,7 @@ def export_stretches(measured: Measurement, path: Path) -> None:
 
     Raises ConfigError for another suffix, ClipError where the format cannot hold the clip.
     """
-    write_atomic(path, format_of(path)(film_of(measured)))
+    write_atomic(path, format_of(path)(edited(measured)))
 
 
 def format_of(path: Path) -> Callable[[EditedClip], str]:
@@ -106,42 +101,41 @@ def format_of(path: Path) -> Callable[[EditedClip], str]:
     return FORMATS[suffix]
 
 
-def as_csv(film: EditedClip) -> str:
+def as_csv(clip: EditedClip) -> str:
     """A line for each named stretch. Frames count from 0; times are seconds; change is a share of
     the whole, speed a multiple of the mean."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
-    for x in film.named:
+    for x in clip.named:
         times = (f"{time:.6f}" for time in (x.start_time, x.stop_time, x.seconds))
         rows.writerow([x.kind, x.start, x.stop, *times, f"{x.change:.6g}", f"{x.speed:.6g}"])
     return text.getvalue()
 
 
-def as_edl(film: EditedClip) -> str:
+def as_edl(clip: EditedClip) -> str:
     """An edit decision list (CMX 3600): an event for each part, cut together as in the clip.
 
     Timecode counts frames of the clip from 00:00:00:00, and of the programme from 01:00:00:00; with
     30000/1001 and 60000/1001 frames a second in drop frame, else in non-drop frame. The reel is the
     clip's name as CMX 3600 can hold it; the name itself is a comment.
     """
-    drop = "DROP FRAME" if _dropped(film.rate) else "NON-DROP FRAME"
-    lines = [f"TITLE: {film.name[:70]}", f"FCM: {drop}", ""]
-    hour = 3600 * round(film.rate) - 54 * _dropped(film.rate)
-    spans = [(round(x.start * film.rate), round(x.stop * film.rate), x) for x in film.parts]
+    drop = "DROP FRAME" if _dropped(clip.rate) else "NON-DROP FRAME"
+    lines = [f"TITLE: {clip.name[:70]}", f"FCM: {drop}", ""]
+    hour = 3600 * round(clip.rate) - 54 * _dropped(clip.rate)
+    spans = [(round(x.start * clip.rate), round(x.stop * clip.rate), x) for x in clip.parts]
     spans = [span for span in spans if span[1] > span[0]]
     if len(spans) > LARGEST_EDL:
         reason = f"it has {len(spans)} parts, and an EDL holds {LARGEST_EDL}"
-        raise ClipError(film.name, reason, "export it as .csv or .ffmeta")
+        raise ClipError(clip.name, reason, "export it as .csv or .ffmeta")
     for number, (start, stop, part) in enumerate(spans, start=1):
-        stamps = (timecode(frame, film.rate) for frame in (start, stop))
-        records = (timecode(hour + frame, film.rate) for frame in (start, stop))
-        event = f"{number:03d}  {reel_name(film.name):<8} V     C        "
-        lines.append(event + " ".join([*stamps, *records]))
-        lines.append(f"* FROM CLIP NAME: {film.name}")
+        frames = (start, stop, hour + start, hour + stop)
+        stamps = " ".join(timecode(frame, clip.rate) for frame in frames)
+        lines.append(f"{number:03d}  {reel_name(clip.name):<8} V     C        {stamps}")
+        lines.append(f"* FROM CLIP NAME: {clip.name}")
         lines.append(f"* COMMENT: {part.title}")
         if number == 1:
-            lines.append(f"* COMMENT: {film.rate} frames a second")
+            lines.append(f"* COMMENT: {clip.rate} frames a second")
     return "\n".join(lines) + "\n"
 
 
@@ -171,47 +165,42 @@ def reel_name(name: str) -> str:
     return letters[:8].rstrip("_") or "AX"
 
 
-def as_ffmetadata(film: EditedClip) -> str:
+def as_ffmetadata(clip: EditedClip) -> str:
     """Chapters as FFmpeg reads them (`ffmpeg -i CLIP -i FILE -map_chapters 1 -c copy OUT`)."""
     lines = [";FFMETADATA1"]
-    for part in film.parts:
+    for part in clip.parts:
         start, stop = round(part.start * 1e6), round(part.stop * 1e6)
         lines += ["[CHAPTER]", "TIMEBASE=1/1000000", f"START={start}", f"END={stop}"]
         lines.append("title=" + re.sub(r"([=;#\\])", r"\\\1", part.title))
     return "\n".join(lines) + "\n"
 
 
-def as_youtube(film: EditedClip) -> str:
+def as_youtube(clip: EditedClip) -> str:
     """Chapters for the text below a video on YouTube: the first at 0:00, each 10 s or longer.
 
     Parts that are shorter are joined with those before; a chapter is named after what is in it.
     Raises ClipError where fewer than 3 chapters are left, which YouTube would ignore.
     """
     chapters: list[tuple[int, list[str]]] = []
-    for part in film.parts:
+    for part in clip.parts:
         start = int(part.start)
-        room = film.end - start >= CHAPTER_SECONDS
+        room = clip.end - start >= CHAPTER_SECONDS
         if not chapters or (start - chapters[-1][0] >= CHAPTER_SECONDS and room):
             chapters.append((start, []))
         if part.title not in chapters[-1][1]:
             chapters[-1][1].append(part.title)
     if len(chapters) < LEAST_CHAPTERS:
         rule = f"YouTube takes {LEAST_CHAPTERS} chapters of {CHAPTER_SECONDS} s or more"
-        found = f"it lasts {film.end:.1f} s and has {len(chapters)}"
-        raise ClipError(film.name, f"{rule}, and {found}", "export it as .ffmeta or .csv")
-    hours = film.end >= 3600
+        found = f"it lasts {clip.end:.1f} s and has {len(chapters)}"
+        raise ClipError(clip.name, f"{rule}, and {found}", "export it as .ffmeta or .csv")
+    hours = clip.end >= 3600
     lines = []
     for start, titles in chapters:  # what is steady is no news beside what is not
         news = [title for title in titles if title != "steady"] or titles
-        lines.append(f"{_clock(start, hours)} {'; '.join(news)}\n")
+        minutes, seconds = divmod(start, 60)
+        clock = f"{minutes // 60}:{minutes % 60:02d}" if hours else str(minutes)
+        lines.append(f"{clock}:{seconds:02d} {'; '.join(news)}\n")
     return "".join(lines)
-
-
-def _clock(seconds: int, hours: bool) -> str:
-    minutes, seconds = divmod(seconds, 60)
-    if hours:
-        return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
-    return f"{minutes}:{seconds:02d}"
 
 
 FORMATS: dict[str, Callable[[EditedClip], str]] = {

@@ -73,27 +73,26 @@ def plan_trim(measured: Measurement, margin: float = 0.0, copy: bool = False) ->
     assert info is not None  # it was a file
     if measured.embeddings.unit != "s":
         raise ClipError(info.path, "it has no frame rate", "make a video of it first")
-    reason = unranked_reason(curve)
-    if reason == NO_CHANGE or not curve.changes:
+    unranked = unranked_reason(curve)
+    if unranked == NO_CHANGE or not curve.changes:
         raise ClipError(info.path, NO_CHANGE, "nothing would be left: make it again")
     last = int(np.flatnonzero(~measured.repeats)[-1])
-    dead = dead_ends(curve, measured.named_stretches, last)
+    lead, tail = dead = dead_ends(curve, measured.named_stretches, last)
     times = curve.times - curve.times[0]
-    first, last = _kept(times, dead, margin)
+    begin = times[lead.stop] - margin if lead else times[0]
+    until = times[tail.start] + margin if tail else times[-1]
+    first = int(np.searchsorted(times, begin - SAME_TIME))
+    last = int(np.searchsorted(times, until + SAME_TIME, "right")) - 1
     if (first, last) == (0, len(times) - 1):
         return None
-    notes = []
-    if reason == FLICKER:
-        share = f"{curve.noise_share:.0%} of its change is noise from frame to frame"
-        notes.append(f"flicker: {share}; look at what is cut off")
     end = max(times[-1] + float(np.median(np.diff(times))), 0.0)
     packets = packets_of(info.path, info.stream, times)
     span = None if packets is None else copy_span(packets, first, last)
-    if span is None and copy:
-        reason = "its packets cannot be copied frame by frame into an MP4"
-        raise ClipError(info.path, reason, "leave --copy out")
     if span is None:
-        how = "encoded again: its packets cannot be copied frame by frame into an MP4"
+        reason = "its packets cannot be copied frame by frame into an MP4"
+        if copy:
+            raise ClipError(info.path, reason, "leave --copy out")
+        how = f"encoded again: {reason}"
     elif (span.first, span.last) == (first, last):
         how = "copied as it is: the cuts lie at keyframes"
     elif copy:
@@ -105,28 +104,18 @@ def plan_trim(measured: Measurement, margin: float = 0.0, copy: bool = False) ->
     else:
         how = "encoded again: the cuts do not lie at keyframes"
         span = None
-    return Trim(
-        info.path, dead, first, last, times, end, info.stream, packets, span, how, tuple(notes)
-    )
+    share = f"{curve.noise_share:.0%} of its change is noise from frame to frame"
+    notes = (f"flicker: {share}; look at what is cut off",) if unranked == FLICKER else ()
+    return Trim(info.path, dead, first, last, times, end, info.stream, packets, span, how, notes)
 
 
-def _kept(
-    times: np.ndarray, dead: tuple[Stretch | None, Stretch | None], margin: float
-) -> tuple[int, int]:
-    """First and last frame without the dead ends but for the margin."""
-    lead, tail = dead
-    begin = times[0] if lead is None else times[lead.stop] - margin
-    until = times[-1] if tail is None else times[tail.start] + margin
-    first = int(np.searchsorted(times, begin - SAME_TIME))
-    return first, int(np.searchsorted(times, until + SAME_TIME, "right")) - 1
-
-
-def carry_out(trim: Trim, out: Path, watch: Callable[[int], object] | None = None) -> list[str]:
+def carry_out(trim: Trim, out: Path, on_frame: Callable[[int], object] = int) -> list[str]:
     """Write what is kept as an MP4, whole or not at all; returns notes.
 
-    watch : told of each frame that is encoded. Pictures are copied, or encoded again as H.264 at
-    crf 16 with their own times; sound is copied either way, from the packet that is heard at the
-    first picture, in its place. Raises ClipError where the clip cannot be read or the disk refuses.
+    on_frame : called with 1 for each frame that is encoded. Pictures are copied, or encoded again
+    as H.264 at crf 16 with their own times; sound is copied either way, from the packet that is
+    heard at the first picture, in its place. Raises ClipError where the clip cannot be read or the
+    disk refuses.
     """
     notes = []
     if trim.span is not None and trim.packets is not None:
@@ -136,11 +125,11 @@ def carry_out(trim: Trim, out: Path, watch: Callable[[int], object] | None = Non
         except ClipError as error:
             notes.append(f"encoded again: {error.reason}")
     if not has_sound(trim.clip):
-        _encode(trim, out, watch)
+        _encode(trim, out, on_frame)
         return notes
     pictures = out.with_name(f".spf-{secrets.token_hex(8)}.mp4")
     try:
-        _encode(trim, pictures, watch)
+        _encode(trim, pictures, on_frame)
         try:
             join_sound(pictures, trim.clip, out, trim.start, trim.stop)
         except ClipError as error:
@@ -151,16 +140,15 @@ def carry_out(trim: Trim, out: Path, watch: Callable[[int], object] | None = Non
     return notes
 
 
-def _encode(trim: Trim, out: Path, watch: Callable[[int], object] | None) -> None:
+def _encode(trim: Trim, out: Path, on_frame: Callable[[int], object]) -> None:
     times = trim.times[trim.first : trim.last + 1] - trim.start
     rate = exact_rate((len(times) - 1) / times[-1])
     even = np.abs(times - np.arange(len(times)) / float(rate)).max() < SAME_TIME
-    write_mp4(out, _frames(trim, watch), rate, times=None if even else times.tolist())
+    write_mp4(out, _frames(trim, on_frame), rate, times=None if even else times.tolist())
 
 
-def _frames(trim: Trim, watch: Callable[[int], object] | None) -> Iterator[np.ndarray]:
+def _frames(trim: Trim, on_frame: Callable[[int], object]) -> Iterator[np.ndarray]:
     with Reader(trim.clip, Sampling(stream=trim.stream)) as reader:
         for image, _ in islice(reader, trim.first, trim.last + 1):
             yield image
-            if watch is not None:
-                watch(1)
+            on_frame(1)

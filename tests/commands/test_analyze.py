@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,202 +9,184 @@ from typing import Any
 import clips
 import harness
 import pytest
+import spf_command
 from PIL import Image
+from spf_command import PIXELS, Capture
 
 from spf.cli import main
+from spf.video import write_png
 from synthetic.clips import SyntheticClip, content
 from synthetic.laws import law
 
+Patch = pytest.MonkeyPatch
 
-def rendered(path: Path, name: str, **parameters: float) -> Path:
+TWO_STREAMS = {"streams": [clips.grey(9, 96, 128)]}
+
+
+def rendered(path: Path, name: str, **parameters: float) -> str:
     """A clip of 4 seconds at 12 frames a second, with the pacing of a law."""
-    made = SyntheticClip(
-        content("cat-motorcycle-dissolve"),
-        law(name, **parameters),
-        num_frames=49,
-        size=(48, 48),
-        fps=12.0,
-    )
-    return harness.save(path, list(made.frames()), rate=12)
+    pair = content("cat-motorcycle-dissolve")
+    made = SyntheticClip(pair, law(name, **parameters), num_frames=49, size=(48, 48), fps=12.0)
+    return str(harness.save(path, list(made.frames()), rate=12))
 
 
-def analyzed(
-    capsys: pytest.CaptureFixture[str], *words: str, code: int = 0
-) -> list[dict[str, Any]]:
-    """The rows that `spf analyze --json` prints; stdout holds nothing else."""
-    capsys.readouterr()
-    assert main(["analyze", *words, "--json"]) == code
-    document = json.loads(capsys.readouterr().out)
-    assert document["schema"] == "spf.analyze/1"
-    return document["rows"]
-
-
-def test_analyze_names_dead_stretches_and_jumps(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_analyze_names_dead_stretches_and_jumps(tmp_path: Path, capsys: Capture) -> None:
     """Of clips whose pacing is known, 4 seconds each; the card says what the rows hold."""
     dead = rendered(tmp_path / "dead.mp4", "plateau", start=0.5, stop=0.75)
     jump = rendered(tmp_path / "jump.mp4", "sigmoid_jump", place=0.25, steepness=60)
     even = rendered(tmp_path / "even.mp4", "linear")
-    rows = analyzed(capsys, str(dead), str(jump), str(even), "--embedder", "pixels")
-    ((kind, start, stop),) = stretches(rows[0])
-    assert kind == "dead"
-    assert (start, stop) == pytest.approx((2.0, 3.0), abs=0.2)
-    ((_, start, stop),) = (item for item in stretches(rows[1]) if item[0] == "jump")
-    assert 0.6 < start < 1.0 < stop < 1.4
-    (share,) = (part["change"] for part in rows[1]["stretches"] if part["kind"] == "jump")
-    assert share > 0.7
-    assert [item for item in stretches(rows[1]) if item[0] == "dead"][-1][2] == pytest.approx(
-        4.0, abs=0.1
-    )
+    rows = spf_command.rows(capsys, "analyze", dead, jump, even, *PIXELS)
+    (plateau,), named = rows[0]["stretches"], rows[1]["stretches"]
+    assert plateau["kind"] == "dead"
+    assert (plateau["start_time"], plateau["stop_time"]) == pytest.approx((2.0, 3.0), abs=0.2)
+    (leap,) = (part for part in named if part["kind"] == "jump")
+    assert 0.6 < leap["start_time"] < 1.0 < leap["stop_time"] < 1.4
+    assert leap["change"] > 0.7
+    tail = [part for part in named if part["kind"] == "dead"][-1]
+    assert tail["stop_time"] == pytest.approx(4.0, abs=0.1)
     assert rows[2]["stretches"] == []
     assert not list(tmp_path.glob("*.png"))
     for clip, line in (
         (dead, r"dead stretch +from [12]\.\d+ to [23]\.\d+ "),
         (jump, r"jump +from 0\.\d+ to 1\.\d+ .*: \d+% of the change"),
-        (even, "no dead stretch and no jump"),
+        (even, r"no dead stretch and no jump worth naming\n"),
     ):
-        assert main(["analyze", str(clip), "--embedder", "pixels", "--no-plot"]) == 0
-        assert re.search(line, capsys.readouterr().out)
+        card = spf_command.printed(capsys, "analyze", clip, *PIXELS, "--no-plot")
+        assert re.search(line, card)
 
 
-def stretches(row: dict[str, Any]) -> list[tuple[str, float, float]]:
-    return [(part["kind"], part["start_time"], part["stop_time"]) for part in row["stretches"]]
-
-
-def test_analyze_prints_a_card_and_draws(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_uneven_clip_without_named_stretches_says_when_it_changes(
+    tmp_path: Path, capsys: Capture
 ) -> None:
+    """Of progress u ** 1.8 in 2 s: half of the change is from u = 0.5 ** (1 / 1.8) on."""
+    clip = harness.save(tmp_path / "slow.mp4", harness.steady(25, power=1.8))
+    card = spf_command.printed(capsys, "analyze", clip, *PIXELS, "--no-plot")
+    (found,) = re.findall(r"no jump worth naming; half of the change takes (.*)", card)
+    half = 2 * 0.5 ** (1 / 1.8)
+    numbers = [float(number) for number in re.findall(r"\d\.\d+", found)]
+    assert numbers == pytest.approx([2 - half, 2, half, 2], abs=0.1)
+
+
+def test_analyze_prints_a_card_and_draws(tmp_path: Path, capsys: Capture) -> None:
     clip = harness.save(tmp_path / "in" / "clip.mp4", harness.jumping())
     out = tmp_path / "made" / "plots"
-    assert main(["analyze", str(clip), "--out", str(out)]) == 0
-    output = capsys.readouterr().out
-    assert output.startswith("embedder: efficientnet (ImageNet); the paper measures with SigLIP\n")
-    assert "12 frames, 0.92 s" in output
-    (row,) = analyzed(capsys, str(clip))
+    words = ("analyze", clip, "--embedder", "tiny")
+    card = spf_command.printed(capsys, *words, "--out", out)
+    assert card.startswith(
+        "embedder: tiny (shipped); trained on rendered pictures alone; the paper"
+    )
+    assert "12 frames, 0.92 s" in card
+    (row,) = spf_command.rows(capsys, *words)
     for metric in ("linearity_mae", "peak_speed", "total_change"):
-        assert re.search(rf"{metric} +{row[metric]:.4f}", output)
-    assert "nan" not in output.lower()
+        assert re.search(rf"{metric} +{row[metric]:.4f}", card)
+    assert "nan" not in card.lower()
     with Image.open(out / "clip.mp4.spf.png") as image:
         assert image.format == "PNG"
-    assert str(out / "clip.mp4.spf.png") in output
+    assert str(out / "clip.mp4.spf.png") in card
     assert list((tmp_path / "in").iterdir()) == [clip]
 
 
 def test_several_clips_are_a_table_with_the_most_uneven_first(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: Capture
 ) -> None:
     """A bad clip stops no other."""
     harness.save(tmp_path / "even.mp4", harness.steady(25))
-    harness.save(tmp_path / "jumpy.mp4", harness.steady(25, power=4.0))
+    harness.save(tmp_path / "jumpy.mp4", harness.jumping(25))
     harness.save(tmp_path / "still.mp4", harness.still(25))
     (tmp_path / "empty.mp4").write_bytes(b"")
-    names = [str(tmp_path / f"{name}.mp4") for name in ("gone", "even", "empty", "still", "jumpy")]
-    words = ["--embedder", "pixels", "--no-plot"]
-    assert main(["analyze", *names, *words]) == 1
+    stems = ["gone", "even", "empty", "still", "jumpy"]
+    words = [*(str(tmp_path / f"{name}.mp4") for name in stems), *PIXELS, "--no-plot"]
+    assert main(["analyze", *words]) == 1
     output, errors = capsys.readouterr()
     lines = [line for line in errors.splitlines() if line.strip()]
     assert len(lines) == 2
     assert "gone.mp4: there is no such file" in lines[0]
     assert "empty.mp4: the file is empty" in lines[1]
     assert re.findall(r"^(\w+)\.mp4 ", output, re.MULTILINE) == ["jumpy", "even", "still"]
+    assert re.search(r"^jumpy\.mp4 .*; 2 more stretches$", output, re.MULTILINE)
     assert re.search(r"^still\.mp4 +- +- +- +no semantic change", output, re.MULTILINE)
     assert output.count("embedder") == 1
     assert output.endswith("3 of 5 clips measured\n")
-    rows = analyzed(capsys, *names, *words, code=1)
-    assert [Path(row["clip"]).stem for row in rows] == ["gone", "even", "empty", "still", "jumpy"]
+    rows = spf_command.rows(capsys, "analyze", *words, code=1)
+    assert [Path(row["clip"]).stem for row in rows] == stems
     assert [row["status"] for row in rows] == ["failed", "done", "failed", "done", "done"]
     assert [row["linearity_mae"] is None for row in rows] == [True, False, True, True, False]
     assert rows[3]["reason"] == "no semantic change"
 
 
-def test_several_video_streams_are_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    clip = str(clips.encode(tmp_path / "a.mp4", clips.grey(6), streams=[clips.grey(9, 96, 128)]))
-    assert main(["analyze", clip, "--embedder", "pixels", "--no-plot", "--stream", "1"]) == 0
-    assert "note: this is video stream 1 (from 0) of 2" in capsys.readouterr().out
-
-
-def test_one_clip_ends_analyze_for_no_other(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_clip_ends_analyze_for_no_other(tmp_path: Path, capsys: Capture) -> None:
     """Neither one whose plot has too long a name for the disk, nor one without the stream."""
-    folder = tmp_path / "clips"
-    folder.mkdir()
-    long = harness.save(folder / f"{'a' * 248}.mp4", harness.steady())
-    other = harness.save(folder / "b.mp4", harness.steady())
-    words = [str(folder), "--embedder", "pixels"]
-    rows = analyzed(capsys, *words, "--out", str(tmp_path / "plots"), code=1)
+    long = harness.save(tmp_path / "clips" / f"{'a' * 248}.mp4", harness.steady())
+    other = harness.save(tmp_path / "clips" / "b.mp4", harness.steady())
+    words = [str(tmp_path / "clips"), *PIXELS]
+    rows = spf_command.rows(capsys, "analyze", *words, "--out", str(tmp_path / "plots"), code=1)
     assert [(row["clip"], row["status"], bool(row["plot"])) for row in rows] == [
         (str(long), "done", False),
         (str(other), "done", True),
     ]
     long.unlink()
-    two = clips.encode(folder / "c.mp4", clips.grey(6), streams=[clips.grey(9, 96, 128)])
-    rows = analyzed(capsys, *words, "--stream", "1", code=1)
+    two = clips.encode(tmp_path / "clips" / "c.mp4", clips.grey(6), **TWO_STREAMS)
+    rows = spf_command.rows(capsys, "analyze", *words, "--stream", "1", code=1)
     assert [(row["clip"], row["status"], row["frames"]) for row in rows] == [
         (str(other), "failed", None),
         (str(two), "done", 9),
     ]
     assert "no video stream 1" in rows[0]["reason"]
-    assert main(["analyze", *words, "--stream", "1", "--jsonl"]) == 1
+    assert "this is video stream 1 (from 0) of 2; --stream takes another" in rows[1]["notes"]
 
 
 def test_analyze_measures_the_clips_of_a_folder(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: Capture, monkeypatch: Patch
 ) -> None:
-    """Videos, folders of images, and both in folders; images beside videos are no clip."""
+    """Videos, folders of images, and both in folders; images beside videos are no clip. Plots of
+    one name are told from each other by their folders."""
+    titles: list[str] = []
+    monkeypatch.setattr(
+        "spf.figures.plot_measurement", lambda _, title, *more: titles.append(title) or b""
+    )
     harness.save(tmp_path / "clips" / "b" / "video.mp4", harness.steady(7))
     harness.save(tmp_path / "clips" / "video.mp4", harness.steady(8))
-    for place, count in (("a/frames", 5), ("", 1)):
-        for number, frame in enumerate(harness.steady(9)[:count]):
-            (tmp_path / "clips" / place).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(frame).save(tmp_path / "clips" / place / f"{number}.png")
+    write_png(tmp_path / "clips" / "a" / "frames", harness.steady(5))
+    Image.fromarray(harness.picture(0)).save(tmp_path / "clips" / "0.png")
     harness.touch(tmp_path / "clips", "notes.txt", ".hidden.mp4", "b/.hidden/x.mp4")
     folder, out = f"{tmp_path}/clips/", tmp_path / "plots"
-    rows = analyzed(capsys, folder, "--embedder", "pixels", "--out", str(out))
+    rows = spf_command.rows(capsys, "analyze", folder, *PIXELS, "--out", str(out))
     assert [(row["clip"], row["frames"], row["duration"] is None) for row in rows] == [
         (f"{folder}a/frames", 5, True),
         (f"{folder}b/video.mp4", 7, False),
         (f"{folder}video.mp4", 8, False),
     ]
-    plots = {"frames", "b-video.mp4", "clips-video.mp4"}
-    assert {path.name for path in out.iterdir()} == {f"{name}.spf.png" for name in plots}
-    assert main(["analyze", f"{folder}a/frames", "--embedder", "pixels", "--no-plot"]) == 0
-    assert "frames: 5 frames, no frame rate" in capsys.readouterr().out
+    assert titles == ["frames", "b/video.mp4", "clips/video.mp4"]
+    assert {path.name for path in out.iterdir()} == {
+        f"{title.replace('/', '-')}.spf.png" for title in titles
+    }
+    words = ("analyze", f"{folder}a/frames", *PIXELS, "--no-plot")
+    assert "frames: 5 frames, no frame rate" in spf_command.printed(capsys, *words)
     (tmp_path / "empty").mkdir()
-    assert main(["analyze", folder, f"{tmp_path}/empty", "--embedder", "pixels", "--no-plot"]) == 1
+    assert main(["analyze", folder, f"{tmp_path}/empty", *PIXELS, "--no-plot"]) == 1
     output, errors = capsys.readouterr()
     assert output.endswith("3 of 4 clips measured\n")
     assert "empty: the folder holds no images" in errors
 
 
-def test_analyze_tells_lost_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = {"crf": "20", "bf": "0", "g": "4"}
-    index_first = {"movflags": "+faststart"}
-    whole = clips.encode(
-        tmp_path / "whole.mp4", clips.noise(24), options=options, container_options=index_first
-    )
-    cut = clips.cut(whole, tmp_path / "cut.mp4", 0.5)
-    assert main(["analyze", str(cut), "--no-plot"]) == 0
-    output = capsys.readouterr().out
-    (frames,) = re.findall(r"cut.mp4: (\d+) frames", output)
-    (note,) = re.findall(r"note: (.*)", output)
-    assert "lost" in note
-    assert str(24 - int(frames)) in note
-
-
-def test_analyze_tells_short_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lost_frames_and_short_clips_are_noted(tmp_path: Path, capsys: Capture) -> None:
+    layout: dict[str, Any] = {
+        "options": {"crf": "20", "bf": "0", "g": "4"},
+        "container_options": {"movflags": "+faststart"},
+    }
+    whole = clips.encode(tmp_path / "whole.mp4", clips.noise(24), **layout)
+    cut = str(clips.cut(whole, tmp_path / "cut.mp4", 0.5))
+    (row,) = spf_command.rows(capsys, "analyze", cut, *PIXELS)
+    assert any("lost" in note and str(24 - row["frames"]) in note for note in row["notes"])
     two = harness.save(tmp_path / "two.mp4", harness.steady(2))
+    words = ("analyze", two, *PIXELS, "--out", tmp_path / "plots")
+    assert "two.mp4: 2 frames" in spf_command.printed(capsys, *words)
     one = harness.save(tmp_path / "one.mp4", harness.steady(2)[:1])
-    assert main(["analyze", str(two), "--out", str(tmp_path / "plots")]) == 0
-    assert "two.mp4: 2 frames" in capsys.readouterr().out
-    assert main(["analyze", str(one), "--no-plot"]) == 1
-    assert "1 frame" in harness.check_one_line(capsys.readouterr().err)
+    words = ("analyze", one, *PIXELS, "--no-plot")
+    assert "1 frame" in spf_command.refused(capsys, *words, code=1)
 
 
-def test_analyze_obeys_its_sampling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_analyze_obeys_its_sampling(tmp_path: Path, capsys: Capture) -> None:
     clip = str(harness.save(tmp_path / "clip.mp4", harness.steady(24)))
     for words, frames in (
         (["--stride", "3"], 8),
@@ -213,27 +194,28 @@ def test_analyze_obeys_its_sampling(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["--start", "1"], 12),
         (["--end", "0.5"], 6),
     ):
-        (row,) = analyzed(capsys, clip, "--embedder", "pixels", *words)
+        (row,) = spf_command.rows(capsys, "analyze", clip, *PIXELS, *words)
         assert row["frames"] == frames
 
 
 def test_what_camera_motion_explains_stands_beside_the_plain_curve(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: Capture
 ) -> None:
     """A pan over a still picture: the plain score stays what it is without --nuisance."""
     wide = harness.picture(5, 256)[:96]
     pan = harness.save(tmp_path / "pan.mp4", [wide[:, x : x + 96] for x in range(30)])
-    words = [str(pan), "--embedder", "tiny", "--no-plot"]
-    (plain,), (row,) = (analyzed(capsys, *words, *more) for more in ([], ["--nuisance", "camera"]))
+    words, camera = ["analyze", pan, "--embedder", "tiny", "--no-plot"], ["--nuisance", "camera"]
+    (plain,) = spf_command.rows(capsys, *words)
+    (row,) = spf_command.rows(capsys, *words, *camera)
     assert {name: row[name] for name in plain} == plain
     assert set(row) - set(plain) == {"linearity_mae_corrected", "motion_share"}
     assert row["motion_share"] > 2 / 3
-    assert main(["analyze", *words, "--nuisance", "camera"]) == 0
-    card = capsys.readouterr().out
+    card = spf_command.printed(capsys, *words, *camera)
     assert f"camera motion explains {row['motion_share']:.0%} of the change" in card
     assert "trust the plain curve" in card
     assert ("no semantic change" in card) == (row["linearity_mae_corrected"] is None)
-    assert main(["check", *words[:3], "--nuisance", "camera", "--max-motion-share", "0.5"]) == 1
-    assert main(["check", *words[:3], "--max-motion-share", "0.5"]) == 2
-    assert main(["analyze", "nothing.mp4", "--nuisance", "camra"]) == 2
-    assert "did you mean camera" in capsys.readouterr().err
+    gate = ["check", *words[1:4], "--max-motion-share", "0.5"]
+    spf_command.printed(capsys, *gate, *camera, code=1)
+    assert "give --nuisance camera" in spf_command.refused(capsys, *gate)
+    line = spf_command.refused(capsys, "analyze", "nothing.mp4", "--nuisance", "camra")
+    assert "did you mean camera" in line

@@ -1,88 +1,113 @@
-"""The `spf` command: analyze, compare, doctor."""
+"""The `spf` command: help, arguments, paths, rows for programs, compare, doctor."""
 
 from __future__ import annotations
 
+import csv
 import json
 import re
+import shlex
 from pathlib import Path
 
 import harness
-import numpy as np
+import pandas as pd
 import pytest
+import spf_command
+import typer
+from boards import generator, lines
+from spf_command import PIXELS, Capture
 
-from spf import __version__
-from spf.cli import main
+import spf
+from benchmarks.leaderboard.tables import Board, leaderboard
+from benchmarks.leaderboard.terminal import document
+from spf.cli import app, main
+from spf.commands import analyze, timemap
+from spf.curation import verdicts
 from spf.doctor import report
 from spf.embedders import EMBEDDERS
+from spf.measurement import CORRECTED
 from spf.quality import VBENCH_DIMENSIONS
 
+Patch = pytest.MonkeyPatch
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 URL = "https://host//a%20b.mp4?x=1&y"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_examples_that_parse(name: str, capsys: Capture) -> None:
+    text = spf_command.printed(capsys, name, "--help")
+    assert not [letter for letter in text if letter != "\n" and not letter.isprintable()]
+    examples = re.findall(rf"^    spf {name}\b([^>\n]*)", text, re.MULTILINE)
+    assert 1 <= len(examples) <= 3
+    for example in examples:
+        assert COMMANDS[name].make_context(name, shlex.split(example)).command.name == name
+    assert all(param.help for param in COMMANDS[name].params)
+
+
+def test_the_shell_completes(capsys: Capture, monkeypatch: Patch) -> None:
+    monkeypatch.setenv("_SPF_COMPLETE", "complete_bash")
+    for typed, offered in (
+        ("spf an", "analyze"),
+        ("spf analyze x --embedder dinov2/l", "dinov2/large"),
+    ):
+        monkeypatch.setenv("COMP_WORDS", typed)
+        monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+        with pytest.raises(SystemExit, match="0"):
+            main([])
+        assert capsys.readouterr().out.split() == [offered]
 
 
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (["analyze", URL], 1),
-        (["timemap", URL], 1),
-        (["retime", URL], 1),
-        (["timemap", "clip.mp4", "--like", URL], 1),
-        (["corpus", URL, "out"], 2),
-        (["corpus", "clips", URL], 2),
-        (["analyze", "clip.mp4", "--out", URL], 2),
-        (["retime", "clip.mp4", f"--out={URL}"], 2),
+        (f"analyze {URL}", 1),
+        (f"retime {URL}", 1),
+        (f"timemap clip.mp4 --like {URL}", 1),
+        (f"corpus {URL} out", 2),
+        (f"corpus clips {URL}", 2),
+        (f"analyze clip.mp4 --out {URL}", 2),
+        (f"retime clip.mp4 --out={URL}", 2),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_urls_are_echoed_and_not_opened(
-    words: list[str], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    words: str, code: int, tmp_path: Path, capsys: Capture, monkeypatch: Patch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(words) == code
-    line = harness.check_one_line(capsys.readouterr().err)
+    line = spf_command.refused(capsys, *words.split(), code=code)
     assert line.startswith(f"{URL}: ")
     assert "network sources are not opened" in line or "outputs are local files" in line
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_local_path_that_looks_like_a_url_is_opened(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_paths_are_taken_as_a_shell_would(
+    tmp_path: Path, capsys: Capture, monkeypatch: Patch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    harness.save(tmp_path / "https:" / "host" / "a.mp4", harness.steady())
-    assert main(["analyze", "https://host/a.mp4", "--embedder", "pixels", "--no-plot"]) == 0
-    assert "https://host/a.mp4: 12 frames" in capsys.readouterr().out
-
-
-def test_the_home_folder_is_found_behind_an_equals_sign(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where a shell leaves `~` as it is."""
+    """One that looks like a URL, and `~` behind an equals sign, which a shell leaves as it is."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    clip = harness.save(tmp_path / "clip.mp4", harness.steady())
-    assert main(["analyze", str(clip), "--embedder", "pixels", "--out=~/plots"]) == 0
+    harness.save(tmp_path / "https:" / "host" / "a.mp4", harness.steady())
+    card = spf_command.printed(capsys, "analyze", "https://host/a.mp4", *PIXELS, "--out=~/plots")
+    assert "https://host/a.mp4: 12 frames" in card
     points = tmp_path / "home" / "1e3"
     points.write_text("0,0\n1,1\n")
-    words = ["--embedder", "pixels", "--target", "custom:path=~/1e3", "--out=~/made"]
-    assert main(["timemap", str(clip), *words]) == 0
+    words = ["timemap", "https:/host/a.mp4", *PIXELS, "--target", "custom:path=~/1e3"]
+    spf_command.printed(capsys, *words, "--out=~/made")
     assert {path.name for path in points.parent.iterdir()} == {"plots", "1e3", "made"}
-    assert {path.name for path in tmp_path.iterdir()} == {"home", "clip.mp4"}
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "https:"}
 
 
-def test_names_cannot_command_the_terminal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_names_cannot_command_the_terminal(tmp_path: Path, capsys: Capture) -> None:
     evil = "\x1b[2J\x1b]0;title\x07clip\n\r\u202e.mp4"
-    good = harness.save(tmp_path / evil, harness.steady())
+    good = str(harness.save(tmp_path / evil, harness.steady()))
     (tmp_path / f"empty{evil}").write_bytes(b"")
-    names = [str(good), str(tmp_path / f"empty{evil}"), str(tmp_path / f"gone{evil}")]
-    assert main(["analyze", *names, "--out", str(tmp_path / "plots")]) == 1
+    names = [good, str(tmp_path / f"empty{evil}"), str(tmp_path / f"gone{evil}")]
+    more = [*PIXELS, "--out", str(tmp_path / "out")]
+    assert main(["analyze", *names, *more]) == 1
     output, errors = capsys.readouterr()
-    for text in (output, errors):
-        left = {letter for letter in text if not letter.isprintable()} - {"\n"}
-        assert not left
     assert len([line for line in errors.splitlines() if line.strip()]) == 2
+    assert main(["retime", good, *more, "--method", "nearest"]) == 0
+    assert main(["timemap", good, *more]) == 0
+    left = set(output + errors + "".join(capsys.readouterr())) - {"\n"}
+    assert all(letter.isprintable() for letter in left)
 
 
 @pytest.mark.parametrize(
@@ -93,108 +118,130 @@ def test_names_cannot_command_the_terminal(
         ("analyze", "Missing argument 'CLIP'; see spf analyze --help"),
         ("analyze CLIP.mp4 --no-plt", "Did you mean --no-plot"),
         ("analyze CLIP.mp4 --embedder pixel", "did you mean pixels?"),
-        ("analyze CLIP.mp4 --stride half", "'--stride'"),
         ("analyze CLIP.mp4 --stride 0", "'--stride'"),
         ("analyze CLIP.mp4 --max-frames 0", "'--max-frames'"),
-        ("analyze CLIP.mp4 --start -1", "'--start'"),
         ("analyze CLIP.mp4 --start nan", "'--start'"),
         ("analyze CLIP.mp4 --end 0", "end 0 s is not after start 0 s"),
         ("analyze CLIP.mp4 --stream 7", "stream 7"),
         ("analyze CLIP.mp4 --out FILE", "FILE"),
         ("analyze CLIP.mp4 --out FILE/below", "FILE/below"),
+        ("analyze CLIP.mp4 --csv --json", "give one of them"),
+        ("retime .", "./CLIP.mp4, or each: for clip in ./*.mp4; do spf retime"),
+        ("timemap .", "this folder holds clips; name one: spf timemap ./CLIP.mp4"),
+        ("trim FOLDER", "spf trim FOLDER/below/a.mp4, or each: for clip in FOLDER/below/*.mp4"),
         ("compare", "Missing argument 'CLIPS'; see spf compare --help"),
         ("doctor me", "(me); see spf doctor --help"),
     ],
 )
 def test_wrong_arguments_exit_2_with_a_remedy(
-    words: str, thing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.chdir(tmp_path)
-    Path("FILE").write_text("x")
+    words: str, thing: str, tmp_path: Path, capsys: Capture, monkeypatch: Patch
+) -> None:
+    monkeypatch.chdir(harness.touch(tmp_path, "FILE", "FOLDER/below/a.mp4"))
     harness.save(tmp_path / "CLIP.mp4", harness.steady())
-    assert main(words.split()) == 2
-    assert thing in harness.check_one_line(capsys.readouterr().err)
+    assert thing in spf_command.refused(capsys, *words.split())
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"spf {__version__}\n"
+def documented(schema: str) -> list[str]:
+    """The columns of a schema, as docs/reference/commands.md lists them."""
+    text = (harness.ROOT / "docs" / "reference" / "commands.md").read_text()
+    table = text.partition(f"### {schema}\n")[2].partition("\n### ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    return [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
 
 
-def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
-    done = harness.command(
-        "bash", "-c", f"set -o pipefail; {' '.join(harness.SPF)} doctor | head -1"
-    )
+def test_the_schemas_are_documented() -> None:
+    corrected = list(CORRECTED)  # there with --nuisance alone
+    assert documented("spf.analyze/1") == [*analyze.columns(), *corrected]
+    assert documented("spf.check/1") == list(verdicts.COLUMNS)
+    assert documented("spf.timemap/1") == list(timemap.COLUMNS)
+    records = [*generator("a", 7), *generator("b", 7, 0.1)]
+    board = Board.of(records)
+    (row, _) = document(board, leaderboard(board), lines(records))["rows"]
+    columns = [name for name in row if not name.endswith(("_low", "_high"))]
+    assert sorted(documented("spf.compare/1")) == sorted([*columns, *corrected])
+
+
+def test_rows_are_the_same_in_each_form(
+    tmp_path: Path, capsys: Capture, monkeypatch: Patch
+) -> None:
+    """Numbers unrounded, as the library has them; cells of CSV are no formulas; nothing is written
+    where no place is named."""
+    clip = harness.save(tmp_path / "=cmd(1)\x1b[2J.mp4", harness.steady(25, power=3.0))
+    monkeypatch.chdir(tmp_path)
+    curve, words = spf.measure(clip, "pixels"), ("analyze", clip.name, *PIXELS)
+    (row,) = spf_command.rows(capsys, *words)
+    assert row.items() >= ({"clip": clip.name} | spf.score(curve)).items()
+    line = spf_command.printed(capsys, *words, "--jsonl")
+    assert json.loads(line) == {"schema": "spf.analyze/1", **row}
+    assert line.isascii()
+    (cells,) = csv.DictReader(spf_command.printed(capsys, *words, "--csv").splitlines())
+    assert list(cells) == list(row)
+    assert cells["clip"] == "'=cmd(1)\\x1b[2J.mp4"
+    assert float(cells["peak_speed"]) == row["peak_speed"]
+    assert json.loads(cells["stretches"]) == row["stretches"]
+    words = ("timemap", clip.name, *PIXELS, "--frames", "9", "--json")
+    found = json.loads(spf_command.printed(capsys, *words))
+    assert (found["schema"], found["clip"], found["fps"]) == ("spf.timemap/1", clip.name, 12.0)
+    positions = spf.time_map(curve, num_frames=9).tolist()
+    assert [row["source_frame"] for row in found["rows"]] == pytest.approx(positions)
+    assert list(tmp_path.iterdir()) == [clip]
+
+
+def test_version_and_a_reader_that_goes_away(capsys: Capture) -> None:
+    assert spf_command.printed(capsys, "--version") == f"spf {spf.__version__}\n"
+    doctor = f"set -o pipefail; {' '.join(harness.SPF)} doctor | head -1"
+    done = harness.command("bash", "-c", doctor)
     assert done.stdout == "machine\n"
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
 
 
-# compare
-
-
-def test_compare_is_the_leaderboard(tmp_path: Path) -> None:
+def test_compare_is_the_leaderboard(tmp_path: Path, capfd: Capture, monkeypatch: Patch) -> None:
     """Whatever the folder is called: the path goes through Hydra's grammar."""
+    monkeypatch.chdir(tmp_path)
     folder = harness.two_generators(tmp_path / "it's $50, a=b {x} \\ ${y}", 1)
-    words = ["compare", str(folder), "--embedder", "pixels", "--out", "o'u$t"]
-    done = harness.command(*harness.SPF, *words, "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    made = harness.only_run(tmp_path / "o'u$t")
-    import pandas as pd
-
-    board = pd.read_csv(made / "leaderboard.csv")
-    document = json.loads(done.stdout)  # alone; the table for people is in the error stream
+    assert main(["compare", str(folder), *PIXELS, "--out", "o'u$t", "--json"]) == 0
+    printed, errors = capfd.readouterr()
+    document = json.loads(printed)  # alone; the table for people is in the error stream
     assert document["schema"] == "spf.compare/1"
-    rows = document["rows"]
-    assert [row["generator"] for row in rows] == list(board["generator"]) == ["even", "jumpy"]
-    assert [row["linearity_mae"] for row in rows] == pytest.approx(
-        list(board["linearity_mae"]), rel=1e-5
-    )
-    table = [line.strip() for line in done.stderr.splitlines()]
-    assert re.match(rf"\(1\) +even +{rows[0]['linearity_mae']:.4f}  ", table[-3])
-    assert re.match(rf"\(2\) +jumpy +{rows[1]['linearity_mae']:.4f}  ", table[-2])
-    plain = harness.run(
-        harness.two_generators(tmp_path / "plain", 1), tmp_path / "out", "embedder=pixels"
-    )
-    expected = (plain.folder.root / "leaderboard.csv").read_text()
-    assert (made / "leaderboard.csv").read_text() == expected
+    even, jumpy = document["rows"]
+    board = pd.read_csv(harness.only_run(tmp_path / "o'u$t") / "leaderboard.csv")
+    assert list(board["generator"]) == [even["generator"], jumpy["generator"]] == ["even", "jumpy"]
+    for row in (even, jumpy):
+        curve = spf.measure(folder / row["generator"] / "pair0.mp4", "pixels")
+        assert row["linearity_mae"] == pytest.approx(spf.score(curve)["linearity_mae"], rel=1e-5)
+    table = [line.strip() for line in errors.splitlines()]
+    assert re.match(rf"\(1\) +even +{even['linearity_mae']:.4f}  ", table[-3])
+    assert re.match(rf"\(2\) +jumpy +{jumpy['linearity_mae']:.4f}  ", table[-2])
 
 
 def test_compare_passes_the_exit_code_on(tmp_path: Path) -> None:
-    words = ["compare", "nowhere", "--embedder", "pixel"]
-    done = harness.command(*harness.SPF, *words, cwd=tmp_path)
+    """Of run.py, which takes the command's place."""
+    done = harness.command(*harness.SPF, "compare", "nowhere", *PIXELS, cwd=tmp_path)
     assert done.returncode == 2
-    assert "did you mean pixels?" in harness.check_one_line(done.stderr)
+    assert "nowhere" in harness.check_one_line(done.stderr)
     assert list(tmp_path.iterdir()) == []
 
 
-# doctor
-
-
-def test_doctor_has_its_sections(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_doctor_has_its_sections(monkeypatch: Patch, tmp_path: Path) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path / "vbench"))
     (tmp_path / "hub" / "models--maker--model").mkdir(parents=True)
-    (tmp_path / "vbench" / "amt_model").mkdir(parents=True)
-    (tmp_path / "vbench" / "amt_model" / "amt-s.pth").write_bytes(b"")
+    harness.touch(tmp_path / "vbench", "amt_model/amt-s.pth")
     lines = list(report())
     text = "\n".join(lines)
-    for heading in ("machine", "packages", "weights", "VBench dimensions", "W&B"):
-        assert heading in lines
+    assert {"machine", "packages", "weights", "VBench dimensions", "W&B"} <= set(lines)
     for name in ("cores", "memory", "disk", "GPU"):
         assert re.search(rf"^  {name} +\S", text, re.MULTILINE)
     assert "found    maker/model" in text
+    assert "WANDB_MODE=offline" in text
     usable = dict(re.findall(r"^  (\w+) +(usable|not usable)", text, re.MULTILINE))
     assert set(usable) == set(VBENCH_DIMENSIONS) | set(EMBEDDERS)
-    assert usable["tiny"] == "usable"
-    assert usable["siglip"] == "not usable"
-    assert usable["motion_smoothness"] == usable["temporal_flickering"] == "usable"
-    assert usable["dynamic_degree"] == "not usable"
-    assert "WANDB_MODE=offline" in text
+    for name in ("tiny", "motion_smoothness", "temporal_flickering"):
+        assert usable[name] == "usable"
+    assert usable["siglip"] == usable["dynamic_degree"] == "not usable"
     for group in harness.CONFIGS.glob("*/*.yaml"):
         assert f"{group.parent.name}=" in lines
         assert re.search(rf"^  {group.stem} +\S.*[Nn]eeds", text, re.MULTILINE)
-    assert set(EMBEDDERS) <= set(re.findall(r"\w+", text))
-    assert np.all([len(line) < 200 for line in lines])
+    assert max(map(len, lines)) < 200

@@ -1,4 +1,4 @@
-"""`spf retime` and `spf timemap`."""
+"""`spf retime` and `spf timemap`; --method regenerate with a cross-fading generator."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import harness
 import numpy as np
 import pytest
+import spf_command
+from faders import Fader
+from spf_command import PIXELS, Capture
 
 import spf
 from spf.cli import main
-from spf.video import load
+from spf.generators import MODELS
+from spf.video import load, write_png
 
+Patch = pytest.MonkeyPatch
 FILES = ["{}.json", "{}.mp4", "{}.png", "{}.side-by-side.mp4"]
+COUNT = 33
 
 
 @pytest.fixture
@@ -26,163 +33,246 @@ def clip(tmp_path: Path) -> Path:
     return harness.save(tmp_path / "clip.mp4", harness.steady(25, power=3.0))
 
 
-def test_retime_writes_clip_film_plot_and_map(
-    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "made" / "here"
-    words = ["retime", str(clip), "--embedder", "pixels", "--out", str(out)]
-    assert main([*words, "--target", "ease-in-out", "--method", "blend"]) == 0
-    stem = "clip.mp4.retimed"
-    assert sorted(os.listdir(out)) == sorted(name.format(stem) for name in FILES)
-    said = capsys.readouterr().out
-    for name in FILES:
-        assert str(out / name.format(stem)) in said
-    assert re.search(r"target_mae +0\.\d+ +0\.\d+", said)
-    assert "nan" not in said
-    report = json.loads((out / f"{stem}.json").read_text())
-    assert report["method"] == "blend"
-    assert report["target"] == "ease_in_out"
+def report_of(out: Path, printed: str, *more: str) -> dict[str, Any]:
+    """The report of a retimed clip, of which all files are there and named, and no others."""
+    names = [name.format(out.stem) for name in (*FILES, *more)]
+    assert sorted(path.name for path in out.parent.glob(f"{out.stem}*")) == sorted(names)
+    assert all(str(out.parent / name) in printed for name in names)
+    count = len(load(out).frames)
+    film = load(out.with_suffix(".side-by-side.mp4")).frames
+    assert film.shape[2] > 2 * 256
+    report: dict[str, Any] = json.loads(out.with_suffix(".json").read_text())
+    assert {len(values) for values in report["time_map"].values()} == {count}
     scores = report["scores"]
     assert scores["after"]["target_mae"] < scores["before"]["target_mae"] / 3
-    columns = report["time_map"]
-    assert {len(values) for values in columns.values()} == {25}
-    assert columns["source_time"][-1] == pytest.approx(2.0, abs=0.01)
-    assert len(load(out / f"{stem}.mp4").frames) == 25
-    film = load(out / f"{stem}.side-by-side.mp4")
-    assert len(film.frames) == 25
-    assert film.frames.shape[2] > 2 * 256
-    assert not list(tmp_path.glob("clip.mp4.*"))
+    return report
 
 
-def test_retime_names_its_file(clip: Path, tmp_path: Path) -> None:
-    words = ["retime", str(clip), "--embedder", "pixels", "--method", "nearest"]
-    assert main([*words, "--out", str(tmp_path / "even.mp4"), "--frames", "9"]) == 0
-    names = [name.format("even") for name in FILES]
-    assert sorted(os.listdir(tmp_path)) == sorted(["clip.mp4", *names])
-    assert len(load(tmp_path / "even.mp4").frames) == 9
+def test_retime_writes_clip_film_plot_and_map(clip: Path, tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "made" / "here"
+    words = ["retime", clip, *PIXELS, "--out", out]
+    plan = spf_command.printed(capsys, *words, "--dry-run", "--keep", "fastest")
+    assert "25 frames, 2 s, 12 frames a second" in plan
+    assert re.search(r"result +\d+ frames", plan)
+    assert os.listdir(tmp_path) == ["clip.mp4"]
+    words += ["--target", "ease-in-out", "--method", "blend"]
+    printed = spf_command.printed(capsys, *words)
+    assert re.search(r"target_mae +0\.\d+ +0\.\d+", printed)
+    assert "nan" not in printed
+    report = report_of(out / "clip.mp4.retimed.mp4", printed)
+    assert (report["method"], report["target"]) == ("blend", "ease_in_out")
+    assert len(report["time_map"]["source_time"]) == 25
+    assert report["time_map"]["source_time"][-1] == pytest.approx(2.0, abs=0.01)
+    assert sorted(os.listdir(tmp_path)) == ["clip.mp4", "made"]
 
 
-@pytest.mark.parametrize("command", ["retime", "timemap"])
-def test_like_another_clip(
-    command: str, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_like_another_clip(clip: Path, tmp_path: Path, capsys: Capture) -> None:
     """A linear clip that is paced like the slow starter becomes it: the map is its curve."""
     even = harness.save(tmp_path / "even.mp4", harness.steady(25))
-    words = [command, str(even), "--like", str(clip), "--embedder", "pixels"]
-    assert main([*words, "--out", str(tmp_path / "out")]) == 0
-    if command == "retime":
-        report = json.loads((tmp_path / "out" / "even.mp4.retimed.json").read_text())
-        positions = report["time_map"]["source_frame"]
-    else:
-        rows = table(tmp_path / "out" / "even.mp4.timemap.csv")
-        positions = [float(row["source_frame"]) for row in rows]
-    wanted = 24 * np.linspace(0, 1, 25) ** 3
-    assert np.abs(np.array(positions) - wanted).max() < 1.2
-    assert "target like" in capsys.readouterr().out
+    words = [even, "--like", clip, *PIXELS, "--frames", "13", "--out"]
+    paced = tmp_path / "paced.mp4"
+    printed = spf_command.printed(capsys, "retime", *words, paced, "--method", "nearest")
+    assert "target like" in printed
+    spf_command.printed(capsys, "timemap", *words, tmp_path / "map.csv")
+    rows = csv.DictReader((tmp_path / "map.csv").read_text().splitlines())
+    positions = [float(row["source_frame"]) for row in rows]
+    assert np.abs(np.array(positions) - 24 * np.linspace(0, 1, 13) ** 3).max() < 1.2
+    report = json.loads((tmp_path / "paced.json").read_text())
+    assert report["time_map"]["source_frame"] == pytest.approx(positions, abs=1e-4)
+    assert len(load(paced).frames) == 13
 
 
-def table(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(path.read_text().splitlines()))
-
-
-def test_dry_run_tells_and_writes_nothing(
-    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "nowhere"
-    words = ["retime", str(clip), "--embedder", "pixels", "--dry-run", "--out", str(out)]
-    assert main([*words, "--keep", "fastest"]) == 0
-    said = capsys.readouterr().out
-    assert "25 frames, 2 s, 12 frames a second" in said
-    assert re.search(r"result +\d+ frames", said)
-    assert "at most" not in said
-    assert os.listdir(tmp_path) == ["clip.mp4"]
+def test_where_embedders_disagree_the_user_is_advised(tmp_path: Path, capsys: Capture) -> None:
+    """Of a clip that is shifted first, which a histogram does not see, and then fades."""
+    shift = [np.roll(harness.picture(0), k, axis=1) for k in range(13)]
+    fade = [np.uint8(shift[-1] * share) for share in np.linspace(1, 0.2, 13)]
+    clip = harness.save(tmp_path / "clip.mp4", shift + fade)
+    words = ["retime", clip, *PIXELS, "--check-embedder", "histogram", "--method", "nearest"]
+    printed = spf_command.printed(capsys, *words, "--out", tmp_path / "out")
+    assert "  disagree: " in printed
+    advice = "look at the result there, and trust the embedder that suits what the clip shows"
+    assert printed.count(advice) == 1
 
 
 @pytest.mark.parametrize(
     ("words", "thing"),
     [
-        (["--method", "flo"], "did you mean flow?"),
-        (["--method", "rope"], "unknown method"),
-        (["--target", "ease-inn"], "did you mean ease_in"),
-        (["--target", "exponential:temperature=hot"], "temperature='hot'"),
-        (["--target", "custom:path=missing.csv"], "missing.csv: cannot be read"),
-        (["--target", "custom"], "needs points or a file"),
-        (["--target", "linear", "--like", "x.mp4"], "give one of them"),
-        (["--keep", "speed"], "'length', 'fastest'"),
-        (["--frames", "1"], "frames=1"),
-        (["--fps", "0"], "fps is 0"),
-        (["--keep", "fastest", "--frames", "9"], "give it or frames=N"),
-        (["--embedder", "pixel"], "did you mean pixels?"),
-        (["--out", "clip.mp4"], "would replace the clip"),
-        (["--out", "FILE/below"], "FILE/below"),
+        ("--method flo", "did you mean flow?"),
+        ("--method rope", "unknown method"),
+        ("--target ease-inn", "did you mean ease_in"),
+        ("--target exponential:temperature=hot", "temperature='hot'"),
+        ("--target custom:path=missing.csv", "missing.csv: cannot be read"),
+        ("--target custom", "needs points or a file"),
+        ("--target linear --like x.mp4", "give one of them"),
+        ("--keep speed", "'length', 'fastest'"),
+        ("--frames 1", "frames=1"),
+        ("--fps 0", "fps is 0"),
+        ("--keep fastest --frames 9", "give it or frames=N"),
+        ("--embedder pixel", "did you mean pixels?"),
+        ("--out clip.mp4", "would replace the clip"),
+        ("--out FILE/below", "FILE/below"),
     ],
-    ids=" ".join,
 )
 def test_wrong_values_exit_2(
-    words: list[str],
-    thing: str,
-    clip: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    words: str, thing: str, clip: Path, capsys: Capture, monkeypatch: Patch
 ) -> None:
-    monkeypatch.chdir(clip.parent)
-    Path("FILE").write_text("x")
-    usual = [] if "--embedder" in words else ["--embedder", "pixels"]
-    assert main(["retime", "clip.mp4", *usual, *words]) == 2
-    assert thing in harness.check_one_line(capsys.readouterr().err)
+    monkeypatch.chdir(harness.touch(clip.parent, "FILE"))
+    assert thing in spf_command.refused(capsys, "retime", "clip.mp4", *PIXELS, *words.split())
     assert sorted(os.listdir()) == ["FILE", "clip.mp4"]
 
 
-@pytest.mark.parametrize(
-    ("name", "thing"),
-    [("missing.mp4", "there is no such file"), ("still.mp4", "no semantic change"),
-     ("one.mp4", "1 frame")],
-)  # fmt: skip
-def test_clips_that_cannot_be_retimed_exit_1(
-    name: str, thing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_clips_that_cannot_be_retimed_exit_1(tmp_path: Path, capsys: Capture) -> None:
     harness.save(tmp_path / "still.mp4", harness.still())
     harness.save(tmp_path / "one.mp4", harness.still(1))
+    reasons = {"missing": "no such file", "still": "no semantic change", "one": "1 frame"}
     for command in ("retime", "timemap"):
-        words = [command, str(tmp_path / name), "--embedder", "pixels", "--out", str(tmp_path)]
-        assert main(words) == 1
-        assert thing in harness.check_one_line(capsys.readouterr().err)
+        for name, reason in reasons.items():
+            words = [command, tmp_path / f"{name}.mp4", *PIXELS, "--out", tmp_path]
+            assert reason in spf_command.refused(capsys, *words, code=1)
     assert sorted(os.listdir(tmp_path)) == ["one.mp4", "still.mp4"]
 
 
-def test_names_cannot_command_the_terminal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    evil = harness.save(tmp_path / "\x1b[2Jclip\n.mp4", harness.steady())
-    words = [str(evil), "--embedder", "pixels", "--out", str(tmp_path / "out")]
-    assert main(["retime", *words, "--method", "nearest"]) == 0
-    assert main(["timemap", *words]) == 0
-    left = {letter for letter in capsys.readouterr().out if not letter.isprintable()}
-    assert left <= {"\n"}
-
-
-def test_a_rate_for_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    spf.video.write_png(tmp_path / "clip", harness.steady(9, power=2.0))
-    words = ["retime", str(tmp_path / "clip"), "--embedder", "pixels", "--out", str(tmp_path / "o")]
-    assert main(words) == 2
-    assert "--fps" in harness.check_one_line(capsys.readouterr().err)
-    assert main([*words, "--fps", "8"]) == 0
+def test_a_rate_for_images(tmp_path: Path, capsys: Capture) -> None:
+    write_png(tmp_path / "clip", harness.steady(9, power=2.0))
+    words = ["retime", tmp_path / "clip", *PIXELS, "--out", tmp_path / "o"]
+    assert "--fps" in spf_command.refused(capsys, *words)
+    spf_command.printed(capsys, *words, "--fps", "8", "--method", "nearest")
     film = load(tmp_path / "o" / "clip.retimed.side-by-side.mp4")
     assert (len(film.frames), film.info.fps) == (9, 8)
 
 
 def test_a_full_disk_is_one_line_and_keeps_what_is_finished(
-    clip: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    clip: Path, tmp_path: Path, capsys: Capture, monkeypatch: Patch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("spf.pacing.outputs.write_atomic", full)
-    words = ["retime", str(clip), "--embedder", "pixels", "--out", str(tmp_path / "out.mp4")]
-    assert main([*words, "--method", "nearest"]) == 1
-    assert "No space left on device" in harness.check_one_line(capsys.readouterr().err)
+    words = ["retime", clip, *PIXELS, "--out", tmp_path / "out.mp4", "--method", "nearest"]
+    assert "No space left on device" in spf_command.refused(capsys, *words, code=1)
     assert sorted(os.listdir(tmp_path)) == ["clip.mp4", "out.mp4"]
     assert len(load(tmp_path / "out.mp4").frames) == 25
+
+
+# Regenerated
+
+
+@pytest.fixture
+def slow_ends(tmp_path: Path, monkeypatch: Patch) -> Path:
+    """A dissolve of 33 frames at 12 a second. `--model tiny` is the fader, at which nothing has
+    been asked yet."""
+    monkeypatch.setitem(MODELS, "tiny", "faders.Fader")
+    monkeypatch.setattr(Fader, "requests", [])
+    return harness.save(tmp_path / "clip.mp4", harness.slow_ends(COUNT))
+
+
+def regenerate(clip: Path, *more: str) -> list[str]:
+    words = ["retime", str(clip), "--method", "regenerate", *PIXELS]
+    return [*words, "--out", str(clip.parent / "made"), *more]
+
+
+def test_a_clip_is_regenerated_with_a_bar_for_each_segment(
+    slow_ends: Path, tmp_path: Path, capsys: Capture, monkeypatch: Patch
+) -> None:
+    bars: list[Any] = []
+
+    class FakeBar:
+        def __init__(self, total: int | None, unit: str, desc: str, **_: Any) -> None:
+            self.total, self.unit, self.desc, self.n = total, unit, desc, 0
+            bars.append(self)
+
+        def update(self, more: int) -> None:
+            self.n += more
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("tqdm.tqdm", FakeBar)
+    settings = ["--cuts", "bridge", "--seed", "3", "--segments", "4", "--prompt", "a cat"]
+    words = ["--model", "tiny", "--frames", "41", "--steer", "rope-flat", *settings]
+    printed = spf_command.printed(capsys, *regenerate(slow_ends, *words))
+    assert "unsteered" in printed
+    report = report_of(tmp_path / "made" / "clip.mp4.retimed.mp4", printed, "{}.segments")
+    positions, anew = report["time_map"]["source_frame"], report["regeneration"]
+    assert (report["method"], anew["model"]) == ("regenerate", "fader")
+    assert (len(positions), positions[0], positions[-1]) == (41, 0, COUNT - 1)
+    chosen = {"cuts": "bridge", "seed": 3, "n_segments": 4, "prompt": "a cat"}
+    assert anew["settings"].items() >= (chosen | {"strategy": "rope-flat"}).items()
+    assert [anew["segments"][0]["start"], anew["segments"][-1]["stop"]] == [0, COUNT - 1]
+    unsteered = anew["scores_unsteered"]["target_mae"]
+    assert unsteered > report["scores"]["after"]["target_mae"]
+    ours = [bar for bar in bars if bar.desc.startswith("segment")]
+    assert len(ours) >= 4
+    names = [f"segment {k + 1} of {len(ours)}" for k in range(len(ours))]
+    assert [bar.desc for bar in ours] == names
+    assert [(bar.unit, bar.n, bar.total) for bar in ours] == [("steps", 8, 8)] * len(ours)
+    assert len({bar.desc for bar in bars}) == len(bars)
+
+
+def test_dry_run_prints_the_segments(slow_ends: Path, tmp_path: Path, capsys: Capture) -> None:
+    words = regenerate(slow_ends, "--model", "tiny", "--dry-run", "--segments", "3", "--frames")
+    printed = spf_command.printed(capsys, *words, "39")
+    assert "method   regenerate by fader, each segment steered by rope_flat" in printed
+    rows = [line.split() for line in printed.splitlines() if "source frames" in line]
+    assert [row[2] for row in rows] == ["0", *(row[4] for row in rows[:-1])]
+    assert rows[-1][4] == str(COUNT - 1)
+    assert sum(float(row[9]) for row in rows) == pytest.approx(38 / 12, abs=0.01)
+    assert "steps by the time map" in printed
+    assert "note: the next longer clip brought to length by the time map" in printed
+    assert "steps rounded to" in spf_command.printed(capsys, *words, "41")
+    assert os.listdir(tmp_path) == ["clip.mp4"]
+    assert not Fader.requests
+
+
+def test_a_second_start_resumes_after_the_finished_segments(
+    slow_ends: Path, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    whole, made = tmp_path / "whole.mp4", tmp_path / "made"
+    spf.retime(slow_ends, whole, method="regenerate", generator=Fader(), embedder="pixels")
+    count = len(Fader.requests)
+    monkeypatch.setattr(Fader, "fail_at", count + 5)
+    words = regenerate(slow_ends, "--model", "tiny")
+    assert main(words) == 130
+    assert os.listdir(made) == ["clip.mp4.retimed.segments"]
+    assert len(list((made / "clip.mp4.retimed.segments").iterdir())) == 4
+    assert main(words) == 0
+    assert len(Fader.requests) == count + 5 + count - 4
+    assert (made / "clip.mp4.retimed.mp4").read_bytes() == whole.read_bytes()
+
+
+TINY = ["--model", "tiny"]
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "message"),
+    [
+        (["--model", "folder"], 2, "model=folder generates nothing; choose model=tiny"),
+        (["--model", "wan21", "--set", "variant=flf2v"], 3, "make weights MODEL=wan21/flf2v"),
+        (["--model", "ltx2", "--like", "missing.mp4"], 3, "make weights MODEL=ltx2"),
+        (["--model", "ltx2", "--set", "size=480,x"], 2, "--set size='480,x' must be"),
+        ([], 2, "needs a generator (--model)"),
+        (["--set", "longest=9"], 2, "--set is for a model"),
+        ([*TINY, "--set", "longest"], 2, "write NAME=VALUE"),
+        ([*TINY, "--set", "longst=9"], 2, "did you mean longest"),
+        ([*TINY, "--command", "x"], 2, "--command is for --model command"),
+        (["--model", "command"], 2, "--model command needs --command TEMPLATE"),
+        (["--command", "x {first} {output}"], 2, "lacks {last}"),
+        (["--command", "nowhere {first} {last} {output}"], 3, "there is no program 'nowhere'"),
+        ([*TINY, "--cuts", "drop"], 2, "unknown way with cuts"),
+        ([*TINY, "--steer", "blend"], 2, "unknown way to steer 'blend'"),
+        ([*TINY, "--segments", "0"], 2, "--segments 0 must be"),
+        ([*TINY, "--seed", "-1"], 2, "--seed -1 must be"),
+        ([*TINY, "--method", "flow"], 2, "--model is for --method regenerate"),
+        (["--prompt", "", "--method", "flow"], 2, "--prompt is for --method regenerate"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_before_any_work(
+    slow_ends: Path, monkeypatch: Patch, capsys: Capture, more: list[str], code: int, message: str
+) -> None:
+    def work(*_: Any, **__: Any) -> None:
+        pytest.fail("work began")
+
+    monkeypatch.setattr("spf.pacing.plan.measure_clip", work)
+    monkeypatch.setattr("spf.measurement.measure_clip", work)
+    monkeypatch.setattr("spf.generators.weights.cached_folder", lambda _: None)
+    assert message in spf_command.refused(capsys, *regenerate(slow_ends, *more), code=code)
+    assert os.listdir(slow_ends.parent) == ["clip.mp4"]

@@ -23,8 +23,10 @@ from spf.cluster import Pool
 from spf.corpus.inputs import list_clips
 from spf.corpus.rows import COLUMNS, CURVES, DONE, FAILED
 
-pytest.importorskip("ray", reason="spf corpus needs the extra corpus")
+ray_data = pytest.importorskip("ray.data", reason="spf corpus needs the extra corpus")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
+
+OPTIONS = ["--embedder", "pixels", "--clips-per-shard", "5", "--curves", "--workers"]
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +43,13 @@ def local_ray() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def undisturbed(corpus: Path, local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The corpus as the command makes it, with one worker."""
+    """The corpus as the command makes it, with one worker, where Ray would split large shards."""
     output = tmp_path_factory.mktemp("one") / "out"
-    options = ["--embedder", "pixels", "--workers", "1", "--clips-per-shard", "5", "--curves"]
-    assert main(["corpus", str(corpus), str(output), *options]) == 1  # some clips cannot be read
+    context = ray_data.DataContext.get_current()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(context, "target_max_block_size", 1000)  # bytes: less than a shard has
+        code = main(["corpus", str(corpus), str(output), *OPTIONS, "1"])
+    assert code == 1  # some clips cannot be read
     return output
 
 
@@ -58,23 +63,6 @@ def test_rows_are_those_of_measure(corpus: Path, undisturbed: Path) -> None:
     for row in rows:
         assert str(row["reason"]).isprintable()
         assert str(corpus) not in str(row["reason"])
-
-
-@pytest.mark.slow
-def test_two_workers_write_the_same_bytes(corpus: Path, undisturbed: Path, tmp_path: Path) -> None:
-    corpora.make(corpus, tmp_path, 2)
-    assert corpora.contents(tmp_path) == corpora.contents(undisturbed)
-
-
-def test_large_shards_stay_whole(
-    corpus: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import ray.data
-
-    context = ray.data.DataContext.get_current()
-    monkeypatch.setattr(context, "target_max_block_size", 1000)  # bytes: less than a shard has
-    corpora.make(corpus, tmp_path)
-    assert corpora.contents(tmp_path) == corpora.contents(undisturbed)
 
 
 def deadly() -> object:
@@ -115,9 +103,9 @@ def test_workers_that_die_cost_only_the_clip_that_kills_them(
 def test_a_command_that_is_stopped_goes_on_where_it_was(
     how: int, corpus: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
+    """And two workers write the same bytes as one."""
     output = tmp_path / "out"
-    options = ["--embedder", "pixels", "--workers", "2", "--clips-per-shard", "5", "--curves"]
-    command = [*harness.SPF, "corpus", str(corpus), str(output), *options]
+    command = [*harness.SPF, "corpus", str(corpus), str(output), *OPTIONS, "2"]
     process = harness.start(*command)
     while not list(output.glob("shard-*")):
         assert process.poll() is None, process.communicate()

@@ -13,8 +13,9 @@ import clips
 import harness
 import numpy as np
 import pytest
+import spf_command
+from spf_command import PIXELS, Capture
 
-from spf.cli import main
 from spf.curation.trim import Trim, carry_out, plan_trim
 from spf.embedders import load_embedder
 from spf.errors import ClipError, ConfigError
@@ -38,23 +39,21 @@ def made(path: Path, lead: int = LEAD, tail: int = TAIL, **options: Any) -> Path
     return clips.encode(path, frames, rate=RATE, options=given, **options)
 
 
-def with_burst(path: Path, pictures: Path, codec: str = "aac") -> Path:
+def with_burst(path: Path, pictures: Path) -> Path:
     """The pictures with a sound that is silent until `BURST`, when its tone sets in."""
-    rate, seconds = 48_000, 4.2
-    at = np.arange(round(rate * seconds)) / rate
+    at = np.arange(round(48_000 * 4.2)) / 48_000
     wave = np.where(at >= BURST, 0.5 * np.sin(2 * np.pi * 1000 * at), 0).astype(np.float32)
     with av.open(str(pictures)) as source, av.open(str(path), "w") as output:
         old = source.streams.video[0]
         video = output.add_stream_from_template(old)
-        sound: Any = output.add_stream(codec, rate=rate, layout="mono")
+        sound: Any = output.add_stream("aac", rate=48_000, layout="mono")
         for packet in source.demux(old):
             if packet.dts is not None:
                 packet.stream = video
                 output.mux(packet)
-        size = sound.codec_context.frame_size or 1024
-        for begin in range(0, len(wave), size):
-            tone: Any = av.AudioFrame.from_ndarray(wave[None, begin : begin + size], "fltp", "mono")
-            tone.rate, tone.pts = rate, begin
+        for begin in range(0, len(wave), 1024):
+            tone: Any = av.AudioFrame.from_ndarray(wave[None, begin : begin + 1024], "fltp", "mono")
+            tone.rate, tone.pts = 48_000, begin
             output.mux(sound.encode(tone))
         output.mux(sound.encode(None))
     return path
@@ -84,12 +83,6 @@ def cut(path: Path, out: Path, **options: Any) -> Trim:
     return plan
 
 
-def apart(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean difference of two clips' frames, in levels."""
-    assert one.shape == other.shape
-    return float(np.abs(one.astype(int) - other).mean())
-
-
 def test_dead_ends_are_found_and_encoded_away(tmp_path: Path) -> None:
     path = made(tmp_path / "a.mp4")
     plan = cut(path, tmp_path / "out.mp4")
@@ -98,32 +91,28 @@ def test_dead_ends_are_found_and_encoded_away(tmp_path: Path) -> None:
     assert abs(plan.first - (LEAD - 1)) <= 2
     assert abs(plan.last - (LEAD + MOVES)) <= 2
     before, after = load(path), load(tmp_path / "out.mp4")
-    assert apart(after.frames, before.frames[plan.first : plan.last + 1]) < 2
+    shown = before.frames[plan.first : plan.last + 1].astype(int)
+    assert np.abs(after.frames - shown).mean() < 2  # levels
     assert np.allclose(after.times, np.arange(len(after.times)) / RATE, atol=1e-4)
     assert planned(tmp_path / "out.mp4") is None
-
-
-def test_a_margin_stays(tmp_path: Path) -> None:
-    path = made(tmp_path / "a.mp4")
-    plain, wide = planned(path), planned(path, margin=0.2)
-    assert plain is not None
+    wide = planned(path, margin=0.2)
     assert wide is not None
-    assert (plain.first - wide.first, wide.last - plain.last) == (5, 5)
+    assert (plan.first - wide.first, wide.last - plan.last) == (5, 5)
     assert planned(path, margin=9.0) is None
-    for margin in (-1.0, np.nan, np.inf):
-        with pytest.raises(ConfigError, match="margin"):
-            planned(path, margin=margin)
-
-
-@pytest.mark.parametrize("ends", [(LEAD, 0), (0, TAIL)])
-def test_one_dead_end_is_cut_alone(ends: tuple[int, int], tmp_path: Path) -> None:
-    plan = planned(made(tmp_path / "a.mp4", *ends))
-    assert plan is not None
-    assert (plan.first == 0) == (ends[0] == 0)
-    assert (plan.last == sum(ends) + MOVES - 1) == (ends[1] == 0)
+    for lead, tail in ((LEAD, 0), (0, TAIL)):
+        one = planned(made(tmp_path / "one.mp4", lead, tail))
+        assert one is not None
+        assert (one.first == 0) == (lead == 0)
+        assert (one.last == lead + tail + MOVES - 1) == (tail == 0)
 
 
 def test_nothing_to_trim_and_nothing_that_can_be(tmp_path: Path) -> None:
+    path = made(tmp_path / "a.mp4", tail=0, options={"g": "250"})
+    with pytest.raises(ClipError, match="no keyframe lies in its dead ends"):
+        planned(path, copy=True)
+    for margin in (-1.0, np.nan, np.inf):
+        with pytest.raises(ConfigError, match="margin"):
+            planned(path, margin=margin)
     assert planned(harness.save(tmp_path / "even.mp4", harness.steady(25))) is None
     with pytest.raises(ClipError, match="no semantic change"):
         planned(harness.save(tmp_path / "still.mp4", harness.still()))
@@ -172,8 +161,10 @@ def test_copied_packets_show_the_same_frames(tmp_path: Path) -> None:
     assert np.allclose(after.times, np.arange(len(after.times)) / RATE, atol=1e-4)
 
 
-@pytest.mark.parametrize("options", [{"bf": "0"}, {"bf": "2"}, {"bf": "3", "b-pyramid": "normal"}])
-@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [("mp4", {"bf": "0"}), ("mkv", {"bf": "2"}), ("mp4", {"bf": "3", "b-pyramid": "normal"})],
+)
 def test_spans_can_be_decoded_alone(suffix: str, options: dict[str, str], tmp_path: Path) -> None:
     """Any part of a clip: what the span's packets decode to is what the whole clip shows there."""
     path = tmp_path / f"a.{suffix}"
@@ -191,12 +182,6 @@ def test_spans_can_be_decoded_alone(suffix: str, options: dict[str, str], tmp_pa
         assert np.array_equal(found.frames, whole.frames[span.first : span.last + 1])
 
 
-def test_copying_that_cuts_nothing_is_refused(tmp_path: Path) -> None:
-    path = made(tmp_path / "a.mp4", tail=0, options={"g": "250"})
-    with pytest.raises(ClipError, match="no keyframe lies in its dead ends"):
-        planned(path, copy=True)
-
-
 def test_animations_are_encoded(tmp_path: Path) -> None:
     frames = harness.dissolve(shares(20, 12, 0))
     for index, frame in enumerate(frames):
@@ -209,38 +194,31 @@ def test_animations_are_encoded(tmp_path: Path) -> None:
 
 # The command
 
-
-def trim(*words: object) -> int:
-    return main(["trim", "--embedder", "pixels", "--no-cache", *map(str, words)])
+TRIM = ("trim", *PIXELS)
 
 
 def test_trim_says_what_it_does(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And never replaces its clip."""
     monkeypatch.chdir(tmp_path)
     path = made(tmp_path / "a.mp4")
     before = path.read_bytes()
-    assert trim(path, "--dry-run") == 0
-    out = capsys.readouterr().out
+    out = spf_command.printed(capsys, *TRIM, path, "--dry-run")
     assert re.search(r"^  beginning  dead from 0\.00 to 1\.\d\d s$", out, re.MULTILINE)
     assert re.search(r"^  keeps      frames \d+ to \d+ of 95, 1\.\d\d to 2\.\d\d s$", out, re.M)
-    assert os.listdir() == ["a.mp4"]
-    assert trim(path, "--margin", 9) == 0
-    assert "nothing to trim: its dead ends lie within the margin" in capsys.readouterr().out
-    assert trim(path) == 0
-    assert sorted(os.listdir()) == ["a.mp4", "a.mp4.trimmed.mp4"]
+    none = "nothing to trim: its dead ends lie within the margin"
+    assert none in spf_command.printed(capsys, *TRIM, path, "--margin", 9)
+    os.symlink(path, "link.mp4")
+    for place in (path, "link.mp4"):
+        line = spf_command.refused(capsys, *TRIM, path, "--out", place)
+        assert "would replace the clip" in line
+    assert "margin" in spf_command.refused(capsys, *TRIM, path, "--margin", "nan")
+    assert "no such file" in spf_command.refused(capsys, *TRIM, "missing.mp4", code=1)
+    assert sorted(os.listdir()) == ["a.mp4", "link.mp4"]
+    spf_command.printed(capsys, *TRIM, path)
+    assert sorted(os.listdir()) == ["a.mp4", "a.mp4.trimmed.mp4", "link.mp4"]
     assert path.read_bytes() == before
-    capsys.readouterr()
-    assert trim("a.mp4.trimmed.mp4", "--out", "again.mp4") == 0
-    assert "it neither begins nor ends with a dead stretch" in capsys.readouterr().out
+    out = spf_command.printed(capsys, *TRIM, "a.mp4.trimmed.mp4", "--out", "again.mp4")
+    assert "it neither begins nor ends with a dead stretch" in out
     assert not os.path.exists("again.mp4")
-
-
-def test_trim_never_replaces_its_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = made(tmp_path / "a.mp4")
-    (tmp_path / "link.mp4").symlink_to(path)
-    for out in (path, tmp_path / "link.mp4"):
-        assert trim(path, "--out", out) == 2
-        assert "would replace the clip" in harness.check_one_line(capsys.readouterr().err)
-    assert trim(path, "--margin", "nan") == 2
-    assert trim(tmp_path / "missing.mp4") == 1

@@ -9,7 +9,6 @@ import harness
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 import spf
 from spf.cluster import Pool
@@ -17,28 +16,27 @@ from spf.corpus.inputs import list_clips
 from spf.corpus.rows import CURVES, DONE, FAILED, SCORES, Measurer
 from spf.corpus.run import make_corpus
 
+Rows = list[dict[str, object]]
+
 
 def build(root: Path) -> Path:
     """Good and bad clips of all kinds: 17 are measured, 5 fail."""
     good = harness.save(root / "a" / "steady.mp4", harness.steady(14))
     harness.save(root / "a" / "jumping.mp4", harness.jumping(12, seed=1))
     harness.save(root / "a" / "still.mp4", harness.still(12))
-    (root / "b" / "images").mkdir(parents=True)
-    (root / "c").mkdir()
+    spf.video.write_png(root / "b" / "images", harness.steady(6, seed=3))
     clips.animate(root / "b" / "moving.gif", harness.steady(9, seed=2), [80] * 9)
-    for number, image in enumerate(harness.steady(6, seed=3)):
-        Image.fromarray(image).save(root / "b" / "images" / f"{number}.png")
     for number in range(12):
         harness.save(root / "d" / f"{number}.mp4", harness.steady(4 + number * 7 % 11, seed=number))
+    harness.save(root / "c" / "one.mp4", harness.steady(2)[:1])
     (root / "c" / "empty.mp4").touch()
     (root / "c" / "junk.mp4").write_bytes(b"junk " * 99)
     clips.cut(good, root / "c" / "short.mp4", 0.3)
     (root / "c" / "gone.mp4").symlink_to(root / "nowhere.mp4")
-    harness.save(root / "c" / "one.mp4", harness.steady(2)[:1])
     return root
 
 
-def check_rows(root: Path, rows: list[dict[str, object]]) -> None:
+def check_rows(root: Path, rows: Rows) -> None:
     """Each row holds what `spf.measure` and `spf.score` give of its clip, or the reason why not."""
     for row in rows:
         path = root / str(row["path"])
@@ -59,26 +57,18 @@ def check_rows(root: Path, rows: list[dict[str, object]]) -> None:
 
 def make(
     source: Path, output: Path, workers: int = 1, per_shard: int = 5, **settings: object
-) -> tuple[list[dict[str, object]], int]:
+) -> tuple[Rows, int]:
     """All rows in the order of the shards, and the number of clips that were measured now."""
     output.mkdir(exist_ok=True)
     base, names = list_clips(source)
-    how = {"embedder": "pixels", "curves": True} | settings
+    measurer = Measurer(**({"embedder": "pixels", "curves": True} | settings))  # type: ignore[arg-type]
     counts: list[int] = []
-    make_corpus(
-        names,
-        base,
-        output,
-        Measurer(**how),  # type: ignore[arg-type]
-        Pool(workers),
-        per_shard,
-        on_progress=counts.append,
-    )
+    pool = Pool(workers)
+    make_corpus(names, base, output, measurer, pool, per_shard, on_progress=counts.append)
     return rows_of(output), sum(counts)
 
 
-def rows_of(output: Path) -> list[dict[str, object]]:
-    """All rows in the order of the shards."""
+def rows_of(output: Path) -> Rows:
     return [x for path in sorted(output.glob("shard-*")) for x in pq.read_table(path).to_pylist()]
 
 
