@@ -48,7 +48,7 @@ def content(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=option)
-def test_composes_and_is_what_its_name_and_first_line_say(path: Path, tmp_path: Path) -> None:
+def test_composes_and_is_what_its_name_and_first_line_say(path, tmp_path):
     """Its defaults are those of the class and its bases: all of them are shown, and no others."""
     first = path.read_text().partition("\n")[0]
     assert DESCRIPTION.fullmatch(first), first
@@ -83,7 +83,7 @@ def test_composes_and_is_what_its_name_and_first_line_say(path: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("path", FILES, ids=option)
-def test_the_help_has_a_line_for_each_setting(path: Path) -> None:
+def test_the_help_has_a_line_for_each_setting(path):
     """Its name, its value, and some words, in 100 columns."""
     group = path.parent.name
     text = settings.help_text([option(path)])
@@ -101,7 +101,7 @@ def test_the_help_has_a_line_for_each_setting(path: Path) -> None:
     assert all(f"\n  {other.stem} " in text for other in FILES)
 
 
-def test_the_help_shows_what_is_set() -> None:
+def test_the_help_shows_what_is_set():
     text = settings.help_text(["embedder=siglip/b16-384", "fit.window=7"])
     assert re.search(r"^  embedder\.model +b16-384  ", text, re.MULTILINE)
     assert re.search(r"^  fit\.window +7  ", text, re.MULTILINE)
@@ -113,7 +113,7 @@ def test_the_help_shows_what_is_set() -> None:
     ("group", "known"),
     [("embedder", EMBEDDERS), ("model", MODELS), ("target", TARGETS), ("retime", RETIMES)],
 )
-def test_group_equals_the_registry(group: str, known: dict[str, Any]) -> None:
+def test_group_equals_the_registry(group, known):
     files = {path.stem: content(path) for path in FILES if path.parent.name == group}
     classes = {name: get_class(node["_target_"]) for name, node in files.items()}
     named = {name: get_class(one) if isinstance(one, str) else one for name, one in known.items()}
@@ -130,13 +130,13 @@ def test_group_equals_the_registry(group: str, known: dict[str, Any]) -> None:
         ("benchmark=user_study model=folder", "efficientnet"),
     ],
 )
-def test_the_default_embedder_follows_what_is_measured(words: str, name: str) -> None:
+def test_the_default_embedder_follows_what_is_measured(words, name):
     for embedder, expected in (("auto", name), ("pixels", "pixels")):
         config = session.resolved(harness.compose(f"embedder={embedder}", *words.split()))
         assert get_class(config.embedder._target_).name == expected
 
 
-def test_defaults_are_the_designs_and_the_librarys() -> None:
+def test_defaults_are_the_designs_and_the_librarys():
     config = commandline.compose([])
     names = ("benchmark", "model", "retime", "target", "quality", "logger")
     chosen = [get_class(config[name]._target_).name for name in names]
@@ -155,7 +155,7 @@ def test_defaults_are_the_designs_and_the_librarys() -> None:
         assert type(default)(stated) == default  # the comment must not outlive a change of it
 
 
-def test_settings_arrive(tmp_path: Path) -> None:
+def test_settings_arrive(tmp_path):
     folder = harness.two_generators(tmp_path / "clips", 1)
     words = ["embedder=pixels", "embedder.size=9", "fit.window=7", "fit.noise=nugget"]
     words += ["sampling.stride=3", "batch_size=5", "nuisance=camera+light"]
@@ -188,9 +188,7 @@ BAD = {
 @pytest.mark.parametrize(
     "words", [f"{group}.{one}".lstrip(".") for group, several in BAD.items() for one in several]
 )
-def test_bad_values_are_config_errors(
-    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_values_are_config_errors(words, tmp_path, monkeypatch):
     """Before any work begins, in one line."""
     monkeypatch.setattr(session, "run_cells", lambda *_: pytest.fail("work began"))
     monkeypatch.chdir(tmp_path)

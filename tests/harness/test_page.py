@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import browser
 import harness
@@ -32,7 +30,7 @@ SORT = """(() => {
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 
 
-def test_a_runs_page_sorts_its_columns_and_asks_for_nothing(tmp_path: Path) -> None:
+def test_a_runs_page_sorts_its_columns_and_asks_for_nothing(tmp_path):
     """Numbers as numbers, words as words, nothing last; of a run with gaps and a failure."""
     clips = {
         "b": {"p10": harness.steady(12, 0), "p9": harness.steady(100, 1)},
@@ -73,18 +71,18 @@ def test_a_runs_page_sorts_its_columns_and_asks_for_nothing(tmp_path: Path) -> N
 
 
 @pytest.fixture(scope="module")
-def report_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report_file(tmp_path_factory):
     return write_report(tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")
-def loaded(report_file: Path) -> Iterator[browser.Page]:
+def loaded(report_file):
     with browser.open_page(report_file) as page:
         yield page
 
 
 @pytest.fixture
-def report(loaded: browser.Page) -> Iterator[browser.Page]:
+def report(loaded):
     """In a wide bright window, all folded, as every test finds it."""
     yield loaded
     loaded.resize(1280, 900)
@@ -92,9 +90,7 @@ def report(loaded: browser.Page) -> Iterator[browser.Page]:
     loaded.evaluate("document.querySelectorAll('details').forEach(x => { x.open = false; })")
 
 
-def test_the_report_asks_for_nothing_and_complains_of_nothing(
-    report: browser.Page, report_file: Path
-) -> None:
+def test_the_report_asks_for_nothing_and_complains_of_nothing(report, report_file):
     """But the paper; its links within lead somewhere."""
     report.evaluate("scrollTo(0, document.body.scrollHeight)")
     assert report.console_errors == report.requests == []
@@ -107,7 +103,7 @@ def test_the_report_asks_for_nothing_and_complains_of_nothing(
     assert {link for link in within if link.startswith("#")} <= places
 
 
-def test_hostile_names_are_text(report: browser.Page) -> None:
+def test_hostile_names_are_text(report):
     assert report.evaluate("document.title") == "Semantic Progress Function: reproduction"
     assert report.evaluate("document.querySelectorAll('script:not([type])').length") == 1
     assert report.evaluate("document.querySelectorAll('[onerror], b b').length") == 0
@@ -118,7 +114,7 @@ def test_hostile_names_are_text(report: browser.Page) -> None:
         assert " ".join(name.split())[:30] in text
 
 
-def test_it_opens_with_the_claim_and_says_what_was_not_run(report: browser.Page) -> None:
+def test_it_opens_with_the_claim_and_says_what_was_not_run(report):
     text = report.evaluate("document.querySelector('.lead').innerText")
     assert text.startswith("Warped clips are paced more evenly than plain generation holds")
     report.evaluate("scrollTo(0, 0)")
@@ -139,7 +135,7 @@ def test_it_opens_with_the_claim_and_says_what_was_not_run(report: browser.Page)
     assert "which has 2 more pictures and films" in text
 
 
-def test_folded_parts_open_by_a_link_and_for_print(report: browser.Page) -> None:
+def test_folded_parts_open_by_a_link_and_for_print(report):
     state = "document.querySelector('#numbers').closest('details').open"
     opened = "[...document.querySelectorAll('details')].map(part => part.open)"
     assert set(report.evaluate(opened)) == {False}
@@ -150,7 +146,7 @@ def test_folded_parts_open_by_a_link_and_for_print(report: browser.Page) -> None
     report.evaluate("location.hash = ''")
 
 
-def test_the_contents_are_a_menu_on_a_phone(report: browser.Page) -> None:
+def test_the_contents_are_a_menu_on_a_phone(report):
     places = "document.querySelector('#places').checkVisibility()"
     assert report.evaluate(places)
     report.resize(390, 800)
@@ -163,9 +159,7 @@ def test_the_contents_are_a_menu_on_a_phone(report: browser.Page) -> None:
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_it_fits_its_window_and_axe_finds_no_serious_fault(
-    report: browser.Page, width: int, dark: bool
-) -> None:
+def test_it_fits_its_window_and_axe_finds_no_serious_fault(report, width, dark):
     report.resize(width, 800)
     report.emulate(dark)
     assert report.evaluate(OVERFLOW) <= 0
@@ -176,7 +170,7 @@ def test_it_fits_its_window_and_axe_finds_no_serious_fault(
     assert browser.wide_tables(report) == []
 
 
-def test_a_switch_shows_the_columns_that_a_table_leaves_out(report: browser.Page) -> None:
+def test_a_switch_shows_the_columns_that_a_table_leaves_out(report):
     heads = """[...document.querySelectorAll("#retiming ~ .scroll th")]
         .filter(x => x.checkVisibility()).map(x => x.innerText.split("\\n")[0])"""
     few = report.evaluate(heads)
@@ -203,7 +197,7 @@ def level(page: browser.Page, tile: int) -> int:
     return shot.convert("L").getpixel((0, 0))  # type: ignore[return-value]
 
 
-def test_the_pointer_shows_its_frame(report: browser.Page) -> None:
+def test_the_pointer_shows_its_frame(report):
     grey = bright()[:, 0, 0, 0].astype(int)
     for share in (0.0, 0.77, 1.0):
         place = report.evaluate(
@@ -220,7 +214,7 @@ def test_the_pointer_shows_its_frame(report: browser.Page) -> None:
         assert abs(level(report, 1) - grey[FRAMES - 1 - frame]) < 5
 
 
-def test_a_pair_plays_stops_and_follows_the_arrow_keys(report: browser.Page) -> None:
+def test_a_pair_plays_stops_and_follows_the_arrow_keys(report):
     now = "document.querySelector('.player .plot').getAttribute('aria-valuenow')"
     report.evaluate("document.querySelector('.player .plot').focus()")
     before = int(report.evaluate(now))
@@ -238,7 +232,7 @@ def test_a_pair_plays_stops_and_follows_the_arrow_keys(report: browser.Page) -> 
     assert report.evaluate(now) == stopped
 
 
-def test_other_pairs_are_chosen_and_films_play_in_sight(report: browser.Page) -> None:
+def test_other_pairs_are_chosen_and_films_play_in_sight(report):
     line = "document.querySelectorAll('.player .line')[2].getAttribute('d')"
     before = report.evaluate(line)
     report.select_option(".player .pair", label="other")

@@ -6,8 +6,6 @@ import base64
 import io
 import json
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,12 +46,12 @@ from benchmarks.harness.reproduction.planning import NOT_RUN
         ([], []),
     ],
 )
-def test_pages_print_three_digits(values: list[Any], texts: list[str]) -> None:
+def test_pages_print_three_digits(values, texts):
     table = Table.of_rows("t", "t", ["x"], [{"x": value} for value in values])
     assert [digits(value, decimals(table)["x"]) for value in values] == texts
 
 
-def test_the_papers_column_knows_the_authors_settings_alone() -> None:
+def test_the_papers_column_knows_the_authors_settings_alone():
     """It is there even where nothing is known, and the table itself is untouched."""
     names = [*AUTHORS, "flow (decay=1)", "rope_flat", "rope", "rope (authors_code, decay=1)"]
     table = Table.of_rows("retiming", "t", ["strategy"], [{"strategy": name} for name in names])
@@ -68,14 +66,14 @@ def test_the_papers_column_knows_the_authors_settings_alone() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(FOR_GENERATED))
-def test_kinds_of_strategies_are_those_of_the_experiment(name: str) -> None:
+def test_kinds_of_strategies_are_those_of_the_experiment(name):
     """The report knows no experiments; its kinds agree with theirs."""
     label = f"{name} (alpha=0.5)"
     assert is_resampled(label) == (kind_of(label) == RESAMPLED)
     assert is_ours(label) == (kind_of(label) == STEERED)
 
 
-def test_a_sheet_holds_every_frame() -> None:
+def test_a_sheet_holds_every_frame():
     made = make_sheet(np.repeat(np.repeat(bright(), 8, axis=1), 8, axis=2))
     data = base64.b64decode(made.source.partition(",")[2])
     image = np.asarray(Image.open(io.BytesIO(data)).convert("L"))
@@ -87,7 +85,7 @@ def test_a_sheet_holds_every_frame() -> None:
         assert abs(int(middle) - int(grey)) < 5
 
 
-def test_a_player_without_its_frames_is_left_out(tmp_path: Path) -> None:
+def test_a_player_without_its_frames_is_left_out(tmp_path):
     folder = RunFolder(tmp_path)
     folder.write("curve.csv", "u,time,before,progress,target\n0,0,0,0,0\n1,1,1,1,1\n")
     record = {
@@ -99,7 +97,7 @@ def test_a_player_without_its_frames_is_left_out(tmp_path: Path) -> None:
     assert make_player([], folder, {}) is None
 
 
-def test_a_take_that_a_pair_lacks_leaves_its_place_empty() -> None:
+def test_a_take_that_a_pair_lacks_leaves_its_place_empty():
     made = player()
     data = json.loads(json.dumps(made.data()))
     takes = data["pairs"][0]["takes"]
@@ -111,7 +109,7 @@ def test_a_take_that_a_pair_lacks_leaves_its_place_empty() -> None:
     assert made.data()["first"] == data["first"] == ["none", METHOD]
 
 
-def test_a_table_shows_few_columns_at_first() -> None:
+def test_a_table_shows_few_columns_at_first():
     rows = [{"a": 1.0, "linearity_mae": 0.1, "empty": None} | {f"c{n}": n for n in range(20)}]
     other = Table.of_rows("other", "t", list(rows[0]), rows)
     assert main_columns(other) == ["a", "linearity_mae", "c0", "c1", "c2", "c3", "c4"]
@@ -123,7 +121,7 @@ def test_a_table_shows_few_columns_at_first() -> None:
     assert [*map(unit, columns)] == ["of 1", "95% interval", "x mean", "rad", ""]
 
 
-def test_columns_that_are_named_exist() -> None:
+def test_columns_that_are_named_exist():
     """In the committed tables, which hold every column of the runs that ship."""
     for name, columns in SHOWN.items():
         files = [

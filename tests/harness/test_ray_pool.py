@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import harness
@@ -16,7 +15,6 @@ import pytest
 
 from benchmarks.harness.runner import Results, Workers, run_cells
 from spf.cluster import Pool
-from spf.errors import SpfError
 
 pytest.importorskip("ray", reason="engine=ray needs the extra corpus")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")]
@@ -24,7 +22,7 @@ PATH = os.pathsep.join([str(harness.ROOT), str(harness.ROOT / "tests" / "helpers
 
 
 @pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
+def local_ray():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", PATH)  # workers import the jobs
         with Pool(2).started():
@@ -36,12 +34,10 @@ def statuses(results: Results) -> list[str]:
 
 
 def run(folder: Path, names: list[str], engine: str = "ray") -> Results:
-    return run_cells(jobs.make(folder, names), Workers(2, engine=engine), "cell")
+    return run_cells(jobs.make(folder, names), Workers(2, engine=engine))
 
 
-def test_cells_are_computed_as_here_and_a_death_costs_one_more_try(
-    local_ray: None, tmp_path: Path
-) -> None:
+def test_cells_are_computed_as_here_and_a_death_costs_one_more_try(local_ray, tmp_path):
     names = ["a", "bb", "ccc", "bad"]
     here, there = run(tmp_path / "here", names, "local"), run(tmp_path, names)
     assert there.records == here.records
@@ -58,29 +54,16 @@ def test_cells_are_computed_as_here_and_a_death_costs_one_more_try(
     assert [jobs.begun(tmp_path, name) for name in names] == [2, 1, 2, 1]
 
 
-def test_memory_that_never_suffices_is_tried_twice_and_then_fails(tmp_path: Path) -> None:
+def test_memory_that_never_suffices_is_tried_twice_and_then_fails(tmp_path):
     script = (
         "from pathlib import Path; import jobs; "
         "from benchmarks.harness.runner import Workers, run_cells; "
         f"job = jobs.make(Path({str(tmp_path)!r}), ['slow']); "
-        "print(run_cells(job, Workers(1, engine='ray'), 'cell').failed)"
+        "print(run_cells(job, Workers(1, engine='ray')).failed)"
     )
     limits = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "50"}
     done = harness.command(sys.executable, "-c", script, timeout=60, PYTHONPATH=PATH, **limits)
     assert done.stdout.split()[-1] == "1", done.stderr
-
-
-def test_a_failure_of_ray_is_one_line(
-    local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import ray
-
-    def lost(_: object) -> None:
-        raise ray.exceptions.NodeDiedError("the machine is gone")
-
-    monkeypatch.setattr(ray, "get", lost)
-    with pytest.raises(SpfError, match=r"Ray failed \(.*the machine is gone"):
-        run(tmp_path, ["a"])
 
 
 def tables(output: Path) -> dict[str, bytes]:
@@ -90,7 +73,7 @@ def tables(output: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in found}
 
 
-def test_tables_are_those_of_one_and_two_workers_and_ctrl_c_loses_nothing(tmp_path: Path) -> None:
+def test_tables_are_those_of_one_and_two_workers_and_ctrl_c_loses_nothing(tmp_path):
     for workers in (1, 2):
         words = [*harness.TINY, f"workers={workers}", f"output={tmp_path / str(workers)}"]
         done = harness.command(*harness.RUN, *words)

@@ -43,14 +43,14 @@ def _smaller(item: Experiment, weights: Path) -> Experiment:
     more = [word.format(weights=weights) for word in (*SMALLER[item.number], "workers=1")]
     parts = []
     for part in item.parts:
-        words = {word.partition("=")[0]: word for word in (*part.words, *more)}
+        words = {word.partition("=")[0]: word for word in (*part.options, *more)}
         if not part.needs:
-            parts.append(replace(part, words=tuple(words.values()), embedded=(), wants=()))
+            parts.append(replace(part, options=tuple(words.values()), embedded=(), wants=()))
     return replace(item, parts=tuple(parts))
 
 
 @pytest.fixture(scope="module")
-def report_file(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report_file(tiny_weights, tmp_path_factory):
     """The report of every experiment's parts that ship, made small."""
     output = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
@@ -63,7 +63,7 @@ def report_file(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def report(report_file: Path) -> Report:
+def report(report_file):
     return Report(report_file.read_text())
 
 
@@ -72,7 +72,7 @@ def sentences(report: Report) -> list[Said]:
     return [*claims, *report.findings.values(), *report.paragraphs]
 
 
-def test_every_number_of_a_sentence_is_in_its_table(report: Report) -> None:
+def test_every_number_of_a_sentence_is_in_its_table(report):
     """And one that is changed in its last digit is not."""
     assert list(report.findings) == [f"experiment-{item.number}" for item in EXPERIMENTS]
     changed = 0
@@ -89,7 +89,7 @@ def test_every_number_of_a_sentence_is_in_its_table(report: Report) -> None:
     assert changed > 100
 
 
-def test_every_claim_has_a_verdict(report: Report) -> None:
+def test_every_claim_has_a_verdict(report):
     assert len(report.verdicts) == len(report.claims) >= 12
     assert set(report.verdicts) <= {HOLDS, PARTLY, FAILS, UNCLEAR, ABSENT}
     for (table, said), verdict in zip(report.claims, report.verdicts, strict=True):
@@ -97,7 +97,7 @@ def test_every_claim_has_a_verdict(report: Report) -> None:
         assert table or verdict == ABSENT
 
 
-def test_the_first_figure_shows_the_rows_of_its_table(report: Report) -> None:
+def test_the_first_figure_shows_the_rows_of_its_table(report):
     rows = report.tables["retiming"]
     assert [bar.partition(":")[0] for bar in report.bars][:2] == ["none", METHOD]
     for bar in report.bars:
@@ -109,7 +109,7 @@ def test_the_first_figure_shows_the_rows_of_its_table(report: Report) -> None:
         assert len(set(numbers)) >= 2
 
 
-def test_films_show_the_values_of_their_pairs(report: Report) -> None:
+def test_films_show_the_values_of_their_pairs(report):
     """The paper's method stands beside ours in each, with the value that the table of pairs has."""
     pairs = [rows for name, rows in report.tables.items() if name.startswith("retimed_pairs")]
     seen = []
@@ -127,7 +127,7 @@ def test_films_show_the_values_of_their_pairs(report: Report) -> None:
     assert len(seen) == len(set(seen)) >= 3, "the curves of a pair stand on the page once"
 
 
-def test_the_papers_own_method_and_the_raw_error_stand_first(report: Report) -> None:
+def test_the_papers_own_method_and_the_raw_error_stand_first(report):
     for number in (1, 7):
         said = report.findings[f"experiment-{number}"].text
         assert said.index(f"the paper's method, {METHOD}, ") < said.index("our best warp, ")
@@ -141,7 +141,7 @@ def test_the_papers_own_method_and_the_raw_error_stand_first(report: Report) -> 
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_is_short_light_and_fits(report_file: Path, width: int) -> None:
+def test_the_page_is_short_light_and_fits(report_file, width):
     assert report_file.stat().st_size < 10_000_000
     with browser.open_page(report_file, width) as page:
         assert len(page.evaluate("document.body.innerText").split()) <= 6000

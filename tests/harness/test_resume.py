@@ -20,7 +20,7 @@ from spf.store import MANIFEST, _checksum
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def measured(monkeypatch):
     """Names GENERATOR/FILE of the clips that were measured, in order; one ends in Ctrl-C where the
     list ends with its name and an exclamation mark."""
     harness.without_plots(monkeypatch)
@@ -39,7 +39,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def clips(tmp_path: Path, measured: list[str]) -> Path:
+def clips(tmp_path, measured):
     return harness.two_generators(tmp_path / "clips", 1)
 
 
@@ -47,7 +47,7 @@ def manifests(output: Path) -> list[Path]:
     return sorted((output / "cells").glob(f"*/{MANIFEST}"))
 
 
-def test_failed_cells_are_tried_again(clips: Path, tmp_path: Path, measured: list[str]) -> None:
+def test_failed_cells_are_tried_again(clips, tmp_path, measured):
     bad = clips / "even" / "bad.mp4"
     bad.write_bytes(b"")
     for _ in range(2):
@@ -77,9 +77,7 @@ DAMAGES = [lambda stored: "", altered, lambda stored: "[1, 2]", other_schema]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=["empty", "altered", "no object", "other schema"])
-def test_a_damaged_cell_is_computed_again(
-    damage: Any, clips: Path, tmp_path: Path, measured: list[str], capsys: Any
-) -> None:
+def test_a_damaged_cell_is_computed_again(damage, clips, tmp_path, measured, capsys):
     before = harness.tables(harness.run(clips, tmp_path / "out").folder.root)
     path = manifests(tmp_path / "out")[0]
     path.write_text(damage(json.loads(path.read_text())))
@@ -93,9 +91,7 @@ def test_a_damaged_cell_is_computed_again(
     assert harness.run(clips, tmp_path / "out").results.reused == 2
 
 
-def test_a_file_that_is_gone_from_the_run_is_put_there_again(
-    clips: Path, tmp_path: Path, measured: list[str]
-) -> None:
+def test_a_file_that_is_gone_from_the_run_is_put_there_again(clips, tmp_path, measured):
     run = harness.run(clips, tmp_path / "out")
     paths = [run.folder.root / run.results.records[1][column] for column in ("curve", "plot")]
     before = [path.read_bytes() for path in paths]
@@ -106,9 +102,7 @@ def test_a_file_that_is_gone_from_the_run_is_put_there_again(
     assert [path.read_bytes() for path in paths] == before
 
 
-def test_an_emptied_picture_is_made_again(
-    clips: Path, tmp_path: Path, measured: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_emptied_picture_is_made_again(clips, tmp_path, measured, capsys):
     """As a full disk or a crash of the machine leaves it."""
     run = harness.run(clips, tmp_path / "out")
     for column in ("curve", "plot"):
@@ -118,9 +112,7 @@ def test_an_emptied_picture_is_made_again(
     assert "leaderboard jumpy/pair0: its record is damaged" in capsys.readouterr().err
 
 
-def test_a_run_without_links_copies(
-    clips: Path, tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_without_links_copies(clips, tmp_path, measured, monkeypatch):
     """As on disks of other systems."""
     whole = harness.tables(harness.run(clips, tmp_path / "whole").folder.root)
 
@@ -136,8 +128,8 @@ def test_a_run_without_links_copies(
 
 
 def test_another_run_takes_over_the_cells_that_it_shares_and_prune_removes_the_rest(
-    clips: Path, tmp_path: Path, measured: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+    clips, tmp_path, measured, capsys
+):
     output = tmp_path / "out"
     first = harness.run(clips, output, "name=first")
     harness.save(clips / "even" / "more.mp4", harness.still())
@@ -163,9 +155,7 @@ def test_another_run_takes_over_the_cells_that_it_shares_and_prune_removes_the_r
     assert main(["prune", "--output=nowhere"]) == 2
 
 
-def test_fresh_computes_everything_once_more(
-    clips: Path, tmp_path: Path, measured: list[str]
-) -> None:
+def test_fresh_computes_everything_once_more(clips, tmp_path, measured):
     first = harness.run(clips, tmp_path / "out")
     before = harness.tables(first.folder.root)
     (first.folder.root / "left.txt").write_text("of the earlier one")
@@ -183,7 +173,7 @@ def test_fresh_computes_everything_once_more(
     assert (mine / "notes.txt").exists()
 
 
-def test_an_interruption_keeps_what_is_finished(tmp_path: Path, measured: list[str]) -> None:
+def test_an_interruption_keeps_what_is_finished(tmp_path, measured):
     """And a leaderboard of a part of the clips is not to be mistaken for the whole."""
     clips = harness.two_generators(tmp_path / "clips")
     whole = harness.tables(harness.run(clips, tmp_path / "whole").folder.root)
@@ -204,7 +194,7 @@ def test_an_interruption_keeps_what_is_finished(tmp_path: Path, measured: list[s
     assert harness.tables(root) == whole
 
 
-def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written(tmp_path):
     clips = harness.touch(tmp_path / "clips", "a/p.mp4")
     with pytest.raises(ConfigError) as error:
         harness.run(clips, harness.touch(tmp_path, "file") / "file" / "out")
@@ -212,8 +202,8 @@ def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_what_is_measured_names_the_run_and_neither_the_clock_nor_how_it_is_typed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tmp_path, monkeypatch
+):
     here = f"device={choose_device('auto')}"
     names = []
     for words in ([], ["fit.window=30", "fit.sigma=20", here, "workers=2"], ["fit.window=5"]):

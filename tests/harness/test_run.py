@@ -19,17 +19,17 @@ from spf.words import printable
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clips(tmp_path_factory):
     return harness.two_generators(tmp_path_factory.mktemp("run") / "clips", 4)
 
 
 @pytest.fixture(scope="module")
-def whole(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def whole(clips, tmp_path_factory):
     """Tables of an undisturbed run in this process."""
     return harness.tables(harness.run(clips, tmp_path_factory.mktemp("whole")).folder.root)
 
 
-def test_a_read_only_output_exits_2(tmp_path: Path, clips: Path) -> None:
+def test_a_read_only_output_exits_2(tmp_path, clips):
     (tmp_path / "out").write_text("a file where the folder would be")
     words = harness.leaderboard_words(clips, Path("out"), "embedder=pixels")
     done = harness.command(*harness.RUN, *words, cwd=tmp_path)
@@ -37,7 +37,7 @@ def test_a_read_only_output_exits_2(tmp_path: Path, clips: Path) -> None:
     assert "output=" in harness.check_one_line(done.stderr)
 
 
-def test_a_sweep_runs_every_word_and_adds_up_the_codes(tmp_path: Path) -> None:
+def test_a_sweep_runs_every_word_and_adds_up_the_codes(tmp_path):
     folder = harness.two_generators(tmp_path / "clips", 1)
     (folder / "even" / "bad.mp4").write_bytes(b"")
     (tmp_path / "null").symlink_to(folder)
@@ -96,9 +96,7 @@ def wait_for_cells(cwd: Path, count: int, process: subprocess.Popen[str]) -> Non
 
 
 @pytest.mark.slow
-def test_ctrl_c_and_sudden_death_lose_nothing_that_is_finished(
-    tmp_path: Path, clips: Path, whole: dict[str, bytes]
-) -> None:
+def test_ctrl_c_and_sudden_death_lose_nothing_that_is_finished(tmp_path, clips, whole):
     with started(tmp_path, clips) as process:
         wait_for_cells(tmp_path, 1, process)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the job
@@ -124,7 +122,7 @@ def test_ctrl_c_and_sudden_death_lose_nothing_that_is_finished(
 
 
 @pytest.mark.slow
-def test_two_runs_at_once_agree(tmp_path: Path, clips: Path, whole: dict[str, bytes]) -> None:
+def test_two_runs_at_once_agree(tmp_path, clips, whole):
     with started(tmp_path, clips) as first, started(tmp_path, clips) as second:
         ends = [process.communicate(timeout=120) for process in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], ends

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:\\s*'hydra/launcher")
 FOLDER = harness.CONFIGS / "hydra" / "launcher"
 
 
-def test_launchers_compose_with_their_schemas(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_launchers_compose_with_their_schemas(monkeypatch):
     """Those of the plug-ins, where these are installed."""
     paths = sorted(FOLDER.glob("*.yaml"))
     assert {path.stem for path in paths} == set(sweeps.LAUNCHERS)
@@ -46,7 +46,7 @@ def test_launchers_compose_with_their_schemas(monkeypatch: pytest.MonkeyPatch) -
     sweeps.check_launcher("basic")
 
 
-def test_settings_of_a_launcher_are_checked() -> None:
+def test_settings_of_a_launcher_are_checked():
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     with pytest.raises(ConfigError, match="gpus_per_nod"):
         prepare_sweep(["hydra/launcher=submitit_slurm", "hydra.launcher.gpus_per_nod=2"])
@@ -67,9 +67,7 @@ def job(output: Path, number: int, code: int, words: str, rows: Sequence[Row]) -
     sweeps.report(output / "sweeps" / "x", number, code, words.split(), str(folder))
 
 
-def test_a_sweep_has_one_table_of_settings_and_metrics(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_sweep_has_one_table_of_settings_and_metrics(tmp_path, capsys):
     """Worked out by hand: means over clips that have a pacing; a job without a run is a row too."""
     rows: list[Row] = [
         ("done", "", "a", "none", 0.25),
@@ -108,7 +106,7 @@ def test_a_sweep_has_one_table_of_settings_and_metrics(
     assert max(map(len, shown)) <= 100
 
 
-def test_a_swept_group_may_have_settings(tmp_path: Path) -> None:
+def test_a_swept_group_may_have_settings(tmp_path):
     """Hydra composes a sweep once without what is swept: there stills=none has no settings."""
     words = ["-m", "stills=sdxl,flux", "stills.size=[64,96]", "stills.path=a b", "target=sine"]
     overrides, _ = prepare_sweep(parse([*words, f"output={tmp_path}"]).overrides)
@@ -122,7 +120,7 @@ def test_a_swept_group_may_have_settings(tmp_path: Path) -> None:
     assert (job.size, job.path) == ([64, 96], "a b")
 
 
-def test_a_job_that_is_started_again_reports_once(tmp_path: Path) -> None:
+def test_a_job_that_is_started_again_reports_once(tmp_path):
     sweep = sweeps.folder_of(tmp_path, ["b=1,2", "a=3"])
     assert sweeps.summarise(sweep)[0] == set()  # which the command takes for a failure
     for code in (1, 3):
@@ -135,7 +133,7 @@ def test_a_job_that_is_started_again_reports_once(tmp_path: Path) -> None:
     assert sweeps.summarise(sweep)[0] == set()
 
 
-def test_a_jobs_options_can_be_typed_again() -> None:
+def test_a_jobs_options_can_be_typed_again():
     """As they stand in jobs.csv, by any shell."""
     words = ["output=it's ${HOME},\n\udcff\\", "benchmark=leaderboard", "fit.window=7"]
     words.append("inputs=['a,b', \"c'd\"]")
@@ -147,7 +145,7 @@ def test_a_jobs_options_can_be_typed_again() -> None:
 
 
 @pytest.mark.slow
-def test_joblib_gives_what_one_job_after_the_other_gives(tmp_path: Path) -> None:
+def test_joblib_gives_what_one_job_after_the_other_gives(tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     # The second job has all cells of the first one, and more.
     words = ["-m", *harness.TINY, "benchmark.studies=[floor],[floor,jumps]", "output=out"]
@@ -166,7 +164,7 @@ def test_joblib_gives_what_one_job_after_the_other_gives(tmp_path: Path) -> None
 
 
 @pytest.fixture
-def submitted(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def submitted(tmp_path):
     """A sweep of one job by submitit's local executor; it ends with the test."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     words = [
@@ -184,9 +182,7 @@ def submitted(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.slow
-def test_a_preempted_job_is_queued_again_and_goes_on(
-    tmp_path: Path, submitted: subprocess.Popen[str]
-) -> None:
+def test_a_preempted_job_is_queued_again_and_goes_on(tmp_path, submitted):
     until = time.monotonic() + 120
     while len(list(tmp_path.glob("out/cells/[0-9a-f]*/manifest.json"))) < 2:
         assert submitted.poll() is None

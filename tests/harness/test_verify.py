@@ -48,7 +48,7 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize(("row", "column", "value"), [*ALLOWED, *DIFFERENT])
-def test_what_differs_is_named(tmp_path: Path, row: int, column: str, value: str) -> None:
+def test_what_differs_is_named(tmp_path, row, column, value):
     """In rows of any order; those that the reference does not have are not compared."""
     more = ["clip", "none", "linear", "0.3", "", "", "done", ""]  # of other weights
     fresh = write(tmp_path / "fresh", [*altered(row, column, value), more][::-1])
@@ -63,7 +63,7 @@ def test_what_differs_is_named(tmp_path: Path, row: int, column: str, value: str
             assert part in str(one)
 
 
-def test_rows_columns_and_tables_that_are_gone(tmp_path: Path) -> None:
+def test_rows_columns_and_tables_that_are_gone(tmp_path):
     reference = write(tmp_path / "reference", ROWS)
     (row,) = compare(reference, write(tmp_path / "a", ROWS[1:]))
     assert "law=linear" in row.row
@@ -81,7 +81,7 @@ def test_rows_columns_and_tables_that_are_gone(tmp_path: Path) -> None:
     assert found.row == "row #2"
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(tmp_path, capsys):
     results, reference = tmp_path / "results", tmp_path / "reference"
     fresh = write(results / "tables", ROWS) / "pacing.csv"
     (results / "tables" / "plan.csv").write_text("experiment\n1\n")

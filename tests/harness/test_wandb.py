@@ -26,7 +26,7 @@ from wandb.proto.wandb_internal_pb2 import Record  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _alone(monkeypatch, tmp_path_factory):
     """No account, no settings of the user's, nothing written to the user's folders."""
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
@@ -75,9 +75,7 @@ def merged(*items: Any) -> dict[str, Any]:
     return found
 
 
-def test_an_offline_run_holds_everything(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_offline_run_holds_everything(tmp_path, capsys):
     clips = harness.two_generators(tmp_path / "clips")
     (clips / "even" / "bad.mp4").write_bytes(b"")
     words = harness.leaderboard_words(clips, tmp_path / "out", "logger=wandb")
@@ -142,9 +140,7 @@ def publish(root: Path, value: float = 0.25, **settings: Any) -> str:
     return tracker.publish("name", {"x": 1}, [row], Summary("done", []), folder)
 
 
-def test_a_run_made_again_goes_on_as_the_same_wandb_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_made_again_goes_on_as_the_same_wandb_run(tmp_path, monkeypatch):
     """Each offline publication holds everything: an older one that was never synced is replaced,
     as is what an interruption left; one that was synced is W&B's, and is continued; an unchanged
     one is left as it is."""
@@ -181,7 +177,7 @@ def test_a_run_made_again_goes_on_as_the_same_wandb_run(
     assert {run.run_id for folder in folders() for run in kinds(folder, "run")} == {"name"}
 
 
-def test_an_offline_folder_can_be_synced(tmp_path: Path) -> None:
+def test_an_offline_folder_can_be_synced(tmp_path):
     """W&B's own command finds it and reads it; without an account it goes no further."""
     line = publish(tmp_path / "it's $HOME")
     _, command, *words, _, _ = shlex.split(line.partition("): ")[2])
@@ -192,7 +188,7 @@ def test_an_offline_folder_can_be_synced(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_jobs_of_a_sweep_share_a_group(tmp_path: Path) -> None:
+def test_jobs_of_a_sweep_share_a_group(tmp_path):
     """Each is named after its words."""
     clips = harness.two_generators(tmp_path / "clips", 1)
     words = harness.leaderboard_words(clips, tmp_path / "out", "-m", "embedder=pixels,histogram")
@@ -206,7 +202,7 @@ def test_jobs_of_a_sweep_share_a_group(tmp_path: Path) -> None:
     assert not any("workers" in name or "output" in name for name in names)
 
 
-def test_names_of_jobs_are_short_and_their_own() -> None:
+def test_names_of_jobs_are_short_and_their_own():
     assert trackers.job_name(["embedder=tiny", "target=sine"]) == "embedder=tiny target=sine"
     long = [trackers.job_name([f"model.path={'x' * 200}", f"seed={seed}"]) for seed in (1, 2)]
     assert long[0] != long[1]
@@ -214,7 +210,7 @@ def test_names_of_jobs_are_short_and_their_own() -> None:
 
 
 @pytest.mark.slow
-def test_wandb_is_left_alone_unless_it_is_asked_for(tmp_path: Path) -> None:
+def test_wandb_is_left_alone_unless_it_is_asked_for(tmp_path):
     """By run.py and by `spf compare`."""
     clips = harness.two_generators(tmp_path / "clips", 1)
     words = harness.leaderboard_words(clips, tmp_path / "out", "embedder=histogram", "workers=1")
@@ -234,7 +230,7 @@ def test_wandb_is_left_alone_unless_it_is_asked_for(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("out/runs/*/wandb/offline-run-*"))) == 1
 
 
-def test_a_broken_package_fails_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_package_fails_nothing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)  # importing it raises ImportError
     assert publish(tmp_path).startswith("W&B: not written (")
 
@@ -253,14 +249,8 @@ def refused(**_: object) -> bool:
     ],
 )
 def test_the_account_and_wandb_mode_decide(
-    variable: str,
-    login: Any,
-    mode: str,
-    warned: bool,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    variable, login, mode, warned, tmp_path, monkeypatch, capsys
+):
     seen = []
 
     def init(**settings: Any) -> None:
@@ -279,9 +269,7 @@ def test_the_account_and_wandb_mode_decide(
     assert ("offline" in harness.check_one_line(errors)) if warned else not errors
 
 
-def test_a_run_with_other_columns_is_published_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_with_other_columns_is_published_too(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WANDB_MODE", "offline")
     more = ["logger=wandb", "workers=1", f"output={tmp_path / 'out'}"]
     run = session.run(harness.compose(*harness.TINY[:-1], *more))

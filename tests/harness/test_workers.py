@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,7 +20,7 @@ from benchmarks.harness.runner import Results, Workers, run_cells
 
 
 def run(job: Job, workers: int, gpus: tuple[str, ...] = ()) -> Results:
-    return run_cells(job, Workers(workers, gpus=gpus), "cell")
+    return run_cells(job, Workers(workers, gpus=gpus))
 
 
 def statuses(results: Results) -> list[str]:
@@ -29,9 +28,7 @@ def statuses(results: Results) -> list[str]:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_each_cell_is_computed_once_and_its_files_are_in_the_run(
-    tmp_path: Path, workers: int
-) -> None:
+def test_each_cell_is_computed_once_and_its_files_are_in_the_run(tmp_path, workers):
     names = ["a", "bb", "ccc", "bad"]
     found = run(jobs.make(tmp_path, names), workers)
     assert statuses(found) == ["done", "done", "done", "failed"]
@@ -45,9 +42,7 @@ def test_each_cell_is_computed_once_and_its_files_are_in_the_run(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_what_another_command_computes_is_left_for_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
-) -> None:
+def test_what_another_command_computes_is_left_for_later(tmp_path, monkeypatch, workers):
     """And waited for without a pool."""
     job = jobs.make(tmp_path, ["a", "aa", "b"])
     started: list[bool] = []
@@ -82,9 +77,7 @@ def test_what_another_command_computes_is_left_for_later(
     assert len(started) == (workers > 1)
 
 
-def test_who_kills_workers_is_found_out_and_nobody_else_pays(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_who_kills_workers_is_found_out_and_nobody_else_pays(tmp_path, capsys):
     names = ["poison", "slow", "weak", "good"]
     found = run(jobs.make(tmp_path, names), 2)
     assert statuses(found) == ["failed", "done", "done", "done"]
@@ -95,7 +88,7 @@ def test_who_kills_workers_is_found_out_and_nobody_else_pays(
     assert run(jobs.make(tmp_path, names[1:]), 1).reused == 3
 
 
-def test_workers_that_are_replaced_take_up_the_work_and_see_one_gpu_each(tmp_path: Path) -> None:
+def test_workers_that_are_replaced_take_up_the_work_and_see_one_gpu_each(tmp_path):
     names = ["slow 1", "slow 2", *(f"leaky {number}" for number in range(6))]
     assert statuses(run(jobs.make(tmp_path, names), 2, ("4", "7"))) == ["done"] * 8
     lines = [(tmp_path / f"{name}.log").read_text().split() for name in names]
@@ -103,7 +96,7 @@ def test_workers_that_are_replaced_take_up_the_work_and_see_one_gpu_each(tmp_pat
     assert {gpu for _, gpu in lines[:2]} == {gpu for _, gpu in lines} == {"4", "7"}
 
 
-def test_an_interruption_frees_the_lock(tmp_path: Path) -> None:
+def test_an_interruption_frees_the_lock(tmp_path):
     job = jobs.make(tmp_path, ["a"])
 
     def interrupt(*_: object) -> None:
@@ -126,9 +119,7 @@ def test_an_interruption_frees_the_lock(tmp_path: Path) -> None:
         (None, None, [], 1000, 8),  # one a core
     ],
 )
-def test_size_of_a_pool(
-    asked: int | None, preferred: int | None, gpus: list[str], pending: int, expected: int
-) -> None:
+def test_size_of_a_pool(asked, preferred, gpus, pending, expected):
     assert pool_size(asked, preferred, gpus, pending, cores=8) == expected
 
 
@@ -141,9 +132,7 @@ def test_size_of_a_pool(
         ("0,1,2,9", ["0", "1", "2"]),  # what does not exist is not counted by the driver
     ],
 )
-def test_visible_gpus_are_named_as_the_environment_names_them(
-    named: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_visible_gpus_are_named_as_the_environment_names_them(named, expected, monkeypatch):
     cuda = SimpleNamespace(device_count=lambda: 3)
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
     monkeypatch.setattr(pool, "choose_device", lambda _: "cuda:0")
@@ -154,7 +143,7 @@ def test_visible_gpus_are_named_as_the_environment_names_them(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("what", "kills"), [("run", 2), ("four", 3)])
-def test_a_run_survives_kills(what: str, kills: int, tmp_path: Path) -> None:
+def test_a_run_survives_kills(what, kills, tmp_path):
     """The short version of scripts/kill_harness.py, which kills 50 times."""
     script = [sys.executable, str(harness.ROOT / "scripts" / "kill_harness.py")]
     words = [

@@ -16,8 +16,8 @@ from benchmarks.harness.report.columns import NARROW, main_columns, ordered_colu
 from benchmarks.harness.report.page import (
     PAPER,
     anchors,
-    caution_lines,
     data_url,
+    disclaimers,
     environment,
     provenance_of,
 )
@@ -102,9 +102,9 @@ class Lead:
 
 
 def make_part(
-    title: str, words: Sequence[str], summary: Summary, folder: RunFolder, player: Player | None
+    title: str, options: Sequence[str], summary: Summary, folder: RunFolder, player: Player | None
 ) -> ReportPart:
-    """A run as the report shows it: its first figures, and the paper's word in its first table."""
+    """A run as a report shows it: its first figures, and the paper's column in its first table."""
     made = []
     more = 0
     for section in summary.sections:
@@ -115,7 +115,7 @@ def make_part(
     if made and made[0].tables:
         first, *others = made[0].tables
         made[0] = replace(made[0], tables=[with_paper(first), *others])
-    command = shlex.join(["python", "run.py", *words])
+    command = shlex.join(["python", "run.py", *options])
     page = f"runs/{folder.root.name}/index.html"
     return ReportPart(
         title, summary.headline, command, made, lean_source(folder), page, player, more
@@ -222,7 +222,7 @@ def render_report(
         players=players,
         method=METHOD,
         open_rows=OPEN_ROWS,
-        cautions=caution_lines(records),
+        disclaimers=disclaimers(records),
         provenance=provenance_of(records),
         citation=CITATION,
         address=ADDRESS,
