@@ -100,7 +100,7 @@ class Benchmark(Protocol):
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture (PNG) or film (MP4) on a page: its file in the run's folder, its alternative text,
+    """An image (PNG) or film (MP4) on a page: its file in the run's folder, its alternative text,
     its caption."""
 
     path: str

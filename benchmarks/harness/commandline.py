@@ -206,7 +206,7 @@ def prepare_sweep(overrides: Sequence[str]) -> tuple[list[str], Path]:
     config = compose([first(option) for option in overrides], with_hydra=True)
     sweeps.check_launcher(config.hydra.runtime.choices[LAUNCHER])
     swept = [option.partition("=")[0] for option in overrides if first(option) != option]
-    options = [_later(option) if _group(option) in swept else option for option in overrides]
+    options = [_later(option, swept) for option in overrides]
     if any(option.startswith("hydra.sweep.dir=") for option in overrides):
         return options, Path(config.hydra.sweep.dir)
     lasting = [option for option in overrides if not option.startswith("fresh=")]
@@ -241,17 +241,13 @@ def first(option: str) -> str:
         raise ConfigError(f"{option}: {_line(error)}") from None
 
 
-def _group(option: str) -> str:
-    """The group of a setting such as model.size=..., or ""."""
-    group, dot, _ = option.partition("=")[0].partition(".")
-    return group if dot and group in GROUPS else ""
-
-
-def _later(option: str) -> str:
+def _later(option: str, swept: Sequence[str]) -> str:
     """A setting of a group that is swept, as a sweep of one value: Hydra composes the config once
     without what is swept, where the setting may not be."""
     key, _, value = option.partition("=")
-    return option if first(option) != option else f"{key}=choice({value})"
+    group, dot, _ = key.partition(".")
+    single = dot and group in GROUPS and group in swept and first(option) == option
+    return f"{key}=choice({value})" if single else option
 
 
 def as_typed(config: DictConfig, overrides: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ PACKAGES = (
     *("numpy", "scipy", "av", "opencv-python-headless", "pillow", "scikit-image", "pandas"),
     *("matplotlib", "torch"),
 )
-"""Distributions whose version can move a number or a picture."""
+"""Distributions whose version can move a number or an image."""
 
 
 @lru_cache

@@ -179,7 +179,7 @@ def test_pages_load_nothing_from_elsewhere(tmp_path: Path) -> None:
     clips = harness.two_generators(tmp_path / "clips", 2)
     with pytest.MonkeyPatch.context() as patch:
         harness.without_plots(patch)
-        patch.setattr("benchmarks.harness.report.page.EMBEDDED_PICTURES", 1)
+        patch.setattr("benchmarks.harness.report.page.EMBEDDED_IMAGES", 1)
         board = harness.run(clips, tmp_path / "board", "embedder=pixels")
         study = harness.run(
             clips, tmp_path / "study", "embedder=pixels", "benchmark=user_study",

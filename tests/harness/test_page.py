@@ -132,7 +132,7 @@ def test_it_opens_with_the_claim_and_says_what_was_not_run(report):
     assert text.count("linearity_mae: how uneven.") == 1  # an explanation is given once
     assert report.evaluate("document.querySelectorAll('.note a[href=\"#numbers\"]').length") == 1
     assert report.evaluate("document.querySelectorAll('.figures img').length") == FIGURES
-    assert "which has 2 more pictures and films" in text
+    assert "which has 2 more images and films" in text
 
 
 def test_folded_parts_open_by_a_link_and_for_print(report):

@@ -17,21 +17,24 @@ from benchmarks.harness.reproduction.claims import ABSENT, FAILS, HOLDS, PARTLY,
 from benchmarks.known_pacing import studies
 from benchmarks.paper import EXPERIMENTS, Experiment
 
+pytestmark = pytest.mark.slow
 MINIATURE = ("embedder=histogram", "model.path={weights}")
+GENERATED = (*MINIATURE, "benchmark.steps=2")
 RENDERED = (
     "embedder=pixels", "benchmark.size=[32,32]", "benchmark.contents=[shape-drop-gear]",
     "benchmark.num_frames=11",
 )  # fmt: skip
+WARPS = "benchmark.retimes=[none,rope,{{word:rope,preset:ours}}"
 SMALLER: dict[int, tuple[str, ...]] = {
-    1: (*MINIATURE, "benchmark.num_pairs=2"),
+    1: (*GENERATED, "benchmark.num_pairs=2", f"{WARPS},rope_iterative,nearest]"),
     2: (*MINIATURE, "benchmark.retimes=[none,nearest,regenerate]"),
     3: (*RENDERED, "benchmark.laws=[linear,sigmoid_jump]", "benchmark.seeds=[1000]"),
     4: (*RENDERED, "benchmark.laws=[ease_in_out]", "benchmark.embedders=[pixels,histogram]"),
-    5: (*MINIATURE,),
+    5: (*GENERATED, f"{WARPS}]"),
     6: (*MINIATURE, "benchmark.num_pairs=1"),
-    7: (*MINIATURE, "benchmark.num_pairs=2"),
+    7: (*GENERATED, "benchmark.num_pairs=1", f"{WARPS}]"),
 }
-"""Words that make an experiment's parts small; the rest is as in the plan."""
+"""Options that make an experiment's parts small; the rest is as in the plan."""
 
 
 MORPHS = existing_clips._morphs()

@@ -22,8 +22,8 @@ from spf.embedders import CAUTIONS, remark
 from spf.progress import METRICS
 
 TEMPLATES = Path(__file__).parent / "templates"
-EMBEDDED_PICTURES = 120
-"""Pictures that a run's page holds itself; the others it links to, and says so."""
+EMBEDDED_IMAGES = 120
+"""Images that a run's page holds itself; the others it links to, and says so."""
 
 LONG = 32
 """Rows above which a table is folded up."""
@@ -60,19 +60,19 @@ def render_page(title: str, summary: Summary, results: Results, folder: RunFolde
         failures=[record for record in records if record["status"] == FAILED],
         disclaimers=disclaimers(records),
         provenance=provenance_of(records),
-        picture=picture_source(folder),
-        linked=max(0, figures - EMBEDDED_PICTURES),
+        image=image_source(folder),
+        linked=max(0, figures - EMBEDDED_IMAGES),
     )
 
 
-def picture_source(folder: RunFolder) -> Callable[[str], str]:
-    """Function: path of a picture or film -> its `src`, embedded for the first
-    `EMBEDDED_PICTURES`, else relative to the run's folder."""
+def image_source(folder: RunFolder) -> Callable[[str], str]:
+    """Function: path of an image or film -> its `src`, embedded for the first
+    `EMBEDDED_IMAGES`, else relative to the run's folder."""
     seen: set[str] = set()
 
     def source(path: str) -> str:
         seen.add(path)
-        if len(seen) > EMBEDDED_PICTURES:
+        if len(seen) > EMBEDDED_IMAGES:
             return quote(path)
         kind = "video/mp4" if path.endswith(".mp4") else "image/png"
         return data_url(kind, folder.read(path))

@@ -67,7 +67,7 @@ def is_ours(strategy: str) -> bool:
 
 @dataclass(frozen=True)
 class Sheet:
-    """All frames of a clip in one picture, `ACROSS` beside each other."""
+    """All frames of a clip in one image, `ACROSS` beside each other."""
 
     source: str
     across: int
@@ -212,14 +212,14 @@ def make_sheet(frames: NDArray[np.uint8]) -> Sheet:
     padded = np.zeros((down * ACROSS, *frames.shape[1:]), np.uint8)
     padded[: len(frames)] = frames
     rows = padded.reshape(down, ACROSS, *frames.shape[1:]).swapaxes(1, 2)
-    picture = rows.reshape(down * frames.shape[1], ACROSS * frames.shape[2], 3)
-    return Sheet(webp(Image.fromarray(picture), 75), ACROSS, down, width / height)
+    image = rows.reshape(down * frames.shape[1], ACROSS * frames.shape[2], 3)
+    return Sheet(webp(Image.fromarray(image), 75), ACROSS, down, width / height)
 
 
-def webp(picture: Image.Image, quality: int) -> str:
-    """A picture as a data URL."""
+def webp(image: Image.Image, quality: int) -> str:
+    """An image as a data URL."""
     buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=quality)
+    image.save(buffer, "WEBP", quality=quality)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

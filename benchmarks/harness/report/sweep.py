@@ -71,7 +71,8 @@ def joint_table(jobs: Sequence[Job], runs: Sequence[pd.DataFrame]) -> Table:
             kinds = (status == DONE) & paced, unpaced, status == FAILED, status == NOT_RUN
             counts = {name: int(kind.sum()) for name, kind in zip(COUNTS, kinds, strict=True)}
             key = {f"of {name}": value for name, value in zip(GROUPS, group, strict=True)}
-            rows.append({**start, **key, **counts, **_means(done)})
+            means = done.select_dtypes("float").drop(columns=FIRST, errors="ignore").mean()
+            rows.append({**start, **key, **counts, **means.to_dict()})
         if records.empty:
             rows.append(start)
     data = pd.DataFrame(rows)
@@ -120,11 +121,6 @@ def _records(job: Job) -> pd.DataFrame:
         return pd.read_parquet(io.BytesIO(data))  # Arrow opens no path that is not UTF-8
     except (OSError, ValueError):
         return pd.DataFrame(columns=[*FIRST])
-
-
-def _means(done: pd.DataFrame) -> dict[str, float]:
-    found = done.select_dtypes("float").drop(columns=FIRST, errors="ignore")
-    return {str(name): float(value) for name, value in found.mean().items()}
 
 
 def _page(folder: RunFolder, job: Job) -> str:

@@ -63,7 +63,7 @@ class NoTracker:
 
 
 class WandbTracker(NoTracker):
-    """A W&B run with the config, the tables, the curves, the pictures and the films.
+    """A W&B run with the config, the tables, the curves, the images and the films.
 
     Offline unless the user is logged in; WANDB_MODE, where it is set, decides. The run's files go
     to the run's folder; `wandb sync` publishes an offline run later. Whatever W&B raises is
@@ -264,7 +264,7 @@ def _login(wandb: Any) -> Literal["online", "offline"]:
 def _content(
     wandb: Any, records: list[Record], summary: Summary, folder: RunFolder
 ) -> dict[str, Any]:
-    """Tables, pictures and curves under the names of the page's parts."""
+    """Tables, images and curves under the names of the page's parts."""
     content: dict[str, Any] = {}
     for section in summary.sections:
         for table in section.tables:
