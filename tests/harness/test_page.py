@@ -39,7 +39,7 @@ def test_a_runs_page_sorts_its_columns_and_asks_for_nothing(tmp_path):
     }
     folder = harness.layout(tmp_path / "clips", clips)
     (folder / "b" / "empty.mp4").write_bytes(b"")
-    run = harness.run(folder, tmp_path / "out")
+    run = harness.run(folder, tmp_path / "out", "embedder=pixels")
     with browser.open_page(run.folder.root / "index.html") as page:
         sizes = page.evaluate("[...document.images].map(image => image.src.length)")
         for width in (1280, 390):

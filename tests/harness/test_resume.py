@@ -43,6 +43,10 @@ def clips(tmp_path, measured):
     return harness.two_generators(tmp_path / "clips", 1)
 
 
+def run(clips: Path, output: Path, *more: str) -> session.Run:
+    return harness.run(clips, output, "embedder=pixels", *more)
+
+
 def manifests(output: Path) -> list[Path]:
     return sorted((output / "cells").glob(f"*/{MANIFEST}"))
 
@@ -52,13 +56,13 @@ def test_failed_cells_are_tried_again(clips, tmp_path, measured):
     bad.write_bytes(b"")
     for _ in range(2):
         measured.clear()
-        assert harness.run(clips, tmp_path / "out").code == 1
+        assert run(clips, tmp_path / "out").code == 1
     assert measured == ["even/bad.mp4"]
     harness.save(bad, harness.steady(seed=5))
-    run = harness.run(clips, tmp_path / "out")
+    made = run(clips, tmp_path / "out")
     assert measured == ["even/bad.mp4"] * 2
-    assert run.code == 0
-    assert list(harness.read_records(run.folder.root)["status"]) == ["done"] * 3
+    assert made.code == 0
+    assert list(harness.read_records(made.folder.root)["status"]) == ["done"] * 3
 
 
 def altered(stored: dict[str, Any]) -> str:
@@ -73,69 +77,67 @@ def other_schema(stored: dict[str, Any]) -> str:
     return json.dumps(stored | {"checksum": _checksum(stored)})
 
 
-DAMAGES = [lambda stored: "", altered, lambda stored: "[1, 2]", other_schema]
-
-
-@pytest.mark.parametrize("damage", DAMAGES, ids=["empty", "altered", "no object", "other schema"])
-def test_a_damaged_cell_is_computed_again(damage, clips, tmp_path, measured, capsys):
-    before = harness.tables(harness.run(clips, tmp_path / "out").folder.root)
-    path = manifests(tmp_path / "out")[0]
-    path.write_text(damage(json.loads(path.read_text())))
-    capsys.readouterr()
-    second = harness.run(clips, tmp_path / "out")
-    line = harness.check_one_line(capsys.readouterr().err)
-    assert "its record is damaged" in line
-    assert "/pair0" in line
-    assert (len(measured), second.results.reused) == (2 + 1, 1)
-    assert harness.tables(second.folder.root) == before
-    assert harness.run(clips, tmp_path / "out").results.reused == 2
+def test_a_damaged_cell_is_computed_again(clips, tmp_path, measured, capsys):
+    before = harness.tables(run(clips, tmp_path / "out").folder.root)
+    for damage in (lambda stored: "", altered, lambda stored: "[1, 2]", other_schema):
+        path = manifests(tmp_path / "out")[0]
+        path.write_text(damage(json.loads(path.read_text())))
+        measured.clear()
+        capsys.readouterr()
+        again = run(clips, tmp_path / "out")
+        line = harness.check_one_line(capsys.readouterr().err)
+        assert "its record is damaged" in line
+        assert "/pair0" in line
+        assert (len(measured), again.results.reused) == (1, 1)
+        assert harness.tables(again.folder.root) == before
+    assert run(clips, tmp_path / "out").results.reused == 2
 
 
 def test_a_file_that_is_gone_from_the_run_is_put_there_again(clips, tmp_path, measured):
-    run = harness.run(clips, tmp_path / "out")
-    paths = [run.folder.root / run.results.records[1][column] for column in ("curve", "plot")]
+    made = run(clips, tmp_path / "out")
+    paths = [made.folder.root / made.results.records[1][column] for column in ("curve", "plot")]
     before = [path.read_bytes() for path in paths]
     for path in paths:
         path.unlink()
-    harness.run(clips, tmp_path / "out")
+    run(clips, tmp_path / "out")
     assert len(measured) == 2
     assert [path.read_bytes() for path in paths] == before
 
 
 def test_an_emptied_picture_is_made_again(clips, tmp_path, measured, capsys):
     """As a full disk or a crash of the machine leaves it."""
-    run = harness.run(clips, tmp_path / "out")
+    made = run(clips, tmp_path / "out")
     for column in ("curve", "plot"):
-        (run.folder.root / run.results.records[1][column]).write_bytes(b"")
-    assert harness.run(clips, tmp_path / "out").code == 0
+        (made.folder.root / made.results.records[1][column]).write_bytes(b"")
+    assert run(clips, tmp_path / "out").code == 0
     assert measured[2:] == ["jumpy/pair0.mp4"]
     assert "leaderboard jumpy/pair0: its record is damaged" in capsys.readouterr().err
 
 
 def test_a_run_without_links_copies(clips, tmp_path, measured, monkeypatch):
     """As on disks of other systems."""
-    whole = harness.tables(harness.run(clips, tmp_path / "whole").folder.root)
+    whole = harness.tables(run(clips, tmp_path / "whole").folder.root)
 
     def link(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", link)
     for _ in range(2):
-        run = harness.run(clips, tmp_path / "out")
-        assert harness.tables(run.folder.root) == whole
+        made = run(clips, tmp_path / "out")
+        assert harness.tables(made.folder.root) == whole
     assert len(measured) == 4
-    assert (run.folder.root / run.results.records[0]["curve"]).stat().st_nlink == 1
+    assert (made.folder.root / made.results.records[0]["curve"]).stat().st_nlink == 1
 
 
 def test_another_run_takes_over_the_cells_that_it_shares_and_prune_removes_the_rest(
     clips, tmp_path, measured, capsys
 ):
     output = tmp_path / "out"
-    first = harness.run(clips, output, "name=first")
+    first = run(clips, output, "name=first")
     harness.save(clips / "even" / "more.mp4", harness.still())
-    second = harness.run(clips, output, "name=second")
+    second = run(clips, output, "name=second")
     assert measured[2:] == ["even/more.mp4"]
-    alone = harness.run(clips, tmp_path / "alone", "name=second")
+    alone = run(clips, tmp_path / "alone", "name=second")
     assert harness.tables(second.folder.root) == harness.tables(alone.folder.root)
     for record in second.results.records:
         path = second.folder.root / record["curve"]
@@ -156,29 +158,29 @@ def test_another_run_takes_over_the_cells_that_it_shares_and_prune_removes_the_r
 
 
 def test_fresh_computes_everything_once_more(clips, tmp_path, measured):
-    first = harness.run(clips, tmp_path / "out")
+    first = run(clips, tmp_path / "out")
     before = harness.tables(first.folder.root)
     (first.folder.root / "left.txt").write_text("of the earlier one")
     measured[:] = ["jumpy/pair0.mp4!"]
-    assert harness.run(clips, tmp_path / "out", "fresh=a").code == 130
+    assert run(clips, tmp_path / "out", "fresh=a").code == 130
     for words, count in ((["fresh=a"], 1), (["fresh=a"], 0), (["fresh=b"], 2), ([], 0)):
         measured.clear()
-        run = harness.run(clips, tmp_path / "out", *words)
+        made = run(clips, tmp_path / "out", *words)
         assert len(measured) == count
-        assert run.folder.root == first.folder.root
-        assert harness.tables(run.folder.root) == before
-        assert not (run.folder.root / "left.txt").exists()
+        assert made.folder.root == first.folder.root
+        assert harness.tables(made.folder.root) == before
+        assert not (made.folder.root / "left.txt").exists()
     mine = harness.touch(tmp_path / "out" / "runs", "mine/notes.txt") / "mine"  # which is no run
-    harness.run(clips, tmp_path / "out", "name=mine", "fresh=c")
+    run(clips, tmp_path / "out", "name=mine", "fresh=c")
     assert (mine / "notes.txt").exists()
 
 
 def test_an_interruption_keeps_what_is_finished(tmp_path, measured):
     """And a leaderboard of a part of the clips is not to be mistaken for the whole."""
     clips = harness.two_generators(tmp_path / "clips")
-    whole = harness.tables(harness.run(clips, tmp_path / "whole").folder.root)
+    whole = harness.tables(run(clips, tmp_path / "whole").folder.root)
     measured[:] = ["jumpy/pair1.mp4!"]
-    stopped = harness.run(clips, tmp_path / "out")
+    stopped = run(clips, tmp_path / "out")
     measured.clear()
     root = stopped.folder.root
     assert stopped.code == 130
@@ -189,7 +191,7 @@ def test_an_interruption_keeps_what_is_finished(tmp_path, measured):
     assert list(left_out.data["reason"]) == ["not run: jumpy"]
     assert "interrupted" in " ".join(harness.Page((root / "index.html").read_text()).text)
     assert not list(root.rglob("*.tmp"))
-    finished = harness.run(clips, tmp_path / "out")
+    finished = run(clips, tmp_path / "out")
     assert (finished.code, finished.results.reused) == (0, 3)
     assert harness.tables(root) == whole
 
@@ -197,7 +199,7 @@ def test_an_interruption_keeps_what_is_finished(tmp_path, measured):
 def test_an_output_that_cannot_be_written(tmp_path):
     clips = harness.touch(tmp_path / "clips", "a/p.mp4")
     with pytest.raises(ConfigError) as error:
-        harness.run(clips, harness.touch(tmp_path, "file") / "file" / "out")
+        run(clips, harness.touch(tmp_path, "file") / "file" / "out")
     assert "output=" in harness.check_one_line(str(error.value))
 
 

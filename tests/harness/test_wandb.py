@@ -78,8 +78,8 @@ def merged(*items: Any) -> dict[str, Any]:
 def test_an_offline_run_holds_everything(tmp_path, capsys):
     clips = harness.two_generators(tmp_path / "clips")
     (clips / "even" / "bad.mp4").write_bytes(b"")
-    words = harness.leaderboard_words(clips, tmp_path / "out", "logger=wandb")
-    run = session.run(harness.compose(*words))
+    words = harness.leaderboard_words(clips, tmp_path / "out", "embedder=pixels")
+    run = session.run(harness.compose(*words, "logger=wandb"))
     assert run.code == 1
     errors = capsys.readouterr().err
     assert "W&B (offline): wandb sync " in errors
