@@ -20,7 +20,7 @@ from benchmarks.harness.report.players import SEGMENTED
 from benchmarks.harness.reproduction import planning
 from benchmarks.harness.reproduction.planning import as_table, plan
 from benchmarks.known_pacing import solver_tables
-from benchmarks.paper import CLIPS, EXPERIMENTS, Experiment
+from benchmarks.paper import CLIPS, EXPERIMENTS, TOWERS, Experiment
 from spf.errors import UnavailableError
 from spf.pacing.strategies import NoRetime
 from synthetic.laws import law
@@ -77,11 +77,18 @@ def test_the_plan_names_every_experiment_of_the_paper(monkeypatch):
             assert not re.search("siglip|clip|dinov2|wan22|ltx2", " ".join(one.options))
 
 
-@pytest.mark.parametrize("part", SHIPPED, ids=lambda part: part.options)
-def test_experiments_that_ship_are_built_as_the_plan_has_them(part):
-    made: Any = session.build(harness.compose(*part.options, *part.embedded))
-    assert made.measuring.embedder.name in part.embedder
-    assert made.cells()
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.options)
+def test_experiments_compose(part):
+    """Every part's options exist; those that ship are built, as the plan says they are."""
+    config = harness.compose(*part.options, *part.embedded)
+    assert (config.benchmark.get("clips") == "FOLDER") == part.footage
+    named = {option for option in part.options if re.match("(model|quality)=", option)}
+    assert named <= {*part.needs, *part.wants} <= {*part.options, *TOWERS}
+    assert bool(part.seconds) != bool(part.gpu_hours)
+    if part in SHIPPED:
+        made: Any = session.build(config)
+        assert made.measuring.embedder.name in part.embedder
+        assert made.cells()
 
 
 # Profiles and arguments
