@@ -51,20 +51,6 @@ def manifests(output: Path) -> list[Path]:
     return sorted((output / "cells").glob(f"*/{MANIFEST}"))
 
 
-def test_failed_cells_are_tried_again(clips, tmp_path, measured):
-    bad = clips / "even" / "bad.mp4"
-    bad.write_bytes(b"")
-    for _ in range(2):
-        measured.clear()
-        assert run(clips, tmp_path / "out").code == 1
-    assert measured == ["even/bad.mp4"]
-    harness.save(bad, harness.steady(seed=5))
-    made = run(clips, tmp_path / "out")
-    assert measured == ["even/bad.mp4"] * 2
-    assert made.code == 0
-    assert list(harness.read_records(made.folder.root)["status"]) == ["done"] * 3
-
-
 def altered(stored: dict[str, Any]) -> str:
     """A valid file whose number was changed: its checksum no longer fits."""
     stored["about"]["record"]["linearity_mae"] += 0.25

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import subprocess
@@ -59,11 +58,6 @@ def test_a_sweep_runs_every_word_and_adds_up_the_codes(tmp_path):
     assert f"0 of 2 jobs without a failure; see {place}/index.html" in done.stderr
     joint = pd.read_csv(jobs.parent / "sweep.csv")
     assert list(joint["failed"]) == [1, 0] * 2  # of even and of jumpy
-    for name, row in zip([n for n in names for _ in range(2)], joint.itertuples(), strict=True):
-        data = (out / "runs" / name / "records.parquet").read_bytes()
-        records = pd.read_parquet(io.BytesIO(data))  # Arrow opens no such path
-        (mean,) = records.loc[records["model"] == row.model, ["linearity_mae"]].mean()
-        assert row.linearity_mae == pytest.approx(mean, rel=1e-5)
 
 
 # Ctrl-C, sudden death, two at once: with two workers, `whole` used none
