@@ -14,7 +14,7 @@ from benchmarks.existing import clips as existing_clips
 from benchmarks.harness import reproduce
 from benchmarks.harness.report.players import METHOD
 from benchmarks.harness.reproduction.claims import ABSENT, FAILS, HOLDS, PARTLY, UNCLEAR
-from benchmarks.known_pacing import studies
+from benchmarks.known_pacing import solver_tables, studies
 from benchmarks.paper import EXPERIMENTS, Experiment
 
 pytestmark = pytest.mark.slow
@@ -61,6 +61,8 @@ def report_file(tiny_weights, tmp_path_factory):
         patch.setattr(reproduce, "EXPERIMENTS", small)
         patch.setattr(existing_clips, "_morphs", lambda: MORPHS[:1])
         patch.setattr(studies, "COLOURS", COLOURS)
+        patch.setattr(solver_tables, "LENGTHS", (1_000,))
+        patch.setattr(solver_tables, "POWER_LENGTHS", (21,))
         assert reproduce.reproduce("embedded", output) == 0
     return output / "report" / "index.html"
 
