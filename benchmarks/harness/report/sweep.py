@@ -72,7 +72,8 @@ def joint_table(jobs: Sequence[Job], runs: Sequence[pd.DataFrame]) -> Table:
             counts = {name: int(kind.sum()) for name, kind in zip(COUNTS, kinds, strict=True)}
             key = {f"of {name}": value for name, value in zip(GROUPS, group, strict=True)}
             means = done.select_dtypes("float").drop(columns=FIRST, errors="ignore").mean()
-            rows.append({**start, **key, **counts, **means.to_dict()})
+            metrics = {str(name): float(mean) for name, mean in means.items()}
+            rows.append({**start, **key, **counts, **metrics})
         if records.empty:
             rows.append(start)
     data = pd.DataFrame(rows)
