@@ -119,7 +119,8 @@ def test_the_paper_is_reproduced_without_a_network(tmp_path: Path) -> None:
         "from benchmarks.paper import EXPERIMENTS\n"
         "from test_reproduce import SMALL\n"
         "first = next(item for item in EXPERIMENTS if item.parts)\n"
-        "part = dataclasses.replace(first.parts[0], options=SMALL, embedded=(), wants=(), needs=())\n"
+        "part = dataclasses.replace(first.parts[0], options=SMALL)\n"
+        "part = dataclasses.replace(part, embedded=(), wants=(), needs=())\n"
         "reproduce.EXPERIMENTS = (dataclasses.replace(first, parts=(part,)),)\n"
         "sys.exit(reproduce.reproduce('embedded', sys.argv[1]))\n"
     )
