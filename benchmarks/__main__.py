@@ -129,8 +129,7 @@ def prune(output: Output = "results") -> int:
     Example:
       python -m benchmarks prune --output results
     """
-    from benchmarks.harness.prune import prune
-    from benchmarks.harness.store import CELLS
+    from benchmarks.harness.store import CELLS, prune
 
     folder = Path(os.path.expanduser(output))
     count, freed = prune(folder)

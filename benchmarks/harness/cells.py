@@ -33,7 +33,7 @@ class Outcome:
     """What a computed cell gives.
 
     values : columns of the record (metrics, size of the clip ...). reason : why shape metrics are
-    missing, where they are. files : pictures and tables to keep, by their path in the run's folder.
+    missing, where they are. files : images and tables, by their path in the run's folder.
     links : columns that point to one of these files. timings : seconds by stage.
     """
 
@@ -42,6 +42,11 @@ class Outcome:
     files: dict[str, bytes] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
+
+    def add(self, column: str, path: str, data: bytes) -> None:
+        """A file that a column points to."""
+        self.files[path] = data
+        self.links[column] = path
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Cell:
 class Benchmark(Protocol):
     """A module of experiments: which cells there are, and what its rows are worth together.
 
-    One may also have `keep_in(folder)`, which is told the run's folder before any cell is computed,
+    One may also have `keep_in(folder)`, which gets the run's folder before any cell is computed,
     `prepare()`, which makes what several cells need once the plan is shown and a cell is left,
     `workers`, how many processes it wants where the user leaves it open, `imported`, records of
     other runs that are summarised with its own, and `show(folder)`, which prints a table at the
@@ -95,7 +100,7 @@ class Benchmark(Protocol):
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture (PNG) or film (MP4) on a page: its file in the run's folder, its alternative text,
+    """An image (PNG) or film (MP4) on a page: its file in the run's folder, its alternative text,
     its caption."""
 
     path: str

@@ -97,36 +97,36 @@ def parse(arguments: Sequence[str]) -> CommandLine:
     Raises ConfigError, in one line, for an unknown option, an unknown name of a group, and a path
     that cannot be meant as it is typed.
     """
-    asking = any(word.partition("=")[0] in ASKING for word in arguments)
+    asking = any(argument.partition("=")[0] in ASKING for argument in arguments)
     sweep = not asking and not SWEEP.isdisjoint(arguments)
     overrides: list[str] = []
     others: list[str] = []
-    for word in arguments:
-        if word == "--fresh":
+    for argument in arguments:
+        if argument == "--fresh":
             overrides.append(f"fresh=run-{secrets.token_hex(8)}")
-        elif asking and (word.startswith("-") or "=" not in word):
-            others.append(word)
-        elif not word.startswith("-"):
-            overrides.append(override(word, sweep))
-        elif word not in OPTIONS:
-            raise _unknown_option(word, OPTIONS)
+        elif asking and (argument.startswith("-") or "=" not in argument):
+            others.append(argument)
+        elif not argument.startswith("-"):
+            overrides.append(override(argument, sweep))
+        elif argument not in OPTIONS:
+            raise _unknown_option(argument, OPTIONS)
     return CommandLine(overrides, sweep, tuple(others))
 
 
-def override(word: str, sweep: bool = False) -> str:
+def override(argument: str, sweep: bool = False) -> str:
     """An argument in Hydra's grammar; errors as in `parse`."""
-    found = re.fullmatch(r"(\+{0,2})([\w./]+)=(.*)", word, re.DOTALL)
+    found = re.fullmatch(r"(\+{0,2})([\w./]+)=(.*)", argument, re.DOTALL)
     if found is None:
-        if "=" not in word and not word.startswith("~"):
-            raise ConfigError(f"{word}: write OPTION=VALUE; {HELP} lists all options")
-        return word  # Hydra says what is wrong
+        if "=" not in argument and not argument.startswith("~"):
+            raise ConfigError(f"{argument}: write OPTION=VALUE; {HELP} lists all options")
+        return argument  # Hydra says what is wrong
     sign, typed, text = found.groups()
     key = SHORT.get(typed, typed)
-    word = f"{sign}{key}={text}"
+    argument = f"{sign}{key}={text}"
     if key in LITERAL:
         return f"{sign}{key}={_literal(key, typed, text, sweep)}"
     if sign or key not in (*GROUPS, LAUNCHER) or not re.fullmatch(r"[\w,\s/-]*", text):
-        return word
+        return argument
     known = [path.stem for path in (CONFIGS / key).glob("*.yaml")]
     known += ["basic"] * (key == LAUNCHER)  # Hydra's own: one job after the other
     names = map(str.strip, text.split(","))
@@ -159,7 +159,7 @@ def compose(overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:
         config = _compose(overrides, with_hydra)
     except Exception as error:  # Hydra raises its own, OmegaConf's and Python's
         raise explained(error, overrides) from None
-    if unknown := _unknown([word for word in overrides if word.startswith("+")], overrides):
+    if unknown := _unknown([option for option in overrides if option.startswith("+")], overrides):
         raise unknown  # Hydra would add it, and nobody would read it
     for group in GROUPS:
         if config.get(group) is None:
@@ -170,7 +170,7 @@ def compose(overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:
 def explained(error: Exception, overrides: Sequence[str]) -> ConfigError:
     """An error of composing, in one line."""
     try:
-        several = [word for word in overrides if first(word) != word]
+        several = [option for option in overrides if first(option) != option]
     except ConfigError as wrong:
         return wrong
     if several:
@@ -203,15 +203,15 @@ def prepare_sweep(overrides: Sequence[str]) -> tuple[list[str], Path]:
     first job cannot be composed of, UnavailableError for a launcher whose package is missing."""
     from benchmarks.harness import sweeps
 
-    config = compose([first(word) for word in overrides], with_hydra=True)
+    config = compose([first(option) for option in overrides], with_hydra=True)
     sweeps.check_launcher(config.hydra.runtime.choices[LAUNCHER])
-    swept = [word.partition("=")[0] for word in overrides if first(word) != word]
-    words = [_later(word) if _group(word) in swept else word for word in overrides]
-    if any(word.startswith("hydra.sweep.dir=") for word in overrides):
-        return words, Path(config.hydra.sweep.dir)
-    lasting = [word for word in overrides if not word.startswith("fresh=")]
+    swept = [option.partition("=")[0] for option in overrides if first(option) != option]
+    options = [_later(option, swept) for option in overrides]
+    if any(option.startswith("hydra.sweep.dir=") for option in overrides):
+        return options, Path(config.hydra.sweep.dir)
+    lasting = [option for option in overrides if not option.startswith("fresh=")]
     folder = sweeps.folder_of(os.path.expanduser(str(config.output)), lasting)
-    return [*words, f"hydra.sweep.dir={quoted(str(folder))}"], folder
+    return [*options, f"hydra.sweep.dir={quoted(str(folder))}"], folder
 
 
 def run_job(config: DictConfig) -> int:
@@ -225,47 +225,43 @@ def run_job(config: DictConfig) -> int:
     try:
         code, folder = run(config)
     finally:
-        words = as_typed(config, job.overrides.task)
-        sweeps.report(Path(job.sweep.dir), job.job.num, code, words, folder)
+        options = as_typed(config, job.overrides.task)
+        sweeps.report(Path(job.sweep.dir), job.job.num, code, options, folder)
     return code
 
 
-def first(word: str) -> str:
+def first(option: str) -> str:
     """An override, or the first of those that a sweep runs through. Raises ConfigError."""
     try:
-        parsed = OverridesParser.create().parse_override(word)
+        parsed = OverridesParser.create().parse_override(option)
         if not parsed.is_sweep_override():
-            return word
+            return option
         return f"{parsed.key_or_group}={next(iter(parsed.sweep_string_iterator()))}"
     except Exception as error:
-        raise ConfigError(f"{word}: {_line(error)}") from None
+        raise ConfigError(f"{option}: {_line(error)}") from None
 
 
-def _group(word: str) -> str:
-    """The group of a setting such as model.size=..., or ""."""
-    group, dot, _ = word.partition("=")[0].partition(".")
-    return group if dot and group in GROUPS else ""
-
-
-def _later(word: str) -> str:
+def _later(option: str, swept: Sequence[str]) -> str:
     """A setting of a group that is swept, as a sweep of one value: Hydra composes the config once
     without what is swept, where the setting may not be."""
-    key, _, value = word.partition("=")
-    return word if first(word) != word else f"{key}=choice({value})"
+    key, _, value = option.partition("=")
+    group, dot, _ = key.partition(".")
+    single = dot and group in GROUPS and group in swept and first(option) == option
+    return f"{key}=choice({value})" if single else option
 
 
 def as_typed(config: DictConfig, overrides: Sequence[str]) -> list[str]:
     """The overrides of a config as arguments of the command."""
-    words = []
-    for word in overrides:
-        key = word.partition("=")[0].lstrip("+")
+    options = []
+    for option in overrides:
+        key = option.partition("=")[0].lstrip("+")
         value = OmegaConf.select(config, key) if key in LITERAL else None
         if isinstance(value, str):
-            word = f"{key}={value}"
+            option = f"{key}={value}"
         elif value is not None:
-            word = f"{key}=[{','.join(map(_in_quotes, value))}]"
-        words.append(word)
-    return words
+            option = f"{key}=[{','.join(map(_in_quotes, value))}]"
+        options.append(option)
+    return options
 
 
 def _compose(overrides: Sequence[str], with_hydra: bool) -> DictConfig:
@@ -273,45 +269,51 @@ def _compose(overrides: Sequence[str], with_hydra: bool) -> DictConfig:
         return hydra.compose("config", list(overrides), return_hydra_config=with_hydra)
 
 
-def _unknown(words: Sequence[str], overrides: Sequence[str]) -> ConfigError | None:
-    """The error of the first of `words` that sets an option which no config here has."""
-    if not words:
+def _unknown(options: Sequence[str], overrides: Sequence[str]) -> ConfigError | None:
+    """The error of the first of `options` that sets an option which no config here has."""
+    if not options:
         return None
-    chosen = [word for word in overrides if word.partition("=")[0] in (*GROUPS, LAUNCHER)]
+    chosen = [option for option in overrides if option.partition("=")[0] in (*GROUPS, LAUNCHER)]
     try:
-        known = set(_keys(_compose([first(word) for word in chosen], with_hydra=True)))
+        known = {x for x, _ in options_of(_compose([*map(first, chosen)], with_hydra=True))}
     except Exception:
         return None  # it is the choice that cannot be composed
-    for word in words:
-        key = word.partition("=")[0].lstrip("+~")
+    for option in options:
+        key = option.partition("=")[0].lstrip("+~")
         if key == PRESET and key not in known:
-            retime = next((word for word in chosen if word.startswith("retime=")), "retime=none")
+            retime = next(
+                (option for option in chosen if option.startswith("retime=")), "retime=none"
+            )
             return ConfigError(f"{retime} has no preset; presets are for retime=rope")
-        if key not in known and re.fullmatch(r"[\w.-]+", key) and not re.match(r"\++hydra\.", word):
+        if (
+            key not in known
+            and re.fullmatch(r"[\w.-]+", key)
+            and not re.match(r"\++hydra\.", option)
+        ):
             ours = {name for name in known if name.startswith("hydra.") == key.startswith("hydra.")}
             return _unknown_option(key, ours)
     return None
 
 
-def _keys(config: DictConfig) -> Iterator[str]:
-    """The dotted names of all options."""
+def options_of(config: DictConfig) -> Iterator[tuple[str, Any]]:
+    """The dotted names of all options and groups of options, and their values."""
 
-    def walk(node: Mapping[Any, Any], above: str) -> Iterator[str]:
+    def walk(node: Mapping[Any, Any], above: str) -> Iterator[tuple[str, Any]]:
         for name, value in node.items():
-            yield f"{above}{name}"
+            yield f"{above}{name}", value
             if isinstance(value, dict):
                 yield from walk(value, f"{above}{name}.")
 
     return walk(OmegaConf.to_container(config, resolve=False), "")  # type: ignore[arg-type]
 
 
-def _unknown_option(word: str, known: set[str]) -> ConfigError:
+def _unknown_option(option: str, known: set[str]) -> ConfigError:
     """With the nearest known option, by its whole name or else by its last part."""
     last = {name.rpartition(".")[2]: name for name in sorted(known, reverse=True)}
-    near = get_close_matches(word, sorted(known), n=1)
-    near += [last[name] for name in get_close_matches(word.rpartition(".")[2], last, n=1)]
+    near = get_close_matches(option, sorted(known), n=1)
+    near += [last[name] for name in get_close_matches(option.rpartition(".")[2], last, n=1)]
     hint = f"did you mean {near[0]}? " if near else ""
-    return ConfigError(f"unknown option {word}; {hint}{HELP} lists all")
+    return ConfigError(f"unknown option {option}; {hint}{HELP} lists all")
 
 
 def _literal(key: str, typed: str, text: str, sweep: bool) -> str:

@@ -6,14 +6,15 @@ import re
 import secrets
 import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spf.errors import ConfigError, SpfError
 from spf.files import sweep, write_atomic
 
 FRESH = "fresh.txt"
-"""The word that a run was last started over with."""
+"""The name that a run was last started over with."""
 
 
 class RunFolder:
@@ -36,20 +37,18 @@ class RunFolder:
             ) from None
 
     def start_over(self, fresh: str | None) -> None:
-        """Remove what the run wrote before it was started under this word; None keeps all.
+        """Remove what the run wrote before it was started under this name; None removes nothing.
 
         SpfError where the disk refuses.
         """
         if fresh is None:
             return
-        try:
+        with disk_errors(self.root):
             if (self.root / FRESH).is_file() and self.read(FRESH) == fresh.encode():
                 return
             if (self.root / "config.yaml").is_file():  # else it is no run's
                 for path in self.root.iterdir():
                     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        except OSError as error:
-            raise disk_refuses(self.root, error) from None
         self.write(FRESH, fresh)
 
     def path(self, relative: str) -> Path:
@@ -61,10 +60,9 @@ class RunFolder:
 
     def write(self, relative: str, data: bytes | str) -> None:
         """Write a file atomically. SpfError where the disk refuses."""
-        try:
-            write_atomic(self.path(relative), data)
-        except OSError as error:
-            raise disk_refuses(self.path(relative), error) from None
+        path = self.path(relative)
+        with disk_errors(path):
+            write_atomic(path, data)
 
     def place(self, source: Path, relative: str) -> None:
         """Give a file of elsewhere a name in the run: a hard link, or a copy where disks have none.
@@ -74,18 +72,17 @@ class RunFolder:
         target = self.path(relative)
         temporary = target.with_name(f".spf-{secrets.token_hex(8)}.tmp")
         try:
-            if target.exists() and (
-                os.path.samefile(source, target) or filecmp.cmp(source, target, shallow=False)
-            ):
-                return
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(source, temporary)
-            except OSError:
-                shutil.copyfile(source, temporary)
-            os.replace(temporary, target)
-        except OSError as error:
-            raise disk_refuses(target, error) from None
+            with disk_errors(target):
+                if target.exists() and (
+                    os.path.samefile(source, target) or filecmp.cmp(source, target, shallow=False)
+                ):
+                    return
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    os.link(source, temporary)
+                except OSError:
+                    shutil.copyfile(source, temporary)
+                os.replace(temporary, target)
         finally:
             with suppress(OSError):  # what is left is swept another day
                 temporary.unlink(missing_ok=True)
@@ -99,12 +96,16 @@ class DiskError(SpfError):
     """The disk refuses; no cell can be recorded any more, so the run ends."""
 
 
-def disk_refuses(path: Path, error: OSError, what: str = "written") -> DiskError:
-    """The error of a file that cannot be written (or `what` else)."""
-    return DiskError(
-        f"{path}: cannot be {what} ({error.strerror}); make room or mend its permissions and "
-        "start again: finished cells are kept"
-    )
+@contextmanager
+def disk_errors(path: Path, what: str = "written") -> Iterator[None]:
+    """Raise DiskError where a file cannot be written (or `what` else)."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(
+            f"{path}: cannot be {what} ({error.strerror}); make room or fix its permissions and "
+            "start again: finished cells are stored"
+        ) from None
 
 
 def slug(name: str) -> str:

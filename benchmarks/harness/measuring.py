@@ -25,14 +25,14 @@ ELSEWHERE = ("embedder", "weights", "revision", "device", "resized_by", "version
 """Parts of an embedder's identity that have columns of their own, or are the machine's."""
 
 Frames = Iterator[tuple[np.ndarray, float]]
-See = Callable[[np.ndarray, float], None]
+OnFrame = Callable[[np.ndarray, float], None]
 
 
 @dataclass(frozen=True)
 class Measuring:
     """How clips are measured: the same for every cell of a run.
 
-    cache : where the embeddings of files are kept; it determines no result. device : for further
+    cache : of the embeddings of files; it determines no result. device : for further
     embedders that a benchmark makes; this one has its own. nuisance : what a second curve leaves
     out (`spf.measure`).
     """
@@ -52,18 +52,15 @@ class Measuring:
 
     def inputs(self) -> dict[str, Any]:
         """Everything about the measuring that determines a result."""
-        return {
-            "embedder": self.embedder.identity(),
-            "batch_size": self.batch_size or self.embedder.batch_size,
-            "fit": asdict(self.settings),
-            "sampling": asdict(self.sampling),
-            **self._second,
-        }
+        batch_size = self.batch_size or self.embedder.batch_size
+        return {"embedder": self.embedder.identity(), "batch_size": batch_size, **self._settings}
 
     @property
-    def _second(self) -> dict[str, str]:
-        """The nuisance, where there is one: rows without any are what they were before it."""
-        return {} if self.nuisance == "none" else {"nuisance": self.nuisance}
+    def _settings(self) -> dict[str, Any]:
+        """Of the curve; with the nuisance where there is one: rows without any are what they were
+        before it."""
+        nuisance = {} if self.nuisance == "none" else {"nuisance": self.nuisance}
+        return {"fit": asdict(self.settings), "sampling": asdict(self.sampling), **nuisance}
 
     def provenance(self) -> dict[str, str]:
         """Columns that say by what a clip was measured; rows that differ here are not compared.
@@ -73,20 +70,16 @@ class Measuring:
         """
         embedder = self.embedder.identity()
         own = {name: value for name, value in embedder.items() if name not in ELSEWHERE}
-        parts = {
-            "embedder": own,
-            "fit": asdict(self.settings),
-            "sampling": asdict(self.sampling),
-            **self._second,
-        }
         return {
             "weights_revision": embedder.get("revision", "none: no weights"),
             "weights_hash": embedder.get("weights", "none: no weights"),
-            "settings": canonical(parts).decode(),
+            "settings": canonical({"embedder": own, **self._settings}).decode(),
         }
 
-    def measure(self, source: Path | Frames, watch: Watch, see: See | None = None) -> Measurement:
-        """Measure a clip; `watch` is called once a frame that is decoded, `see` with each
+    def measure(
+        self, source: Path | Frames, watch: Watch, on_frame: OnFrame | None = None
+    ) -> Measurement:
+        """Measure a clip; `watch` is called once a frame that is decoded, `on_frame` with each
         frame and its time.
 
         Raises `SpfError` where the clip cannot be measured.
@@ -94,8 +87,8 @@ class Measuring:
 
         def both(image: np.ndarray, seconds: float) -> None:
             watch()
-            if see is not None:
-                see(image, seconds)
+            if on_frame is not None:
+                on_frame(image, seconds)
 
         return measure_clip(
             source,
@@ -104,7 +97,7 @@ class Measuring:
             self.sampling,
             self.batch_size,
             watch=both,
-            cache=self.cache if see is None else None,  # who wants frames needs them decoded
+            cache=self.cache if on_frame is None else None,  # frames are needed, so decoded
             guarded=True,
             nuisance=self.nuisance,
         )
@@ -115,37 +108,27 @@ class Measuring:
         stem : path of its files in the run's folder, without suffix. title : of the plot; None
         draws none.
         """
-        curve = measured.curve
+        curve, second = measured.curve, measured.corrected
         values = measured.row | self.provenance()
         outcome = Outcome(values, values.pop("reason"), timings=dict(measured.seconds))
-        second = measured.corrected
-        more = {} if second is None else {"progress_corrected": second.curve.progress}
         outcome.timings["from_cache"] = float(measured.cached)
-        outcome.files[f"curves/{stem}.csv"] = curve_table(curve, **more)
-        outcome.links["curve"] = f"curves/{stem}.csv"
+        more = {} if second is None else {"progress_corrected": second.curve.progress}
+        outcome.add("curve", f"curves/{stem}.csv", curve_table(curve, **more))
         if title is not None:
             started = perf_counter()
-            outcome.files[f"plots/{stem}.png"] = plot_measurement(
-                measured, title, subtitle(curve, label(self.embedder))
-            )
-            outcome.links["plot"] = f"plots/{stem}.png"
+            below = subtitle(curve, label(self.embedder))
+            outcome.add("plot", f"plots/{stem}.png", plot_measurement(measured, title, below))
             outcome.timings["draw"] = perf_counter() - started
         return outcome
 
 
 def curve_table(curve: Curve, **more: np.ndarray) -> bytes:
     """CSV of a curve: frame, time, u, progress, angle, fitted, and more columns (T,); 9 digits."""
-    table = pd.DataFrame(
-        {
-            "frame": np.arange(len(curve)),
-            "time": curve.times,
-            "u": unit_time(curve.times),
-            "progress": curve.progress,
-            "angle": curve.angle,
-            "fitted": curve.fitted,
-            **more,
-        }
-    )
+    columns = {
+        **{"frame": np.arange(len(curve)), "time": curve.times, "u": unit_time(curve.times)},
+        **{"progress": curve.progress, "angle": curve.angle, "fitted": curve.fitted},
+    }
+    table = pd.DataFrame(columns | more)
     return table.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode()
 
 

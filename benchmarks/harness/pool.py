@@ -4,16 +4,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 from loky import ProcessPoolExecutor, as_completed
 from loky.backend import get_context
 from loky.process_executor import BrokenProcessPool
 
-from benchmarks.harness.compute import Job, settle
-from benchmarks.harness.records import FAILED, make_record
-from benchmarks.harness.store import Settled
+from benchmarks.harness.compute import Job, run_cell
+from benchmarks.harness.records import FAILED
+from benchmarks.harness.store import CompletedCell
 from spf.devices import choose_device, keep_freed_memory
 from spf.errors import SpfError
 from spf.store import tell
@@ -21,7 +21,7 @@ from spf.store import tell
 CELLS_PER_WORKER = 16
 """Fewer pending cells than this are not worth the seconds that another process takes to start."""
 
-Found = tuple[int, Settled | None]
+Computed = tuple[int, CompletedCell | None]
 """A cell's index, and what it gave; None where another command computes it."""
 
 
@@ -34,9 +34,9 @@ def visible_gpus(device: str) -> list[str]:
         return []
     import torch
 
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = given.split(",") if given else map(str, range(torch.cuda.device_count()))
-    return [name.strip() for name in names][: torch.cuda.device_count()]
+    count, named = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = named.split(",") if named else map(str, range(count))
+    return [name.strip() for name in names][:count]
 
 
 def pool_size(
@@ -44,49 +44,42 @@ def pool_size(
 ) -> int:
     """How many workers: as many as `asked` (by the user); else one a GPU where there are several;
     else as many as the benchmark prefers; else one a core, as far as there is work for them."""
-    if asked:
-        return max(1, min(asked, pending))
-    if len(gpus) > 1:
-        return max(1, min(len(gpus), pending))
+    if asked or len(gpus) > 1:
+        return max(1, min(asked or len(gpus), pending))
     return preferred or min(cores, 1 + pending // CELLS_PER_WORKER)
 
 
 def compute_in_pool(
     job: Job, pending: Sequence[int], count: int, gpus: Sequence[str] = ()
-) -> Iterator[Found]:
-    """Compute cells on `count` processes; yields each as it is settled.
+) -> Iterator[Computed]:
+    """Compute cells on `count` processes; yields each as it is completed.
 
     A process that dies takes the pool with it: the cells that were begun are tried once more, each
     in a pool of its own, and one that dies there too has failed.
 
     Raises SpfError where processes die before they begin a cell, and what a cell raises.
     """
-    left, alone = set(pending), list[int]()
+    left = sorted(pending)
     while left:
-        suspects = [index for index in alone if index in left]
-        batches = [[index] for index in suspects] or [sorted(left)]
-        for batch in batches:
-            for index, settled in _compute(job, batch, 1 if suspects else count, gpus):
-                left.discard(index)
-                yield index, settled
-            died = [index for index in batch if index in left]
-            if not died:
-                continue
-            if suspects:
-                left.discard(batch[0])
-                yield batch[0], failed(job, batch[0])
-                continue
-            alone = [index for index in died if job.store.was_begun(job.cells[index])]
-            if not alone:
-                raise SpfError(
-                    "the worker processes died (killed, or out of memory); start again with "
-                    "workers=1: finished cells are kept"
-                )
-            tell(f"a worker process died; {len(alone)} cell(s) are tried again, one at a time")
+        left = yield from _compute(job, left, count, gpus)
+        suspects = [index for index in left if job.store.was_begun(job.cells[index])]
+        if left and not suspects:
+            raise SpfError(
+                "the worker processes died (killed, or out of memory); start again with "
+                "workers=1: finished cells are stored"
+            )
+        if suspects:
+            tell(f"a worker process died; {len(suspects)} cell(s) are tried again, one at a time")
+        for index in suspects:
+            if (yield from _compute(job, [index], 1, gpus)):
+                yield index, failed(job, index)
+        left = [index for index in left if index not in suspects]
 
 
-def _compute(job: Job, indices: Sequence[int], count: int, gpus: Sequence[str]) -> Iterator[Found]:
-    """Until all are settled, or a process died."""
+def _compute(
+    job: Job, indices: Sequence[int], count: int, gpus: Sequence[str]
+) -> Generator[Computed, None, list[int]]:
+    """Compute cells until all are completed, or a process died; returns those that are left."""
     context = get_context("loky")
     turns: Any = context.SimpleQueue() if len(gpus) > 1 else None
     for gpu in gpus if turns is not None else ():
@@ -98,20 +91,20 @@ def _compute(job: Job, indices: Sequence[int], count: int, gpus: Sequence[str]) 
         initargs=(turns, os.getpid()),
         env={"OMP_NUM_THREADS": "1"},  # the other cores have workers of their own
     )
+    left = dict.fromkeys(indices)
     finished = False
     try:
-        futures = {pool.submit(_settle, job.only(index)): index for index in indices}
+        futures = {pool.submit(run_cell, job.only(index)): index for index in indices}
         for future in as_completed(futures):
-            yield futures[future], future.result()
+            completed = future.result()
+            del left[futures[future]]
+            yield futures[future], completed
         finished = True
     except BrokenProcessPool:
-        return
+        pass
     finally:
         pool.shutdown(wait=True, kill_workers=not finished)
-
-
-def _settle(job: Job) -> Settled | None:
-    return settle(job, 0)
+    return list(left)
 
 
 def _begin(turns: Any, parent: int) -> None:
@@ -134,9 +127,7 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def failed(job: Job, index: int) -> Settled:
+def failed(job: Job, index: int) -> CompletedCell:
     """What a cell gave on which two processes died."""
-    key = job.cells[index].key
-    reason = f"{key.model}/{key.clip}: two processes died on it (killed, or out of memory)"
-    record = make_record(job.cells[index], FAILED, f"{reason}; try workers=1", job.common)
-    return Settled(record, {})
+    reason = "two processes died on it (killed, or out of memory); try workers=1"
+    return job.unfinished(index, FAILED, f"{job.name(index)}: {reason}")

@@ -15,17 +15,10 @@ from spf.identity import installed
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 PACKAGES = (
-    "numpy",
-    "scipy",
-    "av",
-    "opencv-python-headless",
-    "pillow",
-    "scikit-image",
-    "pandas",
-    "matplotlib",
-    "torch",
+    *("numpy", "scipy", "av", "opencv-python-headless", "pillow", "scikit-image", "pandas"),
+    *("matplotlib", "torch"),
 )
-"""Distributions whose version can move a number or a picture."""
+"""Distributions whose version can move a number or an image."""
 
 
 @lru_cache
@@ -37,22 +30,19 @@ def versions() -> dict[str, str]:
 @lru_cache
 def commit() -> tuple[str, bool]:
     """Commit of this checkout and whether files differ from it; ("unknown", False) without git."""
-    command = ["git", "-C", str(ROOT)]
-    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
+
+    def git(*words: str) -> str:
+        environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
+        command = ["git", "-C", str(ROOT), *words]
+        return subprocess.check_output(
+            command, text=True, stderr=subprocess.DEVNULL, env=environment
+        ).strip()
+
     try:
-        head = subprocess.run(
-            [*command, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        )
-        status = subprocess.run(
-            [*command, "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment,
-        )
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD"), bool(changed)
     except (OSError, subprocess.CalledProcessError):
         return "unknown", False
-    return head.stdout.strip(), bool(status.stdout.strip())
 
 
 def provenance(config_hash: str, device: str) -> dict[str, Any]:

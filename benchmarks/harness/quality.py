@@ -2,7 +2,7 @@
 
 A record has vbench_DIMENSION for its clip and, where the clip is retimed, before_vbench_DIMENSION
 for the original. What was not measured has no value there; quality_status and before_quality_status
-then hold the reasons, as JSON by dimension. quality_identity tells weights and versions apart.
+then hold the reasons, as JSON by dimension. quality_identity distinguishes weights and versions.
 """
 
 import json
@@ -29,7 +29,7 @@ QUALITY = "vbench_"
 """What the columns of quality dimensions begin with."""
 
 SCORED_BY = "quality_identity"
-"""Column that tells by which weights and versions quality was scored."""
+"""Column that says by which weights and versions quality was scored."""
 
 STATUS = "quality_status"
 BEFORE = "before_"
@@ -40,18 +40,8 @@ PAPER = dict.fromkeys(
 """What the paper reports of retimed clips of Wan2.2 and LTX-2; its figures are not known to us."""
 
 COLUMNS = [
-    "dimension",
-    "strategy",
-    "steered_by",
-    "generator",
-    "clips",
-    "original",
-    "retimed",
-    "difference",
-    "difference_95",
-    "effect",
-    "paper",
-    "remark",
+    *("dimension", "strategy", "steered_by", "generator", "clips", "original", "retimed"),
+    *("difference", "difference_95", "effect", "paper", "remark"),
 ]
 NOTE = (
     "Means over the clips that have both scores, higher is better but for dynamic_degree, which is "
@@ -184,12 +174,11 @@ def _scored(
 ) -> dict[str, Any]:
     scores = quality.measure(clip, cache, conditions)
     values = {f"{QUALITY}{dimension}": score.value for dimension, score in scores.items()}
-    lacking = {name: score.reason for name, score in scores.items() if score.value is None}
-    return {**values, STATUS: json.dumps(lacking) if lacking else ""}
+    missing = {name: score.reason for name, score in scores.items() if score.value is None}
+    return {**values, STATUS: json.dumps(missing) if missing else ""}
 
 
 def _identified(quality: Quality) -> dict[str, str]:
-    """A hash of weights, packages and code, so that rows of different ones can be distinguished."""
     return {SCORED_BY: digest(quality.identity())}
 
 
@@ -203,12 +192,10 @@ def _row(dimension: str, group: Group, records: Sequence[Record]) -> Row:
     why = [reasons(record, before).get(dimension) for record in records for before in (True, False)]
     if left := len(records) - len(retimed):
         why.append(f"{left} left as generated")
+    generator = "tiny (shipped)" if generator == "tiny" else generator
     row: Row = dict.fromkeys(COLUMNS) | {
-        "dimension": dimension,
-        "strategy": strategy,
-        "steered_by": steered_by,
-        "generator": "tiny (shipped)" if generator == "tiny" else generator,
-        "clips": f"{len(pairs)} of {len(retimed)}",
+        **{"dimension": dimension, "strategy": strategy, "steered_by": steered_by},
+        **{"generator": generator, "clips": f"{len(pairs)} of {len(retimed)}"},
         "paper": PAPER.get(dimension, ""),
         "remark": "; ".join(dict.fromkeys(filter(None, why))),
     }

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 
-from benchmarks.harness.compute import Job, settle
-from benchmarks.harness.pool import Found, failed
-from benchmarks.harness.store import Settled
+from benchmarks.harness.compute import Job, run_cell
+from benchmarks.harness.pool import Computed, failed
+from benchmarks.harness.store import CompletedCell
 from spf.cluster import Pool, ray_failed
 from spf.devices import keep_freed_memory
 from spf.errors import SpfError, UnavailableError
@@ -18,9 +18,9 @@ SUBMITTED = 1000
 
 def compute_on_ray(
     job: Job, pending: Sequence[int], count: int, gpus: Sequence[str] = ()
-) -> Iterator[Found]:
+) -> Iterator[Computed]:
     """Compute cells on a cluster, or on `count` processes of a Ray that is started here; yields
-    each as it is settled. A cell has a core, and a GPU to itself where the job's device is one.
+    each as it is completed. A cell has a core, and a GPU to itself where the job's device is one.
 
     A process that dies costs its cell one more try; where it dies again, the cell has failed.
 
@@ -28,43 +28,37 @@ def compute_on_ray(
     raises.
     """
     on_gpu = "cuda" in job.common.get("device", "")
+    cluster = Pool(count, address=os.environ.get("RAY_ADDRESS", "auto"))
     with ExitStack() as stack:
         try:
-            stack.enter_context(
-                Pool(count, address=os.environ.get("RAY_ADDRESS", "auto")).started()
-            )
+            stack.enter_context(cluster.started())
         except UnavailableError:
             if "RAY_ADDRESS" in os.environ:
                 raise
             stack.enter_context(Pool(count, max(1, len(gpus)) * on_gpu).started())
         import ray
 
-        remote = ray.remote(num_cpus=1, num_gpus=int(on_gpu), max_retries=1)(_settle)
+        remote = ray.remote(num_cpus=1, num_gpus=int(on_gpu), max_retries=1)(_run_cell)
         left = iter(pending)
         running = {remote.remote(job.only(index)): index for index in islice(left, SUBMITTED)}
         while running:
             (done,), _ = ray.wait(list(running), num_returns=1)
             index = running.pop(done)
-            running |= {
-                remote.remote(job.only(following)): following for following in islice(left, 1)
-            }
+            running |= {remote.remote(job.only(another)): another for another in islice(left, 1)}
             try:
                 yield index, ray.get(done)
             except ray.exceptions.RayTaskError as error:
-                raise (
-                    error.cause if isinstance(error.cause, SpfError) else ray_failed(error)
-                ) from None
+                known = isinstance(error.cause, SpfError)
+                raise (error.cause if known else ray_failed(error)) from None
             except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
                 yield index, failed(job, index)
-            except (
-                ray.exceptions.RayError
-            ) as error:  # a machine is gone, or Ray cannot place a cell
+            except ray.exceptions.RayError as error:  # a machine is gone, or there is no place
                 raise ray_failed(error) from None
 
 
-def _settle(job: Job) -> Settled | None:
+def _run_cell(job: Job) -> CompletedCell | None:
     import cv2
 
     cv2.setNumThreads(1)
     keep_freed_memory()
-    return settle(job, 0)
+    return run_cell(job)

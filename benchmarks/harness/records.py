@@ -17,20 +17,8 @@ SCHEMA = 1
 KEYS = list(Key.__dataclass_fields__)
 FIRST = ["status", "reason", *KEYS, "frames", "fps", "duration", "width", "height"]
 LAST = [
-    "notes",
-    "source",
-    "curve",
-    "plot",
-    "cell",
-    "config_hash",
-    "commit",
-    "dirty",
-    "device",
-    "weights_revision",
-    "weights_hash",
-    "settings",
-    "versions",
-    "schema",
+    *("notes", "source", "curve", "plot", "cell", "config_hash", "commit", "dirty", "device"),
+    *("weights_revision", "weights_hash", "settings", "versions", "schema"),
 ]
 DONE, FAILED, NOT_RUN = "done", "failed", "not_run"
 

@@ -24,9 +24,8 @@ from benchmarks.harness.report.reproduction_page import (
     render_report,
 )
 from benchmarks.harness.report.tables import table_as_csv, table_as_markdown
-from benchmarks.harness.reproduction import kept_runs
-from benchmarks.harness.reproduction.claims import best_warp, claims
-from benchmarks.harness.reproduction.findings import findings
+from benchmarks.harness.reproduction import stored_runs
+from benchmarks.harness.reproduction.claims import best_warp, claims, findings
 from benchmarks.harness.reproduction.planning import (
     FULL,
     PROFILES,
@@ -69,7 +68,7 @@ def reproduce(profile: str, output: str | Path, footage: str | None = None) -> i
     runs: Runs = {}
     for one in planned:
         if not one.reason:
-            runs[one] = kept_runs.run(compose(one.words, output, footage))
+            runs[one] = stored_runs.run(compose(one.options, output, footage))
             if runs[one].code == session.INTERRUPTED:
                 return session.INTERRUPTED
     _write(profile, planned, runs, RunFolder(output))
@@ -107,13 +106,12 @@ def _write(profile: str, planned: Sequence[Planned], runs: Runs, root: RunFolder
 
 
 def _suffix(planned: Planned, run: session.Run) -> str:
-    """What tells the tables of several runs apart: the embedder, and the model and the quality
+    """What distinguishes the tables of several runs: the embedder, and the model and the quality
     where they are named."""
     embedders = {record["embedder"] for record in run.results.records}
-    named = [
-        word.partition("=")[2] for word in planned.words if word.startswith(("model=", "quality="))
-    ]
-    return "".join(f"-{word}" for word in [*(embedders if len(embedders) == 1 else ()), *named])
+    names = [*embedders] if len(embedders) == 1 else []
+    names += [x.partition("=")[2] for x in planned.options if x.startswith(("model=", "quality="))]
+    return "".join(f"-{name}" for name in names)
 
 
 def chapters(planned: Sequence[Planned], runs: Runs) -> list[Chapter]:
@@ -124,13 +122,17 @@ def chapters(planned: Sequence[Planned], runs: Runs) -> list[Chapter]:
     for item, members in groupby(planned, lambda one: one.experiment):
         ours = list(members)
         nearest = sorted((one for one in ours if one in runs), key=_distance)
-        own = {one: runs[one] for one in nearest}
         missing = [_missing(one) for one in ours if one.reason]
-        parts = {one: _part(one, run) for one, run in own.items()}
-        judged = claims(item.number, [part.tables for part in parts.values()])
-        said = findings(item.number, [run.summary for run in own.values()])
-        shown = [_once(part, runs[one], played) for one, part in parts.items()]
-        found.append(make_chapter(item, judged, said, missing, shown))
+        parts = [_part(one, runs[one]) for one in nearest]
+        judged = claims(item.number, [part.tables for part in parts])
+        answers = findings(item.number, [runs[one].summary for one in nearest])
+        for place, one in enumerate(nearest):
+            if player := parts[place].player:
+                about = (runs[one].results.records[0]["model"], player.target)
+                if about in played:
+                    parts[place] = replace(parts[place], player=None)
+                played.add(about)
+        found.append(make_chapter(item, judged, answers, missing, parts))
     return found
 
 
@@ -138,25 +140,14 @@ def _distance(planned: Planned) -> tuple[bool, bool]:
     """How far a part is from what the paper ran: sorts those with its models first, then those with
     real clips."""
     assert planned.part is not None
-    return not planned.part.needs, CLIPS not in planned.words
-
-
-def _once(part: ReportPart, run: session.Run, played: set[tuple[str, str]]) -> ReportPart:
-    """The part without its player where the same clips were played towards the same target."""
-    if part.player is None:
-        return part
-    about = (run.results.records[0]["model"], part.player.target)
-    if about in played:
-        return replace(part, player=None)
-    played.add(about)
-    return part
+    return not planned.part.needs, CLIPS not in planned.options
 
 
 def _part(planned: Planned, run: session.Run) -> ReportPart:
     tables = {table.name: table for x in run.summary.sections for table in x.tables}
     ours = best_warp(list(tables.values()))
     player = make_player(run.results.records, run.folder, tables, ours)
-    return make_part(_title(planned), planned.words, run.summary, run.folder, player)
+    return make_part(_title(planned), planned.options, run.summary, run.folder, player)
 
 
 def _missing(planned: Planned) -> str:
@@ -167,15 +158,15 @@ def _missing(planned: Planned) -> str:
 
 def _title(planned: Planned) -> str:
     assert planned.part is not None
-    targets = [word.partition("=")[2] for word in planned.words if word.startswith("target=")]
-    aim = "".join(f", target {name.replace('_', ' ')}" for name in targets)
-    return f"Embedder {planned.part.embedder}; clips: {planned.part.generator}{aim}"
+    targets = [x.removeprefix("target=") for x in planned.options if x.startswith("target=")]
+    target = "".join(f", target {name.replace('_', ' ')}" for name in targets)
+    return f"Embedder {planned.part.embedder}; clips: {planned.part.generator}{target}"
 
 
 def as_text(planned: Sequence[Planned]) -> str:
     """The plan for the terminal, at most `WIDTH` columns: under each experiment its runs, what
     measures, what makes the clips, the target; then the estimate, or why it is not run. What is
-    missing is said once, at the end."""
+    missing is named once, at the end."""
     lines: list[str] = []
     missing: dict[str, str] = {}
     for experiment, members in groupby(planned, lambda one: one.experiment):

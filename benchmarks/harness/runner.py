@@ -1,4 +1,4 @@
-"""Settle the cells of a run: a failure is a row, an interruption loses nothing."""
+"""Run the cells of a run: a failure is a row, an interruption loses nothing."""
 
 import os
 import time
@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.harness.compute import Job, settle
-from benchmarks.harness.pool import Found, compute_in_pool, pool_size
-from benchmarks.harness.records import FAILED, NOT_RUN, Record, make_record
-from benchmarks.harness.store import Settled
+from benchmarks.harness.compute import Job, run_cell
+from benchmarks.harness.pool import Computed, compute_in_pool, pool_size
+from benchmarks.harness.records import FAILED, NOT_RUN, Record
+from benchmarks.harness.store import CompletedCell
 from benchmarks.harness.terminal import CellBar
 from spf.store import TELL_AFTER, tell
 
@@ -45,58 +45,56 @@ class Workers:
 def run_cells(
     job: Job,
     workers: Workers,
-    unit: str,
-    on_start: Callable[[Mapping[int, Settled]], None] = lambda found: None,
-    on_settled: Callable[[Settled], None] = lambda settled: None,
+    on_start: Callable[[Mapping[int, CompletedCell]], None] = lambda found: None,
+    on_completed: Callable[[CompletedCell], None] = lambda completed: None,
 ) -> Results:
-    """Settle all cells: those that are not finished yet are computed, here or by others.
+    """Complete all cells: those that are not finished yet are computed, here or by others.
 
-    unit : what a cell is called on the progress bar. on_start : called with the cells, by index,
-    that need no computing. on_settled : called with each of the others once it is settled. Failures
-    are recorded as rows and tried again by the next run. DiskError ends the run; everything else
-    that a cell raises becomes its row's reason, in one line.
+    on_start : called with the cells, by index, that need no computing. on_completed : called with
+    each of the others once it is completed. Failures are recorded as rows and tried again by the
+    next run. DiskError ends the run; everything else that a cell raises becomes its row's reason,
+    in one line.
     """
-    found: dict[int, Settled] = {}
+    found: dict[int, CompletedCell] = {}
     for index, cell in enumerate(job.cells):
-        if kept := job.store.load(cell):
-            found[index] = kept
+        if stored := job.store.load(cell):
+            found[index] = stored
         elif cell.not_run:
-            found[index] = Settled(make_record(cell, NOT_RUN, cell.not_run, job.common), {})
+            found[index] = job.unfinished(index, NOT_RUN, cell.not_run)
     results = Results(reused=sum(one.record["status"] != NOT_RUN for one in found.values()))
     on_start(found)
     pending = [index for index in range(len(job.cells)) if index not in found]
-    with CellBar(len(job.cells), len(found), unit) as bar:
+    with CellBar(len(job.cells), len(found)) as bar:
         try:
-            for index, settled in _settled(job, pending, workers, bar):
-                found[index] = settled
-                bar.settled(settled)
-                on_settled(settled)
+            for index, completed in _complete(job, pending, workers, bar):
+                found[index] = completed
+                bar.on_completed(completed)
+                on_completed(completed)
         except KeyboardInterrupt:
             results.interrupted = True
     for index, cell in enumerate(job.cells):
         # A worker may have finished a cell after the interruption.
-        kept = found.get(index) or job.store.load(cell)
-        if kept is None:
-            kept = Settled(make_record(cell, NOT_RUN, INTERRUPTED, job.common), {})
-        results.records.append(kept.record)
-        results.timings.append({"cell": cell.identity, **kept.timings})
+        one = found.get(index) or job.store.load(cell)
+        one = one or job.unfinished(index, NOT_RUN, INTERRUPTED)
+        results.records.append(one.record)
+        results.timings.append({"cell": cell.identity, **one.timings})
     return results
 
 
-def _settled(
+def _complete(
     job: Job, pending: list[int], workers: Workers, bar: CellBar
-) -> Iterator[tuple[int, Settled]]:
-    """Each pending cell, once it is settled; those that another command computes come last.
+) -> Iterator[tuple[int, CompletedCell]]:
+    """Each pending cell, once it is completed; those that another command computes come last.
 
     A pool starts again only for cells that another command has left unfinished.
     """
     held: list[int] = []
     while pending or held:
-        for index, settled in _computed(job, pending, workers, bar) if pending else ():
-            if settled is None:
+        for index, completed in _compute(job, pending, workers, bar) if pending else ():
+            if completed is None:
                 held.append(index)
             else:
-                yield index, settled
+                yield index, completed
         pending, waited = [], 0.0
         while held and not pending:
             waited = _wait(waited, len(held))
@@ -104,28 +102,25 @@ def _settled(
                 with job.store.lock(job.cells[index]) as free:
                     if not free:
                         continue
-                    settled = job.store.load(job.cells[index])
+                    completed = job.store.load(job.cells[index])
                 held.remove(index)
-                if settled is None:
+                if completed is None:
                     pending.append(index)
                 else:
                     waited = 0.0
-                    yield index, settled
+                    yield index, completed
 
 
-def _computed(job: Job, pending: list[int], workers: Workers, bar: CellBar) -> Iterator[Found]:
+def _compute(job: Job, pending: list[int], workers: Workers, bar: CellBar) -> Iterator[Computed]:
     cores = len(os.sched_getaffinity(0))
     count = pool_size(workers.asked, workers.preferred, workers.gpus, len(pending), cores)
     if workers.engine == "ray":
         from benchmarks.harness.ray_pool import compute_on_ray
 
-        yield from compute_on_ray(job, pending, count, workers.gpus)
-        return
+        return compute_on_ray(job, pending, count, workers.gpus)
     if count > 1:
-        yield from compute_in_pool(job, pending, count, workers.gpus)
-        return
-    for index in pending:
-        yield index, settle(job, index, bar.frame)
+        return compute_in_pool(job, pending, count, workers.gpus)
+    return ((index, run_cell(job, index, bar.on_frame)) for index in pending)
 
 
 def _wait(waited: float, count: int) -> float:

@@ -24,9 +24,9 @@ from benchmarks.harness.provenance import digest, provenance
 from benchmarks.harness.records import DONE, compile_tables
 from benchmarks.harness.report.page import render_page
 from benchmarks.harness.report.tables import table_as_csv, table_as_markdown
-from benchmarks.harness.report.trackers import ELSEWHERE, Tracker
+from benchmarks.harness.report.trackers import ELSEWHERE, NoTracker
 from benchmarks.harness.runner import Results, Workers, run_cells
-from benchmarks.harness.store import CELLS, CellStore, Settled
+from benchmarks.harness.store import CELLS, CellStore, CompletedCell
 from benchmarks.harness.terminal import print_plan
 from spf.cache import user_cache
 from spf.devices import choose_device
@@ -66,7 +66,7 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     """
     config = resolved(config)
     benchmark, job = make_job(config)
-    tracker: Tracker = _make(config.logger)
+    tracker: NoTracker = _make(config.logger)
     workers = _workers(config, benchmark, job)
     folder = job.store.folder
     folder.prepare()
@@ -76,7 +76,7 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     folder.write("config.yaml", OmegaConf.to_yaml(config))
     name = folder.root.name
 
-    def begin(found: Mapping[int, Settled]) -> None:
+    def begin(found: Mapping[int, CompletedCell]) -> None:
         if not quiet:
             print_plan(plan, job.cells, found)
         if len(found) < len(job.cells):
@@ -86,22 +86,24 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
             total = len(job.cells) - len(found) + done  # those that are not run count nowhere
             tracker.start(name, identity(config), folder, total, done)
 
-    on_settled = lambda settled: tracker.on_settled(settled.record)  # noqa: E731
-    results = run_cells(job, workers, "cell", begin, on_settled)
+    results = run_cells(job, workers, begin, lambda one: tracker.on_completed(one.record))
     code = INTERRUPTED if results.interrupted else int(results.failed > 0)
     results.records += getattr(benchmark, "imported", [])  # with failures that are not this run's
     summary = benchmark.summarise(results.records, folder)
     write_results(folder, results, summary)
     folder.write("index.html", render_page(plan, summary, results, folder))
-    where = ""
+    published = ""
     if not results.interrupted:
-        where = tracker.publish(name, identity(config), results.records, summary, folder)
-    first = [text for section in summary.sections[:1] for text in section.paragraphs]
-    for line in (_outcome(results, summary), *first, where):
-        if line and not quiet:
-            print(line, file=sys.stderr)
-    if not quiet and hasattr(benchmark, "show"):
-        benchmark.show(folder)
+        published = tracker.publish(name, identity(config), results.records, summary, folder)
+    if not quiet:
+        stopped = "interrupted; " if results.interrupted else ""
+        reused = f", {results.reused} taken from an earlier run" if results.reused else ""
+        first = [text for section in summary.sections[:1] for text in section.paragraphs]
+        for line in (f"{stopped}{summary.headline}{reused}", *first, published):
+            if line:
+                print(line, file=sys.stderr)
+        if hasattr(benchmark, "show"):
+            benchmark.show(folder)
     return Run(folder, code, results, summary)
 
 
@@ -116,9 +118,9 @@ def make_job(config: DictConfig) -> tuple[Benchmark, Job]:
     # A folder's path tells runs apart, but says nothing of what its rows mean.
     settings = identity(config)
     others = settings["benchmark"].pop("inputs", [])  # runs whose rows say themselves what they are
-    given = [settings[name].pop("path", None) for name in ("model", "stills")]
-    given += [settings["benchmark"].pop("clips", None), *others]
-    clips = [os.path.abspath(str(path)) for path in given if path]
+    paths = [settings[name].pop("path", None) for name in ("model", "stills")]
+    paths += [settings["benchmark"].pop("clips", None), *others]
+    clips = [os.path.abspath(str(path)) for path in paths if path]
     config_hash = digest([settings, code])
     name = config.name
     if name is None:
@@ -133,7 +135,10 @@ def make_job(config: DictConfig) -> tuple[Benchmark, Job]:
     embedder = getattr(getattr(benchmark, "measuring", None), "embedder", None)
     used = [embedder, getattr(benchmark, "model", None)]
     device = "+".join(sorted({getattr(part, "device", "cpu") for part in used}))
-    store = CellStore(output / CELLS, folder, config_hash, _fresh(config.fresh))
+    fresh = config.fresh
+    if fresh is not None and not (isinstance(fresh, str) and fresh):
+        raise ConfigError(f"fresh={fresh!r} must be a name of your choice, as in fresh=again")
+    store = CellStore(output / CELLS, folder, config_hash, fresh)
     return benchmark, Job(cells, store, provenance(config_hash, device))
 
 
@@ -147,22 +152,13 @@ def _workers(config: DictConfig, benchmark: Benchmark, job: Job) -> Workers:
             raise ConfigError(
                 f"device={config.device}: with engine=ray, Ray shares the GPUs out; use device=cuda"
             )
-    preferred = getattr(benchmark, "workers", None)
-    return Workers(
-        optional_number("workers", config.workers, least=1, whole=True), preferred, gpus, engine
-    )
-
-
-def _fresh(word: Any) -> str | None:
-    if word is not None and not (isinstance(word, str) and word):
-        raise ConfigError(f"fresh={word!r} must be a word of your choice, as in fresh=again")
-    return word
+    asked = optional_number("workers", config.workers, least=1, whole=True)
+    return Workers(asked, getattr(benchmark, "workers", None), gpus, engine)
 
 
 def build(config: DictConfig) -> Benchmark:
     """The benchmark of a config. Raises ConfigError, in one line, for what it cannot be made of."""
     try:
-        fit = {name: value for name, value in config.fit.items() if value is not None}
         if not isinstance(config.cache, bool):
             raise ConfigError(f"cache={config.cache!r}: choose true or false")
         choose_device(config.device)  # even where no embedder of this run could use it
@@ -174,7 +170,7 @@ def build(config: DictConfig) -> Benchmark:
             missing, embedder = error, object.__new__(kind)  # it has its name: enough for a plan
         measuring = Measuring(
             embedder,
-            fit_settings(fit),
+            fit_settings(config.fit),
             Sampling(**config.sampling),
             optional_number("batch_size", config.batch_size, least=1, whole=True),
             user_cache() if config.cache else None,
@@ -223,19 +219,18 @@ def _taken(config: DictConfig) -> list[str]:
 
 
 def identity(config: DictConfig) -> dict[str, Any]:
-    """What of a config determines its results: not where they go, nor who is told."""
+    """What of a config determines its results: not where they go, nor where they are published."""
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     # A default is the same whether it is written down or not.
-    fit = {name: value for name, value in plain["fit"].items() if value is not None}
-    plain["fit"] = asdict(fit_settings(fit))
+    plain["fit"] = asdict(fit_settings(plain["fit"]))
     plain["device"] = choose_device(plain["device"])
     return {str(name): value for name, value in plain.items() if name not in ELSEWHERE}
 
 
-def fit_settings(given: dict[str, Any]) -> Settings:
-    """The settings of a fit: those that are given, as the library's defaults have their type."""
-    whole = vars(DEFAULT_SETTINGS) | given
+def fit_settings(settings: Mapping[Any, Any]) -> Settings:
+    """The settings of a fit, with the types of the library's defaults, which stand for None."""
+    whole = vars(DEFAULT_SETTINGS) | {x: y for x, y in settings.items() if y is not None}
     for name, default in vars(DEFAULT_SETTINGS).items():
         if isinstance(default, float) and type(whole[name]) is int:
             whole[name] = float(whole[name])
@@ -297,9 +292,3 @@ def _make(node: DictConfig, **arguments: Any) -> Any:
         return make(**{str(name): value for name, value in settings.items()}, **arguments)
     except (ValueError, TypeError) as error:
         raise ConfigError(one_line(error)) from None
-
-
-def _outcome(results: Results, summary: Summary) -> str:
-    reused = f", {results.reused} taken from an earlier run" if results.reused else ""
-    stopped = "interrupted; " if results.interrupted else ""
-    return f"{stopped}{summary.headline}{reused}"

@@ -3,6 +3,7 @@
 What a setting means is the comment beside it in configs/, and nowhere else.
 """
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -10,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from benchmarks.harness.commandline import CONFIGS, GROUPS, compose
+from benchmarks.harness.commandline import CONFIGS, GROUPS, compose, options_of
 from spf.weights import EMBEDDER_PINS
 
 WIDTH = 100
@@ -61,8 +62,11 @@ def help_text(overrides: Sequence[str]) -> str:
 
 def setting_lines(config: DictConfig) -> Iterator[str]:
     """A line for each setting of a composed config: its name, its value, what it means."""
-    plain: Any = OmegaConf.to_container(config, resolve=False)
-    values = {name: value for name, value in _leaves(plain) if not name.startswith("hydra.")}
+    values = {
+        name: value
+        for name, value in options_of(config)
+        if not re.match(r"hydra\b|.*\b_target_$", name) and not (value and isinstance(value, dict))
+    }
     values = dict(sorted(values.items(), key=lambda one: one[0].partition(".")[0] in GROUPS))
     known = dict(meanings("config"))
     for group in GROUPS:
@@ -83,9 +87,9 @@ def meanings(file: str) -> Mapping[str, str]:
     """
     path = (CONFIGS / file).with_suffix(".yaml")
     found = _comments(path)
-    for word in yaml.safe_load(path.read_text()).get("defaults", ()):
-        if isinstance(word, str) and word.endswith("@_here_"):
-            found = _comments(path.parent / f"{word.partition('@')[0]}.yaml") | found
+    for name in yaml.safe_load(path.read_text()).get("defaults", ()):
+        if isinstance(name, str) and name.endswith("@_here_"):
+            found = _comments(path.parent / f"{name.partition('@')[0]}.yaml") | found
     for other in sorted(path.parent.glob("*.yaml")):
         if not all(found.values()) and _target(other) == _target(path):
             found = {name: text or _comments(other).get(name, "") for name, text in found.items()}
@@ -116,14 +120,6 @@ def _target(path: Path) -> str:
 
 def _first_line(path: Path) -> str:
     return path.read_text().partition("\n")[0].removeprefix("# ")
-
-
-def _leaves(node: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in node.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{above}{name}.")
-        elif name != "_target_":
-            yield f"{above}{name}", value
 
 
 def _value(value: Any) -> str:

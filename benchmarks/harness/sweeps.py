@@ -37,21 +37,21 @@ SIDE_BY_SIDE = ("joblib", "submitit_local")
 COLUMNS = ["job", "code", "words", "folder"]
 
 
-def check_launcher(word: str) -> None:
+def check_launcher(name: str) -> None:
     """Raise UnavailableError where the package of a launcher is missing."""
-    if word not in LAUNCHERS:
+    if name not in LAUNCHERS:
         return
-    module, package = LAUNCHERS[word]
+    module, package = LAUNCHERS[name]
     if find_spec("hydra_plugins") is None or find_spec(f"hydra_plugins.{module}") is None:
         raise UnavailableError(
-            f"hydra/launcher={word} needs a package that is not here; get it with "
+            f"hydra/launcher={name} needs a package that is not here; get it with "
             f"{shlex.quote(sys.executable)} -m uv pip install {package}"
         )
 
 
-def folder_of(output: str | Path, words: Sequence[str]) -> Path:
-    """The folder of the sweep of these words, in any order."""
-    return Path(output) / "sweeps" / digest(sorted(words))
+def folder_of(output: str | Path, overrides: Sequence[str]) -> Path:
+    """The folder of the sweep of these overrides, in any order."""
+    return Path(output) / "sweeps" / digest(sorted(overrides))
 
 
 def run(folder: Path, launch: Callable[[], None]) -> set[int]:
@@ -73,10 +73,12 @@ def run(folder: Path, launch: Callable[[], None]) -> set[int]:
     return (found | lost) or {1}
 
 
-def report(sweep: Path, job: int, code: int, words: Sequence[str], folder: str) -> None:
-    """Note how a job ended. words : its settings as they are typed. folder : of its run."""
-    ended = {"job": job, "code": code, "words": list(words), "folder": folder}
-    with suppress(OSError):  # the job has said so itself, and a missing report counts as a failure
+def report(sweep: Path, job: int, code: int, options: Sequence[str], folder: str) -> None:
+    """Note how a job ended. options : as they are typed. folder : of its run."""
+    ended = {"job": job, "code": code, "words": list(options), "folder": folder}
+    with suppress(
+        OSError
+    ):  # the job has printed it itself, and a missing report counts as a failure
         write_atomic(sweep / "jobs" / f"{job}.json", json.dumps(ended))
 
 
@@ -111,12 +113,12 @@ def summarise(sweep: Path, since: float = 0.0) -> tuple[set[int], str]:
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
     for job in ended:
-        words, place = " ".join(map(shell_quoted, job["words"])), printable(job["folder"])
-        row = job | {"words": words, "folder": place}
+        options, place = " ".join(map(shell_quoted, job["words"])), printable(job["folder"])
+        row = job | {"words": options, "folder": place}
         table.writerow({name: harmless(row[name]) for name in COLUMNS})
     folder.write("jobs.csv", text.getvalue())
     done = sum(job["code"] == 0 for job in ended)
-    said = f"{done} of {len(ended)} jobs without a failure"
+    headline = f"{done} of {len(ended)} jobs without a failure"
     if ended:
-        write_sweep(folder, ended, said)
-    return {job["code"] for job in ended}, f"sweep: {said}; see {sweep / 'index.html'}"
+        write_sweep(folder, ended, headline)
+    return {job["code"] for job in ended}, f"sweep: {headline}; see {sweep / 'index.html'}"

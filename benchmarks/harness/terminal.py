@@ -7,14 +7,12 @@ import sys
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Self
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.records import DONE, FAILED, NOT_RUN
-from benchmarks.harness.store import Settled
+from benchmarks.harness.store import CompletedCell
 from spf.commands.output import WIDTH, console, print_table
 from spf.words import printable
 
@@ -22,7 +20,7 @@ GROUPS = ("embedder", "model", "retime", "target")
 """Parts of a cell's key by which a plan counts cells."""
 
 
-def print_plan(plan: str, cells: Sequence[Cell], found: Mapping[int, Settled]) -> None:
+def print_plan(plan: str, cells: Sequence[Cell], found: Mapping[int, CompletedCell]) -> None:
     """Print what a run is about to do: its cells by embedder, model, strategy and target.
 
     found : cells that need no computing, by index: completed earlier, or declared not run.
@@ -42,8 +40,7 @@ def print_plan(plan: str, cells: Sequence[Cell], found: Mapping[int, Settled]) -
     counts: dict[tuple[str, ...], Counter[str]] = {}
     for index, cell in enumerate(cells):
         group = tuple(str(getattr(cell.key, name)) for name in GROUPS)
-        settled = found.get(index)
-        status = settled.record["status"] if settled else "to do"
+        status = found[index].record["status"] if index in found else "to do"
         counts.setdefault(group, Counter())[status] += 1
     shown = {"done already": DONE, "to do": "to do", "not run": NOT_RUN}
     rows = [
@@ -56,17 +53,17 @@ def print_plan(plan: str, cells: Sequence[Cell], found: Mapping[int, Settled]) -
         print_table(rows, dict.fromkeys(["cells", *shown], ""), stderr=True)
 
 
-class CellBar:
+class CellBar(Progress):
     """A bar of the cells of a run: how many of all are completed, how many failed, the time left.
 
     Shows nothing where the error stream is no terminal. total, done : cells in all, and those that
-    are completed before it starts. unit : what a cell is called.
+    are completed before it starts.
     """
 
-    def __init__(self, total: int, done: int, unit: str) -> None:
+    def __init__(self, total: int, done: int) -> None:
         stream = console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.completed:.0f} of {task.total:.0f} {task.description}"),
+        super().__init__(
+            TextColumn("{task.completed:.0f} of {task.total:.0f} cells"),
             BarColumn(bar_width=20),
             TimeElapsedColumn(),
             TextColumn("left"),
@@ -76,36 +73,25 @@ class CellBar:
             disable=not stream.is_terminal,
             speed_estimate_period=3600.0,  # cells take long, and not equally long
         )
-        self._task = self._bar.add_task(f"{unit}s", total=total, completed=done, detail="")
+        self._cells = self.add_task("", total=total, completed=done, detail="")
         self._failed = self._frames = 0
 
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
-
-    def frame(self) -> None:
+    def on_frame(self) -> None:
         """A frame of the cell that is computed in this process."""
         self._frames += 1
-        self._bar.update(self._task, detail=self._detail())
+        self._show()
 
-    def settled(self, one: Settled) -> None:
+    def on_completed(self, one: CompletedCell) -> None:
         """A cell is completed; why one failed is printed above the bar."""
         self._frames = 0
         if one.record["status"] == FAILED:
             self._failed += 1
             reason = printable(f"failed: {one.record['reason']}")
-            self._bar.console.print(reason, soft_wrap=True)
-        self._bar.update(self._task, advance=1, detail=self._detail())
+            self.console.print(reason, soft_wrap=True)
+        self._show(advance=1)
 
-    def _detail(self) -> str:
+    def _show(self, advance: int = 0) -> None:
         failed = f"{self._failed} failed" if self._failed else ""
         frames = f"frame {self._frames}" if self._frames else ""
-        return ", ".join(filter(None, [failed, frames]))
+        detail = ", ".join(filter(None, [failed, frames]))
+        self.update(self._cells, advance=advance, detail=detail)

@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.records import DONE, Record
-from benchmarks.harness.report.page import caution_lines, environment
+from benchmarks.harness.report.page import disclaimers, environment
 from benchmarks.leaderboard.comparison import SHOWN, UNDIRECTED, Group
 from benchmarks.leaderboard.figures import ACROSS, filmed_frames
 from benchmarks.leaderboard.standing import sentences
@@ -59,7 +59,7 @@ def render_leaderboard(
         .render(
             title=f"Leaderboard: {counts}",
             embedders=sorted({label(record["embedder"]) for record in records}),
-            cautions=caution_lines(list(records)),
+            disclaimers=disclaimers(list(records)),
             note=BOARD_NOTE,
             data=data,
         )

@@ -119,7 +119,8 @@ def test_the_paper_is_reproduced_without_a_network(tmp_path: Path) -> None:
         "from benchmarks.paper import EXPERIMENTS\n"
         "from test_reproduce import SMALL\n"
         "first = next(item for item in EXPERIMENTS if item.parts)\n"
-        "part = dataclasses.replace(first.parts[0], words=SMALL, embedded=(), wants=(), needs=())\n"
+        "part = dataclasses.replace(first.parts[0], options=SMALL)\n"
+        "part = dataclasses.replace(part, embedded=(), wants=(), needs=())\n"
         "reproduce.EXPERIMENTS = (dataclasses.replace(first, parts=(part,)),)\n"
         "sys.exit(reproduce.reproduce('embedded', sys.argv[1]))\n"
     )
@@ -179,7 +180,7 @@ def test_pages_load_nothing_from_elsewhere(tmp_path: Path) -> None:
     clips = harness.two_generators(tmp_path / "clips", 2)
     with pytest.MonkeyPatch.context() as patch:
         harness.without_plots(patch)
-        patch.setattr("benchmarks.harness.report.page.EMBEDDED_PICTURES", 1)
+        patch.setattr("benchmarks.harness.report.page.EMBEDDED_IMAGES", 1)
         board = harness.run(clips, tmp_path / "board", "embedder=pixels")
         study = harness.run(
             clips, tmp_path / "study", "embedder=pixels", "benchmark=user_study",

@@ -8,8 +8,16 @@ import pytest
 
 from benchmarks.harness.cells import Interval, Section, Summary, Table
 from benchmarks.harness.report.players import SEGMENTED
-from benchmarks.harness.reproduction.claims import ABSENT, FAILS, HOLDS, PARTLY, UNCLEAR, claims
-from benchmarks.harness.reproduction.findings import NOTHING, findings
+from benchmarks.harness.reproduction.claims import (
+    ABSENT,
+    FAILS,
+    HOLDS,
+    NOTHING,
+    PARTLY,
+    UNCLEAR,
+    claims,
+    findings,
+)
 
 
 def section(*names: str, said: str) -> Section:

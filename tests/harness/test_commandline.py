@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,15 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from benchmarks.harness import session
-from benchmarks.harness.commandline import LISTS, LITERAL, PATHS, parse
+from benchmarks.harness.commandline import (
+    LISTS,
+    LITERAL,
+    PATHS,
+    compose,
+    first,
+    parse,
+    prepare_sweep,
+)
 from benchmarks.user_study.trials import Study
 from spf.embedders.tiny import SHIPPED
 from spf.errors import ConfigError, SpfError
@@ -30,31 +36,8 @@ ODD = [
     *("\\${x}", "end\\", "\\\\", "#c", "!d", "@p", "+x", "~nobody-here", "choice(a,b)", "`ls`"),
     *("e\u0301", "\u00e9", "line\nbreak", "tab\tend\t", "\x1b[2J", "\udcff.mp4"),
 ]
-OPENED = [
-    *("2024_05_01", "null", "a=b", "a,b", "[a]", "'q'", "${HOME}", "end\\", "line\nbreak"),
-    *("\udcff.mp4", "~/a b"),
-]
-SIGNS = "ab1_ =,'\"[]{}()$\\~:%#+-.\n\u0301\udc80"
-
-
-def drawn(count: int, seed: int) -> list[str]:
-    """Names of up to 9 letters that mean something to a shell, to Hydra, to YAML or to a path."""
-    pick = random.Random(seed)
-    names = ["".join(pick.choices(SIGNS, k=pick.randint(1, 9))) for _ in range(count)]
-    return [name for name in names if name not in (".", "..")]
-
-
-def test_every_option_that_takes_a_path_is_literal() -> None:
-    """One is named path, or its comment speaks of files or folders."""
-    for file in harness.CONFIGS.glob("*/*.yaml"):
-        for line in file.read_text().splitlines():
-            name, _, comment = line.partition("#")
-            key = f"{file.parent.name}.{name.partition(':')[0]}"
-            if ":" in name and (
-                key.endswith(".path")
-                or re.search(r"\b([Ff]iles?|[Ff]olders?)\b(?! of images)", comment)
-            ):
-                assert key in PATHS, line
+OPENED = ["2024_05_01", "a,b", "'q'", "${HOME}", "line\nbreak", "\udcff.mp4", "~/a b"]
+pytestmark = pytest.mark.filterwarnings("ignore:\\s*'hydra/launcher")
 
 
 def values(override: str) -> list[Any]:
@@ -81,13 +64,11 @@ def advised(error: ConfigError) -> str:
 
 
 @pytest.mark.parametrize("key", sorted(LITERAL))
-def test_values_are_taken_as_they_are_typed(
-    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Or refused; then what the error advises gives a value."""
+def test_values_are_taken_as_they_are_typed(key, tmp_path, monkeypatch):
+    """Or refused; then what the error advises gives a value. In quotes they make lists, sweeps."""
     monkeypatch.chdir(tmp_path)
     refused = {}
-    for name in [*ODD, *drawn(100, seed=1)]:
+    for name in ODD:
         try:
             (override,) = parse([f"{key}={name}"]).overrides
         except ConfigError as error:
@@ -101,112 +82,151 @@ def test_values_are_taken_as_they_are_typed(
     for name in ("'q'", '"q"'):
         assert single(values(parse([advised(refused[name])]).overrides[0])[0]) == "q"
 
-
-@pytest.mark.parametrize("key", sorted(LITERAL))
-def test_names_in_quotes_make_lists_and_sweeps(
-    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    names = [*ODD, *drawn(60, seed=2)]
-    marked = ["'" + name.replace("'", "''") + "'" for name in names]
+    marked = ["'" + name.replace("'", "''") + "'" for name in ODD]
     (override,) = parse(["-m", f"{key}={', '.join(marked)}"]).overrides
-    assert values(override) == ([[name] for name in names] if key in LISTS else names)
+    assert values(override) == ([[name] for name in ODD] if key in LISTS else ODD)
     if key not in LISTS:
         assert values(parse(["-m", f"{key}=a, b c,[d]"]).overrides[0]) == ["a", "b c", "[d]"]
         assert values(parse(["-m", f"{key}=a\u00a0 ,b\n"]).overrides[0]) == ["a\u00a0", "b\n"]
         return
     (override,) = parse([f"{key}=[{','.join(marked)}]"]).overrides
-    assert values(override) == [names]
+    assert values(override) == [ODD]
     assert values(parse(["-m", f'{key}=[a,"b]"],c,[ ]']).overrides[0]) == [["a", "b]"], ["c"], []]
 
 
-@pytest.mark.parametrize(
-    "word", ["inputs=['a]", "inputs=[a[0],b]", "inputs=[a,]", "output='a'b", "output=a,"]
-)
-def test_what_is_no_list_names_the_quoting(word: str) -> None:
-    words = [word] if word.startswith("inputs") else ["-m", word]
-    with pytest.raises(
-        ConfigError, match=r"this is no list; put names into quotes: '(inputs|output)="
-    ):
-        parse(words)
+LISTED = "this is no list; put names into quotes: '(inputs|output)="
+UNCOMPOSABLE = [
+    ("embedder=pixel", "embedder 'pixel'; did you mean pixels"),
+    ("embedder=siglipp", "'siglipp'.*clip, dinov2, efficientnet, histogram, pixels"),
+    ("embedder=pixels,histogrm", "'histogrm'; did you mean histogram"),
+    ("embedder=", "embedder ''.* clip, dinov2, efficientnet, histogram, pixels"),
+    ("benchmark=synthetic-pacin", "'synthetic-pacin'; did you mean synthetic_pacing"),
+    ("hydra/launcher=jobli", "did you mean joblib"),
+    ("embedder=siglp/b16-384", "^unknown embedder 'siglp'; did you mean siglip"),
+    ("embedder=siglip/b16-834", "^unknown siglip variant 'b16-834'; did you mean b16-384"),
+    ("embedder=tiny/b16", "^embedder tiny has no variants; write tiny"),
+    ("embedder", "^embedder: write OPTION=VALUE"),
+    ("fit.window=(", r"fit.window=\(: extraneous input"),
+    ("embedder=tiny,pixels", "embedder=tiny,pixels names several; add -m"),
+    ("~embedder", "embedder is taken out"),
+    ("+embedder=pixels", "embedder"),
+    ("model.path=", "model.path= names nothing; the current folder is model.path=."),
+    ("output=https://a//b", "output=https://a//b: network sources are not opened; download"),
+    ("inputs=[a,s3://b]", "inputs=s3://b: network sources are not opened"),
+    ("inputs=['a]", LISTED),
+    ("inputs=[a[0],b]", LISTED),
+    ("-m output='a'b", LISTED),
+    ("-m output=a,", LISTED),
+    ("zzz=1", "unknown option zzz; python run.py --help lists all"),
+]
+NEAREST = {
+    "fit.window": ("fit.windw=3", "window=3", "+fit.windw=3", "++fit.windw=3", "~fit.windw"),
+    "embedder": ("+embeder=pixels",),
+    "model.path": ("model.pth=clips", "model-path=clips"),
+    "benchmark.seeds": ("benchmark.sed=[1]",),
+    "hydra.launcher.n_jobs": ("hydra.launcher.n_job=2",),
+    "--fresh": ("--frsh",),
+}
+UNKNOWN = [
+    (more + word, f"^unknown option {re.escape(word.partition('=')[0].lstrip('+~'))}; "
+     rf"did you mean {near}\? python run.py --help lists all$")
+    for near, words in NEAREST.items() for word in words
+    for more in ("hydra/launcher=joblib ", "hydra/launcher=joblib -m ")
+]  # fmt: skip
 
 
-# Variants of embedders
+@pytest.mark.parametrize(("words", "message"), [*UNCOMPOSABLE, *UNKNOWN])
+def test_what_cannot_be_composed_is_named_with_the_nearest(words, message):
+    with pytest.raises(ConfigError, match=message) as error:  # noqa: PT012
+        line = parse(words.split(" "))
+        compose([first(word) for word in line.overrides] if line.sweep else line.overrides)
+    harness.check_one_line(str(error.value))
 
 
-def test_run_takes_a_variant_as_a_setting_or_as_a_name() -> None:
+def test_other_spellings_serve():
+    words = ["--fresh", "benchmark=synthetic-pacing", "-m", "embedder=pixels,histogram"]
+    made = [parse([*words, "target=ease-in"]).overrides for _ in range(2)]
+    names = ["benchmark=synthetic_pacing", "embedder=pixels,histogram", "target=ease_in"]
+    assert made[0][1:] == made[1][1:] == names
+    assert made[0][0] != made[1][0]  # fresh: all jobs of a sweep share it, no two sweeps do
+    assert compose(made[0][:1]).fresh == made[0][0].removeprefix("fresh=")
     named = harness.compose("embedder=siglip/b16-384", "embedder.precision=float32")
     assert named == harness.compose(
         "embedder=siglip", "embedder.model=b16-384", "embedder.precision=float32"
     )
 
 
-@pytest.mark.parametrize(
-    ("word", "said"),
-    [
-        ("embedder=siglp/b16-384", "unknown embedder 'siglp'; did you mean siglip?"),
-        ("embedder=siglip/b16-834", "unknown siglip variant 'b16-834'; did you mean b16-384"),
-        ("embedder=tiny/b16", "embedder tiny has no variants; write tiny"),
-        ("embedder=auto/b16", "embedder auto has no variants; write auto"),
-    ],
-)
-def test_run_names_the_nearest_variant(word: str, said: str) -> None:
-    with pytest.raises(ConfigError) as error:
-        harness.compose(word)
-    assert harness.check_one_line(str(error.value)).startswith(said)
+def folder_of(*words: str) -> Path:
+    """Of a sweep."""
+    return prepare_sweep(parse(["-m", *words]).overrides)[1]
+
+
+def test_a_sweep_is_named_after_its_options_not_the_clock():
+    words = ["embedder=pixels,histogram", "fit.window=3,5"]
+    one = folder_of(*words)
+    assert one == Path("results/sweeps") / one.name
+    assert folder_of(*reversed(words), "--fresh") == one
+    assert folder_of(words[0], "fit.window=3") != one
+    assert folder_of(*words, "hydra.sweep.dir=mine") == Path("mine")
+
+
+@pytest.mark.parametrize("output", ["it's", "a=b", "brä(c]k", "a,b", "${x}\\"])
+def test_a_sweeps_folder_reaches_hydra(output):
+    quoted = "'" + output.replace("'", "''") + "'"
+    overrides, folder = prepare_sweep(parse(["-m", f"output={quoted}"]).overrides)
+    assert compose(overrides, with_hydra=True).hydra.sweep.dir == str(folder)
+    assert folder.parent == Path(output) / "sweeps"
 
 
 # What is opened
 
 
-def links_to(target: Path) -> Callable[[Path], object]:
-    return lambda path: path.symlink_to(target)
-
-
 @pytest.fixture(scope="module")
-def there(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, list[str]]]:
+def there(tmp_path_factory):
     """For each option that takes a path, something that it accepts, and the words beside it."""
     root = tmp_path_factory.mktemp("there")
     clips = harness.two_generators(root / "clips", 1)
-    leaderboard = ["benchmark=leaderboard", "embedder=pixels", "model=folder"]
+    board = ["benchmark=leaderboard", "embedder=pixels", "model=folder"]
     study = ["benchmark=user_study", "embedder=pixels"]
     with pytest.MonkeyPatch.context() as patch:
         harness.without_plots(patch)
         run = harness.run(clips, root / "out").folder.root
     harness.touch(root / "answers", "a.json")
-    names = ["even", "jumpy"]
-    planned = Study.planned("x", names, ["pair0"], 0)
-    (root / "key.json").write_text(planned.key())
+    (root / "key.json").write_text(Study.planned("x", ["even", "jumpy"], ["pair0"], 0).key())
     (root / "points.csv").write_text("0,0\n1,1\n")
     (root / "categories").write_text("pair0: animals\n")
-    Image.fromarray(harness.picture(0)).save(root / "frame.png")
-    Image.fromarray(harness.picture(0)).save(root / "p_first.png")
-    Image.fromarray(harness.picture(1)).save(root / "p_last.png")
+    for number, name in enumerate(("p_first", "p_last")):
+        Image.fromarray(harness.picture(number)).save(root / f"{name}.png")
     (root / "described").write_text("[{name: p, first_prompt: a cat, last_prompt: a lion}]")
-    (root / "pairs").write_text("[{name: p, first: %s, last: %s}]" % ((root / "frame.png",) * 2))
+    (root / "pairs").write_text("[{name: p, first: %s, last: %s}]" % ((root / "p_last.png",) * 2))
     return {
-        "output": (root / "out", [*leaderboard, f"model.path={clips}"]),
-        "model.path": (clips, leaderboard),
-        "embedder.path": (SHIPPED, [*leaderboard[::2], f"model.path={clips}"]),
+        "output": (root / "out", [*board, f"model.path={clips}"]),
+        "model.path": (clips, board),
+        "embedder.path": (SHIPPED, [*board[::2], f"model.path={clips}"]),
         "stills.path": (root, ["stills=folder", f"benchmark.pairs={root / 'described'}"]),
         "target.path": (root / "points.csv", ["target=custom", "benchmark.num_pairs=1"]),
         "benchmark.clips": (clips, ["benchmark=retime_existing"]),
         "benchmark.pairs": (root / "pairs", []),
         "benchmark.answers": (root / "answers", [*study, "model=folder", f"model.path={clips}"]),
         "benchmark.key": (root / "key.json", [*study, f"benchmark.answers={root / 'answers'}"]),
-        "benchmark.categories": (root / "categories", [*leaderboard, f"model.path={clips}"]),
-        "benchmark.inputs": (run, [*leaderboard]),
+        "benchmark.categories": (root / "categories", [*board, f"model.path={clips}"]),
+        "benchmark.inputs": (run, board),
     }
 
 
+def test_every_option_that_takes_a_path_is_literal():
+    """One is named path, or its comment speaks of files or folders."""
+    for file in harness.CONFIGS.glob("*/*.yaml"):
+        for line in file.read_text().splitlines():
+            name, _, comment = line.partition("#")
+            key = f"{file.parent.name}.{name.partition(':')[0]}"
+            speaks = re.search(r"\b([Ff]iles?|[Ff]olders?)\b(?! of images)", comment)
+            assert key in PATHS or ":" not in name or not (key.endswith(".path") or speaks), line
+
+
 @pytest.mark.parametrize("key", sorted(PATHS))
-def test_the_path_that_is_typed_is_opened(
-    key: str,
-    there: dict[str, tuple[Path, list[str]]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """There is nothing else that could be opened."""
+def test_the_path_that_is_typed_is_opened(key, there, tmp_path, monkeypatch):
+    """There is nothing else that could be opened. What is refused is typed as the error advises."""
     target, words = there[key]
     monkeypatch.setenv("HOME", str(tmp_path))
     for number, name in enumerate(OPENED):
@@ -215,7 +235,11 @@ def test_the_path_that_is_typed_is_opened(
         monkeypatch.chdir(folder)
         place = Path(os.path.expanduser(name))
         place.symlink_to(target)
-        config = session.resolved(composed(key, name, words))
+        try:
+            config = harness.compose(*words, f"{key}={name}")
+        except ConfigError as error:
+            config = harness.compose(*words, advised(error))
+        config = session.resolved(config)
         _, job = session.make_job(config)
         place.unlink()
         if key == "output":
@@ -225,11 +249,3 @@ def test_the_path_that_is_typed_is_opened(
             session.make_job(config)
         text = harness.check_one_line(printable(str(error.value)))
         assert printable(place.name.strip()) in text or repr(name) in text
-
-
-def composed(key: str, name: str, words: list[str]) -> Any:
-    """The config with an option as it is typed; where that is refused, as the error advises."""
-    try:
-        return harness.compose(*words, f"{key}={name}")
-    except ConfigError as error:
-        return harness.compose(*words, advised(error))

@@ -16,7 +16,6 @@ from omegaconf import OmegaConf
 
 import spf
 from benchmarks.harness import commandline, session, settings
-from benchmarks.harness.session import build
 from spf.embedders import EMBEDDERS, usable
 from spf.errors import ConfigError, UnavailableError
 from spf.generators import MODELS
@@ -26,19 +25,16 @@ from spf.video import Sampling
 
 FILES = sorted(set(harness.CONFIGS.glob("*/*.yaml")) - {harness.CONFIGS / "embedder" / "auto.yaml"})
 # Arguments that benchmarks.harness.session passes, not the group's config.
-GIVEN = {
+PASSED = {
     "benchmark": {"measuring", "model", "retime", "target", "quality", "stills"},
-    "embedder": {"device"},
-    "model": {"device"},
-    "quality": {"device"},
-    "stills": {"device"},
+    **{group: {"device"} for group in ("embedder", "model", "quality", "stills")},
 }
-# Words that give another benchmark other values.
+# Names that give another benchmark other values.
 PRESETS = {"retime_ablation": "retime_generated"}
 DESCRIPTION = re.compile(r"# [A-Z].*\b[Nn]eeds [^.]*(\.[^.\s][^.]*)*\.$")
 
 
-def word(path: Path) -> str:
+def option(path: Path) -> str:
     return f"{path.parent.name}={path.stem}"
 
 
@@ -51,35 +47,17 @@ def content(path: Path) -> dict[str, Any]:
     return own
 
 
-def plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def test_there_are_configs() -> None:
-    groups = {path.parent.name for path in FILES}
-    assert groups == {
-        "embedder",
-        "model",
-        "retime",
-        "target",
-        "benchmark",
-        "quality",
-        "stills",
-        "logger",
-    }
-    assert not list(harness.CONFIGS.rglob("*.yml"))
-
-
-@pytest.mark.parametrize("path", FILES, ids=word)
-def test_composes_and_is_what_its_name_and_first_line_say(path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", FILES, ids=option)
+def test_composes_and_is_what_its_name_and_first_line_say(path, tmp_path):
+    """Its defaults are those of the class and its bases: all of them are shown, and no others."""
     first = path.read_text().partition("\n")[0]
     assert DESCRIPTION.fullmatch(first), first
     assert len(first) <= 100
     assert re.fullmatch(r"[a-z][a-z0-9_]*", path.stem)
-    group = path.parent.name
-    node = harness.compose(word(path))[group]
-    assert OmegaConf.to_container(node, resolve=True) == content(path)
-    kind = get_class(node._target_)
+    group, settings = path.parent.name, content(path)
+    node = harness.compose(option(path))[group]
+    assert OmegaConf.to_container(node, resolve=True) == settings
+    kind = get_class(settings.pop("_target_"))
     assert kind.name == PRESETS.get(path.stem, path.stem)
     if group == "embedder" and usable()[path.stem]:
         with pytest.raises(UnavailableError, match=f"make weights EMBEDDER={path.stem}"):
@@ -88,16 +66,27 @@ def test_composes_and_is_what_its_name_and_first_line_say(path: Path, tmp_path: 
         generates = kind.name == "retime_generated"
         make = generators.save_tiny if generates else harness.two_generators
         model = ["model=tiny" if generates else "model=folder"]
-        build(harness.compose(word(path), *model, f"model.path={make(tmp_path / 'made')}"))
+        words = [option(path), *model, f"model.path={make(tmp_path / 'made')}"]
+        session.build(harness.compose(*words))
     else:
         instantiate(node)
 
+    own, *bases = kind.__mro__
+    parameters = dict(inspect.signature(own).parameters)
+    while parameters.pop("common", None):
+        parameters = {**inspect.signature(bases.pop(0)).parameters, **parameters}
+    assert set(settings) == set(parameters) - PASSED.get(group, set())
+    for name, value in settings.items() if path.stem not in PRESETS else ():
+        default = parameters[name].default
+        default = list(default) if isinstance(default, tuple) else default
+        assert (value, type(value)) == (default, type(default)), name
 
-@pytest.mark.parametrize("path", FILES, ids=word)
-def test_the_help_has_a_line_for_each_setting(path: Path) -> None:
+
+@pytest.mark.parametrize("path", FILES, ids=option)
+def test_the_help_has_a_line_for_each_setting(path):
     """Its name, its value, and some words, in 100 columns."""
     group = path.parent.name
-    text = settings.help_text([word(path)])
+    text = settings.help_text([option(path)])
     lines = text.rpartition("what they mean\n")[2].splitlines()
     named = {line.split()[0]: re.split(r"  +", line.strip(), maxsplit=2) for line in lines}
     top = content(harness.CONFIGS / "config.yaml")
@@ -106,14 +95,13 @@ def test_the_help_has_a_line_for_each_setting(path: Path) -> None:
     known |= {f"{group}.{name}" for name in content(path) if name != "_target_"}
     assert known <= set(named)
     assert {name for name in named if name.startswith(f"{group}.")} <= known
-    for name, parts in named.items():
-        assert len(parts) == 3, name
+    assert [name for name, parts in named.items() if len(parts) != 3] == []
     assert max(map(len, text.splitlines())) <= 100
     assert f"{group}=NAME (now {path.stem})" in text
     assert all(f"\n  {other.stem} " in text for other in FILES)
 
 
-def test_the_help_shows_what_is_set() -> None:
+def test_the_help_shows_what_is_set():
     text = settings.help_text(["embedder=siglip/b16-384", "fit.window=7"])
     assert re.search(r"^  embedder\.model +b16-384  ", text, re.MULTILINE)
     assert re.search(r"^  fit\.window +7  ", text, re.MULTILINE)
@@ -121,177 +109,90 @@ def test_the_help_shows_what_is_set() -> None:
         settings.help_text(["fit.windw=7"])
 
 
-@pytest.mark.parametrize("path", FILES, ids=word)
-def test_defaults_equal_those_of_the_class(path: Path) -> None:
-    """Those of its bases too, where it passes the rest on to them."""
-    node = content(path)
-    kind, *bases = get_class(node.pop("_target_")).__mro__
-    parameters = dict(inspect.signature(kind).parameters)
-    while parameters.pop("common", None):
-        parameters = {**inspect.signature(bases.pop(0)).parameters, **parameters}
-    free = set(parameters) - GIVEN.get(path.parent.name, set())
-    assert set(node) == free  # all of them are shown, and none that the class does not know
-    if path.stem in PRESETS:
-        return
-    for name, value in node.items():
-        assert value == plain(parameters[name].default), name
-        assert type(value) is type(plain(parameters[name].default)), name
-
-
 @pytest.mark.parametrize(
     ("group", "known"),
     [("embedder", EMBEDDERS), ("model", MODELS), ("target", TARGETS), ("retime", RETIMES)],
 )
-def test_group_equals_the_registry(group: str, known: dict[str, Any]) -> None:
+def test_group_equals_the_registry(group, known):
     files = {path.stem: content(path) for path in FILES if path.parent.name == group}
     classes = {name: get_class(node["_target_"]) for name, node in files.items()}
-    assert classes == {
-        name: get_class(one) if isinstance(one, str) else one for name, one in known.items()
-    }
+    named = {name: get_class(one) if isinstance(one, str) else one for name, one in known.items()}
+    assert classes == named
 
 
 @pytest.mark.parametrize(
     ("words", "name"),
     [
         ("", "tiny"),
-        ("benchmark=synthetic_pacing", "tiny"),
         ("benchmark=retime_existing", "tiny"),
         ("benchmark=retime_existing benchmark.clips=clips", "efficientnet"),
         ("benchmark=leaderboard", "efficientnet"),
-        ("model=folder", "efficientnet"),
         ("benchmark=user_study model=folder", "efficientnet"),
-        ("benchmark=user_study", "tiny"),
     ],
 )
-def test_the_default_embedder_follows_what_is_measured(words: str, name: str) -> None:
-    config = session.resolved(harness.compose("embedder=auto", *words.split()))
-    assert get_class(config.embedder._target_).name == name
-    named = session.resolved(harness.compose("embedder=pixels", *words.split()))
-    assert get_class(named.embedder._target_).name == "pixels"
+def test_the_default_embedder_follows_what_is_measured(words, name):
+    for embedder, expected in (("auto", name), ("pixels", "pixels")):
+        config = session.resolved(harness.compose(f"embedder={embedder}", *words.split()))
+        assert get_class(config.embedder._target_).name == expected
 
 
-def test_defaults_are_the_designs() -> None:
+def test_defaults_are_the_designs_and_the_librarys():
     config = commandline.compose([])
-    assert config.logger._target_ == "benchmarks.harness.report.trackers.NoTracker"
-    assert config.output == "results"
-    assert config.device == "auto"
-    assert get_class(config.retime._target_) is RETIMES["none"]
-    assert get_class(config.target._target_) is TARGETS["linear"]
-    assert config.quality._target_ == "spf.quality.NoQuality"
-    assert config.model._target_ == MODELS["tiny"]
-    assert get_class(config.benchmark._target_).name == "retime_generated"
-
-
-def test_null_fit_settings_are_the_librarys_defaults() -> None:
-    config = harness.compose("benchmark=synthetic_pacing")
-    assert set(config.fit.values()) == {None}
-    settings = build(config).measuring.settings  # type: ignore[attr-defined]
+    names = ("benchmark", "model", "retime", "target", "quality", "logger")
+    chosen = [get_class(config[name]._target_).name for name in names]
+    assert chosen == ["retime_generated", "tiny", "none", "linear", "none", "csv"]
+    assert (config.output, config.device) == ("results", "auto")
+    assert Sampling(**config.sampling) == Sampling()
+    made = session.build(harness.compose("benchmark=synthetic_pacing"))
+    fit = vars(made.measuring.settings)  # type: ignore[attr-defined]
     parameters = inspect.signature(spf.fit).parameters
-    for name, value in vars(settings).items():
-        assert value == parameters[name].default, name
-    assert set(config.fit) == set(vars(settings)) == set(parameters) - {"z", "times"}
-
-
-def test_comments_on_null_settings_give_the_true_defaults() -> None:
-    """`window: null  # 30 frames` must not outlive a change of the default."""
+    assert set(config.fit.values()) == {None}
+    assert set(config.fit) == set(fit) == set(parameters) - {"z", "times"}
     text = (harness.CONFIGS / "config.yaml").read_text()
-    for name in harness.compose().fit:
-        (said,) = re.findall(rf"^  {name}: null +# (\S+)", text, re.MULTILINE)
-        default = inspect.signature(spf.fit).parameters[name].default
-        assert type(default)(said) == default
+    for name, value in fit.items():
+        assert value == (default := parameters[name].default), name
+        (stated,) = re.findall(rf"^  {name}: null +# (\S+)", text, re.MULTILINE)
+        assert type(default)(stated) == default  # the comment must not outlive a change of it
 
 
-def test_sampling_is_the_librarys_default() -> None:
-    assert Sampling(**harness.compose().sampling) == Sampling()
-
-
-def test_given_settings_arrive(tmp_path: Path) -> None:
+def test_settings_arrive(tmp_path):
     folder = harness.two_generators(tmp_path / "clips", 1)
-    words = harness.leaderboard_words(folder, tmp_path)
-    words += ["fit.window=7", "fit.noise=nugget", "sampling.stride=3", "batch_size=5"]
-    words += ["nuisance=camera+light"]
-    config = harness.compose("embedder=pixels", "embedder.size=9", *words)
-    measuring: Any = build(config).measuring  # type: ignore[attr-defined]
+    words = ["embedder=pixels", "embedder.size=9", "fit.window=7", "fit.noise=nugget"]
+    words += ["sampling.stride=3", "batch_size=5", "nuisance=camera+light"]
+    config = harness.compose(*harness.leaderboard_words(folder, tmp_path, *words))
+    measuring: Any = session.build(config).measuring  # type: ignore[attr-defined]
     assert measuring.embedder.size == 9
     assert (measuring.settings.window, measuring.settings.noise) == (7, "nugget")
     assert measuring.settings.sigma == inspect.signature(spf.fit).parameters["sigma"].default
     assert measuring.sampling == Sampling(stride=3)
-    assert measuring.batch_size == 5
-    assert measuring.nuisance == "camera+light"
+    assert (measuring.batch_size, measuring.nuisance) == (5, "camera+light")
+
+
+BAD = {
+    "fit": ("window=-1", "window=0", "window=1.5", "window=many", "sigma=0", "sigma=nan",
+            "ridge=-1", "power=-1", "monotone=gradien", "noise=loud"),
+    "sampling": ("stride=0", "stride=0.5", "start=-1", "end=soon"),
+    "benchmark": ("laws=[lineal]", "laws=[]", "laws=linear", "contents=[no-such-content]",
+                  "num_frames=1", "size=[0,128]", "size=128", "size=[128]", "fps=0",
+                  "seeds=[none]", "seeds=7", "studies=[gird]", "studies=[]",
+                  "_target_=benchmarks.no_such.Thing"),
+    "+fit": ("no_such=1",), "+sampling": ("no_such=1",), "+embedder": ("no_such=1",),
+    "embedder=histogram embedder": ("colours=1", "colours=red"),
+    "embedder=efficientnet embedder": ("views=3", "views=two", "size=225", "layer=logits"),
+    "": ("nuisance=camra", "batch_size=0", "batch_size=1.5", "batch_size=true", "cache=maybe",
+         "cache=1", "workers=0", "workers=many", "workers=true", "device=gpu", "engine=dask",
+         "name=a/b", "name=..", "name=.", "name=/absolute", "output="),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "words",
-    [
-        "fit.window=-1",
-        "nuisance=camra",
-        "fit.window=0",
-        "fit.window=1.5",
-        "fit.window=many",
-        "fit.sigma=0",
-        "fit.sigma=-2",
-        "fit.sigma=nan",
-        "fit.ridge=-1",
-        "fit.power=-1",
-        "fit.monotone=gradien",
-        "fit.noise=loud",
-        "+fit.no_such=1",
-        "sampling.stride=0",
-        "sampling.stride=0.5",
-        "sampling.start=-1",
-        "sampling.end=soon",
-        "+sampling.no_such=1",
-        "batch_size=0",
-        "batch_size=-3",
-        "batch_size=1.5",
-        "batch_size=true",
-        "cache=maybe",
-        "cache=1",
-        "workers=0",
-        "workers=many",
-        "workers=true",
-        "device=gpu",
-        "embedder=histogram embedder.colours=1",
-        "embedder=histogram embedder.colours=red",
-        "+embedder.no_such=1",
-        "embedder=efficientnet embedder.views=3",
-        "embedder=efficientnet embedder.views=two",
-        "embedder=efficientnet embedder.size=225",
-        "embedder=efficientnet embedder.size=1024",
-        "embedder=efficientnet embedder.layer=logits",
-        "benchmark.laws=[lineal]",
-        "benchmark.laws=[]",
-        "benchmark.laws=linear",
-        "benchmark.contents=[no-such-content]",
-        "benchmark.contents=[]",
-        "benchmark.num_frames=1",
-        "benchmark.size=[0,128]",
-        "benchmark.size=128",
-        "benchmark.size=[128]",
-        "benchmark.fps=0",
-        "benchmark.seeds=[none]",
-        "benchmark.seeds=[]",
-        "benchmark.seeds=7",
-        "benchmark.studies=[gird]",
-        "benchmark.studies=[]",
-        "benchmark._target_=benchmarks.no_such.Thing",
-        "name=a/b",
-        "name=..",
-        "name=.",
-        "output=",
-    ],
+    "words", [f"{group}.{one}".lstrip(".") for group, several in BAD.items() for one in several]
 )
-def test_bad_values_are_config_errors(
-    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_values_are_config_errors(words, tmp_path, monkeypatch):
     """Before any work begins, in one line."""
-
-    def began(*_: object) -> None:
-        pytest.fail("work began")
-
-    monkeypatch.setattr(session, "run_cells", began)
+    monkeypatch.setattr(session, "run_cells", lambda *_: pytest.fail("work began"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError) as error:
         session.run(harness.compose("benchmark=synthetic_pacing", *words.split()), quiet=True)
-    assert "\n" not in str(error.value)
+    harness.check_one_line(str(error.value))
     assert not list(tmp_path.iterdir())

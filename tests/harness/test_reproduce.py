@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,41 +19,37 @@ from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.report.players import SEGMENTED
 from benchmarks.harness.reproduction import planning
 from benchmarks.harness.reproduction.planning import as_table, plan
-from benchmarks.harness.session import build
 from benchmarks.known_pacing import solver_tables
-from benchmarks.paper import CLIPS, EXPERIMENTS, Experiment, Part
+from benchmarks.paper import CLIPS, EXPERIMENTS, TOWERS, Experiment
 from spf.errors import UnavailableError
 from spf.pacing.strategies import NoRetime
 from synthetic.laws import law
 
-LAWS = ("linear", "sigmoid_jump")
-CONTENTS = ("brick-cat-warp", "moon-tissue-dissolve")
 SMALL = (
     "benchmark=synthetic_pacing", "embedder=histogram", "workers=1", "benchmark.studies=[grid]",
     "benchmark.num_frames=16", "benchmark.size=[32,32]", "benchmark.seeds=[1000]",
-    f"benchmark.laws=[{','.join(LAWS)}]", f"benchmark.contents=[{','.join(CONTENTS)}]",
+    "benchmark.laws=[linear,sigmoid_jump]", "benchmark.contents=[brick-cat-warp]",
 )  # fmt: skip
 QUICK = ("benchmark=retime_existing", "benchmark.retimes=[none,nearest]", "embedder=pixels", CLIPS)
 OTHER = (*SMALL[:1], "embedder=pixels", *SMALL[2:])
+PARTS = [part for item in EXPERIMENTS for part in item.parts]
+SHIPPED = [part for part in PARTS if not part.needs and not part.footage]
 
 
-@pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every experiment that ships, made small, and one that is not built."""
-    made = tuple(dataclasses.replace(item, parts=_small(item)) for item in EXPERIMENTS)
-    made += (Experiment(8, "Another", "Nothing."),)
-    monkeypatch.setattr(reproduce, "EXPERIMENTS", made)
+    """The experiments that ship, made small, and one that is not built."""
+    made = []
+    for item in EXPERIMENTS[1:3]:
+        parts = [part for part in item.parts if not part.needs]
+        words = [SMALL, OTHER][: 1 + (item.number == 3)]
+        changed = [
+            replace(part, options=chosen, embedded=(), wants=(), footage=False)
+            for part, chosen in zip(parts, words, strict=False)
+        ]
+        made.append(replace(item, parts=tuple(changed)))
+    monkeypatch.setattr(reproduce, "EXPERIMENTS", (*made, Experiment(8, "Another", "Nothing.")))
     monkeypatch.setattr(solver_tables, "LENGTHS", (1_000,))
     monkeypatch.setattr(solver_tables, "POWER_LENGTHS", (21,))
-
-
-def _small(item: Experiment) -> tuple[Part, ...]:
-    shipped = [part for part in item.parts if not part.needs]
-    words = (SMALL, OTHER) if item.number == 3 else (SMALL,)
-    return tuple(
-        dataclasses.replace(part, words=chosen, embedded=(), wants=())
-        for part, chosen in zip(shipped, words, strict=False)
-    )
 
 
 def run(output: Path, *words: str) -> int:
@@ -63,87 +59,85 @@ def run(output: Path, *words: str) -> int:
 # The plan
 
 
-PARTS = [(item, part) for item in EXPERIMENTS for part in item.parts]
-
-
-def test_the_plan_names_every_experiment_of_the_paper() -> None:
-    rows = as_table(plan("embedded", EXPERIMENTS)).rows
+def test_the_plan_names_every_experiment_of_the_paper(monkeypatch):
+    """The profile embedded takes what ships alone, even where everything is here."""
+    monkeypatch.setattr(planning, "lacking", lambda word: "")
+    planned = plan("embedded", EXPERIMENTS)
+    rows = as_table(planned).rows
     assert list(dict.fromkeys(row["experiment"] for row in rows)) == [1, 2, 3, 4, 5, 6, 7]
-    for row in rows:
+    for one, row in zip(planned, rows, strict=True):
         assert row["title"]
-        if row["status"] == "run":
+        ships = one.part in SHIPPED
+        assert row["status"] == ("run" if ships else "not run")
+        assert row["reason"] == "" if ships else row["reason"].startswith("not run: ")
+        if ships:
             assert row["embedder"]
             assert row["generator"]
             assert re.fullmatch(r"\d+ s, \d+ MB", row["estimate"])
-            assert row["reason"] == ""
-        else:
-            assert row["status"] == "not run"
-            assert row["reason"].startswith("not run: ")
-    assert {row["status"] for row in rows} == {"run", "not run"}
+            assert not re.search("siglip|clip|dinov2|wan22|ltx2", " ".join(one.options))
 
 
-@pytest.mark.parametrize("part", [part for _, part in PARTS], ids=lambda part: part.words)
-def test_experiments_compose(part: Part) -> None:
-    """Every part's words exist; those that ship are built, as the plan says they are."""
-    config = harness.compose(*part.words, *part.embedded)
-    assert config.benchmark._target_
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.options)
+def test_experiments_compose(part):
+    """Every part's options exist; those that ship are built, as the plan says they are."""
+    config = harness.compose(*part.options, *part.embedded)
     assert (config.benchmark.get("clips") == "FOLDER") == part.footage
-    if not part.needs and not part.footage:
-        made: Any = build(config)
+    named = {option for option in part.options if re.match("(model|quality)=", option)}
+    assert named <= {*part.needs, *part.wants} <= {*part.options, *TOWERS}
+    assert bool(part.seconds) != bool(part.gpu_hours)
+    if part in SHIPPED:
+        made: Any = session.build(config)
         assert made.measuring.embedder.name in part.embedder
         assert made.cells()
-
-
-def test_what_a_part_needs_is_what_it_names() -> None:
-    for _, part in PARTS:
-        named = {word for word in part.words if re.match("embedder=|model=|quality=", word)}
-        own = {"embedder=tiny", "embedder=efficientnet", "embedder=pixels", "embedder=histogram"}
-        assert set(part.needs) <= named - own <= {*part.needs, *part.wants}, part.words
-        assert all(isinstance(planning.lacking(word), str) for word in part.needs + part.wants)
-        assert bool(part.seconds) != bool(part.gpu_hours)
-    ships = [part for _, part in PARTS if not part.needs and not part.footage]
-    assert sum(part.seconds for part in ships) <= 750
 
 
 # Profiles and arguments
 
 
-def test_unknown_words_exit_2(
-    small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for word, said in (
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
         ("--profile=ful", "'auto', 'embedded', 'full'"),
         ("--profiles=full", "Did you mean --profile"),
         ("fast", "(fast)"),
-        ("--profile", "requires an argument"),
-    ):
-        assert run(tmp_path / "out", word) == 2
-        assert said in harness.check_one_line(capsys.readouterr().err)
+        ("--footage=gone", "there is no such folder"),
+    ],
+)
+def test_unknown_arguments_exit_2(word, message, tmp_path, capsys):
+    assert run(tmp_path / "out", word) == 2
+    assert message in harness.check_one_line(capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
 
 
-def test_full_names_all_that_is_missing_before_any_work(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a machine on which nothing was ever downloaded."""
+def test_full_names_all_that_is_missing_before_any_work(tmp_path, capsys, monkeypatch):
+    """On a machine on which nothing was ever downloaded; any profile, where the disk is full."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     assert run(tmp_path / "out", "--profile=full") == 3
     output, errors = capsys.readouterr()
     assert output.count("needs embedder=siglip and model=wan22") >= 3  # the plan is shown
     assert output.count("make weights EMBEDDER=siglip") == 1
     line = harness.check_one_line(errors)
-    for word in ("siglip", "clip", "dinov2"):
-        assert line.count(f"make weights EMBEDDER={word}") == 1
-    for word in ("wan22", "ltx2"):
-        assert line.count(f"make weights MODEL={word}") == 1
+    for word in (
+        "EMBEDDER=siglip",
+        "EMBEDDER=clip",
+        "EMBEDDER=dinov2",
+        "MODEL=wan22",
+        "MODEL=ltx2",
+    ):
+        assert line.count(f"make weights {word}") == 1
     assert "PROFILE=auto" in line
     assert re.search(r"about 135 GB of weights and \d+ GB of results", line)
     assert re.search(r"a GPU that holds 69 GB", line)
     assert re.search(r"about \d+ GPU hours, and \d+ more for each clip of footage \(assuming", line)
+
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    assert run(tmp_path / "out") == 3
+    assert "make room" in harness.check_one_line(capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
 
 
-def test_auto_takes_the_weights_that_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_the_weights_that_are_here(monkeypatch):
     """And leaves out what does not fit, with the model's own reason, and footage without any."""
 
     def build_or_not(config: Any) -> None:
@@ -152,9 +146,8 @@ def test_auto_takes_the_weights_that_are_here(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(planning, "lacking", lambda word: "" if word != "model=ltx2" else "absent")
     monkeypatch.setattr(planning, "build", build_or_not)
-    reasons = {one.words: one.reason for one in plan("auto", EXPERIMENTS) if one.part}
-    large = {words: reason for words, reason in reasons.items() if "embedder=siglip" in words}
-    for words, reason in large.items():
+    reasons = {one.options: one.reason for one in plan("auto", EXPERIMENTS) if one.part}
+    for words, reason in reasons.items():
         wanted = ""
         if "model=wan22" in words:
             wanted = "not run: wan22 needs 69 GB and 8 are free"
@@ -163,79 +156,46 @@ def test_auto_takes_the_weights_that_are_here(monkeypatch: pytest.MonkeyPatch) -
         if CLIPS in words:
             wanted = "not run: no footage; FOOTAGE=FOLDER" + "; absent" * ("model=ltx2" in words)
         assert reason == wanted
-    assert "" in large.values()
-    others = {words: reason for words, reason in reasons.items() if words not in large}
-    assert {words for words, reason in others.items() if reason} == {
-        words for words in others if CLIPS in words
-    }
+    assert [words for words, reason in reasons.items() if "embedder=siglip" in words and not reason]
 
 
-def test_the_papers_models_and_real_clips_lead_the_report(tmp_path: Path) -> None:
-    harness.save(tmp_path / "a.mp4", harness.jumping(9))
-    planned = plan("embedded", EXPERIMENTS, str(tmp_path))
-    found = sorted((x for x in planned if x.experiment.number == 2), key=reproduce._distance)
-    generators = [one.part.generator for one in found if one.part]
-    assert [text.partition(",")[0] for text in generators] == ["footage"] * 3 + ["rendered clips"]
-    assert [text.rpartition(" ")[2] for text in generators[:2]] == ["wan22", "ltx2"]
-
-
-def test_footage_is_run_where_it_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its own frames alone by the default embedder; and the paper's own method by its models."""
+def test_footage_is_run_where_it_is_named(tmp_path, monkeypatch):
+    """Its own frames alone by the default embedder; and the paper's own method by its models,
+    which leads the report, as real clips do."""
     folder = tmp_path / "my clips"
     for name in ("one", "two"):
         harness.save(folder / f"{name}.mp4", harness.jumping(9))
     monkeypatch.setattr(planning, "lacking", lambda word: "" if "ltx2" not in word else "absent")
     asked: list[Any] = []
     monkeypatch.setattr(planning, "build", asked.append)
-    named = [one for one in plan("auto", EXPERIMENTS, str(folder)) if CLIPS in one.words]
+    planned = plan("auto", EXPERIMENTS, str(folder))
+    named = [one for one in planned if CLIPS in one.options]
     assert [one.reason for one in named] == ["", "", "not run: absent"]
     assert [one.benchmark.clips for one in asked if "clips" in one.benchmark] == [str(folder)]
-    before = [one for one in plan("auto", EXPERIMENTS) if CLIPS in one.words]
+    before = [one for one in plan("auto", EXPERIMENTS) if CLIPS in one.options]
     for one, other in zip(before, named, strict=True):
-        assert one.part is not None
-        assert other.part is not None
-        assert other.part.gpu_hours == 2 * one.part.gpu_hours
-        assert other.part.seconds == 2 * one.part.seconds
-        assert str(folder) not in planning.as_table([other]).rows[0]["words"]
-    config = planning.compose(named[1].words, tmp_path, str(folder))
+        first, second = one.part, other.part
+        assert first
+        assert second
+        assert (second.gpu_hours, second.seconds) == (2 * first.gpu_hours, 2 * first.seconds)
+        assert str(folder) not in as_table([other]).rows[0]["words"]
+    config = planning.compose(named[1].options, tmp_path, str(folder))
     labels = parse_retimes(config.benchmark.retimes, NoRetime(), FOR_EXISTING)
-    assert SEGMENTED in labels  # the paper's own, and ours beside it
-    assert "regenerate" in labels
+    assert {SEGMENTED, "regenerate"} <= set(labels)  # the paper's own, and ours beside it
+    second = [one for one in planned if one.experiment.number == 2]
+    generators = [x.part.generator for x in sorted(second, key=reproduce._distance) if x.part]
+    assert [text.partition(",")[0] for text in generators] == ["footage"] * 3 + ["rendered clips"]
+    assert [text.rpartition(" ")[2] for text in generators[:2]] == ["wan22", "ltx2"]
 
-    two = dataclasses.replace(EXPERIMENTS[1], parts=EXPERIMENTS[1].parts[1:2])
-    two = dataclasses.replace(two, parts=(dataclasses.replace(two.parts[0], words=QUICK),))
+    quick = replace(EXPERIMENTS[1].parts[1], options=QUICK)
+    two = replace(EXPERIMENTS[1], parts=(quick,))
     monkeypatch.setattr(reproduce, "EXPERIMENTS", (two,))
     assert run(tmp_path / "out", f"--footage={folder}") == 0
     rows = pd.read_csv(tmp_path / "out" / "tables" / "existing_clips-pixels.csv")
     assert set(rows["clip"]) == {"one", "two"}
     assert (rows["status"] == "done").all()
-    texts = [path.read_text() for path in (tmp_path / "out" / "tables").iterdir()]
-    texts.append((tmp_path / "out" / "report" / "index.html").read_text())
+    texts = [data.decode() for data in files(tmp_path / "out").values()]
     assert not any("my clips" in text or "not real footage" in text for text in texts)
-
-    capsys.readouterr()
-    assert run(tmp_path / "none", f"--footage={tmp_path / 'gone'}") == 2
-    assert "there is no such folder" in harness.check_one_line(capsys.readouterr().err)
-
-
-def test_embedded_takes_what_ships_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "lacking", lambda word: "")  # everything is here
-    for one in plan("embedded", EXPERIMENTS):
-        if one.part is not None:
-            assert bool(one.reason) == bool(one.part.needs or one.part.footage)
-            words = " ".join(one.words) if not one.reason else ""
-            assert not re.search("siglip|clip|dinov2|wan22|ltx2", words)
-
-
-def test_a_full_disk_is_told_before_any_work(
-    small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    assert run(tmp_path / "out") == 3
-    assert "make room" in harness.check_one_line(capsys.readouterr().err)
 
 
 # What it writes
@@ -247,9 +207,8 @@ def files(output: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in found}
 
 
-def test_it_writes_tables_and_a_report(
-    small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_writes_tables_and_a_report(tmp_path, capsys, monkeypatch):
+    small(monkeypatch)
     assert run(tmp_path / "out", "--profile=embedded") == 0
     output = capsys.readouterr().out
     report = tmp_path / "out" / "report" / "index.html"
@@ -257,15 +216,15 @@ def test_it_writes_tables_and_a_report(
     assert output.index("profile embedded") < output.index("done in")
     before = files(tmp_path / "out")
     assert {"index.html", "plan.csv", "plan.md"} < set(before)
-    embedders = {"histogram": "histogram (control)", "pixels": "pixels (control)"}
-    for word, name in embedders.items():
+    page = harness.Page(report.read_text())
+    text = " ".join(page.text)
+    for word in ("histogram", "pixels"):
         assert f"synthetic_pacing-{word}.md" in before
         table = pd.read_csv(tmp_path / "out" / "tables" / f"synthetic_pacing-{word}.csv")
-        assert set(table["embedder"]) == {name}
-        plain = table[table["motion"] == "none"]
-        assert list(plain["law"]) == list(LAWS)
-        assert (plain["clips"] == len(CONTENTS)).all()
-        even, jump = plain.to_dict("records")
+        assert set(table["embedder"]) == {f"{word} (control)"}
+        assert f"With {word} (control)" in text
+        plain = table[table["motion"] == "none"].set_index("law")
+        even, jump = plain.loc["linear"], plain.loc["sigmoid_jump"]
         assert even["true_linearity_mae"] == pytest.approx(0.0, abs=1e-6)
         assert 0.1 < jump["true_linearity_mae"] < 0.25
         assert jump["linearity_mae"] > even["linearity_mae"] + 0.05  # the jump is seen
@@ -276,18 +235,11 @@ def test_it_writes_tables_and_a_report(
             error = abs(curve["progress"] - law(str(record["law"])).g(curve["u"].to_numpy()))
             assert record["raw_error_max"] == pytest.approx(error.max(), abs=1e-6)
             assert record["raw_error"] == pytest.approx(error.mean(), abs=0.02)
-    lacking = 1  # the one that is not built
     plans = pd.read_csv(tmp_path / "out" / "tables" / "plan.csv")
-    assert (plans["status"] == "not run").sum() == lacking
-    assert plans["reason"].dropna().str.startswith("not run: ").sum() == lacking
-
-    page = harness.Page(report.read_text())
-    text = " ".join(page.text)
-    assert text.count("Not run: not built yet") == lacking
-    for name in embedders.values():
-        assert f"With {name}" in text
+    assert list(plans.loc[plans["status"] == "not run", "reason"]) == ["not run: not built yet"]
+    assert text.count("Not run: not built yet") == 1
     assert all(str(image["src"]).startswith("data:image/webp") for image in page.all("img"))
-    assert len(page.all("img")) >= 1
+    assert page.all("img")
 
     with monkeypatch.context() as patch:
         patch.setattr(session, "run", lambda *_: pytest.fail("it was made again"))
@@ -298,27 +250,19 @@ def test_it_writes_tables_and_a_report(
     assert {path.name for path in tmp_path.iterdir()} == {"out", "elsewhere"}
 
 
-def test_files_that_are_no_tables_stay(tmp_path: Path) -> None:
-    tables = tmp_path / "tables"
-    (tables / "folder.csv").mkdir(parents=True)
-    for name in ("gone.csv", "gone.md", "notes.txt", "plot.png"):
-        (tables / name).write_text("kept")
+def test_files_that_are_no_tables_stay(tmp_path):
+    harness.touch(tmp_path / "tables", "gone.csv", "gone.md", "notes.txt", "plot.png")
+    (tmp_path / "tables" / "folder.csv").mkdir()
     reproduce._write("embedded", [], {}, RunFolder(tmp_path))
-    left = {path.name for path in tables.iterdir()}
+    left = {path.name for path in (tmp_path / "tables").iterdir()}
     assert left == {"folder.csv", "notes.txt", "plot.png", "plan.csv", "plan.md"}
 
 
-# make
-
-
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
-def test_make_help_lists_every_target() -> None:
+def test_make_help_lists_every_target():
     text = (harness.ROOT / "Makefile").read_text()
     targets = set(re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split())  # type: ignore[index]
-    wanted = {"setup", "reproduce-paper", "test", "check", "bench", "leaderboard", "clean"}
-    assert wanted <= targets
+    assert {"setup", "reproduce-paper", "test", "check", "bench", "leaderboard", "clean"} <= targets
     done = harness.command("make", "help")
-    assert done.returncode == 0
-    listed = dict(re.findall(r"^  make ([\w-]+) +(\S.*)$", done.stdout, re.MULTILINE))
-    assert set(listed) == targets
+    assert set(re.findall(r"^  make ([\w-]+) +\S", done.stdout, re.MULTILINE)) == targets
     assert harness.command("make").stdout == done.stdout  # `make` alone lists them

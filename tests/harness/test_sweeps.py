@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +16,6 @@ import hydra
 import pandas as pd
 import psutil
 import pytest
-import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
@@ -27,61 +26,30 @@ from spf.words import shell_quoted
 
 # Hydra says of our settings of a launcher that the plug-in has a schema of the same name.
 pytestmark = pytest.mark.filterwarnings("ignore:\\s*'hydra/launcher")
-LAUNCHERS = sorted((harness.CONFIGS / "hydra" / "launcher").glob("*.yaml"))
-WORDS = [
-    "benchmark=synthetic_pacing",
-    "benchmark.contents=[shape-drop-gear]",
-    "benchmark.seeds=[1000]",
-    "benchmark.num_frames=11",
-    "benchmark.size=[32,32]",
-    "logger=csv",
-    "output=out",
-]
+FOLDER = harness.CONFIGS / "hydra" / "launcher"
 
 
-def finished(cwd: Path) -> list[Path]:
-    return list(cwd.glob("out/cells/[0-9a-f]*/manifest.json"))
+def test_launchers_compose_with_their_schemas(monkeypatch):
+    """Those of the plug-ins, where these are installed."""
+    paths = sorted(FOLDER.glob("*.yaml"))
+    assert {path.stem for path in paths} == set(sweeps.LAUNCHERS)
+    for path in paths:
+        assert re.fullmatch(r"# .*\bNeeds [^.]*\.", path.read_text().partition("\n")[0])
+        with monkeypatch.context() as patch:
+            patch.setattr(sweeps, "find_spec", lambda _: True)
+            words = ["-m", f"hydra/launcher={path.stem.replace('_', '-')}", "embedder=pixels"]
+            assert f"hydra/launcher={path.stem}" in prepare_sweep(parse(words).overrides)[0]
+            patch.setattr(sweeps, "find_spec", lambda _: None)
+            with pytest.raises(UnavailableError, match=sweeps.LAUNCHERS[path.stem][1]) as error:
+                sweeps.check_launcher(path.stem)
+            harness.check_one_line(str(error.value))
+    sweeps.check_launcher("basic")
 
 
-def runs(cwd: Path) -> dict[str, bytes]:
-    """The tables of all runs."""
-    paths = [path for path in cwd.glob("out/runs/*/*") if path.suffix in (".csv", ".md")]
-    return {str(path.relative_to(cwd)): path.read_bytes() for path in paths}
-
-
-def test_there_is_a_config_for_each_launcher() -> None:
-    assert {path.stem for path in LAUNCHERS} == set(sweeps.LAUNCHERS)
-
-
-@pytest.mark.parametrize("path", LAUNCHERS, ids=lambda path: path.stem)
-def test_a_launchers_config_composes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hydra holds it against the plug-in's schema, where that is installed."""
-    monkeypatch.setattr(sweeps, "find_spec", lambda _: True)
-    assert re.fullmatch(r"# .*\bNeeds [^.]*\.", path.read_text().partition("\n")[0])
-    words = ["-m", f"hydra/launcher={path.stem.replace('_', '-')}", "embedder=pixels"]
-    assert f"hydra/launcher={path.stem}" in prepare_sweep(parse(words).overrides)[0]
-
-
-def test_a_cluster_job_has_gpus_a_time_limit_and_is_queued_again() -> None:
-    slurm = yaml.safe_load((harness.CONFIGS / "hydra/launcher/submitit_slurm.yaml").read_text())
-    assert slurm["gpus_per_node"] >= 1
-    assert slurm["max_num_timeout"] >= 1
-    assert slurm["signal_delay_s"] < 60 * slurm["timeout_min"]
-
-
-def test_settings_of_a_launcher_are_checked() -> None:
+def test_settings_of_a_launcher_are_checked():
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     with pytest.raises(ConfigError, match="gpus_per_nod"):
         prepare_sweep(["hydra/launcher=submitit_slurm", "hydra.launcher.gpus_per_nod=2"])
-
-
-@pytest.mark.parametrize("word", sorted(sweeps.LAUNCHERS))
-def test_a_missing_package_is_named(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeps, "find_spec", lambda _: None)
-    with pytest.raises(UnavailableError, match=sweeps.LAUNCHERS[word][1]) as error:
-        sweeps.check_launcher(word)
-    harness.check_one_line(str(error.value))
-    sweeps.check_launcher("basic")
 
 
 Row = tuple[str, str, str, str, float | None]
@@ -92,16 +60,14 @@ PLACE = {"embedder": "pixels (control)", "model": "m", "target": "sine", "peak_s
 def job(output: Path, number: int, code: int, words: str, rows: Sequence[Row]) -> None:
     """A job of the sweep that ended, and the records of its run."""
     folder = output / "runs" / str(number)
-    records = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    records = [PLACE | dict(zip(COLUMNS, row, strict=True)) for row in rows]
     if records:
         folder.mkdir(parents=True)
-        pd.DataFrame([PLACE | record for record in records]).to_parquet(folder / "records.parquet")
+        pd.DataFrame(records).to_parquet(folder / "records.parquet")
     sweeps.report(output / "sweeps" / "x", number, code, words.split(), str(folder))
 
 
-def test_a_sweep_has_one_table_of_settings_and_metrics(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_sweep_has_one_table_of_settings_and_metrics(tmp_path, capsys):
     """Worked out by hand: means over clips that have a pacing; a job without a run is a row too."""
     rows: list[Row] = [
         ("done", "", "a", "none", 0.25),
@@ -140,7 +106,7 @@ def test_a_sweep_has_one_table_of_settings_and_metrics(
     assert max(map(len, shown)) <= 100
 
 
-def test_a_swept_group_may_have_settings(tmp_path: Path) -> None:
+def test_a_swept_group_may_have_settings(tmp_path):
     """Hydra composes a sweep once without what is swept: there stills=none has no settings."""
     words = ["-m", "stills=sdxl,flux", "stills.size=[64,96]", "stills.path=a b", "target=sine"]
     overrides, _ = prepare_sweep(parse([*words, f"output={tmp_path}"]).overrides)
@@ -154,9 +120,8 @@ def test_a_swept_group_may_have_settings(tmp_path: Path) -> None:
     assert (job.size, job.path) == ([64, 96], "a b")
 
 
-def test_a_job_that_is_started_again_reports_once(tmp_path: Path) -> None:
+def test_a_job_that_is_started_again_reports_once(tmp_path):
     sweep = sweeps.folder_of(tmp_path, ["b=1,2", "a=3"])
-    assert sweep == sweeps.folder_of(tmp_path, ["a=3", "b=1,2"])
     assert sweeps.summarise(sweep)[0] == set()  # which the command takes for a failure
     for code in (1, 3):
         sweeps.report(sweep, 10, code, ["b=2"], "")
@@ -168,14 +133,10 @@ def test_a_job_that_is_started_again_reports_once(tmp_path: Path) -> None:
     assert sweeps.summarise(sweep)[0] == set()
 
 
-def test_a_jobs_options_can_be_typed_again() -> None:
+def test_a_jobs_options_can_be_typed_again():
     """As they stand in jobs.csv, by any shell."""
-    words = [
-        "output=it's ${HOME},\n\udcff\\",
-        "benchmark=leaderboard",
-        "inputs=['a,b', \"c'd\"]",
-        "fit.window=7",
-    ]
+    words = ["output=it's ${HOME},\n\udcff\\", "benchmark=leaderboard", "fit.window=7"]
+    words.append("inputs=['a,b', \"c'd\"]")
     overrides = parse(words).overrides
     line = " ".join(map(shell_quoted, as_typed(harness.compose(*words), overrides)))
     assert line.isprintable()
@@ -184,26 +145,36 @@ def test_a_jobs_options_can_be_typed_again() -> None:
 
 
 @pytest.mark.slow
-def test_joblib_gives_what_one_job_after_the_other_gives(tmp_path: Path) -> None:
+def test_joblib_gives_what_one_job_after_the_other_gives(tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     # The second job has all cells of the first one, and more.
-    words = ["-m", "embedder=histogram", "benchmark.studies=[floor],[floor,jumps]", *WORDS]
+    words = ["-m", *harness.TINY, "benchmark.studies=[floor],[floor,jumps]", "output=out"]
+    tables = []
     for name, more in (("one", []), ("two", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"])):
-        (tmp_path / name).mkdir()
-        done = harness.command(*harness.RUN, *words, *more, cwd=tmp_path / name, timeout=600)
+        folder = tmp_path / name
+        folder.mkdir()
+        done = harness.command(*harness.RUN, *words, *more, cwd=folder, timeout=600)
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
         assert "2 of 2 jobs without a failure" in done.stderr
         assert len(done.stdout.splitlines()) == 2
-    assert runs(tmp_path / "one") == runs(tmp_path / "two") != {}
+        paths = [path for suffix in ("csv", "md") for path in folder.glob(f"out/runs/*/*.{suffix}")]
+        tables.append({str(path.relative_to(folder)): path.read_bytes() for path in paths})
+    assert tables[0] == tables[1] != {}
 
 
 @pytest.fixture
-def submitted(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def submitted(tmp_path):
     """A sweep of one job by submitit's local executor; it ends with the test."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    words = ["-m", "hydra/launcher=submitit_local", "benchmark.studies=[grid]", *WORDS]
-    process = harness.start(*harness.RUN, *words, "embedder=histogram", cwd=tmp_path)
+    words = [
+        "-m",
+        "hydra/launcher=submitit_local",
+        *harness.TINY,
+        "benchmark.studies=[grid]",
+        "output=out",
+    ]
+    process = harness.start(*harness.RUN, *words, cwd=tmp_path)
     yield process
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -211,11 +182,9 @@ def submitted(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.slow
-def test_a_preempted_job_is_queued_again_and_goes_on(
-    tmp_path: Path, submitted: subprocess.Popen[str]
-) -> None:
+def test_a_preempted_job_is_queued_again_and_goes_on(tmp_path, submitted):
     until = time.monotonic() + 120
-    while len(finished(tmp_path)) < 2:
+    while len(list(tmp_path.glob("out/cells/[0-9a-f]*/manifest.json"))) < 2:
         assert submitted.poll() is None
         assert time.monotonic() < until
         time.sleep(0.02)

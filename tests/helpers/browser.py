@@ -138,3 +138,11 @@ def serious_faults(page: Page) -> list[str]:
         for rule in found["violations"]
         if rule["impact"] in ("serious", "critical")
     ]
+
+
+def wide_tables(page: Page) -> list[str]:
+    """Ids of the headings of tables that are wider than their place."""
+    return page.evaluate(
+        "[...document.querySelectorAll('.scroll')].filter(x => x.scrollWidth > x.clientWidth + 1)"
+        ".map(x => x.getAttribute('aria-labelledby'))"
+    )

@@ -29,6 +29,12 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"
 RUN = [sys.executable, str(ROOT / "run.py")]
 SPF = [sys.executable, "-m", "spf.cli"]
+TINY = (
+    "benchmark=synthetic_pacing", "benchmark.contents=[shape-drop-gear]", "benchmark.seeds=[1000]",
+    "benchmark.studies=[floor]", "benchmark.num_frames=11", "benchmark.size=[32,32]",
+    "embedder=histogram", "logger=csv",
+)  # fmt: skip
+"""The smallest run of rendered clips."""
 TABLES = ("records.csv", "records.parquet", "leaderboard.csv", "leaderboard.md", "clips.csv")
 
 

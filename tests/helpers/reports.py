@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import clips
+import harness
 import numpy as np
 from PIL import Image
 
@@ -92,51 +93,32 @@ def write_report(root: Path) -> Path:
         retimed("flow", 0.12, Interval(-0.04, -0.02)),
     ]
     note = "linearity_mae: how uneven. empty: nothing."
-    many = [
-        {"strategy": str(number), "linearity_mae": float(number)} for number in range(OPEN_ROWS + 1)
-    ]
-    for number in range(FIGURES + 2):
-        folder.write(f"plots/{number}.png", picture())
+    many = [{"strategy": str(n), "linearity_mae": float(n)} for n in range(OPEN_ROWS + 1)]
+    paths = [f"plots/{number}.png" for number in range(FIGURES + 2)]
+    for path in paths:
+        folder.write(path, picture())
     folder.path("shown").mkdir(parents=True)
     clips.encode(folder.path("shown/a.mp4"), list(bright(12)), options={"crf": "30"})
-    figures = [
-        Figure(f"plots/{n}.png", f"alt {HOSTILE[1]}", HOSTILE[0]) for n in range(FIGURES + 2)
+    table = Table.of_rows
+    sections = [
+        Section("First", [HOSTILE[2]], [table("retiming", HOSTILE[0], RETIMED, warped)]),
+        Section("Numbers", [], [table("numbers", "Numbers", columns, rows, note)]),
+        Section("More numbers", [], [table("numbers", "More", columns, rows, note)]),
+        Section("Images", [], [], [Figure(x, f"alt {HOSTILE[1]}", HOSTILE[0]) for x in paths]),
+        Section("Films", [], [], [Figure("shown/a.mp4", "A film", "film")]),
+        Section("Rows", [], [table("many", "Many", columns[:2], many)]),
     ]
-    summary = Summary(
-        f"headline {HOSTILE[2]}",
-        [
-            Section(
-                "First", [HOSTILE[2]], [Table.of_rows("retiming", HOSTILE[0], RETIMED, warped)]
-            ),
-            Section("Numbers", [], [Table.of_rows("numbers", "Numbers", columns, rows, note)]),
-            Section("More numbers", [], [Table.of_rows("numbers", "More", columns, rows, note)]),
-            Section("Pictures", [], [], figures),
-            Section("Films", [], [], [Figure("shown/a.mp4", "A film", "film")]),
-            Section("Rows", [], [Table.of_rows("many", "Many", columns[:2], many)]),
-        ],
-    )
-    folder.write("index.html", "the page of the run")
+    summary = Summary(f"headline {HOSTILE[2]}", sections)
     part = make_part("tiny", ["benchmark=x y"], summary, folder, player())
     done = Experiment(1, "Done", "what the paper says")
-    absent = Experiment(2, "Absent", "something")
+    judged, absent = claims(1, [part.tables]), Experiment(2, "Absent", "something")
     chapters = [
-        make_chapter(
-            done,
-            claims(1, [part.tables]),
-            ["What was found."],
-            ["not run: wan22 is absent"],
-            [part],
-        ),
+        make_chapter(done, judged, ["What was found."], ["not run: wan22 is absent"], [part]),
         make_chapter(absent, claims(2, []), ["Nothing was measured."], ["not run: too large"], []),
     ]
-    missing = Table.of_rows(
-        "not_run",
-        "What was not run",
-        ["what", "reason"],
-        [{"what": "wan22", "reason": "too large"}],
-    )
+    left_out = [{"what": "wan22", "reason": "too large"}]
+    missing = table("not_run", "What was not run", ["what", "reason"], left_out)
     record = {"embedder": HOSTILE[1], "device": HOSTILE[0], "status": "done"}
-    path = root / "report" / "index.html"
-    path.parent.mkdir()
-    path.write_text(render_report("auto", chapters, missing, [record]), encoding="utf-8")
-    return path
+    page = harness.touch(root, "report/index.html") / "report" / "index.html"
+    page.write_text(render_report("auto", chapters, missing, [record]), encoding="utf-8")
+    return page

@@ -16,7 +16,7 @@ from benchmarks.harness import session
 from benchmarks.harness.cells import Interval, Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.report.tables import table_as_csv
-from benchmarks.harness.reproduction import kept_runs
+from benchmarks.harness.reproduction import stored_runs
 from benchmarks.harness.runner import Results
 from benchmarks.harness.store import CellStore
 from benchmarks.known_pacing import tables as truth_tables
@@ -78,12 +78,12 @@ CHANGES: dict[str, tuple[Callable[[Path], object], int]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_was_touched_is_as_before(tmp_path: Path, counted: list[bool], change: str) -> None:
-    root = kept_runs.run(config(tmp_path)).folder.root
+    root = stored_runs.run(config(tmp_path)).folder.root
     assert len(stored(root)) == 1
     before = everything(root)
     touch, runs = CHANGES[change]
     touch(root)
-    kept_runs.run(config(tmp_path))
+    stored_runs.run(config(tmp_path))
     assert len(counted) == runs
     after = everything(root)
     assert after.keys() == before.keys()
@@ -94,7 +94,7 @@ def test_what_was_touched_is_as_before(tmp_path: Path, counted: list[bool], chan
 def test_failures_are_not_kept(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     made = session.Run(folder, 1, Results(), Summary("done", []))
-    kept_runs.keep(made, CellStore(tmp_path / "cells", folder), "key")
+    stored_runs.store_run(made, CellStore(tmp_path / "cells", folder), "key")
     assert not (tmp_path / "cells").exists()
 
 

@@ -92,15 +92,17 @@ def unit(column: str) -> str:
 
 def ordered_columns(table: Table) -> list[str]:
     """Columns that hold something, those that are shown at first in front."""
-    holding = [name for name in table.columns if any(map(number, table.data[name]))]
-    return list(dict.fromkeys([*main_columns(table), *holding]))
+    return list(dict.fromkeys([*main_columns(table), *holding(table)]))
 
 
 def main_columns(table: Table) -> list[str]:
     """Columns that are shown at first: the named ones that hold something."""
-    holding = [name for name in table.columns if any(map(number, table.data[name]))]
     begun = [name for name in SHOWN if table.name.startswith(name)]
     if not begun:
-        return holding[:FEW]
-    wanted = SHOWN[max(begun, key=len)]
-    return [name for name in wanted if name in holding][: FEW + 1]
+        return holding(table)[:FEW]
+    return [name for name in SHOWN[max(begun, key=len)] if name in holding(table)][: FEW + 1]
+
+
+def holding(table: Table) -> list[str]:
+    """Columns that hold something."""
+    return [name for name in table.columns if any(map(number, table.data[name]))]

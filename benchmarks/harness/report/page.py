@@ -15,15 +15,15 @@ from benchmarks.harness.cells import Summary, Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.printing import decimals, digits
 from benchmarks.harness.records import FAILED, Record, number
-from benchmarks.harness.report.columns import unit
+from benchmarks.harness.report.columns import holding, unit
 from benchmarks.harness.report.tables import heading
 from benchmarks.harness.runner import Results
 from spf.embedders import CAUTIONS, remark
 from spf.progress import METRICS
 
 TEMPLATES = Path(__file__).parent / "templates"
-EMBEDDED_PICTURES = 120
-"""Pictures that a run's page holds itself; the others it links to, and says so."""
+EMBEDDED_IMAGES = 120
+"""Images that a run's page holds itself; the others it links to, and says so."""
 
 LONG = 32
 """Rows above which a table is folded up."""
@@ -41,21 +41,16 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["decimals"] = decimals
-    made.filters["digits"] = digits
-    made.filters["heading"] = heading
-    made.filters["sortkey"] = sort_key
-    made.filters["shown"] = shown_columns
-    made.filters["numeric"] = numeric
-    made.filters["unit"] = unit
-    made.globals["metrics"] = METRICS
-    made.globals["long"] = LONG
+    made.filters |= {"decimals": decimals, "digits": digits, "heading": heading, "unit": unit}
+    made.filters |= {"sortkey": sort_key, "shown": shown_columns, "numeric": numeric}
+    made.globals |= {"metrics": METRICS, "long": LONG}
     return made
 
 
 def render_page(title: str, summary: Summary, results: Results, folder: RunFolder) -> str:
     """HTML of one run: its sections, its failures, what its metrics mean, where it comes from."""
     records = results.records
+    figures = sum(len(section.figures) for section in summary.sections)
     template = environment().get_template("run.html.j2")
     return template.render(
         anchor=anchors(),
@@ -63,21 +58,21 @@ def render_page(title: str, summary: Summary, results: Results, folder: RunFolde
         summary=summary,
         interrupted=results.interrupted,
         failures=[record for record in records if record["status"] == FAILED],
-        cautions=caution_lines(records),
+        disclaimers=disclaimers(records),
         provenance=provenance_of(records),
-        picture=picture_source(folder),
-        linked=_linked(summary),
+        image=image_source(folder),
+        linked=max(0, figures - EMBEDDED_IMAGES),
     )
 
 
-def picture_source(folder: RunFolder) -> Callable[[str], str]:
-    """Function: path of a picture or film -> its `src`, embedded for the first
-    `EMBEDDED_PICTURES`, else relative to the run's folder."""
+def image_source(folder: RunFolder) -> Callable[[str], str]:
+    """Function: path of an image or film -> its `src`, embedded for the first
+    `EMBEDDED_IMAGES`, else relative to the run's folder."""
     seen: set[str] = set()
 
     def source(path: str) -> str:
         seen.add(path)
-        if len(seen) > EMBEDDED_PICTURES:
+        if len(seen) > EMBEDDED_IMAGES:
             return quote(path)
         kind = "video/mp4" if path.endswith(".mp4") else "image/png"
         return data_url(kind, folder.read(path))
@@ -104,16 +99,10 @@ def anchors() -> Callable[[Table], str]:
     return anchor
 
 
-def caution_lines(records: list[Record]) -> list[str]:
-    """What a reader must be told about the embedders of the rows."""
-    remarks = dict.fromkeys(remark(record["embedder"]) for record in records)
-    return [CAUTIONS[name] for name in remarks if name]
-
-
-def _linked(summary: Summary) -> int:
-    """Pictures of a page that it only links to."""
-    count = sum(len(section.figures) for section in summary.sections)
-    return max(0, count - EMBEDDED_PICTURES)
+def disclaimers(records: list[Record]) -> list[str]:
+    """What a reader must know about the embedders of the rows."""
+    labels = dict.fromkeys(remark(record["embedder"]) for record in records)
+    return [CAUTIONS[name] for name in labels if name]
 
 
 def sort_key(value: Any) -> str:
@@ -125,7 +114,7 @@ def sort_key(value: Any) -> str:
 
 def shown_columns(table: Table) -> list[str]:
     """Columns of a table that hold something; the files keep the empty ones too."""
-    return [name for name in table.columns if name == PAPER or any(map(number, table.data[name]))]
+    return [name for name in table.columns if name == PAPER or name in holding(table)]
 
 
 def numeric(table: Table, column: str) -> bool:

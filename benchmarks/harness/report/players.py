@@ -67,7 +67,7 @@ def is_ours(strategy: str) -> bool:
 
 @dataclass(frozen=True)
 class Sheet:
-    """All frames of a clip in one picture, `ACROSS` beside each other."""
+    """All frames of a clip in one image, `ACROSS` beside each other."""
 
     source: str
     across: int
@@ -126,22 +126,17 @@ class Player:
 
     def data(self) -> dict[str, Any]:
         """What the page's script reads."""
-        return {
-            "first": self._made([PLAIN, METHOD]),
-            "pairs": [
-                {
-                    "title": pair.title,
-                    "times": pair.times,
-                    "u": pair.u,
-                    "target": pair.target,
-                    "takes": {
-                        name: {"line": x.progress, "value": x.value, **vars(x.sheet)}
-                        for name, x in pair.takes.items()
-                    },
+        pairs = [
+            vars(pair)
+            | {
+                "takes": {
+                    name: {"line": x.progress, "value": x.value, **vars(x.sheet)}
+                    for name, x in pair.takes.items()
                 }
-                for pair in self.pairs
-            ],
-        }
+            }
+            for pair in self.pairs
+        ]
+        return {"first": self._made([PLAIN, METHOD]), "pairs": pairs}
 
 
 def path_of(u: Sequence[float], progress: Sequence[float]) -> str:
@@ -153,28 +148,32 @@ def path_of(u: Sequence[float], progress: Sequence[float]) -> str:
 def make_player(
     records: Sequence[Record], folder: RunFolder, tables: Mapping[str, Table], ours: str = ""
 ) -> Player | None:
-    """The pairs of a run that keeps frames, measured by its embedder; None where it keeps none.
+    """The pairs of a run with their frames, measured by its embedder; None where it has none.
 
     tables : of the run, by name; the values come from that of its pairs. ours : see `Player`.
     """
-    kept = [r for r in records if r["status"] == DONE and r.get("file") and r.get("before_file")]
+    whole = [r for r in records if r["status"] == DONE and r.get("file") and r.get("before_file")]
+    if not whole:
+        return None
+    embedder, target = whole[0]["embedder"], str(whole[0]["target"])
     groups: dict[tuple[str, int], list[Record]] = defaultdict(list)
-    for record in kept:
-        if record["embedder"] == kept[0]["embedder"]:
+    for record in whole:
+        if record["embedder"] == embedder:
             groups[record["clip"], record["seed"]].append(record)
-    rows = [row for name in tables if name.startswith("retimed_pairs") for row in tables[name].rows]
-    text = next((printer(tables[x]) for x in tables if x.startswith("retimed_pairs")), None)
     several = len({seed for _, seed in groups}) > 1
-    metric = "linearity_mae" if kept and kept[0]["target"] == "linear" else "target_mae"
+    metric = "linearity_mae" if target == "linear" else "target_mae"
+    texts = {
+        (row["pair"], row["seed"], row["strategy"]): text(row, metric)
+        for name, table in tables.items()
+        if name.startswith("retimed_pairs")
+        for text in [printer(table)]
+        for row in table.rows
+        if row["measure"] == label(embedder)
+    }
     found: list[ComparedPair] = []
     size = 0
     for (clip, seed), group in groups.items():
-        values = {
-            row["strategy"]: text(row, metric)
-            for row in rows
-            if text and (row["pair"], row["seed"]) == (clip, seed)
-            if row["measure"] == label(kept[0]["embedder"])
-        }
+        values = {key[2]: text for key, text in texts.items() if key[:2] == (clip, seed)}
         try:
             pair = _pair(f"{clip}, seed {seed}" if several else clip, group, folder, values)
         except DAMAGE:
@@ -183,25 +182,24 @@ def make_player(
         if found and size > BYTES:
             break
         found.append(pair)
-    return Player(metric, str(kept[0]["target"]), ours, found) if found else None
+    return Player(metric, target, ours, found) if found else None
 
 
 def _pair(
     title: str, group: Sequence[Record], folder: RunFolder, values: Mapping[str, str]
 ) -> ComparedPair:
     curves = [read_curve(folder, record) for record in group]
-    first = _sheet_of(folder, group[0]["before_file"])
-    takes = {PLAIN: Take(_rounded(curves[0]["before"]), values.get(PLAIN, ""), first)}
+
+    def take(name: str, progress: Any, file: str) -> Take:
+        sheet = make_sheet(unpack(folder.read(file)).frames)
+        return Take(_rounded(progress), values.get(name, ""), sheet)
+
+    takes = {PLAIN: take(PLAIN, curves[0]["before"], group[0]["before_file"])}
     for record, curve in zip(group, curves, strict=True):
         if (name := record["retime"]) != PLAIN and len(curve) == len(curves[0]):
-            frames = _sheet_of(folder, record["file"])
-            takes[name] = Take(_rounded(curve["progress"]), values.get(name, ""), frames)
+            takes[name] = take(name, curve["progress"], record["file"])
     time, u, target = (_rounded(curves[0][name]) for name in ("time", "u", "target"))
     return ComparedPair(title, time, u, target, takes)
-
-
-def _sheet_of(folder: RunFolder, path: str) -> Sheet:
-    return make_sheet(unpack(folder.read(path)).frames)
 
 
 def make_sheet(frames: NDArray[np.uint8]) -> Sheet:
@@ -214,14 +212,14 @@ def make_sheet(frames: NDArray[np.uint8]) -> Sheet:
     padded = np.zeros((down * ACROSS, *frames.shape[1:]), np.uint8)
     padded[: len(frames)] = frames
     rows = padded.reshape(down, ACROSS, *frames.shape[1:]).swapaxes(1, 2)
-    picture = rows.reshape(down * frames.shape[1], ACROSS * frames.shape[2], 3)
-    return Sheet(webp(Image.fromarray(picture), 75), ACROSS, down, width / height)
+    image = rows.reshape(down * frames.shape[1], ACROSS * frames.shape[2], 3)
+    return Sheet(webp(Image.fromarray(image), 75), ACROSS, down, width / height)
 
 
-def webp(picture: Image.Image, quality: int) -> str:
-    """A picture as a data URL."""
+def webp(image: Image.Image, quality: int) -> str:
+    """An image as a data URL."""
     buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=quality)
+    image.save(buffer, "WEBP", quality=quality)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -16,8 +16,8 @@ from benchmarks.harness.report.columns import NARROW, main_columns, ordered_colu
 from benchmarks.harness.report.page import (
     PAPER,
     anchors,
-    caution_lines,
     data_url,
+    disclaimers,
     environment,
     provenance_of,
 )
@@ -32,20 +32,20 @@ OPEN_ROWS = 20
 """Rows of a table that is not folded, at most."""
 
 PAIRWISE = ("pairs/", "films/")
-"""Folders of pictures and films that show what a player shows."""
+"""Folders of images and films that show what a player shows."""
 
 
 @dataclass(frozen=True)
 class ReportPart:
     """A run in a report. command : that makes it. page : its own page, below the output folder.
-    player : its pairs; None where it has none, or they stand elsewhere. more : pictures and films
+    player : its pairs; None where it has none, or they stand elsewhere. more : images and films
     that are on its own page alone."""
 
     title: str
     headline: str
     command: str
     sections: list[Section]
-    picture: Callable[[str], str]
+    image: Callable[[str], str]
     page: str
     player: Player | None = None
     more: int = 0
@@ -102,9 +102,9 @@ class Lead:
 
 
 def make_part(
-    title: str, words: Sequence[str], summary: Summary, folder: RunFolder, player: Player | None
+    title: str, options: Sequence[str], summary: Summary, folder: RunFolder, player: Player | None
 ) -> ReportPart:
-    """A run as the report shows it: its first figures, and the paper's word in its first table."""
+    """A run as a report shows it: its first figures, and the paper's column in its first table."""
     made = []
     more = 0
     for section in summary.sections:
@@ -115,7 +115,7 @@ def make_part(
     if made and made[0].tables:
         first, *others = made[0].tables
         made[0] = replace(made[0], tables=[with_paper(first), *others])
-    command = shlex.join(["python", "run.py", *words])
+    command = shlex.join(["python", "run.py", *options])
     page = f"runs/{folder.root.name}/index.html"
     return ReportPart(
         title, summary.headline, command, made, lean_source(folder), page, player, more
@@ -133,7 +133,7 @@ def with_paper(table: Table) -> Table:
 
 
 def lean_source(folder: RunFolder) -> Callable[[str], str]:
-    """Function: path of a picture or film of a run -> its `src`, pictures in a smaller format."""
+    """Function: path of an image or film of a run -> its `src`, images in a smaller format."""
 
     def source(path: str) -> str:
         data = folder.read(path)
@@ -152,8 +152,8 @@ def make_chapter(
     parts: list[ReportPart],
 ) -> Chapter:
     """An experiment with its runs; without any, the finding is why."""
-    said = findings if parts else [f"Not run: {missing[0].removeprefix('not run: ')}."]
-    return Chapter(item.number, item.title, item.claim, claims, said, missing, parts)
+    found = findings if parts else [f"Not run: {missing[0].removeprefix('not run: ')}."]
+    return Chapter(item.number, item.title, item.claim, claims, found, missing, parts)
 
 
 def make_lead(chapters: Sequence[Chapter]) -> Lead | None:
@@ -201,7 +201,7 @@ def render_report(
 ) -> str:
     """HTML of a whole reproduction. not_run : what was left out, and why."""
     lead = make_lead(chapters)
-    said = {line for chapter in chapters for line in chapter.findings}
+    shown = {line for chapter in chapters for line in chapter.findings}
     players = [part.player for chapter in chapters for part in chapter.parts if part.player]
     template = environment().get_template("report.html.j2")
     return template.render(
@@ -211,7 +211,7 @@ def render_report(
         every=ordered_columns,
         narrow=NARROW,
         counted=counted,
-        unsaid=lambda section: [line for line in section.paragraphs if line not in said],
+        further=lambda section: [line for line in section.paragraphs if line not in shown],
         path_of=path_of,
         number_of=lambda player: 1 + next(n for n, x in enumerate(players) if x is player),
         title="Semantic Progress Function: reproduction",
@@ -222,7 +222,7 @@ def render_report(
         players=players,
         method=METHOD,
         open_rows=OPEN_ROWS,
-        cautions=caution_lines(records),
+        disclaimers=disclaimers(records),
         provenance=provenance_of(records),
         citation=CITATION,
         address=ADDRESS,
@@ -232,7 +232,7 @@ def render_report(
 def counted(part: ReportPart) -> str:
     """How much is folded up in a part."""
     tables = sum(len(section.tables) for section in part.sections) - (part.key is not None)
-    pictures = sum(len(section.figures) for section in part.sections)
-    found = {"table": tables, "picture": pictures}
-    said = [f"{count} {name}{'s' * (count > 1)}" for name, count in found.items() if count]
-    return f": {', '.join(said)}" if said else ""
+    images = sum(len(section.figures) for section in part.sections)
+    found = {"table": tables, "image": images}
+    counts = [f"{count} {name}{'s' * (count > 1)}" for name, count in found.items() if count]
+    return f": {', '.join(counts)}" if counts else ""

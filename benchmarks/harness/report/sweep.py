@@ -71,7 +71,9 @@ def joint_table(jobs: Sequence[Job], runs: Sequence[pd.DataFrame]) -> Table:
             kinds = (status == DONE) & paced, unpaced, status == FAILED, status == NOT_RUN
             counts = {name: int(kind.sum()) for name, kind in zip(COUNTS, kinds, strict=True)}
             key = {f"of {name}": value for name, value in zip(GROUPS, group, strict=True)}
-            rows.append({**start, **key, **counts, **_means(done)})
+            means = done.select_dtypes("float").drop(columns=FIRST, errors="ignore").mean()
+            metrics = {str(name): float(mean) for name, mean in means.items()}
+            rows.append({**start, **key, **counts, **metrics})
         if records.empty:
             rows.append(start)
     data = pd.DataFrame(rows)
@@ -85,11 +87,11 @@ def joint_table(jobs: Sequence[Job], runs: Sequence[pd.DataFrame]) -> Table:
             data = data.drop(columns=column, errors="ignore")  # the setting says it
         elif name not in data:
             data = data.rename(columns={column: name})
-    said = f"In all rows: {', '.join(note)}. " if note else ""
+    text = f"In all rows: {', '.join(note)}. " if note else ""
     if len(clips) > 1:
-        said += "Rows are means of different clips: only those of the same clips can be compared."
+        text += "Rows are means of different clips: only those of the same clips can be compared."
     idle = [name for name in COUNTS[1:] if name in data and not data[name].any()]
-    return Table("sweep", "Settings and metrics", _ordered(data.drop(columns=idle)), said.strip())
+    return Table("sweep", "Settings and metrics", _ordered(data.drop(columns=idle)), text.strip())
 
 
 def _ordered(data: pd.DataFrame) -> pd.DataFrame:
@@ -107,10 +109,10 @@ def _ordered(data: pd.DataFrame) -> pd.DataFrame:
 
 def _settings(jobs: Sequence[Job]) -> list[dict[str, str]]:
     """Of each job, the settings that are not the same in all of them."""
-    typed = [dict(word.partition("=")[::2] for word in job["words"]) for job in jobs]
-    names = dict.fromkeys(name for words in typed for name in words)
-    differ = [name for name in names if len({words.get(name) for words in typed}) > 1]
-    return [{name: words.get(name, "") for name in differ} for words in typed]
+    typed = [dict(option.partition("=")[::2] for option in job["words"]) for job in jobs]
+    names = dict.fromkeys(name for options in typed for name in options)
+    differ = [name for name in names if len({options.get(name) for options in typed}) > 1]
+    return [{name: options.get(name, "") for name in differ} for options in typed]
 
 
 def _records(job: Job) -> pd.DataFrame:
@@ -120,11 +122,6 @@ def _records(job: Job) -> pd.DataFrame:
         return pd.read_parquet(io.BytesIO(data))  # Arrow opens no path that is not UTF-8
     except (OSError, ValueError):
         return pd.DataFrame(columns=[*FIRST])
-
-
-def _means(done: pd.DataFrame) -> dict[str, float]:
-    found = done.select_dtypes("float").drop(columns=FIRST, errors="ignore")
-    return {str(name): float(value) for name, value in found.mean().items()}
 
 
 def _page(folder: RunFolder, job: Job) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from queue import Queue
 from threading import Thread
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
@@ -31,25 +32,23 @@ LONGEST = 120
 PATIENCE = 900.0
 """Seconds that W&B may take to answer, uploads included."""
 BEST = {"lower": "min", "higher": "max", "none": "last"}
-"""Direction of a metric -> what W&B's summary keeps of it, and its tables sort by."""
+"""Direction of a metric -> what W&B's summary has of it, and its tables sort by."""
 ELSEWHERE = ("output", "name", "engine", "workers", "cache", "fresh", "logger", "hydra")
 """Parts of a config that say where results go and how they are computed, not what they are."""
 
 
-class Tracker(Protocol):
-    """Records a run elsewhere while it is computed, and when it is finished; fails nothing."""
+class NoTracker:
+    """Tables and the page alone; and what a tracker may do. It fails nothing."""
 
-    name: str
+    name = "csv"
 
     def start(
         self, run_name: str, config: dict[str, Any], folder: RunFolder, total: int, done: int
     ) -> None:
         """A run begins to compute: so many cells in all, and so many completed before."""
-        ...
 
-    def on_settled(self, record: Record) -> None:
+    def on_completed(self, record: Record) -> None:
         """One more cell is completed, or has failed."""
-        ...
 
     def publish(
         self,
@@ -60,24 +59,11 @@ class Tracker(Protocol):
         folder: RunFolder,
     ) -> str:
         """One line for the user: where the finished run can be seen, or why it was not written."""
-        ...
-
-
-class NoTracker:
-    """Tables and the page alone."""
-
-    name = "csv"
-
-    def start(self, *_: Any) -> None: ...
-
-    def on_settled(self, record: Record) -> None: ...
-
-    def publish(self, *_: Any) -> str:
         return ""
 
 
-class WandbTracker:
-    """A W&B run with the config, the tables, the curves, the pictures and the films.
+class WandbTracker(NoTracker):
+    """A W&B run with the config, the tables, the curves, the images and the films.
 
     Offline unless the user is logged in; WANDB_MODE, where it is set, decides. The run's files go
     to the run's folder; `wandb sync` publishes an offline run later. Whatever W&B raises is
@@ -111,7 +97,7 @@ class WandbTracker:
         self._progress |= {"cells/total": total, "cells/done": done}
         self._calls.add(partial(self._begin, run_name, config, folder))
 
-    def on_settled(self, record: Record) -> None:
+    def on_completed(self, record: Record) -> None:
         key = "cells/done" if record["status"] == DONE else "cells/failed"
         self._progress[key] += 1
         metrics = {f"cell/{name}": record[name] for name in METRICS if _number(record.get(name))}
@@ -125,16 +111,34 @@ class WandbTracker:
         summary: Summary,
         folder: RunFolder,
     ) -> str:
+        def call() -> str:
+            mode = self._decide_mode()
+            settings = [self.project, self.entity, self.group]
+            content = digest([config, records, summary.plain(), settings, mode, sweep_job()])
+            published = _published(folder, content) if self._run is None else None
+            if published is None:
+                if self._run is None:
+                    self._begin(run_name, config, folder)
+                published = self._complete(records, summary, folder)
+                folder.write(PUBLISHED, json.dumps({"content": content, **published}))
+            if mode == "online":
+                return f"W&B: {published['url']}"
+            # A name may begin with a dash.
+            place = os.path.join(".", os.path.relpath(published["folder"]))
+            return f"W&B ({mode}): wandb sync {shell_quoted(place)} publishes it"
+
         try:
-            args = (run_name, config, records, summary, folder)
-            return self._calls.result(partial(self._publish, *args))
+            return self._calls.result(call)
         except Exception as error:  # an outage of W&B must not lose a run
             return f"W&B: not written ({one_line(error)}); the run's own files are complete"
+
+    def _decide_mode(self) -> str:
+        self._mode = self._mode or os.environ.get("WANDB_MODE") or _login(_wandb())
+        return self._mode
 
     def _begin(self, run_name: str, config: dict[str, Any], folder: RunFolder) -> None:
         """Begin the W&B run, or go on with it."""
         wandb = _wandb()
-        self._mode = self._mode or os.environ.get("WANDB_MODE") or _mode(wandb)
         group, name = sweep_job() or (None, run_name)
         self._run = wandb.init(
             project=self.project,
@@ -145,7 +149,7 @@ class WandbTracker:
             name=name,
             config=config | {"metrics": {name: METRICS[name].direction for name in METRICS}},
             dir=str(folder.root),
-            mode=self._mode,
+            mode=self._decide_mode(),
             settings=wandb.Settings(
                 disable_git=True,
                 disable_code=True,
@@ -159,36 +163,15 @@ class WandbTracker:
     def _log(self, values: Mapping[str, Any]) -> None:
         self._run.log(dict(values))
 
-    def _publish(
-        self,
-        run_name: str,
-        config: dict[str, Any],
-        records: list[Record],
-        summary: Summary,
-        folder: RunFolder,
-    ) -> str:
-        """The line of `publish`, of a run that is published now or was before."""
-        wandb = _wandb()
-        self._mode = self._mode or os.environ.get("WANDB_MODE") or _mode(wandb)
-        settings = [self.project, self.entity, self.group]
-        content = digest([config, records, summary.plain(), settings, self._mode, sweep_job()])
-        published = _published(folder, content) if self._run is None else None
-        if published is None:
-            if self._run is None:
-                self._begin(run_name, config, folder)
-            published = self._complete(wandb, records, summary, folder)
-            folder.write(PUBLISHED, json.dumps({"content": content, **published}))
-        return _line(self._mode, published)
-
     def _complete(
-        self, wandb: Any, records: list[Record], summary: Summary, folder: RunFolder
+        self, records: list[Record], summary: Summary, folder: RunFolder
     ) -> dict[str, str]:
         """Log what the run found and end it; its address and its folder."""
         with self._run as run:
-            means = {f"mean/{name}": _mean(records, name) for name in _metrics(records)}
+            means = _means(records)
             for name in means:
                 run.define_metric(name, summary=BEST[METRICS[name.partition("/")[2]].direction])
-            run.log(_content(wandb, records, summary, folder) | means)
+            run.log(_content(_wandb(), records, summary, folder) | means)
             url, place = run.url, Path(run.dir).parent
         self._run, name = None, slug(folder.root.name)
         for older in place.parent.glob(f"offline-run-*-{name}"):
@@ -246,41 +229,30 @@ def _wandb() -> Any:
 
 
 def sweep_job() -> tuple[str, str] | None:
-    """Name of the sweep that this process runs a job of, and the job's words; None outside."""
+    """Name of the sweep that this process runs a job of, and the job's options; None outside."""
     if not (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN):
         return None
-    given = HydraConfig.get()
-    words = [
-        word
-        for word in given.overrides.task
-        if word.partition("=")[0].partition(".")[0] not in ELSEWHERE
-    ]
-    return f"sweep-{Path(given.sweep.dir).name}", job_name(words)
+    job = HydraConfig.get()
+    options = [x for x in job.overrides.task if re.split(r"[.=]", x)[0] not in ELSEWHERE]
+    return f"sweep-{Path(job.sweep.dir).name}", job_name(options)
 
 
-def job_name(words: Sequence[str]) -> str:
-    """The words of a job as a name that W&B takes, another one for other words."""
-    name = " ".join(words)
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 9]} {digest(list(words))[:8]}"
+def job_name(options: Sequence[str]) -> str:
+    """The options of a job as a name that W&B takes, another one for other options."""
+    name = " ".join(options)
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 9]} {digest(list(options))[:8]}"
 
 
 def _published(folder: RunFolder, content: str) -> dict[str, str] | None:
     """Where the same content is already, if it is still there."""
     try:
-        said = json.loads(folder.read(PUBLISHED))
-        return said if said["content"] == content and Path(said["folder"]).is_dir() else None
+        known = json.loads(folder.read(PUBLISHED))
+        return known if known["content"] == content and Path(known["folder"]).is_dir() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _line(mode: str, said: dict[str, str]) -> str:
-    if mode == "online":
-        return f"W&B: {said['url']}"
-    folder = os.path.join(".", os.path.relpath(said["folder"]))  # a name may begin with a dash
-    return f"W&B ({mode}): wandb sync {shell_quoted(folder)} publishes it"
-
-
-def _mode(wandb: Any) -> Literal["online", "offline"]:
+def _login(wandb: Any) -> Literal["online", "offline"]:
     try:
         return "online" if wandb.login(prompt=False) else "offline"
     except Exception as error:  # credentials that do not work, or no network
@@ -292,7 +264,7 @@ def _mode(wandb: Any) -> Literal["online", "offline"]:
 def _content(
     wandb: Any, records: list[Record], summary: Summary, folder: RunFolder
 ) -> dict[str, Any]:
-    """Tables, pictures and curves under the names of the page's parts."""
+    """Tables, images and curves under the names of the page's parts."""
     content: dict[str, Any] = {}
     for section in summary.sections:
         for table in section.tables:
@@ -315,13 +287,11 @@ def _content(
     return content
 
 
-def _metrics(records: list[Record]) -> list[str]:
-    return [name for name in METRICS if any(_number(record.get(name)) for record in records)]
-
-
-def _mean(records: list[Record], name: str) -> float:
-    values = [record[name] for record in records if _number(record.get(name))]
-    return sum(values) / len(values)
+def _means(records: list[Record]) -> dict[str, float]:
+    columns = {
+        name: [record[name] for record in records if _number(record.get(name))] for name in METRICS
+    }
+    return {f"mean/{name}": sum(x) / len(x) for name, x in columns.items() if x}
 
 
 def _number(value: Any) -> bool:

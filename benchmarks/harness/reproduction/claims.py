@@ -1,4 +1,4 @@
-"""What became of the paper's claims: a verdict on each, by the tables of the runs.
+"""What became of the paper's claims: a verdict on each, by the tables of the runs; and findings.
 
 A verdict follows from 95% intervals that the tables hold, or from plain comparisons that the line
 of the claim names. Every figure is printed as the cell of its table is.
@@ -6,9 +6,9 @@ of the claim names. Every figure is printed as the cell of its table is.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmarks.harness.cells import Interval, Table
+from benchmarks.harness.cells import Interval, Summary, Table
 from benchmarks.harness.printing import printer
 from benchmarks.harness.report.players import (
     AUTHORS,
@@ -37,8 +37,8 @@ class Claim:
     that they are read from; None where nothing was measured."""
 
     text: str
-    verdict: str
-    figures: str
+    verdict: str = ABSENT
+    figures: str = ""
     table: Table | None = None
 
 
@@ -52,8 +52,7 @@ def claims(number: int, runs: Sequence[Tables]) -> list[Claim]:
     return [*found, *_generators(runs)] if number == 7 else found
 
 
-@dataclass(frozen=True)
-class Warps:
+class Warps(NamedTuple):
     """The rows of a table of retiming strategies by the first of its measures, plain generation
     aside: the paper's own method with the settings of the authors' script, with those of their
     workflow, and with the former and refinement; our warp that lowers the distance most, and the
@@ -68,12 +67,9 @@ class Warps:
     @property
     def named(self) -> list[tuple[Row, str]]:
         """The warps that claims are about, and who they are."""
-        every = (
-            (self.method, "the paper's method"),
-            (self.workflow, "with their workflow's settings"),
-            (self.ours, "our best warp"),
-        )
-        return [(row, who) for row, who in every if row]
+        who = ("the paper's method", "with their workflow's settings", "our best warp")
+        rows = (self.method, self.workflow, self.ours)
+        return [(row, name) for row, name in zip(rows, who, strict=True) if row]
 
 
 def warps(table: Table | None) -> Warps:
@@ -99,7 +95,7 @@ def _generated(tables: Tables) -> Iterator[Claim]:
         "Refinement makes the warp better",
     )
     if table is None or not found.method:
-        yield from (Claim(text, ABSENT, "") for text in texts)
+        yield from map(Claim, texts)
         return
     text = printer(table)
     yield _moved(texts[0], table, LINEARITY)
@@ -120,22 +116,21 @@ def _generated(tables: Tables) -> Iterator[Claim]:
     yield Claim(texts[1], verdict, f"{LINEARITY}: {'; '.join(named)}", table)
 
     if not found.refined:
-        yield Claim(texts[2], ABSENT, "")
+        yield Claim(texts[2])
         return
-    sign = _sign(found.refined["against_authors_95"])
-    figures = "; ".join(
-        f"{row['strategy']} {text(row, LINEARITY)}" for row in (found.method, found.refined)
-    )
-    yield Claim(texts[2], {-1: HOLDS, 0: UNCLEAR, 1: FAILS}[sign], f"{LINEARITY}: {figures}", table)
+    verdict = {-1: HOLDS, 0: UNCLEAR, 1: FAILS}[_sign(found.refined["against_authors_95"])]
+    both = (found.method, found.refined)
+    figures = "; ".join(f"{row['strategy']} {text(row, LINEARITY)}" for row in both)
+    yield Claim(texts[2], verdict, f"{LINEARITY}: {figures}", table)
 
 
-def _moved(claim: str, table: Table, aim: str) -> Claim:
+def _moved(claim: str, table: Table, metric: str) -> Claim:
     """Whether the paper's own method, or else ours, brings clips nearer to their target."""
     text = printer(table)
     found = warps(table)
     named = [
-        f"{row['strategy']}, {who}, {text(row, f'before_{aim}')} to {text(row, aim)}, better on "
-        f"{row['better']}"
+        f"{row['strategy']}, {who}, {text(row, f'before_{metric}')} to {text(row, metric)}, "
+        f"better on {row['better']}"
         for row, who in found.named
     ]
     rows = (found.method, found.workflow, found.ours)
@@ -147,7 +142,7 @@ def _moved(claim: str, table: Table, aim: str) -> Claim:
         verdict = PARTLY
     elif script > 0:
         verdict = FAILS
-    return Claim(claim, verdict, f"{aim}: {'; '.join(named)}", table)
+    return Claim(claim, verdict, f"{metric}: {'; '.join(named)}", table)
 
 
 def _existing(tables: Tables) -> Iterator[Claim]:
@@ -155,7 +150,7 @@ def _existing(tables: Tables) -> Iterator[Claim]:
     table = tables.get("existing")
     own = _remade(table)
     if table is None or not own:
-        yield Claim(claim, ABSENT, "")
+        yield Claim(claim)
         return
     text = printer(table)
     category = own[0]["category"]
@@ -202,7 +197,7 @@ def _known(tables: Tables) -> Iterator[Claim]:
     )
     table, laws = tables.get("pacing_by_motion"), tables.get("synthetic_pacing")
     if table is None or laws is None:
-        yield from (Claim(text, ABSENT, "") for text in texts)
+        yield from map(Claim, texts)
         return
     text = printer(table)
     still, *moved = table.rows
@@ -215,7 +210,7 @@ def _known(tables: Tables) -> Iterator[Claim]:
     verdict = HOLDS if all(closer) else PARTLY if any(closer) else FAILS
     yield Claim(texts[0], verdict, f"{BOTH}: {figures(still)}", table)
     if not moved:
-        yield Claim(texts[1], ABSENT, "")
+        yield Claim(texts[1])
         return
     worst = max(moved, key=lambda row: row["raw_error"])
     found, best = worst["calibrated_95"], still["calibrated_95"]
@@ -228,36 +223,33 @@ def _embedders(tables: Tables) -> Iterator[Claim]:
     table = tables.get("ablation")
     rows = [x for x in table.rows if x["error_30"] is not None] if table else []
     if table is None or not rows:
-        yield Claim(claim, ABSENT, "")
+        yield Claim(claim)
         return
     text = printer(table)
     rows.sort(key=lambda row: row["error_30"])
     ours = [row for row in rows if row["embedder"].startswith("siglip")]
     best = rows[0]
-    said = f"error_30: lowest with {best['embedder']}, {text(best, 'error_30')}"
+    lowest = f"error_30: lowest with {best['embedder']}, {text(best, 'error_30')}"
     if not ours:
-        yield Claim(claim, ABSENT, f"Of the embedders here, {said}", table)
+        yield Claim(claim, ABSENT, f"Of the embedders here, {lowest}", table)
         return
     others = [row for row in rows if row not in ours]
     verdict = FAILS if best not in ours else UNCLEAR
     if best in ours and all(_below(best, row, "error_30") for row in others):
         verdict = HOLDS
     more = f"; {ours[0]['embedder']}, {text(ours[0], 'error_30')}" if best not in ours else ""
-    yield Claim(claim, verdict, said + more, table)
+    yield Claim(claim, verdict, lowest + more, table)
 
 
 def _fidelity(tables: Tables) -> Iterator[Claim]:
     claim = "VBench's dimensions are nearly unchanged by retiming"
     table = tables.get("vbench")
-    every = (
-        [x for x in table.rows if is_ours(x["strategy"]) or x["strategy"] in AUTHORS]
-        if table
-        else []
-    )
+    rows = table.rows if table else []
+    every = [x for x in rows if is_ours(x["strategy"]) or x["strategy"] in AUTHORS]
     own = [row for row in every if row["steered_by"] == every[0]["steered_by"]]
     scored = [row for row in own if row["difference_95"]]
     if table is None or not scored:
-        yield Claim(claim, ABSENT, "")
+        yield Claim(claim)
         return
     text = printer(table)
     figures = "; ".join(
@@ -290,12 +282,8 @@ def _people(tables: Tables) -> Iterator[Claim]:
     text = printer(table)
     row = next((x for x in rows if x["second"] == METHOD), rows[0])
     verdict = HOLDS if row["high_95"] < 0.5 else FAILS if row["low_95"] > 0.5 else UNCLEAR
-    yield Claim(
-        claim,
-        verdict,
-        f"Plain clips were chosen before {row['second']} at a rate of {text(row, 'rate')}",
-        table,
-    )
+    rate = f"Plain clips were chosen before {row['second']} at a rate of {text(row, 'rate')}"
+    yield Claim(claim, verdict, rate, table)
 
 
 def _targets(tables: Tables) -> Iterator[Claim]:
@@ -305,7 +293,7 @@ def _targets(tables: Tables) -> Iterator[Claim]:
         target = name.removeprefix("retiming_").replace("_", "-")
         yield _moved(f"{claim}: {target}", table, "target_mae")
     if not found:
-        yield Claim(claim, ABSENT, "")
+        yield Claim(claim)
 
 
 def _generators(runs: Sequence[Tables]) -> Iterator[Claim]:
@@ -318,23 +306,16 @@ def _generators(runs: Sequence[Tables]) -> Iterator[Claim]:
     if len(found) < 2:
         yield Claim(claim, ABSENT, "One generator alone was run" if found else "")
         return
-    said = "; ".join(
+    figures = "; ".join(
         f"{name} {printer(table)(row, 'before_target_mae')}" for name, (table, row) in found.items()
     )
-    yield Claim(
-        claim, UNCLEAR, f"Plain clips, before_target_mae: {said}", next(iter(found.values()))[0]
-    )
+    first = next(iter(found.values()))[0]
+    yield Claim(claim, UNCLEAR, f"Plain clips, before_target_mae: {figures}", first)
 
 
-JUDGES: Mapping[int, Callable[[Tables], Iterator[Claim]]] = {
-    1: _generated,
-    2: _existing,
-    3: _known,
-    4: _embedders,
-    5: _fidelity,
-    6: _people,
-    7: _targets,
-}
+JUDGES: Mapping[int, Callable[[Tables], Iterator[Claim]]] = dict(
+    enumerate((_generated, _existing, _known, _embedders, _fidelity, _people, _targets), start=1)
+)
 
 
 def _sign(interval: Interval | None) -> int:
@@ -353,3 +334,21 @@ def best_warp(tables: Sequence[Table]) -> str:
     table = next((x for x in tables if x.name.startswith("retiming")), None)
     ours = warps(table).ours
     return str(ours["strategy"]) if ours else ""
+
+
+NOTHING = "Nothing was measured."
+ANSWERS = {3: ("pacing_by_motion", "leakage"), 5: ("vbench",)}
+"""Experiment -> the tables whose sections answer it; of the others the first section does."""
+
+
+def findings(number: int, summaries: Sequence[Summary]) -> list[str]:
+    """The first paragraphs of the sections that answer an experiment, of all its runs."""
+    answers = ANSWERS.get(number)
+    found = [
+        part.paragraphs[0]
+        for one in summaries
+        for place, part in enumerate(one.sections)
+        if part.paragraphs
+        and (place == 0 if answers is None else any(t.name in answers for t in part.tables))
+    ]
+    return list(dict.fromkeys(found)) or [NOTHING]

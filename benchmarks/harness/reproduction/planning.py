@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from benchmarks.harness import commandline
 from benchmarks.harness.cells import Table
 from benchmarks.harness.session import build
-from benchmarks.paper import CLIPS, MINUTES, Experiment, Part, Words
+from benchmarks.paper import CLIPS, MINUTES, Experiment, Options, Part
 from spf.embedders import usable
 from spf.errors import UnavailableError
 from spf.generators import MODELS
@@ -32,12 +32,12 @@ COLUMNS = ["experiment", "title", "status", "reason", "embedder", "generator", "
 
 @dataclass(frozen=True)
 class Planned:
-    """A part of an experiment with its words, or an experiment that has none; `reason` says why
+    """A part of an experiment with its options, or an experiment that has none; `reason` says why
     it is not run, and is empty where it is. absent : what it needs and is not here, and why."""
 
     experiment: Experiment
     part: Part | None
-    words: Words
+    options: Options
     reason: str
     absent: tuple[tuple[str, str], ...] = ()
 
@@ -54,23 +54,14 @@ def plan(
             found.append(Planned(item, None, (), f"not run: {item.reason}"))
         for part in item.parts:
             if part.footage and footage is not None:
-                part = _on_clips(part, clips)
-            words = part.words + (part.embedded if profile == EMBEDDED else ())
+                costs = ("seconds", "megabytes", "gpu_hours")
+                whole = {name: clips * getattr(part, name) for name in costs}
+                part = replace(part, footage=False, **whole)
+            options = part.options + (part.embedded if profile == EMBEDDED else ())
             absent = _absent(part, profile)
             why = "; ".join(why for _, why in absent) or _why_not(part, profile, footage)
-            found.append(Planned(item, part, words, f"not run: {why}" if why else "", absent))
+            found.append(Planned(item, part, options, f"not run: {why}" if why else "", absent))
     return found
-
-
-def _on_clips(part: Part, clips: int) -> Part:
-    """A part with so many clips of the user's."""
-    return replace(
-        part,
-        footage=False,
-        seconds=clips * part.seconds,
-        megabytes=clips * part.megabytes,
-        gpu_hours=clips * part.gpu_hours,
-    )
 
 
 def as_table(planned: Sequence[Planned]) -> Table:
@@ -83,7 +74,7 @@ def as_table(planned: Sequence[Planned]) -> Table:
             "reason": one.reason,
             "embedder": one.part.embedder if one.part else "",
             "generator": one.part.generator if one.part else "",
-            "words": shlex.join(one.words),
+            "words": shlex.join(one.options),
             "estimate": estimate(one.part) if one.part else "",
         }
         for one in planned
@@ -99,15 +90,13 @@ def not_run(planned: Sequence[Planned]) -> Table:
             what = f"{one.part.embedder}; {one.part.generator}" if one.part else "all"
             found.setdefault((what, one.reason.removeprefix("not run: ")), []).append(one)
             continue
-        for word in one.part.wants if one.part else ():
-            if why := lacking(word):
-                found.setdefault((word.replace("=", " "), why), []).append(one)
+        for option in one.part.wants if one.part else ():
+            if why := lacking(option):
+                found.setdefault((option.replace("=", " "), why), []).append(one)
     rows = [
         {
             "what": what,
-            "experiments": ", ".join(
-                str(x) for x in dict.fromkeys(x.experiment.number for x in own)
-            ),
+            "experiments": ", ".join(dict.fromkeys(str(x.experiment.number) for x in own)),
             "reason": why,
             "gpu_hours": sum(x.part.gpu_hours for x in own if x.part) or None,
         }
@@ -116,9 +105,9 @@ def not_run(planned: Sequence[Planned]) -> Table:
     return Table.of_rows("not_run", "What they need", list(NOT_RUN), rows)
 
 
-def lacking(word: str) -> str:
-    """What is not here that a word such as `model=wan22` needs, with its remedy; "" if nothing."""
-    group, _, name = word.partition("=")
+def lacking(option: str) -> str:
+    """What an option such as `model=wan22` needs and is not here, with its remedy; or ""."""
+    group, _, name = option.partition("=")
     if group == "embedder":
         return usable()[name]
     if group == "quality":
@@ -132,8 +121,8 @@ def lacking(word: str) -> str:
 def require_everything(planned: Sequence[Planned]) -> None:
     """What the profile full insists on: everything but footage. UnavailableError, in one line,
     naming all that is missing and what the whole would take."""
-    words = [word for one in planned if one.part for word in one.part.needs + one.part.wants]
-    missing = [why for word in dict.fromkeys(words) if (why := lacking(word))]
+    options = [x for one in planned if one.part for x in one.part.needs + one.part.wants]
+    missing = [why for option in dict.fromkeys(options) if (why := lacking(option))]
     unbuilt = [str(one.experiment.number) for one in planned if one.part is None]
     if unbuilt:
         missing.append(f"experiments {', '.join(unbuilt)} are not built yet")
@@ -154,8 +143,8 @@ def requirements(planned: Sequence[Planned]) -> str:
     """Disk, GPU memory and hours of all parts together, in words; those of footage that is not here
     are left out."""
     parts = [one.part for one in planned if one.part]
-    words = {word for part in parts for word in part.needs + part.wants}
-    models = sorted({word.partition("=")[2] for word in words if word.startswith("model=")})
+    options = {option for part in parts for option in part.needs + part.wants}
+    models = sorted(x.removeprefix("model=") for x in options if x.startswith("model="))
     sizes = [2 * next(iter(MODEL_REPOSITORIES[name].values())).billions for name in models]
     here = [part for part in parts if not part.footage]
     disk = sum(part.megabytes for part in here) / 1000
@@ -170,18 +159,18 @@ def requirements(planned: Sequence[Planned]) -> str:
     )
 
 
-def compose(words: Words, output: str | Path, footage: str | None = None) -> DictConfig:
+def compose(options: Options, output: str | Path, footage: str | None = None) -> DictConfig:
     """The config of a part. footage : folder of the user's clips, for parts that take some."""
-    found = {CLIPS: f"benchmark.clips={commandline.quoted(str(footage))}"}
-    known = [found.get(word, word) for word in words]
-    return commandline.compose([*known, "logger=csv", f"output={commandline.quoted(str(output))}"])
+    clips, folder = (commandline.quoted(str(path)) for path in (footage, output))
+    named = [f"benchmark.clips={clips}" if option == CLIPS else option for option in options]
+    return commandline.compose([*named, "logger=csv", f"output={folder}"])
 
 
 def _absent(part: Part, profile: str) -> tuple[tuple[str, str], ...]:
     """What a part needs that is not here, and why; nothing where the profile leaves it out."""
     if profile == EMBEDDED and part.needs:
         return ()
-    needs = [(word, why) for word in part.needs if (why := lacking(word))]
+    needs = [(option, why) for option in part.needs if (why := lacking(option))]
     return (*[("footage", NO_FOOTAGE)] * part.footage, *needs)
 
 
@@ -192,7 +181,7 @@ def _why_not(part: Part, profile: str, footage: str | None) -> str:
     if not part.needs:
         return ""
     try:
-        build(compose(part.words, "results", footage))  # compares memory with the weights' sizes
+        build(compose(part.options, "results", footage))  # compares memory with the weights' sizes
     except UnavailableError as error:
         return str(error)
     return ""

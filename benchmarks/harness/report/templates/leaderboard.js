@@ -57,7 +57,7 @@ function printer(values) {
   return value => Number.isFinite(value) ? value.toFixed(places) : "";
 }
 
-// Films: one picture of all frames each, loaded when they are shown.
+// Films: one image of all frames each, loaded when they are shown.
 const films = new Map();
 function film(path) {
   if (!films.has(path)) {

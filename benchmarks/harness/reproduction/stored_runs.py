@@ -17,7 +17,7 @@ from benchmarks.harness import session
 from benchmarks.harness.cells import Summary
 from benchmarks.harness.compute import Job
 from benchmarks.harness.provenance import digest, file_digest
-from benchmarks.harness.records import NOT_RUN, Record, make_record
+from benchmarks.harness.records import NOT_RUN, Record
 from benchmarks.harness.report.page import TEMPLATES
 from benchmarks.harness.runner import Results
 from benchmarks.harness.session import Run
@@ -31,10 +31,10 @@ def run(config: DictConfig) -> Run:
     if getattr(benchmark, "volatile", False):
         return session.run(config)
     key = _key(job, type(benchmark))
-    return recall(job, key) or keep(session.run(config), job.store, key)
+    return load_run(job, key) or store_run(session.run(config), job.store, key)
 
 
-def keep(made: Run, store: CellStore, key: str) -> Run:
+def store_run(made: Run, store: CellStore, key: str) -> Run:
     """Store a run, unless cells failed or are missing; the run, as it will be read."""
     summary = json.loads(json.dumps(made.summary.plain(), default=_plain))
     if made.code == 0:
@@ -42,7 +42,7 @@ def keep(made: Run, store: CellStore, key: str) -> Run:
     return replace(made, summary=Summary.of_plain(summary))
 
 
-def recall(job: Job, key: str) -> Run | None:
+def load_run(job: Job, key: str) -> Run | None:
     """The run of a job, with its files, where it is stored under its key, unchanged."""
     entry, records = job.store.get(key), _records(job)
     if entry is None or records is None:
@@ -59,15 +59,14 @@ def _key(job: Job, kind: type) -> str:
 
 def _records(job: Job) -> list[Record] | None:
     """Of every cell, from its own file; None where one is gone."""
-    cells, store, common = job
     found = []
-    for cell in cells:
-        if settled := store.load(cell):
-            found.append(settled.record)
-        elif cell.not_run:
-            found.append(make_record(cell, NOT_RUN, cell.not_run, dict(common)))
-        else:
+    for index, cell in enumerate(job.cells):
+        one = job.store.load(cell)
+        if one is None and cell.not_run:
+            one = job.unfinished(index, NOT_RUN, cell.not_run)
+        if one is None:
             return None
+        found.append(one.record)
     return found
 
 
