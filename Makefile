@@ -31,8 +31,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --config-setting editable_mode=compat --editable .
 	@touch $@
 
-reproduce-paper: setup  ## Run the paper's experiments, write results/report (PROFILE=auto|embedded|full FOOTAGE=clips/)
-	$(BIN)/python -m benchmarks reproduce --profile $(PROFILE) $(if $(FOOTAGE),--footage "$$FOOTAGE")
+reproduce-paper: setup  ## Run the paper's experiments, write results/report (PROFILE=auto|embedded|full FOOTAGE=clips/ EXPERIMENTS="2 5")
+	$(BIN)/python -m benchmarks reproduce --profile $(PROFILE) $(if $(FOOTAGE),--footage "$$FOOTAGE") $(EXPERIMENTS:%=--experiment %)
 
 verify-results:  ## Compare results/tables with the committed results/reference, column by column
 	@$(BIN)/python -m benchmarks verify

@@ -38,6 +38,10 @@ def reproduce(
             help="Real clips for experiment 2: FOLDER/CLIP.mp4 or FOLDER/CATEGORY/CLIP.mp4.",
         ),
     ] = None,
+    experiment: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", help="Run this one alone; may stand several times."),
+    ] = None,
     output: Output = "results",
 ) -> int:
     """Run the paper's experiments, and write their tables and one report.
@@ -49,13 +53,14 @@ def reproduce(
     Examples:
       python -m benchmarks reproduce --profile embedded
       python -m benchmarks reproduce --profile full --footage clips/
+      python -m benchmarks reproduce --experiment 2 --experiment 5
     """
     from benchmarks.harness.reproduce import reproduce
 
     started = time.perf_counter()
     folder = os.path.expanduser(output)
     real = None if footage is None else os.path.expanduser(footage)
-    code = reproduce(profile, folder, real)
+    code = reproduce(profile, folder, real, experiment or ())
     if code != INTERRUPTED:
         print(f"done in {time.perf_counter() - started:.0f} s; open the report:")
         print(Path(folder) / "report" / "index.html")

@@ -7,7 +7,7 @@ before, and whose inputs are unchanged, is taken as it is.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -51,14 +51,20 @@ WIDTH = 100
 """Columns of the plan in a terminal."""
 
 
-def reproduce(profile: str, output: str | Path, footage: str | None = None) -> int:
+def reproduce(
+    profile: str,
+    output: str | Path,
+    footage: str | None = None,
+    chosen: Collection[int] = (),
+) -> int:
     """Run the plan of a profile; exit code as for a run, the worst of all.
 
-    footage : folder of the user's clips for experiment 2. Raises ConfigError for an unknown profile
-    and a folder without clips, UnavailableError where `full` lacks something.
+    footage : folder of the user's clips for experiment 2. chosen : numbers of the experiments that
+    are run; () for all. Raises ConfigError for an unknown profile or number and a folder without
+    clips, UnavailableError where `full` lacks something.
     """
     profile = choose(profile, PROFILES, "profile")
-    planned = plan(profile, EXPERIMENTS, footage)
+    planned = plan(profile, EXPERIMENTS, footage, chosen)
     print(f"profile {profile}: {PROFILES[profile]}")
     print(as_text(planned))
     if profile == FULL:
@@ -71,7 +77,7 @@ def reproduce(profile: str, output: str | Path, footage: str | None = None) -> i
             runs[one] = stored_runs.run(compose(one.options, output, footage))
             if runs[one].code == session.INTERRUPTED:
                 return session.INTERRUPTED
-    _write(profile, planned, runs, RunFolder(output))
+    _write(profile, planned, runs, RunFolder(output), tidy=not chosen)
     return max((run.code for run in runs.values()), default=0)
 
 
@@ -84,8 +90,10 @@ def _check_disk(planned: Sequence[Planned], output: str | Path) -> None:
         raise UnavailableError(f"{needed:.0f} MB are needed, {free:.0f} MB are free; make room")
 
 
-def _write(profile: str, planned: Sequence[Planned], runs: Runs, root: RunFolder) -> None:
-    """Tables and report."""
+def _write(
+    profile: str, planned: Sequence[Planned], runs: Runs, root: RunFolder, tidy: bool
+) -> None:
+    """Tables and report. tidy : whether tables that this plan does not make are removed."""
     table = as_table(planned)
     made = {"plan": table} | {
         f"{one.name}{_suffix(planned, run)}": one
@@ -95,7 +103,7 @@ def _write(profile: str, planned: Sequence[Planned], runs: Runs, root: RunFolder
         if not one.timed
     }
     for old in root.path("tables").glob("*.*"):
-        if old.stem not in made and old.suffix in TABLES and old.is_file():
+        if tidy and old.stem not in made and old.suffix in TABLES and old.is_file():
             old.unlink()  # of an experiment that has another name now, or is gone
     for name, one in made.items():
         root.write(f"tables/{name}.csv", table_as_csv(one))

@@ -91,6 +91,21 @@ def test_experiments_compose(part):
         assert made.cells()
 
 
+def test_chosen_experiments_run_alone(tmp_path, monkeypatch):
+    """The others say why they do not; their tables of an earlier run stay."""
+    small(monkeypatch)
+    earlier = tmp_path / "tables" / "earlier.csv"
+    earlier.parent.mkdir()
+    earlier.write_text("a\n1\n")
+    assert run(tmp_path, "--experiment=2") == 0
+    rows = pd.read_csv(tmp_path / "tables" / "plan.csv").set_index("experiment")
+    assert rows["status"].to_dict() == {2: "run", 3: "not run", 8: "not run"}
+    assert rows.loc[3, "reason"] == "not run: not among the experiments that were chosen"
+    assert earlier.exists()
+    page = harness.Page((tmp_path / "report" / "index.html").read_text())
+    assert "not among the experiments that were chosen" in " ".join(page.text)
+
+
 # Profiles and arguments
 
 
@@ -101,6 +116,7 @@ def test_experiments_compose(part):
         ("--profiles=full", "Did you mean --profile"),
         ("fast", "(fast)"),
         ("--footage=gone", "there is no such folder"),
+        ("--experiment=8", "there are 1, 2, 3, 4, 5, 6, 7"),
     ],
 )
 def test_unknown_arguments_exit_2(word, message, tmp_path, capsys):

@@ -1,7 +1,7 @@
 """What of the plan runs here: each part of each experiment, or why not, and what it would need."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +13,7 @@ from benchmarks.harness.cells import Table
 from benchmarks.harness.session import build
 from benchmarks.paper import CLIPS, MINUTES, Experiment, Options, Part
 from spf.embedders import usable
-from spf.errors import UnavailableError
+from spf.errors import ConfigError, UnavailableError
 from spf.generators import MODELS
 from spf.generators.folder import clips_of
 from spf.generators.weights import MODEL_REPOSITORIES
@@ -26,6 +26,7 @@ PROFILES = {
     FULL: "everything, as in the paper",
 }
 NO_FOOTAGE = "no footage; FOOTAGE=FOLDER"
+NOT_CHOSEN = "not among the experiments that were chosen"
 NOT_RUN = ("what", "experiments", "reason", "gpu_hours")
 COLUMNS = ["experiment", "title", "status", "reason", "embedder", "generator", "words", "estimate"]
 
@@ -43,13 +44,24 @@ class Planned:
 
 
 def plan(
-    profile: str, experiments: Sequence[Experiment], footage: str | None = None
+    profile: str,
+    experiments: Sequence[Experiment],
+    footage: str | None = None,
+    chosen: Collection[int] = (),
 ) -> list[Planned]:
-    """Every part in its order. footage : folder of the user's clips. Raises ConfigError where there
-    are none in it."""
+    """Every part in its order. footage : folder of the user's clips. chosen : numbers of the
+    experiments that are run; () for all. Raises ConfigError where the folder has no clips, and for
+    a number that no experiment has."""
+    numbers = [item.number for item in experiments]
+    if unknown := sorted({*chosen} - {*numbers}):
+        known = ", ".join(map(str, numbers))
+        raise ConfigError(f"experiment {unknown[0]} is unknown; there are {known}")
     clips = 0 if footage is None else len(clips_of(footage))
     found = []
     for item in experiments:
+        if chosen and item.number not in chosen:
+            found.append(Planned(item, None, (), f"not run: {NOT_CHOSEN}"))
+            continue
         if not item.parts:
             found.append(Planned(item, None, (), f"not run: {item.reason}"))
         for part in item.parts:
@@ -123,7 +135,7 @@ def require_everything(planned: Sequence[Planned]) -> None:
     naming all that is missing and what the whole would take."""
     options = [x for one in planned if one.part for x in one.part.needs + one.part.wants]
     missing = [why for option in dict.fromkeys(options) if (why := lacking(option))]
-    unbuilt = [str(one.experiment.number) for one in planned if one.part is None]
+    unbuilt = [str(one.experiment.number) for one in planned if not one.experiment.parts]
     if unbuilt:
         missing.append(f"experiments {', '.join(unbuilt)} are not built yet")
     small = [
