@@ -10,7 +10,7 @@ from benchmarks.existing.clips import ExistingClip, load_clips
 from benchmarks.existing.scores import judge
 from benchmarks.existing.tables import summarised
 from benchmarks.generated.strategies import FOR_EXISTING, Wanted, described, parse_retimes, sampled
-from benchmarks.harness.cells import Cell, Key, Outcome, Summary, Watch
+from benchmarks.harness.cells import Cell, Key, OnProgress, Outcome, Summary
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import Measuring, curve_table
 from benchmarks.harness.provenance import digest
@@ -149,13 +149,13 @@ class RetimeExisting:
         )
 
     def _cell(self, key: Key, inputs: Any, clip: ExistingClip, strategy: Strategy, no: str) -> Cell:
-        def compute(watch: Watch) -> Outcome:
+        def compute(on_progress: OnProgress) -> Outcome:
             assert self._folder is not None
             try:
                 path = clip.path(self._folder)
                 with TemporaryDirectory(prefix="spf-retimed-") as scratch:
                     out = Path(scratch) / "clip.mp4"
-                    outcome = self._retimed(key, clip, path, strategy, out, watch)
+                    outcome = self._retimed(key, clip, path, strategy, out, on_progress)
             except ClipError as error:
                 raise clip.named(error) from None
             if inputs is None or clip.identity() != inputs["clip"]:
@@ -171,9 +171,9 @@ class RetimeExisting:
         path: Path,
         strategy: Strategy,
         out: Path,
-        watch: Watch,
+        on_progress: OnProgress,
     ) -> Outcome:
-        measured = self.measuring.measure(path, watch)
+        measured = self.measuring.measure(path, on_progress)
         unchanging = no_change_reason(measured.curve)
         if unchanging is not None:
             info = measured.embeddings.info
@@ -183,16 +183,18 @@ class RetimeExisting:
             strategy if isinstance(strategy, Resampling | Regenerate) else Nearest(cuts="bridge")
         )
         plan = planned(path, measured, self.target, method, self.length)
-        made = self._made(strategy, plan, out, watch)
-        after = measured if made.path == path else self.measuring.measure(made.path, watch)
+        made = self._made(strategy, plan, out, on_progress)
+        after = measured if made.path == path else self.measuring.measure(made.path, on_progress)
         return self._outcome(key, clip, path, measured, made, after, plan.curve)
 
-    def _made(self, strategy: Strategy, plan: RetimePlan, out: Path, watch: Watch) -> Made:
+    def _made(
+        self, strategy: Strategy, plan: RetimePlan, out: Path, on_progress: OnProgress
+    ) -> Made:
         """The result of a strategy."""
         if isinstance(strategy, NoRetime):
             return Made(plan.source, plan.length.fps)
         if not isinstance(strategy, Regenerate):
-            notes = write_result(plan, out, lambda *_: watch())
+            notes = write_result(plan, out, lambda *_: on_progress())
             return Made(out, plan.length.fps, (*plan.notes, *notes))
         assert self._folder is not None
         assert not isinstance(self.model, Folder)
@@ -200,13 +202,13 @@ class RetimeExisting:
             plan.source,
             plan.curve,
             self.model,
-            lambda frames: self.measuring.measure(frames, watch).curve,
+            lambda frames: self.measuring.measure(frames, on_progress).curve,
             self._folder.path("segments"),
             self.target,
             strategy,
             plan.length.num_frames,
             plan.length.fps,
-            watch=lambda *_: watch(),
+            on_progress=lambda *_: on_progress(),
         )
         write_mp4(out, done.best.frames(), done.best.fps)
         every = (*plan.notes, *done.notes)

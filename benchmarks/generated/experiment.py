@@ -18,7 +18,7 @@ from benchmarks.generated.scores import (
 )
 from benchmarks.generated.strategies import Wanted, WrongMap, described, parse_retimes, sampled
 from benchmarks.generated.tables import summarised
-from benchmarks.harness.cells import Cell, Key, Outcome, Summary, Watch
+from benchmarks.harness.cells import Cell, Key, OnProgress, Outcome, Summary
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import Measuring, curve_table
 from benchmarks.harness.provenance import digest
@@ -236,11 +236,11 @@ class RetimeGenerated:
     def _cell(
         self, key: Key, inputs: dict[str, Any], pair: Pair, other: Pair, strategy: Strategy
     ) -> Cell:
-        def compute(watch: Watch) -> Outcome:
+        def compute(on_progress: OnProgress) -> Outcome:
             assert self._folder is not None
             place = self._folder.path(GENERATED)
             model = CachedGenerator(self.model, place, inputs["generator"])
-            step = lambda done, total: watch()  # noqa: E731
+            step = lambda done, total: on_progress()  # noqa: E731
             request = self._request(pair, key.seed)
             measure = self._measure(key.embedder, pair)
             first = generate_baseline(model, request, measure, self.target, step)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
-from benchmarks.harness.cells import Cell, Outcome, Watch
+from benchmarks.harness.cells import Cell, OnProgress, Outcome
 from benchmarks.harness.folder import DiskError
 from benchmarks.harness.records import DONE, FAILED, make_record
 from benchmarks.harness.store import CellStore, Settled
@@ -27,26 +27,28 @@ class Job(NamedTuple):
         return self._replace(cells=[self.cells[index]])
 
 
-def settle(job: Job, index: int, watch: Watch = lambda: None) -> Settled | None:
+def settle(job: Job, index: int, on_progress: OnProgress = lambda: None) -> Settled | None:
     """Compute a cell, unless that was done meanwhile; None where another process is at it.
 
-    watch : called once a frame. What a cell raises becomes its record's reason, in one line; only
-    DiskError is raised, where nothing can be kept any more.
+    on_progress : called once a frame. What a cell raises becomes its record's reason, in one line;
+    only DiskError is raised, where nothing can be kept any more.
     """
     cell, store = job.cells[index], job.store
     with store.lock(cell) as held:
         if not held:
             return None
-        return store.load(cell) or _compute(cell, store, job.common, watch)
+        return store.load(cell) or _compute(cell, store, job.common, on_progress)
 
 
-def _compute(cell: Cell, store: CellStore, common: dict[str, Any], watch: Watch) -> Settled:
+def _compute(
+    cell: Cell, store: CellStore, common: dict[str, Any], on_progress: OnProgress
+) -> Settled:
     started = time.perf_counter()
     outcome: Outcome | None = None
     try:
         # A matrix product may round otherwise with another number of threads.
         with threadpool_limits(1, user_api="blas"):
-            outcome = cell.compute(watch)
+            outcome = cell.compute(on_progress)
         status, reason, values = DONE, outcome.reason, outcome.values | outcome.links
     except DiskError:
         raise

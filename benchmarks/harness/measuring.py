@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.harness.cells import Key, Outcome, Watch
+from benchmarks.harness.cells import Key, OnProgress, Outcome
 from benchmarks.harness.folder import RunFolder
 from spf.cache import Cache
 from spf.embedders import Embedder, label
@@ -85,15 +85,17 @@ class Measuring:
             "settings": canonical(parts).decode(),
         }
 
-    def measure(self, source: Path | Frames, watch: Watch, see: See | None = None) -> Measurement:
-        """Measure a clip; `watch` is called once a frame that is decoded, `see` with each
+    def measure(
+        self, source: Path | Frames, on_progress: OnProgress, see: See | None = None
+    ) -> Measurement:
+        """Measure a clip; `on_progress` is called once a frame that is decoded, `see` with each
         frame and its time.
 
         Raises `SpfError` where the clip cannot be measured.
         """
 
         def both(image: np.ndarray, seconds: float) -> None:
-            watch()
+            on_progress()
             if see is not None:
                 see(image, seconds)
 
@@ -103,7 +105,7 @@ class Measuring:
             self.settings,
             self.sampling,
             self.batch_size,
-            watch=both,
+            on_frame=both,
             cache=self.cache if see is None else None,  # who wants frames needs them decoded
             guarded=True,
             nuisance=self.nuisance,

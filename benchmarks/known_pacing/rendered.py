@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.harness.cells import Cell, Outcome, Watch
+from benchmarks.harness.cells import Cell, OnProgress, Outcome
 from benchmarks.harness.folder import slug
 from benchmarks.harness.measuring import Measuring, curve_table
 from benchmarks.known_pacing import errors as truth
@@ -63,7 +63,7 @@ def rendered_cell(
     if weights is not None:
         inputs["lpips"] = {"weights": weights, "versions": installed("torch", "torchvision")}
 
-    def compute(watch: Watch) -> Outcome:
+    def compute(on_progress: OnProgress) -> Outcome:
         pixels = PixelSteps()
         steps, lpips_reason = _perceptual(wanted=weights is not None)
         frames = zip(clip.frames(), clip.times, strict=True)
@@ -73,7 +73,7 @@ def rendered_cell(
             if steps is not None:
                 steps.add(image)
 
-        measured = measuring.measure(frames, watch, see)
+        measured = measuring.measure(frames, on_progress, see)
         stem = under + slug(name)
         outcome = measuring.outcome(measured, stem)
         curve, vectors = measured.curve, measured.embeddings.vectors

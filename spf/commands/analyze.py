@@ -126,12 +126,12 @@ def analyze(
         for clip, plot in zip(paths, plots, strict=True):
             row = dict.fromkeys(names) | {"clip": clip, "embedder": shown_name(measuring)}
             bar.set_description(plain(Path(clip).name[-30:]))
-            watch = None if several else count
+            on_frame = None if several else count
             reason, said = "", ""
             try:
                 measured = measure_clip(
-                    clip, measuring, sampling=sampling, watch=watch, cache=cache, guarded=True,
-                    nuisance=nuisance,
+                    clip, measuring, sampling=sampling, on_frame=on_frame, cache=cache,
+                    guarded=True, nuisance=nuisance,
                 )  # fmt: skip
             except ClipError as error:
                 reason, said = f"{error.reason}; {error.remedy}", str(error)

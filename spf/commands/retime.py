@@ -25,7 +25,7 @@ from spf.generators import MAKERS
 if TYPE_CHECKING:
     from spf.embedders import Embedder
     from spf.generators.base import Generator
-    from spf.pacing.plan import RetimePlan, Watch
+    from spf.pacing.plan import OnProgress, RetimePlan
     from spf.pacing.retime import Retimed
     from spf.pacing.strategies import Regenerate, Resampling
 
@@ -171,7 +171,7 @@ def retime(
     strategy = _method(method, cuts, of_model, of_segments)
     check = _check(check_embedder, check_weights, measuring)
     generator = _generator(model, command, settings or [], strategy)
-    with progress_bars() as watch:
+    with progress_bars() as on_progress:
         plan = make_plan(
             clip,
             measuring,
@@ -180,14 +180,14 @@ def retime(
             target,
             like,
             not no_cache,
-            watch,
+            on_progress,
             generator,
         )
         print_plan(plan, measuring)
         if dry_run:
             return 0
         check_writable(result.parent)
-        done = carry_out(plan, result, measuring, not no_cache, watch, check=check)
+        done = carry_out(plan, result, measuring, not no_cache, on_progress, check=check)
         _print_result(done, measuring)
         print(f"  result        {plain(result)}")
         write_report(done, result.with_suffix(".json"), measuring)
@@ -195,7 +195,7 @@ def retime(
         write_plot(done, result.with_suffix(".png"), measuring)
         print(f"  plot          {plain(result.with_suffix('.png'))}")
         beside = result.with_suffix(".side-by-side.mp4")
-        write_side_by_side(done, beside, watch)
+        write_side_by_side(done, beside, on_progress)
     print(f"  side by side  {plain(beside)}")
     if isinstance(plan, PlanAnew):
         print(f"  segments      {plain(segments_beside(result))} (for starting again)")
@@ -279,7 +279,7 @@ def make_plan(
     target: str | None,
     like: str | None,
     cached: bool,
-    watch: "Watch",
+    on_progress: "OnProgress",
     generator: "Generator | None" = None,
 ) -> "RetimePlan":
     """The plan that the arguments ask for; names are checked before anything is measured.
@@ -300,7 +300,7 @@ def make_plan(
     if like:
         cache = user_cache() if cached else None
         pacing = measure_clip(like, embedder, cache=cache, guarded=True).curve
-    return plan_retiming(clip, embedder, pacing, method, wanted, cached, watch, generator)
+    return plan_retiming(clip, embedder, pacing, method, wanted, cached, on_progress, generator)
 
 
 def print_plan(plan: "RetimePlan", embedder: "Embedder") -> None:
@@ -338,13 +338,13 @@ def _print_result(done: "Retimed", embedder: "Embedder") -> None:
 
 
 @contextmanager
-def progress_bars() -> Iterator["Watch"]:
+def progress_bars() -> Iterator["OnProgress"]:
     """A progress bar for each stage, one after the other."""
     from tqdm import tqdm
 
     bars: dict[str, Any] = {}
 
-    def watch(stage: str, count: int, total: int | None) -> None:
+    def on_progress(stage: str, count: int, total: int | None) -> None:
         if stage not in bars:
             close()
             unit = "steps" if stage.startswith("segment") else "frames"
@@ -356,6 +356,6 @@ def progress_bars() -> Iterator["Watch"]:
             bar.close()
 
     try:
-        yield watch
+        yield on_progress
     finally:
         close()

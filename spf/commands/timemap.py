@@ -76,10 +76,17 @@ def timemap(
 
     measuring = embedder_of(embedder, weights)
     with Output(SCHEMA, COLUMNS, as_json, as_jsonl, as_csv) as output:
-        with progress_bars() as watch:
+        with progress_bars() as on_progress:
             method = make_method("nearest", cuts=cuts)
             plan = make_plan(
-                clip, measuring, method, (keep, frames, fps), target, like, not no_cache, watch
+                clip,
+                measuring,
+                method,
+                (keep, frames, fps),
+                target,
+                like,
+                not no_cache,
+                on_progress,
             )
         print_plan(plan, measuring)
         if out is not None or not output.form:

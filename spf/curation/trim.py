@@ -121,12 +121,15 @@ def _kept(
     return first, int(np.searchsorted(times, until + SAME_TIME, "right")) - 1
 
 
-def carry_out(trim: Trim, out: Path, watch: Callable[[int], object] | None = None) -> list[str]:
+def carry_out(
+    trim: Trim, out: Path, on_progress: Callable[[int], object] | None = None
+) -> list[str]:
     """Write what is kept as an MP4, whole or not at all; returns notes.
 
-    watch : told of each frame that is encoded. Pictures are copied, or encoded again as H.264 at
-    crf 16 with their own times; sound is copied either way, from the packet that is heard at the
-    first picture, in its place. Raises ClipError where the clip cannot be read or the disk refuses.
+    on_progress : called with each frame that is encoded. Pictures are copied, or encoded again as
+    H.264 at crf 16 with their own times; sound is copied either way, from the packet that is heard
+    at the first picture, in its place. Raises ClipError where the clip cannot be read or the disk
+    refuses.
     """
     notes = []
     if trim.span is not None and trim.packets is not None:
@@ -136,11 +139,11 @@ def carry_out(trim: Trim, out: Path, watch: Callable[[int], object] | None = Non
         except ClipError as error:
             notes.append(f"encoded again: {error.reason}")
     if not has_sound(trim.clip):
-        _encode(trim, out, watch)
+        _encode(trim, out, on_progress)
         return notes
     pictures = out.with_name(f".spf-{secrets.token_hex(8)}.mp4")
     try:
-        _encode(trim, pictures, watch)
+        _encode(trim, pictures, on_progress)
         try:
             join_sound(pictures, trim.clip, out, trim.start, trim.stop)
         except ClipError as error:
@@ -151,16 +154,16 @@ def carry_out(trim: Trim, out: Path, watch: Callable[[int], object] | None = Non
     return notes
 
 
-def _encode(trim: Trim, out: Path, watch: Callable[[int], object] | None) -> None:
+def _encode(trim: Trim, out: Path, on_progress: Callable[[int], object] | None) -> None:
     times = trim.times[trim.first : trim.last + 1] - trim.start
     rate = exact_rate((len(times) - 1) / times[-1])
     even = np.abs(times - np.arange(len(times)) / float(rate)).max() < SAME_TIME
-    write_mp4(out, _frames(trim, watch), rate, times=None if even else times.tolist())
+    write_mp4(out, _frames(trim, on_progress), rate, times=None if even else times.tolist())
 
 
-def _frames(trim: Trim, watch: Callable[[int], object] | None) -> Iterator[np.ndarray]:
+def _frames(trim: Trim, on_progress: Callable[[int], object] | None) -> Iterator[np.ndarray]:
     with Reader(trim.clip, Sampling(stream=trim.stream)) as reader:
         for image, _ in islice(reader, trim.first, trim.last + 1):
             yield image
-            if watch is not None:
-                watch(1)
+            if on_progress is not None:
+                on_progress(1)

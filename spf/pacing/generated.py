@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spf.errors import SpfError
-from spf.generators.base import GeneratedClip, Generator, Request, Watch, check_warpable
+from spf.generators.base import GeneratedClip, Generator, OnProgress, Request, check_warpable
 from spf.pacing.strategies import Strategy, make_strategy
 from spf.pacing.targets import Target, make_target
 from spf.pacing.timemap import distance_to_target, time_map
@@ -52,10 +52,10 @@ def generate_baseline(
     request: Request,
     measure: Measure,
     target: str | Target | Curve = "linear",
-    watch: Watch | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Attempt:
     """The clip as the model makes it, measured. It serves every strategy of `retime_generated`."""
-    return generate_measured(generator, request, measure, make_target(target), None, watch)
+    return generate_measured(generator, request, measure, make_target(target), None, on_progress)
 
 
 def retime_generated(
@@ -65,7 +65,7 @@ def retime_generated(
     strategy: str | Strategy = "rope",
     target: str | Target | Curve = "linear",
     baseline: Attempt | None = None,
-    watch: Watch | None = None,
+    on_progress: OnProgress | None = None,
 ) -> RetimedGeneration:
     """Generate a clip again, with the same noise, under a warp that gives it the target's pacing.
 
@@ -76,7 +76,7 @@ def retime_generated(
 
     measure : clip -> Curve, with whichever embedder. strategy : a word of `RETIMES` or an object of
     one. target : as in `time_map`. baseline : from `generate_baseline`, with the same generator,
-    request, measure and target. watch : called at every denoising step of every generation.
+    request, measure and target. on_progress : called at every denoising step of every generation.
 
     A clip without semantic change is returned as it is: there is nothing to retime.
     Raises what the generator and `measure` raise, and ConfigError where the strategy warps a clock
@@ -86,7 +86,7 @@ def retime_generated(
     clock = generator.clock(request) if strategy.iterations else None
     if clock is not None:
         check_warpable(generator, clock)
-    first = baseline or generate_measured(generator, request, measure, target, None, watch)
+    first = baseline or generate_measured(generator, request, measure, target, None, on_progress)
     attempts = [first]
     reason = no_change_reason(first.curve)
     if clock is None:
@@ -105,7 +105,7 @@ def retime_generated(
         else:
             composing = strategy.correction == "compose"
             warp = warp.composed(more) if composing else warp.corrected(more)
-        attempts.append(generate_measured(generator, request, measure, target, warp, watch))
+        attempts.append(generate_measured(generator, request, measure, target, warp, on_progress))
         if len(attempts) > 2 and not _rank(attempts[-1]) < _rank(attempts[-2]):
             return RetimedGeneration(attempts, "no better")
         if no_change_reason(attempts[-1].curve) is not None:
@@ -121,10 +121,10 @@ def generate_measured(
     measure: Measure,
     target: Target,
     warp: Warp | None,
-    watch: Watch | None,
+    on_progress: OnProgress | None,
 ) -> Attempt:
     """One clip under a warp (None: as the model makes it), measured and compared with a target."""
-    return measured(generator.generate(request, warp, watch), measure, target, warp)
+    return measured(generator.generate(request, warp, on_progress), measure, target, warp)
 
 
 def measured(

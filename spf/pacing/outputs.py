@@ -11,14 +11,14 @@ import numpy as np
 from spf.embedders import Embedder, label
 from spf.errors import SpfError
 from spf.files import write_atomic
-from spf.pacing.plan import PlanAnew, Watch
+from spf.pacing.plan import OnProgress, PlanAnew
 from spf.pacing.retime import STAGES, Retimed, counted
 from spf.pacing.targets import Linear, described
 from spf.pacing.timemap import source_times
 from spf.video import Reader, write_mp4
 
 
-def write_side_by_side(done: Retimed, out: Path, watch: Watch | None = None) -> None:
+def write_side_by_side(done: Retimed, out: Path, on_progress: OnProgress | None = None) -> None:
     """Write the clip and its result beside each other, with their curves, as an MP4."""
     from spf.figures import side_by_side
 
@@ -31,7 +31,7 @@ def write_side_by_side(done: Retimed, out: Path, watch: Watch | None = None) -> 
             for word, reader, curve in (("before", clip, before), ("after", result, after))
         ]
         frames = side_by_side(panels, rate)
-        write_mp4(out, counted(frames, watch, STAGES[3], total), rate)
+        write_mp4(out, counted(frames, on_progress, STAGES[3], total), rate)
 
 
 def write_plot(done: Retimed, out: Path, embedder: Embedder) -> None:

@@ -30,7 +30,7 @@ from spf.progress import Curve, no_change_reason, score
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
 Source = str | os.PathLike[str]
-Watch = Callable[[str, int, int | None], None]
+OnProgress = Callable[[str, int, int | None], None]
 """Called with a stage's name, how many frames of it are done, and of how many (None: unknown)."""
 
 METHOD = "flow"
@@ -128,7 +128,7 @@ def plan_retiming(
     method: str | Resampling | Regenerate = METHOD,
     wanted: Wanted | None = None,
     cache: bool = True,
-    watch: Watch | None = None,
+    on_progress: OnProgress | None = None,
     generator: str | ClipGenerator | None = None,
 ) -> RetimePlan:
     """Measure a clip and decide what to do; nothing is written. Parameters as in `retime`."""
@@ -136,7 +136,7 @@ def plan_retiming(
     target = target_of(target, strategy.cuts or KEEP)
     maker = ready_generator(strategy, generator)
     path = Path(source)
-    measured = measured_clip(source, embedder, cache, watch, MEASURING)
+    measured = measured_clip(source, embedder, cache, on_progress, MEASURING)
     plan = planned(path, measured, target, strategy, wanted)
     if maker is None or not isinstance(strategy, Regenerate):
         return plan
@@ -221,19 +221,19 @@ def _cut_notes(curve: Curve, way: str) -> list[str]:
 
 
 def measured_clip(
-    source: Source, embedder: Embedder, cache: bool, watch: Watch | None, stage: str
+    source: Source, embedder: Embedder, cache: bool, on_progress: OnProgress | None, stage: str
 ) -> Measurement:
-    """A clip measured, frame by frame told to `watch` as a stage."""
+    """A clip measured, each frame reported to `on_progress` as a stage."""
     seen = 0
 
     def count(image: Image, time: float) -> None:
         nonlocal seen
         seen += 1
-        if watch is not None:
-            watch(stage, seen, None)
+        if on_progress is not None:
+            on_progress(stage, seen, None)
 
     kept = user_cache() if cache else None
-    return measure_clip(source, embedder, watch=count, cache=kept, guarded=True)
+    return measure_clip(source, embedder, on_frame=count, cache=kept, guarded=True)
 
 
 def scores(curve: Curve, target: Target, cuts: Sequence[int] = ()) -> dict[str, float]:

@@ -40,7 +40,7 @@ from spf.video import Reader, Sampling, write_png
 Source = str | os.PathLike[str] | NDArray[np.uint8]
 Measure = Callable[[Iterator[tuple[Image, float]]], Curve]
 """Frames, each with its seconds -> their curve. They are streamed, and need not be held."""
-Watch = Callable[[str, int, int | None], None]
+OnProgress = Callable[[str, int, int | None], None]
 """Called with a stage's name, how much of it is done, and of how much (None: unknown)."""
 
 READING = "reading keyframes"
@@ -151,7 +151,7 @@ def regenerate(
     num_frames: int | None = None,
     fps: float | None = None,
     sampling: Sampling | None = None,
-    watch: Watch | None = None,
+    on_progress: OnProgress | None = None,
     plan: KeyframePlan | None = None,
 ) -> Regeneration:
     """Generate a clip anew between its keyframes, with the target's pacing.
@@ -168,8 +168,8 @@ def regenerate(
     target : as in `time_map`. With kept cuts it is the pacing of what changes between them.
     num_frames : of the result, exactly; None keeps T.
     fps : frames a second; None keeps those of the file, or takes the generator's.
-    watch : told of each decoded frame, and of each denoising step of each segment ("segment 2 of
-        5"), all generations of the segment counted together.
+    on_progress : called after each decoded frame and each denoising step of each segment
+        ("segment 2 of 5"), all generations of the segment counted together.
     plan : as `plan_regeneration` gives it for the same; None has it made.
 
     Each segment is joined to the last without its first frame, which both share. A steered segment
@@ -186,12 +186,15 @@ def regenerate(
     steers = not unwarpable(generator) and settings.steering.iterations > 0
     pieces = plan.pieces
     made: list[_Made] = []
-    with _keyframes(source, plan.keyframes, len(curve), folder, sampling, watch) as (images, rate):
+    with _keyframes(source, plan.keyframes, len(curve), folder, sampling, on_progress) as (
+        images,
+        rate,
+    ):
         maker = _Maker(
             CachedGenerator(generator, folder), measure, target, settings, fps or rate, steers
         )
         for number, (piece, first, last) in enumerate(_ends(plan, images), start=1):
-            steps = _Steps(watch, f"segment {number} of {len(pieces)}", maker.generations)
+            steps = _Steps(on_progress, f"segment {number} of {len(pieces)}", maker.generations)
             made.append(maker.make(piece, first, last, steps))
             steps.finish()
 
@@ -251,7 +254,7 @@ class _Maker:
             self._curve,
             settings.steering,
             part_of(self.target, piece.span),
-            watch=steps,
+            on_progress=steps,
         )
         best: Attempt = min(found.attempts, key=lambda one: np.nan_to_num(one.target_mae, nan=2))
         clip = self._checked(found.baseline.clip, piece)
@@ -270,8 +273,8 @@ class _Maker:
 class _Steps:
     """Denoising steps of all generations of a segment, told as one count."""
 
-    def __init__(self, watch: Watch | None, stage: str, generations: int) -> None:
-        self._watch, self._stage, self._generations = watch, stage, generations
+    def __init__(self, on_progress: OnProgress | None, stage: str, generations: int) -> None:
+        self._on_progress, self._stage, self._generations = on_progress, stage, generations
         self._before = self._last = 0
         self._total = 1
 
@@ -286,8 +289,8 @@ class _Steps:
         self._tell(self._generations * self._total)
 
     def _tell(self, done: int) -> None:
-        if self._watch is not None:
-            self._watch(self._stage, done, self._generations * self._total)
+        if self._on_progress is not None:
+            self._on_progress(self._stage, done, self._generations * self._total)
 
 
 def _timed(frames: Iterable[Image], fps: float) -> Iterator[tuple[Image, float]]:
@@ -307,7 +310,7 @@ def _keyframes(
     count: int,
     folder: str | os.PathLike[str],
     sampling: Sampling | None,
-    watch: Watch | None,
+    on_progress: OnProgress | None,
 ) -> Iterator[tuple[Iterator[Image], float | None]]:
     """The frames at increasing indices, one at a time, and the frames a second of a file.
 
@@ -324,7 +327,7 @@ def _keyframes(
     with _scratch(Path(folder)) as scratch:
         with Reader(source, sampling) as reader:
             images = (image for image, _ in reader)
-            write_png(scratch, _chosen(Path(source), images, wanted, count, watch))
+            write_png(scratch, _chosen(Path(source), images, wanted, count, on_progress))
             rate = reader.info.fps
         with Reader(scratch) as reader:
             kept = _in_use(scratch, (image for image, _ in reader))
@@ -340,7 +343,11 @@ def _in_use(folder: Path, images: Iterator[Image]) -> Iterator[Image]:
 
 
 def _chosen(
-    source: Path, images: Iterator[Image], wanted: Sequence[int], count: int, watch: Watch | None
+    source: Path,
+    images: Iterator[Image],
+    wanted: Sequence[int],
+    count: int,
+    on_progress: OnProgress | None,
 ) -> Iterator[Image]:
     """Those of the images that are wanted; all are counted."""
     chosen, seen = set(wanted), 0
@@ -348,8 +355,8 @@ def _chosen(
         if seen in chosen:
             yield image
         seen += 1
-        if watch is not None:
-            watch(READING, seen, count)
+        if on_progress is not None:
+            on_progress(READING, seen, count)
     _check_length(source, seen, count)
 
 

@@ -227,7 +227,7 @@ def test_a_clip_is_regenerated_and_resumed(outside: Outside, tmp_path: Path) -> 
         )  # fmt: skip
 
     with pytest.raises(KeyboardInterrupt):
-        retimed(watch=interrupt)
+        retimed(on_progress=interrupt)
     before = len(outside.calls)
     done = retimed()
     count = int(told[-1]) + 1

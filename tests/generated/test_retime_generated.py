@@ -49,9 +49,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     seen: list[bool] = []
     generate = Tiny.generate
 
-    def counted(self: Tiny, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
+    def counted(
+        self: Tiny, request: Request, warp: Any = None, on_progress: Any = None
+    ) -> GeneratedClip:
         seen.append(warp is not None)
-        return generate(self, request, warp, watch)
+        return generate(self, request, warp, on_progress)
 
     monkeypatch.setattr(Tiny, "generate", counted)
     return seen
@@ -159,10 +161,10 @@ def test_it_resumes_between_baseline_and_retimed_clip(
 ) -> None:
     counted = Tiny.generate
 
-    def interrupted(self: Tiny, request: Request, warp: Any = None, watch: Any = None) -> Any:
+    def interrupted(self: Tiny, request: Request, warp: Any = None, on_progress: Any = None) -> Any:
         if warp is not None:
             raise KeyboardInterrupt
-        return counted(self, request, warp, watch)
+        return counted(self, request, warp, on_progress)
 
     words = ["benchmark.retimes=[rope_flat]", "benchmark.num_pairs=1"]
     with monkeypatch.context() as patch:

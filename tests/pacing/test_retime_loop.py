@@ -36,10 +36,12 @@ class Numbers:
     def clock(self, request: Request) -> Any:
         return latent_clock(request.num_frames or COUNT, 1)
 
-    def generate(self, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
+    def generate(
+        self, request: Request, warp: Any = None, on_progress: Any = None
+    ) -> GeneratedClip:
         self.calls.append(warp)
-        if watch is not None:
-            watch(1, 1)
+        if on_progress is not None:
+            on_progress(1, 1)
         count = request.num_frames or COUNT
         positions = np.arange(count, dtype=float)
         if warp is not None:

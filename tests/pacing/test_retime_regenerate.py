@@ -152,7 +152,9 @@ TALL = (640, 60)
 class Grey(Fader):
     """The same for pictures of one grey each, with little arithmetic."""
 
-    def generate(self, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
+    def generate(
+        self, request: Request, warp: Any = None, on_progress: Any = None
+    ) -> GeneratedClip:
         small = [x[:1, :1].copy() for x in (request.first, request.last)]
         made = super().generate(replace(request, first=small[0], last=small[1]), warp)
         return GeneratedClip(made.frames.repeat(TALL[0], 1).repeat(TALL[1], 2), made.fps)

@@ -175,7 +175,7 @@ def test_bad_arguments_are_one_line_before_any_work(
         pytest.fail("work began")
 
     with pytest.raises(ConfigError, match=words) as error:
-        spf.retime(clip, clip.parent / out, **({"embedder": "pixels"} | settings), watch=work)
+        spf.retime(clip, clip.parent / out, **({"embedder": "pixels"} | settings), on_progress=work)
     harness.check_one_line(str(error.value))
     assert sorted(os.listdir(clip.parent)) == ["clip.mp4", "folder.mp4"]
     spf.video.write_png(tmp_path / "images", harness.steady(3))
@@ -206,7 +206,7 @@ def test_a_clip_that_changes_meanwhile_is_told(tmp_path: Path) -> None:
             harness.save(clip, harness.slow_ends(7))
 
     with pytest.raises(ClipError, match="has changed since it was measured"):
-        spf.retime(clip, tmp_path / "out.mp4", embedder="pixels", cache=False, watch=shorten)
+        spf.retime(clip, tmp_path / "out.mp4", embedder="pixels", cache=False, on_progress=shorten)
     assert os.listdir(tmp_path) == ["clip.mp4"]
 
     def stop(stage: str, count: int, total: int | None) -> None:
@@ -214,5 +214,5 @@ def test_a_clip_that_changes_meanwhile_is_told(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):  # nor does an interruption leave anything
-        spf.retime(clip, tmp_path / "out.mp4", embedder="pixels", watch=stop)
+        spf.retime(clip, tmp_path / "out.mp4", embedder="pixels", on_progress=stop)
     assert os.listdir(tmp_path) == ["clip.mp4"]
