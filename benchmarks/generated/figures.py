@@ -11,13 +11,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 
-from benchmarks.generated.strategies import CONTROL, RESAMPLED, STEERED, UNTOUCHED, kind_of
 from benchmarks.harness.cells import Figure
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.printing import digits
 from benchmarks.harness.records import Record
-from benchmarks.harness.report.players import AUTHORS, METHOD
+from benchmarks.harness.report.players import (
+    AUTHORS,
+    CONTROL,
+    METHOD,
+    RESAMPLED,
+    STEERED,
+    UNTOUCHED,
+    kind_of,
+)
 from spf.embedders import Embedder, label
 from spf.figures import PALETTE, REFERENCE, png, side_by_side
 from spf.generators.base import GeneratedClip

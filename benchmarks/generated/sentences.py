@@ -3,16 +3,24 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.generated.strategies import CONTROL, RESAMPLED, STEERED, kind_of
 from benchmarks.harness.cells import Table
 from benchmarks.harness.printing import printer
-from benchmarks.harness.report.players import AUTHORS, METHOD, WORKFLOW
+from benchmarks.harness.report.players import (
+    AUTHORS,
+    CONTROL,
+    METHOD,
+    OUR_BEST,
+    RESAMPLED,
+    STEERED,
+    WORKFLOW,
+    kind_of,
+)
 
 Row = Mapping[str, Any]
 Text = Callable[[Row, str], str]
 
 
-def sentences(table: Table, measure: str, aim: str, target: str) -> list[str]:
+def sentences(table: Table, measure: str, metric: str, target: str) -> list[str]:
     """What the rows of one measure say: first the pacing before and after, by the paper's own
     method and by the best others beside it; then what the pacing hides; then the control."""
     text = printer(table)
@@ -20,9 +28,9 @@ def sentences(table: Table, measure: str, aim: str, target: str) -> list[str]:
     shown = _shown(own)
     said = []
     if any(shown.values()):
-        found = "; ".join(f"{who} {_pacing(row, aim, text)}" for who, row in shown.items())
+        found = "; ".join(f"{who} {_pacing(row, metric, text)}" for who, row in shown.items())
         said.append(
-            f"Median {aim} of the clips of {own[0]['generator']}, target {target}, measured by "
+            f"Median {metric} of the clips of {own[0]['generator']}, target {target}, measured by "
             f"{measure}: {found}."
         )
     hidden = [line for row in shown.values() if row and (line := _hidden(row, text))]
@@ -30,8 +38,8 @@ def sentences(table: Table, measure: str, aim: str, target: str) -> list[str]:
     for row in own:
         if kind_of(row["strategy"]) == CONTROL:
             said.append(
-                f"Control by {measure}: with another pair's map {aim} is {text(row, aim)} against "
-                f"{text(row, f'before_{aim}')} before, {_verdict(row)}."
+                f"Control by {measure}: with another pair's map {metric} is {text(row, metric)} "
+                f"against {text(row, f'before_{metric}')} before, {_verdict(row)}."
             )
     return said
 
@@ -43,7 +51,7 @@ def _shown(rows: Sequence[Row]) -> dict[str, Row | None]:
     if WORKFLOW in by_name:
         found["with the settings of their workflow, which refines,"] = by_name[WORKFLOW]
     for who, kind in (
-        ("our best warp,", STEERED),
+        (f"{OUR_BEST},", STEERED),
         ("the best resampling of the clip itself,", RESAMPLED),
     ):
         others = [row for row in rows if kind_of(row["strategy"]) == kind]
@@ -53,13 +61,15 @@ def _shown(rows: Sequence[Row]) -> dict[str, Row | None]:
     return found
 
 
-def _pacing(row: Row | None, aim: str, text: Text) -> str:
+def _pacing(row: Row | None, metric: str, text: Text) -> str:
     if row is None:
         return f"{METHOD}, has no value"  # not run, or nothing changed
     way = "lowers it" if row["difference"] < 0 else "does not lower it"
     doubt = ", not beyond doubt" if row["difference"] < 0 and _sign(row) == 0 else ""
-    said = f"{row['strategy']}, {way}, {_change(row, aim, text)}, better on {row['better']}{doubt}"
-    true = _change(row, f"true_{aim}", text)
+    said = (
+        f"{row['strategy']}, {way}, {_change(row, metric, text)}, better on {row['better']}{doubt}"
+    )
+    true = _change(row, f"true_{metric}", text)
     return f"{said}, by the renderer's parameter {true}" if true else said
 
 

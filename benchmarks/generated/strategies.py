@@ -51,19 +51,7 @@ FOR_GENERATED: Strategies = {
 }
 """Strategies for a clip that is generated along with them."""
 
-STEERED, RESAMPLED, REGENERATED = "steered", "resampled", "regenerated"
-CONTROL, UNTOUCHED = "control", "untouched"
-"""Kinds of strategies: a warped clock, the clip's own frames, regenerated between some of them,
-another pair's map, nothing."""
-
 Wanted = str | Mapping[str, Any]
-
-
-def kind_of(label: str) -> str:
-    """The kind of a strategy by its label: only `STEERED` ones compete to be the best warp."""
-    known = {NoRetime.name: UNTOUCHED, WrongMap.name: CONTROL}
-    known |= dict.fromkeys(RESAMPLINGS, RESAMPLED) | {Regenerate.name: REGENERATED}
-    return known.get(label.partition(" ")[0], STEERED)
 
 
 def parse_retimes(

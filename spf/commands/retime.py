@@ -161,7 +161,7 @@ def retime(
       spf retime clip.mp4 --method regenerate --model wan22 --dry-run
     """
     from spf.pacing.outputs import write_plot, write_report, write_side_by_side
-    from spf.pacing.plan import PlanAnew
+    from spf.pacing.plan import RegenerationPlan
     from spf.pacing.retime import carry_out, check_out, segments_beside
 
     result = check_out(clip, output_file(clip, out, "retimed", ".mp4"))
@@ -197,7 +197,7 @@ def retime(
         beside = result.with_suffix(".side-by-side.mp4")
         write_side_by_side(done, beside, on_progress)
     print(f"  side by side  {plain(beside)}")
-    if isinstance(plan, PlanAnew):
+    if isinstance(plan, RegenerationPlan):
         print(f"  segments      {plain(segments_beside(result))} (for starting again)")
     return 0
 

@@ -47,17 +47,6 @@ class RetimedGeneration:
         return min(self.attempts[1:] or self.attempts, key=_rank)
 
 
-def generate_baseline(
-    generator: Generator,
-    request: Request,
-    measure: Measure,
-    target: str | Target | Curve = "linear",
-    on_progress: OnProgress | None = None,
-) -> Attempt:
-    """The clip as the model makes it, measured. It serves every strategy of `retime_generated`."""
-    return generate_measured(generator, request, measure, make_target(target), None, on_progress)
-
-
 def retime_generated(
     generator: Generator,
     request: Request,
@@ -74,8 +63,8 @@ def retime_generated(
     p_new(b) = p_old(b) + gamma alpha_b (tau - t), or with correction="compose" p_old at tau, until
     one brings the pacing no nearer.
 
-    measure : clip -> Curve, with whichever embedder. strategy : a word of `RETIMES` or an object of
-    one. target : as in `time_map`. baseline : from `generate_baseline`, with the same generator,
+    measure : clip -> Curve, with whichever embedder. strategy : a name of `RETIMES` or an object of
+    one. target : as in `time_map`. baseline : from `generate_measured`, with the same generator,
     request, measure and target. on_progress : called at every denoising step of every generation.
 
     A clip without semantic change is returned as it is: there is nothing to retime.
@@ -88,10 +77,9 @@ def retime_generated(
         check_warpable(generator, clock)
     first = baseline or generate_measured(generator, request, measure, target, None, on_progress)
     attempts = [first]
-    reason = no_change_reason(first.curve)
     if clock is None:
         return RetimedGeneration(attempts, "done")
-    if reason is not None:
+    if (reason := no_change_reason(first.curve)) is not None:
         return RetimedGeneration(attempts, "no change", f"nothing to retime: {reason}")
     count = round(float(clock.frames[-1])) + 1
     if len(first.curve) != count:
@@ -106,12 +94,9 @@ def retime_generated(
             composing = strategy.correction == "compose"
             warp = warp.composed(more) if composing else warp.corrected(more)
         attempts.append(generate_measured(generator, request, measure, target, warp, on_progress))
-        if len(attempts) > 2 and not _rank(attempts[-1]) < _rank(attempts[-2]):
+        stuck = len(attempts) > 2 and not _rank(attempts[-1]) < _rank(attempts[-2])
+        if stuck or no_change_reason(attempts[-1].curve) is not None:  # which has no time map
             return RetimedGeneration(attempts, "no better")
-        if no_change_reason(attempts[-1].curve) is not None:
-            return RetimedGeneration(
-                attempts, "no better"
-            )  # a curve without change has no time map
     return RetimedGeneration(attempts, "done")
 
 
@@ -120,10 +105,11 @@ def generate_measured(
     request: Request,
     measure: Measure,
     target: Target,
-    warp: Warp | None,
-    on_progress: OnProgress | None,
+    warp: Warp | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Attempt:
-    """One clip under a warp (None: as the model makes it), measured and compared with a target."""
+    """One clip under a warp, measured and compared with a target; None is the clip as the model
+    makes it, which serves every strategy of `retime_generated` as its baseline."""
     return measured(generator.generate(request, warp, on_progress), measure, target, warp)
 
 

@@ -1,4 +1,4 @@
-"""Segmented regeneration: generate a clip anew between its semantic keyframes (arXiv 2604.22554).
+"""Segmented regeneration: regenerate a clip between its semantic keyframes (arXiv 2604.22554).
 
 The progress curve is split into straight pieces; each piece is generated between its keyframes,
 for as long as the target gives to its change, and the pieces are joined (method, section 4). A
@@ -26,11 +26,11 @@ from spf.generators.base import GeneratedClip, Generator, Image, Request, unwarp
 from spf.generators.cached import CachedGenerator, read_clip
 from spf.generators.counts import counts_of
 from spf.numbers import number
-from spf.pacing.generated import Attempt, retime_generated, target_mae
+from spf.pacing.generated import retime_generated, target_mae
 from spf.pacing.keyframes import KeyframePlan, Piece, make_plan, part_of
 from spf.pacing.resampling import resampled
 from spf.pacing.shots import paced, target_of
-from spf.pacing.strategies import KEEP, Regenerate
+from spf.pacing.strategies import KEEP, Regenerate, Strategy
 from spf.pacing.targets import Target
 from spf.pacing.timemap import distance_to_target
 from spf.progress import Curve, no_change_reason, score, segment
@@ -154,7 +154,7 @@ def regenerate(
     on_progress: OnProgress | None = None,
     plan: KeyframePlan | None = None,
 ) -> Regeneration:
-    """Generate a clip anew between its keyframes, with the target's pacing.
+    """Regenerate a clip between its keyframes, with the target's pacing.
 
     Parameters
     ----------
@@ -183,19 +183,23 @@ def regenerate(
     target = target_of(target, settings.cuts)
     plan = plan or plan_regeneration(curve, generator, target, settings, num_frames)
     generator.check()
-    steers = not unwarpable(generator) and settings.steering.iterations > 0
-    pieces = plan.pieces
+    strategy = settings.steering
+    steers = not unwarpable(generator) and strategy.iterations > 0
+    generations = 1 + steers * strategy.iterations  # of a segment, at most
+    cached = CachedGenerator(generator, folder)
     made: list[_Made] = []
-    with _keyframes(source, plan.keyframes, len(curve), folder, sampling, on_progress) as (
-        images,
-        rate,
-    ):
-        maker = _Maker(
-            CachedGenerator(generator, folder), measure, target, settings, fps or rate, steers
-        )
+    wanted = plan.keyframes
+    with _keyframes(source, wanted, len(curve), folder, sampling, on_progress) as (images, rate):
         for number, (piece, first, last) in enumerate(_ends(plan, images), start=1):
-            steps = _Steps(on_progress, f"segment {number} of {len(pieces)}", maker.generations)
-            made.append(maker.make(piece, first, last, steps))
+            stage = f"segment {number} of {len(plan.pieces)}"
+            steps = _Steps(on_progress, stage, generations)
+            request = Request(
+                first, last, settings.prompt, None, settings.seed, piece.frames, fps or rate
+            )
+            part = part_of(target, piece.span)
+            made.append(
+                _segment(cached, request, measure, strategy if steers else None, part, steps)
+            )
             steps.finish()
 
     def joined(files: list[Path]) -> Joined:
@@ -224,54 +228,35 @@ class _Made:
     notes: list[str]
 
 
-@dataclass(frozen=True, eq=False)
-class _Maker:
-    """What all segments of a clip are made with."""
+def _segment(
+    generator: CachedGenerator,
+    request: Request,
+    measure: Measure,
+    strategy: Strategy | None,
+    target: Target,
+    steps: "_Steps",
+) -> _Made:
+    """One segment, steered towards its part of the target unless `strategy` is None."""
+    plain = best = generator.path(request)
+    if strategy is None:
+        clip = generator.generate(request, None, steps)
+    else:
 
-    generator: CachedGenerator
-    measure: Measure
-    target: Target
-    settings: Regenerate
-    fps: float | None
-    steers: bool
+        def curve_of(clip: GeneratedClip) -> Curve:
+            return measure(_timed(clip.frames, clip.fps))
 
-    @property
-    def generations(self) -> int:
-        """Of a segment, at most."""
-        return 1 + self.steers * self.settings.steering.iterations
-
-    def make(self, piece: Piece, first: Image, last: Image, steps: "_Steps") -> _Made:
-        """One segment."""
-        settings = self.settings
-        request = Request(first, last, settings.prompt, None, settings.seed, piece.frames, self.fps)
-        plain = self.generator.path(request)
-        if not self.steers:
-            clip = self._checked(self.generator.generate(request, None, steps), piece)
-            return _Made(plain, plain, clip.fps, clip.notes)
-        found = retime_generated(
-            self.generator,
-            request,
-            self._curve,
-            settings.steering,
-            part_of(self.target, piece.span),
-            on_progress=steps,
-        )
-        best: Attempt = min(found.attempts, key=lambda one: np.nan_to_num(one.target_mae, nan=2))
-        clip = self._checked(found.baseline.clip, piece)
-        return _Made(plain, self.generator.path(request, best.warp), clip.fps, clip.notes)
-
-    def _checked(self, clip: GeneratedClip, piece: Piece) -> GeneratedClip:
-        if len(clip.frames) != piece.frames:
-            counts = f"{len(clip.frames)} frames, not the {piece.frames} that it was asked for"
-            raise SpfError(f"{self.generator.name}: its clip has {counts}; mend its counts")
-        return clip
-
-    def _curve(self, clip: GeneratedClip) -> Curve:
-        return self.measure(_timed(clip.frames, clip.fps))
+        found = retime_generated(generator, request, curve_of, strategy, target, on_progress=steps)
+        clip = found.baseline.clip
+        nearest = min(found.attempts, key=lambda one: np.nan_to_num(one.target_mae, nan=2))
+        best = generator.path(request, nearest.warp)
+    if len(clip.frames) != request.num_frames:
+        counts = f"{len(clip.frames)} frames, not the {request.num_frames} that it was asked for"
+        raise SpfError(f"{generator.name}: its clip has {counts}; fix its counts")
+    return _Made(plain, best, clip.fps, clip.notes)
 
 
 class _Steps:
-    """Denoising steps of all generations of a segment, told as one count."""
+    """Denoising steps of all generations of a segment, reported as one count."""
 
     def __init__(self, on_progress: OnProgress | None, stage: str, generations: int) -> None:
         self._on_progress, self._stage, self._generations = on_progress, stage, generations
@@ -282,13 +267,13 @@ class _Steps:
         if step <= self._last:  # the next generation has begun
             self._before += self._total
         self._last, self._total = step, total
-        self._tell(self._before + step)
+        self._report(self._before + step)
 
     def finish(self) -> None:
-        """The segment is made: fewer generations than the most may have done, or kept ones."""
-        self._tell(self._generations * self._total)
+        """The segment is made: fewer generations than the most may have done, or cached ones."""
+        self._report(self._generations * self._total)
 
-    def _tell(self, done: int) -> None:
+    def _report(self, done: int) -> None:
         if self._on_progress is not None:
             self._on_progress(self._stage, done, self._generations * self._total)
 
