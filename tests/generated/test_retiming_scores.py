@@ -1,14 +1,10 @@
 """What retimed clips are judged by, and the sentences that are made of it."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 import pytest
 
 import spf
-from benchmarks.generated.pairs import Pair, load_pairs
+from benchmarks.generated.pairs import load_pairs
 from benchmarks.generated.scores import oracle_curve, true_pacing
 from benchmarks.generated.sentences import sentences
 from benchmarks.harness.cells import Interval, Table
@@ -17,7 +13,7 @@ from spf.measurement import DEFAULT_SETTINGS
 from spf.pacing.targets import Linear
 
 
-def test_true_pacing_of_known_parameters() -> None:
+def test_true_pacing_of_known_parameters():
     times = np.arange(5) / 4.0
     even = true_pacing(np.linspace(0.1, 0.9, 5), times, Linear())
     assert even["true_linearity_mae"] == pytest.approx(0.0, abs=1e-12)
@@ -32,54 +28,39 @@ def test_true_pacing_of_known_parameters() -> None:
     assert all(np.isnan(list(true_pacing(np.full(5, 0.4), times, Linear()).values())))
 
 
-def clip_at(pair: Pair, shares: Any) -> GeneratedClip:
-    assert pair.painter is not None
-    return GeneratedClip(np.stack([pair.painter(float(p)) for p in shares]), 8.0)
+def test_the_oracles_curve_follows_the_renderer():
+    pair = load_pairs("procedural", (32, 32))[0]
 
+    def curve(shares):
+        clip = GeneratedClip(np.stack([pair.painter(float(p)) for p in shares]), 8.0)
+        return oracle_curve(pair, clip, DEFAULT_SETTINGS)
 
-@pytest.fixture(scope="module")
-def pair() -> Pair:
-    return load_pairs("procedural", (32, 32))[0]
-
-
-def test_the_oracles_curve_follows_the_renderer(pair: Pair) -> None:
     shares = np.linspace(0, 1, 17)
-    even = oracle_curve(pair, clip_at(pair, shares), DEFAULT_SETTINGS)
+    even = curve(shares)
     assert spf.score(even)["linearity_mae"] < 0.01
     assert even.total_change == pytest.approx(1.2, rel=0.05)
-    slow = oracle_curve(pair, clip_at(pair, shares**2), DEFAULT_SETTINGS)
-    assert np.abs(slow.progress - shares**2).max() < 0.03
+    assert np.abs(curve(shares**2).progress - shares**2).max() < 0.03
 
 
-def row(strategy: str, change: float, interval: Interval | None, **more: Any) -> dict[str, Any]:
+def row(strategy, change, interval):
+    names = ("linearity_mae", "true_linearity_mae", "repeated_frames")
+    before, after = (0.2, 0.25, 0.0), (0.2 + change, 0.31, 0.125)
     return {
-        "strategy": strategy,
-        "measure": "m",
-        "generator": "tiny",
-        "before_linearity_mae": 0.2,
-        "linearity_mae": 0.2 + change,
-        "difference": change,
-        "difference_95": interval,
-        "better": "2 of 3",
-        "before_true_linearity_mae": 0.25,
-        "true_linearity_mae": 0.31,
-        "before_repeated_frames": 0.0,
-        "repeated_frames": 0.125,
-    } | more
+        "strategy": strategy, "measure": "m", "generator": "tiny", "difference": change,
+        "difference_95": interval, "better": "2 of 3",
+        **{f"before_{name}": value for name, value in zip(names, before, strict=True)},
+        **dict(zip(names, after, strict=True)),
+    }  # fmt: skip
 
 
-def said(*rows: dict[str, Any]) -> str:
-    columns = list(dict.fromkeys(name for one in rows for name in one))
-    table = Table.of_rows("retiming", "t", columns, rows)
+def said(*rows):
+    rows = [row("none", 0.0, Interval(0, 0)), *rows]
+    table = Table.of_rows("retiming", "t", list(rows[0]), rows)
     return " ".join(sentences(table, "m", "linearity_mae", "linear"))
 
 
-BEFORE = row("none", 0.0, Interval(0, 0))
-
-
-def test_the_papers_method_stands_beside_our_best() -> None:
+def test_the_papers_method_stands_beside_our_best():
     text = said(
-        BEFORE,
         row("rope_flat", -0.1, Interval(-0.12, -0.08)),
         row("rope_flat (alpha=0.5)", -0.05, Interval(-0.06, -0.04)),
         row("rope (authors_workflow)", -0.12, Interval(-0.2, 0.01)),
@@ -88,11 +69,12 @@ def test_the_papers_method_stands_beside_our_best() -> None:
     assert text.startswith(
         "Median linearity_mae of the clips of tiny, target linear, measured by m: "
     )
-    true = "better on 2 of 3{}, by the renderer's parameter 0.25 to 0.31; "
-    doubtful = true.format(", not beyond doubt")
+    true = "better on 2 of 3{}, by the renderer's parameter 0.25 to 0.31"
+    doubtful = true.format(", not beyond doubt") + "; "
     assert f"the paper's method, rope (authors_code), lowers it, 0.2 to 0.18, {doubtful}" in text
     assert f"rope (authors_workflow), lowers it, 0.2 to 0.08, {doubtful}" in text
-    assert f"our best warp, rope_flat, lowers it, 0.2 to 0.10, {true.format('')[:-2]}." in text
+    ours = "our best warp (chosen on these clips), rope_flat, lowers it, 0.2 to 0.10"
+    assert f"{ours}, {true.format('')}." in text
     assert "rope_flat, repeated frames 0 to 0.125" in text
     assert "alpha" not in text
 
@@ -102,13 +84,10 @@ def test_the_papers_method_stands_beside_our_best() -> None:
     [
         (0.1, Interval(0.05, 0.15), "worse, so the map matters"),
         (0.1, Interval(-0.01, 0.15), "no clear difference"),
-        (-0.1, Interval(-0.15, 0.01), "no clear difference"),
         (-0.1, Interval(-0.15, -0.01), "better: the map does NOT matter"),
         (0.1, None, "too few pairs to tell"),
     ],
 )
-def test_the_control_says_what_its_interval_allows(
-    change: float, interval: Interval | None, verdict: str
-) -> None:
-    text = said(BEFORE, row("wrong_map", change, interval))
+def test_the_control_says_what_its_interval_allows(change, interval, verdict):
+    text = said(row("wrong_map", change, interval))
     assert f"{0.2 + change:.1f} against 0.2 before, {verdict}." in text

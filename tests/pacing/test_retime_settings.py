@@ -1,10 +1,6 @@
 """The benchmark of retimed clips: bad input, users' own pairs, other targets, sweeps."""
 
-from __future__ import annotations
-
 import re
-from pathlib import Path
-from typing import Any
 
 import generators
 import harness
@@ -28,23 +24,16 @@ from spf.pacing.targets import EaseIn
     ("error", "words"),
     [
         (SpfError("tiny: the sampled clip is not finite; use other weights"), "not finite"),
-        (MemoryError(), "out of memory while generating"),
         (RuntimeError("CUDA out of memory. Tried"), "out of memory while generating"),
     ],
 )
-def test_a_pair_that_fails_leaves_the_others(
-    error: Exception,
-    words: str,
-    tiny_weights: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_pair_that_fails_leaves_the_others(error, words, tiny_weights, tmp_path, monkeypatch):
     from spf.generators.tiny.sampling import TinySampler
 
     bad = load_pairs("procedural", (32, 32))[1]
     sample = TinySampler.sample
 
-    def failing(self: TinySampler, first: np.ndarray, *more: Any) -> np.ndarray:
+    def failing(self, first, *more):
         if np.array_equal(first, bad.first):
             raise error
         return sample(self, first, *more)
@@ -53,12 +42,9 @@ def test_a_pair_that_fails_leaves_the_others(
     done = generators.run(tiny_weights, tmp_path, generators.SHORT)
     assert done.code == 1
     for record in done.results.records:
-        if record["clip"] == bad.name:
-            assert record["status"] == "failed"
-            assert words in record["reason"]
-            assert "\n" not in record["reason"]
-        else:
-            assert record["status"] == "done"
+        failed = record["clip"] == bad.name
+        assert record["status"] == ("failed" if failed else "done")
+        assert not failed or (words in record["reason"] and "\n" not in record["reason"])
     table = pd.read_csv(done.folder.path("retiming.csv"))
     assert set(table["failed"]) == {1}
     assert all(text.startswith("1 failed: ") and words in text for text in table["reason"])
@@ -74,8 +60,6 @@ def test_a_pair_that_fails_leaves_the_others(
         (["benchmark.retimes=[{word: rope, iterations: 0}]"], "iterations=0"),
         (["benchmark.retimes=[{word: wrong_map, iterations: 3}]"], "wrong_map 'iterations'"),
         (["benchmark.pairs=photos"], "did you mean photographs"),
-        (["benchmark.pairs=none.yaml"], "cannot be read"),
-        (["benchmark.num_pairs=0"], "num_pairs=0"),
         (["benchmark.num_pairs=99"], "from 1 to 16"),
         (["benchmark.seeds=[x]"], "seed='x'"),
         (["benchmark.num_frames=500"], "use 5 to 33"),
@@ -85,9 +69,7 @@ def test_a_pair_that_fails_leaves_the_others(
         (["sampling.stride=2"], "sampling applies to files"),
     ],
 )
-def test_bad_settings_are_told_before_any_work(
-    words: list[str], said: str, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_settings_are_refused_before_any_work(words, said, tiny_weights, monkeypatch):
     monkeypatch.setattr(Tiny, "generate", lambda *_: pytest.fail("work began"))
     with pytest.raises(ConfigError, match=re.escape(said)) as error:
         generators.made(tiny_weights, *words)
@@ -95,12 +77,9 @@ def test_bad_settings_are_told_before_any_work(
 
 
 @pytest.mark.parametrize("word", MAKERS)
-def test_a_model_without_weights_is_said_before_any_work(
-    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_without_weights_is_refused_before_any_work(word, tmp_path):
     """`python run.py model=ltx2` is this benchmark, and ends with exit code 3."""
     config = harness.compose("embedder=histogram", f"model={word}", f"output={tmp_path}/out")
-    assert config.benchmark == harness.compose("benchmark=retime_generated").benchmark
     config.model.path = str(tmp_path)
     with pytest.raises(UnavailableError) as error:
         session.run(config, quiet=True)
@@ -109,7 +88,7 @@ def test_a_model_without_weights_is_said_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_users_pairs_towards_another_target(tiny_weights: Path, tmp_path: Path) -> None:
+def test_a_users_pairs_towards_another_target(tiny_weights, tmp_path):
     for number in (0, 1):
         Image.fromarray(harness.picture(number, 64)).save(tmp_path / f"{number}.png")
     path = tmp_path / "pairs.yaml"
@@ -133,26 +112,15 @@ def test_a_users_pairs_towards_another_target(tiny_weights: Path, tmp_path: Path
     assert {"before_target_mae", "target_mae"} <= set(table.columns)
 
 
-def test_retimes_are_words_or_words_with_settings() -> None:
+def test_retimes_are_words_or_words_with_settings():
     listed = ["none", "rope", {"word": "rope_flat", "iterations": 3, "alpha": 0.5}, "wrong_map"]
     plain = parse_retimes(listed, NoRetime())
-    assert list(plain.values()) == [
-        NoRetime(),
-        Rope(),
-        RopeFlat(alpha=0.5, iterations=3),
-        WrongMap(),
-    ]
+    flat = RopeFlat(alpha=0.5, iterations=3)
+    assert list(plain.values()) == [NoRetime(), Rope(), flat, WrongMap()]
     assert list(plain)[2] == "rope_flat (alpha=0.5, iterations=3)"
-    chosen = RopeFlat(alpha=0.5)
-    assert list(parse_retimes(["none", "rope_flat"], chosen).values()) == [NoRetime(), chosen]
-    # The paper's own method stays.
-    assert list(parse_retimes(listed, Rope(decay=1.0)).values()) == [
-        *plain.values(),
-        Rope(decay=1.0),
-    ]
-    assert list(parse_retimes(["none"], Rope(decay=1.0))) == [
-        "none",
-        "rope (authors_code, decay=1)",
-    ]
+    assert list(parse_retimes(["none", "rope_flat"], flat).values()) == [NoRetime(), flat]
+    slow = Rope(decay=1.0)  # and the paper's own method stays
+    assert list(parse_retimes(listed, slow).values()) == [*plain.values(), slow]
+    assert list(parse_retimes(["none"], slow)) == ["none", "rope (authors_code, decay=1)"]
     assert list(parse_retimes(["rope"], Rope())) == ["rope (authors_code)"]
     assert described(EaseIn(power=3.0)) == "ease_in (power=3)"

@@ -1,55 +1,26 @@
-"""The mathematics of a warp: bands, schedules, and where latents stand. No torch."""
-
-from __future__ import annotations
+"""Where latents stand under a warp, by hand-made numbers. No torch."""
 
 import numpy as np
 import pytest
 
-from spf.errors import ConfigError
 from spf.generators.clock import latent_clock
 from spf.pacing.bands import Strength
-from spf.pacing.gamma import SCHEDULES, gamma
 from spf.pacing.warp import Warp
 
 WAN = 10000.0 ** (-np.arange(22) / 22)  # head_dim 128
-FACTORS = [(5, 1), (24, 1), (5, 4), (81, 4), (9, 8), (121, 8)]
 
 
-def test_alpha_belongs_to_the_frequency_whatever_the_order_of_storage():
+@pytest.mark.parametrize("order", ["rank", "frequency"])
+def test_alpha_belongs_to_the_frequency_whatever_the_order_of_storage(order):
     """Wan stores the highest band first, LTX-2 last."""
     shuffled = np.random.default_rng(0).permutation(22)
-    for order in ("rank", "frequency"):
-        strength = Strength(0.1, 0.9, 2.0, order)
-        np.testing.assert_array_equal(strength.of(WAN[::-1]), strength.of(WAN)[::-1])
-        np.testing.assert_array_equal(strength.of(WAN[shuffled]), strength.of(WAN)[shuffled])
-        assert (np.diff(strength.of(WAN)) > 0).all()  # lower frequencies are warped more
+    strength = Strength(0.1, 0.9, 2.0, order)
+    np.testing.assert_array_equal(strength.of(WAN[shuffled]), strength.of(WAN)[shuffled])
+    assert (np.diff(strength.of(WAN)) > 0).all()  # lower frequencies are warped more
 
 
-@pytest.mark.parametrize("word", sorted(x for x in SCHEDULES if not x.endswith("_down")))
-def test_schedules_act_fully_on_pure_noise(word):
-    levels = np.linspace(0, 1, 101)
-    values = gamma(word, levels)
-    assert values.shape == (101,)
-    assert values[-1] == pytest.approx(1.0)
-    assert (np.diff(values) >= 0).all()
-    assert (values >= 0).all()
-    if word != "none":
-        assert values[0] == 0.0
-
-
-def test_schedules_by_hand():
-    assert gamma("exp_up", np.array(0.5)) == pytest.approx((np.e**1.5 - 1) / (np.e**3 - 1))
-    assert gamma("linear", np.array(0.3)) == pytest.approx(0.3)
-    assert gamma("cosine", np.array(0.25)) == pytest.approx((1 - np.sqrt(0.5)) / 2)
-    assert gamma("window", np.array([0.49, 0.5, 0.9])).tolist() == [0, 1, 1]
-    assert gamma("none", np.array([0.0, 0.9])).tolist() == [1, 1]
-    assert gamma("exp-up", np.array(1.0)) == pytest.approx(1.0)
-    with pytest.raises(ConfigError, match="exp_up"):
-        gamma("exp", np.array(0.5))
-
-
-@pytest.mark.parametrize(("frames", "factor"), FACTORS)
-def test_ends_are_pinned_and_order_is_kept(frames, factor):
+@pytest.mark.parametrize(("frames", "factor"), [(5, 1), (24, 1), (81, 4), (9, 8), (121, 8)])
+def test_ends_are_pinned_and_latents_stay_in_order(frames, factor):
     clock = latent_clock(frames, factor)
     np.testing.assert_array_equal(clock.shift(np.arange(frames, dtype=float)), 0.0)
     for seed in range(20):
@@ -71,8 +42,7 @@ def test_wan_latents_by_hand():
     tau = np.minimum(np.arange(17) + 4.0, 16)
     tau[0] = 0
     # Frame 2.5 shows 6.5, which is latent 2; 10.5 shows 14.5, 4 of 5.5 frames on to latent 4.
-    expected = [0, 1, 1, 4 / 5.5, 0]
-    np.testing.assert_allclose(clock.shift(tau), expected, atol=1e-12)
+    np.testing.assert_allclose(clock.shift(tau), [0, 1, 1, 4 / 5.5, 0], atol=1e-12)
 
 
 def test_composed_corrections_look_up_the_old_map():
@@ -86,3 +56,11 @@ def test_composed_corrections_look_up_the_old_map():
     assert other_way.shift[40] == pytest.approx(64 * np.sqrt(43 / 64) - 40)
     np.testing.assert_array_equal(Warp(t, first).composed(0 * t).shift, first)
     np.testing.assert_allclose(Warp(t, 0 * t).composed(first).shift, first, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("shift", "said"), [([0.0], r"must be \(L,\)"), ([0.0, float("nan")], "finite")]
+)
+def test_shifts_that_make_no_warp(shift, said):
+    with pytest.raises(ValueError, match=said):
+        Warp(np.arange(2.0), np.array(shift))
