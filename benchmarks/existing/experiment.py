@@ -56,7 +56,7 @@ class RetimeExisting:
 
     clips : a folder of clips (CLIPS/CLIP.mp4, CLIPS/CATEGORY/CLIP.mp4); None is rendered clips of
     held-out content whose uneven pacing is known. retime : a strategy that takes the place of its
-    word in `retimes`; see `parse_retimes`. model : makes the segments of `regenerate`. fps : of the
+    name in `retimes`; see `parse_retimes`. model : makes the segments of `regenerate`. fps : of the
     results; a folder of images needs one, other clips keep their own where it is None.
 
     Raises ConfigError for settings that make no run, UnavailableError where the model cannot run
@@ -94,7 +94,7 @@ class RetimeExisting:
         self._folder: RunFolder | None = None
 
     def keep_in(self, folder: RunFolder) -> None:
-        """Where rendered clips and finished segments are kept and found again."""
+        """Where rendered clips and finished segments are stored and found again."""
         self._folder = folder
 
     def plan(self) -> str:

@@ -77,20 +77,16 @@ def summarised(
     title = f"{about}, towards the target {described(target)}"
     note = f"{NOTE} {DEFINITIONS} {defaults_of(strategies)}"
     table = Table.of_rows("existing", title, COLUMNS, rows, note)
-    said = [
+    paragraphs = [
         line
         for category in dict.fromkeys(row["category"] for row in rows)
         if (line := _sentence(table, category))
     ]
     each = [_clip_row(record, places) for record in records]
-    pictures, films, unseen = _figures(records, places, folder, embedder, described(target))
+    images, films, unseen = _figures(records, places, folder, embedder, described(target))
     sections = [
-        Section(
-            "Does it reach the target?",
-            said or ["Nothing was retimed."],
-            [table],
-        ),
-        Section("Curves before and after", [], [], pictures),
+        Section("Does it reach the target?", paragraphs or ["Nothing was retimed."], [table]),
+        Section("Curves before and after", [], [], images),
         Section("Side by side", unseen, [], films),
     ]
     if (vbench := paired_table(records)) is not None:
@@ -137,16 +133,16 @@ def _pacing(row: Row, text: Callable[[Row, str], str]) -> str:
     if kind_of(row["strategy"]) == UNTOUCHED or before is None or after is None:
         return ""
     way = "falls" if after < before else "does not fall"
-    said = (
+    sentence = (
         f"with {row['strategy']} it {way}, {text(row, 'before_target_mae')} to "
         f"{text(row, 'target_mae')}, better on {row['better']}"
     )
     true_before, true = row["before_true_target_mae"], row["true_target_mae"]
     if true_before is None or true is None:
-        return said
+        return sentence
     way = "falls" if true < true_before else "does not fall"
     change = f"{text(row, 'before_true_target_mae')} to {text(row, 'true_target_mae')}"
-    return f"{said}, by the renderer's own parameter it {way}, {change}"
+    return f"{sentence}, by the renderer's own parameter it {way}, {change}"
 
 
 def _clip_row(record: Record, places: Mapping[str, ExistingClip]) -> Row:
@@ -167,12 +163,12 @@ def _figures(
     for record in records:
         if record["status"] == DONE and np.isfinite(record["before_target_mae"]):
             own[record["clip"]].append(record)
-    pictures, films, unseen = [], [], []
+    images, films, unseen = [], [], []
     for name, found in own.items():
         path = f"pairs/{slug(name)}.png"
         about = f"embedder {label(embedder)}, target {target}"
         folder.write(path, plot_overlay(_curves(folder, found), name, about))
-        pictures.append(Figure(path, f"Curves of {name} before and after retiming", name))
+        images.append(Figure(path, f"Curves of {name} before and after retiming", name))
     for name, found in list(own.items())[:FILMS]:
         chosen = [best for kind in (RESAMPLED, REGENERATED) if (best := best_of(found, kind))]
         words = ", ".join(["before", *(record["retime"] for record in chosen)])
@@ -183,7 +179,7 @@ def _figures(
             continue
         if path:
             films.append(Figure(path, f"Film of {name}, {words}", f"{name}: {words}"))
-    return pictures, films, unseen
+    return images, films, unseen
 
 
 def _curves(folder: RunFolder, records: Sequence[Record]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ NAMED = 12
 class RetimeGenerated:
     """Generate, measure, warp the clock, generate again: for each pair, seed, measure, strategy.
 
-    retime : a strategy that takes the place of its word in `retimes`; see `parse_retimes`.
+    retime : a strategy that takes the place of its name in `retimes`; see `parse_retimes`.
     pairs : procedural, photographs, transitions, or a YAML file (docs/how-to/pairs.md); None is
     procedural for model=tiny and photographs for all others. num_pairs : the first so many; None
     takes all. stills : what shows the frames of pairs that are described in words.
@@ -146,7 +146,7 @@ class RetimeGenerated:
             raise
 
     def keep_in(self, folder: RunFolder) -> None:
-        """Where generated clips are kept and found again."""
+        """Where generated clips are stored and found again."""
         self._folder = folder
 
     @property

@@ -25,7 +25,7 @@ from synthetic.oracle import RenderOracle
 from synthetic.photographs import PAIRS, photograph
 
 DESCRIBED = Path(__file__).resolve().parents[2] / "configs" / "benchmark" / "pairs"
-"""A file is a set of pairs that are described in words, and its name the word."""
+"""A file is a set of pairs that are described in words, and its name the option."""
 SETS = ("procedural", "photographs", *sorted(path.stem for path in DESCRIBED.glob("*.yaml")))
 IMAGES = ("first", "last")
 WORDS = ("first_prompt", "last_prompt")
@@ -106,12 +106,12 @@ def load_pairs(
     of more pairs than there are, and stills that no pair asks for; as `Stills.frames` besides.
     """
     if not isinstance(source, str):
-        raise ConfigError(f"pairs={source!r} must be a word ({', '.join(SETS)}) or a YAML file")
+        raise ConfigError(f"pairs={source!r} must be a name ({', '.join(SETS)}) or a YAML file")
     path, made = Path(source), None
     if path.suffix.lower() not in (".yaml", ".yml") and not path.is_file():
-        word = choose(source, SETS, "set of pairs (or give a YAML file)")
-        made = {"procedural": _procedural, "photographs": _photographs}.get(word)
-        path = DESCRIBED / f"{word}.yaml"
+        name = choose(source, SETS, "set of pairs (or give a YAML file)")
+        made = {"procedural": _procedural, "photographs": _photographs}.get(name)
+        path = DESCRIBED / f"{name}.yaml"
     entries = _first(list(_entries(path)), count) if made is None else []
     described = [
         Described(entry["name"], entry["first_prompt"], entry.get("last_prompt"))

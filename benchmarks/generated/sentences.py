@@ -26,22 +26,22 @@ def sentences(table: Table, measure: str, metric: str, target: str) -> list[str]
     text = printer(table)
     own = [row for row in table.rows if row["measure"] == measure and row["difference"] is not None]
     shown = _shown(own)
-    said = []
+    paragraphs = []
     if any(shown.values()):
         found = "; ".join(f"{who} {_pacing(row, metric, text)}" for who, row in shown.items())
-        said.append(
+        paragraphs.append(
             f"Median {metric} of the clips of {own[0]['generator']}, target {target}, measured by "
             f"{measure}: {found}."
         )
     hidden = [line for row in shown.values() if row and (line := _hidden(row, text))]
-    said += [f"What this pacing hides, by {measure}: {'; '.join(hidden)}."] * bool(hidden)
+    paragraphs += [f"What this pacing hides, by {measure}: {'; '.join(hidden)}."] * bool(hidden)
     for row in own:
         if kind_of(row["strategy"]) == CONTROL:
-            said.append(
+            paragraphs.append(
                 f"Control by {measure}: with another pair's map {metric} is {text(row, metric)} "
                 f"against {text(row, f'before_{metric}')} before, {_verdict(row)}."
             )
-    return said
+    return paragraphs
 
 
 def _shown(rows: Sequence[Row]) -> dict[str, Row | None]:
@@ -66,11 +66,11 @@ def _pacing(row: Row | None, metric: str, text: Text) -> str:
         return f"{METHOD}, has no value"  # not run, or nothing changed
     way = "lowers it" if row["difference"] < 0 else "does not lower it"
     doubt = ", not beyond doubt" if row["difference"] < 0 and _sign(row) == 0 else ""
-    said = (
+    sentence = (
         f"{row['strategy']}, {way}, {_change(row, metric, text)}, better on {row['better']}{doubt}"
     )
     true = _change(row, f"true_{metric}", text)
-    return f"{said}, by the renderer's parameter {true}" if true else said
+    return f"{sentence}, by the renderer's parameter {true}" if true else sentence
 
 
 def _hidden(row: Row, text: Text) -> str:
@@ -79,8 +79,8 @@ def _hidden(row: Row, text: Text) -> str:
     known = {"repeated_frames": "repeated frames", "residual": "distance to true renders"}
     known |= {"first_psnr": "dB of the first frame", "last_psnr": "dB of the last"}
     changes = {words: _change(row, name, text) for name, words in known.items()}
-    said = ", ".join(f"{words} {change}" for words, change in changes.items() if change)
-    return f"{row['strategy']}, {said}" if said else ""
+    listed = ", ".join(f"{words} {change}" for words, change in changes.items() if change)
+    return f"{row['strategy']}, {listed}" if listed else ""
 
 
 def _change(row: Row, name: str, text: Text) -> str:

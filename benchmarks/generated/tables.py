@@ -49,8 +49,8 @@ def summarised(
     absent = len(records) - len(done) - failed
     headline = f"{len(done)} of {len(records)} rows done, {failed} failed, {absent} not run"
     names = {
-        word: ORACLE_LABEL if word == ORACLE else label(embedder)
-        for word in dict.fromkeys(record["embedder"] for record in records)
+        measure: ORACLE_LABEL if measure == ORACLE else label(embedder)
+        for measure in dict.fromkeys(record["embedder"] for record in records)
     }
     metric = "linearity_mae" if described(target) == "linear" else "target_mae"
     rows = [
@@ -69,7 +69,7 @@ def summarised(
     title = f"Strategies, towards the target {described(target)}"
     note = f"{_note(metric)} {DEFINITIONS} {defaults_of(strategies)}"
     table = Table.of_rows(f"retiming{suffix}", title, _columns(metric), rows, note)
-    said = [
+    paragraphs = [
         line
         for name in names.values()
         for line in sentences(table, name, metric, described(target))
@@ -77,7 +77,7 @@ def summarised(
     return Summary(
         headline,
         [
-            Section("Does the warp reach the target?", said, [table]),
+            Section("Does the warp reach the target?", paragraphs, [table]),
             *fidelity,
             Section("Pairs", [], [], figures),
             Section(
@@ -165,12 +165,12 @@ def could_be_retimed(record: Record, metric: str) -> bool:
 
 def _reasons(records: Sequence[Record]) -> str:
     """Why rows were not done, or have no shape: each reason with the number of its rows."""
-    said = Counter(
+    found = Counter(
         (record["status"].replace("_", " "), record["reason"].removeprefix("not run: "))
         for record in records
         if record["reason"]
     )
-    return "; ".join(f"{count} {status}: {reason}" for (status, reason), count in said.items())
+    return "; ".join(f"{count} {status}: {reason}" for (status, reason), count in found.items())
 
 
 def _pair_row(record: Record, names: Mapping[str, str]) -> dict[str, Any]:

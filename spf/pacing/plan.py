@@ -139,10 +139,7 @@ def plan_retiming(
     plan = planned(path, measured, target, strategy, wanted)
     if maker is None or not isinstance(strategy, Regenerate):
         return plan
-    try:
-        segments = plan_regeneration(plan.curve, maker, target, strategy, plan.length.num_frames)
-    except ClipError as error:
-        raise ClipError(path, error.reason, error.remedy) from None
+    segments = plan_regeneration(plan.curve, maker, target, strategy, plan.length.num_frames)
     makes, own = getattr(maker, "size", None), measured.thumbnails.source_size
     notes = [*plan.notes, *segments.notes]
     if makes is not None and tuple(makes) != own:

@@ -32,8 +32,7 @@ from spf.pacing.resampling import resampled
 from spf.pacing.shots import paced, target_of
 from spf.pacing.strategies import KEEP, Regenerate, Strategy
 from spf.pacing.targets import Target
-from spf.pacing.timemap import distance_to_target
-from spf.progress import Curve, no_change_reason, score, segment
+from spf.progress import Curve, no_change_reason, segment
 from spf.progress.metrics import NO_CHANGE
 from spf.video import Reader, Sampling, write_png
 
@@ -83,16 +82,13 @@ class Joined:
 
 @dataclass(frozen=True, eq=False)
 class Regeneration:
-    """What was planned and made.
+    """What was made.
 
-    before : the source's curve, before_target_mae its distance to the target. plain : the joined
-    clip as the generator makes it. retimed : the same with ReTime in each segment; None where
-    nothing was steered. notes : a line for each thing that is not as it was asked for.
+    plain : the joined clip as the generator makes it. retimed : the same with ReTime in each
+    segment; None where nothing was steered. notes : a line for each thing that is not as it was
+    asked for.
     """
 
-    plan: KeyframePlan
-    before: Curve
-    before_target_mae: float
     plain: Joined
     retimed: Joined | None
     notes: list[str] = field(default_factory=list)
@@ -101,14 +97,6 @@ class Regeneration:
     def best(self) -> Joined:
         """The result: the retimed clip, or the plain one where nothing was steered."""
         return self.retimed or self.plain
-
-    def scores(self) -> dict[str, dict[str, float]]:
-        """`spf.score` and target_mae of "before", "plain" and "retimed" (where there is one)."""
-        found = {"before": score(self.before) | {"target_mae": self.before_target_mae}}
-        for name, joined in (("plain", self.plain), ("retimed", self.retimed)):
-            if joined is not None:
-                found[name] = score(joined.curve) | {"target_mae": joined.target_mae}
-        return found
 
 
 def plan_regeneration(
@@ -205,16 +193,15 @@ def regenerate(
     def joined(files: list[Path]) -> Joined:
         return Joined(plan, files, settings.method, made[0].fps, measure, target)
 
-    kept_plain = sum(one.retimed == one.plain for one in made)
+    plainly = sum(one.retimed == one.plain for one in made)
     notes = [*plan.notes, *dict.fromkeys(chain(*(one.notes for one in made)))]
-    if steers and kept_plain:
-        counts = f"{kept_plain} of {len(made)}"
+    if steers and plainly:
+        counts = f"{plainly} of {len(made)}"
         notes.append(f"{counts} segment(s) as plainly generated: no warp came nearer to the target")
-    if not steers and settings.steering.iterations:
+    if not steers and strategy.iterations:
         notes.append(f"plain regeneration: the clock of {generator.name} cannot be warped")
-    plain = joined([one.plain for one in made])
     retimed = joined([one.retimed for one in made]) if steers else None
-    return Regeneration(plan, curve, distance_to_target(curve, target), plain, retimed, notes)
+    return Regeneration(joined([one.plain for one in made]), retimed, notes)
 
 
 @dataclass(frozen=True, eq=False)

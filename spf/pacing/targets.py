@@ -1,7 +1,7 @@
 """Target pacings g: [0, 1] -> [0, 1]: share of the change that is done at a share u of the time.
 
 One place for all retimers. A target is any vectorised function of u (float64, any shape) that does
-not fall and runs from g(0) = 0 to g(1) = 1; `TARGETS` holds those that have a word. Linear is even
+not fall and runs from g(0) = 0 to g(1) = 1; `TARGETS` holds those that have a name. Linear is even
 pacing. Exponential and sine are the authors' (arXiv 2604.22554); the eases are the usual power
 laws; `custom` is a polyline; `LikeCurve` gives one clip the pacing of another.
 """
