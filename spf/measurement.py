@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spf.cache import Cache, Embedded, Slot, key_fields, user_cache
 from spf.devices import check_device
 from spf.embedders import DEFAULT_EMBEDDER, Embedder, Embeddings, embed_clip, load_embedder
-from spf.embedders.base import Source, Watch
+from spf.embedders.base import OnFrame, Source
 from spf.embedders.views import views_of
 from spf.errors import ClipError
 from spf.progress import Curve, Segment, Settings, fit, score, unranked_reason
@@ -127,7 +127,7 @@ def measure_clip(
     settings: Settings = DEFAULT_SETTINGS,
     sampling: Sampling | None = None,
     batch_size: int | None = None,
-    watch: Watch | None = None,
+    on_frame: OnFrame | None = None,
     cache: Cache | None = None,
     guarded: bool = False,
     pictures: bool = True,
@@ -136,10 +136,10 @@ def measure_clip(
     """Embed a clip (see `embed_clip`) and fit its curve.
 
     cache : where embeddings of files are kept; a clip that is found there is not decoded, and
-    `watch` is not called. guarded : whether files are decoded in a process of their own, which may
-    crash or hang (`GuardedReader`). pictures : whether small pictures are made, for plots; without
-    them the cache is left alone. nuisance : none, camera, light or camera+light: what is taken out
-    in a second curve, `Measurement.corrected` (docs/concepts/nuisance.md).
+    `on_frame` is not called. guarded : whether files are decoded in a process of their own, which
+    may crash or hang (`GuardedReader`). pictures : whether small pictures are made, for plots;
+    without them the cache is left alone. nuisance : none, camera, light or camera+light: what is
+    taken out in a second curve, `Measurement.corrected` (docs/concepts/nuisance.md).
 
     Raises ConfigError for an unknown nuisance, ClipError where the clip cannot be read or has fewer
     than 2 frames.
@@ -151,7 +151,7 @@ def measure_clip(
         embedder,
         sampling,
         batch_size,
-        watch,
+        on_frame,
         cache if pictures else None,
         reader,
         pictures,
@@ -180,7 +180,7 @@ def _embed(
     embedder: Embedder,
     sampling: Sampling | None,
     batch_size: int | None,
-    watch: Watch | None,
+    on_frame: OnFrame | None,
     cache: Cache | None,
     reader: type[Reader | GuardedReader] = Reader,
     pictures: bool = True,
@@ -203,8 +203,8 @@ def _embed(
             def see(image: NDArray[np.uint8], time: float, small: Thumbnails = thumbnails) -> None:
                 if pictures:
                     small.add(image)
-                if watch is not None:
-                    watch(image, time)
+                if on_frame is not None:
+                    on_frame(image, time)
 
             with suppress(BarsEndError):  # they were none: from the start, without cropping
                 found = embed_clip(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks.harness.cells import Cell, Outcome, Section, Summary, Table, Watch
+from benchmarks.harness.cells import Cell, OnProgress, Outcome, Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import Measuring, read_curve
 from benchmarks.harness.printing import printer
@@ -216,7 +216,7 @@ def _runs(made: Embedder | UnavailableError) -> bool:
 def _absent(measuring: Measuring, benchmark: str, word: str, reason: UnavailableError) -> Cell:
     """The one row of an embedder that cannot run here."""
 
-    def compute(watch: Watch) -> Outcome:
+    def compute(on_progress: OnProgress) -> Outcome:
         raise reason
 
     key = replace(measuring.key(benchmark, "all clips", "rendered"), embedder=word, control=False)

@@ -9,14 +9,7 @@ import numpy as np
 from benchmarks.existing.clips import ExistingClip
 from benchmarks.existing.scores import DEFINITIONS
 from benchmarks.generated.figures import Pacing, best_of
-from benchmarks.generated.strategies import (
-    REGENERATED,
-    RESAMPLED,
-    UNTOUCHED,
-    defaults_of,
-    described,
-    kind_of,
-)
+from benchmarks.generated.strategies import defaults_of, described
 from benchmarks.harness.cells import Figure, Section, Summary, Table
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import read_curve
@@ -24,6 +17,7 @@ from benchmarks.harness.printing import printer
 from benchmarks.harness.quality import paired_table
 from benchmarks.harness.quality import sentence as quality_sentence
 from benchmarks.harness.records import DONE, FAILED, NOT_RUN, Record
+from benchmarks.harness.report.players import REGENERATED, RESAMPLED, UNTOUCHED, kind_of
 from benchmarks.harness.statistics import median_interval, medians
 from spf.embedders import Embedder, label
 from spf.errors import ClipError
@@ -35,22 +29,13 @@ from spf.video import Reader, write_mp4
 FILMS = 3
 """Clips that are shown beside their results."""
 
-MEDIANS = (
-    "before_linearity_mae",
-    "linearity_mae",
-    "before_target_mae",
-    "target_mae",
-    "before_true_target_mae",
-    "true_target_mae",
-    "before_true_peak_step",
-    "true_peak_step",
-    "before_repeated_frames",
-    "repeated_frames",
-    "source_distance",
-    "before_residual",
-    "residual",
-    "plain_target_mae",
-)
+MEDIANS = [
+    f"{prefix}{name}"
+    for name in ("linearity_mae", "target_mae", "true_target_mae", "true_peak_step")
+    for prefix in ("before_", "")
+]
+MEDIANS += ["before_repeated_frames", "repeated_frames", "source_distance", "before_residual"]
+MEDIANS += ["residual", "plain_target_mae"]
 COLUMNS = ["category", "strategy", "clips", "done", "failed", "not_run", "unchanging", "better"]
 COLUMNS += ["target_mae_95", *MEDIANS, "generator", "reason"]
 CLIP_COLUMNS = ["clip", "category", "strategy", "status", "reason", "notes", "frames"]
@@ -92,20 +77,16 @@ def summarised(
     title = f"{about}, towards the target {described(target)}"
     note = f"{NOTE} {DEFINITIONS} {defaults_of(strategies)}"
     table = Table.of_rows("existing", title, COLUMNS, rows, note)
-    said = [
+    paragraphs = [
         line
         for category in dict.fromkeys(row["category"] for row in rows)
         if (line := _sentence(table, category))
     ]
     each = [_clip_row(record, places) for record in records]
-    pictures, films, unseen = _figures(records, places, folder, embedder, described(target))
+    images, films, unseen = _figures(records, places, folder, embedder, described(target))
     sections = [
-        Section(
-            "Does it reach the target?",
-            said or ["Nothing was retimed."],
-            [table],
-        ),
-        Section("Curves before and after", [], [], pictures),
+        Section("Does it reach the target?", paragraphs or ["Nothing was retimed."], [table]),
+        Section("Curves before and after", [], [], images),
         Section("Side by side", unseen, [], films),
     ]
     if (vbench := paired_table(records)) is not None:
@@ -117,8 +98,8 @@ def summarised(
 
 def _row(category: str, strategy: str, own: Sequence[Record]) -> Row:
     done = [record for record in own if record["status"] == DONE]
-    usable = [record for record in done if np.isfinite(record["before_target_mae"])]
-    changes = [record["target_mae"] - record["before_target_mae"] for record in usable]
+    changing = [record for record in done if np.isfinite(record["before_target_mae"])]
+    changes = [record["target_mae"] - record["before_target_mae"] for record in changing]
     name = f"existing {category} {strategy}"
     model = own[0]["model"]
     row: Row = {
@@ -128,13 +109,13 @@ def _row(category: str, strategy: str, own: Sequence[Record]) -> Row:
         "done": len(done),
         "failed": sum(record["status"] == FAILED for record in own),
         "not_run": sum(record["status"] == NOT_RUN for record in own),
-        "unchanging": len(done) - len(usable),
-        "better": f"{sum(change < 0 for change in changes)} of {len(usable)}",
-        "target_mae_95": median_interval([record["target_mae"] for record in usable], name),
+        "unchanging": len(done) - len(changing),
+        "better": f"{sum(change < 0 for change in changes)} of {len(changing)}",
+        "target_mae_95": median_interval([record["target_mae"] for record in changing], name),
         "generator": "tiny (shipped)" if model == "tiny" else model if model != "existing" else "",
         "reason": "; ".join(dict.fromkeys(record["reason"] for record in own if record["reason"])),
     }
-    return row | medians(usable, MEDIANS)
+    return row | medians(changing, MEDIANS)
 
 
 def _sentence(table: Table, category: str) -> str:
@@ -152,16 +133,16 @@ def _pacing(row: Row, text: Callable[[Row, str], str]) -> str:
     if kind_of(row["strategy"]) == UNTOUCHED or before is None or after is None:
         return ""
     way = "falls" if after < before else "does not fall"
-    said = (
+    sentence = (
         f"with {row['strategy']} it {way}, {text(row, 'before_target_mae')} to "
         f"{text(row, 'target_mae')}, better on {row['better']}"
     )
     true_before, true = row["before_true_target_mae"], row["true_target_mae"]
     if true_before is None or true is None:
-        return said
+        return sentence
     way = "falls" if true < true_before else "does not fall"
     change = f"{text(row, 'before_true_target_mae')} to {text(row, 'true_target_mae')}"
-    return f"{said}, by the renderer's own parameter it {way}, {change}"
+    return f"{sentence}, by the renderer's own parameter it {way}, {change}"
 
 
 def _clip_row(record: Record, places: Mapping[str, ExistingClip]) -> Row:
@@ -182,12 +163,12 @@ def _figures(
     for record in records:
         if record["status"] == DONE and np.isfinite(record["before_target_mae"]):
             own[record["clip"]].append(record)
-    pictures, films, unseen = [], [], []
+    images, films, unseen = [], [], []
     for name, found in own.items():
         path = f"pairs/{slug(name)}.png"
         about = f"embedder {label(embedder)}, target {target}"
         folder.write(path, plot_overlay(_curves(folder, found), name, about))
-        pictures.append(Figure(path, f"Curves of {name} before and after retiming", name))
+        images.append(Figure(path, f"Curves of {name} before and after retiming", name))
     for name, found in list(own.items())[:FILMS]:
         chosen = [best for kind in (RESAMPLED, REGENERATED) if (best := best_of(found, kind))]
         words = ", ".join(["before", *(record["retime"] for record in chosen)])
@@ -198,7 +179,7 @@ def _figures(
             continue
         if path:
             films.append(Figure(path, f"Film of {name}, {words}", f"{name}: {words}"))
-    return pictures, films, unseen
+    return images, films, unseen
 
 
 def _curves(folder: RunFolder, records: Sequence[Record]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """ReTime on generated clips: each strategy on each pair, measured and compared with the truth."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from benchmarks.generated.scores import (
 )
 from benchmarks.generated.strategies import Wanted, WrongMap, described, parse_retimes, sampled
 from benchmarks.generated.tables import summarised
-from benchmarks.harness.cells import Cell, Key, Outcome, Summary, Watch
+from benchmarks.harness.cells import Cell, Key, OnProgress, Outcome, Summary
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import Measuring, curve_table
 from benchmarks.harness.provenance import digest
@@ -33,14 +33,8 @@ from spf.generators.described import describe
 from spf.generators.pipeline import DiffusersGenerator
 from spf.generators.settings import as_json
 from spf.generators.stills import Stills
-from spf.pacing.generated import Measure, RetimedGeneration, generate_baseline, retime_generated
-from spf.pacing.strategies import (
-    AUTHORS_WORKFLOW,
-    OURS,
-    NoRetime,
-    Resampling,
-    Strategy,
-)
+from spf.pacing.generated import Measure, RetimedGeneration, generate_measured, retime_generated
+from spf.pacing.strategies import AUTHORS_WORKFLOW, OURS, NoRetime, Resampling, Strategy
 from spf.pacing.targets import Target, make_target, pinned
 from spf.progress import Curve, no_change_reason, score
 from spf.progress.metrics import unit_time
@@ -69,13 +63,13 @@ STILLS = "stills"
 """Where an output folder holds the images that were made of descriptions."""
 
 NAMED = 12
-"""Strategies that a line can name; of more it says how many they are."""
+"""Strategies that a line can name; of more their number is named."""
 
 
 class RetimeGenerated:
     """Generate, measure, warp the clock, generate again: for each pair, seed, measure, strategy.
 
-    retime : a strategy that takes the place of its word in `retimes`; see `parse_retimes`.
+    retime : a strategy that takes the place of its name in `retimes`; see `parse_retimes`.
     pairs : procedural, photographs, transitions, or a YAML file (docs/how-to/pairs.md); None is
     procedural for model=tiny and photographs for all others. num_pairs : the first so many; None
     takes all. stills : what shows the frames of pairs that are described in words.
@@ -126,15 +120,10 @@ class RetimeGenerated:
         self.source = pairs or ("procedural" if model.name == "tiny" else "photographs")
         size = model.size or model.native_size
         self.pairs = load_pairs(self.source, size, num_pairs, stills or NO_STILLS)
-        asked: dict[str, Any] = {
-            "num_frames": num_frames,
-            "fps": fps,
-            "steps": steps,
-            "guidance": guidance,
-        }
+        asked = num_frames, fps, steps, guidance
         self.requests = {
             (pair.name, seed): Request(
-                pair.first, pair.last, pair.prompt, pair.negative_prompt, seed, **asked
+                pair.first, pair.last, pair.prompt, pair.negative_prompt, seed, *asked
             )
             for pair in self.pairs
             for seed in seeds
@@ -148,20 +137,16 @@ class RetimeGenerated:
         self.workers = 1 if isinstance(model, DiffusersGenerator) else None
         self._folder: RunFolder | None = None
         try:
-            self._check()
+            if isinstance(model, DiffusersGenerator):
+                model.check(max(self.requests.values(), key=lambda one: one.first.size))
+            else:
+                model.check()
         except UnavailableError as error:
             error.plan = self.plan()
             raise
 
-    def _check(self) -> None:
-        """Raises UnavailableError where the model cannot run here, or not with the largest pair."""
-        if isinstance(self.model, DiffusersGenerator):
-            self.model.check(max(self.requests.values(), key=lambda one: one.first.size))
-        else:
-            self.model.check()
-
     def keep_in(self, folder: RunFolder) -> None:
-        """Where generated clips are kept and found again."""
+        """Where generated clips are stored and found again."""
         self._folder = folder
 
     @property
@@ -200,10 +185,8 @@ class RetimeGenerated:
         return first
 
     def cells(self) -> list[Cell]:
-        return list(self._cells())
-
-    def _cells(self) -> Iterator[Cell]:
         """Strategies outermost, so that no two workers generate the same baseline."""
+        made = []
         generator = self.model.identity()
         identities = [pair.identity() for pair in self.pairs]
         for name, strategy in self.strategies.items():
@@ -226,7 +209,8 @@ class RetimeGenerated:
                             **quality_inputs(self.quality),
                         }
                         key = self._key(pair, measure, name, seed)
-                        yield self._cell(key, inputs, pair, self.pairs[other], strategy)
+                        made.append(self._cell(key, inputs, pair, self.pairs[other], strategy))
+        return made
 
     def _key(self, pair: Pair, measure: str, strategy: str, seed: int) -> Key:
         control = measure != ORACLE and self.measuring.embedder.control
@@ -236,19 +220,18 @@ class RetimeGenerated:
     def _cell(
         self, key: Key, inputs: dict[str, Any], pair: Pair, other: Pair, strategy: Strategy
     ) -> Cell:
-        def compute(watch: Watch) -> Outcome:
+        def compute(on_progress: OnProgress) -> Outcome:
             assert self._folder is not None
             place = self._folder.path(GENERATED)
             model = CachedGenerator(self.model, place, inputs["generator"])
-            step = lambda done, total: watch()  # noqa: E731
+            step = lambda done, total: on_progress()  # noqa: E731
             request = self._request(pair, key.seed)
             measure = self._measure(key.embedder, pair)
-            first = generate_baseline(model, request, measure, self.target, step)
+            first = generate_measured(model, request, measure, self.target, None, step)
             if isinstance(strategy, WrongMap):
                 theirs = self._request(other, key.seed)
-                lead = generate_baseline(
-                    model, theirs, self._measure(key.embedder, other), self.target, step
-                )
+                own = self._measure(key.embedder, other)
+                lead = generate_measured(model, theirs, own, self.target, None, step)
                 found = misled(model, request, measure, strategy, self.target, first, lead)
             elif isinstance(strategy, Resampling):
                 found = moved(first, measure, strategy, self.target)

@@ -1,4 +1,4 @@
-"""Pictures and films of `retime_generated`: curves and frames of a pair, before and after."""
+"""Images and films of `retime_generated`: curves and frames of a pair, before and after."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,13 +11,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 
-from benchmarks.generated.strategies import CONTROL, RESAMPLED, STEERED, UNTOUCHED, kind_of
 from benchmarks.harness.cells import Figure
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.printing import digits
 from benchmarks.harness.records import Record
-from benchmarks.harness.report.players import AUTHORS, METHOD
+from benchmarks.harness.report.players import (
+    AUTHORS,
+    CONTROL,
+    METHOD,
+    RESAMPLED,
+    STEERED,
+    UNTOUCHED,
+    kind_of,
+)
 from spf.embedders import Embedder, label
 from spf.figures import PALETTE, REFERENCE, png, side_by_side
 from spf.generators.base import GeneratedClip
@@ -28,7 +35,7 @@ STRIP = 12
 """Frames of a strip."""
 STRIP_HEIGHT = 96
 CURVES = 12
-"""Curves that one picture can hold, the unwarped one included."""
+"""Curves that one image can hold, the unwarped one included."""
 
 STYLES = {STEERED: "-", RESAMPLED: "-.", CONTROL: ":"}
 
@@ -43,26 +50,27 @@ class Pacing(NamedTuple):
 def draw_figures(
     done: Sequence[Record], folder: RunFolder, embedder: Embedder, target: str
 ) -> tuple[list[Figure], list[Figure]]:
-    """A picture and a film for each pair and seed, by the run's embedder, in the folder."""
+    """An image and a film for each pair and seed, by the run's embedder, in the folder."""
     groups: dict[tuple[str, int], list[Record]] = defaultdict(list)
     for record in done:
         if record["embedder"] == embedder.name:
             groups[record["clip"], record["seed"]].append(record)
-    pictures, films = [], []
+    images, films = [], []
     for (pair, seed), records in groups.items():
         name = f"{slug(pair)}-{seed}"
         title = pair if len({number for _, number in groups}) == 1 else f"{pair}, seed {seed}"
         chosen = compared(records)
         curves = {record["retime"]: read_curve(folder, record) for record in records}
-        baseline = _clip(folder, records[0]["before_file"])
-        clips = [baseline, *(_clip(folder, record["file"]) for record in chosen)]
+        files = [records[0]["before_file"], *(record["file"] for record in chosen)]
+        clips = [unpack(folder.read(path)) for path in files]
+        baseline = clips[0]
         captions = ["baseline", *(f"{named(x)}: {_change(x)}{_cost(x)}" for x in chosen)]
         strips = dict(zip(captions, clips, strict=True))
         lines = {word: curves[word] for word in _drawn(records)}
         drawing = _drawing(lines, strips, f"{title}, embedder {label(embedder)}, target {target}")
         folder.write(f"pairs/{name}.png", png(drawing))
         alt = f"Curves of {title} before and after retiming, and frames of both"
-        pictures.append(Figure(f"pairs/{name}.png", alt, title))
+        images.append(Figure(f"pairs/{name}.png", alt, title))
         if not chosen:
             continue
         first = (curves[chosen[0]["retime"]], "before", "baseline")
@@ -76,7 +84,7 @@ def draw_figures(
         words = "; ".join(f"{named(record)}, {_change(record)}" for record in chosen)
         alt = f"Film of {title}, baseline and retimed beside each other"
         films.append(Figure(path, alt, f"{title}: baseline; {words}"))
-    return pictures, films
+    return images, films
 
 
 def compared(records: Sequence[Record]) -> list[Record]:
@@ -106,7 +114,7 @@ def best_of(records: Sequence[Record], kind: str) -> Record | None:
 
 
 def _drawn(records: Sequence[Record]) -> list[str]:
-    """Labels of the curves in a picture: where they are many, the nearest to the target,
+    """Labels of the curves in an image: where they are many, the nearest to the target,
     that of the authors' script and the control."""
     words = [record["retime"] for record in records]
     if len(words) <= CURVES:
@@ -129,10 +137,6 @@ def _cost(record: Record) -> str:
     ratio = record.get("residual_ratio")
     true = "" if ratio is None else f", residual_ratio {digits(ratio, 2)}"
     return f", repeated_frames {before} to {after}{true}"
-
-
-def _clip(folder: RunFolder, path: str) -> GeneratedClip:
-    return unpack(folder.read(path))
 
 
 def _drawing(

@@ -25,7 +25,7 @@ from synthetic.oracle import RenderOracle
 from synthetic.photographs import PAIRS, photograph
 
 DESCRIBED = Path(__file__).resolve().parents[2] / "configs" / "benchmark" / "pairs"
-"""A file is a set of pairs that are described in words, and its name the word."""
+"""A file is a set of pairs that are described in words, and its name the option."""
 SETS = ("procedural", "photographs", *sorted(path.stem for path in DESCRIBED.glob("*.yaml")))
 IMAGES = ("first", "last")
 WORDS = ("first_prompt", "last_prompt")
@@ -41,27 +41,18 @@ ORACLE_PIXELS = 128 * 128
 NO_STILLS = NoStills()
 
 PHRASES = {
-    "astronaut": "an astronaut",
-    "brick": "a brick wall",
-    "camera": "a man with a camera",
-    "cat": "a tabby cat",
-    "coffee": "a cup of coffee",
-    "coins": "old coins",
-    "galaxies": "a field of galaxies",
-    "grass": "grass",
-    "gravel": "gravel",
-    "moon": "the surface of the moon",
-    "motorcycle": "a motorcycle",
-    "page": "a printed page",
-    "retina": "the retina of an eye",
-    "rocket": "a rocket on its pad",
+    "astronaut": "an astronaut", "brick": "a brick wall", "camera": "a man with a camera",
+    "cat": "a tabby cat", "coffee": "a cup of coffee", "coins": "old coins",
+    "galaxies": "a field of galaxies", "grass": "grass", "gravel": "gravel",
+    "moon": "the surface of the moon", "motorcycle": "a motorcycle", "page": "a printed page",
+    "retina": "the retina of an eye", "rocket": "a rocket on its pad",
     "tissue": "tissue under a microscope",
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A first and a last frame, (H, W, 3) uint8 RGB, and what the model is told.
+    """A first and a last frame, (H, W, 3) uint8 RGB, and what the model is asked for.
 
     last : None where the model is free to end. category : kind of transition, for tables.
     painter : the true morph between the two, p in 0..1 -> frame; None where none is known.
@@ -105,25 +96,22 @@ class Pair:
 
 
 def load_pairs(
-    source: str,
-    size: tuple[int, int],
-    count: int | None = None,
-    stills: Stills = NO_STILLS,
+    source: str, size: tuple[int, int], count: int | None = None, stills: Stills = NO_STILLS
 ) -> list[Pair]:
-    """The first `count` pairs of a word of `SETS`, for clips of (height, width), or of a YAML file.
+    """The first `count` pairs of a name of `SETS`, for clips of (height, width), or of a YAML file.
 
     stills : what shows the frames of pairs that are described in words; nothing is made here.
 
-    Raises ConfigError, in one line, for an unknown word, whatever is wrong with the file, a count
+    Raises ConfigError, in one line, for an unknown name, whatever is wrong with the file, a count
     of more pairs than there are, and stills that no pair asks for; as `Stills.frames` besides.
     """
     if not isinstance(source, str):
-        raise ConfigError(f"pairs={source!r} must be a word ({', '.join(SETS)}) or a YAML file")
+        raise ConfigError(f"pairs={source!r} must be a name ({', '.join(SETS)}) or a YAML file")
     path, made = Path(source), None
     if path.suffix.lower() not in (".yaml", ".yml") and not path.is_file():
-        word = choose(source, SETS, "set of pairs (or give a YAML file)")
-        made = {"procedural": _procedural, "photographs": _photographs}.get(word)
-        path = DESCRIBED / f"{word}.yaml"
+        name = choose(source, SETS, "set of pairs (or give a YAML file)")
+        made = {"procedural": _procedural, "photographs": _photographs}.get(name)
+        path = DESCRIBED / f"{name}.yaml"
     entries = _first(list(_entries(path)), count) if made is None else []
     described = [
         Described(entry["name"], entry["first_prompt"], entry.get("last_prompt"))
@@ -138,13 +126,12 @@ def load_pairs(
     if made is not None:
         return _first(list(made(size)), count)
     shown = iter(stills.frames(described, size) if described else [])
-    pairs = []
-    for entry in entries:
-        if "first_prompt" in entry:
-            pairs.append(_pair(entry, next(shown), f"stills of pair {entry['name']!r}"))
-        else:
-            pairs.append(_pair(entry, _images(entry, path.parent), entry["where"]))
-    return pairs
+    return [
+        _pair(entry, next(shown), f"stills of pair {entry['name']!r}")
+        if "first_prompt" in entry
+        else _pair(entry, _images(entry, path.parent), entry["where"])
+        for entry in entries
+    ]
 
 
 def make_stills(pairs: Sequence[Pair], folder: Path) -> None:
@@ -155,7 +142,8 @@ def make_stills(pairs: Sequence[Pair], folder: Path) -> None:
     from tqdm import tqdm
 
     Store(folder).sweep()
-    missing = [still for still in _stills(pairs) if still.stored(folder) is None]
+    every = (still for pair in pairs for still in pair.stills)
+    missing = [still for still in every if still.stored(folder) is None]
     for still in tqdm(missing, "stills", unit="stills", leave=False, disable=None):
         still.image(folder)
     for maker in {still.maker for still in missing}:
@@ -164,19 +152,14 @@ def make_stills(pairs: Sequence[Pair], folder: Path) -> None:
 
 def stills_line(pairs: Sequence[Pair], folder: Path) -> str:
     """How many stills there are to make, for a run's plan; "" where pairs need none."""
-    stills = _stills(pairs)
+    stills = [still for pair in pairs for still in pair.stills]
     if not stills:
         return ""
     height, width = stills[0].size
     missing = sum(not still.path(folder).is_file() for still in stills)
     made = f"{missing} to be made" if missing else "all there"
-    return (
-        f", {len(stills)} stills of {width}x{height} by {stills[0].maker.name} ({made}: {folder})"
-    )
-
-
-def _stills(pairs: Sequence[Pair]) -> list[Still]:
-    return [still for pair in pairs for still in pair.stills]
+    count = f"{len(stills)} stills of {width}x{height}"
+    return f", {count} by {stills[0].maker.name} ({made}: {folder})"
 
 
 def _first(found: list[Any], count: int | None) -> list[Any]:
@@ -229,13 +212,11 @@ def _entries(path: Path) -> Iterator[dict[str, str]]:
             if not isinstance(value, str) or (needed and not value.strip()):
                 raise ConfigError(f"{where}: {key}={brief(value)} must be text")
         if not entry["name"].isprintable():
-            raise ConfigError(
-                f"{where}: name={entry['name']!r} must be one line of printable letters"
-            )
+            name = f"name={entry['name']!r}"
+            raise ConfigError(f"{where}: {name} must be one line of printable letters")
         if entry["name"] in seen:
-            raise ConfigError(
-                f"{where}: the name {entry['name']!r} is taken already; choose another"
-            )
+            name = f"the name {entry['name']!r}"
+            raise ConfigError(f"{where}: {name} is taken already; choose another")
         seen.add(entry["name"])
         yield {**entry, "where": where}
 

@@ -3,37 +3,45 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.generated.strategies import CONTROL, RESAMPLED, STEERED, kind_of
 from benchmarks.harness.cells import Table
 from benchmarks.harness.printing import printer
-from benchmarks.harness.report.players import AUTHORS, METHOD, WORKFLOW
+from benchmarks.harness.report.players import (
+    AUTHORS,
+    CONTROL,
+    METHOD,
+    OUR_BEST,
+    RESAMPLED,
+    STEERED,
+    WORKFLOW,
+    kind_of,
+)
 
 Row = Mapping[str, Any]
 Text = Callable[[Row, str], str]
 
 
-def sentences(table: Table, measure: str, aim: str, target: str) -> list[str]:
+def sentences(table: Table, measure: str, metric: str, target: str) -> list[str]:
     """What the rows of one measure say: first the pacing before and after, by the paper's own
     method and by the best others beside it; then what the pacing hides; then the control."""
     text = printer(table)
     own = [row for row in table.rows if row["measure"] == measure and row["difference"] is not None]
     shown = _shown(own)
-    said = []
+    paragraphs = []
     if any(shown.values()):
-        found = "; ".join(f"{who} {_pacing(row, aim, text)}" for who, row in shown.items())
-        said.append(
-            f"Median {aim} of the clips of {own[0]['generator']}, target {target}, measured by "
+        found = "; ".join(f"{who} {_pacing(row, metric, text)}" for who, row in shown.items())
+        paragraphs.append(
+            f"Median {metric} of the clips of {own[0]['generator']}, target {target}, measured by "
             f"{measure}: {found}."
         )
     hidden = [line for row in shown.values() if row and (line := _hidden(row, text))]
-    said += [f"What this pacing hides, by {measure}: {'; '.join(hidden)}."] * bool(hidden)
+    paragraphs += [f"What this pacing hides, by {measure}: {'; '.join(hidden)}."] * bool(hidden)
     for row in own:
         if kind_of(row["strategy"]) == CONTROL:
-            said.append(
-                f"Control by {measure}: with another pair's map {aim} is {text(row, aim)} against "
-                f"{text(row, f'before_{aim}')} before, {_verdict(row)}."
+            paragraphs.append(
+                f"Control by {measure}: with another pair's map {metric} is {text(row, metric)} "
+                f"against {text(row, f'before_{metric}')} before, {_verdict(row)}."
             )
-    return said
+    return paragraphs
 
 
 def _shown(rows: Sequence[Row]) -> dict[str, Row | None]:
@@ -43,7 +51,7 @@ def _shown(rows: Sequence[Row]) -> dict[str, Row | None]:
     if WORKFLOW in by_name:
         found["with the settings of their workflow, which refines,"] = by_name[WORKFLOW]
     for who, kind in (
-        ("our best warp,", STEERED),
+        (f"{OUR_BEST},", STEERED),
         ("the best resampling of the clip itself,", RESAMPLED),
     ):
         others = [row for row in rows if kind_of(row["strategy"]) == kind]
@@ -53,14 +61,16 @@ def _shown(rows: Sequence[Row]) -> dict[str, Row | None]:
     return found
 
 
-def _pacing(row: Row | None, aim: str, text: Text) -> str:
+def _pacing(row: Row | None, metric: str, text: Text) -> str:
     if row is None:
         return f"{METHOD}, has no value"  # not run, or nothing changed
     way = "lowers it" if row["difference"] < 0 else "does not lower it"
     doubt = ", not beyond doubt" if row["difference"] < 0 and _sign(row) == 0 else ""
-    said = f"{row['strategy']}, {way}, {_change(row, aim, text)}, better on {row['better']}{doubt}"
-    true = _change(row, f"true_{aim}", text)
-    return f"{said}, by the renderer's parameter {true}" if true else said
+    sentence = (
+        f"{row['strategy']}, {way}, {_change(row, metric, text)}, better on {row['better']}{doubt}"
+    )
+    true = _change(row, f"true_{metric}", text)
+    return f"{sentence}, by the renderer's parameter {true}" if true else sentence
 
 
 def _hidden(row: Row, text: Text) -> str:
@@ -69,8 +79,8 @@ def _hidden(row: Row, text: Text) -> str:
     known = {"repeated_frames": "repeated frames", "residual": "distance to true renders"}
     known |= {"first_psnr": "dB of the first frame", "last_psnr": "dB of the last"}
     changes = {words: _change(row, name, text) for name, words in known.items()}
-    said = ", ".join(f"{words} {change}" for words, change in changes.items() if change)
-    return f"{row['strategy']}, {said}" if said else ""
+    listed = ", ".join(f"{words} {change}" for words, change in changes.items() if change)
+    return f"{row['strategy']}, {listed}" if listed else ""
 
 
 def _change(row: Row, name: str, text: Text) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from spf.errors import ConfigError
 from spf.pacing.bands import Strength, flat
 from spf.pacing.strategies import (
-    RESAMPLINGS,
+    FOR_FINISHED,
     RETIMES,
     NoRetime,
     Regenerate,
@@ -42,7 +42,7 @@ class WrongMap:
 
 Strategies = Mapping[str, type[Strategy]]
 
-FOR_EXISTING: Strategies = {NoRetime.name: NoRetime, **RESAMPLINGS, Regenerate.name: Regenerate}
+FOR_EXISTING: Strategies = {NoRetime.name: NoRetime, **FOR_FINISHED}
 """Strategies that take a finished clip."""
 
 FOR_GENERATED: Strategies = {
@@ -51,19 +51,7 @@ FOR_GENERATED: Strategies = {
 }
 """Strategies for a clip that is generated along with them."""
 
-STEERED, RESAMPLED, REGENERATED = "steered", "resampled", "regenerated"
-CONTROL, UNTOUCHED = "control", "untouched"
-"""Kinds of strategies: a warped clock, the clip's own frames, regenerated between some of them,
-another pair's map, nothing."""
-
 Wanted = str | Mapping[str, Any]
-
-
-def kind_of(label: str) -> str:
-    """The kind of a strategy by its label: only `STEERED` ones compete to be the best warp."""
-    known = {NoRetime.name: UNTOUCHED, WrongMap.name: CONTROL}
-    known |= dict.fromkeys(RESAMPLINGS, RESAMPLED) | {Regenerate.name: REGENERATED}
-    return known.get(label.partition(" ")[0], STEERED)
 
 
 def parse_retimes(
@@ -71,12 +59,12 @@ def parse_retimes(
 ) -> dict[str, Strategy]:
     """Strategies by their labels, in the order of the list.
 
-    retimes : words, or {word: rope_flat, iterations: 3} with settings of the word's class.
+    retimes : names, or {word: rope_flat, iterations: 3} with settings of its class.
     chosen : what `retime=` names, with the settings given there: it takes the place of its plain
-    word, or comes last where the list lacks it. `none` leaves the list as it is, and the paper's
+    name, or comes last where the list lacks it. `none` leaves the list as it is, and the paper's
     own method stays whatever is chosen. known : what the benchmark can use.
 
-    Raises ConfigError for an empty list, unknown words, those of another benchmark, and impossible
+    Raises ConfigError for an empty list, unknown names, those of another benchmark, and impossible
     settings.
     """
     if not (isinstance(retimes, Sequence) and not isinstance(retimes, str) and retimes):
@@ -91,23 +79,19 @@ def parse_retimes(
 
 
 def described(thing: Any) -> str:
-    """A strategy or target by its word and the settings that are not its defaults."""
+    """A strategy or target by its name and the settings that are not its defaults."""
     defaults = {item.name: item.default for item in _fields(thing)}
     preset = [thing.preset] if "preset" in defaults else []
     if preset:
         defaults |= thing.defaults() | {"preset": thing.preset}
     changed = [
         # A table must not say where on a machine a file lies.
-        f"{name}={_text(_named(name, getattr(thing, name)))}"
+        f"{name}={Path(str(value)).name if name == 'path' and value else _text(value)}"
         for name, default in defaults.items()
-        if getattr(thing, name) != default
+        if (value := getattr(thing, name)) != default
     ]
     name = getattr(thing, "name", "given")
     return f"{name} ({', '.join(preset + changed)})" if preset + changed else name
-
-
-def _named(name: str, value: Any) -> Any:
-    return Path(str(value)).name if name == "path" and value is not None else value
 
 
 def sampled(target: Target) -> list[float]:
@@ -117,16 +101,16 @@ def sampled(target: Target) -> list[float]:
 
 def defaults_of(strategies: Mapping[str, Strategy]) -> str:
     """A sentence with the settings that labels leave out."""
-    said = []
+    texts = []
     for strategy in strategies.values():
         settings = {item.name: item.default for item in _fields(strategy)}
         word = strategy.name
         if isinstance(strategy, Rope):
             word, settings = f"{word} ({strategy.preset})", strategy.defaults()
         text = ", ".join(f"{name} {_text(value)}" for name, value in settings.items())
-        said += [f"{word}: {text}"] * bool(text)
-    said = list(dict.fromkeys(said))
-    return f"Settings, where a row names no others: {'; '.join(said)}." if said else ""
+        texts += [f"{word}: {text}"] * bool(text)
+    texts = list(dict.fromkeys(texts))
+    return f"Settings, where a row names no others: {'; '.join(texts)}." if texts else ""
 
 
 def _check_fits(word: str, known: Strategies) -> None:
@@ -141,7 +125,7 @@ def _strategy(item: Wanted, known: Strategies) -> Strategy:
     settings = dict(item) if isinstance(item, Mapping) else {"word": item}
     word = settings.pop("word", None)
     if not isinstance(word, str):
-        raise ConfigError(f"retimes: {item!r} must be a word, or {{word: rope_flat, alpha: 0.5}}")
+        raise ConfigError(f"retimes: {item!r} must be a name, or {{word: rope_flat, alpha: 0.5}}")
     _check_fits(word, known)
     kind = known[choose(word, known, "retime")]
     names = [setting.name for setting in _fields(kind)]

@@ -11,7 +11,7 @@ from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.provenance import digest, versions
 from spf.identity import code_hash
 
-Watch = Callable[[], None]
+OnProgress = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Cell:
 
     key: Key
     inputs: Mapping[str, Any] | None
-    compute: Callable[[Watch], Outcome]
+    compute: Callable[[OnProgress], Outcome]
     not_run: str = ""
     parts: tuple[type, ...] = ()
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
-from benchmarks.harness.cells import Cell, Outcome, Watch
+from benchmarks.harness.cells import Cell, OnProgress, Outcome
 from benchmarks.harness.folder import DiskError
 from benchmarks.harness.records import DONE, FAILED, make_record
 from benchmarks.harness.store import CellStore, CompletedCell
@@ -36,10 +36,10 @@ class Job(NamedTuple):
         return CompletedCell(make_record(self.cells[index], status, reason, self.common), {})
 
 
-def run_cell(job: Job, index: int = 0, watch: Watch = lambda: None) -> CompletedCell | None:
+def run_cell(job: Job, index: int = 0, on_progress: OnProgress = lambda: None) -> CompletedCell | None:
     """Compute a cell, unless that was done meanwhile; None where another process is at it.
 
-    watch : called once a frame. What a cell raises becomes its record's reason, in one line; only
+    on_progress : called once a frame. What a cell raises becomes its record's reason, in one line; only
     DiskError is raised, where nothing can be stored any more.
     """
     cell, store = job.cells[index], job.store
@@ -54,7 +54,7 @@ def run_cell(job: Job, index: int = 0, watch: Watch = lambda: None) -> Completed
         try:
             # A matrix product may round otherwise with another number of threads.
             with threadpool_limits(1, user_api="blas"):
-                outcome = cell.compute(watch)
+                outcome = cell.compute(on_progress)
             status, reason, values = DONE, outcome.reason, outcome.values | outcome.links
             outcome.timings["total"] = time.perf_counter() - started
             outcome.timings["peak_memory_mb"] = peak_memory()

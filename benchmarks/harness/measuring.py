@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.harness.cells import Key, Outcome, Watch
+from benchmarks.harness.cells import Key, OnProgress, Outcome
 from benchmarks.harness.folder import RunFolder
 from spf.cache import Cache
 from spf.embedders import Embedder, label
@@ -77,16 +77,16 @@ class Measuring:
         }
 
     def measure(
-        self, source: Path | Frames, watch: Watch, on_frame: OnFrame | None = None
+        self, source: Path | Frames, on_progress: OnProgress, on_frame: OnFrame | None = None
     ) -> Measurement:
-        """Measure a clip; `watch` is called once a frame that is decoded, `on_frame` with each
+        """Measure a clip; `on_progress` is called once a frame that is decoded, `on_frame` with each
         frame and its time.
 
         Raises `SpfError` where the clip cannot be measured.
         """
 
         def both(image: np.ndarray, seconds: float) -> None:
-            watch()
+            on_progress()
             if on_frame is not None:
                 on_frame(image, seconds)
 
@@ -96,7 +96,7 @@ class Measuring:
             self.settings,
             self.sampling,
             self.batch_size,
-            watch=both,
+            on_frame=both,
             cache=self.cache if on_frame is None else None,  # frames are needed, so decoded
             guarded=True,
             nuisance=self.nuisance,

@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.harness.cells import Cell, Outcome, Watch
+from benchmarks.harness.cells import Cell, OnProgress, Outcome
 from benchmarks.harness.folder import slug
 from benchmarks.harness.measuring import Measuring, curve_table
 from benchmarks.known_pacing import errors as truth
@@ -63,7 +63,7 @@ def rendered_cell(
     if weights is not None:
         inputs["lpips"] = {"weights": weights, "versions": installed("torch", "torchvision")}
 
-    def compute(on_progress: Watch) -> Outcome:
+    def compute(on_progress: OnProgress) -> Outcome:
         pixels, steps, lpips_reason = PixelSteps(), None, ""
         try:
             steps = PerceptualSteps() if weights is not None else None

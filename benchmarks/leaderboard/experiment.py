@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from threadpoolctl import threadpool_limits
 
-from benchmarks.harness.cells import Cell, Outcome, Section, Summary, Table, Watch
+from benchmarks.harness.cells import Cell, OnProgress, Outcome, Section, Summary, Table
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.quality import QUALITY, clip_columns, quality_inputs
@@ -186,11 +186,11 @@ def clip_cell(
     known |= images.identity(clip.pair)
     inputs = None if content is None else {"clip": content, **known}
 
-    def compute(watch: Watch) -> Outcome:
+    def compute(on_progress: OnProgress) -> Outcome:
         if clip.problem is not None:
             raise clip.problem
         try:
-            measured = measuring.measure(clip.path, watch)
+            measured = measuring.measure(clip.path, on_progress)
             ends, conditions, notes = images.compared(clip, measuring.embedder)
         except ClipError as error:
             # By its place among the clips: rows must not depend on how the path was typed.

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.generated.experiment import RetimeGenerated
 from benchmarks.generated.strategies import Wanted
-from benchmarks.harness.cells import Cell, Key, Outcome, Summary, Watch
+from benchmarks.harness.cells import Cell, Key, OnProgress, Outcome, Summary
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.provenance import digest, file_digest
@@ -155,8 +155,8 @@ class UserStudy:
         if inputs is not None:
             inputs = {**inputs, "page": [clip, checks]}
 
-        def compute(watch: Watch) -> Outcome:
-            outcome = cell.compute(watch)
+        def compute(on_progress: OnProgress) -> Outcome:
+            outcome = cell.compute(on_progress)
             film = planned.film(outcome)
             clips = {clip: film.data}
             for index, ids in enumerate(checks):
@@ -188,7 +188,7 @@ class UserStudy:
         trials = digest([trial.id for trial in self.study.trials])
         inputs = {"answers": content, "study": [self.study.id, trials]}
 
-        def compute(watch: Watch) -> Outcome:
+        def compute(on_progress: OnProgress) -> Outcome:
             try:
                 data = read_bounded(path, LARGEST)
                 if file_digest(path) != content:

@@ -128,11 +128,11 @@ def analyze(
         for clip, title in zip(paths, _titles(paths), strict=True):
             row = dict.fromkeys(names) | {"clip": clip, "embedder": shown_name(measuring)}
             bar.set_description(plain(Path(clip).name[-30:]))
-            watch = None if several else advance(bar)
+            on_frame = None if several else advance(bar)
             try:
                 measured = measure_clip(
-                    clip, measuring, sampling=sampling, watch=watch, cache=cache, guarded=True,
-                    nuisance=nuisance,
+                    clip, measuring, sampling=sampling, on_frame=on_frame, cache=cache,
+                    guarded=True, nuisance=nuisance,
                 )  # fmt: skip
             except (ClipError, ConfigError) as error:
                 if not (several or isinstance(error, ClipError)):

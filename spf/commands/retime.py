@@ -16,7 +16,7 @@ from spf.generators import MAKERS
 if TYPE_CHECKING:
     from spf.embedders import Embedder
     from spf.generators.base import Generator
-    from spf.pacing.plan import RetimePlan, Watch
+    from spf.pacing.plan import OnProgress, RetimePlan
     from spf.pacing.retime import Retimed
     from spf.pacing.strategies import Regenerate, Resampling
     from spf.progress import Curve
@@ -101,7 +101,7 @@ def retime(
     """
     from spf.pacing.lengths import Wanted
     from spf.pacing.outputs import write_plot, write_report, write_side_by_side
-    from spf.pacing.plan import PlanAnew, plan_retiming
+    from spf.pacing.plan import RegenerationPlan, plan_retiming
     from spf.pacing.retime import carry_out, check_out, segments_beside
     from spf.pacing.strategies import Regenerate, make_method
 
@@ -138,7 +138,7 @@ def retime(
         beside = result.with_suffix(".side-by-side.mp4")
         write_side_by_side(done, beside, on_progress)
     print(f"  side by side  {plain(beside)}")
-    if isinstance(plan, PlanAnew):
+    if isinstance(plan, RegenerationPlan):
         print(f"  segments      {plain(segments_beside(result))} (for starting again)")
     return 0
 
@@ -247,7 +247,7 @@ def _print_result(done: "Retimed", embedder: "Embedder") -> None:
 
 
 @contextmanager
-def progress_bars() -> Iterator["Watch"]:
+def progress_bars() -> Iterator["OnProgress"]:
     """A progress bar for each stage, one after the other."""
     from tqdm import tqdm
 

@@ -57,7 +57,7 @@ def trim(
     cache = None if no_cache else user_cache()
     with tqdm(unit="frames", leave=False, disable=None) as bar:
         measured = measure_clip(
-            clip, measuring, sampling=Sampling(stream=stream), watch=advance(bar),
+            clip, measuring, sampling=Sampling(stream=stream), on_frame=advance(bar),
             cache=cache, guarded=True,
         )  # fmt: skip
         plan = plan_trim(measured, margin, copy)

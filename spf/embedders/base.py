@@ -20,7 +20,7 @@ from spf.video.pixels import STILL, Bars, PixelStatistics, pixel_notes
 
 Image = NDArray[np.uint8]
 Source = str | os.PathLike[str] | ArrayLike | Iterator[tuple[Image, float]]
-Watch = Callable[[Image, float], None]
+OnFrame = Callable[[Image, float], None]
 FrameStream = Generator[tuple[Image, float]]
 
 LARGE = 2**25  # bytes of a frame (11 megapixels) from which on none is read ahead
@@ -89,7 +89,7 @@ def embed_clip(
     embedder: Embedder,
     batch_size: int | None = None,
     sampling: Sampling | None = None,
-    watch: Watch | None = None,
+    on_frame: OnFrame | None = None,
     reader: Callable[[str | os.PathLike[str], Sampling], Reader | GuardedReader] = Reader,
     crop_bars: bool = False,
     nuisance: str = "none",
@@ -98,7 +98,7 @@ def embed_clip(
 
     source : path, frames (T, H, W, 3) uint8 (times are their indices), or an iterable of
     (image, seconds). sampling : of a file's frames; frames from memory are all used.
-    watch : called with every frame and its time, in order (progress bars, thumbnails), by the
+    on_frame : called with every frame and its time, in order (progress bars, thumbnails), by the
     background thread that prepares frames, while the model works on earlier ones.
     reader : `GuardedReader` where files may be hostile or damaged. crop_bars : embed frames without
     their black bars; raises BarsEndError where a later frame shows that they are none. nuisance :
@@ -124,15 +124,15 @@ def embed_clip(
             unit: Literal["s", "frames"] = "frames" if info.fps is None else "s"
             bars = Bars() if crop_bars else None
             bounded = _at_most(frames, source)
-            found = _stream(bounded, embedder, size, watch, source, unit, bars, views)
+            found = _stream(bounded, embedder, size, on_frame, source, unit, bars, views)
             notes = [*opened.notes, *(bars.notes() if bars else []), *found.notes]
             return replace(found, info=info, notes=notes)
     if sampling not in (None, Sampling()):
         raise ConfigError("sampling applies to files; choose the frames before they are given")
     if isinstance(source, Iterator):
-        return _stream(source, embedder, size, watch, FRAMES, "s", None, views)
+        return _stream(source, embedder, size, on_frame, FRAMES, "s", None, views)
     held = _frames(np.asarray(source))
-    return _stream(held, embedder, size, watch, FRAMES, "frames", None, views)
+    return _stream(held, embedder, size, on_frame, FRAMES, "frames", None, views)
 
 
 @contextmanager
@@ -170,7 +170,7 @@ def _stream(
     frames: Iterable[tuple[Image, float]],
     embedder: Embedder,
     size: int,
-    watch: Watch | None,
+    on_frame: OnFrame | None,
     source: object,
     unit: Literal["s", "frames"],
     bars: Bars | None,
@@ -179,7 +179,7 @@ def _stream(
     times: list[float] = []
     pixels, sample = PixelStatistics(), Sample()
     vectors: list[NDArray[np.float32]] = []
-    prepared = _batches(frames, embedder, size, watch, pixels, bars, views, sample)
+    prepared = _batches(frames, embedder, size, on_frame, pixels, bars, views, sample)
     with closing(ahead(prepared)) as batches:
         for batch, at in batches:
             vectors.append(_encode(embedder, batch, source))
@@ -203,7 +203,7 @@ def _batches(
     frames: Iterable[tuple[Image, float]],
     embedder: Embedder,
     size: int,
-    watch: Watch | None,
+    on_frame: OnFrame | None,
     pixels: PixelStatistics,
     bars: Bars | None,
     views: Sequence[View],
@@ -219,8 +219,8 @@ def _batches(
     with ExitStack() as at_end:
         at_end.callback(getattr(frames, "close", bool))
         for image, time in frames:
-            if watch is not None:
-                watch(image, time)
+            if on_frame is not None:
+                on_frame(image, time)
             pixels.add(image)
             inside = image if bars is None else bars.crop(image)
             prepared.append(embedder.prepare(inside))

@@ -24,7 +24,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     "guidance": {"above": 0},
 }
 """Bounds, as `spf.numbers` takes them, of what every generator may be asked for."""
-Watch = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 """Called after each denoising step with the number of steps done and their total."""
 
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
@@ -145,7 +145,7 @@ class Generator(Protocol):
         ...
 
     def generate(
-        self, request: Request, warp: ClockWarp | None = None, watch: Watch | None = None
+        self, request: Request, warp: ClockWarp | None = None, on_progress: OnProgress | None = None
     ) -> GeneratedClip:
         """The clip; with a warp, under it.
 

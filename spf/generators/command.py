@@ -18,7 +18,15 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from spf.errors import ClipError, ConfigError, SpfError, UnavailableError
-from spf.generators.base import LIMITS, GeneratedClip, Image, Request, Watch, check_warp, resized
+from spf.generators.base import (
+    LIMITS,
+    GeneratedClip,
+    Image,
+    OnProgress,
+    Request,
+    check_warp,
+    resized,
+)
 from spf.generators.clock import Clock, ClockWarp, latent_clock
 from spf.generators.counts import Counts
 from spf.identity import file_digest
@@ -102,9 +110,9 @@ class Command:
         return latent_clock(self._count(request), 1)
 
     def generate(
-        self, request: Request, warp: ClockWarp | None = None, watch: Watch | None = None
+        self, request: Request, warp: ClockWarp | None = None, on_progress: OnProgress | None = None
     ) -> GeneratedClip:
-        """The clip of a request; see `Generator`. `watch` is called once, when it is there."""
+        """The clip of a request; see `Generator`. `on_progress` is called once, at its end."""
         check_warp(self, warp, self.clock(request))
         self.check()
         asked, notes = self._asked(request)
@@ -117,8 +125,8 @@ class Command:
                     tries = f" ({self.retries + 1} attempts)" if self.retries else ""
                     raise SpfError(f"model=command: {error}{tries}") from None
         self._check_clip(frames, asked)
-        if watch is not None:
-            watch(1, 1)
+        if on_progress is not None:
+            on_progress(1, 1)
         assert asked.fps is not None
         return GeneratedClip(frames, asked.fps, notes)
 

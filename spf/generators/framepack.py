@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.generators.base import Defaults, Plan, Watch
+from spf.generators.base import Defaults, OnProgress, Plan
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
 from spf.generators.memory import Workload
 from spf.generators.pipeline import DiffusersGenerator
@@ -103,7 +103,7 @@ class FramePack(DiffusersGenerator):
 
         return HunyuanVideoFramepackPipeline
 
-    def _common(self, plan: Plan, watch: Watch | None) -> dict[str, Any]:
+    def _common(self, plan: Plan, on_progress: OnProgress | None) -> dict[str, Any]:
         """All arguments of the pipeline, which makes ceil(num_frames / (4 W - 3)) sections. Steps
         are counted over all sections."""
         from PIL import Image
@@ -111,8 +111,8 @@ class FramePack(DiffusersGenerator):
         sections, done = (plan.num_frames - 1) // self.factor, count(1)
 
         def after_step(step: int, steps: int) -> None:
-            if watch is not None:
-                watch(next(done), steps * sections)
+            if on_progress is not None:
+                on_progress(next(done), steps * sections)
 
         return super()._common(plan, after_step) | {
             "image": Image.fromarray(plan.first),

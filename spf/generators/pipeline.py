@@ -15,9 +15,9 @@ from spf.generators.base import (
     LIMITS,
     Defaults,
     GeneratedClip,
+    OnProgress,
     Plan,
     Request,
-    Watch,
     check_warp,
     fitted,
     nearest,
@@ -170,7 +170,7 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         return self._clock(plan.num_frames, plan.fps)
 
     def generate(
-        self, request: Request, warp: ClockWarp | None = None, watch: Watch | None = None
+        self, request: Request, warp: ClockWarp | None = None, on_progress: OnProgress | None = None
     ) -> GeneratedClip:
         """The clip of a request; see `Generator`."""
         plan = self.plan(request)
@@ -179,7 +179,7 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         with one_line_failures(self.name), self._adjusted():
             applied = nullcontext() if warp is None else warp.applied(self.ropes())
             with applied:
-                video, notes = self._call(plan, **self._common(plan, watch))
+                video, notes = self._call(plan, **self._common(plan, on_progress))
             frames = to_uint8(self.name, video)
         if len(frames) != plan.num_frames:
             found = f"{len(frames)} frames instead of {plan.num_frames}"
@@ -298,14 +298,14 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         """The pipeline with the chosen settings that it takes from its configuration."""
         return settings.adjusted(self.pipeline, self.chosen["flow_shift"])
 
-    def _common(self, plan: Plan, watch: Watch | None) -> dict[str, Any]:
+    def _common(self, plan: Plan, on_progress: OnProgress | None) -> dict[str, Any]:
         """Arguments that all pipelines take alike."""
 
         def after_step(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict:
             if not bool(tensors["latents"].isfinite().all()):
                 raise not_finite(self.name, f"after step {step + 1} of {plan.steps} latents are")
-            if watch is not None:
-                watch(step + 1, plan.steps)
+            if on_progress is not None:
+                on_progress(step + 1, plan.steps)
             return {}
 
         height, width = plan.size

@@ -11,7 +11,7 @@ from typing import Any
 
 from spf.embedders import Embedder, label, shown_name
 from spf.measurement import Measurement
-from spf.pacing.plan import RetimePlan, Watch, measured_clip, scores
+from spf.pacing.plan import OnProgress, RetimePlan, measured_clip, scores
 from spf.pacing.shots import paced
 from spf.progress.agreement import Disagreement, disagreements
 from spf.progress.metrics import NO_CHANGE, no_change_reason
@@ -63,11 +63,11 @@ def checked(
     steering: Embedder,
     embedder: Embedder,
     cache: bool = True,
-    watch: Watch | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Check:
     """Measure a clip and its result by a second embedder; result : by the first one."""
     before, after = (
-        measured_clip(path, embedder, cache, watch, stage).curve
+        measured_clip(path, embedder, cache, on_progress, stage).curve
         for path, stage in zip((plan.source, out), CHECKING, strict=True)
     )
     cuts = plan.cuts_shown

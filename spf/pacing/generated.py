@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spf.errors import SpfError
-from spf.generators.base import GeneratedClip, Generator, Request, Watch, check_warpable
+from spf.generators.base import GeneratedClip, Generator, OnProgress, Request, check_warpable
 from spf.pacing.strategies import Strategy, make_strategy
 from spf.pacing.targets import Target, make_target
 from spf.pacing.timemap import distance_to_target, time_map
@@ -47,17 +47,6 @@ class RetimedGeneration:
         return min(self.attempts[1:] or self.attempts, key=_rank)
 
 
-def generate_baseline(
-    generator: Generator,
-    request: Request,
-    measure: Measure,
-    target: str | Target | Curve = "linear",
-    watch: Watch | None = None,
-) -> Attempt:
-    """The clip as the model makes it, measured. It serves every strategy of `retime_generated`."""
-    return generate_measured(generator, request, measure, make_target(target), None, watch)
-
-
 def retime_generated(
     generator: Generator,
     request: Request,
@@ -65,7 +54,7 @@ def retime_generated(
     strategy: str | Strategy = "rope",
     target: str | Target | Curve = "linear",
     baseline: Attempt | None = None,
-    watch: Watch | None = None,
+    on_progress: OnProgress | None = None,
 ) -> RetimedGeneration:
     """Generate a clip again, with the same noise, under a warp that gives it the target's pacing.
 
@@ -74,9 +63,9 @@ def retime_generated(
     p_new(b) = p_old(b) + gamma alpha_b (tau - t), or with correction="compose" p_old at tau, until
     one brings the pacing no nearer.
 
-    measure : clip -> Curve, with whichever embedder. strategy : a word of `RETIMES` or an object of
-    one. target : as in `time_map`. baseline : from `generate_baseline`, with the same generator,
-    request, measure and target. watch : called at every denoising step of every generation.
+    measure : clip -> Curve, with whichever embedder. strategy : a name of `RETIMES` or an object of
+    one. target : as in `time_map`. baseline : from `generate_measured`, with the same generator,
+    request, measure and target. on_progress : called at every denoising step of every generation.
 
     A clip without semantic change is returned as it is: there is nothing to retime.
     Raises what the generator and `measure` raise, and ConfigError where the strategy warps a clock
@@ -86,12 +75,11 @@ def retime_generated(
     clock = generator.clock(request) if strategy.iterations else None
     if clock is not None:
         check_warpable(generator, clock)
-    first = baseline or generate_measured(generator, request, measure, target, None, watch)
+    first = baseline or generate_measured(generator, request, measure, target, None, on_progress)
     attempts = [first]
-    reason = no_change_reason(first.curve)
     if clock is None:
         return RetimedGeneration(attempts, "done")
-    if reason is not None:
+    if (reason := no_change_reason(first.curve)) is not None:
         return RetimedGeneration(attempts, "no change", f"nothing to retime: {reason}")
     count = round(float(clock.frames[-1])) + 1
     if len(first.curve) != count:
@@ -105,13 +93,10 @@ def retime_generated(
         else:
             composing = strategy.correction == "compose"
             warp = warp.composed(more) if composing else warp.corrected(more)
-        attempts.append(generate_measured(generator, request, measure, target, warp, watch))
-        if len(attempts) > 2 and not _rank(attempts[-1]) < _rank(attempts[-2]):
+        attempts.append(generate_measured(generator, request, measure, target, warp, on_progress))
+        stuck = len(attempts) > 2 and not _rank(attempts[-1]) < _rank(attempts[-2])
+        if stuck or no_change_reason(attempts[-1].curve) is not None:  # which has no time map
             return RetimedGeneration(attempts, "no better")
-        if no_change_reason(attempts[-1].curve) is not None:
-            return RetimedGeneration(
-                attempts, "no better"
-            )  # a curve without change has no time map
     return RetimedGeneration(attempts, "done")
 
 
@@ -120,11 +105,12 @@ def generate_measured(
     request: Request,
     measure: Measure,
     target: Target,
-    warp: Warp | None,
-    watch: Watch | None,
+    warp: Warp | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Attempt:
-    """One clip under a warp (None: as the model makes it), measured and compared with a target."""
-    return measured(generator.generate(request, warp, watch), measure, target, warp)
+    """One clip under a warp, measured and compared with a target; None is the clip as the model
+    makes it, which serves every strategy of `retime_generated` as its baseline."""
+    return measured(generator.generate(request, warp, on_progress), measure, target, warp)
 
 
 def measured(

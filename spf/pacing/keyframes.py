@@ -1,5 +1,6 @@
 """Curve -> segments -> keyframes -> how many frames to generate between them: numbers alone."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spf.generators.counts import Counts
-from spf.pacing.shots import GRID, shared_out, shot_steps, when_reached
+from spf.pacing.shots import GRID, bounds, shared_out, shot_steps, when_reached
 from spf.pacing.targets import Target, pinned
 from spf.progress import Curve, Segment
 
@@ -150,15 +151,16 @@ def make_plan(
 
     Raises ConfigError where the result has too few frames for the shots.
     """
-    starts, ends = [0, *cuts], [*(cut - 1 for cut in cuts), len(curve) - 1]
+    starts, ends = bounds(cuts, len(curve))
     when = when_reached(target, curve.progress)
     lengths = shot_steps(when, cuts, num_frames, [1] * len(starts))
-    notes = _Notes()
-    shots = [
-        _shot(curve, when, first, last, steps, _knots(segments, first, last), counts, notes)
-        for first, last, steps in zip(starts, ends, lengths, strict=True)
-    ]
-    return KeyframePlan(num_frames, tuple(cuts), tuple(shots), tuple(notes.lines(counts)))
+    adapted: Counter[str] = Counter()
+    shots = []
+    for first, last, steps in zip(starts, ends, lengths, strict=True):
+        inner = {segment.start for segment in segments if first < segment.start < last}
+        knots = [first, *sorted(inner), last]
+        shots.append(_shot(curve, when, knots, steps, counts, adapted))
+    return KeyframePlan(num_frames, tuple(cuts), tuple(shots), tuple(_notes(adapted, counts)))
 
 
 def part_of(target: Target, span: tuple[float, float]) -> Target:
@@ -175,25 +177,15 @@ def part_of(target: Target, span: tuple[float, float]) -> Target:
     return part
 
 
-def _knots(segments: Sequence[Segment], first: int, last: int) -> list[int]:
-    inner = {segment.start for segment in segments if first < segment.start < last}
-    return [first, *sorted(inner), last]
-
-
 def _shot(
-    curve: Curve,
-    when: Array,
-    first: int,
-    last: int,
-    steps: int,
-    knots: list[int],
-    counts: Counts,
-    notes: "_Notes",
+    curve: Curve, when: Array, knots: list[int], steps: int, counts: Counts, adapted: Counter[str]
 ) -> Shot:
-    """The pieces of source frames first .. last for `steps` steps of the result.
+    """The pieces between the knots, source frames, for `steps` steps of the result; what was
+    `adapted` to the generator is counted.
 
     A shot of one frame is generated from that frame to itself.
     """
+    first, last = knots[0], knots[-1]
     if first == last:
         shortest, at = counts.factor * counts.least, float(when[first])
         piece = Piece(first, first, 0.0, (at, at), float(steps), shortest + 1)
@@ -206,7 +198,7 @@ def _shot(
 
     merged = _merged(knots, lasts, counts.factor * counts.least)
     split = _split(merged, lasts, counts)
-    notes.add(len(knots) - len(merged), len(split) - len(merged))
+    adapted += Counter(joined=len(knots) - len(merged), split=len(split) - len(merged))
     pairs = list(pairwise(split))
     ideal = np.array([lasts(start, stop) for start, stop in pairs])
     units = ceil(steps / counts.factor)
@@ -225,7 +217,8 @@ def _shot(
         for (start, stop), duration, number in zip(pairs, ideal, made, strict=True)
     )
     shot = Shot(pieces, steps + 1, exact)
-    notes.judge(shot, counts)
+    if not exact:
+        adapted["shortened" if shot.generated > shot.num_frames else "stretched"] += 1
     return shot
 
 
@@ -267,34 +260,15 @@ def _split(knots: list[int], lasts: Duration, counts: Counts) -> list[int]:
     return found
 
 
-class _Notes:
-    """What is told of the plan."""
-
-    def __init__(self) -> None:
-        self.joined = self.split = self.stretched = self.shortened = 0
-
-    def add(self, joined: int, split: int) -> None:
-        self.joined += joined
-        self.split += split
-
-    def judge(self, shot: Shot, counts: Counts) -> None:
-        if shot.exact:
-            return
-        if shot.generated > shot.num_frames:
-            self.shortened += 1
-        else:
-            self.stretched += 1
-
-    def lines(self, counts: Counts) -> Iterator[str]:
-        rule = f"the generator makes {counts}"
-        if self.joined:
-            yield f"{self.joined} segment(s) too short joined with a neighbour: {rule}"
-        if self.split:
-            yield f"segments too long split at {self.split} more keyframe(s): {rule}"
-        if self.shortened:
-            yield f"the next longer clip brought to length by the time map: {rule}"
-        if self.stretched:
-            yield (
-                f"{self.stretched} shot(s) stretched by the time map, in segments without a frame "
-                f"to split at: {rule}"
-            )
+def _notes(adapted: Counter[str], counts: Counts) -> Iterator[str]:
+    """A line for each way in which segments were adapted to what the generator can make."""
+    texts = {
+        "joined": "{} segment(s) too short joined with a neighbour",
+        "split": "segments too long split at {} more keyframe(s)",
+        "shortened": "the next longer clip brought to length by the time map",
+        "stretched": "{} shot(s) stretched by the time map, in segments without a frame "
+        "to split at",
+    }
+    for way, text in texts.items():
+        if adapted[way]:
+            yield f"{text.format(adapted[way])}: the generator makes {counts}"

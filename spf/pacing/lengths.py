@@ -26,7 +26,7 @@ SAME_RATE = 1e-3
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked of the result's length. keep : a word of `KEEP`. num_frames, fps : None leaves
+    """What is asked of the result's length. keep : a name of `KEEP`. num_frames, fps : None leaves
     them to `keep`. Raises ConfigError where they make no sense, or not together."""
 
     keep: str = "length"

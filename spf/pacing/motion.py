@@ -35,7 +35,7 @@ class Flows:
     found_back: Field
 
     def reversed(self) -> "Flows":
-        """The same motion, told from the other frame."""
+        """The same motion, seen from the other frame."""
         return Flows(self.back, self.there, self.found_back, self.found_there)
 
     def compensated(self, first: Image, second: Image, share: float) -> Image:

@@ -11,14 +11,14 @@ import numpy as np
 from spf.embedders import Embedder, label
 from spf.errors import SpfError
 from spf.files import write_atomic
-from spf.pacing.plan import PlanAnew, Watch
+from spf.pacing.plan import OnProgress, RegenerationPlan
 from spf.pacing.retime import STAGES, Retimed, counted
 from spf.pacing.targets import Linear, described
 from spf.pacing.timemap import source_times
 from spf.video import Reader, write_mp4
 
 
-def write_side_by_side(done: Retimed, out: Path, watch: Watch | None = None) -> None:
+def write_side_by_side(done: Retimed, out: Path, on_progress: OnProgress | None = None) -> None:
     """Write the clip and its result beside each other, with their curves, as an MP4."""
     from spf.figures import side_by_side
 
@@ -31,7 +31,7 @@ def write_side_by_side(done: Retimed, out: Path, watch: Watch | None = None) -> 
             for word, reader, curve in (("before", clip, before), ("after", result, after))
         ]
         frames = side_by_side(panels, rate)
-        write_mp4(out, counted(frames, watch, STAGES[3], total), rate)
+        write_mp4(out, counted(frames, on_progress, STAGES[3], total), rate)
 
 
 def write_plot(done: Retimed, out: Path, embedder: Embedder) -> None:
@@ -46,14 +46,30 @@ def write_plot(done: Retimed, out: Path, embedder: Embedder) -> None:
     if not isinstance(done.plan.target, Linear):  # which is drawn as the reference
         curves[f"target {described(done.plan.target)}"] = (u, np.asarray(done.plan.target(u)))
     change = " -> ".join(f"{scores['target_mae']:.4f}" for scores in (done.before, done.after))
-    about = f"embedder {label(embedder)} · {_made_by(done)} · target_mae {change}"
+    plan = done.plan
+    by = f" by {plan.generator.name}" if isinstance(plan, RegenerationPlan) else ""
+    about = f"embedder {label(embedder)} · {plan.method}{by} · target_mae {change}"
     put(out, plot_overlay(curves, done.source.resolve().name, about))
 
 
 def write_report(done: Retimed, out: Path, embedder: Embedder) -> None:
     """Write the time map, the scores and what they were made with as JSON; NaN is null."""
     plan = done.plan
+    regeneration: dict[str, Any] = {}
+    check: dict[str, Any] | None = None
     clip, shown = plan.curve.times, plan.length.times
+    if done.check is not None:
+        both = {"before": _plain(done.check.before), "after": _plain(done.check.after)}
+        check = {**done.check.plain(), "scores": both}
+    if isinstance(plan, RegenerationPlan):
+        regeneration["regeneration"] = {
+            "model": plan.generator.name,
+            "identity": plan.generator.identity(),
+            "settings": asdict(plan.settings),
+            "cuts": list(plan.segments.cuts),
+            "segments": [asdict(piece) for piece in plan.segments.pieces],
+            "scores_unsteered": done.plain and _plain(done.plain),
+        }
     about: dict[str, Any] = {
         "source": done.source.name,
         "result": done.out.name,
@@ -64,10 +80,10 @@ def write_report(done: Retimed, out: Path, embedder: Embedder) -> None:
         "frames": {"before": len(clip), "after": plan.length.num_frames},
         "fps": {"before": (len(clip) - 1) / clip[-1], "after": plan.length.fps},
         "scores": {"before": _plain(done.before), "after": _plain(done.after)},
-        "check": _check(done),
+        "check": check,
         "cuts": {"source_frame": list(plan.cuts), "frame": list(plan.cuts_shown)},
         "notes": list(done.notes),
-        **_anew(done),
+        **regeneration,
         "time_map": {
             "time": shown.tolist(),
             "source_frame": plan.positions.tolist(),
@@ -75,35 +91,6 @@ def write_report(done: Retimed, out: Path, embedder: Embedder) -> None:
         },
     }
     put(out, json.dumps(about, indent=1, allow_nan=False, default=str) + "\n")
-
-
-def _made_by(done: Retimed) -> str:
-    plan = done.plan
-    return f"{plan.method} by {plan.generator.name}" if isinstance(plan, PlanAnew) else plan.method
-
-
-def _check(done: Retimed) -> dict[str, Any] | None:
-    """What the second embedder sees; None where there was none."""
-    if done.check is None:
-        return None
-    scores = {"before": _plain(done.check.before), "after": _plain(done.check.after)}
-    return {**done.check.plain(), "scores": scores}
-
-
-def _anew(done: Retimed) -> dict[str, Any]:
-    """What there is to say of a clip that was generated anew; nothing of others."""
-    plan = done.plan
-    if not isinstance(plan, PlanAnew):
-        return {}
-    said = {
-        "model": plan.generator.name,
-        "identity": plan.generator.identity(),
-        "settings": asdict(plan.settings),
-        "cuts": list(plan.segments.cuts),
-        "segments": [asdict(piece) for piece in plan.segments.pieces],
-        "scores_unsteered": done.plain and _plain(done.plain),
-    }
-    return {"regeneration": said}
 
 
 def _plain(scores: dict[str, float]) -> dict[str, float | None]:

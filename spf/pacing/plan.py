@@ -1,8 +1,9 @@
 """What an existing clip is to become: measured, with its time map, before anything is written."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from spf.measurement import Measurement, measure_clip
 from spf.pacing.generated import target_mae
 from spf.pacing.keyframes import KeyframePlan
 from spf.pacing.lengths import Length, Wanted, length_of
-from spf.pacing.regeneration import ONLY_CUTS, plan_regeneration
+from spf.pacing.regeneration import ONLY_CUTS, OnProgress, plan_regeneration
 from spf.pacing.resampling import is_identity
 from spf.pacing.shots import between_cuts, cuts_shown, paced, target_of
 from spf.pacing.strategies import KEEP, Regenerate, Resampling, make_method
@@ -30,8 +31,6 @@ from spf.progress import Curve, no_change_reason, score
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
 Source = str | os.PathLike[str]
-Watch = Callable[[str, int, int | None], None]
-"""Called with a stage's name, how many frames of it are done, and of how many (None: unknown)."""
 
 METHOD = "flow"
 MEASURING = "measuring"
@@ -45,7 +44,7 @@ NAMED_CUTS = 5
 class RetimePlan:
     """What a clip is to become.
 
-    measured : the clip. target : its pacing, as a function. method : a word of
+    measured : the clip. target : its pacing, as a function. method : a name of
     `spf.pacing.strategies.FOR_FINISHED`. length : of the result. positions : (N,) float64, the time
     map, frames of the clip. cuts : frames of the clip that begin a shot, at cuts that are kept.
     notes : lines on what is not as it was asked for.
@@ -100,8 +99,8 @@ class RetimePlan:
 
 
 @dataclass(frozen=True, eq=False)
-class PlanAnew(RetimePlan):
-    """The same for a clip that is generated anew: by which generator, with which settings, in which
+class RegenerationPlan(RetimePlan):
+    """The same for a clip that is regenerated: by which generator, with which settings, in which
     segments."""
 
     generator: ClipGenerator
@@ -128,7 +127,7 @@ def plan_retiming(
     method: str | Resampling | Regenerate = METHOD,
     wanted: Wanted | None = None,
     cache: bool = True,
-    watch: Watch | None = None,
+    on_progress: OnProgress | None = None,
     generator: str | ClipGenerator | None = None,
 ) -> RetimePlan:
     """Measure a clip and decide what to do; nothing is written. Parameters as in `retime`."""
@@ -136,11 +135,17 @@ def plan_retiming(
     target = target_of(target, strategy.cuts or KEEP)
     maker = ready_generator(strategy, generator)
     path = Path(source)
-    measured = measured_clip(source, embedder, cache, watch, MEASURING)
+    measured = measured_clip(source, embedder, cache, on_progress, MEASURING)
     plan = planned(path, measured, target, strategy, wanted)
     if maker is None or not isinstance(strategy, Regenerate):
         return plan
-    return _planned_anew(plan, maker, strategy)
+    segments = plan_regeneration(plan.curve, maker, target, strategy, plan.length.num_frames)
+    makes, own = getattr(maker, "size", None), measured.thumbnails.source_size
+    notes = [*plan.notes, *segments.notes]
+    if makes is not None and tuple(makes) != own:
+        notes.append(f"frames resized from {own[1]}x{own[0]} to {makes[1]}x{makes[0]}")
+    changed = vars(plan) | {"positions": segments.positions, "notes": tuple(notes)}
+    return RegenerationPlan(**changed, generator=maker, settings=strategy, segments=segments)
 
 
 def ready_generator(
@@ -152,9 +157,9 @@ def ready_generator(
     UnavailableError where it cannot run here.
     """
     if not isinstance(strategy, Regenerate):
-        if generator is not None:
-            raise ConfigError(f"method={strategy.name} takes no generator; use method=regenerate")
-        return None
+        if generator is None:
+            return None
+        raise ConfigError(f"method={strategy.name} takes no generator; use method=regenerate")
     if generator is None:
         raise ConfigError(
             f"method=regenerate needs a generator (--model): {', '.join(MAKERS)} (tiny: 32x32 "
@@ -166,23 +171,6 @@ def ready_generator(
     return made
 
 
-def _planned_anew(plan: RetimePlan, generator: ClipGenerator, settings: Regenerate) -> PlanAnew:
-    """The plan with the generator's segments."""
-    count = plan.length.num_frames
-    try:
-        segments = plan_regeneration(plan.curve, generator, plan.target, settings, count)
-    except ClipError as error:
-        raise ClipError(plan.source, error.reason, error.remedy) from None
-    makes, own = getattr(generator, "size", None), plan.measured.thumbnails.source_size
-    notes = [*plan.notes, *segments.notes]
-    if makes is not None and tuple(makes) != own:
-        notes.append(f"frames resized from {own[1]}x{own[0]} to {makes[1]}x{makes[0]}")
-    changed = {"positions": segments.positions, "notes": tuple(notes)}
-    return PlanAnew(
-        **vars(plan) | changed, generator=generator, settings=settings, segments=segments
-    )
-
-
 def planned(
     path: Path,
     measured: Measurement,
@@ -192,8 +180,7 @@ def planned(
 ) -> RetimePlan:
     """The plan for a clip that is measured: every frame of it. Errors as in `retime`."""
     curve, info = measured.curve, measured.embeddings.info
-    reason = no_change_reason(curve)
-    if reason is not None:
+    if (reason := no_change_reason(curve)) is not None:
         raise ClipError(path, reason, "there is nothing to retime: give another clip")
     way = strategy.cuts or KEEP
     cuts = tuple(curve.cuts) if way == KEEP else ()
@@ -221,19 +208,17 @@ def _cut_notes(curve: Curve, way: str) -> list[str]:
 
 
 def measured_clip(
-    source: Source, embedder: Embedder, cache: bool, watch: Watch | None, stage: str
+    source: Source, embedder: Embedder, cache: bool, on_progress: OnProgress | None, stage: str
 ) -> Measurement:
-    """A clip measured, frame by frame told to `watch` as a stage."""
-    seen = 0
+    """A clip measured, each frame reported to `on_progress` as a stage."""
+    numbers = count(1)
 
-    def count(image: Image, time: float) -> None:
-        nonlocal seen
-        seen += 1
-        if watch is not None:
-            watch(stage, seen, None)
+    def report(image: Image, time: float) -> None:
+        if on_progress is not None:
+            on_progress(stage, next(numbers), None)
 
-    kept = user_cache() if cache else None
-    return measure_clip(source, embedder, watch=count, cache=kept, guarded=True)
+    cached = user_cache() if cache else None
+    return measure_clip(source, embedder, on_frame=report, cache=cached, guarded=True)
 
 
 def scores(curve: Curve, target: Target, cuts: Sequence[int] = ()) -> dict[str, float]:

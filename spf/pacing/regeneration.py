@@ -1,4 +1,4 @@
-"""Segmented regeneration: generate a clip anew between its semantic keyframes (arXiv 2604.22554).
+"""Segmented regeneration: regenerate a clip between its semantic keyframes (arXiv 2604.22554).
 
 The progress curve is split into straight pieces; each piece is generated between its keyframes,
 for as long as the target gives to its change, and the pieces are joined (method, section 4). A
@@ -26,21 +26,20 @@ from spf.generators.base import GeneratedClip, Generator, Image, Request, unwarp
 from spf.generators.cached import CachedGenerator, read_clip
 from spf.generators.counts import counts_of
 from spf.numbers import number
-from spf.pacing.generated import Attempt, retime_generated, target_mae
+from spf.pacing.generated import retime_generated, target_mae
 from spf.pacing.keyframes import KeyframePlan, Piece, make_plan, part_of
 from spf.pacing.resampling import resampled
 from spf.pacing.shots import paced, target_of
-from spf.pacing.strategies import KEEP, Regenerate
+from spf.pacing.strategies import KEEP, Regenerate, Strategy
 from spf.pacing.targets import Target
-from spf.pacing.timemap import distance_to_target
-from spf.progress import Curve, no_change_reason, score, segment
+from spf.progress import Curve, no_change_reason, segment
 from spf.progress.metrics import NO_CHANGE
 from spf.video import Reader, Sampling, write_png
 
 Source = str | os.PathLike[str] | NDArray[np.uint8]
 Measure = Callable[[Iterator[tuple[Image, float]]], Curve]
 """Frames, each with its seconds -> their curve. They are streamed, and need not be held."""
-Watch = Callable[[str, int, int | None], None]
+OnProgress = Callable[[str, int, int | None], None]
 """Called with a stage's name, how much of it is done, and of how much (None: unknown)."""
 
 READING = "reading keyframes"
@@ -83,16 +82,13 @@ class Joined:
 
 @dataclass(frozen=True, eq=False)
 class Regeneration:
-    """What was planned and made.
+    """What was made.
 
-    before : the source's curve, before_target_mae its distance to the target. plain : the joined
-    clip as the generator makes it. retimed : the same with ReTime in each segment; None where
-    nothing was steered. notes : a line for each thing that is not as it was asked for.
+    plain : the joined clip as the generator makes it. retimed : the same with ReTime in each
+    segment; None where nothing was steered. notes : a line for each thing that is not as it was
+    asked for.
     """
 
-    plan: KeyframePlan
-    before: Curve
-    before_target_mae: float
     plain: Joined
     retimed: Joined | None
     notes: list[str] = field(default_factory=list)
@@ -101,14 +97,6 @@ class Regeneration:
     def best(self) -> Joined:
         """The result: the retimed clip, or the plain one where nothing was steered."""
         return self.retimed or self.plain
-
-    def scores(self) -> dict[str, dict[str, float]]:
-        """`spf.score` and target_mae of "before", "plain" and "retimed" (where there is one)."""
-        found = {"before": score(self.before) | {"target_mae": self.before_target_mae}}
-        for name, joined in (("plain", self.plain), ("retimed", self.retimed)):
-            if joined is not None:
-                found[name] = score(joined.curve) | {"target_mae": joined.target_mae}
-        return found
 
 
 def plan_regeneration(
@@ -151,10 +139,10 @@ def regenerate(
     num_frames: int | None = None,
     fps: float | None = None,
     sampling: Sampling | None = None,
-    watch: Watch | None = None,
+    on_progress: OnProgress | None = None,
     plan: KeyframePlan | None = None,
 ) -> Regeneration:
-    """Generate a clip anew between its keyframes, with the target's pacing.
+    """Regenerate a clip between its keyframes, with the target's pacing.
 
     Parameters
     ----------
@@ -168,8 +156,8 @@ def regenerate(
     target : as in `time_map`. With kept cuts it is the pacing of what changes between them.
     num_frames : of the result, exactly; None keeps T.
     fps : frames a second; None keeps those of the file, or takes the generator's.
-    watch : told of each decoded frame, and of each denoising step of each segment ("segment 2 of
-        5"), all generations of the segment counted together.
+    on_progress : called after each decoded frame and each denoising step of each segment
+        ("segment 2 of 5"), all generations of the segment counted together.
     plan : as `plan_regeneration` gives it for the same; None has it made.
 
     Each segment is joined to the last without its first frame, which both share. A steered segment
@@ -183,31 +171,37 @@ def regenerate(
     target = target_of(target, settings.cuts)
     plan = plan or plan_regeneration(curve, generator, target, settings, num_frames)
     generator.check()
-    steers = not unwarpable(generator) and settings.steering.iterations > 0
-    pieces = plan.pieces
+    strategy = settings.steering
+    steers = not unwarpable(generator) and strategy.iterations > 0
+    generations = 1 + steers * strategy.iterations  # of a segment, at most
+    cached = CachedGenerator(generator, folder)
     made: list[_Made] = []
-    with _keyframes(source, plan.keyframes, len(curve), folder, sampling, watch) as (images, rate):
-        maker = _Maker(
-            CachedGenerator(generator, folder), measure, target, settings, fps or rate, steers
-        )
+    wanted = plan.keyframes
+    with _keyframes(source, wanted, len(curve), folder, sampling, on_progress) as (images, rate):
         for number, (piece, first, last) in enumerate(_ends(plan, images), start=1):
-            steps = _Steps(watch, f"segment {number} of {len(pieces)}", maker.generations)
-            made.append(maker.make(piece, first, last, steps))
+            stage = f"segment {number} of {len(plan.pieces)}"
+            steps = _Steps(on_progress, stage, generations)
+            request = Request(
+                first, last, settings.prompt, None, settings.seed, piece.frames, fps or rate
+            )
+            part = part_of(target, piece.span)
+            made.append(
+                _segment(cached, request, measure, strategy if steers else None, part, steps)
+            )
             steps.finish()
 
     def joined(files: list[Path]) -> Joined:
         return Joined(plan, files, settings.method, made[0].fps, measure, target)
 
-    kept_plain = sum(one.retimed == one.plain for one in made)
+    plainly = sum(one.retimed == one.plain for one in made)
     notes = [*plan.notes, *dict.fromkeys(chain(*(one.notes for one in made)))]
-    if steers and kept_plain:
-        counts = f"{kept_plain} of {len(made)}"
+    if steers and plainly:
+        counts = f"{plainly} of {len(made)}"
         notes.append(f"{counts} segment(s) as plainly generated: no warp came nearer to the target")
-    if not steers and settings.steering.iterations:
+    if not steers and strategy.iterations:
         notes.append(f"plain regeneration: the clock of {generator.name} cannot be warped")
-    plain = joined([one.plain for one in made])
     retimed = joined([one.retimed for one in made]) if steers else None
-    return Regeneration(plan, curve, distance_to_target(curve, target), plain, retimed, notes)
+    return Regeneration(joined([one.plain for one in made]), retimed, notes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,57 +215,38 @@ class _Made:
     notes: list[str]
 
 
-@dataclass(frozen=True, eq=False)
-class _Maker:
-    """What all segments of a clip are made with."""
+def _segment(
+    generator: CachedGenerator,
+    request: Request,
+    measure: Measure,
+    strategy: Strategy | None,
+    target: Target,
+    steps: "_Steps",
+) -> _Made:
+    """One segment, steered towards its part of the target unless `strategy` is None."""
+    plain = best = generator.path(request)
+    if strategy is None:
+        clip = generator.generate(request, None, steps)
+    else:
 
-    generator: CachedGenerator
-    measure: Measure
-    target: Target
-    settings: Regenerate
-    fps: float | None
-    steers: bool
+        def curve_of(clip: GeneratedClip) -> Curve:
+            return measure(_timed(clip.frames, clip.fps))
 
-    @property
-    def generations(self) -> int:
-        """Of a segment, at most."""
-        return 1 + self.steers * self.settings.steering.iterations
-
-    def make(self, piece: Piece, first: Image, last: Image, steps: "_Steps") -> _Made:
-        """One segment."""
-        settings = self.settings
-        request = Request(first, last, settings.prompt, None, settings.seed, piece.frames, self.fps)
-        plain = self.generator.path(request)
-        if not self.steers:
-            clip = self._checked(self.generator.generate(request, None, steps), piece)
-            return _Made(plain, plain, clip.fps, clip.notes)
-        found = retime_generated(
-            self.generator,
-            request,
-            self._curve,
-            settings.steering,
-            part_of(self.target, piece.span),
-            watch=steps,
-        )
-        best: Attempt = min(found.attempts, key=lambda one: np.nan_to_num(one.target_mae, nan=2))
-        clip = self._checked(found.baseline.clip, piece)
-        return _Made(plain, self.generator.path(request, best.warp), clip.fps, clip.notes)
-
-    def _checked(self, clip: GeneratedClip, piece: Piece) -> GeneratedClip:
-        if len(clip.frames) != piece.frames:
-            counts = f"{len(clip.frames)} frames, not the {piece.frames} that it was asked for"
-            raise SpfError(f"{self.generator.name}: its clip has {counts}; mend its counts")
-        return clip
-
-    def _curve(self, clip: GeneratedClip) -> Curve:
-        return self.measure(_timed(clip.frames, clip.fps))
+        found = retime_generated(generator, request, curve_of, strategy, target, on_progress=steps)
+        clip = found.baseline.clip
+        nearest = min(found.attempts, key=lambda one: np.nan_to_num(one.target_mae, nan=2))
+        best = generator.path(request, nearest.warp)
+    if len(clip.frames) != request.num_frames:
+        counts = f"{len(clip.frames)} frames, not the {request.num_frames} that it was asked for"
+        raise SpfError(f"{generator.name}: its clip has {counts}; fix its counts")
+    return _Made(plain, best, clip.fps, clip.notes)
 
 
 class _Steps:
-    """Denoising steps of all generations of a segment, told as one count."""
+    """Denoising steps of all generations of a segment, reported as one count."""
 
-    def __init__(self, watch: Watch | None, stage: str, generations: int) -> None:
-        self._watch, self._stage, self._generations = watch, stage, generations
+    def __init__(self, on_progress: OnProgress | None, stage: str, generations: int) -> None:
+        self._on_progress, self._stage, self._generations = on_progress, stage, generations
         self._before = self._last = 0
         self._total = 1
 
@@ -279,15 +254,15 @@ class _Steps:
         if step <= self._last:  # the next generation has begun
             self._before += self._total
         self._last, self._total = step, total
-        self._tell(self._before + step)
+        self._report(self._before + step)
 
     def finish(self) -> None:
-        """The segment is made: fewer generations than the most may have done, or kept ones."""
-        self._tell(self._generations * self._total)
+        """The segment is made: fewer generations than the most may have done, or cached ones."""
+        self._report(self._generations * self._total)
 
-    def _tell(self, done: int) -> None:
-        if self._watch is not None:
-            self._watch(self._stage, done, self._generations * self._total)
+    def _report(self, done: int) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self._stage, done, self._generations * self._total)
 
 
 def _timed(frames: Iterable[Image], fps: float) -> Iterator[tuple[Image, float]]:
@@ -307,7 +282,7 @@ def _keyframes(
     count: int,
     folder: str | os.PathLike[str],
     sampling: Sampling | None,
-    watch: Watch | None,
+    on_progress: OnProgress | None,
 ) -> Iterator[tuple[Iterator[Image], float | None]]:
     """The frames at increasing indices, one at a time, and the frames a second of a file.
 
@@ -324,7 +299,7 @@ def _keyframes(
     with _scratch(Path(folder)) as scratch:
         with Reader(source, sampling) as reader:
             images = (image for image, _ in reader)
-            write_png(scratch, _chosen(Path(source), images, wanted, count, watch))
+            write_png(scratch, _chosen(Path(source), images, wanted, count, on_progress))
             rate = reader.info.fps
         with Reader(scratch) as reader:
             kept = _in_use(scratch, (image for image, _ in reader))
@@ -340,7 +315,11 @@ def _in_use(folder: Path, images: Iterator[Image]) -> Iterator[Image]:
 
 
 def _chosen(
-    source: Path, images: Iterator[Image], wanted: Sequence[int], count: int, watch: Watch | None
+    source: Path,
+    images: Iterator[Image],
+    wanted: Sequence[int],
+    count: int,
+    on_progress: OnProgress | None,
 ) -> Iterator[Image]:
     """Those of the images that are wanted; all are counted."""
     chosen, seen = set(wanted), 0
@@ -348,8 +327,8 @@ def _chosen(
         if seen in chosen:
             yield image
         seen += 1
-        if watch is not None:
-            watch(READING, seen, count)
+        if on_progress is not None:
+            on_progress(READING, seen, count)
     _check_length(source, seen, count)
 
 

@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 from spf.pacing.motion import Flows, between
 from spf.words import choose
 
-Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
 PLACES = 2**16
@@ -32,7 +31,7 @@ def resampled(frames: Iterable[Image], positions: ArrayLike, method: str) -> Ite
     frames : (H, W, 3) uint8 RGB each, T of them, all of one size: an array or anything that yields
         them. They are taken as they are needed, and two are held at a time.
     positions : (N,) float64, non-decreasing, in frames: 0 .. T - 1. They are rounded to 1 / 65536.
-    method : a word of `METHODS`. "nearest" shows the nearer frame, "blend" the cross-fade of both,
+    method : a name of `METHODS`. "nearest" shows the nearer frame, "blend" the cross-fade of both,
         "flow" both moved along their optical flow (`spf.pacing.motion`), which is computed once
         for two frames, and only where the result needs it.
 
@@ -41,18 +40,13 @@ def resampled(frames: Iterable[Image], positions: ArrayLike, method: str) -> Ite
     Raises, at once, ConfigError for an unknown method and ValueError for positions that fall, are
     not finite or lie below 0; and while it yields, ValueError for a position past the last frame.
     """
-    show = METHODS_BY_WORD[choose(method, METHODS, "method")]
+    show = SHOWN_BY[choose(method, METHODS, "method")]
     return _shown(iter(frames), _places(positions), show)
-
-
-def rounded(positions: ArrayLike) -> Array:
-    """Positions (N,) float64 as `resampled` understands them, to 1 / 65536 of a frame."""
-    return _places(positions) / PLACES
 
 
 def is_identity(positions: ArrayLike, count: int) -> bool:
     """Whether a time map shows each of a clip's `count` frames at its own place."""
-    return bool(np.array_equal(rounded(positions), np.arange(count)))
+    return bool(np.array_equal(_places(positions), PLACES * np.arange(count)))
 
 
 @dataclass(eq=False)
@@ -94,20 +88,20 @@ def _flow(gap: _Gap, share: float) -> Image:
     return motion.compensated(near, far, share)
 
 
-METHODS_BY_WORD: dict[str, Callable[[_Gap, float], Image]] = {
+SHOWN_BY: dict[str, Callable[[_Gap, float], Image]] = {
     "nearest": _nearest,
     "blend": _blend,
     "flow": _flow,
 }
-METHODS = tuple(METHODS_BY_WORD)
+METHODS = tuple(SHOWN_BY)
 
 
 def _places(positions: ArrayLike) -> NDArray[np.int64]:
     """Positions in units of 1 / PLACES. Halves are rounded to even, which survives a reversal."""
-    given = np.asarray(positions, dtype=np.float64)
-    if given.ndim != 1 or not np.isfinite(given).all():
-        raise ValueError(f"positions must be (N,) finite numbers, not {given.shape}")
-    places = np.rint(given * PLACES).astype(np.int64)
+    frames = np.asarray(positions, dtype=np.float64)
+    if frames.ndim != 1 or not np.isfinite(frames).all():
+        raise ValueError(f"positions must be (N,) finite numbers, not {frames.shape}")
+    places = np.rint(frames * PLACES).astype(np.int64)
     if (places < 0).any() or (np.diff(places) < 0).any():
         raise ValueError("positions must not fall, and not lie below 0")
     return places

@@ -1,4 +1,4 @@
-"""Existing clips: measure, make the time map, show the clip along it (or have it generated anew
+"""Existing clips: measure, make the time map, show the clip along it (or have it regenerated
 between its keyframes), measure again.
 
 Everything is streamed: whatever the clip's length, a few frames are in memory, or one generated
@@ -23,10 +23,10 @@ from spf.pacing.plan import (
     MEASURING,
     METHOD,
     Image,
-    PlanAnew,
+    OnProgress,
+    RegenerationPlan,
     RetimePlan,
     Source,
-    Watch,
     measured_clip,
     plan_retiming,
     scores,
@@ -78,7 +78,7 @@ def retime(
     keep: str = "length",
     embedder: str | Embedder = DEFAULT_EMBEDDER,
     cache: bool = True,
-    watch: Watch | None = None,
+    on_progress: OnProgress | None = None,
     generator: str | ClipGenerator | None = None,
     folder: Source | None = None,
     check: str | Embedder | None = "auto",
@@ -90,19 +90,19 @@ def retime(
     ----------
     source : a video, an animated image or a folder of images.
     out : the MP4 to write; an existing one is replaced at the end, and only by a whole one.
-    target : a word (`spf.pacing.TARGETS`), a word with settings ("exponential:temperature=5"), an
+    target : a name (`spf.pacing.TARGETS`), a name with settings ("exponential:temperature=5"), an
         increasing function on 0 .. 1, or the curve of a clip whose pacing is wanted.
     method : nearest, blend or flow: see `spf.pacing.resampling`; or regenerate, which has the clip
-        generated anew between its keyframes: see `spf.pacing.regeneration`.
+        regenerated between its keyframes: see `spf.pacing.regeneration`.
     num_frames, fps, keep : of the result: see `spf.pacing.lengths`. The default keeps the clip's
         number of frames and its rate; the mean one where it varies.
     embedder : name, with a variant such as "siglip/b16-384", or object; what measures the clip and
         the result.
-    cache : whether embeddings are kept and found again.
-    watch : told of every frame of every stage, and of every denoising step of every segment.
-    generator, folder : of regenerate alone. A word of `spf.generators.MODELS` or an object; where
-        finished segments are kept and found again (None: beside `out`, as NAME.segments).
-    check : word or object of a second embedder, which measures both clips too and says where it
+    cache : whether embeddings are stored and found again.
+    on_progress : called after every frame of every stage and every denoising step of a segment.
+    generator, folder : of regenerate alone. A name of `spf.generators.MAKERS` or an object; where
+        finished segments are stored and found again (None: beside `out`, as NAME.segments).
+    check : name or object of a second embedder, which measures both clips too and says where it
         disagrees; "auto" is one of another family (`spf.embedders.check_embedder`), None is none.
     settings : of the method (`spf.pacing.strategies`). cuts="keep": no frame lies between the two
         shots of a hard cut, and the target paces what changes between cuts; "bridge": cuts are
@@ -112,8 +112,8 @@ def retime(
     Sound is kept where each frame keeps its time, and dropped with a note anywhere else.
 
     Raises ClipError for a clip that cannot be read, has no semantic change, or a disk that refuses;
-    ConfigError for words and numbers that make no sense; UnavailableError, before any work, where
-    the generator cannot run here; SpfError where it fails: finished segments are kept.
+    ConfigError for names and numbers that make no sense; UnavailableError, before any work, where
+    the generator cannot run here; SpfError where it fails: finished segments stay.
     """
     path = check_out(source, out)
     chosen = load_embedder(embedder)
@@ -122,8 +122,8 @@ def retime(
     if folder is not None and not isinstance(strategy, Regenerate):
         raise ConfigError(f"method={strategy.name} keeps no segments; leave folder out")
     other = check_embedder(check, chosen)
-    plan = plan_retiming(source, chosen, target, strategy, wanted, cache, watch, generator)
-    return carry_out(plan, path, chosen, cache, watch, folder, other)
+    plan = plan_retiming(source, chosen, target, strategy, wanted, cache, on_progress, generator)
+    return carry_out(plan, path, chosen, cache, on_progress, folder, other)
 
 
 def check_out(source: Source, out: Source) -> Path:
@@ -143,36 +143,41 @@ def carry_out(
     out: Path,
     embedder: Embedder,
     cache: bool = True,
-    watch: Watch | None = None,
+    on_progress: OnProgress | None = None,
     folder: Source | None = None,
     check: Embedder | None = None,
 ) -> Retimed:
     """Write the result of a plan and measure it as it was written. Parameters as in `retime`."""
     plain = None
-    if isinstance(plan, PlanAnew):
-        done, more = _write_anew(plan, out, embedder, folder or segments_beside(out), watch)
+    if isinstance(plan, RegenerationPlan):
+        folder = folder or segments_beside(out)
+        done, more = _regenerated(plan, out, embedder, folder, on_progress)
         plain = scores(done.plain.curve, plan.target, plan.cuts_shown) if done.retimed else None
     else:
-        more = write_result(plan, out, watch)
+        more = write_result(plan, out, on_progress)
     notes = list(dict.fromkeys([*plan.notes, *more]))
-    measured = measured_clip(out, embedder, cache, watch, STAGES[2])
+    measured = measured_clip(out, embedder, cache, on_progress, STAGES[2])
     before = scores(plan.curve, plan.target, plan.cuts)
     after = scores(measured.curve, plan.target, plan.cuts_shown)
     if no_change_reason(measured.curve) is not None:
         notes.append("the result shows no semantic change: its scores are not defined")
-    seen = None
+    second = None
     if check is not None:
-        seen = checked(plan, out, measured, embedder, check, cache, watch)
-    return Retimed(plan.source, out, plan, measured, before, after, tuple(notes), plain, seen)
+        second = checked(plan, out, measured, embedder, check, cache, on_progress)
+    return Retimed(plan.source, out, plan, measured, before, after, tuple(notes), plain, second)
 
 
 def segments_beside(out: Path) -> Path:
-    """Where finished segments of a result are kept unless another folder is named."""
+    """Where finished segments of a result are stored unless another folder is named."""
     return out.with_suffix(".segments")
 
 
-def _write_anew(
-    plan: PlanAnew, out: Path, embedder: Embedder, folder: Source, watch: Watch | None
+def _regenerated(
+    plan: RegenerationPlan,
+    out: Path,
+    embedder: Embedder,
+    folder: Source,
+    on_progress: OnProgress | None,
 ) -> tuple[Regeneration, list[str]]:
     """Generate the segments and write their joined frames; returns notes too."""
     done = regenerate(
@@ -184,53 +189,52 @@ def _write_anew(
         plan.target,
         plan.settings,
         fps=plan.length.fps,
-        watch=watch,
+        on_progress=on_progress,
         plan=plan.segments,
     )
-    frames = counted(done.best.frames(), watch, STAGES[4], plan.length.num_frames)
+    frames = counted(done.best.frames(), on_progress, STAGES[4], plan.length.num_frames)
     write_mp4(out, frames, plan.length.fps)
     silent = plan.source.is_file() and has_sound(plan.source)
     return done, [*done.notes, *["the sound is dropped: the pictures are regenerated"] * silent]
 
 
-def write_result(plan: RetimePlan, out: Path, watch: Watch | None = None) -> list[str]:
+def write_result(plan: RetimePlan, out: Path, on_progress: OnProgress | None = None) -> list[str]:
     """Write the result of a plan; returns notes."""
-    fps = plan.length.fps
     sound = plan.source.is_file() and has_sound(plan.source)
-    if not (sound and plan.keeps_time):
-        with closing(_result(plan, watch)) as frames:
-            write_mp4(out, frames, fps)
-        return ["the sound is dropped: the pictures are shown at other times"] if sound else []
-    pictures = out.with_name(f".spf-{secrets.token_hex(8)}.mp4")
+    joining = sound and plan.keeps_time
+    silent = out.with_name(f".spf-{secrets.token_hex(8)}.mp4") if joining else out
     try:
-        with closing(_result(plan, watch)) as frames:
-            write_mp4(pictures, frames, fps)
+        with closing(_result(plan, on_progress)) as frames:
+            write_mp4(silent, frames, plan.length.fps)
+        if not joining:
+            return ["the sound is dropped: the pictures are shown at other times"] * sound
         try:
-            join_sound(pictures, plan.source, out)
+            join_sound(silent, plan.source, out)
         except ClipError as error:
-            os.replace(pictures, out)
+            os.replace(silent, out)
             return [f"the sound is dropped: {error.reason}"]
     finally:
-        pictures.unlink(missing_ok=True)
+        if joining:
+            silent.unlink(missing_ok=True)
     return []
 
 
-def _result(plan: RetimePlan, watch: Watch | None) -> Generator[Image]:
+def _result(plan: RetimePlan, on_progress: OnProgress | None) -> Generator[Image]:
     """The frames of the result, one after the other: the one place where a method makes them."""
     with Reader(plan.source) as reader:
         images = (image for image, _ in reader)
         frames = resampled(images, plan.positions, plan.method)
         try:
-            yield from counted(frames, watch, STAGES[1], plan.length.num_frames)
+            yield from counted(frames, on_progress, STAGES[1], plan.length.num_frames)
         except ValueError as error:
             reason = f"it has changed since it was measured ({error})"
             raise ClipError(plan.source, reason, "leave it alone until all is done") from None
 
 
 def counted(
-    frames: Iterator[Image], watch: Watch | None, stage: str, total: int
+    frames: Iterator[Image], on_progress: OnProgress | None, stage: str, total: int
 ) -> Iterator[Image]:
     for number, image in enumerate(frames, start=1):
         yield image
-        if watch is not None:
-            watch(stage, number, total)
+        if on_progress is not None:
+            on_progress(stage, number, total)

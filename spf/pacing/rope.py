@@ -50,9 +50,9 @@ def warped(ropes: Sequence[TemporalRope], warp: "Warp") -> Iterator[None]:
         _WARPED.update(names)
         for rope in ropes:
             turner = _Turner(rope, warp)
-            see = rope.transformer.register_forward_pre_hook(turner.see, with_kwargs=True)
-            turn = rope.rope.register_forward_hook(turner.turn, with_kwargs=True)
-            handles += [see, turn]
+            before = rope.transformer.register_forward_pre_hook(turner.remember, with_kwargs=True)
+            after = rope.rope.register_forward_hook(turner.turn, with_kwargs=True)
+            handles += [before, after]
         yield
     finally:
         for handle in handles:
@@ -77,7 +77,7 @@ class _Turner:
         self.channels = torch.from_numpy(rope.layout.channels(len(rope.omega)).ravel())
         self.level: Tensor | None = None
 
-    def see(self, module: Any, inputs: tuple[Any, ...], arguments: dict[str, Any]) -> None:
+    def remember(self, module: Any, inputs: tuple[Any, ...], arguments: dict[str, Any]) -> None:
         """Before the transformer runs: remember the noise level."""
         try:
             self.level = self.rope.noise_level(arguments)

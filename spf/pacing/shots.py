@@ -95,7 +95,7 @@ def shot_steps(
 
     Raises ConfigError where the result has too few frames for the shots.
     """
-    starts, ends = _bounds(cuts, len(when))
+    starts, ends = bounds(cuts, len(when))
     free = num_frames - len(starts)
     if free < sum(least):
         remedy = f"ask for at least {sum(least) + len(starts)} frames, or bridge the cuts"
@@ -113,7 +113,7 @@ def shot_map(curve: Curve, target: Target, num_frames: int, cuts: Sequence[int])
     """
     steady = paced(curve, cuts)
     when = when_reached(target, steady.progress)
-    starts, ends = _bounds(cuts, len(curve))
+    starts, ends = bounds(cuts, len(curve))
     lone = [start == end for start, end in zip(starts, ends, strict=True)]
     steps = shot_steps(when, cuts, num_frames, [0 if alone else 1 for alone in lone])
     parts = []
@@ -153,6 +153,6 @@ def shared_out(
     return [int(number) for number in made]
 
 
-def _bounds(cuts: Sequence[int], length: int) -> tuple[list[int], list[int]]:
+def bounds(cuts: Sequence[int], length: int) -> tuple[list[int], list[int]]:
     """First and last frame of every shot."""
     return [0, *cuts], [*(cut - 1 for cut in cuts), length - 1]

@@ -1,5 +1,5 @@
-"""What can be done with a measured curve, by the words of the configs: steer a generator's clock
-(`Strategy`), show the frames of a finished clip at other times (`Resampling`), or generate it anew
+"""What can be done with a measured curve, by the names of the configs: steer a generator's clock
+(`Strategy`), show the frames of a finished clip at other times (`Resampling`), or regenerate it
 between its keyframes (`Regenerate`)."""
 
 from dataclasses import dataclass, fields, replace
@@ -126,25 +126,15 @@ class RopeFlat:
 
 
 AUTHORS_CODE, AUTHORS_WORKFLOW, OURS = "authors_code", "authors_workflow", "ours"
+_CODE: dict[str, Any] = {
+    "alpha_low": 0.2, "alpha_high": 1.0, "decay": 3.0, "order": "rank", "bands": "exp",
+}  # fmt: skip
+_CODE |= {"gamma": "exp_up", "iterations": 1, "correction": "add"}
+_EVERY_BAND = {"alpha_low": 1.0, "bands": "flat", "gamma": "none"}
 PRESETS: dict[str, dict[str, Any]] = {
-    AUTHORS_CODE: {
-        "alpha_low": 0.2,
-        "alpha_high": 1.0,
-        "decay": 3.0,
-        "order": "rank",
-        "bands": "exp",
-        "gamma": "exp_up",
-        "iterations": 1,
-        "correction": "add",
-    }
-}
-PRESETS[AUTHORS_WORKFLOW] = PRESETS[AUTHORS_CODE] | {"alpha_high": 0.8, "iterations": 3}
-PRESETS[OURS] = PRESETS[AUTHORS_CODE] | {
-    "alpha_low": 1.0,
-    "bands": "flat",
-    "gamma": "none",
-    "iterations": 3,
-    "correction": "compose",
+    AUTHORS_CODE: _CODE,
+    AUTHORS_WORKFLOW: _CODE | {"alpha_high": 0.8, "iterations": 3},
+    OURS: _CODE | _EVERY_BAND | {"iterations": 3, "correction": "compose"},
 }
 """Settings of `Rope` by the name of who runs it so: the defaults of the authors' script and node,
 their ComfyUI workflow, and what follows a target best with the generator that ships here.
@@ -203,7 +193,7 @@ class RopeIterative(Rope):
 
 
 RESAMPLINGS: dict[str, type[Resampling]] = {kind.name: kind for kind in (Nearest, Blend, Flow)}
-"""Words of the strategies that resample a clip; no generator is needed."""
+"""The strategies that resample a clip, by name; no generator is needed."""
 
 STEERING = RopeFlat(iterations=3, correction="compose")
 """How segments are steered where nothing else is chosen: exact where all bands follow the map."""
@@ -211,15 +201,15 @@ STEERING = RopeFlat(iterations=3, correction="compose")
 
 @dataclass(frozen=True)
 class Regenerate(Unsteered):
-    """An existing clip, generated anew between its keyframes (`spf.pacing.regeneration`).
+    """An existing clip, regenerated between its keyframes (`spf.pacing.regeneration`).
 
     cuts : one of `CUTS`: nothing is generated across a cut that is kept.
-    penalty, n_segments : as in `spf.segment`, with a finer default. strategy : word of a ReTime
+    penalty, n_segments : as in `spf.segment`, with a finer default. strategy : name of a ReTime
     strategy, "none" for plain regeneration; None is `STEERING`. method : how frames are brought to
     length where the generator cannot make the number (`resampled`). prompt : for every segment.
     seed : of the noise.
 
-    Raises ConfigError for words and numbers that make no sense.
+    Raises ConfigError for names and numbers that make no sense.
     """
 
     name: ClassVar[str] = "regenerate"
@@ -235,7 +225,7 @@ class Regenerate(Unsteered):
         choose(self.cuts, CUTS, "way with cuts")
         choose(self.method, RESAMPLINGS, "method")
         if self.strategy is not None:
-            choose(self.strategy, STEERING_WORDS, "way to steer")
+            choose(self.strategy, STEERING_NAMES, "way to steer")
         number("retime.penalty", self.penalty, least=0)
         optional_number("retime.n_segments", self.n_segments, least=1, whole=True)
         if not isinstance(self.prompt, str):
@@ -251,7 +241,7 @@ FOR_FINISHED: dict[str, type[Resampling] | type[Regenerate]] = {
     **RESAMPLINGS,
     Regenerate.name: Regenerate,
 }
-"""Words of the strategies that take a finished clip."""
+"""The strategies that take a finished clip, by name."""
 
 RETIMES: dict[str, type[Strategy]] = {
     "none": NoRetime,
@@ -260,43 +250,38 @@ RETIMES: dict[str, type[Strategy]] = {
     "rope_iterative": RopeIterative,
     **FOR_FINISHED,
 }
-"""Words of all strategies; `STEERING_WORDS` are those of them that take a generator's clock."""
+"""All strategies by name; `STEERING_NAMES` are those of them that take a generator's clock."""
 
-STEERING_WORDS = tuple(
-    word for word, kind in RETIMES.items() if not issubclass(kind, Resampling | Regenerate)
+STEERING_NAMES = tuple(
+    name for name, kind in RETIMES.items() if not issubclass(kind, Resampling | Regenerate)
 )
 
 
 def make_strategy(strategy: str | Strategy) -> Strategy:
-    """The strategy of a word, with its defaults, for a generator's clock.
+    """The strategy of a name, with its defaults, for a generator's clock.
 
-    Raises ConfigError for an unknown word, and for those that take a finished clip: `Resampling`
+    Raises ConfigError for an unknown name, and for those that take a finished clip: `Resampling`
     and `Regenerate`.
     """
     made = RETIMES[choose(strategy, RETIMES, "retime")]() if isinstance(strategy, str) else strategy
     if isinstance(made, Resampling | Regenerate):
-        what = "resamples" if isinstance(made, Resampling) else "generates anew"
-        known = f"choose one that steers: {', '.join(STEERING_WORDS)}"
+        what = "resamples" if isinstance(made, Resampling) else "regenerates"
+        known = f"choose one that steers: {', '.join(STEERING_NAMES)}"
         raise ConfigError(f"retime={made.name} {what} a finished clip; {known}")
     return made
 
 
 def make_method(method: str | Resampling | Regenerate, **settings: Any) -> Resampling | Regenerate:
-    """The strategy of a word of `FOR_FINISHED`, which take a finished clip.
+    """The strategy of a name of `FOR_FINISHED`, which take a finished clip.
 
-    settings : of the strategy. Raises ConfigError for unknown words and impossible settings.
+    settings : of the strategy. Raises ConfigError for unknown names and impossible settings.
     """
-    made = (
-        FOR_FINISHED[choose(method, FOR_FINISHED, "method")]()
-        if isinstance(method, str)
-        else method
-    )
-    if not settings:
-        return made
-    known = [item.name for item in fields(made)]
+    if isinstance(method, str):
+        method = FOR_FINISHED[choose(method, FOR_FINISHED, "method")]()
+    known = [item.name for item in fields(method)]
     chosen = {}
     for name, value in settings.items():
         if name not in known and name in Regenerate.__dataclass_fields__:
             raise ConfigError(f"{name}: only method=regenerate has such a setting")
-        chosen[choose(name, known, f"setting of {made.name}")] = value
-    return replace(made, **chosen)
+        chosen[choose(name, known, f"setting of {method.name}")] = value
+    return replace(method, **chosen) if chosen else method

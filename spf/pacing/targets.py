@@ -1,7 +1,7 @@
 """Target pacings g: [0, 1] -> [0, 1]: share of the change that is done at a share u of the time.
 
 One place for all retimers. A target is any vectorised function of u (float64, any shape) that does
-not fall and runs from g(0) = 0 to g(1) = 1; `TARGETS` holds those that have a word. Linear is even
+not fall and runs from g(0) = 0 to g(1) = 1; `TARGETS` holds those that have a name. Linear is even
 pacing. Exponential and sine are the authors' (arXiv 2604.22554); the eases are the usual power
 laws; `custom` is a polyline; `LikeCurve` gives one clip the pacing of another.
 """
@@ -65,42 +65,39 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class EaseIn:
-    """g(u) = u^power: slow first. power in 1 .. 10."""
-
-    name: ClassVar[str] = "ease_in"
+class _Ease:
+    name: ClassVar[str]
     power: float = 2.0
 
     def __post_init__(self) -> None:
         number(f"target={self.name}: power", self.power, least=1.0, most=10.0)
+
+
+@dataclass(frozen=True)
+class EaseIn(_Ease):
+    """g(u) = u^power: slow first. power in 1 .. 10."""
+
+    name: ClassVar[str] = "ease_in"
 
     def __call__(self, u: Array) -> Array:
         return u**self.power
 
 
 @dataclass(frozen=True)
-class EaseOut:
+class EaseOut(_Ease):
     """g(u) = 1 - (1 - u)^power: slow at the end. power in 1 .. 10."""
 
     name: ClassVar[str] = "ease_out"
-    power: float = 2.0
-
-    def __post_init__(self) -> None:
-        number(f"target={self.name}: power", self.power, least=1.0, most=10.0)
 
     def __call__(self, u: Array) -> Array:
         return 1.0 - (1.0 - u) ** self.power
 
 
 @dataclass(frozen=True)
-class EaseInOut:
+class EaseInOut(_Ease):
     """Slow at both ends (`ease_in_out`). power in 1 .. 10."""
 
     name: ClassVar[str] = "ease_in_out"
-    power: float = 2.0
-
-    def __post_init__(self) -> None:
-        number(f"target={self.name}: power", self.power, least=1.0, most=10.0)
 
     def __call__(self, u: Array) -> Array:
         return ease_in_out(u, self.power)
@@ -158,9 +155,9 @@ class Custom:
         if (self.points is None) == (self.path is None):
             remedy = "target.points='[[0,0],[0.5,0.2],[1,1]]' or target.path=FILE"
             raise ConfigError(f"target=custom needs points or a file, one of them; give {remedy}")
-        given = self.points if self.path is None else _read(Path(str(self.path)))
+        points = self.points if self.path is None else _read(Path(str(self.path)))
         try:
-            pairs = np.array([list(point) for point in given or []], dtype=np.float64)
+            pairs = np.array([list(point) for point in points or []], dtype=np.float64)
         except (TypeError, ValueError):
             raise ConfigError(f"{what}: points must be pairs of numbers (time, progress)") from None
         if pairs.ndim != 2 or pairs.shape[1] != 2 or len(pairs) < 2:
@@ -202,22 +199,21 @@ class LikeCurve:
 TARGETS: dict[str, Callable[..., Target]] = {
     kind.name: kind for kind in (Linear, EaseIn, EaseOut, EaseInOut, Exponential, Sine, Custom)
 }
-"""Words of the targets; each makes a target from its settings."""
+"""The targets by name; each makes a target from its settings."""
 
 
 def make_target(target: str | Target | Curve) -> Target:
-    """A target from a word of `TARGETS`, another clip's curve, or a function.
+    """A target from a name of `TARGETS`, another clip's curve, or a function.
 
-    A word has its defaults, or settings behind a colon: `exponential:temperature=5,direction=down`,
+    A name has its defaults, or settings behind a colon: `exponential:temperature=5,direction=down`,
     `custom:path=points.csv`.
 
-    Raises ConfigError for an unknown word and for settings that make no target, ValueError for a
+    Raises ConfigError for an unknown name and for settings that make no target, ValueError for a
     function that falls or does not run from 0 to 1.
     """
     if isinstance(target, str):
-        made = _from_text(target)
-    else:
-        made = LikeCurve(target) if isinstance(target, Curve) else target
+        target = _from_text(target)
+    made = LikeCurve(target) if isinstance(target, Curve) else target
     pinned(made, _GRID)
     return made
 
@@ -242,7 +238,7 @@ def pinned(target: Target, u: Array) -> Array:
 
 
 def described(target: Target) -> str:
-    """A target by its word and the settings that are not its defaults."""
+    """A target by its name and the settings that are not its defaults."""
     name = getattr(target, "name", "given")
     if isinstance(target, LikeCurve):
         return f"{name} another clip"
@@ -256,16 +252,16 @@ def described(target: Target) -> str:
 
 
 def _from_text(text: str) -> Target:
-    """WORD or WORD:NAME=VALUE,NAME=VALUE; a comma that no NAME= follows belongs to the value."""
-    word, _, rest = text.partition(":")
-    kind = TARGETS[choose(word, TARGETS, "target")]
+    """NAME or NAME:SETTING=VALUE,...; a comma that no SETTING= follows belongs to the value."""
+    target, _, rest = text.partition(":")
+    kind = TARGETS[choose(target, TARGETS, "target")]
+    known = [item.name for item in fields(kind)]  # type: ignore[arg-type]
     settings: dict[str, Any] = {}
     for part in re.split(r",(?=\w+=)", rest) if rest else []:
         name, equals, value = part.partition("=")
         if not equals:
-            raise ConfigError(f"target {text!r}: write {word}:SETTING=VALUE,SETTING=VALUE")
-        known = [item.name for item in fields(kind)]  # type: ignore[arg-type]
-        name = choose(name, known, f"setting of target {word}")
+            raise ConfigError(f"target {text!r}: write {target}:SETTING=VALUE,SETTING=VALUE")
+        name = choose(name, known, f"setting of target {target}")
         settings[name] = os.path.expanduser(value) if name == "path" else _value(value)
     return kind(**settings)
 
@@ -295,16 +291,9 @@ def _read(path: Path) -> Sequence[Sequence[float]]:
             raise ConfigError(f"{path}: {error!r}; expected {wanted}") from None
         return content
     rows = [row for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)]
-    if rows and not _numeric(rows[0]):
+    if rows and any(isinstance(_value(cell), str) for cell in rows[0]):  # names of the columns
         rows = rows[1:]
     try:
         return [[float(cell) for cell in row] for row in rows]
     except ValueError as error:
         raise ConfigError(f"{path}: {error}; expected two columns, time and progress") from None
-
-
-def _numeric(row: list[str]) -> bool:
-    try:
-        return [float(cell) for cell in row] != []
-    except ValueError:
-        return False

@@ -24,7 +24,7 @@ def time_map(
     Parameters
     ----------
     curve : of the source clip, T frames.
-    target : a word of `TARGETS`, an increasing function g on 0 .. 1 with g(0) = 0, g(1) = 1, or
+    target : a name of `TARGETS`, an increasing function g on 0 .. 1 with g(0) = 0, g(1) = 1, or
         the curve of a clip whose pacing is wanted.
     num_frames : N, at least 2; None keeps T.
     cuts : frames that begin a shot (such as `curve.cuts`), increasing, in 1 .. T - 1. Nothing is
@@ -34,7 +34,7 @@ def time_map(
     -------
     (N,) float64 in frames, non-decreasing, from 0 to T - 1; plateaus by `Curve.inverse`.
 
-    Raises ConfigError for an unknown word, ValueError for a target that is not such a function,
+    Raises ConfigError for an unknown name, ValueError for a target that is not such a function,
     for N below 2, and for a curve without semantic change, which has no inverse.
     """
     count = len(curve) if num_frames is None else num_frames

@@ -80,7 +80,7 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
 def test_a_clip_is_made_of_its_request(generator):
     steps: list[tuple[int, int]] = []
     request = asked(generator)
-    clip = generator.generate(request, watch=lambda done, total: steps.append((done, total)))
+    clip = generator.generate(request, on_progress=lambda done, total: steps.append((done, total)))
     assert clip.frames.shape == (request.num_frames, *request.first.shape)
     assert clip.frames.dtype == np.uint8
     assert clip.fps == request.fps
@@ -142,7 +142,7 @@ def test_a_warp_makes_another_clip_the_same_each_time_and_leaves_no_trace(steere
             raise error
 
         with pytest.raises(error):
-            steered.generate(asked(steered), uneven(steered), watch=stop)
+            steered.generate(asked(steered), uneven(steered), on_progress=stop)
         assert hooks(steered) == 0
         plain = steered.generate(asked(steered)).frames
         np.testing.assert_array_equal(plain, baseline(steered))

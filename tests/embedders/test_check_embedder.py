@@ -94,7 +94,7 @@ def test_a_result_that_stands_still_by_the_second_embedder_is_said(
         tmp_path / "out.mp4",
         embedder="pixels",
         check=Edges(),
-        watch=lambda stage, *_: stages.append(stage),
+        on_progress=lambda stage, *_: stages.append(stage),
     )
     assert done.check is not None
     assert {*CHECKING} < {*stages}

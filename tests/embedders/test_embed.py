@@ -89,6 +89,6 @@ def test_watch_sees_every_frame_in_order() -> None:
         zip(clip, np.arange(9) / 5, strict=True),
         load_embedder("pixels"),
         batch_size=4,
-        watch=lambda image, time: seen.append((int(image.mean()), time)),
+        on_frame=lambda image, time: seen.append((int(image.mean()), time)),
     )
     assert seen == [(int(image.mean()), index / 5) for index, image in enumerate(clip)]

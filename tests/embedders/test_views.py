@@ -85,7 +85,10 @@ def test_what_views_cost_and_that_they_change_no_frame(length: int, most: float)
     embedder.seen = 0
     shown: list[float] = []
     found = embed_clip(
-        plain(length), embedder, nuisance="camera+light", watch=lambda _, time: shown.append(time)
+        plain(length),
+        embedder,
+        nuisance="camera+light",
+        on_frame=lambda _, time: shown.append(time),
     )
     assert embedder.seen <= most * length
     assert len(shown) == length

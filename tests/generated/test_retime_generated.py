@@ -1,109 +1,101 @@
-"""The benchmark of retimed clips: its rows, what it keeps, how it resumes, and what it says."""
+"""The benchmark of retimed clips: its rows, how it resumes, bad input, users' own pairs."""
 
-from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
+import re
 
 import generators
+import harness
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 import spf
 from benchmarks.generated.pairs import load_pairs
-from benchmarks.generated.scores import oracle_curve
+from benchmarks.generated.strategies import WrongMap, described, parse_retimes
 from benchmarks.harness import session
-from benchmarks.harness.folder import RunFolder
-from spf.generators.base import GeneratedClip, Request
+from spf.errors import ConfigError, SpfError, UnavailableError
+from spf.generators import MAKERS
 from spf.generators.cached import unpack
 from spf.generators.tiny.adapter import Tiny
-from spf.measurement import DEFAULT_SETTINGS
+from spf.pacing.strategies import NoRetime, Rope, RopeFlat
+from spf.pacing.targets import EaseIn
 
 TABLES = ("retiming.csv", "retiming.md", "retimed_pairs.csv", "records.csv", "records.parquet")
-
-LABELS = [
-    "none",
-    "rope (authors_code)",
-    "rope (authors_workflow)",
-    "rope (ours)",
-    "rope_iterative (authors_code)",
-    "rope_flat",
-    "nearest",
-    "blend",
-    "flow",
-    "wrong_map",
-]
+AUTHORS = ["rope (authors_code)", "rope (authors_workflow)"]
+LABELS = ["none", *AUTHORS, "rope (ours)", "rope_iterative (authors_code)", "rope_flat"]
+LABELS += ["nearest", "blend", "flow", "wrong_map"]
 
 
 @pytest.fixture(scope="module")
-def finished(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> session.Run:
+def finished(tiny_weights, tmp_path_factory):
     """A run with every default but two pairs."""
     return generators.run(tiny_weights, tmp_path_factory.mktemp("finished"))
 
 
+@pytest.fixture(scope="module")
+def records(finished):
+    return pd.DataFrame(finished.results.records)
+
+
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+def calls(monkeypatch):
     """Whether each generation so far was warped."""
-    seen: list[bool] = []
+    seen = []
     generate = Tiny.generate
 
-    def counted(self: Tiny, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
+    def counted(self, request, warp=None, on_progress=None):
         seen.append(warp is not None)
-        return generate(self, request, warp, watch)
+        return generate(self, request, warp, on_progress)
 
     monkeypatch.setattr(Tiny, "generate", counted)
     return seen
 
 
-def test_a_row_for_each_pair_measure_and_strategy(finished: session.Run) -> None:
-    records = pd.DataFrame(finished.results.records)
+def test_a_row_for_each_pair_measure_and_strategy(finished, records):
     assert finished.code == 0
     assert set(records["status"]) == {"done"}
     assert list(dict.fromkeys(records["retime"])) == LABELS
     assert len(records) == len(LABELS) * 2 * 2
     assert not records.duplicated(["clip", "embedder", "retime"]).any()
-    assert dict(zip(records["embedder"], records["control"], strict=True)) == {
-        "histogram": True,
-        "oracle": False,
+    assert set(zip(records["embedder"], records["control"], strict=True)) == {
+        *(("histogram", True), ("oracle", False))
     }
     assert set(records["model"]) == {"tiny"}
-    assert (records[records["retime"] == "none"]["iterations"] == 0).all()
-    assert (records[records["retime"] == "rope_flat"]["iterations"] == 1).all()
+    iterations = records.groupby("retime")["iterations"]
+    assert (iterations.max()[["none", "rope_flat"]] == [0, 1]).all()
+    assert iterations.min()["rope_flat"] == 1
 
 
-def test_numbers_are_those_of_the_kept_clips(finished: session.Run) -> None:
-    folder = finished.folder
+def test_numbers_are_those_of_the_stored_clips(finished):
     pairs = {pair.name: pair for pair in load_pairs("procedural", (32, 32))}
     for record in finished.results.records[:8]:
         for prefix in ("", "before_"):
-            clip = unpack(folder.read(record[f"{prefix}file"]))
-            pair = pairs[record["clip"]]
-            assert pair.oracle is not None
+            own = {
+                name.removeprefix(prefix): value
+                for name, value in record.items()
+                if name.startswith(prefix)
+            }
+            clip, pair = unpack(finished.folder.read(own["file"])), pairs[record["clip"]]
             if record["embedder"] == "histogram":
                 vectors = spf.embed(clip.frames, "histogram")
                 curve = spf.fit(vectors, np.arange(len(clip.frames)) / clip.fps)
-                assert spf.score(curve)["linearity_mae"] == record[f"{prefix}linearity_mae"]
+                assert spf.score(curve)["linearity_mae"] == own["linearity_mae"]
             p = pair.oracle.parameter(clip.frames)
             with np.errstate(all="ignore"):
                 q, u = (p - p[0]) / (p[-1] - p[0]), np.linspace(0, 1, len(p))
-            fine = np.linspace(0, 1, 20001)
-            error = np.abs(np.interp(fine, u, q - u)).mean()
-            assert record[f"{prefix}true_linearity_mae"] == pytest.approx(
-                error, rel=1e-3, abs=1e-3, nan_ok=True
-            )
-            assert record[f"{prefix}residual"] == pytest.approx(
-                pair.oracle.residual(clip.frames).mean()
-            )
-            for end, index, given in (("first", 0, pair.first), ("last", -1, pair.last)):
-                expected = peak_signal_noise_ratio(given, clip.frames[index], data_range=255)
-                assert record[f"{prefix}{end}_psnr"] == pytest.approx(expected)
-                assert np.isnan(record[f"{prefix}{end}_angle"]) == (record["embedder"] == "oracle")
+            error = np.abs(np.interp(np.linspace(0, 1, 20001), u, q - u)).mean()
+            close = {"rel": 1e-3, "abs": 1e-3, "nan_ok": True}
+            assert own["true_linearity_mae"] == pytest.approx(error, **close)
+            assert own["residual"] == pytest.approx(pair.oracle.residual(clip.frames).mean())
+            for end, index, frame in (("first", 0, pair.first), ("last", -1, pair.last)):
+                expected = peak_signal_noise_ratio(frame, clip.frames[index], data_range=255)
+                assert own[f"{end}_psnr"] == pytest.approx(expected)
+                assert np.isnan(own[f"{end}_angle"]) == (record["embedder"] == "oracle")
 
 
-def test_the_table_is_made_of_the_rows(finished: session.Run) -> None:
-    records = pd.DataFrame(finished.results.records)
+def test_the_table_is_made_of_the_rows(finished, records):
     table = pd.read_csv(finished.folder.path("retiming.csv"))
     assert len(table) == len(LABELS) * 2
     assert set(table["generator"]) == {"tiny (shipped)"}
@@ -112,89 +104,167 @@ def test_the_table_is_made_of_the_rows(finished: session.Run) -> None:
     assert "rope_flat: alpha 1, gamma none, iterations 1, correction add" in note
     names = {"histogram (control)": "histogram", "oracle (renderer)": "oracle"}
     assert set(table["measure"]) == set(names)
+    close = {"rel": 1e-4, "abs": 1e-9, "nan_ok": True}
     for _, row in table.iterrows():
-        own = records[
-            (records["embedder"] == names[row["measure"]]) & (records["retime"] == row["strategy"])
-        ]
+        same = records[records["embedder"] == names[row["measure"]]]
+        own = same[same["retime"] == row["strategy"]]
         before, after = own["before_linearity_mae"], own["linearity_mae"]
         assert row["pairs"] == 2
-        assert row["linearity_mae"] == pytest.approx(after.median(), rel=1e-5, nan_ok=True)
-        assert row["before_linearity_mae"] == pytest.approx(before.median(), rel=1e-5)
-        difference = (after - before).median()
-        assert row["difference"] == pytest.approx(difference, rel=1e-4, abs=1e-9, nan_ok=True)
+        assert row["linearity_mae"] == pytest.approx(after.median(), **close)
+        assert row["before_linearity_mae"] == pytest.approx(before.median(), **close)
+        assert row["difference"] == pytest.approx((after - before).median(), **close)
         assert row["better"] == f"{(after < before).sum()} of 2"
-        assert row["residual_ratio"] == pytest.approx(own["residual_ratio"].median(), rel=1e-5)
-        if row["strategy"] == "rope (authors_code)":
-            assert np.isnan(row["against_authors"])
-            continue
-        same = records["embedder"] == names[row["measure"]]
-        theirs = records[same & (records["retime"] == "rope (authors_code)")]["linearity_mae"]
+        assert row["residual_ratio"] == pytest.approx(own["residual_ratio"].median(), **close)
+        theirs = same[same["retime"] == AUTHORS[0]]["linearity_mae"]
         against = pd.Series(after.to_numpy() - theirs.to_numpy()).median()
-        assert row["against_authors"] == pytest.approx(against, rel=1e-4, abs=1e-9, nan_ok=True)
+        if row["strategy"] == AUTHORS[0]:
+            against = float("nan")
+        assert row["against_authors"] == pytest.approx(against, **close)
 
 
-def fitted(folder: RunFolder, record: dict[str, Any]) -> Any:
-    """The curve of a record's baseline, measured again."""
-    clip = unpack(folder.read(record["before_file"]))
-    if record["embedder"] == "oracle":
-        pairs = {pair.name: pair for pair in load_pairs("procedural", (32, 32))}
-        return oracle_curve(pairs[record["clip"]], clip, DEFAULT_SETTINGS)
-    return spf.fit(spf.embed(clip.frames, "histogram"), np.arange(len(clip.frames)) / clip.fps)
-
-
-def test_a_second_run_repeats_every_byte(
-    finished: session.Run, tiny_weights: Path, tmp_path: Path, calls: list[bool]
-) -> None:
+def test_a_second_run_repeats_every_byte(finished, tiny_weights, tmp_path, calls):
     again = generators.run(tiny_weights, tmp_path)
     assert calls  # nothing was taken from the other folder
     for name in TABLES:
-        assert (again.folder.root / name).read_bytes() == finished.folder.read(name), name
+        assert again.folder.read(name) == finished.folder.read(name), name
     count = len(calls)
     third = generators.run(tiny_weights, tmp_path)
     assert (third.results.reused, len(calls)) == (len(third.results.records), count)
 
 
-def test_it_resumes_between_baseline_and_retimed_clip(
-    tiny_weights: Path, tmp_path: Path, calls: list[bool], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_resumes_between_baseline_and_retimed_clip(tiny_weights, tmp_path, calls, monkeypatch):
     counted = Tiny.generate
 
-    def interrupted(self: Tiny, request: Request, warp: Any = None, watch: Any = None) -> Any:
+    def interrupted(self, request, warp=None, on_progress=None):
         if warp is not None:
             raise KeyboardInterrupt
-        return counted(self, request, warp, watch)
+        return counted(self, request, warp, on_progress)
 
     words = ["benchmark.retimes=[rope_flat]", "benchmark.num_pairs=1"]
     with monkeypatch.context() as patch:
         patch.setattr(Tiny, "generate", interrupted)
         assert generators.run(tiny_weights, tmp_path, *words).code == session.INTERRUPTED
     assert calls == [False]
-    finished = generators.run(tiny_weights, tmp_path, *words)
+    assert generators.run(tiny_weights, tmp_path, *words).code == 0
     assert calls == [False, True, True]  # the baseline was there; by embedder and by oracle
-    assert finished.code == 0
 
 
-def test_a_damaged_file_is_generated_again(
-    tiny_weights: Path, tmp_path: Path, calls: list[bool]
-) -> None:
-    first = generators.run(tiny_weights, tmp_path, generators.SHORT)
+def test_a_damaged_file_is_generated_again(tiny_weights, tmp_path, calls):
+    words = generators.SHORT, "benchmark.num_pairs=1"
+    first = generators.run(tiny_weights, tmp_path, *words)
     table = first.folder.read("records.csv")
     files = sorted((first.folder.root / "generated").iterdir())
     contents = {path: path.read_bytes() for path in files}
-    for number, path in enumerate(files):
-        data = contents[path]
+    for number, (path, data) in enumerate(contents.items()):
         path.write_bytes([b"", data[:-100], data[:200] + b"x" + data[201:]][number % 3])
-    before = len(calls)
-    again = generators.run(tiny_weights, tmp_path, generators.SHORT)
-    assert len(calls) - before == len(files)
+    calls.clear()
+    again = generators.run(tiny_weights, tmp_path, *words)
+    assert len(calls) == len(files) == 3
     assert {path: path.read_bytes() for path in files} == contents
     assert again.folder.read("records.csv") == table
 
 
-@pytest.mark.slow
-def test_two_workers_give_the_same_tables(
-    finished: session.Run, tiny_weights: Path, tmp_path: Path
-) -> None:
-    other = generators.run(tiny_weights, tmp_path, "workers=2")
-    for name in TABLES:
-        assert other.folder.read(name) == finished.folder.read(name), name
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (SpfError("tiny: the sampled clip is not finite; use other weights"), "not finite"),
+        (RuntimeError("CUDA out of memory. Tried"), "out of memory while generating"),
+    ],
+)
+def test_a_pair_that_fails_leaves_the_others(error, words, tiny_weights, tmp_path, monkeypatch):
+    from spf.generators.tiny.sampling import TinySampler
+
+    bad = load_pairs("procedural", (32, 32))[1]
+    sample = TinySampler.sample
+
+    def failing(self, first, *more):
+        if np.array_equal(first, bad.first):
+            raise error
+        return sample(self, first, *more)
+
+    monkeypatch.setattr(TinySampler, "sample", failing)
+    done = generators.run(tiny_weights, tmp_path, generators.SHORT)
+    assert done.code == 1
+    for record in done.results.records:
+        failed = record["clip"] == bad.name
+        assert record["status"] == ("failed" if failed else "done")
+        assert not failed or (words in record["reason"] and "\n" not in record["reason"])
+    table = pd.read_csv(done.folder.path("retiming.csv"))
+    assert set(table["failed"]) == {1}
+    assert all(text.startswith("1 failed: ") and words in text for text in table["reason"])
+    assert set(table["better"].str.partition(" of ")[2]) == {"1"}  # of those that were made
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["benchmark.retimes=[]"], "at least one strategy"),
+        (["benchmark.retimes=[regenerate]"], "regenerate is for benchmark=retime_existing"),
+        (["benchmark.retimes=[rope_flatt]"], "did you mean rope_flat"),
+        (["benchmark.retimes=[{word: rope, iterations: 0}]"], "iterations=0"),
+        (["benchmark.retimes=[{word: wrong_map, iterations: 3}]"], "wrong_map 'iterations'"),
+        (["benchmark.pairs=photos"], "did you mean photographs"),
+        (["benchmark.num_pairs=99"], "from 1 to 16"),
+        (["benchmark.seeds=[x]"], "seed='x'"),
+        (["benchmark.num_frames=500"], "use 5 to 33"),
+        (["benchmark.steps=0"], "steps=0"),
+        (["target=custom"], "needs points or a file"),
+        (["model=folder", "model.path=clips"], "choose model=tiny, wan22"),
+        (["sampling.stride=2"], "sampling applies to files"),
+    ],
+)
+def test_bad_settings_are_refused_before_any_work(words, said, tiny_weights, monkeypatch):
+    monkeypatch.setattr(Tiny, "generate", lambda *_: pytest.fail("work began"))
+    with pytest.raises(ConfigError, match=re.escape(said)) as error:
+        generators.made(tiny_weights, *words)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("word", MAKERS)
+def test_a_model_without_weights_is_refused_before_any_work(word, tmp_path):
+    """`python run.py model=ltx2` is this benchmark, and ends with exit code 3."""
+    config = harness.compose("embedder=histogram", f"model={word}", f"output={tmp_path}/out")
+    config.model.path = str(tmp_path)
+    with pytest.raises(UnavailableError) as error:
+        session.run(config, quiet=True)
+    assert error.value.exit_code == 3
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_users_pairs_towards_another_target(tiny_weights, tmp_path):
+    for number in (0, 1):
+        Image.fromarray(harness.picture(number, 64)).save(tmp_path / f"{number}.png")
+    path = tmp_path / "pairs.yaml"
+    entry = {"name": "$cat$ to lion/1", "first": "0.png", "last": "1.png", "prompt": "a cat"}
+    path.write_text(yaml.safe_dump([entry]))
+    words = [f"benchmark.pairs={path}", "benchmark.num_pairs=1", "target=ease_in"]
+    done = generators.run(tiny_weights, tmp_path, *words, generators.SHORT)
+    assert done.code == 0
+    records = done.results.records
+    assert [record["embedder"] for record in records] == ["histogram"] * 2  # there is no oracle
+    for record in records:
+        assert record["target"] == "ease_in"
+        assert "resized from 64x64 to 32x32" in record["notes"]
+        assert "the prompt is passed over" in record["notes"]
+        curve = pd.read_csv(done.folder.path(record["curve"]))
+        assert np.allclose(curve["target"], curve["u"] ** 2)
+        fine = np.linspace(0, 1, 20001)
+        gap = np.abs(np.interp(fine, curve["u"], curve["progress"] - curve["target"])).mean()
+        assert record["target_mae"] == pytest.approx(gap, abs=1e-3)
+    table = pd.read_csv(done.folder.path("retiming_ease_in.csv"))
+    assert {"before_target_mae", "target_mae"} <= set(table.columns)
+
+
+def test_retimes_are_words_or_words_with_settings():
+    listed = ["none", "rope", {"word": "rope_flat", "iterations": 3, "alpha": 0.5}, "wrong_map"]
+    plain = parse_retimes(listed, NoRetime())
+    flat = RopeFlat(alpha=0.5, iterations=3)
+    assert list(plain.values()) == [NoRetime(), Rope(), flat, WrongMap()]
+    assert list(plain)[2] == "rope_flat (alpha=0.5, iterations=3)"
+    assert list(parse_retimes(["none", "rope_flat"], flat).values()) == [NoRetime(), flat]
+    slow = Rope(decay=1.0)  # and the paper's own method stays
+    assert list(parse_retimes(listed, slow).values()) == [*plain.values(), slow]
+    assert list(parse_retimes(["none"], slow)) == ["none", "rope (authors_code, decay=1)"]
+    assert list(parse_retimes(["rope"], Rope())) == ["rope (authors_code)"]
+    assert described(EaseIn(power=3.0)) == "ease_in (power=3)"

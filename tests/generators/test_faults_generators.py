@@ -81,8 +81,10 @@ def test_a_generator_that_fails_is_a_row_and_passes(
     generate = Tiny.generate
     calls = itertools.count()
 
-    def struck(self: Tiny, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
-        clip = generate(self, request, warp, watch)
+    def struck(
+        self: Tiny, request: Request, warp: Any = None, on_progress: Any = None
+    ) -> GeneratedClip:
+        clip = generate(self, request, warp, on_progress)
         return spoil(clip) if next(calls) else clip
 
     words = ("benchmark.retimes=[none]", "embedder=histogram")

@@ -14,7 +14,7 @@ from harness import ROOT
 from PIL import Image
 from reports import HOSTILE, bright, player
 
-from benchmarks.generated.strategies import FOR_GENERATED, RESAMPLED, STEERED, kind_of
+from benchmarks.generated.strategies import FOR_GENERATED
 from benchmarks.harness.cells import Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.printing import decimals, digits
@@ -26,7 +26,7 @@ from benchmarks.harness.report.players import (
     METHOD,
     TILE,
     is_ours,
-    is_resampled,
+    kind_of,
     make_player,
     make_sheet,
 )
@@ -65,12 +65,15 @@ def test_the_papers_column_knows_the_authors_settings_alone():
     assert table.columns == ["strategy"]
 
 
-@pytest.mark.parametrize("name", sorted(FOR_GENERATED))
-def test_kinds_of_strategies_are_those_of_the_experiment(name):
-    """The report knows no experiments; its kinds agree with theirs."""
-    label = f"{name} (alpha=0.5)"
-    assert is_resampled(label) == (kind_of(label) == RESAMPLED)
-    assert is_ours(label) == (kind_of(label) == STEERED)
+def test_kinds_of_strategies_by_their_labels():
+    kinds = {"none": "untouched", "wrong_map": "control"}
+    kinds |= dict.fromkeys(("nearest", "blend", "flow"), "resampled")
+    for name in FOR_GENERATED:
+        label = f"{name} (alpha=0.5)"
+        assert kind_of(label) == kinds.get(name, "steered")
+        assert is_ours(label) == (name not in kinds)
+    assert kind_of("regenerate (seed=1)") == "regenerated"
+    assert not any(map(is_ours, AUTHORS))
 
 
 def test_a_sheet_holds_every_frame():

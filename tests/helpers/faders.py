@@ -30,12 +30,14 @@ class Fader:
     def clock(self, request: Request) -> Clock:
         return latent_clock(request.num_frames or 17, 1)
 
-    def generate(self, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
+    def generate(
+        self, request: Request, warp: Any = None, on_progress: Any = None
+    ) -> GeneratedClip:
         self.requests.append(request)
         if len(self.requests) == self.fail_at:
             raise KeyboardInterrupt
-        for step in range(4 if watch else 0):
-            watch(step + 1, 4)
+        for step in range(4 if on_progress else 0):
+            on_progress(step + 1, 4)
         at = self.clock(request).positions + (0 if warp is None else warp.shift)
         share = np.clip(3 * at / at[-1] - 1, 0, 1)[:, None, None, None]
         assert request.last is not None

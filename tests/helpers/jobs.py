@@ -10,14 +10,14 @@ from pathlib import Path
 
 from loky import process_executor
 
-from benchmarks.harness.cells import Cell, Key, Outcome, Watch
+from benchmarks.harness.cells import Cell, Key, OnProgress, Outcome
 from benchmarks.harness.compute import Job
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.store import CellStore
 from spf.errors import SpfError
 
 
-def compute(folder: Path, clip: str, _: Watch) -> Outcome:
+def compute(folder: Path, clip: str, _: OnProgress) -> Outcome:
     """What cells do, by the beginning of their name: die, fail, wait, or give a number."""
     with open(folder / f"{clip}.log", "a") as file:
         file.write(f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}\n")

@@ -1,8 +1,6 @@
 """Rotary tables computed from scratch at given positions, and alpha written out: independent of the
 hooks that turn finished tables."""
 
-from __future__ import annotations
-
 import numpy as np
 
 
@@ -14,9 +12,8 @@ def alpha(rank: int, bands: int, low: float, high: float, decay: float) -> float
 def wan_angles(positions: np.ndarray, height: int, width: int, head_dim: int) -> np.ndarray:
     """Angles (N, head_dim) of Wan's tables; positions (F, B) by temporal band, highest first."""
     spatial = 2 * (head_dim // 6)
-    return axes_angles(
-        positions, height, width, (head_dim - 2 * spatial, spatial, spatial), 10000.0
-    )
+    dims = head_dim - 2 * spatial, spatial, spatial
+    return axes_angles(positions, height, width, dims, 10000.0)
 
 
 def axes_angles(
@@ -24,15 +21,12 @@ def axes_angles(
 ) -> np.ndarray:
     """Angles (N, sum of dims) of tables of time, rows and columns, with dims channels each."""
     rows = []
-    for frame in positions:
-        for y in range(height):
-            for x in range(width):
-                row = []
-                for axis, dim in enumerate(dims):
-                    for i in range(dim // 2):
-                        place = (frame[i], y, x)[axis]
-                        row += [place * theta ** (-2 * i / dim)] * 2
-                rows.append(row)
+    for t, y, x in np.ndindex(len(positions), height, width):
+        row = []
+        for axis, dim in enumerate(dims):
+            for i in range(dim // 2):
+                row += [(positions[t][i], y, x)[axis] * theta ** (-2 * i / dim)] * 2
+        rows.append(row)
     return np.array(rows)
 
 

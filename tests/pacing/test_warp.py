@@ -1,55 +1,32 @@
-"""The mathematics of a warp: bands, schedules, and where latents stand. No torch."""
+"""The mathematics of a warp by hand-made numbers: latents, presets, schedules, bands. No torch."""
 
-from __future__ import annotations
-
+import harness
 import numpy as np
 import pytest
 
+from benchmarks.generated.strategies import described, parse_retimes
+from benchmarks.harness.report.players import AUTHORS
 from spf.errors import ConfigError
 from spf.generators.clock import latent_clock
 from spf.pacing.bands import Strength
-from spf.pacing.gamma import SCHEDULES, gamma
+from spf.pacing.gamma import gamma
+from spf.pacing.strategies import PRESETS, Rope, RopeIterative
 from spf.pacing.warp import Warp
 
 WAN = 10000.0 ** (-np.arange(22) / 22)  # head_dim 128
-FACTORS = [(5, 1), (24, 1), (5, 4), (81, 4), (9, 8), (121, 8)]
 
 
-def test_alpha_belongs_to_the_frequency_whatever_the_order_of_storage():
+@pytest.mark.parametrize("order", ["rank", "frequency"])
+def test_alpha_belongs_to_the_frequency_whatever_the_order_of_storage(order):
     """Wan stores the highest band first, LTX-2 last."""
     shuffled = np.random.default_rng(0).permutation(22)
-    for order in ("rank", "frequency"):
-        strength = Strength(0.1, 0.9, 2.0, order)
-        np.testing.assert_array_equal(strength.of(WAN[::-1]), strength.of(WAN)[::-1])
-        np.testing.assert_array_equal(strength.of(WAN[shuffled]), strength.of(WAN)[shuffled])
-        assert (np.diff(strength.of(WAN)) > 0).all()  # lower frequencies are warped more
+    strength = Strength(0.1, 0.9, 2.0, order)
+    np.testing.assert_array_equal(strength.of(WAN[shuffled]), strength.of(WAN)[shuffled])
+    assert (np.diff(strength.of(WAN)) > 0).all()  # lower frequencies are warped more
 
 
-@pytest.mark.parametrize("word", sorted(x for x in SCHEDULES if not x.endswith("_down")))
-def test_schedules_act_fully_on_pure_noise(word):
-    levels = np.linspace(0, 1, 101)
-    values = gamma(word, levels)
-    assert values.shape == (101,)
-    assert values[-1] == pytest.approx(1.0)
-    assert (np.diff(values) >= 0).all()
-    assert (values >= 0).all()
-    if word != "none":
-        assert values[0] == 0.0
-
-
-def test_schedules_by_hand():
-    assert gamma("exp_up", np.array(0.5)) == pytest.approx((np.e**1.5 - 1) / (np.e**3 - 1))
-    assert gamma("linear", np.array(0.3)) == pytest.approx(0.3)
-    assert gamma("cosine", np.array(0.25)) == pytest.approx((1 - np.sqrt(0.5)) / 2)
-    assert gamma("window", np.array([0.49, 0.5, 0.9])).tolist() == [0, 1, 1]
-    assert gamma("none", np.array([0.0, 0.9])).tolist() == [1, 1]
-    assert gamma("exp-up", np.array(1.0)) == pytest.approx(1.0)
-    with pytest.raises(ConfigError, match="exp_up"):
-        gamma("exp", np.array(0.5))
-
-
-@pytest.mark.parametrize(("frames", "factor"), FACTORS)
-def test_ends_are_pinned_and_order_is_kept(frames, factor):
+@pytest.mark.parametrize(("frames", "factor"), [(5, 1), (24, 1), (81, 4), (9, 8), (121, 8)])
+def test_ends_are_pinned_and_latents_stay_in_order(frames, factor):
     clock = latent_clock(frames, factor)
     np.testing.assert_array_equal(clock.shift(np.arange(frames, dtype=float)), 0.0)
     for seed in range(20):
@@ -71,8 +48,7 @@ def test_wan_latents_by_hand():
     tau = np.minimum(np.arange(17) + 4.0, 16)
     tau[0] = 0
     # Frame 2.5 shows 6.5, which is latent 2; 10.5 shows 14.5, 4 of 5.5 frames on to latent 4.
-    expected = [0, 1, 1, 4 / 5.5, 0]
-    np.testing.assert_allclose(clock.shift(tau), expected, atol=1e-12)
+    np.testing.assert_allclose(clock.shift(tau), [0, 1, 1, 4 / 5.5, 0], atol=1e-12)
 
 
 def test_composed_corrections_look_up_the_old_map():
@@ -86,3 +62,107 @@ def test_composed_corrections_look_up_the_old_map():
     assert other_way.shift[40] == pytest.approx(64 * np.sqrt(43 / 64) - 40)
     np.testing.assert_array_equal(Warp(t, first).composed(0 * t).shift, first)
     np.testing.assert_allclose(Warp(t, 0 * t).composed(first).shift, first, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("shift", "said"), [([0.0], r"must be \(L,\)"), ([0.0, float("nan")], "finite")]
+)
+def test_shifts_that_make_no_warp(shift, said):
+    with pytest.raises(ValueError, match=said):
+        Warp(np.arange(2.0), np.array(shift))
+
+
+OMEGA = 10.0 ** -np.arange(7.0)  # the highest frequency first, places 0, 1/6 .. 1
+
+
+def test_the_presets_are_what_is_known_of_the_authors():
+    """Low band 0.77, high band 0.20, three corrections: a public digest of the paper."""
+    code, flow = Rope("authors_code"), Rope("authors_workflow")
+    assert code == Rope()
+    assert code.strength.of(OMEGA)[[0, -1]] == pytest.approx([0.2, 1 - 0.8 * np.exp(-3)])
+    assert flow.strength.of(OMEGA)[[0, -1]] == pytest.approx([0.2, 0.770], abs=5e-4)
+    assert (code.iterations, flow.iterations, RopeIterative().iterations) == (1, 3, 3)
+    assert code.gamma == flow.gamma == "exp_up"
+    assert RopeIterative().strength == code.strength
+    assert Rope("ours").strength.of(OMEGA).tolist() == [1.0] * 7
+
+
+@pytest.mark.parametrize(
+    ("bands", "alpha"),
+    [
+        ("flat", [0.8] * 7),
+        ("linear", [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]),
+        ("linear_inverse", [0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2]),
+        ("3_bands", [0.2, 0.2, 0.5, 0.5, 0.8, 0.8, 0.8]),
+        ("3_bands_inverse", [0.8, 0.8, 0.8, 0.5, 0.5, 0.2, 0.2]),
+        ("smooth", [0.2, 0.2 + 0.6 * 2 / 27, 0.2 + 0.6 * 7 / 27, 0.5, None, None, 0.8]),
+        ([0.1, 0.9, 0, 0, 0, 0, 0.5], [0.1, 0.9, 0, 0, 0, 0, 0.5]),
+    ],
+)
+def test_bands_by_hand(bands, alpha):
+    found = Rope("authors_workflow", bands=bands).strength.of(OMEGA)
+    known = [index for index, value in enumerate(alpha) if value is not None]
+    assert found[known] == pytest.approx([alpha[index] for index in known])
+    backwards = Rope("authors_workflow", bands=bands).strength.of(OMEGA[::-1])
+    assert backwards == pytest.approx(found[::-1])  # a strength goes with its frequency
+
+
+@pytest.mark.parametrize(
+    ("name", "levels", "wanted"),
+    [
+        ("exp-up", 0.5, (np.e**1.5 - 1) / (np.e**3 - 1)),
+        ("exp_down", [0.5, 0.0, 1.0], [(np.e**1.5 - 1) / (np.e**3 - 1), 1, 0]),
+        ("linear", 0.3, 0.3),
+        ("linear_down", 0.3, 0.7),
+        ("cosine", 0.25, (1 - np.sqrt(0.5)) / 2),
+        ("cosine_down", 0.75, (1 - np.sqrt(0.5)) / 2),
+        ("window", [0.49, 0.5, 0.9], [0, 1, 1]),
+        ((0.9, 0.4), [1.0, 0.91, 0.9, 0.6, 0.4, 0.39, 0.0], [0, 0, 1, 1, 1, 0, 0]),
+        ("none", [0.0, 0.9], [1, 1]),
+    ],
+)
+def test_schedules_by_hand(name, levels, wanted):
+    assert gamma(name, np.array(levels)) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"preset": "authors"}, "did you mean"),
+        ({"gamma": [0.4, 0.9]}, "START > END"),
+        ({"gamma": [1.0]}, "START, END"),
+        ({"gamma": "exp"}, "exp_up"),
+        ({"bands": "cubic"}, "smooth"),
+        ({"bands": [0.1, -1.0]}, "at least 0"),
+        ({"bands": []}, "neither a name nor a list"),
+        ({"bands": [0.1, 0.2]}, r"2 strengths.*7 bands"),
+    ],
+)
+def test_wrong_settings_are_refused_in_a_line(settings, said):
+    with pytest.raises(ConfigError, match=said) as error:
+        Rope(**settings).strength.of(OMEGA)
+    assert "\n" not in str(error.value)
+
+
+def test_tables_name_the_preset_and_what_differs_from_it():
+    listed = Rope("ours", decay=1, gamma=[1.0, 0.3])
+    assert listed.gamma == (1.0, 0.3)
+    assert described(listed) == "rope (ours, decay=1, gamma=[1 0.3])"
+    made = tuple(map(described, (Rope(), Rope("authors_workflow"), RopeIterative())))
+    known = "rope (authors_code)", "rope (authors_workflow)", "rope_iterative (authors_code)"
+    assert made == AUTHORS == known
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_preset_is_an_option_and_stands_beside_the_authors_script(name):
+    node = harness.compose("retime=rope", f"preset={name}").retime
+    chosen = Rope(**{key: value for key, value in node.items() if key != "_target_"})
+    assert chosen == Rope(name)
+    labels = list(parse_retimes(["none", "rope"], chosen))
+    assert labels[:2] == ["none", "rope (authors_code)"]
+    assert f"rope ({name})" in labels
+
+
+def test_a_preset_of_a_strategy_that_has_none_is_refused():
+    with pytest.raises(ConfigError, match=r"retime=flow has no preset.*retime=rope"):
+        harness.compose("retime=flow", "preset=ours")

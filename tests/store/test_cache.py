@@ -93,7 +93,7 @@ def test_the_second_time_nothing_is_decoded(
     frames: list[float] = []
     forbid_decoding(monkeypatch)
     warm = measure_clip(
-        source, embedder, watch=lambda _, time: frames.append(time), cache=user_cache()
+        source, embedder, on_frame=lambda _, time: frames.append(time), cache=user_cache()
     )
     assert (cold.cached, warm.cached, frames) == (False, True, [])
     same(cold.embeddings, warm.embeddings)

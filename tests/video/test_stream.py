@@ -138,7 +138,7 @@ def test_an_embedder_may_stack_its_own_batches() -> None:
     np.testing.assert_array_equal(reversed_.vectors[:, :3], plain.vectors[:, 2::-1])
 
 
-@pytest.mark.parametrize("where", ["source", "watch", "prepare", "encode"])
+@pytest.mark.parametrize("where", ["source", "on_frame", "prepare", "encode"])
 @pytest.mark.parametrize("error", [ClipError("c", "bad", "mend"), KeyboardInterrupt()], ids=repr)
 def test_an_error_anywhere_ends_everything(where: str, error: BaseException) -> None:
     """It is raised as it is, no thread stays, and the source is closed."""
@@ -160,7 +160,7 @@ def test_an_error_anywhere_ends_everything(where: str, error: BaseException) -> 
     if where == "prepare":
         embedder.prepare = fail  # type: ignore[method-assign,assignment]
     with pytest.raises(type(error)) as raised:
-        embed_clip(source(), embedder, watch=fail if where == "watch" else None)
+        embed_clip(source(), embedder, on_frame=fail if where == "on_frame" else None)
     assert raised.value is error
     assert closed.is_set()
 

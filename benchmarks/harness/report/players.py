@@ -53,16 +53,28 @@ SEGMENTED = f"{Regenerate.name} (penalty={PENALTY:g}, strategy={PLAIN})"
 makes it."""
 
 
-def is_resampled(strategy: str) -> bool:
-    """Whether a strategy, by its label, takes the frames that the clip has."""
-    return strategy.partition(" ")[0] in RESAMPLINGS
+STEERED, RESAMPLED, REGENERATED = "steered", "resampled", "regenerated"
+CONTROL, UNTOUCHED = "control", "untouched"
+"""Kinds of strategies: a warped clock, the clip's own frames, regenerated between some of them,
+another pair's map, nothing."""
+
+OUR_BEST = "our best warp (chosen on these clips)"
+"""What sentences call the warp of ours that lowers the distance most: a choice by the same clips,
+whose figure is therefore too good."""
 
 
-def is_ours(strategy: str) -> bool:
+def kind_of(label: str) -> str:
+    """The kind of a strategy by its label; what is no way to retime is a control."""
+    word = label.partition(" ")[0]
+    if word in RESAMPLINGS:
+        return RESAMPLED
+    others = {PLAIN: UNTOUCHED, Regenerate.name: REGENERATED}
+    return others.get(word, STEERED if word in RETIMES else CONTROL)
+
+
+def is_ours(label: str) -> bool:
     """Whether it is a warp of ours: with settings that are not the authors'."""
-    others = {PLAIN, Regenerate.name, *RESAMPLINGS}
-    known = strategy.partition(" ")[0] in set(RETIMES) - others
-    return known and strategy not in AUTHORS
+    return kind_of(label) == STEERED and label not in AUTHORS
 
 
 @dataclass(frozen=True)

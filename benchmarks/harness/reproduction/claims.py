@@ -13,12 +13,14 @@ from benchmarks.harness.printing import printer
 from benchmarks.harness.report.players import (
     AUTHORS,
     METHOD,
+    OUR_BEST,
     PLAIN,
     REFINED,
+    RESAMPLED,
     SEGMENTED,
     WORKFLOW,
     is_ours,
-    is_resampled,
+    kind_of,
 )
 from spf.pacing.strategies import Regenerate
 
@@ -67,9 +69,12 @@ class Warps(NamedTuple):
     @property
     def named(self) -> list[tuple[Row, str]]:
         """The warps that claims are about, and who they are."""
-        who = ("the paper's method", "with their workflow's settings", "our best warp")
-        rows = (self.method, self.workflow, self.ours)
-        return [(row, name) for row, name in zip(rows, who, strict=True) if row]
+        every = (
+            (self.method, "the paper's method"),
+            (self.workflow, "with their workflow's settings"),
+            (self.ours, OUR_BEST),
+        )
+        return [(row, who) for row, who in every if row]
 
 
 def warps(table: Table | None) -> Warps:
@@ -83,7 +88,11 @@ def warps(table: Table | None) -> Warps:
         return min(found, key=lambda row: row["difference"], default=None)
 
     method, workflow, refined = (by_name.get(label) for label in (METHOD, WORKFLOW, REFINED))
-    return Warps(method, workflow, refined, best(is_ours), best(is_resampled))
+    return Warps(method, workflow, refined, best(is_ours), best(_resampled))
+
+
+def _resampled(strategy: str) -> bool:
+    return kind_of(strategy) == RESAMPLED
 
 
 def _generated(tables: Tables) -> Iterator[Claim]:
@@ -155,7 +164,7 @@ def _existing(tables: Tables) -> Iterator[Claim]:
     text = printer(table)
     category = own[0]["category"]
     peers = [x for x in table.rows if x["category"] == category and x["target_mae"] is not None]
-    resampled = [x for x in peers if is_resampled(x["strategy"])]
+    resampled = [x for x in peers if _resampled(x["strategy"])]
     shown = sorted(filter(_regenerated, peers), key=lambda x: x["strategy"] != SEGMENTED)
     verdicts = [_nearer(row) for row in shown]
     found = verdicts[0]

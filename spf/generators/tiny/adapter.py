@@ -12,8 +12,8 @@ from spf.extras import require_extra
 from spf.generators.base import (
     GeneratedClip,
     Image,
+    OnProgress,
     Request,
-    Watch,
     check_warp,
     one_line_failures,
     resized,
@@ -74,7 +74,7 @@ class Tiny(Remade):
         return latent_clock(self._count(request), 1)
 
     def generate(
-        self, request: Request, warp: ClockWarp | None = None, watch: Watch | None = None
+        self, request: Request, warp: ClockWarp | None = None, on_progress: OnProgress | None = None
     ) -> GeneratedClip:
         """The clip of a request; see `Generator`."""
         check_warp(self, warp, self.clock(request))
@@ -88,7 +88,7 @@ class Tiny(Remade):
         applied = nullcontext() if warp is None else warp.applied([wan_rope(sampler.transformer)])
         with one_line_failures(self.name), _one_thread(), applied:
             frames = sampler.sample(
-                first, last, self._count(request), request.seed, request.steps, watch
+                first, last, self._count(request), request.seed, request.steps, on_progress
             )
         return GeneratedClip(frames, float(request.fps or FPS), notes)
 

@@ -68,7 +68,7 @@ for (const player of document.querySelectorAll(".player")) {
       } else image.removeAttribute("src");
       takes[line].querySelector(".name").textContent = line ? name : "";
       takes[line].querySelector(".value b").textContent = take ? take.value : "missing";
-      if (line === first.length) takes[line].querySelector(".who").textContent = other.selectedOptions[0].defaultSelected ? "our best warp" : "chosen";
+      if (line === first.length) takes[line].querySelector(".who").textContent = other.selectedOptions[0].defaultSelected ? "our best warp (chosen on these clips)" : "chosen";
     });
     show(shown);
   };
