@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import yaml
 
-from spf.errors import ConfigError, SpfError
+from spf.errors import ConfigError, SpfError, one_line
 from spf.generators.base import Image
 from spf.generators.stills import Described, Frame, NoStills, Still, Stills
 from spf.identity import digest
@@ -206,7 +206,7 @@ def _entries(path: Path) -> Iterator[dict[str, str]]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        why = " ".join(str(error).split())[:120]
+        why = one_line(error, 120)
         raise ConfigError(f"{path}: this is no YAML ({why}); {LAYOUT}") from None
     if not isinstance(content, list) or not content:
         raise ConfigError(f"{path}: there is no list of pairs; {LAYOUT}")

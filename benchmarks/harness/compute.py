@@ -11,6 +11,7 @@ from benchmarks.harness.cells import Cell, Outcome, Watch
 from benchmarks.harness.folder import DiskError
 from benchmarks.harness.records import DONE, FAILED, make_record
 from benchmarks.harness.store import CellStore, Settled
+from spf import errors
 from spf.errors import SpfError
 from spf.words import printable
 
@@ -69,4 +70,4 @@ def peak_memory() -> float:
 
 def one_line(error: BaseException) -> str:
     """An error as one line of text, without letters that a terminal would obey."""
-    return printable(" ".join(str(error).split())) or type(error).__name__
+    return printable(errors.one_line(error, None))

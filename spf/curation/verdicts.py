@@ -15,7 +15,7 @@ from spf.cache import Cache
 from spf.curation.bounds import LIMITS
 from spf.curation.limits import Verdict, judge
 from spf.embedders import Embedder
-from spf.errors import ClipError, ConfigError, UnavailableError
+from spf.errors import ClipError, ConfigError, UnavailableError, one_line
 from spf.files import moved_into_place
 from spf.measurement import measure_clip
 from spf.video import Sampling
@@ -57,12 +57,12 @@ def check_clips(
         except ConfigError as error:  # a stream that this clip does not have
             verdict = _unreadable(clip, str(error).removeprefix(f"{clip}: "))
         except Exception as error:  # of a library, on frames that it did not expect
-            verdict = _unreadable(clip, f"{type(error).__name__}: {error}"[:200])
+            verdict = _unreadable(clip, one_line(f"{type(error).__name__}: {error}"))
         yield verdict
 
 
 def _unreadable(clip: str, why: str) -> Verdict:
-    return Verdict(clip, "unreadable", unreadable=printable(" ".join(f"unreadable: {why}".split())))
+    return Verdict(clip, "unreadable", unreadable=printable(one_line(f"unreadable: {why}", None)))
 
 
 def as_row(verdict: Verdict, embedder: str) -> Row:

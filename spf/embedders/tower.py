@@ -8,9 +8,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar
 
-from spf.embedders.network import ImageNetwork, one_line
+from spf.embedders.network import ImageNetwork
 from spf.embedders.preprocess import Preprocess
-from spf.errors import UnavailableError
+from spf.errors import UnavailableError, one_line
 from spf.extras import missing_extra, require_extra
 from spf.identity import code_hash, installed
 from spf.weights import (
@@ -171,7 +171,7 @@ class Tower(ImageNetwork):
         )
         works = ", ".join(available())
         return UnavailableError(
-            f"embedder {name}: {' '.join(reason.split())}; usable now: {works}; {remedy}"
+            f"embedder {name}: {one_line(reason, None)}; usable now: {works}; {remedy}"
         )
 
     def _config_hash(self) -> str:

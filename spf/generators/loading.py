@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from spf.errors import ConfigError, UnavailableError
+from spf.errors import ConfigError, UnavailableError, one_line
 from spf.generators.custom_weights import (
     EXPERTS,
     Lora,
@@ -19,7 +19,6 @@ from spf.generators.custom_weights import (
     check_kind,
     check_lora,
     gguf_tensors,
-    one_line,
     require,
     transformer_class,
     transformers_of,

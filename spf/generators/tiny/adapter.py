@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spf.errors import ConfigError, UnavailableError
+from spf.errors import ConfigError, UnavailableError, one_line
 from spf.extras import require_extra
 from spf.generators.base import (
     GeneratedClip,
@@ -139,7 +139,7 @@ def _fault(file: Path) -> str:
     except FileNotFoundError:
         return "is not there"
     except (OSError, ValueError, SafetensorError) as error:
-        return f"cannot be read ({' '.join(str(error).split())})"
+        return f"cannot be read ({one_line(error, None)})"
     lacking = [name for name in SETTINGS if file.name == SAMPLING and name not in content]
     return f"lacks {', '.join(lacking)}" if lacking else ""
 
