@@ -26,7 +26,9 @@ def describe(generator: "DiffusersGenerator", requests: Sequence[Request]) -> li
     except UnavailableError as error:
         parameters = {name: round(1e9 * billions) for name, billions in known.parts.items()}
         fetch = command(generator.name, generator.variant)
-        where += f"; not usable: {error}" if generator.path is not None else f"; to fetch: {fetch}"
+        where += (
+            f"; not available: {error}" if generator.path is not None else f"; to fetch: {fetch}"
+        )
     effective = generator.settings(requests[0])
     del effective["size"]  # a line of its own
     plans = [generator.plan(request) for request in requests]

@@ -157,7 +157,7 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         memory.check_memory(self.name, load, self.device, makes=makes)
 
     @classmethod
-    def lacking(cls) -> str:
+    def missing_requirements(cls) -> str:
         """What is not here that this model needs with its default settings; "" if nothing."""
         try:
             find_pipeline(cls.name, next(iter(MODEL_REPOSITORIES[cls.name])), None)

@@ -51,7 +51,7 @@ def test_missing_weights_name_size_and_command(generator, repo, word, monkeypatc
         assert caught.value.exit_code == 3
         for part in (repo, word, " GB in bfloat16", "model.path=FOLDER"):
             assert part in str(caught.value)
-    assert generator.lacking()
+    assert generator.missing_requirements()
     assert generator.clock(first).positions[0] in (0, pytest.approx(0.5 / 24))  # needs no weights
 
 

@@ -99,7 +99,9 @@ def test_what_a_part_needs_is_what_it_names() -> None:
         named = {word for word in part.words if re.match("embedder=|model=|quality=", word)}
         own = {"embedder=tiny", "embedder=efficientnet", "embedder=pixels", "embedder=histogram"}
         assert set(part.needs) <= named - own <= {*part.needs, *part.wants}, part.words
-        assert all(isinstance(planning.lacking(word), str) for word in part.needs + part.wants)
+        assert all(
+            isinstance(planning.missing_requirements(word), str) for word in part.needs + part.wants
+        )
         assert bool(part.seconds) != bool(part.gpu_hours)
     ships = [part for _, part in PARTS if not part.needs and not part.footage]
     assert sum(part.seconds for part in ships) <= 750
@@ -150,7 +152,9 @@ def test_auto_takes_the_weights_that_are_here(monkeypatch: pytest.MonkeyPatch) -
         if config.model._target_.endswith("Wan22"):
             raise UnavailableError("wan22 needs 69 GB and 8 are free")
 
-    monkeypatch.setattr(planning, "lacking", lambda word: "" if word != "model=ltx2" else "absent")
+    monkeypatch.setattr(
+        planning, "missing_requirements", lambda word: "" if word != "model=ltx2" else "absent"
+    )
     monkeypatch.setattr(planning, "build", build_or_not)
     reasons = {one.words: one.reason for one in plan("auto", EXPERIMENTS) if one.part}
     large = {words: reason for words, reason in reasons.items() if "embedder=siglip" in words}
@@ -186,7 +190,9 @@ def test_footage_is_run_where_it_is_named(
     folder = tmp_path / "my clips"
     for name in ("one", "two"):
         harness.save(folder / f"{name}.mp4", harness.jumping(9))
-    monkeypatch.setattr(planning, "lacking", lambda word: "" if "ltx2" not in word else "absent")
+    monkeypatch.setattr(
+        planning, "missing_requirements", lambda word: "" if "ltx2" not in word else "absent"
+    )
     asked: list[Any] = []
     monkeypatch.setattr(planning, "build", asked.append)
     named = [one for one in plan("auto", EXPERIMENTS, str(folder)) if CLIPS in one.words]
@@ -221,7 +227,7 @@ def test_footage_is_run_where_it_is_named(
 
 
 def test_embedded_takes_what_ships_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "lacking", lambda word: "")  # everything is here
+    monkeypatch.setattr(planning, "missing_requirements", lambda word: "")  # everything is here
     for one in plan("embedded", EXPERIMENTS):
         if one.part is not None:
             assert bool(one.reason) == bool(one.part.needs or one.part.footage)

@@ -12,7 +12,7 @@ from benchmarks.harness import commandline
 from benchmarks.harness.cells import Table
 from benchmarks.harness.session import build
 from benchmarks.paper import CLIPS, MINUTES, Experiment, Part, Words
-from spf.embedders import usable
+from spf.embedders import available
 from spf.errors import UnavailableError
 from spf.generators import MODELS
 from spf.generators.folder import clips_of
@@ -100,7 +100,7 @@ def not_run(planned: Sequence[Planned]) -> Table:
             found.setdefault((what, one.reason.removeprefix("not run: ")), []).append(one)
             continue
         for word in one.part.wants if one.part else ():
-            if why := lacking(word):
+            if why := missing_requirements(word):
                 found.setdefault((word.replace("=", " "), why), []).append(one)
     rows = [
         {
@@ -116,24 +116,24 @@ def not_run(planned: Sequence[Planned]) -> Table:
     return Table.of_rows("not_run", "What they need", list(NOT_RUN), rows)
 
 
-def lacking(word: str) -> str:
+def missing_requirements(word: str) -> str:
     """What is not here that a word such as `model=wan22` needs, with its remedy; "" if nothing."""
     group, _, name = word.partition("=")
     if group == "embedder":
-        return usable()[name]
+        return available()[name]
     if group == "quality":
         absent = sum(bool(missing_weights(one)) for one in DEFAULT_DIMENSIONS)
         which = f"of {absent} of VBench's {len(DEFAULT_DIMENSIONS)} dimensions"
         return f"weights absent ({which}): make weights QUALITY={name}" if absent else ""
     module, _, kind = MODELS[name].rpartition(".")
-    return str(getattr(getattr(import_module(module), kind), "lacking", str)())
+    return str(getattr(getattr(import_module(module), kind), "missing_requirements", str)())
 
 
 def require_everything(planned: Sequence[Planned]) -> None:
     """What the profile full insists on: everything but footage. UnavailableError, in one line,
     naming all that is missing and what the whole would take."""
     words = [word for one in planned if one.part for word in one.part.needs + one.part.wants]
-    missing = [why for word in dict.fromkeys(words) if (why := lacking(word))]
+    missing = [why for word in dict.fromkeys(words) if (why := missing_requirements(word))]
     unbuilt = [str(one.experiment.number) for one in planned if one.part is None]
     if unbuilt:
         missing.append(f"experiments {', '.join(unbuilt)} are not built yet")
@@ -181,7 +181,7 @@ def _absent(part: Part, profile: str) -> tuple[tuple[str, str], ...]:
     """What a part needs that is not here, and why; nothing where the profile leaves it out."""
     if profile == EMBEDDED and part.needs:
         return ()
-    needs = [(word, why) for word in part.needs if (why := lacking(word))]
+    needs = [(word, why) for word in part.needs if (why := missing_requirements(word))]
     return (*[("footage", NO_FOOTAGE)] * part.footage, *needs)
 
 
