@@ -12,7 +12,7 @@ import yaml
 
 from spf.errors import ConfigError, SpfError, one_line
 from spf.generators.base import Image
-from spf.generators.stills import Described, Frame, NoStills, Still, Stills
+from spf.generators.stills import Described, Frame, NoStills, StillImage, Stills
 from spf.identity import digest
 from spf.numbers import optional_number
 from spf.store import Store
@@ -75,7 +75,7 @@ class Pair:
     negative_prompt: str | None = None
     category: str = ""
     painter: Painter | None = None
-    stills: tuple[Still, ...] = ()
+    stills: tuple[StillImage, ...] = ()
 
     def identity(self) -> dict[str, Any]:
         """Everything that determines what is generated and how it is judged."""
@@ -175,7 +175,7 @@ def stills_line(pairs: Sequence[Pair], folder: Path) -> str:
     )
 
 
-def _stills(pairs: Sequence[Pair]) -> list[Still]:
+def _stills(pairs: Sequence[Pair]) -> list[StillImage]:
     return [still for pair in pairs for still in pair.stills]
 
 
@@ -261,10 +261,10 @@ def _pair(entry: Mapping[str, str], frames: tuple[Frame, Frame | None], where: s
         entry.get("prompt", ""),
         entry.get("negative_prompt"),
         entry.get("category", ""),
-        stills=tuple(frame for frame in frames if isinstance(frame, Still)),
+        stills=tuple(frame for frame in frames if isinstance(frame, StillImage)),
     )
 
 
 def _black(frame: Frame) -> Image:
     """The image, or a black one in the place of a still."""
-    return np.zeros(frame.shape, np.uint8) if isinstance(frame, Still) else frame
+    return np.zeros(frame.shape, np.uint8) if isinstance(frame, StillImage) else frame

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MODELS = {
     "folder": "spf.generators.folder.Folder",
     "command": "spf.generators.command.Command",
-    "tiny": "spf.generators.tiny.adapter.Tiny",
+    "tiny": "spf.generators.tiny.adapter.TinyGenerator",
     "wan22": "spf.generators.wan.Wan22",
     "wan21": "spf.generators.wan21.Wan21",
     "skyreels": "spf.generators.skyreels.SkyReels",

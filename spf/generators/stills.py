@@ -40,7 +40,7 @@ class Described(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Still:
+class StillImage:
     """An image that `maker` makes of a description, known before it is there.
 
     size : (height, width). made_by : the maker's identity, taken once, as it hashes
@@ -51,7 +51,7 @@ class Still:
     description: str
     size: tuple[int, int]
     made_by: dict[str, Any]
-    start: "Still | None" = None
+    start: "StillImage | None" = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -115,7 +115,7 @@ class Still:
         return buffer.getvalue()
 
 
-Frame = Image | Still
+Frame = Image | StillImage
 
 
 class Stills(Protocol):

@@ -229,7 +229,7 @@ def test_a_clock_that_cannot_be_warped_is_said(generator, monkeypatch):
 def test_a_benchmark_refuses_to_steer_it_before_any_work(
     words, accepted, tiny_weights, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("spf.generators.tiny.adapter.Tiny.unwarpable", "no", raising=False)
+    monkeypatch.setattr("spf.generators.tiny.adapter.TinyGenerator.unwarpable", "no", raising=False)
     config = harness.compose(
         "benchmark=retime_generated", "embedder=histogram", f"model.path={tiny_weights}",
         f"output={tmp_path}", *words,

@@ -18,7 +18,7 @@ from benchmarks.harness import session
 from benchmarks.harness.folder import RunFolder
 from spf.generators.base import GeneratedClip, Request
 from spf.generators.cached import unpack
-from spf.generators.tiny.adapter import Tiny
+from spf.generators.tiny.adapter import TinyGenerator
 from spf.measurement import DEFAULT_SETTINGS
 
 TABLES = ("retiming.csv", "retiming.md", "retimed_pairs.csv", "records.csv", "records.parquet")
@@ -47,13 +47,15 @@ def finished(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> se
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each generation so far was warped."""
     seen: list[bool] = []
-    generate = Tiny.generate
+    generate = TinyGenerator.generate
 
-    def counted(self: Tiny, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
+    def counted(
+        self: TinyGenerator, request: Request, warp: Any = None, watch: Any = None
+    ) -> GeneratedClip:
         seen.append(warp is not None)
         return generate(self, request, warp, watch)
 
-    monkeypatch.setattr(Tiny, "generate", counted)
+    monkeypatch.setattr(TinyGenerator, "generate", counted)
     return seen
 
 
@@ -157,16 +159,18 @@ def test_a_second_run_repeats_every_byte(
 def test_it_resumes_between_baseline_and_retimed_clip(
     tiny_weights: Path, tmp_path: Path, calls: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted = Tiny.generate
+    counted = TinyGenerator.generate
 
-    def interrupted(self: Tiny, request: Request, warp: Any = None, watch: Any = None) -> Any:
+    def interrupted(
+        self: TinyGenerator, request: Request, warp: Any = None, watch: Any = None
+    ) -> Any:
         if warp is not None:
             raise KeyboardInterrupt
         return counted(self, request, warp, watch)
 
     words = ["benchmark.retimes=[rope_flat]", "benchmark.num_pairs=1"]
     with monkeypatch.context() as patch:
-        patch.setattr(Tiny, "generate", interrupted)
+        patch.setattr(TinyGenerator, "generate", interrupted)
         assert generators.run(tiny_weights, tmp_path, *words).code == session.INTERRUPTED
     assert calls == [False]
     finished = generators.run(tiny_weights, tmp_path, *words)

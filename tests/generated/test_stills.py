@@ -21,9 +21,9 @@ from benchmarks.generated.pairs import DESCRIBED, load_pairs
 from benchmarks.harness import session
 from spf.errors import ConfigError, UnavailableError
 from spf.generators.base import GeneratedClip, Request
-from spf.generators.stills import Still
+from spf.generators.stills import StillImage
 from spf.generators.text_to_image import Flux, StableDiffusionXL, TextToImage
-from spf.generators.tiny.adapter import Tiny
+from spf.generators.tiny.adapter import TinyGenerator
 from spf.generators.weights import component_parameters
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -55,13 +55,13 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """What was asked of the generator so far."""
     seen: list[Request] = []
-    generate = Tiny.generate
+    generate = TinyGenerator.generate
 
-    def noted(self: Tiny, request: Request, *more: Any) -> GeneratedClip:
+    def noted(self: TinyGenerator, request: Request, *more: Any) -> GeneratedClip:
         seen.append(request)
         return generate(self, request, *more)
 
-    monkeypatch.setattr(Tiny, "generate", noted)
+    monkeypatch.setattr(TinyGenerator, "generate", noted)
     return seen
 
 
@@ -73,9 +73,9 @@ def recipe(
     maker: TextToImage,
     words: str = "a cat on a wall",
     size: tuple[int, int] = (64, 96),
-    start: Still | None = None,
-) -> Still:
-    return Still(maker, words, size, maker.identity(), start)
+    start: StillImage | None = None,
+) -> StillImage:
+    return StillImage(maker, words, size, maker.identity(), start)
 
 
 def pixels(path: Path) -> np.ndarray:

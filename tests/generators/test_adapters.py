@@ -11,7 +11,7 @@ import pytest
 from adapters import FIRST, LAST, asked, index, one_line
 
 from spf.errors import ConfigError, SpfError, UnavailableError
-from spf.generators.tiny.adapter import FILES, WEIGHTS, Tiny
+from spf.generators.tiny.adapter import FILES, WEIGHTS, TinyGenerator
 from spf.generators.wan import Wan22
 from spf.pacing.warp import Warp
 
@@ -67,7 +67,7 @@ def test_ti2v_refuses_a_last_frame_before_it_looks_for_weights(tmp_path):
 
 def test_what_needs_a_last_frame_says_so():
     with pytest.raises(ConfigError, match="first and a last") as caught:
-        Tiny().generate(asked(last=None))
+        TinyGenerator().generate(asked(last=None))
     one_line(caught)
 
 
@@ -115,7 +115,7 @@ def test_each_file_of_the_weights_is_looked_for(name, damage, tmp_path):
     file.unlink()
     if damage != "gone":
         file.write_bytes(kept)
-    model = Tiny(path=str(tmp_path))
+    model = TinyGenerator(path=str(tmp_path))
     fault = "is not there" if damage == "gone" else "cannot be read"
     for act in (model.check, model.identity, lambda: model.size, lambda: model.clock(asked())):
         with pytest.raises(UnavailableError, match=f"{file} {fault}.*; model.path needs") as caught:
@@ -125,6 +125,6 @@ def test_each_file_of_the_weights_is_looked_for(name, damage, tmp_path):
 
 
 def test_what_tiny_passes_over_is_said(tiny_weights):
-    resized, silent = Tiny(path=str(tiny_weights)).generate(asked()).notes[::-1]
+    resized, silent = TinyGenerator(path=str(tiny_weights)).generate(asked()).notes[::-1]
     assert resized == "frames resized from 48x32 to 32x32"
     assert "prompt is passed over" in silent

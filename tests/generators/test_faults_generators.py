@@ -16,7 +16,7 @@ import pytest
 from spf.errors import SpfError
 from spf.generators.base import GeneratedClip, Request
 from spf.generators.cached import CachedGenerator
-from spf.generators.tiny.adapter import Tiny
+from spf.generators.tiny.adapter import TinyGenerator
 
 Generate = Callable[[GeneratedClip], GeneratedClip]
 
@@ -50,7 +50,7 @@ def test_nonsense_of_a_generator_is_not_kept(
 ) -> None:
     spoil, reason = GENERATORS[what]
 
-    class Struck(Tiny):
+    class Struck(TinyGenerator):
         def generate(self, *given: Any) -> GeneratedClip:
             return spoil(super().generate(*given))
 
@@ -61,7 +61,7 @@ def test_nonsense_of_a_generator_is_not_kept(
         struck.generate(request)
     assert reason.removeprefix("unexpected RuntimeError: ") in str(error.value)
     assert list(tmp_path.iterdir()) == []
-    sound = CachedGenerator(Tiny(str(tiny_weights)), tmp_path)
+    sound = CachedGenerator(TinyGenerator(str(tiny_weights)), tmp_path)
     struck.made_by = sound.made_by
     clip = sound.generate(request)
     np.testing.assert_array_equal(clip.frames, struck.generate(request).frames)  # read, not made
@@ -78,16 +78,18 @@ def test_a_generator_that_fails_is_a_row_and_passes(
     what: str, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
 ) -> None:
     spoil, reason = GENERATORS[what]
-    generate = Tiny.generate
+    generate = TinyGenerator.generate
     calls = itertools.count()
 
-    def struck(self: Tiny, request: Request, warp: Any = None, watch: Any = None) -> GeneratedClip:
+    def struck(
+        self: TinyGenerator, request: Request, warp: Any = None, watch: Any = None
+    ) -> GeneratedClip:
         clip = generate(self, request, warp, watch)
         return spoil(clip) if next(calls) else clip
 
     words = ("benchmark.retimes=[none]", "embedder=histogram")
     with monkeypatch.context() as patch:
-        patch.setattr(Tiny, "generate", struck)
+        patch.setattr(TinyGenerator, "generate", struck)
         first = generators.run(tiny_weights, tmp_path / "out", *words)
     failed = [record for record in first.results.records if record["status"] == "failed"]
     assert first.code == 1

@@ -17,7 +17,7 @@ from faders import Fader
 import spf
 from spf.errors import ConfigError
 from spf.generators.base import GeneratedClip, Request
-from spf.generators.tiny.adapter import Tiny
+from spf.generators.tiny.adapter import TinyGenerator
 from spf.pacing.plan import PlanAnew
 from spf.pacing.regeneration import regenerate
 from spf.pacing.strategies import Regenerate
@@ -206,7 +206,7 @@ def test_the_shipped_generator_makes_jump_clips_twice_as_even(tmp_path: Path) ->
         curve = true_curve(zip(source, range(24), strict=True))
         settings = Regenerate("bridge")
         folder = tmp_path / content.name
-        done = regenerate(source, curve, Tiny(), true_curve, folder, settings=settings)
+        done = regenerate(source, curve, TinyGenerator(), true_curve, folder, settings=settings)
         scores = done.scores()
         before = scores["before"]["linearity_mae"]
         gains.append(before / scores["retimed"]["linearity_mae"])

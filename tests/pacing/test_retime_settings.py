@@ -19,7 +19,7 @@ from benchmarks.generated.strategies import WrongMap, described, parse_retimes
 from benchmarks.harness import session
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators import MAKERS
-from spf.generators.tiny.adapter import Tiny
+from spf.generators.tiny.adapter import TinyGenerator
 from spf.pacing.strategies import NoRetime, Rope, RopeFlat
 from spf.pacing.targets import EaseIn
 
@@ -88,7 +88,7 @@ def test_a_pair_that_fails_leaves_the_others(
 def test_bad_settings_are_told_before_any_work(
     words: list[str], said: str, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Tiny, "generate", lambda *_: pytest.fail("work began"))
+    monkeypatch.setattr(TinyGenerator, "generate", lambda *_: pytest.fail("work began"))
     with pytest.raises(ConfigError, match=re.escape(said)) as error:
         generators.made(tiny_weights, *words)
     assert "\n" not in str(error.value)

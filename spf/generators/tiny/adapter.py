@@ -36,7 +36,7 @@ SETTINGS = ("size", "num_frames", "min_frames", "max_frames")
 FPS = 8.0
 
 
-class Tiny(Remade):
+class TinyGenerator(Remade):
     """First frame + last frame -> clip, on the CPU, without text.
 
     path : folder of weights; None is the one that ships with the project. Prompts and guidance are
