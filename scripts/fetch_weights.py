@@ -34,7 +34,7 @@ from spf.generators.weights import (
     lock_of,
     source_patterns,
 )
-from spf.generators.weights import words as pipeline_words
+from spf.generators.weights import names as pipeline_words
 from spf.quality.weights import QualityFile, fetched_hashes, lock_file
 from spf.quality.weights import words as quality_words
 from spf.weights import (

@@ -11,7 +11,7 @@ import numpy as np
 
 from spf.errors import SpfError
 from spf.files import NO_ARCHIVE, write_atomic
-from spf.generators.base import GeneratedClip, Generator, Request, Watch
+from spf.generators.base import GeneratedClip, Generator, OnProgress, Request
 from spf.generators.clock import Clock
 from spf.identity import digest
 
@@ -49,8 +49,8 @@ class CachedGenerator:
     def native_size(self) -> tuple[int, int]:
         return self.generator.native_size
 
-    def check(self) -> None:
-        self.generator.check()
+    def check(self, request: Request | None = None) -> None:
+        self.generator.check(request)
 
     def clock(self, request: Request) -> Clock:
         return self.generator.clock(request)
@@ -59,7 +59,7 @@ class CachedGenerator:
         return self.made_by
 
     def generate(
-        self, request: Request, warp: Any = None, watch: Watch | None = None
+        self, request: Request, warp: Any = None, on_progress: OnProgress | None = None
     ) -> GeneratedClip:
         """The clip of a request; see `Generator`. The warp must say its `identity`, as
         `spf.pacing.warp.Warp` does. Raises SpfError where the generator gives another number of
@@ -68,7 +68,7 @@ class CachedGenerator:
         try:
             return unpack(path.read_bytes())
         except DAMAGE:
-            clip = self.generator.generate(request, warp, watch)
+            clip = self.generator.generate(request, warp, on_progress)
         wanted = round(float(self.clock(request).frames[-1])) + 1
         if len(clip.frames) != wanted:
             found = f"{len(clip.frames)} frames instead of {wanted}"

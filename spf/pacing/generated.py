@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spf.errors import SpfError
-from spf.generators.base import GeneratedClip, Generator, Request, Watch, check_warpable
+from spf.generators.base import GeneratedClip, Generator, OnProgress, Request, check_warpable
 from spf.pacing.strategies import Strategy, make_strategy
 from spf.pacing.targets import Target, make_target
 from spf.pacing.timemap import distance_to_target, time_map
@@ -52,7 +52,7 @@ def generate_baseline(
     request: Request,
     measure: Measure,
     target: str | Target | Curve = "linear",
-    watch: Watch | None = None,
+    watch: OnProgress | None = None,
 ) -> Attempt:
     """The clip as the model makes it, measured. It serves every strategy of `retime_generated`."""
     return generate_measured(generator, request, measure, make_target(target), None, watch)
@@ -65,7 +65,7 @@ def retime_generated(
     strategy: str | Strategy = "rope",
     target: str | Target | Curve = "linear",
     baseline: Attempt | None = None,
-    watch: Watch | None = None,
+    watch: OnProgress | None = None,
 ) -> RetimedGeneration:
     """Generate a clip again, with the same noise, under a warp that gives it the target's pacing.
 
@@ -121,7 +121,7 @@ def generate_measured(
     measure: Measure,
     target: Target,
     warp: Warp | None,
-    watch: Watch | None,
+    watch: OnProgress | None,
 ) -> Attempt:
     """One clip under a warp (None: as the model makes it), measured and compared with a target."""
     return measured(generator.generate(request, warp, watch), measure, target, warp)

@@ -31,7 +31,7 @@ class Numbers:
     still: bool = False
     calls: list[Any] = field(default_factory=list)
 
-    def check(self) -> None: ...
+    def check(self, request: Request | None = None) -> None: ...
 
     def clock(self, request: Request) -> Any:
         return latent_clock(request.num_frames or COUNT, 1)
