@@ -217,6 +217,14 @@ def to_uint8(name: str, video: NDArray[Any]) -> Image:
     return np.rint(np.clip(video, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
+def pil_images(plan: Plan) -> tuple[Any, Any]:
+    """The first frame and the last one, None without one, as images of Pillow."""
+    from PIL import Image as Pillow
+
+    first, last = (None if x is None else Pillow.fromarray(x) for x in (plan.first, plan.last))
+    return first, last
+
+
 def resized(image: Image, size: tuple[int, int]) -> Image:
     """The image (H, W, 3) at (height, width), by Pillow's Lanczos filter."""
     if image.shape[:2] == size:

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.generators.base import Defaults, OnProgress, Plan
+from spf.generators.base import Defaults, OnProgress, Plan, pil_images
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
 from spf.generators.memory import Workload
-from spf.generators.pipeline import DiffusersGenerator, pil_images
+from spf.generators.pipeline import DiffusersGenerator
 from spf.generators.settings import Option, dynamic_shift
 
 FACTOR = 4

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from spf.generators.base import Defaults, Plan
+from spf.generators.base import Defaults, Plan, pil_images
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock
 from spf.generators.memory import tokens
-from spf.generators.pipeline import DiffusersGenerator, pil_images
+from spf.generators.pipeline import DiffusersGenerator
 from spf.generators.settings import Option, dynamic_shift
 from spf.numbers import switch
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spf.generators import ignore
-from spf.generators.base import Defaults, Plan
+from spf.generators.base import Defaults, Plan, pil_images
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
 from spf.generators.ltx2 import NEGATIVE_PROMPT
-from spf.generators.pipeline import DiffusersGenerator, pil_images
+from spf.generators.pipeline import DiffusersGenerator
 from spf.generators.settings import Option, adjusted
 
 DISTILLED = (1000.0, 993.0, 987.0, 981.0, 975.0, 909.0, 725.0, 0.03)

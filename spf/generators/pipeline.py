@@ -393,11 +393,3 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         dtypes["default"] = getattr(torch, self.dtype)
         with self.explained():
             return self.loading.load(self.folder, self._pipeline_class(), dtypes, self.device)
-
-
-def pil_images(plan: Plan) -> tuple[Any, Any]:
-    """The first frame and the last one, None without one, as images of Pillow."""
-    from PIL import Image
-
-    first, last = (None if x is None else Image.fromarray(x) for x in (plan.first, plan.last))
-    return first, last

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from spf.errors import ConfigError
-from spf.generators.base import Defaults, Plan, Request
+from spf.generators.base import Defaults, Plan, Request, pil_images
 from spf.generators.clock import TemporalRope, wan_rope
-from spf.generators.pipeline import DiffusersGenerator, pil_images
+from spf.generators.pipeline import DiffusersGenerator
 from spf.generators.settings import Option, Setting, adjusted
 
 # The authors' own, as published with the model.
