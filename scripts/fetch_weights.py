@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from spf.download import download
-from spf.errors import ConfigError, SpfError, UnavailableError
+from spf.errors import ConfigError, SpfError, UnavailableError, one_line
 from spf.generators.weights import (
     REPOSITORIES,
     Repository,
@@ -34,7 +34,7 @@ from spf.generators.weights import (
     lock_of,
     source_patterns,
 )
-from spf.generators.weights import words as pipeline_words
+from spf.generators.weights import names as pipeline_words
 from spf.quality.weights import QualityFile, fetched_hashes, lock_file
 from spf.quality.weights import words as quality_words
 from spf.weights import LOCK, WEIGHTS, Pin, find_cached, note, repository_folder, sha256_of
@@ -158,10 +158,9 @@ def _from_hub(repo: str, named: str, call: Callable[[Any], T]) -> T:
     try:
         return call(huggingface_hub)
     except Exception as error:  # whatever the client's own layers raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UnavailableError(
-            f"{repo}: cannot be fetched ({reason}); check the network and the proxy variables, "
-            f"or copy the files from a machine that has them and name a folder: {named}"
+            f"{repo}: cannot be fetched ({one_line(error)}); check the network and the proxy "
+            f"variables, or copy the files from a machine that has them and name a folder: {named}"
         ) from None
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from spf.errors import SpfError, UnavailableError
+from spf.errors import SpfError, UnavailableError, one_line
 from spf.words import printable
 
 SETTINGS = {
@@ -75,7 +75,7 @@ def _start(address: str | None, settings: dict[str, Any]) -> None:
         except Exception as error:  # Ray raises plain ones
             ray.shutdown()
             if last:
-                what = printable(" ".join(f"{type(error).__name__}: {error}".split())[:200])
+                what = printable(one_line(f"{type(error).__name__}: {error}"))
                 remedy = "check the cluster" if address else "make room in /tmp"
                 text = f"Ray does not start ({what}); {remedy}, or start again later"
                 raise UnavailableError(text) from None

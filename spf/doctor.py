@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spf.devices import DRIVER
-from spf.embedders import available, usable
+from spf.embedders import available
 from spf.extras import EXTRAS, install_command, missing_extra
 from spf.identity import installed
 from spf.quality import VBENCH_DIMENSIONS, missing_files, missing_package
@@ -39,14 +39,13 @@ def report() -> Iterator[str]:
     yield "weights"
     yield from _weights()
     yield "embedders"
-    variants = {name: "" for name in available() if "/" in name}
-    for name, reason in (usable() | variants).items():
-        yield f"  {name:<16} {f'not usable: {reason}' if reason else 'usable'}"
+    for name, reason in available().items():
+        yield f"  {name:<16} {f'not available: {reason}' if reason else 'available'}"
     yield "VBench dimensions"
     for dimension in VBENCH_DIMENSIONS:
         missing = missing_files(dimension)
         reason = missing_package(dimension) or (f"weights absent ({missing})" if missing else "")
-        yield f"  {dimension:<24} {f'not usable: {reason}' if reason else 'usable'}"
+        yield f"  {dimension:<24} {f'not available: {reason}' if reason else 'available'}"
     yield "W&B"
     yield f"  {_wandb()}"
     yield from _words()

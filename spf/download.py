@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from spf.errors import UnavailableError
+from spf.errors import UnavailableError, one_line
 
 WAIT = 60  # seconds without a byte after which a server is given up
 
@@ -37,8 +37,7 @@ def download(url: str, part: Path, name: str, remedy: str, resume: bool = True) 
     except (OSError, ValueError, HTTPException) as error:
         if getattr(error, "code", None) == 416:  # there is no more than what is here
             return
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UnavailableError(
-            f"{name}: cannot be fetched from {url} ({reason}); check the network and the proxy "
-            f"variables, {remedy}"
+            f"{name}: cannot be fetched from {url} ({one_line(error)}); check the network and the "
+            f"proxy variables, {remedy}"
         ) from None

@@ -5,6 +5,14 @@ what goes wrong around it. `exit_code` is what the commands return when the erro
 """
 
 
+def one_line(error: object, longest: int | None = 200) -> str:
+    """The text of an error on one line, at most so many letters of it; its type where it has none.
+
+    longest : None for all.
+    """
+    return " ".join(str(error).split())[:longest] or type(error).__name__
+
+
 class SpfError(Exception):
     """Base class; its message is shown to the user as it is, without a traceback."""
 

@@ -20,7 +20,7 @@ from benchmarks.known_pacing.errors import PacingResults, Row
 from benchmarks.known_pacing.rendered import rendered_cell
 from benchmarks.known_pacing.studies import CAMERA, Studies
 from benchmarks.leaderboard.experiment import clip_cell
-from spf.embedders import EMBEDDERS, Embedder, label, load_embedder, usable
+from spf.embedders import EMBEDDERS, Embedder, available, label, load_embedder
 from spf.errors import ConfigError, UnavailableError
 from spf.generators.folder import Folder
 from spf.measurement import CORRECTED
@@ -221,7 +221,7 @@ def _absent(measuring: Measuring, benchmark: str, word: str, reason: Unavailable
 
     key = replace(measuring.key(benchmark, "all clips", "rendered"), embedder=word, control=False)
     # The error names folders of this machine; a table must not.
-    why = usable()[word] or "its weights are here but cannot be used; spf doctor says more"
+    why = available()[word] or "its weights are here but cannot be used; spf doctor says more"
     return Cell(key, None, compute, not_run=f"not run: {why}")
 
 

@@ -29,7 +29,6 @@ from spf.errors import ConfigError, UnavailableError
 from spf.generators import MAKERS
 from spf.generators.base import GeneratedClip, Generator, Request, check_warpable, unwarpable
 from spf.generators.cached import CachedGenerator, pack, request_identity
-from spf.generators.described import describe
 from spf.generators.pipeline import DiffusersGenerator
 from spf.generators.settings import as_json
 from spf.generators.stills import Stills
@@ -137,10 +136,7 @@ class RetimeGenerated:
         self.workers = 1 if isinstance(model, DiffusersGenerator) else None
         self._folder: RunFolder | None = None
         try:
-            if isinstance(model, DiffusersGenerator):
-                model.check(max(self.requests.values(), key=lambda one: one.first.size))
-            else:
-                model.check()
+            model.check(max(self.requests.values(), key=lambda one: one.first.size))
         except UnavailableError as error:
             error.plan = self.plan()
             raise
@@ -181,7 +177,7 @@ class RetimeGenerated:
         )
         model = self.model
         if isinstance(model, DiffusersGenerator):
-            return "\n".join([first, *describe(model, list(self.requests.values()))])
+            return "\n".join([first, *model.describe(list(self.requests.values()))])
         return first
 
     def cells(self) -> list[Cell]:

@@ -10,9 +10,9 @@ from typing import Any, Self
 import numpy as np
 import yaml
 
-from spf.errors import ConfigError, SpfError
+from spf.errors import ConfigError, SpfError, one_line
 from spf.generators.base import Image
-from spf.generators.stills import Described, Frame, NoStills, Still, Stills
+from spf.generators.stills import Described, Frame, NoStills, StillImage, Stills
 from spf.identity import digest
 from spf.numbers import optional_number
 from spf.store import Store
@@ -66,7 +66,7 @@ class Pair:
     negative_prompt: str | None = None
     category: str = ""
     painter: Painter | None = None
-    stills: tuple[Still, ...] = ()
+    stills: tuple[StillImage, ...] = ()
 
     def identity(self) -> dict[str, Any]:
         """Everything that determines what is generated and how it is judged."""
@@ -189,7 +189,7 @@ def _entries(path: Path) -> Iterator[dict[str, str]]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        why = " ".join(str(error).split())[:120]
+        why = one_line(error, 120)
         raise ConfigError(f"{path}: this is no YAML ({why}); {LAYOUT}") from None
     if not isinstance(content, list) or not content:
         raise ConfigError(f"{path}: there is no list of pairs; {LAYOUT}")
@@ -242,10 +242,10 @@ def _pair(entry: Mapping[str, str], frames: tuple[Frame, Frame | None], where: s
         entry.get("prompt", ""),
         entry.get("negative_prompt"),
         entry.get("category", ""),
-        stills=tuple(frame for frame in frames if isinstance(frame, Still)),
+        stills=tuple(frame for frame in frames if isinstance(frame, StillImage)),
     )
 
 
 def _black(frame: Frame) -> Image:
     """The image, or a black one in the place of a still."""
-    return np.zeros(frame.shape, np.uint8) if isinstance(frame, Still) else frame
+    return np.zeros(frame.shape, np.uint8) if isinstance(frame, StillImage) else frame

@@ -25,7 +25,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
-from spf.errors import ConfigError, SpfError
+from spf.errors import ConfigError, SpfError, one_line
 from spf.weights import EMBEDDER_PINS
 from spf.words import NO_NETWORK, choose, is_url, printable, shell_quoted
 
@@ -175,7 +175,9 @@ def explained(error: Exception, overrides: Sequence[str]) -> ConfigError:
         return wrong
     if several:
         return ConfigError(f"{several[0]} names several; add -m to run one after the other")
-    return _unknown(overrides, overrides) or ConfigError(f"{_line(error)} ({HELP} lists all)")
+    return _unknown(overrides, overrides) or ConfigError(
+        f"{one_line(error, None)} ({HELP} lists all)"
+    )
 
 
 def run(config: DictConfig) -> tuple[int, str]:
@@ -193,7 +195,7 @@ def run(config: DictConfig) -> tuple[int, str]:
         print(printable(str(error)), file=sys.stderr)
         return error.exit_code, ""
     except OSError as error:  # a file that the run wrote and reads again, or its folder
-        what = f"{error.filename or 'a file'}: {error.strerror or _line(error)}"
+        what = f"{error.filename or 'a file'}: {error.strerror or one_line(error, None)}"
         print(printable(f"{what}; fix it and start again: finished cells stay"), file=sys.stderr)
         return 1, ""
 
@@ -238,7 +240,7 @@ def first(option: str) -> str:
             return option
         return f"{parsed.key_or_group}={next(iter(parsed.sweep_string_iterator()))}"
     except Exception as error:
-        raise ConfigError(f"{option}: {_line(error)}") from None
+        raise ConfigError(f"{option}: {one_line(error, None)}") from None
 
 
 def _later(option: str, swept: Sequence[str]) -> str:
@@ -370,7 +372,3 @@ def _plain(item: str) -> str:
 
 def _in_quotes(path: str) -> str:
     return "'" + path.replace("'", "''") + "'"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -11,6 +11,7 @@ from benchmarks.harness.cells import Cell, OnProgress, Outcome
 from benchmarks.harness.folder import DiskError
 from benchmarks.harness.records import DONE, FAILED, make_record
 from benchmarks.harness.store import CellStore, CompletedCell
+from spf import errors
 from spf.errors import SpfError
 from spf.words import printable
 
@@ -36,11 +37,13 @@ class Job(NamedTuple):
         return CompletedCell(make_record(self.cells[index], status, reason, self.common), {})
 
 
-def run_cell(job: Job, index: int = 0, on_progress: OnProgress = lambda: None) -> CompletedCell | None:
+def run_cell(
+    job: Job, index: int = 0, on_progress: OnProgress = lambda: None
+) -> CompletedCell | None:
     """Compute a cell, unless that was done meanwhile; None where another process is at it.
 
-    on_progress : called once a frame. What a cell raises becomes its record's reason, in one line; only
-    DiskError is raised, where nothing can be stored any more.
+    on_progress : called once a frame. What a cell raises becomes its record's reason, in one line;
+    only DiskError is raised, where nothing can be stored any more.
     """
     cell, store = job.cells[index], job.store
     with store.lock(cell) as held:
@@ -75,4 +78,4 @@ def peak_memory() -> float:
 
 def one_line(error: BaseException) -> str:
     """An error as one line of text, without letters that a terminal would obey."""
-    return printable(" ".join(str(error).split())) or type(error).__name__
+    return printable(errors.one_line(error, None))

@@ -79,7 +79,7 @@ class Measuring:
     def measure(
         self, source: Path | Frames, on_progress: OnProgress, on_frame: OnFrame | None = None
     ) -> Measurement:
-        """Measure a clip; `on_progress` is called once a frame that is decoded, `on_frame` with each
+        """Measure a clip; `on_progress` is called once for each decoded frame, `on_frame` with the
         frame and its time.
 
         Raises `SpfError` where the clip cannot be measured.

@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.records import harmless
-from spf.errors import UnavailableError
+from spf.errors import UnavailableError, one_line
 from spf.files import write_atomic
 from spf.identity import digest
 from spf.words import printable, shell_quoted
@@ -66,7 +66,7 @@ def run(folder: Path, launch: Callable[[], None]) -> set[int]:
         launch()
     except Exception as error:  # joblib's, submitit's, Hydra's: a job died, or was never started
         lost = {1}
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        what = f"{type(error).__name__}: {one_line(error, 300)}"
         print(f"a job ended without a result ({what}); start again to go on", file=sys.stderr)
     found, line = summarise(folder, since)
     print(printable(line), file=sys.stderr)

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.errors import UnavailableError
+from spf.errors import UnavailableError, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -216,7 +216,5 @@ def _read(file: WeightsFile) -> Any:
 
 
 def _damaged(file: WeightsFile, why: object) -> UnavailableError:
-    text = " ".join(str(why).split())[:120]
-    return UnavailableError(
-        f"LPIPS: {file.find()} is damaged or another file ({text}); get it again: {_command(file)}"
-    )
+    what = f"is damaged or another file ({one_line(why, 120)})"
+    return UnavailableError(f"LPIPS: {file.find()} {what}; get it again: {_command(file)}")

@@ -23,7 +23,7 @@ from benchmarks.leaderboard.tables import LINEARITY, Board, left_out_sentence, t
 from benchmarks.leaderboard.terminal import FILE, document, missing_dimensions, print_board
 from spf.commands.output import as_json
 from spf.embedders import label
-from spf.errors import ClipError, ConfigError
+from spf.errors import ClipError, ConfigError, one_line
 from spf.generators.folder import Folder, FolderClip, clip_digest, printable
 from spf.progress import METRICS
 from spf.quality import NoQuality, Quality
@@ -158,7 +158,7 @@ def read_categories(path: str | None) -> dict[str, str]:
     try:
         found = read_yaml(Path(str(path)))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        why = " ".join(str(error).split())[:120]
+        why = one_line(error, 120)
         raise ConfigError(f"categories={path}: cannot be read ({why}); check the file") from None
     if not isinstance(found, dict) or not all(isinstance(x, str) for x in found.values()):
         raise ConfigError(f"categories={path}: expected lines of the form PAIR: CATEGORY")

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from benchmarks.harness.quality import QUALITY, SCORED_BY
 from benchmarks.harness.records import DONE, FAILED, KEYS, NOT_RUN, SCHEMA, Record
 from benchmarks.leaderboard.comparison import KNOWN, SHOWN
-from spf.errors import ConfigError
+from spf.errors import ConfigError, one_line
 from spf.generators.folder import printable
 from spf.progress import METRICS
 from spf.quality import VBENCH_DIMENSIONS
@@ -108,7 +108,7 @@ def read_records(file: Path) -> list[Record]:
             raise ConfigError(f"{where}: a column is there twice; run it again")
         columns = {name: _typed(table.column(name), name, where) for name in table.column_names}
     except (OSError, pa.ArrowException, MemoryError) as error:
-        why = " ".join(str(error).split())[:200]
+        why = one_line(error)
         raise ConfigError(f"{where}: it cannot be read as records ({why}); {REMEDY}") from None
     wanted = [name for name in TYPES if name in columns or name not in OPTIONAL]
     empty: Record = dict.fromkeys(wanted)

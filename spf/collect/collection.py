@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import yaml
 
-from spf.errors import ConfigError
+from spf.errors import ConfigError, one_line
 from spf.files import read_bounded
 from spf.video import Tile
 from spf.words import choose, printable
@@ -78,7 +78,7 @@ def read_collection(name: str) -> Collection:
     try:
         return _checked(path.stem, read_bounded(path, LARGEST), read_yaml(path))
     except (OSError, ValueError, yaml.YAMLError) as error:  # text that is no UTF-8 is a ValueError
-        why = " ".join(str(error).split())[:300]
+        why = one_line(error, 300)
         raise ConfigError(printable(f"{path}: {why}; correct the file")) from None
 
 

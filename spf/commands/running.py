@@ -7,7 +7,7 @@ import typer
 
 from spf.commands.shared import plain
 from spf.devices import keep_freed_memory, let_idle_threads_sleep
-from spf.errors import ConfigError, SpfError
+from spf.errors import ConfigError, SpfError, one_line
 
 INTERRUPTED = 130
 
@@ -46,7 +46,7 @@ def run_app(
 
 def _usage(error: typer.TyperException, name: str) -> str:
     """A wrong argument in one line: which, why, and where to look."""
-    text = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
+    text = one_line(error.format_message(), None).rstrip(".").replace("Value error, ", "")
     context = getattr(error, "ctx", None)
     near = getattr(error, "possibilities", None)
     if near:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from spf.errors import ConfigError
+from spf.errors import ConfigError, one_line
 from spf.video import IMAGE_SUFFIXES, SUFFIXES, clips_in, list_frames
 from spf.words import NO_NETWORK, is_url
 
@@ -55,7 +55,7 @@ def _listed(source: Path) -> Iterator[str]:
                 raise ConfigError(f"{source}: row {number} is no text; {remedy}")
             yield name
     except (OSError, csv.Error) as error:
-        why = " ".join((getattr(error, "strerror", None) or str(error)).split())[:100]
+        why = one_line(getattr(error, "strerror", None) or error, 100)
         raise ConfigError(f"{source}: cannot be read ({why}); check the file") from None
 
 

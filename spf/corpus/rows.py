@@ -13,7 +13,7 @@ from spf.cache import libraries
 from spf.corpus.inputs import as_text
 from spf.embedders import Embedder, load_embedder, shown_name
 from spf.embedders.base import GPU_FAILED
-from spf.errors import SpfError
+from spf.errors import SpfError, one_line
 from spf.identity import code_hash
 from spf.measurement import CORRECTED, DEFAULT_SETTINGS, measure_clip
 from spf.progress import METRICS
@@ -96,8 +96,8 @@ class Measurer:
                 os._exit(1)
             return row | {"reason": printable(reason)}
         except Exception as error:  # of a library, on frames that it did not expect
-            what = " ".join(f"{type(error).__name__}: {error}".split())
-            return row | {"reason": printable(what[:200])}
+            what = one_line(f"{type(error).__name__}: {error}")
+            return row | {"reason": printable(what)}
         values = {k: None if v != v else v for k, v in measured.row.items()}  # NaN: not defined
         curves = {name: getattr(measured.curve, name) for name in CURVES if self.curves}
         return row | values | curves | {"status": DONE}

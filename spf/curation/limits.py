@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from spf.errors import ConfigError
+from spf.errors import ConfigError, one_line
 from spf.words import choose
 from spf.yaml_files import brief, read_yaml
 
@@ -59,7 +59,7 @@ def read_limits(path: Path) -> dict[str, float]:
         why = getattr(error, "strerror", None) or "it is no text"
         raise ConfigError(f"{path}: cannot be read ({why}); give a YAML file") from None
     except yaml.YAMLError as error:
-        why = " ".join(str(getattr(error, "problem", None) or error).split())[:100]
+        why = one_line(getattr(error, "problem", None) or error, 100)
         raise ConfigError(f"{path}: no valid YAML ({why}); write max_stall: 0.2") from None
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: it holds {brief(found)}; write a line for each limit")

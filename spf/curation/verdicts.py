@@ -15,7 +15,7 @@ import numpy as np
 from spf.cache import Cache
 from spf.curation.limits import LIMITS, SECONDS
 from spf.embedders import Embedder
-from spf.errors import ClipError, ConfigError, UnavailableError
+from spf.errors import ClipError, ConfigError, UnavailableError, one_line
 from spf.files import moved_into_place
 from spf.measurement import Measurement, measure_clip
 from spf.progress import Curve
@@ -93,7 +93,7 @@ def check_clips(
         except UnavailableError:
             raise
         except Exception as error:
-            reason = " ".join(f"unreadable: {_reason(error, clip)}".split())
+            reason = one_line(f"unreadable: {_reason(error, clip)}", None)
             verdict = Verdict(clip, "unreadable", unreadable=printable(reason))
         yield verdict
 
@@ -104,7 +104,7 @@ def _reason(error: Exception, clip: str) -> str:
         return f"{error.reason}; {error.remedy}"
     if isinstance(error, ConfigError):  # a stream that this clip does not have
         return str(error).removeprefix(f"{clip}: ")
-    return f"{type(error).__name__}: {error}"[:200]  # of a library, on frames it did not expect
+    return one_line(f"{type(error).__name__}: {error}")  # of a library, on frames it did not expect
 
 
 def judge(clip: str, measured: Measurement, limits: Mapping[str, float]) -> Verdict:

@@ -112,22 +112,18 @@ def full_name(name: str, known: Iterable[str] = EMBEDDERS) -> str:
     return f"{family}/{choose(variant, EMBEDDER_PINS[family], f'{family} variant')}"
 
 
-def usable() -> dict[str, str]:
-    """Every name, with what is not here that it needs with its default settings, or ""."""
-    return {name: getattr(_class(name), "lacking", str)() for name in EMBEDDERS}
-
-
-def available() -> list[str]:
-    """The names, and names with a variant, of what can run here."""
-    names = [name for name, missing in usable().items() if not missing]
+def available() -> dict[str, str]:
+    """Every name, with what is not here that it needs with its default settings, or ""; and the
+    names with a variant that can run here."""
+    names = {name: getattr(_class(name), "missing_requirements", str)() for name in EMBEDDERS}
     if missing_extra("towers"):
         return names
-    return names + [
-        f"{family}/{variant}"
+    return names | {
+        f"{family}/{variant}": ""
         for family, pins in EMBEDDER_PINS.items()
         for variant, pin in list(pins.items())[1:]  # the first one is the family's default
         if find_cached(pin) is not None
-    ]
+    }
 
 
 def _class(word: str) -> Any:
@@ -174,5 +170,4 @@ __all__ = [
     "remark",
     "shown_name",
     "takes",
-    "usable",
 ]

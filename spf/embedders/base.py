@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spf.embedders.ahead import ahead
 from spf.embedders.views import Sample, View, views_of
-from spf.errors import ClipError, ConfigError
+from spf.errors import ClipError, ConfigError, one_line
 from spf.video import MAX_FRAMES, ClipInfo, GuardedReader, Reader, Sampling
 from spf.video.pixels import STILL, Bars, PixelStatistics, pixel_notes
 
@@ -255,7 +255,7 @@ def _encode(embedder: Embedder, batch: Any, source: object) -> NDArray[np.float3
                     raise ClipError(source, what, "use a smaller model, or the CPU") from None
                 size = len(part) // 2
             elif _says(error, GPU_LOST):
-                what = f"{GPU_FAILED} ({' '.join(str(error).split())[:100]})"
+                what = f"{GPU_FAILED} ({one_line(error, 100)})"
                 raise ClipError(source, what, "start again: what is finished is kept") from None
             else:
                 raise

@@ -98,7 +98,7 @@ class EfficientNet(ImageNetwork):
         self.preprocess = Preprocess(edge, "squash", edge, "bicubic", (0.5,) * 3, (0.5,) * 3)
 
     @classmethod
-    def lacking(cls) -> str:
+    def missing_requirements(cls) -> str:
         """What is not here that it needs; "" if nothing."""
         shipped = _shipped()
         found = shipped is not None and shipped.is_file()

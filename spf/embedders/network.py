@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spf.devices import choose_device
 from spf.embedders.base import Image
 from spf.embedders.preprocess import Preprocess
-from spf.errors import SpfError, UnavailableError
+from spf.errors import SpfError, UnavailableError, one_line
 from spf.remade import Remade
 
 if TYPE_CHECKING:
@@ -170,9 +170,3 @@ def in_rows(
         missing = np.zeros((rows - len(part), *part.shape[1:]), part.dtype)
         parts.append(forward(np.concatenate([part, missing]))[: len(part)])
     return np.concatenate(parts)
-
-
-def one_line(text: object) -> str:
-    """One line of at most 200 characters."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= 200 else line[:197] + "..."

@@ -58,7 +58,7 @@ class Tiny(Remade):
             _ = self._network  # refused before any work
 
     @classmethod
-    def lacking(cls) -> str:
+    def missing_requirements(cls) -> str:
         """What is not here that it needs; "" if nothing."""
         return "" if SHIPPED.is_file() else f"{SHIPPED} is gone: install the project again"
 

@@ -8,9 +8,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar
 
-from spf.embedders.network import ImageNetwork, one_line
+from spf.embedders.network import ImageNetwork
 from spf.embedders.preprocess import Preprocess
-from spf.errors import UnavailableError
+from spf.errors import UnavailableError, one_line
 from spf.extras import missing_extra, require_extra
 from spf.identity import code_hash, installed
 from spf.weights import (
@@ -74,7 +74,7 @@ class Tower(ImageNetwork):
             raise self.unusable(f"{self.folder}: a configuration not known here ({what})") from None
 
     @classmethod
-    def lacking(cls) -> str:
+    def missing_requirements(cls) -> str:
         """What is not here that this embedder needs with its default settings; "" if nothing."""
         if missing := missing_extra("towers"):
             return missing
@@ -169,9 +169,9 @@ class Tower(ImageNetwork):
             if self.path is None
             else f"name another folder, or none and get the published weights with {fetch}"
         )
-        works = ", ".join(available())
+        works = ", ".join(name for name, missing in available().items() if not missing)
         return UnavailableError(
-            f"embedder {name}: {' '.join(reason.split())}; usable now: {works}; {remedy}"
+            f"embedder {name}: {one_line(reason, None)}; available now: {works}; {remedy}"
         )
 
     def _config_hash(self) -> str:

@@ -1,4 +1,4 @@
-"""Where clips come from. One module for each; its word is the key of `MODELS`."""
+"""Where clips come from. One module for each; its name is the key of `MODELS`."""
 
 import inspect
 import logging
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MODELS = {
     "folder": "spf.generators.folder.Folder",
     "command": "spf.generators.command.Command",
-    "tiny": "spf.generators.tiny.adapter.Tiny",
+    "tiny": "spf.generators.tiny.adapter.TinyGenerator",
     "wan22": "spf.generators.wan.Wan22",
     "wan21": "spf.generators.wan21.Wan21",
     "skyreels": "spf.generators.skyreels.SkyReels",
@@ -32,10 +32,10 @@ __all__ = ["FOLDER_GENERATES_NOTHING", "MAKERS", "MODELS", "load_generator", "se
 
 
 def load_generator(name: "str | Generator", **settings: Any) -> "Generator":
-    """The generator of that word, with settings of its class; a generator is returned as it is.
+    """The generator of that name, with settings of its class; a generator is returned as it is.
 
-    Nothing is loaded yet: `check` tells whether it can run here. Raises ConfigError for an unknown
-    word or setting, and for a folder of clips, which makes none.
+    Nothing is loaded yet: `check` finds whether it can run here. Raises ConfigError for an unknown
+    name or setting, and for a folder of clips, which makes none.
     """
     if not isinstance(name, str):
         return name
@@ -56,7 +56,7 @@ def settings_of(kind: type) -> list[str]:
     """Names of the settings with which a class is made, those of its bases included."""
     names: dict[str, None] = {}
     for base in kind.__mro__:
-        if "__init__" in vars(base):
+        if base is kind or "__init__" in vars(base):
             for name, parameter in list(inspect.signature(base).parameters.items()):
                 if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
                     names[name] = None

@@ -28,6 +28,7 @@ OnProgress = Callable[[int, int], None]
 """Called after each denoising step with the number of steps done and their total."""
 
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+REMEDY = "use fewer or smaller frames, model.offload=model or group, or another device"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class Request:
     first : (H, W, 3) uint8 RGB. last : the same, or None where the model is free to end.
     prompt, negative_prompt : text; models without text ignore it. seed : of the noise.
     num_frames : at least 2; a model that cannot make that many makes the next number that it can,
-    and says so. fps : frames a second. steps : denoising steps. guidance : classifier-free
+    and notes it. fps : frames a second. steps : denoising steps. guidance : classifier-free
     guidance scale, 1 is none.
 
     Raises ConfigError, in one line, for what cannot be asked of any model.
@@ -117,7 +118,7 @@ class GeneratedClip:
 
 
 class Generator(Protocol):
-    """First frame, last frame and prompt -> clip. `name` is the word that chooses it.
+    """First frame, last frame and prompt -> clip. `name` is the option that chooses it.
 
     Two calls with the same request give the same pixels on one machine, and with a warp the same
     noise: the clips differ by the warp alone.
@@ -135,9 +136,10 @@ class Generator(Protocol):
         """(height, width) that it was made for."""
         ...
 
-    def check(self) -> None:
-        """Raises UnavailableError, before any work, where weights or memory are missing; its line
-        names the size and the command that would get them."""
+    def check(self, request: Request | None = None) -> None:
+        """Raises UnavailableError, before any work, where weights are missing, or memory for the
+        clip of a request (None: of one by default); its line names the size and the command that
+        would get them."""
         ...
 
     def clock(self, request: Request) -> Clock:
@@ -174,7 +176,7 @@ def check_warpable(generator: Any, clock: Clock) -> None:
 
 
 def unwarpable(generator: Any) -> str:
-    """Why a generator's clock cannot be warped, as it says itself; "" where it can."""
+    """Why a generator's clock cannot be warped, in its own words; "" where it can."""
     return getattr(generator, "unwarpable", "")
 
 
@@ -191,17 +193,14 @@ def check_warp(generator: Any, warp: ClockWarp | None, clock: Clock) -> None:
         )
 
 
-REMEDY = "use fewer or smaller frames, model.offload=model or group, or another device"
-
-
 @contextmanager
 def one_line_failures(name: str, remedy: str = REMEDY) -> Iterator[None]:
-    """Running out of memory while generating, as one line that says what helps."""
+    """Running out of memory while generating, as one line with the remedy."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         text = str(error).lower()
-        if not (isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)):
+        if not (isinstance(error, MemoryError) or any(part in text for part in OUT_OF_MEMORY)):
             raise
         raise SpfError(f"{name}: out of memory while generating; {remedy}") from None
 
@@ -218,6 +217,14 @@ def to_uint8(name: str, video: NDArray[Any]) -> Image:
     return np.rint(np.clip(video, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
+def pil_images(plan: Plan) -> tuple[Any, Any]:
+    """The first frame and the last one, None without one, as images of Pillow."""
+    from PIL import Image as Pillow
+
+    first, last = (None if x is None else Pillow.fromarray(x) for x in (plan.first, plan.last))
+    return first, last
+
+
 def resized(image: Image, size: tuple[int, int]) -> Image:
     """The image (H, W, 3) at (height, width), by Pillow's Lanczos filter."""
     if image.shape[:2] == size:
@@ -225,8 +232,16 @@ def resized(image: Image, size: tuple[int, int]) -> Image:
     from PIL import Image as Pillow
 
     height, width = size
-    picture = Pillow.fromarray(np.ascontiguousarray(image))
-    return np.asarray(picture.resize((width, height), Pillow.Resampling.LANCZOS))
+    pil = Pillow.fromarray(np.ascontiguousarray(image))
+    return np.asarray(pil.resize((width, height), Pillow.Resampling.LANCZOS))
+
+
+def resize_notes(image: Image, size: tuple[int, int]) -> list[str]:
+    """What is noted of a clip whose frames are brought from an image's size to (height, width)."""
+    height, width = image.shape[:2]
+    if (height, width) == size:
+        return []
+    return [f"frames resized from {width}x{height} to {size[1]}x{size[0]}"]
 
 
 def fitted(size: tuple[int, int], area: int, multiple: int) -> tuple[int, int]:
@@ -234,7 +249,7 @@ def fitted(size: tuple[int, int], area: int, multiple: int) -> tuple[int, int]:
 
     Both are multiples of `multiple`. Only what is larger than the area is shrunk; then, or to the
     next multiples, each side moves by less than one multiple: of the sizes around, the one whose
-    aspect is nearest to the given one, and of equal ones the largest. A side is never less than one
+    aspect is nearest to the size's, and of equal ones the largest. A side is never less than one
     multiple; the other is cut down where that makes them too large together. Raises ConfigError
     where not even one multiple squared fits.
     """

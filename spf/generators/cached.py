@@ -49,8 +49,8 @@ class CachedGenerator:
     def native_size(self) -> tuple[int, int]:
         return self.generator.native_size
 
-    def check(self) -> None:
-        self.generator.check()
+    def check(self, request: Request | None = None) -> None:
+        self.generator.check(request)
 
     def clock(self, request: Request) -> Clock:
         return self.generator.clock(request)

@@ -53,12 +53,12 @@ def defaults_table() -> list[str]:
     """Lines of a table in Markdown: where each generator comes from, and its settings by default;
     an empty flow_shift grows with the clip."""
     rows = []
-    for generator in _generators():
-        own = {name: one.value for name, one in generator.own_settings().items()}
+    for name, size, generator in _generators():
+        own = {x: setting.value for x, setting in generator.own_settings().items()}
         own["frames"] = own["num_frames"]
-        values = ["" if own[name] is None else f"{own[name]:g}" for name in DEFAULTS]
-        repo = f"[{generator.repository.repo}](https://huggingface.co/{generator.repository.repo})"
-        rows.append([_name(generator), repo, *values, _size(generator)])
+        values = ["" if own[x] is None else f"{own[x]:g}" for x in DEFAULTS]
+        repo = generator.repository.repo
+        rows.append([name, f"[{repo}](https://huggingface.co/{repo})", *values, size])
     return _markdown(("model", "repository", *DEFAULTS, "size"), rows, 2)
 
 
@@ -66,30 +66,23 @@ def memory_table() -> list[str]:
     """Lines of a table in Markdown: GiB of GPU memory of one clip by default, in bfloat16, its
     video decoded in tiles; and the smallest GPU that has a quarter more than the least of them."""
     rows = []
-    for generator in _generators():
+    for name, size, generator in _generators():
         needed = [_bytes(generator, way) / GIB for way in WAYS]
         least = MARGIN * min(needed)
         fits = next((f"{gpu} GB" for gpu in GPUS if least <= gpu), f"above {GPUS[-1]} GB")
         weights = f"{2 * generator.repository.billions:.0f}"
-        clip = f"{generator.defaults.num_frames} x {_size(generator)}"
-        rows.append([_name(generator), weights, clip, *(f"{need:.1f}" for need in needed), fits])
+        clip = f"{generator.defaults.num_frames} x {size}"
+        rows.append([name, weights, clip, *(f"{need:.1f}" for need in needed), fits])
     return _markdown(MEMORY, rows, 1)
 
 
-def _generators() -> "Iterator[DiffusersGenerator]":
+def _generators() -> "Iterator[tuple[str, str, DiffusersGenerator]]":
+    """Name and size, as tables show them, and each variant of each generator."""
     for name, variants in MODEL_REPOSITORIES.items():
         for variant in variants:
             made: Any = load_generator(name, variant=variant, device="cpu", dtype="bfloat16")
-            yield made
-
-
-def _name(generator: "DiffusersGenerator") -> str:
-    return f"`{generator.name}` {generator.variant}"
-
-
-def _size(generator: "DiffusersGenerator") -> str:
-    height, width = generator.native_size
-    return f"{width}x{height}"
+            height, width = made.native_size
+            yield f"`{name}` {variant}", f"{width}x{height}", made
 
 
 def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
@@ -101,12 +94,9 @@ def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) ->
 def _bytes(generator: "DiffusersGenerator", way: Way) -> int:
     parts = generator.repository.parts
     load = generator.workload({name: round(1e9 * size) for name, size in parts.items()})
-    kinds = {"transformer": way.transformer, "text_encoder": way.text}
-    width = {
-        name: bytes_
-        for name in parts
-        for kind, bytes_ in kinds.items()
-        if name.startswith(kind) and bytes_ != BFLOAT16
-    }
-    load = replace(load, width={**load.width, **width}, on_gpu=True, tiling=True)
-    return estimate(replace(load, offload=way.offload)).device
+    width = dict(load.width)
+    for kind, size in (("transformer", way.transformer), ("text_encoder", way.text)):
+        if size != BFLOAT16:
+            width |= {name: size for name in parts if name.startswith(kind)}
+    load = replace(load, width=width, on_gpu=True, tiling=True, offload=way.offload)
+    return estimate(load).device

@@ -1,7 +1,7 @@
 """Where a model keeps its time: all that ReTime must know of it.
 
-A `Clock` says which frames the latents stand for and where the model places them; a `TemporalRope`
-says which module makes the rotary tables, which of their channels carry time, and how fast each of
+A `Clock` holds which frames the latents stand for and where the model places them; a `TemporalRope`
+holds which module makes the rotary tables, which of their channels carry time, and how fast each of
 them turns.
 """
 
@@ -125,7 +125,7 @@ class ClockWarp(Protocol):
 
 def timestep_level(arguments: dict[str, Any]) -> "Tensor":
     """The noise level of a call with timesteps from 1000 down; where there is one for each token,
-    those of given frames are lower."""
+    those of the request's frames are lower."""
     return arguments["timestep"].detach().max().float() / 1000.0
 
 

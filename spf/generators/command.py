@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -25,6 +26,7 @@ from spf.generators.base import (
     OnProgress,
     Request,
     check_warp,
+    resize_notes,
     resized,
 )
 from spf.generators.clock import Clock, ClockWarp, latent_clock
@@ -94,7 +96,7 @@ class Command:
         self.retries = number("model.retries", retries, least=0, whole=True)
         self.size = optional_size("model.size", size)
 
-    def check(self) -> None:
+    def check(self, request: Request | None = None) -> None:
         """Raises ConfigError without a command, UnavailableError where its program is not here."""
         if not self.template:
             raise ConfigError(f"model=command needs a command to run, such as {EXAMPLE}")
@@ -135,7 +137,7 @@ class Command:
         turn is not known, and further arguments may be files that the program writes."""
         program, *rest = self.template or [""]
         named = [Path(shutil.which(program) or program), *map(Path, rest[:1])]
-        scripts = [file for file in named if _is_script(file)]
+        scripts = [x for x in named if x.is_file() and x.stat().st_size <= SCRIPT_BYTES]
         return {
             "name": self.name,
             "command": self.template,
@@ -157,19 +159,16 @@ class Command:
     def _asked(self, request: Request) -> tuple[Request, list[str]]:
         """The request at the size and with all that the command needs, and what was changed."""
         assert request.last is not None  # the clock has refused that
-        given = request.first.shape[:2]
-        height, width = self.size or (max(given[0] // 2, 1) * 2, max(given[1] // 2, 1) * 2)
-        notes = []
-        if (height, width) != given:
-            notes.append(f"frames resized from {given[1]}x{given[0]} to {width}x{height}")
+        height, width, _ = request.first.shape
+        size = self.size or (max(height // 2, 1) * 2, max(width // 2, 1) * 2)
         asked = replace(
             request,
-            first=resized(request.first, (height, width)),
-            last=resized(request.last, (height, width)),
+            first=resized(request.first, size),
+            last=resized(request.last, size),
             num_frames=self._count(request),
             fps=float(request.fps or self.fps),
         )
-        return asked, notes
+        return asked, resize_notes(request.first, size)
 
     def _attempt(self, request: Request) -> Image:
         """Run the program once. Raises _FailedError, one line, where it brings no clip."""
@@ -193,17 +192,13 @@ class Command:
             _run(_filled(self.template, values), self.timeout)
             if not output.exists():
                 raise _FailedError(f"it ended without writing {{output}} (clip{self.suffix})")
-            return self._read(output, request)
-
-    def _read(self, output: Path, request: Request) -> Image:
-        """The frames of what it wrote, no more of them than tell that there are too many."""
-        assert request.num_frames is not None
-        try:
-            with Reader(output) as reader:
-                images = [image for image, _ in islice(reader, request.num_frames + 1)]
-        except ClipError as error:
-            raise _FailedError(f"its clip cannot be read: {error.reason}") from None
-        return np.stack(images)
+            assert request.num_frames is not None
+            try:
+                with Reader(output) as reader:  # one frame more than asked for, at most
+                    images = [image for image, _ in islice(reader, request.num_frames + 1)]
+            except ClipError as error:
+                raise _FailedError(f"its clip cannot be read: {error.reason}") from None
+            return np.stack(images)
 
     def _check_clip(self, frames: Image, request: Request) -> None:
         assert request.num_frames is not None
@@ -228,7 +223,7 @@ class _FailedError(Exception):
 
 
 def _split(command: str) -> list[str]:
-    """The words of a template. Raises ConfigError for one that cannot work."""
+    """The arguments of a template. Raises ConfigError for one that cannot work."""
     if not isinstance(command, str):
         raise ConfigError(f"model.command={command!r} must be text, such as {EXAMPLE}")
     try:
@@ -238,14 +233,14 @@ def _split(command: str) -> list[str]:
     used = [name for word in words for name in re.findall(r"\{(\w+)\}", word)]
     for name in used:
         choose(name, PLACEHOLDERS, "placeholder of model.command")
-    lacking = [f"{{{name}}}" for name in NEEDED if name not in used]
-    if lacking:
-        raise ConfigError(f"model.command lacks {', '.join(lacking)}; such as {EXAMPLE}")
+    missing = [f"{{{name}}}" for name in NEEDED if name not in used]
+    if missing:
+        raise ConfigError(f"model.command lacks {', '.join(missing)}; such as {EXAMPLE}")
     return words
 
 
 def _filled(template: list[str], values: dict[str, str]) -> list[str]:
-    """The template's words with their placeholders filled in, each once."""
+    """The template's arguments with their placeholders filled in, each once."""
     for name in ("prompt", "negative_prompt"):
         if "\0" in values[name]:
             raise ConfigError(f"{name} holds a null character, which no program can be given")
@@ -272,56 +267,32 @@ def _run(words: list[str], timeout: float) -> None:
     except OSError as error:
         raise _FailedError(f"{words[0]} cannot be started ({error.strerror})") from None
     assert process.stderr is not None
-    tail = _Tail(process.stderr)
+    tail: deque[bytes] = deque(maxlen=LAST_LINES)
+    reader = Thread(target=_read_tail, args=(process.stderr, tail), daemon=True)
+    reader.start()  # beside the program, so that it never waits
     try:
         code = process.wait(timeout)
     except subprocess.TimeoutExpired:
         code = None
     finally:
-        _kill_group(process.pid)
+        with suppress(ProcessLookupError, PermissionError):  # all have ended, or cannot be ended
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    said = tail.text()
+    reader.join(timeout=1.0)  # what has left the group and holds the stream open is not waited for
+    lines = [line.decode("utf-8", "replace").strip() for line in list(tail)]
+    text = " | ".join(lines)[-LETTERS:]
+    plain = "".join(letter if letter.isprintable() else "?" for letter in text)
+    last = f"; stderr: {plain}" if plain else ""
     if code is None:
         remedy = "raise model.timeout if it needs longer"
-        raise _FailedError(f"it took longer than {timeout:g} s and was ended; {remedy}{said}")
+        raise _FailedError(f"it took longer than {timeout:g} s and was ended; {remedy}{last}")
     if code != 0:
         how = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
-        raise _FailedError(f"it {how}{said}")
+        raise _FailedError(f"it {how}{last}")
 
 
-def _kill_group(leader: int) -> None:
-    try:
-        os.killpg(leader, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return  # all have ended; or only those are left that cannot be ended
-
-
-class _Tail:
-    """The last lines that a stream carries, read beside the program so that it never waits."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._lines: deque[bytes] = deque(maxlen=LAST_LINES)
-        self._reader = Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        with self._stream:
-            while line := self._stream.readline(LETTERS):
-                if line.strip():
-                    self._lines.append(line)
-
-    def text(self) -> str:
-        """`; stderr: ...` on one line of printable letters; empty where there was none.
-
-        What has left the group and holds the stream open is not waited for.
-        """
-        self._reader.join(timeout=1.0)
-        lines = [line.decode("utf-8", "replace").strip() for line in list(self._lines)]
-        text = " | ".join(lines)[-LETTERS:]
-        plain = "".join(letter if letter.isprintable() else "?" for letter in text)
-        return f"; stderr: {plain}" if plain else ""
-
-
-def _is_script(file: Path) -> bool:
-    return file.is_file() and file.stat().st_size <= SCRIPT_BYTES
+def _read_tail(stream: IO[bytes], lines: deque[bytes]) -> None:
+    with stream:
+        while line := stream.readline(LETTERS):
+            if line.strip():
+                lines.append(line)

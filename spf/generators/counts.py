@@ -1,5 +1,6 @@
 """How many frames a generator can make."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,13 +74,9 @@ def counts_of(generator: Generator) -> Counts:
 
     usual = made(None)
     shortest = made(next(count for count in range(2, usual + 1) if accepted(count)))
-    if accepted(ENDLESS):
-        longest = usual
-    else:
-        longest, refused = usual, ENDLESS
-        while refused - longest > 1:
-            middle = (longest + refused) // 2
-            longest, refused = (middle, refused) if accepted(middle) else (longest, middle)
-        longest = made(longest)
+    longest = usual
+    if not accepted(ENDLESS):
+        longer = range(usual + 1, ENDLESS)
+        longest = made(usual + bisect_left(longer, True, key=lambda count: not accepted(count)))
     factor = made(shortest + 1) - shortest if longest > shortest else 1
     return Counts(factor, shortest, longest)

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from spf.errors import ConfigError, UnavailableError
+from spf.errors import ConfigError, UnavailableError, one_line
 from spf.generators.weights import INDEX, pipeline_index
 from spf.numbers import number
 from spf.words import choose
@@ -207,8 +207,3 @@ def check_gguf(file: Path, tensors: Mapping[str, Any], folder: Path, part: str) 
             f"model.gguf={file}: made for another architecture ({len(wrong)} of {len(expected)} "
             f"weights of {part} are not in it, {wrong[0]} first); use one for this model"
         )
-
-
-def one_line(error: BaseException) -> str:
-    """An error's text, at most 200 letters of it."""
-    return " ".join(str(error).split())[:200]

@@ -14,7 +14,7 @@ LAYOUT = "expected CLIPS/GENERATOR/PAIR.mp4, one folder for each generator"
 
 @dataclass(frozen=True)
 class FolderClip:
-    """A clip of a folder; where there is none to read, `problem` is the error that says why."""
+    """A clip of a folder; where there is none to read, `problem` is the error with the reason."""
 
     generator: str
     pair: str
@@ -136,13 +136,13 @@ def _rivals(name: str, paths: list[Path]) -> ClipError | None:
 
 
 def _is_clip(entry: Path) -> bool:
-    """Whether an entry is taken for a clip; reading it says whether it is one."""
+    """Whether an entry is taken for a clip; reading it shows whether it is one."""
     if entry.suffix.lower() in SUFFIXES:
         return True
     try:
         return entry.is_dir() and bool(list_frames(entry)[0])
     except OSError:
-        return True  # an unreadable folder: its row says so
+        return True  # an unreadable folder: its row has the reason
 
 
 def clip_digest(clip: FolderClip) -> str | None:

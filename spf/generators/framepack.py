@@ -8,19 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.generators.base import Defaults, OnProgress, Plan
+from spf.generators.base import Defaults, OnProgress, Plan, pil_images
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
 from spf.generators.memory import Workload
 from spf.generators.pipeline import DiffusersGenerator
-from spf.generators.settings import PUBLISHED, Setting, dynamic_shift
-from spf.numbers import number
+from spf.generators.settings import Option, dynamic_shift
 
-DEFAULTS = Defaults(145, 30.0, 25, 10.0, "")
-"""The authors' own (demo_gradio.py): 5 seconds, which are 4 sections; distilled guidance 10."""
 FACTOR = 4
 """Frames of a latent."""
-LATENT_WINDOW = 9
-"""Latents of a section, as it was trained."""
 TRUE_SECTIONS = 4
 """Sections up to which each stands at its true time."""
 LARGEST_SHIFT = 7.0
@@ -46,44 +41,32 @@ class FramePack(DiffusersGenerator):
     """
 
     name: ClassVar[str] = "framepack"
-    multiple: ClassVar[int] = 16
+    pipeline_class = "HunyuanVideoFramepackPipeline"
+    # The authors' own (demo_gradio.py): 5 seconds, which are 4 sections; distilled guidance 10.
+    by_variant: ClassVar[Mapping[str, Defaults]] = {"i2v": Defaults(145, 30.0, 25, 10.0, "")}
+    options: ClassVar[Mapping[str, Option]] = {
+        "latent_window": Option(9, {"least": 1, "most": 33, "whole": True}),
+        "true_cfg": Option(1.0, {"least": 1}),
+    }
+    multiple = 16
     native_size: ClassVar[tuple[int, int]] = (480, 832)
     held: tuple[int, int] = (8, 0)  # single blocks join attention and feed-forward
 
-    def __init__(
-        self,
-        variant: str | None = None,
-        *,
-        latent_window: int = LATENT_WINDOW,
-        true_cfg: float = 1.0,
-        **common: Any,
-    ) -> None:
-        super().__init__(variant, **common)
-        self.latent_window = number(
-            "model.latent_window", latent_window, least=1, most=33, whole=True
-        )
-        self.true_cfg = float(number("model.true_cfg", true_cfg, least=1))
-        self.chosen |= {"latent_window": latent_window, "true_cfg": self.true_cfg}
+    @property
+    def latent_window(self) -> int:
+        return self.option("latent_window")
 
     @property
-    def defaults(self) -> Defaults:
-        return DEFAULTS
-
-    @property
-    def factor(self) -> int:
+    def factor(self) -> int:  # type: ignore[override]
         return FACTOR * self.latent_window
 
     def ropes(self) -> list[TemporalRope]:
         return [framepack_rope(self.pipeline.transformer)]
 
-    def own_settings(self) -> dict[str, Setting]:
-        own = {"latent_window": LATENT_WINDOW, "true_cfg": 1.0}
-        return super().own_settings() | {x: Setting(own[x], PUBLISHED) for x in own}
-
     def workload(self, parameters: Mapping[str, int], plan: Plan | None = None) -> Workload:
         """A section at a time, beside 1 + 2 + 16 latents of history at full, half and quarter rate
-        (of which 1, 1/4 and 1/16 of the tokens) and the two given frames."""
-        return replace(super().workload(parameters, plan), num_frames=self.factor + 1, given=4)
+        (of which 1, 1/4 and 1/16 of the tokens) and the first and the last frame."""
+        return replace(super().workload(parameters, plan), num_frames=self.factor + 1, appended=4)
 
     def _clip_shift(self, scheduler: Mapping[str, Any], plan: Plan) -> float:
         """That of a section's own tokens, at most `LARGEST_SHIFT`."""
@@ -98,28 +81,22 @@ class FramePack(DiffusersGenerator):
         reason = f"of more than {TRUE_SECTIONS} sections ({most} frames) some share their times"
         return replace(clock, unwarpable=f"{reason}, and num_frames is {num_frames}")
 
-    def _pipeline_class(self) -> Any:
-        from diffusers import HunyuanVideoFramepackPipeline
-
-        return HunyuanVideoFramepackPipeline
-
     def _common(self, plan: Plan, on_progress: OnProgress | None) -> dict[str, Any]:
         """All arguments of the pipeline, which makes ceil(num_frames / (4 W - 3)) sections. Steps
         are counted over all sections."""
-        from PIL import Image
-
         sections, done = (plan.num_frames - 1) // self.factor, count(1)
 
         def after_step(step: int, steps: int) -> None:
             if on_progress is not None:
                 on_progress(next(done), steps * sections)
 
+        first, last = pil_images(plan)
         return super()._common(plan, after_step) | {
-            "image": Image.fromarray(plan.first),
-            "last_image": None if plan.last is None else Image.fromarray(plan.last),
+            "image": first,
+            "last_image": last,
             "num_frames": sections * (self.factor - FACTOR + 1),
             "latent_window_size": self.latent_window,
-            "true_cfg_scale": self.true_cfg,
+            "true_cfg_scale": float(self.option("true_cfg")),
             "sampling_type": "inverted_anti_drifting",
         }
 

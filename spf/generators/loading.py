@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from spf.errors import ConfigError, UnavailableError
+from spf.errors import ConfigError, UnavailableError, one_line
 from spf.generators.custom_weights import (
     EXPERTS,
     Lora,
@@ -19,7 +19,6 @@ from spf.generators.custom_weights import (
     check_kind,
     check_lora,
     gguf_tensors,
-    one_line,
     require,
     transformer_class,
     transformers_of,
@@ -67,6 +66,21 @@ ATTENTIONS: Mapping[str, str] = {
     "xformers": "xformers",
 }
 """diffusers' names of kernels -> package. Those that it would download are left out."""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without diffusers' lines on each weight that stays in float32."""
+    from diffusers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(before)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,14 +218,14 @@ class LoadOptions:
         require("lora", "peft" if self.loras else "")
         require("quantize", self._package)
         require("attention", ATTENTIONS[self.attention or "native"])
-        if self.offload == "sequential" and device == "cpu":
-            raise UnavailableError("model.offload=sequential needs a GPU; use model.offload=none")
-        if self.attention not in (None, *ON_CPU) and device == "cpu":
-            raise UnavailableError(f"model.attention={self.attention} needs a GPU; use native")
-        if self._package == "bitsandbytes" and device == "cpu":
-            raise UnavailableError(
-                f"model.quantize={self.quantize} needs a GPU; use model.gguf, or quantize=fp8"
-            )
+        for option, chosen, remedy in (
+            ("offload", self.offload == "sequential", "model.offload=none"),
+            ("attention", self.attention not in (None, *ON_CPU), "native"),
+            ("quantize", self._package == "bitsandbytes", "model.gguf, or quantize=fp8"),
+        ):
+            if chosen and device == "cpu":
+                what = f"model.{option}={getattr(self, option)} needs a GPU"
+                raise UnavailableError(f"{what}; use {remedy}")
         experts = transformers_of(folder)
         for part in experts:
             check_kind(pipeline(), folder, part)
@@ -230,17 +244,14 @@ class LoadOptions:
             for part in lora.targets(experts):
                 check_lora(lora, pipeline(), folder, part)
 
+    @_quiet()
     def load(self, folder: Path, pipeline: Any, dtypes: dict[str, Any], device: str) -> Any:
         """The pipeline (an object of that class) with all options applied, on its device.
 
         dtypes : torch's by component, and of the others as "default".
         """
-        with _quiet():
-            return self._load(folder, pipeline, dtypes, device)
+        from diffusers import attention_backend
 
-    # Behind it
-
-    def _load(self, folder: Path, pipeline: Any, dtypes: dict[str, Any], device: str) -> Any:
         pipe = pipeline.from_pretrained(
             folder,
             torch_dtype=dtypes,
@@ -253,7 +264,13 @@ class LoadOptions:
         pipe.set_progress_bar_config(disable=True)
         transformers = {part: getattr(pipe, part) for part in transformers_of(folder)}
         if self.attention:
-            _use_attention(list(transformers.values()), self.attention)
+            try:
+                with attention_backend(self.attention):  # else it would be set for all models
+                    for transformer in transformers.values():
+                        transformer.set_attention_backend(self.attention)
+            except (RuntimeError, ValueError) as error:
+                what = f"model.attention={self.attention}: {one_line(error)}"
+                raise UnavailableError(what) from None
         self._add_loras(pipe, transformers)
         for part in self._quantized if self.quantize == "fp8" else ():
             if part in transformers:  # LoRAs stay as they are
@@ -342,35 +359,8 @@ class LoadOptions:
                 transformers[part].set_adapters(list(named), list(named.values()))
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without diffusers' lines on each weight that stays in float32."""
-    from diffusers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(before)
-
-
 def _sha256(file: Path) -> str:
     return sha256_of(file, file.parent / LOCK)
-
-
-def _use_attention(models: Sequence[Any], name: str) -> None:
-    """Set the kernel of these models; diffusers would set it for all in this process too."""
-    from diffusers import attention_backend
-
-    try:
-        with attention_backend(name):
-            for model in models:
-                model.set_attention_backend(name)
-    except (RuntimeError, ValueError) as error:
-        raise UnavailableError(f"model.attention={name}: {one_line(error)}") from None
 
 
 def place(pipe: Any, offload: str, device: str) -> None:

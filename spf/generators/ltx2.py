@@ -1,4 +1,4 @@
-"""LTX-2 (Lightricks 2025), through diffusers: video with sound, of which the video is kept."""
+"""LTX-2 (Lightricks 2025), through diffusers: video with sound, of which the video is returned."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -6,30 +6,24 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from spf.generators.base import Defaults, Plan
+from spf.generators.base import Defaults, Plan, pil_images
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock
 from spf.generators.memory import tokens
 from spf.generators.pipeline import DiffusersGenerator
-from spf.generators.settings import PUBLISHED, Setting, dynamic_shift
-from spf.numbers import optional_number, switch
+from spf.generators.settings import Option, dynamic_shift
+from spf.numbers import switch
 
 NEGATIVE_PROMPT = "worst quality, inconsistent motion, blurry, jittery, distorted"
-DEFAULTS = {
-    "v2.0": Defaults(121, 24.0, 40, 3.0, NEGATIVE_PROMPT),
-    "v2.3": Defaults(121, 24.0, 30, 3.0, NEGATIVE_PROMPT),
-}
 # What the authors change between the two beside the weights (docstring of diffusers' pipeline).
 VARIANT = {
     "v2.0": {"use_cross_timestep": False, "spatio_temporal_guidance_blocks": [29]},
     "v2.3": {"use_cross_timestep": True, "spatio_temporal_guidance_blocks": [28]},
 }
-CRF = 33
-"""What diffusers takes for `crf=None` with the text encoder of both."""
 GUIDANCE = {
-    "stg_scale": 1.0,
-    "modality_scale": 3.0,
-    "guidance_rescale": 0.7,
-    "motion_speed": 1.0,
+    "stg_scale": Option(1.0, {"least": 0}),
+    "modality_scale": Option(3.0, {"least": 0}),
+    "guidance_rescale": Option(0.7, {"least": 0, "most": 1}),
+    "motion_speed": Option(1.0, {"above": 0}),
 }
 """The defaults of diffusers' LTX2ConditionPipeline; the sound's own scales stay as there."""
 
@@ -38,49 +32,36 @@ class Ltx2(DiffusersGenerator):
     """LTX-2.0 (`v2.0`) or LTX-2.3 (`v2.3`).
 
     Settings as in `DiffusersGenerator`; warp_audio : whether the rotary embeddings of the sound and
-    between sound and picture follow the warp too, or stay on the clock. crf : of H.264, through
-    which each given frame is sent before it is encoded, as in training: without (0), clips begin
-    with still frames. None is the model's own, 33. stg_scale, modality_scale, guidance_rescale : of
-    guidance against the model with skipped attention, against picture without sound, and of the
-    rescaling after it; motion_speed : of the scene against real time. A flow_shift takes the place
-    of one that grows with the clip's latents.
+    between sound and video follow the warp too, or stay on the clock. crf : of H.264, through which
+    the request's frames are sent before they are encoded, as in training: without (0), clips begin
+    with still frames. stg_scale, modality_scale, guidance_rescale : of guidance against the model
+    with skipped attention, against video without sound, and of the rescaling after it;
+    motion_speed : of the scene against real time. A flow_shift takes the place of one that grows
+    with the clip's latents.
     """
 
     name: ClassVar[str] = "ltx2"
-    factor: ClassVar[int] = 8
-    multiple: ClassVar[int] = 32
+    by_variant: ClassVar[Mapping[str, Defaults]] = {
+        "v2.0": Defaults(121, 24.0, 40, 3.0, NEGATIVE_PROMPT),
+        "v2.3": Defaults(121, 24.0, 30, 3.0, NEGATIVE_PROMPT),
+    }
+    # 33 is what diffusers takes for `crf=None` with the text encoder of both.
+    options: ClassVar[Mapping[str, Option]] = {
+        "crf": Option(33, {"least": 0, "most": 51, "whole": True}),
+        **GUIDANCE,
+    }
+    factor = 8
+    multiple = 32
     native_size: ClassVar[tuple[int, int]] = (512, 768)
     held: tuple[int, int] = (36, 0)  # both clocks' rotations and modulation, for each token
     together: ClassVar[bool] = True
     appends: ClassVar[bool] = True
 
     def __init__(
-        self,
-        variant: str | None = None,
-        *,
-        crf: int | None = None,
-        stg_scale: float | None = None,
-        modality_scale: float | None = None,
-        guidance_rescale: float | None = None,
-        motion_speed: float | None = None,
-        warp_audio: bool = False,
-        **common: Any,
+        self, variant: str | None = None, *, warp_audio: bool = False, **common: Any
     ) -> None:
         super().__init__(variant, **common)
         self.warp_audio = switch("model.warp_audio", warp_audio)
-        self.chosen |= {
-            "crf": optional_number("model.crf", crf, least=0, most=51, whole=True),
-            "stg_scale": optional_number("model.stg_scale", stg_scale, least=0),
-            "modality_scale": optional_number("model.modality_scale", modality_scale, least=0),
-            "guidance_rescale": optional_number(
-                "model.guidance_rescale", guidance_rescale, least=0, most=1
-            ),
-            "motion_speed": optional_number("model.motion_speed", motion_speed, above=0),
-        }
-
-    @property
-    def defaults(self) -> Defaults:
-        return DEFAULTS[self.variant]
 
     def ropes(self) -> list[TemporalRope]:
         """The video's clock, and those of the sound where that is asked for."""
@@ -92,11 +73,6 @@ class Ltx2(DiffusersGenerator):
 
     def identity(self) -> dict[str, Any]:
         return super().identity() | {"warp_audio": self.warp_audio}
-
-    def own_settings(self) -> dict[str, Setting]:
-        return super().own_settings() | {
-            name: Setting(value, PUBLISHED) for name, value in {"crf": CRF, **GUIDANCE}.items()
-        }
 
     def _clip_shift(self, scheduler: Mapping[str, Any], plan: Plan) -> float:
         load = self.workload({}, plan)
@@ -111,17 +87,16 @@ class Ltx2(DiffusersGenerator):
 
     def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
         from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
-        from PIL import Image
 
-        crf = self.chosen["crf"]
-        conditions = [LTX2VideoCondition(Image.fromarray(plan.first), index=0, crf=crf)]
-        if plan.last is not None:
-            conditions.append(LTX2VideoCondition(Image.fromarray(plan.last), index=-1, crf=crf))
-        guidance = {name: self.chosen[name] for name in GUIDANCE if self.chosen[name] is not None}
+        conditions = [
+            LTX2VideoCondition(image, index=index, crf=self.option("crf"))
+            for index, image in zip((0, -1), pil_images(plan), strict=True)
+            if image is not None
+        ]
         made = self.pipeline(
             conditions=conditions,
             frame_rate=plan.fps,
-            **GUIDANCE | guidance,
+            **{name: self.option(name) for name in GUIDANCE},
             **VARIANT[self.variant],
             **common,
         )
@@ -171,8 +146,8 @@ def _exact_pipeline() -> Any:
         """A keyframe stands at the last of its latent's frames; upstream it is the first of them,
         factor - 1 frames too early for index=-1."""
 
-        def _prepare_keyframe_coords(self, *args: Any, **given: Any) -> Any:
-            given["pixel_frame_idx"] += self.vae_temporal_compression_ratio - 1
-            return super()._prepare_keyframe_coords(*args, **given)
+        def _prepare_keyframe_coords(self, *args: Any, **named: Any) -> Any:
+            named["pixel_frame_idx"] += self.vae_temporal_compression_ratio - 1
+            return super()._prepare_keyframe_coords(*args, **named)
 
     return ExactLtx2

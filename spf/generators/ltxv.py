@@ -1,98 +1,64 @@
 """LTX-Video 0.9 (Lightricks 2025) of 2 and 13 billion parameters, through diffusers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spf.generators import ignore
-from spf.generators.base import Defaults, Plan
+from spf.generators.base import Defaults, Plan, pil_images
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
 from spf.generators.ltx2 import NEGATIVE_PROMPT
 from spf.generators.pipeline import DiffusersGenerator
-from spf.generators.settings import PUBLISHED, Setting, adjusted
-from spf.numbers import number
+from spf.generators.settings import Option, adjusted
 
 DISTILLED = (1000.0, 993.0, 987.0, 981.0, 975.0, 909.0, 725.0, 0.03)
 """Timesteps of the distilled models' first pass."""
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """What a variant's authors set beside `Defaults` (diffusers' page on LTX-Video)."""
-
-    defaults: Defaults
-    image_noise: float
-    guidance_rescale: float = 0.0
-    timesteps: tuple[float, ...] | None = None
-
-
-_DISTILLED = Schedule(
-    Defaults(161, 24.0, len(DISTILLED), 1.0, NEGATIVE_PROMPT), 0.0, timesteps=DISTILLED
-)
-SCHEDULES = {
-    "0.9.5": Schedule(Defaults(161, 24.0, 40, 3.0, NEGATIVE_PROMPT), 0.025),
-    "0.9.7-dev": Schedule(Defaults(161, 24.0, 30, 5.0, NEGATIVE_PROMPT), 0.0, 0.7),
-    "0.9.7-distilled": _DISTILLED,
-    "0.9.8-distilled": _DISTILLED,
-}
-
-DECODE_TIMESTEP, DECODE_NOISE_SCALE = 0.05, 0.025
+SHARE = {"least": 0, "most": 1}
 
 
 class LtxVideo(DiffusersGenerator):
     """LTX-Video 0.9.5 (2 billion parameters), 0.9.7 or 0.9.8 (13 billion), in one pass: the clip is
     not enlarged by the upscaler that goes with the 13 billion.
 
-    Settings as in `DiffusersGenerator`. image_cond_noise_scale : noise on the given frames, times
-    the square of the noise level; None is the variant's. decode_timestep, decode_noise_scale : the
-    noise level that the decoder is told, and the share of noise that it is given.
+    Settings as in `DiffusersGenerator`. image_cond_noise_scale : noise on the request's frames,
+    times the square of the noise level. decode_timestep, decode_noise_scale : the noise level and
+    the share of noise with which the decoder is called.
     """
 
     name: ClassVar[str] = "ltxv"
-    factor: ClassVar[int] = 8
-    multiple: ClassVar[int] = 32
+    pipeline_class = "LTXConditionPipeline"
+    by_variant: ClassVar[Mapping[str, Defaults]] = {
+        "0.9.5": Defaults(161, 24.0, 40, 3.0, NEGATIVE_PROMPT),
+        "0.9.7-dev": Defaults(161, 24.0, 30, 5.0, NEGATIVE_PROMPT),
+        "0.9.7-distilled": Defaults(161, 24.0, len(DISTILLED), 1.0, NEGATIVE_PROMPT),
+        "0.9.8-distilled": Defaults(161, 24.0, len(DISTILLED), 1.0, NEGATIVE_PROMPT),
+    }
+    options: ClassVar[Mapping[str, Option]] = {
+        "image_cond_noise_scale": Option(None, SHARE),
+        "decode_timestep": Option(0.05, SHARE),
+        "decode_noise_scale": Option(0.025, SHARE),
+    }
+    factor = 8
+    multiple = 32
     native_size: ClassVar[tuple[int, int]] = (512, 768)
     held: tuple[int, int] = (21, 0)  # modulation and rotations, for each token
     together: ClassVar[bool] = True
     appends: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        variant: str | None = None,
-        *,
-        image_cond_noise_scale: float | None = None,
-        decode_timestep: float = DECODE_TIMESTEP,
-        decode_noise_scale: float = DECODE_NOISE_SCALE,
-        **common: Any,
-    ) -> None:
-        super().__init__(variant, **common)
-        if image_cond_noise_scale is None:
-            image_cond_noise_scale = SCHEDULES[self.variant].image_noise
-        self.noise = {
-            "image_cond_noise_scale": image_cond_noise_scale,
-            "decode_timestep": decode_timestep,
-            "decode_noise_scale": decode_noise_scale,
-        }
-        for name, value in self.noise.items():
-            number(f"model.{name}", value, least=0, most=1)
-        self.chosen |= self.noise
-
-    @property
-    def defaults(self) -> Defaults:
-        return SCHEDULES[self.variant].defaults
+    def published(self, name: str) -> Any:
+        """As its base; noise on the request's frames is the variant's."""
+        if name == "image_cond_noise_scale":
+            return 0.025 if self.variant == "0.9.5" else 0.0
+        return super().published(name)
 
     def ropes(self) -> list[TemporalRope]:
         return [ltxv_rope(self.pipeline.transformer)]
-
-    def own_settings(self) -> dict[str, Setting]:
-        own = (SCHEDULES[self.variant].image_noise, DECODE_TIMESTEP, DECODE_NOISE_SCALE)
-        named = zip(self.noise, own, strict=True)
-        return super().own_settings() | {name: Setting(x, PUBLISHED) for name, x in named}
 
     def _clock(self, num_frames: int, fps: float) -> Clock:
         """Latents stand for the middle of their frames; the model places them where the first of
@@ -114,22 +80,16 @@ class LtxVideo(DiffusersGenerator):
         shift = self.chosen["flow_shift"] or 1.0
         return [shift * t / (1.0 + (shift - 1.0) * t / 1000.0) for t in levels]
 
-    def _pipeline_class(self) -> Any:
-        from diffusers import LTXConditionPipeline
-
-        return LTXConditionPipeline  # 0.9.5 is stored as text-to-video, hence by name
-
     def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
         from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
-        from PIL import Image
 
-        conditions = [LTXVideoCondition(Image.fromarray(plan.first), frame_index=0)]
-        if plan.last is not None:
-            # A latent of one frame, placed where that begins, as the first one is.
-            last = Image.fromarray(plan.last)
-            conditions.append(LTXVideoCondition(last, frame_index=plan.num_frames - 1))
-        schedule, notes = SCHEDULES[self.variant], []
-        timesteps = schedule.timesteps
+        # The last one becomes a latent of one frame, placed where that begins, as the first one is.
+        conditions = [
+            LTXVideoCondition(image, frame_index=index)
+            for index, image in zip((0, plan.num_frames - 1), pil_images(plan), strict=True)
+            if image is not None
+        ]
+        timesteps, notes = DISTILLED if self.variant.endswith("distilled") else None, []
         if timesteps is not None and plan.steps != len(timesteps):
             made_for = f"{self.variant} was distilled for {len(timesteps)}"
             notes.append(f"{plan.steps} steps on the general schedule: {made_for}")
@@ -138,8 +98,8 @@ class LtxVideo(DiffusersGenerator):
             conditions=conditions,
             frame_rate=plan.fps,
             timesteps=self._timesteps(plan.steps, timesteps),
-            guidance_rescale=schedule.guidance_rescale,
-            **self.noise,
+            guidance_rescale=0.7 if self.variant == "0.9.7-dev" else 0.0,
+            **{name: self.option(name) for name in self.options},
             **common,
         )
         return made.frames[0], notes

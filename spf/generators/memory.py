@@ -20,8 +20,9 @@ context, the allocator's fragments and workspaces of convolutions come on top (`
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, NoReturn
 
 from spf.errors import UnavailableError
@@ -80,7 +81,7 @@ class Workload:
     of a number that is computed; decoded : of those in the decoder. offload : none, model (one
     component at a time on the device), sequential (a block), group (that, and the VAE). attention :
     the kernel; only "math" is quadratic. batch : clips in one call, 2 where the unguided one goes
-    along. given : latents of given frames that are appended to the clip's own.
+    along. appended : latents of the request's frames that follow to the clip's own.
     """
 
     parameters: Mapping[str, int]
@@ -94,7 +95,7 @@ class Workload:
     tiling: bool = False
     attention: str = "flash"
     batch: int = 1
-    given: int = 0
+    appended: int = 0
     on_gpu: bool = True
 
 
@@ -113,7 +114,7 @@ class Memory:
 def tokens(load: Workload, dims: Dims) -> int:
     """Tokens that the transformer sees of one clip."""
     frames, height, width = dims.token
-    latents = (load.num_frames - 1) // frames + 1 + load.given
+    latents = (load.num_frames - 1) // frames + 1 + load.appended
     return latents * math.ceil(load.size[0] / height) * math.ceil(load.size[1] / width)
 
 
@@ -200,38 +201,29 @@ def described(need: Memory) -> str:
 
 
 def _remedy(load: Workload, fits: Callable[[Memory], bool], makes: Callable[[int], int]) -> str:
-    for words, other in _smaller(load, makes):
-        if fits(estimate(other)):
-            return f"use {words}"
-    return "use a larger machine, or a smaller or quantised variant"
-
-
-def _smaller(load: Workload, makes: Callable[[int], int]) -> Iterator[tuple[str, Workload]]:
-    """Workloads that take less and the settings that make them, those that cost least first."""
-    ways: list[tuple[str, dict[str, Any]]] = [("", {})]
-    tiled = load.dims is not None
-    if tiled:
-        ways.append(("model.tiling=true", {"tiling": True}))
-    if load.on_gpu:
-        for offload in ("model", "group", "sequential"):
-            words = f"model.offload={offload}"
-            ways.append((words, {"offload": offload}))
-            if tiled:
-                ways.append((f"{words} model.tiling=true", {"offload": offload, "tiling": True}))
+    """The settings with which a workload fits, those that cost least first."""
     height, width = load.size
-    for shrink in (1.0, 0.75, 0.5, 0.25):
-        for share in (1.0, 0.75, 0.5, 0.25):
-            frames = load.num_frames if share == 1.0 else makes(round(load.num_frames * share))
-            for words, change in ways:
-                asked = [words] * bool(words)
-                if shrink < 1.0:
-                    asked.append(f"model.area={round(height * width * shrink)}")
-                if frames < load.num_frames:
-                    asked.append(f"num_frames={frames}")
-                side = math.sqrt(shrink)
-                size = round(height * side), round(width * side)
-                if asked:
-                    yield " ".join(asked), replace(load, size=size, num_frames=frames, **change)
+    shares = (1.0, 0.75, 0.5, 0.25)
+    offloads = ("", "model", "group", "sequential") if load.on_gpu else ("",)
+    tilings = (False, True) if load.dims is not None else (False,)
+    for shrink, share, offload, tiling in product(shares, shares, offloads, tilings):
+        frames = load.num_frames if share == 1.0 else makes(round(load.num_frames * share))
+        settings = {
+            f"model.offload={offload}": offload,
+            "model.tiling=true": tiling,
+            f"model.area={round(height * width * shrink)}": shrink < 1.0,
+            f"num_frames={frames}": frames < load.num_frames,
+        }
+        smaller = replace(
+            load,
+            size=(round(height * math.sqrt(shrink)), round(width * math.sqrt(shrink))),
+            num_frames=frames,
+            offload=offload or load.offload,
+            tiling=tiling or load.tiling,
+        )
+        if any(settings.values()) and fits(estimate(smaller)):
+            return f"use {' '.join(name for name, used in settings.items() if used)}"
+    return "use a larger machine, or a smaller or quantised variant"
 
 
 def dims_of(

@@ -1,10 +1,13 @@
 """What the generators that run through diffusers share: loading, memory, sizes, seeds, progress."""
 
+import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property
+from inspect import Parameter, Signature, signature
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
@@ -24,15 +27,16 @@ from spf.generators.base import (
     next_count,
     not_finite,
     one_line_failures,
+    resize_notes,
     resized,
     to_uint8,
 )
-from spf.generators.clock import Clock, ClockWarp, TemporalRope
-from spf.generators.loading import LoadOptions
+from spf.generators.clock import Clock, ClockWarp, TemporalRope, latent_clock
+from spf.generators.loading import OFFLOADS, LoadOptions
+from spf.generators.memory import GIB
 from spf.generators.published import DTYPES, PublishedPipeline, random_state
-from spf.generators.settings import PUBLISHED, SET, STORED, Setting, chosen
+from spf.generators.settings import PUBLISHED, SET, STORED, Option, Setting, chosen
 from spf.generators.weights import (
-    MODEL_REPOSITORIES,
     command,
     component_parameters,
     find_pipeline,
@@ -52,13 +56,21 @@ class DiffusersGenerator(PublishedPipeline, ABC):
 
     num_frames, fps, steps, guidance, negative_prompt : what a request that leaves them open gets.
     flow_shift : s > 0 of the noise levels s t / (1 + (s - 1) t). None is the model's own, of its
-    repository's files where they are here, or else what its authors publish: `settings` tells.
+    repository's files where they are here, or else what its authors publish; see `settings`.
 
     Making the object loads nothing: `check` looks for weights and memory, the first clip loads.
-    A subclass with settings of its own that decide the clip puts them into `self.chosen`, None for
-    no choice, and what takes effect then into `own_settings`.
     """
 
+    pipeline_class: str
+    """Of diffusers: named, as some repositories name another one."""
+    by_variant: ClassVar[Mapping[str, Defaults]]
+    """Variant -> its authors' settings for what a request leaves open."""
+    options: ClassVar[Mapping[str, Option]] = {}
+    """Further settings, by name, which decide the clip."""
+    factor: int
+    """Frames by which its clips grow: it makes factor n + 1."""
+    multiple: int
+    """Pixels of which height and width must be multiples."""
     native_size: ClassVar[tuple[int, int]]
     """(height, width) in pixels of the clips that it was made for."""
     unwarpable: ClassVar[str] = ""
@@ -71,6 +83,14 @@ class DiffusersGenerator(PublishedPipeline, ABC):
     """Whether one call denoises the clip with and without the prompt."""
     appends: ClassVar[bool] = False
     """Whether the last frame's latent is appended to the clip's own."""
+
+    def __init_subclass__(cls) -> None:
+        """Its `options` are arguments, which its signature shows."""
+        *known, common = list(signature(cls.__init__).parameters.values())[1:]
+        own = [
+            Parameter(x, common.KEYWORD_ONLY, default=y.published) for x, y in cls.options.items()
+        ]
+        cls.__signature__ = Signature([*known, *own, common])  # type: ignore[attr-defined]
 
     def __init__(
         self,
@@ -94,10 +114,12 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         attention: str | None = None,
         **common: Any,
     ) -> None:
+        own = {name: common.pop(name, None) for name in self.options}
         super().__init__(variant, **common)
         self.loading = LoadOptions(
             lora, gguf, quantize, str(offload), tiling, slicing, compile, attention
         )
+        self._configs: dict[str, Mapping[str, Any]] = {}
         self.size = optional_size("model.size", size)
         if not isinstance(negative_prompt, str | None):
             raise ConfigError(f"model.negative_prompt={negative_prompt!r} must be text")
@@ -111,37 +133,40 @@ class DiffusersGenerator(PublishedPipeline, ABC):
             "negative_prompt": negative_prompt,
             "flow_shift": optional_number("model.flow_shift", flow_shift, above=0),
         }
+        for name, value in own.items():
+            value = optional_number(f"model.{name}", value, **self.options[name].limits)
+            self.chosen[name] = None if value == self.published(name) else value
 
     # What each model says of itself
-
-    @property
-    @abstractmethod
-    def defaults(self) -> Defaults:
-        """Settings for what a request leaves open."""
-
-    @property
-    @abstractmethod
-    def factor(self) -> int:
-        """Frames by which its clips grow: it makes factor n + 1."""
-
-    @property
-    @abstractmethod
-    def multiple(self) -> int:
-        """Pixels of which height and width must be multiples."""
-
-    @abstractmethod
-    def _clock(self, num_frames: int, fps: float) -> Clock: ...
 
     @abstractmethod
     def ropes(self) -> list[TemporalRope]:
         """The clocks of the loaded model that a warp turns."""
 
     @abstractmethod
-    def _pipeline_class(self) -> Any: ...
-
-    @abstractmethod
     def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
         """Video (T, H, W, 3) in 0 .. 1, and notes."""
+
+    @property
+    def defaults(self) -> Defaults:
+        return self.by_variant[self.variant]
+
+    def published(self, name: str) -> Any:
+        """The authors' own value of one of `options`."""
+        return self.options[name].published
+
+    def option(self, name: str) -> Any:
+        """What takes effect of one of `options`."""
+        value = self.chosen[name]
+        return self.published(name) if value is None else value
+
+    def _clock(self, num_frames: int, fps: float) -> Clock:
+        return latent_clock(num_frames, self.factor)
+
+    def _pipeline_class(self) -> Any:
+        import diffusers
+
+        return getattr(diffusers, self.pipeline_class)
 
     # The protocol
 
@@ -157,10 +182,10 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         memory.check_memory(self.name, load, self.device, makes=makes)
 
     @classmethod
-    def lacking(cls) -> str:
+    def missing_requirements(cls) -> str:
         """What is not here that this model needs with its default settings; "" if nothing."""
         try:
-            find_pipeline(cls.name, next(iter(MODEL_REPOSITORIES[cls.name])), None)
+            find_pipeline(cls.name, next(iter(cls.by_variant)), None)
         except UnavailableError as error:
             return str(error)
         return ""
@@ -205,17 +230,20 @@ class DiffusersGenerator(PublishedPipeline, ABC):
     def config(self, component: str = "") -> tuple[Mapping[str, Any], str]:
         """The configuration of a component ("": model_index.json), and its source: that of the
         files, where they are here, or the excerpt that the authors publish."""
-        published = self.repository.published.get(component, {})
-        try:
-            return read_config(self.folder, component), STORED
-        except UnavailableError:
-            return published, PUBLISHED
+        if component not in self._configs:
+            try:
+                self._configs[component] = read_config(self.folder, component)
+            except UnavailableError:
+                return self.repository.published.get(component, {}), PUBLISHED
+        return self._configs[component], STORED
 
     def own_settings(self) -> dict[str, Setting]:
         """What decides the clip where nothing is chosen, by the names in `chosen`."""
         scheduler, source = self.config("scheduler")
         own = {name: Setting(value, PUBLISHED) for name, value in vars(self.defaults).items()}
-        return own | {"flow_shift": Setting(settings.stored_shift(scheduler), source)}
+        own["flow_shift"] = Setting(settings.stored_shift(scheduler), source)
+        named = ((name, self.published(name)) for name in self.options)
+        return own | {name: Setting(x, PUBLISHED) for name, x in named if x is not None}
 
     def settings(self, request: Request) -> dict[str, Setting]:
         """Everything that decides the clip of a request beside its frames, prompt and seed."""
@@ -242,10 +270,8 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         if count != asked:
             rule = f"{self.name} makes {self.factor}n + 1"
             notes.append(f"{count} frames instead of {asked}: {rule}")
-        given = request.first.shape[0], request.first.shape[1]
-        size = self._fitted(given)
-        if size != given:
-            notes.append(f"frames resized from {given[1]}x{given[0]} to {size[1]}x{size[0]}")
+        size = self._fitted((request.first.shape[0], request.first.shape[1]))
+        notes += resize_notes(request.first, size)
         return Plan(
             first=resized(request.first, size),
             last=None if request.last is None else resized(request.last, size),
@@ -254,6 +280,42 @@ class DiffusersGenerator(PublishedPipeline, ABC):
             notes=notes + self.loading.notes,
             **defaults | {name: float(defaults[name]) for name in ("fps", "guidance")},
         )
+
+    def describe(self, requests: Sequence[Request]) -> list[str]:
+        """Its part of a plan, before anything is loaded, a line for each thing: weights, settings
+        (those of the first request), sizes, and the memory of the largest clip."""
+        known, fetch = self.repository, f"to fetch: {command(self.name, self.variant)}"
+        try:
+            parameters, where = self.parameters(), f"{self.folder}"
+        except UnavailableError as error:
+            parameters = {name: round(1e9 * billions) for name, billions in known.parts.items()}
+            state = fetch if self.path is None else f"not available: {error}"
+            where = f"{known.repo} ({known.size}); {state}"
+        effective = self.settings(requests[0])
+        del effective["size"]  # a line of its own
+        plans = [self.plan(request) for request in requests]
+        sizes = Counter(
+            f"{plan.size[1]}x{plan.size[0]} from {x.first.shape[1]}x{x.first.shape[0]}"
+            for plan, x in zip(plans, requests, strict=True)
+        )
+        load = self.workload(parameters, max(plans, key=lambda x: math.prod(x.size) * x.num_frames))
+        need = memory.estimate(load)
+        here = f"{need.device / GIB:.1f} of the GPU" if load.on_gpu else f"{need.main / GIB:.1f}"
+        decoded, width = 4 if "vae" in self.float32_parts else 2, {**load.width, "": 2}
+        gpu = replace(load, on_gpu=True, activation=2, decoded=decoded, tiling=True, width=width)
+        offloaded = ((way, memory.estimate(replace(gpu, offload=way))) for way in OFFLOADS)
+        unknown = "" if load.dims else "; activations unknown"
+        return [
+            f"model {self.name} {self.variant}: {where}",
+            f"run on {self.device} in {self.dtype}, offload {self.loading.offload}",
+            *self.loading.notes,
+            *settings.described(effective),
+            f"sizes: {', '.join(f'{count} x {size}' for size, count in sizes.items())}; at most "
+            f"{self.area} pixels, sides multiples of {self.multiple}",
+            f"memory, estimated, GiB: {here} ({memory.described(need)}){unknown}",
+            "on a GPU in bfloat16, tiled, by offload: "
+            + ", ".join(f"{way} {taken.device / GIB:.1f}" for way, taken in offloaded),
+        ]
 
     def parameters(self) -> dict[str, int]:
         """Numbers of them, by component. Raises UnavailableError where weights are missing."""
@@ -280,7 +342,7 @@ class DiffusersGenerator(PublishedPipeline, ABC):
             tiling=self.loading.tiling,
             attention=memory.MATH if self.loading.attention == "_native_math" else "flash",
             batch=2 if self.together and (plan is None or plan.guidance > 1) else 1,
-            given=int(self.appends and (plan is None or plan.last is not None)),
+            appended=int(self.appends and (plan is None or plan.last is not None)),
             on_gpu=self.device != "cpu",
         )
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spf.devices import choose_device
-from spf.errors import UnavailableError
-from spf.generators.custom_weights import one_line
+from spf.errors import UnavailableError, one_line
 from spf.generators.weights import REPOSITORIES, Repository, find_pipeline, plain_files
 from spf.identity import code_hash, digest, file_digest, installed
 from spf.remade import Remade

@@ -26,6 +26,15 @@ class Setting:
     source: str
 
 
+@dataclass(frozen=True)
+class Option:
+    """A number that may be set for one model. published : the authors' own; None where that depends
+    on the clip or its files. limits : as `spf.numbers.number` takes them."""
+
+    published: float | None
+    limits: Mapping[str, Any]
+
+
 def chosen(value: Any, own: Setting) -> Setting:
     """What takes effect where the user may have chosen; None is no choice, nor is what is so
     anyway."""
@@ -82,20 +91,20 @@ def adjusted(pipe: Any, flow_shift: float | None = None, **config: Any) -> Itera
     afterwards.
     """
     schedulers = {
-        name: kept
+        name: scheduler
         for name in ("scheduler", "audio_scheduler")
-        if flow_shift is not None and (kept := getattr(pipe, name, None)) is not None
+        if flow_shift is not None and (scheduler := getattr(pipe, name, None)) is not None
     }
     changed = {name: value for name, value in config.items() if value is not None}
     before = {name: pipe.config[name] for name in changed}
     try:
-        for name, kept in schedulers.items():
-            setattr(pipe, name, _shifted(kept, flow_shift))
+        for name, scheduler in schedulers.items():
+            setattr(pipe, name, _shifted(scheduler, flow_shift))
         pipe.register_to_config(**changed)
         yield
     finally:
-        for name, kept in schedulers.items():
-            setattr(pipe, name, kept)
+        for name, scheduler in schedulers.items():
+            setattr(pipe, name, scheduler)
         pipe.register_to_config(**before)
 
 

@@ -31,6 +31,7 @@ class SkyReels(WanGenerator):
     """
 
     name: ClassVar[str] = "skyreels"
+    pipeline_class = "SkyReelsV2ImageToVideoPipeline"
     by_variant: ClassVar[Mapping[str, Defaults]] = {
         "1.3b-540p": Defaults(97, 24.0, 50, 5.0, NEGATIVE_PROMPT),
         "14b-540p": Defaults(97, 24.0, 50, 5.0, NEGATIVE_PROMPT),
@@ -46,11 +47,6 @@ class SkyReels(WanGenerator):
 
     def _adjusted(self) -> AbstractContextManager[None]:
         return adjusted(self.pipeline, self.chosen["flow_shift"] or FLOW_SHIFT)
-
-    def _pipeline_class(self) -> Any:
-        from diffusers import SkyReelsV2ImageToVideoPipeline
-
-        return SkyReelsV2ImageToVideoPipeline
 
     def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
         pipe = self.pipeline

@@ -6,6 +6,7 @@ embedder and run of that output folder.
 
 import io
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +20,14 @@ from spf.files import write_atomic
 from spf.generators.base import Image
 from spf.identity import digest
 from spf.store import Store
+from spf.video import read_image
 
 if TYPE_CHECKING:
     from spf.generators.text_to_image import TextToImage
 
 ABOUT = "spf"
-"""Keyword of the text in a PNG that says what it was made of."""
+"""Keyword of the text in a PNG that names what it was made of."""
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 CHOICES = (
     "stills=sdxl or stills=flux (a text-to-image model makes them), "
     "or stills=folder stills.path=FOLDER (your images)"
@@ -40,7 +43,7 @@ class Described(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Still:
+class StillImage:
     """An image that `maker` makes of a description, known before it is there.
 
     size : (height, width). made_by : the maker's identity, taken once, as it hashes
@@ -51,7 +54,7 @@ class Still:
     description: str
     size: tuple[int, int]
     made_by: dict[str, Any]
-    start: "Still | None" = None
+    start: "StillImage | None" = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -115,7 +118,7 @@ class Still:
         return buffer.getvalue()
 
 
-Frame = Image | Still
+Frame = Image | StillImage
 
 
 class Stills(Protocol):
@@ -143,3 +146,43 @@ class NoStills:
     ) -> list[tuple[Frame, Frame | None]]:
         first = f"pair {pairs[0].name!r}" + (f" and {len(pairs) - 1} more" if pairs[1:] else "")
         raise ConfigError(f"{first}: the frames are described in words; choose {CHOICES}")
+
+
+class FolderOfStills:
+    """Your images: FOLDER/NAME_first.png and NAME_last.png of each pair; or .jpg, .jpeg, .webp."""
+
+    name: ClassVar[str] = "folder"
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self.path = path
+
+    def frames(
+        self, pairs: Sequence[Described], size: tuple[int, int]
+    ) -> list[tuple[Frame, Frame | None]]:
+        """The images as they are; see `Stills`."""
+        if self.path is None:
+            raise ConfigError("stills=folder: name the folder of your images: stills.path=FOLDER")
+        folder = Path(self.path)
+        for pair in pairs:
+            if Path(pair.name).name != pair.name:
+                raise ConfigError(
+                    f"pair {pair.name!r}: with stills=folder its name is part of a file's name; "
+                    "write it without slashes"
+                )
+        wanted = [_path_of(folder, pair.name, "first") for pair in pairs]
+        wanted += [_path_of(folder, pair.name, "last") for pair in pairs if pair.last is not None]
+        if missing := [path for path in wanted if not path.is_file()]:
+            many = f"{len(missing)} of {len(wanted)} stills are missing"
+            raise ConfigError(f"{missing[0]}: not there; {many}: make them, or choose stills=sdxl")
+        return [
+            (
+                read_image(_path_of(folder, pair.name, "first")),
+                None if pair.last is None else read_image(_path_of(folder, pair.name, "last")),
+            )
+            for pair in pairs
+        ]
+
+
+def _path_of(folder: Path, name: str, end: str) -> Path:
+    places = [folder / f"{name}_{end}{suffix}" for suffix in IMAGE_SUFFIXES]
+    return next((place for place in places if place.is_file()), places[0])

@@ -13,7 +13,7 @@ from spf.generators.base import Image, nearest, one_line_failures, to_uint8
 from spf.generators.loading import place
 from spf.generators.memory import Workload, check_memory
 from spf.generators.published import DTYPES, PublishedPipeline, random_state
-from spf.generators.stills import Described, Frame, Still
+from spf.generators.stills import Described, Frame, StillImage
 from spf.generators.weights import command, component_parameters
 from spf.numbers import number, optional_number, optional_size
 from spf.words import choose
@@ -138,9 +138,9 @@ class TextToImage(PublishedPipeline):
         size, made_by = self.size_for(size), self.identity()
         found: list[tuple[Frame, Frame | None]] = []
         for pair in pairs:
-            first = Still(self, pair.first, size, made_by)
+            first = StillImage(self, pair.first, size, made_by)
             start = None if self.strength is None else first
-            last = None if pair.last is None else Still(self, pair.last, size, made_by, start)
+            last = None if pair.last is None else StillImage(self, pair.last, size, made_by, start)
             found.append((first, last))
         return found
 

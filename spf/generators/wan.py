@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from spf.errors import ConfigError
-from spf.generators.base import Defaults, Plan, Request
-from spf.generators.clock import Clock, TemporalRope, latent_clock, wan_rope
+from spf.generators.base import Defaults, Plan, Request, pil_images
+from spf.generators.clock import TemporalRope, wan_rope
 from spf.generators.pipeline import DiffusersGenerator
-from spf.generators.settings import Setting, adjusted
-from spf.numbers import optional_number
+from spf.generators.settings import Option, Setting, adjusted
 
 # The authors' own, as published with the model.
 NEGATIVE_PROMPT = (
@@ -25,21 +24,13 @@ SEQUENCE = 512
 
 class WanGenerator(DiffusersGenerator):
     """What the models share whose transformer is Wan's: a latent is four frames and stands at a
-    whole number, and first and last frame are given as images. The VAE runs in float32."""
+    whole number, and takes first and last frame as images. The VAE runs in float32."""
 
-    factor: ClassVar[int] = 4
+    pipeline_class = "WanImageToVideoPipeline"
+    factor = 4
+    multiple = 16
     native_size: ClassVar[tuple[int, int]] = (480, 832)
     float32_parts: ClassVar[tuple[str, ...]] = ("vae", "image_encoder")
-    by_variant: ClassVar[Mapping[str, Defaults]]
-    """Variant -> its authors' settings."""
-
-    @property
-    def defaults(self) -> Defaults:
-        return self.by_variant[self.variant]
-
-    @property
-    def multiple(self) -> int:
-        return 16
 
     def ropes(self) -> list[TemporalRope]:
         """One for each expert: a second takes over at low noise."""
@@ -47,20 +38,10 @@ class WanGenerator(DiffusersGenerator):
         experts = (getattr(self.pipeline, name, None) for name in names)
         return [wan_rope(expert) for expert in experts if expert is not None]
 
-    def _clock(self, num_frames: int, fps: float) -> Clock:
-        return latent_clock(num_frames, self.factor)
-
     def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
-        from PIL import Image
-
-        last = None if plan.last is None else Image.fromarray(plan.last)
-        frames = self.pipeline(
-            image=Image.fromarray(plan.first),
-            last_image=last,
-            max_sequence_length=SEQUENCE,
-            **common,
-        ).frames
-        return frames[0], []
+        first, last = pil_images(plan)
+        made = self.pipeline(image=first, last_image=last, max_sequence_length=SEQUENCE, **common)
+        return made.frames[0], []
 
 
 class Wan22(WanGenerator):
@@ -77,27 +58,13 @@ class Wan22(WanGenerator):
         "i2v": Defaults(81, 16.0, 40, 3.5, NEGATIVE_PROMPT),
         "ti2v": Defaults(121, 24.0, 50, 5.0, NEGATIVE_PROMPT),
     }
-
-    def __init__(
-        self,
-        variant: str | None = None,
-        *,
-        guidance_scale_2: float | None = None,
-        boundary_ratio: float | None = None,
-        **common: Any,
-    ) -> None:
-        super().__init__(variant, **common)
-        self.chosen |= {
-            "guidance_scale_2": optional_number(
-                "model.guidance_scale_2", guidance_scale_2, above=0
-            ),
-            "boundary_ratio": optional_number(
-                "model.boundary_ratio", boundary_ratio, least=0, most=1
-            ),
-        }
+    options: ClassVar[Mapping[str, Option]] = {
+        "guidance_scale_2": Option(None, {"above": 0}),
+        "boundary_ratio": Option(None, {"least": 0, "most": 1}),
+    }
 
     @property
-    def multiple(self) -> int:
+    def multiple(self) -> int:  # type: ignore[override]
         return 32 if self._first_frame_only else 16
 
     @property
@@ -112,20 +79,17 @@ class Wan22(WanGenerator):
 
     def own_settings(self) -> dict[str, Setting]:
         index, source = self.config()
-        boundary = index.get("boundary_ratio")
-        if boundary is None:
-            return super().own_settings()
         own = super().own_settings()
-        return own | {
-            "guidance_scale_2": own["guidance"],
-            "boundary_ratio": Setting(boundary, source),
-        }
+        if (boundary := index.get("boundary_ratio")) is None:
+            return own
+        second = {"guidance_scale_2": own["guidance"]}
+        return own | second | {"boundary_ratio": Setting(boundary, source)}
 
     def plan(self, request: Request) -> Plan:
         """As its base; raises ConfigError for a last frame that the model would ignore, and for
         settings of a second expert that is not there."""
         if self.config()[0].get("boundary_ratio") is None:
-            for name in ("guidance_scale_2", "boundary_ratio"):
+            for name in self.options:
                 if self.chosen[name] is not None:
                     raise ConfigError(
                         f"model.{name}={self.chosen[name]:g}: wan22 variant {self.variant} has one "
@@ -148,11 +112,6 @@ class Wan22(WanGenerator):
     def _adjusted(self) -> AbstractContextManager[None]:
         boundary = self.chosen["boundary_ratio"]
         return adjusted(self.pipeline, self.chosen["flow_shift"], boundary_ratio=boundary)
-
-    def _pipeline_class(self) -> Any:
-        from diffusers import WanImageToVideoPipeline
-
-        return WanImageToVideoPipeline  # TI2V is stored as text-to-video, hence by name
 
     def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
         return super()._call(plan, guidance_scale_2=self.chosen["guidance_scale_2"], **common)

@@ -19,7 +19,7 @@ class Wan21(WanGenerator):
     open at its end, or Wan2.1-FLF2V-14B (`flf2v`), trained on first and last frames.
 
     VACE's control tokens pass through the same rotary tables as the others: one warp moves both.
-    It is given no reference images, which would stand before the first latent.
+    It gets no reference images, which would stand before the first latent.
     """
 
     name: ClassVar[str] = "wan21"
@@ -31,7 +31,7 @@ class Wan21(WanGenerator):
 
     @property
     def held(self) -> tuple[int, int]:  # type: ignore[override]
-        """VACE keeps its control tokens, and what each of their blocks adds to the others."""
+        """VACE holds its control tokens, and what each of their blocks adds to the others."""
         layers = self.config("transformer")[0].get("vace_layers", ())
         return (5 + len(layers) + bool(layers), 0)
 
@@ -41,30 +41,26 @@ class Wan21(WanGenerator):
             raise ConfigError("wan21 variant flf2v needs a last frame; give one, or use vace-14b")
         return super().plan(request)
 
-    def _pipeline_class(self) -> Any:
-        from diffusers import WanImageToVideoPipeline, WanVACEPipeline
-
-        return WanImageToVideoPipeline if self.variant == "flf2v" else WanVACEPipeline
+    @property
+    def pipeline_class(self) -> str:  # type: ignore[override]
+        return WanGenerator.pipeline_class if self.variant == "flf2v" else "WanVACEPipeline"
 
     def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
         if self.variant == "flf2v":
             return super()._call(plan, **common)
         video, mask = to_fill_in(plan.first, plan.last, plan.num_frames)
-        frames = self.pipeline(
-            # A batch of one: its size is read from axes 2 and 3.
-            video=video[None],
-            mask=mask[None],
-            max_sequence_length=SEQUENCE,
-            **common,
-        ).frames
-        return frames[0], []
+        # A batch of one: its size is read from axes 2 and 3.
+        made = self.pipeline(
+            video=video[None], mask=mask[None], max_sequence_length=SEQUENCE, **common
+        )
+        return made.frames[0], []
 
 
 def to_fill_in(
     first: Image, last: Image | None, num_frames: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What VACE takes: a video (N, H, W, 3) in 0 .. 1 of the given frames with grey between them,
-    and its mask (N, H, W, 1), 0 where a frame is given and 1 where one is to be made.
+    """What VACE takes: a video (N, H, W, 3) in 0 .. 1 of a request's frames with grey between them,
+    and its mask (N, H, W, 1), 0 where a frame is known and 1 where one is to be made.
 
     first, last : (H, W, 3) uint8; None leaves the end open.
     """

@@ -35,9 +35,9 @@ NO_HEADER = (ValueError, KeyError, TypeError, AttributeError, IndexError, Recurs
 class Repository:
     """A pipeline of the hub, in diffusers' layout.
 
-    parts : billions of parameters by component, so that sizes and memory can be told before
+    parts : billions of parameters by component, so that sizes and memory are known before
     anything is there. published : what its authors publish of its files, by component ("" for
-    model_index.json): excerpts of config.json that say how large the model is and how it samples;
+    model_index.json): excerpts of config.json: how large the model is and how it samples;
     the files themselves go first where they are here.
     revision : commit; None where none could be verified: the newest is fetched, and noted then.
     patterns : the files that are loaded.
@@ -191,7 +191,7 @@ MODEL_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
         ),
     },
 }
-"""Word -> variant -> repository; the first of each is its default."""
+"""Name -> variant -> repository; the first of each is its default."""
 
 STILLS_REPOSITORIES: Mapping[str, Mapping[str, Repository]] = {
     "sdxl": {
@@ -298,27 +298,22 @@ def lock_of(repository: Repository) -> Path:
     return cache_folder() / f"models--{repository.repo.replace('/', '--')}" / LOCK
 
 
-def words(group: str = "model") -> dict[str, list[Repository]]:
-    """What `make weights MODEL=` (or STILLS=) knows: a name's default, and NAME/VARIANT."""
-    table = REPOSITORIES[group]
-    found = {name: [next(iter(known.values()))] for name, known in table.items()}
-    for name, known in table.items():
-        found |= {f"{name}/{variant}": [one] for variant, one in known.items()}
-    return found
+def names(group: str = "model") -> dict[str, list[Repository]]:
+    """What `make weights MODEL=` (or STILLS=) takes: a name's default, and NAME/VARIANT."""
+    table = REPOSITORIES[group].items()
+    every = {f"{name}/{variant}": [x] for name, known in table for variant, x in known.items()}
+    return {name: [next(iter(known.values()))] for name, known in table} | every
 
 
 def command(name: str, variant: str, group: str = "model") -> str:
     """What fetches a pipeline."""
-    word = name if variant == next(iter(REPOSITORIES[group][name])) else f"{name}/{variant}"
-    return f"make weights {group.upper()}={word}"
+    default = variant == next(iter(REPOSITORIES[group][name]))
+    return f"make weights {group.upper()}={name if default else f'{name}/{variant}'}"
 
 
 def pipeline_index(folder: Path) -> dict[str, Any]:
-    """What model_index.json says. Raises UnavailableError where it makes no sense."""
-    try:
-        content = json.loads((folder / INDEX).read_text())
-    except (OSError, ValueError) as error:
-        raise UnavailableError(f"{folder / INDEX}: cannot be read ({error})") from None
+    """What model_index.json holds. Raises UnavailableError where it makes no sense."""
+    content = _read_json(folder / INDEX)
     if not isinstance(content, dict):
         raise UnavailableError(f"{folder / INDEX}: this describes no pipeline")
     return content
@@ -328,12 +323,16 @@ def read_config(folder: Path, component: str) -> Mapping[str, Any]:
     """The configuration of a component, "" for the pipeline; UnavailableError where none is."""
     if not component:
         return pipeline_index(folder)
-    file = folder / component / ("scheduler_" * (component == "scheduler") + "config.json")
+    name = "scheduler_config.json" if component == "scheduler" else "config.json"
+    content = _read_json(folder / component / name)
+    return content if isinstance(content, dict) else {}
+
+
+def _read_json(file: Path) -> Any:
     try:
-        content = json.loads(file.read_text())
+        return json.loads(file.read_text())
     except (OSError, ValueError, RecursionError) as error:
         raise UnavailableError(f"{file}: cannot be read ({error})") from None
-    return content if isinstance(content, dict) else {}
 
 
 def component_parameters(

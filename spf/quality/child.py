@@ -24,6 +24,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
+from spf.errors import one_line
 from spf.quality.weights import CAMERA, COTRACKER_CODE, DINO_CODE, DREAMSIM_WEIGHTS, FIRST_FRAME
 
 I2V = "vbench2_beta_i2v"
@@ -283,7 +284,7 @@ def tensors_only(load: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".removesuffix(": ")
+    return one_line(f"{type(error).__name__}: {error}".removesuffix(": "))
 
 
 if __name__ == "__main__":

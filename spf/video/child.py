@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from spf.errors import ClipError, ConfigError
+from spf.errors import ClipError, ConfigError, one_line
 from spf.video.clip import Sampling, starved
 from spf.video.reader import Reader
 
@@ -59,7 +59,7 @@ def _decode(path: str, sampling: Sampling, output: IO[bytes]) -> None:
         short = starved(path)
         tell(clip_error=[short.clip, short.reason, short.remedy])
     except Exception as error:  # of a library, on a file that it did not expect
-        what = f"its decoder failed ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
+        what = f"its decoder failed ({type(error).__name__}: {one_line(error, 100)})"
         tell(clip_error=[path, what, "copy or download it again, or make it again"])
 
 

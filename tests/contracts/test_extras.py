@@ -16,7 +16,7 @@ from test_imports import MODULES, ROOTS
 
 from spf.cli import main
 from spf.doctor import report
-from spf.embedders import load_embedder, usable
+from spf.embedders import available, load_embedder
 from spf.errors import UnavailableError
 from spf.extras import EXTRAS
 from spf.generators import MAKERS, load_generator
@@ -108,8 +108,8 @@ def test_an_embedder_names_its_extra(word: str, monkeypatch: pytest.MonkeyPatch)
     remedy = absent(monkeypatch, "towers")
     with pytest.raises(UnavailableError, match=f"^{re.escape(f'embedder {word} {remedy}')}$"):
         load_embedder(word)
-    assert usable()[word] == remedy
-    assert usable()["efficientnet"] == usable()["tiny"] == usable()["histogram"] == ""
+    assert available()[word] == remedy
+    assert available()["efficientnet"] == available()["tiny"] == available()["histogram"] == ""
 
 
 @pytest.mark.parametrize("word", MAKERS)

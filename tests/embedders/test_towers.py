@@ -233,7 +233,7 @@ def check_unusable(word: str, folder: Path, *said: str, run: bool = False) -> No
     assert "\n" not in text
     for part in (word, "name another folder", f"make weights EMBEDDER={word}", *said):
         assert part in text
-    assert "pixels" in text.partition("usable now: ")[2]
+    assert "pixels" in text.partition("available now: ")[2]
     assert error.value.exit_code == 3
 
 

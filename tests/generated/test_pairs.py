@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmarks.generated.pairs import PHRASES, Pair, load_pairs
 from spf.errors import ConfigError
-from spf.generators.folder_of_stills import FolderOfStills
+from spf.generators.stills import FolderOfStills
 from synthetic.morph_pairs import HELD_OUT_PAIRS
 from synthetic.photographs import PHOTOGRAPHS, photograph
 

@@ -18,7 +18,7 @@ from benchmarks.harness import session
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators import MAKERS
 from spf.generators.cached import unpack
-from spf.generators.tiny.adapter import Tiny
+from spf.generators.tiny.adapter import TinyGenerator
 from spf.pacing.strategies import NoRetime, Rope, RopeFlat
 from spf.pacing.targets import EaseIn
 
@@ -43,13 +43,13 @@ def records(finished):
 def calls(monkeypatch):
     """Whether each generation so far was warped."""
     seen = []
-    generate = Tiny.generate
+    generate = TinyGenerator.generate
 
     def counted(self, request, warp=None, on_progress=None):
         seen.append(warp is not None)
         return generate(self, request, warp, on_progress)
 
-    monkeypatch.setattr(Tiny, "generate", counted)
+    monkeypatch.setattr(TinyGenerator, "generate", counted)
     return seen
 
 
@@ -133,7 +133,7 @@ def test_a_second_run_repeats_every_byte(finished, tiny_weights, tmp_path, calls
 
 
 def test_it_resumes_between_baseline_and_retimed_clip(tiny_weights, tmp_path, calls, monkeypatch):
-    counted = Tiny.generate
+    counted = TinyGenerator.generate
 
     def interrupted(self, request, warp=None, on_progress=None):
         if warp is not None:
@@ -142,7 +142,7 @@ def test_it_resumes_between_baseline_and_retimed_clip(tiny_weights, tmp_path, ca
 
     words = ["benchmark.retimes=[rope_flat]", "benchmark.num_pairs=1"]
     with monkeypatch.context() as patch:
-        patch.setattr(Tiny, "generate", interrupted)
+        patch.setattr(TinyGenerator, "generate", interrupted)
         assert generators.run(tiny_weights, tmp_path, *words).code == session.INTERRUPTED
     assert calls == [False]
     assert generators.run(tiny_weights, tmp_path, *words).code == 0
@@ -214,7 +214,7 @@ def test_a_pair_that_fails_leaves_the_others(error, words, tiny_weights, tmp_pat
     ],
 )
 def test_bad_settings_are_refused_before_any_work(words, said, tiny_weights, monkeypatch):
-    monkeypatch.setattr(Tiny, "generate", lambda *_: pytest.fail("work began"))
+    monkeypatch.setattr(TinyGenerator, "generate", lambda *_: pytest.fail("work began"))
     with pytest.raises(ConfigError, match=re.escape(said)) as error:
         generators.made(tiny_weights, *words)
     assert "\n" not in str(error.value)

@@ -16,9 +16,9 @@ from PIL import Image
 from benchmarks.generated.pairs import DESCRIBED
 from benchmarks.harness import session
 from spf.errors import ConfigError, UnavailableError
-from spf.generators.stills import Still
+from spf.generators.stills import StillImage
 from spf.generators.text_to_image import Flux, StableDiffusionXL, TextToImage
-from spf.generators.tiny.adapter import Tiny
+from spf.generators.tiny.adapter import TinyGenerator
 from spf.generators.weights import component_parameters
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -54,11 +54,11 @@ def noting(monkeypatch, kind, name):
 @pytest.fixture
 def asked(monkeypatch):
     """What was asked of the generator so far."""
-    return noting(monkeypatch, Tiny, "generate")
+    return noting(monkeypatch, TinyGenerator, "generate")
 
 
 def recipe(maker, words="a cat on a wall", size=(64, 96), start=None):
-    return Still(maker, words, size, maker.identity(), start)
+    return StillImage(maker, words, size, maker.identity(), start)
 
 
 def pixels(path):

@@ -1,97 +1,43 @@
-"""The weights of the published generators: missing, damaged, too large for this machine."""
-
-from __future__ import annotations
+"""The weights of the published generators: missing, fetched, damaged, too large for here."""
 
 import json
+import shutil
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import harness
+import miniatures
 import numpy as np
 import psutil
 import pytest
-from adapters import LAST, asked, index, one_line
+from adapters import COMMIT, LAST, asked, empty_hub, index, online_hub, refused
 
+from scripts import fetch_weights
+from spf.cli import main
 from spf.errors import UnavailableError
-from spf.generators.framepack import FramePack
-from spf.generators.ltx2 import Ltx2
-from spf.generators.ltxv import LtxVideo
-from spf.generators.skyreels import SkyReels
+from spf.generators import load_generator
 from spf.generators.wan import Wan22
-from spf.generators.wan21 import Wan21
+from spf.generators.weights import FRAMEPACK, MODEL_REPOSITORIES
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
+FILE = "transformer/diffusion_pytorch_model.safetensors"
 
 
-@pytest.mark.parametrize(
-    ("generator", "repo", "word"),
-    [
-        (Wan22(), "Wan2.2-I2V-A14B-Diffusers", "MODEL=wan22,"),
-        (Wan22("ti2v"), "Wan2.2-TI2V-5B-Diffusers", "MODEL=wan22/ti2v,"),
-        (Wan21(), "Wan2.1-VACE-1.3B-diffusers", "MODEL=wan21,"),
-        (Wan21("vace-14b"), "Wan2.1-VACE-14B-diffusers", "MODEL=wan21/vace-14b,"),
-        (Wan21("flf2v"), "Wan2.1-FLF2V-14B-720P-diffusers", "MODEL=wan21/flf2v,"),
-        (SkyReels(), "SkyReels-V2-I2V-1.3B-540P-Diffusers", "MODEL=skyreels,"),
-        (Ltx2(), "Lightricks/LTX-2,", "MODEL=ltx2,"),
-        (Ltx2("v2.3"), "diffusers/LTX-2.3-Diffusers", "MODEL=ltx2/v2.3,"),
-        (LtxVideo(), "Lightricks/LTX-Video-0.9.5,", "MODEL=ltxv,"),
-        (FramePack(), "lllyasviel/FramePackI2V_HY", "MODEL=framepack,"),
-        (LtxVideo("0.9.8-distilled"), "LTX-Video-0.9.8-13B-dist", "MODEL=ltxv/0.9.8-distilled,"),
-    ],
-)
-def test_missing_weights_name_size_and_command(generator, repo, word, monkeypatch, tmp_path):
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    first = asked(last=None if generator.variant == "ti2v" else LAST)
-    for act in (generator.check, lambda: generator.generate(first), generator.identity):
-        with pytest.raises(UnavailableError) as caught:
-            act()
-        one_line(caught)
-        assert caught.value.exit_code == 3
-        for part in (repo, word, " GB in bfloat16", "model.path=FOLDER"):
-            assert part in str(caught.value)
-    assert generator.lacking()
-    assert generator.clock(first).positions[0] in (0, pytest.approx(0.5 / 24))  # needs no weights
-
-
-def test_fetched_pipelines_are_found_at_the_noted_commit(monkeypatch, tmp_path, capsys):
-    """`make weights MODEL=...`, with a stand-in for the hub that has every repository."""
-    import huggingface_hub
-    from huggingface_hub import constants
-
-    from scripts import fetch_weights
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    commit, asked_for = "1" * 40, []
-
-    def snapshot_download(repo: str, revision: str, allow_patterns: list[str]) -> str:
-        asked_for.append((repo, revision))
-        folder = tmp_path / f"models--{repo.replace('/', '--')}" / "snapshots" / revision
-        folder.mkdir(parents=True, exist_ok=True)
-        file = index(folder) / "transformer" / "diffusion_pytorch_model.safetensors"
-        if len(asked_for) > 1:  # the first download is cut short
-            write_safetensors(file, 8)
-        return str(folder)
-
-    monkeypatch.setattr(
-        huggingface_hub.HfApi, "model_info", lambda self, repo: SimpleNamespace(sha=commit)
-    )
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    assert fetch_weights.main(["model=wan22/ti2v"]) == 3
-    assert "no safetensors files; run this again" in capsys.readouterr().err
-    assert fetch_weights.main(["model=wan22/ti2v"]) == 0
-    assert fetch_weights.main(["model=wan22/ti2v"]) == 0
-    assert "already here, commit 111111111111" in capsys.readouterr().out
-    assert asked_for == [("Wan-AI/Wan2.2-TI2V-5B-Diffusers", commit)] * 2
-    generator = Wan22("ti2v", device="cpu")
-    generator.check()
-    assert generator.identity()["revision"] == commit
-    assert fetch_weights.main(["model=wan2"]) == 2
-    assert "did you mean wan22" in capsys.readouterr().err
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert fetch_weights.main(["model=ltx2"]) == 3
+@pytest.mark.parametrize("name", MODEL_REPOSITORIES)
+def test_missing_weights_name_size_and_command(name, monkeypatch, tmp_path):
+    empty_hub(monkeypatch, tmp_path)
+    for number, (variant, known) in enumerate(MODEL_REPOSITORIES[name].items()):
+        generator = load_generator(name, variant=variant)
+        request = asked(last=None if variant == "ti2v" else LAST)
+        wanted = f"{known.repo}, {known.billions:.1f} billion parameters, about .* GB in bfloat16"
+        fetch = f"make weights MODEL={name}{f'/{variant}' * bool(number)}, or model.path=FOLDER"
+        for act in (generator.check, partial(generator.generate, request), generator.identity):
+            with refused(f"{wanted}.: {fetch}", UnavailableError):
+                act()
+        assert fetch in generator.missing_requirements() or number
+        assert generator.clock(request).positions[0] in (0, pytest.approx(0.5 / 24))
 
 
 def write_safetensors(path: Path, count: int) -> None:
@@ -101,34 +47,111 @@ def write_safetensors(path: Path, count: int) -> None:
     save_file({"weight": np.zeros(count, np.float32)}, path)
 
 
-@pytest.mark.parametrize("damage", ["none", "pickle", "shard", "short", "text"])
-def test_damaged_folders(damage, tmp_path):
+def test_fetched_pipelines_are_found_at_the_noted_commit(monkeypatch, tmp_path, capsys):
+    """`make weights MODEL=...`; the first download is cut short."""
+    fetched: list[str] = []
+
+    def fill(folder: Path, repo: str, patterns: list[str]) -> None:
+        index(folder)
+        fetched.append(repo)
+        if len(fetched) > 1:
+            write_safetensors(folder / FILE, 8)
+
+    online_hub(monkeypatch, tmp_path, fill)
+    assert fetch_weights.main(["model=wan22/ti2v"]) == 3
+    assert "no safetensors files; run this again" in capsys.readouterr().err
+    for _ in range(2):
+        assert fetch_weights.main(["model=wan22/ti2v"]) == 0
+    assert "already here, commit 111111111111" in capsys.readouterr().out
+    assert fetched == ["Wan-AI/Wan2.2-TI2V-5B-Diffusers"] * 2
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**40))
+    generator = Wan22("ti2v", device="cpu")
+    generator.check()
+    assert generator.identity()["revision"] == COMMIT
+    assert fetch_weights.main(["model=wan2"]) == 2
+    assert "did you mean wan22" in capsys.readouterr().err
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert fetch_weights.main(["model=ltx2"]) == 3
+
+
+def test_framepack_is_fetched_from_three_repositories(adapters, monkeypatch, tmp_path, capsys):
+    """The miniature's components in the repositories' own layout."""
+    from huggingface_hub.utils import filter_repo_objects
+
+    generator, fetched = adapters("framepack"), []
+
+    def fill(folder: Path, repo: str, patterns: list[str]) -> None:
+        whole = Path(generator.path)
+        place = whole / next(iter(FRAMEPACK[repo])) if len(FRAMEPACK[repo]) == 1 else whole
+        names = [str(file.relative_to(place)) for file in place.rglob("*") if file.is_file()]
+        for name in filter_repo_objects(names, allow_patterns=patterns):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(place / name, folder / name)
+            fetched.append(name)
+
+    online_hub(monkeypatch, tmp_path, fill)
+    for state in ("fetched", "already here"):
+        assert fetch_weights.main(["model=framepack"]) == 0
+        assert f"FramePackI2V_HY: {state}, commit 111111111111" in capsys.readouterr().out
+    assert FILE not in fetched  # HunyuanVideo's own transformer, of 26 GB
+    found = load_generator("framepack", device="cpu", **miniatures.of("framepack")[1].settings)
+    found.check()
+    assert found.identity()["revision"] == COMMIT
+    for name, part in generator.pipeline.components.items():
+        if isinstance(part, torch.nn.Module):
+            state = getattr(found.pipeline, name).state_dict()
+            torch.testing.assert_close(state, part.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [("none", "no safetensors"), ("pickle", "no safetensors"), ("shard", "1 of 2 files .* part2"),
+     ("short", "ends too early"), ("text", "damaged")],
+)  # fmt: skip
+def test_damaged_folders(damage, message, tmp_path):
     folder = index(tmp_path)
-    file = folder / "transformer" / "diffusion_pytorch_model.safetensors"
-    expected = "no safetensors"
+    file = folder / FILE
     if damage == "pickle":
-        (folder / "transformer" / "diffusion_pytorch_model.bin").write_bytes(b"\x80")
-    elif damage == "shard":
-        write_safetensors(file, 8)
-        names = {"weight": file.name, "other": "part2.safetensors"}
-        file.with_suffix(".safetensors.index.json").write_text(json.dumps({"weight_map": names}))
-        expected = "1 of 2 files are missing, part2"
-    elif damage == "short":
-        write_safetensors(file, 1000)
-        file.write_bytes(file.read_bytes()[:-100])
-        expected = "ends too early"
+        file.with_suffix(".bin").write_bytes(b"\x80")
     elif damage == "text":
         file.write_text("version https://git-lfs.github.com/spec/v1")
-        expected = "damaged"
-    with pytest.raises(UnavailableError, match=expected) as caught:
+    elif damage != "none":
+        write_safetensors(file, 1000)
+    if damage == "shard":
+        names = {"weight": file.name, "other": "part2.safetensors"}
+        file.with_suffix(".safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    elif damage == "short":
+        file.write_bytes(file.read_bytes()[:-100])
+    with refused(message, UnavailableError):
         Wan22(path=folder, device="cpu").check()
-    one_line(caught)
 
 
-def test_too_little_memory_is_said_before_anything_is_loaded(wan, monkeypatch):
-    fresh = Wan22(path=wan.path, device="cpu")
+def test_too_little_memory_is_noticed_before_anything_is_loaded(wan, monkeypatch):
+    fresh = miniatures.like(wan)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
-    with pytest.raises(UnavailableError, match=r"GiB of memory .*0\.0 GiB are free") as caught:
+    with refused(r"GiB of memory .*0\.0 GiB are free", UnavailableError):
         fresh.generate(asked())
-    one_line(caught)
     assert "pipeline" not in fresh.__dict__
+
+
+def test_the_document_has_the_computed_tables(tmp_path, monkeypatch, capsys):
+    """Memory falls with each way to save it, and holds at least the weights."""
+    empty_hub(monkeypatch, tmp_path)
+    assert main(["doctor", "--gpus"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    page = (harness.ROOT / "docs" / "reference" / "generators.md").read_text().splitlines()
+    missing = [line for line in printed if line not in page]
+    assert not missing, "put what spf doctor --gpus prints into docs/reference/generators.md"
+    rows = [line.strip("| ").split(" | ") for line in printed[2 : printed.index("")]]
+    every = [
+        (f"`{name}` {x}", y) for name, own in MODEL_REPOSITORIES.items() for x, y in own.items()
+    ]
+    for row, (name, known) in zip(rows, every, strict=True):
+        whole, model, bnb4, group, gguf = map(float, row[3:8])
+        sizes = {part: 2e9 * billions / 2**30 for part, billions in known.parts.items()}
+        assert row[0] == name
+        assert whole >= sum(sizes.values())
+        assert max(sizes.values()) <= model < whole
+        assert bnb4 <= model
+        assert gguf <= group <= model
+        assert float(row[-1].split()[0]) >= 1.2 * min(whole, model, bnb4, group, gguf)

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 import spf
 from benchmarks.harness import commandline, session, settings
-from spf.embedders import EMBEDDERS, usable
+from spf.embedders import EMBEDDERS, available
 from spf.errors import ConfigError, UnavailableError
 from spf.generators import MODELS
 from spf.pacing import TARGETS
@@ -59,7 +59,7 @@ def test_composes_and_is_what_its_name_and_first_line_say(path, tmp_path):
     assert OmegaConf.to_container(node, resolve=True) == settings
     kind = get_class(settings.pop("_target_"))
     assert kind.name == PRESETS.get(path.stem, path.stem)
-    if group == "embedder" and usable()[path.stem]:
+    if group == "embedder" and available()[path.stem]:
         with pytest.raises(UnavailableError, match=f"make weights EMBEDDER={path.stem}"):
             kind()  # Hydra would wrap the error
     elif group == "benchmark":

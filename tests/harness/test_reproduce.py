@@ -160,7 +160,9 @@ def test_auto_takes_the_weights_that_are_here(monkeypatch):
         if config.model._target_.endswith("Wan22"):
             raise UnavailableError("wan22 needs 69 GB and 8 are free")
 
-    monkeypatch.setattr(planning, "lacking", lambda word: "" if word != "model=ltx2" else "absent")
+    monkeypatch.setattr(
+        planning, "missing_requirements", lambda word: "" if word != "model=ltx2" else "absent"
+    )
     monkeypatch.setattr(planning, "build", build_or_not)
     reasons = {one.options: one.reason for one in plan("auto", EXPERIMENTS) if one.part}
     for words, reason in reasons.items():
@@ -181,7 +183,9 @@ def test_footage_is_run_where_it_is_named(tmp_path, monkeypatch):
     folder = tmp_path / "my clips"
     for name in ("one", "two"):
         harness.save(folder / f"{name}.mp4", harness.jumping(9))
-    monkeypatch.setattr(planning, "lacking", lambda word: "" if "ltx2" not in word else "absent")
+    monkeypatch.setattr(
+        planning, "missing_requirements", lambda word: "" if "ltx2" not in word else "absent"
+    )
     asked: list[Any] = []
     monkeypatch.setattr(planning, "build", asked.append)
     planned = plan("auto", EXPERIMENTS, str(folder))

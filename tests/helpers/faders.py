@@ -22,7 +22,7 @@ class Fader:
     def __init__(self, longest: int | None = 17, factor: int = 4, path: str | None = None) -> None:
         self.counts = Counts(factor, factor + 1, longest)
 
-    def check(self) -> None: ...
+    def check(self, request: Request | None = None) -> None: ...
 
     def identity(self) -> dict[str, Any]:
         return {"name": self.name, "counts": str(self.counts)}

@@ -1,7 +1,5 @@
 """A generator like the shipped one in miniature, with random weights, and runs that retime it."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -16,18 +14,10 @@ from benchmarks.harness import session
 SHORT = "benchmark.retimes=[none,rope_flat]"
 
 MODEL = {
-    "patch_size": (1, 8, 8),
-    "num_attention_heads": 2,
-    "attention_head_dim": 32,
-    "in_channels": 10,
-    "out_channels": 3,
-    "text_dim": 8,
-    "freq_dim": 32,
-    "ffn_dim": 64,
-    "num_layers": 2,
-    "cross_attn_norm": False,
-    "rope_max_seq_len": 64,
-}
+    "patch_size": (1, 8, 8), "num_attention_heads": 2, "attention_head_dim": 32, "in_channels": 10,
+    "out_channels": 3, "text_dim": 8, "freq_dim": 32, "ffn_dim": 64, "num_layers": 2,
+    "cross_attn_norm": False, "rope_max_seq_len": 64,
+}  # fmt: skip
 
 
 def save_tiny(folder: Path) -> Path:

@@ -1,7 +1,5 @@
 """Text-to-image pipelines in miniature with random weights, saved as folders."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 from pathlib import Path
 from typing import Any

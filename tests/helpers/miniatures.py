@@ -1,21 +1,17 @@
 """Every generator in miniature, with random weights: what the contract of all generators runs on.
 
-The miniature of a model lives in `miniature_NAME.py`. It has `save(folder) -> folder`, or, for a
-model with several, VARIANTS and `save(folder, variant)`; and, where they apply, the names below.
+A new generator is tested by an entry in `MINIATURES`.
 """
 
-from __future__ import annotations
-
-import functools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import generators
+import miniature_framepack
 import pipelines
 
 from spf.generators import MODELS
@@ -40,19 +36,32 @@ class Miniature:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
-OWN = {
+MINIATURES = {
     "wan22": Miniature(
         pipelines.save_wan,
         ("i2v", "ti2v"),
         first_only=("ti2v",),
         changes={"guidance_scale_2": 2.0, "boundary_ratio": 0.5},
     ),
+    "wan21": Miniature(pipelines.save_wan, ("vace-1.3b", "flf2v")),
+    "skyreels": Miniature(pipelines.save_skyreels),
     "ltx2": Miniature(
         pipelines.save_ltx2,
         ("split", "interleaved"),
         by_variant=False,
         changes={"crf": 0, "stg_scale": 0.5, "modality_scale": 2.0}
         | {"guidance_rescale": 0.1, "motion_speed": 0.5},
+    ),
+    "ltxv": Miniature(
+        pipelines.save_ltxv,
+        changes={"decode_timestep": 0.5, "decode_noise_scale": 0.5, "image_cond_noise_scale": 0.5},
+    ),
+    "framepack": Miniature(
+        miniature_framepack.save,
+        settings={"latent_window": 2},
+        changes={"true_cfg": 4.0},
+        ignores=("negative_prompt",),  # without true guidance
+        absolute="tokens of text and image are not rotated: to them, latents have a time",
     ),
     "tiny": Miniature(
         lambda folder, variant: generators.save_tiny(folder),
@@ -66,42 +75,21 @@ def kind(name: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-@functools.cache
-def miniature(name: str) -> Miniature | None:
-    """That of a generator; None where nobody has written one."""
-    if name in OWN:
-        return OWN[name]
-    if find_spec(f"miniature_{name}") is None:
-        return None
-    module = import_module(f"miniature_{name}")
-    named = ("settings", "first_only", "ignores", "absolute", "changes")
-    more = {key: getattr(module, key.upper()) for key in named if hasattr(module, key.upper())}
-    if hasattr(module, "VARIANTS"):
-        return Miniature(module.save, module.VARIANTS, **more)
-    return Miniature(lambda folder, variant: module.save(folder), by_variant=False, **more)
-
-
 def cases() -> list[str]:
     """NAME or NAME/VARIANT of each miniature, of all generators whose weights are files here."""
     names = [name for name in MODELS if issubclass(kind(name), DiffusersGenerator)]
-    found = []
-    for name in [*names, "tiny"]:
-        one = miniature(name)
-        found += [f"{name}/{variant}".rstrip("/") for variant in (one.variants if one else [""])]
-    return found
+    return [f"{x}/{y}".rstrip("/") for x in [*names, "tiny"] for y in MINIATURES[x].variants]
 
 
 def of(case: str) -> tuple[str, Miniature, str]:
     """Name, miniature and variant of a case; of wan22 and ltx2 the variant alone will do."""
     name, _, variant = case.partition("/")
     if name not in MODELS:
-        name, variant = "ltx2" if name in OWN["ltx2"].variants else "wan22", name
-    one = miniature(name)
-    assert one is not None, f"write tests/helpers/miniature_{name}.py: see miniatures.py"
-    return name, one, variant
+        name, variant = "ltx2" if name in MINIATURES["ltx2"].variants else "wan22", name
+    return name, MINIATURES[name], variant
 
 
-def adapter(case: str, folder: Path, **settings: Any) -> Any:
+def adapter(case: str, folder: str | Path, **settings: Any) -> Any:
     """The adapter on a saved miniature; nothing is loaded."""
     name, one, variant = of(case)
     if one.by_variant and variant:
@@ -110,6 +98,18 @@ def adapter(case: str, folder: Path, **settings: Any) -> Any:
         settings.setdefault("device", os.environ.get("SPF_TEST_DEVICE", "cpu"))
     made = kind(name)(path=str(folder), **{**one.settings, **settings})
     made.case = case
+    return made
+
+
+def like(generator: Any, folder: str | Path | None = None, **settings: Any) -> Any:
+    """The same model with other settings; nothing is loaded."""
+    return adapter(generator.case, folder or generator.path, **settings)
+
+
+def sharing(generator: Any, **settings: Any) -> Any:
+    """The same model with other settings, on the same loaded pipeline."""
+    made = like(generator, **settings)
+    made.__dict__["pipeline"] = generator.pipeline
     return made
 
 
@@ -126,5 +126,11 @@ def transformers(generator: Any) -> list[Any]:
 
     if not isinstance(generator, DiffusersGenerator):
         return [generator._sampler.transformer]
-    parts = generator.pipeline.components.values()
-    return [part for part in parts if isinstance(part, ModelMixin)]
+    return [x for x in generator.pipeline.components.values() if isinstance(x, ModelMixin)]
+
+
+def hooks(generator: Any) -> int:
+    """How many hooks these and everything in them have."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks")
+    parts = [part for model in transformers(generator) for part in model.modules()]
+    return sum(len(getattr(part, kind)) for part in parts for kind in kinds)

@@ -4,8 +4,6 @@ Random models barely react to where their tokens stand; the norms of queries and
 so that attention is sharp and a warp shows.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,18 +11,14 @@ from typing import Any
 import numpy as np
 
 TEXT = 32  # width of text features
-SHARP = 5.0  # factor on the weights of the norms of queries and keys
-LOUD = 3.0  # factor on what attention and the model give out
+SHARP, LOUD = 5.0, 3.0  # factors on the norms of queries and keys, and on what attention gives out
 WAN = {
-    "patch_size": (1, 2, 2),
-    "num_attention_heads": 2,
-    "attention_head_dim": 32,  # 6 temporal bands
-    "text_dim": TEXT,
-    "freq_dim": 32,
-    "ffn_dim": 64,
-    "num_layers": 2,
+    "patch_size": (1, 2, 2), "num_attention_heads": 2, "attention_head_dim": 32,  # 6 temporal bands
+    "out_channels": 4, "text_dim": TEXT, "freq_dim": 32, "ffn_dim": 64, "num_layers": 2,
     "rope_max_seq_len": 64,
-}
+}  # fmt: skip
+IMAGE = {"image_dim": 16, "added_kv_proj_dim": 64}
+"""Settings of a transformer that looks at the tokens of `image_parts`."""
 
 
 @cache
@@ -39,13 +33,8 @@ def tokenizer() -> Any:
     bare = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
     bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bare.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bare,
-        pad_token="<pad>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        model_max_length=512,
-    )
+    names = dict(zip(("pad_token", "eos_token", "unk_token"), special, strict=True))
+    return PreTrainedTokenizerFast(tokenizer_object=bare, model_max_length=512, **names)
 
 
 def sharpen(transformer: Any) -> Any:
@@ -70,8 +59,7 @@ def wan_transformer(
     import torch
 
     torch.manual_seed(seed)
-    settings = {**WAN, "in_channels": channels, "out_channels": 4, **more}
-    return sharpen(getattr(diffusers, kind)(**settings))
+    return sharpen(getattr(diffusers, kind)(**{**WAN, "in_channels": channels, **more}))
 
 
 def wan_parts(**vae: Any) -> dict[str, Any]:
@@ -84,19 +72,17 @@ def wan_parts(**vae: Any) -> dict[str, Any]:
     text = UMT5EncoderModel(
         UMT5Config(vocab_size=300, d_model=TEXT, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
     )
-    shape: dict[str, Any] = {"base_dim": 8, "z_dim": 4, "dim_mult": [1, 1, 1, 1]}
-    coder = AutoencoderKLWan(
-        num_res_blocks=1, latents_mean=[0.0] * 4, latents_std=[1.0] * 4, **(shape | vae)
-    )
+    shape: dict[str, Any] = {
+        "base_dim": 8, "z_dim": 4, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1,
+        "latents_mean": [0.0] * 4, "latents_std": [1.0] * 4,
+    }  # fmt: skip
     scheduler = UniPCMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
     )
+    vae = AutoencoderKLWan(**(shape | vae)).eval()
     return {
-        "tokenizer": tokenizer(),
-        "text_encoder": text.eval(),
-        "vae": coder.eval(),
-        "scheduler": scheduler,
-    }
+        "tokenizer": tokenizer(), "text_encoder": text.eval(), "vae": vae, "scheduler": scheduler,
+    }  # fmt: skip
 
 
 def image_parts(kind: str = "CLIPVisionModel") -> dict[str, Any]:
@@ -114,56 +100,82 @@ def image_parts(kind: str = "CLIPVisionModel") -> dict[str, Any]:
     }
 
 
-IMAGE = {"image_dim": 16, "added_kv_proj_dim": 64}
-"""Settings of a transformer that looks at the tokens of `image_parts`."""
-
-
 def save_wan(folder: Path, variant: str = "i2v") -> Path:
-    """Wan2.2-I2V (two experts), `flf2v` (image encoder) or `ti2v` (one expert, timesteps by token),
-    with 4 latent channels."""
-    from diffusers import WanImageToVideoPipeline
+    """With 4 latent channels: Wan2.2-I2V (two experts), `ti2v` (one expert, timesteps by token),
+    `flf2v` (image encoder) or `vace-1.3b`, with a control block at the first of two layers."""
+    from diffusers import WanImageToVideoPipeline, WanVACEPipeline
 
-    shape: dict[str, Any] = {}
-    more: dict[str, Any] = {}
+    pipeline, shape, more = WanImageToVideoPipeline, {}, {}
     if variant == "i2v":
-        more["transformer"] = wan_transformer(2)
-        more["transformer_2"] = wan_transformer(3)
+        more = {f"transformer{x}": wan_transformer(seed) for seed, x in ((2, ""), (3, "_2"))}
         more["boundary_ratio"] = 0.9
     elif variant == "ti2v":
-        shape |= {"is_residual": True, "patch_size": 2, "in_channels": 12, "out_channels": 12}
+        shape = {"is_residual": True, "patch_size": 2, "in_channels": 12, "out_channels": 12}
         shape |= {"scale_factor_spatial": 16, "dim_mult": [1, 2, 2, 2]}
-        more["transformer"] = wan_transformer(2, channels=4)
-        more["expand_timesteps"] = True
-    else:
-        more["transformer"] = wan_transformer(2, pos_embed_seq_len=2 * 5, **IMAGE)
+        more = {"transformer": wan_transformer(2, channels=4), "expand_timesteps": True}
+    elif variant == "flf2v":
+        more = {"transformer": wan_transformer(2, pos_embed_seq_len=2 * 5, **IMAGE)}
         more |= image_parts()
-    WanImageToVideoPipeline(**wan_parts(**shape), **more).save_pretrained(folder)
+    else:
+        pipeline, kind = WanVACEPipeline, "WanVACETransformer3DModel"
+        inputs = 4 + 4 + 8 * 8  # what is kept, what is filled in, and the mask
+        control = {"vace_layers": [0], "vace_in_channels": inputs}
+        more = {"transformer": wan_transformer(2, channels=4, kind=kind, **control)}
+    pipeline(**wan_parts(**shape), **more).save_pretrained(folder)
     return folder
 
 
-def ltx2_transformer(rope_type: str = "split", seed: int = 0, **more: Any) -> Any:
-    import torch
-    from diffusers import LTX2VideoTransformer3DModel
+def save_skyreels(folder: Path, variant: str = "", **more: Any) -> Path:
+    """As the published ones: no positions for image tokens, an image processor that knows texts
+    too, and a scheduler without flow shift. more : settings of the transformer."""
+    from diffusers import SkyReelsV2ImageToVideoPipeline, UniPCMultistepScheduler
+    from transformers import CLIPProcessor
 
-    torch.manual_seed(seed)
-    settings: dict[str, Any] = {
-        "in_channels": 4,
-        "out_channels": 4,
-        "num_attention_heads": 2,
-        "attention_head_dim": 20,  # dim 40: 6 bands for each axis, and padding
-        "cross_attention_dim": 40,
-        "audio_in_channels": 4,
-        "audio_out_channels": 4,
-        "audio_num_attention_heads": 2,
-        "audio_attention_head_dim": 8,
-        "audio_cross_attention_dim": 16,
-        "num_layers": 2,
-        "qk_norm": "rms_norm_across_heads",
-        "caption_channels": TEXT,
-        "rope_double_precision": rope_type == "split",
-        "rope_type": rope_type,
-    }
-    return sharpen(LTX2VideoTransformer3DModel(**{**settings, **more}))
+    parts = wan_parts() | image_parts("CLIPVisionModelWithProjection")
+    parts["image_processor"] = CLIPProcessor(parts["image_processor"], parts["tokenizer"])
+    parts["scheduler"] = UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True
+    )
+    transformer = wan_transformer(2, kind="SkyReelsV2Transformer3DModel", **IMAGE, **more)
+    SkyReelsV2ImageToVideoPipeline(transformer=transformer, **parts).save_pretrained(folder)
+    return folder
+
+
+def save_ltxv(folder: Path, variant: str = "") -> Path:
+    """LTX-Video in the layout of 0.9.5 and later: 4 latent channels, temporal factor 8, spatial
+    factor 32, a decoder that is told the time."""
+    import torch
+    from diffusers import (
+        AutoencoderKLLTXVideo,
+        FlowMatchEulerDiscreteScheduler,
+        LTXConditionPipeline,
+        LTXVideoTransformer3DModel,
+    )
+    from transformers import T5Config, T5EncoderModel
+
+    torch.manual_seed(1)
+    text = T5EncoderModel(
+        T5Config(vocab_size=300, d_model=TEXT, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+    )
+    vae = AutoencoderKLLTXVideo(
+        latent_channels=4, block_out_channels=(8, 8, 8, 16, 16),
+        down_block_types=("LTXVideo095DownBlock3D",) * 4,
+        downsample_type=("spatial", "temporal", "spatiotemporal", "spatiotemporal"),
+        layers_per_block=(1, 1, 1, 1, 1), spatio_temporal_scaling=(True,) * 4,
+        decoder_block_out_channels=(8, 16, 32), decoder_layers_per_block=(1, 1, 1, 1),
+        decoder_spatio_temporal_scaling=(True,) * 3, decoder_inject_noise=(False,) * 4,
+        upsample_residual=(True,) * 3, upsample_factor=(2, 2, 2), timestep_conditioning=True,
+        spatial_compression_ratio=32, temporal_compression_ratio=8,
+    )  # fmt: skip
+    transformer = LTXVideoTransformer3DModel(
+        in_channels=4, out_channels=4, num_layers=2, caption_channels=TEXT,
+        num_attention_heads=2, attention_head_dim=20, cross_attention_dim=40,  # 6 bands and padding
+    )  # fmt: skip
+    LTXConditionPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(), vae=vae.eval(), text_encoder=text.eval(),
+        tokenizer=tokenizer(), transformer=sharpen(transformer),
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
 
 
 def save_ltx2(folder: Path, rope_type: str = "split") -> Path:
@@ -174,6 +186,7 @@ def save_ltx2(folder: Path, rope_type: str = "split") -> Path:
         AutoencoderKLLTX2Video,
         FlowMatchEulerDiscreteScheduler,
         LTX2ConditionPipeline,
+        LTX2VideoTransformer3DModel,
     )
     from diffusers.pipelines.ltx2 import LTX2TextConnectors, LTX2Vocoder
     from transformers import Gemma3Config, Gemma3ForConditionalGeneration
@@ -213,40 +226,35 @@ def save_ltx2(folder: Path, rope_type: str = "split") -> Path:
         in_channels=32, hidden_channels=8, upsample_kernel_sizes=[4, 4], upsample_factors=[2, 2],
         resnet_kernel_sizes=[3], resnet_dilations=[[1, 3, 5]],
     )  # fmt: skip
-    transformer = ltx2_transformer(rope_type, caption_channels=8)
+    torch.manual_seed(0)
+    transformer = LTX2VideoTransformer3DModel(
+        in_channels=4, out_channels=4, num_layers=2, caption_channels=8, cross_attention_dim=40,
+        num_attention_heads=2, attention_head_dim=20,  # dim 40: 6 bands for each axis, and padding
+        audio_in_channels=4, audio_out_channels=4, audio_num_attention_heads=2,
+        audio_attention_head_dim=8, audio_cross_attention_dim=16, qk_norm="rms_norm_across_heads",
+        rope_type=rope_type, rope_double_precision=rope_type == "split",
+    )  # fmt: skip
     LTX2ConditionPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
-        vae=vae.eval(),
-        audio_vae=audio.eval(),
-        text_encoder=text.eval(),
-        tokenizer=tokenizer(),
-        connectors=connectors.eval(),
-        transformer=transformer,
-        vocoder=vocoder.eval(),
-    ).save_pretrained(folder)
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True), vae=vae.eval(),
+        audio_vae=audio.eval(), text_encoder=text.eval(), tokenizer=tokenizer(),
+        connectors=connectors.eval(), transformer=sharpen(transformer), vocoder=vocoder.eval(),
+    ).save_pretrained(folder)  # fmt: skip
     return folder
 
 
 def frames(height: int = 32, width: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Two pictures (height, width, 3) uint8 that differ."""
+    """Two images (height, width, 3) uint8 that differ."""
     first = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     last = 255 - first[::-1, ::-1]
     return tuple(x.repeat(8, axis=0).repeat(8, axis=1) for x in (first, last))  # type: ignore[return-value]
 
 
-def aligned(module: Any) -> Any:
-    """A module whose weights lie where torch puts new ones, not where they are in their file: some
-    processors' matrix products round otherwise at other addresses."""
-    for weight in module.parameters():
-        weight.data = weight.data.clone()
-    return module
-
-
 def loaded(generator: Any) -> Any:
-    """An adapter whose pipeline is loaded, with aligned weights."""
+    """An adapter whose pipeline is loaded, with weights where torch puts new ones, not where they
+    are in their file: some processors' matrix products round otherwise at other addresses."""
     import torch
 
     for part in generator.pipeline.components.values():
-        if isinstance(part, torch.nn.Module):
-            aligned(part)
+        for weight in part.parameters() if isinstance(part, torch.nn.Module) else ():
+            weight.data = weight.data.clone()
     return generator

@@ -1,7 +1,5 @@
 """LoRAs and GGUF files for the miniatures."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,31 +9,22 @@ import torch
 
 # diffusers' names of Wan's weights -> those of the model's authors, in which GGUF files have them.
 ORIGINAL = {
-    "condition_embedder.time_embedder.linear_1": "time_embedding.0",
-    "condition_embedder.time_embedder.linear_2": "time_embedding.2",
-    "condition_embedder.text_embedder.linear_1": "text_embedding.0",
-    "condition_embedder.text_embedder.linear_2": "text_embedding.2",
+    **{f"condition_embedder.{x}_embedder.linear_{n}": f"{x}_embedding.{2 * n - 2}"
+       for x in ("time", "text") for n in (1, 2)},
     "condition_embedder.time_proj": "time_projection.1",
-    "attn1": "self_attn",
-    "attn2": "cross_attn",
-    ".to_out.0.": ".o.",
-    ".to_q.": ".q.",
-    ".to_k.": ".k.",
-    ".to_v.": ".v.",
-    "ffn.net.0.proj": "ffn.0",
-    "ffn.net.2": "ffn.2",
-    "norm3": "norm_placeholder",
-    "norm2": "norm3",
-    "norm_placeholder": "norm2",
-    "scale_shift_table": "modulation",
-    "proj_out": "head.head",
-}
+    "attn1": "self_attn", "attn2": "cross_attn",
+    ".to_out.0.": ".o.", ".to_q.": ".q.", ".to_k.": ".k.", ".to_v.": ".v.",
+    "ffn.net.0.proj": "ffn.0", "ffn.net.2": "ffn.2",
+    "norm3": "norm_placeholder", "norm2": "norm3", "norm_placeholder": "norm2",
+    "scale_shift_table": "modulation", "proj_out": "head.head",
+}  # fmt: skip
 
 
 def original(name: str) -> str:
+    if name == "scale_shift_table":
+        return "head.modulation"
     for ours, theirs in ORIGINAL.items():
-        name = "head.modulation" if name == ours == "scale_shift_table" else name
-        name = name.replace(ours, theirs) if name != "head.modulation" else name
+        name = name.replace(ours, theirs)
     return name
 
 

@@ -9,7 +9,7 @@ from pacings import curve_of, random_progress
 from spf.generators.counts import Counts, counts_of
 from spf.generators.framepack import FramePack
 from spf.generators.ltx2 import Ltx2
-from spf.generators.tiny.adapter import Tiny
+from spf.generators.tiny.adapter import TinyGenerator
 from spf.generators.wan import Wan22
 from spf.pacing.keyframes import make_plan
 from spf.pacing.shots import paced, shared_out
@@ -81,7 +81,7 @@ def test_what_a_generator_cannot_make_is_brought_to_length_and_noted():
 def test_counts_of_the_generators():
     """Declared, or found by asking the clock, which needs no weights."""
     assert counts_of(FramePack()) == Counts(36, 37, 145)  # what can be warped
-    assert counts_of(Tiny()) == Counts(1, 5, 33)
+    assert counts_of(TinyGenerator()) == Counts(1, 5, 33)
     assert [counts_of(generator).factor for generator in (Wan22(), Ltx2())] == [4, 8]
 
 

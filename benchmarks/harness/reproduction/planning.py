@@ -12,7 +12,7 @@ from benchmarks.harness import commandline
 from benchmarks.harness.cells import Table
 from benchmarks.harness.session import build
 from benchmarks.paper import CLIPS, MINUTES, Experiment, Options, Part
-from spf.embedders import usable
+from spf.embedders import available
 from spf.errors import ConfigError, UnavailableError
 from spf.generators import MODELS
 from spf.generators.folder import clips_of
@@ -103,7 +103,7 @@ def not_run(planned: Sequence[Planned]) -> Table:
             found.setdefault((what, one.reason.removeprefix("not run: ")), []).append(one)
             continue
         for option in one.part.wants if one.part else ():
-            if why := lacking(option):
+            if why := missing_requirements(option):
                 found.setdefault((option.replace("=", " "), why), []).append(one)
     rows = [
         {
@@ -117,24 +117,24 @@ def not_run(planned: Sequence[Planned]) -> Table:
     return Table.of_rows("not_run", "What they need", list(NOT_RUN), rows)
 
 
-def lacking(option: str) -> str:
+def missing_requirements(option: str) -> str:
     """What an option such as `model=wan22` needs and is not here, with its remedy; or ""."""
     group, _, name = option.partition("=")
     if group == "embedder":
-        return usable()[name]
+        return available()[name]
     if group == "quality":
         absent = sum(bool(missing_weights(one)) for one in DEFAULT_DIMENSIONS)
         which = f"of {absent} of VBench's {len(DEFAULT_DIMENSIONS)} dimensions"
         return f"weights absent ({which}): make weights QUALITY={name}" if absent else ""
     module, _, kind = MODELS[name].rpartition(".")
-    return str(getattr(getattr(import_module(module), kind), "lacking", str)())
+    return str(getattr(getattr(import_module(module), kind), "missing_requirements", str)())
 
 
 def require_everything(planned: Sequence[Planned]) -> None:
     """What the profile full insists on: everything but footage. UnavailableError, in one line,
     naming all that is missing and what the whole would take."""
     options = [x for one in planned if one.part for x in one.part.needs + one.part.wants]
-    missing = [why for option in dict.fromkeys(options) if (why := lacking(option))]
+    missing = [why for option in dict.fromkeys(options) if (why := missing_requirements(option))]
     unbuilt = [str(one.experiment.number) for one in planned if not one.experiment.parts]
     if unbuilt:
         missing.append(f"experiments {', '.join(unbuilt)} are not built yet")
@@ -182,7 +182,7 @@ def _absent(part: Part, profile: str) -> tuple[tuple[str, str], ...]:
     """What a part needs that is not here, and why; nothing where the profile leaves it out."""
     if profile == EMBEDDED and part.needs:
         return ()
-    needs = [(option, why) for option in part.needs if (why := lacking(option))]
+    needs = [(option, why) for option in part.needs if (why := missing_requirements(option))]
     return (*[("footage", NO_FOOTAGE)] * part.footage, *needs)
 
 

@@ -3,19 +3,20 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spf.errors import ConfigError, UnavailableError
+from spf.errors import ConfigError, UnavailableError, one_line
 from spf.extras import require_extra
 from spf.generators.base import (
     GeneratedClip,
-    Image,
     OnProgress,
     Request,
     check_warp,
     one_line_failures,
+    resize_notes,
     resized,
 )
 from spf.generators.clock import Clock, ClockWarp, latent_clock, wan_rope
@@ -26,21 +27,36 @@ if TYPE_CHECKING:
     from spf.generators.tiny.sampling import TinySampler
 
 WEIGHTS = Path(__file__).parent / "weights"
-SAMPLING = "sampling.json"
-FILES = ("config.json", SAMPLING, "diffusion_pytorch_model.safetensors")
+SETTINGS_FILE = "sampling.json"
+FILES = ("config.json", SETTINGS_FILE, "diffusion_pytorch_model.safetensors")
 """What a folder of weights holds: the network's shape, how it is sampled, its weights."""
-
-SETTINGS = ("size", "num_frames", "min_frames", "max_frames")
-"""What the adapter reads of `SAMPLING`."""
 
 FPS = 8.0
 
 
-class Tiny(Remade):
+@dataclass(frozen=True)
+class SamplerSettings:
+    """How the weights want to be sampled; `sampling.json` beside them."""
+
+    size: tuple[int, int] = (32, 32)  # (height, width), pixels
+    num_frames: int = 24
+    num_steps: int = 4
+    shift: float = 8.0
+    min_frames: int = 5
+    max_frames: int = 33
+
+    @classmethod
+    def load(cls, folder: Path) -> "SamplerSettings":
+        """The settings in a folder of weights."""
+        values = json.loads((folder / SETTINGS_FILE).read_text())
+        return cls(**{**values, "size": tuple(values["size"])})
+
+
+class TinyGenerator(Remade):
     """First frame + last frame -> clip, on the CPU, without text.
 
     path : folder of weights; None is the one that ships with the project. Prompts and guidance are
-    passed over; frames are resized to the model's size, and both are said in the clip's notes.
+    ignored; frames are resized to the model's size, and the clip's notes name both.
     """
 
     name: ClassVar[str] = "tiny"
@@ -48,7 +64,7 @@ class Tiny(Remade):
     def __init__(self, path: str | None = None) -> None:
         self.path = WEIGHTS if path is None else Path(path)
 
-    def check(self) -> None:
+    def check(self, request: Request | None = None) -> None:
         """Raises UnavailableError where the extra generators is not installed, or a file of the
         weights is missing or cannot be read."""
         require_extra("model tiny", "generators")
@@ -61,8 +77,7 @@ class Tiny(Remade):
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels of every clip."""
-        height, width = self._settings["size"]
-        return height, width
+        return self._settings.size
 
     @property
     def native_size(self) -> tuple[int, int]:
@@ -79,11 +94,9 @@ class Tiny(Remade):
         """The clip of a request; see `Generator`."""
         check_warp(self, warp, self.clock(request))
         assert request.last is not None  # the clock has refused that
-        first, last = self._fitted(request.first), self._fitted(request.last)
+        first, last = (resized(image, self.size) for image in (request.first, request.last))
         notes = [f"{self.name} has no text: the prompt is passed over"] if request.prompt else []
-        if first.shape != request.first.shape:
-            given, made = (f"{x.shape[1]}x{x.shape[0]}" for x in (request.first, first))
-            notes.append(f"frames resized from {given} to {made}")
+        notes += resize_notes(request.first, self.size)
         sampler = self._sampler
         applied = nullcontext() if warp is None else warp.applied([wan_rope(sampler.transformer)])
         with one_line_failures(self.name), _one_thread(), applied:
@@ -109,22 +122,18 @@ class Tiny(Remade):
         return TinySampler(self.path)
 
     @cached_property
-    def _settings(self) -> dict[str, Any]:
-        """How the weights want to be sampled, read without torch."""
+    def _settings(self) -> SamplerSettings:
         self.check()
-        return json.loads((self.path / SAMPLING).read_text())
+        return SamplerSettings.load(self.path)
 
     def _count(self, request: Request) -> int:
-        count = request.num_frames or self._settings["num_frames"]
-        low, high = self._settings["min_frames"], self._settings["max_frames"]
+        count = request.num_frames or self._settings.num_frames
+        low, high = self._settings.min_frames, self._settings.max_frames
         if not low <= count <= high:
             raise ConfigError(
                 f"tiny: num_frames={count} is outside what it learned; use {low} to {high}"
             )
         return count
-
-    def _fitted(self, image: Image) -> Image:
-        return resized(image, self.size)
 
 
 def _fault(file: Path) -> str:
@@ -139,9 +148,10 @@ def _fault(file: Path) -> str:
     except FileNotFoundError:
         return "is not there"
     except (OSError, ValueError, SafetensorError) as error:
-        return f"cannot be read ({' '.join(str(error).split())})"
-    lacking = [name for name in SETTINGS if file.name == SAMPLING and name not in content]
-    return f"lacks {', '.join(lacking)}" if lacking else ""
+        return f"cannot be read ({one_line(error, None)})"
+    needed = ("size", "num_frames", "min_frames", "max_frames")
+    missing = [name for name in needed if file.name == SETTINGS_FILE and name not in content]
+    return f"lacks {', '.join(missing)}" if missing else ""
 
 
 @contextmanager

@@ -1,15 +1,13 @@
 """Sample clips between a first and a last frame from the shipped video diffusion transformer.
 
 The denoiser is diffusers' WanTransformer3DModel as it is, working on pixels: there is no VAE, so
-that latent frame k is frame k. Its input channels are the noisy picture (3), a mask that is 1 at
+that latent frame k is frame k. Its input channels are the noisy image (3), a mask that is 1 at
 the first frame, -1 at the last and else 0 (1), and the first (3) and the last frame (3), shown to
 every frame. It predicts the clean clip x0 from x = (1 - sigma) x0 + sigma noise at timestep
 1000 sigma: its output is x0 less the mean of the two end frames, the same for all frames.
 """
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,29 +17,11 @@ from diffusers import WanTransformer3DModel
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spf.errors import ConfigError, SpfError
+from spf.errors import SpfError
+from spf.generators.tiny.adapter import SETTINGS_FILE as SETTINGS_FILE
+from spf.generators.tiny.adapter import WEIGHTS, SamplerSettings
 
-WEIGHTS = Path(__file__).parent / "weights"
-SETTINGS_FILE = "sampling.json"
 TEXT_DIM = 8
-
-
-@dataclass(frozen=True)
-class SamplerSettings:
-    """How the weights want to be sampled; `sampling.json` beside them."""
-
-    size: tuple[int, int] = (32, 32)  # (height, width), pixels
-    num_frames: int = 24
-    num_steps: int = 4
-    shift: float = 8.0
-    min_frames: int = 5
-    max_frames: int = 33
-
-    @classmethod
-    def load(cls, folder: Path) -> "SamplerSettings":
-        """The settings in a folder of weights."""
-        values = json.loads((folder / SETTINGS_FILE).read_text())
-        return cls(**{**values, "size": tuple(values["size"])})
 
 
 def noise_levels(num_steps: int, shift: float) -> list[float]:
@@ -60,7 +40,7 @@ def conditioning(first: Tensor, last: Tensor, num_frames: int) -> Tensor:
 
 
 def midway(first: Tensor, last: Tensor) -> Tensor:
-    """The mean picture (B, 3, 1, H, W) of first and last frames (B, 3, H, W)."""
+    """The mean image (B, 3, 1, H, W) of first and last frames (B, 3, H, W)."""
     return 0.5 * (first + last)[:, :, None]
 
 
@@ -91,39 +71,38 @@ class TinySampler:
         num_frames: int | None = None,
         seed: int = 0,
         steps: int | None = None,
-        on_step: Callable[[int, int], None] | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
     ) -> NDArray[np.uint8]:
         """A clip (T, H, W, 3) uint8, RGB.
 
         Parameters
         ----------
         first, last : (H, W, 3) uint8, RGB, at the model's size. The clip's end frames are the
-            model's own pictures of them, not copies.
+            model's own images of them, not copies.
         num_frames : T; the settings' own where None.
         seed : of the noise, which depends on it and on T alone.
         steps : denoising steps; the settings' own where None.
-        on_step : called with the number of steps done and their total.
+        on_progress : called with the number of steps done and their total.
         """
         settings = self.settings
         num_frames = settings.num_frames if num_frames is None else num_frames
         num_steps = settings.num_steps if steps is None else steps
-        self._check(first, last, num_frames, num_steps)
         ends = _to_model(first), _to_model(last)
-        given, middle = conditioning(*ends, num_frames), midway(*ends)
+        known, middle = conditioning(*ends, num_frames), midway(*ends)
         generator = torch.Generator().manual_seed(seed)
-        x = torch.randn(1, 3, *given.shape[2:], generator=generator)
+        x = torch.randn(1, 3, *known.shape[2:], generator=generator)
         levels = noise_levels(num_steps, settings.shift)
         for done, (sigma, following) in enumerate(pairwise(levels), start=1):
             change = self.transformer(
-                hidden_states=torch.cat([x, given], dim=1),
+                hidden_states=torch.cat([x, known], dim=1),
                 timestep=torch.full((1,), 1000.0 * sigma),
                 encoder_hidden_states=no_text(1),
                 return_dict=False,
             )[0]
             clean = middle + change
             x = clean + following / sigma * (x - clean)
-            if on_step is not None:
-                on_step(done, num_steps)
+            if on_progress is not None:
+                on_progress(done, num_steps)
         if not bool(torch.isfinite(x).all()):
             raise SpfError(
                 "tiny: the sampled clip is not finite; use other weights or a weaker warp"
@@ -131,26 +110,7 @@ class TinySampler:
         pixels = (x[0].permute(1, 2, 3, 0) + 1.0) * 127.5
         return pixels.round().clamp(0, 255).to(torch.uint8).numpy()
 
-    def _check(
-        self, first: NDArray[np.uint8], last: NDArray[np.uint8], num_frames: int, steps: int
-    ) -> None:
-        settings = self.settings
-        height, width = settings.size
-        for name, frame in (("first", first), ("last", last)):
-            if frame.shape != (height, width, 3) or frame.dtype != np.uint8:
-                raise ConfigError(
-                    f"tiny: the {name} frame is {frame.dtype} {frame.shape}; "
-                    f"give uint8 ({height}, {width}, 3)"
-                )
-        if not settings.min_frames <= num_frames <= settings.max_frames:
-            raise ConfigError(
-                f"tiny: num_frames={num_frames} is outside what it learned; "
-                f"use {settings.min_frames} to {settings.max_frames}"
-            )
-        if steps < 1:
-            raise ConfigError(f"tiny: steps={steps} is impossible; use 1 or more")
-
 
 def _to_model(frame: NDArray[np.uint8]) -> Tensor:
-    """(1, 3, H, W) float32 in -1..1 of a picture (H, W, 3) uint8."""
+    """(1, 3, H, W) float32 in -1..1 of an image (H, W, 3) uint8."""
     return torch.from_numpy(frame.astype(np.float32) / 127.5 - 1.0).permute(2, 0, 1)[None]

@@ -1,0 +1,232 @@
+"""The families of models: each frame reaches the model at its own time, and follows a warp."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pipelines
+import pytest
+import rope_oracle
+from adapters import FIRST, LAST, asked, calls, refused
+from miniature_framepack import HEAD, TEMPORAL
+from miniatures import sharing
+from warping import asked as small
+from warping import coordinates, uneven, watched_tables
+
+from spf.generators.base import Request
+from spf.generators.ltxv import LtxVideo
+from spf.generators.skyreels import SkyReels
+from spf.pacing.bands import Strength, flat
+from spf.pacing.gamma import gamma
+from spf.pacing.generated import retime_generated
+from spf.pacing.warp import Warp
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("one_thread")
+TOKENS = 6  # of a latent of LTX-Video in miniature
+
+
+@pytest.mark.parametrize("last", [LAST, None])
+def test_vace_shows_the_frames_of_a_request_and_makes_the_rest(adapters, monkeypatch, last):
+    """An open end is one that the model makes itself."""
+    wan, seen = adapters("wan21/vace-1.3b"), []
+    prepare = wan.pipeline.prepare_video_latents
+
+    def noted(video, mask, references, *rest):
+        seen.append((video, mask, references))
+        return prepare(video, mask, references, *rest)
+
+    monkeypatch.setattr(wan.pipeline, "prepare_video_latents", noted)
+    assert wan.generate(asked(last=last)).frames.shape == (9, 32, 48, 3)
+    [(video, mask, references)] = seen
+    assert video.shape == (1, 3, 9, 32, 48)  # not transposed
+    assert references == [[]]
+    shown = {0: FIRST} if last is None else {0: FIRST, 8: last}
+    for index in range(9):
+        image = shown[index].astype(float) / 127.5 - 1 if index in shown else 0.0
+        frame = video[0, :, index].permute(1, 2, 0).double().numpy()
+        np.testing.assert_allclose(frame, np.broadcast_to(image, frame.shape), atol=1e-6)
+        assert (mask[0, :, index] == (index not in shown)).all()
+
+
+def test_control_tokens_of_vace_are_warped_with_the_others(adapters):
+    wan, tables = adapters("wan21/vace-1.3b"), []
+    transformer, request = wan.pipeline.transformer, asked(num_frames=13, steps=1, guidance=1.0)
+    handles = [
+        block.register_forward_pre_hook(lambda _, inputs: tables.append(inputs[-1][1].clone()))
+        for block in (*transformer.blocks, *transformer.vace_blocks)
+    ]
+    try:
+        wan.generate(request)
+        wan.generate(request, uneven(wan))
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert len(tables) == 6  # the control block and two others, each once a clip
+    for table, like in zip(tables, [tables[0]] * 3 + [tables[3]] * 3, strict=True):
+        assert torch.equal(table, like)
+    assert not torch.allclose(tables[3], tables[0], atol=0.1)
+
+
+def test_skyreels_joins_the_tokens_of_both_images(adapters, tmp_path):
+    """As a transformer does in diffusers alone that has positions for image tokens, all zero."""
+    from diffusers import SkyReelsV2ImageToVideoPipeline
+    from PIL import Image
+
+    published = adapters("skyreels")
+    folder = pipelines.save_skyreels(tmp_path, pos_embed_seq_len=2 * 5)
+    other = SkyReels(path=folder, device="cpu")
+    weights = published.pipeline.transformer.state_dict()
+    name = "condition_embedder.image_embedder.pos_embed"
+    weights[name] = torch.zeros_like(other.pipeline.transformer.state_dict()[name])
+    other.pipeline.transformer.load_state_dict(weights)
+    wanted = pipelines.loaded(other).generate(asked()).frames
+    assert "encode_image" not in vars(other.pipeline)
+    np.testing.assert_array_equal(published.generate(asked()).frames, wanted)
+
+    bare = SkyReelsV2ImageToVideoPipeline.from_pretrained(published.path)
+    first, last = (Image.fromarray(x) for x in (FIRST, LAST))
+    with pytest.raises(RuntimeError, match="Sizes of tensors must match"):  # else drop our change
+        bare(first, "a cat", last_image=last, height=32, width=48, num_frames=9, output_type="np")
+
+
+@pytest.fixture
+def ltxv(adapters):
+    return adapters("ltxv")
+
+
+def steps(generator: LtxVideo, request: Request) -> list[dict[str, Any]]:
+    """What the transformer is called with at each step of a generation."""
+    with calls(generator.pipeline.transformer) as seen:
+        generator.generate(request)
+    return seen
+
+
+def test_both_frames_reach_the_transformer_at_their_times(ltxv):
+    """25 frames at 8 a second: the last one is frame 24, at 3 s; latents begin at 0, 1, 9, 17, and
+    stand for the middle of their frames."""
+    request = small(ltxv)
+    plain = steps(ltxv, request)[0]
+    times = plain["video_coords"][0, 0].reshape(-1, TOKENS)
+    assert (8 * times).T.tolist() == [[24, 0, 1, 9, 17]] * TOKENS
+    levels = plain["timestep"][0].reshape(-1, TOKENS)
+    assert levels.T.tolist() == [[0, 0, 1000, 1000, 1000]] * TOKENS
+    for name, place in (("last", 0), ("first", 1)):
+        changed = steps(ltxv, replace(request, **{name: 255 - getattr(request, name)}))[0]
+        moved = (changed["hidden_states"] != plain["hidden_states"]).any(dim=-1)[0]
+        assert moved.reshape(-1, TOKENS).any(dim=1).tolist() == [x == place for x in range(5)]
+    alone = steps(ltxv, replace(request, last=None))[0]["video_coords"][0, 0]
+    assert torch.equal(alone.reshape(-1, TOKENS), times[1:])
+    clock = ltxv.clock(request)
+    assert clock.frames.tolist() == [0, 4.5, 12.5, 24]
+    assert (clock.positions * 8).tolist() == [0, 1, 9, 17]
+
+
+def test_a_warp_is_the_rope_at_moved_times(ltxv):
+    """The rope itself, called with moved times in double precision."""
+    warp = uneven(ltxv, flat(1.0))
+    rope, inputs, cos, sin, _ = watched_tables(ltxv, warp)[0]
+    coords = coordinates(inputs)
+    shift = np.interp(coords[:, 0].numpy(), warp.positions, warp.shift)
+    assert np.abs(shift[:, :TOKENS]).max() == 0  # the last frame
+    assert np.abs(shift).max() > 1
+    coords[:, 0] += torch.from_numpy(shift)
+    moved = rope.forward(*inputs[:5], coords)
+    omega = ltxv.ropes()[0].omega
+    np.testing.assert_allclose(omega, np.pi / 20 * 10000 ** np.linspace(0, 1, 6), rtol=1e-6)
+    # The rope itself rounds angles to float32, which are up to 10 omega.
+    allowed = 5e-7 + 2.5e-7 * 10 * omega.repeat(6)
+    for table, wanted in zip((cos, sin), moved, strict=True):
+        error = np.abs(table - wanted.numpy())
+        assert error[..., :4].max() == 0  # padding
+        assert (error[..., 4:] <= allowed).all()
+
+
+def test_distilled_models_take_their_own_steps(ltxv):
+    distilled = sharing(ltxv, variant="0.9.8-distilled")
+    seen = steps(distilled, small(ltxv, steps=None))
+    levels = [float(call["timestep"].max()) for call in seen]
+    assert levels == pytest.approx([1000, 993, 987, 981, 975, 909, 725, 0.03])
+    assert all(len(call["hidden_states"]) == 1 for call in seen)  # no guidance
+    clip = distilled.generate(small(ltxv, steps=2))
+    assert clip.notes == ["2 steps on the general schedule: 0.9.8-distilled was distilled for 8"]
+    assert len(steps(ltxv, small(ltxv))[0]["hidden_states"]) == 2
+
+
+@pytest.fixture
+def framepack(adapters):
+    return adapters("framepack")
+
+
+def sections_of(framepack: Any, count: int) -> tuple[list[dict[str, Any]], list[set[int]]]:
+    """What the transformer is called with, once a section, and the indices under which it sees each
+    latent of the finished clip, found by its content."""
+    request = small(framepack, num_frames=count * framepack.factor + 1, steps=1)
+    options = framepack._common(framepack.plan(request), None) | {"output_type": "latent"}
+    with calls(framepack.pipeline.transformer) as seen:
+        latents = framepack.pipeline(**options).frames[-1][0].numpy().swapaxes(0, 1)
+    found: list[set[int]] = [set() for _ in latents]
+    for call in seen:
+        for kind in ("latents_clean", "latents_history_2x", "latents_history_4x"):
+            for index, shown in zip(call[f"indices_{kind}"], call[kind][0].unbind(1), strict=True):
+                for times, latent in zip(found, latents, strict=True):
+                    if np.array_equal(shown.numpy(), latent):
+                        times.add(int(index))
+    return seen, found
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_latent_has_its_own_time_wherever_it_appears(framepack, count):
+    width = framepack.latent_window
+    seen, times = sections_of(framepack, count)
+    clock = framepack.clock(small(framepack, num_frames=count * framepack.factor + 1))
+    assert clock.positions.tolist() == list(range(len(times)))
+    assert not clock.unwarpable
+    later = range(width + 1, count * width + 1)  # the first section is made last
+    assert times == [{0}, *(set() for _ in range(width)), *({number} for number in later)]
+    targets = np.concatenate([call["indices_latents"].numpy() for call in seen[::-1]])
+    assert targets.tolist() == list(range(1, len(times)))
+    # The last frame of the request stands right after the clip.
+    assert seen[0]["indices_latents_clean"].tolist() == [0, len(times)]
+
+
+def test_beyond_four_sections_times_are_no_clock(framepack):
+    seen, times = sections_of(framepack, 5)
+    assert any(shown - {number} for number, shown in enumerate(times))
+    targets = [tuple(call["indices_latents"].tolist()) for call in seen]
+    assert len(set(targets)) == 4  # two of them share theirs
+    request = small(framepack, num_frames=5 * framepack.factor + 1)
+    assert len(framepack.generate(request).frames) == 41
+    assert "more than 4 sections (33 frames)" in framepack.clock(request).unwarpable
+    still = Warp(np.arange(11.0), np.zeros(11), flat(1.0), "none")
+    with refused("framepack: its clock cannot be warped: of more"):
+        framepack.generate(request, still)
+    with refused("framepack: its clock cannot be warped: of more"):
+        retime_generated(framepack, request, lambda clip: pytest.fail("measured"), "rope")
+
+
+@pytest.mark.parametrize("schedule", ["none", "exp_up"])
+def test_tables_equal_direct_recomputation(framepack, schedule):
+    warp = uneven(framepack, Strength(0.3, 0.9, 2.0), schedule)
+    seen = watched_tables(framepack, warp)
+    sizes = {len(inputs[0]) for _, inputs, *_ in seen}
+    assert sizes == {framepack.latent_window, 2, 16}  # section, ends and half rate, quarter
+    bands = TEMPORAL // 2
+    for _, (indices, height, width, _), cos, sin, level in seen:
+        index = indices.numpy().astype(float)
+        shift = np.interp(index, warp.positions, warp.shift)
+        assert (shift[(index == 0) | (index >= 6)] == 0).all()  # ends, and what is not there yet
+        strength = [rope_oracle.alpha(b, bands, 0.3, 0.9, 2.0) for b in range(bands)]
+        strength = np.array(strength) * float(gamma(schedule, np.array(level)))
+        positions = index[:, None] + strength * shift[:, None]
+        dims = (TEMPORAL, (HEAD - TEMPORAL) // 2, (HEAD - TEMPORAL) // 2)
+        angles = rope_oracle.axes_angles(positions, height // 2, width // 2, dims, 256.0)
+        np.testing.assert_allclose(cos, np.cos(angles), atol=5e-6)
+        np.testing.assert_allclose(sin, np.sin(angles), atol=5e-6)
+
+
+def test_the_negative_prompt_counts_under_true_guidance(framepack):
+    guided = sharing(framepack, true_cfg=4.0)
+    one, other = (guided.generate(small(guided, negative_prompt=x)).frames for x in ("", "blue"))
+    assert (one != other).any()
+    assert (one != framepack.generate(small(framepack, negative_prompt="")).frames).any()
