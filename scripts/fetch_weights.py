@@ -35,6 +35,7 @@ from spf.generators.weights import (
     source_patterns,
 )
 from spf.generators.weights import words as pipeline_words
+from spf.names import choose
 from spf.quality.weights import QualityFile, fetched_hashes, lock_file
 from spf.quality.weights import words as quality_words
 from spf.weights import (
@@ -46,7 +47,6 @@ from spf.weights import (
     repository_folder,
     sha256_of,
 )
-from spf.words import choose
 
 INTERRUPTED = 130
 T = TypeVar("T")

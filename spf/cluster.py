@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spf.errors import SpfError, UnavailableError
-from spf.words import printable
+from spf.names import printable
 
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spf.errors import ConfigError
-from spf.words import choose
+from spf.names import choose
 from synthetic.checks import check_size
 from synthetic.drawing import Image8, LayerPainter, Painter, quantised
 from synthetic.laws import Law, law

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.words import choose
+from spf.names import choose
 from synthetic.checks import check_size
 from synthetic.drawing import (
     Canvas,

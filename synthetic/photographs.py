@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from spf.errors import UnavailableError
-from spf.words import choose
+from spf.names import choose
 from synthetic.checks import check_size
 from synthetic.colours import midway, recoloured, transfer_to
 from synthetic.drawing import Canvas, Image8, Painter, quantised

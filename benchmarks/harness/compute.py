@@ -12,7 +12,7 @@ from benchmarks.harness.folder import DiskError
 from benchmarks.harness.records import DONE, FAILED, make_record
 from benchmarks.harness.store import CellStore, Settled
 from spf.errors import SpfError
-from spf.words import printable
+from spf.names import printable
 
 
 class Job(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from spf.errors import ConfigError
-from spf.words import choose
+from spf.names import choose
 from synthetic.clips import Still, SyntheticClip, Zoomed, content
 from synthetic.colours import DRIFTS
 from synthetic.laws import Law, law

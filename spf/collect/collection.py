@@ -12,8 +12,8 @@ import yaml
 
 from spf.errors import ConfigError
 from spf.files import read_bounded
+from spf.names import choose, printable
 from spf.video import Tile
-from spf.words import choose, printable
 from spf.yaml_files import LARGEST, brief, read_yaml
 
 FOLDER = Path(__file__).parent

@@ -8,7 +8,7 @@ import typer
 
 from spf.commands.shared import plain
 from spf.errors import ConfigError
-from spf.words import NO_NETWORK, is_url
+from spf.names import NO_NETWORK, is_url
 
 
 def weights_folder(text: str | None) -> str | None:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from spf.errors import ConfigError
-from spf.words import harmless, printable
+from spf.names import harmless, printable
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -16,9 +16,9 @@ from spf.embedders.base import GPU_FAILED
 from spf.errors import SpfError
 from spf.identity import code_hash
 from spf.measurement import CORRECTED, DEFAULT_SETTINGS, measure_clip
+from spf.names import printable
 from spf.progress import METRICS
 from spf.video import Sampling, content_hash
-from spf.words import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa

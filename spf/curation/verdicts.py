@@ -18,8 +18,8 @@ from spf.embedders import Embedder
 from spf.errors import ClipError, ConfigError, UnavailableError
 from spf.files import moved_into_place
 from spf.measurement import measure_clip
+from spf.names import printable
 from spf.video import Sampling
-from spf.words import printable
 
 Row = dict[str, Any]
 COLUMNS = ("clip", "verdict", "reason", "embedder", *LIMITS, "findings")

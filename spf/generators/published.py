@@ -12,9 +12,9 @@ from spf.errors import UnavailableError
 from spf.generators.custom_weights import one_line
 from spf.generators.weights import REPOSITORIES, Repository, find_pipeline, plain_files
 from spf.identity import code_hash, digest, file_digest, installed
+from spf.names import choose
 from spf.remade import Remade
 from spf.weights import LOCK, sha256_of
-from spf.words import choose
 
 if TYPE_CHECKING:
     from torch import Generator as RandomState

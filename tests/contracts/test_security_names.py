@@ -26,7 +26,7 @@ from benchmarks.harness.cells import Table
 from benchmarks.harness.compute import one_line
 from benchmarks.harness.records import as_csv, as_frame
 from benchmarks.harness.report.tables import table_as_markdown
-from spf.words import FORMULA, NUMBERS, printable
+from spf.names import FORMULA, NUMBERS, printable
 
 HOSTILE = [
     "<script>document.title=1<∕script>",

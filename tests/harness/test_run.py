@@ -17,7 +17,7 @@ import pytest
 
 from benchmarks.harness.commandline import compose, first, parse, prepare_sweep
 from spf.errors import ConfigError
-from spf.words import printable
+from spf.names import printable
 
 # Options are checked before anything is loaded, so most of it can be asked in this process.
 
