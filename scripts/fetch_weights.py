@@ -23,8 +23,8 @@ from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from spf.download import download
 from spf.errors import ConfigError, SpfError, UnavailableError
+from spf.files import download
 from spf.generators.weights import (
     REPOSITORIES,
     Repository,

@@ -1,9 +1,10 @@
-"""Which device a model runs on, how its threads wait, and what becomes of its memory."""
+"""Where a model runs: its device, its threads and memory, and its way to other processes."""
 
 import ctypes
 import os
 import re
 from pathlib import Path
+from typing import Any, Self
 
 from spf.errors import UnavailableError
 
@@ -69,3 +70,29 @@ def keep_freed_memory() -> None:
     if mallopt is not None and not set_by_user:
         mallopt(MMAP_THRESHOLD, KEPT)
         mallopt(TRIM_THRESHOLD, KEPT)
+
+
+_loaded: dict[str, Any] = {}
+"""The objects that were unpickled in this process, by class and arguments."""
+
+
+class PickledByArguments:
+    """A base of embedders and generators, whose weights are too large to be sent: pickled as the
+    arguments that they were made with, and made once in a process for equal ones."""
+
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        made = super().__new__(cls)
+        made._arguments = args, settings
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _load, (type(self), *self._arguments)
+
+
+def _load(kind: type, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+    key = repr((kind, args, sorted(settings.items())))
+    if key not in _loaded:
+        _loaded[key] = kind(*args, **settings)
+    return _loaded[key]

@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 
 from spf.errors import ConfigError, SpfError
+from spf.files import brief, read_yaml
 from spf.generators.base import Image
 from spf.generators.stills import Described, Frame, NoStills, Still, Stills
 from spf.identity import digest
@@ -18,7 +19,6 @@ from spf.names import choose
 from spf.numbers import optional_number
 from spf.store import Store
 from spf.video import read_image
-from spf.yaml_files import brief, read_yaml
 from synthetic.drawing import Painter
 from synthetic.morph_pairs import HELD_OUT_PAIRS
 from synthetic.oracle import RenderOracle

@@ -11,10 +11,9 @@ from urllib.parse import quote
 import yaml
 
 from spf.errors import ConfigError
-from spf.files import read_bounded
+from spf.files import LARGEST_YAML, brief, read_bounded, read_yaml
 from spf.names import choose, printable
 from spf.video import Tile
-from spf.yaml_files import LARGEST, brief, read_yaml
 
 FOLDER = Path(__file__).parent
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -76,7 +75,7 @@ def read_collection(name: str) -> Collection:
         name = str(FOLDER / f"{choose(name, known, 'collection')}.yaml")
     path = Path(name).expanduser()
     try:
-        return _checked(path.stem, read_bounded(path, LARGEST), read_yaml(path))
+        return _checked(path.stem, read_bounded(path, LARGEST_YAML), read_yaml(path))
     except (OSError, ValueError, yaml.YAMLError) as error:  # text that is no UTF-8 is a ValueError
         why = " ".join(str(error).split())[:300]
         raise ConfigError(printable(f"{path}: {why}; correct the file")) from None

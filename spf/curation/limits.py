@@ -13,12 +13,12 @@ import yaml
 
 from spf.curation.bounds import LIMITS, SECONDS
 from spf.errors import ConfigError
+from spf.files import brief, read_yaml
 from spf.measurement import Measurement
 from spf.names import choose
 from spf.progress import Curve
 from spf.progress.metrics import MINIMAL_RANKED_FRAMES, NO_CHANGE, no_change_reason, score
 from spf.progress.stretches import Stretch, dead_ends
-from spf.yaml_files import brief, read_yaml
 
 Status = Literal["pass", "fail", "unreadable"]
 

@@ -30,11 +30,11 @@ from benchmarks.user_study.trials import AnswersError, Study
 from spf.cache import ARRAYS, _unpack
 from spf.embedders import load_embedder
 from spf.errors import ConfigError, SpfError, UnavailableError
+from spf.files import LARGEST_YAML
 from spf.generators import cached
 from spf.generators.weights import component_parameters
 from spf.pacing.targets import make_target
 from spf.store import Store
-from spf.yaml_files import LARGEST
 
 SECRET = "moonlight-harbour-7731"
 
@@ -64,7 +64,7 @@ YAMLS = {
     "deep": "[" * 50_000,
     "deep mappings": "".join(" " * k + "a:\n" for k in range(2000)),
     "code": "!!python/object/apply:os.system ['touch harmed']",
-    "large": "# " + "x" * LARGEST,
+    "large": "# " + "x" * LARGEST_YAML,
     "date": "- 2001-99-99\n",
     "not text": b"\xff\xfe\x00\x01",
     "control letters": b"name: \x1b[2J",
