@@ -103,7 +103,7 @@ class Measuring:
             self.settings,
             self.sampling,
             self.batch_size,
-            watch=both,
+            on_progress=both,
             cache=self.cache if see is None else None,  # who wants frames needs them decoded
             guarded=True,
             nuisance=self.nuisance,

@@ -16,7 +16,7 @@ from benchmarks.harness.records import FAILED, make_record
 from benchmarks.harness.store import Settled
 from spf.devices import choose_device, keep_freed_memory
 from spf.errors import SpfError
-from spf.store import tell
+from spf.store import warn
 
 CELLS_PER_WORKER = 16
 """Fewer pending cells than this are not worth the seconds that another process takes to start."""
@@ -82,7 +82,7 @@ def compute_in_pool(
                     "the worker processes died (killed, or out of memory); start again with "
                     "workers=1: finished cells are kept"
                 )
-            tell(f"a worker process died; {len(alone)} cell(s) are tried again, one at a time")
+            warn(f"a worker process died; {len(alone)} cell(s) are tried again, one at a time")
 
 
 def _compute(job: Job, indices: Sequence[int], count: int, gpus: Sequence[str]) -> Iterator[Found]:

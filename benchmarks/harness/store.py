@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from benchmarks.harness.cells import Cell, Outcome
 from benchmarks.harness.folder import RunFolder, disk_refuses
 from benchmarks.harness.records import DONE, SCHEMA, Record
-from spf.store import MANIFEST, Entry, Store, tell
+from spf.store import MANIFEST, Entry, Store, warn
 
 CELLS = "cells"
 
@@ -67,7 +67,7 @@ class CellStore:
                 return self._settled(entry)
             if folder.exists():
                 what = f"{cell.key.benchmark} {cell.key.model}/{cell.key.clip}"
-                tell(f"{what}: its record is damaged ({folder}); it is computed again")
+                warn(f"{what}: its record is damaged ({folder}); it is computed again")
                 self.store.remove(cell.identity)
         except OSError as error:
             raise disk_refuses(folder, error, "read") from None

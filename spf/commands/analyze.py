@@ -130,8 +130,8 @@ def analyze(
             reason, said = "", ""
             try:
                 measured = measure_clip(
-                    clip, measuring, sampling=sampling, watch=watch, cache=cache, guarded=True,
-                    nuisance=nuisance,
+                    clip, measuring, sampling=sampling, on_progress=watch, cache=cache,
+                    guarded=True, nuisance=nuisance,
                 )  # fmt: skip
             except ClipError as error:
                 reason, said = f"{error.reason}; {error.remedy}", str(error)

@@ -71,7 +71,7 @@ def trim(
             clip,
             measuring,
             sampling=Sampling(stream=stream),
-            watch=count,
+            on_progress=count,
             cache=cache,
             guarded=True,
         )

@@ -233,7 +233,7 @@ def measured_clip(
             watch(stage, seen, None)
 
     kept = user_cache() if cache else None
-    return measure_clip(source, embedder, watch=count, cache=kept, guarded=True)
+    return measure_clip(source, embedder, on_progress=count, cache=kept, guarded=True)
 
 
 def scores(curve: Curve, target: Target, cuts: Sequence[int] = ()) -> dict[str, float]:

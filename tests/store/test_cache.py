@@ -70,7 +70,7 @@ def test_the_second_time_nothing_is_decoded(
     source = clip if kind == "video" else image_folder(tmp_path / "images")
     cold = measured(source)
     forbid_decoding(monkeypatch)
-    warm = measured(source, watch=lambda *_: pytest.fail("a frame was decoded"))
+    warm = measured(source, on_progress=lambda *_: pytest.fail("a frame was decoded"))
     assert (cold.cached, warm.cached) == (False, True)
     check_same(cold, warm)
     with pytest.raises(ClipError, match="opened"):

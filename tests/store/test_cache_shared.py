@@ -79,7 +79,7 @@ def test_ctrl_c_ends_the_waiting(clip: Path, tmp_path: Path) -> None:
     go(holder)
     while not ((tmp_path / "log").exists() and (tmp_path / "log").read_text()):
         assert holder.poll() is None
-    code = "import sys; from spf import store; store.TELL_AFTER = 0; "
+    code = "import sys; from spf import store; store.WARN_AFTER = 0; "
     code += "H = ['--embedder', 'histogram']; "
     code += "from spf.cli import main; sys.exit(main(['analyze', sys.argv[1], '--no-plot', *H]))"
     process = harness.start(sys.executable, "-c", code, str(clip))
