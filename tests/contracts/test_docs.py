@@ -37,7 +37,7 @@ def named(pattern: str, least: int) -> list[tuple[str, str]]:
     return found
 
 
-def test_tests_that_are_named_exist() -> None:
+def test_tests_that_are_named_exist():
     """By their whole names, without a file, so that they may move."""
     known = {
         node.name
@@ -48,7 +48,7 @@ def test_tests_that_are_named_exist() -> None:
     assert [(page, name) for page, name in named("test_", 30) if name not in known] == []
 
 
-def test_every_fault_names_its_test() -> None:
+def test_every_fault_names_its_test():
     text = (ROOT / "docs" / "development" / "reliability.md").read_text()
     table = text.partition("| fault | what happens |")[2].partition("\n\n")[0]
     rows = [line.split("|")[1:-1] for line in table.splitlines()[2:]]
@@ -59,7 +59,7 @@ def test_every_fault_names_its_test() -> None:
         assert re.search(r"`test_\w+`", proof), fault
 
 
-def test_files_that_are_named_exist() -> None:
+def test_files_that_are_named_exist():
     """One in capitals stands for any."""
     count = 0
     for page in PAGES:
@@ -76,7 +76,7 @@ def test_files_that_are_named_exist() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere_and_nothing_is_left_to_fill_in(page: Path) -> None:
+def test_links_lead_somewhere_and_nothing_is_left_to_fill_in(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if not target.startswith(("http:", "https:", "#")):
             assert (page.parent / target.partition("#")[0]).exists(), target
@@ -89,7 +89,7 @@ def options_in(text: str) -> tuple[list[str], set[str]]:
     return words, {word.partition("=")[0] for word in words if word.startswith("-")}
 
 
-def test_options_that_are_named_are_known() -> None:
+def test_options_that_are_named_are_known():
     """`{` is in those of other programs, into which we put something."""
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
     known = {

@@ -29,9 +29,7 @@ def refuse(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_what_cannot_be_read_is_not_taken_for_damaged(
-    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_read_is_not_taken_for_damaged(number, tmp_path, monkeypatch):
     """Neither the record nor a file of the cell: it would be removed and computed again."""
     (cell,), store, _ = jobs.make(tmp_path, ["a"])
     outcome = Outcome({}, files={"curves/a.csv": b"0"})
@@ -52,9 +50,7 @@ def test_what_cannot_be_read_is_not_taken_for_damaged(
     assert store.load(cell) is not None
 
 
-def test_what_cannot_be_removed_fails_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_removed_fails_nothing(tmp_path, monkeypatch):
     source = tmp_path / "source"
     source.write_text("new")
     folder = RunFolder(tmp_path / "run")
@@ -66,9 +62,7 @@ def test_what_cannot_be_removed_fails_nothing(
     assert folder.read("written") == folder.read("placed") == b"new"
 
 
-def test_refusals_of_the_disk_are_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_refusals_of_the_disk_are_one_line(tmp_path, monkeypatch, capsys):
     """As where a page cannot read a plot that was written a moment before; a cache that cannot be
     listed fails no run."""
     harness.without_plots(monkeypatch)
@@ -101,9 +95,7 @@ cp -r disk/out whole
     "size",
     [pytest.param(f"{size}k", marks=pytest.mark.slow) for size in (8, 60, 150, 250)],
 )
-def test_a_small_disk_fills_up_and_the_run_goes_on_when_there_is_room(
-    size: str, tmp_path: Path
-) -> None:
+def test_a_small_disk_fills_up_and_the_run_goes_on_when_there_is_room(size, tmp_path):
     (tmp_path / "disk").mkdir()
     unshare = ["unshare", "-rm"]
     mount = [*unshare, "mount", "-t", "tmpfs", "none", str(tmp_path / "disk")]

@@ -11,7 +11,6 @@ import tomllib
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import packages_distributions
-from pathlib import Path
 
 import harness
 import pytest
@@ -40,13 +39,13 @@ MODULES = {
 }
 
 
-def test_files_can_be_read_in_a_sitting() -> None:
+def test_files_can_be_read_in_a_sitting():
     assert len(MODULES) > 40
     lines = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
     assert {name: count for name, count in lines.items() if count > 400} == {}
 
 
-def test_what_scripts_import_of_ours_is_there() -> None:
+def test_what_scripts_import_of_ours_is_there():
     """No type checker reads them."""
     names = [
         (str(node.module), alias.name)
@@ -85,14 +84,14 @@ CONTROL = "import numpy, spf; spf.measure(numpy.zeros((4, 8, 8, 3), numpy.uint8)
         pytest.param(CONTROL, HEAVY - {"scipy", "cv2", "av", "PIL"}, id="control"),
     ],
 )
-def test_nothing_heavy_is_loaded_unasked(code: str, heavy: set[str]) -> None:
+def test_nothing_heavy_is_loaded_unasked(code, heavy):
     tail = "import sys, json; print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
     done = harness.command(sys.executable, "-c", f"{code}\n{tail}")
     assert done.returncode == 0, done.stderr
     assert not heavy & set(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_promised_names_are_those_of_the_type_checker() -> None:
+def test_promised_names_are_those_of_the_type_checker():
     """The lazy table and the imports under TYPE_CHECKING are the same."""
     tree = ast.parse(MODULES["spf"].read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
@@ -106,7 +105,7 @@ def test_promised_names_are_those_of_the_type_checker() -> None:
 # The environment
 
 
-def test_vbench_and_its_dimensions_import() -> None:
+def test_vbench_and_its_dimensions_import():
     """vbench pins libraries of 2023; our lock lifts its pins. One process: it takes seconds."""
     custom = [name for name in VBENCH_DIMENSIONS if name not in (*FIRST_FRAME, CAMERA)]
     assert len(custom) == 7
@@ -130,7 +129,7 @@ CORE = named(PROJECT["dependencies"])
 OF_EXTRA = {extra: named(lines) for extra, lines in PROJECT["optional-dependencies"].items()}
 
 
-def test_lock_pins_every_package_of_the_project_and_names_no_host() -> None:
+def test_lock_pins_every_package_of_the_project_and_names_no_host():
     lock = (harness.ROOT / "requirements.lock").read_text()
     assert not re.search(r"://|--(extra-)?index|--find-links|--trusted-host| @ ", lock)
     entries = re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE)[1:]
@@ -185,7 +184,7 @@ def imported(name: str) -> Iterator[str]:
         yield from (str(module).partition(".")[0] for module in found)
 
 
-def test_the_core_and_the_extras_declare_what_they_import() -> None:
+def test_the_core_and_the_extras_declare_what_they_import():
     """The core no more; and the modules by which an extra is recognised are its own."""
     used: dict[str, set[str]] = {}  # by the extra of the part, "" for the core
     for name in MODULES:
@@ -209,7 +208,7 @@ def absent(monkeypatch: pytest.MonkeyPatch, extra: str) -> str:
     return f"needs the extra {extra}: pip install 'semantic-progress[{extra}]'"
 
 
-def test_an_embedder_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_embedder_names_its_extra(monkeypatch):
     """Before it looks for weights, which cannot be read without it."""
     remedy = absent(monkeypatch, "towers")
     for name in ("siglip", "clip", "dinov2"):
@@ -224,9 +223,7 @@ def test_an_embedder_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_generator_names_its_extra(
-    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_generator_names_its_extra(name, monkeypatch, tmp_path, capsys):
     """Before a clip is read."""
     remedy = absent(monkeypatch, "generators")
     with pytest.raises(UnavailableError):
@@ -236,9 +233,7 @@ def test_a_generator_names_its_extra(
     assert harness.check_one_line(capsys.readouterr().err) == f"model {name} {remedy}"
 
 
-def test_compare_and_run_name_what_they_need(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_compare_and_run_name_what_they_need(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("spf.commands.compare.CHECKOUT", tmp_path)
     assert main(["compare", "clips"]) == 3
     assert "checkout" in harness.check_one_line(capsys.readouterr().err)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import harness
 import pytest
@@ -15,7 +14,7 @@ NOTEBOOK = harness.ROOT / "notebooks" / "pacing.ipynb"
 
 
 @pytest.mark.slow
-def test_the_notebook_gives_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_gives_what_it_shows(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(harness.ROOT))
     shown, run = (nbformat.read(NOTEBOOK, as_version=4) for _ in range(2))
     place = {"metadata": {"path": str(tmp_path)}}

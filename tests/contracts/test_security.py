@@ -45,7 +45,7 @@ def dangers(paths: Sequence[Path]) -> set[tuple[Path, int]]:
     }
 
 
-def test_no_source_runs_code_out_of_data(tmp_path: Path) -> None:
+def test_no_source_runs_code_out_of_data(tmp_path):
     assert len(SOURCES) > 150
     assert dangers(SOURCES) == set()
     bad = tmp_path / "bad.py"
@@ -53,7 +53,7 @@ def test_no_source_runs_code_out_of_data(tmp_path: Path) -> None:
     assert [line for _, line in sorted(dangers([bad]))] == [*range(1, 13)]
 
 
-def test_templates_trust_no_text() -> None:
+def test_templates_trust_no_text():
     found = sorted((harness.ROOT / "benchmarks" / "harness" / "report" / "templates").iterdir())
     assert len(found) >= 6
     for path in found:

@@ -9,7 +9,7 @@ import pickle
 import struct
 import tracemalloc
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ SECRET = "moonlight-harbour-7731"
 
 
 @pytest.fixture
-def little_memory() -> Iterator[None]:
+def little_memory():
     """What is refused is refused before it grows."""
     tracemalloc.start()
     yield
@@ -79,20 +79,20 @@ YAMLS = {
 
 @pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize("kind", YAMLS)
-def test_hostile_yaml_is_refused_in_a_line(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hostile_yaml_is_refused_in_a_line(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     content = YAMLS[kind]
     path = tmp_path / "file.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     check_refused(lambda: load_pairs(str(path), (8, 8)))
     check_refused(lambda: read_categories(str(path)))
+    points = path.rename(tmp_path / "points.json")
+    check_refused(lambda: make_target(f"custom:path={points}"))
     assert not (tmp_path / "harmed").exists()
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
-def test_what_is_no_file_is_not_waited_for(kind: str, tmp_path: Path) -> None:
+def test_what_is_no_file_is_not_waited_for(kind, tmp_path):
     path = tmp_path / "file.yaml"
     if kind == "device":
         path.symlink_to("/dev/zero")
@@ -102,12 +102,6 @@ def test_what_is_no_file_is_not_waited_for(kind: str, tmp_path: Path) -> None:
     check_refused(lambda: read_categories(str(path)))
     check_refused(lambda: make_target(f"custom:path={path}"))
     check_refused(lambda: read_records(path))
-
-
-def test_deep_points_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "points.json"
-    path.write_text("[" * 100_000)
-    check_refused(lambda: make_target(f"custom:path={path}"))
 
 
 # Parquet
@@ -123,7 +117,7 @@ def parquet(folder: Path, column: str, values: pa.Array) -> Path:
     return path
 
 
-def test_a_short_file_with_terabytes_of_text_is_refused(tmp_path: Path) -> None:
+def test_a_short_file_with_terabytes_of_text_is_refused(tmp_path):
     long = pa.array(["x" * (MAXIMAL_CONTENT // 500)])
     notes = pa.DictionaryArray.from_arrays(pa.array([0] * 600, pa.int32()), long)
     path = parquet(tmp_path, "notes", notes)
@@ -131,7 +125,7 @@ def test_a_short_file_with_terabytes_of_text_is_refused(tmp_path: Path) -> None:
     check_refused(lambda: read_records(path), match="takes more than")
 
 
-def test_absurd_counts_and_broken_text_in_parquet_are_refused(tmp_path: Path) -> None:
+def test_absurd_counts_and_broken_text_in_parquet_are_refused(tmp_path):
     many = tmp_path / "many.parquet"
     pq.write_table(pa.table({"status": pa.nulls(MAXIMAL_ROWS + 1, pa.string())}), many)
     check_refused(lambda: read_records(many), match="more than 1000000 rows")
@@ -164,9 +158,7 @@ class Harm:
         return Path.touch, (self.path,)
 
 
-def test_hostile_archives_are_no_entries_and_no_clips(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hostile_archives_are_no_entries_and_no_clips(tmp_path, monkeypatch):
     """Even where their checksum is right: who wrote one may write the other."""
     pickled = io.BytesIO()
     harm = np.array([Harm(tmp_path / "harmed")], object)
@@ -192,7 +184,7 @@ def test_hostile_archives_are_no_entries_and_no_clips(
         cached.unpack(zipped(bytes(2000), "frames.npy"))
 
 
-def test_weights_by_pickle_run_nothing(tmp_path: Path) -> None:
+def test_weights_by_pickle_run_nothing(tmp_path):
     harmed = tmp_path / "harmed"
     for suffix in (".bin", ".pt", ".ckpt", ".safetensors"):
         path = tmp_path / f"weights{suffix}"
@@ -204,14 +196,14 @@ def test_weights_by_pickle_run_nothing(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def weights(tmp_path: Path) -> Path:
+def weights(tmp_path):
     """Where the only weights of the pipeline in `tmp_path` would lie."""
     (tmp_path / "transformer").mkdir()
     (tmp_path / "model_index.json").write_text(json.dumps({"transformer": ["a", "b"]}))
     return tmp_path / "transformer" / "diffusion_pytorch_model.safetensors"
 
 
-def test_hostile_headers_of_weights_are_damage(weights: Path) -> None:
+def test_hostile_headers_of_weights_are_damage(weights):
     for length, header in (
         (2**63, b"{}"),
         (100_000, b"[" * 100_000),
@@ -224,7 +216,7 @@ def test_hostile_headers_of_weights_are_damage(weights: Path) -> None:
         check_refused(read, UnavailableError, "damaged")
 
 
-def test_shards_lie_beside_their_index(weights: Path) -> None:
+def test_shards_lie_beside_their_index(weights):
     for name in ("../elsewhere.safetensors", "/tmp/elsewhere.safetensors", 3):
         content = json.dumps({"weight_map": {"weight": name}})
         weights.with_suffix(".safetensors.index.json").write_text(content)
@@ -237,7 +229,6 @@ def test_shards_lie_beside_their_index(weights: Path) -> None:
 CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "no trials": lambda key: key.pop("trials"),
     "trials of text": lambda key: key.update(trials=["x"]),
-    "a trial with more": lambda key: key["trials"][0].update(more=1),
     "clips in a list": lambda key: key["trials"][0].update(clips=["a"]),
     "strategies of numbers": lambda key: key.update(strategies=[1, 2]),
     "no number": lambda key: key.update(linearity_mae={"a": "x"}),
@@ -246,7 +237,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_hostile_key_is_refused_whatever_its_checksum(change: str) -> None:
+def test_a_hostile_key_is_refused_whatever_its_checksum(change):
     study = Study.planned(["content"], ["a", "b"], ["p"], 1)
     key = json.loads(study.key())
     assert Study.from_key(study.key().encode()) == study
@@ -256,7 +247,7 @@ def test_a_hostile_key_is_refused_whatever_its_checksum(change: str) -> None:
     check_refused(lambda: Study.from_key(forged), AnswersError)
 
 
-def test_names_of_a_key_are_made_printable() -> None:
+def test_names_of_a_key_are_made_printable():
     study = Study.planned(["content"], ["a\x1b[2J", "b\u202e"], ["p\ud800"], 0)
     read = Study.from_key(study.key().encode())
     assert all(name.isprintable() for name in (*read.strategies, *read.pairs))
@@ -268,7 +259,7 @@ def test_names_of_a_key_are_made_printable() -> None:
 @pytest.mark.parametrize(
     "name", ["../../x", "/etc/passwd", "..", ".", "a/../../b", "~/x", "C:\\x", "x\0y", "y" * 5000]
 )
-def test_a_name_is_one_part_of_a_path(name: str, tmp_path: Path) -> None:
+def test_a_name_is_one_part_of_a_path(name, tmp_path):
     part = slug(name)
     assert 0 < len(part) < 100
     assert not {"/", "\\", "\0", "~"} & set(part)
@@ -278,7 +269,7 @@ def test_a_name_is_one_part_of_a_path(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["../x", "/tmp/x", "plots/../../x", ""])
-def test_a_run_writes_and_reads_nothing_outside_its_folder(path: str, tmp_path: Path) -> None:
+def test_a_run_writes_and_reads_nothing_outside_its_folder(path, tmp_path):
     (tmp_path / "x").write_text(SECRET)
     folder = RunFolder(tmp_path / "run")
     for use in (folder.read, lambda path: folder.write(path, b"y")):
@@ -288,9 +279,7 @@ def test_a_run_writes_and_reads_nothing_outside_its_folder(path: str, tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "<b>evil</b>"])
-def test_pairs_with_such_names_stay_in_the_output_folder(
-    name: str, tmp_path: Path, tiny_weights: Path
-) -> None:
+def test_pairs_with_such_names_stay_in_the_output_folder(name, tmp_path, tiny_weights):
     for number in range(2):
         Image.fromarray(harness.picture(number)).save(tmp_path / f"{number}.png")
     pairs = tmp_path / "in" / "pairs.yaml"
@@ -308,7 +297,7 @@ def test_pairs_with_such_names_stay_in_the_output_folder(
     assert "b" not in {tag for tag, _ in harness.Page(run.folder.read("index.html").decode()).tags}
 
 
-def test_files_that_clips_lead_to_are_not_shown(tmp_path: Path) -> None:
+def test_files_that_clips_lead_to_are_not_shown(tmp_path):
     """A clip may be a link; what is no film or picture leaves nothing in the tables or the page."""
     clips = harness.two_generators(tmp_path / "clips", 1)
     secret = tmp_path / "secret.txt"

@@ -72,7 +72,7 @@ def board(root: Path, naming: Callable[[str], str]) -> session.Run:
 
 
 @pytest.fixture(scope="module")
-def boards(tmp_path_factory: pytest.TempPathFactory) -> list[session.Run]:
+def boards(tmp_path_factory):
     """The same clips under hostile names, and under plain ones of the same printed length."""
     with pytest.MonkeyPatch.context() as patch:
         harness.without_plots(patch)
@@ -82,11 +82,11 @@ def boards(tmp_path_factory: pytest.TempPathFactory) -> list[session.Run]:
 
 
 @pytest.fixture(scope="module")
-def hostile(boards: list[session.Run]) -> session.Run:
+def hostile(boards):
     return boards[0]
 
 
-def test_names_make_no_element_and_no_attribute(boards: list[session.Run]) -> None:
+def test_names_make_no_element_and_no_attribute(boards):
     pages = [harness.Page(run.folder.read("index.html").decode()) for run in boards]
     one, other = (Counter((tag, *sorted(names)) for tag, names in page.tags) for page in pages)
     assert one == other
@@ -95,7 +95,7 @@ def test_names_make_no_element_and_no_attribute(boards: list[session.Run]) -> No
     assert any("cannot be decoded, first" in cell and HOSTILE[1] in cell for cell in cells)
 
 
-def test_a_browser_sees_text_alone(hostile: session.Run) -> None:
+def test_a_browser_sees_text_alone(hostile):
     with browser.open_page(hostile.folder.root / "index.html") as page:
         assert page.evaluate("document.title") != "1"
         assert page.evaluate("document.scripts.length") == 1
@@ -111,7 +111,7 @@ def formulas(path: Path) -> list[str]:
     return [cell for cell in cells if cell.startswith(FORMULA) and not NUMBERS.match(cell)]
 
 
-def test_no_table_for_spreadsheets_holds_a_formula(hostile: session.Run, tmp_path: Path) -> None:
+def test_no_table_for_spreadsheets_holds_a_formula(hostile, tmp_path):
     """Nor the records of a run (merged ones too), nor the jobs of a sweep."""
     files = sorted(hostile.folder.root.rglob("*.csv"))
     assert len(files) > 5
@@ -129,7 +129,7 @@ MARKS = re.compile(r"(?<!\\)(?:\\\\)*([|`\[\]<>])")
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, "\\", "\\\\|", "`" * 3, "<!--", "a\n# head\n| x |"])
-def test_a_name_is_one_cell_of_markdown(name: str) -> None:
+def test_a_name_is_one_cell_of_markdown(name):
     text = table_as_markdown(Table.of_rows("t", name, ["a", "b"], [{"a": name, "b": 1.5}], name))
     lines = text.splitlines()
     assert len(lines) == 7  # title, table, note, and the gaps between them
@@ -137,13 +137,13 @@ def test_a_name_is_one_cell_of_markdown(name: str) -> None:
     assert not MARKS.findall(lines[0] + lines[6])
 
 
-def test_files_of_a_run_have_plain_names(hostile: session.Run) -> None:
+def test_files_of_a_run_have_plain_names(hostile):
     for path in hostile.folder.root.rglob("*"):
         assert re.fullmatch(r"[A-Za-z0-9._-]+", path.name)
         assert path.resolve().is_relative_to(hostile.folder.root.parents[1])
 
 
-def test_records_and_errors_command_no_terminal(hostile: session.Run) -> None:
+def test_records_and_errors_command_no_terminal(hostile):
     records = hostile.results.records
     assert sum(record["status"] == "failed" for record in records) > 5
     texts = [value for record in records for value in record.values() if isinstance(value, str)]
@@ -172,7 +172,7 @@ def at_a_terminal(*command: str, cwd: Path) -> bytes:
     return shown
 
 
-def test_a_terminal_is_shown_no_names_that_command_it(tmp_path: Path) -> None:
+def test_a_terminal_is_shown_no_names_that_command_it(tmp_path):
     """Bars, lines and errors of `spf analyze`, with names of files as bytes too."""
     evil = "\x1b]0;owned\x07\x1b[2J\r\u202e"
     harness.save(tmp_path / f"good{evil}.mp4", harness.steady(30))
@@ -189,7 +189,7 @@ def test_a_terminal_is_shown_no_names_that_command_it(tmp_path: Path) -> None:
         assert text not in shown
 
 
-def test_printable_leaves_good_names_alone() -> None:
+def test_printable_leaves_good_names_alone():
     for name in ("längs 日本語 😀", "a b-c_d.e", "<b>"):
         assert printable(name) == name
     assert printable("\ud800x") == "\\ud800x"

@@ -47,7 +47,7 @@ def audited(folder: Path, *command: str) -> tuple[subprocess.CompletedProcess[st
     return done, found, len(Path(f"{log}.seen").read_text())
 
 
-def test_the_audit_sees_connections(tmp_path: Path) -> None:
+def test_the_audit_sees_connections(tmp_path):
     """In children too; 192.0.2.1 is nobody's."""
     script = tmp_path / "script.py"
     script.write_text(
@@ -79,7 +79,7 @@ COMMANDS = {
     "name",
     ["analyze", *(pytest.param(x, marks=pytest.mark.slow) for x in COMMANDS if x != "analyze")],
 )
-def test_commands_connect_to_nobody(name: str, tmp_path: Path) -> None:
+def test_commands_connect_to_nobody(name, tmp_path):
     harness.two_generators(tmp_path / "clips", 1)
     command, least = COMMANDS[name]
     done, found, processes = audited(tmp_path, *command)
@@ -99,7 +99,7 @@ def isolated() -> list[str]:
     return command
 
 
-def test_a_run_without_a_network_gives_the_same_tables(tmp_path: Path) -> None:
+def test_a_run_without_a_network_gives_the_same_tables(tmp_path):
     """W&B's offline logger, the default one, fails nothing either where it cannot start."""
     clips = harness.two_generators(tmp_path / "clips", 1)
     options = harness.leaderboard_words(clips, tmp_path / "alone", "workers=1", "embedder=pixels")
@@ -122,7 +122,7 @@ sys.exit(reproduce.reproduce('embedded', sys.argv[1]))
 
 
 @pytest.mark.slow
-def test_the_paper_is_reproduced_without_a_network(tmp_path: Path) -> None:
+def test_the_paper_is_reproduced_without_a_network(tmp_path):
     """The smallest scope of `make reproduce-paper PROFILE=embedded`: one experiment."""
     rooms = ("", "tests/helpers", "tests/harness")
     path = os.pathsep.join(str(harness.ROOT / room) for room in rooms)
@@ -159,7 +159,7 @@ def outside(text: str) -> list[str]:
     return [address for address in addresses(text) if not INSIDE.match(address)]
 
 
-def test_pages_load_nothing_from_elsewhere(tmp_path: Path) -> None:
+def test_pages_load_nothing_from_elsewhere(tmp_path):
     """Of a run with more pictures than a page holds itself, and of a study with its index."""
     for text in (
         '<script src="//a.org/x.js"></script>',

@@ -29,7 +29,7 @@ def cuts(*parts: np.ndarray) -> list[int]:
     return spf.fit(np.concatenate(parts)).cuts
 
 
-def test_separation_is_the_smallest_angle_across_a_step() -> None:
+def test_separation_is_the_smallest_angle_across_a_step():
     """Against the definition, pair by pair, with windows that hold all pairs and that do not."""
     z = np.random.default_rng(0).normal(size=(9, 5))
     near = [(a, b) for a in range(3) for b in range(3)]
@@ -45,7 +45,7 @@ def test_separation_is_the_smallest_angle_across_a_step() -> None:
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0])
-def test_cuts_are_where_shots_meet(power: float) -> None:
+def test_cuts_are_where_shots_meet(power):
     z = np.concatenate([scene(5, 0), scene(4, 1), scene(20, 2)])
     assert spf.fit(z, power=power).cuts == [5, 9]
     assert spf.fit(z[::-1], power=power).cuts == [20, 24]
@@ -67,11 +67,11 @@ def test_cuts_are_where_shots_meet(power: float) -> None:
         pytest.param([scene(1, 0), scene(2, 1)], id="too short"),
     ],
 )
-def test_others_are_none(parts: list[np.ndarray]) -> None:
+def test_others_are_none(parts):
     assert cuts(*parts) == []
 
 
-def test_no_angle_below_the_embedders_own_is_a_cut() -> None:
+def test_no_angle_below_the_embedders_own_is_a_cut():
     steps = np.zeros(20)
     steps[9] = CUT_ANGLE
     assert hard_cuts(steps) == [10]
@@ -84,31 +84,18 @@ def test_no_angle_below_the_embedders_own_is_a_cut() -> None:
 
 
 SHOTS = ["shape-drop-gear", "material-jade-copper", "composition-snow-volcano", "brick-cat-warp"]
-LENGTH = 8
 
 
-def rendered(nuisance: str) -> np.ndarray:
-    """Four shots (T, 64, 64, 3) of 8 frames."""
-    moving = None if nuisance == "flash" else motion(nuisance, "strong")
-    clips = (SyntheticClip(content(x), motion=moving, num_frames=8, size=(64, 64)) for x in SHOTS)
-    frames = np.stack([frame for clip in clips for frame in clip.frames()])
-    if nuisance == "flash":
-        frames[4::LENGTH] = np.minimum(frames[4::LENGTH] // 3 + 170, 255)
-    return frames
-
-
-def f1(found: list[int], true: set[int]) -> float:
-    return 2 * len(set(found) & true) / (len(found) + len(true))
-
-
-def test_better_than_a_threshold_on_pixels() -> None:
-    """The simple detector: mean absolute difference over a fixed threshold."""
-    ours, simple, true = [], [], {8, 16, 24}
+def test_cuts_of_films_are_found_beside_motion_light_and_flashes():
+    missed = 0
     for nuisance in ("translation", "lighting", "flash"):
-        frames = rendered(nuisance)
+        moving = None if nuisance == "flash" else motion(nuisance, "strong")
+        contents = [content(name) for name in SHOTS]
+        clips = [SyntheticClip(x, motion=moving, num_frames=8, size=(64, 64)) for x in contents]
+        frames = np.stack([frame for clip in clips for frame in clip.frames()])
+        if nuisance == "flash":
+            frames[4::8] = np.minimum(frames[4::8] // 3 + 170, 255)
         found = spf.fit(spf.embed(frames, "tiny")).cuts
-        assert set(found) <= true  # no false alarm
-        ours.append(f1(found, true))
-        steps = np.abs(np.diff(frames.astype(np.float64), axis=0)).mean(axis=(1, 2, 3))
-        simple.append(f1((np.flatnonzero(steps > 27) + 1).tolist(), true))
-    assert np.mean(ours) > 0.85 > np.mean(simple) + 0.1
+        assert set(found) <= {8, 16, 24}
+        missed += 3 - len(found)
+    assert missed <= 2

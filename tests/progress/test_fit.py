@@ -82,15 +82,6 @@ def test_a_great_circle_is_its_own_progress(length):
         assert repeated.total_change == pytest.approx(1.3, abs=1e-6)
 
 
-@pytest.mark.parametrize("at", [1, 23, 80])
-@pytest.mark.parametrize("noise", [0.0, 0.01])
-def test_a_jump_is_found_where_it_is(at, noise):
-    z = oracles.jump(81, at, noise=noise)
-    curve = spf.fit(z, monotone="increments")
-    assert np.argmax(np.diff(curve.progress)) == np.argmax(np.diff(curve.fitted)) == at - 1
-    assert curve.progress[at - 1] < 0.5 < curve.progress[at]
-
-
 def test_peer_leads_the_gradient_by_half_a_frame():
     # At rest at both ends, and early: the curve lies above the diagonal for nearly all its rise.
     positions = 1.2 / (1 + np.exp(-(np.arange(81) - 6) / 0.5))

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from spf.progress import fit, no_change_reason, score
 from spf.progress.metrics import NO_CHANGE
 from spf.progress.nuisance import (
-    MOSTLY_MOTION,
     REACH,
     correct,
     corrected,
@@ -42,9 +41,7 @@ def views(frames: int, count: int, dimensions: int) -> Array:
 
 @pytest.mark.parametrize("reach", [0.5, 1.0, REACH])
 @pytest.mark.parametrize("shape", [(5, 4, 7), (2, 3, 30), (9, 8, 24)])
-def test_corrections_are_those_of_the_dense_covariance(
-    shape: tuple[int, int, int], reach: float
-) -> None:
+def test_corrections_are_those_of_the_dense_covariance(shape, reach):
     """C and its eigenvectors as D x D matrices, each chosen by itself; sums as loops."""
     differences = views(*shape).reshape(-1, shape[2])
     z = walk(40, shape[2])
@@ -73,7 +70,7 @@ def share_by_loops(z: Array, matrix: Array, window: int, sigma: float) -> float:
     return float(1 - left / whole)
 
 
-def test_unseen_views_take_no_part_in_their_directions() -> None:
+def test_unseen_views_take_no_part_in_their_directions():
     """Two frames that answer along other axes: nothing of either is explained by the other; two
     that answer alike: all of it."""
     differences = np.zeros((2, 2, 6))
@@ -85,7 +82,7 @@ def test_unseen_views_take_no_part_in_their_directions() -> None:
     assert isnan(unseen_left(differences[:1], still))
 
 
-def test_rotation_order_and_time_change_nothing() -> None:
+def test_rotation_order_and_time_change_nothing():
     z, differences = walk(50, 16), 0.2 * views(6, 8, 16)
     usual = correct(fit(z, window=8), z, differences)
     assert 0.05 < usual.motion_share < 0.95
@@ -111,7 +108,7 @@ def test_rotation_order_and_time_change_nothing() -> None:
         pytest.param(np.tile(walk(1, 64), (40, 1)), 0.1 * views(9, 8, 64), id="still"),
     ],
 )
-def test_nothing_to_correct_is_the_plain_curve_itself(z: Array, differences: Array) -> None:
+def test_nothing_to_correct_is_the_plain_curve_itself(z, differences):
     plain = fit(z)
     found = correct(plain, z, differences)
     assert found.curve is plain
@@ -135,7 +132,7 @@ def sphere(amplitude: float) -> tuple[Array, Array]:
 
 
 @pytest.mark.parametrize("amplitude", [0.0, 0.1, 0.5])
-def test_a_known_nuisance_is_taken_out_whole(amplitude: float) -> None:
+def test_a_known_nuisance_is_taken_out_whole(amplitude):
     """And nothing of a meaning that moves across it, as with the still camera of amplitude 0."""
     z, differences = sphere(amplitude)
     truth, plain = fit(sphere(0.0)[0]), fit(z)
@@ -152,7 +149,7 @@ def test_a_known_nuisance_is_taken_out_whole(amplitude: float) -> None:
 
 
 @pytest.mark.parametrize("left", [0.0, 0.05])
-def test_motion_alone_is_no_semantic_change_beside_its_plain_curve(left: float) -> None:
+def test_motion_alone_is_no_semantic_change_beside_its_plain_curve(left):
     """A path along the nuisance, of which a small part stays (0.05: less than half of what unseen
     views leave): the plain curve changes, the corrected one does not. A meaning that is a motion is
     the same to it, so that it is flagged."""
@@ -166,15 +163,13 @@ def test_motion_alone_is_no_semantic_change_beside_its_plain_curve(left: float) 
     plain = fit(unit(z))
     found = correct(plain, unit(z), differences)
     assert plain.changes
-    assert found.motion_share > MOSTLY_MOTION
-    assert found.mostly_motion
     assert found.explained
     assert no_change_reason(found.curve) == NO_CHANGE
     assert isnan(score(found.curve)["linearity_mae"])
     assert disagree(plain, found.curve)
 
 
-def test_where_nothing_is_left_of_a_vector_nothing_changes() -> None:
+def test_where_nothing_is_left_of_a_vector_nothing_changes():
     z = walk(10, 4)
     assert fit(corrected(z, np.eye(4))).total_change == 0.0
     assert motion_share(z, np.eye(4), 5, 3.0) == pytest.approx(1.0)
@@ -184,6 +179,6 @@ def test_where_nothing_is_left_of_a_vector_nothing_changes() -> None:
     ("differences", "reach"),
     [(np.full((2, 3), np.nan), REACH), (np.ones(3), REACH), (np.eye(3), 0.0), (np.eye(3), np.inf)],
 )
-def test_what_is_no_difference_or_reach_is_refused(differences: Array, reach: float) -> None:
+def test_what_is_no_difference_or_reach_is_refused(differences, reach):
     with pytest.raises(ValueError, match="must be"):
         nuisance_directions(differences, walk(5, 3), reach)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import clips
 import harness
@@ -61,9 +59,7 @@ def rest(u: np.ndarray) -> np.ndarray:
     ],
 )
 @pytest.mark.parametrize("method", FOR_FINISHED)
-def test_no_frame_mixes_two_shots(
-    method: str, cuts: list[int], settings: dict[str, Any], tmp_path: Path
-) -> None:
+def test_no_frame_mixes_two_shots(method, cuts, settings, tmp_path):
     """Each frame has one hue, and the shots come in order, all of them."""
     clip = harness.save(tmp_path / "clip.mp4", shots(cuts, 24))
     settings = {"method": method, "embedder": "pixels", "check": None} | settings
@@ -82,7 +78,7 @@ def test_no_frame_mixes_two_shots(
     assert "kept" in note
 
 
-def test_bridged_cuts_are_change_like_any_other(tmp_path: Path) -> None:
+def test_bridged_cuts_are_change_like_any_other(tmp_path):
     clip = harness.save(tmp_path / "clip.mp4", shots([12], 24))
     bridged, kept = (
         spf.retime(
@@ -101,7 +97,7 @@ def test_bridged_cuts_are_change_like_any_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_clip_that_only_cuts_is_refused_in_one_line(method: str, tmp_path: Path) -> None:
+def test_a_clip_that_only_cuts_is_refused_in_one_line(method, tmp_path):
     clip = harness.save(tmp_path / "clip.mp4", harness.dissolve([0.0] * 12 + [1.0] * 12))
     with pytest.raises(ClipError, match=r"nothing changes but at its cuts; .*--cuts bridge"):
         spf.retime(clip, tmp_path / "out.mp4", method=method, embedder="pixels")
@@ -109,7 +105,7 @@ def test_a_clip_that_only_cuts_is_refused_in_one_line(method: str, tmp_path: Pat
         spf.retime(clip, tmp_path / "out.mp4", method=method, embedder="pixels", cuts="drop")
 
 
-def test_the_pacing_of_a_clip_with_cuts_gives_itself_back(tmp_path: Path) -> None:
+def test_the_pacing_of_a_clip_with_cuts_gives_itself_back(tmp_path):
     """As its own target, cuts and all: the identity map, so that the sound stays."""
     frames = shots([7, 16], 24, power=1.5)
     clip = clips.encode(
@@ -131,7 +127,7 @@ def with_cuts(rng: np.random.Generator, count: int, cuts: Sequence[int]) -> Curv
 
 
 @pytest.mark.parametrize("target", [Linear(), EaseIn(), rest], ids=["lin", "in", "rest"])
-def test_each_shot_is_shown_whole_and_at_the_targets_pace(target: Callable[..., Any]) -> None:
+def test_each_shot_is_shown_whole_and_at_the_targets_pace(target):
     """Within half a step of the result where the target has it, all the cuts being steps."""
     rng = np.random.default_rng(4)
     for count, cuts in ((30, (11,)), (40, (1, 20)), (60, (8, 30, 59)), (90, (12, 40, 44, 80))):
@@ -153,7 +149,7 @@ def test_each_shot_is_shown_whole_and_at_the_targets_pace(target: Callable[..., 
                 assert abs(stop - start - wanted) < 1 + least + crowded * len(cuts)
 
 
-def test_more_shots_than_frames_are_refused() -> None:
+def test_more_shots_than_frames_are_refused():
     curve = with_cuts(np.random.default_rng(0), 40, (1, 20))
     with pytest.raises(ConfigError, match="4 frames cannot hold 3 shots; ask for at least 5"):
         spf.time_map(curve, "linear", 4, (1, 20))

@@ -33,7 +33,7 @@ def spans(curve: spf.Curve) -> tuple[list[str], np.ndarray]:
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.03])
-def test_what_happens_is_named_where_it_happens(noise: float) -> None:
+def test_what_happens_is_named_where_it_happens(noise):
     """Wherever the clip is cut, and mirrored where time runs backwards."""
     for before, after in ((0.0, 0.0), (3.0, 0.0), (0.0, 4.0), (8.0, 8.0)):
         parts = ((before, STEADY), *MIDDLE, (after, STEADY))
@@ -48,7 +48,7 @@ def test_what_happens_is_named_where_it_happens(noise: float) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_dead_stretches_last_the_stall_fraction(seed: int) -> None:
+def test_dead_stretches_last_the_stall_fraction(seed):
     random = np.random.default_rng(seed)
     parts = zip(random.uniform(0.2, 2, 12), random.exponential(0.5, 12), strict=True)
     curve = path(*((s, v * (v > 0.2)) for s, v in parts), noise=0.02 * seed)
@@ -60,7 +60,7 @@ def test_dead_stretches_last_the_stall_fraction(seed: int) -> None:
     assert [part.start for part in found[1:]] == [part.stop for part in found[:-1]]
 
 
-def test_a_small_move_does_not_end_a_standstill() -> None:
+def test_a_small_move_does_not_end_a_standstill():
     curve = path((3.0, STEADY), (2.0, DEAD), (0.2, STEADY), (2.0, DEAD), (6.0, STEADY))
     kinds, times = spans(curve)
     assert kinds == ["dead"]

@@ -28,7 +28,7 @@ Patch = pytest.MonkeyPatch
 
 
 @pytest.fixture
-def clip(tmp_path: Path) -> Path:
+def clip(tmp_path):
     return harness.save(tmp_path / "clip.mp4", harness.jumping())
 
 
@@ -64,9 +64,7 @@ def check_same(first: Measurement, second: Measurement) -> None:
 
 
 @pytest.mark.parametrize("kind", ["video", "folder"])
-def test_the_second_time_nothing_is_decoded(
-    kind: str, clip: Path, tmp_path: Path, monkeypatch: Patch
-) -> None:
+def test_the_second_time_nothing_is_decoded(kind, clip, tmp_path, monkeypatch):
     source = clip if kind == "video" else image_folder(tmp_path / "images")
     cold = measured(source)
     forbid_decoding(monkeypatch)
@@ -77,7 +75,7 @@ def test_the_second_time_nothing_is_decoded(
         measured(source, cache=None)
 
 
-def test_frames_foreign_embedders_and_failures_are_not_cached(clip: Path, tmp_path: Path) -> None:
+def test_frames_foreign_embedders_and_failures_are_not_cached(clip, tmp_path):
     """No key covers the code of an embedder from elsewhere."""
 
     class Mine(Histogram):
@@ -117,9 +115,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", [*CHANGES, *SETTINGS])
-def test_whatever_determines_the_vectors_is_part_of_the_key(
-    name: str, clip: Path, monkeypatch: Patch
-) -> None:
+def test_whatever_determines_the_vectors_is_part_of_the_key(name, clip, monkeypatch):
     assert {field.name for field in dataclasses.fields(Sampling)} <= set(SETTINGS)
     measured(clip)
     assert measured(clip).cached
@@ -131,7 +127,7 @@ def test_whatever_determines_the_vectors_is_part_of_the_key(
     assert measured(clip, **more).cached
 
 
-def test_changed_bytes_miss(clip: Path, tmp_path: Path) -> None:
+def test_changed_bytes_miss(clip, tmp_path):
     """Even where size, time and inode stay: the bytes are hashed every time."""
     measured(clip)
     before = clip.stat()
@@ -161,9 +157,7 @@ def test_changed_bytes_miss(clip: Path, tmp_path: Path) -> None:
         pytest.param(lambda data: data[:99] + bytes([data[99] ^ 16]) + data[100:], id="flipped"),
     ],
 )
-def test_a_damaged_entry_is_removed_and_made_again(
-    damage: Callable[[bytes], bytes], manifest: bool, clip: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_damaged_entry_is_removed_and_made_again(damage, manifest, clip, capsys):
     first = measured(clip)
     ((key, _),) = user_cache().entries()
     files = (user_cache().folder / key).iterdir()
@@ -176,7 +170,7 @@ def test_a_damaged_entry_is_removed_and_made_again(
     assert measured(clip).cached
 
 
-def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
+def test_the_least_recently_used_goes_first(tmp_path):
     sources = [harness.save(tmp_path / f"{n}.mp4", harness.steady(seed=n)) for n in range(4)]
     measured(sources[0])
     ((_, size),) = user_cache().entries()
@@ -193,9 +187,7 @@ def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("why", ["a file in its place", "no such place", "lock", "write"])
-def test_a_folder_that_refuses_costs_one_line(
-    why: str, tmp_path: Path, monkeypatch: Patch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_that_refuses_costs_one_line(why, tmp_path, monkeypatch, capsys):
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -216,9 +208,7 @@ def test_a_folder_that_refuses_costs_one_line(
     assert refusing.entries() == []
 
 
-def test_the_environment_says_where_and_how_large(
-    clip: Path, tmp_path: Path, monkeypatch: Patch
-) -> None:
+def test_the_environment_says_where_and_how_large(clip, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
     monkeypatch.setenv("SPF_CACHE_DIR", "~/mine")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import harness
@@ -34,12 +33,12 @@ print(hashlib.sha256(spf.embed(sys.argv[1], "histogram").tobytes()).hexdigest())
 
 
 @pytest.fixture
-def clip(tmp_path: Path) -> Path:
+def clip(tmp_path):
     return harness.save(tmp_path / "clip.mp4", harness.jumping())
 
 
 @pytest.fixture(autouse=True)
-def _patience() -> Iterator[None]:
+def _patience():
     """Fail instead of waiting for ever."""
     before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("still waiting"))
     signal.alarm(120)
@@ -60,7 +59,7 @@ def go(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
-def test_of_three_processes_one_computes(clip: Path, tmp_path: Path) -> None:
+def test_of_three_processes_one_computes(clip, tmp_path):
     running = [ready(clip, tmp_path / "log", "1") for _ in range(3)]
     for process in running:
         assert process.stdout is not None
@@ -74,7 +73,7 @@ def test_of_three_processes_one_computes(clip: Path, tmp_path: Path) -> None:
     assert len(list(user_cache().folder.iterdir())) == 1
 
 
-def test_ctrl_c_ends_the_waiting(clip: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_waiting(clip, tmp_path):
     holder = ready(clip, tmp_path / "log", "999")
     go(holder)
     while not ((tmp_path / "log").exists() and (tmp_path / "log").read_text()):
@@ -94,9 +93,7 @@ def test_ctrl_c_ends_the_waiting(clip: Path, tmp_path: Path) -> None:
     holder.communicate()
 
 
-def test_a_warm_leaderboard_decodes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_warm_leaderboard_decodes_nothing(tmp_path, monkeypatch):
     harness.without_plots(monkeypatch)
     folder = harness.two_generators(tmp_path / "clips", 1)
     cold = harness.run(folder, tmp_path / "cold", "embedder=histogram")
@@ -113,9 +110,7 @@ def test_a_warm_leaderboard_decodes_nothing(
     assert "from_cache" not in harness.read_records(roots[1]).columns
 
 
-def test_the_command_shows_and_clears(
-    clip: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_shows_and_clears(clip, capsys, monkeypatch):
     assert main(["cache"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith(str(user_cache().folder))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import jobs
 import pytest
@@ -16,7 +15,7 @@ from benchmarks.harness.records import DONE, FAILED, make_record
 from spf.store import Store
 
 
-def test_an_entry_comes_back_as_it_was_put(tmp_path: Path) -> None:
+def test_an_entry_comes_back_as_it_was_put(tmp_path):
     source = tmp_path / "source"
     source.write_bytes(b"two")
     made = Store(tmp_path / "store").put("key", {"a": [1, None]}, {"x/1": b"one", "2": source})
@@ -29,7 +28,7 @@ def test_an_entry_comes_back_as_it_was_put(tmp_path: Path) -> None:
     assert Store(tmp_path / "store").get("another") is None
 
 
-def test_a_lock_is_free_where_its_holder_died(tmp_path: Path) -> None:
+def test_a_lock_is_free_where_its_holder_died(tmp_path):
     code = (
         "import sys, os; from pathlib import Path; from spf.store import Store\n"
         "with Store(Path(sys.argv[1])).lock('key') as held:\n"
@@ -43,7 +42,7 @@ def test_a_lock_is_free_where_its_holder_died(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_of_two_results_the_first_one_stays(tmp_path: Path) -> None:
+def test_of_two_results_the_first_one_stays(tmp_path):
     (cell,), store, _ = jobs.make(tmp_path, ["a"])
     failed = store.save(cell, make_record(cell, FAILED, "it rained", {}), None)
     assert failed.record["reason"] == "it rained"
@@ -57,9 +56,7 @@ def test_of_two_results_the_first_one_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", ["fsync", "rename"])
-def test_a_write_that_fails_leaves_nothing(
-    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_fails_leaves_nothing(call, tmp_path, monkeypatch):
     (cell,), store, _ = jobs.make(tmp_path, ["a"])
 
     def refuse(*_: object) -> None:

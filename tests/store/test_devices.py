@@ -31,7 +31,7 @@ def faults(keep: str, **environment: str) -> int:
     sys.platform != "linux" or "glibc" not in os.confstr("CS_GNU_LIBC_VERSION"),  # type: ignore[operator]
     reason="of glibc",
 )
-def test_freed_memory_is_not_faulted_in_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_freed_memory_is_not_faulted_in_again(monkeypatch):
     for name in [name for name in os.environ if name.startswith("MALLOC_")]:
         monkeypatch.delenv(name)
     few = faults("keep")

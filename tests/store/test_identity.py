@@ -17,7 +17,7 @@ UNUSED = ("benchmarks.user_study.experiment", "spf.corpus.run", "synthetic.lands
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tree(tmp_path_factory):
     """A copy of the packages, whose modules may be edited."""
     root = tmp_path_factory.mktemp("tree")
     for package in ("spf", "synthetic", "benchmarks"):
@@ -39,7 +39,7 @@ def edited(module: Path, root: Path) -> str:
 
 
 @pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.slow)])
-def test_an_edit_counts_where_the_module_is_used_and_only_there(tree: Path, stride: int) -> None:
+def test_an_edit_counts_where_the_module_is_used_and_only_there(tree, stride):
     used = closure(CELL, tree=tree)
     before = code_hash(CELL, tree=tree)
     assert len(used) > 60
@@ -50,7 +50,7 @@ def test_an_edit_counts_where_the_module_is_used_and_only_there(tree: Path, stri
         assert edited(tree / f"{name.replace('.', '/')}.py", tree) == before, name
 
 
-def test_what_is_loaded_is_in_the_closure() -> None:
+def test_what_is_loaded_is_in_the_closure():
     """Python itself is the second source: what an import loads, the closure holds."""
     script = (
         "import importlib, json, sys; importlib.import_module(sys.argv[1]);"
@@ -85,7 +85,7 @@ FILES = {
 }
 
 
-def test_every_way_to_name_a_module(tmp_path: Path) -> None:
+def test_every_way_to_name_a_module(tmp_path):
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
