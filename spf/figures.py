@@ -42,8 +42,8 @@ LEGEND_ROWS = 22
 
 LEFT, WIDTH, RIGHT = 0.62, 8.2, 0.2
 """Inches: the space left of the time axis, its length, the space right of it."""
-HEAD, CURVE, FOOT, WORDS = 0.78, 3.3, 0.52, 0.44
-"""Inches: titles and legend, the curve, the axis' labels, the words over a stretch's frames."""
+HEAD, CURVE, FOOT, CAPTION = 0.78, 3.3, 0.52, 0.44
+"""Inches: titles and legend, the curve, the axis' labels, the caption over a stretch's frames."""
 TILE, MOST_TILES, FEWEST_TILES = 0.82, 14, 3
 """Height of a frame of the strip, inches at most, and how many frames it has."""
 MOST_NAMED = 4
@@ -65,7 +65,7 @@ def plot_measurement(measured: "Measurement", title: str, subtitle: str = "") ->
     room = WIDTH / MOST_NAMED
     height, width = measured.thumbnails.images[0].shape[:2]
     card = min(1.0, (room - 0.14) / 2 * height / width)
-    bottom = FOOT + (card + WORDS) * bool(shown)
+    bottom = FOOT + (card + CAPTION) * bool(shown)
     whole = LEFT + WIDTH + RIGHT, bottom + size[1] + CURVE + HEAD
     figure = Figure(figsize=whole, dpi=DPI)
 

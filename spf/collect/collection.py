@@ -103,16 +103,16 @@ def _checked(name: str, text: bytes, content: Any) -> Collection:
 
 def _text(content: Any, key: str, pattern: str) -> str:
     value = content.get(key) if isinstance(content, dict) else None
-    if not isinstance(value, str) or not re.fullmatch(pattern, value):
-        raise ValueError(f"{key} is {brief(value)}, which is not of the form {pattern}")
-    return value
+    if isinstance(value, str) and re.fullmatch(pattern, value):
+        return value
+    raise ValueError(f"{key} is {brief(value)}, which is not of the form {pattern}")
 
 
 def _filled(content: Any, key: str, kind: type = dict) -> Any:
     value = content.get(key) if isinstance(content, dict) else None
-    if not isinstance(value, kind) or not value:
-        raise ValueError(f"{key} is {brief(value)}, not a filled {kind.__name__}")
-    return value
+    if isinstance(value, kind) and value:
+        return value
+    raise ValueError(f"{key} is {brief(value)}, not a filled {kind.__name__}")
 
 
 def _tile(generator: Any, tile: Any) -> Tile:
