@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from spf.devices import keep_freed_memory, let_idle_threads_sleep
 from spf.errors import SpfError
 from spf.extras import require_extra
-from spf.words import printable
+from spf.names import printable
 
 try:
     require_extra("run.py", "harness")

@@ -23,8 +23,8 @@ from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from spf.download import download
 from spf.errors import ConfigError, SpfError, UnavailableError, one_line
+from spf.files import download
 from spf.generators.weights import (
     REPOSITORIES,
     Repository,
@@ -35,10 +35,10 @@ from spf.generators.weights import (
     source_patterns,
 )
 from spf.generators.weights import names as pipeline_words
+from spf.names import choose
 from spf.quality.weights import QualityFile, fetched_hashes, lock_file
 from spf.quality.weights import words as quality_words
 from spf.weights import LOCK, WEIGHTS, Pin, find_cached, note, repository_folder, sha256_of
-from spf.words import choose
 
 INTERRUPTED = 130
 T = TypeVar("T")

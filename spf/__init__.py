@@ -18,21 +18,14 @@ _HOMES = {
     "spf.errors": ("ClipError", "ConfigError", "SpfError", "UnavailableError"),
     "spf.measurement": ("embed", "measure"),
     "spf.progress": (
-        "METRICS",
-        "Curve",
-        "Metric",
-        "Segment",
-        "fit",
-        "fit_many",
-        "no_change_reason",
-        "score",
+        "METRICS", "Curve", "Metric", "Segment", "fit", "fit_many", "no_change_reason", "score",
         "segment",
     ),
     "spf.progress.stretches": ("Stretch", "stretches"),
     "spf.pacing.retime": ("Retimed", "retime"),
     "spf.pacing.timemap": ("time_map",),
     "spf.video": ("Sampling",),
-}
+}  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [*_HOME_OF, "__version__"]

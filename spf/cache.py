@@ -1,9 +1,9 @@
-"""Embeddings kept on disk: a clip that was embedded before is not decoded again.
+"""Embeddings on disk: a clip that was embedded before is not decoded again.
 
 An entry of the store FOLDER/embeddings holds a clip's vectors and times, what was read and lost,
-and the small pictures that plots need. Its key is a hash of everything that determines it
-(`key_fields`). Files that an embedder of spf reads are kept; frames from memory and embedders from
-elsewhere, whose code no key covers, are not.
+and the thumbnails that plots need. Its key is a hash of everything that determines it
+(`key_fields`). Files that an embedder of spf reads are cached; frames from memory and embedders
+from elsewhere, whose code no key covers, are not.
 
 The folder is SPF_CACHE_DIR, else XDG_CACHE_HOME/spf, else ~/.cache/spf. It is bounded by
 SPF_CACHE_SIZE: the entries that were not used for longest go first.
@@ -28,7 +28,7 @@ from spf.embedders import Embedder, Embeddings, embed_clip
 from spf.errors import ConfigError, SpfError
 from spf.files import NO_ARCHIVE
 from spf.identity import canonical, code_hash, installed
-from spf.store import Entry, Store, tell
+from spf.store import Entry, Store, warn
 from spf.thumbnails import Thumbnails
 from spf.video import ClipInfo, Sampling, content_hash
 
@@ -38,6 +38,8 @@ LIBRARIES = ("av", "pillow", "numpy", "torch", "torchvision", "open-clip-torch",
 """Distributions whose version can move a pixel or a vector."""
 
 ARRAYS = "arrays.npz"
+NAMES = ("vectors", "times", "changes", "range", "differences")
+"""Fields of `Embeddings` that are arrays."""
 
 Embedded = tuple[Embeddings, Thumbnails]
 
@@ -69,10 +71,10 @@ class Cache:
         """
         key = f"{fields['name']}-{hashlib.sha256(canonical(fields)).hexdigest()}"
         slot = Slot(self._load(key, source, fields))
-        with ExitStack() as held:
+        with ExitStack() as locks:
             if slot.found is None:
                 try:
-                    held.enter_context(self._store.lock(key, wait=source.name))
+                    locks.enter_context(self._store.lock(key, wait=source.name))
                     # Another process may have finished just before the lock was free.
                     slot.found = self._load(key, source, fields)
                 except OSError as error:
@@ -82,7 +84,11 @@ class Cache:
             yield slot
             # It may have changed while it was read.
             if slot.made is not None and content_hash(source) == fields["content"]:
-                self._keep(key, slot.made, fields)
+                try:
+                    self._store.put(key, *_pack(slot.made, fields))
+                    self._store.sweep()
+                except OSError as error:
+                    self._complain(error)
 
     def entries(self, embedder: str = "") -> list[tuple[str, int]]:
         """Keys and bytes of the entries (of one embedder), least recently used first."""
@@ -107,32 +113,25 @@ class Cache:
             entry = self._store.get(key)
             found = None if entry is None else _unpack(entry, source, fields)
             if found is None and (self.folder / key).exists():
-                tell(f"cache: {key} is damaged and removed; {source.name} is embedded again")
+                warn(f"cache: {key} is damaged and removed; {source.name} is embedded again")
                 self._store.remove(key)
             return found
         except OSError:  # it cannot be read, or not be removed
             return None
 
-    def _keep(self, key: str, made: Embedded, fields: dict[str, Any]) -> None:
-        try:
-            self._store.put(key, *_pack(made, fields))
-            self._store.sweep()
-        except OSError as error:
-            self._complain(error)
-
     def _complain(self, error: OSError) -> None:
         if not self._complained:
             self._complained = True
             why = error.strerror or str(error)
-            tell(f"cache: {self.folder} cannot be written ({why}); going on without it")
+            warn(f"cache: {self.folder} cannot be written ({why}); going on without it")
 
 
 def user_cache() -> Cache:
     """The cache that the environment asks for. Raises ConfigError for a wrong SPF_CACHE_SIZE."""
-    given = os.environ.get("SPF_CACHE_DIR")
+    own = os.environ.get("SPF_CACHE_DIR")
     shared = os.environ.get("XDG_CACHE_HOME", "")
-    if given:
-        folder = Path(given).expanduser()
+    if own:
+        folder = Path(own).expanduser()
     elif os.path.isabs(shared):  # others are to be ignored, as the specification has it
         folder = Path(shared) / "spf"
     else:
@@ -161,11 +160,10 @@ def key_fields(
     """Everything that determines the embeddings of a clip, as plain data.
 
     The batch size is part of it: with another one, a matrix product may round otherwise. None where
-    nothing is kept: the clip cannot be read, or the embedder is not one of `spf.embedders`.
+    nothing is cached: the clip cannot be read, or the embedder is not one of `spf.embedders`.
     """
-    if not type(embedder).__module__.startswith("spf.embedders."):
-        return None
-    found = content_hash(path)
+    ours = type(embedder).__module__.startswith("spf.embedders.")
+    found = content_hash(path) if ours else None
     if found is None:
         return None
     return {
@@ -205,15 +203,8 @@ def _pack(made: Embedded, fields: dict[str, Any]) -> tuple[dict[str, Any], dict[
         "thumbnails": {name: value for name, value in vars(thumbnails).items() if name != "images"},
     }
     buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        vectors=embeddings.vectors,
-        times=embeddings.times,
-        changes=embeddings.changes,
-        range=embeddings.range,
-        differences=embeddings.differences,
-        images=np.stack(thumbnails.images),
-    )
+    arrays = {name: getattr(embeddings, name) for name in NAMES}
+    np.savez(buffer, **arrays, images=np.stack(thumbnails.images))
     return about, {ARRAYS: buffer.getvalue()}
 
 
@@ -227,17 +218,11 @@ def _unpack(entry: Entry, source: Path, fields: dict[str, Any]) -> Embedded | No
             if sum(file.file_size for file in archive.infolist()) > len(data):
                 return None  # ours are not compressed: it would grow
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            embeddings = Embeddings(
-                stored["vectors"],
-                stored["times"],
-                about["unit"],
-                ClipInfo(path=source, **about["info"]),
-                about["notes"],
-                stored["changes"],
-                float(stored["range"]),
-                stored["differences"],
-            )
+            arrays: dict[str, Any] = {name: stored[name] for name in NAMES}
+            arrays["range"] = float(arrays["range"])
             images = list(stored["images"])
+        info = ClipInfo(path=source, **about["info"])
+        embeddings = Embeddings(**arrays, unit=about["unit"], info=info, notes=about["notes"])
         small = about["thumbnails"] | {"source_size": tuple(about["thumbnails"]["source_size"])}
         numbers = embeddings.vectors, embeddings.differences
         whole = all(np.isfinite(rows).all() for rows in numbers)

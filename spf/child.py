@@ -65,7 +65,10 @@ class Child:
         assert self.process.stdout is not None
         self._requests, self._replies = self.process.stdin, self.process.stdout.fileno()
         os.set_blocking(self._replies, False)
-        _widen(self._replies)
+        with suppress(OSError, AttributeError):
+            import fcntl
+
+            fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, PIPE)
 
     def ask(self, request: dict[str, Any]) -> None:
         """Send a request."""
@@ -86,13 +89,11 @@ class Child:
             if len(self._rest) > LINE:
                 raise Ended("sent a line without an end")
         head, _, self._rest = self._rest.partition(b"\n")
-        try:
-            told = json.loads(head)
-        except (ValueError, RecursionError):
-            told = None
-        if not isinstance(told, dict):
-            raise Ended(NONSENSE)
-        return told
+        with suppress(ValueError, RecursionError):
+            reply = json.loads(head)
+            if isinstance(reply, dict):
+                return reply
+        raise Ended(NONSENSE)
 
     def fill(self, target: memoryview, seconds: float) -> None:
         """The bytes behind a reply. Raises Ended."""
@@ -131,10 +132,3 @@ class Child:
         self._waited += monotonic() - begun
         if self._waited > self._enough:
             raise Ended(SLOW)
-
-
-def _widen(pipe: int) -> None:
-    import fcntl
-
-    with suppress(OSError, AttributeError):
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spf.errors import SpfError, UnavailableError, one_line
-from spf.words import printable
+from spf.names import printable
 
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -85,4 +85,4 @@ def ray_failed(error: Exception) -> SpfError:
     """An error of Ray as one line: the last one of its traceback."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     what = printable(lines[-1].strip())[:300]
-    return SpfError(f"Ray failed ({what}); start again: what is finished is kept")
+    return SpfError(f"Ray failed ({what}); start again: what is finished is stored")

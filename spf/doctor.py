@@ -1,4 +1,4 @@
-"""What this machine has, and what each word of each config group would need."""
+"""What this machine has, and what each option of each config group would need."""
 
 import importlib.util
 import os
@@ -14,15 +14,7 @@ from spf.identity import installed
 from spf.quality import VBENCH_DIMENSIONS, missing_files, missing_package
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-PACKAGES = [
-    "torch",
-    "diffusers",
-    "transformers",
-    "open_clip_torch",
-    "vbench",
-    "hydra-core",
-    "wandb",
-]
+PACKAGES = "torch", "diffusers", "transformers", "open_clip_torch", "vbench", "hydra-core", "wandb"
 
 
 def report() -> Iterator[str]:
@@ -48,7 +40,7 @@ def report() -> Iterator[str]:
         yield f"  {dimension:<24} {f'not available: {reason}' if reason else 'available'}"
     yield "W&B"
     yield f"  {_wandb()}"
-    yield from _words()
+    yield from _options()
 
 
 def _machine() -> Iterator[str]:
@@ -104,11 +96,11 @@ def _wandb() -> str:
     return "not logged in: runs are written offline (wandb login changes that)"
 
 
-def _words() -> Iterator[str]:
-    """The first line of every config says what its word is and needs."""
+def _options() -> Iterator[str]:
+    """The first line of every config says what its option is and needs."""
     configs = CHECKOUT / "configs"
     if not configs.is_dir():
-        yield "words: not shown, this is no checkout of the project"
+        yield "options: not shown, this is no checkout of the project"
         return
     for group in sorted(path for path in configs.iterdir() if path.is_dir()):
         yield f"{group.name}="

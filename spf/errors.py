@@ -1,4 +1,4 @@
-"""The errors that a user can mend, each one line: the thing, the reason, the remedy.
+"""The errors that a user can fix, each one line: the thing, the reason, the remedy.
 
 Wrong arguments to the mathematics (`spf.progress`) are plain `ValueError`s; these classes are for
 what goes wrong around it. `exit_code` is what the commands return when the error ends them.
@@ -33,7 +33,7 @@ class ClipError(SpfError):
 
 
 class ConfigError(SpfError):
-    """Wrong words or values in a configuration or on the command line."""
+    """Wrong options or values in a configuration or on the command line."""
 
     exit_code = 2
 

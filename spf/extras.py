@@ -9,17 +9,10 @@ EXTRAS = {
     "generators": ("accelerate", "diffusers", "ftfy", "huggingface_hub", "transformers"),
     "corpus": ("pyarrow", "ray"),
     "harness": (
-        "hydra",
-        "jinja2",
-        "pandas",
-        "pyarrow",
-        "skimage",
-        "threadpoolctl",
-        "torchvision",
-        "wandb",
+        "hydra", "jinja2", "pandas", "pyarrow", "skimage", "threadpoolctl", "torchvision", "wandb",
     ),
     "cluster": ("submitit",),
-}
+}  # fmt: skip
 """Extra -> modules that it installs; pyproject.toml names their distributions."""
 
 

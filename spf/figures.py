@@ -1,9 +1,10 @@
-"""The pictures of clips: one with its curve, curves over one another, films beside each other."""
+"""Figures of clips: one with its curve, curves over one another, films beside each other."""
 
 import io
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image as Pictures
+from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
 from spf.progress import Curve, score, unranked_reason
@@ -41,8 +42,8 @@ LEGEND_ROWS = 22
 
 LEFT, WIDTH, RIGHT = 0.62, 8.2, 0.2
 """Inches: the space left of the time axis, its length, the space right of it."""
-HEAD, CURVE, FOOT, WORDS = 0.78, 3.3, 0.52, 0.44
-"""Inches: titles and legend, the curve, the axis' labels, the words over a stretch's frames."""
+HEAD, CURVE, FOOT, CAPTION = 0.78, 3.3, 0.52, 0.44
+"""Inches: titles and legend, the curve, the axis' labels, the caption over a stretch's frames."""
 TILE, MOST_TILES, FEWEST_TILES = 0.82, 14, 3
 """Height of a frame of the strip, inches at most, and how many frames it has."""
 MOST_NAMED = 4
@@ -58,12 +59,13 @@ def plot_measurement(measured: "Measurement", title: str, subtitle: str = "") ->
     """
     curve, unit = measured.curve, measured.embeddings.unit
     span = curve.times[-1] - curve.times[0]
-    shown = _chosen(measured.named_stretches, span)
+    largest = sorted(measured.named_stretches, key=lambda x: -max(x.change, x.seconds / span))
+    shown = sorted(largest[:MOST_NAMED], key=lambda part: part.start)
     places, size = _tiles(curve.times, measured.thumbnails)
     room = WIDTH / MOST_NAMED
     height, width = measured.thumbnails.images[0].shape[:2]
     card = min(1.0, (room - 0.14) / 2 * height / width)
-    bottom = FOOT + (card + WORDS) * bool(shown)
+    bottom = FOOT + (card + CAPTION) * bool(shown)
     whole = LEFT + WIDTH + RIGHT, bottom + size[1] + CURVE + HEAD
     figure = Figure(figsize=whole, dpi=DPI)
 
@@ -79,17 +81,19 @@ def plot_measurement(measured: "Measurement", title: str, subtitle: str = "") ->
     for number, stretch in enumerate(shown):
         middle = (stretch.start_time + stretch.stop_time) / 2
         across = min(max((middle - curve.times[0]) / span, 0.012), 0.988)
-        mark: dict[str, Any] = {
-            "transform": upper.transAxes,
-            "ha": "center",
-            "va": "top",
-            "fontsize": 8,
-        }
+        mark: dict[str, Any] = {"transform": upper.transAxes, "ha": "center", "va": "top"}
         disc = {"boxstyle": "circle,pad=0.18", "fc": SHADES[stretch.kind][0], "ec": "none"}
-        upper.text(across, 0.985, str(number + 1), color="white", weight="bold", bbox=disc, **mark)
+        mark |= {"color": "white", "weight": "bold", "fontsize": 8, "bbox": disc}
+        upper.text(across, 0.985, str(number + 1), **mark)
         frames = axes(LEFT + number * room, 0.12, room - 0.14, card)
         _card(frames, number + 1, stretch, measured.thumbnails, unit)
-    _title(figure, whole, title, subtitle)
+    for text, most, y, size, colour in (
+        (title, 84, 0.1, 12, "#111827"),
+        (subtitle, 130, 0.34, 8.5, "#4b5563"),
+    ):
+        style: dict[str, Any] = {"fontsize": size, "color": colour, "va": "top"}
+        place = LEFT / whole[0], 1 - y / whole[1]
+        figure.text(*place, _shortened(text, most), parse_math=False, **style)
     handles, names = upper.get_legend_handles_labels()
     corner = (LEFT / whole[0], (whole[1] - HEAD - 0.02) / whole[1])
     figure.legend(
@@ -158,27 +162,15 @@ def _axes(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _title(figure: Figure, whole: tuple[float, float], title: str, subtitle: str) -> None:
-    lines = (
-        (_shortened(title, 84), 0.1, 12, "#111827"),
-        (_shortened(subtitle, 130), 0.34, 8.5, "#4b5563"),
-    )
-    for text, y, size, colour in lines:
-        figure.text(
-            LEFT / whole[0], 1 - y / whole[1], text, fontsize=size, color=colour,
-            parse_math=False, va="top",
-        )  # fmt: skip
-
-
 def _curve(axes: Axes, measured: "Measurement") -> None:
     """The curve, above its segments, the stretches and the reference."""
     times = measured.curve.times
     named: set[str] = set()
     for stretch in measured.named_stretches:
         colour, name = SHADES[stretch.kind]
-        span = stretch.start_time, stretch.stop_time
         label = None if name in named else name
         named.add(name)
+        span = stretch.start_time, stretch.stop_time
         axes.axvspan(*span, color=colour, alpha=0.18, lw=0, label=label)
     _straight(axes, times)
     for number, part in enumerate(measured.segments):
@@ -219,12 +211,6 @@ def _strip(axes: Axes, times: Array, thumbnails: Thumbnails, places: Any, share:
     axes.spines[["top", "left", "right"]].set_visible(False)
 
 
-def _chosen(stretches: Sequence[Stretch], seconds: float) -> list[Stretch]:
-    """The stretches whose frames are shown, in order of time; seconds : that the clip lasts."""
-    largest = sorted(stretches, key=lambda part: -max(part.change, part.seconds / seconds))
-    return sorted(largest[:MOST_NAMED], key=lambda part: part.start)
-
-
 def _card(axes: Axes, number: int, stretch: Stretch, thumbnails: Thumbnails, unit: str) -> None:
     """The frames between which a stretch lies, and what it is."""
     colour, kind = SHADES[stretch.kind]
@@ -238,10 +224,9 @@ def _card(axes: Axes, number: int, stretch: Stretch, thumbnails: Thumbnails, uni
     axes.set_axis_off()
     ends = (stretch.start_time, stretch.stop_time)
     when = "{:.2f} to {:.2f} s" if unit == "s" else "frames {:.0f} to {:.0f}"
-    what = f"{number}  {kind}, {when.format(*ends)}\nchange {stretch.change:.2f}, "
-    axes.set_title(
-        f"{what}speed {stretch.speed:.2f}", loc="left", fontsize=8, color=colour, linespacing=1.4
-    )
+    what = f"change {stretch.change:.2f}, speed {stretch.speed:.2f}"
+    text = f"{number}  {kind}, {when.format(*ends)}\n{what}"
+    axes.set_title(text, loc="left", fontsize=8, color=colour, linespacing=1.4)
 
 
 # Films side by side
@@ -269,7 +254,7 @@ LETTERS, SMALLEST_LETTERS = 15, 11
 
 def side_by_side(clips: Sequence[Panel], fps: float) -> Iterator[Image]:
     """Frames (H, W, 3) uint8 RGB, H and W even, that play the clips at once, each under its curve,
-    along which a dot runs: a player's controls cover the lower end of the pictures alone.
+    along which a dot runs: a player's controls cover the lower end of the images alone.
 
     clips : (frames, curve, title) for each; frames (h, w, 3) uint8 RGB, an array or anything that
     yields them, one for each point of the curve, whose times tell when each is shown. Lengths,
@@ -285,10 +270,8 @@ def side_by_side(clips: Sequence[Panel], fps: float) -> Iterator[Image]:
     height += height % 2
     gap = np.full((height, GAP, 3), 255, np.uint8)
     for tick in range(round(max(panel.times[-1] for panel in panels) * fps) + 1):
-        row: list[Image] = []
-        for panel in panels:
-            row += [gap, panel.draw(tick / fps, 0.5 / fps, height)]
-        yield np.hstack([*row, gap])
+        drawn = (panel.draw(tick / fps, 0.5 / fps, height) for panel in panels)
+        yield np.hstack([*(x for image in drawn for x in (gap, image)), gap])
 
 
 class _Panel:
@@ -302,14 +285,14 @@ class _Panel:
         self.times = curve.times - curve.times[0]
         self.frames = iter(frames)
         self.index = 0
-        self.image = self._next(0)
-        rows, columns = self.image.shape[:2]
+        image = self._next(0)
+        rows, columns = image.shape[:2]
         longer = max(rows, columns)
         factor = max(1, round(SIDE / longer)) if longer <= LARGEST else LARGEST / longer
-        self.picture = max(1, round(rows * factor)), max(1, round(columns * factor))
-        self.width = max(self.picture[1], SIDE)
+        self.size = max(1, round(rows * factor)), max(1, round(columns * factor))
+        self.width = max(self.size[1], SIDE)
         self.width += self.width % 2
-        self.height = TITLE_HEIGHT + CURVE_HEIGHT + self.picture[0]
+        self.height = TITLE_HEIGHT + CURVE_HEIGHT + self.size[0]
         x = BORDER + unit_time(curve.times) * (self.width - 2 * BORDER)
         y = CURVE_HEIGHT - BORDER - curve.progress * (CURVE_HEIGHT - 2 * BORDER)
         self.points = np.rint(np.stack([x, y], axis=1)).astype(np.int32)
@@ -321,17 +304,17 @@ class _Panel:
         self.clock = _written(f"{self.times[-1]:.2f} s", 12, SOFT).shape[1]
         label = _fitting(title, self.width - self.clock - BORDER)
         self.head[:TITLE_HEIGHT, : label.shape[1]] = label
-        self.shown = self._scaled(self.image)
+        self.shown = self._scaled(image)
 
     def draw(self, time: float, slack: float, height: int) -> Image:
         """The panel (height, W, 3) at a time in seconds: the last frame that has come by then, or
         comes within the slack."""
-        before = self.index
+        image = None
         while self.index + 1 < self.count and self.times[self.index + 1] < time + slack:
             self.index += 1
-            self.image = self._next(self.index)
-        if self.index != before:
-            self.shown = self._scaled(self.image)
+            image = self._next(self.index)
+        if image is not None:
+            self.shown = self._scaled(image)
         made = np.full((height, self.width, 3), 255, np.uint8)
         top = TITLE_HEIGHT + CURVE_HEIGHT
         made[:top] = self.head
@@ -339,8 +322,8 @@ class _Panel:
         made[:TITLE_HEIGHT, self.width - text.shape[1] :] = text
         centre = (int(self.points[self.index, 0]), TITLE_HEIGHT + int(self.points[self.index, 1]))
         cv2.circle(made, centre, 6, RED, -1, cv2.LINE_AA)
-        left = (self.width - self.picture[1]) // 2
-        made[top : top + self.picture[0], left : left + self.picture[1]] = self.shown
+        left = (self.width - self.size[1]) // 2
+        made[top : top + self.size[0], left : left + self.size[1]] = self.shown
         return made
 
     def _next(self, index: int) -> Image:
@@ -358,9 +341,8 @@ class _Panel:
 
     def _scaled(self, image: Image) -> Image:
         """The frame as large as it is shown."""
-        rows, columns = self.picture
-        larger = rows >= image.shape[0]
-        how = cv2.INTER_NEAREST if larger else cv2.INTER_AREA
+        rows, columns = self.size
+        how = cv2.INTER_NEAREST if rows >= image.shape[0] else cv2.INTER_AREA
         return np.asarray(cv2.resize(image, (columns, rows), interpolation=how), np.uint8)
 
 
@@ -374,21 +356,18 @@ def _written(text: str, size: int, colour: tuple[int, int, int]) -> Image:
     """The text (TITLE_HEIGHT, width, 3) on white."""
     font = _font(size)
     width = max(1, round(font.getlength(text)))
-    picture = Pictures.new("RGB", (width, TITLE_HEIGHT), "white")
-    ImageDraw.Draw(picture).text((0, TITLE_HEIGHT / 2), text, colour, font, anchor="lm")
-    return np.asarray(picture, np.uint8)
+    canvas = PilImage.new("RGB", (width, TITLE_HEIGHT), "white")
+    ImageDraw.Draw(canvas).text((0, TITLE_HEIGHT / 2), text, colour, font, anchor="lm")
+    return np.asarray(canvas, np.uint8)
 
 
 def _fitting(title: str, room: int) -> Image:
     """A title that is at most so many pixels wide: in smaller letters, or without its middle."""
     title = " ".join(title.split())
-    for size in range(LETTERS, SMALLEST_LETTERS - 1, -1):
-        if _font(size).getlength(title) <= room:
-            return _written(title, size, INK)
-    count = next(
-        n for n in range(len(title), 0, -1) if _font(size).getlength(_shortened(title, n)) <= room
-    )
-    return _written(_shortened(title, count), size, INK)
+    sizes = [(title, size) for size in range(LETTERS, SMALLEST_LETTERS - 1, -1)]
+    cut = ((_shortened(title, count), SMALLEST_LETTERS) for count in range(len(title), 0, -1))
+    fits = (x for x in chain(sizes, cut) if _font(x[1]).getlength(x[0]) <= room)
+    return _written(*next(fits), INK)
 
 
 def _shortened(text: str, count: int) -> str:

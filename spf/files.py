@@ -1,4 +1,4 @@
-"""Write files so that a reader sees the old one or the new one, never half of one."""
+"""Files: written whole or not at all, read within bounds, YAML of strangers, downloads."""
 
 import errno
 import os
@@ -10,6 +10,12 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from reprlib import Repr
+from typing import Any
+
+import yaml
+
+from spf.errors import UnavailableError
 
 NO_ARCHIVE = (
     ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, RecursionError,
@@ -19,6 +25,14 @@ NO_ARCHIVE = (
 
 LEFTOVER = 86_400.0
 """Seconds after which nobody is at work any more on what is half-written."""
+LARGEST_YAML = 5_000_000
+"""Bytes of a file; 20,000 pairs have about as many."""
+DEEPEST = 50
+"""Levels of YAML; reading takes the square of them."""
+WAIT = 60
+"""Seconds without a byte after which a server is given up."""
+SHORT = Repr()
+SHORT.maxlevel = 2
 
 
 def read_bounded(path: Path, most: int) -> bytes:
@@ -95,3 +109,83 @@ def sweep(leftovers: Iterable[Path]) -> None:
         with suppress(OSError):  # another process was faster
             if time.time() - path.stat().st_mtime > LEFTOVER:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+# YAML that others may have written
+
+
+class _Loader(yaml.SafeLoader):
+    """As SafeLoader; what a few lines make grow for ever is refused: levels, and merged mappings.
+
+    A name may stand for a list (`&same`, `*same`): it is there once, however often it is named.
+    """
+
+    def fetch_flow_collection_start(self, token: Any) -> None:
+        if self.flow_level >= DEEPEST:
+            raise yaml.YAMLError("it is nested too deeply")
+        super().fetch_flow_collection_start(token)
+
+    def add_indent(self, column: int) -> bool:
+        if len(self.indents) >= DEEPEST:
+            raise yaml.YAMLError("it is nested too deeply")
+        return bool(super().add_indent(column))
+
+    def flatten_mapping(self, node: Any) -> None:
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            raise yaml.YAMLError("mappings are merged (<<); write them out")
+        super().flatten_mapping(node)
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file of at most `LARGEST_YAML` bytes holds, as data alone.
+
+    Raises OSError, UnicodeDecodeError, and yaml.YAMLError for what cannot be read as YAML.
+    """
+    text = read_bounded(path, LARGEST_YAML).decode("utf-8")
+    try:
+        return _Loader(text).get_single_data()
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
+    except ValueError as error:  # numbers and dates that Python cannot hold
+        raise yaml.YAMLError(str(error)) from None
+
+
+def brief(value: Any) -> str:
+    """What a file holds, for an error: a few letters, however large it is."""
+    return SHORT.repr(value)[:100]
+
+
+def download(url: str, part: Path, name: str, remedy: str, resume: bool = True) -> None:
+    """Have what is at a URL in the file `part`, with a progress bar; missing folders are made.
+
+    resume : go on after the bytes that `part` holds, which only somebody may ask for who checks the
+    hash afterwards. Raises UnavailableError, which names the file and ends with `remedy`.
+    """
+    from http.client import HTTPException
+    from urllib.request import Request, urlopen
+
+    from tqdm import tqdm
+
+    try:
+        have = part.stat().st_size if resume and part.is_file() else 0
+        asked = Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+        with urlopen(asked, timeout=WAIT) as answer:
+            goes_on = answer.status == 206
+            length = int(answer.headers["Content-Length"] or 0)
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with (
+                open(part, "ab" if goes_on else "wb") as saved,
+                tqdm.wrapattr(answer, "read", length, desc=name, disable=None) as counted,
+            ):
+                shutil.copyfileobj(counted, saved, 1 << 20)
+        missing = length + have * goes_on - part.stat().st_size if length else 0
+        if missing:
+            raise ConnectionError(f"it ended {missing} bytes too early; run this again")
+    except (OSError, ValueError, HTTPException) as error:
+        if getattr(error, "code", None) == 416:  # there is no more than what is here
+            return
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UnavailableError(
+            f"{name}: cannot be fetched from {url} ({reason}); check the network and the proxy "
+            f"variables, {remedy}"
+        ) from None

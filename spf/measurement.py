@@ -35,8 +35,8 @@ DEFAULT_SETTINGS = Settings(WINDOW, SIGMA, RIDGE, 1.0, "gradient", "none")
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What measuring a clip gives: curve, embeddings, small pictures, seconds by stage, whether
-    the embeddings came from the cache, and the curve without a nuisance where one was named."""
+    """What measuring a clip gives: curve, embeddings, thumbnails, seconds by stage, whether the
+    embeddings came from the cache, and the curve without a nuisance where one was named."""
 
     curve: Curve
     embeddings: Embeddings
@@ -115,9 +115,11 @@ class Measurement:
         frames, times = np.flatnonzero(~self.repeats), self.curve.times
         found = []
         for part in named_stretches(self.distinct):
-            start, stop = int(frames[part.start]), int(frames[part.stop])
-            begin, end = float(times[start]), float(times[stop])
-            found.append(replace(part, start=start, stop=stop, start_time=begin, stop_time=end))
+            ends = int(frames[part.start]), int(frames[part.stop])
+            begin, end = times[[*ends]].tolist()
+            found.append(
+                replace(part, start=ends[0], stop=ends[1], start_time=begin, stop_time=end)
+            )
         return found
 
 
@@ -130,14 +132,14 @@ def measure_clip(
     on_frame: OnFrame | None = None,
     cache: Cache | None = None,
     guarded: bool = False,
-    pictures: bool = True,
+    thumbnails: bool = True,
     nuisance: str = "none",
 ) -> Measurement:
     """Embed a clip (see `embed_clip`) and fit its curve.
 
-    cache : where embeddings of files are kept; a clip that is found there is not decoded, and
+    cache : where embeddings of files are stored; a clip that is found there is not decoded, and
     `on_frame` is not called. guarded : whether files are decoded in a process of their own, which
-    may crash or hang (`GuardedReader`). pictures : whether small pictures are made, for plots;
+    may crash or hang (`GuardedReader`). thumbnails : whether they are made, for plots;
     without them the cache is left alone. nuisance : none, camera, light or camera+light: what is
     taken out in a second curve, `Measurement.corrected` (docs/concepts/nuisance.md).
 
@@ -145,49 +147,46 @@ def measure_clip(
     than 2 frames.
     """
     started = perf_counter()
-    reader = GuardedReader if guarded else Reader
-    (embeddings, thumbnails), cached = _embed(
+    (embeddings, images), cached = _embed(
         source,
         embedder,
-        sampling,
+        sampling or Sampling(),
         batch_size,
-        on_frame,
-        cache if pictures else None,
-        reader,
-        pictures,
+        cache if thumbnails else None,
         nuisance,
+        on_frame,
+        GuardedReader if guarded else Reader,
+        thumbnails,
     )
     embedded = perf_counter()
     if len(embeddings.vectors) < 2:
         name = embeddings.info.path if embeddings.info else "frames"
         raise ClipError(name, "it has 1 frame", "a change needs at least 2: give a longer clip")
-    curve = fit(embeddings.vectors, embeddings.times, **vars(settings))
     curve = replace(
-        curve,
+        fit(embeddings.vectors, embeddings.times, **vars(settings)),
         is_still=embeddings.is_still,
         flicker_share=getattr(embedder, "flicker_share", FLICKER_SHARE),
         cut_angle=getattr(embedder, "cut_angle", CUT_ANGLE),
     )
-    fixed = None
+    corrected = None
     if nuisance != "none":
-        fixed = correct(curve, embeddings.vectors, embeddings.differences)
+        corrected = correct(curve, embeddings.vectors, embeddings.differences)
     seconds = {"embed": embedded - started, "fit": perf_counter() - embedded}
-    return Measurement(curve, embeddings, thumbnails, seconds, cached, fixed)
+    return Measurement(curve, embeddings, images, seconds, cached, corrected)
 
 
 def _embed(
     source: Source,
     embedder: Embedder,
-    sampling: Sampling | None,
+    sampling: Sampling,
     batch_size: int | None,
-    on_frame: OnFrame | None,
     cache: Cache | None,
-    reader: type[Reader | GuardedReader] = Reader,
-    pictures: bool = True,
     nuisance: str = "none",
+    on_frame: OnFrame | None = None,
+    reader: type[Reader | GuardedReader] = Reader,
+    thumbnails: bool = True,
 ) -> tuple[Embedded, bool]:
-    """Embeddings and small pictures of a clip, and whether they came from the cache."""
-    sampling = sampling or Sampling()
+    """Embeddings and thumbnails of a clip, and whether they came from the cache."""
     place: AbstractContextManager[Slot] = nullcontext(Slot())
     is_file = isinstance(source, str | os.PathLike)
     if cache is not None and isinstance(source, str | os.PathLike):
@@ -198,19 +197,19 @@ def _embed(
         if slot.found is not None:
             return slot.found, True
         for crop_bars in (True, False) if is_file and sampling.crop_bars else (False,):
-            thumbnails = Thumbnails()
+            images = Thumbnails()
 
-            def see(image: NDArray[np.uint8], time: float, small: Thumbnails = thumbnails) -> None:
-                if pictures:
+            def add(image: NDArray[np.uint8], time: float, small: Thumbnails = images) -> None:
+                if thumbnails:
                     small.add(image)
                 if on_frame is not None:
                     on_frame(image, time)
 
             with suppress(BarsEndError):  # they were none: from the start, without cropping
                 found = embed_clip(
-                    source, embedder, batch_size, sampling, see, reader, crop_bars, nuisance
+                    source, embedder, batch_size, sampling, add, reader, crop_bars, nuisance
                 )
-                slot.made = found, thumbnails
+                slot.made = found, images
                 break
         assert slot.made is not None  # without cropping no bars end
         return slot.made, False
@@ -233,7 +232,7 @@ def embed(
         network that was trained on ImageNet: no substitute for SigLIP.
     device : "auto", "cpu", "cuda" or "cuda:N"; the controls always run on the CPU.
     batch_size : frames per batch; None takes the embedder's own.
-    cache : whether the embeddings of files are kept and found again (`spf.cache` says where).
+    cache : whether the embeddings of files are stored and found again (`spf.cache` says where).
 
     Returns
     -------
@@ -242,8 +241,8 @@ def embed(
     Raises ClipError for what cannot be read, ConfigError for an unknown embedder.
     """
     chosen = load_embedder(embedder, check_device(device))
-    kept = user_cache() if cache else None
-    (embeddings, _), _ = _embed(source, chosen, None, batch_size, None, kept)
+    stored = user_cache() if cache else None
+    (embeddings, _), _ = _embed(source, chosen, Sampling(), batch_size, stored)
     return embeddings.vectors
 
 
@@ -264,8 +263,8 @@ def measure(
     """
     views_of(nuisance)  # an unknown one is refused before any work
     chosen = Settings(**(vars(DEFAULT_SETTINGS) | settings))
-    kept = user_cache() if cache else None
+    stored = user_cache() if cache else None
     measured = measure_clip(
-        source, load_embedder(embedder), chosen, sampling, cache=kept, nuisance=nuisance
+        source, load_embedder(embedder), chosen, sampling, cache=stored, nuisance=nuisance
     )
     return measured.curve if measured.corrected is None else measured.corrected.curve

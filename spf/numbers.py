@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from spf.errors import ConfigError
-from spf.yaml_files import brief
+from spf.files import brief
 
 LARGEST = 2**31 - 1
 """Whole number that the libraries take."""

@@ -31,7 +31,7 @@ MANIFEST = "manifest.json"
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 
-TELL_AFTER = 10.0
+WARN_AFTER = 10.0
 """Seconds of waiting for another process that a person should know of."""
 
 
@@ -60,7 +60,7 @@ class Entry:
 
 class Store:
     """Entries in a folder, of at most `bound` bytes together where there is a bound: what was not
-    used for longest goes first, and an entry larger than that is not kept.
+    used for longest goes first, and an entry larger than that is not stored.
 
     Methods raise OSError where the disk refuses.
     """
@@ -88,14 +88,15 @@ class Store:
         return entry
 
     def put(self, key: str, about: Any, files: Mapping[str, bytes | Path]) -> Entry | None:
-        """Keep an entry; files are bytes, or paths of files that are linked where the disk can.
+        """Store an entry; files are bytes, or paths of files that are linked where the disk can.
 
-        An intact entry that another process kept meanwhile stays. None where it exceeds the bound.
+        An intact entry that another process stored meanwhile stays. None where it exceeds the
+        bound.
         """
         temporary, target = self._aside(), self.folder / key
         try:
             temporary.mkdir(parents=True)
-            hashes = {name: _keep(temporary, content) for name, content in files.items()}
+            hashes = {name: _add(temporary, content) for name, content in files.items()}
             manifest = {"about": about, "files": hashes}
             manifest["checksum"] = _checksum(manifest)
             _write(temporary / MANIFEST, json.dumps(manifest, indent=1).encode())
@@ -132,8 +133,8 @@ class Store:
     def lock(self, key: str, wait: str | None = None) -> Iterator[bool]:
         """Hold the lock of a key; gives whether it is held.
 
-        wait : what is waited for, told to the person where it takes long; None gives up at once
-        where another process holds the lock.
+        wait : what is waited for, for a warning where it takes long; None gives up at once where
+        another process holds the lock.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.lock_file(key), timeout=0)
@@ -144,9 +145,9 @@ class Store:
                 yield False
                 return
             try:
-                lock.acquire(timeout=TELL_AFTER, poll_interval=0.05)
+                lock.acquire(timeout=WARN_AFTER, poll_interval=0.05)
             except Timeout:
-                tell(f"{wait}: waiting for another process that makes it")
+                warn(f"{wait}: waiting for another process that makes it")
                 lock.acquire(timeout=-1, poll_interval=0.2)
         try:
             yield True
@@ -173,22 +174,18 @@ class Store:
         sweep([*self.folder.glob(".spf-*"), *self.folder.glob("*.lock")])
 
     def _make_room(self, newest: str) -> None:
-        if self.bound is None:
-            return
-        entries = self.entries()
-        size = sum(size for _, size in entries)
-        for key, own in entries:
-            if size <= self.bound:
-                break
-            if key != newest:
+        entries = self.entries() if self.bound is not None else []
+        excess = sum(size for _, size in entries) - (self.bound or 0)
+        for key, size in entries:
+            if excess > 0 and key != newest:
                 self.remove(key)
-                size -= own
+                excess -= size
 
     def _aside(self) -> Path:
         return self.folder / f".spf-{secrets.token_hex(8)}.tmp"
 
 
-def tell(line: str) -> None:
+def warn(line: str) -> None:
     """A line for the person, above the progress bars."""
     from tqdm import tqdm
 
@@ -196,8 +193,8 @@ def tell(line: str) -> None:
     tqdm.write(plain, file=sys.stderr)
 
 
-def _keep(folder: Path, content: bytes | Path) -> str:
-    """Keep a file under its SHA-256, which is returned."""
+def _add(folder: Path, content: bytes | Path) -> str:
+    """Write a file under its SHA-256, which is returned."""
     data = content.read_bytes() if isinstance(content, Path) else content
     name = _digest(data)
     if not (folder / name).exists():  # two files may hold the same

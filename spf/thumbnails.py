@@ -1,4 +1,4 @@
-"""Small pictures of a clip for its plot."""
+"""Small images of a clip for its plot."""
 
 from dataclasses import dataclass, field
 
@@ -11,10 +11,8 @@ Image = NDArray[np.uint8]
 
 @dataclass(eq=False)
 class Thumbnails:
-    """Small pictures of a clip at even distances, at most `limit` however long it is.
-
-    Keeps every `stride`-th frame; when there are too many, every second one goes.
-    """
+    """Small images of a clip at even distances, at most `limit` however long it is: every
+    `stride`-th frame; when there are too many, every second one goes."""
 
     height: int = 128
     limit: int = 192
@@ -24,19 +22,17 @@ class Thumbnails:
     images: list[Image] = field(default_factory=list)
 
     def add(self, image: Image) -> None:
-        self.source_size = image.shape[0], image.shape[1]
+        self.source_size = height, width = image.shape[0], image.shape[1]
         if self.seen % self.stride == 0:
-            width = max(1, round(image.shape[1] * self.height / image.shape[0]))
-            size = (min(width, 4 * self.height), self.height)
-            self.images.append(
-                np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-            )
+            size = min(max(1, round(width * self.height / height)), 4 * self.height), self.height
+            small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            self.images.append(np.asarray(small, np.uint8))
             if len(self.images) > self.limit:
                 del self.images[1::2]
                 self.stride *= 2
         self.seen += 1
 
     def nearest(self, frame: int) -> tuple[int, Image]:
-        """The kept frame nearest to `frame`: its index and picture."""
+        """The thumbnail nearest to `frame`: the index of its frame, and itself."""
         index = min(round(frame / self.stride), len(self.images) - 1)
         return index * self.stride, self.images[index]

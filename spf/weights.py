@@ -42,92 +42,67 @@ class Pin:
         return *self.others, self.weights
 
 
-def _open_clip(repo: str, revision: str | None = None, sha256: str | None = None) -> Pin:
-    return Pin(repo, "open_clip_model.safetensors", ("open_clip_config.json",), revision, sha256)
+_OPEN_CLIP = "open_clip_model.safetensors", ("open_clip_config.json",)
+_DINOV2 = "model.safetensors", ("config.json", "preprocessor_config.json")
 
-
-def _dinov2(repo: str, revision: str, sha256: str) -> Pin:
-    others = ("config.json", "preprocessor_config.json")
-    return Pin(repo, "model.safetensors", others, revision, sha256)
-
-
+# fmt: off
 # The first of each family is its default. SigLIP 2 but for `siglip1-`.
 EMBEDDER_PINS: Mapping[str, Mapping[str, Pin]] = {
     "siglip": {
-        "b16-512": _open_clip("timm/ViT-B-16-SigLIP2-512"),
-        "b16-384": _open_clip("timm/ViT-B-16-SigLIP2-384"),
-        "b16-256": _open_clip(
-            "timm/ViT-B-16-SigLIP2-256", "fb14461786ff5cd7b18210817522546f28c7143a"
-        ),
-        "b16-224": _open_clip(
-            "timm/ViT-B-16-SigLIP2",
+        "b16-512": Pin("timm/ViT-B-16-SigLIP2-512", *_OPEN_CLIP),
+        "b16-384": Pin("timm/ViT-B-16-SigLIP2-384", *_OPEN_CLIP),
+        "b16-256": Pin("timm/ViT-B-16-SigLIP2-256", *_OPEN_CLIP,
+            "fb14461786ff5cd7b18210817522546f28c7143a"),
+        "b16-224": Pin("timm/ViT-B-16-SigLIP2", *_OPEN_CLIP,
             "eee10eff6dd8cabae2d7f379d4e8cfcd352030aa",
-            "d0a51069d2fa6c95b371b3bffd2a2c765c1815004798ee99f075290dbca73041",
-        ),
-        "l16-256": _open_clip(
-            "timm/ViT-L-16-SigLIP2-256", "da9426945c7c5acbd3afd0c158c8bb9cfd4d8cc0"
-        ),
-        "l16-384": _open_clip("timm/ViT-L-16-SigLIP2-384"),
-        "l16-512": _open_clip("timm/ViT-L-16-SigLIP2-512"),
-        "so400m-384": _open_clip(
-            "timm/ViT-SO400M-16-SigLIP2-384",
+            "d0a51069d2fa6c95b371b3bffd2a2c765c1815004798ee99f075290dbca73041"),
+        "l16-256": Pin("timm/ViT-L-16-SigLIP2-256", *_OPEN_CLIP,
+            "da9426945c7c5acbd3afd0c158c8bb9cfd4d8cc0"),
+        "l16-384": Pin("timm/ViT-L-16-SigLIP2-384", *_OPEN_CLIP),
+        "l16-512": Pin("timm/ViT-L-16-SigLIP2-512", *_OPEN_CLIP),
+        "so400m-384": Pin("timm/ViT-SO400M-16-SigLIP2-384", *_OPEN_CLIP,
             "fec784dabb3081a5f101fc74eefaf9d1ed08237b",
-            "8ceec00df3c462d155d172933339cd9178a86bfab72f4458dbe84bd54f5ad026",
-        ),
-        "so400m-512": _open_clip("timm/ViT-SO400M-16-SigLIP2-512"),
-        "siglip1-b16-512": _open_clip(
-            "timm/ViT-B-16-SigLIP-512",
+            "8ceec00df3c462d155d172933339cd9178a86bfab72f4458dbe84bd54f5ad026"),
+        "so400m-512": Pin("timm/ViT-SO400M-16-SigLIP2-512", *_OPEN_CLIP),
+        "siglip1-b16-512": Pin("timm/ViT-B-16-SigLIP-512", *_OPEN_CLIP,
             "5e6be3a658059f3036008b17ae50b80005861670",
-            "d5d17ef569f2a8d1552f97d55a56bdfd1148144f8e702e19c20dd9f9c9c0e68b",
-        ),
+            "d5d17ef569f2a8d1552f97d55a56bdfd1148144f8e702e19c20dd9f9c9c0e68b"),
     },
     "clip": {
-        "b32-laion2b": _open_clip(
-            "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+        "b32-laion2b": Pin("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", *_OPEN_CLIP,
             "1a25a446712ba5ee05982a381eed697ef9b435cf",
-            "ac4f8c4b88af6d963118cbf40ad93176d092abbedfcb752601ae1866352656e6",
-        ),
-        "l14-openai": _open_clip(
-            "timm/vit_large_patch14_clip_224.openai",
+            "ac4f8c4b88af6d963118cbf40ad93176d092abbedfcb752601ae1866352656e6"),
+        "l14-openai": Pin("timm/vit_large_patch14_clip_224.openai", *_OPEN_CLIP,
             "18d0535469bb561bf468d76c1d73aa35156c922b",
-            "9ce2e8a8ebfff3793d7d375ad6d3c35cb9aebf3de7ace0fc7308accab7cd207e",
-        ),
+            "9ce2e8a8ebfff3793d7d375ad6d3c35cb9aebf3de7ace0fc7308accab7cd207e"),
     },
     "dinov2": {
-        "base": _dinov2(
-            "facebook/dinov2-base",
+        "base": Pin("facebook/dinov2-base", *_DINOV2,
             "f9e44c814b77203eaa57a6bdbbd535f21ede1415",
-            "d73036b56966966d07975d696bde331762f37297e2f095de8cea0040c3aa0841",
-        ),
-        "small": _dinov2(
-            "facebook/dinov2-small",
+            "d73036b56966966d07975d696bde331762f37297e2f095de8cea0040c3aa0841"),
+        "small": Pin("facebook/dinov2-small", *_DINOV2,
             "ed25f3a31f01632728cabb09d1542f84ab7b0056",
-            "ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1",
-        ),
-        "large": _dinov2(
-            "facebook/dinov2-large",
+            "ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1"),
+        "large": Pin("facebook/dinov2-large", *_DINOV2,
             "47b73eefe95e8d44ec3623f8890bd894b6ea2d6c",
-            "399fba97a95f22c36834418bc69373364a99af3a1153da1c0fb31db567c92e23",
-        ),
-        "giant": _dinov2(
-            "facebook/dinov2-giant",
+            "399fba97a95f22c36834418bc69373364a99af3a1153da1c0fb31db567c92e23"),
+        "giant": Pin("facebook/dinov2-giant", *_DINOV2,
             "611a9d42f2335e0f921f1e313ad3c1b7178d206d",
-            "917d3c470db999d32a312f8542149be91c7cbac61ee8fb4b67ae3d82b79ce21f",
-        ),
+            "917d3c470db999d32a312f8542149be91c7cbac61ee8fb4b67ae3d82b79ce21f"),
     },
 }
+# fmt: on
 
-
-def _words(families: Mapping[str, Mapping[str, Pin]]) -> dict[str, list[Pin]]:
-    """FAMILY for its default, and FAMILY/VARIANT, each with what it needs."""
-    words = {family: [next(iter(pins.values()))] for family, pins in families.items()}
-    for family, pins in families.items():
-        words |= {f"{family}/{variant}": [pin] for variant, pin in pins.items()}
-    return words
-
-
-WEIGHTS: Mapping[str, Mapping[str, list[Pin]]] = {"embedder": _words(EMBEDDER_PINS)}
-"""What `make weights` can fetch: kind -> word -> what that word needs."""
+WEIGHTS: Mapping[str, Mapping[str, list[Pin]]] = {
+    "embedder": {family: [next(iter(pins.values()))] for family, pins in EMBEDDER_PINS.items()}
+    | {
+        f"{family}/{variant}": [pin]
+        for family, pins in EMBEDDER_PINS.items()
+        for variant, pin in pins.items()
+    }
+}
+"""What `make weights` can fetch: kind -> name (FAMILY for its default, or FAMILY/VARIANT) -> what
+that name needs."""
 
 
 def fetch_command(name: str) -> str:
@@ -137,12 +112,9 @@ def fetch_command(name: str) -> str:
     """
     if MAKEFILE.is_file():
         return f"make weights EMBEDDER={name}"
-    pins = WEIGHTS["embedder"][name]
-    return " && ".join(
-        f"hf download {pin.repo} {' '.join(pin.files)}"
-        + (f" --revision {pin.revision}" if pin.revision else "")
-        for pin in pins
-    )
+    (pin,) = WEIGHTS["embedder"][name]
+    revision = f" --revision {pin.revision}" if pin.revision else ""
+    return f"hf download {pin.repo} {' '.join(pin.files)}{revision}"
 
 
 def cache_folder() -> Path:

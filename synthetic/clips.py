@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spf.errors import ConfigError
-from spf.words import choose
+from spf.names import choose
 from synthetic.drawing import Content, Image8, LayerPainter, Painter, check_size, quantised
 from synthetic.laws import Law, law
 from synthetic.motion import Motion

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from spf.errors import ConfigError
+from spf.names import choose
 from spf.pacing.targets import ease_in_out, exponential, sine
-from spf.words import choose
 from synthetic.seeds import generator_for
 
 FloatArray = NDArray[np.float64]

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.words import choose
+from spf.names import choose
 from synthetic.drawing import (
     Canvas,
     Content,

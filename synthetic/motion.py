@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spf.errors import ConfigError
-from spf.words import choose
+from spf.names import choose
 from synthetic.backgrounds import another_background
 from synthetic.colours import DRIFTS, drifted
 from synthetic.drawing import Canvas, Float32, Image8, flattened, oklch, over, quantised, solids

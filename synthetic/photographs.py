@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from spf.errors import UnavailableError
-from spf.words import choose
+from spf.names import choose
 from synthetic.colours import midway, recoloured, transfer_to
 from synthetic.drawing import Canvas, Content, Image8, Painter, check_size, quantised
 from synthetic.seeds import generator_for

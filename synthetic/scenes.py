@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from spf.errors import ConfigError
-from spf.words import choose
+from spf.names import choose
 from synthetic import landscapes, surfaces
 from synthetic.drawing import (
     Canvas,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import secrets
-from pathlib import Path
 
 import clips
 import pytest
@@ -37,16 +36,16 @@ def _quick_check(request, monkeypatch):
     chosen = embedders.check_embedder
 
     def quick(check, embedder):
-        word = "histogram" if embedder.name != "histogram" else "pixels"
-        return chosen(word if check == "auto" else check, embedder)
+        control = "pixels" if embedder.name == "histogram" else "histogram"
+        return chosen(control if check == "auto" else check, embedder)
 
     monkeypatch.setattr(retiming, "check_embedder", quick)
     monkeypatch.setattr(embedders, "check_embedder", quick)
 
 
 @pytest.fixture(scope="session")
-def tower_folders(tmp_path_factory) -> dict[str, Path]:
-    """A tiny tower of each family with random weights, by its word."""
+def tower_folders(tmp_path_factory):
+    """A tiny tower of each family with random weights, by its name."""
     import torch
     import towers
 
@@ -55,24 +54,20 @@ def tower_folders(tmp_path_factory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory) -> dict[str, Path]:
+def shared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared")
+    short = {"options": {"bf": "0", "g": "10"}, "container_options": {"movflags": "faststart"}}
     return {
         "mp4": encode(folder / "a.mp4", grey(30)),
         "gif": clips.animate(folder / "a.gif", grey(30), [40] * 30),
-        "noise": encode(
-            folder / "noise.mp4",
-            clips.noise(60),
-            options={"bf": "0", "g": "10"},
-            container_options={"movflags": "faststart"},
-        ),
+        "noise": encode(folder / "noise.mp4", clips.noise(60), **short),
         "late index": encode(folder / "late_index.mp4", clips.noise(60)),
         "plain": encode(folder / "plain.mp4", grey(30), options={"bf": "0"}),
     }
 
 
 @pytest.fixture(scope="session")
-def tiny_weights(tmp_path_factory) -> Path:
+def tiny_weights(tmp_path_factory):
     """The shipped generator's miniature with random weights; for model.path."""
     import generators
 

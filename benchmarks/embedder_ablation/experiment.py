@@ -24,8 +24,8 @@ from spf.embedders import EMBEDDERS, Embedder, available, label, load_embedder
 from spf.errors import ConfigError, UnavailableError
 from spf.generators.folder import Folder
 from spf.measurement import CORRECTED
+from spf.names import choose
 from spf.progress.metrics import NO_CHANGE
-from spf.words import choose
 from synthetic.clips import COLOUR_KEEPING, FIRST_HELD_OUT_SEED, SyntheticClip
 
 CONTENTS = (

@@ -11,14 +11,14 @@ import numpy as np
 import yaml
 
 from spf.errors import ConfigError, SpfError, one_line
+from spf.files import brief, read_yaml
 from spf.generators.base import Image
 from spf.generators.stills import Described, Frame, NoStills, StillImage, Stills
 from spf.identity import digest
+from spf.names import choose
 from spf.numbers import optional_number
 from spf.store import Store
 from spf.video import read_image
-from spf.words import choose
-from spf.yaml_files import brief, read_yaml
 from synthetic.drawing import Painter
 from synthetic.morph_pairs import HELD_OUT_PAIRS
 from synthetic.oracle import RenderOracle

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from spf.errors import ConfigError
+from spf.names import choose
 from spf.pacing.bands import Strength, flat
 from spf.pacing.strategies import (
     FOR_FINISHED,
@@ -19,7 +20,6 @@ from spf.pacing.strategies import (
     Strategy,
 )
 from spf.pacing.targets import Target, pinned
-from spf.words import choose
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 from spf.errors import ConfigError, SpfError, one_line
+from spf.names import NO_NETWORK, choose, is_url, printable, shell_quoted
 from spf.weights import EMBEDDER_PINS
-from spf.words import NO_NETWORK, choose, is_url, printable, shell_quoted
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.name != "hydra" and path.is_dir())

@@ -13,7 +13,7 @@ from benchmarks.harness.records import DONE, FAILED, make_record
 from benchmarks.harness.store import CellStore, CompletedCell
 from spf import errors
 from spf.errors import SpfError
-from spf.words import printable
+from spf.names import printable
 
 
 class Job(NamedTuple):

@@ -16,7 +16,7 @@ from benchmarks.harness.records import FAILED
 from benchmarks.harness.store import CompletedCell
 from spf.devices import choose_device, keep_freed_memory
 from spf.errors import SpfError
-from spf.store import tell
+from spf.store import warn
 
 CELLS_PER_WORKER = 16
 """Fewer pending cells than this are not worth the seconds that another process takes to start."""
@@ -69,7 +69,7 @@ def compute_in_pool(
                 "workers=1: finished cells are stored"
             )
         if suspects:
-            tell(f"a worker process died; {len(suspects)} cell(s) are tried again, one at a time")
+            warn(f"a worker process died; {len(suspects)} cell(s) are tried again, one at a time")
         for index in suspects:
             if (yield from _compute(job, [index], 1, gpus)):
                 yield index, failed(job, index)

@@ -8,8 +8,8 @@ import pandas as pd
 
 from benchmarks.harness.cells import Cell, Key
 from benchmarks.harness.folder import RunFolder
+from spf.names import harmless
 from spf.progress import METRICS
-from spf.words import harmless
 
 SCHEMA = 1
 """Raised when a column changes its meaning."""

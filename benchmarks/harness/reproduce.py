@@ -40,7 +40,7 @@ from benchmarks.harness.reproduction.planning import (
 )
 from benchmarks.paper import CLIPS, EXPERIMENTS
 from spf.errors import UnavailableError
-from spf.words import choose
+from spf.names import choose
 
 Runs = dict[Planned, session.Run]
 

@@ -11,7 +11,7 @@ from benchmarks.harness.pool import Computed, compute_in_pool, pool_size
 from benchmarks.harness.records import FAILED, NOT_RUN, Record
 from benchmarks.harness.store import CompletedCell
 from benchmarks.harness.terminal import CellBar
-from spf.store import TELL_AFTER, tell
+from spf.store import WARN_AFTER, warn
 
 INTERRUPTED = "not run: the run was interrupted; start it again to go on"
 
@@ -127,6 +127,6 @@ def _wait(waited: float, count: int) -> float:
     """Sleep a moment, longer each time; say so once, where it takes long."""
     moment = min(0.5, 0.02 + waited / 4)
     time.sleep(moment)
-    if waited <= TELL_AFTER < waited + moment:
-        tell(f"waiting for {count} cell(s) that other processes compute")
+    if waited <= WARN_AFTER < waited + moment:
+        warn(f"waiting for {count} cell(s) that other processes compute")
     return waited + moment

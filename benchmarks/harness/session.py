@@ -37,11 +37,11 @@ from spf.extras import require_extra
 from spf.generators.stills import NoStills
 from spf.identity import code_hash
 from spf.measurement import DEFAULT_SETTINGS
+from spf.names import choose
 from spf.numbers import optional_number
 from spf.progress import Settings
 from spf.quality import NoQuality
 from spf.video import Sampling
-from spf.words import choose
 
 INTERRUPTED = 130
 

@@ -18,7 +18,7 @@ from benchmarks.harness.folder import RunFolder, disk_errors
 from benchmarks.harness.records import DONE, SCHEMA, Record
 from spf.errors import ConfigError
 from spf.files import LEFTOVER
-from spf.store import MANIFEST, Entry, Store, tell
+from spf.store import MANIFEST, Entry, Store, warn
 
 CELLS = "cells"
 
@@ -71,7 +71,7 @@ class CellStore:
                 return self._completed(entry)
             if folder.exists():
                 what = f"{cell.key.benchmark} {cell.key.model}/{cell.key.clip}"
-                tell(f"{what}: its record is damaged ({folder}); it is computed again")
+                warn(f"{what}: its record is damaged ({folder}); it is computed again")
                 self.store.remove(cell.identity)
         return None
 

@@ -22,7 +22,7 @@ from benchmarks.harness.records import harmless
 from spf.errors import UnavailableError, one_line
 from spf.files import write_atomic
 from spf.identity import digest
-from spf.words import printable, shell_quoted
+from spf.names import printable, shell_quoted
 
 LAUNCHERS = {
     "joblib": ("hydra_joblib_launcher", "hydra-joblib-launcher==1.2.0"),

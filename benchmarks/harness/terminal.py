@@ -14,7 +14,7 @@ from benchmarks.harness.cells import Cell
 from benchmarks.harness.records import DONE, FAILED, NOT_RUN
 from benchmarks.harness.store import CompletedCell
 from spf.commands.output import WIDTH, console, print_table
-from spf.words import printable
+from spf.names import printable
 
 GROUPS = ("embedder", "model", "retime", "target")
 """Parts of a cell's key by which a plan counts cells."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from spf.errors import ConfigError
-from spf.words import choose
+from spf.names import choose
 from synthetic.clips import Still, SyntheticClip, Zoomed, content
 from synthetic.colours import DRIFTS
 from synthetic.laws import Law, law

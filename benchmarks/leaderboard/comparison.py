@@ -13,10 +13,10 @@ from benchmarks.harness.records import FAILED, NOT_RUN, Record
 from benchmarks.harness.statistics import MINIMAL_RANKED_PAIRS
 from benchmarks.leaderboard.sharing import shared_sets
 from spf.measurement import CORRECTED
+from spf.names import normalized_name
 from spf.progress import METRICS
 from spf.progress.metrics import MINIMAL_RANKED_FRAMES, NO_CHANGE
 from spf.quality.fidelity import FIDELITY
-from spf.words import normalized_name
 
 SHOWN = [
     "linearity_mae",

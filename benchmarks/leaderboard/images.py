@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from spf.embedders import Embedder
 from spf.errors import ClipError, ConfigError
 from spf.generators.folder import FolderClip
+from spf.names import normalized_name, printable
 from spf.quality import Conditions
 from spf.quality.fidelity import ENDS, cropped, end_fidelity
 from spf.video import IMAGE_SUFFIXES, GuardedReader, content_hash, read_image
-from spf.words import normalized_name, printable
 
 Image = NDArray[np.uint8]
 

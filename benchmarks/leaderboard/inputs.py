@@ -16,10 +16,10 @@ from benchmarks.harness.records import DONE, FAILED, KEYS, NOT_RUN, SCHEMA, Reco
 from benchmarks.leaderboard.comparison import KNOWN, SHOWN
 from spf.errors import ConfigError, one_line
 from spf.generators.folder import printable
+from spf.names import normalized_name
 from spf.progress import METRICS
 from spf.quality import VBENCH_DIMENSIONS
 from spf.quality.fidelity import FIDELITY
-from spf.words import normalized_name
 
 NAME = "records.parquet"
 REMEDY = "give run folders, folders of them, or records.parquet files"

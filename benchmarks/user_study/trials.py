@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from benchmarks.harness.provenance import digest
 from spf.errors import SpfError
-from spf.words import printable
+from spf.names import printable
 
 ANSWERS_FORMAT, KEY_FORMAT, VERSION = "spf user study answers", "spf user study key", 1
 EVEN, JUMP = "even", "jump"

@@ -9,11 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spf.collect.collection import CollectedClip, Collection
-from spf.download import download
 from spf.errors import ClipError, ConfigError, UnavailableError
-from spf.files import moved_into_place, synchronise, write_atomic
+from spf.files import download, moved_into_place, synchronise, write_atomic
+from spf.names import printable
 from spf.video import content_hash, cut_tile, frames_sha256
-from spf.words import printable
 
 DESCRIPTION = "collection.yaml"
 """The collection's own file, beside its clips: it names their source and licence."""

@@ -11,10 +11,9 @@ from urllib.parse import quote
 import yaml
 
 from spf.errors import ConfigError, one_line
-from spf.files import read_bounded
+from spf.files import LARGEST_YAML, brief, read_bounded, read_yaml
+from spf.names import choose, printable
 from spf.video import Tile
-from spf.words import choose, printable
-from spf.yaml_files import LARGEST, brief, read_yaml
 
 FOLDER = Path(__file__).parent
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -76,7 +75,7 @@ def read_collection(name: str) -> Collection:
         name = str(FOLDER / f"{choose(name, known, 'collection')}.yaml")
     path = Path(name).expanduser()
     try:
-        return _checked(path.stem, read_bounded(path, LARGEST), read_yaml(path))
+        return _checked(path.stem, read_bounded(path, LARGEST_YAML), read_yaml(path))
     except (OSError, ValueError, yaml.YAMLError) as error:  # text that is no UTF-8 is a ValueError
         why = one_line(error, 300)
         raise ConfigError(printable(f"{path}: {why}; correct the file")) from None
@@ -104,16 +103,16 @@ def _checked(name: str, text: bytes, content: Any) -> Collection:
 
 def _text(content: Any, key: str, pattern: str) -> str:
     value = content.get(key) if isinstance(content, dict) else None
-    if not isinstance(value, str) or not re.fullmatch(pattern, value):
-        raise ValueError(f"{key} is {brief(value)}, which is not of the form {pattern}")
-    return value
+    if isinstance(value, str) and re.fullmatch(pattern, value):
+        return value
+    raise ValueError(f"{key} is {brief(value)}, which is not of the form {pattern}")
 
 
 def _filled(content: Any, key: str, kind: type = dict) -> Any:
     value = content.get(key) if isinstance(content, dict) else None
-    if not isinstance(value, kind) or not value:
-        raise ValueError(f"{key} is {brief(value)}, not a filled {kind.__name__}")
-    return value
+    if isinstance(value, kind) and value:
+        return value
+    raise ValueError(f"{key} is {brief(value)}, not a filled {kind.__name__}")
 
 
 def _tile(generator: Any, tile: Any) -> Tile:

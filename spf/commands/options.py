@@ -8,7 +8,7 @@ import typer
 
 from spf.commands.shared import clips_at, plain
 from spf.errors import ConfigError
-from spf.words import NO_NETWORK, is_url, shell_quoted
+from spf.names import NO_NETWORK, is_url, shell_quoted
 
 
 def weights_folder(text: str | None) -> str | None:

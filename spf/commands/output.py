@@ -12,7 +12,7 @@ from contextlib import ExitStack, redirect_stdout
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from spf.errors import ConfigError
-from spf.words import harmless, printable
+from spf.names import harmless, printable
 
 if TYPE_CHECKING:
     from rich.console import Console

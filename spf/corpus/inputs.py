@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from spf.errors import ConfigError, one_line
+from spf.names import NO_NETWORK, is_url
 from spf.video import IMAGE_SUFFIXES, SUFFIXES, clips_in, list_frames
-from spf.words import NO_NETWORK, is_url
 
 COLUMN = "path"
 """The column of a CSV or Parquet list that holds the clips."""

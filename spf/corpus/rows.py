@@ -16,9 +16,9 @@ from spf.embedders.base import GPU_FAILED
 from spf.errors import SpfError, one_line
 from spf.identity import code_hash
 from spf.measurement import CORRECTED, DEFAULT_SETTINGS, measure_clip
+from spf.names import printable
 from spf.progress import METRICS
 from spf.video import Sampling, content_hash
-from spf.words import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,7 +87,7 @@ class Measurer:
         """Measure a clip; where that fails, the row says why. Where the GPU failed, the process
         ends: a GPU recovers in a new one alone, which Ray starts."""
         row = self.failed(index, name, "") | {"sha256": content_hash(path)}
-        measure = partial(measure_clip, guarded=True, pictures=False, nuisance=self.nuisance)
+        measure = partial(measure_clip, guarded=True, thumbnails=False, nuisance=self.nuisance)
         try:
             measured = measure(path, self.loaded, DEFAULT_SETTINGS, self.sampling, self.batch_size)
         except SpfError as error:

@@ -12,10 +12,10 @@ from pathlib import Path
 from spf.errors import ClipError, ConfigError
 from spf.files import write_atomic
 from spf.measurement import Measurement
+from spf.names import printable
 from spf.progress.metrics import NO_CHANGE, no_change_reason
 from spf.progress.stretches import Stretch
 from spf.video.write import exact_rate
-from spf.words import printable
 
 NAMES = {"dead": "dead stretch", "jump": "jump", "cut": "hard cut"}
 COLUMNS = ["kind", "start_frame", "stop_frame", "start", "stop", "seconds", "change", "speed"]

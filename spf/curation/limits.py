@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from spf.errors import ConfigError, one_line
-from spf.words import choose
-from spf.yaml_files import brief, read_yaml
+from spf.files import brief, read_yaml
+from spf.names import choose
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from spf.embedders import Embedder
 from spf.errors import ClipError, ConfigError, UnavailableError, one_line
 from spf.files import moved_into_place
 from spf.measurement import Measurement, measure_clip
+from spf.names import printable
 from spf.progress import Curve
 from spf.progress.metrics import MINIMAL_RANKED_FRAMES, NO_CHANGE, no_change_reason, score
 from spf.progress.stretches import Stretch, dead_ends
 from spf.video import Sampling
-from spf.words import printable
 
 Status = Literal["pass", "fail", "unreadable"]
 Row = dict[str, Any]

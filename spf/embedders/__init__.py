@@ -9,8 +9,8 @@ from spf.devices import check_device
 from spf.embedders.base import Embedder, Embeddings, embed_clip
 from spf.errors import ConfigError
 from spf.extras import missing_extra
+from spf.names import choose
 from spf.weights import EMBEDDER_PINS, find_cached
-from spf.words import choose
 
 EMBEDDERS = {
     "efficientnet": "spf.embedders.efficientnet.EfficientNet",

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.devices import choose_device
+from spf.devices import PickledByArguments, choose_device
 from spf.embedders.base import Image
 from spf.embedders.preprocess import Preprocess
 from spf.errors import SpfError, UnavailableError, one_line
-from spf.remade import Remade
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +24,7 @@ PRECISIONS = ("auto", "float32", "float16", "bfloat16")
 CPU_BATCH, GPU_BATCH = 8, 64
 
 
-class ImageNetwork(Remade, ABC):
+class ImageNetwork(PickledByArguments, ABC):
     """An image network: frames -> vectors, on the CPU or a GPU.
 
     device : auto, cpu, cuda, cuda:N. precision : float32, float16 or bfloat16 (autocast: weights

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from spf.devices import PickledByArguments
 from spf.embedders.base import Image
 from spf.embedders.network import in_rows
 from spf.errors import UnavailableError
-from spf.remade import Remade
 
 if TYPE_CHECKING:
     from spf.embedders.tiny_network import TinyNetwork
@@ -31,7 +31,7 @@ SHIPPED = Path(__file__).parent / "weights" / "tiny.safetensors"
 SHIPPED_SHA256 = "de68ec5da1d6f14acb4cd878dd8a9a36d93eed673468dc31a6b1450da281b41b"
 
 
-class Tiny(Remade):
+class Tiny(PickledByArguments):
     """A convolutional network of 3.4 million parameters, on the CPU, in float32.
 
     path : weights of the same network that `scripts/train_tiny_embedder.py` wrote, or a folder with

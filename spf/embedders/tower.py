@@ -13,6 +13,7 @@ from spf.embedders.preprocess import Preprocess
 from spf.errors import UnavailableError, one_line
 from spf.extras import missing_extra, require_extra
 from spf.identity import code_hash, installed
+from spf.names import choose
 from spf.weights import (
     EMBEDDER_PINS,
     LOCK,
@@ -22,7 +23,6 @@ from spf.weights import (
     repository_folder,
 )
 from spf.weights import sha256_of as file_sha256
-from spf.words import choose
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 LOCAL = "local folder"

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.words import choose
+from spf.names import choose
 
 Image = NDArray[np.uint8]
 

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from spf.errors import ConfigError
-from spf.words import choose
+from spf.names import choose
 
 if TYPE_CHECKING:
     from spf.generators.base import Generator

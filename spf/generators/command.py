@@ -32,9 +32,9 @@ from spf.generators.base import (
 from spf.generators.clock import Clock, ClockWarp, latent_clock
 from spf.generators.counts import Counts
 from spf.identity import file_digest
+from spf.names import choose
 from spf.numbers import number, optional_size
 from spf.video import Reader, write_png
-from spf.words import choose
 
 PLACEHOLDERS = (
     "first", "last", "prompt", "negative_prompt", "frames", "fps", "seed", "width", "height",

@@ -13,8 +13,8 @@ from typing import Any
 
 from spf.errors import ConfigError, UnavailableError, one_line
 from spf.generators.weights import INDEX, pipeline_index
+from spf.names import choose
 from spf.numbers import number
-from spf.words import choose
 
 EXPERTS = {"high": "transformer", "low": "transformer_2"}
 """Expert for high or low noise -> component; a model without experts has the first alone."""

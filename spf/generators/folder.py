@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spf.errors import ClipError, ConfigError
+from spf.names import normalized_name
+from spf.names import printable as printable
 from spf.video import SUFFIXES, content_hash, list_frames
-from spf.words import normalized_name
-from spf.words import printable as printable
 
 LAYOUT = "expected CLIPS/GENERATOR/PAIR.mp4, one folder for each generator"
 

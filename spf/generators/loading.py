@@ -25,9 +25,9 @@ from spf.generators.custom_weights import (
     weights_file,
 )
 from spf.generators.weights import pipeline_index
+from spf.names import choose
 from spf.numbers import switch
 from spf.weights import LOCK, sha256_of
-from spf.words import choose
 
 OFFLOADS = ("none", "model", "group", "sequential")
 

@@ -7,13 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spf.devices import choose_device
+from spf.devices import PickledByArguments, choose_device
 from spf.errors import UnavailableError, one_line
 from spf.generators.weights import REPOSITORIES, Repository, find_pipeline, plain_files
 from spf.identity import code_hash, digest, file_digest, installed
-from spf.remade import Remade
+from spf.names import choose
 from spf.weights import LOCK, sha256_of
-from spf.words import choose
 
 if TYPE_CHECKING:
     from torch import Generator as RandomState
@@ -24,7 +23,7 @@ UNLOADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportEr
 """What diffusers raises for files that make no pipeline."""
 
 
-class PublishedPipeline(Remade):
+class PublishedPipeline(PickledByArguments):
     """A pipeline of `REPOSITORIES`, or a local folder in its layout.
 
     variant : which of the published versions. path : a local folder; None looks in the cache of the

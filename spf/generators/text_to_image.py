@@ -15,8 +15,8 @@ from spf.generators.memory import Workload, check_memory
 from spf.generators.published import DTYPES, PublishedPipeline, random_state
 from spf.generators.stills import Described, Frame, StillImage
 from spf.generators.weights import command, component_parameters
+from spf.names import choose
 from spf.numbers import number, optional_number, optional_size
-from spf.words import choose
 
 OFFLOADS = ("none", "model", "sequential")
 MULTIPLE, FINEST = 64, 16

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spf.errors import ConfigError
-from spf.words import choose
+from spf.names import choose
 
 Array = NDArray[np.float64]
 

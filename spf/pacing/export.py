@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from spf.names import shell_quoted
 from spf.pacing.timemap import source_times
 from spf.video.write import exact_rate
-from spf.words import shell_quoted
 
 Array = NDArray[np.float64]
 

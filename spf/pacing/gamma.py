@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spf.errors import ConfigError
-from spf.words import choose
+from spf.names import choose
 
 Gamma = str | tuple[float, float]
 """A name of `SCHEDULES`, or a window: gamma is 1 at noise levels from the first down to the second,

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spf.errors import ConfigError
+from spf.names import choose
 from spf.numbers import optional_number
 from spf.pacing.targets import Target
 from spf.pacing.timemap import source_times, time_map
 from spf.progress import Curve
 from spf.video.write import exact_rate
-from spf.words import choose
 
 Array = NDArray[np.float64]
 

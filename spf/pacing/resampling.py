@@ -14,8 +14,8 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spf.names import choose
 from spf.pacing.motion import Flows, between
-from spf.words import choose
 
 Image = NDArray[np.uint8]
 

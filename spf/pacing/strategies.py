@@ -6,10 +6,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Protocol
 
 from spf.errors import ConfigError
+from spf.names import choose
 from spf.numbers import number, optional_number
 from spf.pacing.bands import Strength, check_bands, flat
 from spf.pacing.gamma import Gamma, check_gamma
-from spf.words import choose
 
 CORRECTIONS = ("add", "compose")
 """How a second correction joins the first: added in every band (the authors'), or the old positions

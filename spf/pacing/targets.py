@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from spf.errors import ConfigError
 from spf.files import read_bounded
+from spf.names import choose
 from spf.numbers import number
 from spf.progress import Curve, no_change_reason
 from spf.progress.metrics import unit_time
-from spf.words import choose
 
 LARGEST = 100_000_000
 """Bytes of a file of points."""

@@ -9,20 +9,10 @@ from spf.progress.metrics import (
     score,
     target_mae,
     unranked_reason,
-)
+)  # fmt: skip
 from spf.progress.segments import Segment, segment
 
 __all__ = [
-    "METRICS",
-    "Curve",
-    "Metric",
-    "Segment",
-    "Settings",
-    "fit",
-    "fit_many",
-    "no_change_reason",
-    "score",
-    "segment",
-    "target_mae",
-    "unranked_reason",
-]
+    "METRICS", "Curve", "Metric", "Segment", "Settings", "fit", "fit_many", "no_change_reason",
+    "score", "segment", "target_mae", "unranked_reason",
+]  # fmt: skip

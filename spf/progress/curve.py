@@ -41,30 +41,23 @@ class Settings:
     noise: Noise
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.window, int | np.integer) and not isinstance(self.window, bool)
-        if not (whole and self.window >= 1):
-            raise ValueError(
-                f"window must be a whole number of frames, at least 1, not {self.window!r}"
-            )
-        for name, most in (("sigma", LARGEST), ("power", HIGHEST_POWER)):
+        window = self.window
+        if isinstance(window, bool) or not (isinstance(window, int | np.integer) and window >= 1):
+            rule = "a whole number of frames, at least 1"
+            raise ValueError(f"window must be {rule}, not {window!r}")
+        bounds = {"sigma": (" above 0", LARGEST), "power": (" above 0", HIGHEST_POWER)}
+        for name, (least, most) in (bounds | {"ridge": (", at least 0", LARGEST)}).items():
             value = getattr(self, name)
-            if not (_is_number(value) and 0 < value <= most):
-                rule = f"a finite number above 0, at most {most:g}"
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not (number and 0 <= value <= most and (value > 0 or name == "ridge")):
+                rule = f"a finite number{least}, at most {most:g}"
                 raise ValueError(f"{name} must be {rule}, not {value!r}")
-        if not (_is_number(self.ridge) and 0 <= self.ridge <= LARGEST):
-            rule = f"a finite number, at least 0, at most {LARGEST:g}"
-            raise ValueError(f"ridge must be {rule}, not {self.ridge!r}")
         if self.sigma < NARROWEST:
             raise ValueError(f"sigma {self.sigma!r} leaves neighbours no weight; use 0.14 or more")
-        if self.monotone not in MONOTONE:
-            known = ", ".join(MONOTONE)
-            raise ValueError(f"monotone must be one of {known}, not {self.monotone!r}")
-        if self.noise not in NOISE:
-            raise ValueError(f"noise must be one of {', '.join(NOISE)}, not {self.noise!r}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+        for name, known in {"monotone": [*MONOTONE], "noise": [*NOISE]}.items():
+            if getattr(self, name) not in known:
+                names = ", ".join(known)
+                raise ValueError(f"{name} must be one of {names}, not {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True, eq=False)

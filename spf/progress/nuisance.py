@@ -114,13 +114,13 @@ def motion_share(vectors: ArrayLike, axes: Array, window: int, sigma: float) -> 
     left = _without(rows, axes)
     lengths = np.linalg.norm(left, axis=1)
     left /= np.where(lengths > 0, lengths, 1.0)[:, None]
-    whole = kept = 0.0
+    whole = rest = 0.0
     for lag in range(1, min(window, len(rows) - 1) + 1):
         weight = np.exp(-(lag**2) / (2.0 * sigma**2))
         whole += weight * np.linalg.norm(rows[lag:] - rows[:-lag], axis=1).sum()
         turned = np.linalg.norm(left[lag:] - left[:-lag], axis=1)
-        kept += weight * (np.sqrt(lengths[lag:] * lengths[:-lag]) * turned).sum()
-    return float(np.clip(1.0 - kept / whole, 0.0, 1.0)) if whole > 0 else 0.0
+        rest += weight * (np.sqrt(lengths[lag:] * lengths[:-lag]) * turned).sum()
+    return float(np.clip(1.0 - rest / whole, 0.0, 1.0)) if whole > 0 else 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from spf.devices import choose_device
 from spf.errors import ClipError, ConfigError
 from spf.identity import canonical, code_hash, digest, installed
+from spf.names import choose
 from spf.numbers import number
 from spf.quality.base import UNKNOWN, Conditions, Score
 from spf.quality.process import VBenchProcess
 from spf.quality.weights import CAMERA, DEFAULT_DIMENSIONS, FIRST_FRAME, VBENCH_DIMENSIONS, lacking
 from spf.video import content_hash
-from spf.words import choose
 
 if TYPE_CHECKING:
     from spf.cache import Cache

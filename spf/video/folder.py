@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from spf.errors import ClipError
+from spf.names import printable
 from spf.video.clip import IMAGE_SUFFIXES, ClipInfo, Render, plural
 from spf.video.images import (
     DAMAGE,
@@ -23,7 +24,6 @@ from spf.video.images import (
     render,
     rotation,
 )
-from spf.words import printable
 
 Number = tuple[str, ...]  # sign, digits, exponent
 MINUS = ("-", "\u2212")

@@ -11,11 +11,11 @@ from types import TracebackType
 import numpy as np
 
 from spf.errors import ClipError
+from spf.names import NO_NETWORK, is_url
 from spf.video.clip import Clip, ClipInfo, Sampling, Source, starved
 from spf.video.decode import VideoSource
 from spf.video.folder import FolderSource
 from spf.video.images import ImageSource, is_image
-from spf.words import NO_NETWORK, is_url
 
 EVERY_FRAME = Sampling()
 TINY = 1e-9  # seconds: a time that was computed may fall this much short of one that was typed

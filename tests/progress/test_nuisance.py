@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from spf.progress import fit, no_change_reason, score
 from spf.progress.metrics import NO_CHANGE
 from spf.progress.nuisance import (
-    MOSTLY_MOTION,
     REACH,
-    Corrected,
     correct,
     corrected,
     disagree,
@@ -29,26 +27,21 @@ def unit(rows: Array) -> Array:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def walk(length: int, dimensions: int, seed: int = 0) -> Array:
+def walk(length: int, dimensions: int) -> Array:
     """A random walk on the sphere."""
-    steps = np.random.default_rng(seed).normal(size=(length, dimensions))
+    steps = np.random.default_rng(0).normal(size=(length, dimensions))
     return unit(3 * np.eye(dimensions)[0] + 0.2 * np.cumsum(steps, axis=0))
 
 
-def views(frames: int, count: int, dimensions: int, seed: int = 1) -> Array:
+def views(frames: int, count: int, dimensions: int) -> Array:
     """Differences (F, V, D) with a few strong directions and many weak ones."""
-    made = np.random.default_rng(seed).normal(size=(frames, count, dimensions))
+    made = np.random.default_rng(1).normal(size=(frames, count, dimensions))
     return made * 0.2 * 0.7 ** np.arange(dimensions)[::-1]
-
-
-# ------------------------------------------------------------------- against dense matrices
 
 
 @pytest.mark.parametrize("reach", [0.5, 1.0, REACH])
 @pytest.mark.parametrize("shape", [(5, 4, 7), (2, 3, 30), (9, 8, 24)])
-def test_corrections_are_those_of_the_dense_covariance(
-    shape: tuple[int, int, int], reach: float
-) -> None:
+def test_corrections_are_those_of_the_dense_covariance(shape, reach):
     """C and its eigenvectors as D x D matrices, each chosen by itself; sums as loops."""
     differences = views(*shape).reshape(-1, shape[2])
     z = walk(40, shape[2])
@@ -65,13 +58,6 @@ def test_corrections_are_those_of_the_dense_covariance(
         assert motion_share(z, found, 6, 4.0) == pytest.approx(share, abs=1e-9)
 
 
-def test_a_further_camera_takes_out_more() -> None:
-    z, differences = walk(40, 6), views(9, 8, 6).reshape(-1, 6)
-    counts = [len(nuisance_directions(differences, z, reach)) for reach in (0.01, 0.3, 1.0, 100.0)]
-    assert counts == sorted(counts)
-    assert (counts[0], counts[-1]) == (0, 6)
-
-
 def share_by_loops(z: Array, matrix: Array, window: int, sigma: float) -> float:
     whole = left = 0.0
     for i in range(len(z)):
@@ -84,7 +70,7 @@ def share_by_loops(z: Array, matrix: Array, window: int, sigma: float) -> float:
     return float(1 - left / whole)
 
 
-def test_unseen_views_take_no_part_in_their_directions() -> None:
+def test_unseen_views_take_no_part_in_their_directions():
     """Two frames that answer along other axes: nothing of either is explained by the other; two
     that answer alike: all of it."""
     differences = np.zeros((2, 2, 6))
@@ -96,50 +82,47 @@ def test_unseen_views_take_no_part_in_their_directions() -> None:
     assert isnan(unseen_left(differences[:1], still))
 
 
-# ------------------------------------------------------------------------------ invariances
-
-
-def made(z: Array, differences: Array) -> Corrected:
-    return correct(fit(z, window=8), z, differences)
-
-
-def test_rotation_order_and_time_change_nothing() -> None:
+def test_rotation_order_and_time_change_nothing():
     z, differences = walk(50, 16), 0.2 * views(6, 8, 16)
-    usual = made(z, differences)
+    usual = correct(fit(z, window=8), z, differences)
     assert 0.05 < usual.motion_share < 0.95
     turn = np.linalg.qr(np.random.default_rng(2).normal(size=(16, 16)))[0]
     order = np.random.default_rng(3).permutation(6)
-    for other, path in (
-        (made(z @ turn, differences @ turn), usual.curve.progress),
-        (made(z, differences[order][:, ::-1]), usual.curve.progress),
-        (made(z[::-1], differences), 1 - usual.curve.progress[::-1]),
+    for rows, moved, path in (
+        (z @ turn, differences @ turn, usual.curve.progress),
+        (z, differences[order][:, ::-1], usual.curve.progress),
+        (z[::-1], differences, 1 - usual.curve.progress[::-1]),
     ):
+        other = correct(fit(rows, window=8), rows, moved)
         assert other.curve.progress == pytest.approx(path, abs=1e-9)
         assert other.motion_share == pytest.approx(usual.motion_share, abs=1e-9)
         assert other.unseen_left == pytest.approx(usual.unseen_left, abs=1e-9)
 
 
-@pytest.mark.parametrize("size", [0.0, 1e-7])
-def test_views_that_equal_their_frame_change_no_bit(size: float) -> None:
-    """An embedder that does not react, but for its rounding: the plain curve itself."""
-    z = walk(30, 12).astype(np.float32)
+@pytest.mark.parametrize(
+    ("z", "differences"),
+    [
+        pytest.param(walk(30, 12).astype(np.float32), np.zeros((9, 8, 12)), id="no answer"),
+        pytest.param(walk(30, 12).astype(np.float32), 1e-7 * views(9, 8, 12), id="rounding"),
+        # Identical frames, whose vectors rounding would set apart once they are projected.
+        pytest.param(np.tile(walk(1, 64), (40, 1)), 0.1 * views(9, 8, 64), id="still"),
+    ],
+)
+def test_nothing_to_correct_is_the_plain_curve_itself(z, differences):
     plain = fit(z)
-    found = correct(plain, z, size * views(9, 8, 12))
+    found = correct(plain, z, differences)
     assert found.curve is plain
     assert found.motion_share == 0.0
-    assert corrected(z, nuisance_directions(size * views(9, 8, 12)[0], z)) is z
-
-
-# -------------------------------------------------------------------------- known nuisance
+    if plain.changes:
+        assert corrected(z, nuisance_directions(differences[0], z)) is z
 
 
 def sphere(amplitude: float) -> tuple[Array, Array]:
     """A morph along an arc, unevenly paced, seen by a camera that moves it along three axes of
     nuisance; and the differences of small motions along these axes (F, V, D)."""
     u = np.linspace(0, 1, 80)
-    angle = 1.2 * u**2
     z = np.zeros((80, 20))
-    z[:, 0], z[:, 1] = np.cos(angle), np.sin(angle)
+    z[:, 0], z[:, 1] = np.cos(1.2 * u**2), np.sin(1.2 * u**2)
     z[:, 5:8] = amplitude * np.sin(np.outer(u, (4, 9, 13)) + np.arange(3))
     differences = np.zeros((9, 6, 20))
     for axis in range(3):
@@ -148,31 +131,25 @@ def sphere(amplitude: float) -> tuple[Array, Array]:
     return unit(z), differences
 
 
-@pytest.mark.parametrize("amplitude", [0.1, 0.5])
-def test_a_known_nuisance_is_taken_out_whole(amplitude: float) -> None:
+@pytest.mark.parametrize("amplitude", [0.0, 0.1, 0.5])
+def test_a_known_nuisance_is_taken_out_whole(amplitude):
+    """And nothing of a meaning that moves across it, as with the still camera of amplitude 0."""
     z, differences = sphere(amplitude)
     truth, plain = fit(sphere(0.0)[0]), fit(z)
     found = correct(plain, z, differences)
     assert found.curve.progress == pytest.approx(truth.progress, abs=1e-9)
     assert found.curve.angle == pytest.approx(truth.angle, abs=1e-9)
-    assert np.abs(plain.progress - truth.progress).mean() > 0.02 * (amplitude / 0.1) ** 0.5
+    off = np.abs(plain.progress - truth.progress).mean()
+    assert off > 0.02 * (amplitude / 0.1) ** 0.5 or not amplitude
     assert not found.explained
     assert disagree(plain, found.curve) == (amplitude > 0.1 or disagree(plain, truth))
     assert score(found.curve)["linearity_mae"] == pytest.approx(score(truth)["linearity_mae"])
-
-
-def test_still_cameras_lose_nothing() -> None:
-    """Meaning across the nuisance: the same curve, and nothing is explained."""
-    z, differences = sphere(0.0)
-    plain = fit(z)
-    found = correct(plain, z, differences)
-    assert found.motion_share == pytest.approx(0.0, abs=1e-9)
-    assert found.curve.progress == pytest.approx(plain.progress, abs=1e-9)
-    assert not disagree(plain, found.curve)
+    if not amplitude:
+        assert found.motion_share == pytest.approx(0.0, abs=1e-9)
 
 
 @pytest.mark.parametrize("left", [0.0, 0.05])
-def test_motion_alone_is_no_semantic_change_beside_its_plain_curve(left: float) -> None:
+def test_motion_alone_is_no_semantic_change_beside_its_plain_curve(left):
     """A path along the nuisance, of which a small part stays (0.05: less than half of what unseen
     views leave): the plain curve changes, the corrected one does not. A meaning that is a motion is
     the same to it, so that it is flagged."""
@@ -186,41 +163,22 @@ def test_motion_alone_is_no_semantic_change_beside_its_plain_curve(left: float) 
     plain = fit(unit(z))
     found = correct(plain, unit(z), differences)
     assert plain.changes
-    assert found.motion_share > MOSTLY_MOTION
-    assert found.mostly_motion
     assert found.explained
     assert no_change_reason(found.curve) == NO_CHANGE
     assert isnan(score(found.curve)["linearity_mae"])
     assert disagree(plain, found.curve)
 
 
-def test_where_nothing_is_left_of_a_vector_nothing_changes() -> None:
+def test_where_nothing_is_left_of_a_vector_nothing_changes():
     z = walk(10, 4)
     assert fit(corrected(z, np.eye(4))).total_change == 0.0
     assert motion_share(z, np.eye(4), 5, 3.0) == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize("clip", [walk(2, 6), np.ones((5, 6))], ids=["two frames", "identical"])
-def test_short_and_still_clips(clip: Array) -> None:
-    found = made(clip, 1e-3 * views(len(clip), 8, 6))
-    assert np.isfinite(found.curve.progress).all()
-    assert 0.0 <= found.motion_share <= 1.0
-    assert found.curve.changes == fit(clip, window=8).changes
-
-
-def test_a_clip_without_change_has_none_to_correct() -> None:
-    """Identical frames, whose vectors rounding would tell apart once they are projected."""
-    z = np.tile(walk(1, 64), (40, 1))
-    plain = fit(z)
-    found = correct(plain, z, 0.1 * views(9, 8, 64))
-    assert found.curve is plain
-    assert found.motion_share == 0.0
 
 
 @pytest.mark.parametrize(
     ("differences", "reach"),
     [(np.full((2, 3), np.nan), REACH), (np.ones(3), REACH), (np.eye(3), 0.0), (np.eye(3), np.inf)],
 )
-def test_what_is_no_difference_or_reach_is_refused(differences: Array, reach: float) -> None:
+def test_what_is_no_difference_or_reach_is_refused(differences, reach):
     with pytest.raises(ValueError, match="must be"):
         nuisance_directions(differences, walk(5, 3), reach)

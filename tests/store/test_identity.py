@@ -17,7 +17,7 @@ UNUSED = ("benchmarks.user_study.experiment", "spf.corpus.run", "synthetic.lands
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tree(tmp_path_factory):
     """A copy of the packages, whose modules may be edited."""
     root = tmp_path_factory.mktemp("tree")
     for package in ("spf", "synthetic", "benchmarks"):
@@ -38,22 +38,23 @@ def edited(module: Path, root: Path) -> str:
         module.write_bytes(before)
 
 
-def test_an_edit_counts_where_the_module_is_used_and_only_there(tree: Path) -> None:
+@pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.slow)])
+def test_an_edit_counts_where_the_module_is_used_and_only_there(tree, stride):
     used = closure(CELL, tree=tree)
     before = code_hash(CELL, tree=tree)
-    for name, file in used.items():
+    assert len(used) > 60
+    for name, file in [*used.items()][::stride]:
         assert edited(file, tree) != before, name
     for name in UNUSED:
         assert name not in used
         assert edited(tree / f"{name.replace('.', '/')}.py", tree) == before, name
 
 
-def test_what_is_loaded_is_in_the_closure() -> None:
+def test_what_is_loaded_is_in_the_closure():
     """Python itself is the second source: what an import loads, the closure holds."""
     script = (
         "import importlib, json, sys; importlib.import_module(sys.argv[1]);"
-        "from spf.embedders import load_embedder; import numpy;"
-        "load_embedder('tiny').encode(numpy.zeros((1, 64, 64, 3), numpy.uint8));"
+        "from spf.embedders import load_embedder; load_embedder('histogram');"
         "ours = [x for x in sys.modules if x.split('.')[0] in ('spf', 'synthetic', 'benchmarks')];"
         "print(json.dumps(ours))"
     )
@@ -62,32 +63,33 @@ def test_what_is_loaded_is_in_the_closure() -> None:
     assert loaded <= set(closure("benchmarks.generated.experiment")) | {"spf.identity"}
 
 
-def test_every_way_to_name_a_module(tmp_path: Path) -> None:
-    files = {
-        "spf/__init__.py": "HOMES = {'spf.lazy': 'x'}\nfrom spf.core import a\n",
-        "spf/core.py": "",
-        "spf/lazy.py": "",
-        "spf/start.py": (
-            "from typing import TYPE_CHECKING\n"
-            "if TYPE_CHECKING:\n    from spf.types_only import T\n"
-            "REGISTRY = {'one': 'spf.plugins.one.One'}\n"
-            "def run():\n    from . import inner\n    import spf.deep.leaf\n"
-            "def text():\n    '''Not spf.prose, which is a sentence.'''\n"
-        ),
-        "spf/types_only.py": "",
-        "spf/prose.py": "",
-        "spf/inner.py": "",
-        "spf/plugins/__init__.py": "ALL = ['spf.plugins.two']\ndef f():\n    import spf.prose\n",
-        "spf/plugins/one.py": "",
-        "spf/plugins/two.py": "",
-        "spf/deep/__init__.py": "",
-        "spf/deep/leaf.py": "from ..core import a\nimport json\n",
-    }
-    for name, text in files.items():
+FILES = {
+    "spf/__init__.py": "HOMES = {'spf.lazy': 'x'}\nfrom spf.core import a\n",
+    "spf/core.py": "",
+    "spf/lazy.py": "",
+    "spf/start.py": (
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from spf.types_only import T\n"
+        "REGISTRY = {'one': 'spf.plugins.one.One'}\n"
+        "def run():\n    from . import inner\n    import spf.deep.leaf\n"
+        "def text():\n    '''Not spf.prose, which is a sentence.'''\n"
+    ),
+    "spf/types_only.py": "",
+    "spf/prose.py": "",
+    "spf/inner.py": "",
+    "spf/plugins/__init__.py": "ALL = ['spf.plugins.two']\ndef f():\n    import spf.prose\n",
+    "spf/plugins/one.py": "",
+    "spf/plugins/two.py": "",
+    "spf/deep/__init__.py": "",
+    "spf/deep/leaf.py": "from ..core import a\nimport json\n",
+}
+
+
+def test_every_way_to_name_a_module(tmp_path):
+    for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert set(closure("spf.start", tree=tmp_path)) == {
-        "spf", "spf.core", "spf.start", "spf.plugins", "spf.plugins.one", "spf.inner",
-        "spf.deep", "spf.deep.leaf",
-    }  # fmt: skip
+    found = ("core", "start", "plugins", "plugins.one", "inner", "deep", "deep.leaf")
+    wanted = {"spf", *(f"spf.{name}" for name in found)}
+    assert set(closure("spf.start", tree=tmp_path)) == wanted
     assert "spf.plugins.two" in closure("spf.plugins", tree=tmp_path)

@@ -17,8 +17,8 @@ from benchmarks.harness.report.tables import table_as_csv
 from benchmarks.harness.runner import Results
 from benchmarks.harness.terminal import GROUPS
 from spf.commands.output import WIDTH, print_table
+from spf.names import printable
 from spf.progress import METRICS
-from spf.words import printable
 
 STATUS = {0: "done", 1: "some failed", 2: "bad setting", 3: "cannot run here", 130: "interrupted"}
 COUNTS = ("clips", "no pacing", "failed", "not run")

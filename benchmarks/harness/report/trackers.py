@@ -23,8 +23,8 @@ from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.provenance import digest
 from benchmarks.harness.records import DONE, Record
+from spf.names import shell_quoted
 from spf.progress import METRICS
-from spf.words import shell_quoted
 
 PUBLISHED = "wandb/published.json"
 LONGEST = 120

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from spf.devices import PickledByArguments
 from spf.errors import ConfigError, UnavailableError, one_line
 from spf.extras import require_extra
 from spf.generators.base import (
@@ -21,7 +22,6 @@ from spf.generators.base import (
 )
 from spf.generators.clock import Clock, ClockWarp, latent_clock, wan_rope
 from spf.identity import code_hash, file_digest, installed
-from spf.remade import Remade
 
 if TYPE_CHECKING:
     from spf.generators.tiny.sampling import TinySampler
@@ -52,7 +52,7 @@ class SamplerSettings:
         return cls(**{**values, "size": tuple(values["size"])})
 
 
-class TinyGenerator(Remade):
+class TinyGenerator(PickledByArguments):
     """First frame + last frame -> clip, on the CPU, without text.
 
     path : folder of weights; None is the one that ships with the project. Prompts and guidance are

@@ -1,4 +1,4 @@
-"""The words that choose an embedder, a target, a law ...: one rule for all of them."""
+"""Names of options (embedders, targets, laws ...), files and clips: one rule for all of them."""
 
 import os
 import re
@@ -12,19 +12,19 @@ from typing import Any
 from spf.errors import ConfigError
 
 
-def choose(given: Any, known: Iterable[str], what: str) -> str:
-    """The known word that `given` names; hyphens serve for underscores (`ease-in`).
+def choose(name: Any, known: Iterable[str], what: str) -> str:
+    """The known name that `name` stands for; hyphens serve for underscores (`ease-in`).
 
-    Raises ConfigError in one line, with the nearest known words, or all where none is near; for
+    Raises ConfigError in one line, with the nearest known names, or all where none is near; for
     what is no text as well.
     """
-    words, given = sorted(known), str(given)
-    for wanted in (given, given.replace("-", "_")):
-        if wanted in words:
+    names, name = sorted(known), str(name)
+    for wanted in (name, name.replace("-", "_")):
+        if wanted in names:
             return wanted
-    near = get_close_matches(given, words, n=3, cutoff=0.5)
+    near = get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    raise ConfigError(f"unknown {what} {given!r}; {hint}known: {', '.join(words) or 'none'}")
+    raise ConfigError(f"unknown {what} {name!r}; {hint}known: {', '.join(names) or 'none'}")
 
 
 def printable(name: str) -> str:
@@ -57,14 +57,14 @@ def is_url(source: object) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(source)) is not None
 
 
-def shell_quoted(word: str) -> str:
-    """A word as a shell reads it back: POSIX, or bash and zsh where it is not printable."""
-    if printable(word) == word:
-        return shlex.quote(word)
+def shell_quoted(text: str) -> str:
+    """An argument as a shell reads it back: POSIX, or bash and zsh where it is not printable."""
+    if printable(text) == text:
+        return shlex.quote(text)
     escapes = {"\\": "\\\\", "'": "\\'"}
     letters = (
         escapes.get(x) or (x if x.isprintable() else "".join(f"\\x{b:02x}" for b in os.fsencode(x)))
-        for x in word
+        for x in text
     )
     return f"$'{''.join(letters)}'"
 
