@@ -10,7 +10,7 @@ from spf.video.clip import IMAGE_SUFFIXES, MAX_FRAMES, SUFFIXES, Clip, ClipInfo,
 from spf.video.content import content_hash
 from spf.video.folder import list_frames
 from spf.video.guarded import GuardedReader, read_image
-from spf.video.reader import Reader, batches, load, probe
+from spf.video.reader import Reader, load, probe
 from spf.video.search import clips_in
 from spf.video.tiles import Tile, cut_tile, frames_sha256
 from spf.video.write import write_mp4, write_png
@@ -25,7 +25,6 @@ __all__ = [
     "Reader",
     "Sampling",
     "Tile",
-    "batches",
     "clips_in",
     "content_hash",
     "cut_tile",

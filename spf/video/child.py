@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from spf.errors import ClipError, ConfigError
-from spf.video.clip import Sampling, starved
+from spf.video.clip import AGAIN, Sampling, starved
 from spf.video.reader import Reader
 
 
@@ -28,9 +28,9 @@ def serve(memory: int) -> None:
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()
     while True:
-        given = json.loads(requests.get())
-        os.chdir(given["folder"])
-        _decode(given["path"], Sampling(**given["sampling"]), output)
+        request = json.loads(requests.get())
+        os.chdir(request["folder"])
+        _decode(request["path"], Sampling(**request["sampling"]), output)
 
 
 def _listen(requests: queue.SimpleQueue[str]) -> None:
@@ -41,26 +41,25 @@ def _listen(requests: queue.SimpleQueue[str]) -> None:
 
 
 def _decode(path: str, sampling: Sampling, output: IO[bytes]) -> None:
-    def tell(**told: Any) -> None:
-        _write(output, json.dumps(told).encode() + b"\n")
+    def send(**reply: Any) -> None:
+        _write(output, json.dumps(reply, default=str).encode() + b"\n")
 
     try:
         with Reader(path, sampling) as reader:
-            tell(info=asdict(reader.info) | {"path": ""})
+            send(info=asdict(reader.info) | {"path": ""})
             for image, time in reader:
-                tell(frame=image.shape, time=time, decoded=reader.decoded)
+                send(frame=image.shape, time=time, decoded=reader.decoded)
                 _write(output, np.ascontiguousarray(image).data.cast("B"))
-            tell(lost=reader.lost, notes=reader.notes, decoded=reader.decoded)
-    except ClipError as error:
-        tell(clip_error=[error.clip, error.reason, error.remedy])
+            send(lost=reader.lost, notes=reader.notes, decoded=reader.decoded)
     except ConfigError as error:
-        tell(config_error=str(error))
+        send(config_error=str(error))
+    except ClipError as error:
+        send(clip_error=error.args)
     except MemoryError:
-        short = starved(path)
-        tell(clip_error=[short.clip, short.reason, short.remedy])
+        send(clip_error=starved(path).args)
     except Exception as error:  # of a library, on a file that it did not expect
         what = f"its decoder failed ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
-        tell(clip_error=[path, what, "copy or download it again, or make it again"])
+        send(clip_error=[path, what, AGAIN])
 
 
 def _write(output: IO[bytes], data: bytes | memoryview) -> None:

@@ -17,11 +17,11 @@ from spf.video.clip import IMAGE_SUFFIXES, ClipInfo, Render, plural
 from spf.video.images import (
     DAMAGE,
     decode,
+    described,
     only_stream,
     open_image,
     oriented_size,
     render,
-    rotation,
 )
 from spf.words import printable
 
@@ -34,6 +34,7 @@ NUMBER = re.compile(
     r"(e[-+]\d{1,3}(?![^\W_]))?"
 )
 MARK = re.compile(r"([\W_]+[^\W\d_]+)+")  # _mask, -depth_map
+UNDECODABLE = ("none of its images can be decoded", "make the images again")
 LOSSY = (".jpg", ".jpeg", ".webp", ".avif")
 
 
@@ -168,27 +169,10 @@ class FolderSource:
         for file in self._files:
             try:
                 with open_image(file) as image:
-                    width, height = oriented_size(image)
-                    codec, turned = (image.format or "image").lower(), rotation(image)
-                break
+                    return described(self._path, image, len(self._files))
             except ClipError:
                 continue
-        else:
-            reason = "none of its images can be decoded"
-            raise ClipError(self._path, reason, "make the images again")
-        return ClipInfo(
-            path=self._path,
-            width=width,
-            height=height,
-            codec=codec,
-            rotation=turned,
-            pixel_aspect=1.0,
-            fps=None,
-            frames=len(self._files),
-            duration=None,
-            video_streams=1,
-            stream=0,
-        )
+        raise ClipError(self._path, *UNDECODABLE)
 
     def __iter__(self) -> Iterator[tuple[float, Render]]:
         size = (self.info.width, self.info.height)
@@ -208,8 +192,7 @@ class FolderSource:
             reason = f"{name} is {found[0]} x {found[1]}, the first image {size[0]} x {size[1]}"
             raise ClipError(self._path, reason, "scale the images to one size")
         if not self.decoded:
-            reason = "none of its images can be decoded"
-            raise ClipError(self._path, reason, "make the images again")
+            raise ClipError(self._path, *UNDECODABLE)
 
     def report(self, complete: bool) -> tuple[int, list[str]]:
         lost = len(self._bad)

@@ -56,7 +56,9 @@ class Renderer:
         self._width, self._height = self._square(first)
         check_size(path, self._width, self._height)
         self._transpose, self._flip_x, self._flip_y = _orientation(first)
-        self.rotation = _CLOCKWISE[self._transpose, self._flip_x, self._flip_y]
+        # Clockwise; a mirrored picture counts as what follows its mirroring left to right.
+        upright = 180 if self._flip_y else 0
+        self.rotation = (90 if self._flip_x else 270) if self._transpose else upright
         size = (self._width, self._height)
         self.width, self.height = size[::-1] if self._transpose else size
         self._notes: dict[str, str] = {}  # by kind: of many sizes, the first one
@@ -137,22 +139,9 @@ class Renderer:
         return list(self._notes.values())
 
 
-# (transpose, flip x, flip y), done in this order -> degrees clockwise; a mirrored picture counts as
-# the rotation that follows its mirroring left to right.
-_CLOCKWISE = {
-    (False, False, False): 0,
-    (False, True, False): 0,
-    (True, True, False): 90,
-    (True, True, True): 90,
-    (False, True, True): 180,
-    (False, False, True): 180,
-    (True, False, True): 270,
-    (True, False, False): 270,
-}
-
-
 def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """(transpose, flip x, flip y) that the display matrix asks for, rounded to right angles.
+    """(transpose, flip x, flip y), done in this order, that the display matrix asks for, rounded to
+    right angles.
 
     The matrix maps a stored pixel (x, y) to (a x + c y, b x + d y); its rows are (a b u), (c d v),
     (x y w), 32-bit integers.
