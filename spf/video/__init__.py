@@ -7,11 +7,9 @@ line. PyAV and Pillow load at the first use.
 """
 
 from spf.video.clip import IMAGE_SUFFIXES, MAX_FRAMES, SUFFIXES, Clip, ClipInfo, Sampling
-from spf.video.content import content_hash
-from spf.video.folder import list_frames
+from spf.video.folder import clips_in, content_hash, list_frames
 from spf.video.guarded import GuardedReader, read_image
 from spf.video.reader import Reader, load, probe
-from spf.video.search import clips_in
 from spf.video.tiles import Tile, cut_tile, frames_sha256
 from spf.video.write import write_mp4, write_png
 

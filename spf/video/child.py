@@ -23,7 +23,7 @@ def serve(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # a decoder writes no file
-    output = os.fdopen(os.dup(1), "wb", buffering=0)
+    output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not come between the frames
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()
@@ -42,14 +42,15 @@ def _listen(requests: queue.SimpleQueue[str]) -> None:
 
 def _decode(path: str, sampling: Sampling, output: IO[bytes]) -> None:
     def send(**reply: Any) -> None:
-        _write(output, json.dumps(reply, default=str).encode() + b"\n")
+        output.write(json.dumps(reply, default=str).encode() + b"\n")
+        output.flush()
 
     try:
         with Reader(path, sampling) as reader:
             send(info=asdict(reader.info) | {"path": ""})
             for image, time in reader:
                 send(frame=image.shape, time=time, decoded=reader.decoded)
-                _write(output, np.ascontiguousarray(image).data.cast("B"))
+                output.write(np.ascontiguousarray(image).data)
             send(lost=reader.lost, notes=reader.notes, decoded=reader.decoded)
     except ConfigError as error:
         send(config_error=str(error))
@@ -60,13 +61,6 @@ def _decode(path: str, sampling: Sampling, output: IO[bytes]) -> None:
     except Exception as error:  # of a library, on a file that it did not expect
         what = f"its decoder failed ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
         send(clip_error=[path, what, AGAIN])
-
-
-def _write(output: IO[bytes], data: bytes | memoryview) -> None:
-    """All of the data: an unbuffered file may take a part only."""
-    view = memoryview(data)
-    while view:
-        view = view[output.write(view) :]
 
 
 if __name__ == "__main__":

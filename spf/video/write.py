@@ -51,8 +51,7 @@ def write_mp4(
     crf, `ValueError` for frames of a wrong shape or type, `ClipError` where there is no frame or
     the disk refuses; whatever is raised, `frames` included, leaves nothing behind.
     """
-    path = Path(path)
-    rate = exact_rate(fps)
+    path, rate = Path(path), exact_rate(fps)
     if isinstance(crf, bool) or not 0 <= crf <= 51:
         raise ConfigError(f"crf is {crf!r}; give a number from 0 (best) to 51")
     with _refusals(path), moved_into_place(path) as temporary:
@@ -143,6 +142,17 @@ def _encode(
         raise
 
 
+class _FramesError(Exception):
+    """An error of the caller's frames, not of the disk."""
+
+
+def _marked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    try:
+        yield from frames
+    except OSError as error:
+        raise _FramesError from error
+
+
 def _checked(path: Path, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """The frames, contiguous; raises where one does not fit the first, or there is none."""
     shape = None
@@ -157,17 +167,6 @@ def _checked(path: Path, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(image)
     if shape is None:
         raise ClipError(path, "there are no frames to write", "give one frame or more")
-
-
-class _FramesError(Exception):
-    """An error of the caller's frames, kept apart from the disk's."""
-
-
-def _marked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    try:
-        yield from frames
-    except OSError as error:
-        raise _FramesError from error
 
 
 def _check_replaceable(folder: Path) -> None:
