@@ -3,8 +3,8 @@
 import math
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal, Protocol
@@ -21,11 +21,10 @@ from spf.video.pixels import STILL, Bars, PixelStatistics, pixel_notes
 Image = NDArray[np.uint8]
 Source = str | os.PathLike[str] | ArrayLike | Iterator[tuple[Image, float]]
 Watch = Callable[[Image, float], None]
-FrameStream = Generator[tuple[Image, float]]
 
 LARGE = 2**25  # bytes of a frame (11 megapixels) from which on none is read ahead
 FRAMES = "frames"  # what errors call a clip that came from memory
-FITTING = "_frames_that_fit"  # where an embedder that once had too many keeps how many it can take
+FITTING = "_frames_that_fit"  # where an embedder that once had too many stores how many it takes
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 GPU_FAILED = "the GPU failed"  # what the reason begins with, for those who start anew then
 GPU_LOST = ("cuda error", "cudnn error", "device-side assert")
@@ -34,7 +33,7 @@ GPU_LOST = ("cuda error", "cudnn error", "device-side assert")
 class Embedder(Protocol):
     """Frames -> vectors. `prepare` runs a frame at a time, `encode` a batch at a time.
 
-    name : the word that chooses it. control : whether it is a control (no semantics in it), which
+    name : what chooses it. control : whether it is a control (no semantics in it), which
     every table says. batch_size : frames per batch unless the caller asks for another.
 
     `prepare` is called by a background thread while `encode` works on an earlier batch. An embedder
@@ -47,7 +46,7 @@ class Embedder(Protocol):
     batch_size: int
 
     def prepare(self, image: Image) -> NDArray[Any]:
-        """What the model is given for a frame (H, W, 3) uint8 RGB: one fixed shape and dtype."""
+        """The model's input for a frame (H, W, 3) uint8 RGB: one fixed shape and dtype."""
         ...
 
     def encode(self, batch: NDArray[Any]) -> NDArray[np.float32]:
@@ -89,7 +88,7 @@ def embed_clip(
     embedder: Embedder,
     batch_size: int | None = None,
     sampling: Sampling | None = None,
-    watch: Watch | None = None,
+    on_frame: Watch | None = None,
     reader: Callable[[str | os.PathLike[str], Sampling], Reader | GuardedReader] = Reader,
     crop_bars: bool = False,
     nuisance: str = "none",
@@ -98,7 +97,7 @@ def embed_clip(
 
     source : path, frames (T, H, W, 3) uint8 (times are their indices), or an iterable of
     (image, seconds). sampling : of a file's frames; frames from memory are all used.
-    watch : called with every frame and its time, in order (progress bars, thumbnails), by the
+    on_frame : called with every frame and its time, in order (progress bars, thumbnails), by the
     background thread that prepares frames, while the model works on earlier ones.
     reader : `GuardedReader` where files may be hostile or damaged. crop_bars : embed frames without
     their black bars; raises BarsEndError where a later frame shows that they are none. nuisance :
@@ -118,45 +117,25 @@ def embed_clip(
     if size < 1:
         raise ValueError(f"batch_size must be at least 1, not {size!r}")
     if isinstance(source, str | os.PathLike):
-        with reader(source, sampling or Sampling()) as opened, _memory_of(source):
+        bars = Bars() if crop_bars else None
+        with reader(source, sampling or Sampling()) as opened:
             info = opened.info
             frames = opened if 3 * info.width * info.height > LARGE else ahead(opened)
             unit: Literal["s", "frames"] = "frames" if info.fps is None else "s"
-            bars = Bars() if crop_bars else None
-            bounded = _at_most(frames, source)
-            found = _stream(bounded, embedder, size, watch, source, unit, bars, views)
+            try:
+                found = _stream(frames, embedder, size, on_frame, source, unit, bars, views)
+            except MemoryError:
+                what = "it does not fit into the memory of this machine"
+                remedy = "scale it down, or use fewer of its frames"
+                raise ClipError(source, what, remedy) from None
             notes = [*opened.notes, *(bars.notes() if bars else []), *found.notes]
             return replace(found, info=info, notes=notes)
     if sampling not in (None, Sampling()):
         raise ConfigError("sampling applies to files; choose the frames before they are given")
     if isinstance(source, Iterator):
-        return _stream(source, embedder, size, watch, FRAMES, "s", None, views)
+        return _stream(source, embedder, size, on_frame, FRAMES, "s", None, views)
     held = _frames(np.asarray(source))
-    return _stream(held, embedder, size, watch, FRAMES, "frames", None, views)
-
-
-@contextmanager
-def _memory_of(source: object) -> Iterator[None]:
-    """Lack of memory in this process as an error of the clip."""
-    try:
-        yield
-    except MemoryError:
-        what = "it does not fit into the memory of this machine"
-        raise ClipError(source, what, "scale it down, or use fewer of its frames") from None
-
-
-def _at_most(frames: Iterable[tuple[Image, float]], source: object) -> FrameStream:
-    """The frames, closed at the end. ClipError behind MAX_FRAMES: memory is bounded."""
-    with ExitStack() as at_end:
-        at_end.callback(getattr(frames, "close", bool))
-        count = 0
-        for frame in frames:
-            count += 1  # noqa: SIM113
-            if count > MAX_FRAMES:
-                what = f"it has more than {MAX_FRAMES} frames"
-                raise ClipError(source, what, "use fewer of them, or cut it")
-            yield frame
-            del frame  # or it would be held while the next one is read, as enumerate would
+    return _stream(held, embedder, size, on_frame, FRAMES, "frames", None, views)
 
 
 def _frames(frames: NDArray[Any]) -> Iterator[tuple[Image, float]]:
@@ -170,7 +149,7 @@ def _stream(
     frames: Iterable[tuple[Image, float]],
     embedder: Embedder,
     size: int,
-    watch: Watch | None,
+    on_frame: Watch | None,
     source: object,
     unit: Literal["s", "frames"],
     bars: Bars | None,
@@ -179,9 +158,42 @@ def _stream(
     times: list[float] = []
     pixels, sample = PixelStatistics(), Sample()
     vectors: list[NDArray[np.float32]] = []
-    prepared = _batches(frames, embedder, size, watch, pixels, bars, views, sample)
-    with closing(ahead(prepared)) as batches:
-        for batch, at in batches:
+    stack = getattr(embedder, "stack", np.stack)
+
+    def batches() -> Iterator[tuple[Any, list[float]]]:
+        """Prepared batches of the frames, each with their times, then of the views, without any.
+
+        The views have batches of their own, so that the frames' vectors are rounded as without.
+        """
+        prepared: list[Any] = []
+        at: list[float] = []
+        with ExitStack() as at_end:
+            at_end.callback(getattr(frames, "close", bool))
+            for image, time in frames:
+                if len(pixels.changes) == MAX_FRAMES and source is not FRAMES:
+                    what = f"it has more than {MAX_FRAMES} frames"  # memory is bounded
+                    raise ClipError(source, what, "use fewer of them, or cut it")
+                if on_frame is not None:
+                    on_frame(image, time)
+                pixels.add(image)
+                inside = image if bars is None else bars.crop(image)
+                prepared.append(embedder.prepare(inside))
+                at.append(time)
+                if views:
+                    sample.add(inside)
+                del image, inside  # or they would be held while the next one is read
+                if len(prepared) == size:
+                    yield stack(prepared), at
+                    prepared, at = [], []
+            if prepared:
+                yield stack(prepared), at
+        again = [View(), *views] if sample.reduced else views
+        images = (view.of(image) for _, image in sample.chosen() for view in again)
+        while part := [embedder.prepare(image) for image in islice(images, size)]:
+            yield stack(part), []
+
+    with closing(ahead(batches())) as prepared:
+        for batch, at in prepared:
             vectors.append(_encode(embedder, batch, source))
             times += at
     if not vectors:
@@ -199,80 +211,36 @@ def _stream(
     return replace(made, differences=seen[:, -len(views) :] - own)
 
 
-def _batches(
-    frames: Iterable[tuple[Image, float]],
-    embedder: Embedder,
-    size: int,
-    watch: Watch | None,
-    pixels: PixelStatistics,
-    bars: Bars | None,
-    views: Sequence[View],
-    sample: Sample,
-) -> Iterator[tuple[Any, list[float]]]:
-    """Prepared batches of the frames, each with their times, then of the views, without any.
-
-    The views have batches of their own, so that the frames' vectors are rounded as without them.
-    """
-    stack = getattr(embedder, "stack", np.stack)
-    prepared: list[Any] = []
-    times: list[float] = []
-    with ExitStack() as at_end:
-        at_end.callback(getattr(frames, "close", bool))
-        for image, time in frames:
-            if watch is not None:
-                watch(image, time)
-            pixels.add(image)
-            inside = image if bars is None else bars.crop(image)
-            prepared.append(embedder.prepare(inside))
-            times.append(time)
-            if views:
-                sample.add(inside)
-            del image, inside  # or they would be held while the next one is read
-            if len(prepared) == size:
-                yield stack(prepared), times
-                prepared, times = [], []
-        if prepared:
-            yield stack(prepared), times
-    again = [View(), *views] if sample.reduced else views
-    images = (view.of(image) for _, image in sample.chosen() for view in again)
-    while part := [embedder.prepare(image) for image in islice(images, size)]:
-        yield stack(part), []
-
-
 def _encode(embedder: Embedder, batch: Any, source: object) -> NDArray[np.float32]:
     """Vectors of a batch, in parts where the whole does not fit into memory."""
     done: list[NDArray[np.float32]] = []
-    size = kept = min(len(batch), getattr(embedder, FITTING, len(batch)))
+    size = known = min(len(batch), getattr(embedder, FITTING, len(batch)))
     start = 0
     while start < len(batch):
         part = batch[start : start + size]
         try:
             done.append(embedder.encode(part))
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, MemoryError) or _says(error, OUT_OF_MEMORY):
+            text = str(error).lower()
+            if isinstance(error, MemoryError) or any(x in text for x in OUT_OF_MEMORY):
                 if size == 1:
                     what = f"a single frame does not fit into memory with embedder {embedder.name}"
                     raise ClipError(source, what, "use a smaller model, or the CPU") from None
                 size = len(part) // 2
-            elif _says(error, GPU_LOST):
+            elif any(x in text for x in GPU_LOST):
                 what = f"{GPU_FAILED} ({' '.join(str(error).split())[:100]})"
                 raise ClipError(source, what, "start again: what is finished is kept") from None
             else:
                 raise
         else:
             start += len(part)
-            if size < kept:
-                kept = size
+            if size < known:
+                known = size
                 with suppress(AttributeError):  # an object with slots forgets
                     setattr(embedder, FITTING, size)
                 text = f"embedder {embedder.name}: {len(batch)} frames at once do not fit into "
                 print(f"{text}memory; it goes on with {size}", file=sys.stderr)
     return done[0] if len(done) == 1 else np.concatenate(done)
-
-
-def _says(error: BaseException, words: tuple[str, ...]) -> bool:
-    text = str(error).lower()
-    return any(word in text for word in words)
 
 
 def _unit(vectors: NDArray[np.float32], source: object, of: str = "frame") -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 """A few frames of a clip as a slightly other camera, or another light, would show them."""
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import cv2
 import numpy as np
@@ -10,14 +10,9 @@ from spf.words import choose
 
 Image = NDArray[np.uint8]
 
-FRAMES = 9
-"""Frames of a clip that are seen again: 72 to 90 views, whatever the clip's length."""
-
-HELD = 2**21
-"""Pixels of a frame above which it is held at a smaller size: 18 frames of 6 MB at most."""
-
-LONGEST = 2**14
-"""Pixels of a side that OpenCV can warp."""
+FRAMES = 9  # of a clip that are seen again: 72 to 90 views, whatever the clip's length
+HELD = 2**21  # pixels of a frame above which it is held smaller: 18 frames of 6 MB at most
+LONGEST = 2**14  # pixels of a side that OpenCV can warp
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,7 @@ class View:
             levels = np.arange(256) * self.light
             table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
             image = np.asarray(cv2.LUT(image, table), np.uint8)
-        if (self.right, self.down, self.zoom, self.turn) == (0.0, 0.0, 1.0, 0.0):
+        if astuple(self)[:4] == (0.0, 0.0, 1.0, 0.0):
             return image
         centre = ((width - 1) / 2, (height - 1) / 2)
         matrix = cv2.getRotationMatrix2D(centre, self.turn, self.zoom)

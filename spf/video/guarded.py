@@ -29,12 +29,9 @@ from spf.errors import ClipError, ConfigError
 from spf.video.clip import ClipInfo, Sampling, check_size
 from spf.video.reader import EVERY_FRAME
 
-PATIENCE = 60.0
-"""Seconds without a new frame after which a decoder counts as hung."""
-ENOUGH = 7200.0
-"""Seconds in all that one clip's decoder is waited for; 3 hours of 4K video take about half."""
-MEMORY = 4 * 2**30
-"""Bytes of address space that a decoder may take; it needs 1 to 2 GB for ordinary clips."""
+PATIENCE = 60.0  # seconds without a new frame after which a decoder counts as hung
+ENOUGH = 7200.0  # seconds in all for one clip; 3 hours of 4K video take about half
+MEMORY = 4 * 2**30  # bytes of address space that a decoder may take; usual clips need 1 to 2 GB
 
 _idle: list[_Decoder] = []
 _lock = threading.Lock()
@@ -142,11 +139,8 @@ class GuardedReader:
             reason = f"its decoder went astray: it {end.why}"
         else:
             cause = self._decoder.end()
-            reason = f"its decoder crashed ({cause})"
-            if cause == "SIGKILL":
-                reason = (
-                    "its decoder was killed (SIGKILL), as the system does where memory is short"
-                )
+            short = "was killed (SIGKILL), as the system does where memory is short"
+            reason = f"its decoder {short if cause == 'SIGKILL' else f'crashed ({cause})'}"
         self.close()
         return ClipError(self._path, reason, "the file is damaged or hostile: make it again")
 

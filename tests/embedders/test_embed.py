@@ -66,7 +66,7 @@ def test_every_frame_is_passed_on_in_order():
     seen, clip = [], np.stack(harness.steady(9))
     frames = zip(clip, np.arange(9) / 5, strict=True)
     embed_clip(
-        frames, load_embedder("pixels"), 4, watch=lambda image, time: seen.append((image, time))
+        frames, load_embedder("pixels"), 4, on_frame=lambda image, time: seen.append((image, time))
     )
     assert [time for _, time in seen] == [index / 5 for index in range(9)]
     np.testing.assert_array_equal([image for image, _ in seen], clip)

@@ -1,7 +1,6 @@
 """`--embedder NAME[/VARIANT]` and `--weights FOLDER`: every command that measures has them."""
 
 import json
-import os
 import sys
 from dataclasses import replace
 
@@ -108,19 +107,6 @@ def test_python_takes_variants_too(fetched, images, tmp_path):
     assert {siglip, dinov2} < {*available()}
     with pytest.raises(ConfigError, match="multiple values for keyword argument 'model'"):
         load_embedder(siglip, model="b16-512")
-
-
-@pytest.mark.slow
-def test_compare_takes_a_variant_in_a_folder(fetched, tmp_path):
-    clips = harness.two_generators(tmp_path / "clips", 1)
-    words = ["compare", str(clips), "--embedder", "siglip/b16-384"]
-    words += ["--weights", os.path.relpath(fetched["siglip"], tmp_path), "--out", "out"]
-    done = harness.command(*harness.SPF, *words, cwd=tmp_path, WANDB_MODE="disabled")
-    assert done.returncode == 0, done.stderr
-    records = harness.read_records(harness.only_run(tmp_path / "out"))
-    assert set(records["embedder"]) == {"siglip"}
-    expected = load_embedder("siglip/b16-384", path=fetched["siglip"]).identity()
-    assert set(records["weights_hash"]) == {expected["weights"]}
 
 
 @pytest.mark.parametrize("command", ["analyze", "retime", "timemap", "compare", "corpus"])

@@ -7,8 +7,8 @@ import pytest
 import spf
 from spf.embedders import load_embedder
 from spf.measurement import measure_clip
-from spf.progress.metrics import FLICKER, NO_CHANGE, unranked_reason
-from spf.video.pixels import Bars, repeated
+from spf.progress.metrics import unranked_reason
+from spf.video.pixels import repeated
 from synthetic.clips import content
 
 
@@ -31,13 +31,6 @@ def test_bars_are_left_out_and_noted(tmp_path, bars):
     found = measured(tmp_path, boxed(*bars))
     assert spf.score(found.curve)["linearity_mae"] == pytest.approx(plain, abs=0.005)
     assert "black bars are left out" in found.embeddings.notes[0]
-
-
-def test_cropping_is_exact():
-    bars, picture = Bars(), np.full((60, 80, 3), 90, np.uint8)
-    frame = np.pad(picture, ((10, 10), (0, 0), (0, 0)))
-    assert bars.crop(np.zeros_like(frame)).shape == frame.shape  # black says nothing yet
-    np.testing.assert_array_equal(bars.crop(frame), picture)
 
 
 def test_a_subtitle_in_the_bars_keeps_them(tmp_path):
@@ -81,15 +74,11 @@ def test_slow_real_change_is_still_seen(tmp_path, name):
     assert unranked_reason(found.curve) is None
 
 
-def test_flicker_grows_with_its_strength_and_even_change_has_none():
+def test_flicker_grows_with_its_strength():
     """A path through an arc with white noise of a known size about it."""
     u = np.linspace(0, 1.2, 81)
-    arc = np.zeros((81, 256))
-    arc[:, 0], arc[:, 1] = np.cos(u), np.sin(u)
+    arc = np.pad(np.stack([np.cos(u), np.sin(u)], axis=1), [(0, 0), (0, 254)])
     noise = np.random.default_rng(3).standard_normal((81, 256)) / 16
-    curves = [spf.fit(arc + size * noise) for size in (0.0, 0.05, 0.2, 0.8)]
-    shares = [curve.noise_share for curve in curves]
+    shares = [spf.fit(arc + size * noise).noise_share for size in (0.0, 0.05, 0.2, 0.8)]
     assert shares == sorted(shares)
-    assert shares[0] < 0.05
-    assert shares[-1] > 0.6
-    assert unranked_reason(curves[-1]) in (FLICKER, NO_CHANGE)
+    assert shares[0] < 0.05 < 0.6 < shares[-1]

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 import spf
 from benchmarks.known_pacing.errors import calibrate
 from spf.embedders import label
-from spf.embedders.tiny import SHIPPED, Tiny
+from spf.embedders.tiny import SHIPPED, TinyEmbedder
 from spf.errors import UnavailableError
 from synthetic.clips import FIRST_HELD_OUT_SEED, Still, SyntheticClip, content
 from synthetic.laws import law
@@ -27,7 +27,7 @@ def test_it_follows_the_meaning_and_neither_camera_codec_noise_nor_light(name):
 
     def curve(clip, gain=1.0):
         frames = np.clip(np.stack(list(clip.frames())) * gain, 0, 255).astype(np.uint8)
-        return spf.fit(spf.embed(frames, embedder=Tiny()))
+        return spf.fit(spf.embed(frames, embedder=TinyEmbedder()))
 
     reference, plain = curve(base), curve(morph)
     still = curve(replace(base, content=Still(base.content), motion=camera))
@@ -56,7 +56,7 @@ def test_other_files_are_refused_in_one_line(tmp_path):
         (other, "another network"),
     ):
         with pytest.raises(UnavailableError, match=reason) as caught:
-            Tiny(path)
+            TinyEmbedder(path)
         assert "\n" not in str(caught.value)
 
 
@@ -64,7 +64,8 @@ def test_identity_names_the_weights(tmp_path):
     copy, other = tmp_path / "copy.safetensors", tmp_path / SHIPPED.name
     copy.write_bytes(SHIPPED.read_bytes())
     save_file({name: 2 * values for name, values in load_file(SHIPPED).items()}, other)
-    assert Tiny(copy).identity() == Tiny().identity() != Tiny(other).identity()
-    assert Tiny(tmp_path).identity() == Tiny(other).identity()
-    assert [label(x) for x in (Tiny(), Tiny(copy))] == ["tiny (shipped)"] * 2
-    assert label(Tiny(other)) == "tiny (local weights)"
+    paths = (None, copy, other, tmp_path)
+    shipped, same, by_file, by_folder = (TinyEmbedder(path).identity() for path in paths)
+    assert shipped == same != by_file == by_folder
+    assert [label(x) for x in (TinyEmbedder(), TinyEmbedder(copy))] == ["tiny (shipped)"] * 2
+    assert label(TinyEmbedder(other)) == "tiny (local weights)"

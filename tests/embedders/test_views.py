@@ -77,9 +77,8 @@ def test_what_views_cost_and_that_they_change_no_frame(length, most):
     embedder, shown = Counting(), []
     without = embed_clip(plain(length), embedder)
     assert (embedder.seen, without.differences.size) == (length, 0)
-    found = embed_clip(
-        plain(length), embedder, nuisance="camera+light", watch=lambda _, time: shown.append(time)
-    )
+    note = lambda _, time: shown.append(time)  # noqa: E731
+    found = embed_clip(plain(length), embedder, nuisance="camera+light", on_frame=note)
     assert embedder.seen - length <= most * length
     assert len(shown) == length
     np.testing.assert_array_equal(found.vectors, without.vectors)

@@ -160,6 +160,7 @@ def test_a_download_that_fails_is_one_line(error, code, message, hub, capsys):
         ("embedder=siglp", 2, "did you mean siglip"),
         ("voice=x", 2, "known: embedder"),
         ("embedder=siglip", 3, "HF_HUB_OFFLINE"),
+        ("quality=vbench", 3, "HF_HUB_OFFLINE"),
     ],
 )
 def test_commands_end_with_their_codes(name, code, message, tmp_path):

@@ -38,16 +38,6 @@ HEADERS = [
 # What is done to the bytes of a file.
 
 
-def cut(data: bytes, draw: Draw) -> bytes:
-    """The beginning of a file."""
-    return data[: int(len(data) * draw.uniform())]
-
-
-def beheaded(data: bytes, draw: Draw) -> bytes:
-    """The end of a file."""
-    return data[int(len(data) * draw.uniform() * 0.2) + 1 :]
-
-
 def flipped(data: bytes, draw: Draw) -> bytes:
     """1 to 1000 flipped bits anywhere."""
     changed = bytearray(data)
@@ -61,12 +51,6 @@ def overwritten(data: bytes, draw: Draw) -> bytes:
     start, length = int(draw.integers(len(data))), int(10 ** draw.uniform(1, 4))
     noise = draw.integers(0, 256, length, dtype=np.uint8).tobytes()
     return data[:start] + noise + data[start + length :]
-
-
-def reheaded(data: bytes, draw: Draw) -> bytes:
-    """The first bytes of another kind of file."""
-    head = MAGIC[str(draw.choice(list(MAGIC)))]
-    return head + data[len(head) :]
 
 
 def absurd(data: bytes, draw: Draw) -> bytes:
@@ -115,19 +99,29 @@ def repeated(data: bytes, draw: Draw) -> bytes:
     return data[:stop] + data[start:]
 
 
-def untouched(data: bytes, draw: Draw) -> bytes:
-    return data
+def cut(data: bytes, draw: Draw) -> bytes:
+    return data[: int(len(data) * draw.uniform())]
 
 
-def renamed(data: bytes, draw: Draw) -> bytes:
-    """As good as before, under another kind's suffix."""
-    return data
+def reheaded(data: bytes, draw: Draw) -> bytes:
+    """The first bytes of another kind of file."""
+    head = MAGIC[str(draw.choice(list(MAGIC)))]
+    return head + data[len(head) :]
 
 
-DAMAGES = (
-    *(cut, beheaded, flipped, overwritten, reheaded, absurd, turned, trackless, repeated),
-    *(untouched, renamed),
-)
+DAMAGES = {
+    "cut": cut,
+    "beheaded": lambda data, draw: data[int(len(data) * draw.uniform() * 0.2) + 1 :],
+    "flipped": flipped,
+    "overwritten": overwritten,
+    "reheaded": reheaded,
+    "absurd": absurd,
+    "turned": turned,
+    "trackless": trackless,
+    "repeated": repeated,
+    "untouched": lambda data, draw: data,
+    "renamed": lambda data, draw: data,  # as good as before, under another kind's suffix
+}
 
 # Good clips.
 
@@ -246,12 +240,12 @@ def make_bad_clips(folder: Path, count: int, seed: int, large: bool = True) -> l
             good_image = min(source.iterdir()).read_bytes()
             ODD[kind](path / f"{int(draw.integers(0, 9))}.5.png", good_image, draw)
         else:
-            damage = DAMAGES[turn % len(DAMAGES)]
+            damage = list(DAMAGES)[turn % len(DAMAGES)]
             suffix = source.suffix if source.suffix in SUFFIXES else ".gif"
-            if damage is renamed or draw.uniform() < 0.1:
+            if damage == "renamed" or draw.uniform() < 0.1:
                 suffix = str(draw.choice([other for other in MAGIC if other != suffix]))
-            path = folder / "clips" / damage.__name__ / f"{index:04d}-{source.stem}{suffix}"
+            path = folder / "clips" / damage / f"{index:04d}-{source.stem}{suffix}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(damage(source.read_bytes(), draw))
+            path.write_bytes(DAMAGES[damage](source.read_bytes(), draw))
         paths.append(path)
     return paths

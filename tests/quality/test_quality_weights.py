@@ -80,55 +80,40 @@ def test_an_interrupted_download_goes_on(server, models, capsys):
     assert not file.exists()
 
 
-@pytest.mark.parametrize("status", [404, 500])
-def test_a_server_that_refuses_is_one_line(status, server, models, capsys):
-    server.status = status
+def test_a_server_that_refuses_is_one_line(server, models, capsys):
+    server.status = 404
     code, _, errors = fetch(capsys, "pinned")
     assert code == 3
     line = harness.check_one_line(errors)
-    assert str(status) in line
+    assert "404" in line
     assert str(models / "pinned.pth") in line  # where to copy it to
-
-
-def test_offline_is_respected(models):
-    words = [sys.executable, str(harness.ROOT / "scripts" / "fetch_weights.py"), "quality=vbench"]
-    folder = str(models.parent)
-    done = harness.command(*words, HF_HUB_OFFLINE="1", VBENCH_CACHE_DIR=folder)
-    assert done.returncode == 3
-    assert "HF_HUB_OFFLINE" in harness.check_one_line(done.stderr)
-    assert not models.parent.exists()
-
-
-class Mischief:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return touch, (str(self.path),)
 
 
 def touch(path: str) -> None:
     Path(path).touch()
 
 
-class Shell(Mischief):
-    """The same by a shell."""
+class Mischief:
+    """Calls a function when it is unpickled."""
+
+    def __init__(self, *call) -> None:
+        self.call = call
 
     def __reduce__(self):
-        return os.system, (f"touch {self.path}",)
+        return self.call[0], self.call[1:]
 
 
-@pytest.mark.parametrize("kind", [Mischief, Shell])
+@pytest.mark.parametrize("shell", [False, True])
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_file_of_weights_runs_nothing(kind, zipped, tmp_path):
+def test_a_file_of_weights_runs_nothing(shell, zipped, tmp_path):
     """Even for a caller that does not mind: what is no tensor is inert, or nothing is loaded."""
-    content = {"weight": torch.arange(3), "more": kind(tmp_path / "ran")}
+    ran = str(tmp_path / "ran")
+    more = Mischief(os.system, f"touch {ran}") if shell else Mischief(touch, ran)
+    content = {"weight": torch.arange(3), "more": more}
     path = tmp_path / "weights.pth"
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     load = tensors_only(torch.load)
-    if zipped and kind is Mischief:
+    if zipped and not shell:
         found = load(str(path), weights_only=False)
         assert found["weight"].tolist() == [0, 1, 2]
         assert isinstance(found["more"], Inert)

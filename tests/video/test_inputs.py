@@ -93,12 +93,6 @@ def test_repeats_change_no_kind():
         assert {part.kind for part in found.named_stretches} == {"jump"}
 
 
-def test_a_loop_has_its_cuts(tmp_path):
-    path = ffmpeg.encode(tmp_path / "loop.mp4", scene(48)[::3] * 3, X264, 24)
-    named = measure_clip(path, load_embedder("tiny")).named_stretches
-    assert [part.start for part in named if part.kind == "cut"] == [15, 31]
-
-
 STILL = [16] * 40
 SHOWN = {  # frames of `scene(48)`; of stills, whatever residue the encoder leaves
     "strobe.mp4": ([i % 2 * 47 for i in range(48)], X264),

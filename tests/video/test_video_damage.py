@@ -1,6 +1,5 @@
 """Damaged clips and errors: what decodes is used, what is lost is noted, nothing else escapes."""
 
-import os
 import zlib
 from pathlib import Path
 
@@ -74,44 +73,25 @@ def test_names_with_a_pattern_read_no_other_files(tmp_path, shared):
             load(name)
 
 
-NOISE = np.random.default_rng(0).bytes(20_000)
-BAD = {  # what lies under a name, and why it is no clip
-    "empty/": (None, "holds no images"),
-    "broken/0.png": (b"x", "none of its images can be decoded"),
-    "empty.mp4": (b"", "the file is empty"),
-    "text.mp4": (b"hello world\n" * 99, "not a video"),
-    "text.txt": (b"hello world\n" * 99, "not a video"),
-    "list.m3u8": (b"#EXTM3U\n#EXTINF:1,\na.mp4\n#EXT-X-ENDLIST\n", "not a video"),
-    "paper.mp4": (b"%PDF-1.7\n" + NOISE, "not a video"),
-    "random.mp4": (NOISE, "not a video"),
-    "zeros.mp4": (bytes(20_000), "not a video"),
-    "bad.png": (b"\x89PNG\r\n\x1a\n" + NOISE[:200], "cannot be decoded"),
-}
-
-
 def test_what_is_no_clip_is_an_error_of_one_line(shared, tmp_path, monkeypatch):
-    bad = [
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "list.m3u8").write_text(f"#EXTM3U\n#EXTINF:1,\n{shared['mp4']}\n#EXT-X-ENDLIST\n")
+    (tmp_path / "paper.mp4").write_bytes(b"%PDF-1.7\n" + np.random.default_rng(0).bytes(9000))
+    data = shared["noise"].read_bytes()
+    (tmp_path / "none.mp4").write_bytes(data[: data.index(b"mdat") + 4])
+    for path, reason in (
         (tmp_path / "missing.mp4", "no such file"),
         (shared["mp4"] / "inside.mp4", "no such file"),
         (Path("x" * 5000), "cannot be opened"),
         (Path("a\0b"), "cannot be opened"),
+        (tmp_path / "empty", "holds no images"),
+        (tmp_path / "list.m3u8", "not a video"),
+        (tmp_path / "paper.mp4", "not a video"),
+        (tmp_path / "none.mp4", "none of its frames can be decoded"),
         (clips.cut(shared["late index"], tmp_path / "cut.mp4", 0.6), r"index \(moov\) is missing"),
         (clips.cut(shared["noise"], tmp_path / "begun.mp4", 0.01), r"index \(moov\) is missing"),
-        (clips.encode_sound(tmp_path / "sound.m4a"), "no video stream, only audio"),
         (clips.encode_sound(tmp_path / "cover.mp4", corners()), "no video stream, only audio;"),
-        (tmp_path / "none.mp4", "none of its frames can be decoded"),
-        (tmp_path / "pipe", "not a file"),
-    ]
-    os.mkfifo(tmp_path / "pipe")
-    data = shared["noise"].read_bytes()
-    (tmp_path / "none.mp4").write_bytes(data[: data.index(b"mdat") + 4])
-    for name, (content, reason) in BAD.items():
-        path = tmp_path / name
-        (path if content is None else path.parent).mkdir(exist_ok=True)
-        if content is not None:
-            path.write_bytes(content)
-        bad.append((path.parent if name.startswith("broken") else path, reason))
-    for path, reason in bad:
+    ):
         for read in (probe, load):
             with pytest.raises(ClipError, match=reason) as error:
                 read(path)
@@ -129,27 +109,24 @@ def test_what_is_no_clip_is_an_error_of_one_line(shared, tmp_path, monkeypatch):
 
 
 def test_absurd_sizes_are_refused(tmp_path):
-    Image.new("L", (10, 10)).save(tmp_path / "a.png")
     bomb, small = tmp_path / "bomb.png", tmp_path / "grown.gif"
-    for size in (20000, 16384 * 4):
-        data = bytearray((tmp_path / "a.png").read_bytes())
-        data[16:24] = size.to_bytes(4, "big") * 2
+    Image.new("L", (10, 10)).save(bomb)
+    data = bytearray(bomb.read_bytes())
+    grown = bytearray(clips.animate(small, clips.noise(3, 16, 16), [40] * 3).read_bytes())
+    place = grown.rfind(b"\x21\xf9\x04") + 13  # the last frame's size
+    for side in (9000, 65535):
+        data[16:24] = side.to_bytes(4, "big") * 2
         data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
         bomb.write_bytes(data)
-        with pytest.raises(ClipError, match="too large"):
-            probe(bomb)
-    grown = bytearray(clips.animate(small, clips.noise(3, 16, 16), [40] * 3).read_bytes())
-    place = grown.rfind(b"\x21\xf9\x04") + 8  # the last frame's place and size
-    for side in (9000, 65535):
-        grown[place + 5 : place + 9] = side.to_bytes(2, "little") * 2
+        grown[place : place + 4] = side.to_bytes(2, "little") * 2
         small.write_bytes(grown)
-        with pytest.raises(ClipError, match="too large"):
-            load(small)
-    for width, aspect in ((b"40000", b"1:1"), (b"9000", b"9:1")):
-        head = b"YUV4MPEG2 W%s H40000 F25:1 Ip A%s C420\nFRAME\n" % (width, aspect)
-        (tmp_path / "bomb.y4m").write_bytes(head + bytes(1000))
-        with pytest.raises(ClipError):
-            probe(tmp_path / "bomb.y4m")
+        for path in (bomb, small):
+            with pytest.raises(ClipError, match="too large"):
+                load(path)
+    head = b"YUV4MPEG2 W9000 H40000 F25:1 Ip A9:1 C420\nFRAME\n"
+    (tmp_path / "bomb.y4m").write_bytes(head + bytes(1000))
+    with pytest.raises(ClipError):
+        probe(tmp_path / "bomb.y4m")
 
 
 def drawn(seed: int) -> list[ApngFrame]:
