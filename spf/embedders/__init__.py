@@ -30,7 +30,7 @@ DEFAULT_EMBEDDER = "efficientnet"
 RENDERED_EMBEDDER = "tiny"
 """For what this project renders and generates itself, at 32 to 128 pixels."""
 
-REMARKS = {
+LABELS = {
     "efficientnet": "ImageNet",
     "tiny": "shipped",
     "pixels": "control",
@@ -38,7 +38,7 @@ REMARKS = {
 }
 """What every table adds to these names."""
 
-CAUTIONS = {
+DISCLAIMERS = {
     "ImageNet": "efficientnet is a small network that was trained on ImageNet's photographs; the "
     "paper measures with SigLIP.",
     "control": "A control sees colours and edges, not meaning: its numbers are a first look.",
@@ -137,19 +137,19 @@ def _class(name: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-def remark(embedder: Embedder | str) -> str:
-    """What has to be known of an embedder or a name of one: control, shipped, or nothing."""
+def short_label(embedder: Embedder | str) -> str:
+    """What has to be known of an embedder or a name of one: control, shipped, or "" for nothing."""
     if isinstance(embedder, str):
-        return REMARKS.get(embedder, "")
+        return LABELS.get(embedder, "")
     if getattr(embedder, "is_local", False):
         return "local weights"
-    return "control" if embedder.control else REMARKS.get(embedder.name, "")
+    return "control" if embedder.control else LABELS.get(embedder.name, "")
 
 
 def label(embedder: Embedder | str) -> str:
-    """How tables and plots name an embedder: with its remark, where it has one."""
+    """How tables and plots name an embedder: with its short label, where it has one."""
     name = embedder if isinstance(embedder, str) else shown_name(embedder)
-    known = remark(embedder)
+    known = short_label(embedder)
     return f"{name} ({known})" if known else name
 
 

@@ -18,7 +18,7 @@ from benchmarks.harness.records import FAILED, Record, number
 from benchmarks.harness.report.columns import unit
 from benchmarks.harness.report.tables import heading
 from benchmarks.harness.runner import Results
-from spf.embedders import CAUTIONS, remark
+from spf.embedders import DISCLAIMERS, short_label
 from spf.progress import METRICS
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -106,8 +106,8 @@ def anchors() -> Callable[[Table], str]:
 
 def caution_lines(records: list[Record]) -> list[str]:
     """What a reader must be told about the embedders of the rows."""
-    remarks = dict.fromkeys(remark(record["embedder"]) for record in records)
-    return [CAUTIONS[name] for name in remarks if name]
+    remarks = dict.fromkeys(short_label(record["embedder"]) for record in records)
+    return [DISCLAIMERS[name] for name in remarks if name]
 
 
 def _linked(summary: Summary) -> int:
