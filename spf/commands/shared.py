@@ -26,7 +26,7 @@ KNOWN = {
     "control": "a control sees colours and edges, not meaning",
     "shipped": "trained on rendered pictures alone; the paper measures with SigLIP",
 }
-"""What must be known of an embedder, by its short label: `spf.embedders.DISCLAIMERS` in half a line."""
+"""What must be known of an embedder, by its short label: half of `spf.embedders.DISCLAIMERS`."""
 
 
 def as_options(text: str) -> str:

@@ -3,21 +3,22 @@
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spf.embedders.ahead import ahead
 from spf.embedders.views import Sample, View, views_of
 from spf.errors import ClipError, ConfigError
 from spf.video import MAX_FRAMES, ClipInfo, GuardedReader, Reader, Sampling
 from spf.video.pixels import STILL, Bars, PixelStatistics, pixel_notes
 
+T = TypeVar("T")
 Image = NDArray[np.uint8]
 Source = str | os.PathLike[str] | ArrayLike | Iterator[tuple[Image, float]]
 Watch = Callable[[Image, float], None]
@@ -136,6 +137,26 @@ def embed_clip(
         return _stream(source, embedder, size, on_frame, FRAMES, "s", None, views)
     held = _frames(np.asarray(source))
     return _stream(held, embedder, size, on_frame, FRAMES, "frames", None, views)
+
+
+def ahead(items: Iterable[T]) -> Generator[T, None, None]:
+    """The items, in order, each computed by a background thread while the one before is used.
+
+    What computing an item raises is raised here in its place. The thread ends with the items, or
+    when this generator is closed; then `items` are closed too, if that can be done.
+    """
+    source, end = iter(items), object()
+    with ExitStack() as at_end:
+        at_end.callback(getattr(items, "close", bool))
+        thread = at_end.enter_context(ThreadPoolExecutor(1, "spf-ahead"))
+        coming: Future[Any] = thread.submit(next, source, end)
+        while True:
+            item = coming.result()
+            if item is end:
+                return
+            coming = thread.submit(next, source, end)
+            yield item
+            del item  # or it would be held while the next one is computed
 
 
 def _frames(frames: NDArray[Any]) -> Iterator[tuple[Image, float]]:

@@ -20,7 +20,7 @@ Frame = tuple[np.ndarray, float]
 @pytest.fixture(autouse=True)
 def _no_thread_stays() -> Iterator[None]:
     yield
-    assert not [thread for thread in threading.enumerate() if thread.name == "spf-ahead"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("spf-ahead")]
 
 
 @pytest.fixture
