@@ -27,7 +27,7 @@ LARGE = 2**25  # bytes of a frame (11 megapixels) from which on none is read ahe
 FRAMES = "frames"  # what errors call a clip that came from memory
 FITTING = "_frames_that_fit"  # where an embedder that once had too many stores how many it takes
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
-GPU_FAILED = "the GPU failed"  # what the reason begins with, for those who start anew then
+GPU_FAILED = "the GPU failed"  # what the reason begins with, for those who start again then
 GPU_LOST = ("cuda error", "cudnn error", "device-side assert")
 
 
@@ -64,7 +64,7 @@ class Embeddings:
     """Vectors (T, D) float32 with unit rows, times (T,) float64, and what was read.
 
     `unit` is that of the times: "s", or "frames" where no rate is known. `info` is None for frames
-    that came from memory; `notes` has a line for each thing lost, and for what the pixels say
+    that came from memory; `notes` has a line for each thing lost, and for what the pixels show
     beside the meaning. changes : (T,), and range, of `PixelStatistics`. differences : (F, V, D)
     float32, unit vectors of V views of F of the frames, minus those of the frames; empty without.
     """
@@ -108,7 +108,7 @@ def embed_clip(
     Files are decoded by one thread and frames prepared by another, one batch ahead of the model;
     frames of more than `LARGE` bytes are read when they are wanted, so that one is held at a time.
 
-    A batch that does not fit into memory is halved, with a message; the embedder keeps the smaller
+    A batch that does not fit into memory is halved, with a message; the embedder stores the smaller
     size. Raises ClipError for what cannot be read, where the embedder returns NaN or zeros, where
     a single frame does not fit into memory, the clip has more than MAX_FRAMES frames, or the GPU
     fails; ConfigError for a sampling of frames from memory, and an unknown nuisance.

@@ -110,7 +110,7 @@ class ImageNetwork(Remade, ABC):
 
     @abstractmethod
     def unusable(self, reason: str) -> UnavailableError:
-        """The error that says in one line what is wrong and what to do."""
+        """The error of one line: what is wrong, and what to do."""
 
     @property
     def _on_gpu(self) -> bool:

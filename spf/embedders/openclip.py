@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-# What open_clip fills in where a configuration says nothing.
+# What open_clip fills in where a configuration has nothing.
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -27,7 +27,7 @@ class OpenClipTower(Tower):
     sigmoid: ClassVar[bool]
     """Whether the family is trained with a sigmoid loss, which leaves a bias in the weights."""
     quick_gelu: ClassVar[tuple[str, ...]] = ()
-    """Variants whose weights were trained with QuickGELU, whatever their configuration says."""
+    """Variants whose weights were trained with QuickGELU, whatever their configuration is."""
 
     def _is_mine(self, tensors: Collection[str]) -> bool:
         visual = any(name.startswith("visual.") for name in tensors)

@@ -23,7 +23,7 @@ class Preprocess:
     "shortest" and "longest" that side, and keeps the proportions; a centred square of `size` is
     cut out, with `fill` where there is nothing. rounding : of half an odd rest above or left of it:
     torchvision rounds to even, transformers down. interpolation : "bicubic" or "bilinear".
-    mean, std : of each channel, of pixels scaled to 0 .. 1. Raises ValueError for other words.
+    mean, std : of each channel, of pixels scaled to 0 .. 1. Raises ValueError for others.
     """
 
     size: int

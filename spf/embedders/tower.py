@@ -152,7 +152,7 @@ class Tower(ImageNetwork):
         return content
 
     def unusable(self, reason: str) -> UnavailableError:
-        """The error that says in one line what is wrong, what to do, and what works here."""
+        """The error of one line: what is wrong, what works here, and what to do."""
         from spf.embedders import available
 
         name = f"{self.name}/{self.variant}" if self.variant else self.name

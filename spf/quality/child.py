@@ -133,7 +133,7 @@ def score(dimension: str, clip: Path, device: str, about: Mapping[str, str]) -> 
 
     _prepare(dimension, device)
     with TemporaryDirectory() as made:
-        # VBench reads meanings into names; and files are told by their suffix, in small letters.
+        # VBench reads meanings into names; and knows files by their suffix, in small letters.
         link = Path(made) / f"{about.get('camera', 'clip')}.mp4"
         link.symlink_to(clip)
         own = _image_to_video if dimension in (*FIRST_FRAME, CAMERA) else _custom_input

@@ -149,7 +149,7 @@ def motion_of(prompt: str) -> str:
 
 
 def _inapplicable(dimension: str, conditions: Conditions) -> str:
-    """Why a dimension says nothing of a clip that was generated so; "" where it does."""
+    """Why a dimension does not apply to a clip that was generated so; "" where it does."""
     if dimension in FIRST_FRAME and conditions.first is None:
         return conditions.absent
     if dimension == CAMERA and not motion_of(conditions.prompt):

@@ -27,7 +27,7 @@ NOT_VIDEOS = frozenset({
 })  # fmt: skip
 NO_PICTURE = 8  # bytes of a packet that are too few for a coded picture
 NO_TIME_STAMPS = 128  # AVFMT_NOTIMESTAMPS
-DEFAULT_STEP = 0.04  # seconds, where a file tells neither times nor rate (FFmpeg's default, 25 fps)
+DEFAULT_STEP = 0.04  # seconds, where a file has neither times nor rate (FFmpeg's default, 25 fps)
 
 
 class VideoSource:
@@ -159,7 +159,7 @@ class VideoSource:
             end = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
         except (KeyError, ValueError):
             return None
-        # The tag tells when the stream ends, which may begin late.
+        # The tag is when the stream ends, which may begin late.
         unit = stream.time_base or Fraction(0)
         begin = float((stream.start_time or 0) * unit)
         return end - begin if end > begin else None

@@ -162,7 +162,7 @@ def content_hash(path: str | os.PathLike[str]) -> str | None:
         found = [[[frame.name, _sha256(frame)] for frame in frames], notes]
         return hashlib.sha256(canonical(found)).hexdigest()
     except OSError:
-        return None  # reading the clip will say what is wrong with it
+        return None  # reading the clip reports what is wrong with it
 
 
 def _sha256(path: Path) -> str:
@@ -179,7 +179,7 @@ def clips_in(
     sorted by name (one is in memory).
 
     A folder that holds images and no videos is a clip, but for the first one; so is one that cannot
-    be looked into, so that reading it says why. A .webp is a clip of its own. Names that start with
+    be looked into, so that reading it reports why. A .webp is a clip. Names that start with
     a dot are passed over, links that lead back to a folder above are not followed.
     prefix, above : path of this folder, and (device, inode) of those that it lies in.
 

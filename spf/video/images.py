@@ -30,7 +30,7 @@ DAMAGE = (
 )
 TOO_LARGE = ("its frames are too large to be read", "scale it down")
 ANIMATED = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
-# Pillow tells formats by their content, and would start programs for some (EPS).
+# Pillow finds the format in the content, and would start programs for some (EPS).
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP", "AVIF")
 RAW_JPEGS = frozenset({".mjpeg", ".mjpg"})
 MAGIC = (b"GIF8", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")

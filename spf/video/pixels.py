@@ -37,7 +37,7 @@ class BarsEndError(Exception):
 class Bars:
     """Black bars that a clip has in all frames: cut off a frame at a time.
 
-    The first frame that is not black says where they are; `crop` raises BarsEndError where a later
+    They are found in the first frame that is not black; `crop` raises BarsEndError where a later
     one shows something there. Bars come in pairs, on opposite sides, nearly equal, of 2 to 40% of
     the side each. top, bottom, left, right : pixels, 0 before a frame was not black.
     """

@@ -18,18 +18,10 @@ MAX_PIXEL_ASPECT = 16  # a more extreme one is a damaged header
 # Colour matrices by their numbers in H.273, as every codec has them.
 CONVERTIBLE = frozenset({1, 2, 4, 5, 6, 7, 9})  # swscale's; 2 is undeclared, which it reads as 601
 MATRICES = {
-    0: "RGB",
-    3: "reserved",
-    8: "YCgCo",
-    10: "BT.2020 constant luminance",
-    11: "SMPTE ST 2085",
-    12: "chroma-derived non-constant luminance",
-    13: "chroma-derived constant luminance",
-    14: "ICtCp",
-    15: "IPT-C2",
-    16: "YCgCo-Re",
-    17: "YCgCo-Ro",
-}
+    0: "RGB", 3: "reserved", 8: "YCgCo", 10: "BT.2020 constant luminance", 11: "SMPTE ST 2085",
+    12: "chroma-derived non-constant luminance", 13: "chroma-derived constant luminance",
+    14: "ICtCp", 15: "IPT-C2", 16: "YCgCo-Re", 17: "YCgCo-Ro",
+}  # fmt: skip
 WIDE = 9  # BT.2020, of primaries and matrices
 HDR = (16, 18)  # PQ and HLG, of transfer functions
 

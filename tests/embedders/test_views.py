@@ -61,7 +61,7 @@ def test_no_frame_is_too_small_or_too_long(shape):
 @pytest.mark.parametrize("length", [1, 2, 8, 9, 10, 17, 18, 40, 299, 3000])
 def test_nine_frames_at_even_distances_whatever_the_length(length):
     sample = sampled(np.full((1, 1, 3), index % 256, np.uint8) for index in range(length))
-    assert len(sample.kept) < 2 * FRAMES
+    assert len(sample.images) < 2 * FRAMES
     found = [index for index, _ in sample.chosen()]
     assert [int(image[0, 0, 0]) for _, image in sample.chosen()] == [x % 256 for x in found]
     assert len(found) == min(length, FRAMES)
