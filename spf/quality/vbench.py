@@ -131,7 +131,7 @@ class VBench:
             if cache is not None and (entry := cache.scores.get(key)) is not None:
                 return Score(*entry.about)
         with TemporaryDirectory(prefix="spf-vbench-") as folder:
-            if dimension in FIRST_FRAME:
+            if dimension in FIRST_FRAME and conditions.first is not None:
                 about = {"image": f"{folder}/first.png"}
                 Image.fromarray(conditions.first).save(about["image"])
             reply = self._process.ask(dimension, clip, self.time_limit, about)

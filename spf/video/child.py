@@ -41,16 +41,17 @@ def _listen(requests: queue.SimpleQueue[str]) -> None:
 
 
 def _decode(path: str, sampling: Sampling, output: IO[bytes]) -> None:
-    def send(**reply: Any) -> None:
+    def send(data: bytes | memoryview = b"", **reply: Any) -> None:
         output.write(json.dumps(reply, default=str).encode() + b"\n")
+        output.write(data)
         output.flush()
 
     try:
         with Reader(path, sampling) as reader:
             send(info=asdict(reader.info) | {"path": ""})
             for image, time in reader:
-                send(frame=image.shape, time=time, decoded=reader.decoded)
-                output.write(np.ascontiguousarray(image).data)
+                data = np.ascontiguousarray(image).data
+                send(data, frame=image.shape, time=time, decoded=reader.decoded)
             send(lost=reader.lost, notes=reader.notes, decoded=reader.decoded)
     except ConfigError as error:
         send(config_error=str(error))

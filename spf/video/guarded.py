@@ -111,13 +111,13 @@ class GuardedReader:
 
     def _reply(self, decoder: _Decoder) -> dict[str, Any]:
         reply = decoder.line(self._patience)
+        if "clip_error" not in reply and "config_error" not in reply:
+            return reply
+        error: Exception = ConfigError(reply.get("config_error"))
         if "clip_error" in reply:
-            self._give_back()
-            raise ClipError(*reply["clip_error"])
-        if "config_error" in reply:
-            self._give_back()
-            raise ConfigError(reply["config_error"])
-        return reply
+            error = ClipError(*reply["clip_error"])
+        self._give_back()
+        raise error
 
     def _give_back(self) -> None:
         """The child is done with this clip, and ready for another."""

@@ -53,6 +53,7 @@ def test_memory_is_bounded(clip, tmp_path):
     ("sent", "why"),
     [
         pytest.param(b'{"info": 1}\n[3]\n', "sent what is no reply", id="json"),
+        pytest.param(b'{"clip_error": [1]}\n', "sent what is no reply", id="error"),
         pytest.param(b"[" * 5000 + b"\n", "sent what is no reply", id="nested"),
         pytest.param(b"x" * (LINE + 5000), "sent a line without an end", id="endless"),
         pytest.param(
