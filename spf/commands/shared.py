@@ -28,7 +28,7 @@ KNOWN = {
     "control": "a control sees colours and edges, not meaning",
     "shipped": "trained on rendered pictures alone; the paper measures with SigLIP",
 }
-"""What must be known of an embedder, by its remark: `spf.embedders.CAUTIONS` in half a line."""
+"""What must be known of an embedder, by its short label: half of `spf.embedders.DISCLAIMERS`."""
 
 
 def as_options(text: str) -> str:
@@ -69,9 +69,9 @@ def checked_name(name: str | None, weights: str | None, option: str = "--weights
 
 def print_embedder(embedder: "Embedder") -> None:
     """Say in one line what measures, and what must be known of it."""
-    from spf.embedders import label, remark
+    from spf.embedders import label, short_label
 
-    known = KNOWN.get(remark(embedder))
+    known = KNOWN.get(short_label(embedder))
     print(f"embedder: {label(embedder)}{f'; {known}' if known else ''}")
 
 

@@ -1,4 +1,4 @@
-"""Frames -> unit vectors. One module for each embedder; its name is the key of `EMBEDDERS`."""
+"""Frames -> unit vectors, by an embedder of `EMBEDDERS`."""
 
 import inspect
 from collections.abc import Iterable
@@ -6,7 +6,9 @@ from importlib import import_module
 from typing import Any
 
 from spf.devices import check_device
-from spf.embedders.base import Embedder, Embeddings, embed_clip
+from spf.embedders.base import Embedder as Embedder
+from spf.embedders.base import Embeddings as Embeddings
+from spf.embedders.base import embed_clip as embed_clip
 from spf.errors import ConfigError
 from spf.extras import missing_extra
 from spf.names import choose
@@ -14,11 +16,11 @@ from spf.weights import EMBEDDER_PINS, find_cached
 
 EMBEDDERS = {
     "efficientnet": "spf.embedders.efficientnet.EfficientNet",
-    "tiny": "spf.embedders.tiny.Tiny",
+    "tiny": "spf.embedders.tiny.TinyEmbedder",
     "pixels": "spf.embedders.pixels.Pixels",
     "histogram": "spf.embedders.histogram.Histogram",
-    "siglip": "spf.embedders.siglip.Siglip",
-    "clip": "spf.embedders.clip.Clip",
+    "siglip": "spf.embedders.openclip.Siglip",
+    "clip": "spf.embedders.openclip.ClipTower",
     "dinov2": "spf.embedders.dinov2.Dinov2",
 }
 
@@ -28,22 +30,22 @@ DEFAULT_EMBEDDER = "efficientnet"
 RENDERED_EMBEDDER = "tiny"
 """For what this project renders and generates itself, at 32 to 128 pixels."""
 
-REMARKS = {
+LABELS = {
     "efficientnet": "ImageNet",
     "tiny": "shipped",
     "pixels": "control",
     "histogram": "control",
 }
-"""What every table says of these words."""
+"""What every table adds to these names."""
 
-CAUTIONS = {
+DISCLAIMERS = {
     "ImageNet": "efficientnet is a small network that was trained on ImageNet's photographs; the "
     "paper measures with SigLIP.",
     "control": "A control sees colours and edges, not meaning: its numbers are a first look.",
     "shipped": "tiny is a small network that was trained on rendered pictures and ships with the "
     "project: no substitute for SigLIP on real footage.",
 }
-"""What a reader must be told, by remark."""
+"""What a reader must know, by label."""
 
 
 def load_embedder(
@@ -87,7 +89,7 @@ def check_embedder(check: str | Embedder | None, embedder: Embedder) -> Embedder
 
 
 def on_device(kind: type, device: str) -> dict[str, str]:
-    """The argument that tells an embedder's class its device; none where it takes none."""
+    """The device as an argument of an embedder's class; none where it takes none."""
     return {"device": device} if "device" in inspect.signature(kind).parameters else {}
 
 
@@ -126,24 +128,24 @@ def available() -> dict[str, str]:
     }
 
 
-def _class(word: str) -> Any:
-    module, _, attribute = EMBEDDERS[word].rpartition(".")
+def _class(name: str) -> Any:
+    module, _, attribute = EMBEDDERS[name].rpartition(".")
     return getattr(import_module(module), attribute)
 
 
-def remark(embedder: Embedder | str) -> str:
-    """What has to be known of an embedder or a name of one: control, shipped, or nothing."""
+def short_label(embedder: Embedder | str) -> str:
+    """What has to be known of an embedder or a name of one: control, shipped, or "" for nothing."""
     if isinstance(embedder, str):
-        return REMARKS.get(embedder, "")
+        return LABELS.get(embedder, "")
     if getattr(embedder, "is_local", False):
         return "local weights"
-    return "control" if embedder.control else REMARKS.get(embedder.name, "")
+    return "control" if embedder.control else LABELS.get(embedder.name, "")
 
 
 def label(embedder: Embedder | str) -> str:
-    """How tables and plots name an embedder: with its remark, where it has one."""
+    """How tables and plots name an embedder: with its short label, where it has one."""
     name = embedder if isinstance(embedder, str) else shown_name(embedder)
-    known = remark(embedder)
+    known = short_label(embedder)
     return f"{name} ({known})" if known else name
 
 
@@ -151,23 +153,3 @@ def shown_name(embedder: Embedder) -> str:
     """An embedder's name, with its variant unless that is the default one."""
     variant = getattr(embedder, "variant", "")
     return f"{embedder.name}/{variant}" if variant else embedder.name
-
-
-__all__ = [
-    "CAUTIONS",
-    "DEFAULT_EMBEDDER",
-    "EMBEDDERS",
-    "RENDERED_EMBEDDER",
-    "Embedder",
-    "Embeddings",
-    "available",
-    "check_embedder",
-    "embed_clip",
-    "full_name",
-    "label",
-    "load_embedder",
-    "on_device",
-    "remark",
-    "shown_name",
-    "takes",
-]

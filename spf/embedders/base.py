@@ -4,20 +4,21 @@ import math
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spf.embedders.ahead import ahead
 from spf.embedders.views import Sample, View, views_of
 from spf.errors import ClipError, ConfigError, one_line
 from spf.video import MAX_FRAMES, ClipInfo, GuardedReader, Reader, Sampling
 from spf.video.pixels import STILL, Bars, PixelStatistics, pixel_notes
 
+T = TypeVar("T")
 Image = NDArray[np.uint8]
 Source = str | os.PathLike[str] | ArrayLike | Iterator[tuple[Image, float]]
 OnFrame = Callable[[Image, float], None]
@@ -25,16 +26,16 @@ FrameStream = Generator[tuple[Image, float]]
 
 LARGE = 2**25  # bytes of a frame (11 megapixels) from which on none is read ahead
 FRAMES = "frames"  # what errors call a clip that came from memory
-FITTING = "_frames_that_fit"  # where an embedder that once had too many keeps how many it can take
+FITTING = "_frames_that_fit"  # where an embedder that once had too many stores how many it takes
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
-GPU_FAILED = "the GPU failed"  # what the reason begins with, for those who start anew then
+GPU_FAILED = "the GPU failed"  # what the reason begins with, for those who start again then
 GPU_LOST = ("cuda error", "cudnn error", "device-side assert")
 
 
 class Embedder(Protocol):
     """Frames -> vectors. `prepare` runs a frame at a time, `encode` a batch at a time.
 
-    name : the word that chooses it. control : whether it is a control (no semantics in it), which
+    name : what chooses it. control : whether it is a control (no semantics in it), which
     every table says. batch_size : frames per batch unless the caller asks for another.
 
     `prepare` is called by a background thread while `encode` works on an earlier batch. An embedder
@@ -47,7 +48,7 @@ class Embedder(Protocol):
     batch_size: int
 
     def prepare(self, image: Image) -> NDArray[Any]:
-        """What the model is given for a frame (H, W, 3) uint8 RGB: one fixed shape and dtype."""
+        """The model's input for a frame (H, W, 3) uint8 RGB: one fixed shape and dtype."""
         ...
 
     def encode(self, batch: NDArray[Any]) -> NDArray[np.float32]:
@@ -64,7 +65,7 @@ class Embeddings:
     """Vectors (T, D) float32 with unit rows, times (T,) float64, and what was read.
 
     `unit` is that of the times: "s", or "frames" where no rate is known. `info` is None for frames
-    that came from memory; `notes` has a line for each thing lost, and for what the pixels say
+    that came from memory; `notes` has a line for each thing lost, and for what the pixels show
     beside the meaning. changes : (T,), and range, of `PixelStatistics`. differences : (F, V, D)
     float32, unit vectors of V views of F of the frames, minus those of the frames; empty without.
     """
@@ -108,7 +109,7 @@ def embed_clip(
     Files are decoded by one thread and frames prepared by another, one batch ahead of the model;
     frames of more than `LARGE` bytes are read when they are wanted, so that one is held at a time.
 
-    A batch that does not fit into memory is halved, with a message; the embedder keeps the smaller
+    A batch that does not fit into memory is halved, with a message; the embedder stores the smaller
     size. Raises ClipError for what cannot be read, where the embedder returns NaN or zeros, where
     a single frame does not fit into memory, the clip has more than MAX_FRAMES frames, or the GPU
     fails; ConfigError for a sampling of frames from memory, and an unknown nuisance.
@@ -118,13 +119,17 @@ def embed_clip(
     if size < 1:
         raise ValueError(f"batch_size must be at least 1, not {size!r}")
     if isinstance(source, str | os.PathLike):
-        with reader(source, sampling or Sampling()) as opened, _memory_of(source):
+        bars = Bars() if crop_bars else None
+        with reader(source, sampling or Sampling()) as opened:
             info = opened.info
             frames = opened if 3 * info.width * info.height > LARGE else ahead(opened)
             unit: Literal["s", "frames"] = "frames" if info.fps is None else "s"
-            bars = Bars() if crop_bars else None
-            bounded = _at_most(frames, source)
-            found = _stream(bounded, embedder, size, on_frame, source, unit, bars, views)
+            try:
+                found = _stream(frames, embedder, size, on_frame, source, unit, bars, views)
+            except MemoryError:
+                what = "it does not fit into the memory of this machine"
+                remedy = "scale it down, or use fewer of its frames"
+                raise ClipError(source, what, remedy) from None
             notes = [*opened.notes, *(bars.notes() if bars else []), *found.notes]
             return replace(found, info=info, notes=notes)
     if sampling not in (None, Sampling()):
@@ -135,28 +140,24 @@ def embed_clip(
     return _stream(held, embedder, size, on_frame, FRAMES, "frames", None, views)
 
 
-@contextmanager
-def _memory_of(source: object) -> Iterator[None]:
-    """Lack of memory in this process as an error of the clip."""
-    try:
-        yield
-    except MemoryError:
-        what = "it does not fit into the memory of this machine"
-        raise ClipError(source, what, "scale it down, or use fewer of its frames") from None
+def ahead(items: Iterable[T]) -> Generator[T, None, None]:
+    """The items, in order, each computed by a background thread while the one before is used.
 
-
-def _at_most(frames: Iterable[tuple[Image, float]], source: object) -> FrameStream:
-    """The frames, closed at the end. ClipError behind MAX_FRAMES: memory is bounded."""
+    What computing an item raises is raised here in its place. The thread ends with the items, or
+    when this generator is closed; then `items` are closed too, if that can be done.
+    """
+    source, end = iter(items), object()
     with ExitStack() as at_end:
-        at_end.callback(getattr(frames, "close", bool))
-        count = 0
-        for frame in frames:
-            count += 1  # noqa: SIM113
-            if count > MAX_FRAMES:
-                what = f"it has more than {MAX_FRAMES} frames"
-                raise ClipError(source, what, "use fewer of them, or cut it")
-            yield frame
-            del frame  # or it would be held while the next one is read, as enumerate would
+        at_end.callback(getattr(items, "close", bool))
+        thread = at_end.enter_context(ThreadPoolExecutor(1, "spf-ahead"))
+        coming: Future[Any] = thread.submit(next, source, end)
+        while True:
+            item = coming.result()
+            if item is end:
+                return
+            coming = thread.submit(next, source, end)
+            yield item
+            del item  # or it would be held while the next one is computed
 
 
 def _frames(frames: NDArray[Any]) -> Iterator[tuple[Image, float]]:
@@ -179,9 +180,42 @@ def _stream(
     times: list[float] = []
     pixels, sample = PixelStatistics(), Sample()
     vectors: list[NDArray[np.float32]] = []
-    prepared = _batches(frames, embedder, size, on_frame, pixels, bars, views, sample)
-    with closing(ahead(prepared)) as batches:
-        for batch, at in batches:
+    stack = getattr(embedder, "stack", np.stack)
+
+    def batches() -> Iterator[tuple[Any, list[float]]]:
+        """Prepared batches of the frames, each with their times, then of the views, without any.
+
+        The views have batches of their own, so that the frames' vectors are rounded as without.
+        """
+        prepared: list[Any] = []
+        at: list[float] = []
+        with ExitStack() as at_end:
+            at_end.callback(getattr(frames, "close", bool))
+            for image, time in frames:
+                if len(pixels.changes) == MAX_FRAMES and source is not FRAMES:
+                    what = f"it has more than {MAX_FRAMES} frames"  # memory is bounded
+                    raise ClipError(source, what, "use fewer of them, or cut it")
+                if on_frame is not None:
+                    on_frame(image, time)
+                pixels.add(image)
+                inside = image if bars is None else bars.crop(image)
+                prepared.append(embedder.prepare(inside))
+                at.append(time)
+                if views:
+                    sample.add(inside)
+                del image, inside  # or they would be held while the next one is read
+                if len(prepared) == size:
+                    yield stack(prepared), at
+                    prepared, at = [], []
+            if prepared:
+                yield stack(prepared), at
+        again = [View(), *views] if sample.reduced else views
+        images = (view.of(image) for _, image in sample.chosen() for view in again)
+        while part := [embedder.prepare(image) for image in islice(images, size)]:
+            yield stack(part), []
+
+    with closing(ahead(batches())) as prepared:
+        for batch, at in prepared:
             vectors.append(_encode(embedder, batch, source))
             times += at
     if not vectors:
@@ -199,80 +233,36 @@ def _stream(
     return replace(made, differences=seen[:, -len(views) :] - own)
 
 
-def _batches(
-    frames: Iterable[tuple[Image, float]],
-    embedder: Embedder,
-    size: int,
-    on_frame: OnFrame | None,
-    pixels: PixelStatistics,
-    bars: Bars | None,
-    views: Sequence[View],
-    sample: Sample,
-) -> Iterator[tuple[Any, list[float]]]:
-    """Prepared batches of the frames, each with their times, then of the views, without any.
-
-    The views have batches of their own, so that the frames' vectors are rounded as without them.
-    """
-    stack = getattr(embedder, "stack", np.stack)
-    prepared: list[Any] = []
-    times: list[float] = []
-    with ExitStack() as at_end:
-        at_end.callback(getattr(frames, "close", bool))
-        for image, time in frames:
-            if on_frame is not None:
-                on_frame(image, time)
-            pixels.add(image)
-            inside = image if bars is None else bars.crop(image)
-            prepared.append(embedder.prepare(inside))
-            times.append(time)
-            if views:
-                sample.add(inside)
-            del image, inside  # or they would be held while the next one is read
-            if len(prepared) == size:
-                yield stack(prepared), times
-                prepared, times = [], []
-        if prepared:
-            yield stack(prepared), times
-    again = [View(), *views] if sample.reduced else views
-    images = (view.of(image) for _, image in sample.chosen() for view in again)
-    while part := [embedder.prepare(image) for image in islice(images, size)]:
-        yield stack(part), []
-
-
 def _encode(embedder: Embedder, batch: Any, source: object) -> NDArray[np.float32]:
     """Vectors of a batch, in parts where the whole does not fit into memory."""
     done: list[NDArray[np.float32]] = []
-    size = kept = min(len(batch), getattr(embedder, FITTING, len(batch)))
+    size = known = min(len(batch), getattr(embedder, FITTING, len(batch)))
     start = 0
     while start < len(batch):
         part = batch[start : start + size]
         try:
             done.append(embedder.encode(part))
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, MemoryError) or _says(error, OUT_OF_MEMORY):
+            text = str(error).lower()
+            if isinstance(error, MemoryError) or any(x in text for x in OUT_OF_MEMORY):
                 if size == 1:
                     what = f"a single frame does not fit into memory with embedder {embedder.name}"
                     raise ClipError(source, what, "use a smaller model, or the CPU") from None
                 size = len(part) // 2
-            elif _says(error, GPU_LOST):
+            elif any(x in text for x in GPU_LOST):
                 what = f"{GPU_FAILED} ({one_line(error, 100)})"
                 raise ClipError(source, what, "start again: what is finished is kept") from None
             else:
                 raise
         else:
             start += len(part)
-            if size < kept:
-                kept = size
+            if size < known:
+                known = size
                 with suppress(AttributeError):  # an object with slots forgets
                     setattr(embedder, FITTING, size)
                 text = f"embedder {embedder.name}: {len(batch)} frames at once do not fit into "
                 print(f"{text}memory; it goes on with {size}", file=sys.stderr)
     return done[0] if len(done) == 1 else np.concatenate(done)
-
-
-def _says(error: BaseException, words: tuple[str, ...]) -> bool:
-    text = str(error).lower()
-    return any(word in text for word in words)
 
 
 def _unit(vectors: NDArray[np.float32], source: object, of: str = "frame") -> NDArray[np.float32]:

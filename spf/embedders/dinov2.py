@@ -47,8 +47,7 @@ class Dinov2(Tower):
         self.pooling = pooling
         super().__init__(path, model, device, precision, batch_size)
         config = self._read_json("config.json")
-        if config.get("model_type") != "dinov2":
-            kind = config.get("model_type")
+        if (kind := config.get("model_type")) != "dinov2":
             raise self.unusable(f"{self.folder}: config.json is of a {kind} model, not of dinov2")
         blocks = int(config.get("num_hidden_layers", 12))
         if not -blocks <= layer < blocks:
@@ -59,20 +58,20 @@ class Dinov2(Tower):
         return super().identity() | {"pooling": self.pooling, "layer": self.layer}
 
     def _read_preprocess(self) -> Preprocess:
-        given = self._read_json("preprocessor_config.json")
-        size, crop = given["size"], given["crop_size"]
+        config = self._read_json("preprocessor_config.json")
+        size, crop = config["size"], config["crop_size"]
         steps = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
-        if not all(given.get(step, True) for step in steps) or crop["width"] != crop["height"]:
+        if not all(config.get(step, True) for step in steps) or crop["width"] != crop["height"]:
             raise ValueError("a step is left out, or the crop is not square")
-        if abs(given.get("rescale_factor", 1 / 255) * 255 - 1) > 1e-6:
-            raise ValueError(f"rescale_factor {given['rescale_factor']}")
+        if abs(config.get("rescale_factor", 1 / 255) * 255 - 1) > 1e-6:
+            raise ValueError(f"rescale_factor {config['rescale_factor']}")
         return Preprocess(
             size=crop["height"],
             resize="shortest",
             edge=size["shortest_edge"],
-            interpolation=RESAMPLE[given["resample"]],
-            mean=three(given["image_mean"]),
-            std=three(given["image_std"]),
+            interpolation=RESAMPLE[config["resample"]],
+            mean=three(config["image_mean"]),
+            std=three(config["image_std"]),
             rounding="down",
         )
 

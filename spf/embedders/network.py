@@ -49,7 +49,10 @@ class ImageNetwork(PickledByArguments, ABC):
             raise ValueError(f"batch_size must be a whole number, at least 1, not {batch_size!r}")
         self.device = choose_device(device)
         self.batch_size = batch_size or (GPU_BATCH if self._on_gpu else CPU_BATCH)
-        self.precision = self._precision(precision)
+        if precision == "float16" and not self._on_gpu:
+            raise ValueError("precision=float16 needs a GPU; choose float32 or bfloat16")
+        usual = "float16" if self._on_gpu else "float32"
+        self.precision = usual if precision == "auto" else precision
 
     def prepare(self, image: Image) -> Any:
         """The picture (S, S, 3) uint8 that the model sees: an array, on a GPU a tensor."""
@@ -57,7 +60,7 @@ class ImageNetwork(PickledByArguments, ABC):
             return self.preprocess.picture(image)
         import torch
 
-        if self.preprocess.is_long(image):
+        if self.preprocess.is_long(*image.shape[:2]):
             return torch.tensor(self.preprocess.picture(image), device=self.device)
         with torch.inference_mode(), torch.cuda.stream(self._side_stream):
             frame = torch.from_numpy(np.ascontiguousarray(image)).pin_memory()
@@ -80,8 +83,10 @@ class ImageNetwork(PickledByArguments, ABC):
 
         model = self._model
         with torch.inference_mode(), self._arithmetic():
-            pictures = torch.as_tensor(batch, device=self.device)
-            vectors = self._forward(model, self._planes(pictures))
+            planes = self.preprocess.normalise(torch.as_tensor(batch, device=self.device))
+            if not self._on_gpu:
+                planes = planes.contiguous()  # channels-last on a GPU
+            vectors = self._forward(model, planes)
         return vectors.float().cpu().numpy()
 
     def identity(self) -> dict[str, Any]:
@@ -104,18 +109,11 @@ class ImageNetwork(PickledByArguments, ABC):
 
     @abstractmethod
     def unusable(self, reason: str) -> UnavailableError:
-        """The error that says in one line what is wrong and what to do."""
+        """The error of one line: what is wrong, and what to do."""
 
     @property
     def _on_gpu(self) -> bool:
         return self.device != "cpu"
-
-    def _precision(self, word: str) -> str:
-        if word == "auto":
-            return "float16" if self._on_gpu else "float32"
-        if word == "float16" and not self._on_gpu:
-            raise ValueError("precision=float16 needs a GPU; choose float32 or bfloat16")
-        return word
 
     @cached_property
     def _model(self) -> "Module":
@@ -150,10 +148,6 @@ class ImageNetwork(PickledByArguments, ABC):
         if self._on_gpu:  # convolutions would otherwise be rounded to TF32
             return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
         return nullcontext()
-
-    def _planes(self, pictures: "Tensor") -> "Tensor":
-        planes = self.preprocess.normalise(pictures)
-        return planes if self._on_gpu else planes.contiguous()  # channels-last on a GPU
 
 
 def in_rows(

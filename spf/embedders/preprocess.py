@@ -1,6 +1,7 @@
-"""What a tower is given of a frame: resized, cropped and normalised as its own library does it."""
+"""What a tower sees of a frame: resized, cropped and normalised as its own library does it."""
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ class Preprocess:
     "shortest" and "longest" that side, and keeps the proportions; a centred square of `size` is
     cut out, with `fill` where there is nothing. rounding : of half an odd rest above or left of it:
     torchvision rounds to even, transformers down. interpolation : "bicubic" or "bilinear".
-    mean, std : of each channel, of pixels scaled to 0 .. 1. Raises ValueError for other words.
+    mean, std : of each channel, of pixels scaled to 0 .. 1. Raises ValueError for others.
     """
 
     size: int
@@ -44,8 +45,7 @@ class Preprocess:
 
     def identity(self) -> dict[str, Any]:
         """As plain data."""
-        plain = asdict(self)
-        return plain | {"mean": list(self.mean), "std": list(self.std)}
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Height and width after resizing."""
@@ -64,7 +64,7 @@ class Preprocess:
         rows, columns = self.resized(*image.shape[:2])
         how = Pillow.Resampling[self.interpolation.upper()]
         whole = Pillow.fromarray(image)
-        if self._is_long(rows, columns):
+        if self.is_long(*image.shape[:2]):
             top, left = self._offset(rows), self._offset(columns)
             down, right = image.shape[0] / rows, image.shape[1] / columns
             height, width = min(rows, self.size), min(columns, self.size)
@@ -97,12 +97,9 @@ class Preprocess:
         )
         return planes.sub_(mean).div_(std)
 
-    def is_long(self, image: Image) -> bool:
+    def is_long(self, height: int, width: int) -> bool:
         """Whether a frame is too long to be resized whole."""
-        return self._is_long(*self.resized(*image.shape[:2]))
-
-    def _is_long(self, rows: int, columns: int) -> bool:
-        return self.resize == "shortest" and max(rows, columns) > LONG * self.edge
+        return self.resize == "shortest" and max(self.resized(height, width)) > LONG * self.edge
 
     def _offset(self, length: int) -> int:
         rest = max(0, length - self.size)
@@ -116,12 +113,9 @@ class Preprocess:
         height, width = middle.shape[:2]
         if (height, width) == (self.size, self.size):
             return middle
-        shape = self.size, self.size, 3
-        whole = (
-            np.full(shape, self.fill, np.uint8)
-            if isinstance(picture, np.ndarray)
-            else picture.new_full(shape, self.fill)
-        )
+        shape, is_array = (self.size, self.size, 3), isinstance(picture, np.ndarray)
+        full = partial(np.full, dtype=np.uint8) if is_array else picture.new_full
+        whole = full(shape, self.fill)
         down, right = (self.size - height) // 2, (self.size - width) // 2
         whole[down : down + height, right : right + width] = middle
         return whole

@@ -21,17 +21,14 @@ from spf.errors import UnavailableError
 if TYPE_CHECKING:
     from spf.embedders.tiny_network import TinyNetwork
 
-SIZE = 64
-"""Pixels a side of what the network sees; pictures of any shape are squeezed to it."""
-
-ROWS = 32
-"""Frames the network is given at once, always: rounding depends on their number."""
+SIZE = 64  # pixels a side of what the network sees; pictures of any shape are squeezed to it
+ROWS = 32  # frames that the network sees at once, always: rounding depends on their number
 
 SHIPPED = Path(__file__).parent / "weights" / "tiny.safetensors"
 SHIPPED_SHA256 = "de68ec5da1d6f14acb4cd878dd8a9a36d93eed673468dc31a6b1450da281b41b"
 
 
-class Tiny(PickledByArguments):
+class TinyEmbedder(PickledByArguments):
     """A convolutional network of 3.4 million parameters, on the CPU, in float32.
 
     path : weights of the same network that `scripts/train_tiny_embedder.py` wrote, or a folder with

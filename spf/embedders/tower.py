@@ -21,8 +21,8 @@ from spf.weights import (
     fetch_command,
     find_cached,
     repository_folder,
+    sha256_of,
 )
-from spf.weights import sha256_of as file_sha256
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 LOCAL = "local folder"
@@ -40,8 +40,7 @@ class Tower(ImageNetwork):
     The files are checked when the object is made, which loads neither torch nor the model. Raises
     UnavailableError, in one line with the remedy, where the extra towers is not installed, for
     files that are missing, damaged, pickled, of another model or with another hash than the pinned
-    one, and for a GPU that is not here;
-    ValueError and ConfigError for unknown names.
+    one, and for a GPU that is not here; ValueError and ConfigError for unknown names.
     """
 
     packages: ClassVar[tuple[str, ...]]
@@ -79,16 +78,16 @@ class Tower(ImageNetwork):
         if missing := missing_extra("towers"):
             return missing
         pin = next(iter(EMBEDDER_PINS[cls.name].values()))
-        if find_cached(pin) is not None:
-            return ""
-        return f"weights absent ({pin.repo}): {fetch_command(cls.name)}"
+        absent = find_cached(pin) is None
+        return f"weights absent ({pin.repo}): {fetch_command(cls.name)}" if absent else ""
 
     def identity(self) -> dict[str, Any]:
+        configs = [(self.folder / name).read_bytes() for name in self.pin.others]
         return super().identity() | {
             "model": self.model,
             "revision": self.revision,
             "weights": self.weights,
-            "config": self._config_hash(),
+            "config": hashlib.sha256(b"".join(configs)).hexdigest(),
             "versions": installed("torch", "pillow", *self.packages),
             "code": code_hash(type(self)),
         }
@@ -110,7 +109,8 @@ class Tower(ImageNetwork):
         if self.path is not None:
             for name in self.pin.files:
                 if not (self.path / name).is_file():
-                    raise self.unusable(f"{self.path}: {name} is not there{self._pickled()}")
+                    besides = _pickled(self.path)
+                    raise self.unusable(f"{self.path}: {name} is not there{besides}")
             return self.path, "none: a local folder"
         found = find_cached(self.pin)
         if found is None:
@@ -118,13 +118,6 @@ class Tower(ImageNetwork):
             wanted = f"{' and '.join(self.pin.files)} of {self.pin.repo}{commit}"
             raise self.unusable(f"looked for {wanted} in {cache_folder()}: not there")
         return found
-
-    def _pickled(self) -> str:
-        assert self.path is not None
-        if not self.path.is_dir():
-            return ", nor is the folder"
-        found = sorted(file.name for file in self.path.iterdir() if file.suffix in PICKLED)
-        return f" ({found[0]} is: pickled weights may run code and are refused)" if found else ""
 
     def _check_weights(self) -> str:
         """SHA-256 of the weights, which are whole, of this family, and the pinned ones if any."""
@@ -136,7 +129,7 @@ class Tower(ImageNetwork):
                 if not self._is_mine(content.keys()):
                     raise self.unusable(f"{file}: the weights are of another kind of model")
             folder = self.folder if self.path else repository_folder(self.pin)
-            digest = file_sha256(file, folder / LOCK)
+            digest = sha256_of(file, folder / LOCK)
         except SafetensorError as error:
             raise self.unusable(f"{file}: cut short, or not safetensors ({error})") from None
         except OSError as error:
@@ -159,7 +152,7 @@ class Tower(ImageNetwork):
         return content
 
     def unusable(self, reason: str) -> UnavailableError:
-        """The error that says in one line what is wrong, what to do, and what works here."""
+        """The error of one line: what is wrong, what works here, and what to do."""
         from spf.embedders import available
 
         name = f"{self.name}/{self.variant}" if self.variant else self.name
@@ -174,6 +167,10 @@ class Tower(ImageNetwork):
             f"embedder {name}: {one_line(reason, None)}; available now: {works}; {remedy}"
         )
 
-    def _config_hash(self) -> str:
-        files = [(self.folder / name).read_bytes() for name in self.pin.others]
-        return hashlib.sha256(b"".join(files)).hexdigest()
+
+def _pickled(folder: Path) -> str:
+    """What is in a folder in place of weights, for messages."""
+    if not folder.is_dir():
+        return ", nor is the folder"
+    found = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLED)
+    return f" ({found[0]} is: pickled weights may run code and are refused)" if found else ""

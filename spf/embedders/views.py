@@ -1,6 +1,6 @@
 """A few frames of a clip as a slightly other camera, or another light, would show them."""
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import cv2
 import numpy as np
@@ -10,14 +10,9 @@ from spf.names import choose
 
 Image = NDArray[np.uint8]
 
-FRAMES = 9
-"""Frames of a clip that are seen again: 72 to 90 views, whatever the clip's length."""
-
-HELD = 2**21
-"""Pixels of a frame above which it is held at a smaller size: 18 frames of 6 MB at most."""
-
-LONGEST = 2**14
-"""Pixels of a side that OpenCV can warp."""
+FRAMES = 9  # of a clip that are seen again: 72 to 90 views, whatever the clip's length
+HELD = 2**21  # pixels of a frame above which it is held smaller: 18 frames of 6 MB at most
+LONGEST = 2**14  # pixels of a side that OpenCV can warp
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,7 @@ class View:
             levels = np.arange(256) * self.light
             table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
             image = np.asarray(cv2.LUT(image, table), np.uint8)
-        if (self.right, self.down, self.zoom, self.turn) == (0.0, 0.0, 1.0, 0.0):
+        if astuple(self)[:4] == (0.0, 0.0, 1.0, 0.0):
             return image
         centre = ((width - 1) / 2, (height - 1) / 2)
         matrix = cv2.getRotationMatrix2D(centre, self.turn, self.zoom)
@@ -66,7 +61,7 @@ def views_of(nuisance: str) -> tuple[View, ...]:
 class Sample:
     """At most `count` frames of a clip of unknown length, at even distances.
 
-    Keeps every `stride`-th frame; when 2 `count` are kept, every second one goes. So there are
+    Holds every `stride`-th frame; of 2 `count`, every second one goes. So there are
     `count` to 2 `count` - 1 of them, of which `chosen` takes `count`; of a shorter clip, all.
     reduced : whether they are too large to be held whole, so that a view and its frame have to be
     compared at the smaller size.
@@ -76,24 +71,24 @@ class Sample:
     stride: int = 1
     seen: int = 0
     reduced: bool = False
-    kept: list[Image] = field(default_factory=list)
+    images: list[Image] = field(default_factory=list)
 
     def add(self, image: Image) -> None:
-        """Look at the next frame (H, W, 3); one above `HELD` pixels is kept at a smaller size."""
+        """Look at the next frame (H, W, 3); one above `HELD` pixels is held at a smaller size."""
         if self.seen % self.stride == 0:
             held = _held(image)
             self.reduced |= held is not image
-            self.kept.append(held)
-            if len(self.kept) == 2 * self.count:
-                del self.kept[1::2]
+            self.images.append(held)
+            if len(self.images) == 2 * self.count:
+                del self.images[1::2]
                 self.stride *= 2
         self.seen += 1
 
     def chosen(self) -> list[tuple[int, Image]]:
         """Indices among the clip's frames, rising, and the frames."""
-        last = len(self.kept) - 1
+        last = len(self.images) - 1
         places = np.linspace(0, last, min(self.count, last + 1)).round().astype(int)
-        return [(int(place) * self.stride, self.kept[place]) for place in places]
+        return [(int(place) * self.stride, self.images[place]) for place in places]
 
 
 def _held(image: Image) -> Image:

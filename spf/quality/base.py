@@ -40,7 +40,7 @@ UNKNOWN = Conditions()
 
 
 class Quality(Protocol):
-    """Clip -> scores of its `dimensions`. `name` is the word that chooses it."""
+    """Clip -> scores of its `dimensions`. `name` chooses it."""
 
     name: str
     dimensions: tuple[str, ...]
@@ -51,7 +51,7 @@ class Quality(Protocol):
         """The scores of a clip's file, in the order of `dimensions`; those that are known of its
         bytes, and of what it was generated from, are taken from the cache.
 
-        A dimension that is not run, or does not take this clip, says so in its score. Raises
+        A dimension that is not run, or does not take this clip, has its reason in its score. Raises
         SpfError where measuring broke down (out of time or memory) and may succeed another time.
         """
         ...

@@ -27,9 +27,7 @@ from typing import Any
 from spf.errors import one_line
 from spf.quality.weights import CAMERA, COTRACKER_CODE, DINO_CODE, DREAMSIM_WEIGHTS, FIRST_FRAME
 
-I2V = "vbench2_beta_i2v"
-"""The package of the dimensions of image-to-video, which comes with vbench."""
-
+I2V = "vbench2_beta_i2v"  # the package of image-to-video, which comes with vbench
 LOADERS = {
     "background_consistency": ("clip", "load"),
     "motion_smoothness": ("vbench.motion_smoothness", "MotionSmoothness"),
@@ -43,29 +41,18 @@ REPOSITORIES = {"facebookresearch/dino": DINO_CODE, "facebookresearch/co-tracker
 """Where code lies that torch.hub would clone."""
 
 MINIMAL_FRAMES = {
-    "subject_consistency": 2,
-    "background_consistency": 2,
-    "temporal_flickering": 2,
-    "motion_smoothness": 3,
-    "dynamic_degree": 3,
-    "aesthetic_quality": 1,
-    "imaging_quality": 1,
-    "i2v_subject": 2,
-    "i2v_background": 2,
-    "camera_motion": 2,
+    **dict.fromkeys(("aesthetic_quality", "imaging_quality"), 1),
+    **dict.fromkeys(("motion_smoothness", "dynamic_degree"), 3),
 }
-"""With fewer, VBench divides by zero or, in dynamic_degree, answers the same whatever it sees:
-round(4 n / 16) frames must move, none of n = 2."""
+"""All others need 2. With fewer, VBench divides by zero or, in dynamic_degree, answers the same
+whatever it sees: round(4 n / 16) frames must move, none of n = 2."""
 
+# Multiples to which AMT and RAFT pad width and height.
 PADDED = {"motion_smoothness": 16, "dynamic_degree": 8}
-"""Multiples to which AMT and RAFT pad width and height."""
-
+# Padded size below which the coarsest of their four correlation maps has a single row or column:
+# sampling it divides by zero, and VBench makes a score of the NaN without a word.
 MINIMAL_PADDED = 128
-"""Padded size below which the coarsest of their four correlation maps has a single row or column:
-sampling it divides by zero, and VBench makes a score of the NaN without a word."""
-
-SAMPLED_FPS = 8
-"""Frames a second that dynamic_degree looks at."""
+SAMPLED_FPS = 8  # that dynamic_degree looks at
 
 
 class Refused(Exception):
@@ -78,8 +65,8 @@ def main(folder: str, device: str) -> None:
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, folder), daemon=True).start()
     while True:
-        asked = json.loads(requests.get())
-        reply = _reply(asked.pop("dimension"), Path(asked.pop("clip")), device, asked)
+        request = json.loads(requests.get())
+        reply = _reply(request.pop("dimension"), Path(request.pop("clip")), device, request)
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
 
@@ -113,15 +100,14 @@ def check_clip(dimension: str, clip: Path) -> None:
         raise Refused("VBench reads no frame of it")
     if dimension == "dynamic_degree":
         frames = math.ceil(frames / max(1, round(fps / SAMPLED_FPS)))
-    if frames < MINIMAL_FRAMES[dimension]:
+    if frames < (least := MINIMAL_FRAMES.get(dimension, 2)):
         at = f" at {SAMPLED_FPS} frames a second" * (dimension == "dynamic_degree")
-        raise Refused(f"it needs {MINIMAL_FRAMES[dimension]} frames{at}, this clip has {frames}")
+        raise Refused(f"it needs {least} frames{at}, this clip has {frames}")
     if dimension in PADDED:
         smallest = MINIMAL_PADDED - PADDED[dimension] + 1
         if min(height, width) < smallest:
-            raise Refused(
-                f"it needs {smallest} x {smallest} pixels, this clip has {width} x {height}"
-            )
+            has = f"this clip has {width} x {height}"
+            raise Refused(f"it needs {smallest} x {smallest} pixels, {has}")
 
 
 @lru_cache(maxsize=1)
@@ -148,7 +134,7 @@ def score(dimension: str, clip: Path, device: str, about: Mapping[str, str]) -> 
 
     _prepare(dimension, device)
     with TemporaryDirectory() as made:
-        # VBench reads meanings into names; and files are told by their suffix, in small letters.
+        # VBench reads meanings into names; and knows files by their suffix, in small letters.
         link = Path(made) / f"{about.get('camera', 'clip')}.mp4"
         link.symlink_to(clip)
         own = _image_to_video if dimension in (*FIRST_FRAME, CAMERA) else _custom_input
@@ -162,18 +148,13 @@ def score(dimension: str, clip: Path, device: str, about: Mapping[str, str]) -> 
 def _custom_input(dimension: str, clip: Path, device: Any, _: Mapping[str, str]) -> Any:
     from vbench import VBench
 
-    VBench(device, None, str(clip.parent)).evaluate(
-        videos_path=str(clip),
-        name="clip",
-        dimension_list=[dimension],
-        local=True,
-        mode="custom_input",
-    )
+    evaluate = VBench(device, None, str(clip.parent)).evaluate
+    evaluate(str(clip), "clip", dimension_list=[dimension], local=True, mode="custom_input")
     return json.loads((clip.parent / "clip_eval_results.json").read_text())[dimension]
 
 
 def _image_to_video(dimension: str, clip: Path, device: Any, about: Mapping[str, str]) -> Any:
-    """The package knows its own list of prompts and images alone: here it is given another one."""
+    """The package knows its own list of prompts and images alone: here it gets another one."""
     utils, module = import_module(f"{I2V}.utils"), import_module(f"{I2V}.{dimension}")
     entry = {"prompt_en": clip.stem, "dimension": [dimension], "video_list": [str(clip)]}
     listed = clip.parent / "clip_full_info.json"
@@ -188,7 +169,7 @@ def _prepare(dimension: str, device: str) -> None:
 
     torch.set_num_threads(1)  # sums are rounded otherwise with another number
     _replace(torch, "load", tensors_only)
-    _replace(torch.hub, "load", lambda load: kept(from_here(load)))
+    _replace(torch.hub, "load", lambda load: cached(from_here(load)))
     _replace(torch.hub, "download_url_to_file", lambda _: not_fetched)
     if dimension == "i2v_background":
         unpacked(Path(os.environ["VBENCH_CACHE_DIR"]) / DREAMSIM_WEIGHTS)
@@ -199,7 +180,7 @@ def _prepare(dimension: str, device: str) -> None:
         sys.modules.setdefault(drawing.__name__, drawing)
     if dimension in LOADERS:
         home, name = LOADERS[dimension]
-        _replace(import_module(home), name, kept)
+        _replace(import_module(home), name, cached)
 
 
 def _replace(home: Any, name: str, wrap: Callable[[Any], Any]) -> None:
@@ -232,7 +213,7 @@ def from_here(load: Callable[..., Any]) -> Callable[..., Any]:
 def dreams(load: Callable[..., Any], device: str) -> Callable[..., Any]:
     """dreamsim on a device, which VBench leaves at a GPU, and with the files that are here."""
     folder = Path(os.environ["VBENCH_CACHE_DIR"]) / DREAMSIM_WEIGHTS
-    return kept(partial(load, device=device, cache_dir=str(folder.parent)))
+    return cached(partial(load, device=device, cache_dir=str(folder.parent)))
 
 
 def unpacked(archive: Path) -> None:
@@ -244,7 +225,7 @@ def unpacked(archive: Path) -> None:
         done.touch()
 
 
-def kept(load: Callable[..., Any]) -> Callable[..., Any]:
+def cached(load: Callable[..., Any]) -> Callable[..., Any]:
     """A loader that gives the same model for the same arguments."""
     models: dict[str, Any] = {}
 

@@ -29,22 +29,22 @@ FIDELITY = {
     **{f"{x}_psnr": Metric("higher", 0, MAXIMAL_PSNR, "dB", _PSNR.format(x)) for x in ENDS},
     **{f"{x}_angle": Metric("lower", 0, pi, "rad", _ANGLE.format(x)) for x in ENDS},
 }
-"""Columns of a clip's end frames; NaN where no such frame was given."""
+"""Columns of a clip's end frames; NaN where there was no such frame to generate from."""
 
 
-def psnr(made: Image, given: Image) -> float:
+def psnr(made: Image, asked: Image) -> float:
     """Peak signal-to-noise ratio of two images (H, W, 3) uint8: 10 log10(255^2 / MSE) dB, MSE over
     channels (Huynh-Thu and Ghanbari, Electronics Letters 44(13), 2008), at least `ROUNDING`: so
     identical frames have `MAXIMAL_PSNR`, and no infinity, which would have no mean."""
-    error = np.square(made.astype(np.float64) - given).mean()
+    error = np.square(made.astype(np.float64) - asked).mean()
     return 10.0 * log10(255.0**2 / max(float(error), ROUNDING))
 
 
 def end_fidelity(
-    first: Image, last: Image, given: Conditions, embedder: Embedder | None = None
+    first: Image, last: Image, conditions: Conditions, embedder: Embedder | None = None
 ) -> dict[str, float]:
     """Values of `FIDELITY` for a clip's first and last frame; without an embedder no angles."""
-    ends = zip(ENDS, (first, last), (given.first, given.last), strict=True)
+    ends = zip(ENDS, (first, last), (conditions.first, conditions.last), strict=True)
     pairs = {end: (made, asked) for end, made, asked in ends if asked is not None}
     found = dict.fromkeys(FIDELITY, nan)
     found |= {f"{end}_psnr": psnr(*pair) for end, pair in pairs.items()}

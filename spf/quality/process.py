@@ -36,7 +36,7 @@ class VBenchProcess:
 
         about : what a dimension looks at beside the clip: `image`, a path, or `camera`, a motion.
 
-        Raises SpfError, with what the child said last, where it takes longer than `seconds`, dies
+        Raises SpfError, with what the child printed last, where it takes more than `seconds`, dies
         or breaks down; the next request starts another one.
         """
         child = self._child or self._start()
@@ -101,7 +101,7 @@ class VBenchProcess:
         ended = self._child.end()
         with suppress(OSError):
             lines = (self._folder / LOG).read_text(errors="replace").split("\n")
-            said = [" ".join(line.split()) for line in lines if line.strip()]
-            if said:
-                return f"{ended}: {said[-1][:200]}"
+            printed = [" ".join(line.split()) for line in lines if line.strip()]
+            if printed:
+                return f"{ended}: {printed[-1][:200]}"
         return ended

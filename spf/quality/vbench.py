@@ -17,35 +17,26 @@ from spf.names import choose
 from spf.numbers import number
 from spf.quality.base import UNKNOWN, Conditions, Score
 from spf.quality.process import VBenchProcess
-from spf.quality.weights import CAMERA, DEFAULT_DIMENSIONS, FIRST_FRAME, VBENCH_DIMENSIONS, lacking
+from spf.quality.weights import (
+    CAMERA,
+    DEFAULT_DIMENSIONS,
+    FIRST_FRAME,
+    VBENCH_DIMENSIONS,
+    missing_requirements,
+)
 from spf.video import content_hash
 
 if TYPE_CHECKING:
     from spf.cache import Cache
 
 PACKAGES = (
-    "vbench",
-    "torch",
-    "torchvision",
-    "numpy",
-    "pillow",
-    "opencv-python-headless",
-    "decord",
-    "openai-clip",
-    "pyiqa",
-    "dreamsim",
+    *("vbench", "torch", "torchvision", "numpy", "pillow", "opencv-python-headless", "decord"),
+    *("openai-clip", "pyiqa", "dreamsim"),
 )
 """Distributions whose version can move a score."""
 
-MOTIONS = (
-    "camera pans left",
-    "camera pans right",
-    "camera tilts up",
-    "camera tilts down",
-    "camera zooms in",
-    "camera zooms out",
-    "camera static",
-)
+_MOTIONS = ("pans left", "pans right", "tilts up", "tilts down", "zooms in", "zooms out", "static")
+MOTIONS = tuple(f"camera {motion}" for motion in _MOTIONS)
 """How prompts name a motion of the camera that camera_motion knows."""
 
 TIME_LIMIT = 1800.0
@@ -54,10 +45,10 @@ TIME_LIMIT = 1800.0
 class VBench:
     """VBench on a clip's file, a dimension at a time.
 
-    dimensions : words of `VBENCH_DIMENSIONS`. time_limit : seconds for one of them on one clip.
+    dimensions : names of `VBENCH_DIMENSIONS`. time_limit : seconds for one of them on one clip.
     device : auto, cpu, cuda, cuda:N.
 
-    Raises ConfigError for other words and limits. Without the package no dimension is run; nor is
+    Raises ConfigError for other names and limits. Without the package no dimension is run; nor is
     one whose weights are absent, or are not those they should be.
     """
 
@@ -71,7 +62,7 @@ class VBench:
     ) -> None:
         if isinstance(dimensions, str) or not dimensions:
             raise ConfigError(f"quality.dimensions={dimensions!r} must be a list of at least one")
-        wanted = [choose(str(word), VBENCH_DIMENSIONS, "VBench dimension") for word in dimensions]
+        wanted = [choose(str(name), VBENCH_DIMENSIONS, "VBench dimension") for name in dimensions]
         self.dimensions = tuple(dict.fromkeys(wanted))
         self.time_limit = float(number("quality.time_limit", time_limit, above=0))
         self.device = choose_device(device)
@@ -79,34 +70,25 @@ class VBench:
     def measure(
         self, clip: Path, cache: Cache | None = None, conditions: Conditions = UNKNOWN
     ) -> dict[str, Score]:
-        """The scores of a clip's file, in the order of `dimensions`; those that are known of its
-        bytes, and of what it was generated from, are taken from the cache.
-
-        Values are VBench's: 0..1, higher is better but for dynamic_degree, which is 1 for a clip
-        that moves. Raises ClipError for a file that cannot be read, SpfError where VBench breaks
-        down (out of time or memory).
-        """
+        """As `Quality.measure`. Values are VBench's: 0..1, higher is better but for dynamic_degree,
+        which is 1 for a clip that moves. Raises ClipError for a file that cannot be read."""
         if clip.suffix.lower() != ".mp4":
             what = "a folder of images" if clip.is_dir() else f"a {clip.suffix or 'nameless'} file"
             reason = f"not run: VBench reads MP4 files, this is {what}; convert it"
             return dict.fromkeys(self.dimensions, Score(None, reason))
         content, scores = _content(clip), {}
         for dimension in self.dimensions:
-            why = _inapplicable(dimension, conditions) or self._lacking[dimension]
-            scores[dimension] = (
-                Score(None, f"not run: {why}")
-                if why
-                else self._kept(dimension, clip, content, cache, conditions)
-            )
+            if why := _inapplicable(dimension, conditions) or self._missing[dimension]:
+                scores[dimension] = Score(None, f"not run: {why}")
+            else:
+                scores[dimension] = self._score(dimension, clip, content, cache, conditions)
         return scores
 
     def identity(self) -> dict[str, Any]:
         """With the weights that are here, or what is wrong with them."""
         return {
             "quality": self.name,
-            "dimensions": {
-                dimension: self._determined_by(dimension) for dimension in self.dimensions
-            },
+            "dimensions": {name: self._determined_by(name) for name in self.dimensions},
         }
 
     def close(self) -> None:
@@ -114,40 +96,44 @@ class VBench:
         self._process.close()
 
     @cached_property
-    def _lacking(self) -> dict[str, str]:
-        return {dimension: lacking(dimension) for dimension in self.dimensions}
+    def _missing(self) -> dict[str, str]:
+        return {dimension: missing_requirements(dimension) for dimension in self.dimensions}
 
     @cached_property
     def _process(self) -> VBenchProcess:
-        runnable = [name for name in self.dimensions if not self._lacking[name]]
+        runnable = [name for name in self.dimensions if not self._missing[name]]
         files = [file for name in runnable for file in VBENCH_DIMENSIONS[name]]
         return VBenchProcess({file.name: file.path for file in files}, self.device)
 
     def _determined_by(self, dimension: str) -> dict[str, Any]:
         """Everything that determines the scores of a dimension, beside the clip."""
-        here = not self._lacking[dimension]
+        here = not self._missing[dimension]
         weights = {file.name: file.hash() for file in VBENCH_DIMENSIONS[dimension] if here}
         return {
             "dimension": dimension,
             "weights": weights,
-            "lacking": self._lacking[dimension],
+            "missing": self._missing[dimension],
             "device": self.device.partition(":")[0],
             "packages": installed(*PACKAGES),
             "code": code_hash(type(self)),
         }
 
-    def _kept(
+    def _score(
         self, dimension: str, clip: Path, content: str, cache: Cache | None, conditions: Conditions
     ) -> Score:
-        """The score from the cache, else computed and kept there."""
+        """The score from the cache, else computed and stored there."""
+        from PIL import Image
+
         about = _about(dimension, conditions)
         fields = self._determined_by(dimension) | {"content": content, **about}
         key = f"{dimension}-{hashlib.sha256(canonical(fields)).hexdigest()}"
-        if cache is not None and (found := _read(cache, key)) is not None:
-            return found
+        with suppress(OSError, TypeError):  # a damaged one is computed again
+            if cache is not None and (entry := cache.scores.get(key)) is not None:
+                return Score(*entry.about)
         with TemporaryDirectory(prefix="spf-vbench-") as folder:
-            if dimension in FIRST_FRAME:
-                about = {"image": _saved(conditions.first, Path(folder) / "first.png")}
+            if dimension in FIRST_FRAME and conditions.first is not None:
+                about = {"image": f"{folder}/first.png"}
+                Image.fromarray(conditions.first).save(about["image"])
             reply = self._process.ask(dimension, clip, self.time_limit, about)
         score = Score(reply.get("value"), reply.get("refused", ""))
         if cache is not None and _content(clip) == content:  # it may have changed meanwhile
@@ -163,7 +149,7 @@ def motion_of(prompt: str) -> str:
 
 
 def _inapplicable(dimension: str, conditions: Conditions) -> str:
-    """Why a dimension says nothing of a clip that was generated so; "" where it does."""
+    """Why a dimension does not apply to a clip that was generated so; "" where it does."""
     if dimension in FIRST_FRAME and conditions.first is None:
         return conditions.absent
     if dimension == CAMERA and not motion_of(conditions.prompt):
@@ -177,22 +163,6 @@ def _about(dimension: str, conditions: Conditions) -> dict[str, str]:
         assert conditions.first is not None
         return {"image": digest([conditions.first.shape, conditions.first.tobytes().hex()])}
     return {"camera": motion_of(conditions.prompt)} if dimension == CAMERA else {}
-
-
-def _saved(image: Any, path: Path) -> str:
-    from PIL import Image
-
-    Image.fromarray(image).save(path)
-    return str(path)
-
-
-def _read(cache: Cache, key: str) -> Score | None:
-    """A score that is kept; None where there is none, or it is damaged."""
-    try:
-        entry = cache.scores.get(key)
-        return None if entry is None else Score(*entry.about)
-    except (OSError, TypeError):
-        return None
 
 
 def _content(clip: Path) -> str:

@@ -75,67 +75,56 @@ _DINO = (
     *_code(DINO_CODE, f"{DINO}/{DINO_COMMIT}", "hubconf vision_transformer utils"),
 )
 
+VIT_B = _openai_clip("ViT-B-32", "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af")
+VIT_L = _openai_clip("ViT-L-14", "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836")
+_HEAD = QualityFile(
+    "aesthetic_model/emb_reader/sa_0_4_vit_l_14_linear.pth",
+    "https://raw.githubusercontent.com/LAION-AI/aesthetic-predictor/main/sa_0_4_vit_l_14_linear.pth",
+)
+_AMT = QualityFile(
+    "amt_model/amt-s.pth", "https://huggingface.co/lalala125/AMT/resolve/main/amt-s.pth"
+)
+_RAFT = QualityFile(  # VBench unpacks it from an archive of its authors; this is the same file
+    "raft_model/models/raft-things.pth",
+    "https://github.com/sczhou/ProPainter/releases/download/v0.1.0/raft-things.pth",
+    "fcfa4125d6418f4de95d84aec20a3c5f4e205101715a79f193243c186ac9a7e1",
+)
+_MUSIQ = QualityFile(
+    "pyiqa_model/musiq_spaq_ckpt-358bb6af.pth",
+    "https://github.com/chaofengc/IQA-PyTorch/releases/download/v0.1-weights/musiq_spaq_ckpt-358bb6af.pth",
+    "358bb6af275e28ea56821d44fb55c6cb83645db11f394d3ad65b2d149965ab50",
+)
+_DREAMSIM = QualityFile(
+    DREAMSIM_WEIGHTS, f"{DREAMSIM}/v0.2.0-checkpoints/dreamsim_ensemble_checkpoint.zip"
+)
+_COTRACKER = (
+    QualityFile(
+        COTRACKER_WEIGHTS, "https://huggingface.co/facebook/cotracker/resolve/main/cotracker2.pth"
+    ),
+    *_code(
+        COTRACKER_CODE,
+        f"{COTRACKER}/{COTRACKER_COMMIT}",
+        "hubconf cotracker/__init__ cotracker/predictor cotracker/models/__init__ "
+        "cotracker/models/build_cotracker cotracker/models/core/__init__ "
+        "cotracker/models/core/model_utils cotracker/models/core/embeddings "
+        "cotracker/models/core/cotracker/__init__ cotracker/models/core/cotracker/blocks "
+        "cotracker/models/core/cotracker/cotracker "
+        "cotracker/models/core/cotracker/cotracker3_offline "
+        "cotracker/models/core/cotracker/cotracker3_online",
+    ),
+)
+
 VBENCH_DIMENSIONS: Mapping[str, tuple[QualityFile, ...]] = {
     "subject_consistency": _DINO,
-    "background_consistency": (
-        _openai_clip(
-            "ViT-B-32", "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
-        ),
-    ),
+    "background_consistency": (VIT_B,),
     "temporal_flickering": (),
-    "motion_smoothness": (
-        QualityFile(
-            "amt_model/amt-s.pth", "https://huggingface.co/lalala125/AMT/resolve/main/amt-s.pth"
-        ),
-    ),
-    "dynamic_degree": (
-        # VBench unpacks it from an archive of its authors; this is the same file.
-        QualityFile(
-            "raft_model/models/raft-things.pth",
-            "https://github.com/sczhou/ProPainter/releases/download/v0.1.0/raft-things.pth",
-            "fcfa4125d6418f4de95d84aec20a3c5f4e205101715a79f193243c186ac9a7e1",
-        ),
-    ),
-    "aesthetic_quality": (
-        _openai_clip(
-            "ViT-L-14", "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
-        ),
-        QualityFile(
-            "aesthetic_model/emb_reader/sa_0_4_vit_l_14_linear.pth",
-            "https://raw.githubusercontent.com/LAION-AI/aesthetic-predictor/main/sa_0_4_vit_l_14_linear.pth",
-        ),
-    ),
-    "imaging_quality": (
-        QualityFile(
-            "pyiqa_model/musiq_spaq_ckpt-358bb6af.pth",
-            "https://github.com/chaofengc/IQA-PyTorch/releases/download/v0.1-weights/musiq_spaq_ckpt-358bb6af.pth",
-            "358bb6af275e28ea56821d44fb55c6cb83645db11f394d3ad65b2d149965ab50",
-        ),
-    ),
+    "motion_smoothness": (_AMT,),
+    "dynamic_degree": (_RAFT,),
+    "aesthetic_quality": (VIT_L, _HEAD),
+    "imaging_quality": (_MUSIQ,),
     "i2v_subject": _DINO,
-    "i2v_background": (
-        QualityFile(
-            DREAMSIM_WEIGHTS, f"{DREAMSIM}/v0.2.0-checkpoints/dreamsim_ensemble_checkpoint.zip"
-        ),
-        *_DINO,  # one of the three networks of the ensemble
-    ),
-    "camera_motion": (
-        QualityFile(
-            COTRACKER_WEIGHTS,
-            "https://huggingface.co/facebook/cotracker/resolve/main/cotracker2.pth",
-        ),
-        *_code(
-            COTRACKER_CODE,
-            f"{COTRACKER}/{COTRACKER_COMMIT}",
-            "hubconf cotracker/__init__ cotracker/predictor cotracker/models/__init__ "
-            "cotracker/models/build_cotracker cotracker/models/core/__init__ "
-            "cotracker/models/core/model_utils cotracker/models/core/embeddings "
-            "cotracker/models/core/cotracker/__init__ cotracker/models/core/cotracker/blocks "
-            "cotracker/models/core/cotracker/cotracker "
-            "cotracker/models/core/cotracker/cotracker3_offline "
-            "cotracker/models/core/cotracker/cotracker3_online",
-        ),
-    ),
+    "i2v_background": (_DREAMSIM, *_DINO),  # DINO is one of the three networks of the ensemble
+    "camera_motion": _COTRACKER,
 }
 """VBench's dimensions, each with the files that it needs: the seven of custom input, then those of
 image-to-video."""
@@ -144,7 +133,7 @@ FIRST_FRAME = ("i2v_subject", "i2v_background")
 """Dimensions that compare a clip with the frame that it was generated from."""
 
 CAMERA = "camera_motion"
-"""Whether the camera moves as the prompt says; most prompts say nothing."""
+"""Whether the camera moves as the prompt asks; most prompts ask nothing."""
 
 DEFAULT_DIMENSIONS = tuple(name for name in VBENCH_DIMENSIONS if name != CAMERA)
 
@@ -168,8 +157,8 @@ def fetched_hashes() -> dict[str, str]:
 def words() -> dict[str, list[QualityFile]]:
     """What `make weights QUALITY=` knows: vbench, and vbench/DIMENSION."""
     found = {f"vbench/{name}": list(files) for name, files in VBENCH_DIMENSIONS.items() if files}
-    every = [file for name in DEFAULT_DIMENSIONS for file in VBENCH_DIMENSIONS[name]]
-    return {"vbench": list(dict.fromkeys(every)), **found}
+    every = dict.fromkeys(file for name in DEFAULT_DIMENSIONS for file in VBENCH_DIMENSIONS[name])
+    return {"vbench": list(every), **found}
 
 
 def missing_weights(dimension: str) -> list[str]:
@@ -178,21 +167,18 @@ def missing_weights(dimension: str) -> list[str]:
 
 
 def missing_files(dimension: str) -> str:
-    """Which weights are not here, in a few words; "" where all are."""
-    missing = missing_weights(dimension)
-    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-    return f"{missing[0]}{more}" if missing else ""
+    """Which weights are not here, in short; "" where all are."""
+    first, *others = missing_weights(dimension) or [""]
+    return f"{first} and {len(others)} more" if others else first
 
 
 def missing_package(dimension: str = "") -> str:
     """What installs a package that is absent, in one line; "" where all are installed."""
-    for package in ("vbench", *filter(None, [PACKAGES.get(dimension)])):
-        if not find_spec(package):
-            return f"the package {package} is absent, get it by make setup"
-    return ""
+    absent = [x for x in ("vbench", PACKAGES.get(dimension)) if x and not find_spec(x)]
+    return f"the package {absent[0]} is absent, get it by make setup" if absent else ""
 
 
-def lacking(dimension: str) -> str:
+def missing_requirements(dimension: str) -> str:
     """Why a dimension cannot run here, in one line; "" where it can."""
     if missing := missing_package(dimension):
         return missing

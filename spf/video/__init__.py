@@ -6,34 +6,22 @@ frame) or a folder of images. Everything that cannot be read raises `spf.errors.
 line. PyAV and Pillow load at the first use.
 """
 
-from spf.video.clip import IMAGE_SUFFIXES, MAX_FRAMES, SUFFIXES, Clip, ClipInfo, Sampling
-from spf.video.content import content_hash
-from spf.video.folder import list_frames
-from spf.video.guarded import GuardedReader, read_image
-from spf.video.reader import Reader, batches, load, probe
-from spf.video.search import clips_in
-from spf.video.tiles import Tile, cut_tile, frames_sha256
-from spf.video.write import write_mp4, write_png
-
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "MAX_FRAMES",
-    "SUFFIXES",
-    "Clip",
-    "ClipInfo",
-    "GuardedReader",
-    "Reader",
-    "Sampling",
-    "Tile",
-    "batches",
-    "clips_in",
-    "content_hash",
-    "cut_tile",
-    "frames_sha256",
-    "list_frames",
-    "load",
-    "probe",
-    "read_image",
-    "write_mp4",
-    "write_png",
-]
+from spf.video.clip import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from spf.video.clip import MAX_FRAMES as MAX_FRAMES
+from spf.video.clip import SUFFIXES as SUFFIXES
+from spf.video.clip import Clip as Clip
+from spf.video.clip import ClipInfo as ClipInfo
+from spf.video.clip import Sampling as Sampling
+from spf.video.folder import clips_in as clips_in
+from spf.video.folder import content_hash as content_hash
+from spf.video.folder import list_frames as list_frames
+from spf.video.guarded import GuardedReader as GuardedReader
+from spf.video.guarded import read_image as read_image
+from spf.video.reader import Reader as Reader
+from spf.video.reader import load as load
+from spf.video.reader import probe as probe
+from spf.video.tiles import Tile as Tile
+from spf.video.tiles import cut_tile as cut_tile
+from spf.video.tiles import frames_sha256 as frames_sha256
+from spf.video.write import write_mp4 as write_mp4
+from spf.video.write import write_png as write_png

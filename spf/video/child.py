@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from spf.errors import ClipError, ConfigError, one_line
-from spf.video.clip import Sampling, starved
+from spf.video.clip import AGAIN, Sampling, starved
 from spf.video.reader import Reader
 
 
@@ -23,14 +23,14 @@ def serve(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # a decoder writes no file
-    output = os.fdopen(os.dup(1), "wb", buffering=0)
+    output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not come between the frames
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()
     while True:
-        given = json.loads(requests.get())
-        os.chdir(given["folder"])
-        _decode(given["path"], Sampling(**given["sampling"]), output)
+        request = json.loads(requests.get())
+        os.chdir(request["folder"])
+        _decode(request["path"], Sampling(**request["sampling"]), output)
 
 
 def _listen(requests: queue.SimpleQueue[str]) -> None:
@@ -41,33 +41,27 @@ def _listen(requests: queue.SimpleQueue[str]) -> None:
 
 
 def _decode(path: str, sampling: Sampling, output: IO[bytes]) -> None:
-    def tell(**told: Any) -> None:
-        _write(output, json.dumps(told).encode() + b"\n")
+    def send(data: bytes | memoryview = b"", **reply: Any) -> None:
+        output.write(json.dumps(reply, default=str).encode() + b"\n")
+        output.write(data)
+        output.flush()
 
     try:
         with Reader(path, sampling) as reader:
-            tell(info=asdict(reader.info) | {"path": ""})
+            send(info=asdict(reader.info) | {"path": ""})
             for image, time in reader:
-                tell(frame=image.shape, time=time, decoded=reader.decoded)
-                _write(output, np.ascontiguousarray(image).data.cast("B"))
-            tell(lost=reader.lost, notes=reader.notes, decoded=reader.decoded)
-    except ClipError as error:
-        tell(clip_error=[error.clip, error.reason, error.remedy])
+                data = np.ascontiguousarray(image).data
+                send(data, frame=image.shape, time=time, decoded=reader.decoded)
+            send(lost=reader.lost, notes=reader.notes, decoded=reader.decoded)
     except ConfigError as error:
-        tell(config_error=str(error))
+        send(config_error=str(error))
+    except ClipError as error:
+        send(clip_error=error.args)
     except MemoryError:
-        short = starved(path)
-        tell(clip_error=[short.clip, short.reason, short.remedy])
+        send(clip_error=starved(path).args)
     except Exception as error:  # of a library, on a file that it did not expect
         what = f"its decoder failed ({type(error).__name__}: {one_line(error, 100)})"
-        tell(clip_error=[path, what, "copy or download it again, or make it again"])
-
-
-def _write(output: IO[bytes], data: bytes | memoryview) -> None:
-    """All of the data: an unbuffered file may take a part only."""
-    view = memoryview(data)
-    while view:
-        view = view[output.write(view) :]
+        send(clip_error=[path, what, AGAIN])
 
 
 if __name__ == "__main__":

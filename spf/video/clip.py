@@ -17,18 +17,18 @@ from spf.errors import ClipError, ConfigError
 from spf.numbers import number, optional_number
 
 # What the search of a folder takes for clips. ".png" is not here: it is a frame far more often.
-# fmt: off
 SUFFIXES = frozenset({
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
     ".wmv", ".flv", ".ogv", ".3gp", ".mjpeg", ".mjpg", ".gif", ".webp", ".apng",
-})
-# fmt: on
+})  # fmt: skip
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".avif"})
 
 MAX_PIXELS = 2**26
 """In one frame: 8192 x 8192, twice an 8K video's; 192 MiB as RGB. More is refused unread."""
 MAX_FRAMES = 2**18
 """In one clip that is embedded (3 hours at 24 a second): its vectors are all held in memory."""
+
+AGAIN = "copy or download it again, or make it again"
 
 Render = Callable[[], np.ndarray]
 

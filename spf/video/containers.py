@@ -1,4 +1,4 @@
-"""How far the outer structure of a file reaches, where FFmpeg does not tell."""
+"""How far the outer structure of a file reaches, which FFmpeg does not report."""
 
 from __future__ import annotations
 

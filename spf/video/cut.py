@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from spf.errors import ClipError
-from spf.files import moved_into_place, synchronise
+from spf.video.decode import videos_of
+from spf.video.sound import copied, interleave
 from spf.video.sound import packets as sound_packets
-from spf.video.write import open_mp4
 
 SAME_TIME = 1e-3
 """Seconds by which a packet and its frame may be apart: Matroska keeps whole milliseconds."""
@@ -56,7 +53,7 @@ def packets_of(path: str | os.PathLike[str], stream: int, times: Sequence[float]
 
     shown, keys = [], []
     with suppress(av.FFmpegError, OSError, ValueError), av.open(f"file:{path}") as container:
-        video = _videos(container)[stream]
+        video = videos_of(container)[stream]
         with av.open(BytesIO(), "w", format="mp4") as output:
             if video.codec_context.name not in output.supported_codecs:
                 return None
@@ -109,26 +106,19 @@ def copy_part(
 
     zero = float(packets.shown.min() * packets.unit)
     begin = float(packets.shown[span.begin] * packets.unit)
-    try:
-        with moved_into_place(Path(out)) as temporary:
-            with (
-                av.open(f"file:{path}") as seen,
-                av.open(f"file:{path}") as heard,
-                open_mp4(temporary) as output,
-            ):
-                video = _videos(seen)[stream]
-                target = output.add_stream_from_template(video)
-                queues = [_span_packets(seen, video, target, packets, span)]
-                if heard.streams.audio:
-                    audio = heard.streams.audio[0]
-                    other = output.add_stream_from_template(audio)
-                    queues.append(sound_packets(heard, audio, other, begin, zero + stop))
-                for _, _, packet in heapq.merge(*queues, key=lambda entry: entry[:2]):
-                    output.mux(packet)
-            synchronise(temporary)
-    except (OSError, ValueError, av.FFmpegError) as error:
-        why = getattr(error, "strerror", None) or type(error).__name__
-        raise ClipError(path, f"its packets cannot be copied ({why})", "encode it again") from None
+    with (
+        copied(path, out, "its packets cannot be copied", "encode it again") as output,
+        av.open(f"file:{path}") as seen,
+        av.open(f"file:{path}") as heard,
+    ):
+        video = videos_of(seen)[stream]
+        target = output.add_stream_from_template(video)
+        queues = [_span_packets(seen, video, target, packets, span)]
+        if heard.streams.audio:
+            audio = heard.streams.audio[0]
+            other = output.add_stream_from_template(audio)
+            queues.append(sound_packets(heard, audio, other, begin, zero + stop))
+        interleave(output, *queues)
 
 
 def _span_packets(
@@ -150,12 +140,3 @@ def _span_packets(
         packet.pts, packet.dts = int(shown[index - span.begin]), int(next(decoded))
         packet.stream = target
         yield float(packet.dts * video.time_base), target.index, packet
-
-
-def _videos(container: Any) -> list[Any]:
-    """The video streams that are no cover pictures, as `Reader` counts them."""
-    import av
-
-    kinds = av.stream.Disposition
-    parts = kinds.attached_pic | kinds.dependent
-    return [video for video in container.streams.video if not video.disposition & parts]

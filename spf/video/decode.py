@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from spf.errors import ClipError, ConfigError
-from spf.video.clip import ClipInfo, Render, check_size, plural
+from spf.video.clip import AGAIN, ClipInfo, Render, check_size, plural
 from spf.video.containers import index_missing, riff_end
 from spf.video.render import Renderer
 from spf.video.times import steady
@@ -17,20 +19,15 @@ from spf.video.times import steady
 if TYPE_CHECKING:
     import av
 
-T = TypeVar("T")
-
-AGAIN = "copy or download it again, or make it again"
 # Formats that FFmpeg would open and that hold no pictures of their own: text drawn as frames, and
 # lists that lead to other files or to the network.
-# fmt: off
 NOT_VIDEOS = frozenset({
     "tty", "bin", "xbin", "adf", "idf", "hls", "concat", "dash", "imf", "vobsub",
     "webm_dash_manifest", "sdp", "rtp", "rtsp", "sap", "lavfi",
-})
-# fmt: on
+})  # fmt: skip
 NO_PICTURE = 8  # bytes of a packet that are too few for a coded picture
 NO_TIME_STAMPS = 128  # AVFMT_NOTIMESTAMPS
-DEFAULT_STEP = 0.04  # seconds, where a file tells neither times nor rate (FFmpeg's default, 25 fps)
+DEFAULT_STEP = 0.04  # seconds, where a file has neither times nor rate (FFmpeg's default, 25 fps)
 
 
 class VideoSource:
@@ -50,11 +47,8 @@ class VideoSource:
 
         self._path = path
         self._errors = av.FFmpegError
-        self._bad_packets = 0
-        self._bad_frames = 0
-        self._repaired = 0
+        self._bad_packets = self._bad_frames = self._repaired = self._packets_read = 0
         self._last = 0.0
-        self._packets_read = 0
         self._slots = 0  # of an AVI, which numbers packets and null frames: those that went by
         self._repeats = 0  # pictures that are shown again without a frame of their own
         self._repeated_until = -1.0  # time stamp (s) of the last one
@@ -86,7 +80,7 @@ class VideoSource:
             first = next(self._frames, None)
             if first is None:
                 raise ClipError(path, "none of its frames can be decoded", AGAIN)
-            self._first: av.VideoFrame | None = first
+            self._first = iter([first])  # holds it no longer than wanted
             self.info = self._describe(first, count, number)
         except BaseException:
             self._container.close()
@@ -96,11 +90,8 @@ class VideoSource:
         """The stream to decode, the number of video streams, and the stream's index among them."""
         import av
 
-        kinds = av.stream.Disposition
-        parts = kinds.attached_pic | kinds.dependent
-        streams = self._container.streams.video
-        videos = [s for s in streams if not s.disposition & parts]
-        if not videos and any(s.disposition & kinds.dependent for s in streams):
+        videos, tile = videos_of(self._container), av.stream.Disposition.dependent
+        if not videos and any(s.disposition & tile for s in self._container.streams.video):
             reason = "its picture is stored as tiles, which are not joined here"
             raise ClipError(self._path, reason, "convert it to PNG or JPEG")
         if not videos and index_missing(self._path):
@@ -112,16 +103,13 @@ class VideoSource:
             raise ClipError(self._path, reason, "give a file with pictures")
         if wanted is None:
             best = self._container.streams.best("video")
-            number = next((i for i, s in enumerate(videos) if best and s.index == best.index), 0)
-        elif wanted < len(videos):
-            number = wanted
-        else:
+            wanted = next((i for i, s in enumerate(videos) if best and s.index == best.index), 0)
+        if wanted >= len(videos):
             has = plural(len(videos), "video stream")
             raise ConfigError(f"{self._path}: no video stream {wanted}; it has {has}, from 0")
-        if videos[number].codec_context is None:
-            reason = "its codec has no decoder here"
-            raise ClipError(self._path, reason, "convert it to H.264")
-        return videos[number], len(videos), number
+        if videos[wanted].codec_context is None:
+            raise ClipError(self._path, "its codec has no decoder here", "convert it to H.264")
+        return videos[wanted], len(videos), wanted
 
     def _describe(self, first: av.VideoFrame, count: int, number: int) -> ClipInfo:
         """Read size, orientation, rate and length; also makes the renderer."""
@@ -171,7 +159,7 @@ class VideoSource:
             end = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
         except (KeyError, ValueError):
             return None
-        # The tag tells when the stream ends, which may begin late.
+        # The tag is when the stream ends, which may begin late.
         unit = stream.time_base or Fraction(0)
         begin = float((stream.start_time or 0) * unit)
         return end - begin if end > begin else None
@@ -198,28 +186,28 @@ class VideoSource:
             if not packet.size and packet.dts is not None:
                 self._repeat(packet)
                 continue
-            try:
-                frames = self._context.decode(packet)
-            except MemoryError:
-                raise  # what can be read must not depend on the machine
-            except self._errors as error:
-                # The last, empty packet finds the decoder flushed where an error came before it.
-                self._bad_packets += not isinstance(error, EOFError)
-                continue
-            if not frames and 0 < packet.size <= NO_PICTURE:
-                self._repeat(packet)
-            yield from self._counted(frames)
-        for _ in range(64):  # an error in the flush hides the frames behind it
-            try:
-                frames = self._context.decode(None)
-            except EOFError:
-                return
-            except MemoryError:
-                raise
-            except self._errors:
-                self._bad_packets += 1
-                continue
-            yield from self._counted(frames)
+            # The last, empty packet finds the decoder flushed where an error came before it.
+            with suppress(EOFError):
+                yield from self._decoded(packet)
+        with suppress(EOFError):
+            for _ in range(64):  # an error in the flush hides the frames behind it
+                yield from self._decoded(None)
+
+    def _decoded(self, packet: av.Packet | None) -> Iterator[av.VideoFrame]:
+        """The frames that come out for a packet, none where it is damaged."""
+        try:
+            frames = self._context.decode(packet)
+        except (EOFError, MemoryError):
+            raise  # what can be read must not depend on the machine
+        except self._errors:
+            self._bad_packets += 1
+            return
+        if packet is not None and not frames and 0 < packet.size <= NO_PICTURE:
+            self._repeat(packet)
+        for frame in frames:
+            self.decoded += 1
+            self._bad_frames += bool(frame.is_corrupt)
+            yield frame
 
     def _repeat(self, packet: av.Packet) -> None:
         stamp = self._stamp(packet)
@@ -241,12 +229,6 @@ class VideoSource:
             self._repeats += missing
             unit = self._stream.time_base or Fraction(0)
             self._repeated_until = float((self._slots + missing - 1) * unit)
-
-    def _counted(self, frames: Iterable[Any]) -> Iterator[av.VideoFrame]:
-        for frame in frames:
-            self.decoded += 1
-            self._bad_frames += bool(frame.is_corrupt)
-            yield frame
 
     def _packets(self) -> Iterator[av.Packet]:
         """Packets of the stream; goes on behind an unreadable place while that brings any."""
@@ -278,9 +260,8 @@ class VideoSource:
 
     def _stamped(self) -> Iterator[tuple[float | None, av.VideoFrame]]:
         """Frames with their time stamps (s), the last one once more where the clip ends with it."""
-        first, self._first = self._first, None
         last: float | None = None
-        for frame in _chain(first, self._frames):
+        for frame in chain(self._first, self._frames):
             stamp = self._stamp(frame)
             if stamp is None and last is not None and self._avi:
                 stamp = last + self._step  # what the decoder holds back until the end
@@ -327,16 +308,17 @@ class VideoSource:
 
     def close(self) -> None:
         self._frames.close()  # type: ignore[attr-defined]
-        self._first = None
+        self._first = iter([])
         self._container.close()
 
 
-def _chain(first: T | None, rest: Iterable[T]) -> Iterator[T]:
-    # Not itertools.chain: its tuple would keep the first frame's memory for the whole clip.
-    if first is not None:
-        yield first
-    del first
-    yield from rest
+def videos_of(container: Any) -> list[Any]:
+    """The video streams that are no cover pictures, and no tiles of one."""
+    import av
+
+    kinds = av.stream.Disposition
+    parts = kinds.attached_pic | kinds.dependent
+    return [video for video in container.streams.video if not video.disposition & parts]
 
 
 @lru_cache

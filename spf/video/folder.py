@@ -1,4 +1,4 @@
-"""Clips that are folders of images: which files are their frames, in which order, and reading them.
+"""Folders: the clips in them, to any depth, and clips that are folders of images.
 
 `list_frames` is the one rule for what belongs to such a clip; whoever hashes, lists or reads one
 asks it.
@@ -6,23 +6,26 @@ asks it.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
-from spf.errors import ClipError
+from spf.errors import ClipError, ConfigError
+from spf.identity import canonical
 from spf.names import printable
-from spf.video.clip import IMAGE_SUFFIXES, ClipInfo, Render, plural
+from spf.video.clip import IMAGE_SUFFIXES, SUFFIXES, ClipInfo, Render, plural
 from spf.video.images import (
     DAMAGE,
     decode,
+    described,
     only_stream,
     open_image,
     oriented_size,
     render,
-    rotation,
 )
 
 Number = tuple[str, ...]  # sign, digits, exponent
@@ -34,6 +37,7 @@ NUMBER = re.compile(
     r"(e[-+]\d{1,3}(?![^\W_]))?"
 )
 MARK = re.compile(r"([\W_]+[^\W\d_]+)+")  # _mask, -depth_map
+UNDECODABLE = ("none of its images can be decoded", "make the images again")
 LOSSY = (".jpg", ".jpeg", ".webp", ".avif")
 
 
@@ -143,6 +147,74 @@ def _without_companions(files: list[Path], notes: list[str]) -> list[Path]:
     return found
 
 
+def content_hash(path: str | os.PathLike[str]) -> str | None:
+    """SHA-256, 64 hexadecimal digits, of what a clip is read from; None where it cannot be read.
+
+    Of a file, its bytes; of a folder, the names and bytes of its frames (`list_frames`) and what is
+    noted about it. The bytes are hashed every time. A hash remembered by size and time of change
+    would be wrong where a file is written within the clock's tick, or through a memory map; and it
+    would save little: hashing takes less than a hundredth of the time of decoding.
+    """
+    try:
+        if not os.path.isdir(path):
+            return _sha256(Path(path))
+        frames, notes = list_frames(Path(path))
+        found = [[[frame.name, _sha256(frame)] for frame in frames], notes]
+        return hashlib.sha256(canonical(found)).hexdigest()
+    except OSError:
+        return None  # reading the clip reports what is wrong with it
+
+
+def _sha256(path: Path) -> str:
+    if not path.is_file():
+        raise FileNotFoundError(path)  # opening a pipe would wait for ever
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def clips_in(
+    folder: Path, prefix: str = "", above: tuple[tuple[int, int], ...] = ()
+) -> Iterator[str]:
+    """Paths, from the first folder, of the clips of a folder and the folders in it, each folder
+    sorted by name (one is in memory).
+
+    A folder that holds images and no videos is a clip, but for the first one; so is one that cannot
+    be looked into, so that reading it reports why. A .webp is a clip. Names that start with
+    a dot are passed over, links that lead back to a folder above are not followed.
+    prefix, above : path of this folder, and (device, inode) of those that it lies in.
+
+    Raises ConfigError where the first folder cannot be listed.
+    """
+    try:
+        state = os.stat(folder)
+        here = (state.st_dev, state.st_ino)
+        if here in above:
+            return
+        with os.scandir(folder) as found:
+            entries = sorted((e for e in found if e.name[0] != "."), key=lambda entry: entry.name)
+    except OSError as error:
+        if not above:
+            why = f"cannot be read ({error.strerror}); change its permissions"
+            raise ConfigError(f"{folder}: {why}") from None
+        yield prefix.rstrip("/")
+        return
+    suffixes = [os.path.splitext(entry.name)[1].lower() for entry in entries]
+    if above and SUFFIXES.isdisjoint(suffixes) and not IMAGE_SUFFIXES.isdisjoint(suffixes):
+        yield prefix.rstrip("/")
+    for entry, suffix in zip(entries, suffixes, strict=True):
+        if suffix in SUFFIXES:
+            yield prefix + entry.name
+        elif _is_folder(entry):
+            yield from clips_in(Path(entry.path), f"{prefix}{entry.name}/", (*above, here))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
+
+
 class FolderSource:
     """The images of a folder, as `list_frames` gives them, all of one size.
 
@@ -168,27 +240,10 @@ class FolderSource:
         for file in self._files:
             try:
                 with open_image(file) as image:
-                    width, height = oriented_size(image)
-                    codec, turned = (image.format or "image").lower(), rotation(image)
-                break
+                    return described(self._path, image, len(self._files))
             except ClipError:
                 continue
-        else:
-            reason = "none of its images can be decoded"
-            raise ClipError(self._path, reason, "make the images again")
-        return ClipInfo(
-            path=self._path,
-            width=width,
-            height=height,
-            codec=codec,
-            rotation=turned,
-            pixel_aspect=1.0,
-            fps=None,
-            frames=len(self._files),
-            duration=None,
-            video_streams=1,
-            stream=0,
-        )
+        raise ClipError(self._path, *UNDECODABLE)
 
     def __iter__(self) -> Iterator[tuple[float, Render]]:
         size = (self.info.width, self.info.height)
@@ -208,8 +263,7 @@ class FolderSource:
             reason = f"{name} is {found[0]} x {found[1]}, the first image {size[0]} x {size[1]}"
             raise ClipError(self._path, reason, "scale the images to one size")
         if not self.decoded:
-            reason = "none of its images can be decoded"
-            raise ClipError(self._path, reason, "make the images again")
+            raise ClipError(self._path, *UNDECODABLE)
 
     def report(self, complete: bool) -> tuple[int, list[str]]:
         lost = len(self._bad)

@@ -16,10 +16,10 @@ import atexit
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +29,9 @@ from spf.errors import ClipError, ConfigError
 from spf.video.clip import ClipInfo, Sampling, check_size
 from spf.video.reader import EVERY_FRAME
 
-PATIENCE = 60.0
-"""Seconds without a new frame after which a decoder counts as hung."""
-ENOUGH = 7200.0
-"""Seconds in all that one clip's decoder is waited for; 3 hours of 4K video take about half."""
-MEMORY = 4 * 2**30
-"""Bytes of address space that a decoder may take; it needs 1 to 2 GB for ordinary clips."""
-NO_REPLY = (KeyError, TypeError, ValueError)  # on looking for what a reply has
+PATIENCE = 60.0  # seconds without a new frame after which a decoder counts as hung
+ENOUGH = 7200.0  # seconds in all for one clip; 3 hours of 4K video take about half
+MEMORY = 4 * 2**30  # bytes of address space that a decoder may take; usual clips need 1 to 2 GB
 
 _idle: list[_Decoder] = []
 _lock = threading.Lock()
@@ -60,54 +56,37 @@ class GuardedReader:
         self.sampling = sampling
         self.lost, self.decoded = 0, 0
         self.notes: list[str] = []
-        self._path = Path(path)
+        self._path, self._patience = Path(path), patience
         self._decoder: _Decoder | None = _borrow(memory)
-        self._patience = patience
-        try:
+        with self._supervised() as decoder:
             request = {"path": os.fspath(path), "folder": os.getcwd(), "sampling": asdict(sampling)}
-            self._decoder.ask(request)
-            self.info = self._described(self._reply())
-        except NO_REPLY:
-            raise self._failure(Ended(NONSENSE)) from None
-        except BaseException:
-            self.close()
-            raise
+            decoder.ask(request)
+            self.info = ClipInfo(**{**self._reply(decoder)["info"], "path": self._path})
+            check_size(self._path, self.info.width, self.info.height)
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> tuple[np.ndarray, float]:
         if self._decoder is None:
             raise StopIteration
-        try:
-            told = self._reply()
-            self.decoded = told["decoded"]
-            if "frame" in told:
-                if told["frame"] != [self.info.height, self.info.width, 3]:
+        with self._supervised() as decoder:
+            reply = self._reply(decoder)
+            self.decoded = reply["decoded"]
+            if "frame" in reply:
+                if reply["frame"] != [self.info.height, self.info.width, 3]:
                     raise Ended("sent a frame of another size")
-                image = np.empty(told["frame"], np.uint8)
-                self._decoder.fill(image.data.cast("B"), self._patience)
-                return image, float(told["time"])
-            self.lost, self.notes = told["lost"], told["notes"]
-        except Ended as end:
-            raise self._failure(end) from None
-        except NO_REPLY:
-            raise self._failure(Ended(NONSENSE)) from None
-        except BaseException:
-            self.close()
-            raise
+                image = np.empty(reply["frame"], np.uint8)
+                decoder.fill(image.data.cast("B"), self._patience)
+                return image, float(reply["time"])
+            self.lost, self.notes = reply["lost"], reply["notes"]
         self._give_back()
         raise StopIteration
 
-    def __enter__(self) -> GuardedReader:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -116,24 +95,29 @@ class GuardedReader:
         if decoder is not None:
             decoder.kill()
 
-    def _reply(self) -> dict[str, Any]:
+    @contextmanager
+    def _supervised(self) -> Iterator[_Decoder]:
+        """The child, whose end or nonsense becomes an error of the clip."""
         assert self._decoder is not None
         try:
-            told = self._decoder.line(self._patience)
+            yield self._decoder
         except Ended as end:
             raise self._failure(end) from None
-        if "clip_error" in told:
-            self._give_back()
-            raise ClipError(*told["clip_error"])
-        if "config_error" in told:
-            self._give_back()
-            raise ConfigError(told["config_error"])
-        return told
+        except (KeyError, TypeError, ValueError):  # on looking for what a reply has
+            raise self._failure(Ended(NONSENSE)) from None
+        except BaseException:
+            self.close()
+            raise
 
-    def _described(self, told: dict[str, Any]) -> ClipInfo:
-        info = ClipInfo(**{**told["info"], "path": self._path})
-        check_size(self._path, info.width, info.height)
-        return info
+    def _reply(self, decoder: _Decoder) -> dict[str, Any]:
+        reply = decoder.line(self._patience)
+        if "clip_error" not in reply and "config_error" not in reply:
+            return reply
+        error: Exception = ConfigError(reply.get("config_error"))
+        if "clip_error" in reply:
+            error = ClipError(*reply["clip_error"])
+        self._give_back()
+        raise error
 
     def _give_back(self) -> None:
         """The child is done with this clip, and ready for another."""
@@ -154,12 +138,9 @@ class GuardedReader:
         elif end.why:
             reason = f"its decoder went astray: it {end.why}"
         else:
-            named = self._decoder.end()
-            reason = f"its decoder crashed ({named})"
-            if named == "SIGKILL":
-                reason = (
-                    "its decoder was killed (SIGKILL), as the system does where memory is short"
-                )
+            cause = self._decoder.end()
+            short = "was killed (SIGKILL), as the system does where memory is short"
+            reason = f"its decoder {short if cause == 'SIGKILL' else f'crashed ({cause})'}"
         self.close()
         return ClipError(self._path, reason, "the file is damaged or hostile: make it again")
 
@@ -183,12 +164,12 @@ def _borrow(memory: int) -> _Decoder:
     """An idle child that is alive and bound alike, or a new one."""
     with _lock:
         for decoder in list(_idle):
-            if decoder.process.poll() is not None:
+            alive = decoder.process.poll() is None
+            if not alive or decoder.memory == memory:
                 _idle.remove(decoder)
+                if alive:
+                    return decoder
                 decoder.kill()
-            elif decoder.memory == memory:
-                _idle.remove(decoder)
-                return decoder
     return _Decoder(memory)
 
 

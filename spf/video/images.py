@@ -10,6 +10,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,19 +18,19 @@ import numpy as np
 
 from spf.errors import ClipError, ConfigError
 from spf.video import apng
-from spf.video.clip import ClipInfo, Render, check_size, over_black
+from spf.video.clip import AGAIN, ClipInfo, Render, check_size, over_black
 
 if TYPE_CHECKING:
     from PIL import Image
 
 # What Pillow raises on damaged files.
-# fmt: off
 DAMAGE = (
-    OSError, SyntaxError, ValueError, EOFError, IndexError, RuntimeError, struct.error, zlib.error,
+    *(OSError, SyntaxError, ValueError, EOFError, IndexError, RuntimeError),
+    *(struct.error, zlib.error),
 )
-# fmt: on
+TOO_LARGE = ("its frames are too large to be read", "scale it down")
 ANIMATED = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
-# Pillow tells formats by their content, and would start programs for some (EPS).
+# Pillow finds the format in the content, and would start programs for some (EPS).
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP", "AVIF")
 RAW_JPEGS = frozenset({".mjpeg", ".mjpg"})
 MAGIC = (b"GIF8", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")
@@ -66,24 +67,13 @@ class ImageSource:
         try:
             self._animated = self._image.format in ANIMATED
             self._times, count, duration = self._measure()
-            width, height = oriented_size(self._image)
+            self.info = described(path, self._image, count)
         except BaseException:
             self._image.close()
             raise
-        moving = len(self._times) > 1
-        self.info = ClipInfo(
-            path=path,
-            width=width,
-            height=height,
-            codec=(self._image.format or "image").lower(),
-            rotation=rotation(self._image),
-            pixel_aspect=1.0,
-            fps=(len(self._times) - 1) / self._times[-1] if moving else None,
-            frames=count,
-            duration=duration if moving else None,
-            video_streams=1,
-            stream=0,
-        )
+        if len(self._times) > 1:
+            fps = (len(self._times) - 1) / self._times[-1]
+            self.info = replace(self.info, fps=fps, duration=duration)
 
     def _frames(self) -> Iterator[Image.Image]:
         """The frames as they are shown, decoded, each valid until the next; raises DAMAGE."""
@@ -114,8 +104,7 @@ class ImageSource:
         except DAMAGE:
             count = max(count, len(times) + 1)
         if not times:
-            reason = "none of its frames can be decoded"
-            raise ClipError(self._path, reason, "copy or download it again, or make it again")
+            raise ClipError(self._path, "none of its frames can be decoded", AGAIN)
         return times, max(count, len(times)), now / 1e3
 
     def __iter__(self) -> Iterator[tuple[float, Render]]:
@@ -136,10 +125,8 @@ class ImageSource:
         height, width = self.info.height, self.info.width
         if image.shape == (height, width, 3):
             return image
-        whole = np.zeros((height, width, 3), np.uint8)
         part = image[:height, :width]
-        whole[: part.shape[0], : part.shape[1]] = part
-        return whole
+        return np.pad(part, [(0, height - len(part)), (0, width - part.shape[1]), (0, 0)])
 
     def report(self, complete: bool) -> tuple[int, list[str]]:
         declared = self.info.frames or 0
@@ -151,6 +138,13 @@ class ImageSource:
         self._image.close()
 
 
+def described(path: Path, image: Image.Image, frames: int) -> ClipInfo:
+    """What a clip of images is, without a rate, by one of them."""
+    width, height = oriented_size(image)
+    codec, turned = (image.format or "image").lower(), rotation(image)
+    return ClipInfo(path, width, height, codec, turned, 1.0, None, frames, None, 1, 0)
+
+
 def open_image(path: Path) -> Image.Image:
     """The opened image, not yet decoded; raises `ClipError`."""
     from PIL import Image
@@ -160,12 +154,12 @@ def open_image(path: Path) -> Image.Image:
             warnings.simplefilter("ignore")  # of large images, for which our own limit follows
             image = Image.open(path, formats=FORMATS)
     except Image.DecompressionBombError:
-        raise _too_large(path) from None
+        raise ClipError(path, *TOO_LARGE) from None
     except PermissionError:
         raise ClipError(path, "the file may not be read", "change its permissions") from None
     except DAMAGE:
         reason = "it cannot be decoded: it is cut off, damaged or no image"
-        raise ClipError(path, reason, "copy or download it again, or make it again") from None
+        raise ClipError(path, reason, AGAIN) from None
     try:
         check_size(path, *image.size)
     except ClipError:
@@ -189,15 +183,11 @@ def decode(path: Path, image: Image.Image, index: int | None = None) -> None:
             check_size(path, *image.size)
             image.load()
     except Image.DecompressionBombError:
-        raise _too_large(path) from None
+        raise ClipError(path, *TOO_LARGE) from None
     except OSError as error:
         if "out of memory" in str(error):  # as Pillow's decoders call it
             raise MemoryError from None
         raise
-
-
-def _too_large(path: Path) -> ClipError:
-    return ClipError(path, "its frames are too large to be read", "scale it down")
 
 
 def only_stream(path: Path, stream: int | None) -> None:
@@ -212,7 +202,7 @@ def render(path: Path, image: Image.Image) -> np.ndarray:
     """
     from PIL import ImageOps
 
-    if rotation(image) or _mirrored(image):
+    if _exif_orientation(image) in range(2, 9):
         image = ImageOps.exif_transpose(image)
     if image.mode == "F" or image.mode.startswith("I"):
         return np.repeat(_grey(path, np.asarray(image))[:, :, None], 3, axis=2)
@@ -242,10 +232,6 @@ def _exif_orientation(image: Image.Image) -> int:
 
 def rotation(image: Image.Image) -> int:
     return {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}.get(_exif_orientation(image), 0)
-
-
-def _mirrored(image: Image.Image) -> bool:
-    return _exif_orientation(image) in {2, 4, 5, 7}
 
 
 def oriented_size(image: Image.Image) -> tuple[int, int]:

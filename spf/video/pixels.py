@@ -1,4 +1,4 @@
-"""What the pixels of a clip say beside its meaning: black bars, black frames, repeated frames."""
+"""What pixels show beside the meaning of a clip: black bars, black frames, repeated frames."""
 
 from dataclasses import dataclass, field
 
@@ -10,45 +10,23 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 Array = NDArray[np.float64]
 
-SMALL = (64, 36)
-"""Width and height at which frames are compared."""
-
-COARSE = (16, 9)
-"""Width and height at which a clip is told from a still picture."""
-
+SMALL = (64, 36)  # width and height at which frames are compared
+COARSE = (16, 9)  # and at which a clip is distinguished from a still picture
+# Levels by which no part of a still picture differs from one frame to any other. Encoded stills
+# reach 9 with 12 encoders and settings and 10 pictures.
 STILL = 10.0
-"""Levels by which no part of a still picture differs from one frame to any other. Encoded stills
-reach 9 with 12 encoders and settings and 10 pictures."""
-
-BLACK = 24
-"""Level, of 255, up to which a pixel is black: encoded black is seldom brighter than 16."""
-
-BRIGHT = 48
-"""Level above which a pixel of a bar shows that it is none."""
-
-LEAST_BAR, MOST_BAR = 0.02, 0.4
-"""Shares of a side that a bar takes."""
-
+BLACK = 24  # level, of 255, up to which a pixel is black: encoded black is seldom above 16
+BRIGHT = 48  # level above which a pixel of a bar shows that it is none
+LEAST_BAR, MOST_BAR = 0.02, 0.4  # shares of a side that a bar takes
+# A frame repeats the one before where its change is at most this share of the large changes near
+# it (their 90th percentile): an encoder seldom repeats a frame exactly.
 REPEAT = 0.2
-"""A frame repeats the one before where its change is at most this share of the large changes near
-it (their 90th percentile): an encoder seldom repeats a frame exactly."""
-
-NEAR = 12
-"""Frames on either side that are near."""
-
-PERIOD = 8
-"""Frames within which a frame is repeated again in clips that are shown at another rate."""
-
+NEAR = 12  # frames on either side that are near
+PERIOD = 8  # frames within which one is repeated again in clips that are shown at another rate
 LEAST_REPEATS = 5
-
-FROZEN = 0.25
-"""Mean change, in levels, up to which a frame counts as frozen."""
-
-FROZEN_SHARE = 0.1
-"""Share of a clip for which its beginning or end stands frozen to be named."""
-
-RHYTHM = 0.7
-"""Share of the distances between repeats that are the usual one, give or take a frame."""
+RHYTHM = 0.7  # share of the distances between repeats that are the usual one, give or take a frame
+FROZEN = 0.25  # mean change, in levels, up to which a frame counts as frozen
+FROZEN_SHARE = 0.1  # share of a clip for which an end stands frozen to be noted
 
 
 class BarsEndError(Exception):
@@ -59,7 +37,7 @@ class BarsEndError(Exception):
 class Bars:
     """Black bars that a clip has in all frames: cut off a frame at a time.
 
-    The first frame that is not black says where they are; `crop` raises BarsEndError where a later
+    They are found in the first frame that is not black; `crop` raises BarsEndError where a later
     one shows something there. Bars come in pairs, on opposite sides, nearly equal, of 2 to 40% of
     the side each. top, bottom, left, right : pixels, 0 before a frame was not black.
     """
@@ -114,12 +92,10 @@ class PixelStatistics:
     changes : mean absolute difference from the frame before, in levels; 0 for the first frame.
     """
 
-    _lowest: NDArray[np.float32] | None = None
-    _highest: NDArray[np.float32] | None = None
-
     brightness: list[float] = field(default_factory=list)
     changes: list[float] = field(default_factory=list)
     _before: NDArray[np.float32] | None = None
+    _ends: NDArray[np.float32] | None = None  # (2, 9, 16, 3), lowest and highest so far
 
     def add(self, image: Image) -> None:
         small = np.asarray(cv2.resize(image, SMALL, interpolation=cv2.INTER_AREA), np.float32)
@@ -128,16 +104,14 @@ class PixelStatistics:
         self.changes.append(float(np.abs(small - before).mean()))
         self._before = small
         coarse = np.asarray(cv2.resize(small, COARSE, interpolation=cv2.INTER_AREA), np.float32)
-        self._lowest = coarse if self._lowest is None else np.minimum(self._lowest, coarse)
-        self._highest = coarse if self._highest is None else np.maximum(self._highest, coarse)
+        lowest, highest = (coarse, coarse) if self._ends is None else self._ends
+        self._ends = np.stack([np.minimum(lowest, coarse), np.maximum(highest, coarse)])
 
     @property
     def range(self) -> float:
         """Largest difference, in levels, between two frames at the same place of the picture,
         averaged over 1/16 of its width and 1/9 of its height."""
-        if self._lowest is None or self._highest is None:
-            return 0.0
-        return float((self._highest - self._lowest).max())
+        return 0.0 if self._ends is None else float((self._ends[1] - self._ends[0]).max())
 
 
 def repeated(changes: Array) -> NDArray[np.bool_]:
@@ -147,14 +121,8 @@ def repeated(changes: Array) -> NDArray[np.bool_]:
     even distances: at least 5 times, mostly within 8 frames of each other. Standstills and single
     dropped frames are no such repeats.
 
-    Parameters
-    ----------
-    changes : (T,) of `PixelStatistics`.
-
-    Returns
-    -------
-    (T,) bool; all False where the repeats have no such rhythm, or the clip has fewer than 2 frames.
-    O(T).
+    changes : (T,) of `PixelStatistics`. Returns (T,) bool; all False where the repeats have no such
+    rhythm, or the clip has fewer than 2 frames. O(T).
     """
     if len(changes) < 2:
         return np.zeros(len(changes), bool)
@@ -193,12 +161,11 @@ def pixel_notes(pixels: PixelStatistics, times: Array, unit: str) -> list[str]:
         ("beginning", brightness <= BLACK, frozen[1:], times),
         ("end", brightness[::-1] <= BLACK, frozen[:0:-1], times[::-1]),
     ):
-        for word, run, least in (("black", dark, 1), ("frozen", still, FROZEN_SHARE * count)):
+        for state, run, least in (("black", dark, 1), ("frozen", still, FROZEN_SHARE * count)):
             length = int(np.argmin(np.append(run, False)))
             if least <= length < count - 1:
-                last = shown[min(length, count - 1)]
-                lasts = abs(last - shown[0])
+                lasts = abs(shown[length] - shown[0])
                 size = f"{lasts:.2f} s" if unit == "s" else f"{lasts:.0f} frames"
-                notes.append(f"{word} {end}: {size}")
+                notes.append(f"{state} {end}: {size}")
                 break
     return notes

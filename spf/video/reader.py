@@ -1,12 +1,12 @@
-"""Read clips: streamed, in batches, or whole."""
+"""Read clips: streamed, or whole."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
+from typing import Self
 
 import numpy as np
 
@@ -38,13 +38,10 @@ class Reader:
     """
 
     info: ClipInfo
-    lost: int
-    notes: list[str]
 
     def __init__(self, path: str | os.PathLike[str], sampling: Sampling = EVERY_FRAME) -> None:
         self.sampling = sampling
-        self.lost = 0
-        self.notes = []
+        self.lost, self.notes = 0, list[str]()
         try:
             self._source = _open(path, sampling.stream)
         except MemoryError:
@@ -65,15 +62,10 @@ class Reader:
         except MemoryError:
             raise starved(self.info.path) from None
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -85,35 +77,31 @@ class Reader:
         wanted = self.sampling
         start = (wanted.start or 0.0) - TINY
         end = np.inf if wanted.end is None else wanted.end - TINY
-        inside = kept = 0
-        last = 0.0
-        complete = True
+        inside = used = 0
+        last, complete = 0.0, True
         try:
             for time, render in self._source:
                 last = time
                 if time >= end:
                     complete = False
                     break
-                if time < start:
+                inside += time >= start
+                if time < start or (inside - 1) % wanted.stride:
                     continue
-                inside += 1
-                if (inside - 1) % wanted.stride:
-                    continue
-                kept += 1
+                used += 1
                 yield render(), time
-                if kept == wanted.max_frames:
+                if used == wanted.max_frames:
                     complete = False
                     break
             self.lost, self.notes = self._source.report(complete)
         finally:
             self._source.close()
-        if not kept:
+        if not used:
             unit = "s" if self.info.fps else "frames"
             until = "" if wanted.end is None else f" and before {wanted.end:g}"
             reason = f"no frame at or after {wanted.start or 0:g}{until} {unit}"
-            remedy = f"its last frame is at {last:g}: choose another start"
-            if not complete:
-                remedy = f"the next one is at {last:g}: choose another end"
+            which, bound = ("its last frame", "start") if complete else ("the next one", "end")
+            remedy = f"{which} is at {last:g}: choose another {bound}"
             raise ClipError(self.info.path, reason, remedy)
 
 
@@ -133,27 +121,9 @@ def load(path: str | os.PathLike[str], sampling: Sampling = EVERY_FRAME) -> Clip
         return Clip(np.stack(images), np.array(times, dtype=np.float64), reader.info, reader.notes)
 
 
-def batches(
-    reader: Iterable[tuple[np.ndarray, float]], size: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(frames (B, H, W, 3) uint8, times (B,) float64) with B = size, smaller in the last one."""
-    if size < 1:
-        raise ValueError(f"size is {size}; a batch holds one frame or more")
-    images: list[np.ndarray] = []
-    times: list[float] = []
-    for image, time in reader:
-        images.append(image)
-        times.append(time)
-        if len(images) == size:
-            yield np.stack(images), np.array(times, dtype=np.float64)
-            images, times = [], []
-    if images:
-        yield np.stack(images), np.array(times, dtype=np.float64)
-
-
-def _open(given: str | os.PathLike[str], stream: int | None) -> Source:
+def _open(source: str | os.PathLike[str], stream: int | None) -> Source:
     """The source that fits what the path is (by its content, not its name)."""
-    path = Path(given)
+    path = Path(source)
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
@@ -167,8 +137,8 @@ def _open(given: str | os.PathLike[str], stream: int | None) -> Source:
     except PermissionError:
         raise ClipError(path, "the file may not be read", "change its permissions") from None
     except (FileNotFoundError, NotADirectoryError):
-        if is_url(given):
-            raise ClipError(given, *NO_NETWORK) from None
+        if is_url(source):
+            raise ClipError(source, *NO_NETWORK) from None
         raise ClipError(path, "there is no such file", "check the path") from None
     except (OSError, ValueError) as error:  # a name that is too long or holds a null byte, bad disk
         why = getattr(error, "strerror", None) or str(error)

@@ -18,18 +18,10 @@ MAX_PIXEL_ASPECT = 16  # a more extreme one is a damaged header
 # Colour matrices by their numbers in H.273, as every codec has them.
 CONVERTIBLE = frozenset({1, 2, 4, 5, 6, 7, 9})  # swscale's; 2 is undeclared, which it reads as 601
 MATRICES = {
-    0: "RGB",
-    3: "reserved",
-    8: "YCgCo",
-    10: "BT.2020 constant luminance",
-    11: "SMPTE ST 2085",
-    12: "chroma-derived non-constant luminance",
-    13: "chroma-derived constant luminance",
-    14: "ICtCp",
-    15: "IPT-C2",
-    16: "YCgCo-Re",
-    17: "YCgCo-Ro",
-}
+    0: "RGB", 3: "reserved", 8: "YCgCo", 10: "BT.2020 constant luminance", 11: "SMPTE ST 2085",
+    12: "chroma-derived non-constant luminance", 13: "chroma-derived constant luminance",
+    14: "ICtCp", 15: "IPT-C2", 16: "YCgCo-Re", 17: "YCgCo-Ro",
+}  # fmt: skip
 WIDE = 9  # BT.2020, of primaries and matrices
 HDR = (16, 18)  # PQ and HLG, of transfer functions
 
@@ -56,7 +48,9 @@ class Renderer:
         self._width, self._height = self._square(first)
         check_size(path, self._width, self._height)
         self._transpose, self._flip_x, self._flip_y = _orientation(first)
-        self.rotation = _CLOCKWISE[self._transpose, self._flip_x, self._flip_y]
+        # Clockwise; a mirrored picture counts as what follows its mirroring left to right.
+        upright = 180 if self._flip_y else 0
+        self.rotation = (90 if self._flip_x else 270) if self._transpose else upright
         size = (self._width, self._height)
         self.width, self.height = size[::-1] if self._transpose else size
         self._notes: dict[str, str] = {}  # by kind: of many sizes, the first one
@@ -137,22 +131,9 @@ class Renderer:
         return list(self._notes.values())
 
 
-# (transpose, flip x, flip y), done in this order -> degrees clockwise; a mirrored picture counts as
-# the rotation that follows its mirroring left to right.
-_CLOCKWISE = {
-    (False, False, False): 0,
-    (False, True, False): 0,
-    (True, True, False): 90,
-    (True, True, True): 90,
-    (False, True, True): 180,
-    (False, False, True): 180,
-    (True, False, True): 270,
-    (True, False, False): 270,
-}
-
-
 def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """(transpose, flip x, flip y) that the display matrix asks for, rounded to right angles.
+    """(transpose, flip x, flip y), done in this order, that the display matrix asks for, rounded to
+    right angles.
 
     The matrix maps a stored pixel (x, y) to (a x + c y, b x + d y); its rows are (a b u), (c d v),
     (x y w), 32-bit integers.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -42,29 +42,40 @@ def join_sound(
     """
     import av
 
+    with (
+        copied(clip, out, "its sound cannot be kept", "add it with an editor") as output,
+        av.open(f"file:{pictures}") as seen,
+        av.open(f"file:{clip}") as heard,
+    ):
+        video, audio = seen.streams.video[0], heard.streams.audio[0]
+        targets = [output.add_stream_from_template(stream) for stream in (video, audio)]
+        best = heard.streams.best("video")
+        unit = best.time_base if best is not None else None
+        first = float((best.start_time or 0) * unit) if best and unit else 0.0
+        heard_packets = packets(heard, audio, targets[1], first + start, first + stop)
+        interleave(output, packets(seen, video, targets[0]), heard_packets)
+
+
+@contextmanager
+def copied(clip: object, out: str | os.PathLike[str], failure: str, remedy: str) -> Iterator[Any]:
+    """An MP4 that packets of a clip are copied into; where that fails nothing is left behind, and
+    the failure and the remedy are those of the ClipError."""
+    import av
+
     try:
         with moved_into_place(Path(out)) as temporary:
-            with (
-                av.open(f"file:{pictures}") as seen,
-                av.open(f"file:{clip}") as heard,
-                open_mp4(temporary) as output,
-            ):
-                video, audio = seen.streams.video[0], heard.streams.audio[0]
-                targets = [output.add_stream_from_template(stream) for stream in (video, audio)]
-                best = heard.streams.best("video")
-                unit = best.time_base if best is not None else None
-                first = float((best.start_time or 0) * unit) if best and unit else 0.0
-                queues = [
-                    packets(seen, video, targets[0]),
-                    packets(heard, audio, targets[1], first + start, first + stop),
-                ]
-                for _, _, packet in heapq.merge(*queues, key=lambda entry: entry[:2]):
-                    output.mux(packet)
+            with open_mp4(temporary) as output:
+                yield output
             synchronise(temporary)
     except (OSError, ValueError, av.FFmpegError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
-        remedy = "add it with an editor"
-        raise ClipError(clip, f"its sound cannot be kept ({why})", remedy) from None
+        raise ClipError(clip, f"{failure} ({why})", remedy) from None
+
+
+def interleave(output: Any, *queues: Iterator[tuple[float, int, Any]]) -> None:
+    """Write the packets of all streams in the order of their times."""
+    for _, _, packet in heapq.merge(*queues, key=lambda entry: entry[:2]):
+        output.mux(packet)
 
 
 def packets(

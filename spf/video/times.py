@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,7 +22,8 @@ def steady(
     """
     previous: float | None = None
     origin = 0.0
-    for (stamp, item), (following, _) in _with_next(stamped):
+    end: list[tuple[Any, Any]] = [(None, None)]  # behind the last
+    for (stamp, item), (following, _) in pairwise(chain(stamped, end)):
         after = None if following is None else following - origin
         if previous is None:
             first = stamp if stamp is not None else following
@@ -44,14 +46,3 @@ def steady(
         assert time is not None
         previous = time
         yield time, item, not good
-
-
-def _with_next(items: Iterable[tuple[float | None, T]]) -> Iterator[tuple[Any, Any]]:
-    """Each item with the one after it; (None, None) follows the last."""
-    held = None
-    for item in items:
-        if held is not None:
-            yield held, item
-        held = item
-    if held is not None:
-        yield held, (None, None)

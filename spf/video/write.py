@@ -16,6 +16,7 @@ import numpy as np
 from spf.errors import ClipError, ConfigError
 from spf.files import moved_into_place, synchronise
 
+Times = Sequence[float] | None
 NTSC = {base: Fraction(base * 1000, 1001) for base in (24, 30, 48, 60, 120)}
 SLOWEST, FASTEST = 0.001, 1000
 """Frames a second of clips that are written."""
@@ -39,7 +40,7 @@ def write_mp4(
     frames: Iterable[np.ndarray],
     fps: float | Fraction,
     crf: int = 16,
-    times: Sequence[float] | None = None,
+    times: Times = None,
 ) -> None:
     """Write frames, each (H, W, 3) uint8 RGB and all of one size, as H.264 yuv420p in an MP4.
 
@@ -51,12 +52,21 @@ def write_mp4(
     crf, `ValueError` for frames of a wrong shape or type, `ClipError` where there is no frame or
     the disk refuses; whatever is raised, `frames` included, leaves nothing behind.
     """
-    path = Path(path)
-    rate = exact_rate(fps)
+    import av
+
+    path, rate = Path(path), exact_rate(fps)
     if isinstance(crf, bool) or not 0 <= crf <= 51:
         raise ConfigError(f"crf is {crf!r}; give a number from 0 (best) to 51")
     with _refusals(path), moved_into_place(path) as temporary:
-        _encode(path, temporary, frames, rate, crf, times)
+        output = open_mp4(temporary)
+        try:
+            _encode(output, _checked(path, frames), rate, crf, times)
+            output.close()
+        except BaseException:
+            # Closing writes the trailer, which fails where nothing was written yet.
+            with suppress(OSError, ValueError, av.FFmpegError):
+                output.close()
+            raise
         synchronise(temporary)
 
 
@@ -96,51 +106,44 @@ def exact_rate(fps: float | Fraction) -> Fraction:
 
 
 def _encode(
-    path: Path,
-    temporary: Path,
-    frames: Iterable[np.ndarray],
-    rate: Fraction,
-    crf: int,
-    times: Sequence[float] | None,
+    output: Any, frames: Iterator[np.ndarray], rate: Fraction, crf: int, times: Times
 ) -> None:
     import av
     from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
     flags = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
     unit = 1 / rate if times is None else Fraction(1, CLOCK)
-    output = open_mp4(temporary)
+    stream = output.add_stream("libx264", rate=rate, options=REPEATABLE | {"crf": str(crf)})
+    stream.pix_fmt, context = "yuv420p", stream.codec_context
+    context.thread_count, context.time_base = THREADS, unit
+    context.color_range, context.colorspace = 1, 6  # limited, BT.601
+    context.color_primaries, context.color_trc = 1, 1  # BT.709, near to sRGB
+    for index, image in enumerate(frames):
+        image = np.pad(image, [(0, n % 2) for n in image.shape[:2]] + [(0, 0)], mode="edge")
+        if index == 0:
+            stream.height, stream.width = image.shape[:2]
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU601,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=flags,
+            threads=1,
+        )
+        frame.pts = index if times is None else round(times[index] * CLOCK)
+        frame.time_base = unit
+        output.mux(stream.encode(frame))
+    output.mux(stream.encode(None))
+
+
+class _FramesError(Exception):
+    """An error of the caller's frames, not of the disk."""
+
+
+def _marked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     try:
-        stream: Any = None
-        for index, image in enumerate(_checked(path, frames)):
-            image = np.pad(image, [(0, n % 2) for n in image.shape[:2]] + [(0, 0)], mode="edge")
-            if stream is None:
-                stream = output.add_stream(
-                    "libx264", rate=rate, options=REPEATABLE | {"crf": str(crf)}
-                )
-                stream.height, stream.width = image.shape[:2]
-                stream.pix_fmt = "yuv420p"
-                context = stream.codec_context
-                context.thread_count = THREADS
-                context.time_base = unit
-                context.color_range, context.colorspace = 1, 6  # limited, BT.601
-                context.color_primaries, context.color_trc = 1, 1  # BT.709, near to sRGB
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
-                format="yuv420p",
-                dst_colorspace=Colorspace.ITU601,
-                dst_color_range=ColorRange.MPEG,
-                interpolation=flags,
-                threads=1,
-            )
-            frame.pts = index if times is None else round(times[index] * CLOCK)
-            frame.time_base = unit
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
-        output.close()
-    except BaseException:
-        # Closing writes the trailer, which fails where nothing was written yet.
-        with suppress(OSError, ValueError, av.FFmpegError):
-            output.close()
-        raise
+        yield from frames
+    except OSError as error:
+        raise _FramesError from error
 
 
 def _checked(path: Path, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -157,17 +160,6 @@ def _checked(path: Path, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(image)
     if shape is None:
         raise ClipError(path, "there are no frames to write", "give one frame or more")
-
-
-class _FramesError(Exception):
-    """An error of the caller's frames, kept apart from the disk's."""
-
-
-def _marked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    try:
-        yield from frames
-    except OSError as error:
-        raise _FramesError from error
 
 
 def _check_replaceable(folder: Path) -> None:

@@ -1,12 +1,8 @@
 """`--embedder NAME[/VARIANT]` and `--weights FOLDER`: every command that measures has them."""
 
-from __future__ import annotations
-
 import json
-import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import harness
 import numpy as np
@@ -22,45 +18,30 @@ from spf.embedders import available, efficientnet, label, load_embedder
 from spf.errors import ConfigError
 from spf.weights import EMBEDDER_PINS
 
-COMMANDS = ("analyze", "retime", "timemap", "compare", "corpus")
 VARIANTS = {"siglip": "b16-384", "clip": "l14-openai", "dinov2": "small"}
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hub(tmp_path, monkeypatch):
     """A cache of the hub without anything in it."""
-    folder = tmp_path / "hub"
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setenv("HF_HUB_CACHE", str(folder))
-    return folder
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
 
 
 @pytest.fixture
-def fetched(
-    hub: Path, tower_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> dict[str, Path]:
+def fetched(hub, tower_folders, monkeypatch):
     """Small towers in the hub's cache, under the names of variants; no hash is pinned."""
     for family, variant in VARIANTS.items():
         pin = replace(EMBEDDER_PINS[family][variant], sha256=None)
-        monkeypatch.setitem(EMBEDDER_PINS[family], variant, pin)  # type: ignore[arg-type]
+        monkeypatch.setitem(EMBEDDER_PINS[family], variant, pin)
         commit = pin.revision or "f" * 40
         snapshot = put(hub, pin, commit)
         for name in pin.files:
             (snapshot / name).resolve().write_bytes((tower_folders[family] / name).read_bytes())
-        refs = snapshot.parent.parent / "refs"
-        refs.mkdir()
-        (refs / "main").write_text(commit)
+        harness.touch(snapshot.parents[1], "refs/main")
+        (snapshot.parents[1] / "refs" / "main").write_text(commit)
     return tower_folders
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    """A clip without loss: a folder of nine PNGs."""
-    folder = tmp_path / "clip"
-    folder.mkdir()
-    for index, pixels in enumerate(frames()):
-        Image.fromarray(pixels).save(folder / f"{index}.png")
-    return folder
 
 
 def frames() -> list[np.ndarray]:
@@ -69,125 +50,101 @@ def frames() -> list[np.ndarray]:
     return [np.rint(first + u**2 * (last - first)).astype(np.uint8) for u in np.linspace(0, 1, 9)]
 
 
-def arguments(command: str, clip: Path, out: Path) -> list[str]:
-    """A command that measures a clip, or a folder of clips, and writes to `out`."""
-    return [command, str(clip), *(["--out"] if command != "corpus" else []), str(out)]
+@pytest.fixture
+def images(tmp_path):
+    """A clip without loss: a folder of nine PNGs."""
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for index, pixels in enumerate(frames()):
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+    return folder
 
 
-def refused(words: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line of a command that does not begin."""
-    assert main(words) == code
-    output = capsys.readouterr()
-    assert output.out == ""
-    return harness.check_one_line(output.err)
+@pytest.fixture
+def refused(images, tmp_path, capsys):
+    """The one line of a command that does not begin, checked to write nothing."""
+
+    def refused(command, words, code):
+        out = [str(tmp_path / "out")] if command == "corpus" else ["--out", str(tmp_path / "out")]
+        assert main([command, str(images), *out, *words]) == code
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert "embedder.path" not in output.err
+        assert not (tmp_path / "out").exists()
+        return harness.check_one_line(output.err)
+
+    return refused
 
 
 @pytest.mark.parametrize(
-    ("word", "by"),  # OpenAI's variant of clip has another activation than its file says
-    [*((word, "folder") for word in VARIANTS), ("siglip", "variant"), ("dinov2", "variant")],
+    ("family", "by"),  # OpenAI's variant of clip has another activation than its file says
+    [*((family, "folder") for family in VARIANTS), ("siglip", "variant"), ("dinov2", "variant")],
 )
 def test_analyze_prints_the_scores_of_the_librarys_own_vectors(
-    word: str, by: str, fetched: dict[str, Path], images: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    library = library_dinov2 if word == "dinov2" else library_open_clip
-    _, vectors = library(fetched[word], frames())
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    expected = spf.score(spf.fit(vectors))
-    monkeypatch.chdir(fetched[word].parent)
-    name = f"{word}/{VARIANTS[word]}" if by == "variant" else word
-    more = [] if by == "variant" else ["--weights", word]
+    family, by, fetched, images, monkeypatch, capsys
+):
+    library = library_dinov2 if family == "dinov2" else library_open_clip
+    _, vectors = library(fetched[family], frames())
+    expected = spf.score(spf.fit(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)))
+    monkeypatch.chdir(fetched[family].parent)
+    name = f"{family}/{VARIANTS[family]}" if by == "variant" else family
+    more = [] if by == "variant" else ["--weights", family]
     assert main(["analyze", str(images), "--no-plot", "--json", "--embedder", name, *more]) == 0
     output = capsys.readouterr()
-    assert f"embedder: {name if by == 'variant' else f'{word} (local weights)'}\n" in output.err
+    shown = name if by == "variant" else f"{family} (local weights)"
+    assert f"embedder: {shown}\n" in output.err
     (row,) = json.loads(output.out)["rows"]
-    for metric, value in expected.items():
-        assert row[metric] == pytest.approx(value, abs=1e-5), metric
+    assert {metric: row[metric] for metric in expected} == pytest.approx(expected, abs=1e-5)
 
 
-def test_python_takes_variants_too(fetched: dict[str, Path], images: Path, tmp_path: Path) -> None:
+def test_python_takes_variants_too(fetched, images, tmp_path):
     _, vectors = library_open_clip(fetched["siglip"], frames())
-    found = spf.embed(images, embedder="siglip/b16-384")
-    np.testing.assert_allclose(found, vectors, atol=1e-5)
-    curve = spf.measure(images, embedder="siglip/b16-384")
-    np.testing.assert_allclose(curve.progress, spf.fit(vectors).progress, atol=1e-5)
-    done = spf.retime(
-        images, tmp_path / "even.mp4", embedder="siglip/b16-384", check="dinov2/small", fps=9
-    )
-    assert done.check is not None
-    assert label(done.check.steering) == "siglip/b16-384"
-    assert label(done.check.embedder) == "dinov2/small"
+    siglip, dinov2 = "siglip/b16-384", "dinov2/small"
+    np.testing.assert_allclose(spf.embed(images, embedder=siglip), vectors, atol=1e-5)
+    done = spf.retime(images, tmp_path / "even.mp4", embedder=siglip, check=dinov2, fps=9)
+    assert (label(done.check.steering), label(done.check.embedder)) == (siglip, dinov2)
     assert done.after["target_mae"] < done.before["target_mae"]
-    assert {"siglip/b16-384", "dinov2/small"} < {*available()}
+    assert {siglip, dinov2} < {*available()}
     with pytest.raises(ConfigError, match="multiple values for keyword argument 'model'"):
-        load_embedder("siglip/b16-384", model="b16-512")
+        load_embedder(siglip, model="b16-512")
 
 
-@pytest.mark.slow
-def test_compare_takes_a_variant_in_a_folder(fetched: dict[str, Path], tmp_path: Path) -> None:
-    clips = harness.two_generators(tmp_path / "clips", 1)
-    words = ["compare", str(clips), "--embedder", "siglip/b16-384"]
-    words += ["--weights", os.path.relpath(fetched["siglip"], tmp_path), "--out", "out"]
-    done = harness.command(*harness.SPF, *words, cwd=tmp_path, WANDB_MODE="disabled")
-    assert done.returncode == 0, done.stderr
-    records = harness.read_records(harness.only_run(tmp_path / "out"))
-    assert set(records["embedder"]) == {"siglip"}
-    expected = load_embedder("siglip/b16-384", path=fetched["siglip"]).identity()
-    assert set(records["weights_hash"]) == {expected["weights"]}
-
-
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ["analyze", "retime", "timemap", "compare", "corpus"])
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
-        (["--embedder", "siglp/b16-384"], 2, "unknown embedder 'siglp'; did you mean siglip?"),
-        (["--embedder", "dinov2/larg"], 2, "unknown dinov2 variant 'larg'; did you mean large?"),
-        (["--embedder", "pixels/16"], 2, "embedder pixels has no variants; write pixels"),
-        (["--embedder", ""], 2, "unknown embedder ''; known: clip, dinov2, efficientnet"),
-        (["--embedder", "pixels", "--weights", "x"], 2, "embedder pixels takes no weights; leave"),
-        (["--weights", "https://h/x"], 2, "https://h/x: network sources are not opened; download"),
-        (["--weights="], 2, "--weights names no folder; the current one is ."),
-        (["--embedder", "siglip/b16-384"], 3, "make weights EMBEDDER=siglip/b16-384"),
-        (["--embedder", "siglip/b16-384"], 3, "or name a folder of them: --weights FOLDER"),
+        ("--embedder siglp/b16-384", 2, "unknown embedder 'siglp'; did you mean siglip?"),
+        ("--embedder dinov2/larg", 2, "unknown dinov2 variant 'larg'; did you mean large?"),
+        ("--embedder pixels/16", 2, "embedder pixels has no variants; write pixels"),
+        ("--embedder=", 2, "unknown embedder ''; known: clip, dinov2, efficientnet"),
+        ("--embedder pixels --weights x", 2, "embedder pixels takes no weights; leave"),
+        ("--weights https://h/x", 2, "https://h/x: network sources are not opened; download"),
+        ("--weights=", 2, "--weights names no folder; the current one is ."),
+        ("--embedder siglip/b16-384", 3, "make weights EMBEDDER=siglip/b16-384"),
+        ("--embedder siglip/b16-384", 3, "or name a folder of them: --weights FOLDER"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_wrong_names_and_missing_weights_are_refused(
-    command: str, words: list[str], code: int, said: str, hub: Path, images: Path, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    asked = arguments(command, images, tmp_path / "out")
-    text = refused([*asked, *words], code, capsys)
-    assert said in text
-    assert "embedder.path" not in text
-    assert not (tmp_path / "out").exists()
+def test_wrong_names_and_missing_weights_are_refused(command, words, code, message, hub, refused):
+    assert message in refused(command, words.split(), code)
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
-        (["--check-embedder", "siglp"], 2, "did you mean siglip"),
-        (["--check-embedder", "histogram", "--check-weights", "x"], 2, "leave --check-weights out"),
-        (["--check-weights", "x"], 2, "--check-weights is for --check-embedder NAME"),
-        (["--check-embedder", "efficientnet"], 2, "efficientnet (ImageNet) cannot check itself"),
-        (["--check-embedder", "siglip"], 3, "or name a folder of them: --check-weights FOLDER"),
+        ("siglp", 2, "did you mean siglip"),
+        ("histogram --check-weights x", 2, "leave --check-weights out"),
+        ("efficientnet", 2, "efficientnet (ImageNet) cannot check itself"),
+        ("siglip", 3, "or name a folder of them: --check-weights FOLDER"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_second_embedder_that_cannot_be_is_refused(
-    words: list[str], code: int, said: str, hub: Path, images: Path, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    asked = arguments("retime", images, tmp_path / "out")
-    text = refused([*asked, *words], code, capsys)
-    assert said in text
-    assert "embedder.path" not in text
+def test_a_second_embedder_that_cannot_be_is_refused(words, code, message, hub, refused):
+    text = refused("retime", ["--check-embedder", *words.split()], code)
+    assert message in text
     assert " --weights" not in text
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
-    ("word", "other", "said"),
+    ("name", "folder", "message"),
     [
         ("siglip", "clip", "the weights are of another kind of model"),
         ("dinov2", "clip", "config.json is not there"),
@@ -198,42 +155,35 @@ def test_a_second_embedder_that_cannot_be_is_refused(
     ],
 )
 @pytest.mark.parametrize("command", ["analyze", "compare"])
-def test_a_folder_of_other_weights_exits_3(
-    command: str, word: str, other: str, said: str, tower_folders: dict[str, Path], images: Path,
-    tmp_path: Path, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    folder = tower_folders.get(other, tmp_path / other)
-    words = ["--embedder", word, "--weights", str(folder)]
-    text = refused([*arguments(command, images, tmp_path / "out"), *words], 3, capsys)
-    assert said in text
-    assert "embedder.path" not in text
-    assert not (tmp_path / "out").exists()
+def test_a_folder_of_other_weights_exits_3(command, name, folder, message, tower_folders, refused):
+    weights = str(tower_folders.get(folder, folder))
+    assert message in refused(command, ["--embedder", name, "--weights", weights], 3)
 
 
-@pytest.mark.parametrize("state", ["absent", "emptied", "damaged"])
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ("absent", f"{efficientnet.PACKAGE}, is not installed"),
+        ("emptied", "No such file"),
+        ("damaged", "it is not the file that"),
+    ],
+)
 def test_a_package_of_weights_that_is_not_whole_exits_3(
-    state: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    state, message, tmp_path, monkeypatch, refused
+):
     """The default embedder's. A package is found by its name, so another one can stand in."""
-    package = efficientnet.PACKAGE.replace("-", "_")
-    shipped = efficientnet._shipped()
-    assert shipped is not None
-    module = tmp_path / "site" / package / "__init__.py"
-    harness.touch(module.parent, module.name)
+    package, shipped = efficientnet.PACKAGE.replace("-", "_"), efficientnet._shipped()
+    models = tmp_path / "site" / package / "models"
+    harness.touch(models.parent, "__init__.py", "models/none")
     if state == "absent":
-        monkeypatch.setitem(sys.modules, package, None)  # type: ignore[arg-type]
-        said = f"{efficientnet.PACKAGE}, is not installed"
+        monkeypatch.setitem(sys.modules, package, None)
     else:
         monkeypatch.syspath_prepend(str(tmp_path / "site"))
-        said = "No such file" if state == "emptied" else "it is not the file that"
     if state == "damaged":
-        (module.parent / "models").mkdir()
         whole = bytearray(shipped.read_bytes())
         whole[len(whole) // 2] ^= 1
-        (module.parent / "models" / shipped.name).write_bytes(whole)
-    text = refused(arguments("analyze", images, tmp_path / "out"), 3, capsys)
+        (models / shipped.name).write_bytes(whole)
+    text = refused("analyze", [], 3)
     assert text.startswith("embedder efficientnet: ")
-    assert said in text
+    assert message in text
     assert text.endswith(f"; pip install --force-reinstall {efficientnet.PACKAGE}==0.1.0")
-    assert not (tmp_path / "out").exists()

@@ -1,11 +1,5 @@
 """Views of a clip's frames: what they show, which frames have them, and what they cost."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import harness
 import numpy as np
 import pytest
@@ -18,11 +12,9 @@ from spf.embedders.views import CAMERA, FRAMES, HELD, LIGHT, NUISANCES, Sample, 
 from spf.errors import ConfigError
 from spf.measurement import measure_clip
 
-Image = np.ndarray
 
-
-class CountingHistogram(Pixels):
-    """Counts the frames that it is given."""
+class Counting(Pixels):
+    """Counts the frames that it embeds."""
 
     seen = 0
 
@@ -31,13 +23,20 @@ class CountingHistogram(Pixels):
         return super().encode(batch)
 
 
-def plain(count: int, size: int = 4) -> np.ndarray:
-    """Frames (count, size, size, 3), each of its own colour."""
+def sampled(images) -> Sample:
+    sample = Sample()
+    for image in images:
+        sample.add(image)
+    return sample
+
+
+def plain(count: int) -> np.ndarray:
+    """Frames (count, 4, 4, 3), each of its own colour."""
     colours = np.random.default_rng(0).integers(0, 256, (count, 1, 1, 3), dtype=np.uint8)
-    return np.broadcast_to(colours, (count, size, size, 3))
+    return np.broadcast_to(colours, (count, 4, 4, 3))
 
 
-def test_views_show_what_a_moved_camera_would() -> None:
+def test_views_show_what_a_moved_camera_would():
     image = np.random.default_rng(0).integers(0, 200, (40, 80, 3), dtype=np.uint8)
     assert View().of(image) is image
     right, down = View(right=0.1).of(image), View(down=0.25).of(image)
@@ -53,20 +52,16 @@ def test_views_show_what_a_moved_camera_would() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 3), (3, 40000)])
-def test_no_frame_is_too_small_or_too_long(shape: tuple[int, int]) -> None:
-    sample = Sample()
-    sample.add(np.full((*shape, 3), 90, np.uint8))
-    ((_, image),) = sample.chosen()
+def test_no_frame_is_too_small_or_too_long(shape):
+    ((_, image),) = sampled([np.full((*shape, 3), 90, np.uint8)]).chosen()
     for view in CAMERA + LIGHT:
         assert view.of(image).shape == image.shape
 
 
 @pytest.mark.parametrize("length", [1, 2, 8, 9, 10, 17, 18, 40, 299, 3000])
-def test_nine_frames_at_even_distances_whatever_the_length(length: int) -> None:
-    sample = Sample()
-    for index in range(length):
-        sample.add(np.full((1, 1, 3), index % 256, np.uint8))
-        assert len(sample.kept) < 2 * FRAMES
+def test_nine_frames_at_even_distances_whatever_the_length(length):
+    sample = sampled(np.full((1, 1, 3), index % 256, np.uint8) for index in range(length))
+    assert len(sample.images) < 2 * FRAMES
     found = [index for index, _ in sample.chosen()]
     assert [int(image[0, 0, 0]) for _, image in sample.chosen()] == [x % 256 for x in found]
     assert len(found) == min(length, FRAMES)
@@ -77,76 +72,59 @@ def test_nine_frames_at_even_distances_whatever_the_length(length: int) -> None:
 
 
 @pytest.mark.parametrize(("length", "most"), [(300, 1.3), (3000, 1.05)])
-def test_what_views_cost_and_that_they_change_no_frame(length: int, most: float) -> None:
+def test_what_views_cost_and_that_they_change_no_frame(length, most):
     """Frames that are embedded, with all views and without; the same vectors bit for bit."""
-    embedder = CountingHistogram()
+    embedder, shown = Counting(), []
     without = embed_clip(plain(length), embedder)
-    assert embedder.seen == length
-    embedder.seen = 0
-    shown: list[float] = []
-    found = embed_clip(
-        plain(length),
-        embedder,
-        nuisance="camera+light",
-        on_frame=lambda _, time: shown.append(time),
-    )
-    assert embedder.seen <= most * length
+    assert (embedder.seen, without.differences.size) == (length, 0)
+    note = lambda _, time: shown.append(time)  # noqa: E731
+    found = embed_clip(plain(length), embedder, nuisance="camera+light", on_frame=note)
+    assert embedder.seen - length <= most * length
     assert len(shown) == length
     np.testing.assert_array_equal(found.vectors, without.vectors)
     assert found.differences.shape == (FRAMES, 10, found.vectors.shape[1])
-    assert without.differences.size == 0
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 @pytest.mark.parametrize("nuisance", NUISANCES)
-def test_differences_are_those_of_each_view(nuisance: str, batch_size: int) -> None:
+def test_differences_are_those_of_each_view(nuisance, batch_size):
     frames = np.stack(harness.steady(20))
     found = embed_clip(frames, load_embedder("histogram"), batch_size, nuisance=nuisance)
-    vectors = spf.embed(frames, "histogram")
-    sample = Sample()
-    for image in frames:
-        sample.add(image)
-    views = NUISANCES[nuisance]
+    vectors, views = spf.embed(frames, "histogram"), NUISANCES[nuisance]
     wanted = [
         spf.embed(np.stack([view.of(image) for view in views]), "histogram") - vectors[index]
-        for index, image in sample.chosen()
+        for index, image in sampled(frames).chosen()
         if views
     ]
     np.testing.assert_allclose(found.differences.ravel(), np.ravel(wanted), atol=1e-6)
 
 
-def test_large_frames_are_compared_at_the_size_at_which_they_are_held() -> None:
-    side = int(HELD**0.5) + 200
-
-    def frames() -> Iterator[tuple[Image, float]]:
-        for index in range(2):
-            yield np.full((side, side, 3), 100 * index + 50, np.uint8), float(index)
-
-    embedder = CountingHistogram()
-    found = embed_clip(frames(), embedder, nuisance="camera")
+def test_large_frames_are_compared_at_the_size_at_which_they_are_held():
+    side, embedder = int(HELD**0.5) + 200, Counting()
+    frames = [(np.full((side, side, 3), level, np.uint8), level / 100) for level in (50, 150)]
+    found = embed_clip(iter(frames), embedder, nuisance="camera")
     assert embedder.seen == 2 + 2 * (1 + len(CAMERA))
     assert found.differences == pytest.approx(0.0, abs=1e-6), "flat frames look the same"
 
 
-def test_a_nuisance_has_its_own_place_in_the_cache(tmp_path: Path) -> None:
+def test_a_nuisance_has_its_own_place_in_the_cache(tmp_path):
     """The plain entry serves no corrected curve; the second time neither is decoded."""
     path = harness.save(tmp_path / "clip.mp4", harness.steady(20), rate=12)
-    cache, embedder = user_cache(), load_embedder("pixels")
-    given: dict[str, Any] = {"embedder": embedder, "cache": cache}
-    first = [measure_clip(path, **given, nuisance=name) for name in ("none", "camera", "light")]
-    assert [one.cached for one in first] == [False] * 3
-    again = measure_clip(path, **given, nuisance="camera")
-    assert again.cached
-    np.testing.assert_array_equal(again.embeddings.differences, first[1].embeddings.differences)
-    assert again.row == first[1].row
-    assert again.row["linearity_mae"] == first[0].row["linearity_mae"], "stays the plain one"
-    assert set(again.row) - set(first[0].row) == {"linearity_mae_corrected", "motion_share"}
+    embedder, cache = load_embedder("pixels"), user_cache()
+    usual, first, _, again = (
+        measure_clip(path, embedder=embedder, cache=cache, nuisance=name)
+        for name in ("none", "camera", "light", "camera")
+    )
+    assert (usual.cached, first.cached, again.cached) == (False, False, True)
+    np.testing.assert_array_equal(again.embeddings.differences, first.embeddings.differences)
+    assert again.row == first.row
+    assert again.row["linearity_mae"] == usual.row["linearity_mae"], "stays the plain one"
+    assert set(again.row) - set(usual.row) == {"linearity_mae_corrected", "motion_share"}
 
 
-def test_what_does_not_react_keeps_its_curve_and_unknown_names_are_refused() -> None:
+def test_what_does_not_react_keeps_its_curve_and_unknown_names_are_refused():
     """Flat colours look the same to every camera: the plain curve, bit for bit."""
-    clip = plain(12)
-    curve, usual = spf.measure(clip, "pixels", nuisance="camera"), spf.measure(clip, "pixels")
+    curve, usual = (spf.measure(plain(12), "pixels", nuisance=x) for x in ("camera", "none"))
     np.testing.assert_array_equal(curve.progress, usual.progress)
     with pytest.raises(ConfigError, match=r"'camra'.*did you mean camera"):
         spf.measure("no such clip.mp4", "pixels", nuisance="camra")

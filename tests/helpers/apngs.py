@@ -1,10 +1,9 @@
 """Animated PNGs with every way to blend and to dispose, and what they show by the specification."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +24,12 @@ class ApngFrame:
     delay: tuple[int, int] = (1, 20)
 
 
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 def write(path: Path, parts: list[ApngFrame], outside: np.ndarray | None = None) -> Path:
     """The first part covers the canvas; `outside` is a default picture before the animation."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
 
     def packed(pixels: np.ndarray) -> bytes:
         return zlib.compress(b"".join(b"\0" + row.tobytes() for row in pixels))
@@ -41,7 +39,7 @@ def write(path: Path, parts: list[ApngFrame], outside: np.ndarray | None = None)
     out = [chunk(b"IHDR", header), chunk(b"acTL", struct.pack(">II", len(parts), 0))]
     if outside is not None:
         out.append(chunk(b"IDAT", packed(outside)))
-    order = iter(range(2 * len(parts)))
+    order = count()
     for index, part in enumerate(parts):
         high, wide = part.pixels.shape[:2]
         placed = (next(order), wide, high, part.x, part.y, *part.delay, part.dispose, part.blend)

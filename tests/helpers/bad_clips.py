@@ -4,15 +4,11 @@
 to a clip stands for its generator. Each clip is drawn from the seed and its own number alone.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 import zlib
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import clips
 import numpy as np
@@ -21,7 +17,6 @@ from PIL import Image
 from spf.video import SUFFIXES
 
 Draw = np.random.Generator
-Damage = Callable[[bytes, Draw], bytes]
 MAGIC = {
     ".mp4": b"\x00\x00\x00\x18ftypisom",
     ".gif": b"GIF89a",
@@ -34,18 +29,13 @@ MAGIC = {
 }
 """The first bytes of files of some kinds, and of lists that lead to other files."""
 EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 10_000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+HEADERS = [
+    *b"mvhd tkhd mdhd stts stsz stco stsc avc1 elst trun".split(),
+    *b"IHDR acTL fcTL VP8X ANIM ANMF avih strh strf".split(),
+    b"\x21\xf9",
+]
 
 # What is done to the bytes of a file.
-
-
-def cut(data: bytes, draw: Draw) -> bytes:
-    """The beginning of a file."""
-    return data[: int(len(data) * draw.uniform())]
-
-
-def beheaded(data: bytes, draw: Draw) -> bytes:
-    """The end of a file."""
-    return data[int(len(data) * draw.uniform() * 0.2) + 1 :]
 
 
 def flipped(data: bytes, draw: Draw) -> bytes:
@@ -63,19 +53,6 @@ def overwritten(data: bytes, draw: Draw) -> bytes:
     return data[:start] + noise + data[start + length :]
 
 
-def reheaded(data: bytes, draw: Draw) -> bytes:
-    """The first bytes of another kind of file."""
-    head = MAGIC[str(draw.choice(list(MAGIC)))]
-    return head + data[len(head) :]
-
-
-HEADERS = (
-    *(b"mvhd", b"tkhd", b"mdhd", b"stts", b"stsz", b"stco", b"stsc", b"avc1", b"elst", b"trun"),
-    *(b"IHDR", b"acTL", b"fcTL", b"VP8X", b"ANIM", b"ANMF", b"avih", b"strh", b"strf"),
-    b"\x21\xf9",
-)
-
-
 def absurd(data: bytes, draw: Draw) -> bytes:
     """Sizes, counts, time scales, durations and rotations of headers set to extremes."""
     changed = bytearray(data)
@@ -86,7 +63,7 @@ def absurd(data: bytes, draw: Draw) -> bytes:
         width = int(draw.choice([2, 4]))
         order = "big" if draw.uniform() < 0.6 else "little"
         value = int(draw.choice(EXTREMES)) & (256**width - 1)
-        changed[place : place + width] = value.to_bytes(width, order)  # type: ignore[arg-type]
+        changed[place : place + width] = value.to_bytes(width, order)
     return _with_sums(bytes(changed)) if data.startswith(b"\x89PNG") else bytes(changed)
 
 
@@ -94,8 +71,7 @@ def _with_sums(png: bytes) -> bytes:
     """A PNG whose chunks have their right check sums, or nobody would read on."""
     changed, at = bytearray(png), 8
     while at + 12 <= len(png):
-        length = int.from_bytes(png[at : at + 4], "big")
-        end = at + 8 + length
+        end = at + 8 + int.from_bytes(png[at : at + 4], "big")
         if end + 4 > len(png):
             break
         struct.pack_into(">I", changed, end, zlib.crc32(png[at + 4 : end]))
@@ -105,12 +81,10 @@ def _with_sums(png: bytes) -> bytes:
 
 def turned(data: bytes, draw: Draw) -> bytes:
     """The display matrix of an MP4 file set to noise: rotation, shear, scale."""
-    changed, at = bytearray(data), data.find(b"tkhd")
+    at = data.find(b"tkhd")
     if at < 0:
         return absurd(data, draw)
-    matrix = draw.integers(0, 256, 36, dtype=np.uint8).tobytes()
-    changed[at + 44 : at + 80] = matrix
-    return bytes(changed)
+    return data[: at + 44] + draw.integers(0, 256, 36, dtype=np.uint8).tobytes() + data[at + 80 :]
 
 
 def trackless(data: bytes, draw: Draw) -> bytes:
@@ -125,82 +99,95 @@ def repeated(data: bytes, draw: Draw) -> bytes:
     return data[:stop] + data[start:]
 
 
-def untouched(data: bytes, draw: Draw) -> bytes:
-    return data
+def cut(data: bytes, draw: Draw) -> bytes:
+    return data[: int(len(data) * draw.uniform())]
 
 
-DAMAGES: tuple[Damage, ...] = (
-    *(cut, beheaded, flipped, overwritten, reheaded, absurd, turned, trackless, repeated),
-    untouched,
-)
-RENAMED = "renamed"  # as good as before, under another kind's suffix
+def reheaded(data: bytes, draw: Draw) -> bytes:
+    """The first bytes of another kind of file."""
+    head = MAGIC[str(draw.choice(list(MAGIC)))]
+    return head + data[len(head) :]
+
+
+DAMAGES = {
+    "cut": cut,
+    "beheaded": lambda data, draw: data[int(len(data) * draw.uniform() * 0.2) + 1 :],
+    "flipped": flipped,
+    "overwritten": overwritten,
+    "reheaded": reheaded,
+    "absurd": absurd,
+    "turned": turned,
+    "trackless": trackless,
+    "repeated": repeated,
+    "untouched": lambda data, draw: data,
+    "renamed": lambda data, draw: data,  # as good as before, under another kind's suffix
+}
 
 # Good clips.
 
 
 def moving(count: int, height: int, width: int) -> list[np.ndarray]:
     """Frames whose colour and texture change steadily."""
-    draw = np.random.default_rng(0)
     side = max(height, width) // 8 + 1
-    ends = draw.integers(0, 256, (2, side, side, 3)).repeat(8, axis=1).repeat(8, axis=2)
-    ends = ends[:, :height, :width]
-    shares = np.linspace(0.0, 1.0, count)
-    return [((1 - p) * ends[0] + p * ends[1]).astype(np.uint8) for p in shares]
+    ends = np.random.default_rng(0).integers(0, 256, (2, side, side, 3))
+    ends = ends.repeat(8, axis=1).repeat(8, axis=2)[:, :height, :width]
+    return [((1 - p) * ends[0] + p * ends[1]).astype(np.uint8) for p in np.linspace(0, 1, count)]
 
 
-def encode(path: Path, codec: str, frames: list[np.ndarray], **how: Any) -> None:
+def encode(path: Path, codec: str, frames: list[np.ndarray], **how: object) -> None:
     """As `clips.encode`; else some containers hold random identifiers."""
     clips.encode(path, frames, codec, container_options={"fflags": "+bitexact"}, **how)
 
 
-def animate(path: Path, frames: list[np.ndarray], delay: int, **save: Any) -> None:
-    """An animated image; delay in milliseconds."""
+def animate(path: Path, frames: list[np.ndarray], delay: int, side: int = 0) -> None:
+    """An animated image; delay in milliseconds. A GIF's later frames may say that they are
+    (side, side) pixels, beyond its canvas."""
+    save = {"format": "PNG"} if path.suffix == ".apng" else {}
     clips.animate(path, frames, [delay] * len(frames), **save)
-
-
-def grown_gif(path: Path, frames: list[np.ndarray], side: int) -> None:
-    """A GIF whose later frames say that they are (side, side) pixels, beyond its canvas."""
-    animate(path, frames, 40)
-    data = bytearray(path.read_bytes())
-    at = data.rfind(b"\x21\xf9\x04") + 8  # behind the last frame's control block
-    struct.pack_into("<HH", data, at + 5, side, side)
-    path.write_bytes(data)
+    if side:
+        data = bytearray(path.read_bytes())
+        place = data.rfind(b"\x21\xf9\x04") + 13  # behind the last frame's control block
+        struct.pack_into("<HH", data, place, side, side)
+        path.write_bytes(data)
 
 
 def good_clips(folder: Path, large: bool = True) -> list[Path]:
     """Clips of several kinds, also extreme ones, nearly all readable; with 8K frames if `large`."""
     folder.mkdir(parents=True, exist_ok=True)
     plain = moving(24, 64, 96)
-    for name, codec in (
-        ("h264.mp4", "libx264"),
-        ("h264.mkv", "libx264"),
-        ("vp9.webm", "libvpx-vp9"),
-        ("mpeg4.avi", "mpeg4"),
-        ("mpeg2.ts", "mpeg2video"),
-    ):
-        encode(folder / name, codec, plain)
-    encode(folder / "fast.mp4", "libx264", plain, rate=Fraction(10_000))
-    encode(folder / "slow.mp4", "libx264", plain, rate=Fraction(1, 100))
-    encode(folder / "one-frame.mp4", "libx264", plain[:1])
     second = [moving(6, 32, 32)]
-    encode(folder / "tracks.mov", "libx264", plain, streams=second, audio=True)
+    for name, codec, frames, how in (
+        ("h264.mp4", "libx264", plain, {}),
+        ("h264.mkv", "libx264", plain, {}),
+        ("vp9.webm", "libvpx-vp9", plain, {}),
+        ("mpeg4.avi", "mpeg4", plain, {}),
+        ("mpeg2.ts", "mpeg2video", plain, {}),
+        ("fast.mp4", "libx264", plain, {"rate": Fraction(10_000)}),
+        ("slow.mp4", "libx264", plain, {"rate": Fraction(1, 100)}),
+        ("one-frame.mp4", "libx264", plain[:1], {}),
+        ("tracks.mov", "libx264", plain, {"streams": second, "audio": True}),
+        ("one-pixel.mkv", "ffv1", moving(8, 1, 1), {"pix_fmt": "yuv444p"}),
+    ):
+        encode(folder / name, codec, frames, **how)
     clips.encode_sound(folder / "sound.mov")
-    encode(folder / "one-pixel.mkv", "ffv1", moving(8, 1, 1), pix_fmt="yuv444p")
-    animate(folder / "plain.gif", plain, 40)
-    animate(folder / "hurried.gif", plain, 0)
-    animate(folder / "deep.gif", moving(40, 8, 8), 655_350)
-    grown_gif(folder / "grown.gif", plain, 200)
-    grown_gif(folder / "bomb.gif", plain, 65_535)
-    animate(folder / "plain.webp", plain, 40)
-    animate(folder / "one-pixel.webp", moving(8, 1, 1), 0)
-    animate(folder / "plain.apng", plain, 40, format="PNG")
-    Image.fromarray(plain[0]).save(folder / "still.jpg")
-    Image.fromarray(plain[0]).save(folder / "still.webp")
+    for name, frames, delay, side in (
+        ("plain.gif", plain, 40, 0),
+        ("hurried.gif", plain, 0, 0),
+        ("deep.gif", moving(40, 8, 8), 655_350, 0),
+        ("grown.gif", plain, 40, 200),
+        ("bomb.gif", plain, 40, 65_535),
+        ("plain.webp", plain, 40, 0),
+        ("one-pixel.webp", moving(8, 1, 1), 0, 0),
+        ("plain.apng", plain, 40, 0),
+    ):
+        animate(folder / name, frames, delay, side)
+    images = [Image.fromarray(frame) for frame in plain[:8]]
     for suffix in (".png", ".jpg", ".webp"):
-        images = folder / f"frames{suffix.replace('.', '-')}"
-        images.mkdir(exist_ok=True)
-        for number, frame in enumerate(plain[:8]):
-            Image.fromarray(frame).save(images / f"{number}{suffix}")
+        (folder / f"frames{suffix.replace('.', '-')}").mkdir(exist_ok=True)
+        for number, image in enumerate(images):
+            image.save(folder / f"frames{suffix.replace('.', '-')}" / f"{number}{suffix}")
+        if suffix != ".png":
+            images[0].save(folder / f"still{suffix}")
     if large:
         encode(folder / "8k.mp4", "mpeg4", moving(2, 4320, 7680))
         animate(folder / "8k.webp", moving(2, 4320, 7680), 40)
@@ -211,7 +198,7 @@ def good_clips(folder: Path, large: bool = True) -> list[Path]:
 
 
 PROGRAM = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 96 64\nshowpage\n"
-ODD: dict[str, Callable[[Path, bytes, Draw], object]] = {
+ODD = {
     "text": lambda path, good, draw: path.write_text("no picture\n" * 9),
     "folder": lambda path, good, draw: path.mkdir(),
     "pipe": lambda path, good, draw: os.mkfifo(path),
@@ -219,12 +206,8 @@ ODD: dict[str, Callable[[Path, bytes, Draw], object]] = {
     "dangling": lambda path, good, draw: path.symlink_to("nowhere"),
     "loop": lambda path, good, draw: path.symlink_to(path.name),
     "larger": lambda path, good, draw: Image.new("RGB", (200, 100)).save(path),
-    "sixteen-bits": lambda path, good, draw: Image.fromarray(
-        np.full((64, 96), 40_000, np.uint16)
-    ).save(path),
-    "four-inks": lambda path, good, draw: Image.new("CMYK", (96, 64)).save(
-        path.with_suffix(".jpg")
-    ),
+    "sixteen-bits": lambda path, good, draw: Image.new("I;16", (96, 64), 40_000).save(path),
+    "four-inks": lambda path, _, draw: Image.new("CMYK", (96, 64)).save(path.with_suffix(".jpg")),
     "program": lambda path, good, draw: path.write_bytes(PROGRAM),
     "huge": lambda path, good, draw: path.write_bytes(_huge(good)),
     "cut": lambda path, good, draw: path.write_bytes(cut(good, draw)),
@@ -249,29 +232,20 @@ def make_bad_clips(folder: Path, count: int, seed: int, large: bool = True) -> l
         source = good[index % len(good)]
         turn = index // len(good) + index % len(good)  # so that few clips see every damage too
         if source.is_dir():
-            paths.append(_odd_folder(folder, source, index, list(ODD)[turn % len(ODD)], draw))
+            kind = list(ODD)[turn % len(ODD)]
+            path = folder / "clips" / "odd-members" / f"{index:04d}-{source.name}-{kind}"
+            path.mkdir(parents=True)
+            for file in source.iterdir():
+                (path / file.name).write_bytes(file.read_bytes())
+            good_image = min(source.iterdir()).read_bytes()
+            ODD[kind](path / f"{int(draw.integers(0, 9))}.5.png", good_image, draw)
         else:
-            paths.append(_bad_file(folder, source, index, turn % (len(DAMAGES) + 1), draw))
+            damage = list(DAMAGES)[turn % len(DAMAGES)]
+            suffix = source.suffix if source.suffix in SUFFIXES else ".gif"
+            if damage == "renamed" or draw.uniform() < 0.1:
+                suffix = str(draw.choice([other for other in MAGIC if other != suffix]))
+            path = folder / "clips" / damage / f"{index:04d}-{source.stem}{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(DAMAGES[damage](source.read_bytes(), draw))
+        paths.append(path)
     return paths
-
-
-def _odd_folder(root: Path, source: Path, index: int, kind: str, draw: Draw) -> Path:
-    target = root / "clips" / "odd-members" / f"{index:04d}-{source.name}-{kind}"
-    target.mkdir(parents=True)
-    for file in source.iterdir():
-        (target / file.name).write_bytes(file.read_bytes())
-    good = min(source.iterdir()).read_bytes()
-    ODD[kind](target / f"{int(draw.integers(0, 9))}.5.png", good, draw)
-    return target
-
-
-def _bad_file(root: Path, source: Path, index: int, turn: int, draw: Draw) -> Path:
-    damage = DAMAGES[turn] if turn < len(DAMAGES) else untouched
-    name = damage.__name__ if turn < len(DAMAGES) else RENAMED
-    suffix = source.suffix if source.suffix in SUFFIXES else ".gif"
-    if name == RENAMED or draw.uniform() < 0.1:
-        suffix = str(draw.choice([other for other in MAGIC if other != suffix]))
-    path = root / "clips" / name / f"{index:04d}-{source.stem}{suffix}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(damage(source.read_bytes(), draw))
-    return path

@@ -37,12 +37,8 @@ def number(image: np.ndarray) -> int:
 
 def corners(height: int = 48, width: int = 64) -> np.ndarray:
     """One image whose quarters differ: red, green / blue, white, read like a page."""
-    image = np.zeros((height, width, 3), np.uint8)
-    image[: height // 2, : width // 2] = (255, 0, 0)
-    image[: height // 2, width // 2 :] = (0, 255, 0)
-    image[height // 2 :, : width // 2] = (0, 0, 255)
-    image[height // 2 :, width // 2 :] = (255, 255, 255)
-    return image
+    quarters = np.array([[(255, 0, 0), (0, 255, 0)], [(0, 0, 255), (255, 255, 255)]], np.uint8)
+    return quarters.repeat(height // 2, axis=0).repeat(width // 2, axis=1)
 
 
 def read_corners(image: np.ndarray) -> str:
@@ -53,14 +49,9 @@ def read_corners(image: np.ndarray) -> str:
     return "".join(names[tuple((image[y, x] > 127).astype(int))] for y in rows for x in columns)
 
 
-def need_encoder(name: str) -> None:
-    if name not in av.codecs_available:
-        pytest.skip(f"this PyAV has no encoder {name}")
-
-
 def encode(
     path: Path,
-    frames: Iterable[np.ndarray] | Sequence[Iterable[np.ndarray]],
+    frames: Iterable[np.ndarray],
     codec: str = "libx264",
     pix_fmt: str = "yuv420p",
     rate: Fraction | int = 25,
@@ -74,16 +65,15 @@ def encode(
     streams: Sequence[Sequence[np.ndarray]] = (),
     **container: Any,
 ) -> Path:
-    """Write a video.
-
-    stamps: presentation times in `unit` (default: 0, 1, ... in 1 / rate). aspect: of a pixel.
-    matrix: display matrix, 9 integers. colour: (matrix, range and, if wanted, primaries) as FFmpeg
-    numbers them.
-    streams: more video streams after the first.
-    """
-    need_encoder(codec)
+    """Write a video. stamps: presentation times in `unit` (default: 0, 1, ... in 1 / rate). aspect:
+    of a pixel. matrix: display matrix, 9 integers. colour: (matrix, range and, if wanted,
+    primaries) as FFmpeg numbers them. streams: more video streams after the first."""
+    if codec not in av.codecs_available:
+        pytest.skip(f"this PyAV has no encoder {codec}")
     unit = unit or 1 / Fraction(rate)
-    every = [list(frames), *[list(more) for more in streams]]
+    every = [list(frames), *streams]
+    space = Colorspace.ITU709 if colour and colour[0] == 1 else Colorspace.ITU601
+    full = ColorRange.JPEG if colour and colour[1] == 2 else ColorRange.MPEG
     with av.open(str(path), "w", **container) as output:
         opened = []
         for images in every:
@@ -95,15 +85,12 @@ def encode(
                 stream.codec_context.sample_aspect_ratio = aspect
             if matrix:
                 stream.set_display_matrix(list(matrix))
-            if colour:
-                for name, value in zip(TAGS, colour, strict=False):
-                    setattr(stream.codec_context, name, value)
+            for name, value in zip(TAGS, colour or (), strict=False):
+                setattr(stream.codec_context, name, value)
             opened.append(stream)
         sound: Any = output.add_stream("aac", rate=8000) if audio else None
         for stream, images in zip(opened, every, strict=True):
             for index, image in enumerate(images):
-                space = Colorspace.ITU709 if colour and colour[0] == 1 else Colorspace.ITU601
-                full = ColorRange.JPEG if colour and colour[1] == 2 else ColorRange.MPEG
                 frame: Any = av.VideoFrame.from_ndarray(image, format="rgb24")
                 if pix_fmt not in {"rgba", "bgra", "gbrp"}:
                     frame = frame.reformat(
@@ -120,21 +107,36 @@ def encode(
 
 def remux(source: Path, path: Path, stamp: Callable[[int, int], int], **container: Any) -> Path:
     """Copy the packets of a video without B-frames; `stamp(index, time)` gives their new times."""
-    with av.open(str(source)) as given, av.open(str(path), "w", **container) as output:
-        old = given.streams.video[0]
+    with av.open(str(source)) as original, av.open(str(path), "w", **container) as output:
+        old = original.streams.video[0]
         new = output.add_stream_from_template(old)
-        for index, packet in enumerate(p for p in given.demux(old) if p.size):
+        for index, packet in enumerate(p for p in original.demux(old) if p.size):
             packet.pts = packet.dts = stamp(index, packet.pts)
             packet.stream = new
             output.mux(packet)
     return path
 
 
+def mux(path: Path, codec: str, pix_fmt: str, packets: list[bytes], extradata: Any = None) -> Path:
+    """Encoded frames (48, 64, 3) as packets of a video, at 25 frames a second."""
+    with av.open(str(path), "w") as output:
+        stream: Any = output.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+        if extradata:
+            stream.codec_context.extradata = extradata
+        for index, data in enumerate(packets):
+            packet = av.Packet(data)
+            packet.pts = packet.dts = index
+            packet.stream, packet.time_base = stream, Fraction(1, 25)
+            packet.is_keyframe = codec == "mjpeg" or index == 0
+            output.mux(packet)
+    return path
+
+
 def encode_sound(path: Path, cover: np.ndarray | None = None) -> Path:
-    """A file with sound alone, and the picture of its cover where one is given."""
+    """A file with sound alone, and the picture of its cover where there is one."""
     with av.open(str(path), "w") as output:
         if cover is not None:
-            need_encoder("mjpeg")
             picture: Any = output.add_stream("mjpeg", rate=1)
             picture.height, picture.width = cover.shape[:2]
             picture.pix_fmt = "yuvj420p"
@@ -185,10 +187,9 @@ def animate(
     path: Path, frames: Sequence[np.ndarray], durations: Sequence[int], **save: Any
 ) -> Path:
     """An animated GIF, WebP or PNG by Pillow; durations in ms."""
-    images = [Image.fromarray(frame) for frame in frames]
-    images[0].save(
-        path, save_all=True, append_images=images[1:], duration=list(durations), loop=0, **save
-    )
+    first, *rest = map(Image.fromarray, frames)
+    how = {"save_all": True, "append_images": rest, "duration": list(durations), "loop": 0}
+    first.save(path, **how, **save)
     return path
 
 

@@ -24,34 +24,34 @@ needed = pytest.mark.skipif(
 def encode(path: Path, frames: list[np.ndarray], options: str, rate: int = 25) -> Path:
     """Write frames (H, W, 3 or 4) through ffmpeg; skips where it has no such encoder."""
     height, width, depth = frames[0].shape
-    given = f"-f rawvideo -pix_fmt {('rgb24', 'rgba')[depth - 3]} -s {width}x{height} -r {rate}"
-    command = ["ffmpeg", "-v", "error", "-y", *given.split(), "-i", "-", *options.split()]
-    data = b"".join(np.ascontiguousarray(frame).tobytes() for frame in frames)
-    done = subprocess.run([*command, str(path)], input=data, capture_output=True, check=False)
+    raw = f"-f rawvideo -pix_fmt {('rgb24', 'rgba')[depth - 3]} -s {width}x{height} -r {rate}"
+    command = ["ffmpeg", "-v", "error", "-y", *raw.split(), "-i", "-", *options.split(), str(path)]
+    data = b"".join(frame.tobytes() for frame in frames)
+    done = subprocess.run(command, input=data, capture_output=True, check=False)
     if b"Unknown encoder" in done.stderr:
         pytest.skip("this ffmpeg lacks the encoder")
     assert done.returncode == 0, done.stderr.decode()
     return path
 
 
+def probed(path: Path, stream: int, *show: str) -> Any:
+    """What ffprobe shows of a video stream, as JSON holds it."""
+    command = ["ffprobe", "-v", "quiet", "-threads", "1", "-select_streams", f"v:{stream}"]
+    command += ["-show_entries", *show, "-of", "json", str(path)]
+    return json.loads(subprocess.run(command, capture_output=True, check=False).stdout)
+
+
 def stamps(path: Path, stream: int = 0) -> list[float]:
     """Best-effort time stamps (s) of a stream's frames as displayed; none of what is no video."""
-    show = ["-show_entries", "frame=best_effort_timestamp_time", "-of", "json"]
-    command = ["ffprobe", "-v", "quiet", "-threads", "1", "-select_streams", f"v:{stream}", *show]
-    found = subprocess.run([*command, path], capture_output=True, check=False).stdout
-    times = [
-        f.get("best_effort_timestamp_time", "nan") for f in json.loads(found).get("frames", [])
-    ]
-    return [float(time) for time in times]
+    frames = probed(path, stream, "frame=best_effort_timestamp_time").get("frames", [])
+    return [float(frame.get("best_effort_timestamp_time", "nan")) for frame in frames]
 
 
 def options_for(path: Path) -> dict[str, Any]:
     """Options of `images` for a file: whether there is transparency, the decoder that gives it, and
     the matrix where the declared one cannot be converted."""
     show = "stream=codec_name,pix_fmt,color_space:stream_tags=alpha_mode"
-    command = ["ffprobe", "-v", "quiet", "-select_streams", "v:0", "-show_entries", show]
-    found = subprocess.run([*command, "-of", "json", path], capture_output=True, check=True).stdout
-    stream = json.loads(found)["streams"][0]
+    (stream,) = probed(path, 0, show)["streams"]
     beside = "1" in stream.get("tags", {}).values()
     own = stream["pix_fmt"].startswith(("yuva", "rgba", "bgra", "argb", "gbrap", "ya"))
     matrix = "bt2020" if stream.get("color_space") in ("ictcp", "chroma-derived-nc") else "auto"
@@ -70,12 +70,12 @@ def images(
     """Its frames (height, width, 3) as displayed, of that size (width, height); with `alpha` they
     are composited over black. matrix : of the colours, in place of the declared one."""
     width, height = size
-    choice = ["-c:v", decoder] if decoder else []
-    command = ["ffmpeg", "-v", "quiet", "-threads", "1", *choice, "-i", str(path)]
-    scaled = f"scale={width}:{height}:interl=-1:in_color_matrix={matrix}"
-    command += ["-map", f"0:v:{stream}", "-vsync", "passthrough", "-vf", scaled]
-    command += ["-f", "rawvideo", "-pix_fmt", "rgba" if alpha else "rgb24", "-"]
     depth = 3 + alpha
+    options = f"-map 0:v:{stream} -vsync passthrough -f rawvideo"
+    options += f" -pix_fmt {'rgba' if alpha else 'rgb24'}"
+    options += f" -vf scale={width}:{height}:interl=-1:in_color_matrix={matrix} -"
+    command = ["ffmpeg", "-v", "quiet", "-threads", "1", *(["-c:v", decoder] if decoder else [])]
+    command += ["-i", str(path), *options.split()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=2**20) as process:
         assert process.stdout is not None
         while len(data := process.stdout.read(width * height * depth)) == width * height * depth:

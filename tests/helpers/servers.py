@@ -1,12 +1,10 @@
 """A server on this machine that weights and clips are fetched from."""
 
-from __future__ import annotations
-
 import http.server
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
@@ -14,7 +12,7 @@ CONTENT = bytes(range(256)) * 40
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Serves one content under every name; ranges too. What it was asked is kept."""
+    """Serves one content under every name; ranges too. `asked` is what it was asked for."""
 
     content: ClassVar[bytes] = CONTENT
     stop_after: ClassVar[int | None] = None
@@ -34,8 +32,8 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(part[: self.stop_after])
 
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
 
 
 @contextmanager

@@ -11,12 +11,8 @@ import numpy as np
 
 from spf.video import Tile
 
-HEIGHT, WIDTH, COUNT = 48, 80, 7
-
-
+HEIGHT, WIDTH = 48, 80
 STAMPS = [0, 1, 2, 5, 6, 9, 10]  # of a variable frame rate
-
-
 GRID = {"one": Tile(0, 0, 32, 20), "two": Tile(34, 0, 32, 20), "low": Tile(16, 24, 64, 24)}
 
 
@@ -25,7 +21,7 @@ def planes(pix_fmt: str = "yuv420p", seed: int = 0) -> list[list[np.ndarray]]:
     step = 2 if pix_fmt == "yuv420p" else 1
     random = np.random.default_rng(seed)
     shapes = [(HEIGHT, WIDTH), *[(HEIGHT // step, WIDTH // step)] * 2]
-    return [[random.integers(16, 236, s, dtype=np.uint8) for s in shapes] for _ in range(COUNT)]
+    return [[random.integers(16, 236, s, dtype=np.uint8) for s in shapes] for _ in STAMPS]
 
 
 def raw(frames: list[list[np.ndarray]], tile: Tile) -> bytes:

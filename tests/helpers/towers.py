@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+TEXT = {"context_length": 8, "vocab_size": 64, "width": 64, "heads": 2, "layers": 1}
 SIGLIP: dict[str, Any] = {
     "model_cfg": {
         "embed_dim": 64,
@@ -18,11 +19,11 @@ SIGLIP: dict[str, Any] = {
             "timm_pool": "map",
             "timm_proj": "none",
         },
-        "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 64, "heads": 2, "layers": 1},
+        "text_cfg": TEXT,
     },
     "preprocess_cfg": {
-        "mean": [0.5, 0.5, 0.5],
-        "std": [0.5, 0.5, 0.5],
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
         "interpolation": "bicubic",
         "resize_mode": "squash",
     },
@@ -31,18 +32,15 @@ CLIP: dict[str, Any] = {
     "model_cfg": {
         "embed_dim": 32,
         "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "patch_size": 16},
-        "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 64, "heads": 2, "layers": 1},
+        "text_cfg": TEXT,
     },
     "preprocess_cfg": {},  # as LAION's: everything is open_clip's default
 }
 PROCESSOR = {
+    **dict.fromkeys(("do_center_crop", "do_convert_rgb", "do_normalize", "do_rescale"), True),
+    "do_resize": True,
     "image_processor_type": "BitImageProcessor",
     "crop_size": {"height": 56, "width": 56},
-    "do_center_crop": True,
-    "do_convert_rgb": True,
-    "do_normalize": True,
-    "do_rescale": True,
-    "do_resize": True,
     "image_mean": [0.485, 0.456, 0.406],
     "image_std": [0.229, 0.224, 0.225],
     "resample": 3,
@@ -52,7 +50,7 @@ PROCESSOR = {
 
 
 def save_open_clip(folder: Path, config: dict[str, Any], seed: int = 0) -> Path:
-    """An open_clip model of a configuration, with weights large enough to tell frames apart."""
+    """An open_clip model of a configuration, with weights large enough to distinguish frames."""
     import open_clip
     import torch
     from safetensors.torch import save_file
@@ -82,7 +80,7 @@ def save_dinov2(folder: Path, seed: int = 0, **settings: Any) -> Path:
 
 
 def save_all(root: Path) -> dict[str, Path]:
-    """One folder for each family, by its word."""
+    """One folder for each family, by its name."""
     return {
         "siglip": save_open_clip(root / "siglip", SIGLIP),
         "clip": save_open_clip(root / "clip", CLIP),

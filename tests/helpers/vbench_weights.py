@@ -8,8 +8,6 @@ are no packages, are others behind the same entry points of a torch.hub folder; 
 package beside its weights.
 """
 
-from __future__ import annotations
-
 import io
 import sys
 import zipfile
@@ -20,8 +18,16 @@ import numpy as np
 import torch
 
 from spf.quality import VBENCH_DIMENSIONS
+from spf.quality.weights import (
+    COTRACKER_CODE,
+    COTRACKER_WEIGHTS,
+    DINO_CODE,
+    DINO_WEIGHTS,
+    DREAMSIM_WEIGHTS,
+)
 
-HUBCONF = """
+DINO = {
+    "hubconf": """
 import torch
 import vision_transformer as vits
 
@@ -33,8 +39,8 @@ def dino_vitb16(pretrained=True, **kwargs):
     if pretrained:
         model.load_state_dict(torch.hub.load_state_dict_from_url(url=URL, map_location="cpu"))
     return model
-"""
-NETWORK = """
+""",
+    "vision_transformer": """
 import torch
 from utils import pooled
 
@@ -46,12 +52,14 @@ class Patches(torch.nn.Module):
 
     def forward(self, x):
         return pooled(self.patch(x))
-"""
-UTILS = """
+""",
+    "utils": """
 def pooled(x):
     return x.mean((2, 3))
-"""
-TRACKER_HUBCONF = """
+""",
+}
+TRACKER = {
+    "hubconf": """
 import torch
 
 URL = "https://huggingface.co/facebook/cotracker/resolve/main/cotracker2.pth"
@@ -63,8 +71,8 @@ def cotracker2(pretrained=True, **kwargs):
     model = Tracker()
     model.load_state_dict(torch.hub.load_state_dict_from_url(URL, map_location="cpu"))
     return model
-"""
-TRACKER = """
+""",
+    "cotracker/predictor": """
 import torch
 
 
@@ -84,7 +92,8 @@ class Tracker(torch.nn.Module):
         y, x = torch.meshgrid(torch.arange(grid_size), torch.arange(grid_size), indexing="ij")
         grid = 16.0 + 4.0 * torch.stack([x, y], -1).reshape(1, 1, -1, 2)
         return grid + moved[:, :, None], None
-"""
+""",
+}
 DREAMSIM = """
 import os
 import torch
@@ -109,55 +118,45 @@ def dreamsim(pretrained=True, device="cuda", cache_dir="./models"):
 
 def save_all(root: Path) -> None:
     """Write all files of `VBENCH_DIMENSIONS` below `root`."""
-
-    def put(name: str, content: Any) -> None:
-        _put(root / name, content)
-
     torch.manual_seed(0)
     # The published file holds more than tensors too.
-    put("amt_model/amt-s.pth", {"state_dict": _amt().state_dict(), "psnr": np.float64(36.0)})
+    _put(root / "amt_model/amt-s.pth", {"state_dict": _amt().state_dict(), "psnr": np.float64(36)})
     raft = {f"module.{name}": value for name, value in _raft().state_dict().items()}
-    put("raft_model/models/raft-things.pth", raft)
-    put("pyiqa_model/musiq_spaq_ckpt-358bb6af.pth", _musiq().state_dict())
-    head = torch.nn.Linear(768, 1).state_dict()
-    put("aesthetic_model/emb_reader/sa_0_4_vit_l_14_linear.pth", head)
-    _save_clip(root / "clip_model" / "ViT-B-32.pt", patch=32)
-    _save_clip(root / "clip_model" / "ViT-L-14.pt", patch=56)
+    _put(root / "raft_model/models/raft-things.pth", raft)
+    _put(root / "pyiqa_model/musiq_spaq_ckpt-358bb6af.pth", _musiq().state_dict())
+    head = root / "aesthetic_model/emb_reader/sa_0_4_vit_l_14_linear.pth"
+    _put(head, torch.nn.Linear(768, 1).state_dict())
+    _save_clip(root / "clip_model/ViT-B-32.pt", patch=32)
+    _save_clip(root / "clip_model/ViT-L-14.pt", patch=56)
     save_image_to_video(root)
 
 
 def save_image_to_video(root: Path) -> None:
     """Write the files of the dimensions of image-to-video, and `package/dreamsim`, below `root`."""
+
+    def patches(width: int, side: int) -> dict[str, torch.Tensor]:
+        state = torch.nn.Conv2d(3, width, side, side).state_dict()
+        return {f"patch.{name}": value for name, value in state.items()}
+
     torch.manual_seed(1)
-    dino, tracker = root / "dino_model", root / "cotracker_model"
-    code = dino / "facebookresearch_dino_main"
-    for name, text in (("hubconf", HUBCONF), ("vision_transformer", NETWORK), ("utils", UTILS)):
-        _write(code / f"{name}.py", text)
-    weights = {f"patch.{k}": v for k, v in torch.nn.Conv2d(3, 16, 16, 16).state_dict().items()}
-    _put(dino / "dino_vitbase16_pretrain.pth", weights)
-    for file in VBENCH_DIMENSIONS["camera_motion"]:
-        _write(
-            root / file.name,
-            {"hubconf": TRACKER_HUBCONF, "predictor": TRACKER}.get(Path(file.name).stem, ""),
-        )
-    _put(tracker / "cotracker2.pth", {"gain": torch.tensor(3.0)})
-    _write(root / "package" / "dreamsim" / "__init__.py", DREAMSIM)
+    code = {f"{DINO_CODE}/{name}.py": text for name, text in DINO.items()}
+    code |= {file.name: "" for file in VBENCH_DIMENSIONS["camera_motion"]}
+    code |= {f"{COTRACKER_CODE}/{name}.py": text for name, text in TRACKER.items()}
+    for name, text in (code | {"package/dreamsim/__init__.py": DREAMSIM}).items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    _put(root / DINO_WEIGHTS, patches(16, 16))
+    _put(root / COTRACKER_WEIGHTS, {"gain": torch.tensor(3.0)})
     content = io.BytesIO()
-    weights = {f"patch.{k}": v for k, v in torch.nn.Conv2d(3, 8, 32, 32).state_dict().items()}
-    torch.save(weights, content)
-    (root / "dreamsim_model").mkdir()
-    with zipfile.ZipFile(root / "dreamsim_model" / "pretrained.zip", "w") as archive:
+    torch.save(patches(8, 32), content)
+    (root / DREAMSIM_WEIGHTS).parent.mkdir()
+    with zipfile.ZipFile(root / DREAMSIM_WEIGHTS, "w") as archive:
         archive.writestr("ensemble_lora/ensemble.pth", content.getvalue())
 
 
 def _put(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(content, path)
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
 
 
 def _amt() -> Any:

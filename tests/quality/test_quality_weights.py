@@ -2,20 +2,17 @@
 anything that a file may hold; with random ones, every dimension gives what its own command gives.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import clips
 import harness
 import pytest
+import torch
 from servers import CONTENT, Server, serving
 
 from scripts import fetch_weights
@@ -29,9 +26,15 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Server]]:
+def models(tmp_path):
+    """Where weights are fetched to."""
+    return tmp_path / "vbench" / "models"
+
+
+@pytest.fixture
+def server(models, monkeypatch):
     """A server of the weights; an empty folder for them; `quality=pinned` and `quality=loose`."""
-    monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path / "vbench"))
+    monkeypatch.setenv("VBENCH_CACHE_DIR", str(models.parent))
     monkeypatch.setattr(Server, "content", CONTENT)
     with serving(Server, monkeypatch) as address:
         pinned = QualityFile("models/pinned.pth", f"{address}/model.pth", SHA256)
@@ -41,107 +44,76 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Ser
         yield Server
 
 
-def fetch(capsys: pytest.CaptureFixture[str], word: str) -> tuple[int, str, str]:
-    code = fetch_weights.main([f"quality={word}"])
-    return code, *capsys.readouterr()
+def fetch(capsys, name):
+    return fetch_weights.main([f"quality={name}"]), *capsys.readouterr()
 
 
-def here(word: str) -> Path:
-    return Path(os.environ["VBENCH_CACHE_DIR"]) / "models" / f"{word}.pth"
-
-
-@pytest.mark.parametrize(("word", "how"), [("pinned", "as pinned"), ("loose", "noted")])
-def test_fetching_verifies_and_notes(
-    word: str, how: str, server: type[Server], capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, text, errors = fetch(capsys, word)
+@pytest.mark.parametrize(("name", "how"), [("pinned", "as pinned"), ("loose", "noted")])
+def test_fetching_verifies_and_notes(name, how, server, models, capsys):
+    code, text, errors = fetch(capsys, name)
     assert code == 0, errors
     assert "fetched" in text
     assert how in text
-    assert here(word).read_bytes() == CONTENT
-    assert fetched_hashes() == {f"models/{word}.pth": SHA256}
-    code, text, _ = fetch(capsys, word)
+    assert {path.name: path.read_bytes() for path in models.iterdir()} == {f"{name}.pth": CONTENT}
+    assert fetched_hashes() == {f"models/{name}.pth": SHA256}
+    code, text, _ = fetch(capsys, name)
     assert code == 0
     assert "already here" in text
     assert len(server.asked) == 1
-    names = {path.name for path in here(word).parent.iterdir()}
-    assert names == {here(word).name}
 
 
-def test_an_interrupted_download_goes_on(
-    server: type[Server], capsys: pytest.CaptureFixture[str]
-) -> None:
-    server.stop_after = 1000
+def test_an_interrupted_download_goes_on(server, models, capsys):
+    file, server.stop_after = models / "pinned.pth", 1000
     code, _, errors = fetch(capsys, "pinned")
     assert code == 3
     assert f"{len(CONTENT) - 1000} bytes too early" in harness.check_one_line(errors)
-    assert not here("pinned").exists()
+    assert not file.exists()
     server.stop_after = None
     assert fetch(capsys, "pinned")[0] == 0
     assert server.asked == [None, "bytes=1000-"]
-    assert here("pinned").read_bytes() == CONTENT
-    here("pinned").unlink()
+    assert file.read_bytes() == CONTENT
+    file.unlink()
     server.content = CONTENT[::-1]
     code, _, errors = fetch(capsys, "pinned")
     assert code == 3
     assert "SHA-256" in harness.check_one_line(errors)
-    assert not here("pinned").exists()
+    assert not file.exists()
 
 
-@pytest.mark.parametrize("status", [404, 500])
-def test_a_server_that_refuses_is_one_line(
-    status: int, server: type[Server], capsys: pytest.CaptureFixture[str]
-) -> None:
-    server.status = status
+def test_a_server_that_refuses_is_one_line(server, models, capsys):
+    server.status = 404
     code, _, errors = fetch(capsys, "pinned")
     assert code == 3
     line = harness.check_one_line(errors)
-    assert str(status) in line
-    assert str(here("pinned")) in line  # where to copy it to
+    assert "404" in line
+    assert str(models / "pinned.pth") in line  # where to copy it to
 
 
-def test_offline_is_respected(tmp_path: Path) -> None:
-    script = str(harness.ROOT / "scripts" / "fetch_weights.py")
-    folder = str(tmp_path / "vbench")
-    words = [sys.executable, script, "quality=vbench"]
-    done = harness.command(*words, HF_HUB_OFFLINE="1", VBENCH_CACHE_DIR=folder)
-    assert done.returncode == 3
-    assert "HF_HUB_OFFLINE" in harness.check_one_line(done.stderr)
-    assert not Path(folder).exists()
-
-
-class Mischief:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return made, (str(self.path),)
-
-
-def made(path: str) -> None:
+def touch(path: str) -> None:
     Path(path).touch()
 
 
-class Shell(Mischief):
-    """The same by a shell."""
+class Mischief:
+    """Calls a function when it is unpickled."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, (f"touch {self.path}",)
+    def __init__(self, *call) -> None:
+        self.call = call
+
+    def __reduce__(self):
+        return self.call[0], self.call[1:]
 
 
-@pytest.mark.parametrize("kind", [Mischief, Shell])
+@pytest.mark.parametrize("shell", [False, True])
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_file_of_weights_runs_nothing(kind: type, zipped: bool, tmp_path: Path) -> None:
+def test_a_file_of_weights_runs_nothing(shell, zipped, tmp_path):
     """Even for a caller that does not mind: what is no tensor is inert, or nothing is loaded."""
-    import torch
-
-    content = {"weight": torch.arange(3), "more": kind(tmp_path / "ran")}
+    ran = str(tmp_path / "ran")
+    more = Mischief(os.system, f"touch {ran}") if shell else Mischief(touch, ran)
+    content = {"weight": torch.arange(3), "more": more}
     path = tmp_path / "weights.pth"
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     load = tensors_only(torch.load)
-    if zipped and kind is Mischief:
+    if zipped and not shell:
         found = load(str(path), weights_only=False)
         assert found["weight"].tolist() == [0, 1, 2]
         assert isinstance(found["more"], Inert)
@@ -165,39 +137,28 @@ command.main()
 """VBench's own command, on the processor, with files that are trusted because we wrote them."""
 
 
-@pytest.fixture(scope="module")
-def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of random weights, which are taken for the published ones."""
-    folder = tmp_path_factory.mktemp("random")
-    script = str(harness.ROOT / "tests" / "helpers" / "vbench_weights.py")
-    done = harness.command(sys.executable, script, str(folder), timeout=400)
-    assert done.returncode == 0, done.stderr
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VBENCH_CACHE_DIR", str(folder))
-        for dimension, files in VBENCH_DIMENSIONS.items():
-            unpinned = tuple(replace(file, sha256=None) for file in files)
-            patch.setitem(VBENCH_DIMENSIONS, dimension, unpinned)  # type: ignore[arg-type]
-        yield folder
-
-
 @pytest.mark.slow
-def test_every_dimension_is_what_the_packages_command_gives(
-    random_weights: Path, tmp_path: Path
-) -> None:
-    videos = tmp_path / "videos"
+def test_every_dimension_is_what_the_packages_command_gives(tmp_path, monkeypatch):
+    """With random weights, which are taken for the published ones."""
+    weights, videos, hub = (tmp_path / x for x in ("random", "videos", "hub/checkpoints"))
+    script = str(harness.ROOT / "tests" / "helpers" / "vbench_weights.py")
+    done = harness.command(sys.executable, script, str(weights), timeout=400)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("VBENCH_CACHE_DIR", str(weights))
+    for dimension, files in VBENCH_DIMENSIONS.items():
+        unpinned = tuple(replace(file, sha256=None) for file in files)
+        monkeypatch.setitem(VBENCH_DIMENSIONS, dimension, unpinned)
     videos.mkdir()
+    hub.mkdir(parents=True)
     clips.encode(videos / "a.mp4", clips.noise(5, 128, 144), rate=8)
     clips.encode(videos / "b.mp4", clips.noise(4, 128, 128, seed=1), rate=8)
-    hub = tmp_path / "hub" / "checkpoints"
-    hub.mkdir(parents=True)
     dino = "dino_vitbase16_pretrain.pth"
-    (hub / dino).symlink_to(random_weights / "dino_model" / dino)
+    (hub / dino).symlink_to(weights / "dino_model" / dino)
     words = ["--videos_path", str(videos), "--mode", "custom_input", "--load_ckpt_from_local", "1"]
     custom = [name for name in VBENCH_DIMENSIONS if name not in (*FIRST_FRAME, CAMERA)]
     words += ["--output_path", str(tmp_path / "out"), "--dimension", *custom]
-    done = harness.command(
-        sys.executable, "-c", ORACLE, *words, timeout=400, TORCH_HOME=str(tmp_path)
-    )
+    words = [sys.executable, "-c", ORACLE, *words]
+    done = harness.command(*words, timeout=400, TORCH_HOME=str(tmp_path))
     assert done.returncode == 0, done.stderr
     (results,) = (tmp_path / "out").glob("*_eval_results.json")
     expected = json.loads(results.read_text())

@@ -3,8 +3,6 @@
 Over files drawn here, and over those in the folders that SPF_TEST_CLIPS and SPF_TEST_INPUTS name.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -20,47 +18,49 @@ from synthetic.clips import content
 pytestmark = ffmpeg.needed
 
 MATRICES = ("bt709", "smpte170m", "smpte240m", "fcc", "bt2020nc")
+H265 = "libx265 -x265-params log-level=error"
+MJPEG = "mjpeg -q:v 2 -pix_fmt yuvj420p"
 CODED = {
-    "a.mp4": "-c:v libx264 -bf 2 -pix_fmt yuv420p",
-    "full.mp4": "-c:v libx264 -vf scale=out_range=pc -pix_fmt yuvj420p -color_range pc",
-    "b422.mov": "-c:v libx264 -pix_fmt yuv422p",
-    "b444-10.mkv": "-c:v libx264 -pix_fmt yuv444p10le",
-    "b265-10.mp4": "-c:v libx265 -x265-params log-level=error -pix_fmt yuv420p10le",
-    "b265-12.mkv": "-c:v libx265 -x265-params log-level=error -pix_fmt yuv420p12le",
-    "planar-rgb-12.mkv": "-c:v ffv1 -pix_fmt gbrp12le",
-    "grey.mkv": "-c:v ffv1 -pix_fmt gray",
-    "rgb264.mkv": "-c:v libx264rgb",
-    "prores.mov": "-c:v prores_ks -pix_fmt yuv444p10le",
-    "odd.mkv": "-vf scale=127:95 -c:v libx264 -pix_fmt yuv444p",
-    "odd.webm": "-vf scale=127:95 -c:v libvpx-vp9 -pix_fmt yuv420p",
-    "interlaced.mpg": "-vf format=yuv420p,tinterlace=interleave_top -c:v mpeg2video -q:v 2 "
+    "a.mp4": "libx264 -bf 2 -pix_fmt yuv420p",
+    "full.mp4": "libx264 -vf scale=out_range=pc -pix_fmt yuvj420p -color_range pc",
+    "b422.mov": "libx264 -pix_fmt yuv422p",
+    "b444-10.mkv": "libx264 -pix_fmt yuv444p10le",
+    "b265-10.mp4": f"{H265} -pix_fmt yuv420p10le",
+    "b265-12.mkv": f"{H265} -pix_fmt yuv420p12le",
+    "planar-rgb-12.mkv": "ffv1 -pix_fmt gbrp12le",
+    "grey.mkv": "ffv1 -pix_fmt gray",
+    "rgb264.mkv": "libx264rgb",
+    "prores.mov": "prores_ks -pix_fmt yuv444p10le",
+    "odd.mkv": "libx264 -vf scale=127:95 -pix_fmt yuv444p",
+    "odd.webm": "libvpx-vp9 -vf scale=127:95 -pix_fmt yuv420p",
+    "interlaced.mpg": "mpeg2video -vf format=yuv420p,tinterlace=interleave_top -q:v 2 "
     "-flags +ildct+ilme",
-    "packed.avi": "-c:v libxvid -bf 2 -q:v 2",
-    "b264.avi": "-c:v libx264 -bf 2 -pix_fmt yuv420p",
-    "streamed.avi": "-c:v mjpeg -q:v 2 -pix_fmt yuvj420p -seekable 0",
-    "a.wmv": "-c:v wmv2 -q:v 2",
-    "a.flv": "-c:v flv1 -q:v 2",
-    "a.ogv": "-c:v libtheora -q:v 9",
-    "a.ts": "-c:v libx264 -bf 2 -pix_fmt yuv420p",
-    "a.gif": "-c:v gif",
-    "a.apng": "-c:v apng -f apng -plays 0",
-    "a.webm": "-c:v libvpx -auto-alt-ref 1 -lag-in-frames 16 -b:v 2M",
-    "a.nut": "-c:v mjpeg -q:v 2 -pix_fmt yuvj420p",
-    "raw.mjpeg": "-c:v mjpeg -q:v 2 -pix_fmt yuvj420p",
-    "raw.m2v": "-c:v mpeg2video -q:v 2",
-    "fragments.mp4": "-c:v libx264 -pix_fmt yuv420p -movflags frag_keyframe+empty_moov",
+    "packed.avi": "libxvid -bf 2 -q:v 2",
+    "b264.avi": "libx264 -bf 2 -pix_fmt yuv420p",
+    "streamed.avi": f"{MJPEG} -seekable 0",
+    "a.wmv": "wmv2 -q:v 2",
+    "a.flv": "flv1 -q:v 2",
+    "a.ogv": "libtheora -q:v 9",
+    "a.ts": "libx264 -bf 2 -pix_fmt yuv420p",
+    "a.gif": "gif",
+    "a.apng": "apng -f apng -plays 0",
+    "a.webm": "libvpx -auto-alt-ref 1 -lag-in-frames 16 -b:v 2M",
+    "a.nut": MJPEG,
+    "raw.mjpeg": MJPEG,
+    "raw.m2v": "mpeg2video -q:v 2",
+    "fragments.mp4": "libx264 -pix_fmt yuv420p -movflags frag_keyframe+empty_moov",
 } | {
-    f"{matrix}.mkv": f"-vf scale=out_color_matrix={matrix.removesuffix('nc')},format=yuv444p "
-    f"-c:v ffv1 -colorspace {matrix}"
+    f"{matrix}.mkv": f"ffv1 -vf scale=out_color_matrix={matrix.removesuffix('nc')},format=yuv444p "
+    f"-colorspace {matrix}"
     for matrix in MATRICES
 }
 HOLDS = {  # frames 8 to 15 are not coded; AVI has null frames there, others have gaps
-    "hold.avi": "-c:v mjpeg -q:v 2 -pix_fmt yuvj420p",
-    "hold264.avi": "-c:v libx264 -bf 0 -pix_fmt yuv420p",
-    "hold.mkv": "-c:v libx264 -bf 2 -pix_fmt yuv420p",
-    "hold.flv": "-c:v flv1 -q:v 2",
-    "hold.wmv": "-c:v wmv2 -q:v 2",
-    "hold.mov": "-c:v qtrle",
+    "hold.avi": MJPEG,
+    "hold264.avi": "libx264 -bf 0 -pix_fmt yuv420p",
+    "hold.mkv": "libx264 -bf 2 -pix_fmt yuv420p",
+    "hold.flv": "flv1 -q:v 2",
+    "hold.wmv": "wmv2 -q:v 2",
+    "hold.mov": "qtrle",
 }
 MILLISECOND = 0.0011  # Matroska, FLV and ASF keep whole milliseconds
 
@@ -81,14 +81,13 @@ def agrees(found: Comparison) -> bool:
 
 @pytest.mark.parametrize("name", CODED)
 def test_coded_files_are_read_as_ffmpeg_reads_them(tmp_path, scene, name):
-    path = tmp_path / name
-    ffmpeg.encode(path, scene, CODED[name])
+    path = ffmpeg.encode(tmp_path / name, scene, f"-c:v {CODED[name]}")
     found = compare(path)
     assert agrees(found), found
     assert found.lost == 0
     invented = ["no time stamps: 25 frames per second assumed"]
     assert found.notes == (invented if name.startswith("raw") else [])
-    if name in {f"{matrix}.mkv" for matrix in MATRICES}:  # coded without loss, but for rounding
+    if path.stem in MATRICES:  # coded without loss, but for rounding
         assert np.abs(load(path).frames.astype(int) - scene).mean() < 1
 
 
@@ -96,13 +95,12 @@ def test_coded_files_are_read_as_ffmpeg_reads_them(tmp_path, scene, name):
 def test_what_is_held_is_no_loss(tmp_path, scene, name):
     coded = [image for index, image in enumerate(scene) if not 8 <= index < 16]
     gap = "-vf setpts='N+8*gte(N,8)' -vsync passthrough"
-    ffmpeg.encode(tmp_path / name, coded, f"{gap} {HOLDS[name]}")
-    found = compare(tmp_path / name)
+    path = ffmpeg.encode(tmp_path / name, coded, f"{gap} -c:v {HOLDS[name]}")
+    found = compare(path)
     assert agrees(found), found
     assert (found.frames, found.lost, found.notes) == (16, 0, [])
-    times = load(tmp_path / name).times
     expected = np.delete(np.arange(24), np.s_[8:16]) / 25
-    assert np.abs(times - expected).max() < MILLISECOND
+    assert np.abs(load(path).times - expected).max() < MILLISECOND
 
 
 def files() -> list[object]:

@@ -1,7 +1,5 @@
 """Clips that are folders of images: which files are frames, their order, what they hold."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -42,26 +40,22 @@ def fill(folder: Path, names: list[str]) -> Path:
 def test_names_are_in_the_order_of_their_numbers(names, tmp_path):
     fill(tmp_path, names)
     assert [path.name for path in list_frames(tmp_path)[0]] == names
-    if names[0] == "-11.png":
-        (tmp_path / "notes.txt").write_text("x")
-        clip = load(tmp_path, Sampling(start=2, stride=3))
-        assert clip.times.tolist() == numbers(clip) == list(range(2, 23, 3))
-        assert (clip.info.fps, clip.info.frames, clip.info.duration) == (None, 23, None)
 
 
-def test_hidden_files_are_no_part_of_a_clip(tmp_path):
-    names = [f"{i}.png" for i in range(3)]
+def test_times_are_indices_and_other_files_no_part_of_a_clip(tmp_path):
+    names = [f"{i}.png" for i in range(23)]
     plain, other = fill(tmp_path / "a", names), fill(tmp_path / "b", names)
     for name in ("._0.png", ".DS_Store", "Thumbs.db", "notes.txt"):
         (other / name).write_bytes(b"x")
-    (other / "3.png").mkdir()
-    assert [path.name for path in list_frames(other)[0]] == names
-    assert content_hash(plain) == content_hash(other)
-    assert numbers(load(other)) == [0, 1, 2]
+    (other / "99.png").mkdir()
+    clip = load(other, Sampling(start=2, stride=3))
+    assert clip.times.tolist() == numbers(clip) == list(range(2, 23, 3))
+    assert (clip.info.fps, clip.info.frames, clip.info.duration) == (None, 23, None)
     before = content_hash(other)
+    assert content_hash(plain) == before
     (other / "1.png").write_bytes((other / "2.png").read_bytes())
     changed = content_hash(other)
-    (other / "1.png").rename(other / "4.png")
+    (other / "1.png").rename(other / "44.png")
     assert len({before, changed, content_hash(other)}) == 3
     assert content_hash(tmp_path / "none") is None
 
@@ -75,17 +69,18 @@ def test_hidden_files_are_no_part_of_a_clip(tmp_path):
     ],
 )
 def test_what_accompanies_the_frames_is_left_out(tmp_path, besides, note):
-    names = [f"frame_{i}.png" for i in range(4)]
-    fill(tmp_path, names)
+    fill(tmp_path, [f"frame_{i}.png" for i in range(4)])
     alone = content_hash(tmp_path)
     for i in range(4):
         Image.new("L", (8, 8), 255 * (i % 2)).save(tmp_path / besides.format(i))
     clip = load(tmp_path)
     assert (numbers(clip), clip.notes) == ([0, 1, 2, 3], [note])
     assert content_hash(tmp_path) != alone  # the note is part of the result
-    names = ["frame_0.png", "frame_1.png", "frame_1_mask.png", "frame_2_mask.png"]
-    mixed = fill(tmp_path / "b", names)
-    assert list_frames(mixed)[1][0].startswith("the images are 2 series, in the order of their")
+
+
+def test_several_series_are_noted(tmp_path):
+    fill(tmp_path, ["frame_0.png", "frame_1.png", "frame_1_mask.png", "frame_2_mask.png"])
+    assert list_frames(tmp_path)[1][0].startswith("the images are 2 series, in the order of their")
 
 
 def test_a_broken_image_in_a_folder_leaves_a_gap(tmp_path):
@@ -102,14 +97,13 @@ def test_a_broken_image_in_a_folder_leaves_a_gap(tmp_path):
         load(tmp_path)
 
 
-def test_sixteen_bit_grey_is_scaled(tmp_path):
+def test_sixteen_bit_grey_is_scaled_and_turned(tmp_path):
     values = np.array([[0, 257 * 100], [257 * 200, 65535]], np.uint16)
-    Image.fromarray(values).save(tmp_path / "a.png")
-    assert load(tmp_path / "a.png").frames[0, ..., 0].tolist() == [[0, 100], [200, 255]]
     turned = Image.Exif()
-    turned[0x0112] = 6
-    Image.fromarray(values).save(tmp_path / "a.png", exif=turned)
-    assert load(tmp_path / "a.png").frames[0, ..., 0].tolist() == [[200, 0], [255, 100]]
+    for orientation, expected in ((1, [[0, 100], [200, 255]]), (6, [[200, 0], [255, 100]])):
+        turned[0x0112] = orientation
+        Image.fromarray(values).save(tmp_path / "a.png", exif=turned)
+        assert load(tmp_path / "a.png").frames[0, ..., 0].tolist() == expected
 
 
 @pytest.mark.parametrize(

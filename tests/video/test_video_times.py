@@ -1,20 +1,14 @@
 """Reading clips: times of frames."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 import av
 import clips
 import numpy as np
 import pytest
-from clips import encode, grey, number, numbers
+from clips import encode, grey, mux, numbers
 
-from spf.video import (
-    Reader,
-    Sampling,
-    load,
-)
+from spf.video import Reader, Sampling, load
 from spf.video.times import steady
 
 
@@ -23,9 +17,8 @@ def test_variable_rate_keeps_its_time_stamps(tmp_path, suffix):
     stamps = [0, 40, 80, 200, 240, 500, 510, 700, 1000, 1001]
     unit = Fraction(1, 1000)
     clip = load(encode(tmp_path / f"a{suffix}", grey(10), stamps=stamps, unit=unit))
-    assert numbers(clip) == list(range(10))
+    assert (numbers(clip), clip.notes) == (list(range(10)), [])
     assert np.allclose(clip.times, np.array(stamps) / 1000, rtol=0, atol=1e-6)
-    assert clip.notes == []
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
@@ -78,11 +71,9 @@ def test_frames_that_an_edit_list_hides_are_not_lost(shared, tmp_path):
     options = {"avoid_negative_ts": "disabled", "use_editlist": "1"}
     path = tmp_path / "a.mp4"
     clips.remux(shared["plain"], path, lambda index, pts: pts - 5120, container_options=options)
-    with Reader(path) as reader:
-        seen = [(number(image), time) for image, time in reader]
-    assert [index for index, _ in seen] == list(range(10, 30))
-    assert [time for _, time in seen] == pytest.approx(np.arange(20) / 25)
-    assert (reader.info.frames, reader.lost, reader.notes) == (20, 0, [])
+    clip = load(path)
+    assert (numbers(clip), clip.info.frames, clip.notes) == (list(range(10, 30)), 20, [])
+    assert clip.times == pytest.approx(np.arange(20) / 25)
 
 
 HELD = [*range(8), *range(16, 24)]  # the frames of 24 that have a picture of their own
@@ -91,15 +82,13 @@ HELD = [*range(8), *range(16, 24)]  # the frames of 24 that have a picture of th
 @pytest.mark.parametrize(("codec", "pix_fmt"), [("mpeg4", "yuv420p"), ("ffv1", "bgra")])
 def test_null_frames_of_avi_are_no_loss(tmp_path, codec, pix_fmt):
     path = encode(tmp_path / "a.avi", clips.noise(16), codec, pix_fmt, stamps=HELD)
-    with Reader(path) as reader:
-        times = [time for _, time in reader]
-    assert times == pytest.approx(np.array(HELD) / 25)
-    assert (reader.info.frames, reader.decoded, reader.lost, reader.notes) == (24, 16, 0, [])
-    with Reader(clips.cut(path, tmp_path / "cut.avi", 0.75)) as reader:
-        times = [time for _, time in reader]
-    assert 0 < times[-1] < 22 / 25
-    assert reader.lost == 23 - round(times[-1] * 25)
-    assert reader.notes[0] == f"{reader.lost} of 24 frames lost: the file is truncated"
+    clip = load(path)
+    assert clip.times == pytest.approx(np.array(HELD) / 25)
+    assert (clip.info.frames, len(clip.frames), clip.notes) == (24, 16, [])
+    last = round(load(clips.cut(path, tmp_path / "cut.avi", 0.75)).times[-1] * 25)
+    assert 0 < last < 22
+    note = load(tmp_path / "cut.avi").notes[0]
+    assert note == f"{23 - last} of 24 frames lost: the file is truncated"
     data = path.read_bytes()
     lost = data.index(b"00dc", data.index(b"00dc", data.index(b"movi")) + 9)
     (tmp_path / "bad.avi").write_bytes(data[:lost] + b"\xff" * 12 + data[lost + 12 :])
@@ -119,25 +108,14 @@ def test_pictures_of_mpeg4_that_are_not_coded_are_no_loss(tmp_path, name, coded)
         return b"\0\0\1\xb6" + int(bits + "1111", 2).to_bytes(2, "big")
 
     encode(tmp_path / "whole.mp4", grey(16), "mpeg4", options={"qmin": "1", "b": "9000000"})
-    with av.open(str(tmp_path / "whole.mp4")) as source, av.open(str(tmp_path / name), "w") as out:
-        old = source.streams.video[0]
-        new = out.add_stream("mpeg4", rate=25)
-        new.width, new.height, new.pix_fmt = 64, 48, "yuv420p"
-        new.codec_context.extradata = old.codec_context.extradata
-        packets = [bytes(packet) for packet in source.demux(old) if packet.size]
-        packets[coded:coded] = [not_coded(index) for index in range(coded, coded + 8)]
-        for index, data in enumerate(packets):
-            packet = av.Packet(data)
-            packet.pts = packet.dts = index
-            packet.stream, packet.time_base = new, Fraction(1, 25)
-            packet.is_keyframe = index == 0
-            out.mux(packet)
-    with Reader(tmp_path / name) as reader:
-        seen = [(number(image), time) for image, time in reader]
-    times = [time for _, time in seen]
-    shown = [index for index, _ in seen]
+    with av.open(str(tmp_path / "whole.mp4")) as source:
+        extradata = source.streams.video[0].codec_context.extradata
+        packets = [bytes(packet) for packet in source.demux(video=0) if packet.size]
+    packets[coded:coded] = [not_coded(index) for index in range(coded, coded + 8)]
+    clip = load(mux(tmp_path / name, "mpeg4", "yuv420p", packets, extradata))
+    shown = numbers(clip)
     assert shown[:16] == [*range(16)]
     assert set(shown[16:]) == ({15} if coded == 16 else set())
-    assert times[:coded] == pytest.approx(np.arange(coded) / 25, abs=1e-6)
-    assert times[-1] == pytest.approx(23 / 25, abs=1e-6)
-    assert (reader.lost, reader.notes) == (0, [])
+    assert clip.times[:coded] == pytest.approx(np.arange(coded) / 25, abs=1e-6)
+    assert clip.times[-1] == pytest.approx(23 / 25, abs=1e-6)
+    assert clip.notes == []

@@ -18,7 +18,7 @@ from benchmarks.harness.records import FAILED, Record, number
 from benchmarks.harness.report.columns import holding, unit
 from benchmarks.harness.report.tables import heading
 from benchmarks.harness.runner import Results
-from spf.embedders import CAUTIONS, remark
+from spf.embedders import DISCLAIMERS, short_label
 from spf.progress import METRICS
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -101,8 +101,8 @@ def anchors() -> Callable[[Table], str]:
 
 def disclaimers(records: list[Record]) -> list[str]:
     """What a reader must know about the embedders of the rows."""
-    labels = dict.fromkeys(remark(record["embedder"]) for record in records)
-    return [CAUTIONS[name] for name in labels if name]
+    labels = dict.fromkeys(short_label(record["embedder"]) for record in records)
+    return [DISCLAIMERS[name] for name in labels if name]
 
 
 def sort_key(value: Any) -> str:
