@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 
 import numpy as np
-import pandas as pd
 import pytest
-from boards import PAIRS, VALUES, drawn, failed, generator, lines, record, scattered, shifted, table
+from boards import PAIRS, VALUES, drawn, failed, generator, lines, record, shifted, table
 from scipy import stats
 
 from benchmarks.leaderboard.comparison import SHOWN
@@ -116,13 +114,6 @@ def test_seeds_are_averaged_and_make_no_pairs() -> None:
     (group,) = Board.of(records[:-1]).groups
     assert len(group.pairs) == 3
     assert group.values("linearity_mae").loc[PAIRS[2], "a"] == VALUES[2]
-
-
-def test_order_of_records_does_not_matter() -> None:
-    records = scattered(1, 5, 12, 0.2)
-    shuffled = random.Random(1).sample(records, len(records))
-    for made in (leaderboard, comparisons):
-        pd.testing.assert_frame_equal(made(Board.of(shuffled)), made(Board.of(records)))
 
 
 def test_ties_share_a_rank_and_name_each_other() -> None:

@@ -27,10 +27,6 @@ DIMENSION = "vbench_image_quality"
 HOSTILE = '<img src=x onerror="document.title=1">'
 RATE, LONG, SHORT = 12, 19, 13
 PAIRS = [f"pair{number}" for number in range(6)]
-LIST = """[...document.querySelectorAll("#list tbody tr[data-generator]")].map(row =>
-  [row.dataset.generator, row.cells[0].textContent, row.querySelector(".mean").textContent])"""
-PANELS = "[...document.querySelectorAll('.panel')].map(one => one.dataset.generator)"
-FRAMES = "[...document.querySelectorAll('.panel')].map(one => +one.dataset.frame)"
 LOADED = "panels.every(one => !one.image || one.image.complete)"
 
 
@@ -73,18 +69,31 @@ def page(opened: Page) -> Page:
     return opened
 
 
+def every(page: Page, selector: str, what: str) -> list[Any]:
+    """A property `x.what` of all elements x."""
+    return page.evaluate(f'[...document.querySelectorAll("{selector}")].map(x => x.{what})')
+
+
+def panels(page: Page) -> list[str]:
+    return every(page, ".panel", "dataset.generator")
+
+
+def frames(page: Page) -> list[int]:
+    return [int(frame) for frame in every(page, ".panel", "dataset.frame")]
+
+
 def choose(page: Page, **choices: str) -> None:
     for name, value in choices.items():
         page.select_option(f"#{name}", value)
     page.until(LOADED)
 
 
-def shown_frame(page: Page, panel: int, frames: list[np.ndarray]) -> int:
+def shown_frame(page: Page, panel: int, images: list[np.ndarray]) -> int:
     """Which frame of a clip a panel shows, by what is seen on the screen."""
     shot = Image.open(io.BytesIO(page.locator(".panel canvas").nth(panel).screenshot()))
     seen = np.asarray(shot.convert("RGB").resize((32, 32), Image.Resampling.BOX), float)
     middles = np.s_[4::8, 4::8]  # of the picture's fields: away from blurred edges
-    return int(np.argmin([((frame[middles] - seen[middles]) ** 2).mean() for frame in frames]))
+    return int(np.argmin([((frame[middles] - seen[middles]) ** 2).mean() for frame in images]))
 
 
 def test_it_asks_for_the_films_it_shows_and_names_are_text(page: Page, folder: Path) -> None:
@@ -94,7 +103,7 @@ def test_it_asks_for_the_films_it_shows_and_names_are_text(page: Page, folder: P
         assert {url.partition(f"{folder.name}/")[2] for url in other.requests} == {PAGE, *films}
         assert other.evaluate("panels.every(one => one.image.naturalWidth > 0)")
         assert other.console_errors == []
-    assert page.evaluate(PANELS) == ["even", "late", HOSTILE]
+    assert panels(page) == ["even", "late", HOSTILE]
     assert page.title().startswith("Leaderboard: 3 generators, 7 pairs")
     assert page.evaluate("document.querySelectorAll('img, [onerror]').length") == 0
     assert HOSTILE in page.inner_text("#stage")
@@ -109,11 +118,11 @@ def test_films_are_in_step(page: Page, share: float) -> None:
     page.evaluate(f"seek({share})")
     second = share * (LONG - 1) / RATE
     wanted = [min(int(second * RATE + 0.01), count - 1) for count in (LONG, SHORT)]
-    assert page.evaluate(FRAMES) == wanted
+    assert frames(page) == wanted
     for panel, name in enumerate(("even", "late")):
         assert shown_frame(page, panel, frames_of(name, 2)) == wanted[panel]
     choose(page, clock="share")
-    assert page.evaluate(FRAMES) == [int(share * (n - 1) + 0.01) for n in (LONG, SHORT)]
+    assert frames(page) == [int(share * (n - 1) + 0.01) for n in (LONG, SHORT)]
 
 
 def test_the_marker_is_on_the_curve(page: Page, folder: Path) -> None:
@@ -130,22 +139,6 @@ def test_the_marker_is_on_the_curve(page: Page, folder: Path) -> None:
             assert up == pytest.approx(np.interp(share, curve["u"], curve["progress"]), abs=0.01)
 
 
-def test_playing_keeps_films_in_step(page: Page) -> None:
-    page.evaluate("seek(0)")
-    page.click("#play")
-    seen = []
-    for _ in range(4):
-        page.wait_for_timeout(150)
-        seen.append(page.evaluate(f"[state.time * length, {FRAMES}]"))
-    page.click("#play")
-    assert page.inner_text("#play") == "Play"
-    assert [time for time, _ in seen] == sorted(time for time, _ in seen)
-    assert seen[-1][0] > 300  # thousandths of a second
-    for time, (even, late, _) in seen:
-        assert even == int((time + 0.5) * RATE / 1000)
-        assert late == min(even, SHORT - 1)
-
-
 def numbers(table: pd.DataFrame, metric: str) -> list[tuple[str, str, float]]:
     order = ["–" if pd.isna(x) else str(int(x)) for x in table["order"]]
     return list(zip(table["generator"], order, table[metric], strict=True))
@@ -155,8 +148,10 @@ def check_list(page: Page, wanted: list[tuple[str, str, float]]) -> None:
     """The list's order and means are those of a table, to 3 digits."""
     largest = max(abs(value) for *_, value in wanted)
     unit = 10.0 ** (np.floor(np.log10(largest)) - 2)
-    found = page.evaluate(LIST)
-    assert [row[:2] for row in found] == [[name, order] for name, order, _ in wanted]
+    row = "#list tbody tr[data-generator]"
+    names, places = every(page, row, "dataset.generator"), every(page, row, "cells[0].textContent")
+    found = list(zip(names, places, every(page, f"{row} .mean", "textContent"), strict=True))
+    assert [row[:2] for row in found] == [row[:2] for row in wanted]
     for (*_, text), (*_, value) in zip(found, wanted, strict=True):
         assert float(text) == pytest.approx(value, abs=0.51 * unit)
 
@@ -165,22 +160,19 @@ def test_numbers_are_those_of_the_tables(page: Page, folder: Path) -> None:
     table = pd.read_csv(folder / "leaderboard.csv")
     check_list(page, numbers(table, "linearity_mae"))
     ranks = [int(row) for row in table["rank"].dropna()]
-    column = page.evaluate("[...document.querySelectorAll('#list thead th')].map(x => x.innerText)")
-    cells = f"[...document.querySelectorAll('#list td:nth-child({column.index('Rank') + 1})')]"
-    assert page.evaluate(f"{cells}.map(x => x.innerText).filter(x => x).map(Number)") == ranks
-    labels = page.evaluate(
-        "[...document.querySelectorAll('td.interval svg')].map(x => x.ariaLabel)"
-    )
+    column = every(page, "#list thead th", "innerText").index("Rank") + 1
+    cells = every(page, f"#list td:nth-child({column})", "innerText")
+    assert [int(text) for text in cells if text] == ranks
+    labels = every(page, "td.interval svg", "ariaLabel")
     for text, (_, row) in zip(labels[:2], table.iloc[:2].iterrows(), strict=True):
-        low, high = (float(x) for x in text.partition("interval ")[2].split(" to "))
-        assert low == pytest.approx(row["linearity_mae_low"], abs=6e-4)
-        assert high == pytest.approx(row["linearity_mae_high"], abs=6e-4)
+        ends = [float(x) for x in text.partition("interval ")[2].split(" to ")]
+        wanted = [row["linearity_mae_low"], row["linearity_mae_high"]]
+        assert ends == pytest.approx(wanted, abs=6e-4)
     parts = pd.read_csv(folder / "leaderboard_categories.csv")
     for category in "ab":
         choose(page, category=category)
         check_list(page, numbers(parts[parts["category"] == category], "linearity_mae"))
-        options = page.evaluate("[...document.getElementById('pair').options].map(x => x.value)")
-        assert options == PAIRS["ab".index(category) :: 2]
+        assert every(page, "#pair option", "value") == PAIRS["ab".index(category) :: 2]
     clips = pd.read_csv(folder / "clips.csv").set_index(["generator", "pair"])
     choose(page, category="", metric="speed_cv_64", pair="pair4")
     for name in ("even", "late"):
@@ -192,14 +184,14 @@ def test_a_link_restores_the_view(page: Page, folder: Path) -> None:
     choose(page, metric="stall_fraction", category="b", pair="pair3", clock="share")
     page.evaluate("seek(0.75)")
     page.uncheck("#list tr[data-generator=late] input")
-    assert page.evaluate(PANELS) == ["even"]
+    assert panels(page) == ["even"]
     state = "[state.pair, state.metric, state.category, state.clock, state.time, state.show]"
     page.until("location.hash.includes('0.75')")
     before, fragment = page.evaluate(f"[{state}, location.hash]")
     with open_page(folder / PAGE, fragment=fragment) as other:
         wanted = ["pair3", "stall_fraction", "b", "share", 0.75, ["even"]]
         assert other.evaluate(state) == before == wanted
-        assert other.evaluate(PANELS) == ["even"]
+        assert panels(other) == ["even"]
         other.evaluate("location.hash = '#pair=pair5&metric=nonsense&time=7&show=%3Cb%3E'")
         other.until("state.pair === 'pair5'")
         assert other.evaluate("[state.metric, state.time]") == ["linearity_mae", 0.4]
@@ -207,40 +199,40 @@ def test_a_link_restores_the_view(page: Page, folder: Path) -> None:
 
 
 def test_the_keyboard_and_the_mouse_play_and_step(page: Page) -> None:
-    page.press("Home")
-    page.press("ArrowRight")
-    page.press("ArrowRight")
-    assert page.evaluate(FRAMES)[:2] == [2, 2]
-    page.press("End")
-    assert page.evaluate(FRAMES)[:2] == [LONG - 1, SHORT - 1]
-    page.press("ArrowLeft")
-    assert page.evaluate(FRAMES)[0] == LONG - 2
+    for key, wanted in (
+        ("Home", [0, 0]),
+        ("ArrowRight", [1, 1]),
+        ("End", [LONG - 1, SHORT - 1]),
+        ("ArrowLeft", [LONG - 2, SHORT - 1]),
+    ):
+        page.press(key)
+        assert frames(page)[:2] == wanted
     page.press(" ")
     page.until("playing && state.time < 0.9")
     page.press(" ")
     assert page.evaluate("playing") == 0
     pair = page.evaluate("state.pair")
-    page.press("n")
-    assert page.evaluate("state.pair") != pair
-    page.press("p")
-    assert page.evaluate("state.pair") == pair
+    for key, stays in (("n", False), ("p", True)):
+        page.press(key)
+        assert (page.evaluate("state.pair") == pair) == stays
     page.focus("#metric")
     page.press("ArrowDown")  # the list's own
     assert page.evaluate("state.metric") == "speed_cv_64"
-    reached = set()
     page.focus("p a")
+    reached = set()
     for _ in range(9):
         page.press("Tab")
         reached.add(page.evaluate("document.activeElement.id"))
     names = ("pair", "metric", "category", "clock", "link", "time", "play", "before", "after")
-    assert reached == set(names)
+    assert reached == {*names}
     box = page.locator(".panel svg .axis").first.bounding_box()  # dragging along a curve
-    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 5)
+    x, y, width = box["x"], box["y"] + 5, box["width"]
+    page.mouse.move(x + 0.2 * width, y)
     page.mouse.down()
-    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 5)
+    page.mouse.move(x + 0.6 * width, y)
     page.mouse.up()
     assert page.evaluate("state.time") == pytest.approx(0.6, abs=0.01)
-    assert page.evaluate(FRAMES)[:2] == [10, 10]
+    assert frames(page)[:2] == [10, 10]
 
 
 @pytest.mark.parametrize(("width", "dark"), [(390, True), (1280, False), (1280, True)])
@@ -270,8 +262,8 @@ def test_quality_missing_films_and_many_generators(tmp_path: Path) -> None:
     text = render_leaderboard(board, records, [DIMENSION], RunFolder(tmp_path))
     (tmp_path / PAGE).write_text(text, encoding="utf-8")
     with open_page(tmp_path / PAGE) as page:
-        assert len(page.evaluate(PANELS)) == FILMS
-        missing = page.evaluate("[...document.querySelectorAll('.missing')].map(x => x.innerText)")
+        assert len(panels(page)) == FILMS
+        missing = every(page, ".missing", "innerText")
         assert missing[:2] == ["measured in another run: elsewhere", "no film is here"]
         for metric in ("linearity_mae", "speed_cv_64"):
             choose(page, metric=metric)
@@ -284,7 +276,7 @@ def test_quality_missing_films_and_many_generators(tmp_path: Path) -> None:
             assert set(named.split(", ")) == best
             assert page.locator("#plot .point").count() == FILMS + 2
         page.check("#list tr[data-generator=g13] input")
-        assert "g13" in page.evaluate(PANELS)
+        assert "g13" in panels(page)
         assert page.requests == page.console_errors == []
 
 
@@ -306,8 +298,8 @@ def test_an_open_interval_is_json_and_goes_to_the_edge(tmp_path: Path) -> None:
         assert mean < high < 1
     (tmp_path / PAGE).write_text(text, encoding="utf-8")
     with open_page(tmp_path / PAGE) as page:
-        line = "g.querySelectorAll('line.other')[1].getAttribute('y1')"
-        ends = page.evaluate(f"[...document.querySelectorAll('#plot g')].map(g => +{line})")
+        edge = "querySelectorAll('line.other')[1].getAttribute('y1')"
+        ends = [int(x) for x in every(page, "#plot g", edge)]
         assert ends == [312, 312]  # where the plot ends
         assert page.console_errors == []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -25,20 +24,10 @@ from spf.errors import ConfigError
 from spf.quality.fidelity import FIDELITY
 from spf.video import load
 
+HISTOGRAM = "embedder=histogram"
 COLUMNS = {"status", "reason", "benchmark", "clip", "embedder", "model", "retime", "target", "seed"}
 COLUMNS |= {"curve", "plot", "source", "config_hash", "commit", "dirty", "versions", "device"}
 COLUMNS |= {"weights_revision", "weights_hash", "schema", *METRICS} - {"target_mae"}
-NASTY = [
-    "<script>alert(1)</script>".replace("/", "∕"),
-    '"><img src=x onerror=alert(1)> {{ 7 * 7 }} {% raw %}',
-    "$x_1^2$ and $broken <b>bold & brash",
-    "_hidden",
-    'co,mma;"quote" pipe|pipe\nnew line %s %d',
-    "  spaces  ",
-    "-dash",
-    "=cmd('calc')!A0",
-    "längs 日本語 😀" + "x" * 180,
-]
 
 
 @pytest.fixture
@@ -81,24 +70,15 @@ def test_records_have_the_columns_of_the_design(finished: session.Run) -> None:
     timings = pd.read_parquet(root / "timings.parquet")
     assert set(timings["cell"]) == set(table["cell"])
     assert {"embed", "fit", "draw", "total", "peak_memory_mb"} <= set(timings.columns)
+    curve = pd.read_csv(root / finished.results.records[0]["curve"])
+    assert list(curve.columns) == ["frame", "time", "u", "progress", "angle", "fitted"]
+    assert curve["progress"].iloc[[0, 11]].tolist() == [0, 1]
     printed = pd.read_csv(root / "records.csv", dtype=str)
     assert list(table.columns) == list(printed.columns)
     for name in SHOWN:
         np.testing.assert_allclose(printed[name].astype(float), table[name], rtol=1e-5, atol=1e-12)
         digits = printed[name].str.replace(r"e.*|\D", "", regex=True).str.lstrip("0")
         assert (digits.str.len() <= 6).all()
-
-
-def test_curves_and_plots_exist(finished: session.Run) -> None:
-    root = finished.folder.root
-    for record in finished.results.records:
-        curve = pd.read_csv(root / record["curve"])
-        assert list(curve.columns) == ["frame", "time", "u", "progress", "angle", "fitted"]
-        assert curve["progress"].iloc[[0, 11]].tolist() == [0, 1]
-        with Image.open(root / record["plot"]) as image:
-            assert (image.format, min(image.size) > 300) == ("PNG", True)
-            assert np.asarray(image.convert("L")).std() > 10
-    assert {path.name for path in (root / "pairs").iterdir()} == {"pair0.png", "pair1.png"}
 
 
 def check_page(text: str) -> harness.Page:
@@ -118,16 +98,12 @@ def check_page(text: str) -> harness.Page:
 
 
 def test_page_is_self_contained(finished: session.Run) -> None:
-    text = (finished.folder.root / "index.html").read_text()
-    page = check_page(text)
+    page = check_page((finished.folder.root / "index.html").read_text())
     images = page.all("img")
     assert len(images) == 4 + 2  # a plot a clip, an overlay a pair
-    assert all(str(image["src"]).startswith("data:image/png;base64,") for image in images)
-    assert all(image["alt"] for image in images)
-    shown = " ".join(page.text)
-    for part in ("no substitute for SigLIP", "order only", finished.results.records[0]["commit"]):
-        assert part in shown
-    assert text.count("<h1") == 1
+    assert all(image["alt"] and image["src"].startswith("data:image/png") for image in images)
+    shown, commit = " ".join(page.text), finished.results.records[0]["commit"]
+    assert all(part in shown for part in ("no substitute for SigLIP", "order only", commit))
     assert page.rows[0][:2] == ["group", "order"]
     assert "speed cv 64 ↓" in page.rows[0]
 
@@ -142,34 +118,18 @@ def test_tables_repeat_byte_by_byte(finished: session.Run, clips: Path, tmp_path
         assert contents(again.folder.root) == before
 
 
-def test_names_that_mean_harm(tmp_path: Path) -> None:
-    clips = tmp_path / "clips"
-    for number, name in enumerate(NASTY):
-        harness.save(clips / "plain" / f"{name}.mp4", harness.steady(6, number))
-    harness.save(clips / "<i>$gen_</i>".replace("/", "∕") / "_hidden.mp4", harness.jumping(6))
+def test_plots_of_names_that_mean_something_to_matplotlib(tmp_path: Path) -> None:
+    """Mathematics, a hidden label, and letters that its font lacks, of which it would warn."""
+    names = ["$x_1^2$ and $broken", "_hidden", "längs 日本語 😀" + "x" * 180]
+    clips = {"plain": {name: harness.steady(6, seed) for seed, name in enumerate(names)}}
+    clips["$gen_"] = {"_hidden": harness.jumping(6)}
     with warnings.catch_warnings(record=True) as complaints:
         warnings.simplefilter("always")
-        run = harness.run(clips, tmp_path / "out")
-    # matplotlib warns of every letter that its font lacks, in the middle of the progress bar.
+        run = harness.run(harness.layout(tmp_path / "clips", clips), tmp_path / "out", HISTOGRAM)
     assert [str(item.message) for item in complaints if "font" in str(item.message)] == []
-    root, count = run.folder.root, len(NASTY) + 1
-    assert [record["reason"] for record in run.results.records] == [""] * count
-    names = {record["clip"] for record in run.results.records}
-    assert {name for name in NASTY if name.isprintable()} < names
-    assert all(name.isprintable() for name in names)
-    with open(root / "records.csv", newline="", encoding="utf-8") as file:
-        printed = {row["clip"] for row in csv.DictReader(file)}
-    # A spreadsheet would compute what begins like a formula.
-    assert {"'-dash", "'=cmd('calc')!A0"} < printed
-    assert {name.removeprefix("'") for name in printed} == names
-    assert set(harness.read_records(root)["clip"]) == names
-    assert len(list((root / "plots").rglob("*.png"))) == count
-    assert len(list((root / "pairs").iterdir())) == len(NASTY)
-    page = check_page((root / "index.html").read_text(encoding="utf-8"))
-    assert names <= {cell for row in page.rows for cell in row}
-    assert not page.all("b") + page.all("i")
-    lines = (root / "clips.md").read_text(encoding="utf-8").splitlines()[2 : 4 + count]
-    assert all(line.startswith("|") and line.endswith("|") for line in lines)
+    assert run.code == 0
+    root = run.folder.root
+    assert [len(list((root / x).rglob("*.png"))) for x in ("plots", "pairs")] == [4, 3]
 
 
 def test_names_of_other_file_systems(tmp_path: Path, no_plots: None) -> None:
@@ -185,13 +145,13 @@ def test_names_of_other_file_systems(tmp_path: Path, no_plots: None) -> None:
         pytest.skip("this file system takes no such names")
     if not (clips / "mac" / f"{split}.mp4").exists():
         pytest.skip("this file system changes names")
-    run = harness.run(clips, tmp_path / "out")
+    run = harness.run(clips, tmp_path / "out", HISTOGRAM)
     assert run.code == 0
     assert [r["clip"] for r in run.results.records] == [composed, composed, "caf\\xe9"]
     assert list(run.summary.sections[0].tables[0].data["pairs"])[:2] == [1, 1]
     harness.Page((run.folder.root / "index.html").read_text(encoding="utf-8"))
     harness.save(clips / "mac" / f"{composed}.mp4", harness.steady())
-    twice = harness.run(clips, tmp_path / "out").results.records[1]
+    twice = harness.run(clips, tmp_path / "out", HISTOGRAM).results.records[1]
     assert twice["status"] == "failed"
     assert r"2 files for one pair ('cafe\u0301.mp4', 'caf\xe9.mp4')" in twice["reason"]
     for name in (composed, split):
@@ -201,7 +161,7 @@ def test_names_of_other_file_systems(tmp_path: Path, no_plots: None) -> None:
 
 
 def test_a_metric_to_order_by(clips: Path, tmp_path: Path, no_plots: None) -> None:
-    run = harness.run(clips, tmp_path / "out", "benchmark.order_by=speed_cv_64")
+    run = harness.run(clips, tmp_path / "out", HISTOGRAM, "benchmark.order_by=speed_cv_64")
     board = run.summary.sections[0].tables[0].data
     assert list(board.columns[7:10]) == ["speed_cv_64", "speed_cv_64_low", "speed_cv_64_high"]
     assert board["speed_cv_64"].is_monotonic_increasing
@@ -245,7 +205,7 @@ def test_a_clip_without_change_is_no_straight_curve_and_an_empty_folder_a_row(
     assert "nan" not in " ".join(page.text).lower().split()
 
 
-I2V = ["embedder=histogram", "quality=vbench", "quality.dimensions=[i2v_subject]"]
+I2V = [HISTOGRAM, "quality=vbench", "quality.dimensions=[i2v_subject]"]
 
 
 def test_what_clips_were_made_from_is_compared_with_their_ends(

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from boards import PAIRS, VALUES, drawn, failed, generator, lines, record, scattered, shifted, table
 
-from benchmarks.leaderboard import tables
+from benchmarks.leaderboard import sharing, tables
 from benchmarks.leaderboard.comparison import left_out
 from benchmarks.leaderboard.sharing import shared_sets
 from benchmarks.leaderboard.tables import Board, comparisons, leaderboard, left_out_sentence
@@ -105,8 +105,9 @@ def served(there: pd.DataFrame, names: list[str], pairs: int) -> int:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_the_first_set_is_the_best_of_all(seed: int) -> None:
-    """By trying all sets: it serves most comparisons, and of those has most pairs."""
+def test_the_first_set_is_the_best_of_all(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By trying all sets: it serves most comparisons, and of those has most pairs. Every two who
+    share a pair are served, where sets are grown too."""
     random = np.random.default_rng(seed)
     count, missing = int(random.integers(2, 6)), random.choice([0.1, 0.3, 0.6])
     places = [[f"p{k:02}" for k in range(12)], [0]]
@@ -121,6 +122,12 @@ def test_the_first_set_is_the_best_of_all(seed: int) -> None:
         assert there.loc[clips, names].all(axis=None)
         found.append((served(there, names, len(clips)), len(clips)))
     assert max(found) == max(best)
+    monkeypatch.setattr(sharing, "MAXIMAL_SETS", 0)
+    grown = shared_sets(there)
+    for two in map(list, combinations(there.columns, 2)):
+        shared = int(there[two].all(axis=1).sum())
+        homes = [len(clips) for names, clips in grown if {*two} <= {*names}]
+        assert max(homes, default=0) >= min(6, shared)
 
 
 def test_those_who_share_too_little_form_groups_of_their_own() -> None:

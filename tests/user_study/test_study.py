@@ -29,10 +29,10 @@ def content(study: Study) -> dict[str, Any]:
 
 def test_ids_come_from_the_content() -> None:
     whole = (["x"], NAMES, PAIRS, 2)
-    others = [(["y"], *whole[1:]), (["x"], NAMES[:2], PAIRS, 2), (["x"], NAMES, PAIRS[:3], 2)]
-    plans = [Study.planned(*x).id for x in (whole, whole, *others, (*whole[:3], 3))]
+    others = [(["y"], *whole[1:]), (["x"], NAMES[:2], PAIRS, 2), (*whole[:3], 3)]
+    plans = [Study.planned(*x).id for x in (whole, whole, *others)]
     assert plans[0] == plans[1]
-    assert len(set(plans)) == 5
+    assert len(set(plans)) == 4
 
 
 def test_the_order_of_ids_says_nothing() -> None:
