@@ -163,7 +163,7 @@ def agreement_rows(source: str, records: list[Record], folder: RunFolder) -> lis
         one, other = ([measured[name][clip] for clip in shared] for name in (first, second))
         paces = [stats.spearmanr(a, b).statistic for (a, _), (b, _) in zip(one, other, strict=True)]
         order = stats.spearmanr([x for _, x in one], [x for _, x in other]).statistic
-        row = {"clips": source, "first": label(first), "second": label(second)}
+        row: Row = {"clips": source, "first": label(first), "second": label(second)}
         row |= {"count": len(shared), "pace": float(np.nanmedian(paces)), "order": float(order)}
         rows.append(row)
     return rows

@@ -151,7 +151,8 @@ def _clips_left_out(group: Group, clips: pd.DataFrame) -> list[dict[str, Any]]:
     wide = clips.pivot(index=CLIP, columns="generator", values="unusable").fillna(NO_CLIP)
     used = wide.index.isin(pd.MultiIndex.from_frame(group.clips[CLIP]))
     rows = []
-    for states, alike in wide[~used].groupby(list(wide.columns)):
+    for found, alike in wide[~used].groupby(list(wide.columns)):
+        states = list(map(str, found))
         who: dict[str, list[str]] = {state: [] for state in sorted(set(states))}
         for name, state in zip(wide.columns, states, strict=True):
             who[state].append(name)

@@ -12,18 +12,8 @@ from benchmarks.harness import statistics
 from benchmarks.harness.cells import Table
 from benchmarks.harness.records import Record
 from benchmarks.harness.statistics import ALPHA, MINIMAL_RANKED_PAIRS, Array
-from benchmarks.leaderboard.comparison import (
-    FLICKERS,
-    KNOWN,
-    SHOWN,
-    TOO_SHORT,
-    UNDIRECTED,
-    Group,
-    clips_of,
-    groups_of,
-    left_out,
-    pair_means,
-)
+from benchmarks.leaderboard import comparison
+from benchmarks.leaderboard.comparison import KNOWN, SHOWN, Group, clips_of, groups_of, left_out
 from benchmarks.leaderboard.standing import Differences, Standing
 from spf.embedders import label
 from spf.measurement import CORRECTED
@@ -36,7 +26,7 @@ INTERVALS = [LINEARITY, "speed_cv_64", "peak_speed_64"]
 which hardly moves the first."""
 
 STATES = {"failed": "failed", "not_run": "not run", "no_change": NO_CHANGE}
-STATES |= {"too_short": TOO_SHORT, "flickering": FLICKERS}
+STATES |= {"too_short": comparison.TOO_SHORT, "flickering": comparison.FLICKERS}
 """Columns that count unusable clips, by why they are."""
 
 COUNTS = ["clips", "usable", *STATES]
@@ -106,7 +96,7 @@ def leaderboard(board: Board) -> pd.DataFrame:
     placed = {name for group in board.groups for name in group.generators}
     alone = sorted(set(clips["generator"]) - placed)
     used = clips[clips["generator"].isin(alone) & (unusable == "")]
-    means = pd.DataFrame({name: pair_means(used, name).mean() for name in board.metrics})
+    means = pd.DataFrame({name: comparison.pair_means(used, name).mean() for name in board.metrics})
     parts = [_group_rows(standing, board) for standing in board.standings]
     parts.append(means.reindex(alone).assign(remark="compared with no other generator"))
     table = pd.concat([part for part in parts if len(part)] or parts)
@@ -159,7 +149,7 @@ def metrics(board: Board, quality: Iterable[str]) -> pd.DataFrame:
             part = pd.DataFrame({"generator": values.columns, "mean": values.mean().to_numpy()})
             part[columns[-2:]] = intervals(values.to_numpy(), metric)
             better = KNOWN[metric].direction if metric in KNOWN else "higher"
-            part["better"] = "none" if metric == UNDIRECTED else better
+            part["better"] = "none" if metric == comparison.UNDIRECTED else better
             parts.append(part.assign(group=group.number, metric=metric, pairs=len(group.pairs)))
     return (pd.concat(parts) if parts else pd.DataFrame()).reindex(columns=[*columns, "pairs"])
 

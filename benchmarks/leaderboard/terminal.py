@@ -29,9 +29,9 @@ def document(board: Board, table: pd.DataFrame, messages: Sequence[str]) -> dict
         same = np.zeros((len(names), len(names)), bool)
         if standing.group.ranked:
             same = board.differences.signs(standing.names) == 0
-        for name, place, row in zip(names, places, same, strict=True):
+        for name, place, alike in zip(names, places, same, strict=True):
             equal = names[(places == place) & (names != name)].tolist()
-            ties = {"tied_with": names[row & (names != name)].tolist(), "equal_to": equal}
+            ties = {"tied_with": names[alike & (names != name)].tolist(), "equal_to": equal}
             tied[standing.group.number, name] = ties
     used = board.clips[board.clips["unusable"] == ""]
     noise = used.groupby("generator")["noise_share"].mean()

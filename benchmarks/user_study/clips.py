@@ -49,7 +49,7 @@ def film_of_file(path: Path, name: str) -> Film:
         return _film(reader, fps, name)
 
 
-def film_of_cached(data: bytes, name: str) -> Film:
+def cached_film(data: bytes, name: str) -> Film:
     """A generated clip (`spf.generators.cached.pack`) as the page shows it."""
     clip = unpack(data)
     return _film(zip(clip.frames, clip_times(clip).tolist(), strict=True), clip.fps, name)

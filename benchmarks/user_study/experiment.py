@@ -13,13 +13,7 @@ from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.provenance import digest, file_digest
 from benchmarks.harness.records import DONE, Record
 from benchmarks.leaderboard.experiment import clip_cell
-from benchmarks.user_study.clips import (
-    Film,
-    check_films,
-    film_of_cached,
-    film_of_file,
-    incomparable,
-)
+from benchmarks.user_study.clips import Film, cached_film, check_films, film_of_file, incomparable
 from benchmarks.user_study.page import render_study
 from benchmarks.user_study.raters import Rules
 from benchmarks.user_study.tables import summarised
@@ -60,7 +54,7 @@ class PlannedClip:
         if self.path is not None:
             return film_of_file(self.path, f"{self.strategy}/{printable(self.path.name)}")
         name = f"{self.strategy}/{self.pair}"
-        return film_of_cached(outcome.files[outcome.links["file"]], name)
+        return cached_film(outcome.files[outcome.links["file"]], name)
 
 
 class UserStudy:

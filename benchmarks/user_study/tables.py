@@ -11,23 +11,8 @@ from benchmarks.harness.cells import Section, Summary, Table
 from benchmarks.harness.printing import printer
 from benchmarks.harness.records import Record
 from benchmarks.harness.statistics import ALPHA, POWER, holm
-from benchmarks.user_study.preferences import (
-    HALF,
-    MINIMAL_RATERS,
-    Rate,
-    Vote,
-    agreement,
-    between,
-    bradley_terry,
-    bradley_terry_intervals,
-    choices_needed,
-    krippendorff_alpha,
-    majorities,
-    passes_by_chance,
-    rate_of,
-    ratings,
-    wins_of,
-)
+from benchmarks.user_study import preferences
+from benchmarks.user_study.preferences import HALF, MINIMAL_RATERS, Rate, Vote, rate_of
 from benchmarks.user_study.raters import Rater, Rules, choices_of, read_raters, votes_of
 from benchmarks.user_study.trials import Study
 
@@ -109,17 +94,17 @@ def preference_rows(study: Study, votes: Sequence[Vote]) -> list[Row]:
     """A row for every two strategies."""
     rows = []
     for first, second in combinations(study.strategies, 2):
-        own = between(votes, first, second)
+        own = preferences.between(votes, first, second)
         rate = rate_of(sum(vote.winner == first for vote in own), len(own))
         row: Row = {"first": first, "second": second, "first_chosen": rate.chosen}
         row |= {"choices": rate.choices, "remark": "" if own else NO_ANSWERS}
         if own:
-            more, less, tied = majorities(own, first)
-            values = ratings(own, first)
+            more, less, tied = preferences.majorities(own, first)
+            values = preferences.ratings(own, first)
             row |= _limits(rate) | {"p": rate.p, "raters_p": rate_of(more, more + less).p}
             row |= {"raters_for_first": more, "raters_for_second": less, "raters_tied": tied}
-            row |= {"raters": more + less + tied, "agreement": agreement(values)}
-            row |= {"krippendorff_alpha": krippendorff_alpha(values)}
+            row |= {"raters": more + less + tied, "agreement": preferences.agreement(values)}
+            row |= {"krippendorff_alpha": preferences.krippendorff_alpha(values)}
         rows.append(row)
     answered = [row for row in rows if row["choices"]]
     for name in ("p", "raters_p"):
@@ -138,9 +123,9 @@ def score_rows(study: Study, votes: Sequence[Vote]) -> list[Row]:
     names = study.strategies
     if not votes:
         return [{"strategy": name, "choices": 0, "remark": NO_ANSWERS} for name in names]
-    wins = wins_of(votes, names)
-    scores = bradley_terry(wins.sum(axis=0)).tolist()
-    limits = bradley_terry_intervals(wins, f"user study {study.id}").tolist()
+    wins = preferences.wins_of(votes, names)
+    scores = preferences.bradley_terry(wins.sum(axis=0)).tolist()
+    limits = preferences.bradley_terry_intervals(wins, f"user study {study.id}").tolist()
     choices = (wins.sum(axis=(0, 2)) + wins.sum(axis=(0, 1))).astype(int).tolist()
     remark = "" if len(wins) >= MINIMAL_RATERS else f"no interval: {len(wins)} raters"
     columns = ("strategy", "score", "low_95", "high_95", "choices", "remark")
@@ -178,7 +163,7 @@ def pacing_rows(study: Study, raters: Sequence[Rater]) -> list[Row]:
 def size_rows(study: Study) -> list[Row]:
     """Choices, and raters who each see all pairs, for a number of true rates."""
     pairs = max(1, len(study.pairs))
-    needed = [(rate, choices_needed(rate)) for rate in TRUE_RATES]
+    needed = [(rate, preferences.choices_needed(rate)) for rate in TRUE_RATES]
     return [dict(zip(SIZES, (rate, n, ceil(n / pairs)), strict=True)) for rate, n in needed]
 
 
@@ -210,7 +195,7 @@ def _rule(rules: Rules) -> str:
     """Who is counted, for the note of a table."""
     if not rules.checks:
         return "There are no attention checks."
-    chance = passes_by_chance(rules.checks, rules.missed)
+    chance = preferences.passes_by_chance(rules.checks, rules.missed)
     return (
         f"A rater is counted who has {rules.needed} of {rules.checks} attention checks right: one "
         f"who guesses passes with a probability of {chance:.2g}."
