@@ -302,7 +302,7 @@ def check_equal(first: tuple[str, Record], second: tuple[str, Record]) -> None:
     (place, one), (other_place, other) = first, second
     numbers = ["frames", *METRICS, *sorted(filter(is_quality, {*one, *other}))]
     values = np.array([[row.get(name) for name in numbers] for row in (one, other)], dtype=float)
-    near = np.isclose(*values, rtol=TOLERANCE, atol=1e-9, equal_nan=True)
+    near = np.isclose(values[0], values[1], rtol=TOLERANCE, atol=1e-9, equal_nan=True)
     differs = ["status"] * (one["status"] != other["status"])
     differs += [name for name, same in zip(numbers, near, strict=True) if not same]
     if differs:
