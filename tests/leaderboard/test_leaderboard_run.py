@@ -118,6 +118,17 @@ def test_tables_repeat_byte_by_byte(finished: session.Run, clips: Path, tmp_path
         assert contents(again.folder.root) == before
 
 
+def test_changed_clips_are_measured_again_and_no_others(tmp_path: Path, no_plots: None) -> None:
+    clips = harness.two_generators(tmp_path / "clips")
+    first = harness.run(clips, tmp_path / "out", HISTOGRAM).results.records
+    harness.save(clips / "even" / "pair1.mp4", harness.jumping(seed=1))
+    second = harness.run(clips, tmp_path / "out", HISTOGRAM).results
+    assert second.reused == 3
+    both = zip(first, second.records, strict=True)
+    changed = [new["clip"] for old, new in both if old["linearity_mae"] != new["linearity_mae"]]
+    assert changed == ["pair1"]
+
+
 def test_plots_of_names_that_mean_something_to_matplotlib(tmp_path: Path) -> None:
     """Mathematics, a hidden label, and letters that its font lacks, of which it would warn."""
     names = ["$x_1^2$ and $broken", "_hidden", "längs 日本語 😀" + "x" * 180]

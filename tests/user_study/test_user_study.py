@@ -168,7 +168,9 @@ def test_a_run_repeats_and_the_key_stands_for_the_clips(
     assert not alone.folder.path(PAGE).exists()
 
 
-def test_damaged_answers_are_rows(clips: Path, study: Study, tmp_path: Path) -> None:
+def test_damaged_answers_are_rows_and_stop_nobody(
+    clips: Path, study: Study, tmp_path: Path
+) -> None:
     folder = tmp_path / "answers"
     good = raters.answers(study, "good", raters.attentive(SCORES, 0))
     whole = raters.save(folder, good).read_bytes()
