@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.harness.folder import slug
-from benchmarks.leaderboard.inputs import MAXIMAL_BYTES, NAME, Input, problems, read_records
-from benchmarks.leaderboard.merging import check_agreement
+from benchmarks.leaderboard import inputs
 from spf.errors import ConfigError
 from spf.generators.folder import printable
 
@@ -31,7 +30,7 @@ def checked(folder: Path) -> Iterator[str]:
         if entry.is_symlink():
             yield f"{printable(entry.name)}: this is a link; add the files themselves"
         elif entry.is_dir():
-            yield from (f"{printable(entry.name)}: {said}" for said in _submission(entry))
+            yield from (f"{printable(entry.name)}: {problem}" for problem in _submission(entry))
         elif entry.name != "README.md":
             yield f"{printable(entry.name)}: this file does not belong here; remove it"
 
@@ -40,34 +39,35 @@ def _submission(folder: Path, parts: bool = True) -> Iterator[str]:
     """Of a folder with records, or, unless it is a part itself, with such folders."""
     if slug(folder.name) != folder.name:
         yield "name it by letters, digits, dots, hyphens and underscores alone"
-    file = folder / NAME
-    entries = sorted(folder.iterdir())
-    within = [x for x in entries if parts and x.is_dir() and not x.is_symlink()]
-    for entry in entries:
-        if entry in within and not file.exists():
-            yield from (f"{printable(entry.name)}: {said}" for said in _submission(entry, False))
+    file, within = folder / inputs.NAME, False
+    for entry in sorted(folder.iterdir()):
+        if parts and entry.is_dir() and not entry.is_symlink() and not file.exists():
+            within = True
+            yield from (
+                f"{printable(entry.name)}: {problem}" for problem in _submission(entry, False)
+            )
         elif entry.is_symlink() or not entry.is_file() or not ALLOWED.fullmatch(entry.name):
             yield f"{printable(entry.name)} does not belong here; remove it"
         elif entry != file and entry.stat().st_size > MAXIMAL_TEXT:
             yield f"{entry.name} is larger than {MAXIMAL_TEXT:,} bytes"
-    if within and not file.exists():
+    if within:
         return
     if not file.is_file() or file.is_symlink():
-        yield f"there is no {NAME}"
-    elif file.stat().st_size > MAXIMAL_BYTES:
-        yield f"{NAME} is larger than {MAXIMAL_BYTES:,} bytes"
+        yield f"there is no {inputs.NAME}"
+    elif file.stat().st_size > inputs.MAXIMAL_BYTES:
+        yield f"{inputs.NAME} is larger than {inputs.MAXIMAL_BYTES:,} bytes"
     else:
         yield from _records(file)
 
 
 def _records(file: Path) -> Iterator[str]:
     try:
-        records = read_records(file)
-        found = list(problems(records))
+        records = inputs.read_records(file)
+        found = list(inputs.problems(records))
         yield from found
         if any(record["dirty"] for record in records):
             yield "dirty: rows were made by code that is not committed; commit it and run again"
         if not found:
-            check_agreement([Input(NAME, records)])
+            inputs.check_agreement([inputs.Input(inputs.NAME, records)])
     except ConfigError as error:
         yield str(error).removeprefix(f"{printable(str(file))}: ")

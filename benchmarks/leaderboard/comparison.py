@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,8 @@ from spf.progress import METRICS
 from spf.progress.metrics import MINIMAL_RANKED_FRAMES, NO_CHANGE
 from spf.quality.fidelity import FIDELITY
 
-SHOWN = [
-    "linearity_mae",
-    "speed_cv_64",
-    "peak_speed_64",
-    "linearity_max",
-    "pacing_entropy_64",
-    "stall_fraction",
-    "total_change",
-]
+SHOWN = ["linearity_mae", "speed_cv_64", "peak_speed_64", "linearity_max", "pacing_entropy_64"]
+SHOWN += ["stall_fraction", "total_change"]
 """Those that depend on the number of frames are compared on 64 equal steps of time."""
 
 KNOWN = METRICS | FIDELITY
@@ -61,8 +55,11 @@ def clips_of(records: Iterable[Record], order_by: str) -> pd.DataFrame:
     """
     rows = list(records)
     table = pd.DataFrame(rows)
-    numbers = {*METRICS, *(name for name in map(str, table) if is_quality(name))}
-    numbers |= {name for name in CORRECTED if name in table}
+    numbers = {
+        *METRICS,
+        *filter(is_quality, map(str, table)),
+        *(name for name in CORRECTED if name in table),
+    }
     columns = ["status", "reason", "model", "clip", "embedder", "seed", "frames", "flickers"]
     table = table.reindex(columns=[*dict.fromkeys([*columns, *table.columns, *sorted(numbers)])])
     table[sorted(numbers)] = table[sorted(numbers)].astype(float)
@@ -154,16 +151,15 @@ def _clips_left_out(group: Group, clips: pd.DataFrame) -> list[dict[str, Any]]:
     wide = clips.pivot(index=CLIP, columns="generator", values="unusable").fillna(NO_CLIP)
     used = wide.index.isin(pd.MultiIndex.from_frame(group.clips[CLIP]))
     rows = []
-    for states, alike in wide[~used].groupby(list(wide.columns)):
-        who = {
-            state: wide.columns[[own == state for own in states]]
-            for state in sorted(map(str, set(states)))
-        }
-        whose = who.pop("", ())
-        if len(whose):
-            row: dict[str, Any] = {"group": group.number, "clips": len(alike) * len(whose)}
-            row |= {"pairs": listed(dict.fromkeys(alike.index.get_level_values("pair")))}
-            reasons = [f"{state}: {listed(lacking)}" for state, lacking in who.items()]
+    for found, alike in wide[~used].groupby(list(wide.columns)):
+        states = list(map(str, found))
+        who: dict[str, list[str]] = {state: [] for state in sorted(set(states))}
+        for name, state in zip(wide.columns, states, strict=True):
+            who[state].append(name)
+        if whose := who.pop("", []):
+            pairs = listed(dict.fromkeys(alike.index.get_level_values("pair")))
+            row = {"group": group.number, "clips": len(alike) * len(whose), "pairs": pairs}
+            reasons = [f"{state}: {listed(others)}" for state, others in who.items()]
             rows.append(row | {"generators": listed(whose), "reason": "; ".join(reasons)})
     return rows
 
@@ -190,13 +186,8 @@ def listed(names: Iterable[str], most: int = 8) -> str:
 
 def runs(numbers: Sequence[int]) -> str:
     """Whole numbers in ascending order as text: [2, 3, 4, 7] is "2 to 4, 7"."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1].append(number)
-        else:
-            parts.append([number])
-    joined = [
+    series = groupby(enumerate(numbers), lambda one: one[1] - one[0])
+    parts = [[number for _, number in part] for _, part in series]
+    return ", ".join(
         f"{part[0]} to {part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts
-    ]
-    return ", ".join(joined)
+    )

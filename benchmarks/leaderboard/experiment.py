@@ -12,11 +12,10 @@ from benchmarks.harness.cells import Cell, OnProgress, Outcome, Section, Summary
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.quality import QUALITY, clip_columns, quality_inputs
-from benchmarks.harness.records import DONE, FAILED, Record
+from benchmarks.harness.records import DONE, FAILED, SCHEMA, Record
 from benchmarks.leaderboard.figures import clip_figures, film, pair_figures, pareto_figures
 from benchmarks.leaderboard.images import Images
-from benchmarks.leaderboard.inputs import read_inputs
-from benchmarks.leaderboard.merging import identity, measured_here, merge
+from benchmarks.leaderboard.inputs import identity, merge, read_inputs
 from benchmarks.leaderboard.page import PAGE, render_leaderboard
 from benchmarks.leaderboard.standing import sentences
 from benchmarks.leaderboard.tables import LINEARITY, Board, left_out_sentence, tables
@@ -30,6 +29,8 @@ from spf.names import choose, normalized_name
 from spf.progress import METRICS
 from spf.quality import NoQuality, Quality
 from spf.quality.fidelity import FIDELITY
+
+PLAY = "Play the clips of all generators side by side"
 
 
 class Leaderboard:
@@ -62,15 +63,14 @@ class Leaderboard:
             remedy = "use model=folder model.path=CLIPS (CLIPS/GENERATOR/PAIR.mp4), or inputs=[...]"
             raise ConfigError(f"benchmark=leaderboard measures clips that are there; {remedy}")
         self.images = Images(self.model.images if self.model else None)
-        here = measured_here(measuring.provenance(), measuring.embedder.name)
+        here = {"schema": SCHEMA, "embedder": measuring.embedder.name, **measuring.provenance()}
         self.imported = merge(read_inputs(inputs), None if self.model is None else here)
         self.volatile = bool(inputs)  # the summary reads more than the cells
         known = {identity(record) for record in self.imported}
         for clip in self.clips:
             if (clip.generator, clip.pair, 0) in known:
-                raise ConfigError(
-                    f"{clip.generator}/{clip.pair} is in model.path and in an input; leave one out"
-                )
+                name = f"{clip.generator}/{clip.pair}"
+                raise ConfigError(f"{name} is in model.path and in an input; leave one out")
 
     @cached_property
     def clips(self) -> list[FolderClip]:
@@ -78,27 +78,18 @@ class Leaderboard:
         return [] if self.model is None else self.model.clips()
 
     def plan(self) -> str:
-        imported = f", {len(self.imported)} records of other runs" if self.imported else ""
         if self.model is None:
             return f"leaderboard of {len(self.imported)} records of other runs"
-        generators = len({clip.generator for clip in self.clips})
-        return (
-            f"leaderboard of {generators} generators, {len(self.clips)} clips{imported}, "
-            f"embedder {label(self.measuring.embedder)}"
-        )
+        imported = f", {len(self.imported)} records of other runs" if self.imported else ""
+        counts = f"{len({x.generator for x in self.clips})} generators, {len(self.clips)} clips"
+        return f"leaderboard of {counts}{imported}, embedder {label(self.measuring.embedder)}"
 
     def cells(self) -> list[Cell]:
+        name, measuring, categories = self.name, self.measuring, self.categories
+        quality, images = self.quality, self.images
         return [
-            clip_cell(
-                self.name,
-                self.measuring,
-                clip,
-                category=self.categories.get(clip.pair, ""),
-                quality=self.quality,
-                filmed=True,
-                images=self.images,
-            )
-            for clip in self.clips
+            clip_cell(name, measuring, x, "", categories.get(x.pair, ""), quality, True, images)
+            for x in self.clips
         ]
 
     def summarise(self, records: list[Record], folder: RunFolder) -> Summary:
@@ -123,25 +114,19 @@ class Leaderboard:
         failed = sum(record["status"] == FAILED for record in records)
         headline = f"{measured} of {len(records)} clips measured, {failed} failed"
         lines = sentences(board.standings, board.differences)
-        apart = found.get("leaderboard_left_out")
-        if apart is not None:
+        if apart := found.get("leaderboard_left_out"):
             lines += filter(None, [left_out_sentence(board, apart.data)])
         lines += missing_dimensions(records)
         board_rows = document(board, found["leaderboard"].data, lines)
         folder.write(FILE, f"{as_json(board_rows, indent=1)}\n")
-
         folder.write(PAGE, render_leaderboard(board, records, quality, folder))
 
         def shown(*names: str) -> list[Table]:
             return [found[name] for name in names if name in found]
 
+        main, links = shown("leaderboard", "leaderboard_left_out"), {PLAY: PAGE}
         sections = [
-            Section(
-                "Leaderboard",
-                lines,
-                shown("leaderboard", "leaderboard_left_out"),
-                links={"Play the clips of all generators side by side": PAGE},
-            ),
+            Section("Leaderboard", lines, main, links=links),
             Section("Differences", [], shown("leaderboard_comparisons", "leaderboard_metrics")),
             Section("Pacing against quality", fronts, [], pareto),
             Section("By category of transition", [], shown("leaderboard_categories")),

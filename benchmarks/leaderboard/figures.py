@@ -27,21 +27,18 @@ from spf.thumbnails import Thumbnails
 
 MAXIMAL_NAMED = 30
 """Generators whose names a plot can hold; with more, only those of the front are named."""
-
 ACROSS = 16
 """Frames beside each other in a film."""
-
 FILM_BYTES = 700_000
 """Of a film at most, white noise excepted: a page shows a dozen of them at once."""
 
 
 def film(thumbnails: Thumbnails) -> bytes:
-    """All small pictures of a clip as one WebP: `ACROSS` beside each other, read like a page."""
+    """All thumbnails of a clip as one WebP: `ACROSS` beside each other, read like a page."""
     images = np.stack(thumbnails.images)
     count, height, width, _ = images.shape
     down = -(-count // ACROSS)
-    padded = np.zeros((down * ACROSS, height, width, 3), np.uint8)
-    padded[:count] = images
+    padded = np.pad(images, ((0, down * ACROSS - count), (0, 0), (0, 0), (0, 0)))
     rows = padded.reshape(down, ACROSS, height, width, 3).swapaxes(1, 2)
     picture = Image.fromarray(rows.reshape(down * height, ACROSS * width, 3))
     for quality in (70, 50, 30, 10):
@@ -100,9 +97,8 @@ def pareto_figures(
             front = pareto_front(losses(pacing, metric).mean(axis=0), scores.mean().to_numpy())
             folder.write(path, _plot(group, metric, dimension, front, embedder))
             best = ", ".join(pacing.columns[front])
-            sentences.append(
-                f"Group {group.number}, {dimension}: no generator beats {best} in both."
-            )
+            where = f"Group {group.number}, {dimension}"
+            sentences.append(f"{where}: no generator beats {best} in both.")
             figures.append(Figure(path, f"{metric} against {dimension}: {listed(pacing.columns)}"))
         if not scored:
             without.append(group.number)
@@ -136,12 +132,8 @@ def _plot(
         axes.plot(x[chosen], y[chosen], "o", color=colour, ms=6)
     for k, name in enumerate(pacing):
         if front[k] or len(x) <= MAXIMAL_NAMED:
-            place: dict[str, Any] = {
-                "xytext": (5, 5),
-                "textcoords": "offset points",
-                "parse_math": False,
-            }
-            axes.annotate(str(name)[:24], (x[k], y[k]), fontsize=8, **place)
+            place: dict[str, Any] = {"xytext": (5, 5), "textcoords": "offset points"}
+            axes.annotate(str(name)[:24], (x[k], y[k]), fontsize=8, parse_math=False, **place)
     side = "right" if METRICS[metric].direction == "higher" else "left"
     axes.set_xlabel(f"{metric} (further {side} is more even)")
     axes.set_ylabel(f"{dimension} (higher is better)", parse_math=False)
@@ -150,9 +142,9 @@ def _plot(
         _bars(axes, x, y, intervals(values[0], metric), intervals(values[1], dimension))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    pairs = f"{len(group.pairs)} pairs"
-    bars = ", bars are 95% intervals" if group.ranked else ""
-    axes.set_title(f"Group {group.number}: {pairs}, embedder {embedder}{bars}", fontsize=9)
+    title = f"Group {group.number}: {len(group.pairs)} pairs, embedder {embedder}"
+    title += ", bars are 95% intervals" if group.ranked else ""
+    axes.set_title(title, fontsize=9)
     axes.legend(fontsize=8, frameon=False)
     return png(figure)
 

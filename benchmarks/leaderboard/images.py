@@ -22,7 +22,7 @@ CUT = 0.02
 
 
 class Images:
-    """First and last frames by pair. folder : None where none are given.
+    """First and last frames by pair. folder : None where there are none.
 
     Raises ConfigError for a folder that cannot be listed, holds no image, or two of one name.
     """
@@ -46,21 +46,32 @@ class Images:
             self._paths[name] = path
 
     def identity(self, pair: str) -> dict[str, Any]:
-        """What of it determines a clip's row: nothing where no images are given."""
+        """What of it determines a clip's row: nothing where there are no images."""
         if self.folder is None:
             return {}
         paths = [self._path(pair, end) for end in ENDS]
         return {"images": [path and content_hash(path) for path in paths]}
 
-    def conditions(self, clip: FolderClip, size: tuple[int, int]) -> tuple[Conditions, list[str]]:
-        """What a clip with frames of (height, width) was generated from, and notes: of a first
-        frame that is absent, and of images that are damaged or have another aspect.
+    def compared(
+        self, clip: FolderClip, embedder: Embedder
+    ) -> tuple[dict[str, float], Conditions, list[str]]:
+        """Columns of `FIDELITY`, where there are images; what the clip was generated from; and
+        notes: of a first frame that is absent, and of images that are damaged or have another
+        aspect.
 
-        VBench names clips by their prompts, and so the prompt is the file's name.
+        VBench names clips by their prompts, and so the prompt is the file's name. The clip is
+        decoded once more for its end frames: its embeddings may come from the cache, and of
+        sampled ones the last is not the clip's last frame.
         """
+        prompt = clip.path.stem
         if self.folder is None:
             why = "no first frames are given, name their folder: model.images=IMAGES"
-            return Conditions(prompt=clip.path.stem, absent=why), []
+            return {}, Conditions(prompt=prompt, absent=why), []
+        with GuardedReader(clip.path) as reader:
+            first = last = next(reader)[0]
+            for image, _ in reader:
+                last = image
+        height, width, _ = first.shape
         frames: dict[str, Image] = {}
         notes: dict[str, str] = {}
         for end in ENDS:
@@ -72,26 +83,12 @@ class Images:
             except ClipError as error:
                 notes[end] = f"model.images: {printable(path.name)}: {error.reason}"
                 continue
-            ratio = image.shape[0] / image.shape[1] * size[1] / size[0]
-            if abs(ratio - 1) > CUT:
+            if abs(image.shape[0] / image.shape[1] * width / height - 1) > CUT:
                 notes[end] = f"its {end} frame was cut to the clip's aspect"
-            frames[end] = cropped(image, size)
-        first, last = map(frames.get, ENDS)
+            frames[end] = cropped(image, (height, width))
         absent = "" if "first" in frames else notes["first"]
-        return Conditions(first, last, clip.path.stem, absent), list(notes.values())
-
-    def compared(
-        self, clip: FolderClip, embedder: Embedder
-    ) -> tuple[dict[str, float], Conditions, list[str]]:
-        """Columns of `FIDELITY`, where images are given, and what `conditions` gives."""
-        if self.folder is None:
-            return {}, *self.conditions(clip, (1, 1))
-        with GuardedReader(clip.path) as reader:
-            first = last = next(reader)[0]
-            for image, _ in reader:
-                last = image
-        known, notes = self.conditions(clip, (first.shape[0], first.shape[1]))
-        return end_fidelity(first, last, known, embedder), known, notes
+        conditions = Conditions(frames.get("first"), frames.get("last"), prompt, absent)
+        return end_fidelity(first, last, conditions, embedder), conditions, list(notes.values())
 
     def _path(self, pair: str, end: str) -> Path | None:
         return self._paths.get(pair if end == "first" else f"{pair}.last")

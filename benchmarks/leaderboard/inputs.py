@@ -1,9 +1,11 @@
-"""Records of other runs, read as data of strangers: typed, bounded, and harmless."""
+"""Records of other runs: read as data of strangers, typed, bounded and harmless; and merged where
+they agree on what measured them."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmarks.generated.scores import ORACLE
 from benchmarks.harness.quality import QUALITY, SCORED_BY
 from benchmarks.harness.records import DONE, FAILED, KEYS, NOT_RUN, SCHEMA, Record
-from benchmarks.leaderboard.comparison import KNOWN, SHOWN
+from benchmarks.leaderboard.comparison import KNOWN, SHOWN, generator_of, is_quality
 from spf.errors import ConfigError, one_line
 from spf.generators.folder import printable
 from spf.names import normalized_name
@@ -47,6 +50,12 @@ TYPES = {
 }
 """The columns that are read, and what they hold."""
 
+COMPARED = ("schema", "embedder", "weights_revision", "weights_hash", "settings")
+"""Columns in which rows must agree to be compared."""
+HERE = "this run"
+TOLERANCE = 1e-5
+"""Relative difference up to which two measurements of one clip are the same: printed digits."""
+
 OPTIONAL = [*DIMENSIONS, "flickers"]
 """Columns that records have only where a run had them."""
 NEEDED = ["status", "reason", *NAMES, "seed", "cell", "schema", *PROVENANCE, "dirty"]
@@ -69,8 +78,8 @@ def read_inputs(inputs: Sequence[str]) -> list[Input]:
     if isinstance(inputs, str) or not isinstance(inputs, Sequence):
         raise ConfigError(f"inputs={inputs!r} must be a list; {REMEDY}")
     found = []
-    for given in inputs:
-        for file in files_of(given):
+    for path in inputs:
+        for file in files_of(path):
             records = read_records(file)
             for problem in problems(records):
                 raise ConfigError(f"{printable(str(file))}: {problem}; leave this input out")
@@ -81,14 +90,14 @@ def read_inputs(inputs: Sequence[str]) -> list[Input]:
     return found
 
 
-def files_of(given: str) -> list[Path]:
+def files_of(place: str) -> list[Path]:
     """The files that an input stands for. Raises ConfigError where there are none."""
-    path = Path(str(given))
+    path = Path(str(place))
     if path.is_file():
         return [path]
     found = [path / NAME] if (path / NAME).is_file() else sorted(path.glob(f"*/{NAME}"))
     if not found:
-        raise ConfigError(f"{printable(str(given))}: there are no records here; {REMEDY}")
+        raise ConfigError(f"{printable(str(place))}: there are no records here; {REMEDY}")
     return found
 
 
@@ -115,9 +124,7 @@ def read_records(file: Path) -> list[Record]:
     records = [empty | row for row in pa.table(columns).to_pylist()]
     for record in records:
         record |= {name: printable(record[name]) for name in TEXTS if record[name]}
-        record |= {
-            name: normalized_name(record[name]) for name in ("clip", "model") if record[name]
-        }
+        record |= {x: normalized_name(record[x]) for x in ("clip", "model") if record[x]}
         record["reason"] = record["reason"] or ""
     return records
 
@@ -173,12 +180,11 @@ def problems(records: Sequence[Record]) -> Iterator[str]:
         yield "there are no rows"
         return
     table = pd.DataFrame(records)
-    for says, wrong in _rules(table):
-        rows = np.flatnonzero(wrong)
-        if len(rows):
+    for problem, wrong in _rules(table):
+        if len(rows := np.flatnonzero(wrong)):
             first = records[rows[0]]
             name = f"{first['model']}/{first['clip']}"[:MAXIMAL_NAME]
-            yield f"{says} in {len(rows)} row(s), first row {rows[0] + 1} ({name})"
+            yield f"{problem} in {len(rows)} row(s), first row {rows[0] + 1} ({name})"
     counts = table.groupby(KEYS, dropna=False, sort=False)["status"].transform("size")
     if (counts > 1).any():  # one is enough to look into it
         row = int((counts > 1).to_numpy().argmax())
@@ -207,14 +213,11 @@ def _rules(table: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
     for name in ("versions", "settings"):
         different = {value: _no_json(value) for value in set(text[name])}
         yield f"{name} is no JSON", text[name].map(different)
-    bounds = {name: (0.0, 1.0) for name in DIMENSIONS if name in table}
-    bounds |= {
-        name: (metric.minimum, metric.maximum)
-        for name, metric in KNOWN.items()
-        if name in METRICS or name in table
-    }
+    bounds = dict.fromkeys(DIMENSIONS, (0.0, 1.0))
+    bounds |= {name: (metric.minimum, metric.maximum) for name, metric in KNOWN.items()}
     slack = 1e-6  # sums of shares, and means of float32, pass 1 by rounding
-    for name, (low, high) in bounds.items():
+    for name in (name for name in bounds if name in METRICS or name in table):
+        low, high = bounds[name]
         value = table[name].astype(float)
         inside = value.between(low - slack, min(high + slack, np.finfo(float).max))
         yield f"{name} is outside {low:g} .. {high:g}", ~(inside | value.isna())
@@ -233,3 +236,82 @@ def _no_json(text: str) -> bool:
         return not isinstance(json.loads(text or "{}"), dict)
     except (ValueError, RecursionError):
         return True
+
+
+def merge(inputs: Sequence[Input], here: Mapping[str, Any] | None = None) -> list[Record]:
+    """All records of the inputs, each clip of a generator once, in a fixed order.
+
+    Rows that the renderer's own parameter measured are left out: it is no embedder. A clip that
+    was not run in one input is taken from another. here : the `COMPARED` columns of clips that are
+    going to be measured beside them. Raises ConfigError, naming the field and both values, where
+    inputs differ in what measured them or in what they say of one clip.
+    """
+    found = [Input(x.place, [r for r in x.records if r["embedder"] != ORACLE]) for x in inputs]
+    check_agreement(found, here)
+    chosen: dict[tuple[str, str, int], tuple[str, Record]] = {}
+    for one in found:
+        for record in one.records:
+            name = identity(record)
+            if name in chosen:
+                place, earlier = chosen[name]
+                if NOT_RUN not in (earlier["status"], record["status"]):
+                    check_equal((place, earlier), (one.place, record))
+                if _rank(earlier) <= _rank(record):
+                    continue
+            chosen[name] = (one.place, record)
+    for _, record in chosen.values():
+        record |= {"curve": None, "plot": None}
+    return [chosen[name][1] for name in sorted(chosen)]
+
+
+def identity(record: Record) -> tuple[str, str, int]:
+    """What makes two rows the same clip: generator, pair and seed."""
+    return generator_of(record), record["clip"], record["seed"]
+
+
+def check_agreement(inputs: Iterable[Input], here: Mapping[str, Any] | None = None) -> None:
+    """Raise ConfigError where rows were measured by different means. Rows that were not measured
+    have no say."""
+    first = {} if here is None else {name: (HERE, here[name]) for name in COMPARED}
+    for one in inputs:
+        measured = [record for record in one.records if record["status"] == DONE]
+        for name in COMPARED:
+            for value in dict.fromkeys(record[name] for record in measured):
+                place, expected = first.setdefault(name, (one.place, value))
+                if value != expected:
+                    field, a, b = name, expected, value
+                    if name == "settings":
+                        field, a, b = _difference(json.loads(a), json.loads(b), name)
+                    both = f"{a!r} in {place} and {b!r} in {one.place}"
+                    raise ConfigError(
+                        f"{field} differs: {both}; compare only what was measured alike"
+                    )
+
+
+def _difference(first: Any, second: Any, name: str) -> tuple[str, Any, Any]:
+    """The first name, with dots, under which nested dicts differ, and both values."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in sorted(first.keys() | second.keys()):
+            if first.get(key) != second.get(key):
+                return _difference(first.get(key), second.get(key), f"{name}.{key}")
+    return name, first, second
+
+
+def check_equal(first: tuple[str, Record], second: tuple[str, Record]) -> None:
+    """Raise ConfigError where two rows of one clip have different values."""
+    (place, one), (other_place, other) = first, second
+    numbers = ["frames", *METRICS, *sorted(filter(is_quality, {*one, *other}))]
+    values = np.array([[row.get(name) for name in numbers] for row in (one, other)], dtype=float)
+    near = np.isclose(values[0], values[1], rtol=TOLERANCE, atol=1e-9, equal_nan=True)
+    differs = ["status"] * (one["status"] != other["status"])
+    differs += [name for name, same in zip(numbers, near, strict=True) if not same]
+    if differs:
+        generator, pair, seed = identity(one)
+        both = f"{one.get(differs[0])!r} in {place} and {other.get(differs[0])!r} in {other_place}"
+        where = f"{generator}/{pair}, seed {seed}: {differs[0]} differs"
+        raise ConfigError(f"{where}: {both}; leave one of them out")
+
+
+def _rank(record: Record) -> tuple[bool, str, str]:
+    """Which of equal rows is taken, whatever the order of the inputs: the lowest."""
+    return record["status"] == NOT_RUN, record["cell"] or "", record["input"] or ""

@@ -28,49 +28,37 @@ def render_leaderboard(
 ) -> str:
     """HTML of the page, which loads the films that it shows from the run's folder."""
     dimensions = [name for name in quality if name != UNDIRECTED]
-    ordered = [board.order_by, *SHOWN]
-    metrics = [m for m in dict.fromkeys(ordered) if METRICS[m].direction != "none"]
+    ordered = dict.fromkeys([board.order_by, *SHOWN])
+    metrics = {name: METRICS[name] for name in ordered if METRICS[name].direction != "none"}
     categories = sorted({record.get("category") or "" for record in records} - {""})
     generators, pairs = sorted(set(board.clips["generator"])), _pairs(board.clips)
+
+    def boards(category: str) -> dict[str, Any]:
+        own = [x for x in records if not category or x.get("category") == category]
+        return {metric: _board(own, metric, dimensions, board) for metric in metrics}
+
     data = {
         "metrics": [
-            {"name": m, "better": METRICS[m].direction, "definition": METRICS[m].definition}
-            for m in metrics
+            {"name": name, "better": one.direction, "definition": one.definition}
+            for name, one in metrics.items()
         ],
         "quality": dimensions,
         "categories": categories,
         "pairs": pairs,
         "generators": generators,
-        "boards": {
-            category: {
-                metric: _board(_of(records, category), metric, dimensions, board)
-                for metric in metrics
-            }
-            for category in ["", *categories]
-        },
-        "clips": _clips(board, metrics, folder),
+        "boards": {category: boards(category) for category in ["", *categories]},
+        "clips": _clips(board, list(metrics), folder),
         "across": ACROSS,
         "films": FILMS,
     }
-    counts = f"{len(generators)} generators, {len(pairs)} pairs"
-    return (
-        environment()
-        .get_template("leaderboard.html.j2")
-        .render(
-            title=f"Leaderboard: {counts}",
-            embedders=sorted({label(record["embedder"]) for record in records}),
-            disclaimers=disclaimers(list(records)),
-            note=BOARD_NOTE,
-            data=data,
-        )
+    template = environment().get_template("leaderboard.html.j2")
+    return template.render(
+        title=f"Leaderboard: {len(generators)} generators, {len(pairs)} pairs",
+        embedders=sorted({label(record["embedder"]) for record in records}),
+        disclaimers=disclaimers(list(records)),
+        note=BOARD_NOTE,
+        data=data,
     )
-
-
-def _of(records: Sequence[Record], category: str) -> Sequence[Record]:
-    """The records of a category; all for none."""
-    if not category:
-        return records
-    return [record for record in records if record.get("category") == category]
 
 
 def _pairs(clips: pd.DataFrame) -> list[dict[str, str]]:
@@ -92,14 +80,12 @@ def _board(
     table = leaderboard(board)[[*places, metric, f"{metric}_low", f"{metric}_high"]]
     table.columns = [*places, "mean", "low", "high"]
     rows = [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
-    values = {group.number: group.values(metric) for group in board.groups}
-    quality = {group.number: _quality(group, dimensions) for group in board.groups}
-    for row in rows:
-        number, own = row["group"], row["generator"]
-        if number is not None:
-            pairs = values[number][own]
+    for group in board.groups:
+        values, quality = group.values(metric), _quality(group, dimensions)
+        for row in (row for row in rows if row["group"] == group.number):
+            pairs = values[row["generator"]]
             row["values"] = {str(pair): _plain(value) for pair, value in pairs.items()}
-            row["quality"] = quality[number].get(own, {})
+            row["quality"] = quality[row["generator"]]
     return {"sentences": sentences(board.standings, board.differences), "rows": rows}
 
 
@@ -107,9 +93,7 @@ def _quality(group: Group, dimensions: Sequence[str]) -> dict[str, dict[str, Any
     """By generator and dimension: the mean and its interval (None, None where there is none; None
     for an end that is open)."""
     found: dict[str, dict[str, Any]] = {name: {} for name in group.generators}
-    for dimension in dimensions:
-        if not group.has(dimension):
-            continue
+    for dimension in filter(group.has, dimensions):
         values = group.values(dimension)
         limits = np.full((len(values.columns), 2), np.nan)
         if group.ranked:
@@ -126,13 +110,12 @@ def _clips(board: Board, metrics: Sequence[str], folder: RunFolder) -> list[dict
     for _, own in board.clips[board.clips["pair"] != ""].groupby(["pair", "generator"]):
         row = {str(name): value for name, value in own.iloc[0].items()}
         clip = {name: row[name] for name in ("pair", "generator", "unusable")}
-        clip |= {"values": {name: _plain(row[name]) for name in metrics}}
-        if len(own) > 1:
-            clip["seed"] = int(row["seed"])
+        clip["values"] = {name: _plain(row[name]) for name in metrics}
+        clip |= {"seed": int(row["seed"])} if len(own) > 1 else {}
         if row["status"] != DONE:
             clip["missing"] = f"{row['status'].replace('_', ' ')}: {row['reason']}"
-        elif _text(row, "input"):
-            clip["missing"] = f"measured in another run: {_text(row, 'input')}"
+        elif run := _text(row, "input"):
+            clip["missing"] = f"measured in another run: {run}"
         elif not _text(row, "film"):
             clip["missing"] = "no film is here"
         else:
@@ -173,9 +156,7 @@ def _plain(value: Any) -> Any:
     or has no bound: JSON knows neither."""
     if isinstance(value, str):
         return value
-    if value is None or pd.isna(value):
-        return None
-    if not math.isfinite(value):
+    if pd.isna(value) or not math.isfinite(value):
         return None
     short = float(f"{value:.6g}")
     return int(short) if short.is_integer() else short

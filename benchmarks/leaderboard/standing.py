@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -116,33 +115,22 @@ class Standing:
         places = tuple(int((steps < steps[k]).sum()) for k in order)
         return cls(group, metric, tuple(table.columns[order]), values[:, order], places)
 
-    @cached_property
-    def best(self) -> Array:
-        """Probability (k,) of being the best, over resampled pairs."""
-        return statistics.probability_of_best(self.values, f"leaderboard {self.metric}")
-
-    def signs(self, differences: Differences) -> NDArray[np.int_]:
-        """Who differs significantly (k, k), in order; see `Differences.signs`."""
-        return differences.signs(self.names)
-
     def ranks(self, differences: Differences) -> list[int]:
         """1 + how many of the group are significantly better; ties share a rank."""
-        return [1 + int(better) for better in (self.signs(differences) > 0).sum(axis=0)]
+        return [1 + int(better) for better in (differences.signs(self.names) > 0).sum(axis=0)]
 
     def tied_with(self, differences: Differences) -> list[str]:
         """Rows in the order, such as "2 to 4, 7", of all that do not differ significantly."""
-        tied = self.signs(differences) == 0
-        return [
-            runs([int(j) + 1 for j in np.flatnonzero(row) if j != k]) for k, row in enumerate(tied)
-        ]
+        tied = (differences.signs(self.names) == 0) & ~np.eye(len(self.names), dtype=bool)
+        return [runs((np.flatnonzero(row) + 1).tolist()) for row in tied]
 
     def sentences(self, differences: Differences) -> list[str]:
         """Who is best and worst, and what differences the clips of a ranked group can show."""
         means = self.group.values(self.metric).mean()
-        names, places = np.array(self.names), np.array(self.places)
-        pairs = len(self.group.pairs)
-        kind = "ranked" if self.group.ranked else "in order, without rank"
-        where = f"Group {self.group.number} ({len(names)} generators, {pairs} pairs, {kind})"
+        names, places, group = np.array(self.names), np.array(self.places), self.group
+        kind = "ranked" if group.ranked else "in order, without rank"
+        counts = f"{len(names)} generators, {len(group.pairs)} pairs"
+        where = f"Group {group.number} ({counts}, {kind})"
         if not places.any():
             return [f"{where}: all are equal ({self.metric} {means.iloc[0]:.4f})."]
         ends = [names[places == places.min()], names[places == places.max()]]
@@ -151,17 +139,18 @@ class Standing:
             for end in ends
         )
         line = f"{where}: most even {best}, least even {worst}."
-        if not self.group.ranked:
+        if not group.ranked:
             return [line]
-        tied = int((self.signs(differences)[0] == 0).sum()) - 1
+        tied = int((differences.signs(self.names)[0] == 0).sum()) - 1
         line += f" Not significantly different from the first: {tied} of {len(names) - 1}."
         return [line, self._power(differences)]
 
     def _power(self, differences: Differences) -> str:
         """What differences the comparisons can show."""
         tests = differences.among(self.names)
-        levels = zip(tests["pairs"], tests["level"], strict=True)
-        smallest = np.array([statistics.detectable(count, level) for count, level in levels])
+        designs = list(zip(tests["pairs"], tests["level"], strict=True))
+        known = {one: statistics.detectable(*one) for one in set(designs)}  # few, and slow
+        smallest = np.array([known[one] for one in designs])
         able = np.isfinite(smallest)
         where = f"Group {self.group.number}: "
         if not able.any():

@@ -1,7 +1,9 @@
 """The tables of a leaderboard, from the records of clips."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -10,18 +12,8 @@ from benchmarks.harness import statistics
 from benchmarks.harness.cells import Table
 from benchmarks.harness.records import Record
 from benchmarks.harness.statistics import ALPHA, MINIMAL_RANKED_PAIRS, Array
-from benchmarks.leaderboard.comparison import (
-    FLICKERS,
-    KNOWN,
-    SHOWN,
-    TOO_SHORT,
-    UNDIRECTED,
-    Group,
-    clips_of,
-    groups_of,
-    left_out,
-    pair_means,
-)
+from benchmarks.leaderboard import comparison
+from benchmarks.leaderboard.comparison import KNOWN, SHOWN, Group, clips_of, groups_of, left_out
 from benchmarks.leaderboard.standing import Differences, Standing
 from spf.embedders import label
 from spf.measurement import CORRECTED
@@ -33,17 +25,13 @@ INTERVALS = [LINEARITY, "speed_cv_64", "peak_speed_64"]
 """Metrics that the leaderboard shows with intervals: the second and third see a jump in the middle,
 which hardly moves the first."""
 
-STATES = {
-    "failed": "failed",
-    "not_run": "not run",
-    "no_change": NO_CHANGE,
-    "too_short": TOO_SHORT,
-    "flickering": FLICKERS,
-}
+STATES = {"failed": "failed", "not_run": "not run", "no_change": NO_CHANGE}
+STATES |= {"too_short": comparison.TOO_SHORT, "flickering": comparison.FLICKERS}
 """Columns that count unusable clips, by why they are."""
 
 COUNTS = ["clips", "usable", *STATES]
 PLACES = ["group", "order", "rank", "generator", "tied_with", "best", "pairs"]
+SIDES = ("", "_low", "_high")
 EVERY_TWO = 100
 """Generators up to which every two are compared; with more, each with the best of its groups and
 the next better one."""
@@ -67,6 +55,7 @@ COMPARISON_NOTE = (
     "shared pairs link. detectable: smallest true difference that is shown with a probability of "
     "80%; empty where so few pairs show none."
 )
+METRICS_NOTE = "Generators with a rank. better: the direction that is."
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,27 +84,31 @@ class Board:
         """Columns of the curves without a nuisance, where one is named; none decides a rank."""
         return [name for name in CORRECTED if name in self.clips]
 
+    @property
+    def metrics(self) -> list[str]:
+        """All columns that the leaderboard has means of."""
+        return [*dict.fromkeys([self.order_by, *SHOWN, *self.second])]
+
 
 def leaderboard(board: Board) -> pd.DataFrame:
     """A row for each generator of each group, best first; then those that are in none."""
-    parts = [_group_rows(standing, board) for standing in board.standings]
+    clips, unusable = board.clips, board.clips["unusable"]
     placed = {name for group in board.groups for name in group.generators}
-    alone = sorted(set(board.clips["generator"]) - placed)
-    clips = board.clips[board.clips["generator"].isin(alone)]
-    used = clips[clips["unusable"] == ""]
-    names = [*dict.fromkeys([board.order_by, *SHOWN, *board.second])]
-    means = pd.DataFrame({name: pair_means(used, name).mean() for name in names})
+    alone = sorted(set(clips["generator"]) - placed)
+    used = clips[clips["generator"].isin(alone) & (unusable == "")]
+    means = pd.DataFrame({name: comparison.pair_means(used, name).mean() for name in board.metrics})
+    parts = [_group_rows(standing, board) for standing in board.standings]
     parts.append(means.reindex(alone).assign(remark="compared with no other generator"))
     table = pd.concat([part for part in parts if len(part)] or parts)
-    counts = board.clips.groupby("generator").agg(
+    counts = clips.groupby("generator").agg(
         clips=("unusable", "size"), embedder=("embedder", "first")
     )
     counts["embedder"] = counts["embedder"].map(label)
     for column, state in {"usable": "", **STATES}.items():
-        counts[column] = (board.clips["unusable"] == state).groupby(board.clips["generator"]).sum()
+        counts[column] = (unusable == state).groupby(clips["generator"]).sum()
     table = table.join(counts).rename_axis("generator").reset_index()
     shown = [*dict.fromkeys([board.order_by, *INTERVALS])]
-    limits = [f"{name}{side}" for name in shown for side in ("", "_low", "_high")]
+    limits = [f"{name}{side}" for name in shown for side in SIDES]
     rest = [name for name in (*board.second, *SHOWN) if name not in shown]
     return table.reindex(columns=[*PLACES, *limits, "remark", *rest, *COUNTS, "embedder"])
 
@@ -124,7 +117,7 @@ def _group_rows(standing: Standing, board: Board) -> pd.DataFrame:
     group, names = standing.group, list(standing.names)
     table = pd.DataFrame({"group": group.number, "pairs": len(group.pairs)}, index=names)
     table["order"] = [1 + place for place in standing.places]
-    for metric in dict.fromkeys([board.order_by, *SHOWN, *board.second]):
+    for metric in board.metrics:
         values = group.values(metric)[names]
         table[metric] = values.mean(skipna=False)
         if group.ranked and metric in (board.order_by, *INTERVALS) and group.has(metric):
@@ -133,7 +126,8 @@ def _group_rows(standing: Standing, board: Board) -> pd.DataFrame:
     if group.ranked:
         table["rank"] = standing.ranks(board.differences)
         table["tied_with"] = standing.tied_with(board.differences)
-        table["best"] = standing.best
+        name = f"leaderboard {board.order_by}"
+        table["best"] = statistics.probability_of_best(standing.values, name)
     return table
 
 
@@ -147,23 +141,17 @@ def intervals(values: Array, metric: str) -> Array:
 def metrics(board: Board, quality: Iterable[str]) -> pd.DataFrame:
     """Mean and interval of every metric and quality dimension for the ranked generators."""
     columns = ["group", "generator", "metric", "better", "mean", "interval_low", "interval_high"]
+    names = dict.fromkeys([board.order_by, *SHOWN, *quality])
     parts = []
-    for group in (group for group in board.groups if group.ranked):
-        for metric in [*dict.fromkeys([board.order_by, *SHOWN, *quality])]:
-            if not group.has(metric):
-                continue
+    for group, metric in product((group for group in board.groups if group.ranked), names):
+        if group.has(metric):
             values = group.values(metric)
             part = pd.DataFrame({"generator": values.columns, "mean": values.mean().to_numpy()})
-            part[["interval_low", "interval_high"]] = intervals(values.to_numpy(), metric)
+            part[columns[-2:]] = intervals(values.to_numpy(), metric)
             better = KNOWN[metric].direction if metric in KNOWN else "higher"
-            better = "none" if metric == UNDIRECTED else better
-            parts.append(
-                part.assign(
-                    group=group.number, metric=metric, better=better, pairs=len(group.pairs)
-                )
-            )
-    table = pd.concat(parts) if parts else pd.DataFrame()
-    return table.reindex(columns=[*columns, "pairs"])
+            part["better"] = "none" if metric == comparison.UNDIRECTED else better
+            parts.append(part.assign(group=group.number, metric=metric, pairs=len(group.pairs)))
+    return (pd.concat(parts) if parts else pd.DataFrame()).reindex(columns=[*columns, "pairs"])
 
 
 def comparisons(board: Board) -> pd.DataFrame:
@@ -210,14 +198,14 @@ def _listed(board: Board) -> pd.Index:
 
 def categories(records: Iterable[Record], order_by: str) -> pd.DataFrame:
     """The leaderboard of each category of transition by itself."""
-    by_category: dict[str, list[Record]] = {}
+    by_category = defaultdict(list)
     for record in records:
-        by_category.setdefault(record.get("category") or "", []).append(record)
+        by_category[record.get("category") or ""].append(record)
     parts = [
         leaderboard(Board.of(by_category[name], order_by)).assign(category=name)
         for name in sorted(filter(None, by_category))
     ]
-    limits = [f"{order_by}{side}" for side in ("", "_low", "_high")]
+    limits = [f"{order_by}{side}" for side in SIDES]
     columns = ["category", *PLACES, *limits, "remark", *COUNTS]
     return (pd.concat(parts) if parts else pd.DataFrame()).reindex(columns=columns)
 
@@ -225,13 +213,8 @@ def categories(records: Iterable[Record], order_by: str) -> pd.DataFrame:
 def clips(board: Board, quality: Iterable[str]) -> pd.DataFrame:
     """Every clip; the seed where there are several."""
     columns = ["generator", "pair", "seed", "category", "status", "reason", "notes", "frames"]
-    columns += [
-        "duration",
-        *dict.fromkeys([board.order_by, *board.second, *SHOWN]),
-        "embedder",
-        "input",
-        *quality,
-    ]
+    shown = dict.fromkeys([board.order_by, *board.second, *SHOWN])
+    columns += ["duration", *shown, "embedder", "input", *quality]
     table = board.clips
     if table["seed"].nunique() < 2:
         columns.remove("seed")
@@ -252,26 +235,14 @@ def left_out_sentence(board: Board, table: pd.DataFrame) -> str:
 
 def tables(board: Board, records: Sequence[Record], quality: Sequence[str]) -> dict[str, Table]:
     """All tables by their names; those without rows are left out."""
+    apart, by_category = left_out(board.clips, board.groups), categories(records, board.order_by)
+    two, every, name = comparisons(board), metrics(board, quality), "leaderboard"
     found = [
-        Table("leaderboard", "Generators by evenness of pacing", leaderboard(board), BOARD_NOTE),
-        Table("leaderboard_left_out", "What is not compared", left_out(board.clips, board.groups)),
-        Table(
-            "leaderboard_comparisons",
-            "Differences between generators",
-            comparisons(board),
-            COMPARISON_NOTE,
-        ),
-        Table(
-            "leaderboard_metrics",
-            "Every metric with its interval",
-            metrics(board, quality),
-            "Generators with a rank. better: the direction that is.",
-        ),
-        Table(
-            "leaderboard_categories",
-            "The leaderboard of each category by itself",
-            categories(records, board.order_by),
-        ),
+        Table(name, "Generators by evenness of pacing", leaderboard(board), BOARD_NOTE),
+        Table(f"{name}_left_out", "What is not compared", apart),
+        Table(f"{name}_comparisons", "Differences between generators", two, COMPARISON_NOTE),
+        Table(f"{name}_metrics", "Every metric with its interval", every, METRICS_NOTE),
+        Table(f"{name}_categories", "The leaderboard of each category by itself", by_category),
         Table("clips", "Every clip", clips(board, quality)),
     ]
     return {table.name: table for table in found if len(table.data)}

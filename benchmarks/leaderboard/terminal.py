@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,17 +22,17 @@ WHOLE = ("group", "order", "rank", "pairs")
 
 def document(board: Board, table: pd.DataFrame, messages: Sequence[str]) -> dict[str, Any]:
     """What `spf compare --json` prints (docs/reference/commands.md): the rows of the table
-    `leaderboard`, with names for its ties, and beside them what was said of them."""
+    `leaderboard`, with names for its ties, and beside them the messages about them."""
     tied: dict[tuple[Any, ...], dict[str, list[str]]] = {}
     for standing in board.standings:
         names, places = np.array(standing.names), np.array(standing.places)
-        same = standing.signs(board.differences) == 0 if standing.group.ranked else []
-        for k, name in enumerate(names):
-            others = names != name
-            tied[standing.group.number, name] = {
-                "tied_with": names[same[k] & others].tolist() if len(same) else [],
-                "equal_to": names[(places == places[k]) & others].tolist(),
-            }
+        same = np.zeros((len(names), len(names)), bool)
+        if standing.group.ranked:
+            same = board.differences.signs(standing.names) == 0
+        for name, place, alike in zip(names, places, same, strict=True):
+            equal = names[(places == place) & (names != name)].tolist()
+            ties = {"tied_with": names[alike & (names != name)].tolist(), "equal_to": equal}
+            tied[standing.group.number, name] = ties
     used = board.clips[board.clips["unusable"] == ""]
     noise = used.groupby("generator")["noise_share"].mean()
     rows = []
@@ -48,26 +49,25 @@ def document(board: Board, table: pd.DataFrame, messages: Sequence[str]) -> dict
 def print_board(found: Mapping[str, Any]) -> None:
     """Print the rows of `document`: rank, generator, metric and interval, ties, noise, remarks."""
     metric, rows = found["order_by"], found["rows"]
+    left_out = {"group"} if len({row["group"] for row in rows} - {None}) < 2 else set()
+    left_out |= set() if any(map(_remarks, rows)) else {"remarks"}
     shown = []
     for row in rows:
         low, high = (row.get(f"{metric}_{side}") for side in ("low", "high"))
-        interval = "-" if low is None or high is None else f"{low:.4f} to {high:.4f}"
-        cells = [_place(row), row["generator"], _number(row[metric], ".4f"), interval]
-        cells += [_ties(row), str(row["pairs"] or "-"), _number(row["noise_share"], ".0%")]
-        shown.append([str(row["group"] or "-"), *cells, _remarks(row)])
-    columns = ["group", "rank", "generator", metric, "95% interval", "ties", "pairs", "noise"]
-    columns.append("remarks")
-    left_out = {"group"} if len({row["group"] for row in rows} - {None}) < 2 else set()
-    left_out |= set() if any(line[-1] for line in shown) else {"remarks"}
+        cells = {
+            "group": str(row["group"] or "-"),
+            "rank": _place(row),
+            "generator": row["generator"],
+            metric: _number(row[metric], ".4f"),
+            "95% interval": "-" if low is None or high is None else f"{low:.4f} to {high:.4f}",
+            "ties": _ties(row),
+            "pairs": str(row["pairs"] or "-"),
+            "noise": _number(row["noise_share"], ".0%"),
+            "remarks": _remarks(row),
+        }
+        shown.append({name: cell for name, cell in cells.items() if name not in left_out})
     numeric = ("group", "rank", metric, "95% interval", "pairs", "noise")
-    print_table(
-        [
-            {name: cell for name, cell in zip(columns, line, strict=True) if name not in left_out}
-            for line in shown
-        ],
-        dict.fromkeys(numeric, ""),
-        stderr=True,
-    )
+    print_table(shown, dict.fromkeys(numeric, ""), stderr=True)
     if any(row["rank"] is None and row["order"] is not None for row in rows):
         least = f"fewer than {MINIMAL_RANKED_PAIRS} common pairs"
         print(f"(N): an order without rank or interval, from {least}", file=sys.stderr)
@@ -75,11 +75,10 @@ def print_board(found: Mapping[str, Any]) -> None:
 
 def missing_dimensions(records: Sequence[Record]) -> list[str]:
     """A line for each reason why dimensions of VBench have no value, and for how many clips."""
-    found: dict[str, dict[str, int]] = {}
+    found: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
         for dimension, reason in reasons(record).items():
-            counts = found.setdefault(reason, {})
-            counts[dimension] = counts.get(dimension, 0) + 1
+            found[reason][dimension] += 1
     return [
         f"VBench without {', '.join(counts)} on {max(counts.values())} of {len(records)} clips: "
         f"{reason}"

@@ -15,24 +15,18 @@ from spf.generators.base import Image
 from spf.generators.cached import unpack
 from spf.video import Reader, write_mp4
 
-SMALL, LARGE = 160, 640
+SMALL, ENLARGED, LARGE = 160, 320, 640
 """Pixels of the longer side: smaller clips are enlarged by a whole factor to at least `ENLARGED`,
 without smoothing; larger ones are reduced to `LARGE`."""
-ENLARGED = 320
 
-CRF = 18
+CRF, GOLDEN = 18, 0.618034
 LONGEST = 60.0
 """Seconds that a rater watches a clip."""
-
 UNEVEN = 0.25
 """Share of the usual step by which times may differ: files round them, and a page plays a constant
 rate."""
-
 CHANGE = 8.0
-"""Mean grey levels between the first and the last frame below which a jump from one to
-the other is not plain to see."""
-
-GOLDEN = 0.618034
+"""Mean grey levels between the first and the last frame below which a jump is not plain to see."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,27 +49,26 @@ def film_of_file(path: Path, name: str) -> Film:
         return _film(reader, fps, name)
 
 
-def film_of_kept(data: bytes, name: str) -> Film:
+def cached_film(data: bytes, name: str) -> Film:
     """A generated clip (`spf.generators.cached.pack`) as the page shows it."""
     clip = unpack(data)
     return _film(zip(clip.frames, clip_times(clip).tolist(), strict=True), clip.fps, name)
 
 
 def _film(frames: Iterable[tuple[Image, float]], fps: float, name: str) -> Film:
-    """Encode, streamed, keeping the ends and looking at the times."""
+    """Encode a stream of frames. Raises ClipError where their times make no even film."""
     ends: list[Image] = []
     times: list[float] = []
 
-    def seen() -> Iterator[Image]:
+    def shown() -> Iterator[Image]:
         for image, time in frames:
             times.append(time)
             if time > LONGEST:
                 raise ClipError(name, f"it is longer than {LONGEST:g} s", "cut it for the study")
-            shown = resized(image)
-            ends[:] = [*ends[:1], shown]
-            yield shown
+            ends[:] = [*ends[:1], resized(image)]
+            yield ends[-1]
 
-    data = _encoded(seen(), fps)
+    data = _encoded(shown(), fps)
     steps = np.diff(times)
     if len(steps) < 1:
         raise ClipError(name, "it has 1 frame", "nothing changes in it: give a longer clip")
@@ -110,16 +103,13 @@ def check_films(film: Film, number: int) -> dict[str, bytes] | None:
         return None
     place = 0.3 + 0.4 * ((0.5 + number * GOLDEN) % 1.0)
     cut = min(max(1, round(place * film.frames)), film.frames - 1)
-    shares = {
-        EVEN: np.linspace(0.0, 1.0, film.frames),
-        JUMP: (np.arange(film.frames) >= cut).astype(float),
-    }
-    return {
-        name: _encoded(
-            (np.rint(first + share * (last - first)).astype(np.uint8) for share in values), film.fps
-        )
-        for name, values in shares.items()
-    }
+
+    def mixed(shares: np.ndarray) -> bytes:
+        mixes = (np.rint(first + share * (last - first)).astype(np.uint8) for share in shares)
+        return _encoded(mixes, film.fps)
+
+    jump = (np.arange(film.frames) >= cut).astype(float)
+    return {EVEN: mixed(np.linspace(0.0, 1.0, film.frames)), JUMP: mixed(jump)}
 
 
 def _encoded(frames: Iterable[Image], fps: float) -> bytes:
@@ -141,6 +131,6 @@ def incomparable(clips: dict[str, dict[str, float]]) -> str:
         return f"the pictures differ in shape ({', '.join(sizes)})"
     lengths = [clip["duration"] for clip in clips.values()]
     if max(lengths) - min(lengths) > 1.01 / min(clip["fps"] for clip in clips.values()):
-        told = [f"{name} {clip['duration']:.2f} s" for name, clip in clips.items()]
-        return f"the clips differ in length ({', '.join(told)})"
+        listed = [f"{name} {clip['duration']:.2f} s" for name, clip in clips.items()]
+        return f"the clips differ in length ({', '.join(listed)})"
     return ""

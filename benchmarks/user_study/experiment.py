@@ -1,8 +1,7 @@
 """User study: a page for blind choices between strategies, and what the answers say."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.provenance import digest, file_digest
 from benchmarks.harness.records import DONE, Record
 from benchmarks.leaderboard.experiment import clip_cell
-from benchmarks.user_study.clips import Film, check_films, film_of_file, film_of_kept, incomparable
+from benchmarks.user_study.clips import Film, cached_film, check_films, film_of_file, incomparable
 from benchmarks.user_study.page import render_study
 from benchmarks.user_study.raters import Rules
 from benchmarks.user_study.tables import summarised
@@ -28,11 +27,7 @@ from spf.numbers import number, optional_number
 from spf.pacing.strategies import OURS, Strategy
 from spf.pacing.targets import Target
 
-RETIMES = (
-    "none",
-    {"word": "rope", "preset": OURS},
-    "wrong_map",
-)
+RETIMES = ("none", {"word": "rope", "preset": OURS}, "wrong_map")
 ANSWERS = "answers"
 """`retime` and `model` of the rows that are files of answers."""
 
@@ -44,7 +39,7 @@ class PlannedClip:
     """A clip of the study before it is encoded for the page.
 
     content : plain data that determine it. prompt : what it was asked to show, for the raters.
-    film : makes the page's clip of what the cell gives.
+    path : its file; None where the cell makes it.
     """
 
     strategy: str
@@ -52,7 +47,14 @@ class PlannedClip:
     prompt: str
     content: Any
     cell: Cell
-    film: Callable[[Outcome], Film]
+    path: Path | None = None
+
+    def film(self, outcome: Outcome) -> Film:
+        """The page's clip of what the cell gives."""
+        if self.path is not None:
+            return film_of_file(self.path, f"{self.strategy}/{printable(self.path.name)}")
+        name = f"{self.strategy}/{self.pair}"
+        return cached_film(outcome.files[outcome.links["file"]], name)
 
 
 class UserStudy:
@@ -89,7 +91,6 @@ class UserStudy:
         number("checks", checks, least=0, whole=True)
         number("missed", missed, least=0, most=checks, whole=True)
         self.measuring = measuring
-        self.model = model
         self.rules = Rules(checks, missed)
         self.files = _files(answers)
         self.volatile = bool(self.files)  # answers may come and go between two runs
@@ -102,7 +103,6 @@ class UserStudy:
             if not self.files:
                 raise ConfigError("key is for reading answers; name them with answers=FOLDER")
             self.study = _keyed(key)
-            self.rules = replace(self.rules, checks=self.study.checks)
             return
         if isinstance(model, Folder):
             if stills is not None and stills.name != "none":
@@ -125,7 +125,7 @@ class UserStudy:
         self.study = Study.planned(content, strategies, names, checks)
 
     def keep_in(self, folder: RunFolder) -> None:
-        """Where generated clips are kept and found again."""
+        """Where generated clips are stored and found again."""
         if self._generated is not None:
             self._generated.keep_in(folder)
 
@@ -148,34 +148,27 @@ class UserStudy:
         return [*map(self._clip_cell, self._planned), *map(self._answers_cell, self.files)]
 
     def _clip_cell(self, planned: PlannedClip) -> Cell:
+        """The clip of the study, and, of the first strategy, the attention checks that are made of
+        its ends: the clips of a pair have the same ones."""
         cell, study = planned.cell, self.study
-        checks = self._checks_of(planned)
+        of_pair = [x for x in study.trials if x.check and x.pair == planned.pair]
+        first = planned.strategy == study.strategies[0]
+        checks = [dict(trial.clips) for trial in of_pair] if first else []
         clip = study.clip_of(planned.strategy, planned.pair)
-        inputs = cell.inputs
-        if inputs is not None:
-            inputs = {**inputs, "page": [clip, checks]}
+        inputs = None if cell.inputs is None else {**cell.inputs, "page": [clip, checks]}
 
         def compute(on_progress: OnProgress) -> Outcome:
             outcome = cell.compute(on_progress)
             film = planned.film(outcome)
             clips = {clip: film.data}
             for index, ids in enumerate(checks):
-                made = check_films(film, index)
-                if made is not None:
+                if (made := check_films(film, index)) is not None:
                     clips |= {identity: made[name] for identity, name in ids.items()}
             outcome.files |= {f"{CLIPS}/{name}.mp4": data for name, data in clips.items()}
             outcome.values |= {"strategy": planned.strategy, "page_clips": " ".join(clips)}
             return outcome
 
         return Cell(replace(cell.key, benchmark=self.name), inputs, compute, cell.not_run)
-
-    def _checks_of(self, planned: PlannedClip) -> list[dict[str, str]]:
-        """Clips of the attention checks that are made from this clip: a pair's from one strategy's,
-        whichever, as the strategies' clips have the same ends."""
-        if planned.strategy != self.study.strategies[0]:
-            return []
-        checks = [trial for trial in self.study.trials if trial.check]
-        return [dict(trial.clips) for trial in checks if trial.pair == planned.pair]
 
     def _answers_cell(self, path: Path) -> Cell:
         name = printable(path.name)
@@ -204,32 +197,23 @@ class UserStudy:
 
         return Cell(key, None if content is None else inputs, compute)
 
-    @cached_property
-    def _prompts(self) -> dict[str, str]:
-        return {clip.pair: clip.prompt for clip in self._planned}
-
     def summarise(self, records: list[Record], folder: RunFolder) -> Summary:
-        clips = [record for record in records if record["retime"] != ANSWERS]
-        study, left_out = self.study, dict(self._left_out)
-        page = ""
-        if self._planned:
-            study, unusable = _usable(self.study, self._planned, clips)
-            left_out |= unusable
-            if study.pairs:
-                films = {
-                    clip: folder.read(f"{CLIPS}/{clip}.mp4")
-                    for trial in study.trials
-                    for clip in trial.clips
-                }
-                folder.write(PAGE, render_study(study, films, self._prompts))
-                folder.write(KEY, study.key())
-                page = PAGE
         answers = [record for record in records if record["retime"] == ANSWERS]
-        rules = replace(self.rules, checks=study.checks)
-        return summarised(study, answers, left_out, rules, page)
+        study, left_out, page = self.study, dict(self._left_out), ""
+        if self._planned:
+            clips = [record for record in records if record["retime"] != ANSWERS]
+            study, incomplete = _available(self.study, self._planned, clips)
+            left_out |= incomplete
+        if self._planned and study.pairs:
+            page, shown = PAGE, {clip for trial in study.trials for clip in trial.clips}
+            films = {clip: folder.read(f"{CLIPS}/{clip}.mp4") for clip in shown}
+            prompts = {clip.pair: clip.prompt for clip in self._planned}
+            folder.write(PAGE, render_study(study, films, prompts))
+            folder.write(KEY, study.key())
+        return summarised(study, answers, left_out, replace(self.rules, checks=study.checks), page)
 
 
-def _usable(
+def _available(
     study: Study, planned: list[PlannedClip], records: list[Record]
 ) -> tuple[Study, dict[str, str]]:
     """The trials whose clips are there and can be shown beside each other; and the pairs that have
@@ -241,15 +225,15 @@ def _usable(
     linearity: dict[str, float] = {}
     left_out: dict[str, str] = {}
     for pair, made in by_pair.items():
-        lacking = [name for name, record in made.items() if record["status"] != DONE]
-        reason = f"no clip of {', '.join(lacking)}" if lacking else incomparable(made)
+        missing = [name for name, record in made.items() if record["status"] != DONE]
+        reason = f"no clip of {', '.join(missing)}" if missing else incomparable(made)
         if reason:
             left_out[pair] = reason
             continue
         for name, record in made.items():
             there.update(record["page_clips"].split())
             value = record["linearity_mae"]
-            if value is not None and value == value:
+            if value is not None and value == value:  # not NaN
                 linearity[study.clip_of(name, pair)] = float(value)
     return replace(study.of_clips(there), linearity_mae=linearity), left_out
 
@@ -262,11 +246,10 @@ def _of_folder(
     for clip in model.clips():
         by_strategy.setdefault(clip.generator, {})[clip.pair] = clip
     names = sorted({pair for clips in by_strategy.values() for pair in clips if pair})
-    lacking = {
-        pair: [strategy for strategy, clips in by_strategy.items() if pair not in clips]
-        for pair in names
-    }
-    left_out = {pair: f"no clip of {', '.join(some)}" for pair, some in lacking.items() if some}
+    left_out = {}
+    for pair in names:
+        if missing := [name for name, clips in by_strategy.items() if pair not in clips]:
+            left_out[pair] = f"no clip of {', '.join(missing)}"
     common = [pair for pair in names if pair not in left_out]
     if not common:
         raise ConfigError(
@@ -274,44 +257,36 @@ def _of_folder(
             "with the same names in each folder"
         )
 
-    def planned(clip: FolderClip) -> PlannedClip:
+    planned = []
+    for clip in (clips[pair] for clips in by_strategy.values() for pair in common[:num_pairs]):
         cell = clip_cell(benchmark, measuring, clip)
-        name = f"{clip.generator}/{printable(clip.path.name)}"
         content = None if cell.inputs is None else cell.inputs["clip"]
-        film = lambda outcome: film_of_file(clip.path, name)  # noqa: E731
-        return PlannedClip(clip.generator, clip.pair, "", content, cell, film)
-
-    found = [planned(clips[pair]) for clips in by_strategy.values() for pair in common[:num_pairs]]
-    return found, left_out
+        planned.append(PlannedClip(clip.generator, clip.pair, "", content, cell, clip.path))
+    return planned, left_out
 
 
 def _of_generator(generated: RetimeGenerated, num_pairs: int | None) -> list[PlannedClip]:
     """The clips of the first pairs under each strategy, as the embedder steers them."""
     prompts = {pair.name: pair.prompt for pair in generated.pairs[:num_pairs]}
     embedder = generated.measuring.embedder.name
-    found = []
-    for cell in generated.cells():
-        if cell.key.embedder != embedder or cell.key.clip not in prompts:
-            continue
-        name = f"{cell.key.retime}/{cell.key.clip}"
 
-        def film(outcome: Outcome, name: str = name) -> Film:
-            return film_of_kept(outcome.files[outcome.links["file"]], name)
-
-        prompt = prompts[cell.key.clip]
-        found.append(PlannedClip(cell.key.retime, cell.key.clip, prompt, cell.inputs, cell, film))
-    return found
+    cells = [cell for cell in generated.cells() if cell.key.embedder == embedder]
+    return [
+        PlannedClip(cell.key.retime, cell.key.clip, prompts[cell.key.clip], cell.inputs, cell)
+        for cell in cells
+        if cell.key.clip in prompts
+    ]
 
 
 def _files(answers: Any) -> list[Path]:
     """The files of answers, by name. Raises ConfigError for a path that is not there."""
     if answers is None:
         return []
-    given = [answers] if isinstance(answers, str) else answers
-    if not isinstance(given, Sequence) or not all(isinstance(one, str) and one for one in given):
+    paths = [answers] if isinstance(answers, str) else answers
+    if not isinstance(paths, Sequence) or not all(isinstance(one, str) and one for one in paths):
         raise ConfigError(f"answers={answers!r} must be a folder, a file, or a list of them")
     found: list[Path] = []
-    for path in map(Path, given):
+    for path in map(Path, paths):
         if path.is_dir():
             found += [file for file in path.iterdir() if file.suffix.lower() == ".json"]
         elif path.is_file():

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from typing import Any
 
 from benchmarks.harness.report.page import environment
 from benchmarks.user_study.tables import QUESTION
@@ -15,19 +16,12 @@ def render_study(study: Study, films: Mapping[str, bytes], prompts: Mapping[str,
     "" or absent where there is none.
     """
     clips = sorted({clip for trial in study.trials for clip in trial.clips})
-    data = {
-        "format": ANSWERS_FORMAT,
-        "version": VERSION,
-        "study": study.id,
-        "trials": [
-            {
-                "id": trial.id,
-                "clips": list(trial.clips),
-                "prompt": prompts.get(trial.pair, ""),
-            }
-            for trial in study.trials
-        ],
-        "clips": {clip: base64.b64encode(films[clip]).decode() for clip in clips},
-    }
+    data: dict[str, Any] = {"format": ANSWERS_FORMAT, "version": VERSION, "study": study.id}
+    trials = [
+        {"id": trial.id, "clips": list(trial.clips), "prompt": prompts.get(trial.pair, "")}
+        for trial in study.trials
+    ]
+    encoded = {clip: base64.b64encode(films[clip]).decode() for clip in clips}
+    data |= {"trials": trials, "clips": encoded}
     template = environment().get_template("study.html.j2")
     return template.render(question=QUESTION, data=data, trials=len(study.trials))

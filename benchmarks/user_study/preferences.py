@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, nan
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +22,10 @@ Array = NDArray[np.float64]
 
 MINIMAL_RATERS = 6
 """Fewer raters than this cannot be resampled to an interval."""
-
 HALF = 0.5
 """Choices that Bradley-Terry scores add to each side of two that were compared."""
-
 BLOCK = 1 << 20
 """Numbers that are resampled at a time."""
-
 PRECISION, MAXIMAL_STEPS = 1e-9, 10_000
 """Scores are found when a step moves none further than this."""
 
@@ -61,14 +59,8 @@ def rate_of(chosen: int, choices: int) -> Rate:
         return Rate(chosen, choices)
     test = stats.binomtest(chosen, choices, 0.5)
     interval = test.proportion_ci(1 - ALPHA, method="exact")
-    return Rate(
-        chosen,
-        choices,
-        chosen / choices,
-        float(interval.low),
-        float(interval.high),
-        float(test.pvalue),
-    )
+    ends = float(interval.low), float(interval.high)
+    return Rate(chosen, choices, chosen / choices, *ends, float(test.pvalue))
 
 
 def between(votes: Iterable[Vote], first: str, second: str) -> list[Vote]:
@@ -90,12 +82,16 @@ def majorities(votes: Iterable[Vote], first: str) -> tuple[int, int, int]:
 
 def wins_of(votes: Sequence[Vote], strategies: Sequence[str]) -> Array:
     """(R, S, S): how often each rater, by name, chose strategy i before strategy j."""
-    raters = {rater: row for row, rater in enumerate(sorted({vote.rater for vote in votes}))}
+    raters = _numbered({vote.rater for vote in votes})
     column = {strategy: index for index, strategy in enumerate(strategies)}
     wins = np.zeros((len(raters), len(strategies), len(strategies)))
     for vote in votes:
         wins[raters[vote.rater], column[vote.winner], column[vote.loser]] += 1
     return wins
+
+
+def _numbered(names: set[str]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(sorted(names))}
 
 
 def bradley_terry(wins: Array, half: float = HALF) -> Array:
@@ -124,16 +120,14 @@ def bradley_terry_intervals(wins: Array, name: str) -> Array:
         resampled = wins[drawn].sum(axis=axis - 2)
         return np.moveaxis(_scores(resampled + HALF * compared), -1, 0)
 
-    found = stats.bootstrap(
-        (np.arange(raters),),
-        statistic,
-        n_resamples=RESAMPLES,
-        batch=max(1, BLOCK // wins.size),
-        vectorized=True,
-        confidence_level=1 - ALPHA,
-        method="percentile",
-        rng=generator(name),
-    ).confidence_interval
+    options: dict[str, Any] = {
+        "vectorized": True,
+        "confidence_level": 1 - ALPHA,
+        "method": "percentile",
+    }
+    options |= {"n_resamples": RESAMPLES, "batch": max(1, BLOCK // wins.size)}
+    drawn = stats.bootstrap((np.arange(raters),), statistic, **options, rng=generator(name))
+    found = drawn.confidence_interval
     return np.stack([found.low, found.high], axis=-1)
 
 
@@ -161,8 +155,7 @@ def ratings(votes: Sequence[Vote], first: str) -> NDArray[np.int8]:
     others: chance is a coin's, so that raters who all choose it everywhere agree, and are not taken
     for raters who chose nothing at all.
     """
-    rows = {rater: row for row, rater in enumerate(sorted({vote.rater for vote in votes}))}
-    columns = {item: column for column, item in enumerate(sorted({vote.item for vote in votes}))}
+    rows, columns = _numbered({vote.rater for vote in votes}), _numbered({x.item for x in votes})
     found = np.full((len(rows), len(columns)), -1, np.int8)
     for vote in votes:
         column = columns[vote.item]

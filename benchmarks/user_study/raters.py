@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.harness.records import DONE, Record
 from benchmarks.user_study.preferences import Vote
-from benchmarks.user_study.trials import EVEN, Answers, AnswersError, Study
+from benchmarks.user_study.trials import EVEN, Answers, AnswersError, Choice, Study
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,6 @@ class Rater:
     """A file of answers: what it holds, or `reason` why it is not counted."""
 
     file: str
-    status: str
     rater: str = ""
     answers: Answers | None = None
     right: int = 0
@@ -36,64 +35,52 @@ class Rater:
     def counted(self) -> bool:
         return not self.reason
 
+    @property
+    def answered(self) -> int:
+        return len(self.answers.choices) if self.answers else 0
+
 
 def read_raters(study: Study, records: Sequence[Record], rules: Rules) -> list[Rater]:
     """Every file of answers, in order; of a rater's only the one with the most answers is counted
     (the first of equal ones), and only where the attention checks were answered."""
     found: list[Rater] = []
     for record in records:
-        file, status = record["clip"], record["status"]
-        if status != DONE:
-            found.append(Rater(file, status, reason=record["reason"]))
+        if record["status"] != DONE:
+            found.append(Rater(record["clip"], reason=record["reason"]))
             continue
         try:
             answers = study.read(record["answers"].encode())
         except AnswersError as error:  # a pair has been left out since the page was made
-            found.append(Rater(file, status, reason=str(error)))
+            found.append(Rater(record["clip"], reason=str(error)))
             continue
         checks = [choice for choice in answers.choices if choice.trial.check]
         right = sum(choice.trial.clips[choice.chosen] == EVEN for choice in checks)
-        reason = ""
-        if right < rules.needed:
-            told = f"{right} of {rules.checks} attention checks right, {rules.needed} needed"
-            reason = f"excluded: {told}"
-        found.append(Rater(file, status, answers.rater, answers, right, reason))
-    return _once(found)
-
-
-def _once(found: Sequence[Rater]) -> list[Rater]:
-    """The same, with all but the fullest file of each rater excluded: the page saves from the first
-    answer on."""
+        score = f"{right} of {rules.checks} attention checks right, {rules.needed} needed"
+        reason = f"excluded: {score}" if right < rules.needed else ""
+        found.append(Rater(record["clip"], answers.rater, answers, right, reason))
+    # The page saves from the first answer on: of each rater the fullest file is counted.
     fullest: dict[str, Rater] = {}
-    for one in found:
-        kept = fullest.get(one.rater)
-        if one.answers is not None and (kept is None or _answered(one) > _answered(kept)):
-            fullest[one.rater] = one
-    said = {
-        rater: f"excluded: rater {rater} answered in {one.file} already"
-        for rater, one in fullest.items()
-    }
+    for one in sorted(found, key=lambda one: -one.answered):
+        fullest.setdefault(one.rater, one)
     return [
-        one
-        if one.answers is None or one is fullest[one.rater]
-        else replace(one, reason=said[one.rater])
+        replace(one, reason=f"excluded: rater {one.rater} answered in {first.file} already")
+        if one.answers and one is not (first := fullest[one.rater])
+        else one
         for one in found
     ]
 
 
-def _answered(rater: Rater) -> int:
-    return len(rater.answers.choices) if rater.answers is not None else 0
+def choices_of(raters: Sequence[Rater]) -> list[tuple[str, Choice]]:
+    """The choices of the counted raters between strategies, each with its rater."""
+    counted = [(one.rater, one.answers) for one in raters if one.answers and one.counted]
+    return [(rater, x) for rater, own in counted for x in own.choices if not x.trial.check]
 
 
 def votes_of(raters: Sequence[Rater]) -> list[Vote]:
-    """The choices of the counted raters between strategies."""
+    """The choices of the counted raters between strategies, as votes."""
     votes = []
-    for rater in raters:
-        if rater.answers is None or not rater.counted:
-            continue
-        for choice in rater.answers.choices:
-            if not choice.trial.check:
-                clips = choice.trial.clips
-                (other,) = (name for clip, name in clips.items() if clip != choice.chosen)
-                votes.append(Vote(rater.rater, choice.trial.id, clips[choice.chosen], other))
+    for rater, choice in choices_of(raters):
+        clips = choice.trial.clips
+        (other,) = (name for clip, name in clips.items() if clip != choice.chosen)
+        votes.append(Vote(rater, choice.trial.id, clips[choice.chosen], other))
     return votes

@@ -1,6 +1,6 @@
 """A blind study of pairs of clips: its trials, what each rater is shown, and the answers.
 
-The page knows ids alone; the key says what they are. reporting/templates/study.js arranges the
+The page knows ids alone; the key says what they are. harness/report/templates/study.js arranges the
 trials by the same rule as `Study.arranged`.
 """
 
@@ -146,9 +146,8 @@ class Study:
             errors = {_text(clip): float(x) for clip, x in content["linearity_mae"].items()}
             return cls(_text(content["study"]), strategies, trials, errors)
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise AnswersError(
-                "the key is not as it was written; use the one beside the page"
-            ) from (None)
+            why = "the key is not as it was written; use the one beside the page"
+            raise AnswersError(why) from None
 
     def read(self, data: bytes) -> Answers:
         """The answers of a file that the page saved. Raises AnswersError, in one line, saying what
@@ -166,14 +165,15 @@ class Study:
         _need(isinstance(answers, list), f"answers is {_brief(answers)}")
         places = {shown.trial.id: (n, shown) for n, shown in enumerate(self.arranged(rater))}
         choices, last = [], -1
-        for number, given in enumerate(answers, start=1):
+        for number, answer in enumerate(answers, start=1):
             where = f"answer {number}"
-            _need(isinstance(given, dict) and set(given) == ANSWER, f"{where} is {_brief(given)}")
+            known = isinstance(answer, dict) and set(answer) == ANSWER
+            _need(known, f"{where} is {_brief(answer)}")
             # A page leaves out trials whose clips could not be made, but keeps their order.
-            place, shown = places.get(str(given["trial"]), (-1, None))
-            _need(shown and place > last, f"{where}: trial is {_brief(given['trial'])}")
+            place, shown = places.get(str(answer["trial"]), (-1, None))
+            _need(shown and place > last, f"{where}: trial is {_brief(answer['trial'])}")
             assert shown is not None
-            choices.append(_choice(where, given, shown))
+            choices.append(_choice(where, answer, shown))
             last = place
         return Answers(rater, choices)
 
@@ -222,10 +222,10 @@ def _object(data: bytes, kind: str) -> dict[str, Any]:
     return content
 
 
-def _choice(where: str, given: dict[str, Any], shown: Shown) -> Choice:
+def _choice(where: str, answer: dict[str, Any], shown: Shown) -> Choice:
     for side in SIDES:
-        _need(given[side] == getattr(shown, side), f"{where}: {side} is not what was shown there")
-    side, plays, seconds = given["choice"], given["plays"], given["seconds"]
+        _need(answer[side] == getattr(shown, side), f"{where}: {side} is not what was shown there")
+    side, plays, seconds = answer["choice"], answer["plays"], answer["seconds"]
     _need(side in SIDES, f"{where}: choice is {_brief(side)}")
     _need(type(plays) is int and 0 <= plays < MANY, f"{where}: plays is {_brief(plays)}")
     number = type(seconds) in (int, float) and 0 <= seconds < MANY

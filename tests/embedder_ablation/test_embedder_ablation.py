@@ -8,13 +8,13 @@ import harness
 import pandas as pd
 import pytest
 
-from benchmarks.embedder_ablation.experiment import sentence
+from benchmarks.embedder_ablation.tables import sentence
 from benchmarks.harness import session
 from benchmarks.harness.cells import Table
 from benchmarks.known_pacing import studies
 from benchmarks.known_pacing.errors import PacingResults
 
-WORDS = (
+OPTIONS = (
     "benchmark=embedder_ablation",
     "benchmark.embedders=[pixels,siglip,histogram]",
     "benchmark.studies=[grid,leakage,robustness]",
@@ -33,15 +33,16 @@ WORDS = (
 def ablated(tmp_path_factory: pytest.TempPathFactory) -> session.Run:
     root = tmp_path_factory.mktemp("ablation")
     clips = harness.two_generators(root / "clips")
-    places = (f"model.path={clips}", f"output={root / 'out'}")
-    return session.run(harness.compose(*WORDS, *places), quiet=True)
+    config = harness.compose(*OPTIONS, f"model.path={clips}", f"output={root / 'out'}")
+    return session.run(config, quiet=True)
 
 
 def table(run: session.Run, name: str) -> pd.DataFrame:
     return pd.read_csv(run.folder.root / f"{name}.csv")
 
 
-def test_an_embedder_without_weights_is_a_row_that_says_so(ablated: session.Run) -> None:
+def test_an_embedder_without_weights_is_a_row_and_real_clips_join(ablated: session.Run) -> None:
+    assert ablated.code == 0
     rows = table(ablated, "ablation").set_index("embedder")
     assert list(rows.index) == ["pixels (control)", "siglip", "histogram (control)"]
     assert rows.loc["siglip", "status"] == "not_run"
@@ -50,43 +51,32 @@ def test_an_embedder_without_weights_is_a_row_that_says_so(ablated: session.Run)
     second = rows.loc["pixels (control)", ["linearity_mae", "linearity_mae_corrected"]]
     assert second.between(0, 0.5).all()
     assert rows.loc["pixels (control)", "motion_share"] > 0.1
-    assert ablated.code == 0
+    agreement = table(ablated, "agreement").set_index("clips")
+    assert set(agreement.index) == {"rendered", "real"}
+    assert agreement.loc["real", "count"] == 4
+    assert agreement[["pace", "order"]].stack().between(-1, 1).all()
 
 
 def test_the_chosen_embedder_keeps_its_settings(ablated: session.Run) -> None:
-    with_settings = harness.compose(*WORDS, "output=x")
-    plain = harness.compose(*WORDS, "output=x", "embedder.size=16")
+    with_settings = harness.compose(*OPTIONS, "output=x")
+    plain = harness.compose(*OPTIONS, "output=x", "embedder.size=16")
     cells = [session.build(config).cells() for config in (with_settings, plain)]
     changed = {a.key.embedder for a, b in zip(*cells, strict=True) if a.identity != b.identity}
     assert changed == {"pixels"}
 
 
-def test_embedders_are_compared_on_real_clips_too(ablated: session.Run) -> None:
-    rows = table(ablated, "agreement").set_index("clips")
-    assert set(rows.index) == {"rendered", "real"}
-    assert rows.loc["real", "count"] == 4
-    assert rows[["pace", "order"]].stack().between(-1, 1).all()
-
-
-@pytest.fixture(scope="module")
-def coloured(tmp_path_factory: pytest.TempPathFactory) -> session.Run:
+def test_errors_by_colour_and_nuisance_are_those_of_the_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pairs = {"unmatched": ("cat-motorcycle-warp",), "matched": ("cat-motorcycle-matched",)}
-    words = ("benchmark.studies=[colour]", f"output={tmp_path_factory.mktemp('colour')}")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(studies, "COLOURS", pairs)
-        return session.run(harness.compose(*WORDS[:2], *WORDS[4:8], *words), quiet=True)
-
-
-def test_errors_by_colour_and_nuisance_are_those_of_the_clips(coloured: session.Run) -> None:
+    monkeypatch.setattr(studies, "COLOURS", pairs)
+    own = ("benchmark.studies=[colour]", f"output={tmp_path}")
+    coloured = session.run(harness.compose(*OPTIONS[:2], *OPTIONS[4:8], *own), quiet=True)
     rows = table(coloured, "colours").set_index(["embedder", "colours"])
-    assert list(rows.index.get_level_values(0)) == [
-        "pixels (control)", "pixels (control)", "siglip", "histogram (control)",
-        "histogram (control)",
-    ]  # fmt: skip
-    measured = PacingResults.read(
-        [row for row in coloured.results.records if row["embedder"] == "histogram"],
-        coloured.folder,
-    ).of("colour")
+    names = ["pixels (control)"] * 2 + ["siglip"] + ["histogram (control)"] * 2
+    assert list(rows.index.get_level_values(0)) == names
+    done = [row for row in coloured.results.records if row["embedder"] == "histogram"]
+    measured = PacingResults.read(done, coloured.folder).of("colour")
     chosen = measured[(measured["colours"] == "unmatched") & (measured["nuisance"] == "drift")]
     assert list(chosen["motion_kind"]) == ["hue+exposure+white_balance"] * 2
     plain = rows.loc[("histogram (control)", "unmatched")]
@@ -101,30 +91,23 @@ def test_errors_by_colour_and_nuisance_are_those_of_the_clips(coloured: session.
 
 @pytest.mark.slow
 def test_the_documents_table_of_colours_is_measured(tmp_path: Path) -> None:
-    made = session.run(
-        harness.compose(
-            WORDS[0], "benchmark.studies=[colour]",
-            "benchmark.embedders=[efficientnet,tiny,pixels,histogram]",
-            f"output={tmp_path}",
-        ),
-        quiet=True,
-    )  # fmt: skip
+    options = (OPTIONS[0], "benchmark.studies=[colour]", f"output={tmp_path}")
+    embedders = "benchmark.embedders=[efficientnet,tiny,pixels,histogram]"
+    made = session.run(harness.compose(*options, embedders), quiet=True)
     text = (harness.ROOT / "docs" / "experiments.md").read_text()
     for row in table(made, "colours").to_dict("records"):
         (line,) = [x for x in text.splitlines() if f"| {row['embedder']} | {row['colours']} |" in x]
-        said = [float(cell) for cell in line.strip("| ").split(" | ")[2:]]
-        assert said == pytest.approx([row[name] for name in studies.NUISANCES], abs=0.003)
+        documented = [float(cell) for cell in line.strip("| ").split(" | ")[2:]]
+        assert documented == pytest.approx([row[name] for name in studies.NUISANCES], abs=0.003)
 
 
 def compared(**errors: float | None) -> str:
-    """What is said of embedders with these errors; None: not run."""
+    """The sentence about embedders with these errors; None: not run."""
     rows = [
-        {
-            "embedder": name, "error_30": error, "leakage_30": error and 1 - error, "failed": 0,
-            "status": "not_run" if error is None else "done",
-        }
+        {"embedder": name, "error_30": error, "leakage_30": error and 1 - error, "failed": 0}
+        | {"status": "not_run" if error is None else "done"}
         for name, error in errors.items()
-    ]  # fmt: skip
+    ]
     return sentence(Table.of_rows("ablation", "t", list(rows[0]), rows))
 
 

@@ -20,9 +20,8 @@ Row = dict[str, Any]
 
 def record(model: str, pair: str, error: float, **more: Any) -> Row:
     """A finished clip."""
-    metrics = dict.fromkeys(SHOWN, 1.0) | {"linearity_mae": error}
-    base = {"status": "done", "reason": "", "model": model, "clip": pair, "embedder": "pixels"}
-    return base | metrics | {"frames": 81, "seed": 0} | more
+    metrics = dict.fromkeys(SHOWN, 1.0) | {"linearity_mae": error, "frames": 81}
+    return failed(model, pair) | {"status": "done", "reason": ""} | metrics | more
 
 
 def failed(model: str, pair: str) -> Row:
@@ -32,6 +31,11 @@ def failed(model: str, pair: str) -> Row:
 
 def generator(model: str, count: int, shift: float = 0.0) -> list[Row]:
     return [record(model, PAIRS[k], VALUES[k] + shift) for k in range(count)]
+
+
+def shifted(count: int, **shifts: float) -> list[Row]:
+    """Generators by name, each less even by a constant."""
+    return [row for name, shift in shifts.items() for row in generator(name, count, shift)]
 
 
 def drawn(name: str, offset: float, count: int, noise: float = 0.02) -> list[Row]:
@@ -46,12 +50,9 @@ def scattered(seed: int, generators: int, pairs: int, missing: float) -> list[Ro
     """Clips of which a share is missing here and there."""
     random = np.random.default_rng(seed)
     values = random.gamma(3.0, 0.03, (generators, pairs)) + 0.02 * np.arange(generators)[:, None]
-    there = random.random((generators, pairs)) >= missing
-    names = random.permutation(generators)
-    return [
-        record(f"g{names[g]}", f"p{p}", float(min(values[g, p], 0.499)))
-        for g, p in np.argwhere(there)
-    ]
+    there = np.argwhere(random.random((generators, pairs)) >= missing)
+    names, values = random.permutation(generators), np.minimum(values, 0.499)
+    return [record(f"g{names[g]}", f"p{p}", float(values[g, p])) for g, p in there]
 
 
 def table(records: list[Row], order_by: str = LINEARITY) -> pd.DataFrame:
@@ -62,8 +63,3 @@ def table(records: list[Row], order_by: str = LINEARITY) -> pd.DataFrame:
 def lines(records: list[Row]) -> list[str]:
     board = Board.of(records)
     return sentences(board.standings, board.differences)
-
-
-def ranks(records: list[Row]) -> dict[tuple[Any, str], Any]:
-    """Rank by group and generator."""
-    return table(records).set_index(["group", "generator"])["rank"].to_dict()

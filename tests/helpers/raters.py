@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,31 +33,22 @@ def attentive(scores: Mapping[str, float], seed: int) -> Choose:
 
 def blind(shown: Shown) -> str:
     """A rater who fails every attention check."""
-    if not shown.trial.check:
-        return "left"
-    return "left" if shown.trial.clips[shown.right] == EVEN else "right"
+    even = shown.trial.check and shown.trial.clips[shown.left] == EVEN
+    return "right" if even else "left"
 
 
-def answers(
-    study: Study, rater: str, choose: Choose, count: int | None = None
-) -> dict[str, object]:
+def answers(study: Study, rater: str, choose: Choose, count: int | None = None) -> dict[str, Any]:
     """What the page would save after so many choices."""
     made = [
-        {
-            "trial": shown.trial.id,
-            "left": shown.left,
-            "right": shown.right,
-            "choice": choose(shown),
-            "plays": 2,
-            "seconds": 4.125,
-        }
+        {"trial": shown.trial.id, "left": shown.left, "right": shown.right}
+        | {"choice": choose(shown), "plays": 2, "seconds": 4.125}
         for shown in study.arranged(rater)[:count]
     ]
     head = {"format": ANSWERS_FORMAT, "version": VERSION, "study": study.id, "rater": rater}
     return head | {"answers": made}
 
 
-def save(folder: Path, content: dict[str, object]) -> Path:
+def save(folder: Path, content: dict[str, Any]) -> Path:
     """A file of answers in a folder, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{content['rater']}.json"
@@ -68,14 +61,12 @@ def votes(
 ) -> list[Vote]:
     """Choices of raters whose own scores differ from `scores` by normal numbers of that spread."""
     random = np.random.default_rng(seed)
-    names = list(scores)
     found = []
     for rater in range(raters):
         own = {name: score + random.normal(0, spread) for name, score in scores.items()}
         for item in range(items):
-            for i, first in enumerate(names):
-                for second in names[i + 1 :]:
-                    chance = 1 / (1 + np.exp(own[second] - own[first]))
-                    two = (first, second) if random.random() < chance else (second, first)
-                    found.append(Vote(f"r{rater:03}", f"{item}-{first}-{second}", *two))
+            for two in combinations(scores, 2):
+                chance = 1 / (1 + np.exp(own[two[1]] - own[two[0]]))
+                order = two if random.random() < chance else two[::-1]
+                found.append(Vote(f"r{rater:03}", f"{item}-{'-'.join(two)}", *order))
     return found

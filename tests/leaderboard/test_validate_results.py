@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
-import harness
 import pytest
 from rows import board, failed, row, stored
 
 from benchmarks.__main__ import main
 from benchmarks.leaderboard.community import COMMUNITY, checked
 
-sys.path.insert(0, str(harness.ROOT / "scripts"))
 
-
-def said(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+def validated(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
     code = main(["validate", str(folder)])
     lines = capsys.readouterr().out.splitlines()
     assert code == int(lines != ["no problems"])
     return lines
 
 
-def test_what_is_committed_is_valid() -> None:
+def test_what_is_committed_and_other_good_results_pass(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert list(checked(COMMUNITY)) == []
-
-
-def test_good_results_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    stored(tmp_path / "one", [*board("a", 3), failed("a", "p9")])
-    stored(tmp_path / "two", board("b", 3, embedder="siglip"))  # another board, not this one's
-    stored(tmp_path / "board" / "tiny", board("a", 3))  # a collection, by embedders
-    (tmp_path / "board" / "tiny" / "leaderboard_metrics.csv").write_text("generator")
-    (tmp_path / "README.md").write_text("hello")
-    (tmp_path / "two" / "README.md").write_text("hello")
-    for name in ("one", "two", "board/tiny"):
-        (tmp_path / name / "records.csv").unlink()  # the table for people stays at home
-    assert said(tmp_path, capsys) == ["no problems"]
+    for name, rows in {
+        "one": [*board("a", 3), failed("a", "p9")],
+        "two": board("b", 3, embedder="siglip"),  # another board, not this one's
+        "board/tiny": board("a", 3),  # a collection, by embedders
+    }.items():
+        (stored(tmp_path / name, rows) / "records.csv").unlink()  # for people: stays at home
+    for name in ("README.md", "two/README.md", "board/tiny/leaderboard_metrics.csv"):
+        (tmp_path / name).write_text("hello")
+    assert validated(tmp_path, capsys) == ["no problems"]
+    assert "there is no such folder" in validated(tmp_path / "none", capsys)[0]
 
 
 def test_every_problem_has_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,20 +47,18 @@ def test_every_problem_has_its_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         "l-board/dirty": board("a", 2, dirty=True),
     }.items():
         (stored(tmp_path / name, rows) / "records.csv").unlink()
-    (tmp_path / "a-empty").mkdir()
-    (tmp_path / "h-damaged").mkdir()
-    (tmp_path / "h-damaged" / "records.parquet").write_bytes(b"PAR1 and so on")
-    (tmp_path / "i-more").mkdir()
-    (tmp_path / "i-more" / "run.sh").write_text("echo")
-    os.symlink("/etc", tmp_path / "j-link")
-    (tmp_path / "k.txt").write_text("text")
-    (tmp_path / "l-board" / "README.md").write_bytes(b"x" * 1_000_001)
-    (tmp_path / "l-board" / "tiny" / "more").mkdir()
-    (tmp_path / "l-board" / "leaderboard.html").write_text("<p>")
-    os.symlink("/etc", tmp_path / "l-board" / "link")
-    (tmp_path / "m-empty" / "within").mkdir(parents=True)
-    os.symlink("/etc/passwd", tmp_path / "a-empty" / "records.parquet")
-    lines = said(tmp_path, capsys)
+    for name in ("a-empty", "h-damaged", "i-more", "l-board/tiny/more", "m-empty/within"):
+        (tmp_path / name).mkdir(parents=True)
+    for name, content in {
+        "h-damaged/records.parquet": b"PAR1 and so on",
+        "i-more/run.sh": b"echo",
+        "k.txt": b"text",
+        "l-board/README.md": b"x" * 1_000_001,
+        "l-board/leaderboard.html": b"<p>",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    for name in ("j-link", "l-board/link", "a-empty/records.parquet"):
+        os.symlink("/etc/passwd", tmp_path / name)
     expected = [
         "a-empty: records.parquet does not belong here",
         "a-empty: there is no records.parquet",
@@ -87,10 +81,5 @@ def test_every_problem_has_its_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         "l-board: tiny: more does not belong here",
         "m-empty: within: there is no records.parquet",
     ]
-    assert len(lines) == len(expected)
-    for line, start in zip(lines, expected, strict=True):
+    for line, start in zip(validated(tmp_path, capsys), expected, strict=True):
         assert line.startswith(start)
-
-
-def test_no_folder_is_a_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "there is no such folder" in said(tmp_path / "none", capsys)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import clips as made
@@ -23,26 +24,23 @@ from spf.errors import ClipError, ConfigError
 from spf.video import load
 
 SCORES = {"even": 1.2, "jumpy": -1.2}
-TABLES = ("preferences", "bradley_terry", "raters", "by_pacing", "sample_size", "records")
-
-
-def words(clips: Path, output: Path, *more: str) -> list[str]:
-    given = ["benchmark=user_study", "embedder=histogram", "model=folder"]
-    given.append(f"model.path={clips}")
-    return [*given, f"output={output}", *more]
+TABLES = ("preferences", "bradley_terry", "raters", "by_pacing", "sample_size")
 
 
 def run(clips: Path, output: Path, *more: str) -> session.Run:
-    return session.run(harness.compose(*words(clips, output, *more)), quiet=True)
+    options = ["benchmark=user_study", "embedder=histogram", "model=folder", f"model.path={clips}"]
+    return session.run(harness.compose(*options, f"output={output}", *more), quiet=True)
 
 
 def table(run: session.Run, name: str) -> pd.DataFrame:
     return pd.read_csv(run.folder.path(f"{name}.csv"))
 
 
-@pytest.fixture(autouse=True)
-def _no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    harness.without_plots(monkeypatch)
+@pytest.fixture(autouse=True, scope="module")
+def _no_plots() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        harness.without_plots(patch)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +51,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def asked(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> session.Run:
     """A run without answers."""
-    with pytest.MonkeyPatch.context() as patch:
-        harness.without_plots(patch)
-        return run(clips, tmp_path_factory.mktemp("asked"))
+    return run(clips, tmp_path_factory.mktemp("asked"))
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +73,7 @@ def answers(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def answered(clips: Path, answers: Path, tmp_path_factory: pytest.TempPathFactory) -> session.Run:
-    with pytest.MonkeyPatch.context() as patch:
-        harness.without_plots(patch)
-        given = f"benchmark.answers={answers}"
-        return run(clips, tmp_path_factory.mktemp("answered"), given)
-
-
-# Without answers
+    return run(clips, tmp_path_factory.mktemp("answered"), f"benchmark.answers={answers}")
 
 
 def test_without_answers_there_is_a_page_and_no_result(asked: session.Run) -> None:
@@ -99,7 +89,7 @@ def test_without_answers_there_is_a_page_and_no_result(asked: session.Run) -> No
     assert "No person has rated these clips" in " ".join(page.text)
 
 
-def test_the_key_tells_clips_and_their_pacing(asked: session.Run, study: Study) -> None:
+def test_the_key_names_clips_and_their_pacing(asked: session.Run, study: Study) -> None:
     assert study.strategies == ("even", "jumpy")
     for pair in study.pairs:
         even, jumpy = (study.linearity_mae[study.clip_of(name, pair)] for name in study.strategies)
@@ -112,13 +102,9 @@ def test_the_key_tells_clips_and_their_pacing(asked: session.Run, study: Study) 
 
 def test_checks_are_even_and_jump(asked: session.Run, study: Study) -> None:
     places = set()
-    for trial in study.trials:
-        if not trial.check:
-            continue
-        films = {
-            name: load(asked.folder.path(f"study/clips/{clip}.mp4")).frames.astype(float)
-            for clip, name in trial.clips.items()
-        }
+    for trial in (trial for trial in study.trials if trial.check):
+        paths = {n: asked.folder.path(f"study/clips/{clip}.mp4") for clip, n in trial.clips.items()}
+        films = {name: load(path).frames.astype(float) for name, path in paths.items()}
         steps = {n: np.abs(np.diff(film, axis=0)).mean(axis=(1, 2, 3)) for n, film in films.items()}
         whole = np.abs(films[EVEN][-1] - films[EVEN][0]).mean()
         assert steps[EVEN].max() < 0.2 * whole
@@ -126,15 +112,6 @@ def test_checks_are_even_and_jump(asked: session.Run, study: Study) -> None:
         assert steps[JUMP].max() == pytest.approx(whole, rel=0.1)
         places.add((trial.pair, int(steps[JUMP].argmax())))
     assert len(places) == 6  # no two checks are alike
-
-
-def test_a_second_run_repeats_every_byte(asked: session.Run, clips: Path, tmp_path: Path) -> None:
-    again = run(clips, tmp_path)
-    for name in (PAGE, KEY, *(f"{name}.csv" for name in TABLES)):
-        assert again.folder.read(name) == asked.folder.read(name), name
-
-
-# With answers
 
 
 def test_answers_are_counted(answered: session.Run) -> None:
@@ -152,9 +129,8 @@ def test_tables_say_what_the_raters_chose(answered: session.Run, study: Study) -
     for number in range(8):
         choose = raters.attentive(SCORES, number)
         for shown in study.arranged(f"r{number}"):
-            side = choose(shown)
-            if not shown.trial.check:
-                chosen.append(shown.trial.clips[getattr(shown, side)] == "even")
+            clip = getattr(shown, choose(shown))
+            chosen += [shown.trial.clips[clip] == "even"] * (not shown.trial.check)
     row = table(answered, "preferences").iloc[0]
     assert (row["first"], row["second"]) == ("even", "jumpy")
     assert (row["choices"], row["first_chosen"]) == (24, sum(chosen))
@@ -162,31 +138,32 @@ def test_tables_say_what_the_raters_chose(answered: session.Run, study: Study) -
     assert row["low_95"] < row["rate"] < row["high_95"]
     assert row["raters"] == row["raters_for_first"] + row["raters_for_second"] == 8
     scores = table(answered, "bradley_terry").set_index("strategy")
+    even, jumpy = scores.loc["even", "score"], scores.loc["jumpy", "score"]
     lead = np.log((sum(chosen) + 0.5) / (24 - sum(chosen) + 0.5))
-    assert scores.loc["even", "score"] - scores.loc["jumpy", "score"] == pytest.approx(
-        lead, rel=1e-4
-    )
+    assert even - jumpy == pytest.approx(lead, rel=1e-4)
     assert list(scores["order"]) == [1, 2]
-    assert scores.loc["even", "low_95"] < scores.loc["even", "score"]
+    assert scores.loc["even", "low_95"] < even
     pacing = table(answered, "by_pacing").iloc[0]
     assert (pacing["choices"], pacing["more_even_chosen"]) == (24, sum(chosen))
-    said = answered.summary.sections[0].paragraphs[1]
-    assert said.startswith(f"even was chosen before jumpy in {sum(chosen)} of 24 choices (rate ")
+    line = answered.summary.sections[0].paragraphs[1]
+    assert line.startswith(f"even was chosen before jumpy in {sum(chosen)} of 24 choices (rate ")
     rows = harness.Page((answered.folder.root / "index.html").read_text()).rows
-    assert unquoted(said, [row for row in rows if {"even", "jumpy"} <= {*row}]) == []
+    assert unquoted(line, [row for row in rows if {"even", "jumpy"} <= {*row}]) == []
 
 
-def test_the_key_stands_for_the_clips(
-    asked: session.Run, answered: session.Run, answers: Path, tmp_path: Path
+def test_a_run_repeats_and_the_key_stands_for_the_clips(
+    clips: Path, asked: session.Run, answered: session.Run, answers: Path, tmp_path: Path
 ) -> None:
     """The same tables, with neither clips nor a model that could make them."""
+    again = run(clips, tmp_path / "again")
+    for name in (PAGE, KEY, *(f"{name}.csv" for name in (*TABLES, "records"))):
+        assert again.folder.read(name) == asked.folder.read(name), name
     for name in (PAGE, KEY):  # answers change neither
         assert answered.folder.read(name) == asked.folder.read(name)
-    key = asked.folder.path(KEY)
-    more = [f"benchmark.answers={answers}", f"benchmark.key={key}"]
-    alone = run(tmp_path / "nothing", tmp_path, *more)
+    more = [f"benchmark.answers={answers}", f"benchmark.key={asked.folder.path(KEY)}"]
+    alone = run(tmp_path / "nothing", tmp_path / "alone", *more)
     assert alone.code == 0
-    for name in ("preferences", "bradley_terry", "raters", "by_pacing", "sample_size"):
+    for name in TABLES:
         assert alone.folder.read(f"{name}.csv") == answered.folder.read(f"{name}.csv")
     assert not alone.folder.path(PAGE).exists()
 
@@ -204,9 +181,8 @@ def test_damaged_answers_are_rows_and_stop_nobody(
     done = run(clips, tmp_path, f"benchmark.answers={folder}")
     assert done.code == 1
     people = table(done, "raters").set_index("file")
-    assert dict(people["counted"]) == {
-        "<b>.json": "no", "cut.json": "no", "good.json": "yes", "same again.json": "no",
-    }  # fmt: skip
+    assert list(people.index) == ["<b>.json", "cut.json", "good.json", "same again.json"]
+    assert list(people["counted"]) == ["no", "no", "yes", "no"]
     assert "cut off" in people.loc["cut.json", "reason"]
     assert "rater good answered in good.json already" in people.loc["same again.json", "reason"]
     assert table(done, "preferences")["choices"].sum() == 3
@@ -218,19 +194,12 @@ def test_damaged_answers_are_rows_and_stop_nobody(
     assert all("\n" not in reason and str(tmp_path) not in reason for reason in reasons)
 
 
-# What cannot be shown
-
-
 def test_pairs_that_cannot_be_compared_are_left_out(tmp_path: Path) -> None:
-    clips = harness.layout(
-        tmp_path / "clips",
-        {
-            "a": {name: harness.steady() for name in ("fine", "long", "wide", "lone", "odd")},
-            "b": {"fine": harness.jumping(), "long": harness.steady(30), "odd": harness.still()},
-        },
-    )
     wide = [np.hstack([frame, frame]) for frame in harness.steady()]
-    harness.save(clips / "b" / "wide.mp4", wide)
+    made = {"fine": harness.jumping(), "long": harness.steady(30), "wide": wide}
+    names = ("fine", "long", "wide", "lone", "odd")
+    strategies = {"a": {name: harness.steady() for name in names}, "b": made}
+    clips = harness.layout(tmp_path / "clips", strategies)
     (clips / "b" / "odd.mp4").write_bytes(b"no clip")
     done = run(clips, tmp_path / "out")
     assert done.code == 1  # one clip cannot be read
@@ -243,39 +212,37 @@ def test_pairs_that_cannot_be_compared_are_left_out(tmp_path: Path) -> None:
 
 
 def test_clips_that_a_page_cannot_show_are_refused(tmp_path: Path) -> None:
-    frames = harness.steady(6)
-    stamps = [0, 1, 2, 9, 10, 11]
+    frames, stamps = harness.steady(6), [0, 1, 2, 9, 10, 11]
     uneven = made.encode(tmp_path / "u.mp4", frames, rate=12, stamps=stamps, options={"bf": "0"})
-    with pytest.raises(ClipError, match=r"S/u: its frame rate varies.*ffmpeg"):
-        film_of_file(uneven, "S/u")
-    with pytest.raises(ClipError, match="1 frame"):
-        film_of_file(harness.save(tmp_path / "one.mp4", frames[:1]), "S/one")
-    with pytest.raises(ClipError, match="longer than 60 s"):
-        film_of_file(harness.save(tmp_path / "long.mp4", harness.steady(70), rate=1), "S/long")
+    one = harness.save(tmp_path / "one.mp4", frames[:1])
+    long = harness.save(tmp_path / "long.mp4", harness.steady(70), rate=1)
     (tmp_path / "images").mkdir()
     made.Image.fromarray(frames[0]).save(tmp_path / "images" / "0.png")
-    with pytest.raises(ClipError, match="no rate"):
-        film_of_file(tmp_path / "images", "S/images")
-
-
-# Settings
+    for path, message in (
+        (uneven, r"S/x: its frame rate varies.*ffmpeg"),
+        (one, "1 frame"),
+        (long, "longer than 60 s"),
+        (tmp_path / "images", "no rate"),
+    ):
+        with pytest.raises(ClipError, match=message):
+            film_of_file(path, "S/x")
 
 
 def test_bad_settings_are_one_line(clips: Path, answers: Path, tmp_path: Path) -> None:
     (tmp_path / "key.json").write_text("{}")
-    given = f"benchmark.answers={answers}"
-    for words, told in (
+    named = f"benchmark.answers={answers}"
+    for options, message in (
         (["benchmark.checks=-1"], "checks"),
         (["benchmark.missed=7"], "missed"),
         (["benchmark.num_pairs=0"], "num_pairs"),
         (["benchmark.answers=no/such/folder"], "check the path"),
         (["benchmark.answers=[1]"], "answers"),
         (["benchmark.key=key.json"], "name them with answers"),
-        ([given, f"benchmark.key={tmp_path / 'key.json'}"], "no file of the format"),
-        ([given, f"benchmark.key={tmp_path / 'gone.json'}"], "check the path"),
+        ([named, f"benchmark.key={tmp_path / 'key.json'}"], "no file of the format"),
+        ([named, f"benchmark.key={tmp_path / 'gone.json'}"], "check the path"),
     ):
-        with pytest.raises(ConfigError, match=told) as error:
-            run(clips, tmp_path / "out", *words)
+        with pytest.raises(ConfigError, match=message) as error:
+            run(clips, tmp_path / "out", *options)
         assert "\n" not in str(error.value)
     mine = harness.touch(tmp_path / "clips", "a/p.mp4")
     with pytest.raises(ConfigError, match="give two"):
@@ -284,9 +251,6 @@ def test_bad_settings_are_one_line(clips: Path, answers: Path, tmp_path: Path) -
     with pytest.raises(ConfigError, match="no pair has a clip of every strategy"):
         run(mine, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-# Names that mean harm, and generated clips
 
 
 def test_hostile_prompts_stay_text(study: Study) -> None:
@@ -310,9 +274,9 @@ def test_generated_clips_of_the_default_strategies(tiny_weights: Path, tmp_path:
     assert study.strategies == ("none", "rope (ours)", "wrong_map")
     assert len(study.pairs) == 2
     assert len(study.trials) == 2 * 3 + study.checks
-    kept = {(record["clip"], record["retime"]): record for record in done.results.records}
+    records = {(record["clip"], record["retime"]): record for record in done.results.records}
     for pair in study.pairs:
         for name in study.strategies:
             clip = study.clip_of(name, pair)
-            assert clip in kept[pair, name]["page_clips"].split()
-            assert study.linearity_mae[clip] == kept[pair, name]["linearity_mae"]
+            assert clip in records[pair, name]["page_clips"].split()
+            assert study.linearity_mae[clip] == records[pair, name]["linearity_mae"]
