@@ -91,7 +91,7 @@ def _check_disk(planned: Sequence[Planned], output: str | Path) -> None:
 
 
 def _write(
-    profile: str, planned: Sequence[Planned], runs: Runs, root: RunFolder, tidy: bool
+    profile: str, planned: Sequence[Planned], runs: Runs, root: RunFolder, tidy: bool = True
 ) -> None:
     """Tables and report. tidy : whether tables that this plan does not make are removed."""
     table = as_table(planned)

@@ -61,7 +61,7 @@ def run(output: Path, *words: str) -> int:
 
 def test_the_plan_names_every_experiment_of_the_paper(monkeypatch):
     """The profile embedded takes what ships alone, even where everything is here."""
-    monkeypatch.setattr(planning, "lacking", lambda word: "")
+    monkeypatch.setattr(planning, "missing_requirements", lambda word: "")
     planned = plan("embedded", EXPERIMENTS)
     rows = as_table(planned).rows
     assert list(dict.fromkeys(row["experiment"] for row in rows)) == [1, 2, 3, 4, 5, 6, 7]
