@@ -115,8 +115,8 @@ for (const player of document.querySelectorAll(".player")) {
   choose();
   show(Math.floor(pair.u.length / 2));
   play(!matchMedia("(prefers-reduced-motion: reduce)").matches);
-  new IntersectionObserver(([entry]) => {
-    inSight = entry.isIntersecting;
+  new IntersectionObserver(entries => {
+    inSight = entries.at(-1).isIntersecting; // of several since the last call, the newest
     if (inSight && playing) play(true);
   }).observe(player);
 }
