@@ -11,7 +11,8 @@ import miniatures
 import numpy as np
 import psutil
 import pytest
-from adapters import COMMIT, LAST, asked, empty_hub, index, online_hub, refused
+from adapters import COMMIT, LAST, asked, empty_hub, index, online_hub
+from clips import refused
 
 from scripts import fetch_weights
 from spf.cli import main

@@ -10,7 +10,7 @@ import numpy as np
 import pipelines
 import pytest
 import warping
-from adapters import refused
+from clips import refused
 from miniatures import adapter, hooks, like
 from weight_files import low_rank, original, quantised, weights, with_weights, write_gguf
 from weight_files import write_lora as saved_lora

@@ -7,7 +7,7 @@ from typing import Any
 import live
 import psutil
 import pytest
-from adapters import refused
+from clips import refused
 
 from spf.errors import UnavailableError
 from spf.generators import load_generator, memory

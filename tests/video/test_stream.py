@@ -9,6 +9,7 @@ from typing import Any
 import harness
 import numpy as np
 import pytest
+from clips import refused
 
 from spf.embedders.base import embed_clip
 from spf.errors import ClipError, UnavailableError
@@ -28,33 +29,42 @@ def path(tmp_path):
     return harness.save(tmp_path / "clip.mp4", harness.steady(12))
 
 
+def raising(error: BaseException) -> Any:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
 def clip(count: int = 20) -> list[Frame]:
     return [(np.full((6, 8, 3), index % 256, np.uint8), index / 10) for index in range(count)]
 
 
-def test_frames_are_prepared_while_a_batch_is_encoded():
-    log: list[tuple[str, int]] = []
-    threads: dict[str, set[int]] = {"prepare": set(), "encode": set()}
+def test_frames_are_passed_on_and_prepared_in_order_while_a_batch_is_encoded():
+    log: list[tuple[str, float, bool]] = []  # what, which frame, whether by this thread
+    main = threading.get_ident()
+
+    def note(what, number):
+        log.append((what, float(number), threading.get_ident() == main))
 
     class Slow(harness.Linear):
-        def prepare(self, image: np.ndarray) -> np.ndarray:
-            log.append(("prepare", int(image[0, 0, 0])))
-            threads["prepare"].add(threading.get_ident())
+        def prepare(self, image):
+            note("prepare", image[0, 0, 0])
             return super().prepare(image)
 
-        def encode(self, batch: np.ndarray) -> np.ndarray:
-            threads["encode"].add(threading.get_ident())
-            log.append(("encode", int(batch[0, 0])))
+        def encode(self, batch):
+            note("encode", batch[0, 0])
             time.sleep(0.05)
-            log.append(("done", int(batch[0, 0])))
+            note("encoded", batch[0, 0])
             return super().encode(batch)
 
-    vectors = embed_clip(iter(clip()), Slow(), batch_size=4).vectors
-    assert threads["encode"] == {threading.get_ident()}
-    assert threading.get_ident() not in threads["prepare"]
-    inside = log[log.index(("encode", 0)) : log.index(("done", 0))]
-    assert "prepare" in [what for what, _ in inside]
-    assert [frame for what, frame in log if what == "prepare"] == list(range(20))
+    passed = lambda image, time: note("passed", image[0, 0, 0] + time)  # noqa: E731
+    vectors = embed_clip(iter(clip()), Slow(), batch_size=4, on_frame=passed).vectors
+    assert {what for what, _, here in log if here} == {"encode", "encoded"}
+    inside = log[log.index(("encode", 0, True)) : log.index(("encoded", 0, True))]
+    assert "prepare" in [what for what, *_ in inside]
+    assert [x[1:] for x in log if x[0] == "prepare"] == [(k, False) for k in range(20)]
+    assert [x[1] for x in log if x[0] == "passed"] == [k + k / 10 for k in range(20)]
     plain = harness.Linear()  # the same bits as one frame after the other
     rows = plain.encode(np.stack([plain.prepare(image) for image, _ in clip()])).astype(float)
     rows /= np.linalg.norm(rows, axis=1)[:, None]
@@ -62,22 +72,17 @@ def test_frames_are_prepared_while_a_batch_is_encoded():
 
 
 def test_an_embedder_may_stack_its_own_batches():
-    class Stacking(harness.Linear):
-        def stack(self, prepared: list[np.ndarray]) -> np.ndarray:
-            return np.stack(prepared)[:, ::-1]
-
-    plain, reversed_ = (embed_clip(iter(clip(3)), kind()) for kind in (harness.Linear, Stacking))
-    np.testing.assert_array_equal(reversed_.vectors[:, :3], plain.vectors[:, 2::-1])
+    embedder = harness.Linear()
+    embedder.stack = lambda prepared: np.stack(prepared)[::-1]
+    plain, turned = (embed_clip(iter(clip(3)), x) for x in (harness.Linear(), embedder))
+    np.testing.assert_array_equal(turned.vectors, plain.vectors[::-1])
 
 
 @pytest.mark.parametrize("where", ["source", "on_frame", "prepare", "encode"])
 @pytest.mark.parametrize("error", [ClipError("c", "bad", "mend"), KeyboardInterrupt()], ids=repr)
 def test_an_error_anywhere_ends_everything(where, error):
     """It is raised as it is, no thread stays, and the source is closed."""
-    closed = threading.Event()
-
-    def fail(*_: object) -> Any:
-        raise error
+    closed, fail = threading.Event(), raising(error)
 
     def source() -> Iterator[Frame]:
         try:
@@ -113,17 +118,13 @@ def limited(most: int, error: Exception) -> tuple[Any, list[int]]:
     return encode, asked
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        None,
-        "CUDA out of memory. Tried to allocate 2.00 GiB.",
-        "DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.",
-        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.",
-    ],
-)
+@pytest.mark.parametrize("error", [
+    MemoryError(),
+    RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+], ids=repr)  # fmt: skip
 def test_a_batch_that_does_not_fit_is_halved_once_and_for_all(error, capsys):
-    error = RuntimeError(error) if error else MemoryError()
     encode, asked = limited(3, error)
     embedder = harness.Linear(encode)
     vectors = embed_clip(iter(clip(21)), embedder, batch_size=16).vectors
@@ -141,16 +142,12 @@ def test_a_batch_that_does_not_fit_is_halved_once_and_for_all(error, capsys):
 GPU_LOST = RuntimeError("CUDA error: unspecified launch failure\nCompile with")
 
 
-@pytest.mark.parametrize(
-    ("error", "message", "sizes"),
-    [
-        (MemoryError(), r"frames: a single frame does not fit.*or the CPU", [8, 4, 2, 1]),
-        (GPU_LOST, r"frames: the GPU failed \(CUDA error", [8]),
-        (RuntimeError("mat1 and mat2"), None, [8]),
-        (UnavailableError("weights"), None, [8]),
-    ],
-    ids=repr,
-)
+@pytest.mark.parametrize(("error", "message", "sizes"), [
+    (MemoryError(), r"frames: a single frame does not fit.*or the CPU", [8, 4, 2, 1]),
+    (GPU_LOST, r"frames: the GPU failed \(CUDA error", [8]),
+    (RuntimeError("mat1 and mat2"), None, [8]),
+    (UnavailableError("weights"), None, [8]),
+], ids=repr)  # fmt: skip
 def test_what_an_embedder_raises_fails_its_clip_or_is_no_lack_of_memory(error, message, sizes):
     encode, asked = limited(0, error)
     with pytest.raises(ClipError if message else type(error), match=message) as raised:
@@ -189,11 +186,8 @@ def test_large_frames_are_held_one_at_a_time(path, monkeypatch):
     assert alive == [0] * 13
 
 
-def test_lack_of_memory_while_reading_is_an_error_of_the_clip(path, monkeypatch):
-    def prepare(image: np.ndarray) -> Any:
-        raise MemoryError
-
+def test_lack_of_memory_while_reading_is_an_error_of_the_clip(path):
     embedder = harness.Linear()
-    monkeypatch.setattr(embedder, "prepare", prepare)
-    with pytest.raises(ClipError, match="does not fit into the memory"):
+    embedder.prepare = raising(MemoryError())
+    with refused("does not fit into the memory", ClipError):
         embed_clip(path, embedder)

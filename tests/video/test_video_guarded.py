@@ -8,10 +8,10 @@ from pathlib import Path
 import clips
 import numpy as np
 import pytest
-from clips import encode, one_line
+from clips import encode, refused
 
 from spf.child import LINE
-from spf.errors import ClipError, ConfigError
+from spf.errors import ClipError
 from spf.video import GuardedReader, Reader, Sampling
 from spf.video.guarded import end_idle
 
@@ -31,7 +31,7 @@ def test_same_frames_times_and_notes(clip, tmp_path, sampling):
                 assert np.array_equal(ours, theirs)
         for name in ("notes", "lost", "decoded"):
             assert getattr(guarded, name) == getattr(plain, name)
-    with pytest.raises(ConfigError, match="no video stream 3"):
+    with refused("no video stream 3"):
         GuardedReader(clip, Sampling(stream=3))
 
 
@@ -41,50 +41,41 @@ def test_memory_is_bounded(clip, tmp_path):
     bound = 450 * 2**20
     with GuardedReader(clip, memory=bound) as reader:
         assert len(list(reader)) == 12
-    with pytest.raises(ClipError) as error, GuardedReader(large, memory=bound) as reader:
+    out = refused("ran out of memory", ClipError)
+    with out as error, GuardedReader(large, memory=bound) as reader:
         list(reader)
-    assert "ran out of memory" in one_line(error)
     assert "damaged" not in error.value.reason
     with GuardedReader(large) as reader:
         assert len(list(reader)) == 1
 
 
-@pytest.mark.parametrize(
-    ("sent", "why"),
-    [
-        pytest.param(b'{"info": 1}\n[3]\n', "sent what is no reply", id="json"),
-        pytest.param(b'{"clip_error": [1]}\n', "sent what is no reply", id="error"),
-        pytest.param(b"[" * 5000 + b"\n", "sent what is no reply", id="nested"),
-        pytest.param(b"x" * (LINE + 5000), "sent a line without an end", id="endless"),
-        pytest.param(
-            b'{"frame": [100000, 100000, 3], "time": 0, "decoded": 1}\n',
-            "a frame of another size",
-            id="large",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("sent", "why"), [
+    (b'{"info": 1}\n[3]\n', "sent what is no reply"),
+    (b'{"clip_error": [1]}\n', "sent what is no reply"),
+    (b"[" * 5000 + b"\n", "sent what is no reply"),
+    (b"x" * (LINE + 5000), "sent a line without an end"),
+    (b'{"frame": [100000, 100000, 3], "time": 0, "decoded": 1}\n', "a frame of another size"),
+], ids=["json", "error", "nested", "endless", "large"])  # fmt: skip
 def test_what_a_child_sends_is_not_trusted(clip, sent, why):
     """A decoder that was taken over, or a library that prints between the frames."""
     with GuardedReader(clip) as reader:
         reader._decoder._rest = sent
-        with pytest.raises(ClipError, match=why) as error:
+        with refused(why, ClipError):
             list(reader)
-        one_line(error)
 
 
 def test_a_large_frame_is_refused_by_the_parent_too(clip, monkeypatch):
     monkeypatch.setattr("spf.video.clip.MAX_PIXELS", 64 * 48)
     end_idle()
-    with pytest.raises(ClipError, match="too large"):  # the child has the true bound
+    with refused("too large", ClipError):  # the child has the true bound
         GuardedReader(clip)
 
 
 def test_a_decoder_that_never_ends_is_stopped(clip, monkeypatch):
     monkeypatch.setattr("spf.video.guarded.ENOUGH", 1e-6)
     end_idle()
-    with pytest.raises(ClipError) as error, GuardedReader(clip) as reader:
+    with refused("took more than 1e-06 s", ClipError), GuardedReader(clip) as reader:
         list(reader)
-    assert "took more than 1e-06 s" in one_line(error)
 
 
 def test_relative_names_and_a_folder_that_looks_like_modules(clip, monkeypatch):

@@ -3,21 +3,18 @@
 import clips
 import numpy as np
 import pytest
-from clips import encode, grey, number, numbers, one_line
+from clips import encode, grey, number, numbers, refused
 from PIL import features
 
-from spf.errors import ClipError, ConfigError
+from spf.errors import ClipError
 from spf.video import Reader, Sampling, load, probe
 
 
-@pytest.mark.parametrize(
-    ("name", "codec", "known", "options"),
-    [
-        ("a.mp4", "libx264", "h264", {}),
-        ("av1.mp4", "libsvtav1", "av1", {"preset": "12", "crf": "20"}),
-        ("m4.avi", "mpeg4", "mpeg4", {"b": "9000000", "qmin": "1", "bf": "2"}),
-    ],
-)
+@pytest.mark.parametrize(("name", "codec", "known", "options"), [
+    ("a.mp4", "libx264", "h264", {}),
+    ("av1.mp4", "libsvtav1", "av1", {"preset": "12", "crf": "20"}),
+    ("m4.avi", "mpeg4", "mpeg4", {"b": "9000000", "qmin": "1", "bf": "2"}),
+])  # fmt: skip
 def test_every_format_gives_every_frame_in_order(tmp_path, name, codec, known, options):
     path = encode(tmp_path / name, grey(12), codec, options=options)
     clip = load(path)
@@ -57,17 +54,13 @@ def test_the_content_decides_and_not_the_name(tmp_path):
     assert numbers(load(colon)) == numbers(load(str(colon))) == [0, 1, 2]
 
 
-@pytest.mark.parametrize(
-    ("sampling", "chosen"),
-    [
-        ({"stride": 4}, range(0, 30, 4)),
-        ({"stride": 4, "max_frames": 3}, [0, 4, 8]),
-        ({"end": 0.4}, range(10)),
-        ({"start": 0.3999, "end": 0.8, "stride": 3}, [10, 13, 16, 19]),
-        ({"start": 0.41, "end": 0.8, "stride": 3, "max_frames": 2}, [11, 14]),
-        ({"start": 1.0, "end": 99.0, "max_frames": 99}, range(25, 30)),
-    ],
-)
+@pytest.mark.parametrize(("sampling", "chosen"), [
+    ({"stride": 4}, range(0, 30, 4)),
+    ({"end": 0.4}, range(10)),
+    ({"start": 0.3999, "end": 0.8, "stride": 3}, [10, 13, 16, 19]),
+    ({"start": 0.41, "end": 0.8, "stride": 3, "max_frames": 2}, [11, 14]),
+    ({"start": 1.0, "end": 99.0, "max_frames": 99}, range(25, 30)),
+])  # fmt: skip
 @pytest.mark.parametrize("kind", ["mp4", "gif"])
 def test_selection(shared, kind, sampling, chosen):
     clip = load(shared[kind], Sampling(**sampling))
@@ -80,12 +73,11 @@ def test_wrong_and_empty_selections_are_refused(shared):
         *({"stride": 0}, {"stride": None}, {"max_frames": True}, {"start": float("nan")}),
         *({"start": 2.0, "end": 2.0}, {"stream": -1}, {"crop_bars": 1}),
     ):
-        with pytest.raises(ConfigError, match="sampling") as error:
+        with refused("sampling"):
             Sampling(**wrong)
-        one_line(error)
-    with pytest.raises(ClipError, match=r"no frame at or after 5 s; its last frame is at 1\.16"):
+    with refused(r"no frame at or after 5 s; its last frame is at 1\.16", ClipError):
         load(shared["mp4"], Sampling(start=5))
-    with pytest.raises(ClipError, match=r"no frame at or after 0\.41 and before 0\.42 s"):
+    with refused(r"no frame at or after 0\.41 and before 0\.42 s", ClipError):
         load(shared["mp4"], Sampling(start=0.41, end=0.42))
 
 
@@ -112,6 +104,5 @@ def test_streams_are_numbered_among_the_video_streams(tmp_path):
         assert probe(path, stream) == clip.info
     gif = clips.animate(tmp_path / "a.gif", grey(3), [100] * 3)
     for file, stream, has in ((path, 2, "it has 2 video streams"), (gif, 1, "images have 1")):
-        with pytest.raises(ConfigError, match=f"no video stream {stream}; {has}") as error:
+        with refused(f"no video stream {stream}; {has}"):
             probe(file, stream)
-        one_line(error)

@@ -44,21 +44,18 @@ def test_a_repeated_time_stamp_is_repaired(shared, tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    ("stamps", "times", "repaired"),
-    [
-        ([7, 8, 10], [0, 1, 3], 0),
-        ([0, 1, 1, 2, 3], [0, 1, 1.5, 2, 3], 1),  # repeated: half the way
-        ([0, None, None, 3], [0, 1, 2, 3], 2),
-        ([None, 1, 2], [0, 1, 2], 1),
-        ([None, None, None], [0, 1, 2], 3),
-        ([0, 1, 2, 1.5, 5], [0, 1, 2, 3, 5], 1),  # backward
-        ([0, 1, 2, 90, 4, 5], [0, 1, 2, 3, 4, 5], 1),  # ahead of its time
-        ([0, 1, 2, 0, 1, 2, 3], [0, 1, 2, 3, 4, 5, 6], 1),  # joined clips: the clock restarts
-        ([0, 1, 9, 10], [0, 1, 9, 10], 0),  # a real pause
-        ([], [], 0),
-    ],
-)
+@pytest.mark.parametrize(("stamps", "times", "repaired"), [
+    ([7, 8, 10], [0, 1, 3], 0),
+    ([0, 1, 1, 2, 3], [0, 1, 1.5, 2, 3], 1),  # repeated: half the way
+    ([0, None, None, 3], [0, 1, 2, 3], 2),
+    ([None, 1, 2], [0, 1, 2], 1),
+    ([None, None, None], [0, 1, 2], 3),
+    ([0, 1, 2, 1.5, 5], [0, 1, 2, 3, 5], 1),  # backward
+    ([0, 1, 2, 90, 4, 5], [0, 1, 2, 3, 4, 5], 1),  # ahead of its time
+    ([0, 1, 2, 0, 1, 2, 3], [0, 1, 2, 3, 4, 5, 6], 1),  # joined clips: the clock restarts
+    ([0, 1, 9, 10], [0, 1, 9, 10], 0),  # a real pause
+    ([], [], 0),
+])  # fmt: skip
 def test_steady(stamps, times, repaired):
     items = [(None if s is None else float(s), index) for index, s in enumerate(stamps)]
     result = list(steady(items, 1.0))
