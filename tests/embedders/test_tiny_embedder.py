@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from clips import refused
 from safetensors.numpy import load_file, save_file
 
 import spf
@@ -47,17 +48,13 @@ def test_it_follows_the_meaning_and_neither_camera_codec_noise_nor_light(name):
 
 
 def test_other_files_are_refused_in_one_line(tmp_path):
-    cut, other = tmp_path / "cut.safetensors", tmp_path / "other.safetensors"
-    cut.write_bytes(SHIPPED.read_bytes()[:5000])
-    save_file({"weight": np.zeros(3, np.float32)}, other)
-    for path, reason in (
-        (tmp_path / "none.safetensors", "No such file"),
-        (cut, "damaged"),
-        (other, "another network"),
-    ):
-        with pytest.raises(UnavailableError, match=reason) as caught:
-            TinyEmbedder(path)
-        assert "\n" not in str(caught.value)
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(SHIPPED.read_bytes()[:5000])
+    with refused("damaged", UnavailableError):
+        TinyEmbedder(path)
+    save_file({"weight": np.zeros(3, np.float32)}, path)
+    with refused("another network", UnavailableError):
+        TinyEmbedder(path)
 
 
 def test_identity_names_the_weights(tmp_path):

@@ -3,13 +3,13 @@
 import harness
 import numpy as np
 import pytest
+from clips import refused
 
 import spf
 from spf.cache import user_cache
 from spf.embedders import embed_clip, load_embedder
 from spf.embedders.pixels import Pixels
 from spf.embedders.views import CAMERA, FRAMES, HELD, LIGHT, NUISANCES, Sample, View
-from spf.errors import ConfigError
 from spf.measurement import measure_clip
 
 
@@ -126,5 +126,5 @@ def test_what_does_not_react_keeps_its_curve_and_unknown_names_are_refused():
     """Flat colours look the same to every camera: the plain curve, bit for bit."""
     curve, usual = (spf.measure(plain(12), "pixels", nuisance=x) for x in ("camera", "none"))
     np.testing.assert_array_equal(curve.progress, usual.progress)
-    with pytest.raises(ConfigError, match=r"'camra'.*did you mean camera"):
+    with refused("'camra'.*did you mean camera"):
         spf.measure("no such clip.mp4", "pixels", nuisance="camra")
