@@ -25,7 +25,7 @@ BY_HAND = Workload(
 )
 
 
-def test_by_hand() -> None:
+def test_by_hand():
     """3 latents of 2 x 3 tokens; weights 500, 4000, 1000, 400 bytes."""
     denoising = 18 * (16 * (5 * 2) + max(2 * 64 * 2, 12 * 16, 5 * 16 * 2))
     decoding = 4 * ((10 + 2 * 9) * 32 * 48 + 6 * 9 * 32 * 48)
@@ -99,12 +99,8 @@ def full_size(name: str, config: dict[str, Any], tokens: tuple[int, int, int]) -
     ("wan21", "vace-1.3b", (480, 832), 81),
     ("ltx2", "v2.0", (512, 768), 121),
 ])  # fmt: skip
-def test_denoising_agrees_with_the_tensors_of_full_size(
-    name: str, variant: str, size: tuple[int, int], frames: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    generator: Any = load_generator(
-        name, variant=variant, size=size, device="cpu", dtype="bfloat16"
-    )
+def test_denoising_agrees_with_the_tensors_of_full_size(name, variant, size, frames, monkeypatch):
+    generator = load_generator(name, variant=variant, size=size, device="cpu", dtype="bfloat16")
     load = replace(generator.workload({}), num_frames=frames)
     latents = (frames - 1) // generator.factor + 1, *(x // generator.multiple for x in size)
     linear = lambda query, key, value, **more: torch.empty_like(query)  # noqa: E731
@@ -123,15 +119,12 @@ def test_denoising_agrees_with_the_tensors_of_full_size(
     ("ltx2", "v2.0", (1024, 1536),
      {"spatial_compression_ratio": 32, "temporal_compression_ratio": 8}),
 ])  # fmt: skip
-def test_decoding_agrees_with_the_tensors_of_full_size(
-    name: str, variant: str, size: tuple[int, int], shape: dict[str, Any], tiling: bool
-) -> None:
+def test_decoding_agrees_with_the_tensors_of_full_size(name, variant, size, shape, tiling):
     import diffusers
 
     frames = 5 if tiling and name == "wan22" else 33  # it goes latent by latent in each tile
-    generator: Any = load_generator(
-        name, variant=variant, size=size, num_frames=frames, device="cpu", dtype="bfloat16"
-    )
+    options = {"variant": variant, "size": size, "num_frames": frames, "dtype": "bfloat16"}
+    generator = load_generator(name, device="cpu", **options)
     load = replace(generator.workload({}), tiling=tiling)
     config = dict(generator.repository.published["vae"]) | shape
     kind = getattr(diffusers, config.pop("_class_name"))
@@ -149,14 +142,14 @@ def test_decoding_agrees_with_the_tensors_of_full_size(
     assert 1 / MARGIN < memory.estimate(load).decoding / counted < MARGIN
 
 
-def test_sizes_are_those_of_the_folders_own_configuration(wan: Any) -> None:
+def test_sizes_are_those_of_the_folders_own_configuration(wan):
     dims = wan.workload({}).dims
     assert (dims.width, dims.heads, dims.feed_forward, dims.blocks) == (64, 2, 64, 2)
 
 
-def test_a_gpu_that_is_too_small_is_refused_with_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_is_too_small_is_refused_with_what_fits(monkeypatch):
     """Wan2.2 I2V: two transformers of 14.3 billion parameters and a text encoder of 5.7."""
-    generator: Any = load_generator("wan22", device="cpu", dtype="bfloat16")
+    generator = load_generator("wan22", device="cpu", dtype="bfloat16")
     counts = {name: round(1e9 * x) for name, x in generator.repository.parts.items()}
     load = replace(generator.workload(counts), on_gpu=True)
     makes = lambda count: (count - 1) // 4 * 4 + 1  # noqa: E731

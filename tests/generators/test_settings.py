@@ -99,11 +99,8 @@ def test_a_models_default_is_what_a_request_leaves_open(wan):
 @pytest.mark.parametrize(("case", "same", "changes"), [
     ("split", {"crf": 33}, {"crf": 0, "stg_scale": 0.0, "modality_scale": 1.0}),
     ("split", {}, {"motion_speed": 0.5, "guidance_rescale": 0.0}),
-    (
-        "ltxv",
-        {"decode_timestep": 0.05},
-        dict.fromkeys(("image_cond_noise_scale", "decode_timestep", "decode_noise_scale"), 0.5),
-    ),
+    ("ltxv", {"decode_timestep": 0.05},
+     dict.fromkeys(("image_cond_noise_scale", "decode_timestep", "decode_noise_scale"), 0.5)),
 ])  # fmt: skip
 def test_a_models_own_settings_act(case, same, changes, adapters):
     generator = adapters(case)

@@ -48,14 +48,11 @@ def test_ends_are_compared_with_their_own():
         assert found == pytest.approx(expected, nan_ok=True)
 
 
-@pytest.mark.parametrize(
-    ("shape", "size", "white"),
-    [
-        ((20, 60), (10, 10), np.s_[:, 20:40]),  # wider: its sides are cut
-        ((60, 20), (10, 10), np.s_[20:40]),  # higher: top and bottom
-        ((20, 40), (10, 20), np.s_[:]),  # of the same aspect: nothing
-    ],
-)
+@pytest.mark.parametrize(("shape", "size", "white"), [
+    ((20, 60), (10, 10), np.s_[:, 20:40]),  # wider: its sides are cut
+    ((60, 20), (10, 10), np.s_[20:40]),  # higher: top and bottom
+    ((20, 40), (10, 20), np.s_[:]),  # of the same aspect: nothing
+])  # fmt: skip
 def test_an_image_of_another_aspect_is_cut_to_its_middle(shape, size, white):
     image = np.zeros((*shape, 3), np.uint8)
     image[white] = 255

@@ -6,6 +6,7 @@ import sys
 import time
 from math import nan
 from pathlib import Path
+from unittest.mock import Mock
 
 import clips
 import harness
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 from spf.cache import user_cache
-from spf.errors import ClipError, ConfigError, SpfError
+from spf.errors import ClipError, SpfError
 from spf.quality import (
     DEFAULT_DIMENSIONS,
     VBENCH_DIMENSIONS,
@@ -30,8 +31,26 @@ from spf.quality.vbench import VBench
 
 FLICKERING = "temporal_flickering"
 KNOWN = Conditions(np.zeros((128, 128, 3), np.uint8))
-COMMAND = "import vbench.launch.evaluate as e; e.dist_init = lambda: None; e.main()"
-"""What `vbench evaluate` runs, but for its start of NCCL, without which it needs no GPU."""
+COMMAND = """
+import functools, types, torch
+torch.set_num_threads(1)
+torch.load = functools.partial(torch.load, weights_only=False)
+import vbench.launch.evaluate as command
+command.dist_init = lambda: None
+command.torch = types.SimpleNamespace(device=lambda _: torch.device("cpu"))
+command.main()
+"""
+"""VBench's own command, on the processor, with files that are trusted because we wrote them."""
+
+
+def scored(folder, out, *words, **environment):
+    """What that command gives for the clips of a folder: dimension -> mean, and a row a clip."""
+    words = ["--mode", "custom_input", "--output_path", str(out), *words]
+    words = [sys.executable, "-c", COMMAND, "--videos_path", str(folder), *words]
+    done = harness.command(*words, timeout=400, **environment)
+    assert done.returncode == 0, done.stderr
+    (results,) = out.glob("*_eval_results.json")
+    return json.loads(results.read_text())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -67,12 +86,8 @@ def flickering(quality, clip, cache=None) -> Score:
 
 
 def test_flickering_is_what_the_packages_command_gives(quality, folder, tmp_path, capfd):
-    words = ["--videos_path", str(folder), "--dimension", FLICKERING, "--mode", "custom_input"]
-    words += ["--output_path", str(tmp_path)]
-    done = harness.command(sys.executable, "-c", COMMAND, *words, timeout=400)
-    (results,) = tmp_path.glob("*_eval_results.json")
-    mean, found = json.loads(results.read_text())[FLICKERING]
-    assert len(found) == 4, done.stderr
+    mean, found = scored(folder, tmp_path, "--dimension", FLICKERING)[FLICKERING]
+    assert len(found) == 4
     before = dict(os.environ)
     ours = {path.name: flickering(quality, path).value for path in folder.iterdir()}
     assert ours == {Path(row["video_path"]).name: row["video_results"] for row in found}
@@ -106,16 +121,13 @@ def test_other_weights_than_the_published_ones_are_not_run(folder, monkeypatch, 
     assert "make weights QUALITY=vbench" in score.reason
 
 
-@pytest.mark.parametrize(
-    ("count", "side", "fps", "dimension", "reason"),
-    [
-        (1, 128, 8, FLICKERING, "needs 2 frames, this clip has 1"),
-        (2, 128, 8, "motion_smoothness", "needs 3 frames"),
-        (6, 128, 24, "dynamic_degree", "this clip has 2"),
-        (4, 112, 8, "motion_smoothness", "needs 113 x 113 pixels, this clip has 112 x 112"),
-        (4, 120, 8, "dynamic_degree", "needs 121 x 121 pixels, this clip has 120 x 120"),
-    ],
-)
+@pytest.mark.parametrize(("count", "side", "fps", "dimension", "reason"), [
+    (1, 128, 8, FLICKERING, "needs 2 frames, this clip has 1"),
+    (2, 128, 8, "motion_smoothness", "needs 3 frames"),
+    (6, 128, 24, "dynamic_degree", "this clip has 2"),
+    (4, 112, 8, "motion_smoothness", "needs 113 x 113 pixels, this clip has 112 x 112"),
+    (4, 120, 8, "dynamic_degree", "needs 121 x 121 pixels, this clip has 120 x 120"),
+])  # fmt: skip
 def test_what_a_dimension_does_not_take(count, side, fps, dimension, reason, tmp_path):
     clip = clips.encode(tmp_path / "a.mp4", clips.noise(count, side, side), rate=fps)
     with pytest.raises(Refused, match=reason):
@@ -127,7 +139,7 @@ def test_other_files_than_mp4_are_not_run(quality, tmp_path):
         score = flickering(quality, harness.touch(tmp_path, name) / name)
         assert score.value is None
         assert reason in score.reason
-    with pytest.raises(ClipError, match="cannot be read"):
+    with clips.refused("cannot be read", ClipError):
         quality.measure(tmp_path / "none.mp4")
 
 
@@ -135,12 +147,7 @@ def test_other_files_than_mp4_are_not_run(quality, tmp_path):
 def test_a_score_is_computed_once_for_the_same_bytes_and_packages(
     reply, folder, tmp_path, monkeypatch
 ):
-    names = []
-
-    def ask(self, dimension, clip, *_):
-        names.append(clip.name)
-        return reply
-
+    ask = Mock(return_value=reply)
     monkeypatch.setattr(VBenchProcess, "ask", ask)
     copy, cache = tmp_path / "copy.mp4", user_cache()
     copy.write_bytes((folder / "two.mp4").read_bytes())
@@ -148,15 +155,15 @@ def test_a_score_is_computed_once_for_the_same_bytes_and_packages(
         quality = VBench([FLICKERING], device="cpu")
         score = flickering(quality, path, cache)
         assert score == Score(reply.get("value"), reply.get("refused", ""))
-    assert names == ["two.mp4"]
+    assert ask.call_count == 1
     flickering(quality, copy)  # without a cache
     copy.write_bytes(copy.read_bytes() + b"\0")
     flickering(quality, copy, cache)
-    assert names == ["two.mp4", "copy.mp4", "copy.mp4"]
+    assert ask.call_count == 3
     before = quality.identity()
     monkeypatch.setattr(vbench_module, "installed", lambda *_: {"vbench": "0.1.6"})
     flickering(quality, copy, cache)
-    assert len(names) == 4
+    assert ask.call_count == 4
     assert quality.identity() != before
 
 
@@ -167,9 +174,8 @@ def test_the_time_limit_kills_the_whole_group(tmp_path, monkeypatch):
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
     message = r"^clip\.mp4: VBench's dynamic_degree broke down: .* than 1 s; raise quality.time"
-    with pytest.raises(SpfError, match=message) as error:
+    with clips.refused(message, SpfError):
         VBenchProcess({}, "cpu").ask("dynamic_degree", Path("clip.mp4"), 1)
-    clips.one_line(error)
     pid = int((tmp_path / "pid").read_text())
     deadline = time.monotonic() + 10
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie":
@@ -177,17 +183,13 @@ def test_the_time_limit_kills_the_whole_group(tmp_path, monkeypatch):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"dimensions": ["temporal_flikering"]}, "did you mean temporal_flickering"),
-        ({"dimensions": []}, "at least one"),
-        ({"time_limit": 0}, "a number above 0"),
-        ({"time_limit": nan}, "a number above 0"),
-    ],
-)
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"dimensions": ["temporal_flikering"]}, "did you mean temporal_flickering"),
+    ({"dimensions": []}, "at least one"),
+    *(({"time_limit": x}, "a number above 0") for x in (0, nan)),
+])  # fmt: skip
 def test_bad_settings(settings, message):
-    with pytest.raises(ConfigError, match=message):
+    with clips.refused(message):
         VBench(**settings)
 
 

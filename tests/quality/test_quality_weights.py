@@ -3,7 +3,6 @@ anything that a file may hold; with random ones, every dimension gives what its 
 """
 
 import hashlib
-import json
 import os
 import sys
 from dataclasses import replace
@@ -14,6 +13,7 @@ import harness
 import pytest
 import torch
 from servers import CONTENT, Server, serving
+from test_quality import scored
 
 from scripts import fetch_weights
 from spf.cache import user_cache
@@ -44,48 +44,49 @@ def server(models, monkeypatch):
         yield Server
 
 
-def fetch(capsys, name):
-    return fetch_weights.main([f"quality={name}"]), *capsys.readouterr()
+@pytest.fixture
+def fetch(server, capsys):
+    """A name -> exit code and output of the command; where it fails, one line."""
+
+    def fetch(name):
+        code, (text, errors) = fetch_weights.main([f"quality={name}"]), capsys.readouterr()
+        return code, harness.check_one_line(errors) if code else text
+
+    return fetch
 
 
 @pytest.mark.parametrize(("name", "how"), [("pinned", "as pinned"), ("loose", "noted")])
-def test_fetching_verifies_and_notes(name, how, server, models, capsys):
-    code, text, errors = fetch(capsys, name)
-    assert code == 0, errors
-    assert "fetched" in text
-    assert how in text
+def test_fetching_verifies_and_notes(name, how, server, models, fetch):
+    code, text = fetch(name)
+    assert (code, "fetched" in text, how in text) == (0, True, True)
     assert {path.name: path.read_bytes() for path in models.iterdir()} == {f"{name}.pth": CONTENT}
     assert fetched_hashes() == {f"models/{name}.pth": SHA256}
-    code, text, _ = fetch(capsys, name)
-    assert code == 0
-    assert "already here" in text
+    code, text = fetch(name)
+    assert (code, "already here" in text) == (0, True)
     assert len(server.asked) == 1
 
 
-def test_an_interrupted_download_goes_on(server, models, capsys):
+def test_an_interrupted_download_goes_on(server, models, fetch):
     file, server.stop_after = models / "pinned.pth", 1000
-    code, _, errors = fetch(capsys, "pinned")
+    code, line = fetch("pinned")
     assert code == 3
-    assert f"{len(CONTENT) - 1000} bytes too early" in harness.check_one_line(errors)
+    assert f"{len(CONTENT) - 1000} bytes too early" in line
     assert not file.exists()
     server.stop_after = None
-    assert fetch(capsys, "pinned")[0] == 0
+    assert fetch("pinned")[0] == 0
     assert server.asked == [None, "bytes=1000-"]
     assert file.read_bytes() == CONTENT
     file.unlink()
     server.content = CONTENT[::-1]
-    code, _, errors = fetch(capsys, "pinned")
-    assert code == 3
-    assert "SHA-256" in harness.check_one_line(errors)
+    code, line = fetch("pinned")
+    assert (code, "SHA-256" in line) == (3, True)
     assert not file.exists()
 
 
-def test_a_server_that_refuses_is_one_line(server, models, capsys):
+def test_a_server_that_refuses_is_one_line(server, models, fetch):
     server.status = 404
-    code, _, errors = fetch(capsys, "pinned")
-    assert code == 3
-    line = harness.check_one_line(errors)
-    assert "404" in line
+    code, line = fetch("pinned")
+    assert (code, "404" in line) == (3, True)
     assert str(models / "pinned.pth") in line  # where to copy it to
 
 
@@ -125,18 +126,6 @@ def test_a_file_of_weights_runs_nothing(shell, zipped, tmp_path):
     assert (tmp_path / "ran").exists()  # it would have
 
 
-ORACLE = """
-import functools, os, sys, types, torch
-torch.set_num_threads(1)
-torch.load = functools.partial(torch.load, weights_only=False)
-import vbench.launch.evaluate as command
-command.dist_init = lambda: None
-command.torch = types.SimpleNamespace(device=lambda _: torch.device("cpu"))
-command.main()
-"""
-"""VBench's own command, on the processor, with files that are trusted because we wrote them."""
-
-
 @pytest.mark.slow
 def test_every_dimension_is_what_the_packages_command_gives(tmp_path, monkeypatch):
     """With random weights, which are taken for the published ones."""
@@ -154,14 +143,9 @@ def test_every_dimension_is_what_the_packages_command_gives(tmp_path, monkeypatc
     clips.encode(videos / "b.mp4", clips.noise(4, 128, 128, seed=1), rate=8)
     dino = "dino_vitbase16_pretrain.pth"
     (hub / dino).symlink_to(weights / "dino_model" / dino)
-    words = ["--videos_path", str(videos), "--mode", "custom_input", "--load_ckpt_from_local", "1"]
     custom = [name for name in VBENCH_DIMENSIONS if name not in (*FIRST_FRAME, CAMERA)]
-    words += ["--output_path", str(tmp_path / "out"), "--dimension", *custom]
-    words = [sys.executable, "-c", ORACLE, *words]
-    done = harness.command(*words, timeout=400, TORCH_HOME=str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    (results,) = (tmp_path / "out").glob("*_eval_results.json")
-    expected = json.loads(results.read_text())
+    words = ["--load_ckpt_from_local", "1", "--dimension", *custom]
+    expected = scored(videos, tmp_path / "out", *words, TORCH_HOME=str(tmp_path))
     quality, cache = VBench(device="cpu"), user_cache()
     try:
         for path in sorted(videos.iterdir()):

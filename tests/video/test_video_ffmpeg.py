@@ -103,21 +103,12 @@ def test_what_is_held_is_no_loss(tmp_path, scene, name):
     assert np.abs(load(path).times - expected).max() < MILLISECOND
 
 
-def files() -> list[object]:
-    found: list[object] = []
-    for variable in ("SPF_TEST_CLIPS", "SPF_TEST_INPUTS"):
-        folder = os.environ.get(variable)
-        if not folder:
-            skip = pytest.mark.skip(reason=f"{variable} names no folder of files")
-            found.append(pytest.param(None, marks=skip, id=variable))
-            continue
-        for path in sorted(Path(folder).rglob("*")):
-            if path.suffix.lower() in SUFFIXES - {".webp"} and path.is_file():
-                found.append(pytest.param(path, id=str(path.relative_to(folder))))
-    return found
+FOLDERS = filter(None, map(os.environ.get, ("SPF_TEST_CLIPS", "SPF_TEST_INPUTS")))
+FILES = [path for folder in FOLDERS for path in sorted(Path(folder).rglob("*.*"))]
+READ = [x for x in FILES if x.suffix.lower() in SUFFIXES - {".webp"} and x.is_file()]
 
 
-@pytest.mark.parametrize("path", files())
+@pytest.mark.parametrize("path", READ, ids=str)
 def test_files_of_a_folder_are_read_as_ffmpeg_reads_them(path):
     """All but WebP, for which few versions of ffmpeg have a decoder of animations."""
     try:

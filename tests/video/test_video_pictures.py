@@ -75,7 +75,7 @@ def box(kind: bytes, *parts: bytes, version: int | None = None) -> bytes:
 
 def test_a_picture_of_tiles_is_refused(tmp_path):
     """As phones write HEIC: FFmpeg gives each tile as a stream, one of which is not the picture."""
-    pack, path = struct.pack, tmp_path / "a.heic"
+    pack, path, begin = struct.pack, tmp_path / "a.heic", 32  # where the contents lie
     # With B-frames x265 gives a single picture a time that it never set.
     quiet = {"x265-params": "log-level=none:bframes=0"}
     data = encode(tmp_path / "a.mp4", grey(1, 64, 64), "libx265", options=quiet).read_bytes()
@@ -84,26 +84,22 @@ def test_a_picture_of_tiles_is_refused(tmp_path):
     with av.open(str(tmp_path / "a.mp4")) as source:
         tile = bytes(next(source.demux(video=0)))
     grid = pack(">BBBBHH", 0, 0, 0, 1, 128, 64)
-    items = [(1, b"hvc1", tile), (2, b"hvc1", tile), (3, b"grid", grid)]
-
-    def head(begin: int) -> bytes:
-        places = known = b""
-        for number, kind, content in items:
-            places += pack(">HHHII", number, 0, 1, begin, len(content))
-            known += box(b"infe", pack(">HH4sB", number, 0, kind, 0), version=2)
-            begin += len(content)
-        sizes = [box(b"ispe", pack(">II", side, 64), version=0) for side in (64, 128)]
-        uses = pack(">IHBBBHBBBHBB", 3, 1, 2, 0x81, 2, 2, 2, 0x81, 2, 3, 1, 3)
-        parts = [
-            box(b"hdlr", pack(">I4s", 0, b"pict"), bytes(13), version=0),
-            box(b"pitm", pack(">H", 3), version=0),
-            box(b"iloc", pack(">BBH", 0x44, 0, 3), places, version=0),
-            box(b"iinf", pack(">H", 3), known, version=0),
-            box(b"iref", box(b"dimg", pack(">HHHH", 3, 2, 1, 2)), version=0),
-            box(b"iprp", box(b"ipco", settings, *sizes), box(b"ipma", uses, version=0)),
-        ]
-        return box(b"ftyp", b"heic", bytes(4), b"mif1heic") + box(b"meta", *parts, version=0)
-
-    path.write_bytes(head(len(head(0)) + 8) + box(b"mdat", *(content for *_, content in items)))
+    places = known = b""
+    for number, kind, content in ((1, b"hvc1", tile), (2, b"hvc1", tile), (3, b"grid", grid)):
+        places += pack(">HHHII", number, 0, 1, begin, len(content))
+        known += box(b"infe", pack(">HH4sB", number, 0, kind, 0), version=2)
+        begin += len(content)
+    sizes = [box(b"ispe", pack(">II", side, 64), version=0) for side in (64, 128)]
+    uses = pack(">IHBBBHBBBHBB", 3, 1, 2, 0x81, 2, 2, 2, 0x81, 2, 3, 1, 3)
+    parts = [
+        box(b"hdlr", pack(">I4s", 0, b"pict"), bytes(13), version=0),
+        box(b"pitm", pack(">H", 3), version=0),
+        box(b"iloc", pack(">BBH", 0x44, 0, 3), places, version=0),
+        box(b"iinf", pack(">H", 3), known, version=0),
+        box(b"iref", box(b"dimg", pack(">HHHH", 3, 2, 1, 2)), version=0),
+        box(b"iprp", box(b"ipco", settings, *sizes), box(b"ipma", uses, version=0)),
+    ]
+    data = box(b"ftyp", b"heic", bytes(4), b"mif1heic") + box(b"mdat", tile, tile, grid)
+    path.write_bytes(data + box(b"meta", *parts, version=0))
     with refused("stored as tiles, which are not joined here; convert it", ClipError):
         probe(path)
