@@ -45,10 +45,9 @@ def test_a_subtitle_in_the_bars_keeps_them(tmp_path):
     np.testing.assert_array_equal(found.embeddings.vectors, same.embeddings.vectors)
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "note"),
-    [(12, 0, "black beginning: 0.50 s"), (1, 0, "black beginning"), (0, 24, "frozen end: 1.00 s")],
-)
+@pytest.mark.parametrize(("before", "after", "note"), [
+    (12, 0, "black beginning: 0.50 s"), (1, 0, "black beginning"), (0, 24, "frozen end: 1.00 s"),
+])  # fmt: skip
 def test_black_and_frozen_ends_are_noted(tmp_path, before, after, note):
     frames = morph()
     frames = [np.zeros_like(frames[0])] * before + frames + frames[-1:] * after

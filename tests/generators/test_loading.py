@@ -10,7 +10,7 @@ import numpy as np
 import pipelines
 import pytest
 import warping
-from adapters import refused
+from clips import refused
 from miniatures import adapter, hooks, like
 from weight_files import low_rank, original, quantised, weights, with_weights, write_gguf
 from weight_files import write_lora as saved_lora
@@ -32,22 +32,15 @@ PARTS = ("transformer", "transformer_2")
 
 
 @pytest.fixture(scope="module")
-def files(adapters, tmp_path_factory) -> dict[str, Any]:
+def files(adapters, tmp_path_factory):
     """LoRAs of two models, the experts of Wan as GGUF files (`gguf`; the second one in its authors'
     names), and files that fit nothing."""
-    folder = tmp_path_factory.mktemp("files")
-    made: dict[str, Any] = {}
-
-    def lora(name: str, factors: dict[str, Any]) -> str:
-        made[name] = str(saved_lora(folder / f"{name}.safetensors", factors))
-        return made[name]
-
-    for case, layers in LAYERS.items():
-        lora(case, low_rank(weights(adapters(case).path), *layers))
-    factors = low_rank(weights(adapters("i2v").path), *LAYERS["i2v"])
-    down, up = factors["blocks.0.attn1.to_q"]
-    lora("wide", factors | {"blocks.0.attn1.to_q": (down.repeat(1, 2), up)})
-    lora("nan", factors | {"blocks.0.attn1.to_q": (down * float("nan"), up)})
+    folder, query = tmp_path_factory.mktemp("files"), "blocks.0.attn1.to_q"
+    loras = {x: low_rank(weights(adapters(x).path), *layers) for x, layers in LAYERS.items()}
+    down, up = loras["i2v"][query]
+    loras["wide"] = loras["i2v"] | {query: (down.repeat(1, 2), up)}
+    loras["nan"] = loras["i2v"] | {query: (down * float("nan"), up)}
+    made = {x: str(saved_lora(folder / f"{x}.safetensors", y)) for x, y in loras.items()}
     for name, part in zip(("high", "low"), PARTS, strict=True):
         tensors = quantised(weights(adapters("i2v").path, part))
         if name == "low":
@@ -118,9 +111,8 @@ def test_loras_are_products_added_to_the_weights_of_their_experts(wan, tmp_path)
     """Two files with weights, one of them in both experts: as if merged by hand."""
     states = {x: weights(wan.path, x) for x in PARTS}
     first = low_rank(states["transformer"], *LAYERS["i2v"])
-    second = low_rank(
-        states["transformer"], "blocks.0.attn1.to_k", "blocks.1.attn2.to_out.0", seed=1
-    )
+    others = "blocks.0.attn1.to_k", "blocks.1.attn2.to_out.0"
+    second = low_rank(states["transformer"], *others, seed=1)
     a = {"file": str(saved_lora(tmp_path / "a.safetensors", first)), "weight": 0.7}
     b = {"file": str(saved_lora(tmp_path / "b.safetensors", second, theirs=True)), "weight": -0.5}
     for part, state in states.items():
@@ -216,7 +208,6 @@ def test_identity_has_what_changes_pixels(wan, files, tmp_path):
     ({"gguf": "i2v"}, "only .gguf files"),
     ({"gguf": ["a.gguf"] * 3}, "must be a file, or .HIGH, LOW."),
     ({"quantize": "bnb"}, "did you mean bnb"),
-    ({"offload": "groups"}, "did you mean group"),
     ({"tiling": "yes"}, "model.tiling='yes' must be true or false"),
     ({"attention": "flash_hub"}, "unknown attention"),  # it would be downloaded
     ({"quantize": "bnb4", "offload": "group"}, "use model.offload=model"),
@@ -236,11 +227,7 @@ def test_settings_that_cannot_be(options, message, wan, files):
     ("ti2v", {"lora": [{"file": "i2v", "expert": "low"}]}, "this model has no experts"),
     ("i2v", {"gguf": "high.gguf"}, "needs .HIGH, LOW., a file for each expert; 1 were given"),
     ("split", {"gguf": "high.gguf"}, "made for another architecture .198 of 198 weights"),
-    (
-        "ti2v",
-        {"gguf": "high.gguf"},
-        "another architecture .1 of .* patch_embedding.weight first",
-    ),
+    ("ti2v", {"gguf": "high.gguf"}, "another architecture .1 of .* patch_embedding.weight first"),
     ("framepack", {"gguf": "high.gguf"}, "diffusers reads none for HunyuanVideoFramepack"),
     ("framepack", {"compile": True}, "names no blocks of HunyuanVideoFramepack"),
     ("split", {"gguf": "cut.gguf"}, "damaged"),

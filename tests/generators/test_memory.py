@@ -1,19 +1,167 @@
-"""What a clip takes: the formula by hand, against tensors that are counted, and what is refused."""
+"""What a clip takes: published weights, missing, fetched, damaged, too large for here; and memory,
+by hand, against tensors that are counted, and what is refused."""
 
+import json
+import shutil
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import harness
 import live
+import miniatures
+import numpy as np
 import psutil
 import pytest
-from adapters import refused
+from adapters import COMMIT, LAST, asked, empty_hub, index, online_hub
+from clips import refused
 
+from scripts import fetch_weights
+from spf.cli import main
 from spf.errors import UnavailableError
 from spf.generators import load_generator, memory
 from spf.generators.memory import GIB, MARGIN, Decoder, Dims, Memory, Workload
+from spf.generators.wan import Wan22
+from spf.generators.weights import FRAMEPACK, MODEL_REPOSITORIES
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("one_thread")
+FILE = "transformer/diffusion_pytorch_model.safetensors"
+
+
+@pytest.mark.parametrize("name", MODEL_REPOSITORIES)
+def test_missing_weights_name_size_and_command(name, monkeypatch, tmp_path):
+    empty_hub(monkeypatch, tmp_path)
+    for number, (variant, known) in enumerate(MODEL_REPOSITORIES[name].items()):
+        generator = load_generator(name, variant=variant)
+        request = asked(last=None if variant == "ti2v" else LAST)
+        wanted = f"{known.repo}, {known.billions:.1f} billion parameters, about .* GB in bfloat16"
+        fetch = f"make weights MODEL={name}{f'/{variant}' * bool(number)}, or model.path=FOLDER"
+        for act in (generator.check, partial(generator.generate, request), generator.identity):
+            with refused(f"{wanted}.: {fetch}", UnavailableError):
+                act()
+        assert fetch in generator.missing_requirements() or number
+        assert generator.clock(request).positions[0] in (0, pytest.approx(0.5 / 24))
+
+
+def write_safetensors(path: Path, count: int) -> None:
+    from safetensors.numpy import save_file
+
+    path.parent.mkdir(exist_ok=True)
+    save_file({"weight": np.zeros(count, np.float32)}, path)
+
+
+def test_fetched_pipelines_are_found_at_the_noted_commit(monkeypatch, tmp_path, capsys):
+    """`make weights MODEL=...`; the first download is cut short."""
+    fetched: list[str] = []
+
+    def fill(folder: Path, repo: str, patterns: list[str]) -> None:
+        index(folder)
+        fetched.append(repo)
+        if len(fetched) > 1:
+            write_safetensors(folder / FILE, 8)
+
+    online_hub(monkeypatch, tmp_path, fill)
+    assert fetch_weights.main(["model=wan22/ti2v"]) == 3
+    assert "no safetensors files; run this again" in capsys.readouterr().err
+    for _ in range(2):
+        assert fetch_weights.main(["model=wan22/ti2v"]) == 0
+    assert "already here, commit 111111111111" in capsys.readouterr().out
+    assert fetched == ["Wan-AI/Wan2.2-TI2V-5B-Diffusers"] * 2
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**40))
+    generator = Wan22("ti2v", device="cpu")
+    generator.check()
+    assert generator.identity()["revision"] == COMMIT
+    assert fetch_weights.main(["model=wan2"]) == 2
+    assert "did you mean wan22" in capsys.readouterr().err
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert fetch_weights.main(["model=ltx2"]) == 3
+
+
+def test_framepack_is_fetched_from_three_repositories(adapters, monkeypatch, tmp_path, capsys):
+    """The miniature's components in the repositories' own layout."""
+    from huggingface_hub.utils import filter_repo_objects
+
+    generator, fetched = adapters("framepack"), []
+
+    def fill(folder: Path, repo: str, patterns: list[str]) -> None:
+        whole = Path(generator.path)
+        place = whole / next(iter(FRAMEPACK[repo])) if len(FRAMEPACK[repo]) == 1 else whole
+        names = [str(file.relative_to(place)) for file in place.rglob("*") if file.is_file()]
+        for name in filter_repo_objects(names, allow_patterns=patterns):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(place / name, folder / name)
+            fetched.append(name)
+
+    online_hub(monkeypatch, tmp_path, fill)
+    for state in ("fetched", "already here"):
+        assert fetch_weights.main(["model=framepack"]) == 0
+        assert f"FramePackI2V_HY: {state}, commit 111111111111" in capsys.readouterr().out
+    assert FILE not in fetched  # HunyuanVideo's own transformer, of 26 GB
+    found = load_generator("framepack", device="cpu", **miniatures.of("framepack")[1].settings)
+    found.check()
+    assert found.identity()["revision"] == COMMIT
+    for name, part in generator.pipeline.components.items():
+        if isinstance(part, torch.nn.Module):
+            state = getattr(found.pipeline, name).state_dict()
+            torch.testing.assert_close(state, part.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [("none", "no safetensors"), ("pickle", "no safetensors"), ("shard", "1 of 2 files .* part2"),
+     ("short", "ends too early"), ("text", "damaged")],
+)  # fmt: skip
+def test_damaged_folders(damage, message, tmp_path):
+    folder = index(tmp_path)
+    file = folder / FILE
+    if damage == "pickle":
+        file.with_suffix(".bin").write_bytes(b"\x80")
+    elif damage == "text":
+        file.write_text("version https://git-lfs.github.com/spec/v1")
+    elif damage != "none":
+        write_safetensors(file, 1000)
+    if damage == "shard":
+        names = {"weight": file.name, "other": "part2.safetensors"}
+        file.with_suffix(".safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    elif damage == "short":
+        file.write_bytes(file.read_bytes()[:-100])
+    with refused(message, UnavailableError):
+        Wan22(path=folder, device="cpu").check()
+
+
+def test_too_little_memory_is_noticed_before_anything_is_loaded(wan, monkeypatch):
+    fresh = miniatures.like(wan)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    with refused(r"GiB of memory .*0\.0 GiB are free", UnavailableError):
+        fresh.generate(asked())
+    assert "pipeline" not in fresh.__dict__
+
+
+def test_the_document_has_the_computed_tables(tmp_path, monkeypatch, capsys):
+    """Memory falls with each way to save it, and holds at least the weights."""
+    empty_hub(monkeypatch, tmp_path)
+    assert main(["doctor", "--gpus"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    page = (harness.ROOT / "docs" / "reference" / "generators.md").read_text().splitlines()
+    missing = [line for line in printed if line not in page]
+    assert not missing, "put what spf doctor --gpus prints into docs/reference/generators.md"
+    rows = [line.strip("| ").split(" | ") for line in printed[2 : printed.index("")]]
+    every = [
+        (f"`{name}` {x}", y) for name, own in MODEL_REPOSITORIES.items() for x, y in own.items()
+    ]
+    for row, (name, known) in zip(rows, every, strict=True):
+        whole, model, bnb4, group, gguf = map(float, row[3:8])
+        sizes = {part: 2e9 * billions / 2**30 for part, billions in known.parts.items()}
+        assert row[0] == name
+        assert whole >= sum(sizes.values())
+        assert max(sizes.values()) <= model < whole
+        assert bnb4 <= model
+        assert gguf <= group <= model
+        assert float(row[-1].split()[0]) >= 1.2 * min(whole, model, bnb4, group, gguf)
+
 
 BY_HAND = Workload(
     {"transformer": 1000, "transformer_2": 2000, "text_encoder": 500, "vae": 100},
@@ -25,7 +173,7 @@ BY_HAND = Workload(
 )
 
 
-def test_by_hand() -> None:
+def test_by_hand():
     """3 latents of 2 x 3 tokens; weights 500, 4000, 1000, 400 bytes."""
     denoising = 18 * (16 * (5 * 2) + max(2 * 64 * 2, 12 * 16, 5 * 16 * 2))
     decoding = 4 * ((10 + 2 * 9) * 32 * 48 + 6 * 9 * 32 * 48)
@@ -99,12 +247,8 @@ def full_size(name: str, config: dict[str, Any], tokens: tuple[int, int, int]) -
     ("wan21", "vace-1.3b", (480, 832), 81),
     ("ltx2", "v2.0", (512, 768), 121),
 ])  # fmt: skip
-def test_denoising_agrees_with_the_tensors_of_full_size(
-    name: str, variant: str, size: tuple[int, int], frames: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    generator: Any = load_generator(
-        name, variant=variant, size=size, device="cpu", dtype="bfloat16"
-    )
+def test_denoising_agrees_with_the_tensors_of_full_size(name, variant, size, frames, monkeypatch):
+    generator = load_generator(name, variant=variant, size=size, device="cpu", dtype="bfloat16")
     load = replace(generator.workload({}), num_frames=frames)
     latents = (frames - 1) // generator.factor + 1, *(x // generator.multiple for x in size)
     linear = lambda query, key, value, **more: torch.empty_like(query)  # noqa: E731
@@ -123,15 +267,12 @@ def test_denoising_agrees_with_the_tensors_of_full_size(
     ("ltx2", "v2.0", (1024, 1536),
      {"spatial_compression_ratio": 32, "temporal_compression_ratio": 8}),
 ])  # fmt: skip
-def test_decoding_agrees_with_the_tensors_of_full_size(
-    name: str, variant: str, size: tuple[int, int], shape: dict[str, Any], tiling: bool
-) -> None:
+def test_decoding_agrees_with_the_tensors_of_full_size(name, variant, size, shape, tiling):
     import diffusers
 
     frames = 5 if tiling and name == "wan22" else 33  # it goes latent by latent in each tile
-    generator: Any = load_generator(
-        name, variant=variant, size=size, num_frames=frames, device="cpu", dtype="bfloat16"
-    )
+    options = {"variant": variant, "size": size, "num_frames": frames, "dtype": "bfloat16"}
+    generator = load_generator(name, device="cpu", **options)
     load = replace(generator.workload({}), tiling=tiling)
     config = dict(generator.repository.published["vae"]) | shape
     kind = getattr(diffusers, config.pop("_class_name"))
@@ -149,14 +290,14 @@ def test_decoding_agrees_with_the_tensors_of_full_size(
     assert 1 / MARGIN < memory.estimate(load).decoding / counted < MARGIN
 
 
-def test_sizes_are_those_of_the_folders_own_configuration(wan: Any) -> None:
+def test_sizes_are_those_of_the_folders_own_configuration(wan):
     dims = wan.workload({}).dims
     assert (dims.width, dims.heads, dims.feed_forward, dims.blocks) == (64, 2, 64, 2)
 
 
-def test_a_gpu_that_is_too_small_is_refused_with_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_is_too_small_is_refused_with_what_fits(monkeypatch):
     """Wan2.2 I2V: two transformers of 14.3 billion parameters and a text encoder of 5.7."""
-    generator: Any = load_generator("wan22", device="cpu", dtype="bfloat16")
+    generator = load_generator("wan22", device="cpu", dtype="bfloat16")
     counts = {name: round(1e9 * x) for name, x in generator.repository.parts.items()}
     load = replace(generator.workload(counts), on_gpu=True)
     makes = lambda count: (count - 1) // 4 * 4 + 1  # noqa: E731

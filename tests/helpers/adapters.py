@@ -1,7 +1,6 @@
-"""What the tests of the generators' adapters share: requests, folders without weights, refusals."""
+"""What the tests of the generators' adapters share: requests, folders without weights."""
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import pipelines
 import pytest
 
-from spf.errors import ConfigError, SpfError
 from spf.generators.base import Request
 
 FIRST, LAST = pipelines.frames(32, 48)
@@ -21,20 +19,6 @@ COMMIT = "1" * 40
 def asked(**more: Any) -> Request:
     settings = {"first": FIRST, "last": LAST, "prompt": "a cat", "num_frames": 9, "steps": 2}
     return Request(**(settings | more))
-
-
-def one_line(caught: pytest.ExceptionInfo[BaseException]) -> None:
-    assert "\n" not in str(caught.value)
-
-
-@contextmanager
-def refused(message: str, kind: type[SpfError] = ConfigError) -> Iterator[None]:
-    """An error of exactly that class, in one line that has the message (a pattern)."""
-    with pytest.raises(SpfError) as caught:
-        yield
-    assert type(caught.value) is kind
-    assert re.search(message, str(caught.value)), str(caught.value)
-    one_line(caught)
 
 
 @contextmanager

@@ -6,7 +6,9 @@ Frame i of a clip is told by its grey level, so that order and selection can be 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
+from spf.errors import ConfigError, SpfError
 
 # SVT-AV1 talks to the terminal otherwise.
 os.environ.setdefault("SVT_LOG", "1")
@@ -204,3 +208,14 @@ def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
     assert "Errno" not in text
     assert "avcodec" not in text
     return text
+
+
+@contextmanager
+def refused(
+    message: str, kind: type[SpfError] = ConfigError
+) -> Iterator[pytest.ExceptionInfo[SpfError]]:
+    """An error of exactly that class, in one line that has the message (a pattern)."""
+    with pytest.raises(SpfError) as caught:
+        yield caught
+    assert type(caught.value) is kind
+    assert re.search(message, one_line(caught)), str(caught.value)

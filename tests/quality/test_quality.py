@@ -1,20 +1,28 @@
-"""VBench on real encoded clips, as its own command scores them, in a process of its own."""
+"""VBench on real encoded clips, as its own command scores them, in a process of its own; and its
+weights, fetched and checked from a server of the tests, loaded without running what a file may
+hold, and random ones with which every dimension gives what its own command gives."""
 
+import hashlib
 import json
 import os
 import sys
 import time
+from dataclasses import replace
 from math import nan
 from pathlib import Path
+from unittest.mock import Mock
 
 import clips
 import harness
 import numpy as np
 import psutil
 import pytest
+import torch
+from servers import CONTENT, Server, serving
 
+from scripts import fetch_weights
 from spf.cache import user_cache
-from spf.errors import ClipError, ConfigError, SpfError
+from spf.errors import ClipError, SpfError
 from spf.quality import (
     DEFAULT_DIMENSIONS,
     VBENCH_DIMENSIONS,
@@ -24,14 +32,33 @@ from spf.quality import (
     missing_weights,
 )
 from spf.quality import vbench as vbench_module
-from spf.quality.child import Refused, check_clip
+from spf.quality.child import Inert, Refused, check_clip, tensors_only
 from spf.quality.process import VBenchProcess
 from spf.quality.vbench import VBench
+from spf.quality.weights import CAMERA, FIRST_FRAME, QualityFile, fetched_hashes
 
 FLICKERING = "temporal_flickering"
 KNOWN = Conditions(np.zeros((128, 128, 3), np.uint8))
-COMMAND = "import vbench.launch.evaluate as e; e.dist_init = lambda: None; e.main()"
-"""What `vbench evaluate` runs, but for its start of NCCL, without which it needs no GPU."""
+COMMAND = """
+import functools, types, torch
+torch.set_num_threads(1)
+torch.load = functools.partial(torch.load, weights_only=False)
+import vbench.launch.evaluate as command
+command.dist_init = lambda: None
+command.torch = types.SimpleNamespace(device=lambda _: torch.device("cpu"))
+command.main()
+"""
+"""VBench's own command, on the processor, with files that are trusted because we wrote them."""
+
+
+def scored(folder, out, *words, **environment):
+    """What that command gives for the clips of a folder: dimension -> mean, and a row a clip."""
+    words = ["--mode", "custom_input", "--output_path", str(out), *words]
+    words = [sys.executable, "-c", COMMAND, "--videos_path", str(folder), *words]
+    done = harness.command(*words, timeout=400, **environment)
+    assert done.returncode == 0, done.stderr
+    (results,) = out.glob("*_eval_results.json")
+    return json.loads(results.read_text())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -67,12 +94,8 @@ def flickering(quality, clip, cache=None) -> Score:
 
 
 def test_flickering_is_what_the_packages_command_gives(quality, folder, tmp_path, capfd):
-    words = ["--videos_path", str(folder), "--dimension", FLICKERING, "--mode", "custom_input"]
-    words += ["--output_path", str(tmp_path)]
-    done = harness.command(sys.executable, "-c", COMMAND, *words, timeout=400)
-    (results,) = tmp_path.glob("*_eval_results.json")
-    mean, found = json.loads(results.read_text())[FLICKERING]
-    assert len(found) == 4, done.stderr
+    mean, found = scored(folder, tmp_path, "--dimension", FLICKERING)[FLICKERING]
+    assert len(found) == 4
     before = dict(os.environ)
     ours = {path.name: flickering(quality, path).value for path in folder.iterdir()}
     assert ours == {Path(row["video_path"]).name: row["video_results"] for row in found}
@@ -106,16 +129,13 @@ def test_other_weights_than_the_published_ones_are_not_run(folder, monkeypatch, 
     assert "make weights QUALITY=vbench" in score.reason
 
 
-@pytest.mark.parametrize(
-    ("count", "side", "fps", "dimension", "reason"),
-    [
-        (1, 128, 8, FLICKERING, "needs 2 frames, this clip has 1"),
-        (2, 128, 8, "motion_smoothness", "needs 3 frames"),
-        (6, 128, 24, "dynamic_degree", "this clip has 2"),
-        (4, 112, 8, "motion_smoothness", "needs 113 x 113 pixels, this clip has 112 x 112"),
-        (4, 120, 8, "dynamic_degree", "needs 121 x 121 pixels, this clip has 120 x 120"),
-    ],
-)
+@pytest.mark.parametrize(("count", "side", "fps", "dimension", "reason"), [
+    (1, 128, 8, FLICKERING, "needs 2 frames, this clip has 1"),
+    (2, 128, 8, "motion_smoothness", "needs 3 frames"),
+    (6, 128, 24, "dynamic_degree", "this clip has 2"),
+    (4, 112, 8, "motion_smoothness", "needs 113 x 113 pixels, this clip has 112 x 112"),
+    (4, 120, 8, "dynamic_degree", "needs 121 x 121 pixels, this clip has 120 x 120"),
+])  # fmt: skip
 def test_what_a_dimension_does_not_take(count, side, fps, dimension, reason, tmp_path):
     clip = clips.encode(tmp_path / "a.mp4", clips.noise(count, side, side), rate=fps)
     with pytest.raises(Refused, match=reason):
@@ -127,7 +147,7 @@ def test_other_files_than_mp4_are_not_run(quality, tmp_path):
         score = flickering(quality, harness.touch(tmp_path, name) / name)
         assert score.value is None
         assert reason in score.reason
-    with pytest.raises(ClipError, match="cannot be read"):
+    with clips.refused("cannot be read", ClipError):
         quality.measure(tmp_path / "none.mp4")
 
 
@@ -135,12 +155,7 @@ def test_other_files_than_mp4_are_not_run(quality, tmp_path):
 def test_a_score_is_computed_once_for_the_same_bytes_and_packages(
     reply, folder, tmp_path, monkeypatch
 ):
-    names = []
-
-    def ask(self, dimension, clip, *_):
-        names.append(clip.name)
-        return reply
-
+    ask = Mock(return_value=reply)
     monkeypatch.setattr(VBenchProcess, "ask", ask)
     copy, cache = tmp_path / "copy.mp4", user_cache()
     copy.write_bytes((folder / "two.mp4").read_bytes())
@@ -148,15 +163,15 @@ def test_a_score_is_computed_once_for_the_same_bytes_and_packages(
         quality = VBench([FLICKERING], device="cpu")
         score = flickering(quality, path, cache)
         assert score == Score(reply.get("value"), reply.get("refused", ""))
-    assert names == ["two.mp4"]
+    assert ask.call_count == 1
     flickering(quality, copy)  # without a cache
     copy.write_bytes(copy.read_bytes() + b"\0")
     flickering(quality, copy, cache)
-    assert names == ["two.mp4", "copy.mp4", "copy.mp4"]
+    assert ask.call_count == 3
     before = quality.identity()
     monkeypatch.setattr(vbench_module, "installed", lambda *_: {"vbench": "0.1.6"})
     flickering(quality, copy, cache)
-    assert len(names) == 4
+    assert ask.call_count == 4
     assert quality.identity() != before
 
 
@@ -167,9 +182,8 @@ def test_the_time_limit_kills_the_whole_group(tmp_path, monkeypatch):
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
     message = r"^clip\.mp4: VBench's dynamic_degree broke down: .* than 1 s; raise quality.time"
-    with pytest.raises(SpfError, match=message) as error:
+    with clips.refused(message, SpfError):
         VBenchProcess({}, "cpu").ask("dynamic_degree", Path("clip.mp4"), 1)
-    clips.one_line(error)
     pid = int((tmp_path / "pid").read_text())
     deadline = time.monotonic() + 10
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie":
@@ -177,17 +191,13 @@ def test_the_time_limit_kills_the_whole_group(tmp_path, monkeypatch):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"dimensions": ["temporal_flikering"]}, "did you mean temporal_flickering"),
-        ({"dimensions": []}, "at least one"),
-        ({"time_limit": 0}, "a number above 0"),
-        ({"time_limit": nan}, "a number above 0"),
-    ],
-)
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"dimensions": ["temporal_flikering"]}, "did you mean temporal_flickering"),
+    ({"dimensions": []}, "at least one"),
+    *(({"time_limit": x}, "a number above 0") for x in (0, nan)),
+])  # fmt: skip
 def test_bad_settings(settings, message):
-    with pytest.raises(ConfigError, match=message):
+    with clips.refused(message):
         VBench(**settings)
 
 
@@ -200,3 +210,143 @@ def test_without_the_package_nothing_is_run(folder, monkeypatch):
     reason = "not run: the package vbench is absent, get it by make setup"
     assert {*scores.values()} == {Score(None, reason)}
     assert absent.identity() != here
+
+
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def models(tmp_path):
+    """Where weights are fetched to."""
+    return tmp_path / "vbench" / "models"
+
+
+@pytest.fixture
+def server(models, monkeypatch):
+    """A server of the weights; an empty folder for them; `quality=pinned` and `quality=loose`."""
+    monkeypatch.setenv("VBENCH_CACHE_DIR", str(models.parent))
+    monkeypatch.setattr(Server, "content", CONTENT)
+    with serving(Server, monkeypatch) as address:
+        pinned = QualityFile("models/pinned.pth", f"{address}/model.pth", SHA256)
+        loose = QualityFile("models/loose.pth", pinned.url)
+        table = {"pinned": [pinned], "loose": [loose]}
+        monkeypatch.setattr(fetch_weights, "quality_words", lambda: table)
+        yield Server
+
+
+@pytest.fixture
+def fetch(server, capsys):
+    """A name -> exit code and output of the command; where it fails, one line."""
+
+    def fetch(name):
+        code, (text, errors) = fetch_weights.main([f"quality={name}"]), capsys.readouterr()
+        return code, harness.check_one_line(errors) if code else text
+
+    return fetch
+
+
+@pytest.mark.parametrize(("name", "how"), [("pinned", "as pinned"), ("loose", "noted")])
+def test_fetching_verifies_and_notes(name, how, server, models, fetch):
+    code, text = fetch(name)
+    assert (code, "fetched" in text, how in text) == (0, True, True)
+    assert {path.name: path.read_bytes() for path in models.iterdir()} == {f"{name}.pth": CONTENT}
+    assert fetched_hashes() == {f"models/{name}.pth": SHA256}
+    code, text = fetch(name)
+    assert (code, "already here" in text) == (0, True)
+    assert len(server.asked) == 1
+
+
+def test_an_interrupted_download_goes_on(server, models, fetch):
+    file, server.stop_after = models / "pinned.pth", 1000
+    code, line = fetch("pinned")
+    assert code == 3
+    assert f"{len(CONTENT) - 1000} bytes too early" in line
+    assert not file.exists()
+    server.stop_after = None
+    assert fetch("pinned")[0] == 0
+    assert server.asked == [None, "bytes=1000-"]
+    assert file.read_bytes() == CONTENT
+    file.unlink()
+    server.content = CONTENT[::-1]
+    code, line = fetch("pinned")
+    assert (code, "SHA-256" in line) == (3, True)
+    assert not file.exists()
+
+
+def test_a_server_that_refuses_is_one_line(server, models, fetch):
+    server.status = 404
+    code, line = fetch("pinned")
+    assert (code, "404" in line) == (3, True)
+    assert str(models / "pinned.pth") in line  # where to copy it to
+
+
+def touch(path: str) -> None:
+    Path(path).touch()
+
+
+class Mischief:
+    """Calls a function when it is unpickled."""
+
+    def __init__(self, *call) -> None:
+        self.call = call
+
+    def __reduce__(self):
+        return self.call[0], self.call[1:]
+
+
+@pytest.mark.parametrize("shell", [False, True])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_file_of_weights_runs_nothing(shell, zipped, tmp_path):
+    """Even for a caller that does not mind: what is no tensor is inert, or nothing is loaded."""
+    ran = str(tmp_path / "ran")
+    more = Mischief(os.system, f"touch {ran}") if shell else Mischief(touch, ran)
+    content = {"weight": torch.arange(3), "more": more}
+    path = tmp_path / "weights.pth"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    load = tensors_only(torch.load)
+    if zipped and not shell:
+        found = load(str(path), weights_only=False)
+        assert found["weight"].tolist() == [0, 1, 2]
+        assert isinstance(found["more"], Inert)
+    else:
+        with pytest.raises(Exception, match="Weights only load failed"):
+            load(str(path), weights_only=False)
+    assert not (tmp_path / "ran").exists()
+    torch.load(path, weights_only=False)
+    assert (tmp_path / "ran").exists()  # it would have
+
+
+@pytest.mark.slow
+def test_every_dimension_is_what_the_packages_command_gives(tmp_path, monkeypatch):
+    """With random weights, which are taken for the published ones."""
+    weights, videos, hub = (tmp_path / x for x in ("random", "videos", "hub/checkpoints"))
+    script = str(harness.ROOT / "tests" / "helpers" / "vbench_weights.py")
+    done = harness.command(sys.executable, script, str(weights), timeout=400)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("VBENCH_CACHE_DIR", str(weights))
+    for dimension, files in VBENCH_DIMENSIONS.items():
+        unpinned = tuple(replace(file, sha256=None) for file in files)
+        monkeypatch.setitem(VBENCH_DIMENSIONS, dimension, unpinned)
+    videos.mkdir()
+    hub.mkdir(parents=True)
+    clips.encode(videos / "a.mp4", clips.noise(5, 128, 144), rate=8)
+    clips.encode(videos / "b.mp4", clips.noise(4, 128, 128, seed=1), rate=8)
+    dino = "dino_vitbase16_pretrain.pth"
+    (hub / dino).symlink_to(weights / "dino_model" / dino)
+    custom = [name for name in VBENCH_DIMENSIONS if name not in (*FIRST_FRAME, CAMERA)]
+    words = ["--load_ckpt_from_local", "1", "--dimension", *custom]
+    expected = scored(videos, tmp_path / "out", *words, TORCH_HOME=str(tmp_path))
+    quality, cache = VBench(device="cpu"), user_cache()
+    try:
+        for path in sorted(videos.iterdir()):
+            scores = quality.measure(path, cache)
+            for dimension, (_, rows) in expected.items():
+                (row,) = [row for row in rows if row["video_path"].endswith(path.name)]
+                theirs = row["video_results"] / (100 if dimension == "imaging_quality" else 1)
+                assert scores[dimension].value == pytest.approx(theirs, abs=1e-6), dimension
+            assert quality.measure(path, cache) == scores
+        tiny = clips.encode(tmp_path / "tiny.mp4", clips.noise(3, 32, 32), rate=8)
+        refused = {name for name, score in quality.measure(tiny).items() if score.value is None}
+        assert refused == {"motion_smoothness", "dynamic_degree", *FIRST_FRAME}
+    finally:
+        quality.close()

@@ -1,18 +1,25 @@
-"""Damaged clips and errors: what decodes is used, what is lost is noted, nothing else escapes."""
+"""Damaged clips and errors: what decodes is used, what is lost is noted, nothing else escapes; and
+reading in a process of its own gives the same frames, and nothing that the process does escapes."""
 
+import subprocess
+import sys
+import time
 import zlib
 from pathlib import Path
+from unittest.mock import Mock
 
 import apngs
 import clips
 import numpy as np
 import pytest
 from apngs import ApngFrame
-from clips import corners, encode, one_line
+from clips import corners, encode, refused
 from PIL import Image
 
+from spf.child import LINE
 from spf.errors import ClipError
-from spf.video import Reader, load, probe
+from spf.video import GuardedReader, Reader, Sampling, load, probe
+from spf.video.guarded import end_idle
 
 
 def test_truncated_files_have_what_is_left(shared, tmp_path):
@@ -46,21 +53,16 @@ def test_a_damaged_packet_is_skipped_and_counted(shared, tmp_path, capfd):
 
 def test_a_picture_starts_no_program(tmp_path, monkeypatch):
     """Pillow would have Ghostscript draw it, where that is installed."""
-    started = []
-
-    def draw(*args: object, **_: object) -> object:
-        started.append(args)
-        return Image.new("RGB", (8, 8)).im
-
+    draw = Mock(return_value=Image.new("RGB", (8, 8)).im)
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", draw)
     program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
     (tmp_path / "0.png").write_bytes(program)
-    with pytest.raises(ClipError, match="none of its images can be decoded"):
+    with refused("none of its images can be decoded", ClipError):
         load(tmp_path)
-    assert not started
+    assert not draw.called
     with Image.open(tmp_path / "0.png") as image:
         image.load()
-    assert started  # it would have
+    assert draw.called  # it would have
 
 
 def test_names_with_a_pattern_read_no_other_files(tmp_path, shared):
@@ -69,7 +71,7 @@ def test_names_with_a_pattern_read_no_other_files(tmp_path, shared):
     path = shared["mp4"].with_name("list.mp4")
     path.write_text(f"ffconcat version 1.0\nfile '{shared['mp4'].name}'\n")
     for name, reason in ((tmp_path / "%d.tga", "no size"), (path, "not a video")):
-        with pytest.raises(ClipError, match=reason):
+        with refused(reason, ClipError):
             load(name)
 
 
@@ -93,18 +95,16 @@ def test_what_is_no_clip_is_an_error_of_one_line(shared, tmp_path, monkeypatch):
         (clips.encode_sound(tmp_path / "cover.mp4", corners()), "no video stream, only audio;"),
     ):
         for read in (probe, load):
-            with pytest.raises(ClipError, match=reason) as error:
+            with refused(reason, ClipError) as error:
                 read(path)
-            assert one_line(error).startswith(str(path))
+            assert str(error.value).startswith(str(path))
             assert error.value.__cause__ is None
             assert error.value.remedy
 
-    def refuse(*args, **kwargs):
-        raise PermissionError(13, "Permission denied")
-
     # Not by chmod: a superuser may read everything.
+    refuse = Mock(side_effect=PermissionError(13, "Permission denied"))
     monkeypatch.setattr("spf.video.reader.open", refuse, raising=False)
-    with pytest.raises(ClipError, match="may not be read; change its permissions"):
+    with refused("may not be read; change its permissions", ClipError):
         probe(shared["mp4"])
 
 
@@ -121,7 +121,7 @@ def test_absurd_sizes_are_refused(tmp_path):
         grown[place : place + 4] = side.to_bytes(2, "little") * 2
         small.write_bytes(grown)
         for path in (bomb, small):
-            with pytest.raises(ClipError, match="too large"):
+            with refused("too large", ClipError):
                 load(path)
     head = b"YUV4MPEG2 W9000 H40000 F25:1 Ip A9:1 C420\nFRAME\n"
     (tmp_path / "bomb.y4m").write_bytes(head + bytes(1000))
@@ -175,3 +175,92 @@ def test_a_damaged_animation_ends_at_the_damage(tmp_path, kind):
     lost = 1 if kind == "cut.gif" else 12 - count  # a GIF has no count
     total = count + lost
     assert clip.notes == [f"{lost} of {total} frames lost: the file is truncated or damaged"]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    return encode(tmp_path_factory.mktemp("clips") / "a.mp4", clips.noise(12))
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(3, 4, start=0.1)])
+def test_same_frames_times_and_notes(clip, tmp_path, sampling):
+    for path in (clip, clips.damage(clip, tmp_path / "bad.mp4", 0.5, 400)):
+        with Reader(path, sampling) as plain, GuardedReader(path, sampling) as guarded:
+            assert guarded.info == plain.info
+            for (ours, at), (theirs, same) in zip(guarded, plain, strict=True):
+                assert at == same
+                assert np.array_equal(ours, theirs)
+        for name in ("notes", "lost", "decoded"):
+            assert getattr(guarded, name) == getattr(plain, name)
+    with refused("no video stream 3"):
+        GuardedReader(clip, Sampling(stream=3))
+
+
+def test_memory_is_bounded(clip, tmp_path):
+    black = [np.zeros((4320, 7680, 3), np.uint8)]
+    large = encode(tmp_path / "8k.avi", black, "mpeg4")
+    bound = 450 * 2**20
+    with GuardedReader(clip, memory=bound) as reader:
+        assert len(list(reader)) == 12
+    out = refused("ran out of memory", ClipError)
+    with out as error, GuardedReader(large, memory=bound) as reader:
+        list(reader)
+    assert "damaged" not in error.value.reason
+    with GuardedReader(large) as reader:
+        assert len(list(reader)) == 1
+
+
+@pytest.mark.parametrize(("sent", "why"), [
+    (b'{"info": 1}\n[3]\n', "sent what is no reply"),
+    (b'{"clip_error": [1]}\n', "sent what is no reply"),
+    (b"[" * 5000 + b"\n", "sent what is no reply"),
+    (b"x" * (LINE + 5000), "sent a line without an end"),
+    (b'{"frame": [100000, 100000, 3], "time": 0, "decoded": 1}\n', "a frame of another size"),
+], ids=["json", "error", "nested", "endless", "large"])  # fmt: skip
+def test_what_a_child_sends_is_not_trusted(clip, sent, why):
+    """A decoder that was taken over, or a library that prints between the frames."""
+    with GuardedReader(clip) as reader:
+        reader._decoder._rest = sent
+        with refused(why, ClipError):
+            list(reader)
+
+
+def test_a_large_frame_is_refused_by_the_parent_too(clip, monkeypatch):
+    monkeypatch.setattr("spf.video.clip.MAX_PIXELS", 64 * 48)
+    end_idle()
+    with refused("too large", ClipError):  # the child has the true bound
+        GuardedReader(clip)
+
+
+def test_a_decoder_that_never_ends_is_stopped(clip, monkeypatch):
+    monkeypatch.setattr("spf.video.guarded.ENOUGH", 1e-6)
+    end_idle()
+    with refused("took more than 1e-06 s", ClipError), GuardedReader(clip) as reader:
+        list(reader)
+
+
+def test_relative_names_and_a_folder_that_looks_like_modules(clip, monkeypatch):
+    end_idle()
+    for module in ("json", "numpy", "spf"):
+        (clip.parent / f"{module}.py").write_text("raise SystemExit('not me')")
+    monkeypatch.chdir(clip.parent)
+    with GuardedReader("a.mp4") as reader:
+        assert reader.info.path == Path("a.mp4")
+        assert len(list(reader)) == 12
+
+
+def test_the_process_ends_with_its_parent(clip):
+    script = (
+        "import sys, time; from spf.video import GuardedReader\n"
+        "reader = GuardedReader(sys.argv[1]); next(reader)\n"
+        "print(reader._decoder.process.pid, flush=True); time.sleep(60)"
+    )
+    words = [sys.executable, "-c", script, str(clip)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as parent:
+        child = Path("/proc") / parent.stdout.readline().decode().strip()
+        assert child.exists()
+        parent.kill()
+    deadline = time.monotonic() + 20.0
+    while child.exists() and "Z" not in (child / "stat").read_text().split()[2]:
+        assert time.monotonic() < deadline, "the decoder outlives its parent"
+        time.sleep(0.05)

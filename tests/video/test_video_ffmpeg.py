@@ -1,17 +1,23 @@
-"""Reading compared with the programs ffmpeg and ffprobe: counts, time stamps and colours.
+"""Reading compared with the programs ffmpeg and ffprobe: counts, time stamps and colours; and what
+people really have, drawn through ffmpeg, each with what is right.
 
 Over files drawn here, and over those in the folders that SPF_TEST_CLIPS and SPF_TEST_INPUTS name.
 """
 
 import os
+from functools import cache
 from pathlib import Path
 
 import ffmpeg
+import harness
 import numpy as np
 import pytest
 from ffmpeg import Comparison, compare
 
+from spf.embedders import load_embedder
 from spf.errors import ClipError
+from spf.measurement import measure_clip
+from spf.progress.metrics import FLICKER, NO_CHANGE, unranked_reason
 from spf.video import SUFFIXES, load, probe
 from synthetic.clips import content
 
@@ -65,11 +71,11 @@ HOLDS = {  # frames 8 to 15 are not coded; AVI has null frames there, others hav
 MILLISECOND = 0.0011  # Matroska, FLV and ASF keep whole milliseconds
 
 
-@pytest.fixture(scope="module")
-def scene() -> list[np.ndarray]:
-    """24 frames (96, 128, 3) that differ in shapes and colours."""
-    paint = content("composition-meadow-city").painter((96, 128))
-    return [paint(p) for p in np.linspace(0, 1, 24)]
+@cache
+def scene(count: int, height: int = 64, width: int = 64) -> list[np.ndarray]:
+    """A composition from one landscape to another, at an even pace: shapes and colours differ."""
+    paint = content("composition-meadow-city").painter((height, width))
+    return [paint(u) for u in np.linspace(0, 1, count)]
 
 
 def agrees(found: Comparison) -> bool:
@@ -80,20 +86,21 @@ def agrees(found: Comparison) -> bool:
 
 
 @pytest.mark.parametrize("name", CODED)
-def test_coded_files_are_read_as_ffmpeg_reads_them(tmp_path, scene, name):
-    path = ffmpeg.encode(tmp_path / name, scene, f"-c:v {CODED[name]}")
+def test_coded_files_are_read_as_ffmpeg_reads_them(tmp_path, name):
+    drawn = scene(24, 96, 128)
+    path = ffmpeg.encode(tmp_path / name, drawn, f"-c:v {CODED[name]}")
     found = compare(path)
     assert agrees(found), found
     assert found.lost == 0
     invented = ["no time stamps: 25 frames per second assumed"]
     assert found.notes == (invented if name.startswith("raw") else [])
     if path.stem in MATRICES:  # coded without loss, but for rounding
-        assert np.abs(load(path).frames.astype(int) - scene).mean() < 1
+        assert np.abs(load(path).frames.astype(int) - drawn).mean() < 1
 
 
 @pytest.mark.parametrize("name", HOLDS)
-def test_what_is_held_is_no_loss(tmp_path, scene, name):
-    coded = [image for index, image in enumerate(scene) if not 8 <= index < 16]
+def test_what_is_held_is_no_loss(tmp_path, name):
+    coded = [image for index, image in enumerate(scene(24, 96, 128)) if not 8 <= index < 16]
     gap = "-vf setpts='N+8*gte(N,8)' -vsync passthrough"
     path = ffmpeg.encode(tmp_path / name, coded, f"{gap} -c:v {HOLDS[name]}")
     found = compare(path)
@@ -103,21 +110,12 @@ def test_what_is_held_is_no_loss(tmp_path, scene, name):
     assert np.abs(load(path).times - expected).max() < MILLISECOND
 
 
-def files() -> list[object]:
-    found: list[object] = []
-    for variable in ("SPF_TEST_CLIPS", "SPF_TEST_INPUTS"):
-        folder = os.environ.get(variable)
-        if not folder:
-            skip = pytest.mark.skip(reason=f"{variable} names no folder of files")
-            found.append(pytest.param(None, marks=skip, id=variable))
-            continue
-        for path in sorted(Path(folder).rglob("*")):
-            if path.suffix.lower() in SUFFIXES - {".webp"} and path.is_file():
-                found.append(pytest.param(path, id=str(path.relative_to(folder))))
-    return found
+FOLDERS = filter(None, map(os.environ.get, ("SPF_TEST_CLIPS", "SPF_TEST_INPUTS")))
+FILES = [path for folder in FOLDERS for path in sorted(Path(folder).rglob("*.*"))]
+READ = [x for x in FILES if x.suffix.lower() in SUFFIXES - {".webp"} and x.is_file()]
 
 
-@pytest.mark.parametrize("path", files())
+@pytest.mark.parametrize("path", READ, ids=str)
 def test_files_of_a_folder_are_read_as_ffmpeg_reads_them(path):
     """All but WebP, for which few versions of ffmpeg have a decoder of animations."""
     try:
@@ -129,3 +127,92 @@ def test_files_of_a_folder_are_read_as_ffmpeg_reads_them(path):
     if "its size changes" in " ".join(found.notes):
         pytest.skip("ffmpeg stretches frames of another size")
     assert agrees(found), found
+
+
+X264 = "-c:v libx264 -crf 14 -pix_fmt yuv420p"
+
+
+@pytest.mark.parametrize("codec", ["libvpx -b:v 2M -auto-alt-ref 0", "libvpx-vp9 -crf 10 -b:v 0"])
+def test_transparency_is_shown_over_black(codec, tmp_path):
+    """In the corner white is stored under it."""
+    alpha = np.full((64, 64, 1), 200, np.uint8)
+    alpha[:8, :8] = 0
+    white = np.dstack([np.full((64, 64, 3), 255, np.uint8), alpha])
+    options = f"-c:v {codec} -pix_fmt yuva420p"
+    frames = load(ffmpeg.encode(tmp_path / "a.webm", [white] * 12, options)).frames
+    assert frames[:, :8, :8].mean() < 8
+    assert frames[:, 16:, 16:].mean() > 180
+
+
+@pytest.mark.parametrize(("number", "name"), [(8, "YCgCo"), (10, "BT.2020 constant luminance")])
+def test_an_unknown_matrix_of_colours_is_noted(number, name, tmp_path):
+    """By its number in H.273."""
+    tags = f"h264_metadata=matrix_coefficients={number}:colour_primaries=9"
+    (note,) = load(ffmpeg.encode(tmp_path / "a.mp4", scene(6), f"{X264} -bsf:v {tags}")).notes
+    assert note == f"its colour matrix ({name}) cannot be converted: BT.2020 assumed"
+
+
+def test_a_clip_that_turns_midway_keeps_its_aspect(tmp_path):
+    whole = b""
+    for start, (height, width) in enumerate(((36, 64), (64, 36))):
+        part = [image[:height, :width] for image in scene(24)]
+        options = f"-c:v libx264 -bf 0 -pix_fmt yuv420p -output_ts_offset {start}"
+        whole += ffmpeg.encode(tmp_path / "part.ts", part, options, 24).read_bytes()
+    (tmp_path / "turned.ts").write_bytes(whole)
+    clip = load(tmp_path / "turned.ts")
+    assert not clip.frames[-1][:, :8].any()  # bars
+    assert any("its size changes from" in note for note in clip.notes)
+
+
+@pytest.mark.parametrize("rate", ["30", "60", "on twos"])
+def test_repeats_are_noted_and_do_not_count(rate, tmp_path):
+    """No false jump, and the distinct frames do not stall."""
+    frames = [scene(49)[i // 2 * 2] for i in range(49)] if rate == "on twos" else scene(49)
+    resampled = "" if rate == "on twos" else f"-vf fps={rate}:round=near "
+    path = ffmpeg.encode(tmp_path / "a.mp4", frames, resampled + X264, 24)
+    found = measure_clip(path, load_embedder("tiny"))
+    assert "repeat the one before" in " ".join(found.embeddings.notes)
+    assert found.distinct_scores["stall_fraction_distinct"] < 0.05
+    assert found.named_stretches == []
+
+
+def test_repeats_change_no_kind():
+    """A step of 0.6 rad is a jump where a cut needs 0.8, shown once a frame or twice."""
+
+    class Fixed(harness.Linear):
+        cut_angle = 0.8
+
+        def encode(self, batch: np.ndarray) -> np.ndarray:
+            angle = batch[:, 0] / 255.0
+            return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+
+    levels = np.r_[np.arange(40), 40 + 153 + np.arange(40)].astype(np.uint8)  # 153 / 255 = 0.6
+    frames = np.broadcast_to(levels[:, None, None, None], (80, 8, 8, 3))
+    for shown in (frames, frames.repeat(2, axis=0)):
+        found = measure_clip(shown, Fixed())
+        assert found.repeats.sum() == len(shown) - 80
+        assert found.curve.cuts == []
+        assert {part.kind for part in found.named_stretches} == {"jump"}
+
+
+STILL = [16] * 40
+SHOWN = {  # frames of `scene(48)`; of stills, whatever residue the encoder leaves
+    "strobe.mp4": ([i % 2 * 47 for i in range(48)], X264),
+    "strobe-3.mp4": ([i // 3 % 2 * 47 for i in range(48)], X264),
+    "x264-g25.mp4": (STILL, "-c:v libx264 -g 25 -crf 30 -pix_fmt yuv420p"),
+    "vp9.webm": (STILL, "-c:v libvpx-vp9 -b:v 200k -pix_fmt yuv420p"),
+    "mpeg4.mp4": (STILL, "-c:v mpeg4 -q:v 6 -pix_fmt yuv420p"),
+    "mjpeg.avi": (STILL, "-c:v mjpeg -pix_fmt yuvj420p"),
+}
+
+
+@pytest.mark.parametrize(
+    "embedder", ["tiny", "histogram", pytest.param("efficientnet", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("name", SHOWN)
+def test_strobes_and_stills_have_no_pacing(name, embedder, tmp_path):
+    shown, options = SHOWN[name]
+    path = ffmpeg.encode(tmp_path / name, [scene(48)[i] for i in shown], options, 24)
+    found = measure_clip(path, load_embedder(embedder))
+    assert unranked_reason(found.curve) == (NO_CHANGE if shown == STILL else FLICKER)
+    assert shown != STILL or found.named_stretches == []

@@ -19,24 +19,20 @@ def fill(folder: Path, names: list[str]) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        [f"frame-{i}.png" for i in range(1, 12)],  # a hyphen, no sign
-        [f"{i}.png" for i in range(-11, 12)],
-        [f"t={i:+.1f}.png" for i in np.arange(-1, 1.1, 0.5)],
-        [f"frame -{i}.png" for i in range(1, 12)],  # a hyphen, as all names have it
-        [f"t={i * 0.25:g}s.png" for i in range(12)],
-        [f"{i * 2.5:.2f}.png" for i in range(50)],
-        [f"sigma_{s:g}.png" for s in (0, 1e-7, 2.5e-5, 0.002, 3, 400000, 5e6, 1e22)],
-        [f"take1.{i}.png" for i in range(1, 12)],  # counters, no fractions
-        [f"2024.{m}.{d}.jpg" for m in (1, 2, 10) for d in (1, 2, 11)],
-        [f"12h{i * 5 // 60}m{i * 5 % 60}s.png" for i in range(24)],
-        [f"s{s}e{e}.png" for s in (1, 2, 10) for e in (1, 2, 11)],
-        [f"A{i}.PNG" if i % 2 else f"a{i}.png" for i in range(12)],
-    ],
-    ids=lambda names: names[len(names) // 2],
-)
+@pytest.mark.parametrize("names", [
+    [f"frame-{i}.png" for i in range(1, 12)],  # a hyphen, no sign
+    [f"{i}.png" for i in range(-11, 12)],
+    [f"t={i:+.1f}.png" for i in np.arange(-1, 1.1, 0.5)],
+    [f"frame -{i}.png" for i in range(1, 12)],  # a hyphen, as all names have it
+    [f"t={i * 0.25:g}s.png" for i in range(12)],
+    [f"{i * 2.5:.2f}.png" for i in range(50)],
+    [f"sigma_{s:g}.png" for s in (0, 1e-7, 2.5e-5, 0.002, 3, 400000, 5e6, 1e22)],
+    [f"take1.{i}.png" for i in range(1, 12)],  # counters, no fractions
+    [f"2024.{m}.{d}.jpg" for m in (1, 2, 10) for d in (1, 2, 11)],
+    [f"12h{i * 5 // 60}m{i * 5 % 60}s.png" for i in range(24)],
+    [f"s{s}e{e}.png" for s in (1, 2, 10) for e in (1, 2, 11)],
+    [f"A{i}.PNG" if i % 2 else f"a{i}.png" for i in range(12)],
+], ids=lambda names: names[len(names) // 2])  # fmt: skip
 def test_names_are_in_the_order_of_their_numbers(names, tmp_path):
     fill(tmp_path, names)
     assert [path.name for path in list_frames(tmp_path)[0]] == names
@@ -60,14 +56,11 @@ def test_times_are_indices_and_other_files_no_part_of_a_clip(tmp_path):
     assert content_hash(tmp_path / "none") is None
 
 
-@pytest.mark.parametrize(
-    ("besides", "note"),
-    [
-        ("frame_{}.jpg", "4 images left out: frame_0.jpg is frame_0.png in another format"),
-        ("frame_{}_mask.png", "4 images beside the frames left out: frame_0_mask.png"),
-        ("frame_{}.depth-map.png", "4 images beside the frames left out: frame_0.depth-map.png"),
-    ],
-)
+@pytest.mark.parametrize(("besides", "note"), [
+    ("frame_{}.jpg", "4 images left out: frame_0.jpg is frame_0.png in another format"),
+    ("frame_{}_mask.png", "4 images beside the frames left out: frame_0_mask.png"),
+    ("frame_{}.depth-map.png", "4 images beside the frames left out: frame_0.depth-map.png"),
+])  # fmt: skip
 def test_what_accompanies_the_frames_is_left_out(tmp_path, besides, note):
     fill(tmp_path, [f"frame_{i}.png" for i in range(4)])
     alone = content_hash(tmp_path)

@@ -1,30 +1,31 @@
-"""Writing clips, and what reading them costs."""
+"""Writing clips and cutting tiles, exact to the pixel; and what reading them costs."""
 
 import gc
+import subprocess
 from collections.abc import Iterator
 from fractions import Fraction
 
 import clips
+import ffmpeg
 import numpy as np
 import psutil
 import pytest
-from clips import grey, numbers, one_line
+import tiles
+from clips import grey, numbers, refused
+from tiles import GRID, STAMPS, planes, raw, sha256
 
-from spf.errors import ClipError, ConfigError
-from spf.video import Reader, load, write_mp4, write_png
+from spf.errors import ClipError
+from spf.video import Reader, Tile, cut_tile, frames_sha256, load, write_mp4, write_png
 
 
-@pytest.mark.parametrize(
-    ("fps", "exact"),
-    [
-        (29.97, Fraction(30000, 1001)),
-        (23.976, Fraction(24000, 1001)),
-        (np.float64(25.0), 25),
-        (25 / 3, Fraction(25, 3)),
-        (0.5, Fraction(1, 2)),
-        (Fraction(7, 3), Fraction(7, 3)),
-    ],
-)
+@pytest.mark.parametrize(("fps", "exact"), [
+    (29.97, Fraction(30000, 1001)),
+    (23.976, Fraction(24000, 1001)),
+    (np.float64(25.0), 25),
+    (25 / 3, Fraction(25, 3)),
+    (0.5, Fraction(1, 2)),
+    (Fraction(7, 3), Fraction(7, 3)),
+])  # fmt: skip
 def test_mp4_round_trip_at_the_exact_rate(tmp_path, fps, exact):
     write_mp4(tmp_path / "new" / "a.mp4", iter(grey(20)), fps)
     clip = load(tmp_path / "new" / "a.mp4")
@@ -82,13 +83,13 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, write):
 @pytest.mark.parametrize("write", WRITERS, ids=["mp4", "png"])
 def test_wrong_frames_and_settings_are_refused(tmp_path, write):
     target = tmp_path / "a.out"
-    with pytest.raises(ClipError, match="no frames to write"):
+    with refused("no frames to write", ClipError):
         write(target, [])
     for frames in ([np.zeros((8, 8, 3), np.float32)], [*grey(2), *grey(1, 16, 16)]):
         with pytest.raises(ValueError, match="frame "):
             write(target, frames)
     for args, message in (((float("nan"),), "fps is"), ((0,), "fps is"), ((25, 99), "crf is")):
-        with pytest.raises(ConfigError, match=message):
+        with refused(message):
             write_mp4(target, grey(2), *args)
     assert list(tmp_path.iterdir()) == []
 
@@ -104,9 +105,8 @@ def test_a_refusing_disk_is_an_error_of_one_line(tmp_path):
         (png, "folder", "the folder holds other files"),
         (png, "file", "not a folder"),
     ):
-        with pytest.raises(ClipError, match=message) as error:
+        with refused(message, ClipError):
             write(tmp_path / name, grey(2))
-        one_line(error)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder", "precious.txt"]
 
 
@@ -122,3 +122,35 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
     gc.collect()
     assert index == 299
     assert process.memory_info().rss - before < 30e6
+
+
+@pytest.mark.parametrize(("pix_fmt", "tile"), [
+    *(("yuv420p", tile) for tile in GRID.values()), ("yuv444p", Tile(33, 5, 47, 43)),
+])  # fmt: skip
+def test_a_tile_is_exact_to_the_pixel_and_the_time_stamp(pix_fmt, tile, tmp_path):
+    frames = planes(pix_fmt)
+    source, out = tiles.write(tmp_path / "grid.mp4", frames, pix_fmt), tmp_path / "tile.mp4"
+    cut_tile(source, tile, out)
+    assert frames_sha256(out) == sha256(raw(frames, tile))
+    x, y, width, height = tile
+    whole, part = load(source), load(out)
+    assert part.times.tolist() == whole.times.tolist() == pytest.approx([t / 10 for t in STAMPS])
+    assert np.array_equal(part.frames, whole.frames[:, y : y + height, x : x + width])
+
+
+@ffmpeg.needed
+def test_the_hash_of_frames_is_that_of_the_documented_command(tmp_path):
+    source = tiles.write(tmp_path / "grid.mp4", planes())
+    cut_tile(source, GRID["low"], tmp_path / "low.mp4")
+    options = "-filter:v crop=64:24:16:24 -fps_mode passthrough -f rawvideo -"
+    command = ["ffmpeg", "-v", "error", "-i", str(source), *options.split()]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert frames_sha256(tmp_path / "low.mp4") == sha256(done.stdout)
+
+
+@pytest.mark.parametrize("tile", [(1, 0, 32, 20), (0, 0, 32, 21), (50, 0, 32, 20), (0, 30, 4, 20)])
+def test_a_tile_that_does_not_fit_is_refused(tile, tmp_path):
+    """Beyond the picture, or between the pixels of its colours, where FFmpeg would move it."""
+    source = tiles.write(tmp_path / "grid.mp4", planes())
+    with refused("does not fit 80 x 48 yuv420p; give multiples of 2", ClipError):
+        cut_tile(source, Tile(*tile), tmp_path / "tile.mp4")
