@@ -1,36 +1,31 @@
 """`spf analyze`: cards, tables, rows, plots, and clips that fail."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
-from typing import Any
 
 import clips
 import harness
 import pytest
 import spf_command
 from PIL import Image
-from spf_command import PIXELS, Capture
+from spf_command import PIXELS
 
 from spf.cli import main
 from spf.video import write_png
 from synthetic.clips import SyntheticClip, content
 from synthetic.laws import law
 
-Patch = pytest.MonkeyPatch
-
 TWO_STREAMS = {"streams": [clips.grey(9, 96, 128)]}
 
 
-def rendered(path: Path, name: str, **parameters: float) -> str:
+def rendered(path, name, **parameters):
     """A clip of 4 seconds at 12 frames a second, with the pacing of a law."""
     pair = content("cat-motorcycle-dissolve")
     made = SyntheticClip(pair, law(name, **parameters), num_frames=49, size=(48, 48), fps=12.0)
     return str(harness.save(path, list(made.frames()), rate=12))
 
 
-def test_analyze_names_dead_stretches_and_jumps(tmp_path: Path, capsys: Capture) -> None:
+def test_analyze_names_dead_stretches_and_jumps(tmp_path, capsys):
     """Of clips whose pacing is known, 4 seconds each; the card says what the rows hold."""
     dead = rendered(tmp_path / "dead.mp4", "plateau", start=0.5, stop=0.75)
     jump = rendered(tmp_path / "jump.mp4", "sigmoid_jump", place=0.25, steepness=60)
@@ -55,9 +50,7 @@ def test_analyze_names_dead_stretches_and_jumps(tmp_path: Path, capsys: Capture)
         assert re.search(line, card)
 
 
-def test_an_uneven_clip_without_named_stretches_says_when_it_changes(
-    tmp_path: Path, capsys: Capture
-) -> None:
+def test_an_uneven_clip_without_named_stretches_says_when_it_changes(tmp_path, capsys):
     """Of progress u ** 1.8 in 2 s: half of the change is from u = 0.5 ** (1 / 1.8) on."""
     clip = harness.save(tmp_path / "slow.mp4", harness.steady(25, power=1.8))
     card = spf_command.printed(capsys, "analyze", clip, *PIXELS, "--no-plot")
@@ -67,7 +60,7 @@ def test_an_uneven_clip_without_named_stretches_says_when_it_changes(
     assert numbers == pytest.approx([2 - half, 2, half, 2], abs=0.1)
 
 
-def test_analyze_prints_a_card_and_draws(tmp_path: Path, capsys: Capture) -> None:
+def test_analyze_prints_a_card_and_draws(tmp_path, capsys):
     clip = harness.save(tmp_path / "in" / "clip.mp4", harness.jumping())
     out = tmp_path / "made" / "plots"
     words = ("analyze", clip, "--embedder", "tiny")
@@ -86,9 +79,7 @@ def test_analyze_prints_a_card_and_draws(tmp_path: Path, capsys: Capture) -> Non
     assert list((tmp_path / "in").iterdir()) == [clip]
 
 
-def test_several_clips_are_a_table_with_the_most_uneven_first(
-    tmp_path: Path, capsys: Capture
-) -> None:
+def test_several_clips_are_a_table_with_the_most_uneven_first(tmp_path, capsys):
     """A bad clip stops no other."""
     harness.save(tmp_path / "even.mp4", harness.steady(25))
     harness.save(tmp_path / "jumpy.mp4", harness.jumping(25))
@@ -114,7 +105,7 @@ def test_several_clips_are_a_table_with_the_most_uneven_first(
     assert rows[3]["reason"] == "no semantic change"
 
 
-def test_one_clip_ends_analyze_for_no_other(tmp_path: Path, capsys: Capture) -> None:
+def test_one_clip_ends_analyze_for_no_other(tmp_path, capsys):
     """Neither one whose plot has too long a name for the disk, nor one without the stream."""
     long = harness.save(tmp_path / "clips" / f"{'a' * 248}.mp4", harness.steady())
     other = harness.save(tmp_path / "clips" / "b.mp4", harness.steady())
@@ -135,12 +126,10 @@ def test_one_clip_ends_analyze_for_no_other(tmp_path: Path, capsys: Capture) -> 
     assert "this is video stream 1 (from 0) of 2; --stream takes another" in rows[1]["notes"]
 
 
-def test_analyze_measures_the_clips_of_a_folder(
-    tmp_path: Path, capsys: Capture, monkeypatch: Patch
-) -> None:
+def test_analyze_measures_the_clips_of_a_folder(tmp_path, capsys, monkeypatch):
     """Videos, folders of images, and both in folders; images beside videos are no clip. Plots of
     one name are told from each other by their folders."""
-    titles: list[str] = []
+    titles = []
     monkeypatch.setattr(
         "spf.figures.plot_measurement", lambda _, title, *more: titles.append(title) or b""
     )
@@ -169,8 +158,8 @@ def test_analyze_measures_the_clips_of_a_folder(
     assert "empty: the folder holds no images" in errors
 
 
-def test_lost_frames_and_short_clips_are_noted(tmp_path: Path, capsys: Capture) -> None:
-    layout: dict[str, Any] = {
+def test_lost_frames_and_short_clips_are_noted(tmp_path, capsys):
+    layout = {
         "options": {"crf": "20", "bf": "0", "g": "4"},
         "container_options": {"movflags": "+faststart"},
     }
@@ -186,7 +175,7 @@ def test_lost_frames_and_short_clips_are_noted(tmp_path: Path, capsys: Capture) 
     assert "1 frame" in spf_command.refused(capsys, *words, code=1)
 
 
-def test_analyze_obeys_its_sampling(tmp_path: Path, capsys: Capture) -> None:
+def test_analyze_obeys_its_sampling(tmp_path, capsys):
     clip = str(harness.save(tmp_path / "clip.mp4", harness.steady(24)))
     for words, frames in (
         (["--stride", "3"], 8),
@@ -198,9 +187,7 @@ def test_analyze_obeys_its_sampling(tmp_path: Path, capsys: Capture) -> None:
         assert row["frames"] == frames
 
 
-def test_what_camera_motion_explains_stands_beside_the_plain_curve(
-    tmp_path: Path, capsys: Capture
-) -> None:
+def test_what_camera_motion_explains_stands_beside_the_plain_curve(tmp_path, capsys):
     """A pan over a still picture: the plain score stays what it is without --nuisance."""
     wide = harness.picture(5, 256)[:96]
     pan = harness.save(tmp_path / "pan.mp4", [wide[:, x : x + 96] for x in range(30)])

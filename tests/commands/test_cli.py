@@ -1,12 +1,9 @@
 """The `spf` command: help, arguments, paths, rows for programs, compare, doctor."""
 
-from __future__ import annotations
-
 import csv
 import json
 import re
 import shlex
-from pathlib import Path
 
 import harness
 import pandas as pd
@@ -14,7 +11,7 @@ import pytest
 import spf_command
 import typer
 from boards import generator, lines
-from spf_command import PIXELS, Capture
+from spf_command import PIXELS
 
 import spf
 from benchmarks.leaderboard.tables import Board, leaderboard
@@ -27,13 +24,12 @@ from spf.embedders import EMBEDDERS
 from spf.measurement import CORRECTED
 from spf.quality import VBENCH_DIMENSIONS
 
-Patch = pytest.MonkeyPatch
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS = typer.main.get_command(app).commands
 URL = "https://host//a%20b.mp4?x=1&y"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_has_examples_that_parse(name: str, capsys: Capture) -> None:
+def test_help_has_examples_that_parse(name, capsys):
     text = spf_command.printed(capsys, name, "--help")
     assert not [letter for letter in text if letter != "\n" and not letter.isprintable()]
     examples = re.findall(rf"^    spf {name}\b([^>\n]*)", text, re.MULTILINE)
@@ -43,7 +39,7 @@ def test_help_has_examples_that_parse(name: str, capsys: Capture) -> None:
     assert all(param.help for param in COMMANDS[name].params)
 
 
-def test_the_shell_completes(capsys: Capture, monkeypatch: Patch) -> None:
+def test_the_shell_completes(capsys, monkeypatch):
     monkeypatch.setenv("_SPF_COMPLETE", "complete_bash")
     for typed, offered in (
         ("spf an", "analyze"),
@@ -68,9 +64,7 @@ def test_the_shell_completes(capsys: Capture, monkeypatch: Patch) -> None:
         (f"retime clip.mp4 --out={URL}", 2),
     ],
 )
-def test_urls_are_echoed_and_not_opened(
-    words: str, code: int, tmp_path: Path, capsys: Capture, monkeypatch: Patch
-) -> None:
+def test_urls_are_echoed_and_not_opened(words, code, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     line = spf_command.refused(capsys, *words.split(), code=code)
     assert line.startswith(f"{URL}: ")
@@ -78,9 +72,7 @@ def test_urls_are_echoed_and_not_opened(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_paths_are_taken_as_a_shell_would(
-    tmp_path: Path, capsys: Capture, monkeypatch: Patch
-) -> None:
+def test_paths_are_taken_as_a_shell_would(tmp_path, capsys, monkeypatch):
     """One that looks like a URL, and `~` behind an equals sign, which a shell leaves as it is."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -95,7 +87,7 @@ def test_paths_are_taken_as_a_shell_would(
     assert {path.name for path in tmp_path.iterdir()} == {"home", "https:"}
 
 
-def test_names_cannot_command_the_terminal(tmp_path: Path, capsys: Capture) -> None:
+def test_names_cannot_command_the_terminal(tmp_path, capsys):
     evil = "\x1b[2J\x1b]0;title\x07clip\n\r\u202e.mp4"
     good = str(harness.save(tmp_path / evil, harness.steady()))
     (tmp_path / f"empty{evil}").write_bytes(b"")
@@ -133,15 +125,13 @@ def test_names_cannot_command_the_terminal(tmp_path: Path, capsys: Capture) -> N
         ("doctor me", "(me); see spf doctor --help"),
     ],
 )
-def test_wrong_arguments_exit_2_with_a_remedy(
-    words: str, thing: str, tmp_path: Path, capsys: Capture, monkeypatch: Patch
-) -> None:
+def test_wrong_arguments_exit_2_with_a_remedy(words, thing, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(harness.touch(tmp_path, "FILE", "FOLDER/below/a.mp4"))
     harness.save(tmp_path / "CLIP.mp4", harness.steady())
     assert thing in spf_command.refused(capsys, *words.split())
 
 
-def documented(schema: str) -> list[str]:
+def documented(schema):
     """The columns of a schema, as docs/reference/commands.md lists them."""
     text = (harness.ROOT / "docs" / "reference" / "commands.md").read_text()
     table = text.partition(f"### {schema}\n")[2].partition("\n### ")[0]
@@ -149,7 +139,7 @@ def documented(schema: str) -> list[str]:
     return [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
 
 
-def test_the_schemas_are_documented() -> None:
+def test_the_schemas_are_documented():
     corrected = list(CORRECTED)  # there with --nuisance alone
     assert documented("spf.analyze/1") == [*analyze.columns(), *corrected]
     assert documented("spf.check/1") == list(verdicts.COLUMNS)
@@ -161,9 +151,7 @@ def test_the_schemas_are_documented() -> None:
     assert sorted(documented("spf.compare/1")) == sorted([*columns, *corrected])
 
 
-def test_rows_are_the_same_in_each_form(
-    tmp_path: Path, capsys: Capture, monkeypatch: Patch
-) -> None:
+def test_rows_are_the_same_in_each_form(tmp_path, capsys, monkeypatch):
     """Numbers unrounded, as the library has them; cells of CSV are no formulas; nothing is written
     where no place is named."""
     clip = harness.save(tmp_path / "=cmd(1)\x1b[2J.mp4", harness.steady(25, power=3.0))
@@ -187,7 +175,7 @@ def test_rows_are_the_same_in_each_form(
     assert list(tmp_path.iterdir()) == [clip]
 
 
-def test_version_and_a_reader_that_goes_away(capsys: Capture) -> None:
+def test_version_and_a_reader_that_goes_away(capsys):
     assert spf_command.printed(capsys, "--version") == f"spf {spf.__version__}\n"
     doctor = f"set -o pipefail; {' '.join(harness.SPF)} doctor | head -1"
     done = harness.command("bash", "-c", doctor)
@@ -196,7 +184,7 @@ def test_version_and_a_reader_that_goes_away(capsys: Capture) -> None:
     assert "BrokenPipe" not in done.stderr
 
 
-def test_compare_is_the_leaderboard(tmp_path: Path, capfd: Capture, monkeypatch: Patch) -> None:
+def test_compare_is_the_leaderboard(tmp_path, capfd, monkeypatch):
     """Whatever the folder is called: the path goes through Hydra's grammar."""
     monkeypatch.chdir(tmp_path)
     folder = harness.two_generators(tmp_path / "it's $50, a=b {x} \\ ${y}", 1)
@@ -215,7 +203,7 @@ def test_compare_is_the_leaderboard(tmp_path: Path, capfd: Capture, monkeypatch:
     assert re.match(rf"\(2\) +jumpy +{jumpy['linearity_mae']:.4f}  ", table[-2])
 
 
-def test_compare_passes_the_exit_code_on(tmp_path: Path) -> None:
+def test_compare_passes_the_exit_code_on(tmp_path):
     """Of run.py, which takes the command's place."""
     done = harness.command(*harness.SPF, "compare", "nowhere", *PIXELS, cwd=tmp_path)
     assert done.returncode == 2
@@ -223,7 +211,7 @@ def test_compare_passes_the_exit_code_on(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_doctor_has_its_sections(monkeypatch: Patch, tmp_path: Path) -> None:
+def test_doctor_has_its_sections(monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path / "vbench"))

@@ -1,13 +1,10 @@
 """model=command, driven by a small Python script that stands for an outside generator."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import harness
 import numpy as np
@@ -56,27 +53,27 @@ REQUEST = Request(FIRST, LAST, PROMPT, seed=5, num_frames=9, fps=7.5)
 class Outside:
     """The script, where it logs, and a `Command` that runs it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder):
         self.script, self.log = folder / "make clip.py", folder / "calls"
         self.script.write_text(SCRIPT)
 
-    def command(self, how: str = "well", tail: str = "", **settings: Any) -> Command:
+    def command(self, how="well", tail="", **settings):
         words = [sys.executable, str(self.script), str(self.log), how]
         template = f"{shlex.join(words)} {{first}} {{last}} {{frames}} {{output}} {tail}"
         return Command(template, **{"suffix": "", "retries": 0, **settings})
 
     @property
-    def calls(self) -> list[list[str]]:
+    def calls(self):
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [json.loads(line) for line in lines]
 
 
 @pytest.fixture
-def outside(tmp_path: Path) -> Outside:
+def outside(tmp_path):
     return Outside(tmp_path)
 
 
-def test_a_clip_comes_back_and_each_placeholder_stays_within_its_argument(outside: Outside) -> None:
+def test_a_clip_comes_back_and_each_placeholder_stays_within_its_argument(outside):
     """Spaces, quotes, shell signs and other placeholders in a prompt are letters like others."""
     tail = "--prompt={prompt} {fps} {seed} {width}x{height} '{not one' {{}}"
     clip = outside.command(tail=tail).generate(REQUEST)
@@ -89,7 +86,7 @@ def test_a_clip_comes_back_and_each_placeholder_stays_within_its_argument(outsid
     assert outside.command().generate(Request(FIRST, LAST, num_frames=9)).fps == 24.0
 
 
-def test_retries_end(outside: Outside) -> None:
+def test_retries_end(outside):
     """With the last lines of stderr."""
     with pytest.raises(SpfError) as error:
         outside.command("crash", retries=2).generate(REQUEST)
@@ -100,7 +97,7 @@ def test_retries_end(outside: Outside) -> None:
     assert len(outside.calls) == 3
 
 
-def test_one_that_never_ends_is_killed_with_all_that_it_started(outside: Outside) -> None:
+def test_one_that_never_ends_is_killed_with_all_that_it_started(outside):
     with pytest.raises(SpfError, match=r"took longer than 2 s and was ended; raise model.timeout"):
         outside.command("hang", timeout=2).generate(REQUEST)
     children = outside.log.with_name("children")
@@ -112,7 +109,7 @@ def test_one_that_never_ends_is_killed_with_all_that_it_started(outside: Outside
     assert not any(map(alive, processes))
 
 
-def alive(process: int) -> bool:
+def alive(process):
     """Whether a process runs; one that is dead and not yet collected does not."""
     try:
         return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
@@ -130,7 +127,7 @@ def alive(process: int) -> bool:
         ("rubbish", ".mp4", r"its clip cannot be read: "),
     ],
 )
-def test_what_comes_back_is_checked(outside: Outside, how: str, suffix: str, message: str) -> None:
+def test_what_comes_back_is_checked(outside, how, suffix, message):
     with pytest.raises(SpfError, match=message) as error:
         outside.command(how, suffix=suffix).generate(REQUEST)
     assert "\n" not in str(error.value)
@@ -151,14 +148,14 @@ def test_what_comes_back_is_checked(outside: Outside, how: str, suffix: str, mes
         ({"factor": 0}, "factor=0"),
     ],
 )
-def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message) as error:
         Command(**settings)
     assert "\n" not in str(error.value)
 
 
-def test_what_it_cannot_do_is_refused(outside: Outside) -> None:
-    warp: Any = object()
+def test_what_it_cannot_do_is_refused(outside):
+    warp = object()
     null, option = (Request(FIRST, LAST, prompt, num_frames=9) for prompt in ("a\0b", "--evil"))
     missing = Command("no-such-program {first} {last} {output}")
     prompted = outside.command(tail="{prompt}")
@@ -176,7 +173,7 @@ def test_what_it_cannot_do_is_refused(outside: Outside) -> None:
     assert outside.calls == []
 
 
-def test_a_template_survives_the_command_line(tmp_path: Path) -> None:
+def test_a_template_survives_the_command_line(tmp_path):
     template = "python make.py --first={first} --last={last} --out={output}"
     config = harness.compose("model=command", f"model.command={template}")
     assert instantiate(config.model).template == shlex.split(template)
@@ -184,7 +181,7 @@ def test_a_template_survives_the_command_line(tmp_path: Path) -> None:
         harness.compose("model=command", f'model.command="{template}"')
 
 
-def test_a_clip_is_regenerated_by_the_program(outside: Outside, tmp_path: Path) -> None:
+def test_a_clip_is_regenerated_by_the_program(outside, tmp_path):
     """By the command; started again, the same program is asked for nothing."""
     clip, even = tmp_path / "clip.mp4", tmp_path / "even.mp4"
     harness.save(clip, harness.slow_ends(33))

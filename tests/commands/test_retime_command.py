@@ -1,39 +1,34 @@
 """`spf retime` and `spf timemap`; --method regenerate with a cross-fading generator."""
 
-from __future__ import annotations
-
 import csv
 import errno
 import json
 import os
 import re
-from pathlib import Path
-from typing import Any
 
 import harness
 import numpy as np
 import pytest
 import spf_command
 from faders import Fader
-from spf_command import PIXELS, Capture
+from spf_command import PIXELS
 
 import spf
 from spf.cli import main
 from spf.generators import MODELS
 from spf.video import load, write_png
 
-Patch = pytest.MonkeyPatch
 FILES = ["{}.json", "{}.mp4", "{}.png", "{}.side-by-side.mp4"]
 COUNT = 33
 
 
 @pytest.fixture
-def clip(tmp_path: Path) -> Path:
+def clip(tmp_path):
     """A dissolve that is slow at first: 25 frames at 12 a second."""
     return harness.save(tmp_path / "clip.mp4", harness.steady(25, power=3.0))
 
 
-def report_of(out: Path, printed: str, *more: str) -> dict[str, Any]:
+def report_of(out, printed, *more):
     """The report of a retimed clip, of which all files are there and named, and no others."""
     names = [name.format(out.stem) for name in (*FILES, *more)]
     assert sorted(path.name for path in out.parent.glob(f"{out.stem}*")) == sorted(names)
@@ -41,14 +36,14 @@ def report_of(out: Path, printed: str, *more: str) -> dict[str, Any]:
     count = len(load(out).frames)
     film = load(out.with_suffix(".side-by-side.mp4")).frames
     assert film.shape[2] > 2 * 256
-    report: dict[str, Any] = json.loads(out.with_suffix(".json").read_text())
+    report = json.loads(out.with_suffix(".json").read_text())
     assert {len(values) for values in report["time_map"].values()} == {count}
     scores = report["scores"]
     assert scores["after"]["target_mae"] < scores["before"]["target_mae"] / 3
     return report
 
 
-def test_retime_writes_clip_film_plot_and_map(clip: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_retime_writes_clip_film_plot_and_map(clip, tmp_path, capsys):
     out = tmp_path / "made" / "here"
     words = ["retime", clip, *PIXELS, "--out", out]
     plan = spf_command.printed(capsys, *words, "--dry-run", "--keep", "fastest")
@@ -66,7 +61,7 @@ def test_retime_writes_clip_film_plot_and_map(clip: Path, tmp_path: Path, capsys
     assert sorted(os.listdir(tmp_path)) == ["clip.mp4", "made"]
 
 
-def test_like_another_clip(clip: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_like_another_clip(clip, tmp_path, capsys):
     """A linear clip that is paced like the slow starter becomes it: the map is its curve."""
     even = harness.save(tmp_path / "even.mp4", harness.steady(25))
     words = [even, "--like", clip, *PIXELS, "--frames", "13", "--out"]
@@ -82,7 +77,7 @@ def test_like_another_clip(clip: Path, tmp_path: Path, capsys: Capture) -> None:
     assert len(load(paced).frames) == 13
 
 
-def test_where_embedders_disagree_the_user_is_advised(tmp_path: Path, capsys: Capture) -> None:
+def test_where_embedders_disagree_the_user_is_advised(tmp_path, capsys):
     """Of a clip that is shifted first, which a histogram does not see, and then fades."""
     shift = [np.roll(harness.picture(0), k, axis=1) for k in range(13)]
     fade = [np.uint8(shift[-1] * share) for share in np.linspace(1, 0.2, 13)]
@@ -113,15 +108,13 @@ def test_where_embedders_disagree_the_user_is_advised(tmp_path: Path, capsys: Ca
         ("--out FILE/below", "FILE/below"),
     ],
 )
-def test_wrong_values_exit_2(
-    words: str, thing: str, clip: Path, capsys: Capture, monkeypatch: Patch
-) -> None:
+def test_wrong_values_exit_2(words, thing, clip, capsys, monkeypatch):
     monkeypatch.chdir(harness.touch(clip.parent, "FILE"))
     assert thing in spf_command.refused(capsys, "retime", "clip.mp4", *PIXELS, *words.split())
     assert sorted(os.listdir()) == ["FILE", "clip.mp4"]
 
 
-def test_clips_that_cannot_be_retimed_exit_1(tmp_path: Path, capsys: Capture) -> None:
+def test_clips_that_cannot_be_retimed_exit_1(tmp_path, capsys):
     harness.save(tmp_path / "still.mp4", harness.still())
     harness.save(tmp_path / "one.mp4", harness.still(1))
     reasons = {"missing": "no such file", "still": "no semantic change", "one": "1 frame"}
@@ -132,7 +125,7 @@ def test_clips_that_cannot_be_retimed_exit_1(tmp_path: Path, capsys: Capture) ->
     assert sorted(os.listdir(tmp_path)) == ["one.mp4", "still.mp4"]
 
 
-def test_a_rate_for_images(tmp_path: Path, capsys: Capture) -> None:
+def test_a_rate_for_images(tmp_path, capsys):
     write_png(tmp_path / "clip", harness.steady(9, power=2.0))
     words = ["retime", tmp_path / "clip", *PIXELS, "--out", tmp_path / "o"]
     assert "--fps" in spf_command.refused(capsys, *words)
@@ -141,10 +134,8 @@ def test_a_rate_for_images(tmp_path: Path, capsys: Capture) -> None:
     assert (len(film.frames), film.info.fps) == (9, 8)
 
 
-def test_a_full_disk_is_one_line_and_keeps_what_is_finished(
-    clip: Path, tmp_path: Path, capsys: Capture, monkeypatch: Patch
-) -> None:
-    def full(*_: object) -> None:
+def test_a_full_disk_is_one_line_and_keeps_what_is_finished(clip, tmp_path, capsys, monkeypatch):
+    def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("spf.pacing.outputs.write_atomic", full)
@@ -158,7 +149,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_finished(
 
 
 @pytest.fixture
-def slow_ends(tmp_path: Path, monkeypatch: Patch) -> Path:
+def slow_ends(tmp_path, monkeypatch):
     """A dissolve of 33 frames at 12 a second. `--model tiny` is the fader, at which nothing has
     been asked yet."""
     monkeypatch.setitem(MODELS, "tiny", "faders.Fader")
@@ -166,25 +157,25 @@ def slow_ends(tmp_path: Path, monkeypatch: Patch) -> Path:
     return harness.save(tmp_path / "clip.mp4", harness.slow_ends(COUNT))
 
 
-def regenerate(clip: Path, *more: str) -> list[str]:
+def regenerate(clip, *more):
     words = ["retime", str(clip), "--method", "regenerate", *PIXELS]
     return [*words, "--out", str(clip.parent / "made"), *more]
 
 
 def test_a_clip_is_regenerated_with_a_bar_for_each_segment(
-    slow_ends: Path, tmp_path: Path, capsys: Capture, monkeypatch: Patch
-) -> None:
-    bars: list[Any] = []
+    slow_ends, tmp_path, capsys, monkeypatch
+):
+    bars = []
 
     class FakeBar:
-        def __init__(self, total: int | None, unit: str, desc: str, **_: Any) -> None:
+        def __init__(self, total, unit, desc, **_):
             self.total, self.unit, self.desc, self.n = total, unit, desc, 0
             bars.append(self)
 
-        def update(self, more: int) -> None:
+        def update(self, more):
             self.n += more
 
-        def close(self) -> None: ...
+        def close(self): ...
 
     monkeypatch.setattr("tqdm.tqdm", FakeBar)
     settings = ["--cuts", "bridge", "--seed", "3", "--segments", "4", "--prompt", "a cat"]
@@ -208,7 +199,7 @@ def test_a_clip_is_regenerated_with_a_bar_for_each_segment(
     assert len({bar.desc for bar in bars}) == len(bars)
 
 
-def test_dry_run_prints_the_segments(slow_ends: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_dry_run_prints_the_segments(slow_ends, tmp_path, capsys):
     words = regenerate(slow_ends, "--model", "tiny", "--dry-run", "--segments", "3", "--frames")
     printed = spf_command.printed(capsys, *words, "39")
     assert "method   regenerate by fader, each segment steered by rope_flat" in printed
@@ -223,9 +214,7 @@ def test_dry_run_prints_the_segments(slow_ends: Path, tmp_path: Path, capsys: Ca
     assert not Fader.requests
 
 
-def test_a_second_start_resumes_after_the_finished_segments(
-    slow_ends: Path, tmp_path: Path, monkeypatch: Patch
-) -> None:
+def test_a_second_start_resumes_after_the_finished_segments(slow_ends, tmp_path, monkeypatch):
     whole, made = tmp_path / "whole.mp4", tmp_path / "made"
     spf.retime(slow_ends, whole, method="regenerate", generator=Fader(), embedder="pixels")
     count = len(Fader.requests)
@@ -266,9 +255,9 @@ TINY = ["--model", "tiny"]
     ],
 )
 def test_what_cannot_be_done_is_one_line_before_any_work(
-    slow_ends: Path, monkeypatch: Patch, capsys: Capture, more: list[str], code: int, message: str
-) -> None:
-    def work(*_: Any, **__: Any) -> None:
+    slow_ends, monkeypatch, capsys, more, code, message
+):
+    def work(*_, **__):
         pytest.fail("work began")
 
     monkeypatch.setattr("spf.pacing.plan.measure_clip", work)

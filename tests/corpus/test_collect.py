@@ -1,12 +1,8 @@
 """`spf collect`: sources that are checked, clips that are the expected ones, builds that resume."""
 
-from __future__ import annotations
-
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import harness
 import pandas as pd
@@ -48,16 +44,16 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def change(place: Path, **more: Any) -> None:
+def change(place, **more):
     content = yaml.safe_load((place / "small.yaml").read_text())
     (place / "small.yaml").write_text(yaml.safe_dump(content | more, sort_keys=False))
 
 
-def collect(*options: str) -> int:
+def collect(*options):
     return main(["collect", "small.yaml", "--out", "out", *options])
 
 
-def files(folder: Path) -> dict[str, bytes]:
+def files(folder):
     found = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
@@ -78,14 +74,11 @@ def test_a_collection_is_built_once_and_found_again(place, capsys):
     assert files(place / "out") == found
 
 
-Refused = Callable[..., str]
-
-
 @pytest.fixture
 def refused(place, capsys):
     """Collects; returns the one line of the error. What was in `out` stays, and nothing is left."""
 
-    def check(part: str, *options: str, code: int = 2, command: str = "small.yaml") -> str:
+    def check(part, *options, code=2, command="small.yaml"):
         before = files(place / "out")
         options = options or ("--from", "source")
         assert main(["collect", command, "--out", "out", *options]) == code
@@ -133,7 +126,7 @@ def test_frames_that_are_not_the_expected_ones_are_no_clip(place, refused):
     assert not (place / "out").exists()
 
 
-WRONG: list[tuple[dict[str, Any], str]] = [
+WRONG = [
     ({"commit": "main"}, "commit is 'main'"),
     ({"download": "file:///etc/{file}"}, "download is"),
     ({"tiles": {"../one": [0, 0, 2, 2]}}, "name of a tile is '../one'"),
@@ -179,9 +172,9 @@ def test_what_exists_stays_as_it_is(place, refused):
 def test_an_interrupted_build_goes_on(place, capsys):
     """Finished clips are found by their frames, a damaged one is not taken; who builds the same
     meanwhile ends at once."""
-    made: list[int] = []
+    made = []
 
-    def on_clip() -> None:
+    def on_clip():
         made.append(collect("--from", "source"))
         if len(made) == 4:
             raise KeyboardInterrupt
@@ -214,7 +207,7 @@ class Files(Server):
     root: Path
 
     @property
-    def content(self) -> bytes:  # type: ignore[override]
+    def content(self):
         return (self.root / self.path.lstrip("/")).read_bytes()
 
 

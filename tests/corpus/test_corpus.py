@@ -1,13 +1,10 @@
 """`spf corpus` without Ray: which clips it reads, what it refuses, its rows and its shards."""
 
-from __future__ import annotations
-
 import csv
 import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
@@ -30,9 +27,6 @@ from spf.corpus.rows import FAILED, Measurer
 from spf.corpus.run import Worker
 from spf.errors import ConfigError, SpfError, UnavailableError
 
-Capture = pytest.CaptureFixture[str]
-Patch = pytest.MonkeyPatch
-
 pytest.importorskip("ray", reason="spf corpus needs the extra corpus")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
 
@@ -40,14 +34,14 @@ CLIP = "a/steady.mp4"
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def corpus(tmp_path_factory):
     return corpora.build(tmp_path_factory.mktemp("corpus"))
 
 
 # Input
 
 
-def test_a_folder_gives_its_clips_in_one_order(tmp_path: Path) -> None:
+def test_a_folder_gives_its_clips_in_one_order(tmp_path):
     """Names that are no UTF-8 too."""
     wanted = ["B/z.MP4", "a/10.mkv", "a/9.mkv", "a/deep/er/c.gif", "b.mp4", "shots", "\udcff.mp4"]
     others = ["notes.txt", ".hidden/x.mp4", "a/.y.mp4", "a/9.jpg", "shots/1.png", "shots/2.png"]
@@ -58,7 +52,7 @@ def test_a_folder_gives_its_clips_in_one_order(tmp_path: Path) -> None:
     assert as_text(wanted[-1]) == "\\xff.mp4"
 
 
-def test_lists_give_the_same_as_they_say(tmp_path: Path) -> None:
+def test_lists_give_the_same_as_they_say(tmp_path):
     wanted = ["b.mp4", 'a, "quoted".mp4', "/elsewhere/c.mp4", "b.mp4", "ä.mp4"]
     (tmp_path / "marked.txt").write_text("\n".join(wanted), encoding="utf-8-sig")
     (tmp_path / "list.txt").write_text("\n".join(wanted[:2]) + "\r\n\n" + "\n".join(wanted[2:]))
@@ -86,9 +80,7 @@ def test_lists_give_the_same_as_they_say(tmp_path: Path) -> None:
         ("pipe", None, "no file and no folder"),
     ],
 )
-def test_an_input_that_makes_no_sense_is_refused_in_a_line(
-    tmp_path: Path, name: str, content: bytes | None, message: str
-) -> None:
+def test_an_input_that_makes_no_sense_is_refused_in_a_line(tmp_path, name, content, message):
     path = tmp_path / name
     if content is not None:
         path.parent.mkdir(exist_ok=True)
@@ -103,18 +95,18 @@ def test_an_input_that_makes_no_sense_is_refused_in_a_line(
 # Rows
 
 
-def task(worker: Worker, indices: range, names: list[str]) -> pa.Table:
+def task(worker, indices, names):
     """The rows that a worker makes of a task."""
     named = [os.fsencode(names[index]) for index in indices]
     return worker(pa.table({"index": list(indices), "name": named}))
 
 
-def row_of(root: Path, measurer: Measurer) -> dict[str, object]:
+def row_of(root, measurer):
     (row,) = task(Worker(measurer, root, measurer.identity()), range(1), [CLIP]).to_pylist()
     return row
 
 
-def test_rows_follow_the_sampling_and_the_bytes(corpus: Path) -> None:
+def test_rows_follow_the_sampling_and_the_bytes(corpus):
     strided = spf.Sampling(stride=2)
     row = row_of(corpus, Measurer("pixels", sampling=strided))
     curve = spf.measure(corpus / CLIP, "pixels", strided, cache=False)
@@ -125,16 +117,16 @@ def test_rows_follow_the_sampling_and_the_bytes(corpus: Path) -> None:
     assert "stream" in str(row["reason"])
 
 
-def test_any_error_is_a_row_but_for_a_gpu_that_failed(corpus: Path, monkeypatch: Patch) -> None:
+def test_any_error_is_a_row_but_for_a_gpu_that_failed(corpus, monkeypatch):
     """Then the process ends. A worker with other code does not begin."""
 
-    def leave(code: int) -> None:
+    def leave(code):
         raise SystemExit(code)
 
     gpu = spf.ClipError(corpus / CLIP, "the GPU failed (CUDA error: misaligned address)", "again")
     errors = iter([ZeroDivisionError("first\nsecond"), gpu])
 
-    def fail(*_: object, **__: object) -> None:
+    def fail(*_, **__):
         raise next(errors)
 
     monkeypatch.setattr("spf.corpus.rows.measure_clip", fail)
@@ -153,13 +145,11 @@ def test_any_error_is_a_row_but_for_a_gpu_that_failed(corpus: Path, monkeypatch:
 
 
 @pytest.fixture
-def no_ray(monkeypatch: Patch) -> set[int]:
+def no_ray(monkeypatch):
     """Measure in this process; the indices in the set are clips on which a worker dies."""
-    deadly: set[int] = set()
+    deadly = set()
 
-    def measured(
-        tasks: list[range], names: list[str], base: Path, measurer: Measurer, *_: object, **__: bool
-    ) -> Iterator[pa.Table]:
+    def measured(tasks, names, base, measurer, *_, **__):
         worker = Worker(measurer, base, measurer.identity())
         for indices in reversed(tasks):
             if deadly.isdisjoint(indices):
@@ -170,9 +160,7 @@ def no_ray(monkeypatch: Patch) -> set[int]:
     return deadly
 
 
-def test_lost_and_damaged_shards_are_measured_again_and_no_others(
-    corpus: Path, no_ray: set[int], tmp_path: Path
-) -> None:
+def test_lost_and_damaged_shards_are_measured_again_and_no_others(corpus, no_ray, tmp_path):
     rows, measured = corpora.make(corpus, tmp_path)
     assert measured == len(rows) == 22
     assert [row["index"] for row in rows] == list(range(22))
@@ -194,9 +182,7 @@ def test_lost_and_damaged_shards_are_measured_again_and_no_others(
     assert not list(tmp_path.glob(".spf-*.tmp"))
 
 
-def test_damage_and_another_corpus_are_noticed(
-    corpus: Path, no_ray: set[int], tmp_path: Path
-) -> None:
+def test_damage_and_another_corpus_are_noticed(corpus, no_ray, tmp_path):
     """Whatever byte is changed: the shard is void, or what is read from it is unchanged."""
     corpora.make(corpus, tmp_path)
     path = tmp_path / "shard-00000.parquet"
@@ -221,15 +207,13 @@ def test_damage_and_another_corpus_are_noticed(
         ({"source": corpus / "d"}, "clips (22, now 12)"),
     ):
         with pytest.raises(ConfigError) as error:
-            corpora.make(**{"source": corpus, "output": tmp_path, **other})  # type: ignore[arg-type]
+            corpora.make(**{"source": corpus, "output": tmp_path, **other})
         text = clips.one_line(error)
         assert message in text
         assert "choose another OUTPUT" in text
 
 
-def test_a_clip_on_which_workers_die_is_a_row_and_costs_no_other(
-    corpus: Path, no_ray: set[int], tmp_path: Path
-) -> None:
+def test_a_clip_on_which_workers_die_is_a_row_and_costs_no_other(corpus, no_ray, tmp_path):
     expected, _ = corpora.make(corpus / "d", tmp_path / "whole")
     no_ray |= {7, 10}
     rows, measured = corpora.make(corpus / "d", tmp_path / "out")
@@ -242,10 +226,10 @@ def test_a_clip_on_which_workers_die_is_a_row_and_costs_no_other(
             assert row == other
 
 
-def test_shards_grow_with_the_corpus(tmp_path: Path, monkeypatch: Patch) -> None:
+def test_shards_grow_with_the_corpus(tmp_path, monkeypatch):
     """16 clips a shard, and at most about 4,096 shards."""
 
-    def stop(pending: dict[Path, range], *_: object) -> None:
+    def stop(pending, *_):
         tasks = list(pending.values())
         raise SpfError(f"{len(tasks[0])} {tasks[0].start} {tasks[-1].stop}")
 
@@ -261,9 +245,9 @@ def test_shards_grow_with_the_corpus(tmp_path: Path, monkeypatch: Patch) -> None
 
 
 def test_an_output_of_other_things_or_in_use_or_full_is_refused(
-    corpus: Path, no_ray: set[int], tmp_path: Path, monkeypatch: Patch
-) -> None:
-    def refused(message: str) -> None:
+    corpus, no_ray, tmp_path, monkeypatch
+):
+    def refused(message):
         with pytest.raises(SpfError, match=message) as error:
             corpora.make(corpus, tmp_path)
         clips.one_line(error)
@@ -278,7 +262,7 @@ def test_an_output_of_other_things_or_in_use_or_full_is_refused(
     with FileLock(tmp_path / run.LOCK):
         refused("another process")
 
-    def full(*_: object) -> None:
+    def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(run, "synchronise", full)
@@ -299,8 +283,8 @@ def test_an_output_of_other_things_or_in_use_or_full_is_refused(
     ],
 )
 def test_options_that_make_no_sense_are_refused(
-    tmp_path: Path, capsys: Capture, monkeypatch: Patch, options: list[str], code: int, message: str
-) -> None:
+    tmp_path, capsys, monkeypatch, options, code, message
+):
     """And without Ray the command says how to get it."""
     monkeypatch.chdir(harness.touch(tmp_path, "in/a.mp4", "file"))
     if code == 3:
@@ -323,19 +307,17 @@ def test_options_that_make_no_sense_are_refused(
         ((9, None, "auto"), Pool(9, 0, "auto"), 0),
     ],
 )
-def test_who_works_is_what_was_asked_for(
-    options: tuple[int | None, int | None, str | None], pool: Pool, share: float, monkeypatch: Patch
-) -> None:
+def test_who_works_is_what_was_asked_for(options, pool, share, monkeypatch):
     """On a machine with four GPUs."""
     monkeypatch.setattr("spf.devices.cuda_devices", lambda: 4)
     assert _pool("siglip", *options) == pool
     assert pool.gpu_share == share
 
 
-def test_a_ray_that_does_not_start_is_one_line(monkeypatch: Patch) -> None:
-    starts: list[str] = []
+def test_a_ray_that_does_not_start_is_one_line(monkeypatch):
+    starts = []
 
-    def init(*_: object, **settings: object) -> None:
+    def init(*_, **settings):
         starts.append(str(settings["_temp_dir"]))
         raise Exception("The node timed out\nduring startup")
 

@@ -1,26 +1,22 @@
 """Verdicts: limits against values made by hand, their files, and JUnit XML."""
 
-from __future__ import annotations
-
 import csv
 import inspect
 import json
 import os
 import re
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from errno import EACCES
 from math import isnan, nan
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import harness
 import numpy as np
 import pytest
 import spf_command
-from spf_command import PIXELS, Capture
+from spf_command import PIXELS
 
 import spf
 from spf.commands.check import check as check_command
@@ -41,7 +37,7 @@ from spf.errors import ConfigError
 from spf.progress.stretches import Stretch
 
 
-def curve(shares: list[float], total: float = 2.0) -> spf.Curve:
+def curve(shares, total=2.0):
     """A curve whose steps hold these shares of `total` radians, at 10 frames a second."""
     angle = np.concatenate([[0.0], np.cumsum(shares)]) * total
     made = spf.fit(np.stack([np.cos(angle), np.sin(angle)], axis=1), np.arange(len(angle)) / 10)
@@ -59,11 +55,11 @@ NAMED = [
 VALUES = values_of(EVEN, NAMED, 0.45, 20)
 
 
-def names(curve: spf.Curve, values: Mapping[str, Value], **limits: float) -> list[str]:
+def names(curve, values, **limits):
     return [found.limit for found in findings(curve, values, limits)]
 
 
-def test_values_are_those_that_the_limits_name() -> None:
+def test_values_are_those_that_the_limits_name():
     assert list(VALUES) == list(LIMITS)
     wanted = {
         "max_stall": 0.45, "max_dead": 0.4, "max_dead_start": 0.4, "max_dead_end": 0.3,
@@ -83,7 +79,7 @@ def test_values_are_those_that_the_limits_name() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in LIMITS if name != "max_noise"])
-def test_a_value_at_the_limit_passes_and_one_beyond_fails(name: str) -> None:
+def test_a_value_at_the_limit_passes_and_one_beyond_fails(name):
     values = VALUES | {"max_motion_share": Value(0.4)}
     number = values[name].number
     beyond = number - 1e-6 if name.startswith("max_") else number + 1e-6
@@ -91,7 +87,7 @@ def test_a_value_at_the_limit_passes_and_one_beyond_fails(name: str) -> None:
     assert names(EVEN, values, **{name: beyond}) == [name]
 
 
-def test_what_has_no_defined_value_never_passes() -> None:
+def test_what_has_no_defined_value_never_passes():
     """Nor what flickers, unless a limit of noise decides."""
     still = replace(EVEN, is_still=True)
     values = values_of(still, [], nan, 20)
@@ -125,7 +121,7 @@ def test_what_has_no_defined_value_never_passes() -> None:
         ("a: b: c", "no valid YAML"),
     ],
 )
-def test_wrong_files_are_one_line(text: str, thing: str, tmp_path: Path) -> None:
+def test_wrong_files_are_one_line(text, thing, tmp_path):
     path = tmp_path / "limits.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError) as error:
@@ -136,7 +132,7 @@ def test_wrong_files_are_one_line(text: str, thing: str, tmp_path: Path) -> None
     assert "\n" not in line
 
 
-def test_junit_is_well_formed_and_counts(tmp_path: Path) -> None:
+def test_junit_is_well_formed_and_counts(tmp_path):
     escaped = {
         "plain.mp4": "plain.mp4", 'a<b>&"c".mp4': 'a<b>&"c".mp4', "ñ 猫.mp4": "ñ 猫.mp4",
         "\x1b[2J\x00\ufffe\n.mp4": r"\x1b[2J\x00\ufffe\n.mp4", "l-\udce9.mp4": r"l-\xe9.mp4",
@@ -155,14 +151,12 @@ def test_junit_is_well_formed_and_counts(tmp_path: Path) -> None:
     assert [case.get("name") for case in cases[:6]] == [*escaped.values(), "bad.mp4"]
     assert len(cases) == 3006
     failure, error = cases[0].find("failure"), cases[5].find("error")
-    assert failure is not None
-    assert error is not None
     assert failure.attrib == {"type": "max_jump", "message": found.text}
     assert error.text == why
     assert len(cases[6]) == 0
 
 
-def test_an_interrupted_check_leaves_no_junit(tmp_path: Path) -> None:
+def test_an_interrupted_check_leaves_no_junit(tmp_path):
     block = ExitStack()
     block.enter_context(junit_file(tmp_path / "junit.xml"))(Verdict("a.mp4", "pass"))
     assert not (tmp_path / "junit.xml").exists()
@@ -171,7 +165,7 @@ def test_an_interrupted_check_leaves_no_junit(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     """An even clip, one that stands still for 20 of its 32 frames, and one that is none."""
     held = np.concatenate([np.zeros(20), np.linspace(0, 1, 12)])
     harness.save(tmp_path / "clips" / "even.mp4", harness.steady(25))
@@ -180,7 +174,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "clips"
 
 
-def test_clips_are_checked_one_after_the_other(folder: Path) -> None:
+def test_clips_are_checked_one_after_the_other(folder):
     harness.save(folder / "still.mp4", harness.still())
     paths = (str(folder / f"{name}.mp4") for name in ("even", "held", "still", "none"))
     limits = {"max_stall": 0.2, "max_dead_start": 0.5}
@@ -206,13 +200,11 @@ def test_clips_are_checked_one_after_the_other(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("refused", ["stat", "scandir"])
-def test_no_clip_is_left_out_where_a_folder_cannot_be_looked_into(
-    refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_clip_is_left_out_where_a_folder_cannot_be_looked_into(refused, tmp_path, monkeypatch):
     harness.touch(tmp_path, "a/x.mp4", "m/sub/y.mp4", "z/1.mp4", "z/2.mp4")
     call = getattr(os, refused)
 
-    def refuse(path: str | Path, *more: Any, **named: Any) -> Any:
+    def refuse(path, *more, **named):
         if Path(path) == tmp_path / "m" / "sub":
             raise PermissionError(EACCES, "Permission denied", str(path))
         return call(path, *more, **named)
@@ -229,7 +221,7 @@ def test_no_clip_is_left_out_where_a_folder_cannot_be_looked_into(
 CHECK = ("check", *PIXELS)
 
 
-def test_each_clip_gets_a_line_and_a_row(folder: Path, capsys: Capture) -> None:
+def test_each_clip_gets_a_line_and_a_row(folder, capsys):
     """Options win over a file of limits, in which hyphens serve too."""
     file, junit = folder.parent / "limits.yaml", folder.parent / "junit.xml"
     file.write_text("max_stall: 0.9\nmax-jump: 1\n")
@@ -259,7 +251,7 @@ def test_each_clip_gets_a_line_and_a_row(folder: Path, capsys: Capture) -> None:
     assert float(table[1]["max_stall"]) == rows[1]["max_stall"]
 
 
-def test_wrong_arguments_exit_2(tmp_path: Path, capsys: Capture) -> None:
+def test_wrong_arguments_exit_2(tmp_path, capsys):
     """A report that cannot be written is no verdict."""
     for words, thing in (
         (["--max-stall", "2"], "--max-stall"),
@@ -272,6 +264,6 @@ def test_wrong_arguments_exit_2(tmp_path: Path, capsys: Capture) -> None:
         assert thing in spf_command.refused(capsys, *CHECK, tmp_path, *words)
 
 
-def test_every_limit_is_an_option() -> None:
+def test_every_limit_is_an_option():
     options = inspect.signature(check_command).parameters
     assert [name for name in options if name in LIMITS] == list(LIMITS)

@@ -1,7 +1,5 @@
 """Stretches for editors: timecode against the standard's numbers, files against their readers."""
 
-from __future__ import annotations
-
 import csv
 import json
 import re
@@ -9,13 +7,12 @@ import shutil
 import subprocess
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import harness
 import numpy as np
 import pytest
 import spf_command
-from spf_command import PIXELS, Capture
+from spf_command import PIXELS
 
 from spf.curation.editors import (
     EditedClip,
@@ -43,7 +40,7 @@ NAMED = (
 )
 
 
-def edited(rate: Fraction | int = 25, name: str = "clip.mp4", scale: float = 1.0) -> EditedClip:
+def edited(rate=25, name="clip.mp4", scale=1.0):
     """The stretches above in a clip of 5 s, all times `scale` times as long."""
     named = [
         replace(x, start_time=scale * x.start_time, stop_time=scale * x.stop_time) for x in NAMED
@@ -52,7 +49,7 @@ def edited(rate: Fraction | int = 25, name: str = "clip.mp4", scale: float = 1.0
     return EditedClip(name, Fraction(rate), scale * 5.0, named, parts)
 
 
-def test_parts_cover_the_clip() -> None:
+def test_parts_cover_the_clip():
     """A cut within a jump divides it."""
     assert [(part.start, part.stop, part.title) for part in edited().parts] == [
         (0.0, 2.0, "dead stretch (1% of the change)"),
@@ -69,7 +66,7 @@ def test_parts_cover_the_clip() -> None:
     assert found == [(0.0, "steady"), *divided]
 
 
-def numbered(stamp: str, base: int) -> int:
+def numbered(stamp, base):
     """Frame of a timecode, by counting the numbers that drop frame leaves out."""
     hours, minutes, seconds, frames = (int(x) for x in re.split("[:;]", stamp))
     total = hours * 60 + minutes
@@ -77,7 +74,7 @@ def numbered(stamp: str, base: int) -> int:
     return (total * 60 + seconds) * base + frames - left_out
 
 
-def test_timecode() -> None:
+def test_timecode():
     """SMPTE ST 12-1: ;00 and ;01 of each minute are left out, but for each tenth minute."""
     for frame, rate, wanted in (
         (25 * 3600 + 26, 25, "01:00:01:01"),
@@ -100,7 +97,7 @@ def test_timecode() -> None:
 
 
 @pytest.mark.parametrize("rate", [Fraction(25), NTSC, Fraction(24_000, 1001), Fraction(16)])
-def test_edl_events_join_without_gaps(rate: Fraction) -> None:
+def test_edl_events_join_without_gaps(rate):
     text = as_edl(edited(rate, name="My holiday (2).mp4", scale=100.0))
     title, mode, _, *lines = text.splitlines()
     assert title == "TITLE: My holiday (2).mp4"
@@ -119,7 +116,7 @@ def test_edl_events_join_without_gaps(rate: Fraction) -> None:
     assert f"* COMMENT: {rate} frames a second" in lines
 
 
-def test_reels_long_lists_and_rows() -> None:
+def test_reels_long_lists_and_rows():
     reels = {"clip.mp4": "CLIP", "a b-c.mov": "A_B_C", "Überlänge.mp4": "BERL_NGE"}
     reels |= {"猫.mp4": "AX", "...mp4": "AX", "abcdefgh_x.mp4": "ABCDEFGH"}
     assert {name: reel_name(name) for name in reels} == reels
@@ -132,7 +129,7 @@ def test_reels_long_lists_and_rows() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("ffprobe"), reason="needs the program ffprobe")
-def test_ffmpeg_reads_the_chapters(tmp_path: Path) -> None:
+def test_ffmpeg_reads_the_chapters(tmp_path):
     """Carried into an MP4 by ffmpeg, and read by ffprobe."""
     clip, path = tmp_path / "a.mp4", tmp_path / "chapters.ffmeta"
     harness.save(clip, harness.steady(60))
@@ -150,7 +147,7 @@ def test_ffmpeg_reads_the_chapters(tmp_path: Path) -> None:
             assert read == [(part.start, part.stop, part.title) for part in parts]
 
 
-def test_youtube_gets_chapters_that_it_takes() -> None:
+def test_youtube_gets_chapters_that_it_takes():
     assert as_youtube(edited(scale=20.0)).splitlines() == [
         "0:00 dead stretch (1% of the change)",
         "0:40 jump (40% of the change)",  # from 0:48
@@ -165,7 +162,7 @@ def test_youtube_gets_chapters_that_it_takes() -> None:
             as_youtube(edited(scale=scale))
 
 
-def test_a_measured_clip_is_exported(tmp_path: Path) -> None:
+def test_a_measured_clip_is_exported(tmp_path):
     held = np.concatenate([np.zeros(20), np.linspace(0, 1, 12)])
     clips = {"held": harness.dissolve(held), "still": harness.still()}
     measured = {
@@ -181,7 +178,7 @@ def test_a_measured_clip_is_exported(tmp_path: Path) -> None:
     assert "title=no semantic change" in (tmp_path / "b.ffmeta").read_text()
 
 
-def test_analyze_exports_one_clip(tmp_path: Path, capsys: Capture) -> None:
+def test_analyze_exports_one_clip(tmp_path, capsys):
     clip = harness.save(tmp_path / "clip.mp4", harness.jumping(25))
     words = ["analyze", clip, *PIXELS, "--no-plot", "--export"]
     (tmp_path / "folder.edl").mkdir()

@@ -1,7 +1,5 @@
 """A curve's inverse and the time maps that are read from it."""
 
-from __future__ import annotations
-
 import json
 from itertools import pairwise
 
@@ -15,7 +13,7 @@ import spf
 METHODS = ["gradient", "peer", "increments", "isotonic"]
 
 
-def detour(*where: str) -> np.ndarray:
+def detour(*where):
     """Angles (T,) along a circle that step back for a while: the fit falls there, and is clipped.
 
     At the very start the clip begins ahead of where it goes on from; at the very end it returns.

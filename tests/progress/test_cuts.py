@@ -1,7 +1,5 @@
 """Hard cuts: what counts as one, on scenes of vectors, and against simple detectors on films."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -12,20 +10,20 @@ from synthetic.clips import SyntheticClip, content
 from synthetic.motion import motion
 
 
-def scene(count: int, seed: int, wobble: float = 0.02) -> np.ndarray:
+def scene(count, seed, wobble=0.02):
     """Vectors (count, 64) of one shot: a direction of its own with noise on every frame."""
     rng = np.random.default_rng(seed)
     base = rng.normal(size=64)
     return base / np.linalg.norm(base) + wobble * rng.normal(size=(count, 64)) / 8
 
 
-def dissolve(count: int) -> np.ndarray:
+def dissolve(count):
     """From scene 0 to scene 1, over `count` frames in between."""
     share = (np.arange(count) + 1)[:, None] / (count + 1)
     return (1 - share) * scene(count, 0) + share * scene(count, 1)
 
 
-def cuts(*parts: np.ndarray) -> list[int]:
+def cuts(*parts):
     return spf.fit(np.concatenate(parts)).cuts
 
 

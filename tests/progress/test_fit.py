@@ -1,7 +1,5 @@
 """The fit of the progress function against literal solvers, closed forms and invariances."""
 
-from __future__ import annotations
-
 import numpy as np
 import oracles
 import pytest
@@ -13,13 +11,13 @@ from spf.progress.distances import banded_angles
 METHODS = ["gradient", "peer", "increments", "isotonic"]
 
 
-def uneven(length: int) -> np.ndarray:
+def uneven(length):
     """Increasing angles (T,) from 0 to 1.3 radians by unequal steps."""
     steps = np.random.default_rng(0).random(length - 1) ** 3 + 0.02
     return np.concatenate([[0.0], np.cumsum(steps) / steps.sum() * 1.3])
 
 
-def exact(positions: np.ndarray, **settings) -> spf.Curve:
+def exact(positions, **settings):
     """The fit that gives back positions on a great circle."""
     settings = {"ridge": 0.0, "monotone": "increments"} | settings
     return spf.fit(oracles.great_circle(positions), **settings)
@@ -182,7 +180,7 @@ def test_wrong_settings_are_named(name):
 # Many at once
 
 
-def clips() -> list[np.ndarray]:
+def clips():
     """Clips of mixed lengths, in no order, two of them alike in length and one static."""
     lengths = [81, 2, 40, 81, 3, 200, 30, 31, 40, 5]
     found = [oracles.random_walk(n, dim=8, step=0.5, seed=k) for k, n in enumerate(lengths)]

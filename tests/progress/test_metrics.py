@@ -1,7 +1,5 @@
 """Metrics against literal loops, their declared directions and bounds, and the noise floor."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -18,7 +16,7 @@ RESAMPLED = ["peak_speed_64", "speed_cv_64", "pacing_entropy_64"]
 EVERY = [*SHAPE, *RESAMPLED, "total_change", "change_rate", "noise_floor", "noise_share"]
 
 
-def clip(seed: int, length: int = 81) -> np.ndarray:
+def clip(seed, length=81):
     """A clip with a clear change, at an uneven speed, that halts at times."""
     random = np.random.default_rng(seed)
     steps = random.random(length - 1) ** 2 * (random.random(length - 1) > 0.2)
@@ -26,7 +24,7 @@ def clip(seed: int, length: int = 81) -> np.ndarray:
     return oracles.great_circle(positions / positions[-1] * 1.4, seed=seed)
 
 
-def stamps(seed: int, length: int = 81) -> np.ndarray:
+def stamps(seed, length=81):
     return 7 + np.cumsum(np.random.default_rng(seed).random(length) * 0.1 + 0.01)
 
 

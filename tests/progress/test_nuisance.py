@@ -1,12 +1,9 @@
 """Curves without what a camera does to the vectors: against dense matrices, and by invariance."""
 
-from __future__ import annotations
-
 from math import isnan
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from spf.progress import fit, no_change_reason, score
 from spf.progress.metrics import NO_CHANGE
@@ -20,20 +17,18 @@ from spf.progress.nuisance import (
     unseen_left,
 )
 
-Array = NDArray[np.float64]
 
-
-def unit(rows: Array) -> Array:
+def unit(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def walk(length: int, dimensions: int) -> Array:
+def walk(length, dimensions):
     """A random walk on the sphere."""
     steps = np.random.default_rng(0).normal(size=(length, dimensions))
     return unit(3 * np.eye(dimensions)[0] + 0.2 * np.cumsum(steps, axis=0))
 
 
-def views(frames: int, count: int, dimensions: int) -> Array:
+def views(frames, count, dimensions):
     """Differences (F, V, D) with a few strong directions and many weak ones."""
     made = np.random.default_rng(1).normal(size=(frames, count, dimensions))
     return made * 0.2 * 0.7 ** np.arange(dimensions)[::-1]
@@ -58,7 +53,7 @@ def test_corrections_are_those_of_the_dense_covariance(shape, reach):
         assert motion_share(z, found, 6, 4.0) == pytest.approx(share, abs=1e-9)
 
 
-def share_by_loops(z: Array, matrix: Array, window: int, sigma: float) -> float:
+def share_by_loops(z, matrix, window, sigma):
     whole = left = 0.0
     for i in range(len(z)):
         for j in range(i + 1, min(i + window, len(z) - 1) + 1):
@@ -117,7 +112,7 @@ def test_nothing_to_correct_is_the_plain_curve_itself(z, differences):
         assert corrected(z, nuisance_directions(differences[0], z)) is z
 
 
-def sphere(amplitude: float) -> tuple[Array, Array]:
+def sphere(amplitude):
     """A morph along an arc, unevenly paced, seen by a camera that moves it along three axes of
     nuisance; and the differences of small motions along these axes (F, V, D)."""
     u = np.linspace(0, 1, 80)

@@ -1,8 +1,5 @@
 """Hard cuts when clips are retimed: no frame mixes two shots, and each shot is paced by itself."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from itertools import pairwise
 
 import clips
@@ -18,13 +15,12 @@ from spf.pacing.resampling import METHODS
 from spf.pacing.shots import cuts_shown, paced, when_reached
 from spf.pacing.strategies import FOR_FINISHED
 from spf.pacing.targets import EaseIn, Linear
-from spf.progress import Curve
 from spf.video import load
 
 HUES = np.array([(220, 0, 0), (0, 200, 0), (0, 0, 255)], np.float64)
 
 
-def shots(cuts: Sequence[int], count: int, power: float = 3.0) -> list[np.ndarray]:
+def shots(cuts, count, power=3.0):
     """Frames of pure red, green and blue shots in turn, in each of which a bar grows, slowly at
     first: a frame with two hues at once shows two shots."""
     frames = []
@@ -36,13 +32,13 @@ def shots(cuts: Sequence[int], count: int, power: float = 3.0) -> list[np.ndarra
     return frames
 
 
-def hues(frames: np.ndarray) -> np.ndarray:
+def hues(frames):
     """How strong each hue is (T, 3), 0 .. 1, at its strongest pixel."""
     pixels = frames[:, 4:-4, 4:20].astype(np.float64)  # where every shot has its bar
     return pixels.mean(axis=(1, 2)) / HUES.max(axis=0)
 
 
-def rest(u: np.ndarray) -> np.ndarray:
+def rest(u):
     """A target that rests half-way, for a third of the time."""
     return np.interp(u, [0, 1 / 3, 2 / 3, 1], [0, 0.5, 0.5, 1])
 
@@ -119,7 +115,7 @@ def test_the_pacing_of_a_clip_with_cuts_gives_itself_back(tmp_path):
     assert done.before["target_mae_between_cuts"] == pytest.approx(0, abs=1e-9)
 
 
-def with_cuts(rng: np.random.Generator, count: int, cuts: Sequence[int]) -> Curve:
+def with_cuts(rng, count, cuts):
     """A curve of random pacing with a large step at each cut."""
     steps = np.diff(random_progress(rng, count))
     steps[np.array(cuts) - 1] = rng.uniform(1, 3, len(cuts))

@@ -1,13 +1,9 @@
 """Embeddings that are cached: found again only if nothing changed, whole, bounded."""
 
-from __future__ import annotations
-
 import dataclasses
 import errno
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import harness
 import numpy as np
@@ -20,11 +16,9 @@ from spf.cache import Cache, user_cache
 from spf.embedders import load_embedder
 from spf.embedders.histogram import Histogram
 from spf.errors import ClipError, ConfigError
-from spf.measurement import Measurement, measure_clip
+from spf.measurement import measure_clip
 from spf.store import MANIFEST
 from spf.video import Sampling
-
-Patch = pytest.MonkeyPatch
 
 
 @pytest.fixture
@@ -32,7 +26,7 @@ def clip(tmp_path):
     return harness.save(tmp_path / "clip.mp4", harness.jumping())
 
 
-def image_folder(folder: Path) -> Path:
+def image_folder(folder):
     """Images without a rate, one of them broken: indices for times, and a note."""
     folder.mkdir()
     for number, frame in enumerate(harness.steady()):
@@ -41,19 +35,19 @@ def image_folder(folder: Path) -> Path:
     return folder
 
 
-def measured(source: Any, **more: Any) -> Measurement:
+def measured(source, **more):
     settings = {"embedder": load_embedder("histogram"), "cache": user_cache()} | more
     return measure_clip(source, **settings)
 
 
-def forbid_decoding(monkeypatch: Patch) -> None:
-    def opened(path: Path, *_: object) -> None:
+def forbid_decoding(monkeypatch):
+    def opened(path, *_):
         raise ClipError(path, "it was opened", "leave it closed")
 
     monkeypatch.setattr("spf.video.reader._open", opened)
 
 
-def check_same(first: Measurement, second: Measurement) -> None:
+def check_same(first, second):
     """Dataclasses of arrays and plain values, equal in every field and type."""
     for part in ("embeddings", "thumbnails", "curve"):
         for field in dataclasses.fields(getattr(first, part)):
@@ -96,12 +90,12 @@ def test_frames_foreign_embedders_and_failures_are_not_cached(clip, tmp_path):
 
 # What determines an entry: whatever of it changes, nothing old is found
 
-CHANGES: dict[str, tuple[object, str, Callable[[Any], Any]]] = {
+CHANGES = {
     "weights": (Histogram, "identity", lambda old: lambda self: old(self) | {"weights": "new"}),
     "library": (cache, "libraries", lambda old: lambda: old() | {"av": "another"}),
     "code": (cache, "code_hash", lambda _: lambda *_: "another"),
 }
-SETTINGS: dict[str, dict[str, Any]] = {
+SETTINGS = {
     "embedder": {"embedder": load_embedder("pixels")},
     "colours": {"embedder": load_embedder("histogram", colours=5)},
     "batch_size": {"batch_size": 5},
@@ -188,7 +182,7 @@ def test_the_least_recently_used_goes_first(tmp_path):
 
 @pytest.mark.parametrize("why", ["a file in its place", "no such place", "lock", "write"])
 def test_a_folder_that_refuses_costs_one_line(why, tmp_path, monkeypatch, capsys):
-    def refuse(*_: object, **__: object) -> None:
+    def refuse(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     (tmp_path / "file").write_text("")

@@ -1,11 +1,7 @@
 """The cache among processes, in the leaderboard and on the command line."""
 
-from __future__ import annotations
-
 import signal
-import subprocess
 import sys
-from pathlib import Path
 
 import harness
 import pandas as pd
@@ -47,14 +43,12 @@ def _patience():
     signal.signal(signal.SIGALRM, before)
 
 
-def ready(clip: Path, log: Path, seconds: str) -> subprocess.Popen[str]:
+def ready(clip, log, seconds):
     process = harness.start(sys.executable, "-c", PROCESS, str(clip), str(log), seconds, talk=True)
-    assert process.stdout is not None
     return process
 
 
-def go(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
+def go(process):
     process.stdin.write("\n")
     process.stdin.flush()
 
@@ -62,7 +56,6 @@ def go(process: subprocess.Popen[str]) -> None:
 def test_of_three_processes_one_computes(clip, tmp_path):
     running = [ready(clip, tmp_path / "log", "1") for _ in range(3)]
     for process in running:
-        assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
     for process in running:
         go(process)
@@ -82,7 +75,6 @@ def test_ctrl_c_ends_the_waiting(clip, tmp_path):
     code += "H = ['--embedder', 'histogram']; "
     code += "from spf.cli import main; sys.exit(main(['analyze', sys.argv[1], '--no-plot', *H]))"
     process = harness.start(sys.executable, "-c", code, str(clip))
-    assert process.stderr is not None
     assert "waiting for another process" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

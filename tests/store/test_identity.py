@@ -1,11 +1,8 @@
 """The code of a result is found from the source: whatever can run counts, and nothing else does."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys
-from pathlib import Path
 
 import harness
 import pytest
@@ -27,7 +24,7 @@ def tree(tmp_path_factory):
     return root
 
 
-def edited(module: Path, root: Path) -> str:
+def edited(module, root):
     """Code of the cell after a line was added to a module."""
     before = module.read_bytes()
     module.write_bytes(before + b"\n# edited\n")
