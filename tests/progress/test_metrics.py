@@ -63,6 +63,15 @@ def test_scores_do_not_know_the_direction_and_the_unit_of_time(how):
         assert longer[name] == pytest.approx(forward[name], abs=1e-9), name
 
 
+def test_resampled_scores_hardly_know_the_number_of_frames():
+    short, long = (
+        spf.score(spf.fit(oracles.great_circle(1.4 * (0.3 * u + 0.7 * u**3)), ridge=0.0))
+        for u in (np.linspace(0, 1, length) for length in (65, 641))
+    )
+    for name, tolerance in zip(RESAMPLED, (2e-2, 1e-2, 1e-3), strict=True):
+        assert short[name] == pytest.approx(long[name], abs=tolerance), name
+
+
 @pytest.mark.parametrize(("seed", "length"), list(enumerate([5, 6, 20, 64, 65, 500])))
 def test_scores_are_declared_and_stay_within_their_bounds(seed, length):
     jumps = oracles.jump(length, 1 + seed % (length - 1), noise=0.001 * seed)
