@@ -178,11 +178,9 @@ def test_lost_frames_and_short_clips_are_noted(tmp_path, capsys):
 def test_analyze_obeys_its_sampling(tmp_path, capsys):
     clip = str(harness.save(tmp_path / "clip.mp4", harness.steady(24)))
     for words, frames in (
-        (["--stride", "3"], 8),
-        (["--max-frames", "5"], 5),
-        (["--start", "1"], 12),
+        (["--stride", "3"], 8), (["--max-frames", "5"], 5), (["--start", "1"], 12),
         (["--end", "0.5"], 6),
-    ):
+    ):  # fmt: skip
         (row,) = spf_command.rows(capsys, "analyze", clip, *PIXELS, *words)
         assert row["frames"] == frames
 

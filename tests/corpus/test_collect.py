@@ -31,15 +31,10 @@ def place(tmp_path, monkeypatch):
         known = {"file": f"videos/{pair}.mp4", "sha256": sha256(file.read_bytes())}
         sources.append(known | {"pair": pair, "frames": hashes})
     content = {
-        "title": "two grids",
-        "repository": "https://example.org/small.git",
-        "commit": "0" * 40,
-        "download": "http://127.0.0.1:9/{file}",
-        "licence": "CC0",
-        "attribution": "nobody",
-        "tiles": {name: list(tile) for name, tile in GRID.items()},
-        "sources": sources,
-    }
+        "title": "two grids", "repository": "https://example.org/small.git", "commit": "0" * 40,
+        "download": "http://127.0.0.1:9/{file}", "licence": "CC0", "attribution": "nobody",
+        "tiles": {name: list(tile) for name, tile in GRID.items()}, "sources": sources,
+    }  # fmt: skip
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     return tmp_path
 
@@ -127,16 +122,13 @@ def test_frames_that_are_not_the_expected_ones_are_no_clip(place, refused):
 
 
 WRONG = [
-    ({"commit": "main"}, "commit is 'main'"),
-    ({"download": "file:///etc/{file}"}, "download is"),
+    ({"commit": "main"}, "commit is 'main'"), ({"download": "file:///etc/{file}"}, "download is"),
     ({"tiles": {"../one": [0, 0, 2, 2]}}, "name of a tile is '../one'"),
     ({"tiles": {"one": [0, 0, 0, 2]}}, "tile one is [0, 0, 0, 2]"),
     ({"tiles": {"one": [0, 0, 2, 2]}}, "'two/cat.mp4' is there twice, or of none"),
-    ({"pair": "a/b"}, "pair is 'a/b'"),
-    ({"sha256": "0"}, "sha256 is '0'"),
-    ({"file": "../x.mp4"}, "file '../x.mp4' leads out"),
-    ({"frames": {"two": 1}}, "two is 1"),
-]
+    ({"pair": "a/b"}, "pair is 'a/b'"), ({"sha256": "0"}, "sha256 is '0'"),
+    ({"file": "../x.mp4"}, "file '../x.mp4' leads out"), ({"frames": {"two": 1}}, "two is 1"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("edit", "part"), WRONG)

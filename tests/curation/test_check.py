@@ -46,12 +46,10 @@ def curve(shares, total=2.0):
 
 EVEN = curve([0.05] * 20)
 NAMED = [
-    Stretch("dead", 0, 4, 0.0, 0.4, 0.01, 0.05),
-    Stretch("jump", 4, 6, 0.4, 0.6, 0.30, 3.0),
-    Stretch("cut", 8, 9, 0.8, 0.9, 0.35, 7.0),
-    Stretch("dead", 10, 13, 1.0, 1.3, 0.0, 0.0),
+    Stretch("dead", 0, 4, 0.0, 0.4, 0.01, 0.05), Stretch("jump", 4, 6, 0.4, 0.6, 0.30, 3.0),
+    Stretch("cut", 8, 9, 0.8, 0.9, 0.35, 7.0), Stretch("dead", 10, 13, 1.0, 1.3, 0.0, 0.0),
     Stretch("dead", 17, 20, 1.7, 2.0, 0.0, 0.0),
-]
+]  # fmt: skip
 VALUES = values_of(EVEN, NAMED, 0.45, 20)
 
 
@@ -109,18 +107,14 @@ def test_what_has_no_defined_value_never_passes():
     [
         ("max_stal: 0.2", "did you mean max_stall"),
         ("max_stall: much", "max_stall is 'much'; give a number in 0 .. 1"),
-        ("max_stall: true", "max_stall is True"),
-        ("max_stall: 1.5", "give a number in 0 .. 1"),
-        ("max_dead: -1", "a number of at least 0"),
-        ("max_dead: .nan", "a number of at least 0"),
-        ("max_cuts: .inf", "max_cuts is inf"),
-        ("max_dead: [1]", "max_dead is [1]"),
+        ("max_stall: true", "max_stall is True"), ("max_stall: 1.5", "give a number in 0 .. 1"),
+        ("max_dead: -1", "a number of at least 0"), ("max_dead: .nan", "a number of at least 0"),
+        ("max_cuts: .inf", "max_cuts is inf"), ("max_dead: [1]", "max_dead is [1]"),
         ("max_dead: 1\nmax-dead: 2", "max_dead is there twice"),
-        ("- max_dead", "write a line for each limit"),
-        ("", "it holds None"),
+        ("- max_dead", "write a line for each limit"), ("", "it holds None"),
         ("a: b: c", "no valid YAML"),
     ],
-)
+)  # fmt: skip
 def test_wrong_files_are_one_line(text, thing, tmp_path):
     path = tmp_path / "limits.yaml"
     path.write_text(text)

@@ -33,11 +33,9 @@ from spf.progress.stretches import Stretch
 
 NTSC = Fraction(30_000, 1001)
 NAMED = (
-    Stretch("dead", 0, 50, 0.0, 2.0, 0.01, 0.05),
-    Stretch("jump", 60, 75, 2.4, 3.0, 0.4, 6.0),
-    Stretch("cut", 89, 90, 3.56, 3.6, 0.2, 20.0),
-    Stretch("dead", 100, 124, 4.0, 4.96, 0.0, 0.0),
-)
+    Stretch("dead", 0, 50, 0.0, 2.0, 0.01, 0.05), Stretch("jump", 60, 75, 2.4, 3.0, 0.4, 6.0),
+    Stretch("cut", 89, 90, 3.56, 3.6, 0.2, 20.0), Stretch("dead", 100, 124, 4.0, 4.96, 0.0, 0.0),
+)  # fmt: skip
 
 
 def edited(rate=25, name="clip.mp4", scale=1.0):
@@ -77,18 +75,11 @@ def numbered(stamp, base):
 def test_timecode():
     """SMPTE ST 12-1: ;00 and ;01 of each minute are left out, but for each tenth minute."""
     for frame, rate, wanted in (
-        (25 * 3600 + 26, 25, "01:00:01:01"),
-        (24 * 61, Fraction(24_000, 1001), "00:01:01:00"),
-        (48 * 61 + 47, 48, "00:01:01:47"),
-        (1799, NTSC, "00:00:59;29"),
-        (1800, NTSC, "00:01:00;02"),
-        (17_981, NTSC, "00:09:59;29"),
-        (17_982, NTSC, "00:10:00;00"),
-        (19_782, NTSC, "00:11:00;02"),
-        (107_892, NTSC, "01:00:00;00"),
-        (3600, 2 * NTSC, "00:01:00;04"),
-        (1800, 30, "00:01:00:00"),
-    ):
+        (25 * 3600 + 26, 25, "01:00:01:01"), (24 * 61, Fraction(24_000, 1001), "00:01:01:00"),
+        (48 * 61 + 47, 48, "00:01:01:47"), (1799, NTSC, "00:00:59;29"), (1800, NTSC, "00:01:00;02"),
+        (17_981, NTSC, "00:09:59;29"), (17_982, NTSC, "00:10:00;00"), (19_782, NTSC, "00:11:00;02"),
+        (107_892, NTSC, "01:00:00;00"), (3600, 2 * NTSC, "00:01:00;04"), (1800, 30, "00:01:00:00"),
+    ):  # fmt: skip
         assert timecode(frame, Fraction(rate)) == wanted
     for exact in (Fraction(24), Fraction(24_000, 1001), NTSC, 2 * NTSC):
         frames = np.random.default_rng(0).integers(0, 24 * 3600 * round(exact) - 400_000, 500)

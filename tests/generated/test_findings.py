@@ -33,15 +33,12 @@ MEASURED = summary(*KNOWN)
 @pytest.mark.parametrize(
     ("number", "summaries", "said"),
     [
-        (1, [RETIMED], "Paced."),
-        (7, [RETIMED, RETIMED], "Paced."),
-        (5, [RETIMED], "Alike."),
+        (1, [RETIMED], "Paced."), (7, [RETIMED, RETIMED], "Paced."), (5, [RETIMED], "Alike."),
         (3, [MEASURED, summary(*KNOWN[1:])], "Raw. Leaks."),
         (2, [summary((), ("x", "existing"))], NOTHING),
-        (5, [summary(("Paced.", "retiming"))], NOTHING),
-        (6, [], NOTHING),
+        (5, [summary(("Paced.", "retiming"))], NOTHING), (6, [], NOTHING),
     ],
-)
+)  # fmt: skip
 def test_the_sections_that_answer_an_experiment(number, summaries, said):
     assert " ".join(findings(number, summaries)) == said
 
@@ -126,12 +123,10 @@ def known(raw, still, moving):
 @pytest.mark.parametrize(
     ("tables", "verdicts"),
     [
-        (known(0.05, LOW, LOW), [HOLDS, HOLDS]),
-        (known(0.15, LOW, HIGH), [PARTLY, FAILS]),
-        (known(0.25, LOW, None), [FAILS, UNCLEAR]),
-        ({}, [ABSENT, ABSENT]),
+        (known(0.05, LOW, LOW), [HOLDS, HOLDS]), (known(0.15, LOW, HIGH), [PARTLY, FAILS]),
+        (known(0.25, LOW, None), [FAILS, UNCLEAR]), ({}, [ABSENT, ABSENT]),
     ],
-)
+)  # fmt: skip
 def test_verdicts_on_known_pacing(tables, verdicts):
     assert [claim.verdict for claim in claims(3, [tables])] == verdicts
 
@@ -168,31 +163,21 @@ def people(choices, low, high):
 @pytest.mark.parametrize(
     ("number", "tables", "verdict"),
     [
-        (2, existing(LOW), HOLDS),
-        (2, existing(HIGH), FAILS),
-        (2, existing(Interval(0.05, 0.2)), UNCLEAR),
-        (2, existing(None), UNCLEAR),
-        (2, existing(LOW, done=0), ABSENT),
-        (2, existing(HIGH, own=LOW), HOLDS),
+        (2, existing(LOW), HOLDS), (2, existing(HIGH), FAILS),
+        (2, existing(Interval(0.05, 0.2)), UNCLEAR), (2, existing(None), UNCLEAR),
+        (2, existing(LOW, done=0), ABSENT), (2, existing(HIGH, own=LOW), HOLDS),
         (2, existing(LOW, own=HIGH), PARTLY),
         (4, ablation(("siglip", 0.1, LOW), ("dinov2", 0.2, HIGH)), HOLDS),
         (4, ablation(("siglip", 0.1, LOW), ("dinov2", 0.2, LOW)), UNCLEAR),
         (4, ablation(("siglip", 0.2, HIGH), ("dinov2", 0.1, LOW)), FAILS),
-        (4, ablation(("tiny (shipped)", 0.2, HIGH)), ABSENT),
-        (5, fidelity(ACROSS, ACROSS), HOLDS),
-        (5, fidelity(ACROSS, DOWN), PARTLY),
-        (5, fidelity(ACROSS, None), PARTLY),
-        (5, fidelity(DOWN, UP), FAILS),
-        (5, fidelity(None, None), ABSENT),
-        (6, people(30, 0.1, 0.4), HOLDS),
-        (6, people(30, 0.6, 0.9), FAILS),
-        (6, people(30, 0.4, 0.6), UNCLEAR),
-        (6, people(0, 0.0, 0.0), ABSENT),
-        (7, SINE, HOLDS),
-        (7, retimed(ACROSS, DOWN, UP, DOWN, "retiming_sine"), PARTLY),
-        (7, {}, ABSENT),
+        (4, ablation(("tiny (shipped)", 0.2, HIGH)), ABSENT), (5, fidelity(ACROSS, ACROSS), HOLDS),
+        (5, fidelity(ACROSS, DOWN), PARTLY), (5, fidelity(ACROSS, None), PARTLY),
+        (5, fidelity(DOWN, UP), FAILS), (5, fidelity(None, None), ABSENT),
+        (6, people(30, 0.1, 0.4), HOLDS), (6, people(30, 0.6, 0.9), FAILS),
+        (6, people(30, 0.4, 0.6), UNCLEAR), (6, people(0, 0.0, 0.0), ABSENT), (7, SINE, HOLDS),
+        (7, retimed(ACROSS, DOWN, UP, DOWN, "retiming_sine"), PARTLY), (7, {}, ABSENT),
     ],
-)
+)  # fmt: skip
 def test_verdicts(number, tables, verdict):
     assert claims(number, [tables])[0].verdict == verdict
 

@@ -75,11 +75,9 @@ def test_files_in_any_unit_of_time(tmp_path):
     rows = "0,0\n5,0.2\n6,0.2\n10,1\n"
     columns = {"times": [0, 5, 6, 10], "progress": [0, 0.2, 0.2, 1]}
     for name, text in (
-        ("a.csv", rows),
-        ("bom.csv", f"\ufefftime,progress\n{rows}"),
-        ("c.json", json.dumps(POINTS)),
-        ("d.json", json.dumps(columns)),
-    ):
+        ("a.csv", rows), ("bom.csv", f"\ufefftime,progress\n{rows}"),
+        ("c.json", json.dumps(POINTS)), ("d.json", json.dumps(columns)),
+    ):  # fmt: skip
         path = tmp_path / name
         path.write_text(text, encoding="utf-8")
         np.testing.assert_allclose(Custom(path=path)(U), Custom(points=POINTS)(U), atol=1e-12)

@@ -97,15 +97,12 @@ CHANGES = {
 }
 SETTINGS = {
     "embedder": {"embedder": load_embedder("pixels")},
-    "colours": {"embedder": load_embedder("histogram", colours=5)},
-    "batch_size": {"batch_size": 5},
-    "stride": {"sampling": Sampling(stride=2)},
-    "max_frames": {"sampling": Sampling(max_frames=11)},
-    "start": {"sampling": Sampling(start=0.1)},
-    "end": {"sampling": Sampling(end=0.5)},
+    "colours": {"embedder": load_embedder("histogram", colours=5)}, "batch_size": {"batch_size": 5},
+    "stride": {"sampling": Sampling(stride=2)}, "max_frames": {"sampling": Sampling(max_frames=11)},
+    "start": {"sampling": Sampling(start=0.1)}, "end": {"sampling": Sampling(end=0.5)},
     "stream": {"sampling": Sampling(stream=0)},
     "crop_bars": {"sampling": Sampling(crop_bars=False)},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [*CHANGES, *SETTINGS])
