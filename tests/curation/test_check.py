@@ -21,17 +21,9 @@ from spf_command import PIXELS
 import spf
 from spf.commands.check import check as check_command
 from spf.commands.shared import clips_at
+from spf.curation import verdicts
 from spf.curation.limits import LIMITS, read_limits
-from spf.curation.verdicts import (
-    COLUMNS,
-    Value,
-    Verdict,
-    as_row,
-    check_clips,
-    findings,
-    junit_file,
-    values_of,
-)
+from spf.curation.verdicts import Value, Verdict, findings, values_of
 from spf.embedders import load_embedder
 from spf.errors import ConfigError
 from spf.progress.stretches import Stretch
@@ -133,7 +125,7 @@ def test_junit_is_well_formed_and_counts(tmp_path):
     }  # fmt: skip
     (found,) = findings(EVEN, VALUES, {"max_jump": 0.15})
     path, why = tmp_path / "junit.xml", "unreadable: <no> video; give another"
-    with junit_file(path) as add:
+    with verdicts.junit_file(path) as add:
         for name in escaped:
             add(Verdict(name, "fail", (found,)))
         add(Verdict("bad.mp4", "unreadable", unreadable=why))
@@ -152,7 +144,7 @@ def test_junit_is_well_formed_and_counts(tmp_path):
 
 def test_an_interrupted_check_leaves_no_junit(tmp_path):
     block = ExitStack()
-    block.enter_context(junit_file(tmp_path / "junit.xml"))(Verdict("a.mp4", "pass"))
+    block.enter_context(verdicts.junit_file(tmp_path / "junit.xml"))(Verdict("a.mp4", "pass"))
     assert not (tmp_path / "junit.xml").exists()
     assert not block.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert list(tmp_path.iterdir()) == []
@@ -172,25 +164,25 @@ def test_clips_are_checked_one_after_the_other(folder):
     harness.save(folder / "still.mp4", harness.still())
     paths = (str(folder / f"{name}.mp4") for name in ("even", "held", "still", "none"))
     limits = {"max_stall": 0.2, "max_dead_start": 0.5}
-    verdicts = check_clips(paths, load_embedder("pixels"), limits)
-    first = next(verdicts)
+    checked = verdicts.check_clips(paths, load_embedder("pixels"), limits)
+    first = next(checked)
     assert (Path(first.clip).name, first.status, first.reasons) == ("even.mp4", "pass", [])
-    held, still, broken = verdicts
+    held, still, broken = checked
     assert [found.limit for found in held.findings] == ["max_stall", "max_dead_start"]
     dead = held.findings[1].value
     assert dead == pytest.approx(19 / 12, abs=2 / 12)
     assert still.reasons == ["no semantic change: its frames show one picture"]
     assert "not a video" in broken.unreadable
-    row = as_row(held, "pixels")
-    assert tuple(row) == COLUMNS
+    row = verdicts.as_row(held, "pixels")
+    assert tuple(row) == verdicts.COLUMNS
     assert json.loads(json.dumps(row, allow_nan=False)) == row
     assert (row["max_dead_start"], row["embedder"]) == (dead, "pixels")
     assert row["reason"] == "; ".join(held.reasons)
     assert [found["threshold"] for found in row["findings"]] == [0.2, 0.5]
-    assert as_row(still, "pixels")["max_jump"] is None
+    assert verdicts.as_row(still, "pixels")["max_jump"] is None
     about = {"clip": broken.clip, "verdict": "unreadable", "reason": broken.unreadable}
-    nothing = dict.fromkeys(COLUMNS) | about | {"embedder": "pixels", "findings": []}
-    assert as_row(broken, "pixels") == nothing
+    nothing = dict.fromkeys(verdicts.COLUMNS) | about | {"embedder": "pixels", "findings": []}
+    assert verdicts.as_row(broken, "pixels") == nothing
 
 
 @pytest.mark.parametrize("refused", ["stat", "scandir"])
@@ -206,7 +198,7 @@ def test_no_clip_is_left_out_where_a_folder_cannot_be_looked_into(refused, tmp_p
     monkeypatch.setattr(os, refused, refuse)
     wanted = ["a/x.mp4", "m/sub", "z/1.mp4", "z/2.mp4"]
     assert list(clips_at(str(tmp_path))) == [str(tmp_path / name) for name in wanted]
-    (verdict,) = check_clips([str(tmp_path / "m" / "sub")], load_embedder("pixels"), {})
+    (verdict,) = verdicts.check_clips([str(tmp_path / "m" / "sub")], load_embedder("pixels"), {})
     assert verdict.status == "unreadable"
 
 
@@ -240,7 +232,7 @@ def test_each_clip_gets_a_line_and_a_row(folder, capsys):
     assert [{"schema": "spf.check/1", **row} for row in rows] == list(map(json.loads, lines))
     lines = spf_command.printed(capsys, *words, "--csv", code=1).splitlines()
     table = list(csv.DictReader(lines))
-    assert tuple(table[0]) == COLUMNS
+    assert tuple(table[0]) == verdicts.COLUMNS
     assert [row["reason"] for row in table] == [row["reason"] for row in rows]
     assert float(table[1]["max_stall"]) == rows[1]["max_stall"]
 

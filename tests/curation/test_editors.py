@@ -14,18 +14,8 @@ import pytest
 import spf_command
 from spf_command import PIXELS
 
-from spf.curation.editors import (
-    EditedClip,
-    EditedPart,
-    as_csv,
-    as_edl,
-    as_ffmetadata,
-    as_youtube,
-    export_stretches,
-    parts_of,
-    reel_name,
-    timecode,
-)
+from spf.curation import editors
+from spf.curation.editors import EditedClip, EditedPart, parts_of, timecode
 from spf.embedders import load_embedder
 from spf.errors import ClipError
 from spf.measurement import measure_clip
@@ -89,7 +79,7 @@ def test_timecode():
 
 @pytest.mark.parametrize("rate", [Fraction(25), NTSC, Fraction(24_000, 1001), Fraction(16)])
 def test_edl_events_join_without_gaps(rate):
-    text = as_edl(edited(rate, name="My holiday (2).mp4", scale=100.0))
+    text = editors.as_edl(edited(rate, name="My holiday (2).mp4", scale=100.0))
     title, mode, _, *lines = text.splitlines()
     assert title == "TITLE: My holiday (2).mp4"
     assert mode == ("FCM: DROP FRAME" if rate == NTSC else "FCM: NON-DROP FRAME")
@@ -110,11 +100,11 @@ def test_edl_events_join_without_gaps(rate):
 def test_reels_long_lists_and_rows():
     reels = {"clip.mp4": "CLIP", "a b-c.mov": "A_B_C", "Überlänge.mp4": "BERL_NGE"}
     reels |= {"猫.mp4": "AX", "...mp4": "AX", "abcdefgh_x.mp4": "ABCDEFGH"}
-    assert {name: reel_name(name) for name in reels} == reels
+    assert {name: editors.reel_name(name) for name in reels} == reels
     many = [EditedPart(float(k), k + 1.0, "steady") for k in range(1000)]
     with pytest.raises(ClipError, match="an EDL holds 999"):
-        as_edl(replace(edited(), parts=many))
-    rows = list(csv.DictReader(as_csv(edited()).splitlines()))
+        editors.as_edl(replace(edited(), parts=many))
+    rows = list(csv.DictReader(editors.as_csv(edited()).splitlines()))
     assert [row["kind"] for row in rows] == ["dead", "jump", "cut", "dead"]
     assert [float(rows[1][name]) for name in list(rows[1])[1:]] == [60, 75, 2.4, 3.0, 0.6, 0.4, 6.0]
 
@@ -126,7 +116,7 @@ def test_ffmpeg_reads_the_chapters(tmp_path):
     harness.save(clip, harness.steady(60))
     odd = EditedPart(1.0, 5.0, r"a=b; #c \d")
     for parts in (edited().parts, [EditedPart(0.0, 1.0, "x"), odd]):
-        path.write_text(as_ffmetadata(replace(edited(), parts=parts)))
+        path.write_text(editors.as_ffmetadata(replace(edited(), parts=parts)))
         out = tmp_path / f"{len(parts)}.mp4"
         words = ["ffmpeg", "-v", "error", "-i", clip, "-i", path, "-map_chapters", "1"]
         subprocess.run([*words, "-c", "copy", out], check=True, stdin=subprocess.DEVNULL)
@@ -139,18 +129,18 @@ def test_ffmpeg_reads_the_chapters(tmp_path):
 
 
 def test_youtube_gets_chapters_that_it_takes():
-    assert as_youtube(edited(scale=20.0)).splitlines() == [
+    assert editors.as_youtube(edited(scale=20.0)).splitlines() == [
         "0:00 dead stretch (1% of the change)",
         "0:40 jump (40% of the change)",  # from 0:48
         "1:00 steady",
         "1:12 steady, after a hard cut; dead stretch (0% of the change)",  # from 1:20
     ]
-    lines = as_youtube(edited(scale=1000.0)).splitlines()
+    lines = editors.as_youtube(edited(scale=1000.0)).splitlines()
     assert lines[0].startswith("0:00:00 ")
     assert lines[-1].startswith("1:06:40 ")
     for scale in (1.0, 5.9):
         with pytest.raises(ClipError, match=r"YouTube takes 3 chapters of 10 s or more, and it"):
-            as_youtube(edited(scale=scale))
+            editors.as_youtube(edited(scale=scale))
 
 
 def test_a_measured_clip_is_exported(tmp_path):
@@ -160,12 +150,12 @@ def test_a_measured_clip_is_exported(tmp_path):
         name: measure_clip(harness.save(tmp_path / f"{name}.mp4", frames), load_embedder("pixels"))
         for name, frames in clips.items()
     }
-    export_stretches(measured["held"], tmp_path / "a.EDL")
+    editors.export_stretches(measured["held"], tmp_path / "a.EDL")
     lines = (tmp_path / "a.EDL").read_text().splitlines()
     assert "* COMMENT: 12 frames a second" in lines
     events = [line.split() for line in lines if line[:1].isdigit()]
     assert (events[0][4], events[-1][5]) == ("00:00:00:00", "00:00:02:08")  # 32 frames at 12
-    export_stretches(measured["still"], tmp_path / "b.ffmeta")
+    editors.export_stretches(measured["still"], tmp_path / "b.ffmeta")
     assert "title=no semantic change" in (tmp_path / "b.ffmeta").read_text()
 
 

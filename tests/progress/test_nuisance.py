@@ -5,17 +5,9 @@ from math import isnan
 import numpy as np
 import pytest
 
-from spf.progress import fit, no_change_reason, score
+from spf.progress import fit, no_change_reason, nuisance, score
 from spf.progress.metrics import NO_CHANGE
-from spf.progress.nuisance import (
-    REACH,
-    correct,
-    corrected,
-    disagree,
-    motion_share,
-    nuisance_directions,
-    unseen_left,
-)
+from spf.progress.nuisance import REACH, correct, corrected, disagree, motion_share
 
 
 def unit(rows):
@@ -45,7 +37,7 @@ def test_corrections_are_those_of_the_dense_covariance(shape, reach):
     for value, axis in zip(values, columns.T, strict=True):
         if value > 1e-12 * values[-1] and reach**2 * value > np.var([axis @ one for one in z]):
             matrix -= np.outer(axis, axis)
-    found = nuisance_directions(differences, z, reach)
+    found = nuisance.nuisance_directions(differences, z, reach)
     assert len(found) == round(shape[2] - np.trace(matrix))
     if 0 < len(found) < shape[2]:
         assert corrected(z, found) == pytest.approx(unit(z @ matrix), abs=1e-9)
@@ -71,10 +63,10 @@ def test_unseen_views_take_no_part_in_their_directions():
     differences = np.zeros((2, 2, 6))
     differences[0, :, 1], differences[1, :, 2] = (0.1, -0.2), (0.2, 0.1)
     still = np.tile(np.eye(6)[0], (5, 1))
-    assert unseen_left(differences, still) == 1.0
+    assert nuisance.unseen_left(differences, still) == 1.0
     differences[1] = differences[0]
-    assert unseen_left(differences, still) == pytest.approx(0.0, abs=1e-12)
-    assert isnan(unseen_left(differences[:1], still))
+    assert nuisance.unseen_left(differences, still) == pytest.approx(0.0, abs=1e-12)
+    assert isnan(nuisance.unseen_left(differences[:1], still))
 
 
 def test_rotation_order_and_time_change_nothing():
@@ -109,7 +101,7 @@ def test_nothing_to_correct_is_the_plain_curve_itself(z, differences):
     assert found.curve is plain
     assert found.motion_share == 0.0
     if plain.changes:
-        assert corrected(z, nuisance_directions(differences[0], z)) is z
+        assert corrected(z, nuisance.nuisance_directions(differences[0], z)) is z
 
 
 def sphere(amplitude):
@@ -176,4 +168,4 @@ def test_where_nothing_is_left_of_a_vector_nothing_changes():
 )
 def test_what_is_no_difference_or_reach_is_refused(differences, reach):
     with pytest.raises(ValueError, match="must be"):
-        nuisance_directions(differences, walk(5, 3), reach)
+        nuisance.nuisance_directions(differences, walk(5, 3), reach)
