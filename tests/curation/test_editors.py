@@ -16,9 +16,7 @@ from spf_command import PIXELS
 
 from spf.curation import editors
 from spf.curation.editors import EditedClip, EditedPart, parts_of, timecode
-from spf.embedders import load_embedder
 from spf.errors import ClipError
-from spf.measurement import measure_clip
 from spf.progress.stretches import Stretch
 
 NTSC = Fraction(30_000, 1001)
@@ -143,28 +141,19 @@ def test_youtube_gets_chapters_that_it_takes():
             editors.as_youtube(edited(scale=scale))
 
 
-def test_a_measured_clip_is_exported(tmp_path):
-    held = np.concatenate([np.zeros(20), np.linspace(0, 1, 12)])
-    clips = {"held": harness.dissolve(held), "still": harness.still()}
-    measured = {
-        name: measure_clip(harness.save(tmp_path / f"{name}.mp4", frames), load_embedder("pixels"))
-        for name, frames in clips.items()
-    }
-    editors.export_stretches(measured["held"], tmp_path / "a.EDL")
-    lines = (tmp_path / "a.EDL").read_text().splitlines()
-    assert "* COMMENT: 12 frames a second" in lines
-    events = [line.split() for line in lines if line[:1].isdigit()]
-    assert (events[0][4], events[-1][5]) == ("00:00:00:00", "00:00:02:08")  # 32 frames at 12
-    editors.export_stretches(measured["still"], tmp_path / "b.ffmeta")
-    assert "title=no semantic change" in (tmp_path / "b.ffmeta").read_text()
-
-
 def test_analyze_exports_one_clip(tmp_path, capsys):
     clip = harness.save(tmp_path / "clip.mp4", harness.jumping(25))
     words = ["analyze", clip, *PIXELS, "--no-plot", "--export"]
     (tmp_path / "folder.edl").mkdir()
-    assert f"export: {tmp_path}/a.edl" in spf_command.printed(capsys, *words, tmp_path / "a.edl")
-    assert (tmp_path / "a.edl").read_text().startswith("TITLE: clip.mp4\nFCM: NON-DROP FRAME\n")
+    assert f"export: {tmp_path}/a.EDL" in spf_command.printed(capsys, *words, tmp_path / "a.EDL")
+    lines = (tmp_path / "a.EDL").read_text().splitlines()
+    assert lines[:2] == ["TITLE: clip.mp4", "FCM: NON-DROP FRAME"]
+    assert "* COMMENT: 12 frames a second" in lines
+    events = [line.split() for line in lines if line[:1].isdigit()]
+    assert (events[0][4], events[-1][5]) == ("00:00:00:00", "00:00:02:01")  # 25 frames at 12
+    still = harness.save(tmp_path / "still.mp4", harness.still())
+    spf_command.printed(capsys, "analyze", still, *words[2:], tmp_path / "b.ffmeta")
+    assert "title=no semantic change" in (tmp_path / "b.ffmeta").read_text()
     for name, message in (("a.txt", "it lasts 2.1 s"), ("folder.edl", "cannot be written")):
         (row,) = spf_command.rows(capsys, *words, tmp_path / name, code=1)
         assert row["status"] == "done"
