@@ -25,11 +25,11 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sources = []
     for seed, pair in enumerate(["cat", "dog"]):
-        frames = planes(seed=seed)
-        file = write(tmp_path / "source" / "videos" / f"{pair}.mp4", frames)
+        frames, name = planes(seed=seed), f"videos/{pair}.mp4"
+        file = write(tmp_path / "source" / name, frames)
         hashes = {name: sha256(raw(frames, tile)) for name, tile in GRID.items()}
-        known = {"file": f"videos/{pair}.mp4", "sha256": sha256(file.read_bytes())}
-        sources.append(known | {"pair": pair, "frames": hashes})
+        known = {"file": name, "pair": pair, "frames": hashes}
+        sources.append(known | {"sha256": sha256(file.read_bytes())})
     content = {
         "title": "two grids", "repository": "https://example.org/small.git", "commit": "0" * 40,
         "download": "http://127.0.0.1:9/{file}", "licence": "CC0", "attribution": "nobody",
@@ -112,26 +112,22 @@ def test_another_source_is_refused_before_any_work(how, part, place, refused):
 
 
 def test_frames_that_are_not_the_expected_ones_are_no_clip(place, refused):
-    content = yaml.safe_load((place / "small.yaml").read_text())
-    right = content["sources"][0]["frames"]["one"]
-    content["sources"][0]["frames"]["one"] = "0" * 64
-    change(place, **content)
-    part = f"one/cat.mp4: the SHA-256 of its frames is {right}, not {'0' * 64}"
-    refused(part, code=3)
+    sources = yaml.safe_load((place / "small.yaml").read_text())["sources"]
+    right = sources[0]["frames"]["one"]
+    sources[0]["frames"]["one"] = "0" * 64
+    change(place, sources=sources)
+    refused(f"one/cat.mp4: the SHA-256 of its frames is {right}, not {'0' * 64}", code=3)
     assert not (place / "out").exists()
 
 
-WRONG = [
+@pytest.mark.parametrize(("edit", "part"), [
     ({"commit": "main"}, "commit is 'main'"), ({"download": "file:///etc/{file}"}, "download is"),
     ({"tiles": {"../one": [0, 0, 2, 2]}}, "name of a tile is '../one'"),
     ({"tiles": {"one": [0, 0, 0, 2]}}, "tile one is [0, 0, 0, 2]"),
     ({"tiles": {"one": [0, 0, 2, 2]}}, "'two/cat.mp4' is there twice, or of none"),
     ({"pair": "a/b"}, "pair is 'a/b'"), ({"sha256": "0"}, "sha256 is '0'"),
     ({"file": "../x.mp4"}, "file '../x.mp4' leads out"), ({"frames": {"two": 1}}, "two is 1"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("edit", "part"), WRONG)
+])  # fmt: skip
 def test_a_wrong_description_is_one_line(edit, part, place, refused):
     """An entry of the collection, or of its first source."""
     sources = yaml.safe_load((place / "small.yaml").read_text())["sources"]
@@ -177,9 +173,8 @@ def test_an_interrupted_build_goes_on(place, capsys):
     assert capsys.readouterr().err.count("another command builds it") == 4
     assert not (place / "out").exists()
     (part,) = place.glob(".out-*.part")
-    done = {path: path.stat().st_ino for path in part.rglob("*.mp4")}
-    assert len(done) == 4
-    damaged, *_ = done
+    damaged, *good = done = {path: path.stat().st_ino for path in part.rglob("*.mp4")}
+    assert len(good) == 3
     damaged.write_bytes(b"x")
     harness.touch(part, "one/.spf-1.tmp")
     assert collect("--from", "source") == 0
@@ -231,8 +226,7 @@ def test_a_download_resumes_and_leaves_the_clips_alone(place, server, capsys):
 
 
 def test_a_server_that_is_gone_or_sends_another_content_is_one_line(place, refused, monkeypatch):
-    line = refused("--from FOLDER", "--fetch", code=3)
-    assert "git clone" in line
+    assert "git clone" in refused("--from FOLDER", "--fetch", code=3)
     assert {path.name for path in place.iterdir()} == {"source", "small.yaml"}
     Files.root = place / "source"
     (place / "source" / "videos" / "dog.mp4").write_bytes(b"y")
@@ -278,10 +272,9 @@ def test_a_collection_is_measured_and_published(place, capfd, monkeypatch):
     assert output.out.splitlines()[-1].endswith("no problems")
     community = place / "results" / "community"
     found = files(community)
-    assert {"small/README.md", "small/pixels/records.parquet"} < set(found)
     assert not [name for name in found if name.endswith((".png", ".mp4")) or "siglip" in name]
-    assert b"https://example.org/small.git" in found["small/README.md"]
-    assert b"CC0" in found["small/README.md"]
+    for word in (b"https://example.org/small.git", b"CC0"):
+        assert word in found["small/README.md"]
     records = pd.read_parquet(community / "small" / "pixels" / "records.parquet")
     assert sorted(records["source"]) == sorted(CLIPS)
     shutil.rmtree(clips / "one")

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import harness
 import numpy as np
@@ -41,9 +42,7 @@ def measured(source, **more):
 
 
 def forbid_decoding(monkeypatch):
-    def opened(path, *_):
-        raise ClipError(path, "it was opened", "leave it closed")
-
+    opened = Mock(side_effect=ClipError("", "it was opened", "leave it closed"))
     monkeypatch.setattr("spf.video.reader._open", opened)
 
 
@@ -122,10 +121,9 @@ def test_changed_bytes_miss(clip, tmp_path):
     """Even where size, time and inode stay: the bytes are hashed every time."""
     measured(clip)
     before = clip.stat()
-    data = bytearray(clip.read_bytes())
-    data[-1] ^= 1
+    *data, last = clip.read_bytes()
     with open(clip, "r+b") as file:
-        file.write(data)
+        file.write(bytes([*data, last ^ 1]))
     os.utime(clip, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert not measured(clip).cached
     folder = image_folder(tmp_path / "images")
@@ -140,25 +138,20 @@ def test_changed_bytes_miss(clip, tmp_path):
 
 
 @pytest.mark.parametrize("manifest", [False, True])
-@pytest.mark.parametrize(
-    "damage",
-    [
-        pytest.param(lambda data: data[: len(data) // 2], id="cut"),
-        pytest.param(lambda data: data + b"x", id="longer"),
-        pytest.param(lambda data: data[:99] + bytes([data[99] ^ 16]) + data[100:], id="flipped"),
-    ],
-)
-def test_a_damaged_entry_is_removed_and_made_again(damage, manifest, clip, capsys):
+def test_a_damaged_entry_is_removed_and_made_again(manifest, clip, capsys):
     first = measured(clip)
     ((key, _),) = user_cache().entries()
     files = (user_cache().folder / key).iterdir()
     (path,) = (file for file in files if (file.name == MANIFEST) == manifest)
-    path.write_bytes(damage(path.read_bytes()))
-    again = measured(clip)
-    assert f"{key} is damaged" in harness.check_one_line(capsys.readouterr().err)
-    assert not again.cached
-    check_same(again, first)
-    assert measured(clip).cached
+    data = path.read_bytes()
+    flipped = data[:99] + bytes([data[99] ^ 16]) + data[100:]
+    for damaged in (data[: len(data) // 2], data + b"x", flipped):
+        path.write_bytes(damaged)
+        again = measured(clip)
+        assert f"{key} is damaged" in harness.check_one_line(capsys.readouterr().err)
+        assert not again.cached
+        check_same(again, first)
+        assert measured(clip).cached
 
 
 def test_the_least_recently_used_goes_first(tmp_path):
@@ -179,9 +172,7 @@ def test_the_least_recently_used_goes_first(tmp_path):
 
 @pytest.mark.parametrize("why", ["a file in its place", "no such place", "lock", "write"])
 def test_a_folder_that_refuses_costs_one_line(why, tmp_path, monkeypatch, capsys):
-    def refuse(*_, **__):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
+    refuse = Mock(side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     (tmp_path / "file").write_text("")
     if why in ("lock", "write"):
         place = {"lock": "FileLock.acquire", "write": "_write"}[why]
@@ -201,13 +192,14 @@ def test_a_folder_that_refuses_costs_one_line(why, tmp_path, monkeypatch, capsys
 
 def test_the_environment_says_where_and_how_large(clip, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    monkeypatch.setenv("SPF_CACHE_DIR", "~/mine")
-    assert user_cache().folder == tmp_path / "mine" / "embeddings"
-    monkeypatch.setenv("SPF_CACHE_DIR", "")
-    assert user_cache().folder == Path("/xdg/spf/embeddings")
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which its specification says to ignore
-    assert user_cache().folder == tmp_path / ".cache" / "spf" / "embeddings"
+    for place, xdg, wanted in (
+        ("~/mine", "/xdg", tmp_path / "mine"),
+        ("", "/xdg", Path("/xdg/spf")),
+        ("", "relative", tmp_path / ".cache" / "spf"),  # which its specification says to ignore
+    ):
+        monkeypatch.setenv("SPF_CACHE_DIR", place)
+        monkeypatch.setenv("XDG_CACHE_HOME", xdg)
+        assert user_cache().folder == wanted / "embeddings"
     sizes = {"": 10 * 10**9, "0": 0, "500MB": 500_000_000, " 1.5 gb ": 1_500_000_000}
     for text, size in sizes.items():
         monkeypatch.setenv("SPF_CACHE_SIZE", text)

@@ -44,8 +44,7 @@ def _patience():
 
 
 def ready(clip, log, seconds):
-    process = harness.start(sys.executable, "-c", PROCESS, str(clip), str(log), seconds, talk=True)
-    return process
+    return harness.start(sys.executable, "-c", PROCESS, str(clip), str(log), seconds, talk=True)
 
 
 def go(process):
