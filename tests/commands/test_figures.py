@@ -22,12 +22,10 @@ def level(number):
 def counted(shares, times):
     """A measured clip whose pacing is chosen. The upper rows of a frame show its number, and the
     next ones make up for it: `harness.Linear` sees the mean of all."""
-    frames = []
-    for number, share in enumerate(shares):
-        image = np.zeros((96, 96, 3), np.uint8)
+    frames = np.zeros((len(shares), 96, 96, 3), np.uint8)
+    for number, (image, share) in enumerate(zip(frames, shares, strict=True)):
         image[:24], image[24:48] = level(number), 255 - level(number)
         image[48:, :, 0] = round(255 * share)
-        frames.append(image)
     return measure_clip(zip(frames, times, strict=True), harness.Linear())
 
 
@@ -77,8 +75,9 @@ def test_the_plot_has_the_curve_its_segments_and_a_card_a_stretch(monkeypatch):
         assert [image[0], image[-1]] == [level(part.start), level(part.stop)]
         kind = {"dead": "dead stretch", "jump": "jump"}[part.kind]
         title = card.get_title("left")
-        head = f"{number}  {kind}, {part.start_time:.2f} to {part.stop_time:.2f} s"
-        assert title.startswith(head)
+        assert title.startswith(
+            f"{number}  {kind}, {part.start_time:.2f} to {part.stop_time:.2f} s"
+        )
         assert f"change {part.change:.2f}" in title
 
 
@@ -155,16 +154,15 @@ def test_other_shapes_and_titles_fit():
 
 
 def test_streams_are_taken_frame_by_frame_and_large_frames_reduced():
-    taken = 0
+    taken = []
 
     def stream():
-        nonlocal taken
-        for number in range(1, 10):
-            taken = number
+        for number in range(9):
+            taken.append(number)
             yield np.zeros((90, 2 * LARGEST, 3), np.uint8)
 
     for tick, film in enumerate(side_by_side([(stream(), clip(9)[1], "a")], RATE)):
-        assert taken == tick + 1
+        assert taken[-1] == tick
         assert film.shape[1] == LARGEST + 2 * GAP
     frames, curve = clip(5)
     for panels, message in (

@@ -28,9 +28,8 @@ NAMED = (
 
 def edited(rate=25, name="clip.mp4", scale=1.0):
     """The stretches above in a clip of 5 s, all times `scale` times as long."""
-    named = [
-        replace(x, start_time=scale * x.start_time, stop_time=scale * x.stop_time) for x in NAMED
-    ]
+    times = [{"start_time": scale * x.start_time, "stop_time": scale * x.stop_time} for x in NAMED]
+    named = [replace(x, **more) for x, more in zip(NAMED, times, strict=True)]
     parts = parts_of(named, scale * 4.96, scale * 5.0)
     return EditedClip(name, Fraction(rate), scale * 5.0, named, parts)
 

@@ -63,15 +63,12 @@ def test_photographs_are_at_the_size_of_the_model_with_a_prompt_each():
 
 def test_a_users_pairs(written, tmp_path):
     told = {"prompt": "a cat", "negative_prompt": "blur", "category": "animals"}
-    (tmp_path / "elsewhere").mkdir()
-    outside = tmp_path / "elsewhere" / "c.png"
+    outside = harness.touch(tmp_path, "elsewhere/c.png") / "elsewhere" / "c.png"
     picture(outside, 7)
     path = written([GOOD | told, {"name": "free", "first": str(outside)}])
     first, second = load_pairs(path, SIZE)
     assert np.array_equal([first.first, first.last], [harness.picture(x) for x in (0, 1)])
-    assert {name: getattr(first, name) for name in ("name", *told)} == {
-        "name": "cat to lion"
-    } | told
+    assert vars(first).items() >= ({"name": "cat to lion"} | told).items()
     assert np.array_equal(second.first, harness.picture(7))
     assert (second.last, second.prompt, second.negative_prompt) == (None, "", None)
 
@@ -116,11 +113,10 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line(content, words, written):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("source", ["photos", "no/such.yaml", "", 7, ["procedural"]])
-def test_unknown_sets_are_refused(source):
-    with pytest.raises(ConfigError) as error:
-        load_pairs(source, SIZE)
-    assert "\n" not in str(error.value)
+def test_unknown_sets_are_refused():
+    for source in ("photos", "no/such.yaml", "", 7, ["procedural"]):
+        with pytest.raises(ConfigError, match=r"^.+$"):  # one line
+            load_pairs(source, SIZE)
 
 
 def test_identities_distinguish_pairs():
