@@ -92,29 +92,25 @@ def test_names_cannot_command_the_terminal(tmp_path, capsys):
     assert all(letter.isprintable() for letter in left)
 
 
-@pytest.mark.parametrize(
-    ("words", "thing"),
-    [
-        ("", "Missing command; see spf --help"),
-        ("analyse CLIP.mp4", "Did you mean 'analyze'? See spf --help"),
-        ("analyze", "Missing argument 'CLIP'; see spf analyze --help"),
-        ("analyze CLIP.mp4 --no-plt", "Did you mean --no-plot"),
-        ("analyze CLIP.mp4 --embedder pixel", "did you mean pixels?"),
-        ("analyze CLIP.mp4 --stride 0", "'--stride'"),
-        ("analyze CLIP.mp4 --max-frames 0", "'--max-frames'"),
-        ("analyze CLIP.mp4 --start nan", "'--start'"),
-        ("analyze CLIP.mp4 --end 0", "end 0 s is not after start 0 s"),
-        ("analyze CLIP.mp4 --stream 7", "stream 7"),
-        ("analyze CLIP.mp4 --out FILE", "FILE"),
-        ("analyze CLIP.mp4 --out FILE/below", "FILE/below"),
-        ("analyze CLIP.mp4 --csv --json", "give one of them"),
-        ("retime .", "./CLIP.mp4, or each: for clip in ./*.mp4; do spf retime"),
-        ("timemap .", "this folder holds clips; name one: spf timemap ./CLIP.mp4"),
-        ("trim FOLDER", "spf trim FOLDER/below/a.mp4, or each: for clip in FOLDER/below/*.mp4"),
-        ("compare", "Missing argument 'CLIPS'; see spf compare --help"),
-        ("doctor me", "(me); see spf doctor --help"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("words", "thing"), [
+    ("", "Missing command; see spf --help"),
+    ("analyse CLIP.mp4", "Did you mean 'analyze'? See spf --help"),
+    ("analyze", "Missing argument 'CLIP'; see spf analyze --help"),
+    ("analyze CLIP.mp4 --no-plt", "Did you mean --no-plot"),
+    ("analyze CLIP.mp4 --embedder pixel", "did you mean pixels?"),
+    ("analyze CLIP.mp4 --stride 0", "'--stride'"),
+    ("analyze CLIP.mp4 --max-frames 0", "'--max-frames'"),
+    ("analyze CLIP.mp4 --start nan", "'--start'"),
+    ("analyze CLIP.mp4 --end 0", "end 0 s is not after start 0 s"),
+    ("analyze CLIP.mp4 --stream 7", "stream 7"), ("analyze CLIP.mp4 --out FILE", "FILE"),
+    ("analyze CLIP.mp4 --out FILE/below", "FILE/below"),
+    ("analyze CLIP.mp4 --csv --json", "give one of them"),
+    ("retime .", "./CLIP.mp4, or each: for clip in ./*.mp4; do spf retime"),
+    ("timemap .", "this folder holds clips; name one: spf timemap ./CLIP.mp4"),
+    ("trim FOLDER", "spf trim FOLDER/below/a.mp4, or each: for clip in FOLDER/below/*.mp4"),
+    ("compare", "Missing argument 'CLIPS'; see spf compare --help"),
+    ("doctor me", "(me); see spf doctor --help"),
+])  # fmt: skip
 def test_wrong_arguments_exit_2_with_a_remedy(words, thing, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(harness.touch(tmp_path, "FILE", "FOLDER/below/a.mp4"))
     harness.save(tmp_path / "CLIP.mp4", harness.steady())

@@ -126,17 +126,14 @@ def test_what_comes_back_is_checked(outside):
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"command": "make {first} {last}"}, r"lacks \{output\}; such as"),
-        ({"command": "make {first} {last} {outptu}"}, "unknown placeholder .*did you mean output"),
-        ({"command": "make '{first}"}, "cannot be split"), ({"command": 3}, "must be text"),
-        ({"suffix": "/../x"}, "model.suffix="), ({"size": [64, 0]}, "model.size="),
-        ({"timeout": 0}, "model.timeout=0"), ({"fps": float("nan")}, "model.fps="),
-        ({"retries": -1}, "model.retries=-1"), ({"factor": 0}, "factor=0"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"command": "make {first} {last}"}, r"lacks \{output\}; such as"),
+    ({"command": "make {first} {last} {outptu}"}, "unknown placeholder .*did you mean output"),
+    ({"command": "make '{first}"}, "cannot be split"), ({"command": 3}, "must be text"),
+    ({"suffix": "/../x"}, "model.suffix="), ({"size": [64, 0]}, "model.size="),
+    ({"timeout": 0}, "model.timeout=0"), ({"fps": float("nan")}, "model.fps="),
+    ({"retries": -1}, "model.retries=-1"), ({"factor": 0}, "factor=0"),
+])  # fmt: skip
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message) as error:
         Command(**settings)

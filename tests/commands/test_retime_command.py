@@ -90,21 +90,18 @@ def test_where_embedders_disagree_the_user_is_advised(tmp_path, capsys):
     assert printed.count(advice) == 1
 
 
-@pytest.mark.parametrize(
-    ("words", "thing"),
-    [
-        ("--method flo", "did you mean flow?"), ("--method rope", "unknown method"),
-        ("--target ease-inn", "did you mean ease_in"),
-        ("--target exponential:temperature=hot", "temperature='hot'"),
-        ("--target custom:path=missing.csv", "missing.csv: cannot be read"),
-        ("--target custom", "needs points or a file"),
-        ("--target linear --like x.mp4", "give one of them"),
-        ("--keep speed", "'length', 'fastest'"), ("--frames 1", "frames=1"),
-        ("--fps 0", "fps is 0"), ("--keep fastest --frames 9", "give it or frames=N"),
-        ("--embedder pixel", "did you mean pixels?"), ("--out FILE/below", "FILE/below"),
-        ("--out clip.mp4", "would replace the clip"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("words", "thing"), [
+    ("--method flo", "did you mean flow?"), ("--method rope", "unknown method"),
+    ("--target ease-inn", "did you mean ease_in"),
+    ("--target exponential:temperature=hot", "temperature='hot'"),
+    ("--target custom:path=missing.csv", "missing.csv: cannot be read"),
+    ("--target custom", "needs points or a file"),
+    ("--target linear --like x.mp4", "give one of them"), ("--keep speed", "'length', 'fastest'"),
+    ("--frames 1", "frames=1"), ("--fps 0", "fps is 0"),
+    ("--keep fastest --frames 9", "give it or frames=N"),
+    ("--embedder pixel", "did you mean pixels?"), ("--out FILE/below", "FILE/below"),
+    ("--out clip.mp4", "would replace the clip"),
+])  # fmt: skip
 def test_wrong_values_exit_2(words, thing, clip, capsys, monkeypatch):
     monkeypatch.chdir(harness.touch(clip.parent, "FILE"))
     assert thing in spf_command.refused(capsys, "retime", "clip.mp4", *PIXELS, *words.split())
@@ -201,27 +198,24 @@ def test_dry_run_prints_the_segments(slow_ends, tmp_path, capsys):
     assert not Fader.requests
 
 
-@pytest.mark.parametrize(
-    ("more", "code", "message"),
-    [
-        ("--model folder", 2, "model=folder generates nothing; choose model=tiny"),
-        ("--model wan21 --set variant=flf2v", 3, "make weights MODEL=wan21/flf2v"),
-        ("--model ltx2 --like missing.mp4", 3, "make weights MODEL=ltx2"),
-        ("--model ltx2 --set size=480,x", 2, "--set size='480,x' must be"),
-        ("", 2, "needs a generator (--model)"), ("--set longest=9", 2, "--set is for a model"),
-        ("TINY --set longest", 2, "write NAME=VALUE"),
-        ("TINY --set longst=9", 2, "did you mean longest"),
-        ("TINY --command x", 2, "--command is for --model command"),
-        ("--model command", 2, "--model command needs --command TEMPLATE"),
-        ("--command 'x {first} {output}'", 2, "lacks {last}"),
-        ("--command 'nowhere {first} {last} {output}'", 3, "there is no program 'nowhere'"),
-        ("TINY --cuts drop", 2, "unknown way with cuts"),
-        ("TINY --steer blend", 2, "unknown way to steer 'blend'"),
-        ("TINY --segments 0", 2, "--segments 0 must be"), ("TINY --seed -1", 2, "--seed -1 must"),
-        ("TINY --method flow", 2, "--model is for --method regenerate"),
-        ("--prompt '' --method flow", 2, "--prompt is for --method regenerate"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("more", "code", "message"), [
+    ("--model folder", 2, "model=folder generates nothing; choose model=tiny"),
+    ("--model wan21 --set variant=flf2v", 3, "make weights MODEL=wan21/flf2v"),
+    ("--model ltx2 --like missing.mp4", 3, "make weights MODEL=ltx2"),
+    ("--model ltx2 --set size=480,x", 2, "--set size='480,x' must be"),
+    ("", 2, "needs a generator (--model)"), ("--set longest=9", 2, "--set is for a model"),
+    ("TINY --set longest", 2, "write NAME=VALUE"),
+    ("TINY --set longst=9", 2, "did you mean longest"),
+    ("TINY --command x", 2, "--command is for --model command"),
+    ("--model command", 2, "--model command needs --command TEMPLATE"),
+    ("--command 'x {first} {output}'", 2, "lacks {last}"),
+    ("--command 'nowhere {first} {last} {output}'", 3, "there is no program 'nowhere'"),
+    ("TINY --cuts drop", 2, "unknown way with cuts"),
+    ("TINY --steer blend", 2, "unknown way to steer 'blend'"),
+    ("TINY --segments 0", 2, "--segments 0 must be"), ("TINY --seed -1", 2, "--seed -1 must"),
+    ("TINY --method flow", 2, "--model is for --method regenerate"),
+    ("--prompt '' --method flow", 2, "--prompt is for --method regenerate"),
+])  # fmt: skip
 def test_what_cannot_be_done_is_one_line_before_any_work(
     slow_ends, monkeypatch, capsys, more, code, message
 ):

@@ -87,15 +87,11 @@ def refused(place, capsys):
     return check
 
 
-@pytest.mark.parametrize(
-    ("how", "part"),
-    [
-        ("missing", "1 of 2 files are missing, such as videos/dog.mp4"),
-        ("a pipe", "videos/dog.mp4"),
-        ("another", "videos/dog.mp4 has another SHA-256"),
-        ("a link that leads out", "1 of 2 files are links that lead out of it, such as"),
-    ],
-)
+@pytest.mark.parametrize(("how", "part"), [
+    ("missing", "1 of 2 files are missing, such as videos/dog.mp4"), ("a pipe", "videos/dog.mp4"),
+    ("another", "videos/dog.mp4 has another SHA-256"),
+    ("a link that leads out", "1 of 2 files are links that lead out of it, such as"),
+])  # fmt: skip
 def test_another_source_is_refused_before_any_work(how, part, place, refused):
     file = place / "source" / "videos" / "dog.mp4"
     content = file.read_bytes()

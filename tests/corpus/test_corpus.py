@@ -64,20 +64,17 @@ def test_lists_give_the_same_as_they_say(tmp_path):
         assert list_clips(source) == (tmp_path, wanted)
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.csv", b"clip,n\nx.mp4,1\n", "no column path"),
-        ("a.csv", b"n,path\n1,a.mp4\n2,\n", "row 3 has no path"), ("a.csv", b"", "no column path"),
-        ("a.txt", b"a.mp4\nb\0c\n", "row 2 is no text"), ("a.txt", b"\n\n", "no clips found"),
-        ("a.parquet", b"PAR1 but no more", "no valid Parquet"), ("a.mp4", b"x", "this is a clip"),
-        ("0.png", b"x", "this is a clip"),
-        ("shots/0.png", b"x", r"INPUT itself is never a clip; .* spf analyze"),
-        ("other/a.txt", b"x", "no clips found"),
-        ("absent", None, "no file and no folder; .* spf analyze"),
-        ("pipe", None, "no file and no folder"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("name", "content", "message"), [
+    ("a.csv", b"clip,n\nx.mp4,1\n", "no column path"),
+    ("a.csv", b"n,path\n1,a.mp4\n2,\n", "row 3 has no path"), ("a.csv", b"", "no column path"),
+    ("a.txt", b"a.mp4\nb\0c\n", "row 2 is no text"), ("a.txt", b"\n\n", "no clips found"),
+    ("a.parquet", b"PAR1 but no more", "no valid Parquet"), ("a.mp4", b"x", "this is a clip"),
+    ("0.png", b"x", "this is a clip"),
+    ("shots/0.png", b"x", r"INPUT itself is never a clip; .* spf analyze"),
+    ("other/a.txt", b"x", "no clips found"),
+    ("absent", None, "no file and no folder; .* spf analyze"),
+    ("pipe", None, "no file and no folder"),
+])  # fmt: skip
 def test_an_input_that_makes_no_sense_is_refused_in_a_line(tmp_path, name, content, message):
     path = tmp_path / name
     if content is not None:
@@ -252,16 +249,13 @@ def test_an_output_of_other_things_or_in_use_or_full_is_refused(
     assert not list(tmp_path.glob("*.parquet"))
 
 
-@pytest.mark.parametrize(
-    ("options", "code", "message"),
-    [
-        (["--embedder", "pixels", "--gpus", "1"], 2, "runs on the CPU"),
-        (["--address", "host:1"], 2, "give --gpus N or --workers N"),
-        (["--workers", "0"], 2, "--workers"), (["--embedder", "pixles"], 2, "did you mean pixels"),
-        (["--stride", "0"], 2, "stride"), (["file/out"], 2, "choose another"),
-        ([], 3, "spf corpus needs the extra corpus: pip install 'semantic-progress[corpus]'"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("options", "code", "message"), [
+    (["--embedder", "pixels", "--gpus", "1"], 2, "runs on the CPU"),
+    (["--address", "host:1"], 2, "give --gpus N or --workers N"),
+    (["--workers", "0"], 2, "--workers"), (["--embedder", "pixles"], 2, "did you mean pixels"),
+    (["--stride", "0"], 2, "stride"), (["file/out"], 2, "choose another"),
+    ([], 3, "spf corpus needs the extra corpus: pip install 'semantic-progress[corpus]'"),
+])  # fmt: skip
 def test_options_that_make_no_sense_are_refused(
     tmp_path, capsys, monkeypatch, options, code, message
 ):
@@ -275,15 +269,12 @@ def test_options_that_make_no_sense_are_refused(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "pool", "share"),
-    [
-        ((3, None, None), Pool(3), 0), ((None, 2, None), Pool(8, 2), 1 / 4),
-        ((3, 2, None), Pool(3, 2), 1 / 2), ((2, 2, None), Pool(2, 2), 1),
-        ((None, None, None), Pool(16, 4), 1 / 4), ((None, 9, "auto"), Pool(36, 9, "auto"), 1 / 4),
-        ((9, None, "auto"), Pool(9, 0, "auto"), 0),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("options", "pool", "share"), [
+    ((3, None, None), Pool(3), 0), ((None, 2, None), Pool(8, 2), 1 / 4),
+    ((3, 2, None), Pool(3, 2), 1 / 2), ((2, 2, None), Pool(2, 2), 1),
+    ((None, None, None), Pool(16, 4), 1 / 4), ((None, 9, "auto"), Pool(36, 9, "auto"), 1 / 4),
+    ((9, None, "auto"), Pool(9, 0, "auto"), 0),
+])  # fmt: skip
 def test_who_works_is_what_was_asked_for(options, pool, share, monkeypatch):
     """On a machine with four GPUs."""
     monkeypatch.setattr("spf.devices.cuda_devices", lambda: 4)

@@ -22,15 +22,12 @@ KNOWN = ("Raw.", "pacing_by_motion", "synthetic_pacing"), ("Leaks.", "leakage"),
 MEASURED = summary(*KNOWN)
 
 
-@pytest.mark.parametrize(
-    ("number", "summaries", "said"),
-    [
-        (1, [RETIMED], "Paced."), (7, [RETIMED, RETIMED], "Paced."), (5, [RETIMED], "Alike."),
-        (3, [MEASURED, summary(*KNOWN[1:])], "Raw. Leaks."),
-        (2, [summary((), ("x", "existing"))], reproduction.NOTHING),
-        (5, [summary(("Paced.", "retiming"))], reproduction.NOTHING), (6, [], reproduction.NOTHING),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("number", "summaries", "said"), [
+    (1, [RETIMED], "Paced."), (7, [RETIMED, RETIMED], "Paced."), (5, [RETIMED], "Alike."),
+    (3, [MEASURED, summary(*KNOWN[1:])], "Raw. Leaks."),
+    (2, [summary((), ("x", "existing"))], reproduction.NOTHING),
+    (5, [summary(("Paced.", "retiming"))], reproduction.NOTHING), (6, [], reproduction.NOTHING),
+])  # fmt: skip
 def test_the_sections_that_answer_an_experiment(number, summaries, said):
     assert " ".join(reproduction.findings(number, summaries)) == said
 
@@ -127,31 +124,26 @@ def people(choices, low, high):
     return table("preferences", {**row, "low_95": low, "high_95": high})
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        (1, retimed(DOWN, DOWN, UP, DOWN), HOLDS, HOLDS, HOLDS),
-        (1, retimed(ACROSS, DOWN, DOWN, UP), PARTLY, PARTLY, FAILS),
-        (1, retimed(UP, ACROSS, ACROSS, ACROSS), FAILS, PARTLY, UNCLEAR),
-        (1, retimed(ACROSS, UP, None, None), UNCLEAR, PARTLY, UNCLEAR),
-        (1, {}, ABSENT, ABSENT, ABSENT), (2, existing(LOW), HOLDS), (2, existing(HIGH), FAILS),
-        (2, existing(Interval(0.05, 0.2)), UNCLEAR), (2, existing(None), UNCLEAR),
-        (2, existing(LOW, done=0), ABSENT), (2, existing(HIGH, own=LOW), HOLDS),
-        (2, existing(LOW, own=HIGH), PARTLY), (3, known(0.05, LOW, LOW), HOLDS, HOLDS),
-        (3, known(0.15, LOW, HIGH), PARTLY, FAILS), (3, known(0.25, LOW, None), FAILS, UNCLEAR),
-        (3, {}, ABSENT, ABSENT),
-        (4, ablation(("siglip", 0.1, LOW), ("dinov2", 0.2, HIGH)), HOLDS),
-        (4, ablation(("siglip", 0.1, LOW), ("dinov2", 0.2, LOW)), UNCLEAR),
-        (4, ablation(("siglip", 0.2, HIGH), ("dinov2", 0.1, LOW)), FAILS),
-        (4, ablation(("tiny (shipped)", 0.2, HIGH)), ABSENT), (5, fidelity(ACROSS, ACROSS), HOLDS),
-        (5, fidelity(ACROSS, DOWN), PARTLY), (5, fidelity(ACROSS, None), PARTLY),
-        (5, fidelity(DOWN, UP), FAILS), (5, fidelity(None, None), ABSENT),
-        (6, people(30, 0.1, 0.4), HOLDS), (6, people(30, 0.6, 0.9), FAILS),
-        (6, people(30, 0.4, 0.6), UNCLEAR), (6, people(0, 0.0, 0.0), ABSENT),
-        (7, SINE, HOLDS, ABSENT), (7, {}, ABSENT, ABSENT),
-        (7, retimed(ACROSS, DOWN, UP, DOWN, "retiming_sine"), PARTLY, ABSENT),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("case", [
+    (1, retimed(DOWN, DOWN, UP, DOWN), HOLDS, HOLDS, HOLDS),
+    (1, retimed(ACROSS, DOWN, DOWN, UP), PARTLY, PARTLY, FAILS),
+    (1, retimed(UP, ACROSS, ACROSS, ACROSS), FAILS, PARTLY, UNCLEAR),
+    (1, retimed(ACROSS, UP, None, None), UNCLEAR, PARTLY, UNCLEAR), (1, {}, ABSENT, ABSENT, ABSENT),
+    (2, existing(LOW), HOLDS), (2, existing(HIGH), FAILS),
+    (2, existing(Interval(0.05, 0.2)), UNCLEAR), (2, existing(None), UNCLEAR),
+    (2, existing(LOW, done=0), ABSENT), (2, existing(HIGH, own=LOW), HOLDS),
+    (2, existing(LOW, own=HIGH), PARTLY), (3, known(0.05, LOW, LOW), HOLDS, HOLDS),
+    (3, known(0.15, LOW, HIGH), PARTLY, FAILS), (3, known(0.25, LOW, None), FAILS, UNCLEAR),
+    (3, {}, ABSENT, ABSENT), (4, ablation(("siglip", 0.1, LOW), ("dinov2", 0.2, HIGH)), HOLDS),
+    (4, ablation(("siglip", 0.1, LOW), ("dinov2", 0.2, LOW)), UNCLEAR),
+    (4, ablation(("siglip", 0.2, HIGH), ("dinov2", 0.1, LOW)), FAILS),
+    (4, ablation(("tiny (shipped)", 0.2, HIGH)), ABSENT), (5, fidelity(ACROSS, ACROSS), HOLDS),
+    (5, fidelity(ACROSS, DOWN), PARTLY), (5, fidelity(ACROSS, None), PARTLY),
+    (5, fidelity(DOWN, UP), FAILS), (5, fidelity(None, None), ABSENT),
+    (6, people(30, 0.1, 0.4), HOLDS), (6, people(30, 0.6, 0.9), FAILS),
+    (6, people(30, 0.4, 0.6), UNCLEAR), (6, people(0, 0.0, 0.0), ABSENT), (7, SINE, HOLDS, ABSENT),
+    (7, {}, ABSENT, ABSENT), (7, retimed(ACROSS, DOWN, UP, DOWN, "retiming_sine"), PARTLY, ABSENT),
+])  # fmt: skip
 def test_verdicts(case):
     number, tables, *wanted = case
     assert [claim.verdict for claim in reproduction.claims(number, [tables])] == wanted

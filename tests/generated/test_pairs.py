@@ -90,23 +90,19 @@ def test_a_file_may_hold_images_and_descriptions(written, tmp_path):
             load_pairs(written(content), SIZE, count, stills)
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("- {name: [", "this is no YAML"), ("", "there is no list of pairs"),
-        (["a.png"], "pair 1 is 'a.png'"), ([GOOD, {"name": "x"}], "pair 2 has no first"),
-        ([GOOD | {"promt": "x"}], "did you mean prompt"),
-        ([GOOD, WORDS | {"last": "b.png"}], "pair 2 has first_prompt and last"),
-        ([{"name": "x", "last_prompt": "a lion"}], "pair 1 has no first"),
-        ([WORDS | {"last_prompt": " "}], "last_prompt=' ' must be text"),
-        ([GOOD, WORDS], "pair 'in words': the frames are described in words; choose stills=sdxl"),
-        ([GOOD | {"name": 7}], "name=7 must be text"), ([GOOD | {"name": "a\nb"}], "one line"),
-        ([GOOD | {"last": "none.png"}], "none.png"),
-        ([GOOD | {"last": "broken.png"}], "broken.png"),
-        ([GOOD | {"last": "large.png"}], "differ in size .32x32 and 64x64."),
-        ([GOOD, GOOD], "'cat to lion' is taken already"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("content", "words"), [
+    ("- {name: [", "this is no YAML"), ("", "there is no list of pairs"),
+    (["a.png"], "pair 1 is 'a.png'"), ([GOOD, {"name": "x"}], "pair 2 has no first"),
+    ([GOOD | {"promt": "x"}], "did you mean prompt"),
+    ([GOOD, WORDS | {"last": "b.png"}], "pair 2 has first_prompt and last"),
+    ([{"name": "x", "last_prompt": "a lion"}], "pair 1 has no first"),
+    ([WORDS | {"last_prompt": " "}], "last_prompt=' ' must be text"),
+    ([GOOD, WORDS], "pair 'in words': the frames are described in words; choose stills=sdxl"),
+    ([GOOD | {"name": 7}], "name=7 must be text"), ([GOOD | {"name": "a\nb"}], "one line"),
+    ([GOOD | {"last": "none.png"}], "none.png"), ([GOOD | {"last": "broken.png"}], "broken.png"),
+    ([GOOD | {"last": "large.png"}], "differ in size .32x32 and 64x64."),
+    ([GOOD, GOOD], "'cat to lion' is taken already"),
+])  # fmt: skip
 def test_what_is_wrong_with_a_file_is_said_in_one_line(content, words, written):
     with pytest.raises(ConfigError, match=words) as error:
         load_pairs(written(content), SIZE)

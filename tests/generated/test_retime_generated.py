@@ -188,21 +188,18 @@ def test_a_pair_that_fails_leaves_the_others(error, words, tiny_weights, tmp_pat
     assert set(table["better"].str.partition(" of ")[2]) == {"1"}  # of those that were made
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ("benchmark.retimes=[]", "at least one strategy"), ("target=custom", "points or a file"),
-        ("benchmark.retimes=[regenerate]", "regenerate is for benchmark=retime_existing"),
-        ("benchmark.retimes=[rope_flatt]", "did you mean rope_flat"),
-        ("benchmark.retimes=[{word: rope, iterations: 0}]", "iterations=0"),
-        ("benchmark.retimes=[{word: wrong_map, iterations: 3}]", "wrong_map 'iterations'"),
-        ("benchmark.pairs=photos", "did you mean photographs"),
-        ("benchmark.num_pairs=99", "from 1 to 16"), ("benchmark.seeds=[x]", "seed='x'"),
-        ("benchmark.num_frames=500", "use 5 to 33"), ("benchmark.steps=0", "steps=0"),
-        ("model=folder;model.path=clips", "choose model=tiny, wan22"),
-        ("sampling.stride=2", "sampling applies to files"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("words", "said"), [
+    ("benchmark.retimes=[]", "at least one strategy"), ("target=custom", "points or a file"),
+    ("benchmark.retimes=[regenerate]", "regenerate is for benchmark=retime_existing"),
+    ("benchmark.retimes=[rope_flatt]", "did you mean rope_flat"),
+    ("benchmark.retimes=[{word: rope, iterations: 0}]", "iterations=0"),
+    ("benchmark.retimes=[{word: wrong_map, iterations: 3}]", "wrong_map 'iterations'"),
+    ("benchmark.pairs=photos", "did you mean photographs"),
+    ("benchmark.num_pairs=99", "from 1 to 16"), ("benchmark.seeds=[x]", "seed='x'"),
+    ("benchmark.num_frames=500", "use 5 to 33"), ("benchmark.steps=0", "steps=0"),
+    ("model=folder;model.path=clips", "choose model=tiny, wan22"),
+    ("sampling.stride=2", "sampling applies to files"),
+])  # fmt: skip
 def test_bad_settings_are_refused_before_any_work(words, said, tiny_weights, monkeypatch):
     monkeypatch.setattr(TinyGenerator, "generate", lambda *_: pytest.fail("work began"))
     with pytest.raises(ConfigError, match=re.escape(said)) as error:

@@ -178,25 +178,22 @@ def test_files_of_half_precision_are_loaded_where_there_are_no_others(folders, t
     assert component_parameters(half, "") == alone  # of two copies one counts
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ("benchmark.pairs=transitions", "choose stills=sdxl or stills=flux"),
-        ("stills=folder stills.path=.", "pairs=procedural has images"),
-        ("+ stills=folder", "stills.path=FOLDER"),
-        ("+ stills=folder stills.path=.", "4 of 4 stills are missing"),
-        ("+ stills=sdxl", "make weights STILLS=sdxl, or stills.path="),
-        ("+ stills=flux", "about 34 GB in bfloat16"),
-        ("+ stills=sdxl stills.path=.", "stills.path=.: this is no"),
-        ("+ stills=sdxl stills.variant=dev", "variant of sdxl 'dev'"),
-        ("+ stills=sdxl stills.strength=2", "stills.strength=2"),
-        ("+ stills=sdxl stills.steps=0", "stills.steps=0"),
-        ("+ stills=sdxl stills.seed=-1", "stills.seed=-1"),
-        ("+ stills=sdxl stills.guidance=-1", "stills.guidance=-1"),
-        ("+ stills=sdxl stills.size=5", "stills.size=5 must be"),
-        ("benchmark=synthetic_pacing stills=folder stills.path=.", "use stills=none"),
-    ],
-)
+@pytest.mark.parametrize(("words", "said"), [
+    ("benchmark.pairs=transitions", "choose stills=sdxl or stills=flux"),
+    ("stills=folder stills.path=.", "pairs=procedural has images"),
+    ("+ stills=folder", "stills.path=FOLDER"),
+    ("+ stills=folder stills.path=.", "4 of 4 stills are missing"),
+    ("+ stills=sdxl", "make weights STILLS=sdxl, or stills.path="),
+    ("+ stills=flux", "about 34 GB in bfloat16"),
+    ("+ stills=sdxl stills.path=.", "stills.path=.: this is no"),
+    ("+ stills=sdxl stills.variant=dev", "variant of sdxl 'dev'"),
+    ("+ stills=sdxl stills.strength=2", "stills.strength=2"),
+    ("+ stills=sdxl stills.steps=0", "stills.steps=0"),
+    ("+ stills=sdxl stills.seed=-1", "stills.seed=-1"),
+    ("+ stills=sdxl stills.guidance=-1", "stills.guidance=-1"),
+    ("+ stills=sdxl stills.size=5", "stills.size=5 must be"),
+    ("benchmark=synthetic_pacing stills=folder stills.path=.", "use stills=none"),
+])  # fmt: skip
 def test_what_cannot_be_shown_is_refused(words, said, tiny_weights, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.chdir(tmp_path)

@@ -96,13 +96,10 @@ def test_flow_follows_what_moves():
     assert (4 * np.square(flow).mean((1, 2, 3)) < np.square(blend).mean((1, 2, 3))).all()
 
 
-@pytest.mark.parametrize(
-    ("positions", "words"),
-    [
-        ([0.0, 2.0, 1.0], "must not fall"), ([-0.5, 1.0], "below 0"),
-        ([0.0, float("nan")], "finite"), ([[0.0, 1.0]], "positions must be"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("positions", "words"), [
+    ([0.0, 2.0, 1.0], "must not fall"), ([-0.5, 1.0], "below 0"), ([0.0, float("nan")], "finite"),
+    ([[0.0, 1.0]], "positions must be"),
+])  # fmt: skip
 def test_bad_positions_are_refused_at_once(positions, words):
     with pytest.raises(ValueError, match=words):
         resampled(noise(3), positions, "blend")

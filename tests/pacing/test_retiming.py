@@ -121,18 +121,15 @@ def test_sound_is_kept_where_time_is_and_dropped_elsewhere(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["clip.mp4", "out.mp4", "same.mp4"]
 
 
-@pytest.mark.parametrize(
-    ("out", "settings", "words"),
-    [
-        ("out.avi", {}, "MP4"), ("clip.mp4", {}, "replace the clip"),
-        ("../here/clip.mp4", {}, "replace the clip"), ("folder.mp4", {}, "folder"),
-        ("out.mp4", {"target": "ease_in:power=0"}, "power=0"),
-        ("out.mp4", {"target": "ease_in:pover=2"}, "did you mean power"),
-        ("out.mp4", {"target": "ease_in:2"}, "SETTING=VALUE"),
-        ("out.mp4", {"num_frames": 2.5}, "frames=2.5"),
-        ("out.mp4", {"fps": float("nan")}, "fps is nan"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("out", "settings", "words"), [
+    ("out.avi", {}, "MP4"), ("clip.mp4", {}, "replace the clip"),
+    ("../here/clip.mp4", {}, "replace the clip"), ("folder.mp4", {}, "folder"),
+    ("out.mp4", {"target": "ease_in:power=0"}, "power=0"),
+    ("out.mp4", {"target": "ease_in:pover=2"}, "did you mean power"),
+    ("out.mp4", {"target": "ease_in:2"}, "SETTING=VALUE"),
+    ("out.mp4", {"num_frames": 2.5}, "frames=2.5"),
+    ("out.mp4", {"fps": float("nan")}, "fps is nan"),
+])  # fmt: skip
 def test_bad_arguments_are_one_line_before_any_work(tmp_path, out, settings, words):
     (tmp_path / "here" / "folder.mp4").mkdir(parents=True)
     clip = harness.save(tmp_path / "here" / "clip.mp4", harness.steady(3))

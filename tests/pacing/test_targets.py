@@ -33,18 +33,14 @@ def test_targets_run_from_0_to_1_and_never_fall():
             np.testing.assert_array_equal(u, np.linspace(0, 1, count))
 
 
-@pytest.mark.parametrize(
-    ("target", "u", "progress"),
-    [
-        (Linear(), 0.3, 0.3), (EaseIn(), 0.25, 0.0625), (EaseOut(), 0.25, 0.4375),
-        (EaseInOut(), 0.25, 0.125), (EaseInOut(power=3), 0.75, 1 - 0.0625),
-        (Exponential(temperature=np.log(4)), 0.5, 1 / 3),
-        (Exponential(temperature=np.log(4), **DOWN), 0.5, 2 / 3),
-        (Sine(), 0.25, 0.25 + 1 / (2 * np.pi)),
-        (Custom(points=POINTS), 0.25, 0.1), (Custom(points=POINTS), 0.8, 0.6),
-    ],
-    ids=str,
-)  # fmt: skip
+@pytest.mark.parametrize(("target", "u", "progress"), [
+    (Linear(), 0.3, 0.3), (EaseIn(), 0.25, 0.0625), (EaseOut(), 0.25, 0.4375),
+    (EaseInOut(), 0.25, 0.125), (EaseInOut(power=3), 0.75, 1 - 0.0625),
+    (Exponential(temperature=np.log(4)), 0.5, 1 / 3),
+    (Exponential(temperature=np.log(4), **DOWN), 0.5, 2 / 3),
+    (Sine(), 0.25, 0.25 + 1 / (2 * np.pi)), (Custom(points=POINTS), 0.25, 0.1),
+    (Custom(points=POINTS), 0.8, 0.6),
+], ids=str)  # fmt: skip
 def test_values_by_hand(target, u, progress):
     assert float(target(np.array([u]))[0]) == pytest.approx(progress, abs=1e-12)
 
@@ -84,17 +80,14 @@ def test_files_in_any_unit_of_time(tmp_path):
     assert spf.time_map(spf.fit(oracles.random_walk(40)), target=Custom(path=str(path)))[0] == 0
 
 
-@pytest.mark.parametrize(
-    ("points", "message"),
-    [
-        ([[0, 0], [0.5, 0.6], [0.7, 0.4], [1, 1]], "falls at point 3"),
-        ([[0, 0], [0.5, 0.6], [0.5, 0.7], [1, 1]], "times must increase"),
-        ([[0, 0], [1, 0.9]], "from 0 to 1"), ([], "at least 2 points"),
-        ([[0, 0, 0], [1, 1, 1]], "at least 2 points"), ([["a", 0], [1, 1]], "pairs of numbers"),
-        ([[0, 0], [float("nan"), 0.5], [1, 1]], "finite"), ("{", "a.json: .*expected"),
-        ('{"times": [0, 1]}', "a.json: .*progress"), ("0;0\n1;1\n", "a.csv: .*(two col|points)"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("points", "message"), [
+    ([[0, 0], [0.5, 0.6], [0.7, 0.4], [1, 1]], "falls at point 3"),
+    ([[0, 0], [0.5, 0.6], [0.5, 0.7], [1, 1]], "times must increase"),
+    ([[0, 0], [1, 0.9]], "from 0 to 1"), ([], "at least 2 points"),
+    ([[0, 0, 0], [1, 1, 1]], "at least 2 points"), ([["a", 0], [1, 1]], "pairs of numbers"),
+    ([[0, 0], [float("nan"), 0.5], [1, 1]], "finite"), ("{", "a.json: .*expected"),
+    ('{"times": [0, 1]}', "a.json: .*progress"), ("0;0\n1;1\n", "a.csv: .*(two col|points)"),
+])  # fmt: skip
 def test_points_and_files_that_make_no_target(tmp_path, points, message):
     target = Custom(points=points)
     if isinstance(points, str):
@@ -106,18 +99,15 @@ def test_points_and_files_that_make_no_target(tmp_path, points, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: make_target(lambda u: 1 - u), "target given"),
-        (lambda: make_target(lambda u: np.where(u == 0.5, np.nan, u)), "target given"),
-        (lambda: make_target("easein"), "did you mean ease_in"),
-        (lambda: make_target(Custom(path="/nowhere/a.csv")), "cannot be read"),
-        (lambda: EaseIn(power=0.5), "power"), (lambda: EaseIn(power=float("nan")), "power"),
-        (lambda: Exponential(direction="sideways"), "direction"),
-        (lambda: make_target(spf.fit(np.ones((12, 2)))), "no semantic change"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: make_target(lambda u: 1 - u), "target given"),
+    (lambda: make_target(lambda u: np.where(u == 0.5, np.nan, u)), "target given"),
+    (lambda: make_target("easein"), "did you mean ease_in"),
+    (lambda: make_target(Custom(path="/nowhere/a.csv")), "cannot be read"),
+    (lambda: EaseIn(power=0.5), "power"), (lambda: EaseIn(power=float("nan")), "power"),
+    (lambda: Exponential(direction="sideways"), "direction"),
+    (lambda: make_target(spf.fit(np.ones((12, 2)))), "no semantic change"),
+])  # fmt: skip
 def test_what_is_no_target_is_refused(make, message):
     with pytest.raises((ConfigError, ValueError), match=message) as caught:
         make()

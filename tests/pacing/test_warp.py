@@ -85,18 +85,14 @@ def test_the_presets_are_what_is_known_of_the_authors():
     assert Rope("ours").strength.of(OMEGA).tolist() == [1.0] * 7
 
 
-@pytest.mark.parametrize(
-    ("bands", "alpha"),
-    [
-        ("flat", [0.8] * 7),
-        ("linear", [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]),
-        ("linear_inverse", [0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2]),
-        ("3_bands", [0.2, 0.2, 0.5, 0.5, 0.8, 0.8, 0.8]),
-        ("3_bands_inverse", [0.8, 0.8, 0.8, 0.5, 0.5, 0.2, 0.2]),
-        ("smooth", [0.2, 0.2 + 0.6 * 2 / 27, 0.2 + 0.6 * 7 / 27, 0.5, None, None, 0.8]),
-        ([0.1, 0.9, 0, 0, 0, 0, 0.5], [0.1, 0.9, 0, 0, 0, 0, 0.5]),
-    ],
-)
+@pytest.mark.parametrize(("bands", "alpha"), [
+    ("flat", [0.8] * 7), ("linear", [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]),
+    ("linear_inverse", [0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2]),
+    ("3_bands", [0.2, 0.2, 0.5, 0.5, 0.8, 0.8, 0.8]),
+    ("3_bands_inverse", [0.8, 0.8, 0.8, 0.5, 0.5, 0.2, 0.2]),
+    ("smooth", [0.2, 0.2 + 0.6 * 2 / 27, 0.2 + 0.6 * 7 / 27, 0.5, None, None, 0.8]),
+    ([0.1, 0.9, 0, 0, 0, 0, 0.5], [0.1, 0.9, 0, 0, 0, 0, 0.5]),
+])  # fmt: skip
 def test_bands_by_hand(bands, alpha):
     found = Rope("authors_workflow", bands=bands).strength.of(OMEGA)
     known = [index for index, value in enumerate(alpha) if value is not None]
@@ -105,30 +101,24 @@ def test_bands_by_hand(bands, alpha):
     assert backwards == pytest.approx(found[::-1])  # a strength goes with its frequency
 
 
-@pytest.mark.parametrize(
-    ("name", "levels", "wanted"),
-    [
-        ("exp-up", 0.5, (np.e**1.5 - 1) / (np.e**3 - 1)), ("linear", 0.3, 0.3),
-        ("exp_down", [0.5, 0.0, 1.0], [(np.e**1.5 - 1) / (np.e**3 - 1), 1, 0]),
-        ("linear_down", 0.3, 0.7), ("none", [0.0, 0.9], [1, 1]),
-        ("cosine", 0.25, (1 - np.sqrt(0.5)) / 2), ("cosine_down", 0.75, (1 - np.sqrt(0.5)) / 2),
-        ("window", [0.49, 0.5, 0.9], [0, 1, 1]),
-        ((0.9, 0.4), [1.0, 0.91, 0.9, 0.6, 0.4, 0.39, 0.0], [0, 0, 1, 1, 1, 0, 0]),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("name", "levels", "wanted"), [
+    ("exp-up", 0.5, (np.e**1.5 - 1) / (np.e**3 - 1)), ("linear", 0.3, 0.3),
+    ("exp_down", [0.5, 0.0, 1.0], [(np.e**1.5 - 1) / (np.e**3 - 1), 1, 0]),
+    ("linear_down", 0.3, 0.7), ("none", [0.0, 0.9], [1, 1]),
+    ("cosine", 0.25, (1 - np.sqrt(0.5)) / 2), ("cosine_down", 0.75, (1 - np.sqrt(0.5)) / 2),
+    ("window", [0.49, 0.5, 0.9], [0, 1, 1]),
+    ((0.9, 0.4), [1.0, 0.91, 0.9, 0.6, 0.4, 0.39, 0.0], [0, 0, 1, 1, 1, 0, 0]),
+])  # fmt: skip
 def test_schedules_by_hand(name, levels, wanted):
     assert gamma(name, np.array(levels)) == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"preset": "authors"}, "did you mean"), ({"gamma": [0.4, 0.9]}, "START > END"),
-        ({"gamma": [1.0]}, "START, END"), ({"gamma": "exp"}, "exp_up"),
-        ({"bands": "cubic"}, "smooth"), ({"bands": [0.1, -1.0]}, "at least 0"),
-        ({"bands": []}, "neither a name nor a list"), ({"bands": [1, 2]}, "2 strengths.*7 bands"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("settings", "said"), [
+    ({"preset": "authors"}, "did you mean"), ({"gamma": [0.4, 0.9]}, "START > END"),
+    ({"gamma": [1.0]}, "START, END"), ({"gamma": "exp"}, "exp_up"), ({"bands": "cubic"}, "smooth"),
+    ({"bands": [0.1, -1.0]}, "at least 0"), ({"bands": []}, "neither a name nor a list"),
+    ({"bands": [1, 2]}, "2 strengths.*7 bands"),
+])  # fmt: skip
 def test_wrong_settings_are_refused_in_a_line(settings, said):
     with pytest.raises(ConfigError, match=said) as error:
         Rope(**settings).strength.of(OMEGA)

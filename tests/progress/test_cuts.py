@@ -52,19 +52,16 @@ def test_cuts_are_where_shots_meet(power):
     assert cuts(scene(1, 0), scene(12, 1), scene(1, 2)) == [1, 13]  # shots of one frame
 
 
-@pytest.mark.parametrize(
-    "parts",
-    [
-        pytest.param([scene(40, 0)], id="still"),
-        pytest.param([scene(20, 0), scene(1, 7), scene(20, 0)], id="flash"),
-        pytest.param([scene(20, 0), scene(2, 7), scene(20, 0)], id="flash of two frames"),
-        pytest.param([scene(20, 0), dissolve(3), scene(20, 1)], id="dissolve"),
-        pytest.param([scene(20, 0), dissolve(12), scene(20, 1)], id="slow"),
-        pytest.param([scene(20, 0), dissolve(6).repeat(3, axis=0), scene(20, 1)], id="held"),
-        pytest.param([scene(40, 0, wobble=1.5)], id="flicker"),
-        pytest.param([scene(1, 0), scene(2, 1)], id="too short"),
-    ],
-)
+@pytest.mark.parametrize("parts", [
+    pytest.param([scene(40, 0)], id="still"),
+    pytest.param([scene(20, 0), scene(1, 7), scene(20, 0)], id="flash"),
+    pytest.param([scene(20, 0), scene(2, 7), scene(20, 0)], id="flash of two frames"),
+    pytest.param([scene(20, 0), dissolve(3), scene(20, 1)], id="dissolve"),
+    pytest.param([scene(20, 0), dissolve(12), scene(20, 1)], id="slow"),
+    pytest.param([scene(20, 0), dissolve(6).repeat(3, axis=0), scene(20, 1)], id="held"),
+    pytest.param([scene(40, 0, wobble=1.5)], id="flicker"),
+    pytest.param([scene(1, 0), scene(2, 1)], id="too short"),
+])  # fmt: skip
 def test_others_are_none(parts):
     assert cuts(*parts) == []
 

@@ -188,14 +188,10 @@ def clips():
 
 
 @pytest.mark.parametrize("timed", [False, True])
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {}, {"window": 5, "sigma": 3.0}, {"ridge": 0.0}, {"power": 2.0},
-        {"monotone": "increments"}, {"noise": "nugget"},
-    ],
-    ids=str,
-)  # fmt: skip
+@pytest.mark.parametrize("settings", [
+    {}, {"window": 5, "sigma": 3.0}, {"ridge": 0.0}, {"power": 2.0}, {"monotone": "increments"},
+    {"noise": "nugget"},
+], ids=str)  # fmt: skip
 def test_equals_a_loop(settings, timed):
     found = clips()
     for z in found:

@@ -101,15 +101,11 @@ def test_time_reversal():
     assert [x.start for x in forward] == [50 - x.stop for x in backward[::-1]]
 
 
-@pytest.mark.parametrize(
-    ("settings", "name"),
-    [
-        ({"n_segments": 11}, "n_segments"), ({"n_segments": 3, "min_length": 7}, "n_segments"),
-        ({"n_segments": 0}, "n_segments"), ({"penalty": float("nan")}, "penalty"),
-        ({"scale": "median"}, "scale"), ({"min_length": 21}, "min_length"),
-    ],
-    ids=str,
-)  # fmt: skip
+@pytest.mark.parametrize(("settings", "name"), [
+    ({"n_segments": 11}, "n_segments"), ({"n_segments": 3, "min_length": 7}, "n_segments"),
+    ({"n_segments": 0}, "n_segments"), ({"penalty": float("nan")}, "penalty"),
+    ({"scale": "median"}, "scale"), ({"min_length": 21}, "min_length"),
+], ids=str)  # fmt: skip
 def test_wrong_settings_are_named(settings, name):
     with pytest.raises(ValueError, match=name):
         spf.segment(walk_curve(20, 0), **settings)

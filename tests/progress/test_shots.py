@@ -43,14 +43,11 @@ def rest(u):
     return np.interp(u, [0, 1 / 3, 2 / 3, 1], [0, 0.5, 0.5, 1])
 
 
-@pytest.mark.parametrize(
-    ("cuts", "settings"),
-    [
-        ([11], {"num_frames": 10, "target": "exponential"}), ([6, 12, 19], {"num_frames": 97}),
-        ([1, 12, 23], {"target": "ease-in-out"}), ([12], {"target": rest, "num_frames": 40}),
-        ([8, 16], {"fps": 30, "keep": "fastest"}),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("cuts", "settings"), [
+    ([11], {"num_frames": 10, "target": "exponential"}), ([6, 12, 19], {"num_frames": 97}),
+    ([1, 12, 23], {"target": "ease-in-out"}), ([12], {"target": rest, "num_frames": 40}),
+    ([8, 16], {"fps": 30, "keep": "fastest"}),
+])  # fmt: skip
 @pytest.mark.parametrize("method", FOR_FINISHED)
 def test_no_frame_mixes_two_shots(method, cuts, settings, tmp_path):
     """Each frame has one hue, and the shots come in order, all of them."""

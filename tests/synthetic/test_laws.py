@@ -53,16 +53,12 @@ def test_values_by_hand():
         assert np.isnan(steepest(law(name)))
 
 
-@pytest.mark.parametrize(
-    ("name", "names", "forward", "backward"),
-    [
-        ("sigmoid_jump", ["place"], [0.3], [0.7]),
-        ("two_jumps", ["first", "second", "share"], [0.1, 0.6, 0.3], [0.4, 0.9, 0.7]),
-        ("plateau", ["start", "stop"], [0.1, 0.6], [0.4, 0.9]),
-        ("exponential", ["temperature"], [4], [-4]),
-        ("sine", [], [], []),
-    ],
-)
+@pytest.mark.parametrize(("name", "names", "forward", "backward"), [
+    ("sigmoid_jump", ["place"], [0.3], [0.7]),
+    ("two_jumps", ["first", "second", "share"], [0.1, 0.6, 0.3], [0.4, 0.9, 0.7]),
+    ("plateau", ["start", "stop"], [0.1, 0.6], [0.4, 0.9]),
+    ("exponential", ["temperature"], [4], [-4]), ("sine", [], [], []),
+])  # fmt: skip
 def test_time_reversal(name, names, forward, backward):
     one, other = (law(name, **dict(zip(names, x, strict=True))) for x in (forward, backward))
     np.testing.assert_allclose(1.0 - other.g(1.0 - U), one.g(U), atol=1e-12)

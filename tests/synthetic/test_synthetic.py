@@ -103,33 +103,30 @@ def test_identity_tells_clips_apart():
     assert all(replace(CLIP, **change).identity() != CLIP.identity() for change in changes)
 
 
-@pytest.mark.parametrize(
-    ("make", "arguments", "message"),
-    [
-        (law, ("easein",), "did you mean ease_in"),
-        (law, ("linear", {"power": 2}), "unknown parameter of law linear 'power'; known: none"),
-        (law, ("sigmoid_jump", {"place": 0.0}), r"place=0.0 .* it must be a number in \(0, 1\)"),
-        (law, ("sigmoid_jump", {"steepness": "steep"}), "steepness=steep"),
-        (law, ("two_jumps", {"first": 0.8, "second": 0.2}), "must come before"),
-        (law, ("plateau", {"start": 0.0, "stop": 1.0}), "leave time"),
-        (law, ("partial_jump", {"width": 1.0}), "does not fit about place"),
-        (law, ("staircase", {"steps": 2.5}), "an integer"),
-        (motion, ("zoom+spin",), "unknown kind of motion 'spin'"),
-        (motion, ("none+zoom",), "none goes with no other kind"),
-        (motion, ("zoom", {"strength": float("nan")}), "strength=nan is impossible"),
-        (motion, ("zoom+noise", {"schedule": "adversarial"}), "noise never stops"),
-        (Scene, ("shape", "circle", "stare"), "did you mean star"),
-        (Scene, ("count", "0", "9"), "no number of objects"),
-        (Scene, ("arrangement", "ring", "grid", {"objects": 0}), "objects=0"),
-        (Scene("count", "1", "5000").painter, ((64, 64),), "5000 objects do not fit into 64x64"),
-        (content, ("shape-circle-starr",), "did you mean shape-circle-star"),
-        (PhotographPair, ("cat", "moon", "wrap"), "did you mean warp"),
-        (SyntheticClip, (PHOTOGRAPHS, {"num_frames": 1}), "has no pacing"),
-        (SyntheticClip, (PHOTOGRAPHS, {"size": (1, 1)}), "too small for a picture"),
-        (SyntheticClip, (PHOTOGRAPHS, {"fps": 0.0}), "fps=0.0"),
-        (SyntheticClip, (PHOTOGRAPHS, {"exposure": 0.0}), "exposure=0.0"),
-    ],
-)
+@pytest.mark.parametrize(("make", "arguments", "message"), [
+    (law, ("easein",), "did you mean ease_in"),
+    (law, ("linear", {"power": 2}), "unknown parameter of law linear 'power'; known: none"),
+    (law, ("sigmoid_jump", {"place": 0.0}), r"place=0.0 .* it must be a number in \(0, 1\)"),
+    (law, ("sigmoid_jump", {"steepness": "steep"}), "steepness=steep"),
+    (law, ("two_jumps", {"first": 0.8, "second": 0.2}), "must come before"),
+    (law, ("plateau", {"start": 0.0, "stop": 1.0}), "leave time"),
+    (law, ("partial_jump", {"width": 1.0}), "does not fit about place"),
+    (law, ("staircase", {"steps": 2.5}), "an integer"),
+    (motion, ("zoom+spin",), "unknown kind of motion 'spin'"),
+    (motion, ("none+zoom",), "none goes with no other kind"),
+    (motion, ("zoom", {"strength": float("nan")}), "strength=nan is impossible"),
+    (motion, ("zoom+noise", {"schedule": "adversarial"}), "noise never stops"),
+    (Scene, ("shape", "circle", "stare"), "did you mean star"),
+    (Scene, ("count", "0", "9"), "no number of objects"),
+    (Scene, ("arrangement", "ring", "grid", {"objects": 0}), "objects=0"),
+    (Scene("count", "1", "5000").painter, ((64, 64),), "5000 objects do not fit into 64x64"),
+    (content, ("shape-circle-starr",), "did you mean shape-circle-star"),
+    (PhotographPair, ("cat", "moon", "wrap"), "did you mean warp"),
+    (SyntheticClip, (PHOTOGRAPHS, {"num_frames": 1}), "has no pacing"),
+    (SyntheticClip, (PHOTOGRAPHS, {"size": (1, 1)}), "too small for a picture"),
+    (SyntheticClip, (PHOTOGRAPHS, {"fps": 0.0}), "fps=0.0"),
+    (SyntheticClip, (PHOTOGRAPHS, {"exposure": 0.0}), "exposure=0.0"),
+])  # fmt: skip
 def test_bad_input_is_one_clear_line(make, arguments, message):
     *plain, last = arguments
     with pytest.raises(ConfigError, match=message) as caught:
