@@ -96,25 +96,46 @@ def test_names_cannot_command_the_terminal(tmp_path, capsys):
     ("", "Missing command; see spf --help"),
     ("analyse CLIP.mp4", "Did you mean 'analyze'? See spf --help"),
     ("analyze", "Missing argument 'CLIP'; see spf analyze --help"),
+    ("compare", "Missing argument 'CLIPS'; see spf compare --help"),
+    ("doctor me", "(me); see spf doctor --help"),
     ("analyze CLIP.mp4 --no-plt", "Did you mean --no-plot"),
     ("analyze CLIP.mp4 --embedder pixel", "did you mean pixels?"),
-    ("analyze CLIP.mp4 --stride 0", "'--stride'"),
+    ("analyze CLIP.mp4 --stride 0", "'--stride'"), ("analyze CLIP.mp4 --start nan", "'--start'"),
     ("analyze CLIP.mp4 --max-frames 0", "'--max-frames'"),
-    ("analyze CLIP.mp4 --start nan", "'--start'"),
     ("analyze CLIP.mp4 --end 0", "end 0 s is not after start 0 s"),
     ("analyze CLIP.mp4 --stream 7", "stream 7"), ("analyze CLIP.mp4 --out FILE", "FILE"),
     ("analyze CLIP.mp4 --out FILE/below", "FILE/below"),
     ("analyze CLIP.mp4 --csv --json", "give one of them"),
+    ("analyze CLIP.mp4 --export a.xyz", "choose .csv, .edl, .ffmeta, .txt"),
+    ("analyze CLIP.mp4 --export b.edl --stride 2", "whole clips"),
+    ("analyze CLIP.mp4 --export b.edl --end 1", "whole clips"),
+    ("analyze CLIP.mp4 CLIP.mp4 --export b.edl", "one clip"),
     ("retime .", "./CLIP.mp4, or each: for clip in ./*.mp4; do spf retime"),
+    ("retime CLIP.mp4 --method flo", "did you mean flow?"),
+    ("retime CLIP.mp4 --method rope", "unknown method"),
+    ("retime CLIP.mp4 --target ease-inn", "did you mean ease_in"),
+    ("retime CLIP.mp4 --target exponential:temperature=hot", "temperature='hot'"),
+    ("retime CLIP.mp4 --target custom:path=missing.csv", "missing.csv: cannot be read"),
+    ("retime CLIP.mp4 --target custom", "needs points or a file"),
+    ("retime CLIP.mp4 --target linear --like x.mp4", "give one of them"),
+    ("retime CLIP.mp4 --keep speed", "'length', 'fastest'"),
+    ("retime CLIP.mp4 --frames 1", "frames=1"), ("retime CLIP.mp4 --fps 0", "fps is 0"),
+    ("retime CLIP.mp4 --keep fastest --frames 9", "give it or frames=N"),
+    ("retime CLIP.mp4 --out FILE/below", "FILE/below"),
+    ("retime CLIP.mp4 --out CLIP.mp4", "would replace the clip"),
     ("timemap .", "this folder holds clips; name one: spf timemap ./CLIP.mp4"),
     ("trim FOLDER", "spf trim FOLDER/below/a.mp4, or each: for clip in FOLDER/below/*.mp4"),
-    ("compare", "Missing argument 'CLIPS'; see spf compare --help"),
-    ("doctor me", "(me); see spf doctor --help"),
+    ("check . --max-stall 2", "--max-stall"), ("check . --max-stal 0.2", "--max-stall"),
+    ("check . --max-dead nan", "--max-dead"), ("check . --json --csv", "give one of them"),
+    ("check . --thresholds no.yaml", "no.yaml: cannot be read"),
+    ("check . --junit FOLDER", "FOLDER: Is a directory"),  # a report is a part of the verdict
 ])  # fmt: skip
 def test_wrong_arguments_exit_2_with_a_remedy(words, thing, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(harness.touch(tmp_path, "FILE", "FOLDER/below/a.mp4"))
     harness.save(tmp_path / "CLIP.mp4", harness.steady())
-    assert thing in spf_command.refused(capsys, *words.split())
+    more = PIXELS if words.startswith(("retime", "check")) else ()
+    assert thing in spf_command.refused(capsys, *words.split(), *more)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["CLIP.mp4", "FILE", "FOLDER"]
 
 
 def documented(schema):

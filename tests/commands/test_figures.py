@@ -75,9 +75,8 @@ def test_the_plot_has_the_curve_its_segments_and_a_card_a_stretch(monkeypatch):
         assert [image[0], image[-1]] == [level(part.start), level(part.stop)]
         kind = {"dead": "dead stretch", "jump": "jump"}[part.kind]
         title = card.get_title("left")
-        assert title.startswith(
-            f"{number}  {kind}, {part.start_time:.2f} to {part.stop_time:.2f} s"
-        )
+        span = f"{part.start_time:.2f} to {part.stop_time:.2f} s"
+        assert title.startswith(f"{number}  {kind}, {span}")
         assert f"change {part.change:.2f}" in title
 
 

@@ -216,19 +216,6 @@ def test_each_clip_gets_a_line_and_a_row(folder, capsys):
     assert float(table[1]["max_stall"]) == held["max_stall"]
 
 
-def test_wrong_arguments_exit_2(tmp_path, capsys):
-    """A report that cannot be written is no verdict."""
-    for words, thing in (
-        (["--max-stall", "2"], "--max-stall"),
-        (["--max-stal", "0.2"], "--max-stall"),
-        (["--max-dead", "nan"], "--max-dead"),
-        (["--thresholds", "no.yaml"], "no.yaml: cannot be read"),
-        (["--json", "--csv"], "give one of them"),
-        (["--junit", tmp_path], f"{tmp_path}: Is a directory"),
-    ):
-        assert thing in spf_command.refused(capsys, *CHECK, tmp_path, *words)
-
-
 def test_every_limit_is_an_option():
     options = inspect.signature(check_command).parameters
     assert [name for name in options if name in LIMITS] == list(LIMITS)

@@ -158,10 +158,3 @@ def test_analyze_exports_one_clip(tmp_path, capsys):
         assert row["status"] == "done"
         assert message in spf_command.refused(capsys, *words, tmp_path / name, code=1)
     assert not (tmp_path / "a.txt").exists()
-    for more, message in (
-        (["a.xyz"], "choose .csv, .edl, .ffmeta, .txt"),
-        (["b.edl", "--stride", "2"], "whole clips"),
-        (["b.edl", "--end", "1"], "whole clips"),
-        (["b.edl", clip], "one clip"),
-    ):
-        assert message in spf_command.refused(capsys, *words, *more)

@@ -87,9 +87,7 @@ def test_a_model_of_another_size_is_not_run_and_says_so(folder, tmp_path):
     cells = session.build(harness.compose("benchmark=retime_existing", *words)).cells()
     reasons = {cell.key.clip: cell.not_run for cell in cells}
     wide = reasons.pop("wide")
-    assert wide.startswith(
-        "model=tiny makes 32x32, the clip has 64x32 and would be resized; resize"
-    )
+    assert wide.startswith("model=tiny makes 32x32, the clip has 64x32 and would be resized; ")
     assert reasons == {"slow": "", "film/jump": "", "broken": ""}
     assert {cell.key.model for cell in cells} == {"tiny"}
 

@@ -100,23 +100,20 @@ def existing(interval, done=4, own="", **more):
     rows = {"flow": LOW, "regenerate": interval} | ({} if own == "" else {SEGMENTED: own})
     shared = {"category": "c", "done": done, "better": "3 of 4", "before_target_mae": 0.1}
     shared |= {"target_mae": 0.04, "before_true_target_mae": None} | more
-    return table(
-        "existing", *({"strategy": n, "target_mae_95": x, **shared} for n, x in rows.items())
-    )
+    made = [{"strategy": name, "target_mae_95": x, **shared} for name, x in rows.items()]
+    return table("existing", *made)
 
 
 def ablation(*rows):
-    return table(
-        "ablation", *({"embedder": n, "error_30": x, "error_30_95": i} for n, x, i in rows)
-    )
+    names = "embedder", "error_30", "error_30_95"
+    return table("ablation", *(dict(zip(names, row, strict=True)) for row in rows))
 
 
 def fidelity(rope, ours):
     shared = {"dimension": "d", "steered_by": "m", "original": 0.9, "retimed": 0.8}
     rows = {"rope (authors_code)": rope, "rope_flat": ours}
-    return table(
-        "vbench", *({"strategy": n, "difference_95": i, **shared} for n, i in rows.items())
-    )
+    made = [{"strategy": name, "difference_95": x, **shared} for name, x in rows.items()]
+    return table("vbench", *made)
 
 
 def people(choices, low, high):
@@ -165,9 +162,8 @@ def test_the_run_that_is_nearest_to_the_paper_decides():
 
 
 def test_generators_are_compared_by_their_plain_clips():
-    other = table(
-        "retiming_sine", *(row | {"generator": "h"} for row in SINE["retiming_sine"].rows)
-    )
+    rows = [row | {"generator": "h"} for row in SINE["retiming_sine"].rows]
+    other = table("retiming_sine", *rows)
     claim = reproduction.claims(7, [SINE, other])[-1]
     assert claim.verdict == UNCLEAR
     assert claim.figures == "Plain clips, before_target_mae: g 0.2; h 0.2"

@@ -30,9 +30,8 @@ FEWER = {
     "FAULT_STRENGTHS": (0.3,),
 }  # fmt: skip
 FRAMES = studies.INVARIANCE_FRAMES
-MORPH = SyntheticClip(
-    content("composition-snow-volcano"), num_frames=FRAMES, size=(32, 32), seed=1000
-)
+SCENE = content("composition-snow-volcano")
+MORPH = SyntheticClip(SCENE, num_frames=FRAMES, size=(32, 32), seed=1000)
 PAN = motion("translation", "strong")
 
 
@@ -111,10 +110,8 @@ def test_the_ladder_by_hand(made):
         jumps = [np.argmax(np.diff(curves[s].fitted)) + 0.5 for s in studies.JUMPS]
         away = np.median(np.abs(np.array(jumps) - (FRAMES - 1) / 2))
         assert row[f"error_frames{end}"] == pytest.approx(away)
-        errors = [
-            calibrate(c.progress, laws[s].g(u), u, whole[place].progress).error
-            for s, c in curves.items()
-        ]
+        own = whole[place].progress
+        errors = [calibrate(c.progress, laws[s].g(u), u, own).error for s, c in curves.items()]
         assert row[f"calibrated_error{end}"] == pytest.approx(np.median(errors), rel=1e-6)
 
 

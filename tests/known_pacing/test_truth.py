@@ -124,16 +124,10 @@ def test_other_measures_are_zero_for_even_clips_and_grow():
 
 
 def test_rank_correlation_knows_its_direction():
-    ladder = pd.DataFrame(
-        {
-            "motion": "none",
-            "true_linearity_mae": [0.0, 0.1, 0.2],
-            "linearity_mae": [0.01, 0.1, 0.3],
-            "pacing_entropy_64": [1.0, 0.8, 0.5],  # higher is more even
-            "pdv": [3.0, 2.0, 1.0],
-        }
-    )
-    rows, motions = truth_tables.measure_rows(ladder)
+    columns = {"motion": "none", "true_linearity_mae": [0.0, 0.1, 0.2], "pdv": [3.0, 2.0, 1.0]}
+    columns |= {"linearity_mae": [0.01, 0.1, 0.3]}
+    columns |= {"pacing_entropy_64": [1.0, 0.8, 0.5]}  # higher is more even
+    rows, motions = truth_tables.measure_rows(pd.DataFrame(columns))
     assert motions == ["none"]
     found = {row["measure"]: row["none"] for row in rows if row["status"] == "done"}
     assert found == pytest.approx({"linearity_mae": 1, "pacing_entropy_64": 1, "pdv": -1})

@@ -157,12 +157,9 @@ def test_wrong_embeddings_are_refused():
 
 
 WRONG = {
-    "window": [0, -1],
-    "sigma": [0.0, -2.0, np.nan, 1e-300, 1e200, 10**400],
-    "ridge": [-1e-5, np.nan, 1e300],
+    "window": [0, -1], "sigma": [0.0, -2.0, np.nan, 1e-300, 1e200, 10**400],
+    "ridge": [-1e-5, np.nan, 1e300], "monotone": ["smooth"], "noise": ["loud"],
     "power": [0.0, -1.0, 200.0],  # angles to the 200th are none, or no numbers
-    "monotone": ["smooth"],
-    "noise": ["loud"],
     "times": [
         np.arange(39.0), np.zeros(40), np.array([*range(10), 9.0, *range(10, 39)]),
         np.array([*range(39), np.nan]), np.arange(40.0)[:, None],

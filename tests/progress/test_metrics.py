@@ -1,6 +1,7 @@
 """Metrics against literal loops, their declared directions and bounds, and the noise floor."""
 
 import math
+from itertools import product
 
 import numpy as np
 import oracles
@@ -93,12 +94,8 @@ def test_noise_is_no_pace(length, noise):
     under noise of any size; also where noise is subtracted: what that leaves over is noise too."""
     still = np.tile(oracles.random_walk(1), (length, 1))
     apart = np.eye(length, dtype=np.float32)
-    noisy = [
-        oracles.great_circle(np.zeros(length), 64, seed, level)
-        for level in (0.001, 0.03, 0.3)
-        for seed in range(4)
-        if length > 8
-    ]
+    sizes = product((0.001, 0.03, 0.3), range(4)) if length > 8 else ()
+    noisy = (oracles.great_circle(np.zeros(length), 64, seed, level) for level, seed in sizes)
     for z in (still, apart, *noisy):
         curve = spf.fit(z, noise=noise)
         scores = spf.score(curve)

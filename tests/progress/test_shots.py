@@ -94,9 +94,8 @@ def test_a_clip_that_only_cuts_is_refused_in_one_line(method, tmp_path):
 def test_the_pacing_of_a_clip_with_cuts_gives_itself_back(tmp_path):
     """As its own target, cuts and all: the identity map, so that the sound stays."""
     frames = shots([7, 16], 24, power=1.5)
-    clip = clips.encode(
-        tmp_path / "clip.mp4", frames, rate=12, audio=True, options={"crf": "10", "bf": "0"}
-    )
+    crisp = {"crf": "10", "bf": "0"}
+    clip = clips.encode(tmp_path / "clip.mp4", frames, rate=12, audio=True, options=crisp)
     curve = spf.measure(clip, "pixels")
     assert curve.cuts == [7, 16]
     done = spf.retime(clip, tmp_path / "out.mp4", curve, embedder="pixels", check=None)

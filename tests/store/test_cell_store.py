@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import jobs
 import pytest
@@ -56,10 +57,7 @@ def test_of_two_results_the_first_one_stays(tmp_path):
 def test_a_write_that_fails_leaves_nothing(call, tmp_path, monkeypatch):
     (cell,), store, _ = jobs.make(tmp_path, ["a"])
 
-    def refuse(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, call, refuse)
+    monkeypatch.setattr(os, call, Mock(side_effect=OSError(28, "No space left on device")))
     outcome = Outcome({}, files={"curves/a.csv": b"0"})
     with pytest.raises(DiskError, match="No space left"):
         store.save(cell, make_record(cell, DONE, "", {}), outcome)
