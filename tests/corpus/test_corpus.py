@@ -26,7 +26,6 @@ from spf.corpus import run
 from spf.corpus.inputs import as_text, list_clips
 from spf.corpus.rows import FAILED, Measurer
 from spf.corpus.run import Worker
-from spf.errors import ConfigError, SpfError, UnavailableError
 
 pytest.importorskip("ray", reason="spf corpus needs the extra corpus")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
@@ -82,7 +81,7 @@ def test_an_input_that_makes_no_sense_is_refused_in_a_line(tmp_path, name, conte
         path.write_bytes(content)
     elif name == "pipe":
         os.mkfifo(path)  # and is not waited for
-    with pytest.raises(ConfigError, match=message) as error:
+    with pytest.raises(spf.ConfigError, match=message) as error:
         list_clips(path if path.parent == tmp_path else path.parent)
     clips.one_line(error)
 
@@ -122,7 +121,7 @@ def test_any_error_is_a_row_but_for_a_gpu_that_failed(corpus, monkeypatch):
     assert (row["status"], row["reason"]) == (FAILED, "ZeroDivisionError: first second")
     with pytest.raises(SystemExit):
         row_of(corpus, measurer)
-    with pytest.raises(SpfError, match="code differ") as error:
+    with pytest.raises(spf.SpfError, match="code differ") as error:
         Worker(measurer, corpus, measurer.identity() | {"code": "of another version"})
     clips.one_line(error)
 
@@ -190,7 +189,7 @@ def test_damage_and_another_corpus_are_noticed(corpus, no_ray, tmp_path):
         ({"source": corpus / "d"}, "clips (22, now 12)"),
     ):  # fmt: skip
         message = f"{re.escape(message)}.*choose another OUTPUT"
-        with pytest.raises(ConfigError, match=message) as error:
+        with pytest.raises(spf.ConfigError, match=message) as error:
             corpora.make(**{"source": corpus, "output": tmp_path, **other})
         clips.one_line(error)
 
@@ -213,13 +212,13 @@ def test_shards_grow_with_the_corpus(tmp_path, monkeypatch):
 
     def stop(pending, *_):
         tasks = list(pending.values())
-        raise SpfError(f"{len(tasks[0])} {tasks[0].start} {tasks[-1].stop}")
+        raise spf.SpfError(f"{len(tasks[0])} {tasks[0].start} {tasks[-1].stop}")
 
     monkeypatch.setattr(run, "_measure", stop)
     for count, size in ((40, 16), (65_536, 16), (100_000, 24)):
         names = [f"{n}.mp4" for n in range(count)]
         output = harness.touch(tmp_path / str(count), ".there")
-        with pytest.raises(SpfError, match=f"^{size} 0 {count}$"):
+        with pytest.raises(spf.SpfError, match=f"^{size} 0 {count}$"):
             run.make_corpus(names, tmp_path, output, Measurer("pixels"), Pool(1))
 
 
@@ -230,7 +229,7 @@ def test_an_output_of_other_things_or_in_use_or_full_is_refused(
     corpus, no_ray, tmp_path, monkeypatch
 ):
     def refused(message):
-        with pytest.raises(SpfError, match=message) as error:
+        with pytest.raises(spf.SpfError, match=message) as error:
             corpora.make(corpus, tmp_path)
         clips.one_line(error)
 
@@ -285,7 +284,7 @@ def test_who_works_is_what_was_asked_for(options, pool, share, monkeypatch):
 def test_a_ray_that_does_not_start_is_one_line(monkeypatch):
     init = Mock(side_effect=Exception("The node timed out\nduring startup"))
     monkeypatch.setattr("ray.init", init)
-    with pytest.raises(UnavailableError, match="node timed out during startup") as error:
+    with pytest.raises(spf.UnavailableError, match="node timed out during startup") as error:
         Pool(1).started().__enter__()
     clips.one_line(error)
     first, _ = (call.kwargs["_temp_dir"] for call in init.call_args_list)

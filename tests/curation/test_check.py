@@ -25,7 +25,6 @@ from spf.curation import verdicts
 from spf.curation.limits import LIMITS, read_limits
 from spf.curation.verdicts import Value, Verdict, findings, values_of
 from spf.embedders import load_embedder
-from spf.errors import ConfigError
 from spf.progress.stretches import Stretch
 
 
@@ -49,8 +48,9 @@ def names(curve, values, **limits):
     return [found.limit for found in findings(curve, values, limits)]
 
 
-def test_values_are_those_that_the_limits_name():
-    assert list(VALUES) == list(LIMITS)
+def test_values_and_options_are_those_that_the_limits_name():
+    options = inspect.signature(check_command).parameters
+    assert list(VALUES) == list(LIMITS) == [name for name in options if name in LIMITS]
     wanted = {
         "max_stall": 0.45, "max_dead": 0.4, "max_dead_start": 0.4, "max_dead_end": 0.3,
         "max_jump": 0.35, "max_cuts": 1.0, "max_linearity_mae": 0.0, "max_peak_speed": 1.0,
@@ -107,7 +107,7 @@ def test_what_has_no_defined_value_never_passes():
 def test_wrong_files_are_one_line(text, thing, tmp_path):
     path = tmp_path / "limits.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=f"^{path}: .*{re.escape(thing)}.*$") as error:
+    with pytest.raises(spf.ConfigError, match=f"^{path}: .*{re.escape(thing)}.*$") as error:
         read_limits(path)
     assert "\n" not in str(error.value)
 
@@ -214,8 +214,3 @@ def test_each_clip_gets_a_line_and_a_row(folder, capsys):
     assert tuple(table[0]) == verdicts.COLUMNS
     assert [row["reason"] for row in table] == [row["reason"] for row in rows]
     assert float(table[1]["max_stall"]) == held["max_stall"]
-
-
-def test_every_limit_is_an_option():
-    options = inspect.signature(check_command).parameters
-    assert [name for name in options if name in LIMITS] == list(LIMITS)

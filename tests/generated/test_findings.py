@@ -157,8 +157,8 @@ def test_the_run_that_is_nearest_to_the_paper_decides():
     shipped, large = retimed(UP, UP, UP, UP), retimed(DOWN, DOWN, UP, DOWN)
     assert reproduction.claims(1, [large, shipped])[0].verdict == HOLDS
     assert reproduction.claims(1, [shipped, large])[0].verdict == FAILS
-    no_flow = existing(LOW, done=0)
-    assert reproduction.claims(2, [no_flow, existing(HIGH)])[0].verdict == FAILS
+    undone = existing(LOW, done=0)
+    assert reproduction.claims(2, [undone, existing(HIGH)])[0].verdict == FAILS
 
 
 def test_generators_are_compared_by_their_plain_clips():

@@ -15,7 +15,6 @@ import spf
 from benchmarks.generated.pairs import load_pairs
 from benchmarks.generated.strategies import WrongMap, described, parse_retimes
 from benchmarks.harness import session
-from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators import MAKERS
 from spf.generators.cached import unpack
 from spf.generators.tiny.adapter import TinyGenerator
@@ -159,7 +158,7 @@ def test_a_damaged_file_is_generated_again(tiny_weights, tmp_path, calls):
     assert again.folder.read("records.csv") == table
 
 
-NOT_FINITE = SpfError("tiny: the sampled clip is not finite; use other weights")
+NOT_FINITE = spf.SpfError("tiny: the sampled clip is not finite; use other weights")
 MEMORY = RuntimeError("CUDA out of memory. Tried")
 
 
@@ -202,7 +201,7 @@ def test_a_pair_that_fails_leaves_the_others(error, words, tiny_weights, tmp_pat
 ])  # fmt: skip
 def test_bad_settings_are_refused_before_any_work(words, said, tiny_weights, monkeypatch):
     monkeypatch.setattr(TinyGenerator, "generate", lambda *_: pytest.fail("work began"))
-    with pytest.raises(ConfigError, match=re.escape(said)) as error:
+    with pytest.raises(spf.ConfigError, match=re.escape(said)) as error:
         generators.made(tiny_weights, *words.split(";"))
     assert "\n" not in str(error.value)
 
@@ -212,7 +211,7 @@ def test_a_model_without_weights_is_refused_before_any_work(word, tmp_path):
     """`python run.py model=ltx2` is this benchmark, and ends with exit code 3."""
     config = harness.compose("embedder=histogram", f"model={word}", f"output={tmp_path}/out")
     config.model.path = str(tmp_path)
-    with pytest.raises(UnavailableError) as error:
+    with pytest.raises(spf.UnavailableError) as error:
         session.run(config, quiet=True)
     assert error.value.exit_code == 3
     assert "\n" not in str(error.value)

@@ -13,7 +13,6 @@ from benchmarks.generated.sentences import sentences
 from benchmarks.harness.cells import Interval, Table
 from benchmarks.harness.quality import paired_table, reasons, retimed_columns, sentence
 from benchmarks.harness.session import build
-from spf.errors import ConfigError
 from spf.generators.base import GeneratedClip
 from spf.measurement import DEFAULT_SETTINGS
 from spf.pacing.targets import Linear
@@ -184,5 +183,5 @@ def test_what_was_not_retimed_is_no_pair():
 
 def test_a_benchmark_without_quality_refuses_it():
     config = harness.compose("benchmark=synthetic_pacing", "quality=vbench")
-    with pytest.raises(ConfigError, match="scores no quality; use quality=none"):
+    with pytest.raises(spf.ConfigError, match="scores no quality; use quality=none"):
         build(config)

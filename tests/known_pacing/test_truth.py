@@ -123,7 +123,7 @@ def test_other_measures_are_zero_for_even_clips_and_grow():
     assert np.isnan(running_sum_mae(np.zeros(80), U))
 
 
-def test_rank_correlation_knows_its_direction():
+def test_measures_know_their_direction():
     columns = {"motion": "none", "true_linearity_mae": [0.0, 0.1, 0.2], "pdv": [3.0, 2.0, 1.0]}
     columns |= {"linearity_mae": [0.01, 0.1, 0.3]}
     columns |= {"pacing_entropy_64": [1.0, 0.8, 0.5]}  # higher is more even
@@ -131,9 +131,7 @@ def test_rank_correlation_knows_its_direction():
     assert motions == ["none"]
     found = {row["measure"]: row["none"] for row in rows if row["status"] == "done"}
     assert found == pytest.approx({"linearity_mae": 1, "pacing_entropy_64": 1, "pdv": -1})
-
-
-def test_a_metric_tells_a_fault_by_the_pairs_that_it_orders():
+    # A metric tells a fault by the pairs that it orders.
     faulty = pd.DataFrame({"linearity_mae": [0.3, 0.1], "pacing_entropy_64": [0.5, np.nan]})
     even = pd.DataFrame({"linearity_mae": [0.2, 0.1], "pacing_entropy_64": [0.9, 0.4]})
     assert truth_tables._less_even(faulty, even, "linearity_mae") == (1 + 1 + 0 + 0.5) / 4

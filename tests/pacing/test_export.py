@@ -97,16 +97,13 @@ def test_options_are_those_of_the_version(tmp_path):
     assert ffmpeg_version(str(tmp_path / "missing")) is None
 
 
-def test_the_filter_of_maps_that_stand_still_and_of_two_frames():
+def test_maps_that_stand_still_of_two_frames_and_of_uneven_times():
     for positions in ([0.0, 1.0, 1.0, 1.0, 4.0], [0.0, 1.0]):
         count = len(positions)
         times = np.arange(count) / 12
         shown = filtered(as_filter(times, np.array(positions), times, 12), count)
         assert shown[0] == 0
         assert np.all(np.diff(shown) >= 0)
-
-
-def test_the_table_knows_uneven_times():
     text = as_csv(np.array([0.0, 0.5]), np.array([0.0, 1.5]), np.array([0.0, 0.1, 0.9]))
     assert text.splitlines()[1:] == ["0,0.000000,0.000000,0.000000", "1,0.500000,1.500000,0.500000"]
 

@@ -11,7 +11,6 @@ import pytest
 from faders import Fader
 
 import spf
-from spf.errors import ConfigError
 from spf.generators.base import GeneratedClip
 from spf.pacing.strategies import Regenerate
 from spf.video import load, write_mp4
@@ -115,7 +114,7 @@ def test_what_makes_no_sense_is_refused(clip, tmp_path):
         (flow | {"seed": 1}, "seed: only method=regenerate has"),
         ({"n_segments": 40}, "n_segments must lie between 1 and 16"),
     ):
-        with pytest.raises(ConfigError, match=message) as error:
+        with pytest.raises(spf.ConfigError, match=message) as error:
             retimed(clip, **settings)
         harness.check_one_line(str(error.value))
         assert os.listdir(tmp_path) == ["clip.mp4"]

@@ -10,7 +10,6 @@ import pytest
 from pacings import on_circle
 
 import spf
-from spf.errors import ClipError, ConfigError
 from spf.pacing.lengths import LONGEST, Wanted, length_of
 from spf.pacing.resampling import METHODS
 from spf.pacing.retime import STAGES
@@ -133,7 +132,7 @@ def test_sound_is_kept_where_time_is_and_dropped_elsewhere(tmp_path):
 def test_bad_arguments_are_one_line_before_any_work(tmp_path, out, settings, words):
     (tmp_path / "here" / "folder.mp4").mkdir(parents=True)
     clip = harness.save(tmp_path / "here" / "clip.mp4", harness.steady(3))
-    with pytest.raises(ConfigError, match=words) as error:
+    with pytest.raises(spf.ConfigError, match=words) as error:
         retimed(clip, out=out, on_progress=lambda *_: pytest.fail("work began"), **settings)
     harness.check_one_line(str(error.value))
     assert sorted(os.listdir(clip.parent)) == ["clip.mp4", "folder.mp4"]
@@ -146,7 +145,7 @@ def test_a_clip_that_changes_meanwhile_and_an_interruption_leave_nothing(clip):
         if stage == STAGES[0] and count == 25:
             harness.save(clip, harness.slow_ends(7))
 
-    with pytest.raises(ClipError, match="has changed since it was measured"):
+    with pytest.raises(spf.ClipError, match="has changed since it was measured"):
         retimed(clip, cache=False, on_progress=meddle)
     with pytest.raises(KeyboardInterrupt):
         retimed(clip, on_progress=meddle)

@@ -7,7 +7,6 @@ import oracles
 import pytest
 
 import spf
-from spf.errors import ConfigError
 from spf.pacing import TARGETS, distance_to_target, make_target
 from spf.pacing.targets import Custom, EaseIn, EaseInOut, EaseOut, Exponential, Linear, Sine, pinned
 
@@ -94,7 +93,7 @@ def test_points_and_files_that_make_no_target(tmp_path, points, message):
         path = tmp_path / message.partition(":")[0]
         path.write_text(points)
         target = Custom(path=path)
-    with pytest.raises(ConfigError, match=message) as caught:
+    with pytest.raises(spf.ConfigError, match=message) as caught:
         make_target(target)
     assert "\n" not in str(caught.value)
 
@@ -109,7 +108,7 @@ def test_points_and_files_that_make_no_target(tmp_path, points, message):
     (lambda: make_target(spf.fit(np.ones((12, 2)))), "no semantic change"),
 ])  # fmt: skip
 def test_what_is_no_target_is_refused(make, message):
-    with pytest.raises((ConfigError, ValueError), match=message) as caught:
+    with pytest.raises((spf.ConfigError, ValueError), match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
     assert make_target("ease-in-out") == make_target("ease_in_out") == EaseInOut()

@@ -16,7 +16,6 @@ from spf import cache
 from spf.cache import Cache, user_cache
 from spf.embedders import load_embedder
 from spf.embedders.histogram import Histogram
-from spf.errors import ClipError, ConfigError
 from spf.measurement import measure_clip
 from spf.store import MANIFEST
 from spf.video import Sampling
@@ -42,7 +41,7 @@ def measured(source, **more):
 
 
 def forbid_decoding(monkeypatch):
-    opened = Mock(side_effect=ClipError("", "it was opened", "leave it closed"))
+    opened = Mock(side_effect=spf.ClipError("", "it was opened", "leave it closed"))
     monkeypatch.setattr("spf.video.reader._open", opened)
 
 
@@ -64,7 +63,7 @@ def test_the_second_time_nothing_is_decoded(kind, clip, tmp_path, monkeypatch):
     warm = measured(source, on_frame=lambda *_: pytest.fail("a frame was decoded"))
     assert (cold.cached, warm.cached) == (False, True)
     check_same(cold, warm)
-    with pytest.raises(ClipError, match="opened"):
+    with pytest.raises(spf.ClipError, match="opened"):
         measured(source, cache=None)
 
 
@@ -82,7 +81,7 @@ def test_frames_foreign_embedders_and_failures_are_not_cached(clip, tmp_path):
         assert not measured(iter([(frames[0], 0.0), (frames[-1], 1.0)])).cached
         assert not measured(clip, embedder=harness.Linear()).cached
         assert not measured(clip, embedder=Mine()).cached
-        with pytest.raises(ClipError, match="not a video"):
+        with pytest.raises(spf.ClipError, match="not a video"):
             measured(bad)
     assert not list(user_cache().folder.iterdir())  # nor is a lock left
 
@@ -204,6 +203,6 @@ def test_the_environment_says_where_and_how_large(clip, tmp_path, monkeypatch):
         assert user_cache().bound == size
     for text in ("much", "-1", "10GiB"):
         monkeypatch.setenv("SPF_CACHE_SIZE", text)
-        with pytest.raises(ConfigError, match="SPF_CACHE_SIZE"):
+        with pytest.raises(spf.ConfigError, match="SPF_CACHE_SIZE"):
             spf.embed(clip, "histogram")
         spf.embed(clip, "histogram", cache=False)
