@@ -142,17 +142,6 @@ def test_an_interrupted_check_leaves_no_junit(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """An even clip, one that stands still for 20 of its 32 frames, one of one picture, no clip."""
-    held = np.concatenate([np.zeros(20), np.linspace(0, 1, 12)])
-    harness.save(tmp_path / "clips" / "even.mp4", harness.steady(25))
-    harness.save(tmp_path / "clips" / "held.mp4", harness.dissolve(held))
-    harness.save(tmp_path / "clips" / "still.mp4", harness.still())
-    (tmp_path / "clips" / "none.mp4").write_bytes(b"nothing")
-    return tmp_path / "clips"
-
-
 @pytest.mark.parametrize("refused", ["stat", "scandir"])
 def test_no_clip_is_left_out_where_a_folder_cannot_be_looked_into(refused, tmp_path, monkeypatch):
     harness.touch(tmp_path, "a/x.mp4", "m/sub/y.mp4", "z/1.mp4", "z/2.mp4")
@@ -175,9 +164,15 @@ def test_no_clip_is_left_out_where_a_folder_cannot_be_looked_into(refused, tmp_p
 CHECK = ("check", *PIXELS)
 
 
-def test_each_clip_gets_a_line_and_a_row(folder, capsys):
-    """Options win over a file of limits, in which hyphens serve too."""
-    file, junit = folder.parent / "limits.yaml", folder.parent / "junit.xml"
+def test_each_clip_gets_a_line_and_a_row(tmp_path, capsys):
+    """An even clip, one that stands still for 20 of its 32 frames, one that is none, and one of one
+    picture. Options win over a file of limits, in which hyphens serve too."""
+    folder, file, junit = (tmp_path / name for name in ("clips", "limits.yaml", "junit.xml"))
+    held = np.concatenate([np.zeros(20), np.linspace(0, 1, 12)])
+    harness.save(folder / "even.mp4", harness.steady(25))
+    harness.save(folder / "held.mp4", harness.dissolve(held))
+    harness.save(folder / "still.mp4", harness.still())
+    (folder / "none.mp4").write_bytes(b"nothing")
     file.write_text("max_stall: 0.9\nmax-dead-start: 0.5\n")
     words = [*CHECK, folder, "--thresholds", file]
     out = spf_command.printed(capsys, *CHECK, folder / "even.mp4", "--thresholds", file)

@@ -18,12 +18,6 @@ from spf.cli import main
 from spf.pacing.export import TOLERANCE, as_csv, as_filter, ffmpeg_command, ffmpeg_version
 from spf.video import load
 
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="FFmpeg is not installed")
-
-
-def run(line):
-    subprocess.run(["bash", "-c", line], check=True, capture_output=True, stdin=subprocess.DEVNULL)
-
 
 def filtered(text, count, first=3):
     """Numbers of the frames that FFmpeg shows of a clip of `count` at 12 a second, whose first one
@@ -71,7 +65,7 @@ def test_timemap_writes_a_table_and_a_filter(tmp_path, capsys):
     assert (np.abs(shown - wanted) <= 1 + np.gradient(wanted)).all()
 
 
-@needs_ffmpeg
+@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs the program ffmpeg")
 @pytest.mark.parametrize("folder", ["it's $HOME", "12:30, \\", "-o%d"])
 def test_the_printed_ffmpeg_command_can_be_pasted(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -79,7 +73,8 @@ def test_the_printed_ffmpeg_command_can_be_pasted(folder, tmp_path, monkeypatch,
     words = ["--embedder", "pixels", "--frames", "40", "--fps", "29.97"]
     assert main(["timemap", str(clip), *words, "--out", f"./{folder}/map.csv"]) == 0
     (line,) = re.findall("^ +(ffmpeg .*)$", capsys.readouterr().out, re.MULTILINE)
-    run(line)
+    quiet = {"check": True, "capture_output": True, "stdin": subprocess.DEVNULL}
+    subprocess.run(["bash", "-c", line], **quiet)
     made = load(tmp_path / folder / "map.mp4")
     assert len(made.frames) == 40
     assert np.allclose(made.times, np.arange(40) * 1001 / 30000, atol=1e-4)

@@ -18,11 +18,7 @@ from spf.store import MANIFEST
 
 def run(output):
     """The folder of a small run."""
-    options = [
-        "benchmark=synthetic_pacing", "embedder=histogram", "benchmark.studies=[floor]",
-        "benchmark.num_frames=8", "benchmark.size=[32,32]", "benchmark.seeds=[1000]",
-        "benchmark.laws=[linear]", "benchmark.contents=[brick-cat-warp]",
-    ]  # fmt: skip
+    options = [*harness.TINY, "benchmark.laws=[linear]"]
     return stored_runs.run(harness.compose(*options, f"output={output}")).folder.root
 
 
