@@ -9,6 +9,7 @@ import harness
 import numpy as np
 import psutil
 import pytest
+from adapters import refused
 from hydra.utils import instantiate
 from pacings import pictures
 
@@ -121,9 +122,8 @@ def test_what_comes_back_is_checked(outside):
         ("nothing", "", r"it ended without writing \{output\}"),
         ("rubbish", ".mp4", r"its clip cannot be read: "),
     ):
-        with pytest.raises(SpfError, match=message) as error:
+        with refused(message, SpfError):
             outside.command(how, suffix=suffix).generate(REQUEST)
-        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(("settings", "message"), [
@@ -135,9 +135,8 @@ def test_what_comes_back_is_checked(outside):
     ({"retries": -1}, "model.retries=-1"), ({"factor": 0}, "factor=0"),
 ])  # fmt: skip
 def test_impossible_settings_are_refused(settings, message):
-    with pytest.raises(ConfigError, match=message) as error:
+    with refused(message):
         Command(**settings)
-    assert "\n" not in str(error.value)
 
 
 def test_what_it_cannot_do_is_refused(outside):

@@ -16,6 +16,7 @@ import harness
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from adapters import refused
 from filelock import FileLock
 
 import spf
@@ -81,9 +82,8 @@ def test_an_input_that_makes_no_sense_is_refused_in_a_line(tmp_path, name, conte
         path.write_bytes(content)
     elif name == "pipe":
         os.mkfifo(path)  # and is not waited for
-    with pytest.raises(spf.ConfigError, match=message) as error:
+    with refused(message):
         list_clips(path if path.parent == tmp_path else path.parent)
-    clips.one_line(error)
 
 
 # Rows
@@ -121,9 +121,8 @@ def test_any_error_is_a_row_but_for_a_gpu_that_failed(corpus, monkeypatch):
     assert (row["status"], row["reason"]) == (FAILED, "ZeroDivisionError: first second")
     with pytest.raises(SystemExit):
         row_of(corpus, measurer)
-    with pytest.raises(spf.SpfError, match="code differ") as error:
+    with refused("code differ", spf.SpfError):
         Worker(measurer, corpus, measurer.identity() | {"code": "of another version"})
-    clips.one_line(error)
 
 
 # A whole corpus
@@ -189,9 +188,8 @@ def test_damage_and_another_corpus_are_noticed(corpus, no_ray, tmp_path):
         ({"source": corpus / "d"}, "clips (22, now 12)"),
     ):  # fmt: skip
         message = f"{re.escape(message)}.*choose another OUTPUT"
-        with pytest.raises(spf.ConfigError, match=message) as error:
+        with refused(message):
             corpora.make(**{"source": corpus, "output": tmp_path, **other})
-        clips.one_line(error)
 
 
 def test_a_clip_on_which_workers_die_is_a_row_and_costs_no_other(corpus, no_ray, tmp_path):
@@ -228,23 +226,23 @@ def test_shards_grow_with_the_corpus(tmp_path, monkeypatch):
 def test_an_output_of_other_things_or_in_use_or_full_is_refused(
     corpus, no_ray, tmp_path, monkeypatch
 ):
-    def refused(message):
+    def check(message):
         with pytest.raises(spf.SpfError, match=message) as error:
             corpora.make(corpus, tmp_path)
         clips.one_line(error)
 
     harness.touch(tmp_path, "holiday.mp4")
-    refused(r"holiday\.mp4")
+    check(r"holiday\.mp4")
     (tmp_path / "holiday.mp4").unlink()
     for text in ("", "[]", "1"):
         (tmp_path / "manifest.json").write_text(text)
-        refused("damaged")
+        check("damaged")
     (tmp_path / "manifest.json").unlink()
     with FileLock(tmp_path / run.LOCK):
-        refused("another process")
+        check("another process")
 
     monkeypatch.setattr(run, "synchronise", Mock(side_effect=OSError(28, "No space left on disk")))
-    refused("No space left on disk")
+    check("No space left on disk")
     assert not list(tmp_path.glob("*.parquet"))
 
 
@@ -284,8 +282,7 @@ def test_who_works_is_what_was_asked_for(options, pool, share, monkeypatch):
 def test_a_ray_that_does_not_start_is_one_line(monkeypatch):
     init = Mock(side_effect=Exception("The node timed out\nduring startup"))
     monkeypatch.setattr("ray.init", init)
-    with pytest.raises(spf.UnavailableError, match="node timed out during startup") as error:
+    with refused("node timed out during startup", spf.UnavailableError):
         Pool(1).started().__enter__()
-    clips.one_line(error)
     first, _ = (call.kwargs["_temp_dir"] for call in init.call_args_list)
     assert not Path(first).exists()
