@@ -143,13 +143,7 @@ def test_analyze_measures_the_clips_of_a_folder(tmp_path, capsys, monkeypatch):
     assert "empty: the folder holds no images" in errors
 
 
-def test_lost_frames_and_short_clips_are_noted(tmp_path, capsys):
-    layout = {"options": {"crf": "20", "bf": "0", "g": "4"}}
-    layout |= {"container_options": {"movflags": "+faststart"}}
-    whole = clips.encode(tmp_path / "whole.mp4", clips.noise(24), **layout)
-    cut = str(clips.cut(whole, tmp_path / "cut.mp4", 0.5))
-    (row,) = spf_command.rows(capsys, "analyze", cut, *PIXELS)
-    assert any("lost" in note and str(24 - row["frames"]) in note for note in row["notes"])
+def test_short_clips(tmp_path, capsys):
     two = harness.save(tmp_path / "two.mp4", harness.steady(2))
     one = harness.save(tmp_path / "one.mp4", harness.steady(2)[:1])
     words = (*PIXELS, "--out", tmp_path / "plots")

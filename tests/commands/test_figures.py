@@ -80,9 +80,6 @@ def test_the_plot_has_the_curve_its_segments_and_a_card_a_stretch(monkeypatch):
         assert f"change {part.change:.2f}" in title
 
 
-# Films beside each other
-
-
 def fitted(frames, times):
     return spf.fit(frames.reshape(len(frames), -1).astype(float) + 1.0, np.array(times))
 

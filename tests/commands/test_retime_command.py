@@ -79,18 +79,6 @@ def test_like_another_clip(clip, tmp_path, capsys):
     assert len(load(paced).frames) == 13
 
 
-def test_where_embedders_disagree_the_user_is_advised(tmp_path, capsys):
-    """Of a clip that is shifted first, which a histogram does not see, and then fades."""
-    shift = [np.roll(harness.picture(0), k, axis=1) for k in range(13)]
-    fade = [np.uint8(shift[-1] * share) for share in np.linspace(1, 0.2, 13)]
-    clip = harness.save(tmp_path / "clip.mp4", shift + fade)
-    words = ["retime", clip, *PIXELS, "--check-embedder", "histogram", "--method", "nearest"]
-    printed = spf_command.printed(capsys, *words, "--out", tmp_path / "out")
-    assert "  disagree: " in printed
-    advice = "look at the result there, and trust the embedder that suits what the clip shows"
-    assert printed.count(advice) == 1
-
-
 def test_clips_that_cannot_be_retimed_exit_1(tmp_path, capsys):
     harness.save(tmp_path / "still.mp4", harness.still())
     harness.save(tmp_path / "one.mp4", harness.still(1))
@@ -120,13 +108,9 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_finished(clip, tmp_path, caps
     assert len(load(tmp_path / "out.mp4").frames) == 25
 
 
-# Regenerated
-
-
 @pytest.fixture
 def slow_ends(tmp_path, monkeypatch):
-    """A dissolve of 33 frames at 12 a second. `--model tiny` is the fader, at which nothing has
-    been asked yet."""
+    """A dissolve of 33 frames; `--model tiny` is the fader, at which nothing has been asked yet."""
     monkeypatch.setitem(MODELS, "tiny", "faders.Fader")
     monkeypatch.setattr(Fader, "requests", [])
     return harness.save(tmp_path / "clip.mp4", harness.slow_ends(COUNT))
@@ -137,9 +121,7 @@ def regenerate(clip, *more):
     return [*words, "--out", str(clip.parent / "made"), *more]
 
 
-def test_a_clip_is_regenerated_with_a_bar_for_each_segment(
-    slow_ends, tmp_path, capsys, monkeypatch
-):
+def test_each_segment_of_a_regenerated_clip_has_a_bar(slow_ends, tmp_path, capsys, monkeypatch):
     bars, bar = [], tqdm.tqdm
     quiet = {"file": io.StringIO(), "disable": False}
     monkeypatch.setattr("tqdm.tqdm", lambda **more: bars.append(bar(**more | quiet)) or bars[-1])
@@ -197,9 +179,7 @@ def test_dry_run_prints_the_segments(slow_ends, tmp_path, capsys):
     ("TINY --method flow", 2, "--model is for --method regenerate"),
     ("--prompt '' --method flow", 2, "--prompt is for --method regenerate"),
 ])  # fmt: skip
-def test_what_cannot_be_done_is_one_line_before_any_work(
-    slow_ends, monkeypatch, capsys, more, code, message
-):
+def test_what_cannot_be_done_is_refused(slow_ends, monkeypatch, capsys, more, code, message):
     for place in ("spf.pacing.plan.measure_clip", "spf.measurement.measure_clip"):
         monkeypatch.setattr(place, lambda *_, **__: pytest.fail("work began"))
     monkeypatch.setattr("spf.generators.weights.cached_folder", lambda _: None)

@@ -154,8 +154,7 @@ def test_what_exists_stays_as_it_is(place, refused):
 
 
 def test_an_interrupted_build_goes_on(place, capsys):
-    """Finished clips are found by their frames, a damaged one is not taken; who builds the same
-    meanwhile ends at once."""
+    """Finished clips are found by their frames; who builds the same meanwhile ends at once."""
     made = []
 
     def on_clip():
@@ -179,9 +178,6 @@ def test_an_interrupted_build_goes_on(place, capsys):
         same = (place / "out" / path.relative_to(part)).stat().st_ino == inode
         assert same == (path != damaged)
     assert not part.exists()
-
-
-# Downloads
 
 
 class Files(Server):
@@ -231,9 +227,6 @@ def test_a_server_that_is_gone_or_sends_another_content_is_one_line(place, refus
         refused("it has another SHA-256", "--fetch", code=3)
 
 
-# Published collections
-
-
 @pytest.mark.parametrize("name", [path.stem for path in description.FOLDER.glob("*.yaml")])
 def test_published_collections_are_comparisons(name):
     """Every generator has every pair, and everything is downloaded from the pinned commit."""
@@ -244,9 +237,6 @@ def test_published_collections_are_comparisons(name):
     assert len({clip.sha256 for clip in collection.clips}) == len(collection.clips)
     assert all(collection.fields["commit"] in collection.url(x) for x in collection.sources)
     assert collection.url("x").startswith("https://")
-
-
-# Results of a collection
 
 
 @pytest.mark.slow

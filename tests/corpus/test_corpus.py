@@ -39,9 +39,6 @@ def corpus(tmp_path_factory):
     return corpora.build(tmp_path_factory.mktemp("corpus"))
 
 
-# Input
-
-
 def test_a_folder_gives_its_clips_in_one_order(tmp_path):
     """Names that are no UTF-8 too."""
     wanted = ["B/z.MP4", "a/10.mkv", "a/9.mkv", "a/deep/er/c.gif", "b.mp4", "shots", "\udcff.mp4"]
@@ -86,9 +83,6 @@ def test_an_input_that_makes_no_sense_is_refused_in_a_line(tmp_path, name, conte
         list_clips(path if path.parent == tmp_path else path.parent)
 
 
-# Rows
-
-
 def task(worker, indices, names):
     """The rows that a worker makes of a task."""
     named = [os.fsencode(names[index]) for index in indices]
@@ -123,9 +117,6 @@ def test_any_error_is_a_row_but_for_a_gpu_that_failed(corpus, monkeypatch):
         row_of(corpus, measurer)
     with refused("code differ", spf.SpfError):
         Worker(measurer, corpus, measurer.identity() | {"code": "of another version"})
-
-
-# A whole corpus
 
 
 @pytest.fixture
@@ -220,12 +211,7 @@ def test_shards_grow_with_the_corpus(tmp_path, monkeypatch):
             run.make_corpus(names, tmp_path, output, Measurer("pixels"), Pool(1))
 
 
-# What is refused, in a line
-
-
-def test_an_output_of_other_things_or_in_use_or_full_is_refused(
-    corpus, no_ray, tmp_path, monkeypatch
-):
+def test_an_output_in_use_or_full_is_refused(corpus, no_ray, tmp_path, monkeypatch):
     def check(message):
         with pytest.raises(spf.SpfError, match=message) as error:
             corpora.make(corpus, tmp_path)
@@ -253,9 +239,7 @@ def test_an_output_of_other_things_or_in_use_or_full_is_refused(
     (["--stride", "0"], 2, "stride"), (["file/out"], 2, "choose another"),
     ([], 3, "spf corpus needs the extra corpus: pip install 'semantic-progress[corpus]'"),
 ])  # fmt: skip
-def test_options_that_make_no_sense_are_refused(
-    tmp_path, capsys, monkeypatch, options, code, message
-):
+def test_senseless_options_are_refused(tmp_path, capsys, monkeypatch, options, code, message):
     """And without Ray the command says how to get it."""
     monkeypatch.chdir(harness.touch(tmp_path, "in/a.mp4", "file"))
     if code == 3:

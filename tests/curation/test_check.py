@@ -155,11 +155,10 @@ def test_no_clip_is_left_out_where_a_folder_cannot_be_looked_into(refused, tmp_p
     monkeypatch.setattr(os, refused, refuse)
     wanted = ["a/x.mp4", "m/sub", "z/1.mp4", "z/2.mp4"]
     assert list(clips_at(str(tmp_path))) == [str(tmp_path / name) for name in wanted]
-    (verdict,) = verdicts.check_clips([str(tmp_path / "m" / "sub")], load_embedder("pixels"), {})
-    assert verdict.status == "unreadable"
+    paths = iter([str(tmp_path / "m" / "sub"), "next"])
+    assert next(verdicts.check_clips(paths, load_embedder("pixels"), {})).status == "unreadable"
+    assert next(paths) == "next"  # one clip at a time
 
-
-# The command
 
 CHECK = ("check", *PIXELS)
 

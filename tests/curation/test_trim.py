@@ -181,8 +181,6 @@ def test_animations_are_encoded(tmp_path):
     assert len(load(tmp_path / "out.mp4").frames) == plan.last + 1 - plan.first < 16
 
 
-# The command
-
 TRIM = ("trim", *PIXELS)
 
 

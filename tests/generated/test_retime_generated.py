@@ -16,7 +16,6 @@ import spf
 from benchmarks.generated.pairs import load_pairs
 from benchmarks.generated.strategies import WrongMap, described, parse_retimes
 from benchmarks.harness import session
-from spf.generators import MAKERS
 from spf.generators.cached import unpack
 from spf.generators.tiny.adapter import TinyGenerator
 from spf.generators.tiny.sampling import TinySampler
@@ -159,24 +158,17 @@ def test_a_damaged_file_is_generated_again(tiny_weights, tmp_path, calls):
     assert again.folder.read("records.csv") == table
 
 
-NOT_FINITE = spf.SpfError("tiny: the sampled clip is not finite; use other weights")
-MEMORY = RuntimeError("CUDA out of memory. Tried")
-
-
-@pytest.mark.parametrize(
-    ("error", "words"), [(NOT_FINITE, "not finite"), (MEMORY, "out of memory while generating")]
-)
-def test_a_pair_that_fails_leaves_the_others(error, words, tiny_weights, tmp_path, monkeypatch):
+def test_a_pair_that_fails_leaves_the_others(tiny_weights, tmp_path, monkeypatch):
     bad = load_pairs("procedural", (32, 32))[1]
     sample = TinySampler.sample
 
     def failing(self, first, *more):
         if np.array_equal(first, bad.first):
-            raise error
+            raise RuntimeError("CUDA out of memory. Tried")
         return sample(self, first, *more)
 
     monkeypatch.setattr(TinySampler, "sample", failing)
-    done = generators.run(tiny_weights, tmp_path, generators.SHORT)
+    done, words = generators.run(tiny_weights, tmp_path, generators.SHORT), "out of memory while"
     assert done.code == 1
     for record in done.results.records:
         failed = record["clip"] == bad.name
@@ -204,18 +196,6 @@ def test_bad_settings_are_refused_before_any_work(words, said, tiny_weights, mon
     monkeypatch.setattr(TinyGenerator, "generate", lambda *_: pytest.fail("work began"))
     with refused(re.escape(said)):
         generators.made(tiny_weights, *words.split(";"))
-
-
-@pytest.mark.parametrize("word", MAKERS)
-def test_a_model_without_weights_is_refused_before_any_work(word, tmp_path):
-    """`python run.py model=ltx2` is this benchmark, and ends with exit code 3."""
-    config = harness.compose("embedder=histogram", f"model={word}", f"output={tmp_path}/out")
-    config.model.path = str(tmp_path)
-    with pytest.raises(spf.UnavailableError) as error:
-        session.run(config, quiet=True)
-    assert error.value.exit_code == 3
-    assert "\n" not in str(error.value)
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_users_pairs_towards_another_target(tiny_weights, tmp_path):

@@ -20,8 +20,7 @@ from spf.video import load
 
 
 def filtered(text, count, first=3):
-    """Numbers of the frames that FFmpeg shows of a clip of `count` at 12 a second, whose first one
-    comes after a while."""
+    """Numbers of the frames that FFmpeg shows of a clip at 12 a second, whose first one is late."""
     import av
     from av.filter import Graph
 

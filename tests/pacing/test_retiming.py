@@ -67,8 +67,7 @@ def test_the_length_is_free(clip):
 
 
 def test_the_fastest_part_keeps_its_speed():
-    """Along the map nothing passes faster than it did, and something just as fast; but no result is
-    endless."""
+    """Nothing passes faster than it did, and something just as fast; but no result is endless."""
     u = np.linspace(0, 1, 61)
     curve = spf.fit(on_circle((u + u**2) / 2), u * 5)
     length = length_of(curve, make_target("linear"), Wanted("fastest"), 12.0)

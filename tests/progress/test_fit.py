@@ -21,8 +21,6 @@ def exact(positions, **settings):
     return spf.fit(oracles.great_circle(positions), **settings)
 
 
-# Against the literal solver
-
 SETTINGS = [
     {}, {"window": 1}, {"window": 4, "sigma": 2.0}, {"window": 1000, "sigma": 1.5},
     {"ridge": 1e-3}, {"ridge": 10.0}, {"ridge": 0.0}, {"power": 0.5}, {"power": 2.0},
@@ -60,9 +58,6 @@ def test_angles_are_exact_near_both_ends(angle):
     twice = banded_angles(np.repeat(oracles.random_walk(50, dim=768, seed=3), 2, axis=0), 5)
     assert np.all(twice[::2, 0] == 0)
     assert np.all(twice[1:-1:2, 0] > 0)
-
-
-# Closed forms
 
 
 @pytest.mark.parametrize("length", [2, 3, 81, 500])
@@ -107,9 +102,6 @@ def test_an_even_clip_of_100_000_frames_is_straight():
     assert curve.total_change == pytest.approx(1.5, rel=1e-3)
 
 
-# Invariances
-
-
 def test_rotation_and_length_of_the_rows_do_not_matter():
     z = oracles.random_walk(81, seed=0).astype(np.float64)
     random = np.random.default_rng(0)
@@ -140,9 +132,6 @@ def test_layouts_and_no_mutation():
     assert spf.fit(z).times.tolist() == [*range(81)]
 
 
-# Wrong arguments
-
-
 def test_wrong_embeddings_are_refused():
     for bad in (np.nan, np.inf, 0.0):
         z = oracles.random_walk(40, seed=14)
@@ -170,9 +159,6 @@ def test_wrong_settings_are_named(name):
     for value in WRONG[name]:
         with pytest.raises(ValueError, match=name.removesuffix("s")):
             spf.fit(oracles.random_walk(40), **{name: value})
-
-
-# Many at once
 
 
 def clips():

@@ -84,9 +84,6 @@ def test_scores_are_declared_and_stay_within_their_bounds(seed, length):
                 assert metric.minimum - 1e-9 <= value <= metric.maximum + 1e-9, name
 
 
-# The noise floor
-
-
 @pytest.mark.parametrize("noise", ["none", "nugget"])
 @pytest.mark.parametrize("length", [8, 33, 81, 400])
 def test_noise_is_no_pace(length, noise):

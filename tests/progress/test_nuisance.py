@@ -58,8 +58,7 @@ def share_by_loops(z, matrix, window, sigma):
 
 
 def test_unseen_views_take_no_part_in_their_directions():
-    """Two frames that answer along other axes: nothing of either is explained by the other; two
-    that answer alike: all of it."""
+    """Frames that answer along other axes explain nothing of each other, those alike all of it."""
     differences = np.zeros((2, 2, 6))
     differences[0, :, 1], differences[1, :, 2] = (0.1, -0.2), (0.2, 0.1)
     still = np.tile(np.eye(6)[0], (5, 1))

@@ -28,8 +28,7 @@ def jump_curve(length, cuts, noise):
 
 
 def check(curve, segments, min_length=2):
-    """The sum of squared residuals; the segments are disjoint, in order, cover 0..T, none too
-    short, each the least-squares line."""
+    """The squared residuals of disjoint least-squares lines that cover 0..T, none too short."""
     assert (segments[0].start, segments[-1].stop) == (0, len(curve.progress))
     assert all(left.stop == right.start for left, right in pairwise(segments))
     total = 0.0

@@ -131,9 +131,6 @@ def test_changed_bytes_miss(clip, tmp_path):
     assert not measured(folder).cached
 
 
-# Damage, bounds, refusals
-
-
 @pytest.mark.parametrize("manifest", [False, True])
 def test_a_damaged_entry_is_removed_and_made_again(manifest, clip, capsys):
     first = measured(clip)
