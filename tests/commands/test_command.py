@@ -1,17 +1,15 @@
 """model=command, driven by a small Python script that stands for an outside generator."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import sys
 import time
-from pathlib import Path
-from typing import Any
 
 import harness
 import numpy as np
+import psutil
 import pytest
+from adapters import refused
 from hydra.utils import instantiate
 from pacings import pictures
 
@@ -56,27 +54,27 @@ REQUEST = Request(FIRST, LAST, PROMPT, seed=5, num_frames=9, fps=7.5)
 class Outside:
     """The script, where it logs, and a `Command` that runs it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder):
         self.script, self.log = folder / "make clip.py", folder / "calls"
         self.script.write_text(SCRIPT)
 
-    def command(self, how: str = "well", tail: str = "", **settings: Any) -> Command:
+    def command(self, how="well", tail="", **settings):
         words = [sys.executable, str(self.script), str(self.log), how]
         template = f"{shlex.join(words)} {{first}} {{last}} {{frames}} {{output}} {tail}"
         return Command(template, **{"suffix": "", "retries": 0, **settings})
 
     @property
-    def calls(self) -> list[list[str]]:
+    def calls(self):
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [json.loads(line) for line in lines]
 
 
 @pytest.fixture
-def outside(tmp_path: Path) -> Outside:
+def outside(tmp_path):
     return Outside(tmp_path)
 
 
-def test_a_clip_comes_back_and_each_placeholder_stays_within_its_argument(outside: Outside) -> None:
+def test_a_clip_comes_back_and_each_placeholder_stays_within_its_argument(outside):
     """Spaces, quotes, shell signs and other placeholders in a prompt are letters like others."""
     tail = "--prompt={prompt} {fps} {seed} {width}x{height} '{not one' {{}}"
     clip = outside.command(tail=tail).generate(REQUEST)
@@ -89,76 +87,60 @@ def test_a_clip_comes_back_and_each_placeholder_stays_within_its_argument(outsid
     assert outside.command().generate(Request(FIRST, LAST, num_frames=9)).fps == 24.0
 
 
-def test_retries_end(outside: Outside) -> None:
+def test_retries_end(outside):
     """With the last lines of stderr."""
     with pytest.raises(SpfError) as error:
         outside.command("crash", retries=2).generate(REQUEST)
-    assert str(error.value) == (
-        "model=command: it failed with exit code 7; stderr: loading | out of ?[31mcredits"
-        " (3 attempts)"
-    )
+    said = "it failed with exit code 7; stderr: loading | out of ?[31mcredits (3 attempts)"
+    assert str(error.value) == f"model=command: {said}"
     assert len(outside.calls) == 3
 
 
-def test_one_that_never_ends_is_killed_with_all_that_it_started(outside: Outside) -> None:
+def alive(processes):
+    """Those that run; one that is dead and not yet collected does not."""
+    found = [x for x in psutil.process_iter(["status"]) if x.pid in processes]
+    return [x for x in found if x.info["status"] != psutil.STATUS_ZOMBIE]
+
+
+def test_one_that_never_ends_is_killed_with_all_that_it_started(outside):
     with pytest.raises(SpfError, match=r"took longer than 2 s and was ended; raise model.timeout"):
         outside.command("hang", timeout=2).generate(REQUEST)
     children = outside.log.with_name("children")
     assert children.exists(), "the time limit was too short to start it"
     deadline = time.monotonic() + 10
     processes = list(map(int, children.read_text().split()))
-    while any(map(alive, processes)) and time.monotonic() < deadline:
+    while alive(processes) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(map(alive, processes))
+    assert not alive(processes)
 
 
-def alive(process: int) -> bool:
-    """Whether a process runs; one that is dead and not yet collected does not."""
-    try:
-        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-@pytest.mark.parametrize(
-    ("how", "suffix", "message"),
-    [
+def test_what_comes_back_is_checked(outside):
+    for how, suffix, message in (
         ("more", "", r"its clip has more than 9 frames, not the 9 asked for; have it follow"),
         ("fewer", "", r"its clip has 8 frames, not the 9 asked for"),
         ("small", "", r"its clip is 6x6, its frames 12x8; have it keep the size"),
         ("nothing", "", r"it ended without writing \{output\}"),
         ("rubbish", ".mp4", r"its clip cannot be read: "),
-    ],
-)
-def test_what_comes_back_is_checked(outside: Outside, how: str, suffix: str, message: str) -> None:
-    with pytest.raises(SpfError, match=message) as error:
-        outside.command(how, suffix=suffix).generate(REQUEST)
-    assert "\n" not in str(error.value)
+    ):
+        with refused(message, SpfError):
+            outside.command(how, suffix=suffix).generate(REQUEST)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"command": "make {first} {last}"}, r"lacks \{output\}; such as"),
-        ({"command": "make {first} {last} {outptu}"}, "unknown placeholder .*did you mean output"),
-        ({"command": "make '{first}"}, "cannot be split"),
-        ({"command": 3}, "must be text"),
-        ({"suffix": "/../x"}, "model.suffix="),
-        ({"size": [64, 0]}, "model.size="),
-        ({"timeout": 0}, "model.timeout=0"),
-        ({"fps": float("nan")}, "model.fps="),
-        ({"retries": -1}, "model.retries=-1"),
-        ({"factor": 0}, "factor=0"),
-    ],
-)
-def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message) as error:
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"command": "make {first} {last}"}, r"lacks \{output\}; such as"),
+    ({"command": "make {first} {last} {outptu}"}, "unknown placeholder .*did you mean output"),
+    ({"command": "make '{first}"}, "cannot be split"), ({"command": 3}, "must be text"),
+    ({"suffix": "/../x"}, "model.suffix="), ({"size": [64, 0]}, "model.size="),
+    ({"timeout": 0}, "model.timeout=0"), ({"fps": float("nan")}, "model.fps="),
+    ({"retries": -1}, "model.retries=-1"), ({"factor": 0}, "factor=0"),
+])  # fmt: skip
+def test_impossible_settings_are_refused(settings, message):
+    with refused(message):
         Command(**settings)
-    assert "\n" not in str(error.value)
 
 
-def test_what_it_cannot_do_is_refused(outside: Outside) -> None:
-    warp: Any = object()
+def test_what_it_cannot_do_is_refused(outside):
+    warp = object()
     null, option = (Request(FIRST, LAST, prompt, num_frames=9) for prompt in ("a\0b", "--evil"))
     missing = Command("no-such-program {first} {last} {output}")
     prompted = outside.command(tail="{prompt}")
@@ -176,7 +158,7 @@ def test_what_it_cannot_do_is_refused(outside: Outside) -> None:
     assert outside.calls == []
 
 
-def test_a_template_survives_the_command_line(tmp_path: Path) -> None:
+def test_a_template_survives_the_command_line(tmp_path):
     template = "python make.py --first={first} --last={last} --out={output}"
     config = harness.compose("model=command", f"model.command={template}")
     assert instantiate(config.model).template == shlex.split(template)
@@ -184,18 +166,14 @@ def test_a_template_survives_the_command_line(tmp_path: Path) -> None:
         harness.compose("model=command", f'model.command="{template}"')
 
 
-def test_a_clip_is_regenerated_by_the_program(outside: Outside, tmp_path: Path) -> None:
+def test_a_clip_is_regenerated_by_the_program(outside, tmp_path):
     """By the command; started again, the same program is asked for nothing."""
     clip, even = tmp_path / "clip.mp4", tmp_path / "even.mp4"
     harness.save(clip, harness.slow_ends(33))
     words = ["retime", str(clip), "--method", "regenerate", "--embedder", "pixels"]
-    words += [
-        "--command",
-        shlex.join(outside.command(tail="{prompt}").template),
-        "--set",
-        "suffix=",
-    ]
-    words += ["--set", "model.longest=17", "--segments", "3", "--prompt", "a, b = c"]
+    words += ["--command", shlex.join(outside.command(tail="{prompt}").template)]
+    words += ["--set", "suffix=", "--set", "model.longest=17", "--segments", "3"]
+    words += ["--prompt", "a, b = c"]
     assert main([*words, "--out", str(even)]) == 0
     made = load(even).frames
     assert len(made) == 33

@@ -1,54 +1,44 @@
 """The pictures of clips: a strip along its time axis; films beside each other and their dots."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Iterator
-
 import harness
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 import spf
 from spf import figures
 from spf.figures import CURVE_HEIGHT, GAP, LARGEST, RED, SIDE, TITLE_HEIGHT, side_by_side
-from spf.measurement import Measurement, measure_clip
-from spf.progress import Curve
+from spf.measurement import measure_clip
 
 RATE = 8.0
 TOP = TITLE_HEIGHT + CURVE_HEIGHT
 NAME = "efficientnet (ImageNet)"
 
 
-def level(number: int) -> int:
+def level(number):
     """The grey of a frame of `counted`, by its number."""
     return 10 + 2 * number
 
 
-def counted(shares: Iterable[float], times: Iterable[float]) -> Measurement:
+def counted(shares, times):
     """A measured clip whose pacing is chosen. The upper rows of a frame show its number, and the
     next ones make up for it: `harness.Linear` sees the mean of all."""
-    frames = []
-    for number, share in enumerate(shares):
-        image = np.zeros((96, 96, 3), np.uint8)
+    frames = np.zeros((len(shares), 96, 96, 3), np.uint8)
+    for number, (image, share) in enumerate(zip(frames, shares, strict=True)):
         image[:24], image[24:48] = level(number), 255 - level(number)
         image[48:, :, 0] = round(255 * share)
-        frames.append(image)
     return measure_clip(zip(frames, times, strict=True), harness.Linear())
 
 
-def drawn(measured: Measurement, monkeypatch: pytest.MonkeyPatch) -> Figure:
+def drawn(measured, monkeypatch):
     """The plot before it becomes a picture."""
-    made: list[Figure] = []
+    made = []
     monkeypatch.setattr(figures, "png", lambda figure: made.append(figure) or b"")
     figures.plot_measurement(measured, "title", figures.subtitle(measured.curve, NAME))
     return made[0]
 
 
 @pytest.mark.parametrize("start", [0.0, 7.5])
-def test_the_strip_shows_each_frame_over_its_time(
-    start: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_strip_shows_each_frame_over_its_time(start, monkeypatch):
     """A clip that is slow first, and shown at uneven times."""
     times = start + np.linspace(0, 1, 100) ** 2 * 9
     curve, strip = drawn(counted(np.linspace(0, 1, 100), times), monkeypatch).axes[:2]
@@ -68,9 +58,7 @@ def test_the_strip_shows_each_frame_over_its_time(
     assert ends[1] - edges[-1] < 0.05 * (ends[1] - ends[0])
 
 
-def test_the_plot_has_the_curve_its_segments_and_a_card_a_stretch(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_plot_has_the_curve_its_segments_and_a_card_a_stretch(monkeypatch):
     shares = np.interp(np.arange(60), [0, 30, 34, 59], [0, 0, 1, 1])
     measured = counted(shares, np.arange(60) / 12)
     figure, named = drawn(measured, monkeypatch), measured.named_stretches
@@ -87,34 +75,31 @@ def test_the_plot_has_the_curve_its_segments_and_a_card_a_stretch(
         assert [image[0], image[-1]] == [level(part.start), level(part.stop)]
         kind = {"dead": "dead stretch", "jump": "jump"}[part.kind]
         title = card.get_title("left")
-        head = f"{number}  {kind}, {part.start_time:.2f} to {part.stop_time:.2f} s"
-        assert title.startswith(head)
+        span = f"{part.start_time:.2f} to {part.stop_time:.2f} s"
+        assert title.startswith(f"{number}  {kind}, {span}")
         assert f"change {part.change:.2f}" in title
 
 
-# Films beside each other
-
-
-def fitted(frames: np.ndarray, times: Iterable[float]) -> Curve:
+def fitted(frames, times):
     return spf.fit(frames.reshape(len(frames), -1).astype(float) + 1.0, np.array(times))
 
 
-def clip(count: int, power: float = 1.0, rate: float = RATE) -> tuple[np.ndarray, Curve]:
+def clip(count, power=1.0, rate=RATE):
     """A dissolve and its curve."""
     frames = np.stack(harness.dissolve(np.linspace(0, 1, count) ** power))
     return frames, fitted(frames, np.arange(count) / rate)
 
 
-def shown(film: np.ndarray, panel: int = 0) -> np.ndarray:
+def shown(film, panel=0):
     """What a panel shows of the clip, of 32 pixels, which are 8 times as large there."""
     left = GAP + panel * (SIDE + GAP)
     enlarged = film[TOP : TOP + SIDE, left : left + SIDE]
-    small: np.ndarray = enlarged[::8, ::8]
+    small = enlarged[::8, ::8]
     assert np.array_equal(enlarged, small.repeat(8, axis=0).repeat(8, axis=1))
     return small
 
 
-def test_a_short_clip_waits_and_other_rates_keep_their_time() -> None:
+def test_a_short_clip_waits_and_other_rates_keep_their_time():
     """9 frames at 8 a second, 5 at 8, and 5 at 4, each of which is shown twice."""
     panels = clip(9), clip(5, power=3.0), clip(5, rate=RATE / 2)
     films = list(side_by_side([(*panel, "a") for panel in panels], RATE))
@@ -127,14 +112,14 @@ def test_a_short_clip_waits_and_other_rates_keep_their_time() -> None:
             assert np.array_equal(shown(film, panel), panels[panel][0][frame])
 
 
-def test_uneven_time_stamps_are_obeyed() -> None:
+def test_uneven_time_stamps_are_obeyed():
     frames, _ = clip(3)
     films = side_by_side([(frames, fitted(frames, [0.0, 0.75, 1.0]), "")], RATE)
     found = [[np.array_equal(shown(film), frame) for frame in frames].index(True) for film in films]
     assert found == [0, 0, 0, 0, 0, 0, 1, 1, 2]
 
 
-def test_the_dot_runs_along_the_curve() -> None:
+def test_the_dot_runs_along_the_curve():
     frames, curve = clip(9, power=2.0)
     places = []
     for film in side_by_side([(frames, curve, "")], RATE):
@@ -150,7 +135,7 @@ def test_the_dot_runs_along_the_curve() -> None:
     assert -low > 100 > 20 > -high
 
 
-def test_other_shapes_and_titles_fit() -> None:
+def test_other_shapes_and_titles_fit():
     """A long title keeps both ends, and the time its place."""
     wide = np.zeros((3, 30, 301, 3), np.uint8)
     panels = [(wide, clip(3)[1], "ein sehr langer Titel für einen Clip " * 5), (*clip(3), "b")]
@@ -164,17 +149,16 @@ def test_other_shapes_and_titles_fit() -> None:
         assert np.diff(inked).max() >= 8  # between the name and the time
 
 
-def test_streams_are_taken_frame_by_frame_and_large_frames_reduced() -> None:
-    taken = 0
+def test_streams_are_taken_frame_by_frame_and_large_frames_reduced():
+    taken = []
 
-    def stream() -> Iterator[np.ndarray]:
-        nonlocal taken
-        for number in range(1, 10):
-            taken = number
+    def stream():
+        for number in range(9):
+            taken.append(number)
             yield np.zeros((90, 2 * LARGEST, 3), np.uint8)
 
     for tick, film in enumerate(side_by_side([(stream(), clip(9)[1], "a")], RATE)):
-        assert taken == tick + 1
+        assert taken[-1] == tick
         assert film.shape[1] == LARGEST + 2 * GAP
     frames, curve = clip(5)
     for panels, message in (
@@ -184,4 +168,4 @@ def test_streams_are_taken_frame_by_frame_and_large_frames_reduced() -> None:
         ([(frames.astype(float), curve, "a")], "a: frames must be"),
     ):
         with pytest.raises(ValueError, match=message):
-            list(side_by_side(panels, RATE))  # type: ignore[arg-type]
+            list(side_by_side(panels, RATE))

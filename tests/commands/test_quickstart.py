@@ -1,15 +1,12 @@
 """scripts/quickstart.py pastes what commands print, and says where a page shows something else."""
 
-from __future__ import annotations
-
-import importlib.util
 import sys
-from pathlib import Path
 
 import harness
 import pytest
 
-SCRIPT = harness.ROOT / "scripts" / "quickstart.py"
+from scripts import quickstart
+
 PAGE = """\
 # Title
 
@@ -28,27 +25,20 @@ OLD = PAGE.format("old", "")
 MADE = PAGE.format("one\ntwo", "clip.mp4 out/runs/a-b-HASH 100\npair.mp4\n")
 
 
-def test_what_commands_print_replaces_what_the_page_shows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    spec = importlib.util.spec_from_file_location("quickstart", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    monkeypatch.setattr(script, "render", lambda root: harness.touch(root, "clips/a/pair.mp4"))
+def test_what_commands_print_replaces_what_the_page_shows(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(quickstart, "render", lambda root: harness.touch(root, "clips/a/pair.mp4"))
     page = tmp_path / "page.md"
     page.write_text(OLD)
-    assert script.main([str(page), "--check"]) == 1
+    assert quickstart.main([str(page), "--check"]) == 1
     assert "\n-old\n" in capsys.readouterr().out
     assert page.read_text() == OLD
-    assert script.main([str(page)]) == 0
+    assert quickstart.main([str(page)]) == 0
     assert page.read_text() == MADE
-    assert script.main([str(page), "--check"]) == 0
+    assert quickstart.main([str(page), "--check"]) == 0
     assert capsys.readouterr().out == ""
 
 
 @pytest.mark.slow
-def test_the_quickstart_shows_what_its_commands_print() -> None:
-    done = harness.command(sys.executable, str(SCRIPT), "--check", timeout=900)
+def test_the_quickstart_shows_what_its_commands_print():
+    done = harness.command(sys.executable, quickstart.__file__, "--check", timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr

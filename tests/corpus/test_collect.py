@@ -1,12 +1,8 @@
 """`spf collect`: sources that are checked, clips that are the expected ones, builds that resume."""
 
-from __future__ import annotations
-
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import harness
 import pandas as pd
@@ -29,35 +25,30 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sources = []
     for seed, pair in enumerate(["cat", "dog"]):
-        frames = planes(seed=seed)
-        file = write(tmp_path / "source" / "videos" / f"{pair}.mp4", frames)
+        frames, name = planes(seed=seed), f"videos/{pair}.mp4"
+        file = write(tmp_path / "source" / name, frames)
         hashes = {name: sha256(raw(frames, tile)) for name, tile in GRID.items()}
-        known = {"file": f"videos/{pair}.mp4", "sha256": sha256(file.read_bytes())}
-        sources.append(known | {"pair": pair, "frames": hashes})
+        known = {"file": name, "pair": pair, "frames": hashes}
+        sources.append(known | {"sha256": sha256(file.read_bytes())})
     content = {
-        "title": "two grids",
-        "repository": "https://example.org/small.git",
-        "commit": "0" * 40,
-        "download": "http://127.0.0.1:9/{file}",
-        "licence": "CC0",
-        "attribution": "nobody",
-        "tiles": {name: list(tile) for name, tile in GRID.items()},
-        "sources": sources,
-    }
+        "title": "two grids", "repository": "https://example.org/small.git", "commit": "0" * 40,
+        "download": "http://127.0.0.1:9/{file}", "licence": "CC0", "attribution": "nobody",
+        "tiles": {name: list(tile) for name, tile in GRID.items()}, "sources": sources,
+    }  # fmt: skip
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     return tmp_path
 
 
-def change(place: Path, **more: Any) -> None:
+def change(place, **more):
     content = yaml.safe_load((place / "small.yaml").read_text())
     (place / "small.yaml").write_text(yaml.safe_dump(content | more, sort_keys=False))
 
 
-def collect(*options: str) -> int:
+def collect(*options):
     return main(["collect", "small.yaml", "--out", "out", *options])
 
 
-def files(folder: Path) -> dict[str, bytes]:
+def files(folder):
     found = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
@@ -78,14 +69,11 @@ def test_a_collection_is_built_once_and_found_again(place, capsys):
     assert files(place / "out") == found
 
 
-Refused = Callable[..., str]
-
-
 @pytest.fixture
 def refused(place, capsys):
     """Collects; returns the one line of the error. What was in `out` stays, and nothing is left."""
 
-    def check(part: str, *options: str, code: int = 2, command: str = "small.yaml") -> str:
+    def check(part, *options, code=2, command="small.yaml"):
         before = files(place / "out")
         options = options or ("--from", "source")
         assert main(["collect", command, "--out", "out", *options]) == code
@@ -99,15 +87,11 @@ def refused(place, capsys):
     return check
 
 
-@pytest.mark.parametrize(
-    ("how", "part"),
-    [
-        ("missing", "1 of 2 files are missing, such as videos/dog.mp4"),
-        ("a pipe", "videos/dog.mp4"),
-        ("another", "videos/dog.mp4 has another SHA-256"),
-        ("a link that leads out", "1 of 2 files are links that lead out of it, such as"),
-    ],
-)
+@pytest.mark.parametrize(("how", "part"), [
+    ("missing", "1 of 2 files are missing, such as videos/dog.mp4"), ("a pipe", "videos/dog.mp4"),
+    ("another", "videos/dog.mp4 has another SHA-256"),
+    ("a link that leads out", "1 of 2 files are links that lead out of it, such as"),
+])  # fmt: skip
 def test_another_source_is_refused_before_any_work(how, part, place, refused):
     file = place / "source" / "videos" / "dog.mp4"
     content = file.read_bytes()
@@ -124,29 +108,22 @@ def test_another_source_is_refused_before_any_work(how, part, place, refused):
 
 
 def test_frames_that_are_not_the_expected_ones_are_no_clip(place, refused):
-    content = yaml.safe_load((place / "small.yaml").read_text())
-    right = content["sources"][0]["frames"]["one"]
-    content["sources"][0]["frames"]["one"] = "0" * 64
-    change(place, **content)
-    part = f"one/cat.mp4: the SHA-256 of its frames is {right}, not {'0' * 64}"
-    refused(part, code=3)
+    sources = yaml.safe_load((place / "small.yaml").read_text())["sources"]
+    right = sources[0]["frames"]["one"]
+    sources[0]["frames"]["one"] = "0" * 64
+    change(place, sources=sources)
+    refused(f"one/cat.mp4: the SHA-256 of its frames is {right}, not {'0' * 64}", code=3)
     assert not (place / "out").exists()
 
 
-WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"commit": "main"}, "commit is 'main'"),
-    ({"download": "file:///etc/{file}"}, "download is"),
+@pytest.mark.parametrize(("edit", "part"), [
+    ({"commit": "main"}, "commit is 'main'"), ({"download": "file:///etc/{file}"}, "download is"),
     ({"tiles": {"../one": [0, 0, 2, 2]}}, "name of a tile is '../one'"),
     ({"tiles": {"one": [0, 0, 0, 2]}}, "tile one is [0, 0, 0, 2]"),
     ({"tiles": {"one": [0, 0, 2, 2]}}, "'two/cat.mp4' is there twice, or of none"),
-    ({"pair": "a/b"}, "pair is 'a/b'"),
-    ({"sha256": "0"}, "sha256 is '0'"),
-    ({"file": "../x.mp4"}, "file '../x.mp4' leads out"),
-    ({"frames": {"two": 1}}, "two is 1"),
-]
-
-
-@pytest.mark.parametrize(("edit", "part"), WRONG)
+    ({"pair": "a/b"}, "pair is 'a/b'"), ({"sha256": "0"}, "sha256 is '0'"),
+    ({"file": "../x.mp4"}, "file '../x.mp4' leads out"), ({"frames": {"two": 1}}, "two is 1"),
+])  # fmt: skip
 def test_a_wrong_description_is_one_line(edit, part, place, refused):
     """An entry of the collection, or of its first source."""
     sources = yaml.safe_load((place / "small.yaml").read_text())["sources"]
@@ -177,11 +154,10 @@ def test_what_exists_stays_as_it_is(place, refused):
 
 
 def test_an_interrupted_build_goes_on(place, capsys):
-    """Finished clips are found by their frames, a damaged one is not taken; who builds the same
-    meanwhile ends at once."""
-    made: list[int] = []
+    """Finished clips are found by their frames; who builds the same meanwhile ends at once."""
+    made = []
 
-    def on_clip() -> None:
+    def on_clip():
         made.append(collect("--from", "source"))
         if len(made) == 4:
             raise KeyboardInterrupt
@@ -192,9 +168,8 @@ def test_an_interrupted_build_goes_on(place, capsys):
     assert capsys.readouterr().err.count("another command builds it") == 4
     assert not (place / "out").exists()
     (part,) = place.glob(".out-*.part")
-    done = {path: path.stat().st_ino for path in part.rglob("*.mp4")}
-    assert len(done) == 4
-    damaged, *_ = done
+    damaged, *good = done = {path: path.stat().st_ino for path in part.rglob("*.mp4")}
+    assert len(good) == 3
     damaged.write_bytes(b"x")
     harness.touch(part, "one/.spf-1.tmp")
     assert collect("--from", "source") == 0
@@ -205,16 +180,13 @@ def test_an_interrupted_build_goes_on(place, capsys):
     assert not part.exists()
 
 
-# Downloads
-
-
 class Files(Server):
     """Serves a folder."""
 
     root: Path
 
     @property
-    def content(self) -> bytes:  # type: ignore[override]
+    def content(self):
         return (self.root / self.path.lstrip("/")).read_bytes()
 
 
@@ -246,17 +218,13 @@ def test_a_download_resumes_and_leaves_the_clips_alone(place, server, capsys):
 
 
 def test_a_server_that_is_gone_or_sends_another_content_is_one_line(place, refused, monkeypatch):
-    line = refused("--from FOLDER", "--fetch", code=3)
-    assert "git clone" in line
+    assert "git clone" in refused("--from FOLDER", "--fetch", code=3)
     assert {path.name for path in place.iterdir()} == {"source", "small.yaml"}
     Files.root = place / "source"
     (place / "source" / "videos" / "dog.mp4").write_bytes(b"y")
     with serving(Files, monkeypatch) as address:
         change(place, download=f"{address}/{{file}}")
         refused("it has another SHA-256", "--fetch", code=3)
-
-
-# Published collections
 
 
 @pytest.mark.parametrize("name", [path.stem for path in description.FOLDER.glob("*.yaml")])
@@ -269,9 +237,6 @@ def test_published_collections_are_comparisons(name):
     assert len({clip.sha256 for clip in collection.clips}) == len(collection.clips)
     assert all(collection.fields["commit"] in collection.url(x) for x in collection.sources)
     assert collection.url("x").startswith("https://")
-
-
-# Results of a collection
 
 
 @pytest.mark.slow
@@ -293,10 +258,9 @@ def test_a_collection_is_measured_and_published(place, capfd, monkeypatch):
     assert output.out.splitlines()[-1].endswith("no problems")
     community = place / "results" / "community"
     found = files(community)
-    assert {"small/README.md", "small/pixels/records.parquet"} < set(found)
     assert not [name for name in found if name.endswith((".png", ".mp4")) or "siglip" in name]
-    assert b"https://example.org/small.git" in found["small/README.md"]
-    assert b"CC0" in found["small/README.md"]
+    for word in (b"https://example.org/small.git", b"CC0"):
+        assert word in found["small/README.md"]
     records = pd.read_parquet(community / "small" / "pixels" / "records.parquet")
     assert sorted(records["source"]) == sorted(CLIPS)
     shutil.rmtree(clips / "one")

@@ -1,14 +1,11 @@
 """`spf corpus` with Ray: the rows of `spf.measure`, the same bytes whoever works or is killed."""
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import re
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,19 +27,19 @@ OPTIONS = ["--embedder", "pixels", "--clips-per-shard", "5", "--curves", "--work
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def corpus(tmp_path_factory):
     return corpora.build(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
+def local_ray():
     """One Ray for all: it takes many seconds to start."""
     with Pool(2).started():
         yield
 
 
 @pytest.fixture(scope="module")
-def undisturbed(corpus: Path, local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(corpus, local_ray, tmp_path_factory):
     """The corpus as the command makes it, with one worker, where Ray would split large shards."""
     output = tmp_path_factory.mktemp("one") / "out"
     context = ray_data.DataContext.get_current()
@@ -53,7 +50,7 @@ def undisturbed(corpus: Path, local_ray: None, tmp_path_factory: pytest.TempPath
     return output
 
 
-def test_rows_are_those_of_measure(corpus: Path, undisturbed: Path) -> None:
+def test_rows_are_those_of_measure(corpus, undisturbed):
     rows = corpora.rows_of(undisturbed)
     assert [row["path"] for row in rows] == list_clips(corpus)[1]
     assert list(rows[0]) == [*COLUMNS, *CURVES]
@@ -65,30 +62,28 @@ def test_rows_are_those_of_measure(corpus: Path, undisturbed: Path) -> None:
         assert str(corpus) not in str(row["reason"])
 
 
-def deadly() -> object:
+def deadly():
     """An embedder like `pixels` that kills its process at a frame that is nearly black."""
 
     class Deadly:
         name, control, batch_size = "deadly", True, 4
 
-        def prepare(self, image: np.ndarray) -> np.ndarray:
+        def prepare(self, image):
             return image[::8, ::8].astype(np.float32).ravel() + 1
 
-        def encode(self, batch: np.ndarray) -> np.ndarray:
+        def encode(self, batch):
             if batch.mean() < 3:
                 os.kill(os.getpid(), signal.SIGKILL)
             return batch
 
-        def identity(self) -> dict[str, object]:
+        def identity(self):
             return {"embedder": self.name}
 
     return Deadly()
 
 
 @pytest.mark.slow
-def test_workers_that_die_cost_only_the_clip_that_kills_them(
-    local_ray: None, tmp_path: Path
-) -> None:
+def test_workers_that_die_cost_only_the_clip_that_kills_them(local_ray, tmp_path):
     for number in range(12):
         harness.save(tmp_path / "in" / f"{number:02d}.mp4", harness.steady(6, seed=number))
     harness.save(tmp_path / "in" / "05.mp4", [np.zeros((32, 32, 3), np.uint8)] * 6)
@@ -100,9 +95,7 @@ def test_workers_that_die_cost_only_the_clip_that_kills_them(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_command_that_is_stopped_goes_on_where_it_was(
-    how: int, corpus: Path, undisturbed: Path, tmp_path: Path
-) -> None:
+def test_a_command_that_is_stopped_goes_on_where_it_was(how, corpus, undisturbed, tmp_path):
     """And two workers write the same bytes as one."""
     output = tmp_path / "out"
     command = [*harness.SPF, "corpus", str(corpus), str(output), *OPTIONS, "2"]
@@ -133,10 +126,10 @@ def test_a_command_that_is_stopped_goes_on_where_it_was(
     assert corpora.contents(output) == corpora.contents(undisturbed)
 
 
-def seen(processes: list[psutil.Process]) -> tuple[set[str], set[str]]:
+def seen(processes):
     """Temporary folders of Ray that processes name, and addresses where they listen."""
-    folders: set[str] = set()
-    listening: set[str] = set()
+    folders = set()
+    listening = set()
     for process in processes:
         with suppress(psutil.Error):  # it has ended
             folders |= set(re.findall(r"/tmp/spf-ray-\w+", " ".join(process.cmdline())))

@@ -3,11 +3,11 @@
 import harness
 import pandas as pd
 import pytest
+from adapters import refused
 
 from benchmarks.existing.clips import load_clips
 from benchmarks.existing.tables import CLIP_COLUMNS, COLUMNS
 from benchmarks.harness import session
-from spf.errors import ConfigError
 
 
 def run(output, *words):
@@ -39,9 +39,9 @@ def test_a_bad_clip_is_a_failed_row_and_the_rest_is_done(folder, tmp_path):
     assert list(rows.columns) == CLIP_COLUMNS
     found = {(row.clip, row.strategy): row for row in rows.itertuples()}
     assert len(found) == 8
-    assert found["broken", "blend"].status == "failed"
-    assert "broken.mp4" in found["broken", "blend"].reason
-    assert str(tmp_path) not in found["broken", "blend"].reason
+    broken = found["broken", "blend"]
+    assert (broken.status, "broken.mp4" in broken.reason) == ("failed", True)
+    assert str(tmp_path) not in broken.reason
     for name in ("slow", "film/jump", "broken", "still"):
         assert found[name, "regenerate"].status == "not_run"
         assert "model=folder generates nothing" in found[name, "regenerate"].reason
@@ -49,8 +49,8 @@ def test_a_bad_clip_is_a_failed_row_and_the_rest_is_done(folder, tmp_path):
         blend = found[name, "blend"]
         assert blend.status == "done"
         assert blend.target_mae < 0.5 * blend.before_target_mae
-    assert found["still", "blend"].status == "done"  # and left as it is
-    assert "no semantic change" in found["still", "blend"].reason
+    still = found["still", "blend"]  # is left as it is
+    assert (still.status, "no semantic change" in still.reason) == ("done", True)
     groups = table(done, "existing")
     assert list(groups.columns) == COLUMNS
     assert set(groups["category"].fillna("")) == {"", "film"}
@@ -86,26 +86,18 @@ def test_a_model_of_another_size_is_not_run_and_says_so(folder, tmp_path):
     words = [f"benchmark.clips={folder}", "benchmark.retimes=[regenerate]", f"output={tmp_path}"]
     cells = session.build(harness.compose("benchmark=retime_existing", *words)).cells()
     reasons = {cell.key.clip: cell.not_run for cell in cells}
-    assert reasons.pop("wide") == (
-        "model=tiny makes 32x32, the clip has 64x32 and would be resized; resize it, or choose a "
-        "model that takes its size"
-    )
+    wide = reasons.pop("wide")
+    assert wide.startswith("model=tiny makes 32x32, the clip has 64x32 and would be resized; ")
     assert reasons == {"slow": "", "film/jump": "", "broken": ""}
     assert {cell.key.model for cell in cells} == {"tiny"}
 
 
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        ("retime=rope", "retime=rope is for benchmark=retime_generated"),
-        ("benchmark.retimes=[wrong_map]", "retime=wrong_map is for benchmark=retime_generated"),
-        ("benchmark.retimes=[blur]", "unknown retime 'blur'"),
-        ("benchmark.clips=/nowhere", "there is no such folder"),
-        ("benchmark.fps=-1", "fps"),
-        ("sampling.stride=2", "shows all frames"),
-    ],
-)
-def test_impossible_settings_are_refused_in_one_line(word, message):
-    with pytest.raises(ConfigError, match=message) as error:
-        session.build(harness.compose("benchmark=retime_existing", word))
-    assert "\n" not in str(error.value)
+def test_impossible_settings_are_refused_in_one_line():
+    for word, message in {
+        "retime=rope": "retime=rope is for benchmark=retime_generated",
+        "benchmark.retimes=[wrong_map]": "retime=wrong_map is for benchmark=retime_generated",
+        "benchmark.retimes=[blur]": "unknown retime 'blur'", "benchmark.fps=-1": "fps",
+        "benchmark.clips=/nowhere": "no such folder", "sampling.stride=2": "shows all frames",
+    }.items():  # fmt: skip
+        with refused(message):
+            session.build(harness.compose("benchmark=retime_existing", word))

@@ -4,16 +4,8 @@ import pytest
 
 from benchmarks.harness.cells import Interval, Section, Summary, Table
 from benchmarks.harness.report.players import SEGMENTED
-from benchmarks.harness.reproduction.claims import (
-    ABSENT,
-    FAILS,
-    HOLDS,
-    NOTHING,
-    PARTLY,
-    UNCLEAR,
-    claims,
-    findings,
-)
+from benchmarks.harness.reproduction import claims as reproduction
+from benchmarks.harness.reproduction.claims import ABSENT, FAILS, HOLDS, PARTLY, UNCLEAR
 
 
 def section(said="", *names):
@@ -30,20 +22,14 @@ KNOWN = ("Raw.", "pacing_by_motion", "synthetic_pacing"), ("Leaks.", "leakage"),
 MEASURED = summary(*KNOWN)
 
 
-@pytest.mark.parametrize(
-    ("number", "summaries", "said"),
-    [
-        (1, [RETIMED], "Paced."),
-        (7, [RETIMED, RETIMED], "Paced."),
-        (5, [RETIMED], "Alike."),
-        (3, [MEASURED, summary(*KNOWN[1:])], "Raw. Leaks."),
-        (2, [summary((), ("x", "existing"))], NOTHING),
-        (5, [summary(("Paced.", "retiming"))], NOTHING),
-        (6, [], NOTHING),
-    ],
-)
+@pytest.mark.parametrize(("number", "summaries", "said"), [
+    (1, [RETIMED], "Paced."), (7, [RETIMED, RETIMED], "Paced."), (5, [RETIMED], "Alike."),
+    (3, [MEASURED, summary(*KNOWN[1:])], "Raw. Leaks."),
+    (2, [summary((), ("x", "existing"))], reproduction.NOTHING),
+    (5, [summary(("Paced.", "retiming"))], reproduction.NOTHING), (6, [], reproduction.NOTHING),
+])  # fmt: skip
 def test_the_sections_that_answer_an_experiment(number, summaries, said):
-    assert " ".join(findings(number, summaries)) == said
+    assert " ".join(reproduction.findings(number, summaries)) == said
 
 
 # Verdicts: hand-made tables whose intervals say which way they must fall
@@ -77,24 +63,10 @@ def retimed(rope, ours, flow, refined, name="retiming", more=()):
 SINE = retimed(DOWN, DOWN, UP, DOWN, "retiming_sine")
 
 
-@pytest.mark.parametrize(
-    ("tables", "verdicts"),
-    [
-        (retimed(DOWN, DOWN, UP, DOWN), [HOLDS, HOLDS, HOLDS]),
-        (retimed(ACROSS, DOWN, DOWN, UP), [PARTLY, PARTLY, FAILS]),
-        (retimed(UP, ACROSS, ACROSS, ACROSS), [FAILS, PARTLY, UNCLEAR]),
-        (retimed(ACROSS, UP, None, None), [UNCLEAR, PARTLY, UNCLEAR]),
-        ({}, [ABSENT, ABSENT, ABSENT]),
-    ],
-)
-def test_verdicts_on_warps(tables, verdicts):
-    assert [claim.verdict for claim in claims(1, [tables])] == verdicts
-
-
 def test_warps_are_no_better_than_an_interpolation_that_overlaps():
     tables = retimed(DOWN, DOWN, DOWN, DOWN)
     tables["retiming"].rows[-1]["linearity_mae_95"] = LOW
-    claim = claims(1, [tables])[1]
+    claim = reproduction.claims(1, [tables])[1]
     assert claim.verdict == FAILS
     said = "rope (authors_code), the paper's method, 0.1; rope_flat (alpha=0.5), our best warp"
     assert f"{said} (chosen on these clips), 0.1;" in claim.figures
@@ -105,7 +77,7 @@ def test_the_settings_of_their_workflow_count_as_the_papers(against, flow, verdi
     theirs = ("rope (authors_workflow)", DOWN, DOWN, against)
     tables = retimed(ACROSS, ACROSS, DOWN, DOWN, more=[theirs])
     tables["retiming"].rows[2]["linearity_mae_95"] = flow  # ours
-    found = claims(1, [tables])
+    found = reproduction.claims(1, [tables])
     assert [claim.verdict for claim in found[:2]] == [HOLDS, verdict]
     assert "rope (authors_workflow), with their workflow's settings, 0.1" in found[1].figures
 
@@ -123,41 +95,25 @@ def known(raw, still, moving):
     return table("pacing_by_motion", *rows) | table("synthetic_pacing", *laws)
 
 
-@pytest.mark.parametrize(
-    ("tables", "verdicts"),
-    [
-        (known(0.05, LOW, LOW), [HOLDS, HOLDS]),
-        (known(0.15, LOW, HIGH), [PARTLY, FAILS]),
-        (known(0.25, LOW, None), [FAILS, UNCLEAR]),
-        ({}, [ABSENT, ABSENT]),
-    ],
-)
-def test_verdicts_on_known_pacing(tables, verdicts):
-    assert [claim.verdict for claim in claims(3, [tables])] == verdicts
-
-
 def existing(interval, done=4, own="", **more):
     """interval : of our regeneration. own : of the paper's own; "" where it was not run."""
     rows = {"flow": LOW, "regenerate": interval} | ({} if own == "" else {SEGMENTED: own})
     shared = {"category": "c", "done": done, "better": "3 of 4", "before_target_mae": 0.1}
     shared |= {"target_mae": 0.04, "before_true_target_mae": None} | more
-    return table(
-        "existing", *({"strategy": n, "target_mae_95": x, **shared} for n, x in rows.items())
-    )
+    made = [{"strategy": name, "target_mae_95": x, **shared} for name, x in rows.items()]
+    return table("existing", *made)
 
 
 def ablation(*rows):
-    return table(
-        "ablation", *({"embedder": n, "error_30": x, "error_30_95": i} for n, x, i in rows)
-    )
+    names = "embedder", "error_30", "error_30_95"
+    return table("ablation", *(dict(zip(names, row, strict=True)) for row in rows))
 
 
 def fidelity(rope, ours):
     shared = {"dimension": "d", "steered_by": "m", "original": 0.9, "retimed": 0.8}
     rows = {"rope (authors_code)": rope, "rope_flat": ours}
-    return table(
-        "vbench", *({"strategy": n, "difference_95": i, **shared} for n, i in rows.items())
-    )
+    made = [{"strategy": name, "difference_95": x, **shared} for name, x in rows.items()]
+    return table("vbench", *made)
 
 
 def people(choices, low, high):
@@ -165,57 +121,49 @@ def people(choices, low, high):
     return table("preferences", {**row, "low_95": low, "high_95": high})
 
 
-@pytest.mark.parametrize(
-    ("number", "tables", "verdict"),
-    [
-        (2, existing(LOW), HOLDS),
-        (2, existing(HIGH), FAILS),
-        (2, existing(Interval(0.05, 0.2)), UNCLEAR),
-        (2, existing(None), UNCLEAR),
-        (2, existing(LOW, done=0), ABSENT),
-        (2, existing(HIGH, own=LOW), HOLDS),
-        (2, existing(LOW, own=HIGH), PARTLY),
-        (4, ablation(("siglip", 0.1, LOW), ("dinov2", 0.2, HIGH)), HOLDS),
-        (4, ablation(("siglip", 0.1, LOW), ("dinov2", 0.2, LOW)), UNCLEAR),
-        (4, ablation(("siglip", 0.2, HIGH), ("dinov2", 0.1, LOW)), FAILS),
-        (4, ablation(("tiny (shipped)", 0.2, HIGH)), ABSENT),
-        (5, fidelity(ACROSS, ACROSS), HOLDS),
-        (5, fidelity(ACROSS, DOWN), PARTLY),
-        (5, fidelity(ACROSS, None), PARTLY),
-        (5, fidelity(DOWN, UP), FAILS),
-        (5, fidelity(None, None), ABSENT),
-        (6, people(30, 0.1, 0.4), HOLDS),
-        (6, people(30, 0.6, 0.9), FAILS),
-        (6, people(30, 0.4, 0.6), UNCLEAR),
-        (6, people(0, 0.0, 0.0), ABSENT),
-        (7, SINE, HOLDS),
-        (7, retimed(ACROSS, DOWN, UP, DOWN, "retiming_sine"), PARTLY),
-        (7, {}, ABSENT),
-    ],
-)
-def test_verdicts(number, tables, verdict):
-    assert claims(number, [tables])[0].verdict == verdict
+@pytest.mark.parametrize("case", [
+    (1, retimed(DOWN, DOWN, UP, DOWN), HOLDS, HOLDS, HOLDS),
+    (1, retimed(ACROSS, DOWN, DOWN, UP), PARTLY, PARTLY, FAILS),
+    (1, retimed(UP, ACROSS, ACROSS, ACROSS), FAILS, PARTLY, UNCLEAR),
+    (1, retimed(ACROSS, UP, None, None), UNCLEAR, PARTLY, UNCLEAR), (1, {}, ABSENT, ABSENT, ABSENT),
+    (2, existing(LOW), HOLDS), (2, existing(HIGH), FAILS),
+    (2, existing(Interval(0.05, 0.2)), UNCLEAR), (2, existing(None), UNCLEAR),
+    (2, existing(LOW, done=0), ABSENT), (2, existing(HIGH, own=LOW), HOLDS),
+    (2, existing(LOW, own=HIGH), PARTLY), (3, known(0.05, LOW, LOW), HOLDS, HOLDS),
+    (3, known(0.15, LOW, HIGH), PARTLY, FAILS), (3, known(0.25, LOW, None), FAILS, UNCLEAR),
+    (3, {}, ABSENT, ABSENT), (4, ablation(("siglip", 0.1, LOW), ("dinov2", 0.2, HIGH)), HOLDS),
+    (4, ablation(("siglip", 0.1, LOW), ("dinov2", 0.2, LOW)), UNCLEAR),
+    (4, ablation(("siglip", 0.2, HIGH), ("dinov2", 0.1, LOW)), FAILS),
+    (4, ablation(("tiny (shipped)", 0.2, HIGH)), ABSENT), (5, fidelity(ACROSS, ACROSS), HOLDS),
+    (5, fidelity(ACROSS, DOWN), PARTLY), (5, fidelity(ACROSS, None), PARTLY),
+    (5, fidelity(DOWN, UP), FAILS), (5, fidelity(None, None), ABSENT),
+    (6, people(30, 0.1, 0.4), HOLDS), (6, people(30, 0.6, 0.9), FAILS),
+    (6, people(30, 0.4, 0.6), UNCLEAR), (6, people(0, 0.0, 0.0), ABSENT), (7, SINE, HOLDS, ABSENT),
+    (7, {}, ABSENT, ABSENT), (7, retimed(ACROSS, DOWN, UP, DOWN, "retiming_sine"), PARTLY, ABSENT),
+])  # fmt: skip
+def test_verdicts(case):
+    number, tables, *wanted = case
+    assert [claim.verdict for claim in reproduction.claims(number, [tables])] == wanted
 
 
 def test_rendered_clips_are_called_so_and_the_papers_own_method_comes_first():
-    said = claims(2, [existing(LOW, own=LOW)])[0].figures
+    said = reproduction.claims(2, [existing(LOW, own=LOW)])[0].figures
     assert said.startswith(f"target_mae: {SEGMENTED} 0.1 to")
     rendered = existing(LOW, own=LOW, before_true_target_mae=0.2)
-    assert claims(2, [rendered])[0].figures.startswith("rendered clips, not real")
+    assert reproduction.claims(2, [rendered])[0].figures.startswith("rendered clips, not real")
 
 
 def test_the_run_that_is_nearest_to_the_paper_decides():
     shipped, large = retimed(UP, UP, UP, UP), retimed(DOWN, DOWN, UP, DOWN)
-    assert claims(1, [large, shipped])[0].verdict == HOLDS
-    assert claims(1, [shipped, large])[0].verdict == FAILS
-    assert claims(2, [existing(LOW, done=0), existing(HIGH)])[0].verdict == FAILS  # not resampled
+    assert reproduction.claims(1, [large, shipped])[0].verdict == HOLDS
+    assert reproduction.claims(1, [shipped, large])[0].verdict == FAILS
+    undone = existing(LOW, done=0)
+    assert reproduction.claims(2, [undone, existing(HIGH)])[0].verdict == FAILS
 
 
 def test_generators_are_compared_by_their_plain_clips():
-    assert claims(7, [SINE])[-1].verdict == ABSENT
-    other = table(
-        "retiming_sine", *(row | {"generator": "h"} for row in SINE["retiming_sine"].rows)
-    )
-    claim = claims(7, [SINE, other])[-1]
+    rows = [row | {"generator": "h"} for row in SINE["retiming_sine"].rows]
+    other = table("retiming_sine", *rows)
+    claim = reproduction.claims(7, [SINE, other])[-1]
     assert claim.verdict == UNCLEAR
     assert claim.figures == "Plain clips, before_target_mae: g 0.2; h 0.2"

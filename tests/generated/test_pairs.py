@@ -4,6 +4,7 @@ import harness
 import numpy as np
 import pytest
 import yaml
+from adapters import refused
 from PIL import Image
 
 from benchmarks.generated.pairs import PHRASES, Pair, load_pairs
@@ -63,15 +64,12 @@ def test_photographs_are_at_the_size_of_the_model_with_a_prompt_each():
 
 def test_a_users_pairs(written, tmp_path):
     told = {"prompt": "a cat", "negative_prompt": "blur", "category": "animals"}
-    (tmp_path / "elsewhere").mkdir()
-    outside = tmp_path / "elsewhere" / "c.png"
+    outside = harness.touch(tmp_path, "elsewhere/c.png") / "elsewhere" / "c.png"
     picture(outside, 7)
     path = written([GOOD | told, {"name": "free", "first": str(outside)}])
     first, second = load_pairs(path, SIZE)
     assert np.array_equal([first.first, first.last], [harness.picture(x) for x in (0, 1)])
-    assert {name: getattr(first, name) for name in ("name", *told)} == {
-        "name": "cat to lion"
-    } | told
+    assert vars(first).items() >= ({"name": "cat to lion"} | told).items()
     assert np.array_equal(second.first, harness.picture(7))
     assert (second.last, second.prompt, second.negative_prompt) == (None, "", None)
 
@@ -93,37 +91,28 @@ def test_a_file_may_hold_images_and_descriptions(written, tmp_path):
             load_pairs(written(content), SIZE, count, stills)
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("- {name: [", "this is no YAML"),
-        ("", "there is no list of pairs"),
-        (["a.png"], "pair 1 is 'a.png'"),
-        ([GOOD, {"name": "x"}], "pair 2 has no first"),
-        ([GOOD | {"promt": "x"}], "did you mean prompt"),
-        ([GOOD, WORDS | {"last": "b.png"}], "pair 2 has first_prompt and last"),
-        ([{"name": "x", "last_prompt": "a lion"}], "pair 1 has no first"),
-        ([WORDS | {"last_prompt": " "}], "last_prompt=' ' must be text"),
-        ([GOOD, WORDS], "pair 'in words': the frames are described in words; choose stills=sdxl"),
-        ([GOOD | {"name": 7}], "name=7 must be text"),
-        ([GOOD | {"name": "a\nb"}], "one line"),
-        ([GOOD | {"last": "none.png"}], "none.png"),
-        ([GOOD | {"last": "broken.png"}], "broken.png"),
-        ([GOOD | {"last": "large.png"}], "differ in size .32x32 and 64x64."),
-        ([GOOD, GOOD], "'cat to lion' is taken already"),
-    ],
-)
+@pytest.mark.parametrize(("content", "words"), [
+    ("- {name: [", "this is no YAML"), ("", "there is no list of pairs"),
+    (["a.png"], "pair 1 is 'a.png'"), ([GOOD, {"name": "x"}], "pair 2 has no first"),
+    ([GOOD | {"promt": "x"}], "did you mean prompt"),
+    ([GOOD, WORDS | {"last": "b.png"}], "pair 2 has first_prompt and last"),
+    ([{"name": "x", "last_prompt": "a lion"}], "pair 1 has no first"),
+    ([WORDS | {"last_prompt": " "}], "last_prompt=' ' must be text"),
+    ([GOOD, WORDS], "pair 'in words': the frames are described in words; choose stills=sdxl"),
+    ([GOOD | {"name": 7}], "name=7 must be text"), ([GOOD | {"name": "a\nb"}], "one line"),
+    ([GOOD | {"last": "none.png"}], "none.png"), ([GOOD | {"last": "broken.png"}], "broken.png"),
+    ([GOOD | {"last": "large.png"}], "differ in size .32x32 and 64x64."),
+    ([GOOD, GOOD], "'cat to lion' is taken already"),
+])  # fmt: skip
 def test_what_is_wrong_with_a_file_is_said_in_one_line(content, words, written):
-    with pytest.raises(ConfigError, match=words) as error:
+    with refused(words):
         load_pairs(written(content), SIZE)
-    assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("source", ["photos", "no/such.yaml", "", 7, ["procedural"]])
-def test_unknown_sets_are_refused(source):
-    with pytest.raises(ConfigError) as error:
-        load_pairs(source, SIZE)
-    assert "\n" not in str(error.value)
+def test_unknown_sets_are_refused():
+    for source in ("photos", "no/such.yaml", "", 7, ["procedural"]):
+        with pytest.raises(ConfigError, match=r"^.+$"):  # one line
+            load_pairs(source, SIZE)
 
 
 def test_identities_distinguish_pairs():

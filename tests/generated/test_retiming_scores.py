@@ -13,7 +13,6 @@ from benchmarks.generated.sentences import sentences
 from benchmarks.harness.cells import Interval, Table
 from benchmarks.harness.quality import paired_table, reasons, retimed_columns, sentence
 from benchmarks.harness.session import build
-from spf.errors import ConfigError
 from spf.generators.base import GeneratedClip
 from spf.measurement import DEFAULT_SETTINGS
 from spf.pacing.targets import Linear
@@ -74,9 +73,8 @@ def test_the_papers_method_stands_beside_our_best():
         row("rope (authors_workflow)", -0.12, Interval(-0.2, 0.01)),
         row("rope (authors_code)", -0.02, Interval(-0.03, 0.01)),
     )
-    assert text.startswith(
-        "Median linearity_mae of the clips of tiny, target linear, measured by m: "
-    )
+    head = "Median linearity_mae of the clips of tiny, target linear, measured by m: "
+    assert text.startswith(head)
     true = "better on 2 of 3{}, by the renderer's parameter 0.25 to 0.31"
     doubtful = true.format(", not beyond doubt") + "; "
     assert f"the paper's method, rope (authors_code), lowers it, 0.2 to 0.18, {doubtful}" in text
@@ -87,18 +85,15 @@ def test_the_papers_method_stands_beside_our_best():
     assert "alpha" not in text
 
 
-@pytest.mark.parametrize(
-    ("change", "interval", "verdict"),
-    [
+def test_the_control_says_what_its_interval_allows():
+    for change, interval, verdict in (
         (0.1, Interval(0.05, 0.15), "worse, so the map matters"),
         (0.1, Interval(-0.01, 0.15), "no clear difference"),
         (-0.1, Interval(-0.15, -0.01), "better: the map does NOT matter"),
         (0.1, None, "too few pairs to tell"),
-    ],
-)
-def test_the_control_says_what_its_interval_allows(change, interval, verdict):
-    text = said(row("wrong_map", change, interval))
-    assert f"{0.2 + change:.1f} against 0.2 before, {verdict}." in text
+    ):
+        text = said(row("wrong_map", change, interval))
+        assert f"{0.2 + change:.1f} against 0.2 before, {verdict}." in text
 
 
 ABSENT = "not run: weights absent, get them by make weights QUALITY=vbench"
@@ -162,24 +157,17 @@ def test_differences_are_paired_and_signed():
     assert said in sentence(table)
 
 
-@pytest.mark.parametrize(
-    ("afters", "said"),
-    [
-        (
-            [0.45 + clip / 1000 for clip in range(6)],
-            "lower temporal_flickering (rope by tiny), 0.5",
-        ),
-        (
-            [0.5 + (-1) ** clip / 100 for clip in range(6)],
-            "no interval of a difference excludes zero",
-        ),
+def test_the_sentence_follows_sign_and_number():
+    lower = [0.45 + clip / 1000 for clip in range(6)]
+    alike = [0.5 + (-1) ** clip / 100 for clip in range(6)]
+    for afters, said in (
+        (lower, "lower temporal_flickering (rope by tiny), 0.5"),
+        (alike, "no interval of a difference excludes zero"),
         ([0.6] * 5, "too few clips"),
-    ],
-)
-def test_the_sentence_follows_sign_and_number(afters, said):
-    table = paired_table([record(clip, 0.5, after) for clip, after in enumerate(afters)])
-    assert said in sentence(table)
-    assert (table.rows[0]["difference_95"] is None) == (len(afters) < 6)
+    ):
+        table = paired_table([record(clip, 0.5, after) for clip, after in enumerate(afters)])
+        assert said in sentence(table)
+        assert (table.rows[0]["difference_95"] is None) == (len(afters) < 6)
 
 
 def test_what_was_not_retimed_is_no_pair():
@@ -195,5 +183,5 @@ def test_what_was_not_retimed_is_no_pair():
 
 def test_a_benchmark_without_quality_refuses_it():
     config = harness.compose("benchmark=synthetic_pacing", "quality=vbench")
-    with pytest.raises(ConfigError, match="scores no quality; use quality=none"):
+    with pytest.raises(spf.ConfigError, match="scores no quality; use quality=none"):
         build(config)

@@ -26,17 +26,13 @@ CLASSES = {"sdxl": StableDiffusionXL, "flux": Flux}
 WORDS = ["benchmark.pairs=transitions", "benchmark.retimes=[none]"]
 QUICK = ["benchmark.num_frames=5", "benchmark.steps=1"]
 ENDS = "first_prompt", "last_prompt"
+ENTRIES = yaml.safe_load((DESCRIBED / "transitions.yaml").read_text())
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("text_to_image")
     return {kind: miniature_stills.save(kind, root / kind) for kind in CLASSES}
-
-
-@pytest.fixture(scope="module")
-def entries():
-    return yaml.safe_load((DESCRIBED / "transitions.yaml").read_text())
 
 
 def noting(monkeypatch, kind, name):
@@ -65,27 +61,25 @@ def pixels(path):
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-def test_the_transitions_are_balanced_and_described_at_both_ends(entries):
-    assert len({entry["name"] for entry in entries}) == len(entries) >= 48
-    categories = Counter(entry["category"] for entry in entries)
+def test_the_transitions_are_balanced_and_described_at_both_ends():
+    assert len({entry["name"] for entry in ENTRIES}) == len(ENTRIES) >= 48
+    categories = Counter(entry["category"] for entry in ENTRIES)
     assert len(categories) == 6
     assert min(categories.values()) >= 8
-    for start in range(0, len(entries), 6):  # so that the first so many are balanced
-        assert {entry["category"] for entry in entries[start : start + 6]} == set(categories)
-    texts = [entry[key] for entry in entries for key in ("prompt", *ENDS)]
+    for start in range(0, len(ENTRIES), 6):  # so that the first so many are balanced
+        assert {entry["category"] for entry in ENTRIES[start : start + 6]} == set(categories)
+    texts = [entry[key] for entry in ENTRIES for key in ("prompt", *ENDS)]
     assert len(set(texts)) == len(texts)
     assert all(text.isprintable() and text.isascii() for text in texts)
     # CLIP reads 77 tokens, some words are two.
     assert max(len(re.findall(r"\w+|[^\w\s]", text)) for text in texts) <= 55
-    for entry in entries:
+    for entry in ENTRIES:
         assert re.fullmatch(r"[a-z]+(-[a-z]+)+", entry["name"])
         first, last = (set(entry[key].split()) for key in ENDS)
         assert len(first & last) > 0.6 * len(first | last), entry["name"]  # one composition
 
 
-def test_stills_are_made_once_and_shared(
-    folders, entries, tiny_weights, tmp_path, asked, monkeypatch, capsys
-):
+def test_stills_are_made_once(folders, tiny_weights, tmp_path, asked, monkeypatch, capsys):
     made = noting(monkeypatch, TextToImage, "still")  # their descriptions
     sdxl = [f"stills.path={folders['sdxl']}", "stills.steps=1", "stills.size=[64,96]"]
     words = [*WORDS, "stills=sdxl", *sdxl]
@@ -94,11 +88,10 @@ def test_stills_are_made_once_and_shared(
     stills = sorted((tmp_path / "stills").iterdir())
     assert done.code == 0
     assert "4 stills of 96x64 by sdxl (4 to be made: " in " ".join(capsys.readouterr().err.split())
-    assert made == [entry[key] for entry in entries[:2] for key in ENDS]
-    assert [path.suffix for path in stills] == [".png"] * 4
+    assert made == [entry[key] for entry in ENTRIES[:2] for key in ENDS]
     about = {json.loads(Image.open(path).info["spf"])["description"]: path for path in stills}
     assert set(about) == set(made)
-    for request, entry in zip(asked, entries[:2], strict=True):
+    for request, entry in zip(asked, ENTRIES[:2], strict=True):
         assert request.prompt == entry["prompt"]
         for image, key in zip((request.first, request.last), ENDS, strict=True):
             assert np.array_equal(image, pixels(about[entry[key]]))
@@ -123,25 +116,25 @@ def test_stills_are_made_once_and_shared(
 def test_stills_of_a_folder_are_used_as_they_are(tiny_weights, tmp_path, asked):
     folder = tmp_path / "mine"
     folder.mkdir()
-    names = ["cat-to-lion_first.png", "cat-to-lion_last.webp"]
+    first, last = "cat-to-lion_first.png", "cat-to-lion_last.webp"
 
     def put(name, number, size=64):
         Image.fromarray(harness.picture(number, size)).save(folder / name, lossless=True)
 
-    for number, name in enumerate(names):
-        put(name, number)
+    put(first, 0)
+    put(last, 1)
     words = [*WORDS, *QUICK, "stills=folder", f"stills.path={folder}", "benchmark.num_pairs=1"]
     assert generators.run(tiny_weights, tmp_path / "out", *words).code == 0
     assert not (tmp_path / "out" / "stills").exists()
     for image, number in ((asked[0].first, 0), (asked[0].last, 1)):
         assert np.array_equal(image, harness.picture(number, 64))
-    put(names[0], 2)
+    put(first, 2)
     again = generators.run(tiny_weights, tmp_path / "out", *words)
     assert again.results.reused == 0  # another image is another clip
     with pytest.raises(ConfigError, match="2 of 4 stills are missing") as error:
         generators.made(tiny_weights, *words, "benchmark.num_pairs=2")
     assert str(error.value).startswith(str(folder / "apple-to-light-bulb_first.png"))
-    put(names[0], 2, 32)
+    put(first, 2, 32)
     with pytest.raises(ConfigError, match="pair 'cat-to-lion': its frames differ in size"):
         generators.made(tiny_weights, *words)
 
@@ -168,54 +161,36 @@ def test_a_still_is_determined_by_its_recipe(kind, folders, tmp_path):
     paths = {one.path(tmp_path) for one in (first, *others)}
     assert len(paths) == 7  # strength alone moves no still that is made from noise
     assert recipe(mild).path(tmp_path) in paths
-    for other in others:
-        found = other.image(tmp_path)
-        assert found.shape != image.shape or np.abs(found.astype(int) - image).max() > 0
+    assert not any(np.array_equal(other.image(tmp_path), image) for other in others)
 
 
 def test_files_of_half_precision_are_loaded_where_there_are_no_others(folders, tmp_path):
     half = miniature_stills.save("sdxl", tmp_path / "half", variant="fp16")
     assert list(half.glob("unet/*")) != []
     assert {file.suffixes[0] for file in half.glob("*/*.safetensors")} == {".fp16"}
-    made = [
-        StableDiffusionXL(path=path, device="cpu", steps=1).still("a cat", (64, 64), 0)
-        for path in (half, folders["sdxl"])
-    ]
-    assert np.array_equal(*made)
+    makers = (StableDiffusionXL(path=x, device="cpu", steps=1) for x in (half, folders["sdxl"]))
+    assert np.array_equal(*(maker.still("a cat", (64, 64), 0) for maker in makers))
     alone = component_parameters(half, "")
     for file in folders["sdxl"].glob("*/*.safetensors"):
         (half / file.relative_to(folders["sdxl"])).write_bytes(file.read_bytes())
     assert component_parameters(half, "") == alone  # of two copies one counts
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ("benchmark.pairs=transitions", "choose stills=sdxl or stills=flux"),
-        ("stills=folder stills.path=.", "pairs=procedural has images"),
-        ("+ stills=folder", "stills.path=FOLDER"),
-        ("+ stills=folder stills.path=.", "4 of 4 stills are missing"),
-        ("+ stills=sdxl", "make weights STILLS=sdxl, or stills.path="),
-        ("+ stills=flux", "about 34 GB in bfloat16"),
-        ("+ stills=sdxl stills.path=.", "stills.path=.: this is no"),
-        ("+ stills=sdxl stills.variant=dev", "variant of sdxl 'dev'"),
-        ("+ stills=sdxl stills.strength=2", "stills.strength=2"),
-        ("+ stills=sdxl stills.steps=0", "stills.steps=0"),
-        ("+ stills=sdxl stills.seed=-1", "stills.seed=-1"),
-        ("+ stills=sdxl stills.guidance=-1", "stills.guidance=-1"),
-        ("+ stills=sdxl stills.size=5", "stills.size=5 must be"),
-        (
-            "benchmark=synthetic_pacing stills=folder stills.path=.",
-            "benchmark=synthetic_pacing needs no stills; use stills=none",
-        ),
-    ],
-)
-def test_what_cannot_be_shown_is_refused_before_any_work(
-    words, said, tiny_weights, tmp_path, monkeypatch
-):
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+@pytest.mark.parametrize(("words", "said"), [
+    ("benchmark.pairs=transitions", "choose stills=sdxl or stills=flux"),
+    ("stills=folder stills.path=.", "pairs=procedural has images"),
+    ("+ stills=folder", "stills.path=FOLDER"),
+    ("+ stills=folder stills.path=.", "4 of 4 stills are missing"),
+    ("+ stills=sdxl", "make weights STILLS=sdxl, or stills.path="),
+    ("+ stills=flux", "about 34 GB in bfloat16"),
+    ("+ stills=sdxl stills.path=.", "stills.path=.: this is no"),
+    ("+ stills=sdxl stills.variant=dev", "variant of sdxl 'dev'"),
+    *((f"+ stills=sdxl stills.{x}", f"stills.{x}") for x in ("strength=2", "steps=0", "seed=-1")),
+    *((f"+ stills=sdxl stills.{x}", f"stills.{x}") for x in ("guidance=-1", "size=5")),
+    ("benchmark=synthetic_pacing stills=folder stills.path=.", "use stills=none"),
+])  # fmt: skip
+def test_what_cannot_be_shown_is_refused(words, said, tiny_weights, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(TextToImage, "still", lambda *_: pytest.fail("work began"))
     chosen = words.replace("+", " ".join([*WORDS, "benchmark.num_pairs=2"])).split()
@@ -230,11 +205,8 @@ def test_what_cannot_be_shown_is_refused_before_any_work(
 def test_weights_of_stills_have_words():
     from scripts import fetch_weights
 
-    for word, repo in (
-        ("stills=sdxl", "stabilityai/stable-diffusion-xl-base-1.0"),
-        ("stills=flux/schnell", "black-forest-labs/FLUX.1-schnell"),
-    ):
-        (pin,) = fetch_weights.pins_of(word)
-        assert pin.repo == repo
+    names = {"sdxl": "stabilityai/stable-diffusion-xl-base-1.0"}
+    for word, repo in (names | {"flux/schnell": "black-forest-labs/FLUX.1-schnell"}).items():
+        assert [pin.repo for pin in fetch_weights.pins_of(f"stills={word}")] == [repo]
     with pytest.raises(ConfigError, match="STILLS=WORD, one of sdxl, flux"):
         fetch_weights.pins_of("stills=")

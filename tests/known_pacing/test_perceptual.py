@@ -20,14 +20,14 @@ from spf.errors import UnavailableError
 CHANNELS = (64, 192, 384, 256, 256)
 
 
-def publish(monkeypatch: pytest.MonkeyPatch, name: str, path: Path) -> None:
+def publish(monkeypatch, name, path):
     """What is in a file is what should be there."""
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(perceptual, name, replace(getattr(perceptual, name), sha256=sha256))
 
 
 @pytest.fixture
-def weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def weights(monkeypatch, tmp_path):
     """Random weights as files in a torch home, known by their hashes; the tensors of AlexNet."""
     torch.manual_seed(0)
     with torch.device("meta"):
@@ -35,10 +35,7 @@ def weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     features = {f"features.{k}": torch.randn(v.shape) * 0.05 for k, v in shapes.items()}
     linear = {f"lin{k}.model.1.weight": torch.rand(1, n, 1, 1) for k, n in enumerate(CHANNELS)}
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for name, folder, made in (
-        ("ALEXNET", "checkpoints", features),
-        ("LINEAR", "pyiqa", linear),
-    ):
+    for name, folder, made in (("ALEXNET", "checkpoints", features), ("LINEAR", "pyiqa", linear)):
         path = tmp_path / "hub" / folder / getattr(perceptual, name).name
         path.parent.mkdir(parents=True)
         torch.save(made, path)
@@ -48,18 +45,18 @@ def weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     perceptual.load_network.cache_clear()
 
 
-def steps(frames: np.ndarray) -> np.ndarray:
+def steps(frames):
     gathered = PerceptualSteps()
     for frame in frames:
         gathered.add(frame)
     return gathered.as_array()
 
 
-def test_steps_are_those_of_pyiqa(weights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_are_those_of_pyiqa(weights, monkeypatch):
     """A well-kept library's own forward pass; its construction would fetch AlexNet."""
     from pyiqa.archs import lpips_arch
 
-    def local(**_: object) -> torch.nn.Module:
+    def local(**_):
         with torch.device("meta"):
             whole = alexnet(weights=None)
         named = {k.removeprefix("features."): v for k, v in weights.items()}
@@ -82,7 +79,7 @@ def test_steps_are_those_of_pyiqa(weights, monkeypatch: pytest.MonkeyPatch) -> N
     assert np.abs(np.delete(found, 8)).max() < 1e-9
 
 
-def test_code_in_weights_is_not_run(weights, monkeypatch, tmp_path: Path) -> None:
+def test_code_in_weights_is_not_run(weights, monkeypatch, tmp_path):
     class CountedHarm:
         def __reduce__(self):
             return Path.touch, (tmp_path / "harmed",)
@@ -96,7 +93,7 @@ def test_code_in_weights_is_not_run(weights, monkeypatch, tmp_path: Path) -> Non
         publish(monkeypatch, "LINEAR", path)
 
 
-def test_absent_weights_say_which_and_how_to_get_them(monkeypatch, tmp_path: Path) -> None:
+def test_absent_weights_say_which_and_how_to_get_them(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert perceptual.identity() is None
     with pytest.raises(UnavailableError) as caught:
@@ -108,7 +105,7 @@ def test_absent_weights_say_which_and_how_to_get_them(monkeypatch, tmp_path: Pat
     ladder = pd.DataFrame({"motion": "none", "true_linearity_mae": [0.0, 0.1]})
     ladder = ladder.assign(**{name: [0.0, 1.0] for name in MEASURES if name != "pdv_lpips"})
 
-    def row() -> tuple[str, str]:
+    def row():
         found = {row["measure"]: row for row in truth_tables.measure_rows(ladder)[0]}
         return found["pdv_lpips"]["status"], found["pdv_lpips"]["reason"]
 

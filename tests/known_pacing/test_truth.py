@@ -1,7 +1,5 @@
 """The synthetic benchmark's own arithmetic: errors against the truth, studies, tables."""
 
-from pathlib import Path
-
 import harness
 import numpy as np
 import pandas as pd
@@ -20,7 +18,7 @@ U = np.linspace(0, 1, 81)
 
 
 @pytest.mark.parametrize("length", [5, 81, 1000])
-def test_static_noisy_clips_do_not_change(length: int) -> None:
+def test_static_noisy_clips_do_not_change(length):
     """Also where the noise of every frame has another size."""
     random = np.random.default_rng(length)
     clips = []
@@ -36,7 +34,7 @@ def test_static_noisy_clips_do_not_change(length: int) -> None:
     assert spf.fit(steady).noise_spread == pytest.approx(np.sqrt(0.5 / 32), rel=0.1)
 
 
-def test_the_solver_s_tables_meet_their_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_solver_s_tables_meet_their_bars(monkeypatch):
     monkeypatch.setattr(solver_tables, "POWER_LENGTHS", (21, 81))
     laws, long, _, power = solver_tables.solver_tables()
     assert max(row["increments"] for row in laws.rows) < 1e-3
@@ -49,7 +47,7 @@ def test_the_solver_s_tables_meet_their_bars(monkeypatch: pytest.MonkeyPatch) ->
     assert "; 0.060 in 81 frames" in solver_tables.solver_sentence([laws, long, _, power])
 
 
-def test_the_calibration_takes_out_the_embedder_s_own_speed() -> None:
+def test_the_calibration_takes_out_the_embedder_s_own_speed():
     """A warped clock L(p) distorts reference and clip alike; the calibrated error forgets it."""
     pace, wrong = law("ease_in").g(U), law("ease_out").g(U)
     for power in (0.5, 1.0, 2.0):  # L at even parameters is U**power
@@ -65,7 +63,7 @@ def test_the_calibration_takes_out_the_embedder_s_own_speed() -> None:
     assert (found.unidentified, found.reason) == (0.0, "")
 
 
-def clock(start: float, stop: float) -> np.ndarray:
+def clock(start, stop):
     """L at 81 parameters: even, but for a plateau from start to stop."""
     level = start / (1 - (stop - start))
     made = np.interp(U, [0, start, stop, 1], [0, level, level, 1])
@@ -74,7 +72,7 @@ def clock(start: float, stop: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("pacing", ["linear", "ease_in"])
-def test_a_plateau_of_the_clock_identifies_nothing(pacing: str) -> None:
+def test_a_plateau_of_the_clock_identifies_nothing(pacing):
     """From p = 0.4 to 0.6: the time in which the law is there is left out, and is reported."""
     at, wrong = law(pacing).g(U), law("ease_out").g(U)
     reference = clock(0.4, 0.6)
@@ -89,7 +87,7 @@ def test_a_plateau_of_the_clock_identifies_nothing(pacing: str) -> None:
     assert found.error == pytest.approx(np.abs(read - at)[known].mean(), abs=0.01)
 
 
-def test_no_error_where_the_clock_mostly_stands_still() -> None:
+def test_no_error_where_the_clock_mostly_stands_still():
     for speed, share in ((0.09, 0.5), (0.11, 0.0)):  # slow counts below a tenth of the mean
         reference = np.interp(U, [0, 0.25, 0.75, 1], [0, 0.5 - speed / 4, 0.5 + speed / 4, 1])
         found = truth.calibrate(reference, U, U, reference)
@@ -105,7 +103,7 @@ def test_no_error_where_the_clock_mostly_stands_still() -> None:
 
 
 @pytest.mark.parametrize("place", [0.3, 0.7])
-def test_a_jump_is_found_where_it_is(place: float) -> None:
+def test_a_jump_is_found_where_it_is(place):
     pacing = law("sigmoid_jump", place=place, steepness=160)
     curve = spf.fit(great_circle(pacing, 81), times=U * 10)
     assert truth.jump_error(curve, pacing) <= 0.5 + 1e-3
@@ -114,7 +112,7 @@ def test_a_jump_is_found_where_it_is(place: float) -> None:
     assert np.isnan(truth.jump_error(curve, law("linear")))
 
 
-def test_other_measures_are_zero_for_even_clips_and_grow() -> None:
+def test_other_measures_are_zero_for_even_clips_and_grow():
     jump = law("sigmoid_jump")
     even, steep = (consecutive_measures(great_circle(x, 81), U) for x in (law("linear"), jump))
     assert even["pdv"] < 1e-12
@@ -125,23 +123,15 @@ def test_other_measures_are_zero_for_even_clips_and_grow() -> None:
     assert np.isnan(running_sum_mae(np.zeros(80), U))
 
 
-def test_rank_correlation_knows_its_direction() -> None:
-    ladder = pd.DataFrame(
-        {
-            "motion": "none",
-            "true_linearity_mae": [0.0, 0.1, 0.2],
-            "linearity_mae": [0.01, 0.1, 0.3],
-            "pacing_entropy_64": [1.0, 0.8, 0.5],  # higher is more even
-            "pdv": [3.0, 2.0, 1.0],
-        }
-    )
-    rows, motions = truth_tables.measure_rows(ladder)
+def test_measures_know_their_direction():
+    columns = {"motion": "none", "true_linearity_mae": [0.0, 0.1, 0.2], "pdv": [3.0, 2.0, 1.0]}
+    columns |= {"linearity_mae": [0.01, 0.1, 0.3]}
+    columns |= {"pacing_entropy_64": [1.0, 0.8, 0.5]}  # higher is more even
+    rows, motions = truth_tables.measure_rows(pd.DataFrame(columns))
     assert motions == ["none"]
     found = {row["measure"]: row["none"] for row in rows if row["status"] == "done"}
     assert found == pytest.approx({"linearity_mae": 1, "pacing_entropy_64": 1, "pdv": -1})
-
-
-def test_a_metric_tells_a_fault_by_the_pairs_that_it_orders() -> None:
+    # A metric tells a fault by the pairs that it orders.
     faulty = pd.DataFrame({"linearity_mae": [0.3, 0.1], "pacing_entropy_64": [0.5, np.nan]})
     even = pd.DataFrame({"linearity_mae": [0.2, 0.1], "pacing_entropy_64": [0.9, 0.4]})
     assert truth_tables._less_even(faulty, even, "linearity_mae") == (1 + 1 + 0 + 0.5) / 4
@@ -150,7 +140,7 @@ def test_a_metric_tells_a_fault_by_the_pairs_that_it_orders() -> None:
 
 
 @pytest.mark.slow
-def test_the_documents_table_of_faults_is_measured(tmp_path: Path) -> None:
+def test_the_documents_table_of_faults_is_measured(tmp_path):
     words = ("benchmark=synthetic_pacing", "embedder=tiny", "benchmark.studies=[faults]")
     run = session.run(harness.compose(*words, f"output={tmp_path}"), quiet=True)
     data = run.summary.sections[0].tables[0].data.drop(columns=["embedder", "clips"])

@@ -18,16 +18,9 @@ from spf.cli import main
 from spf.pacing.export import TOLERANCE, as_csv, as_filter, ffmpeg_command, ffmpeg_version
 from spf.video import load
 
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="FFmpeg is not installed")
-
-
-def run(line):
-    subprocess.run(["bash", "-c", line], check=True, capture_output=True, stdin=subprocess.DEVNULL)
-
 
 def filtered(text, count, first=3):
-    """Numbers of the frames that FFmpeg shows of a clip of `count` at 12 a second, whose first one
-    comes after a while."""
+    """Numbers of the frames that FFmpeg shows of a clip at 12 a second, whose first one is late."""
     import av
     from av.filter import Graph
 
@@ -71,7 +64,7 @@ def test_timemap_writes_a_table_and_a_filter(tmp_path, capsys):
     assert (np.abs(shown - wanted) <= 1 + np.gradient(wanted)).all()
 
 
-@needs_ffmpeg
+@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs the program ffmpeg")
 @pytest.mark.parametrize("folder", ["it's $HOME", "12:30, \\", "-o%d"])
 def test_the_printed_ffmpeg_command_can_be_pasted(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -79,7 +72,8 @@ def test_the_printed_ffmpeg_command_can_be_pasted(folder, tmp_path, monkeypatch,
     words = ["--embedder", "pixels", "--frames", "40", "--fps", "29.97"]
     assert main(["timemap", str(clip), *words, "--out", f"./{folder}/map.csv"]) == 0
     (line,) = re.findall("^ +(ffmpeg .*)$", capsys.readouterr().out, re.MULTILINE)
-    run(line)
+    quiet = {"check": True, "capture_output": True, "stdin": subprocess.DEVNULL}
+    subprocess.run(["bash", "-c", line], **quiet)
     made = load(tmp_path / folder / "map.mp4")
     assert len(made.frames) == 40
     assert np.allclose(made.times, np.arange(40) * 1001 / 30000, atol=1e-4)
@@ -97,16 +91,13 @@ def test_options_are_those_of_the_version(tmp_path):
     assert ffmpeg_version(str(tmp_path / "missing")) is None
 
 
-def test_the_filter_of_maps_that_stand_still_and_of_two_frames():
+def test_maps_that_stand_still_of_two_frames_and_of_uneven_times():
     for positions in ([0.0, 1.0, 1.0, 1.0, 4.0], [0.0, 1.0]):
         count = len(positions)
         times = np.arange(count) / 12
         shown = filtered(as_filter(times, np.array(positions), times, 12), count)
         assert shown[0] == 0
         assert np.all(np.diff(shown) >= 0)
-
-
-def test_the_table_knows_uneven_times():
     text = as_csv(np.array([0.0, 0.5]), np.array([0.0, 1.5]), np.array([0.0, 0.1, 0.9]))
     assert text.splitlines()[1:] == ["0,0.000000,0.000000,0.000000", "1,0.500000,1.500000,0.500000"]
 

@@ -10,8 +10,6 @@ import pytest
 import spf
 from spf.pacing.resampling import METHODS, resampled
 
-SIZES = [(1, 1), (2, 3), (17, 40)]
-
 
 def made(frames, positions, method):
     return np.stack(list(resampled(frames, positions, method)))
@@ -46,7 +44,7 @@ def scene(shift, size=96, side=36):
     return np.rint(ground * (1 - cover) + moved * cover).astype(np.uint8)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (17, 40)], ids=str)
 @pytest.mark.parametrize("method", METHODS)
 def test_the_identity_and_time_reversal_are_exact(method, size):
     """Exact middles too, and the middle of the whole clip, which the reversal leaves in place."""
@@ -70,7 +68,11 @@ def test_threads_change_nothing():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_position_past_the_end_is_refused_when_it_is_reached(method):
+def test_bad_positions_are_refused_at_once_and_one_past_the_end_when_it_is_reached(method):
+    rows = ([0.0, 2.0, 1.0], [-0.5, 1.0], [0.0, np.nan], [[0.0, 1.0]])
+    for positions, words in zip(rows, ("not fall", "below 0", "finite", "must be"), strict=True):
+        with pytest.raises(ValueError, match=words):
+            resampled(noise(3), positions, method)
     made = resampled(iter(noise(3)), [0.0, 2.0, 2.5], method)
     assert len([next(made), next(made)]) == 2
     with pytest.raises(ValueError, match="the clip has 3 frames"):
@@ -94,20 +96,6 @@ def test_flow_follows_what_moves():
     true = np.stack([scene(8 * share) for share in shares]).astype(float)
     flow, blend = (made(frames, shares, x) - true for x in ("flow", "blend"))
     assert (4 * np.square(flow).mean((1, 2, 3)) < np.square(blend).mean((1, 2, 3))).all()
-
-
-@pytest.mark.parametrize(
-    ("positions", "words"),
-    [
-        ([0.0, 2.0, 1.0], "must not fall"),
-        ([-0.5, 1.0], "below 0"),
-        ([0.0, float("nan")], "finite"),
-        ([[0.0, 1.0]], "positions must be"),
-    ],
-)
-def test_bad_positions_are_refused_at_once(positions, words):
-    with pytest.raises(ValueError, match=words):
-        resampled(noise(3), positions, "blend")
 
 
 def test_frames_are_not_held(tmp_path):

@@ -70,13 +70,10 @@ def strengths(bands, schedule, level):
     return np.array([acting * rope_oracle.alpha(b, bands, *ALPHA) for b in range(bands)])
 
 
-@pytest.mark.parametrize(
-    ("word", "schedule"),
-    [
-        *(("i2v", "none"), ("i2v", "exp_up"), ("ti2v", "none"), ("skyreels", "exp_up")),
-        *(("wan21/flf2v", "exp_up"), ("wan21/vace-1.3b", "none")),
-    ],
-)
+@pytest.mark.parametrize(("word", "schedule"), [
+    *(("i2v", "none"), ("i2v", "exp_up"), ("ti2v", "none"), ("skyreels", "exp_up")),
+    *(("wan21/flf2v", "exp_up"), ("wan21/vace-1.3b", "none")),
+])  # fmt: skip
 def test_wan_tables_equal_direct_recomputation(adapters, word, schedule):
     generator = adapters(word)
     warp = uneven(generator, Strength(*ALPHA), schedule)

@@ -3,6 +3,7 @@
 import harness
 import numpy as np
 import pytest
+from adapters import refused
 
 from benchmarks.generated.strategies import described, parse_retimes
 from benchmarks.harness.report.players import AUTHORS
@@ -28,7 +29,7 @@ def test_alpha_belongs_to_the_frequency_whatever_the_order_of_storage(order):
 @pytest.mark.parametrize(("frames", "factor"), [(5, 1), (24, 1), (81, 4), (9, 8), (121, 8)])
 def test_ends_are_pinned_and_latents_stay_in_order(frames, factor):
     clock = latent_clock(frames, factor)
-    np.testing.assert_array_equal(clock.shift(np.arange(frames, dtype=float)), 0.0)
+    assert not clock.shift(np.arange(frames, dtype=float)).any()
     for seed in range(20):
         tau = np.sort(np.random.default_rng(seed).random(frames)) * (frames - 1)
         tau[0], tau[-1] = 0, frames - 1
@@ -64,12 +65,10 @@ def test_composed_corrections_look_up_the_old_map():
     np.testing.assert_allclose(Warp(t, 0 * t).composed(first).shift, first, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("shift", "said"), [([0.0], r"must be \(L,\)"), ([0.0, float("nan")], "finite")]
-)
-def test_shifts_that_make_no_warp(shift, said):
-    with pytest.raises(ValueError, match=said):
-        Warp(np.arange(2.0), np.array(shift))
+def test_shifts_that_make_no_warp():
+    for shift, said in (([0.0], r"must be \(L,\)"), ([0.0, np.nan], "finite")):
+        with pytest.raises(ValueError, match=said):
+            Warp(np.arange(2.0), np.array(shift))
 
 
 OMEGA = 10.0 ** -np.arange(7.0)  # the highest frequency first, places 0, 1/6 .. 1
@@ -87,18 +86,14 @@ def test_the_presets_are_what_is_known_of_the_authors():
     assert Rope("ours").strength.of(OMEGA).tolist() == [1.0] * 7
 
 
-@pytest.mark.parametrize(
-    ("bands", "alpha"),
-    [
-        ("flat", [0.8] * 7),
-        ("linear", [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]),
-        ("linear_inverse", [0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2]),
-        ("3_bands", [0.2, 0.2, 0.5, 0.5, 0.8, 0.8, 0.8]),
-        ("3_bands_inverse", [0.8, 0.8, 0.8, 0.5, 0.5, 0.2, 0.2]),
-        ("smooth", [0.2, 0.2 + 0.6 * 2 / 27, 0.2 + 0.6 * 7 / 27, 0.5, None, None, 0.8]),
-        ([0.1, 0.9, 0, 0, 0, 0, 0.5], [0.1, 0.9, 0, 0, 0, 0, 0.5]),
-    ],
-)
+@pytest.mark.parametrize(("bands", "alpha"), [
+    ("flat", [0.8] * 7), ("linear", [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]),
+    ("linear_inverse", [0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2]),
+    ("3_bands", [0.2, 0.2, 0.5, 0.5, 0.8, 0.8, 0.8]),
+    ("3_bands_inverse", [0.8, 0.8, 0.8, 0.5, 0.5, 0.2, 0.2]),
+    ("smooth", [0.2, 0.2 + 0.6 * 2 / 27, 0.2 + 0.6 * 7 / 27, 0.5, None, None, 0.8]),
+    ([0.1, 0.9, 0, 0, 0, 0, 0.5], [0.1, 0.9, 0, 0, 0, 0, 0.5]),
+])  # fmt: skip
 def test_bands_by_hand(bands, alpha):
     found = Rope("authors_workflow", bands=bands).strength.of(OMEGA)
     known = [index for index, value in enumerate(alpha) if value is not None]
@@ -107,47 +102,32 @@ def test_bands_by_hand(bands, alpha):
     assert backwards == pytest.approx(found[::-1])  # a strength goes with its frequency
 
 
-@pytest.mark.parametrize(
-    ("name", "levels", "wanted"),
-    [
-        ("exp-up", 0.5, (np.e**1.5 - 1) / (np.e**3 - 1)),
-        ("exp_down", [0.5, 0.0, 1.0], [(np.e**1.5 - 1) / (np.e**3 - 1), 1, 0]),
-        ("linear", 0.3, 0.3),
-        ("linear_down", 0.3, 0.7),
-        ("cosine", 0.25, (1 - np.sqrt(0.5)) / 2),
-        ("cosine_down", 0.75, (1 - np.sqrt(0.5)) / 2),
-        ("window", [0.49, 0.5, 0.9], [0, 1, 1]),
-        ((0.9, 0.4), [1.0, 0.91, 0.9, 0.6, 0.4, 0.39, 0.0], [0, 0, 1, 1, 1, 0, 0]),
-        ("none", [0.0, 0.9], [1, 1]),
-    ],
-)
+@pytest.mark.parametrize(("name", "levels", "wanted"), [
+    ("exp-up", 0.5, (np.e**1.5 - 1) / (np.e**3 - 1)), ("linear", 0.3, 0.3),
+    ("exp_down", [0.5, 0.0, 1.0], [(np.e**1.5 - 1) / (np.e**3 - 1), 1, 0]),
+    ("linear_down", 0.3, 0.7), ("none", [0.0, 0.9], [1, 1]),
+    ("cosine", 0.25, (1 - np.sqrt(0.5)) / 2), ("cosine_down", 0.75, (1 - np.sqrt(0.5)) / 2),
+    ("window", [0.49, 0.5, 0.9], [0, 1, 1]),
+    ((0.9, 0.4), [1.0, 0.91, 0.9, 0.6, 0.4, 0.39, 0.0], [0, 0, 1, 1, 1, 0, 0]),
+])  # fmt: skip
 def test_schedules_by_hand(name, levels, wanted):
     assert gamma(name, np.array(levels)) == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"preset": "authors"}, "did you mean"),
-        ({"gamma": [0.4, 0.9]}, "START > END"),
-        ({"gamma": [1.0]}, "START, END"),
-        ({"gamma": "exp"}, "exp_up"),
-        ({"bands": "cubic"}, "smooth"),
-        ({"bands": [0.1, -1.0]}, "at least 0"),
-        ({"bands": []}, "neither a name nor a list"),
-        ({"bands": [0.1, 0.2]}, r"2 strengths.*7 bands"),
-    ],
-)
+@pytest.mark.parametrize(("settings", "said"), [
+    ({"preset": "authors"}, "did you mean"), ({"gamma": [0.4, 0.9]}, "START > END"),
+    ({"gamma": [1.0]}, "START, END"), ({"gamma": "exp"}, "exp_up"), ({"bands": "cubic"}, "smooth"),
+    ({"bands": [0.1, -1.0]}, "at least 0"), ({"bands": []}, "neither a name nor a list"),
+    ({"bands": [1, 2]}, "2 strengths.*7 bands"),
+])  # fmt: skip
 def test_wrong_settings_are_refused_in_a_line(settings, said):
-    with pytest.raises(ConfigError, match=said) as error:
+    with refused(said):
         Rope(**settings).strength.of(OMEGA)
-    assert "\n" not in str(error.value)
 
 
 def test_tables_name_the_preset_and_what_differs_from_it():
-    listed = Rope("ours", decay=1, gamma=[1.0, 0.3])
-    assert listed.gamma == (1.0, 0.3)
-    assert described(listed) == "rope (ours, decay=1, gamma=[1 0.3])"
+    listed = described(Rope("ours", decay=1, gamma=[1.0, 0.3]))
+    assert listed == "rope (ours, decay=1, gamma=[1 0.3])"
     made = tuple(map(described, (Rope(), Rope("authors_workflow"), RopeIterative())))
     known = "rope (authors_code)", "rope (authors_workflow)", "rope_iterative (authors_code)"
     assert made == AUTHORS == known
@@ -161,8 +141,5 @@ def test_a_preset_is_an_option_and_stands_beside_the_authors_script(name):
     labels = list(parse_retimes(["none", "rope"], chosen))
     assert labels[:2] == ["none", "rope (authors_code)"]
     assert f"rope ({name})" in labels
-
-
-def test_a_preset_of_a_strategy_that_has_none_is_refused():
     with pytest.raises(ConfigError, match=r"retime=flow has no preset.*retime=rope"):
-        harness.compose("retime=flow", "preset=ours")
+        harness.compose("retime=flow", f"preset={name}")

@@ -1,7 +1,5 @@
 """A curve's inverse and the time maps that are read from it."""
 
-from __future__ import annotations
-
 import json
 from itertools import pairwise
 
@@ -15,11 +13,8 @@ import spf
 METHODS = ["gradient", "peer", "increments", "isotonic"]
 
 
-def detour(*where: str) -> np.ndarray:
-    """Angles (T,) along a circle that step back for a while: the fit falls there, and is clipped.
-
-    At the very start the clip begins ahead of where it goes on from; at the very end it returns.
-    """
+def detour(*where):
+    """Angles (T,) along a circle that step back for a while, where the fit falls and is clipped."""
     positions = np.linspace(0.1, 1.4, 41)
     if "start" in where:
         positions[:4] = [0.5, 0.35, 0.25, 0.15]
@@ -61,9 +56,6 @@ def test_a_curve_without_change():
         assert not curve.angle.any()
         with pytest.raises(ValueError, match="change"):
             curve.inverse(0.5)
-
-
-# Time maps
 
 
 @pytest.mark.parametrize("target", ["linear", "ease-in", "exponential"])

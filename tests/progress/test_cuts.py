@@ -1,7 +1,5 @@
 """Hard cuts: what counts as one, on scenes of vectors, and against simple detectors on films."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -12,20 +10,20 @@ from synthetic.clips import SyntheticClip, content
 from synthetic.motion import motion
 
 
-def scene(count: int, seed: int, wobble: float = 0.02) -> np.ndarray:
+def scene(count, seed, wobble=0.02):
     """Vectors (count, 64) of one shot: a direction of its own with noise on every frame."""
     rng = np.random.default_rng(seed)
     base = rng.normal(size=64)
     return base / np.linalg.norm(base) + wobble * rng.normal(size=(count, 64)) / 8
 
 
-def dissolve(count: int) -> np.ndarray:
+def dissolve(count):
     """From scene 0 to scene 1, over `count` frames in between."""
     share = (np.arange(count) + 1)[:, None] / (count + 1)
     return (1 - share) * scene(count, 0) + share * scene(count, 1)
 
 
-def cuts(*parts: np.ndarray) -> list[int]:
+def cuts(*parts):
     return spf.fit(np.concatenate(parts)).cuts
 
 
@@ -54,19 +52,16 @@ def test_cuts_are_where_shots_meet(power):
     assert cuts(scene(1, 0), scene(12, 1), scene(1, 2)) == [1, 13]  # shots of one frame
 
 
-@pytest.mark.parametrize(
-    "parts",
-    [
-        pytest.param([scene(40, 0)], id="still"),
-        pytest.param([scene(20, 0), scene(1, 7), scene(20, 0)], id="flash"),
-        pytest.param([scene(20, 0), scene(2, 7), scene(20, 0)], id="flash of two frames"),
-        pytest.param([scene(20, 0), dissolve(3), scene(20, 1)], id="dissolve"),
-        pytest.param([scene(20, 0), dissolve(12), scene(20, 1)], id="slow"),
-        pytest.param([scene(20, 0), dissolve(6).repeat(3, axis=0), scene(20, 1)], id="held"),
-        pytest.param([scene(40, 0, wobble=1.5)], id="flicker"),
-        pytest.param([scene(1, 0), scene(2, 1)], id="too short"),
-    ],
-)
+@pytest.mark.parametrize("parts", [
+    pytest.param([scene(40, 0)], id="still"),
+    pytest.param([scene(20, 0), scene(1, 7), scene(20, 0)], id="flash"),
+    pytest.param([scene(20, 0), scene(2, 7), scene(20, 0)], id="flash of two frames"),
+    pytest.param([scene(20, 0), dissolve(3), scene(20, 1)], id="dissolve"),
+    pytest.param([scene(20, 0), dissolve(12), scene(20, 1)], id="slow"),
+    pytest.param([scene(20, 0), dissolve(6).repeat(3, axis=0), scene(20, 1)], id="held"),
+    pytest.param([scene(40, 0, wobble=1.5)], id="flicker"),
+    pytest.param([scene(1, 0), scene(2, 1)], id="too short"),
+])  # fmt: skip
 def test_others_are_none(parts):
     assert cuts(*parts) == []
 

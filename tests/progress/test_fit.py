@@ -1,7 +1,5 @@
 """The fit of the progress function against literal solvers, closed forms and invariances."""
 
-from __future__ import annotations
-
 import numpy as np
 import oracles
 import pytest
@@ -10,22 +8,18 @@ from numpy.testing import assert_allclose as close
 import spf
 from spf.progress.distances import banded_angles
 
-METHODS = ["gradient", "peer", "increments", "isotonic"]
 
-
-def uneven(length: int) -> np.ndarray:
+def uneven(length):
     """Increasing angles (T,) from 0 to 1.3 radians by unequal steps."""
     steps = np.random.default_rng(0).random(length - 1) ** 3 + 0.02
     return np.concatenate([[0.0], np.cumsum(steps) / steps.sum() * 1.3])
 
 
-def exact(positions: np.ndarray, **settings) -> spf.Curve:
+def exact(positions, **settings):
     """The fit that gives back positions on a great circle."""
     settings = {"ridge": 0.0, "monotone": "increments"} | settings
     return spf.fit(oracles.great_circle(positions), **settings)
 
-
-# Against the literal solver
 
 SETTINGS = [
     {}, {"window": 1}, {"window": 4, "sigma": 2.0}, {"window": 1000, "sigma": 1.5},
@@ -42,7 +36,7 @@ def test_equals_the_literal_fit(settings):
             close(curve.fitted, oracles.raw_fit(z, **settings), atol=1e-6, strict=True)
 
 
-@pytest.mark.parametrize("how", [None, *METHODS])
+@pytest.mark.parametrize("how", [None, "gradient", "peer", "increments", "isotonic"])
 def test_monotone_curves(how):
     for length in (2, 3, 40, 81):
         z = oracles.random_walk(length, dim=3, step=0.6, seed=length)  # it wanders back: S falls
@@ -64,9 +58,6 @@ def test_angles_are_exact_near_both_ends(angle):
     twice = banded_angles(np.repeat(oracles.random_walk(50, dim=768, seed=3), 2, axis=0), 5)
     assert np.all(twice[::2, 0] == 0)
     assert np.all(twice[1:-1:2, 0] > 0)
-
-
-# Closed forms
 
 
 @pytest.mark.parametrize("length", [2, 3, 81, 500])
@@ -111,9 +102,6 @@ def test_an_even_clip_of_100_000_frames_is_straight():
     assert curve.total_change == pytest.approx(1.5, rel=1e-3)
 
 
-# Invariances
-
-
 def test_rotation_and_length_of_the_rows_do_not_matter():
     z = oracles.random_walk(81, seed=0).astype(np.float64)
     random = np.random.default_rng(0)
@@ -144,9 +132,6 @@ def test_layouts_and_no_mutation():
     assert spf.fit(z).times.tolist() == [*range(81)]
 
 
-# Wrong arguments
-
-
 def test_wrong_embeddings_are_refused():
     for bad in (np.nan, np.inf, 0.0):
         z = oracles.random_walk(40, seed=14)
@@ -159,12 +144,9 @@ def test_wrong_embeddings_are_refused():
 
 
 WRONG = {
-    "window": [0, -1],
-    "sigma": [0.0, -2.0, np.nan, 1e-300, 1e200, 10**400],
-    "ridge": [-1e-5, np.nan, 1e300],
+    "window": [0, -1], "sigma": [0.0, -2.0, np.nan, 1e-300, 1e200, 10**400],
+    "ridge": [-1e-5, np.nan, 1e300], "monotone": ["smooth"], "noise": ["loud"],
     "power": [0.0, -1.0, 200.0],  # angles to the 200th are none, or no numbers
-    "monotone": ["smooth"],
-    "noise": ["loud"],
     "times": [
         np.arange(39.0), np.zeros(40), np.array([*range(10), 9.0, *range(10, 39)]),
         np.array([*range(39), np.nan]), np.arange(40.0)[:, None],
@@ -179,10 +161,7 @@ def test_wrong_settings_are_named(name):
             spf.fit(oracles.random_walk(40), **{name: value})
 
 
-# Many at once
-
-
-def clips() -> list[np.ndarray]:
+def clips():
     """Clips of mixed lengths, in no order, two of them alike in length and one static."""
     lengths = [81, 2, 40, 81, 3, 200, 30, 31, 40, 5]
     found = [oracles.random_walk(n, dim=8, step=0.5, seed=k) for k, n in enumerate(lengths)]
@@ -190,14 +169,10 @@ def clips() -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("timed", [False, True])
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {}, {"window": 5, "sigma": 3.0}, {"ridge": 0.0}, {"power": 2.0},
-        {"monotone": "increments"}, {"noise": "nugget"},
-    ],
-    ids=str,
-)  # fmt: skip
+@pytest.mark.parametrize("settings", [
+    {}, {"window": 5, "sigma": 3.0}, {"ridge": 0.0}, {"power": 2.0}, {"monotone": "increments"},
+    {"noise": "nugget"},
+], ids=str)  # fmt: skip
 def test_equals_a_loop(settings, timed):
     found = clips()
     for z in found:

@@ -1,39 +1,26 @@
 """Curves without what a camera does to the vectors: against dense matrices, and by invariance."""
 
-from __future__ import annotations
-
 from math import isnan
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from spf.progress import fit, no_change_reason, score
+from spf.progress import fit, no_change_reason, nuisance, score
 from spf.progress.metrics import NO_CHANGE
-from spf.progress.nuisance import (
-    REACH,
-    correct,
-    corrected,
-    disagree,
-    motion_share,
-    nuisance_directions,
-    unseen_left,
-)
-
-Array = NDArray[np.float64]
+from spf.progress.nuisance import REACH, correct, corrected, disagree, motion_share
 
 
-def unit(rows: Array) -> Array:
+def unit(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def walk(length: int, dimensions: int) -> Array:
+def walk(length, dimensions):
     """A random walk on the sphere."""
     steps = np.random.default_rng(0).normal(size=(length, dimensions))
     return unit(3 * np.eye(dimensions)[0] + 0.2 * np.cumsum(steps, axis=0))
 
 
-def views(frames: int, count: int, dimensions: int) -> Array:
+def views(frames, count, dimensions):
     """Differences (F, V, D) with a few strong directions and many weak ones."""
     made = np.random.default_rng(1).normal(size=(frames, count, dimensions))
     return made * 0.2 * 0.7 ** np.arange(dimensions)[::-1]
@@ -50,7 +37,7 @@ def test_corrections_are_those_of_the_dense_covariance(shape, reach):
     for value, axis in zip(values, columns.T, strict=True):
         if value > 1e-12 * values[-1] and reach**2 * value > np.var([axis @ one for one in z]):
             matrix -= np.outer(axis, axis)
-    found = nuisance_directions(differences, z, reach)
+    found = nuisance.nuisance_directions(differences, z, reach)
     assert len(found) == round(shape[2] - np.trace(matrix))
     if 0 < len(found) < shape[2]:
         assert corrected(z, found) == pytest.approx(unit(z @ matrix), abs=1e-9)
@@ -58,7 +45,7 @@ def test_corrections_are_those_of_the_dense_covariance(shape, reach):
         assert motion_share(z, found, 6, 4.0) == pytest.approx(share, abs=1e-9)
 
 
-def share_by_loops(z: Array, matrix: Array, window: int, sigma: float) -> float:
+def share_by_loops(z, matrix, window, sigma):
     whole = left = 0.0
     for i in range(len(z)):
         for j in range(i + 1, min(i + window, len(z) - 1) + 1):
@@ -71,15 +58,14 @@ def share_by_loops(z: Array, matrix: Array, window: int, sigma: float) -> float:
 
 
 def test_unseen_views_take_no_part_in_their_directions():
-    """Two frames that answer along other axes: nothing of either is explained by the other; two
-    that answer alike: all of it."""
+    """Frames that answer along other axes explain nothing of each other, those alike all of it."""
     differences = np.zeros((2, 2, 6))
     differences[0, :, 1], differences[1, :, 2] = (0.1, -0.2), (0.2, 0.1)
     still = np.tile(np.eye(6)[0], (5, 1))
-    assert unseen_left(differences, still) == 1.0
+    assert nuisance.unseen_left(differences, still) == 1.0
     differences[1] = differences[0]
-    assert unseen_left(differences, still) == pytest.approx(0.0, abs=1e-12)
-    assert isnan(unseen_left(differences[:1], still))
+    assert nuisance.unseen_left(differences, still) == pytest.approx(0.0, abs=1e-12)
+    assert isnan(nuisance.unseen_left(differences[:1], still))
 
 
 def test_rotation_order_and_time_change_nothing():
@@ -114,10 +100,10 @@ def test_nothing_to_correct_is_the_plain_curve_itself(z, differences):
     assert found.curve is plain
     assert found.motion_share == 0.0
     if plain.changes:
-        assert corrected(z, nuisance_directions(differences[0], z)) is z
+        assert corrected(z, nuisance.nuisance_directions(differences[0], z)) is z
 
 
-def sphere(amplitude: float) -> tuple[Array, Array]:
+def sphere(amplitude):
     """A morph along an arc, unevenly paced, seen by a camera that moves it along three axes of
     nuisance; and the differences of small motions along these axes (F, V, D)."""
     u = np.linspace(0, 1, 80)
@@ -181,4 +167,4 @@ def test_where_nothing_is_left_of_a_vector_nothing_changes():
 )
 def test_what_is_no_difference_or_reach_is_refused(differences, reach):
     with pytest.raises(ValueError, match="must be"):
-        nuisance_directions(differences, walk(5, 3), reach)
+        nuisance.nuisance_directions(differences, walk(5, 3), reach)

@@ -1,7 +1,5 @@
 """Segmentation against brute force: the exact optimum, whatever the penalty."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +9,7 @@ import pytest
 import spf
 
 
-def walk_curve(length: int, seed: int, timing: str = "even") -> spf.Curve:
+def walk_curve(length, seed, timing="even"):
     """A curve with a wandering slope."""
     random = np.random.default_rng(seed)
     speed = np.exp(1.5 * np.cumsum(random.standard_normal(length - 1)) / np.sqrt(length))
@@ -21,7 +19,7 @@ def walk_curve(length: int, seed: int, timing: str = "even") -> spf.Curve:
     return spf.fit(oracles.great_circle(positions / positions[-1] * 1.4, seed=seed), times=times)
 
 
-def jump_curve(length: int, cuts: list[int], noise: float) -> spf.Curve:
+def jump_curve(length, cuts, noise):
     """A curve that drifts slowly and jumps at every frame of `cuts`."""
     steps = np.full(length - 1, 0.1 / length)
     steps[[cut - 1 for cut in cuts]] = 1.2 / len(cuts)
@@ -29,9 +27,8 @@ def jump_curve(length: int, cuts: list[int], noise: float) -> spf.Curve:
     return spf.fit(z, ridge=0.0, monotone="increments")
 
 
-def check(curve: spf.Curve, segments: list[spf.Segment], min_length: int = 2) -> float:
-    """The sum of squared residuals; the segments are disjoint, in order, cover 0..T, none too
-    short, each the least-squares line."""
+def check(curve, segments, min_length=2):
+    """The squared residuals of disjoint least-squares lines that cover 0..T, none too short."""
     assert (segments[0].start, segments[-1].stop) == (0, len(curve.progress))
     assert all(left.stop == right.start for left, right in pairwise(segments))
     total = 0.0
@@ -103,18 +100,11 @@ def test_time_reversal():
     assert [x.start for x in forward] == [50 - x.stop for x in backward[::-1]]
 
 
-@pytest.mark.parametrize(
-    ("settings", "name"),
-    [
-        ({"n_segments": 11}, "n_segments"),
-        ({"n_segments": 3, "min_length": 7}, "n_segments"),
-        ({"n_segments": 0}, "n_segments"),
-        ({"penalty": float("nan")}, "penalty"),
-        ({"scale": "median"}, "scale"),
-        ({"min_length": 21}, "min_length"),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize(("settings", "name"), [
+    ({"n_segments": 11}, "n_segments"), ({"n_segments": 3, "min_length": 7}, "n_segments"),
+    ({"n_segments": 0}, "n_segments"), ({"penalty": float("nan")}, "penalty"),
+    ({"scale": "median"}, "scale"), ({"min_length": 21}, "min_length"),
+], ids=str)  # fmt: skip
 def test_wrong_settings_are_named(settings, name):
     with pytest.raises(ValueError, match=name):
         spf.segment(walk_curve(20, 0), **settings)

@@ -1,7 +1,5 @@
 """Stretches follow the local speed of a curve: on paths whose speed is known at each step."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -13,7 +11,7 @@ STEADY, DEAD, JUMP = 0.4, 0.0, 6.0
 MIDDLE = ((3.0, STEADY), (2.0, DEAD), (3.0, STEADY), (0.4, JUMP), (3.0, STEADY))
 
 
-def path(*parts: tuple[float, float], noise: float = 0.0, dimensions: int = 512) -> spf.Curve:
+def path(*parts, noise=0.0, dimensions=512):
     """A clip that turns through orthogonal planes at given speeds: (seconds, radians a second)."""
     steps = np.concatenate([np.full(round(s * RATE), speed / RATE) for s, speed in parts])
     angle = np.concatenate([[0.0], np.cumsum(steps)])
@@ -26,7 +24,7 @@ def path(*parts: tuple[float, float], noise: float = 0.0, dimensions: int = 512)
     return spf.fit(z, np.arange(len(z)) / RATE)
 
 
-def spans(curve: spf.Curve) -> tuple[list[str], np.ndarray]:
+def spans(curve):
     """Kinds, and (start, stop) of each."""
     found = named_stretches(curve)
     return [part.kind for part in found], np.array([(x.start_time, x.stop_time) for x in found])

@@ -1,11 +1,8 @@
 """The code of a result is found from the source: whatever can run counts, and nothing else does."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys
-from pathlib import Path
 
 import harness
 import pytest
@@ -21,13 +18,12 @@ def tree(tmp_path_factory):
     """A copy of the packages, whose modules may be edited."""
     root = tmp_path_factory.mktemp("tree")
     for package in ("spf", "synthetic", "benchmarks"):
-        shutil.copytree(
-            harness.ROOT / package, root / package, ignore=shutil.ignore_patterns("*.pyc", "*.sa*")
-        )
+        ignore = shutil.ignore_patterns("*.pyc", "*.sa*")
+        shutil.copytree(harness.ROOT / package, root / package, ignore=ignore)
     return root
 
 
-def edited(module: Path, root: Path) -> str:
+def edited(module, root):
     """Code of the cell after a line was added to a module."""
     before = module.read_bytes()
     module.write_bytes(before + b"\n# edited\n")
@@ -65,8 +61,6 @@ def test_what_is_loaded_is_in_the_closure():
 
 FILES = {
     "spf/__init__.py": "HOMES = {'spf.lazy': 'x'}\nfrom spf.core import a\n",
-    "spf/core.py": "",
-    "spf/lazy.py": "",
     "spf/start.py": (
         "from typing import TYPE_CHECKING\n"
         "if TYPE_CHECKING:\n    from spf.types_only import T\n"
@@ -74,19 +68,15 @@ FILES = {
         "def run():\n    from . import inner\n    import spf.deep.leaf\n"
         "def text():\n    '''Not spf.prose, which is a sentence.'''\n"
     ),
-    "spf/types_only.py": "",
-    "spf/prose.py": "",
-    "spf/inner.py": "",
     "spf/plugins/__init__.py": "ALL = ['spf.plugins.two']\ndef f():\n    import spf.prose\n",
-    "spf/plugins/one.py": "",
-    "spf/plugins/two.py": "",
-    "spf/deep/__init__.py": "",
     "spf/deep/leaf.py": "from ..core import a\nimport json\n",
 }
+EMPTY = ("core", "lazy", "types_only", "prose", "inner", "plugins/one", "plugins/two")
 
 
 def test_every_way_to_name_a_module(tmp_path):
-    for name, text in FILES.items():
+    empty = dict.fromkeys(["spf/deep/__init__.py", *(f"spf/{name}.py" for name in EMPTY)], "")
+    for name, text in (FILES | empty).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     found = ("core", "start", "plugins", "plugins.one", "inner", "deep", "deep.leaf")

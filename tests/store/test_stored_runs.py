@@ -1,10 +1,7 @@
 """Finished runs that are read instead of made again: only where nothing has changed."""
 
-from __future__ import annotations
-
 import json
 import shutil
-from pathlib import Path
 
 import harness
 
@@ -19,17 +16,13 @@ from benchmarks.known_pacing import tables as truth_tables
 from spf.store import MANIFEST
 
 
-def run(output: Path) -> Path:
+def run(output):
     """The folder of a small run."""
-    options = [
-        "benchmark=synthetic_pacing", "embedder=histogram", "benchmark.studies=[floor]",
-        "benchmark.num_frames=8", "benchmark.size=[32,32]", "benchmark.seeds=[1000]",
-        "benchmark.laws=[linear]", "benchmark.contents=[brick-cat-warp]",
-    ]  # fmt: skip
+    options = [*harness.TINY, "benchmark.laws=[linear]"]
     return stored_runs.run(harness.compose(*options, f"output={output}")).folder.root
 
 
-def stored(root: Path) -> Path:
+def stored(root):
     """Manifest of the store's only entry that is a run: that holds tables."""
     found = root.parents[1].glob(f"cells/*/{MANIFEST}")
     (manifest,) = (x for x in found if "index.html" in json.loads(x.read_text())["files"])
@@ -46,7 +39,7 @@ def test_what_was_touched_is_as_before(tmp_path, monkeypatch):
     made, real = [], session.run
     monkeypatch.setattr(session, "run", lambda config: made.append(real(config)) or made[-1])
 
-    def everything() -> dict[str, bytes]:
+    def everything():
         return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
     root = run(tmp_path)

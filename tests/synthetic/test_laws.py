@@ -39,15 +39,13 @@ def test_a_law_rises_from_end_to_end_with_its_derivative(pacing):
 
 def test_values_by_hand():
     for pacing, u, progress in (
-        (law("ease_in"), 0.25, 0.0625),
-        (law("ease_out"), 0.25, 0.4375),
-        (law("ease_in_out"), 0.25, 0.125),
-        (law("plateau", start=0.2, stop=0.6), 0.1, 1 / 6),
+        (law("ease_in"), 0.25, 0.0625), (law("ease_out"), 0.25, 0.4375),
+        (law("ease_in_out"), 0.25, 0.125), (law("plateau", start=0.2, stop=0.6), 0.1, 1 / 6),
         (law("staircase", steps=2, rise=0.5), 0.25, 0.25),
         (law("exponential", temperature=np.log(4)), 0.5, 1 / 3),
         (law("sine"), 0.25, 0.25 + 1 / (2 * np.pi)),
         (law("sigmoid_jump", place=0.3, steepness=500), 0.3, 0.5),
-    ):
+    ):  # fmt: skip
         assert pacing.g(u) == pytest.approx(progress, abs=1e-12)
     assert steepest(law("sigmoid_jump", place=0.37)) == pytest.approx(0.37, abs=1e-4)
     assert steepest(law("two_jumps", share=0.3)) == pytest.approx(0.7, abs=1e-4)
@@ -55,16 +53,12 @@ def test_values_by_hand():
         assert np.isnan(steepest(law(name)))
 
 
-@pytest.mark.parametrize(
-    ("name", "names", "forward", "backward"),
-    [
-        ("sigmoid_jump", ["place"], [0.3], [0.7]),
-        ("two_jumps", ["first", "second", "share"], [0.1, 0.6, 0.3], [0.4, 0.9, 0.7]),
-        ("plateau", ["start", "stop"], [0.1, 0.6], [0.4, 0.9]),
-        ("exponential", ["temperature"], [4], [-4]),
-        ("sine", [], [], []),
-    ],
-)
+@pytest.mark.parametrize(("name", "names", "forward", "backward"), [
+    ("sigmoid_jump", ["place"], [0.3], [0.7]),
+    ("two_jumps", ["first", "second", "share"], [0.1, 0.6, 0.3], [0.4, 0.9, 0.7]),
+    ("plateau", ["start", "stop"], [0.1, 0.6], [0.4, 0.9]),
+    ("exponential", ["temperature"], [4], [-4]), ("sine", [], [], []),
+])  # fmt: skip
 def test_time_reversal(name, names, forward, backward):
     one, other = (law(name, **dict(zip(names, x, strict=True))) for x in (forward, backward))
     np.testing.assert_allclose(1.0 - other.g(1.0 - U), one.g(U), atol=1e-12)

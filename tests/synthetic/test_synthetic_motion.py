@@ -15,9 +15,6 @@ from synthetic.motion import CAMERA, KINDS, SCHEDULED, STRENGTHS, compressed, mo
 from synthetic.photographs import PhotographPair
 
 SCENE = content("shape-circle-star")
-TEXTURE = PhotographPair("gravel", "grass")
-COLOURFUL = PhotographPair("coffee", "rocket")
-over_kinds = pytest.mark.parametrize("kind", KINDS)
 over_strengths = pytest.mark.parametrize(("word", "strength"), STRENGTHS.items())
 
 
@@ -45,7 +42,7 @@ class Witness(Content):
         return (lambda p: (paint(p).astype(np.float32), front)) if self.layered else None
 
 
-@over_kinds
+@pytest.mark.parametrize("kind", KINDS)
 def test_motion_is_deterministic_and_comes_from_the_seed(kind):
     clip = clip_with(kind, "strong", size=(17, 33), num_frames=3)  # of an odd size
     frames, still = stack(clip), replace(clip, motion=None)
@@ -55,7 +52,7 @@ def test_motion_is_deterministic_and_comes_from_the_seed(kind):
     assert (stack(still) != frames).any()
     assert clip.identity() != still.identity()
     if kind != "compression":
-        held = replace(clip, content=Still(COLOURFUL))
+        held = replace(clip, content=Still(PhotographPair("coffee", "rocket")))
         assert (stack(held) != stack(replace(held, seed=4))).any()
 
 
@@ -76,7 +73,7 @@ def test_motion_leaves_the_parameter_alone_and_never_sees_the_canvas_edge(kinds)
 
 @over_strengths
 def test_translation_measured_in_the_pictures(word, strength):
-    held = Still(TEXTURE, 0.0)
+    held = Still(PhotographPair("gravel", "grass"), 0.0)
     clip = clip_with("translation", word, content=held, num_frames=7, size=(128, 128))
     frames = [frame.mean(axis=2) for frame in clip.frames()]
     window = cv2.createHanningWindow((128, 128), cv2.CV_64F)
