@@ -9,7 +9,7 @@ import harness
 import numpy as np
 import psutil
 import pytest
-from adapters import refused
+from clips import refused
 from hydra.utils import instantiate
 from pacings import pictures
 

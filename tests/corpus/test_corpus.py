@@ -16,7 +16,7 @@ import harness
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from adapters import refused
+from clips import refused
 from filelock import FileLock
 
 import spf

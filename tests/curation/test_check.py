@@ -16,7 +16,7 @@ import harness
 import numpy as np
 import pytest
 import spf_command
-from adapters import refused
+from clips import refused
 from spf_command import PIXELS
 
 import spf

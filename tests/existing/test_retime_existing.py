@@ -3,7 +3,7 @@
 import harness
 import pandas as pd
 import pytest
-from adapters import refused
+from clips import refused
 
 from benchmarks.existing.clips import load_clips
 from benchmarks.existing.tables import CLIP_COLUMNS, COLUMNS

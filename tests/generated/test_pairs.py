@@ -4,7 +4,7 @@ import harness
 import numpy as np
 import pytest
 import yaml
-from adapters import refused
+from clips import refused
 from PIL import Image
 
 from benchmarks.generated.pairs import PHRASES, Pair, load_pairs

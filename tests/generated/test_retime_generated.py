@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from adapters import refused
+from clips import refused
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 

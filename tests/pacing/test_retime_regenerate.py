@@ -8,7 +8,7 @@ import clips
 import harness
 import numpy as np
 import pytest
-from adapters import refused
+from clips import refused
 from faders import Fader
 
 import spf

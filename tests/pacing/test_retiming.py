@@ -7,7 +7,7 @@ import clips
 import harness
 import numpy as np
 import pytest
-from adapters import refused
+from clips import refused
 from pacings import on_circle
 
 import spf

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import oracles
 import pytest
-from adapters import refused
+from clips import refused
 
 import spf
 from spf.pacing import TARGETS, distance_to_target, make_target

@@ -3,7 +3,7 @@
 import harness
 import numpy as np
 import pytest
-from adapters import refused
+from clips import refused
 
 from benchmarks.generated.strategies import described, parse_retimes
 from benchmarks.harness.report.players import AUTHORS

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from adapters import refused
+from clips import refused
 from rendered import SIZE, difference, stack, words
 
 from synthetic.clips import Still, SyntheticClip, Zoomed, content
