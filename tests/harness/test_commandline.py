@@ -140,8 +140,9 @@ def test_other_spellings_serve():
     assert made[0][1:] == made[1][1:] == names
     assert made[0][0] != made[1][0]  # fresh: all jobs of a sweep share it, no two sweeps do
     assert compose(made[0][:1]).fresh == made[0][0].removeprefix("fresh=")
-    plain = harness.compose("embedder=siglip", "embedder.model=b16-384")
-    assert harness.compose("embedder=siglip/b16-384") == plain
+    more = "embedder.precision=float32"
+    plain = harness.compose("embedder=siglip", "embedder.model=b16-384", more)
+    assert harness.compose("embedder=siglip/b16-384", more) == plain
 
 
 def sweep(*words: str) -> tuple[list[str], Path]:
