@@ -1,9 +1,5 @@
 """The ablation: absent embedders stay as rows, real clips join, and the tables are exact."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import harness
 import pandas as pd
 import pytest
@@ -15,22 +11,15 @@ from benchmarks.known_pacing import studies
 from benchmarks.known_pacing.errors import PacingResults
 
 OPTIONS = (
-    "benchmark=embedder_ablation",
-    "benchmark.embedders=[pixels,siglip,histogram]",
-    "benchmark.studies=[grid,leakage,robustness]",
-    "benchmark.contents=[cat-motorcycle-patches]",
-    "benchmark.laws=[ease_in_out]",
-    "benchmark.num_frames=11",
-    "benchmark.size=[24,32]",
-    "embedder=pixels",
-    "embedder.size=9",
-    "model=folder",
-    "nuisance=camera",
-)
+    "benchmark=embedder_ablation", "benchmark.embedders=[pixels,siglip,histogram]",
+    "benchmark.studies=[grid,leakage,robustness]", "benchmark.contents=[cat-motorcycle-patches]",
+    "benchmark.laws=[ease_in_out]", "benchmark.num_frames=11", "benchmark.size=[24,32]",
+    "embedder=pixels", "embedder.size=9", "model=folder", "nuisance=camera",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def ablated(tmp_path_factory: pytest.TempPathFactory) -> session.Run:
+def ablated(tmp_path_factory):
     root = tmp_path_factory.mktemp("ablation")
     clips = harness.two_generators(root / "clips")
     config = harness.compose(*OPTIONS, f"model.path={clips}", f"output={root / 'out'}")
@@ -41,7 +30,7 @@ def table(run: session.Run, name: str) -> pd.DataFrame:
     return pd.read_csv(run.folder.root / f"{name}.csv")
 
 
-def test_an_embedder_without_weights_is_a_row_and_real_clips_join(ablated: session.Run) -> None:
+def test_an_embedder_without_weights_is_a_row_and_real_clips_join(ablated):
     assert ablated.code == 0
     rows = table(ablated, "ablation").set_index("embedder")
     assert list(rows.index) == ["pixels (control)", "siglip", "histogram (control)"]
@@ -57,7 +46,7 @@ def test_an_embedder_without_weights_is_a_row_and_real_clips_join(ablated: sessi
     assert agreement[["pace", "order"]].stack().between(-1, 1).all()
 
 
-def test_the_chosen_embedder_keeps_its_settings(ablated: session.Run) -> None:
+def test_the_chosen_embedder_keeps_its_settings(ablated):
     with_settings = harness.compose(*OPTIONS, "output=x")
     plain = harness.compose(*OPTIONS, "output=x", "embedder.size=16")
     cells = [session.build(config).cells() for config in (with_settings, plain)]
@@ -65,9 +54,7 @@ def test_the_chosen_embedder_keeps_its_settings(ablated: session.Run) -> None:
     assert changed == {"pixels"}
 
 
-def test_errors_by_colour_and_nuisance_are_those_of_the_clips(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_errors_by_colour_and_nuisance_are_those_of_the_clips(tmp_path, monkeypatch):
     pairs = {"unmatched": ("cat-motorcycle-warp",), "matched": ("cat-motorcycle-matched",)}
     monkeypatch.setattr(studies, "COLOURS", pairs)
     own = ("benchmark.studies=[colour]", f"output={tmp_path}")
@@ -90,7 +77,7 @@ def test_errors_by_colour_and_nuisance_are_those_of_the_clips(
 
 
 @pytest.mark.slow
-def test_the_documents_table_of_colours_is_measured(tmp_path: Path) -> None:
+def test_the_documents_table_of_colours_is_measured(tmp_path):
     options = (OPTIONS[0], "benchmark.studies=[colour]", f"output={tmp_path}")
     embedders = "benchmark.embedders=[efficientnet,tiny,pixels,histogram]"
     made = session.run(harness.compose(*options, embedders), quiet=True)
@@ -111,7 +98,7 @@ def compared(**errors: float | None) -> str:
     return sentence(Table.of_rows("ablation", "t", list(rows[0]), rows))
 
 
-def test_the_sentence_says_whether_siglip_won_or_was_absent() -> None:
+def test_the_sentence_says_whether_siglip_won_or_was_absent():
     first = compared(tiny=0.25, siglip=0.125)
     assert "(error_30) is, best first: siglip 0.125; tiny 0.250." in first
     assert "Motion fakes the least change with tiny (leakage_30 0.750)" in first

@@ -1,7 +1,5 @@
 """The command line of run.py: what is typed is what is opened, and errors name what works."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
@@ -14,16 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from PIL import Image
 
-from benchmarks.harness import session
-from benchmarks.harness.commandline import (
-    LISTS,
-    LITERAL,
-    PATHS,
-    compose,
-    first,
-    parse,
-    prepare_sweep,
-)
+from benchmarks.harness import commandline, session
+from benchmarks.harness.commandline import LISTS, LITERAL, PATHS, compose, first, parse
 from benchmarks.user_study.trials import Study
 from spf.embedders.tiny import SHIPPED
 from spf.errors import ConfigError, SpfError
@@ -48,7 +38,7 @@ def values(override: str) -> list[Any]:
         return [value for one in parsed.sweep_string_iterator() for value in values(f"{key}={one}")]
     value = parsed.value()
     config = OmegaConf.create({"value": list(value) if isinstance(value, list) else value})
-    return [OmegaConf.to_container(config, resolve=True)["value"]]  # type: ignore[index, call-overload]
+    return [OmegaConf.to_container(config, resolve=True)["value"]]
 
 
 def single(value: Any) -> Any:
@@ -144,38 +134,32 @@ def test_what_cannot_be_composed_is_named_with_the_nearest(words, message):
 
 
 def test_other_spellings_serve():
-    words = ["--fresh", "benchmark=synthetic-pacing", "-m", "embedder=pixels,histogram"]
-    made = [parse([*words, "target=ease-in"]).overrides for _ in range(2)]
-    names = ["benchmark=synthetic_pacing", "embedder=pixels,histogram", "target=ease_in"]
+    words = ["--fresh", "benchmark=synthetic-pacing", "-m", "target=ease-in,sine"]
+    made = [parse(words).overrides for _ in range(2)]
+    names = ["benchmark=synthetic_pacing", "target=ease_in,sine"]
     assert made[0][1:] == made[1][1:] == names
     assert made[0][0] != made[1][0]  # fresh: all jobs of a sweep share it, no two sweeps do
     assert compose(made[0][:1]).fresh == made[0][0].removeprefix("fresh=")
-    named = harness.compose("embedder=siglip/b16-384", "embedder.precision=float32")
-    assert named == harness.compose(
-        "embedder=siglip", "embedder.model=b16-384", "embedder.precision=float32"
-    )
+    more = "embedder.precision=float32"
+    plain = harness.compose("embedder=siglip", "embedder.model=b16-384", more)
+    assert harness.compose("embedder=siglip/b16-384", more) == plain
 
 
-def folder_of(*words: str) -> Path:
-    """Of a sweep."""
-    return prepare_sweep(parse(["-m", *words]).overrides)[1]
+def sweep(*words: str) -> tuple[list[str], Path]:
+    """Overrides of a sweep, and its folder."""
+    return commandline.prepare_sweep(parse(["-m", *words]).overrides)
 
 
 def test_a_sweep_is_named_after_its_options_not_the_clock():
     words = ["embedder=pixels,histogram", "fit.window=3,5"]
-    one = folder_of(*words)
+    one = sweep(*words)[1]
     assert one == Path("results/sweeps") / one.name
-    assert folder_of(*reversed(words), "--fresh") == one
-    assert folder_of(words[0], "fit.window=3") != one
-    assert folder_of(*words, "hydra.sweep.dir=mine") == Path("mine")
-
-
-@pytest.mark.parametrize("output", ["it's", "a=b", "brä(c]k", "a,b", "${x}\\"])
-def test_a_sweeps_folder_reaches_hydra(output):
-    quoted = "'" + output.replace("'", "''") + "'"
-    overrides, folder = prepare_sweep(parse(["-m", f"output={quoted}"]).overrides)
-    assert compose(overrides, with_hydra=True).hydra.sweep.dir == str(folder)
-    assert folder.parent == Path(output) / "sweeps"
+    assert sweep(*reversed(words), "--fresh")[1] == one != sweep(words[0], "fit.window=3")[1]
+    assert sweep(*words, "hydra.sweep.dir=mine")[1] == Path("mine")
+    for output in ("it's", "a=b", "brä(c]k", "a,b", "${x}\\"):
+        overrides, folder = sweep("output='" + output.replace("'", "''") + "'")
+        assert compose(overrides, with_hydra=True).hydra.sweep.dir == str(folder)
+        assert folder.parent == Path(output) / "sweeps"
 
 
 # What is opened

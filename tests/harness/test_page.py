@@ -1,7 +1,5 @@
 """Pages in a real browser: they sort, play, show frames under the pointer, and ask for nothing."""
 
-from __future__ import annotations
-
 import io
 import re
 
@@ -57,14 +55,10 @@ def test_a_runs_page_sorts_its_columns_and_asks_for_nothing(tmp_path):
         assert gaps
         assert [float(text) if text else "" for text in up] == numbers + gaps
         assert [float(text) if text else "" for text in down] == numbers[::-1] + gaps
-    assert columns["frames"][1][:5] == ["9", "12", "12", "24", "100"]
-    for name in ("generator", "status", "pair"):
-        before, up, _, down, _ = columns[name]
-        assert len(set(before)) > 1
-        assert sorted(before) == sorted(up) == sorted(down)
-    assert columns["status"][1] == columns["status"][3][::-1] == sorted(columns["status"][0])
-    generators = [word for word in columns["generator"][1] if word in "ab"]
-    assert generators == ["a", "a", "b", "b", "b"]
+    before, up, _, down, _ = columns["status"]
+    assert up == down[::-1] == sorted(before)
+    assert len(set(before)) > 1
+    assert [word for word in columns["generator"][1] if word in "ab"] == list("aabbb")
 
 
 # The report
@@ -117,20 +111,15 @@ def test_hostile_names_are_text(report):
 def test_it_opens_with_the_claim_and_says_what_was_not_run(report):
     text = report.evaluate("document.querySelector('.lead').innerText")
     assert text.startswith("Warped clips are paced more evenly than plain generation holds")
-    report.evaluate("scrollTo(0, 0)")
-    top = "document.querySelector('.lead .player').getBoundingClientRect().top"
-    assert report.evaluate(top) < 600
-    lines = report.evaluate("[...document.querySelectorAll('.claims li')].map(x => x.innerText)")
-    assert [" ".join(line.split())[:16] for line in lines] == [
-        "holds Warped cli", "does not hold Wa", "not measured Ref", "not measured Exi",
-    ]  # fmt: skip
+    verdicts = report.evaluate("[...document.querySelectorAll('.claims li')].map(x => x.innerText)")
+    wanted = ["holds", "does not hold", "not measured", "not measured"]
+    assert all(line.startswith(x) for line, x in zip(verdicts, wanted, strict=True)), verdicts
     text = report.evaluate("document.body.innerText")
     assert "Not run: too large." in text
     assert "Nothing was measured" not in text
     assert "wan22\ttoo large" in report.evaluate("document.querySelector('#missing').innerText")
     text = report.evaluate("document.body.textContent")
     assert text.count("linearity_mae: how uneven.") == 1  # an explanation is given once
-    assert report.evaluate("document.querySelectorAll('.note a[href=\"#numbers\"]').length") == 1
     assert report.evaluate("document.querySelectorAll('.figures img').length") == FIGURES
     assert "which has 2 more images and films" in text
 
@@ -157,8 +146,7 @@ def test_the_contents_are_a_menu_on_a_phone(report):
     assert not report.evaluate(places)
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (1280, True)])
 def test_it_fits_its_window_and_axe_finds_no_serious_fault(report, width, dark):
     report.resize(width, 800)
     report.emulate(dark)
@@ -187,26 +175,17 @@ def test_a_switch_shows_the_columns_that_a_table_leaves_out(report):
 
 def level(page: browser.Page, tile: int) -> int:
     """Grey level that a tile shows in its middle."""
-    box = page.evaluate(
-        f"""(() => {{ const tile = document.querySelectorAll(".tile")[{tile}];
-        tile.scrollIntoView({{block: "center"}}); const box = tile.getBoundingClientRect();
-        return [box.left + scrollX + box.width / 2, box.top + scrollY + box.height / 2]; }})()"""
-    )
-    area = {"x": box[0], "y": box[1], "width": 2, "height": 2}
-    shot = Image.open(io.BytesIO(page.screenshot(clip=area, full_page=True)))
-    return shot.convert("L").getpixel((0, 0))  # type: ignore[return-value]
+    shot = Image.open(io.BytesIO(page.locator(".tile").nth(tile).screenshot())).convert("L")
+    return shot.getpixel((shot.width // 2, shot.height // 2))
 
 
 def test_the_pointer_shows_its_frame(report):
     grey = bright()[:, 0, 0, 0].astype(int)
+    plot = report.locator(".player .plot").first
     for share in (0.0, 0.77, 1.0):
-        place = report.evaluate(
-            """(() => { const plot = document.querySelector(".player .plot");
-            plot.scrollIntoView({block: "center"});
-            const box = plot.getBoundingClientRect();
-            return [box.left, box.top + 20, box.width]; })()"""
-        )
-        report.mouse.move(place[0] + 2 + share * (place[2] - 3), place[1])
+        plot.scroll_into_view_if_needed()
+        box = plot.bounding_box()
+        report.mouse.move(box["x"] + 2 + share * (box["width"] - 3), box["y"] + 20)
         frame = round(share * (FRAMES - 1))
         shown = report.evaluate("document.querySelector('.player .said').innerText")
         assert shown.startswith(f"frame {frame + 1} of {FRAMES}, ")
@@ -233,12 +212,9 @@ def test_a_pair_plays_stops_and_follows_the_arrow_keys(report):
 
 
 def test_other_pairs_are_chosen_and_films_play_in_sight(report):
-    line = "document.querySelectorAll('.player .line')[2].getAttribute('d')"
-    before = report.evaluate(line)
     report.select_option(".player .pair", label="other")
     alternatives = "[...document.querySelectorAll('.player img')].map(image => image.alt)"
     assert "Film of other, rope (authors_code)" in report.evaluate(alternatives)
-    assert report.evaluate(line) == before  # the same curve of another pair
     values = report.evaluate("[...document.querySelectorAll('.value b')].map(x => x.innerText)")
     assert values == ["0.2", "0.1", "0.0"]
     assert report.evaluate(

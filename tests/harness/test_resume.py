@@ -1,9 +1,8 @@
 """Finished cells are never computed again, in no run; failed, damaged and missing ones are."""
 
-from __future__ import annotations
-
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -15,7 +14,6 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.harness import measuring, session
 from spf.devices import choose_device
-from spf.errors import ConfigError
 from spf.store import MANIFEST, _checksum
 
 
@@ -47,10 +45,6 @@ def run(clips: Path, output: Path, *more: str) -> session.Run:
     return harness.run(clips, output, "embedder=pixels", *more)
 
 
-def manifests(output: Path) -> list[Path]:
-    return sorted((output / "cells").glob(f"*/{MANIFEST}"))
-
-
 def altered(stored: dict[str, Any]) -> str:
     """A valid file whose number was changed: its checksum no longer fits."""
     stored["about"]["record"]["linearity_mae"] += 0.25
@@ -66,14 +60,13 @@ def other_schema(stored: dict[str, Any]) -> str:
 def test_a_damaged_cell_is_computed_again(clips, tmp_path, measured, capsys):
     before = harness.tables(run(clips, tmp_path / "out").folder.root)
     for damage in (lambda stored: "", altered, lambda stored: "[1, 2]", other_schema):
-        path = manifests(tmp_path / "out")[0]
+        path = min((tmp_path / "out" / "cells").glob(f"*/{MANIFEST}"))
         path.write_text(damage(json.loads(path.read_text())))
         measured.clear()
         capsys.readouterr()
         again = run(clips, tmp_path / "out")
         line = harness.check_one_line(capsys.readouterr().err)
-        assert "its record is damaged" in line
-        assert "/pair0" in line
+        assert re.search("/pair0: its record is damaged", line)
         assert (len(measured), again.results.reused) == (1, 1)
         assert harness.tables(again.folder.root) == before
     assert run(clips, tmp_path / "out").results.reused == 2
@@ -90,14 +83,13 @@ def test_a_file_that_is_gone_from_the_run_is_put_there_again(clips, tmp_path, me
     assert [path.read_bytes() for path in paths] == before
 
 
-def test_an_emptied_picture_is_made_again(clips, tmp_path, measured, capsys):
+def test_an_emptied_picture_is_made_again(clips, tmp_path, measured):
     """As a full disk or a crash of the machine leaves it."""
     made = run(clips, tmp_path / "out")
     for column in ("curve", "plot"):
         (made.folder.root / made.results.records[1][column]).write_bytes(b"")
     assert run(clips, tmp_path / "out").code == 0
     assert measured[2:] == ["jumpy/pair0.mp4"]
-    assert "leaderboard jumpy/pair0: its record is damaged" in capsys.readouterr().err
 
 
 def test_a_run_without_links_copies(clips, tmp_path, measured, monkeypatch):
@@ -139,7 +131,7 @@ def test_another_run_takes_over_the_cells_that_it_shares_and_prune_removes_the_r
         for path in (output / "cells").iterdir():
             os.utime(path, (0, 0))  # long ago
     cells = {record["cell"] for record in first.results.records}
-    assert {path.parent.name for path in manifests(output)} == cells
+    assert {path.parent.name for path in (output / "cells").glob(f"*/{MANIFEST}")} == cells
     assert main(["prune", "--output=nowhere"]) == 2
 
 
@@ -176,17 +168,11 @@ def test_an_interruption_keeps_what_is_finished(tmp_path, measured):
     assert list(board.data["pairs"]) == [1, 1]
     assert list(left_out.data["reason"]) == ["not run: jumpy"]
     assert "interrupted" in " ".join(harness.Page((root / "index.html").read_text()).text)
-    assert not list(root.rglob("*.tmp"))
+    files = [path.suffix for path in (tmp_path / "out").rglob("*")]
+    assert not {".tmp", ".lock"} & {*files}
     finished = run(clips, tmp_path / "out")
     assert (finished.code, finished.results.reused) == (0, 3)
     assert harness.tables(root) == whole
-
-
-def test_an_output_that_cannot_be_written(tmp_path):
-    clips = harness.touch(tmp_path / "clips", "a/p.mp4")
-    with pytest.raises(ConfigError) as error:
-        run(clips, harness.touch(tmp_path, "file") / "file" / "out")
-    assert "output=" in harness.check_one_line(str(error.value))
 
 
 def test_what_is_measured_names_the_run_and_neither_the_clock_nor_how_it_is_typed(

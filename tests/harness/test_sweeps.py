@@ -1,15 +1,11 @@
 """Sweeps on other engines: joblib on this machine, submitit's local executor in Slurm's place."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import harness
 import hydra
@@ -52,40 +48,29 @@ def test_settings_of_a_launcher_are_checked():
         prepare_sweep(["hydra/launcher=submitit_slurm", "hydra.launcher.gpus_per_nod=2"])
 
 
-Row = tuple[str, str, str, str, float | None]
-COLUMNS = ("status", "reason", "clip", "retime", "linearity_mae")
-PLACE = {"embedder": "pixels (control)", "model": "m", "target": "sine", "peak_speed": None}
-
-
-def job(output: Path, number: int, code: int, words: str, rows: Sequence[Row]) -> None:
-    """A job of the sweep that ended, and the records of its run."""
-    folder = output / "runs" / str(number)
-    records = [PLACE | dict(zip(COLUMNS, row, strict=True)) for row in rows]
-    if records:
-        folder.mkdir(parents=True)
-        pd.DataFrame(records).to_parquet(folder / "records.parquet")
-    sweeps.report(output / "sweeps" / "x", number, code, words.split(), str(folder))
-
-
 def test_a_sweep_has_one_table_of_settings_and_metrics(tmp_path, capsys):
     """Worked out by hand: means over clips that have a pacing; a job without a run is a row too."""
-    rows: list[Row] = [
+    rows = [
         ("done", "", "a", "none", 0.25),
         ("done", "", "b", "none", 0.5),
         ("done", "flicker", "c", "none", 0.0),
         ("done", "", "a", "blend", 0.125),
         ("failed", "broken", "b", "blend", None),
     ]
-    job(tmp_path, 10, 3, "embedder=siglip fit.window=3 x=1", [])
-    job(tmp_path, 2, 1, "embedder=pixels fit.window=3 x=1", rows)
-    sweep = tmp_path / "sweeps" / "x"
+    records = pd.DataFrame(rows, columns=["status", "reason", "clip", "retime", "linearity_mae"])
+    place = {"embedder": "pixels (control)", "model": "m", "target": "sine", "peak_speed": None}
+    sweep, folder = tmp_path / "sweeps" / "x", tmp_path / "runs" / "2"
+    folder.mkdir(parents=True)
+    records.assign(**place).to_parquet(folder / "records.parquet")
+    for number, code, name in ((10, 3, "siglip"), (2, 1, "pixels")):
+        words = [f"embedder={name}", "fit.window=3", "x=1"]
+        sweeps.report(sweep, number, code, words, str(folder.with_name(str(number))))
     (sweep / "jobs" / "11.json").write_text("{")
     codes, line = sweeps.summarise(sweep)
     assert codes == {1, 3}
     assert line == f"sweep: 0 of 2 jobs without a failure; see {sweep / 'index.html'}"
-    assert (sweep / "jobs.csv").read_text().splitlines()[1] == (
-        f"2,1,embedder=pixels fit.window=3 x=1,{tmp_path / 'runs' / '2'}"
-    )
+    first = (sweep / "jobs.csv").read_text().splitlines()[1]
+    assert first == f"2,1,embedder=pixels fit.window=3 x=1,{folder}"
     assert (sweep / "sweep.csv").read_text() == (
         "job,embedder,retime,status,clips,no pacing,failed,linearity_mae\n"
         "2,pixels,none,some failed,2,1,0,0.375\n"
@@ -97,12 +82,9 @@ def test_a_sweep_has_one_table_of_settings_and_metrics(tmp_path, capsys):
     assert "In all rows: embedder pixels (control), model m, target sine." in text
     assert "only those of the same clips can be compared" in text
     links = [str(link["href"]) for link in page.all("a")]
-    assert (sweep / links[0]).resolve() == tmp_path / "runs" / "2" / "index.html"
+    assert (sweep / links[0]).resolve() == folder / "index.html"
     shown = capsys.readouterr().err.splitlines()
-    assert [line.split() for line in shown[1:3]] == [
-        ["2", "pixels", "none", "some", "failed", "2", "1", "0", "0.375"],
-        ["2", "pixels", "blend", "some", "failed", "1", "0", "1", "0.125"],
-    ]
+    assert shown[1].split() == ["2", "pixels", "none", "some", "failed", "2", "1", "0", "0.375"]
     assert max(map(len, shown)) <= 100
 
 
@@ -167,14 +149,8 @@ def test_joblib_gives_what_one_job_after_the_other_gives(tmp_path):
 def submitted(tmp_path):
     """A sweep of one job by submitit's local executor; it ends with the test."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    words = [
-        "-m",
-        "hydra/launcher=submitit_local",
-        *harness.TINY,
-        "benchmark.studies=[grid]",
-        "output=out",
-    ]
-    process = harness.start(*harness.RUN, *words, cwd=tmp_path)
+    words = ["-m", "hydra/launcher=submitit_local", *harness.TINY, "benchmark.studies=[grid]"]
+    process = harness.start(*harness.RUN, *words, "output=out", cwd=tmp_path)
     yield process
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,8 +1,7 @@
 """`make verify-results`: it finds what differs, and nothing else."""
 
-from __future__ import annotations
-
 import csv
+import re
 from pathlib import Path
 
 import harness
@@ -56,9 +55,7 @@ def test_what_differs_is_named(tmp_path, row, column, value):
     assert len(found) == ((row, column, value) in DIFFERENT)
     for one in found:
         before = ROWS[row][COLUMNS.index(column)]
-        assert (one.table, one.column, one.reference, one.value) == (
-            "pacing", column, before, value,
-        )  # fmt: skip
+        assert (one.column, one.reference, one.value) == (column, before, value)
         for part in ("pacing", f"law={ROWS[row][2]}", column, before or "empty", value or "empty"):
             assert part in str(one)
 
@@ -95,8 +92,7 @@ def test_the_command(tmp_path, capsys):
     capsys.readouterr()
     assert main(words) == 1
     found, total = capsys.readouterr().out.splitlines()
-    assert "0.123456" in found
-    assert "0.9" in found
+    assert re.search("0.123456.*0.9", found)
     assert total.startswith("1 difference")
 
     for more in ([], ["--write"]):
@@ -105,14 +101,12 @@ def test_the_command(tmp_path, capsys):
     (reference / "old.csv").write_text("a\n1\n")
     assert main([*words, "--write"]) == 0  # which replaces what was there
     assert [path.name for path in reference.iterdir()] == ["pacing.csv"]
-    before = (reference / "pacing.csv").read_bytes()
-    assert before == fresh.read_bytes()
-
+    before = fresh.read_bytes()
     write(results / "tables", ROWS)
     for name in ("notes.txt", "folder.csv/stored"):  # what holds other things is left alone
         other = harness.touch(reference, name) / name
         assert main([*words, "--write"]) == 2
         assert name.partition("/")[0] in harness.check_one_line(capsys.readouterr().err)
         assert other.read_text() == "x"
-        assert (reference / "pacing.csv").read_bytes() == before
+        assert (reference / "pacing.csv").read_bytes() == before != fresh.read_bytes()
         other.rename(tmp_path / "aside")

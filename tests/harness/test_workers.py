@@ -1,12 +1,10 @@
 """Worker processes share cells: deaths, locks of other commands, GPUs, and sudden kills."""
 
-from __future__ import annotations
-
 import sys
 import threading
 import time
 from types import SimpleNamespace
-from typing import Any
+from unittest.mock import Mock
 
 import harness
 import jobs
@@ -23,15 +21,11 @@ def run(job: Job, workers: int, gpus: tuple[str, ...] = ()) -> Results:
     return run_cells(job, Workers(workers, gpus=gpus))
 
 
-def statuses(results: Results) -> list[str]:
-    return [record["status"] for record in results.records]
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_each_cell_is_computed_once_and_its_files_are_in_the_run(tmp_path, workers):
     names = ["a", "bb", "ccc", "bad"]
     found = run(jobs.make(tmp_path, names), workers)
-    assert statuses(found) == ["done", "done", "done", "failed"]
+    assert jobs.statuses(found) == ["done", "done", "done", "failed"]
     assert [record.get("linearity_mae") for record in found.records] == [1.0, 2.0, 3.0, None]
     assert found.records[3]["reason"].startswith("bad: it cannot be measured")
     assert [(tmp_path / f"run/curves/{name}.csv").read_text() for name in names[:3]] == names[:3]
@@ -45,20 +39,13 @@ def test_each_cell_is_computed_once_and_its_files_are_in_the_run(tmp_path, worke
 def test_what_another_command_computes_is_left_for_later(tmp_path, monkeypatch, workers):
     """And waited for without a pool."""
     job = jobs.make(tmp_path, ["a", "aa", "b"])
-    started: list[bool] = []
-    real = pool.ProcessPoolExecutor
-
-    def start(*args: Any, **options: Any) -> pool.ProcessPoolExecutor:
-        started.append(True)
-        return real(*args, **options)
-
+    start = Mock(wraps=pool.ProcessPoolExecutor)
     monkeypatch.setattr(pool, "ProcessPoolExecutor", start)
     held = threading.Event()
 
     def compute_elsewhere() -> None:
         with job.store.lock(job.cells[0]) as one, job.store.lock(job.cells[1]) as other:
-            assert one
-            assert other
+            assert (one, other) == (True, True)
             held.set()
             while not jobs.begun(tmp_path, "b"):
                 time.sleep(0.05)
@@ -74,13 +61,13 @@ def test_what_another_command_computes_is_left_for_later(tmp_path, monkeypatch, 
     other.join()
     assert [record["linearity_mae"] for record in found.records] == [9.0, 9.0, 1.0]
     assert [jobs.begun(tmp_path, name) for name in ("a", "aa", "b")] == [0, 0, 1]
-    assert len(started) == (workers > 1)
+    assert start.call_count == (workers > 1)
 
 
 def test_who_kills_workers_is_found_out_and_nobody_else_pays(tmp_path, capsys):
     names = ["poison", "slow", "weak", "good"]
     found = run(jobs.make(tmp_path, names), 2)
-    assert statuses(found) == ["failed", "done", "done", "done"]
+    assert jobs.statuses(found) == ["failed", "done", "done", "done"]
     assert "two processes died on it" in found.records[0]["reason"]
     assert jobs.begun(tmp_path, "poison") in (2, 3)  # the other death may have found it at work
     assert jobs.begun(tmp_path, "weak") == 2
@@ -90,54 +77,37 @@ def test_who_kills_workers_is_found_out_and_nobody_else_pays(tmp_path, capsys):
 
 def test_workers_that_are_replaced_take_up_the_work_and_see_one_gpu_each(tmp_path):
     names = ["slow 1", "slow 2", *(f"leaky {number}" for number in range(6))]
-    assert statuses(run(jobs.make(tmp_path, names), 2, ("4", "7"))) == ["done"] * 8
+    assert jobs.statuses(run(jobs.make(tmp_path, names), 2, ("4", "7"))) == ["done"] * 8
     lines = [(tmp_path / f"{name}.log").read_text().split() for name in names]
     assert len({process for process, _ in lines}) > 2
     assert {gpu for _, gpu in lines[:2]} == {gpu for _, gpu in lines} == {"4", "7"}
 
 
-def test_an_interruption_frees_the_lock(tmp_path):
-    job = jobs.make(tmp_path, ["a"])
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    cell = jobs.Cell(job.cells[0].key, job.cells[0].inputs, interrupt)  # type: ignore[arg-type]
-    found = run(job._replace(cells=[cell]), 1)
-    assert found.interrupted
-    assert statuses(found) == ["not_run"]
-    assert list(job.store.root.iterdir()) == []
-
-
 @pytest.mark.parametrize(
     ("asked", "preferred", "gpus", "pending", "expected"),
     [
-        (3, 1, ["0", "1"], 100, 3),  # the user has the last word
-        (None, None, ["0", "1"], 100, 2),  # one a GPU
-        (None, 1, ["0", "1", "2", "3"], 100, 4),  # a benchmark's wish is for one GPU
-        (None, None, [], 100, 7),  # one for each 16 cells
-        (None, None, [], 1000, 8),  # one a core
+        (3, 1, 2, 100, 3),  # the user has the last word
+        (None, None, 2, 100, 2),  # one a GPU
+        (None, 1, 4, 100, 4),  # a benchmark's wish is for one GPU
+        (None, None, 0, 100, 7),  # one for each 16 cells
+        (None, None, 0, 1000, 8),  # one a core
     ],
 )
 def test_size_of_a_pool(asked, preferred, gpus, pending, expected):
-    assert pool_size(asked, preferred, gpus, pending, cores=8) == expected
+    assert pool_size(asked, preferred, ["0"] * gpus, pending, cores=8) == expected
 
 
 @pytest.mark.parametrize(
-    ("named", "expected"),
-    [
-        ("", ["0", "1", "2"]),
-        ("2, 5,6", ["2", "5", "6"]),
-        ("GPU-8f3a,GPU-77b1,MIG-0c", ["GPU-8f3a", "GPU-77b1", "MIG-0c"]),
-        ("0,1,2,9", ["0", "1", "2"]),  # what does not exist is not counted by the driver
-    ],
-)
+    ("named", "expected"),  # what does not exist is not counted by the driver
+    [("", "0 1 2"), ("2, 5,6", "2 5 6"), ("GPU-8f,GPU-7,MIG-0", "GPU-8f GPU-7 MIG-0"),
+     ("0,1,2,9", "0 1 2")],
+)  # fmt: skip
 def test_visible_gpus_are_named_as_the_environment_names_them(named, expected, monkeypatch):
     cuda = SimpleNamespace(device_count=lambda: 3)
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
     monkeypatch.setattr(pool, "choose_device", lambda _: "cuda:0")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
-    assert visible_gpus("auto") == expected
+    assert visible_gpus("auto") == expected.split()
     assert visible_gpus("cuda:1") == []  # the user's choice is for all workers
 
 
@@ -146,15 +116,7 @@ def test_visible_gpus_are_named_as_the_environment_names_them(named, expected, m
 def test_a_run_survives_kills(what, kills, tmp_path):
     """The short version of scripts/kill_harness.py, which kills 50 times."""
     script = [sys.executable, str(harness.ROOT / "scripts" / "kill_harness.py")]
-    words = [
-        f"what={what}",
-        f"kills={kills}",
-        "seed=3",
-        f"folder={tmp_path}",
-        "--",
-        *harness.TINY,
-        "workers=1",
-    ]
-    done = harness.command(*script, *words, timeout=600)
+    words = [f"what={what}", f"kills={kills}", "seed=3", f"folder={tmp_path}", "--"]
+    done = harness.command(*script, *words, *harness.TINY, "workers=1", timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "nothing lost, changed or done twice"

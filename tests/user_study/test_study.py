@@ -1,9 +1,9 @@
 """What each rater is shown, and which answers are believed."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 import numpy as np
@@ -18,16 +18,16 @@ SCORES = {"none": 0.0, "rope": 1.0, "wrong": -1.0}
 
 
 @pytest.fixture(scope="module")
-def study() -> Study:
+def study():
     return Study.planned(["content"], NAMES, PAIRS, 5)
 
 
 @pytest.fixture
-def content(study: Study) -> dict[str, Any]:
+def content(study):
     return raters.answers(study, "ann", raters.attentive(SCORES, 0))
 
 
-def test_ids_come_from_the_content() -> None:
+def test_ids_come_from_the_content():
     whole = (["x"], NAMES, PAIRS, 2)
     others = [(["y"], *whole[1:]), (["x"], NAMES[:2], PAIRS, 2), (*whole[:3], 3)]
     plans = [Study.planned(*x).id for x in (whole, whole, *others)]
@@ -35,7 +35,7 @@ def test_ids_come_from_the_content() -> None:
     assert len(set(plans)) == 4
 
 
-def test_the_order_of_ids_says_nothing() -> None:
+def test_the_order_of_ids_says_nothing():
     """Neither which trial is a check nor which clip is whose."""
     firsts: Counter[str] = Counter()
     places = []
@@ -51,19 +51,18 @@ def test_the_order_of_ids_says_nothing() -> None:
     assert np.mean(places) == pytest.approx(3.5, abs=0.3)
 
 
-def test_sides_and_places_are_even_over_raters(study: Study) -> None:
-    places: dict[str, list[int]] = {trial.id: [] for trial in study.trials}
-    left: Counter[str] = Counter()
+def test_sides_and_places_are_even_over_raters(study):
+    places, left = Counter(), Counter()
     for number in range(600):
         for place, shown in enumerate(study.arranged(f"rater-{number}")):
-            places[shown.trial.id].append(place)
-            left[shown.trial.id] += shown.left == min(shown.trial.clips)
-    middle = (len(study.trials) - 1) / 2
-    assert all(np.mean(found) == pytest.approx(middle, abs=1.0) for found in places.values())
-    assert all(count / 600 == pytest.approx(0.5, abs=0.09) for count in left.values())
+            places[shown.trial.id] += place / 600
+            left[shown.trial.id] += (shown.left == min(shown.trial.clips)) / 600
+    assert len(places) == len(study.trials)
+    assert all(x == pytest.approx((len(places) - 1) / 2, abs=1.0) for x in places.values())
+    assert all(x == pytest.approx(0.5, abs=0.09) for x in left.values())
 
 
-def test_trials_that_are_left_out_move_no_other(study: Study) -> None:
+def test_trials_that_are_left_out_move_no_other(study):
     lost = study.trials[3]
     fewer = study.of_clips({c for trial in study.trials if trial is not lost for c in trial.clips})
     gone = {trial.id for trial in study.trials} - {trial.id for trial in fewer.trials}
@@ -71,46 +70,30 @@ def test_trials_that_are_left_out_move_no_other(study: Study) -> None:
     assert fewer.arranged("ann") == rest
 
 
-def test_a_damaged_key_is_refused(study: Study) -> None:
+def test_a_damaged_key_is_refused(study):
     key = study.key()
     swapped = key.replace('"rope"', '"none "', 1)
     for text in (key[:-40], swapped, "", "[1, 2]", "[" * 100_000):
-        with pytest.raises(AnswersError) as error:
+        with pytest.raises(AnswersError, match=r"^.+$"):
             Study.from_key(text.encode())
-        assert "\n" not in str(error.value)
 
 
-WRONG: dict[str, list[Any]] = {
-    "format": ["format", "other"],
-    "version": ["version", 99],
-    "study": ["study", "0123456789abcdef"],
-    "rater type": ["rater", 7],
-    "rater letters": ["rater", "../ann"],
-    "rater renamed": ["rater", "eve"],
-    "more keys": ["extra", 1],
-    "answers type": ["answers", {"a": 1}],
-    "answer keys": ["answers", 0, "more", 1],
-    "unknown trial": ["answers", 3, "trial", "feed"],
-    "choice": ["answers", 1, "choice", "both"],
-    "plays": ["answers", 1, "plays", -1],
-    "plays type": ["answers", 1, "plays", True],
-    "seconds": ["answers", 1, "seconds", float("nan")],
-    "seconds huge": ["answers", 1, "seconds", 10**400],
-}
+WRONG: list[list[Any]] = [
+    ["format", "other"], ["version", 99], ["study", "0123456789abcdef"], ["rater", 7],
+    ["rater", "../ann"], ["rater", "eve"], ["extra", 1], ["answers", {"a": 1}],
+    ["answers", 0, "more", 1], ["answers", 3, "trial", "feed"], ["answers", 1, "choice", "both"],
+    ["answers", 1, "plays", -1], ["answers", 1, "plays", True],
+    ["answers", 1, "seconds", float("nan")], ["answers", 1, "seconds", 10**400],
+]  # fmt: skip
 """A path in a file of answers, and what stands there."""
 
 
 @pytest.mark.parametrize("what", [*WRONG, "no rater", "repeated", "other order", "sides swapped"])
-def test_answers_that_no_page_saved_are_refused(
-    study: Study, content: dict[str, Any], what: str
-) -> None:
+def test_answers_that_no_page_saved_are_refused(study, content, what):
     answers = content["answers"]
     if what in WRONG:
-        *path, last, value = WRONG[what]
-        place: Any = content
-        for step in path:
-            place = place[step]
-        place[last] = value
+        *path, last, value = what
+        reduce(getitem, path, content)[last] = value
     elif what == "no rater":
         del content["rater"]
     elif what == "repeated":
@@ -119,15 +102,11 @@ def test_answers_that_no_page_saved_are_refused(
         answers.reverse()
     else:
         answers[2] |= {"left": answers[2]["right"], "right": answers[2]["left"]}
-    with pytest.raises(AnswersError) as error:
+    with pytest.raises(AnswersError, match=r"^(?=.{,299}$).+; "):  # a line with its remedy
         study.read(json.dumps(content).encode())
-    text = str(error.value)
-    assert "\n" not in text
-    assert "; " in text  # the remedy
-    assert len(text) < 300
 
 
-def test_files_that_are_no_answers_are_refused(study: Study, content: dict[str, Any]) -> None:
+def test_files_that_are_no_answers_are_refused(study, content):
     whole = json.dumps(content).encode()
     for share in (0, 0.1, 0.5, 0.99):
         with pytest.raises(AnswersError, match="cut off"):

@@ -3,55 +3,42 @@
 Its clips last a third of a second, so that a whole study is played.
 """
 
-from __future__ import annotations
-
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import harness
 import pytest
-from browser import CHROMIUM, Page, open_page
+from browser import Page, open_page, serious_faults
 
 from benchmarks.user_study.clips import film_of_file
 from benchmarks.user_study.page import render_study
 from benchmarks.user_study.trials import Study
 
 PAIRS = ["one", "two"]
-TRIALS = 2 * 1 + 1
-
-COUNT = f"Pair %d of {TRIALS}"
+COUNT = "Pair %d of 3"
 
 
 @pytest.fixture(scope="module")
-def study() -> Study:
+def study():
     return Study.planned(["content"], ["secret strategy", "other strategy"], PAIRS, 1)
 
 
 @pytest.fixture(scope="module")
-def path(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not CHROMIUM:
-        pytest.skip("no Chromium here: pages are not driven")
+def browser(study, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     clip = harness.save(folder / "clip.mp4", harness.steady(4))
     film = film_of_file(clip, "clip").data
-    films = {clip: film for trial in study.trials for clip in trial.clips}
-    text = render_study(study, films, {})
+    text = render_study(study, {clip: film for trial in study.trials for clip in trial.clips}, {})
     assert "strategy" not in text  # no name is in the page
     (folder / "study.html").write_text(text, encoding="utf-8")
-    return folder / "study.html"
-
-
-@pytest.fixture(scope="module")
-def browser(path: Path) -> Iterator[Page]:
-    with open_page(path) as page:
+    with open_page(folder / "study.html") as page:
         yield page
 
 
 @pytest.fixture
-def page(browser: Page) -> Page:
+def page(browser):
     """The page as it is opened for the first time."""
     browser.evaluate("localStorage.clear()")
     browser.reload()
@@ -92,7 +79,7 @@ def finish(page: Page, keys: list[str]) -> None:
         page.press(key)
 
 
-def test_a_whole_study_by_keys(page: Page, study: Study, tmp_path: Path) -> None:
+def test_a_whole_study_by_keys(page, study, tmp_path):
     """What is saved is what the key can read: order, sides and choices. It goes on after a reload,
     for each rater."""
     start(page)
@@ -120,21 +107,21 @@ def test_a_whole_study_by_keys(page: Page, study: Study, tmp_path: Path) -> None
     wanted = [getattr(one, side) for side, one in zip(sides, shown, strict=True)]
     assert [choice.chosen for choice in found.choices] == wanted
     assert all(choice.plays >= 1 and choice.seconds > 0.2 for choice in found.choices)
-    lines = list(csv.DictReader(saved(page, tmp_path, "csv").open()))
-    assert [line["trial"] for line in lines] == [choice.trial.id for choice in found.choices]
-    assert [line["choice"] for line in lines] == sides
-    assert {line["rater"] for line in lines} == {"ann"}
+    lines = csv.DictReader(saved(page, tmp_path, "csv").open())
+    assert [(line["rater"], line["trial"], line["choice"]) for line in lines] == [
+        ("ann", one.trial.id, side) for one, side in zip(shown, sides, strict=True)
+    ]
     assert page.console_errors == page.requests == []
 
 
-def test_the_arrangement_is_that_of_the_analysis(page: Page, study: Study) -> None:
+def test_the_arrangement_is_that_of_the_analysis(page, study):
     for rater in ("ann", "r1", "R.2_x-y", "0" * 40):
         made = page.evaluate(f"arranged({json.dumps(rater)})")
         wanted = [(one.trial.id, one.left, one.right) for one in study.arranged(rater)]
         assert [(one["trial"], one["left"], one["right"]) for one in made] == wanted
 
 
-def test_nobody_chooses_before_both_were_played(page: Page) -> None:
+def test_nobody_chooses_before_both_were_played(page):
     start(page)
     page.evaluate("document.getElementById('left').pause()")
     page.press("ArrowLeft")
@@ -146,7 +133,7 @@ def test_nobody_chooses_before_both_were_played(page: Page) -> None:
     assert of(page, "hint", "textContent") == ""
 
 
-def test_what_was_stored_is_not_trusted(page: Page, study: Study) -> None:
+def test_what_was_stored_is_not_trusted(page, study):
     place = json.dumps(f"spf-study/{study.id}/ann")
     for stored in ("{", "7", '[{"trial": "x"}]', '[{"choice": "left"}, 3]', "[null]"):
         page.evaluate(f"localStorage.setItem({place}, {json.dumps(stored)})")
@@ -155,7 +142,7 @@ def test_what_was_stored_is_not_trusted(page: Page, study: Study) -> None:
         assert count(page) == COUNT % 1
 
 
-def test_a_choice_can_be_undone_and_space_plays_after_a_click(page: Page) -> None:
+def test_a_choice_can_be_undone_and_space_plays_after_a_click(page):
     start(page)
     assert not of(page, "undo", "checkVisibility()")
     finish(page, ["ArrowLeft"])
@@ -171,31 +158,19 @@ def test_a_choice_can_be_undone_and_space_plays_after_a_click(page: Page) -> Non
     assert count(page) == COUNT % 2
 
 
-def test_codes_that_no_file_could_have_are_refused(page: Page) -> None:
+def test_codes_that_no_file_could_have_are_refused(page):
     for rater in ("", "../x", "=1+1", "a b", "x" * 41, "é"):
         start(page, rater)
         assert of(page, "intro", "checkVisibility()")
 
 
-@pytest.mark.parametrize("size", [(390, 844), (1280, 800), (844, 390)])
-def test_a_trial_fits_its_window(page: Page, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_trial_fits_its_window_and_is_accessible(page, width):
     """Nothing to scroll sideways, and on a phone both clips and both buttons at once."""
-    page.resize(*size)
+    page.resize(width, 844)
     start(page)
     play(page)
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-    if size != (844, 390):
-        assert of(page, "choose-right", "getBoundingClientRect().bottom") <= size[1]
-    page.resize(1280, 900)
-
-
-def test_buttons_are_named_and_clips_described(page: Page) -> None:
-    start(page)
-    names = page.evaluate(
-        "[...document.querySelectorAll('#trial button, #trial video')]"
-        ".map(x => x.ariaLabel || x.innerText.trim())"
-    )
-    assert len(list(filter(None, names))) == 6
-    assert names[:2] == ["First clip", "← First clip"]
+    assert of(page, "choose-right", "getBoundingClientRect().bottom") <= 844
     assert page.evaluate("document.activeElement.id") == "question"
-    assert page.evaluate("document.documentElement.lang") == "en"
+    assert serious_faults(page) == []
