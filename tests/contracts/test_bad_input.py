@@ -1,11 +1,7 @@
 """Bad clips, folders and embeddings: one failed row with its reason; the others are measured."""
 
-from __future__ import annotations
-
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import clips
 import harness
@@ -23,7 +19,7 @@ def _no_plots(monkeypatch):
     harness.without_plots(monkeypatch)
 
 
-def cut(path: Path, **more: object) -> None:
+def cut(path, **more):
     """Half of a video with enough bytes that cutting it hits the frames."""
     options = {"crf": "20", "bf": "0", "g": "4"}
     whole = path.with_name("whole.mov")
@@ -32,14 +28,14 @@ def cut(path: Path, **more: object) -> None:
     whole.unlink()
 
 
-def broken_images(path: Path) -> None:
+def broken_images(path):
     path.with_suffix("").mkdir()
     for k in range(3):
         (path.with_suffix("") / f"{k}.png").write_bytes(b"\x89PNG\r\n\x1a\n junk")
 
 
 # What is made in place of a clip, and what its reason must say.
-BAD: dict[str, tuple[Callable[[Path], object], str]] = {
+BAD = {
     "empty": (lambda path: path.write_bytes(b""), "empty"),
     "cut": (cut, "index"),
     "noise": (lambda path: path.write_bytes(np.random.default_rng(0).bytes(20_000)), "not a video"),
@@ -108,7 +104,7 @@ def test_folders_that_hold_no_clips(make, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def check_jumpy_failed(folder: Path, *parts: str) -> None:
+def check_jumpy_failed(folder, *parts):
     """With a reason that has these parts; the other clip is measured."""
     run = harness.run(folder, folder.with_name("out"), "embedder=histogram")
     assert run.code == 1
@@ -122,7 +118,7 @@ def test_an_unreadable_folder_is_named(tmp_path, monkeypatch):
     folder = harness.two_generators(tmp_path / "clips", 1)
     original = Path.iterdir
 
-    def iterdir(path: Path) -> object:
+    def iterdir(path):
         if path == closed:
             raise PermissionError(13, "Permission denied", str(path))
         return original(path)
@@ -139,7 +135,7 @@ def test_broken_embeddings_fail_the_row(tmp_path, monkeypatch):
     histogram = type(load_embedder("histogram"))
     original = histogram.encode
 
-    def encode(self: object, batch: np.ndarray) -> np.ndarray:
+    def encode(self, batch):
         vectors = original(self, batch)
         if len(batch) == 7:
             vectors[3, 0] = np.nan
@@ -154,7 +150,7 @@ def test_broken_embeddings_fail_the_row(tmp_path, monkeypatch):
 def test_a_bug_in_one_cell_stops_no_other(error, tmp_path, monkeypatch):
     original = measuring.measure_clip
 
-    def measure_clip(source: Path, *rest: Any, **more: Any) -> object:
+    def measure_clip(source, *rest, **more):
         if "jumpy" in str(source):
             raise error
         return original(source, *rest, **more)

@@ -4,17 +4,13 @@ Each fault passes: the start after it must end with the tables of a run that not
 docs/development/reliability.md tells which other tests are about faults.
 """
 
-from __future__ import annotations
-
 import io
 import itertools
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from unittest.mock import MagicMock
 
 import harness
@@ -56,18 +52,18 @@ def whole(clips):
         return harness.tables(run(clips, clips.parent / "out").folder.root)
 
 
-def run(clips: Path, output: Path, *more: str) -> session.Run:
+def run(clips, output, *more):
     return harness.run(clips, output, "embedder=histogram", *more)
 
 
-def failed(first: session.Run) -> str:
+def failed(first):
     """The reason why the longer clip failed; the other one is done."""
     assert first.code == 1
     assert [record["status"] for record in first.results.records] == ["done", "failed"]
     return harness.check_one_line(first.results.records[1]["reason"])
 
 
-def check_next_start(whole: dict[str, bytes] | None, clips: Path, output: Path, *more: str) -> None:
+def check_next_start(whole, clips, output, *more):
     """It computes what failed, and no more. whole : None for those of an undisturbed run now."""
     second = run(clips, output, *more)
     assert (second.code, second.results.reused) == (0, 1)
@@ -76,18 +72,18 @@ def check_next_start(whole: dict[str, bytes] | None, clips: Path, output: Path, 
     assert harness.tables(second.folder.root) == whole
 
 
-def decoder_gets(number: signal.Signals) -> Callable[[Patch], None]:
-    def arrange(patch: Patch) -> None:
+def decoder_gets(number):
+    def arrange(patch):
         ask, line = guarded._Decoder.ask, guarded._Decoder.line
-        struck: list[Any] = []
+        struck = []
 
-        def strike(self: Any, request: dict[str, Any]) -> None:
+        def strike(self, request):
             if "late" in request["path"]:
                 self.process.send_signal(number)
                 struck.append(self)
             ask(self, request)
 
-        def impatient(self: Any, seconds: float) -> dict[str, Any]:
+        def impatient(self, seconds):
             return line(self, 1 if self in struck else seconds)
 
         patch.setattr(guarded._Decoder, "ask", strike)
@@ -96,14 +92,14 @@ def decoder_gets(number: signal.Signals) -> Callable[[Patch], None]:
     return arrange
 
 
-def embedder_does(what: Callable[[np.ndarray], np.ndarray]) -> Callable[[Patch], None]:
+def embedder_does(what):
     """With each batch of the longer clip, and its parts."""
 
-    def arrange(patch: Patch) -> None:
+    def arrange(patch):
         encode = Histogram.encode
         seen = itertools.count(1)  # frames
 
-        def struck(self: Histogram, batch: np.ndarray) -> np.ndarray:
+        def struck(self, batch):
             vectors = encode(self, batch)
             late = any(next(seen) > 12 for _ in batch)
             return what(vectors) if late else vectors
@@ -113,8 +109,8 @@ def embedder_does(what: Callable[[np.ndarray], np.ndarray]) -> Callable[[Patch],
     return arrange
 
 
-def raises(error: BaseException) -> Callable[..., Any]:
-    def raised(*_: object, **__: object) -> None:
+def raises(error):
+    def raised(*_, **__):
         raise error
 
     return raised
@@ -152,7 +148,7 @@ def test_vbench_that_breaks_down_is_a_row_and_passes(body, reason, clips, tmp_pa
     script = tmp_path / "python"
     script.touch(0o755)
 
-    def stand_in(*args: Any, **more: Any) -> Child:
+    def stand_in(*args, **more):
         with monkeypatch.context() as patch:
             patch.setattr(sys, "executable", str(script))
             return Child(*args, **more)
@@ -229,7 +225,7 @@ def test_a_clip_that_changes_during_a_run_is_a_row_and_measured_anew(
     clips = Path(shutil.copytree(clips, tmp_path / "clips"))
     original = getattr(place, name)
 
-    def changed(*args: Any, **more: Any) -> Any:
+    def changed(*args, **more):
         found = original(*args, **more)
         if any("late" in str(value) for value in args):
             harness.save(clips / "late" / "p.mp4", harness.jumping())
@@ -248,7 +244,6 @@ def test_nan_in_the_cache_is_damage(clips, whole, tmp_path, capsys):
     store = Store(user_cache().folder)
     key, _ = store.entries()[0]
     entry = store.get(key)
-    assert entry is not None
     with np.load(entry.path(ARRAYS)) as stored:
         arrays = dict(stored)
     arrays["vectors"][3] = np.nan

@@ -1,14 +1,11 @@
 """Imports cost little; the core needs what it declares and no more; what needs an extra says which;
 the locked environment holds what is promised."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import packages_distributions
 
@@ -120,7 +117,7 @@ def test_vbench_and_its_dimensions_import():
 PROJECT = tomllib.loads((harness.ROOT / "pyproject.toml").read_text())["project"]
 
 
-def named(requirements: list[str]) -> set[str]:
+def named(requirements):
     """Distributions that requirements name."""
     return {re.split(r"[<>=! ;\[]", line)[0].lower().replace("_", "-") for line in requirements}
 
@@ -165,16 +162,16 @@ ELSEWHERE = {
 DISTRIBUTIONS = packages_distributions()
 
 
-def distribution(module: str) -> str:
+def distribution(module):
     """The distribution of the environment that a module comes from."""
     found = {name.lower().replace("_", "-") for name in DISTRIBUTIONS[module]}
     return next(iter(found & CORE.union(*OF_EXTRA.values()) or found))
 
 
-def imported(name: str) -> Iterator[str]:
+def imported(name):
     """Packages that a module imports anywhere in it, also lazily, or names in an import_module."""
     for node in ast.walk(ast.parse(MODULES[name].read_text())):
-        found: list[str | None] = []
+        found = []
         if isinstance(node, ast.Import):
             found = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -186,7 +183,7 @@ def imported(name: str) -> Iterator[str]:
 
 def test_the_core_and_the_extras_declare_what_they_import():
     """The core no more; and the modules by which an extra is recognised are its own."""
-    used: dict[str, set[str]] = {}  # by the extra of the part, "" for the core
+    used = {}  # by the extra of the part, "" for the core
     for name in MODULES:
         extra = next((x for part, x in OPTIONAL.items() if f"{name}.".startswith(f"{part}.")), "")
         for root in set(imported(name)):
@@ -202,7 +199,7 @@ def test_the_core_and_the_extras_declare_what_they_import():
 # What is missing is named
 
 
-def absent(monkeypatch: pytest.MonkeyPatch, extra: str) -> str:
+def absent(monkeypatch, extra):
     """Take one module of an extra away; returns what installs it again."""
     monkeypatch.setitem(sys.modules, EXTRAS[extra][1], None)
     return f"needs the extra {extra}: pip install 'semantic-progress[{extra}]'"

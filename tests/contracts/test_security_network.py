@@ -1,7 +1,5 @@
 """Nothing goes over a network unasked: no process connects, and all works without one."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -35,7 +33,7 @@ with open(os.environ["SPF_TEST_AUDIT"] + ".seen", "a") as file:
 """Python runs it at the start of every process that finds it as `sitecustomize`."""
 
 
-def audited(folder: Path, *command: str) -> tuple[subprocess.CompletedProcess[str], list[str], int]:
+def audited(folder, *command):
     """A command, the connections that it and its children asked for, and how many processes of
     Python there were."""
     hooks, log = folder / "hooks", folder / "audit"
@@ -88,7 +86,7 @@ def test_commands_connect_to_nobody(name, tmp_path):
     assert processes >= least
 
 
-def isolated() -> list[str]:
+def isolated():
     """What runs a command without any interface, not even loopback."""
     command = ["unshare", "--user", "--map-root-user", "--net"]
     if shutil.which("unshare") is None:
@@ -143,7 +141,7 @@ INSIDE = re.compile(r"(data:|#|(?!.*\.\.)[\w%.-]+(/[\w%.-]+)*$)")
 """Data in the page, places in it, and files beside it."""
 
 
-def addresses(text: str) -> list[str]:
+def addresses(text):
     """Everything that a browser would load by itself."""
     found = [
         str(value)
@@ -155,7 +153,7 @@ def addresses(text: str) -> list[str]:
     return found + re.findall(r"@import\s+\S+", text)
 
 
-def outside(text: str) -> list[str]:
+def outside(text):
     return [address for address in addresses(text) if not INSIDE.match(address)]
 
 

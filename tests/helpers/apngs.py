@@ -4,7 +4,6 @@ import struct
 import zlib
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 
 import numpy as np
 
@@ -24,14 +23,14 @@ class ApngFrame:
     delay: tuple[int, int] = (1, 20)
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
+def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def write(path: Path, parts: list[ApngFrame], outside: np.ndarray | None = None) -> Path:
+def write(path, parts, outside=None):
     """The first part covers the canvas; `outside` is a default picture before the animation."""
 
-    def packed(pixels: np.ndarray) -> bytes:
+    def packed(pixels):
         return zlib.compress(b"".join(b"\0" + row.tobytes() for row in pixels))
 
     height, width = parts[0].pixels.shape[:2]
@@ -54,7 +53,7 @@ def write(path: Path, parts: list[ApngFrame], outside: np.ndarray | None = None)
     return path
 
 
-def shown(parts: list[ApngFrame]) -> np.ndarray:
+def shown(parts):
     """What each frame looks like over black, (T, H, W, 3), in the real numbers.
 
     With colours multiplied by their alpha, `over` is c + (1 - alpha) times what was there.

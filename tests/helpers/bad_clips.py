@@ -8,7 +8,6 @@ import os
 import struct
 import zlib
 from fractions import Fraction
-from pathlib import Path
 
 import clips
 import numpy as np
@@ -38,7 +37,7 @@ HEADERS = [
 # What is done to the bytes of a file.
 
 
-def flipped(data: bytes, draw: Draw) -> bytes:
+def flipped(data, draw):
     """1 to 1000 flipped bits anywhere."""
     changed = bytearray(data)
     for _ in range(int(10 ** draw.uniform(0, 3))):
@@ -46,14 +45,14 @@ def flipped(data: bytes, draw: Draw) -> bytes:
     return bytes(changed)
 
 
-def overwritten(data: bytes, draw: Draw) -> bytes:
+def overwritten(data, draw):
     """Noise over a part of a file."""
     start, length = int(draw.integers(len(data))), int(10 ** draw.uniform(1, 4))
     noise = draw.integers(0, 256, length, dtype=np.uint8).tobytes()
     return data[:start] + noise + data[start + length :]
 
 
-def absurd(data: bytes, draw: Draw) -> bytes:
+def absurd(data, draw):
     """Sizes, counts, time scales, durations and rotations of headers set to extremes."""
     changed = bytearray(data)
     places = [at + len(name) for name in HEADERS if (at := data.find(name)) > 0]
@@ -67,7 +66,7 @@ def absurd(data: bytes, draw: Draw) -> bytes:
     return _with_sums(bytes(changed)) if data.startswith(b"\x89PNG") else bytes(changed)
 
 
-def _with_sums(png: bytes) -> bytes:
+def _with_sums(png):
     """A PNG whose chunks have their right check sums, or nobody would read on."""
     changed, at = bytearray(png), 8
     while at + 12 <= len(png):
@@ -79,7 +78,7 @@ def _with_sums(png: bytes) -> bytes:
     return bytes(changed)
 
 
-def turned(data: bytes, draw: Draw) -> bytes:
+def turned(data, draw):
     """The display matrix of an MP4 file set to noise: rotation, shear, scale."""
     at = data.find(b"tkhd")
     if at < 0:
@@ -87,23 +86,23 @@ def turned(data: bytes, draw: Draw) -> bytes:
     return data[: at + 44] + draw.integers(0, 256, 36, dtype=np.uint8).tobytes() + data[at + 80 :]
 
 
-def trackless(data: bytes, draw: Draw) -> bytes:
+def trackless(data, draw):
     """The boxes of a track under names that nobody knows, one of them or all."""
     name = [b"trak", b"mdia", b"stbl", b"stsd", b"moov", b"vide"][int(draw.integers(6))]
     return data.replace(name, b"xxxx") if name in data else cut(data, draw)
 
 
-def repeated(data: bytes, draw: Draw) -> bytes:
+def repeated(data, draw):
     """A part of the file twice."""
     start, stop = sorted(int(value) for value in draw.integers(0, len(data), 2))
     return data[:stop] + data[start:]
 
 
-def cut(data: bytes, draw: Draw) -> bytes:
+def cut(data, draw):
     return data[: int(len(data) * draw.uniform())]
 
 
-def reheaded(data: bytes, draw: Draw) -> bytes:
+def reheaded(data, draw):
     """The first bytes of another kind of file."""
     head = MAGIC[str(draw.choice(list(MAGIC)))]
     return head + data[len(head) :]
@@ -126,7 +125,7 @@ DAMAGES = {
 # Good clips.
 
 
-def moving(count: int, height: int, width: int) -> list[np.ndarray]:
+def moving(count, height, width):
     """Frames whose colour and texture change steadily."""
     side = max(height, width) // 8 + 1
     ends = np.random.default_rng(0).integers(0, 256, (2, side, side, 3))
@@ -134,12 +133,12 @@ def moving(count: int, height: int, width: int) -> list[np.ndarray]:
     return [((1 - p) * ends[0] + p * ends[1]).astype(np.uint8) for p in np.linspace(0, 1, count)]
 
 
-def encode(path: Path, codec: str, frames: list[np.ndarray], **how: object) -> None:
+def encode(path, codec, frames, **how):
     """As `clips.encode`; else some containers hold random identifiers."""
     clips.encode(path, frames, codec, container_options={"fflags": "+bitexact"}, **how)
 
 
-def animate(path: Path, frames: list[np.ndarray], delay: int, side: int = 0) -> None:
+def animate(path, frames, delay, side=0):
     """An animated image; delay in milliseconds. A GIF's later frames may say that they are
     (side, side) pixels, beyond its canvas."""
     save = {"format": "PNG"} if path.suffix == ".apng" else {}
@@ -151,7 +150,7 @@ def animate(path: Path, frames: list[np.ndarray], delay: int, side: int = 0) -> 
         path.write_bytes(data)
 
 
-def good_clips(folder: Path, large: bool = True) -> list[Path]:
+def good_clips(folder, large=True):
     """Clips of several kinds, also extreme ones, nearly all readable; with 8K frames if `large`."""
     folder.mkdir(parents=True, exist_ok=True)
     plain = moving(24, 64, 96)
@@ -215,7 +214,7 @@ ODD = {
 """What lies among the images of a folder, by its path and the bytes of a good one."""
 
 
-def _huge(png: bytes) -> bytes:
+def _huge(png):
     """A PNG whose header promises 60,000 x 60,000 pixels."""
     data = bytearray(png)
     if png.startswith(b"\x89PNG"):
@@ -223,7 +222,7 @@ def _huge(png: bytes) -> bytes:
     return _with_sums(bytes(data))
 
 
-def make_bad_clips(folder: Path, count: int, seed: int, large: bool = True) -> list[Path]:
+def make_bad_clips(folder, count, seed, large=True):
     """`count` bad clips, each damage on each kind in turn; where they lie (see this file's top)."""
     good = good_clips(folder / "good", large)
     paths = []

@@ -1,14 +1,9 @@
 """What the programs ffmpeg and ffprobe make of a clip: the second source for reading."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +16,7 @@ needed = pytest.mark.skipif(
 )
 
 
-def encode(path: Path, frames: list[np.ndarray], options: str, rate: int = 25) -> Path:
+def encode(path, frames, options, rate=25):
     """Write frames (H, W, 3 or 4) through ffmpeg; skips where it has no such encoder."""
     height, width, depth = frames[0].shape
     raw = f"-f rawvideo -pix_fmt {('rgb24', 'rgba')[depth - 3]} -s {width}x{height} -r {rate}"
@@ -34,20 +29,20 @@ def encode(path: Path, frames: list[np.ndarray], options: str, rate: int = 25) -
     return path
 
 
-def probed(path: Path, stream: int, *show: str) -> Any:
+def probed(path, stream, *show):
     """What ffprobe shows of a video stream, as JSON holds it."""
     command = ["ffprobe", "-v", "quiet", "-threads", "1", "-select_streams", f"v:{stream}"]
     command += ["-show_entries", *show, "-of", "json", str(path)]
     return json.loads(subprocess.run(command, capture_output=True, check=False).stdout)
 
 
-def stamps(path: Path, stream: int = 0) -> list[float]:
+def stamps(path, stream=0):
     """Best-effort time stamps (s) of a stream's frames as displayed; none of what is no video."""
     frames = probed(path, stream, "frame=best_effort_timestamp_time").get("frames", [])
     return [float(frame.get("best_effort_timestamp_time", "nan")) for frame in frames]
 
 
-def options_for(path: Path) -> dict[str, Any]:
+def options_for(path):
     """Options of `images` for a file: whether there is transparency, the decoder that gives it, and
     the matrix where the declared one cannot be converted."""
     show = "stream=codec_name,pix_fmt,color_space:stream_tags=alpha_mode"
@@ -59,14 +54,7 @@ def options_for(path: Path) -> dict[str, Any]:
     return {"alpha": own or beside, "decoder": decoder, "matrix": matrix}
 
 
-def images(
-    path: Path,
-    size: tuple[int, int],
-    stream: int = 0,
-    alpha: bool = False,
-    decoder: str = "",
-    matrix: str = "auto",
-) -> Iterator[np.ndarray]:
+def images(path, size, stream=0, alpha=False, decoder="", matrix="auto"):
     """Its frames (height, width, 3) as displayed, of that size (width, height); with `alpha` they
     are composited over black. matrix : of the colours, in place of the declared one."""
     width, height = size
@@ -77,7 +65,6 @@ def images(
     command = ["ffmpeg", "-v", "quiet", "-threads", "1", *(["-c:v", decoder] if decoder else [])]
     command += ["-i", str(path), *options.split()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=2**20) as process:
-        assert process.stdout is not None
         while len(data := process.stdout.read(width * height * depth)) == width * height * depth:
             image = np.frombuffer(data, np.uint8).reshape(height, width, depth)
             if alpha:
@@ -101,7 +88,7 @@ class Comparison:
     lost: int
 
 
-def compare(path: Path, **options: Any) -> Comparison:
+def compare(path, **options):
     """Read a clip twice, frame by frame."""
     with Reader(path) as reader:
         info = reader.info
@@ -124,7 +111,7 @@ def compare(path: Path, **options: Any) -> Comparison:
     return Comparison(len(times), count, psnr, float(apart), again, reader.notes, reader.lost)
 
 
-def _means(image: np.ndarray) -> np.ndarray:
+def _means(image):
     height, width = (side // 8 * 8 for side in image.shape[:2])
     blocks = image[:height, :width].reshape(height // 8, 8, width // 8, 8, 3)
     return blocks.mean((1, 3), dtype=np.float32)

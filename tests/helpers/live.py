@@ -1,11 +1,7 @@
 """The bytes of all tensors that are alive at once while a model runs, also on torch's device meta,
 where real architectures run at full size without data."""
 
-from __future__ import annotations
-
 import weakref
-from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -13,12 +9,12 @@ from torch.utils._pytree import tree_iter
 
 
 class _Alive(TorchDispatchMode):
-    def __init__(self, apart: Iterable[torch.Tensor]) -> None:
+    def __init__(self, apart):
         super().__init__()
         self.now = self.peak = 0
         self.seen = {tensor.untyped_storage()._cdata for tensor in apart}
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         made = func(*args, **(kwargs or {}))
         for tensor in tree_iter(made):
             if isinstance(tensor, torch.Tensor):
@@ -30,12 +26,12 @@ class _Alive(TorchDispatchMode):
                     weakref.finalize(storage, self._gone, storage._cdata, storage.nbytes())
         return made
 
-    def _gone(self, key: int, size: int) -> None:
+    def _gone(self, key, size):
         self.seen.discard(key)
         self.now -= size
 
 
-def peak(model: torch.nn.Module, run: Callable[[], object]) -> int:
+def peak(model, run):
     """Bytes of activations at the worst moment of `run`; the model's weights are not counted, nor
     what exists before."""
     with torch.no_grad(), _Alive([*model.parameters(), *model.buffers()]) as alive:

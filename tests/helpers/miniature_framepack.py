@@ -1,14 +1,11 @@
 """FramePack in miniature: sections of 2 latents."""
 
-from pathlib import Path
-from typing import Any
-
 import pipelines
 
 TEMPORAL, HEAD = 12, 28  # 6 temporal bands
 
 
-def tokenizer() -> Any:
+def tokenizer():
     """Bytes as tokens, and the words of the pipeline's template, whose first 95 it cuts off."""
     from copy import deepcopy
 
@@ -19,7 +16,7 @@ def tokenizer() -> Any:
     return made
 
 
-def save(folder: Path, variant: str = "") -> Path:
+def save(folder, variant=""):
     """4 latent channels, temporal factor 4 and spatial factor 8."""
     import diffusers
     import torch

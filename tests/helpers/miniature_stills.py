@@ -1,8 +1,6 @@
 """Text-to-image pipelines in miniature with random weights, saved as folders."""
 
 from copy import deepcopy
-from pathlib import Path
-from typing import Any
 
 import pipelines
 
@@ -10,7 +8,7 @@ WIDTH = 32  # of text features
 TOKENS = 256  # that are read; each is a byte
 
 
-def save(kind: str, folder: Path, **saved: Any) -> Path:
+def save(kind, folder, **saved):
     """A pipeline of the name that `stills=` takes: sdxl or flux."""
     import torch
 
@@ -19,13 +17,13 @@ def save(kind: str, folder: Path, **saved: Any) -> Path:
     return folder
 
 
-def _tokenizer() -> Any:
+def _tokenizer():
     found = deepcopy(pipelines.tokenizer())
     found.model_max_length = TOKENS
     return found
 
 
-def _text(kind: Any) -> Any:
+def _text(kind):
     from transformers import CLIPTextConfig
 
     return kind(
@@ -37,7 +35,7 @@ def _text(kind: Any) -> Any:
     ).eval()  # fmt: skip
 
 
-def _vae(**more: Any) -> Any:
+def _vae(**more):
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
@@ -46,7 +44,7 @@ def _vae(**more: Any) -> Any:
     ).eval()  # fmt: skip
 
 
-def _sdxl() -> Any:
+def _sdxl():
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
@@ -64,7 +62,7 @@ def _sdxl() -> Any:
     )  # fmt: skip
 
 
-def _flux() -> Any:
+def _flux():
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
     from transformers import CLIPTextModel, T5Config, T5EncoderModel
 

@@ -70,18 +70,18 @@ MINIATURES = {
 }
 
 
-def kind(name: str) -> Any:
+def kind(name):
     module, _, attribute = MODELS[name].rpartition(".")
     return getattr(import_module(module), attribute)
 
 
-def cases() -> list[str]:
+def cases():
     """NAME or NAME/VARIANT of each miniature, of all generators whose weights are files here."""
     names = [name for name in MODELS if issubclass(kind(name), DiffusersGenerator)]
     return [f"{x}/{y}".rstrip("/") for x in [*names, "tiny"] for y in MINIATURES[x].variants]
 
 
-def of(case: str) -> tuple[str, Miniature, str]:
+def of(case):
     """Name, miniature and variant of a case; of wan22 and ltx2 the variant alone will do."""
     name, _, variant = case.partition("/")
     if name not in MODELS:
@@ -89,7 +89,7 @@ def of(case: str) -> tuple[str, Miniature, str]:
     return name, MINIATURES[name], variant
 
 
-def adapter(case: str, folder: str | Path, **settings: Any) -> Any:
+def adapter(case, folder, **settings):
     """The adapter on a saved miniature; nothing is loaded."""
     name, one, variant = of(case)
     if one.by_variant and variant:
@@ -101,26 +101,26 @@ def adapter(case: str, folder: str | Path, **settings: Any) -> Any:
     return made
 
 
-def like(generator: Any, folder: str | Path | None = None, **settings: Any) -> Any:
+def like(generator, folder=None, **settings):
     """The same model with other settings; nothing is loaded."""
     return adapter(generator.case, folder or generator.path, **settings)
 
 
-def sharing(generator: Any, **settings: Any) -> Any:
+def sharing(generator, **settings):
     """The same model with other settings, on the same loaded pipeline."""
     made = like(generator, **settings)
     made.__dict__["pipeline"] = generator.pipeline
     return made
 
 
-def saved(case: str, root: Path) -> Any:
+def saved(case, root):
     """The adapter on a newly saved miniature; its pipeline is loaded."""
     _, one, variant = of(case)
     made = adapter(case, one.save(root / case.replace("/", "-"), variant))
     return pipelines.loaded(made) if isinstance(made, DiffusersGenerator) else made
 
 
-def transformers(generator: Any) -> list[Any]:
+def transformers(generator):
     """The models of diffusers that a loaded generator runs: other packages have own hooks."""
     from diffusers import ModelMixin
 
@@ -129,7 +129,7 @@ def transformers(generator: Any) -> list[Any]:
     return [x for x in generator.pipeline.components.values() if isinstance(x, ModelMixin)]
 
 
-def hooks(generator: Any) -> int:
+def hooks(generator):
     """How many hooks these and everything in them have."""
     kinds = ("_forward_hooks", "_forward_pre_hooks")
     parts = [part for model in transformers(generator) for part in model.modules()]

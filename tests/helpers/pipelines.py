@@ -5,8 +5,6 @@ so that attention is sharp and a warp shows.
 """
 
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +20,7 @@ IMAGE = {"image_dim": 16, "added_kv_proj_dim": 64}
 
 
 @cache
-def tokenizer() -> Any:
+def tokenizer():
     """Bytes as tokens: nothing is downloaded."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -37,7 +35,7 @@ def tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=bare, model_max_length=512, **names)
 
 
-def sharpen(transformer: Any) -> Any:
+def sharpen(transformer):
     """Make attention sharp and its effect loud, and shake what is initialised to zero."""
     import torch
 
@@ -52,9 +50,7 @@ def sharpen(transformer: Any) -> Any:
     return transformer.eval()
 
 
-def wan_transformer(
-    seed: int = 0, channels: int = 12, kind: str = "WanTransformer3DModel", **more: Any
-) -> Any:
+def wan_transformer(seed=0, channels=12, kind="WanTransformer3DModel", **more):
     import diffusers
     import torch
 
@@ -62,7 +58,7 @@ def wan_transformer(
     return sharpen(getattr(diffusers, kind)(**{**WAN, "in_channels": channels, **more}))
 
 
-def wan_parts(**vae: Any) -> dict[str, Any]:
+def wan_parts(**vae):
     """What the pipelines of Wan's family share: text encoder, scheduler, a VAE with 4 channels."""
     import torch
     from diffusers import AutoencoderKLWan, UniPCMultistepScheduler
@@ -72,7 +68,7 @@ def wan_parts(**vae: Any) -> dict[str, Any]:
     text = UMT5EncoderModel(
         UMT5Config(vocab_size=300, d_model=TEXT, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
     )
-    shape: dict[str, Any] = {
+    shape = {
         "base_dim": 8, "z_dim": 4, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1,
         "latents_mean": [0.0] * 4, "latents_std": [1.0] * 4,
     }  # fmt: skip
@@ -85,7 +81,7 @@ def wan_parts(**vae: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def image_parts(kind: str = "CLIPVisionModel") -> dict[str, Any]:
+def image_parts(kind="CLIPVisionModel"):
     """An image encoder of 5 tokens, and its processor."""
     import transformers
 
@@ -100,7 +96,7 @@ def image_parts(kind: str = "CLIPVisionModel") -> dict[str, Any]:
     }
 
 
-def save_wan(folder: Path, variant: str = "i2v") -> Path:
+def save_wan(folder, variant="i2v"):
     """With 4 latent channels: Wan2.2-I2V (two experts), `ti2v` (one expert, timesteps by token),
     `flf2v` (image encoder) or `vace-1.3b`, with a control block at the first of two layers."""
     from diffusers import WanImageToVideoPipeline, WanVACEPipeline
@@ -125,7 +121,7 @@ def save_wan(folder: Path, variant: str = "i2v") -> Path:
     return folder
 
 
-def save_skyreels(folder: Path, variant: str = "", **more: Any) -> Path:
+def save_skyreels(folder, variant="", **more):
     """As the published ones: no positions for image tokens, an image processor that knows texts
     too, and a scheduler without flow shift. more : settings of the transformer."""
     from diffusers import SkyReelsV2ImageToVideoPipeline, UniPCMultistepScheduler
@@ -141,7 +137,7 @@ def save_skyreels(folder: Path, variant: str = "", **more: Any) -> Path:
     return folder
 
 
-def save_ltxv(folder: Path, variant: str = "") -> Path:
+def save_ltxv(folder, variant=""):
     """LTX-Video in the layout of 0.9.5 and later: 4 latent channels, temporal factor 8, spatial
     factor 32, a decoder that is told the time."""
     import torch
@@ -178,7 +174,7 @@ def save_ltxv(folder: Path, variant: str = "") -> Path:
     return folder
 
 
-def save_ltx2(folder: Path, rope_type: str = "split") -> Path:
+def save_ltx2(folder, rope_type="split"):
     """LTX-2 with 4 latent channels, temporal factor 8 and spatial factor 32."""
     import torch
     from diffusers import (
@@ -242,14 +238,14 @@ def save_ltx2(folder: Path, rope_type: str = "split") -> Path:
     return folder
 
 
-def frames(height: int = 32, width: int = 32) -> tuple[np.ndarray, np.ndarray]:
+def frames(height=32, width=32):
     """Two images (height, width, 3) uint8 that differ."""
     first = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     last = 255 - first[::-1, ::-1]
-    return tuple(x.repeat(8, axis=0).repeat(8, axis=1) for x in (first, last))  # type: ignore[return-value]
+    return tuple(x.repeat(8, axis=0).repeat(8, axis=1) for x in (first, last))
 
 
-def loaded(generator: Any) -> Any:
+def loaded(generator):
     """An adapter whose pipeline is loaded, with weights where torch puts new ones, not where they
     are in their file: some processors' matrix products round otherwise at other addresses."""
     import torch

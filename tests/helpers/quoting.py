@@ -1,19 +1,16 @@
 """What a page says, compared with what its tables show: all numbers of a clause are in one row."""
 
-from __future__ import annotations
-
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from typing import Any
 
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?%?(?!\w)")
 Row = Sequence[str]
 
 
-def unquoted(text: str, rows: Sequence[Row]) -> list[str]:
+def unquoted(text, rows):
     """Clauses of a text whose numbers and names are not all in one of the rows, as printed.
 
     Names are cells that are more than numbers; those before a sentence's colon belong to all its
@@ -22,13 +19,13 @@ def unquoted(text: str, rows: Sequence[Row]) -> list[str]:
     names = {cell for row in rows for cell in row if _is_name(cell)}
     longest = sorted(names, key=len, reverse=True)
     listed = re.compile("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in longest) or "(?!)")
-    found: list[str] = []
+    found = []
 
-    def hidden(match: re.Match[str]) -> str:
+    def hidden(match):
         found.append(match[0])
         return f"\0{len(found) - 1}\0"
 
-    def named(part: str) -> set[str]:
+    def named(part):
         return {found[int(index)] for index in re.findall(r"\0(\d+)\0", part)}
 
     known = [_contents(row) for row in rows]
@@ -43,11 +40,11 @@ def unquoted(text: str, rows: Sequence[Row]) -> list[str]:
     return lost
 
 
-def _is_name(cell: str) -> bool:
+def _is_name(cell):
     return NUMBER.sub("", cell).strip(" .") not in ("", "of")
 
 
-def _contents(row: Row) -> set[str]:
+def _contents(row):
     """Names of a row, and the numbers of its other cells: 0.5, "3 of 4", "0.1 .. 0.2"."""
     return {x for cell in row for x in ([cell] if _is_name(cell) else NUMBER.findall(cell))}
 
@@ -66,24 +63,24 @@ class Report(HTMLParser):
     `findings` of a chapter with its rows, `paragraphs` with those of their section; `tables` by
     their ids, and the data of its films."""
 
-    def __init__(self, page: str) -> None:
+    def __init__(self, page):
         super().__init__()
-        self.claims: list[tuple[str, Said]] = []
-        self.verdicts: list[str] = []
-        self.bars: list[str] = []
-        self.findings: dict[str, Said] = {}
-        self.paragraphs: list[Said] = []
-        self.tables: dict[str, list[list[str]]] = {}
-        self.films: list[dict[str, Any]] = []
+        self.claims = []
+        self.verdicts = []
+        self.bars = []
+        self.findings = {}
+        self.paragraphs = []
+        self.tables = {}
+        self.films = []
         self._chapter = self._text = ""
-        self._part: list[list[str]] = []
+        self._part = []
         self._first = False
-        self._table: list[list[str]] = []
-        self._taken: list[tuple[str, Callable[[str], None]]] = []
+        self._table = []
+        self._taken = []
         self.feed(page)
         self.close()
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag, attrs):
         known = dict(attrs)
         name, kind = known.get("id") or "", known.get("class") or ""
         if tag == "h2":
@@ -112,7 +109,7 @@ class Report(HTMLParser):
         elif tag == "script" and known.get("type") == "application/json":
             self._take(tag, lambda text: self.films.append(json.loads(text)))
         elif tag == "tr":
-            row: list[str] = []
+            row = []
             self._table.append(row)
             self._part.append(row)
             if self._chapter:
@@ -120,13 +117,13 @@ class Report(HTMLParser):
         elif tag == "td":
             self._take(tag, self._table[-1].append)
 
-    def _add_bar(self, text: str) -> None:
+    def _add_bar(self, text):
         self.bars[-1] += f" {text}"
 
-    def _take(self, tag: str, to: Said | Callable[[str], None]) -> None:
+    def _take(self, tag, to):
         """What comes until the end of a tag belongs there."""
 
-        def add(text: str) -> None:
+        def add(text):
             if isinstance(to, Said):
                 to.text = f"{to.text} {text}".strip()
             else:
@@ -135,10 +132,10 @@ class Report(HTMLParser):
         self._taken.append((tag, add))
         self._text = ""
 
-    def handle_endtag(self, tag: str) -> None:
+    def handle_endtag(self, tag):
         if self._taken and tag == self._taken[-1][0]:
             self._taken.pop()[1](" ".join(self._text.split()))
 
-    def handle_data(self, data: str) -> None:
+    def handle_data(self, data):
         if self._taken:
             self._text += data

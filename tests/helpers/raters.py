@@ -1,27 +1,23 @@
 """Simulated raters with known preferences, for tests alone: nobody was asked."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import combinations
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.user_study.preferences import Vote
-from benchmarks.user_study.trials import ANSWERS_FORMAT, EVEN, VERSION, Shown, Study
+from benchmarks.user_study.trials import ANSWERS_FORMAT, EVEN, VERSION, Shown
 
 Choose = Callable[[Shown], str]
 """Which side a rater chooses."""
 
 
-def attentive(scores: Mapping[str, float], seed: int) -> Choose:
+def attentive(scores, seed):
     """A rater who follows Bradley-Terry scores, and sees every attention check."""
     random = np.random.default_rng(seed)
 
-    def choose(shown: Shown) -> str:
+    def choose(shown):
         left, right = (shown.trial.clips[clip] for clip in (shown.left, shown.right))
         if shown.trial.check:
             return "left" if left == EVEN else "right"
@@ -31,13 +27,13 @@ def attentive(scores: Mapping[str, float], seed: int) -> Choose:
     return choose
 
 
-def blind(shown: Shown) -> str:
+def blind(shown):
     """A rater who fails every attention check."""
     even = shown.trial.check and shown.trial.clips[shown.left] == EVEN
     return "right" if even else "left"
 
 
-def answers(study: Study, rater: str, choose: Choose, count: int | None = None) -> dict[str, Any]:
+def answers(study, rater, choose, count=None):
     """What the page would save after so many choices."""
     made = [
         {"trial": shown.trial.id, "left": shown.left, "right": shown.right}
@@ -48,7 +44,7 @@ def answers(study: Study, rater: str, choose: Choose, count: int | None = None) 
     return head | {"answers": made}
 
 
-def save(folder: Path, content: dict[str, Any]) -> Path:
+def save(folder, content):
     """A file of answers in a folder, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{content['rater']}.json"
@@ -56,9 +52,7 @@ def save(folder: Path, content: dict[str, Any]) -> Path:
     return path
 
 
-def votes(
-    scores: Mapping[str, float], raters: int, items: int, seed: int, spread: float = 0.0
-) -> list[Vote]:
+def votes(scores, raters, items, seed, spread=0.0):
     """Choices of raters whose own scores differ from `scores` by normal numbers of that spread."""
     random = np.random.default_rng(seed)
     found = []

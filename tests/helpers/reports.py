@@ -1,10 +1,6 @@
 """A report of `make reproduce-paper` with hostile names, for the tests of pages."""
 
-from __future__ import annotations
-
 import io
-from pathlib import Path
-from typing import Any
 
 import clips
 import harness
@@ -32,19 +28,19 @@ HOSTILE = (
 FRAMES = 23
 
 
-def picture() -> bytes:
+def picture():
     buffer = io.BytesIO()
     Image.effect_noise((80, 40), 50).convert("RGB").save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def bright(count: int = FRAMES) -> np.ndarray:
+def bright(count=FRAMES):
     """Frames (T, 24, 32, 3), each of one grey that tells its number."""
     levels = np.round(np.linspace(20, 240, count)).astype(np.uint8)
     return np.broadcast_to(levels[:, None, None, None], (count, 24, 32, 3)).copy()
 
 
-def player(title: str = HOSTILE[0]) -> Player:
+def player(title=HOSTILE[0]):
     """Two pairs of the plain clip, the paper's method, and another one; frames of one run forwards,
     of the next backwards."""
     u = [round(float(x), 4) for x in np.linspace(0, 1, FRAMES)]
@@ -65,7 +61,7 @@ RETIMED = (
 )  # fmt: skip
 
 
-def retimed(strategy: str, value: float, interval: Interval) -> dict[str, Any]:
+def retimed(strategy, value, interval):
     """A row of the table of strategies, from 0.2 to a value."""
     return {
         "strategy": strategy, "measure": HOSTILE[1], "pairs": 16, "better": "15 of 16",
@@ -77,7 +73,7 @@ def retimed(strategy: str, value: float, interval: Interval) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write_report(root: Path) -> Path:
+def write_report(root):
     """A report with hostile names wherever names come from outside, and one missing run."""
     folder = RunFolder(root / "runs" / "run")
     columns = ["strategy", "linearity_mae", "settings", "empty"]

@@ -1,13 +1,9 @@
 """Tiny image towers with random weights, saved as folders that the real loaders read."""
 
-from __future__ import annotations
-
 import json
-from pathlib import Path
-from typing import Any
 
 TEXT = {"context_length": 8, "vocab_size": 64, "width": 64, "heads": 2, "layers": 1}
-SIGLIP: dict[str, Any] = {
+SIGLIP = {
     "model_cfg": {
         "embed_dim": 64,
         "init_logit_bias": -10,
@@ -28,7 +24,7 @@ SIGLIP: dict[str, Any] = {
         "resize_mode": "squash",
     },
 }
-CLIP: dict[str, Any] = {
+CLIP = {
     "model_cfg": {
         "embed_dim": 32,
         "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "patch_size": 16},
@@ -49,7 +45,7 @@ PROCESSOR = {
 }
 
 
-def save_open_clip(folder: Path, config: dict[str, Any], seed: int = 0) -> Path:
+def save_open_clip(folder, config, seed=0):
     """An open_clip model of a configuration, with weights large enough to distinguish frames."""
     import open_clip
     import torch
@@ -65,7 +61,7 @@ def save_open_clip(folder: Path, config: dict[str, Any], seed: int = 0) -> Path:
     return folder
 
 
-def save_dinov2(folder: Path, seed: int = 0, **settings: Any) -> Path:
+def save_dinov2(folder, seed=0, **settings):
     """A Dinov2Model of three blocks."""
     import torch
     from transformers import Dinov2Config, Dinov2Model
@@ -79,7 +75,7 @@ def save_dinov2(folder: Path, seed: int = 0, **settings: Any) -> Path:
     return folder
 
 
-def save_all(root: Path) -> dict[str, Path]:
+def save_all(root):
     """One folder for each family, by its name."""
     return {
         "siglip": save_open_clip(root / "siglip", SIGLIP),
@@ -88,7 +84,7 @@ def save_all(root: Path) -> dict[str, Path]:
     }
 
 
-def _enlarge(model: Any) -> None:
+def _enlarge(model):
     """Random initial weights are so small that all pictures look alike."""
     import torch
 

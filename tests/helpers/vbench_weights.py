@@ -12,7 +12,6 @@ import io
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -116,7 +115,7 @@ def dreamsim(pretrained=True, device="cuda", cache_dir="./models"):
 """
 
 
-def save_all(root: Path) -> None:
+def save_all(root):
     """Write all files of `VBENCH_DIMENSIONS` below `root`."""
     torch.manual_seed(0)
     # The published file holds more than tensors too.
@@ -131,10 +130,10 @@ def save_all(root: Path) -> None:
     save_image_to_video(root)
 
 
-def save_image_to_video(root: Path) -> None:
+def save_image_to_video(root):
     """Write the files of the dimensions of image-to-video, and `package/dreamsim`, below `root`."""
 
-    def patches(width: int, side: int) -> dict[str, torch.Tensor]:
+    def patches(width, side):
         state = torch.nn.Conv2d(3, width, side, side).state_dict()
         return {f"patch.{name}": value for name, value in state.items()}
 
@@ -154,12 +153,12 @@ def save_image_to_video(root: Path) -> None:
         archive.writestr("ensemble_lora/ensemble.pth", content.getvalue())
 
 
-def _put(path: Path, content: Any) -> None:
+def _put(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(content, path)
 
 
-def _amt() -> Any:
+def _amt():
     import vbench
     from omegaconf import OmegaConf
     from vbench.third_party.amt.utils.build_utils import build_from_cfg
@@ -168,20 +167,20 @@ def _amt() -> Any:
     return build_from_cfg(OmegaConf.load(config).network)
 
 
-def _raft() -> Any:
+def _raft():
     from easydict import EasyDict
     from vbench.third_party.RAFT.core.raft import RAFT
 
     return RAFT(EasyDict(small=False, mixed_precision=False, alternate_corr=False))
 
 
-def _musiq() -> Any:
+def _musiq():
     from pyiqa.archs.musiq_arch import MUSIQ
 
     return MUSIQ(pretrained=False)
 
 
-def _save_clip(path: Path, patch: int) -> None:
+def _save_clip(path, patch):
     """A TorchScript archive of 2 layers that sees 224 pixels and gives 768 numbers."""
     from clip.model import CLIP
 

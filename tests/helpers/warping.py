@@ -1,21 +1,17 @@
 """What the tests of the warped clock share: requests, warps, and a look at the rotary tables."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import miniatures
 import numpy as np
 import pipelines
 
 from spf.generators.base import Request
-from spf.pacing.bands import Strength, flat
+from spf.pacing.bands import flat
 from spf.pacing.warp import Warp
 
 STEPS = 2  # one for each of the experts
 
 
-def asked(generator: Any, **more: Any) -> Request:
+def asked(generator, **more):
     """A request that the model in miniature fulfils in a blink: 2 x 3 tokens a latent, 4 latents or
     4 sections of some."""
     multiple = getattr(generator, "multiple", 0)
@@ -28,13 +24,13 @@ def asked(generator: Any, **more: Any) -> Request:
     return Request(**({"first": first} | settings | more))
 
 
-def coordinates(inputs: tuple[Any, ...]) -> Any:
+def coordinates(inputs):
     """(time in seconds, y, x) of tokens, (B, 3, N) float64: what the ropes of LTX-2 and LTX-Video
     are called with."""
     return inputs[0].double().mean(dim=-1) if len(inputs) < 6 else inputs[5].double()
 
 
-def uneven(generator: Any, strength: Strength | None = None, gamma: str = "none") -> Warp:
+def uneven(generator, strength=None, gamma="none"):
     """A warp without any symmetry: a long hold, then haste."""
     clock = generator.clock(asked(generator))
     count = round(clock.frames[-1]) + 1
@@ -42,24 +38,24 @@ def uneven(generator: Any, strength: Strength | None = None, gamma: str = "none"
     return Warp.from_time_map(clock, tau, strength or flat(1.0), gamma)
 
 
-def baseline(generator: Any) -> np.ndarray:
+def baseline(generator):
     if not hasattr(generator, "baseline"):
         generator.baseline = generator.generate(asked(generator)).frames
     return generator.baseline
 
 
-def watched_tables(generator: Any, warp: Warp) -> list[tuple[Any, ...]]:
+def watched_tables(generator, warp):
     """(rope, its inputs, cos, sin, noise level) of every call of a generation, as the attention
     gets them."""
-    seen: list[tuple[Any, ...]] = []
-    levels: list[float] = []
-    handles: list[Any] = []
+    seen = []
+    levels = []
+    handles = []
 
-    def level(module: Any, inputs: Any, arguments: dict[str, Any]) -> None:
+    def level(module, inputs, arguments):
         time = arguments["sigma"] if "sigma" in arguments else arguments["timestep"]
         levels.append(float(time.max()) / 1000)
 
-    def table(module: Any, inputs: Any, named: dict[str, Any], tables: Any) -> None:
+    def table(module, inputs, named, tables):
         seen.append(
             (module, (*inputs, *named.values()), *(x.numpy().copy() for x in tables), levels[-1])
         )
@@ -77,7 +73,7 @@ def watched_tables(generator: Any, warp: Warp) -> list[tuple[Any, ...]]:
     return seen
 
 
-def wan_output(transformer: Any, time: float = 600.0) -> Any:
+def wan_output(transformer, time=600.0):
     """One call of a Wan transformer, always with the same input."""
     import torch
 

@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import gguf
 import torch
@@ -20,7 +19,7 @@ ORIGINAL = {
 }  # fmt: skip
 
 
-def original(name: str) -> str:
+def original(name):
     if name == "scale_shift_table":
         return "head.modulation"
     for ours, theirs in ORIGINAL.items():
@@ -28,13 +27,13 @@ def original(name: str) -> str:
     return name
 
 
-def weights(folder: Path, part: str = "transformer") -> dict[str, Any]:
+def weights(folder, part="transformer"):
     from safetensors.torch import load_file
 
     return load_file(Path(folder) / part / "diffusion_pytorch_model.safetensors")
 
 
-def with_weights(folder: Path, to: Path, **parts: dict[str, Any]) -> Path:
+def with_weights(folder, to, **parts):
     """A copy of a pipeline with other weights in some of its components."""
     from safetensors.torch import save_file
 
@@ -44,7 +43,7 @@ def with_weights(folder: Path, to: Path, **parts: dict[str, Any]) -> Path:
     return to
 
 
-def write_lora(file: Path, layers: dict[str, tuple[Any, Any]], theirs: bool = False) -> Path:
+def write_lora(file, layers, theirs=False):
     """A LoRA of (down, up) by layer, in diffusers' layout or in that of ComfyUI with alpha 2."""
     from safetensors.torch import save_file
 
@@ -61,7 +60,7 @@ def write_lora(file: Path, layers: dict[str, tuple[Any, Any]], theirs: bool = Fa
     return file
 
 
-def low_rank(state: dict[str, Any], *layers: str, seed: int = 0) -> dict[str, tuple[Any, Any]]:
+def low_rank(state, *layers, seed=0):
     """Factors (down, up) of rank 4, large enough to show."""
     random = torch.Generator().manual_seed(seed)
     made = {}
@@ -72,7 +71,7 @@ def low_rank(state: dict[str, Any], *layers: str, seed: int = 0) -> dict[str, tu
     return made
 
 
-def quantised(state: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+def quantised(state):
     """Name -> (content, type) of a GGUF file in which matrices have 8 bits a weight."""
     types = gguf.GGMLQuantizationType
     made = {}
@@ -82,7 +81,7 @@ def quantised(state: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     return made
 
 
-def write_gguf(file: Path, tensors: dict[str, tuple[Any, Any]]) -> Path:
+def write_gguf(file, tensors):
     writer = gguf.GGUFWriter(str(file), "wan")
     for name, (content, kind) in tensors.items():
         writer.add_tensor(name, content, raw_dtype=kind)
