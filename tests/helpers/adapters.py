@@ -20,18 +20,15 @@ def asked(**more):
     return Request(**(settings | more))
 
 
-def one_line(caught):
-    assert "\n" not in str(caught.value)
-
-
 @contextmanager
 def refused(message, kind=ConfigError):
     """An error of exactly that class, in one line that has the message (a pattern)."""
     with pytest.raises(SpfError) as caught:
         yield
     assert type(caught.value) is kind
-    assert re.search(message, str(caught.value)), str(caught.value)
-    one_line(caught)
+    text = str(caught.value)
+    assert re.search(message, text), text
+    assert "\n" not in text
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from PIL import Image
 
 from spf.video import SUFFIXES
 
-Draw = np.random.Generator
 MAGIC = {
     ".mp4": b"\x00\x00\x00\x18ftypisom",
     ".gif": b"GIF89a",

@@ -34,9 +34,7 @@ class Page:
     """
 
     def __init__(self, page, address):
-        self._page = page
-        self._console_errors = []
-        self._requests = []
+        self._page, self._console_errors, self._requests = page, [], []
         page.set_default_timeout(TIMEOUT)
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self._console_errors.append(str(error)))
@@ -54,15 +52,12 @@ class Page:
         if url != address and not url.startswith(("data:", "blob:", "about:")):
             self._requests.append(url)
 
-    @property
-    def console_errors(self):
-        self._page.evaluate("new Promise(done => setTimeout(done))")  # events come in their order
-        return self._console_errors
+    def _now(self, found):
+        self.evaluate("new Promise(done => setTimeout(done))")  # events come in their order
+        return found
 
-    @property
-    def requests(self):
-        self._page.evaluate("new Promise(done => setTimeout(done))")
-        return self._requests
+    console_errors = property(lambda self: self._now(self._console_errors))
+    requests = property(lambda self: self._now(self._requests))
 
     def until(self, condition):
         """Wait for a condition. (Playwright's own way needs `eval`, which our pages forbid.)"""

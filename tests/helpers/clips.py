@@ -45,21 +45,9 @@ def read_corners(image):
 
 
 def encode(
-    path,
-    frames,
-    codec="libx264",
-    pix_fmt="yuv420p",
-    rate=25,
-    stamps=None,
-    unit=None,
-    aspect=None,
-    matrix=None,
-    options=None,
-    colour=None,
-    audio=False,
-    streams=(),
-    **container,
-):
+    path, frames, codec="libx264", pix_fmt="yuv420p", rate=25, stamps=None, unit=None, aspect=None,
+    matrix=None, options=None, colour=None, audio=False, streams=(), **container,
+):  # fmt: skip
     """Write a video. stamps: presentation times in `unit` (default: 0, 1, ... in 1 / rate). aspect:
     of a pixel. matrix: display matrix, 9 integers. colour: (matrix, range and, if wanted,
     primaries) as FFmpeg numbers them. streams: more video streams after the first."""
@@ -69,10 +57,10 @@ def encode(
     every = [list(frames), *streams]
     space = Colorspace.ITU709 if colour and colour[0] == 1 else Colorspace.ITU601
     full = ColorRange.JPEG if colour and colour[1] == 2 else ColorRange.MPEG
+    form = {"format": pix_fmt, "dst_colorspace": space, "dst_color_range": full}
     with av.open(str(path), "w", **container) as output:
-        opened = []
-        for images in every:
-            stream = output.add_stream(codec, rate=rate, options=dict(options or {}))
+        opened = [output.add_stream(codec, rate=rate, options=dict(options or {})) for _ in every]
+        for stream, images in zip(opened, every, strict=True):
             stream.height, stream.width = images[0].shape[:2]
             stream.pix_fmt = pix_fmt
             stream.codec_context.time_base = unit
@@ -82,17 +70,13 @@ def encode(
                 stream.set_display_matrix(list(matrix))
             for name, value in zip(TAGS, colour or (), strict=False):
                 setattr(stream.codec_context, name, value)
-            opened.append(stream)
         sound = output.add_stream("aac", rate=8000) if audio else None
         for stream, images in zip(opened, every, strict=True):
             for index, image in enumerate(images):
                 frame = av.VideoFrame.from_ndarray(image, format="rgb24")
                 if pix_fmt not in {"rgba", "bgra", "gbrp"}:
-                    frame = frame.reformat(
-                        format=pix_fmt, dst_colorspace=space, dst_color_range=full
-                    )
-                frame.pts = index if stamps is None else stamps[index]
-                frame.time_base = unit
+                    frame = frame.reformat(**form)
+                frame.pts, frame.time_base = index if stamps is None else stamps[index], unit
                 output.mux(stream.encode(frame))
             output.mux(stream.encode(None))
         if sound is not None:
@@ -163,11 +147,10 @@ def cut(source, path, share):
 
 def damage(source, path, begin, length, seed=0):
     """A copy with `length` bytes overwritten by noise, from the share `begin` of the file on."""
-    data = bytearray(source.read_bytes())
+    data = source.read_bytes()
     position = int(len(data) * begin)
     noise = np.random.default_rng(seed).integers(0, 256, length, dtype=np.uint8).tobytes()
-    data[position : position + length] = noise
-    path.write_bytes(data)
+    path.write_bytes(data[:position] + noise + data[position + length :])
     return path
 
 
@@ -193,7 +176,5 @@ def numbers(clip):
 def one_line(error):
     """The message, checked to be what a person can read."""
     text = str(error.value)
-    assert "\n" not in text
-    assert "Errno" not in text
-    assert "avcodec" not in text
+    assert not any(part in text for part in ("\n", "Errno", "avcodec")), text
     return text

@@ -12,8 +12,6 @@ from spf.corpus.inputs import list_clips
 from spf.corpus.rows import CURVES, DONE, FAILED, SCORES, Measurer
 from spf.corpus.run import make_corpus
 
-Rows = list[dict[str, object]]
-
 
 def build(root):
     """Good and bad clips of all kinds: 17 are measured, 5 fail."""
@@ -57,8 +55,7 @@ def make(source, output, workers=1, per_shard=5, **settings):
     base, names = list_clips(source)
     measurer = Measurer(**({"embedder": "pixels", "curves": True} | settings))
     counts = []
-    pool = Pool(workers)
-    make_corpus(names, base, output, measurer, pool, per_shard, on_progress=counts.append)
+    make_corpus(names, base, output, measurer, Pool(workers), per_shard, on_progress=counts.append)
     return rows_of(output), sum(counts)
 
 

@@ -92,10 +92,11 @@ def layout(root, generators):
 
 def two_generators(root, pairs=2):
     """The generator `even` beside `jumpy`, on the same pairs."""
-    names = [f"pair{number}" for number in range(pairs)]
-    even = {name: steady(seed=seed) for seed, name in enumerate(names)}
-    jumpy = {name: jumping(seed=seed) for seed, name in enumerate(names)}
-    return layout(root, {"even": even, "jumpy": jumpy})
+    made = {
+        name: {f"pair{seed}": frames(seed=seed) for seed in range(pairs)}
+        for name, frames in (("even", steady), ("jumpy", jumping))
+    }
+    return layout(root, made)
 
 
 def compose(*overrides):
@@ -124,36 +125,24 @@ def environment(**more):
     return kept | {"WANDB_SILENT": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | more
 
 
-def command(*words, cwd=None, timeout=120, **more):
+def command(*words, cwd=ROOT, timeout=120, **more):
     """Run a command to its end."""
     return subprocess.run(
-        words,
-        cwd=cwd or ROOT,
-        env=environment(**more),
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
+        words, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=timeout
     )
 
 
-def start(*words, cwd=None, talk=False):
+def start(*words, cwd=ROOT, talk=False):
     """Start a command in a process group of its own, with a pipe to its input if it is to talk.
 
     Ctrl-C reaches it even where the tests run in the background of a script: there a shell has
     SIGINT ignored, which processes inherit, while a handler becomes the default in them.
     """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    pipes = dict.fromkeys(("stdout", "stderr", "stdin")[: 2 + talk], subprocess.PIPE)
     try:
         return subprocess.Popen(
-            words,
-            cwd=cwd or ROOT,
-            env=environment(),
-            stdin=subprocess.PIPE if talk else None,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
+            words, cwd=cwd, env=environment(), text=True, start_new_session=True, **pipes
         )
     finally:
         signal.signal(signal.SIGINT, before)
@@ -193,8 +182,7 @@ def read_records(folder):
 
 def blank(*_, **__):
     """A picture in place of a plot, where plots are not the subject: they take most of the time."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (2, 2)).save(buffer, "PNG")
+    Image.new("RGB", (2, 2)).save(buffer := io.BytesIO(), "PNG")
     return buffer.getvalue()
 
 
@@ -233,10 +221,7 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.tags = []
-        self.text = []
-        self.rows = []
-        self._inside = []
+        self.tags, self.text, self.rows, self._inside = [], [], [], []
         self.feed(text)
         self.close()
 

@@ -4,7 +4,7 @@ from copy import deepcopy
 
 import pipelines
 
-WIDTH = 32  # of text features
+WIDTH = pipelines.TEXT
 TOKENS = 256  # that are read; each is a byte
 
 
@@ -45,37 +45,36 @@ def _vae(**more):
 
 
 def _sdxl():
-    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+    import diffusers
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-    unet = UNet2DConditionModel(
+    unet = diffusers.UNet2DConditionModel(
         block_out_channels=(8, 16), layers_per_block=1, sample_size=32, norm_num_groups=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), attention_head_dim=(2, 4),
         use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=8,
         projection_class_embeddings_input_dim=6 * 8 + WIDTH, cross_attention_dim=2 * WIDTH,
     )  # fmt: skip
-    return StableDiffusionXLPipeline(
+    return diffusers.StableDiffusionXLPipeline(
         vae=_vae(), text_encoder=_text(CLIPTextModel),
         text_encoder_2=_text(CLIPTextModelWithProjection), tokenizer=_tokenizer(),
-        tokenizer_2=_tokenizer(), unet=unet.eval(), scheduler=EulerDiscreteScheduler(),
+        tokenizer_2=_tokenizer(), unet=unet.eval(), scheduler=diffusers.EulerDiscreteScheduler(),
     )  # fmt: skip
 
 
 def _flux():
-    from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
-    from transformers import CLIPTextModel, T5Config, T5EncoderModel
+    import diffusers
+    from transformers import CLIPTextModel
 
-    transformer = FluxTransformer2DModel(
+    transformer = diffusers.FluxTransformer2DModel(
         in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16,
         num_attention_heads=2, joint_attention_dim=WIDTH, pooled_projection_dim=WIDTH,
         guidance_embeds=True, axes_dims_rope=(4, 4, 8),
     )  # fmt: skip
-    t5 = T5Config(vocab_size=300, d_model=WIDTH, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
-    return FluxPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+    return diffusers.FluxPipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         vae=_vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
         text_encoder=_text(CLIPTextModel), tokenizer=_tokenizer(),
-        text_encoder_2=T5EncoderModel(t5).eval(), tokenizer_2=_tokenizer(),
+        text_encoder_2=pipelines.text_encoder(), tokenizer_2=_tokenizer(),
         transformer=transformer.eval(),
     )  # fmt: skip

@@ -11,9 +11,6 @@ import numpy as np
 import scipy.optimize
 import scipy.sparse
 import scipy.sparse.linalg
-from numpy.typing import NDArray
-
-Floats = NDArray[np.float64]
 
 STEPS = 64  # equal steps of time on which clips of different length are compared
 
@@ -113,14 +110,10 @@ def metrics(S, progress, times, points=1000):
     at = np.interp(np.arange(STEPS + 1) / STEPS, u, np.concatenate([[0.0], np.cumsum(share)]))
     even = [at[k + 1] - at[k] for k in range(STEPS)]
     names = "peak_speed", "speed_cv", "pacing_entropy", "stall_fraction"
-    own = dict(zip(names, _speeds(share, np.diff(u)), strict=True))
+    found = {"linearity_mae": area, "linearity_max": max(abs(x) for x in off)}
+    found |= zip(names, _speeds(share, np.diff(u)), strict=True)
     resampled = zip(names[:3], _speeds(even, [1 / STEPS] * STEPS), strict=False)
-    return {
-        "linearity_mae": area,
-        "linearity_max": max(abs(x) for x in off),
-        **own,
-        **{f"{name}_64": value for name, value in resampled},
-    }
+    return found | {f"{name}_64": value for name, value in resampled}
 
 
 # Segmentation

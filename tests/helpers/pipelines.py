@@ -58,27 +58,33 @@ def wan_transformer(seed=0, channels=12, kind="WanTransformer3DModel", **more):
     return sharpen(getattr(diffusers, kind)(**{**WAN, "in_channels": channels, **more}))
 
 
+def text_encoder(kind="T5"):
+    import transformers
+
+    config = getattr(transformers, f"{kind}Config")
+    small = config(vocab_size=300, d_model=TEXT, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+    return getattr(transformers, f"{kind}EncoderModel")(small).eval()
+
+
+def unipc(**more):
+    from diffusers import UniPCMultistepScheduler as UniPC
+
+    return UniPC(prediction_type="flow_prediction", use_flow_sigmas=True, **more)
+
+
 def wan_parts(**vae):
     """What the pipelines of Wan's family share: text encoder, scheduler, a VAE with 4 channels."""
     import torch
-    from diffusers import AutoencoderKLWan, UniPCMultistepScheduler
-    from transformers import UMT5Config, UMT5EncoderModel
+    from diffusers import AutoencoderKLWan
 
     torch.manual_seed(1)
-    text = UMT5EncoderModel(
-        UMT5Config(vocab_size=300, d_model=TEXT, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
-    )
+    parts = {"tokenizer": tokenizer(), "text_encoder": text_encoder("UMT5")}
     shape = {
         "base_dim": 8, "z_dim": 4, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1,
         "latents_mean": [0.0] * 4, "latents_std": [1.0] * 4,
     }  # fmt: skip
-    scheduler = UniPCMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
-    )
     vae = AutoencoderKLWan(**(shape | vae)).eval()
-    return {
-        "tokenizer": tokenizer(), "text_encoder": text.eval(), "vae": vae, "scheduler": scheduler,
-    }  # fmt: skip
+    return parts | {"vae": vae, "scheduler": unipc(flow_shift=3.0)}
 
 
 def image_parts(kind="CLIPVisionModel"):
@@ -124,14 +130,12 @@ def save_wan(folder, variant="i2v"):
 def save_skyreels(folder, variant="", **more):
     """As the published ones: no positions for image tokens, an image processor that knows texts
     too, and a scheduler without flow shift. more : settings of the transformer."""
-    from diffusers import SkyReelsV2ImageToVideoPipeline, UniPCMultistepScheduler
+    from diffusers import SkyReelsV2ImageToVideoPipeline
     from transformers import CLIPProcessor
 
     parts = wan_parts() | image_parts("CLIPVisionModelWithProjection")
     parts["image_processor"] = CLIPProcessor(parts["image_processor"], parts["tokenizer"])
-    parts["scheduler"] = UniPCMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True
-    )
+    parts["scheduler"] = unipc()
     transformer = wan_transformer(2, kind="SkyReelsV2Transformer3DModel", **IMAGE, **more)
     SkyReelsV2ImageToVideoPipeline(transformer=transformer, **parts).save_pretrained(folder)
     return folder
@@ -140,20 +144,12 @@ def save_skyreels(folder, variant="", **more):
 def save_ltxv(folder, variant=""):
     """LTX-Video in the layout of 0.9.5 and later: 4 latent channels, temporal factor 8, spatial
     factor 32, a decoder that is told the time."""
+    import diffusers
     import torch
-    from diffusers import (
-        AutoencoderKLLTXVideo,
-        FlowMatchEulerDiscreteScheduler,
-        LTXConditionPipeline,
-        LTXVideoTransformer3DModel,
-    )
-    from transformers import T5Config, T5EncoderModel
 
     torch.manual_seed(1)
-    text = T5EncoderModel(
-        T5Config(vocab_size=300, d_model=TEXT, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
-    )
-    vae = AutoencoderKLLTXVideo(
+    text = text_encoder()
+    vae = diffusers.AutoencoderKLLTXVideo(
         latent_channels=4, block_out_channels=(8, 8, 8, 16, 16),
         down_block_types=("LTXVideo095DownBlock3D",) * 4,
         downsample_type=("spatial", "temporal", "spatiotemporal", "spatiotemporal"),
@@ -163,12 +159,12 @@ def save_ltxv(folder, variant=""):
         upsample_residual=(True,) * 3, upsample_factor=(2, 2, 2), timestep_conditioning=True,
         spatial_compression_ratio=32, temporal_compression_ratio=8,
     )  # fmt: skip
-    transformer = LTXVideoTransformer3DModel(
+    transformer = diffusers.LTXVideoTransformer3DModel(
         in_channels=4, out_channels=4, num_layers=2, caption_channels=TEXT,
         num_attention_heads=2, attention_head_dim=20, cross_attention_dim=40,  # 6 bands and padding
     )  # fmt: skip
-    LTXConditionPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(), vae=vae.eval(), text_encoder=text.eval(),
+    diffusers.LTXConditionPipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(), vae=vae.eval(), text_encoder=text,
         tokenizer=tokenizer(), transformer=sharpen(transformer),
     ).save_pretrained(folder)  # fmt: skip
     return folder
@@ -176,45 +172,36 @@ def save_ltxv(folder, variant=""):
 
 def save_ltx2(folder, rope_type="split"):
     """LTX-2 with 4 latent channels, temporal factor 8 and spatial factor 32."""
+    import diffusers
     import torch
-    from diffusers import (
-        AutoencoderKLLTX2Audio,
-        AutoencoderKLLTX2Video,
-        FlowMatchEulerDiscreteScheduler,
-        LTX2ConditionPipeline,
-        LTX2VideoTransformer3DModel,
-    )
     from diffusers.pipelines.ltx2 import LTX2TextConnectors, LTX2Vocoder
     from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 
     torch.manual_seed(1)
-    text = Gemma3ForConditionalGeneration(
-        Gemma3Config(
-            text_config={
-                "vocab_size": 300, "hidden_size": 8, "intermediate_size": 16, "head_dim": 8,
-                "num_hidden_layers": 2, "num_attention_heads": 1, "num_key_value_heads": 1,
-            },
-            vision_config={
-                "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
-                "num_attention_heads": 1, "image_size": 16, "patch_size": 8,
-            },
-            mm_tokens_per_image=1,
-            image_token_index=290, boi_token_index=291, eoi_token_index=292,
-        )
+    config = Gemma3Config(
+        text_config={
+            "vocab_size": 300, "hidden_size": 8, "intermediate_size": 16, "head_dim": 8,
+            "num_hidden_layers": 2, "num_attention_heads": 1, "num_key_value_heads": 1,
+        },
+        vision_config={
+            "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+            "num_attention_heads": 1, "image_size": 16, "patch_size": 8,
+        },
+        mm_tokens_per_image=1, image_token_index=290, boi_token_index=291, eoi_token_index=292,
     )  # fmt: skip
+    text = Gemma3ForConditionalGeneration(config)
+    shape = {"num_attention_heads": 2, "attention_head_dim": 4, "num_layers": 1}
+    shape["num_learnable_registers"] = None
+    both = {f"{x}_connector_{name}": y for x in ("video", "audio") for name, y in shape.items()}
     connectors = LTX2TextConnectors(
-        caption_channels=8, text_proj_in_factor=3, video_connector_num_attention_heads=2,
-        video_connector_attention_head_dim=4, video_connector_num_layers=1,
-        video_connector_num_learnable_registers=None, audio_connector_num_attention_heads=2,
-        audio_connector_attention_head_dim=4, audio_connector_num_layers=1,
-        audio_connector_num_learnable_registers=None, rope_type=rope_type,
-    )  # fmt: skip
-    vae = AutoencoderKLLTX2Video(
+        caption_channels=8, text_proj_in_factor=3, rope_type=rope_type, **both
+    )
+    vae = diffusers.AutoencoderKLLTX2Video(
         latent_channels=4, block_out_channels=(8, 8, 8, 8), decoder_block_out_channels=(8, 16, 32),
         layers_per_block=(1, 1, 1, 1, 1), decoder_layers_per_block=(1, 1, 1, 1),
         spatial_compression_ratio=32, temporal_compression_ratio=8,
     )  # fmt: skip
-    audio = AutoencoderKLLTX2Audio(
+    audio = diffusers.AutoencoderKLLTX2Audio(
         base_channels=4, ch_mult=(1,), num_res_blocks=1, resolution=32, latent_channels=1,
         mel_bins=16, norm_type="pixel",
     )  # fmt: skip
@@ -223,16 +210,16 @@ def save_ltx2(folder, rope_type="split"):
         resnet_kernel_sizes=[3], resnet_dilations=[[1, 3, 5]],
     )  # fmt: skip
     torch.manual_seed(0)
-    transformer = LTX2VideoTransformer3DModel(
+    transformer = diffusers.LTX2VideoTransformer3DModel(
         in_channels=4, out_channels=4, num_layers=2, caption_channels=8, cross_attention_dim=40,
         num_attention_heads=2, attention_head_dim=20,  # dim 40: 6 bands for each axis, and padding
         audio_in_channels=4, audio_out_channels=4, audio_num_attention_heads=2,
         audio_attention_head_dim=8, audio_cross_attention_dim=16, qk_norm="rms_norm_across_heads",
         rope_type=rope_type, rope_double_precision=rope_type == "split",
     )  # fmt: skip
-    LTX2ConditionPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True), vae=vae.eval(),
-        audio_vae=audio.eval(), text_encoder=text.eval(), tokenizer=tokenizer(),
+    diffusers.LTX2ConditionPipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=vae.eval(), audio_vae=audio.eval(), text_encoder=text.eval(), tokenizer=tokenizer(),
         connectors=connectors.eval(), transformer=sharpen(transformer), vocoder=vocoder.eval(),
     ).save_pretrained(folder)  # fmt: skip
     return folder

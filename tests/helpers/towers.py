@@ -5,25 +5,16 @@ import json
 TEXT = {"context_length": 8, "vocab_size": 64, "width": 64, "heads": 2, "layers": 1}
 SIGLIP = {
     "model_cfg": {
-        "embed_dim": 64,
-        "init_logit_bias": -10,
-        "custom_text": True,
+        "embed_dim": 64, "init_logit_bias": -10, "custom_text": True, "text_cfg": TEXT,
         "vision_cfg": {
-            "image_size": 160,
-            "timm_model_name": "test_vit",
-            "timm_model_pretrained": False,
-            "timm_pool": "map",
-            "timm_proj": "none",
+            "image_size": 160, "timm_model_name": "test_vit", "timm_model_pretrained": False,
+            "timm_pool": "map", "timm_proj": "none",
         },
-        "text_cfg": TEXT,
     },
     "preprocess_cfg": {
-        "mean": [0.5] * 3,
-        "std": [0.5] * 3,
-        "interpolation": "bicubic",
-        "resize_mode": "squash",
+        "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash",
     },
-}
+}  # fmt: skip
 CLIP = {
     "model_cfg": {
         "embed_dim": 32,

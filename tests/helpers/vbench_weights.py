@@ -117,12 +117,22 @@ def dreamsim(pretrained=True, device="cuda", cache_dir="./models"):
 
 def save_all(root):
     """Write all files of `VBENCH_DIMENSIONS` below `root`."""
+    import vbench
+    from easydict import EasyDict
+    from omegaconf import OmegaConf
+    from pyiqa.archs.musiq_arch import MUSIQ
+    from vbench.third_party.amt.utils.build_utils import build_from_cfg
+    from vbench.third_party.RAFT.core.raft import RAFT
+
     torch.manual_seed(0)
+    config = Path(vbench.__file__).parent / "third_party" / "amt" / "cfgs" / "AMT-S.yaml"
+    amt = build_from_cfg(OmegaConf.load(config).network)
+    raft = RAFT(EasyDict(small=False, mixed_precision=False, alternate_corr=False))
     # The published file holds more than tensors too.
-    _put(root / "amt_model/amt-s.pth", {"state_dict": _amt().state_dict(), "psnr": np.float64(36)})
-    raft = {f"module.{name}": value for name, value in _raft().state_dict().items()}
-    _put(root / "raft_model/models/raft-things.pth", raft)
-    _put(root / "pyiqa_model/musiq_spaq_ckpt-358bb6af.pth", _musiq().state_dict())
+    _put(root / "amt_model/amt-s.pth", {"state_dict": amt.state_dict(), "psnr": np.float64(36)})
+    state = {f"module.{name}": value for name, value in raft.state_dict().items()}
+    _put(root / "raft_model/models/raft-things.pth", state)
+    _put(root / "pyiqa_model/musiq_spaq_ckpt-358bb6af.pth", MUSIQ(pretrained=False).state_dict())
     head = root / "aesthetic_model/emb_reader/sa_0_4_vit_l_14_linear.pth"
     _put(head, torch.nn.Linear(768, 1).state_dict())
     _save_clip(root / "clip_model/ViT-B-32.pt", patch=32)
@@ -156,28 +166,6 @@ def save_image_to_video(root):
 def _put(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(content, path)
-
-
-def _amt():
-    import vbench
-    from omegaconf import OmegaConf
-    from vbench.third_party.amt.utils.build_utils import build_from_cfg
-
-    config = Path(vbench.__file__).parent / "third_party" / "amt" / "cfgs" / "AMT-S.yaml"
-    return build_from_cfg(OmegaConf.load(config).network)
-
-
-def _raft():
-    from easydict import EasyDict
-    from vbench.third_party.RAFT.core.raft import RAFT
-
-    return RAFT(EasyDict(small=False, mixed_precision=False, alternate_corr=False))
-
-
-def _musiq():
-    from pyiqa.archs.musiq_arch import MUSIQ
-
-    return MUSIQ(pretrained=False)
 
 
 def _save_clip(path, patch):
