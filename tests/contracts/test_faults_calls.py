@@ -28,9 +28,6 @@ from spf.quality import process
 from spf.store import Store
 from spf.video import guarded
 
-Patch = pytest.MonkeyPatch
-Capture = pytest.CaptureFixture[str]
-
 
 @pytest.fixture(autouse=True)
 def _no_plots(monkeypatch):
@@ -116,11 +113,25 @@ def raises(error):
     return raised
 
 
+def measuring_raises(error):
+    def arrange(patch):
+        measure = measuring.measure_clip
+
+        def struck(source, *rest, **more):
+            return raises(error)() if "late" in str(source) else measure(source, *rest, **more)
+
+        patch.setattr(measuring, "measure_clip", struck)
+
+    return arrange
+
+
 CALLS = {
     "decoder dies": (decoder_gets(signal.SIGKILL), "its decoder was killed (SIGKILL)"),
     "decoder hangs": (decoder_gets(signal.SIGSTOP), "its decoder hung: no frame within 60 s"),
     "embedder gives NaN": (embedder_does(lambda x: x * np.nan), "gave NaN or zeros for frame 0"),
     "GPU lost": (embedder_does(raises(RuntimeError("CUDA error: x"))), "the GPU failed (CUDA err"),
+    "bug": (measuring_raises(RuntimeError("two\nlines")), "unexpected RuntimeError: two lines"),
+    "no memory": (measuring_raises(MemoryError()), "unexpected MemoryError"),
 }
 
 

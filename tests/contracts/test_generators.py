@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from adapters import refused
 from miniatures import hooks, like
+from rendered import difference
 from warping import STEPS, asked, baseline, uneven
 
 from benchmarks.generated.experiment import UNSTEERED
@@ -50,11 +51,6 @@ def about(generator):
 
 def first_only(generator):
     return miniatures.of(generator.case)[2] in about(generator).first_only
-
-
-def difference(one, other):
-    """Grey levels (of 255), in the mean."""
-    return float(np.abs(one.astype(int) - other).mean())
 
 
 def test_a_clip_is_made_of_its_request(generator):

@@ -1,19 +1,52 @@
 """What a clip takes: the formula by hand, against tensors that are counted, and what is refused."""
 
+import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-import live
 import psutil
 import pytest
+import torch
 from adapters import refused
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
 
 from spf.errors import UnavailableError
 from spf.generators import load_generator, memory
 from spf.generators.memory import GIB, MARGIN, Decoder, Dims, Memory, Workload
 
-torch = pytest.importorskip("torch")
+
+class _Alive(TorchDispatchMode):
+    def __init__(self, apart):
+        super().__init__()
+        self.now = self.peak = 0
+        self.seen = {tensor.untyped_storage()._cdata for tensor in apart}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_iter(made):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in self.seen:
+                    self.seen.add(storage._cdata)
+                    self.now += storage.nbytes()
+                    self.peak = max(self.peak, self.now)
+                    weakref.finalize(storage, self._gone, storage._cdata, storage.nbytes())
+        return made
+
+    def _gone(self, key, size):
+        self.seen.discard(key)
+        self.now -= size
+
+
+def peak(model, run):
+    """Bytes of all tensors alive at the worst moment of `run`, but for the model's weights and what
+    exists before; also on torch's device meta, where real architectures run without data."""
+    with torch.no_grad(), _Alive([*model.parameters(), *model.buffers()]) as alive:
+        run()
+    return alive.peak
+
 
 BY_HAND = Workload(
     {"transformer": 1000, "transformer_2": 2000, "text_encoder": 500, "vae": 100},
@@ -111,7 +144,7 @@ def test_denoising_agrees_with_the_tensors_of_full_size(
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", linear)
     config = dict(generator.repository.published["transformer"])
     with torch.device("meta"):
-        counted = live.peak(*full_size(name, config, latents))
+        counted = peak(*full_size(name, config, latents))
     assert 1 / MARGIN < memory.estimate(load).denoising / counted < MARGIN
 
 
@@ -145,7 +178,7 @@ def test_decoding_agrees_with_the_tensors_of_full_size(
             vae.enable_tiling()
         latents = (frames - 1) // generator.factor + 1
         z = torch.empty(1, channels, latents, size[0] // scale, size[1] // scale, dtype=dtype)
-        counted = live.peak(vae, lambda: vae.decode(z, return_dict=False))
+        counted = peak(vae, lambda: vae.decode(z, return_dict=False))
     assert 1 / MARGIN < memory.estimate(load).decoding / counted < MARGIN
 
 

@@ -43,15 +43,6 @@ def drawn(name, offset, count, noise=0.02):
     return [record(name, f"pair{k}", float(values[k])) for k in range(count)]
 
 
-def scattered(seed, generators, pairs, missing):
-    """Clips of which a share is missing here and there."""
-    random = np.random.default_rng(seed)
-    values = random.gamma(3.0, 0.03, (generators, pairs)) + 0.02 * np.arange(generators)[:, None]
-    there = np.argwhere(random.random((generators, pairs)) >= missing)
-    names, values = random.permutation(generators), np.minimum(values, 0.499)
-    return [record(f"g{names[g]}", f"p{p}", float(values[g, p])) for g, p in there]
-
-
 def table(records, order_by=LINEARITY):
     """The leaderboard of records."""
     return leaderboard(Board.of(records, order_by))

@@ -36,14 +36,6 @@ def corners(height=48, width=64):
     return quarters.repeat(height // 2, axis=0).repeat(width // 2, axis=1)
 
 
-def read_corners(image):
-    """The quarters of an image, as `corners` ("RGBW")."""
-    names = {(1, 0, 0): "R", (0, 1, 0): "G", (0, 0, 1): "B", (1, 1, 1): "W"}
-    height, width = image.shape[:2]
-    rows, columns = (height // 4, height * 3 // 4), (width // 4, width * 3 // 4)
-    return "".join(names[tuple((image[y, x] > 127).astype(int))] for y in rows for x in columns)
-
-
 def encode(
     path, frames, codec="libx264", pix_fmt="yuv420p", rate=25, stamps=None, unit=None, aspect=None,
     matrix=None, options=None, colour=None, audio=False, streams=(), **container,
@@ -81,18 +73,6 @@ def encode(
             output.mux(stream.encode(None))
         if sound is not None:
             _silence(output, sound)
-    return path
-
-
-def remux(source, path, stamp, **container):
-    """Copy the packets of a video without B-frames; `stamp(index, time)` gives their new times."""
-    with av.open(str(source)) as original, av.open(str(path), "w", **container) as output:
-        old = original.streams.video[0]
-        new = output.add_stream_from_template(old)
-        for index, packet in enumerate(p for p in original.demux(old) if p.size):
-            packet.pts = packet.dts = stamp(index, packet.pts)
-            packet.stream = new
-            output.mux(packet)
     return path
 
 

@@ -2,14 +2,12 @@
 
 import clips
 import harness
-import numpy as np
 import pyarrow.parquet as pq
-import pytest
 
 import spf
 from spf.cluster import Pool
 from spf.corpus.inputs import list_clips
-from spf.corpus.rows import CURVES, DONE, FAILED, SCORES, Measurer
+from spf.corpus.rows import Measurer
 from spf.corpus.run import make_corpus
 
 
@@ -28,25 +26,6 @@ def build(root):
     clips.cut(good, root / "c" / "short.mp4", 0.3)
     (root / "c" / "gone.mp4").symlink_to(root / "nowhere.mp4")
     return root
-
-
-def check_rows(root, rows):
-    """Each row holds what `spf.measure` and `spf.score` give of its clip, or the reason why not."""
-    for row in rows:
-        path = root / str(row["path"])
-        if row["status"] == FAILED:
-            with pytest.raises(spf.ClipError) as error:
-                spf.measure(path, "pixels", cache=False)
-            assert row["reason"] == f"{error.value.reason}; {error.value.remedy}"
-            assert all(row[name] is None for name in (*SCORES, "frames", *CURVES))
-            continue
-        curve = spf.measure(path, "pixels", cache=False)
-        assert (row["status"], row["reason"]) == (DONE, spf.no_change_reason(curve) or "")
-        assert row["frames"] == len(curve)
-        for name, value in spf.score(curve).items():
-            assert row[name] == value or (row[name] is None and np.isnan(value)), name
-        for name in CURVES:
-            assert np.array_equal(row[name], getattr(curve, name))
 
 
 def make(source, output, workers=1, per_shard=5, **settings):

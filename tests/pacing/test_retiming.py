@@ -7,7 +7,6 @@ import clips
 import harness
 import numpy as np
 import pytest
-from pacings import on_circle
 
 import spf
 from spf.errors import ClipError, ConfigError
@@ -17,6 +16,12 @@ from spf.pacing.retime import STAGES
 from spf.pacing.targets import make_target
 from spf.video import load
 from spf.video.sound import has_sound
+
+
+def on_circle(angles):
+    """Embeddings (T, 2) at these angles (T,), radians."""
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
 
 CRISP = {"options": {"crf": "10", "bf": "0"}}
 
