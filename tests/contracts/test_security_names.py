@@ -1,16 +1,14 @@
 """Names and prompts of strangers: in pages, tables and printed lines they are text alone."""
 
 import csv
-import fcntl
 import os
 import pty
 import re
-import select
-import struct
 import subprocess
 import termios
-import time
+import threading
 from collections import Counter
+from contextlib import suppress
 
 import browser
 import harness
@@ -150,19 +148,17 @@ def test_records_and_errors_command_no_terminal(hostile):
 def at_a_terminal(*command, cwd):
     """What a command shows where it believes that a person is watching."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 160, 0, 0))  # room for bars
+    termios.tcsetwinsize(theirs, (24, 160))  # room for bars
     process = subprocess.Popen(
         command, cwd=cwd, env=harness.environment(), stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
-    shown, until = b"", time.monotonic() + 120
-    while time.monotonic() < until:
-        if select.select([ours], [], [], 1.0)[0]:
-            try:
-                more = os.read(ours, 65536)
-            except OSError:  # the terminal is gone
-                break
+    shown, stop = b"", threading.Timer(120, process.kill)
+    stop.start()
+    with suppress(OSError):  # the terminal is gone
+        while more := os.read(ours, 65536):
             shown += more
+    stop.cancel()
     process.wait(60)
     os.close(ours)
     return shown

@@ -22,6 +22,8 @@ from spf.generators.text_to_image import Flux, StableDiffusionXL, TextToImage
 from spf.generators.tiny.adapter import TinyGenerator
 from spf.generators.weights import component_parameters
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WIDTH = pipelines.TEXT
 TOKENS = 256  # that are read; each is a byte
 
@@ -98,7 +100,6 @@ def _flux():
     )  # fmt: skip
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES = {"sdxl": StableDiffusionXL, "flux": Flux}
 WORDS = ["benchmark.pairs=transitions", "benchmark.retimes=[none]"]
 QUICK = ["benchmark.num_frames=5", "benchmark.steps=1"]

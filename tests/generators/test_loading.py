@@ -21,6 +21,8 @@ from spf.generators.memory import RESERVE, Workload, estimate
 from spf.identity import digest
 from spf.pacing.bands import flat
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # diffusers' names of Wan's weights -> those of the model's authors, in which GGUF files have them.
 ORIGINAL = {
     **{f"condition_embedder.{x}_embedder.linear_{n}": f"{x}_embedding.{2 * n - 2}"
@@ -106,8 +108,6 @@ def write_gguf(file, tensors):
     writer.close()
     return file
 
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 LAYERS = {
     "i2v": ("blocks.0.attn1.to_q", "blocks.1.ffn.net.2"),

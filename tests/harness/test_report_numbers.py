@@ -19,6 +19,8 @@ from benchmarks.harness.reproduction.claims import ABSENT, FAILS, HOLDS, PARTLY,
 from benchmarks.known_pacing import solver_tables, studies
 from benchmarks.paper import EXPERIMENTS, Experiment
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Said:
@@ -28,6 +30,9 @@ class Said:
     text: str = ""
     rows: list[list[str]] = field(default_factory=list)
 
+    def add(self, text):
+        self.text = f"{self.text} {text}".strip()
+
 
 class Report(HTMLParser):
     """What a report says: `claims` with the table that each links to, `bars` of the first figure,
@@ -36,18 +41,10 @@ class Report(HTMLParser):
 
     def __init__(self, page):
         super().__init__()
-        self.claims = []
-        self.verdicts = []
-        self.bars = []
-        self.findings = {}
-        self.paragraphs = []
-        self.tables = {}
-        self.films = []
-        self._chapter = self._text = ""
-        self._part = []
-        self._first = False
-        self._table = []
-        self._taken = []
+        self.claims, self.verdicts, self.bars, self.paragraphs, self.films = [], [], [], [], []
+        self.findings, self.tables = {}, {}
+        self._chapter, self._text, self._first = "", "", False
+        self._part, self._table, self._taken = [], [], []
         self.feed(page)
         self.close()
 
@@ -67,12 +64,12 @@ class Report(HTMLParser):
         if tag == "span" and kind.startswith("verdict") and self.claims:
             self._take(tag, self.verdicts.append)
         elif tag == "p" and kind == "figures-line":
-            self._take(tag, self.claims[-1][1])
+            self._take(tag, self.claims[-1][1].add)
         elif tag == "p" and kind == "finding" and self._chapter:
-            self._take(tag, self.findings.setdefault(self._chapter, Said(self._chapter)))
+            self._take(tag, self.findings.setdefault(self._chapter, Said(self._chapter)).add)
         elif tag == "p" and self._chapter and not known:
             self.paragraphs.append(Said(self._chapter, rows=self._part))
-            self._take(tag, self.paragraphs[-1])
+            self._take(tag, self.paragraphs[-1].add)
         elif tag == "div" and "data-strategy" in known:
             self.bars.append(f"{known['data-strategy']}:")
         elif tag == "dd" and self.bars and not self._chapter and not self.findings:
@@ -92,15 +89,8 @@ class Report(HTMLParser):
         self.bars[-1] += f" {text}"
 
     def _take(self, tag, to):
-        """What comes until the end of a tag belongs there."""
-
-        def add(text):
-            if isinstance(to, Said):
-                to.text = f"{to.text} {text}".strip()
-            else:
-                to(text)
-
-        self._taken.append((tag, add))
+        """What comes until the end of a tag goes there."""
+        self._taken.append((tag, to))
         self._text = ""
 
     def handle_endtag(self, tag):
@@ -112,7 +102,6 @@ class Report(HTMLParser):
             self._text += data
 
 
-pytestmark = pytest.mark.slow
 MINIATURE = ("embedder=histogram", "model.path={weights}")
 GENERATED = (*MINIATURE, "benchmark.steps=2")
 RENDERED = (

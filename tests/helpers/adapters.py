@@ -35,13 +35,12 @@ def refused(message, kind=ConfigError):
 def calls(module, note=dict):
     """What `note` makes of the keyword arguments of each call of a module meanwhile."""
     seen = []
-    handle = module.register_forward_pre_hook(
-        lambda _, inputs, named: seen.append(note(named)), with_kwargs=True
-    )
-    try:
+
+    def hook(_, inputs, named):
+        seen.append(note(named))
+
+    with module.register_forward_pre_hook(hook, with_kwargs=True):
         yield seen
-    finally:
-        handle.remove()
 
 
 def index(folder, **more):

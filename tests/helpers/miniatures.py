@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import generators
-import miniature_framepack
 import pipelines
 
 from spf.generators import MODELS
@@ -57,7 +56,7 @@ MINIATURES = {
         changes={"decode_timestep": 0.5, "decode_noise_scale": 0.5, "image_cond_noise_scale": 0.5},
     ),
     "framepack": Miniature(
-        miniature_framepack.save,
+        pipelines.save_framepack,
         settings={"latent_window": 2},
         changes={"true_cfg": 4.0},
         ignores=("negative_prompt",),  # without true guidance

@@ -4,6 +4,7 @@ Random models barely react to where their tokens stand; the norms of queries and
 so that attention is sharp and a warp shows.
 """
 
+from copy import deepcopy
 from functools import cache
 
 import numpy as np
@@ -15,6 +16,7 @@ WAN = {
     "out_channels": 4, "text_dim": TEXT, "freq_dim": 32, "ffn_dim": 64, "num_layers": 2,
     "rope_max_seq_len": 64,
 }  # fmt: skip
+TEMPORAL, HEAD = 12, 28  # of FramePack: 6 temporal bands
 IMAGE = {"image_dim": 16, "added_kv_proj_dim": 64}
 """Settings of a transformer that looks at the tokens of `image_parts`."""
 
@@ -221,6 +223,45 @@ def save_ltx2(folder, rope_type="split"):
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         vae=vae.eval(), audio_vae=audio.eval(), text_encoder=text.eval(), tokenizer=tokenizer(),
         connectors=connectors.eval(), transformer=sharpen(transformer), vocoder=vocoder.eval(),
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
+def save_framepack(folder, variant=""):
+    """FramePack: 4 latent channels, temporal factor 4, spatial factor 8, sections of 2 latents."""
+    import diffusers
+    import torch
+    import transformers
+    from diffusers.pipelines.hunyuan_video import pipeline_hunyuan_video_framepack as upstream
+
+    torch.manual_seed(1)
+    words = deepcopy(
+        tokenizer()
+    )  # and those of the pipeline's template, whose first 95 it cuts off
+    words.add_tokens(upstream.DEFAULT_PROMPT_TEMPLATE["template"].replace("{}", " ").split())
+    layers = {"num_hidden_layers": 2, "num_attention_heads": 2}
+    text, small = {"vocab_size": 512, **layers}, {"hidden_size": 8, "intermediate_size": 8}
+    llama = transformers.LlamaConfig(hidden_size=16, intermediate_size=16, **text)
+    llama = transformers.LlamaModel(llama)
+    clip = transformers.CLIPTextConfig(bos_token_id=0, eos_token_id=1, **small, **text)
+    clip = transformers.CLIPTextModel(clip)
+    vision = transformers.SiglipVisionConfig(image_size=16, patch_size=8, **small, **layers)
+    vision = transformers.SiglipVisionModel(vision)
+    vae = diffusers.AutoencoderKLHunyuanVideo(
+        latent_channels=4, block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=4
+    )
+    torch.manual_seed(2)
+    transformer = diffusers.HunyuanVideoFramepackTransformer3DModel(
+        in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=HEAD,
+        rope_axes_dim=(TEMPORAL, 8, 8), num_layers=1, num_single_layers=1, num_refiner_layers=1,
+        text_embed_dim=16, pooled_projection_dim=8, image_proj_dim=8, has_image_proj=True,
+        has_clean_x_embedder=True,
+    )  # fmt: skip
+    diffusers.HunyuanVideoFramepackPipeline(
+        text_encoder=llama.eval(), tokenizer=words, transformer=sharpen(transformer),
+        vae=vae.eval(), scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=7.0),
+        text_encoder_2=clip.eval(), tokenizer_2=tokenizer(), image_encoder=vision.eval(),
+        feature_extractor=transformers.SiglipImageProcessor(size={"height": 16, "width": 16}),
     ).save_pretrained(folder)  # fmt: skip
     return folder
 

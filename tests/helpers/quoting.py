@@ -1,10 +1,8 @@
 """What a page says, compared with what its tables show: all numbers of a clause are in one row."""
 
 import re
-from collections.abc import Sequence
 
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?%?(?!\w)")
-Row = Sequence[str]
 
 
 def unquoted(text, rows):

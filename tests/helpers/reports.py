@@ -9,14 +9,8 @@ from PIL import Image
 
 from benchmarks.harness.cells import Figure, Interval, Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.report import reproduction_page as pages
 from benchmarks.harness.report.players import ComparedPair, Player, Take, make_sheet
-from benchmarks.harness.report.reproduction_page import (
-    FIGURES,
-    OPEN_ROWS,
-    make_chapter,
-    make_part,
-    render_report,
-)
 from benchmarks.harness.reproduction.claims import claims
 from benchmarks.paper import Experiment
 
@@ -81,8 +75,8 @@ def write_report(root):
         retimed("flow", 0.12, Interval(-0.04, -0.02)),
     ]
     note = "linearity_mae: how uneven. empty: nothing."
-    many = [{"strategy": str(n), "linearity_mae": float(n)} for n in range(OPEN_ROWS + 1)]
-    paths = [f"plots/{number}.png" for number in range(FIGURES + 2)]
+    many = [{"strategy": str(n), "linearity_mae": float(n)} for n in range(pages.OPEN_ROWS + 1)]
+    paths = [f"plots/{number}.png" for number in range(pages.FIGURES + 2)]
     for path in paths:
         folder.write(path, picture())
     folder.path("shown").mkdir(parents=True)
@@ -97,16 +91,17 @@ def write_report(root):
         Section("Rows", [], [table("many", "Many", columns[:2], many)]),
     ]
     summary = Summary(f"headline {HOSTILE[2]}", sections)
-    part = make_part("tiny", ["benchmark=x y"], summary, folder, player())
+    part = pages.make_part("tiny", ["benchmark=x y"], summary, folder, player())
     done = Experiment(1, "Done", "what the paper says")
-    judged, absent = claims(1, [part.tables]), Experiment(2, "Absent", "something")
+    absent = Experiment(2, "Absent", "something"), claims(2, []), ["Nothing was measured."]
+    left_out = ["not run: wan22 is absent"]
     chapters = [
-        make_chapter(done, judged, ["What was found."], ["not run: wan22 is absent"], [part]),
-        make_chapter(absent, claims(2, []), ["Nothing was measured."], ["not run: too large"], []),
+        pages.make_chapter(done, claims(1, [part.tables]), ["What was found."], left_out, [part]),
+        pages.make_chapter(*absent, ["not run: too large"], []),
     ]
     left_out = [{"what": "wan22", "reason": "too large"}]
     missing = table("not_run", "What was not run", ["what", "reason"], left_out)
     record = {"embedder": HOSTILE[1], "device": HOSTILE[0], "status": "done"}
     page = harness.touch(root, "report/index.html") / "report" / "index.html"
-    page.write_text(render_report("auto", chapters, missing, [record]), encoding="utf-8")
+    page.write_text(pages.render_report("auto", chapters, missing, [record]), encoding="utf-8")
     return page

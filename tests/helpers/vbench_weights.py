@@ -17,21 +17,12 @@ import numpy as np
 import torch
 
 from spf.quality import VBENCH_DIMENSIONS
-from spf.quality.weights import (
-    COTRACKER_CODE,
-    COTRACKER_WEIGHTS,
-    DINO_CODE,
-    DINO_WEIGHTS,
-    DREAMSIM_WEIGHTS,
-)
+from spf.quality import weights as places
 
 DINO = {
-    "hubconf": """
-import torch
+    "hubconf": """import torch
 import vision_transformer as vits
-
 URL = "https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth"
-
 
 def dino_vitb16(pretrained=True, **kwargs):
     model = vits.Patches()
@@ -39,48 +30,37 @@ def dino_vitb16(pretrained=True, **kwargs):
         model.load_state_dict(torch.hub.load_state_dict_from_url(url=URL, map_location="cpu"))
     return model
 """,
-    "vision_transformer": """
-import torch
+    "vision_transformer": """import torch
 from utils import pooled
-
 
 class Patches(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.patch = torch.nn.Conv2d(3, 16, 16, 16)
-
     def forward(self, x):
         return pooled(self.patch(x))
 """,
-    "utils": """
-def pooled(x):
+    "utils": """def pooled(x):
     return x.mean((2, 3))
 """,
 }
 TRACKER = {
-    "hubconf": """
-import torch
-
+    "hubconf": """import torch
 URL = "https://huggingface.co/facebook/cotracker/resolve/main/cotracker2.pth"
-
 
 def cotracker2(pretrained=True, **kwargs):
     from cotracker.predictor import Tracker
-
     model = Tracker()
     model.load_state_dict(torch.hub.load_state_dict_from_url(URL, map_location="cpu"))
     return model
 """,
-    "cotracker/predictor": """
-import torch
-
+    "cotracker/predictor": """import torch
 
 class Tracker(torch.nn.Module):
     # All points move as the middle of the light does.
     def __init__(self):
         super().__init__()
         self.gain = torch.nn.Parameter(torch.zeros(()))
-
     def forward(self, video, grid_size):
         light = video.mean(2)
         light = light / light.sum((-1, -2), keepdim=True)
@@ -93,19 +73,15 @@ class Tracker(torch.nn.Module):
         return grid + moved[:, :, None], None
 """,
 }
-DREAMSIM = """
-import os
+DREAMSIM = """import os
 import torch
-
 
 class Ensemble(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.patch = torch.nn.Conv2d(3, 8, 32, 32)
-
     def embed(self, image):
         return self.patch(image).mean((2, 3))
-
 
 def dreamsim(pretrained=True, device="cuda", cache_dir="./models"):
     model = Ensemble().to(device)
@@ -148,18 +124,17 @@ def save_image_to_video(root):
         return {f"patch.{name}": value for name, value in state.items()}
 
     torch.manual_seed(1)
-    code = {f"{DINO_CODE}/{name}.py": text for name, text in DINO.items()}
+    code = {f"{places.DINO_CODE}/{name}.py": text for name, text in DINO.items()}
     code |= {file.name: "" for file in VBENCH_DIMENSIONS["camera_motion"]}
-    code |= {f"{COTRACKER_CODE}/{name}.py": text for name, text in TRACKER.items()}
+    code |= {f"{places.COTRACKER_CODE}/{name}.py": text for name, text in TRACKER.items()}
     for name, text in (code | {"package/dreamsim/__init__.py": DREAMSIM}).items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
-    _put(root / DINO_WEIGHTS, patches(16, 16))
-    _put(root / COTRACKER_WEIGHTS, {"gain": torch.tensor(3.0)})
-    content = io.BytesIO()
-    torch.save(patches(8, 32), content)
-    (root / DREAMSIM_WEIGHTS).parent.mkdir()
-    with zipfile.ZipFile(root / DREAMSIM_WEIGHTS, "w") as archive:
+    _put(root / places.DINO_WEIGHTS, patches(16, 16))
+    _put(root / places.COTRACKER_WEIGHTS, {"gain": torch.tensor(3.0)})
+    torch.save(patches(8, 32), content := io.BytesIO())
+    (root / places.DREAMSIM_WEIGHTS).parent.mkdir()
+    with zipfile.ZipFile(root / places.DREAMSIM_WEIGHTS, "w") as archive:
         archive.writestr("ensemble_lora/ensemble.pth", content.getvalue())
 
 

@@ -1,5 +1,7 @@
 """What the tests of the warped clock share: requests, warps, and a look at the rotary tables."""
 
+from contextlib import ExitStack
+
 import miniatures
 import numpy as np
 import pipelines
@@ -47,29 +49,21 @@ def baseline(generator):
 def watched_tables(generator, warp):
     """(rope, its inputs, cos, sin, noise level) of every call of a generation, as the attention
     gets them."""
-    seen = []
-    levels = []
-    handles = []
+    seen, levels = [], []
 
-    def level(module, inputs, arguments):
-        time = arguments["sigma"] if "sigma" in arguments else arguments["timestep"]
-        levels.append(float(time.max()) / 1000)
+    def level(module, inputs, named):
+        levels.append(float(named.get("sigma", named.get("timestep")).max()) / 1000)
 
     def table(module, inputs, named, tables):
-        seen.append(
-            (module, (*inputs, *named.values()), *(x.numpy().copy() for x in tables), levels[-1])
-        )
+        copies = (x.numpy().copy() for x in tables)
+        seen.append((module, (*inputs, *named.values()), *copies, levels[-1]))
 
     ropes = generator.ropes()
-    with warp.applied(ropes):
-        try:
-            for rope in ropes:
-                handles.append(rope.transformer.register_forward_pre_hook(level, with_kwargs=True))
-                handles.append(rope.rope.register_forward_hook(table, with_kwargs=True))
-            generator.generate(asked(generator))
-        finally:
-            for handle in handles:
-                handle.remove()
+    with warp.applied(ropes), ExitStack() as hooks:
+        for rope in ropes:
+            hooks.enter_context(rope.transformer.register_forward_pre_hook(level, with_kwargs=True))
+            hooks.enter_context(rope.rope.register_forward_hook(table, with_kwargs=True))
+        generator.generate(asked(generator))
     return seen
 
 
@@ -80,10 +74,6 @@ def wan_output(transformer, time=600.0):
     state = torch.Generator().manual_seed(0)
     hidden = torch.randn(1, 12, 5, 4, 6, generator=state, dtype=transformer.dtype)
     text = torch.randn(1, 7, pipelines.TEXT, generator=state, dtype=transformer.dtype)
+    named = {"timestep": torch.full((1,), time), "encoder_hidden_states": text}
     with torch.inference_mode():
-        return transformer(
-            hidden_states=hidden,
-            timestep=torch.full((1,), time),
-            encoder_hidden_states=text,
-            return_dict=False,
-        )[0]
+        return transformer(hidden_states=hidden, return_dict=False, **named)[0]

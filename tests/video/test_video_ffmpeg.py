@@ -17,6 +17,8 @@ from spf.errors import ClipError
 from spf.video import SUFFIXES, Reader, load, probe
 from synthetic.clips import content
 
+pytestmark = ffmpeg.needed
+
 
 def probed(path, stream, *show):
     """What ffprobe shows of a video stream, as JSON holds it."""
@@ -86,8 +88,6 @@ def _means(image):
     blocks = image[:height, :width].reshape(height // 8, 8, width // 8, 8, 3)
     return blocks.mean((1, 3), dtype=np.float32)
 
-
-pytestmark = ffmpeg.needed
 
 MATRICES = ("bt709", "smpte170m", "smpte240m", "fcc", "bt2020nc")
 H265 = "libx265 -x265-params log-level=error"
