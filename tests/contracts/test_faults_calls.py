@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -113,25 +114,32 @@ def raises(error):
     return raised
 
 
-def measuring_raises(error):
+def after(place, name, then):
+    """When the longer clip is what the call was about."""
+
     def arrange(patch):
-        measure = measuring.measure_clip
+        call = getattr(place, name)
 
-        def struck(source, *rest, **more):
-            return raises(error)() if "late" in str(source) else measure(source, *rest, **more)
+        def struck(*args, **more):
+            found = call(*args, **more)
+            if any("late" in str(value) for value in args):
+                then()
+            return found
 
-        patch.setattr(measuring, "measure_clip", struck)
+        patch.setattr(place, name, struck)
 
     return arrange
 
 
+BUGS = [RuntimeError("two\nlines"), MemoryError()]
+BUGS = [after(measuring, "measure_clip", raises(error)) for error in BUGS]
 CALLS = {
     "decoder dies": (decoder_gets(signal.SIGKILL), "its decoder was killed (SIGKILL)"),
     "decoder hangs": (decoder_gets(signal.SIGSTOP), "its decoder hung: no frame within 60 s"),
     "embedder gives NaN": (embedder_does(lambda x: x * np.nan), "gave NaN or zeros for frame 0"),
     "GPU lost": (embedder_does(raises(RuntimeError("CUDA error: x"))), "the GPU failed (CUDA err"),
-    "bug": (measuring_raises(RuntimeError("two\nlines")), "unexpected RuntimeError: two lines"),
-    "no memory": (measuring_raises(MemoryError()), "unexpected MemoryError"),
+    "bug": (BUGS[0], "unexpected RuntimeError: two lines"),
+    "no memory": (BUGS[1], "unexpected MemoryError"),
 }
 
 
@@ -234,16 +242,9 @@ def test_a_clip_that_changes_during_a_run_is_a_row_and_measured_anew(
 ):
     """Its row must not have the numbers of other bytes than its identity tells of."""
     clips = Path(shutil.copytree(clips, tmp_path / "clips"))
-    original = getattr(place, name)
-
-    def changed(*args, **more):
-        found = original(*args, **more)
-        if any("late" in str(value) for value in args):
-            harness.save(clips / "late" / "p.mp4", harness.jumping())
-        return found
-
+    change = partial(harness.save, clips / "late" / "p.mp4", harness.jumping())
     with monkeypatch.context() as patch:
-        patch.setattr(place, name, changed)
+        after(place, name, change)(patch)
         first = run(clips, tmp_path / "out")
     assert "it changed while it was read; start again" in failed(first)
     check_next_start(None, clips, tmp_path / "out")
@@ -258,8 +259,7 @@ def test_nan_in_the_cache_is_damage(clips, whole, tmp_path, capsys):
     with np.load(entry.path(ARRAYS)) as stored:
         arrays = dict(stored)
     arrays["vectors"][3] = np.nan
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer := io.BytesIO(), **arrays)
     store.remove(key)
     store.put(key, entry.about, {ARRAYS: buffer.getvalue()})
     capsys.readouterr()

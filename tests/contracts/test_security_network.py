@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -91,14 +90,12 @@ def isolated():
     command = ["unshare", "--user", "--map-root-user", "--net"]
     if shutil.which("unshare") is None:
         pytest.skip("no unshare here: the network cannot be taken away")
-    tried = subprocess.run([*command, "true"], capture_output=True, check=False)
-    if tried.returncode:
-        pytest.skip(f"unshare is not permitted here: {tried.stderr.decode().strip()}")
+    if (tried := harness.command(*command, "true")).returncode:
+        pytest.skip(f"unshare is not permitted here: {tried.stderr.strip()}")
     return command
 
 
 def test_a_run_without_a_network_gives_the_same_tables(tmp_path):
-    """W&B's offline logger, the default one, fails nothing either where it cannot start."""
     clips = harness.two_generators(tmp_path / "clips", 1)
     options = harness.leaderboard_words(clips, tmp_path / "alone", "workers=1", "embedder=pixels")
     done = harness.command(*isolated(), *harness.RUN, *options, "logger=csv", timeout=600)
@@ -125,13 +122,12 @@ def test_the_paper_is_reproduced_without_a_network(tmp_path):
     rooms = ("", "tests/helpers", "tests/harness")
     path = os.pathsep.join(str(harness.ROOT / room) for room in rooms)
     tables = []
-    for name, before in (("alone", isolated()), ("joined", [])):
-        command = [*before, sys.executable, "-c", PAPER, str(tmp_path / name)]
+    for root, before in ((tmp_path / "alone", isolated()), (tmp_path / "joined", [])):
+        command = [*before, sys.executable, "-c", PAPER, str(root)]
         done = harness.command(*command, timeout=900, PYTHONPATH=path)
         assert done.returncode == 0, done.stderr
-        assert (tmp_path / name / "report" / "index.html").is_file()
-        found = sorted((tmp_path / name / "tables").glob("*.csv"))
-        tables.append({file.name: file.read_bytes() for file in found})
+        assert (root / "report" / "index.html").is_file()
+        tables.append({x.name: x.read_bytes() for x in (root / "tables").glob("*.csv")})
     assert tables[0] == tables[1]
     assert tables[0]
 
@@ -143,14 +139,11 @@ INSIDE = re.compile(r"(data:|#|(?!.*\.\.)[\w%.-]+(/[\w%.-]+)*$)")
 
 def addresses(text):
     """Everything that a browser would load by itself."""
-    found = [
-        str(value)
-        for tag, attributes in harness.Page(text).tags
-        for name, value in attributes.items()
-        if name in ADDRESSES or (name == "href" and tag not in ("a", "area"))
-    ]
-    found += re.findall(r"url\(\s*['\"]?([^)'\"]*)", text)
-    return found + re.findall(r"@import\s+\S+", text)
+    found = re.findall(r"url\(\s*['\"]?([^)'\"]*)", text) + re.findall(r"@import\s+\S+", text)
+    for tag, attributes in harness.Page(text).tags:
+        names = ADDRESSES if tag in ("a", "area") else (*ADDRESSES, "href")
+        found += [str(attributes[name]) for name in names if name in attributes]
+    return found
 
 
 def outside(text):

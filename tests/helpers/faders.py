@@ -13,9 +13,8 @@ class Fader:
     """Cross-fades from the first frame to the last, all of it in the middle third of the time
     unless its clock is warped. It takes four steps, makes 4n + 1 frames, and needs no `path`."""
 
-    name: ClassVar[str] = "fader"
+    name, fail_at = "fader", None
     requests: ClassVar[list[Request]] = []
-    fail_at: ClassVar[int | None] = None
 
     def __init__(self, longest: int | None = 17, factor: int = 4, path: str | None = None) -> None:
         self.counts = Counts(factor, factor + 1, longest)

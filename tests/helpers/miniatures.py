@@ -37,28 +37,24 @@ class Miniature:
 
 MINIATURES = {
     "wan22": Miniature(
-        pipelines.save_wan,
-        ("i2v", "ti2v"),
-        first_only=("ti2v",),
+        pipelines.save_wan, ("i2v", "ti2v"), first_only=("ti2v",),
         changes={"guidance_scale_2": 2.0, "boundary_ratio": 0.5},
     ),
     "wan21": Miniature(pipelines.save_wan, ("vace-1.3b", "flf2v")),
     "skyreels": Miniature(pipelines.save_skyreels),
     "ltx2": Miniature(
-        pipelines.save_ltx2,
-        ("split", "interleaved"),
-        by_variant=False,
-        changes={"crf": 0, "stg_scale": 0.5, "modality_scale": 2.0}
-        | {"guidance_rescale": 0.1, "motion_speed": 0.5},
+        pipelines.save_ltx2, ("split", "interleaved"), by_variant=False,
+        changes={
+            "crf": 0, "stg_scale": 0.5, "modality_scale": 2.0, "guidance_rescale": 0.1,
+            "motion_speed": 0.5,
+        },
     ),
     "ltxv": Miniature(
         pipelines.save_ltxv,
         changes={"decode_timestep": 0.5, "decode_noise_scale": 0.5, "image_cond_noise_scale": 0.5},
     ),
     "framepack": Miniature(
-        pipelines.save_framepack,
-        settings={"latent_window": 2},
-        changes={"true_cfg": 4.0},
+        pipelines.save_framepack, settings={"latent_window": 2}, changes={"true_cfg": 4.0},
         ignores=("negative_prompt",),  # without true guidance
         absolute="tokens of text and image are not rotated: to them, latents have a time",
     ),
@@ -66,7 +62,7 @@ MINIATURES = {
         lambda folder, variant: generators.save_tiny(folder),
         ignores=("prompt", "negative_prompt", "guidance", "seed"),  # deaf to noise: see save_tiny
     ),
-}
+}  # fmt: skip
 
 
 def kind(name):

@@ -235,9 +235,7 @@ def save_framepack(folder, variant=""):
     from diffusers.pipelines.hunyuan_video import pipeline_hunyuan_video_framepack as upstream
 
     torch.manual_seed(1)
-    words = deepcopy(
-        tokenizer()
-    )  # and those of the pipeline's template, whose first 95 it cuts off
+    words = deepcopy(tokenizer())  # and the pipeline's template, whose first 95 tokens it cuts off
     words.add_tokens(upstream.DEFAULT_PROMPT_TEMPLATE["template"].replace("{}", " ").split())
     layers = {"num_hidden_layers": 2, "num_attention_heads": 2}
     text, small = {"vocab_size": 512, **layers}, {"hidden_size": 8, "intermediate_size": 8}

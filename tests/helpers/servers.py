@@ -11,9 +11,7 @@ CONTENT = bytes(range(256)) * 40
 class Server(http.server.BaseHTTPRequestHandler):
     """Serves one content under every name; ranges too. `asked` is what it was asked for."""
 
-    content: ClassVar[bytes] = CONTENT
-    stop_after: ClassVar[int | None] = None
-    status: ClassVar[int] = 200
+    content, stop_after, status = CONTENT, None, 200
     asked: ClassVar[list[str | None]] = []
 
     def do_GET(self):
