@@ -41,6 +41,16 @@ def _quick_check(request, monkeypatch):
     monkeypatch.setattr(embedders, "check_embedder", quick)
 
 
+@pytest.fixture(scope="module")
+def no_plots():
+    """Nothing is drawn, which takes most of the time."""
+    import harness
+
+    with pytest.MonkeyPatch.context() as patch:
+        harness.without_plots(patch)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tower_folders(tmp_path_factory):
     """A tiny tower of each family with random weights, by its name."""

@@ -10,10 +10,7 @@ import pytest
 
 from spf.errors import ConfigError
 
-
-@pytest.fixture(autouse=True)
-def _no_plots(monkeypatch):
-    harness.without_plots(monkeypatch)
+pytestmark = pytest.mark.usefixtures("no_plots")
 
 
 def cut(path, **more):

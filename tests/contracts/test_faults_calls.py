@@ -29,10 +29,7 @@ from spf.quality import process
 from spf.store import Store
 from spf.video import guarded
 
-
-@pytest.fixture(autouse=True)
-def _no_plots(monkeypatch):
-    harness.without_plots(monkeypatch)
+pytestmark = pytest.mark.usefixtures("no_plots")
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +40,9 @@ def clips(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def whole(clips):
+def whole(clips, no_plots):
     """Tables of a run that nothing disturbed."""
-    with pytest.MonkeyPatch.context() as patch:
-        harness.without_plots(patch)
-        return harness.tables(run(clips, clips.parent / "out").folder.root)
+    return harness.tables(run(clips, clips.parent / "out").folder.root)
 
 
 def run(clips, output, *more):

@@ -66,13 +66,11 @@ def board(root, naming):
 
 
 @pytest.fixture(scope="module")
-def boards(tmp_path_factory):
+def boards(tmp_path_factory, no_plots):
     """The same clips under hostile names, and under plain ones of the same printed length."""
-    with pytest.MonkeyPatch.context() as patch:
-        harness.without_plots(patch)
-        root = tmp_path_factory.mktemp("boards")
-        plain = board(root / "plain", lambda name: re.sub(r"\W", "x", printable(name)))
-        return [board(root / "hostile", str), plain]
+    root = tmp_path_factory.mktemp("boards")
+    plain = board(root / "plain", lambda name: re.sub(r"\W", "x", printable(name)))
+    return [board(root / "hostile", str), plain]
 
 
 @pytest.fixture(scope="module")

@@ -150,7 +150,7 @@ def outside(text):
     return [address for address in addresses(text) if not INSIDE.match(address)]
 
 
-def test_pages_load_nothing_from_elsewhere(tmp_path):
+def test_pages_load_nothing_from_elsewhere(tmp_path, no_plots, monkeypatch):
     """Of a run with more pictures than a page holds itself, and of a study with its index."""
     for text in (
         '<script src="//a.org/x.js"></script>',
@@ -162,11 +162,9 @@ def test_pages_load_nothing_from_elsewhere(tmp_path):
         assert outside(text)
     clips = harness.two_generators(tmp_path / "clips", 2)
     study = ["embedder=pixels", "benchmark=user_study", "benchmark.checks=1"]
-    with pytest.MonkeyPatch.context() as patch:
-        harness.without_plots(patch)
-        patch.setattr("benchmarks.harness.report.page.EMBEDDED_IMAGES", 1)
-        runs = [harness.run(clips, tmp_path / "board", "embedder=pixels")]
-        runs.append(harness.run(clips, tmp_path / "study", *study))
+    monkeypatch.setattr("benchmarks.harness.report.page.EMBEDDED_IMAGES", 1)
+    runs = [harness.run(clips, tmp_path / "board", "embedder=pixels")]
+    runs.append(harness.run(clips, tmp_path / "study", *study))
     pages = [path.read_text("utf-8") for run in runs for path in run.folder.root.rglob("*.html")]
     assert len(pages) == 4  # the board, its clips side by side, the study and its index
     assert all(addresses(page) for page in pages)

@@ -43,16 +43,15 @@ def _tokenizer():
     return found
 
 
-def _text(kind):
-    from transformers import CLIPTextConfig
+def _text(kind="CLIPTextModel"):
+    import transformers
 
-    return kind(
-        CLIPTextConfig(
-            vocab_size=300, hidden_size=WIDTH, intermediate_size=32, projection_dim=WIDTH,
-            num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=TOKENS,
-            bos_token_id=None, eos_token_id=1, pad_token_id=0,
-        )
-    ).eval()  # fmt: skip
+    config = transformers.CLIPTextConfig(
+        vocab_size=300, hidden_size=WIDTH, intermediate_size=32, projection_dim=WIDTH,
+        num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=TOKENS,
+        bos_token_id=None, eos_token_id=1, pad_token_id=0,
+    )  # fmt: skip
+    return getattr(transformers, kind)(config).eval()
 
 
 def _vae(**more):
@@ -66,7 +65,6 @@ def _vae(**more):
 
 def _sdxl():
     import diffusers
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
     unet = diffusers.UNet2DConditionModel(
         block_out_channels=(8, 16), layers_per_block=1, sample_size=32, norm_num_groups=4,
@@ -76,15 +74,14 @@ def _sdxl():
         projection_class_embeddings_input_dim=6 * 8 + WIDTH, cross_attention_dim=2 * WIDTH,
     )  # fmt: skip
     return diffusers.StableDiffusionXLPipeline(
-        vae=_vae(), text_encoder=_text(CLIPTextModel),
-        text_encoder_2=_text(CLIPTextModelWithProjection), tokenizer=_tokenizer(),
+        vae=_vae(), text_encoder=_text(),
+        text_encoder_2=_text("CLIPTextModelWithProjection"), tokenizer=_tokenizer(),
         tokenizer_2=_tokenizer(), unet=unet.eval(), scheduler=diffusers.EulerDiscreteScheduler(),
     )  # fmt: skip
 
 
 def _flux():
     import diffusers
-    from transformers import CLIPTextModel
 
     transformer = diffusers.FluxTransformer2DModel(
         in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16,
@@ -94,7 +91,7 @@ def _flux():
     return diffusers.FluxPipeline(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         vae=_vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
-        text_encoder=_text(CLIPTextModel), tokenizer=_tokenizer(),
+        text_encoder=_text(), tokenizer=_tokenizer(),
         text_encoder_2=pipelines.text_encoder(), tokenizer_2=_tokenizer(),
         transformer=transformer.eval(),
     )  # fmt: skip

@@ -1,7 +1,5 @@
 """Records of leaderboards, made by hand."""
 
-from typing import Any
-
 import numpy as np
 
 from benchmarks.leaderboard.comparison import SHOWN
@@ -11,8 +9,6 @@ from benchmarks.leaderboard.tables import LINEARITY, Board, leaderboard
 PAIRS = [f"pair{number}" for number in range(8)]
 # Errors of a generator on PAIRS, in an order that no sorting leaves alone.
 VALUES = [0.11, 0.05, 0.23, 0.17, 0.02, 0.29, 0.13, 0.08]
-
-Row = dict[str, Any]
 
 
 def record(model, pair, error, **more):

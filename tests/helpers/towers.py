@@ -25,15 +25,11 @@ CLIP = {
 }
 PROCESSOR = {
     **dict.fromkeys(("do_center_crop", "do_convert_rgb", "do_normalize", "do_rescale"), True),
-    "do_resize": True,
-    "image_processor_type": "BitImageProcessor",
-    "crop_size": {"height": 56, "width": 56},
-    "image_mean": [0.485, 0.456, 0.406],
-    "image_std": [0.229, 0.224, 0.225],
-    "resample": 3,
+    "do_resize": True, "image_processor_type": "BitImageProcessor", "resample": 3,
+    "crop_size": {"height": 56, "width": 56}, "size": {"shortest_edge": 64},
+    "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225],
     "rescale_factor": 0.00392156862745098,
-    "size": {"shortest_edge": 64},
-}
+}  # fmt: skip
 
 
 def save_open_clip(folder, config, seed=0):

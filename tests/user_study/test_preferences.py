@@ -13,7 +13,7 @@ from benchmarks.user_study import preferences
 from benchmarks.user_study.preferences import Vote, rate_of, wins_of
 
 
-def votes(scores, raters, items, seed, spread=0.0):
+def simulated(scores, raters, items, seed, spread=0.0):
     """Choices of raters whose own scores differ from `scores` by normal numbers of that spread."""
     random = np.random.default_rng(seed)
     found = []
@@ -83,11 +83,11 @@ def test_intervals_cover_the_true_scores(spread: float, monkeypatch: pytest.Monk
     over raters flattens scores, so the truth is what very many raters give."""
     monkeypatch.setattr(preferences, "RESAMPLES", 299)
     names = list(SCORES)
-    many = wins_of(votes(SCORES, 4000, 4, seed=99, spread=spread), names)
+    many = wins_of(simulated(SCORES, 4000, 4, seed=99, spread=spread), names)
     truth = preferences.bradley_terry(many.sum(axis=0))
     covered = []
     for seed in range(30):
-        wins = wins_of(votes(SCORES, 24, 4, seed, spread), names)
+        wins = wins_of(simulated(SCORES, 24, 4, seed, spread), names)
         low, high = preferences.bradley_terry_intervals(wins, f"{seed}").T
         covered.append((low <= truth) & (truth <= high))
     assert 0.84 <= np.mean(covered) <= 0.99
@@ -136,7 +136,7 @@ def test_agreement_of_raters_who_choose_alike_and_of_one() -> None:
             for item in range(6)
         ]
         assert preferences.krippendorff_alpha(preferences.ratings(votes, "a")) == 1.0
-    alone = preferences.ratings(votes({"a": 1.0, "b": 0.0}, 1, 8, seed=7), "a")
+    alone = preferences.ratings(simulated({"a": 1.0, "b": 0.0}, 1, 8, seed=7), "a")
     assert np.isnan([preferences.krippendorff_alpha(alone), preferences.agreement(alone)]).all()
 
 

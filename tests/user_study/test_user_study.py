@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import clips as made
@@ -38,6 +37,7 @@ def save_answers(folder, content):
     return path
 
 
+pytestmark = pytest.mark.usefixtures("no_plots")
 SCORES = {"even": 1.2, "jumpy": -1.2}
 TABLES = ("preferences", "bradley_terry", "raters", "by_pacing", "sample_size")
 
@@ -49,13 +49,6 @@ def run(clips: Path, output: Path, *more: str) -> session.Run:
 
 def table(run: session.Run, name: str) -> pd.DataFrame:
     return pd.read_csv(run.folder.path(f"{name}.csv"))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_plots() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        harness.without_plots(patch)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Bad clips in bulk: every one is a measured row or a failed one with a line of reason."""
 
 import os
+import shutil
 import struct
 import zlib
 from collections import Counter
@@ -145,8 +146,9 @@ def encode(path, codec, frames, **how):
 def animate(path, frames, delay, side=0):
     """An animated image; delay in milliseconds. A GIF's later frames may say that they are
     (side, side) pixels, beyond its canvas."""
-    save = {"format": "PNG"} if path.suffix == ".apng" else {}
-    clips.animate(path, frames, [delay] * len(frames), **save)
+    clips.animate(
+        path, frames, [delay] * len(frames), format=path.suffix[1:].replace("apng", "png")
+    )
     if side:
         data = bytearray(path.read_bytes())
         place = data.rfind(b"\x21\xf9\x04") + 13  # behind the last frame's control block
@@ -185,12 +187,12 @@ def good_clips(folder, large=True):
     ):
         animate(folder / name, frames, delay, side)
     images = [Image.fromarray(frame) for frame in plain[:8]]
-    for suffix in (".png", ".jpg", ".webp"):
-        (folder / f"frames{suffix.replace('.', '-')}").mkdir(exist_ok=True)
+    for suffix in ("png", "jpg", "webp"):
+        (folder / f"frames-{suffix}").mkdir()
         for number, image in enumerate(images):
-            image.save(folder / f"frames{suffix.replace('.', '-')}" / f"{number}{suffix}")
-        if suffix != ".png":
-            images[0].save(folder / f"still{suffix}")
+            image.save(folder / f"frames-{suffix}" / f"{number}.{suffix}")
+        if suffix != "png":
+            images[0].save(folder / f"still.{suffix}")
     if large:
         encode(folder / "8k.mp4", "mpeg4", moving(2, 4320, 7680))
         animate(folder / "8k.webp", moving(2, 4320, 7680), 40)
@@ -227,7 +229,9 @@ def _huge(png):
 
 
 def make_bad_clips(folder, count, seed, large=True):
-    """`count` bad clips, each damage on each kind in turn; where they lie (see this file's top)."""
+    """FOLDER/good, and `count` bad clips as FOLDER/clips/DAMAGE/CLIP: what was done to a clip stands
+    for its generator. Each is drawn from the seed and its own number alone, each damage on each
+    kind in turn."""
     good = good_clips(folder / "good", large)
     paths = []
     for index in range(count):
@@ -237,9 +241,7 @@ def make_bad_clips(folder, count, seed, large=True):
         if source.is_dir():
             kind = list(ODD)[turn % len(ODD)]
             path = folder / "clips" / "odd-members" / f"{index:04d}-{source.name}-{kind}"
-            path.mkdir(parents=True)
-            for file in source.iterdir():
-                (path / file.name).write_bytes(file.read_bytes())
+            shutil.copytree(source, path)
             good_image = min(source.iterdir()).read_bytes()
             ODD[kind](path / f"{int(draw.integers(0, 9))}.5.png", good_image, draw)
         else:
