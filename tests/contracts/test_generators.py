@@ -11,7 +11,7 @@ import harness
 import miniatures
 import numpy as np
 import pytest
-from adapters import refused
+from clips import refused
 from miniatures import hooks, like
 from rendered import difference
 from warping import STEPS, asked, baseline, uneven

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pipelines
 import pytest
-from adapters import FIRST, LAST, asked, index, refused
+from adapters import FIRST, LAST, asked, index
+from clips import refused
 from miniatures import sharing
 
 from spf.errors import SpfError, UnavailableError

@@ -7,7 +7,8 @@ import numpy as np
 import pipelines
 import pytest
 import rope_oracle
-from adapters import FIRST, LAST, asked, calls, refused
+from adapters import FIRST, LAST, asked, calls
+from clips import refused
 from miniatures import sharing
 from warping import asked as small
 from warping import coordinates, uneven, watched_tables

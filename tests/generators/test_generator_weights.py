@@ -11,7 +11,8 @@ import miniatures
 import numpy as np
 import psutil
 import pytest
-from adapters import COMMIT, LAST, asked, empty_hub, index, online_hub, refused
+from adapters import LAST, asked, empty_hub, index
+from clips import refused
 
 from scripts import fetch_weights
 from spf.cli import main
@@ -22,6 +23,29 @@ from spf.generators.weights import FRAMEPACK, MODEL_REPOSITORIES
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+COMMIT = "1" * 40
+
+
+def online_hub(monkeypatch, root, fill):
+    """A stand-in for the hub; fill : (folder of a snapshot, repository, patterns of files)."""
+    import huggingface_hub
+
+    def snapshot_download(repo, revision, allow_patterns):
+        assert revision == COMMIT
+        folder = root / f"models--{repo.replace('/', '--')}" / "snapshots" / revision
+        folder.mkdir(parents=True, exist_ok=True)
+        fill(folder, repo, allow_patterns)
+        return str(folder)
+
+    empty_hub(monkeypatch, root)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(
+        huggingface_hub.HfApi, "model_info", lambda self, repo: SimpleNamespace(sha=COMMIT)
+    )
+
+
 FILE = "transformer/diffusion_pytorch_model.safetensors"
 
 

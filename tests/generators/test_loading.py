@@ -13,7 +13,7 @@ import pipelines
 import pytest
 import torch
 import warping
-from adapters import refused
+from clips import refused
 from miniatures import adapter, hooks, like
 
 from spf.errors import UnavailableError
@@ -60,7 +60,7 @@ def with_weights(folder, to, **parts):
     return to
 
 
-def write_lora(file, layers, theirs=False):
+def saved_lora(file, layers, theirs=False):
     """A LoRA of (down, up) by layer, in diffusers' layout or in that of ComfyUI with alpha 2."""
     from safetensors.torch import save_file
 
@@ -124,7 +124,7 @@ def files(adapters, tmp_path_factory) -> dict[str, Any]:
     made: dict[str, Any] = {}
 
     def lora(name: str, factors: dict[str, Any]) -> str:
-        made[name] = str(write_lora(folder / f"{name}.safetensors", factors))
+        made[name] = str(saved_lora(folder / f"{name}.safetensors", factors))
         return made[name]
 
     for case, layers in LAYERS.items():
@@ -206,8 +206,8 @@ def test_loras_are_products_added_to_the_weights_of_their_experts(wan, tmp_path)
     second = low_rank(
         states["transformer"], "blocks.0.attn1.to_k", "blocks.1.attn2.to_out.0", seed=1
     )
-    a = {"file": str(write_lora(tmp_path / "a.safetensors", first)), "weight": 0.7}
-    b = {"file": str(write_lora(tmp_path / "b.safetensors", second, theirs=True)), "weight": -0.5}
+    a = {"file": str(saved_lora(tmp_path / "a.safetensors", first)), "weight": 0.7}
+    b = {"file": str(saved_lora(tmp_path / "b.safetensors", second, theirs=True)), "weight": -0.5}
     for part, state in states.items():
         for layer, (down, up) in first.items():
             state[f"{layer}.weight"] += 0.7 * up @ down
@@ -278,7 +278,7 @@ def test_memory_counts_quantised_weights(wan, files):
 
 def test_identity_has_what_changes_pixels(wan, files, tmp_path):
     other = low_rank(weights(wan.path), *LAYERS["i2v"], seed=2)
-    second = str(write_lora(tmp_path / "i2v.safetensors", other))  # same name, other content
+    second = str(saved_lora(tmp_path / "i2v.safetensors", other))  # same name, other content
     same = [{}, {"offload": "group"}, {"slicing": True}]
     assert len({digest(like(wan, **options).identity()) for options in same}) == 1
     others: list[dict[str, Any]] = [

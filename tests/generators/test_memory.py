@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from adapters import refused
+from clips import refused
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 

@@ -1,34 +1,18 @@
-"""What the tests of the generators' adapters share: requests, folders without weights, refusals."""
+"""What the tests of the generators' adapters share: requests, folders without weights."""
 
 import json
-import re
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import pipelines
-import pytest
 
-from spf.errors import ConfigError, SpfError
 from spf.generators.base import Request
 
 FIRST, LAST = pipelines.frames(32, 48)
-COMMIT = "1" * 40
 
 
 def asked(**more):
     settings = {"first": FIRST, "last": LAST, "prompt": "a cat", "num_frames": 9, "steps": 2}
     return Request(**(settings | more))
-
-
-@contextmanager
-def refused(message, kind=ConfigError):
-    """An error of exactly that class, in one line that has the message (a pattern)."""
-    with pytest.raises(SpfError) as caught:
-        yield
-    assert type(caught.value) is kind
-    text = str(caught.value)
-    assert re.search(message, text), text
-    assert "\n" not in text
 
 
 @contextmanager
@@ -54,22 +38,3 @@ def index(folder, **more):
 def empty_hub(monkeypatch, folder):
     """A machine on which nothing was ever downloaded."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder))
-
-
-def online_hub(monkeypatch, root, fill):
-    """A stand-in for the hub; fill : (folder of a snapshot, repository, patterns of files)."""
-    import huggingface_hub
-
-    def snapshot_download(repo, revision, allow_patterns):
-        assert revision == COMMIT
-        folder = root / f"models--{repo.replace('/', '--')}" / "snapshots" / revision
-        folder.mkdir(parents=True, exist_ok=True)
-        fill(folder, repo, allow_patterns)
-        return str(folder)
-
-    empty_hub(monkeypatch, root)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    monkeypatch.setattr(
-        huggingface_hub.HfApi, "model_info", lambda self, repo: SimpleNamespace(sha=COMMIT)
-    )

@@ -12,7 +12,6 @@ VALUES = [0.11, 0.05, 0.23, 0.17, 0.02, 0.29, 0.13, 0.08]
 
 
 def record(model, pair, error, **more):
-    """A finished clip."""
     metrics = dict.fromkeys(SHOWN, 1.0) | {"linearity_mae": error, "frames": 81}
     return failed(model, pair) | {"status": "done", "reason": ""} | metrics | more
 
@@ -40,7 +39,6 @@ def drawn(name, offset, count, noise=0.02):
 
 
 def table(records, order_by=LINEARITY):
-    """The leaderboard of records."""
     return leaderboard(Board.of(records, order_by))
 
 

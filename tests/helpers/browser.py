@@ -71,7 +71,6 @@ class Page:
         ), f"never true: {condition}"
 
     def resize(self, width, height):
-        """Another window, CSS pixels."""
         self._page.set_viewport_size({"width": width, "height": height})
 
     def emulate(self, dark=False):

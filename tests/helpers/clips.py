@@ -4,11 +4,15 @@ Frame i of a clip is told by its grey level, so that order and selection can be 
 """
 
 import os
+import re
+from contextlib import contextmanager
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from spf.errors import ConfigError, SpfError
 
 # SVT-AV1 talks to the terminal otherwise.
 os.environ.setdefault("SVT_LOG", "1")
@@ -158,3 +162,12 @@ def one_line(error):
     text = str(error.value)
     assert not any(part in text for part in ("\n", "Errno", "avcodec")), text
     return text
+
+
+@contextmanager
+def refused(message, kind=ConfigError):
+    """An error of exactly that class, in one line that has the message (a pattern)."""
+    with pytest.raises(SpfError) as caught:
+        yield caught
+    assert type(caught.value) is kind
+    assert re.search(message, one_line(caught)), str(caught.value)

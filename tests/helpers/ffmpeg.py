@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 
-import numpy as np
 import pytest
 
 needed = pytest.mark.skipif(
@@ -23,22 +22,3 @@ def encode(path, frames, options, rate=25):
         pytest.skip("this ffmpeg lacks the encoder")
     assert done.returncode == 0, done.stderr.decode()
     return path
-
-
-def images(path, size, stream=0, alpha=False, decoder="", matrix="auto"):
-    """Its frames (height, width, 3) as displayed, of that size (width, height); with `alpha` they
-    are composited over black. matrix : of the colours, in place of the declared one."""
-    width, height = size
-    depth = 3 + alpha
-    options = f"-map 0:v:{stream} -vsync passthrough -f rawvideo"
-    options += f" -pix_fmt {'rgba' if alpha else 'rgb24'}"
-    options += f" -vf scale={width}:{height}:interl=-1:in_color_matrix={matrix} -"
-    command = ["ffmpeg", "-v", "quiet", "-threads", "1", *(["-c:v", decoder] if decoder else [])]
-    command += ["-i", str(path), *options.split()]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=2**20) as process:
-        while len(data := process.stdout.read(width * height * depth)) == width * height * depth:
-            image = np.frombuffer(data, np.uint8).reshape(height, width, depth)
-            if alpha:
-                image = np.rint(image[..., :3] * (image[..., 3:] / 255.0)).astype(np.uint8)
-            yield image
-        process.stdout.close()

@@ -46,7 +46,6 @@ def composed(weights, output, *more):
 
 
 def run(weights, output, *more):
-    """A run of it, in this process."""
     return session.run(composed(weights, output, *more), quiet=True)
 
 

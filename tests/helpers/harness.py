@@ -45,7 +45,6 @@ def dissolve(shares, seed=0, size=32):
 
 
 def slow_ends(count=25):
-    """A dissolve that is slow at both ends."""
     u = np.linspace(0, 1, count)
     return dissolve(np.where(u < 0.5, 4 * u**3, 1 - 4 * (1 - u) ** 3))
 
@@ -72,7 +71,6 @@ def jumping(count=12, seed=0):
 
 
 def still(count=12, seed=0):
-    """Identical frames."""
     return dissolve([0.0] * count, seed)
 
 
@@ -126,7 +124,6 @@ def environment(**more):
 
 
 def command(*words, cwd=ROOT, timeout=120, **more):
-    """Run a command to its end."""
     return subprocess.run(
         words, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=timeout
     )
@@ -176,7 +173,6 @@ def tables(folder):
 
 
 def read_records(folder):
-    """records.parquet of a run."""
     return pd.read_parquet(folder / "records.parquet")
 
 
@@ -187,7 +183,6 @@ def blank(*_, **__):
 
 
 def without_plots(monkeypatch):
-    """Draw nothing in this process."""
     monkeypatch.setattr("benchmarks.harness.measuring.plot_measurement", blank)
     monkeypatch.setattr("benchmarks.leaderboard.figures.plot_overlay", blank)
 

@@ -33,7 +33,6 @@ def compute(folder, clip, _):
 
 
 def make(folder, clips):
-    """A job of one cell a clip."""
     cells = [
         Cell(Key("test", clip, "tiny", "model"), {"clip": clip}, partial(compute, folder, clip))
         for clip in clips

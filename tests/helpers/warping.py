@@ -65,15 +65,3 @@ def watched_tables(generator, warp):
             hooks.enter_context(rope.rope.register_forward_hook(table, with_kwargs=True))
         generator.generate(asked(generator))
     return seen
-
-
-def wan_output(transformer, time=600.0):
-    """One call of a Wan transformer, always with the same input."""
-    import torch
-
-    state = torch.Generator().manual_seed(0)
-    hidden = torch.randn(1, 12, 5, 4, 6, generator=state, dtype=transformer.dtype)
-    text = torch.randn(1, 7, pipelines.TEXT, generator=state, dtype=transformer.dtype)
-    named = {"timestep": torch.full((1,), time), "encoder_hidden_states": text}
-    with torch.inference_mode():
-        return transformer(hidden_states=hidden, return_dict=False, **named)[0]

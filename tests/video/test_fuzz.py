@@ -146,9 +146,8 @@ def encode(path, codec, frames, **how):
 def animate(path, frames, delay, side=0):
     """An animated image; delay in milliseconds. A GIF's later frames may say that they are
     (side, side) pixels, beyond its canvas."""
-    clips.animate(
-        path, frames, [delay] * len(frames), format=path.suffix[1:].replace("apng", "png")
-    )
+    save = {"format": "PNG"} if path.suffix == ".apng" else {}
+    clips.animate(path, frames, [delay] * len(frames), **save)
     if side:
         data = bytearray(path.read_bytes())
         place = data.rfind(b"\x21\xf9\x04") + 13  # behind the last frame's control block
@@ -229,9 +228,8 @@ def _huge(png):
 
 
 def make_bad_clips(folder, count, seed, large=True):
-    """FOLDER/good, and `count` bad clips as FOLDER/clips/DAMAGE/CLIP: what was done to a clip stands
-    for its generator. Each is drawn from the seed and its own number alone, each damage on each
-    kind in turn."""
+    """FOLDER/good, and `count` bad ones as FOLDER/clips/DAMAGE/CLIP: what was done to a clip stands
+    for its generator. Each is drawn from the seed and its number; each damage meets each kind."""
     good = good_clips(folder / "good", large)
     paths = []
     for index in range(count):

@@ -17,6 +17,26 @@ from spf.errors import ClipError
 from spf.video import SUFFIXES, Reader, load, probe
 from synthetic.clips import content
 
+
+def images(path, size, stream=0, alpha=False, decoder="", matrix="auto"):
+    """Its frames (height, width, 3) as displayed, of that size (width, height); with `alpha` they
+    are composited over black. matrix : of the colours, in place of the declared one."""
+    width, height = size
+    depth = 3 + alpha
+    options = f"-map 0:v:{stream} -vsync passthrough -f rawvideo"
+    options += f" -pix_fmt {'rgba' if alpha else 'rgb24'}"
+    options += f" -vf scale={width}:{height}:interl=-1:in_color_matrix={matrix} -"
+    command = ["ffmpeg", "-v", "quiet", "-threads", "1", *(["-c:v", decoder] if decoder else [])]
+    command += ["-i", str(path), *options.split()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=2**20) as process:
+        while len(data := process.stdout.read(width * height * depth)) == width * height * depth:
+            image = np.frombuffer(data, np.uint8).reshape(height, width, depth)
+            if alpha:
+                image = np.rint(image[..., :3] * (image[..., 3:] / 255.0)).astype(np.uint8)
+            yield image
+        process.stdout.close()
+
+
 pytestmark = ffmpeg.needed
 
 
@@ -64,7 +84,7 @@ def compare(path, **options):
     """Read a clip twice, frame by frame."""
     with Reader(path) as reader:
         info = reader.info
-        others = ffmpeg.images(path, (info.width, info.height), info.stream, **options)
+        others = images(path, (info.width, info.height), info.stream, **options)
         times, psnr, again, count, previous = [], np.inf, False, 0, None
         for image, time in reader:
             times.append(time)
