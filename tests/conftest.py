@@ -1,7 +1,5 @@
 """Fixtures that several files of tests share."""
 
-from __future__ import annotations
-
 import functools
 import secrets
 
@@ -41,6 +39,16 @@ def _quick_check(request, monkeypatch):
 
     monkeypatch.setattr(retiming, "check_embedder", quick)
     monkeypatch.setattr(embedders, "check_embedder", quick)
+
+
+@pytest.fixture(scope="module")
+def no_plots():
+    """Nothing is drawn, which takes most of the time."""
+    import harness
+
+    with pytest.MonkeyPatch.context() as patch:
+        harness.without_plots(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

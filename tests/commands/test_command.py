@@ -11,7 +11,6 @@ import psutil
 import pytest
 from clips import refused
 from hydra.utils import instantiate
-from pacings import pictures
 
 from spf.cli import main
 from spf.errors import ConfigError, SpfError
@@ -46,7 +45,8 @@ for k in range(made):
     Image.blend(*ends, k / (made - 1)).save(os.path.join(output, f"{k:03d}.png"))
 """
 
-FIRST, LAST = pictures([0.0, 1.0], (8, 12))
+FIRST = np.zeros((8, 12, 3), np.uint8)
+LAST = FIRST + np.array([255, 255, 0], np.uint8)
 PROMPT = "a cat; $(rm -rf .) 'becomes' {seed}"
 REQUEST = Request(FIRST, LAST, PROMPT, seed=5, num_frames=9, fps=7.5)
 

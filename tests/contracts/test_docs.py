@@ -1,12 +1,9 @@
 """What the documents name exists: tests, files, links, and the options of the command."""
 
-from __future__ import annotations
-
 import ast
 import re
 import shlex
 from functools import cache
-from pathlib import Path
 
 import harness
 import pytest
@@ -23,14 +20,14 @@ EXAMPLES = {"mine.py", "my_generator.py", "generate.py"}
 
 
 @cache
-def code(page: Path) -> list[str]:
+def code(page):
     """Everything in a page that is set as code: lines of blocks, and what is between backticks."""
     parts = re.split(r"^```.*$", page.read_text(), flags=re.MULTILINE)
     lines = "".join(parts[1::2]).splitlines()
     return [*filter(str.strip, lines), *re.findall(r"`([^`]+)`", "".join(parts[::2]))]
 
 
-def named(pattern: str, least: int) -> list[tuple[str, str]]:
+def named(pattern, least):
     """The pages' codes that match a pattern at their beginning, each with its page's name."""
     found = [(page.name, text) for page in PAGES for text in code(page) if re.match(pattern, text)]
     assert len(found) > least
@@ -83,7 +80,7 @@ def test_links_lead_somewhere_and_nothing_is_left_to_fill_in(page):
     assert re.search(r"@[A-Z]+@|TODO|FIXME", page.read_text()) is None
 
 
-def options_in(text: str) -> tuple[list[str], set[str]]:
+def options_in(text):
     """Words of a command, and the options among them."""
     words = shlex.split(text.replace("'", " "), comments=True)
     return words, {word.partition("=")[0] for word in words if word.startswith("-")}
@@ -91,7 +88,7 @@ def options_in(text: str) -> tuple[list[str], set[str]]:
 
 def test_options_that_are_named_are_known():
     """`{` is in those of other programs, into which we put something."""
-    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_command(cli.app).commands
     known = {
         name: {"--help", *(option for parameter in command.params for option in parameter.opts)}
         for name, command in commands.items()

@@ -4,17 +4,14 @@ Each fault passes: the start after it must end with the tables of a run that not
 docs/development/reliability.md tells which other tests are about faults.
 """
 
-from __future__ import annotations
-
 import io
 import itertools
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 from unittest.mock import MagicMock
 
 import harness
@@ -32,13 +29,7 @@ from spf.quality import process
 from spf.store import Store
 from spf.video import guarded
 
-Patch = pytest.MonkeyPatch
-Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def _no_plots(monkeypatch):
-    harness.without_plots(monkeypatch)
+pytestmark = pytest.mark.usefixtures("no_plots")
 
 
 @pytest.fixture(scope="module")
@@ -49,25 +40,23 @@ def clips(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def whole(clips):
+def whole(clips, no_plots):
     """Tables of a run that nothing disturbed."""
-    with pytest.MonkeyPatch.context() as patch:
-        harness.without_plots(patch)
-        return harness.tables(run(clips, clips.parent / "out").folder.root)
+    return harness.tables(run(clips, clips.parent / "out").folder.root)
 
 
-def run(clips: Path, output: Path, *more: str) -> session.Run:
+def run(clips, output, *more):
     return harness.run(clips, output, "embedder=histogram", *more)
 
 
-def failed(first: session.Run) -> str:
+def failed(first):
     """The reason why the longer clip failed; the other one is done."""
     assert first.code == 1
     assert [record["status"] for record in first.results.records] == ["done", "failed"]
     return harness.check_one_line(first.results.records[1]["reason"])
 
 
-def check_next_start(whole: dict[str, bytes] | None, clips: Path, output: Path, *more: str) -> None:
+def check_next_start(whole, clips, output, *more):
     """It computes what failed, and no more. whole : None for those of an undisturbed run now."""
     second = run(clips, output, *more)
     assert (second.code, second.results.reused) == (0, 1)
@@ -76,18 +65,18 @@ def check_next_start(whole: dict[str, bytes] | None, clips: Path, output: Path, 
     assert harness.tables(second.folder.root) == whole
 
 
-def decoder_gets(number: signal.Signals) -> Callable[[Patch], None]:
-    def arrange(patch: Patch) -> None:
+def decoder_gets(number):
+    def arrange(patch):
         ask, line = guarded._Decoder.ask, guarded._Decoder.line
-        struck: list[Any] = []
+        struck = []
 
-        def strike(self: Any, request: dict[str, Any]) -> None:
+        def strike(self, request):
             if "late" in request["path"]:
                 self.process.send_signal(number)
                 struck.append(self)
             ask(self, request)
 
-        def impatient(self: Any, seconds: float) -> dict[str, Any]:
+        def impatient(self, seconds):
             return line(self, 1 if self in struck else seconds)
 
         patch.setattr(guarded._Decoder, "ask", strike)
@@ -96,14 +85,14 @@ def decoder_gets(number: signal.Signals) -> Callable[[Patch], None]:
     return arrange
 
 
-def embedder_does(what: Callable[[np.ndarray], np.ndarray]) -> Callable[[Patch], None]:
+def embedder_does(what):
     """With each batch of the longer clip, and its parts."""
 
-    def arrange(patch: Patch) -> None:
+    def arrange(patch):
         encode = Histogram.encode
         seen = itertools.count(1)  # frames
 
-        def struck(self: Histogram, batch: np.ndarray) -> np.ndarray:
+        def struck(self, batch):
             vectors = encode(self, batch)
             late = any(next(seen) > 12 for _ in batch)
             return what(vectors) if late else vectors
@@ -113,18 +102,39 @@ def embedder_does(what: Callable[[np.ndarray], np.ndarray]) -> Callable[[Patch],
     return arrange
 
 
-def raises(error: BaseException) -> Callable[..., Any]:
-    def raised(*_: object, **__: object) -> None:
+def raises(error):
+    def raised(*_, **__):
         raise error
 
     return raised
 
 
+def after(place, name, then):
+    """When the longer clip is what the call was about."""
+
+    def arrange(patch):
+        call = getattr(place, name)
+
+        def struck(*args, **more):
+            found = call(*args, **more)
+            if any("late" in str(value) for value in args):
+                then()
+            return found
+
+        patch.setattr(place, name, struck)
+
+    return arrange
+
+
+BUGS = [RuntimeError("two\nlines"), MemoryError()]
+BUGS = [after(measuring, "measure_clip", raises(error)) for error in BUGS]
 CALLS = {
     "decoder dies": (decoder_gets(signal.SIGKILL), "its decoder was killed (SIGKILL)"),
     "decoder hangs": (decoder_gets(signal.SIGSTOP), "its decoder hung: no frame within 60 s"),
     "embedder gives NaN": (embedder_does(lambda x: x * np.nan), "gave NaN or zeros for frame 0"),
     "GPU lost": (embedder_does(raises(RuntimeError("CUDA error: x"))), "the GPU failed (CUDA err"),
+    "bug": (BUGS[0], "unexpected RuntimeError: two lines"),
+    "no memory": (BUGS[1], "unexpected MemoryError"),
 }
 
 
@@ -152,7 +162,7 @@ def test_vbench_that_breaks_down_is_a_row_and_passes(body, reason, clips, tmp_pa
     script = tmp_path / "python"
     script.touch(0o755)
 
-    def stand_in(*args: Any, **more: Any) -> Child:
+    def stand_in(*args, **more):
         with monkeypatch.context() as patch:
             patch.setattr(sys, "executable", str(script))
             return Child(*args, **more)
@@ -227,16 +237,9 @@ def test_a_clip_that_changes_during_a_run_is_a_row_and_measured_anew(
 ):
     """Its row must not have the numbers of other bytes than its identity tells of."""
     clips = Path(shutil.copytree(clips, tmp_path / "clips"))
-    original = getattr(place, name)
-
-    def changed(*args: Any, **more: Any) -> Any:
-        found = original(*args, **more)
-        if any("late" in str(value) for value in args):
-            harness.save(clips / "late" / "p.mp4", harness.jumping())
-        return found
-
+    change = partial(harness.save, clips / "late" / "p.mp4", harness.jumping())
     with monkeypatch.context() as patch:
-        patch.setattr(place, name, changed)
+        after(place, name, change)(patch)
         first = run(clips, tmp_path / "out")
     assert "it changed while it was read; start again" in failed(first)
     check_next_start(None, clips, tmp_path / "out")
@@ -248,12 +251,10 @@ def test_nan_in_the_cache_is_damage(clips, whole, tmp_path, capsys):
     store = Store(user_cache().folder)
     key, _ = store.entries()[0]
     entry = store.get(key)
-    assert entry is not None
     with np.load(entry.path(ARRAYS)) as stored:
         arrays = dict(stored)
     arrays["vectors"][3] = np.nan
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer := io.BytesIO(), **arrays)
     store.remove(key)
     store.put(key, entry.about, {ARRAYS: buffer.getvalue()})
     capsys.readouterr()

@@ -3,8 +3,6 @@
 docs/development/reliability.md names the other tests of faults.
 """
 
-from __future__ import annotations
-
 import errno
 import itertools
 import os
@@ -24,7 +22,7 @@ from spf import cli
 from spf.store import Store
 
 
-def refuse(*_: object, **__: object) -> None:
+def refuse(*_, **__):
     raise OSError(errno.EIO, "Input/output error", "/disk/file")
 
 
@@ -36,7 +34,7 @@ def test_what_cannot_be_read_is_not_taken_for_damaged(number, tmp_path, monkeypa
     store.save(cell, make_record(cell, DONE, "", {}), outcome)
     read, calls = Path.read_bytes, itertools.count(1)
 
-    def struck(path: Path) -> bytes:
+    def struck(path):
         if path.is_relative_to(store.root) and next(calls) == number:
             refuse()
         return read(path)
@@ -92,8 +90,7 @@ cp -r disk/out whole
 
 
 @pytest.mark.parametrize(
-    "size",
-    [pytest.param(f"{size}k", marks=pytest.mark.slow) for size in (8, 60, 150, 250)],
+    "size", [pytest.param(f"{size}k", marks=pytest.mark.slow) for size in (8, 60, 150, 250)]
 )
 def test_a_small_disk_fills_up_and_the_run_goes_on_when_there_is_room(size, tmp_path):
     (tmp_path / "disk").mkdir()

@@ -6,7 +6,6 @@ import shutil
 from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import harness
 import miniatures
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from clips import refused
 from miniatures import hooks, like
+from rendered import difference
 from warping import STEPS, asked, baseline, uneven
 
 from benchmarks.generated.experiment import UNSTEERED
@@ -45,21 +45,16 @@ def generator(request, adapters):
     return adapters(request.param)
 
 
-def about(generator: Any) -> miniatures.Miniature:
+def about(generator):
     return miniatures.of(generator.case)[1]
 
 
-def first_only(generator: Any) -> bool:
+def first_only(generator):
     return miniatures.of(generator.case)[2] in about(generator).first_only
 
 
-def difference(one: np.ndarray, other: np.ndarray) -> float:
-    """Grey levels (of 255), in the mean."""
-    return float(np.abs(one.astype(int) - other).mean())
-
-
 def test_a_clip_is_made_of_its_request(generator):
-    steps: list[tuple[int, int]] = []
+    steps = []
     request = asked(generator)
     clip = generator.generate(request, on_progress=lambda done, total: steps.append((done, total)))
     assert clip.frames.shape == (request.num_frames, *request.first.shape)
@@ -69,7 +64,7 @@ def test_a_clip_is_made_of_its_request(generator):
     assert total % STEPS == 0  # some generate section by section
     assert steps == [(done, total) for done in range(1, total + 1)]
     np.testing.assert_array_equal(clip.frames, baseline(generator))
-    changes: dict[str, dict[str, Any]] = {
+    changes = {
         "seed": {"seed": 1},
         "prompt": {"prompt": "a dog, running"},
         "negative_prompt": {"negative_prompt": "blue"},
@@ -110,7 +105,7 @@ def test_a_warp_acts_exactly_and_leaves_no_trace(generator):
     np.testing.assert_array_equal(one, again)
     assert difference(one, plain) > 0.5
 
-    def stop(step: int, steps: int) -> None:
+    def stop(step, steps):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -126,7 +121,7 @@ def test_a_warp_acts_exactly_and_leaves_no_trace(generator):
 def test_identity_names_what_determines_the_pixels(generator, tmp_path):
     known, changes = generator.identity(), about(generator).changes
     assert json.loads(json.dumps(known)) == known == like(generator).identity()
-    others: dict[str, Any] = {}
+    others = {}
     for setting in settings_of(type(generator)):
         if setting in NEUTRAL:
             continue
@@ -168,5 +163,5 @@ def test_a_benchmark_refuses_to_steer_it_before_any_work(
     words += (f"model.path={tiny_weights}", f"output={tmp_path}", "embedder=histogram")
     config = harness.compose("benchmark=retime_generated", *words)
     with nullcontext() if accepted else refused("cannot be warped: no"):
-        benchmark: Any = session.build(config)
+        benchmark = session.build(config)
         assert set(benchmark.strategies) <= set(UNSTEERED)

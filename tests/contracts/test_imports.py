@@ -1,14 +1,10 @@
 """Imports cost little; the core needs what it declares and no more; what needs an extra says which;
 the locked environment holds what is promised."""
 
-from __future__ import annotations
-
 import ast
-import json
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import packages_distributions
 
@@ -60,35 +56,25 @@ def test_what_scripts_import_of_ours_is_there():
         assert f"{module}.{name}" in MODULES or inside, (module, name)
 
 
-RUN_HELP = f"""
-import runpy, sys
-sys.argv = ["run.py", "--help"]
-try:
-    runpy.run_path({harness.RUN[1]!r}, run_name="__main__")
-except SystemExit as stop:
-    assert not stop.code, stop.code
-"""
+RUN = f"runpy.run_path({harness.RUN[1]!r}, run_name='__main__')"
+HELP = "from spf.cli import main; assert main(['--help']) == 0"
 CONTROL = "import numpy, spf; spf.measure(numpy.zeros((4, 8, 8, 3), numpy.uint8), 'pixels')"
+LOADED = """import atexit, sys
+atexit.register(lambda: print({name.split('.')[0] for name in sys.modules}))"""
+STARTS = {
+    "spf": ("import spf; dir(spf); spf.__version__", HEAVY | {"numpy"}),
+    "spf --help": (HELP, HEAVY | {"numpy", "hydra"}),
+    "run --help": (f"import runpy; sys.argv = ['run.py', '--help']; {RUN}", HEAVY),
+    "control": (CONTROL, HEAVY - {"scipy", "cv2", "av", "PIL"}),
+}
 
 
-@pytest.mark.parametrize(
-    ("code", "heavy"),
-    [
-        pytest.param("import spf; dir(spf); spf.__version__", HEAVY | {"numpy"}, id="spf"),
-        pytest.param(
-            "from spf.cli import main; assert main(['--help']) == 0",
-            HEAVY | {"numpy", "hydra"},
-            id="spf --help",
-        ),
-        pytest.param(RUN_HELP, HEAVY, id="run --help"),
-        pytest.param(CONTROL, HEAVY - {"scipy", "cv2", "av", "PIL"}, id="control"),
-    ],
-)
-def test_nothing_heavy_is_loaded_unasked(code, heavy):
-    tail = "import sys, json; print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
-    done = harness.command(sys.executable, "-c", f"{code}\n{tail}")
+@pytest.mark.parametrize("start", STARTS)
+def test_nothing_heavy_is_loaded_unasked(start):
+    code, heavy = STARTS[start]
+    done = harness.command(sys.executable, "-c", f"{LOADED}\n{code}")
     assert done.returncode == 0, done.stderr
-    assert not heavy & set(json.loads(done.stdout.splitlines()[-1]))
+    assert not heavy & ast.literal_eval(done.stdout.splitlines()[-1])
 
 
 def test_promised_names_are_those_of_the_type_checker():
@@ -110,17 +96,15 @@ def test_vbench_and_its_dimensions_import():
     custom = [name for name in VBENCH_DIMENSIONS if name not in (*FIRST_FRAME, CAMERA)]
     assert len(custom) == 7
     homes = dict.fromkeys(custom, "vbench") | {"i2v_subject": "vbench2_beta_i2v"}
-    check = "from importlib import import_module as load"
-    for dimension, home in homes.items():
-        check += f"\nassert callable(load('{home}.{dimension}').compute_{dimension})"
-    loaded = harness.command(sys.executable, "-c", f"{check}\nprint('all')")
+    lines = [f"from {home}.{name} import compute_{name}" for name, home in homes.items()]
+    loaded = harness.command(sys.executable, "-c", "\n".join([*lines, "print('all')"]))
     assert loaded.stdout.splitlines()[-1:] == ["all"], loaded.stderr
 
 
 PROJECT = tomllib.loads((harness.ROOT / "pyproject.toml").read_text())["project"]
 
 
-def named(requirements: list[str]) -> set[str]:
+def named(requirements):
     """Distributions that requirements name."""
     return {re.split(r"[<>=! ;\[]", line)[0].lower().replace("_", "-") for line in requirements}
 
@@ -165,16 +149,16 @@ ELSEWHERE = {
 DISTRIBUTIONS = packages_distributions()
 
 
-def distribution(module: str) -> str:
+def distribution(module):
     """The distribution of the environment that a module comes from."""
     found = {name.lower().replace("_", "-") for name in DISTRIBUTIONS[module]}
     return next(iter(found & CORE.union(*OF_EXTRA.values()) or found))
 
 
-def imported(name: str) -> Iterator[str]:
+def imported(name):
     """Packages that a module imports anywhere in it, also lazily, or names in an import_module."""
     for node in ast.walk(ast.parse(MODULES[name].read_text())):
-        found: list[str | None] = []
+        found = []
         if isinstance(node, ast.Import):
             found = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -186,7 +170,7 @@ def imported(name: str) -> Iterator[str]:
 
 def test_the_core_and_the_extras_declare_what_they_import():
     """The core no more; and the modules by which an extra is recognised are its own."""
-    used: dict[str, set[str]] = {}  # by the extra of the part, "" for the core
+    used = {}  # by the extra of the part, "" for the core
     for name in MODULES:
         extra = next((x for part, x in OPTIONAL.items() if f"{name}.".startswith(f"{part}.")), "")
         for root in set(imported(name)):
@@ -202,7 +186,7 @@ def test_the_core_and_the_extras_declare_what_they_import():
 # What is missing is named
 
 
-def absent(monkeypatch: pytest.MonkeyPatch, extra: str) -> str:
+def absent(monkeypatch, extra):
     """Take one module of an extra away; returns what installs it again."""
     monkeypatch.setitem(sys.modules, EXTRAS[extra][1], None)
     return f"needs the extra {extra}: pip install 'semantic-progress[{extra}]'"
@@ -237,8 +221,7 @@ def test_compare_and_run_name_what_they_need(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("spf.commands.compare.CHECKOUT", tmp_path)
     assert main(["compare", "clips"]) == 3
     assert "checkout" in harness.check_one_line(capsys.readouterr().err)
-    start = f"runpy.run_path({harness.RUN[1]!r}, run_name='__main__')"
-    code = f"import runpy, sys; sys.modules['pandas'] = None; {start}"
+    code = f"import runpy, sys; sys.modules['pandas'] = None; {RUN}"
     done = harness.command(sys.executable, "-c", code)
     assert done.returncode == 3
     line = harness.check_one_line(done.stderr)

@@ -1,7 +1,5 @@
 """notebooks/pacing.ipynb runs, and its committed outputs are what it gives."""
 
-from __future__ import annotations
-
 import re
 
 import harness

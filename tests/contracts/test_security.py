@@ -1,10 +1,7 @@
 """Sources run nothing out of data (docs/development/security.md), by ruff's rules for security."""
 
-from __future__ import annotations
-
 import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import harness
@@ -32,7 +29,7 @@ exec(text)
 import jinja2; jinja2.Environment(autoescape=False)"""
 
 
-def dangers(paths: Sequence[Path]) -> set[tuple[Path, int]]:
+def dangers(paths):
     """Files and lines that may run code out of data."""
     ruff = [str(Path(sys.executable).with_name("ruff")), "check", "--isolated", "--no-cache"]
     done = harness.command(*ruff, "--select", RULES, "--output-format", "concise", *map(str, paths))

@@ -1,7 +1,5 @@
 """Files of strangers: bombs, pipes, devices, paths that lead away: one line, in bounded memory."""
 
-from __future__ import annotations
-
 import io
 import json
 import os
@@ -9,10 +7,8 @@ import pickle
 import struct
 import tracemalloc
 import zipfile
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import generators
 import harness
@@ -51,9 +47,7 @@ def little_memory():
     assert most < 2**28
 
 
-def check_refused(
-    read: Callable[[], object], kind: type[SpfError] = ConfigError, match: str | None = None
-) -> None:
+def check_refused(read, kind=ConfigError, match=None):
     with pytest.raises(kind, match=match) as error:
         read()
     assert len(harness.check_one_line(str(error.value))) < 600
@@ -94,10 +88,8 @@ def test_hostile_yaml_is_refused_in_a_line(kind, tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
 def test_what_is_no_file_is_not_waited_for(kind, tmp_path):
     path = tmp_path / "file.yaml"
-    if kind == "device":
-        path.symlink_to("/dev/zero")
-    else:
-        {"pipe": os.mkfifo, "folder": Path.mkdir}[kind](path)
+    made = {"pipe": os.mkfifo, "folder": Path.mkdir}
+    made.get(kind, lambda path: path.symlink_to("/dev/zero"))(path)
     check_refused(lambda: load_pairs(str(path), (8, 8)))
     check_refused(lambda: read_categories(str(path)))
     check_refused(lambda: make_target(f"custom:path={path}"))
@@ -107,7 +99,7 @@ def test_what_is_no_file_is_not_waited_for(kind, tmp_path):
 # Parquet
 
 
-def parquet(folder: Path, column: str, values: pa.Array) -> Path:
+def parquet(folder, column, values):
     """Records of which one column is replaced."""
     rows = [row(clip=f"p{k}") for k in range(len(values))]
     table = pq.read_table(stored(folder / "good", rows) / "records.parquet")
@@ -137,32 +129,30 @@ def test_absurd_counts_and_broken_text_in_parquet_are_refused(tmp_path):
 # Archives of arrays and weights
 
 
-def zipped(content: bytes, name: str = "vectors.npy") -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+def zipped(content, name="vectors.npy"):
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(name, content)
     return buffer.getvalue()
 
 
-def npy(shape: str, dtype: str = "|u1") -> bytes:
+def npy(shape, dtype="|u1"):
     """A header that promises an array, without the array."""
     head = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode()
 
 
 class Harm:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path):
         self.path = path
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self):
         return Path.touch, (self.path,)
 
 
 def test_hostile_archives_are_no_entries_and_no_clips(tmp_path, monkeypatch):
     """Even where their checksum is right: who wrote one may write the other."""
-    pickled = io.BytesIO()
     harm = np.array([Harm(tmp_path / "harmed")], object)
-    np.savez(pickled, vectors=harm, frames=harm)
+    np.savez(pickled := io.BytesIO(), vectors=harm, frames=harm)
     archives = {
         "zeros": zipped(npy("(1000000000,)") + bytes(10**8)),
         "promise": zipped(npy("(1000000000000000,)", "<f4")),
@@ -174,7 +164,6 @@ def test_hostile_archives_are_no_entries_and_no_clips(tmp_path, monkeypatch):
     }
     for name, data in archives.items():
         entry = Store(tmp_path / "store").put(name, {"key": {}}, {ARRAYS: data})
-        assert entry is not None
         assert _unpack(entry, tmp_path, {}) is None, name
         with pytest.raises(cached.DAMAGE):
             cached.unpack(data)
@@ -226,7 +215,7 @@ def test_shards_lie_beside_their_index(weights):
 
 # Keys and answers of a user study
 
-CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
+CHANGES = {
     "no trials": lambda key: key.pop("trials"),
     "trials of text": lambda key: key.update(trials=["x"]),
     "clips in a list": lambda key: key["trials"][0].update(clips=["a"]),
@@ -310,9 +299,7 @@ def test_files_that_clips_lead_to_are_not_shown(tmp_path):
     }.items():
         (clips / "even" / name).write_text(text)
     run = harness.run(clips, tmp_path / "out", "embedder=pixels")
-    status = {r["clip"]: r["status"] for r in run.results.records if r["model"] == "even"}
-    assert status == dict.fromkeys(("captions", "concat", "link", "list"), "failed") | {
-        "pair0": "done"
-    }
+    done = {r["clip"]: r["status"] == "done" for r in run.results.records if r["model"] == "even"}
+    assert done == dict.fromkeys(("captions", "concat", "link", "list"), False) | {"pair0": True}
     for path in run.folder.root.rglob("*"):
         assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path

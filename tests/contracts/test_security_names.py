@@ -1,27 +1,21 @@
 """Names and prompts of strangers: in pages, tables and printed lines they are text alone."""
 
-from __future__ import annotations
-
 import csv
-import fcntl
 import os
 import pty
 import re
-import select
-import struct
 import subprocess
 import termios
-import time
+import threading
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
 
 import browser
 import harness
 import pytest
 from PIL import Image
 
-from benchmarks.harness import session, sweeps
+from benchmarks.harness import sweeps
 from benchmarks.harness.cells import Table
 from benchmarks.harness.compute import one_line
 from benchmarks.harness.records import as_csv, as_frame
@@ -49,7 +43,7 @@ HOSTILE = [
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-def odd_frames(folder: Path, name: str) -> None:
+def odd_frames(folder, name):
     """A folder of images, of which the one with that name is none."""
     folder.mkdir(parents=True)
     for number, frame in enumerate(harness.steady(6)):
@@ -57,7 +51,7 @@ def odd_frames(folder: Path, name: str) -> None:
     (folder / f"{name}.png").write_bytes(b"no picture")
 
 
-def board(root: Path, naming: Callable[[str], str]) -> session.Run:
+def board(root, naming):
     """Generators and pairs of all the names; every third clip fails, in all ways that name it."""
     for number, name in enumerate(HOSTILE):
         path = root / "clips" / naming(f"{number % 3}{name}") / f"{naming(name)}.mp4"
@@ -72,13 +66,11 @@ def board(root: Path, naming: Callable[[str], str]) -> session.Run:
 
 
 @pytest.fixture(scope="module")
-def boards(tmp_path_factory):
+def boards(tmp_path_factory, no_plots):
     """The same clips under hostile names, and under plain ones of the same printed length."""
-    with pytest.MonkeyPatch.context() as patch:
-        harness.without_plots(patch)
-        root = tmp_path_factory.mktemp("boards")
-        plain = board(root / "plain", lambda name: re.sub(r"\W", "x", printable(name)))
-        return [board(root / "hostile", str), plain]
+    root = tmp_path_factory.mktemp("boards")
+    plain = board(root / "plain", lambda name: re.sub(r"\W", "x", printable(name)))
+    return [board(root / "hostile", str), plain]
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +97,7 @@ def test_a_browser_sees_text_alone(hostile):
         assert page.console_errors == page.requests == []
 
 
-def formulas(path: Path) -> list[str]:
+def formulas(path):
     with open(path, newline="", encoding="utf-8") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
     return [cell for cell in cells if cell.startswith(FORMULA) and not NUMBERS.match(cell)]
@@ -151,22 +143,20 @@ def test_records_and_errors_command_no_terminal(hostile):
     assert [text for text in texts if CONTROL.search(text)] == []
 
 
-def at_a_terminal(*command: str, cwd: Path) -> bytes:
+def at_a_terminal(*command, cwd):
     """What a command shows where it believes that a person is watching."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 160, 0, 0))  # room for bars
+    termios.tcsetwinsize(theirs, (24, 160))  # room for bars
     process = subprocess.Popen(
         command, cwd=cwd, env=harness.environment(), stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
-    shown, until = b"", time.monotonic() + 120
-    while time.monotonic() < until:
-        if select.select([ours], [], [], 1.0)[0]:
-            try:
-                more = os.read(ours, 65536)
-            except OSError:  # the terminal is gone
-                break
+    shown, stop = b"", threading.Timer(120, process.kill)
+    stop.start()
+    with suppress(OSError):  # the terminal is gone
+        while more := os.read(ours, 65536):
             shown += more
+    stop.cancel()
     process.wait(60)
     os.close(ours)
     return shown

@@ -1,11 +1,8 @@
 """Nothing goes over a network unasked: no process connects, and all works without one."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -35,7 +32,7 @@ with open(os.environ["SPF_TEST_AUDIT"] + ".seen", "a") as file:
 """Python runs it at the start of every process that finds it as `sitecustomize`."""
 
 
-def audited(folder: Path, *command: str) -> tuple[subprocess.CompletedProcess[str], list[str], int]:
+def audited(folder, *command):
     """A command, the connections that it and its children asked for, and how many processes of
     Python there were."""
     hooks, log = folder / "hooks", folder / "audit"
@@ -88,19 +85,17 @@ def test_commands_connect_to_nobody(name, tmp_path):
     assert processes >= least
 
 
-def isolated() -> list[str]:
+def isolated():
     """What runs a command without any interface, not even loopback."""
     command = ["unshare", "--user", "--map-root-user", "--net"]
     if shutil.which("unshare") is None:
         pytest.skip("no unshare here: the network cannot be taken away")
-    tried = subprocess.run([*command, "true"], capture_output=True, check=False)
-    if tried.returncode:
-        pytest.skip(f"unshare is not permitted here: {tried.stderr.decode().strip()}")
+    if (tried := harness.command(*command, "true")).returncode:
+        pytest.skip(f"unshare is not permitted here: {tried.stderr.strip()}")
     return command
 
 
 def test_a_run_without_a_network_gives_the_same_tables(tmp_path):
-    """W&B's offline logger, the default one, fails nothing either where it cannot start."""
     clips = harness.two_generators(tmp_path / "clips", 1)
     options = harness.leaderboard_words(clips, tmp_path / "alone", "workers=1", "embedder=pixels")
     done = harness.command(*isolated(), *harness.RUN, *options, "logger=csv", timeout=600)
@@ -127,13 +122,12 @@ def test_the_paper_is_reproduced_without_a_network(tmp_path):
     rooms = ("", "tests/helpers", "tests/harness")
     path = os.pathsep.join(str(harness.ROOT / room) for room in rooms)
     tables = []
-    for name, before in (("alone", isolated()), ("joined", [])):
-        command = [*before, sys.executable, "-c", PAPER, str(tmp_path / name)]
+    for root, before in ((tmp_path / "alone", isolated()), (tmp_path / "joined", [])):
+        command = [*before, sys.executable, "-c", PAPER, str(root)]
         done = harness.command(*command, timeout=900, PYTHONPATH=path)
         assert done.returncode == 0, done.stderr
-        assert (tmp_path / name / "report" / "index.html").is_file()
-        found = sorted((tmp_path / name / "tables").glob("*.csv"))
-        tables.append({file.name: file.read_bytes() for file in found})
+        assert (root / "report" / "index.html").is_file()
+        tables.append({x.name: x.read_bytes() for x in (root / "tables").glob("*.csv")})
     assert tables[0] == tables[1]
     assert tables[0]
 
@@ -143,23 +137,20 @@ INSIDE = re.compile(r"(data:|#|(?!.*\.\.)[\w%.-]+(/[\w%.-]+)*$)")
 """Data in the page, places in it, and files beside it."""
 
 
-def addresses(text: str) -> list[str]:
+def addresses(text):
     """Everything that a browser would load by itself."""
-    found = [
-        str(value)
-        for tag, attributes in harness.Page(text).tags
-        for name, value in attributes.items()
-        if name in ADDRESSES or (name == "href" and tag not in ("a", "area"))
-    ]
-    found += re.findall(r"url\(\s*['\"]?([^)'\"]*)", text)
-    return found + re.findall(r"@import\s+\S+", text)
+    found = re.findall(r"url\(\s*['\"]?([^)'\"]*)", text) + re.findall(r"@import\s+\S+", text)
+    for tag, attributes in harness.Page(text).tags:
+        names = ADDRESSES if tag in ("a", "area") else (*ADDRESSES, "href")
+        found += [str(attributes[name]) for name in names if name in attributes]
+    return found
 
 
-def outside(text: str) -> list[str]:
+def outside(text):
     return [address for address in addresses(text) if not INSIDE.match(address)]
 
 
-def test_pages_load_nothing_from_elsewhere(tmp_path):
+def test_pages_load_nothing_from_elsewhere(tmp_path, no_plots, monkeypatch):
     """Of a run with more pictures than a page holds itself, and of a study with its index."""
     for text in (
         '<script src="//a.org/x.js"></script>',
@@ -171,11 +162,9 @@ def test_pages_load_nothing_from_elsewhere(tmp_path):
         assert outside(text)
     clips = harness.two_generators(tmp_path / "clips", 2)
     study = ["embedder=pixels", "benchmark=user_study", "benchmark.checks=1"]
-    with pytest.MonkeyPatch.context() as patch:
-        harness.without_plots(patch)
-        patch.setattr("benchmarks.harness.report.page.EMBEDDED_IMAGES", 1)
-        runs = [harness.run(clips, tmp_path / "board", "embedder=pixels")]
-        runs.append(harness.run(clips, tmp_path / "study", *study))
+    monkeypatch.setattr("benchmarks.harness.report.page.EMBEDDED_IMAGES", 1)
+    runs = [harness.run(clips, tmp_path / "board", "embedder=pixels")]
+    runs.append(harness.run(clips, tmp_path / "study", *study))
     pages = [path.read_text("utf-8") for run in runs for path in run.folder.root.rglob("*.html")]
     assert len(pages) == 4  # the board, its clips side by side, the study and its index
     assert all(addresses(page) for page in pages)

@@ -3,12 +3,13 @@
 import json
 import re
 from collections import Counter
+from copy import deepcopy
 
 import generators
 import harness
-import miniature_stills
 import numpy as np
 import pandas as pd
+import pipelines
 import pytest
 import yaml
 from PIL import Image
@@ -22,6 +23,80 @@ from spf.generators.tiny.adapter import TinyGenerator
 from spf.generators.weights import component_parameters
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+WIDTH = pipelines.TEXT
+TOKENS = 256  # that are read; each is a byte
+
+
+def save_stills(kind, folder, **saved):
+    """A pipeline of the name that `stills=` takes: sdxl or flux."""
+    import torch
+
+    torch.manual_seed(1)
+    {"sdxl": _sdxl, "flux": _flux}[kind]().save_pretrained(folder, **saved)
+    return folder
+
+
+def _tokenizer():
+    found = deepcopy(pipelines.tokenizer())
+    found.model_max_length = TOKENS
+    return found
+
+
+def _text(kind="CLIPTextModel"):
+    import transformers
+
+    config = transformers.CLIPTextConfig(
+        vocab_size=300, hidden_size=WIDTH, intermediate_size=32, projection_dim=WIDTH,
+        num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=TOKENS,
+        bos_token_id=None, eos_token_id=1, pad_token_id=0,
+    )  # fmt: skip
+    return getattr(transformers, kind)(config).eval()
+
+
+def _vae(**more):
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, norm_num_groups=4, **more,
+    ).eval()  # fmt: skip
+
+
+def _sdxl():
+    import diffusers
+
+    unet = diffusers.UNet2DConditionModel(
+        block_out_channels=(8, 16), layers_per_block=1, sample_size=32, norm_num_groups=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), attention_head_dim=(2, 4),
+        use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + WIDTH, cross_attention_dim=2 * WIDTH,
+    )  # fmt: skip
+    return diffusers.StableDiffusionXLPipeline(
+        vae=_vae(), text_encoder=_text(),
+        text_encoder_2=_text("CLIPTextModelWithProjection"), tokenizer=_tokenizer(),
+        tokenizer_2=_tokenizer(), unet=unet.eval(), scheduler=diffusers.EulerDiscreteScheduler(),
+    )  # fmt: skip
+
+
+def _flux():
+    import diffusers
+
+    transformer = diffusers.FluxTransformer2DModel(
+        in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16,
+        num_attention_heads=2, joint_attention_dim=WIDTH, pooled_projection_dim=WIDTH,
+        guidance_embeds=True, axes_dims_rope=(4, 4, 8),
+    )  # fmt: skip
+    return diffusers.FluxPipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=_vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
+        text_encoder=_text(), tokenizer=_tokenizer(),
+        text_encoder_2=pipelines.text_encoder(), tokenizer_2=_tokenizer(),
+        transformer=transformer.eval(),
+    )  # fmt: skip
+
+
 CLASSES = {"sdxl": StableDiffusionXL, "flux": Flux}
 WORDS = ["benchmark.pairs=transitions", "benchmark.retimes=[none]"]
 QUICK = ["benchmark.num_frames=5", "benchmark.steps=1"]
@@ -32,7 +107,7 @@ ENTRIES = yaml.safe_load((DESCRIBED / "transitions.yaml").read_text())
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("text_to_image")
-    return {kind: miniature_stills.save(kind, root / kind) for kind in CLASSES}
+    return {kind: save_stills(kind, root / kind) for kind in CLASSES}
 
 
 def noting(monkeypatch, kind, name):
@@ -165,7 +240,7 @@ def test_a_still_is_determined_by_its_recipe(kind, folders, tmp_path):
 
 
 def test_files_of_half_precision_are_loaded_where_there_are_no_others(folders, tmp_path):
-    half = miniature_stills.save("sdxl", tmp_path / "half", variant="fp16")
+    half = save_stills("sdxl", tmp_path / "half", variant="fp16")
     assert list(half.glob("unet/*")) != []
     assert {file.suffixes[0] for file in half.glob("*/*.safetensors")} == {".fp16"}
     makers = (StableDiffusionXL(path=x, device="cpu", steps=1) for x in (half, folders["sdxl"]))

@@ -10,7 +10,6 @@ import pytest
 import rope_oracle
 from adapters import FIRST, LAST, asked, calls
 from clips import refused
-from miniature_framepack import HEAD, TEMPORAL
 from miniatures import sharing
 from warping import asked as small
 from warping import coordinates, uneven, watched_tables
@@ -191,7 +190,7 @@ def test_tables_equal_direct_recomputation(framepack, schedule):
     seen = watched_tables(framepack, warp)
     sizes = {len(inputs[0]) for _, inputs, *_ in seen}
     assert sizes == {framepack.latent_window, 2, 16}  # section, ends and half rate, quarter
-    bands = TEMPORAL // 2
+    bands = pipelines.TEMPORAL // 2
     for _, (indices, height, width, _), cos, sin, level in seen:
         index = indices.numpy().astype(float)
         shift = np.interp(index, warp.positions, warp.shift)
@@ -199,7 +198,8 @@ def test_tables_equal_direct_recomputation(framepack, schedule):
         strength = [rope_oracle.alpha(b, bands, 0.3, 0.9, 2.0) for b in range(bands)]
         strength = np.array(strength) * float(gamma(schedule, np.array(level)))
         positions = index[:, None] + strength * shift[:, None]
-        dims = (TEMPORAL, (HEAD - TEMPORAL) // 2, (HEAD - TEMPORAL) // 2)
+        spatial = (pipelines.HEAD - pipelines.TEMPORAL) // 2
+        dims = (pipelines.TEMPORAL, spatial, spatial)
         angles = rope_oracle.axes_angles(positions, height // 2, width // 2, dims, 256.0)
         np.testing.assert_allclose(cos, np.cos(angles), atol=5e-6)
         np.testing.assert_allclose(sin, np.sin(angles), atol=5e-6)

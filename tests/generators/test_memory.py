@@ -3,6 +3,7 @@ by hand, against tensors that are counted, and what is refused."""
 
 import json
 import shutil
+import weakref
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,13 +11,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import harness
-import live
 import miniatures
 import numpy as np
 import psutil
 import pytest
+import torch
 from adapters import COMMIT, LAST, asked, empty_hub, index, online_hub
 from clips import refused
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
 
 from scripts import fetch_weights
 from spf.cli import main
@@ -26,7 +29,38 @@ from spf.generators.memory import GIB, MARGIN, Decoder, Dims, Memory, Workload
 from spf.generators.wan import Wan22
 from spf.generators.weights import FRAMEPACK, MODEL_REPOSITORIES
 
-torch = pytest.importorskip("torch")
+
+class _Alive(TorchDispatchMode):
+    def __init__(self, apart):
+        super().__init__()
+        self.now = self.peak = 0
+        self.seen = {tensor.untyped_storage()._cdata for tensor in apart}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_iter(made):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in self.seen:
+                    self.seen.add(storage._cdata)
+                    self.now += storage.nbytes()
+                    self.peak = max(self.peak, self.now)
+                    weakref.finalize(storage, self._gone, storage._cdata, storage.nbytes())
+        return made
+
+    def _gone(self, key, size):
+        self.seen.discard(key)
+        self.now -= size
+
+
+def peak(model, run):
+    """Bytes of all tensors alive at the worst moment of `run`, but for the model's weights and what
+    exists before; also on torch's device meta, where real architectures run without data."""
+    with torch.no_grad(), _Alive([*model.parameters(), *model.buffers()]) as alive:
+        run()
+    return alive.peak
+
+
 pytestmark = pytest.mark.usefixtures("one_thread")
 FILE = "transformer/diffusion_pytorch_model.safetensors"
 
@@ -255,7 +289,7 @@ def test_denoising_agrees_with_the_tensors_of_full_size(name, variant, size, fra
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", linear)
     config = dict(generator.repository.published["transformer"])
     with torch.device("meta"):
-        counted = live.peak(*full_size(name, config, latents))
+        counted = peak(*full_size(name, config, latents))
     assert 1 / MARGIN < memory.estimate(load).denoising / counted < MARGIN
 
 
@@ -286,7 +320,7 @@ def test_decoding_agrees_with_the_tensors_of_full_size(name, variant, size, shap
             vae.enable_tiling()
         latents = (frames - 1) // generator.factor + 1
         z = torch.empty(1, channels, latents, size[0] // scale, size[1] // scale, dtype=dtype)
-        counted = live.peak(vae, lambda: vae.decode(z, return_dict=False))
+        counted = peak(vae, lambda: vae.decode(z, return_dict=False))
     assert 1 / MARGIN < memory.estimate(load).decoding / counted < MARGIN
 
 

@@ -1,12 +1,14 @@
 """The report's sentences: every number is the cell of a table, for every experiment."""
 
+import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 import browser
 import pytest
-from quoting import NUMBER, Report, Said, unquoted
+from quoting import NUMBER, unquoted
 
 from benchmarks.existing import clips as existing_clips
 from benchmarks.harness import reproduce
@@ -16,6 +18,88 @@ from benchmarks.known_pacing import solver_tables, studies
 from benchmarks.paper import EXPERIMENTS, Experiment
 
 pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Said:
+    """A sentence or more, and the rows of the tables that it is made of."""
+
+    chapter: str
+    text: str = ""
+    rows: list[list[str]] = field(default_factory=list)
+
+    def add(self, text):
+        self.text = f"{self.text} {text}".strip()
+
+
+class Report(HTMLParser):
+    """What a report says: `claims` with the table that each links to, `bars` of the first figure,
+    `findings` of a chapter with its rows, `paragraphs` with those of their section; `tables` by
+    their ids, and the data of its films."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.claims, self.verdicts, self.bars, self.paragraphs, self.films = [], [], [], [], []
+        self.findings, self.tables = {}, {}
+        self._chapter, self._text, self._first = "", "", False
+        self._part, self._table, self._taken = [], [], []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        known = dict(attrs)
+        name, kind = known.get("id") or "", known.get("class") or ""
+        if tag == "h2":
+            self._chapter = name if name.startswith("experiment-") else ""
+            self._part = []
+        if tag == "h3" or (tag == "h4" and not name and not self._first):
+            self._part = []  # a run, or a section of it; the table before the first is the first's
+        self._first = (tag == "details" and kind == "part") or (self._first and tag != "h4")
+        if tag in ("h3", "h4", "h5") and name:
+            self._table = self.tables[name] = []
+        if tag == "li" and "data-table" in known:
+            self.claims.append((str(known["data-table"]), Said("")))
+        if tag == "span" and kind.startswith("verdict") and self.claims:
+            self._take(tag, self.verdicts.append)
+        elif tag == "p" and kind == "figures-line":
+            self._take(tag, self.claims[-1][1].add)
+        elif tag == "p" and kind == "finding" and self._chapter:
+            self._take(tag, self.findings.setdefault(self._chapter, Said(self._chapter)).add)
+        elif tag == "p" and self._chapter and not known:
+            self.paragraphs.append(Said(self._chapter, rows=self._part))
+            self._take(tag, self.paragraphs[-1].add)
+        elif tag == "div" and "data-strategy" in known:
+            self.bars.append(f"{known['data-strategy']}:")
+        elif tag == "dd" and self.bars and not self._chapter and not self.findings:
+            self._take(tag, self._add_bar)
+        elif tag == "script" and known.get("type") == "application/json":
+            self._take(tag, lambda text: self.films.append(json.loads(text)))
+        elif tag == "tr":
+            row = []
+            self._table.append(row)
+            self._part.append(row)
+            if self._chapter:
+                self.findings[self._chapter].rows.append(row)
+        elif tag == "td":
+            self._take(tag, self._table[-1].append)
+
+    def _add_bar(self, text):
+        self.bars[-1] += f" {text}"
+
+    def _take(self, tag, to):
+        """What comes until the end of a tag goes there."""
+        self._taken.append((tag, to))
+        self._text = ""
+
+    def handle_endtag(self, tag):
+        if self._taken and tag == self._taken[-1][0]:
+            self._taken.pop()[1](" ".join(self._text.split()))
+
+    def handle_data(self, data):
+        if self._taken:
+            self._text += data
+
+
 MINIATURE = ("embedder=histogram", "model.path={weights}")
 GENERATED = (*MINIATURE, "benchmark.steps=2")
 RENDERED = (

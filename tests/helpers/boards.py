@@ -1,11 +1,6 @@
 """Records of leaderboards, made by hand."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
-import pandas as pd
 
 from benchmarks.leaderboard.comparison import SHOWN
 from benchmarks.leaderboard.standing import sentences
@@ -15,30 +10,27 @@ PAIRS = [f"pair{number}" for number in range(8)]
 # Errors of a generator on PAIRS, in an order that no sorting leaves alone.
 VALUES = [0.11, 0.05, 0.23, 0.17, 0.02, 0.29, 0.13, 0.08]
 
-Row = dict[str, Any]
 
-
-def record(model: str, pair: str, error: float, **more: Any) -> Row:
-    """A finished clip."""
+def record(model, pair, error, **more):
     metrics = dict.fromkeys(SHOWN, 1.0) | {"linearity_mae": error, "frames": 81}
     return failed(model, pair) | {"status": "done", "reason": ""} | metrics | more
 
 
-def failed(model: str, pair: str) -> Row:
+def failed(model, pair):
     base = {"status": "failed", "reason": "it is empty", "model": model, "clip": pair}
     return base | {"embedder": "pixels", "seed": 0}
 
 
-def generator(model: str, count: int, shift: float = 0.0) -> list[Row]:
+def generator(model, count, shift=0.0):
     return [record(model, PAIRS[k], VALUES[k] + shift) for k in range(count)]
 
 
-def shifted(count: int, **shifts: float) -> list[Row]:
+def shifted(count, **shifts):
     """Generators by name, each less even by a constant."""
     return [row for name, shift in shifts.items() for row in generator(name, count, shift)]
 
 
-def drawn(name: str, offset: float, count: int, noise: float = 0.02) -> list[Row]:
+def drawn(name, offset, count, noise=0.02):
     """Clips of which some are hard for everyone, and a generator's own noise."""
     shared = np.random.default_rng(count).gamma(3.0, 0.03, count)
     own = np.random.default_rng([*name.encode(), count]).normal(offset, noise, count)
@@ -46,20 +38,10 @@ def drawn(name: str, offset: float, count: int, noise: float = 0.02) -> list[Row
     return [record(name, f"pair{k}", float(values[k])) for k in range(count)]
 
 
-def scattered(seed: int, generators: int, pairs: int, missing: float) -> list[Row]:
-    """Clips of which a share is missing here and there."""
-    random = np.random.default_rng(seed)
-    values = random.gamma(3.0, 0.03, (generators, pairs)) + 0.02 * np.arange(generators)[:, None]
-    there = np.argwhere(random.random((generators, pairs)) >= missing)
-    names, values = random.permutation(generators), np.minimum(values, 0.499)
-    return [record(f"g{names[g]}", f"p{p}", float(values[g, p])) for g, p in there]
-
-
-def table(records: list[Row], order_by: str = LINEARITY) -> pd.DataFrame:
-    """The leaderboard of records."""
+def table(records, order_by=LINEARITY):
     return leaderboard(Board.of(records, order_by))
 
 
-def lines(records: list[Row]) -> list[str]:
+def lines(records):
     board = Board.of(records)
     return sentences(board.standings, board.differences)

@@ -10,14 +10,9 @@ are skipped, with the reason, where there is no Chromium; those of accessibility
 axe-core (`npm ci`).
 """
 
-from __future__ import annotations
-
-import os
 import shutil
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright import sync_api
@@ -38,38 +33,33 @@ class Page:
     requests : addresses that the page asked for so far, but for itself and data within it.
     """
 
-    def __init__(self, page: sync_api.Page, address: str) -> None:
-        self._page = page
-        self._console_errors: list[str] = []
-        self._requests: list[str] = []
+    def __init__(self, page, address):
+        self._page, self._console_errors, self._requests = page, [], []
         page.set_default_timeout(TIMEOUT)
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self._console_errors.append(str(error)))
         page.on("request", lambda request: self._on_request(request.url, address))
         page.goto(address)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name):
         return getattr(self._page, name)
 
-    def _on_console(self, message: sync_api.ConsoleMessage) -> None:
+    def _on_console(self, message):
         if message.type in ("error", "warning", "assert"):
             self._console_errors.append(message.text)
 
-    def _on_request(self, url: str, address: str) -> None:
+    def _on_request(self, url, address):
         if url != address and not url.startswith(("data:", "blob:", "about:")):
             self._requests.append(url)
 
-    @property
-    def console_errors(self) -> list[str]:
-        self._page.evaluate("new Promise(done => setTimeout(done))")  # events come in their order
-        return self._console_errors
+    def _now(self, found):
+        self.evaluate("new Promise(done => setTimeout(done))")  # events come in their order
+        return found
 
-    @property
-    def requests(self) -> list[str]:
-        self._page.evaluate("new Promise(done => setTimeout(done))")
-        return self._requests
+    console_errors = property(lambda self: self._now(self._console_errors))
+    requests = property(lambda self: self._now(self._requests))
 
-    def until(self, condition: str) -> None:
+    def until(self, condition):
         """Wait for a condition. (Playwright's own way needs `eval`, which our pages forbid.)"""
         assert self._page.evaluate(
             f"""new Promise(done => {{
@@ -80,22 +70,21 @@ class Page:
             }})"""
         ), f"never true: {condition}"
 
-    def resize(self, width: int, height: int) -> None:
-        """Another window, CSS pixels."""
+    def resize(self, width, height):
         self._page.set_viewport_size({"width": width, "height": height})
 
-    def emulate(self, dark: bool = False) -> None:
+    def emulate(self, dark=False):
         self._page.emulate_media(color_scheme="dark" if dark else "light")
 
-    def press(self, key: str) -> None:
+    def press(self, key):
         self._page.keyboard.press(key)
 
 
-_browsers: list[sync_api.Browser] = []
+_browsers = []
 
 
 @contextmanager
-def _browser() -> Iterator[sync_api.Browser]:
+def _browser():
     """The one browser of the pages that are open: Playwright starts once a thread. It ends with the
     last of them, since asyncio is of no use to others while it runs."""
     if _browsers:
@@ -112,9 +101,7 @@ def _browser() -> Iterator[sync_api.Browser]:
 
 
 @contextmanager
-def open_page(
-    path: str | os.PathLike[str], width: int = 1280, height: int = 900, fragment: str = ""
-) -> Iterator[Page]:
+def open_page(path, width=1280, height=900, fragment=""):
     """A file, loaded, with a profile of its own and a window of that many CSS pixels."""
     if not CHROMIUM:
         pytest.skip("no Chromium here: pages are not driven")
@@ -126,7 +113,7 @@ def open_page(
             context.close()
 
 
-def serious_faults(page: Page) -> list[str]:
+def serious_faults(page):
     """What axe-core finds in the page as it stands, of impact serious or critical: one line a rule
     with the elements concerned."""
     if not AXE.is_file():
@@ -140,7 +127,7 @@ def serious_faults(page: Page) -> list[str]:
     ]
 
 
-def wide_tables(page: Page) -> list[str]:
+def wide_tables(page):
     """Ids of the headings of tables that are wider than their place."""
     return page.evaluate(
         "[...document.querySelectorAll('.scroll')].filter(x => x.scrollWidth > x.clientWidth + 1)"

@@ -3,15 +3,10 @@
 Frame i of a clip is told by its grey level, so that order and selection can be read off.
 """
 
-from __future__ import annotations
-
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -29,46 +24,26 @@ TAGS = ("colorspace", "color_range", "color_primaries")
 BASE, STEP = 20, 4  # grey level of frame 0, and from one frame to the next
 
 
-def grey(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
+def grey(count, height=48, width=64):
     """Frames (height, width, 3) of levels BASE, BASE + STEP, ...; at most 58 of them."""
     return [np.full((height, width, 3), BASE + STEP * i, np.uint8) for i in range(count)]
 
 
-def number(image: np.ndarray) -> int:
+def number(image):
     """Which frame of `grey` an image is, whatever was lost in coding."""
     return round((float(image.mean()) - BASE) / STEP)
 
 
-def corners(height: int = 48, width: int = 64) -> np.ndarray:
+def corners(height=48, width=64):
     """One image whose quarters differ: red, green / blue, white, read like a page."""
     quarters = np.array([[(255, 0, 0), (0, 255, 0)], [(0, 0, 255), (255, 255, 255)]], np.uint8)
     return quarters.repeat(height // 2, axis=0).repeat(width // 2, axis=1)
 
 
-def read_corners(image: np.ndarray) -> str:
-    """The quarters of an image, as `corners` ("RGBW")."""
-    names = {(1, 0, 0): "R", (0, 1, 0): "G", (0, 0, 1): "B", (1, 1, 1): "W"}
-    height, width = image.shape[:2]
-    rows, columns = (height // 4, height * 3 // 4), (width // 4, width * 3 // 4)
-    return "".join(names[tuple((image[y, x] > 127).astype(int))] for y in rows for x in columns)
-
-
 def encode(
-    path: Path,
-    frames: Iterable[np.ndarray],
-    codec: str = "libx264",
-    pix_fmt: str = "yuv420p",
-    rate: Fraction | int = 25,
-    stamps: Sequence[int] | None = None,
-    unit: Fraction | None = None,
-    aspect: Fraction | None = None,
-    matrix: Sequence[int] | None = None,
-    options: dict[str, str] | None = None,
-    colour: tuple[int, ...] | None = None,
-    audio: bool = False,
-    streams: Sequence[Sequence[np.ndarray]] = (),
-    **container: Any,
-) -> Path:
+    path, frames, codec="libx264", pix_fmt="yuv420p", rate=25, stamps=None, unit=None, aspect=None,
+    matrix=None, options=None, colour=None, audio=False, streams=(), **container,
+):  # fmt: skip
     """Write a video. stamps: presentation times in `unit` (default: 0, 1, ... in 1 / rate). aspect:
     of a pixel. matrix: display matrix, 9 integers. colour: (matrix, range and, if wanted,
     primaries) as FFmpeg numbers them. streams: more video streams after the first."""
@@ -78,10 +53,10 @@ def encode(
     every = [list(frames), *streams]
     space = Colorspace.ITU709 if colour and colour[0] == 1 else Colorspace.ITU601
     full = ColorRange.JPEG if colour and colour[1] == 2 else ColorRange.MPEG
+    form = {"format": pix_fmt, "dst_colorspace": space, "dst_color_range": full}
     with av.open(str(path), "w", **container) as output:
-        opened = []
-        for images in every:
-            stream: Any = output.add_stream(codec, rate=rate, options=dict(options or {}))
+        opened = [output.add_stream(codec, rate=rate, options=dict(options or {})) for _ in every]
+        for stream, images in zip(opened, every, strict=True):
             stream.height, stream.width = images[0].shape[:2]
             stream.pix_fmt = pix_fmt
             stream.codec_context.time_base = unit
@@ -91,17 +66,13 @@ def encode(
                 stream.set_display_matrix(list(matrix))
             for name, value in zip(TAGS, colour or (), strict=False):
                 setattr(stream.codec_context, name, value)
-            opened.append(stream)
-        sound: Any = output.add_stream("aac", rate=8000) if audio else None
+        sound = output.add_stream("aac", rate=8000) if audio else None
         for stream, images in zip(opened, every, strict=True):
             for index, image in enumerate(images):
-                frame: Any = av.VideoFrame.from_ndarray(image, format="rgb24")
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
                 if pix_fmt not in {"rgba", "bgra", "gbrp"}:
-                    frame = frame.reformat(
-                        format=pix_fmt, dst_colorspace=space, dst_color_range=full
-                    )
-                frame.pts = index if stamps is None else stamps[index]
-                frame.time_base = unit
+                    frame = frame.reformat(**form)
+                frame.pts, frame.time_base = index if stamps is None else stamps[index], unit
                 output.mux(stream.encode(frame))
             output.mux(stream.encode(None))
         if sound is not None:
@@ -109,22 +80,10 @@ def encode(
     return path
 
 
-def remux(source: Path, path: Path, stamp: Callable[[int, int], int], **container: Any) -> Path:
-    """Copy the packets of a video without B-frames; `stamp(index, time)` gives their new times."""
-    with av.open(str(source)) as original, av.open(str(path), "w", **container) as output:
-        old = original.streams.video[0]
-        new = output.add_stream_from_template(old)
-        for index, packet in enumerate(p for p in original.demux(old) if p.size):
-            packet.pts = packet.dts = stamp(index, packet.pts)
-            packet.stream = new
-            output.mux(packet)
-    return path
-
-
-def mux(path: Path, codec: str, pix_fmt: str, packets: list[bytes], extradata: Any = None) -> Path:
+def mux(path, codec, pix_fmt, packets, extradata=None):
     """Encoded frames (48, 64, 3) as packets of a video, at 25 frames a second."""
     with av.open(str(path), "w") as output:
-        stream: Any = output.add_stream(codec, rate=25)
+        stream = output.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
         if extradata:
             stream.codec_context.extradata = extradata
@@ -137,25 +96,25 @@ def mux(path: Path, codec: str, pix_fmt: str, packets: list[bytes], extradata: A
     return path
 
 
-def encode_sound(path: Path, cover: np.ndarray | None = None) -> Path:
+def encode_sound(path, cover=None):
     """A file with sound alone, and the picture of its cover where there is one."""
     with av.open(str(path), "w") as output:
         if cover is not None:
-            picture: Any = output.add_stream("mjpeg", rate=1)
+            picture = output.add_stream("mjpeg", rate=1)
             picture.height, picture.width = cover.shape[:2]
             picture.pix_fmt = "yuvj420p"
             picture.disposition = av.stream.Disposition.attached_pic
-        sound: Any = output.add_stream("aac", rate=8000)
+        sound = output.add_stream("aac", rate=8000)
         if cover is not None:
-            frame: Any = av.VideoFrame.from_ndarray(cover).reformat(format="yuvj420p")
+            frame = av.VideoFrame.from_ndarray(cover).reformat(format="yuvj420p")
             output.mux(picture.encode(frame))
             output.mux(picture.encode(None))
         _silence(output, sound)
     return path
 
 
-def _silence(output: Any, sound: Any) -> None:
-    tone: Any = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+def _silence(output, sound):
+    tone = av.AudioFrame(format="fltp", layout="mono", samples=1024)
     tone.rate, tone.pts = 8000, 0
     for plane in tone.planes:
         plane.update(bytes(plane.buffer_size))
@@ -163,33 +122,30 @@ def _silence(output: Any, sound: Any) -> None:
     output.mux(sound.encode(None))
 
 
-def cut(source: Path, path: Path, share: float) -> Path:
+def cut(source, path, share):
     """The first `share` of a file's bytes."""
     data = source.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     return path
 
 
-def damage(source: Path, path: Path, begin: float, length: int, seed: int = 0) -> Path:
+def damage(source, path, begin, length, seed=0):
     """A copy with `length` bytes overwritten by noise, from the share `begin` of the file on."""
-    data = bytearray(source.read_bytes())
+    data = source.read_bytes()
     position = int(len(data) * begin)
     noise = np.random.default_rng(seed).integers(0, 256, length, dtype=np.uint8).tobytes()
-    data[position : position + length] = noise
-    path.write_bytes(data)
+    path.write_bytes(data[:position] + noise + data[position + length :])
     return path
 
 
-def noise(count: int, height: int = 96, width: int = 128, seed: int = 0) -> list[np.ndarray]:
+def noise(count, height=96, width=128, seed=0):
     """Frames that do not compress well, so that every packet has many bytes."""
     generator = np.random.default_rng(seed)
     coarse = generator.integers(0, 256, (count, height // 8, width // 8, 3), dtype=np.uint8)
     return list(coarse.repeat(8, axis=1).repeat(8, axis=2))
 
 
-def animate(
-    path: Path, frames: Sequence[np.ndarray], durations: Sequence[int], **save: Any
-) -> Path:
+def animate(path, frames, durations, **save):
     """An animated GIF, WebP or PNG by Pillow; durations in ms."""
     first, *rest = map(Image.fromarray, frames)
     how = {"save_all": True, "append_images": rest, "duration": list(durations), "loop": 0}
@@ -197,25 +153,41 @@ def animate(
     return path
 
 
-def numbers(clip) -> list[int]:
+def numbers(clip):
     return [number(frame) for frame in clip.frames]
 
 
-def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
+def one_line(error):
     """The message, checked to be what a person can read."""
     text = str(error.value)
-    assert "\n" not in text
-    assert "Errno" not in text
-    assert "avcodec" not in text
+    assert not any(part in text for part in ("\n", "Errno", "avcodec")), text
     return text
 
 
 @contextmanager
-def refused(
-    message: str, kind: type[SpfError] = ConfigError
-) -> Iterator[pytest.ExceptionInfo[SpfError]]:
+def refused(message, kind=ConfigError):
     """An error of exactly that class, in one line that has the message (a pattern)."""
     with pytest.raises(SpfError) as caught:
         yield caught
     assert type(caught.value) is kind
     assert re.search(message, one_line(caught)), str(caught.value)
+
+
+def read_corners(image):
+    """The quarters of an image, as `corners` ("RGBW")."""
+    names = {(1, 0, 0): "R", (0, 1, 0): "G", (0, 0, 1): "B", (1, 1, 1): "W"}
+    height, width = image.shape[:2]
+    rows, columns = (height // 4, height * 3 // 4), (width // 4, width * 3 // 4)
+    return "".join(names[tuple((image[y, x] > 127).astype(int))] for y in rows for x in columns)
+
+
+def remux(source, path, stamp, **container):
+    """Copy the packets of a video without B-frames; `stamp(index, time)` gives their new times."""
+    with av.open(str(source)) as original, av.open(str(path), "w", **container) as output:
+        old = original.streams.video[0]
+        new = output.add_stream_from_template(old)
+        for index, packet in enumerate(p for p in original.demux(old) if p.size):
+            packet.pts = packet.dts = stamp(index, packet.pts)
+            packet.stream = new
+            output.mux(packet)
+    return path

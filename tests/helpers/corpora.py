@@ -1,25 +1,17 @@
 """A small corpus, and its rows."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import clips
 import harness
-import numpy as np
 import pyarrow.parquet as pq
-import pytest
 
 import spf
 from spf.cluster import Pool
 from spf.corpus.inputs import list_clips
-from spf.corpus.rows import CURVES, DONE, FAILED, SCORES, Measurer
+from spf.corpus.rows import Measurer
 from spf.corpus.run import make_corpus
 
-Rows = list[dict[str, object]]
 
-
-def build(root: Path) -> Path:
+def build(root):
     """Good and bad clips of all kinds: 17 are measured, 5 fail."""
     good = harness.save(root / "a" / "steady.mp4", harness.steady(14))
     harness.save(root / "a" / "jumping.mp4", harness.jumping(12, seed=1))
@@ -36,42 +28,20 @@ def build(root: Path) -> Path:
     return root
 
 
-def check_rows(root: Path, rows: Rows) -> None:
-    """Each row holds what `spf.measure` and `spf.score` give of its clip, or the reason why not."""
-    for row in rows:
-        path = root / str(row["path"])
-        if row["status"] == FAILED:
-            with pytest.raises(spf.ClipError) as error:
-                spf.measure(path, "pixels", cache=False)
-            assert row["reason"] == f"{error.value.reason}; {error.value.remedy}"
-            assert all(row[name] is None for name in (*SCORES, "frames", *CURVES))
-            continue
-        curve = spf.measure(path, "pixels", cache=False)
-        assert (row["status"], row["reason"]) == (DONE, spf.no_change_reason(curve) or "")
-        assert row["frames"] == len(curve)
-        for name, value in spf.score(curve).items():
-            assert row[name] == value or (row[name] is None and np.isnan(value)), name
-        for name in CURVES:
-            assert np.array_equal(row[name], getattr(curve, name))
-
-
-def make(
-    source: Path, output: Path, workers: int = 1, per_shard: int = 5, **settings: object
-) -> tuple[Rows, int]:
+def make(source, output, workers=1, per_shard=5, **settings):
     """All rows in the order of the shards, and the number of clips that were measured now."""
     output.mkdir(exist_ok=True)
     base, names = list_clips(source)
-    measurer = Measurer(**({"embedder": "pixels", "curves": True} | settings))  # type: ignore[arg-type]
-    counts: list[int] = []
-    pool = Pool(workers)
-    make_corpus(names, base, output, measurer, pool, per_shard, on_progress=counts.append)
+    measurer = Measurer(**({"embedder": "pixels", "curves": True} | settings))
+    counts = []
+    make_corpus(names, base, output, measurer, Pool(workers), per_shard, on_progress=counts.append)
     return rows_of(output), sum(counts)
 
 
-def rows_of(output: Path) -> Rows:
+def rows_of(output):
     return [x for path in sorted(output.glob("shard-*")) for x in pq.read_table(path).to_pylist()]
 
 
-def contents(output: Path) -> dict[str, bytes]:
+def contents(output):
     """All files that are there for people."""
     return {path.name: path.read_bytes() for path in output.iterdir() if path.name[0] != "."}

@@ -1,13 +1,11 @@
 """Generators that cross-fade, for clips that are regenerated between their keyframes."""
 
-from __future__ import annotations
-
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from spf.generators.base import GeneratedClip, Request
-from spf.generators.clock import Clock, latent_clock
+from spf.generators.clock import latent_clock
 from spf.generators.counts import Counts
 
 
@@ -15,24 +13,21 @@ class Fader:
     """Cross-fades from the first frame to the last, all of it in the middle third of the time
     unless its clock is warped. It takes four steps, makes 4n + 1 frames, and needs no `path`."""
 
-    name: ClassVar[str] = "fader"
+    name, fail_at = "fader", None
     requests: ClassVar[list[Request]] = []
-    fail_at: ClassVar[int | None] = None
 
     def __init__(self, longest: int | None = 17, factor: int = 4, path: str | None = None) -> None:
         self.counts = Counts(factor, factor + 1, longest)
 
-    def check(self, request: Request | None = None) -> None: ...
+    def check(self, request=None): ...
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self):
         return {"name": self.name, "counts": str(self.counts)}
 
-    def clock(self, request: Request) -> Clock:
+    def clock(self, request):
         return latent_clock(request.num_frames or 17, 1)
 
-    def generate(
-        self, request: Request, warp: Any = None, on_progress: Any = None
-    ) -> GeneratedClip:
+    def generate(self, request, warp=None, on_progress=None):
         self.requests.append(request)
         if len(self.requests) == self.fail_at:
             raise KeyboardInterrupt
@@ -40,6 +35,5 @@ class Fader:
             on_progress(step + 1, 4)
         at = self.clock(request).positions + (0 if warp is None else warp.shift)
         share = np.clip(3 * at / at[-1] - 1, 0, 1)[:, None, None, None]
-        assert request.last is not None
         frames = request.first + share * (request.last.astype(float) - request.first)
         return GeneratedClip(np.rint(frames).astype(np.uint8), float(request.fps or 8.0))

@@ -3,7 +3,6 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import harness
 from pipelines import sharpen
@@ -20,7 +19,7 @@ MODEL = {
 }  # fmt: skip
 
 
-def save_tiny(folder: Path) -> Path:
+def save_tiny(folder):
     """Weights whose clips change unevenly and follow a warp; `model.path=` takes the folder."""
     import torch
     from diffusers import WanTransformer3DModel
@@ -39,19 +38,18 @@ def save_tiny(folder: Path) -> Path:
     return folder
 
 
-def composed(weights: Path, output: Path, *more: str) -> Any:
+def composed(weights, output, *more):
     """The config of `retime_generated` on two pairs."""
     words = ["embedder=histogram", f"model.path={weights}"]
     words += ["benchmark.num_pairs=2", f"output={output}", *more]
     return harness.compose(*words)
 
 
-def run(weights: Path, output: Path, *more: str) -> session.Run:
-    """A run of it, in this process."""
+def run(weights, output, *more):
     return session.run(composed(weights, output, *more), quiet=True)
 
 
-def made(weights: Path, *more: str) -> RetimeGenerated:
+def made(weights, *more):
     """The benchmark alone; nothing is run."""
     benchmark = session.build(composed(weights, Path("unused"), *more))
     assert isinstance(benchmark, RetimeGenerated)

@@ -4,23 +4,17 @@ A run in this process (`run`) costs a few tenths of a second for a clip; a comma
 the seconds that Python takes to start.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import clips
 import numpy as np
 import pandas as pd
-import pytest
-from omegaconf import DictConfig
 from PIL import Image
 
 from benchmarks.harness import commandline, session
@@ -38,57 +32,55 @@ TINY = (
 TABLES = ("records.csv", "records.parquet", "leaderboard.csv", "leaderboard.md", "clips.csv")
 
 
-def picture(seed: int, size: int = 32) -> np.ndarray:
+def picture(seed, size=32):
     """One coarse picture (size, size, 3) uint8 of random colours."""
     cells = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     return cells.repeat(size // 4, axis=0).repeat(size // 4, axis=1)
 
 
-def dissolve(shares: Iterable[float], seed: int = 0, size: int = 32) -> list[np.ndarray]:
+def dissolve(shares, seed=0, size=32):
     """Frames between two pictures: frame k shows the share `shares[k]` of the second one."""
     first, last = (picture(2 * seed + k, size).astype(np.float64) for k in (0, 1))
     return [np.rint(first + share * (last - first)).astype(np.uint8) for share in shares]
 
 
-def slow_ends(count: int = 25) -> list[np.ndarray]:
-    """A dissolve that is slow at both ends."""
+def slow_ends(count=25):
     u = np.linspace(0, 1, count)
     return dissolve(np.where(u < 0.5, 4 * u**3, 1 - 4 * (1 - u) ** 3))
 
 
-def levels(frames: np.ndarray) -> np.ndarray:
+def levels(frames):
     """Share (T,) of the dissolve with seed 0 that is done in frames, by least squares."""
     first, last = (picture(k).astype(float).ravel() for k in (0, 1))
     return (frames.reshape(len(frames), -1) - first) @ (last - first) / ((last - first) ** 2).sum()
 
 
-def uneven(frames: np.ndarray) -> float:
+def uneven(frames):
     """Mean distance of that share from an even pacing."""
     return float(np.abs(levels(frames) - np.linspace(0, 1, len(frames))).mean())
 
 
-def steady(count: int = 12, seed: int = 0, power: float = 1.0) -> list[np.ndarray]:
+def steady(count=12, seed=0, power=1.0):
     """A dissolve of which the share (k / (count - 1)) ** power is done at frame k."""
     return dissolve(np.linspace(0.0, 1.0, count) ** power, seed)
 
 
-def jumping(count: int = 12, seed: int = 0) -> list[np.ndarray]:
+def jumping(count=12, seed=0):
     """A dissolve that happens within three frames in the middle."""
     return dissolve(np.clip((np.arange(count) - count // 2 + 2) / 4, 0, 1), seed)
 
 
-def still(count: int = 12, seed: int = 0) -> list[np.ndarray]:
-    """Identical frames."""
+def still(count=12, seed=0):
     return dissolve([0.0] * count, seed)
 
 
-def save(path: Path, frames: Sequence[np.ndarray], rate: int = 12) -> Path:
+def save(path, frames, rate=12):
     """A video without B-frames; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return clips.encode(path, frames, rate=rate, options={"crf": "10", "bf": "0"})
 
 
-def layout(root: Path, generators: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> Path:
+def layout(root, generators):
     """CLIPS/GENERATOR/PAIR.mp4 of frames."""
     for generator, pairs in generators.items():
         for pair, frames in pairs.items():
@@ -96,15 +88,16 @@ def layout(root: Path, generators: Mapping[str, Mapping[str, Sequence[np.ndarray
     return root
 
 
-def two_generators(root: Path, pairs: int = 2) -> Path:
+def two_generators(root, pairs=2):
     """The generator `even` beside `jumpy`, on the same pairs."""
-    names = [f"pair{number}" for number in range(pairs)]
-    even = {name: steady(seed=seed) for seed, name in enumerate(names)}
-    jumpy = {name: jumping(seed=seed) for seed, name in enumerate(names)}
-    return layout(root, {"even": even, "jumpy": jumpy})
+    made = {
+        name: {f"pair{seed}": frames(seed=seed) for seed in range(pairs)}
+        for name, frames in (("even", steady), ("jumpy", jumping))
+    }
+    return layout(root, made)
 
 
-def compose(*overrides: str) -> DictConfig:
+def compose(*overrides):
     """A config, as run.py composes it; without W&B and in one process unless that is asked for."""
     words = list(overrides)
     for usual in ("embedder=tiny", "logger=csv", "workers=1"):
@@ -113,61 +106,46 @@ def compose(*overrides: str) -> DictConfig:
     return commandline.compose(commandline.parse(words).overrides)
 
 
-def leaderboard_words(folder: Path, output: Path, *more: str) -> list[str]:
+def leaderboard_words(folder, output, *more):
     """The overrides of a leaderboard of the clips in `folder`."""
     words = ["benchmark=leaderboard", "model=folder", f"model.path={folder}"]
     return [*words, f"output={output}", *more]
 
 
-def run(folder: Path, output: Path, *more: str) -> session.Run:
+def run(folder, output, *more):
     """A leaderboard of the clips in `folder`, in this process."""
     return session.run(compose(*leaderboard_words(folder, output, *more)), quiet=True)
 
 
-def environment(**more: str) -> dict[str, str]:
+def environment(**more):
     """Variables for a command: no W&B account, one thread for each of the libraries."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
     return kept | {"WANDB_SILENT": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | more
 
 
-def command(
-    *words: str, cwd: Path | None = None, timeout: float = 120, **more: str
-) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def command(*words, cwd=ROOT, timeout=120, **more):
     return subprocess.run(
-        words,
-        cwd=cwd or ROOT,
-        env=environment(**more),
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
+        words, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=timeout
     )
 
 
-def start(*words: str, cwd: Path | None = None, talk: bool = False) -> subprocess.Popen[str]:
+def start(*words, cwd=ROOT, talk=False):
     """Start a command in a process group of its own, with a pipe to its input if it is to talk.
 
     Ctrl-C reaches it even where the tests run in the background of a script: there a shell has
     SIGINT ignored, which processes inherit, while a handler becomes the default in them.
     """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    pipes = dict.fromkeys(("stdout", "stderr", "stdin")[: 2 + talk], subprocess.PIPE)
     try:
         return subprocess.Popen(
-            words,
-            cwd=cwd or ROOT,
-            env=environment(),
-            stdin=subprocess.PIPE if talk else None,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
+            words, cwd=cwd, env=environment(), text=True, start_new_session=True, **pipes
         )
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def touch(root: Path, *names: str) -> Path:
+def touch(root, *names):
     """Files of one byte, and the folders that they lie in, under a root."""
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -175,7 +153,7 @@ def touch(root: Path, *names: str) -> Path:
     return root
 
 
-def check_one_line(text: str) -> str:
+def check_one_line(text):
     """The text of an error, checked to be one line for a person and no traceback."""
     assert "Traceback" not in text
     lines = [line for line in text.splitlines() if line.strip()]
@@ -183,31 +161,28 @@ def check_one_line(text: str) -> str:
     return lines[0]
 
 
-def only_run(output: Path) -> Path:
+def only_run(output):
     """The folder of the only run in an output folder."""
     (folder,) = (output / "runs").iterdir()
     return folder
 
 
-def tables(folder: Path) -> dict[str, bytes]:
+def tables(folder):
     """The bytes of a run's tables that must repeat exactly."""
     return {name: (folder / name).read_bytes() for name in TABLES}
 
 
-def read_records(folder: Path) -> pd.DataFrame:
-    """records.parquet of a run."""
+def read_records(folder):
     return pd.read_parquet(folder / "records.parquet")
 
 
-def blank(*_: object, **__: object) -> bytes:
+def blank(*_, **__):
     """A picture in place of a plot, where plots are not the subject: they take most of the time."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (2, 2)).save(buffer, "PNG")
+    Image.new("RGB", (2, 2)).save(buffer := io.BytesIO(), "PNG")
     return buffer.getvalue()
 
 
-def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw nothing in this process."""
+def without_plots(monkeypatch):
     monkeypatch.setattr("benchmarks.harness.measuring.plot_measurement", blank)
     monkeypatch.setattr("benchmarks.leaderboard.figures.plot_overlay", blank)
 
@@ -219,36 +194,33 @@ class Linear:
     control = True
     batch_size = 4
 
-    def __init__(self, encode: Any = None) -> None:
+    def __init__(self, encode=None):
         self.encoded = 0
         self._encode = encode
 
-    def prepare(self, image: np.ndarray) -> np.ndarray:
+    def prepare(self, image):
         return image.reshape(-1, 3).mean(axis=0)
 
-    def encode(self, batch: np.ndarray) -> np.ndarray:
+    def encode(self, batch):
         self.encoded += len(batch)
         if self._encode is not None:
             return self._encode(batch)
         return np.concatenate([batch, np.full((len(batch), 1), 255.0)], axis=1).astype(np.float32)
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self):
         return {"embedder": self.name}
 
 
 class Page(HTMLParser):
     """What a page holds: its tags with attributes, its visible text, its tables' cells."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text):
         super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.rows: list[list[str]] = []
-        self._inside: list[str] = []
+        self.tags, self.text, self.rows, self._inside = [], [], [], []
         self.feed(text)
         self.close()
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
         if tag in ("script", "style"):
             self._inside.append(tag)
@@ -258,16 +230,16 @@ class Page(HTMLParser):
             self.rows[-1].append("")
             self._inside.append("cell")
 
-    def handle_endtag(self, tag: str) -> None:
+    def handle_endtag(self, tag):
         if tag in ("script", "style", "td", "th"):
             self._inside.pop()
 
-    def handle_data(self, data: str) -> None:
+    def handle_data(self, data):
         if self._inside and self._inside[-1] == "cell":
             self.rows[-1][-1] += data
         if not self._inside or self._inside[-1] == "cell":
             self.text.append(data)
 
-    def all(self, tag: str) -> list[dict[str, str | None]]:
+    def all(self, tag):
         """Attributes of every tag of that name."""
         return [attributes for name, attributes in self.tags if name == tag]

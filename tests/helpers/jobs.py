@@ -1,24 +1,20 @@
 """Jobs of small cells, which worker processes of tests import from here."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time
 from functools import partial
-from pathlib import Path
 
 from loky import process_executor
 
-from benchmarks.harness.cells import Cell, Key, OnProgress, Outcome
+from benchmarks.harness.cells import Cell, Key, Outcome
 from benchmarks.harness.compute import Job
 from benchmarks.harness.folder import RunFolder
-from benchmarks.harness.runner import Results
 from benchmarks.harness.store import CellStore
 from spf.errors import SpfError
 
 
-def compute(folder: Path, clip: str, _: OnProgress) -> Outcome:
+def compute(folder, clip, _):
     """What cells do, by the beginning of their name: die, fail, wait, or give a number."""
     with open(folder / f"{clip}.log", "a") as file:
         file.write(f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}\n")
@@ -36,8 +32,7 @@ def compute(folder: Path, clip: str, _: OnProgress) -> Outcome:
     return Outcome({"linearity_mae": float(len(clip))}, files={f"curves/{clip}.csv": clip.encode()})
 
 
-def make(folder: Path, clips: list[str]) -> Job:
-    """A job of one cell a clip."""
+def make(folder, clips):
     cells = [
         Cell(Key("test", clip, "tiny", "model"), {"clip": clip}, partial(compute, folder, clip))
         for clip in clips
@@ -45,11 +40,11 @@ def make(folder: Path, clips: list[str]) -> Job:
     return Job(cells, CellStore(folder / "cells", RunFolder(folder / "run"), "hash"), {})
 
 
-def statuses(results: Results) -> list[str]:
+def statuses(results):
     return [record["status"] for record in results.records]
 
 
-def begun(folder: Path, clip: str) -> int:
+def begun(folder, clip):
     """How often the computation of a clip was begun."""
     log = folder / f"{clip}.log"
     return len(log.read_text().splitlines()) if log.exists() else 0

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import generators
-import miniature_framepack
 import pipelines
 
 from spf.generators import MODELS
@@ -38,28 +37,24 @@ class Miniature:
 
 MINIATURES = {
     "wan22": Miniature(
-        pipelines.save_wan,
-        ("i2v", "ti2v"),
-        first_only=("ti2v",),
+        pipelines.save_wan, ("i2v", "ti2v"), first_only=("ti2v",),
         changes={"guidance_scale_2": 2.0, "boundary_ratio": 0.5},
     ),
     "wan21": Miniature(pipelines.save_wan, ("vace-1.3b", "flf2v")),
     "skyreels": Miniature(pipelines.save_skyreels),
     "ltx2": Miniature(
-        pipelines.save_ltx2,
-        ("split", "interleaved"),
-        by_variant=False,
-        changes={"crf": 0, "stg_scale": 0.5, "modality_scale": 2.0}
-        | {"guidance_rescale": 0.1, "motion_speed": 0.5},
+        pipelines.save_ltx2, ("split", "interleaved"), by_variant=False,
+        changes={
+            "crf": 0, "stg_scale": 0.5, "modality_scale": 2.0, "guidance_rescale": 0.1,
+            "motion_speed": 0.5,
+        },
     ),
     "ltxv": Miniature(
         pipelines.save_ltxv,
         changes={"decode_timestep": 0.5, "decode_noise_scale": 0.5, "image_cond_noise_scale": 0.5},
     ),
     "framepack": Miniature(
-        miniature_framepack.save,
-        settings={"latent_window": 2},
-        changes={"true_cfg": 4.0},
+        pipelines.save_framepack, settings={"latent_window": 2}, changes={"true_cfg": 4.0},
         ignores=("negative_prompt",),  # without true guidance
         absolute="tokens of text and image are not rotated: to them, latents have a time",
     ),
@@ -67,21 +62,21 @@ MINIATURES = {
         lambda folder, variant: generators.save_tiny(folder),
         ignores=("prompt", "negative_prompt", "guidance", "seed"),  # deaf to noise: see save_tiny
     ),
-}
+}  # fmt: skip
 
 
-def kind(name: str) -> Any:
+def kind(name):
     module, _, attribute = MODELS[name].rpartition(".")
     return getattr(import_module(module), attribute)
 
 
-def cases() -> list[str]:
+def cases():
     """NAME or NAME/VARIANT of each miniature, of all generators whose weights are files here."""
     names = [name for name in MODELS if issubclass(kind(name), DiffusersGenerator)]
     return [f"{x}/{y}".rstrip("/") for x in [*names, "tiny"] for y in MINIATURES[x].variants]
 
 
-def of(case: str) -> tuple[str, Miniature, str]:
+def of(case):
     """Name, miniature and variant of a case; of wan22 and ltx2 the variant alone will do."""
     name, _, variant = case.partition("/")
     if name not in MODELS:
@@ -89,7 +84,7 @@ def of(case: str) -> tuple[str, Miniature, str]:
     return name, MINIATURES[name], variant
 
 
-def adapter(case: str, folder: str | Path, **settings: Any) -> Any:
+def adapter(case, folder, **settings):
     """The adapter on a saved miniature; nothing is loaded."""
     name, one, variant = of(case)
     if one.by_variant and variant:
@@ -101,26 +96,26 @@ def adapter(case: str, folder: str | Path, **settings: Any) -> Any:
     return made
 
 
-def like(generator: Any, folder: str | Path | None = None, **settings: Any) -> Any:
+def like(generator, folder=None, **settings):
     """The same model with other settings; nothing is loaded."""
     return adapter(generator.case, folder or generator.path, **settings)
 
 
-def sharing(generator: Any, **settings: Any) -> Any:
+def sharing(generator, **settings):
     """The same model with other settings, on the same loaded pipeline."""
     made = like(generator, **settings)
     made.__dict__["pipeline"] = generator.pipeline
     return made
 
 
-def saved(case: str, root: Path) -> Any:
+def saved(case, root):
     """The adapter on a newly saved miniature; its pipeline is loaded."""
     _, one, variant = of(case)
     made = adapter(case, one.save(root / case.replace("/", "-"), variant))
     return pipelines.loaded(made) if isinstance(made, DiffusersGenerator) else made
 
 
-def transformers(generator: Any) -> list[Any]:
+def transformers(generator):
     """The models of diffusers that a loaded generator runs: other packages have own hooks."""
     from diffusers import ModelMixin
 
@@ -129,7 +124,7 @@ def transformers(generator: Any) -> list[Any]:
     return [x for x in generator.pipeline.components.values() if isinstance(x, ModelMixin)]
 
 
-def hooks(generator: Any) -> int:
+def hooks(generator):
     """How many hooks these and everything in them have."""
     kinds = ("_forward_hooks", "_forward_pre_hooks")
     parts = [part for model in transformers(generator) for part in model.modules()]

@@ -5,23 +5,17 @@ systems are solved by scipy. Nothing is shared with the library, so that a mista
 there cannot be repeated here. Clips whose answer is known in closed form are made here too.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import scipy.optimize
 import scipy.sparse
 import scipy.sparse.linalg
-from numpy.typing import ArrayLike, NDArray
-
-Floats = NDArray[np.float64]
 
 STEPS = 64  # equal steps of time on which clips of different length are compared
 
 
-def between(a: Floats, b: Floats) -> Floats:
+def between(a, b):
     """Angles (N,) of rows (N, D): 2 atan2(|a - b|, |a + b|) of unit rows, exact near 0 and pi."""
     a, b = (rows / np.sqrt((rows**2).sum(axis=1, keepdims=True)) for rows in (a, b))
     return 2 * np.arctan2(np.linalg.norm(a - b, axis=1), np.linalg.norm(a + b, axis=1))
@@ -30,13 +24,13 @@ def between(a: Floats, b: Floats) -> Floats:
 # The fit
 
 
-def pairs(length: int, window: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+def pairs(length, window):
     """Every i < j with j - i <= window."""
     both = [(i, j) for i in range(length) for j in range(i + 1, min(i + window, length - 1) + 1)]
     return tuple(np.array(both).T)
 
 
-def solve(length: int, window: int, sigma: float, ridge: float, b: Floats) -> Floats:
+def solve(length, window, sigma, ridge, b):
     """(T,) solution of (A'WA + ridge I) S = A'W b: a row of A reads S_j - S_i for each of the
     pairs, w_ij = exp(-(i - j)^2 / (2 sigma^2)).
 
@@ -57,21 +51,19 @@ def solve(length: int, window: int, sigma: float, ridge: float, b: Floats) -> Fl
     return np.asarray(S)
 
 
-def raw_fit(
-    z: ArrayLike, window: int = 30, sigma: float = 20.0, ridge: float = 1e-5, power: float = 1.0
-) -> Floats:
+def raw_fit(z, window=30, sigma=20.0, ridge=1e-5, power=1.0):
     """Raw progress function S (T,) of the rows (T, D): b holds d_ij ** power."""
     rows = np.asarray(z, dtype=np.float64)
     i, j = pairs(len(rows), window)
     return solve(len(rows), window, sigma, ridge, between(rows[i], rows[j]) ** power)
 
 
-def constant_response(length: int, window: int, sigma: float) -> Floats:
+def constant_response(length, window, sigma):
     """Raw S (T,) of a clip whose frames are all 1 radian apart: what pure noise looks like."""
     return solve(length, window, sigma, 1e-5, np.ones(len(pairs(length, window)[0])))
 
 
-def monotone(S: Floats, how: str) -> Floats:
+def monotone(S, how):
     """Non-decreasing curve (T,) starting at 0, not scaled, from a raw fit S (T,)."""
     if how == "isotonic":
         nearest = scipy.optimize.isotonic_regression(S).x
@@ -91,7 +83,7 @@ def monotone(S: Floats, how: str) -> Floats:
 # Metrics
 
 
-def _speeds(share: Sequence[float], du: Sequence[float]) -> tuple[float, float, float, float]:
+def _speeds(share, du):
     """Peak, time-weighted standard deviation, entropy and stalled time of steps of progress."""
     speed = [s / d for s, d in zip(share, du, strict=True)]
     mean = sum(d * v for d, v in zip(du, speed, strict=True))
@@ -101,7 +93,7 @@ def _speeds(share: Sequence[float], du: Sequence[float]) -> tuple[float, float, 
     return max(speed), math.sqrt(variance), entropy / math.log(len(share)), stalled
 
 
-def metrics(S: Floats, progress: Floats, times: Floats, points: int = 1000) -> dict[str, float]:
+def metrics(S, progress, times, points=1000):
     """Shape metrics of a curve: raw fit S (T,), normalised progress (T,), time stamps (T,).
 
     u is time scaled to 0..1; s are the clipped forward differences of S, scaled to sum 1;
@@ -118,33 +110,23 @@ def metrics(S: Floats, progress: Floats, times: Floats, points: int = 1000) -> d
     at = np.interp(np.arange(STEPS + 1) / STEPS, u, np.concatenate([[0.0], np.cumsum(share)]))
     even = [at[k + 1] - at[k] for k in range(STEPS)]
     names = "peak_speed", "speed_cv", "pacing_entropy", "stall_fraction"
-    own = dict(zip(names, _speeds(share, np.diff(u)), strict=True))
+    found = {"linearity_mae": area, "linearity_max": max(abs(x) for x in off)}
+    found |= zip(names, _speeds(share, np.diff(u)), strict=True)
     resampled = zip(names[:3], _speeds(even, [1 / STEPS] * STEPS), strict=False)
-    return {
-        "linearity_mae": area,
-        "linearity_max": max(abs(x) for x in off),
-        **own,
-        **{f"{name}_64": value for name, value in resampled},
-    }
+    return found | {f"{name}_64": value for name, value in resampled}
 
 
 # Segmentation
 
 
-def line(x: Floats, y: Floats) -> tuple[float, float, float]:
+def line(x, y):
     """Slope, intercept and squared error of the least-squares line, by one call to `lstsq`."""
     slope, intercept = np.linalg.lstsq(np.column_stack([x, np.ones(len(x))]), y, rcond=None)[0]
     residual = y - (slope * x + intercept)
     return float(slope), float(intercept), float(residual @ residual)
 
 
-def brute_segmentation(
-    x: Floats,
-    y: Floats,
-    penalty: float = 0.0,
-    n_segments: int | None = None,
-    min_length: int = 2,
-) -> tuple[list[int], float]:
+def brute_segmentation(x, y, penalty=0.0, n_segments=None, min_length=2):
     """Stops of the best disjoint straight pieces that cover all frames, and their cost.
 
     The cost is the sum of squared residuals, plus `penalty` per piece; `n_segments` asks for that
@@ -152,7 +134,7 @@ def brute_segmentation(
     """
     stops = range(min_length, len(y) + 1)
     error = {(i, j): line(x[i:j], y[i:j])[2] for j in stops for i in range(j - min_length + 1)}
-    best: dict[int, tuple[float, list[int]]] = {0: (0.0, [])}  # stop -> cost, stops
+    best = {0: (0.0, [])}  # stop -> cost, stops
     found = []
     for count in range(1, (n_segments or len(y) // min_length) + 1):
         options = {j: [i for i in best if i + min_length <= j] for j in stops}
@@ -170,9 +152,7 @@ def brute_segmentation(
 # Clips with a known answer
 
 
-def great_circle(
-    positions: ArrayLike, dim: int = 32, seed: int = 0, noise: float = 0.0
-) -> NDArray[np.float32]:
+def great_circle(positions, dim=32, seed=0, noise=0.0):
     """Unit rows (T, dim) float32 on a great circle, frame t at the angle positions[t] (radians).
 
     Angles within half a turn add up along the circle, so the progress function without a ridge is
@@ -190,9 +170,7 @@ def great_circle(
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def random_walk(
-    length: int, dim: int = 16, step: float = 0.3, seed: int = 0
-) -> NDArray[np.float32]:
+def random_walk(length, dim=16, step=0.3, seed=0):
     """Unit rows (T, dim) float32 that wander: neighbours are about `step` radians apart."""
     random = np.random.default_rng(seed)
     rows = np.empty((length, dim))
@@ -203,8 +181,6 @@ def random_walk(
     return rows.astype(np.float32)
 
 
-def jump(
-    length: int, at: int, angle: float = 1.0, seed: int = 0, noise: float = 0.0
-) -> NDArray[np.float32]:
+def jump(length, at, angle=1.0, seed=0, noise=0.0):
     """A static clip (T, 32) that jumps by `angle` radians between frames at-1 and at."""
     return great_circle(np.where(np.arange(length) < at, 0.0, angle), 32, seed, noise)

@@ -4,9 +4,8 @@ Random models barely react to where their tokens stand; the norms of queries and
 so that attention is sharp and a warp shows.
 """
 
+from copy import deepcopy
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,12 +16,13 @@ WAN = {
     "out_channels": 4, "text_dim": TEXT, "freq_dim": 32, "ffn_dim": 64, "num_layers": 2,
     "rope_max_seq_len": 64,
 }  # fmt: skip
+TEMPORAL, HEAD = 12, 28  # of FramePack: 6 temporal bands
 IMAGE = {"image_dim": 16, "added_kv_proj_dim": 64}
 """Settings of a transformer that looks at the tokens of `image_parts`."""
 
 
 @cache
-def tokenizer() -> Any:
+def tokenizer():
     """Bytes as tokens: nothing is downloaded."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -37,7 +37,7 @@ def tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=bare, model_max_length=512, **names)
 
 
-def sharpen(transformer: Any) -> Any:
+def sharpen(transformer):
     """Make attention sharp and its effect loud, and shake what is initialised to zero."""
     import torch
 
@@ -52,9 +52,7 @@ def sharpen(transformer: Any) -> Any:
     return transformer.eval()
 
 
-def wan_transformer(
-    seed: int = 0, channels: int = 12, kind: str = "WanTransformer3DModel", **more: Any
-) -> Any:
+def wan_transformer(seed=0, channels=12, kind="WanTransformer3DModel", **more):
     import diffusers
     import torch
 
@@ -62,30 +60,36 @@ def wan_transformer(
     return sharpen(getattr(diffusers, kind)(**{**WAN, "in_channels": channels, **more}))
 
 
-def wan_parts(**vae: Any) -> dict[str, Any]:
+def text_encoder(kind="T5"):
+    import transformers
+
+    config = getattr(transformers, f"{kind}Config")
+    small = config(vocab_size=300, d_model=TEXT, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+    return getattr(transformers, f"{kind}EncoderModel")(small).eval()
+
+
+def unipc(**more):
+    from diffusers import UniPCMultistepScheduler as UniPC
+
+    return UniPC(prediction_type="flow_prediction", use_flow_sigmas=True, **more)
+
+
+def wan_parts(**vae):
     """What the pipelines of Wan's family share: text encoder, scheduler, a VAE with 4 channels."""
     import torch
-    from diffusers import AutoencoderKLWan, UniPCMultistepScheduler
-    from transformers import UMT5Config, UMT5EncoderModel
+    from diffusers import AutoencoderKLWan
 
     torch.manual_seed(1)
-    text = UMT5EncoderModel(
-        UMT5Config(vocab_size=300, d_model=TEXT, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
-    )
-    shape: dict[str, Any] = {
+    parts = {"tokenizer": tokenizer(), "text_encoder": text_encoder("UMT5")}
+    shape = {
         "base_dim": 8, "z_dim": 4, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1,
         "latents_mean": [0.0] * 4, "latents_std": [1.0] * 4,
     }  # fmt: skip
-    scheduler = UniPCMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
-    )
     vae = AutoencoderKLWan(**(shape | vae)).eval()
-    return {
-        "tokenizer": tokenizer(), "text_encoder": text.eval(), "vae": vae, "scheduler": scheduler,
-    }  # fmt: skip
+    return parts | {"vae": vae, "scheduler": unipc(flow_shift=3.0)}
 
 
-def image_parts(kind: str = "CLIPVisionModel") -> dict[str, Any]:
+def image_parts(kind="CLIPVisionModel"):
     """An image encoder of 5 tokens, and its processor."""
     import transformers
 
@@ -100,7 +104,7 @@ def image_parts(kind: str = "CLIPVisionModel") -> dict[str, Any]:
     }
 
 
-def save_wan(folder: Path, variant: str = "i2v") -> Path:
+def save_wan(folder, variant="i2v"):
     """With 4 latent channels: Wan2.2-I2V (two experts), `ti2v` (one expert, timesteps by token),
     `flf2v` (image encoder) or `vace-1.3b`, with a control block at the first of two layers."""
     from diffusers import WanImageToVideoPipeline, WanVACEPipeline
@@ -125,39 +129,29 @@ def save_wan(folder: Path, variant: str = "i2v") -> Path:
     return folder
 
 
-def save_skyreels(folder: Path, variant: str = "", **more: Any) -> Path:
+def save_skyreels(folder, variant="", **more):
     """As the published ones: no positions for image tokens, an image processor that knows texts
     too, and a scheduler without flow shift. more : settings of the transformer."""
-    from diffusers import SkyReelsV2ImageToVideoPipeline, UniPCMultistepScheduler
+    from diffusers import SkyReelsV2ImageToVideoPipeline
     from transformers import CLIPProcessor
 
     parts = wan_parts() | image_parts("CLIPVisionModelWithProjection")
     parts["image_processor"] = CLIPProcessor(parts["image_processor"], parts["tokenizer"])
-    parts["scheduler"] = UniPCMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True
-    )
+    parts["scheduler"] = unipc()
     transformer = wan_transformer(2, kind="SkyReelsV2Transformer3DModel", **IMAGE, **more)
     SkyReelsV2ImageToVideoPipeline(transformer=transformer, **parts).save_pretrained(folder)
     return folder
 
 
-def save_ltxv(folder: Path, variant: str = "") -> Path:
+def save_ltxv(folder, variant=""):
     """LTX-Video in the layout of 0.9.5 and later: 4 latent channels, temporal factor 8, spatial
     factor 32, a decoder that is told the time."""
+    import diffusers
     import torch
-    from diffusers import (
-        AutoencoderKLLTXVideo,
-        FlowMatchEulerDiscreteScheduler,
-        LTXConditionPipeline,
-        LTXVideoTransformer3DModel,
-    )
-    from transformers import T5Config, T5EncoderModel
 
     torch.manual_seed(1)
-    text = T5EncoderModel(
-        T5Config(vocab_size=300, d_model=TEXT, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
-    )
-    vae = AutoencoderKLLTXVideo(
+    text = text_encoder()
+    vae = diffusers.AutoencoderKLLTXVideo(
         latent_channels=4, block_out_channels=(8, 8, 8, 16, 16),
         down_block_types=("LTXVideo095DownBlock3D",) * 4,
         downsample_type=("spatial", "temporal", "spatiotemporal", "spatiotemporal"),
@@ -167,58 +161,49 @@ def save_ltxv(folder: Path, variant: str = "") -> Path:
         upsample_residual=(True,) * 3, upsample_factor=(2, 2, 2), timestep_conditioning=True,
         spatial_compression_ratio=32, temporal_compression_ratio=8,
     )  # fmt: skip
-    transformer = LTXVideoTransformer3DModel(
+    transformer = diffusers.LTXVideoTransformer3DModel(
         in_channels=4, out_channels=4, num_layers=2, caption_channels=TEXT,
         num_attention_heads=2, attention_head_dim=20, cross_attention_dim=40,  # 6 bands and padding
     )  # fmt: skip
-    LTXConditionPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(), vae=vae.eval(), text_encoder=text.eval(),
+    diffusers.LTXConditionPipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(), vae=vae.eval(), text_encoder=text,
         tokenizer=tokenizer(), transformer=sharpen(transformer),
     ).save_pretrained(folder)  # fmt: skip
     return folder
 
 
-def save_ltx2(folder: Path, rope_type: str = "split") -> Path:
+def save_ltx2(folder, rope_type="split"):
     """LTX-2 with 4 latent channels, temporal factor 8 and spatial factor 32."""
+    import diffusers
     import torch
-    from diffusers import (
-        AutoencoderKLLTX2Audio,
-        AutoencoderKLLTX2Video,
-        FlowMatchEulerDiscreteScheduler,
-        LTX2ConditionPipeline,
-        LTX2VideoTransformer3DModel,
-    )
     from diffusers.pipelines.ltx2 import LTX2TextConnectors, LTX2Vocoder
     from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 
     torch.manual_seed(1)
-    text = Gemma3ForConditionalGeneration(
-        Gemma3Config(
-            text_config={
-                "vocab_size": 300, "hidden_size": 8, "intermediate_size": 16, "head_dim": 8,
-                "num_hidden_layers": 2, "num_attention_heads": 1, "num_key_value_heads": 1,
-            },
-            vision_config={
-                "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
-                "num_attention_heads": 1, "image_size": 16, "patch_size": 8,
-            },
-            mm_tokens_per_image=1,
-            image_token_index=290, boi_token_index=291, eoi_token_index=292,
-        )
+    config = Gemma3Config(
+        text_config={
+            "vocab_size": 300, "hidden_size": 8, "intermediate_size": 16, "head_dim": 8,
+            "num_hidden_layers": 2, "num_attention_heads": 1, "num_key_value_heads": 1,
+        },
+        vision_config={
+            "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+            "num_attention_heads": 1, "image_size": 16, "patch_size": 8,
+        },
+        mm_tokens_per_image=1, image_token_index=290, boi_token_index=291, eoi_token_index=292,
     )  # fmt: skip
+    text = Gemma3ForConditionalGeneration(config)
+    shape = {"num_attention_heads": 2, "attention_head_dim": 4, "num_layers": 1}
+    shape["num_learnable_registers"] = None
+    both = {f"{x}_connector_{name}": y for x in ("video", "audio") for name, y in shape.items()}
     connectors = LTX2TextConnectors(
-        caption_channels=8, text_proj_in_factor=3, video_connector_num_attention_heads=2,
-        video_connector_attention_head_dim=4, video_connector_num_layers=1,
-        video_connector_num_learnable_registers=None, audio_connector_num_attention_heads=2,
-        audio_connector_attention_head_dim=4, audio_connector_num_layers=1,
-        audio_connector_num_learnable_registers=None, rope_type=rope_type,
-    )  # fmt: skip
-    vae = AutoencoderKLLTX2Video(
+        caption_channels=8, text_proj_in_factor=3, rope_type=rope_type, **both
+    )
+    vae = diffusers.AutoencoderKLLTX2Video(
         latent_channels=4, block_out_channels=(8, 8, 8, 8), decoder_block_out_channels=(8, 16, 32),
         layers_per_block=(1, 1, 1, 1, 1), decoder_layers_per_block=(1, 1, 1, 1),
         spatial_compression_ratio=32, temporal_compression_ratio=8,
     )  # fmt: skip
-    audio = AutoencoderKLLTX2Audio(
+    audio = diffusers.AutoencoderKLLTX2Audio(
         base_channels=4, ch_mult=(1,), num_res_blocks=1, resolution=32, latent_channels=1,
         mel_bins=16, norm_type="pixel",
     )  # fmt: skip
@@ -227,29 +212,66 @@ def save_ltx2(folder: Path, rope_type: str = "split") -> Path:
         resnet_kernel_sizes=[3], resnet_dilations=[[1, 3, 5]],
     )  # fmt: skip
     torch.manual_seed(0)
-    transformer = LTX2VideoTransformer3DModel(
+    transformer = diffusers.LTX2VideoTransformer3DModel(
         in_channels=4, out_channels=4, num_layers=2, caption_channels=8, cross_attention_dim=40,
         num_attention_heads=2, attention_head_dim=20,  # dim 40: 6 bands for each axis, and padding
         audio_in_channels=4, audio_out_channels=4, audio_num_attention_heads=2,
         audio_attention_head_dim=8, audio_cross_attention_dim=16, qk_norm="rms_norm_across_heads",
         rope_type=rope_type, rope_double_precision=rope_type == "split",
     )  # fmt: skip
-    LTX2ConditionPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True), vae=vae.eval(),
-        audio_vae=audio.eval(), text_encoder=text.eval(), tokenizer=tokenizer(),
+    diffusers.LTX2ConditionPipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=vae.eval(), audio_vae=audio.eval(), text_encoder=text.eval(), tokenizer=tokenizer(),
         connectors=connectors.eval(), transformer=sharpen(transformer), vocoder=vocoder.eval(),
     ).save_pretrained(folder)  # fmt: skip
     return folder
 
 
-def frames(height: int = 32, width: int = 32) -> tuple[np.ndarray, np.ndarray]:
+def save_framepack(folder, variant=""):
+    """FramePack: 4 latent channels, temporal factor 4, spatial factor 8, sections of 2 latents."""
+    import diffusers
+    import torch
+    import transformers
+    from diffusers.pipelines.hunyuan_video import pipeline_hunyuan_video_framepack as upstream
+
+    torch.manual_seed(1)
+    words = deepcopy(tokenizer())  # and the pipeline's template, whose first 95 tokens it cuts off
+    words.add_tokens(upstream.DEFAULT_PROMPT_TEMPLATE["template"].replace("{}", " ").split())
+    layers = {"num_hidden_layers": 2, "num_attention_heads": 2}
+    text, small = {"vocab_size": 512, **layers}, {"hidden_size": 8, "intermediate_size": 8}
+    llama = transformers.LlamaConfig(hidden_size=16, intermediate_size=16, **text)
+    llama = transformers.LlamaModel(llama)
+    clip = transformers.CLIPTextConfig(bos_token_id=0, eos_token_id=1, **small, **text)
+    clip = transformers.CLIPTextModel(clip)
+    vision = transformers.SiglipVisionConfig(image_size=16, patch_size=8, **small, **layers)
+    vision = transformers.SiglipVisionModel(vision)
+    vae = diffusers.AutoencoderKLHunyuanVideo(
+        latent_channels=4, block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=4
+    )
+    torch.manual_seed(2)
+    transformer = diffusers.HunyuanVideoFramepackTransformer3DModel(
+        in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=HEAD,
+        rope_axes_dim=(TEMPORAL, 8, 8), num_layers=1, num_single_layers=1, num_refiner_layers=1,
+        text_embed_dim=16, pooled_projection_dim=8, image_proj_dim=8, has_image_proj=True,
+        has_clean_x_embedder=True,
+    )  # fmt: skip
+    diffusers.HunyuanVideoFramepackPipeline(
+        text_encoder=llama.eval(), tokenizer=words, transformer=sharpen(transformer),
+        vae=vae.eval(), scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=7.0),
+        text_encoder_2=clip.eval(), tokenizer_2=tokenizer(), image_encoder=vision.eval(),
+        feature_extractor=transformers.SiglipImageProcessor(size={"height": 16, "width": 16}),
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
+def frames(height=32, width=32):
     """Two images (height, width, 3) uint8 that differ."""
     first = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     last = 255 - first[::-1, ::-1]
-    return tuple(x.repeat(8, axis=0).repeat(8, axis=1) for x in (first, last))  # type: ignore[return-value]
+    return tuple(x.repeat(8, axis=0).repeat(8, axis=1) for x in (first, last))
 
 
-def loaded(generator: Any) -> Any:
+def loaded(generator):
     """An adapter whose pipeline is loaded, with weights where torch puts new ones, not where they
     are in their file: some processors' matrix products round otherwise at other addresses."""
     import torch

@@ -1,27 +1,15 @@
 """Simulated raters with known preferences, for tests alone: nobody was asked."""
 
-from __future__ import annotations
-
-import json
-from collections.abc import Callable, Mapping
-from itertools import combinations
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 
-from benchmarks.user_study.preferences import Vote
-from benchmarks.user_study.trials import ANSWERS_FORMAT, EVEN, VERSION, Shown, Study
-
-Choose = Callable[[Shown], str]
-"""Which side a rater chooses."""
+from benchmarks.user_study.trials import ANSWERS_FORMAT, EVEN, VERSION
 
 
-def attentive(scores: Mapping[str, float], seed: int) -> Choose:
-    """A rater who follows Bradley-Terry scores, and sees every attention check."""
+def attentive(scores, seed):
+    """Which side a rater chooses who follows Bradley-Terry scores, and sees every check."""
     random = np.random.default_rng(seed)
 
-    def choose(shown: Shown) -> str:
+    def choose(shown):
         left, right = (shown.trial.clips[clip] for clip in (shown.left, shown.right))
         if shown.trial.check:
             return "left" if left == EVEN else "right"
@@ -31,13 +19,7 @@ def attentive(scores: Mapping[str, float], seed: int) -> Choose:
     return choose
 
 
-def blind(shown: Shown) -> str:
-    """A rater who fails every attention check."""
-    even = shown.trial.check and shown.trial.clips[shown.left] == EVEN
-    return "right" if even else "left"
-
-
-def answers(study: Study, rater: str, choose: Choose, count: int | None = None) -> dict[str, Any]:
+def answers(study, rater, choose, count=None):
     """What the page would save after so many choices."""
     made = [
         {"trial": shown.trial.id, "left": shown.left, "right": shown.right}
@@ -46,27 +28,3 @@ def answers(study: Study, rater: str, choose: Choose, count: int | None = None) 
     ]
     head = {"format": ANSWERS_FORMAT, "version": VERSION, "study": study.id, "rater": rater}
     return head | {"answers": made}
-
-
-def save(folder: Path, content: dict[str, Any]) -> Path:
-    """A file of answers in a folder, which is made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{content['rater']}.json"
-    path.write_text(json.dumps(content, indent=1))
-    return path
-
-
-def votes(
-    scores: Mapping[str, float], raters: int, items: int, seed: int, spread: float = 0.0
-) -> list[Vote]:
-    """Choices of raters whose own scores differ from `scores` by normal numbers of that spread."""
-    random = np.random.default_rng(seed)
-    found = []
-    for rater in range(raters):
-        own = {name: score + random.normal(0, spread) for name, score in scores.items()}
-        for item in range(items):
-            for two in combinations(scores, 2):
-                chance = 1 / (1 + np.exp(own[two[1]] - own[two[0]]))
-                order = two if random.random() < chance else two[::-1]
-                found.append(Vote(f"r{rater:03}", f"{item}-{'-'.join(two)}", *order))
-    return found

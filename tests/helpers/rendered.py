@@ -1,25 +1,15 @@
 """What the tests of rendered clips share."""
 
-from collections.abc import Iterable
-
 import numpy as np
-
-from synthetic.clips import SyntheticClip
 
 SIZE = (48, 64)
 
 
-def stack(clip: SyntheticClip) -> np.ndarray:
+def stack(clip):
     """All frames (T, H, W, 3) uint8."""
     return np.stack(list(clip.frames()))
 
 
-def difference(one: np.ndarray, other: np.ndarray) -> float:
+def difference(one, other):
     """Mean absolute difference of pictures, in grey levels."""
     return float(np.abs(one.astype(int) - other).mean())
-
-
-def words(items: Iterable, held_out: bool, kind: str = "") -> set[str]:
-    """Names between which scenes or pairs of photographs change, of those (not) held out."""
-    chosen = [x for x in items if x.held_out == held_out and getattr(x, "kind", kind) == kind]
-    return {name for item in chosen for name in (item.first, item.second)}

@@ -1,10 +1,6 @@
 """A report of `make reproduce-paper` with hostile names, for the tests of pages."""
 
-from __future__ import annotations
-
 import io
-from pathlib import Path
-from typing import Any
 
 import clips
 import harness
@@ -13,14 +9,8 @@ from PIL import Image
 
 from benchmarks.harness.cells import Figure, Interval, Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.report import reproduction_page as pages
 from benchmarks.harness.report.players import ComparedPair, Player, Take, make_sheet
-from benchmarks.harness.report.reproduction_page import (
-    FIGURES,
-    OPEN_ROWS,
-    make_chapter,
-    make_part,
-    render_report,
-)
 from benchmarks.harness.reproduction.claims import claims
 from benchmarks.paper import Experiment
 
@@ -32,19 +22,18 @@ HOSTILE = (
 FRAMES = 23
 
 
-def picture() -> bytes:
-    buffer = io.BytesIO()
-    Image.effect_noise((80, 40), 50).convert("RGB").save(buffer, "PNG")
+def picture():
+    Image.effect_noise((80, 40), 50).convert("RGB").save(buffer := io.BytesIO(), "PNG")
     return buffer.getvalue()
 
 
-def bright(count: int = FRAMES) -> np.ndarray:
+def bright(count=FRAMES):
     """Frames (T, 24, 32, 3), each of one grey that tells its number."""
     levels = np.round(np.linspace(20, 240, count)).astype(np.uint8)
     return np.broadcast_to(levels[:, None, None, None], (count, 24, 32, 3)).copy()
 
 
-def player(title: str = HOSTILE[0]) -> Player:
+def player(title=HOSTILE[0]):
     """Two pairs of the plain clip, the paper's method, and another one; frames of one run forwards,
     of the next backwards."""
     u = [round(float(x), 4) for x in np.linspace(0, 1, FRAMES)]
@@ -58,14 +47,7 @@ def player(title: str = HOSTILE[0]) -> Player:
     return Player("linearity_mae", "linear", HOSTILE[1], pairs)
 
 
-RETIMED = (
-    "strategy", "measure", "pairs", "better", "difference", "difference_95", "against_authors_95",
-    "before_linearity_mae", "linearity_mae", "linearity_mae_95", "true_linearity_mae",
-    "before_true_linearity_mae", "generator",
-)  # fmt: skip
-
-
-def retimed(strategy: str, value: float, interval: Interval) -> dict[str, Any]:
+def retimed(strategy, value, interval):
     """A row of the table of strategies, from 0.2 to a value."""
     return {
         "strategy": strategy, "measure": HOSTILE[1], "pairs": 16, "better": "15 of 16",
@@ -77,7 +59,7 @@ def retimed(strategy: str, value: float, interval: Interval) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write_report(root: Path) -> Path:
+def write_report(root):
     """A report with hostile names wherever names come from outside, and one missing run."""
     folder = RunFolder(root / "runs" / "run")
     columns = ["strategy", "linearity_mae", "settings", "empty"]
@@ -93,15 +75,15 @@ def write_report(root: Path) -> Path:
         retimed("flow", 0.12, Interval(-0.04, -0.02)),
     ]
     note = "linearity_mae: how uneven. empty: nothing."
-    many = [{"strategy": str(n), "linearity_mae": float(n)} for n in range(OPEN_ROWS + 1)]
-    paths = [f"plots/{number}.png" for number in range(FIGURES + 2)]
+    many = [{"strategy": str(n), "linearity_mae": float(n)} for n in range(pages.OPEN_ROWS + 1)]
+    paths = [f"plots/{number}.png" for number in range(pages.FIGURES + 2)]
     for path in paths:
         folder.write(path, picture())
     folder.path("shown").mkdir(parents=True)
     clips.encode(folder.path("shown/a.mp4"), list(bright(12)), options={"crf": "30"})
     table = Table.of_rows
     sections = [
-        Section("First", [HOSTILE[2]], [table("retiming", HOSTILE[0], RETIMED, warped)]),
+        Section("First", [HOSTILE[2]], [table("retiming", HOSTILE[0], [*warped[0]], warped)]),
         Section("Numbers", [], [table("numbers", "Numbers", columns, rows, note)]),
         Section("More numbers", [], [table("numbers", "More", columns, rows, note)]),
         Section("Images", [], [], [Figure(x, f"alt {HOSTILE[1]}", HOSTILE[0]) for x in paths]),
@@ -109,16 +91,17 @@ def write_report(root: Path) -> Path:
         Section("Rows", [], [table("many", "Many", columns[:2], many)]),
     ]
     summary = Summary(f"headline {HOSTILE[2]}", sections)
-    part = make_part("tiny", ["benchmark=x y"], summary, folder, player())
+    part = pages.make_part("tiny", ["benchmark=x y"], summary, folder, player())
     done = Experiment(1, "Done", "what the paper says")
-    judged, absent = claims(1, [part.tables]), Experiment(2, "Absent", "something")
+    absent = Experiment(2, "Absent", "something"), claims(2, []), ["Nothing was measured."]
+    left_out = ["not run: wan22 is absent"]
     chapters = [
-        make_chapter(done, judged, ["What was found."], ["not run: wan22 is absent"], [part]),
-        make_chapter(absent, claims(2, []), ["Nothing was measured."], ["not run: too large"], []),
+        pages.make_chapter(done, claims(1, [part.tables]), ["What was found."], left_out, [part]),
+        pages.make_chapter(*absent, ["not run: too large"], []),
     ]
     left_out = [{"what": "wan22", "reason": "too large"}]
     missing = table("not_run", "What was not run", ["what", "reason"], left_out)
     record = {"embedder": HOSTILE[1], "device": HOSTILE[0], "status": "done"}
     page = harness.touch(root, "report/index.html") / "report" / "index.html"
-    page.write_text(render_report("auto", chapters, missing, [record]), encoding="utf-8")
+    page.write_text(pages.render_report("auto", chapters, missing, [record]), encoding="utf-8")
     return page

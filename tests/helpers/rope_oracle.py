@@ -4,21 +4,19 @@ hooks that turn finished tables."""
 import numpy as np
 
 
-def alpha(rank: int, bands: int, low: float, high: float, decay: float) -> float:
+def alpha(rank, bands, low, high, decay):
     """The authors' formula; rank 0 is the highest frequency."""
     return high + (low - high) * np.exp(-decay * rank / (bands - 1))
 
 
-def wan_angles(positions: np.ndarray, height: int, width: int, head_dim: int) -> np.ndarray:
+def wan_angles(positions, height, width, head_dim):
     """Angles (N, head_dim) of Wan's tables; positions (F, B) by temporal band, highest first."""
     spatial = 2 * (head_dim // 6)
     dims = head_dim - 2 * spatial, spatial, spatial
     return axes_angles(positions, height, width, dims, 10000.0)
 
 
-def axes_angles(
-    positions: np.ndarray, height: int, width: int, dims: tuple[int, int, int], theta: float
-) -> np.ndarray:
+def axes_angles(positions, height, width, dims, theta):
     """Angles (N, sum of dims) of tables of time, rows and columns, with dims channels each."""
     rows = []
     for t, y, x in np.ndindex(len(positions), height, width):
@@ -30,7 +28,7 @@ def axes_angles(
     return np.array(rows)
 
 
-def ltx2_angles(coords: np.ndarray, times: np.ndarray, rope: object) -> np.ndarray:
+def ltx2_angles(coords, times, rope):
     """Angles of one batch entry of LTX-2's tables, (heads, N, head_dim / 2) or (N, dim), or of
     LTX-Video's, (N, dim).
 

@@ -1,10 +1,6 @@
 """Records of leaderboards as a run writes them, with all that another machine checks."""
 
-from __future__ import annotations
-
 import json
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,9 +11,9 @@ from spf import METRICS
 SETTINGS = {"embedder": {"size": 64}, "fit": {"sigma": 20.0, "window": 30}, "sampling": {}}
 
 
-def row(model: str = "a", clip: str = "p0", error: float = 0.1, **more: Any) -> dict[str, Any]:
+def row(model="a", clip="p0", error=0.1, **more):
     """A finished clip with everything that a row of another machine has to have."""
-    base: dict[str, Any] = {
+    base = {
         "status": "done", "reason": "", "benchmark": "leaderboard", "clip": clip, "model": model,
         "embedder": "tiny", "retime": "none", "target": "linear", "seed": 0, "control": False,
         "frames": 81, "fps": 16.0, "duration": 5.0, "width": 64, "height": 64, "notes": "",
@@ -31,7 +27,7 @@ def row(model: str = "a", clip: str = "p0", error: float = 0.1, **more: Any) -> 
     return base | metrics | {"linearity_mae": error} | more
 
 
-def failed(model: str, clip: str) -> dict[str, Any]:
+def failed(model, clip):
     """A failed clip, as a run writes it: nothing was measured."""
     kept = ("benchmark", "embedder", "retime", "target", "seed", "control", "cell", "schema")
     kept += ("config_hash", "commit", "dirty", "device", "versions")
@@ -41,12 +37,12 @@ def failed(model: str, clip: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def board(model: str, count: int, shift: float = 0.0, **more: Any) -> list[dict[str, Any]]:
+def board(model, count, shift=0.0, **more):
     values = np.random.default_rng(1).gamma(3, 0.02, count) + 0.05
     return [row(model, f"p{k}", float(values[k] + shift), **more) for k in range(count)]
 
 
-def stored(folder: Path, rows: list[dict[str, Any]]) -> Path:
+def stored(folder, rows):
     """A run's folder with the records."""
     folder.mkdir(parents=True, exist_ok=True)
     compile_tables(RunFolder(folder), rows)

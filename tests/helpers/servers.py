@@ -2,11 +2,8 @@
 
 import http.server
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
-
-import pytest
 
 CONTENT = bytes(range(256)) * 40
 
@@ -14,12 +11,10 @@ CONTENT = bytes(range(256)) * 40
 class Server(http.server.BaseHTTPRequestHandler):
     """Serves one content under every name; ranges too. `asked` is what it was asked for."""
 
-    content: ClassVar[bytes] = CONTENT
-    stop_after: ClassVar[int | None] = None
-    status: ClassVar[int] = 200
+    content, stop_after, status = CONTENT, None, 200
     asked: ClassVar[list[str | None]] = []
 
-    def do_GET(self) -> None:
+    def do_GET(self):
         wanted = self.headers["Range"]
         self.asked.append(wanted)
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
@@ -32,12 +27,12 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(part[: self.stop_after])
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, *_):
         """Print nothing."""
 
 
 @contextmanager
-def serving(kind: type[Server], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def serving(kind, monkeypatch):
     """The address of a server that runs, without a proxy and with its usual answers."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)

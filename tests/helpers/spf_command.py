@@ -1,9 +1,6 @@
 """The command `spf` in this process: what it prints."""
 
-from __future__ import annotations
-
 import json
-from typing import Any
 
 import harness
 import pytest
@@ -14,23 +11,23 @@ Capture = pytest.CaptureFixture[str]
 PIXELS = ("--embedder", "pixels")
 
 
-def printed(capsys: Capture, *words: object, code: int = 0) -> str:
+def printed(capsys, *words, code=0):
     """What a command prints to stdout; `code` is how it must end."""
     capsys.readouterr()
     assert main([str(word) for word in words]) == code
     return capsys.readouterr().out
 
 
-def refused(capsys: Capture, *words: object, code: int = 2) -> str:
+def refused(capsys, *words, code=2):
     """The one line of a command that cannot be done."""
     capsys.readouterr()
     assert main([str(word) for word in words]) == code
     return harness.check_one_line(capsys.readouterr().err)
 
 
-def rows(capsys: Capture, *words: object, code: int = 0) -> list[dict[str, Any]]:
+def rows(capsys, *words, code=0):
     """The rows that a command prints with --json; stdout holds nothing else."""
     document = json.loads(printed(capsys, *words, "--json", code=code))
     assert document["schema"] == f"spf.{words[0]}/1"
-    found: list[dict[str, Any]] = document["rows"]
+    found = document["rows"]
     return found

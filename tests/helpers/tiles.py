@@ -1,10 +1,6 @@
 """Lossless videos of noise, and their tiles by slicing."""
 
-from __future__ import annotations
-
 import hashlib
-from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -16,7 +12,7 @@ STAMPS = [0, 1, 2, 5, 6, 9, 10]  # of a variable frame rate
 GRID = {"one": Tile(0, 0, 32, 20), "two": Tile(34, 0, 32, 20), "low": Tile(16, 24, 64, 24)}
 
 
-def planes(pix_fmt: str = "yuv420p", seed: int = 0) -> list[list[np.ndarray]]:
+def planes(pix_fmt="yuv420p", seed=0):
     """Y, U and V of frames of noise."""
     step = 2 if pix_fmt == "yuv420p" else 1
     random = np.random.default_rng(seed)
@@ -24,7 +20,7 @@ def planes(pix_fmt: str = "yuv420p", seed: int = 0) -> list[list[np.ndarray]]:
     return [[random.integers(16, 236, s, dtype=np.uint8) for s in shapes] for _ in STAMPS]
 
 
-def raw(frames: list[list[np.ndarray]], tile: Tile) -> bytes:
+def raw(frames, tile):
     """A tile of frames, by slicing."""
     found = b""
     for plane in (plane for frame in frames for plane in frame):
@@ -33,12 +29,12 @@ def raw(frames: list[list[np.ndarray]], tile: Tile) -> bytes:
     return found
 
 
-def write(path: Path, frames: list[list[np.ndarray]], pix_fmt: str = "yuv420p") -> Path:
+def write(path, frames, pix_fmt="yuv420p"):
     """A lossless video whose decoded planes are those of the frames."""
     path.parent.mkdir(parents=True, exist_ok=True)
     shape = (-1, WIDTH) if pix_fmt == "yuv420p" else (3, HEIGHT, WIDTH)
     with av.open(str(path), "w") as output:
-        stream: Any = output.add_stream("libx264", rate=10, options={"qp": "0"})
+        stream = output.add_stream("libx264", rate=10, options={"qp": "0"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pix_fmt
         for stamp, frame in zip(STAMPS, frames, strict=True):
             data = np.concatenate([plane.ravel() for plane in frame]).reshape(shape)
@@ -49,5 +45,5 @@ def write(path: Path, frames: list[list[np.ndarray]], pix_fmt: str = "yuv420p") 
     return path
 
 
-def sha256(data: bytes) -> str:
+def sha256(data):
     return hashlib.sha256(data).hexdigest()

@@ -1,34 +1,21 @@
 """Tiny image towers with random weights, saved as folders that the real loaders read."""
 
-from __future__ import annotations
-
 import json
-from pathlib import Path
-from typing import Any
 
 TEXT = {"context_length": 8, "vocab_size": 64, "width": 64, "heads": 2, "layers": 1}
-SIGLIP: dict[str, Any] = {
+SIGLIP = {
     "model_cfg": {
-        "embed_dim": 64,
-        "init_logit_bias": -10,
-        "custom_text": True,
+        "embed_dim": 64, "init_logit_bias": -10, "custom_text": True, "text_cfg": TEXT,
         "vision_cfg": {
-            "image_size": 160,
-            "timm_model_name": "test_vit",
-            "timm_model_pretrained": False,
-            "timm_pool": "map",
-            "timm_proj": "none",
+            "image_size": 160, "timm_model_name": "test_vit", "timm_model_pretrained": False,
+            "timm_pool": "map", "timm_proj": "none",
         },
-        "text_cfg": TEXT,
     },
     "preprocess_cfg": {
-        "mean": [0.5] * 3,
-        "std": [0.5] * 3,
-        "interpolation": "bicubic",
-        "resize_mode": "squash",
+        "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash",
     },
-}
-CLIP: dict[str, Any] = {
+}  # fmt: skip
+CLIP = {
     "model_cfg": {
         "embed_dim": 32,
         "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "patch_size": 16},
@@ -38,18 +25,14 @@ CLIP: dict[str, Any] = {
 }
 PROCESSOR = {
     **dict.fromkeys(("do_center_crop", "do_convert_rgb", "do_normalize", "do_rescale"), True),
-    "do_resize": True,
-    "image_processor_type": "BitImageProcessor",
-    "crop_size": {"height": 56, "width": 56},
-    "image_mean": [0.485, 0.456, 0.406],
-    "image_std": [0.229, 0.224, 0.225],
-    "resample": 3,
+    "do_resize": True, "image_processor_type": "BitImageProcessor", "resample": 3,
+    "crop_size": {"height": 56, "width": 56}, "size": {"shortest_edge": 64},
+    "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225],
     "rescale_factor": 0.00392156862745098,
-    "size": {"shortest_edge": 64},
-}
+}  # fmt: skip
 
 
-def save_open_clip(folder: Path, config: dict[str, Any], seed: int = 0) -> Path:
+def save_open_clip(folder, config, seed=0):
     """An open_clip model of a configuration, with weights large enough to distinguish frames."""
     import open_clip
     import torch
@@ -65,7 +48,7 @@ def save_open_clip(folder: Path, config: dict[str, Any], seed: int = 0) -> Path:
     return folder
 
 
-def save_dinov2(folder: Path, seed: int = 0, **settings: Any) -> Path:
+def save_dinov2(folder, seed=0, **settings):
     """A Dinov2Model of three blocks."""
     import torch
     from transformers import Dinov2Config, Dinov2Model
@@ -79,7 +62,7 @@ def save_dinov2(folder: Path, seed: int = 0, **settings: Any) -> Path:
     return folder
 
 
-def save_all(root: Path) -> dict[str, Path]:
+def save_all(root):
     """One folder for each family, by its name."""
     return {
         "siglip": save_open_clip(root / "siglip", SIGLIP),
@@ -88,7 +71,7 @@ def save_all(root: Path) -> dict[str, Path]:
     }
 
 
-def _enlarge(model: Any) -> None:
+def _enlarge(model):
     """Random initial weights are so small that all pictures look alike."""
     import torch
 

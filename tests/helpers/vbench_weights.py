@@ -12,27 +12,17 @@ import io
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from spf.quality import VBENCH_DIMENSIONS
-from spf.quality.weights import (
-    COTRACKER_CODE,
-    COTRACKER_WEIGHTS,
-    DINO_CODE,
-    DINO_WEIGHTS,
-    DREAMSIM_WEIGHTS,
-)
+from spf.quality import weights as places
 
 DINO = {
-    "hubconf": """
-import torch
+    "hubconf": """import torch
 import vision_transformer as vits
-
 URL = "https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth"
-
 
 def dino_vitb16(pretrained=True, **kwargs):
     model = vits.Patches()
@@ -40,48 +30,37 @@ def dino_vitb16(pretrained=True, **kwargs):
         model.load_state_dict(torch.hub.load_state_dict_from_url(url=URL, map_location="cpu"))
     return model
 """,
-    "vision_transformer": """
-import torch
+    "vision_transformer": """import torch
 from utils import pooled
-
 
 class Patches(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.patch = torch.nn.Conv2d(3, 16, 16, 16)
-
     def forward(self, x):
         return pooled(self.patch(x))
 """,
-    "utils": """
-def pooled(x):
+    "utils": """def pooled(x):
     return x.mean((2, 3))
 """,
 }
 TRACKER = {
-    "hubconf": """
-import torch
-
+    "hubconf": """import torch
 URL = "https://huggingface.co/facebook/cotracker/resolve/main/cotracker2.pth"
-
 
 def cotracker2(pretrained=True, **kwargs):
     from cotracker.predictor import Tracker
-
     model = Tracker()
     model.load_state_dict(torch.hub.load_state_dict_from_url(URL, map_location="cpu"))
     return model
 """,
-    "cotracker/predictor": """
-import torch
-
+    "cotracker/predictor": """import torch
 
 class Tracker(torch.nn.Module):
     # All points move as the middle of the light does.
     def __init__(self):
         super().__init__()
         self.gain = torch.nn.Parameter(torch.zeros(()))
-
     def forward(self, video, grid_size):
         light = video.mean(2)
         light = light / light.sum((-1, -2), keepdim=True)
@@ -94,19 +73,15 @@ class Tracker(torch.nn.Module):
         return grid + moved[:, :, None], None
 """,
 }
-DREAMSIM = """
-import os
+DREAMSIM = """import os
 import torch
-
 
 class Ensemble(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.patch = torch.nn.Conv2d(3, 8, 32, 32)
-
     def embed(self, image):
         return self.patch(image).mean((2, 3))
-
 
 def dreamsim(pretrained=True, device="cuda", cache_dir="./models"):
     model = Ensemble().to(device)
@@ -116,14 +91,24 @@ def dreamsim(pretrained=True, device="cuda", cache_dir="./models"):
 """
 
 
-def save_all(root: Path) -> None:
+def save_all(root):
     """Write all files of `VBENCH_DIMENSIONS` below `root`."""
+    import vbench
+    from easydict import EasyDict
+    from omegaconf import OmegaConf
+    from pyiqa.archs.musiq_arch import MUSIQ
+    from vbench.third_party.amt.utils.build_utils import build_from_cfg
+    from vbench.third_party.RAFT.core.raft import RAFT
+
     torch.manual_seed(0)
+    config = Path(vbench.__file__).parent / "third_party" / "amt" / "cfgs" / "AMT-S.yaml"
+    amt = build_from_cfg(OmegaConf.load(config).network)
+    raft = RAFT(EasyDict(small=False, mixed_precision=False, alternate_corr=False))
     # The published file holds more than tensors too.
-    _put(root / "amt_model/amt-s.pth", {"state_dict": _amt().state_dict(), "psnr": np.float64(36)})
-    raft = {f"module.{name}": value for name, value in _raft().state_dict().items()}
-    _put(root / "raft_model/models/raft-things.pth", raft)
-    _put(root / "pyiqa_model/musiq_spaq_ckpt-358bb6af.pth", _musiq().state_dict())
+    _put(root / "amt_model/amt-s.pth", {"state_dict": amt.state_dict(), "psnr": np.float64(36)})
+    state = {f"module.{name}": value for name, value in raft.state_dict().items()}
+    _put(root / "raft_model/models/raft-things.pth", state)
+    _put(root / "pyiqa_model/musiq_spaq_ckpt-358bb6af.pth", MUSIQ(pretrained=False).state_dict())
     head = root / "aesthetic_model/emb_reader/sa_0_4_vit_l_14_linear.pth"
     _put(head, torch.nn.Linear(768, 1).state_dict())
     _save_clip(root / "clip_model/ViT-B-32.pt", patch=32)
@@ -131,57 +116,34 @@ def save_all(root: Path) -> None:
     save_image_to_video(root)
 
 
-def save_image_to_video(root: Path) -> None:
+def save_image_to_video(root):
     """Write the files of the dimensions of image-to-video, and `package/dreamsim`, below `root`."""
 
-    def patches(width: int, side: int) -> dict[str, torch.Tensor]:
+    def patches(width, side):
         state = torch.nn.Conv2d(3, width, side, side).state_dict()
         return {f"patch.{name}": value for name, value in state.items()}
 
     torch.manual_seed(1)
-    code = {f"{DINO_CODE}/{name}.py": text for name, text in DINO.items()}
+    code = {f"{places.DINO_CODE}/{name}.py": text for name, text in DINO.items()}
     code |= {file.name: "" for file in VBENCH_DIMENSIONS["camera_motion"]}
-    code |= {f"{COTRACKER_CODE}/{name}.py": text for name, text in TRACKER.items()}
+    code |= {f"{places.COTRACKER_CODE}/{name}.py": text for name, text in TRACKER.items()}
     for name, text in (code | {"package/dreamsim/__init__.py": DREAMSIM}).items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
-    _put(root / DINO_WEIGHTS, patches(16, 16))
-    _put(root / COTRACKER_WEIGHTS, {"gain": torch.tensor(3.0)})
-    content = io.BytesIO()
-    torch.save(patches(8, 32), content)
-    (root / DREAMSIM_WEIGHTS).parent.mkdir()
-    with zipfile.ZipFile(root / DREAMSIM_WEIGHTS, "w") as archive:
+    _put(root / places.DINO_WEIGHTS, patches(16, 16))
+    _put(root / places.COTRACKER_WEIGHTS, {"gain": torch.tensor(3.0)})
+    torch.save(patches(8, 32), content := io.BytesIO())
+    (root / places.DREAMSIM_WEIGHTS).parent.mkdir()
+    with zipfile.ZipFile(root / places.DREAMSIM_WEIGHTS, "w") as archive:
         archive.writestr("ensemble_lora/ensemble.pth", content.getvalue())
 
 
-def _put(path: Path, content: Any) -> None:
+def _put(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(content, path)
 
 
-def _amt() -> Any:
-    import vbench
-    from omegaconf import OmegaConf
-    from vbench.third_party.amt.utils.build_utils import build_from_cfg
-
-    config = Path(vbench.__file__).parent / "third_party" / "amt" / "cfgs" / "AMT-S.yaml"
-    return build_from_cfg(OmegaConf.load(config).network)
-
-
-def _raft() -> Any:
-    from easydict import EasyDict
-    from vbench.third_party.RAFT.core.raft import RAFT
-
-    return RAFT(EasyDict(small=False, mixed_precision=False, alternate_corr=False))
-
-
-def _musiq() -> Any:
-    from pyiqa.archs.musiq_arch import MUSIQ
-
-    return MUSIQ(pretrained=False)
-
-
-def _save_clip(path: Path, patch: int) -> None:
+def _save_clip(path, patch):
     """A TorchScript archive of 2 layers that sees 224 pixels and gives 768 numbers."""
     from clip.model import CLIP
 

@@ -1,21 +1,19 @@
 """What the tests of the warped clock share: requests, warps, and a look at the rotary tables."""
 
-from __future__ import annotations
-
-from typing import Any
+from contextlib import ExitStack
 
 import miniatures
 import numpy as np
 import pipelines
 
 from spf.generators.base import Request
-from spf.pacing.bands import Strength, flat
+from spf.pacing.bands import flat
 from spf.pacing.warp import Warp
 
 STEPS = 2  # one for each of the experts
 
 
-def asked(generator: Any, **more: Any) -> Request:
+def asked(generator, **more):
     """A request that the model in miniature fulfils in a blink: 2 x 3 tokens a latent, 4 latents or
     4 sections of some."""
     multiple = getattr(generator, "multiple", 0)
@@ -28,13 +26,13 @@ def asked(generator: Any, **more: Any) -> Request:
     return Request(**({"first": first} | settings | more))
 
 
-def coordinates(inputs: tuple[Any, ...]) -> Any:
+def coordinates(inputs):
     """(time in seconds, y, x) of tokens, (B, 3, N) float64: what the ropes of LTX-2 and LTX-Video
     are called with."""
     return inputs[0].double().mean(dim=-1) if len(inputs) < 6 else inputs[5].double()
 
 
-def uneven(generator: Any, strength: Strength | None = None, gamma: str = "none") -> Warp:
+def uneven(generator, strength=None, gamma="none"):
     """A warp without any symmetry: a long hold, then haste."""
     clock = generator.clock(asked(generator))
     count = round(clock.frames[-1]) + 1
@@ -42,52 +40,28 @@ def uneven(generator: Any, strength: Strength | None = None, gamma: str = "none"
     return Warp.from_time_map(clock, tau, strength or flat(1.0), gamma)
 
 
-def baseline(generator: Any) -> np.ndarray:
+def baseline(generator):
     if not hasattr(generator, "baseline"):
         generator.baseline = generator.generate(asked(generator)).frames
     return generator.baseline
 
 
-def watched_tables(generator: Any, warp: Warp) -> list[tuple[Any, ...]]:
+def watched_tables(generator, warp):
     """(rope, its inputs, cos, sin, noise level) of every call of a generation, as the attention
     gets them."""
-    seen: list[tuple[Any, ...]] = []
-    levels: list[float] = []
-    handles: list[Any] = []
+    seen, levels = [], []
 
-    def level(module: Any, inputs: Any, arguments: dict[str, Any]) -> None:
-        time = arguments["sigma"] if "sigma" in arguments else arguments["timestep"]
-        levels.append(float(time.max()) / 1000)
+    def level(module, inputs, named):
+        levels.append(float(named.get("sigma", named.get("timestep")).max()) / 1000)
 
-    def table(module: Any, inputs: Any, named: dict[str, Any], tables: Any) -> None:
-        seen.append(
-            (module, (*inputs, *named.values()), *(x.numpy().copy() for x in tables), levels[-1])
-        )
+    def table(module, inputs, named, tables):
+        copies = (x.numpy().copy() for x in tables)
+        seen.append((module, (*inputs, *named.values()), *copies, levels[-1]))
 
     ropes = generator.ropes()
-    with warp.applied(ropes):
-        try:
-            for rope in ropes:
-                handles.append(rope.transformer.register_forward_pre_hook(level, with_kwargs=True))
-                handles.append(rope.rope.register_forward_hook(table, with_kwargs=True))
-            generator.generate(asked(generator))
-        finally:
-            for handle in handles:
-                handle.remove()
+    with warp.applied(ropes), ExitStack() as hooks:
+        for rope in ropes:
+            hooks.enter_context(rope.transformer.register_forward_pre_hook(level, with_kwargs=True))
+            hooks.enter_context(rope.rope.register_forward_hook(table, with_kwargs=True))
+        generator.generate(asked(generator))
     return seen
-
-
-def wan_output(transformer: Any, time: float = 600.0) -> Any:
-    """One call of a Wan transformer, always with the same input."""
-    import torch
-
-    state = torch.Generator().manual_seed(0)
-    hidden = torch.randn(1, 12, 5, 4, 6, generator=state, dtype=transformer.dtype)
-    text = torch.randn(1, 7, pipelines.TEXT, generator=state, dtype=transformer.dtype)
-    with torch.inference_mode():
-        return transformer(
-            hidden_states=hidden,
-            timestep=torch.full((1,), time),
-            encoder_hidden_states=text,
-            return_dict=False,
-        )[0]

@@ -5,13 +5,28 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
-from boards import PAIRS, VALUES, drawn, failed, generator, lines, record, scattered, shifted, table
+from boards import PAIRS, VALUES, drawn, failed, generator, lines, record, shifted, table
 
 from benchmarks.leaderboard import sharing, tables
 from benchmarks.leaderboard.comparison import left_out
 from benchmarks.leaderboard.sharing import shared_sets
-from benchmarks.leaderboard.tables import Board, comparisons, leaderboard, left_out_sentence
+from benchmarks.leaderboard.tables import (
+    Board,
+    comparisons,
+    leaderboard,
+    left_out_sentence,
+)
 from spf.progress.metrics import NO_CHANGE
+
+
+def scattered(seed, generators, pairs, missing):
+    """Clips of which a share is missing here and there."""
+    random = np.random.default_rng(seed)
+    values = random.gamma(3.0, 0.03, (generators, pairs)) + 0.02 * np.arange(generators)[:, None]
+    there = np.argwhere(random.random((generators, pairs)) >= missing)
+    names, values = random.permutation(generators), np.minimum(values, 0.499)
+    return [record(f"g{names[g]}", f"p{p}", float(values[g, p])) for g, p in there]
+
 
 TWO = ["generator", "against"]
 UNUSABLE = {

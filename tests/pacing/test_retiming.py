@@ -8,7 +8,6 @@ import harness
 import numpy as np
 import pytest
 from clips import refused
-from pacings import on_circle
 
 import spf
 from spf.pacing.lengths import LONGEST, Wanted, length_of
@@ -17,6 +16,12 @@ from spf.pacing.retime import STAGES
 from spf.pacing.targets import make_target
 from spf.video import load
 from spf.video.sound import has_sound
+
+
+def on_circle(angles):
+    """Embeddings (T, 2) at these angles (T,), radians."""
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
 
 CRISP = {"options": {"crf": "10", "bf": "0"}}
 

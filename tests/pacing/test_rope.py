@@ -8,7 +8,7 @@ import numpy as np
 import pipelines
 import pytest
 import rope_oracle
-from warping import STEPS, asked, coordinates, uneven, wan_output, watched_tables
+from warping import STEPS, asked, coordinates, uneven, watched_tables
 
 from spf.errors import SpfError
 from spf.generators.clock import wan_rope
@@ -19,6 +19,18 @@ from spf.pacing.warp import Warp
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def wan_output(transformer, time=600.0):
+    """One call of a Wan transformer, always with the same input."""
+    state = torch.Generator().manual_seed(0)
+    hidden = torch.randn(1, 12, 5, 4, 6, generator=state, dtype=transformer.dtype)
+    text = torch.randn(1, 7, pipelines.TEXT, generator=state, dtype=transformer.dtype)
+    named = {"timestep": torch.full((1,), time), "encoder_hidden_states": text}
+    with torch.inference_mode():
+        return transformer(hidden_states=hidden, return_dict=False, **named)[0]
+
+
 SHIFT = np.array([0, 0.5, 1.0, 0.5, 0])
 ALPHA = 0.3, 0.9, 2.0
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from clips import refused
-from rendered import SIZE, difference, stack, words
+from rendered import SIZE, difference, stack
 
 from synthetic.clips import Still, SyntheticClip, Zoomed, content
 from synthetic.laws import law
@@ -14,6 +14,13 @@ from synthetic.motion import motion
 from synthetic.photographs import PAIRS, PhotographPair, photograph
 from synthetic.scenes import KINDS, SCENES, Scene
 from synthetic.shapes import HELD_OUT_SHAPES, SHAPES, contour, morph
+
+
+def words(items, held_out, kind=""):
+    """Names between which scenes or pairs of photographs change, of those (not) held out."""
+    chosen = [x for x in items if x.held_out == held_out and getattr(x, "kind", kind) == kind]
+    return {name for item in chosen for name in (item.first, item.second)}
+
 
 PHOTOGRAPHS = PhotographPair("astronaut", "coffee", "warp")
 CLIP = SyntheticClip(PHOTOGRAPHS, law("ease_in"), num_frames=4, size=SIZE)

@@ -5,11 +5,25 @@ from math import comb
 
 import numpy as np
 import pytest
-import raters
 from scipy import optimize
 
 from benchmarks.user_study import preferences
 from benchmarks.user_study.preferences import Vote, rate_of, wins_of
+
+
+def simulated(scores, raters, items, seed, spread=0.0):
+    """Choices of raters whose own scores differ from `scores` by normal numbers of that spread."""
+    random = np.random.default_rng(seed)
+    found = []
+    for rater in range(raters):
+        own = {name: score + random.normal(0, spread) for name, score in scores.items()}
+        for item in range(items):
+            for two in combinations(scores, 2):
+                chance = 1 / (1 + np.exp(own[two[1]] - own[two[0]]))
+                order = two if random.random() < chance else two[::-1]
+                found.append(Vote(f"r{rater:03}", f"{item}-{'-'.join(two)}", *order))
+    return found
+
 
 SCORES = {"a": 0.9, "b": 0.1, "c": -1.0}
 
@@ -66,11 +80,11 @@ def test_intervals_cover_the_true_scores(spread, monkeypatch):
     over raters flattens scores, so the truth is what very many raters give."""
     monkeypatch.setattr(preferences, "RESAMPLES", 299)
     names = list(SCORES)
-    many = wins_of(raters.votes(SCORES, 4000, 4, seed=99, spread=spread), names)
+    many = wins_of(simulated(SCORES, 4000, 4, seed=99, spread=spread), names)
     truth = preferences.bradley_terry(many.sum(axis=0))
     covered = []
     for seed in range(30):
-        wins = wins_of(raters.votes(SCORES, 24, 4, seed, spread), names)
+        wins = wins_of(simulated(SCORES, 24, 4, seed, spread), names)
         low, high = preferences.bradley_terry_intervals(wins, f"{seed}").T
         covered.append((low <= truth) & (truth <= high))
     assert 0.84 <= np.mean(covered) <= 0.99
@@ -107,7 +121,7 @@ def test_agreement_of_raters_who_choose_alike_and_of_one():
         chosen = {item: "ba" if item % every == 1 else "ab" for item in range(6)}
         votes = [Vote(f"r{k}", f"i{item}", *chosen[item]) for k in range(5) for item in chosen]
         assert preferences.krippendorff_alpha(preferences.ratings(votes, "a")) == 1.0
-    alone = preferences.ratings(raters.votes({"a": 1.0, "b": 0.0}, 1, 8, seed=7), "a")
+    alone = preferences.ratings(simulated({"a": 1.0, "b": 0.0}, 1, 8, seed=7), "a")
     assert np.isnan([preferences.krippendorff_alpha(alone), preferences.agreement(alone)]).all()
 
 

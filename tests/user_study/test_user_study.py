@@ -20,6 +20,22 @@ from benchmarks.user_study.trials import EVEN, JUMP, Study
 from spf.errors import ClipError, ConfigError
 from spf.video import load
 
+
+def blind(shown):
+    """A rater who fails every attention check."""
+    even = shown.trial.check and shown.trial.clips[shown.left] == EVEN
+    return "right" if even else "left"
+
+
+def save_answers(folder, content):
+    """A file of answers in a folder, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{content['rater']}.json"
+    path.write_text(json.dumps(content, indent=1))
+    return path
+
+
+pytestmark = pytest.mark.usefixtures("no_plots")
 SCORES = {"even": 1.2, "jumpy": -1.2}
 TABLES = ("preferences", "bradley_terry", "raters", "by_pacing", "sample_size")
 
@@ -57,9 +73,9 @@ def answers(study, tmp_path_factory):
     folder = tmp_path_factory.mktemp("answers")
     for number in range(8):
         choose = raters.attentive(SCORES, number)
-        raters.save(folder, raters.answers(study, f"r{number}", choose))
-    raters.save(folder, raters.answers(study, "s-blind", raters.blind))
-    raters.save(folder, raters.answers(study, "t-early", raters.attentive(SCORES, 9), 2))
+        save_answers(folder, raters.answers(study, f"r{number}", choose))
+    save_answers(folder, raters.answers(study, "s-blind", blind))
+    save_answers(folder, raters.answers(study, "t-early", raters.attentive(SCORES, 9), 2))
     return folder
 
 
@@ -157,7 +173,7 @@ def test_a_run_repeats_and_the_key_stands_for_the_clips(clips, asked, answered, 
 def test_damaged_answers_are_rows_and_stop_nobody(clips, study, tmp_path):
     folder = tmp_path / "answers"
     good = raters.answers(study, "good", raters.attentive(SCORES, 0))
-    whole = raters.save(folder, good).read_bytes()
+    whole = save_answers(folder, good).read_bytes()
     (folder / "cut.json").write_bytes(whole[: len(whole) // 2])
     (folder / "same again.json").write_bytes(whole)
     (folder / "<b>.json").write_text('{"format": "<script>alert(1)</script>"}')

@@ -1,18 +1,257 @@
 """Bad clips in bulk: every one is a measured row or a failed one with a line of reason."""
 
+import os
+import shutil
+import struct
+import zlib
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 
+import clips
 import harness
 import numpy as np
 import pytest
-from bad_clips import make_bad_clips
+from PIL import Image
 
 from spf.embedders import load_embedder
 from spf.errors import ClipError
 from spf.measurement import measure_clip
+from spf.video import SUFFIXES
 from spf.video.clip import MAX_PIXELS
 from spf.video.guarded import MEMORY
+
+MAGIC = {
+    ".mp4": b"\x00\x00\x00\x18ftypisom",
+    ".gif": b"GIF89a",
+    ".apng": b"\x89PNG\r\n\x1a\n",
+    ".webm": b"\x1aE\xdf\xa3",
+    ".avi": b"RIFF\xff\xff\xff\xffAVI ",
+    ".webp": b"RIFF\xff\xff\xff\xffWEBP",
+    ".m4v": b"#EXTM3U\n#EXTINF:1,\n/dev/zero\n",
+    ".ts": b"ffconcat version 1.0\nfile '/dev/zero'\n",
+}
+"""The first bytes of files of some kinds, and of lists that lead to other files."""
+EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 10_000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+HEADERS = [
+    *b"mvhd tkhd mdhd stts stsz stco stsc avc1 elst trun".split(),
+    *b"IHDR acTL fcTL VP8X ANIM ANMF avih strh strf".split(),
+    b"\x21\xf9",
+]
+
+# What is done to the bytes of a file.
+
+
+def flipped(data, draw):
+    """1 to 1000 flipped bits anywhere."""
+    changed = bytearray(data)
+    for _ in range(int(10 ** draw.uniform(0, 3))):
+        changed[int(draw.integers(len(changed)))] ^= 1 << int(draw.integers(8))
+    return bytes(changed)
+
+
+def overwritten(data, draw):
+    """Noise over a part of a file."""
+    start, length = int(draw.integers(len(data))), int(10 ** draw.uniform(1, 4))
+    noise = draw.integers(0, 256, length, dtype=np.uint8).tobytes()
+    return data[:start] + noise + data[start + length :]
+
+
+def absurd(data, draw):
+    """Sizes, counts, time scales, durations and rotations of headers set to extremes."""
+    changed = bytearray(data)
+    places = [at + len(name) for name in HEADERS if (at := data.find(name)) > 0]
+    for _ in range(int(draw.integers(1, 6))):
+        # Headers of the other kinds begin the file.
+        place = int(draw.choice(places or [4])) + int(draw.integers(0, 48))
+        width = int(draw.choice([2, 4]))
+        order = "big" if draw.uniform() < 0.6 else "little"
+        value = int(draw.choice(EXTREMES)) & (256**width - 1)
+        changed[place : place + width] = value.to_bytes(width, order)
+    return _with_sums(bytes(changed)) if data.startswith(b"\x89PNG") else bytes(changed)
+
+
+def _with_sums(png):
+    """A PNG whose chunks have their right check sums, or nobody would read on."""
+    changed, at = bytearray(png), 8
+    while at + 12 <= len(png):
+        end = at + 8 + int.from_bytes(png[at : at + 4], "big")
+        if end + 4 > len(png):
+            break
+        struct.pack_into(">I", changed, end, zlib.crc32(png[at + 4 : end]))
+        at = end + 4
+    return bytes(changed)
+
+
+def turned(data, draw):
+    """The display matrix of an MP4 file set to noise: rotation, shear, scale."""
+    at = data.find(b"tkhd")
+    if at < 0:
+        return absurd(data, draw)
+    return data[: at + 44] + draw.integers(0, 256, 36, dtype=np.uint8).tobytes() + data[at + 80 :]
+
+
+def trackless(data, draw):
+    """The boxes of a track under names that nobody knows, one of them or all."""
+    name = [b"trak", b"mdia", b"stbl", b"stsd", b"moov", b"vide"][int(draw.integers(6))]
+    return data.replace(name, b"xxxx") if name in data else cut(data, draw)
+
+
+def repeated(data, draw):
+    """A part of the file twice."""
+    start, stop = sorted(int(value) for value in draw.integers(0, len(data), 2))
+    return data[:stop] + data[start:]
+
+
+def cut(data, draw):
+    return data[: int(len(data) * draw.uniform())]
+
+
+def reheaded(data, draw):
+    """The first bytes of another kind of file."""
+    head = MAGIC[str(draw.choice(list(MAGIC)))]
+    return head + data[len(head) :]
+
+
+DAMAGES = {
+    "cut": cut,
+    "beheaded": lambda data, draw: data[int(len(data) * draw.uniform() * 0.2) + 1 :],
+    "flipped": flipped,
+    "overwritten": overwritten,
+    "reheaded": reheaded,
+    "absurd": absurd,
+    "turned": turned,
+    "trackless": trackless,
+    "repeated": repeated,
+    "untouched": lambda data, draw: data,
+    "renamed": lambda data, draw: data,  # as good as before, under another kind's suffix
+}
+
+# Good clips.
+
+
+def moving(count, height, width):
+    """Frames whose colour and texture change steadily."""
+    side = max(height, width) // 8 + 1
+    ends = np.random.default_rng(0).integers(0, 256, (2, side, side, 3))
+    ends = ends.repeat(8, axis=1).repeat(8, axis=2)[:, :height, :width]
+    return [((1 - p) * ends[0] + p * ends[1]).astype(np.uint8) for p in np.linspace(0, 1, count)]
+
+
+def encode(path, codec, frames, **how):
+    """As `clips.encode`; else some containers hold random identifiers."""
+    clips.encode(path, frames, codec, container_options={"fflags": "+bitexact"}, **how)
+
+
+def animate(path, frames, delay, side=0):
+    """An animated image; delay in milliseconds. A GIF's later frames may say that they are
+    (side, side) pixels, beyond its canvas."""
+    save = {"format": "PNG"} if path.suffix == ".apng" else {}
+    clips.animate(path, frames, [delay] * len(frames), **save)
+    if side:
+        data = bytearray(path.read_bytes())
+        place = data.rfind(b"\x21\xf9\x04") + 13  # behind the last frame's control block
+        struct.pack_into("<HH", data, place, side, side)
+        path.write_bytes(data)
+
+
+def good_clips(folder, large=True):
+    """Clips of several kinds, also extreme ones, nearly all readable; with 8K frames if `large`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = moving(24, 64, 96)
+    second = [moving(6, 32, 32)]
+    for name, codec, frames, how in (
+        ("h264.mp4", "libx264", plain, {}),
+        ("h264.mkv", "libx264", plain, {}),
+        ("vp9.webm", "libvpx-vp9", plain, {}),
+        ("mpeg4.avi", "mpeg4", plain, {}),
+        ("mpeg2.ts", "mpeg2video", plain, {}),
+        ("fast.mp4", "libx264", plain, {"rate": Fraction(10_000)}),
+        ("slow.mp4", "libx264", plain, {"rate": Fraction(1, 100)}),
+        ("one-frame.mp4", "libx264", plain[:1], {}),
+        ("tracks.mov", "libx264", plain, {"streams": second, "audio": True}),
+        ("one-pixel.mkv", "ffv1", moving(8, 1, 1), {"pix_fmt": "yuv444p"}),
+    ):
+        encode(folder / name, codec, frames, **how)
+    clips.encode_sound(folder / "sound.mov")
+    for name, frames, delay, side in (
+        ("plain.gif", plain, 40, 0),
+        ("hurried.gif", plain, 0, 0),
+        ("deep.gif", moving(40, 8, 8), 655_350, 0),
+        ("grown.gif", plain, 40, 200),
+        ("bomb.gif", plain, 40, 65_535),
+        ("plain.webp", plain, 40, 0),
+        ("one-pixel.webp", moving(8, 1, 1), 0, 0),
+        ("plain.apng", plain, 40, 0),
+    ):
+        animate(folder / name, frames, delay, side)
+    images = [Image.fromarray(frame) for frame in plain[:8]]
+    for suffix in ("png", "jpg", "webp"):
+        (folder / f"frames-{suffix}").mkdir()
+        for number, image in enumerate(images):
+            image.save(folder / f"frames-{suffix}" / f"{number}.{suffix}")
+        if suffix != "png":
+            images[0].save(folder / f"still.{suffix}")
+    if large:
+        encode(folder / "8k.mp4", "mpeg4", moving(2, 4320, 7680))
+        animate(folder / "8k.webp", moving(2, 4320, 7680), 40)
+    return sorted(folder.iterdir())
+
+
+# Folders of images with odd members.
+
+
+PROGRAM = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 96 64\nshowpage\n"
+ODD = {
+    "text": lambda path, good, draw: path.write_text("no picture\n" * 9),
+    "folder": lambda path, good, draw: path.mkdir(),
+    "pipe": lambda path, good, draw: os.mkfifo(path),
+    "device": lambda path, good, draw: path.symlink_to("/dev/zero"),
+    "dangling": lambda path, good, draw: path.symlink_to("nowhere"),
+    "loop": lambda path, good, draw: path.symlink_to(path.name),
+    "larger": lambda path, good, draw: Image.new("RGB", (200, 100)).save(path),
+    "sixteen-bits": lambda path, good, draw: Image.new("I;16", (96, 64), 40_000).save(path),
+    "four-inks": lambda path, _, draw: Image.new("CMYK", (96, 64)).save(path.with_suffix(".jpg")),
+    "program": lambda path, good, draw: path.write_bytes(PROGRAM),
+    "huge": lambda path, good, draw: path.write_bytes(_huge(good)),
+    "cut": lambda path, good, draw: path.write_bytes(cut(good, draw)),
+}
+"""What lies among the images of a folder, by its path and the bytes of a good one."""
+
+
+def _huge(png):
+    """A PNG whose header promises 60,000 x 60,000 pixels."""
+    data = bytearray(png)
+    if png.startswith(b"\x89PNG"):
+        struct.pack_into(">II", data, 16, 60_000, 60_000)
+    return _with_sums(bytes(data))
+
+
+def make_bad_clips(folder, count, seed, large=True):
+    """FOLDER/good, and `count` bad ones as FOLDER/clips/DAMAGE/CLIP: what was done to a clip stands
+    for its generator. Each is drawn from the seed and its number; each damage meets each kind."""
+    good = good_clips(folder / "good", large)
+    paths = []
+    for index in range(count):
+        draw = np.random.default_rng([seed, index])
+        source = good[index % len(good)]
+        turn = index // len(good) + index % len(good)  # so that few clips see every damage too
+        if source.is_dir():
+            kind = list(ODD)[turn % len(ODD)]
+            path = folder / "clips" / "odd-members" / f"{index:04d}-{source.name}-{kind}"
+            shutil.copytree(source, path)
+            good_image = min(source.iterdir()).read_bytes()
+            ODD[kind](path / f"{int(draw.integers(0, 9))}.5.png", good_image, draw)
+        else:
+            damage = list(DAMAGES)[turn % len(DAMAGES)]
+            suffix = source.suffix if source.suffix in SUFFIXES else ".gif"
+            if damage == "renamed" or draw.uniform() < 0.1:
+                suffix = str(draw.choice([other for other in MAGIC if other != suffix]))
+            path = folder / "clips" / damage / f"{index:04d}-{source.stem}{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(DAMAGES[damage](source.read_bytes(), draw))
+        paths.append(path)
+    return paths
 
 
 def test_bad_clips_of_a_leaderboard_are_rows(tmp_path, monkeypatch, capsys):
