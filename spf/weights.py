@@ -6,7 +6,7 @@ the cache of the Hugging Face hub (HF_HOME, HF_HUB_CACHE), which all loaders sha
 A pin may hold the commit of the repository and the SHA-256 of the weights file. Both were copied
 from public records of the repositories, not computed by us. Where there is no commit, `make
 weights` takes the newest one and writes it down in a lock file beside the files; from then on that
-commit is used. Hashes of files are kept in the same lock file by size and time of change, so that
+commit is used. Hashes of files are stored in the same lock file by size and time of change, so that
 gigabytes are read once.
 """
 
@@ -118,14 +118,14 @@ def fetch_command(name: str) -> str:
 
 
 def cache_folder() -> Path:
-    """Where the hub's client keeps files."""
+    """Where the hub's client stores files."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE)
 
 
 def repository_folder(pin: Pin) -> Path:
-    """Where the hub's client keeps one repository."""
+    """Where the hub's client stores one repository."""
     return cache_folder() / f"models--{pin.repo.replace('/', '--')}"
 
 

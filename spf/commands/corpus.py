@@ -102,7 +102,7 @@ def corpus(
     device = "cuda" if pool.gpus else "cpu"
     sampling = Sampling(stride, max_frames, start, end, stream)
     measurer = Measurer(name, device, sampling, batch_size, curves, weights, nuisance)
-    loaded = measurer.loaded  # what it lacks is said before a large folder is searched
+    loaded = measurer.loaded  # what it lacks is reported before a large folder is searched
     base, names = list_clips(clips)
     print_embedder(loaded)
     folder = Path(output)

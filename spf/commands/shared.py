@@ -26,7 +26,7 @@ OPTIONS = (
 KNOWN = {
     "ImageNet": "the paper measures with SigLIP",
     "control": "a control sees colours and edges, not meaning",
-    "shipped": "trained on rendered pictures alone; the paper measures with SigLIP",
+    "shipped": "trained on rendered images alone; the paper measures with SigLIP",
 }
 """What must be known of an embedder, by its short label: half of `spf.embedders.DISCLAIMERS`."""
 
@@ -68,7 +68,7 @@ def checked_name(name: str | None, weights: str | None, option: str = "--weights
 
 
 def print_embedder(embedder: "Embedder") -> None:
-    """Say in one line what measures, and what must be known of it."""
+    """Print in one line what measures, and what must be known of it."""
     from spf.embedders import label, short_label
 
     known = KNOWN.get(short_label(embedder))

@@ -16,12 +16,12 @@ def trim(
         bool,
         options.flag(
             "--copy",
-            "Copy the pictures as they are even where no keyframe lies at the cuts; some "
+            "Copy the frames as they are even where no keyframe lies at the cuts; some "
             "frames of the dead ends stay then.",
         ),
     ] = False,
     dry_run: Annotated[
-        bool, options.flag("--dry-run", "Say what would be cut, write nothing.")
+        bool, options.flag("--dry-run", "Print what would be cut, write nothing.")
     ] = False,
     out: Annotated[
         str,
@@ -36,7 +36,7 @@ def trim(
 ) -> int:
     """Cut the dead beginning and end off a clip, its sound with them.
 
-    The dead ends are the named dead stretches that `spf analyze` shows. Pictures are copied where
+    The dead ends are the named dead stretches that `spf analyze` shows. Frames are copied where
     the cuts lie at keyframes, and else encoded again; sound is copied. The clip stays as it is.
 
     \b

@@ -132,7 +132,7 @@ def _rivals(name: str, paths: list[Path]) -> ClipError | None:
     names = ", ".join(printable(path.name) for path in paths)
     if len({normalized_name(path.name) for path in paths}) < len(paths):
         names = ", ".join(ascii(path.name) for path in paths)  # they look alike
-    return ClipError(name, f"{len(paths)} files for one pair ({names})", "keep one")
+    return ClipError(name, f"{len(paths)} files for one pair ({names})", "leave one")
 
 
 def _is_clip(entry: Path) -> bool:

@@ -151,11 +151,11 @@ def regenerate(
     curve : of all frames that `source`, read with `sampling`, has.
     generator : makes the segments; those with a clock are steered as `settings.strategy` says.
     measure : of a segment, and of what is joined of them.
-    folder : where finished segments are kept, losslessly, and found again after an interruption.
+    folder : where finished segments are stored, losslessly, and found again after an interruption.
         The result is read from it.
     target : as in `time_map`. With kept cuts it is the pacing of what changes between them.
-    num_frames : of the result, exactly; None keeps T.
-    fps : frames a second; None keeps those of the file, or takes the generator's.
+    num_frames : of the result, exactly; None is T.
+    fps : frames a second; None takes those of the file, or else the generator's.
     on_progress : called after each decoded frame and each denoising step of each segment
         ("segment 2 of 5"), all generations of the segment counted together.
     plan : as `plan_regeneration` gives it for the same; None has it made.
@@ -287,7 +287,7 @@ def _keyframes(
     """The frames at increasing indices, one at a time, and the frames a second of a file.
 
     The source is read once, to its end, before anything is generated; keyframes of a file wait as
-    pictures in a folder inside `folder`, which is removed afterwards.
+    images in a folder inside `folder`, which is removed afterwards.
 
     Raises ClipError where the clip has another number of frames than its curve.
     """
@@ -302,8 +302,8 @@ def _keyframes(
             write_png(scratch, _chosen(Path(source), images, wanted, count, on_progress))
             rate = reader.info.fps
         with Reader(scratch) as reader:
-            kept = _in_use(scratch, (image for image, _ in reader))
-            yield kept, None if rate is None else rate / sampling.stride
+            images = _in_use(scratch, (image for image, _ in reader))
+            yield images, None if rate is None else rate / sampling.stride
 
 
 def _in_use(folder: Path, images: Iterator[Image]) -> Iterator[Image]:

@@ -57,7 +57,7 @@ def end_fidelity(
 
 def cropped(image: Image, size: tuple[int, int]) -> Image:
     """The image (H, W, 3) at (height, width): its largest part of that aspect, in its middle, as
-    image-to-video programs cut a picture that has another."""
+    image-to-video programs cut an image that has another."""
     height, width = image.shape[:2]
     scale = min(height / size[0], width / size[1])
     rows, columns = (max(1, round(scale * side)) for side in size)

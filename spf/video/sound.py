@@ -1,4 +1,4 @@
-"""The sound of a clip beside other pictures: its packets, as they are."""
+"""The sound of a clip beside other frames: its packets, as they are."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def has_sound(path: str | os.PathLike[str]) -> bool:
 
 
 def join_sound(
-    pictures: str | os.PathLike[str],
+    frames: str | os.PathLike[str],
     clip: str | os.PathLike[str],
     out: str | os.PathLike[str],
     start: float = 0.0,
     stop: float = inf,
 ) -> None:
-    """Write the pictures of one MP4 and the first sound track of a clip into an MP4.
+    """Write the frames of one MP4 and the first sound track of a clip into an MP4.
 
-    Nothing is encoded again. The sound keeps its place relative to the clip's picture at `start`,
-    which is the first one of `pictures`, and ends with the packet before `stop`; seconds since the
-    clip's first picture. Memory does not grow with the length.
+    Nothing is encoded again. The sound stays in its place relative to the clip's frame at `start`,
+    which is the first one of `frames`, and ends with the packet before `stop`; seconds since the
+    clip's first frame. Memory does not grow with the length.
 
     Raises ClipError where the clip's sound cannot be read, MP4 cannot hold its codec, or the disk
     refuses; nothing is left behind then.
@@ -43,8 +43,8 @@ def join_sound(
     import av
 
     with (
-        copied(clip, out, "its sound cannot be kept", "add it with an editor") as output,
-        av.open(f"file:{pictures}") as seen,
+        copied(clip, out, "its sound cannot be copied", "add it with an editor") as output,
+        av.open(f"file:{frames}") as seen,
         av.open(f"file:{clip}") as heard,
     ):
         video, audio = seen.streams.video[0], heard.streams.audio[0]
@@ -92,6 +92,6 @@ def packets(
             continue
         packet.dts, packet.pts = packet.dts - shift, shown - shift
         if shift > 0 and packet.pts + (packet.duration or 0) <= 0:
-            continue  # before the first picture
+            continue  # before the first frame
         packet.stream = target
         yield float(packet.dts * stream.time_base), target.index, packet

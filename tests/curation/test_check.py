@@ -191,7 +191,7 @@ def test_clips_are_checked_one_after_the_other(folder: Path) -> None:
     assert [found.limit for found in held.findings] == ["max_stall", "max_dead_start"]
     dead = held.findings[1].value
     assert dead == pytest.approx(19 / 12, abs=2 / 12)
-    assert still.reasons == ["no semantic change: its frames show one picture"]
+    assert still.reasons == ["no semantic change: its frames show one image"]
     assert "not a video" in broken.unreadable
     row = as_row(held, "pixels")
     assert tuple(row) == COLUMNS

@@ -103,7 +103,7 @@ def test_sound_is_dropped_and_another_size_is_noted(tmp_path):
     small = Fader()
     small.size = (16, 24)
     done = retimed(path, generator=small)
-    assert "the sound is dropped: the pictures are regenerated" in done.notes
+    assert "the sound is dropped: the frames are regenerated" in done.notes
     assert "frames resized from 32x32 to 24x16" in done.plan.notes
 
 
@@ -120,7 +120,7 @@ FLOW = {"method": "flow", "generator": None}
         ({"cuts": "drop"}, "unknown way with cuts 'drop'"),
         ({"cut": "keep"}, "unknown setting of regenerate 'cut'; did you mean cuts"),
         ({"method": "flow"}, "method=flow takes no generator"),
-        (FLOW | {"folder": "x"}, "method=flow keeps no segments"),
+        (FLOW | {"folder": "x"}, "method=flow has no segments"),
         (FLOW | {"seed": 1}, "seed: only method=regenerate has"),
         ({"n_segments": 40}, "n_segments must lie between 1 and 16"),
     ],
