@@ -10,7 +10,6 @@ commit is used. Hashes of files are stored in the same lock file by size and tim
 gigabytes are read once.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from spf.files import write_atomic
+from spf.identity import file_digest
 
 LOCK = ".spf-lock.json"
 MAKEFILE = Path(__file__).resolve().parent.parent / "Makefile"
@@ -153,8 +153,7 @@ def sha256_of(file: Path, lock: Path) -> str:
     noted = read_lock(lock).get("files", {}).get(name)
     if isinstance(noted, dict) and noted == seen | {"sha256": noted.get("sha256")}:
         return str(noted["sha256"])
-    with open(file, "rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = file_digest(file, "sha256")
     with suppress(OSError):  # a folder that may only be read: it is hashed again next time
         note(lock, files={name: seen | {"sha256": digest}})
     return digest

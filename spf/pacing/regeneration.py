@@ -302,8 +302,8 @@ def _keyframes(
             write_png(scratch, _chosen(Path(source), images, wanted, count, on_progress))
             rate = reader.info.fps
         with Reader(scratch) as reader:
-            images = _in_use(scratch, (image for image, _ in reader))
-            yield images, None if rate is None else rate / sampling.stride
+            chosen = _in_use(scratch, (image for image, _ in reader))
+            yield chosen, None if rate is None else rate / sampling.stride
 
 
 def _in_use(folder: Path, images: Iterator[Image]) -> Iterator[Image]:
