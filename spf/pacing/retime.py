@@ -188,9 +188,9 @@ def _regenerated(
         folder,
         plan.target,
         plan.settings,
-        fps=plan.length.fps,
-        on_progress=on_progress,
-        plan=plan.segments,
+        plan.segments,
+        plan.length.fps,
+        on_progress,
     )
     frames = counted(done.best.frames(), on_progress, STAGES[4], plan.length.num_frames)
     write_mp4(out, frames, plan.length.fps)
