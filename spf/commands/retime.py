@@ -69,7 +69,7 @@ def retime(
         list[str] | None,
         options.option(
             "NAME=VALUE",
-            "Regenerate: a setting of the model, may be given again: path=FOLDER, "
+            "Regenerate: a setting of the model, may be repeated: path=FOLDER, "
             "variant=flf2v, offload=model, size=480,832; of a command: factor=8, longest=81, "
             "timeout=60.",
             "--set",

@@ -21,8 +21,8 @@ ROUNDING = 1.0 / 12.0
 MAXIMAL_PSNR = 10.0 * log10(255.0**2 / ROUNDING)
 """PSNR of identical frames, in dB: 58.92."""
 
-_PSNR = "signal-to-noise ratio of the {} generated frame against the one it was given"
-_ANGLE = "angle between the embeddings of the {} generated frame and the one it was given"
+_PSNR = "signal-to-noise ratio of the {} generated frame against its input frame"
+_ANGLE = "angle between the embeddings of the {} generated frame and its input frame"
 ENDS = ("first", "last")
 
 FIDELITY = {
