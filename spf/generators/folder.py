@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spf.errors import ClipError, ConfigError
-from spf.names import normalized_name
-from spf.names import printable as printable
+from spf.names import normalized_name, printable
 from spf.video import SUFFIXES, content_hash, list_frames
 
 LAYOUT = "expected CLIPS/GENERATOR/PAIR.mp4, one folder for each generator"
