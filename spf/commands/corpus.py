@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spf.commands import options
-from spf.commands.shared import check_writable, checked_name, plain, print_embedder
+from spf.commands.shared import check_writable, checked_name, print_embedder
 from spf.errors import ConfigError
 from spf.extras import require_extra
+from spf.names import plain
 
 if TYPE_CHECKING:
     from spf.cluster import Pool

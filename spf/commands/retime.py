@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from spf.commands import options
-from spf.commands.shared import check_writable, embedder_of, plain, print_embedder
+from spf.commands.shared import check_writable, embedder_of, print_embedder
 from spf.errors import ConfigError
 from spf.generators import MAKERS
+from spf.names import plain
 
 if TYPE_CHECKING:
     from spf.embedders import Embedder

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from spf.commands.shared import plain
 from spf.devices import let_idle_threads_sleep, reuse_freed_memory
 from spf.errors import ConfigError, SpfError, one_line
+from spf.names import plain
 
 INTERRUPTED = 130
 

@@ -103,11 +103,6 @@ def advance(bar: "tqdm[Any]") -> Callable[[object, float], None]:
     return on_frame
 
 
-def plain(text: object) -> str:
-    """Text without control characters, which a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
-
-
 def check_writable(folder: Path) -> None:
     """Make a folder for output. Raises ConfigError where it cannot be made or written."""
     try:

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from spf.commands import options
 from spf.commands.retime import output_file
-from spf.commands.shared import advance, check_writable, embedder_of, plain, print_embedder
+from spf.commands.shared import advance, check_writable, embedder_of, print_embedder
+from spf.names import plain
 
 
 def trim(

@@ -32,7 +32,7 @@ from spf.generators.base import (
 from spf.generators.clock import Clock, ClockWarp, latent_clock
 from spf.generators.counts import Counts
 from spf.identity import file_digest
-from spf.names import choose
+from spf.names import choose, plain
 from spf.numbers import number, optional_size
 from spf.video import Reader, write_png
 
@@ -281,8 +281,7 @@ def _run(arguments: list[str], timeout: float) -> None:
     reader.join(timeout=1.0)  # what has left the group and holds the stream open is not waited for
     lines = [line.decode("utf-8", "replace").strip() for line in list(tail)]
     text = " | ".join(lines)[-LETTERS:]
-    plain = "".join(letter if letter.isprintable() else "?" for letter in text)
-    last = f"; stderr: {plain}" if plain else ""
+    last = f"; stderr: {plain(text)}" if text else ""
     if code is None:
         remedy = "raise model.timeout if it needs longer"
         raise _FailedError(f"it took longer than {timeout:g} s and was ended; {remedy}{last}")
