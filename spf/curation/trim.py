@@ -1,10 +1,9 @@
 """Cut the dead beginning and end off a clip, and its sound with them."""
 
 import math
-import os
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from spf.progress.metrics import FLICKER, NO_CHANGE, unranked_reason
 from spf.progress.stretches import Stretch, dead_ends
 from spf.video import Reader, Sampling, write_mp4
 from spf.video.cut import Packets, Span, copy_part, copy_span, packets_of
-from spf.video.sound import has_sound, join_sound
+from spf.video.sound import has_sound, write_with_sound
 from spf.video.write import exact_rate
 
 SAME_TIME = 1e-3
@@ -127,17 +126,8 @@ def carry_out(trim: Trim, out: Path, on_frame: Callable[[int], object] = int) ->
     if not has_sound(trim.clip):
         _encode(trim, out, on_frame)
         return notes
-    silent = out.with_name(f".spf-{secrets.token_hex(8)}.mp4")
-    try:
-        _encode(trim, silent, on_frame)
-        try:
-            join_sound(silent, trim.clip, out, trim.start, trim.stop)
-        except ClipError as error:
-            os.replace(silent, out)
-            notes.append(f"the sound is dropped: {error.reason}")
-    finally:
-        silent.unlink(missing_ok=True)
-    return notes
+    write = partial(_encode, trim, on_frame=on_frame)
+    return notes + write_with_sound(write, trim.clip, out, trim.start, trim.stop)
 
 
 def _encode(trim: Trim, out: Path, on_frame: Callable[[int], object]) -> None:

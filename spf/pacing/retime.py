@@ -5,8 +5,6 @@ Everything is streamed: whatever the clip's length, a few frames are in memory, 
 segment.
 """
 
-import os
-import secrets
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -37,7 +35,7 @@ from spf.pacing.strategies import Regenerate, Resampling, make_method
 from spf.pacing.targets import Target
 from spf.progress import Curve, no_change_reason
 from spf.video import Reader, write_mp4
-from spf.video.sound import has_sound, join_sound
+from spf.video.sound import has_sound, write_with_sound
 
 STAGES = (MEASURING, "resampling", "measuring the result", "side by side", "joining")
 
@@ -200,23 +198,16 @@ def _regenerated(
 
 def write_result(plan: RetimePlan, out: Path, on_progress: OnProgress | None = None) -> list[str]:
     """Write the result of a plan; returns notes."""
-    sound = plan.source.is_file() and has_sound(plan.source)
-    joining = sound and plan.preserves_times
-    silent = out.with_name(f".spf-{secrets.token_hex(8)}.mp4") if joining else out
-    try:
+
+    def write(path: Path) -> None:
         with closing(_result(plan, on_progress)) as frames:
-            write_mp4(silent, frames, plan.length.fps)
-        if not joining:
-            return ["the sound is dropped: the frames are shown at other times"] * sound
-        try:
-            join_sound(silent, plan.source, out)
-        except ClipError as error:
-            os.replace(silent, out)
-            return [f"the sound is dropped: {error.reason}"]
-    finally:
-        if joining:
-            silent.unlink(missing_ok=True)
-    return []
+            write_mp4(path, frames, plan.length.fps)
+
+    sound = plan.source.is_file() and has_sound(plan.source)
+    if sound and plan.preserves_times:
+        return write_with_sound(write, plan.source, out)
+    write(out)
+    return ["the sound is dropped: the frames are shown at other times"] * sound
 
 
 def _result(plan: RetimePlan, on_progress: OnProgress | None) -> Generator[Image]:

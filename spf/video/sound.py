@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import inf
 from pathlib import Path
@@ -54,6 +55,24 @@ def join_sound(
         first = float((best.start_time or 0) * unit) if best and unit else 0.0
         heard_packets = packets(heard, audio, targets[1], first + start, first + stop)
         interleave(output, packets(seen, video, targets[0]), heard_packets)
+
+
+def write_with_sound(
+    write: Callable[[Path], object], clip: Path, out: Path, start: float = 0.0, stop: float = inf
+) -> list[str]:
+    """Write frames by `write`, which takes the path of an MP4, with the clip's sound as in
+    `join_sound`. Where that cannot be joined the frames are written alone; returns a note then."""
+    silent = out.with_name(f".spf-{secrets.token_hex(8)}.mp4")
+    try:
+        write(silent)
+        try:
+            join_sound(silent, clip, out, start, stop)
+        except ClipError as error:
+            os.replace(silent, out)
+            return [f"the sound is dropped: {error.reason}"]
+    finally:
+        silent.unlink(missing_ok=True)
+    return []
 
 
 @contextmanager
