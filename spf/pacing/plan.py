@@ -20,7 +20,7 @@ from spf.measurement import Measurement, measure_clip
 from spf.pacing.generated import target_mae
 from spf.pacing.keyframes import KeyframePlan
 from spf.pacing.lengths import Length, Wanted, length_of
-from spf.pacing.regeneration import ONLY_CUTS, OnProgress, plan_regeneration
+from spf.pacing.regeneration import OnProgress, plan_regeneration
 from spf.pacing.resampling import is_identity
 from spf.pacing.shots import between_cuts, cuts_shown, paced, target_of
 from spf.pacing.strategies import KEEP, Regenerate, Resampling, make_method
@@ -36,6 +36,8 @@ METHOD = "flow"
 MEASURING = "measuring"
 SAME_TIME = 1e-3
 """Seconds by which time stamps may be off those of a constant rate, and count as equal to them."""
+ONLY_CUTS = "nothing changes but at its cuts", "choose cuts=bridge (--cuts bridge)"
+"""Reason and remedy where kept cuts leave nothing to retime."""
 NAMED_CUTS = 5
 """Cuts whose times a note lists."""
 

@@ -22,15 +22,13 @@ from spf.files import sweep
 from spf.generators.base import GeneratedClip, Generator, Image, Request, unwarpable
 from spf.generators.cached import CachedGenerator, read_clip
 from spf.generators.counts import counts_of
-from spf.numbers import number
 from spf.pacing.generated import rank, retime_generated, target_mae
 from spf.pacing.keyframes import KeyframePlan, Piece, make_plan, part_of
 from spf.pacing.resampling import resampled
 from spf.pacing.shots import paced
 from spf.pacing.strategies import KEEP, Regenerate, Strategy
 from spf.pacing.targets import Target
-from spf.progress import Curve, no_change_reason, segment
-from spf.progress.metrics import NO_CHANGE
+from spf.progress import Curve, segment
 from spf.video import Reader, write_png
 
 Source = str | os.PathLike[str]
@@ -40,8 +38,6 @@ OnProgress = Callable[[str, int, int | None], None]
 """Called with a stage's name, how much of it is done, and of how much (None: unknown)."""
 
 READING = "reading keyframes"
-ONLY_CUTS = "nothing changes but at its cuts", "choose cuts=bridge (--cuts bridge)"
-"""Reason and remedy where kept cuts leave nothing to retime."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,16 +101,11 @@ def plan_regeneration(
 ) -> KeyframePlan:
     """The segments of a result of `num_frames`; nothing is decoded or generated.
 
-    Raises ConfigError for settings that this clip or generator cannot be regenerated with, and
-    ClipError for a clip without semantic change, or none but its kept cuts.
+    curve : of a clip that can be retimed (`spf.pacing.plan.planned`). Raises ConfigError for
+    settings that this clip or generator cannot be regenerated with.
     """
-    number("num_frames", num_frames, least=2, whole=True)
-    if no_change_reason(curve) is not None:
-        raise ClipError("the clip", NO_CHANGE, "there is nothing to retime: give another clip")
     cuts = curve.cuts if settings.cuts == KEEP else []
     steady = paced(curve, cuts)
-    if no_change_reason(steady) is not None:
-        raise ClipError("the clip", *ONLY_CUTS)
     try:
         segments = segment(steady, settings.penalty, settings.n_segments)
     except ValueError as error:
