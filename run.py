@@ -17,7 +17,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spf.devices import keep_freed_memory, let_idle_threads_sleep
+from spf.devices import let_idle_threads_sleep, reuse_freed_memory
 from spf.errors import SpfError
 from spf.extras import require_extra
 from spf.names import printable
@@ -53,7 +53,7 @@ def main() -> int:
     from benchmarks.harness import commandline
 
     let_idle_threads_sleep()
-    keep_freed_memory()
+    reuse_freed_memory()
     # Hydra says of our settings of a launcher that the plug-in has a schema of the same name.
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated", UserWarning)
     try:

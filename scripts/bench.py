@@ -104,10 +104,10 @@ def main() -> None:
         rows = WORKLOADS[args.workload](Sizes.quick() if args.quick else Sizes())
         print(json.dumps([asdict(row) for row in rows]))
         return
-    from spf.devices import keep_freed_memory, let_idle_threads_sleep
+    from spf.devices import let_idle_threads_sleep, reuse_freed_memory
 
     let_idle_threads_sleep()  # every workload runs as the commands do
-    keep_freed_memory()
+    reuse_freed_memory()
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
     about = machine(len(cores))
     found = {name: measure(name, args.quick, len(cores)) for name in args.only or WORKLOADS}

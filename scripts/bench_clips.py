@@ -225,7 +225,7 @@ def hook_overhead(sizes: Sizes) -> Iterator[Row]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     part = 1 if device == "cuda" else sizes.share
 
-    class Rope(torch.nn.Module):
+    class Positions(torch.nn.Module):
         """What is left of the transformer: its rope, called as it calls it."""
 
         def __init__(self) -> None:
@@ -241,7 +241,7 @@ def hook_overhead(sizes: Sizes) -> Iterator[Row]:
         return in_turns(turns, lambda: [each() for each in calls])[0]
 
     warp = Warp(np.arange(float(latents)), 3.0 * np.sin(np.linspace(0, np.pi, latents)))
-    plain, warped = Rope().to(device), Rope().to(device)
+    plain, warped = Positions().to(device), Positions().to(device)
     warp.applied([wan_rope(warped)]).__enter__()  # for as long as this process lives
     with torch.inference_mode(), torch.device(device):
         step, grid = torch.full((1,), 800.0), torch.empty(1, 16, latents, height, width)

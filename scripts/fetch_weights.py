@@ -34,10 +34,10 @@ from spf.generators.weights import (
     lock_of,
     source_patterns,
 )
-from spf.generators.weights import names as pipeline_words
+from spf.generators.weights import names as pipeline_names
 from spf.names import choose
 from spf.quality.weights import QualityFile, fetched_hashes, lock_file
-from spf.quality.weights import words as quality_words
+from spf.quality.weights import names as quality_names
 from spf.weights import LOCK, WEIGHTS, Pin, find_cached, note, repository_folder, sha256_of
 
 INTERRUPTED = 130
@@ -67,8 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _kinds() -> Mapping[str, Mapping[str, Sequence[Wanted]]]:
-    pipelines = {group: pipeline_words(group) for group in REPOSITORIES}
-    return {**WEIGHTS, **pipelines, "quality": quality_words()}
+    pipelines = {group: pipeline_names(group) for group in REPOSITORIES}
+    return {**WEIGHTS, **pipelines, "quality": quality_names()}
 
 
 def pins_of(text: str) -> Sequence[Wanted]:

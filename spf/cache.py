@@ -169,7 +169,7 @@ def key_fields(
     return {
         "name": embedder.name,
         "content": found,
-        "suffix": path.suffix.lower(),  # FFmpeg tells formats by it where the bytes do not
+        "suffix": path.suffix.lower(),  # FFmpeg distinguishes formats by it where the bytes do not
         "sampling": asdict(sampling),
         "embedder": embedder.identity(),
         "batch_size": embedder.batch_size if batch_size is None else batch_size,

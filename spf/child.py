@@ -5,11 +5,13 @@ Requests and replies are lines of JSON; bytes may follow a reply. What a child s
 
 import json
 import os
+import queue
 import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -132,3 +134,39 @@ class Child:
         self._waited += monotonic() - begun
         if self._waited > self._enough:
             raise Ended(SLOW)
+
+
+# The child's side
+
+
+def requests(at_end: Callable[[], object] = lambda: None) -> Iterator[dict[str, Any]]:
+    """The requests on the standard input, for as long as they come.
+
+    at_end : called at their end: the parent is gone, and nobody waits for what is being computed.
+    The process ends after it.
+    """
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            lines.put(line)
+        at_end()
+        os._exit(0)
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        yield json.loads(lines.get())
+
+
+def replies() -> Callable[..., None]:
+    """`send(data=b"", **reply)`, which writes to the standard output; what libraries print goes to
+    the standard error from now on."""
+    output = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+
+    def send(data: bytes | memoryview = b"", **reply: Any) -> None:
+        output.write(json.dumps(reply, default=str).encode() + b"\n")
+        output.write(data)
+        output.flush()
+
+    return send

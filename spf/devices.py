@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from spf.errors import UnavailableError
 
-KEPT = 256 * 2**20
-"""Bytes that a process keeps when they are freed: more than a network's largest layer."""
+FREED = 256 * 2**20
+"""Freed bytes that a process holds for reuse: more than a network's largest layer."""
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 DRIVER = Path("/dev/nvidiactl")  # importing torch takes seconds: it is asked where a driver is
 
@@ -49,13 +49,14 @@ def cuda_devices() -> int:
 
 def let_idle_threads_sleep() -> None:
     """Have the threads of OpenMP sleep while they wait, unless the environment says otherwise: they
-    would keep the decoder and other processes from the cores. To be called before torch is loaded.
+    would hold the cores that the decoder and other processes need. To be called before torch is
+    loaded.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def keep_freed_memory() -> None:
-    """Have the C library keep up to `KEPT` freed bytes, unless the environment says otherwise.
+def reuse_freed_memory() -> None:
+    """Have the C library hold up to `FREED` bytes for reuse, unless the environment says otherwise.
 
     A network asks in each batch for the memory that it gave back in the last one; glibc hands that
     to the system, and every page of it is faulted in again: a third of EfficientNet's time on the
@@ -64,8 +65,8 @@ def keep_freed_memory() -> None:
     set_by_user = any(name.startswith("MALLOC_") for name in os.environ)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None and not set_by_user:
-        mallopt(MMAP_THRESHOLD, KEPT)
-        mallopt(TRIM_THRESHOLD, KEPT)
+        mallopt(MMAP_THRESHOLD, FREED)
+        mallopt(TRIM_THRESHOLD, FREED)
 
 
 _loaded: dict[str, Any] = {}

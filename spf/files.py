@@ -30,7 +30,7 @@ LARGEST_YAML = 5_000_000
 DEEPEST = 50
 """Levels of YAML; reading takes the square of them."""
 WAIT = 60
-"""Seconds without a byte after which a server is given up."""
+"""Seconds without a byte after which a server counts as gone."""
 SHORT = Repr()
 SHORT.maxlevel = 2
 
@@ -63,7 +63,7 @@ def moved_into_place(target: Path) -> Iterator[Path]:
 
     Missing folders are made. Whatever is raised (OSError, KeyboardInterrupt), the old target stays
     as it was and nothing temporary is left; after SIGKILL something named `.spf-*.tmp` may be.
-    An OSError about the temporary name is given the target's.
+    An OSError about the temporary name gets the target's.
     The caller has the disk hold what it writes (fsync); the move itself is synchronised here.
     """
     temporary = target.with_name(f".spf-{secrets.token_hex(8)}.tmp")

@@ -12,11 +12,12 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+SHORT = partial(hashlib.blake2b, digest_size=8)
 TREE = Path(__file__).resolve().parent.parent
 NAMED = re.compile(r"(?:spf|synthetic|benchmarks)(?:\.\w+)*")
 """Text that names a module of ours, or something in one."""
@@ -29,15 +30,15 @@ def canonical(value: Any) -> bytes:
 
 def digest(value: Any) -> str:
     """Hash, 16 hexadecimal digits, of plain data."""
-    return hashlib.blake2b(canonical(value), digest_size=8).hexdigest()
+    return SHORT(canonical(value)).hexdigest()
 
 
-def file_digest(path: Path) -> str:
+def file_digest(path: Path, algorithm: Any = SHORT) -> str:
     """Hash of a file's bytes. Raises OSError where it is no regular file or cannot be read."""
     if not path.is_file():
         raise FileNotFoundError(path)  # opening a pipe would wait for ever
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def installed(*packages: str) -> dict[str, str]:

@@ -37,6 +37,11 @@ def printable(name: str) -> str:
     return "".join(x if x.isprintable() else x.encode("unicode_escape").decode() for x in name)
 
 
+def plain(text: object) -> str:
+    """Text without control characters, which a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 NUMBERS = re.compile(r"[+-]?([\d.]+(e[+-]?\d+)?|inf)( \.\. [+-]?([\d.]+(e[+-]?\d+)?|inf))?$")
 """Text that is a number or an interval, whatever it begins with."""

@@ -26,6 +26,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from spf.files import sweep, synchronise
+from spf.names import plain
 
 MANIFEST = "manifest.json"
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
@@ -189,8 +190,7 @@ def warn(line: str) -> None:
     """A line for the person, above the progress bars."""
     from tqdm import tqdm
 
-    plain = "".join(letter if letter.isprintable() else "?" for letter in line)
-    tqdm.write(plain, file=sys.stderr)
+    tqdm.write(plain(line), file=sys.stderr)
 
 
 def _add(folder: Path, content: bytes | Path) -> str:

@@ -6,11 +6,10 @@ the cache of the Hugging Face hub (HF_HOME, HF_HUB_CACHE), which all loaders sha
 A pin may hold the commit of the repository and the SHA-256 of the weights file. Both were copied
 from public records of the repositories, not computed by us. Where there is no commit, `make
 weights` takes the newest one and writes it down in a lock file beside the files; from then on that
-commit is used. Hashes of files are kept in the same lock file by size and time of change, so that
+commit is used. Hashes of files are stored in the same lock file by size and time of change, so that
 gigabytes are read once.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from spf.files import write_atomic
+from spf.identity import file_digest
 
 LOCK = ".spf-lock.json"
 MAKEFILE = Path(__file__).resolve().parent.parent / "Makefile"
@@ -118,14 +118,14 @@ def fetch_command(name: str) -> str:
 
 
 def cache_folder() -> Path:
-    """Where the hub's client keeps files."""
+    """Where the hub's client stores files."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE)
 
 
 def repository_folder(pin: Pin) -> Path:
-    """Where the hub's client keeps one repository."""
+    """Where the hub's client stores one repository."""
     return cache_folder() / f"models--{pin.repo.replace('/', '--')}"
 
 
@@ -153,8 +153,7 @@ def sha256_of(file: Path, lock: Path) -> str:
     noted = read_lock(lock).get("files", {}).get(name)
     if isinstance(noted, dict) and noted == seen | {"sha256": noted.get("sha256")}:
         return str(noted["sha256"])
-    with open(file, "rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = file_digest(file, "sha256")
     with suppress(OSError):  # a folder that may only be read: it is hashed again next time
         note(lock, files={name: seen | {"sha256": digest}})
     return digest

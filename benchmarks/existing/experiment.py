@@ -26,7 +26,7 @@ from spf.measurement import Measurement
 from spf.pacing.generated import target_mae
 from spf.pacing.lengths import Wanted as Length
 from spf.pacing.plan import RetimePlan, planned, scores
-from spf.pacing.regeneration import regenerate
+from spf.pacing.regeneration import plan_regeneration, regenerate
 from spf.pacing.retime import write_result
 from spf.pacing.strategies import Nearest, NoRetime, Regenerate, Resampling, Strategy
 from spf.pacing.targets import Target, make_target, pinned
@@ -206,9 +206,11 @@ class RetimeExisting:
             self._folder.path("segments"),
             self.target,
             strategy,
-            plan.length.num_frames,
+            plan_regeneration(
+                plan.curve, self.model, self.target, strategy, plan.length.num_frames
+            ),
             plan.length.fps,
-            on_progress=lambda *_: on_progress(),
+            lambda *_: on_progress(),
         )
         write_mp4(out, done.best.frames(), done.best.fps)
         every = (*plan.notes, *done.notes)

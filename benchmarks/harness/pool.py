@@ -14,7 +14,7 @@ from loky.process_executor import BrokenProcessPool
 from benchmarks.harness.compute import Job, run_cell
 from benchmarks.harness.records import FAILED
 from benchmarks.harness.store import CompletedCell
-from spf.devices import choose_device, keep_freed_memory
+from spf.devices import choose_device, reuse_freed_memory
 from spf.errors import SpfError
 from spf.store import warn
 
@@ -111,7 +111,7 @@ def _begin(turns: Any, parent: int) -> None:
     """What a worker does first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the others
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    keep_freed_memory()
+    reuse_freed_memory()
     if turns is not None:  # each takes the next GPU, and puts it behind the others
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu = turns.get()
         turns.put(gpu)

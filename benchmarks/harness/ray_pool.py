@@ -9,7 +9,7 @@ from benchmarks.harness.compute import Job, run_cell
 from benchmarks.harness.pool import Computed, failed
 from benchmarks.harness.store import CompletedCell
 from spf.cluster import Pool, ray_failed
-from spf.devices import keep_freed_memory
+from spf.devices import reuse_freed_memory
 from spf.errors import SpfError, UnavailableError
 
 SUBMITTED = 1000
@@ -60,5 +60,5 @@ def _run_cell(job: Job) -> CompletedCell | None:
     import cv2
 
     cv2.setNumThreads(1)
-    keep_freed_memory()
+    reuse_freed_memory()
     return run_cell(job)

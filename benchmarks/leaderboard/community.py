@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.harness.folder import slug
 from benchmarks.leaderboard import inputs
 from spf.errors import ConfigError
-from spf.generators.folder import printable
+from spf.names import printable
 
 COMMUNITY = Path(__file__).resolve().parents[2] / "results" / "community"
 ALLOWED = re.compile(r"records\.parquet|README\.md|leaderboard\w*\.(csv|md)")

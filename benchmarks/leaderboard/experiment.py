@@ -24,8 +24,8 @@ from spf.commands.output import as_json
 from spf.embedders import label
 from spf.errors import ClipError, ConfigError, one_line
 from spf.files import read_yaml
-from spf.generators.folder import Folder, FolderClip, clip_digest, printable
-from spf.names import choose, normalized_name
+from spf.generators.folder import Folder, FolderClip, clip_digest
+from spf.names import choose, normalized_name, printable
 from spf.progress import METRICS
 from spf.quality import NoQuality, Quality
 from spf.quality.fidelity import FIDELITY

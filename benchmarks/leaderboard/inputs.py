@@ -18,8 +18,7 @@ from benchmarks.harness.quality import QUALITY, SCORED_BY
 from benchmarks.harness.records import DONE, FAILED, KEYS, NOT_RUN, SCHEMA, Record
 from benchmarks.leaderboard.comparison import KNOWN, SHOWN, generator_of, is_quality
 from spf.errors import ConfigError, one_line
-from spf.generators.folder import printable
-from spf.names import normalized_name
+from spf.names import normalized_name, printable
 from spf.progress import METRICS
 from spf.quality import VBENCH_DIMENSIONS
 from spf.quality.fidelity import FIDELITY

@@ -21,8 +21,9 @@ from benchmarks.user_study.trials import LARGEST, AnswersError, Study
 from spf.errors import ClipError, ConfigError
 from spf.files import read_bounded
 from spf.generators.base import Generator
-from spf.generators.folder import Folder, FolderClip, printable
+from spf.generators.folder import Folder, FolderClip
 from spf.generators.stills import Stills
+from spf.names import printable
 from spf.numbers import number, optional_number
 from spf.pacing.strategies import OURS, Strategy
 from spf.pacing.targets import Target

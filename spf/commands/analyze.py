@@ -17,10 +17,10 @@ from spf.commands.shared import (
     check_writable,
     clips_at,
     embedder_of,
-    plain,
     print_embedder,
 )
 from spf.errors import ClipError, ConfigError
+from spf.names import plain
 
 if TYPE_CHECKING:
     from spf.measurement import Measurement

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from spf.commands import options
-from spf.commands.shared import plain
+from spf.names import plain
 
 
 def cache(

@@ -9,9 +9,10 @@ import typer
 
 from spf.commands import options
 from spf.commands.output import Output
-from spf.commands.shared import clips_at, embedder_of, plain, print_embedder
+from spf.commands.shared import clips_at, embedder_of, print_embedder
 from spf.curation.limits import LIMITS, checked_limits, read_limits
 from spf.errors import ConfigError
+from spf.names import plain
 
 SCHEMA = "spf.check/1"
 

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from spf.commands import options
-from spf.commands.shared import plain
 from spf.errors import ConfigError
+from spf.names import plain
 
 
 def collect(

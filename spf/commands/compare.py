@@ -50,7 +50,7 @@ def compare(
             "spf compare needs a checkout of the project: run make setup there, then .venv/bin/spf"
         )
     name = checked_name(embedder, weights)
-    embedder_of(name, weights)  # what is missing is said in this command's options
+    embedder_of(name, weights)  # what is missing is reported in this command's options
     overrides = {
         "benchmark": "leaderboard",
         "model": "folder",
@@ -62,8 +62,8 @@ def compare(
         "cache": "false" if no_cache else None,
         "logger": "wandb" if wandb else None,
     }
-    words = [f"{key}={value}" for key, value in overrides.items() if value is not None]
-    command = [sys.executable, str(script), *words]
+    chosen = (f"{key}={value}" for key, value in overrides.items() if value is not None)
+    command = [sys.executable, str(script), *chosen]
     output = Output(SCHEMA, (), as_json, as_jsonl, as_csv)
     if not output.form:
         sys.stdout.flush()

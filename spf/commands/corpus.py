@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spf.commands import options
-from spf.commands.shared import check_writable, checked_name, plain, print_embedder
+from spf.commands.shared import check_writable, checked_name, print_embedder
 from spf.errors import ConfigError
 from spf.extras import require_extra
+from spf.names import plain
 
 if TYPE_CHECKING:
     from spf.cluster import Pool
@@ -102,7 +103,7 @@ def corpus(
     device = "cuda" if pool.gpus else "cpu"
     sampling = Sampling(stride, max_frames, start, end, stream)
     measurer = Measurer(name, device, sampling, batch_size, curves, weights, nuisance)
-    loaded = measurer.loaded  # what it lacks is said before a large folder is searched
+    loaded = measurer.loaded  # what it lacks is reported before a large folder is searched
     base, names = list_clips(clips)
     print_embedder(loaded)
     folder = Path(output)

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from spf.commands.shared import clips_at, plain
+from spf.commands.shared import clips_at
 from spf.errors import ConfigError
-from spf.names import NO_NETWORK, is_url, shell_quoted
+from spf.names import NO_NETWORK, is_url, plain, shell_quoted
 
 
 def weights_folder(text: str | None) -> str | None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from spf.commands import options
-from spf.commands.shared import check_writable, embedder_of, plain, print_embedder
+from spf.commands.shared import check_writable, embedder_of, print_embedder
 from spf.errors import ConfigError
 from spf.generators import MAKERS
+from spf.names import plain
 
 if TYPE_CHECKING:
     from spf.embedders import Embedder
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from spf.pacing.strategies import Regenerate, Resampling
     from spf.progress import Curve
 
-MODELS = f"{', '.join(MAKERS)} (tiny: 32x32 pictures), or command, a program of yours"
+MODELS = f"{', '.join(MAKERS)} (tiny: 32x32 images), or command, a program of yours"
 TEMPLATE = (
     "the program of --model command, such as 'python make.py --first={first} --last={last} "
     "--frames={frames} --out={output}'; also {prompt}, {seed}, {fps}, {width}, {height}"
@@ -45,7 +46,7 @@ def retime(
         options.option(
             "NAME",
             "nearest, blend or flow show the clip's own frames; regenerate has a model make "
-            "it anew between its keyframes.",
+            "it again between its keyframes.",
         ),
     ] = "flow",
     check_embedder: Annotated[
@@ -60,7 +61,7 @@ def retime(
         str | None,
         options.option("FOLDER", "Its weights, as --weights.", callback=options.weights_folder),
     ] = None,
-    dry_run: Annotated[bool, options.flag("--dry-run", "Print the plan, write nothing.")] = (False),
+    dry_run: Annotated[bool, options.flag("--dry-run", "Print the plan, write nothing.")] = False,
     model: Annotated[
         str | None, options.option("NAME", f"Of --method regenerate: {MODELS}.")
     ] = None,
@@ -69,7 +70,7 @@ def retime(
         list[str] | None,
         options.option(
             "NAME=VALUE",
-            "Regenerate: a setting of the model, may be given again: path=FOLDER, "
+            "Regenerate: a setting of the model, may be repeated: path=FOLDER, "
             "variant=flf2v, offload=model, size=480,832; of a command: factor=8, longest=81, "
             "timeout=60.",
             "--set",
@@ -90,8 +91,8 @@ def retime(
 ) -> int:
     """Give a clip another pacing: MP4, side by side, plot and time map.
 
-    With --method regenerate, finished segments are kept in NAME.segments beside the result: started
-    again, it goes on after them.
+    With --method regenerate, finished segments are stored in NAME.segments beside the result:
+    started again, it goes on after them.
 
     \b
     Examples:

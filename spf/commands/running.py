@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from spf.commands.shared import plain
-from spf.devices import keep_freed_memory, let_idle_threads_sleep
+from spf.devices import let_idle_threads_sleep, reuse_freed_memory
 from spf.errors import ConfigError, SpfError, one_line
+from spf.names import plain
 
 INTERRUPTED = 130
 
@@ -24,7 +24,7 @@ def run_app(
     program.
     """
     let_idle_threads_sleep()
-    keep_freed_memory()
+    reuse_freed_memory()
     code = 0
     try:
         command = typer.main.get_command(app)
@@ -40,7 +40,7 @@ def run_app(
         print(plain(f"{what}; check the disk and its permissions"), file=sys.stderr)
         return ConfigError.exit_code  # 1 is of clips
     if code == INTERRUPTED:
-        print("interrupted: what is finished is kept", file=sys.stderr)
+        print("interrupted: what is finished stays", file=sys.stderr)
     return code
 
 

@@ -26,7 +26,7 @@ OPTIONS = (
 KNOWN = {
     "ImageNet": "the paper measures with SigLIP",
     "control": "a control sees colours and edges, not meaning",
-    "shipped": "trained on rendered pictures alone; the paper measures with SigLIP",
+    "shipped": "trained on rendered images alone; the paper measures with SigLIP",
 }
 """What must be known of an embedder, by its short label: half of `spf.embedders.DISCLAIMERS`."""
 
@@ -68,7 +68,7 @@ def checked_name(name: str | None, weights: str | None, option: str = "--weights
 
 
 def print_embedder(embedder: "Embedder") -> None:
-    """Say in one line what measures, and what must be known of it."""
+    """Print in one line what measures, and what must be known of it."""
     from spf.embedders import label, short_label
 
     known = KNOWN.get(short_label(embedder))
@@ -101,11 +101,6 @@ def advance(bar: "tqdm[Any]") -> Callable[[object, float], None]:
         bar.update()
 
     return on_frame
-
-
-def plain(text: object) -> str:
-    """Text without control characters, which a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
 
 
 def check_writable(folder: Path) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 from spf.commands import options
 from spf.commands.output import Output
 from spf.commands.retime import output_file, pacing_of, print_plan, progress_bars
-from spf.commands.shared import check_writable, embedder_of, plain
+from spf.commands.shared import check_writable, embedder_of
+from spf.names import plain
 
 if TYPE_CHECKING:
     from spf.pacing.plan import RetimePlan

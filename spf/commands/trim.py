@@ -4,7 +4,8 @@ from typing import Annotated
 
 from spf.commands import options
 from spf.commands.retime import output_file
-from spf.commands.shared import advance, check_writable, embedder_of, plain, print_embedder
+from spf.commands.shared import advance, check_writable, embedder_of, print_embedder
+from spf.names import plain
 
 
 def trim(
@@ -16,12 +17,12 @@ def trim(
         bool,
         options.flag(
             "--copy",
-            "Copy the pictures as they are even where no keyframe lies at the cuts; some "
+            "Copy the frames as they are even where no keyframe lies at the cuts; some "
             "frames of the dead ends stay then.",
         ),
     ] = False,
     dry_run: Annotated[
-        bool, options.flag("--dry-run", "Say what would be cut, write nothing.")
+        bool, options.flag("--dry-run", "Print what would be cut, write nothing.")
     ] = False,
     out: Annotated[
         str,
@@ -36,7 +37,7 @@ def trim(
 ) -> int:
     """Cut the dead beginning and end off a clip, its sound with them.
 
-    The dead ends are the named dead stretches that `spf analyze` shows. Pictures are copied where
+    The dead ends are the named dead stretches that `spf analyze` shows. Frames are copied where
     the cuts lie at keyframes, and else encoded again; sound is copied. The clip stays as it is.
 
     \b

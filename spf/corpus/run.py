@@ -73,7 +73,7 @@ def make_corpus(
         remedy = "wait until it has"
         raise ConfigError(f"{output}: another process is making this corpus; {remedy}") from None
     except OSError as error:
-        remedy = "make room or choose another OUTPUT, and start again: finished shards are kept"
+        remedy = "make room or choose another OUTPUT, and start again: finished shards stay"
         raise SpfError(f"{output}: cannot be written ({error.strerror}); {remedy}") from None
 
 

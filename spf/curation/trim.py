@@ -1,10 +1,9 @@
 """Cut the dead beginning and end off a clip, and its sound with them."""
 
 import math
-import os
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from spf.progress.metrics import FLICKER, NO_CHANGE, unranked_reason
 from spf.progress.stretches import Stretch, dead_ends
 from spf.video import Reader, Sampling, write_mp4
 from spf.video.cut import Packets, Span, copy_part, copy_span, packets_of
-from spf.video.sound import has_sound, join_sound
+from spf.video.sound import has_sound, write_with_sound
 from spf.video.write import exact_rate
 
 SAME_TIME = 1e-3
@@ -28,9 +27,9 @@ class Trim:
     """What is to be cut off a clip.
 
     dead : its named dead stretches that touch the beginning and the end; None where none does.
-    first, last : frames that are kept. times : (T,) float64 of the clip, seconds from 0. end : when
+    first, last : frames that stay. times : (T,) float64 of the clip, seconds from 0. end : when
     its last frame ends. stream : index among its video streams. span : of its packets that are
-    copied; None where the pictures are encoded again. how : the reason, for people. notes : lines
+    copied; None where the frames are encoded again. how : the reason, for people. notes : lines
     on what to look at.
     """
 
@@ -48,12 +47,12 @@ class Trim:
 
     @property
     def start(self) -> float:
-        """Seconds at which the first frame that is kept begins."""
+        """Seconds at which the first frame that stays begins."""
         return float(self.times[self.first])
 
     @property
     def stop(self) -> float:
-        """Seconds at which the last frame that is kept ends."""
+        """Seconds at which the last frame that stays ends."""
         whole = self.last + 1 == len(self.times)
         return self.end if whole else float(self.times[self.last + 1])
 
@@ -110,11 +109,11 @@ def plan_trim(measured: Measurement, margin: float = 0.0, copy: bool = False) ->
 
 
 def carry_out(trim: Trim, out: Path, on_frame: Callable[[int], object] = int) -> list[str]:
-    """Write what is kept as an MP4, whole or not at all; returns notes.
+    """Write what stays as an MP4, whole or not at all; returns notes.
 
-    on_frame : called with 1 for each frame that is encoded. Pictures are copied, or encoded again
+    on_frame : called with 1 for each frame that is encoded. Frames are copied, or encoded again
     as H.264 at crf 16 with their own times; sound is copied either way, from the packet that is
-    heard at the first picture, in its place. Raises ClipError where the clip cannot be read or the
+    heard at the first frame, in its place. Raises ClipError where the clip cannot be read or the
     disk refuses.
     """
     notes = []
@@ -127,17 +126,8 @@ def carry_out(trim: Trim, out: Path, on_frame: Callable[[int], object] = int) ->
     if not has_sound(trim.clip):
         _encode(trim, out, on_frame)
         return notes
-    pictures = out.with_name(f".spf-{secrets.token_hex(8)}.mp4")
-    try:
-        _encode(trim, pictures, on_frame)
-        try:
-            join_sound(pictures, trim.clip, out, trim.start, trim.stop)
-        except ClipError as error:
-            os.replace(pictures, out)
-            notes.append(f"the sound is dropped: {error.reason}")
-    finally:
-        pictures.unlink(missing_ok=True)
-    return notes
+    write = partial(_encode, trim, on_frame=on_frame)
+    return notes + write_with_sound(write, trim.clip, out, trim.start, trim.stop)
 
 
 def _encode(trim: Trim, out: Path, on_frame: Callable[[int], object]) -> None:

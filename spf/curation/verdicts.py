@@ -193,7 +193,7 @@ def findings(
 
 def no_change_text(curve: Curve) -> str:
     """Why a curve has no semantic change."""
-    same = "its frames show one picture" if curve.is_still else "its total is within its noise"
+    same = "its frames show one image" if curve.is_still else "its total is within its noise"
     return f"{NO_CHANGE}: {same}"
 
 

@@ -42,7 +42,7 @@ DISCLAIMERS = {
     "ImageNet": "efficientnet is a small network that was trained on ImageNet's photographs; the "
     "paper measures with SigLIP.",
     "control": "A control sees colours and edges, not meaning: its numbers are a first look.",
-    "shipped": "tiny is a small network that was trained on rendered pictures and ships with the "
+    "shipped": "tiny is a small network that was trained on rendered images and ships with the "
     "project: no substitute for SigLIP on real footage.",
 }
 """What a reader must know, by label."""

@@ -22,7 +22,6 @@ T = TypeVar("T")
 Image = NDArray[np.uint8]
 Source = str | os.PathLike[str] | ArrayLike | Iterator[tuple[Image, float]]
 OnFrame = Callable[[Image, float], None]
-FrameStream = Generator[tuple[Image, float]]
 
 LARGE = 2**25  # bytes of a frame (11 megapixels) from which on none is read ahead
 FRAMES = "frames"  # what errors call a clip that came from memory
@@ -81,7 +80,7 @@ class Embeddings:
 
     @property
     def is_still(self) -> bool:
-        """Whether the pixels are those of a still picture, whatever an encoder left in them."""
+        """Whether the pixels are those of a still image, whatever an encoder left in them."""
         return self.range <= STILL
 
 
@@ -133,7 +132,7 @@ def embed_clip(
             notes = [*opened.notes, *(bars.notes() if bars else []), *found.notes]
             return replace(found, info=info, notes=notes)
     if sampling not in (None, Sampling()):
-        raise ConfigError("sampling applies to files; choose the frames before they are given")
+        raise ConfigError("sampling applies to files; choose the frames beforehand")
     if isinstance(source, Iterator):
         return _stream(source, embedder, size, on_frame, FRAMES, "s", None, views)
     held = _frames(np.asarray(source))
@@ -251,7 +250,7 @@ def _encode(embedder: Embedder, batch: Any, source: object) -> NDArray[np.float3
                 size = len(part) // 2
             elif any(x in text for x in GPU_LOST):
                 what = f"{GPU_FAILED} ({one_line(error, 100)})"
-                raise ClipError(source, what, "start again: what is finished is kept") from None
+                raise ClipError(source, what, "start again: what is finished stays") from None
             else:
                 raise
         else:

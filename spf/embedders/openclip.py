@@ -42,7 +42,7 @@ class OpenClipTower(Tower):
         size = model["vision_cfg"].get("image_size", 224)
         width, height = size if isinstance(size, list) else (size, size)
         if width != height:
-            raise ValueError(f"pictures of {width} x {height}")
+            raise ValueError(f"images of {width} x {height}")
         return Preprocess(
             size=width,
             resize=steps.get("resize_mode", "shortest"),

@@ -1,4 +1,4 @@
-"""Control: the picture itself, small. It has no semantics, and shows what motion alone does."""
+"""Control: the image itself, small. It has no semantics, and shows what motion alone does."""
 
 from typing import Any
 

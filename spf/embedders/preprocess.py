@@ -17,10 +17,10 @@ LONG = 8
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Frame (H, W, 3) uint8 -> picture (size, size, 3) uint8 -> (3, size, size) float32.
+    """Frame (H, W, 3) uint8 -> image (size, size, 3) uint8 -> (3, size, size) float32.
 
     size : pixels a side of what the model sees. resize : "squash" makes both sides `edge` long,
-    "shortest" and "longest" that side, and keeps the proportions; a centred square of `size` is
+    "shortest" and "longest" that side, and preserves the proportions; a centred square of `size` is
     cut out, with `fill` where there is nothing. rounding : of half an odd rest above or left of it:
     torchvision rounds to even, transformers down. interpolation : "bicubic" or "bilinear".
     mean, std : of each channel, of pixels scaled to 0 .. 1. Raises ValueError for others.
@@ -57,7 +57,7 @@ class Preprocess:
         long = int(self.edge * max(height, width) / min(height, width))
         return (self.edge, long) if height <= width else (long, self.edge)
 
-    def picture(self, image: Image) -> Image:
+    def prepare(self, image: Image) -> Image:
         """(size, size, 3) uint8 of a frame, by Pillow, which lets other threads run meanwhile."""
         from PIL import Image as Pillow
 
@@ -72,10 +72,10 @@ class Preprocess:
             return np.asarray(whole.resize((width, height), how, box))
         return self._cut(np.asarray(whole.resize((columns, rows), how)))
 
-    def picture_on(self, image: "Tensor") -> "Tensor":
+    def prepare_on(self, image: "Tensor") -> "Tensor":
         """(size, size, 3) uint8 of a frame (H, W, 3) uint8, on the frame's device.
 
-        As `picture` but for rounding: Pillow rounds to whole levels between its two passes.
+        As `prepare` but for rounding: Pillow rounds to whole levels between its two passes.
         """
         import torch
 
@@ -86,11 +86,11 @@ class Preprocess:
         )
         return self._cut(planes[0].permute(1, 2, 0).round_().clamp_(0, 255).to(torch.uint8))
 
-    def normalise(self, pictures: "Tensor") -> "Tensor":
+    def normalise(self, images: "Tensor") -> "Tensor":
         """(B, 3, size, size) float32 of (B, size, size, 3) uint8."""
         import torch
 
-        planes = pictures.permute(0, 3, 1, 2).float().div_(255)
+        planes = images.permute(0, 3, 1, 2).float().div_(255)
         mean, std = (
             torch.tensor(values, device=planes.device).view(3, 1, 1)
             for values in (self.mean, self.std)
@@ -105,16 +105,16 @@ class Preprocess:
         rest = max(0, length - self.size)
         return round(rest / 2) if self.rounding == "even" else rest // 2
 
-    def _cut(self, picture: Any) -> Any:
-        """The middle of a picture (array or tensor), with `fill` around it where it is small."""
-        rows, columns = picture.shape[:2]
+    def _cut(self, image: Any) -> Any:
+        """The middle of an image (array or tensor), with `fill` around it where it is small."""
+        rows, columns = image.shape[:2]
         top, left = self._offset(rows), self._offset(columns)
-        middle = picture[top : top + self.size, left : left + self.size]
+        middle = image[top : top + self.size, left : left + self.size]
         height, width = middle.shape[:2]
         if (height, width) == (self.size, self.size):
             return middle
-        shape, is_array = (self.size, self.size, 3), isinstance(picture, np.ndarray)
-        full = partial(np.full, dtype=np.uint8) if is_array else picture.new_full
+        shape, is_array = (self.size, self.size, 3), isinstance(image, np.ndarray)
+        full = partial(np.full, dtype=np.uint8) if is_array else image.new_full
         whole = full(shape, self.fill)
         down, right = (self.size - height) // 2, (self.size - width) // 2
         whole[down : down + height, right : right + width] = middle

@@ -21,7 +21,7 @@ from spf.errors import UnavailableError
 if TYPE_CHECKING:
     from spf.embedders.tiny_network import TinyNetwork
 
-SIZE = 64  # pixels a side of what the network sees; pictures of any shape are squeezed to it
+SIZE = 64  # pixels a side of what the network sees; images of any shape are squeezed to it
 ROWS = 32  # frames that the network sees at once, always: rounding depends on their number
 
 SHIPPED = Path(__file__).parent / "weights" / "tiny.safetensors"

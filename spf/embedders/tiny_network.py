@@ -29,10 +29,10 @@ class Block(nn.Module):
 
 
 class TinyNetwork(nn.Module):
-    """Pictures (B, 3, S, S) float32, about -1..1, to vectors (B, DIMENSIONS), not normalised.
+    """Images (B, 3, S, S) float32, about -1..1, to vectors (B, DIMENSIONS), not normalised.
 
     Stages halve the resolution by averaging, which does not alias as striding does, so that a
-    small motion moves the vector by little. The vector is made from the means over the picture of
+    small motion moves the vector by little. The vector is made from the means over the image of
     the last two stages: what there is, at two scales, and hardly where.
     """
 

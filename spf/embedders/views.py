@@ -17,8 +17,8 @@ LONGEST = 2**14  # pixels of a side that OpenCV can warp
 
 @dataclass(frozen=True)
 class View:
-    """What is another about the camera: right and down (shares of the picture's sides by which the
-    picture moves), zoom (a factor), turn (degrees), light (a factor)."""
+    """What is another about the camera: right and down (shares of the image's sides by which the
+    image moves), zoom (a factor), turn (degrees), light (a factor)."""
 
     right: float = 0.0
     down: float = 0.0
@@ -27,7 +27,7 @@ class View:
     light: float = 1.0
 
     def of(self, image: Image) -> Image:
-        """The frame (H, W, 3) as seen so; what lies outside is the picture's mirror image."""
+        """The frame (H, W, 3) as seen so; what lies outside is its mirror image."""
         height, width = image.shape[:2]
         if self.light != 1.0:
             levels = np.arange(256) * self.light

@@ -39,17 +39,17 @@ def load_generator(name: "str | Generator", **settings: Any) -> "Generator":
     """
     if not isinstance(name, str):
         return name
-    word = choose(name, MODELS, "model")
-    if word == "folder":
+    name = choose(name, MODELS, "model")
+    if name == "folder":
         raise ConfigError(FOLDER_GENERATES_NOTHING)
-    module, _, attribute = MODELS[word].rpartition(".")
+    module, _, attribute = MODELS[name].rpartition(".")
     kind: Any = getattr(import_module(module), attribute)
     known = settings_of(kind)
-    chosen = {choose(x, known, f"setting of model {word}"): y for x, y in settings.items()}
+    chosen = {choose(x, known, f"setting of model {name}"): y for x, y in settings.items()}
     try:
         return kind(**chosen)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"model={word}: {error}") from None
+        raise ConfigError(f"model={name}: {error}") from None
 
 
 def settings_of(kind: type) -> list[str]:

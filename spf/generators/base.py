@@ -176,7 +176,7 @@ def check_warpable(generator: Any, clock: Clock) -> None:
 
 
 def unwarpable(generator: Any) -> str:
-    """Why a generator's clock cannot be warped, in its own words; "" where it can."""
+    """Why a generator's clock cannot be warped, as it explains itself; "" where it can."""
     return getattr(generator, "unwarpable", "")
 
 

@@ -1,4 +1,4 @@
-"""Where a model keeps its time: all that ReTime must know of it.
+"""Where a model holds its time: all that ReTime must know of it.
 
 A `Clock` holds which frames the latents stand for and where the model places them; a `TemporalRope`
 holds which module makes the rotary tables, which of their channels carry time, and how fast each of

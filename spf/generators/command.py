@@ -32,7 +32,7 @@ from spf.generators.base import (
 from spf.generators.clock import Clock, ClockWarp, latent_clock
 from spf.generators.counts import Counts
 from spf.identity import file_digest
-from spf.names import choose
+from spf.names import choose, plain
 from spf.numbers import number, optional_size
 from spf.video import Reader, write_png
 
@@ -207,14 +207,14 @@ class Command:
             found = f"more than {request.num_frames}" if more else str(len(frames))
             raise SpfError(
                 f"model=command: its clip has {found} frames, not the {request.num_frames} asked "
-                "for; have it follow {frames}, or say what it makes: model.factor, shortest, "
+                "for; have it follow {frames}, or set what it makes: model.factor, shortest, "
                 "longest"
             )
         if frames.shape[1:] != request.first.shape:
             found, asked = (f"{x.shape[-2]}x{x.shape[-3]}" for x in (frames, request.first))
             raise SpfError(
-                f"model=command: its clip is {found}, its frames {asked}; have it keep the size "
-                "of {first}, or say its own: model.size=[height,width]"
+                f"model=command: its clip is {found}, its frames {asked}; have it make the size "
+                "of {first}, or set its own: model.size=[height,width]"
             )
 
 
@@ -227,30 +227,30 @@ def _split(command: str) -> list[str]:
     if not isinstance(command, str):
         raise ConfigError(f"model.command={command!r} must be text, such as {EXAMPLE}")
     try:
-        words = shlex.split(command)
+        arguments = shlex.split(command)
     except ValueError as error:
         raise ConfigError(f"model.command cannot be split ({error}); check its quotes") from None
-    used = [name for word in words for name in re.findall(r"\{(\w+)\}", word)]
+    used = [name for argument in arguments for name in re.findall(r"\{(\w+)\}", argument)]
     for name in used:
         choose(name, PLACEHOLDERS, "placeholder of model.command")
     missing = [f"{{{name}}}" for name in NEEDED if name not in used]
     if missing:
         raise ConfigError(f"model.command lacks {', '.join(missing)}; such as {EXAMPLE}")
-    return words
+    return arguments
 
 
 def _filled(template: list[str], values: dict[str, str]) -> list[str]:
     """The template's arguments with their placeholders filled in, each once."""
     for name in ("prompt", "negative_prompt"):
         if "\0" in values[name]:
-            raise ConfigError(f"{name} holds a null character, which no program can be given")
+            raise ConfigError(f"{name} holds a null character, which no program can take")
         if f"{{{name}}}" in template and values[name].startswith("-"):
             remedy = f"write --{name}={{{name}}} in model.command"
             raise ConfigError(f"{name} begins with '-' and would be read as an option; {remedy}")
-    return [re.sub(r"\{(\w+)\}", lambda found: values[found[1]], word) for word in template]
+    return [re.sub(r"\{(\w+)\}", lambda found: values[found[1]], part) for part in template]
 
 
-def _run(words: list[str], timeout: float) -> None:
+def _run(arguments: list[str], timeout: float) -> None:
     """Run a program to its end, in a process group of its own, which is killed whatever happens.
 
     Raises _FailedError, with the last lines of its stderr, where it fails, cannot be started, or
@@ -258,14 +258,14 @@ def _run(words: list[str], timeout: float) -> None:
     """
     try:
         process = subprocess.Popen(
-            words,
+            arguments,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
     except OSError as error:
-        raise _FailedError(f"{words[0]} cannot be started ({error.strerror})") from None
+        raise _FailedError(f"{arguments[0]} cannot be started ({error.strerror})") from None
     assert process.stderr is not None
     tail: deque[bytes] = deque(maxlen=LAST_LINES)
     reader = Thread(target=_read_tail, args=(process.stderr, tail), daemon=True)
@@ -281,8 +281,7 @@ def _run(words: list[str], timeout: float) -> None:
     reader.join(timeout=1.0)  # what has left the group and holds the stream open is not waited for
     lines = [line.decode("utf-8", "replace").strip() for line in list(tail)]
     text = " | ".join(lines)[-LETTERS:]
-    plain = "".join(letter if letter.isprintable() else "?" for letter in text)
-    last = f"; stderr: {plain}" if plain else ""
+    last = f"; stderr: {plain(text)}" if text else ""
     if code is None:
         remedy = "raise model.timeout if it needs longer"
         raise _FailedError(f"it took longer than {timeout:g} s and was ended; {remedy}{last}")

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spf.errors import ClipError, ConfigError
-from spf.names import normalized_name
-from spf.names import printable as printable
+from spf.names import normalized_name, printable
 from spf.video import SUFFIXES, content_hash, list_frames
 
 LAYOUT = "expected CLIPS/GENERATOR/PAIR.mp4, one folder for each generator"
@@ -132,7 +131,7 @@ def _rivals(name: str, paths: list[Path]) -> ClipError | None:
     names = ", ".join(printable(path.name) for path in paths)
     if len({normalized_name(path.name) for path in paths}) < len(paths):
         names = ", ".join(ascii(path.name) for path in paths)  # they look alike
-    return ClipError(name, f"{len(paths)} files for one pair ({names})", "keep one")
+    return ClipError(name, f"{len(paths)} files for one pair ({names})", "leave one")
 
 
 def _is_clip(entry: Path) -> bool:

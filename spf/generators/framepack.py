@@ -31,11 +31,11 @@ class FramePack(DiffusersGenerator):
     a step; 1 is none, as the authors sample. A request's guidance is the distilled one.
 
     n sections of W latents and the first frame make 4 W n + 1 frames. Section m (from 0, in the
-    order of time) holds the latents 1 + m W .. (m + 1) W, and the model is told exactly these as
+    order of time) holds the latents 1 + m W .. (m + 1) W, and the model gets exactly these as
     their times, and as those of the later latents that it sees as history; the first frame is at 0
     and the last one at 1 + n W, right after the clip. So a latent has one time wherever it appears,
     and a warp moves it there each time; history of half and quarter rate gets the mean of the
-    rotations of its 2 and 4 latents, as without a warp. Beyond 4 sections the authors tell all but
+    rotations of its 2 and 4 latents, as without a warp. Beyond 4 sections the authors give all but
     the last 2 the same times, 2 or 3 sections after the first frame (`latent_paddings` in
     diffusers): the times are no clock then, and such a clip cannot be warped.
     """
@@ -110,7 +110,7 @@ def framepack_rope(transformer: Any) -> TemporalRope:
     omega_b = theta^(-2b / T) radians a latent, b < T / 2, highest first, T = rope_dim[0]; each
     turns the channels 2b and 2b + 1 of tables (N, head_dim), temporal channels first, frame-major.
     The rope runs once each for the section's latents, for first frame and next latent, and for both
-    coarser histories, which are averaged afterwards; it is told the latents' indices.
+    coarser histories, which are averaged afterwards; it gets the latents' indices.
     """
     rope: Any = transformer.rope
     temporal = rope.rope_dim[0]

@@ -231,9 +231,7 @@ class LoadOptions:
             check_kind(pipeline(), folder, part)
         if self.files and len(self.files) != len(experts):
             wanted = "[HIGH, LOW], a file for each expert" if len(experts) > 1 else "one file"
-            raise ConfigError(
-                f"model.gguf: this model needs {wanted}; {len(self.files)} were given"
-            )
+            raise ConfigError(f"model.gguf: this model needs {wanted}; not {len(self.files)}")
         for part in experts if self.compile else ():
             kind = transformer_class(folder, part)
             if not getattr(kind, "_repeated_blocks", None):

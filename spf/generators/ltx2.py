@@ -100,7 +100,7 @@ class Ltx2(DiffusersGenerator):
             **VARIANT[self.variant],
             **common,
         )
-        return made.frames[0], ["the sound track is not kept"]
+        return made.frames[0], ["the sound track is dropped"]
 
 
 def ltx2_rope(transformer: Any, name: str) -> TemporalRope:

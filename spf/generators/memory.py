@@ -33,7 +33,7 @@ MARGIN = 1.25
 RESERVE = GIB // 2
 """Bytes of a GPU that are no tensor's."""
 BLOCKWISE = ("sequential", "group")
-"""Offloading that keeps about a block of a transformer on the device."""
+"""Offloading that holds about a block of a transformer on the device."""
 MATH = "math"
 
 

@@ -70,8 +70,8 @@ class StillImage:
 
     def path(self, folder: Path) -> Path:
         """Where it is stored."""
-        words = re.sub(r"[^a-z0-9]+", "-", self.description.lower())[:60].strip("-")
-        return folder / f"{words or 'still'}-{digest(self.identity())}.png"
+        slug = re.sub(r"[^a-z0-9]+", "-", self.description.lower())[:60].strip("-")
+        return folder / f"{slug or 'still'}-{digest(self.identity())}.png"
 
     def stored(self, folder: Path) -> Image | None:
         """The pixels, if its file is there and as it was written."""

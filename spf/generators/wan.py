@@ -97,8 +97,8 @@ class Wan22(WanGenerator):
                     )
         if request.last is not None and self._first_frame_only:
             raise ConfigError(
-                "wan22 variant ti2v takes a first frame only and would ignore the last one without "
-                "a word; use model.variant=i2v or model=wan21, or give no last frame"
+                "wan22 variant ti2v takes a first frame only and would silently ignore the last "
+                "one; use model.variant=i2v or model=wan21, or give no last frame"
             )
         return super().plan(request)
 

@@ -7,11 +7,12 @@ read from the headers of the safetensors files, without loading them.
 import json
 import math
 import os
-import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from spf.errors import UnavailableError
 from spf.extras import require_extra
@@ -24,11 +25,6 @@ WITHOUT_WEIGHTS = ("tokenizer", "tokenizer_2", "scheduler", "processor", "extrac
 
 HALF = ".fp16"
 """What stands before .safetensors in the names of half-precision copies."""
-
-HEADER = 100_000_000
-"""Bytes of a safetensors file's header; its own library reads no longer ones."""
-NO_HEADER = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
-"""What looking for sizes in a header raises that has none."""
 
 
 @dataclass(frozen=True)
@@ -385,15 +381,8 @@ def plain_files(folder: Path) -> list[Path]:
 def _parameters(file: Path) -> int:
     """Elements of all tensors in a safetensors file, from its header."""
     try:
-        with open(file, "rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            if length > min(file.stat().st_size, HEADER):
-                raise ValueError("the header is longer than the file, or than a header is")
-            header = json.loads(stream.read(length))
-        tensors = {name: about for name, about in header.items() if name != "__metadata__"}
-        end = max((about["data_offsets"][1] for about in tensors.values()), default=0)
-        if file.stat().st_size < 8 + length + end:
-            raise ValueError("it ends too early")
-        return sum(math.prod(about["shape"]) for about in tensors.values())
-    except (*NO_HEADER, OSError, struct.error) as error:
+        with safe_open(file, "numpy") as tensors:
+            shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
+        return sum(map(math.prod, shapes))
+    except (OSError, SafetensorError) as error:
         raise UnavailableError(f"{file}: damaged ({error}); remove it and fetch it again") from None

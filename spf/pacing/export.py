@@ -86,15 +86,15 @@ def ffmpeg_command(
     from_file = "-/filter:v" if known >= (59, 0) else "-filter_script:v"
     sync = "-fps_mode" if known >= (57, 28) else "-vsync"
     # Absolute: in a name without its folder FFmpeg reads what is before a colon as a protocol.
-    words = ["ffmpeg", "-i", str(clip.absolute()), "-map", f"0:V:{stream}", from_file]
-    words += [str(chain.absolute()), sync, "passthrough", "-frames:v", str(count)]
-    return " ".join(map(shell_quoted, [*words, str(out.absolute())]))
+    arguments = ["ffmpeg", "-i", str(clip.absolute()), "-map", f"0:V:{stream}", from_file]
+    arguments += [str(chain.absolute()), sync, "passthrough", "-frames:v", str(count)]
+    return " ".join(map(shell_quoted, [*arguments, str(out.absolute())]))
 
 
 def thinned(x: Array, y: Array, tolerance: float) -> NDArray[np.intp]:
     """Indices of the points (n,) that a polyline needs to stay within a tolerance of all of them in
     y, ends included (Douglas and Peucker 1973, with distances along y)."""
-    kept = {0, len(x) - 1}
+    chosen = {0, len(x) - 1}
     waiting = [(0, len(x) - 1)]
     while waiting:
         first, last = waiting.pop()
@@ -105,9 +105,9 @@ def thinned(x: Array, y: Array, tolerance: float) -> NDArray[np.intp]:
         away = np.abs(y[inner] - line)
         if away.max() > tolerance:
             middle = first + 1 + int(away.argmax())
-            kept.add(middle)
+            chosen.add(middle)
             waiting += [(first, middle), (middle, last)]
-    return np.array(sorted(kept))
+    return np.array(sorted(chosen))
 
 
 def _pieces(x: Array, y: Array) -> str:

@@ -44,7 +44,7 @@ class RetimedGeneration:
     def best(self) -> Attempt:
         """The warped attempt nearest to the target, even if the baseline was nearer; the baseline
         where nothing was warped."""
-        return min(self.attempts[1:] or self.attempts, key=_rank)
+        return min(self.attempts[1:] or self.attempts, key=rank)
 
 
 def retime_generated(
@@ -94,7 +94,7 @@ def retime_generated(
             composing = strategy.correction == "compose"
             warp = warp.composed(more) if composing else warp.corrected(more)
         attempts.append(generate_measured(generator, request, measure, target, warp, on_progress))
-        stuck = len(attempts) > 2 and not _rank(attempts[-1]) < _rank(attempts[-2])
+        stuck = len(attempts) > 2 and not rank(attempts[-1]) < rank(attempts[-2])
         if stuck or no_change_reason(attempts[-1].curve) is not None:  # which has no time map
             return RetimedGeneration(attempts, "no better")
     return RetimedGeneration(attempts, "done")
@@ -126,6 +126,6 @@ def target_mae(curve: Curve, target: Target) -> float:
     return distance_to_target(curve, target) if no_change_reason(curve) is None else float("nan")
 
 
-def _rank(attempt: Attempt) -> float:
+def rank(attempt: Attempt) -> float:
     """target_mae, with the worst of all for a clip that shows no change."""
     return attempt.target_mae if attempt.target_mae == attempt.target_mae else float("inf")

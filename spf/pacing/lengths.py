@@ -17,10 +17,10 @@ from spf.video.write import exact_rate
 Array = NDArray[np.float64]
 
 KEEP = ("length", "fastest")
-"""What is kept of the clip: its length, or the speed of what passes fastest in the result."""
+"""What stays of the clip: its length, or the speed of what passes fastest in the result."""
 LONGEST = 4.0
-"""Times the clip's length that the result has at most, where the speed of its fastest part is
-kept: where nothing changes a retimed clip passes at any speed, and would last for ever."""
+"""Times the clip's length that the result has at most, where the speed of its fastest part
+stays: where nothing changes a retimed clip passes at any speed, and would last for ever."""
 SAME_RATE = 1e-3
 
 

@@ -1,4 +1,4 @@
-"""What moves between two frames, and pictures in between that follow it.
+"""What moves between two frames, and frames in between that follow it.
 
 Dense optical flow by DIS (Kroeger, Timofte, Dai, Van Gool, "Fast Optical Flow using Dense Inverse
 Search", ECCV 2016, as in OpenCV) in both directions. The flow at a time between is approximated as
@@ -20,7 +20,7 @@ Field = NDArray[np.float32]
 LEAST_SIDE = 16
 """Pixels; smaller frames are continued to this size, as the flow looks at patches of 8."""
 DOUBT = 0.3
-"""Weight that a frame keeps where it does not show what the other one shows, over its full one. The
+"""Weight of a frame where it does not show what the other one shows, over its full one. The
 flow's ends are soft, so that a smaller one makes hard edges where the two disagree by little."""
 
 
@@ -39,7 +39,7 @@ class Flows:
         return Flows(self.back, self.there, self.found_back, self.found_there)
 
     def compensated(self, first: Image, second: Image, share: float) -> Image:
-        """The picture (H, W, 3) uint8 at `share` (0 .. 1) of the way from the first frame on.
+        """The image (H, W, 3) uint8 at `share` (0 .. 1) of the way from the first frame on.
 
         Both frames are fetched along the flow and blended by their distance. What one of them
         shows and the other does not is taken from that one.

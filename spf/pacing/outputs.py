@@ -27,8 +27,8 @@ def write_side_by_side(done: Retimed, out: Path, on_progress: OnProgress | None 
     total = round(max(x.times[-1] - x.times[0] for x in (before, after)) * rate) + 1
     with Reader(done.source) as clip, Reader(done.out) as result:
         panels = [
-            ((image for image, _ in reader), curve, f"{word}: {reader.info.path.name}")
-            for word, reader, curve in (("before", clip, before), ("after", result, after))
+            ((image for image, _ in reader), curve, f"{name}: {reader.info.path.name}")
+            for name, reader, curve in (("before", clip, before), ("after", result, after))
         ]
         frames = side_by_side(panels, rate)
         write_mp4(out, counted(frames, on_progress, STAGES[3], total), rate)

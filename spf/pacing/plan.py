@@ -20,7 +20,7 @@ from spf.measurement import Measurement, measure_clip
 from spf.pacing.generated import target_mae
 from spf.pacing.keyframes import KeyframePlan
 from spf.pacing.lengths import Length, Wanted, length_of
-from spf.pacing.regeneration import ONLY_CUTS, OnProgress, plan_regeneration
+from spf.pacing.regeneration import OnProgress, plan_regeneration
 from spf.pacing.resampling import is_identity
 from spf.pacing.shots import between_cuts, cuts_shown, paced, target_of
 from spf.pacing.strategies import KEEP, Regenerate, Resampling, make_method
@@ -36,6 +36,8 @@ METHOD = "flow"
 MEASURING = "measuring"
 SAME_TIME = 1e-3
 """Seconds by which time stamps may be off those of a constant rate, and count as equal to them."""
+ONLY_CUTS = "nothing changes but at its cuts", "choose cuts=bridge (--cuts bridge)"
+"""Reason and remedy where kept cuts leave nothing to retime."""
 NAMED_CUTS = 5
 """Cuts whose times a note lists."""
 
@@ -73,7 +75,7 @@ class RetimePlan:
         return replace(curve, times=np.arange(len(curve)) / self.length.fps)
 
     @property
-    def keeps_time(self) -> bool:
+    def preserves_times(self) -> bool:
         """Whether the result is the clip: each frame at its own time."""
         same = is_identity(self.positions, len(self.curve))
         return same and bool(np.abs(self.curve.times - self.length.times).max() < SAME_TIME)
@@ -108,7 +110,7 @@ class RegenerationPlan(RetimePlan):
     segments: KeyframePlan
 
     @property
-    def keeps_time(self) -> bool:
+    def preserves_times(self) -> bool:
         return False
 
     def _how(self) -> Iterator[str]:
@@ -163,7 +165,7 @@ def ready_generator(
     if generator is None:
         raise ConfigError(
             f"method=regenerate needs a generator (--model): {', '.join(MAKERS)} (tiny: 32x32 "
-            "pictures), or command"
+            "images), or command"
         )
     made = load_generator(generator)
     made.check()
@@ -188,8 +190,8 @@ def planned(
         raise ClipError(path, *ONLY_CUTS)
     length = length_of(curve, target, wanted or Wanted(), info.fps if info else None, cuts)
     # Regeneration has a map of its own, through its keyframes.
-    kept = cuts if isinstance(strategy, Resampling) else ()
-    positions = time_map(curve, target, length.num_frames, kept)
+    between = cuts if isinstance(strategy, Resampling) else ()
+    positions = time_map(curve, target, length.num_frames, between)
     plan = RetimePlan(path, measured, target, strategy.name, length, positions, cuts, ())
     notes = (*measured.embeddings.notes, *length.notes, *_cut_notes(plan.curve, way))
     return replace(plan, notes=notes)

@@ -11,40 +11,33 @@ Keyframes and finished segments lie on disk: one segment is in memory at a time.
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import numpy as np
-from numpy.typing import NDArray
 
 from spf.errors import ClipError, ConfigError, SpfError
 from spf.files import sweep
 from spf.generators.base import GeneratedClip, Generator, Image, Request, unwarpable
 from spf.generators.cached import CachedGenerator, read_clip
 from spf.generators.counts import counts_of
-from spf.numbers import number
-from spf.pacing.generated import retime_generated, target_mae
+from spf.pacing.generated import rank, retime_generated, target_mae
 from spf.pacing.keyframes import KeyframePlan, Piece, make_plan, part_of
 from spf.pacing.resampling import resampled
-from spf.pacing.shots import paced, target_of
+from spf.pacing.shots import paced
 from spf.pacing.strategies import KEEP, Regenerate, Strategy
 from spf.pacing.targets import Target
-from spf.progress import Curve, no_change_reason, segment
-from spf.progress.metrics import NO_CHANGE
-from spf.video import Reader, Sampling, write_png
+from spf.progress import Curve, segment
+from spf.video import Reader, write_png
 
-Source = str | os.PathLike[str] | NDArray[np.uint8]
+Source = str | os.PathLike[str]
 Measure = Callable[[Iterator[tuple[Image, float]]], Curve]
 """Frames, each with its seconds -> their curve. They are streamed, and need not be held."""
 OnProgress = Callable[[str, int, int | None], None]
 """Called with a stage's name, how much of it is done, and of how much (None: unknown)."""
 
 READING = "reading keyframes"
-ONLY_CUTS = "nothing changes but at its cuts", "choose cuts=bridge (--cuts bridge)"
-"""Reason and remedy where kept cuts leave nothing to retime."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +84,7 @@ class Regeneration:
 
     plain: Joined
     retimed: Joined | None
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
 
     @property
     def best(self) -> Joined:
@@ -102,30 +95,22 @@ class Regeneration:
 def plan_regeneration(
     curve: Curve,
     generator: Generator,
-    target: str | Target | Curve = "linear",
-    settings: Regenerate | None = None,
-    num_frames: int | None = None,
+    target: Target,
+    settings: Regenerate,
+    num_frames: int,
 ) -> KeyframePlan:
-    """What `regenerate` would do; nothing is decoded or generated.
+    """The segments of a result of `num_frames`; nothing is decoded or generated.
 
-    Raises ConfigError for settings that this clip or generator cannot be regenerated with, and
-    ClipError for a clip without semantic change, or none but its kept cuts.
+    curve : of a clip that can be retimed (`spf.pacing.plan.planned`). Raises ConfigError for
+    settings that this clip or generator cannot be regenerated with.
     """
-    settings = settings or Regenerate()
-    count = len(curve) if num_frames is None else num_frames
-    number("num_frames", count, least=2, whole=True)
-    if no_change_reason(curve) is not None:
-        raise ClipError("the clip", NO_CHANGE, "there is nothing to retime: give another clip")
     cuts = curve.cuts if settings.cuts == KEEP else []
     steady = paced(curve, cuts)
-    if no_change_reason(steady) is not None:
-        raise ClipError("the clip", *ONLY_CUTS)
     try:
         segments = segment(steady, settings.penalty, settings.n_segments)
     except ValueError as error:
         raise ConfigError(f"retime=regenerate: {error}") from None
-    goal = target_of(target, settings.cuts)
-    return make_plan(steady, segments, goal, counts_of(generator), int(count), cuts)
+    return make_plan(steady, segments, target, counts_of(generator), num_frames, cuts)
 
 
 def regenerate(
@@ -134,56 +119,46 @@ def regenerate(
     generator: Generator,
     measure: Measure,
     folder: str | os.PathLike[str],
-    target: str | Target | Curve = "linear",
-    settings: Regenerate | None = None,
-    num_frames: int | None = None,
-    fps: float | None = None,
-    sampling: Sampling | None = None,
+    target: Target,
+    settings: Regenerate,
+    plan: KeyframePlan,
+    fps: float,
     on_progress: OnProgress | None = None,
-    plan: KeyframePlan | None = None,
 ) -> Regeneration:
     """Regenerate a clip between its keyframes, with the target's pacing.
 
     Parameters
     ----------
-    source : path of the clip, which is decoded once more for its keyframes, or its frames
-        (T, H, W, 3) uint8 RGB.
-    curve : of all frames that `source`, read with `sampling`, has.
+    source : path of the clip, which is decoded once more for its keyframes.
+    curve : of all its frames.
     generator : makes the segments; those with a clock are steered as `settings.strategy` says.
     measure : of a segment, and of what is joined of them.
-    folder : where finished segments are kept, losslessly, and found again after an interruption.
+    folder : where finished segments are stored, losslessly, and found again after an interruption.
         The result is read from it.
-    target : as in `time_map`. With kept cuts it is the pacing of what changes between them.
-    num_frames : of the result, exactly; None keeps T.
-    fps : frames a second; None keeps those of the file, or takes the generator's.
+    target : with kept cuts the pacing of what changes between them.
+    plan : as `plan_regeneration` gives it for the same.
+    fps : frames a second of the result.
     on_progress : called after each decoded frame and each denoising step of each segment
         ("segment 2 of 5"), all generations of the segment counted together.
-    plan : as `plan_regeneration` gives it for the same; None has it made.
 
     Each segment is joined to the last without its first frame, which both share. A steered segment
     is taken from whichever generation came nearest to its part of the target, be it the plain one.
     Memory: the generations of one segment, however long the source and the result are.
 
-    Raises what `plan_regeneration`, the generator, `measure` and reading the source raise, and
-    SpfError where the disk refuses; what is finished by then stays in `folder`.
+    Raises what the generator, `measure` and reading the source raise, and SpfError where the disk
+    refuses; what is finished by then stays in `folder`.
     """
-    settings = settings or Regenerate()
-    target = target_of(target, settings.cuts)
-    plan = plan or plan_regeneration(curve, generator, target, settings, num_frames)
     generator.check()
     strategy = settings.steering
     steers = not unwarpable(generator) and strategy.iterations > 0
     generations = 1 + steers * strategy.iterations  # of a segment, at most
     cached = CachedGenerator(generator, folder)
     made: list[_Made] = []
-    wanted = plan.keyframes
-    with _keyframes(source, wanted, len(curve), folder, sampling, on_progress) as (images, rate):
+    with _keyframes(Path(source), plan.keyframes, len(curve), folder, on_progress) as images:
         for number, (piece, first, last) in enumerate(_ends(plan, images), start=1):
             stage = f"segment {number} of {len(plan.pieces)}"
             steps = _Steps(on_progress, stage, generations)
-            request = Request(
-                first, last, settings.prompt, None, settings.seed, piece.frames, fps or rate
-            )
+            request = Request(first, last, settings.prompt, None, settings.seed, piece.frames, fps)
             part = part_of(target, piece.span)
             made.append(
                 _segment(cached, request, measure, strategy if steers else None, part, steps)
@@ -234,7 +209,7 @@ def _segment(
 
         found = retime_generated(generator, request, curve_of, strategy, target, on_progress=steps)
         clip = found.baseline.clip
-        nearest = min(found.attempts, key=lambda one: np.nan_to_num(one.target_mae, nan=2))
+        nearest = min(found.attempts, key=rank)
         best = generator.path(request, nearest.warp)
     if len(clip.frames) != request.num_frames:
         counts = f"{len(clip.frames)} frames, not the {request.num_frames} that it was asked for"
@@ -277,33 +252,25 @@ def _joined(files: Sequence[Path]) -> Iterator[Image]:
 
 @contextmanager
 def _keyframes(
-    source: Source,
+    source: Path,
     wanted: Sequence[int],
     count: int,
     folder: str | os.PathLike[str],
-    sampling: Sampling | None,
     on_progress: OnProgress | None,
-) -> Iterator[tuple[Iterator[Image], float | None]]:
-    """The frames at increasing indices, one at a time, and the frames a second of a file.
+) -> Iterator[Iterator[Image]]:
+    """The frames at increasing indices, one at a time.
 
-    The source is read once, to its end, before anything is generated; keyframes of a file wait as
-    pictures in a folder inside `folder`, which is removed afterwards.
+    The source is read once, to its end, before anything is generated; the frames wait as images in
+    a folder inside `folder`, which is removed afterwards.
 
     Raises ClipError where the clip has another number of frames than its curve.
     """
-    if isinstance(source, np.ndarray):
-        _check_length("the clip", len(source), count)
-        yield (np.ascontiguousarray(source[index]) for index in wanted), None
-        return
-    sampling = sampling or Sampling()
     with _scratch(Path(folder)) as scratch:
-        with Reader(source, sampling) as reader:
+        with Reader(source) as reader:
             images = (image for image, _ in reader)
-            write_png(scratch, _chosen(Path(source), images, wanted, count, on_progress))
-            rate = reader.info.fps
+            write_png(scratch, _chosen(source, images, wanted, count, on_progress))
         with Reader(scratch) as reader:
-            kept = _in_use(scratch, (image for image, _ in reader))
-            yield kept, None if rate is None else rate / sampling.stride
+            yield _in_use(scratch, (image for image, _ in reader))
 
 
 def _in_use(folder: Path, images: Iterator[Image]) -> Iterator[Image]:
@@ -329,7 +296,9 @@ def _chosen(
         seen += 1
         if on_progress is not None:
             on_progress(READING, seen, count)
-    _check_length(source, seen, count)
+    if seen != count:
+        counts = f"it has {seen} frames, its curve {count}"
+        raise ClipError(source, counts, "measure the same frames that are regenerated")
 
 
 def _ends(plan: KeyframePlan, images: Iterator[Image]) -> Iterator[tuple[Piece, Image, Image]]:
@@ -357,9 +326,3 @@ def _scratch(folder: Path) -> Iterator[Path]:
         raise SpfError(f"{folder}: {why}; choose another folder for the segments") from None
     with made as name:
         yield Path(name)
-
-
-def _check_length(name: object, found: int, count: int) -> None:
-    if found != count:
-        counts = f"it has {found} frames, its curve {count}"
-        raise ClipError(name, counts, "measure the same frames that are regenerated")

@@ -5,8 +5,6 @@ Everything is streamed: whatever the clip's length, a few frames are in memory, 
 segment.
 """
 
-import os
-import secrets
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -37,7 +35,7 @@ from spf.pacing.strategies import Regenerate, Resampling, make_method
 from spf.pacing.targets import Target
 from spf.progress import Curve, no_change_reason
 from spf.video import Reader, write_mp4
-from spf.video.sound import has_sound, join_sound
+from spf.video.sound import has_sound, write_with_sound
 
 STAGES = (MEASURING, "resampling", "measuring the result", "side by side", "joining")
 
@@ -94,7 +92,7 @@ def retime(
         increasing function on 0 .. 1, or the curve of a clip whose pacing is wanted.
     method : nearest, blend or flow: see `spf.pacing.resampling`; or regenerate, which has the clip
         regenerated between its keyframes: see `spf.pacing.regeneration`.
-    num_frames, fps, keep : of the result: see `spf.pacing.lengths`. The default keeps the clip's
+    num_frames, fps, keep : of the result: see `spf.pacing.lengths`. The default is the clip's
         number of frames and its rate; the mean one where it varies.
     embedder : name, with a variant such as "siglip/b16-384", or object; what measures the clip and
         the result.
@@ -109,7 +107,7 @@ def retime(
         change like any other. Of regenerate also n_segments=4, prompt="...", seed=1,
         strategy="none".
 
-    Sound is kept where each frame keeps its time, and dropped with a note anywhere else.
+    Sound is copied where each frame stays at its time, and dropped with a note anywhere else.
 
     Raises ClipError for a clip that cannot be read, has no semantic change, or a disk that refuses;
     ConfigError for names and numbers that make no sense; UnavailableError, before any work, where
@@ -120,7 +118,7 @@ def retime(
     wanted = Wanted(keep, num_frames, fps)
     strategy = make_method(method, **settings)
     if folder is not None and not isinstance(strategy, Regenerate):
-        raise ConfigError(f"method={strategy.name} keeps no segments; leave folder out")
+        raise ConfigError(f"method={strategy.name} has no segments; leave folder out")
     other = check_embedder(check, chosen)
     plan = plan_retiming(source, chosen, target, strategy, wanted, cache, on_progress, generator)
     return carry_out(plan, path, chosen, cache, on_progress, folder, other)
@@ -188,35 +186,28 @@ def _regenerated(
         folder,
         plan.target,
         plan.settings,
-        fps=plan.length.fps,
-        on_progress=on_progress,
-        plan=plan.segments,
+        plan.segments,
+        plan.length.fps,
+        on_progress,
     )
     frames = counted(done.best.frames(), on_progress, STAGES[4], plan.length.num_frames)
     write_mp4(out, frames, plan.length.fps)
     silent = plan.source.is_file() and has_sound(plan.source)
-    return done, [*done.notes, *["the sound is dropped: the pictures are regenerated"] * silent]
+    return done, [*done.notes, *["the sound is dropped: the frames are regenerated"] * silent]
 
 
 def write_result(plan: RetimePlan, out: Path, on_progress: OnProgress | None = None) -> list[str]:
     """Write the result of a plan; returns notes."""
-    sound = plan.source.is_file() and has_sound(plan.source)
-    joining = sound and plan.keeps_time
-    silent = out.with_name(f".spf-{secrets.token_hex(8)}.mp4") if joining else out
-    try:
+
+    def write(path: Path) -> None:
         with closing(_result(plan, on_progress)) as frames:
-            write_mp4(silent, frames, plan.length.fps)
-        if not joining:
-            return ["the sound is dropped: the pictures are shown at other times"] * sound
-        try:
-            join_sound(silent, plan.source, out)
-        except ClipError as error:
-            os.replace(silent, out)
-            return [f"the sound is dropped: {error.reason}"]
-    finally:
-        if joining:
-            silent.unlink(missing_ok=True)
-    return []
+            write_mp4(path, frames, plan.length.fps)
+
+    sound = plan.source.is_file() and has_sound(plan.source)
+    if sound and plan.preserves_times:
+        return write_with_sound(write, plan.source, out)
+    write(out)
+    return ["the sound is dropped: the frames are shown at other times"] * sound
 
 
 def _result(plan: RetimePlan, on_progress: OnProgress | None) -> Generator[Image]:

@@ -35,8 +35,9 @@ def warped(ropes: Sequence[TemporalRope], warp: "Warp") -> Iterator[None]:
     that it returns; calls are never counted. Offloading, casting and saving go on as without it.
 
     Raises SpfError where a rope is warped already (add the corrections in one `Warp`), and where
-    the transformer was compiled as a whole: such code ignores hooks that come later, and would keep
-    those that it was compiled with. `transformer.compile_repeated_blocks()` leaves the rope alone.
+    the transformer was compiled as a whole: such code ignores hooks that come later, and goes on
+    calling those that it was compiled with. `transformer.compile_repeated_blocks()` leaves the rope
+    alone.
     """
     for rope in ropes:
         if id(rope.rope) in _WARPED:

@@ -26,7 +26,7 @@ and cost no more frames; segments too short to be generated are joined."""
 
 
 class Strategy(Protocol):
-    """What a warp is made with; `iterations` is how many corrections are tried at most, 0 keeps
+    """What a warp is made with; `iterations` is how many corrections are tried at most, 0 leaves
     the clip as it was first generated; `correction` is one of `CORRECTIONS`."""
 
     name: ClassVar[str]

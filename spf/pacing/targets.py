@@ -224,7 +224,7 @@ def pinned(target: Target, u: Array) -> Array:
     Raises ValueError, in one line, for a target that falls or does not run from 0 to 1.
     """
     values = np.array(target(u), dtype=np.float64)
-    name = getattr(target, "name", "given")
+    name = getattr(target, "name", "function")
     if values.shape != u.shape:
         raise ValueError(f"target {name}: it must give a value for each of {u.shape} shares")
     if not (abs(values[0]) < _ENDS and abs(values[-1] - 1.0) < _ENDS):
@@ -239,7 +239,7 @@ def pinned(target: Target, u: Array) -> Array:
 
 def described(target: Target) -> str:
     """A target by its name and the settings that are not its defaults."""
-    name = getattr(target, "name", "given")
+    name = getattr(target, "name", "function")
     if isinstance(target, LikeCurve):
         return f"{name} another clip"
     fields = getattr(target, "__dataclass_fields__", {})

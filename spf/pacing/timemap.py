@@ -26,7 +26,7 @@ def time_map(
     curve : of the source clip, T frames.
     target : a name of `TARGETS`, an increasing function g on 0 .. 1 with g(0) = 0, g(1) = 1, or
         the curve of a clip whose pacing is wanted.
-    num_frames : N, at least 2; None keeps T.
+    num_frames : N, at least 2; None is T.
     cuts : frames that begin a shot (such as `curve.cuts`), increasing, in 1 .. T - 1. Nothing is
         shown between two shots, each of which gets its share of the frames: `shot_map`.
 

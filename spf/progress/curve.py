@@ -78,7 +78,7 @@ class Curve:
     separation : (T - 1,) float64, how far apart the frames on either side of each step are,
         radians (`spf.progress.cuts`).
     cut_angle : radians below which no step is a hard cut, by the embedder that measured.
-    is_still : whether the pixels show a still picture, whatever an encoder left in them.
+    is_still : whether the pixels show a still image, whatever an encoder left in them.
     is_explained : whether nothing is left but what a camera's motion leaves (`Corrected`).
     flicker_share : noise share above which a clip flickers, by the embedder that measured; motion
         alone stays below it.
@@ -132,7 +132,7 @@ class Curve:
     def flickers(self) -> bool:
         """Whether so much of the change is noise that an even curve does not mean even pacing: a
         constant distance between all frames fits a straight line. Where there is nothing but noise,
-        it is flicker if neighbouring frames differ as different pictures do, and else grain."""
+        it is flicker if neighbouring frames differ as different images do, and else grain."""
         much = self.noise_share > self.flicker_share
         return much and (self.changes or self.noise_level > FLICKER_LEVEL)
 
@@ -151,7 +151,7 @@ class Curve:
         return self.total_change > 0 and stands_out(*known)
 
     def inverse(self, progress: ArrayLike) -> Array:
-        """Frame positions at which the curve reaches the given progress.
+        """Frame positions at which the curve reaches a progress.
 
         Where the curve is flat every position of the plateau has the same progress; the inverse
         is the plateau's middle, so that reversing the clip mirrors the result. At the two ends

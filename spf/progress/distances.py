@@ -55,7 +55,7 @@ def banded_angles(z: ArrayLike, window: int = 30) -> Array:
 
     Cosines come from float64 matrix products of tiles of frames. Where two frames nearly agree
     the cosine has no digits left (1e-16 in the cosine is 1e-8 rad), so those angles are measured
-    by the chord |a - b|, which keeps them: identical rows are exactly 0 apart. Time
+    by the chord |a - b|, which preserves them: identical rows are exactly 0 apart. Time
     O(T window D); memory O(T window), beside a workspace of a few megabytes.
 
     Raises ValueError for a wrong shape, fewer than 2 frames, and rows with NaN or only zeros.

@@ -45,7 +45,7 @@ def fit(
     window : pairs up to this many frames apart, at least 1.
     sigma : width of the weights in frames, above 0.
     ridge : at least 0. The default 1e-5 becomes 0, with the mean pinned, above 5,000 frames,
-        where it would bend the curve; any other value is used as given.
+        where it would bend the curve; any other value is used as it is.
     power : above 0; 1 is the paper's, 2 sharpens segmentation.
     monotone : "gradient" (default), "peer" (exactly the authors'), "increments", "isotonic".
     noise : "none" (the paper's), or "nugget": the noise's share is taken out of every distance.
@@ -88,7 +88,7 @@ def fit_many(
         raise ValueError(f"device must be auto, cpu or cuda, not {device!r}")
     embeddings = list(embeddings)
     if times is not None and len(times) != len(embeddings):
-        raise ValueError(f"{len(times)} time arrays were given for {len(embeddings)} clips")
+        raise ValueError(f"{len(times)} time arrays for {len(embeddings)} clips")
     clips: list[Rows] = []
     stamps: list[Array] = []
     for index, z in enumerate(embeddings):
@@ -129,7 +129,7 @@ def _clip_named(index: int) -> Iterator[None]:
 
 
 def as_times(times: ArrayLike | None, length: int) -> Array:
-    """Time stamps (T,) float64, strictly increasing; frame indices where None is given."""
+    """Time stamps (T,) float64, strictly increasing; frame indices for None."""
     if times is None:
         return np.arange(length, dtype=np.float64)
     stamps = np.array(times, dtype=np.float64)

@@ -13,13 +13,13 @@ FLICKER_SHARE = 0.6
 """Noise share above which a clip flickers, for an embedder that was not measured."""
 
 FLICKER_LEVEL = 0.3
-"""Noise level, radians, of clips whose neighbouring frames differ as different pictures do."""
+"""Noise level, radians, of clips whose neighbouring frames differ as different images do."""
 
 LAGS = 3
 """Lags, in frames, from which the noise is extrapolated to lag 0."""
 
 STROBES = (2, 3)
-"""Frames for which a strobe may hold each of its pictures."""
+"""Frames for which a strobe may hold each of its images."""
 
 RISE = 0.25
 """Rise of d^2 from lag 1 to 2, as a share, that is no chance of a static clip's noise."""
@@ -45,14 +45,14 @@ def noise_level(distances: Array) -> Array:
 
     Independent noise of size n makes squared distances n^2 + (true distance)^2. Where the meaning
     changes steadily the second part grows as the lag squared, so n^2 is the intercept of d^2
-    against h^2 (as the nugget is the intercept of a variogram). The median over frames keeps a few
-    jumps or cuts out of it. Least squares over lags 1 .. 3; a negative intercept means none.
+    against h^2 (as the nugget is the intercept of a variogram). The median over frames leaves a few
+    jumps or cuts out. Least squares over lags 1 .. 3; a negative intercept means none.
 
     Noise and steady change together make d^2 convex in h. Where it rises but is not convex
     (distances that saturate, a path that keeps turning) that line would take change for noise, so
     its intercept is at most that of the line of d^2 against h through lags 1 and 2.
 
-    A strobe that shows each of its pictures for s frames is back at the first one after 2 s: where
+    A strobe that shows each of its images for s frames is back at the first one after 2 s: where
     the median at lag 2 s is less than half of that at lag s, the same is asked of lags s, 2 s, 3 s,
     for s = 2 and 3, and the largest answer counts.
 

@@ -10,7 +10,7 @@ where a camera that moves `REACH` times as far as the views could make all of th
 variance p along it: REACH^2 c > p. Along the others the clip moves further than a camera would.
 
 Projecting out directions of nuisance is nuisance attribute projection (Solomonoff et al. 2004);
-directions from small changes of the picture itself are those of the tangent distance (Simard et
+directions from small changes of the image itself are those of the tangent distance (Simard et
 al. 1998). The choice by the clip's own variance is ours. docs/concepts/nuisance.md says what is
 lost, when, and what else was tried. Nothing depends on the order of the views, on a rotation of the
 embedding space or on the direction of time, beyond rounding.
@@ -81,9 +81,9 @@ def nuisance_directions(differences: ArrayLike, vectors: ArrayLike, reach: float
 def corrected(vectors: ArrayLike, axes: Array) -> Rows:
     """Unit vectors (T, D) float64 without the directions `axes` (R, D).
 
-    Without directions these are the vectors themselves, bit for bit. Where a row keeps less than
-    `LEAST_LEFT` of its length the nuisance explains everything, and all rows are the mean direction
-    of the clip: nothing changes.
+    Without directions these are the vectors themselves, bit for bit. Where less is left of a row
+    than `LEAST_LEFT` of its length the nuisance explains everything, and all rows are the mean
+    direction of the clip: nothing changes.
     """
     rows = as_embeddings(vectors)
     if not len(axes):

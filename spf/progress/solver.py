@@ -86,6 +86,6 @@ def ridge_for(ridge: float, length: int) -> float:
     The paper's 1e-5 only has to fix the free constant, but it also pulls the ends of a long curve
     together: an evenly paced clip gets linearity_mae 0.001 at 10,000 frames and 0.070 at 100,000.
     So the default becomes 0 with a pinned mean above `RIDGE_LENGTH` frames. Any ridge other than
-    the default is used as given, at every length (below `SMALLEST_RIDGE` it counts as 0).
+    the default is used as it is, at every length (below `SMALLEST_RIDGE` it counts as 0).
     """
     return 0.0 if ridge == RIDGE and length > RIDGE_LENGTH else ridge

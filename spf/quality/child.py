@@ -10,10 +10,8 @@ end. The process ends at once when its input does: when the parent is done, or g
 import json
 import math
 import os
-import queue
 import shutil
 import sys
-import threading
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -24,6 +22,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
+from spf.child import replies, requests
 from spf.errors import one_line
 from spf.quality.weights import CAMERA, COTRACKER_CODE, DINO_CODE, DREAMSIM_WEIGHTS, FIRST_FRAME
 
@@ -50,7 +49,7 @@ whatever it sees: round(4 n / 16) frames must move, none of n = 2."""
 # Multiples to which AMT and RAFT pad width and height.
 PADDED = {"motion_smoothness": 16, "dynamic_degree": 8}
 # Padded size below which the coarsest of their four correlation maps has a single row or column:
-# sampling it divides by zero, and VBench makes a score of the NaN without a word.
+# sampling it divides by zero, and VBench silently makes a score of the NaN.
 MINIMAL_PADDED = 128
 SAMPLED_FPS = 8  # that dynamic_degree looks at
 
@@ -60,22 +59,9 @@ class Refused(Exception):
 
 
 def main(folder: str, device: str) -> None:
-    replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(requests, folder), daemon=True).start()
-    while True:
-        request = json.loads(requests.get())
-        reply = _reply(request.pop("dimension"), Path(request.pop("clip")), device, request)
-        replies.write(json.dumps(reply) + "\n")
-        replies.flush()
-
-
-def _listen(requests: "queue.SimpleQueue[str]", folder: str) -> None:
-    for line in sys.stdin:
-        requests.put(line)
-    shutil.rmtree(folder, ignore_errors=True)
-    os._exit(0)  # whatever is being computed, nobody waits for it
+    send = replies()
+    for request in requests(partial(shutil.rmtree, folder, ignore_errors=True)):
+        send(**_reply(request.pop("dimension"), Path(request.pop("clip")), device, request))
 
 
 def _reply(dimension: str, clip: Path, device: str, about: Mapping[str, str]) -> dict[str, Any]:

@@ -21,8 +21,8 @@ ROUNDING = 1.0 / 12.0
 MAXIMAL_PSNR = 10.0 * log10(255.0**2 / ROUNDING)
 """PSNR of identical frames, in dB: 58.92."""
 
-_PSNR = "signal-to-noise ratio of the {} generated frame against the one it was given"
-_ANGLE = "angle between the embeddings of the {} generated frame and the one it was given"
+_PSNR = "signal-to-noise ratio of the {} generated frame against its input frame"
+_ANGLE = "angle between the embeddings of the {} generated frame and its input frame"
 ENDS = ("first", "last")
 
 FIDELITY = {
@@ -57,7 +57,7 @@ def end_fidelity(
 
 def cropped(image: Image, size: tuple[int, int]) -> Image:
     """The image (H, W, 3) at (height, width): its largest part of that aspect, in its middle, as
-    image-to-video programs cut a picture that has another."""
+    image-to-video programs cut an image that has another."""
     height, width = image.shape[:2]
     scale = min(height / size[0], width / size[1])
     rows, columns = (max(1, round(scale * side)) for side in size)

@@ -50,7 +50,7 @@ class VBenchProcess:
             if end.why == HUNG:
                 why = f"it took longer than {seconds:g} s; raise quality.time_limit"
             else:
-                why = f"it {end.why}" if end.why else f"the process died ({self._last_words()})"
+                why = f"it {end.why}" if end.why else f"the process died ({self._last_line()})"
         except BaseException:  # Ctrl-C: nothing must go on behind our back
             self.close()
             raise
@@ -95,7 +95,7 @@ class VBenchProcess:
             )
         return self._child
 
-    def _last_words(self) -> str:
+    def _last_line(self) -> str:
         """The last line that the child wrote, and what it died of."""
         assert self._child is not None
         ended = self._child.end()

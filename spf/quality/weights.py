@@ -28,7 +28,7 @@ COTRACKER_CODE = "cotracker_model/facebookresearch_co-tracker_main"
 COTRACKER_WEIGHTS = "cotracker_model/cotracker2.pth"
 
 HUB_WEIGHTS = (DINO_WEIGHTS, COTRACKER_WEIGHTS)
-"""What the code of these networks looks for where torch.hub keeps files."""
+"""What the code of these networks looks for where torch.hub stores files."""
 
 PACKAGES = {"i2v_background": "dreamsim"}
 """What a dimension imports that vbench does not bring."""
@@ -139,7 +139,7 @@ DEFAULT_DIMENSIONS = tuple(name for name in VBENCH_DIMENSIONS if name != CAMERA)
 
 
 def vbench_cache() -> Path:
-    """Where VBench keeps its weights: VBENCH_CACHE_DIR, or ~/.cache/vbench."""
+    """Where VBench looks for its weights: VBENCH_CACHE_DIR, or ~/.cache/vbench."""
     return Path(os.environ.get("VBENCH_CACHE_DIR") or Path.home() / ".cache" / "vbench").absolute()
 
 
@@ -154,7 +154,7 @@ def fetched_hashes() -> dict[str, str]:
     return {name: str(found) for name, found in noted.items()} if isinstance(noted, dict) else {}
 
 
-def words() -> dict[str, list[QualityFile]]:
+def names() -> dict[str, list[QualityFile]]:
     """What `make weights QUALITY=` knows: vbench, and vbench/DIMENSION."""
     found = {f"vbench/{name}": list(files) for name, files in VBENCH_DIMENSIONS.items() if files}
     every = dict.fromkeys(file for name in DEFAULT_DIMENSIONS for file in VBENCH_DIMENSIONS[name])

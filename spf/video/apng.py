@@ -1,6 +1,6 @@
 """Animated PNGs, composed as the PNG specification asks (third edition, 11.3.6.2 and 12.5.3).
 
-Pillow decodes the pictures; its own composition, up to version 13, blends alpha over alpha wrongly
+Pillow decodes the frames; its own composition, up to version 13, blends alpha over alpha wrongly
 and forgets what a frame with "dispose to previous" had covered.
 """
 
@@ -32,12 +32,12 @@ def frames(path: Path, canvas: Image.Image) -> Iterator[Image.Image]:
     shown = Image.new("RGBA", canvas.size)
     shown.info.update(canvas.info)  # an orientation
     first = True
-    for control, picture in _pictures(path):
+    for control, data in _frames(path):
         width, height, x, y, numerator, denominator, dispose, blend = control
         box = (x, y, x + width, y + height)
         if box[2] > shown.width or box[3] > shown.height:
             raise OSError("a frame is larger than its canvas")
-        with Image.open(io.BytesIO(picture), formats=("PNG",)) as image:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             part = image.convert("RGBA")
         covered = shown.crop(box)
         if blend == OVER:
@@ -53,7 +53,7 @@ def frames(path: Path, canvas: Image.Image) -> Iterator[Image.Image]:
         first = False
 
 
-def _pictures(path: Path) -> Iterator[tuple[tuple[int, ...], bytes]]:
+def _frames(path: Path) -> Iterator[tuple[tuple[int, ...], bytes]]:
     """(control of a frame, the frame as a PNG of its own) of all frames.
 
     The control is width, height, x, y, delay (numerator, denominator, seconds), dispose, blend.

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import queue
 import resource
 import sys
-import threading
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import IO, Any
 
 import numpy as np
 
+from spf.child import replies, requests
 from spf.errors import ClipError, ConfigError, one_line
 from spf.video.clip import AGAIN, Sampling, starved
 from spf.video.reader import Reader
@@ -23,29 +21,13 @@ def serve(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # a decoder writes no file
-    output = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not come between the frames
-    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(requests,), daemon=True).start()
-    while True:
-        request = json.loads(requests.get())
+    send = replies()
+    for request in requests():
         os.chdir(request["folder"])
-        _decode(request["path"], Sampling(**request["sampling"]), output)
+        _decode(request["path"], Sampling(**request["sampling"]), send)
 
 
-def _listen(requests: queue.SimpleQueue[str]) -> None:
-    """Pass requests on; at their end the parent is gone, and nobody waits for what is decoded."""
-    for line in sys.stdin:
-        requests.put(line)
-    os._exit(0)
-
-
-def _decode(path: str, sampling: Sampling, output: IO[bytes]) -> None:
-    def send(data: bytes | memoryview = b"", **reply: Any) -> None:
-        output.write(json.dumps(reply, default=str).encode() + b"\n")
-        output.write(data)
-        output.flush()
-
+def _decode(path: str, sampling: Sampling, send: Callable[..., None]) -> None:
     try:
         with Reader(path, sampling) as reader:
             send(info=asdict(reader.info) | {"path": ""})

@@ -69,7 +69,7 @@ class ClipInfo:
     """What is known about a clip before it is read whole.
 
     width, height: pixels as displayed, after rotation and after resampling to square pixels.
-    codec: name of the format that the pictures are stored in ("h264", "gif", "png", ...).
+    codec: name of the format that the frames are stored in ("h264", "gif", "png", ...).
     rotation: degrees clockwise (0, 90, 180, 270) that the file asks for and that are applied.
     pixel_aspect: width / height of a stored pixel, 1.0 where pixels are square.
     fps: average frames per second; None where there is no rate (images).

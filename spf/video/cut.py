@@ -17,7 +17,7 @@ from spf.video.sound import copied, interleave
 from spf.video.sound import packets as sound_packets
 
 SAME_TIME = 1e-3
-"""Seconds by which a packet and its frame may be apart: Matroska keeps whole milliseconds."""
+"""Seconds by which a packet and its frame may be apart: Matroska stores whole milliseconds."""
 
 
 @dataclass(frozen=True, eq=False)

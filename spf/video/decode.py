@@ -19,7 +19,7 @@ from spf.video.times import steady
 if TYPE_CHECKING:
     import av
 
-# Formats that FFmpeg would open and that hold no pictures of their own: text drawn as frames, and
+# Formats that FFmpeg would open and that hold no frames of their own: text drawn as frames, and
 # lists that lead to other files or to the network.
 NOT_VIDEOS = frozenset({
     "tty", "bin", "xbin", "adf", "idf", "hls", "concat", "dash", "imf", "vobsub",
@@ -33,7 +33,7 @@ DEFAULT_STEP = 0.04  # seconds, where a file has neither times nor rate (FFmpeg'
 class VideoSource:
     """Frames of one video stream, in the order of display.
 
-    Damaged packets are skipped and counted; frames that decode only in part are kept. Decoding runs
+    Damaged packets are skipped and counted; frames that decode only in part are used. Decoding runs
     on one thread: what a damaged file decodes to depends on the number of threads, and a result
     must not depend on the machine.
 
@@ -54,7 +54,7 @@ class VideoSource:
         self._repeated_until = -1.0  # time stamp (s) of the last one
         self._notes: list[str] = []
         self.decoded = 0
-        # The prefix keeps a colon in a name from being read as a protocol.
+        # Without the prefix a colon in a name would be read as a protocol.
         options = {
             "protocol_whitelist": "file",
             "format_whitelist": _formats(),
@@ -92,7 +92,7 @@ class VideoSource:
 
         videos, tile = videos_of(self._container), av.stream.Disposition.dependent
         if not videos and any(s.disposition & tile for s in self._container.streams.video):
-            reason = "its picture is stored as tiles, which are not joined here"
+            reason = "its image is stored as tiles, which are not joined here"
             raise ClipError(self._path, reason, "convert it to PNG or JPEG")
         if not videos and index_missing(self._path):
             raise _unreadable(self._path)
@@ -100,7 +100,7 @@ class VideoSource:
             others = {str(s.type) for s in self._container.streams} - {"video"}
             found = " and ".join(sorted(others) or ["a cover picture"])
             reason = f"it has no video stream, only {found}"
-            raise ClipError(self._path, reason, "give a file with pictures")
+            raise ClipError(self._path, reason, "give a file with frames")
         if wanted is None:
             best = self._container.streams.best("video")
             wanted = next((i for i, s in enumerate(videos) if best and s.index == best.index), 0)
@@ -165,7 +165,7 @@ class VideoSource:
         return end - begin if end > begin else None
 
     def _with_alpha(self) -> Any:
-        """A decoder that gives the transparency beside a WebM's picture; None where there is none.
+        """A decoder that gives the transparency beside a WebM's frames; None where there is none.
 
         FFmpeg's own decoders of VP8 and VP9 leave it out, libvpx does not.
         """

@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from spf.errors import ClipError, ConfigError
-from spf.identity import canonical
+from spf.identity import canonical, file_digest
 from spf.names import printable
 from spf.video.clip import IMAGE_SUFFIXES, SUFFIXES, ClipInfo, Render, plural
 from spf.video.images import (
@@ -157,19 +157,12 @@ def content_hash(path: str | os.PathLike[str]) -> str | None:
     """
     try:
         if not os.path.isdir(path):
-            return _sha256(Path(path))
+            return file_digest(Path(path), "sha256")
         frames, notes = list_frames(Path(path))
-        found = [[[frame.name, _sha256(frame)] for frame in frames], notes]
+        found = [[[frame.name, file_digest(frame, "sha256")] for frame in frames], notes]
         return hashlib.sha256(canonical(found)).hexdigest()
     except OSError:
         return None  # reading the clip reports what is wrong with it
-
-
-def _sha256(path: Path) -> str:
-    if not path.is_file():
-        raise FileNotFoundError(path)  # opening a pipe would wait for ever
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def clips_in(

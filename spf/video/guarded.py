@@ -40,24 +40,18 @@ _lock = threading.Lock()
 class GuardedReader:
     """`Reader`, with the same attributes and errors, decoding in a child process.
 
-    patience : seconds without a frame until the child is killed. memory : bytes of address space
-    that a new child may take. Raises ClipError too where the decoder hangs, crashes, or needs more.
+    Raises ClipError too where the decoder hangs for `PATIENCE`, crashes, or needs more than
+    `MEMORY`.
     """
 
     info: ClipInfo
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        sampling: Sampling = EVERY_FRAME,
-        patience: float = PATIENCE,
-        memory: int = MEMORY,
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], sampling: Sampling = EVERY_FRAME) -> None:
         self.sampling = sampling
         self.lost, self.decoded = 0, 0
         self.notes: list[str] = []
-        self._path, self._patience = Path(path), patience
-        self._decoder: _Decoder | None = _borrow(memory)
+        self._path = Path(path)
+        self._decoder: _Decoder | None = _borrow()
         with self._supervised() as decoder:
             request = {"path": os.fspath(path), "folder": os.getcwd(), "sampling": asdict(sampling)}
             decoder.ask(request)
@@ -77,7 +71,7 @@ class GuardedReader:
                 if reply["frame"] != [self.info.height, self.info.width, 3]:
                     raise Ended("sent a frame of another size")
                 image = np.empty(reply["frame"], np.uint8)
-                decoder.fill(image.data.cast("B"), self._patience)
+                decoder.fill(image.data.cast("B"), PATIENCE)
                 return image, float(reply["time"])
             self.lost, self.notes = reply["lost"], reply["notes"]
         self._give_back()
@@ -110,7 +104,7 @@ class GuardedReader:
             raise
 
     def _reply(self, decoder: _Decoder) -> dict[str, Any]:
-        reply = decoder.line(self._patience)
+        reply = decoder.line(PATIENCE)
         if "clip_error" not in reply and "config_error" not in reply:
             return reply
         error: Exception = ConfigError(reply.get("config_error"))
@@ -130,7 +124,7 @@ class GuardedReader:
         """What became of the child, as an error of the clip."""
         assert self._decoder is not None
         if end.why == HUNG:
-            reason = f"its decoder hung: no frame within {self._patience:g} s"
+            reason = f"its decoder hung: no frame within {PATIENCE:g} s"
         elif end.why == SLOW:
             self.close()
             remedy = "use fewer of its frames, or scale it down"
@@ -148,9 +142,8 @@ class GuardedReader:
 class _Decoder(Child):
     """A child process that decodes, under a bound on its memory."""
 
-    def __init__(self, memory: int) -> None:
-        super().__init__("spf.video.child", str(memory), enough=ENOUGH)
-        self.memory = memory
+    def __init__(self) -> None:
+        super().__init__("spf.video.child", str(MEMORY), enough=ENOUGH)
 
 
 def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
@@ -160,17 +153,15 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         return image
 
 
-def _borrow(memory: int) -> _Decoder:
-    """An idle child that is alive and bound alike, or a new one."""
+def _borrow() -> _Decoder:
+    """An idle child that is alive, or a new one."""
     with _lock:
-        for decoder in list(_idle):
-            alive = decoder.process.poll() is None
-            if not alive or decoder.memory == memory:
-                _idle.remove(decoder)
-                if alive:
-                    return decoder
-                decoder.kill()
-    return _Decoder(memory)
+        while _idle:
+            decoder = _idle.pop()
+            if decoder.process.poll() is None:
+                return decoder
+            decoder.kill()
+    return _Decoder()
 
 
 @atexit.register

@@ -27,7 +27,7 @@ class Reader:
 
     Images are as displayed: rotated as the file asks, with square pixels, transparency over black.
     Times increase strictly and are 0 at the first frame of the stream, whatever `sampling` selects;
-    they are the file's own (a variable frame rate is kept), or frame indices in a folder of images.
+    they are the file's own (a variable frame rate stays), or frame indices in a folder of images.
     Frames before `start` are decoded and dropped: seeking would lose the count and the times.
 
     info: ClipInfo. decoded: frames decoded so far, before sampling. lost: frames declared but not

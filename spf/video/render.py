@@ -48,7 +48,7 @@ class Renderer:
         self._width, self._height = self._square(first)
         check_size(path, self._width, self._height)
         self._transpose, self._flip_x, self._flip_y = _orientation(first)
-        # Clockwise; a mirrored picture counts as what follows its mirroring left to right.
+        # Clockwise; a mirrored frame counts as what follows its mirroring left to right.
         upright = 180 if self._flip_y else 0
         self.rotation = (90 if self._flip_x else 270) if self._transpose else upright
         size = (self._width, self._height)

@@ -1,10 +1,11 @@
-"""The sound of a clip beside other pictures: its packets, as they are."""
+"""The sound of a clip beside other frames: its packets, as they are."""
 
 from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import inf
 from pathlib import Path
@@ -25,17 +26,17 @@ def has_sound(path: str | os.PathLike[str]) -> bool:
 
 
 def join_sound(
-    pictures: str | os.PathLike[str],
+    frames: str | os.PathLike[str],
     clip: str | os.PathLike[str],
     out: str | os.PathLike[str],
     start: float = 0.0,
     stop: float = inf,
 ) -> None:
-    """Write the pictures of one MP4 and the first sound track of a clip into an MP4.
+    """Write the frames of one MP4 and the first sound track of a clip into an MP4.
 
-    Nothing is encoded again. The sound keeps its place relative to the clip's picture at `start`,
-    which is the first one of `pictures`, and ends with the packet before `stop`; seconds since the
-    clip's first picture. Memory does not grow with the length.
+    Nothing is encoded again. The sound stays in its place relative to the clip's frame at `start`,
+    which is the first one of `frames`, and ends with the packet before `stop`; seconds since the
+    clip's first frame. Memory does not grow with the length.
 
     Raises ClipError where the clip's sound cannot be read, MP4 cannot hold its codec, or the disk
     refuses; nothing is left behind then.
@@ -43,8 +44,8 @@ def join_sound(
     import av
 
     with (
-        copied(clip, out, "its sound cannot be kept", "add it with an editor") as output,
-        av.open(f"file:{pictures}") as seen,
+        copied(clip, out, "its sound cannot be copied", "add it with an editor") as output,
+        av.open(f"file:{frames}") as seen,
         av.open(f"file:{clip}") as heard,
     ):
         video, audio = seen.streams.video[0], heard.streams.audio[0]
@@ -54,6 +55,24 @@ def join_sound(
         first = float((best.start_time or 0) * unit) if best and unit else 0.0
         heard_packets = packets(heard, audio, targets[1], first + start, first + stop)
         interleave(output, packets(seen, video, targets[0]), heard_packets)
+
+
+def write_with_sound(
+    write: Callable[[Path], object], clip: Path, out: Path, start: float = 0.0, stop: float = inf
+) -> list[str]:
+    """Write frames by `write`, which takes the path of an MP4, with the clip's sound as in
+    `join_sound`. Where that cannot be joined the frames are written alone; returns a note then."""
+    silent = out.with_name(f".spf-{secrets.token_hex(8)}.mp4")
+    try:
+        write(silent)
+        try:
+            join_sound(silent, clip, out, start, stop)
+        except ClipError as error:
+            os.replace(silent, out)
+            return [f"the sound is dropped: {error.reason}"]
+    finally:
+        silent.unlink(missing_ok=True)
+    return []
 
 
 @contextmanager
@@ -92,6 +111,6 @@ def packets(
             continue
         packet.dts, packet.pts = packet.dts - shift, shown - shift
         if shift > 0 and packet.pts + (packet.duration or 0) <= 0:
-            continue  # before the first picture
+            continue  # before the first frame
         packet.stream = target
         yield float(packet.dts * stream.time_base), target.index, packet

@@ -15,7 +15,7 @@ SHOWN_AS = ("color_range", "colorspace", "color_primaries", "color_trc", "sample
 
 
 class Tile(NamedTuple):
-    """A part of a picture, in pixels; x and y are its left and upper edge."""
+    """A part of an image, in pixels; x and y are its left and upper edge."""
 
     x: int
     y: int
@@ -42,7 +42,7 @@ def cut_tile(source: str | os.PathLike[str], tile: Tile, out: str | os.PathLike[
         inside = tile.x + tile.width <= context.width and tile.y + tile.height <= context.height
         if not inside or any(side % step for side in tile):
             reason = f"{tile} does not fit {context.width} x {context.height} {context.pix_fmt}"
-            raise ClipError(source, reason, f"give multiples of {step} inside the picture")
+            raise ClipError(source, reason, f"give multiples of {step} inside the image")
         graph = av.filter.Graph()
         crop = f"{tile.width}:{tile.height}:{tile.x}:{tile.y}:exact=1"
         nodes = graph.add_buffer(template=stream), graph.add("crop", crop), graph.add("buffersink")

@@ -61,7 +61,7 @@ def test_analyze_prints_a_card_and_draws(tmp_path, capsys):
     out = tmp_path / "made" / "plots"
     words = ("analyze", clip, "--embedder", "tiny")
     card = spf_command.printed(capsys, *words, "--out", out)
-    assert card.startswith("embedder: tiny (shipped); trained on rendered pictures alone")
+    assert card.startswith("embedder: tiny (shipped); trained on rendered images alone")
     assert "12 frames, 0.92 s" in card
     (row,) = spf_command.rows(capsys, *words)
     for metric in ("linearity_mae", "peak_speed", "total_change"):

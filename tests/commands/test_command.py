@@ -118,7 +118,7 @@ def test_what_comes_back_is_checked(outside):
     for how, suffix, message in (
         ("more", "", r"its clip has more than 9 frames, not the 9 asked for; have it follow"),
         ("fewer", "", r"its clip has 8 frames, not the 9 asked for"),
-        ("small", "", r"its clip is 6x6, its frames 12x8; have it keep the size"),
+        ("small", "", r"its clip is 6x6, its frames 12x8; have it make the size"),
         ("nothing", "", r"it ended without writing \{output\}"),
         ("rubbish", ".mp4", r"its clip cannot be read: "),
     ):

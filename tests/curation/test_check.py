@@ -199,7 +199,7 @@ def test_each_clip_gets_a_line_and_a_row(tmp_path, capsys):
     about = {name: broken[name] for name in ("clip", "verdict", "reason")}
     nothing = dict.fromkeys(verdicts.COLUMNS) | {"embedder": "pixels", "findings": []}
     assert broken == nothing | about
-    assert still["reason"] == "no semantic change: its frames show one picture"
+    assert still["reason"] == "no semantic change: its frames show one image"
     assert still["max_jump"] is None
     lines = spf_command.printed(capsys, *words, "--jsonl", code=1).splitlines()
     assert [{"schema": "spf.check/1", **row} for row in rows] == list(map(json.loads, lines))

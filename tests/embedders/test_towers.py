@@ -88,7 +88,7 @@ def test_every_kind_of_resizing_is_open_clips(resize, how):
         if resize == "longest" and min(shape) * 64 < max(shape):
             continue  # their rounding leaves no pixel, which is an error; ours leaves one
         image = frame(*shape)
-        picture = torch.from_numpy(np.array(ours.picture(image)))
+        picture = torch.from_numpy(np.array(ours.prepare(image)))
         assert torch.equal(ours.normalise(picture[None])[0], theirs(Image.fromarray(image))), shape
 
 

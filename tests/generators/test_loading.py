@@ -310,7 +310,7 @@ def test_settings_that_cannot_be(options, message, wan, files):
     ("i2v", {"lora": "cut.safetensors"}, "damaged, or made for another model"),
     ("i2v", {"lora": "text.safetensors"}, "damaged, or made for another model"),
     ("ti2v", {"lora": [{"file": "i2v", "expert": "low"}]}, "this model has no experts"),
-    ("i2v", {"gguf": "high.gguf"}, "needs .HIGH, LOW., a file for each expert; 1 were given"),
+    ("i2v", {"gguf": "high.gguf"}, "needs .HIGH, LOW., a file for each expert; not 1"),
     ("split", {"gguf": "high.gguf"}, "made for another architecture .198 of 198 weights"),
     ("ti2v", {"gguf": "high.gguf"}, "another architecture .1 of .* patch_embedding.weight first"),
     ("framepack", {"gguf": "high.gguf"}, "diffusers reads none for HunyuanVideoFramepack"),

@@ -100,7 +100,7 @@ def test_sound_is_dropped_and_another_size_is_noted(tmp_path):
     small = Fader()
     small.size = (16, 24)
     done = retimed(path, generator=small)
-    assert "the sound is dropped: the pictures are regenerated" in done.notes
+    assert "the sound is dropped: the frames are regenerated" in done.notes
     assert "frames resized from 32x32 to 24x16" in done.plan.notes
 
 
@@ -111,7 +111,7 @@ def test_what_makes_no_sense_is_refused(clip, tmp_path):
         ({"generator": "wan2"}, "did you mean wan22"),
         ({"cut": "keep"}, "unknown setting of regenerate 'cut'; did you mean cuts"),
         ({"method": "flow"}, "method=flow takes no generator"),
-        (flow | {"folder": "x"}, "method=flow keeps no segments"),
+        (flow | {"folder": "x"}, "method=flow has no segments"),
         (flow | {"seed": 1}, "seed: only method=regenerate has"),
         ({"n_segments": 40}, "n_segments must lie between 1 and 16"),
     ):

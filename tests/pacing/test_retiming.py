@@ -97,7 +97,7 @@ def test_a_variable_rate_keeps_its_length_and_true_times(tmp_path):
     assert len(made.frames) == 25
     assert made.times[-1] == pytest.approx(stamps[-1] / 1000, rel=0.01)
     assert np.abs(harness.levels(made.frames) - np.linspace(0, 1, 25)).max() < 0.04
-    assert not done.plan.keeps_time
+    assert not done.plan.preserves_times
 
 
 def sound(path):
@@ -113,7 +113,7 @@ def test_sound_is_kept_where_time_is_and_dropped_elsewhere(tmp_path):
     clip = clips.encode(tmp_path / "clip.mp4", frames, rate=12, audio=True, **CRISP)
     curve = spf.measure(clip, "pixels")
     same = retimed(clip, curve, out="same.mp4")
-    assert same.plan.keeps_time
+    assert same.plan.preserves_times
     assert not same.notes
     assert sound(same.out) == sound(clip)
     assert np.abs(load(same.out).frames.astype(int) - load(clip).frames).max() < 40

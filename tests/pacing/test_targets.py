@@ -99,8 +99,8 @@ def test_points_and_files_that_make_no_target(tmp_path, points, message):
 
 
 @pytest.mark.parametrize(("make", "message"), [
-    (lambda: make_target(lambda u: 1 - u), "target given"),
-    (lambda: make_target(lambda u: np.where(u == 0.5, np.nan, u)), "target given"),
+    (lambda: make_target(lambda u: 1 - u), "target function"),
+    (lambda: make_target(lambda u: np.where(u == 0.5, np.nan, u)), "target function"),
     (lambda: make_target("easein"), "did you mean ease_in"),
     (lambda: make_target(Custom(path="/nowhere/a.csv")), "cannot be read"),
     (lambda: EaseIn(power=0.5), "power"), (lambda: EaseIn(power=float("nan")), "power"),

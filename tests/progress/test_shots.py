@@ -91,7 +91,7 @@ def test_the_pacing_of_a_clip_with_cuts_gives_itself_back(tmp_path):
     curve = spf.measure(clip, "pixels")
     assert curve.cuts == [7, 16]
     done = spf.retime(clip, tmp_path / "out.mp4", curve, embedder="pixels", check=None)
-    assert done.plan.keeps_time
+    assert done.plan.preserves_times
     assert not any("sound" in note for note in done.notes)
     assert done.before["target_mae_between_cuts"] == pytest.approx(0, abs=1e-9)
 

@@ -230,7 +230,7 @@ def server(models, monkeypatch):
         pinned = QualityFile("models/pinned.pth", f"{address}/model.pth", SHA256)
         loose = QualityFile("models/loose.pth", pinned.url)
         table = {"pinned": [pinned], "loose": [loose]}
-        monkeypatch.setattr(fetch_weights, "quality_words", lambda: table)
+        monkeypatch.setattr(fetch_weights, "quality_names", lambda: table)
         yield Server
 
 

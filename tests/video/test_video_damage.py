@@ -264,16 +264,18 @@ def test_same_frames_times_and_notes(clip, tmp_path, sampling):
         GuardedReader(clip, Sampling(stream=3))
 
 
-def test_memory_is_bounded(clip, tmp_path):
+def test_memory_is_bounded(clip, tmp_path, monkeypatch):
     black = [np.zeros((4320, 7680, 3), np.uint8)]
     large = encode(tmp_path / "8k.avi", black, "mpeg4")
-    bound = 450 * 2**20
-    with GuardedReader(clip, memory=bound) as reader:
-        assert len(list(reader)) == 12
-    out = refused("ran out of memory", ClipError)
-    with out as error, GuardedReader(large, memory=bound) as reader:
-        list(reader)
+    end_idle()
+    with monkeypatch.context() as bounded:
+        bounded.setattr("spf.video.guarded.MEMORY", 450 * 2**20)
+        with GuardedReader(clip) as reader:
+            assert len(list(reader)) == 12
+        with refused("ran out of memory", ClipError) as error, GuardedReader(large) as reader:
+            list(reader)
     assert "damaged" not in error.value.reason
+    end_idle()
     with GuardedReader(large) as reader:
         assert len(list(reader)) == 1
 

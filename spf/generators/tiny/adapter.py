@@ -85,7 +85,7 @@ class TinyGenerator(PickledByArguments):
 
     def clock(self, request: Request) -> Clock:
         if request.last is None:
-            raise ConfigError("model=tiny needs a first and a last frame; only the first is given")
+            raise ConfigError("model=tiny needs a first and a last frame; there is no last one")
         return latent_clock(self._count(request), 1)
 
     def generate(
