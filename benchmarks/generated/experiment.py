@@ -43,8 +43,8 @@ from spf.video import Sampling
 RETIMES = (
     "none",
     "rope",
-    {"word": "rope", "preset": AUTHORS_WORKFLOW},
-    {"word": "rope", "preset": OURS},
+    {"name": "rope", "preset": AUTHORS_WORKFLOW},
+    {"name": "rope", "preset": OURS},
     "rope_iterative",
     "rope_flat",
     "nearest",

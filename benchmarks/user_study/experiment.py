@@ -27,7 +27,7 @@ from spf.numbers import number, optional_number
 from spf.pacing.strategies import OURS, Strategy
 from spf.pacing.targets import Target
 
-RETIMES = ("none", {"word": "rope", "preset": OURS}, "wrong_map")
+RETIMES = ("none", {"name": "rope", "preset": OURS}, "wrong_map")
 ANSWERS = "answers"
 """`retime` and `model` of the rows that are files of answers."""
 
