@@ -61,7 +61,7 @@ def run(output: Path, *words: str) -> int:
 
 def test_the_plan_names_every_experiment_of_the_paper(monkeypatch):
     """The profile embedded takes what ships alone, even where everything is here."""
-    monkeypatch.setattr(planning, "lacking", lambda word: "")
+    monkeypatch.setattr(planning, "missing_requirements", lambda word: "")
     planned = plan("embedded", EXPERIMENTS)
     rows = as_table(planned).rows
     assert list(dict.fromkeys(row["experiment"] for row in rows)) == [1, 2, 3, 4, 5, 6, 7]
@@ -198,7 +198,7 @@ def test_footage_is_run_where_it_is_named(tmp_path, monkeypatch):
         assert first
         assert second
         assert (second.gpu_hours, second.seconds) == (2 * first.gpu_hours, 2 * first.seconds)
-        assert str(folder) not in as_table([other]).rows[0]["words"]
+        assert str(folder) not in as_table([other]).rows[0]["options"]
     config = planning.compose(named[1].options, tmp_path, str(folder))
     labels = parse_retimes(config.benchmark.retimes, NoRetime(), FOR_EXISTING)
     assert {SEGMENTED, "regenerate"} <= set(labels)  # the paper's own, and ours beside it
