@@ -41,7 +41,7 @@ PAPER = dict.fromkeys(
 
 COLUMNS = [
     *("dimension", "strategy", "steered_by", "generator", "clips", "original", "retimed"),
-    *("difference", "difference_95", "effect", "paper", "remark"),
+    *("difference", "difference_95", "effect", "paper", "note"),
 ]
 NOTE = (
     "Means over the clips that have both scores, higher is better but for dynamic_degree, which is "
@@ -197,7 +197,7 @@ def _row(dimension: str, group: Group, records: Sequence[Record]) -> Row:
         **{"dimension": dimension, "strategy": strategy, "steered_by": steered_by},
         **{"generator": generator, "clips": f"{len(pairs)} of {len(retimed)}"},
         "paper": PAPER.get(dimension, ""),
-        "remark": "; ".join(dict.fromkeys(filter(None, why))),
+        "note": "; ".join(dict.fromkeys(filter(None, why))),
     }
     if len(pairs):
         row["original"], row["retimed"] = pairs.mean(axis=0).tolist()

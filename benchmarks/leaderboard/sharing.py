@@ -18,7 +18,7 @@ SEEDS = 64
 def shared_sets(there: pd.DataFrame) -> list[tuple[list[str], pd.Index]]:
     """Sets of generators to compare, each with the clips that all of it have.
 
-    there : (clips, generators) bool, which usable clips there are; the clips by pair and seed.
+    there : (clips, generators) bool, whether a clip is there and can be ranked; by pair and seed.
 
     A set of generators G has n(G) pairs, those of which all of G have a clip in common. It serves
     two of its generators X, Y that share n(X, Y) pairs if n(G) >= min(6, n(X, Y)), so that those

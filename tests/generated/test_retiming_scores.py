@@ -156,7 +156,7 @@ def test_differences_are_paired_and_signed():
     low, high = first["difference_95"]
     assert 0 < low < 0.015 < high < 0.03  # though the levels spread over 0.8
     assert first["effect"] > 2
-    names = ("dimension", "difference", "clips", "remark", "paper")
+    names = ("dimension", "difference", "clips", "note", "paper")
     assert tuple(second[x] for x in names) == ("imaging_quality", None, "0 of 6", ABSENT, "")
     said = ": higher temporal_flickering (rope by tiny), 0.55 to 0.565; no other interval"
     assert said in sentence(table)
@@ -188,7 +188,7 @@ def test_what_was_not_retimed_is_no_pair():
     rows += [record(clip, 0.2, 0.2, retime="none") for clip in range(3)]
     table = paired_table(rows)
     first = table.rows[0]
-    assert (first["clips"], first["remark"]) == ("3 of 3", "1 left as generated")
+    assert (first["clips"], first["note"]) == ("3 of 3", "1 left as generated")
     assert first["difference"] == pytest.approx(0.1)
     assert {row["strategy"] for row in table.rows} == {"rope"}
 

@@ -152,7 +152,7 @@ function panel(clip, others, print) {
   plot.addEventListener("pointerdown", event => { plot.setPointerCapture(event.pointerId); scrub(event); });
   plot.addEventListener("pointermove", event => { if (event.buttons) scrub(event); });
   figure.append(plot);
-  if (clip.unusable) figure.append(html("p", {class: "why"}, `takes part in no comparison: ${clip.unusable}`));
+  if (clip.exclusion) figure.append(html("p", {class: "why"}, `takes part in no comparison: ${clip.exclusion}`));
   return made;
 }
 
