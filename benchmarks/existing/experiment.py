@@ -93,7 +93,7 @@ class RetimeExisting:
         self.workers = 1 if self.generates and isinstance(model, DiffusersGenerator) else None
         self._folder: RunFolder | None = None
 
-    def keep_in(self, folder: RunFolder) -> None:
+    def store_in(self, folder: RunFolder) -> None:
         """Where rendered clips and finished segments are stored and found again."""
         self._folder = folder
 

@@ -141,7 +141,7 @@ class RetimeGenerated:
             error.plan = self.plan()
             raise
 
-    def keep_in(self, folder: RunFolder) -> None:
+    def store_in(self, folder: RunFolder) -> None:
         """Where generated clips are stored and found again."""
         self._folder = folder
 

@@ -130,8 +130,8 @@ def make_job(config: DictConfig) -> tuple[Benchmark, Job]:
         raise ConfigError(f"name={name!r}: use letters, digits, dots, hyphens and underscores")
     output = Path(config.output)
     folder = RunFolder(output / "runs" / str(name))
-    if hasattr(benchmark, "keep_in"):
-        benchmark.keep_in(folder)  # clips that several cells need
+    if hasattr(benchmark, "store_in"):
+        benchmark.store_in(folder)  # clips that several cells need
     embedder = getattr(getattr(benchmark, "measuring", None), "embedder", None)
     used = [embedder, getattr(benchmark, "model", None)]
     device = "+".join(sorted({getattr(part, "device", "cpu") for part in used}))

@@ -124,10 +124,10 @@ class UserStudy:
         names = list(dict.fromkeys(clip.pair for clip in self._planned))
         self.study = Study.planned(content, strategies, names, checks)
 
-    def keep_in(self, folder: RunFolder) -> None:
+    def store_in(self, folder: RunFolder) -> None:
         """Where generated clips are stored and found again."""
         if self._generated is not None:
-            self._generated.keep_in(folder)
+            self._generated.store_in(folder)
 
     def prepare(self) -> None:
         """Make the stills of pairs that are described in words."""
