@@ -53,7 +53,7 @@ TOLERANCES: Mapping[str, tuple[float, float]] = {
     # What is taken out of a clip depends on which directions lie above a threshold.
     "*_corrected": (0.01, 0.02),
     "motion_share": (0.01, 0.02),
-    "kept": (0.01, 0.02),
+    "remaining": (0.01, 0.02),
     # Steps between frames and what a network draws: sums over many float32 operations.
     "*peak_step": (0, 0.05),
     "peak_speed": (0, 0.05),
