@@ -64,14 +64,14 @@ REPORTED: Mapping[str, Mapping[str, str]] = {
     },
     "ablation": {"siglip": "best of the embedders compared"},
 }
-"""Table -> a row's first column, or its first word -> what the paper reports of it: no figure is
+"""Table -> a row's first column, or how it begins -> what the paper reports of it: no figure is
 known to us, and rows that are not here stay blank. Its warp has the authors' settings alone."""
 
 MINUTES = {"wan22": 6.0, "ltx2": 2.0}
 """Minutes for one clip on one GPU of 80 GB: assumed, never measured."""
 
 CLIP_MEGABYTES = 60.0
-"""A clip of a large model, kept losslessly."""
+"""A clip of a large model, stored losslessly."""
 
 ATTEMPTS = 13
 """Clips that the default strategies generate of one pair at most, refinements included."""

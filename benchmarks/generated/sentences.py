@@ -75,11 +75,11 @@ def _pacing(row: Row | None, metric: str, text: Text) -> str:
 
 def _hidden(row: Row, text: Text) -> str:
     """What an even curve may be bought with: frames that go back and forth, stand still, or are
-    cross-fades, and end frames that are not the given ones."""
+    cross-fades, and end frames that are not those asked for."""
     known = {"repeated_frames": "repeated frames", "residual": "distance to true renders"}
     known |= {"first_psnr": "dB of the first frame", "last_psnr": "dB of the last"}
-    changes = {words: _change(row, name, text) for name, words in known.items()}
-    listed = ", ".join(f"{words} {change}" for words, change in changes.items() if change)
+    changes = {phrase: _change(row, name, text) for name, phrase in known.items()}
+    listed = ", ".join(f"{phrase} {change}" for phrase, change in changes.items() if change)
     return f"{row['strategy']}, {listed}" if listed else ""
 
 
@@ -91,9 +91,9 @@ def _change(row: Row, name: str, text: Text) -> str:
 
 
 def _verdict(row: Row) -> str:
-    """What the interval of the control's difference allows to say."""
+    """What the interval of the control's difference shows."""
     if not row["difference_95"]:
-        return "too few pairs to tell"
+        return "too few pairs for an interval"
     sign = row["difference_95"].sign
     if sign == 0:
         return "no clear difference"

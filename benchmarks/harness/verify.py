@@ -124,7 +124,7 @@ def _table(reference: Path, fresh: Path) -> Iterator[Difference]:
 def agree(column: str, reference: str, value: str) -> bool:
     """Whether two printed values are the same but for the column's tolerance.
 
-    Numbers within words (`0.01 .. 0.02`, `11 of 12`) are compared one by one, the words as they
+    Numbers within texts (`0.01 .. 0.02`, `11 of 12`) are compared one by one, the texts as they
     are; an empty cell agrees with an empty cell alone.
     """
     before, after = reference.split(), value.split()

@@ -32,8 +32,8 @@ LADDER_NOTE = (
 )
 REMAINING_NOTE = (
     "remaining: total change that is left by the correction, as a share of the plain one, median; "
-    "motion_share and flags as above. Of a zoom that is the meaning (a still picture, four times "
-    "nearer at the end) vectors alone cannot tell that the camera was meant: it has to be flagged."
+    "motion_share and flags as above. Of a zoom that is the meaning (a still image, four times "
+    "nearer at the end) vectors alone cannot show that the camera was meant: it has to be flagged."
 )
 
 

@@ -22,7 +22,7 @@ STEEPNESS = (2, 5, 10, 20, 40, 80, 160)
 PLACES = (0.3, 0.5, 0.7)
 JUMPS = (40, 160)
 LENGTHS = (21, 41, 161)
-"""Frames in a clip: a longer one at the same rate, or the same one at a higher rate; the pictures
+"""Frames in a clip: a longer one at the same rate, or the same one at a higher rate; the images
 and so the curves are equal."""
 
 SIZES = (64, 192)
@@ -174,7 +174,7 @@ class Studies:
             yield "colour", replace(base, law=law(name), motion=nuisance)
 
     def _invariance(self, name: str) -> Iterator[SyntheticClip]:
-        """The morph, its jumps under camera paths, its still picture under motion, and a zoom."""
+        """The morph, its jumps under camera paths, its still image under motion, and a zoom."""
         base = replace(self._base(name, self.seeds[0]), num_frames=INVARIANCE_FRAMES)
         yield base
         for camera, steepness in product(cameras()[:3], STEEPNESS[::2]):

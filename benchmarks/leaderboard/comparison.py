@@ -84,7 +84,7 @@ def exclusion(clips: pd.DataFrame, metric: str) -> pd.Series:
 
 
 def pair_means(clips: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Values (pairs, generators), both sorted: means over a pair's seeds, which share its pictures
+    """Values (pairs, generators), both sorted: means over a pair's seeds, which share its images
     and are no samples of their own. NaN where a generator lacks a pair or a value."""
     means = clips.groupby(["pair", "generator"])[metric].mean(skipna=False)
     return means.unstack("generator")

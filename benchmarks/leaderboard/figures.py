@@ -40,10 +40,10 @@ def film(thumbnails: Thumbnails) -> bytes:
     down = -(-count // ACROSS)
     padded = np.pad(images, ((0, down * ACROSS - count), (0, 0), (0, 0), (0, 0)))
     rows = padded.reshape(down, ACROSS, height, width, 3).swapaxes(1, 2)
-    picture = Image.fromarray(rows.reshape(down * height, ACROSS * width, 3))
+    sheet = Image.fromarray(rows.reshape(down * height, ACROSS * width, 3))
     for quality in (70, 50, 30, 10):
         buffer = io.BytesIO()
-        picture.save(buffer, "WEBP", quality=quality, method=2)
+        sheet.save(buffer, "WEBP", quality=quality, method=2)
         if buffer.tell() <= FILM_BYTES:
             break
     return buffer.getvalue()

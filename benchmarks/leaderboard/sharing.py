@@ -46,8 +46,8 @@ def shared_sets(there: pd.DataFrame) -> list[tuple[list[str], pd.Index]]:
         _, size, members, clips = min(found, key=lambda one: (-one[0], -one[1], one[2]))
         inside = np.ix_(members, members)
         unserved[inside] &= sets.needed[inside] > size
-        kept = len(members) * (len(members) - 1) * size
-        chosen.append((size < MINIMAL_RANKED_PAIRS, -kept, members, clips))
+        compared = len(members) * (len(members) - 1) * size
+        chosen.append((size < MINIMAL_RANKED_PAIRS, -compared, members, clips))
     places = range(len(there))
     return [
         ([sets.names[k] for k in members], there.index[[clips >> k & 1 == 1 for k in places]])

@@ -93,7 +93,7 @@ def test_the_papers_method_stands_beside_our_best():
         (0.1, Interval(0.05, 0.15), "worse, so the map matters"),
         (0.1, Interval(-0.01, 0.15), "no clear difference"),
         (-0.1, Interval(-0.15, -0.01), "better: the map does NOT matter"),
-        (0.1, None, "too few pairs to tell"),
+        (0.1, None, "too few pairs for an interval"),
     ],
 )
 def test_the_control_says_what_its_interval_allows(change, interval, verdict):

@@ -208,7 +208,7 @@ def test_the_pointer_shows_its_frame(report):
         )
         report.mouse.move(place[0] + 2 + share * (place[2] - 3), place[1])
         frame = round(share * (FRAMES - 1))
-        shown = report.evaluate("document.querySelector('.player .said').innerText")
+        shown = report.evaluate("document.querySelector('.player .readout').innerText")
         assert shown.startswith(f"frame {frame + 1} of {FRAMES}, ")
         assert abs(level(report, 0) - grey[frame]) < 5
         assert abs(level(report, 1) - grey[FRAMES - 1 - frame]) < 5

@@ -65,11 +65,11 @@ whose figure is therefore too good."""
 
 def kind_of(label: str) -> str:
     """The kind of a strategy by its label; what is no way to retime is a control."""
-    word = label.partition(" ")[0]
-    if word in RESAMPLINGS:
+    name = label.partition(" ")[0]
+    if name in RESAMPLINGS:
         return RESAMPLED
     others = {PLAIN: UNTOUCHED, Regenerate.name: REGENERATED}
-    return others.get(word, STEERED if word in RETIMES else CONTROL)
+    return others.get(name, STEERED if name in RETIMES else CONTROL)
 
 
 def is_ours(label: str) -> bool:
