@@ -123,6 +123,11 @@ class Interval(NamedTuple):
         return (self.low > 0) - (self.high < 0)
 
 
+def sign(interval: Interval | None) -> int:
+    """As `Interval.sign`; 0 where there are too few values for an interval."""
+    return interval.sign if interval else 0
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """A table on a page and as files: plain values and intervals; None or NaN where there is none.

@@ -175,7 +175,7 @@ def hedges_g(differences: Array) -> float:
 
 
 def superiority(differences: Array) -> float:
-    """Share of the differences that are below 0; those that are 0 count half."""
+    """Share of the differences (of any shape) below 0; those that are 0 count half."""
     return float((np.sign(-differences) + 1).mean() / 2)
 
 

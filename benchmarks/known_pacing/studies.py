@@ -73,7 +73,7 @@ INVARIANT_TO = "camera+light"
 
 INVARIANCE_FRAMES = 33
 INVARIANCE_KINDS = (*CAMERA_KINDS, "lighting", "distractor")
-PICTURED = (
+FIGURE_LABELS = (
     "morph, still camera",
     "morph, moving camera",
     "still scene, moving camera",
@@ -184,7 +184,7 @@ class Studies:
         yield from self._five(name)
 
     def _five(self, name: str) -> dict[SyntheticClip, str]:
-        """The clips of `PICTURED` of a content."""
+        """The clips of `FIGURE_LABELS` of a content."""
         base = replace(self._base(name, self.seeds[0]), num_frames=INVARIANCE_FRAMES)
         pan, hand = motion(CAMERA, "strong"), motion("shake", "strong")
         clips = (
@@ -194,9 +194,9 @@ class Studies:
             replace(base, content=Zoomed(base.content, at=0.0)),
             _jump(base, STEEPNESS[2], hand),
         )
-        return dict(zip(clips, PICTURED, strict=True))
+        return dict(zip(clips, FIGURE_LABELS, strict=True))
 
-    def pictured(self) -> dict[SyntheticClip, str]:
+    def figure_labels(self) -> dict[SyntheticClip, str]:
         """The clips of the figure of invariance, and what they are."""
         return self._five(self.contents[::2][:2][-1]) if "invariance" in self.names else {}
 

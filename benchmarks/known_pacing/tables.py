@@ -1,17 +1,16 @@
 """What the synthetic benchmark shows: its tables and the sentences computed from them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from benchmarks.harness.cells import Table
 from benchmarks.harness.printing import printer
 from benchmarks.harness.records import number
-from benchmarks.harness.statistics import median_interval
+from benchmarks.harness.statistics import median_interval, superiority
 from benchmarks.known_pacing import perceptual
 from benchmarks.known_pacing.colours import colour_rows, colour_table
 from benchmarks.known_pacing.errors import (
@@ -61,13 +60,8 @@ def parts(results: PacingResults, embedder: str) -> list[Topic]:
         data.insert(0, "embedder", maker)
         return replace(table, data=data)
 
-    return [replace(part, tables=[named(t) for t in part.tables]) for part in _topics(results)]
-
-
-def _topics(results: PacingResults) -> Iterator[Topic]:
-    for study, topic in TOPICS:
-        if not results.of(study).empty:
-            yield topic(results)
+    made = [topic(results) for study, topic in TOPICS if not results.of(study).empty]
+    return [replace(part, tables=[named(t) for t in part.tables]) for part in made]
 
 
 def _pacing(results: PacingResults) -> Topic:
@@ -267,7 +261,7 @@ def _less_even(faulty: pd.DataFrame, even: pd.DataFrame, name: str) -> float:
     one, other = (
         sign * part[name].fillna(METRICS[name].best).to_numpy() for part in (faulty, even)
     )
-    return float((np.sign(one[:, None] - other) + 1).mean() / 2)
+    return superiority(other - one[:, None])
 
 
 def _growth(results: PacingResults) -> Topic:

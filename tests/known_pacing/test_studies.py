@@ -138,8 +138,8 @@ def test_what_is_left_of_each_kind_of_clip_and_its_figure(made: Any) -> None:
         assert sum(row[column] for row in remaining) == records[flag].sum()
     figures = (figure for part in made.summary.sections for figure in part.figures)
     (figure,) = (figure for figure in figures if figure.path == "invariance.png")
-    shown = records[records["pictured"].isin(studies.PICTURED)].set_index("pictured")
-    assert set(shown.index) == set(studies.PICTURED)
+    shown = records[records["figure_label"].isin(studies.FIGURE_LABELS)].set_index("figure_label")
+    assert set(shown.index) == set(studies.FIGURE_LABELS)
     for label, clip in shown.iterrows():
         changes = f"{clip['total_change']:.2f} and {clip['total_change_corrected']:.2f} rad"
         assert f"{label}, {changes}" in figure.alt

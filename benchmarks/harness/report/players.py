@@ -221,11 +221,16 @@ def make_sheet(frames: NDArray[np.uint8]) -> Sheet:
         size = (max(1, round(width * TILE / height)), TILE)
         frames = np.stack([cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in frames])
     down = -(-len(frames) // ACROSS)
-    padded = np.zeros((down * ACROSS, *frames.shape[1:]), np.uint8)
-    padded[: len(frames)] = frames
-    rows = padded.reshape(down, ACROSS, *frames.shape[1:]).swapaxes(1, 2)
-    image = rows.reshape(down * frames.shape[1], ACROSS * frames.shape[2], 3)
-    return Sheet(webp(Image.fromarray(image), 75), ACROSS, down, width / height)
+    return Sheet(webp(tiled(frames, ACROSS), 75), ACROSS, down, width / height)
+
+
+def tiled(frames: NDArray[np.uint8], across: int) -> Image.Image:
+    """Frames (T, H, W, 3) as one image: `across` beside each other, read like a page."""
+    count, height, width, _ = frames.shape
+    down = -(-count // across)
+    padded = np.pad(frames, ((0, down * across - count), (0, 0), (0, 0), (0, 0)))
+    rows = padded.reshape(down, across, height, width, 3).swapaxes(1, 2)
+    return Image.fromarray(rows.reshape(down * height, across * width, 3))
 
 
 def webp(image: Image.Image, quality: int) -> str:
