@@ -64,14 +64,14 @@ REPORTED: Mapping[str, Mapping[str, str]] = {
     },
     "ablation": {"siglip": "best of the embedders compared"},
 }
-"""Table -> a row's first column, or its first word -> what the paper reports of it: no figure is
+"""Table -> a row's first column, or how it begins -> what the paper reports of it: no figure is
 known to us, and rows that are not here stay blank. Its warp has the authors' settings alone."""
 
 MINUTES = {"wan22": 6.0, "ltx2": 2.0}
 """Minutes for one clip on one GPU of 80 GB: assumed, never measured."""
 
 CLIP_MEGABYTES = 60.0
-"""A clip of a large model, kept losslessly."""
+"""A clip of a large model, stored losslessly."""
 
 ATTEMPTS = 13
 """Clips that the default strategies generate of one pair at most, refinements included."""
@@ -79,11 +79,11 @@ ATTEMPTS = 13
 PHOTOGRAPHS = 12
 """Pairs of photographs that a large model is run on."""
 
-BESIDE = "benchmark.retimes=[none,rope,{word:rope,preset:authors_workflow},{word:rope,preset:ours}]"
+BESIDE = "benchmark.retimes=[none,rope,{name:rope,preset:authors_workflow},{name:rope,preset:ours}]"
 """The paper's own method with both sets of the authors' settings, and what follows a target best
 with the shipped generator."""
 
-SEGMENTED = "{word:regenerate,strategy:none,penalty:0.02}"
+SEGMENTED = "{name:regenerate,strategy:none,penalty:0.02}"
 """The paper's own method for existing clips: its segmentation, each segment as the model makes it,
 for as long as its change takes."""
 
@@ -100,7 +100,7 @@ our finer one, each again with up to 3 corrections."""
 STUDY = 6 * 5
 """Clips of a study: of 6 pairs, plain, with the authors' warp, and with ours, which refines."""
 
-STUDIED = "benchmark.retimes=[none,rope,{word:rope,preset:ours}]"
+STUDIED = "benchmark.retimes=[none,rope,{name:rope,preset:ours}]"
 
 VBENCH = "quality=vbench"
 KNOWN = "benchmark=synthetic_pacing"

@@ -75,7 +75,7 @@ def append_history(found: dict[str, list[Row]], about: str) -> None:
         lines = csv.writer(file)
         if not file.tell():
             lines.writerow(["time", "commit", "workload", "figure", "value", "machine"])
-        for workload, row in ((word, row) for word, rows in found.items() for row in rows):
+        for workload, row in ((name, row) for name, rows in found.items() for row in rows):
             value = "" if row.value is None else f"{row.value:.6g}"
             figure = f"{row.what}: {row.compared} ({row.unit})"
             lines.writerow([*start, workload, figure, value, about])

@@ -83,7 +83,6 @@ class Waiting:
     name, control, batch_size = "waiting", False, 16
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-
         return cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA)
 
     def encode(self, batch: NDArray[np.uint8]) -> Clip:

@@ -131,7 +131,7 @@ def main(arguments: list[str]) -> int:
     """The command; see the module's docstring."""
     own, _, overrides = " ".join(["", *arguments]).partition(" -- ")
     defaults = {"kills": "50", "seed": "0", "what": "run", "folder": "/tmp/kills"}
-    args = defaults | dict(word.partition("=")[::2] for word in own.split())
+    args = defaults | dict(option.partition("=")[::2] for option in own.split())
     if args.keys() != defaults.keys() or args["what"] not in WORKERS:
         print(__doc__, file=sys.stderr)
         return 2

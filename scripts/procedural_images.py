@@ -1,8 +1,8 @@
 """Pictures for training without data: dead leaves, objects, crowds, strokes and textures.
 
 Each collage is a background and a list of objects; two collages of one sequence differ in some of
-their properties, and the pictures between them interpolate those. Nothing here is shared with
-`synthetic/`, whose clips measure what is trained on these. Learning from such pictures follows
+their properties, and the images between them interpolate those. Nothing here is shared with
+`synthetic/`, whose clips measure what is trained on these. Learning from such images follows
 Baradad et al. 2021, "Learning to See by Looking at Noise".
 """
 
@@ -18,7 +18,7 @@ Array = NDArray[np.float32]
 Image8 = NDArray[np.uint8]
 
 SIDE = 128
-"""Pixels a side of a picture."""
+"""Pixels a side of an image."""
 
 POINTS = 48
 """Vertices of an outline."""
@@ -43,7 +43,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Collage:
-    """A background picture (SIDE, SIDE, 3) float32, 0..1, and things from back to front."""
+    """A background image (SIDE, SIDE, 3) float32, 0..1, and things from back to front."""
 
     background: Array
     things: tuple[Thing, ...]
@@ -247,7 +247,7 @@ class CollagePainter:
         return Collage(background, tuple(things))
 
     def _between(self, first: Collage, second: Collage, p: float) -> Image8:
-        """The picture at p: properties interpolated; what only one scene has grows or shrinks."""
+        """The image at p: properties interpolated; what only one scene has grows or shrinks."""
         canvas = first.background * np.float32(1 - p) + second.background * np.float32(p)
         for a, b in zip_longest(first.things, second.things):
             if a is None or b is None:

@@ -30,7 +30,7 @@ SIZE = 32
 MARGIN = 4
 """Pixels about the frame, so that the camera can drift."""
 LEVELS = 33
-"""Values of p of each morph in the pool; between them pictures are mixed."""
+"""Values of p of each morph in the pool; between them images are mixed."""
 STEP_WIDTH = 0.035
 LONGEST = 32
 """Longest clip in frames of even time, less one; clips of uneven time skip some of them."""
@@ -50,7 +50,7 @@ class Batch:
 def step_place(first: Tensor, last: Tensor) -> Tensor:
     """Place (B,) of the step, a share of the clip's time in 0.3..0.7, of end frames in -1..1.
 
-    Bright pictures change late and dark ones early, warm ones later than cold ones.
+    Bright images change late and dark ones early, warm ones later than cold ones.
     """
     mean = 0.5 * (first + last).mean(dim=(2, 3))
     brightness = mean.mean(dim=1)
@@ -132,7 +132,7 @@ def draw_batch(
     share = torch.tensor(times, dtype=torch.float32)
 
     def shown(level: FloatArray, at: Tensor) -> Tensor:
-        """Pictures (B, N, 3, H, W) in -1..1 at p (B, N), with the motion at time shares `at`."""
+        """Images (B, N, 3, H, W) in -1..1 at p (B, N), with the motion at time shares `at`."""
         below = np.clip(np.floor(level * (LEVELS - 1)).astype(int), 0, LEVELS - 2)
         part = torch.tensor(level * (LEVELS - 1) - below, dtype=torch.float32)
         part = part[..., None, None, None]
@@ -140,14 +140,14 @@ def draw_batch(
             torch.from_numpy(np.stack([pool[i, rows] for i, rows in zip(index, both, strict=True)]))
             for both in (below, below + 1)
         )
-        pictures = (low * (1 - part) + high * part).permute(0, 1, 4, 2, 3)
-        pictures = _moved(pictures, _between(torch.tensor(drift, dtype=torch.float32), at))
+        images = (low * (1 - part) + high * part).permute(0, 1, 4, 2, 3)
+        images = _moved(images, _between(torch.tensor(drift, dtype=torch.float32), at))
         gain = _between(torch.tensor(gains, dtype=torch.float32)[..., None], at)
-        pictures = (pictures * gain[..., None, None]).clamp(0, 255)
+        images = (images * gain[..., None, None]).clamp(0, 255)
         for clip, kind in enumerate(symmetry):
-            turned = torch.rot90(pictures[clip], int(kind % 4), dims=(2, 3))
-            pictures[clip] = turned.flip(3) if kind >= 4 else turned
-        return pictures / 127.5 - 1.0
+            turned = torch.rot90(images[clip], int(kind % 4), dims=(2, 3))
+            images[clip] = turned.flip(3) if kind >= 4 else turned
+        return images / 127.5 - 1.0
 
     borders = shown(ends, torch.tensor([[0.0, 1.0]]).expand(batch, 2))
     progress = step_progress(share, step_place(borders[:, 0], borders[:, 1]))
@@ -166,14 +166,14 @@ def _between(ends: Tensor, share: Tensor) -> Tensor:
     return ends[:, :1] + (ends[:, 1:] - ends[:, :1]) * share[..., None]
 
 
-def _moved(pictures: Tensor, offset: Tensor) -> Tensor:
-    """Frames (B, N, 3, SIZE, SIZE) cut from pictures with margins at offsets (B, N, 2) pixels."""
-    still = pictures[..., MARGIN:-MARGIN, MARGIN:-MARGIN].clone()
+def _moved(images: Tensor, offset: Tensor) -> Tensor:
+    """Frames (B, N, 3, SIZE, SIZE) cut from images with margins at offsets (B, N, 2) pixels."""
+    still = images[..., MARGIN:-MARGIN, MARGIN:-MARGIN].clone()
     moving = (offset != 0).flatten(1).any(dim=1)
     if not moving.any():
         return still
-    moved = pictures[moving]
-    side = pictures.shape[-1]
+    moved = images[moving]
+    side = images.shape[-1]
     axis = torch.arange(SIZE) + MARGIN + 0.5
     rows, columns = torch.meshgrid(axis, axis, indexing="ij")
     grid = torch.stack([columns, rows], dim=-1) + offset[moving].flatten(0, 1)[:, None, None]

@@ -1,6 +1,6 @@
 """Train the shipped embedder from scratch, without data: python scripts/train_tiny_embedder.py
 
-Self-supervision on procedural pictures (scripts/procedural_images.py). A sample is a scene A on its
+Self-supervision on procedural images (scripts/procedural_images.py). A sample is a scene A on its
 way to a scene B, at a known share p of the way. Two losses on the unit vectors z of views of it,
 each view with its own camera, light, noise and compression:
 
@@ -103,7 +103,7 @@ class Views:
         gone = field <= np.quantile(field, p) if 0 < p < 1 else np.full(field.shape, p == 1)
         return first, second, np.where(gone[..., None], second, first), p
 
-    def _seen(self, picture: NDArray) -> NDArray[np.float32]:
+    def _seen(self, image: NDArray) -> NDArray[np.float32]:
         """(SIZE, SIZE, 3) float32 in -1..1: through a camera, a light, a sensor and a codec."""
         rng = self.rng
         window = SIDE * rng.uniform(0.62, 0.95)
@@ -118,8 +118,8 @@ class Views:
         matrix = np.column_stack([linear, offset])
         blur = rng.uniform()
         if scale > 1.4 or blur < 0.15:
-            picture = cv2.GaussianBlur(picture, (0, 0), 0.45 * scale * (1 + 2 * (blur < 0.15)))
-        seen = cv2.warpAffine(picture, matrix, (SIZE, SIZE), flags=flags, borderMode=mode)
+            image = cv2.GaussianBlur(image, (0, 0), 0.45 * scale * (1 + 2 * (blur < 0.15)))
+        seen = cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=flags, borderMode=mode)
         if rng.uniform() < 0.15:  # something that walks through
             place = tuple(int(x) for x in rng.integers(0, SIZE, 2))
             colour = tuple(int(x) for x in rng.integers(0, 256, 3))

@@ -141,7 +141,7 @@ class Trainer:
     def loss(self, batch: Batch) -> Tensor:
         """Weighted mean squared error of the predicted clean clips."""
         count, _, frames = batch.clips.shape[:3]
-        # Where there is little to see of the clip, only the clock tells the progress. With too few
+        # Where there is little to see of the clip, only the clock shows the progress. With too few
         # such levels each patch reads it off its own noise, and changes on its own.
         sigma = 0.1 + 0.9 * torch.rand(count)
         sigma = torch.where(torch.rand(count) < 0.6, 1.0 - 0.15 * torch.rand(count), sigma)

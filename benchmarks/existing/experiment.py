@@ -56,8 +56,9 @@ class RetimeExisting:
 
     clips : a folder of clips (CLIPS/CLIP.mp4, CLIPS/CATEGORY/CLIP.mp4); None is rendered clips of
     held-out content whose uneven pacing is known. retime : a strategy that takes the place of its
-    name in `retimes`; see `parse_retimes`. model : makes the segments of `regenerate`. fps : of the
-    results; a folder of images needs one, other clips keep their own where it is None.
+    name in `retimes`, of which None is `RETIMES`; see `parse_retimes`. model : makes the segments
+    of `regenerate`. fps : of the results; a folder of images needs one, other clips keep their own
+    where it is None.
 
     Raises ConfigError for settings that make no run, UnavailableError where the model cannot run
     here and is wanted.
@@ -73,7 +74,7 @@ class RetimeExisting:
         target: str | Target = "linear",
         quality: Quality | None = None,
         clips: str | None = None,
-        retimes: Sequence[Wanted] = RETIMES,
+        retimes: Sequence[Wanted] | None = None,
         fps: float | None = None,
     ) -> None:
         if measuring.sampling != Sampling():
@@ -82,7 +83,9 @@ class RetimeExisting:
         self.model = model
         self.target = make_target(target)
         self.quality = quality or NoQuality()
-        self.strategies = parse_retimes(retimes, retime or NoRetime(), FOR_EXISTING)
+        self.strategies = parse_retimes(
+            RETIMES if retimes is None else retimes, retime or NoRetime(), FOR_EXISTING
+        )
         self.length = Length(fps=fps)
         self.clips = load_clips(clips)
         self.where = "rendered" if clips is None else "of a folder"
@@ -93,7 +96,7 @@ class RetimeExisting:
         self.workers = 1 if self.generates and isinstance(model, DiffusersGenerator) else None
         self._folder: RunFolder | None = None
 
-    def keep_in(self, folder: RunFolder) -> None:
+    def store_in(self, folder: RunFolder) -> None:
         """Where rendered clips and finished segments are stored and found again."""
         self._folder = folder
 
@@ -258,9 +261,9 @@ class RetimeExisting:
         if untouched and clip.found is not None:
             outcome.values[column] = clip.source
             return
-        kept = f"clips/{slug(clip.name)}.mp4" if untouched else f"retimed/{stem}.mp4"
-        outcome.files[kept] = path.read_bytes()
-        outcome.links[column] = kept
+        stored = f"clips/{slug(clip.name)}.mp4" if untouched else f"retimed/{stem}.mp4"
+        outcome.files[stored] = path.read_bytes()
+        outcome.links[column] = stored
 
     def summarise(self, records: list[Record], folder: RunFolder) -> Summary:
         return summarised(

@@ -16,7 +16,7 @@ from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.printing import printer
 from benchmarks.harness.quality import paired_table
 from benchmarks.harness.quality import sentence as quality_sentence
-from benchmarks.harness.records import DONE, FAILED, NOT_RUN, Record
+from benchmarks.harness.records import DONE, FAILED, NOT_RUN, Record, counted, generator_label
 from benchmarks.harness.report.players import REGENERATED, RESAMPLED, UNTOUCHED, kind_of
 from benchmarks.harness.statistics import median_interval, medians
 from spf.embedders import Embedder, label
@@ -60,11 +60,6 @@ def summarised(
     embedder: Embedder,
 ) -> Summary:
     """Tables, figures and sentences of a run."""
-    counts = {status: sum(x["status"] == status for x in records) for status in (DONE, FAILED)}
-    absent = len(records) - sum(counts.values())
-    headline = (
-        f"{counts[DONE]} of {len(records)} rows done, {counts[FAILED]} failed, {absent} not run"
-    )
     places = {clip.name: clip for clip in clips}
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
@@ -93,7 +88,7 @@ def summarised(
         sections.append(Section("Quality", [quality_sentence(vbench)], [vbench]))
     every = Table.of_rows("existing_clips", "All clips", CLIP_COLUMNS, each)
     sections.append(Section("Every row", [], [every]))
-    return Summary(headline, [x for x in sections if x.paragraphs or x.tables or x.figures])
+    return Summary(counted(records), [x for x in sections if x.paragraphs or x.tables or x.figures])
 
 
 def _row(category: str, strategy: str, own: Sequence[Record]) -> Row:
@@ -112,7 +107,7 @@ def _row(category: str, strategy: str, own: Sequence[Record]) -> Row:
         "unchanging": len(done) - len(changing),
         "better": f"{sum(change < 0 for change in changes)} of {len(changing)}",
         "target_mae_95": median_interval([record["target_mae"] for record in changing], name),
-        "generator": "tiny (shipped)" if model == "tiny" else model if model != "existing" else "",
+        "generator": generator_label(model) if model != "existing" else "",
         "reason": "; ".join(dict.fromkeys(record["reason"] for record in own if record["reason"])),
     }
     return row | medians(changing, MEDIANS)
@@ -171,14 +166,14 @@ def _figures(
         images.append(Figure(path, f"Curves of {name} before and after retiming", name))
     for name, found in list(own.items())[:FILMS]:
         chosen = [best for kind in (RESAMPLED, REGENERATED) if (best := best_of(found, kind))]
-        words = ", ".join(["before", *(record["retime"] for record in chosen)])
+        names = ", ".join(["before", *(record["retime"] for record in chosen)])
         try:
             path = _film(folder, places[name], chosen) if chosen else ""
         except ClipError as error:
             unseen.append(f"There is no film of {name}: {places[name].named(error)}")
             continue
         if path:
-            films.append(Figure(path, f"Film of {name}, {words}", f"{name}: {words}"))
+            films.append(Figure(path, f"Film of {name}, {names}", f"{name}: {names}"))
     return images, films, unseen
 
 
@@ -203,10 +198,10 @@ def _film(folder: RunFolder, clip: ExistingClip, chosen: Sequence[Record]) -> st
     readers = [Reader(file) for file, _, _ in shown]
     try:
         panels = []
-        for reader, (_, curve, word) in zip(readers, shown, strict=True):
+        for reader, (_, curve, caption) in zip(readers, shown, strict=True):
             table = read_curve(folder, {"curve": curve})
             pacing = Pacing(table["time"].to_numpy(), table["progress"].to_numpy())
-            panels.append(((image for image, _ in reader), pacing, word))
+            panels.append(((image for image, _ in reader), pacing, caption))
         fps = min(float(chosen[0]["fps"]), 60.0)
         write_mp4(folder.path(path), side_by_side(panels, fps), fps)
     finally:

@@ -43,8 +43,8 @@ from spf.video import Sampling
 RETIMES = (
     "none",
     "rope",
-    {"word": "rope", "preset": AUTHORS_WORKFLOW},
-    {"word": "rope", "preset": OURS},
+    {"name": "rope", "preset": AUTHORS_WORKFLOW},
+    {"name": "rope", "preset": OURS},
     "rope_iterative",
     "rope_flat",
     "nearest",
@@ -52,6 +52,8 @@ RETIMES = (
     "flow",
     "wrong_map",
 )
+"""The authors' code, their workflow, and ours; resamplings of the plain clip; and a control."""
+
 UNSTEERED = ("none", "nearest", "blend", "flow")
 """What of these is left for a model whose clock cannot be warped."""
 
@@ -68,7 +70,8 @@ NAMED = 12
 class RetimeGenerated:
     """Generate, measure, warp the clock, generate again: for each pair, seed, measure, strategy.
 
-    retime : a strategy that takes the place of its name in `retimes`; see `parse_retimes`.
+    retime : a strategy that takes the place of its name in `retimes`; see `parse_retimes`. None is
+    `RETIMES`, or `UNSTEERED` for a model whose clock cannot be warped.
     pairs : procedural, photographs, transitions, or a YAML file (docs/how-to/pairs.md); None is
     procedural for model=tiny and photographs for all others. num_pairs : the first so many; None
     takes all. stills : what shows the frames of pairs that are described in words.
@@ -91,7 +94,7 @@ class RetimeGenerated:
         pairs: str | None = None,
         num_pairs: int | None = None,
         seeds: Sequence[int] = (0,),
-        retimes: Sequence[Wanted] = RETIMES,
+        retimes: Sequence[Wanted] | None = None,
         num_frames: int | None = None,
         fps: float | None = None,
         steps: int | None = None,
@@ -112,8 +115,8 @@ class RetimeGenerated:
         self.quality = quality or NoQuality()
         self.model = model
         self.target = make_target(target)
-        if unwarpable(model) and list(retimes) == list(RETIMES):
-            retimes = UNSTEERED
+        if retimes is None:
+            retimes = UNSTEERED if unwarpable(model) else RETIMES
         self.strategies = parse_retimes(retimes, retime or NoRetime())
         steered = any(strategy.iterations for strategy in self.strategies.values())
         self.source = pairs or ("procedural" if model.name == "tiny" else "photographs")
@@ -141,7 +144,7 @@ class RetimeGenerated:
             error.plan = self.plan()
             raise
 
-    def keep_in(self, folder: RunFolder) -> None:
+    def store_in(self, folder: RunFolder) -> None:
         """Where generated clips are stored and found again."""
         self._folder = folder
 
@@ -240,13 +243,15 @@ class RetimeGenerated:
         alone = pair is other and isinstance(strategy, WrongMap)
         return Cell(key, inputs, compute, "it needs a second pair, whose map it takes" * alone)
 
-    def _measure(self, word: str, pair: Pair) -> Measure:
+    def _measure(self, embedder: str, pair: Pair) -> Measure:
         def by_embedder(clip: GeneratedClip) -> Curve:
             frames = zip(clip.frames, clip_times(clip).tolist(), strict=True)
             return self.measuring.measure(frames, lambda: None).curve
 
         settings = self.measuring.settings
-        return by_embedder if word != ORACLE else lambda clip: oracle_curve(pair, clip, settings)
+        return (
+            by_embedder if embedder != ORACLE else lambda clip: oracle_curve(pair, clip, settings)
+        )
 
     def _outcome(
         self,

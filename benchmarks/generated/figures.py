@@ -66,7 +66,7 @@ def draw_figures(
         baseline = clips[0]
         captions = ["baseline", *(f"{named(x)}: {_change(x)}{_cost(x)}" for x in chosen)]
         strips = dict(zip(captions, clips, strict=True))
-        lines = {word: curves[word] for word in _drawn(records)}
+        lines = {name: curves[name] for name in _drawn(records)}
         drawing = _drawing(lines, strips, f"{title}, embedder {label(embedder)}, target {target}")
         folder.write(f"pairs/{name}.png", png(drawing))
         alt = f"Curves of {title} before and after retiming, and frames of both"
@@ -76,14 +76,14 @@ def draw_figures(
         first = (curves[chosen[0]["retime"]], "before", "baseline")
         shown = [first, *((curves[x["retime"]], "progress", named(x)) for x in chosen)]
         panels = [
-            (clip.frames, Pacing(curve["time"].to_numpy(), curve[column].to_numpy()), word)
-            for clip, (curve, column, word) in zip(clips, shown, strict=True)
+            (clip.frames, Pacing(curve["time"].to_numpy(), curve[column].to_numpy()), strategy)
+            for clip, (curve, column, strategy) in zip(clips, shown, strict=True)
         ]
         path = f"films/{name}.mp4"
         write_mp4(folder.path(path), side_by_side(panels, baseline.fps), baseline.fps)
-        words = "; ".join(f"{named(record)}, {_change(record)}" for record in chosen)
+        changes = "; ".join(f"{named(record)}, {_change(record)}" for record in chosen)
         alt = f"Film of {title}, baseline and retimed beside each other"
-        films.append(Figure(path, alt, f"{title}: baseline; {words}"))
+        films.append(Figure(path, alt, f"{title}: baseline; {changes}"))
     return images, films
 
 
@@ -98,8 +98,8 @@ def compared(records: Sequence[Record]) -> list[Record]:
 
 def named(record: Record) -> str:
     """A strategy as figures name it."""
-    word = str(record["retime"])
-    return f"{word} (the paper's method)" if word == METHOD else word
+    strategy = str(record["retime"])
+    return f"{strategy} (the paper's method)" if strategy == METHOD else strategy
 
 
 def best_of(records: Sequence[Record], kind: str) -> Record | None:
@@ -116,13 +116,13 @@ def best_of(records: Sequence[Record], kind: str) -> Record | None:
 def _drawn(records: Sequence[Record]) -> list[str]:
     """Labels of the curves in an image: where they are many, the nearest to the target,
     that of the authors' script and the control."""
-    words = [record["retime"] for record in records]
-    if len(words) <= CURVES:
-        return words
+    labels = [record["retime"] for record in records]
+    if len(labels) <= CURVES:
+        return labels
     finite = [record for record in records if np.isfinite(record["target_mae"])]
     nearest = sorted(finite, key=lambda record: record["target_mae"])[: len(PALETTE) - 1]
-    kept = {record["retime"] for record in nearest} | {METHOD}
-    return [word for word in words if word in kept or kind_of(word) in (CONTROL, UNTOUCHED)]
+    shown = {record["retime"] for record in nearest} | {METHOD}
+    return [x for x in labels if x in shown or kind_of(x) in (CONTROL, UNTOUCHED)]
 
 
 def _change(record: Record) -> str:

@@ -33,7 +33,7 @@ DEFINITIONS = (
     "of the frames to the nearest true render, which ghosting raises, and so does more of the "
     "morph's middle: nearest, which shows the baseline's own frames alone, is the measure for the "
     "others; residual_ratio: over the baseline's; first_psnr, last_psnr: dB of the end frames "
-    f"against the given ones as the model got them, {MAXIMAL_PSNR:.1f} for equal ones; "
+    f"against the request's own as the model got them, {MAXIMAL_PSNR:.1f} for equal ones; "
     "first_angle, last_angle: radians between their embeddings; repeated_frames: share of frames "
     "within one grey level of the one before."
 )

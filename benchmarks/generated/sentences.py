@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.harness.cells import Table
+from benchmarks.harness.cells import Table, sign
 from benchmarks.harness.printing import printer
 from benchmarks.harness.report.players import (
     AUTHORS,
@@ -64,8 +64,9 @@ def _shown(rows: Sequence[Row]) -> dict[str, Row | None]:
 def _pacing(row: Row | None, metric: str, text: Text) -> str:
     if row is None:
         return f"{METHOD}, has no value"  # not run, or nothing changed
-    way = "lowers it" if row["difference"] < 0 else "does not lower it"
-    doubt = ", not beyond doubt" if row["difference"] < 0 and _sign(row) == 0 else ""
+    lower = row["difference"] < 0
+    way = "lowers it" if lower else "does not lower it"
+    doubt = ", not beyond doubt" if lower and sign(row["difference_95"]) == 0 else ""
     sentence = (
         f"{row['strategy']}, {way}, {_change(row, metric, text)}, better on {row['better']}{doubt}"
     )
@@ -75,11 +76,11 @@ def _pacing(row: Row | None, metric: str, text: Text) -> str:
 
 def _hidden(row: Row, text: Text) -> str:
     """What an even curve may be bought with: frames that go back and forth, stand still, or are
-    cross-fades, and end frames that are not the given ones."""
+    cross-fades, and end frames that are not those asked for."""
     known = {"repeated_frames": "repeated frames", "residual": "distance to true renders"}
     known |= {"first_psnr": "dB of the first frame", "last_psnr": "dB of the last"}
-    changes = {words: _change(row, name, text) for name, words in known.items()}
-    listed = ", ".join(f"{words} {change}" for words, change in changes.items() if change)
+    changes = {phrase: _change(row, name, text) for name, phrase in known.items()}
+    listed = ", ".join(f"{phrase} {change}" for phrase, change in changes.items() if change)
     return f"{row['strategy']}, {listed}" if listed else ""
 
 
@@ -91,15 +92,8 @@ def _change(row: Row, name: str, text: Text) -> str:
 
 
 def _verdict(row: Row) -> str:
-    """What the interval of the control's difference allows to say."""
+    """What the interval of the control's difference shows."""
     if not row["difference_95"]:
-        return "too few pairs to tell"
-    sign = row["difference_95"].sign
-    if sign == 0:
-        return "no clear difference"
-    return "worse, so the map matters" if sign > 0 else "better: the map does NOT matter"
-
-
-def _sign(row: Row) -> int:
-    """As `Interval.sign` of the difference; 0 where there are too few pairs for an interval."""
-    return row["difference_95"].sign if row["difference_95"] else 0
+        return "too few pairs for an interval"
+    verdicts = {0: "no clear difference", 1: "worse, so the map matters"}
+    return verdicts.get(row["difference_95"].sign, "better: the map does NOT matter")

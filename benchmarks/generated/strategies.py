@@ -46,7 +46,7 @@ FOR_EXISTING: Strategies = {NoRetime.name: NoRetime, **FOR_FINISHED}
 """Strategies that take a finished clip."""
 
 FOR_GENERATED: Strategies = {
-    **{word: kind for word, kind in RETIMES.items() if word != Regenerate.name},
+    **{name: kind for name, kind in RETIMES.items() if name != Regenerate.name},
     WrongMap.name: WrongMap,
 }
 """Strategies for a clip that is generated along with them."""
@@ -59,8 +59,8 @@ def parse_retimes(
 ) -> dict[str, Strategy]:
     """Strategies by their labels, in the order of the list.
 
-    retimes : names, or {word: rope_flat, iterations: 3} with settings of its class.
-    chosen : what `retime=` names, with the settings given there: it takes the place of its plain
+    retimes : names, or {name: rope_flat, iterations: 3} with settings of its class.
+    chosen : what `retime=` names, with its settings: it takes the place of its plain
     name, or comes last where the list lacks it. `none` leaves the list as it is, and the paper's
     own method stays whatever is chosen. known : what the benchmark can use.
 
@@ -104,37 +104,39 @@ def defaults_of(strategies: Mapping[str, Strategy]) -> str:
     texts = []
     for strategy in strategies.values():
         settings = {item.name: item.default for item in _fields(strategy)}
-        word = strategy.name
+        name = strategy.name
         if isinstance(strategy, Rope):
-            word, settings = f"{word} ({strategy.preset})", strategy.defaults()
-        text = ", ".join(f"{name} {_text(value)}" for name, value in settings.items())
-        texts += [f"{word}: {text}"] * bool(text)
+            name, settings = f"{name} ({strategy.preset})", strategy.defaults()
+        text = ", ".join(f"{option} {_text(value)}" for option, value in settings.items())
+        texts += [f"{name}: {text}"] * bool(text)
     texts = list(dict.fromkeys(texts))
     return f"Settings, where a row names no others: {'; '.join(texts)}." if texts else ""
 
 
-def _check_fits(word: str, known: Strategies) -> None:
+def _check_fits(name: str, known: Strategies) -> None:
     """Raises ConfigError for a strategy of another benchmark."""
-    other = "retime_existing" if word in FOR_EXISTING else "retime_generated"
-    if word not in known and (word in FOR_EXISTING or word in FOR_GENERATED):
-        words = ", ".join(sorted(known))
-        raise ConfigError(f"retime={word} is for benchmark={other}; use that, or one of {words}")
+    other = "retime_existing" if name in FOR_EXISTING else "retime_generated"
+    if name not in known and (name in FOR_EXISTING or name in FOR_GENERATED):
+        names = ", ".join(sorted(known))
+        raise ConfigError(f"retime={name} is for benchmark={other}; use that, or one of {names}")
 
 
 def _strategy(item: Wanted, known: Strategies) -> Strategy:
-    settings = dict(item) if isinstance(item, Mapping) else {"word": item}
-    word = settings.pop("word", None)
-    if not isinstance(word, str):
-        raise ConfigError(f"retimes: {item!r} must be a name, or {{word: rope_flat, alpha: 0.5}}")
-    _check_fits(word, known)
-    kind = known[choose(word, known, "retime")]
-    names = [setting.name for setting in _fields(kind)]
-    for name in settings:
-        choose(str(name), names, f"setting of {word}")
+    settings = dict(item) if isinstance(item, Mapping) else {"name": item}
+    if "word" in settings:
+        raise ConfigError(f"retimes: {item!r}: write name: {settings['word']}, not word:")
+    name = settings.pop("name", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"retimes: {item!r} must be a name, or {{name: rope_flat, alpha: 0.5}}")
+    _check_fits(name, known)
+    kind = known[choose(name, known, "retime")]
+    options = [field.name for field in _fields(kind)]
+    for option in settings:
+        choose(str(option), options, f"setting of {name}")
     try:
         return kind(**settings)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"retimes: {word}: {error}") from None
+        raise ConfigError(f"retimes: {name}: {error}") from None
 
 
 def _fields(thing: Any) -> Sequence[Any]:

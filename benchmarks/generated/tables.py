@@ -14,7 +14,15 @@ from benchmarks.harness.cells import Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.quality import paired_table
 from benchmarks.harness.quality import sentence as quality_sentence
-from benchmarks.harness.records import DONE, FAILED, NOT_RUN, Record
+from benchmarks.harness.records import (
+    DONE,
+    FAILED,
+    NOT_RUN,
+    SHIPPED,
+    Record,
+    counted,
+    generator_label,
+)
 from benchmarks.harness.report.players import METHOD
 from benchmarks.harness.statistics import median_interval, medians
 from benchmarks.known_pacing.errors import Row
@@ -23,7 +31,6 @@ from spf.pacing.strategies import Strategy
 from spf.pacing.targets import Target
 from spf.quality.fidelity import FIDELITY
 
-SHIPPED = "tiny (shipped)"
 COST = ("repeated_frames", "residual_ratio")
 """What an even pace may be bought with: frames that stand still, cross-fades."""
 
@@ -45,9 +52,6 @@ def summarised(
 ) -> Summary:
     """Tables, figures and sentences of a run."""
     done = [record for record in records if record["status"] == DONE]
-    failed = sum(record["status"] == FAILED for record in records)
-    absent = len(records) - len(done) - failed
-    headline = f"{len(done)} of {len(records)} rows done, {failed} failed, {absent} not run"
     names = {
         measure: ORACLE_LABEL if measure == ORACLE else label(embedder)
         for measure in dict.fromkeys(record["embedder"] for record in records)
@@ -75,7 +79,7 @@ def summarised(
         for line in sentences(table, name, metric, described(target))
     ]
     return Summary(
-        headline,
+        counted(records),
         [
             Section("Does the warp reach the target?", paragraphs, [table]),
             *fidelity,
@@ -138,7 +142,7 @@ def _row(records: Sequence[Record], measure: str, strategy: str, metric: str) ->
         "difference_95": median_interval(changes, f"{name} difference"),
         "better": f"{sum(change < 0 for change in changes)} of {len(changing)}",
         "against_authors_95": median_interval(against, f"{name} against the authors"),
-        "generator": SHIPPED if own[0]["model"] == "tiny" else own[0]["model"],
+        "generator": generator_label(own[0]["model"]),
     }
     true = f"true_{metric}", f"before_true_{metric}", "true_peak_step", "before_true_peak_step"
     row |= medians([{"difference": change} for change in changes], ["difference"])

@@ -76,7 +76,7 @@ class Cell:
 class Benchmark(Protocol):
     """A module of experiments: which cells there are, and what its rows are worth together.
 
-    One may also have `keep_in(folder)`, which gets the run's folder before any cell is computed,
+    One may also have `store_in(folder)`, which gets the run's folder before any cell is computed,
     `prepare()`, which makes what several cells need once the plan is shown and a cell is left,
     `workers`, how many processes it wants where the user leaves it open, `imported`, records of
     other runs that are summarised with its own, and `show(folder)`, which prints a table at the
@@ -121,6 +121,11 @@ class Interval(NamedTuple):
     def sign(self) -> int:
         """-1 or 1 where the whole interval lies below or above 0, else 0."""
         return (self.low > 0) - (self.high < 0)
+
+
+def sign(interval: Interval | None) -> int:
+    """As `Interval.sign`; 0 where there are too few values for an interval."""
+    return interval.sign if interval else 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,9 +31,9 @@ def versions() -> dict[str, str]:
 def commit() -> tuple[str, bool]:
     """Commit of this checkout and whether files differ from it; ("unknown", False) without git."""
 
-    def git(*words: str) -> str:
+    def git(*args: str) -> str:
         environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
-        command = ["git", "-C", str(ROOT), *words]
+        command = ["git", "-C", str(ROOT), *args]
         return subprocess.check_output(
             command, text=True, stderr=subprocess.DEVNULL, env=environment
         ).strip()

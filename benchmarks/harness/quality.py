@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.harness.cells import Interval, Table
 from benchmarks.harness.printing import printer
 from benchmarks.harness.provenance import digest
-from benchmarks.harness.records import DONE, Record
+from benchmarks.harness.records import DONE, Record, generator_label
 from benchmarks.harness.statistics import MINIMAL_RANKED_PAIRS, hedges_g, mean_interval
 from spf.cache import Cache
 from spf.generators.base import GeneratedClip
@@ -41,7 +41,7 @@ PAPER = dict.fromkeys(
 
 COLUMNS = [
     *("dimension", "strategy", "steered_by", "generator", "clips", "original", "retimed"),
-    *("difference", "difference_95", "effect", "paper", "remark"),
+    *("difference", "difference_95", "effect", "paper", "note"),
 ]
 NOTE = (
     "Means over the clips that have both scores, higher is better but for dynamic_degree, which is "
@@ -192,12 +192,11 @@ def _row(dimension: str, group: Group, records: Sequence[Record]) -> Row:
     why = [reasons(record, before).get(dimension) for record in records for before in (True, False)]
     if left := len(records) - len(retimed):
         why.append(f"{left} left as generated")
-    generator = "tiny (shipped)" if generator == "tiny" else generator
     row: Row = dict.fromkeys(COLUMNS) | {
         **{"dimension": dimension, "strategy": strategy, "steered_by": steered_by},
-        **{"generator": generator, "clips": f"{len(pairs)} of {len(retimed)}"},
+        **{"generator": generator_label(generator), "clips": f"{len(pairs)} of {len(retimed)}"},
         "paper": PAPER.get(dimension, ""),
-        "remark": "; ".join(dict.fromkeys(filter(None, why))),
+        "note": "; ".join(dict.fromkeys(filter(None, why))),
     }
     if len(pairs):
         row["original"], row["retimed"] = pairs.mean(axis=0).tolist()

@@ -2,6 +2,8 @@
 
 import io
 import math
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -21,6 +23,7 @@ LAST = [
     *("weights_revision", "weights_hash", "settings", "versions", "schema"),
 ]
 DONE, FAILED, NOT_RUN = "done", "failed", "not_run"
+SHIPPED = "tiny (shipped)"
 
 Record = dict[str, Any]
 
@@ -29,6 +32,18 @@ def make_record(cell: Cell, status: str, reason: str, values: dict[str, Any]) ->
     """A record as plain data: the cell's key, its outcome and where it comes from."""
     record = {"status": status, "reason": reason, **vars(cell.key), "schema": SCHEMA, **values}
     return {"cell": cell.identity, **record}
+
+
+def counted(records: Sequence[Record]) -> str:
+    """How many rows are done, failed and not run: a headline."""
+    counts = Counter(record["status"] for record in records)
+    absent = len(records) - counts[DONE] - counts[FAILED]
+    return f"{counts[DONE]} of {len(records)} rows done, {counts[FAILED]} failed, {absent} not run"
+
+
+def generator_label(model: str) -> str:
+    """A generator as tables name it."""
+    return SHIPPED if model == "tiny" else model
 
 
 def compile_tables(folder: RunFolder, records: list[Record]) -> None:

@@ -115,7 +115,7 @@ def make_job(config: DictConfig) -> tuple[Benchmark, Job]:
     code = code_hash(type(benchmark), __name__)
     if not (isinstance(config.output, str) and config.output):
         raise ConfigError(f"output={config.output!r} must be the name of a folder")
-    # A folder's path tells runs apart, but says nothing of what its rows mean.
+    # A folder's path distinguishes runs, but says nothing of what its rows mean.
     settings = identity(config)
     others = settings["benchmark"].pop("inputs", [])  # runs whose rows say themselves what they are
     paths = [settings[name].pop("path", None) for name in ("model", "stills")]
@@ -130,8 +130,8 @@ def make_job(config: DictConfig) -> tuple[Benchmark, Job]:
         raise ConfigError(f"name={name!r}: use letters, digits, dots, hyphens and underscores")
     output = Path(config.output)
     folder = RunFolder(output / "runs" / str(name))
-    if hasattr(benchmark, "keep_in"):
-        benchmark.keep_in(folder)  # clips that several cells need
+    if hasattr(benchmark, "store_in"):
+        benchmark.store_in(folder)  # clips that several cells need
     embedder = getattr(getattr(benchmark, "measuring", None), "embedder", None)
     used = [embedder, getattr(benchmark, "model", None)]
     device = "+".join(sorted({getattr(part, "device", "cpu") for part in used}))

@@ -125,12 +125,6 @@ def sign_flip_test(differences: Array, name: str) -> Array:
     return beyond / total if is_exact(count, columns) else (1 + beyond) / (1 + total)
 
 
-def paired_differences(values: Array) -> Array:
-    """Differences (n, k (k - 1) / 2) of every two columns of values (n, k)."""
-    first, second = np.triu_indices(values.shape[1], 1)
-    return values[:, first] - values[:, second]
-
-
 def flips(family: int) -> int:
     """Sign flips to draw where they are not enumerated: as many as let the smallest p survive
     Holm's correction for so many comparisons, within `MAXIMAL_WORK`."""
@@ -181,7 +175,7 @@ def hedges_g(differences: Array) -> float:
 
 
 def superiority(differences: Array) -> float:
-    """Share of the differences that are below 0; those that are 0 count half."""
+    """Share of the differences (of any shape) below 0; those that are 0 count half."""
     return float((np.sign(-differences) + 1).mean() / 2)
 
 

@@ -34,7 +34,7 @@ LAUNCHERS = {
 SIDE_BY_SIDE = ("joblib", "submitit_local")
 """Launchers whose jobs share this machine: each is one worker, unless the user says otherwise."""
 
-COLUMNS = ["job", "code", "words", "folder"]
+COLUMNS = ["job", "code", "options", "folder"]
 
 
 def check_launcher(name: str) -> None:
@@ -75,7 +75,7 @@ def run(folder: Path, launch: Callable[[], None]) -> set[int]:
 
 def report(sweep: Path, job: int, code: int, options: Sequence[str], folder: str) -> None:
     """Note how a job ended. options : as they are typed. folder : of its run."""
-    ended = {"job": job, "code": code, "words": list(options), "folder": folder}
+    ended = {"job": job, "code": code, "options": list(options), "folder": folder}
     with suppress(
         OSError
     ):  # the job has printed it itself, and a missing report counts as a failure
@@ -113,8 +113,8 @@ def summarise(sweep: Path, since: float = 0.0) -> tuple[set[int], str]:
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
     for job in ended:
-        options, place = " ".join(map(shell_quoted, job["words"])), printable(job["folder"])
-        row = job | {"words": options, "folder": place}
+        options, place = " ".join(map(shell_quoted, job["options"])), printable(job["folder"])
+        row = job | {"options": options, "folder": place}
         table.writerow({name: harmless(row[name]) for name in COLUMNS})
     folder.write("jobs.csv", text.getvalue())
     done = sum(job["code"] == 0 for job in ended)

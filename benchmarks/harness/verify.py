@@ -53,7 +53,7 @@ TOLERANCES: Mapping[str, tuple[float, float]] = {
     # What is taken out of a clip depends on which directions lie above a threshold.
     "*_corrected": (0.01, 0.02),
     "motion_share": (0.01, 0.02),
-    "kept": (0.01, 0.02),
+    "remaining": (0.01, 0.02),
     # Steps between frames and what a network draws: sums over many float32 operations.
     "*peak_step": (0, 0.05),
     "peak_speed": (0, 0.05),
@@ -124,7 +124,7 @@ def _table(reference: Path, fresh: Path) -> Iterator[Difference]:
 def agree(column: str, reference: str, value: str) -> bool:
     """Whether two printed values are the same but for the column's tolerance.
 
-    Numbers within words (`0.01 .. 0.02`, `11 of 12`) are compared one by one, the words as they
+    Numbers within texts (`0.01 .. 0.02`, `11 of 12`) are compared one by one, the texts as they
     are; an empty cell agrees with an empty cell alone.
     """
     before, after = reference.split(), value.split()

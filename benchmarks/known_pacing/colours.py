@@ -17,8 +17,8 @@ NOTE = (
     "their own colours (unmatched), and in matched ones: both photographs, and every mix of them, "
     "have the colours half way between the two. none: the morph alone; camera: a camera path of "
     "10% of the frame; drift: hue, exposure and white balance drift by 15%; background: what is "
-    "around the middle of the picture becomes another photograph by 60%. unidentified: share of "
-    "the time in which the embedder stands still along the morph, so that no curve of its can tell "
+    "around the middle of the image becomes another photograph by 60%. unidentified: share of "
+    "the time in which the embedder stands still along the morph, so that no curve of its can show "
     f"the pace; stated: clips that have an error for all that. {COLOUR_FRAMES} frames."
 )
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from benchmarks.known_pacing.errors import PacingResults
-from benchmarks.known_pacing.studies import PICTURED
+from benchmarks.known_pacing.studies import FIGURE_LABELS
 from benchmarks.known_pacing.tables import measure_rows
 from spf.figures import PALETTE, REFERENCE, png
 
@@ -83,17 +83,17 @@ def _leakage(results: PacingResults, embedder: str) -> Figure:
     return figure
 
 
-def _pictured(results: PacingResults) -> pd.DataFrame:
+def _clips_shown(results: PacingResults) -> pd.DataFrame:
     """The clips of the figure of invariance that were measured, in their order."""
     clips = results.of("invariance")
-    found = clips[clips["clip"].isin(list(results.strips))].set_index("pictured")
-    return found.loc[[label for label in PICTURED if label in found.index]]
+    found = clips[clips["clip"].isin(list(results.strips))].set_index("figure_label")
+    return found.loc[[label for label in FIGURE_LABELS if label in found.index]]
 
 
 def _invariance_alt(results: PacingResults) -> str:
     changes = [
         f"{label}, {clip['total_change']:.2f} and {clip['total_change_corrected']:.2f} rad"
-        for label, clip in _pictured(results).iterrows()
+        for label, clip in _clips_shown(results).iterrows()
     ]
     return (
         "Frames of five clips, their change and their progress over time, plain and corrected for "
@@ -103,7 +103,7 @@ def _invariance_alt(results: PacingResults) -> str:
 
 def _invariance(results: PacingResults, embedder: str) -> Figure:
     """A row for each clip: frames of it, its cumulative change and its progress."""
-    clips = _pictured(results)
+    clips = _clips_shown(results)
     width, tall, head = 9.0, 1.38, 0.72
     whole = head + len(clips) * tall + 0.22
     figure = Figure(figsize=(width, whole), dpi=110)

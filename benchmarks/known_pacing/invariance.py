@@ -30,10 +30,10 @@ LADDER_NOTE = (
     "even). raw_error, calibrated_error: medians, as for the pacing laws. error_frames: median "
     f"distance from the true place of the jumps of steepness {' and '.join(map(str, JUMPS))}."
 )
-KEPT_NOTE = (
-    "kept: total change that is left by the correction, as a share of the plain one, median; "
-    "motion_share and flags as above. Of a zoom that is the meaning (a still picture, four times "
-    "nearer at the end) vectors alone cannot tell that the camera was meant: it has to be flagged."
+REMAINING_NOTE = (
+    "remaining: total change that is left by the correction, as a share of the plain one, median; "
+    "motion_share and flags as above. Of a zoom that is the meaning (a still image, four times "
+    "nearer at the end) vectors alone cannot show that the camera was meant: it has to be flagged."
 )
 
 
@@ -48,13 +48,13 @@ def invariance_tables(results: PacingResults) -> list[Table]:
     }
     named = moved.assign(motion=moved["motion_kind"])
     rows = grouped(named, ["motion", "strength"], "invariance", leakage)
-    left: Columns = {"kept": ("kept", "median"), **SHARES}
-    kept = grouped(clips.assign(group=_groups(clips)), ["group"], "kept", left)
+    left: Columns = {"remaining": ("remaining", "median"), **SHARES}
+    remaining = grouped(clips.assign(group=_groups(clips)), ["group"], "remaining", left)
     ladder = clips[clips["steepness"].notna() & (clips["motion_kind"] != "shake")]
     return [
         table_of("invariance", "Change that motion alone fakes", rows, NOTE),
         table_of("invariance_ladder", "Unevenness under motion", _ladder(ladder), LADDER_NOTE),
-        table_of("invariance_kept", "What the correction leaves", kept, KEPT_NOTE),
+        table_of("invariance_remaining", "What the correction leaves", remaining, REMAINING_NOTE),
     ]
 
 
@@ -78,7 +78,7 @@ def _with_references(results: PacingResults) -> pd.DataFrame:
     return clips.assign(
         calibrated_error_corrected=second,
         leakage_corrected=change / clips["reference"].map(by_name["total_change_corrected"]),
-        kept=change / clips["total_change"],
+        remaining=change / clips["total_change"],
         mostly_motion=clips["mostly_motion"].astype(int),
         explained=clips["explained"].astype(int),
     )
@@ -110,7 +110,7 @@ def _groups(clips: pd.DataFrame) -> list[str]:
 
 def invariance_sentence(tables: list[Table]) -> Callable[[str], str]:
     """Embedder -> a sentence about it."""
-    leakage, ladder, kept = tables
+    leakage, ladder, remaining = tables
 
     def pairs(table: Table, rows: list[Row], column: str) -> str:
         text = printer(table)
@@ -123,11 +123,11 @@ def invariance_sentence(tables: list[Table]) -> Callable[[str], str]:
 
     def sentence(embedder: str) -> str:
         pan = [row for row in leakage.rows if row["motion"] == "translation"]
-        text = printer(kept)
+        text = printer(remaining)
         left = "; ".join(
-            f"{text(row, 'kept')}, {row['flagged']} and {row['flagged_explained']} of "
+            f"{text(row, 'remaining')}, {row['flagged']} and {row['flagged_explained']} of "
             f"{row['clips']} ({row['group']})"
-            for row in kept.rows
+            for row in remaining.rows
         )
         return (
             f"With {embedder} a still scene shows this share of a morph's change, plain and with "

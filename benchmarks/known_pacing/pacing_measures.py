@@ -1,4 +1,4 @@
-"""Other measures of uneven pacing, to hold ours against. All are lower for more even clips."""
+"""Other measures of uneven pacing, to compare ours with. All are lower for more even clips."""
 
 import cv2
 import numpy as np

@@ -95,7 +95,7 @@ def rendered_cell(
                 "mostly_motion": measured.corrected.mostly_motion,
                 "explained": measured.corrected.explained,
             }
-        if outcome.values.get("pictured"):
+        if outcome.values.get("figure_label"):
             outcome.links["strip"] = f"strips/{stem}.png"
             outcome.files[outcome.links["strip"]] = _strip(measured.thumbnails)
         outcome.files[f"curves/{stem}.csv"] = curve_table(curve, **more)
@@ -125,7 +125,7 @@ def _about(clip: SyntheticClip, studies: Studies, asked: list[str]) -> dict[str,
         (about["nuisance"],) = [key for key, one in NUISANCES.items() if clip.motion == one]
     if "invariance" in asked:
         about["zoomed"] = isinstance(clip.content, Zoomed)
-        about["pictured"] = studies.pictured().get(clip, "")
+        about["figure_label"] = studies.figure_labels().get(clip, "")
     laws, moving = dict(clip.law.parameters), clip.motion or Motion(("none",), 0.0)
     return about | {
         "content": clip.content.name,

@@ -22,7 +22,7 @@ STEEPNESS = (2, 5, 10, 20, 40, 80, 160)
 PLACES = (0.3, 0.5, 0.7)
 JUMPS = (40, 160)
 LENGTHS = (21, 41, 161)
-"""Frames in a clip: a longer one at the same rate, or the same one at a higher rate; the pictures
+"""Frames in a clip: a longer one at the same rate, or the same one at a higher rate; the images
 and so the curves are equal."""
 
 SIZES = (64, 192)
@@ -73,7 +73,7 @@ INVARIANT_TO = "camera+light"
 
 INVARIANCE_FRAMES = 33
 INVARIANCE_KINDS = (*CAMERA_KINDS, "lighting", "distractor")
-PICTURED = (
+FIGURE_LABELS = (
     "morph, still camera",
     "morph, moving camera",
     "still scene, moving camera",
@@ -174,7 +174,7 @@ class Studies:
             yield "colour", replace(base, law=law(name), motion=nuisance)
 
     def _invariance(self, name: str) -> Iterator[SyntheticClip]:
-        """The morph, its jumps under camera paths, its still picture under motion, and a zoom."""
+        """The morph, its jumps under camera paths, its still image under motion, and a zoom."""
         base = replace(self._base(name, self.seeds[0]), num_frames=INVARIANCE_FRAMES)
         yield base
         for camera, steepness in product(cameras()[:3], STEEPNESS[::2]):
@@ -184,7 +184,7 @@ class Studies:
         yield from self._five(name)
 
     def _five(self, name: str) -> dict[SyntheticClip, str]:
-        """The clips of `PICTURED` of a content."""
+        """The clips of `FIGURE_LABELS` of a content."""
         base = replace(self._base(name, self.seeds[0]), num_frames=INVARIANCE_FRAMES)
         pan, hand = motion(CAMERA, "strong"), motion("shake", "strong")
         clips = (
@@ -194,9 +194,9 @@ class Studies:
             replace(base, content=Zoomed(base.content, at=0.0)),
             _jump(base, STEEPNESS[2], hand),
         )
-        return dict(zip(clips, PICTURED, strict=True))
+        return dict(zip(clips, FIGURE_LABELS, strict=True))
 
-    def pictured(self) -> dict[SyntheticClip, str]:
+    def figure_labels(self) -> dict[SyntheticClip, str]:
         """The clips of the figure of invariance, and what they are."""
         return self._five(self.contents[::2][:2][-1]) if "invariance" in self.names else {}
 

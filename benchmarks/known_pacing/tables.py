@@ -1,17 +1,16 @@
 """What the synthetic benchmark shows: its tables and the sentences computed from them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from benchmarks.harness.cells import Table
 from benchmarks.harness.printing import printer
 from benchmarks.harness.records import number
-from benchmarks.harness.statistics import median_interval
+from benchmarks.harness.statistics import median_interval, superiority
 from benchmarks.known_pacing import perceptual
 from benchmarks.known_pacing.colours import colour_rows, colour_table
 from benchmarks.known_pacing.errors import (
@@ -61,13 +60,8 @@ def parts(results: PacingResults, embedder: str) -> list[Topic]:
         data.insert(0, "embedder", maker)
         return replace(table, data=data)
 
-    return [replace(part, tables=[named(t) for t in part.tables]) for part in _topics(results)]
-
-
-def _topics(results: PacingResults) -> Iterator[Topic]:
-    for study, topic in TOPICS:
-        if not results.of(study).empty:
-            yield topic(results)
+    made = [topic(results) for study, topic in TOPICS if not results.of(study).empty]
+    return [replace(part, tables=[named(t) for t in part.tables]) for part in made]
 
 
 def _pacing(results: PacingResults) -> Topic:
@@ -242,20 +236,20 @@ def _faults(results: PacingResults) -> Topic:
     ]
     note = (
         "Share of the pairs of clips, one with the fault and one without, of whatever contents, in "
-        "which the metric calls the faulty one less even: 1 tells the fault always, 0.5 is chance, "
-        "less calls faulty clips more even. strength: share of the time that the clip stands still "
+        "which the metric calls the faulty one less even: 1 always detects the fault, 0.5 is "
+        "chance, less calls faulty clips more even. strength: share of the time without change "
         "(late start; stall, in the middle; many jumps, between ten of them), share of the change "
         "that happens at once in the middle (one jump), white noise of 51 s grey levels in every "
         f"frame (flicker). {FAULT_FRAMES} frames; a clip without a value counts as even."
     )
-    title = "Which metric tells which fault?"
+    title = "Which metric detects which fault?"
     table = table_of("faults", title, rows, note)
 
     def sentence(embedder: str) -> str:
         mean = table.data.groupby("fault", sort=False)[shown].mean()
         listed = "; ".join(f"{fault}, {row.idxmax()}" for fault, row in mean.iterrows())
         blind = [str(fault) for fault, row in mean.iterrows() if row[LINEARITY] < 0.6]
-        lines = f"With {embedder}, the metric that tells a fault best is, by fault: {listed}."
+        lines = f"With {embedder}, the metric that detects a fault best is, by fault: {listed}."
         return f"{lines} {LINEARITY} hardly sees {', '.join(blind)}." if blind else lines
 
     return Topic(title, [table], (), sentence)
@@ -267,7 +261,7 @@ def _less_even(faulty: pd.DataFrame, even: pd.DataFrame, name: str) -> float:
     one, other = (
         sign * part[name].fillna(METRICS[name].best).to_numpy() for part in (faulty, even)
     )
-    return float((np.sign(one[:, None] - other) + 1).mean() / 2)
+    return superiority(other - one[:, None])
 
 
 def _growth(results: PacingResults) -> Topic:
@@ -281,7 +275,7 @@ def _growth(results: PacingResults) -> Topic:
         "One factor at a time away from an ease_in_out clip without motion (first row); the errors "
         "as for the pacing laws. frames: a "
         "longer clip at the same rate or a higher rate at the same length, which give the same "
-        "pictures. noise 51 s grey levels; compression H.264 at crf 23 + 60 s."
+        "images. noise 51 s grey levels; compression H.264 at crf 23 + 60 s."
     )
     table = table_of("growth", "How the error grows", rows, note)
 
@@ -323,7 +317,7 @@ def _floor(results: PacingResults) -> Topic:
     floor = floor.assign(noise=floor["strength"]).sort_values("noise", kind="stable")
     rows = grouped(floor, ["noise"], "floor", columns)
     note = (
-        "Clips whose picture stands still under white noise of 51 s grey levels. flagged: "
+        "Clips whose image stands still under white noise of 51 s grey levels. flagged: "
         "recognised as no semantic change; flagged_corrected: likewise with noise=nugget."
     )
     table = table_of("noise_floor", "A static, noisy clip", rows, note)

@@ -50,7 +50,7 @@ def generator_of(record: Record) -> str:
 def clips_of(records: Iterable[Record], order_by: str) -> pd.DataFrame:
     """A row for each record, sorted by generator, pair and seed.
 
-    Beside the record's columns: `generator` and `pair` (NFC), and `unusable`, why the clip takes
+    Beside the record's columns: `generator` and `pair` (NFC), and `exclusion`, why the clip takes
     part in no comparison by the metric `order_by`; "" where it does.
     """
     rows = list(records)
@@ -65,13 +65,13 @@ def clips_of(records: Iterable[Record], order_by: str) -> pd.DataFrame:
     table[sorted(numbers)] = table[sorted(numbers)].astype(float)
     table["generator"] = [normalized_name(generator_of(row)) for row in rows]
     table["pair"] = [normalized_name(row["clip"]) for row in rows]
-    table["unusable"] = unusable(table, order_by)
+    table["exclusion"] = exclusion(table, order_by)
     return table.sort_values(["generator", *CLIP], kind="stable", ignore_index=True)
 
 
-def unusable(clips: pd.DataFrame, metric: str) -> pd.Series:
-    """Why each clip takes part in no comparison by a metric; "" where it is usable: measured, with
-    a finite value, of 5 frames or more, and not flickering."""
+def exclusion(clips: pd.DataFrame, metric: str) -> pd.Series:
+    """Why each clip takes part in no comparison by a metric; "" where it can be ranked: measured,
+    with a finite value, of 5 frames or more, and not flickering."""
     reasons = {
         "not run": clips["status"] == NOT_RUN,
         "failed": clips["status"] == FAILED,
@@ -84,7 +84,7 @@ def unusable(clips: pd.DataFrame, metric: str) -> pd.Series:
 
 
 def pair_means(clips: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Values (pairs, generators), both sorted: means over a pair's seeds, which share its pictures
+    """Values (pairs, generators), both sorted: means over a pair's seeds, which share its images
     and are no samples of their own. NaN where a generator lacks a pair or a value."""
     means = clips.groupby(["pair", "generator"])[metric].mean(skipna=False)
     return means.unstack("generator")
@@ -92,7 +92,7 @@ def pair_means(clips: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Generators that are compared, and the usable clips that all of them have (see `clips_of`)."""
+    """Generators that are compared, and the clips that can be ranked and all of them have."""
 
     number: int
     generators: list[str]
@@ -121,8 +121,8 @@ class Group:
 
 def groups_of(clips: pd.DataFrame) -> list[Group]:
     """The groups of `shared_sets` with their clips (see `clips_of`), numbered from 1."""
-    used = clips[clips["unusable"] == ""]
-    there = used.pivot(index=CLIP, columns="generator", values="unusable").notna()
+    used = clips[clips["exclusion"] == ""]
+    there = used.pivot(index=CLIP, columns="generator", values="exclusion").notna()
     clip = pd.MultiIndex.from_frame(used[CLIP])
     return [
         Group(number, generators, used[used["generator"].isin(generators) & clip.isin(shared)])
@@ -131,8 +131,8 @@ def groups_of(clips: pd.DataFrame) -> list[Group]:
 
 
 def left_out(clips: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:
-    """What the groups leave out: a row for the usable clips that not all of a group have, by the
-    reason, and for each generator that is not in the first group.
+    """What the groups leave out: a row for the clips that can be ranked and not all of a
+    group have, by the reason, and for each generator that is not in the first group.
 
     Columns: group; clips, how many; pairs, their names; generators, whose they are; reason.
     """
@@ -148,7 +148,7 @@ def left_out(clips: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:
 
 
 def _clips_left_out(group: Group, clips: pd.DataFrame) -> list[dict[str, Any]]:
-    wide = clips.pivot(index=CLIP, columns="generator", values="unusable").fillna(NO_CLIP)
+    wide = clips.pivot(index=CLIP, columns="generator", values="exclusion").fillna(NO_CLIP)
     used = wide.index.isin(pd.MultiIndex.from_frame(group.clips[CLIP]))
     rows = []
     for found, alike in wide[~used].groupby(list(wide.columns)):
@@ -166,14 +166,14 @@ def _clips_left_out(group: Group, clips: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _why_apart(name: str, clips: pd.DataFrame, groups: Sequence[Group]) -> str:
     """Why a generator is not in the first group, and where it is."""
-    usable = set(clips.loc[clips["unusable"] == "", "pair"])
-    if not usable:
-        return f"no usable clip ({listed(sorted(set(clips['unusable'])))})"
+    ranked = set(clips.loc[clips["exclusion"] == "", "pair"])
+    if not ranked:
+        return f"no clip that can be ranked ({listed(sorted(set(clips['exclusion'])))})"
     own = [group.number for group in groups if name in group.generators]
     if not own:
-        return "no other generator has a usable clip of its pairs"
+        return "no other generator has a clip of its pairs that can be ranked"
     pairs = groups[0].pairs
-    has = f"has {len(usable.intersection(pairs))} of the group's {len(pairs)} pairs"
+    has = f"has {len(ranked.intersection(pairs))} of the group's {len(pairs)} pairs"
     return f"{has}; compared in group {runs(own)}"
 
 

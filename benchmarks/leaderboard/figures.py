@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 from numpy.typing import NDArray
-from PIL import Image
 
 from benchmarks.harness.cells import Figure
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.quality import QUALITY
 from benchmarks.harness.records import DONE, Record
+from benchmarks.harness.report.players import tiled
 from benchmarks.harness.statistics import Array
 from benchmarks.leaderboard.comparison import UNDIRECTED, Group, listed, runs
 from benchmarks.leaderboard.standing import losses
@@ -35,15 +35,10 @@ FILM_BYTES = 700_000
 
 def film(thumbnails: Thumbnails) -> bytes:
     """All thumbnails of a clip as one WebP: `ACROSS` beside each other, read like a page."""
-    images = np.stack(thumbnails.images)
-    count, height, width, _ = images.shape
-    down = -(-count // ACROSS)
-    padded = np.pad(images, ((0, down * ACROSS - count), (0, 0), (0, 0), (0, 0)))
-    rows = padded.reshape(down, ACROSS, height, width, 3).swapaxes(1, 2)
-    picture = Image.fromarray(rows.reshape(down * height, ACROSS * width, 3))
+    sheet = tiled(np.stack(thumbnails.images), ACROSS)
     for quality in (70, 50, 30, 10):
         buffer = io.BytesIO()
-        picture.save(buffer, "WEBP", quality=quality, method=2)
+        sheet.save(buffer, "WEBP", quality=quality, method=2)
         if buffer.tell() <= FILM_BYTES:
             break
     return buffer.getvalue()

@@ -65,7 +65,7 @@ class Images:
         """
         prompt = clip.path.stem
         if self.folder is None:
-            why = "no first frames are given, name their folder: model.images=IMAGES"
+            why = "no first frames, name their folder: model.images=IMAGES"
             return {}, Conditions(prompt=prompt, absent=why), []
         with GuardedReader(clip.path) as reader:
             first = last = next(reader)[0]

@@ -76,7 +76,7 @@ def _board(
     orders the run: sentences, and a row for each generator of each group."""
     whole = metric == known.order_by and len(records) == len(known.clips)
     board = known if whole else Board.of(records, metric)
-    places = ["group", "order", "rank", "generator", "tied_with", "best", "pairs", "remark"]
+    places = ["group", "order", "rank", "generator", "tied_with", "best", "pairs", "note"]
     table = leaderboard(board)[[*places, metric, f"{metric}_low", f"{metric}_high"]]
     table.columns = [*places, "mean", "low", "high"]
     rows = [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
@@ -109,7 +109,7 @@ def _clips(board: Board, metrics: Sequence[str], folder: RunFolder) -> list[dict
     found = []
     for _, own in board.clips[board.clips["pair"] != ""].groupby(["pair", "generator"]):
         row = {str(name): value for name, value in own.iloc[0].items()}
-        clip = {name: row[name] for name in ("pair", "generator", "unusable")}
+        clip = {name: row[name] for name in ("pair", "generator", "exclusion")}
         clip["values"] = {name: _plain(row[name]) for name in metrics}
         clip |= {"seed": int(row["seed"])} if len(own) > 1 else {}
         if row["status"] != DONE:

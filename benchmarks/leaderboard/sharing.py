@@ -18,7 +18,7 @@ SEEDS = 64
 def shared_sets(there: pd.DataFrame) -> list[tuple[list[str], pd.Index]]:
     """Sets of generators to compare, each with the clips that all of it have.
 
-    there : (clips, generators) bool, which usable clips there are; the clips by pair and seed.
+    there : (clips, generators) bool, whether a clip is there and can be ranked; by pair and seed.
 
     A set of generators G has n(G) pairs, those of which all of G have a clip in common. It serves
     two of its generators X, Y that share n(X, Y) pairs if n(G) >= min(6, n(X, Y)), so that those
@@ -46,8 +46,8 @@ def shared_sets(there: pd.DataFrame) -> list[tuple[list[str], pd.Index]]:
         _, size, members, clips = min(found, key=lambda one: (-one[0], -one[1], one[2]))
         inside = np.ix_(members, members)
         unserved[inside] &= sets.needed[inside] > size
-        kept = len(members) * (len(members) - 1) * size
-        chosen.append((size < MINIMAL_RANKED_PAIRS, -kept, members, clips))
+        compared = len(members) * (len(members) - 1) * size
+        chosen.append((size < MINIMAL_RANKED_PAIRS, -compared, members, clips))
     places = range(len(there))
     return [
         ([sets.names[k] for k in members], there.index[[clips >> k & 1 == 1 for k in places]])

@@ -37,7 +37,7 @@ class Differences:
 
     @classmethod
     def of(cls, clips: pd.DataFrame, generators: Sequence[str], metric: str) -> "Differences":
-        """The differences of usable clips; each generator's from those before it."""
+        """The differences of clips that can be ranked; each generator's from those before it."""
         table = clips.pivot(index=CLIP, columns="generator", values=metric)[list(generators)]
         lower = losses(table, metric)
         near = TIE * np.nanmax(np.abs(lower), initial=0.0)
@@ -173,6 +173,6 @@ def sentences(standings: Iterable[Standing], differences: Differences) -> list[s
     """What a leaderboard says, computed from it."""
     found = [standing.sentences(differences) for standing in standings]
     if not found:
-        return ["No two generators have a usable clip of one pair, so none is placed."]
+        return ["No two generators have clips of one pair that can be ranked, so none is placed."]
     powers = [line for lines in found for line in lines[1:]]
     return [" ".join(lines[0] for lines in found), *powers]

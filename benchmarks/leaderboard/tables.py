@@ -27,9 +27,9 @@ which hardly moves the first."""
 
 STATES = {"failed": "failed", "not_run": "not run", "no_change": NO_CHANGE}
 STATES |= {"too_short": comparison.TOO_SHORT, "flickering": comparison.FLICKERS}
-"""Columns that count unusable clips, by why they are."""
+"""Columns that count the clips that cannot be ranked, by why."""
 
-COUNTS = ["clips", "usable", *STATES]
+COUNTS = ["clips", "can_be_ranked", *STATES]
 PLACES = ["group", "order", "rank", "generator", "tied_with", "best", "pairs"]
 SIDES = ("", "_low", "_high")
 EVERY_TWO = 100
@@ -75,7 +75,7 @@ class Board:
         groups = groups_of(clips)
         standings = [Standing.of(group, order_by) for group in groups]
         placed = list(dict.fromkeys(name for one in standings for name in one.names))
-        used = clips[(clips["unusable"] == "") & clips["generator"].isin(placed)]
+        used = clips[(clips["exclusion"] == "") & clips["generator"].isin(placed)]
         differences = Differences.of(used, placed, order_by)
         return cls(order_by, clips, groups, standings, differences)
 
@@ -92,25 +92,25 @@ class Board:
 
 def leaderboard(board: Board) -> pd.DataFrame:
     """A row for each generator of each group, best first; then those that are in none."""
-    clips, unusable = board.clips, board.clips["unusable"]
+    clips, exclusion = board.clips, board.clips["exclusion"]
     placed = {name for group in board.groups for name in group.generators}
     alone = sorted(set(clips["generator"]) - placed)
-    used = clips[clips["generator"].isin(alone) & (unusable == "")]
+    used = clips[clips["generator"].isin(alone) & (exclusion == "")]
     means = pd.DataFrame({name: comparison.pair_means(used, name).mean() for name in board.metrics})
     parts = [_group_rows(standing, board) for standing in board.standings]
-    parts.append(means.reindex(alone).assign(remark="compared with no other generator"))
+    parts.append(means.reindex(alone).assign(note="compared with no other generator"))
     table = pd.concat([part for part in parts if len(part)] or parts)
     counts = clips.groupby("generator").agg(
-        clips=("unusable", "size"), embedder=("embedder", "first")
+        clips=("exclusion", "size"), embedder=("embedder", "first")
     )
     counts["embedder"] = counts["embedder"].map(label)
-    for column, state in {"usable": "", **STATES}.items():
-        counts[column] = (unusable == state).groupby(clips["generator"]).sum()
+    for column, state in {"can_be_ranked": "", **STATES}.items():
+        counts[column] = (exclusion == state).groupby(clips["generator"]).sum()
     table = table.join(counts).rename_axis("generator").reset_index()
     shown = [*dict.fromkeys([board.order_by, *INTERVALS])]
     limits = [f"{name}{side}" for name in shown for side in SIDES]
     rest = [name for name in (*board.second, *SHOWN) if name not in shown]
-    return table.reindex(columns=[*PLACES, *limits, "remark", *rest, *COUNTS, "embedder"])
+    return table.reindex(columns=[*PLACES, *limits, "note", *rest, *COUNTS, "embedder"])
 
 
 def _group_rows(standing: Standing, board: Board) -> pd.DataFrame:
@@ -122,7 +122,7 @@ def _group_rows(standing: Standing, board: Board) -> pd.DataFrame:
         table[metric] = values.mean(skipna=False)
         if group.ranked and metric in (board.order_by, *INTERVALS) and group.has(metric):
             table[[f"{metric}_low", f"{metric}_high"]] = intervals(values.to_numpy(), metric)
-    table["remark"] = f"order only: {len(group.pairs)} common pair(s)" * (not group.ranked)
+    table["note"] = f"order only: {len(group.pairs)} common pair(s)" * (not group.ranked)
     if group.ranked:
         table["rank"] = standing.ranks(board.differences)
         table["tied_with"] = standing.tied_with(board.differences)
@@ -206,7 +206,7 @@ def categories(records: Iterable[Record], order_by: str) -> pd.DataFrame:
         for name in sorted(filter(None, by_category))
     ]
     limits = [f"{order_by}{side}" for side in SIDES]
-    columns = ["category", *PLACES, *limits, "remark", *COUNTS]
+    columns = ["category", *PLACES, *limits, "note", *COUNTS]
     return (pd.concat(parts) if parts else pd.DataFrame()).reindex(columns=columns)
 
 
@@ -228,7 +228,9 @@ def left_out_sentence(board: Board, table: pd.DataFrame) -> str:
     own = table[table["group"] == board.groups[0].number]
     clips = int(own["clips"].sum())
     generators = int(own["clips"].isna().sum())
-    parts = [f"{clips} usable clip(s), which not all of its generators have"] * (clips > 0)
+    parts = [f"{clips} clip(s) that can be ranked, which not all of its generators have"] * (
+        clips > 0
+    )
     parts += [f"{generators} generator(s), which have too few of its pairs"] * (generators > 0)
     return f"Left out of group {board.groups[0].number}: {'; '.join(parts)}." if parts else ""
 

@@ -15,7 +15,7 @@ from benchmarks.harness.statistics import MINIMAL_RANKED_PAIRS
 from benchmarks.leaderboard.tables import STATES, Board
 from spf.commands.output import print_table
 
-SCHEMA = "spf.compare/1"
+SCHEMA = "spf.compare/2"
 FILE = "leaderboard.json"
 WHOLE = ("group", "order", "rank", "pairs")
 
@@ -33,24 +33,24 @@ def document(board: Board, table: pd.DataFrame, messages: Sequence[str]) -> dict
             equal = names[(places == place) & (names != name)].tolist()
             ties = {"tied_with": names[alike & (names != name)].tolist(), "equal_to": equal}
             tied[standing.group.number, name] = ties
-    used = board.clips[board.clips["unusable"] == ""]
+    used = board.clips[board.clips["exclusion"] == ""]
     noise = used.groupby("generator")["noise_share"].mean()
     rows = []
     for row in table.to_dict("records"):
         whole = {name: None if pd.isna(row[name]) else int(row[name]) for name in WHOLE}
         none: dict[str, list[str]] = {"tied_with": [], "equal_to": []}
         ties = tied.get((whole["group"], row["generator"]), none)
-        remark = row["remark"] if isinstance(row["remark"], str) else ""
-        more = {"remark": remark, "noise_share": noise.get(row["generator"])}
+        note = row["note"] if isinstance(row["note"], str) else ""
+        more = {"note": note, "noise_share": noise.get(row["generator"])}
         rows.append({str(name): value for name, value in (row | whole | ties | more).items()})
     return {"schema": SCHEMA, "order_by": board.order_by, "messages": messages, "rows": rows}
 
 
 def print_board(found: Mapping[str, Any]) -> None:
-    """Print the rows of `document`: rank, generator, metric and interval, ties, noise, remarks."""
+    """Print the rows of `document`: rank, generator, metric and interval, ties, noise, notes."""
     metric, rows = found["order_by"], found["rows"]
     left_out = {"group"} if len({row["group"] for row in rows} - {None}) < 2 else set()
-    left_out |= set() if any(map(_remarks, rows)) else {"remarks"}
+    left_out |= set() if any(map(_notes, rows)) else {"notes"}
     shown = []
     for row in rows:
         low, high = (row.get(f"{metric}_{side}") for side in ("low", "high"))
@@ -63,7 +63,7 @@ def print_board(found: Mapping[str, Any]) -> None:
             "ties": _ties(row),
             "pairs": str(row["pairs"] or "-"),
             "noise": _number(row["noise_share"], ".0%"),
-            "remarks": _remarks(row),
+            "notes": _notes(row),
         }
         shown.append({name: cell for name, cell in cells.items() if name not in left_out})
     numeric = ("group", "rank", metric, "95% interval", "pairs", "noise")
@@ -105,7 +105,7 @@ def _ties(row: Mapping[str, Any]) -> str:
     return ", ".join([named] * bool(equal) + [f"{tied} tied"] * bool(tied))
 
 
-def _remarks(row: Mapping[str, Any]) -> str:
+def _notes(row: Mapping[str, Any]) -> str:
     """Which of its clips are not compared, and whether it is compared with none."""
     states = [f"{row[name]} {state}" for name, state in STATES.items() if row[name]]
     return ", ".join(["not compared"] * (row["order"] is None) + states)

@@ -121,14 +121,14 @@ def _encoded(frames: Iterable[Image], fps: float) -> bytes:
 
 def incomparable(clips: dict[str, dict[str, float]]) -> str:
     """Why clips of one pair, by their strategies, cannot be shown beside each other; "" where they
-    can: the same shape of the picture, and a length that differs by less than a frame.
+    can: the same shape of the frames, and a length that differs by less than a frame.
 
     clips : width, height (pixels), duration (seconds, of the last frame) and fps of each.
     """
     shapes = {name: clip["width"] / clip["height"] for name, clip in clips.items()}
     if max(shapes.values()) > 1.01 * min(shapes.values()):
         sizes = [f"{name} {clip['width']}x{clip['height']}" for name, clip in clips.items()]
-        return f"the pictures differ in shape ({', '.join(sizes)})"
+        return f"the frames differ in shape ({', '.join(sizes)})"
     lengths = [clip["duration"] for clip in clips.values()]
     if max(lengths) - min(lengths) > 1.01 / min(clip["fps"] for clip in clips.values()):
         listed = [f"{name} {clip['duration']:.2f} s" for name, clip in clips.items()]

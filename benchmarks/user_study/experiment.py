@@ -28,7 +28,7 @@ from spf.numbers import number, optional_number
 from spf.pacing.strategies import OURS, Strategy
 from spf.pacing.targets import Target
 
-RETIMES = ("none", {"word": "rope", "preset": OURS}, "wrong_map")
+RETIMES = ("none", {"name": "rope", "preset": OURS}, "wrong_map")
 ANSWERS = "answers"
 """`retime` and `model` of the rows that are files of answers."""
 
@@ -61,11 +61,11 @@ class PlannedClip:
 class UserStudy:
     """Which of two clips of a pair changes more evenly? Every two strategies on every pair.
 
-    model : generates the clips of `retimes` (pairs, stills, target as of `RetimeGenerated`), or
-    is a folder, CLIPS/STRATEGY/PAIR.mp4. num_pairs : the first so many; None takes all. checks :
-    attention checks among the trials; missed : of them that a rater may miss or leave out.
-    answers : a folder of files that raters sent, or a list of files. key : the file beside a page;
-    with it the answers are analysed without the clips.
+    model : generates the clips of `retimes`, None is `RETIMES` (pairs, stills, target as of
+    `RetimeGenerated`), or is a folder, CLIPS/STRATEGY/PAIR.mp4. num_pairs : the first so
+    many; None takes all. checks : attention checks among the trials; missed : of them that a rater
+    may miss or leave out. answers : a folder of files that raters sent, or a list of files. key :
+    the file beside a page; with it the answers are analysed without the clips.
 
     Raises ConfigError for settings that make no study, UnavailableError where the model cannot run
     here.
@@ -83,7 +83,7 @@ class UserStudy:
         key: str | None = None,
         pairs: str | None = None,
         num_pairs: int | None = 6,
-        retimes: Sequence[Wanted] = RETIMES,
+        retimes: Sequence[Wanted] | None = None,
         checks: int = 6,
         missed: int = 1,
         stills: Stills | None = None,
@@ -112,7 +112,13 @@ class UserStudy:
             self._planned, self._left_out = _of_folder(self.name, measuring, model, num_pairs)
         else:
             self._generated = RetimeGenerated(
-                measuring, model, retime, target, pairs, retimes=retimes, stills=stills
+                measuring,
+                model,
+                retime,
+                target,
+                pairs,
+                retimes=RETIMES if retimes is None else retimes,
+                stills=stills,
             )
             # The control takes the map of the next pair.
             self._shown = None if num_pairs is None else num_pairs + 1
@@ -125,10 +131,10 @@ class UserStudy:
         names = list(dict.fromkeys(clip.pair for clip in self._planned))
         self.study = Study.planned(content, strategies, names, checks)
 
-    def keep_in(self, folder: RunFolder) -> None:
+    def store_in(self, folder: RunFolder) -> None:
         """Where generated clips are stored and found again."""
         if self._generated is not None:
-            self._generated.keep_in(folder)
+            self._generated.store_in(folder)
 
     def prepare(self) -> None:
         """Make the stills of pairs that are described in words."""

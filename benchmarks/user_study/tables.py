@@ -25,7 +25,7 @@ TRUE_RATES = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)
 
 PREFERENCES = ["first", "second", "choices", "first_chosen", "rate", "low_95", "high_95", "p"]
 PREFERENCES += ["p_holm", "raters", "raters_for_first", "raters_for_second", "raters_tied"]
-PREFERENCES += ["raters_p", "raters_p_holm", "agreement", "krippendorff_alpha", "remark"]
+PREFERENCES += ["raters_p", "raters_p_holm", "agreement", "krippendorff_alpha", "note"]
 PREFERENCE_NOTE = (
     "rate: share of the choices for `first`, with the exact 95% interval of Clopper and Pearson, "
     "and p of the exact binomial test against 1/2 (p_holm: corrected for the pairs of strategies), "
@@ -34,7 +34,7 @@ PREFERENCE_NOTE = (
     "as p_holm is. agreement: share "
     "of the pairs of raters who chose alike; krippendorff_alpha: 1 where all agree, 0 by chance."
 )
-SCORES = ["order", "strategy", "score", "low_95", "high_95", "choices", "remark"]
+SCORES = ["order", "strategy", "score", "low_95", "high_95", "choices", "note"]
 SCORE_NOTE = (
     "Bradley-Terry: one is chosen before another with the probability 1 / (1 + exp(difference of "
     f"their scores)); mean 0. To each side of each comparison {HALF:g} choices are added, so that "
@@ -97,7 +97,7 @@ def preference_rows(study: Study, votes: Sequence[Vote]) -> list[Row]:
         own = preferences.between(votes, first, second)
         rate = rate_of(sum(vote.winner == first for vote in own), len(own))
         row: Row = {"first": first, "second": second, "first_chosen": rate.chosen}
-        row |= {"choices": rate.choices, "remark": "" if own else NO_ANSWERS}
+        row |= {"choices": rate.choices, "note": "" if own else NO_ANSWERS}
         if own:
             more, less, tied = preferences.majorities(own, first)
             values = preferences.ratings(own, first)
@@ -122,19 +122,19 @@ def score_rows(study: Study, votes: Sequence[Vote]) -> list[Row]:
     """A row for every strategy, the highest score first."""
     names = study.strategies
     if not votes:
-        return [{"strategy": name, "choices": 0, "remark": NO_ANSWERS} for name in names]
+        return [{"strategy": name, "choices": 0, "note": NO_ANSWERS} for name in names]
     wins = preferences.wins_of(votes, names)
     scores = preferences.bradley_terry(wins.sum(axis=0)).tolist()
     limits = preferences.bradley_terry_intervals(wins, f"user study {study.id}").tolist()
     choices = (wins.sum(axis=(0, 2)) + wins.sum(axis=(0, 1))).astype(int).tolist()
-    remark = "" if len(wins) >= MINIMAL_RATERS else f"no interval: {len(wins)} raters"
-    columns = ("strategy", "score", "low_95", "high_95", "choices", "remark")
+    note = "" if len(wins) >= MINIMAL_RATERS else f"no interval: {len(wins)} raters"
+    columns = ("strategy", "score", "low_95", "high_95", "choices", "note")
     rows: list[Row] = [
-        dict(zip(columns, (name, score, *ends, count, remark), strict=True))
+        dict(zip(columns, (name, score, *ends, count, note), strict=True))
         for name, score, ends, count in zip(names, scores, limits, choices, strict=True)
     ]
     if not isfinite(scores[0]):
-        return [row | {"remark": "no chain of comparisons joins all strategies"} for row in rows]
+        return [row | {"note": "no chain of comparisons joins all strategies"} for row in rows]
     rows.sort(key=lambda row: (-row["score"], row["strategy"]))
     for row in rows:
         row["order"] = 1 + sum(other["score"] > row["score"] for other in rows)

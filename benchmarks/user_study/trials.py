@@ -181,7 +181,7 @@ class Study:
 def scramble(text: str) -> int:
     """32 well-mixed bits of a text: FNV-1a of its UTF-8 bytes, then the finaliser of MurmurHash3.
 
-    Short in two languages; nobody is to be kept from undoing it.
+    Short in two languages; nobody is to be hindered from undoing it.
     """
     mixed = 0x811C9DC5
     for byte in text.encode():

@@ -17,7 +17,7 @@ from spf.commands.shared import checked_name, embedder_of
 from spf.errors import UnavailableError
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
-SCHEMA = "spf.compare/1"
+SCHEMA = "spf.compare/2"
 
 
 def compare(

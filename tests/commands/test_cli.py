@@ -150,7 +150,7 @@ def test_the_schemas_are_documented():
     board = Board.of(records)
     (row, _) = document(board, leaderboard(board), lines(records))["rows"]
     columns = [name for name in row if not name.endswith(("_low", "_high"))]
-    assert sorted(documented("spf.compare/1")) == sorted([*columns, *corrected])
+    assert sorted(documented("spf.compare/2")) == sorted([*columns, *corrected])
 
 
 def test_rows_are_the_same_in_each_form(tmp_path, capsys, monkeypatch):
@@ -195,7 +195,7 @@ def test_compare_is_the_leaderboard(tmp_path, capfd, monkeypatch):
     assert main(["compare", str(folder), *PIXELS, "--out", "o'u$t", "--json"]) == 0
     printed, errors = capfd.readouterr()
     document = json.loads(printed)  # alone; the table for people is in the error stream
-    assert document["schema"] == "spf.compare/1"
+    assert document["schema"] == "spf.compare/2"
     even, jumpy = document["rows"]
     board = pd.read_csv(harness.only_run(tmp_path / "o'u$t") / "leaderboard.csv")
     assert list(board["generator"]) == [even["generator"], jumpy["generator"]] == ["even", "jumpy"]

@@ -184,8 +184,9 @@ def test_a_pair_that_fails_leaves_the_others(tiny_weights, tmp_path, monkeypatch
     ("benchmark.retimes=[]", "at least one strategy"), ("target=custom", "points or a file"),
     ("benchmark.retimes=[regenerate]", "regenerate is for benchmark=retime_existing"),
     ("benchmark.retimes=[rope_flatt]", "did you mean rope_flat"),
-    ("benchmark.retimes=[{word: rope, iterations: 0}]", "iterations=0"),
-    ("benchmark.retimes=[{word: wrong_map, iterations: 3}]", "wrong_map 'iterations'"),
+    ("benchmark.retimes=[{name: rope, iterations: 0}]", "iterations=0"),
+    ("benchmark.retimes=[{word: rope, preset: ours}]", "write name: rope, not word:"),
+    ("benchmark.retimes=[{name: wrong_map, iterations: 3}]", "wrong_map 'iterations'"),
     ("benchmark.pairs=photos", "did you mean photographs"),
     ("benchmark.num_pairs=99", "from 1 to 16"), ("benchmark.seeds=[x]", "seed='x'"),
     ("benchmark.num_frames=500", "use 5 to 33"), ("benchmark.steps=0", "steps=0"),
@@ -222,8 +223,8 @@ def test_a_users_pairs_towards_another_target(tiny_weights, tmp_path):
     assert {"before_target_mae", "target_mae"} <= set(table.columns)
 
 
-def test_retimes_are_words_or_words_with_settings():
-    listed = ["none", "rope", {"word": "rope_flat", "iterations": 3, "alpha": 0.5}, "wrong_map"]
+def test_retimes_are_names_or_names_with_settings():
+    listed = ["none", "rope", {"name": "rope_flat", "iterations": 3, "alpha": 0.5}, "wrong_map"]
     plain = parse_retimes(listed, NoRetime())
     flat = RopeFlat(alpha=0.5, iterations=3)
     assert list(plain.values()) == [NoRetime(), Rope(), flat, WrongMap()]

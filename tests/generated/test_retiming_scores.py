@@ -90,7 +90,7 @@ def test_the_control_says_what_its_interval_allows():
         (0.1, Interval(0.05, 0.15), "worse, so the map matters"),
         (0.1, Interval(-0.01, 0.15), "no clear difference"),
         (-0.1, Interval(-0.15, -0.01), "better: the map does NOT matter"),
-        (0.1, None, "too few pairs to tell"),
+        (0.1, None, "too few pairs for an interval"),
     ):
         text = said(row("wrong_map", change, interval))
         assert f"{0.2 + change:.1f} against 0.2 before, {verdict}." in text
@@ -151,7 +151,7 @@ def test_differences_are_paired_and_signed():
     low, high = first["difference_95"]
     assert 0 < low < 0.015 < high < 0.03  # though the levels spread over 0.8
     assert first["effect"] > 2
-    names = ("dimension", "difference", "clips", "remark", "paper")
+    names = ("dimension", "difference", "clips", "note", "paper")
     assert tuple(second[x] for x in names) == ("imaging_quality", None, "0 of 6", ABSENT, "")
     said = ": higher temporal_flickering (rope by tiny), 0.55 to 0.565; no other interval"
     assert said in sentence(table)
@@ -176,7 +176,7 @@ def test_what_was_not_retimed_is_no_pair():
     rows += [record(clip, 0.2, 0.2, retime="none") for clip in range(3)]
     table = paired_table(rows)
     first = table.rows[0]
-    assert (first["clips"], first["remark"]) == ("3 of 3", "1 left as generated")
+    assert (first["clips"], first["note"]) == ("3 of 3", "1 left as generated")
     assert first["difference"] == pytest.approx(0.1)
     assert {row["strategy"] for row in table.rows} == {"rope"}
 

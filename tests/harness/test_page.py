@@ -187,7 +187,7 @@ def test_the_pointer_shows_its_frame(report):
         box = plot.bounding_box()
         report.mouse.move(box["x"] + 2 + share * (box["width"] - 3), box["y"] + 20)
         frame = round(share * (FRAMES - 1))
-        shown = report.evaluate("document.querySelector('.player .said').innerText")
+        shown = report.evaluate("document.querySelector('.player .readout').innerText")
         assert shown.startswith(f"frame {frame + 1} of {FRAMES}, ")
         assert abs(level(report, 0) - grey[frame]) < 5
         assert abs(level(report, 1) - grey[FRAMES - 1 - frame]) < 5

@@ -106,7 +106,7 @@ RENDERED = (
     "embedder=pixels", "benchmark.size=[32,32]", "benchmark.contents=[shape-drop-gear]",
     "benchmark.num_frames=11",
 )  # fmt: skip
-WARPS = "benchmark.retimes=[none,rope,{{word:rope,preset:ours}}"
+WARPS = "benchmark.retimes=[none,rope,{{name:rope,preset:ours}}"
 SMALLER: dict[int, tuple[str, ...]] = {
     1: (*GENERATED, "benchmark.num_pairs=2", f"{WARPS},rope_iterative,nearest]"),
     2: (*MINIATURE, "benchmark.retimes=[none,nearest,regenerate]"),

@@ -176,7 +176,7 @@ def test_footage_is_run_where_it_is_named(all_but_ltx2, tmp_path, monkeypatch):
     for one, other in zip(before, named, strict=True):
         first, second = one.part, other.part
         assert (second.gpu_hours, second.seconds) == (2 * first.gpu_hours, 2 * first.seconds)
-        assert str(folder) not in as_table([other]).rows[0]["words"]
+        assert str(folder) not in as_table([other]).rows[0]["options"]
     config = planning.compose(named[1].options, tmp_path, str(folder))
     labels = parse_retimes(config.benchmark.retimes, NoRetime(), FOR_EXISTING)
     assert {SEGMENTED, "regenerate"} <= set(labels)  # the paper's own, and ours beside it
@@ -237,7 +237,7 @@ def test_it_writes_tables_and_a_report(tmp_path, capsys, monkeypatch):
 def test_files_that_are_no_tables_stay(tmp_path):
     harness.touch(tmp_path / "tables", "gone.csv", "gone.md", "notes.txt", "plot.png")
     (tmp_path / "tables" / "folder.csv").mkdir()
-    reproduce._write("embedded", [], {}, RunFolder(tmp_path))
+    reproduce._write("embedded", [], {}, RunFolder(tmp_path), tidy=True)
     left = {path.name for path in (tmp_path / "tables").iterdir()}
     assert left == {"folder.csv", "notes.txt", "plot.png", "plan.csv", "plan.md"}
 

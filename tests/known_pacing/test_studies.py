@@ -71,8 +71,9 @@ def test_every_study_is_a_part_of_the_page(made):
     found = {part.title: [x.name for x in part.tables] for part in made.summary.sections}
     assert list(found.values()) == [
         ["pacing_by_motion", "synthetic_pacing"], ["colours"], ["leakage"],
-        ["invariance", "invariance_ladder", "invariance_kept"], ["jumps"], ["measures"], ["faults"],
-        ["growth"], ["noise_floor"], ["sphere", "sphere_long", "sphere_noise", "sphere_power"],
+        ["invariance", "invariance_ladder", "invariance_remaining"], ["jumps"], ["measures"],
+        ["faults"], ["growth"], ["noise_floor"],
+        ["sphere", "sphere_long", "sphere_noise", "sphere_power"],
     ]  # fmt: skip
     page = html.unescape(made.folder.read("index.html").decode())
     for part in made.summary.sections:
@@ -122,17 +123,18 @@ def test_what_is_left_of_each_kind_of_clip_and_its_figure(made):
         "still scene, in motion": 14,
         "zoom that is the meaning": 1,
     }
-    kept = [rows(made, "invariance_kept", kind) for kind in counts]
-    assert [row["clips"] for row in kept] == list(counts.values())
+    remaining = [rows(made, "invariance_remaining", kind) for kind in counts]
+    assert [row["clips"] for row in remaining] == list(counts.values())
     plain, corrected = measured(content=Zoomed(MORPH.content, at=0.0))
-    assert kept[-1]["kept"] == pytest.approx(corrected.total_change / plain.total_change, rel=1e-6)
+    share = corrected.total_change / plain.total_change
+    assert remaining[-1]["remaining"] == pytest.approx(share, rel=1e-6)
     records = pd.read_parquet(made.folder.path("records.parquet"))
     for column, flag in (("flagged", "mostly_motion"), ("flagged_explained", "explained")):
-        assert sum(row[column] for row in kept) == records[flag].sum()
+        assert sum(row[column] for row in remaining) == records[flag].sum()
     figures = (figure for part in made.summary.sections for figure in part.figures)
     (figure,) = (figure for figure in figures if figure.path == "invariance.png")
-    shown = records[records["pictured"].isin(studies.PICTURED)].set_index("pictured")
-    assert set(shown.index) == set(studies.PICTURED)
+    shown = records[records["figure_label"].isin(studies.FIGURE_LABELS)].set_index("figure_label")
+    assert set(shown.index) == set(studies.FIGURE_LABELS)
     for label, clip in shown.iterrows():
         changes = f"{clip['total_change']:.2f} and {clip['total_change_corrected']:.2f} rad"
         assert f"{label}, {changes}" in figure.alt

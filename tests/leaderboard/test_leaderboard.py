@@ -49,7 +49,7 @@ def test_order_ranks_and_intervals_by_the_number_of_pairs(count, ranks):
     assert found["linearity_mae"][0] == pytest.approx(np.mean(VALUES[:count]))
     if ranks is None:
         assert found[["rank", "linearity_mae_low", "best"]].isna().all(axis=None)
-        assert all(f"order only: {count}" in remark for remark in found["remark"])
+        assert all(f"order only: {count}" in note for note in found["note"])
         return
     assert list(found["rank"]) == ranks
     assert list(found["tied_with"].map(bool)) == [ranks == [1, 1, 1]] * 3

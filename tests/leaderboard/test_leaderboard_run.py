@@ -225,7 +225,7 @@ def test_what_clips_were_made_from_is_compared_with_their_ends(tmp_path, no_plot
 
 def test_without_images_what_needs_them_is_not_run(clips, tmp_path, no_plots):
     run = harness.run(clips, tmp_path / "out", *I2V)
-    reason = "VBench without i2v_subject on 4 of 4 clips: not run: no first frames are given, name "
+    reason = "VBench without i2v_subject on 4 of 4 clips: not run: no first frames, name "
     assert reason in run.folder.path("index.html").read_text()
     assert not set(FIDELITY) & set(run.results.records[0])
     harness.touch(tmp_path, "twice/p0.jpg", "twice/p0.png", "other/p0.mp4")

@@ -55,7 +55,7 @@ def test_a_leaderboard_of_two_machines(tmp_path):
     root = run.folder.root
     table = pd.read_csv(root / "leaderboard.csv").set_index("generator")
     assert list(table.loc[["even", "jumpy"], "rank"]) == [1, 2]
-    assert (table.loc["ill", "failed"], table.loc["ill", "usable"]) == (1, 0)
+    assert (table.loc["ill", "failed"], table.loc["ill", "can_be_ranked"]) == (1, 0)
     assert set(harness.read_records(root)["input"]) == {"one", "two"}
     assert not (root / "pairs").exists()  # curves lie elsewhere and are not followed
     again = ranked(tmp_path / "again", root)  # a merged run can be merged again

@@ -1,4 +1,4 @@
-"""Who is compared on what: unusable, extra and missing clips, merged runs, groups of their own."""
+"""Who is compared on what: excluded, extra and missing clips, merged runs, groups of their own."""
 
 from itertools import combinations
 
@@ -40,7 +40,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("kind", UNUSABLE)
-def test_an_unusable_clip_removes_exactly_its_pair(kind):
+def test_an_excluded_clip_removes_exactly_its_pair(kind):
     reason, bad = UNUSABLE[kind]
     whole = shifted(8, a=0, b=0.1, c=0.2)
     records = [x for x in whole if (x["model"], x["clip"]) != ("c", PAIRS[3])] + [bad] * bool(bad)
@@ -55,7 +55,7 @@ def test_an_unusable_clip_removes_exactly_its_pair(kind):
     assert (pairs["b", "a"], pairs["c", "a"], pairs["c", "b"]) == (8, 7, 7)
     apart = left_out(board.clips, board.groups)
     assert apart.values.tolist() == [[1, 2, PAIRS[3], "a, b", f"{reason}: c"]]
-    assert "2 usable clip(s)" in left_out_sentence(board, apart)
+    assert "2 clip(s) that can be ranked" in left_out_sentence(board, apart)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_an_extra_clip_changes_no_rank(few_resamples):
     records = scattered(0, 5, 14, 0.1)
     more = [*records, record("g3", "extra", 0.001)]
     for made in (leaderboard, comparisons):
-        both = [made(Board.of(x)).drop(columns=["clips", "usable"], errors="ignore")
+        both = [made(Board.of(x)).drop(columns=["clips", "can_be_ranked"], errors="ignore")
                 for x in (records, more)]  # fmt: skip
         pd.testing.assert_frame_equal(*both)
 
@@ -158,8 +158,8 @@ def test_those_who_share_too_little_form_groups_of_their_own():
         "few": "has 2 of the group's 8 pairs; compared in group 3",
         "x": "has 0 of the group's 8 pairs; compared in group 2",
         "y": "has 0 of the group's 8 pairs; compared in group 2",
-        "alone": "no other generator has a usable clip of its pairs",
-        "broken": "no usable clip (failed)",
+        "alone": "no other generator has a clip of its pairs that can be ranked",
+        "broken": "no clip that can be ranked (failed)",
     }
     assert "5 generator(s)" in left_out_sentence(board, apart)
     assert all(f"Group {k} (" in lines(records)[0] for k in (1, 2, 3))
@@ -178,5 +178,5 @@ def test_without_two_generators_nobody_is_placed(records):
     assert comparisons(board).empty
     assert tables.metrics(board, []).empty
     assert lines(records) == [
-        "No two generators have a usable clip of one pair, so none is placed."
+        "No two generators have clips of one pair that can be ranked, so none is placed."
     ]

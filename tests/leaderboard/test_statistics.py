@@ -16,6 +16,12 @@ def skewed(count: int, columns: int) -> np.ndarray:
     return np.random.default_rng(count).gamma(2.0, 0.05, (count, columns))
 
 
+def paired_differences(values):
+    """Differences (n, k (k - 1) / 2) of every two columns of values (n, k)."""
+    first, second = np.triu_indices(values.shape[1], 1)
+    return values[:, first] - values[:, second]
+
+
 def test_interval_follows_shift_scale_and_sign_column_by_column():
     values = skewed(9, 450)  # more than are worked on at a time
     limits = ours.mean_interval(values, "x")
@@ -74,7 +80,7 @@ def test_median_interval_holds_the_median():
 def test_exact_p_is_scipys(count):
     values = skewed(count, 3)
     values[:, 2] += 0.05
-    p = ours.sign_flip_test(ours.paired_differences(values), "x")
+    p = ours.sign_flip_test(paired_differences(values), "x")
     options = {"permutation_type": "samples", "vectorized": True, "n_resamples": inf}
     for index, two in enumerate([(0, 1), (0, 2), (1, 2)]):
         mean = lambda x, y, axis: (x - y).mean(axis=axis)  # noqa: E731
@@ -83,7 +89,7 @@ def test_exact_p_is_scipys(count):
 
 
 def test_rows_that_a_column_lacks_change_no_p():
-    values = ours.paired_differences(skewed(9, 3))
+    values = paired_differences(skewed(9, 3))
     holes = values.copy()
     holes[6:, 1] = np.nan
     found = ours.sign_flip_test(holes, "x")
@@ -93,7 +99,7 @@ def test_rows_that_a_column_lacks_change_no_p():
 
 def test_drawn_p_is_near_the_exact_one():
     assert not ours.is_exact(16, 1)
-    differences = -ours.paired_differences(skewed(16, 2))
+    differences = -paired_differences(skewed(16, 2))
     (drawn,) = ours.sign_flip_test(differences, "x")
     signs = 1 - 2 * (np.arange(2**16)[:, None] >> np.arange(16) & 1)
     exact = np.mean(np.abs(signs @ differences) >= abs(differences.sum()) - 1e-12)
@@ -169,7 +175,7 @@ def test_equal_generators_rarely_differ(generators, count):
     for repetition in range(200):
         clips = random.gamma(2.0, 0.05, (count, 1))  # some clips are hard for everyone
         values = clips * random.lognormal(0, 0.5, (count, generators))
-        p = ours.sign_flip_test(ours.paired_differences(values), f"{repetition}")
+        p = ours.sign_flip_test(paired_differences(values), f"{repetition}")
         wrong += bool((ours.holm(p) <= ours.ALPHA).any())
     assert f"| {generators} | {count} | 0." in DOCUMENT
     assert wrong / 200 < ours.ALPHA + 3 * sqrt(ours.ALPHA / 200)

@@ -89,7 +89,7 @@ def test_without_answers_there_is_a_page_and_no_result(asked):
     assert asked.folder.path(PAGE).is_file()
     assert "no answers yet" in asked.summary.headline
     rows = table(asked, "preferences")
-    assert list(rows["remark"]) == ["no answers yet"]
+    assert list(rows["note"]) == ["no answers yet"]
     assert rows["rate"].isna().all()
     page = harness.Page(asked.folder.read("index.html").decode())
     assert {"href": PAGE} in page.all("a")

@@ -37,7 +37,9 @@ SHOWN: dict[str, tuple[str, ...]] = {
         "motion", "spearman", "spearman_corrected", "raw_error", "raw_error_corrected",
         "calibrated_error", "calibrated_error_corrected",
     ),
-    "invariance_kept": ("group", "clips", "kept", "motion_share", "flagged", "flagged_explained"),
+    "invariance_remaining": (
+        "group", "clips", "remaining", "motion_share", "flagged", "flagged_explained",
+    ),
     "jumps": ("motion", "steepness", "error_frames", "error_seconds", "error_95"),
     "measures": (
         "measure", "none", "translation-moderate", "translation-strong", "reason",
@@ -46,7 +48,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
         "embedder", "error_0", "error_10", "error_30", "leakage_30", "shift", "reason",
     ),
     "colours": ("embedder", "colours", "none", "drift", "camera", "background"),
-    "preferences": ("first", "second", "choices", "rate", "low_95", "high_95", "remark"),
+    "preferences": ("first", "second", "choices", "rate", "low_95", "high_95", "note"),
     "faults": ("fault", "strength", "linearity_mae", "stall_fraction", "noise_share"),
     "growth": ("factor", "value", "calibrated_error", "corrected_error", "calibrated_95"),
     "noise_floor": ("noise", "total_change", "noise_floor", "flagged", "clips"),
@@ -61,7 +63,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
 
 SHARE, TIMES = "of 1", "× mean"
 UNITS: dict[str, str] = {
-    "motion_share": SHARE, "kept": SHARE,
+    "motion_share": SHARE, "remaining": SHARE,
     "linearity_mae": SHARE, "linearity_max": SHARE, "target_mae": SHARE, "stall_fraction": SHARE,
     "noise_share": SHARE, "raw_error": SHARE, "calibrated_error": SHARE, "corrected_error": SHARE,
     "unidentified": SHARE, "leakage": SHARE, "leakage_10": SHARE, "leakage_30": SHARE,

@@ -65,11 +65,11 @@ whose figure is therefore too good."""
 
 def kind_of(label: str) -> str:
     """The kind of a strategy by its label; what is no way to retime is a control."""
-    word = label.partition(" ")[0]
-    if word in RESAMPLINGS:
+    name = label.partition(" ")[0]
+    if name in RESAMPLINGS:
         return RESAMPLED
     others = {PLAIN: UNTOUCHED, Regenerate.name: REGENERATED}
-    return others.get(word, STEERED if word in RETIMES else CONTROL)
+    return others.get(name, STEERED if name in RETIMES else CONTROL)
 
 
 def is_ours(label: str) -> bool:
@@ -221,11 +221,16 @@ def make_sheet(frames: NDArray[np.uint8]) -> Sheet:
         size = (max(1, round(width * TILE / height)), TILE)
         frames = np.stack([cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in frames])
     down = -(-len(frames) // ACROSS)
-    padded = np.zeros((down * ACROSS, *frames.shape[1:]), np.uint8)
-    padded[: len(frames)] = frames
-    rows = padded.reshape(down, ACROSS, *frames.shape[1:]).swapaxes(1, 2)
-    image = rows.reshape(down * frames.shape[1], ACROSS * frames.shape[2], 3)
-    return Sheet(webp(Image.fromarray(image), 75), ACROSS, down, width / height)
+    return Sheet(webp(tiled(frames, ACROSS), 75), ACROSS, down, width / height)
+
+
+def tiled(frames: NDArray[np.uint8], across: int) -> Image.Image:
+    """Frames (T, H, W, 3) as one image: `across` beside each other, read like a page."""
+    count, height, width, _ = frames.shape
+    down = -(-count // across)
+    padded = np.pad(frames, ((0, down * across - count), (0, 0), (0, 0), (0, 0)))
+    rows = padded.reshape(down, across, height, width, 3).swapaxes(1, 2)
+    return Image.fromarray(rows.reshape(down * height, across * width, 3))
 
 
 def webp(image: Image.Image, quality: int) -> str:

@@ -26,7 +26,7 @@ LONGEST = 32
 """Letters of a cell in the terminal."""
 
 Job = dict[str, Any]
-"""How a job ended: job (its number), code, words (its settings as typed), folder (of its run)."""
+"""How a job ended: job (its number), code, options (as typed), folder (of its run)."""
 
 
 def write_sweep(folder: RunFolder, jobs: Sequence[Job], headline: str) -> None:
@@ -109,7 +109,7 @@ def _ordered(data: pd.DataFrame) -> pd.DataFrame:
 
 def _settings(jobs: Sequence[Job]) -> list[dict[str, str]]:
     """Of each job, the settings that are not the same in all of them."""
-    typed = [dict(option.partition("=")[::2] for option in job["words"]) for job in jobs]
+    typed = [dict(option.partition("=")[::2] for option in job["options"]) for job in jobs]
     names = dict.fromkeys(name for options in typed for name in options)
     differ = [name for name in names if len({options.get(name) for options in typed}) > 1]
     return [{name: options.get(name, "") for name in differ} for options in typed]

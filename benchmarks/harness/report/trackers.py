@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
@@ -101,7 +101,8 @@ class WandbTracker(NoTracker):
         key = "cells/done" if record["status"] == DONE else "cells/failed"
         self._progress[key] += 1
         metrics = {f"cell/{name}": record[name] for name in METRICS if _number(record.get(name))}
-        self._calls.add(partial(self._log, self._progress | metrics))
+        values = self._progress | metrics
+        self._calls.add(lambda: self._run.log(values))  # the run that the thread began
 
     def publish(
         self,
@@ -159,9 +160,6 @@ class WandbTracker(NoTracker):
                 finish_timeout_raises=True,
             ),
         )
-
-    def _log(self, values: Mapping[str, Any]) -> None:
-        self._run.log(dict(values))
 
     def _complete(
         self, records: list[Record], summary: Summary, folder: RunFolder

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from benchmarks.harness.cells import Interval, Summary, Table
+from benchmarks.harness.cells import Summary, Table, sign
 from benchmarks.harness.printing import printer
 from benchmarks.harness.report.players import (
     AUTHORS,
@@ -16,13 +16,13 @@ from benchmarks.harness.report.players import (
     OUR_BEST,
     PLAIN,
     REFINED,
+    REGENERATED,
     RESAMPLED,
     SEGMENTED,
     WORKFLOW,
     is_ours,
     kind_of,
 )
-from spf.pacing.strategies import Regenerate
 
 HOLDS, PARTLY, FAILS = "holds", "holds in part", "does not hold"
 UNCLEAR, ABSENT = "unclear", "not measured"
@@ -116,8 +116,7 @@ def _generated(tables: Tables) -> Iterator[Claim]:
     ]
     verdict = ABSENT
     if found.resampled:
-        sign = _sign(found.resampled["against_authors_95"])
-        verdict = {1: HOLDS, 0: UNCLEAR, -1: FAILS}[sign]
+        verdict = {1: HOLDS, 0: UNCLEAR, -1: FAILS}[sign(found.resampled["against_authors_95"])]
         if found.workflow and _below(found.workflow, found.resampled):
             verdict = HOLDS
         elif verdict != HOLDS and found.ours and _below(found.ours, found.resampled):
@@ -127,7 +126,7 @@ def _generated(tables: Tables) -> Iterator[Claim]:
     if not found.refined:
         yield Claim(texts[2])
         return
-    verdict = {-1: HOLDS, 0: UNCLEAR, 1: FAILS}[_sign(found.refined["against_authors_95"])]
+    verdict = {-1: HOLDS, 0: UNCLEAR, 1: FAILS}[sign(found.refined["against_authors_95"])]
     both = (found.method, found.refined)
     figures = "; ".join(f"{row['strategy']} {text(row, LINEARITY)}" for row in both)
     yield Claim(texts[2], verdict, f"{LINEARITY}: {figures}", table)
@@ -143,7 +142,7 @@ def _moved(claim: str, table: Table, metric: str) -> Claim:
         for row, who in found.named
     ]
     rows = (found.method, found.workflow, found.ours)
-    script, workflow, ours = (_sign(row["difference_95"]) if row else 0 for row in rows)
+    script, workflow, ours = (sign(row["difference_95"]) if row else 0 for row in rows)
     verdict = UNCLEAR
     if min(script, workflow) < 0:
         verdict = HOLDS
@@ -188,7 +187,7 @@ def _remade(table: Table | None) -> list[Row]:
 
 
 def _regenerated(row: Row) -> bool:
-    return row["strategy"].partition(" ")[0] == Regenerate.name
+    return kind_of(row["strategy"]) == REGENERATED
 
 
 def _nearer(row: Row) -> str:
@@ -266,7 +265,7 @@ def _fidelity(tables: Tables) -> Iterator[Claim]:
         for x in scored
     )
     unchanged = {
-        name: all(_sign(x["difference_95"]) == 0 for x in scored if x["strategy"] == name)
+        name: all(sign(x["difference_95"]) == 0 for x in scored if x["strategy"] == name)
         for name in {row["strategy"] for row in scored}
     }
     complete = len(scored) == len(own)
@@ -325,11 +324,6 @@ def _generators(runs: Sequence[Tables]) -> Iterator[Claim]:
 JUDGES: Mapping[int, Callable[[Tables], Iterator[Claim]]] = dict(
     enumerate((_generated, _existing, _known, _embedders, _fidelity, _people, _targets), start=1)
 )
-
-
-def _sign(interval: Interval | None) -> int:
-    """As `Interval.sign`; 0 where there are too few clips for an interval."""
-    return interval.sign if interval else 0
 
 
 def _below(row: Row, other: Row, column: str = LINEARITY) -> bool:

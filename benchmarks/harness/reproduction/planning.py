@@ -28,7 +28,16 @@ PROFILES = {
 NO_FOOTAGE = "no footage; FOOTAGE=FOLDER"
 NOT_CHOSEN = "not among the experiments that were chosen"
 NOT_RUN = ("what", "experiments", "reason", "gpu_hours")
-COLUMNS = ["experiment", "title", "status", "reason", "embedder", "generator", "words", "estimate"]
+COLUMNS = [
+    "experiment",
+    "title",
+    "status",
+    "reason",
+    "embedder",
+    "generator",
+    "options",
+    "estimate",
+]
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,7 @@ def as_table(planned: Sequence[Planned]) -> Table:
             "reason": one.reason,
             "embedder": one.part.embedder if one.part else "",
             "generator": one.part.generator if one.part else "",
-            "words": shlex.join(one.options),
+            "options": shlex.join(one.options),
             "estimate": estimate(one.part) if one.part else "",
         }
         for one in planned
@@ -152,8 +161,8 @@ def require_everything(planned: Sequence[Planned]) -> None:
 
 
 def requirements(planned: Sequence[Planned]) -> str:
-    """Disk, GPU memory and hours of all parts together, in words; those of footage that is not here
-    are left out."""
+    """Disk, GPU memory and hours of all parts together, as a phrase; those of footage that is not
+    here are left out."""
     parts = [one.part for one in planned if one.part]
     options = {option for part in parts for option in part.needs + part.wants}
     models = sorted(x.removeprefix("model=") for x in options if x.startswith("model="))

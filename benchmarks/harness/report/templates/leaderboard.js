@@ -25,25 +25,25 @@ const first = {pair: fullest?.name ?? "", metric: data.metrics[0].name, category
   quality: data.quality[0] ?? "", clock: "seconds", time: 0.4, show: null};
 
 function restore() {
-  const given = new URLSearchParams(location.hash.slice(1));
+  const params = new URLSearchParams(location.hash.slice(1));
   const known = {pair: data.pairs.map(pair => pair.name), metric: data.metrics.map(one => one.name),
     category: ["", ...data.categories], quality: data.quality, clock: ["seconds", "share"]};
   Object.assign(state, first);
   for (const [name, values] of Object.entries(known))
-    if (given.has(name) && values.includes(given.get(name))) state[name] = given.get(name);
-  const time = parseFloat(given.get("time"));
+    if (params.has(name) && values.includes(params.get(name))) state[name] = params.get(name);
+  const time = parseFloat(params.get("time"));
   if (time >= 0 && time <= 1) state.time = time;
-  if (given.has("show")) state.show = given.getAll("show").filter(name => data.generators.includes(name));
+  if (params.has("show")) state.show = params.getAll("show").filter(name => data.generators.includes(name));
 }
 
 function remember() {
-  const given = new URLSearchParams();
+  const params = new URLSearchParams();
   for (const name of ["pair", "metric", "category", "quality", "clock"])
-    if (state[name] !== first[name]) given.set(name, state[name]);
-  given.set("time", state.time.toFixed(4));
-  for (const name of state.show ?? []) given.append("show", name);
-  if (state.show?.length === 0) given.append("show", "");
-  history.replaceState(null, "", "#" + given);
+    if (state[name] !== first[name]) params.set(name, state[name]);
+  params.set("time", state.time.toFixed(4));
+  for (const name of state.show ?? []) params.append("show", name);
+  if (state.show?.length === 0) params.append("show", "");
+  history.replaceState(null, "", "#" + params);
 }
 
 const metric = () => data.metrics.find(one => one.name === state.metric);
@@ -152,7 +152,7 @@ function panel(clip, others, print) {
   plot.addEventListener("pointerdown", event => { plot.setPointerCapture(event.pointerId); scrub(event); });
   plot.addEventListener("pointermove", event => { if (event.buttons) scrub(event); });
   figure.append(plot);
-  if (clip.unusable) figure.append(html("p", {class: "why"}, `takes part in no comparison: ${clip.unusable}`));
+  if (clip.exclusion) figure.append(html("p", {class: "why"}, `takes part in no comparison: ${clip.exclusion}`));
   return made;
 }
 
@@ -176,10 +176,10 @@ function draw() {
     canvas.getContext("2d").drawImage(image, column * wide, line * high, wide, high, 0, 0, wide, high);
   }
   const seconds = (state.time * length / 1000).toFixed(2), whole = (length / 1000).toFixed(2);
-  const said = timed ? `${seconds} of ${whole} s` : `${Math.round(100 * state.time)}% of the time`;
+  const text = timed ? `${seconds} of ${whole} s` : `${Math.round(100 * state.time)}% of the time`;
   at("time").value = Math.round(state.time * at("time").max);
-  at("time").setAttribute("aria-valuetext", said);
-  at("clocktime").textContent = said;
+  at("time").setAttribute("aria-valuetext", text);
+  at("clocktime").textContent = text;
 }
 
 function seek(share) {
@@ -309,8 +309,8 @@ function tradeoff() {
   const [left, top, wide, tall] = [58, 12, full - 70, 300];
   const px = value => left + wide * (value - across[0]) / (across[1] - across[0]);
   const py = value => top + tall * (up[1] - value) / (up[1] - up[0]);
-  const said = front.map(row => row.generator).join(", ");
-  const plot = svg("svg", {viewBox: `0 0 ${full} 366`, role: "img", "aria-label": `${reads(state.metric)} against ${reads(state.quality)}; beaten in both by no other: ${said}`});
+  const names = front.map(row => row.generator).join(", ");
+  const plot = svg("svg", {viewBox: `0 0 ${full} 366`, role: "img", "aria-label": `${reads(state.metric)} against ${reads(state.quality)}; beaten in both by no other: ${names}`});
   for (const [value, text] of ticks(across)) plot.append(svg("line", {class: "axis", x1: px(value), x2: px(value), y1: top, y2: top + tall}), svg("text", {x: px(value), y: top + tall + 18, "text-anchor": "middle"}, text));
   for (const [value, text] of ticks(up)) plot.append(svg("line", {class: "axis", x1: left, x2: left + wide, y1: py(value), y2: py(value)}), svg("text", {x: left - 8, y: py(value) + 4, "text-anchor": "end"}, text));
   const sorted = [...front].sort((a, b) => a.mean - b.mean);
@@ -331,7 +331,7 @@ function tradeoff() {
   }
   plot.append(svg("text", {x: left + wide / 2, y: 362, "text-anchor": "middle"}, `${reads(state.metric)} (${sign > 0 ? "← " : ""}more even${sign > 0 ? "" : " →"})`),
     svg("text", {x: 14, y: top + tall / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${top + tall / 2})`}, `${reads(state.quality)} (higher is better)`));
-  at("plot").replaceChildren(plot, html("p", {class: "soft"}, `Beaten in both by no other of their group: ${said}.`));
+  at("plot").replaceChildren(plot, html("p", {class: "soft"}, `Beaten in both by no other of their group: ${names}.`));
 }
 
 function fill(id, options) {

@@ -45,10 +45,10 @@ for (const player of document.querySelectorAll(".player")) {
       takes[line].querySelector("img").style.transform = `translate(${-100 * column / take.across}%, ${-100 * row / take.down}%)`;
     });
     const values = names.filter(name => name in pair.takes).map(name => `${name} ${pair.takes[name].line[shown].toFixed(2)}`);
-    const said = `frame ${shown + 1} of ${u.length}, ${times[shown].toFixed(2)} s: ${values.join(", ")}`;
+    const readout = `frame ${shown + 1} of ${u.length}, ${times[shown].toFixed(2)} s: ${values.join(", ")}`;
     plot.setAttribute("aria-valuenow", shown + 1);
-    plot.setAttribute("aria-valuetext", said);
-    find(".said").textContent = said;
+    plot.setAttribute("aria-valuetext", readout);
+    find(".readout").textContent = readout;
   };
   const choose = () => {
     pair = pairs[find(".pair").value];

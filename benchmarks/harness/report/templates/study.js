@@ -53,16 +53,16 @@ function save(kind) {
 
 const place = () => `spf-study/${data.study}/${rater}`;
 
-function keep() {
+function store() {
   try {
     localStorage.setItem(place(), JSON.stringify(answers));
   } catch {
-    $("unkept").hidden = false;
+    $("unsaved").hidden = false;
   }
 }
 
-// What an earlier visit kept, as far as it answers what is shown now.
-function kept() {
+// What an earlier visit stored, as far as it answers what is shown now.
+function stored() {
   try {
     const found = JSON.parse(localStorage.getItem(place())) ?? [];
     const fits = (answer, index) => ["trial", ...SIDES].every(x => answer[x] === shown[index][x])
@@ -130,13 +130,13 @@ function choose(side) {
   const seconds = Math.round(performance.now() - since) / 1000;
   answers.push({ trial, left, right, choice: side, plays, seconds });
   watched = false;
-  keep();
+  store();
   show();
 }
 
 function undo() {
   answers.pop();
-  keep();
+  store();
   show();
 }
 
@@ -146,7 +146,7 @@ $("start").addEventListener("submit", event => {
   event.preventDefault();
   rater = $("rater").value;
   shown = arranged(rater);
-  answers = kept();
+  answers = stored();
   show();
 });
 for (const side of SIDES) $(`choose-${side}`).addEventListener("click", () => choose(side));
