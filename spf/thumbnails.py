@@ -36,3 +36,12 @@ class Thumbnails:
         """The thumbnail nearest to `frame`: the index of its frame, and itself."""
         index = min(round(frame / self.stride), len(self.images) - 1)
         return index * self.stride, self.images[index]
+
+
+def tiled(frames: Image, across: int) -> Image:
+    """Frames (T, H, W, 3) as one image: `across` beside each other, read like a page."""
+    count, height, width, _ = frames.shape
+    down = -(-count // across)
+    padded = np.pad(frames, ((0, down * across - count), (0, 0), (0, 0), (0, 0)))
+    rows = padded.reshape(down, across, height, width, 3).swapaxes(1, 2)
+    return rows.reshape(down * height, across * width, 3)

@@ -10,7 +10,7 @@ from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.records import DONE, Record
 from benchmarks.known_pacing.rendered import rendered_cell
 from benchmarks.known_pacing.studies import CAMERA, Studies
-from benchmarks.leaderboard.experiment import clip_cell
+from benchmarks.leaderboard.cells import clip_cell
 from spf.embedders import EMBEDDERS, Embedder, available, label, load_embedder
 from spf.errors import ConfigError, UnavailableError
 from spf.generators.folder import Folder

@@ -8,12 +8,13 @@ from pathlib import Path
 import yaml
 from threadpoolctl import threadpool_limits
 
-from benchmarks.harness.cells import Cell, OnProgress, Outcome, Section, Summary, Table
-from benchmarks.harness.folder import RunFolder, slug
+from benchmarks.harness.cells import Cell, Section, Summary, Table
+from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import Measuring
-from benchmarks.harness.quality import QUALITY, clip_columns, quality_inputs
+from benchmarks.harness.quality import QUALITY
 from benchmarks.harness.records import DONE, FAILED, SCHEMA, Record
-from benchmarks.leaderboard.figures import clip_figures, film, pair_figures, pareto_figures
+from benchmarks.leaderboard.cells import clip_cell
+from benchmarks.leaderboard.figures import clip_figures, pair_figures, pareto_figures
 from benchmarks.leaderboard.images import Images
 from benchmarks.leaderboard.inputs import identity, merge, read_inputs
 from benchmarks.leaderboard.page import PAGE, render_leaderboard
@@ -22,9 +23,9 @@ from benchmarks.leaderboard.tables import LINEARITY, Board, left_out_sentence, t
 from benchmarks.leaderboard.terminal import FILE, document, missing_dimensions, print_board
 from spf.commands.output import as_json
 from spf.embedders import label
-from spf.errors import ClipError, ConfigError, one_line
+from spf.errors import ConfigError, one_line
 from spf.files import read_yaml
-from spf.generators.folder import Folder, FolderClip, clip_digest
+from spf.generators.folder import Folder, FolderClip
 from spf.names import choose, normalized_name, printable
 from spf.progress import METRICS
 from spf.quality import NoQuality, Quality
@@ -148,52 +149,6 @@ def read_categories(path: str | None) -> dict[str, str]:
     if not isinstance(found, dict) or not all(isinstance(x, str) for x in found.values()):
         raise ConfigError(f"categories={path}: expected lines of the form PAIR: CATEGORY")
     return {normalized_name(str(pair)): printable(name) for pair, name in found.items()}
-
-
-def clip_cell(
-    benchmark: str,
-    measuring: Measuring,
-    clip: FolderClip,
-    under: str = "",
-    category: str = "",
-    quality: Quality | None = None,
-    filmed: bool = False,
-    images: Images | None = None,
-) -> Cell:
-    """The cell of a clip of a folder: measured and scored, with its curve and plot, and its film
-    where that is wanted; `under` begins the names of its files. images : what it was made from."""
-    key = measuring.key(benchmark, clip.pair, clip.generator)
-    name = f"{clip.generator}/{printable(clip.path.name)}"
-    content = clip_digest(clip)
-    quality = quality or NoQuality()
-    images = images or Images(None)
-    known = {"source": name, "category": category, **quality_inputs(quality), **measuring.inputs()}
-    known |= images.identity(clip.pair)
-    inputs = None if content is None else {"clip": content, **known}
-
-    def compute(on_progress: OnProgress) -> Outcome:
-        if clip.problem is not None:
-            raise clip.problem
-        try:
-            measured = measuring.measure(clip.path, on_progress)
-            ends, conditions, notes = images.compared(clip, measuring.embedder)
-        except ClipError as error:
-            # By its place among the clips: rows must not depend on how the path was typed.
-            raise ClipError(name, error.reason, error.remedy) from None
-        stem = f"{under}{slug(clip.generator)}/{slug(clip.pair)}"
-        outcome = measuring.outcome(measured, stem, f"{clip.generator}/{clip.pair}")
-        outcome.values |= {"source": name, "category": category}
-        if filmed:
-            outcome.links["film"] = f"films/{stem}.webp"
-            outcome.files[outcome.links["film"]] = film(measured.thumbnails)
-        notes = [*filter(None, [outcome.values["notes"]]), *notes]
-        outcome.values |= ends | {"notes": "; ".join(notes)}
-        outcome.values |= clip_columns(quality, clip.path, measuring.cache, conditions)
-        if clip_digest(clip) != content:
-            raise ClipError(name, "it changed while it was read", "start again")
-        return outcome
-
-    return Cell(key, inputs, compute)
 
 
 def _where(own: list[Record], records: list[Record]) -> str:

@@ -1,6 +1,5 @@
 """The figures of a leaderboard: clips, their films, pairs, and pacing against quality."""
 
-import io
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,7 +14,6 @@ from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.quality import QUALITY
 from benchmarks.harness.records import DONE, Record
-from benchmarks.harness.report.players import tiled
 from benchmarks.harness.statistics import Array
 from benchmarks.leaderboard.comparison import UNDIRECTED, Group, listed, runs
 from benchmarks.leaderboard.standing import losses
@@ -23,33 +21,9 @@ from benchmarks.leaderboard.tables import Board, intervals
 from spf.figures import DPI, PALETTE, REFERENCE, plot_overlay, png
 from spf.progress import METRICS
 from spf.progress.metrics import NO_CHANGE
-from spf.thumbnails import Thumbnails
 
 MAXIMAL_NAMED = 30
 """Generators whose names a plot can hold; with more, only those of the front are named."""
-ACROSS = 16
-"""Frames beside each other in a film."""
-FILM_BYTES = 700_000
-"""Of a film at most, white noise excepted: a page shows a dozen of them at once."""
-
-
-def film(thumbnails: Thumbnails) -> bytes:
-    """All thumbnails of a clip as one WebP: `ACROSS` beside each other, read like a page."""
-    sheet = tiled(np.stack(thumbnails.images), ACROSS)
-    for quality in (70, 50, 30, 10):
-        buffer = io.BytesIO()
-        sheet.save(buffer, "WEBP", quality=quality, method=2)
-        if buffer.tell() <= FILM_BYTES:
-            break
-    return buffer.getvalue()
-
-
-def filmed_frames(count: int) -> NDArray[np.int_]:
-    """Which frames of a clip of so many its film shows."""
-    stride = 1
-    while -(-count // stride) > Thumbnails.limit:
-        stride *= 2
-    return np.arange(0, count, stride)
 
 
 def clip_figures(records: Iterable[Record]) -> list[Figure]:

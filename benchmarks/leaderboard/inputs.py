@@ -55,8 +55,8 @@ HERE = "this run"
 TOLERANCE = 1e-5
 """Relative difference up to which two measurements of one clip are the same: printed digits."""
 
-OPTIONAL = [*DIMENSIONS, "flickers"]
-"""Columns that records have only where a run had them."""
+OPTIONAL = [*DIMENSIONS, "flickers", *(name for name in METRICS if name != SHOWN[0])]
+"""Columns that records have only where a run had them; a metric may be younger than a run."""
 NEEDED = ["status", "reason", *NAMES, "seed", "cell", "schema", *PROVENANCE, "dirty"]
 """Columns that a run has even where all of its clips failed."""
 
@@ -215,16 +215,17 @@ def _rules(table: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
     bounds = dict.fromkeys(DIMENSIONS, (0.0, 1.0))
     bounds |= {name: (metric.minimum, metric.maximum) for name, metric in KNOWN.items()}
     slack = 1e-6  # sums of shares, and means of float32, pass 1 by rounding
-    for name in (name for name in bounds if name in METRICS or name in table):
+    for name in (name for name in bounds if name in table):
         low, high = bounds[name]
         value = table[name].astype(float)
         inside = value.between(low - slack, min(high + slack, np.finfo(float).max))
         yield f"{name} is outside {low:g} .. {high:g}", ~(inside | value.isna())
-    shape = [name for name in SHOWN if METRICS[name].direction != "none"]
-    finite = table[SHOWN].astype(float).abs() < np.inf
+    shown = [name for name in SHOWN if name in table]
+    shape = [name for name in shown if METRICS[name].direction != "none"]
+    finite = table[shown].astype(float).abs() < np.inf
     # A clip without semantic change has none of the shape metrics, and its reason says so.
     unchanged = (text["reason"] != "") & ~finite[shape].any(axis=1)
-    for name in SHOWN:
+    for name in shown:
         wrong = done & ~finite[name]
         wrong = wrong & ~unchanged if name in shape else wrong
         yield f"{name} is not finite, and no reason says why", wrong

@@ -11,8 +11,8 @@ from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.records import DONE, Record
 from benchmarks.harness.report.page import disclaimers, environment
+from benchmarks.leaderboard.cells import ACROSS, filmed_frames
 from benchmarks.leaderboard.comparison import SHOWN, UNDIRECTED, Group
-from benchmarks.leaderboard.figures import ACROSS, filmed_frames
 from benchmarks.leaderboard.standing import sentences
 from benchmarks.leaderboard.tables import BOARD_NOTE, Board, intervals, leaderboard
 from spf.embedders import label

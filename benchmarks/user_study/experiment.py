@@ -12,7 +12,7 @@ from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.provenance import digest, file_digest
 from benchmarks.harness.records import DONE, Record
-from benchmarks.leaderboard.experiment import clip_cell
+from benchmarks.leaderboard.cells import clip_cell
 from benchmarks.user_study.clips import Film, cached_film, check_films, film_of_file, incomparable
 from benchmarks.user_study.page import render_study
 from benchmarks.user_study.raters import Rules

@@ -14,7 +14,8 @@ from PIL import Image
 
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.quality import SCORED_BY
-from benchmarks.leaderboard.figures import ACROSS, FILM_BYTES, film, filmed_frames, pareto_front
+from benchmarks.leaderboard.cells import ACROSS, FILM_BYTES, film, filmed_frames
+from benchmarks.leaderboard.figures import pareto_front
 from benchmarks.leaderboard.page import FILMS, PAGE, render_leaderboard
 from benchmarks.leaderboard.tables import Board, leaderboard
 from spf.thumbnails import Thumbnails

@@ -175,6 +175,20 @@ def test_every_problem_is_found_and_named():
         assert all("in 1 row(s), first row 2" in line for line in found)
 
 
+def test_records_that_are_older_than_a_metric_can_be_compared(tmp_path):
+    """They leave its cells empty; the metric that orders cannot be missing."""
+    old = pd.DataFrame([*board("a", 7), *board("b", 7)]).drop(columns="linearity_max")
+    run = ranked(tmp_path / "out", stored(tmp_path / "old", old.to_dict("records")))
+    assert run.code == 0
+    table = pd.read_csv(run.folder.root / "leaderboard.csv")
+    assert table["linearity_max"].isna().all()
+    assert table["linearity_mae"].notna().all()
+    assert table["rank"].notna().all()
+    older = old.drop(columns="linearity_mae").to_dict("records")
+    with pytest.raises(ConfigError, match="linearity_mae is not finite"):
+        read_inputs([str(stored(tmp_path / "older", older))])
+
+
 NASTY = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "../../../../tmp/evil"]
 NASTY += ["/etc/passwd", "=HYPERLINK(0)", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1"]
 NASTY += ["new\nline\x1b[31m\x07", "right\u202eleft", "pi|pe `tick`"]

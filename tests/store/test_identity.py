@@ -9,8 +9,16 @@ import pytest
 
 from spf.identity import closure, code_hash
 
-CELL = "benchmarks.leaderboard.experiment"
-UNUSED = ("benchmarks.user_study.experiment", "spf.corpus.run", "synthetic.landscapes", "spf.cli")
+CELL = "benchmarks.leaderboard.cells"
+UNUSED = (
+    "benchmarks.leaderboard.tables",
+    "benchmarks.leaderboard.page",
+    "benchmarks.harness.runner",
+    "benchmarks.user_study.experiment",
+    "spf.corpus.run",
+    "synthetic.landscapes",
+    "spf.cli",
+)
 
 
 @pytest.fixture(scope="module")

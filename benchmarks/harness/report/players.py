@@ -30,6 +30,7 @@ from spf.pacing.strategies import (
     RopeIterative,
 )
 from spf.progress.segments import PENALTY
+from spf.thumbnails import tiled
 
 BYTES = 2_000_000
 """Of the frames of a run: pairs are taken until there are so many."""
@@ -221,16 +222,7 @@ def make_sheet(frames: NDArray[np.uint8]) -> Sheet:
         size = (max(1, round(width * TILE / height)), TILE)
         frames = np.stack([cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in frames])
     down = -(-len(frames) // ACROSS)
-    return Sheet(webp(tiled(frames, ACROSS), 75), ACROSS, down, width / height)
-
-
-def tiled(frames: NDArray[np.uint8], across: int) -> Image.Image:
-    """Frames (T, H, W, 3) as one image: `across` beside each other, read like a page."""
-    count, height, width, _ = frames.shape
-    down = -(-count // across)
-    padded = np.pad(frames, ((0, down * across - count), (0, 0), (0, 0), (0, 0)))
-    rows = padded.reshape(down, across, height, width, 3).swapaxes(1, 2)
-    return Image.fromarray(rows.reshape(down * height, across * width, 3))
+    return Sheet(webp(Image.fromarray(tiled(frames, ACROSS)), 75), ACROSS, down, width / height)
 
 
 def webp(image: Image.Image, quality: int) -> str:
