@@ -35,10 +35,10 @@ ASKED = ("grid", "leakage", "robustness", "colour")
 class EmbedderAblation:
     """Pacing error, motion leakage, robustness, agreement and speed of embedders.
 
-    embedders : names; one that cannot run here stays in the tables as not run, with the reason.
-    The one that `embedder=` names has the settings of that option. model : with model=folder
-    model.path=CLIPS, real clips beside the rendered ones. studies : which questions are asked, of
-    ASKED. The rest is as in `synthetic_pacing`. Raises ConfigError for unknown names and impossible
+    embedders : names, None for all; one that cannot run here stays in the tables as not run, with
+    the reason. The one that `embedder=` names has the settings of that option. model : with
+    model=folder model.path=CLIPS, real clips beside the rendered ones. studies : which questions
+    are asked, of ASKED. The rest is as in `synthetic_pacing`. Raises ConfigError for unknown names and impossible
     clips.
     """
 
@@ -48,7 +48,7 @@ class EmbedderAblation:
         self,
         measuring: Measuring,
         model: object = None,
-        embedders: Sequence[str] = tuple(EMBEDDERS),
+        embedders: Sequence[str] | None = None,
         studies: Sequence[str] = ASKED,
         contents: Sequence[str] = CONTENTS,
         seeds: Sequence[int] = (FIRST_HELD_OUT_SEED,),
@@ -57,7 +57,7 @@ class EmbedderAblation:
         size: Sequence[int] = (128, 128),
         fps: float = 16.0,
     ) -> None:
-        if not embedders:
+        if embedders is not None and not embedders:
             raise ConfigError("embedders is empty; name at least one")
         for study in studies:
             choose(study, ASKED, "study of the ablation")
@@ -66,7 +66,8 @@ class EmbedderAblation:
         every = self.studies.clips()
         self.rendered = {clip: asked for clip, asked in every.items() if _shown(clip, asked)}
         self.real = model.clips() if isinstance(model, Folder) and model.path else []
-        names = dict.fromkeys(choose(name, EMBEDDERS, "embedder") for name in embedders)
+        chosen = embedders or EMBEDDERS
+        names = dict.fromkeys(choose(name, EMBEDDERS, "embedder") for name in chosen)
         self.embedders = {name: _loaded(name, measuring) for name in names}
 
     def plan(self) -> str:

@@ -259,7 +259,7 @@ def resolved(config: DictConfig) -> DictConfig:
 
 
 def default_embedder(config: Mapping[str, Any]) -> str:
-    """The embedder of embedder=auto: whether clips of the world are measured, or our own."""
+    """The embedder of embedder=auto: whether real footage is measured, or our own clips."""
     benchmark, model = config["benchmark"], config["model"]
     of_the_world = (
         model["_target_"] == "spf.generators.folder.Folder"

@@ -25,7 +25,7 @@ EMBEDDERS = {
 }
 
 DEFAULT_EMBEDDER = "efficientnet"
-"""For clips of the world: whatever the user names, in the commands, `spf.measure` and run.py."""
+"""For real footage: whatever the user names, in the commands, `spf.measure` and run.py."""
 
 RENDERED_EMBEDDER = "tiny"
 """For what this project renders and generates itself, at 32 to 128 pixels."""
