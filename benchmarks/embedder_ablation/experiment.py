@@ -38,8 +38,8 @@ class EmbedderAblation:
     embedders : names, None for all; one that cannot run here stays in the tables as not run, with
     the reason. The one that `embedder=` names has the settings of that option. model : with
     model=folder model.path=CLIPS, real clips beside the rendered ones. studies : which questions
-    are asked, of ASKED. The rest is as in `synthetic_pacing`. Raises ConfigError for unknown names and impossible
-    clips.
+    are asked, of ASKED. The rest is as in `synthetic_pacing`. Raises ConfigError for unknown names
+    and impossible clips.
     """
 
     name = "embedder_ablation"
