@@ -55,15 +55,16 @@ def reproduce(
       python -m benchmarks reproduce --profile full --footage clips/
       python -m benchmarks reproduce --experiment 2 --experiment 5
     """
-    from benchmarks.harness.reproduce import reproduce
+    from benchmarks.harness.reproduce import page_name, reproduce
 
     started = time.perf_counter()
     folder = os.path.expanduser(output)
     real = None if footage is None else os.path.expanduser(footage)
-    code = reproduce(profile, folder, real, experiment or ())
+    chosen = sorted({*(experiment or ())})
+    code = reproduce(profile, folder, real, chosen)
     if code != INTERRUPTED:
         print(f"done in {time.perf_counter() - started:.0f} s; open the report:")
-        print(Path(folder) / "report" / "index.html")
+        print(Path(folder) / "report" / page_name(chosen))
     return code
 
 

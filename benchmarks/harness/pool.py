@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
@@ -92,6 +93,8 @@ def _compute(
         env={"OMP_NUM_THREADS": "1"},  # the other cores have workers of their own
     )
     left = dict.fromkeys(indices)
+    # A worker that holds a model is replaced now and then; that concerns nobody.
+    warnings.filterwarnings("ignore", "A worker was restarted", UserWarning)
     finished = False
     try:
         futures = {pool.submit(run_cell, job.only(index)): index for index in indices}

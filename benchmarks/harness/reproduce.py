@@ -77,7 +77,7 @@ def reproduce(
             runs[one] = stored_runs.run(compose(one.options, output, footage))
             if runs[one].code == session.INTERRUPTED:
                 return session.INTERRUPTED
-    _write(profile, planned, runs, RunFolder(output), tidy=not chosen)
+    _write(profile, planned, runs, RunFolder(output), chosen)
     return max((run.code for run in runs.values()), default=0)
 
 
@@ -91,11 +91,15 @@ def _check_disk(planned: Sequence[Planned], output: str | Path) -> None:
 
 
 def _write(
-    profile: str, planned: Sequence[Planned], runs: Runs, root: RunFolder, tidy: bool = True
+    profile: str,
+    planned: Sequence[Planned],
+    runs: Runs,
+    root: RunFolder,
+    chosen: Collection[int] = (),
 ) -> None:
-    """Tables and report. tidy : whether tables that this plan does not make are removed."""
-    table = as_table(planned)
-    made = {"plan": table} | {
+    """Tables and report. Of `chosen` experiments, they stand beside those of a whole run."""
+    plan_name = "plan" if not chosen else f"plan_{'_'.join(map(str, chosen))}"
+    made = {plan_name: as_table(planned)} | {
         f"{one.name}{_suffix(planned, run)}": one
         for planned, run in runs.items()
         for part in run.summary.sections
@@ -103,14 +107,19 @@ def _write(
         if not one.timed
     }
     for old in root.path("tables").glob("*.*"):
-        if tidy and old.stem not in made and old.suffix in TABLES and old.is_file():
+        if not chosen and old.stem not in made and old.suffix in TABLES and old.is_file():
             old.unlink()  # of an experiment that has another name now, or is gone
     for name, one in made.items():
         root.write(f"tables/{name}.csv", table_as_csv(one))
         root.write(f"tables/{name}.md", table_as_markdown(one))
     records = [record for run in runs.values() for record in run.results.records]
     page = render_report(profile, chapters(planned, runs), not_run(planned), records)
-    root.write("report/index.html", page)
+    root.write(f"report/{page_name(chosen)}", page)
+
+
+def page_name(chosen: Collection[int]) -> str:
+    """The report's file: of a whole run, or of the experiments that were chosen."""
+    return f"experiments-{'-'.join(map(str, chosen))}.html" if chosen else "index.html"
 
 
 def _suffix(planned: Planned, run: session.Run) -> str:

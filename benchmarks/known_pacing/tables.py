@@ -243,9 +243,12 @@ def _faults(results: PacingResults) -> Topic:
         f"frame (flicker). {FAULT_FRAMES} frames; a clip without a value counts as even."
     )
     title = "Which metric detects which fault?"
-    table = table_of("faults", title, rows, note)
+    columns = ["fault", "strength", "clips", *shown]
+    table = Table.of_rows("faults", title, columns, rows, note)
 
     def sentence(embedder: str) -> str:
+        if not rows:
+            return "No faulty clip was measured."
         mean = table.data.groupby("fault", sort=False)[shown].mean()
         listed = "; ".join(f"{fault}, {row.idxmax()}" for fault, row in mean.iterrows())
         blind = [str(fault) for fault, row in mean.iterrows() if row[LINEARITY] < 0.6]

@@ -1,7 +1,7 @@
 """What is computed of one clip of a folder: its measurement, its scores, its plot and its film.
 
-Finished clips are computed again after a change of the code that this module imports: nothing here
-knows tables or pages.
+Finished clips are computed again after a change of the code that this module imports, so it imports
+neither the leaderboard's tables nor its pages.
 """
 
 import io

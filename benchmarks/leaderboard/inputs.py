@@ -298,9 +298,10 @@ def _difference(first: Any, second: Any, name: str) -> tuple[str, Any, Any]:
 
 
 def check_equal(first: tuple[str, Record], second: tuple[str, Record]) -> None:
-    """Raise ConfigError where two rows of one clip have different values."""
+    """Raise ConfigError where two rows of one clip have different values of what both have."""
     (place, one), (other_place, other) = first, second
-    numbers = ["frames", *METRICS, *sorted(filter(is_quality, {*one, *other}))]
+    numbers = ["frames", *(name for name in METRICS if name in one and name in other)]
+    numbers += sorted(filter(is_quality, {*one, *other}))
     values = np.array([[row.get(name) for name in numbers] for row in (one, other)], dtype=float)
     near = np.isclose(values[0], values[1], rtol=TOLERANCE, atol=1e-9, equal_nan=True)
     differs = ["status"] * (one["status"] != other["status"])
@@ -312,6 +313,8 @@ def check_equal(first: tuple[str, Record], second: tuple[str, Record]) -> None:
         raise ConfigError(f"{where}: {both}; leave one of them out")
 
 
-def _rank(record: Record) -> tuple[bool, str, str]:
-    """Which of equal rows is taken, whatever the order of the inputs: the lowest."""
-    return record["status"] == NOT_RUN, record["cell"] or "", record["input"] or ""
+def _rank(record: Record) -> tuple[bool, int, str, str]:
+    """Which of equal rows is taken, whatever the order of the inputs: the lowest; so one that ran,
+    and of these one with all metrics."""
+    absent = sum(name not in record for name in METRICS)
+    return record["status"] == NOT_RUN, absent, record["cell"] or "", record["input"] or ""

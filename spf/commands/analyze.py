@@ -195,7 +195,11 @@ def _titles(clips: Sequence[str]) -> list[str]:
     for part in parts:
         own = (depth for depth in range(1, len(part)) if ends[part[-depth:]] == 1)
         titles.append("/".join(part[-next(own, len(part)) :]))
-    return [f"{x}-{index}" if titles.count(x) > 1 else x for index, x in enumerate(titles)]
+    names = [title.replace("/", "-") for title in titles]  # of the files
+    return [
+        f"{x}-{k}" if names.count(y) > 1 else x
+        for k, (x, y) in enumerate(zip(titles, names, strict=True))
+    ]
 
 
 # What people see

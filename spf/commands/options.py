@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -54,8 +55,10 @@ def flag(name: str, text: str) -> Any:
 
 def one_clip(context: typer.Context, path: str) -> str:
     """The path of a clip. Raises ConfigError for a folder of clips: they are named one by one."""
+    from spf.video import list_frames
+
     first = next(clips_at(path))
-    if first == path:
+    if first == path or len(list_frames(Path(path))[0]) > 1:  # images beside a film are a clip too
         return path
     folder, suffix = os.path.dirname(first), os.path.splitext(first)[1]
     command, every = f"spf {context.info_name}", f"{shell_quoted(folder)}/*{suffix}"

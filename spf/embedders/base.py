@@ -3,8 +3,7 @@
 import math
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -13,6 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spf.embedders.ahead import ahead
 from spf.embedders.views import Sample, View, views_of
 from spf.errors import ClipError, ConfigError, one_line
 from spf.video import MAX_FRAMES, ClipInfo, GuardedReader, Reader, Sampling
@@ -124,7 +124,9 @@ def embed_clip(
             frames = opened if 3 * info.width * info.height > LARGE else ahead(opened)
             unit: Literal["s", "frames"] = "frames" if info.fps is None else "s"
             try:
-                found = _stream(frames, embedder, size, on_frame, source, unit, bars, views)
+                found = _stream(
+                    frames, embedder, size, on_frame, source, unit, bars, views, MAX_FRAMES
+                )
             except MemoryError:
                 what = "it does not fit into the memory of this machine"
                 remedy = "scale it down, or use fewer of its frames"
@@ -137,26 +139,6 @@ def embed_clip(
         return _stream(source, embedder, size, on_frame, FRAMES, "s", None, views)
     held = _frames(np.asarray(source))
     return _stream(held, embedder, size, on_frame, FRAMES, "frames", None, views)
-
-
-def ahead(items: Iterable[T]) -> Generator[T, None, None]:
-    """The items, in order, each computed by a background thread while the one before is used.
-
-    What computing an item raises is raised here in its place. The thread ends with the items, or
-    when this generator is closed; then `items` are closed too, if that can be done.
-    """
-    source, end = iter(items), object()
-    with ExitStack() as at_end:
-        at_end.callback(getattr(items, "close", bool))
-        thread = at_end.enter_context(ThreadPoolExecutor(1, "spf-ahead"))
-        coming: Future[Any] = thread.submit(next, source, end)
-        while True:
-            item = coming.result()
-            if item is end:
-                return
-            coming = thread.submit(next, source, end)
-            yield item
-            del item  # or it would be held while the next one is computed
 
 
 def _frames(frames: NDArray[Any]) -> Iterator[tuple[Image, float]]:
@@ -175,6 +157,7 @@ def _stream(
     unit: Literal["s", "frames"],
     bars: Bars | None,
     views: Sequence[View],
+    most: float = math.inf,
 ) -> Embeddings:
     times: list[float] = []
     pixels, sample = PixelStatistics(), Sample()
@@ -191,7 +174,7 @@ def _stream(
         with ExitStack() as at_end:
             at_end.callback(getattr(frames, "close", bool))
             for image, time in frames:
-                if len(pixels.changes) == MAX_FRAMES and source is not FRAMES:
+                if len(pixels.changes) == most:
                     what = f"it has more than {MAX_FRAMES} frames"  # memory is bounded
                     raise ClipError(source, what, "use fewer of them, or cut it")
                 if on_frame is not None:

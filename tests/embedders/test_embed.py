@@ -10,6 +10,7 @@ from typing import Any
 import harness
 import numpy as np
 import pytest
+import torch
 from clips import refused
 
 import spf
@@ -167,7 +168,8 @@ def limited(most: int, error: Exception) -> tuple[Any, list[int]]:
 
 @pytest.mark.parametrize("error", [
     MemoryError(),
-    RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("CUDA error: out of memory"),  # also looks like a lost GPU
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has"),
     RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
 ], ids=repr)  # fmt: skip

@@ -285,3 +285,10 @@ def test_weights_of_stills_have_words():
         assert [pin.repo for pin in fetch_weights.pins_of(f"stills={word}")] == [repo]
     with pytest.raises(ConfigError, match="STILLS=WORD, one of sdxl, flux"):
         fetch_weights.pins_of("stills=")
+
+
+@pytest.mark.parametrize(("clip", "size"), [
+    ((480, 832), (768, 1344)), ((512, 512), (1024, 1024)), ((32, 8), (2048, 512)),
+])  # fmt: skip
+def test_stills_have_the_models_area_in_the_shape_of_the_clip(clip, size):
+    assert StableDiffusionXL().size_for(clip) == size

@@ -17,6 +17,7 @@ from clips import refused
 from miniatures import adapter, hooks, like
 
 from spf.errors import UnavailableError
+from spf.generators.base import Request
 from spf.generators.memory import RESERVE, Workload, estimate
 from spf.identity import digest
 from spf.pacing.bands import flat
@@ -352,3 +353,11 @@ def test_the_folder_of_another_model(case, folder, message, adapters):
     """Some load, and fail after minutes in the middle of a clip."""
     with refused(message, UnavailableError):
         adapter(case, adapters(folder).path).check()
+
+
+def test_tiles_hardly_change_the_picture(wan):
+    """256 pixels a tile: two of them side by side."""
+    first, last = pipelines.frames(32, 320)
+    request = Request(first, last, prompt="a cat", num_frames=5, steps=2)
+    whole, tiles = (x.generate(request).frames for x in (wan, like(wan, tiling=True)))
+    assert 0 < far(whole, tiles).mean() < 2 < whole.std()

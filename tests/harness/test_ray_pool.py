@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import harness
 import jobs
@@ -13,8 +14,9 @@ import pytest
 
 from benchmarks.harness.runner import Results, Workers, run_cells
 from spf.cluster import Pool
+from spf.errors import SpfError
 
-pytest.importorskip("ray", reason="engine=ray needs the extra corpus")
+ray = pytest.importorskip("ray", reason="engine=ray needs the extra corpus")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")]
 PATH = os.pathsep.join([str(harness.ROOT), str(harness.ROOT / "tests" / "helpers")])
 
@@ -85,3 +87,10 @@ def test_tables_are_those_of_one_worker_and_ctrl_c_loses_nothing(tmp_path):
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert tables(tmp_path / "ray") == tables(tmp_path / "1")
+
+
+def test_a_failure_of_ray_is_one_line(local_ray, tmp_path, monkeypatch):
+    lost = ray.exceptions.NodeDiedError("the machine is gone")
+    monkeypatch.setattr(ray, "get", Mock(side_effect=lost))
+    with pytest.raises(SpfError, match=r"Ray failed \(.*the machine is gone"):
+        run(tmp_path, ["a"])

@@ -87,11 +87,11 @@ def test_chosen_experiments_run_alone(tmp_path, monkeypatch):
     earlier.parent.mkdir()
     earlier.write_text("a\n1\n")
     assert run(tmp_path, "--experiment=2") == 0
-    rows = pd.read_csv(tmp_path / "tables" / "plan.csv").set_index("experiment")
+    rows = pd.read_csv(tmp_path / "tables" / "plan_2.csv").set_index("experiment")
     assert rows["status"].to_dict() == {2: "run", 3: "not run", 8: "not run"}
     assert rows.loc[3, "reason"] == "not run: not among the experiments that were chosen"
     assert earlier.exists()
-    page = harness.Page((tmp_path / "report" / "index.html").read_text())
+    page = harness.Page((tmp_path / "report" / "experiments-2.html").read_text())
     assert "not among the experiments that were chosen" in " ".join(page.text)
 
 

@@ -72,13 +72,19 @@ def started(cwd: Path, clips: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-@pytest.mark.slow
-def test_ctrl_c_loses_nothing_that_is_finished(tmp_path, clips, whole):
+def disturb(process, folder, count, number):
+    """A signal to every process of a run, once so many cells are stored."""
+    while len(list(folder.glob("out/cells/[0-9a-f]*/manifest.json"))) < count:
+        assert process.poll() is None, "it ended before it could be disturbed"
+        time.sleep(0.02)
+    os.killpg(process.pid, number)
+
+
+def test_ctrl_c_and_sudden_death_lose_nothing_that_is_finished(tmp_path, clips, whole):
     with started(tmp_path, clips) as process:
-        while not list(tmp_path.glob("out/cells/[0-9a-f]*/manifest.json")):
-            assert process.poll() is None, "it ended before it could be disturbed"
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the job
+        disturb(process, tmp_path, 1, signal.SIGKILL)
+    with started(tmp_path, clips) as process:
+        disturb(process, tmp_path, 3, signal.SIGINT)  # as a terminal does
         output, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors

@@ -245,3 +245,9 @@ def test_the_account_and_wandb_mode_decide(variable, login, mode, tmp_path, monk
     assert settings | wanted == settings
     errors = capsys.readouterr().err
     assert ("offline" in harness.check_one_line(errors)) if login is refused else not errors
+
+
+def test_a_broken_package_fails_nothing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    clips = harness.two_generators(tmp_path / "clips", 1)
+    assert harness.run(clips, tmp_path / "out", "embedder=pixels", "logger=wandb").code == 0

@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import harness
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure as Plot
 from rows import SETTINGS, board, failed, row, stored
 
 from benchmarks.harness import session
 from benchmarks.harness.records import SCHEMA
 from benchmarks.leaderboard.comparison import SHOWN
+from benchmarks.leaderboard.figures import _bars
 from benchmarks.leaderboard.inputs import Input, check_agreement, merge, problems, read_inputs
 from spf import METRICS
 from spf.errors import ConfigError
@@ -223,8 +226,18 @@ def test_hostile_records_are_harmless(tmp_path):
     assert all(r["model"].isprintable() for r in run.results.records)
 
 
+def test_an_open_interval_goes_to_the_edge_of_the_plot():
+    axes, x, y = Plot().subplots(), np.array([0.1, 0.2]), np.array([0.5, 0.7])
+    axes.plot(x, y, "o")
+    up = np.array([[-np.inf, 0.6], [0.65, np.inf]])
+    _bars(axes, x, y, np.array([[0.05, 0.15], [0.1, 0.4]]), up)
+    axes.figure.canvas.draw()
+    _, upright = (lines.get_segments() for lines in axes.collections)
+    low, high = axes.get_ylim()
+    assert [segment[:, 1].tolist() for segment in upright] == [[low, 0.6], [0.65, high]]
+
+
 def test_pacing_against_quality(tmp_path):
-    """Where all but one value are equal, an interval is open: it ends at the edge of the plot."""
     rows = [
         line | {"vbench_motion_smoothness": 0.9 + 0.01 * (k == 2), "vbench_dynamic_degree": 1.0}
         for shift, name in ((0, "a"), (0.05, "b"))

@@ -64,6 +64,13 @@ def few_resamples(monkeypatch):
     monkeypatch.setattr("benchmarks.harness.statistics.RESAMPLES", 199)
 
 
+def test_the_order_of_records_does_not_matter(few_resamples):
+    records = scattered(1, 5, 12, 0.2)
+    mixed = [records[k] for k in np.random.default_rng(1).permutation(len(records))]
+    for made in (leaderboard, comparisons):
+        pd.testing.assert_frame_equal(made(Board.of(mixed)), made(Board.of(records)))
+
+
 def test_an_extra_clip_changes_no_rank(few_resamples):
     records = scattered(0, 5, 14, 0.1)
     more = [*records, record("g3", "extra", 0.001)]

@@ -37,6 +37,18 @@ def test_interval_follows_shift_scale_and_sign_column_by_column():
     assert away[1] > 1.1 * away[0]
 
 
+@pytest.mark.parametrize("count", [8, 25])
+def test_interval_is_the_textbooks(count):
+    """A studentised bootstrap, drawn here."""
+    values = skewed(count, 1)[:, 0]
+    samples = np.random.default_rng(99).choice(values, (20_000, count))
+    pivots = (samples.mean(1) - values.mean()) / (samples.std(1, ddof=1) / sqrt(count))
+    error = values.std(ddof=1) / sqrt(count)
+    textbook = values.mean() - np.quantile(pivots, (0.975, 0.025)) * error
+    found = ours.mean_interval(values[:, None], "x")[0]
+    assert found == pytest.approx(textbook, abs=0.06 * np.ptp(textbook))
+
+
 def test_intervals_of_equal_values_of_one_and_of_one_that_differs():
     assert ours.mean_interval(np.full((6, 1), 0.3), "x").tolist() == [[0.3, 0.3]]
     assert np.isnan(ours.mean_interval(np.array([[0.3]]), "x")).all()

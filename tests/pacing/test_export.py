@@ -112,3 +112,16 @@ def test_long_maps_are_shallow_and_within_the_tolerance():
     y, x = np.array(knots, float).T  # where each piece of the polyline starts
     off = np.interp(positions[: int(x[-1] * 25)] / 25, x, y) - times[: int(x[-1] * 25)]
     assert np.abs(off).max() <= TOLERANCE / 25 + 1e-6
+
+
+def test_ffmpeg_shows_the_frames_of_an_uneven_map():
+    inner = np.sort(np.random.default_rng(0).uniform(0, 199, 398))
+    positions, times = np.array([0.0, *inner, 199.0]), np.arange(400) / 24
+    shown = np.array(filtered(as_filter(times, positions, np.arange(200) / 12, 24.0), 200))
+    arrival, seen = (
+        np.interp(np.arange(200), positions, np.arange(400)),
+        np.isin(np.arange(200), shown),
+    )
+    first = np.array([np.argmax(shown == k) for k in range(200)])
+    assert (len(shown), seen[-1]) == (400, True)
+    assert np.abs(first - arrival)[seen].max() <= 0.55 + TOLERANCE

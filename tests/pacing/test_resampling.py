@@ -9,6 +9,9 @@ import pytest
 
 import spf
 from spf.pacing.resampling import METHODS, resampled
+from synthetic.clips import SyntheticClip, content
+from synthetic.laws import law
+from synthetic.oracle import RenderOracle
 
 
 def made(frames, positions, method):
@@ -116,3 +119,27 @@ def test_frames_are_not_held(tmp_path):
     finally:
         tracemalloc.stop()
     assert most < 30e6
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_pacing_that_is_measured_well_becomes_even(method):
+    """By the renderer's own parameter, which no embedder sees."""
+    jump = law("sigmoid_jump")
+    clip = SyntheticClip(content("material-jade-copper"), jump, size=(48, 48), seed=1000)
+    frames, angle = np.stack(list(clip.frames())), 1.2 * clip.truth()
+    vectors = np.stack([np.cos(angle), np.sin(angle)], 1)
+    curve = spf.fit(vectors, clip.times, monotone="increments")
+    oracle = RenderOracle(clip.content.painter((48, 48), seed=1000))
+    before, after = (
+        np.abs((q - q[0]) / (q[-1] - q[0]) - np.linspace(0, 1, len(q))).mean()
+        for q in map(oracle.parameter, (frames, made(frames, spf.time_map(curve), method)))
+    )
+    assert before > 2 * after
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_frames_are_taken_as_they_are_needed(method):
+    taken = []
+    frames = (taken.append(k) or image for k, image in enumerate(noise(12)))
+    assert len(list(resampled(frames, [0, 3.5, 7], method))) == 3
+    assert len(taken) == 8

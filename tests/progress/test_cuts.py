@@ -1,4 +1,4 @@
-"""Hard cuts: what counts as one, on scenes of vectors, and against simple detectors on films."""
+"""Hard cuts: what counts as one, on scenes of vectors and on films."""
 
 import numpy as np
 import pytest

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from unittest.mock import Mock
 
+import harness
 import jobs
 import pytest
 
@@ -63,3 +64,32 @@ def test_a_write_that_fails_leaves_nothing(call, tmp_path, monkeypatch):
         store.save(cell, make_record(cell, DONE, "", {}), outcome)
     assert list(store.root.iterdir()) == []
     assert store.load(cell) is None
+
+
+FAULTS = """
+import resource
+import numpy as np
+from spf.devices import reuse_freed_memory
+if {reuse}:
+    reuse_freed_memory()
+np.ones(2**22)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    np.ones(2**22)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(reuse, **environment):
+    """Page faults of asking twenty times for 32 MB that were freed before."""
+    environment |= {"PYTHONPATH": str(harness.ROOT)}
+    return int(
+        harness.command(sys.executable, "-c", FAULTS.format(reuse=reuse), **environment).stdout
+    )
+
+
+@pytest.mark.skipif("glibc" not in os.confstr("CS_GNU_LIBC_VERSION"), reason="of glibc")
+def test_freed_memory_is_not_faulted_in_again():
+    reused = faults(True)
+    assert faults(False) > 10 * reused
+    assert faults(True, MALLOC_MMAP_THRESHOLD_="1000000") > 10 * reused  # the user's own choice

@@ -113,6 +113,11 @@ def test_agreement_pair_by_pair(seed):
     units = [[x for x in column if x >= 0] for column in values.T]
     alike = [a == b for unit in units for a, b in combinations(unit, 2)]
     assert preferences.agreement(values) == pytest.approx(np.mean(alike))
+    units = [unit for unit in units if len(unit) > 1]
+    pooled = [x for unit in units for x in unit]
+    observed = sum(2 * unlike(unit) / (len(unit) - 1) for unit in units) / len(pooled)
+    expected = unlike(pooled) / comb(len(pooled), 2)
+    assert preferences.krippendorff_alpha(values) == pytest.approx(1 - observed / expected)
 
 
 def test_agreement_of_raters_who_choose_alike_and_of_one():
@@ -123,6 +128,11 @@ def test_agreement_of_raters_who_choose_alike_and_of_one():
         assert preferences.krippendorff_alpha(preferences.ratings(votes, "a")) == 1.0
     alone = preferences.ratings(simulated({"a": 1.0, "b": 0.0}, 1, 8, seed=7), "a")
     assert np.isnan([preferences.krippendorff_alpha(alone), preferences.agreement(alone)]).all()
+
+
+def unlike(values: list[int]) -> int:
+    """Pairs of values that differ."""
+    return sum(a != b for a, b in combinations(values, 2))
 
 
 def literal_power(n: int, p: float) -> float:
@@ -136,6 +146,8 @@ def test_power_is_that_of_the_test(p):
     numbers = np.arange(1, 60)
     expected = [literal_power(int(n), p) for n in numbers]
     assert preferences.binomial_power(numbers, p) == pytest.approx(expected, abs=1e-12)
+    rejected = [rate_of(k, 17).p <= 0.05 for k in range(18)]  # the test that tables print
+    assert np.dot(pmf(17, p), rejected) == pytest.approx(expected[16])
 
 
 def test_needed_choices_are_enough_and_one_less_is_not():

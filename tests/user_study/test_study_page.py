@@ -18,6 +18,7 @@ from benchmarks.user_study.trials import Study
 
 PAIRS = ["one", "two"]
 COUNT = "Pair %d of 3"
+EVIL = "</script><script>alert(1)</script> <b>x</b> <!-- &amp;"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,11 @@ def browser(study, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     clip = harness.save(folder / "clip.mp4", harness.steady(4))
     film = film_of_file(clip, "clip").data
-    text = render_study(study, {clip: film for trial in study.trials for clip in trial.clips}, {})
+    text = render_study(
+        study,
+        {clip: film for trial in study.trials for clip in trial.clips},
+        dict.fromkeys(PAIRS, EVIL),
+    )
     assert "strategy" not in text  # no name is in the page
     (folder / "study.html").write_text(text, encoding="utf-8")
     with open_page(folder / "study.html") as page:

@@ -151,7 +151,12 @@ def _fault(file: Path) -> str:
         return f"cannot be read ({one_line(error, None)})"
     needed = ("size", "num_frames", "min_frames", "max_frames")
     missing = [name for name in needed if file.name == SETTINGS_FILE and name not in content]
-    return f"lacks {', '.join(missing)}" if missing else ""
+    if missing or file.name != SETTINGS_FILE:
+        return f"lacks {', '.join(missing)}" if missing else ""
+    least, usual, most = (content[name] for name in ("min_frames", "num_frames", "max_frames"))
+    if not (1 < least <= usual <= most and content.get("num_steps", 1) >= 1):
+        return "has numbers of frames or steps that are impossible"
+    return ""
 
 
 @contextmanager
