@@ -21,7 +21,7 @@ import wandb
 
 from benchmarks.harness import measuring, provenance, session
 from benchmarks.harness.report import trackers
-from benchmarks.leaderboard import experiment
+from benchmarks.leaderboard import cells
 from spf.cache import ARRAYS, user_cache
 from spf.child import Child
 from spf.embedders.histogram import Histogram
@@ -230,7 +230,7 @@ def test_clocks_that_jump_change_nothing(clips, whole, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("place", "name"), [(measuring, "measure_clip"), (experiment, "clip_columns")]
+    ("place", "name"), [(measuring, "measure_clip"), (cells, "clip_columns")]
 )
 def test_a_clip_that_changes_during_a_run_is_a_row_and_measured_anew(
     place, name, clips, tmp_path, monkeypatch

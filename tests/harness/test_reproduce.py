@@ -237,7 +237,7 @@ def test_it_writes_tables_and_a_report(tmp_path, capsys, monkeypatch):
 def test_files_that_are_no_tables_stay(tmp_path):
     harness.touch(tmp_path / "tables", "gone.csv", "gone.md", "notes.txt", "plot.png")
     (tmp_path / "tables" / "folder.csv").mkdir()
-    reproduce._write("embedded", [], {}, RunFolder(tmp_path), tidy=True)
+    reproduce._write("embedded", [], {}, RunFolder(tmp_path))
     left = {path.name for path in (tmp_path / "tables").iterdir()}
     assert left == {"folder.csv", "notes.txt", "plot.png", "plan.csv", "plan.md"}
 
