@@ -7,8 +7,9 @@
 
 Started again, a run goes on where it stopped; started twice, the two share the work.
 
-Exit codes: 0 all cells done or declared not run; 1 some failed; 2 bad configuration; 3 the named
-embedder or model cannot run here; 130 after Ctrl-C. The last line of output is the run's folder.
+Exit codes: 0 all cells done or not run, with the reason; 1 some failed; 2 bad configuration; 3 the
+named embedder or model cannot run here; 130 after Ctrl-C. The last line of output is the run's
+folder.
 """
 
 import os

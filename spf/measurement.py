@@ -108,7 +108,7 @@ class Measurement:
 
     @cached_property
     def named_stretches(self) -> list[Stretch]:
-        """The dead stretches and jumps that are worth a person's while, in order of time; frames
+        """The dead stretches and jumps that a person can see, in order of time; frames
         are counted among all of the clip's."""
         if not self.curve.changes:
             return []

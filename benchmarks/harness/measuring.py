@@ -57,8 +57,8 @@ class Measuring:
 
     @property
     def _settings(self) -> dict[str, Any]:
-        """Of the curve; with the nuisance where there is one: rows without any are what they were
-        before it."""
+        """Settings of the curve. The nuisance is named only where there is one, so that rows of
+        older runs without any still agree."""
         nuisance = {} if self.nuisance == "none" else {"nuisance": self.nuisance}
         return {"fit": asdict(self.settings), "sampling": asdict(self.sampling), **nuisance}
 

@@ -32,8 +32,8 @@ python run.py -m NAME=A,B ...        a sweep: every combination of the values (d
   --cfg job    print the whole configuration and run nothing
   --help       this, with the settings of the names that stand beside it: embedder=siglip --help
 
-exit codes: 0 done or declared not run; 1 some cells failed; 2 bad configuration; 3 the embedder or
-model cannot run here; 130 after Ctrl-C"""
+exit codes: 0 done or not run, with the reason; 1 some cells failed; 2 bad configuration; 3 the
+embedder or model cannot run here; 130 after Ctrl-C"""
 
 
 def help_text(overrides: Sequence[str]) -> str:

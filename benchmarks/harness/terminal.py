@@ -23,7 +23,7 @@ GROUPS = ("embedder", "model", "retime", "target")
 def print_plan(plan: str, cells: Sequence[Cell], found: Mapping[int, CompletedCell]) -> None:
     """Print what a run is about to do: its cells by embedder, model, strategy and target.
 
-    found : cells that need no computing, by index: completed earlier, or declared not run.
+    found : cells that need no computing, by index: completed earlier, or known not to run.
     """
     for number, line in enumerate(f"plan: {plan}".splitlines()):
         indent = "  " if number else ""

@@ -23,8 +23,8 @@ def shared_sets(there: pd.DataFrame) -> list[tuple[list[str], pd.Index]]:
     A set of generators G has n(G) pairs, those of which all of G have a clip in common. It serves
     two of its generators X, Y that share n(X, Y) pairs if n(G) >= min(6, n(X, Y)), so that those
     who can be ranked are ranked. Sets are added until every two generators that share a pair are
-    served. Each is, of all sets, the one that serves most comparisons of two that are not served
-    yet; of equal ones, that with most pairs; then the first by its generators' names. So there is
+    served. Each time the set is chosen that serves most of the comparisons not served yet; ties go
+    to the set with most pairs, then to the first by its generators' names. So there is
     one set, all generators, wherever they share 6 pairs. Those with 6 pairs come first, then in
     descending order of comparisons times pairs, k (k - 1) / 2 n(G).
 

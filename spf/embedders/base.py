@@ -65,7 +65,7 @@ class Embeddings:
 
     `unit` is that of the times: "s", or "frames" where no rate is known. `info` is None for frames
     that came from memory; `notes` has a line for each thing lost, and for what the pixels show
-    beside the meaning. changes : (T,), and range, of `PixelStatistics`. differences : (F, V, D)
+    beside the meaning. changes (T,) and range : see `PixelStatistics`. differences : (F, V, D)
     float32, unit vectors of V views of F of the frames, minus those of the frames; empty without.
     """
 

@@ -79,7 +79,7 @@ def stretches(curve: Curve) -> list[Stretch]:
 
 
 def named_stretches(curve: Curve) -> list[Stretch]:
-    """The dead stretches, jumps and hard cuts that are worth a person's while, in order of time.
+    """The dead stretches, jumps and hard cuts that a person can see, in order of time.
 
     Cuts are those of `Curve.cuts`; a jump that is little more than a cut is named as a cut alone.
     The others are as `stretches`, with every step's change less the noise's, which is the same in
