@@ -229,9 +229,7 @@ def test_clocks_that_jump_change_nothing(clips, whole, tmp_path, monkeypatch):
     assert done.results.reused == 2
 
 
-@pytest.mark.parametrize(
-    ("place", "name"), [(measuring, "measure_clip"), (cells, "clip_columns")]
-)
+@pytest.mark.parametrize(("place", "name"), [(measuring, "measure_clip"), (cells, "clip_columns")])
 def test_a_clip_that_changes_during_a_run_is_a_row_and_measured_anew(
     place, name, clips, tmp_path, monkeypatch
 ):
