@@ -54,7 +54,7 @@ weights: setup  ## Fetch weights: make weights EMBEDDER=siglip (clip, dinov2, si
 	@$(BIN)/python scripts/fetch_weights.py $(if $(QUALITY),"quality=$$QUALITY",$(if $(STILLS),"stills=$$STILLS",$(if $(MODEL),"model=$$MODEL","embedder=$$EMBEDDER")))
 
 test: setup  ## The fast tests: no network, no weights, no GPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not slow"
 
 test-all: setup  ## All tests
 	$(BIN)/python -m pytest

@@ -71,6 +71,7 @@ def undisturbed(corpus, local_ray, tmp_path_factory):
     return output
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_measure(corpus, undisturbed):
     rows = corpora.rows_of(undisturbed)
     assert [row["path"] for row in rows] == list_clips(corpus)[1]

@@ -80,6 +80,7 @@ def disturb(process, folder, count, number):
     os.killpg(process.pid, number)
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_sudden_death_lose_nothing_that_is_finished(tmp_path, clips, whole):
     with started(tmp_path, clips) as process:
         disturb(process, tmp_path, 1, signal.SIGKILL)
