@@ -305,3 +305,12 @@ def test_each_file_of_tinys_weights_is_looked_for(name, tmp_path):
             with refused(f"{file} {fault}.*; model.path needs", UnavailableError):
                 act()
         file.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("wrong", [{"num_steps": 0}, {"min_frames": 99}, {"num_frames": "24"}])
+def test_impossible_settings_of_tinys_weights_are_refused(wrong, tmp_path):
+    shutil.copytree(WEIGHTS, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "sampling.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | wrong))
+    with refused(f"{file} cannot be used .*; model.path needs", UnavailableError):
+        TinyGenerator(path=str(tmp_path)).check()

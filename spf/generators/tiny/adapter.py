@@ -45,9 +45,13 @@ class SamplerSettings:
     min_frames: int = 5
     max_frames: int = 33
 
+    def __post_init__(self) -> None:
+        if not (1 < self.min_frames <= self.num_frames <= self.max_frames and self.num_steps >= 1):
+            raise ValueError("its numbers of frames or steps are impossible")
+
     @classmethod
     def load(cls, folder: Path) -> "SamplerSettings":
-        """The settings in a folder of weights."""
+        """The settings in a folder of weights. Raises TypeError or ValueError."""
         values = json.loads((folder / SETTINGS_FILE).read_text())
         return cls(**{**values, "size": tuple(values["size"])})
 
@@ -150,12 +154,14 @@ def _fault(file: Path) -> str:
     except (OSError, ValueError, SafetensorError) as error:
         return f"cannot be read ({one_line(error, None)})"
     needed = ("size", "num_frames", "min_frames", "max_frames")
-    missing = [name for name in needed if file.name == SETTINGS_FILE and name not in content]
-    if missing or file.name != SETTINGS_FILE:
-        return f"lacks {', '.join(missing)}" if missing else ""
-    least, usual, most = (content[name] for name in ("min_frames", "num_frames", "max_frames"))
-    if not (1 < least <= usual <= most and content.get("num_steps", 1) >= 1):
-        return "has numbers of frames or steps that are impossible"
+    if file.name != SETTINGS_FILE:
+        return ""
+    if missing := [name for name in needed if name not in content]:
+        return f"lacks {', '.join(missing)}"
+    try:
+        SamplerSettings.load(file.parent)
+    except (TypeError, ValueError) as error:
+        return f"cannot be used ({one_line(error, None)})"
     return ""
 
 
