@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -253,17 +253,14 @@ def progress_bars() -> Iterator["OnProgress"]:
     from tqdm import tqdm
 
     bars: dict[str, Any] = {}
+    with ExitStack() as shown:
 
-    def on_progress(stage: str, count: int, total: int | None) -> None:
-        if stage not in bars:
-            for bar in bars.values():
-                bar.close()
-            unit = "steps" if stage.startswith("segment") else "frames"
-            bars[stage] = tqdm(total=total, unit=unit, desc=stage, leave=False, disable=None)
-        bars[stage].update(count - bars[stage].n)
+        def on_progress(stage: str, count: int, total: int | None) -> None:
+            if stage not in bars:
+                shown.close()
+                unit = "steps" if stage.startswith("segment") else "frames"
+                bar = tqdm(total=total, unit=unit, desc=stage, leave=False, disable=None)
+                bars[stage] = shown.enter_context(bar)
+            bars[stage].update(count - bars[stage].n)
 
-    try:
         yield on_progress
-    finally:
-        for bar in bars.values():
-            bar.close()

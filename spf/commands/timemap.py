@@ -1,6 +1,5 @@
 """`spf timemap`: the time map of a clip, for other programs."""
 
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,8 +70,9 @@ def timemap(
             "fps": plan.length.fps,
         }
         shown = source_times(plan.positions, plan.curve.times)
-        for row in zip(count(), plan.length.times, plan.positions, shown, strict=False):
-            output.add(dict(zip(COLUMNS, row, strict=True)))
+        rows = zip(plan.length.times, plan.positions, shown, strict=True)
+        for frame, row in enumerate(rows):
+            output.add(dict(zip(COLUMNS, (frame, *row), strict=True)))
     return 0
 
 
