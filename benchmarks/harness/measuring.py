@@ -125,8 +125,12 @@ class Measuring:
 def curve_table(curve: Curve, **more: np.ndarray) -> bytes:
     """CSV of a curve: frame, time, u, progress, angle, fitted, and more columns (T,); 9 digits."""
     columns = {
-        **{"frame": np.arange(len(curve)), "time": curve.times, "u": unit_time(curve.times)},
-        **{"progress": curve.progress, "angle": curve.angle, "fitted": curve.fitted},
+        "frame": np.arange(len(curve)),
+        "time": curve.times,
+        "u": unit_time(curve.times),
+        "progress": curve.progress,
+        "angle": curve.angle,
+        "fitted": curve.fitted,
     }
     table = pd.DataFrame(columns | more)
     return table.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode()

@@ -193,8 +193,11 @@ def _row(dimension: str, group: Group, records: Sequence[Record]) -> Row:
     if left := len(records) - len(retimed):
         why.append(f"{left} left as generated")
     row: Row = dict.fromkeys(COLUMNS) | {
-        **{"dimension": dimension, "strategy": strategy, "steered_by": steered_by},
-        **{"generator": generator_label(generator), "clips": f"{len(pairs)} of {len(retimed)}"},
+        "dimension": dimension,
+        "strategy": strategy,
+        "steered_by": steered_by,
+        "generator": generator_label(generator),
+        "clips": f"{len(pairs)} of {len(retimed)}",
         "paper": PAPER.get(dimension, ""),
         "note": "; ".join(dict.fromkeys(filter(None, why))),
     }

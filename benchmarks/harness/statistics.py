@@ -188,14 +188,14 @@ def detectable(count: int, alpha: float = ALPHA) -> float:
         return inf
     df, critical = count - 1, stats.t.isf(alpha / 2, count - 1)
 
-    def lacking(effect: float) -> float:
+    def surplus(effect: float) -> float:
         # The other tail, in which a test would show the wrong sign, adds less than 1e-5.
         return float(stats.nct.sf(critical, df, effect * sqrt(count))) - POWER
 
     high = 1.0
-    while lacking(high) < 0:
+    while surplus(high) < 0:
         high *= 2
-    return float(optimize.brentq(lacking, 0.0, high, xtol=1e-10))
+    return float(optimize.brentq(surplus, 0.0, high, xtol=1e-10))
 
 
 def clips_needed(alpha: float) -> int:

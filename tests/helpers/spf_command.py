@@ -3,11 +3,9 @@
 import json
 
 import harness
-import pytest
 
 from spf.cli import main
 
-Capture = pytest.CaptureFixture[str]
 PIXELS = ("--embedder", "pixels")
 
 
