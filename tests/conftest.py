@@ -1,5 +1,3 @@
-"""Fixtures that several files of tests share."""
-
 import functools
 import secrets
 
@@ -13,7 +11,6 @@ from spf.pacing import retime as retiming
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_the_session(tmp_path_factory):
-    """The user's own cache is never touched."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPF_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
         yield
@@ -43,7 +40,6 @@ def _quick_check(request, monkeypatch):
 
 @pytest.fixture(scope="module")
 def no_plots():
-    """Nothing is drawn, which takes most of the time."""
     import harness
 
     with pytest.MonkeyPatch.context() as patch:
@@ -53,7 +49,6 @@ def no_plots():
 
 @pytest.fixture(scope="session")
 def tower_folders(tmp_path_factory):
-    """A tiny tower of each family with random weights, by its name."""
     import torch
     import towers
 
@@ -76,7 +71,6 @@ def shared(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory):
-    """The shipped generator's miniature with random weights; for model.path."""
     import generators
 
     return generators.save_tiny(tmp_path_factory.mktemp("tiny"))
@@ -84,7 +78,6 @@ def tiny_weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def one_thread():
-    """Threads cost models this small more than they give."""
     import torch
 
     before = torch.get_num_threads()

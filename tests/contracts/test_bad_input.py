@@ -1,5 +1,3 @@
-"""Bad clips and folders: one failed row with its reason; the others are measured."""
-
 import os
 from pathlib import Path
 
@@ -14,7 +12,6 @@ pytestmark = pytest.mark.usefixtures("no_plots")
 
 
 def cut(path, **more):
-    """Half of a video with enough bytes that cutting it hits the frames."""
     options = {"crf": "20", "bf": "0", "g": "4"}
     whole = path.with_name("whole.mov")
     clips.encode(whole, clips.noise(24), rate=12, options=options, **more)

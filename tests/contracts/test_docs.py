@@ -1,5 +1,3 @@
-"""What the documents name exists: tests, files, links, and the options of the command."""
-
 import ast
 import re
 import shlex
@@ -28,14 +26,12 @@ def code(page):
 
 
 def named(pattern, least):
-    """The pages' codes that match a pattern at their beginning, each with its page's name."""
     found = [(page.name, text) for page in PAGES for text in code(page) if re.match(pattern, text)]
     assert len(found) > least
     return found
 
 
 def test_tests_that_are_named_exist():
-    """By their whole names, without a file, so that they may move."""
     known = {
         node.name
         for path in (ROOT / "tests").rglob("test_*.py")
@@ -81,7 +77,6 @@ def test_links_lead_somewhere_and_nothing_is_left_to_fill_in(page):
 
 
 def options_in(text):
-    """Words of a command, and the options among them."""
     words = shlex.split(text.replace("'", " "), comments=True)
     return words, {word.partition("=")[0] for word in words if word.startswith("-")}
 

@@ -34,14 +34,12 @@ pytestmark = pytest.mark.usefixtures("no_plots")
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    """Two clips, of 12 and of 20 frames; not to be changed."""
     pairs = {"even": {"p": harness.steady()}, "late": {"p": harness.steady(20, power=3)}}
     return harness.layout(tmp_path_factory.mktemp("calls") / "clips", pairs)
 
 
 @pytest.fixture(scope="module")
 def whole(clips, no_plots):
-    """Tables of a run that nothing disturbed."""
     return harness.tables(run(clips, clips.parent / "out").folder.root)
 
 
@@ -50,7 +48,6 @@ def run(clips, output, *more):
 
 
 def failed(first):
-    """The reason why the longer clip failed; the other one is done."""
     assert first.code == 1
     assert [record["status"] for record in first.results.records] == ["done", "failed"]
     return harness.check_one_line(first.results.records[1]["reason"])
@@ -86,8 +83,6 @@ def decoder_gets(number):
 
 
 def embedder_does(what):
-    """With each batch of the longer clip, and its parts."""
-
     def arrange(patch):
         encode = Histogram.encode
         seen = itertools.count(1)  # frames
@@ -110,8 +105,6 @@ def raises(error):
 
 
 def after(place, name, then):
-    """When the longer clip is what the call was about."""
-
     def arrange(patch):
         call = getattr(place, name)
 
@@ -217,7 +210,6 @@ def test_without_git_the_commit_is_unknown(clips, tmp_path, monkeypatch):
 
 
 def test_clocks_that_jump_change_nothing(clips, whole, tmp_path, monkeypatch):
-    """Years back and ahead, at every look."""
     real, looks = time.time, itertools.count()
     monkeypatch.setattr(time, "time", lambda: max(0.0, real() + 1e9 * (-1) ** next(looks)))
     for _ in range(2):
@@ -244,7 +236,6 @@ def test_a_clip_that_changes_during_a_run_is_a_row_and_measured_anew(
 
 
 def test_nan_in_the_cache_is_damage(clips, whole, tmp_path, capsys):
-    """Also where the checksum fits."""
     run(clips, tmp_path / "first")
     store = Store(user_cache().folder)
     key, _ = store.entries()[0]

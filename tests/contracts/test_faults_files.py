@@ -61,8 +61,6 @@ def test_what_cannot_be_removed_fails_nothing(tmp_path, monkeypatch):
 
 
 def test_refusals_of_the_disk_are_one_line(tmp_path, monkeypatch, capsys):
-    """As where a page cannot read a plot that was written a moment before; a cache that cannot be
-    listed fails no run."""
     harness.without_plots(monkeypatch)
     clips = harness.two_generators(tmp_path / "clips", 1)
     monkeypatch.setattr(Store, "entries", refuse)

@@ -91,7 +91,6 @@ def test_a_last_frame_too_many_or_too_few(generator):
 
 
 def test_a_warp_acts_exactly_and_leaves_no_trace(generator):
-    """No strength or no change of time: the same bits. Else another clip, the same each time."""
     if reason := unwarpable(generator):
         pytest.skip(reason)
     request, plain = asked(generator), baseline(generator)

@@ -1,6 +1,3 @@
-"""Imports cost little; the core needs what it declares and no more; what needs an extra says which;
-the locked environment holds what is promised."""
-
 import ast
 import re
 import sys
@@ -78,7 +75,6 @@ def test_nothing_heavy_is_loaded_unasked(start):
 
 
 def test_promised_names_are_those_of_the_type_checker():
-    """The lazy table and the imports under TYPE_CHECKING are the same."""
     tree = ast.parse(MODULES["spf"].read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
     imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
@@ -105,7 +101,6 @@ PROJECT = tomllib.loads((harness.ROOT / "pyproject.toml").read_text())["project"
 
 
 def named(requirements):
-    """Distributions that requirements name."""
     return {re.split(r"[<>=! ;\[]", line)[0].lower().replace("_", "-") for line in requirements}
 
 
@@ -150,7 +145,6 @@ DISTRIBUTIONS = packages_distributions()
 
 
 def distribution(module):
-    """The distribution of the environment that a module comes from."""
     found = {name.lower().replace("_", "-") for name in DISTRIBUTIONS[module]}
     return next(iter(found & CORE.union(*OF_EXTRA.values()) or found))
 
@@ -169,7 +163,6 @@ def imported(name):
 
 
 def test_the_core_and_the_extras_declare_what_they_import():
-    """The core no more; and the modules by which an extra is recognised are its own."""
     used = {}  # by the extra of the part, "" for the core
     for name in MODULES:
         extra = next((x for part, x in OPTIONAL.items() if f"{name}.".startswith(f"{part}.")), "")
@@ -187,13 +180,11 @@ def test_the_core_and_the_extras_declare_what_they_import():
 
 
 def absent(monkeypatch, extra):
-    """Take one module of an extra away; returns what installs it again."""
     monkeypatch.setitem(sys.modules, EXTRAS[extra][1], None)
     return f"needs the extra {extra}: pip install 'semantic-progress[{extra}]'"
 
 
 def test_an_embedder_names_its_extra(monkeypatch):
-    """Before it looks for weights, which cannot be read without it."""
     remedy = absent(monkeypatch, "towers")
     for name in ("siglip", "clip", "dinov2"):
         with pytest.raises(UnavailableError, match=f"^{re.escape(f'embedder {name} {remedy}')}$"):
@@ -208,7 +199,6 @@ def test_an_embedder_names_its_extra(monkeypatch):
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_generator_names_its_extra(name, monkeypatch, tmp_path, capsys):
-    """Before a clip is read."""
     remedy = absent(monkeypatch, "generators")
     with pytest.raises(UnavailableError):
         load_generator(name).check()

@@ -1,5 +1,3 @@
-"""notebooks/pacing.ipynb runs, and its committed outputs are what it gives."""
-
 import re
 
 import harness

@@ -1,5 +1,3 @@
-"""Sources run nothing out of data (docs/development/security.md), by ruff's rules for security."""
-
 import re
 import sys
 from pathlib import Path
@@ -30,7 +28,6 @@ import jinja2; jinja2.Environment(autoescape=False)"""
 
 
 def dangers(paths):
-    """Files and lines that may run code out of data."""
     ruff = [str(Path(sys.executable).with_name("ruff")), "check", "--isolated", "--no-cache"]
     done = harness.command(*ruff, "--select", RULES, "--output-format", "concise", *map(str, paths))
     found = re.findall(r"^(.+?):(\d+):\d+: S", done.stdout, re.MULTILINE)

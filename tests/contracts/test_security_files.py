@@ -1,5 +1,3 @@
-"""Files of strangers: bombs, pipes, devices, paths that lead away: one line, in bounded memory."""
-
 import io
 import json
 import os
@@ -39,7 +37,6 @@ SECRET = "moonlight-harbour-7731"
 
 @pytest.fixture
 def little_memory():
-    """What is refused is refused before it grows."""
     tracemalloc.start()
     yield
     _, most = tracemalloc.get_traced_memory()
@@ -100,7 +97,6 @@ def test_what_is_no_file_is_not_waited_for(kind, tmp_path):
 
 
 def parquet(folder, column, values):
-    """Records of which one column is replaced."""
     rows = [row(clip=f"p{k}") for k in range(len(values))]
     table = pq.read_table(stored(folder / "good", rows) / "records.parquet")
     path = folder / "records.parquet"
@@ -186,7 +182,6 @@ def test_weights_by_pickle_run_nothing(tmp_path):
 
 @pytest.fixture
 def weights(tmp_path):
-    """Where the only weights of the pipeline in `tmp_path` would lie."""
     (tmp_path / "transformer").mkdir()
     (tmp_path / "model_index.json").write_text(json.dumps({"transformer": ["a", "b"]}))
     return tmp_path / "transformer" / "diffusion_pytorch_model.safetensors"
@@ -287,7 +282,6 @@ def test_pairs_with_such_names_stay_in_the_output_folder(name, tmp_path, tiny_we
 
 
 def test_files_that_clips_lead_to_are_not_shown(tmp_path):
-    """A clip may be a link; what is no film or picture leaves nothing in the tables or the page."""
     clips = harness.two_generators(tmp_path / "clips", 1)
     secret = tmp_path / "secret.txt"
     secret.write_text(f"{SECRET}\n" * 100)

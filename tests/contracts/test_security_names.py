@@ -1,5 +1,3 @@
-"""Names and prompts of strangers: in pages, tables and printed lines they are text alone."""
-
 import csv
 import os
 import pty
@@ -44,7 +42,6 @@ CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u206
 
 
 def odd_frames(folder, name):
-    """A folder of images, of which the one with that name is none."""
     folder.mkdir(parents=True)
     for number, frame in enumerate(harness.steady(6)):
         Image.fromarray(frame).save(folder / f"{number}.png")
@@ -52,7 +49,6 @@ def odd_frames(folder, name):
 
 
 def board(root, naming):
-    """Generators and pairs of all the names; every third clip fails, in all ways that name it."""
     for number, name in enumerate(HOSTILE):
         path = root / "clips" / naming(f"{number % 3}{name}") / f"{naming(name)}.mp4"
         if number % 3 == 0:
@@ -104,7 +100,6 @@ def formulas(path):
 
 
 def test_no_table_for_spreadsheets_holds_a_formula(hostile, tmp_path):
-    """Nor the records of a run (merged ones too), nor the jobs of a sweep."""
     files = sorted(hostile.folder.root.rglob("*.csv"))
     assert len(files) > 5
     assert [(path.name, found) for path in files if (found := formulas(path))] == []
@@ -144,7 +139,6 @@ def test_records_and_errors_command_no_terminal(hostile):
 
 
 def at_a_terminal(*command, cwd):
-    """What a command shows where it believes that a person is watching."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 160))  # room for bars
     process = subprocess.Popen(
@@ -163,7 +157,6 @@ def at_a_terminal(*command, cwd):
 
 
 def test_a_terminal_is_shown_no_names_that_command_it(tmp_path):
-    """Bars, lines and errors of `spf analyze`, with names of files as bytes too."""
     evil = "\x1b]0;owned\x07\x1b[2J\r\u202e"
     harness.save(tmp_path / f"good{evil}.mp4", harness.steady(30))
     (tmp_path / f"bad{evil}.mp4").write_bytes(b"")

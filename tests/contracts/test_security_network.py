@@ -1,5 +1,3 @@
-"""Nothing goes over a network unasked: no process connects, and all works without one."""
-
 import os
 import re
 import shutil
@@ -45,7 +43,6 @@ def audited(folder, *command):
 
 
 def test_the_audit_sees_connections(tmp_path):
-    """In children too; 192.0.2.1 is nobody's."""
     script = tmp_path / "script.py"
     script.write_text(
         "import socket, subprocess, sys\n"
@@ -118,7 +115,6 @@ sys.exit(reproduce.reproduce('embedded', sys.argv[1]))
 
 @pytest.mark.slow
 def test_the_paper_is_reproduced_without_a_network(tmp_path):
-    """The smallest scope of `make reproduce-paper PROFILE=embedded`: one experiment."""
     rooms = ("", "tests/helpers", "tests/harness")
     path = os.pathsep.join(str(harness.ROOT / room) for room in rooms)
     tables = []
@@ -151,7 +147,6 @@ def outside(text):
 
 
 def test_pages_load_nothing_from_elsewhere(tmp_path, no_plots, monkeypatch):
-    """Of a run with more pictures than a page holds itself, and of a study with its index."""
     for text in (
         '<script src="//a.org/x.js"></script>',
         "<style>b { background: url(https://a.org/x) }</style>",

@@ -1,5 +1,3 @@
-"""What the commands compute on rendered clips is what is committed: tests/snapshots."""
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -12,7 +10,6 @@ from benchmarks.harness.verify import compare
 
 @pytest.mark.slow
 def test_commands_compute_what_is_committed(tmp_path: Path) -> None:
-    """Within the tolerances of `make verify-results`; renewed by tests/helpers/snapshots.py."""
     snapshots.make(tmp_path, tmp_path / "fresh")
     names = [path.name for path in sorted(snapshots.SNAPSHOTS.iterdir())]
     assert names == [path.name for path in sorted((tmp_path / "fresh").iterdir())]

@@ -1,5 +1,3 @@
-"""The ablation: absent embedders stay as rows, real clips join, and the tables are exact."""
-
 import harness
 import pandas as pd
 import pytest
@@ -89,7 +87,6 @@ def test_the_documents_table_of_colours_is_measured(tmp_path):
 
 
 def compared(**errors: float | None) -> str:
-    """The sentence about embedders with these errors; None: not run."""
     rows = [
         {"embedder": name, "error_30": error, "leakage_30": error and 1 - error, "failed": 0}
         | {"status": "not_run" if error is None else "done"}

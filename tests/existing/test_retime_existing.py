@@ -1,5 +1,3 @@
-"""Benchmark `retime_existing`: folders and rendered clips, rows for all that happens, tables."""
-
 import harness
 import pandas as pd
 import pytest
@@ -11,7 +9,6 @@ from benchmarks.harness import session
 
 
 def run(output, *words):
-    """A run in this process; of control measures, which cost nothing."""
     usual = ["benchmark=retime_existing", f"output={output}", "embedder=pixels"]
     return session.run(harness.compose(*usual, *words), quiet=True)
 
@@ -22,7 +19,6 @@ def table(done, name):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A clip on top, one in a category, one that is none."""
     root = tmp_path / "clips"
     harness.save(root / "slow.mp4", harness.steady(17, power=3.0))
     harness.save(root / "film" / "jump.mp4", harness.jumping(17, seed=1))
@@ -63,7 +59,6 @@ def test_a_bad_clip_is_a_failed_row_and_the_rest_is_done(folder, tmp_path):
 
 
 def test_the_true_pacing_of_a_rendered_clip_comes_nearer(tmp_path, monkeypatch):
-    """And the second run writes the same tables."""
     one = load_clips(None)[:1]
     monkeypatch.setattr("benchmarks.existing.experiment.load_clips", lambda _: one)
     words = "benchmark.retimes=[none,blend]"

@@ -1,5 +1,3 @@
-"""The report's findings, what the runs of an experiment say themselves, and verdicts on claims."""
-
 import pytest
 
 from benchmarks.harness.cells import Interval, Section, Summary, Table
@@ -52,7 +50,6 @@ def warp(strategy, difference, against, interval, measured="linearity_mae"):
 
 
 def retimed(rope, ours, flow, refined, name="retiming", more=()):
-    """Changes by the paper's method and by ours, and differences of the others to the former."""
     measured = "linearity_mae" if name == "retiming" else "target_mae"
     rows = [(ACROSS, UP, HIGH), (rope, None, HIGH), (ours, DOWN, LOW), (DOWN, refined, LOW)]
     known = [(word, *row) for word, row in zip(WARPS, rows, strict=True)]
@@ -83,7 +80,6 @@ def test_the_settings_of_their_workflow_count_as_the_papers(against, flow, verdi
 
 
 def known(raw, still, moving):
-    """The median error of clips that stand still, and intervals without and with motion."""
     rows = [
         {"motion": motion, "raw_error": error, "calibrated_error": 0.01, "calibrated_95": interval}
         for motion, error, interval in (("none", raw, still), ("shake", 0.3, moving))

@@ -1,5 +1,3 @@
-"""Pairs to generate between: the shipped sets, and a user's YAML with images."""
-
 import harness
 import numpy as np
 import pytest
@@ -24,7 +22,6 @@ def picture(path, number, size=32):
 
 @pytest.fixture
 def written(tmp_path):
-    """Writes a file of pairs beside a.png, b.png (32 x 32) and large.png."""
     for name, number, size in (("a", 0, 32), ("b", 1, 32), ("large", 2, 64)):
         picture(tmp_path / f"{name}.png", number, size)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")

@@ -1,5 +1,3 @@
-"""The benchmark of retimed clips: its rows, how it resumes, bad input, users' own pairs."""
-
 import re
 
 import generators
@@ -30,7 +28,6 @@ LABELS += ["nearest", "blend", "flow", "wrong_map"]
 
 @pytest.fixture(scope="module")
 def finished(tiny_weights, tmp_path_factory):
-    """A run with every default but two pairs."""
     return generators.run(tiny_weights, tmp_path_factory.mktemp("finished"))
 
 
@@ -41,7 +38,6 @@ def records(finished):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Whether each generation so far was warped."""
     seen, generate = [], TinyGenerator.generate
 
     def counted(self, request, warp=None, on_progress=None):

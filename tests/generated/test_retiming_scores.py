@@ -1,5 +1,3 @@
-"""What retimed clips are judged by, their quality among it, and the sentences made of it."""
-
 import json
 
 import harness
@@ -101,8 +99,6 @@ FLICKER = "vbench_temporal_flickering"
 
 
 class Brightness:
-    """A stand-in: the mean level of a clip, and two dimensions that cannot run."""
-
     name = "vbench"
     dimensions = ("temporal_flickering", "dynamic_degree", "imaging_quality")
 

@@ -1,5 +1,3 @@
-"""Pairs that are described in words, and the stills that show them: made, stored, shared, given."""
-
 import json
 import re
 from collections import Counter
@@ -29,7 +27,6 @@ TOKENS = 256  # that are read; each is a byte
 
 
 def save_stills(kind, folder, **saved):
-    """A pipeline of the name that `stills=` takes: sdxl or flux."""
     import torch
 
     torch.manual_seed(1)
@@ -111,7 +108,6 @@ def folders(tmp_path_factory):
 
 
 def noting(monkeypatch, kind, name):
-    """What a method was called with first, so far."""
     seen, original = [], getattr(kind, name)
 
     def noted(self, first, *more):
@@ -124,7 +120,6 @@ def noting(monkeypatch, kind, name):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What was asked of the generator so far."""
     return noting(monkeypatch, TinyGenerator, "generate")
 
 

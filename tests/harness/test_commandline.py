@@ -1,5 +1,3 @@
-"""The command line of run.py: what is typed is what is opened, and errors name what works."""
-
 import os
 import re
 import subprocess
@@ -146,7 +144,6 @@ def test_other_spellings_serve():
 
 
 def sweep(*words: str) -> tuple[list[str], Path]:
-    """Overrides of a sweep, and its folder."""
     return commandline.prepare_sweep(parse(["-m", *words]).overrides)
 
 
@@ -210,7 +207,6 @@ def test_every_option_that_takes_a_path_is_literal():
 
 @pytest.mark.parametrize("key", sorted(PATHS))
 def test_the_path_that_is_typed_is_opened(key, there, tmp_path, monkeypatch):
-    """There is nothing else that could be opened. What is refused is typed as the error advises."""
     target, words = there[key]
     monkeypatch.setenv("HOME", str(tmp_path))
     for number, name in enumerate(OPENED):

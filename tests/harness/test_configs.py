@@ -1,5 +1,3 @@
-"""Every config composes, says what it is, and agrees with the class that it names."""
-
 import inspect
 import re
 from pathlib import Path
@@ -82,7 +80,6 @@ def test_composes_and_is_what_its_name_and_first_line_say(path, tmp_path):
 
 @pytest.mark.parametrize("path", FILES, ids=option)
 def test_the_help_has_a_line_for_each_setting(path):
-    """Its name, its value, and some words, in 100 columns."""
     group = path.parent.name
     text = settings.help_text([option(path)])
     lines = text.rpartition("what they mean\n")[2].splitlines()
@@ -183,7 +180,6 @@ BAD = {
     "words", [f"{group}.{one}".lstrip(".") for group, several in BAD.items() for one in several]
 )
 def test_bad_values_are_config_errors(words, tmp_path, monkeypatch):
-    """Before any work begins, in one line."""
     monkeypatch.setattr(session, "run_cells", lambda *_: pytest.fail("work began"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError) as error:

@@ -1,5 +1,3 @@
-"""Pages in a real browser: they sort, play, show frames under the pointer, and ask for nothing."""
-
 import io
 import re
 
@@ -29,7 +27,6 @@ OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 
 
 def test_a_runs_page_sorts_its_columns_and_asks_for_nothing(tmp_path):
-    """Numbers as numbers, words as words, nothing last; of a run with gaps and a failure."""
     clips = {
         "b": {"p10": harness.steady(12, 0), "p9": harness.steady(100, 1)},
         "a": {"p10": harness.jumping(24, 2), "p9": harness.still()},
@@ -77,7 +74,6 @@ def loaded(report_file):
 
 @pytest.fixture
 def report(loaded):
-    """In a wide bright window, all folded, as every test finds it."""
     yield loaded
     loaded.resize(1280, 900)
     loaded.emulate()
@@ -85,7 +81,6 @@ def report(loaded):
 
 
 def test_the_report_asks_for_nothing_and_complains_of_nothing(report, report_file):
-    """But the paper; its links within lead somewhere."""
     report.evaluate("scrollTo(0, document.body.scrollHeight)")
     assert report.console_errors == report.requests == []
     tags = [attributes for _, attributes in harness.Page(report_file.read_text()).tags]
@@ -174,7 +169,6 @@ def test_a_switch_shows_the_columns_that_a_table_leaves_out(report):
 
 
 def level(page: browser.Page, tile: int) -> int:
-    """Grey level that a tile shows in its middle."""
     shot = Image.open(io.BytesIO(page.locator(".tile").nth(tile).screenshot())).convert("L")
     return shot.getpixel((shot.width // 2, shot.height // 2))
 

@@ -1,5 +1,3 @@
-"""What pages are made of: digits, columns, players."""
-
 from dataclasses import replace
 
 import pandas as pd
@@ -37,7 +35,6 @@ def test_pages_print_three_digits(values, texts):
 
 
 def test_the_papers_column_knows_the_authors_settings_alone():
-    """It is there even where nothing is known, and the table itself is untouched."""
     names = [*AUTHORS, "flow (decay=1)", "rope_flat", "rope", "rope (authors_code, decay=1)"]
     table = Table.of_rows("retiming", "t", ["strategy"], [{"strategy": name} for name in names])
     known = with_paper(table)

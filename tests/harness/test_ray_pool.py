@@ -1,5 +1,3 @@
-"""`engine=ray`: the same tables as here, deaths that cost one cell, and a cluster that is there."""
-
 import os
 import signal
 import sys
@@ -62,7 +60,6 @@ def test_memory_that_never_suffices_is_tried_twice_and_then_fails(tmp_path):
 
 
 def tables(output: Path) -> dict[str, bytes]:
-    """The files of the run that are compared: records and tables."""
     folder = harness.only_run(output)
     found = [*folder.glob("*.csv"), *folder.glob("*.md"), folder / "records.parquet"]
     return {path.name: path.read_bytes() for path in found}

@@ -1,5 +1,3 @@
-"""The report's sentences: every number is the cell of a table, for every experiment."""
-
 import json
 import re
 from dataclasses import dataclass, field, replace
@@ -22,8 +20,6 @@ pytestmark = pytest.mark.slow
 
 @dataclass
 class Said:
-    """A sentence or more, and the rows of the tables that it is made of."""
-
     chapter: str
     text: str = ""
     rows: list[list[str]] = field(default_factory=list)
@@ -87,7 +83,6 @@ class Report(HTMLParser):
         self.bars[-1] += f" {text}"
 
     def _take(self, tag, to):
-        """What comes until the end of a tag goes there."""
         self._taken.append((tag, to))
         self._text = ""
 
@@ -120,7 +115,6 @@ SMALLER: dict[int, tuple[str, ...]] = {
 
 
 def _smaller(item: Experiment, weights: Path) -> Experiment:
-    """The experiment's parts that ship, with other words."""
     more = [word.format(weights=weights) for word in (*SMALLER[item.number], "workers=1")]
     parts = []
     for part in item.parts:
@@ -132,7 +126,6 @@ def _smaller(item: Experiment, weights: Path) -> Experiment:
 
 @pytest.fixture(scope="module")
 def report_file(tiny_weights, tmp_path_factory):
-    """The report of every experiment's parts that ship, made small."""
     output = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
         small = tuple(_smaller(item, tiny_weights) for item in EXPERIMENTS)
@@ -153,7 +146,6 @@ def report(report_file):
 
 
 def test_every_number_of_a_sentence_is_in_its_table(report):
-    """And one that is changed in its last digit is not."""
     assert list(report.findings) == [f"experiment-{item.number}" for item in EXPERIMENTS]
     claims = [Said("", said.text, report.tables.get(table, [])) for table, said in report.claims]
     changed = 0
@@ -191,7 +183,6 @@ def test_the_first_figure_shows_the_rows_of_its_table(report):
 
 
 def test_films_show_the_values_of_their_pairs(report):
-    """The paper's method stands beside ours in each, with the value that the table of pairs has."""
     pairs = [rows for name, rows in report.tables.items() if name.startswith("retimed_pairs")]
     seen = []
     for film in report.films:

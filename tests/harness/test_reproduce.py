@@ -1,5 +1,3 @@
-"""`make reproduce-paper`: the plan, the profiles, the tables and the report."""
-
 import re
 import shutil
 from dataclasses import replace
@@ -34,7 +32,6 @@ SHIPPED = [part for part in PARTS if not part.needs and not part.footage]
 
 
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The experiments that ship, made small, and one that is not built."""
     part = replace(SHIPPED[0], embedded=(), wants=())
     parts = tuple(replace(part, options=words) for words in (SMALL, OTHER))
     two, three = (replace(EXPERIMENTS[k], parts=parts[:k]) for k in (1, 2))
@@ -51,7 +48,6 @@ def run(output: Path, *words: str) -> int:
 
 
 def test_the_plan_names_every_experiment_of_the_paper(monkeypatch):
-    """The profile embedded takes what ships alone, even where everything is here."""
     monkeypatch.setattr(planning, "missing_requirements", lambda word: "")
     planned = plan("embedded", EXPERIMENTS)
     rows = as_table(planned).rows
@@ -68,7 +64,6 @@ def test_the_plan_names_every_experiment_of_the_paper(monkeypatch):
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.options)
 def test_experiments_compose(part):
-    """Every part's options exist; those that ship are built, as the plan says they are."""
     config = harness.compose(*part.options, *part.embedded)
     assert (config.benchmark.get("clips") == "FOLDER") == part.footage
     named = {option for option in part.options if re.match("(model|quality)=", option)}
@@ -81,7 +76,6 @@ def test_experiments_compose(part):
 
 
 def test_chosen_experiments_run_alone(tmp_path, monkeypatch):
-    """The others say why they do not; their tables of an earlier run stay."""
     small(monkeypatch)
     earlier = tmp_path / "tables" / "earlier.csv"
     earlier.parent.mkdir()
@@ -112,7 +106,6 @@ def test_unknown_arguments_exit_2(tmp_path, capsys):
 
 
 def test_full_names_all_that_is_missing_before_any_work(tmp_path, capsys, monkeypatch):
-    """On a machine on which nothing was ever downloaded; any profile, where the disk is full."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     assert run(tmp_path / "out", "--profile=full") == 3
     output, errors = capsys.readouterr()
@@ -134,14 +127,11 @@ def test_full_names_all_that_is_missing_before_any_work(tmp_path, capsys, monkey
 
 @pytest.fixture
 def all_but_ltx2(monkeypatch):
-    """A machine that has what every model needs, but ltx2."""
     absent = {"model=ltx2": "absent"}
     monkeypatch.setattr(planning, "missing_requirements", lambda word: absent.get(word, ""))
 
 
 def test_auto_takes_the_weights_that_are_here(all_but_ltx2, monkeypatch):
-    """And leaves out what does not fit, with the model's own reason, and footage without any."""
-
     def build_or_not(config: Any) -> None:
         if config.model._target_.endswith("Wan22"):
             raise UnavailableError("wan22 needs 69 GB and 8 are free")
@@ -161,8 +151,6 @@ def test_auto_takes_the_weights_that_are_here(all_but_ltx2, monkeypatch):
 
 
 def test_footage_is_run_where_it_is_named(all_but_ltx2, tmp_path, monkeypatch):
-    """Its own frames alone by the default embedder; and the paper's own method by its models,
-    which leads the report, as real clips do."""
     folder = tmp_path / "my clips"
     for name in ("one", "two"):
         harness.save(folder / f"{name}.mp4", harness.jumping(9))
@@ -200,7 +188,6 @@ def test_footage_is_run_where_it_is_named(all_but_ltx2, tmp_path, monkeypatch):
 
 
 def files(output: Path) -> dict[str, bytes]:
-    """Tables and report."""
     found = [*(output / "tables").iterdir(), *(output / "report").iterdir()]
     return {path.name: path.read_bytes() for path in found}
 

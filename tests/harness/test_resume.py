@@ -1,5 +1,3 @@
-"""Finished cells are never computed again, in no run; failed, damaged and missing ones are."""
-
 import json
 import os
 import re
@@ -46,7 +44,6 @@ def run(clips: Path, output: Path, *more: str) -> session.Run:
 
 
 def altered(stored: dict[str, Any]) -> str:
-    """A valid file whose number was changed: its checksum no longer fits."""
     stored["about"]["record"]["linearity_mae"] += 0.25
     return json.dumps(stored)
 
@@ -84,7 +81,6 @@ def test_a_file_that_is_gone_from_the_run_is_put_there_again(clips, tmp_path, me
 
 
 def test_an_emptied_picture_is_made_again(clips, tmp_path, measured):
-    """As a full disk or a crash of the machine leaves it."""
     made = run(clips, tmp_path / "out")
     for column in ("curve", "plot"):
         (made.folder.root / made.results.records[1][column]).write_bytes(b"")
@@ -93,7 +89,6 @@ def test_an_emptied_picture_is_made_again(clips, tmp_path, measured):
 
 
 def test_a_run_without_links_copies(clips, tmp_path, measured, monkeypatch):
-    """As on disks of other systems."""
     whole = harness.tables(run(clips, tmp_path / "whole").folder.root)
 
     def link(*_: object) -> None:
@@ -154,7 +149,6 @@ def test_fresh_computes_everything_once_more(clips, tmp_path, measured):
 
 
 def test_an_interruption_keeps_what_is_finished(tmp_path, measured):
-    """And a leaderboard of a part of the clips is not to be mistaken for the whole."""
     clips = harness.two_generators(tmp_path / "clips")
     whole = harness.tables(run(clips, tmp_path / "whole").folder.root)
     measured[:] = ["jumpy/pair1.mp4!"]

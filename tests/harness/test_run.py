@@ -1,5 +1,3 @@
-"""run.py as a process: exit codes, one-line errors, Ctrl-C, sudden death, and two at once."""
-
 import os
 import signal
 import subprocess
@@ -22,7 +20,6 @@ def clips(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(clips, tmp_path_factory):
-    """Tables of an undisturbed run in this process."""
     return harness.tables(harness.run(clips, tmp_path_factory.mktemp("whole")).folder.root)
 
 
@@ -60,7 +57,6 @@ def test_a_sweep_runs_every_word_and_adds_up_the_codes(tmp_path):
 
 @contextmanager
 def started(cwd: Path, clips: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run in a process group of its own, which ends with the test."""
     more = ("embedder=tiny", "logger=csv", "cache=false", "workers=2")
     words = harness.leaderboard_words(clips, Path("out"), *more)
     process = harness.start(*harness.RUN, *words, cwd=cwd)
@@ -73,7 +69,6 @@ def started(cwd: Path, clips: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def disturb(process, folder, count, number):
-    """A signal to every process of a run, once so many cells are stored."""
     while len(list(folder.glob("out/cells/[0-9a-f]*/manifest.json"))) < count:
         assert process.poll() is None, "it ended before it could be disturbed"
         time.sleep(0.02)

@@ -1,5 +1,3 @@
-"""Sweeps on other engines: joblib on this machine, submitit's local executor in Slurm's place."""
-
 import os
 import re
 import signal
@@ -26,7 +24,6 @@ FOLDER = harness.CONFIGS / "hydra" / "launcher"
 
 
 def test_launchers_compose_with_their_schemas(monkeypatch):
-    """Those of the plug-ins, where these are installed."""
     paths = sorted(FOLDER.glob("*.yaml"))
     assert {path.stem for path in paths} == set(sweeps.LAUNCHERS)
     for path in paths:
@@ -116,7 +113,6 @@ def test_a_job_that_is_started_again_reports_once(tmp_path):
 
 
 def test_a_jobs_options_can_be_typed_again():
-    """As they stand in jobs.csv, by any shell."""
     words = ["output=it's ${HOME},\n\udcff\\", "benchmark=leaderboard", "fit.window=7"]
     words.append("inputs=['a,b', \"c'd\"]")
     overrides = parse(words).overrides
@@ -147,7 +143,6 @@ def test_joblib_gives_what_one_job_after_the_other_gives(tmp_path):
 
 @pytest.fixture
 def submitted(tmp_path):
-    """A sweep of one job by submitit's local executor; it ends with the test."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     words = ["-m", "hydra/launcher=submitit_local", *harness.TINY, "benchmark.studies=[grid]"]
     process = harness.start(*harness.RUN, *words, "output=out", cwd=tmp_path)

@@ -1,5 +1,3 @@
-"""`make verify-results`: it finds what differs, and nothing else."""
-
 import csv
 import re
 from pathlib import Path
@@ -48,7 +46,6 @@ DIFFERENT = [
 
 @pytest.mark.parametrize(("row", "column", "value"), [*ALLOWED, *DIFFERENT])
 def test_what_differs_is_named(tmp_path, row, column, value):
-    """In rows of any order; those that the reference does not have are not compared."""
     more = ["clip", "none", "linear", "0.3", "", "", "done", ""]  # of other weights
     fresh = write(tmp_path / "fresh", [*altered(row, column, value), more][::-1])
     found = compare(write(tmp_path / "reference", ROWS), fresh)

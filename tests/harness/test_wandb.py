@@ -1,5 +1,3 @@
-"""The W&B run: what it holds can be read back, and its absence fails nothing."""
-
 import json
 import os
 import shlex
@@ -27,7 +25,6 @@ from wandb.proto.wandb_internal_pb2 import Record  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch, tmp_path_factory):
-    """No account, no settings of the user's, nothing written to the user's folders."""
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
@@ -64,7 +61,6 @@ def offline_folders(root: Path) -> list[Path]:
 
 
 def merged(*items: Any) -> dict[str, Any]:
-    """Items of messages, each a path of keys and a JSON value, as nested dicts."""
     found: dict[str, Any] = {}
     for item in chain(*items):
         *above, last = item.nested_key or [item.key]
@@ -127,7 +123,6 @@ def test_an_offline_run_holds_everything(tmp_path, capsys):
 
 
 def publish(root: Path, value: float = 0.25, **settings: Any) -> str:
-    """One row, published; it costs a second."""
     folder = RunFolder(root / "runs" / "name")
     folder.prepare()
     tracker = trackers.WandbTracker(**settings)
@@ -173,7 +168,6 @@ def test_a_run_made_again_goes_on_as_the_same_wandb_run(tmp_path, monkeypatch):
 
 
 def test_an_offline_folder_can_be_synced(tmp_path):
-    """W&B's own command finds it and reads it; without an account it goes no further."""
     line = publish(tmp_path / "it's $HOME")
     _, command, *words, _, _ = shlex.split(line.partition("): ")[2])
     words = [sys.executable, "-m", "wandb", command, "--dry-run", *words]
@@ -184,7 +178,6 @@ def test_an_offline_folder_can_be_synced(tmp_path):
 
 @pytest.mark.slow
 def test_jobs_of_a_sweep_share_a_group(tmp_path):
-    """Each is named after its words."""
     clips = harness.two_generators(tmp_path / "clips", 1)
     words = harness.leaderboard_words(clips, tmp_path / "out", "-m", "embedder=pixels,histogram")
     done = harness.command(*harness.RUN, *words, "workers=1", "logger=wandb", WANDB_MODE="offline")
@@ -204,7 +197,6 @@ def test_names_of_jobs_are_short_and_their_own():
 
 @pytest.mark.slow
 def test_wandb_is_left_alone_unless_it_is_asked_for(tmp_path):
-    """By run.py and by `spf compare`."""
     clips = harness.two_generators(tmp_path / "clips", 1)
     words = harness.leaderboard_words(clips, tmp_path / "out", "embedder=histogram", "workers=1")
     script = f"import sys, run; sys.argv = ['run.py', *{words!r}]; assert run.main() == 0; "

@@ -1,5 +1,3 @@
-"""Worker processes share cells: deaths, locks of other commands, GPUs, and sudden kills."""
-
 import sys
 import threading
 import time
@@ -37,7 +35,6 @@ def test_each_cell_is_computed_once_and_its_files_are_in_the_run(tmp_path, worke
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_another_command_computes_is_left_for_later(tmp_path, monkeypatch, workers):
-    """And waited for without a pool."""
     job = jobs.make(tmp_path, ["a", "aa", "b"])
     start = Mock(wraps=pool.ProcessPoolExecutor)
     monkeypatch.setattr(pool, "ProcessPoolExecutor", start)

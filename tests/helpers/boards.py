@@ -1,5 +1,3 @@
-"""Records of leaderboards, made by hand."""
-
 import numpy as np
 
 from benchmarks.leaderboard.comparison import SHOWN
@@ -26,7 +24,6 @@ def generator(model, count, shift=0.0):
 
 
 def shifted(count, **shifts):
-    """Generators by name, each less even by a constant."""
     return [row for name, shift in shifts.items() for row in generator(name, count, shift)]
 
 

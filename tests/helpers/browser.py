@@ -128,7 +128,6 @@ def serious_faults(page):
 
 
 def wide_tables(page):
-    """Ids of the headings of tables that are wider than their place."""
     return page.evaluate(
         "[...document.querySelectorAll('.scroll')].filter(x => x.scrollWidth > x.clientWidth + 1)"
         ".map(x => x.getAttribute('aria-labelledby'))"

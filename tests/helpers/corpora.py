@@ -43,5 +43,4 @@ def rows_of(output):
 
 
 def contents(output):
-    """All files that are there for people."""
     return {path.name: path.read_bytes() for path in output.iterdir() if path.name[0] != "."}

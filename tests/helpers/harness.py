@@ -33,7 +33,6 @@ TABLES = ("records.csv", "records.parquet", "leaderboard.csv", "leaderboard.md",
 
 
 def picture(seed, size=32):
-    """One coarse picture (size, size, 3) uint8 of random colours."""
     cells = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     return cells.repeat(size // 4, axis=0).repeat(size // 4, axis=1)
 
@@ -56,7 +55,6 @@ def levels(frames):
 
 
 def uneven(frames):
-    """Mean distance of that share from an even pacing."""
     return float(np.abs(levels(frames) - np.linspace(0, 1, len(frames))).mean())
 
 
@@ -81,7 +79,6 @@ def save(path, frames, rate=12):
 
 
 def layout(root, generators):
-    """CLIPS/GENERATOR/PAIR.mp4 of frames."""
     for generator, pairs in generators.items():
         for pair, frames in pairs.items():
             save(root / generator / f"{pair}.mp4", frames)
@@ -98,7 +95,6 @@ def two_generators(root, pairs=2):
 
 
 def compose(*overrides):
-    """A config, as run.py composes it; without W&B and in one process unless that is asked for."""
     words = list(overrides)
     for usual in ("embedder=tiny", "logger=csv", "workers=1"):
         if not any(word.startswith(usual.partition("=")[0] + "=") for word in words):
@@ -107,13 +103,11 @@ def compose(*overrides):
 
 
 def leaderboard_words(folder, output, *more):
-    """The overrides of a leaderboard of the clips in `folder`."""
     words = ["benchmark=leaderboard", "model=folder", f"model.path={folder}"]
     return [*words, f"output={output}", *more]
 
 
 def run(folder, output, *more):
-    """A leaderboard of the clips in `folder`, in this process."""
     return session.run(compose(*leaderboard_words(folder, output, *more)), quiet=True)
 
 
@@ -162,7 +156,6 @@ def check_one_line(text):
 
 
 def only_run(output):
-    """The folder of the only run in an output folder."""
     (folder,) = (output / "runs").iterdir()
     return folder
 
@@ -241,5 +234,4 @@ class Page(HTMLParser):
             self.text.append(data)
 
     def all(self, tag):
-        """Attributes of every tag of that name."""
         return [attributes for name, attributes in self.tags if name == tag]

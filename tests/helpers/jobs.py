@@ -45,6 +45,5 @@ def statuses(results):
 
 
 def begun(folder, clip):
-    """How often the computation of a clip was begun."""
     log = folder / f"{clip}.log"
     return len(log.read_text().splitlines()) if log.exists() else 0

@@ -48,7 +48,6 @@ def player(title=HOSTILE[0]):
 
 
 def retimed(strategy, value, interval):
-    """A row of the table of strategies, from 0.2 to a value."""
     return {
         "strategy": strategy, "measure": HOSTILE[1], "pairs": 16, "better": "15 of 16",
         "difference": value - 0.2, "difference_95": interval, "against_authors_95": interval,
@@ -60,7 +59,6 @@ def retimed(strategy, value, interval):
 
 
 def write_report(root):
-    """A report with hostile names wherever names come from outside, and one missing run."""
     folder = RunFolder(root / "runs" / "run")
     columns = ["strategy", "linearity_mae", "settings", "empty"]
     numbers = (0.123456789, 1234.5678, 0.00031234, 3.0, None, float("nan"))

@@ -28,7 +28,6 @@ def row(model="a", clip="p0", error=0.1, **more):
 
 
 def failed(model, clip):
-    """A failed clip, as a run writes it: nothing was measured."""
     kept = ("benchmark", "embedder", "retime", "target", "seed", "control", "cell", "schema")
     kept += ("config_hash", "commit", "dirty", "device", "versions")
     whole = row(model, clip)
@@ -43,7 +42,6 @@ def board(model, count, shift=0.0, **more):
 
 
 def stored(folder, rows):
-    """A run's folder with the records."""
     folder.mkdir(parents=True, exist_ok=True)
     compile_tables(RunFolder(folder), rows)
     return folder

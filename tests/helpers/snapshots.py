@@ -62,7 +62,6 @@ def spf_command(*args: str) -> str:
 
 
 def experiment(output: Path, *overrides: str) -> Path:
-    """run.py in this process, with one worker; the folder of its tables."""
     from benchmarks.harness import commandline, session
 
     options = [*overrides, f"output={output}", "logger=csv", "workers=1"]
@@ -72,7 +71,6 @@ def experiment(output: Path, *overrides: str) -> Path:
 
 
 def analyze(clips: Path) -> dict[str, pd.DataFrame]:
-    """Rows of `spf analyze`, and its stretches."""
     rows = json.loads(spf_command("analyze", str(clips), "--embedder=tiny", "--json"))["rows"]
     stretches = [{"clip": row["clip"], **one} for row in rows for one in row.pop("stretches")]
     return {"analyze": pd.json_normalize(rows), "stretches": pd.DataFrame(stretches)}
@@ -93,14 +91,12 @@ def retime(clips: Path, folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def corpus(clips: Path, folder: Path) -> dict[str, pd.DataFrame]:
-    """Rows of `spf corpus`, in the order of the clips."""
     spf_command("corpus", str(clips), str(folder), "--embedder=tiny", "--workers=1")
     rows = pd.concat(pd.read_parquet(path) for path in sorted(folder.glob("*.parquet")))
     return {"corpus": rows.sort_values("path")}
 
 
 def board(clips: Path, folder: Path) -> dict[str, pd.DataFrame]:
-    """Tables of a leaderboard."""
     options = ("benchmark=leaderboard", "embedder=tiny", "model=folder", f"model.path={clips}")
     tables = experiment(folder, *options)
     return {

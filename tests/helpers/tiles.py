@@ -13,7 +13,6 @@ GRID = {"one": Tile(0, 0, 32, 20), "two": Tile(34, 0, 32, 20), "low": Tile(16, 2
 
 
 def planes(pix_fmt="yuv420p", seed=0):
-    """Y, U and V of frames of noise."""
     step = 2 if pix_fmt == "yuv420p" else 1
     random = np.random.default_rng(seed)
     shapes = [(HEIGHT, WIDTH), *[(HEIGHT // step, WIDTH // step)] * 2]
@@ -21,7 +20,6 @@ def planes(pix_fmt="yuv420p", seed=0):
 
 
 def raw(frames, tile):
-    """A tile of frames, by slicing."""
     found = b""
     for plane in (plane for frame in frames for plane in frame):
         x, y, width, height = (side * plane.shape[1] // WIDTH for side in tile)

@@ -21,14 +21,12 @@ CHANNELS = (64, 192, 384, 256, 256)
 
 
 def publish(monkeypatch, name, path):
-    """What is in a file is what should be there."""
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(perceptual, name, replace(getattr(perceptual, name), sha256=sha256))
 
 
 @pytest.fixture
 def weights(monkeypatch, tmp_path):
-    """Random weights as files in a torch home, known by their hashes; the tensors of AlexNet."""
     torch.manual_seed(0)
     with torch.device("meta"):
         shapes = alexnet(weights=None).features.state_dict()

@@ -1,5 +1,3 @@
-"""All studies on one small content: their parts of the page, and that of invariance by hand."""
-
 import html
 import io
 
@@ -37,7 +35,6 @@ PAN = motion("translation", "strong")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The run's own nuisance is none, and its own length 9; the clips' plots are left out."""
     words = (*SMALL, f"output={tmp_path_factory.mktemp('studies')}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("benchmarks.harness.measuring.plot_measurement", harness.blank)

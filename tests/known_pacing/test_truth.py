@@ -1,5 +1,3 @@
-"""The synthetic benchmark's own arithmetic: errors against the truth, studies, tables."""
-
 import harness
 import numpy as np
 import pandas as pd
@@ -19,7 +17,6 @@ U = np.linspace(0, 1, 81)
 
 @pytest.mark.parametrize("length", [5, 81, 1000])
 def test_static_noisy_clips_do_not_change(length):
-    """Also where the noise of every frame has another size."""
     random = np.random.default_rng(length)
     clips = []
     for seed in range(20):

@@ -1,5 +1,3 @@
-"""Records in, tables out: order, ranks, ties, differences, intervals, sentences."""
-
 import json
 import re
 
@@ -16,7 +14,6 @@ from spf.commands.output import as_json
 
 
 def test_the_terminal_shows_ties_noise_and_what_is_missing(capsys):
-    """Two twins, one that is clearly worse, and one that nothing compares with."""
     noisy = [row | {"noise_share": 0.25} for row in generator("[b]twin", 8)]
     unscored = {"quality_status": json.dumps({"aesthetic_quality": "not run: no weights"})}
     worse = [row | unscored for row in generator("worse", 8, 0.2)]
@@ -89,7 +86,6 @@ def test_any_metric_with_a_direction_orders(metric):
 
 
 def test_seeds_are_averaged_and_make_no_pairs():
-    """Ten seeds of one pair are not ten pairs."""
     records = [
         record(name, PAIRS[k % 3], VALUES[k] + shift, seed=k // 3)
         for name, shift in (("a", 0.0), ("b", 0.1))
@@ -150,7 +146,6 @@ def test_every_metric_has_its_direction_and_an_interval_within_its_bounds():
 
 
 def test_categories_are_ranked_by_themselves():
-    """In one category the order is the other way round."""
     records = [row | {"category": "near"} for row in shifted(8, a=0, b=0.1)]
     far = shifted(8, a=0.2, b=0)
     records += [row | {"category": "far", "clip": f"far {row['clip']}"} for row in far]

@@ -1,5 +1,3 @@
-"""The leaderboard's page in a real browser: choosers, films in step, numbers, links to views."""
-
 import io
 import json
 from typing import Any
@@ -30,15 +28,12 @@ LOADED = "panels.every(one => !one.image || one.image.complete)"
 
 
 def frames_of(generator: str, seed: int) -> list[np.ndarray]:
-    """`even` changes evenly; `late` is shorter and changes at its end."""
     late = np.interp(np.arange(SHORT), [0, 7, SHORT - 1], [0, 0.25, 1])
     return harness.steady(LONG, seed) if generator == "even" else harness.dissolve(late, seed)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two generators on six pairs of two categories, a third of one pair with a hostile name, and
-    a clip that cannot be read."""
     root = tmp_path_factory.mktemp("board")
     names = ("even", "late")
     made = {name: {p: frames_of(name, k) for k, p in enumerate(PAIRS)} for name in names}
@@ -61,7 +56,6 @@ def opened(folder):
 
 @pytest.fixture
 def page(opened):
-    """The page as it opens."""
     opened.evaluate("pause(), location.hash = '#fresh', document.activeElement.blur()")
     opened.evaluate("new Promise(done => setTimeout(done, 20))")
     opened.until(LOADED)
@@ -69,7 +63,6 @@ def page(opened):
 
 
 def every(page: Page, selector: str, what: str) -> list[Any]:
-    """A property `x.what` of all elements x."""
     return page.evaluate(f'[...document.querySelectorAll("{selector}")].map(x => x.{what})')
 
 
@@ -88,7 +81,6 @@ def choose(page: Page, **choices: str) -> None:
 
 
 def shown_frame(page: Page, panel: int, images: list[np.ndarray]) -> int:
-    """Which frame of a clip a panel shows, by what is seen on the screen."""
     shot = Image.open(io.BytesIO(page.locator(".panel canvas").nth(panel).screenshot()))
     seen = np.asarray(shot.convert("RGB").resize((32, 32), Image.Resampling.BOX), float)
     middles = np.s_[4::8, 4::8]  # of the picture's fields: away from blurred edges
@@ -112,7 +104,6 @@ def test_it_asks_for_the_films_it_shows_and_names_are_text(page, folder):
 
 @pytest.mark.parametrize("share", [0.0, 0.21, 0.83, 1.0])
 def test_films_are_in_step_and_the_marker_is_on_the_curve(page, folder, share):
-    """At one running time each clip shows the frame of that second; the shorter one then waits."""
     choose(page, pair="pair2")
     page.evaluate(f"seek({share})")
     second = share * (LONG - 1) / RATE
@@ -138,7 +129,6 @@ def numbers(table: pd.DataFrame, metric: str) -> list[tuple[str, str, float]]:
 
 
 def check_list(page: Page, wanted: list[tuple[str, str, float]]) -> None:
-    """The list's order and means are those of a table, to 3 digits."""
     largest = max(abs(value) for *_, value in wanted)
     unit = 10.0 ** (np.floor(np.log10(largest)) - 2)
     found = page.evaluate(LIST)
@@ -222,7 +212,6 @@ def test_it_fits_and_is_accessible(page, width, dark):
 
 
 def test_quality_missing_films_and_many_generators(tmp_path):
-    """Each metric's list is that of a leaderboard by it; who is beaten in both by none is named."""
     random, records = np.random.default_rng(0), []
     for k in range(FILMS + 2):
         for row in boards.generator(f"g{k:02}", 6, shift=0.01 * k):

@@ -1,5 +1,3 @@
-"""The leaderboard from clips to tables, plots and the page; names that mean harm."""
-
 import json
 import math
 import os
@@ -33,14 +31,12 @@ def no_plots(monkeypatch):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """Two generators, two pairs."""
     root = tmp_path_factory.mktemp("board")
     return harness.run(harness.two_generators(root / "clips"), root / "out")
 
 
 @pytest.fixture
 def clips(finished):
-    """The clips of that run."""
     return finished.folder.root.parents[2] / "clips"
 
 
@@ -77,7 +73,6 @@ def test_records_have_the_columns_of_the_design(finished):
 
 
 def test_page_is_self_contained(finished):
-    """It forbids itself everything else; that it needs nothing is tested with hostile names."""
     page = harness.Page((finished.folder.root / "index.html").read_text())
     policies = [m for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
     assert "default-src 'none'" in str(policies[0]["content"])
@@ -109,7 +104,6 @@ def test_changed_clips_are_measured_again_and_no_others(tmp_path, no_plots):
 
 
 def test_plots_of_names_that_mean_something_to_matplotlib(tmp_path):
-    """Mathematics, a hidden label, and letters that its font lacks, of which it would warn."""
     names = ["$x_1^2$ and $broken", "_hidden", "längs 日本語 😀" + "x" * 180]
     clips = {"plain": {name: harness.steady(6, seed) for seed, name in enumerate(names)}}
     clips["$gen_"] = {"_hidden": harness.jumping(6)}
@@ -160,7 +154,6 @@ def test_a_metric_to_order_by(clips, tmp_path, no_plots):
 def test_curves_without_a_nuisance_stand_beside_and_decide_nothing(
     finished, clips, tmp_path, no_plots
 ):
-    """The tables are those of the plain run, with two columns more."""
     run = harness.run(clips, tmp_path / "out", "nuisance=camera")
     more = ["linearity_mae_corrected", "motion_share"]
     for name in ("leaderboard", "clips"):

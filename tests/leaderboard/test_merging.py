@@ -1,5 +1,3 @@
-"""Records of other runs and machines: they agree or are refused, and nothing in them does harm."""
-
 import json
 from pathlib import Path
 from typing import Any
@@ -179,7 +177,6 @@ def test_every_problem_is_found_and_named():
 
 
 def test_records_that_are_older_than_a_metric_can_be_compared(tmp_path):
-    """They leave its cells empty; the metric that orders cannot be missing."""
     old = pd.DataFrame([*board("a", 7), *board("b", 7)]).drop(columns="linearity_max")
     run = ranked(tmp_path / "out", stored(tmp_path / "old", old.to_dict("records")))
     assert run.code == 0

@@ -1,5 +1,3 @@
-"""Who is compared on what: excluded, extra and missing clips, merged runs, groups of their own."""
-
 from itertools import combinations
 
 import numpy as np
@@ -20,7 +18,6 @@ from spf.progress.metrics import NO_CHANGE
 
 
 def scattered(seed, generators, pairs, missing):
-    """Clips of which a share is missing here and there."""
     random = np.random.default_rng(seed)
     values = random.gamma(3.0, 0.03, (generators, pairs)) + 0.02 * np.arange(generators)[:, None]
     there = np.argwhere(random.random((generators, pairs)) >= missing)
@@ -60,7 +57,6 @@ def test_an_excluded_clip_removes_exactly_its_pair(kind):
 
 @pytest.fixture
 def few_resamples(monkeypatch):
-    """For rules that hold whatever is drawn."""
     monkeypatch.setattr("benchmarks.harness.statistics.RESAMPLES", 199)
 
 
@@ -81,7 +77,6 @@ def test_an_extra_clip_changes_no_rank(few_resamples):
 
 
 def test_removing_a_clip_removes_exactly_that_pair(few_resamples):
-    """The group loses it, and nothing changes between those who still have it."""
     records = [x for k, name in enumerate("abcd") for x in drawn(name, 0.05 * k, 15)]
     gone, rest = records[20], records[:20] + records[21:]
     (before,), (after,) = Board.of(records).groups, Board.of(rest).groups

@@ -1,5 +1,3 @@
-"""Intervals, effects, ties and power: against scipy, closed forms and simulated truth."""
-
 from math import inf, isinf, isnan, sqrt
 
 import harness
@@ -17,7 +15,6 @@ def skewed(count: int, columns: int) -> np.ndarray:
 
 
 def paired_differences(values):
-    """Differences (n, k (k - 1) / 2) of every two columns of values (n, k)."""
     first, second = np.triu_indices(values.shape[1], 1)
     return values[:, first] - values[:, second]
 

@@ -1,5 +1,3 @@
-"""The validator of results that others add: quiet about good ones, a line for each problem."""
-
 import os
 from pathlib import Path
 

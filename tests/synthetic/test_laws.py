@@ -1,5 +1,3 @@
-"""Pacing laws: values, derivatives, endpoints, direction."""
-
 import numpy as np
 import pytest
 

@@ -1,5 +1,3 @@
-"""Scenes and clips: determinism, exact margins, truth, what is held out, bad input."""
-
 import itertools
 from dataclasses import replace
 
@@ -17,7 +15,6 @@ from synthetic.shapes import HELD_OUT_SHAPES, SHAPES, contour, morph
 
 
 def words(items, held_out, kind=""):
-    """Names between which scenes or pairs of photographs change, of those (not) held out."""
     chosen = [x for x in items if x.held_out == held_out and getattr(x, "kind", kind) == kind]
     return {name for item in chosen for name in (item.first, item.second)}
 

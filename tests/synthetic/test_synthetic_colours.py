@@ -1,5 +1,3 @@
-"""Photographs and colours: morphs, matched colours, drifts with the light, another background."""
-
 from dataclasses import replace
 
 import numpy as np

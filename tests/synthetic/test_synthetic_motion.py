@@ -1,5 +1,3 @@
-"""Nuisance motion: its size, its schedule, and that it leaves the content's parameter alone."""
-
 import itertools
 from dataclasses import dataclass, field, replace
 

@@ -1,5 +1,3 @@
-"""Statistics of choices against brute force, published figures, and simulated raters."""
-
 from itertools import combinations
 from math import comb
 
@@ -12,7 +10,6 @@ from benchmarks.user_study.preferences import Vote, rate_of, wins_of
 
 
 def simulated(scores, raters, items, seed, spread=0.0):
-    """Choices of raters whose own scores differ from `scores` by normal numbers of that spread."""
     random = np.random.default_rng(seed)
     found = []
     for rater in range(raters):
@@ -121,7 +118,6 @@ def test_agreement_pair_by_pair(seed):
 
 
 def test_agreement_of_raters_who_choose_alike_and_of_one():
-    """Full where all choose one strategy everywhere, or each now and then."""
     for every in (1, 3):
         chosen = {item: "ba" if item % every == 1 else "ab" for item in range(6)}
         votes = [Vote(f"r{k}", f"i{item}", *chosen[item]) for k in range(5) for item in chosen]
@@ -131,7 +127,6 @@ def test_agreement_of_raters_who_choose_alike_and_of_one():
 
 
 def unlike(values: list[int]) -> int:
-    """Pairs of values that differ."""
     return sum(a != b for a, b in combinations(values, 2))
 
 

@@ -1,5 +1,3 @@
-"""What each rater is shown, and which answers are believed."""
-
 import json
 from collections import Counter
 from functools import reduce
@@ -36,7 +34,6 @@ def test_ids_come_from_the_content():
 
 
 def test_the_order_of_ids_says_nothing():
-    """Neither which trial is a check nor which clip is whose."""
     firsts: Counter[str] = Counter()
     places = []
     for number in range(200):

@@ -1,8 +1,3 @@
-"""The page for raters in a real browser: keys, sides, what it stores, saves and hides.
-
-Its clips last a third of a second, so that a whole study is played.
-"""
-
 import csv
 import json
 from pathlib import Path
@@ -44,7 +39,6 @@ def browser(study, tmp_path_factory):
 
 @pytest.fixture
 def page(browser):
-    """The page as it is opened for the first time."""
     browser.evaluate("localStorage.clear()")
     browser.reload()
     return browser
@@ -56,7 +50,6 @@ def start(page: Page, rater: str = "ann") -> None:
 
 
 def of(page: Page, name: str, what: str) -> Any:
-    """A property of an element."""
     return page.evaluate(f"document.getElementById('{name}').{what}")
 
 
@@ -65,12 +58,10 @@ def count(page: Page) -> str:
 
 
 def play(page: Page) -> None:
-    """Both clips, to their ends."""
     page.until("!document.getElementById('choose-left').disabled")
 
 
 def saved(page: Page, folder: Path, kind: str) -> Path:
-    """The file that the browser downloads."""
     with page.expect_download() as download:
         page.click(f"[data-kind={kind}]")
     file = folder / download.value.suggested_filename
@@ -85,8 +76,6 @@ def finish(page: Page, keys: list[str]) -> None:
 
 
 def test_a_whole_study_by_keys(page, study, tmp_path):
-    """What is saved is what the key can read: order, sides and choices. It goes on after a reload,
-    for each rater."""
     start(page)
     keys, shown = ["ArrowLeft", "ArrowRight", "ArrowRight"], study.arranged("ann")
     for side in ("left", "right"):
@@ -171,7 +160,6 @@ def test_codes_that_no_file_could_have_are_refused(page):
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_trial_fits_its_window_and_is_accessible(page, width):
-    """Nothing to scroll sideways, and on a phone both clips and both buttons at once."""
     page.resize(width, 844)
     start(page)
     play(page)

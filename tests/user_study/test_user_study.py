@@ -1,5 +1,3 @@
-"""The user study from clips to its page, and from answers to what they say."""
-
 import json
 import re
 from pathlib import Path
@@ -22,13 +20,11 @@ from spf.video import load
 
 
 def blind(shown):
-    """A rater who fails every attention check."""
     even = shown.trial.check and shown.trial.clips[shown.left] == EVEN
     return "right" if even else "left"
 
 
 def save_answers(folder, content):
-    """A file of answers in a folder, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{content['rater']}.json"
     path.write_text(json.dumps(content, indent=1))
@@ -58,7 +54,6 @@ def clips(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def asked(clips, tmp_path_factory):
-    """A run without answers."""
     return run(clips, tmp_path_factory.mktemp("asked"))
 
 
@@ -69,7 +64,6 @@ def study(asked):
 
 @pytest.fixture(scope="module")
 def answers(study, tmp_path_factory):
-    """Eight attentive raters, one who fails the checks, and one who stopped early."""
     folder = tmp_path_factory.mktemp("answers")
     for number in range(8):
         choose = raters.attentive(SCORES, number)
@@ -156,7 +150,6 @@ def test_tables_say_what_the_raters_chose(answered, study):
 
 
 def test_a_run_repeats_and_the_key_stands_for_the_clips(clips, asked, answered, answers, tmp_path):
-    """The same tables, with neither clips nor a model that could make them."""
     again = run(clips, tmp_path / "again")
     for name in (PAGE, KEY, *(f"{name}.csv" for name in (*TABLES, "records"))):
         assert again.folder.read(name) == asked.folder.read(name), name
