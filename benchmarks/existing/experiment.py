@@ -1,6 +1,6 @@
 """Existing clips, retimed: each strategy on each clip, measured before and after."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,17 +19,17 @@ from benchmarks.harness.records import Record
 from spf.embedders import label
 from spf.errors import ClipError, ConfigError
 from spf.generators import FOLDER_GENERATES_NOTHING
-from spf.generators.base import Generator
+from spf.generators.base import Generator, Image
 from spf.generators.folder import Folder
 from spf.generators.pipeline import DiffusersGenerator
 from spf.measurement import Measurement
-from spf.pacing.generated import target_mae
 from spf.pacing.lengths import Wanted as Length
-from spf.pacing.plan import RetimePlan, planned, scores
-from spf.pacing.regeneration import plan_regeneration, regenerate
+from spf.pacing.plan import RegenerationPlan, RetimePlan, planned, scores
+from spf.pacing.regeneration import regenerate
 from spf.pacing.retime import write_result
 from spf.pacing.strategies import Nearest, NoRetime, Regenerate, Resampling, Strategy
 from spf.pacing.targets import Target, make_target, pinned
+from spf.pacing.timemap import distance_to_target
 from spf.progress import Curve, no_change_reason
 from spf.progress.metrics import unit_time
 from spf.quality import NoQuality, Quality
@@ -185,7 +185,8 @@ class RetimeExisting:
         method = (
             strategy if isinstance(strategy, Resampling | Regenerate) else Nearest(cuts="bridge")
         )
-        plan = planned(path, measured, self.target, method, self.length)
+        generator = None if isinstance(self.model, Folder) else self.model
+        plan = planned(path, measured, self.target, method, self.length, generator)
         made = self._made(strategy, plan, out, on_progress)
         after = measured if made.path == path else self.measuring.measure(made.path, on_progress)
         return self._outcome(key, clip, path, measured, made, after, plan.curve)
@@ -196,28 +197,19 @@ class RetimeExisting:
         """The result of a strategy."""
         if isinstance(strategy, NoRetime):
             return Made(plan.source, plan.length.fps)
-        if not isinstance(strategy, Regenerate):
+        if not isinstance(plan, RegenerationPlan):
             notes = write_result(plan, out, lambda *_: on_progress())
             return Made(out, plan.length.fps, (*plan.notes, *notes))
         assert self._folder is not None
-        assert not isinstance(self.model, Folder)
-        done = regenerate(
-            plan.source,
-            plan.curve,
-            self.model,
-            lambda frames: self.measuring.measure(frames, on_progress).curve,
-            self._folder.path("segments"),
-            self.target,
-            strategy,
-            plan_regeneration(
-                plan.curve, self.model, self.target, strategy, plan.length.num_frames
-            ),
-            plan.length.fps,
-            lambda *_: on_progress(),
-        )
-        write_mp4(out, done.best.frames(), done.best.fps)
-        every = (*plan.notes, *done.notes)
-        return Made(out, done.best.fps, every, done.plain.target_mae)
+
+        def measure(frames: Iterator[tuple[Image, float]]) -> Curve:
+            return self.measuring.measure(frames, on_progress).curve
+
+        segments = self._folder.path("segments")
+        done = regenerate(plan, measure, segments, lambda *_: on_progress())
+        write_mp4(out, done.frames(done.best), done.fps)
+        unsteered = distance_to_target(done.plain_curve(measure), self.target)
+        return Made(out, done.fps, (*plan.notes, *done.notes), unsteered)
 
     def _outcome(
         self,
@@ -234,7 +226,10 @@ class RetimeExisting:
         outcome = self.measuring.outcome(after, stem)
         before = scores(curve, self.target) | {"frames": len(curve)}
         values = outcome.values
-        values |= {"target_mae": target_mae(after.curve, self.target), "category": clip.category}
+        values |= {
+            "target_mae": distance_to_target(after.curve, self.target),
+            "category": clip.category,
+        }
         values |= {"source": clip.source, "plain_target_mae": made.plain}
         values |= judge(clip, path, made.path, self.target)
         values |= {f"before_{name}": value for name, value in before.items()}

@@ -5,18 +5,76 @@ by contrast alone for example, comes out slow or still to anybody else.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spf.embedders import Embedder, label, shown_name
+import numpy as np
+
+from spf.embedders import Embedder, shown_name
 from spf.measurement import Measurement
 from spf.pacing.plan import OnProgress, RetimePlan, measured_clip, scores
 from spf.pacing.shots import paced
-from spf.progress.agreement import Disagreement, disagreements
-from spf.progress.metrics import NO_CHANGE, no_change_reason
+from spf.progress import Curve, no_change_reason
+from spf.progress.metrics import NO_CHANGE, unit_time
+from spf.progress.stretches import DEAD_SPEED
 
 CHECKING = "checking the clip", "checking the result"
+SPAN = 0.1
+"""Share of the frames over which a local speed is taken."""
+
+FACTOR = 2.0
+"""Ratio of two local speeds from which on they disagree."""
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A stretch that passes at one speed by one curve and at another by the other.
+
+    start, stop : first and last frame. start_time, stop_time : their times. speeds : of the first
+    and of the second curve over it, as multiples of each one's mean speed.
+    """
+
+    start: int
+    stop: int
+    start_time: float
+    stop_time: float
+    speeds: tuple[float, float]
+
+
+def disagreements(first: Curve, second: Curve) -> list[Disagreement]:
+    """Where the local speeds of two curves (T,) of the same frames differ by a factor of 2 or more.
+
+    The local speed at frame i is (S_j - S_i) / (u_j - u_i) with j a tenth of the clip later, u the
+    time scaled to 0 .. 1. Speeds below 0.25, a dead stretch, count as 0.25. Stretches of one
+    direction that overlap are one. In order of time; none where a curve shows no semantic change.
+
+    Raises ValueError for curves of different lengths.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"the curves have {len(first)} and {len(second)} frames, not the same")
+    if no_change_reason(first) is not None or no_change_reason(second) is not None:
+        return []
+    span = max(1, round(SPAN * (len(first) - 1)))
+    starts = np.arange(len(first) - span)
+    one, other = (
+        np.maximum(_speed(curve, starts, starts + span), DEAD_SPEED) for curve in (first, second)
+    )
+    found = []
+    for differs in (one >= FACTOR * other, other >= FACTOR * one):
+        covered = np.convolve(differs, np.ones(span)) > 0  # steps of the clip
+        edges = np.flatnonzero(np.diff(np.pad(covered.astype(int), 1)))
+        for start, stop in edges.reshape(-1, 2).tolist():
+            speeds = tuple(float(_speed(curve, start, stop)) for curve in (first, second))
+            times = float(first.times[start]), float(first.times[stop])
+            found.append(Disagreement(start, stop, *times, (speeds[0], speeds[1])))
+    return sorted(found, key=lambda one: (one.start, one.stop))
+
+
+def _speed(curve: Curve, start: Any, stop: Any) -> Any:
+    """Mean speed from one frame to another, or from some to others."""
+    u = unit_time(curve.times)
+    return (curve.progress[stop] - curve.progress[start]) / (u[stop] - u[start])
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,15 +103,6 @@ class Check:
                 f"the mean speed by {shown_name(self.steering)}, {one.speeds[1]:.2g} times "
                 f"by {shown_name(self.embedder)}"
             )
-
-    def plain(self) -> dict[str, Any]:
-        """Who checked, and the disagreements, as plain values."""
-        return {
-            "embedder": label(self.embedder),
-            "identity": self.embedder.identity(),
-            "changes": self.changes,
-            "disagreements": [asdict(one) for one in self.disagreements],
-        }
 
 
 def checked(

@@ -118,12 +118,7 @@ def measured(
 ) -> Attempt:
     """A clip that was made under a warp, measured and compared with a target."""
     curve = measure(clip)
-    return Attempt(clip, curve, target_mae(curve, target), warp)
-
-
-def target_mae(curve: Curve, target: Target) -> float:
-    """Distance of a pacing to its target, 0 .. 1; NaN where the curve shows no change."""
-    return distance_to_target(curve, target) if no_change_reason(curve) is None else float("nan")
+    return Attempt(clip, curve, distance_to_target(curve, target), warp)
 
 
 def rank(attempt: Attempt) -> float:

@@ -58,9 +58,14 @@ def write_report(done: Retimed, out: Path, embedder: Embedder) -> None:
     regeneration: dict[str, Any] = {}
     check: dict[str, Any] | None = None
     clip, shown = plan.curve.times, plan.length.times
-    if done.check is not None:
-        both = {"before": _plain(done.check.before), "after": _plain(done.check.after)}
-        check = {**done.check.plain(), "scores": both}
+    if (second := done.check) is not None:
+        check = {
+            "embedder": label(second.embedder),
+            "identity": second.embedder.identity(),
+            "changes": second.changes,
+            "disagreements": [asdict(one) for one in second.disagreements],
+            "scores": {"before": _plain(second.before), "after": _plain(second.after)},
+        }
     if isinstance(plan, RegenerationPlan):
         regeneration["regeneration"] = {
             "model": plan.generator.name,

@@ -1,7 +1,7 @@
 """What an existing clip is to become: measured, with its time map, before anything is written."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -17,27 +17,25 @@ from spf.generators.base import Generator as ClipGenerator
 from spf.generators.base import unwarpable
 from spf.generators.counts import counts_of
 from spf.measurement import Measurement, measure_clip
-from spf.pacing.generated import target_mae
-from spf.pacing.keyframes import KeyframePlan
+from spf.pacing.keyframes import KeyframePlan, make_plan
 from spf.pacing.lengths import Length, Wanted, length_of
-from spf.pacing.regeneration import OnProgress, plan_regeneration
 from spf.pacing.resampling import is_identity
 from spf.pacing.shots import between_cuts, cuts_shown, paced, target_of
 from spf.pacing.strategies import KEEP, Regenerate, Resampling, make_method
 from spf.pacing.targets import Target, described
-from spf.pacing.timemap import time_map
-from spf.progress import Curve, no_change_reason, score
+from spf.pacing.timemap import distance_to_target, time_map
+from spf.progress import Curve, no_change_reason, score, segment
 
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
 Source = str | os.PathLike[str]
+OnProgress = Callable[[str, int, int | None], None]
+"""Called with a stage's name, how much of it is done, and of how much (None: unknown)."""
 
 METHOD = "flow"
 MEASURING = "measuring"
 SAME_TIME = 1e-3
 """Seconds by which time stamps may be off those of a constant rate, and count as equal to them."""
-ONLY_CUTS = "nothing changes but at its cuts", "choose cuts=bridge (--cuts bridge)"
-"""Reason and remedy where kept cuts leave nothing to retime."""
 NAMED_CUTS = 5
 """Cuts whose times a note lists."""
 
@@ -46,7 +44,8 @@ NAMED_CUTS = 5
 class RetimePlan:
     """What a clip is to become.
 
-    measured : the clip. target : its pacing, as a function. method : a name of
+    measured : the clip. curve : the clip's, its times in seconds from 0, at the result's rate where
+    it has none. target : its pacing, as a function. method : a name of
     `spf.pacing.strategies.FOR_FINISHED`. length : of the result. positions : (N,) float64, the time
     map, frames of the clip. cuts : frames of the clip that begin a shot, at cuts that are kept.
     notes : lines on what is not as it was asked for.
@@ -54,6 +53,7 @@ class RetimePlan:
 
     source: Path
     measured: Measurement
+    curve: Curve
     target: Target
     method: str
     length: Length
@@ -65,14 +65,6 @@ class RetimePlan:
     def cuts_shown(self) -> tuple[int, ...]:
         """Frames of the result that begin a shot."""
         return tuple(cuts_shown(self.positions, self.cuts))
-
-    @property
-    def curve(self) -> Curve:
-        """Of the clip, its times in seconds from 0, at the result's rate where it has none."""
-        curve = self.measured.curve
-        if self.measured.embeddings.unit == "s":
-            return replace(curve, times=curve.times - curve.times[0])
-        return replace(curve, times=np.arange(len(curve)) / self.length.fps)
 
     @property
     def preserves_times(self) -> bool:
@@ -110,13 +102,13 @@ class RegenerationPlan(RetimePlan):
     segments: KeyframePlan
 
     @property
-    def preserves_times(self) -> bool:
-        return False
+    def steered(self) -> bool:
+        """Whether each segment is steered by ReTime."""
+        return not unwarpable(self.generator) and self.settings.steering.iterations > 0
 
     def _how(self) -> Iterator[str]:
-        strategy = self.settings.steering
-        steers = not unwarpable(self.generator) and strategy.iterations > 0
-        steered = f"each segment steered by {strategy.name}" if steers else "not steered"
+        by = self.settings.steering.name
+        steered = f"each segment steered by {by}" if self.steered else "not steered"
         yield f"method   regenerate by {self.generator.name}, {steered}"
         yield f"target   {described(self.target)}"
         yield from self.segments.lines(self.length.fps)
@@ -136,18 +128,8 @@ def plan_retiming(
     strategy = make_method(method)
     target = target_of(target, strategy.cuts or KEEP)
     maker = ready_generator(strategy, generator)
-    path = Path(source)
     measured = measured_clip(source, embedder, cache, on_progress, MEASURING)
-    plan = planned(path, measured, target, strategy, wanted)
-    if maker is None or not isinstance(strategy, Regenerate):
-        return plan
-    segments = plan_regeneration(plan.curve, maker, target, strategy, plan.length.num_frames)
-    makes, own = getattr(maker, "size", None), measured.thumbnails.source_size
-    notes = [*plan.notes, *segments.notes]
-    if makes is not None and tuple(makes) != own:
-        notes.append(f"frames resized from {own[1]}x{own[0]} to {makes[1]}x{makes[0]}")
-    changed = vars(plan) | {"positions": segments.positions, "notes": tuple(notes)}
-    return RegenerationPlan(**changed, generator=maker, settings=strategy, segments=segments)
+    return planned(Path(source), measured, target, strategy, wanted, maker)
 
 
 def ready_generator(
@@ -179,32 +161,51 @@ def planned(
     target: Target,
     strategy: Resampling | Regenerate,
     wanted: Wanted | None = None,
+    generator: ClipGenerator | None = None,
 ) -> RetimePlan:
     """The plan for a clip that is measured: every frame of it. Errors as in `retime`."""
     curve, info = measured.curve, measured.embeddings.info
     if (reason := no_change_reason(curve)) is not None:
         raise ClipError(path, reason, "there is nothing to retime: give another clip")
-    way = strategy.cuts or KEEP
-    cuts = tuple(curve.cuts) if way == KEEP else ()
-    if no_change_reason(paced(curve, cuts)) is not None:
-        raise ClipError(path, *ONLY_CUTS)
+    cuts = tuple(curve.cuts) if (strategy.cuts or KEEP) == KEEP else ()
+    steady = paced(curve, cuts)
+    if no_change_reason(steady) is not None:
+        what = "nothing changes but at its cuts"
+        raise ClipError(path, what, "choose cuts=bridge (--cuts bridge)")
     length = length_of(curve, target, wanted or Wanted(), info.fps if info else None, cuts)
-    # Regeneration has a map of its own, through its keyframes.
-    between = cuts if isinstance(strategy, Resampling) else ()
-    positions = time_map(curve, target, length.num_frames, between)
-    plan = RetimePlan(path, measured, target, strategy.name, length, positions, cuts, ())
-    notes = (*measured.embeddings.notes, *length.notes, *_cut_notes(plan.curve, way))
-    return replace(plan, notes=notes)
+    times = curve.times - curve.times[0]
+    if measured.embeddings.unit == "frames":
+        times = np.arange(len(curve)) / length.fps
+    curve, steady = replace(curve, times=times), replace(steady, times=times)
+    notes = [*measured.embeddings.notes, *length.notes, *_cut_notes(curve, cuts)]
+    made = path, measured, curve, target, strategy.name, length
+    if isinstance(strategy, Resampling):
+        positions = time_map(curve, target, length.num_frames, cuts)
+        return RetimePlan(*made, positions, cuts, tuple(notes))
+    assert generator is not None
+    try:
+        pieces = segment(steady, strategy.penalty, strategy.n_segments)
+    except ValueError as error:
+        raise ConfigError(f"retime=regenerate: {error}") from None
+    segments = make_plan(steady, pieces, target, counts_of(generator), length.num_frames, cuts)
+    notes += segments.notes
+    makes, own = getattr(generator, "size", None), measured.thumbnails.source_size
+    if makes is not None and tuple(makes) != own:
+        notes.append(f"frames resized from {own[1]}x{own[0]} to {makes[1]}x{makes[0]}")
+    positions = segments.positions
+    return RegenerationPlan(
+        *made, positions, cuts, tuple(notes), generator, settings=strategy, segments=segments
+    )
 
 
-def _cut_notes(curve: Curve, way: str) -> list[str]:
+def _cut_notes(curve: Curve, kept: Sequence[int]) -> list[str]:
     """A line on the hard cuts of a clip, where it has any."""
     if not curve.cuts:
         return []
     times = [f"{curve.times[cut]:.2f}" for cut in curve.cuts[:NAMED_CUTS]]
     more = ", ..." if len(curve.cuts) > NAMED_CUTS else ""
     where = f"{len(curve.cuts)} hard cut(s) at {', '.join(times)}{more} s"
-    if way == KEEP:
+    if kept:
         return [f"{where} kept: no frame lies between two shots (cuts=bridge, --cuts bridge)"]
     return [f"{where} bridged: frames there may show two shots at once"]
 
@@ -225,7 +226,7 @@ def measured_clip(
 
 def scores(curve: Curve, target: Target, cuts: Sequence[int] = ()) -> dict[str, float]:
     """`spf.score` and target_mae; with kept cuts also that of what changes between them."""
-    found = score(curve) | {"target_mae": target_mae(curve, target)}
+    found = score(curve) | {"target_mae": distance_to_target(curve, target)}
     if cuts:
-        found["target_mae_between_cuts"] = target_mae(between_cuts(curve, cuts), target)
+        found["target_mae_between_cuts"] = distance_to_target(between_cuts(curve, cuts), target)
     return found

@@ -5,8 +5,7 @@ Everything is streamed: whatever the clip's length, a few frames are in memory, 
 segment.
 """
 
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from spf.pacing.plan import (
     plan_retiming,
     scores,
 )
-from spf.pacing.regeneration import Regeneration, regenerate
+from spf.pacing.regeneration import regenerate
 from spf.pacing.resampling import resampled
 from spf.pacing.strategies import Regenerate, Resampling, make_method
 from spf.pacing.targets import Target
@@ -148,9 +147,17 @@ def carry_out(
     """Write the result of a plan and measure it as it was written. Parameters as in `retime`."""
     plain = None
     if isinstance(plan, RegenerationPlan):
-        folder = folder or segments_beside(out)
-        done, more = _regenerated(plan, out, embedder, folder, on_progress)
-        plain = scores(done.plain.curve, plan.target, plan.cuts_shown) if done.retimed else None
+
+        def measure(frames: Iterator[tuple[Image, float]]) -> Curve:
+            return measure_clip(frames, embedder).curve
+
+        done = regenerate(plan, measure, folder or segments_beside(out), on_progress)
+        frames = counted(done.frames(done.best), on_progress, STAGES[4], plan.length.num_frames)
+        write_mp4(out, frames, plan.length.fps)
+        silent = plan.source.is_file() and has_sound(plan.source)
+        more = [*done.notes, *["the sound is dropped: the frames are regenerated"] * silent]
+        if plan.steered:
+            plain = scores(done.plain_curve(measure), plan.target, plan.cuts_shown)
     else:
         more = write_result(plan, out, on_progress)
     notes = list(dict.fromkeys([*plan.notes, *more]))
@@ -170,56 +177,24 @@ def segments_beside(out: Path) -> Path:
     return out.with_suffix(".segments")
 
 
-def _regenerated(
-    plan: RegenerationPlan,
-    out: Path,
-    embedder: Embedder,
-    folder: Source,
-    on_progress: OnProgress | None,
-) -> tuple[Regeneration, list[str]]:
-    """Generate the segments and write their joined frames; returns notes too."""
-    done = regenerate(
-        plan.source,
-        plan.curve,
-        plan.generator,
-        lambda frames: measure_clip(frames, embedder).curve,
-        folder,
-        plan.target,
-        plan.settings,
-        plan.segments,
-        plan.length.fps,
-        on_progress,
-    )
-    frames = counted(done.best.frames(), on_progress, STAGES[4], plan.length.num_frames)
-    write_mp4(out, frames, plan.length.fps)
-    silent = plan.source.is_file() and has_sound(plan.source)
-    return done, [*done.notes, *["the sound is dropped: the frames are regenerated"] * silent]
-
-
 def write_result(plan: RetimePlan, out: Path, on_progress: OnProgress | None = None) -> list[str]:
-    """Write the result of a plan; returns notes."""
+    """Write the result of a plan that resamples; returns notes."""
 
     def write(path: Path) -> None:
-        with closing(_result(plan, on_progress)) as frames:
-            write_mp4(path, frames, plan.length.fps)
+        with Reader(plan.source) as reader:
+            frames = resampled((image for image, _ in reader), plan.positions, plan.method)
+            try:
+                shown = counted(frames, on_progress, STAGES[1], plan.length.num_frames)
+                write_mp4(path, shown, plan.length.fps)
+            except ValueError as error:
+                reason = f"it has changed since it was measured ({error})"
+                raise ClipError(plan.source, reason, "leave it alone until all is done") from None
 
     sound = plan.source.is_file() and has_sound(plan.source)
     if sound and plan.preserves_times:
         return write_with_sound(write, plan.source, out)
     write(out)
     return ["the sound is dropped: the frames are shown at other times"] * sound
-
-
-def _result(plan: RetimePlan, on_progress: OnProgress | None) -> Generator[Image]:
-    """The frames of the result, one after the other: the one place where a method makes them."""
-    with Reader(plan.source) as reader:
-        images = (image for image, _ in reader)
-        frames = resampled(images, plan.positions, plan.method)
-        try:
-            yield from counted(frames, on_progress, STAGES[1], plan.length.num_frames)
-        except ValueError as error:
-            reason = f"it has changed since it was measured ({error})"
-            raise ClipError(plan.source, reason, "leave it alone until all is done") from None
 
 
 def counted(

@@ -1,13 +1,14 @@
 """Which source frame each frame of the retimed clip shows."""
 
 from collections.abc import Sequence
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spf.pacing.shots import shot_map
 from spf.pacing.targets import Target, make_target, pinned
-from spf.progress import Curve
+from spf.progress import Curve, no_change_reason
 from spf.progress.metrics import target_mae, unit_time
 
 Array = NDArray[np.float64]
@@ -52,5 +53,8 @@ def source_times(positions: Array, times: Array) -> Array:
 
 
 def distance_to_target(curve: Curve, target: str | Target | Curve = "linear") -> float:
-    """target_mae: the time average of |S - g(u)|, 0 .. 1; for `linear` it is linearity_mae."""
+    """target_mae: the time average of |S - g(u)|, 0 .. 1; for `linear` it is linearity_mae. NaN
+    where the curve shows no change."""
+    if no_change_reason(curve) is not None:
+        return nan
     return target_mae(curve, pinned(make_target(target), unit_time(curve.times)))

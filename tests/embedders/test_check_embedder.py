@@ -11,8 +11,7 @@ from pacings import curve_of
 import spf
 from spf.cli import main
 from spf.embedders import DEFAULT_EMBEDDER, check_embedder, load_embedder
-from spf.pacing.check import CHECKING
-from spf.progress.agreement import disagreements
+from spf.pacing.check import CHECKING, disagreements
 
 U = np.linspace(0, 1, 101)
 STILL = np.interp(U, [0, 0.7, 1], [0, 0.97, 1])
