@@ -17,28 +17,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from spf.errors import ConfigError, SpfError, UnavailableError, one_line
 from spf.files import download
-from spf.generators.weights import (
-    REPOSITORIES,
-    Repository,
-    assemble,
-    cached_folder,
-    component_parameters,
-    lock_of,
-    source_patterns,
-)
-from spf.generators.weights import names as pipeline_names
+from spf.generators.weights import REPOSITORIES, Repository, component_parameters
 from spf.names import choose
-from spf.quality.weights import QualityFile, fetched_hashes, lock_file
-from spf.quality.weights import names as quality_names
-from spf.weights import LOCK, WEIGHTS, Pin, find_cached, note, repository_folder, sha256_of
+from spf.quality.weights import QUALITY_FILES, QualityFile
+from spf.weights import EMBEDDER_PINS, Pin, note, sha256_of
 
 INTERRUPTED = 130
 T = TypeVar("T")
@@ -46,16 +36,31 @@ T = TypeVar("T")
 Wanted = Pin | Repository | QualityFile
 
 
+def by_name(table: Mapping[str, Mapping[str, T]]) -> dict[str, list[T]]:
+    """A name for its default, the first variant, and NAME/VARIANT."""
+    every = {
+        f"{name}/{x}": [pin] for name, variants in table.items() for x, pin in variants.items()
+    }
+    return {name: [next(iter(variants.values()))] for name, variants in table.items()} | every
+
+
+KNOWN: dict[str, Mapping[str, Sequence[Wanted]]] = {
+    "embedder": by_name(EMBEDDER_PINS),
+    **{group: by_name(table) for group, table in REPOSITORIES.items()},
+    "quality": QUALITY_FILES,
+}
+"""Kind -> name -> what it needs."""
+
+
 def main(arguments: list[str] | None = None) -> int:
-    names = "; ".join(f"{kind}={', '.join(known)}" for kind, known in _kinds().items())
+    names = "; ".join(f"{kind}={', '.join(known)}" for kind, known in KNOWN.items())
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").splitlines()[0], epilog=f"names: {names}"
     )
     parser.add_argument("names", nargs="+", metavar="KIND=NAME", help="such as embedder=siglip")
     args = parser.parse_args(arguments)
     try:
-        wanted = [pin for name in args.names for pin in pins_of(name)]
-        for pin in wanted:
+        for pin in [pin for name in args.names for pin in pins_of(name)]:
             print(fetch(pin))
     except SpfError as error:
         print(error, file=sys.stderr)
@@ -66,15 +71,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _kinds() -> Mapping[str, Mapping[str, Sequence[Wanted]]]:
-    pipelines = {group: pipeline_names(group) for group in REPOSITORIES}
-    return {**WEIGHTS, **pipelines, "quality": quality_names()}
-
-
 def pins_of(text: str) -> Sequence[Wanted]:
     """What KIND=NAME needs. Raises ConfigError for a kind or name that is not known."""
     kind, _, name = text.partition("=")
-    known = _kinds()[choose(kind, _kinds(), "kind of weights")]
+    known = KNOWN[choose(kind, KNOWN, "kind of weights")]
     if not name:
         families = ", ".join(name for name in known if "/" not in name)
         raise ConfigError(f"name the {kind}: make weights {kind.upper()}=WORD, one of {families}")
@@ -88,59 +88,72 @@ def fetch(pin: Wanted) -> str:
     """
     if isinstance(pin, Repository):
         return _fetch_pipeline(pin)
-    if isinstance(pin, QualityFile):
-        return _fetch_file(pin)
-    here = find_cached(pin)
-    folder, sha256 = _download(pin) if here is None else (here[0], pin.sha256)
-    done = _verified(pin, folder, sha256)
-    note(_lock(pin), {}, repo=pin.repo, revision=folder.name)
-    return f"{pin.repo}: {'fetched' if here is None else 'already here'}, {done}"
+    return _fetch_file(pin) if isinstance(pin, QualityFile) else _fetch_pin(pin)
+
+
+def _fetch_pin(pin: Pin) -> str:
+    """Have the files of an embedder here; where no hash is pinned, the published one counts."""
+    folder, expected, state = pin.find(), pin.sha256, "already here"
+    if folder is None:
+        named = "--weights FOLDER, or with run.py embedder.path=FOLDER"
+        folder, hashes = _snapshot(pin.repo, pin.revision, pin.files, named)
+        expected, state = expected or hashes.get(pin.weights), "fetched"
+    file = folder / pin.weights
+    if not file.is_file():
+        raise UnavailableError(f"{pin.repo}: it holds no {pin.weights}; another version is needed")
+    found = sha256_of(file, pin.lock)
+    _compare(file, found, expected, file.resolve())  # the snapshot holds links
+    note(pin.lock, repo=pin.repo, revision=folder.name)
+    how = "as pinned" if pin.sha256 else "as published" if expected else "noted"
+    commit = f"commit {folder.name[:12]}"
+    return f"{pin.repo}: {state}, {commit}, SHA-256 {found[:12]}... {how}: {folder}"
 
 
 def _fetch_pipeline(repository: Repository) -> str:
     """Have a generator's files here, complete by their own index; the hub's client checks them."""
-    folder = cached_folder(repository)
+    folder = repository.find()
     try:
         if folder is not None and component_parameters(folder, ""):
             return f"{repository.repo}: already here, commit {folder.name[:12]}: {folder}"
     except UnavailableError:
         pass  # a download that was interrupted goes on
     print(f"{repository.repo}: {repository.size}", file=sys.stderr)
-    if repository.sources:
-        found = {
-            repo: _snapshot(repo, None, source_patterns(parts))
-            for repo, parts in repository.sources.items()
-        }
-        folder = assemble(repository, found)
-    else:
-        folder = _snapshot(repository.repo, repository.revision, repository.patterns)
+    snapshots = {
+        repo: _snapshot(repo, repository.revision, patterns, "model.path=FOLDER")[0]
+        for repo, patterns in repository.wanted().items()
+    }
+    folder = repository.assemble(snapshots)
     component_parameters(folder, "run this again")
-    note(lock_of(repository), {}, repo=repository.repo, revision=folder.name)
+    note(repository.lock, repo=repository.repo, revision=folder.name)
     return f"{repository.repo}: fetched, commit {folder.name[:12]}: {folder}"
 
 
 def _fetch_file(file: QualityFile) -> str:
     """Have a single file here, as pinned or, where nothing is, noted from now on."""
-    place = file.path
-    here = place.is_file()
-    if not here:
+    place, state = file.path, "already here"
+    if not file.find():
         _require_online(file.name)
         part = place.with_name(f".{place.name}.part")
         remedy = f"or copy the file from a machine that has it to {place}"
         # Where its hash is pinned, it goes on from what is there already.
         download(file.url, part, file.name, remedy, resume=bool(file.sha256))
         part.replace(place)
-    found, expected = file.hash(), file.expected()
-    if expected not in (None, found):
-        place.unlink()
-        raise UnavailableError(
-            f"{place}: its SHA-256 is {found[:12]}..., not {str(expected)[:12]}...; it was "
-            "removed: run this again"
-        )
-    note(lock_file(), {}, fetched={**fetched_hashes(), file.name: found})
+        state = "fetched"
+    found = file.hash()
+    _compare(place, found, file.expected(), place)
+    note(file.lock, fetched={file.name: found})
     how = "as pinned" if file.sha256 else "noted"
-    done = f"{'already here' if here else 'fetched'}, SHA-256 {found[:12]}... {how}"
-    return f"{file.name}: {done}: {place}"
+    return f"{file.name}: {state}, SHA-256 {found[:12]}... {how}: {place}"
+
+
+def _compare(file: Path, found: str, expected: str | None, content: Path) -> None:
+    """Refuse a file that has another hash than it should, and remove its content."""
+    if expected not in (None, found):
+        content.unlink()
+        raise UnavailableError(
+            f"{file}: its SHA-256 is {found[:12]}..., not {str(expected)[:12]}...; it was removed: "
+            "run this again"
+        )
 
 
 def _require_online(name: str) -> None:
@@ -150,61 +163,25 @@ def _require_online(name: str) -> None:
         raise UnavailableError(f"{name}: not here, and HF_HUB_OFFLINE is set; unset it")
 
 
-def _from_hub(repo: str, named: str, call: Callable[[Any], T]) -> T:
-    """What a call of the hub's client gives; named : how a folder with the files is named."""
+def _snapshot(
+    repo: str, revision: str | None, patterns: Sequence[str], named: str
+) -> tuple[Path, dict[str, str]]:
+    """Folder of a repository's files, at a commit or the newest one, and the SHA-256 that the hub
+    publishes of the large ones. named : how a folder with the files is named."""
     import huggingface_hub
 
     _require_online(repo)
     try:
-        return call(huggingface_hub)
+        about = huggingface_hub.HfApi().model_info(repo, revision=revision, files_metadata=True)
+        folder = huggingface_hub.snapshot_download(
+            repo, revision=about.sha, allow_patterns=list(patterns)
+        )
     except Exception as error:  # whatever the client's own layers raise
         raise UnavailableError(
             f"{repo}: cannot be fetched ({one_line(error)}); check the network and the proxy "
             f"variables, or copy the files from a machine that has them and name a folder: {named}"
         ) from None
-
-
-def _snapshot(repo: str, revision: str | None, patterns: Sequence[str]) -> Path:
-    """Folder of a repository's files, at a commit or the newest one."""
-
-    def call(hub: Any) -> Path:
-        commit = revision or hub.HfApi().model_info(repo).sha
-        return Path(hub.snapshot_download(repo, revision=commit, allow_patterns=list(patterns)))
-
-    return _from_hub(repo, "model.path=FOLDER", call)
-
-
-def _download(pin: Pin) -> tuple[Path, str | None]:
-    """Folder of the files, and the SHA-256 that the weights should have."""
-
-    def call(hub: Any) -> tuple[Path, str | None]:
-        about = hub.HfApi().model_info(pin.repo, revision=pin.revision, files_metadata=True)
-        stored = {file.rfilename: file.lfs for file in about.siblings or []}.get(pin.weights)
-        patterns = list(pin.files)
-        folder = hub.snapshot_download(pin.repo, revision=about.sha, allow_patterns=patterns)
-        return Path(folder), pin.sha256 or (stored.sha256 if stored else None)
-
-    named = "--weights FOLDER, or with run.py embedder.path=FOLDER"
-    return _from_hub(pin.repo, named, call)
-
-
-def _verified(pin: Pin, folder: Path, sha256: str | None) -> str:
-    file = folder / pin.weights
-    if not file.is_file():
-        raise UnavailableError(f"{pin.repo}: it holds no {pin.weights}; another version is needed")
-    found = sha256_of(file, _lock(pin))
-    if sha256 is not None and found != sha256:
-        file.resolve().unlink()
-        raise UnavailableError(
-            f"{file}: its SHA-256 is {found[:12]}..., not {sha256[:12]}...; it was removed: run "
-            "this again"
-        )
-    how = "as pinned" if pin.sha256 else "as published" if sha256 else "noted"
-    return f"commit {folder.name[:12]}, SHA-256 {found[:12]}... {how}: {folder}"
-
-
-def _lock(pin: Pin) -> Path:
-    return repository_folder(pin) / LOCK
+    return Path(folder), {x.rfilename: x.lfs.sha256 for x in about.siblings or [] if x.lfs}
 
 
 if __name__ == "__main__":

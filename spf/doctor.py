@@ -11,7 +11,7 @@ from spf.devices import DRIVER
 from spf.embedders import available
 from spf.extras import EXTRAS, install_command, missing_extra
 from spf.identity import installed
-from spf.quality import VBENCH_DIMENSIONS, missing_files, missing_package
+from spf.quality import VBENCH_DIMENSIONS, missing_package, missing_weights
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGES = "torch", "diffusers", "transformers", "open_clip_torch", "vbench", "hydra-core", "wandb"
@@ -35,7 +35,7 @@ def report() -> Iterator[str]:
         yield f"  {name:<16} {f'not available: {reason}' if reason else 'available'}"
     yield "VBench dimensions"
     for dimension in VBENCH_DIMENSIONS:
-        missing = missing_files(dimension)
+        missing = missing_weights(dimension)
         reason = missing_package(dimension) or (f"weights absent ({missing})" if missing else "")
         yield f"  {dimension:<24} {f'not available: {reason}' if reason else 'available'}"
     yield "W&B"

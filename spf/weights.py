@@ -1,17 +1,13 @@
-"""Published weights: which files of which repository, where they are on this machine, their hashes.
+"""Published weights: which files of which repository, where they are here, their hashes.
 
-Nothing is downloaded here: `scripts/fetch_weights.py` (make weights) does that. Files are found in
-the cache of the Hugging Face hub (HF_HOME, HF_HUB_CACHE), which all loaders share.
-
-A pin may hold the commit of the repository and the SHA-256 of the weights file. Both were copied
-from public records of the repositories, not computed by us. Where there is no commit, `make
-weights` takes the newest one and writes it down in a lock file beside the files; from then on that
-commit is used. Hashes of files are stored in the same lock file by size and time of change, so that
-gigabytes are read once.
+Nothing is downloaded here: `scripts/fetch_weights.py` (make weights) does that, into the cache of
+the Hugging Face hub (HF_HOME, HF_HUB_CACHE), which all loaders share. A lock file beside the files
+has the commit that was taken, and the hashes of files by size and time of change, so that gigabytes
+are read once. Pinned commits and hashes were copied from public records, not computed by us.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +36,14 @@ class Pin:
     @property
     def files(self) -> tuple[str, ...]:
         return *self.others, self.weights
+
+    @property
+    def lock(self) -> Path:
+        return lock_of(self.repo)
+
+    def find(self) -> Path | None:
+        """The snapshot in the cache that holds all files; its name is its commit."""
+        return find_snapshot(self.repo, self.files, self.revision)
 
 
 _OPEN_CLIP = "open_clip_model.safetensors", ("open_clip_config.json",)
@@ -93,26 +97,14 @@ EMBEDDER_PINS: Mapping[str, Mapping[str, Pin]] = {
 }
 # fmt: on
 
-WEIGHTS: Mapping[str, Mapping[str, list[Pin]]] = {
-    "embedder": {family: [next(iter(pins.values()))] for family, pins in EMBEDDER_PINS.items()}
-    | {
-        f"{family}/{variant}": [pin]
-        for family, pins in EMBEDDER_PINS.items()
-        for variant, pin in pins.items()
-    }
-}
-"""What `make weights` can fetch: kind -> name (FAMILY for its default, or FAMILY/VARIANT) -> what
-that name needs."""
 
+def fetch_command(kind: str, name: str, pin: Pin | None = None) -> str:
+    """What fetches weights, NAME or NAME/VARIANT, on this machine.
 
-def fetch_command(name: str) -> str:
-    """What fetches the weights of an embedder, NAME or NAME/VARIANT, on this machine.
-
-    Without a checkout, the hub's own client: the hash is checked when the weights are used.
+    Without a checkout, the hub's own client fetches a pin: its hash is checked when it is used.
     """
-    if MAKEFILE.is_file():
-        return f"make weights EMBEDDER={name}"
-    (pin,) = WEIGHTS["embedder"][name]
+    if pin is None or MAKEFILE.is_file():
+        return f"make weights {kind.upper()}={name}"
     revision = f" --revision {pin.revision}" if pin.revision else ""
     return f"hf download {pin.repo} {' '.join(pin.files)}{revision}"
 
@@ -124,22 +116,20 @@ def cache_folder() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
-def repository_folder(pin: Pin) -> Path:
-    """Where the hub's client stores one repository."""
-    return cache_folder() / f"models--{pin.repo.replace('/', '--')}"
+def lock_of(repo: str) -> Path:
+    """Where is noted what was fetched of a repository of the hub."""
+    return cache_folder() / f"models--{repo.replace('/', '--')}" / LOCK
 
 
-def find_cached(pin: Pin) -> tuple[Path, str] | None:
-    """Folder of a snapshot in the cache that holds all files of a pin, and its commit; or None."""
+def find_snapshot(repo: str, files: Sequence[str], revision: str | None) -> Path | None:
+    """The folder in the hub's cache that holds all these files, at a commit or else at the one that
+    was noted when they were fetched; None where there is none."""
     from huggingface_hub import try_to_load_from_cache
 
-    lock = read_lock(repository_folder(pin) / LOCK)
-    revision = pin.revision or lock.get("revision") or "main"
-    found = [try_to_load_from_cache(pin.repo, name, revision=revision) for name in pin.files]
-    if not all(isinstance(path, str) and Path(path).is_file() for path in found):
-        return None
-    folder = Path(str(found[0])).parent
-    return folder, folder.name
+    revision = revision or read_lock(lock_of(repo)).get("revision") or "main"
+    found = [try_to_load_from_cache(repo, name, revision=revision) for name in files]
+    here = [Path(path) for path in found if isinstance(path, str) and Path(path).is_file()]
+    return here[0].parent if len(here) == len(files) else None
 
 
 def sha256_of(file: Path, lock: Path) -> str:
@@ -163,13 +153,15 @@ def read_lock(lock: Path) -> dict[str, Any]:
     """A lock file; empty where there is none, or where it makes no sense."""
     try:
         content = json.loads(lock.read_text())
-        return content if isinstance(content.get("files", {}), dict) else {}
+        tables = (content.get(name, {}) for name in ("files", "fetched"))
+        return content if all(isinstance(table, dict) for table in tables) else {}
     except (OSError, ValueError, AttributeError):
         return {}
 
 
-def note(lock: Path, files: Mapping[str, Any], **more: Any) -> None:
-    """Add to a lock file. Raises OSError where it cannot be written."""
+def note(lock: Path, **more: Any) -> None:
+    """Add to a lock file, and to the tables in it. Raises OSError where it cannot be written."""
     content = read_lock(lock)
-    content |= {**more, "files": content.get("files", {}) | dict(files)}
+    for name, value in more.items():
+        content[name] = content.get(name, {}) | value if isinstance(value, dict) else value
     write_atomic(lock, json.dumps(content, indent=1, sort_keys=True) + "\n")

@@ -12,7 +12,7 @@ from spf.embedders.base import embed_clip as embed_clip
 from spf.errors import ConfigError
 from spf.extras import missing_extra
 from spf.names import choose
-from spf.weights import EMBEDDER_PINS, find_cached
+from spf.weights import EMBEDDER_PINS
 
 EMBEDDERS = {
     "efficientnet": "spf.embedders.efficientnet.EfficientNet",
@@ -124,7 +124,7 @@ def available() -> dict[str, str]:
         f"{family}/{variant}": ""
         for family, pins in EMBEDDER_PINS.items()
         for variant, pin in list(pins.items())[1:]  # the first one is the family's default
-        if find_cached(pin) is not None
+        if pin.find()
     }
 
 

@@ -14,15 +14,7 @@ from spf.errors import UnavailableError, one_line
 from spf.extras import missing_extra, require_extra
 from spf.identity import code_hash, installed
 from spf.names import choose
-from spf.weights import (
-    EMBEDDER_PINS,
-    LOCK,
-    cache_folder,
-    fetch_command,
-    find_cached,
-    repository_folder,
-    sha256_of,
-)
+from spf.weights import EMBEDDER_PINS, LOCK, cache_folder, fetch_command, sha256_of
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 LOCAL = "local folder"
@@ -78,8 +70,8 @@ class Tower(ImageNetwork):
         if missing := missing_extra("towers"):
             return missing
         pin = next(iter(EMBEDDER_PINS[cls.name].values()))
-        absent = find_cached(pin) is None
-        return f"weights absent ({pin.repo}): {fetch_command(cls.name)}" if absent else ""
+        command = fetch_command("embedder", cls.name, pin)
+        return "" if pin.find() else f"weights absent ({pin.repo}): {command}"
 
     def identity(self) -> dict[str, Any]:
         configs = [(self.folder / name).read_bytes() for name in self.pin.others]
@@ -112,12 +104,12 @@ class Tower(ImageNetwork):
                     besides = _pickled(self.path)
                     raise self.unusable(f"{self.path}: {name} is not there{besides}")
             return self.path, "none: a local folder"
-        found = find_cached(self.pin)
+        found = self.pin.find()
         if found is None:
             commit = f" (commit {self.pin.revision[:12]})" if self.pin.revision else ""
             wanted = f"{' and '.join(self.pin.files)} of {self.pin.repo}{commit}"
             raise self.unusable(f"looked for {wanted} in {cache_folder()}: not there")
-        return found
+        return found, found.name
 
     def _check_weights(self) -> str:
         """SHA-256 of the weights, which are whole, of this family, and the pinned ones if any."""
@@ -128,8 +120,7 @@ class Tower(ImageNetwork):
             with safe_open(file, "np") as content:
                 if not self._is_mine(content.keys()):
                     raise self.unusable(f"{file}: the weights are of another kind of model")
-            folder = self.folder if self.path else repository_folder(self.pin)
-            digest = sha256_of(file, folder / LOCK)
+            digest = sha256_of(file, self.folder / LOCK if self.path else self.pin.lock)
         except SafetensorError as error:
             raise self.unusable(f"{file}: cut short, or not safetensors ({error})") from None
         except OSError as error:
@@ -156,7 +147,7 @@ class Tower(ImageNetwork):
         from spf.embedders import available
 
         name = f"{self.name}/{self.variant}" if self.variant else self.name
-        fetch = fetch_command(name)
+        fetch = fetch_command("embedder", name, self.pin)
         remedy = (
             f"get the weights with {fetch}, or name a folder of them: embedder.path=FOLDER"
             if self.path is None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from spf.errors import ConfigError, UnavailableError, one_line
-from spf.generators.weights import INDEX, pipeline_index
+from spf.generators.weights import INDEX, read_config
 from spf.names import choose
 from spf.numbers import number
 
@@ -82,7 +82,7 @@ def require(option: str, package: str) -> None:
 
 def transformers_of(folder: Path) -> list[str]:
     """The transformers of a pipeline."""
-    index = pipeline_index(folder) if (folder / INDEX).is_file() else {}
+    index = read_config(folder) if (folder / INDEX).is_file() else {}
     return [part for part in EXPERTS.values() if (index.get(part) or [None])[0]]
 
 
@@ -90,7 +90,7 @@ def transformer_class(folder: Path, part: str) -> Any:
     """The class of a transformer. Raises UnavailableError where diffusers has none of that name."""
     import diffusers
 
-    name = str(pipeline_index(folder)[part][1])
+    name = str(read_config(folder)[part][1])
     kind = getattr(diffusers, name, None)
     if not (isinstance(kind, type) and issubclass(kind, diffusers.ModelMixin)):
         raise UnavailableError(f"{folder / INDEX}: diffusers has no model {name}; update diffusers")

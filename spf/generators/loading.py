@@ -24,7 +24,7 @@ from spf.generators.custom_weights import (
     transformers_of,
     weights_file,
 )
-from spf.generators.weights import pipeline_index
+from spf.generators.weights import read_config
 from spf.names import choose
 from spf.numbers import switch
 from spf.weights import LOCK, sha256_of
@@ -336,7 +336,7 @@ class LoadOptions:
                 load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
             )
 
-        present = pipeline_index(folder)
+        present = read_config(folder)
         parts = [part for part in self._quantized if (present.get(part) or [None])[0]]
         return diffusers.PipelineQuantizationConfig(
             quant_mapping={

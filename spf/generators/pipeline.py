@@ -36,12 +36,7 @@ from spf.generators.loading import OFFLOADS, LoadOptions
 from spf.generators.memory import GIB
 from spf.generators.published import DTYPES, PublishedPipeline, random_state
 from spf.generators.settings import PUBLISHED, SET, STORED, Option, Setting, chosen
-from spf.generators.weights import (
-    command,
-    component_parameters,
-    find_pipeline,
-    read_config,
-)
+from spf.generators.weights import component_parameters, read_config
 from spf.identity import installed
 from spf.numbers import optional_number, optional_size
 
@@ -185,7 +180,7 @@ class DiffusersGenerator(PublishedPipeline, ABC):
     def missing_requirements(cls) -> str:
         """What is not here that this model needs with its default settings; "" if nothing."""
         try:
-            find_pipeline(cls.name, next(iter(cls.by_variant)), None)
+            _ = cls(device="cpu").folder
         except UnavailableError as error:
             return str(error)
         return ""
@@ -284,7 +279,7 @@ class DiffusersGenerator(PublishedPipeline, ABC):
     def describe(self, requests: Sequence[Request]) -> list[str]:
         """Its part of a plan, before anything is loaded, a line for each thing: weights, settings
         (those of the first request), sizes, and the memory of the largest clip."""
-        known, fetch = self.repository, f"to fetch: {command(self.name, self.variant)}"
+        known, fetch = self.repository, f"to fetch: {self.fetch_command}"
         try:
             parameters, where = self.parameters(), f"{self.folder}"
         except UnavailableError as error:
@@ -319,8 +314,8 @@ class DiffusersGenerator(PublishedPipeline, ABC):
 
     def parameters(self) -> dict[str, int]:
         """Numbers of them, by component. Raises UnavailableError where weights are missing."""
-        remedy = command(self.name, self.variant)
-        counts = component_parameters(self.folder, remedy, self.loading.replaced)
+        replaced = self.loading.replaced
+        counts = component_parameters(self.folder, self.fetch_command, replaced)
         return counts | self.loading.parameters()
 
     def workload(self, parameters: Mapping[str, int], plan: Plan | None = None) -> memory.Workload:

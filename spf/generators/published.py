@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from spf.devices import PickledByArguments, choose_device
 from spf.errors import UnavailableError, one_line
-from spf.generators.weights import REPOSITORIES, Repository, find_pipeline, plain_files
+from spf.extras import require_extra
+from spf.generators.weights import INDEX, REPOSITORIES, Repository, plain_files
 from spf.identity import code_hash, digest, file_digest, installed
 from spf.names import choose
-from spf.weights import LOCK, sha256_of
+from spf.weights import LOCK, fetch_command, sha256_of
 
 if TYPE_CHECKING:
     from torch import Generator as RandomState
@@ -56,10 +57,33 @@ class PublishedPipeline(PickledByArguments):
     def repository(self) -> Repository:
         return REPOSITORIES[self.group][self.name][self.variant]
 
+    @property
+    def fetch_command(self) -> str:
+        default = self.variant == next(iter(REPOSITORIES[self.group][self.name]))
+        return fetch_command(self.group, self.name if default else f"{self.name}/{self.variant}")
+
     @cached_property
     def folder(self) -> Path:
-        """Folder of the weights. Raises UnavailableError where there is none."""
-        return find_pipeline(self.name, self.variant, self.path, self.group)
+        """Folder of the weights: `path`, or in the hub's cache.
+
+        Raises UnavailableError, with the command, where there is none, or the extra generators is
+        not installed.
+        """
+        require_extra(f"{self.group} {self.name}", "generators")
+        known, option = self.repository, f"{self.group}.path"
+        if self.path is None:
+            if (found := known.find()) is not None:
+                return found
+            raise UnavailableError(
+                f"{self.group}={self.name}: weights absent ({known.repo}, {known.size}): "
+                f"{self.fetch_command}, or {option}=FOLDER"
+            )
+        if not (Path(self.path) / INDEX).is_file():
+            raise UnavailableError(
+                f"{option}={self.path}: this is no folder of a pipeline ({INDEX} is not there); "
+                f"expected the files of {known.repo}"
+            )
+        return Path(self.path)
 
     def weights(self) -> list[Path]:
         """The safetensors files that are loaded."""

@@ -14,7 +14,7 @@ from spf.generators.loading import place
 from spf.generators.memory import Workload, check_memory
 from spf.generators.published import DTYPES, PublishedPipeline, random_state
 from spf.generators.stills import Described, Frame, StillImage
-from spf.generators.weights import command, component_parameters
+from spf.generators.weights import component_parameters
 from spf.names import choose
 from spf.numbers import number, optional_number, optional_size
 
@@ -80,8 +80,7 @@ class TextToImage(PublishedPipeline):
         free memory."""
         if "pipeline" in self.__dict__:
             return
-        remedy = command(self.name, self.variant, "stills")
-        counts = component_parameters(self.folder, remedy)
+        counts = component_parameters(self.folder, self.fetch_command)
         weights = Workload(
             counts, {"": DTYPES[self.dtype]}, offload=self.offload, on_gpu=self.device != "cpu"
         )

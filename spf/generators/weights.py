@@ -1,12 +1,10 @@
 """The published generators: where their files are on this machine, and how large they are.
 
-Nothing is downloaded here: `scripts/fetch_weights.py` (make weights MODEL=...) does that. Sizes are
-read from the headers of the safetensors files, without loading them.
+Sizes are read from the headers of the safetensors files, without loading them.
 """
 
 import json
 import math
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,16 +13,12 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from spf.errors import UnavailableError
-from spf.extras import require_extra
 from spf.files import write_atomic
-from spf.weights import LOCK, cache_folder, note, read_lock
+from spf.weights import find_snapshot, lock_of, note, read_lock
 
 INDEX = "model_index.json"
 WITHOUT_WEIGHTS = ("tokenizer", "tokenizer_2", "scheduler", "processor", "extractor")
 """What the names of a pipeline's components without weights end in."""
-
-HALF = ".fp16"
-"""What stands before .safetensors in the names of half-precision copies."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +53,56 @@ class Repository:
         return (
             f"{self.billions:.1f} billion parameters, about {2 * self.billions:.0f} GB in bfloat16"
         )
+
+    @property
+    def lock(self) -> Path:
+        return lock_of(self.repo)
+
+    def find(self) -> Path | None:
+        """Its folder in the hub's cache, at the pinned commit or the one noted when it was fetched;
+        None where there is none. It may be incomplete."""
+        if not self.sources:
+            return find_snapshot(self.repo, (INDEX,), self.revision)
+        folder = self._assembled()
+        return folder if (folder / INDEX).is_file() else None
+
+    def wanted(self) -> dict[str, list[str]]:
+        """Repository -> patterns of the files that are loaded."""
+        if not self.sources:
+            return {self.repo: list(self.patterns)}
+        endings = ("json", "safetensors", "model", "txt")
+        return {
+            repo: [f"{_place(x, parts)}*.{ending}" for x in parts for ending in endings]
+            for repo, parts in self.sources.items()
+        }
+
+    def assemble(self, snapshots: Mapping[str, Path]) -> Path:
+        """The folder of the pipeline. Of several repositories (snapshots, by name): links to their
+        files in diffusers' layout, beside the snapshots of the first, named by that one's commit.
+        """
+        if not self.sources:
+            return snapshots[self.repo]
+        note(self.lock, revision=snapshots[self.repo].name)
+        folder = self._assembled()
+        index: dict[str, Any] = {"_class_name": self.pipeline}
+        for repo, components in self.sources.items():
+            for component, kind in components.items():
+                index[component] = kind.split(".")
+                (folder / component).mkdir(parents=True, exist_ok=True)
+                for file in (snapshots[repo] / _place(component, components)).glob("*"):
+                    link = folder / component / file.name
+                    link.unlink(missing_ok=True)
+                    if file.is_file():
+                        link.symlink_to(file)
+        write_atomic(folder / INDEX, json.dumps(index, indent=2) + "\n")
+        return folder
+
+    def _assembled(self) -> Path:
+        return self.lock.parent / "pipeline" / str(read_lock(self.lock).get("revision"))
+
+
+def _place(component: str, components: Mapping[str, str]) -> str:
+    return f"{component}/" if len(components) > 1 else ""
 
 
 UMT5, GEMMA, T5, CLIP = 5.7, 12.2, 4.8, 0.12
@@ -214,121 +258,17 @@ REPOSITORIES = {"model": MODEL_REPOSITORIES, "stills": STILLS_REPOSITORIES}
 """Group of options -> its table."""
 
 
-def find_pipeline(
-    name: str, variant: str, path: str | os.PathLike[str] | None, group: str = "model"
-) -> Path:
-    """The folder that holds a pipeline: `path`, or the hub's cache.
-
-    Raises UnavailableError, in one line with the command, where there is none, or the extra
-    generators is not installed.
-    """
-    require_extra(f"{group} {name}", "generators")
-    repository = REPOSITORIES[group][name][variant]
-    if path is not None:
-        folder = Path(path)
-        if not (folder / INDEX).is_file():
-            raise UnavailableError(
-                f"{group}.path={folder}: this is no folder of a pipeline ({INDEX} is not there); "
-                f"expected the files of {repository.repo}"
-            )
-        return folder
-    found = cached_folder(repository)
-    if found is None:
-        raise UnavailableError(
-            f"{group}={name}: weights absent ({repository.repo}, {repository.size}): "
-            f"{command(name, variant, group)}, or {group}.path=FOLDER"
-        )
-    return found
-
-
-def cached_folder(repository: Repository) -> Path | None:
-    """A repository's snapshot in the hub's cache, at the pinned commit or the one noted when it was
-    fetched; None where there is none. It may be incomplete."""
-    from huggingface_hub import try_to_load_from_cache
-
-    if repository.sources:
-        assembled = _assembled(repository)
-        return assembled if (assembled / INDEX).is_file() else None
-    revision = repository.revision or read_lock(lock_of(repository)).get("revision")
-    found = try_to_load_from_cache(repository.repo, INDEX, revision=revision)
-    return Path(found).parent if isinstance(found, str) else None
-
-
-def assemble(repository: Repository, snapshots: Mapping[str, Path]) -> Path:
-    """The folder of a pipeline made of several repositories (snapshots, by name): links to their
-    files in diffusers' layout, beside the snapshots of the first. Its name is that one's commit."""
-    note(lock_of(repository), {}, revision=snapshots[repository.repo].name)
-    folder = _assembled(repository)
-    index: dict[str, Any] = {"_class_name": repository.pipeline}
-    for repo, components in repository.sources.items():
-        for component, kind in components.items():
-            index[component] = kind.split(".")
-            (folder / component).mkdir(parents=True, exist_ok=True)
-            for file in (snapshots[repo] / _place(component, components)).glob("*"):
-                link = folder / component / file.name
-                link.unlink(missing_ok=True)
-                if file.is_file():
-                    link.symlink_to(file)
-    write_atomic(folder / INDEX, json.dumps(index, indent=2) + "\n")
-    return folder
-
-
-def source_patterns(components: Mapping[str, str]) -> list[str]:
-    """The files of a source that are loaded."""
-    endings = ("json", "safetensors", "model", "txt")
-    places = [_place(component, components) for component in components]
-    return [f"{place}*.{ending}" for place in places for ending in endings]
-
-
-def _place(component: str, components: Mapping[str, str]) -> str:
-    return f"{component}/" if len(components) > 1 else ""
-
-
-def _assembled(repository: Repository) -> Path:
-    lock = lock_of(repository)
-    return lock.parent / "pipeline" / str(read_lock(lock).get("revision"))
-
-
-def lock_of(repository: Repository) -> Path:
-    """Where `make weights` notes what it has fetched."""
-    return cache_folder() / f"models--{repository.repo.replace('/', '--')}" / LOCK
-
-
-def names(group: str = "model") -> dict[str, list[Repository]]:
-    """What `make weights MODEL=` (or STILLS=) takes: a name's default, and NAME/VARIANT."""
-    table = REPOSITORIES[group].items()
-    every = {f"{name}/{variant}": [x] for name, known in table for variant, x in known.items()}
-    return {name: [next(iter(known.values()))] for name, known in table} | every
-
-
-def command(name: str, variant: str, group: str = "model") -> str:
-    """What fetches a pipeline."""
-    default = variant == next(iter(REPOSITORIES[group][name]))
-    return f"make weights {group.upper()}={name if default else f'{name}/{variant}'}"
-
-
-def pipeline_index(folder: Path) -> dict[str, Any]:
-    """What model_index.json holds. Raises UnavailableError where it makes no sense."""
-    content = _read_json(folder / INDEX)
-    if not isinstance(content, dict):
-        raise UnavailableError(f"{folder / INDEX}: this describes no pipeline")
-    return content
-
-
-def read_config(folder: Path, component: str) -> Mapping[str, Any]:
-    """The configuration of a component, "" for the pipeline; UnavailableError where none is."""
-    if not component:
-        return pipeline_index(folder)
-    name = "scheduler_config.json" if component == "scheduler" else "config.json"
-    content = _read_json(folder / component / name)
-    return content if isinstance(content, dict) else {}
-
-
-def _read_json(file: Path) -> Any:
+def read_config(folder: Path, component: str = "") -> dict[str, Any]:
+    """The configuration of a component, "" for model_index.json; UnavailableError where none is."""
+    places = {"": INDEX, "scheduler": "scheduler/scheduler_config.json"}
+    file = folder / places.get(component, f"{component}/config.json")
     try:
-        return json.loads(file.read_text())
+        content = json.loads(file.read_text())
+        if not isinstance(content, dict):
+            raise ValueError("it holds no settings")
     except (OSError, ValueError, RecursionError) as error:
         raise UnavailableError(f"{file}: cannot be read ({error})") from None
+    return content
 
 
 def component_parameters(
@@ -342,7 +282,7 @@ def component_parameters(
     safetensors: pickled weights are never loaded.
     """
     counts: dict[str, int] = {}
-    for name, kind in pipeline_index(folder).items():
+    for name, kind in read_config(folder).items():
         named = isinstance(kind, list) and len(kind) == 2 and all(isinstance(x, str) for x in kind)
         weightless = name in replaced or name.endswith(WITHOUT_WEIGHTS)
         if name.startswith("_") or not named or weightless:
@@ -375,7 +315,7 @@ def _files(folder: Path, remedy: str) -> list[Path]:
 def plain_files(folder: Path) -> list[Path]:
     """The safetensors files of a component, without half-precision copies where both are there."""
     files = sorted(folder.glob("*.safetensors"))
-    return [file for file in files if HALF not in file.suffixes] or files
+    return [file for file in files if ".fp16" not in file.suffixes] or files
 
 
 def _parameters(file: Path) -> int:

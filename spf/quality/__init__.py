@@ -10,6 +10,5 @@ from spf.quality.base import Quality as Quality
 from spf.quality.base import Score as Score
 from spf.quality.weights import DEFAULT_DIMENSIONS as DEFAULT_DIMENSIONS
 from spf.quality.weights import VBENCH_DIMENSIONS as VBENCH_DIMENSIONS
-from spf.quality.weights import missing_files as missing_files
 from spf.quality.weights import missing_package as missing_package
 from spf.quality.weights import missing_weights as missing_weights

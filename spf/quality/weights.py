@@ -1,8 +1,8 @@
 """The weights of VBench's dimensions: where they are published, where they are on this machine.
 
-Nothing is downloaded here: `scripts/fetch_weights.py` (make weights QUALITY=vbench) does that.
-Hashes were copied from public records, not computed by us. A file without one is noted with its
-hash in a lock file when it is first fetched; from then on that one is expected.
+`scripts/fetch_weights.py` (make weights QUALITY=vbench) downloads them. Hashes were copied from
+public records, not computed by us. A file without one is noted with its hash in a lock file when it
+is first fetched; from then on that one is expected.
 """
 
 import os
@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from spf.weights import LOCK, read_lock, sha256_of
-
-COMMAND = "make weights QUALITY=vbench"
+from spf.weights import LOCK, fetch_command, read_lock, sha256_of
 
 CLIP = "https://openaipublic.azureedge.net/clip/models"
 DINO = "https://raw.githubusercontent.com/facebookresearch/dino"
@@ -48,13 +46,20 @@ class QualityFile:
         """Where it belongs on this machine."""
         return vbench_cache() / self.name
 
+    @property
+    def lock(self) -> Path:
+        return vbench_cache() / LOCK
+
+    def find(self) -> Path | None:
+        return self.path if self.path.is_file() else None
+
     def hash(self) -> str:
         """SHA-256 of the file that is here. Raises OSError where it cannot be read."""
-        return sha256_of(self.path, lock_file())
+        return sha256_of(self.path, self.lock)
 
     def expected(self) -> str | None:
         """SHA-256 that it should have: the pinned one, or the one noted when it was fetched."""
-        return self.sha256 or fetched_hashes().get(self.name)
+        return self.sha256 or read_lock(self.lock).get("fetched", {}).get(self.name)
 
 
 def _openai_clip(name: str, sha256: str) -> QualityFile:
@@ -137,39 +142,15 @@ CAMERA = "camera_motion"
 
 DEFAULT_DIMENSIONS = tuple(name for name in VBENCH_DIMENSIONS if name != CAMERA)
 
+QUALITY_FILES = {
+    "vbench": list(dict.fromkeys(x for name in DEFAULT_DIMENSIONS for x in VBENCH_DIMENSIONS[name]))
+} | {f"vbench/{name}": list(files) for name, files in VBENCH_DIMENSIONS.items() if files}
+"""What `make weights QUALITY=` takes -> the files that it needs."""
+
 
 def vbench_cache() -> Path:
     """Where VBench looks for its weights: VBENCH_CACHE_DIR, or ~/.cache/vbench."""
     return Path(os.environ.get("VBENCH_CACHE_DIR") or Path.home() / ".cache" / "vbench").absolute()
-
-
-def lock_file() -> Path:
-    """Where hashes of these files are noted."""
-    return vbench_cache() / LOCK
-
-
-def fetched_hashes() -> dict[str, str]:
-    """SHA-256 that files had when they were fetched, by their names."""
-    noted = read_lock(lock_file()).get("fetched")
-    return {name: str(found) for name, found in noted.items()} if isinstance(noted, dict) else {}
-
-
-def names() -> dict[str, list[QualityFile]]:
-    """What `make weights QUALITY=` knows: vbench, and vbench/DIMENSION."""
-    found = {f"vbench/{name}": list(files) for name, files in VBENCH_DIMENSIONS.items() if files}
-    every = dict.fromkeys(file for name in DEFAULT_DIMENSIONS for file in VBENCH_DIMENSIONS[name])
-    return {"vbench": list(every), **found}
-
-
-def missing_weights(dimension: str) -> list[str]:
-    """Weights of a dimension that are not here, as paths below `vbench_cache()`."""
-    return [file.name for file in VBENCH_DIMENSIONS[dimension] if not file.path.is_file()]
-
-
-def missing_files(dimension: str) -> str:
-    """Which weights are not here, in short; "" where all are."""
-    first, *others = missing_weights(dimension) or [""]
-    return f"{first} and {len(others)} more" if others else first
 
 
 def missing_package(dimension: str = "") -> str:
@@ -178,13 +159,20 @@ def missing_package(dimension: str = "") -> str:
     return f"the package {absent[0]} is absent, get it by make setup" if absent else ""
 
 
+def missing_weights(dimension: str) -> str:
+    """Which weights of a dimension are not here, in short; "" where all are."""
+    absent = [file.name for file in VBENCH_DIMENSIONS[dimension] if not file.find()]
+    return f"{absent[0]} and {len(absent) - 1} more" if absent[1:] else "".join(absent)
+
+
 def missing_requirements(dimension: str) -> str:
     """Why a dimension cannot run here, in one line; "" where it can."""
     if missing := missing_package(dimension):
         return missing
-    command = COMMAND if dimension in DEFAULT_DIMENSIONS else f"{COMMAND}/{dimension}"
-    if files := missing_files(dimension):
-        return f"weights {files} absent, get them by {command}"
+    name = "vbench" if dimension in DEFAULT_DIMENSIONS else f"vbench/{dimension}"
+    command = fetch_command("quality", name)
+    if absent := missing_weights(dimension):
+        return f"weights {absent} absent, get them by {command}"
     for file in VBENCH_DIMENSIONS[dimension]:
         expected = file.expected()
         try:

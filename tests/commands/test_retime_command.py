@@ -182,7 +182,7 @@ def test_dry_run_prints_the_segments(slow_ends, tmp_path, capsys):
 def test_what_cannot_be_done_is_refused(slow_ends, monkeypatch, capsys, more, code, message):
     for place in ("spf.pacing.plan.measure_clip", "spf.measurement.measure_clip"):
         monkeypatch.setattr(place, lambda *_, **__: pytest.fail("work began"))
-    monkeypatch.setattr("spf.generators.weights.cached_folder", lambda _: None)
+    monkeypatch.setattr("spf.generators.weights.Repository.find", lambda _: None)
     words = regenerate(slow_ends, *shlex.split(more.replace("TINY", "--model tiny")))
     assert message in spf_command.refused(capsys, *words, code=code)
     assert os.listdir(slow_ends.parent) == ["clip.mp4"]

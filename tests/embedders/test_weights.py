@@ -23,7 +23,7 @@ from spf import weights
 from spf.cli import main
 from spf.embedders import available, efficientnet, label, load_embedder
 from spf.video import write_png
-from spf.weights import EMBEDDER_PINS, LOCK, Pin, find_cached, read_lock, sha256_of
+from spf.weights import EMBEDDER_PINS, LOCK, Pin, read_lock, sha256_of
 
 COMMIT, OTHER = "0123456789abcdef0123456789abcdef01234567", "f" * 40
 BYTES = b"weights"
@@ -69,19 +69,19 @@ def test_repositories_are_those_of_open_clip():
 
 
 def test_a_snapshot_is_found_at_the_pinned_or_the_noted_commit(cache):
-    assert find_cached(PIN) is None
+    assert PIN.find() is None
     snapshot, newer = put(cache), put(cache, commit=OTHER)
-    assert find_cached(PIN) == (snapshot, COMMIT)
-    assert find_cached(replace(PIN, revision="e" * 40)) is None
-    assert find_cached(LOOSE) is None  # which of them?
+    assert PIN.find() == snapshot
+    assert replace(PIN, revision="e" * 40).find() is None
+    assert LOOSE.find() is None  # which of them?
     root = snapshot.parents[1]
     (root / "refs").mkdir()
     (root / "refs" / "main").write_text(OTHER)
-    assert find_cached(LOOSE) == (newer, OTHER)
-    weights.note(root / LOCK, {}, revision=COMMIT)
-    assert find_cached(LOOSE) == (snapshot, COMMIT)
+    assert LOOSE.find() == newer
+    weights.note(root / LOCK, revision=COMMIT)
+    assert LOOSE.find() == snapshot
     (snapshot / "config.json").unlink()
-    assert find_cached(PIN) is None
+    assert PIN.find() is None
 
 
 def test_a_hash_is_noted_and_found_again(tmp_path, monkeypatch):
@@ -115,7 +115,7 @@ def hub(cache, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    monkeypatch.setattr(fetch_weights, "WEIGHTS", {"embedder": {"it": [PIN], "loose": [LOOSE]}})
+    monkeypatch.setitem(fetch_weights.KNOWN, "embedder", {"it": [PIN], "loose": [LOOSE]})
     return hub
 
 
@@ -140,7 +140,7 @@ def test_another_hash_is_refused_and_removed(name, hub, capsys):
     code, _, errors = fetch(capsys, name)
     assert code == 3
     assert "SHA-256" in harness.check_one_line(errors)
-    assert find_cached(PIN) is None
+    assert PIN.find() is None
     hub.content = BYTES
     assert fetch(capsys, name)[0] == 0
 

@@ -58,6 +58,5 @@ def online_hub(monkeypatch, root, fill):
     empty_hub(monkeypatch, root)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    monkeypatch.setattr(
-        huggingface_hub.HfApi, "model_info", lambda self, repo: SimpleNamespace(sha=COMMIT)
-    )
+    about = SimpleNamespace(sha=COMMIT, siblings=[])
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: about)

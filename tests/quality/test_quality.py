@@ -35,7 +35,8 @@ from spf.quality import vbench as vbench_module
 from spf.quality.child import Inert, Refused, check_clip, tensors_only
 from spf.quality.process import VBenchProcess
 from spf.quality.vbench import VBench
-from spf.quality.weights import CAMERA, FIRST_FRAME, QualityFile, fetched_hashes
+from spf.quality.weights import CAMERA, FIRST_FRAME, QualityFile
+from spf.weights import LOCK, read_lock
 
 FLICKERING = "temporal_flickering"
 KNOWN = Conditions(np.zeros((128, 128, 3), np.uint8))
@@ -114,8 +115,8 @@ def test_what_cannot_run_has_its_remedy(quality, folder):
         if package := missing_package(dimension):  # DreamSim's
             assert score.reason == f"not run: {package}"
         else:
-            first = missing_weights(dimension)[0]
-            assert score.reason.startswith(f"not run: weights {first}")
+            absent = missing_weights(dimension)
+            assert score.reason.startswith(f"not run: weights {absent}")
             assert score.reason.endswith("get them by make weights QUALITY=vbench")
 
 
@@ -230,7 +231,7 @@ def server(models, monkeypatch):
         pinned = QualityFile("models/pinned.pth", f"{address}/model.pth", SHA256)
         loose = QualityFile("models/loose.pth", pinned.url)
         table = {"pinned": [pinned], "loose": [loose]}
-        monkeypatch.setattr(fetch_weights, "quality_names", lambda: table)
+        monkeypatch.setitem(fetch_weights.KNOWN, "quality", table)
         yield Server
 
 
@@ -250,7 +251,7 @@ def test_fetching_verifies_and_notes(name, how, server, models, fetch):
     code, text = fetch(name)
     assert (code, "fetched" in text, how in text) == (0, True, True)
     assert {path.name: path.read_bytes() for path in models.iterdir()} == {f"{name}.pth": CONTENT}
-    assert fetched_hashes() == {f"models/{name}.pth": SHA256}
+    assert read_lock(models.parent / LOCK)["fetched"] == {f"models/{name}.pth": SHA256}
     code, text = fetch(name)
     assert (code, "already here" in text) == (0, True)
     assert len(server.asked) == 1
