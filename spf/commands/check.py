@@ -9,7 +9,7 @@ import typer
 
 from spf.commands import options
 from spf.commands.output import Output
-from spf.commands.shared import clips_at, embedder_of, print_embedder
+from spf.commands.shared import check_writable, clips_at, embedder_of, print_embedder
 from spf.curation.limits import LIMITS, checked_limits, read_limits
 from spf.errors import ConfigError
 from spf.names import plain
@@ -83,6 +83,8 @@ def check(
     limits = read_limits(Path(thresholds)) if thresholds is not None else {}
     limits |= checked_limits(named)
     views_of(nuisance)  # an unknown one is refused before any work
+    if junit is not None:
+        check_writable(Path(junit).parent)
     if "max_motion_share" in limits and nuisance == "none":
         raise ConfigError(
             "max_motion_share bounds what a nuisance explains; give --nuisance camera"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from spf.errors import ClipError, ConfigError
 from spf.files import write_atomic
@@ -25,9 +26,8 @@ LEAST_CHAPTERS, CHAPTER_SECONDS = 3, 10
 """What YouTube asks for."""
 
 
-@dataclass(frozen=True)
-class EditedPart:
-    """A part of a clip: from a time on up to the next part's, seconds, and what it is."""
+class EditedPart(NamedTuple):
+    """A part of a clip: when it begins and ends, in seconds, and what it is."""
 
     start: float
     stop: float
@@ -37,7 +37,7 @@ class EditedPart:
 @dataclass(frozen=True)
 class EditedClip:
     """What an export needs of a clip. rate : frames a second. end : when its last frame ends, in
-    seconds from its first. named : its `named_stretches`. parts : the whole clip, none overlap."""
+    seconds from its first. parts : the whole clip, none overlap."""
 
     name: str
     rate: Fraction
@@ -46,26 +46,11 @@ class EditedClip:
     parts: Sequence[EditedPart]
 
 
-def edited(measured: Measurement) -> EditedClip:
-    """Of a measured clip. Raises ClipError where it has no frame rate."""
-    curve, info = measured.curve, measured.embeddings.info
-    assert info is not None  # it was a file
-    if measured.embeddings.unit != "s":
-        reason = "it has no frame rate, so no times to export"
-        raise ClipError(info.path, reason, "make a video of it first")
-    first, last = float(curve.times[0]), float(curve.times[-1])
-    rate = exact_rate((len(curve) - 1) / (last - first))
-    end, named = last + float(1 / rate), measured.named_stretches
-    if no_change_reason(curve) is None:
-        parts = parts_of(named, last, end)
-    else:
-        parts = [EditedPart(0.0, end, NO_CHANGE)]
-    return EditedClip(printable(info.path.resolve().name), rate, end, named, parts)
-
-
 def parts_of(named: Sequence[Stretch], last: float, end: float) -> list[EditedPart]:
-    """A whole clip as parts: its named stretches, and what lies between. last, end : when its last
-    frame begins and ends, seconds. A hard cut lies between two parts."""
+    """A whole clip as parts: its named stretches and what lies between, divided at hard cuts.
+
+    last, end : when its last frame begins and ends, seconds.
+    """
     cuts = {part.stop_time for part in named if part.kind == "cut"}
     spans = [
         (part, part.start_time, end if part.stop_time >= last else part.stop_time)
@@ -86,24 +71,33 @@ def parts_of(named: Sequence[Stretch], last: float, end: float) -> list[EditedPa
 
 
 def export_stretches(measured: Measurement, path: Path) -> None:
-    """Write what is named of a clip, in the format of the suffix (`FORMATS`).
+    """Write what is named of a clip, in the format of the suffix (`format_of`).
 
-    Raises ConfigError for another suffix, ClipError where the format cannot hold the clip.
+    Raises ClipError where it has no frame rate, or the format cannot hold it.
     """
-    write_atomic(path, format_of(path)(edited(measured)))
+    curve, info, named = measured.curve, measured.embeddings.info, measured.named_stretches
+    assert info is not None  # it was a file
+    if measured.embeddings.unit != "s":
+        reason = "it has no frame rate, so no times to export"
+        raise ClipError(info.path, reason, "make a video of it first")
+    first, last = float(curve.times[0]), float(curve.times[-1])
+    rate = exact_rate((len(curve) - 1) / (last - first))
+    end, unchanged = last + float(1 / rate), no_change_reason(curve) is not None
+    parts = [EditedPart(0.0, end, NO_CHANGE)] if unchanged else parts_of(named, last, end)
+    clip = EditedClip(printable(info.path.resolve().name), rate, end, named, parts)
+    write_atomic(path, format_of(path)(clip))
 
 
 def format_of(path: Path) -> Callable[[EditedClip], str]:
     """The format that a file gets by its suffix. Raises ConfigError for another suffix."""
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise ConfigError(f"{path}: no format has that suffix; choose {', '.join(FORMATS)}")
-    return FORMATS[suffix]
+    formats = {".csv": as_csv, ".edl": as_edl, ".ffmeta": as_ffmetadata, ".txt": as_youtube}
+    if path.suffix.lower() not in formats:
+        raise ConfigError(f"{path}: no format has that suffix; choose {', '.join(formats)}")
+    return formats[path.suffix.lower()]
 
 
 def as_csv(clip: EditedClip) -> str:
-    """A line for each named stretch. Frames count from 0; times are seconds; change is a share of
-    the whole, speed a multiple of the mean."""
+    """A line for each named stretch: frames from 0, seconds, share of the change, speed."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
@@ -114,12 +108,8 @@ def as_csv(clip: EditedClip) -> str:
 
 
 def as_edl(clip: EditedClip) -> str:
-    """An edit decision list (CMX 3600): an event for each part, cut together as in the clip.
-
-    Timecode counts frames of the clip from 00:00:00:00, and of the programme from 01:00:00:00; with
-    30000/1001 and 60000/1001 frames a second in drop frame, else in non-drop frame. The reel is the
-    clip's name as CMX 3600 can hold it; the name itself is a comment.
-    """
+    """An edit decision list (CMX 3600): an event for each part, cut together as in the clip, whose
+    timecode counts from 00:00:00:00 and that of the programme from 01:00:00:00."""
     drop = "DROP FRAME" if _dropped(clip.rate) else "NON-DROP FRAME"
     lines = [f"TITLE: {clip.name[:70]}", f"FCM: {drop}", ""]
     hour = 3600 * round(clip.rate) - 54 * _dropped(clip.rate)
@@ -159,8 +149,7 @@ def _dropped(rate: Fraction) -> int:
 
 
 def reel_name(name: str) -> str:
-    """A clip's name as the reel of an EDL: up to 8 capital letters, digits and underscores; AX, the
-    customary name of a source without reel, where nothing is left."""
+    """A clip's name as CMX 3600 can hold it; AX, as is customary, where nothing is left."""
     letters = re.sub(r"[^A-Z0-9]+", "_", Path(name).stem.upper()).strip("_")
     return letters[:8].rstrip("_") or "AX"
 
@@ -176,10 +165,9 @@ def as_ffmetadata(clip: EditedClip) -> str:
 
 
 def as_youtube(clip: EditedClip) -> str:
-    """Chapters for the text below a video on YouTube: the first at 0:00, each 10 s or longer.
+    """Chapters for the text below a video on YouTube: shorter parts are joined with those before.
 
-    Parts that are shorter are joined with those before; a chapter is named after what is in it.
-    Raises ClipError where fewer than 3 chapters are left, which YouTube would ignore.
+    Raises ClipError where fewer chapters are left than YouTube takes.
     """
     chapters: list[tuple[int, list[str]]] = []
     for part in clip.parts:
@@ -201,12 +189,3 @@ def as_youtube(clip: EditedClip) -> str:
         clock = f"{minutes // 60}:{minutes % 60:02d}" if hours else str(minutes)
         lines.append(f"{clock}:{seconds:02d} {'; '.join(news)}\n")
     return "".join(lines)
-
-
-FORMATS: dict[str, Callable[[EditedClip], str]] = {
-    ".csv": as_csv,
-    ".edl": as_edl,
-    ".ffmeta": as_ffmetadata,
-    ".txt": as_youtube,
-}
-"""By the suffix of the file."""

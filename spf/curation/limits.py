@@ -17,10 +17,7 @@ from spf.names import choose
 
 @dataclass(frozen=True)
 class Limit:
-    """What a limit bounds, its value on the command line, and its unit in a finding.
-
-    most : the largest limit that makes sense; the smallest is 0.
-    """
+    """What a limit bounds, its value on the command line, the largest one, and its unit."""
 
     text: str
     metavar: str
@@ -49,10 +46,7 @@ SECONDS = ("max_dead", "max_dead_start", "max_dead_end", "min_change_rate")
 
 
 def read_limits(path: Path) -> dict[str, float]:
-    """The limits of a YAML file, a mapping of names (`LIMITS`) to numbers.
-
-    Raises ConfigError, in one line, where it cannot be read or holds anything else.
-    """
+    """The limits of a YAML file; raises ConfigError where it cannot be read or holds others."""
     try:
         found = read_yaml(path)
     except (OSError, UnicodeDecodeError) as error:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import isnan, nan
-from pathlib import Path
-from typing import Any, Literal
-from xml.sax.saxutils import escape, quoteattr
+from typing import Any, Literal, NamedTuple
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from spf.cache import Cache
 from spf.curation.limits import LIMITS, SECONDS
 from spf.embedders import Embedder
 from spf.errors import ClipError, ConfigError, UnavailableError, one_line
-from spf.files import moved_into_place
+from spf.files import write_atomic
 from spf.measurement import Measurement, measure_clip
 from spf.names import printable
 from spf.progress import Curve
@@ -28,13 +27,10 @@ Status = Literal["pass", "fail", "unreadable"]
 Row = dict[str, Any]
 COLUMNS = ("clip", "verdict", "reason", "embedder", *LIMITS, "findings")
 """Of a row; the values are those that the limits bound, whether or not they are set."""
-DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
-HEAD = 200
-"""Bytes for the line of JUnit's totals, which are known at the end."""
+JUNIT_TAGS = {"fail": "failure", "unreadable": "error"}
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(NamedTuple):
     """A number of a clip; NaN where it is not defined. part : the stretch that it is of, if any."""
 
     number: float
@@ -54,8 +50,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on a clip: its findings, or why it could not be read. values : number of each
-    limit, whether or not it is set; NaN where it is not defined, none where it is unreadable."""
+    """Findings, or why the clip could not be read; the values that the limits bound, set or not."""
 
     clip: str
     status: Status
@@ -65,7 +60,6 @@ class Verdict:
 
     @property
     def reasons(self) -> list[str]:
-        """One line each; none where the clip passes."""
         return [self.unreadable] if self.unreadable else [found.text for found in self.findings]
 
 
@@ -77,12 +71,9 @@ def check_clips(
     cache: Cache | None = None,
     nuisance: str = "none",
 ) -> Iterator[Verdict]:
-    """A verdict for each clip, as it is measured: nothing is held but the clip at hand.
+    """A verdict for each clip, as it is measured; what cannot be read is "unreadable".
 
-    limits : as `checked_limits` gives them. nuisance : as in `measure_clip`; it is what
-    max_motion_share bounds, and moves no other value.
-    What cannot be read is a verdict "unreadable" that says why. Raises UnavailableError where the
-    embedder itself cannot run.
+    limits : as `checked_limits` gives them. Raises UnavailableError where the embedder cannot run.
     """
     for clip in clips:
         try:
@@ -93,18 +84,13 @@ def check_clips(
         except UnavailableError:
             raise
         except Exception as error:
-            reason = one_line(f"unreadable: {_reason(error, clip)}", None)
+            if isinstance(error, ClipError | ConfigError):  # also a stream that it does not have
+                why = str(error).removeprefix(f"{getattr(error, 'clip', clip)}: ")
+            else:
+                why = one_line(f"{type(error).__name__}: {error}")  # of a library
+            reason = one_line(f"unreadable: {why}", None)
             verdict = Verdict(clip, "unreadable", unreadable=printable(reason))
         yield verdict
-
-
-def _reason(error: Exception, clip: str) -> str:
-    """Why a clip cannot be read."""
-    if isinstance(error, ClipError):
-        return f"{error.reason}; {error.remedy}"
-    if isinstance(error, ConfigError):  # a stream that this clip does not have
-        return str(error).removeprefix(f"{clip}: ")
-    return one_line(f"{type(error).__name__}: {error}")  # of a library, on frames it did not expect
 
 
 def judge(clip: str, measured: Measurement, limits: Mapping[str, float]) -> Verdict:
@@ -123,11 +109,10 @@ def judge(clip: str, measured: Measurement, limits: Mapping[str, float]) -> Verd
 def values_of(
     curve: Curve, named: Sequence[Stretch], stall: float, last: int, timed: bool = True
 ) -> dict[str, Value]:
-    """What each limit bounds, of one clip.
+    """What each limit bounds, of one clip; NaN where its change or its times leave it undefined.
 
-    named : its `named_stretches`. stall : stall_fraction, of the frames that repeat none. last :
-    the last frame that repeats none. timed : whether times are seconds. Without semantic change
-    nothing but the change and the noise is defined; without seconds nothing that needs them.
+    stall : stall_fraction of the frames that repeat none. last : the last of these frames. timed :
+    whether times are seconds.
     """
     scores = score(curve)
     values = {
@@ -143,10 +128,10 @@ def values_of(
         dead = [part for part in named if part.kind == "dead"]
         sudden = [part for part in named if part.kind in ("jump", "cut")]
         jump = max(sudden, key=lambda part: part.change, default=None)
+        longest = max(dead, key=lambda part: part.seconds, default=None)
+        ends = {"max_dead": longest, "max_dead_start": first, "max_dead_end": final}
+        values |= {k: Value(part.seconds if part else 0.0, part) for k, part in ends.items()}
         values |= {
-            "max_dead": _seconds(max(dead, key=lambda part: part.seconds, default=None)),
-            "max_dead_start": _seconds(first),
-            "max_dead_end": _seconds(final),
             "max_jump": Value(jump.change if jump else 0.0, jump),
             "max_cuts": Value(float(sum(part.kind == "cut" for part in named))),
         }
@@ -160,16 +145,14 @@ def findings(
 ) -> list[Finding]:
     """Why a clip fails; nothing where it passes.
 
-    Whatever the limits, a clip fails without semantic change, where it flickers (`Curve.flickers`;
-    a max_noise of the user's own decides in place of the embedder's threshold), and with fewer than
-    5 frames, of which most metrics are chance: no limit on its shape could be trusted. A value that
-    is not defined fails its limit.
+    Whatever the limits, a clip fails without semantic change, where it flickers (unless max_noise
+    decides that), and with fewer than 5 frames. A value that is not defined fails its limit.
     """
     found = []
     unchanged = no_change_reason(curve) is not None
     if unchanged:
-        text, change = no_change_text(curve), curve.total_change
-        found.append(Finding("no_semantic_change", change, curve.noise_floor, text))
+        change, floor = curve.total_change, curve.noise_floor
+        found.append(Finding("no_semantic_change", change, floor, no_change_text(curve)))
     if curve.flickers and "max_noise" not in limits:
         text = f"flicker: {curve.noise_share:.3g} of the change is noise from frame to frame"
         text += f", more than {curve.flicker_share:.3g}"
@@ -186,7 +169,12 @@ def findings(
                 text = f"{name}: {why}; the limit is {threshold:g}"
                 found.append(Finding(name, nan, threshold, text))
         elif value.number > threshold if name.startswith("max_") else value.number < threshold:
-            text = _text(name, value, threshold, "s" if timed else "frames")
+            unit, part = f" {LIMITS[name].unit}".rstrip(), value.part
+            place, time = "", "s" if timed else "frames"
+            if part is not None:
+                place = f" from {part.start_time:.2f} to {part.stop_time:.2f} {time}"
+            side = "above" if name.startswith("max_") else "below"
+            text = f"{name}: {value.number:.3g}{unit}{place}, {side} {threshold:g}{unit}"
             found.append(Finding(name, value.number, threshold, text))
     return found
 
@@ -197,63 +185,34 @@ def no_change_text(curve: Curve) -> str:
     return f"{NO_CHANGE}: {same}"
 
 
-def _text(name: str, value: Value, threshold: float, time: str) -> str:
-    unit, part = f" {LIMITS[name].unit}".rstrip(), value.part
-    place = f" from {part.start_time:.2f} to {part.stop_time:.2f} {time}" if part else ""
-    side = "above" if name.startswith("max_") else "below"
-    return f"{name}: {value.number:.3g}{unit}{place}, {side} {threshold:g}{unit}"
-
-
-def _seconds(part: Stretch | None) -> Value:
-    return Value(part.seconds if part else 0.0, part)
-
-
 def as_row(verdict: Verdict, embedder: str) -> Row:
-    """A verdict with `COLUMNS`: plain values, None where a number is not defined. reason : one
-    text; findings : the same one by one, with the values and the limits."""
-    values = dict.fromkeys(LIMITS) | _defined(verdict.values or {})
-    found = [_defined(asdict(finding)) for finding in verdict.findings]
+    """A verdict with `COLUMNS`; findings : the reasons one by one, with values and limits."""
+    values = dict.fromkeys(LIMITS) | dict(verdict.values or {})
+    found = [asdict(finding) for finding in verdict.findings]
     about = printable(verdict.clip), verdict.status, "; ".join(verdict.reasons), embedder
     return dict(zip(COLUMNS, (*about, *values.values(), found), strict=True))
 
 
-def _defined(values: Mapping[str, Any]) -> Row:
-    """The values, None in place of NaN."""
-    return {name: None if value != value else value for name, value in values.items()}
-
-
 @contextmanager
 def junit_file(path: str | os.PathLike[str]) -> Iterator[Callable[[Verdict], None]]:
-    """What writes a verdict into a file of JUnit XML, which is in place when the block ends whole.
-
-    Each clip is a test case: a failure where a limit is not met, an error where it is unreadable.
-    Names are escaped, and letters that XML cannot hold become backslash escapes. Verdicts are
-    written as they come; the totals stand in a line that is left free for them. Raises OSError.
-    """
+    """What adds a verdict to JUnit XML, a test case each (a failure, or an error where the clip is
+    unreadable), which is written when the block ends whole. Raises OSError."""
     counts: Counter[str] = Counter()
-    with moved_into_place(Path(path)) as temporary, open(temporary, "wb") as file:
-        file.write(DECLARATION + b" " * HEAD + b"\n")
+    root = Element("testsuites")
+    suite = SubElement(root, "testsuite", name="spf check")
 
-        def add(verdict: Verdict) -> None:
-            counts[verdict.status] += 1
-            file.write(f"{_test_case(verdict)}\n".encode())
+    def add(verdict: Verdict) -> None:
+        counts[verdict.status] += 1
+        name = printable(verdict.clip)  # XML cannot hold every letter
+        case = SubElement(suite, "testcase", classname="spf.check", name=name)
+        if verdict.status != "pass":
+            kind = ",".join(found.limit for found in verdict.findings) or verdict.status
+            tag, message = JUNIT_TAGS[verdict.status], "; ".join(verdict.reasons)
+            SubElement(case, tag, type=kind, message=message).text = "\n".join(verdict.reasons)
 
-        yield add
-        file.write(b"</testsuite></testsuites>\n")
-        file.seek(len(DECLARATION))
-        failed = f'failures="{counts["fail"]}" errors="{counts["unreadable"]}"'
-        totals = f'tests="{counts.total()}" {failed}'
-        head = f'<testsuites {totals}><testsuite name="spf check" {totals}>'
-        file.write(head.ljust(HEAD).encode())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _test_case(verdict: Verdict) -> str:
-    case = f'<testcase classname="spf.check" name={quoteattr(printable(verdict.clip))}'
-    if verdict.status == "pass":
-        return f"{case}/>"
-    tag = "failure" if verdict.status == "fail" else "error"
-    kind = quoteattr(",".join(found.limit for found in verdict.findings) or verdict.status)
-    message, text = quoteattr("; ".join(verdict.reasons)), escape("\n".join(verdict.reasons))
-    return f"{case}><{tag} type={kind} message={message}>{text}</{tag}></testcase>"
+    yield add
+    for part in (root, suite):
+        part.set("tests", str(counts.total()))
+        for status, tag in JUNIT_TAGS.items():
+            part.set(f"{tag}s", str(counts[status]))
+    write_atomic(path, tostring(root, encoding="utf-8", xml_declaration=True))

@@ -10,6 +10,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spf.errors import ClipError, ConfigError
-from spf.video import apng
 from spf.video.clip import AGAIN, ClipInfo, Render, check_size, over_black
 
 if TYPE_CHECKING:
@@ -77,10 +77,9 @@ class ImageSource:
 
     def _frames(self) -> Iterator[Image.Image]:
         """The frames as they are shown, decoded, each valid until the next; raises DAMAGE."""
-        if self._image.format == "PNG" and getattr(self._image, "is_animated", False):
-            yield from apng.frames(self._path, self._image)
-            return
-        for index in range(2**31 if self._animated else 1):
+        # A PNG's default picture may be no part of its animation.
+        first = int(getattr(self._image, "default_image", False))
+        for index in range(first, 2**31 if self._animated else 1):
             try:
                 decode(self._path, self._image, index)
             except EOFError:
@@ -92,7 +91,7 @@ class ImageSource:
         counted = self._image.format in {"WEBP", "PNG", "AVIF"}
         count = getattr(self._image, "n_frames", 1) if counted else 0
         if getattr(self._image, "default_image", False):
-            count -= 1  # a PNG's default picture that is no part of its animation
+            count -= 1
         times, now = [], 0.0  # now in milliseconds, whose sums are exact
         try:
             for image in self._frames():
@@ -111,14 +110,30 @@ class ImageSource:
         # Opened anew: Pillow cannot go back behind a damaged place.
         self._image.close()
         self._image = open_image(self._path)
-        frames = self._frames()
+        frames, composed = self._frames(), self._composed()
         for time in self._times:
             try:
-                image = next(frames)
+                decoded = next(frames)
+                image = next(composed, decoded)
             except (StopIteration, *DAMAGE):
                 return
             self.decoded += 1
             yield time, lambda image=image: self._on_canvas(render(self._path, image))  # type: ignore[misc]
+
+    def _composed(self) -> Iterator[Image.Image]:
+        """The frames of an animated PNG by FFmpeg, up to one that it cannot decode: Pillow, up to
+        version 13, blends alpha over alpha wrongly and forgets what a frame had covered."""
+        if self._image.format != "PNG" or len(self._times) < 2:
+            return
+        import av
+        from PIL import Image
+
+        address = f"file:{self._path}"
+        with suppress(av.FFmpegError), av.open(address, format="apng") as container:
+            for frame in container.decode(video=0):
+                image = Image.fromarray(frame.to_ndarray(format="rgba"))
+                image.info = self._image.info  # an orientation
+                yield image
 
     def _on_canvas(self, image: np.ndarray) -> np.ndarray:
         """A frame at the clip's size: a GIF's canvas grows where a frame reaches beyond it."""
