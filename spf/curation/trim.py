@@ -14,23 +14,26 @@ from spf.measurement import Measurement
 from spf.progress.metrics import FLICKER, NO_CHANGE, unranked_reason
 from spf.progress.stretches import Stretch, dead_ends
 from spf.video import Reader, Sampling, write_mp4
-from spf.video.cut import Packets, Span, copy_part, copy_span, packets_of
-from spf.video.sound import has_sound, write_with_sound
+from spf.video.packets import (
+    SAME_TIME,
+    Packets,
+    Span,
+    copy_part,
+    copy_span,
+    has_sound,
+    packets_of,
+    write_with_sound,
+)
 from spf.video.write import exact_rate
-
-SAME_TIME = 1e-3
-"""Seconds within which times are those of a constant rate."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trim:
     """What is to be cut off a clip.
 
-    dead : its named dead stretches that touch the beginning and the end; None where none does.
-    first, last : frames that stay. times : (T,) float64 of the clip, seconds from 0. end : when
-    its last frame ends. stream : index among its video streams. span : of its packets that are
-    copied; None where the frames are encoded again. how : the reason, for people. notes : lines
-    on what to look at.
+    dead : its named dead stretches at the beginning and the end, if any. first, last : frames that
+    stay. times : (T,) float64, seconds from 0. end : when its last frame ends. span : of `packets`,
+    which are copied; None where the frames are encoded again. how : the reason.
     """
 
     clip: Path
@@ -61,10 +64,8 @@ def plan_trim(measured: Measurement, margin: float = 0.0, copy: bool = False) ->
     """What to cut off a measured clip; None where no named dead stretch touches an end of it.
 
     margin : seconds of each dead stretch that stay. copy : whether packets are copied even where
-    frames of the dead stretches stay with them; else they are copied only where nothing more stays.
-
-    Raises ConfigError for a margin that is none; ClipError for a clip without semantic change, for
-    one without a frame rate, and where copying is asked for and not possible.
+    frames of the dead stretches stay with them. Raises ConfigError for a margin that is none, and
+    ClipError for a clip without semantic change or rate, and for one that cannot be copied.
     """
     if not (math.isfinite(margin) and margin >= 0):
         raise ConfigError(f"margin is {margin!r}; give seconds of at least 0")
@@ -109,12 +110,9 @@ def plan_trim(measured: Measurement, margin: float = 0.0, copy: bool = False) ->
 
 
 def carry_out(trim: Trim, out: Path, on_frame: Callable[[int], object] = int) -> list[str]:
-    """Write what stays as an MP4, whole or not at all; returns notes.
+    """Write what stays as an MP4, whole or not at all; returns notes. Raises ClipError.
 
-    on_frame : called with 1 for each frame that is encoded. Frames are copied, or encoded again
-    as H.264 at crf 16 with their own times; sound is copied either way, from the packet that is
-    heard at the first frame, in its place. Raises ClipError where the clip cannot be read or the
-    disk refuses.
+    on_frame : called with 1 for each frame that is encoded, at crf 16 with its own time.
     """
     notes = []
     if trim.span is not None and trim.packets is not None:
@@ -123,22 +121,22 @@ def carry_out(trim: Trim, out: Path, on_frame: Callable[[int], object] = int) ->
             return []
         except ClipError as error:
             notes.append(f"encoded again: {error.reason}")
-    if not has_sound(trim.clip):
-        _encode(trim, out, on_frame)
-        return notes
     write = partial(_encode, trim, on_frame=on_frame)
-    return notes + write_with_sound(write, trim.clip, out, trim.start, trim.stop)
+    if has_sound(trim.clip):
+        return notes + write_with_sound(write, trim.clip, out, trim.start, trim.stop)
+    write(out)
+    return notes
 
 
 def _encode(trim: Trim, out: Path, on_frame: Callable[[int], object]) -> None:
     times = trim.times[trim.first : trim.last + 1] - trim.start
     rate = exact_rate((len(times) - 1) / times[-1])
     even = np.abs(times - np.arange(len(times)) / float(rate)).max() < SAME_TIME
-    write_mp4(out, _frames(trim, on_frame), rate, times=None if even else times.tolist())
 
+    def frames() -> Iterator[np.ndarray]:
+        with Reader(trim.clip, Sampling(stream=trim.stream)) as reader:
+            for image, _ in islice(reader, trim.first, trim.last + 1):
+                yield image
+                on_frame(1)
 
-def _frames(trim: Trim, on_frame: Callable[[int], object]) -> Iterator[np.ndarray]:
-    with Reader(trim.clip, Sampling(stream=trim.stream)) as reader:
-        for image, _ in islice(reader, trim.first, trim.last + 1):
-            yield image
-            on_frame(1)
+    write_mp4(out, frames(), rate, times=None if even else times.tolist())

@@ -34,7 +34,7 @@ from spf.pacing.strategies import Regenerate, Resampling, make_method
 from spf.pacing.targets import Target
 from spf.progress import Curve, no_change_reason
 from spf.video import Reader, write_mp4
-from spf.video.sound import has_sound, write_with_sound
+from spf.video.packets import has_sound, write_with_sound
 
 STAGES = (MEASURING, "resampling", "measuring the result", "side by side", "joining")
 

@@ -17,7 +17,7 @@ from spf.embedders import load_embedder
 from spf.errors import ClipError, ConfigError
 from spf.measurement import measure_clip
 from spf.video import load, write_png
-from spf.video.cut import copy_part, copy_span, packets_of
+from spf.video.packets import copy_part, copy_span, packets_of
 
 RATE = 25
 LEAD, MOVES, TAIL = 30, 40, 25

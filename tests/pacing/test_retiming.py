@@ -15,7 +15,7 @@ from spf.pacing.resampling import METHODS
 from spf.pacing.retime import STAGES
 from spf.pacing.targets import make_target
 from spf.video import load
-from spf.video.sound import has_sound
+from spf.video.packets import has_sound
 
 
 def on_circle(angles):
