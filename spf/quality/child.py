@@ -40,9 +40,8 @@ REPOSITORIES = {"facebookresearch/dino": DINO_CODE, "facebookresearch/co-tracker
 """Where code lies that torch.hub would clone."""
 
 MINIMAL_FRAMES = {
-    **dict.fromkeys(("aesthetic_quality", "imaging_quality"), 1),
-    **dict.fromkeys(("motion_smoothness", "dynamic_degree"), 3),
-}
+    "aesthetic_quality": 1, "imaging_quality": 1, "motion_smoothness": 3, "dynamic_degree": 3,
+}  # fmt: skip
 """All others need 2. With fewer, VBench divides by zero or, in dynamic_degree, answers the same
 whatever it sees: round(4 n / 16) frames must move, none of n = 2."""
 
@@ -73,10 +72,11 @@ def _reply(dimension: str, clip: Path, device: str, about: Mapping[str, str]) ->
         return {"value": score(dimension, clip, device, about)}
     except Refused as error:
         return {"refused": str(error)}
-    except (OSError, MemoryError, ImportError, torch.OutOfMemoryError) as error:
-        return {"broke": _line(error)}
-    except Exception as error:  # the package's own: the same clip would raise it again
-        return {"refused": f"VBench fails on this clip: {_line(error)}"}
+    except Exception as error:
+        line = one_line(f"{type(error).__name__}: {error}".removesuffix(": "))
+        if isinstance(error, OSError | MemoryError | ImportError | torch.OutOfMemoryError):
+            return {"broke": line}
+        return {"refused": f"VBench fails on this clip: {line}"}  # and would do so again
 
 
 def check_clip(dimension: str, clip: Path) -> None:
@@ -89,11 +89,10 @@ def check_clip(dimension: str, clip: Path) -> None:
     if frames < (least := MINIMAL_FRAMES.get(dimension, 2)):
         at = f" at {SAMPLED_FPS} frames a second" * (dimension == "dynamic_degree")
         raise Refused(f"it needs {least} frames{at}, this clip has {frames}")
-    if dimension in PADDED:
-        smallest = MINIMAL_PADDED - PADDED[dimension] + 1
-        if min(height, width) < smallest:
-            has = f"this clip has {width} x {height}"
-            raise Refused(f"it needs {smallest} x {smallest} pixels, {has}")
+    smallest = MINIMAL_PADDED - PADDED[dimension] + 1 if dimension in PADDED else 1
+    if min(height, width) < smallest:
+        has = f"this clip has {width} x {height}"
+        raise Refused(f"it needs {smallest} x {smallest} pixels, {has}")
 
 
 @lru_cache(maxsize=1)
@@ -158,7 +157,6 @@ def _prepare(dimension: str, device: str) -> None:
     _replace(torch.hub, "load", lambda load: cached(from_here(load)))
     _replace(torch.hub, "download_url_to_file", lambda _: not_fetched)
     if dimension == "i2v_background":
-        unpacked(Path(os.environ["VBENCH_CACHE_DIR"]) / DREAMSIM_WEIGHTS)
         _replace(import_module(f"{I2V}.i2v_background"), "dreamsim", partial(dreams, device=device))
     if dimension == CAMERA:  # the wheel lacks what draws tracks, which nobody asks for
         drawing = ModuleType(f"{I2V}.third_party.cotracker.utils.visualizer")
@@ -198,17 +196,9 @@ def from_here(load: Callable[..., Any]) -> Callable[..., Any]:
 
 def dreams(load: Callable[..., Any], device: str) -> Callable[..., Any]:
     """dreamsim on a device, which VBench leaves at a GPU, and with the files that are here."""
-    folder = Path(os.environ["VBENCH_CACHE_DIR"]) / DREAMSIM_WEIGHTS
-    return cached(partial(load, device=device, cache_dir=str(folder.parent)))
-
-
-def unpacked(archive: Path) -> None:
-    """Unpack an archive beside itself, once."""
-    done = archive.with_suffix(".unpacked")
-    if not done.exists():
-        with zipfile.ZipFile(archive) as content:
-            content.extractall(archive.parent)
-        done.touch()
+    archive = Path(os.environ["VBENCH_CACHE_DIR"]) / DREAMSIM_WEIGHTS
+    shutil.unpack_archive(archive, archive.parent)
+    return cached(partial(load, device=device, cache_dir=str(archive.parent)))
 
 
 def cached(load: Callable[..., Any]) -> Callable[..., Any]:
@@ -248,10 +238,6 @@ def tensors_only(load: Callable[..., Any]) -> Callable[..., Any]:
             return load(file, *args, **kwargs | {"weights_only": True})
 
     return safe
-
-
-def _line(error: BaseException) -> str:
-    return one_line(f"{type(error).__name__}: {error}".removesuffix(": "))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from spf.embedders.base import Embedder, embed_clip
 from spf.generators.base import resized
 from spf.progress.distances import banded_angles
 from spf.progress.metrics import Metric
-from spf.quality.base import Conditions
+from spf.quality import Conditions
 
 Image = NDArray[np.uint8]
 

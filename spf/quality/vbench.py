@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING, Any
 
+from spf.child import HUNG, Child, Ended
 from spf.devices import choose_device
-from spf.errors import ClipError, ConfigError
-from spf.identity import canonical, code_hash, digest, installed
+from spf.errors import ClipError, ConfigError, SpfError, one_line
+from spf.identity import code_hash, digest, installed
 from spf.names import choose
 from spf.numbers import number
-from spf.quality.base import UNKNOWN, Conditions, Score
-from spf.quality.process import VBenchProcess
+from spf.quality import UNKNOWN, Conditions, Score
 from spf.quality.weights import (
     CAMERA,
     DEFAULT_DIMENSIONS,
     FIRST_FRAME,
+    HUB_WEIGHTS,
     VBENCH_DIMENSIONS,
     missing_requirements,
 )
@@ -30,9 +33,9 @@ if TYPE_CHECKING:
     from spf.cache import Cache
 
 PACKAGES = (
-    *("vbench", "torch", "torchvision", "numpy", "pillow", "opencv-python-headless", "decord"),
-    *("openai-clip", "pyiqa", "dreamsim"),
-)
+    "vbench", "torch", "torchvision", "numpy", "pillow", "opencv-python-headless", "decord",
+    "openai-clip", "pyiqa", "dreamsim",
+)  # fmt: skip
 """Distributions whose version can move a score."""
 
 _MOTIONS = ("pans left", "pans right", "tilts up", "tilts down", "zooms in", "zooms out", "static")
@@ -40,6 +43,7 @@ MOTIONS = tuple(f"camera {motion}" for motion in _MOTIONS)
 """How prompts name a motion of the camera that camera_motion knows."""
 
 TIME_LIMIT = 1800.0
+LOG = "stderr.txt"
 
 
 class VBench:
@@ -126,7 +130,7 @@ class VBench:
 
         about = _about(dimension, conditions)
         fields = self._determined_by(dimension) | {"content": content, **about}
-        key = f"{dimension}-{hashlib.sha256(canonical(fields)).hexdigest()}"
+        key = f"{dimension}-{digest(fields)}"
         with suppress(OSError, TypeError):  # a damaged one is computed again
             if cache is not None and (entry := cache.scores.get(key)) is not None:
                 return Score(*entry.about)
@@ -140,6 +144,90 @@ class VBench:
             with suppress(OSError):  # the score is here; it is computed again next time
                 cache.scores.put(key, [score.value, score.reason], {})
         return score
+
+
+class VBenchProcess:
+    """VBench in a child process, started when it is first asked; many clips pay for that once.
+
+    files : weights by the names that VBench knows; it sees these and no others. device : cpu or
+    cuda:N.
+    """
+
+    def __init__(self, files: Mapping[str, Path], device: str) -> None:
+        self._files = dict(files)
+        self._device = device
+        self._child: Child | None = None
+        self._folder = Path()
+
+    def ask(
+        self, dimension: str, clip: Path, seconds: float, about: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """The child's reply: {"value": x}, or {"refused": why} where the clip is not taken.
+
+        about : what is looked at beside the clip: `image`, a path, or `camera`, a motion. Raises
+        SpfError where it takes longer, dies or breaks down; the next request starts another one.
+        """
+        child = self._child or self._start()
+        try:
+            child.ask({"dimension": dimension, "clip": str(clip.absolute()), **(about or {})})
+            reply = child.line(seconds)
+            if "broke" not in reply:
+                return reply
+            why = str(reply["broke"])
+        except Ended as end:
+            if end.why == HUNG:
+                why = f"it took longer than {seconds:g} s; raise quality.time_limit"
+            else:
+                why = f"it {end.why}" if end.why else f"the process died ({self._last_line()})"
+        except BaseException:  # Ctrl-C: nothing must go on behind our back
+            self.close()
+            raise
+        self.close()
+        raise SpfError(f"{clip.name}: VBench's {dimension} broke down: {why}")
+
+    def close(self) -> None:
+        """End the child, with all that it may have started."""
+        if self._child is None:
+            return
+        child, self._child = self._child, None
+        child.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self) -> Child:
+        folder = self._folder = Path(mkdtemp(prefix="spf-vbench-"))
+        for name, file in self._files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            if file.suffix == ".py":  # run from here, so that no stale bytecode beside it is run
+                shutil.copyfile(file, folder / name)
+            else:
+                (folder / name).symlink_to(file)
+        checkpoints = folder / "hub" / "checkpoints"
+        checkpoints.mkdir(parents=True)
+        for name in HUB_WEIGHTS:
+            (checkpoints / Path(name).name).symlink_to(folder / name)
+        environment = os.environ | {
+            "VBENCH_CACHE_DIR": str(folder),
+            "TORCH_HOME": str(folder),
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "OMP_NUM_THREADS": "1",  # as in the workers of a run; sums are rounded otherwise too
+            "HF_HUB_OFFLINE": "1",
+        }
+        with open(folder / LOG, "wb") as log:
+            self._child = Child(
+                "spf.quality.child",  # by its name, so that its code is part of the identity
+                str(folder),
+                self._device,
+                environment=environment,
+                folder=folder,
+                errors=log,
+            )
+        return self._child
+
+    def _last_line(self) -> str:
+        """What the child died of, and the last line that it wrote."""
+        assert self._child is not None
+        printed = (self._folder / LOG).read_text(errors="replace").strip().rpartition("\n")[2]
+        return self._child.end() + (f": {one_line(printed)}" if printed else "")
 
 
 def motion_of(prompt: str) -> str:

@@ -33,8 +33,7 @@ from spf.quality import (
 )
 from spf.quality import vbench as vbench_module
 from spf.quality.child import Inert, Refused, check_clip, tensors_only
-from spf.quality.process import VBenchProcess
-from spf.quality.vbench import VBench
+from spf.quality.vbench import VBench, VBenchProcess
 from spf.quality.weights import CAMERA, FIRST_FRAME, QualityFile
 from spf.weights import LOCK, read_lock
 
