@@ -1,20 +1,17 @@
 """The command line of run.py: arguments as they are typed -> overrides of Hydra -> config -> run.
 
-Hydra's grammar reads `2024_05_01` and `1e3` as numbers, `null` as nothing, a comma as a sweep and
-`${HOME}` as a lookup. Names of files are none of that: the values of the options in `LITERAL` are
-taken as they are typed, and quoted before Hydra sees them. Two forms keep a syntax: `[A,B]` where
-an option takes several paths, and `A,B` in a sweep (-m). In both a name may stand in quotes
-(doubled within), and must where it holds a comma, a space at an end, or in a list a bracket.
+Hydra's grammar reads `2024_05_01` and `1e3` as numbers and `${HOME}` as a lookup. Paths and texts
+are none of that: the value of an option in `LITERAL` is quoted before Hydra sees it. Lists, sweeps
+and what stands in quotes are left to that grammar, which must find nothing but text in them.
 """
 
 import os
 import re
 import secrets
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,8 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.override_parser.types import ChoiceSweep, Quote, QuotedString
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from spf.errors import ConfigError, SpfError, one_line
@@ -56,14 +54,6 @@ ASKING = {
 """Hydra's own options, by which it shows something and runs nothing."""
 OPTIONS = {*SWEEP, *ASKING, "--fresh"}
 HELP = "python run.py --help"
-
-QUOTED = r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\""
-NAME = rf"{QUOTED}|[^ ,'\"][^,]*"
-"""A path or text in a sweep."""
-ENTRY = rf"{QUOTED}|[^ ,'\"\[\]][^,\[\]]*"
-"""A path in a list."""
-LIST = rf"\[ *(?:(?:{ENTRY}) *(?:, *(?:{ENTRY}) *)*)?\]|{ENTRY}"
-"""A list in a sweep."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +131,11 @@ def quoted(value: str | list[str]) -> str:
     """A value as Hydra's grammar reads it back, whatever characters it has."""
     if isinstance(value, list):
         return f"[{','.join(map(quoted, value))}]"
-    return QuotedString(escaped(value), Quote.single).with_quotes()
+    return _in_quotes(escaped(value))
+
+
+def _in_quotes(value: str) -> str:
+    return QuotedString(value, Quote.single).with_quotes()
 
 
 def escaped(value: str) -> str:
@@ -170,14 +164,13 @@ def compose(overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:
 def explained(error: Exception, overrides: Sequence[str]) -> ConfigError:
     """An error of composing, in one line."""
     try:
-        several = [option for option in overrides if first(option) != option]
+        for option in overrides:
+            if first(option) != option:
+                return ConfigError(f"{option} names several; add -m to run one after the other")
     except ConfigError as wrong:
         return wrong
-    if several:
-        return ConfigError(f"{several[0]} names several; add -m to run one after the other")
-    return _unknown(overrides, overrides) or ConfigError(
-        f"{one_line(error, None)} ({HELP} lists all)"
-    )
+    unknown = _unknown(overrides, overrides)
+    return unknown or ConfigError(f"{one_line(error, None)} ({HELP} lists all)")
 
 
 def run(config: DictConfig) -> tuple[int, str]:
@@ -277,36 +270,33 @@ def _unknown(options: Sequence[str], overrides: Sequence[str]) -> ConfigError | 
         return None
     chosen = [option for option in overrides if option.partition("=")[0] in (*GROUPS, LAUNCHER)]
     try:
-        known = {x for x, _ in options_of(_compose([*map(first, chosen)], with_hydra=True))}
+        known = {*options_of(_compose([*map(first, chosen)], with_hydra=True))}
     except Exception:
         return None  # it is the choice that cannot be composed
     for option in options:
         key = option.partition("=")[0].lstrip("+~")
         if key == PRESET and key not in known:
-            retime = next(
-                (option for option in chosen if option.startswith("retime=")), "retime=none"
-            )
+            retime = next((x for x in chosen if x.startswith("retime=")), "retime=none")
             return ConfigError(f"{retime} has no preset; presets are for retime=rope")
-        if (
-            key not in known
-            and re.fullmatch(r"[\w.-]+", key)
-            and not re.match(r"\++hydra\.", option)
-        ):
+        added_to_hydra = re.match(r"\++hydra\.", option)
+        if key not in known and re.fullmatch(r"[\w.-]+", key) and not added_to_hydra:
             ours = {name for name in known if name.startswith("hydra.") == key.startswith("hydra.")}
             return _unknown_option(key, ours)
     return None
 
 
-def options_of(config: DictConfig) -> Iterator[tuple[str, Any]]:
+def options_of(config: DictConfig) -> dict[str, Any]:
     """The dotted names of all options and groups of options, and their values."""
+    found: dict[str, Any] = {}
 
-    def walk(node: Mapping[Any, Any], above: str) -> Iterator[tuple[str, Any]]:
+    def walk(node: Mapping[Any, Any], above: str) -> None:
         for name, value in node.items():
-            yield f"{above}{name}", value
+            found[f"{above}{name}"] = value
             if isinstance(value, dict):
-                yield from walk(value, f"{above}{name}.")
+                walk(value, f"{above}{name}.")
 
-    return walk(OmegaConf.to_container(config, resolve=False), "")  # type: ignore[arg-type]
+    walk(OmegaConf.to_container(config, resolve=False), "")  # type: ignore[arg-type]
+    return found
 
 
 def _unknown_option(option: str, known: set[str]) -> ConfigError:
@@ -320,55 +310,37 @@ def _unknown_option(option: str, known: set[str]) -> ConfigError:
 
 def _literal(key: str, typed: str, text: str, sweep: bool) -> str:
     """The value of an option in `LITERAL`, or those of a sweep, for Hydra. Raises ConfigError."""
-    there = key in PATHS and os.path.lexists(os.path.expanduser(text))
-    listed = key in LISTS
-    several = sweep and ("," in text or text[:1] in ("'", '"'))
-    values = [[text]]
-    if several or (listed and text[:1] == "[" and text[-1:] == "]"):
-        if there:
-            name = f"[{_in_quotes(text)}]" if listed else _in_quotes(text)
-            remedy = f"for the path write {shell_quoted(f'{typed}={name}')}"
-            raise ConfigError(f"{typed}={text}: this is a path, and a list of others; {remedy}")
-        items = _split(text, LIST if listed else NAME)
-        if items is None:
-            example = "['A','B']" if listed else "'A','B'"
-            remedy = f"put names into quotes: {shell_quoted(f'{typed}={example}')}"
-            raise ConfigError(f"{typed}={text}: this is no list; {remedy}")
-        values = [_entries(item) if listed else [_plain(item)] for item in items]
-    elif re.fullmatch(r"'[^']*'|\"[^\"]*\"", text) and not there:
-        remedy = f"write {shell_quoted(f'{typed}={text[1:-1]}')}"
-        if key in PATHS:
-            remedy += f"; for a name with quotes {shell_quoted(f'{typed}=./{text}')}"
-        raise ConfigError(f"{typed}={text}: the quotes would be part of the value; {remedy}")
-    for path in chain.from_iterable(values if key in PATHS else []):
-        _check_path(typed, path)
-    return ",".join(quoted(value if listed else value[0]) for value in values)
+    hydras = len(text) > 1 and text[0] in "'\"" and text[-1] == text[0]
+    hydras |= key in LISTS and text[:1] == "[" and text[-1:] == "]"
+    hydras |= sweep and "," in text
+    exists = key in PATHS and os.path.lexists(os.path.expanduser(text))
+    values = _parsed(key, typed, text) if hydras and not exists else [text]
+    for path in (path for value in values for path in _listed(value) if key in PATHS):
+        if not path:
+            raise ConfigError(f"{typed}= names nothing; the current folder is {typed}=.")
+        if is_url(path) and not os.path.lexists(path):
+            raise ConfigError(f"{typed}={path}: {'; '.join(NO_NETWORK)}")
+    return ",".join(quoted(_listed(value) if key in LISTS else value) for value in values)
 
 
-def _check_path(typed: str, path: str) -> None:
-    if not path:
-        raise ConfigError(f"{typed}= names nothing; the current folder is {typed}=.")
-    if is_url(path) and not os.path.lexists(path):
-        raise ConfigError(f"{typed}={path}: {'; '.join(NO_NETWORK)}")
+def _parsed(key: str, typed: str, text: str) -> list[Any]:
+    """The texts, or lists of texts, of a sweep, or one, by Hydra's grammar. Raises ConfigError."""
+    try:
+        found = OverridesParser.create().parse_override(f"{key}={text}").value()
+    except HydraException:
+        found = None
+    values = found.list if isinstance(found, ChoiceSweep) else [found]
+    plain = [[*map(_text, x)] if key in LISTS and isinstance(x, list) else _text(x) for x in values]
+    if not all(isinstance(path, str) for value in plain for path in _listed(value)):
+        example = "['A','B']" if key in LISTS else "'A','B'"
+        remedy = f"put names into quotes: {shell_quoted(f'{typed}={example}')}"
+        raise ConfigError(f"{typed}={text}: this is no list of texts; {remedy}")
+    return plain
 
 
-def _entries(item: str) -> list[str]:
-    """The paths of a list, or of one path."""
-    return list(map(_plain, _split(item[1:-1], ENTRY) or [])) if item[0] == "[" else [_plain(item)]
+def _text(value: Any) -> Any:
+    return value.text if isinstance(value, QuotedString) else value
 
 
-def _split(text: str, item: str) -> list[str] | None:
-    """What stands between commas, without the spaces around it; None where that is no `item`."""
-    if not re.fullmatch(rf" *(?:{item}) *(?:, *(?:{item}) *)*", text):
-        return None
-    return [found[1].strip(" ") for found in re.finditer(rf" *({item}) *(?:,|\Z)", text)]
-
-
-def _plain(item: str) -> str:
-    """An item without its quotes."""
-    mark = item[0]
-    return item[1:-1].replace(mark * 2, mark) if mark in ("'", '"') else item
-
-
-def _in_quotes(path: str) -> str:
-    return "'" + path.replace("'", "''") + "'"
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -17,7 +17,6 @@ from benchmarks.harness.commandline import CONFIGS, GROUPS, compose, options_of
 from spf.weights import EMBEDDER_PINS
 
 WIDTH = 100
-
 LONGEST = 14
 """Letters of a value that are shown."""
 USAGE = """\
@@ -42,40 +41,41 @@ def help_text(overrides: Sequence[str]) -> str:
     chosen = config.hydra.runtime.choices
     parts = [USAGE]
     for group in GROUPS:
-        files = {path.stem: path for path in sorted((CONFIGS / group).glob("*.yaml"))}
-        width = max(map(len, files))
-        lines = [
-            _wrapped(f"  {name:<{width}}  {_first_line(path)}", width + 4)
-            for name, path in files.items()
-        ]
-        parts.append("\n".join([f"{group}=NAME (now {chosen[group]})", *lines]))
-    variants = [
-        _wrapped(f"  {name + '/...':<12}  {', '.join(pins)}", 16)
-        for name, pins in EMBEDDER_PINS.items()
-    ]
-    parts.append("\n".join(["embedder=NAME/VARIANT", *variants]))
-    parts.append(
-        "\n".join(["settings, their values now, and what they mean", *setting_lines(config)])
-    )
+        lines = {path.stem: _first_line(path) for path in sorted((CONFIGS / group).glob("*.yaml"))}
+        parts.append(_block(f"{group}=NAME (now {chosen[group]})", lines))
+    variants = {f"{name}/...": ", ".join(pins) for name, pins in EMBEDDER_PINS.items()}
+    parts.append(_block("embedder=NAME/VARIANT", variants))
+    lines = setting_lines(config)
+    parts.append("\n".join(["settings, their values now, and what they mean", *lines]))
     return "\n\n".join(parts)
+
+
+def _block(title: str, lines: Mapping[str, str]) -> str:
+    width = max(map(len, lines))
+    indent = " " * (width + 4)
+    wrapped = [
+        textwrap.fill(
+            f"  {name:<{width}}  {text}", WIDTH, subsequent_indent=indent, break_on_hyphens=False
+        )
+        for name, text in lines.items()
+    ]
+    return "\n".join([title, *wrapped])
 
 
 def setting_lines(config: DictConfig) -> Iterator[str]:
     """A line for each setting of a composed config: its name, its value, what it means."""
     values = {
-        name: value
-        for name, value in options_of(config)
+        name: _value(value)
+        for name, value in options_of(config).items()
         if not re.match(r"hydra\b|.*\b_target_$", name) and not (value and isinstance(value, dict))
     }
-    values = dict(sorted(values.items(), key=lambda one: one[0].partition(".")[0] in GROUPS))
     known = dict(meanings("config"))
     for group in GROUPS:
         file = str(config.hydra.runtime.choices[group]).partition("/")[0]
         known |= {f"{group}.{name}": text for name, text in meanings(f"{group}/{file}").items()}
-    shown = {name: _value(value) for name, value in values.items()}
-    width, across = (max(map(len, found)) for found in (shown, shown.values()))
-    for name, value in shown.items():
-        yield f"  {name:<{width}}  {value:<{across}}  {known.get(name, '')}".rstrip()
+    width, across = (max(map(len, found)) for found in (values, values.values()))
+    for name in sorted(values, key=lambda one: one.partition(".")[0] in GROUPS):
+        yield f"  {name:<{width}}  {values[name]:<{across}}  {known.get(name, '')}".rstrip()
 
 
 @cache
@@ -128,7 +128,3 @@ def _value(value: Any) -> str:
     if len(text) <= LONGEST:
         return text
     return f"{len(value)} values" if isinstance(value, list) else f"{text[: LONGEST - 3]}..."
-
-
-def _wrapped(line: str, indent: int) -> str:
-    return textwrap.fill(line, WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)
