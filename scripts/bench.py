@@ -66,7 +66,7 @@ def machine(threads: int) -> str:
 def append_history(found: dict[str, list[Row]], about: str) -> None:
     """A line of CSV for each figure: when, of which commit (with a plus sign where files were
     changed), what, on what machine."""
-    from benchmarks.harness.provenance import commit
+    from benchmarks.harness.records import commit
 
     name, dirty = commit()
     start = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), name + "+" * dirty]

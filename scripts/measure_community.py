@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.harness.provenance import commit
+from benchmarks.harness.records import commit
 from benchmarks.leaderboard.community import checked
 from spf.collect import Collection, build_collection, read_collection
 from spf.errors import ConfigError, SpfError

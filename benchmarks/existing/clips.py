@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.folder import RunFolder, slug
-from benchmarks.harness.provenance import digest
 from spf.errors import ClipError, SpfError
 from spf.generators.folder import FolderClip, clip_digest, clips_of
+from spf.identity import digest
 from spf.names import printable
 from spf.video import probe, write_mp4
 from synthetic.clips import Content, SyntheticClip, content

@@ -13,7 +13,6 @@ from benchmarks.generated.strategies import FOR_EXISTING, Wanted, described, par
 from benchmarks.harness.cells import Cell, Key, OnProgress, Outcome, Summary
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import Measuring, curve_table
-from benchmarks.harness.provenance import digest
 from benchmarks.harness.quality import quality_inputs, retimed_file_columns
 from benchmarks.harness.records import Record
 from spf.embedders import label
@@ -22,6 +21,7 @@ from spf.generators import FOLDER_GENERATES_NOTHING
 from spf.generators.base import Generator, Image
 from spf.generators.folder import Folder
 from spf.generators.pipeline import DiffusersGenerator
+from spf.identity import digest
 from spf.measurement import Measurement
 from spf.pacing.lengths import Wanted as Length
 from spf.pacing.plan import RegenerationPlan, RetimePlan, planned, scores

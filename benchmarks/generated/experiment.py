@@ -21,7 +21,6 @@ from benchmarks.generated.tables import summarised
 from benchmarks.harness.cells import Cell, Key, OnProgress, Outcome, Summary
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import Measuring, curve_table
-from benchmarks.harness.provenance import digest
 from benchmarks.harness.quality import quality_inputs, retimed_columns
 from benchmarks.harness.records import Record
 from spf.embedders import label
@@ -32,6 +31,7 @@ from spf.generators.cached import CachedGenerator, pack, request_identity
 from spf.generators.pipeline import DiffusersGenerator
 from spf.generators.settings import as_json
 from spf.generators.stills import Stills
+from spf.identity import digest
 from spf.pacing.generated import Measure, RetimedGeneration, generate_measured, retime_generated
 from spf.pacing.strategies import AUTHORS_WORKFLOW, OURS, NoRetime, Resampling, Strategy
 from spf.pacing.targets import Target, make_target, pinned

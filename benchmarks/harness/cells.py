@@ -1,17 +1,23 @@
 """The unit of work: one cell of one benchmark, and what computing it gives."""
 
+import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Protocol, Self, cast
 
 import pandas as pd
 
 from benchmarks.harness.folder import RunFolder
-from benchmarks.harness.provenance import digest, versions
-from spf.identity import code_hash
+from spf.identity import code_hash, digest, installed
 
 OnProgress = Callable[[], None]
+
+PACKAGES = (
+    *("numpy", "scipy", "av", "opencv-python-headless", "pillow", "scikit-image", "pandas"),
+    *("matplotlib", "torch"),
+)
+"""Distributions whose version can move a number or an image."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,11 @@ class Key:
     target: str = "linear"
     seed: int = 0
     control: bool = False
+
+    @property
+    def name(self) -> str:
+        """A cell as messages name it."""
+        return f"{self.model}/{self.clip}"
 
 
 @dataclass
@@ -47,6 +58,12 @@ class Outcome:
         """A file that a column points to."""
         self.files[path] = data
         self.links[column] = path
+
+
+@lru_cache
+def versions() -> dict[str, str]:
+    """Versions of Python and of `PACKAGES`."""
+    return {"python": platform.python_version()} | installed(*PACKAGES)
 
 
 @dataclass(frozen=True)

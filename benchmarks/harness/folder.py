@@ -12,6 +12,7 @@ from pathlib import Path
 
 from spf.errors import ConfigError, SpfError
 from spf.files import sweep, write_atomic
+from spf.identity import digest
 
 FRESH = "fresh.txt"
 """The name that a run was last started over with."""
@@ -113,7 +114,5 @@ def slug(name: str) -> str:
 
     Names that lose something get a short hash, so that different names stay different.
     """
-    from benchmarks.harness.provenance import digest
-
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:80]
     return plain if plain == name else f"{plain or 'clip'}-{digest(name)[:6]}"

@@ -12,18 +12,13 @@ from loky import ProcessPoolExecutor, as_completed
 from loky.backend import get_context
 from loky.process_executor import BrokenProcessPool
 
-from benchmarks.harness.compute import Job, run_cell
-from benchmarks.harness.records import FAILED
-from benchmarks.harness.store import CompletedCell
+from benchmarks.harness.runner import Computed, Job, run_cell
 from spf.devices import choose_device, reuse_freed_memory
 from spf.errors import SpfError
 from spf.store import warn
 
 CELLS_PER_WORKER = 16
 """Fewer pending cells than this are not worth the seconds that another process takes to start."""
-
-Computed = tuple[int, CompletedCell | None]
-"""A cell's index, and what it gave; None where another command computes it."""
 
 
 def visible_gpus(device: str) -> list[str]:
@@ -73,7 +68,7 @@ def compute_in_pool(
             warn(f"a worker process died; {len(suspects)} cell(s) are tried again, one at a time")
         for index in suspects:
             if (yield from _compute(job, [index], 1, gpus)):
-                yield index, failed(job, index)
+                yield index, job.died(index)
         left = [index for index in left if index not in suspects]
 
 
@@ -128,9 +123,3 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
-
-
-def failed(job: Job, index: int) -> CompletedCell:
-    """What a cell gave on which two processes died."""
-    reason = "two processes died on it (killed, or out of memory); try workers=1"
-    return job.unfinished(index, FAILED, f"{job.name(index)}: {reason}")

@@ -16,11 +16,11 @@ import numpy as np
 
 from benchmarks.harness.cells import Interval, Table
 from benchmarks.harness.printing import printer
-from benchmarks.harness.provenance import digest
 from benchmarks.harness.records import DONE, Record, generator_label
 from benchmarks.harness.statistics import MINIMAL_RANKED_PAIRS, hedges_g, mean_interval
 from spf.cache import Cache
 from spf.generators.base import GeneratedClip
+from spf.identity import digest
 from spf.pacing.strategies import NoRetime
 from spf.quality import UNKNOWN, VBENCH_DIMENSIONS, Conditions, Quality
 from spf.video import Reader, write_mp4

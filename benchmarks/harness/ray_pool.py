@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 
-from benchmarks.harness.compute import Job, run_cell
-from benchmarks.harness.pool import Computed, failed
+from benchmarks.harness.runner import Computed, Job, run_cell
 from benchmarks.harness.store import CompletedCell
 from spf.cluster import Pool, ray_failed
 from spf.devices import reuse_freed_memory
@@ -51,7 +50,7 @@ def compute_on_ray(
                 known = isinstance(error.cause, SpfError)
                 raise (error.cause if known else ray_failed(error)) from None
             except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
-                yield index, failed(job, index)
+                yield index, job.died(index)
             except ray.exceptions.RayError as error:  # a machine is gone, or there is no place
                 raise ray_failed(error) from None
 

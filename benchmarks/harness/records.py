@@ -1,18 +1,23 @@
 """Records: a row for each cell, and the tables compiled from them."""
 
 import io
+import json
 import math
+import subprocess
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from benchmarks.harness.cells import Cell, Key
+from benchmarks.harness.cells import Cell, Key, versions
 from benchmarks.harness.folder import RunFolder
 from spf.names import harmless
 from spf.progress import METRICS
 
+ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = 1
 """Raised when a column changes its meaning."""
 
@@ -26,6 +31,33 @@ DONE, FAILED, NOT_RUN = "done", "failed", "not_run"
 SHIPPED = "tiny (shipped)"
 
 Record = dict[str, Any]
+
+
+@lru_cache
+def commit() -> tuple[str, bool]:
+    """Commit of this checkout and whether files differ from it; ("unknown", False) without git."""
+
+    def git(*args: str) -> str:
+        command = ["git", "--no-optional-locks", "-C", str(ROOT), *args]
+        return subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD"), bool(changed)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", False
+
+
+def provenance(config_hash: str, device: str) -> dict[str, Any]:
+    """The columns of a record that say where it comes from."""
+    head, dirty = commit()
+    return {
+        "config_hash": config_hash,
+        "commit": head,
+        "dirty": dirty,
+        "device": device,
+        "versions": json.dumps(versions(), sort_keys=True),
+    }
 
 
 def make_record(cell: Cell, status: str, reason: str, values: dict[str, Any]) -> Record:

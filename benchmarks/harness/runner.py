@@ -1,19 +1,49 @@
 """Run the cells of a run: a failure is a row, an interruption loses nothing."""
 
 import os
+import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmarks.harness.compute import Job, run_cell
-from benchmarks.harness.pool import Computed, compute_in_pool, pool_size
-from benchmarks.harness.records import FAILED, NOT_RUN, Record
-from benchmarks.harness.store import CompletedCell
+from threadpoolctl import threadpool_limits
+
+from benchmarks.harness.cells import Cell, OnProgress, Outcome
+from benchmarks.harness.folder import DiskError
+from benchmarks.harness.records import DONE, FAILED, NOT_RUN, Record, make_record
+from benchmarks.harness.store import CellStore, CompletedCell
 from benchmarks.harness.terminal import CellBar
+from spf import errors
+from spf.errors import SpfError
+from spf.names import printable
 from spf.store import WARN_AFTER, warn
 
 INTERRUPTED = "not run: the run was interrupted; start it again to go on"
+
+Computed = tuple[int, CompletedCell | None]
+"""A cell's index, and what it gave; None where another command computes it."""
+
+
+class Job(NamedTuple):
+    """Cells, their store, and columns that every new record gets (provenance)."""
+
+    cells: Sequence[Cell]
+    store: CellStore
+    common: dict[str, Any]
+
+    def only(self, index: int) -> "Job":
+        """The job of one of its cells."""
+        return self._replace(cells=[self.cells[index]])
+
+    def unfinished(self, index: int, status: str, reason: str) -> CompletedCell:
+        """A cell that gave nothing, and why."""
+        return CompletedCell(make_record(self.cells[index], status, reason, self.common), {})
+
+    def died(self, index: int) -> CompletedCell:
+        """A cell on which two processes died."""
+        reason = "two processes died on it (killed, or out of memory); try workers=1"
+        return self.unfinished(index, FAILED, f"{self.cells[index].key.name}: {reason}")
 
 
 @dataclass
@@ -97,7 +127,11 @@ def _complete(
                 yield index, completed
         pending, waited = [], 0.0
         while held and not pending:
-            waited = _wait(waited, len(held))
+            moment = min(0.5, 0.02 + waited / 4)  # longer each time
+            time.sleep(moment)
+            if waited <= WARN_AFTER < waited + moment:
+                warn(f"waiting for {len(held)} cell(s) that other processes compute")
+            waited += moment
             for index in list(held):
                 with job.store.lock(job.cells[index]) as free:
                     if not free:
@@ -112,6 +146,8 @@ def _complete(
 
 
 def _compute(job: Job, pending: list[int], workers: Workers, bar: CellBar) -> Iterator[Computed]:
+    from benchmarks.harness.pool import compute_in_pool, pool_size
+
     cores = len(os.sched_getaffinity(0))
     count = pool_size(workers.asked, workers.preferred, workers.gpus, len(pending), cores)
     if workers.engine == "ray":
@@ -123,10 +159,41 @@ def _compute(job: Job, pending: list[int], workers: Workers, bar: CellBar) -> It
     return ((index, run_cell(job, index, bar.on_frame)) for index in pending)
 
 
-def _wait(waited: float, count: int) -> float:
-    """Sleep a moment, longer each time; say so once, where it takes long."""
-    moment = min(0.5, 0.02 + waited / 4)
-    time.sleep(moment)
-    if waited <= WARN_AFTER < waited + moment:
-        warn(f"waiting for {count} cell(s) that other processes compute")
-    return waited + moment
+def run_cell(
+    job: Job, index: int = 0, on_progress: OnProgress = lambda: None
+) -> CompletedCell | None:
+    """Compute a cell, unless that was done meanwhile; None where another process is at it.
+
+    on_progress : called once a frame. What a cell raises becomes its record's reason, in one line;
+    only DiskError is raised, where nothing can be stored any more.
+    """
+    cell, store = job.cells[index], job.store
+    with store.lock(cell) as held:
+        if not held:
+            return None
+        if found := store.load(cell):
+            return found
+        started = time.perf_counter()
+        outcome = Outcome({})
+        status, reason = FAILED, ""
+        try:
+            # A matrix product may round otherwise with another number of threads.
+            with threadpool_limits(1, user_api="blas"):
+                outcome = cell.compute(on_progress)
+            status, reason = DONE, outcome.reason
+            outcome.timings["total"] = time.perf_counter() - started
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # of this process so far, KiB
+            outcome.timings["peak_memory_mb"] = peak / 1024
+        except DiskError:
+            raise
+        except SpfError as error:
+            reason = one_line(error)
+        except Exception as error:  # a bug of ours or a library's: it must not stop the others
+            reason = f"{cell.key.name}: unexpected {type(error).__name__}: {one_line(error)}"
+        values = outcome.values | outcome.links | job.common
+        return store.save(cell, make_record(cell, status, reason, values), outcome)
+
+
+def one_line(error: BaseException) -> str:
+    """An error as one line of text, without letters that a terminal would obey."""
+    return printable(errors.one_line(error, None))

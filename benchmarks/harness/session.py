@@ -16,16 +16,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks.harness.cells import Benchmark, Summary
 from benchmarks.harness.commandline import PATHS, escaped
-from benchmarks.harness.compute import Job, one_line
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.pool import visible_gpus
-from benchmarks.harness.provenance import digest, provenance
-from benchmarks.harness.records import DONE, compile_tables
+from benchmarks.harness.records import DONE, compile_tables, provenance
 from benchmarks.harness.report.page import render_page
 from benchmarks.harness.report.tables import table_as_csv, table_as_markdown
 from benchmarks.harness.report.trackers import ELSEWHERE, NoTracker
-from benchmarks.harness.runner import Results, Workers, run_cells
+from benchmarks.harness.runner import Job, Results, Workers, one_line, run_cells
 from benchmarks.harness.store import CELLS, CellStore, CompletedCell
 from benchmarks.harness.terminal import print_plan
 from spf.cache import user_cache
@@ -35,7 +33,7 @@ from spf.embedders.views import views_of
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.extras import require_extra
 from spf.generators.stills import NoStills
-from spf.identity import code_hash
+from spf.identity import code_hash, digest
 from spf.measurement import DEFAULT_SETTINGS
 from spf.names import choose
 from spf.numbers import optional_number

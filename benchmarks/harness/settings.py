@@ -45,8 +45,8 @@ def help_text(overrides: Sequence[str]) -> str:
         parts.append(_block(f"{group}=NAME (now {chosen[group]})", lines))
     variants = {f"{name}/...": ", ".join(pins) for name, pins in EMBEDDER_PINS.items()}
     parts.append(_block("embedder=NAME/VARIANT", variants))
-    lines = setting_lines(config)
-    parts.append("\n".join(["settings, their values now, and what they mean", *lines]))
+    title = "settings, their values now, and what they mean"
+    parts.append("\n".join([title, *setting_lines(config)]))
     return "\n\n".join(parts)
 
 

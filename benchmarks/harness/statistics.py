@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
 from benchmarks.harness.cells import Interval
-from benchmarks.harness.provenance import digest
+from spf.identity import digest
 
 MINIMAL_RANKED_PAIRS = 6
 """Common pairs below which there is an order, but neither intervals nor ranks."""

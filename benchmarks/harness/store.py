@@ -70,8 +70,8 @@ class CellStore:
                 self._place(cell.identity, entry)
                 return self._completed(entry)
             if folder.exists():
-                what = f"{cell.key.benchmark} {cell.key.model}/{cell.key.clip}"
-                warn(f"{what}: its record is damaged ({folder}); it is computed again")
+                what = f"{cell.key.benchmark} {cell.key.name}: its record is damaged"
+                warn(f"{what} ({folder}); it is computed again")
                 self.store.remove(cell.identity)
         return None
 
@@ -90,10 +90,9 @@ class CellStore:
         """Whether a process holds the cell, or died while it did."""
         return self.store.lock_file(cell.identity).exists()
 
-    def save(self, cell: Cell, record: Record, outcome: Outcome | None) -> CompletedCell:
+    def save(self, cell: Cell, record: Record, outcome: Outcome) -> CompletedCell:
         """Store what computing a cell gave. Failures, and what has unknown inputs, are not stored:
         they are this run's alone."""
-        outcome = outcome or Outcome({})
         completed = CompletedCell(record, outcome.timings)
         if record["status"] != DONE or cell.inputs is None:
             for path, data in outcome.files.items():

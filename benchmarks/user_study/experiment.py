@@ -10,7 +10,6 @@ from benchmarks.generated.strategies import Wanted
 from benchmarks.harness.cells import Cell, Key, OnProgress, Outcome, Summary
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import Measuring
-from benchmarks.harness.provenance import digest, file_digest
 from benchmarks.harness.records import DONE, Record
 from benchmarks.leaderboard.cells import clip_cell
 from benchmarks.user_study.clips import Film, cached_film, check_films, film_of_file, incomparable
@@ -23,6 +22,7 @@ from spf.files import read_bounded
 from spf.generators.base import Generator
 from spf.generators.folder import Folder, FolderClip
 from spf.generators.stills import Stills
+from spf.identity import digest, file_digest
 from spf.names import printable
 from spf.numbers import number, optional_number
 from spf.pacing.strategies import OURS, Strategy

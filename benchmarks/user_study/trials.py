@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from typing import Any, Self
 
-from benchmarks.harness.provenance import digest
 from spf.errors import SpfError
+from spf.identity import digest
 from spf.names import printable
 
 ANSWERS_FORMAT, KEY_FORMAT, VERSION = "spf user study answers", "spf user study key", 1

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import wandb
 
-from benchmarks.harness import measuring, provenance, session
+from benchmarks.harness import measuring, records, session
 from benchmarks.harness.report import trackers
 from benchmarks.leaderboard import cells
 from spf.cache import ARRAYS, user_cache
@@ -200,13 +200,13 @@ def test_an_outage_of_wandb_at_any_call_fails_nothing(
 
 
 def test_without_git_the_commit_is_unknown(clips, tmp_path, monkeypatch):
-    provenance.commit.cache_clear()
+    records.commit.cache_clear()
     with monkeypatch.context() as patch:
         patch.setenv("PATH", str(tmp_path / "empty"))
         done = run(clips, tmp_path / "out")
     assert done.code == 0
     assert {record["commit"] for record in done.results.records} == {"unknown"}
-    provenance.commit.cache_clear()
+    records.commit.cache_clear()
 
 
 def test_clocks_that_jump_change_nothing(clips, whole, tmp_path, monkeypatch):

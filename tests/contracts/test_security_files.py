@@ -19,7 +19,6 @@ from rows import row, stored
 
 from benchmarks.generated.pairs import load_pairs
 from benchmarks.harness.folder import RunFolder, slug
-from benchmarks.harness.provenance import digest
 from benchmarks.leaderboard.experiment import read_categories
 from benchmarks.leaderboard.inputs import MAXIMAL_CONTENT, MAXIMAL_ROWS, read_records
 from benchmarks.user_study.trials import AnswersError, Study
@@ -29,6 +28,7 @@ from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.files import LARGEST_YAML
 from spf.generators import cached
 from spf.generators.weights import component_parameters
+from spf.identity import digest
 from spf.pacing.targets import make_target
 from spf.store import Store
 

@@ -15,9 +15,9 @@ from PIL import Image
 
 from benchmarks.harness import sweeps
 from benchmarks.harness.cells import Table
-from benchmarks.harness.compute import one_line
 from benchmarks.harness.records import as_csv, as_frame
 from benchmarks.harness.report.tables import table_as_markdown
+from benchmarks.harness.runner import one_line
 from spf.names import FORMULA, NUMBERS, printable
 
 HOSTILE = [

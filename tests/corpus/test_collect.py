@@ -11,7 +11,7 @@ import yaml
 from servers import Server, serving
 from tiles import GRID, planes, raw, sha256, write
 
-from benchmarks.harness.provenance import commit
+from benchmarks.harness.records import commit
 from scripts import measure_community
 from spf.cli import main
 from spf.collect import build_collection, read_collection

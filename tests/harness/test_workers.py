@@ -9,10 +9,10 @@ import jobs
 import pytest
 
 from benchmarks.harness import pool
-from benchmarks.harness.compute import Job
+from benchmarks.harness.cells import Outcome
 from benchmarks.harness.pool import pool_size, visible_gpus
 from benchmarks.harness.records import DONE, make_record
-from benchmarks.harness.runner import Results, Workers, run_cells
+from benchmarks.harness.runner import Job, Results, Workers, run_cells
 
 
 def run(job: Job, workers: int, gpus: tuple[str, ...] = ()) -> Results:
@@ -49,7 +49,7 @@ def test_what_another_command_computes_is_left_for_later(tmp_path, monkeypatch, 
             time.sleep(1.0)
             for cell in job.cells[:2]:
                 record = make_record(cell, DONE, "", {"linearity_mae": 9.0})
-                job.store.save(cell, record, None)
+                job.store.save(cell, record, Outcome({}))
 
     other = threading.Thread(target=compute_elsewhere)
     other.start()

@@ -8,8 +8,8 @@ from functools import partial
 from loky import process_executor
 
 from benchmarks.harness.cells import Cell, Key, Outcome
-from benchmarks.harness.compute import Job
 from benchmarks.harness.folder import RunFolder
+from benchmarks.harness.runner import Job
 from benchmarks.harness.store import CellStore
 from spf.errors import SpfError
 

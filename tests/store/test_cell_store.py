@@ -43,7 +43,7 @@ def test_a_lock_is_free_where_its_holder_died(tmp_path):
 
 def test_of_two_results_the_first_one_stays(tmp_path):
     (cell,), store, _ = jobs.make(tmp_path, ["a"])
-    failed = store.save(cell, make_record(cell, FAILED, "it rained", {}), None)
+    failed = store.save(cell, make_record(cell, FAILED, "it rained", {}), Outcome({}))
     assert failed.record["reason"] == "it rained"
     assert store.load(cell) is None
     for number in (0, 1):

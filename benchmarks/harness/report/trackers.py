@@ -18,11 +18,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from benchmarks.harness.cells import Summary
-from benchmarks.harness.compute import one_line
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import read_curve
-from benchmarks.harness.provenance import digest
 from benchmarks.harness.records import DONE, Record
+from benchmarks.harness.runner import one_line
+from spf.identity import digest
 from spf.names import shell_quoted
 from spf.progress import METRICS
 

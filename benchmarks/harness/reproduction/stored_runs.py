@@ -15,14 +15,12 @@ from omegaconf import DictConfig
 
 from benchmarks.harness import session
 from benchmarks.harness.cells import Summary
-from benchmarks.harness.compute import Job
-from benchmarks.harness.provenance import digest, file_digest
 from benchmarks.harness.records import NOT_RUN, Record
 from benchmarks.harness.report.page import TEMPLATES
-from benchmarks.harness.runner import Results
+from benchmarks.harness.runner import Job, Results
 from benchmarks.harness.session import Run
 from benchmarks.harness.store import CellStore
-from spf.identity import code_hash
+from spf.identity import code_hash, digest, file_digest
 
 
 def run(config: DictConfig) -> Run:
