@@ -24,7 +24,6 @@ def rendered(path, name, **parameters):
 
 
 def test_analyze_names_dead_stretches_and_jumps(tmp_path, capsys):
-    """Of clips whose pacing is known, 4 seconds each; the card says what the rows hold."""
     dead = rendered(tmp_path / "dead.mp4", "plateau", start=0.5, stop=0.75)
     jump = rendered(tmp_path / "jump.mp4", "sigmoid_jump", place=0.25, steepness=60)
     even = rendered(tmp_path / "even.mp4", "linear")
@@ -73,7 +72,6 @@ def test_analyze_prints_a_card_and_draws(tmp_path, capsys):
 
 
 def test_several_clips_are_a_table_with_the_most_uneven_first(tmp_path, capsys):
-    """A bad clip stops no other."""
     harness.save(tmp_path / "even.mp4", harness.steady(25))
     harness.save(tmp_path / "jumpy.mp4", harness.jumping(25))
     harness.save(tmp_path / "still.mp4", harness.still(25))
@@ -98,7 +96,6 @@ def test_several_clips_are_a_table_with_the_most_uneven_first(tmp_path, capsys):
 
 
 def test_one_clip_ends_analyze_for_no_other(tmp_path, capsys):
-    """Neither one whose plot has too long a name for the disk, nor one without the stream."""
     long = harness.save(tmp_path / "clips" / f"{'a' * 248}.mp4", harness.steady())
     other = harness.save(tmp_path / "clips" / "b.mp4", harness.steady())
     words = [str(tmp_path / "clips"), *PIXELS]
@@ -116,8 +113,6 @@ def test_one_clip_ends_analyze_for_no_other(tmp_path, capsys):
 
 
 def test_analyze_measures_the_clips_of_a_folder(tmp_path, capsys, monkeypatch):
-    """Videos, folders of images, and both in folders; images beside videos are no clip. Plots of
-    one name are told from each other by their folders."""
     titles = []
     plot = "spf.figures.plot_measurement"
     monkeypatch.setattr(plot, lambda _, title, *more: titles.append(title) or b"")
@@ -143,14 +138,6 @@ def test_analyze_measures_the_clips_of_a_folder(tmp_path, capsys, monkeypatch):
     assert "empty: the folder holds no images" in errors
 
 
-def test_short_clips(tmp_path, capsys):
-    two = harness.save(tmp_path / "two.mp4", harness.steady(2))
-    one = harness.save(tmp_path / "one.mp4", harness.steady(2)[:1])
-    words = (*PIXELS, "--out", tmp_path / "plots")
-    assert "two.mp4: 2 frames" in spf_command.printed(capsys, "analyze", two, *words)
-    assert "1 frame" in spf_command.refused(capsys, "analyze", one, *words, code=1)
-
-
 def test_analyze_obeys_its_sampling(tmp_path, capsys):
     clip = str(harness.save(tmp_path / "clip.mp4", harness.steady(24)))
     for words, frames in {"stride 3": 8, "max-frames 5": 5, "start 1": 12, "end 0.5": 6}.items():
@@ -159,7 +146,6 @@ def test_analyze_obeys_its_sampling(tmp_path, capsys):
 
 
 def test_what_camera_motion_explains_stands_beside_the_plain_curve(tmp_path, capsys):
-    """A pan over a still picture: the plain score stays what it is without --nuisance."""
     wide = harness.picture(5, 256)[:96]
     pan = harness.save(tmp_path / "pan.mp4", [wide[:, x : x + 96] for x in range(30)])
     words, camera = ["analyze", pan, "--embedder", "tiny", "--no-plot"], ["--nuisance", "camera"]

@@ -63,7 +63,6 @@ def test_urls_are_echoed_and_not_opened(tmp_path, capsys, monkeypatch):
 
 
 def test_paths_are_taken_as_a_shell_would(tmp_path, capsys, monkeypatch):
-    """One that looks like a URL, and `~` behind an equals sign, which a shell leaves as it is."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     harness.save(tmp_path / "https:" / "host" / "a.mp4", harness.steady())
@@ -113,7 +112,9 @@ REFUSED = {
         "--target custom:path=missing.csv": "missing.csv: cannot be read", "--fps 0": "fps is 0",
         "--target linear --like x.mp4": "give one of them", "--keep speed": "'length', 'fastest'",
         "--keep fastest --frames 9": "give it or frames=N", "--out FILE/below": "FILE/below",
-        "--out CLIP.mp4": "would replace the clip",
+        "--out ./CLIP.mp4": "would replace the clip",
+        "--target ease_in:power=0": "power=0", "--target ease_in:pover=2": "did you mean power",
+        "--target ease_in:2": "SETTING=VALUE", "--fps nan": "fps is nan",
     },
     "check . --embedder pixels": {
         "--max-stall 2": "--max-stall", "--max-stal 0.2": "--max-stall",
@@ -177,7 +178,6 @@ def test_rows_are_the_same_in_each_form(tmp_path, capsys, monkeypatch):
 
 
 def test_version_a_reader_that_goes_away_and_the_exit_code_of_compare(tmp_path, capsys):
-    """Which is that of run.py, which takes the command's place."""
     assert spf_command.printed(capsys, "--version") == f"spf {spf.__version__}\n"
     done = harness.command("bash", "-c", f"{' '.join(harness.SPF)} doctor | head -1")
     assert done.stdout == "machine\n"
@@ -189,7 +189,6 @@ def test_version_a_reader_that_goes_away_and_the_exit_code_of_compare(tmp_path, 
 
 
 def test_compare_is_the_leaderboard(tmp_path, capfd, monkeypatch):
-    """Whatever the folder is called: the path goes through Hydra's grammar."""
     monkeypatch.chdir(tmp_path)
     folder = harness.two_generators(tmp_path / "it's $50, a=b {x} \\ ${y}", 1)
     assert main(["compare", str(folder), *PIXELS, "--out", "o'u$t", "--json"]) == 0

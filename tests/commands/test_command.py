@@ -75,7 +75,6 @@ def outside(tmp_path):
 
 
 def test_a_clip_comes_back_and_each_placeholder_stays_within_its_argument(outside):
-    """Spaces, quotes, shell signs and other placeholders in a prompt are letters like others."""
     tail = "--prompt={prompt} {fps} {seed} {width}x{height} '{not one' {{}}"
     clip = outside.command(tail=tail).generate(REQUEST)
     assert clip.frames.shape == (9, 8, 12, 3)
@@ -88,7 +87,6 @@ def test_a_clip_comes_back_and_each_placeholder_stays_within_its_argument(outsid
 
 
 def test_retries_end(outside):
-    """With the last lines of stderr."""
     with pytest.raises(SpfError) as error:
         outside.command("crash", retries=2).generate(REQUEST)
     said = "it failed with exit code 7; stderr: loading | out of ?[31mcredits (3 attempts)"
@@ -167,7 +165,6 @@ def test_a_template_survives_the_command_line(tmp_path):
 
 
 def test_a_clip_is_regenerated_by_the_program(outside, tmp_path):
-    """By the command; started again, the same program is asked for nothing."""
     clip, even = tmp_path / "clip.mp4", tmp_path / "even.mp4"
     harness.save(clip, harness.slow_ends(33))
     words = ["retime", str(clip), "--method", "regenerate", "--embedder", "pixels"]

@@ -39,7 +39,6 @@ def drawn(measured, monkeypatch):
 
 @pytest.mark.parametrize("start", [0.0, 7.5])
 def test_the_strip_shows_each_frame_over_its_time(start, monkeypatch):
-    """A clip that is slow first, and shown at uneven times."""
     times = start + np.linspace(0, 1, 100) ** 2 * 9
     curve, strip = drawn(counted(np.linspace(0, 1, 100), times), monkeypatch).axes[:2]
     ends = times[0], times[-1]
@@ -136,7 +135,6 @@ def test_the_dot_runs_along_the_curve():
 
 
 def test_other_shapes_and_titles_fit():
-    """A long title keeps both ends, and the time its place."""
     wide = np.zeros((3, 30, 301, 3), np.uint8)
     panels = [(wide, clip(3)[1], "ein sehr langer Titel für einen Clip " * 5), (*clip(3), "b")]
     ((height, width, _),) = {film.shape for film in side_by_side(panels, 24.0)}

@@ -125,7 +125,6 @@ def test_frames_that_are_not_the_expected_ones_are_no_clip(place, refused):
     ({"file": "../x.mp4"}, "file '../x.mp4' leads out"), ({"frames": {"two": 1}}, "two is 1"),
 ])  # fmt: skip
 def test_a_wrong_description_is_one_line(edit, part, place, refused):
-    """An entry of the collection, or of its first source."""
     sources = yaml.safe_load((place / "small.yaml").read_text())["sources"]
     if edit.keys() & sources[0].keys():
         sources[0] |= edit
@@ -154,7 +153,6 @@ def test_what_exists_stays_as_it_is(place, refused):
 
 
 def test_an_interrupted_build_goes_on(place, capsys):
-    """Finished clips are found by their frames; who builds the same meanwhile ends at once."""
     made = []
 
     def on_clip():
@@ -229,7 +227,6 @@ def test_a_server_that_is_gone_or_sends_another_content_is_one_line(place, refus
 
 @pytest.mark.parametrize("name", [path.stem for path in description.FOLDER.glob("*.yaml")])
 def test_published_collections_are_comparisons(name):
-    """Every generator has every pair, and everything is downloaded from the pinned commit."""
     collection = read_collection(name)
     generators = {clip.path.partition("/")[0] for clip in collection.clips}
     pairs = {Path(clip.path).stem for clip in collection.clips}
@@ -241,7 +238,6 @@ def test_published_collections_are_comparisons(name):
 
 @pytest.mark.slow
 def test_a_collection_is_measured_and_published(place, capfd, monkeypatch):
-    """By the embedders that can run; the others say what they need, nothing of theirs is there."""
     monkeypatch.setattr(measure_community, "RESULTS", place / "results")
     monkeypatch.setenv("HF_HUB_CACHE", str(place / "weights"))
     monkeypatch.setenv("GIT_DIR", str(place / "none"))  # or rows of work that goes on are refused

@@ -10,7 +10,6 @@ from hashlib import sha256
 from pathlib import Path
 from unittest.mock import Mock
 
-import clips
 import corpora
 import harness
 import pyarrow as pa
@@ -40,7 +39,6 @@ def corpus(tmp_path_factory):
 
 
 def test_a_folder_gives_its_clips_in_one_order(tmp_path):
-    """Names that are no UTF-8 too."""
     wanted = ["B/z.MP4", "a/10.mkv", "a/9.mkv", "a/deep/er/c.gif", "b.mp4", "shots", "\udcff.mp4"]
     others = ["notes.txt", ".hidden/x.mp4", "a/.y.mp4", "a/9.jpg", "shots/1.png", "shots/2.png"]
     harness.touch(tmp_path, *[name for name in wanted if name != "shots"], *others)
@@ -105,7 +103,6 @@ def test_rows_follow_the_sampling_and_the_bytes(corpus):
 
 
 def test_any_error_is_a_row_but_for_a_gpu_that_failed(corpus, monkeypatch):
-    """Then the process ends. A worker with other code does not begin."""
     gpu = spf.ClipError(corpus / CLIP, "the GPU failed (CUDA error: misaligned address)", "again")
     fail = Mock(side_effect=[ZeroDivisionError("first\nsecond"), gpu])
     monkeypatch.setattr("spf.corpus.rows.measure_clip", fail)
@@ -158,7 +155,6 @@ def test_lost_and_damaged_shards_are_measured_again_and_no_others(corpus, no_ray
 
 
 def test_damage_and_another_corpus_are_noticed(corpus, no_ray, tmp_path):
-    """Whatever byte is changed: the shard is void, or what is read from it is unchanged."""
     corpora.make(corpus, tmp_path)
     path = tmp_path / "shard-00000.parquet"
     data, whole = path.read_bytes(), pq.read_table(path)
@@ -215,7 +211,7 @@ def test_an_output_in_use_or_full_is_refused(corpus, no_ray, tmp_path, monkeypat
     def check(message):
         with pytest.raises(spf.SpfError, match=message) as error:
             corpora.make(corpus, tmp_path)
-        clips.one_line(error)
+        harness.check_one_line(str(error.value))
 
     harness.touch(tmp_path, "holiday.mp4")
     check(r"holiday\.mp4")
@@ -240,7 +236,6 @@ def test_an_output_in_use_or_full_is_refused(corpus, no_ray, tmp_path, monkeypat
     ([], 3, "spf corpus needs the extra corpus: pip install 'semantic-progress[corpus]'"),
 ])  # fmt: skip
 def test_senseless_options_are_refused(tmp_path, capsys, monkeypatch, options, code, message):
-    """And without Ray the command says how to get it."""
     monkeypatch.chdir(harness.touch(tmp_path, "in/a.mp4", "file"))
     if code == 3:
         monkeypatch.setitem(sys.modules, "ray", None)

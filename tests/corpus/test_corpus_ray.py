@@ -118,7 +118,6 @@ def test_workers_that_die_cost_only_the_clip_that_kills_them(local_ray, tmp_path
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_command_that_is_stopped_goes_on_where_it_was(how, corpus, undisturbed, tmp_path):
-    """And two workers write the same bytes as one."""
     output = tmp_path / "out"
     command = [*harness.SPF, "corpus", str(corpus), str(output), *OPTIONS, "2"]
     process = harness.start(*command)

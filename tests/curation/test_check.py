@@ -79,7 +79,6 @@ def test_a_value_at_the_limit_passes_and_one_beyond_fails(name):
 
 
 def test_what_has_no_defined_value_never_passes():
-    """Nor what flickers, unless a limit of noise decides."""
     still = replace(EVEN, is_still=True)
     values = values_of(still, [], nan, 20)
     assert isnan(values["max_stall"].number)
@@ -164,8 +163,6 @@ CHECK = ("check", *PIXELS)
 
 
 def test_each_clip_gets_a_line_and_a_row(tmp_path, capsys):
-    """An even clip, one that stands still for 20 of its 32 frames, one that is none, and one of one
-    picture. Options win over a file of limits, in which hyphens serve too."""
     folder, file, junit = (tmp_path / name for name in ("clips", "limits.yaml", "junit.xml"))
     held = np.concatenate([np.zeros(20), np.linspace(0, 1, 12)])
     harness.save(folder / "even.mp4", harness.steady(25))

@@ -156,7 +156,6 @@ def test_copied_packets_show_the_same_frames(tmp_path):
     [("mp4", {"bf": "0"}), ("mkv", {"bf": "2"}), ("mp4", {"bf": "3", "b-pyramid": "normal"})],
 )
 def test_spans_can_be_decoded_alone(suffix, options, tmp_path):
-    """Any part of a clip: what the span's packets decode to is what the whole clip shows there."""
     path = tmp_path / f"a.{suffix}"
     clips.encode(path, clips.noise(40), options={"crf": "20", "g": "8", **options})
     whole = load(path)
@@ -185,7 +184,6 @@ TRIM = ("trim", *PIXELS)
 
 
 def test_trim_says_what_it_does(tmp_path, capsys, monkeypatch):
-    """And never replaces its clip."""
     monkeypatch.chdir(tmp_path)
     path = made(tmp_path / "a.mp4")
     before = path.read_bytes()

@@ -14,19 +14,14 @@ from spf.embedders import DEFAULT_EMBEDDER, check_embedder, load_embedder
 from spf.pacing.check import CHECKING, disagreements
 
 U = np.linspace(0, 1, 101)
-STILL = np.interp(U, [0, 0.7, 1], [0, 0.97, 1])
-"""The last 30 of 100 steps hold 3% of the change, at a tenth of the mean speed."""
-
-
-def pausing(low: float, high: float) -> np.ndarray:
-    return np.interp(U, [0, 0.4, 0.6, 1], [0, low, high, 1])
+STILL = np.interp(U, [0, 0.7, 1], [0, 0.97, 1])  # its end at a tenth of the mean speed
 
 
 @pytest.mark.parametrize(("one", "other"), [
     (U**2, U**2),
     (U, 0.9 * U + 0.1 * U**2),
     (0 * U, U),
-    (pausing(0.5, 0.5), pausing(0.48, 0.52)),  # still by both: at a fifth of the mean speed
+    [np.interp(U, [0, 0.4, 0.6, 1], [0, low, 1 - low, 1]) for low in (0.5, 0.48)],
 ], ids=["equal", "nearly", "nothing to compare", "still by both"])  # fmt: skip
 def test_what_agrees(one, other):
     assert disagreements(curve_of(one), curve_of(other)) == []
@@ -103,7 +98,6 @@ def test_the_command_prints_and_writes_it(clip, tmp_path, capsys):
     assert "by pixels          by histogram" in output
     check = json.loads((tmp_path / "a.json").read_text())["check"]
     assert check["embedder"] == "histogram (control)"
-    assert set(check["scores"]["after"]) >= {"linearity_mae", "target_mae"}
     for one in check["disagreements"]:
         assert f"{one['start_time']:.2f} to {one['stop_time']:.2f} s pass at" in output
     assert main([*words, "--check-embedder", "none"]) == 0

@@ -1,11 +1,9 @@
-"""Embedding a clip: what is read and refused; reading, preparing and encoding overlap, in order, in
-bounded memory, and end together."""
+"""Embedding a clip: what is refused; reading, preparing and encoding overlap in bounded memory."""
 
 import threading
 import time
 import weakref
-from collections.abc import Iterator
-from typing import Any
+from unittest.mock import Mock
 
 import harness
 import numpy as np
@@ -63,11 +61,8 @@ def test_broken_vectors_name_their_frame(value):
         spf.measure(clip, embedder=harness.Linear(encode))
 
 
-Frame = tuple[np.ndarray, float]
-
-
 @pytest.fixture(autouse=True)
-def _no_thread_stays() -> Iterator[None]:
+def _no_thread_stays():
     yield
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("spf-ahead")]
 
@@ -77,19 +72,12 @@ def path(tmp_path):
     return harness.save(tmp_path / "clip.mp4", harness.steady(12))
 
 
-def raising(error: BaseException) -> Any:
-    def fail(*_: object) -> None:
-        raise error
-
-    return fail
-
-
-def clip(count: int = 20) -> list[Frame]:
+def clip(count=20):
     return [(np.full((6, 8, 3), index % 256, np.uint8), index / 10) for index in range(count)]
 
 
 def test_frames_are_passed_on_and_prepared_in_order_while_a_batch_is_encoded():
-    log: list[tuple[str, float, bool]] = []  # what, which frame, whether by this thread
+    log = []  # what, which frame, whether by this thread
     main = threading.get_ident()
 
     def note(what, number):
@@ -129,10 +117,9 @@ def test_an_embedder_may_stack_its_own_batches():
 @pytest.mark.parametrize("where", ["source", "on_frame", "prepare", "encode"])
 @pytest.mark.parametrize("error", [ClipError("c", "bad", "mend"), KeyboardInterrupt()], ids=repr)
 def test_an_error_anywhere_ends_everything(where, error):
-    """It is raised as it is, no thread stays, and the source is closed."""
-    closed, fail = threading.Event(), raising(error)
+    closed, fail = threading.Event(), Mock(side_effect=error)
 
-    def source() -> Iterator[Frame]:
+    def source():
         try:
             for index, frame in enumerate(clip(1000)):
                 if where == "source" and index == 9:
@@ -150,14 +137,11 @@ def test_an_error_anywhere_ends_everything(where, error):
     assert closed.is_set()
 
 
-# Memory
-
-
-def limited(most: int, error: Exception) -> tuple[Any, list[int]]:
+def limited(most, error):
     """An encoder that takes at most so many frames, and the sizes it was asked for."""
-    asked: list[int] = []
+    asked = []
 
-    def encode(batch: np.ndarray) -> np.ndarray:
+    def encode(batch):
         asked.append(len(batch))
         if len(batch) > most:
             raise error
@@ -216,13 +200,10 @@ def test_a_clip_with_too_many_frames_is_refused(path, monkeypatch):
 
 
 def test_large_frames_are_held_one_at_a_time(path, monkeypatch):
-    """The same vectors; and when a frame is read, the one before it is gone."""
     expected = embed_clip(path, harness.Linear()).vectors
-    alive: list[int] = []
-    frames: list[weakref.ref[np.ndarray]] = []
-    plainly = Reader.__next__
+    alive, frames, plainly = [], [], Reader.__next__
 
-    def counted(self: Reader) -> Frame:
+    def counted(self):
         alive.append(sum(frame() is not None for frame in frames))
         image, time = plainly(self)
         image = image.copy()  # its memory is its own
@@ -237,6 +218,6 @@ def test_large_frames_are_held_one_at_a_time(path, monkeypatch):
 
 def test_lack_of_memory_while_reading_is_an_error_of_the_clip(path):
     embedder = harness.Linear()
-    embedder.prepare = raising(MemoryError())
+    embedder.prepare = Mock(side_effect=MemoryError())
     with refused("does not fit into the memory", ClipError):
         embed_clip(path, embedder)

@@ -45,7 +45,6 @@ def frames(count: int, height: int = 40, width: int = 56) -> np.ndarray:
 
 
 def test_vectors_are_unit_rows_that_depend_on_their_frame_alone(embedder, load):
-    """On no batch, no neighbour, no earlier call, no threads; the input is not written to."""
     clip = frames(9)
     before = clip.copy()
     whole = spf.embed(clip, embedder=embedder)
@@ -123,8 +122,7 @@ def test_pixels_leak_under_motion_and_histogram_does_not():
 def test_a_long_clip_is_streamed(name, load):
     alive, most = weakref.WeakValueDictionary(), set()
 
-    def endless():
-        """Large frames, one at a time; counts how many of them are held at once."""
+    def large_frames():
         for index in range(150):
             alive[index] = image = np.full((480, 640, 3), index, np.uint8)
             most.add(len(alive))
@@ -135,7 +133,7 @@ def test_a_long_clip_is_streamed(name, load):
     spf.embed(frames(1), embedder=embedder)  # a model is loaded by its first batch
     tracemalloc.start()
     try:
-        measured = measure_clip(endless(), embedder, batch_size=16)
+        measured = measure_clip(large_frames(), embedder, batch_size=16)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

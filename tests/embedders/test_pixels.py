@@ -12,7 +12,7 @@ from spf.video.pixels import repeated
 from synthetic.clips import content
 
 
-def morph(first: float = 0, last: float = 1, count: int = 48) -> list[np.ndarray]:
+def morph(first=0, last=1, count=48):
     paint = content("astronaut-coffee-warp").painter((96, 128), 0, 0)
     return [paint(float(p)) for p in np.linspace(first, last, count)]
 
@@ -21,7 +21,7 @@ def measured(path, frames, name="tiny"):
     return measure_clip(harness.save(path / "clip.mp4", frames, 24), load_embedder(name))
 
 
-def boxed(top: int, bottom: int, side: int = 0) -> list[np.ndarray]:
+def boxed(top, bottom, side=0):
     return [np.pad(x, ((top, bottom), (side, side), (0, 0))) for x in morph()]
 
 
@@ -74,7 +74,6 @@ def test_slow_real_change_is_still_seen(tmp_path, name):
 
 
 def test_flicker_grows_with_its_strength():
-    """A path through an arc with white noise of a known size about it."""
     u = np.linspace(0, 1.2, 81)
     arc = np.pad(np.stack([np.cos(u), np.sin(u)], axis=1), [(0, 0), (0, 254)])
     noise = np.random.default_rng(3).standard_normal((81, 256)) / 16

@@ -27,7 +27,7 @@ NAMES = ("siglip", "clip", "dinov2")
 SHAPES = [(1, 1), (1, 1000), (1000, 1), (2, 3), (33, 47), (64, 64), (64, 513), (63, 65), (240, 427)]
 
 
-def frame(height: int, width: int, seed: int = 0) -> np.ndarray:
+def frame(height, width, seed=0):
     """Smooth colours with noise (height, width, 3) uint8."""
     random = np.random.default_rng(seed)
     waves = np.outer(np.sin(np.linspace(0, 7, height)), np.cos(np.linspace(0, 5, width)))
@@ -35,7 +35,7 @@ def frame(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.clip(128 + 90 * waves[..., None] * noise[0] + noise[1], 0, 255).astype(np.uint8)
 
 
-def angle(first: np.ndarray, second: np.ndarray) -> float:
+def angle(first, second):
     """Largest angle between rows, radians, accurate for small ones."""
     a, b = (x.astype(float) for x in (first, second))
     a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))

@@ -6,16 +6,12 @@ import pytest
 from clips import refused
 
 import spf
-from spf.cache import user_cache
 from spf.embedders import embed_clip, load_embedder
 from spf.embedders.pixels import Pixels
 from spf.embedders.views import CAMERA, FRAMES, HELD, LIGHT, NUISANCES, Sample, View
-from spf.measurement import measure_clip
 
 
 class Counting(Pixels):
-    """Counts the frames that it embeds."""
-
     seen = 0
 
     def encode(self, batch: np.ndarray) -> np.ndarray:
@@ -23,14 +19,14 @@ class Counting(Pixels):
         return super().encode(batch)
 
 
-def sampled(images) -> Sample:
+def sampled(images):
     sample = Sample()
     for image in images:
         sample.add(image)
     return sample
 
 
-def plain(count: int) -> np.ndarray:
+def plain(count):
     """Frames (count, 4, 4, 3), each of its own colour."""
     colours = np.random.default_rng(0).integers(0, 256, (count, 1, 1, 3), dtype=np.uint8)
     return np.broadcast_to(colours, (count, 4, 4, 3))
@@ -73,7 +69,6 @@ def test_nine_frames_at_even_distances_whatever_the_length(length):
 
 @pytest.mark.parametrize(("length", "most"), [(300, 1.3), (3000, 1.05)])
 def test_what_views_cost_and_that_they_change_no_frame(length, most):
-    """Frames that are embedded, with all views and without; the same vectors bit for bit."""
     embedder, shown = Counting(), []
     without = embed_clip(plain(length), embedder)
     assert (embedder.seen, without.differences.size) == (length, 0)
@@ -105,19 +100,6 @@ def test_large_frames_are_compared_at_the_size_at_which_they_are_held():
     found = embed_clip(iter(frames), embedder, nuisance="camera")
     assert embedder.seen == 2 + 2 * (1 + len(CAMERA))
     assert found.differences == pytest.approx(0.0, abs=1e-6), "flat frames look the same"
-
-
-def test_a_nuisance_has_its_own_place_in_the_cache(tmp_path):
-    """The plain entry serves no corrected curve; the second time neither is decoded."""
-    path = harness.save(tmp_path / "clip.mp4", harness.steady(20), rate=12)
-    embedder, cache = load_embedder("pixels"), user_cache()
-    usual, first, _, again = (
-        measure_clip(path, embedder=embedder, cache=cache, nuisance=name)
-        for name in ("none", "camera", "light", "camera")
-    )
-    assert (usual.cached, first.cached, again.cached) == (False, False, True)
-    np.testing.assert_array_equal(again.embeddings.differences, first.embeddings.differences)
-    assert again.row == first.row
 
 
 def test_what_does_not_react_keeps_its_curve_and_unknown_names_are_refused():

@@ -12,7 +12,7 @@ from adapters import FIRST, LAST, asked, calls
 from clips import refused
 from miniatures import sharing
 from warping import asked as small
-from warping import coordinates, uneven, watched_tables
+from warping import uneven, watched_tables
 
 from spf.generators.skyreels import SkyReels
 from spf.pacing.bands import Strength, flat
@@ -26,7 +26,6 @@ TOKENS = 6  # of a latent of LTX-Video in miniature
 
 @pytest.mark.parametrize("last", [LAST, None])
 def test_vace_shows_the_frames_of_a_request_and_makes_the_rest(adapters, monkeypatch, last):
-    """An open end is one that the model makes itself."""
     wan = adapters("wan21/vace-1.3b")
     prepare = Mock(wraps=wan.pipeline.prepare_video_latents)
     monkeypatch.setattr(wan.pipeline, "prepare_video_latents", prepare)
@@ -101,26 +100,6 @@ def test_both_frames_reach_the_transformer_at_their_times(ltxv):
     clock = ltxv.clock(request)
     assert clock.frames.tolist() == [0, 4.5, 12.5, 24]
     assert (clock.positions * 8).tolist() == [0, 1, 9, 17]
-
-
-def test_a_warp_is_the_rope_at_moved_times(ltxv):
-    """The rope itself, called with moved times in double precision."""
-    warp = uneven(ltxv, flat(1.0))
-    rope, inputs, cos, sin, _ = watched_tables(ltxv, warp)[0]
-    coords = coordinates(inputs)
-    shift = np.interp(coords[:, 0].numpy(), warp.positions, warp.shift)
-    assert np.abs(shift[:, :TOKENS]).max() == 0  # the last frame
-    assert np.abs(shift).max() > 1
-    coords[:, 0] += torch.from_numpy(shift)
-    moved = rope.forward(*inputs[:5], coords)
-    omega = ltxv.ropes()[0].omega
-    np.testing.assert_allclose(omega, np.pi / 20 * 10000 ** np.linspace(0, 1, 6), rtol=1e-6)
-    # The rope itself rounds angles to float32, which are up to 10 omega.
-    allowed = 5e-7 + 2.5e-7 * 10 * omega.repeat(6)
-    for table, wanted in zip((cos, sin), moved, strict=True):
-        error = np.abs(table - wanted.numpy())
-        assert error[..., :4].max() == 0  # padding
-        assert (error[..., 4:] <= allowed).all()
 
 
 def test_distilled_models_take_their_own_steps(ltxv):

@@ -5,7 +5,6 @@ import functools
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import gguf
 import numpy as np
@@ -141,7 +140,7 @@ def files(adapters, tmp_path_factory):
     return made | {"gguf": [made["high.gguf"], made["low.gguf"]]}
 
 
-def named(options: Any, known: dict[str, Any]) -> Any:
+def named(options, known):
     """Options with paths in place of names."""
     if isinstance(options, dict):
         return {name: named(value, known) for name, value in options.items()}
@@ -150,7 +149,7 @@ def named(options: Any, known: dict[str, Any]) -> Any:
     return known.get(options, options) if isinstance(options, str) else options
 
 
-def far(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def far(one, other):
     return np.abs(one.astype(int) - other)
 
 
@@ -159,6 +158,7 @@ MOVED = {"offload": "group", "tiling": True, "slicing": True, "attention": "nati
 
 @pytest.mark.parametrize(("case", "options", "levels"), [
     *((case, MOVED, 0) for case in ("i2v", "split", "ltxv", "framepack")),
+    ("i2v", {"offload": "model"}, 0),
     ("split", {"attention": "_native_math"}, 1),
     ("i2v", {"quantize": "fp8", "dtype": "bfloat16", "offload": "group", "lora": "i2v"}, None),
     ("i2v", {"gguf": "gguf", "offload": "group", "lora": "i2v"}, None),
@@ -168,8 +168,7 @@ MOVED = {"offload": "group", "tiling": True, "slicing": True, "attention": "nati
                          "offload": "group"}, None, marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_the_warp_is_exact_with_each_option(adapters, files, case, options, levels, monkeypatch):
-    """levels : grey levels by which the clip may differ from that without options; None: it must
-    differ. Compiling for the processor takes minutes, so one case alone does it."""
+    """levels : by which the clip may differ from that without options; None: it must differ."""
     plain = adapters(case)
     if backend := options.get("compile"):
         monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
@@ -194,7 +193,6 @@ def test_the_warp_is_exact_with_each_option(adapters, files, case, options, leve
 
 
 def test_loras_are_products_added_to_the_weights_of_their_experts(wan, tmp_path):
-    """Two files with weights, one of them in both experts: as if merged by hand."""
     states = {x: weights(wan.path, x) for x in PARTS}
     first = low_rank(states["transformer"], *LAYERS["i2v"])
     others = "blocks.0.attn1.to_k", "blocks.1.attn2.to_out.0"
@@ -220,8 +218,7 @@ def test_loras_are_products_added_to_the_weights_of_their_experts(wan, tmp_path)
 
 
 def test_gguf_is_its_dequantised_weights(wan, files, tmp_path):
-    """Both experts, one in its authors' names; the folder holds no weights of a transformer."""
-    states: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
+    states = {part: {} for part in PARTS}
     for part in PARTS:
         for name, (content, kind) in quantised(weights(wan.path, part)).items():
             weight = torch.from_numpy(gguf.quants.dequantize(content, kind).copy())
@@ -274,7 +271,7 @@ def test_identity_has_what_changes_pixels(wan, files, tmp_path):
     second = str(saved_lora(tmp_path / "i2v.safetensors", other))  # same name, other content
     same = [{}, {"offload": "group"}, {"slicing": True}]
     assert len({digest(like(wan, **options).identity()) for options in same}) == 1
-    others: list[dict[str, Any]] = [
+    others = [
         *({"lora": files["i2v"]}, {"lora": second}, {"lora": {"file": second, "weight": 0.5}}),
         *({"lora": {"file": second, "expert": "high"}}, {"gguf": files["gguf"]}),
         *({"gguf": files["gguf"][::-1]}, {"quantize": "fp8"}, {"tiling": True}),
@@ -320,7 +317,6 @@ def test_settings_that_cannot_be(options, message, wan, files):
     ("split", {"gguf": "text.gguf"}, "damaged"),
 ])  # fmt: skip
 def test_files_for_another_model(case, options, message, adapters, files):
-    """Refused before anything is loaded."""
     plain = adapters(case)
     generator = like(plain, **named(options, files))
     with refused(message):
@@ -350,7 +346,6 @@ def test_what_is_not_installed(options, package, message, wan, files, monkeypatc
     ("ltxv", "split", "LTX2VideoTransformer3DModel, not LTXVideoTransformer3DModel"),
 ])  # fmt: skip
 def test_the_folder_of_another_model(case, folder, message, adapters):
-    """Some load, and fail after minutes in the middle of a clip."""
     with refused(message, UnavailableError):
         adapter(case, adapters(folder).path).check()
 

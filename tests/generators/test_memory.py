@@ -1,5 +1,4 @@
-"""What a clip takes: published weights, missing, fetched, damaged, too large for here; and memory,
-by hand, against tensors that are counted, and what is refused."""
+"""What a clip takes: weights, and memory by hand and against tensors that are counted."""
 
 import json
 import shutil
@@ -8,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import harness
 import miniatures
@@ -80,7 +78,7 @@ def test_missing_weights_name_size_and_command(name, monkeypatch, tmp_path):
         assert generator.clock(request).positions[0] in (0, pytest.approx(0.5 / 24))
 
 
-def write_safetensors(path: Path, count: int) -> None:
+def write_safetensors(path, count):
     from safetensors.numpy import save_file
 
     path.parent.mkdir(exist_ok=True)
@@ -88,10 +86,9 @@ def write_safetensors(path: Path, count: int) -> None:
 
 
 def test_fetched_pipelines_are_found_at_the_noted_commit(monkeypatch, tmp_path, capsys):
-    """`make weights MODEL=...`; the first download is cut short."""
-    fetched: list[str] = []
+    fetched = []
 
-    def fill(folder: Path, repo: str, patterns: list[str]) -> None:
+    def fill(folder, repo, patterns):
         index(folder)
         fetched.append(repo)
         if len(fetched) > 1:
@@ -115,12 +112,11 @@ def test_fetched_pipelines_are_found_at_the_noted_commit(monkeypatch, tmp_path, 
 
 
 def test_framepack_is_fetched_from_three_repositories(adapters, monkeypatch, tmp_path, capsys):
-    """The miniature's components in the repositories' own layout."""
     from huggingface_hub.utils import filter_repo_objects
 
     generator, fetched = adapters("framepack"), []
 
-    def fill(folder: Path, repo: str, patterns: list[str]) -> None:
+    def fill(folder, repo, patterns):
         whole = Path(generator.path)
         place = whole / next(iter(FRAMEPACK[repo])) if len(FRAMEPACK[repo]) == 1 else whole
         names = [str(file.relative_to(place)) for file in place.rglob("*") if file.is_file()]
@@ -231,14 +227,14 @@ def test_by_hand():
     assert (unknown.weights, unknown.denoising, unknown.decoding) == (5900, 0, 0)
 
 
-def full_size(name: str, config: dict[str, Any], tokens: tuple[int, int, int]) -> tuple[Any, Any]:
-    """A transformer of full width on meta, two of its blocks (all, where control blocks lie beside
-    them), and its call for a grid of tokens."""
+def full_size(name, config, tokens):
+    """Two blocks of a transformer of full width (all, where control blocks lie beside them), and
+    its call for a grid of tokens."""
     import diffusers
 
     frames, height, width = tokens
     many = lambda *shape: torch.empty(*shape).bfloat16()  # noqa: E731
-    inputs: dict[str, Any] = {"num_frames": frames, "height": height, "width": width}
+    inputs = {"num_frames": frames, "height": height, "width": width}
     config = config if "vace_layers" in config else config | {"num_layers": 2}
     if name.startswith("ltx"):  # the last frame's tokens are appended
         count, sound = (frames + 1) * height * width, 126

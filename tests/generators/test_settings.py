@@ -1,11 +1,9 @@
-"""Requests and settings: those that cannot be; that those that decide pacing act, and whose they
-are; sizes by area; and what goes wrong while a clip is generated."""
+"""Requests and settings: those that cannot be, and that those that decide pacing act."""
 
 import json
 import math
 import shutil
 from contextlib import ExitStack
-from typing import Any
 from unittest.mock import Mock
 
 import harness
@@ -35,11 +33,11 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def levels(generator: Any, **more: Any) -> dict[str, np.ndarray]:
+def levels(generator, **more):
     """The noise levels at which each transformer is called while a clip is generated."""
     pipe = generator.pipeline
 
-    def level(named: dict[str, Any]) -> float:
+    def level(named):
         found = float(named["sigma" if "sigma" in named else "timestep"].max()) / 1000
         known = pipe.scheduler.sigmas.numpy()
         assert np.abs(known - found).min() < 2e-3  # what it is told is what is removed
@@ -57,7 +55,7 @@ def test_a_flow_shift_moves_the_noise_levels_and_leaves_no_trace(adapters, case)
     """s t / (1 + (s - 1) t) of the levels without a shift, before they are stretched to an end."""
     generator = adapters(case)
 
-    def all_levels(shift: float | None) -> np.ndarray:
+    def all_levels(shift):
         found = levels(sharing(generator, flow_shift=shift), steps=4, guidance=1.0)
         return np.concatenate(list(found.values()))
 
@@ -272,7 +270,6 @@ def test_a_last_frame_is_needed_or_refused_before_weights_are_looked_for(tmp_pat
 
 
 def test_not_a_number_in_the_latents_ends_it(wan):
-    """Also in the second expert, at low noise, and under a warp; the model can go on."""
     plain = wan.generate(asked()).frames
     warp = Warp.from_time_map(wan.clock(asked()), np.arange(9.0))
     for expert, step in ((wan.pipeline.transformer, 1), (wan.pipeline.transformer_2, 2)):

@@ -1,5 +1,4 @@
-"""The shipped generator: what it promises, on held-out pairs; the oracle that judges it. Where it
-raises or gives nonsense, its rows name that, nothing is stored, and it passes."""
+"""The shipped generator on held-out pairs, and the oracle that judges it."""
 
 import itertools
 from dataclasses import replace
@@ -60,7 +59,7 @@ def test_the_oracle_finds_the_parameter_of_true_renders(index):
     assert oracle.residual(255 - frames).min() > 0.01
 
 
-def rains(frames: np.ndarray) -> np.ndarray:
+def rains(frames):
     raise RuntimeError("mat1 and mat2")
 
 

@@ -25,7 +25,6 @@ def planned(curve, count, counts, target=None, cuts=()):
 
 
 def check(plan, count, length, counts):
-    """What every plan must hold to."""
     assert sum(shot.num_frames for shot in plan.shots) == count
     assert [plan.pieces[0].start, plan.pieces[-1].stop] == [0, length - 1]
     assert [shot.pieces[0].start for shot in plan.shots] == [0, *plan.cuts]
@@ -79,14 +78,12 @@ def test_what_a_generator_cannot_make_is_brought_to_length_and_noted():
 
 
 def test_counts_of_the_generators():
-    """Declared, or found by asking the clock, which needs no weights."""
     assert counts_of(FramePack()) == Counts(36, 37, 145)  # what can be warped
     assert counts_of(TinyGenerator()) == Counts(1, 5, 33)
     assert [counts_of(generator).factor for generator in (Wan22(), Ltx2())] == [4, 8]
 
 
 def test_sharing_out_is_optimal():
-    """Against all ways to share."""
     rng = np.random.default_rng(1)
     for _ in range(60):
         total, least, most = int(rng.integers(3, 14)), int(rng.integers(0, 3)), 6

@@ -102,8 +102,6 @@ def test_flow_follows_what_moves():
 
 
 def test_frames_are_not_held(tmp_path):
-    """40 frames of 1.2 MB pass through every stage."""
-
     def work(count):
         clip = tmp_path / f"{count}.mp4"
         levels = (np.full((640, 640, 3), 255 * k // count, np.uint8) for k in range(count))
@@ -135,11 +133,3 @@ def test_pacing_that_is_measured_well_becomes_even(method):
         for q in map(oracle.parameter, (frames, made(frames, spf.time_map(curve), method)))
     )
     assert before > 2 * after
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_frames_are_taken_as_they_are_needed(method):
-    taken = []
-    frames = (taken.append(k) or image for k, image in enumerate(noise(12)))
-    assert len(list(resampled(frames, [0, 3.5, 7], method))) == 3
-    assert len(taken) == 8

@@ -12,7 +12,6 @@ from warping import STEPS, asked, coordinates, uneven, watched_tables
 
 from spf.errors import SpfError
 from spf.generators.clock import wan_rope
-from spf.generators.wan import Wan22
 from spf.pacing.bands import Strength, flat
 from spf.pacing.gamma import gamma
 from spf.pacing.warp import Warp
@@ -47,15 +46,6 @@ def test_a_second_warp_is_refused_and_the_first_stays():
     assert not torch.equal(wan_output(transformer), warped)
     with warp.applied(ropes):  # and it can be warped again afterwards
         assert torch.equal(wan_output(transformer), warped)
-
-
-def test_offloading(adapters):
-    """It moves weights between devices with hooks of its own; here from the CPU to the CPU."""
-    plain = adapters("i2v")
-    warp = uneven(plain)
-    offloaded = pipelines.loaded(Wan22(path=plain.path, device="cpu", offload="model"))
-    video = offloaded.generate(asked(plain), warp).frames
-    np.testing.assert_array_equal(video, plain.generate(asked(plain), warp).frames)
 
 
 def test_compiled_transformers():

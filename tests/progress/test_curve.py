@@ -98,7 +98,7 @@ def test_wrong_time_maps():
 
 @pytest.mark.parametrize("change", [0.0, 0.5, 8.0])
 def test_what_is_read_off_a_curve_can_be_written_to_a_record(change):
-    """As JSON, which knows no scalars of NumPy: for noise, flicker over a change, and a change."""
+    """JSON knows no scalars of NumPy."""
     path = change * oracles.great_circle(np.linspace(0, 1.5, 60), dim=16)
     noise = np.random.default_rng(0).normal(size=path.shape)
     curve = spf.fit((path + noise) / np.linalg.norm(path + noise, axis=1, keepdims=True))

@@ -58,7 +58,6 @@ def share_by_loops(z, matrix, window, sigma):
 
 
 def test_unseen_views_take_no_part_in_their_directions():
-    """Frames that answer along other axes explain nothing of each other, those alike all of it."""
     differences = np.zeros((2, 2, 6))
     differences[0, :, 1], differences[1, :, 2] = (0.1, -0.2), (0.2, 0.1)
     still = np.tile(np.eye(6)[0], (5, 1))
@@ -104,8 +103,7 @@ def test_nothing_to_correct_is_the_plain_curve_itself(z, differences):
 
 
 def sphere(amplitude):
-    """A morph along an arc, unevenly paced, seen by a camera that moves it along three axes of
-    nuisance; and the differences of small motions along these axes (F, V, D)."""
+    """A morph along an arc, moved along three axes of nuisance, and small motions along these."""
     u = np.linspace(0, 1, 80)
     z = np.zeros((80, 20))
     z[:, 0], z[:, 1] = np.cos(1.2 * u**2), np.sin(1.2 * u**2)
@@ -119,7 +117,6 @@ def sphere(amplitude):
 
 @pytest.mark.parametrize("amplitude", [0.0, 0.1, 0.5])
 def test_a_known_nuisance_is_taken_out_whole(amplitude):
-    """And nothing of a meaning that moves across it, as with the still camera of amplitude 0."""
     z, differences = sphere(amplitude)
     truth, plain = fit(sphere(0.0)[0]), fit(z)
     found = correct(plain, z, differences)
@@ -136,9 +133,7 @@ def test_a_known_nuisance_is_taken_out_whole(amplitude):
 
 @pytest.mark.parametrize("left", [0.0, 0.05])
 def test_motion_alone_is_no_semantic_change_beside_its_plain_curve(left):
-    """A path along the nuisance, of which a small part stays (0.05: less than half of what unseen
-    views leave): the plain curve changes, the corrected one does not. A meaning that is a motion is
-    the same to it, so that it is flagged."""
+    """left : a part that stays, less than half of what unseen views leave."""
     u = np.linspace(-0.5, 0.5, 60)
     z = np.zeros((60, 20))
     z[:, 0], z[:, 5], z[:, 6] = 1.0, u, left * u

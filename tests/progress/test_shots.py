@@ -49,7 +49,6 @@ def rest(u):
 ])  # fmt: skip
 @pytest.mark.parametrize("method", FOR_FINISHED)
 def test_no_frame_mixes_two_shots(method, cuts, settings, tmp_path):
-    """Each frame has one hue, and the shots come in order, all of them."""
     clip = harness.save(tmp_path / "clip.mp4", shots(cuts, 24))
     settings = {"method": method, "embedder": "pixels", "check": None} | settings
     if method == "regenerate":

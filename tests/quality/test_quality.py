@@ -1,6 +1,5 @@
-"""VBench on real encoded clips, as its own command scores them, in a process of its own; and its
-weights, fetched and checked from a server of the tests, loaded without running what a file may
-hold, and random ones with which every dimension gives what its own command gives."""
+"""VBench on real encoded clips, as its own command scores them; and its weights, from a server of
+the tests, which run nothing."""
 
 import hashlib
 import json
@@ -72,7 +71,6 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def quality(weights):
-    """All dimensions, of which one can run; one child process for all tests."""
     made = VBench(device="cpu")
     yield made
     made.close()
@@ -176,7 +174,6 @@ def test_a_score_is_computed_once_for_the_same_bytes_and_packages(
 
 
 def test_the_time_limit_kills_the_whole_group(tmp_path, monkeypatch):
-    """Of a shell script that stands in for Python, and of the process that it starts."""
     script = tmp_path / "python"
     script.write_text(f"#!/bin/sh\nsleep 300 & echo $! > {tmp_path}/pid; wait\n")
     script.chmod(0o755)
@@ -202,7 +199,6 @@ def test_bad_settings(settings, message):
 
 
 def test_without_the_package_nothing_is_run(folder, monkeypatch):
-    """Scores are none of those that it gave while it was there, and a run goes on without it."""
     here = VBench(device="cpu").identity()
     monkeypatch.setitem(sys.modules, "vbench", None)
     absent = VBench(device="cpu")
@@ -217,7 +213,6 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def models(tmp_path):
-    """Where weights are fetched to."""
     return tmp_path / "vbench" / "models"
 
 
@@ -280,10 +275,6 @@ def test_a_server_that_refuses_is_one_line(server, models, fetch):
     assert str(models / "pinned.pth") in line  # where to copy it to
 
 
-def touch(path: str) -> None:
-    Path(path).touch()
-
-
 class Mischief:
     """Calls a function when it is unpickled."""
 
@@ -297,9 +288,8 @@ class Mischief:
 @pytest.mark.parametrize("shell", [False, True])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_file_of_weights_runs_nothing(shell, zipped, tmp_path):
-    """Even for a caller that does not mind: what is no tensor is inert, or nothing is loaded."""
     ran = str(tmp_path / "ran")
-    more = Mischief(os.system, f"touch {ran}") if shell else Mischief(touch, ran)
+    more = Mischief(os.system, f"touch {ran}") if shell else Mischief(os.mknod, ran)
     content = {"weight": torch.arange(3), "more": more}
     path = tmp_path / "weights.pth"
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
@@ -318,7 +308,6 @@ def test_a_file_of_weights_runs_nothing(shell, zipped, tmp_path):
 
 @pytest.mark.slow
 def test_every_dimension_is_what_the_packages_command_gives(tmp_path, monkeypatch):
-    """With random weights, which are taken for the published ones."""
     weights, videos, hub = (tmp_path / x for x in ("random", "videos", "hub/checkpoints"))
     script = str(harness.ROOT / "tests" / "helpers" / "vbench_weights.py")
     done = harness.command(sys.executable, script, str(weights), timeout=400)

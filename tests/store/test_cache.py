@@ -1,5 +1,4 @@
-"""Embeddings that are cached: found again only if nothing changed, whole, bounded; shared among
-processes, in the leaderboard and on the command line."""
+"""Embeddings that are cached: found again only if nothing changed, whole, bounded and shared."""
 
 import dataclasses
 import errno
@@ -60,12 +59,13 @@ def check_same(first, second):
             assert getattr(one, "dtype", None) == getattr(other, "dtype", None)
 
 
-@pytest.mark.parametrize("kind", ["video", "folder"])
+@pytest.mark.parametrize("kind", ["video", "folder", "camera"])
 def test_the_second_time_nothing_is_decoded(kind, clip, tmp_path, monkeypatch):
-    source = clip if kind == "video" else image_folder(tmp_path / "images")
-    cold = measured(source)
+    source = image_folder(tmp_path / "images") if kind == "folder" else clip
+    more = {"nuisance": "camera"} if kind == "camera" else {}
+    cold = measured(source, **more)
     forbid_decoding(monkeypatch)
-    warm = measured(source, on_frame=lambda *_: pytest.fail("a frame was decoded"))
+    warm = measured(source, on_frame=lambda *_: pytest.fail("a frame was decoded"), **more)
     assert (cold.cached, warm.cached) == (False, True)
     check_same(cold, warm)
     with pytest.raises(spf.ClipError, match="opened"):
@@ -73,8 +73,6 @@ def test_the_second_time_nothing_is_decoded(kind, clip, tmp_path, monkeypatch):
 
 
 def test_frames_foreign_embedders_and_failures_are_not_cached(clip, tmp_path):
-    """No key covers the code of an embedder from elsewhere."""
-
     class Mine(Histogram):
         pass
 
@@ -91,8 +89,6 @@ def test_frames_foreign_embedders_and_failures_are_not_cached(clip, tmp_path):
     assert not list(user_cache().folder.iterdir())  # nor is a lock left
 
 
-# What determines an entry: whatever of it changes, nothing old is found
-
 CHANGES = {
     "weights": (Histogram, "identity", lambda old: lambda self: old(self) | {"weights": "new"}),
     "library": (cache, "libraries", lambda old: lambda: old() | {"av": "another"}),
@@ -103,7 +99,8 @@ SAMPLING = {
 }  # fmt: skip
 SETTINGS = {name: {"sampling": Sampling(**{name: value})} for name, value in SAMPLING.items()}
 SETTINGS |= {"embedder": {"embedder": load_embedder("pixels")}, "batch_size": {"batch_size": 5}}
-SETTINGS["colours"] = {"embedder": load_embedder("histogram", colours=5)}
+SETTINGS |= {"colours": {"embedder": load_embedder("histogram", colours=5)}}
+SETTINGS |= {name: {"nuisance": name} for name in ("camera", "light")}
 
 
 @pytest.mark.parametrize("name", [*CHANGES, *SETTINGS])

@@ -30,7 +30,6 @@ def stored(root):
 
 
 def test_what_was_touched_is_as_before(tmp_path, monkeypatch):
-    """Plots, which take most of the time, are not the subject; that there is an image is."""
     drawn = {"truth.png": (harness.blank(), "an image")}
     monkeypatch.setattr("benchmarks.known_pacing.experiment.draw_figures", lambda *_: drawn)
     part = truth_tables.Topic("Images", [], ("truth.png",), lambda embedder: embedder)

@@ -1,5 +1,4 @@
-"""Damaged clips and errors: what decodes is used, what is lost is noted, nothing else escapes; and
-reading in a process of its own gives the same frames, and nothing that the process does escapes."""
+"""Damaged clips: what decodes is used, what is lost is noted, nothing else escapes."""
 
 import struct
 import subprocess
@@ -28,8 +27,6 @@ OVER = 1
 
 @dataclass
 class ApngFrame:
-    """A frame of an animated PNG: pixels (H, W, 4) uint8 at (x, y)."""
-
     pixels: np.ndarray
     x: int = 0
     y: int = 0
@@ -69,10 +66,7 @@ def write_apng(path, parts, outside=None):
 
 
 def shown_apng(parts):
-    """What each frame looks like over black by the specification, (T, H, W, 3), in real numbers.
-
-    With colours multiplied by their alpha, `over` is c + (1 - alpha) times what was there.
-    """
+    """What each frame looks like over black by the specification, (T, H, W, 3) float64."""
     canvas = np.zeros((*parts[0].pixels.shape[:2], 3))
     frames = []
     for index, part in enumerate(parts):
@@ -120,7 +114,6 @@ def test_a_damaged_packet_is_skipped_and_counted(shared, tmp_path, capfd):
 
 
 def test_a_picture_starts_no_program(tmp_path, monkeypatch):
-    """Pillow would have Ghostscript draw it, where that is installed."""
     draw = Mock(return_value=Image.new("RGB", (8, 8)).im)
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", draw)
     program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
@@ -191,13 +184,9 @@ def test_absurd_sizes_are_refused(tmp_path):
         for path in (bomb, small):
             with refused("too large", ClipError):
                 load(path)
-    head = b"YUV4MPEG2 W9000 H40000 F25:1 Ip A9:1 C420\nFRAME\n"
-    (tmp_path / "bomb.y4m").write_bytes(head + bytes(1000))
-    with pytest.raises(ClipError):
-        probe(tmp_path / "bomb.y4m")
 
 
-def drawn(seed: int) -> list[ApngFrame]:
+def drawn(seed):
     """A canvas and patches anywhere, with every alpha, blend and disposal."""
     generator = np.random.default_rng(seed)
     parts = [ApngFrame(generator.integers(0, 256, (24, 32, 4), np.uint8), dispose=seed % 3)]
@@ -214,7 +203,7 @@ def drawn(seed: int) -> list[ApngFrame]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_apng_is_composed_as_the_specification_asks(tmp_path, seed):
-    """Each step rounds to 8 bits; many veils over each other may be off by some levels."""
+    """Each step rounds to 8 bits, which adds up."""
     parts = drawn(seed)
     outside = 255 - parts[0].pixels if seed % 2 else None
     clip = load(write_apng(tmp_path / "a.png", parts, outside))
@@ -288,7 +277,6 @@ def test_memory_is_bounded(clip, tmp_path, monkeypatch):
     (b'{"frame": [100000, 100000, 3], "time": 0, "decoded": 1}\n', "a frame of another size"),
 ], ids=["json", "error", "nested", "endless", "large"])  # fmt: skip
 def test_what_a_child_sends_is_not_trusted(clip, sent, why):
-    """A decoder that was taken over, or a library that prints between the frames."""
     with GuardedReader(clip) as reader:
         reader._decoder._rest = sent
         with refused(why, ClipError):

@@ -238,7 +238,6 @@ EXIF = {1: "RGBW", 2: "GRWB", 3: "WBGR", 4: "BWRG", 5: "RBGW", 6: "BRWG", 7: "WG
 @pytest.mark.parametrize("orientation", EXIF)
 @pytest.mark.parametrize("name", ["a.avi", "a.mjpeg"])
 def test_photographs_that_were_copied_into_a_video(tmp_path, name, orientation):
-    """Their EXIF data come with them, which not every PyAV knows."""
     exif = Image.Exif()
     exif[0x010F], exif[0x0112] = "ACME", orientation
     data = io.BytesIO()
