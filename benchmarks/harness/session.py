@@ -72,17 +72,15 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     job.store.store.sweep()
     plan = benchmark.plan()
     folder.write("config.yaml", OmegaConf.to_yaml(config))
-    name = folder.root.name
 
     def begin(found: Mapping[int, CompletedCell]) -> None:
         if not quiet:
             print_plan(plan, job.cells, found)
-        if len(found) < len(job.cells):
-            if hasattr(benchmark, "prepare"):
-                benchmark.prepare()
-            done = sum(one.record["status"] == DONE for one in found.values())
-            total = len(job.cells) - len(found) + done  # those that are not run count nowhere
-            tracker.start(name, identity(config), folder, total, done)
+        if len(found) < len(job.cells) and hasattr(benchmark, "prepare"):
+            benchmark.prepare()
+        done = sum(one.record["status"] == DONE for one in found.values())
+        total = len(job.cells) - len(found) + done  # those that are not run count nowhere
+        tracker.start(folder, identity(config), total, done)
 
     results = run_cells(job, workers, begin, lambda one: tracker.on_completed(one.record))
     code = INTERRUPTED if results.interrupted else int(results.failed > 0)
@@ -92,7 +90,7 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     folder.write("index.html", render_page(plan, summary, results, folder))
     published = ""
     if not results.interrupted:
-        published = tracker.publish(name, identity(config), results.records, summary, folder)
+        published = tracker.publish(folder, results.records, summary)
     if not quiet:
         stopped = "interrupted; " if results.interrupted else ""
         reused = f", {results.reused} taken from an earlier run" if results.reused else ""

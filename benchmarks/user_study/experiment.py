@@ -1,6 +1,7 @@
 """User study: a page for blind choices between strategies, and what the answers say."""
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,11 @@ from benchmarks.harness.cells import Cell, Key, OnProgress, Outcome, Summary
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.records import DONE, Record
+from benchmarks.harness.report.page import environment
 from benchmarks.leaderboard.cells import clip_cell
 from benchmarks.user_study.clips import Film, cached_film, check_films, film_of_file, incomparable
-from benchmarks.user_study.page import render_study
-from benchmarks.user_study.raters import Rules
-from benchmarks.user_study.tables import summarised
-from benchmarks.user_study.trials import LARGEST, AnswersError, Study
+from benchmarks.user_study.tables import QUESTION, summarised
+from benchmarks.user_study.trials import ANSWERS_FORMAT, LARGEST, VERSION, AnswersError, Study
 from spf.errors import ClipError, ConfigError
 from spf.files import read_bounded
 from spf.generators.base import Generator
@@ -92,7 +92,7 @@ class UserStudy:
         number("checks", checks, least=0, whole=True)
         number("missed", missed, least=0, most=checks, whole=True)
         self.measuring = measuring
-        self.rules = Rules(checks, missed)
+        self.missed = missed
         self.files = _files(answers)
         self.volatile = bool(self.files)  # answers may come and go between two runs
         self.workers: int | None = None
@@ -193,13 +193,13 @@ class UserStudy:
                 data = read_bounded(path, LARGEST)
                 if file_digest(path) != content:
                     raise ClipError(name, "it changed while it was read", "start again")
-                answers = self.study.read(data)
+                rater, choices = self.study.read(data)
             except OSError as error:
                 why = f"it cannot be read ({error.strerror})"
                 raise ClipError(name, why, "check the path") from None
             except AnswersError as error:
                 raise AnswersError(f"{name}: {error}") from None
-            values = {"rater": answers.rater, "answered": len(answers.choices)}
+            values = {"rater": rater, "answered": len(choices)}
             return Outcome({**values, "answers": data.decode(), "source": name})
 
         return Cell(key, None if content is None else inputs, compute)
@@ -217,7 +217,25 @@ class UserStudy:
             prompts = {clip.pair: clip.prompt for clip in self._planned}
             folder.write(PAGE, render_study(study, films, prompts))
             folder.write(KEY, study.key())
-        return summarised(study, answers, left_out, replace(self.rules, checks=study.checks), page)
+        return summarised(study, answers, left_out, self.missed, page)
+
+
+def render_study(study: Study, films: Mapping[str, bytes], prompts: Mapping[str, str]) -> str:
+    """HTML that works without a server and sends nothing. It holds ids: the key says what they are.
+
+    films : MP4 of each clip by its id. prompts : what the clips of a pair are to show, by the pair;
+    "" or absent where there is none.
+    """
+    clips = sorted({clip for trial in study.trials for clip in trial.clips})
+    trials = [
+        {"id": trial.id, "clips": list(trial.clips), "prompt": prompts.get(trial.pair, "")}
+        for trial in study.trials
+    ]
+    data: dict[str, Any] = {"format": ANSWERS_FORMAT, "version": VERSION, "study": study.id}
+    data["trials"] = trials
+    data["clips"] = {clip: base64.b64encode(films[clip]).decode() for clip in clips}
+    template = environment().get_template("study.html.j2")
+    return template.render(question=QUESTION, data=data, trials=len(trials))
 
 
 def _available(

@@ -5,13 +5,12 @@ docs/how-to/run-a-study.md says why, and what each number means. Random numbers 
 name.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import ceil, nan
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 from scipy.sparse.csgraph import connected_components
@@ -30,68 +29,46 @@ PRECISION, MAXIMAL_STEPS = 1e-9, 10_000
 """Scores are found when a step moves none further than this."""
 
 
-@dataclass(frozen=True)
-class Vote:
-    """A rater chose `winner` before `loser` where `item` showed both."""
-
-    rater: str
-    item: str
-    winner: str
-    loser: str
+VOTES = ["rater", "item", "winner", "loser"]
+"""Columns of votes: a rater chose `winner` before `loser` where `item` showed both."""
 
 
-@dataclass(frozen=True)
-class Rate:
-    """A share of choices: low .. high is the exact 95% interval of Clopper and Pearson (1934),
-    p the exact two-sided binomial test against 1/2. Without choices all three are NaN."""
+class Rate(NamedTuple):
+    """A share of choices, its exact 95% interval (Clopper and Pearson 1934), and p of the exact
+    two-sided binomial test against 1/2. NaN without choices."""
 
-    chosen: int
-    choices: int
     rate: float = nan
-    low: float = nan
-    high: float = nan
+    low_95: float = nan
+    high_95: float = nan
     p: float = nan
 
 
 def rate_of(chosen: int, choices: int) -> Rate:
     """The share chosen / choices, as if all choices were independent of each other."""
     if choices == 0:
-        return Rate(chosen, choices)
+        return Rate()
     test = stats.binomtest(chosen, choices, 0.5)
     interval = test.proportion_ci(1 - ALPHA, method="exact")
-    ends = float(interval.low), float(interval.high)
-    return Rate(chosen, choices, chosen / choices, *ends, float(test.pvalue))
+    return Rate(chosen / choices, float(interval.low), float(interval.high), float(test.pvalue))
 
 
-def between(votes: Iterable[Vote], first: str, second: str) -> list[Vote]:
-    """The votes on two strategies, whichever won."""
-    return [vote for vote in votes if {vote.winner, vote.loser} == {first, second}]
-
-
-def majorities(votes: Iterable[Vote], first: str) -> tuple[int, int, int]:
+def majorities(votes: pd.DataFrame, first: str) -> tuple[int, int, int]:
     """Raters who chose `first` more often than not, less often, and as often.
 
     One rater's choices depend on each other; raters do not.
     """
-    leads: Counter[str] = Counter()
-    for vote in votes:
-        leads[vote.rater] += 1 if vote.winner == first else -1
-    signs = [int(np.sign(lead)) for lead in leads.values()]
-    return signs.count(1), signs.count(-1), signs.count(0)
+    share = (votes["winner"] == first).groupby(votes["rater"]).mean()
+    return int((share > 0.5).sum()), int((share < 0.5).sum()), int((share == 0.5).sum())
 
 
-def wins_of(votes: Sequence[Vote], strategies: Sequence[str]) -> Array:
+def wins_of(votes: pd.DataFrame, strategies: Sequence[str]) -> Array:
     """(R, S, S): how often each rater, by name, chose strategy i before strategy j."""
-    raters = _numbered({vote.rater for vote in votes})
-    column = {strategy: index for index, strategy in enumerate(strategies)}
+    rows, raters = pd.factorize(votes["rater"], sort=True)
+    column = pd.Index(strategies).get_indexer
+    winner, loser = (column(pd.Index(votes[name])) for name in ("winner", "loser"))
     wins = np.zeros((len(raters), len(strategies), len(strategies)))
-    for vote in votes:
-        wins[raters[vote.rater], column[vote.winner], column[vote.loser]] += 1
+    np.add.at(wins, (rows, winner, loser), 1)
     return wins
-
-
-def _numbered(names: set[str]) -> dict[str, int]:
-    return {name: number for number, name in enumerate(sorted(names))}
 
 
 def bradley_terry(wins: Array, half: float = HALF) -> Array:
@@ -120,14 +97,16 @@ def bradley_terry_intervals(wins: Array, name: str) -> Array:
         resampled = wins[drawn].sum(axis=axis - 2)
         return np.moveaxis(_scores(resampled + HALF * compared), -1, 0)
 
-    options: dict[str, Any] = {
-        "vectorized": True,
-        "confidence_level": 1 - ALPHA,
-        "method": "percentile",
-    }
-    options |= {"n_resamples": RESAMPLES, "batch": max(1, BLOCK // wins.size)}
-    drawn = stats.bootstrap((np.arange(raters),), statistic, **options, rng=generator(name))
-    found = drawn.confidence_interval
+    found = stats.bootstrap(
+        (np.arange(raters),),
+        statistic,
+        vectorized=True,
+        confidence_level=1 - ALPHA,
+        method="percentile",
+        n_resamples=RESAMPLES,
+        batch=max(1, BLOCK // wins.size),
+        rng=generator(name),
+    ).confidence_interval
     return np.stack([found.low, found.high], axis=-1)
 
 
@@ -148,18 +127,17 @@ def _scores(wins: Array) -> Array:
     return following
 
 
-def ratings(votes: Sequence[Vote], first: str) -> NDArray[np.int8]:
+def ratings(votes: pd.DataFrame, first: str) -> NDArray[np.int8]:
     """(R, U): what each rater chose at each item, 0 or 1, and -1 where nothing.
 
     first : one of the two strategies that were voted on. It is 0 at every other item and 1 at the
     others: chance is a coin's, so that raters who all choose it everywhere agree, and are not taken
     for raters who chose nothing at all.
     """
-    rows, columns = _numbered({vote.rater for vote in votes}), _numbered({x.item for x in votes})
-    found = np.full((len(rows), len(columns)), -1, np.int8)
-    for vote in votes:
-        column = columns[vote.item]
-        found[rows[vote.rater], column] = ((vote.winner == first) + column) % 2
+    rows, raters = pd.factorize(votes["rater"], sort=True)
+    columns, items = pd.factorize(votes["item"], sort=True)
+    found = np.full((len(raters), len(items)), -1, np.int8)
+    found[rows, columns] = ((votes["winner"] == first) + columns) % 2
     return found
 
 

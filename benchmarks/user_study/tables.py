@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 from itertools import combinations
-from math import ceil, isfinite
+from math import ceil
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.harness.cells import Section, Summary, Table
 from benchmarks.harness.printing import printer
-from benchmarks.harness.records import Record
+from benchmarks.harness.records import DONE, Record
 from benchmarks.harness.statistics import ALPHA, POWER, holm
 from benchmarks.user_study import preferences
-from benchmarks.user_study.preferences import HALF, MINIMAL_RATERS, Rate, Vote, rate_of
-from benchmarks.user_study.raters import Rater, Rules, choices_of, read_raters, votes_of
-from benchmarks.user_study.trials import Study
+from benchmarks.user_study.preferences import HALF, MINIMAL_RATERS, VOTES, rate_of
+from benchmarks.user_study.trials import EVEN, AnswersError, Study
 
 Row = dict[str, Any]
 
@@ -56,52 +56,100 @@ SIZE_NOTE = (
 
 
 def summarised(
-    study: Study, records: Sequence[Record], left_out: dict[str, str], rules: Rules, page: str
+    study: Study, records: Sequence[Record], left_out: dict[str, str], missed: int, page: str
 ) -> Summary:
-    """Headline, sentences and tables. page : path of the page in the run's folder; "" where none
-    was made."""
-    raters = read_raters(study, records, rules)
-    votes = votes_of(raters)
-    counted = sum(rater.counted for rater in raters)
+    """Headline, sentences and tables.
+
+    missed : attention checks that a counted rater may miss or leave out. page : path of the page in
+    the run's folder; "" where none was made.
+    """
+    people, votes = read_raters(study, records, missed)
     headline = f"{NO_ANSWERS}; {len(study.trials)} trials a rater"
-    if raters:
-        headline = f"{counted} of {len(raters)} files of answers counted, {len(votes)} choices"
+    if people:
+        counted = sum(row["counted"] == "yes" for row in people)
+        headline = f"{counted} of {len(people)} files of answers counted, {len(votes)} choices"
     table = Table.of_rows
-    rows, scores = preference_rows(study, votes), score_rows(study, votes)
+    rows = preference_rows(study, votes)
     choices = table("preferences", f"Choices: {QUESTION}", PREFERENCES, rows, PREFERENCE_NOTE)
-    score_table = table("bradley_terry", "Scores", SCORES, scores, SCORE_NOTE)
-    lines = [_first_sentence(study, raters, votes, page), *_sentences(choices)]
-    people = _rater_rows(study, raters, rules)
-    pacing, title = pacing_rows(study, raters), "Choices against the measured pacing"
-    sizes, needed = size_rows(study), "Choices needed to show a preference"
+    scores = Table("bradley_terry", "Scores", score_table(study, votes), SCORE_NOTE)
+    lines = [_first_sentence(study, bool(people), votes, page), *_sentences(choices)]
+    pacing, title = pacing_rows(study, votes), "Choices against the measured pacing"
     by_rater = [
-        table("raters", "Every file of answers", RATERS, people, _rule(rules)),
+        table("raters", "Every file of answers", RATERS, people, _rule(study, missed)),
         table("by_pacing", title, PACING, pacing, PACING_NOTE),
     ]
-    missing = [{"pair": pair, "reason": reason} for pair, reason in sorted(left_out.items())]
-    lost = table("left_out", "Pairs left out of the study", ["pair", "reason"], missing)
-    sections = [
-        Section("User study", lines, [choices, score_table]),
-        *([Section("The page", links={"The page for raters": page})] if page else []),
-        Section("Raters", [], by_rater),
-        Section("Raters needed", [], [table("sample_size", needed, SIZES, sizes, SIZE_NOTE)]),
-        *([Section("Pairs left out", [], [lost])] if missing else []),
-    ]
+    needed = [(rate, preferences.choices_needed(rate)) for rate in TRUE_RATES]
+    pairs = max(1, len(study.pairs))
+    sizes = [dict(zip(SIZES, (rate, n, ceil(n / pairs)), strict=True)) for rate, n in needed]
+    size_title = "Choices needed to show a preference"
+    size_table = table("sample_size", size_title, SIZES, sizes, SIZE_NOTE)
+    sections = [Section("User study", lines, [choices, scores])]
+    if page:
+        sections.append(Section("The page", links={"The page for raters": page}))
+    sections += [Section("Raters", [], by_rater), Section("Raters needed", [], [size_table])]
+    if left_out:
+        rows = [{"pair": pair, "reason": reason} for pair, reason in sorted(left_out.items())]
+        lost = table("left_out", "Pairs left out of the study", ["pair", "reason"], rows)
+        sections.append(Section("Pairs left out", [], [lost]))
     return Summary(headline, sections)
 
 
-def preference_rows(study: Study, votes: Sequence[Vote]) -> list[Row]:
+def read_raters(
+    study: Study, records: Sequence[Record], missed: int
+) -> tuple[list[Row], pd.DataFrame]:
+    """A row for every file of answers; and the choices of the counted ones between strategies:
+    `VOTES`, and the clips that were `chosen` and not, `other`."""
+    needed = max(0, study.checks - missed)
+    rows: list[Row] = []
+    votes: list[Row] = []
+    for record in records:
+        row: Row = {"file": record["clip"], "rater": "", "reason": record["reason"]}
+        rows.append(row | {"trials": len(study.trials), "checks": study.checks, "counted": "no"})
+        if record["status"] != DONE:
+            continue
+        try:
+            rater, choices = study.read(record["answers"].encode())
+        except AnswersError as error:  # a pair has been left out since the page was made
+            rows[-1]["reason"] = str(error)
+            continue
+        right = sum(trial.check and trial.clips[clip] == EVEN for trial, clip in choices)
+        rows[-1] |= {"rater": rater, "answered": len(choices), "checks_right": right}
+        if right < needed:
+            score = f"{right} of {study.checks} attention checks right, {needed} needed"
+            rows[-1]["reason"] = f"excluded: {score}"
+        for trial, chosen in (choice for choice in choices if not choice[0].check):
+            (other,) = trial.clips.keys() - {chosen}
+            two = {"winner": trial.clips[chosen], "loser": trial.clips[other]}
+            vote = {"rater": rater, "item": trial.id, "chosen": chosen, "other": other}
+            votes.append({"row": len(rows) - 1, **vote, **two})
+    # The page saves from the first answer on: of each rater the fullest file is counted.
+    fullest: dict[str, Row] = {}
+    for row in sorted(rows, key=lambda row: -row.get("answered", 0)):
+        if row["rater"]:
+            first = fullest.setdefault(row["rater"], row)
+            if row is not first:
+                row["reason"] = (
+                    f"excluded: rater {row['rater']} answered in {first['file']} already"
+                )
+            elif not row["reason"]:
+                row["counted"] = "yes"
+    table = pd.DataFrame(votes, columns=["row", *VOTES, "chosen", "other"])
+    counted = [number for number, row in enumerate(rows) if row["counted"] == "yes"]
+    return rows, table[table["row"].isin(counted)]
+
+
+def preference_rows(study: Study, votes: pd.DataFrame) -> list[Row]:
     """A row for every two strategies."""
     rows = []
     for first, second in combinations(study.strategies, 2):
-        own = preferences.between(votes, first, second)
-        rate = rate_of(sum(vote.winner == first for vote in own), len(own))
-        row: Row = {"first": first, "second": second, "first_chosen": rate.chosen}
-        row |= {"choices": rate.choices, "note": "" if own else NO_ANSWERS}
-        if own:
+        own = between(votes, first, second)
+        chosen = int((own["winner"] == first).sum())
+        row: Row = {"first": first, "second": second, "first_chosen": chosen}
+        row |= {"choices": len(own), "note": "" if len(own) else NO_ANSWERS}
+        if len(own):
             more, less, tied = preferences.majorities(own, first)
             values = preferences.ratings(own, first)
-            row |= _limits(rate) | {"p": rate.p, "raters_p": rate_of(more, more + less).p}
+            row |= rate_of(chosen, len(own))._asdict() | {"raters_p": rate_of(more, more + less).p}
             row |= {"raters_for_first": more, "raters_for_second": less, "raters_tied": tied}
             row |= {"raters": more + less + tied, "agreement": preferences.agreement(values)}
             row |= {"krippendorff_alpha": preferences.krippendorff_alpha(values)}
@@ -114,91 +162,66 @@ def preference_rows(study: Study, votes: Sequence[Vote]) -> list[Row]:
     return rows
 
 
-def _limits(rate: Rate) -> Row:
-    return {"rate": rate.rate, "low_95": rate.low, "high_95": rate.high}
-
-
-def score_rows(study: Study, votes: Sequence[Vote]) -> list[Row]:
+def score_table(study: Study, votes: pd.DataFrame) -> pd.DataFrame:
     """A row for every strategy, the highest score first."""
-    names = study.strategies
-    if not votes:
-        return [{"strategy": name, "choices": 0, "note": NO_ANSWERS} for name in names]
-    wins = preferences.wins_of(votes, names)
-    scores = preferences.bradley_terry(wins.sum(axis=0)).tolist()
-    limits = preferences.bradley_terry_intervals(wins, f"user study {study.id}").tolist()
-    choices = (wins.sum(axis=(0, 2)) + wins.sum(axis=(0, 1))).astype(int).tolist()
-    note = "" if len(wins) >= MINIMAL_RATERS else f"no interval: {len(wins)} raters"
-    columns = ("strategy", "score", "low_95", "high_95", "choices", "note")
-    rows: list[Row] = [
-        dict(zip(columns, (name, score, *ends, count, note), strict=True))
-        for name, score, ends, count in zip(names, scores, limits, choices, strict=True)
-    ]
-    if not isfinite(scores[0]):
-        return [row | {"note": "no chain of comparisons joins all strategies"} for row in rows]
-    rows.sort(key=lambda row: (-row["score"], row["strategy"]))
-    for row in rows:
-        row["order"] = 1 + sum(other["score"] > row["score"] for other in rows)
-    return rows
+    table = pd.DataFrame({"strategy": study.strategies, "choices": 0, "note": NO_ANSWERS})
+    if len(votes):
+        wins = preferences.wins_of(votes, study.strategies)
+        table["score"] = preferences.bradley_terry(wins.sum(axis=0))
+        limits = preferences.bradley_terry_intervals(wins, f"user study {study.id}")
+        table[["low_95", "high_95"]] = limits
+        table["choices"] = (wins.sum(axis=(0, 2)) + wins.sum(axis=(0, 1))).astype(int)
+        table["note"] = "" if len(wins) >= MINIMAL_RATERS else f"no interval: {len(wins)} raters"
+        if table["score"].isna().any():
+            table["note"] = "no chain of comparisons joins all strategies"
+        else:
+            table["order"] = table["score"].rank(method="min", ascending=False).astype(int)
+            table = table.sort_values(["order", "strategy"])
+    return table.reindex(columns=SCORES)
 
 
-def pacing_rows(study: Study, raters: Sequence[Rater]) -> list[Row]:
+def pacing_rows(study: Study, votes: pd.DataFrame) -> list[Row]:
     """Choices for the clip that measures more even, for every two strategies and for all."""
-    known = study.linearity_mae
-    counts: dict[str, list[bool]] = {}
-    for _, choice in choices_of(raters):
-        clips = choice.trial.clips
-        values = [known[clip] for clip in clips if clip in known]
-        if len(values) == 2 and values[0] != values[1]:
-            names = " and ".join(name for name in study.strategies if name in clips.values())
-            counts.setdefault(names, []).append(known[choice.chosen] == min(values))
-    every = [chosen for some in counts.values() for chosen in some]
+    chosen, other = (votes[side].map(dict(study.linearity_mae)) for side in ("chosen", "other"))
+    known = votes.assign(even=chosen < other)[chosen.notna() & other.notna() & (chosen != other)]
+    two = combinations(study.strategies, 2)
+    groups = {f"{first} and {second}": between(known, first, second) for first, second in two}
+    groups = {name: groups[name] for name in sorted(groups) if len(groups[name])}
+    if len(groups) > 1:
+        groups["all"] = known
     rows = []
-    for name, some in [*counts.items(), *([("all", every)] if len(counts) > 1 else [])]:
-        rate = rate_of(sum(some), len(some))
-        shown: Row = {"comparison": name, "choices": rate.choices, "more_even_chosen": rate.chosen}
-        rows.append(shown | _limits(rate))
-    return sorted(rows, key=lambda row: (row["comparison"] == "all", row["comparison"]))
-
-
-def size_rows(study: Study) -> list[Row]:
-    """Choices, and raters who each see all pairs, for a number of true rates."""
-    pairs = max(1, len(study.pairs))
-    needed = [(rate, preferences.choices_needed(rate)) for rate in TRUE_RATES]
-    return [dict(zip(SIZES, (rate, n, ceil(n / pairs)), strict=True)) for rate, n in needed]
-
-
-def _rater_rows(study: Study, raters: Sequence[Rater], rules: Rules) -> list[Row]:
-    blank = {"trials": len(study.trials), "checks": rules.checks}
-    rows = []
-    for one in raters:
-        row: Row = {"file": one.file, "rater": one.rater, "reason": one.reason}
-        row |= blank | {"counted": "yes" if one.counted else "no"}
-        rows.append(
-            row | ({"answered": one.answered, "checks_right": one.right} if one.answers else {})
-        )
+    for name, own in groups.items():
+        even = int(own["even"].sum())
+        row: Row = {"comparison": name, "choices": len(own), "more_even_chosen": even}
+        rows.append(row | rate_of(even, len(own))._asdict())
     return rows
 
 
-def _first_sentence(study: Study, raters: Sequence[Rater], votes: Sequence[Vote], page: str) -> str:
+def between(votes: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
+    """The votes on two strategies, whichever won."""
+    return votes[votes[["winner", "loser"]].isin([first, second]).all(axis=1)]
+
+
+def _first_sentence(study: Study, answered: bool, votes: pd.DataFrame, page: str) -> str:
     where = f" The page is {page} in this run's folder, and key.json beside it its key."
     where = where if page else ""
     if not study.pairs:
         return "There is no page: no pair has clips that can be shown beside each other."
-    if not raters:
+    if not answered:
         nobody = "No person has rated these clips, and nothing stands for one."
         return f"No answers yet.{where} {nobody}"
-    people = len({vote.rater for vote in votes})
+    people = votes["rater"].nunique()
     return f"{len(votes)} choices of {people} rater(s) on {len(study.pairs)} pair(s).{where}"
 
 
-def _rule(rules: Rules) -> str:
+def _rule(study: Study, missed: int) -> str:
     """Who is counted, for the note of a table."""
-    if not rules.checks:
+    if not study.checks:
         return "There are no attention checks."
-    chance = preferences.passes_by_chance(rules.checks, rules.missed)
+    chance = preferences.passes_by_chance(study.checks, missed)
     return (
-        f"A rater is counted who has {rules.needed} of {rules.checks} attention checks right: one "
-        f"who guesses passes with a probability of {chance:.2g}."
+        f"A rater is counted who has {max(0, study.checks - missed)} of {study.checks} attention "
+        f"checks right: one who guesses passes with a probability of {chance:.2g}."
     )
 
 

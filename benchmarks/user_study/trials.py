@@ -1,7 +1,7 @@
 """A blind study of pairs of clips: its trials, what each rater is shown, and the answers.
 
-The page knows ids alone; the key says what they are. harness/report/templates/study.js arranges the
-trials by the same rule as `Study.arranged`.
+The page knows ids alone; the key says what they are. study.js arranges the trials by the same rule
+as `Study.arranged`.
 """
 
 import json
@@ -52,24 +52,6 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The clip that was chosen in a trial, after how many plays and seconds."""
-
-    trial: Trial
-    chosen: str
-    plays: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What one rater chose, in the order of the trials; not always all of them."""
-
-    rater: str
-    choices: list[Choice]
-
-
-@dataclass(frozen=True)
 class Study:
     """All trials, by their ids. linearity_mae : of the clips where it is known, by their ids."""
 
@@ -90,12 +72,13 @@ class Study:
         trials = []
         for pair in pairs:
             for two in combinations(strategies, 2):
-                names = {digest([study, "clip", pair, name]): name for name in two}
-                trials.append(_trial(digest([study, "trial", pair, two]), pair, names))
+                clips = sorted((digest([study, "clip", pair, name]), name) for name in two)
+                trials.append(Trial(digest([study, "trial", pair, two]), pair, dict(clips)))
         for number in range(checks):
-            names = {digest([study, "check", number, name]): name for name in (EVEN, JUMP)}
-            identity = digest([study, "check", number])
-            trials.append(_trial(identity, pairs[number % len(pairs)], names, True))
+            kinds = (EVEN, JUMP)
+            clips = sorted((digest([study, "check", number, name]), name) for name in kinds)
+            pair, identity = pairs[number % len(pairs)], digest([study, "check", number])
+            trials.append(Trial(identity, pair, dict(clips), check=True))
         return cls(study, tuple(strategies), tuple(sorted(trials, key=lambda trial: trial.id)))
 
     @property
@@ -141,17 +124,24 @@ class Study:
         if content.pop("checksum", None) != digest(content):
             raise AnswersError("the key was changed or damaged; use the one beside the page")
         try:
-            trials = tuple(_known(trial) for trial in content["trials"])
-            strategies = tuple(_text(name) for name in content["strategies"])
-            errors = {_text(clip): float(x) for clip, x in content["linearity_mae"].items()}
-            return cls(_text(content["study"]), strategies, trials, errors)
+            # What is no text is a TypeError of `printable`.
+            strategies = tuple(map(printable, content["strategies"]))
+            errors = {printable(clip): float(x) for clip, x in content["linearity_mae"].items()}
+            trials = []
+            for one in content["trials"]:
+                clips = {printable(clip): printable(x) for clip, x in one["clips"].items()}
+                names = printable(one["id"]), printable(one["pair"])
+                trials.append(Trial(*names, clips, bool(one["check"])))
+            return cls(printable(content["study"]), strategies, tuple(trials), errors)
         except (KeyError, TypeError, ValueError, AttributeError):
             why = "the key is not as it was written; use the one beside the page"
             raise AnswersError(why) from None
 
-    def read(self, data: bytes) -> Answers:
-        """The answers of a file that the page saved. Raises AnswersError, in one line, saying what
-        is wrong with it: nothing is guessed and nothing passed over."""
+    def read(self, data: bytes) -> tuple[str, list[tuple[Trial, str]]]:
+        """Rater and choices (trial, clip), not always of all trials, of a file that the page saved.
+
+        Raises AnswersError, in one line, for what is wrong: nothing is guessed or passed over.
+        """
         content = _object(data, ANSWERS_FORMAT)
         keys = ", ".join(sorted(content))
         _need(set(content) == CONTENT, f"its keys are {_brief(keys)}")
@@ -173,9 +163,9 @@ class Study:
             place, shown = places.get(str(answer["trial"]), (-1, None))
             _need(shown and place > last, f"{where}: trial is {_brief(answer['trial'])}")
             assert shown is not None
-            choices.append(_choice(where, answer, shown))
+            choices.append((shown.trial, _chosen(where, answer, shown)))
             last = place
-        return Answers(rater, choices)
+        return rater, choices
 
 
 def scramble(text: str) -> int:
@@ -191,24 +181,6 @@ def scramble(text: str) -> int:
     return mixed ^ mixed >> 16
 
 
-def _trial(identity: str, pair: str, names: Mapping[str, str], check: bool = False) -> Trial:
-    return Trial(identity, pair, dict(sorted(names.items())), check)
-
-
-def _known(trial: dict[str, Any]) -> Trial:
-    """A trial of a key. Raises TypeError for anything else."""
-    made = Trial(**trial)
-    clips = {_text(clip): _text(name) for clip, name in made.clips.items()}
-    return Trial(_text(made.id), _text(made.pair), clips, bool(made.check))
-
-
-def _text(value: Any) -> str:
-    """A name of a key, printable. Raises TypeError for anything else."""
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return printable(value)
-
-
 def _object(data: bytes, kind: str) -> dict[str, Any]:
     """The object of a JSON file of that format."""
     _need(len(data) <= LARGEST, f"it has {len(data)} bytes")
@@ -222,7 +194,8 @@ def _object(data: bytes, kind: str) -> dict[str, Any]:
     return content
 
 
-def _choice(where: str, answer: dict[str, Any], shown: Shown) -> Choice:
+def _chosen(where: str, answer: dict[str, Any], shown: Shown) -> str:
+    """The clip that was chosen."""
     for side in SIDES:
         _need(answer[side] == getattr(shown, side), f"{where}: {side} is not what was shown there")
     side, plays, seconds = answer["choice"], answer["plays"], answer["seconds"]
@@ -230,7 +203,7 @@ def _choice(where: str, answer: dict[str, Any], shown: Shown) -> Choice:
     _need(type(plays) is int and 0 <= plays < MANY, f"{where}: plays is {_brief(plays)}")
     number = type(seconds) in (int, float) and 0 <= seconds < MANY
     _need(number, f"{where}: seconds is {_brief(seconds)}")
-    return Choice(shown.trial, getattr(shown, side), plays, float(seconds))
+    return str(getattr(shown, side))
 
 
 def _need(holds: Any, reason: str) -> None:

@@ -1,7 +1,6 @@
 import json
 import os
 import shlex
-import shutil
 import struct
 import sys
 import time
@@ -126,14 +125,14 @@ def publish(root: Path, value: float = 0.25, **settings: Any) -> str:
     folder = RunFolder(root / "runs" / "name")
     folder.prepare()
     tracker = trackers.WandbTracker(**settings)
+    tracker.start(folder, {"x": 1}, 0, 0)
     row = {"status": "failed", "linearity_mae": value}
-    return tracker.publish("name", {"x": 1}, [row], Summary("done", []), folder)
+    return tracker.publish(folder, [row], Summary("done", []))
 
 
 def test_a_run_made_again_goes_on_as_the_same_wandb_run(tmp_path, monkeypatch):
     """Each offline publication holds everything: an older one that was never synced is replaced,
-    as is what an interruption left; one that was synced is W&B's, and is continued; an unchanged
-    one is left as it is."""
+    as is what an interruption left; one that was synced is W&B's, and is continued."""
     root = tmp_path / "runs" / "name"
     other = root / "wandb" / "offline-run-20200101_000000-other"
     other.mkdir(parents=True)
@@ -142,22 +141,15 @@ def test_a_run_made_again_goes_on_as_the_same_wandb_run(tmp_path, monkeypatch):
         return [folder for folder in offline_folders(root) if folder != other]
 
     with monkeypatch.context() as patch:
-        patch.setattr(trackers, "_content", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            publish(tmp_path)
+        patch.setattr(trackers, "_content", Mock(side_effect=RuntimeError("enough")))
+        assert "not written (enough)" in publish(tmp_path)
     (cut_off,) = folders()
     time.sleep(1.1)  # W&B names folders by the second
-    first = publish(tmp_path, 0.5)
+    publish(tmp_path, 0.5)
     (folder,) = folders()
     assert folder != cut_off
     content = merged(*(one.item for one in kinds(folder, "history")))
     assert content["mean/linearity_mae"] == 0.5
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    assert publish(tmp_path, 0.5) == first
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-    shutil.rmtree(folder)
-    assert "wandb sync " in publish(tmp_path, 0.5)  # it is gone, so it is made again
-    (folder,) = folders()
     (file,) = folder.glob("*.wandb")
     file.with_suffix(".wandb.synced").touch()
     time.sleep(1.1)
@@ -186,13 +178,6 @@ def test_jobs_of_a_sweep_share_a_group(tmp_path):
     assert len({run.run_group for run in found}) == 1
     assert found[0].run_group
     assert len({run.display_name for run in found}) == 2
-
-
-def test_names_of_jobs_are_short_and_their_own():
-    assert trackers.job_name(["embedder=tiny", "target=sine"]) == "embedder=tiny target=sine"
-    long = [trackers.job_name([f"model.path={'x' * 200}", f"seed={seed}"]) for seed in (1, 2)]
-    assert long[0] != long[1]
-    assert max(map(len, long)) <= 128
 
 
 @pytest.mark.slow

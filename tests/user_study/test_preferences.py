@@ -2,11 +2,12 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import optimize
 
 from benchmarks.user_study import preferences
-from benchmarks.user_study.preferences import Vote, rate_of, wins_of
+from benchmarks.user_study.preferences import VOTES, rate_of, wins_of
 
 
 def simulated(scores, raters, items, seed, spread=0.0):
@@ -18,8 +19,8 @@ def simulated(scores, raters, items, seed, spread=0.0):
             for two in combinations(scores, 2):
                 chance = 1 / (1 + np.exp(own[two[1]] - own[two[0]]))
                 order = two if random.random() < chance else two[::-1]
-                found.append(Vote(f"r{rater:03}", f"{item}-{'-'.join(two)}", *order))
-    return found
+                found.append((f"r{rater:03}", f"{item}-{'-'.join(two)}", *order))
+    return pd.DataFrame(found, columns=VOTES)
 
 
 SCORES = {"a": 0.9, "b": 0.1, "c": -1.0}
@@ -32,17 +33,18 @@ def pmf(n: int, p: float) -> list[float]:
 def test_the_interval_is_where_both_tails_hold_a_fortieth():
     for k, n in ((1, 7), (13, 20), (19, 20)):
         rate = rate_of(k, n)
-        assert sum(pmf(n, rate.low)[k:]) == pytest.approx(0.025, rel=1e-6)
-        assert sum(pmf(n, rate.high)[: k + 1]) == pytest.approx(0.025, rel=1e-6)
+        assert sum(pmf(n, rate.low_95)[k:]) == pytest.approx(0.025, rel=1e-6)
+        assert sum(pmf(n, rate.high_95)[: k + 1]) == pytest.approx(0.025, rel=1e-6)
         assert rate.rate == k / n
     assert rate_of(8, 11).p == pytest.approx(2 * sum(pmf(11, 0.5)[:4]))
-    assert np.isnan([rate_of(0, 0).rate, rate_of(0, 0).low, rate_of(0, 0).p]).all()
-    assert (rate_of(0, 5).low, rate_of(5, 5).high) == (0.0, 1.0)
+    assert np.isnan([rate_of(0, 0).rate, rate_of(0, 0).low_95, rate_of(0, 0).p]).all()
+    assert (rate_of(0, 5).low_95, rate_of(5, 5).high_95) == (0.0, 1.0)
 
 
 def test_majorities_count_people():
     choices = [("x", "ab"), ("x", "ab"), ("x", "ba"), ("y", "ba"), ("z", "ab"), ("z", "ba")]
-    votes = [Vote(rater, str(item), *two) for item, (rater, two) in enumerate(choices)]
+    rows = [(rater, str(item), *two) for item, (rater, two) in enumerate(choices)]
+    votes = pd.DataFrame(rows, columns=VOTES)
     assert preferences.majorities(votes, "a") == (1, 1, 1)
 
 
@@ -120,7 +122,8 @@ def test_agreement_pair_by_pair(seed):
 def test_agreement_of_raters_who_choose_alike_and_of_one():
     for every in (1, 3):
         chosen = {item: "ba" if item % every == 1 else "ab" for item in range(6)}
-        votes = [Vote(f"r{k}", f"i{item}", *chosen[item]) for k in range(5) for item in chosen]
+        rows = [(f"r{k}", f"i{item}", *chosen[item]) for k in range(5) for item in chosen]
+        votes = pd.DataFrame(rows, columns=VOTES)
         assert preferences.krippendorff_alpha(preferences.ratings(votes, "a")) == 1.0
     alone = preferences.ratings(simulated({"a": 1.0, "b": 0.0}, 1, 8, seed=7), "a")
     assert np.isnan([preferences.krippendorff_alpha(alone), preferences.agreement(alone)]).all()

@@ -12,8 +12,7 @@ from quoting import unquoted
 
 from benchmarks.harness import session
 from benchmarks.user_study.clips import film_of_file
-from benchmarks.user_study.experiment import KEY, PAGE
-from benchmarks.user_study.page import render_study
+from benchmarks.user_study.experiment import KEY, PAGE, render_study
 from benchmarks.user_study.trials import EVEN, JUMP, Study
 from spf.errors import ClipError, ConfigError
 from spf.video import load
