@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from spf.errors import ConfigError
 from spf.names import choose
-from spf.pacing.bands import Strength, flat
 from spf.pacing.strategies import (
     FOR_FINISHED,
     RETIMES,
@@ -18,8 +16,11 @@ from spf.pacing.strategies import (
     Rope,
     RopeFlat,
     Strategy,
+    described,
+    setting_text,
 )
 from spf.pacing.targets import Target, pinned
+from spf.pacing.warp import Strength, flat
 
 
 @dataclass(frozen=True)
@@ -78,22 +79,6 @@ def parse_retimes(
     return {described(strategy): strategy for strategy in made}
 
 
-def described(thing: Any) -> str:
-    """A strategy or target by its name and the settings that are not its defaults."""
-    defaults = {item.name: item.default for item in _fields(thing)}
-    preset = [thing.preset] if "preset" in defaults else []
-    if preset:
-        defaults |= thing.defaults() | {"preset": thing.preset}
-    changed = [
-        # A table must not say where on a machine a file lies.
-        f"{name}={Path(str(value)).name if name == 'path' and value else _text(value)}"
-        for name, default in defaults.items()
-        if (value := getattr(thing, name)) != default
-    ]
-    name = getattr(thing, "name", "given")
-    return f"{name} ({', '.join(preset + changed)})" if preset + changed else name
-
-
 def sampled(target: Target) -> list[float]:
     """The target as plain numbers: what it is made of may be a file."""
     return pinned(target, np.linspace(0.0, 1.0, 1025)).tolist()
@@ -103,11 +88,11 @@ def defaults_of(strategies: Mapping[str, Strategy]) -> str:
     """A sentence with the settings that labels leave out."""
     texts = []
     for strategy in strategies.values():
-        settings = {item.name: item.default for item in _fields(strategy)}
+        settings = {item.name: item.default for item in fields(strategy)}  # type: ignore[arg-type]
         name = strategy.name
         if isinstance(strategy, Rope):
             name, settings = f"{name} ({strategy.preset})", strategy.defaults()
-        text = ", ".join(f"{option} {_text(value)}" for option, value in settings.items())
+        text = ", ".join(f"{option} {setting_text(value)}" for option, value in settings.items())
         texts += [f"{name}: {text}"] * bool(text)
     texts = list(dict.fromkeys(texts))
     return f"Settings, where a row names no others: {'; '.join(texts)}." if texts else ""
@@ -130,21 +115,10 @@ def _strategy(item: Wanted, known: Strategies) -> Strategy:
         raise ConfigError(f"retimes: {item!r} must be a name, or {{name: rope_flat, alpha: 0.5}}")
     _check_fits(name, known)
     kind = known[choose(name, known, "retime")]
-    options = [field.name for field in _fields(kind)]
+    options = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for option in settings:
         choose(str(option), options, f"setting of {name}")
     try:
         return kind(**settings)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"retimes: {name}: {error}") from None
-
-
-def _fields(thing: Any) -> Sequence[Any]:
-    return fields(thing) if hasattr(thing, "__dataclass_fields__") else ()
-
-
-def _text(value: Any) -> str:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if isinstance(value, tuple):
-        return f"[{' '.join(map(_text, value))}]"
-    return f"{value:g}" if number else str(value)

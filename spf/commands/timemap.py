@@ -50,8 +50,7 @@ def timemap(
     from spf.embedders import shown_name
     from spf.pacing.lengths import Wanted
     from spf.pacing.plan import plan_retiming
-    from spf.pacing.strategies import make_method
-    from spf.pacing.targets import described
+    from spf.pacing.strategies import described, make_method
     from spf.pacing.timemap import source_times
 
     measuring, cached = embedder_of(embedder, weights), not no_cache

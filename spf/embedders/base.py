@@ -3,7 +3,8 @@
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -12,7 +13,6 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spf.embedders.ahead import ahead
 from spf.embedders.views import Sample, View, views_of
 from spf.errors import ClipError, ConfigError, one_line
 from spf.video import MAX_FRAMES, ClipInfo, GuardedReader, Reader, Sampling
@@ -121,7 +121,7 @@ def embed_clip(
         bars = Bars() if crop_bars else None
         with reader(source, sampling or Sampling()) as opened:
             info = opened.info
-            frames = opened if 3 * info.width * info.height > LARGE else ahead(opened)
+            frames = opened if 3 * info.width * info.height > LARGE else _ahead(opened)
             unit: Literal["s", "frames"] = "frames" if info.fps is None else "s"
             try:
                 found = _stream(
@@ -139,6 +139,22 @@ def embed_clip(
         return _stream(source, embedder, size, on_frame, FRAMES, "s", None, views)
     held = _frames(np.asarray(source))
     return _stream(held, embedder, size, on_frame, FRAMES, "frames", None, views)
+
+
+def _ahead(items: Iterable[T]) -> Generator[T]:
+    """The items, in order; a background thread computes the next one while one is used.
+
+    When this generator is closed, `items` is too, if it can be.
+    """
+    iterator = iter(items)
+    with ExitStack() as at_end:
+        at_end.callback(getattr(items, "close", bool))
+        thread = at_end.enter_context(ThreadPoolExecutor(1, "spf-ahead"))
+        waiting: Future[T | None] = thread.submit(next, iterator, None)
+        while (item := waiting.result()) is not None:
+            waiting = thread.submit(next, iterator, None)
+            yield item
+            del item  # or it would be held while the one after the next is computed
 
 
 def _frames(frames: NDArray[Any]) -> Iterator[tuple[Image, float]]:
@@ -196,7 +212,7 @@ def _stream(
         while part := [embedder.prepare(image) for image in islice(images, size)]:
             yield stack(part), []
 
-    with closing(ahead(batches())) as prepared:
+    with closing(_ahead(batches())) as prepared:
         for batch, at in prepared:
             vectors.append(_encode(embedder, batch, source))
             times += at

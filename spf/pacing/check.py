@@ -14,7 +14,7 @@ import numpy as np
 from spf.embedders import Embedder, shown_name
 from spf.measurement import Measurement
 from spf.pacing.plan import OnProgress, RetimePlan, measured_clip, scores
-from spf.pacing.shots import paced
+from spf.pacing.timemap import paced
 from spf.progress import Curve, no_change_reason
 from spf.progress.metrics import NO_CHANGE, unit_time
 from spf.progress.stretches import DEAD_SPEED

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spf.generators.counts import Counts
-from spf.pacing.shots import GRID, bounds, shared_out, shot_steps, when_reached
 from spf.pacing.targets import Target, pinned
+from spf.pacing.timemap import GRID, bounds, shared_out, shot_steps, when_reached
 from spf.progress import Curve, Segment
 
 Array = NDArray[np.float64]

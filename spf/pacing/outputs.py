@@ -13,7 +13,8 @@ from spf.errors import SpfError
 from spf.files import write_atomic
 from spf.pacing.plan import OnProgress, RegenerationPlan
 from spf.pacing.retime import STAGES, Retimed, counted
-from spf.pacing.targets import Linear, described
+from spf.pacing.strategies import described
+from spf.pacing.targets import Linear
 from spf.pacing.timemap import source_times
 from spf.video import Reader, write_mp4
 

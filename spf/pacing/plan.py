@@ -20,10 +20,16 @@ from spf.measurement import Measurement, measure_clip
 from spf.pacing.keyframes import KeyframePlan, make_plan
 from spf.pacing.lengths import Length, Wanted, length_of
 from spf.pacing.resampling import is_identity
-from spf.pacing.shots import between_cuts, cuts_shown, paced, target_of
-from spf.pacing.strategies import KEEP, Regenerate, Resampling, make_method
-from spf.pacing.targets import Target, described
-from spf.pacing.timemap import distance_to_target, time_map
+from spf.pacing.strategies import KEEP, Regenerate, Resampling, described, make_method
+from spf.pacing.targets import Target
+from spf.pacing.timemap import (
+    between_cuts,
+    cuts_shown,
+    distance_to_target,
+    paced,
+    target_of,
+    time_map,
+)
 from spf.progress import Curve, no_change_reason, score, segment
 
 Array = NDArray[np.float64]

@@ -10,24 +10,21 @@ Delta = 0 leaves every bit as it is.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from spf.errors import SpfError
 from spf.generators.clock import TemporalRope
-from spf.pacing.gamma import gamma
-
-if TYPE_CHECKING:
-    from spf.pacing.warp import Warp
+from spf.pacing.warp import Warp, gamma
 
 _WARPED: set[int] = set()
 """Rope modules (by id) that are warped now."""
 
 
 @contextmanager
-def warped(ropes: Sequence[TemporalRope], warp: "Warp") -> Iterator[None]:
+def warped(ropes: Sequence[TemporalRope], warp: Warp) -> Iterator[None]:
     """Warp the temporal rotary tables of these ropes within the context; no trace is left after it,
     however it ends.
 
@@ -68,7 +65,7 @@ def _compiled(module: Any) -> bool:
 class _Turner:
     """The two hooks on one rope, and the noise level that one leaves for the other."""
 
-    def __init__(self, rope: TemporalRope, warp: "Warp") -> None:
+    def __init__(self, rope: TemporalRope, warp: Warp) -> None:
         self.rope = rope
         self.gamma = warp.gamma
         self.positions = torch.from_numpy(warp.positions.copy())

@@ -2,14 +2,14 @@
 (`Strategy`), show the frames of a finished clip at other times (`Resampling`), or regenerate it
 between its keyframes (`Regenerate`)."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from spf.errors import ConfigError
 from spf.names import choose
 from spf.numbers import number, optional_number
-from spf.pacing.bands import Strength, check_bands, flat
-from spf.pacing.gamma import Gamma, check_gamma
+from spf.pacing.warp import Gamma, Strength, check_bands, check_gamma, flat
 
 CORRECTIONS = ("add", "compose")
 """How a second correction joins the first: added in every band (the authors'), or the old positions
@@ -101,10 +101,7 @@ def _check(strategy: Strategy) -> None:
     object.__setattr__(strategy, "gamma", check_gamma(strategy.gamma))  # a list of a config: a pair
     choose(strategy.correction, CORRECTIONS, "correction")
     number("retime: iterations", strategy.iterations, least=1, whole=True)
-    try:
-        _ = strategy.strength
-    except ValueError as error:
-        raise ConfigError(f"retime={strategy.name}: {error}") from None
+    _ = strategy.strength  # refuses what makes none
 
 
 @dataclass(frozen=True)
@@ -285,3 +282,28 @@ def make_method(method: str | Resampling | Regenerate, **settings: Any) -> Resam
             raise ConfigError(f"{name}: only method=regenerate has such a setting")
         chosen[choose(name, known, f"setting of {method.name}")] = value
     return replace(method, **chosen) if chosen else method
+
+
+def described(thing: Any) -> str:
+    """A strategy or target by its name and the settings that are not its defaults."""
+    items = fields(thing) if is_dataclass(thing) else ()
+    defaults = {item.name: item.default for item in items if item.default is not MISSING}
+    shown = []
+    if isinstance(thing, Rope):
+        defaults |= thing.defaults() | {"preset": thing.preset}
+        shown = [thing.preset]
+    for name, default in defaults.items():
+        if (value := getattr(thing, name)) != default:
+            # A table must not say where on a machine a file lies.
+            text = Path(str(value)).name if name == "path" else setting_text(value)
+            shown.append(f"{name}={text}")
+    name = getattr(thing, "name", "function")
+    return f"{name} ({', '.join(shown)})" if shown else name
+
+
+def setting_text(value: Any) -> str:
+    """A setting as labels and notes write it: 3.0 as 3, a list as [1 0.3]."""
+    if isinstance(value, tuple):
+        return f"[{' '.join(map(setting_text, value))}]"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:g}" if is_number else str(value)

@@ -180,7 +180,7 @@ class Custom:
 class LikeCurve:
     """The pacing of another clip: its progress at the same share of its time."""
 
-    name: ClassVar[str] = "like"
+    name: ClassVar[str] = "like another clip"
     curve: Curve
 
     def __post_init__(self) -> None:
@@ -235,20 +235,6 @@ def pinned(target: Target, u: Array) -> Array:
         raise ValueError(f"target {name}: a target must increase, but this falls at u = {where:g}")
     values[0], values[-1] = 0.0, 1.0
     return np.maximum.accumulate(np.clip(values, 0.0, 1.0))
-
-
-def described(target: Target) -> str:
-    """A target by its name and the settings that are not its defaults."""
-    name = getattr(target, "name", "function")
-    if isinstance(target, LikeCurve):
-        return f"{name} another clip"
-    fields = getattr(target, "__dataclass_fields__", {})
-    changed = [
-        f"{key}={Path(value).name if key == 'path' else value}"
-        for key, item in fields.items()
-        if (value := getattr(target, key)) != item.default and key != "name"
-    ]
-    return f"{name} ({', '.join(changed)})" if changed else name
 
 
 def _from_text(text: str) -> Target:

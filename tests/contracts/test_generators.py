@@ -24,9 +24,8 @@ from spf.generators.base import unwarpable
 from spf.generators.loading import LoadOptions
 from spf.generators.weights import MODEL_REPOSITORIES
 from spf.identity import digest
-from spf.pacing.bands import flat
 from spf.pacing.generated import retime_generated
-from spf.pacing.warp import Warp
+from spf.pacing.warp import Warp, flat
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -15,9 +15,7 @@ from warping import asked as small
 from warping import uneven, watched_tables
 
 from spf.generators.skyreels import SkyReels
-from spf.pacing.bands import Strength, flat
-from spf.pacing.gamma import gamma
-from spf.pacing.warp import Warp
+from spf.pacing.warp import Strength, Warp, flat, gamma
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -19,7 +19,7 @@ from spf.errors import UnavailableError
 from spf.generators.base import Request
 from spf.generators.memory import RESERVE, Workload, estimate
 from spf.identity import digest
-from spf.pacing.bands import flat
+from spf.pacing.warp import flat
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -7,8 +7,7 @@ import numpy as np
 import pipelines
 
 from spf.generators.base import Request
-from spf.pacing.bands import flat
-from spf.pacing.warp import Warp
+from spf.pacing.warp import Warp, flat
 
 STEPS = 2  # one for each of the experts
 

@@ -12,8 +12,8 @@ from spf.generators.ltx2 import Ltx2
 from spf.generators.tiny.adapter import TinyGenerator
 from spf.generators.wan import Wan22
 from spf.pacing.keyframes import make_plan
-from spf.pacing.shots import paced, shared_out
 from spf.pacing.targets import EaseIn, Linear, Sine
+from spf.pacing.timemap import paced, shared_out
 from spf.progress import Segment, segment
 
 RULES = [(1, 2, None), (1, 5, 33), (4, 5, 81), (8, 9, 121), (1, 17, 17), (8, 25, 33)]

@@ -12,9 +12,7 @@ from warping import STEPS, asked, coordinates, uneven, watched_tables
 
 from spf.errors import SpfError
 from spf.generators.clock import wan_rope
-from spf.pacing.bands import Strength, flat
-from spf.pacing.gamma import gamma
-from spf.pacing.warp import Warp
+from spf.pacing.warp import Strength, Warp, flat, gamma
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -9,10 +9,8 @@ from benchmarks.generated.strategies import described, parse_retimes
 from benchmarks.harness.report.players import AUTHORS
 from spf.errors import ConfigError
 from spf.generators.clock import latent_clock
-from spf.pacing.bands import Strength
-from spf.pacing.gamma import gamma
 from spf.pacing.strategies import PRESETS, Rope, RopeIterative
-from spf.pacing.warp import Warp
+from spf.pacing.warp import Strength, Warp, gamma
 
 WAN = 10000.0 ** (-np.arange(22) / 22)  # head_dim 128
 

@@ -11,9 +11,9 @@ from pacings import curve_of, random_progress
 
 import spf
 from spf.pacing.resampling import METHODS
-from spf.pacing.shots import cuts_shown, paced, when_reached
 from spf.pacing.strategies import FOR_FINISHED
 from spf.pacing.targets import EaseIn, Linear
+from spf.pacing.timemap import cuts_shown, paced, when_reached
 from spf.video import load
 
 HUES = np.array([(220, 0, 0), (0, 200, 0), (0, 0, 255)], np.float64)
