@@ -71,30 +71,30 @@ def _code_hash(names: frozenset[str], tree: Path) -> str:
 
 
 def closure(*roots: str, tree: Path = TREE) -> dict[str, Path]:
-    """Modules of ours that executing `roots` may import, by name, with their files.
+    """Modules of ours that executing `roots` may use, by name, with their files.
 
     Import statements are followed wherever they stand, but for those under `if TYPE_CHECKING`,
     which never run; so is every string that names a module. A package that is imported only on the
-    way to one of its modules executes its top level alone: of its `__init__` only the import
-    statements there are followed. Time is linear in the source that is read.
+    way to one of its modules executes its top level alone: the import statements there are
+    followed, and it is no part of the result itself, as nothing that it defines is named. Time is
+    linear in the source that is read.
     """
     found: dict[str, Path] = {}
-    followed: set[str] = set()
-    pending = [(root, True) for root in roots]
+    passed: set[str] = set()
+    pending = list(roots)
     while pending:
-        name, whole = pending.pop()
-        parts = name.split(".")
+        parts = pending.pop().split(".")
         modules = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
         files = {module: file for module in modules if (file := _file(module, tree))}
         for module, file in files.items():
-            last = whole and module == next(reversed(files))
-            if module in followed or (module in found and not last):
+            used = module == next(reversed(files))
+            if module in found or (module in passed and not used):
                 continue
-            found[module] = file
-            if last:
-                followed.add(module)
+            if used:
+                found[module] = file
+            passed.add(module)
             package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-            pending += [(wanted, True) for wanted in _references(file.read_bytes(), package, last)]
+            pending += _references(file.read_bytes(), package, used)
     return found
 
 

@@ -143,9 +143,6 @@ class Tower(ImageNetwork):
         return content
 
     def unusable(self, reason: str) -> UnavailableError:
-        """The error of one line: what is wrong, what works here, and what to do."""
-        from spf.embedders import available
-
         name = f"{self.name}/{self.variant}" if self.variant else self.name
         fetch = fetch_command("embedder", name, self.pin)
         remedy = (
@@ -153,10 +150,8 @@ class Tower(ImageNetwork):
             if self.path is None
             else f"name another folder, or none and get the published weights with {fetch}"
         )
-        works = ", ".join(name for name, missing in available().items() if not missing)
-        return UnavailableError(
-            f"embedder {name}: {one_line(reason, None)}; available now: {works}; {remedy}"
-        )
+        known = "spf doctor lists the embedders that can run here"
+        return UnavailableError(f"embedder {name}: {one_line(reason, None)}; {remedy}; {known}")
 
 
 def _pickled(folder: Path) -> str:

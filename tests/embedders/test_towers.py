@@ -171,7 +171,7 @@ def test_wrong_settings_are_one_line(settings, message, tower_folders):
 @pytest.mark.parametrize("name", NAMES)
 def test_missing_and_damaged_files_are_named(name, tower_folders, tmp_path):
     def fails(*parts):
-        with refused("available now: .*pixels", UnavailableError) as error:
+        with refused("; spf doctor lists", UnavailableError) as error:
             spf.embed(frame(64, 64)[None], load_embedder(name, path=folder))
         for part in (name, "name another folder", f"make weights EMBEDDER={name}", *parts):
             assert part in str(error.value)
