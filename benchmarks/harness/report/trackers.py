@@ -20,7 +20,6 @@ from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.records import DONE, Record
 from benchmarks.harness.runner import one_line
-from spf.identity import digest
 from spf.names import shell_quoted
 from spf.progress import METRICS
 
