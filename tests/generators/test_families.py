@@ -5,9 +5,9 @@ from dataclasses import replace
 from unittest.mock import Mock
 
 import numpy as np
+import oracles
 import pipelines
 import pytest
-import rope_oracle
 from adapters import FIRST, LAST, asked, calls
 from clips import refused
 from miniatures import sharing
@@ -172,12 +172,12 @@ def test_tables_equal_direct_recomputation(framepack, schedule):
         index = indices.numpy().astype(float)
         shift = np.interp(index, warp.positions, warp.shift)
         assert (shift[(index == 0) | (index >= 6)] == 0).all()  # ends, and what is not there yet
-        strength = [rope_oracle.alpha(b, bands, 0.3, 0.9, 2.0) for b in range(bands)]
+        strength = [oracles.alpha(b, bands, 0.3, 0.9, 2.0) for b in range(bands)]
         strength = np.array(strength) * float(gamma(schedule, np.array(level)))
         positions = index[:, None] + strength * shift[:, None]
         spatial = (pipelines.HEAD - pipelines.TEMPORAL) // 2
         dims = (pipelines.TEMPORAL, spatial, spatial)
-        angles = rope_oracle.axes_angles(positions, height // 2, width // 2, dims, 256.0)
+        angles = oracles.axes_angles(positions, height // 2, width // 2, dims, 256.0)
         np.testing.assert_allclose(cos, np.cos(angles), atol=5e-6)
         np.testing.assert_allclose(sin, np.sin(angles), atol=5e-6)
 

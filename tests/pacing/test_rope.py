@@ -5,9 +5,9 @@ from contextlib import nullcontext
 
 import miniatures
 import numpy as np
+import oracles
 import pipelines
 import pytest
-import rope_oracle
 from warping import STEPS, asked, coordinates, uneven, watched_tables
 
 from spf.errors import SpfError
@@ -67,7 +67,7 @@ def test_compiled_transformers():
 def strengths(bands, schedule, level):
     """gamma alpha_b by rank, highest frequency first."""
     acting = float(gamma(schedule, np.array(level)))
-    return np.array([acting * rope_oracle.alpha(b, bands, *ALPHA) for b in range(bands)])
+    return np.array([acting * oracles.alpha(b, bands, *ALPHA) for b in range(bands)])
 
 
 @pytest.mark.parametrize(("word", "schedule"), [
@@ -85,7 +85,7 @@ def test_wan_tables_equal_direct_recomputation(adapters, word, schedule):
         frames, height, width = inputs[0].shape[2], *(x // 2 for x in inputs[0].shape[3:])
         assert frames == len(warp.shift)
         positions = np.arange(frames)[:, None] + np.outer(warp.shift, strengths(6, schedule, level))
-        angles = rope_oracle.wan_angles(positions, height, width, 32)
+        angles = oracles.wan_angles(positions, height, width, 32)
         np.testing.assert_allclose(cos[0, :, 0], np.cos(angles), atol=2e-6)
         np.testing.assert_allclose(sin[0, :, 0], np.sin(angles), atol=2e-6)
 
@@ -105,7 +105,7 @@ def test_ltx_tables_equal_direct_recomputation(adapters, word, schedule):
         shift = np.interp(coords[0], warp.positions, warp.shift)
         bands = rope.dim // 6
         times = coords[0][:, None] + np.outer(shift, strengths(bands, schedule, level)[::-1])
-        angles = rope_oracle.ltx2_angles(coords, times, rope)
+        angles = oracles.ltx2_angles(coords, times, rope)
         # The module rounds its own angles, of up to 16,000 radians, to float32, and where it is
         # not in double precision its rates too.
         double = getattr(rope, "double_precision", False)
@@ -114,7 +114,7 @@ def test_ltx_tables_equal_direct_recomputation(adapters, word, schedule):
             for entry in table:  # of the batch
                 padding = (entry == 1) | (entry == 0)
                 assert (np.abs(entry - np.where(padding, entry, wanted)) <= allowed).all()
-        unmoved = rope_oracle.ltx2_angles(coords, coords[:1].T.repeat(bands, 1), rope)
+        unmoved = oracles.ltx2_angles(coords, coords[:1].T.repeat(bands, 1), rope)
         assert not np.allclose(cos[0], np.cos(unmoved), atol=0.1)
 
 
