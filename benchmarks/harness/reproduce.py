@@ -19,7 +19,6 @@ from benchmarks.harness.report.players import make_player
 from benchmarks.harness.report.reproduction_page import (
     Chapter,
     ReportPart,
-    make_chapter,
     make_part,
     render_report,
 )
@@ -149,7 +148,7 @@ def chapters(planned: Sequence[Planned], runs: Runs) -> list[Chapter]:
                 if about in played:
                     parts[place] = replace(parts[place], player=None)
                 played.add(about)
-        found.append(make_chapter(item, judged, answers, missing, parts))
+        found.append(Chapter(item, judged, answers, missing, parts))
     return found
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from benchmarks.harness.cells import Figure, Interval, Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.report import reproduction_page as pages
-from benchmarks.harness.report.players import ComparedPair, Player, Take, make_sheet
+from benchmarks.harness.report.players import ComparedPair, Player, make_take
 from benchmarks.harness.reproduction.claims import claims
 from benchmarks.paper import Experiment
 
@@ -39,9 +39,9 @@ def player(title=HOSTILE[0]):
     u = [round(float(x), 4) for x in np.linspace(0, 1, FRAMES)]
     frames = bright()
     takes = {
-        "none": Take([x * x for x in u], "0.2", make_sheet(frames)),
-        "rope (authors_code)": Take([round(x**1.5, 4) for x in u], "0.1", make_sheet(frames[::-1])),
-        HOSTILE[1]: Take(u, "0.0", make_sheet(frames)),
+        "none": make_take([x * x for x in u], "0.2", frames),
+        "rope (authors_code)": make_take([round(x**1.5, 4) for x in u], "0.1", frames[::-1]),
+        HOSTILE[1]: make_take(u, "0.0", frames),
     }
     pairs = [ComparedPair(name, [2 * x for x in u], u, u, takes) for name in (title, "other")]
     return Player("linearity_mae", "linear", HOSTILE[1], pairs)
@@ -94,8 +94,8 @@ def write_report(root):
     absent = Experiment(2, "Absent", "something"), claims(2, []), ["Nothing was measured."]
     left_out = ["not run: wan22 is absent"]
     chapters = [
-        pages.make_chapter(done, claims(1, [part.tables]), ["What was found."], left_out, [part]),
-        pages.make_chapter(*absent, ["not run: too large"], []),
+        pages.Chapter(done, claims(1, [part.tables]), ["What was found."], left_out, [part]),
+        pages.Chapter(*absent, ["not run: too large"], []),
     ]
     left_out = [{"what": "wan22", "reason": "too large"}]
     missing = table("not_run", "What was not run", ["what", "reason"], left_out)

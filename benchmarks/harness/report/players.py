@@ -4,7 +4,7 @@ import base64
 import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import cv2
@@ -79,23 +79,19 @@ def is_ours(label: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """All frames of a clip in one image, `ACROSS` beside each other."""
+class Take:
+    """A pair by one strategy, as the page's script reads it.
 
+    line : (T,) progress, 0..1. value : its distance to the target, as the table of pairs prints it;
+    "" where it has none. source : all frames in one image, `across` beside each other.
+    """
+
+    line: list[float]
+    value: str
     source: str
     across: int
     down: int
     aspect: float
-
-
-@dataclass(frozen=True)
-class Take:
-    """A pair by one strategy. progress : (T,), 0..1. value : its distance to the target, as the
-    table of pairs prints it; "" where it has none."""
-
-    progress: list[float]
-    value: str
-    sheet: Sheet
 
 
 @dataclass(frozen=True)
@@ -123,33 +119,25 @@ class Player:
     pairs: list[ComparedPair]
 
     @property
+    def names(self) -> list[str]:
+        """Strategies that some pair has."""
+        return list(dict.fromkeys(name for pair in self.pairs for name in pair.takes))
+
+    @property
     def shown(self) -> list[str]:
         """Strategies that are shown at first: plain, the paper's method, ours. Each that some pair
         has, whatever the first lacks: its place is empty then."""
-        return self._made([PLAIN, METHOD, self.ours])
+        return [name for name in (PLAIN, METHOD, self.ours) if name in self.names]
 
     @property
     def choices(self) -> list[str]:
         """Strategies that may stand beside the paper's method."""
-        every = dict.fromkeys(name for pair in self.pairs for name in pair.takes)
-        return [name for name in every if name not in (PLAIN, METHOD)]
-
-    def _made(self, names: Sequence[str]) -> list[str]:
-        return [name for name in names if any(name in pair.takes for pair in self.pairs)]
+        return [name for name in self.names if name not in (PLAIN, METHOD)]
 
     def data(self) -> dict[str, Any]:
         """What the page's script reads."""
-        pairs = [
-            vars(pair)
-            | {
-                "takes": {
-                    name: {"line": x.progress, "value": x.value, **vars(x.sheet)}
-                    for name, x in pair.takes.items()
-                }
-            }
-            for pair in self.pairs
-        ]
-        return {"first": self._made([PLAIN, METHOD]), "pairs": pairs}
+        first = [name for name in (PLAIN, METHOD) if name in self.names]
+        return {"first": first, "pairs": [asdict(pair) for pair in self.pairs]}
 
 
 def path_of(u: Sequence[float], progress: Sequence[float]) -> str:
@@ -191,7 +179,7 @@ def make_player(
             pair = _pair(f"{clip}, seed {seed}" if several else clip, group, folder, values)
         except DAMAGE:
             continue  # the frames are gone; the tables do not need them
-        size += sum(len(take.sheet.source) for take in pair.takes.values())
+        size += sum(len(take.source) for take in pair.takes.values())
         if found and size > BYTES:
             break
         found.append(pair)
@@ -204,8 +192,8 @@ def _pair(
     curves = [read_curve(folder, record) for record in group]
 
     def take(name: str, progress: Any, file: str) -> Take:
-        sheet = make_sheet(unpack(folder.read(file)).frames)
-        return Take(_rounded(progress), values.get(name, ""), sheet)
+        frames = unpack(folder.read(file)).frames
+        return make_take(_rounded(progress), values.get(name, ""), frames)
 
     takes = {PLAIN: take(PLAIN, curves[0]["before"], group[0]["before_file"])}
     for record, curve in zip(group, curves, strict=True):
@@ -215,14 +203,14 @@ def _pair(
     return ComparedPair(title, time, u, target, takes)
 
 
-def make_sheet(frames: NDArray[np.uint8]) -> Sheet:
-    """A sheet of frames (T, H, W, 3) uint8 RGB, as WebP."""
+def make_take(line: list[float], value: str, frames: NDArray[np.uint8]) -> Take:
+    """A take of frames (T, H, W, 3) uint8 RGB, which are made no higher than `TILE`."""
     height, width = frames.shape[1:3]
     if height > TILE:
         size = (max(1, round(width * TILE / height)), TILE)
         frames = np.stack([cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in frames])
-    down = -(-len(frames) // ACROSS)
-    return Sheet(webp(Image.fromarray(tiled(frames, ACROSS)), 75), ACROSS, down, width / height)
+    source = webp(Image.fromarray(tiled(frames, ACROSS)), 75)
+    return Take(line, value, source, ACROSS, -(-len(frames) // ACROSS), width / height)
 
 
 def webp(image: Image.Image, quality: int) -> str:

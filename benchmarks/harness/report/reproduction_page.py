@@ -4,7 +4,8 @@ import io
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from PIL import Image
 
@@ -37,18 +38,21 @@ PAIRWISE = ("pairs/", "films/")
 
 @dataclass(frozen=True)
 class ReportPart:
-    """A run in a report. command : that makes it. page : its own page, below the output folder.
-    player : its pairs; None where it has none, or they stand elsewhere. more : images and films
-    that are on its own page alone."""
+    """A run in a report. command : that makes it. player : its pairs; None where it has none, or
+    they stand elsewhere. more : images and films that are on its own page alone."""
 
     title: str
     headline: str
     command: str
     sections: list[Section]
-    image: Callable[[str], str]
-    page: str
+    folder: RunFolder
     player: Player | None = None
     more: int = 0
+
+    @property
+    def page(self) -> str:
+        """Its own page, below the output folder."""
+        return f"runs/{self.folder.root.name}/index.html"
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -61,44 +65,24 @@ class ReportPart:
         first = next((table for part in self.sections for table in part.tables), None)
         return first if first is not None and len(first.rows) <= OPEN_ROWS else None
 
+    def image(self, path: str) -> str:
+        """The `src` of an image or film of the run: images in a smaller format."""
+        data = self.folder.read(path)
+        if path.endswith(".mp4"):
+            return data_url("video/mp4", data)
+        return webp(Image.open(io.BytesIO(data)).convert("RGB"), 88)
+
 
 @dataclass(frozen=True)
 class Chapter:
-    """An experiment: what the paper claims, with our verdicts, what its runs say, and its runs.
-    missing : why runs of it were not made."""
+    """An experiment with our verdicts on its claims, what its runs say, and its runs. missing : why
+    runs of it were not made."""
 
-    number: int
-    title: str
-    claim: str
+    about: Experiment
     claims: list[Claim]
     findings: list[str]
     missing: list[str]
     parts: list[ReportPart]
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A number of the first figure: a strategy's distance to even pacing over all pairs, measured
-    and by the renderer's parameter ("" where unknown), and on how many pairs it is better."""
-
-    strategy: str
-    name: str
-    value: str
-    true: str = ""
-    better: str = ""
-
-
-@dataclass(frozen=True)
-class Lead:
-    """What the report opens with: the paper's claim, its numbers, a pair of the run."""
-
-    claim: Claim
-    measure: str
-    generator: str
-    pairs: str
-    bars: list[Bar]
-    player: Player | None
-    table: Table
 
 
 def make_part(
@@ -116,10 +100,7 @@ def make_part(
         first, *others = made[0].tables
         made[0] = replace(made[0], tables=[with_paper(first), *others])
     command = shlex.join(["python", "run.py", *options])
-    page = f"runs/{folder.root.name}/index.html"
-    return ReportPart(
-        title, summary.headline, command, made, lean_source(folder), page, player, more
-    )
+    return ReportPart(title, summary.headline, command, made, folder, player, more)
 
 
 def with_paper(table: Table) -> Table:
@@ -132,33 +113,9 @@ def with_paper(table: Table) -> Table:
     return replace(table, data=data)
 
 
-def lean_source(folder: RunFolder) -> Callable[[str], str]:
-    """Function: path of an image or film of a run -> its `src`, images in a smaller format."""
-
-    def source(path: str) -> str:
-        data = folder.read(path)
-        if path.endswith(".mp4"):
-            return data_url("video/mp4", data)
-        return webp(Image.open(io.BytesIO(data)).convert("RGB"), 88)
-
-    return source
-
-
-def make_chapter(
-    item: Experiment,
-    claims: list[Claim],
-    findings: list[str],
-    missing: list[str],
-    parts: list[ReportPart],
-) -> Chapter:
-    """An experiment with its runs; without any, the finding is why."""
-    found = findings if parts else [f"Not run: {missing[0].removeprefix('not run: ')}."]
-    return Chapter(item.number, item.title, item.claim, claims, found, missing, parts)
-
-
-def make_lead(chapters: Sequence[Chapter]) -> Lead | None:
-    """The first figure: the claim that warped clips are paced more evenly, by the run whose
-    table decides it; None where there is none."""
+def make_lead(chapters: Sequence[Chapter]) -> dict[str, Any] | None:
+    """What the report opens with: the claim that warped clips are paced more evenly, the numbers of
+    the run whose table decides it, and its pairs; None where there is no such run."""
     for chapter in (chapter for chapter in chapters if chapter.claims):
         claim = chapter.claims[0]
         for part in chapter.parts:
@@ -166,47 +123,45 @@ def make_lead(chapters: Sequence[Chapter]) -> Lead | None:
             found = warps(table)
             if table is None or table is not claim.table or not found.method:
                 continue
-            text = printer(table)
-            row = found.method
-            before, true = f"before_{LINEARITY}", f"true_{LINEARITY}"
-            bars = [Bar(PLAIN, "Plain", text(row, before), text(row, f"before_{true}"))]
+            text, row = printer(table), found.method
+            bars = [{"strategy": PLAIN, "name": "Plain", "better": ""}]
+            bars[0]["value"] = text(row, f"before_{LINEARITY}")
+            bars[0]["true"] = text(row, f"before_true_{LINEARITY}")
             for one, who in found.named:
-                values = (text(one, name) for name in (LINEARITY, true, "better"))
-                bars.append(Bar(one["strategy"], who[0].upper() + who[1:], *values))
-            pairs, generator = text(row, "pairs"), row["generator"]
-            return Lead(claim, row["measure"], generator, pairs, bars, part.player, table)
+                bar = {"strategy": one["strategy"], "name": who[0].upper() + who[1:]}
+                bar |= {"value": text(one, LINEARITY), "true": text(one, f"true_{LINEARITY}")}
+                bars.append(bar | {"better": text(one, "better")})
+            facts = {"pairs": text(row, "pairs")} | {x: row[x] for x in ("generator", "measure")}
+            return facts | {"claim": claim, "bars": bars, "player": part.player, "table": table}
     return None
 
 
-@dataclass
-class Explained:
-    """What a page has explained: each sentence of a note is printed once, and linked to after."""
+def explained() -> Callable[[Table, str], tuple[str, list[str]]]:
+    """Function: a table and its id -> the sentences of its note that the page has not printed yet,
+    and ids of the tables below which the others stand."""
+    places: dict[str, str] = {}
 
-    places: dict[str, str] = field(default_factory=dict)
-
-    def note(self, table: Table, anchor: str) -> tuple[str, list[str]]:
-        """The sentences of a table's note that are new, and ids of the tables with the others."""
+    def note(table: Table, anchor: str) -> tuple[str, list[str]]:
         sentences = re.split(r"(?<=\.)\s+", table.note) if table.note else []
-        new = [line for line in sentences if line not in self.places]
-        elsewhere = [self.places[line] for line in sentences if line in self.places]
-        self.places |= dict.fromkeys(new, anchor)
-        return " ".join(new), [place for place in dict.fromkeys(elsewhere) if place != anchor]
+        new = [line for line in sentences if line not in places]
+        elsewhere = dict.fromkeys(places[line] for line in sentences if line in places)
+        places.update(dict.fromkeys(new, anchor))
+        return " ".join(new), [place for place in elsewhere if place != anchor]
+
+    return note
 
 
 def render_report(
-    profile: str,
-    chapters: Sequence[Chapter],
-    not_run: Table,
-    records: list[Record],
+    profile: str, chapters: Sequence[Chapter], not_run: Table, records: list[Record]
 ) -> str:
     """HTML of a whole reproduction. not_run : what was left out, and why."""
     lead = make_lead(chapters)
-    shown = {line for chapter in chapters for line in chapter.findings}
+    shown = {line for chapter in chapters if chapter.parts for line in chapter.findings}
     players = [part.player for chapter in chapters for part in chapter.parts if part.player]
     template = environment().get_template("report.html.j2")
     return template.render(
         anchor=anchors(),
-        note=Explained().note,
+        note=explained(),
         main=main_columns,
         every=ordered_columns,
         narrow=NARROW,
