@@ -10,10 +10,9 @@ from benchmarks.harness.cells import Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.printing import decimals, digits
 from benchmarks.harness.report import players
-from benchmarks.harness.report.columns import SHOWN, unit
-from benchmarks.harness.report.page import shown_columns
 from benchmarks.harness.report.players import AUTHORS, METHOD, is_ours, kind_of
 from benchmarks.harness.report.reproduction_page import with_paper
+from benchmarks.harness.report.tables import SHOWN, shown_columns, unit
 from benchmarks.harness.reproduction.planning import NOT_RUN
 
 

@@ -1,12 +1,10 @@
 """A run as one self-contained HTML page, and what all pages share."""
 
 import base64
-import math
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -14,9 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from benchmarks.harness.cells import Summary, Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.printing import decimals, digits
-from benchmarks.harness.records import FAILED, Record, number
-from benchmarks.harness.report.columns import holding, unit
-from benchmarks.harness.report.tables import heading
+from benchmarks.harness.records import FAILED, Record
+from benchmarks.harness.report.tables import heading, numeric, shown_columns, sort_key, unit
 from benchmarks.harness.runner import Results
 from spf.embedders import DISCLAIMERS, short_label
 from spf.progress import METRICS
@@ -27,8 +24,6 @@ EMBEDDED_IMAGES = 120
 
 LONG = 32
 """Rows above which a table is folded up."""
-
-PAPER = "paper"
 
 
 @lru_cache
@@ -103,24 +98,6 @@ def disclaimers(records: list[Record]) -> list[str]:
     """What a reader must know about the embedders of the rows."""
     labels = dict.fromkeys(short_label(record["embedder"]) for record in records)
     return [DISCLAIMERS[name] for name in labels if name]
-
-
-def sort_key(value: Any) -> str:
-    """What a column is sorted by: numbers as numbers, nothing last."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return repr(value) if isinstance(value, int | float) else str(value)
-
-
-def shown_columns(table: Table) -> list[str]:
-    """Columns of a table that hold something; the files keep the empty ones too."""
-    return [name for name in table.columns if name == PAPER or name in holding(table)]
-
-
-def numeric(table: Table, column: str) -> bool:
-    """Whether a column holds numbers and nothing else."""
-    values = [value for value in table.data[column].tolist() if number(value)]
-    return bool(values) and all(isinstance(value, int | float) for value in values)
 
 
 def provenance_of(records: list[Record]) -> dict[str, str]:

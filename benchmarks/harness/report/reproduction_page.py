@@ -13,9 +13,7 @@ from benchmarks.harness.cells import Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.printing import printer
 from benchmarks.harness.records import Record
-from benchmarks.harness.report.columns import NARROW, main_columns, ordered_columns
 from benchmarks.harness.report.page import (
-    PAPER,
     anchors,
     data_url,
     disclaimers,
@@ -23,6 +21,7 @@ from benchmarks.harness.report.page import (
     provenance_of,
 )
 from benchmarks.harness.report.players import METHOD, PLAIN, Player, path_of, webp
+from benchmarks.harness.report.tables import NARROW, PAPER, main_columns, ordered_columns
 from benchmarks.harness.reproduction.claims import LINEARITY, Claim, warps
 from benchmarks.paper import ADDRESS, CITATION, REPORTED, Experiment
 
