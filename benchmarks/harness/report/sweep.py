@@ -31,66 +31,69 @@ Job = dict[str, Any]
 
 def write_sweep(folder: RunFolder, jobs: Sequence[Job], headline: str) -> None:
     """Write sweep.csv and index.html, and print the table as far as a terminal is wide."""
-    runs = [_records(job) for job in jobs]
-    table = joint_table(jobs, runs)
+    typed = pd.DataFrame([dict(x.partition("=")[::2] for x in job["options"]) for job in jobs])
+    settings = typed.loc[:, typed.nunique(dropna=False) > 1].fillna("")
+    records = pd.concat([_records(job) for job in jobs], ignore_index=True)
+    table = joint_table(jobs, settings, records)
     folder.write("sweep.csv", table_as_csv(table))
-    links = {
-        f"Run {job['job']}: {', '.join(f'{name}={value}' for name, value in chosen.items())}": path
-        for job, chosen in zip(jobs, _settings(jobs), strict=True)
-        if job["folder"] and printable(path := _page(folder, job)) == path
-    }
-    sections = [
-        Section("What the jobs found", [], [table]),
-        Section("Runs", links=links),
-    ]
-    whole = pd.concat(runs)
-    again = whole.duplicated(["model", "clip", "reason"]) & (whole["status"] == FAILED)
-    records: Any = whole[~again].to_dict("records")  # a broken clip is named once
-    page = render_page("Sweep", Summary(headline, sections), Results(records), folder)
+    links = {}
+    for job, chosen in zip(jobs, settings.to_dict("records"), strict=True):
+        page = os.path.join(os.path.relpath(job["folder"] or ".", folder.root), "index.html")
+        if job["folder"] and printable(page) == page:
+            words = ", ".join(f"{name}={value}" for name, value in chosen.items())
+            links[f"Run {job['job']}: {words}"] = page
+    sections = [Section("What the jobs found", [], [table]), Section("Runs", links=links)]
+    again = records.duplicated(["model", "clip", "reason"]) & (records["status"] == FAILED)
+    rows: Any = records[~again].to_dict("records")  # a broken clip is named once
+    page = render_page("Sweep", Summary(headline, sections), Results(rows), folder)
     folder.write("index.html", page)
     _print(table)
 
 
-def joint_table(jobs: Sequence[Job], runs: Sequence[pd.DataFrame]) -> Table:
+def _records(job: Job) -> pd.DataFrame:
+    """The records of a job's run; none where it ended before there were any."""
+    try:
+        data = (Path(job["folder"]) / "records.parquet").read_bytes()
+        found = pd.read_parquet(io.BytesIO(data))  # Arrow opens no path that is not UTF-8
+    except (OSError, ValueError):
+        found = pd.DataFrame(columns=[*FIRST])
+    return found.assign(job=job["job"])
+
+
+def joint_table(jobs: Sequence[Job], settings: pd.DataFrame, records: pd.DataFrame) -> Table:
     """A row for each job and each embedder, model, strategy and target in it.
 
-    runs : the records of each job. Columns: the settings that differ between jobs; how many clips
-    have a pacing, and the mean of each metric over these; how many show no change or flicker, which
-    are in no mean; the note says what is the same in all rows.
+    settings : a row for each job, the settings that are not the same in all. records : of all jobs.
+    Columns: the settings; how many clips have a pacing, and the mean of each metric over these; how
+    many show no change or flicker, which are in no mean; the note says what is the same in all
+    rows.
     """
-    settings = _settings(jobs)
-    rows: list[dict[str, Any]] = []
-    clips: set[frozenset[str]] = set()
-    for job, chosen, records in zip(jobs, settings, runs, strict=True):
-        start = {"job": job["job"], **chosen, "status": STATUS.get(job["code"], "failed")}
-        for group, part in records.groupby(list(GROUPS), sort=False):
-            status, paced = part["status"], part["reason"] == ""
-            done = part[(status == DONE) & paced]
-            clips.add(frozenset(done["clip"]))
-            unpaced = (status == DONE) & ~paced
-            kinds = (status == DONE) & paced, unpaced, status == FAILED, status == NOT_RUN
-            counts = {name: int(kind.sum()) for name, kind in zip(COUNTS, kinds, strict=True)}
-            key = {f"of {name}": value for name, value in zip(GROUPS, group, strict=True)}
-            means = done.select_dtypes("float").drop(columns=FIRST, errors="ignore").mean()
-            metrics = {str(name): float(mean) for name, mean in means.items()}
-            rows.append({**start, **key, **counts, **metrics})
-        if records.empty:
-            rows.append(start)
-    data = pd.DataFrame(rows)
+    status, paced = records["status"], records["reason"] == ""
+    done = status == DONE
+    kinds = (done & paced, done & ~paced, status == FAILED, status == NOT_RUN)
+    counts = pd.DataFrame(dict(zip(COUNTS, kinds, strict=True)))
+    by = [records["job"].astype(int), *(records[name].rename(f"of {name}") for name in GROUPS)]
+    numbers = records.infer_objects().select_dtypes("float").drop(columns=FIRST, errors="ignore")
+    means = numbers.where(done & paced).groupby(by, sort=False).mean()
+    found = counts.groupby(by, sort=False).sum().join(means).reset_index()
+    numbered = settings.assign(status=[STATUS.get(job["code"], "failed") for job in jobs])
+    numbered.insert(0, "job", [job["job"] for job in jobs])
+    data = numbered.merge(found, on="job", how="left")
     note = []
     for name in GROUPS:
         column = f"of {name}"
-        values = list(data[column].dropna().unique()) if column in data else []
+        values = list(data[column].dropna().unique())
         if len(values) == 1:
             note.append(f"{name} {values[0]}")
         if len(values) <= 1 or (name in data and data.groupby("job")[column].nunique().max() == 1):
-            data = data.drop(columns=column, errors="ignore")  # the setting says it
+            data = data.drop(columns=column)  # the setting says it
         elif name not in data:
             data = data.rename(columns={column: name})
     text = f"In all rows: {', '.join(note)}. " if note else ""
-    if len(clips) > 1:
+    clips = records["clip"].where(done & paced).groupby(by)
+    if len({frozenset(own.dropna()) for _, own in clips}) > 1:
         text += "Rows are means of different clips: only those of the same clips can be compared."
-    idle = [name for name in COUNTS[1:] if name in data and not data[name].any()]
+    idle = [name for name in COUNTS[1:] if not data[name].any()]
     return Table("sweep", "Settings and metrics", _ordered(data.drop(columns=idle)), text.strip())
 
 
@@ -100,32 +103,10 @@ def _ordered(data: pd.DataFrame) -> pd.DataFrame:
     leading = ("linearity_mae", "target_mae")
     metrics = [name for name in dict.fromkeys((*leading, *METRICS)) if name in numbers]
     others = [name for name in numbers if name not in METRICS and data[name].nunique() > 1]
-    first = [name for name in data if name not in numbers and name != "status"]
-    counts = [name for name in first if name in COUNTS]
-    settings = [name for name in first if name not in counts]
+    counts = [name for name in COUNTS if name in data]
+    settings = [name for name in data if name not in (*numbers, *counts, "status")]
     whole = data[[*settings, "status", *counts, *metrics, *others]]
     return whole.astype(dict.fromkeys(counts, "Int64")).astype(object).where(whole.notna(), None)
-
-
-def _settings(jobs: Sequence[Job]) -> list[dict[str, str]]:
-    """Of each job, the settings that are not the same in all of them."""
-    typed = [dict(option.partition("=")[::2] for option in job["options"]) for job in jobs]
-    names = dict.fromkeys(name for options in typed for name in options)
-    differ = [name for name in names if len({options.get(name) for options in typed}) > 1]
-    return [{name: options.get(name, "") for name in differ} for options in typed]
-
-
-def _records(job: Job) -> pd.DataFrame:
-    """The records of a job's run; none where it ended before there were any."""
-    try:
-        data = (Path(job["folder"]) / "records.parquet").read_bytes()
-        return pd.read_parquet(io.BytesIO(data))  # Arrow opens no path that is not UTF-8
-    except (OSError, ValueError):
-        return pd.DataFrame(columns=[*FIRST])
-
-
-def _page(folder: RunFolder, job: Job) -> str:
-    return os.path.join(os.path.relpath(job["folder"], folder.root), "index.html")
 
 
 def _print(table: Table) -> None:
@@ -143,6 +124,5 @@ def _print(table: Table) -> None:
             break
         columns[name] = cells
     numeric = [name for name in columns if name in METRICS or name in COUNTS]
-    lines = zip(*columns.values(), strict=True)
-    rows = [dict(zip(columns, line, strict=True)) for line in lines]
+    rows: Any = pd.DataFrame(columns).to_dict("records")
     print_table(rows, dict.fromkeys(numeric, ""), stderr=True)
