@@ -6,10 +6,9 @@ frame of the stream, or a frame index where no rate is known (a folder of images
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -39,9 +38,9 @@ class Sampling:
     the first `max_frames`.
 
     start, end: seconds since the first frame of the stream (frame indices in a folder of images).
-    stream: index among the video streams; None takes the one that the container prefers, as every
-    tool built on FFmpeg does. crop_bars: whether black bars that all frames have are left out of
-    what is embedded (`spf.video.pixels.Bars`). Raises `ConfigError` where a value makes no sense.
+    stream: index among the video streams; None takes the one that the container prefers.
+    crop_bars: whether black bars are left out of what is embedded (`spf.video.pixels.Bars`).
+    Raises `ConfigError` where a value makes no sense.
     """
 
     stride: int = 1
@@ -69,14 +68,10 @@ class ClipInfo:
     """What is known about a clip before it is read whole.
 
     width, height: pixels as displayed, after rotation and after resampling to square pixels.
-    codec: name of the format that the frames are stored in ("h264", "gif", "png", ...).
     rotation: degrees clockwise (0, 90, 180, 270) that the file asks for and that are applied.
-    pixel_aspect: width / height of a stored pixel, 1.0 where pixels are square.
-    fps: average frames per second; None where there is no rate (images).
-    frames: count that the file declares; None where it declares none.
-    duration: seconds; None where it is unknown.
-    video_streams, stream: how many video streams there are (cover pictures are none), and which
-    of them this is, from 0.
+    pixel_aspect: width / height of a stored pixel. fps: average frames per second. frames: count
+    that the file declares. duration: seconds. None stands for what is not known.
+    stream: which of the video streams (cover pictures are none) this is, from 0.
     """
 
     path: Path
@@ -103,24 +98,6 @@ class Clip:
     notes: list[str] = field(default_factory=list)
 
 
-class Source(Protocol):
-    """Where `Reader` takes its frames from; one class for each kind of file."""
-
-    info: ClipInfo
-    decoded: int  # frames decoded so far
-
-    def __iter__(self) -> Iterator[tuple[float, Render]]:
-        """Times, strictly increasing, each with a function that gives the image; the function is
-        valid until the next step, so that frames which nobody wants cost no conversion."""
-        ...
-
-    def report(self, complete: bool) -> tuple[int, list[str]]:
-        """Number of lost frames (0 unless the pass was complete), and notes on all that befell."""
-        ...
-
-    def close(self) -> None: ...
-
-
 def check_size(path: object, width: int, height: int) -> None:
     """Raise `ClipError` where a frame is absurdly large or has no area."""
     if width * height > MAX_PIXELS:
@@ -137,8 +114,7 @@ def starved(path: object) -> ClipError:
 
 
 def over_black(rgba: np.ndarray) -> np.ndarray:
-    """(H, W, 4) uint8 with straight alpha -> (H, W, 3) uint8: composited over black, as most
-    players show it."""
+    """(H, W, 4) uint8 with straight alpha -> (H, W, 3) uint8, composited over black."""
     alpha = rgba[..., 3:].astype(np.uint16)
     return ((rgba[..., :3] * alpha + 127) // 255).astype(np.uint8)
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spf.errors import ClipError, ConfigError
 from spf.video.clip import AGAIN, ClipInfo, Render, check_size, plural
-from spf.video.containers import index_missing, riff_end
 from spf.video.render import Renderer
 from spf.video.times import steady
 
@@ -38,8 +36,7 @@ class VideoSource:
     must not depend on the machine.
 
     Packets that hold no picture (the null frames of AVI, repeats of Theora and MPEG-4) show the one
-    before again: as in files of variable frame rate, time passes and there is no further frame,
-    except one at the end of a clip that ends so.
+    before again: time passes, and there is a further frame only at the end of a clip.
     """
 
     def __init__(self, path: Path, stream: int | None) -> None:
@@ -54,14 +51,17 @@ class VideoSource:
         self._repeated_until = -1.0  # time stamp (s) of the last one
         self._notes: list[str] = []
         self.decoded = 0
-        # Without the prefix a colon in a name would be read as a protocol.
-        options = {
-            "protocol_whitelist": "file",
-            "format_whitelist": _formats(),
-            "pattern_type": "none",  # or %d in a name would stand for the files beside it
+        settings: dict[str, Any] = {
+            "options": {
+                "protocol_whitelist": "file",
+                "format_whitelist": ",".join(sorted(av.formats_available - NOT_VIDEOS)),
+                "pattern_type": "none",  # or %d in a name would stand for the files beside it
+            }
         }
-        try:
-            self._container = av.open(f"file:{path}", options=options, **_metadata())
+        if int(av.__version__.split(".")[0]) < 19:  # PyAV 19 does it by itself
+            settings["metadata_errors"] = "replace"
+        try:  # without the prefix a colon in a name would be read as a protocol
+            self._container = av.open(f"file:{path}", **settings)
         except MemoryError:
             raise
         except (self._errors, OSError, ValueError):
@@ -91,12 +91,12 @@ class VideoSource:
         import av
 
         videos, tile = videos_of(self._container), av.stream.Disposition.dependent
-        if not videos and any(s.disposition & tile for s in self._container.streams.video):
-            reason = "its image is stored as tiles, which are not joined here"
-            raise ClipError(self._path, reason, "convert it to PNG or JPEG")
-        if not videos and index_missing(self._path):
-            raise _unreadable(self._path)
         if not videos:
+            if any(s.disposition & tile for s in self._container.streams.video):
+                reason = "its image is stored as tiles, which are not joined here"
+                raise ClipError(self._path, reason, "convert it to PNG or JPEG")
+            if index_missing(self._path):
+                raise _unreadable(self._path)
             others = {str(s.type) for s in self._container.streams} - {"video"}
             found = " and ".join(sorted(others) or ["a cover picture"])
             reason = f"it has no video stream, only {found}"
@@ -165,10 +165,7 @@ class VideoSource:
         return end - begin if end > begin else None
 
     def _with_alpha(self) -> Any:
-        """A decoder that gives the transparency beside a WebM's frames; None where there is none.
-
-        FFmpeg's own decoders of VP8 and VP9 leave it out, libvpx does not.
-        """
+        """libvpx for a WebM with transparency, which FFmpeg's own decoders leave out; else None."""
         import av
 
         name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(self._stream.codec_context.name)
@@ -321,23 +318,49 @@ def videos_of(container: Any) -> list[Any]:
     return [video for video in container.streams.video if not video.disposition & parts]
 
 
-@lru_cache
-def _metadata() -> dict[str, Any]:
-    """How tags that are not UTF-8 are read: PyAV 19 replaces what is wrong in them by itself."""
-    import av
-
-    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-
-
-@lru_cache
-def _formats() -> str:
-    """The formats that FFmpeg may take a file for."""
-    import av
-
-    return ",".join(sorted(av.formats_available - NOT_VIDEOS))
-
-
 def _unreadable(path: Path) -> ClipError:
     if index_missing(path):
         return ClipError(path, "the file is cut off: its index (moov) is missing", AGAIN)
     return ClipError(path, "not a video", "give a video, a GIF or a folder of images")
+
+
+# How far the outer structure of a file reaches, which FFmpeg does not report
+
+
+def index_missing(path: Path) -> bool:
+    """Whether this is an MP4 or QuickTime file that ends before its index does."""
+    size = path.stat().st_size
+    position = 0
+    with path.open("rb") as file:
+        while position + 8 <= size:
+            file.seek(position)
+            head = file.read(16)
+            length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if position == 0 and kind not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+                return False
+            if length == 1:
+                length = int.from_bytes(head[8:16], "big")
+            length = length or size - position
+            if kind == b"moov":
+                return position + length > size
+            if length < 8:
+                return False
+            position += length
+    return position > 0
+
+
+def riff_end(path: Path) -> int | None:
+    """Where the last outer chunk of a RIFF file ends; None where its writer left that open."""
+    size = path.stat().st_size
+    end = 0
+    with path.open("rb") as file:
+        while end + 8 <= size:
+            file.seek(end)
+            head = file.read(8)
+            length = int.from_bytes(head[4:], "little")
+            if head[:4] != b"RIFF":
+                break  # something else behind it
+            if length in (0, 2**32 - 1):
+                return None
+            end += 8 + length + length % 2
+    return end

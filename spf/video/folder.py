@@ -1,8 +1,4 @@
-"""Folders: the clips in them, to any depth, and clips that are folders of images.
-
-`list_frames` is the one rule for what belongs to such a clip; whoever hashes, lists or reads one
-asks it.
-"""
+"""Folders: the clips in them, to any depth, and clips that are folders of images."""
 
 from __future__ import annotations
 
@@ -11,13 +7,14 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
 from spf.errors import ClipError, ConfigError
 from spf.identity import canonical, file_digest
 from spf.names import printable
-from spf.video.clip import IMAGE_SUFFIXES, SUFFIXES, ClipInfo, Render, plural
+from spf.video.clip import IMAGE_SUFFIXES, SUFFIXES, Render, plural
 from spf.video.images import (
     DAMAGE,
     decode,
@@ -42,12 +39,10 @@ LOSSY = (".jpg", ".jpeg", ".webp", ".avif")
 
 
 def list_frames(folder: Path) -> tuple[list[Path], list[str]]:
-    """The frames of a folder in the order of `in_order`, and notes on what is there besides.
+    """The frames of a folder in the order of `in_order`, and notes on what is left out.
 
-    Frames are the regular files with a suffix of `IMAGE_SUFFIXES` whose names do not start with a
-    dot. Of files that differ in their suffix alone, one is a frame. Files that repeat the names of
-    other images with a suffix of letters (frame_001_mask.png beside frame_001.png) are left out.
-    Raises OSError where the folder cannot be listed.
+    Of files that differ in their suffix alone, one is a frame; what accompanies frames
+    (frame_001_mask.png beside frame_001.png) is none. Raises OSError.
     """
     files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
     files = [p for p in files if not p.name.startswith(".") and p.is_file()]
@@ -63,11 +58,9 @@ def list_frames(folder: Path) -> tuple[list[Path], list[str]]:
 def in_order(names: Iterable[str]) -> list[str]:
     """Names of images in the order of the numbers in them: frame2 before frame10.
 
-    Suffixes do not count. A number may have a fraction (t=0.25s), an exponent with a sign
-    (step_1e+04) and a minus sign that no letter or digit precedes (frame_-1): in frame-1 and
-    2024-1-5 the hyphen separates. Two readings depend on the other names that begin alike: a minus
-    sign that all of them have separates, and points are no decimal ones where the digits behind
-    them differ in number and some end in 0 (take1.9, take1.10).
+    Suffixes do not count. Two readings depend on the other names that begin alike: a minus sign
+    that all of them have separates, and points are no decimal ones where the digits behind them
+    differ in number and some end in 0 (take1.9, take1.10).
     """
     split = {name: _split(name) for name in names}
     columns: dict[tuple[str, ...], list[Number]] = defaultdict(list)
@@ -150,10 +143,8 @@ def _without_companions(files: list[Path], notes: list[str]) -> list[Path]:
 def content_hash(path: str | os.PathLike[str]) -> str | None:
     """SHA-256, 64 hexadecimal digits, of what a clip is read from; None where it cannot be read.
 
-    Of a file, its bytes; of a folder, the names and bytes of its frames (`list_frames`) and what is
-    noted about it. The bytes are hashed every time. A hash remembered by size and time of change
-    would be wrong where a file is written within the clock's tick, or through a memory map; and it
-    would save little: hashing takes less than a hundredth of the time of decoding.
+    Of a file, its bytes; of a folder, the names and bytes of its frames and what is noted about it.
+    Nothing is remembered by size and time of change: a file may be written within the clock's tick.
     """
     try:
         if not os.path.isdir(path):
@@ -168,15 +159,12 @@ def content_hash(path: str | os.PathLike[str]) -> str | None:
 def clips_in(
     folder: Path, prefix: str = "", above: tuple[tuple[int, int], ...] = ()
 ) -> Iterator[str]:
-    """Paths, from the first folder, of the clips of a folder and the folders in it, each folder
-    sorted by name (one is in memory).
+    """Paths, from the first folder, of the clips of a folder and the folders in it, sorted by name.
 
-    A folder that holds images and no videos is a clip, but for the first one; so is one that cannot
-    be looked into, so that reading it reports why. A .webp is a clip. Names that start with
-    a dot are passed over, links that lead back to a folder above are not followed.
+    A folder below that holds images and no videos is a clip; so is one that cannot be looked into,
+    so that reading it reports why. Raises ConfigError where the first one cannot be listed.
+
     prefix, above : path of this folder, and (device, inode) of those that it lies in.
-
-    Raises ConfigError where the first folder cannot be listed.
     """
     try:
         state = os.stat(folder)
@@ -209,11 +197,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 class FolderSource:
-    """The images of a folder, as `list_frames` gives them, all of one size.
-
-    There are no time stamps: times are indices in that order. An image that cannot be decoded is
-    skipped and leaves a gap.
-    """
+    """The images of a folder (`list_frames`), all of one size, at times that are their indices; one
+    that cannot be decoded leaves a gap."""
 
     def __init__(self, path: Path, stream: int | None) -> None:
         only_stream(path, stream)
@@ -227,16 +212,11 @@ class FolderSource:
         self._bad: list[str] = []
         self.decoded = 0
         self._path = path
-        self.info = self._describe()
-
-    def _describe(self) -> ClipInfo:
         for file in self._files:
-            try:
-                with open_image(file) as image:
-                    return described(self._path, image, len(self._files))
-            except ClipError:
-                continue
-        raise ClipError(self._path, *UNDECODABLE)
+            with suppress(ClipError), open_image(file) as image:
+                self.info = described(path, image, len(self._files))
+                return
+        raise ClipError(path, *UNDECODABLE)
 
     def __iter__(self) -> Iterator[tuple[float, Render]]:
         size = (self.info.width, self.info.height)

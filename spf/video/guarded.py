@@ -1,13 +1,8 @@
 """Read clips in a process of their own, which may crash, hang or run out of memory.
 
-A decoder is a large parser of files from anywhere. `GuardedReader` is a `Reader` whose decoding
-happens in a child process under a bound on memory, and is killed where no frame comes for too long:
-each of these ends as a `ClipError` of that clip. The frames are the same, bit for bit. A child
-serves one clip after the other, so that its start (about 0.3 s) is paid once, and ends with its
-parent, however that ends. What it sends is not trusted: frames have the size that it named first,
-which is bounded.
-
-The child is `spf.video.child`; behind a frame's line of JSON come its bytes.
+A decoder is a large parser of files from anywhere: its end is a `ClipError` of that clip. The child
+(`spf.video.child`) serves one clip after the other, as its start takes 0.3 s, and sends a line of
+JSON and the bytes of each frame, which are not trusted: frames have the size that it named first.
 """
 
 from __future__ import annotations
@@ -33,16 +28,12 @@ PATIENCE = 60.0  # seconds without a new frame after which a decoder counts as h
 ENOUGH = 7200.0  # seconds in all for one clip; 3 hours of 4K video take about half
 MEMORY = 4 * 2**30  # bytes of address space that a decoder may take; usual clips need 1 to 2 GB
 
-_idle: list[_Decoder] = []
+_idle: list[Child] = []
 _lock = threading.Lock()
 
 
 class GuardedReader:
-    """`Reader`, with the same attributes and errors, decoding in a child process.
-
-    Raises ClipError too where the decoder hangs for `PATIENCE`, crashes, or needs more than
-    `MEMORY`.
-    """
+    """`Reader`, with the same frames, attributes and errors, decoding in a child process."""
 
     info: ClipInfo
 
@@ -51,7 +42,7 @@ class GuardedReader:
         self.lost, self.decoded = 0, 0
         self.notes: list[str] = []
         self._path = Path(path)
-        self._decoder: _Decoder | None = _borrow()
+        self._decoder: Child | None = _borrow()
         with self._supervised() as decoder:
             request = {"path": os.fspath(path), "folder": os.getcwd(), "sampling": asdict(sampling)}
             decoder.ask(request)
@@ -90,7 +81,7 @@ class GuardedReader:
             decoder.kill()
 
     @contextmanager
-    def _supervised(self) -> Iterator[_Decoder]:
+    def _supervised(self) -> Iterator[Child]:
         """The child, whose end or nonsense becomes an error of the clip."""
         assert self._decoder is not None
         try:
@@ -103,7 +94,7 @@ class GuardedReader:
             self.close()
             raise
 
-    def _reply(self, decoder: _Decoder) -> dict[str, Any]:
+    def _reply(self, decoder: Child) -> dict[str, Any]:
         reply = decoder.line(PATIENCE)
         if "clip_error" not in reply and "config_error" not in reply:
             return reply
@@ -123,12 +114,12 @@ class GuardedReader:
     def _failure(self, end: Ended) -> ClipError:
         """What became of the child, as an error of the clip."""
         assert self._decoder is not None
+        remedy = "the file is damaged or hostile: make it again"
         if end.why == HUNG:
             reason = f"its decoder hung: no frame within {PATIENCE:g} s"
         elif end.why == SLOW:
-            self.close()
+            reason = f"its decoding took more than {ENOUGH:g} s"
             remedy = "use fewer of its frames, or scale it down"
-            return ClipError(self._path, f"its decoding took more than {ENOUGH:g} s", remedy)
         elif end.why:
             reason = f"its decoder went astray: it {end.why}"
         else:
@@ -136,14 +127,7 @@ class GuardedReader:
             short = "was killed (SIGKILL), as the system does where memory is short"
             reason = f"its decoder {short if cause == 'SIGKILL' else f'crashed ({cause})'}"
         self.close()
-        return ClipError(self._path, reason, "the file is damaged or hostile: make it again")
-
-
-class _Decoder(Child):
-    """A child process that decodes, under a bound on its memory."""
-
-    def __init__(self) -> None:
-        super().__init__("spf.video.child", str(MEMORY), enough=ENOUGH)
+        return ClipError(self._path, reason, remedy)
 
 
 def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
@@ -153,7 +137,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         return image
 
 
-def _borrow() -> _Decoder:
+def _borrow() -> Child:
     """An idle child that is alive, or a new one."""
     with _lock:
         while _idle:
@@ -161,7 +145,7 @@ def _borrow() -> _Decoder:
             if decoder.process.poll() is None:
                 return decoder
             decoder.kill()
-    return _Decoder()
+    return Child("spf.video.child", str(MEMORY), enough=ENOUGH)
 
 
 @atexit.register

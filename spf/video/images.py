@@ -1,8 +1,4 @@
-"""Frames of animated images and still images, through Pillow.
-
-Transparent pixels are composited over black. An EXIF orientation is applied. Grey values of 16 bits
-and floating-point ones from 0 to 1 are scaled to 8 bits.
-"""
+"""Frames of animated images and still images, through Pillow."""
 
 from __future__ import annotations
 
@@ -25,9 +21,8 @@ if TYPE_CHECKING:
 
 # What Pillow raises on damaged files.
 DAMAGE = (
-    *(OSError, SyntaxError, ValueError, EOFError, IndexError, RuntimeError),
-    *(struct.error, zlib.error),
-)
+    OSError, SyntaxError, ValueError, EOFError, IndexError, RuntimeError, struct.error, zlib.error,
+)  # fmt: skip
 TOO_LARGE = ("its frames are too large to be read", "scale it down")
 ANIMATED = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
 # Pillow finds the format in the content, and would start programs for some (EPS).
@@ -37,16 +32,13 @@ MAGIC = (b"GIF8", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0
 
 
 def is_image(path: Path, head: bytes) -> bool:
-    """Whether a file that begins with these bytes (16 or more) is an image for Pillow.
-
-    A film of JPEGs one after the other begins as a JPEG does, and is known by its name.
-    """
+    """Whether a file that begins with these bytes (16 or more) is an image for Pillow."""
     if head[4:12] in (b"ftypavif", b"ftypavis"):
         from PIL import features
 
         return bool(features.check("avif"))
     if head.startswith(b"\xff\xd8\xff") and path.suffix.lower() in RAW_JPEGS:
-        return False
+        return False  # a film of JPEGs, one after the other
     return head.startswith(MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
@@ -55,8 +47,7 @@ class ImageSource:
     first.
 
     Times are the sums of the frames' durations, of which those of 10 ms and less count as 100 ms,
-    as in browsers; an AVIF has time stamps, which Pillow gives in whole milliseconds. A first pass
-    reads the durations and counts the frames.
+    as in browsers; an AVIF has time stamps. A first pass reads them and counts the frames.
     """
 
     def __init__(self, path: Path, stream: int | None) -> None:
@@ -156,7 +147,7 @@ class ImageSource:
 def described(path: Path, image: Image.Image, frames: int) -> ClipInfo:
     """What a clip of images is, without a rate, by one of them."""
     width, height = oriented_size(image)
-    codec, turned = (image.format or "image").lower(), rotation(image)
+    codec, turned = (image.format or "image").lower(), _rotation(image)
     return ClipInfo(path, width, height, codec, turned, 1.0, None, frames, None, 1, 0)
 
 
@@ -184,10 +175,7 @@ def open_image(path: Path) -> Image.Image:
 
 
 def decode(path: Path, image: Image.Image, index: int | None = None) -> None:
-    """Decode an opened image, or its frame of that index, whose canvas may be another one.
-
-    Raises ClipError where it is too large, MemoryError, and DAMAGE.
-    """
+    """Decode an opened image, or its frame of that index. Raises ClipError, MemoryError, DAMAGE."""
     from PIL import Image
 
     try:
@@ -211,10 +199,7 @@ def only_stream(path: Path, stream: int | None) -> None:
 
 
 def render(path: Path, image: Image.Image) -> np.ndarray:
-    """The decoded image as displayed, (H, W, 3) uint8 RGB, contiguous.
-
-    Raises ClipError for values of an unknown range.
-    """
+    """The decoded image as displayed, (H, W, 3) uint8 RGB; ClipError for values out of range."""
     from PIL import ImageOps
 
     if _exif_orientation(image) in range(2, 9):
@@ -245,10 +230,10 @@ def _exif_orientation(image: Image.Image) -> int:
         return 1
 
 
-def rotation(image: Image.Image) -> int:
+def _rotation(image: Image.Image) -> int:
     return {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}.get(_exif_orientation(image), 0)
 
 
 def oriented_size(image: Image.Image) -> tuple[int, int]:
     width, height = image.size
-    return (height, width) if rotation(image) in {90, 270} else (width, height)
+    return (height, width) if _rotation(image) in {90, 270} else (width, height)

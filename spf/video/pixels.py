@@ -36,11 +36,10 @@ class BarsEndError(Exception):
 
 @dataclass
 class Bars:
-    """Black bars that a clip has in all frames: cut off a frame at a time.
+    """Black bars that a clip has in all frames, found in the first frame that is not black; pixels.
 
-    They are found in the first frame that is not black; `crop` raises BarsEndError where a later
-    one shows something there. Bars come in pairs, on opposite sides, nearly equal, of 2 to 40% of
-    the side each. top, bottom, left, right : pixels, 0 before a frame was not black.
+    `crop` raises BarsEndError where a later one shows something there. Bars come in pairs, on
+    opposite sides, nearly equal, of 2 to 40% of the side each.
     """
 
     top: int = 0
@@ -70,7 +69,6 @@ class Bars:
         return inside
 
     def notes(self) -> list[str]:
-        """One line on what was cut off, if anything."""
         sides = {name: getattr(self, name) for name in ("top", "bottom", "left", "right")}
         found = ", ".join(f"{name} {pixels}" for name, pixels in sides.items() if pixels)
         return [f"black bars are left out ({found} pixels)"] if found else []

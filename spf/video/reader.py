@@ -12,11 +12,13 @@ import numpy as np
 
 from spf.errors import ClipError
 from spf.names import NO_NETWORK, is_url
-from spf.video.clip import Clip, ClipInfo, Sampling, Source, starved
+from spf.video.clip import Clip, ClipInfo, Sampling, starved
 from spf.video.decode import VideoSource
 from spf.video.folder import FolderSource
 from spf.video.images import ImageSource, is_image
 
+Source = VideoSource | ImageSource | FolderSource
+"""Each yields (time, function that gives the image, valid until the next step)."""
 EVERY_FRAME = Sampling()
 TINY = 1e-9  # seconds: a time that was computed may fall this much short of one that was typed
 
@@ -26,9 +28,8 @@ class Reader:
     memory however long the clip is; also a context manager that closes the file.
 
     Images are as displayed: rotated as the file asks, with square pixels, transparency over black.
-    Times increase strictly and are 0 at the first frame of the stream, whatever `sampling` selects;
-    they are the file's own (a variable frame rate stays), or frame indices in a folder of images.
-    Frames before `start` are decoded and dropped: seeking would lose the count and the times.
+    Times are the file's own, increase strictly and are 0 at the first frame of the stream, whatever
+    `sampling` selects; of a folder of images they are indices.
 
     info: ClipInfo. decoded: frames decoded so far, before sampling. lost: frames declared but not
     decoded, known after a whole pass, 0 where nothing is declared or sampling stops early.

@@ -29,11 +29,9 @@ HDR = (16, 18)  # PQ and HLG, of transfer functions
 class Renderer:
     """Frames of one stream as RGB images, all of the first one's displayed size.
 
-    Colours follow the matrix and range that a frame declares; undeclared ones are read as BT.601,
-    limited range, as FFmpeg does. Where swscale cannot convert a matrix, BT.2020 is assumed if the
-    primaries or the transfer function are those of BT.2020 or HDR, otherwise BT.601; `notes` names
-    both. Frames of another size are fitted into the first one's with black bars. Interlaced
-    pictures stay interlaced, and high dynamic range is not tone-mapped.
+    Colours follow the declared matrix and range, else BT.601, limited range, as in FFmpeg. Where
+    swscale cannot convert the matrix, BT.2020 is assumed if primaries or transfer are those of
+    BT.2020 or HDR, otherwise BT.601. Frames of another size are fitted in with black bars.
     """
 
     def __init__(self, path: Path, first: av.VideoFrame, aspect: Fraction | None) -> None:
@@ -133,11 +131,8 @@ class Renderer:
 
 def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """(transpose, flip x, flip y), done in this order, that the display matrix asks for, rounded to
-    right angles.
-
-    The matrix maps a stored pixel (x, y) to (a x + c y, b x + d y); its rows are (a b u), (c d v),
-    (x y w), 32-bit integers.
-    """
+    right angles: it maps a stored pixel (x, y) to (a x + c y, b x + d y), and its rows are (a b u),
+    (c d v), (x y w), 32-bit integers."""
     from av.sidedata.sidedata import Type
 
     if "_missing_" not in vars(Type):  # PyAV before 19 fails on any kind newer than itself

@@ -44,13 +44,11 @@ def write_mp4(
 ) -> None:
     """Write frames, each (H, W, 3) uint8 RGB and all of one size, as H.264 yuv420p in an MP4.
 
-    frames are streamed. An odd width or height becomes even by repeating the last column or row.
+    frames are streamed; an odd width or height becomes even by repeating the last column or row.
     fps: written as an exact fraction (29.97 becomes 30000/1001). crf: 0 (best) to 51. times: of
-    each frame, in seconds, increasing from 0; a variable rate, of which fps is the mean. The matrix
-    is BT.601, limited range, and declared: readers that ignore the declaration assume just that.
-    An existing file is replaced; missing folders are made. Raises `ConfigError` for a bad rate or
-    crf, `ValueError` for frames of a wrong shape or type, `ClipError` where there is no frame or
-    the disk refuses; whatever is raised, `frames` included, leaves nothing behind.
+    each frame, in seconds, increasing from 0; a variable rate, of which fps is the mean. Raises
+    `ConfigError` for a bad rate or crf, `ValueError` for frames of a wrong shape or type,
+    `ClipError` where there is no frame or the disk refuses; nothing is left behind then.
     """
     import av
 
@@ -73,9 +71,9 @@ def write_mp4(
 def write_png(folder: str | os.PathLike[str], frames: Iterable[np.ndarray]) -> None:
     """Write frames, each (H, W, 3) uint8 RGB and all of one size, as 000000.png, 000001.png, ...
 
-    Lossless and streamed. A folder that an earlier call wrote is replaced; raises `ClipError` where
-    the folder holds anything else, where there is no frame or the disk refuses, and `ValueError`
-    for frames of a wrong shape or type; whatever is raised leaves nothing behind.
+    A folder that an earlier call wrote is replaced. Raises `ClipError` where it holds anything
+    else, where there is no frame or the disk refuses, `ValueError` for frames of a wrong shape or
+    type; nothing is left behind then.
     """
     from PIL import Image
 
@@ -116,7 +114,7 @@ def _encode(
     stream = output.add_stream("libx264", rate=rate, options=REPEATABLE | {"crf": str(crf)})
     stream.pix_fmt, context = "yuv420p", stream.codec_context
     context.thread_count, context.time_base = THREADS, unit
-    context.color_range, context.colorspace = 1, 6  # limited, BT.601
+    context.color_range, context.colorspace = 1, 6  # limited, BT.601, as readers assume anyway
     context.color_primaries, context.color_trc = 1, 1  # BT.709, near to sRGB
     for index, image in enumerate(frames):
         image = np.pad(image, [(0, n % 2) for n in image.shape[:2]] + [(0, 0)], mode="edge")
