@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from spf.commands.running import INTERRUPTED, run_app
+from spf.commands.shared import INTERRUPTED, run_app
 
 Output = Annotated[str, typer.Option(metavar="FOLDER", help="Folder of all results.")]
 

@@ -15,8 +15,7 @@ from spf.commands.compare import compare
 from spf.commands.corpus import corpus
 from spf.commands.doctor import doctor
 from spf.commands.retime import retime
-from spf.commands.running import run_app
-from spf.commands.shared import as_options
+from spf.commands.shared import as_options, run_app
 from spf.commands.timemap import timemap
 from spf.commands.trim import trim
 

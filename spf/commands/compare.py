@@ -71,11 +71,11 @@ def compare(
     code, folder = _run(command)
     if folder is None:
         return code
+    found = json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))
+    rows = found.pop("rows")
+    output.columns = list(dict.fromkeys(name for row in rows for name in row))
+    output.facts = {name: value for name, value in found.items() if name != "schema"}
     with output:
-        found = json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))
-        rows = found.pop("rows")
-        output.columns = list(dict.fromkeys(name for row in rows for name in row))
-        output.facts = {name: value for name, value in found.items() if name != "schema"}
         for row in rows:
             output.add(row)
     return code

@@ -24,10 +24,9 @@ WIDTH, ROWS = 100, 24
 class Output:
     """Where the rows of a command go.
 
-    schema : name and version of the rows, such as "spf.analyze/1"; the number is raised when a
-    column goes or changes its meaning. columns : of the CSV, in order. as_json, as_jsonl, as_csv :
-    the forms for programs, of which one may be chosen. While one is, stdout holds the rows alone,
-    as they come, and all that is printed goes to stderr. Raises ConfigError for two forms.
+    schema : name and version of the rows; the number is raised when a column goes or changes its
+    meaning. columns : of the CSV, in order. as_json, as_jsonl, as_csv : the forms for programs.
+    While one is chosen, stdout holds the rows alone, and all that is printed goes to stderr.
     """
 
     def __init__(
@@ -47,45 +46,34 @@ class Output:
         self.facts: dict[str, Any] = {}
         """What holds for all rows: before them in JSON, nowhere else."""
         self.columns = columns
-        self._schema, self._count = schema, 0
+        self._schema = schema
+        self._rows: list[Mapping[str, Any]] = []  # of a JSON document
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         self._out: IO[str] = sys.stdout
         if self.form:
             self._stack.enter_context(redirect_stdout(sys.stderr))
+        if self.form == "csv":
+            self._print_csv(self.columns)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stack.close()
-        if kind is None and self._count == 0:
-            self._begin()
         if kind is None and self.form == "json":
-            self._print("\n  ]\n}")
+            self._print({"schema": self._schema, **self.facts, "rows": self._rows}, indent=1)
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Write a row at once, where programs read."""
-        if self._count == 0:
-            self._begin()
+        """Write a row, at once but for JSON."""
         if self.form == "jsonl":
-            self._print(as_json({"schema": self._schema, **row}))
+            self._print({"schema": self._schema, **row})
         elif self.form == "csv":
             self._print_csv(_cell(row.get(name)) for name in self.columns)
         elif self.form == "json":
-            self._print(f"{',' * (self._count > 0)}\n    {as_json(row)}", end="")
-        self._count += 1
+            self._rows.append(row)
 
-    def _begin(self) -> None:
-        """Write what is before the rows, when the columns and facts are known."""
-        if self.form == "csv":
-            self._print_csv(self.columns)
-        elif self.form == "json":
-            known = {"schema": self._schema, **self.facts}
-            facts = (f"  {as_json(name)}: {as_json(value)},\n" for name, value in known.items())
-            self._print(f'{{\n{"".join(facts)}  "rows": [', end="")
-
-    def _print(self, text: str, end: str = "\n") -> None:
-        print(text, end=end, file=self._out, flush=True)
+    def _print(self, document: Mapping[str, Any], indent: int | None = None) -> None:
+        print(as_json(document, indent), file=self._out, flush=True)
 
     def _print_csv(self, cells: Iterable[Any]) -> None:
         csv.writer(self._out, lineterminator="\n").writerow(cells)
@@ -123,9 +111,7 @@ def print_table(
 ) -> None:
     """Print rows of one set of columns under their names; on stderr, of what is in files, `ROWS`.
 
-    numbers : formats of the columns that hold numbers, such as ".4f"; they stand at the right, and
-    a number that is none is "-". The other cells are text as it is: no markup, no control
-    characters. Colours only where a terminal shows them and NO_COLOR is not set.
+    numbers : formats of the columns that hold numbers, such as ".4f"; one that is none is "-".
     """
     from rich.table import Table
     from rich.text import Text
@@ -150,8 +136,7 @@ def print_table(
 
 
 def console(stderr: bool = False) -> "Console":
-    """A stream, `WIDTH` wide where it is no terminal, and stderr at most. Names come from files:
-    they are neither markup nor emoji."""
+    """A stream, `WIDTH` wide where it is no terminal; names from files are no markup."""
     from rich.console import Console
 
     screen = Console(stderr=stderr, highlight=False, markup=False, emoji=False)

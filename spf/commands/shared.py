@@ -1,17 +1,24 @@
-"""What the commands share: names of embedders, text for a terminal, folders for output."""
+"""What the commands share: exit codes, errors in one line, embedders, clips, folders for output."""
 
 import os
 import re
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spf.errors import ConfigError, UnavailableError
+import typer
+
+from spf.devices import let_idle_threads_sleep, reuse_freed_memory
+from spf.errors import ConfigError, SpfError, UnavailableError, one_line
+from spf.names import plain
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
     from spf.embedders import Embedder
+
+INTERRUPTED = 130
 
 OPTIONS = (
     (r"\bembedder\.path=", "--weights "),
@@ -31,6 +38,48 @@ KNOWN = {
 """What must be known of an embedder, by its short label: half of `spf.embedders.DISCLAIMERS`."""
 
 
+def run_app(
+    app: typer.Typer,
+    name: str,
+    arguments: Sequence[str] | None = None,
+    worded: Callable[[str], str] = str,
+) -> int:
+    """Run the command that the arguments (None: those of the process) name; its exit code.
+
+    worded : gives a message of the library in the options of the program.
+    """
+    let_idle_threads_sleep()
+    reuse_freed_memory()
+    code = 0
+    try:
+        command = typer.main.get_command(app)
+        code = command.main(arguments, prog_name=name, standalone_mode=False) or 0
+    except SpfError as error:
+        print(plain(worded(str(error))), file=sys.stderr)
+        return error.exit_code
+    except typer.TyperException as error:
+        print(plain(_usage(error, name)), file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        what = f"{error.filename or 'a file'}: {error.strerror or error}"
+        print(plain(f"{what}; check the disk and its permissions"), file=sys.stderr)
+        return ConfigError.exit_code  # 1 is of clips
+    if code == INTERRUPTED:
+        print("interrupted: what is finished stays", file=sys.stderr)
+    return code
+
+
+def _usage(error: typer.TyperException, name: str) -> str:
+    """A wrong argument in one line: which, why, and where to look."""
+    text = one_line(error.format_message(), None).rstrip(".").replace("Value error, ", "")
+    context = getattr(error, "ctx", None)
+    near = getattr(error, "possibilities", None)
+    if near:
+        text = f"{text.partition(' (Possible')[0]}. Did you mean {' or '.join(near)}?"
+    where = context.command_path if context else f"{name} COMMAND"
+    return f"{text}{' See' if text.endswith('?') else '; see'} {where} --help"
+
+
 def as_options(text: str) -> str:
     """A message of the library with the options of `spf`."""
     for setting, option in OPTIONS:
@@ -41,11 +90,7 @@ def as_options(text: str) -> str:
 def embedder_of(
     name: str | None, weights: str | None = None, option: str = "--weights"
 ) -> "Embedder":
-    """The embedder of a name, None for the default one, with its weights in a folder.
-
-    option : that names the folder, for messages. Raises as `load_embedder`, and ConfigError for an
-    embedder that takes no weights.
-    """
+    """The embedder of a name, None for the default one; option : that names its weights."""
     from spf.embedders import load_embedder
 
     name = checked_name(name, weights, option)
@@ -57,8 +102,8 @@ def embedder_of(
 
 
 def checked_name(name: str | None, weights: str | None, option: str = "--weights") -> str:
-    """The full name of an embedder, None for the default one. Raises ConfigError for an unknown one
-    and for one that takes no weights if there are some."""
+    """The full name of an embedder, None for the default one. Raises ConfigError for an unknown
+    one, and for weights that it does not take."""
     from spf.embedders import DEFAULT_EMBEDDER, full_name, takes
 
     name = full_name(DEFAULT_EMBEDDER if name is None else name)
@@ -76,8 +121,8 @@ def print_embedder(embedder: "Embedder") -> None:
 
 
 def clips_at(path: str) -> Iterator[str]:
-    """The clips that a path stands for, one after the other; itself where there are none, or where
-    it is one: a folder that holds images and no videos is a clip."""
+    """The clips that a path stands for; itself where there are none, or where it is one: a folder
+    that holds images and no videos is a clip."""
     from spf.video import IMAGE_SUFFIXES, SUFFIXES, clips_in
 
     try:

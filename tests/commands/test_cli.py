@@ -20,8 +20,8 @@ from benchmarks.leaderboard.terminal import document
 from scripts import quickstart
 from spf.cli import app, main
 from spf.commands import analyze, timemap
+from spf.commands.doctor import report
 from spf.curation import verdicts
-from spf.doctor import report
 from spf.embedders import EMBEDDERS
 from spf.measurement import CORRECTED
 from spf.quality import VBENCH_DIMENSIONS

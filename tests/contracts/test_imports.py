@@ -10,7 +10,7 @@ import pytest
 
 import spf
 from spf.cli import main
-from spf.doctor import report
+from spf.commands.doctor import report
 from spf.embedders import available, load_embedder
 from spf.errors import UnavailableError
 from spf.extras import EXTRAS
@@ -137,7 +137,7 @@ OPTIONAL = {
 """Parts that need an extra."""
 ELSEWHERE = {
     "vbench": "spf.quality.child",
-    "wandb": "spf.doctor",
+    "wandb": "spf.commands.doctor",
     "torchao": "spf.generators.loading",
 }
 """Modules that are imported where they are installed."""
