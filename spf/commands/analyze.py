@@ -12,26 +12,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from spf.commands import options
 from spf.commands.output import Output, print_table
-from spf.commands.shared import (
-    advance,
-    check_writable,
-    clips_at,
-    embedder_of,
-    print_embedder,
-)
+from spf.commands.shared import advance, check_writable, clips_at, embedder_of, print_embedder
 from spf.errors import ClipError, ConfigError
 from spf.names import plain
 
 if TYPE_CHECKING:
     from spf.measurement import Measurement
-    from spf.progress import Curve
     from spf.progress.stretches import Stretch
 
 SCHEMA = "spf.analyze/1"
 CARD = ("linearity_mae", "peak_speed", "stall_fraction", "total_change", "noise_share")
 """Metrics that a person is shown of one clip; programs get all."""
-UNEVEN = 0.4
-"""Half of the change in less than this share of the time is worth a line: even pacing takes 0.5."""
+EXPLAINS = {
+    "camera": "camera motion explains",
+    "light": "light explains",
+    "camera+light": "camera motion and light explain",
+}
 
 
 def analyze(
@@ -143,7 +139,12 @@ def analyze(
                 continue
             finally:
                 bar.update(several)
-            row |= _values(measured)
+            stretches = [asdict(part) for part in measured.named_stretches]
+            notes, info = list(measured.embeddings.notes), measured.embeddings.info
+            if info is not None and info.video_streams > 1:
+                others = f"of {info.video_streams}; --stream takes another"
+                notes.append(f"this is video stream {info.stream} (from 0) {others}")
+            row |= measured.row | {"status": "done", "stretches": stretches, "notes": notes}
             if folder is not None:
                 from spf.figures import plot_measurement, subtitle
 
@@ -175,16 +176,6 @@ def columns() -> list[str]:
         *(name for name in METRICS if name != "target_mae"),
         *("flickers", "repeated_frames", "stall_fraction_distinct", "stretches", "notes", "plot"),
     ]
-
-
-def _values(measured: "Measurement") -> dict[str, Any]:
-    """The columns of a clip that was measured."""
-    info, notes = measured.embeddings.info, list(measured.embeddings.notes)
-    if info is not None and info.video_streams > 1:
-        others = f"of {info.video_streams}; --stream takes another"
-        notes.append(f"this is video stream {info.stream} (from 0) {others}")
-    stretches = [asdict(part) for part in measured.named_stretches]
-    return measured.row | {"status": "done", "stretches": stretches, "notes": notes}
 
 
 def _titles(clips: Sequence[str]) -> list[str]:
@@ -220,32 +211,28 @@ def _print_card(row: Mapping[str, Any], measured: "Measurement", nuisance: str) 
     for name, value in (measured.distinct_scores | measured.corrected_scores).items():
         if not isnan(value):
             print(f"  {name:<23} {value:8.4f}")
-    for line in _named(measured) + _explained(measured, nuisance):
+    for line in _named(measured):
         print(f"  {line}")
+    _print_explained(measured, nuisance)
     if row["plot"]:
         print(f"  plot: {plain(row['plot'])}")
 
 
 def _print_rows(done: list[dict[str, Any]], clips: int) -> None:
-    """A table of those of the clips that were measured, the most uneven first, then those without a
-    rank."""
+    """A table of the clips that were measured, the most uneven first, then those without a rank."""
     from spf.measurement import CORRECTED
 
     done.sort(key=lambda row: (bool(row["reason"]), -row["linearity_mae"]))
     folders = [os.path.dirname(os.path.abspath(row["clip"])) for row in done]
     root = os.path.commonpath(folders) if done else ""
-    sources = {"linearity_mae": "linearity_mae", "peak_speed": "peak_speed"}
-    sources |= {"stalled": "stall_fraction"}
-    if any(CORRECTED[0] in row for row in done):
-        sources |= dict(zip(("corrected", "motion"), CORRECTED, strict=True))
-    shown = [
-        {
-            "clip": os.path.relpath(row["clip"], root),
-            **{column: row[name] for column, name in sources.items()},
-            "what stands out": _standing_out(row),
-        }
-        for row in done
-    ]
+    shown = []
+    for row in done:
+        cells = {"clip": os.path.relpath(row["clip"], root)}
+        cells |= {"linearity_mae": row["linearity_mae"], "peak_speed": row["peak_speed"]}
+        cells["stalled"] = row["stall_fraction"]
+        if CORRECTED[0] in row:
+            cells["corrected"], cells["motion"] = (row[name] for name in CORRECTED)
+        shown.append(cells | {"what stands out": _standing_out(row)})
     formats = {"linearity_mae": ".4f", "peak_speed": ".2f", "stalled": ".0%"}
     formats |= {"corrected": ".4f", "motion": ".0%"}
     if shown:
@@ -253,9 +240,9 @@ def _print_rows(done: list[dict[str, Any]], clips: int) -> None:
         print(f"clips of {plain(root)}, {order}\n")
         print_table(shown, formats)
         print()
-    for row in done:
+    for row, cells in zip(done, shown, strict=True):
         for note in row["notes"]:
-            print(f"note: {plain(os.path.relpath(row['clip'], root))}: {plain(note)}")
+            print(f"note: {plain(cells['clip'])}: {plain(note)}")
     drawn = [row["plot"] for row in done if row["plot"]]
     where = f"; a plot of each in {plain(os.path.dirname(drawn[0]) or '.')}" if drawn else ""
     print(f"{len(done)} of {clips} clips measured{where}")
@@ -290,36 +277,12 @@ def _named(measured: "Measurement") -> list[str]:
         lines.append(f"flicker: {share}, so an even curve does not mean even pacing")
     elif reason is not None:
         return [no_change_text(curve)]
-    unit = measured.embeddings.unit
-    if not (named := measured.named_stretches):
-        none = "no dead stretch and no jump worth naming"
-        return [*lines, "; ".join(filter(None, [none, _half(curve, unit)]))]
-    return lines + [_stretch(part, unit) for part in named]
+    named = [_stretch(part, measured.embeddings.unit) for part in measured.named_stretches]
+    return lines + (named or ["no dead stretch and no jump worth naming"])
 
 
-def _half(curve: "Curve", unit: str) -> str:
-    """The shortest time, from a frame on, that holds half of the change; nothing where it is not
-    much shorter than half of the clip."""
-    import numpy as np
-
-    half = np.interp(curve.progress + 0.5, curve.progress, curve.times, right=np.inf)
-    start = int(np.argmin(half - curve.times))
-    begin, until, whole = curve.times[start], half[start], curve.times[-1] - curve.times[0]
-    if not until - begin < UNEVEN * whole:
-        return ""
-    length, whole, begin, until = (_time(x, unit) for x in (until - begin, whole, begin, until))
-    return f"half of the change takes {length} of {whole} {unit}, from {begin} to {until}"
-
-
-EXPLAINS = {
-    "camera": "camera motion explains",
-    "light": "light explains",
-    "camera+light": "camera motion and light explain",
-}
-
-
-def _explained(measured: "Measurement", nuisance: str) -> list[str]:
-    """A line where the curve without the nuisance differs from the plain one by more than noise."""
+def _print_explained(measured: "Measurement", nuisance: str) -> None:
+    """Print a line where the curve without the nuisance differs by more than noise."""
     from spf.progress.metrics import NO_CHANGE
     from spf.progress.nuisance import disagree
 
@@ -327,17 +290,19 @@ def _explained(measured: "Measurement", nuisance: str) -> list[str]:
     if corrected is None or not (
         corrected.mostly_motion or disagree(measured.curve, corrected.curve)
     ):
-        return []
+        return
     line = f"{EXPLAINS[nuisance]} {corrected.motion_share:.0%} of the change"
     if not corrected.curve.changes:
         line += f"; without it: {NO_CHANGE}"
     if corrected.mostly_motion:
         line += "; where a motion is the meaning, trust the plain curve"
-    return [line]
+    print(f"  {line}")
 
 
 def _stretch(part: "Stretch", unit: str) -> str:
-    start, stop, length = (_time(x, unit) for x in (part.start_time, part.stop_time, part.seconds))
+    digits = 2 if unit == "s" else 0
+    times = part.start_time, part.stop_time, part.seconds
+    start, stop, length = (f"{time:.{digits}f}" for time in times)
     if part.kind == "cut":
         return f"hard cut      at {stop}"
     kind = "dead stretch" if part.kind == "dead" else "jump"
@@ -345,7 +310,3 @@ def _stretch(part: "Stretch", unit: str) -> str:
         f"{kind:<13} from {start} to {stop} ({length} {unit}): "
         f"{part.change:.0%} of the change, {part.speed:.2g} times the mean speed"
     )
-
-
-def _time(value: float, unit: str) -> str:
-    return f"{value:.{2 if unit == 's' else 0}f}"

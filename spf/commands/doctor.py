@@ -97,12 +97,9 @@ def _weights() -> Iterator[str]:
     """Models in the Hugging Face cache, which all loaders share."""
     home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
     cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
-    models = sorted(path.name for path in cache.glob("models--*")) if cache.is_dir() else []
     yield f"  cache    {cache}{'' if cache.is_dir() else ' (not there)'}"
-    for name in models:
+    for name in sorted(path.name for path in cache.glob("models--*")) or ["none"]:
         yield f"  found    {name.removeprefix('models--').replace('--', '/')}"
-    if not models:
-        yield "  found    none"
 
 
 def _wandb() -> str:

@@ -45,16 +45,6 @@ def test_analyze_names_dead_stretches_and_jumps(tmp_path, capsys):
         assert re.search(line, card)
 
 
-def test_an_uneven_clip_without_named_stretches_says_when_it_changes(tmp_path, capsys):
-    """Of progress u ** 1.8 in 2 s: half of the change is from u = 0.5 ** (1 / 1.8) on."""
-    clip = harness.save(tmp_path / "slow.mp4", harness.steady(25, power=1.8))
-    card = spf_command.printed(capsys, "analyze", clip, *PIXELS, "--no-plot")
-    (found,) = re.findall(r"no jump worth naming; half of the change takes (.*)", card)
-    half = 2 * 0.5 ** (1 / 1.8)
-    numbers = [float(number) for number in re.findall(r"\d\.\d+", found)]
-    assert numbers == pytest.approx([2 - half, 2, half, 2], abs=0.1)
-
-
 def test_analyze_prints_a_card_and_draws(tmp_path, capsys):
     clip = harness.save(tmp_path / "in" / "clip.mp4", harness.jumping())
     out = tmp_path / "made" / "plots"
