@@ -17,13 +17,9 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, Any
 
-HUNG = "hung"
-SLOW = "slow"
-NONSENSE = "sent what is no reply"
+HUNG, SLOW, NONSENSE = "hung", "slow", "sent what is no reply"
 LINE = 2**20
-"""Bytes of a line of JSON; a child that sends more is no longer ours."""
-PIPE = 2**20
-"""Bytes that wait in the pipe, where the system allows it."""
+"""Bytes of a line of JSON at most, and of what waits in the pipe, where the system allows it."""
 
 
 class Ended(Exception):
@@ -70,10 +66,9 @@ class Child:
         with suppress(OSError, AttributeError):
             import fcntl
 
-            fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, PIPE)
+            fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, LINE)
 
     def ask(self, request: dict[str, Any]) -> None:
-        """Send a request."""
         self._waited = 0.0
         with suppress(BrokenPipeError):  # a child that is gone shows when it should reply
             self._requests.write(json.dumps(request).encode() + b"\n")
@@ -140,10 +135,9 @@ class Child:
 
 
 def requests(at_end: Callable[[], object] = lambda: None) -> Iterator[dict[str, Any]]:
-    """The requests on the standard input, for as long as they come.
+    """The requests on the standard input, as they come.
 
-    at_end : called at their end: the parent is gone, and nobody waits for what is being computed.
-    The process ends after it.
+    at_end : called when the parent is gone, before the process ends, whatever is being computed.
     """
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
 
@@ -159,8 +153,7 @@ def requests(at_end: Callable[[], object] = lambda: None) -> Iterator[dict[str, 
 
 
 def replies() -> Callable[..., None]:
-    """`send(data=b"", **reply)`, which writes to the standard output; what libraries print goes to
-    the standard error from now on."""
+    """`send(data=b"", **reply)`; what libraries print goes to the standard error from now on."""
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 

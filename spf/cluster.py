@@ -41,8 +41,8 @@ class Pool:
 
     @contextmanager
     def started(self) -> Iterator[None]:
-        """The pool's Ray; one of this process that is there already stays. The files of a local one
-        lie in a temporary folder. Raises UnavailableError where Ray does not start."""
+        """The pool's Ray, or one that this process has already; UnavailableError where it does not
+        start."""
         os.environ.update(SETTINGS)  # Ray alone reads them
         import ray
 

@@ -1,15 +1,11 @@
 """The errors that a user can fix, each one line: the thing, the reason, the remedy.
 
-Wrong arguments to the mathematics (`spf.progress`) are plain `ValueError`s; these classes are for
-what goes wrong around it. `exit_code` is what the commands return when the error ends them.
+`exit_code` is what the commands return; wrong arguments to the mathematics are `ValueError`s.
 """
 
 
 def one_line(error: object, longest: int | None = 200) -> str:
-    """The text of an error on one line, at most so many letters of it; its type where it has none.
-
-    longest : None for all.
-    """
+    """The text of an error on one line, cut to `longest` letters; its type where it has none."""
     return " ".join(str(error).split())[:longest] or type(error).__name__
 
 

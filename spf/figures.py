@@ -4,9 +4,8 @@ import io
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import matplotlib
@@ -31,6 +30,7 @@ Array = NDArray[np.float64]
 
 PALETTE = ["#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f"]
 REFERENCE = "#6b7280"
+STRAIGHT: dict[str, Any] = {"ls": "--", "color": REFERENCE, "lw": 1.2, "label": "even pacing"}
 SHADES = {
     "dead": ("#6b7280", "dead stretch"),
     "jump": ("#dc2626", "jump"),
@@ -52,11 +52,7 @@ MOST_NAMED = 4
 
 def plot_measurement(measured: "Measurement", title: str, subtitle: str = "") -> bytes:
     """PNG of one clip: its curve over its segments and the straight reference, a strip of frames
-    along the time axis, and the frames at which named stretches begin and end.
-
-    Each frame of the strip stands over the part of the axis of which it shows the middle. Dead
-    stretches are shaded grey, jumps red, hard cuts violet.
-    """
+    along the time axis, and the frames at which named stretches begin and end."""
     curve, unit = measured.curve, measured.embeddings.unit
     span = curve.times[-1] - curve.times[0]
     largest = sorted(measured.named_stretches, key=lambda x: -max(x.change, x.seconds / span))
@@ -110,13 +106,12 @@ def plot_overlay(
     columns = -(-len(curves) // LEGEND_ROWS)
     figure = Figure(figsize=(8 + 1.6 * columns, 5), dpi=DPI, layout="constrained")
     axes = figure.subplots()
-    _straight(axes, np.array([0.0, 1.0]))
+    axes.plot([0, 1], [0, 1], **STRAIGHT)
     for number, (name, (u, progress)) in enumerate(curves.items()):
         colour = PALETTE[number % len(PALETTE)]
         style = ["-", "--", ":", "-."][number // len(PALETTE) % 4]
         # Names come from folders: a leading underscore would hide them, a dollar start formulas.
-        (line,) = axes.plot(u, progress, style, color=colour, lw=1.8)
-        line.set_label("\u200b" + name)
+        axes.plot(u, progress, style, color=colour, lw=1.8, label="\u200b" + name)
     _axes(axes)
     axes.set_xlabel("share of the clip's time")
     axes.margins(x=0.01)
@@ -151,10 +146,6 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _straight(axes: Axes, times: Any) -> None:
-    axes.plot(times[[0, -1]], [0, 1], "--", color=REFERENCE, lw=1.2, label="even pacing")
-
-
 def _axes(axes: Axes) -> None:
     axes.set_ylabel("semantic progress")
     axes.set_ylim(-0.03, 1.03)
@@ -165,14 +156,12 @@ def _axes(axes: Axes) -> None:
 def _curve(axes: Axes, measured: "Measurement") -> None:
     """The curve, above its segments, the stretches and the reference."""
     times = measured.curve.times
-    named: set[str] = set()
+    labels = {kind: name for kind, (_, name) in SHADES.items()}
     for stretch in measured.named_stretches:
-        colour, name = SHADES[stretch.kind]
-        label = None if name in named else name
-        named.add(name)
-        span = stretch.start_time, stretch.stop_time
-        axes.axvspan(*span, color=colour, alpha=0.18, lw=0, label=label)
-    _straight(axes, times)
+        look: dict[str, Any] = {"color": SHADES[stretch.kind][0], "alpha": 0.18, "lw": 0}
+        label = labels.pop(stretch.kind, None)  # once in the legend
+        axes.axvspan(stretch.start_time, stretch.stop_time, label=label, **look)
+    axes.plot(times[[0, -1]], [0, 1], **STRAIGHT)
     for number, part in enumerate(measured.segments):
         x = times[part.start : part.stop]
         y = part.slope * x + part.intercept
@@ -232,36 +221,25 @@ def _card(axes: Axes, number: int, stretch: Stretch, thumbnails: Thumbnails, uni
 # Films side by side
 
 
-class Paced(Protocol):
-    """Times (T,) in seconds, increasing, and progress (T,) 0..1; a `Curve` is one."""
-
-    @property
-    def times(self) -> Array: ...
-    @property
-    def progress(self) -> Array: ...
-
-
-Panel = tuple[Iterable[Image], Paced, str]
+Panel = tuple[Iterable[Image], Any, str]
+"""Frames, their times (T,) in seconds and progress (T,) as a `Curve` has them, and a title."""
 
 SIDE, LARGEST = 256, 640
 """Pixels to which a small clip's longer side is enlarged, by whole factors, and a large one's is
 reduced."""
 TITLE_HEIGHT, CURVE_HEIGHT, GAP, BORDER = 28, 120, 16, 10
 INK, SOFT, BLUE, RED = (31, 41, 55), (107, 114, 128), (37, 99, 235), (220, 38, 38)
-LETTERS, SMALLEST_LETTERS = 15, 11
-"""Height of a title's letters, pixels, and to what they shrink before the title is shortened."""
+TITLE_LETTERS, CLOCK_LETTERS = 13, 12
+"""Heights in pixels."""
 
 
 def side_by_side(clips: Sequence[Panel], fps: float) -> Iterator[Image]:
     """Frames (H, W, 3) uint8 RGB, H and W even, that play the clips at once, each under its curve,
     along which a dot runs: a player's controls cover the lower end of the images alone.
 
-    clips : (frames, curve, title) for each; frames (h, w, 3) uint8 RGB, an array or anything that
-    yields them, one for each point of the curve, whose times tell when each is shown. Lengths,
-    sizes and rates may differ. A clip that has ended shows its last frame. fps : of the result. One
-    frame of each clip is held at a time.
-
-    Raises ValueError where there is no clip, or a curve does not belong to its frames.
+    clips : their frames are (h, w, 3) uint8 RGB, one for each point of the curve. Lengths, sizes
+    and rates may differ; a clip that has ended shows its last frame. fps : of the result. Raises
+    ValueError where there is no clip, or a curve does not belong to its frames.
     """
     if not clips:
         raise ValueError("there are no clips to show beside each other")
@@ -277,11 +255,9 @@ def side_by_side(clips: Sequence[Panel], fps: float) -> Iterator[Image]:
 class _Panel:
     """One clip: its title, its curve, its frames."""
 
-    def __init__(self, frames: Iterable[Image], curve: Paced, title: str) -> None:
+    def __init__(self, frames: Iterable[Image], curve: Any, title: str) -> None:
         self.name = title
         self.count = len(curve.progress)
-        if isinstance(frames, np.ndarray) and len(frames) != self.count:
-            raise self._other_count(len(frames))
         self.times = curve.times - curve.times[0]
         self.frames = iter(frames)
         self.index = 0
@@ -301,8 +277,11 @@ class _Panel:
         left, right = (BORDER, CURVE_HEIGHT - BORDER), (self.width - BORDER, BORDER)
         cv2.line(plot, left, right, (209, 213, 219), 1, cv2.LINE_AA)
         cv2.polylines(plot, [self.points], False, BLUE, 2, cv2.LINE_AA)
-        self.clock = _written(f"{self.times[-1]:.2f} s", 12, SOFT).shape[1]
-        label = _fitting(title, self.width - self.clock - BORDER)
+        font, text = _font(TITLE_LETTERS), " ".join(title.split())
+        clock = _font(CLOCK_LETTERS).getlength(f"{self.times[-1]:.2f} s")
+        cuts = (_shortened(text, count) for count in range(len(text), 0, -1))
+        fits = (x for x in cuts if font.getlength(x) <= self.width - clock - BORDER)
+        label = _written(next(fits, ""), TITLE_LETTERS, INK)
         self.head[:TITLE_HEIGHT, : label.shape[1]] = label
         self.shown = self._scaled(image)
 
@@ -318,7 +297,7 @@ class _Panel:
         made = np.full((height, self.width, 3), 255, np.uint8)
         top = TITLE_HEIGHT + CURVE_HEIGHT
         made[:top] = self.head
-        text = _written(f"{min(time, self.times[-1]):.2f} s", 12, SOFT)
+        text = _written(f"{min(time, self.times[-1]):.2f} s", CLOCK_LETTERS, SOFT)
         made[:TITLE_HEIGHT, self.width - text.shape[1] :] = text
         centre = (int(self.points[self.index, 0]), TITLE_HEIGHT + int(self.points[self.index, 1]))
         cv2.circle(made, centre, 6, RED, -1, cv2.LINE_AA)
@@ -329,15 +308,12 @@ class _Panel:
     def _next(self, index: int) -> Image:
         image = next(self.frames, None)
         if image is None:
-            raise self._other_count(index)
+            counts = f"{self.count} points, the clip {index} frames"
+            raise ValueError(f"{self.name}: the curve has {counts}; they must be equal")
         if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
             found = f"{image.shape} {image.dtype}"
             raise ValueError(f"{self.name}: frames must be (H, W, 3) uint8, not {found}")
         return image
-
-    def _other_count(self, frames: int) -> ValueError:
-        counts = f"{self.count} points, the clip {frames} frames"
-        return ValueError(f"{self.name}: the curve has {counts}; they must be equal")
 
     def _scaled(self, image: Image) -> Image:
         """The frame as large as it is shown."""
@@ -361,18 +337,7 @@ def _written(text: str, size: int, colour: tuple[int, int, int]) -> Image:
     return np.asarray(canvas, np.uint8)
 
 
-def _fitting(title: str, room: int) -> Image:
-    """A title that is at most so many pixels wide: in smaller letters, or without its middle."""
-    title = " ".join(title.split())
-    sizes = [(title, size) for size in range(LETTERS, SMALLEST_LETTERS - 1, -1)]
-    cut = ((_shortened(title, count), SMALLEST_LETTERS) for count in range(len(title), 0, -1))
-    fits = (x for x in chain(sizes, cut) if _font(x[1]).getlength(x[0]) <= room)
-    return _written(*next(fits), INK)
-
-
 def _shortened(text: str, count: int) -> str:
     """A text of at most so many letters; what is left out is its middle."""
-    if len(text) <= count:
-        return text
     first = count // 2
-    return f"{text[:first]}…{text[len(text) - (count - first - 1) :]}"
+    return text if len(text) <= count else f"{text[:first]}…{text[len(text) + 1 + first - count :]}"

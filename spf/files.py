@@ -36,12 +36,9 @@ SHORT.maxlevel = 2
 
 
 def read_bounded(path: Path, most: int) -> bytes:
-    """The bytes of a file that somebody gave: a regular one, of at most `most` bytes.
-
-    Raises OSError for anything else; a pipe or a device would be read for ever.
-    """
+    """The bytes of a regular file of at most `most` bytes; OSError for any other."""
     if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "not a file", str(path))
+        raise OSError(errno.EINVAL, "not a file", str(path))  # a device is read for ever
     with open(path, "rb") as file:
         data = file.read(most + 1)
     if len(data) > most:
@@ -51,26 +48,24 @@ def read_bounded(path: Path, most: int) -> bytes:
 
 def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
     """Write `data` (text as UTF-8) to a file as `moved_into_place` does. Raises OSError."""
-    with moved_into_place(Path(path)) as temporary, open(temporary, "wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
-        file.flush()
-        os.fsync(file.fileno())
+    with moved_into_place(Path(path)) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 @contextmanager
 def moved_into_place(target: Path) -> Iterator[Path]:
-    """A temporary name beside the target for a file or a folder, moved to it at the end.
+    """A temporary name beside the target, for a file or a folder; moved to it once on the disk.
 
     Missing folders are made. Whatever is raised (OSError, KeyboardInterrupt), the old target stays
     as it was and nothing temporary is left; after SIGKILL something named `.spf-*.tmp` may be.
-    An OSError about the temporary name gets the target's.
-    The caller has the disk hold what it writes (fsync); the move itself is synchronised here.
     """
     temporary = target.with_name(f".spf-{secrets.token_hex(8)}.tmp")
     aside = temporary.with_suffix(".old")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
+        for path in (temporary, *temporary.rglob("*")):
+            synchronise(path)
         if temporary.is_dir() and target.is_dir():
             os.rename(target, aside)  # a folder that holds files cannot be renamed over
         try:
@@ -115,10 +110,7 @@ def sweep(leftovers: Iterable[Path]) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """As SafeLoader; what a few lines make grow for ever is refused: levels, and merged mappings.
-
-    A name may stand for a list (`&same`, `*same`): it is there once, however often it is named.
-    """
+    """As SafeLoader, without what a few lines make grow for ever: levels, and merged mappings."""
 
     def fetch_flow_collection_start(self, token: Any) -> None:
         if self.flow_level >= DEEPEST:
@@ -137,10 +129,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file of at most `LARGEST_YAML` bytes holds, as data alone.
-
-    Raises OSError, UnicodeDecodeError, and yaml.YAMLError for what cannot be read as YAML.
-    """
+    """What a YAML file holds, as data alone. Raises OSError, UnicodeDecodeError, yaml.YAMLError."""
     text = read_bounded(path, LARGEST_YAML).decode("utf-8")
     try:
         return _Loader(text).get_single_data()
@@ -156,10 +145,9 @@ def brief(value: Any) -> str:
 
 
 def download(url: str, part: Path, name: str, remedy: str, resume: bool = True) -> None:
-    """Have what is at a URL in the file `part`, with a progress bar; missing folders are made.
+    """Have what is at a URL in the file `part`. Raises UnavailableError, which ends with `remedy`.
 
-    resume : go on after the bytes that `part` holds, which only somebody may ask for who checks the
-    hash afterwards. Raises UnavailableError, which names the file and ends with `remedy`.
+    resume : go on after the bytes that `part` holds, for those who check the hash afterwards.
     """
     from http.client import HTTPException
     from urllib.request import Request, urlopen

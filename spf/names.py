@@ -15,8 +15,7 @@ from spf.errors import ConfigError
 def choose(name: Any, known: Iterable[str], what: str) -> str:
     """The known name that `name` stands for; hyphens serve for underscores (`ease-in`).
 
-    Raises ConfigError in one line, with the nearest known names, or all where none is near; for
-    what is no text as well.
+    Raises ConfigError, with the nearest known names.
     """
     names, name = sorted(known), str(name)
     for wanted in (name, name.replace("-", "_")):
@@ -28,10 +27,7 @@ def choose(name: Any, known: Iterable[str], what: str) -> str:
 
 
 def printable(name: str) -> str:
-    """A file's name as text that commands no terminal and breaks no line.
-
-    Bytes that are not UTF-8, and letters that are not printable, become backslash escapes.
-    """
+    """A file's name as text that commands no terminal: what is not printable is escaped."""
     with suppress(UnicodeEncodeError):  # half a letter, as JSON may hold: no name of a file
         name = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(x if x.isprintable() else x.encode("unicode_escape").decode() for x in name)

@@ -11,8 +11,7 @@ Image = NDArray[np.uint8]
 
 @dataclass(eq=False)
 class Thumbnails:
-    """Small images of a clip at even distances, at most `limit` however long it is: every
-    `stride`-th frame; when there are too many, every second one goes."""
+    """Every `stride`-th frame of a clip, small; where there are too many, every second one goes."""
 
     height: int = 128
     limit: int = 192

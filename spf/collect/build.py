@@ -148,4 +148,3 @@ def _make(clip: CollectedClip, source: Path, path: Path) -> None:
         if found != clip.sha256:
             why = f"the SHA-256 of its frames is {found}, not {clip.sha256}"
             raise UnavailableError(f"{clip.path}: {why}; correct the collection's file")
-        synchronise(temporary)

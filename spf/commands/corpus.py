@@ -126,11 +126,7 @@ def corpus(
 
 
 def _pool(embedder: str, workers: int | None, gpus: int | None, address: str | None) -> "Pool":
-    """Who works: on a cluster what is asked for, here by default each GPU or each core.
-
-    Raises ConfigError for options that contradict each other, UnavailableError for GPUs that are
-    not here.
-    """
+    """Who works: on a cluster what is asked for, here by default each GPU or each core."""
     from spf.cluster import Pool
     from spf.devices import choose_device, cuda_devices
     from spf.embedders import takes
@@ -150,10 +146,7 @@ def _pool(embedder: str, workers: int | None, gpus: int | None, address: str | N
 
 @contextmanager
 def _own_stderr() -> Iterator[None]:
-    """`sys.stderr` for us alone: what libraries write past Python is dropped meanwhile.
-
-    Ray complains there of each of its own actors that it can start again.
-    """
+    """`sys.stderr` for us alone: Ray writes past it that it starts an actor again."""
     if sys.__stderr__ is None or sys.stderr is not sys.__stderr__:
         yield
         return

@@ -45,10 +45,8 @@ Row = dict[str, Any]
 class Measurer:
     """How the clips of a corpus are measured: the same for all of them, on every machine.
 
-    embedder : a name, or the object. weights : a folder of them, for a name. device : auto, cpu or
-    cuda. batch_size : frames per batch; None takes the embedder's own. curves : whether rows hold
-    the curves. nuisance : of a second curve, whose columns rows then have. Loading the embedder
-    raises as `load_embedder` does.
+    batch_size : None takes the embedder's own. curves : whether rows hold the curves. nuisance : of
+    a second curve, whose columns rows then have.
     """
 
     embedder: str | Embedder
@@ -70,7 +68,6 @@ class Measurer:
         return {name: value for name, value in vars(self).items() if name != "loaded"}
 
     def identity(self) -> dict[str, Any]:
-        """Everything about the measuring that determines a row."""
         return {
             "embedder": self.loaded.identity(),
             "batch_size": self.batch_size or self.loaded.batch_size,

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from spf.cluster import Pool, ray_failed
 from spf.corpus.rows import Measurer, Row
 from spf.errors import ConfigError, SpfError
-from spf.files import moved_into_place, synchronise, write_atomic
+from spf.files import moved_into_place, write_atomic
 from spf.identity import digest, installed
 
 if TYPE_CHECKING:
@@ -41,10 +41,9 @@ def make_corpus(
 ) -> list[Row]:
     """Measure clips, named from the folder `base`, into the shards of an output folder that exists.
 
-    A shard is a file of rows, and what one worker measures at a time; those that are finished are
-    taken as they are. on_plan : called with a line on what is to do, and the number of clips.
-    on_progress : called with the number of clips measured since. Returns rows status, reason
-    (numbers in it are #), clips: by status, the frequent ones first.
+    A shard is a file of rows, and what one worker measures at a time; finished ones stay. on_plan :
+    called with a line on what is to do, and the number of clips. on_progress : with the number of
+    clips measured since. Returns rows status, reason (numbers in it are #), clips.
 
     Raises ConfigError for an output that holds another corpus or is in use, UnavailableError for
     an embedder or a Ray that cannot run here, SpfError where the work cannot go on.
@@ -85,8 +84,7 @@ def _measure(
     pool: Pool,
     on_progress: Callable[[int], object],
 ) -> None:
-    """Measure shards. The clips of those on which a worker dies are measured once more, one by one;
-    where it dies again, the row says so."""
+    """Measure shards; the clips of those on which a worker dies once more, one by one."""
     lost = {part.start: path for path, part in pending.items()}
     with pool.started():
         for rows in measured(list(pending.values()), names, base, measurer, pool):
@@ -110,11 +108,9 @@ def measured(
     pool: Pool,
     alone: bool = False,
 ) -> Iterator[pa.Table]:
-    """Rows of the clips (indices) of each task, in any order of the tasks. Those of a task on which
-    a worker dies are missing; Ray starts the worker again. alone : no task waits at a worker that
-    has one. base : folder that names start from.
+    """Rows of the clips (indices) of each task, in any order, but for tasks on which a worker dies.
 
-    Raises SpfError where a worker cannot begin, or Ray fails.
+    alone : no task waits at a worker that has one. Raises SpfError where Ray fails.
     """
     import pyarrow as pa
     import ray
@@ -153,11 +149,8 @@ def measured(
 
 
 class Worker:
-    """An actor with the embedder loaded; it measures the clips of a task, one after the other.
-
-    expected : identity of the measuring where the corpus was begun; one that differs here (other
-    code, libraries or weights on this machine) raises SpfError.
-    """
+    """An actor that measures the clips of a task; raises SpfError where the identity of the
+    measuring differs on its machine from the one where the corpus was begun."""
 
     def __init__(self, measurer: Measurer, base: Path, expected: dict[str, object]) -> None:
         import cv2
@@ -191,21 +184,16 @@ def _finished(path: Path, clips: range, schema: pa.Schema) -> bool:
 
 
 def _write(path: Path, rows: pa.Table) -> None:
-    """Write a shard whole or not at all. Equal rows give equal bytes; statistics, which would lie
-    outside the checksums, are left out."""
+    """Write a shard, without statistics, which would lie outside the checksums of the pages."""
     import pyarrow.parquet as pq
 
     settings = {"compression": "zstd", "write_page_checksum": True, "write_statistics": False}
     with moved_into_place(path) as temporary:
         pq.write_table(rows.replace_schema_metadata(), temporary, **settings)
-        synchronise(temporary)
 
 
 def _begin(output: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest of a new corpus, or find the same one there.
-
-    Raises ConfigError where the folder holds another corpus or other things.
-    """
+    """Write the manifest of a new corpus, or find the same one there; else ConfigError."""
     path = output / MANIFEST
     if not path.exists():
         if others := sorted(p.name for p in output.iterdir() if not p.name.startswith(".")):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spf.errors import ClipError
-from spf.files import moved_into_place, synchronise
+from spf.files import moved_into_place
 from spf.video.decode import videos_of
 from spf.video.write import open_mp4
 
@@ -199,10 +199,8 @@ def _copied(clip: object, out: str | os.PathLike[str], failure: str, remedy: str
     import av
 
     try:
-        with moved_into_place(Path(out)) as temporary:
-            with open_mp4(temporary) as output:
-                yield output
-            synchronise(temporary)
+        with moved_into_place(Path(out)) as temporary, open_mp4(temporary) as output:
+            yield output
     except (OSError, ValueError, av.FFmpegError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         raise ClipError(clip, f"{failure} ({why})", remedy) from None

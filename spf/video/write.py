@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from spf.errors import ClipError, ConfigError
-from spf.files import moved_into_place, synchronise
+from spf.files import moved_into_place
 
 Times = Sequence[float] | None
 NTSC = {base: Fraction(base * 1000, 1001) for base in (24, 30, 48, 60, 120)}
@@ -65,7 +65,6 @@ def write_mp4(
             with suppress(OSError, ValueError, av.FFmpegError):
                 output.close()
             raise
-        synchronise(temporary)
 
 
 def write_png(folder: str | os.PathLike[str], frames: Iterable[np.ndarray]) -> None:
@@ -83,10 +82,7 @@ def write_png(folder: str | os.PathLike[str], frames: Iterable[np.ndarray]) -> N
         with moved_into_place(folder) as temporary:
             temporary.mkdir()
             for index, image in enumerate(_checked(folder, frames)):
-                with open(temporary / f"{index:06d}.png", "wb") as file:
-                    Image.fromarray(image).save(file, "PNG", compress_level=4)
-                    file.flush()
-                    os.fsync(file.fileno())
+                Image.fromarray(image).save(temporary / f"{index:06d}.png", compress_level=4)
             _check_replaceable(folder)
 
 

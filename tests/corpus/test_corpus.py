@@ -223,7 +223,8 @@ def test_an_output_in_use_or_full_is_refused(corpus, no_ray, tmp_path, monkeypat
     with FileLock(tmp_path / run.LOCK):
         check("another process")
 
-    monkeypatch.setattr(run, "synchronise", Mock(side_effect=OSError(28, "No space left on disk")))
+    full = Mock(side_effect=OSError(28, "No space left on disk"))
+    monkeypatch.setattr("spf.files.synchronise", full)
     check("No space left on disk")
     assert not list(tmp_path.glob("*.parquet"))
 
