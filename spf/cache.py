@@ -15,9 +15,9 @@ import os
 import platform
 import re
 import zipfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from spf.store import Entry, Store, warn
 from spf.thumbnails import Thumbnails
 from spf.video import ClipInfo, Sampling, content_hash
 
-DEFAULT_SIZE = "10GB"
+DEFAULT_SIZE = "10GB"  # decimal units
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 LIBRARIES = ("av", "pillow", "numpy", "torch", "torchvision", "open-clip-torch", "transformers")
 """Distributions whose version can move a pixel or a vector."""
@@ -42,14 +42,6 @@ NAMES = ("vectors", "times", "changes", "range", "differences")
 """Fields of `Embeddings` that are arrays."""
 
 Embedded = tuple[Embeddings, Thumbnails]
-
-
-@dataclass
-class Slot:
-    """The place of a clip in a cache, or in none."""
-
-    found: Embedded | None = None
-    made: Embedded | None = None
 
 
 class Cache:
@@ -62,33 +54,34 @@ class Cache:
         self._store = Store(self.folder, bound)
         self._complained = False
 
-    @contextmanager
-    def slot(self, source: Path, fields: dict[str, Any]) -> Iterator["Slot"]:
-        """The place of a clip with this key: what is `found` in it, else what is put in as `made`.
+    def embedded(
+        self, source: Path, fields: dict[str, Any], make: Callable[[], Embedded]
+    ) -> tuple[Embedded, bool]:
+        """The embeddings of a clip with this key, and whether they were found; else made.
 
-        Where another process computes it, waits for that one. A folder that refuses costs a line
-        of warning, once, and nothing else; where the body raises, nothing is stored.
+        Where another process makes them, waits for that one. A folder that refuses costs a line of
+        warning, once, and nothing else; where `make` raises, nothing is stored.
         """
         key = f"{fields['name']}-{hashlib.sha256(canonical(fields)).hexdigest()}"
-        slot = Slot(self._load(key, source, fields))
-        with ExitStack() as locks:
-            if slot.found is None:
+        if (found := self._load(key, source, fields)) is not None:
+            return found, True
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._store.lock(key, wait=source.name))
+            except OSError as error:
+                self._complain(error)
+                return make(), False
+            # Another process may have finished just before the lock was free.
+            if (found := self._load(key, source, fields)) is not None:
+                return found, True
+            made = make()
+            if content_hash(source) == fields["content"]:  # or it changed while it was read
                 try:
-                    locks.enter_context(self._store.lock(key, wait=source.name))
-                    # Another process may have finished just before the lock was free.
-                    slot.found = self._load(key, source, fields)
-                except OSError as error:
-                    self._complain(error)
-                    yield slot
-                    return
-            yield slot
-            # It may have changed while it was read.
-            if slot.made is not None and content_hash(source) == fields["content"]:
-                try:
-                    self._store.put(key, *_pack(slot.made, fields))
+                    self._store.put(key, *_pack(made, fields))
                     self._store.sweep()
                 except OSError as error:
                     self._complain(error)
+            return made, False
 
     def entries(self, embedder: str = "") -> list[tuple[str, int]]:
         """Keys and bytes of the entries (of one embedder), least recently used first."""
@@ -139,15 +132,11 @@ def user_cache() -> Cache:
             folder = Path.home() / ".cache" / "spf"
         except RuntimeError:  # this user has none: the cache will say that it cannot be written
             folder = Path(os.devnull)
-    return Cache(folder.absolute(), parse_size(os.environ.get("SPF_CACHE_SIZE") or DEFAULT_SIZE))
-
-
-def parse_size(text: str) -> int:
-    """Bytes of a size such as "500MB", "1.5 GB" or "0" (decimal units). Raises ConfigError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
-    if match is None or match[2].upper() not in UNITS:
+    text = os.environ.get("SPF_CACHE_SIZE") or DEFAULT_SIZE
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Z]*)", text.strip().upper())
+    if match is None or match[2] not in UNITS:
         raise ConfigError(f"SPF_CACHE_SIZE={text!r} is no size; give one such as 500MB or 10GB")
-    return int(float(match[1]) * UNITS[match[2].upper()])
+    return Cache(folder.absolute(), int(float(match[1]) * UNITS[match[2]]))
 
 
 def key_fields(
@@ -224,8 +213,7 @@ def _unpack(entry: Entry, source: Path, fields: dict[str, Any]) -> Embedded | No
         info = ClipInfo(path=source, **about["info"])
         embeddings = Embeddings(**arrays, unit=about["unit"], info=info, notes=about["notes"])
         small = about["thumbnails"] | {"source_size": tuple(about["thumbnails"]["source_size"])}
-        numbers = embeddings.vectors, embeddings.differences
-        whole = all(np.isfinite(rows).all() for rows in numbers)
+        whole = np.isfinite(embeddings.vectors).all() and np.isfinite(embeddings.differences).all()
         return (embeddings, Thumbnails(images=images, **small)) if whole else None
     except NO_ARCHIVE:  # whole, and yet none of ours
         return None

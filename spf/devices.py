@@ -62,11 +62,10 @@ def reuse_freed_memory() -> None:
     to the system, and every page of it is faulted in again: a third of EfficientNet's time on the
     CPU. For commands and their workers; nothing happens where the C library has no mallopt.
     """
-    set_by_user = any(name.startswith("MALLOC_") for name in os.environ)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if mallopt is not None and not set_by_user:
-        mallopt(MMAP_THRESHOLD, FREED)
-        mallopt(TRIM_THRESHOLD, FREED)
+    if mallopt is not None and not any(name.startswith("MALLOC_") for name in os.environ):
+        for threshold in (MMAP_THRESHOLD, TRIM_THRESHOLD):
+            mallopt(threshold, FREED)
 
 
 _loaded: dict[str, Any] = {}

@@ -1,7 +1,6 @@
 """Clip -> Curve: read, embed and fit in one pass."""
 
 import os
-from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.cache import Cache, Embedded, Slot, key_fields, user_cache
+from spf.cache import Cache, Embedded, key_fields, user_cache
 from spf.devices import check_device
 from spf.embedders import DEFAULT_EMBEDDER, Embedder, Embeddings, embed_clip, load_embedder
 from spf.embedders.base import OnFrame, Source
@@ -132,31 +131,22 @@ def measure_clip(
     on_frame: OnFrame | None = None,
     cache: Cache | None = None,
     guarded: bool = False,
-    thumbnails: bool = True,
     nuisance: str = "none",
 ) -> Measurement:
     """Embed a clip (see `embed_clip`) and fit its curve.
 
     cache : where embeddings of files are stored; a clip that is found there is not decoded, and
     `on_frame` is not called. guarded : whether files are decoded in a process of their own, which
-    may crash or hang (`GuardedReader`). thumbnails : whether they are made, for plots;
-    without them the cache is left alone. nuisance : none, camera, light or camera+light: what is
+    may crash or hang (`GuardedReader`). nuisance : none, camera, light or camera+light: what is
     taken out in a second curve, `Measurement.corrected` (docs/concepts/nuisance.md).
 
     Raises ConfigError for an unknown nuisance, ClipError where the clip cannot be read or has fewer
     than 2 frames.
     """
     started = perf_counter()
+    sampling, reader = sampling or Sampling(), GuardedReader if guarded else Reader
     (embeddings, images), cached = _embed(
-        source,
-        embedder,
-        sampling or Sampling(),
-        batch_size,
-        cache if thumbnails else None,
-        nuisance,
-        on_frame,
-        GuardedReader if guarded else Reader,
-        thumbnails,
+        source, embedder, sampling, batch_size, cache, nuisance, on_frame, reader
     )
     embedded = perf_counter()
     if len(embeddings.vectors) < 2:
@@ -184,35 +174,32 @@ def _embed(
     nuisance: str = "none",
     on_frame: OnFrame | None = None,
     reader: type[Reader | GuardedReader] = Reader,
-    thumbnails: bool = True,
 ) -> tuple[Embedded, bool]:
     """Embeddings and thumbnails of a clip, and whether they came from the cache."""
-    place: AbstractContextManager[Slot] = nullcontext(Slot())
-    is_file = isinstance(source, str | os.PathLike)
-    if cache is not None and isinstance(source, str | os.PathLike):
-        path = Path(source)
-        fields = key_fields(path, embedder, sampling, batch_size, nuisance)
-        place = place if fields is None else cache.slot(path, fields)
-    with place as slot:
-        if slot.found is not None:
-            return slot.found, True
-        for crop_bars in (True, False) if is_file and sampling.crop_bars else (False,):
-            images = Thumbnails()
 
-            def add(image: NDArray[np.uint8], time: float, small: Thumbnails = images) -> None:
-                if thumbnails:
-                    small.add(image)
-                if on_frame is not None:
-                    on_frame(image, time)
+    def make(crop_bars: bool) -> Embedded:
+        images = Thumbnails()
 
-            with suppress(BarsEndError):  # they were none: from the start, without cropping
-                found = embed_clip(
-                    source, embedder, batch_size, sampling, add, reader, crop_bars, nuisance
-                )
-                slot.made = found, images
-                break
-        assert slot.made is not None  # without cropping no bars end
-        return slot.made, False
+        def add(image: NDArray[np.uint8], time: float) -> None:
+            images.add(image)
+            if on_frame is not None:
+                on_frame(image, time)
+
+        settings = batch_size, sampling, add, reader, crop_bars, nuisance
+        return embed_clip(source, embedder, *settings), images
+
+    if not isinstance(source, str | os.PathLike):
+        return make(False), False
+
+    def made() -> Embedded:
+        try:
+            return make(sampling.crop_bars)
+        except BarsEndError:  # they were none: from the start, without cropping
+            return make(False)
+
+    path = Path(source)
+    fields = key_fields(path, embedder, sampling, batch_size, nuisance) if cache else None
+    return cache.embedded(path, fields, made) if cache and fields else (made(), False)
 
 
 def embed(

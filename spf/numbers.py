@@ -9,10 +9,8 @@ from typing import Any
 from spf.errors import ConfigError
 from spf.files import brief
 
-LARGEST = 2**31 - 1
-"""Whole number that the libraries take."""
-LARGEST_SIDE = 2**12
-"""Pixels of a clip's or still's side: no model makes more."""
+LARGEST = 2**31 - 1  # whole number that the libraries take
+LARGEST_SIDE = 2**12  # pixels of a clip's or still's side: no model makes more
 
 
 def number(

@@ -32,8 +32,7 @@ MANIFEST = "manifest.json"
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 
-WARN_AFTER = 10.0
-"""Seconds of waiting for another process that a person should know of."""
+WARN_AFTER = 10.0  # seconds of waiting for another process that a person should know of
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,12 @@ class Store:
                 synchronise(self.folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        self._make_room(key)
+        entries = self.entries() if self.bound is not None else []
+        excess = sum(size for _, size in entries) - (self.bound or 0)
+        for other, size in entries:  # those that were not used for longest go
+            if excess > 0 and other != key:
+                self.remove(other)
+                excess -= size
         return Entry(target, about, hashes)
 
     def remove(self, key: str) -> None:
@@ -138,18 +142,15 @@ class Store:
         another process holds the lock.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.lock_file(key), timeout=0)
+        lock = FileLock(self.lock_file(key))
         try:
-            lock.acquire()
+            lock.acquire(timeout=0 if wait is None else WARN_AFTER)
         except Timeout:
             if wait is None:
                 yield False
                 return
-            try:
-                lock.acquire(timeout=WARN_AFTER, poll_interval=0.05)
-            except Timeout:
-                warn(f"{wait}: waiting for another process that makes it")
-                lock.acquire(timeout=-1, poll_interval=0.2)
+            warn(f"{wait}: waiting for another process that makes it")
+            lock.acquire(timeout=-1, poll_interval=0.2)
         try:
             yield True
         finally:
@@ -173,14 +174,6 @@ class Store:
     def sweep(self) -> None:
         """Remove what killed processes left half-written long ago."""
         sweep([*self.folder.glob(".spf-*"), *self.folder.glob("*.lock")])
-
-    def _make_room(self, newest: str) -> None:
-        entries = self.entries() if self.bound is not None else []
-        excess = sum(size for _, size in entries) - (self.bound or 0)
-        for key, size in entries:
-            if excess > 0 and key != newest:
-                self.remove(key)
-                excess -= size
 
     def _aside(self) -> Path:
         return self.folder / f".spf-{secrets.token_hex(8)}.tmp"

@@ -23,8 +23,8 @@ from spf.generators.folder import Folder
 from spf.generators.pipeline import DiffusersGenerator
 from spf.identity import digest
 from spf.measurement import Measurement
-from spf.pacing.lengths import Wanted as Length
 from spf.pacing.plan import RegenerationPlan, RetimePlan, planned, scores
+from spf.pacing.plan import Wanted as Length
 from spf.pacing.regeneration import regenerate
 from spf.pacing.retime import write_result
 from spf.pacing.strategies import Nearest, NoRetime, Regenerate, Resampling, Strategy
@@ -119,7 +119,7 @@ class RetimeExisting:
             for clip, content in zip(self.clips, contents, strict=True):
                 inputs = content and {
                     "clip": content,
-                    "strategy": [strategy.name, asdict(strategy)],  # type: ignore[call-overload]
+                    "strategy": [strategy.name, asdict(strategy)],
                     "generator": made_by if generated else None,
                     "target": digest(sampled(self.target)),
                     "fps": self.length.fps,

@@ -6,11 +6,11 @@ import numpy as np
 
 from benchmarks.generated.strategies import WrongMap
 from spf.generators.base import Generator, Request
-from spf.pacing.generated import Attempt, Measure, RetimedGeneration, generate_measured, measured
+from spf.pacing.generated import Attempt, Measure, RetimedGeneration, generate_measured
 from spf.pacing.resampling import resampled
 from spf.pacing.strategies import KEEP, Resampling
 from spf.pacing.targets import Target
-from spf.pacing.timemap import time_map
+from spf.pacing.timemap import distance_to_target, time_map
 from spf.pacing.warp import Warp
 from spf.progress import no_change_reason
 
@@ -43,9 +43,10 @@ def moved(
     cuts = first.curve.cuts if strategy.cuts == KEEP else []
     tau = time_map(first.curve, target, cuts=cuts)
     frames = np.stack(list(resampled(first.clip.frames, tau, strategy.name)))
-    return RetimedGeneration(
-        [first, measured(replace(first.clip, frames=frames), measure, target)], "done"
-    )
+    clip = replace(first.clip, frames=frames)
+    curve = measure(clip)
+    made = Attempt(clip, curve, distance_to_target(curve, target))
+    return RetimedGeneration([first, made], "done")
 
 
 def _unchanging(first: Attempt, *others: Attempt) -> RetimedGeneration | None:

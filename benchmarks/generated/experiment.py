@@ -202,7 +202,7 @@ class RetimeGenerated:
                             "pairs": about,
                             "generator": generator,
                             "request": request_identity(self.requests[pair.name, seed]),
-                            "strategy": [strategy.name, asdict(strategy)],  # type: ignore[call-overload]
+                            "strategy": [strategy.name, asdict(strategy)],
                             "target": digest(sampled(self.target)),
                             **self.measuring.inputs(),
                             **quality_inputs(self.quality),

@@ -20,18 +20,20 @@ from spf.pacing.strategies import (
     setting_text,
 )
 from spf.pacing.targets import Target, pinned
-from spf.pacing.warp import Strength, flat
+from spf.pacing.warp import Gamma, Strength, flat
 
 
 @dataclass(frozen=True)
-class WrongMap:
+class WrongMap(Strategy):
     """Control: one flat warp with the time map of the next pair. It must not help."""
 
     name: ClassVar[str] = "wrong_map"
-    iterations: ClassVar[int] = 1
-    correction: ClassVar[str] = "add"
     alpha: float = 1.0
-    gamma: str = "none"
+    gamma: Gamma = "none"
+
+    @property
+    def iterations(self) -> int:
+        return 1
 
     def __post_init__(self) -> None:
         RopeFlat(self.alpha, self.gamma)  # refuses what makes no warp
@@ -88,7 +90,7 @@ def defaults_of(strategies: Mapping[str, Strategy]) -> str:
     """A sentence with the settings that labels leave out."""
     texts = []
     for strategy in strategies.values():
-        settings = {item.name: item.default for item in fields(strategy)}  # type: ignore[arg-type]
+        settings = {item.name: item.default for item in fields(strategy)}
         name = strategy.name
         if isinstance(strategy, Rope):
             name, settings = f"{name} ({strategy.preset})", strategy.defaults()
@@ -115,7 +117,7 @@ def _strategy(item: Wanted, known: Strategies) -> Strategy:
         raise ConfigError(f"retimes: {item!r} must be a name, or {{name: rope_flat, alpha: 0.5}}")
     _check_fits(name, known)
     kind = known[choose(name, known, "retime")]
-    options = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    options = [field.name for field in fields(kind)]
     for option in settings:
         choose(str(option), options, f"setting of {name}")
     try:

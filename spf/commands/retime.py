@@ -100,9 +100,8 @@ def retime(
       spf retime clip.mp4 --target ease_in_out --method blend --frames 96
       spf retime clip.mp4 --method regenerate --model wan22 --dry-run
     """
-    from spf.pacing.lengths import Wanted
     from spf.pacing.outputs import write_plot, write_report, write_side_by_side
-    from spf.pacing.plan import RegenerationPlan, plan_retiming
+    from spf.pacing.plan import RegenerationPlan, Wanted, plan_retiming
     from spf.pacing.retime import carry_out, check_out, segments_beside
     from spf.pacing.strategies import Regenerate, make_method
 

@@ -48,8 +48,7 @@ def timemap(
       spf timemap clip.mp4 --json > map.json
     """
     from spf.embedders import shown_name
-    from spf.pacing.lengths import Wanted
-    from spf.pacing.plan import plan_retiming
+    from spf.pacing.plan import Wanted, plan_retiming
     from spf.pacing.strategies import described, make_method
     from spf.pacing.timemap import source_times
 

@@ -61,10 +61,10 @@ def load_embedder(
         return name
     family, _, variant = full_name(name).partition("/")
     kind = _class(family)
-    model = {"model": variant} if variant else {}
+    settings |= {"model": variant} if variant else {}
     try:
         check_device(device)
-        return kind(**on_device(kind, device), **model, **settings)
+        return kind(**on_device(kind, device), **settings)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"embedder {name}: {error}") from None
 

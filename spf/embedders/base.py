@@ -137,8 +137,12 @@ def embed_clip(
         raise ConfigError("sampling applies to files; choose the frames beforehand")
     if isinstance(source, Iterator):
         return _stream(source, embedder, size, on_frame, FRAMES, "s", None, views)
-    held = _frames(np.asarray(source))
-    return _stream(held, embedder, size, on_frame, FRAMES, "frames", None, views)
+    held = np.asarray(source)
+    fits = held.ndim == 4 and held.shape[-1] == 3 and held.dtype == np.uint8
+    if not fits or 0 in held.shape:
+        raise ValueError(f"frames must be (T, H, W, 3) uint8, not {held.shape} {held.dtype}")
+    numbered = ((image, float(index)) for index, image in enumerate(held))
+    return _stream(numbered, embedder, size, on_frame, FRAMES, "frames", None, views)
 
 
 def _ahead(items: Iterable[T]) -> Generator[T]:
@@ -155,13 +159,6 @@ def _ahead(items: Iterable[T]) -> Generator[T]:
             waiting = thread.submit(next, iterator, None)
             yield item
             del item  # or it would be held while the one after the next is computed
-
-
-def _frames(frames: NDArray[Any]) -> Iterator[tuple[Image, float]]:
-    fits = frames.ndim == 4 and frames.shape[-1] == 3 and frames.dtype == np.uint8
-    if not fits or 0 in frames.shape:
-        raise ValueError(f"frames must be (T, H, W, 3) uint8, not {frames.shape} {frames.dtype}")
-    return ((image, float(index)) for index, image in enumerate(frames))
 
 
 def _stream(

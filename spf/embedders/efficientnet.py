@@ -89,7 +89,7 @@ class EfficientNet(ImageNetwork):
         if self.is_local and self.is_shipped:
             raise self.unusable(f"{self.folder}: it is not the file that {PACKAGE} 0.1.0 holds")
         if self.is_local:
-            self._loaded()  # refused before any work
+            _ = self._model  # refused before any work
         edge = size + max(max(offset) for offset in OFFSETS[views])
         self.preprocess = Preprocess(edge, "squash", edge, "bicubic", (0.5,) * 3, (0.5,) * 3)
 

@@ -117,21 +117,18 @@ class ImageNetwork(PickledByArguments, ABC):
 
     @cached_property
     def _model(self) -> "Module":
+        """The model, ready. Raises UnavailableError for weights that make none."""
         import torch
 
-        model = self._loaded()
-        if self._on_gpu:
-            model = model.to(device=self.device).to(memory_format=torch.channels_last)
-        return model
-
-    def _loaded(self) -> "Module":
-        """The model on the CPU. Raises UnavailableError for weights that make none."""
         try:
-            return self._load().eval().requires_grad_(False)
+            model = self._load().eval().requires_grad_(False)
         except SpfError:
             raise
         except Exception as error:  # each library has its own
             raise self.unusable(f"{self.folder}: cannot be loaded ({one_line(error)})") from None
+        if self._on_gpu:
+            model = model.to(device=self.device).to(memory_format=torch.channels_last)
+        return model
 
     @cached_property
     def _side_stream(self) -> "Stream":

@@ -1,7 +1,6 @@
 """What a tower sees of a frame: resized, cropped and normalised as its own library does it."""
 
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,9 +112,11 @@ class Preprocess:
         height, width = middle.shape[:2]
         if (height, width) == (self.size, self.size):
             return middle
-        shape, is_array = (self.size, self.size, 3), isinstance(image, np.ndarray)
-        full = partial(np.full, dtype=np.uint8) if is_array else image.new_full
-        whole = full(shape, self.fill)
+        shape = self.size, self.size, 3
+        is_array = isinstance(image, np.ndarray)
+        whole = (
+            np.full(shape, self.fill, np.uint8) if is_array else image.new_full(shape, self.fill)
+        )
         down, right = (self.size - height) // 2, (self.size - width) // 2
         whole[down : down + height, right : right + width] = middle
         return whole

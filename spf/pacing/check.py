@@ -20,20 +20,13 @@ from spf.progress.metrics import NO_CHANGE, unit_time
 from spf.progress.stretches import DEAD_SPEED
 
 CHECKING = "checking the clip", "checking the result"
-SPAN = 0.1
-"""Share of the frames over which a local speed is taken."""
-
-FACTOR = 2.0
-"""Ratio of two local speeds from which on they disagree."""
+SPAN = 0.1  # share of the frames over which a local speed is taken
+FACTOR = 2.0  # ratio of two local speeds from which on they disagree
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A stretch that passes at one speed by one curve and at another by the other.
-
-    start, stop : first and last frame. start_time, stop_time : their times. speeds : of the first
-    and of the second curve over it, as multiples of each one's mean speed.
-    """
+    """A stretch of frames, and its speed by either curve as a multiple of that one's mean speed."""
 
     start: int
     stop: int

@@ -14,8 +14,7 @@ from spf.video.write import exact_rate
 
 Array = NDArray[np.float64]
 
-TOLERANCE = 0.1
-"""Frames of the result by which FFmpeg's polyline may be off the map."""
+TOLERANCE = 0.1  # frames of the result by which FFmpeg's polyline may be off the map
 
 
 def as_csv(times: Array, positions: Array, clip_times: Array) -> str:

@@ -28,7 +28,7 @@ class Attempt:
 
 @dataclass(frozen=True, eq=False)
 class RetimedGeneration:
-    """All generations of a pair, the unwarped one first, and why it ended: "done" all that the
+    """All generations of a pair, the unwarped one first, and why they ended: "done" all that the
     strategy asks for, "no better" the last correction did not help, "no change" there was nothing
     to retime, as `note` says."""
 
@@ -87,12 +87,13 @@ def retime_generated(
         raise SpfError(f"{generator.name}: the curve has {found}; measure all frames of the clip")
     warp: Warp | None = None
     for _ in range(strategy.iterations):
-        more = clock.shift(time_map(attempts[-1].curve, target, count))
+        tau = time_map(attempts[-1].curve, target, count)
         if warp is None:
-            warp = Warp(clock.positions, more, strategy.strength, strategy.gamma)
+            warp = Warp.from_time_map(clock, tau, strategy.strength, strategy.gamma)
+        elif strategy.correction == "compose":
+            warp = warp.composed(clock.shift(tau))
         else:
-            composing = strategy.correction == "compose"
-            warp = warp.composed(more) if composing else warp.corrected(more)
+            warp = warp.corrected(clock.shift(tau))
         attempts.append(generate_measured(generator, request, measure, target, warp, on_progress))
         stuck = len(attempts) > 2 and not rank(attempts[-1]) < rank(attempts[-2])
         if stuck or no_change_reason(attempts[-1].curve) is not None:  # which has no time map
@@ -110,13 +111,7 @@ def generate_measured(
 ) -> Attempt:
     """One clip under a warp, measured and compared with a target; None is the clip as the model
     makes it, which serves every strategy of `retime_generated` as its baseline."""
-    return measured(generator.generate(request, warp, on_progress), measure, target, warp)
-
-
-def measured(
-    clip: GeneratedClip, measure: Measure, target: Target, warp: Warp | None = None
-) -> Attempt:
-    """A clip that was made under a warp, measured and compared with a target."""
+    clip = generator.generate(request, warp, on_progress)
     curve = measure(clip)
     return Attempt(clip, curve, distance_to_target(curve, target), warp)
 

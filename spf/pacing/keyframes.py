@@ -19,8 +19,7 @@ Duration = Callable[[int, int], float]
 """Steps of the result that the target gives to what lies between two source frames."""
 
 ROUNDING = 1e-9
-SMALL = 0.05
-"""Steps of rounding that a plan for people passes over."""
+SMALL = 0.05  # steps of rounding that a plan for people passes over
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,19 @@ def make_plan(
         inner = {segment.start for segment in segments if first < segment.start < last}
         knots = [first, *sorted(inner), last]
         shots.append(_shot(curve, when, knots, steps, counts, adapted))
-    return KeyframePlan(num_frames, tuple(cuts), tuple(shots), tuple(_notes(adapted, counts)))
+    texts = {
+        "joined": "{} segment(s) too short joined with a neighbour",
+        "split": "segments too long split at {} more keyframe(s)",
+        "shortened": "the next longer clip brought to length by the time map",
+        "stretched": "{} shot(s) stretched by the time map, in segments without a frame "
+        "to split at",
+    }
+    notes = (
+        f"{text.format(adapted[way])}: the generator makes {counts}"
+        for way, text in texts.items()
+        if adapted[way]
+    )
+    return KeyframePlan(num_frames, tuple(cuts), tuple(shots), tuple(notes))
 
 
 def part_of(target: Target, span: tuple[float, float]) -> Target:
@@ -258,17 +269,3 @@ def _split(knots: list[int], lasts: Duration, counts: Counts) -> list[int]:
         else:
             found.append(ahead.pop())
     return found
-
-
-def _notes(adapted: Counter[str], counts: Counts) -> Iterator[str]:
-    """A line for each way in which segments were adapted to what the generator can make."""
-    texts = {
-        "joined": "{} segment(s) too short joined with a neighbour",
-        "split": "segments too long split at {} more keyframe(s)",
-        "shortened": "the next longer clip brought to length by the time map",
-        "stretched": "{} shot(s) stretched by the time map, in segments without a frame "
-        "to split at",
-    }
-    for way, text in texts.items():
-        if adapted[way]:
-            yield f"{text.format(adapted[way])}: the generator makes {counts}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,8 +45,6 @@ class Flows:
         Both frames are fetched along the flow and blended by their distance. What one of them
         shows and the other does not is taken from that one.
         """
-        import cv2
-
         rest = 1.0 - share
         to_first = cv2.addWeighted(self.there, -share * rest, self.back, share * share, 0.0)
         to_second = cv2.addWeighted(self.there, rest * rest, self.back, -share * rest, 0.0)
@@ -74,16 +73,12 @@ def between(first: Image, second: Image) -> Flows:
 
 def _grey(image: Image) -> Image:
     """Brightness (H, W), H and W at least `LEAST_SIDE`."""
-    import cv2
-
     below, right = (max(0, LEAST_SIDE - side) for side in image.shape[:2])
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     return np.asarray(cv2.copyMakeBorder(grey, 0, below, 0, right, cv2.BORDER_REPLICATE))
 
 
 def _flow(first: Image, second: Image, shape: tuple[int, ...]) -> Field:
-    import cv2
-
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     flow = np.asarray(search.calc(first, second, None), np.float32)  # type: ignore[call-overload]
     return np.ascontiguousarray(flow[: shape[0], : shape[1]])
@@ -91,8 +86,6 @@ def _flow(first: Image, second: Image, shape: tuple[int, ...]) -> Field:
 
 def _found(there: Field, back: Field) -> Field:
     """exp(-|there + back|^2 / (0.01 (|there|^2 + |back|^2) + 0.5)), back fetched at its place."""
-    import cv2
-
     returned = _fetched(back, _places(there))
     error, allowed = _squared(there + returned), _squared(there) + _squared(returned)
     return np.asarray(cv2.exp(error / (np.float32(-0.01) * allowed - np.float32(0.5))))
@@ -119,7 +112,5 @@ def _grid(height: int, width: int) -> Field:
 
 def _fetched(values: NDArray[Any], places: Field) -> NDArray[Any]:
     """Values at places between pixels, bilinear; the border continues outwards."""
-    import cv2
-
     none: Any = None  # the places are whole in one array
     return np.asarray(cv2.remap(values, places, none, cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE))

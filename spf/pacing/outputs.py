@@ -58,7 +58,7 @@ def write_report(done: Retimed, out: Path, embedder: Embedder) -> None:
     plan = done.plan
     regeneration: dict[str, Any] = {}
     check: dict[str, Any] | None = None
-    clip, shown = plan.curve.times, plan.length.times
+    clip = plan.curve.times
     if (second := done.check) is not None:
         check = {
             "embedder": label(second.embedder),
@@ -76,7 +76,7 @@ def write_report(done: Retimed, out: Path, embedder: Embedder) -> None:
             "segments": [asdict(piece) for piece in plan.segments.pieces],
             "scores_unsteered": done.plain and _plain(done.plain),
         }
-    about: dict[str, Any] = {
+    about = {
         "source": done.source.name,
         "result": done.out.name,
         "method": plan.method,
@@ -91,7 +91,7 @@ def write_report(done: Retimed, out: Path, embedder: Embedder) -> None:
         "notes": list(done.notes),
         **regeneration,
         "time_map": {
-            "time": shown.tolist(),
+            "time": plan.length.times.tolist(),
             "source_frame": plan.positions.tolist(),
             "source_time": source_times(plan.positions, clip).tolist(),
         },

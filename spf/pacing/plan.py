@@ -17,8 +17,9 @@ from spf.generators.base import Generator as ClipGenerator
 from spf.generators.base import unwarpable
 from spf.generators.counts import counts_of
 from spf.measurement import Measurement, measure_clip
+from spf.names import choose
+from spf.numbers import optional_number
 from spf.pacing.keyframes import KeyframePlan, make_plan
-from spf.pacing.lengths import Length, Wanted, length_of
 from spf.pacing.resampling import is_identity
 from spf.pacing.strategies import KEEP, Regenerate, Resampling, described, make_method
 from spf.pacing.targets import Target
@@ -27,10 +28,12 @@ from spf.pacing.timemap import (
     cuts_shown,
     distance_to_target,
     paced,
+    source_times,
     target_of,
     time_map,
 )
 from spf.progress import Curve, no_change_reason, score, segment
+from spf.video.write import exact_rate
 
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -42,8 +45,46 @@ METHOD = "flow"
 MEASURING = "measuring"
 SAME_TIME = 1e-3
 """Seconds by which time stamps may be off those of a constant rate, and count as equal to them."""
-NAMED_CUTS = 5
-"""Cuts whose times a note lists."""
+NAMED_CUTS = 5  # cuts whose times a note lists
+KEEPS = ("length", "fastest")
+"""What stays of the clip: its length, or the speed of what passes fastest in the result."""
+LONGEST = 4.0
+"""Times the clip's length that the result has at most, where the speed of its fastest part
+stays: where nothing changes a retimed clip passes at any speed, and would last for ever."""
+SAME_RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of the result's length. keep : a name of `KEEPS`. num_frames, fps : None leaves
+    them to `keep`. Raises ConfigError where they make no sense, or not together."""
+
+    keep: str = "length"
+    num_frames: int | None = None
+    fps: float | None = None
+
+    def __post_init__(self) -> None:
+        choose(self.keep, KEEPS, "keep")
+        optional_number("frames", self.num_frames, least=2, whole=True)
+        if self.fps is not None:
+            exact_rate(self.fps)
+        if self.keep == "fastest" and self.num_frames is not None:
+            raise ConfigError("keep=fastest chooses the number of frames; give it or frames=N")
+
+
+@dataclass(frozen=True)
+class Length:
+    """num_frames, fps : of the result, which has a constant rate. notes : lines on what is not as
+    it was asked for."""
+
+    num_frames: int
+    fps: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def times(self) -> Array:
+        """Seconds (N,) at which the frames are shown, from 0."""
+        return np.arange(self.num_frames) / self.fps
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,6 +243,46 @@ def planned(
     return RegenerationPlan(
         *made, positions, cuts, tuple(notes), generator, settings=strategy, segments=segments
     )
+
+
+def length_of(
+    curve: Curve, target: Target, wanted: Wanted, fps: float | None, cuts: Sequence[int] = ()
+) -> Length:
+    """The number of frames and the rate of the result.
+
+    curve : of the clip, its times in seconds, or in frames where no rate is known. fps : of the
+    clip's file; a clip with a variable rate gets its mean one, and so its length. cuts : those that
+    are kept.
+
+    keep="length" gives as many frames at the clip's rate; another fps as many as fill its time.
+    keep="fastest" makes the result so long that nothing in it passes faster than it did, but at
+    most `LONGEST` times as long. num_frames alone takes the clip's rate.
+
+    Raises ConfigError where no rate is known.
+    """
+    if fps is None:
+        if wanted.fps is None:
+            raise ConfigError("the frames have no rate of their own; give one with fps=R (--fps R)")
+        seconds = (len(curve) - 1) / wanted.fps
+    else:
+        seconds = float(curve.times[-1] - curve.times[0])
+    mean = min((len(curve) - 1) / seconds, 1000.0)
+    # The file's own rate where it is the mean one, as time stamps are often rounded.
+    own = fps if fps is not None and abs(fps / mean - 1) < SAME_RATE else mean
+    rate = float(exact_rate(wanted.fps or own))
+    if wanted.num_frames is not None:
+        return Length(int(wanted.num_frames), rate)
+    notes: tuple[str, ...] = ()
+    if wanted.keep == "fastest":
+        # How many times as fast as it did the clip passes at most, in a result of the same length.
+        shown = source_times(time_map(curve, target, None, cuts), curve.times)
+        duration = curve.times[-1] - curve.times[0]
+        speed = float(np.diff(shown).max() * (len(curve) - 1) / duration)
+        if speed > LONGEST:
+            left = f"its fastest part passes {speed / LONGEST:.3g} times as fast as it did"
+            notes = (f"{LONGEST:g} times as long, the most that is made: {left}",)
+        seconds = min(max(speed, 1.0), LONGEST) * seconds
+    return Length(max(2, round(seconds * rate) + 1), rate, notes)
 
 
 def _cut_notes(curve: Curve, kept: Sequence[int]) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -40,7 +41,7 @@ def resampled(frames: Iterable[Image], positions: ArrayLike, method: str) -> Ite
     Raises, at once, ConfigError for an unknown method and ValueError for positions that fall, are
     not finite or lie below 0; and while it yields, ValueError for a position past the last frame.
     """
-    show = SHOWN_BY[choose(method, METHODS, "method")]
+    show = METHODS[choose(method, METHODS, "method")]
     return _shown(iter(frames), _places(positions), show)
 
 
@@ -71,13 +72,7 @@ class _Gap:
         return between(self.earlier, self.later)
 
 
-def _nearest(gap: _Gap, share: float) -> Image:
-    return gap.seen(share)[0]
-
-
 def _blend(gap: _Gap, share: float) -> Image:
-    import cv2
-
     near, far, share = gap.seen(share)
     return np.asarray(cv2.addWeighted(near, 1.0 - share, far, share, 0.0), np.uint8)
 
@@ -88,12 +83,11 @@ def _flow(gap: _Gap, share: float) -> Image:
     return motion.compensated(near, far, share)
 
 
-SHOWN_BY: dict[str, Callable[[_Gap, float], Image]] = {
-    "nearest": _nearest,
+METHODS: dict[str, Callable[[_Gap, float], Image]] = {
+    "nearest": lambda gap, share: gap.seen(share)[0],
     "blend": _blend,
     "flow": _flow,
 }
-METHODS = tuple(SHOWN_BY)
 
 
 def _places(positions: ArrayLike) -> NDArray[np.int64]:

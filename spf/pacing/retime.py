@@ -15,7 +15,6 @@ from spf.errors import ClipError, ConfigError
 from spf.generators.base import Generator as ClipGenerator
 from spf.measurement import Measurement, measure_clip
 from spf.pacing.check import Check, checked
-from spf.pacing.lengths import Wanted
 from spf.pacing.plan import (
     MEASURING,
     METHOD,
@@ -24,6 +23,7 @@ from spf.pacing.plan import (
     RegenerationPlan,
     RetimePlan,
     Source,
+    Wanted,
     measured_clip,
     plan_retiming,
     scores,
@@ -91,8 +91,7 @@ def retime(
         increasing function on 0 .. 1, or the curve of a clip whose pacing is wanted.
     method : nearest, blend or flow: see `spf.pacing.resampling`; or regenerate, which has the clip
         regenerated between its keyframes: see `spf.pacing.regeneration`.
-    num_frames, fps, keep : of the result: see `spf.pacing.lengths`. The default is the clip's
-        number of frames and its rate; the mean one where it varies.
+    num_frames, fps, keep : of the result: see `spf.pacing.plan.length_of`.
     embedder : name, with a variant such as "siglip/b16-384", or object; what measures the clip and
         the result.
     cache : whether embeddings are stored and found again.

@@ -4,7 +4,7 @@ between its keyframes (`Regenerate`)."""
 
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from spf.errors import ConfigError
 from spf.names import choose
@@ -25,41 +25,40 @@ which leaves short clips one or two segments. More keyframes hold the result nea
 and cost no more frames; segments too short to be generated are joined."""
 
 
-class Strategy(Protocol):
-    """What a warp is made with; `iterations` is how many corrections are tried at most, 0 leaves
-    the clip as it was first generated; `correction` is one of `CORRECTIONS`."""
+@dataclass(frozen=True)
+class Strategy:
+    """What a warp is made with. This one leaves the generator's clock alone."""
 
     name: ClassVar[str]
 
     @property
-    def strength(self) -> Strength: ...
+    def strength(self) -> Strength:
+        return flat(0.0)
+
     @property
-    def gamma(self) -> Gamma: ...
+    def gamma(self) -> Gamma:
+        return "none"
+
     @property
-    def iterations(self) -> int: ...
+    def iterations(self) -> int:
+        """How many corrections are tried at most; 0 leaves the clip as it was first generated."""
+        return 0
+
     @property
-    def correction(self) -> str: ...
+    def correction(self) -> str:
+        """One of `CORRECTIONS`."""
+        return "add"
 
 
 @dataclass(frozen=True)
-class Unsteered:
-    """Leaves the generator's clock alone."""
-
-    strength: ClassVar[Strength] = flat(0.0)
-    gamma: ClassVar[str] = "none"
-    iterations: ClassVar[int] = 0
-    correction: ClassVar[str] = "add"
-
-
-@dataclass(frozen=True)
-class NoRetime(Unsteered):
+class NoRetime(Strategy):
     """The clip as it is."""
 
     name: ClassVar[str] = "none"
 
 
 @dataclass(frozen=True)
-class Resampling(Unsteered):
+class Resampling(Strategy):
     """Shows the frames of a finished clip, its own or generated, at the times of the map.
 
     Its `name` is the method of `spf.pacing.resampling`, which says what each does. cuts : one of
@@ -67,7 +66,6 @@ class Resampling(Unsteered):
     single shot whose jumps are to be retimed. Raises ConfigError for another one.
     """
 
-    name: ClassVar[str]
     cuts: str | None = None
 
     def __post_init__(self) -> None:
@@ -105,7 +103,7 @@ def _check(strategy: Strategy) -> None:
 
 
 @dataclass(frozen=True)
-class RopeFlat:
+class RopeFlat(Strategy):
     """Every band follows the time map by the same share alpha, at every noise level."""
 
     name: ClassVar[str] = "rope_flat"
@@ -143,7 +141,7 @@ OF_PRESET: Any = None
 
 
 @dataclass(frozen=True)
-class Rope:
+class Rope(Strategy):
     """Frequency-aware: low frequencies follow the time map most.
 
     preset : a name of `PRESETS`; what is None is the preset's. Raises ConfigError for settings that
@@ -197,7 +195,7 @@ STEERING = RopeFlat(iterations=3, correction="compose")
 
 
 @dataclass(frozen=True)
-class Regenerate(Unsteered):
+class Regenerate(Strategy):
     """An existing clip, regenerated between its keyframes (`spf.pacing.regeneration`).
 
     cuts : one of `CUTS`: nothing is generated across a cut that is kept.
@@ -241,10 +239,7 @@ FOR_FINISHED: dict[str, type[Resampling] | type[Regenerate]] = {
 """The strategies that take a finished clip, by name."""
 
 RETIMES: dict[str, type[Strategy]] = {
-    "none": NoRetime,
-    "rope": Rope,
-    "rope_flat": RopeFlat,
-    "rope_iterative": RopeIterative,
+    **{kind.name: kind for kind in (NoRetime, Rope, RopeFlat, RopeIterative)},
     **FOR_FINISHED,
 }
 """All strategies by name; `STEERING_NAMES` are those of them that take a generator's clock."""

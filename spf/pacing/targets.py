@@ -25,8 +25,7 @@ from spf.numbers import number
 from spf.progress import Curve, no_change_reason
 from spf.progress.metrics import unit_time
 
-LARGEST = 100_000_000
-"""Bytes of a file of points."""
+LARGEST = 100_000_000  # bytes of a file of points
 
 Array = NDArray[np.float64]
 Target = Callable[[Array], Array]

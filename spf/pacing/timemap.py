@@ -13,13 +13,12 @@ from spf.errors import ConfigError
 from spf.pacing.strategies import KEEP
 from spf.pacing.targets import LikeCurve, Target, make_target, pinned
 from spf.progress import Curve, no_change_reason
-from spf.progress.curve import accumulate, invert
+from spf.progress.curve import MONOTONE, invert
 from spf.progress.metrics import target_mae, unit_time
 
 Array = NDArray[np.float64]
 
-GRID = np.linspace(0.0, 1.0, 4097)
-"""Shares of the time at which a target is inverted."""
+GRID = np.linspace(0.0, 1.0, 4097)  # shares of the time at which a target is inverted
 
 
 def time_map(
@@ -77,7 +76,7 @@ def paced(curve: Curve, cuts: Sequence[int]) -> Curve:
     if not cuts:
         return curve
     parts = [
-        accumulate(curve.fitted[a:b], curve.settings.monotone) if b - a > 1 else np.zeros(1)
+        MONOTONE[curve.settings.monotone](curve.fitted[a:b]) if b - a > 1 else np.zeros(1)
         for a, b in pairwise([0, *cuts, len(curve)])
     ]
     before = np.cumsum([0.0, *(part[-1] for part in parts)])

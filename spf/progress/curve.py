@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import log, nan
 from numbers import Real
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,16 +17,8 @@ Array = NDArray[np.float64]
 Monotone = Literal["gradient", "peer", "increments", "isotonic"]
 Noise = Literal["none", "nugget"]
 
-ROUNDING = 1e-13
-"""Share of the whole change below which a step is rounding error of the solver."""
-
-
-LARGEST = 1e100
-"""Of sigma and ridge: its square is still a number."""
-HIGHEST_POWER = 100.0
-"""Of distances, at most pi: still a number, and so is 0.001 raised to it."""
-NARROWEST = (2.0 * log(1e12)) ** -0.5
-"""sigma at which neighbours have weight 1e-12."""
+ROUNDING = 1e-13  # share of the whole change below which a step is rounding error of the solver
+NARROWEST = (2.0 * log(1e12)) ** -0.5  # sigma at which neighbours have weight 1e-12
 
 
 @dataclass(frozen=True)
@@ -45,16 +37,16 @@ class Settings:
         if isinstance(window, bool) or not (isinstance(window, int | np.integer) and window >= 1):
             rule = "a whole number of frames, at least 1"
             raise ValueError(f"window must be {rule}, not {window!r}")
-        bounds = {"sigma": (" above 0", LARGEST), "power": (" above 0", HIGHEST_POWER)}
-        for name, (least, most) in (bounds | {"ridge": (", at least 0", LARGEST)}).items():
-            value = getattr(self, name)
+        # Largest: the square of sigma and ridge, and pi and 0.001 to the power, are still numbers.
+        for name, most in {"sigma": 1e100, "ridge": 1e100, "power": 100.0}.items():
+            value, least = getattr(self, name), ", at least 0" if name == "ridge" else " above 0"
             number = isinstance(value, Real) and not isinstance(value, bool)
             if not (number and 0 <= value <= most and (value > 0 or name == "ridge")):
                 rule = f"a finite number{least}, at most {most:g}"
                 raise ValueError(f"{name} must be {rule}, not {value!r}")
         if self.sigma < NARROWEST:
             raise ValueError(f"sigma {self.sigma!r} leaves neighbours no weight; use 0.14 or more")
-        for name, known in {"monotone": [*MONOTONE], "noise": [*NOISE]}.items():
+        for name, known in {"monotone": get_args(Monotone), "noise": get_args(Noise)}.items():
             if getattr(self, name) not in known:
                 names = ", ".join(known)
                 raise ValueError(f"{name} must be one of {names}, not {getattr(self, name)!r}")
@@ -104,12 +96,8 @@ class Curve:
     def of_clip(self, known: "Curve") -> "Curve":
         """This curve with what another one of the same clip knows beside its shape: whether the
         pixels are still, and the thresholds of the embedder that measured."""
-        return replace(
-            self,
-            is_still=known.is_still,
-            flicker_share=known.flicker_share,
-            cut_angle=known.cut_angle,
-        )
+        names = "is_still", "flicker_share", "cut_angle"
+        return replace(self, **{name: getattr(known, name) for name in names})
 
     @property
     def total_change(self) -> float:
@@ -151,27 +139,21 @@ class Curve:
         return self.total_change > 0 and stands_out(*known)
 
     def inverse(self, progress: ArrayLike) -> Array:
-        """Frame positions at which the curve reaches a progress.
-
-        Where the curve is flat every position of the plateau has the same progress; the inverse
-        is the plateau's middle, so that reversing the clip mirrors the result. At the two ends
-        it is pinned instead: 0 maps to frame 0 and 1 to frame T - 1.
-
-        Parameters
-        ----------
-        progress : any shape, values in 0 .. 1.
-
-        Returns
-        -------
-        float64, same shape, in 0 .. T - 1, non-decreasing in `progress`.
-
-        Raises ValueError for values outside 0 .. 1 and for a curve without any change.
-        """
+        """Frame positions at which the curve reaches a progress (`invert`)."""
         return invert(self.progress, progress)
 
 
 def invert(curve: Array, progress: ArrayLike) -> Array:
-    """`Curve.inverse` of any curve (T,) float64 that does not decrease, from 0 to 1."""
+    """Frame positions at which a curve (T,) float64, non-decreasing from 0 to 1, has a progress.
+
+    Where the curve is flat every position of the plateau has the same progress; the inverse is the
+    plateau's middle, so that reversing the clip mirrors the result. At the two ends it is pinned
+    instead: 0 maps to frame 0 and 1 to frame T - 1.
+
+    progress : any shape, values in 0 .. 1. Returns float64, same shape, in 0 .. T - 1,
+    non-decreasing in `progress`. Raises ValueError for values outside 0 .. 1 and for a curve
+    without any change.
+    """
     wanted = np.asarray(progress, dtype=np.float64)
     if not ((wanted >= 0.0) & (wanted <= 1.0)).all():
         raise ValueError("progress must lie between 0 and 1 to be inverted")
@@ -187,11 +169,6 @@ def invert(curve: Array, progress: ArrayLike) -> Array:
     share = (wanted - values[lower]) / (values[upper] - values[lower])
     between = (1.0 - share) * last[lower] + share * first[upper]
     return np.where(share == 1.0, held[upper], np.where(share == 0.0, held[lower], between))
-
-
-def accumulate(fitted: Array, monotone: Monotone) -> Array:
-    """Make fitted curves (..., T) non-decreasing, starting at 0; same shape and unit."""
-    return MONOTONE[monotone](fitted)
 
 
 def _gradient(fitted: Array) -> Array:
@@ -237,4 +214,4 @@ MONOTONE: dict[str, Callable[[Array], Array]] = {
     "increments": _increments,
     "isotonic": _isotonic,
 }
-NOISE = ("none", "nugget")
+"""What makes fitted curves (..., T) non-decreasing, starting at 0; same shape and unit."""

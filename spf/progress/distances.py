@@ -7,8 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 Rows = NDArray[np.floating]
 
-TILE = 16
-"""Frames per matrix product: few, so that little is computed outside the band."""
+TILE = 16  # frames per matrix product: few, so that little is computed outside the band
 
 WORKSPACE = 4 << 20
 """Bytes of float64 rows converted at a time: they stay in the cache while the tiles use them."""
@@ -25,18 +24,6 @@ def as_embeddings(z: ArrayLike) -> Rows:
     if rows.shape[0] < 2:
         raise ValueError(f"at least 2 frames are needed to measure a change, not {rows.shape[0]}")
     return rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
-
-
-def check_norms(norms: Array) -> None:
-    """Raise ValueError, naming the first frame, where a row has no angle to others.
-
-    norms : (B, T); not finite where a row holds NaN or infinity, 0 where it is all zeros.
-    """
-    bad = ~(np.isfinite(norms) & (norms > 0))
-    if bad.any():
-        clip, row = np.argwhere(bad)[0]
-        what = "is all zeros" if norms[clip, row] == 0 else "holds NaN or infinity"
-        raise ValueError(f"embedding of frame {row} {what} ({bad[clip].sum()} such frames)")
 
 
 def banded_angles(z: ArrayLike, window: int = 30) -> Array:
@@ -68,7 +55,11 @@ def stacked_angles(stack: Rows, window: int) -> Array:
     length = stack.shape[1]
     window = min(window, length - 1)
     cosines, norms = banded_cosines(stack, window)
-    check_norms(norms)
+    bad = ~(np.isfinite(norms) & (norms > 0))
+    if bad.any():
+        clip, row = np.argwhere(bad)[0]
+        what = "is all zeros" if norms[clip, row] == 0 else "holds NaN or infinity"
+        raise ValueError(f"embedding of frame {row} {what} ({bad[clip].sum()} such frames)")
     inside = np.arange(length)[:, None] + np.arange(1, window + 1) < length
     angles = np.arccos(np.clip(cosines, -1.0, 1.0))
     angles[:, ~inside] = 0.0
@@ -127,9 +118,8 @@ def tiny_angles(
     changes = np.any(stack[:, 1:] != stack[:, :-1], axis=2)
     run = np.pad(np.cumsum(changes, axis=1), ((0, 0), (1, 0)))
     angles = np.zeros(len(clip))
-    for pairs in np.array_split(
-        moved := np.flatnonzero(run[clip, first] != run[clip, second]), 1 + len(moved) // 1024
-    ):
+    moved = np.flatnonzero(run[clip, first] != run[clip, second])
+    for pairs in np.array_split(moved, 1 + len(moved) // 1024):
         c = clip[pairs]
         difference = unit_rows(stack[c, first[pairs]]) - unit_rows(stack[c, second[pairs]])
         angles[pairs] = np.sqrt(np.einsum("ij,ij->i", difference, difference))

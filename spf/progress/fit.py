@@ -10,16 +10,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spf.progress.curve import Curve, Monotone, Noise, Settings, accumulate
+from spf.progress.curve import MONOTONE, Curve, Monotone, Noise, Settings
 from spf.progress.cuts import separation
 from spf.progress.distances import Rows, as_embeddings, stacked_angles
-from spf.progress.noise import noise_level, noise_spread, subtract_noise
+from spf.progress.noise import noise_level, noise_spread
 from spf.progress.solver import RIDGE, SIGMA, WINDOW, System, ridge_for
 
 Array = NDArray[np.float64]
 
-STACK_BYTES = 32 << 20
-"""Embeddings that one thread stacks at a time while many clips are fitted."""
+STACK_BYTES = 32 << 20  # of embeddings that one thread stacks at a time while many clips are fitted
 
 
 def fit(
@@ -48,7 +47,8 @@ def fit(
         where it would bend the curve; any other value is used as it is.
     power : above 0; 1 is the paper's, 2 sharpens segmentation.
     monotone : "gradient" (default), "peer" (exactly the authors'), "increments", "isotonic".
-    noise : "none" (the paper's), or "nugget": the noise's share is taken out of every distance.
+    noise : "none" (the paper's), or "nugget": every distance d becomes sqrt(max(d^2 - n^2, 0)), n
+        the `noise_level`.
 
     Raises ValueError for embeddings with NaN, zero rows or fewer than 2 frames, times that do not
     increase, and settings out of range.
@@ -144,14 +144,15 @@ def _fit_angles(
     angles: Array, times: list[Array], system: System, settings: Settings
 ) -> list[Curve]:
     """Curves of B clips of equal length from their angles (B, T, window)."""
-    levels, spreads = noise_level(angles), noise_spread(angles)
-    apart = separation(angles)
+    levels, spreads, apart = noise_level(angles), noise_spread(angles), separation(angles)
+    accumulate = MONOTONE[settings.monotone]
     fitted = system.solve(angles**settings.power)
-    angle = accumulate(fitted, settings.monotone)
+    angle = accumulate(fitted)
     plain_change = angle[:, -1]
     if settings.noise == "nugget":
-        fitted = system.solve(subtract_noise(angles, levels) ** settings.power)
-        angle = accumulate(fitted, settings.monotone)
+        without = np.sqrt(np.clip(angles**2 - levels[:, None, None] ** 2, 0.0, None))
+        fitted = system.solve(without**settings.power)
+        angle = accumulate(fitted)
     total = angle[:, -1:]
     progress = np.divide(angle, total, out=np.zeros_like(angle), where=total > 0)
     used = replace(settings, ridge=ridge_for(settings.ridge, system.length))

@@ -11,11 +11,8 @@ from spf.progress.curve import Curve
 
 Array = NDArray[np.float64]
 
-STALL_SPEED = 0.1
-"""Speed, as a share of the mean speed, below which a clip stands still."""
-
-RESAMPLED_STEPS = 64
-"""Equal steps of time on which clips of different length are compared."""
+STALL_SPEED = 0.1  # speed, as a share of the mean speed, below which a clip stands still
+RESAMPLED_STEPS = 64  # equal steps of time on which clips of different length are compared
 
 MINIMAL_RANKED_FRAMES = 5
 """Clips with fewer frames are measured but never ranked: their metrics are mostly chance."""

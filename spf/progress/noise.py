@@ -15,14 +15,9 @@ FLICKER_SHARE = 0.6
 FLICKER_LEVEL = 0.3
 """Noise level, radians, of clips whose neighbouring frames differ as different images do."""
 
-LAGS = 3
-"""Lags, in frames, from which the noise is extrapolated to lag 0."""
-
-STROBES = (2, 3)
-"""Frames for which a strobe may hold each of its images."""
-
-RISE = 0.25
-"""Rise of d^2 from lag 1 to 2, as a share, that is no chance of a static clip's noise."""
+LAGS = 3  # lags, in frames, from which the noise is extrapolated to lag 0
+STROBES = (2, 3)  # frames for which a strobe may hold each of its images
+RISE = 0.25  # rise of d^2 from lag 1 to 2, as a share, that is no chance of a static clip's noise
 
 FLOOR_MARGIN = 6.0
 """By how much a total must exceed the floor (see `stands_out`): about four standard errors."""
@@ -32,8 +27,7 @@ SPREAD_WEIGHT = 10
 """Spread of equal distances that is assumed before any is seen (that of noise in 12 dimensions),
 and the number of distances that it counts as: clips of a few frames show none of their own."""
 
-SPREAD_MOST = 0.3
-"""A larger spread is not noise's but an uneven pace's."""
+SPREAD_MOST = 0.3  # a larger spread is not noise's but an uneven pace's
 
 
 AFFINE_AFTER = 12
@@ -167,8 +161,3 @@ def constant_response(length: int, window: int, sigma: float) -> float:
     fitted = system.solve(ones)
     slope = system.weights @ lags / (system.weights @ lags**2)
     return float(fitted[-1] - fitted[0] + slope * (length - solved))
-
-
-def subtract_noise(distances: Array, level: Array) -> Array:
-    """Distances without the noise's share, sqrt(max(d^2 - n^2, 0)); same shape, radians."""
-    return np.sqrt(np.clip(distances**2 - level[..., None, None] ** 2, 0.0, None))

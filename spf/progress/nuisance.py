@@ -37,8 +37,7 @@ REACH = 5.0
 ROUNDING = 1e-5
 """Length up to which a difference of two unit vectors is an embedder's rounding, not an answer."""
 
-LEAST_LEFT = 0.01
-"""Length left of a unit vector below which its direction means nothing."""
+LEAST_LEFT = 0.01  # length left of a unit vector below which its direction means nothing
 
 OWN_ERROR = 0.025
 """Time average of |S - truth| of rendered clips without motion, median: less says nothing."""

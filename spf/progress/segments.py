@@ -13,11 +13,8 @@ Array = NDArray[np.float64]
 
 PENALTY = 0.02
 MIN_LENGTH = 2
-BLOCK = 1 << 15
-"""Entries of run errors computed at a time: they stay in the cache."""
-
-MAX_TABLE = 1 << 31
-"""Bytes of back pointers that an exact-K segmentation may take."""
+BLOCK = 1 << 15  # entries of run errors computed at a time: they stay in the cache
+MAX_TABLE = 1 << 31  # bytes of back pointers that an exact-K segmentation may take
 
 
 @dataclass(frozen=True)
@@ -115,26 +112,21 @@ class _RunErrors:
         self.sums = np.pad(np.cumsum(columns, axis=1), ((0, 0), (1, 0)))
         self.length = len(x)
 
-    def ending_at(self, stops: NDArray[np.intp], starts: int) -> Array:
-        """Errors (len(stops), starts) of the runs start .. stop - 1; inf where the run is empty."""
-        sums = self.sums[:, stops, None] - self.sums[:, None, :starts]
-        n, sx, sy, sxx, sxy, syy = sums
-        with np.errstate(divide="ignore", invalid="ignore"):  # empty runs and single frames
-            cxx, cxy, cyy = sxx - sx * sx / n, sxy - sx * sy / n, syy - sy * sy / n
-            errors = np.maximum(cyy - cxy * cxy / cxx, 0.0)
-        errors[n < 2.5] = 0.0  # a line through one or two frames has no error
-        errors[n < 0.5] = np.inf
-        return errors
-
-    def rows(self, first: int, min_length: int) -> Iterator[tuple[int, Array]]:
-        """For each stop from `first` to T: the errors of its runs from 0 .. stop - min_length.
+    def rows(self, min_length: int) -> Iterator[tuple[int, Array]]:
+        """For each stop from `min_length` to T: the errors of its runs start .. stop - 1, from
+        start 0 to stop - min_length.
 
         Computed for several stops at once: fewer calls for short clips, few megabytes for long.
         """
         block = max(1, BLOCK // (self.length + 1))
-        for begin in range(first, self.length + 1, block):
+        for begin in range(min_length, self.length + 1, block):
             stops = np.arange(begin, min(begin + block, self.length + 1))
-            errors = self.ending_at(stops, int(stops[-1]))
+            n, sx, sy, sxx, sxy, syy = self.sums[:, stops, None] - self.sums[:, None, : stops[-1]]
+            with np.errstate(divide="ignore", invalid="ignore"):  # empty runs and single frames
+                cxx, cxy, cyy = sxx - sx * sx / n, sxy - sx * sy / n, syy - sy * sy / n
+                errors = np.maximum(cyy - cxy * cxy / cxx, 0.0)
+            errors[n < 2.5] = 0.0  # a line through one or two frames has no error
+            errors[n < 0.5] = np.inf
             for stop, row in zip(stops.tolist(), errors, strict=True):
                 yield stop, row[: stop - min_length + 1]
 
@@ -145,7 +137,7 @@ def _best_split(errors: _RunErrors, penalty: float, min_length: int) -> list[int
     cost = np.full(length + 1, np.inf)
     cost[0] = 0.0
     previous = np.zeros(length + 1, dtype=np.intp)
-    for stop, row in errors.rows(min_length, min_length):
+    for stop, row in errors.rows(min_length):
         total = cost[: len(row)] + row
         best = total.argmin()
         previous[stop] = best
@@ -164,7 +156,7 @@ def _best_split_into(errors: _RunErrors, count: int, min_length: int) -> list[in
     cost = np.full((count + 1, length + 1), np.inf)
     cost[0, 0] = 0.0
     previous = np.zeros((count + 1, length + 1), dtype=np.int32)
-    for stop, row in errors.rows(min_length, min_length):
+    for stop, row in errors.rows(min_length):
         total = cost[:-1, : len(row)] + row
         best = np.argmin(total, axis=1)
         previous[1:, stop] = best

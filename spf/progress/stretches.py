@@ -15,18 +15,14 @@ from spf.progress.segments import Segment, segment
 Array = NDArray[np.float64]
 Kind = Literal["dead", "steady", "jump", "cut"]
 
-JUMP_SPEED = 3.0
-"""Speed, as a multiple of the mean, above which a step belongs to a jump."""
+JUMP_SPEED = 3.0  # speed, as a multiple of the mean, above which a step belongs to a jump
 
 PAUSE_TIME, PAUSE_SPEED = 1.0, 0.5
 """What lies between two dead stretches that are named as one lasts at most so many seconds and
 changes by at most as much as in 1 s at this speed: small moves do not end a standstill."""
 
-DEAD_SPEED = 0.25
-"""Mean speed below which a standstill is named."""
-
-GAP_STEPS = 2
-"""Slower steps that do not end a jump."""
+DEAD_SPEED = 0.25  # mean speed below which a standstill is named
+GAP_STEPS = 2  # slower steps that do not end a jump
 
 DEAD_SHARE, DEAD_TIME = 0.05, 1.0
 """A dead stretch is named where it lasts this share of the clip, or this many seconds."""
@@ -100,19 +96,20 @@ def named_stretches(curve: Curve) -> list[Stretch]:
     parts = _split(curve, moved)
     least = min(DEAD_SHARE * (curve.times[-1] - curve.times[0]), DEAD_TIME)
     total = curve.angle[-1] - curve.angle[0]
-    found = [
-        part
-        for part in _joined(curve, moved, parts)
-        if (part.kind == "dead" and part.speed < DEAD_SPEED and part.seconds >= least)
-        or (
-            part.kind == "jump"
-            and (part.change >= JUMP_CHANGE or part.change * total >= JUMP_ANGLE)
-        )
-    ]
-    cuts = [_stretch(curve, steps, "cut", frame - 1, frame) for frame in curve.cuts]
-    plain = [_stretch(curve, steps, part.kind, part.start, part.stop) for part in found]
-    plain = [part for part in plain if part.kind != "jump" or not _is_cut(part, curve.cuts)]
-    return sorted([*plain, *cuts], key=lambda part: part.start)
+    found = []
+    for part in _joined(curve, moved, parts):
+        if part.kind == "dead":
+            named = part.speed < DEAD_SPEED and part.seconds >= least
+        else:
+            much = part.change >= JUMP_CHANGE or part.change * total >= JUMP_ANGLE
+            is_cut = part.stop - part.start <= 1 + GAP_STEPS and any(
+                part.start < frame <= part.stop for frame in curve.cuts
+            )
+            named = much and not is_cut
+        if named:
+            found.append(_stretch(curve, steps, part.kind, part.start, part.stop))
+    found += [_stretch(curve, steps, "cut", frame - 1, frame) for frame in curve.cuts]
+    return sorted(found, key=lambda part: part.start)
 
 
 def dead_ends(
@@ -135,12 +132,6 @@ def dead_ends(
     if dead and little(dead[-1].stop, last):
         final = _stretch(curve, steps, "dead", dead[-1].start, last)
     return first, final
-
-
-def _is_cut(jump: Stretch, cuts: Sequence[int]) -> bool:
-    """Whether a jump is little more than the one step of a cut."""
-    short = jump.stop - jump.start <= 1 + GAP_STEPS
-    return short and any(jump.start < frame <= jump.stop for frame in cuts)
 
 
 def _split(curve: Curve, steps: Array) -> list[Stretch]:

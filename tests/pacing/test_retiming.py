@@ -10,7 +10,7 @@ import oracles
 import pytest
 
 import spf
-from spf.pacing.lengths import LONGEST, Wanted, length_of
+from spf.pacing.plan import LONGEST, Wanted, length_of
 from spf.pacing.resampling import METHODS
 from spf.pacing.retime import STAGES
 from spf.pacing.targets import make_target
