@@ -226,29 +226,9 @@ class Trainer:
         self.generator.bit_generator.state = json.loads(state["numpy"])
 
 
-def append(path: Path, row: dict[str, object]) -> None:
-    """Add a line to a CSV file, after its header."""
-    with open(path, "a", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        if not file.tell():
-            writer.writeheader()
-        writer.writerow(row)
-
-
-def train(
-    config: Config, out: Path, pool_path: Path, start: Path | None, every: int, compiled: bool
-) -> None:
-    """Train to `config.steps`; log and save every so many steps."""
-    torch.set_num_threads(config.threads)
-    pool = render_pool(pool_path, config.seeds)
-    trainer = Trainer(config, out)
-    if start is not None:
-        trainer.start_from(start)
-    trainer.resume()
-    if compiled:
-        torch._dynamo.config.recompile_limit = 64
-        for block in trainer.model.blocks:
-            block.compile(dynamic=False)
+def train(trainer: Trainer, pool: np.ndarray, every: int) -> None:
+    """Train to the end; log now and then, and save every so many steps."""
+    config, out = trainer.config, trainer.out
     out.mkdir(parents=True, exist_ok=True)
     write_atomic(out / "config.json", json.dumps(asdict(config) | {"model": MODEL}, indent=2))
     started, losses = time.perf_counter(), []
@@ -262,7 +242,11 @@ def train(
                 "seconds": f"{time.perf_counter() - started:.1f}",
             }
             print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
-            append(out / "log.csv", row)
+            with open(out / "log.csv", "a", newline="") as file:
+                writer = csv.DictWriter(file, row)
+                if not file.tell():
+                    writer.writeheader()
+                writer.writerow(row)
             losses = []
         if trainer.step % every == 0 or trainer.step == config.steps:
             trainer.save()
@@ -280,9 +264,18 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=200, help="steps between checkpoints")
     parser.add_argument("--no-compile", action="store_true", help="without a C++ compiler")
     args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     config = Config(**{name: getattr(args, name) for name in options})
-    pool = args.pool or args.out / "pool.npy"
-    train(config, args.out, pool, args.start, args.every, not args.no_compile)
+    pool = render_pool(args.pool or args.out / "pool.npy", config.seeds)
+    trainer = Trainer(config, args.out)
+    if args.start is not None:
+        trainer.start_from(args.start)
+    trainer.resume()
+    if not args.no_compile:
+        torch._dynamo.config.recompile_limit = 64
+        for block in trainer.model.blocks:
+            block.compile(dynamic=False)
+    train(trainer, pool, args.every)
 
 
 if __name__ == "__main__":

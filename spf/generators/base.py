@@ -36,12 +36,10 @@ class Request:
     """What is to be generated; None takes the model's own.
 
     first : (H, W, 3) uint8 RGB. last : the same, or None where the model is free to end.
-    prompt, negative_prompt : text; models without text ignore it. seed : of the noise.
-    num_frames : at least 2; a model that cannot make that many makes the next number that it can,
-    and notes it. fps : frames a second. steps : denoising steps. guidance : classifier-free
-    guidance scale, 1 is none.
+    seed : of the noise. num_frames : at least 2; a model that cannot make that many makes the next
+    number that it can, and notes it. guidance : classifier-free guidance scale, 1 is none.
 
-    Raises ConfigError, in one line, for what cannot be asked of any model.
+    Raises ConfigError for what cannot be asked of any model.
     """
 
     first: Image
@@ -55,15 +53,14 @@ class Request:
     guidance: float | None = None
 
     def __post_init__(self) -> None:
-        for name, image in (("first", self.first), ("last", self.last)):
-            if image is not None or name == "first":
-                _check_image(name, image)
+        _check_image("first", self.first)
+        if self.last is not None:
+            _check_image("last", self.last)
         if self.last is not None and self.first.shape != self.last.shape:
             sizes = " and ".join(f"{x.shape[1]}x{x.shape[0]}" for x in (self.first, self.last))
             raise ConfigError(f"first and last frame differ in size ({sizes}); resize one of them")
-        for name in ("prompt", "negative_prompt"):
-            value = getattr(self, name)
-            if not isinstance(value, str) and not (value is None and name == "negative_prompt"):
+        for name, kind in (("prompt", str), ("negative_prompt", str | None)):
+            if not isinstance(value := getattr(self, name), kind):
                 raise ConfigError(f"{name}={value!r} must be text")
         number("seed", self.seed, least=0, whole=True)
         for name, limits in LIMITS.items():
@@ -129,22 +126,17 @@ class Generator(Protocol):
     @property
     def size(self) -> tuple[int, int] | None:
         """(height, width) of all its clips; None where the first frame decides."""
-        ...
 
     @property
     def native_size(self) -> tuple[int, int]:
         """(height, width) that it was made for."""
-        ...
 
     def check(self, request: Request | None = None) -> None:
         """Raises UnavailableError, before any work, where weights are missing, or memory for the
-        clip of a request (None: of one by default); its line names the size and the command that
-        would get them."""
-        ...
+        clip of a request (None: of one by default)."""
 
     def clock(self, request: Request) -> Clock:
         """Where the latents of the clip that would be generated stand."""
-        ...
 
     def generate(
         self, request: Request, warp: ClockWarp | None = None, on_progress: OnProgress | None = None
@@ -152,14 +144,11 @@ class Generator(Protocol):
         """The clip; with a warp, under it.
 
         Raises ConfigError for a request that the model cannot fulfil or a warp that was made for
-        another clip; UnavailableError as `check`; SpfError where it fails on the way (not a number,
-        out of memory).
+        another clip; UnavailableError as `check`; SpfError where it fails on the way.
         """
-        ...
 
     def identity(self) -> dict[str, Any]:
         """Everything that determines the pixels, beside the request and the warp."""
-        ...
 
 
 def next_count(num_frames: int, factor: int) -> int:
@@ -168,8 +157,7 @@ def next_count(num_frames: int, factor: int) -> int:
 
 
 def check_warpable(generator: Any, clock: Clock) -> None:
-    """Raises ConfigError, with the reason, for a generator whose clock cannot be warped, or not
-    this one."""
+    """Raises ConfigError for a clock that cannot be warped, as its generator or it says."""
     if reason := unwarpable(generator) or clock.unwarpable:
         remedy = "choose retime=none, nearest, blend or flow, or another model"
         raise ConfigError(f"model={generator.name}: its clock cannot be warped: {reason}; {remedy}")
@@ -181,8 +169,7 @@ def unwarpable(generator: Any) -> str:
 
 
 def check_warp(generator: Any, warp: ClockWarp | None, clock: Clock) -> None:
-    """Raises ConfigError for a warp that was not made for this clock, and for any where the clock
-    cannot be warped."""
+    """Raises ConfigError for a warp that does not fit a clock."""
     if warp is None:
         return
     check_warpable(generator, clock)
@@ -239,9 +226,8 @@ def resized(image: Image, size: tuple[int, int]) -> Image:
 def resize_notes(image: Image, size: tuple[int, int]) -> list[str]:
     """What is noted of a clip whose frames are brought from an image's size to (height, width)."""
     height, width = image.shape[:2]
-    if (height, width) == size:
-        return []
-    return [f"frames resized from {width}x{height} to {size[1]}x{size[0]}"]
+    changed = (height, width) != size
+    return [f"frames resized from {width}x{height} to {size[1]}x{size[0]}"] * changed
 
 
 def fitted(size: tuple[int, int], area: int, multiple: int) -> tuple[int, int]:

@@ -16,8 +16,7 @@ from spf.generators.clock import Clock
 from spf.identity import digest
 
 LARGEST = 2**32
-"""Bytes that a file may hold when it is unpacked; a minute of 720p has as many. A larger clip is
-refused: it could not be read back."""
+"""Bytes that a file may hold when it is unpacked; a minute of 720p has as many."""
 DAMAGE = (OSError, *NO_ARCHIVE)
 """What reading a file raises that is missing, cut off, or none of ours."""
 
@@ -25,9 +24,9 @@ DAMAGE = (OSError, *NO_ARCHIVE)
 class CachedGenerator:
     """A generator that looks into a folder first, and stores there what it makes.
 
-    A file's name is a hash of everything that determines the clip: generator, request and warp. A
-    file that is missing or damaged is generated again. made_by : the generator's identity, taken
-    once: its weights may be replaced while a run goes on, and are in memory by then.
+    A file's name is a hash of all that determines the clip; one that is missing or damaged is
+    generated again. made_by : the generator's identity, taken once: its weights may be replaced
+    while a run goes on, and are in memory by then.
     """
 
     def __init__(
@@ -61,9 +60,9 @@ class CachedGenerator:
     def generate(
         self, request: Request, warp: Any = None, on_progress: OnProgress | None = None
     ) -> GeneratedClip:
-        """The clip of a request; see `Generator`. The warp must say its `identity`, as
-        `spf.pacing.warp.Warp` does. Raises SpfError where the generator gives another number of
-        frames than its clock has, or too many to be stored, and where the disk refuses them."""
+        """The clip of a request; see `Generator`. warp : an `spf.pacing.warp.Warp`. Raises SpfError
+        for another number of frames than the clock has, for too many, and where the disk refuses.
+        """
         path = self.path(request, warp)
         try:
             return unpack(path.read_bytes())
@@ -74,9 +73,8 @@ class CachedGenerator:
             found = f"{len(clip.frames)} frames instead of {wanted}"
             raise SpfError(f"{self.name}: the generator gave {found}; fix it")
         if clip.frames.nbytes > LARGEST:
-            size = f"{len(clip.frames)} frames of {clip.frames.nbytes / 1e9:.1f} GB"
-            remedy = "ask for fewer frames at a time (longest) or smaller ones"
-            raise SpfError(f"{self.name}: {size} are too many to be stored; {remedy}")
+            size = f"{wanted} frames of {clip.frames.nbytes / 1e9:.1f} GB are too many to be stored"
+            raise SpfError(f"{self.name}: {size}; ask for fewer (longest) or smaller ones")
         try:
             write_atomic(path, pack(clip))
         except OSError as error:

@@ -4,7 +4,7 @@ The figures come from numbers of parameters and from `spf.generators.memory`, ne
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from spf.generators import load_generator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 BFLOAT16, Q4_0 = 2.0, 0.5625
 """Bytes a weight: as published, and of that GGUF, a scale of 2 bytes for 32 weights of 4 bits."""
-BNB4 = QUANTIZATIONS["bnb4"].width
+BNB4 = QUANTIZATIONS["bnb4"][0]
 
 CAPTION = (
     "Computed, not measured: GiB of GPU memory of a clip by default, in bfloat16, tiling=true;",
@@ -28,24 +28,15 @@ GPUS = (8, 12, 16, 24, 32, 48, 80)
 """GiB of GPUs that people have."""
 
 
-@dataclass(frozen=True)
-class Way:
-    """Settings that save memory. transformer, text : bytes of a weight there."""
-
-    settings: str
-    offload: str
-    transformer: float = BFLOAT16
-    text: float = BFLOAT16
-
-
-WAYS = (
-    Way("all on the GPU", "none"),
-    Way("offload=model", "model"),
-    Way("quantize=bnb4 offload=model", "model", BNB4, BNB4),
-    Way("offload=group", "group"),
-    Way("gguf (Q4_0) offload=group", "group", Q4_0),
-)
-MEMORY = ("model", "weights GB", "clip", *(way.settings for way in WAYS), "smallest GPU")
+WAYS = {
+    "all on the GPU": ("none", BFLOAT16, BFLOAT16),
+    "offload=model": ("model", BFLOAT16, BFLOAT16),
+    "quantize=bnb4 offload=model": ("model", BNB4, BNB4),
+    "offload=group": ("group", BFLOAT16, BFLOAT16),
+    "gguf (Q4_0) offload=group": ("group", Q4_0, BFLOAT16),
+}
+"""Settings that save memory -> offload, bytes a weight of transformers and of text encoders."""
+MEMORY = ("model", "weights GB", "clip", *WAYS, "smallest GPU")
 DEFAULTS = ("frames", "fps", "steps", "guidance", "flow_shift")
 
 
@@ -67,7 +58,7 @@ def memory_table() -> list[str]:
     video decoded in tiles; and the smallest GPU that has a quarter more than the least of them."""
     rows = []
     for name, size, generator in _generators():
-        needed = [_bytes(generator, way) / GIB for way in WAYS]
+        needed = [_bytes(generator, *way) / GIB for way in WAYS.values()]
         least = MARGIN * min(needed)
         fits = next((f"{gpu} GB" for gpu in GPUS if least <= gpu), f"above {GPUS[-1]} GB")
         weights = f"{2 * generator.repository.billions:.0f}"
@@ -91,12 +82,12 @@ def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) ->
     return [f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows)]
 
 
-def _bytes(generator: "DiffusersGenerator", way: Way) -> int:
+def _bytes(generator: "DiffusersGenerator", offload: str, transformer: float, text: float) -> int:
     parts = generator.repository.parts
     load = generator.workload({name: round(1e9 * size) for name, size in parts.items()})
     width = dict(load.width)
-    for kind, size in (("transformer", way.transformer), ("text_encoder", way.text)):
+    for kind, size in (("transformer", transformer), ("text_encoder", text)):
         if size != BFLOAT16:
             width |= {name: size for name in parts if name.startswith(kind)}
-    load = replace(load, width=width, on_gpu=True, tiling=True, offload=way.offload)
+    load = replace(load, width=width, on_gpu=True, tiling=True, offload=offload)
     return estimate(load).device

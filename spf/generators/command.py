@@ -7,14 +7,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from threading import Thread
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -55,19 +53,16 @@ SCRIPT_BYTES = 1 << 20
 class Command:
     """First frame + last frame -> clip, by a command for each clip (docs/how-to/regenerate.md).
 
-    command : a template such as "python generate.py --first={first} --last={last}
-    --prompt={prompt} --frames={frames} --seed={seed} --out={output}", split as a shell would split
-    it but run without one; `PLACEHOLDERS` are filled in afterwards, so that each stays within its
-    argument whatever it holds. {first} and {last} are PNG files; {output} is where the program
-    writes its clip. suffix : of {output}: a video's, or "" for a folder of images.
-    factor, shortest, longest : the numbers of frames that it makes; see `Counts`. size : [height,
-    width] of its clips; None is that of the first frame, made even as most video formats need.
-    fps : frames a second where a request leaves it open. timeout : seconds for each attempt, after
-    which the program and all that it has started are killed. retries : further attempts after a
-    failure.
+    command : a template such as `EXAMPLE`, split as a shell would split it but run without one;
+    `PLACEHOLDERS` are filled in afterwards, so that each stays within its argument whatever it
+    holds. {first} and {last} are PNG files; {output} is where the program writes its clip.
+    suffix : of {output}: a video's, or "" for a folder of images. factor, shortest, longest : see
+    `Counts`. size : [height, width] of its clips; None is that of the first frame, made even as
+    most video formats need. fps : frames a second where a request leaves it open. timeout : seconds
+    for each attempt, after which the program and all that it has started are killed. retries :
+    further attempts after a failure.
 
-    A clip with another number or size of frames than was asked for is refused. `generate` refuses a
-    warp. Raises ConfigError for settings that make no generator.
+    A clip with another number or size of frames than was asked for is refused.
     """
 
     name: ClassVar[str] = "command"
@@ -150,14 +145,14 @@ class Command:
     def _count(self, request: Request) -> int:
         counts = self.counts
         least, asked = counts.factor * counts.least + 1, request.num_frames
-        count = least if asked is None else asked
+        count = asked or least
         fits = (count - 1) % counts.factor == 0 and count >= least
         if not fits or (counts.longest is not None and count > counts.longest):
             raise ConfigError(f"model=command: num_frames={count} is not what it makes: {counts}")
         return count
 
     def _asked(self, request: Request) -> tuple[Request, list[str]]:
-        """The request at the size and with all that the command needs, and what was changed."""
+        """The request with nothing left open, and what was changed."""
         assert request.last is not None  # the clock has refused that
         height, width, _ = request.first.shape
         size = self.size or (max(height // 2, 1) * 2, max(width // 2, 1) * 2)
@@ -189,7 +184,7 @@ class Command:
                 "height": str(request.first.shape[0]),
                 "output": str(output),
             }
-            _run(_filled(self.template, values), self.timeout)
+            _run(_filled(self.template, values), self.timeout, Path(folder) / "stderr.txt")
             if not output.exists():
                 raise _FailedError(f"it ended without writing {{output}} (clip{self.suffix})")
             assert request.num_frames is not None
@@ -230,7 +225,7 @@ def _split(command: str) -> list[str]:
         arguments = shlex.split(command)
     except ValueError as error:
         raise ConfigError(f"model.command cannot be split ({error}); check its quotes") from None
-    used = [name for argument in arguments for name in re.findall(r"\{(\w+)\}", argument)]
+    used = re.findall(r"\{(\w+)\}", " ".join(arguments))
     for name in used:
         choose(name, PLACEHOLDERS, "placeholder of model.command")
     missing = [f"{{{name}}}" for name in NEEDED if name not in used]
@@ -250,26 +245,23 @@ def _filled(template: list[str], values: dict[str, str]) -> list[str]:
     return [re.sub(r"\{(\w+)\}", lambda found: values[found[1]], part) for part in template]
 
 
-def _run(arguments: list[str], timeout: float) -> None:
+def _run(arguments: list[str], timeout: float, log: Path) -> None:
     """Run a program to its end, in a process group of its own, which is killed whatever happens.
 
-    Raises _FailedError, with the last lines of its stderr, where it fails, cannot be started, or
-    takes too long.
+    log : file for its stderr. Raises _FailedError, with the last lines of that, where it fails,
+    cannot be started, or takes too long.
     """
     try:
-        process = subprocess.Popen(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        with open(log, "wb") as errors:
+            process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            )
     except OSError as error:
         raise _FailedError(f"{arguments[0]} cannot be started ({error.strerror})") from None
-    assert process.stderr is not None
-    tail: deque[bytes] = deque(maxlen=LAST_LINES)
-    reader = Thread(target=_read_tail, args=(process.stderr, tail), daemon=True)
-    reader.start()  # beside the program, so that it never waits
     try:
         code = process.wait(timeout)
     except subprocess.TimeoutExpired:
@@ -278,20 +270,15 @@ def _run(arguments: list[str], timeout: float) -> None:
         with suppress(ProcessLookupError, PermissionError):  # all have ended, or cannot be ended
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    reader.join(timeout=1.0)  # what has left the group and holds the stream open is not waited for
-    lines = [line.decode("utf-8", "replace").strip() for line in list(tail)]
-    text = " | ".join(lines)[-LETTERS:]
+    if code == 0:
+        return
+    with open(log, "rb") as errors:
+        errors.seek(max(log.stat().st_size - 4 * LETTERS, 0))  # a letter has up to four bytes
+        lines = errors.read().decode("utf-8", "replace").split("\n")
+    text = " | ".join([line.strip() for line in lines if line.strip()][-LAST_LINES:])[-LETTERS:]
     last = f"; stderr: {plain(text)}" if text else ""
     if code is None:
         remedy = "raise model.timeout if it needs longer"
         raise _FailedError(f"it took longer than {timeout:g} s and was ended; {remedy}{last}")
-    if code != 0:
-        how = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
-        raise _FailedError(f"it {how}{last}")
-
-
-def _read_tail(stream: IO[bytes], lines: deque[bytes]) -> None:
-    with stream:
-        while line := stream.readline(LETTERS):
-            if line.strip():
-                lines.append(line)
+    how = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
+    raise _FailedError(f"it {how}{last}")

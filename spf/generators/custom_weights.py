@@ -22,11 +22,6 @@ LAYER = re.compile(r"(.+)\.(?:lora[._]|lokr_)(A|B|down|up|\w+)\b")
 """Module and factor of a LoRA's tensor."""
 AXES = {"A": 1, "down": 1, "B": 0, "up": 0}
 """Factor -> the axis that it shares with the module's weights."""
-UNREADABLE = (
-    *(OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError),
-    *(AssertionError, OverflowError, MemoryError),
-)
-"""What reading a damaged or foreign file raises."""
 
 
 def weights_file(option: str, value: Any, ending: str) -> Path:
@@ -43,8 +38,7 @@ def weights_file(option: str, value: Any, ending: str) -> Path:
 
 @dataclass(frozen=True)
 class Lora:
-    """A low-rank change of weights. expert : high, low, or both, which serves where there are no
-    experts too. Raises ConfigError for files that are absent or no safetensors."""
+    """A low-rank change of weights. expert : high, low, or both, also where there are none."""
 
     file: Path
     weight: float = 1.0
@@ -98,8 +92,8 @@ def transformer_class(folder: Path, part: str) -> Any:
 
 
 def check_kind(pipeline: Any, folder: Path, part: str) -> None:
-    """Raises UnavailableError where a pipeline's class expects another transformer than a folder
-    has: another model's, which would be loaded whole before it fails."""
+    """Raises UnavailableError for the transformer of another model than a pipeline's class expects:
+    it would be loaded whole before it fails."""
     kind, known = transformer_class(folder, part), pipeline._get_signature_types()
     if kind not in (wanted := known.get(part, (kind,))):
         raise UnavailableError(
@@ -116,7 +110,7 @@ def weight_shapes(folder: Path, part: str) -> dict[str, tuple[int, ...]]:
     try:
         with init_empty_weights():
             model = kind.from_config(kind.load_config(folder / part, local_files_only=True))
-    except UNREADABLE as error:
+    except Exception as error:  # a foreign configuration may raise anything
         raise UnavailableError(f"{folder / part}: cannot be read ({one_line(error)})") from None
     return {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
 
@@ -126,17 +120,14 @@ def check_lora(lora: Lora, pipeline: Any, folder: Path, part: str) -> None:
 
     pipeline : the class that will load it.
     """
-    from safetensors import SafetensorError
-
+    option = f"model.lora={lora.file}"
     try:
         state = pipeline.lora_state_dict(**lora.source)
-    except (*UNREADABLE, SafetensorError) as error:
-        reason = one_line(error)
-        raise ConfigError(
-            f"model.lora={lora.file}: damaged, or made for another model ({reason})"
-        ) from None
+    except Exception as error:  # as above
+        why = f"damaged, or made for another model ({one_line(error)})"
+        raise ConfigError(f"{option}: {why}") from None
     if bad := [key for key, value in state.items() if not bool(value.isfinite().all())]:
-        raise ConfigError(f"model.lora={lora.file}: {bad[0]} is not finite; get the file again")
+        raise ConfigError(f"{option}: {bad[0]} is not finite; get the file again")
     shapes = weight_shapes(folder, part)
     loadable = [name for name in pipeline._lora_loadable_modules if name not in EXPERTS.values()]
     layers: dict[str, bool] = {}
@@ -153,9 +144,7 @@ def check_lora(lora: Lora, pipeline: Any, folder: Path, part: str) -> None:
     if wrong or not layers:
         many = f"{len(wrong)} of {len(layers)} layers do not fit {part}"
         first = f", {wrong[0]} first" if wrong else ""
-        raise ConfigError(
-            f"model.lora={lora.file}: made for another model ({many}{first}); use one for this one"
-        )
+        raise ConfigError(f"{option}: made for another model ({many}{first}); use one for this one")
 
 
 def gguf_tensors(file: Path) -> dict[str, Any]:
@@ -165,7 +154,7 @@ def gguf_tensors(file: Path) -> dict[str, Any]:
 
     try:
         tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(file).tensors}
-    except UNREADABLE as error:
+    except Exception as error:
         raise ConfigError(f"model.gguf={file}: damaged ({one_line(error)})") from None
     if not tensors:
         raise ConfigError(f"model.gguf={file}: this file has no weights")
@@ -194,10 +183,9 @@ def check_gguf(file: Path, tensors: Mapping[str, Any], folder: Path, part: str) 
         raise ConfigError(f"model.gguf: diffusers reads none for {kind.__name__}")
     if found.keys() != expected.keys():
         classes: Any = single_file_model.SINGLE_FILE_LOADABLE_CLASSES
-        convert = classes[name]["checkpoint_mapping_fn"]
         try:
-            found = convert(checkpoint=found)
-        except UNREADABLE:
+            found = classes[name]["checkpoint_mapping_fn"](checkpoint=found)
+        except Exception:  # names that it does not know
             found = {}
     wrong = [
         name for name, shape in expected.items() if name not in found or found[name].shape != shape

@@ -27,8 +27,7 @@ class Folder:
     A clip is a video, an animated image, or a folder of images. Other files and names that start
     with a dot are passed over. Names are normalised (`normalized_name`); paths stay what they are.
 
-    images : a folder of the frames that they were generated from, PAIR.png and PAIR.last.png, for
-    the leaderboard; None where these are not known.
+    images : a folder of the frames that they were generated from, PAIR.png and PAIR.last.png.
     """
 
     name = "folder"
@@ -50,9 +49,8 @@ class Folder:
         """
         if self.path is None:
             raise ConfigError(f"model=folder needs model.path=CLIPS; {LAYOUT}")
-        generators = [entry for entry in _listed(self.path, LAYOUT) if entry.is_dir()]
         named: dict[str, Path] = {}
-        for folder in generators:
+        for folder in (entry for entry in _listed(self.path, LAYOUT) if entry.is_dir()):
             first = named.setdefault(normalized_name(folder.name), folder)
             if first != folder:
                 raise ConfigError(
@@ -66,9 +64,8 @@ class Folder:
 
 
 def clips_of(path: str | os.PathLike[str]) -> list[FolderClip]:
-    """The clips of a folder and of the folders in it, CLIPS/CLIP.mp4 and CLIPS/CATEGORY/CLIP.mp4,
-    sorted; `generator` is the category, empty for the former. Problems and errors as in `Folder`.
-    """
+    """The clips of a folder and of the folders in it, sorted; `generator` is the category, "" for
+    the former. Problems and errors as in `Folder`."""
     root = Path(path)
     layout = "expected CLIPS/CLIP.mp4 or CLIPS/CATEGORY/CLIP.mp4"
     entries = _listed(root, layout)
@@ -101,16 +98,13 @@ def _entries(folder: Path) -> list[Path]:
 
 def _clips_of(folder: Path) -> list[FolderClip]:
     generator = normalized_name(folder.name)
+    reason, remedy = "the folder holds no clips", "add some or remove it"
     try:
-        entries = [entry for entry in _entries(folder) if _is_clip(entry)]
+        if entries := [entry for entry in _entries(folder) if _is_clip(entry)]:
+            return _named(generator, entries)
     except OSError as error:
-        why = f"the folder cannot be read ({error.strerror})"
-        problem = ClipError(generator, why, "change its permissions")
-        return [FolderClip(generator, "", folder, problem)]
-    if not entries:
-        problem = ClipError(generator, "the folder holds no clips", "add some or remove it")
-        return [FolderClip(generator, "", folder, problem)]
-    return _named(generator, entries)
+        reason, remedy = f"the folder cannot be read ({error.strerror})", "change its permissions"
+    return [FolderClip(generator, "", folder, ClipError(generator, reason, remedy))]
 
 
 def _named(generator: str, entries: list[Path]) -> list[FolderClip]:

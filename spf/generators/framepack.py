@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import count
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spf.generators.base import Defaults, OnProgress, Plan, pil_images
+from spf.generators.base import Defaults, Plan, pil_images
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
 from spf.generators.memory import Workload
 from spf.generators.pipeline import DiffusersGenerator
@@ -40,17 +38,17 @@ class FramePack(DiffusersGenerator):
     diffusers): the times are no clock then, and such a clip cannot be warped.
     """
 
-    name: ClassVar[str] = "framepack"
+    name = "framepack"
     pipeline_class = "HunyuanVideoFramepackPipeline"
     # The authors' own (demo_gradio.py): 5 seconds, which are 4 sections; distilled guidance 10.
-    by_variant: ClassVar[Mapping[str, Defaults]] = {"i2v": Defaults(145, 30.0, 25, 10.0, "")}
-    options: ClassVar[Mapping[str, Option]] = {
+    by_variant: ClassVar = {"i2v": Defaults(145, 30.0, 25, 10.0, "")}
+    options: ClassVar = {
         "latent_window": Option(9, {"least": 1, "most": 33, "whole": True}),
         "true_cfg": Option(1.0, {"least": 1}),
     }
     multiple = 16
-    native_size: ClassVar[tuple[int, int]] = (480, 832)
-    held: tuple[int, int] = (8, 0)  # single blocks join attention and feed-forward
+    native_size = (480, 832)
+    held = (8, 0)  # single blocks join attention and feed-forward
 
     @property
     def latent_window(self) -> int:
@@ -81,27 +79,21 @@ class FramePack(DiffusersGenerator):
         reason = f"of more than {TRUE_SECTIONS} sections ({most} frames) some share their times"
         return replace(clock, unwarpable=f"{reason}, and num_frames is {num_frames}")
 
-    def _common(self, plan: Plan, on_progress: OnProgress | None) -> dict[str, Any]:
-        """All arguments of the pipeline, which makes ceil(num_frames / (4 W - 3)) sections. Steps
-        are counted over all sections."""
-        sections, done = (plan.num_frames - 1) // self.factor, count(1)
+    def _passes(self, plan: Plan) -> int:
+        """Sections, each of which is denoised by itself."""
+        return (plan.num_frames - 1) // self.factor
 
-        def after_step(step: int, steps: int) -> None:
-            if on_progress is not None:
-                on_progress(next(done), steps * sections)
-
+    def _inputs(self, plan: Plan) -> dict[str, Any]:
+        """The pipeline makes ceil(num_frames / (4 W - 3)) sections."""
         first, last = pil_images(plan)
-        return super()._common(plan, after_step) | {
+        return {
             "image": first,
             "last_image": last,
-            "num_frames": sections * (self.factor - FACTOR + 1),
+            "num_frames": self._passes(plan) * (self.factor - FACTOR + 1),
             "latent_window_size": self.latent_window,
             "true_cfg_scale": float(self.option("true_cfg")),
             "sampling_type": "inverted_anti_drifting",
         }
-
-    def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
-        return self.pipeline(**common).frames[0], []
 
 
 def framepack_rope(transformer: Any) -> TemporalRope:

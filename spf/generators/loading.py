@@ -32,25 +32,14 @@ from spf.weights import LOCK, sha256_of
 OFFLOADS = ("none", "model", "group", "sequential")
 
 
-@dataclass(frozen=True)
-class Quantization:
-    """Weights of matrices in fewer bits.
-
-    width : bytes a weight, scales included. package : module that it needs, "" for none.
-    text : whether it serves for the text encoder too.
-    """
-
-    width: float
-    package: str
-    text: bool
-
-
-QUANTIZATIONS: Mapping[str, Quantization] = {
-    "fp8": Quantization(1.0, "", text=False),
-    "bnb4": Quantization(0.5 + 4 / 64, "bitsandbytes", text=True),  # a float32 scale for 64 weights
-    "bnb8": Quantization(1.0, "bitsandbytes", text=True),
-    "torchao_int8": Quantization(1.0, "torchao", text=True),
+QUANTIZATIONS: Mapping[str, tuple[float, str]] = {
+    "fp8": (1.0, ""),
+    "bnb4": (0.5 + 4 / 64, "bitsandbytes"),  # a float32 scale for 64 weights
+    "bnb8": (1.0, "bitsandbytes"),
+    "torchao_int8": (1.0, "torchao"),
 }
+"""Name -> bytes a weight of matrices, scales included, and the package that it needs; packages
+quantise the text encoder too."""
 ON_CPU = ("native", "_native_math", "_native_flash", "flex")
 """Kernels that the processor has."""
 ATTENTIONS: Mapping[str, str] = {
@@ -85,17 +74,13 @@ def _quiet() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class LoadOptions:
-    """Options of loading; see docs/how-to/small-gpus.md for what each saves.
+    """Options of loading; docs/how-to/small-gpus.md says what each does.
 
     lora : a safetensors file, or a list of files or of {file, weight, expert}. gguf : the quantised
-    transformer as a GGUF file; for two experts [HIGH, LOW]. quantize : a key of `QUANTIZATIONS`:
-    transformers and text encoder are quantised while they are read (fp8: the transformers alone);
-    what comes from a GGUF file stays as it is. offload : none, model (one component at a time on
-    the GPU), group (layers, the next one fetched while one computes), sequential (single layers).
-    tiling, slicing : of the VAE. compile : the transformer's blocks. attention : a key of
-    `ATTENTIONS`, None leaves it to diffusers.
+    transformer; for two experts [HIGH, LOW]. quantize : a key of `QUANTIZATIONS`, for what comes
+    from no GGUF file. attention : a key of `ATTENTIONS`, None leaves it to diffusers.
 
-    Raises ConfigError, in one line, for values and combinations that cannot be.
+    Raises ConfigError for values and combinations that cannot be.
     """
 
     lora: Any = None
@@ -174,7 +159,7 @@ class LoadOptions:
         """What changes the pixels: offloading and slices do not."""
         return {
             "lora": [[_sha256(x.file), x.weight, x.expert] for x in self.loras],
-            "gguf": [_sha256(file) for file in self.files],
+            "gguf": [*map(_sha256, self.files)],
             "quantize": self.quantize,
             "attention": self.attention,
             "tiling": self.tiling,
@@ -187,18 +172,15 @@ class LoadOptions:
         return [name for name, used in extra if used]
 
     def widths(self) -> dict[str, float]:
-        """Bytes a weight of the components that are quantised.
-
-        GGUF: of its weights together. Otherwise of the matrices: embeddings and norms, which stay
-        as they are, take more; a text encoder's are about a tenth of its weights.
-        """
+        """Bytes a weight of the components that are quantised. GGUF: of its weights together.
+        Otherwise of the matrices: embeddings and norms, which stay as they are, take more."""
         found = {
             part: sum(x.n_bytes for x in tensors.values())
             / sum(x.n_elements for x in tensors.values())
             for part, tensors in self._tensors.items()
         }
         if self.quantize:
-            found |= dict.fromkeys(self._quantized, QUANTIZATIONS[self.quantize].width)
+            found |= dict.fromkeys(self._quantized, QUANTIZATIONS[self.quantize][0])
         return found
 
     def parameters(self) -> dict[str, int]:
@@ -207,13 +189,10 @@ class LoadOptions:
         return {part: sum(int(x.n_elements) for x in found.values()) for part, found in tensors}
 
     def check(self, folder: Path, pipeline: Callable[[], Any], device: str) -> None:
-        """Whether the options can be applied here and to the pipeline of a folder. Nothing of it is
-        loaded.
+        """Raises UnavailableError where a package or a GPU is missing, and for a folder of another
+        model; ConfigError for files that are damaged or made for another one. Nothing is loaded.
 
         pipeline : gives its class, which says what its transformers are.
-
-        Raises UnavailableError where a package or a GPU is missing, and for a folder of another
-        model; ConfigError for files that are damaged or made for another one.
         """
         require("lora", "peft" if self.loras else "")
         require("quantize", self._package)
@@ -286,13 +265,12 @@ class LoadOptions:
 
     @property
     def _package(self) -> str:
-        return QUANTIZATIONS[self.quantize].package if self.quantize else ""
+        return QUANTIZATIONS[self.quantize][1] if self.quantize else ""
 
     @property
     def _quantized(self) -> list[str]:
         """Components that `quantize` concerns."""
-        assert self.quantize
-        text = ["text_encoder"] if QUANTIZATIONS[self.quantize].text else []
+        text = ["text_encoder"] if self._package else []
         return [part for part in EXPERTS.values() if part not in self.replaced] + text
 
     @cached_property
@@ -337,13 +315,12 @@ class LoadOptions:
             )
 
         present = read_config(folder)
-        parts = [part for part in self._quantized if (present.get(part) or [None])[0]]
-        return diffusers.PipelineQuantizationConfig(
-            quant_mapping={
-                part: config(transformers if part == "text_encoder" else diffusers)
-                for part in parts
-            }
-        )
+        mapping = {
+            part: config(transformers if part == "text_encoder" else diffusers)
+            for part in self._quantized
+            if (present.get(part) or [None])[0]
+        }
+        return diffusers.PipelineQuantizationConfig(quant_mapping=mapping)
 
     def _add_loras(self, pipe: Any, transformers: Mapping[str, Any]) -> None:
         weights: dict[str, dict[str, float]] = {part: {} for part in transformers}
@@ -362,11 +339,8 @@ def _sha256(file: Path) -> str:
 
 
 def place(pipe: Any, offload: str, device: str) -> None:
-    """Bring a pipeline to where it computes.
-
-    In groups, the VAEs stay on the device: they are called by other methods than `forward`, which
-    no hook sees.
-    """
+    """Bring a pipeline to where it computes. In groups, the VAEs stay on the device: they are
+    called by other methods than `forward`, which no hook sees."""
     import torch
 
     if offload == "model":

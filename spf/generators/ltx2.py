@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar
 
-from numpy.typing import NDArray
-
-from spf.generators.base import Defaults, Plan, pil_images
+from spf.generators.base import Defaults, Plan, Request, pil_images
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock
 from spf.generators.memory import tokens
 from spf.generators.pipeline import DiffusersGenerator
@@ -40,22 +38,22 @@ class Ltx2(DiffusersGenerator):
     with the clip's latents.
     """
 
-    name: ClassVar[str] = "ltx2"
-    by_variant: ClassVar[Mapping[str, Defaults]] = {
+    name = "ltx2"
+    by_variant: ClassVar = {
         "v2.0": Defaults(121, 24.0, 40, 3.0, NEGATIVE_PROMPT),
         "v2.3": Defaults(121, 24.0, 30, 3.0, NEGATIVE_PROMPT),
     }
     # 33 is what diffusers takes for `crf=None` with the text encoder of both.
-    options: ClassVar[Mapping[str, Option]] = {
+    options: ClassVar = {
         "crf": Option(33, {"least": 0, "most": 51, "whole": True}),
         **GUIDANCE,
     }
     factor = 8
     multiple = 32
-    native_size: ClassVar[tuple[int, int]] = (512, 768)
-    held: tuple[int, int] = (36, 0)  # both clocks' rotations and modulation, for each token
-    together: ClassVar[bool] = True
-    appends: ClassVar[bool] = True
+    native_size = (512, 768)
+    held = (36, 0)  # both clocks' rotations and modulation, for each token
+    together = True
+    appends = True
 
     def __init__(
         self, variant: str | None = None, *, warp_audio: bool = False, **common: Any
@@ -85,7 +83,12 @@ class Ltx2(DiffusersGenerator):
     def _pipeline_class(self) -> Any:
         return _exact_pipeline()
 
-    def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
+    def plan(self, request: Request) -> Plan:
+        plan = super().plan(request)
+        plan.notes.append("the sound track is dropped")
+        return plan
+
+    def _inputs(self, plan: Plan) -> dict[str, Any]:
         from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
 
         conditions = [
@@ -93,14 +96,13 @@ class Ltx2(DiffusersGenerator):
             for index, image in zip((0, -1), pil_images(plan), strict=True)
             if image is not None
         ]
-        made = self.pipeline(
-            conditions=conditions,
-            frame_rate=plan.fps,
-            **{name: self.option(name) for name in GUIDANCE},
+        guidance = {name: self.option(name) for name in GUIDANCE}
+        return {
+            "conditions": conditions,
+            "frame_rate": plan.fps,
+            **guidance,
             **VARIANT[self.variant],
-            **common,
-        )
-        return made.frames[0], ["the sound track is dropped"]
+        }
 
 
 def ltx2_rope(transformer: Any, name: str) -> TemporalRope:

@@ -1,15 +1,13 @@
 """LTX-Video 0.9 (Lightricks 2025) of 2 and 13 billion parameters, through diffusers."""
 
 import math
-from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spf.generators import ignore
-from spf.generators.base import Defaults, Plan, pil_images
+from spf.generators.base import Defaults, Plan, Request, pil_images
 from spf.generators.clock import Clock, Layout, TemporalRope, latent_clock, timestep_level
 from spf.generators.ltx2 import NEGATIVE_PROMPT
 from spf.generators.pipeline import DiffusersGenerator
@@ -31,25 +29,25 @@ class LtxVideo(DiffusersGenerator):
     the share of noise with which the decoder is called.
     """
 
-    name: ClassVar[str] = "ltxv"
+    name = "ltxv"
     pipeline_class = "LTXConditionPipeline"
-    by_variant: ClassVar[Mapping[str, Defaults]] = {
+    by_variant: ClassVar = {
         "0.9.5": Defaults(161, 24.0, 40, 3.0, NEGATIVE_PROMPT),
         "0.9.7-dev": Defaults(161, 24.0, 30, 5.0, NEGATIVE_PROMPT),
         "0.9.7-distilled": Defaults(161, 24.0, len(DISTILLED), 1.0, NEGATIVE_PROMPT),
         "0.9.8-distilled": Defaults(161, 24.0, len(DISTILLED), 1.0, NEGATIVE_PROMPT),
     }
-    options: ClassVar[Mapping[str, Option]] = {
+    options: ClassVar = {
         "image_cond_noise_scale": Option(None, SHARE),
         "decode_timestep": Option(0.05, SHARE),
         "decode_noise_scale": Option(0.025, SHARE),
     }
     factor = 8
     multiple = 32
-    native_size: ClassVar[tuple[int, int]] = (512, 768)
-    held: tuple[int, int] = (21, 0)  # modulation and rotations, for each token
-    together: ClassVar[bool] = True
-    appends: ClassVar[bool] = True
+    native_size = (512, 768)
+    held = (21, 0)  # modulation and rotations, for each token
+    together = True
+    appends = True
 
     def published(self, name: str) -> Any:
         """As its base; noise on the request's frames is the variant's."""
@@ -72,16 +70,23 @@ class LtxVideo(DiffusersGenerator):
         these, of which it would shift the noise levels alone."""
         return adjusted(self.pipeline, None if self.chosen["flow_shift"] is None else 1.0)
 
-    def _timesteps(self, steps: int, own: Sequence[float] | None) -> list[float]:
-        """The variant's own timesteps, or the pipeline's, by the chosen flow shift."""
-        from diffusers.pipelines.ltx.pipeline_ltx_condition import linear_quadratic_schedule
+    def plan(self, request: Request) -> Plan:
+        """As its base; notes where a distilled model does not take its own steps."""
+        plan = super().plan(request)
+        if self._distilled and plan.steps != len(DISTILLED):
+            made_for = f"{self.variant} was distilled for {len(DISTILLED)}"
+            plan.notes.append(f"{plan.steps} steps on the general schedule: {made_for}")
+        return plan
 
-        levels = (1000.0 * linear_quadratic_schedule(steps)).tolist() if own is None else own
-        shift = self.chosen["flow_shift"] or 1.0
-        return [shift * t / (1.0 + (shift - 1.0) * t / 1000.0) for t in levels]
+    @property
+    def _distilled(self) -> bool:
+        return self.variant.endswith("distilled")
 
-    def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
-        from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
+    def _inputs(self, plan: Plan) -> dict[str, Any]:
+        from diffusers.pipelines.ltx.pipeline_ltx_condition import (
+            LTXVideoCondition,
+            linear_quadratic_schedule,
+        )
 
         # The last one becomes a latent of one frame, placed where that begins, as the first one is.
         conditions = [
@@ -89,20 +94,16 @@ class LtxVideo(DiffusersGenerator):
             for index, image in zip((0, plan.num_frames - 1), pil_images(plan), strict=True)
             if image is not None
         ]
-        timesteps, notes = DISTILLED if self.variant.endswith("distilled") else None, []
-        if timesteps is not None and plan.steps != len(timesteps):
-            made_for = f"{self.variant} was distilled for {len(timesteps)}"
-            notes.append(f"{plan.steps} steps on the general schedule: {made_for}")
-            timesteps = None
-        made = self.pipeline(
-            conditions=conditions,
-            frame_rate=plan.fps,
-            timesteps=self._timesteps(plan.steps, timesteps),
-            guidance_rescale=0.7 if self.variant == "0.9.7-dev" else 0.0,
+        own = self._distilled and plan.steps == len(DISTILLED)
+        times = DISTILLED if own else (1000.0 * linear_quadratic_schedule(plan.steps)).tolist()
+        shift = self.chosen["flow_shift"] or 1.0
+        return {
+            "conditions": conditions,
+            "frame_rate": plan.fps,
+            "timesteps": [shift * t / (1.0 + (shift - 1.0) * t / 1000.0) for t in times],
+            "guidance_rescale": 0.7 if self.variant == "0.9.7-dev" else 0.0,
             **{name: self.option(name) for name in self.options},
-            **common,
-        )
-        return made.frames[0], notes
+        }
 
 
 def ltxv_rope(transformer: Any) -> TemporalRope:

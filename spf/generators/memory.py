@@ -23,7 +23,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, NoReturn
+from typing import Any
 
 from spf.errors import UnavailableError
 
@@ -56,9 +56,9 @@ class Decoder:
 class Dims:
     """What of an architecture decides how much memory a clip takes.
 
-    width, heads, feed_forward, blocks : of the transformer. token : (frames, height, width) of the
-    video in a token; the first frame has a latent of its own. held : vectors of `width` channels a
-    token that live beside the layer that runs; held_float : those in float32.
+    token : (frames, height, width) of the video in a token; the first frame has a latent of its
+    own. held : vectors of `width` channels a token that live beside the layer that runs;
+    held_float : those in float32.
     """
 
     width: int
@@ -76,12 +76,11 @@ class Workload:
     """A clip, and how it will be generated.
 
     parameters : numbers of them, by component; the names of transformers begin with "transformer",
-    that of the decoder is "vae". width : bytes of a parameter by component, and "" for the others
-    (quantised: 1.06 for Q8_0, 0.56 for Q4_0). size : (height, width) in pixels. activation : bytes
-    of a number that is computed; decoded : of those in the decoder. offload : none, model (one
-    component at a time on the device), sequential (a block), group (that, and the VAE). attention :
-    the kernel; only "math" is quadratic. batch : clips in one call, 2 where the unguided one goes
-    along. appended : latents of the request's frames that follow to the clip's own.
+    that of the decoder is "vae". width : bytes of a parameter by component, and "" for the others.
+    size : (height, width) in pixels. activation : bytes of a number that is computed; decoded : of
+    those in the decoder. attention : the kernel; only "math" is quadratic. batch : clips in one
+    call, 2 where the unguided one goes along. appended : latents of the request's frames that
+    follow to the clip's own.
     """
 
     parameters: Mapping[str, int]
@@ -175,24 +174,21 @@ def check_memory(
     at most so many, that the model can make."""
     import psutil
 
-    need, free_main = estimate(load), psutil.virtual_memory().available
-
-    def refuse(size: int, free: int, kind: str, fits: Callable[[Memory], bool]) -> NoReturn:
-        remedy = _remedy(load, fits, makes).replace("model.", f"{group}.")
-        raise UnavailableError(
-            f"{group}={name}: about {size / GIB:.1f} GiB of {kind} are needed ({described(need)}), "
-            f"{free / GIB:.1f} GiB are free; {remedy}"
-        )
-
+    need, room = estimate(load), Memory(0, 0, 0, 0, psutil.virtual_memory().available)
     if load.on_gpu:
         import torch
 
-        free = torch.cuda.mem_get_info(device)[0]
-        if need.device > free:
-            fits = lambda one: one.device <= free and one.main <= free_main  # noqa: E731
-            refuse(need.device, free, "GPU memory", fits)
-    if need.main > free_main:
-        refuse(need.main, free_main, "memory", lambda one: one.main <= free_main)
+        room = replace(room, device=torch.cuda.mem_get_info(device)[0])
+    fits = lambda one: one.device <= room.device and one.main <= room.main  # noqa: E731
+    if fits(need):
+        return
+    gpu = need.device > room.device
+    size, free = (need.device, room.device) if gpu else (need.main, room.main)
+    raise UnavailableError(
+        f"{group}={name}: about {size / GIB:.1f} GiB of {'GPU ' * gpu}memory are needed "
+        f"({described(need)}), {free / GIB:.1f} GiB are free; "
+        + _remedy(load, fits, makes).replace("model.", f"{group}.")
+    )
 
 
 def described(need: Memory) -> str:
@@ -230,7 +226,7 @@ def dims_of(
     transformer: Mapping[str, Any], vae: Mapping[str, Any], token: tuple[int, int, int]
 ) -> Dims | None:
     """The dims that a transformer's and a decoder's config.json describe, as diffusers writes them;
-    None where they miss what is needed. token : (frames, height, width) of the video in a token."""
+    None where they miss what is needed."""
     decoder = DECODERS.get(str(vae.get("_class_name")))
     try:
         heads = int(transformer["num_attention_heads"])

@@ -8,9 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property
 from inspect import Parameter, Signature, signature
+from itertools import count
 from typing import Any, ClassVar
-
-from numpy.typing import NDArray
 
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.generators import memory, settings
@@ -35,7 +34,7 @@ from spf.generators.clock import Clock, ClockWarp, TemporalRope, latent_clock
 from spf.generators.loading import OFFLOADS, LoadOptions
 from spf.generators.memory import GIB
 from spf.generators.published import DTYPES, PublishedPipeline, random_state
-from spf.generators.settings import PUBLISHED, SET, STORED, Option, Setting, chosen
+from spf.generators.settings import PUBLISHED, SET, STORED, Option, Setting
 from spf.generators.weights import component_parameters, read_config
 from spf.identity import installed
 from spf.numbers import optional_number, optional_size
@@ -50,8 +49,7 @@ class DiffusersGenerator(PublishedPipeline, ABC):
     `spf.generators.loading.LoadOptions`.
 
     num_frames, fps, steps, guidance, negative_prompt : what a request that leaves them open gets.
-    flow_shift : s > 0 of the noise levels s t / (1 + (s - 1) t). None is the model's own, of its
-    repository's files where they are here, or else what its authors publish; see `settings`.
+    flow_shift : s > 0 of the noise levels s t / (1 + (s - 1) t). None is the model's own.
 
     Making the object loads nothing: `check` looks for weights and memory, the first clip loads.
     """
@@ -114,7 +112,6 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         self.loading = LoadOptions(
             lora, gguf, quantize, str(offload), tiling, slicing, compile, attention
         )
-        self._configs: dict[str, Mapping[str, Any]] = {}
         self.size = optional_size("model.size", size)
         if not isinstance(negative_prompt, str | None):
             raise ConfigError(f"model.negative_prompt={negative_prompt!r} must be text")
@@ -139,8 +136,12 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         """The clocks of the loaded model that a warp turns."""
 
     @abstractmethod
-    def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
-        """Video (T, H, W, 3) in 0 .. 1, and notes."""
+    def _inputs(self, plan: Plan) -> dict[str, Any]:
+        """What its pipeline takes of a plan, beside what all take."""
+
+    def _passes(self, plan: Plan) -> int:
+        """How many times all denoising steps are gone through."""
+        return 1
 
     @property
     def defaults(self) -> Defaults:
@@ -197,14 +198,13 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         check_warp(self, warp, self._clock(plan.num_frames, plan.fps))
         self.check(request)
         with one_line_failures(self.name), self._adjusted():
-            applied = nullcontext() if warp is None else warp.applied(self.ropes())
-            with applied:
-                video, notes = self._call(plan, **self._common(plan, on_progress))
+            with nullcontext() if warp is None else warp.applied(self.ropes()):
+                video = self.pipeline(**self._call_arguments(plan, on_progress)).frames[0]
             frames = to_uint8(self.name, video)
         if len(frames) != plan.num_frames:
             found = f"{len(frames)} frames instead of {plan.num_frames}"
             raise SpfError(f"{self.name}: the pipeline made {found}; report this")
-        return GeneratedClip(frames, plan.fps, [*plan.notes, *notes])
+        return GeneratedClip(frames, plan.fps, plan.notes)
 
     def identity(self) -> dict[str, Any]:
         """Settings, files and versions."""
@@ -225,12 +225,10 @@ class DiffusersGenerator(PublishedPipeline, ABC):
     def config(self, component: str = "") -> tuple[Mapping[str, Any], str]:
         """The configuration of a component ("": model_index.json), and its source: that of the
         files, where they are here, or the excerpt that the authors publish."""
-        if component not in self._configs:
-            try:
-                self._configs[component] = read_config(self.folder, component)
-            except UnavailableError:
-                return self.repository.published.get(component, {}), PUBLISHED
-        return self._configs[component], STORED
+        try:
+            return read_config(self.folder, component), STORED
+        except UnavailableError:
+            return self.repository.published.get(component, {}), PUBLISHED
 
     def own_settings(self) -> dict[str, Setting]:
         """What decides the clip where nothing is chosen, by the names in `chosen`."""
@@ -243,7 +241,10 @@ class DiffusersGenerator(PublishedPipeline, ABC):
     def settings(self, request: Request) -> dict[str, Setting]:
         """Everything that decides the clip of a request beside its frames, prompt and seed."""
         plan = self.plan(request)
-        found = {name: chosen(self.chosen[name], own) for name, own in self.own_settings().items()}
+        found = self.own_settings()
+        for name, own in found.items():
+            if self.chosen[name] not in (None, own.value):
+                found[name] = Setting(self.chosen[name], SET)
         for name in vars(self.defaults):
             if getattr(request, name) is not None:
                 found[name] = Setting(getattr(plan, name), SET)
@@ -261,10 +262,9 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         defaults |= {name: x for name in defaults if (x := self.chosen[name]) is not None}
         defaults |= {name: x for name in defaults if (x := getattr(request, name)) is not None}
         asked = defaults["num_frames"]
-        defaults["num_frames"] = count = next_count(asked, self.factor)
-        if count != asked:
-            rule = f"{self.name} makes {self.factor}n + 1"
-            notes.append(f"{count} frames instead of {asked}: {rule}")
+        defaults["num_frames"] = made = next_count(asked, self.factor)
+        if made != asked:
+            notes = [f"{made} frames instead of {asked}: {self.name} makes {self.factor}n + 1"]
         size = self._fitted((request.first.shape[0], request.first.shape[1]))
         notes += resize_notes(request.first, size)
         return Plan(
@@ -277,8 +277,8 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         )
 
     def describe(self, requests: Sequence[Request]) -> list[str]:
-        """Its part of a plan, before anything is loaded, a line for each thing: weights, settings
-        (those of the first request), sizes, and the memory of the largest clip."""
+        """Its part of a plan, a line for each thing: weights, settings (of the first request),
+        sizes, and the memory of the largest clip."""
         known, fetch = self.repository, f"to fetch: {self.fetch_command}"
         try:
             parameters, where = self.parameters(), f"{self.folder}"
@@ -305,7 +305,7 @@ class DiffusersGenerator(PublishedPipeline, ABC):
             f"run on {self.device} in {self.dtype}, offload {self.loading.offload}",
             *self.loading.notes,
             *settings.described(effective),
-            f"sizes: {', '.join(f'{count} x {size}' for size, count in sizes.items())}; at most "
+            f"sizes: {', '.join(f'{number} x {size}' for size, number in sizes.items())}; at most "
             f"{self.area} pixels, sides multiples of {self.multiple}",
             f"memory, estimated, GiB: {here} ({memory.described(need)}){unknown}",
             "on a GPU in bfloat16, tiled, by offload: "
@@ -355,14 +355,15 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         """The pipeline with the chosen settings that it takes from its configuration."""
         return settings.adjusted(self.pipeline, self.chosen["flow_shift"])
 
-    def _common(self, plan: Plan, on_progress: OnProgress | None) -> dict[str, Any]:
-        """Arguments that all pipelines take alike."""
+    def _call_arguments(self, plan: Plan, on_progress: OnProgress | None) -> dict[str, Any]:
+        """All arguments of the pipeline, for a video (T, H, W, 3) in 0 .. 1."""
+        done = count(1)
 
         def after_step(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict:
             if not bool(tensors["latents"].isfinite().all()):
                 raise not_finite(self.name, f"after step {step + 1} of {plan.steps} latents are")
             if on_progress is not None:
-                on_progress(step + 1, plan.steps)
+                on_progress(next(done), plan.steps * self._passes(plan))
             return {}
 
         height, width = plan.size
@@ -377,6 +378,7 @@ class DiffusersGenerator(PublishedPipeline, ABC):
             "generator": random_state(plan.seed),
             "output_type": "np",
             "callback_on_step_end": after_step,
+            **self._inputs(plan),
         }
 
     @cached_property

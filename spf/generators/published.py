@@ -27,10 +27,9 @@ UNLOADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportEr
 class PublishedPipeline(PickledByArguments):
     """A pipeline of `REPOSITORIES`, or a local folder in its layout.
 
-    variant : which of the published versions. path : a local folder; None looks in the cache of the
-    hub. Nothing is ever downloaded, no code of a repository is run, and weights are read from
-    safetensors only. device : auto, cpu, cuda, cuda:N. dtype : of the weights; auto is `half` on a
-    GPU and float32 on the CPU.
+    path : a local folder; None looks in the cache of the hub. Nothing is ever downloaded, no code
+    of a repository is run, and weights are read from safetensors only. device : auto, cpu, cuda,
+    cuda:N. dtype : of the weights; auto is `half` on a GPU and float32 on the CPU.
     """
 
     name: ClassVar[str]
@@ -91,8 +90,7 @@ class PublishedPipeline(PickledByArguments):
         return [file for part in parts for file in plain_files(part)]
 
     def identity(self) -> dict[str, Any]:
-        """Files, type, versions and code. Weights are read whole once; their hashes are then stored
-        in a lock file beside them."""
+        """Files, type, versions and code; hashes are noted in a lock file beside the weights."""
         folder = self.folder
         small = sorted(file for file in folder.rglob("*.json") if file.name != LOCK)
         files = [[str(file.relative_to(folder)), file_digest(file)] for file in small]
@@ -111,7 +109,7 @@ class PublishedPipeline(PickledByArguments):
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """What goes wrong while the pipeline is loaded, as one line."""
+        """What goes wrong while the pipeline is loaded, as one line that names its folder."""
         try:
             yield
         except UNLOADABLE as error:

@@ -35,12 +35,6 @@ class Option:
     limits: Mapping[str, Any]
 
 
-def chosen(value: Any, own: Setting) -> Setting:
-    """What takes effect where the user may have chosen; None is no choice, nor is what is so
-    anyway."""
-    return own if value is None or value == own.value else Setting(value, SET)
-
-
 def as_json(settings: Mapping[str, Setting]) -> str:
     """The values as one line of JSON, sorted by name."""
     values = {name: one.value for name, one in settings.items()}
@@ -49,20 +43,18 @@ def as_json(settings: Mapping[str, Setting]) -> str:
 
 def described(settings: Mapping[str, Setting]) -> list[str]:
     """A line for each source, with its values."""
-    lines = []
-    for source in (SET, STORED, PUBLISHED):
-        values = [f"{name} {_short(x.value)}" for name, x in settings.items() if x.source == source]
-        if values:
-            lines.append(f"{source}: {', '.join(values)}")
-    return lines
 
+    def short(value: Any) -> str:
+        if isinstance(value, str):
+            return repr(value if len(value) <= LONGEST else f"{value[:LONGEST]}...")
+        if value is None:
+            return "by the clip"
+        return f"{value:g}" if isinstance(value, float) else str(value)
 
-def _short(value: Any) -> str:
-    if isinstance(value, str):
-        return repr(value if len(value) <= LONGEST else f"{value[:LONGEST]}...")
-    if value is None:
-        return "by the clip"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    lines: dict[str, list[str]] = {SET: [], STORED: [], PUBLISHED: []}
+    for name, one in settings.items():
+        lines[one.source].append(f"{name} {short(one.value)}")
+    return [f"{source}: {', '.join(values)}" for source, values in lines.items() if values]
 
 
 def stored_shift(scheduler: Mapping[str, Any]) -> float | None:
@@ -76,7 +68,7 @@ def dynamic_shift(
     scheduler: Mapping[str, Any], count: int, low: tuple[int, float], high: tuple[int, float]
 ) -> float:
     """The flow shift e^mu of a clip of `count` tokens: mu grows linearly through (tokens, mu) `low`
-    and `high`, and on (diffusers' calculate_shift). The scheduler's configuration goes first."""
+    and `high` (diffusers' calculate_shift). The scheduler's configuration goes first."""
     first, base = (scheduler.get(f"base_{x}", y) for x, y in zip(KEYS, low, strict=True))
     last, most = (scheduler.get(f"max_{x}", y) for x, y in zip(KEYS, high, strict=True))
     return round(math.exp(base + (most - base) * (count - first) / (last - first)), 4)
@@ -87,14 +79,9 @@ def adjusted(pipe: Any, flow_shift: float | None = None, **config: Any) -> Itera
     """A pipeline with another flow shift s, and other entries of its configuration, for a while.
 
     A noise level t of the even schedule becomes s t / (1 + (s - 1) t). None leaves what is there.
-    The schedulers are rebuilt from their configurations: no file changes, nor does the pipeline
-    afterwards.
     """
-    schedulers = {
-        name: scheduler
-        for name in ("scheduler", "audio_scheduler")
-        if flow_shift is not None and (scheduler := getattr(pipe, name, None)) is not None
-    }
+    names = ("scheduler", "audio_scheduler") if flow_shift is not None else ()
+    schedulers = {x: getattr(pipe, x) for x in names if getattr(pipe, x, None) is not None}
     changed = {name: value for name, value in config.items() if value is not None}
     before = {name: pipe.config[name] for name in changed}
     try:

@@ -1,12 +1,9 @@
 """SkyReels-V2 image-to-video (Skywork 2025), built on Wan's transformer, through diffusers."""
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from numpy.typing import NDArray
-
-from spf.generators.base import Defaults, Plan
+from spf.generators.base import Defaults
 from spf.generators.settings import PUBLISHED, Setting, adjusted
 from spf.generators.wan import WanGenerator
 
@@ -30,9 +27,9 @@ class SkyReels(WanGenerator):
     chunk, are no part of this.
     """
 
-    name: ClassVar[str] = "skyreels"
+    name = "skyreels"
     pipeline_class = "SkyReelsV2ImageToVideoPipeline"
-    by_variant: ClassVar[Mapping[str, Defaults]] = {
+    by_variant: ClassVar = {
         "1.3b-540p": Defaults(97, 24.0, 50, 5.0, NEGATIVE_PROMPT),
         "14b-540p": Defaults(97, 24.0, 50, 5.0, NEGATIVE_PROMPT),
         "14b-720p": Defaults(121, 24.0, 50, 5.0, NEGATIVE_PROMPT),
@@ -46,9 +43,6 @@ class SkyReels(WanGenerator):
         return super().own_settings() | {"flow_shift": Setting(FLOW_SHIFT, PUBLISHED)}
 
     def _adjusted(self) -> AbstractContextManager[None]:
-        return adjusted(self.pipeline, self.chosen["flow_shift"] or FLOW_SHIFT)
-
-    def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
         pipe = self.pipeline
         if pipe.transformer.config.pos_embed_seq_len is None:
             # diffusers 0.42 hands both images on as a batch of two, which only a transformer with
@@ -57,4 +51,4 @@ class SkyReels(WanGenerator):
             pipe.encode_image = lambda images, device: encode(pipe, images, device).flatten(0, 1)[
                 None
             ]
-        return super()._call(plan, **common)
+        return adjusted(pipe, self.chosen["flow_shift"] or FLOW_SHIFT)

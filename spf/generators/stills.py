@@ -46,8 +46,8 @@ class Described(NamedTuple):
 class StillImage:
     """An image that `maker` makes of a description, known before it is there.
 
-    size : (height, width). made_by : the maker's identity, taken once, as it hashes
-    weights. start : the still from which this one is made by image-to-image.
+    size : (height, width). made_by : the maker's identity, taken once, as it hashes weights.
+    start : the still from which this one is made by image-to-image.
     """
 
     maker: "TextToImage"
@@ -69,7 +69,6 @@ class StillImage:
         return about | self.made_by
 
     def path(self, folder: Path) -> Path:
-        """Where it is stored."""
         slug = re.sub(r"[^a-z0-9]+", "-", self.description.lower())[:60].strip("-")
         return folder / f"{slug or 'still'}-{digest(self.identity())}.png"
 
@@ -133,7 +132,6 @@ class Stills(Protocol):
 
         Raises ConfigError for an image that is missing, UnavailableError for weights that are.
         """
-        ...
 
 
 class NoStills:
@@ -169,18 +167,16 @@ class FolderOfStills:
                     f"pair {pair.name!r}: with stills=folder its name is part of a file's name; "
                     "write it without slashes"
                 )
-        wanted = [_path_of(folder, pair.name, "first") for pair in pairs]
-        wanted += [_path_of(folder, pair.name, "last") for pair in pairs if pair.last is not None]
+        firsts = [_path_of(folder, pair.name, "first") for pair in pairs]
+        lasts = [
+            None if pair.last is None else _path_of(folder, pair.name, "last") for pair in pairs
+        ]
+        wanted = [*firsts, *(path for path in lasts if path)]
         if missing := [path for path in wanted if not path.is_file()]:
             many = f"{len(missing)} of {len(wanted)} stills are missing"
             raise ConfigError(f"{missing[0]}: not there; {many}: make them, or choose stills=sdxl")
-        return [
-            (
-                read_image(_path_of(folder, pair.name, "first")),
-                None if pair.last is None else read_image(_path_of(folder, pair.name, "last")),
-            )
-            for pair in pairs
-        ]
+        ends = zip(firsts, lasts, strict=True)
+        return [(read_image(first), read_image(last) if last else None) for first, last in ends]
 
 
 def _path_of(folder: Path, name: str, end: str) -> Path:

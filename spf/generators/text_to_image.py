@@ -25,7 +25,7 @@ MULTIPLE, FINEST = 64, 16
 
 @dataclass(frozen=True)
 class Published:
-    """Settings that a pipeline's authors publish. more : further arguments of each call."""
+    """Its authors' settings. more : further arguments of each call."""
 
     steps: int
     guidance: float
@@ -36,13 +36,11 @@ class TextToImage(PublishedPipeline):
     """A pipeline that makes an image of a description.
 
     variant, path, device, dtype : see `PublishedPipeline`; path may hold any text-to-image
-    pipeline. offload : as of the video generators. size : (height, width) of every still; None is
-    the pipeline's own area in the shape of the clip. steps, guidance : None is what its authors
-    publish. seed : of the noise, the same for both ends. strength : 0 to 1, how far the last still
+    pipeline. size : (height, width) of every still; None is the pipeline's own area in the shape of
+    the clip. seed : of the noise, the same for both ends. strength : 0 to 1, how far the last still
     may leave the first, from which it is made by image-to-image; None makes both from noise.
 
     Making the object loads nothing: `check` looks for weights and memory, the first still loads.
-    Raises ConfigError for settings that no pipeline can have.
     """
 
     group: ClassVar[str] = "stills"
@@ -76,8 +74,7 @@ class TextToImage(PublishedPipeline):
         self.strength = optional_number("stills.strength", strength, least=least, most=1)
 
     def check(self) -> None:
-        """Raises UnavailableError, with the command, where weights are missing or do not fit into
-        free memory."""
+        """Raises UnavailableError where weights are missing or do not fit into free memory."""
         if "pipeline" in self.__dict__:
             return
         counts = component_parameters(self.folder, self.fetch_command)
@@ -87,8 +84,7 @@ class TextToImage(PublishedPipeline):
         check_memory(self.name, weights, self.device, "stills")
 
     def identity(self) -> dict[str, Any]:
-        """Everything that determines a still made from noise, but its description, size and seed:
-        files, settings, versions, code."""
+        """All that determines a still made from noise, but its description, size and seed."""
         return super().identity() | {
             "steps": self.steps,
             "guidance": self.guidance,

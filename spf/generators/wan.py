@@ -1,10 +1,7 @@
 """Wan 2.2 image-to-video (Wan Team 2025) and what its family shares, through diffusers."""
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
-
-from numpy.typing import NDArray
 
 from spf.errors import ConfigError
 from spf.generators.base import Defaults, Plan, Request, pil_images
@@ -29,8 +26,8 @@ class WanGenerator(DiffusersGenerator):
     pipeline_class = "WanImageToVideoPipeline"
     factor = 4
     multiple = 16
-    native_size: ClassVar[tuple[int, int]] = (480, 832)
-    float32_parts: ClassVar[tuple[str, ...]] = ("vae", "image_encoder")
+    native_size = (480, 832)
+    float32_parts = ("vae", "image_encoder")
 
     def ropes(self) -> list[TemporalRope]:
         """One for each expert: a second takes over at low noise."""
@@ -38,10 +35,9 @@ class WanGenerator(DiffusersGenerator):
         experts = (getattr(self.pipeline, name, None) for name in names)
         return [wan_rope(expert) for expert in experts if expert is not None]
 
-    def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
+    def _inputs(self, plan: Plan) -> dict[str, Any]:
         first, last = pil_images(plan)
-        made = self.pipeline(image=first, last_image=last, max_sequence_length=SEQUENCE, **common)
-        return made.frames[0], []
+        return {"image": first, "last_image": last, "max_sequence_length": SEQUENCE}
 
 
 class Wan22(WanGenerator):
@@ -53,12 +49,12 @@ class Wan22(WanGenerator):
     Both are for two experts only.
     """
 
-    name: ClassVar[str] = "wan22"
-    by_variant: ClassVar[Mapping[str, Defaults]] = {
+    name = "wan22"
+    by_variant: ClassVar = {
         "i2v": Defaults(81, 16.0, 40, 3.5, NEGATIVE_PROMPT),
         "ti2v": Defaults(121, 24.0, 50, 5.0, NEGATIVE_PROMPT),
     }
-    options: ClassVar[Mapping[str, Option]] = {
+    options: ClassVar = {
         "guidance_scale_2": Option(None, {"above": 0}),
         "boundary_ratio": Option(None, {"least": 0, "most": 1}),
     }
@@ -113,5 +109,5 @@ class Wan22(WanGenerator):
         boundary = self.chosen["boundary_ratio"]
         return adjusted(self.pipeline, self.chosen["flow_shift"], boundary_ratio=boundary)
 
-    def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
-        return super()._call(plan, guidance_scale_2=self.chosen["guidance_scale_2"], **common)
+    def _inputs(self, plan: Plan) -> dict[str, Any]:
+        return super()._inputs(plan) | {"guidance_scale_2": self.chosen["guidance_scale_2"]}

@@ -1,6 +1,5 @@
 """Wan 2.1 between two frames: VACE (Jiang et al. 2025) and FLF2V (Wan Team 2025), by diffusers."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,8 +21,8 @@ class Wan21(WanGenerator):
     It gets no reference images, which would stand before the first latent.
     """
 
-    name: ClassVar[str] = "wan21"
-    by_variant: ClassVar[Mapping[str, Defaults]] = {
+    name = "wan21"
+    by_variant: ClassVar = {
         "vace-1.3b": Defaults(81, 16.0, 50, 5.0, NEGATIVE_PROMPT),
         "vace-14b": Defaults(81, 16.0, 50, 5.0, NEGATIVE_PROMPT),
         "flf2v": Defaults(81, 16.0, 50, 5.5, NEGATIVE_PROMPT),
@@ -45,15 +44,12 @@ class Wan21(WanGenerator):
     def pipeline_class(self) -> str:  # type: ignore[override]
         return WanGenerator.pipeline_class if self.variant == "flf2v" else "WanVACEPipeline"
 
-    def _call(self, plan: Plan, **common: Any) -> tuple[NDArray[Any], list[str]]:
+    def _inputs(self, plan: Plan) -> dict[str, Any]:
         if self.variant == "flf2v":
-            return super()._call(plan, **common)
+            return super()._inputs(plan)
         video, mask = to_fill_in(plan.first, plan.last, plan.num_frames)
         # A batch of one: its size is read from axes 2 and 3.
-        made = self.pipeline(
-            video=video[None], mask=mask[None], max_sequence_length=SEQUENCE, **common
-        )
-        return made.frames[0], []
+        return {"video": video[None], "mask": mask[None], "max_sequence_length": SEQUENCE}
 
 
 def to_fill_in(

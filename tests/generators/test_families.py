@@ -120,7 +120,7 @@ def sections_of(framepack, count):
     """What the transformer is called with, once a section, and the indices under which it sees each
     latent of the finished clip, found by its content."""
     request = small(framepack, num_frames=count * framepack.factor + 1, steps=1)
-    options = framepack._common(framepack.plan(request), None) | {"output_type": "latent"}
+    options = framepack._call_arguments(framepack.plan(request), None) | {"output_type": "latent"}
     with calls(framepack.pipeline.transformer) as seen:
         latents = framepack.pipeline(**options).frames[-1][0].numpy().swapaxes(0, 1)
     found = [set() for _ in latents]

@@ -297,7 +297,7 @@ def test_each_file_of_tinys_weights_is_looked_for(name, tmp_path):
     shutil.copytree(WEIGHTS, tmp_path, dirs_exist_ok=True)
     file, model = tmp_path / name, TinyGenerator(path=str(tmp_path))
     file.write_bytes(file.read_bytes()[:-5])
-    for fault in ("cannot be read", "is not there"):
+    for fault in ("cannot be used", "is not there"):
         for act in (model.check, model.identity, lambda: model.size, lambda: model.clock(asked())):
             with refused(f"{file} {fault}.*; model.path needs", UnavailableError):
                 act()

@@ -51,7 +51,7 @@ class SamplerSettings:
 
     @classmethod
     def load(cls, folder: Path) -> "SamplerSettings":
-        """The settings in a folder of weights. Raises TypeError or ValueError."""
+        """The settings in a folder of weights. Raises KeyError, TypeError or ValueError."""
         values = json.loads((folder / SETTINGS_FILE).read_text())
         return cls(**{**values, "size": tuple(values["size"])})
 
@@ -60,7 +60,7 @@ class TinyGenerator(PickledByArguments):
     """First frame + last frame -> clip, on the CPU, without text.
 
     path : folder of weights; None is the one that ships with the project. Prompts and guidance are
-    ignored; frames are resized to the model's size, and the clip's notes name both.
+    ignored; frames are resized to the model's size.
     """
 
     name: ClassVar[str] = "tiny"
@@ -72,11 +72,24 @@ class TinyGenerator(PickledByArguments):
         """Raises UnavailableError where the extra generators is not installed, or a file of the
         weights is missing or cannot be read."""
         require_extra("model tiny", "generators")
-        for name in FILES:
-            if fault := _fault(self.path / name):
-                shipped = self.path == WEIGHTS
-                remedy = "install spf again" if shipped else f"model.path needs {', '.join(FILES)}"
-                raise UnavailableError(f"model=tiny: {self.path / name} {fault}; {remedy}")
+        from safetensors import SafetensorError, safe_open
+
+        for file in (self.path / name for name in FILES):
+            try:
+                if file.suffix == ".safetensors":
+                    with safe_open(file, framework="numpy"):
+                        continue  # its header fits its size
+                json.loads(file.read_text())
+                if file.name == SETTINGS_FILE:
+                    SamplerSettings.load(self.path)
+                continue
+            except FileNotFoundError:
+                fault = "is not there"
+            except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+                fault = f"cannot be used ({one_line(error, None)})"
+            shipped = self.path == WEIGHTS
+            remedy = "install spf again" if shipped else f"model.path needs {', '.join(FILES)}"
+            raise UnavailableError(f"model=tiny: {file} {fault}; {remedy}")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -138,31 +151,6 @@ class TinyGenerator(PickledByArguments):
                 f"tiny: num_frames={count} is outside what it learned; use {low} to {high}"
             )
         return count
-
-
-def _fault(file: Path) -> str:
-    """Why a file of the weights cannot serve, as the rest of a sentence; "" where it can."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        if file.suffix == ".safetensors":
-            with safe_open(file, framework="numpy"):
-                return ""  # its header fits its size
-        content = json.loads(file.read_text())
-    except FileNotFoundError:
-        return "is not there"
-    except (OSError, ValueError, SafetensorError) as error:
-        return f"cannot be read ({one_line(error, None)})"
-    needed = ("size", "num_frames", "min_frames", "max_frames")
-    if file.name != SETTINGS_FILE:
-        return ""
-    if missing := [name for name in needed if name not in content]:
-        return f"lacks {', '.join(missing)}"
-    try:
-        SamplerSettings.load(file.parent)
-    except (TypeError, ValueError) as error:
-        return f"cannot be used ({one_line(error, None)})"
-    return ""
 
 
 @contextmanager

@@ -56,8 +56,7 @@ class TinySampler:
     `timestep` (B,) in 0..1000 as a keyword, as diffusers' pipelines do.
     """
 
-    def __init__(self, folder: str | Path | None = None) -> None:
-        folder = Path(folder) if folder is not None else WEIGHTS
+    def __init__(self, folder: Path = WEIGHTS) -> None:
         self.settings = SamplerSettings.load(folder)
         self.transformer = WanTransformer3DModel.from_pretrained(
             folder, torch_dtype=torch.float32, use_safetensors=True, local_files_only=True
@@ -75,18 +74,12 @@ class TinySampler:
     ) -> NDArray[np.uint8]:
         """A clip (T, H, W, 3) uint8, RGB.
 
-        Parameters
-        ----------
-        first, last : (H, W, 3) uint8, RGB, at the model's size. The clip's end frames are the
-            model's own images of them, not copies.
-        num_frames : T; the settings' own where None.
-        seed : of the noise, which depends on it and on T alone.
-        steps : denoising steps; the settings' own where None.
-        on_progress : called with the number of steps done and their total.
+        first, last : (H, W, 3) uint8, RGB, at the model's size; the clip's end frames are the
+        model's own images of them. num_frames, steps : T and denoising steps; the settings' own
+        where None. seed : of the noise, which depends on it and on T alone.
         """
         settings = self.settings
-        num_frames = settings.num_frames if num_frames is None else num_frames
-        num_steps = settings.num_steps if steps is None else steps
+        num_frames, num_steps = num_frames or settings.num_frames, steps or settings.num_steps
         ends = _to_model(first), _to_model(last)
         known, middle = conditioning(*ends, num_frames), midway(*ends)
         generator = torch.Generator().manual_seed(seed)
