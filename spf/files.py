@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from spf.errors import UnavailableError
+from spf.errors import ConfigError, UnavailableError, one_line
 
 NO_ARCHIVE = (
     ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, RecursionError,
@@ -129,14 +129,17 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file holds, as data alone. Raises OSError, UnicodeDecodeError, yaml.YAMLError."""
-    text = read_bounded(path, LARGEST_YAML).decode("utf-8")
+    """What a YAML file holds, as data alone. Raises ConfigError for what cannot be read as that."""
     try:
-        return _Loader(text).get_single_data()
+        return _Loader(read_bounded(path, LARGEST_YAML).decode("utf-8")).get_single_data()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise ConfigError(f"{path}: cannot be read ({why}); check the file") from None
     except RecursionError:
-        raise yaml.YAMLError("it is nested too deeply") from None
-    except ValueError as error:  # numbers and dates that Python cannot hold
-        raise yaml.YAMLError(str(error)) from None
+        why = "it is nested too deeply"
+    except (yaml.YAMLError, ValueError) as error:  # also of dates that Python cannot hold
+        why = one_line(getattr(error, "problem", None) or error, 100)
+    raise ConfigError(f"{path}: no valid YAML ({why}); correct the file")
 
 
 def brief(value: Any) -> str:

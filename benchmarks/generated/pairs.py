@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import yaml
 
-from spf.errors import ConfigError, SpfError, one_line
+from spf.errors import ConfigError, SpfError
 from spf.files import brief, read_yaml
 from spf.generators.base import Image
 from spf.generators.stills import Described, Frame, NoStills, StillImage, Stills
@@ -184,13 +183,7 @@ def _photographs(size: tuple[int, int]) -> Iterator[Pair]:
 
 def _entries(path: Path) -> Iterator[dict[str, str]]:
     """The entries of a file, each with `where` it stands; checked, but for what images hold."""
-    try:
-        content = read_yaml(path)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        why = one_line(error, 120)
-        raise ConfigError(f"{path}: this is no YAML ({why}); {LAYOUT}") from None
+    content = read_yaml(path)
     if not isinstance(content, list) or not content:
         raise ConfigError(f"{path}: there is no list of pairs; {LAYOUT}")
     seen: set[str] = set()

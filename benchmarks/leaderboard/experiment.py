@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-import yaml
 from threadpoolctl import threadpool_limits
 
 from benchmarks.harness.cells import Cell, Section, Summary, Table
@@ -23,7 +22,7 @@ from benchmarks.leaderboard.tables import LINEARITY, Board, left_out_sentence, t
 from benchmarks.leaderboard.terminal import FILE, document, missing_dimensions, print_board
 from spf.commands.output import as_json
 from spf.embedders import label
-from spf.errors import ConfigError, one_line
+from spf.errors import ConfigError
 from spf.files import read_yaml
 from spf.generators.folder import Folder, FolderClip
 from spf.names import choose, normalized_name, printable
@@ -141,11 +140,7 @@ def read_categories(path: str | None) -> dict[str, str]:
     """Categories by pair, from a YAML file. Raises ConfigError for anything else."""
     if path is None:
         return {}
-    try:
-        found = read_yaml(Path(str(path)))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        why = one_line(error, 120)
-        raise ConfigError(f"categories={path}: cannot be read ({why}); check the file") from None
+    found = read_yaml(Path(path))
     if not isinstance(found, dict) or not all(isinstance(x, str) for x in found.values()):
         raise ConfigError(f"categories={path}: expected lines of the form PAIR: CATEGORY")
     return {normalized_name(str(pair)): printable(name) for pair, name in found.items()}

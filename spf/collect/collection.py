@@ -8,8 +8,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-import yaml
-
 from spf.errors import ConfigError, one_line
 from spf.files import LARGEST_YAML, brief, read_bounded, read_yaml
 from spf.names import choose, printable
@@ -76,7 +74,7 @@ def read_collection(name: str) -> Collection:
     path = Path(name).expanduser()
     try:
         return _checked(path.stem, read_bounded(path, LARGEST_YAML), read_yaml(path))
-    except (OSError, ValueError, yaml.YAMLError) as error:  # text that is no UTF-8 is a ValueError
+    except (OSError, ValueError) as error:
         why = one_line(error, 300)
         raise ConfigError(printable(f"{path}: {why}; correct the file")) from None
 

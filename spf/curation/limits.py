@@ -8,9 +8,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from spf.errors import ConfigError, one_line
+from spf.errors import ConfigError
 from spf.files import brief, read_yaml
 from spf.names import choose
 
@@ -47,14 +45,7 @@ SECONDS = ("max_dead", "max_dead_start", "max_dead_end", "min_change_rate")
 
 def read_limits(path: Path) -> dict[str, float]:
     """The limits of a YAML file; raises ConfigError where it cannot be read or holds others."""
-    try:
-        found = read_yaml(path)
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
-        raise ConfigError(f"{path}: cannot be read ({why}); give a YAML file") from None
-    except yaml.YAMLError as error:
-        why = one_line(getattr(error, "problem", None) or error, 100)
-        raise ConfigError(f"{path}: no valid YAML ({why}); write max_stall: 0.2") from None
+    found = read_yaml(path)
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: it holds {brief(found)}; write a line for each limit")
     try:

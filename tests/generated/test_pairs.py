@@ -89,7 +89,7 @@ def test_a_file_may_hold_images_and_descriptions(written, tmp_path):
 
 
 @pytest.mark.parametrize(("content", "words"), [
-    ("- {name: [", "this is no YAML"), ("", "there is no list of pairs"),
+    ("- {name: [", "no valid YAML"), ("", "there is no list of pairs"),
     (["a.png"], "pair 1 is 'a.png'"), ([GOOD, {"name": "x"}], "pair 2 has no first"),
     ([GOOD | {"promt": "x"}], "did you mean prompt"),
     ([GOOD, WORDS | {"last": "b.png"}], "pair 2 has first_prompt and last"),
