@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from spf.commands import options
 from spf.commands.output import Output, print_table
-from spf.commands.shared import advance, check_writable, clips_at, embedder_of, print_embedder
+from spf.commands.shared import check_writable, clips_at, embedder_of, print_embedder
 from spf.errors import ClipError, ConfigError
 from spf.names import plain
 
@@ -124,7 +124,7 @@ def analyze(
         for clip, title in zip(paths, _titles(paths), strict=True):
             row = dict.fromkeys(names) | {"clip": clip, "embedder": shown_name(measuring)}
             bar.set_description(plain(Path(clip).name[-30:]))
-            on_frame = None if several else advance(bar)
+            on_frame = None if several else lambda *_: bar.update()
             try:
                 measured = measure_clip(
                     clip, measuring, sampling=sampling, on_frame=on_frame, cache=cache,

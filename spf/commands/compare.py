@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -68,9 +67,15 @@ def compare(
     if not output.form:
         sys.stdout.flush()
         os.execv(sys.executable, command)
-    code, folder = _run(command)
-    if folder is None:
-        return code
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        printed = None
+        while printed is None:
+            with suppress(KeyboardInterrupt):  # it has it too, and ends in order
+                printed, _ = process.communicate()
+    lines = os.fsdecode(printed).splitlines()
+    if process.returncode > 1 or not lines:
+        return process.returncode
+    folder = Path(lines[-1])  # of the run
     found = json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))
     rows = found.pop("rows")
     output.columns = list(dict.fromkeys(name for row in rows for name in row))
@@ -78,15 +83,4 @@ def compare(
     with output:
         for row in rows:
             output.add(row)
-    return code
-
-
-def _run(command: Sequence[str]) -> tuple[int, Path | None]:
-    """The exit code of run.py, and the run's folder, the last line that it prints."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        printed = None
-        while printed is None:
-            with suppress(KeyboardInterrupt):  # it has it too, and ends in order
-                printed, _ = process.communicate()
-    lines = os.fsdecode(printed).splitlines()
-    return process.returncode, Path(lines[-1]) if lines and process.returncode < 2 else None
+    return process.returncode

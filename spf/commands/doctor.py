@@ -42,11 +42,18 @@ def doctor(
 
 def report() -> Iterator[str]:
     """The doctor's lines, quickest first."""
+    import psutil
+
     from spf.embedders import available
     from spf.quality import VBENCH_DIMENSIONS, missing_package, missing_weights
 
+    memory, disk = psutil.virtual_memory(), shutil.disk_usage(Path.cwd())
     yield "machine"
-    yield from _machine()
+    yield f"  python   {sys.version.split()[0]}"
+    yield f"  cores    {len(os.sched_getaffinity(0))}"
+    yield f"  memory   {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
+    yield f"  disk     {disk.free / 2**30:.1f} GiB free here"
+    yield f"  GPU      {_gpu()}"
     yield "packages"
     for name, version in installed(*PACKAGES).items():
         yield f"  {name:<16} {version}"
@@ -54,8 +61,12 @@ def report() -> Iterator[str]:
     for extra in EXTRAS:
         state = f"absent: {install_command(extra)}" if missing_extra(extra) else "installed"
         yield f"  {extra:<16} {state}"
-    yield "weights"
-    yield from _weights()
+    yield "weights"  # of the Hugging Face cache, which all loaders share
+    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    yield f"  cache    {cache}{'' if cache.is_dir() else ' (not there)'}"
+    for name in sorted(path.name for path in cache.glob("models--*")) or ["none"]:
+        yield f"  found    {name.removeprefix('models--').replace('--', '/')}"
     yield "embedders"
     for name, reason in available().items():
         yield f"  {name:<16} {f'not available: {reason}' if reason else 'available'}"
@@ -69,18 +80,6 @@ def report() -> Iterator[str]:
     yield from _options()
 
 
-def _machine() -> Iterator[str]:
-    import psutil
-
-    memory = psutil.virtual_memory()
-    disk = shutil.disk_usage(Path.cwd())
-    yield f"  python   {sys.version.split()[0]}"
-    yield f"  cores    {len(os.sched_getaffinity(0))}"
-    yield f"  memory   {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
-    yield f"  disk     {disk.free / 2**30:.1f} GiB free here"
-    yield f"  GPU      {_gpu()}"
-
-
 def _gpu() -> str:
     # Importing torch takes seconds: ask it only where a driver is installed.
     if not DRIVER.exists():
@@ -91,15 +90,6 @@ def _gpu() -> str:
         return "a driver is installed, but torch sees no CUDA device"
     found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     return ", ".join(f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)" for gpu in found)
-
-
-def _weights() -> Iterator[str]:
-    """Models in the Hugging Face cache, which all loaders share."""
-    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
-    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
-    yield f"  cache    {cache}{'' if cache.is_dir() else ' (not there)'}"
-    for name in sorted(path.name for path in cache.glob("models--*")) or ["none"]:
-        yield f"  found    {name.removeprefix('models--').replace('--', '/')}"
 
 
 def _wandb() -> str:

@@ -68,7 +68,9 @@ class Output:
         if self.form == "jsonl":
             self._print({"schema": self._schema, **row})
         elif self.form == "csv":
-            self._print_csv(_cell(row.get(name)) for name in self.columns)
+            values = (_plain(row.get(name)) for name in self.columns)
+            nested = (json.dumps(x) if isinstance(x, bool | list | dict) else x for x in values)
+            self._print_csv(harmless(printable(x)) if isinstance(x, str) else x for x in nested)
         elif self.form == "json":
             self._rows.append(row)
 
@@ -96,14 +98,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, int | float | str | None) else str(value)
-
-
-def _cell(value: Any) -> Any:
-    """A cell of CSV: what JSON would hold; no text is a formula to a spreadsheet."""
-    value = _plain(value)
-    if isinstance(value, bool | list | dict):
-        return json.dumps(value)
-    return harmless(printable(value)) if isinstance(value, str) else value
 
 
 def print_table(

@@ -100,6 +100,7 @@ def retime(
       spf retime clip.mp4 --target ease_in_out --method blend --frames 96
       spf retime clip.mp4 --method regenerate --model wan22 --dry-run
     """
+    from spf import embedders
     from spf.pacing.outputs import write_plot, write_report, write_side_by_side
     from spf.pacing.plan import RegenerationPlan, Wanted, plan_retiming
     from spf.pacing.retime import carry_out, check_out, segments_beside
@@ -114,9 +115,14 @@ def retime(
     if named and not isinstance(strategy, Regenerate):
         raise ConfigError(f"--{named[0]} is for --method regenerate; add that, or leave it out")
     fields = {"n_segments": segments, "strategy": steer, "prompt": prompt, "seed": seed}
-    fields = {name: x for name, x in (fields | {"cuts": cuts}).items() if x is not None}
-    strategy = make_method(strategy, **fields)
-    check = _check(check_embedder, check_weights, measuring)
+    fields |= {"cuts": cuts}
+    strategy = make_method(strategy, **{k: x for k, x in fields.items() if x is not None})
+    check: str | Embedder = check_embedder
+    if check_embedder not in ("auto", "none"):
+        check = embedder_of(check_embedder, check_weights, "--check-weights")
+    elif check_weights is not None:
+        raise ConfigError("--check-weights is for --check-embedder NAME; name one")
+    second = embedders.check_embedder(check, measuring)
     generator = _generator(model, command, settings or [], strategy)
     wanted, cached = Wanted(keep, frames, fps), not no_cache
     with progress_bars() as on_progress:
@@ -128,7 +134,7 @@ def retime(
         if dry_run:
             return 0
         check_writable(result.parent)
-        done = carry_out(plan, result, measuring, cached, on_progress, check=check)
+        done = carry_out(plan, result, measuring, cached, on_progress, check=second)
         _print_result(done, measuring)
         print(f"  result        {plain(result)}")
         write_report(done, result.with_suffix(".json"), measuring)
@@ -164,8 +170,7 @@ def _generator(
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    """NAME=VALUE: a number, a list of numbers, true, false, null, or else text; a path is taken as
-    it is typed. Messages call the setting model.NAME, which serves too."""
+    """NAME=VALUE: a number, a list of numbers, true, false, null, or else text."""
     name, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"--set {text}: write NAME=VALUE")
@@ -183,17 +188,6 @@ def output_file(clip: str, out: str, name: str, suffix: str) -> Path:
     if path.suffix.lower() == suffix and not path.is_dir():
         return path
     return path / f"{Path(clip).resolve().name or 'clip'}.{name}{suffix}"
-
-
-def _check(name: str, weights: str | None, embedder: "Embedder") -> "Embedder | None":
-    """The second embedder. Raises as `embedder_of` and `check_embedder`."""
-    from spf.embedders import check_embedder
-
-    if name not in ("auto", "none"):
-        return check_embedder(embedder_of(name, weights, "--check-weights"), embedder)
-    if weights is not None:
-        raise ConfigError("--check-weights is for --check-embedder NAME; name one")
-    return check_embedder(name, embedder)
 
 
 def pacing_of(

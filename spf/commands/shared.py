@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -14,8 +14,6 @@ from spf.errors import ConfigError, SpfError, UnavailableError, one_line
 from spf.names import plain
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from spf.embedders import Embedder
 
 INTERRUPTED = 130
@@ -137,15 +135,6 @@ def clips_at(path: str) -> Iterator[str]:
             yield os.path.join(path, name)
     if not found:
         yield path
-
-
-def advance(bar: "tqdm[Any]") -> Callable[[object, float], None]:
-    """What counts the frames of a clip in a progress bar."""
-
-    def on_frame(image: object, time: float) -> None:
-        bar.update()
-
-    return on_frame
 
 
 def check_writable(folder: Path) -> None:

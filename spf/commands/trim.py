@@ -4,7 +4,7 @@ from typing import Annotated
 
 from spf.commands import options
 from spf.commands.retime import output_file
-from spf.commands.shared import advance, check_writable, embedder_of, print_embedder
+from spf.commands.shared import check_writable, embedder_of, print_embedder
 from spf.names import plain
 
 
@@ -58,8 +58,8 @@ def trim(
     cache = None if no_cache else user_cache()
     with tqdm(unit="frames", leave=False, disable=None) as bar:
         measured = measure_clip(
-            clip, measuring, sampling=Sampling(stream=stream), on_frame=advance(bar),
-            cache=cache, guarded=True,
+            clip, measuring, sampling=Sampling(stream=stream), cache=cache, guarded=True,
+            on_frame=lambda *_: bar.update(),
         )  # fmt: skip
         plan = plan_trim(measured, margin, copy)
     print_embedder(measuring)

@@ -21,7 +21,7 @@ from spf.video.pixels import STILL, Bars, PixelStatistics, pixel_notes
 T = TypeVar("T")
 Image = NDArray[np.uint8]
 Source = str | os.PathLike[str] | ArrayLike | Iterator[tuple[Image, float]]
-OnFrame = Callable[[Image, float], None]
+OnFrame = Callable[[Image, float], object]
 
 LARGE = 2**25  # bytes of a frame (11 megapixels) from which on none is read ahead
 FRAMES = "frames"  # what errors call a clip that came from memory
