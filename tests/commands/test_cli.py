@@ -217,8 +217,6 @@ def test_doctor_has_its_sections(monkeypatch, tmp_path):
     lines = list(report())
     text = "\n".join(lines)
     assert {"machine", "packages", "weights", "VBench dimensions", "W&B"} <= set(lines)
-    for name in ("cores", "memory", "disk", "GPU"):
-        assert re.search(rf"^  {name} +\S", text, re.MULTILINE)
     assert "found    maker/model" in text
     available = dict(re.findall(r"^  (\w+) +(available|not available)", text, re.MULTILINE))
     assert set(available) == set(VBENCH_DIMENSIONS) | set(EMBEDDERS)
@@ -229,7 +227,6 @@ def test_doctor_has_its_sections(monkeypatch, tmp_path):
     for group in harness.CONFIGS.glob("*/*.yaml"):
         assert f"{group.parent.name}=" in lines
         assert re.search(rf"^  {group.stem} +\S.*[Nn]eeds", text, re.MULTILINE)
-    assert max(map(len, lines)) < 200
 
 
 PAGE = """\

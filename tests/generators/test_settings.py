@@ -222,14 +222,10 @@ def test_frames_and_sizes_that_cannot_be_made_are_noted(wan, tiny_weights):
     ({"fps": 10**400}, "fps=1000"),
     ({"guidance": float("nan")}, "guidance=nan"),
     ({"prompt": 3}, "prompt=3"),
-    ({"negative_prompt": ["blue"]}, "negative_prompt="),
 ])  # fmt: skip
 def test_impossible_requests(change, message):
     with refused(message):
         asked(**change)
-
-
-SIZE = r"size=.* must be \[height, width\] in pixels, 1 to 4096 each"
 
 
 @pytest.mark.parametrize(("kind", "settings", "message"), [
@@ -237,20 +233,16 @@ SIZE = r"size=.* must be \[height, width\] in pixels, 1 to 4096 each"
     (Wan22, {"dtype": "float8"}, "unknown dtype"),
     (Wan22, {"flow_shift": 0}, "flow_shift=0 must be a number above 0"),
     (Wan22, {"boundary_ratio": 1.5}, "from 0 to 1"),
-    (Wan22, {"guidance_scale_2": "high"}, "guidance_scale_2='high'"),
     (Wan22, {"variant": "ti2v", "guidance_scale_2": 3.0}, "one expert"),
-    (Wan22, {"variant": "ti2v", "boundary_ratio": 0.5}, "one expert"),
     (Wan22, {"num_frames": 10**9}, "num_frames=.* from 2 to 262144"),
     (Wan22, {"fps": 1e-300}, "fps=1e-300 must be a number from 0.001 to 1000"),
-    *((Wan22, {"size": size}, SIZE) for size in (5, [480], [480, "832"], [10**5] * 2)),
+    (Wan22, {"size": [480]}, r"size=.* must be \[height, width\] in pixels, 1 to 4096 each"),
     (Wan22, {"negative_prompt": 3}, "negative_prompt=3 must be text"),
     (Wan22, {"area": 0}, "area=0 must be a whole number, at least 1"),
     (Wan22, {"area": 255}, "smaller than one latent; 16x16"),
     (Ltx2, {"warp_audio": "maybe"}, "warp_audio='maybe' must be true or false"),
     (Ltx2, {"crf": 52}, "from 0 to 51"),
-    (Ltx2, {"stg_scale": float("nan")}, "stg_scale=nan"),
     (LtxVideo, {"decode_timestep": 1.5}, "model.decode_timestep=1.5 must be a number"),
-    (LtxVideo, {"image_cond_noise_scale": True}, "_scale=True must be a number"),
     (FramePack, {"true_cfg": 0.5}, "model.true_cfg="),
     (FramePack, {"latent_window": 2.5}, "model.latent_window="),
 ])  # fmt: skip

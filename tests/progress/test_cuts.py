@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import spf
-from spf.progress.cuts import CUT_ANGLE, hard_cuts, separation
-from spf.progress.distances import banded_angles
+from spf.progress.cuts import CUT_ANGLE, hard_cuts
 from synthetic.clips import SyntheticClip, content
 from synthetic.motion import motion
 
@@ -25,21 +24,6 @@ def dissolve(count):
 
 def cuts(*parts):
     return spf.fit(np.concatenate(parts)).cuts
-
-
-def test_separation_is_the_smallest_angle_across_a_step():
-    """Against the definition, pair by pair, with windows that hold all pairs and that do not."""
-    z = np.random.default_rng(0).normal(size=(9, 5))
-    near = [(a, b) for a in range(3) for b in range(3)]
-    for window in (1, 2, 4, 8, 30):
-        angles = banded_angles(z, window)
-        inside = [(a, b) for a, b in near if a + b + 1 <= window]
-        wanted = [
-            min(angles[i - a, a + b] for a, b in inside if i - a >= 0 and i + 1 + b < 9)
-            for i in range(8)
-        ]
-        assert separation(angles) == pytest.approx(wanted)
-        assert separation(np.stack([angles, angles])).shape == (2, 8)
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0])

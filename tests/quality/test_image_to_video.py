@@ -146,12 +146,8 @@ def test_motions_are_those_that_vbench_reads_in_names():
     assert motion_of("a camera on a table") == ""
 
 
-def picture(seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (24, 32, 3), dtype=np.uint8)
-
-
 def test_psnr_is_scikit_images_up_to_what_rounding_allows():
-    made, asked = picture(0), picture(1)
+    made, asked = clips.noise(2, 24, 32)
     assert psnr(made, asked) == pytest.approx(peak_signal_noise_ratio(asked, made, data_range=255))
     assert psnr(made ^ 1, made) == pytest.approx(20 * log10(255))  # one grey level: MSE 1
     assert psnr(made, made) == MAXIMAL_PSNR == pytest.approx(58.92, abs=0.01)
@@ -162,7 +158,7 @@ def test_psnr_is_scikit_images_up_to_what_rounding_allows():
 
 
 def test_ends_are_compared_with_their_own():
-    first, last, start, end = map(picture, range(4))
+    first, last, start, end = clips.noise(4, 24, 32)
     histogram = load_embedder("histogram")
     found = end_fidelity(first, last, Conditions(start, end), histogram)
     a, b, c, d = spf.embed(np.stack([first, start, last, end]), "histogram").astype(np.float64)
