@@ -137,7 +137,6 @@ def test_wrong_arguments_exit_2_with_a_remedy(words, thing, tmp_path, capsys, mo
 
 
 def documented(schema):
-    """The columns of a schema, as docs/reference/commands.md lists them."""
     text = (harness.ROOT / "docs" / "reference" / "commands.md").read_text()
     table = text.partition(f"### {schema}\n")[2].partition("\n### ")[0]
     cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
@@ -157,7 +156,6 @@ def test_the_schemas_are_documented():
 
 
 def test_rows_are_the_same_in_each_form(tmp_path, capsys, monkeypatch):
-    """Numbers unrounded; cells of CSV are no formulas; nothing is written unasked."""
     clip = harness.save(tmp_path / "=cmd(1)\x1b[2J.mp4", harness.steady(25, power=3.0))
     monkeypatch.chdir(tmp_path)
     curve, words = spf.measure(clip, "pixels"), ("analyze", clip.name, *PIXELS)

@@ -52,8 +52,6 @@ REQUEST = Request(FIRST, LAST, PROMPT, seed=5, num_frames=9, fps=7.5)
 
 
 class Outside:
-    """The script, where it logs, and a `Command` that runs it."""
-
     def __init__(self, folder):
         self.script, self.log = folder / "make clip.py", folder / "calls"
         self.script.write_text(SCRIPT)
@@ -95,7 +93,6 @@ def test_retries_end(outside):
 
 
 def alive(processes):
-    """Those that run; one that is dead and not yet collected does not."""
     found = [x for x in psutil.process_iter(["status"]) if x.pid in processes]
     return [x for x in found if x.info["status"] != psutil.STATUS_ZOMBIE]
 

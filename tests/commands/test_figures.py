@@ -15,13 +15,11 @@ NAME = "efficientnet (ImageNet)"
 
 
 def level(number):
-    """The grey of a frame of `counted`, by its number."""
     return 10 + 2 * number
 
 
 def counted(shares, times):
-    """A measured clip whose pacing is chosen. The upper rows of a frame show its number, and the
-    next ones make up for it: `harness.Linear` sees the mean of all."""
+    """A measured clip of chosen pacing, whose upper rows show its number and leave its mean."""
     frames = np.zeros((len(shares), 96, 96, 3), np.uint8)
     for number, (image, share) in enumerate(zip(frames, shares, strict=True)):
         image[:24], image[24:48] = level(number), 255 - level(number)
@@ -30,7 +28,6 @@ def counted(shares, times):
 
 
 def drawn(measured, monkeypatch):
-    """The plot before it becomes a picture."""
     made = []
     monkeypatch.setattr(figures, "png", lambda figure: made.append(figure) or b"")
     figures.plot_measurement(measured, "title", figures.subtitle(measured.curve, NAME))
@@ -84,7 +81,6 @@ def fitted(frames, times):
 
 
 def clip(count, power=1.0, rate=RATE):
-    """A dissolve and its curve."""
     frames = np.stack(harness.dissolve(np.linspace(0, 1, count) ** power))
     return frames, fitted(frames, np.arange(count) / rate)
 

@@ -26,7 +26,6 @@ COUNT = 33
 
 @pytest.fixture
 def clip(tmp_path):
-    """A dissolve that is slow at first: 25 frames at 12 a second."""
     return harness.save(tmp_path / "clip.mp4", harness.steady(25, power=3.0))
 
 
@@ -64,7 +63,6 @@ def test_retime_writes_clip_film_plot_and_map(clip, tmp_path, capsys):
 
 
 def test_like_another_clip(clip, tmp_path, capsys):
-    """A linear clip that is paced like the slow starter becomes it: the map is its curve."""
     even = harness.save(tmp_path / "even.mp4", harness.steady(25))
     words = [even, "--like", clip, *PIXELS, "--frames", "13", "--out"]
     paced = tmp_path / "paced.mp4"

@@ -21,7 +21,6 @@ from spf.generators.folder import Folder
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A source with two grids, and its collection in `small.yaml`."""
     monkeypatch.chdir(tmp_path)
     sources = []
     for seed, pair in enumerate(["cat", "dog"]):
@@ -179,8 +178,6 @@ def test_an_interrupted_build_goes_on(place, capsys):
 
 
 class Files(Server):
-    """Serves a folder."""
-
     root: Path
 
     @property

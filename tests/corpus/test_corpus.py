@@ -82,7 +82,6 @@ def test_an_input_that_makes_no_sense_is_refused_in_a_line(tmp_path, name, conte
 
 
 def task(worker, indices, names):
-    """The rows that a worker makes of a task."""
     named = [os.fsencode(names[index]) for index in indices]
     return worker(pa.table({"index": list(indices), "name": named}))
 

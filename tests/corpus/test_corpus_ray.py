@@ -54,7 +54,6 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def local_ray():
-    """One Ray for all: it takes many seconds to start."""
     with Pool(2).started():
         yield
 
@@ -148,7 +147,6 @@ def test_a_command_that_is_stopped_goes_on_where_it_was(how, corpus, undisturbed
 
 
 def seen(processes):
-    """Temporary folders of Ray that processes name, and addresses where they listen."""
     folders = set()
     listening = set()
     for process in processes:

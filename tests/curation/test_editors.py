@@ -108,7 +108,6 @@ def test_reels_long_lists_and_rows():
 
 @pytest.mark.skipif(not shutil.which("ffprobe"), reason="needs the program ffprobe")
 def test_ffmpeg_reads_the_chapters(tmp_path):
-    """Carried into an MP4 by ffmpeg, and read by ffprobe."""
     clip, path = tmp_path / "a.mp4", tmp_path / "chapters.ffmeta"
     harness.save(clip, harness.steady(60))
     odd = EditedPart(1.0, 5.0, r"a=b; #c \d")

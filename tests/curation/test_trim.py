@@ -138,7 +138,6 @@ def test_sound_stays_in_step(keys, copied, tmp_path):
 
 
 def test_copied_packets_show_the_same_frames(tmp_path):
-    """Keyframes every 12 frames, with B-frames: the cuts move outwards to what can be copied."""
     path = made(tmp_path / "a.mp4", options={"g": "12", "bf": "2", "sc_threshold": "0"})
     exact = planned(path)
     assert exact.span is None

@@ -174,7 +174,6 @@ def network():
 
 @pytest.fixture(scope="module")
 def reference():
-    """The same with the published weights."""
     model, weights = network(), torch.load(efficientnet._shipped(), weights_only=True)
     model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
     return model

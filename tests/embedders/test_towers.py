@@ -28,7 +28,6 @@ SHAPES = [(1, 1), (1, 1000), (1000, 1), (2, 3), (33, 47), (64, 64), (64, 513), (
 
 
 def frame(height, width, seed=0):
-    """Smooth colours with noise (height, width, 3) uint8."""
     random = np.random.default_rng(seed)
     waves = np.outer(np.sin(np.linspace(0, 7, height)), np.cos(np.linspace(0, 5, width)))
     noise = random.uniform(-1, 1, 3), random.normal(0, 20, (height, width, 3))
@@ -36,7 +35,6 @@ def frame(height, width, seed=0):
 
 
 def angle(first, second):
-    """Largest angle between rows, radians, accurate for small ones."""
     a, b = (x.astype(float) for x in (first, second))
     a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
     return float(2 * np.arcsin(np.linalg.norm(a - b, axis=1) / 2).max())

@@ -31,7 +31,6 @@ LOOSE = replace(PIN, revision=None, sha256=None)
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """A cache of the hub without anything in it."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -53,7 +52,6 @@ def put(cache, pin=PIN, commit=COMMIT, content=BYTES):
 
 
 def test_repositories_are_those_of_open_clip():
-    """The names are open_clip's own, but for a trailing slash."""
     from open_clip.pretrained import _PRETRAINED
 
     tags = [tag for tags in _PRETRAINED.values() for tag in tags.values()]
@@ -278,7 +276,6 @@ def test_a_folder_of_other_weights_exits_3(command, name, folder, message, tower
 def test_a_package_of_weights_that_is_not_whole_exits_3(
     state, message, tmp_path, monkeypatch, line_of
 ):
-    """The default embedder's. A package is found by its name, so another one can stand in."""
     package, shipped = efficientnet.PACKAGE.replace("-", "_"), efficientnet._shipped()
     models = tmp_path / "site" / package / "models"
     harness.touch(models.parent, "__init__.py", "models/none")

@@ -74,7 +74,6 @@ def ltxv(adapters):
 
 
 def steps(generator, request):
-    """What the transformer is called with at each step of a generation."""
     with calls(generator.pipeline.transformer) as seen:
         generator.generate(request)
     return seen
@@ -117,8 +116,7 @@ def framepack(adapters):
 
 
 def sections_of(framepack, count):
-    """What the transformer is called with, once a section, and the indices under which it sees each
-    latent of the finished clip, found by its content."""
+    """Calls of the transformer, and the indices under which each latent of the clip is seen."""
     request = small(framepack, num_frames=count * framepack.factor + 1, steps=1)
     options = framepack._call_arguments(framepack.plan(request), None) | {"output_type": "latent"}
     with calls(framepack.pipeline.transformer) as seen:

@@ -52,7 +52,6 @@ def weights(folder, part="transformer"):
 
 
 def with_weights(folder, to, **parts):
-    """A copy of a pipeline with other weights in some of its components."""
     from safetensors.torch import save_file
 
     shutil.copytree(folder, to)
@@ -79,7 +78,6 @@ def saved_lora(file, layers, theirs=False):
 
 
 def low_rank(state, *layers, seed=0):
-    """Factors (down, up) of rank 4, large enough to show."""
     random = torch.Generator().manual_seed(seed)
     made = {}
     for layer in layers:
@@ -119,8 +117,7 @@ PARTS = ("transformer", "transformer_2")
 
 @pytest.fixture(scope="module")
 def files(adapters, tmp_path_factory):
-    """LoRAs of two models, the experts of Wan as GGUF files (`gguf`; the second one in its authors'
-    names), and files that fit nothing."""
+    """LoRAs of two models, the experts of Wan as GGUF files, and files that fit nothing."""
     folder, query = tmp_path_factory.mktemp("files"), "blocks.0.attn1.to_q"
     loras = {x: low_rank(weights(adapters(x).path), *layers) for x, layers in LAYERS.items()}
     down, up = loras["i2v"][query]
@@ -139,7 +136,6 @@ def files(adapters, tmp_path_factory):
 
 
 def named(options, known):
-    """Options with paths in place of names."""
     if isinstance(options, dict):
         return {name: named(value, known) for name, value in options.items()}
     if isinstance(options, list):

@@ -52,8 +52,7 @@ class _Alive(TorchDispatchMode):
 
 
 def peak(model, run):
-    """Bytes of all tensors alive at the worst moment of `run`, but for the model's weights and what
-    exists before; also on torch's device meta, where real architectures run without data."""
+    """Bytes of all tensors alive at the worst moment of `run`, but for those that exist before."""
     with torch.no_grad(), _Alive([*model.parameters(), *model.buffers()]) as alive:
         run()
     return alive.peak

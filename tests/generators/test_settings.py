@@ -34,7 +34,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def levels(generator, **more):
-    """The noise levels at which each transformer is called while a clip is generated."""
     pipe = generator.pipeline
 
     def level(named):

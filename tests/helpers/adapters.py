@@ -37,7 +37,6 @@ def index(folder, **more):
 
 
 def empty_hub(monkeypatch, folder):
-    """A machine on which nothing was ever downloaded."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder))
 
 

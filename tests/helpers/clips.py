@@ -92,7 +92,6 @@ def mux(path, codec, pix_fmt, packets, extradata=None):
 
 
 def encode_sound(path, cover=None):
-    """A file with sound alone, and the picture of its cover where there is one."""
     with av.open(str(path), "w") as output:
         if cover is not None:
             picture = output.add_stream("mjpeg", rate=1)
@@ -118,7 +117,6 @@ def _silence(output, sound):
 
 
 def cut(source, path, share):
-    """The first `share` of a file's bytes."""
     data = source.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     return path
@@ -141,7 +139,6 @@ def noise(count, height=96, width=128, seed=0):
 
 
 def animate(path, frames, durations, **save):
-    """An animated GIF, WebP or PNG by Pillow; durations in ms."""
     first, *rest = map(Image.fromarray, frames)
     how = {"save_all": True, "append_images": rest, "duration": list(durations), "loop": 0}
     first.save(path, **how, **save)

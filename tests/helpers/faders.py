@@ -10,8 +10,7 @@ from spf.generators.counts import Counts
 
 
 class Fader:
-    """Cross-fades from the first frame to the last, all of it in the middle third of the time
-    unless its clock is warped. It takes four steps, makes 4n + 1 frames, and needs no `path`."""
+    """Cross-fades in the middle third of the time, unless its clock is warped; in four steps."""
 
     name, fail_at = "fader", None
     requests: ClassVar[list[Request]] = []

@@ -39,7 +39,6 @@ def save_tiny(folder):
 
 
 def composed(weights, output, *more):
-    """The config of `retime_generated` on two pairs."""
     words = ["embedder=histogram", f"model.path={weights}"]
     words += ["benchmark.num_pairs=2", f"output={output}", *more]
     return harness.compose(*words)
@@ -50,7 +49,6 @@ def run(weights, output, *more):
 
 
 def made(weights, *more):
-    """The benchmark alone; nothing is run."""
     benchmark = session.build(composed(weights, Path("unused"), *more))
     assert isinstance(benchmark, RetimeGenerated)
     return benchmark

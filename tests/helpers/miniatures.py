@@ -1,7 +1,4 @@
-"""Every generator in miniature, with random weights: what the contract of all generators runs on.
-
-A new generator is tested by an entry in `MINIATURES`.
-"""
+"""Every generator in miniature: a new one is tested by an entry in `MINIATURES`."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -19,20 +16,14 @@ from spf.generators.pipeline import DiffusersGenerator
 
 @dataclass(frozen=True)
 class Miniature:
-    """save : (folder, variant) -> folder. variants : those that are tested. by_variant : whether
-    the adapter takes them by that name. settings : of the adapter. first_only : variants that take
-    no last frame. ignores : parts of a request that do not change the clip. absolute : why
-    positions matter beyond their differences. changes : setting -> another value of it, for those
-    whose default does not suggest one."""
-
     save: Callable[[Path, str], Path]
     variants: tuple[str, ...] = ("",)
-    by_variant: bool = True
+    by_variant: bool = True  # the adapter takes them by that name
     settings: Mapping[str, Any] = field(default_factory=dict)
-    first_only: tuple[str, ...] = ()
-    ignores: tuple[str, ...] = ()
-    absolute: str = ""
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    first_only: tuple[str, ...] = ()  # variants that take no last frame
+    ignores: tuple[str, ...] = ()  # parts of a request that do not change the clip
+    absolute: str = ""  # why positions matter beyond their differences
+    changes: Mapping[str, Any] = field(default_factory=dict)  # setting -> another value of it
 
 
 MINIATURES = {
@@ -97,7 +88,6 @@ def adapter(case, folder, **settings):
 
 
 def like(generator, folder=None, **settings):
-    """The same model with other settings; nothing is loaded."""
     return adapter(generator.case, folder or generator.path, **settings)
 
 
@@ -125,7 +115,6 @@ def transformers(generator):
 
 
 def hooks(generator):
-    """How many hooks these and everything in them have."""
     kinds = ("_forward_hooks", "_forward_pre_hooks")
     parts = [part for model in transformers(generator) for part in model.modules()]
     return sum(len(getattr(part, kind)) for part in parts for kind in kinds)

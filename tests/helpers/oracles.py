@@ -1,9 +1,5 @@
-"""Slow, obviously right versions of what `spf.progress` computes fast.
-
-Everything here is written from the formulas alone: matrices are built literally, sums are loops,
-systems are solved by scipy. Nothing is shared with the library, so that a mistake made
-there cannot be repeated here. Clips whose answer is known in closed form are made here too.
-"""
+"""Slow, obviously right versions of what is computed fast, written from the formulas alone: nothing
+is shared with the library. Clips whose answer is known in closed form are made here too."""
 
 import math
 
@@ -211,12 +207,7 @@ def axes_angles(positions, height, width, dims, theta):
 
 
 def ltx2_angles(coords, times, rope):
-    """Angles of one batch entry of LTX-2's tables, (heads, N, head_dim / 2) or (N, dim), or of
-    LTX-Video's, (N, dim).
-
-    coords : (3, N) middles, of which the first row is not used; times : (N, K) seconds by band,
-    lowest first.
-    """
+    """As above, of LTX-2, (heads, N, head_dim / 2) or (N, dim), or of LTX-Video, (N, dim)."""
     extents = (rope.base_num_frames, rope.base_height, rope.base_width)
     bands = rope.dim // 6
     flat = np.zeros((coords.shape[1], rope.dim // 2))

@@ -16,7 +16,6 @@ def curve_of(progress):
 
 
 def random_progress(rng, count):
-    """Progress with rests, jumps and slow parts, from 0 to 1."""
     steps = rng.dirichlet(np.full(count - 1, rng.choice([0.05, 0.3, 3.0])))
     steps[rng.random(count - 1) < rng.choice([0.0, 0.5])] = 0.0
     if not steps.any():

@@ -1,8 +1,5 @@
-"""Complete diffusers pipelines in miniature with random weights, saved as folders.
-
-Random models barely react to where their tokens stand; the norms of queries and keys are scaled up,
-so that attention is sharp and a warp shows.
-"""
+"""Complete diffusers pipelines in miniature with random weights, saved as folders: attention is
+sharpened, or where a token stands would hardly show."""
 
 from copy import deepcopy
 from functools import cache
@@ -90,7 +87,6 @@ def wan_parts(**vae):
 
 
 def image_parts(kind="CLIPVisionModel"):
-    """An image encoder of 5 tokens, and its processor."""
     import transformers
 
     vision = transformers.CLIPVisionConfig(
@@ -105,8 +101,7 @@ def image_parts(kind="CLIPVisionModel"):
 
 
 def save_wan(folder, variant="i2v"):
-    """With 4 latent channels: Wan2.2-I2V (two experts), `ti2v` (one expert, timesteps by token),
-    `flf2v` (image encoder) or `vace-1.3b`, with a control block at the first of two layers."""
+    """By its variant: two experts, `ti2v` with timesteps by token, `flf2v`, `vace-1.3b`."""
     from diffusers import WanImageToVideoPipeline, WanVACEPipeline
 
     pipeline, shape, more = WanImageToVideoPipeline, {}, {}
@@ -144,8 +139,7 @@ def save_skyreels(folder, variant="", **more):
 
 
 def save_ltxv(folder, variant=""):
-    """LTX-Video in the layout of 0.9.5 and later: 4 latent channels, temporal factor 8, spatial
-    factor 32, a decoder that is told the time."""
+    """In the layout of 0.9.5 and later: temporal factor 8, a decoder that is told the time."""
     import diffusers
     import torch
 
@@ -173,7 +167,6 @@ def save_ltxv(folder, variant=""):
 
 
 def save_ltx2(folder, rope_type="split"):
-    """LTX-2 with 4 latent channels, temporal factor 8 and spatial factor 32."""
     import diffusers
     import torch
     from diffusers.pipelines.ltx2 import LTX2TextConnectors, LTX2Vocoder
@@ -265,7 +258,6 @@ def save_framepack(folder, variant=""):
 
 
 def frames(height=32, width=32):
-    """Two images (height, width, 3) uint8 that differ."""
     first = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     last = 255 - first[::-1, ::-1]
     return tuple(x.repeat(8, axis=0).repeat(8, axis=1) for x in (first, last))

@@ -11,5 +11,4 @@ def stack(clip):
 
 
 def difference(one, other):
-    """Mean absolute difference of pictures, in grey levels."""
     return float(np.abs(one.astype(int) - other).mean())

@@ -49,7 +49,6 @@ def save_open_clip(folder, config, seed=0):
 
 
 def save_dinov2(folder, seed=0, **settings):
-    """A Dinov2Model of three blocks."""
     import torch
     from transformers import Dinov2Config, Dinov2Model
 

@@ -2,10 +2,7 @@
 
     python tests/helpers/vbench_weights.py FOLDER
 
-AMT, RAFT, MUSIQ and the aesthetic head are built as published; the two CLIPs are small, but of
-CLIP's own classes and saved as the published ones are. The networks of DINO and CoTracker, which
-are no packages, are others behind the same entry points of a torch.hub folder; so is DreamSim's, a
-package beside its weights.
+The networks of DINO, CoTracker and DreamSim are others behind the same entry points.
 """
 
 import io

@@ -13,8 +13,7 @@ STEPS = 2  # one for each of the experts
 
 
 def asked(generator, **more):
-    """A request that the model in miniature fulfils in a blink: 2 x 3 tokens a latent, 4 latents or
-    4 sections of some."""
+    """A request of 2 x 3 tokens a latent, and 4 latents or 4 sections of some."""
     multiple = getattr(generator, "multiple", 0)
     first, last = pipelines.frames(*((2 * multiple, 3 * multiple) if multiple else (32, 32)))
     count = 3 * getattr(generator, "factor", 2) + 1
@@ -26,8 +25,7 @@ def asked(generator, **more):
 
 
 def coordinates(inputs):
-    """(time in seconds, y, x) of tokens, (B, 3, N) float64: what the ropes of LTX-2 and LTX-Video
-    are called with."""
+    """(seconds, y, x) of tokens, (B, 3, N) float64, as the ropes of LTX get them."""
     return inputs[0].double().mean(dim=-1) if len(inputs) < 6 else inputs[5].double()
 
 
@@ -46,8 +44,7 @@ def baseline(generator):
 
 
 def watched_tables(generator, warp):
-    """(rope, its inputs, cos, sin, noise level) of every call of a generation, as the attention
-    gets them."""
+    """(rope, its inputs, cos, sin, noise level) of every call of a generation."""
     seen, levels = [], []
 
     def level(module, inputs, named):

@@ -62,7 +62,6 @@ def test_every_total_comes_out_exactly(rule):
 
 
 def test_durations_are_proportional_to_the_change_with_its_gap():
-    """A jump between two segments belongs to the one before it."""
     curve = curve_of(np.concatenate([np.linspace(0, 0.2, 11), np.linspace(0.6, 1.0, 11)]))
     halves = [Segment(0, 11, 0.02, 0.0), Segment(11, 22, 0.04, 0.0)]
     plan = make_plan(curve, halves, Linear(), Counts(), 101)
@@ -131,8 +130,7 @@ HUES = np.array([(220, 0, 0), (0, 200, 0), (0, 0, 255)], np.float64)
 
 
 def shots(cuts, count, power=3.0):
-    """Frames of pure red, green and blue shots in turn, in each of which a bar grows, slowly at
-    first: a frame with two hues at once shows two shots."""
+    """Pure red, green and blue shots in turn: a frame with two hues at once shows two shots."""
     frames = []
     for number, (start, stop) in enumerate(pairwise([0, *cuts, count])):
         for u in np.linspace(0, 1, stop - start):
@@ -143,13 +141,11 @@ def shots(cuts, count, power=3.0):
 
 
 def hues(frames):
-    """How strong each hue is (T, 3), 0 .. 1, at its strongest pixel."""
     pixels = frames[:, 4:-4, 4:20].astype(np.float64)  # where every shot has its bar
     return pixels.mean(axis=(1, 2)) / HUES.max(axis=0)
 
 
 def rest(u):
-    """A target that rests half-way, for a third of the time."""
     return np.interp(u, [0, 1 / 3, 2 / 3, 1], [0, 0.5, 0.5, 1])
 
 
@@ -194,7 +190,6 @@ def test_bridged_cuts_are_change_like_any_other(tmp_path):
 
 
 def test_the_pacing_of_a_clip_with_cuts_gives_itself_back(tmp_path):
-    """As its own target, cuts and all: the identity map, so that the sound stays."""
     frames = shots([7, 16], 24, power=1.5)
     crisp = {"crf": "10", "bf": "0"}
     clip = clips.encode(tmp_path / "clip.mp4", frames, rate=12, audio=True, options=crisp)
@@ -207,7 +202,6 @@ def test_the_pacing_of_a_clip_with_cuts_gives_itself_back(tmp_path):
 
 
 def with_cuts(rng, count, cuts):
-    """A curve of random pacing with a large step at each cut."""
     steps = np.diff(random_progress(rng, count))
     steps[np.array(cuts) - 1] = rng.uniform(1, 3, len(cuts))
     return curve_of(np.concatenate([[0.0], np.cumsum(steps)]) / steps.sum())

@@ -32,7 +32,6 @@ def noise(count, height=17, width=40):
 
 
 def a_map(count):
-    """Positions with ends, whole ones, exact middles, repetitions and leaps."""
     inner = np.random.default_rng(0).uniform(0, count - 1, 19)
     return np.sort([0.0, *inner, 1.5, (count - 1) / 2, count - 1.5, 1.0, count - 1.0])
 
@@ -50,7 +49,6 @@ def scene(shift, size=96, side=36):
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (17, 40)], ids=str)
 @pytest.mark.parametrize("method", METHODS)
 def test_the_identity_and_time_reversal_are_exact(method, size):
-    """Exact middles too, and the middle of the whole clip, which the reversal leaves in place."""
     for count in (6, 7):
         frames, positions = noise(count, *size), a_map(count)
         assert np.array_equal(made(frames, np.arange(float(count)), method), frames)
@@ -94,7 +92,6 @@ def test_nearest_is_the_nearest_and_blend_the_weighted_mean():
 
 
 def test_flow_follows_what_moves():
-    """Against true renders in between: a cross-fade shows both places."""
     frames, shares = [scene(0), scene(8)], [0.25, 0.5, 0.75]
     true = np.stack([scene(8 * share) for share in shares]).astype(float)
     flow, blend = (made(frames, shares, x) - true for x in ("flow", "blend"))

@@ -27,7 +27,6 @@ def requests(monkeypatch):
 
 @pytest.fixture
 def clip(tmp_path):
-    """A dissolve of 33 frames at 12 a second, slow at both ends."""
     return harness.save(tmp_path / "clip.mp4", harness.slow_ends(COUNT))
 
 
@@ -38,7 +37,6 @@ def retimed(clip, out="out.mp4", **more):
 
 @pytest.mark.parametrize("count", [33, 60])
 def test_a_clip_is_regenerated_and_even(clip, count):
-    """By the pixels: even, with every keyframe of the clip where the plan has it."""
     done = retimed(clip, num_frames=count)
     made, source = load(done.out), load(clip)
     assert (len(made.frames), made.info.fps) == (count, 12)
@@ -117,8 +115,6 @@ TALL = (640, 60)  # thumbnails of which are next to nothing
 
 
 class Grey(Fader):
-    """The same for frames of one grey each, with little arithmetic."""
-
     def generate(self, request, warp=None, on_progress=None):
         small = {end: getattr(request, end)[:1, :1].copy() for end in ("first", "last")}
         made = super().generate(replace(request, **small), warp)

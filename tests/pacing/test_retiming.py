@@ -22,7 +22,6 @@ CRISP = {"options": {"crf": "10", "bf": "0"}}
 
 @pytest.fixture
 def clip(tmp_path):
-    """25 frames at 12 a second, slow at both ends."""
     return harness.save(tmp_path / "clip.mp4", harness.slow_ends())
 
 
@@ -92,7 +91,6 @@ def test_a_variable_rate_keeps_its_length_and_true_times(tmp_path):
 
 
 def sound(path):
-    """Time stamps and bytes of the sound's packets."""
     import av
 
     with av.open(str(path)) as container:

@@ -19,7 +19,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def wan_output(transformer, time=600.0):
-    """One call of a Wan transformer, always with the same input."""
     state = torch.Generator().manual_seed(0)
     hidden = torch.randn(1, 12, 5, 4, 6, generator=state, dtype=transformer.dtype)
     text = torch.randn(1, 7, pipelines.TEXT, generator=state, dtype=transformer.dtype)

@@ -144,7 +144,6 @@ REQUEST = Request(*[np.zeros((2, 2, 3), np.uint8)] * 2, num_frames=COUNT)
 
 
 def law(u):
-    """A jump past the middle, smooth enough to be inverted."""
     low, curve, high = (1 / (1 + np.exp(-18 * (x - 0.6))) for x in (0.0, u, 1.0))
     return (curve - low) / (high - low)
 

@@ -17,7 +17,6 @@ def scene(count, seed, wobble=0.02):
 
 
 def dissolve(count):
-    """From scene 0 to scene 1, over `count` frames in between."""
     share = (np.arange(count) + 1)[:, None] / (count + 1)
     return (1 - share) * scene(count, 0) + share * scene(count, 1)
 

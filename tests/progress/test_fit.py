@@ -19,7 +19,6 @@ def uneven(length):
 
 
 def exact(positions, **settings):
-    """The fit that gives back positions on a great circle."""
     settings = {"ridge": 0.0, "monotone": "increments"} | settings
     return spf.fit(oracles.great_circle(positions), **settings)
 
@@ -300,7 +299,6 @@ def test_wrong_time_maps():
 
 @pytest.mark.parametrize("change", [0.0, 0.5, 8.0])
 def test_what_is_read_off_a_curve_can_be_written_to_a_record(change):
-    """JSON knows no scalars of NumPy."""
     path = change * oracles.great_circle(np.linspace(0, 1.5, 60), dim=16)
     noise = np.random.default_rng(0).normal(size=path.shape)
     curve = spf.fit((path + noise) / np.linalg.norm(path + noise, axis=1, keepdims=True))

@@ -18,7 +18,6 @@ EVERY = [*SHAPE, *RESAMPLED, "total_change", "change_rate", "noise_floor", "nois
 
 
 def clip(seed, length=81):
-    """A clip with a clear change, at an uneven speed, that halts at times."""
     random = np.random.default_rng(seed)
     steps = random.random(length - 1) ** 2 * (random.random(length - 1) > 0.2)
     positions = np.concatenate([[0.0], np.cumsum(steps)])

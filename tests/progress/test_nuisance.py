@@ -15,7 +15,6 @@ def unit(rows):
 
 
 def walk(length, dimensions):
-    """A random walk on the sphere."""
     steps = np.random.default_rng(0).normal(size=(length, dimensions))
     return unit(3 * np.eye(dimensions)[0] + 0.2 * np.cumsum(steps, axis=0))
 

@@ -11,7 +11,6 @@ from spf.progress.stretches import named_stretches
 
 
 def walk_curve(length, seed, timing="even"):
-    """A curve with a wandering slope."""
     random = np.random.default_rng(seed)
     speed = np.exp(1.5 * np.cumsum(random.standard_normal(length - 1)) / np.sqrt(length))
     positions = np.concatenate([[0.0], np.cumsum(speed * random.random(length - 1))])
@@ -21,7 +20,6 @@ def walk_curve(length, seed, timing="even"):
 
 
 def jump_curve(length, cuts, noise):
-    """A curve that drifts slowly and jumps at every frame of `cuts`."""
     steps = np.full(length - 1, 0.1 / length)
     steps[[cut - 1 for cut in cuts]] = 1.2 / len(cuts)
     z = oracles.great_circle(np.concatenate([[0.0], np.cumsum(steps)]), noise=noise)
@@ -130,14 +128,12 @@ def path(*parts, noise=0.0, dimensions=512):
 
 
 def spans(curve):
-    """Kinds, and (start, stop) of each."""
     found = named_stretches(curve)
     return [part.kind for part in found], np.array([(x.start_time, x.stop_time) for x in found])
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.03])
 def test_what_happens_is_named_where_it_happens(noise):
-    """Wherever the clip is cut, and mirrored where time runs backwards."""
     for before, after in ((0.0, 0.0), (3.0, 0.0), (0.0, 4.0), (8.0, 8.0)):
         parts = ((before, STEADY), *MIDDLE, (after, STEADY))
         kinds, times = spans(path(*parts, noise=noise))

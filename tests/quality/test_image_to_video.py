@@ -89,7 +89,6 @@ def clip(frames, tmp_path_factory):
 
 
 def expected(clip, first, weights, folder):
-    """What the package gives for a clip and its first frame."""
     images = folder / "vbench2_beta_i2v" / "data" / "crop" / "1-1"
     for made in (images, folder / "videos", folder / "hub" / "checkpoints"):
         made.mkdir(parents=True)
@@ -110,7 +109,6 @@ def expected(clip, first, weights, folder):
 
 
 def test_scores_are_what_the_package_gives(quality, clip, frames, weights, tmp_path):
-    """And follow the first frame: another one is no entry of the cache."""
     known, cache = Conditions(frames[0], prompt=PROMPT), user_cache()
     ours = quality.measure(clip, cache, known)
     theirs = expected(clip, frames[0], weights, tmp_path)

@@ -62,7 +62,6 @@ def scored(folder, out, *words, **environment):
 
 @pytest.fixture(scope="module", autouse=True)
 def weights(tmp_path_factory):
-    """A folder without weights, whatever this machine has."""
     folder = tmp_path_factory.mktemp("weights")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VBENCH_CACHE_DIR", str(folder))
@@ -280,8 +279,6 @@ def touch(path):
 
 
 class Mischief:
-    """Calls a function when it is unpickled."""
-
     def __init__(self, *call) -> None:
         self.call = call
 

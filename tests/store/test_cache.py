@@ -50,7 +50,6 @@ def forbid_decoding(monkeypatch):
 
 
 def check_same(first, second):
-    """Dataclasses of arrays and plain values, equal in every field and type."""
     for part in ("embeddings", "thumbnails", "curve"):
         for field in dataclasses.fields(getattr(first, part)):
             one, other = (getattr(getattr(x, part), field.name) for x in (first, second))
@@ -117,7 +116,6 @@ def test_whatever_determines_the_vectors_is_part_of_the_key(name, clip, monkeypa
 
 
 def test_changed_bytes_miss(clip, tmp_path):
-    """Even where size, time and inode stay: the bytes are hashed every time."""
     measured(clip)
     before = clip.stat()
     *data, last = clip.read_bytes()
@@ -226,7 +224,6 @@ print(hashlib.sha256(spf.embed(sys.argv[1], "histogram").tobytes()).hexdigest())
 
 @pytest.fixture(autouse=True)
 def _patience():
-    """Fail instead of waiting for ever."""
     before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("still waiting"))
     signal.alarm(120)
     yield

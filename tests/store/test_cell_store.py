@@ -118,7 +118,6 @@ UNUSED = (
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    """A copy of the packages, whose modules may be edited."""
     root = tmp_path_factory.mktemp("tree")
     for package in ("spf", "synthetic", "benchmarks"):
         ignore = shutil.ignore_patterns("*.pyc", "*.sa*")
@@ -127,7 +126,6 @@ def tree(tmp_path_factory):
 
 
 def edited(module, root):
-    """Code of the cell after a line was added to a module."""
     before = module.read_bytes()
     module.write_bytes(before + b"\n# edited\n")
     try:
@@ -198,7 +196,6 @@ def test_another_embedder_in_the_registry_leaves_the_others_vectors_known(tree):
 
 
 def run(output):
-    """The folder of a small run."""
     options = [*harness.TINY, "benchmark.laws=[linear]"]
     return stored_runs.run(harness.compose(*options, f"output={output}")).folder.root
 

@@ -6,7 +6,6 @@ import struct
 import zlib
 from collections import Counter
 from fractions import Fraction
-from pathlib import Path
 
 import clips
 import harness
@@ -53,7 +52,6 @@ def overwritten(data, draw):
 
 
 def absurd(data, draw):
-    """Sizes, counts, time scales, durations and rotations of headers set to extremes."""
     changed = bytearray(data)
     places = [at + len(name) for name in HEADERS if (at := data.find(name)) > 0]
     for _ in range(int(draw.integers(1, 6))):
@@ -99,16 +97,10 @@ DAMAGES = {
 
 
 def moving(count, height, width):
-    """Frames whose colour and texture change steadily."""
     side = max(height, width) // 8 + 1
     ends = np.random.default_rng(0).integers(0, 256, (2, side, side, 3))
     ends = ends.repeat(8, axis=1).repeat(8, axis=2)[:, :height, :width]
     return [((1 - p) * ends[0] + p * ends[1]).astype(np.uint8) for p in np.linspace(0, 1, count)]
-
-
-def encode(path, codec, frames, **how):
-    """As `clips.encode`; else some containers hold random identifiers."""
-    clips.encode(path, frames, codec, container_options={"fflags": "+bitexact"}, **how)
 
 
 def good_clips(folder, large=True):
@@ -128,7 +120,8 @@ def good_clips(folder, large=True):
         ("tracks.mov", "libx264", plain, {"streams": second, "audio": True}),
         ("one-pixel.mkv", "ffv1", moving(8, 1, 1), {"pix_fmt": "yuv444p"}),
     ):
-        encode(folder / name, codec, frames, **how)
+        same = {"container_options": {"fflags": "+bitexact"}}  # no random identifiers
+        clips.encode(folder / name, frames, codec, **how, **same)
     clips.encode_sound(folder / "sound.mov")
     for name, frames, delay in (
         ("plain.gif", plain, 40),
@@ -148,7 +141,7 @@ def good_clips(folder, large=True):
         if suffix != "png":
             images[0].save(folder / f"still.{suffix}")
     if large:
-        encode(folder / "8k.mp4", "mpeg4", moving(2, 4320, 7680))
+        clips.encode(folder / "8k.mp4", moving(2, 4320, 7680), "mpeg4")
         clips.animate(folder / "8k.webp", moving(2, 4320, 7680), [40] * 2)
     return sorted(folder.iterdir())
 
@@ -169,8 +162,7 @@ ODD = {
 
 
 def make_bad_clips(folder, count, seed, large=True):
-    """FOLDER/good, and `count` bad ones as FOLDER/clips/DAMAGE/CLIP: what was done to a clip stands
-    for its generator. Each is drawn from the seed and its number; each damage meets each kind."""
+    """FOLDER/good, and `count` bad ones as FOLDER/clips/DAMAGE/CLIP, each from its seed."""
     good = good_clips(folder / "good", large)
     paths = []
     for index in range(count):
@@ -210,8 +202,7 @@ def test_bad_clips_of_a_leaderboard_are_rows(tmp_path, monkeypatch, capsys):
     assert "Traceback" not in "".join(capsys.readouterr())
 
 
-def end_of(path: Path) -> str:
-    """How the measuring of a clip ends, which is in no other way."""
+def end_of(path):
     try:
         found = measure_clip(path, load_embedder("pixels"), guarded=True)
     except ClipError as error:
@@ -223,7 +214,6 @@ def end_of(path: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(5))
 def test_500_bad_clips(part, tmp_path):
-    """In five parts of 100, each from another seed, so that each is a test of minutes."""
     make_bad_clips(tmp_path, 100, seed=part)
     ends = {path: end_of(path) for path in sorted((tmp_path / "clips").glob("*/*"))}
     counts = Counter(ends.values())
@@ -236,7 +226,6 @@ def test_500_bad_clips(part, tmp_path):
 
 
 def test_the_stated_bounds():
-    """docs/development/reliability.md states them as numbers."""
     text = (harness.ROOT / "docs" / "development" / "reliability.md").read_text()
     assert f"{MAX_PIXELS:,} pixels" in text
     assert f"{MEMORY / 2**30:g} GiB" in text

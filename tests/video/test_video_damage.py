@@ -187,7 +187,6 @@ def test_absurd_sizes_are_refused(tmp_path):
 
 
 def drawn(seed):
-    """A canvas and patches anywhere, with every alpha, blend and disposal."""
     generator = np.random.default_rng(seed)
     parts = [ApngFrame(generator.integers(0, 256, (24, 32, 4), np.uint8), dispose=seed % 3)]
     for _ in range(11):

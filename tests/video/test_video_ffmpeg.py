@@ -43,7 +43,6 @@ pytestmark = ffmpeg.needed
 
 
 def probed(path, stream, *show):
-    """What ffprobe shows of a video stream, as JSON holds it."""
     command = ["ffprobe", "-v", "quiet", "-threads", "1", "-select_streams", f"v:{stream}"]
     command += ["-show_entries", *show, "-of", "json", str(path)]
     return json.loads(subprocess.run(command, capture_output=True, check=False).stdout)
@@ -156,7 +155,6 @@ MILLISECOND = 0.0011  # Matroska, FLV and ASF keep whole milliseconds
 
 @cache
 def scene(count: int, height: int = 64, width: int = 64) -> list[np.ndarray]:
-    """A composition from one landscape to another, at an even pace: shapes and colours differ."""
     paint = content("composition-meadow-city").painter((height, width))
     return [paint(u) for u in np.linspace(0, 1, count)]
 

@@ -12,7 +12,6 @@ from spf.video import Reader, Sampling, content_hash, list_frames, load
 
 
 def fill(folder: Path, names: list[str]) -> Path:
-    """Images of `grey` under these names."""
     folder.mkdir(exist_ok=True)
     for name, image in zip(names, grey(len(names), 8, 8), strict=True):
         Image.fromarray(image).save(folder / name)
