@@ -7,6 +7,7 @@ import weakref
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import harness
 import numpy as np
 import pytest
@@ -194,6 +195,18 @@ def test_vectors_are_means_of_timm_s_feature_maps(reference, layer, views):
             view = model(planes[..., down : down + 224, right : right + 224])
             means.append(view.mean(dim=(0, 2, 3)).numpy())
     np.testing.assert_allclose(embedder.encode(pixels[None])[0], np.mean(means, axis=0), atol=3e-5)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (16, 480), (1600, 8)])
+def test_odd_clips_have_their_pacing(size):
+    data, u = pytest.importorskip("skimage.data"), np.linspace(0, 1, 25)
+    ends = (
+        cv2.resize(x(), size, interpolation=cv2.INTER_AREA) for x in (data.chelsea, data.coffee)
+    )
+    first, last = np.stack(list(ends)).astype(float)
+    frames = np.rint(first + (u**2)[:, None, None, None] * (last - first)).astype(np.uint8)
+    progress = spf.measure(frames, embedder="efficientnet").progress
+    assert np.abs(progress - u**2).mean() < min(0.08, np.abs(progress - u).mean())
 
 
 def test_other_weights_through_the_same_loader(tmp_path):

@@ -75,18 +75,6 @@ def test_a_great_circle_is_its_own_progress(length):
         assert repeated.total_change == pytest.approx(1.3, abs=1e-6)
 
 
-def test_peer_leads_the_gradient_by_half_a_frame():
-    # At rest at both ends, and early: the curve lies above the diagonal for nearly all its rise.
-    positions = 1.2 / (1 + np.exp(-(np.arange(81) - 6) / 0.5))
-    gradient, peer = (exact(positions, monotone=how) for how in ("gradient", "peer"))
-    # The plain sum counts the whole of a frame's speed, the trapezoid rule half of it.
-    half = np.gradient(gradient.fitted) / 2 / gradient.total_change
-    close(peer.progress - gradient.progress, half, atol=1e-4)
-    # A curve that is moved by half a frame gains half a frame of area: 0.5 / 80.
-    above = spf.score(peer)["linearity_mae"] - spf.score(gradient)["linearity_mae"]
-    assert above == pytest.approx(0.006, abs=0.001)
-
-
 @pytest.mark.parametrize(
     ("length", "ridge", "used"),
     [(5000, 1e-5, 1e-5), (6000, 1e-5, 0.0), (6000, 1e-3, 1e-3), (300, 1e-9, 0), (300, 1e-300, 0)],

@@ -22,13 +22,6 @@ def walk_curve(length, seed, timing="even"):
     return spf.fit(oracles.great_circle(positions / positions[-1] * 1.4, seed=seed), times=times)
 
 
-def jump_curve(length, cuts, noise):
-    steps = np.full(length - 1, 0.1 / length)
-    steps[[cut - 1 for cut in cuts]] = 1.2 / len(cuts)
-    z = oracles.great_circle(np.concatenate([[0.0], np.cumsum(steps)]), noise=noise)
-    return spf.fit(z, ridge=0.0, monotone="increments")
-
-
 def check(curve, segments, min_length=2):
     """The squared residuals of disjoint least-squares lines that cover 0..T, none too short."""
     assert (segments[0].start, segments[-1].stop) == (0, len(curve.progress))
@@ -63,16 +56,6 @@ def test_the_optimum_is_that_of_brute_force(length, timing, choice):
     found = check(curve, segments, choice.get("min_length", 2))
     assert found + choice.get("penalty", 0.0) * len(segments) == pytest.approx(cost, abs=1e-9)
     assert len(segments) == len(stops)
-
-
-@pytest.mark.parametrize("noise", [0.0, 0.003])
-@pytest.mark.parametrize("cuts", [[11], [5, 17, 60]])
-def test_jumps_lie_between_segments(cuts, noise):
-    curve = jump_curve(81, cuts, noise)
-    for choice in ({"n_segments": len(cuts) + 1}, {"penalty": 0.02}):
-        segments = spf.segment(curve, **choice)
-        assert [piece.start for piece in segments] == [0, *cuts]
-        check(curve, segments)
 
 
 def test_a_straight_curve_is_one_segment():
