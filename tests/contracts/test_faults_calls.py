@@ -25,7 +25,7 @@ from benchmarks.leaderboard import cells
 from spf.cache import ARRAYS, user_cache
 from spf.child import Child
 from spf.embedders.histogram import Histogram
-from spf.quality import process
+from spf.quality import vbench
 from spf.store import Store
 from spf.video import guarded
 
@@ -151,7 +151,7 @@ def test_a_call_that_fails_is_a_row_and_passes(what, clips, whole, tmp_path, mon
 )
 def test_vbench_that_breaks_down_is_a_row_and_passes(body, reason, clips, tmp_path, monkeypatch):
     """A shell script stands in for its process, which takes seconds to start."""
-    monkeypatch.setattr(process.tempfile, "tempdir", str(tmp_path))  # the script removes no folder
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # the script removes no folder
     script = tmp_path / "python"
     script.touch(0o755)
 
@@ -160,7 +160,7 @@ def test_vbench_that_breaks_down_is_a_row_and_passes(body, reason, clips, tmp_pa
             patch.setattr(sys, "executable", str(script))
             return Child(*args, **more)
 
-    monkeypatch.setattr(process, "Child", stand_in)
+    monkeypatch.setattr(vbench, "Child", stand_in)
     replies = """echo '{"value": 0.5}'"""
     strikes = f"""case "$line" in *late*) {body};; *) {replies};; esac"""
     script.write_text(f"#!/bin/sh\nwhile read line; do {strikes}; done\n")
