@@ -4,9 +4,10 @@ A verdict follows from 95% intervals that the tables hold, or from plain compari
 of the claim names. Every figure is printed as the cell of its table is.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from benchmarks.harness.cells import Summary, Table, sign
 from benchmarks.harness.printing import printer
@@ -27,8 +28,14 @@ from benchmarks.harness.report.players import (
 HOLDS, PARTLY, FAILS = "holds", "holds in part", "does not hold"
 UNCLEAR, ABSENT = "unclear", "not measured"
 
+BY_SIGN = {-1: HOLDS, 0: UNCLEAR, 1: FAILS}
+"""Verdict by the sign of a difference that should be negative."""
+
 Row = Mapping[str, Any]
 Tables = Mapping[str, Table]
+Judged = tuple[str, str] | None
+"""Verdict and figures; None where nothing was measured."""
+Judge = TypeVar("Judge", bound=Callable[..., Judged])
 LINEARITY = "linearity_mae"
 BOTH = "raw_error and calibrated_error by motion"
 
@@ -48,10 +55,31 @@ def claims(number: int, runs: Sequence[Tables]) -> list[Claim]:
     """What the paper claims in an experiment, judged by the tables of its runs, which come with the
     one that is nearest to the paper's first."""
     if number == 2:  # resampling alone answers nothing
-        runs = sorted(runs, key=lambda one: not _remade(one.get("existing")))
+        runs = sorted(runs, key=lambda one: not _regenerated(one.get("existing")))
     tables = {name: table for one in reversed(runs) for name, table in one.items()}
-    found = list(JUDGES[number](tables)) if number in JUDGES else []
-    return [*found, *_generators(runs)] if number == 7 else found
+    if number == 7:
+        return [*_targets(tables), _generators(runs)]
+    found = []
+    for text, names, judge in JUDGES[number]:
+        needed = [tables[name] for name in names if name in tables]
+        judged = judge(*needed) if len(needed) == len(names) else None
+        found.append(Claim(text, *judged, table=needed[0]) if judged else Claim(text))
+    return found
+
+
+JUDGES: dict[int, list[tuple[str, Sequence[str], Callable[..., Judged]]]] = defaultdict(list)
+"""Experiment -> its claims, the tables that each is judged by, and what judges it; those of
+experiment 7 depend on its runs."""
+
+
+def judges(number: int, claim: str, *tables: str) -> Callable[[Judge], Judge]:
+    """Have a function judge a claim by these tables, if they are there."""
+
+    def register(judge: Judge) -> Judge:
+        JUDGES[number].append((claim, tables, judge))
+        return judge
+
+    return register
 
 
 class Warps(NamedTuple):
@@ -88,54 +116,23 @@ def warps(table: Table | None) -> Warps:
         return min(found, key=lambda row: row["difference"], default=None)
 
     method, workflow, refined = (by_name.get(label) for label in (METHOD, WORKFLOW, REFINED))
-    return Warps(method, workflow, refined, best(is_ours), best(_resampled))
+    resampled = best(lambda strategy: kind_of(strategy) == RESAMPLED)
+    return Warps(method, workflow, refined, best(is_ours), resampled)
 
 
-def _resampled(strategy: str) -> bool:
-    return kind_of(strategy) == RESAMPLED
+def best_warp(tables: Sequence[Table]) -> str:
+    """Our warp that a run's table of strategies finds best; "" where there is none."""
+    table = next((x for x in tables if x.name.startswith("retiming")), None)
+    ours = warps(table).ours
+    return str(ours["strategy"]) if ours else ""
 
 
-def _generated(tables: Tables) -> Iterator[Claim]:
-    table = tables.get("retiming")
-    found = warps(table)
-    texts = (
-        "Warped clips are paced more evenly than plain generation",
-        "Warped clips are paced more evenly than interpolated and blended ones",
-        "Refinement makes the warp better",
-    )
-    if table is None or not found.method:
-        yield from map(Claim, texts)
-        return
-    text = printer(table)
-    yield _moved(texts[0], table, LINEARITY)
-
-    named = [
-        f"{row['strategy']}, {who}, {text(row, LINEARITY)}"
-        for row, who in [*found.named, (found.resampled, "the best resampling")]
-        if row
-    ]
-    verdict = ABSENT
-    if found.resampled:
-        verdict = {1: HOLDS, 0: UNCLEAR, -1: FAILS}[sign(found.resampled["against_authors_95"])]
-        if found.workflow and _below(found.workflow, found.resampled):
-            verdict = HOLDS
-        elif verdict != HOLDS and found.ours and _below(found.ours, found.resampled):
-            verdict = PARTLY
-    yield Claim(texts[1], verdict, f"{LINEARITY}: {'; '.join(named)}", table)
-
-    if not found.refined:
-        yield Claim(texts[2])
-        return
-    verdict = {-1: HOLDS, 0: UNCLEAR, 1: FAILS}[sign(found.refined["against_authors_95"])]
-    both = (found.method, found.refined)
-    figures = "; ".join(f"{row['strategy']} {text(row, LINEARITY)}" for row in both)
-    yield Claim(texts[2], verdict, f"{LINEARITY}: {figures}", table)
-
-
-def _moved(claim: str, table: Table, metric: str) -> Claim:
+@judges(1, "Warped clips are paced more evenly than plain generation", "retiming")
+def _moved(table: Table, metric: str = LINEARITY) -> Judged:
     """Whether the paper's own method, or else ours, brings clips nearer to their target."""
-    text = printer(table)
-    found = warps(table)
+    found, text = warps(table), printer(table)
+    if not found.method:
+        return None
     named = [
         f"{row['strategy']}, {who}, {text(row, f'before_{metric}')} to {text(row, metric)}, "
         f"better on {row['better']}"
@@ -150,25 +147,57 @@ def _moved(claim: str, table: Table, metric: str) -> Claim:
         verdict = PARTLY
     elif script > 0:
         verdict = FAILS
-    return Claim(claim, verdict, f"{metric}: {'; '.join(named)}", table)
+    return verdict, f"{metric}: {'; '.join(named)}"
 
 
-def _existing(tables: Tables) -> Iterator[Claim]:
-    claim = "Existing clips can be paced anew through their segments' keyframes"
-    table = tables.get("existing")
-    own = _remade(table)
-    if table is None or not own:
-        yield Claim(claim)
-        return
+@judges(1, "Warped clips are paced more evenly than interpolated and blended ones", "retiming")
+def _against_resampling(table: Table) -> Judged:
+    found, text = warps(table), printer(table)
+    if not found.method:
+        return None
+    rows = [*found.named, (found.resampled, "the best resampling")]
+    named = [f"{row['strategy']}, {who}, {text(row, LINEARITY)}" for row, who in rows if row]
+    verdict = ABSENT
+    if found.resampled:
+        verdict = BY_SIGN[-sign(found.resampled["against_authors_95"])]
+        if found.workflow and _below(found.workflow, found.resampled):
+            verdict = HOLDS
+        elif verdict != HOLDS and found.ours and _below(found.ours, found.resampled):
+            verdict = PARTLY
+    return verdict, f"{LINEARITY}: {'; '.join(named)}"
+
+
+@judges(1, "Refinement makes the warp better", "retiming")
+def _refined(table: Table) -> Judged:
+    found, text = warps(table), printer(table)
+    if not found.method or not found.refined:
+        return None
+    both = (found.method, found.refined)
+    figures = "; ".join(f"{row['strategy']} {text(row, LINEARITY)}" for row in both)
+    return BY_SIGN[sign(found.refined["against_authors_95"])], f"{LINEARITY}: {figures}"
+
+
+def _below(row: Row, other: Row, column: str = LINEARITY) -> bool:
+    """Whether a row's whole interval lies below another's."""
+    found, against = row[f"{column}_95"], other[f"{column}_95"]
+    return bool(found and against and found.high < against.low)
+
+
+@judges(2, "Existing clips can be paced anew through their segments' keyframes", "existing")
+def _existing(table: Table) -> Judged:
+    own = _regenerated(table)
+    if not own:
+        return None
     text = printer(table)
     category = own[0]["category"]
     peers = [x for x in table.rows if x["category"] == category and x["target_mae"] is not None]
-    resampled = [x for x in peers if _resampled(x["strategy"])]
-    shown = sorted(filter(_regenerated, peers), key=lambda x: x["strategy"] != SEGMENTED)
+    shown = [x for x in peers if kind_of(x["strategy"]) == REGENERATED]
+    shown.sort(key=lambda x: x["strategy"] != SEGMENTED)
     verdicts = [_nearer(row) for row in shown]
     found = verdicts[0]
     if shown[0]["strategy"] == SEGMENTED and found != HOLDS and HOLDS in verdicts:
         found = PARTLY
+    resampled = [x for x in peers if kind_of(x["strategy"]) == RESAMPLED]
     shown += sorted(resampled, key=lambda x: x["target_mae"])[:1]
     figures = "; ".join(
         f"{x['strategy']} {text(x, 'before_target_mae')} to {text(x, 'target_mae')}, better on "
@@ -178,16 +207,13 @@ def _existing(tables: Tables) -> Iterator[Claim]:
     few = "" if shown[0]["target_mae_95"] else "; too few clips for an interval"
     rendered = shown[0]["before_true_target_mae"] is not None  # no other clip has a true pacing
     about = "rendered clips, not real footage, " if rendered else ""
-    yield Claim(claim, found, f"{about}target_mae: {figures}{few}", table)
+    return found, f"{about}target_mae: {figures}{few}"
 
 
-def _remade(table: Table | None) -> list[Row]:
+def _regenerated(table: Table | None) -> list[Row]:
     """The rows of clips that were regenerated."""
-    return [row for row in table.rows if _regenerated(row) and row["done"]] if table else []
-
-
-def _regenerated(row: Row) -> bool:
-    return kind_of(row["strategy"]) == REGENERATED
+    rows = table.rows if table else []
+    return [row for row in rows if kind_of(row["strategy"]) == REGENERATED and row["done"]]
 
 
 def _nearer(row: Row) -> str:
@@ -198,113 +224,99 @@ def _nearer(row: Row) -> str:
     return HOLDS if interval.high < before else FAILS if interval.low > before else UNCLEAR
 
 
-def _known(tables: Tables) -> Iterator[Claim]:
-    texts = (
-        "The progress function follows the true pacing (more closely than a straight line does)",
-        "It does so whatever the pixels' motion",
-    )
-    table, laws = tables.get("pacing_by_motion"), tables.get("synthetic_pacing")
-    if table is None or laws is None:
-        yield from map(Claim, texts)
-        return
+def _errors(table: Table, row: Row) -> str:
     text = printer(table)
-    still, *moved = table.rows
+    return f"{row['motion']}, {text(row, 'raw_error')} and {text(row, 'calibrated_error')}"
+
+
+@judges(
+    3,
+    "The progress function follows the true pacing (more closely than a straight line does)",
+    "pacing_by_motion",
+    "synthetic_pacing",
+)
+def _follows_truth(table: Table, laws: Table) -> Judged:
+    still = table.rows[0]
     uneven = [x for x in laws.rows if x["motion"] == still["motion"] and x["true_linearity_mae"]]
     closer = [x["raw_error"] < x["true_linearity_mae"] for x in uneven]
-
-    def figures(row: Row) -> str:
-        return f"{row['motion']}, {text(row, 'raw_error')} and {text(row, 'calibrated_error')}"
-
     verdict = HOLDS if all(closer) else PARTLY if any(closer) else FAILS
-    yield Claim(texts[0], verdict, f"{BOTH}: {figures(still)}", table)
+    return verdict, f"{BOTH}: {_errors(table, still)}"
+
+
+@judges(3, "It does so whatever the pixels' motion", "pacing_by_motion")
+def _despite_motion(table: Table) -> Judged:
+    still, *moved = table.rows
     if not moved:
-        yield Claim(texts[1])
-        return
+        return None
     worst = max(moved, key=lambda row: row["raw_error"])
     found, best = worst["calibrated_95"], still["calibrated_95"]
     verdict = UNCLEAR if not (found and best) else FAILS if found.low > best.high else HOLDS
-    yield Claim(texts[1], verdict, f"{BOTH}: {figures(still)}; {figures(worst)}", table)
+    return verdict, f"{BOTH}: {_errors(table, still)}; {_errors(table, worst)}"
 
 
-def _embedders(tables: Tables) -> Iterator[Claim]:
-    claim = "SigLIP is the best embedder, against CLIP, DINOv2 and others"
-    table = tables.get("ablation")
-    rows = [x for x in table.rows if x["error_30"] is not None] if table else []
-    if table is None or not rows:
-        yield Claim(claim)
-        return
+@judges(4, "SigLIP is the best embedder, against CLIP, DINOv2 and others", "ablation")
+def _embedders(table: Table) -> Judged:
+    rows = [row for row in table.rows if row["error_30"] is not None]
+    if not rows:
+        return None
     text = printer(table)
     rows.sort(key=lambda row: row["error_30"])
     ours = [row for row in rows if row["embedder"].startswith("siglip")]
     best = rows[0]
     lowest = f"error_30: lowest with {best['embedder']}, {text(best, 'error_30')}"
     if not ours:
-        yield Claim(claim, ABSENT, f"Of the embedders here, {lowest}", table)
-        return
-    others = [row for row in rows if row not in ours]
-    verdict = FAILS if best not in ours else UNCLEAR
-    if best in ours and all(_below(best, row, "error_30") for row in others):
-        verdict = HOLDS
-    more = f"; {ours[0]['embedder']}, {text(ours[0], 'error_30')}" if best not in ours else ""
-    yield Claim(claim, verdict, lowest + more, table)
+        return ABSENT, f"Of the embedders here, {lowest}"
+    if best not in ours:
+        return FAILS, f"{lowest}; {ours[0]['embedder']}, {text(ours[0], 'error_30')}"
+    clear = all(_below(best, row, "error_30") for row in rows if row not in ours)
+    return HOLDS if clear else UNCLEAR, lowest
 
 
-def _fidelity(tables: Tables) -> Iterator[Claim]:
-    claim = "VBench's dimensions are nearly unchanged by retiming"
-    table = tables.get("vbench")
-    rows = table.rows if table else []
-    every = [x for x in rows if is_ours(x["strategy"]) or x["strategy"] in AUTHORS]
+@judges(5, "VBench's dimensions are nearly unchanged by retiming", "vbench")
+def _fidelity(table: Table) -> Judged:
+    every = [x for x in table.rows if is_ours(x["strategy"]) or x["strategy"] in AUTHORS]
     own = [row for row in every if row["steered_by"] == every[0]["steered_by"]]
     scored = [row for row in own if row["difference_95"]]
-    if table is None or not scored:
-        yield Claim(claim)
-        return
+    if not scored:
+        return None
     text = printer(table)
     figures = "; ".join(
         f"{x['dimension']} by {x['strategy']} {text(x, 'original')} to {text(x, 'retimed')}"
         for x in scored
     )
-    unchanged = {
-        name: all(sign(x["difference_95"]) == 0 for x in scored if x["strategy"] == name)
-        for name in {row["strategy"] for row in scored}
-    }
+    changed = {x["strategy"] for x in scored if sign(x["difference_95"])}
     complete = len(scored) == len(own)
-    verdict = HOLDS if complete and all(unchanged.values()) else PARTLY
-    if not any(unchanged.values()):
+    verdict = HOLDS if complete and not changed else PARTLY
+    if changed == {x["strategy"] for x in scored}:
         verdict = FAILS
     rest = "" if complete else "; the other dimensions were not measured"
-    yield Claim(claim, verdict, figures + rest, table)
+    return verdict, figures + rest
 
 
-def _people(tables: Tables) -> Iterator[Claim]:
-    claim = "People prefer the pacing of retimed clips"
-    table = tables.get("preferences")
-    rows = [
-        row
-        for row in (table.rows if table else [])
-        if row["first"] == PLAIN and row["choices"] and row["second"] != "wrong_map"
-    ]
-    if table is None or not rows:
-        yield Claim(claim, ABSENT, "Nobody has answered yet; none of the answers is simulated")
-        return
-    text = printer(table)
+@judges(6, "People prefer the pacing of retimed clips", "preferences")
+def _people(table: Table) -> Judged:
+    plain = [row for row in table.rows if row["first"] == PLAIN and row["choices"]]
+    rows = [row for row in plain if row["second"] != "wrong_map"]
+    if not rows:
+        return ABSENT, "Nobody has answered yet; none of the answers is simulated"
     row = next((x for x in rows if x["second"] == METHOD), rows[0])
     verdict = HOLDS if row["high_95"] < 0.5 else FAILS if row["low_95"] > 0.5 else UNCLEAR
-    rate = f"Plain clips were chosen before {row['second']} at a rate of {text(row, 'rate')}"
-    yield Claim(claim, verdict, rate, table)
+    rate = printer(table)(row, "rate")
+    return verdict, f"Plain clips were chosen before {row['second']} at a rate of {rate}"
 
 
-def _targets(tables: Tables) -> Iterator[Claim]:
+def _targets(tables: Tables) -> list[Claim]:
     claim = "Clips can be steered to other targets"
-    found = {x: t for x, t in tables.items() if x.startswith("retiming_") and warps(t).method}
-    for name, table in found.items():
-        target = name.removeprefix("retiming_").replace("_", "-")
-        yield _moved(f"{claim}: {target}", table, "target_mae")
-    if not found:
-        yield Claim(claim)
+    found = []
+    for name, table in tables.items():
+        judged = _moved(table, "target_mae") if name.startswith("retiming_") else None
+        if judged:
+            target = name.removeprefix("retiming_").replace("_", "-")
+            found.append(Claim(f"{claim}: {target}", *judged, table=table))
+    return found or [Claim(claim)]
 
 
-def _generators(runs: Sequence[Tables]) -> Iterator[Claim]:
+def _generators(runs: Sequence[Tables]) -> Claim:
     """The unevenness of plain clips by generator; no interval is at hand, so that nothing holds."""
     claim = "Generators differ in their pacing"
     found: dict[str, tuple[Table, Row]] = {}
@@ -312,31 +324,12 @@ def _generators(runs: Sequence[Tables]) -> Iterator[Claim]:
         for row in table.rows[:1]:
             found.setdefault(row["generator"], (table, row))
     if len(found) < 2:
-        yield Claim(claim, ABSENT, "One generator alone was run" if found else "")
-        return
+        return Claim(claim, ABSENT, "One generator alone was run" if found else "")
     figures = "; ".join(
         f"{name} {printer(table)(row, 'before_target_mae')}" for name, (table, row) in found.items()
     )
     first = next(iter(found.values()))[0]
-    yield Claim(claim, UNCLEAR, f"Plain clips, before_target_mae: {figures}", first)
-
-
-JUDGES: Mapping[int, Callable[[Tables], Iterator[Claim]]] = dict(
-    enumerate((_generated, _existing, _known, _embedders, _fidelity, _people, _targets), start=1)
-)
-
-
-def _below(row: Row, other: Row, column: str = LINEARITY) -> bool:
-    """Whether a row's whole interval lies below another's."""
-    found, against = row[f"{column}_95"], other[f"{column}_95"]
-    return bool(found and against and found.high < against.low)
-
-
-def best_warp(tables: Sequence[Table]) -> str:
-    """Our warp that a run's table of strategies finds best; "" where there is none."""
-    table = next((x for x in tables if x.name.startswith("retiming")), None)
-    ours = warps(table).ours
-    return str(ours["strategy"]) if ours else ""
+    return Claim(claim, UNCLEAR, f"Plain clips, before_target_mae: {figures}", first)
 
 
 NOTHING = "Nothing was measured."
