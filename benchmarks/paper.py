@@ -32,17 +32,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment of the paper and how we run it.
-
-    parts : its runs; none where it is not built yet. reason : why it has none. claim : what the
-    paper reports of it.
-    """
+    """An experiment of the paper and how we run it: what the paper reports of it, and its runs."""
 
     number: int
     title: str
     claim: str
     parts: tuple[Part, ...] = ()
-    reason: str = "not built yet"
 
 
 CITATION = (

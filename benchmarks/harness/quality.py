@@ -71,7 +71,23 @@ def clip_columns(
     """
     if not quality.dimensions:
         return {}
-    return _scored(quality, clip, cache, conditions) | _identified(quality)
+    scores = quality.measure(clip, cache, conditions)
+    values = {f"{QUALITY}{dimension}": score.value for dimension, score in scores.items()}
+    missing = {name: score.reason for name, score in scores.items() if score.value is None}
+    status = json.dumps(missing) if missing else ""
+    return {**values, STATUS: status, SCORED_BY: digest(quality.identity())}
+
+
+def _frame_columns(quality: Quality, frames: Any, fps: float, *more: Any) -> dict[str, Any]:
+    """The same for frames, which are encoded for it."""
+    with TemporaryDirectory(prefix="spf-quality-") as folder:
+        path = Path(folder) / "clip.mp4"
+        write_mp4(path, frames, fps)
+        return clip_columns(quality, path, *more)
+
+
+def _paired(first: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
+    return last | {f"{BEFORE}{name}": first[name] for name in first if name != SCORED_BY}
 
 
 def retimed_columns(
@@ -84,10 +100,10 @@ def retimed_columns(
     """Columns of a record for a clip as it was generated, and retimed; both are encoded alike."""
     if not quality.dimensions:
         return {}
-    first = last = _generated(quality, before, cache, conditions)
+    first = last = _frame_columns(quality, before.frames, before.fps, cache, conditions)
     if after is not before:
-        last = _generated(quality, after, cache, conditions)
-    return _paired(quality, first, last)
+        last = _frame_columns(quality, after.frames, after.fps, cache, conditions)
+    return _paired(first, last)
 
 
 def retimed_file_columns(
@@ -99,14 +115,12 @@ def retimed_file_columns(
     """
     if not quality.dimensions:
         return {}
+    last = clip_columns(quality, after, cache)
     if after == before:
-        first = _scored(quality, before, cache)
-        return _paired(quality, first, first)
-    with TemporaryDirectory(prefix="spf-quality-") as folder, Reader(before) as reader:
-        copy = Path(folder) / "clip.mp4"
-        write_mp4(copy, (image for image, _ in reader), fps)
-        first = _scored(quality, copy, cache)
-    return _paired(quality, first, _scored(quality, after, cache))
+        return _paired(last, last)
+    with Reader(before) as reader:
+        first = _frame_columns(quality, (image for image, _ in reader), fps, cache)
+    return _paired(first, last)
 
 
 def reasons(record: Mapping[str, Any], before: bool = False) -> dict[str, str]:
@@ -153,33 +167,6 @@ def sentence(table: Table) -> str:
     rest = "no other interval" if clear else "no interval"
     found = "; ".join([*clear, f"{rest} of a difference excludes zero"])
     return f"VBench, retimed against original: {found}."
-
-
-def _paired(quality: Quality, first: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
-    originals = {f"{BEFORE}{name}": value for name, value in first.items()}
-    return last | originals | _identified(quality)
-
-
-def _generated(
-    quality: Quality, clip: GeneratedClip, cache: Cache | None, conditions: Conditions
-) -> dict[str, Any]:
-    with TemporaryDirectory(prefix="spf-quality-") as folder:
-        path = Path(folder) / "clip.mp4"
-        write_mp4(path, clip.frames, clip.fps)
-        return _scored(quality, path, cache, conditions)
-
-
-def _scored(
-    quality: Quality, clip: Path, cache: Cache | None, conditions: Conditions = UNKNOWN
-) -> dict[str, Any]:
-    scores = quality.measure(clip, cache, conditions)
-    values = {f"{QUALITY}{dimension}": score.value for dimension, score in scores.items()}
-    missing = {name: score.reason for name, score in scores.items() if score.value is None}
-    return {**values, STATUS: json.dumps(missing) if missing else ""}
-
-
-def _identified(quality: Quality) -> dict[str, str]:
-    return {SCORED_BY: digest(quality.identity())}
 
 
 def _row(dimension: str, group: Group, records: Sequence[Record]) -> Row:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from textwrap import wrap
+from textwrap import fill
 
 from benchmarks.harness import session
 from benchmarks.harness.folder import RunFolder
@@ -69,24 +69,20 @@ def reproduce(
     if profile == FULL:
         print(f"in all: {requirements(planned)}")
         require_everything(planned)
-    _check_disk(planned, output)
+    place = Path(output).resolve()
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    free = shutil.disk_usage(there).free / 1e6
+    needed = sum(one.part.megabytes for one in planned if one.part and not one.why_not)
+    if free < 2 * needed:
+        raise UnavailableError(f"{needed:.0f} MB are needed, {free:.0f} MB are free; make room")
     runs: Runs = {}
     for one in planned:
-        if not one.reason:
+        if not one.why_not:
             runs[one] = stored_runs.run(compose(one.options, output, footage))
             if runs[one].code == session.INTERRUPTED:
                 return session.INTERRUPTED
     _write(profile, planned, runs, RunFolder(output), chosen)
     return max((run.code for run in runs.values()), default=0)
-
-
-def _check_disk(planned: Sequence[Planned], output: str | Path) -> None:
-    place = Path(output).resolve()
-    there = next(folder for folder in (place, *place.parents) if folder.exists())
-    free = shutil.disk_usage(there).free / 1e6
-    needed = sum(one.part.megabytes for one in planned if one.part and not one.reason)
-    if free < 2 * needed:
-        raise UnavailableError(f"{needed:.0f} MB are needed, {free:.0f} MB are free; make room")
 
 
 def _write(
@@ -138,7 +134,13 @@ def chapters(planned: Sequence[Planned], runs: Runs) -> list[Chapter]:
     for item, members in groupby(planned, lambda one: one.experiment):
         ours = list(members)
         nearest = sorted((one for one in ours if one in runs), key=_distance)
-        missing = [_missing(one) for one in ours if one.reason]
+        missing = [
+            f"{one.reason} (embedder {one.part.embedder}, {one.part.generator})"
+            if one.part
+            else one.reason
+            for one in ours
+            if one.why_not
+        ]
         parts = [_part(one, runs[one]) for one in nearest]
         judged = claims(item.number, [part.tables for part in parts])
         answers = findings(item.number, [runs[one].summary for one in nearest])
@@ -166,12 +168,6 @@ def _part(planned: Planned, run: session.Run) -> ReportPart:
     return make_part(_title(planned), planned.options, run.summary, run.folder, player)
 
 
-def _missing(planned: Planned) -> str:
-    if planned.part is None:
-        return planned.reason
-    return f"{planned.reason} (embedder {planned.part.embedder}, {planned.part.generator})"
-
-
 def _title(planned: Planned) -> str:
     assert planned.part is not None
     targets = [x.removeprefix("target=") for x in planned.options if x.startswith("target=")]
@@ -190,16 +186,12 @@ def as_text(planned: Sequence[Planned]) -> str:
         for one in members:
             missing |= dict(one.absent)
             needs = " and ".join(name for name, _ in one.absent)
-            text = f"needs {needs}" if needs else one.reason.removeprefix("not run: ")
+            text = f"needs {needs}" if needs else one.why_not
             if one.part is not None:
                 text = f"{_title(one)}; {text or estimate(one.part)}"
-            lines += _marked("  not run  " if one.reason else "  run      ", text)
+            lines.append(f"  {'not run' if one.why_not else 'run':7}  {text}")
     lines += ["missing"] * bool(missing)
-    for name, why in missing.items():
-        lines += _marked(f"  {name}: ", why.removeprefix(f"{name}: "))
-    return "\n".join(lines)
-
-
-def _marked(mark: str, text: str) -> list[str]:
-    indent = " " * min(len(mark), 11)
-    return wrap(text, WIDTH, initial_indent=mark, subsequent_indent=indent, break_on_hyphens=False)
+    lines += [f"  {name}: {why.removeprefix(f'{name}: ')}" for name, why in missing.items()]
+    indent = " " * 11
+    wrapped = (fill(x, WIDTH, subsequent_indent=indent, break_on_hyphens=False) for x in lines)
+    return "\n".join(wrapped)

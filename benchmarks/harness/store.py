@@ -9,7 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,13 +78,10 @@ class CellStore:
     @contextmanager
     def lock(self, cell: Cell) -> Iterator[bool]:
         """Hold a cell while it is computed; gives False where another process does."""
-        context = self.store.lock(cell.identity)
-        with disk_errors(self.store.lock_file(cell.identity)):
-            held = context.__enter__()
-        try:
+        with ExitStack() as stack:
+            with disk_errors(self.store.lock_file(cell.identity)):
+                held = stack.enter_context(self.store.lock(cell.identity))
             yield held
-        finally:
-            context.__exit__(None, None, None)
 
     def was_begun(self, cell: Cell) -> bool:
         """Whether a process holds the cell, or died while it did."""
@@ -99,7 +96,12 @@ class CellStore:
                 self.folder.write(path, data)
             return completed
         about = {**completed._asdict(), "fresh": self.fresh}
-        files = {path: self._made(path, data) for path, data in outcome.files.items()}
+        files: dict[str, bytes | Path] = dict(outcome.files)
+        for path, data in outcome.files.items():
+            own = self.folder.path(path)
+            with suppress(OSError):
+                if own.read_bytes() == data:  # a generated clip, to be linked
+                    files[path] = own
         return self._completed(self.put(cell.identity, about, files))
 
     def get(self, key: str) -> Entry | None:
@@ -118,14 +120,6 @@ class CellStore:
         assert entry is not None  # the store has no bound
         self._place(key, entry)
         return entry
-
-    def _made(self, path: str, data: bytes) -> bytes | Path:
-        """A file of a cell: the run's own, to be linked, where that is there (generated clips)."""
-        own = self.folder.path(path)
-        try:
-            return own if own.read_bytes() == data else data
-        except OSError:
-            return data
 
     def _place(self, key: str, entry: Entry) -> None:
         for path in entry.files:

@@ -5,8 +5,6 @@ job's exit code, and a launcher may start jobs on other machines that share the 
 is a hash of the sweep's settings, so that a sweep that is started again is the same sweep.
 """
 
-import csv
-import io
 import json
 import os
 import shlex
@@ -17,8 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from benchmarks.harness.folder import RunFolder
-from benchmarks.harness.records import harmless
+from benchmarks.harness.records import as_csv
 from spf.errors import UnavailableError, one_line
 from spf.files import write_atomic
 from spf.identity import digest
@@ -33,8 +33,6 @@ LAUNCHERS = {
 
 SIDE_BY_SIDE = ("joblib", "submitit_local")
 """Launchers whose jobs share this machine: each is one worker, unless the user says otherwise."""
-
-COLUMNS = ["job", "code", "options", "folder"]
 
 
 def check_launcher(name: str) -> None:
@@ -76,9 +74,7 @@ def run(folder: Path, launch: Callable[[], None]) -> set[int]:
 def report(sweep: Path, job: int, code: int, options: Sequence[str], folder: str) -> None:
     """Note how a job ended. options : as they are typed. folder : of its run."""
     ended = {"job": job, "code": code, "options": list(options), "folder": folder}
-    with suppress(
-        OSError
-    ):  # the job has printed it itself, and a missing report counts as a failure
+    with suppress(OSError):  # the job has printed it, and a missing report counts as a failure
         write_atomic(sweep / "jobs" / f"{job}.json", json.dumps(ended))
 
 
@@ -109,14 +105,10 @@ def summarise(sweep: Path, since: float = 0.0) -> tuple[set[int], str]:
     from benchmarks.harness.report.sweep import write_sweep
 
     ended, folder = reports(sweep, since), RunFolder(sweep)
-    text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    for job in ended:
-        options, place = " ".join(map(shell_quoted, job["options"])), printable(job["folder"])
-        row = job | {"options": options, "folder": place}
-        table.writerow({name: harmless(row[name]) for name in COLUMNS})
-    folder.write("jobs.csv", text.getvalue())
+    table = pd.DataFrame(ended, columns=["job", "code", "options", "folder"])
+    table["options"] = [" ".join(map(shell_quoted, options)) for options in table["options"]]
+    table["folder"] = table["folder"].map(printable)
+    folder.write("jobs.csv", as_csv(table))
     done = sum(job["code"] == 0 for job in ended)
     headline = f"{done} of {len(ended)} jobs without a failure"
     if ended:

@@ -5,7 +5,6 @@ python -m benchmarks verify --write    (make reference-results)
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -136,27 +135,27 @@ def agree(column: str, reference: str, value: str) -> bool:
 
 
 def _close(limits: tuple[float, float], reference: str, value: str) -> bool:
+    absolute, relative = limits
     try:
         first, second = float(reference), float(value)
     except ValueError:
         return False
-    absolute, relative = limits
-    near = abs(second - first) <= absolute + relative * abs(first)
-    return math.isfinite(first) and math.isfinite(second) and near
+    return abs(second - first) <= absolute + relative * abs(first) < math.inf
 
 
 def _read(path: Path) -> pd.DataFrame:
     """A table of texts with its rows under a name: what is no number in them, and their place among
     rows of that name."""
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    count: Counter[str] = Counter()
-    names = []
-    for row in table.to_dict("records"):
-        keys = [f"{x}={row[x]}" for x in table.columns if x in KEYS and 0 < len(row[x]) <= 60]
-        name = ", ".join(keys) or "row"
-        count[name] += 1
-        names.append(name if count[name] == 1 else f"{name} #{count[name]}")
-    return table.set_axis(names, axis="index")
+    names = pd.Series(
+        [
+            ", ".join(f"{x}={row[x]}" for x in row if x in KEYS and 0 < len(row[x]) <= 60) or "row"
+            for row in table.to_dict("records")
+        ],
+        dtype=object,
+    )
+    place = names.groupby(names).cumcount()
+    return table.set_axis(names.where(place == 0, names + " #" + (place + 1).astype(str)))
 
 
 KEYS = {

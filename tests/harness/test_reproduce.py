@@ -35,7 +35,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     part = replace(SHIPPED[0], embedded=(), wants=())
     parts = tuple(replace(part, options=words) for words in (SMALL, OTHER))
     two, three = (replace(EXPERIMENTS[k], parts=parts[:k]) for k in (1, 2))
-    monkeypatch.setattr(reproduce, "EXPERIMENTS", (two, three, Experiment(8, "Another", "None.")))
+    real = Experiment(8, "Another", "None.", (replace(part, footage=True),))
+    monkeypatch.setattr(reproduce, "EXPERIMENTS", (two, three, real))
     monkeypatch.setattr(solver_tables, "LENGTHS", (1_000,))
     monkeypatch.setattr(solver_tables, "POWER_LENGTHS", (21,))
 
@@ -209,8 +210,10 @@ def test_it_writes_tables_and_a_report(tmp_path, capsys, monkeypatch):
         assert set(table["embedder"]) == {f"{word} (control)"}
         assert f"With {word} (control)" in text
     plans = pd.read_csv(tmp_path / "out" / "tables" / "plan.csv")
-    assert list(plans.loc[plans["status"] == "not run", "reason"]) == ["not run: not built yet"]
-    assert text.count("Not run: not built yet") == 1
+    assert list(plans.loc[plans["status"] == "not run", "reason"]) == [
+        "not run: no footage; FOOTAGE=FOLDER"
+    ]
+    assert text.count("Not run: no footage; FOOTAGE=FOLDER") == 1
     assert page.all("img")
 
     with monkeypatch.context() as patch:

@@ -1,11 +1,12 @@
 """What of the plan runs here: each part of each experiment, or why not, and what it would need."""
 
 import shlex
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 
+from hydra.utils import get_class
 from omegaconf import DictConfig
 
 from benchmarks.harness import commandline
@@ -28,28 +29,28 @@ PROFILES = {
 NO_FOOTAGE = "no footage; FOOTAGE=FOLDER"
 NOT_CHOSEN = "not among the experiments that were chosen"
 NOT_RUN = ("what", "experiments", "reason", "gpu_hours")
-COLUMNS = [
-    "experiment",
-    "title",
-    "status",
-    "reason",
-    "embedder",
-    "generator",
-    "options",
-    "estimate",
-]
+COLUMNS = (
+    *("experiment", "title", "status", "reason"),
+    *("embedder", "generator", "options", "estimate"),
+)
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A part of an experiment with its options, or an experiment that has none; `reason` says why
-    it is not run, and is empty where it is. absent : what it needs and is not here, and why."""
+    """A part of an experiment with its options, or an experiment that was not chosen; `why_not`
+    says why it is not run, and is empty where it is. absent : what it needs and is not here, and
+    why."""
 
     experiment: Experiment
     part: Part | None
     options: Options
-    reason: str
+    why_not: str
     absent: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """The same as tables have it."""
+        return f"not run: {self.why_not}" if self.why_not else ""
 
 
 def plan(
@@ -69,20 +70,40 @@ def plan(
     found = []
     for item in experiments:
         if chosen and item.number not in chosen:
-            found.append(Planned(item, None, (), f"not run: {NOT_CHOSEN}"))
+            found.append(Planned(item, None, (), NOT_CHOSEN))
             continue
-        if not item.parts:
-            found.append(Planned(item, None, (), f"not run: {item.reason}"))
         for part in item.parts:
             if part.footage and footage is not None:
                 costs = ("seconds", "megabytes", "gpu_hours")
                 whole = {name: clips * getattr(part, name) for name in costs}
                 part = replace(part, footage=False, **whole)
             options = part.options + (part.embedded if profile == EMBEDDED else ())
-            absent = _absent(part, profile)
-            why = "; ".join(why for _, why in absent) or _why_not(part, profile, footage)
-            found.append(Planned(item, part, options, f"not run: {why}" if why else "", absent))
+            if profile == EMBEDDED and part.needs:
+                why = "profile embedded takes what ships alone"
+                found.append(Planned(item, part, options, why))
+                continue
+            absent = _absent(part)
+            why = "; ".join(why for _, why in absent) or _refusal(part, footage)
+            found.append(Planned(item, part, options, why, absent))
     return found
+
+
+def _absent(part: Part) -> tuple[tuple[str, str], ...]:
+    """What a part needs that is not here, and why."""
+    footage = [("footage", NO_FOOTAGE)] * part.footage
+    needs = [(option, why) for option in part.needs if (why := missing_requirements(option))]
+    return (*footage, *needs)
+
+
+def _refusal(part: Part, footage: str | None) -> str:
+    """Why a part that lacks nothing cannot run; "" where it can."""
+    if not part.needs:
+        return ""
+    try:
+        build(compose(part.options, "results", footage))  # compares memory with the weights' sizes
+    except UnavailableError as error:
+        return str(error)
+    return ""
 
 
 def as_table(planned: Sequence[Planned]) -> Table:
@@ -91,7 +112,7 @@ def as_table(planned: Sequence[Planned]) -> Table:
         {
             "experiment": one.experiment.number,
             "title": one.experiment.title,
-            "status": "not run" if one.reason else "run",
+            "status": "not run" if one.why_not else "run",
             "reason": one.reason,
             "embedder": one.part.embedder if one.part else "",
             "generator": one.part.generator if one.part else "",
@@ -105,15 +126,15 @@ def as_table(planned: Sequence[Planned]) -> Table:
 
 def not_run(planned: Sequence[Planned]) -> Table:
     """What was not run, and what of the runs is missing: a row for each reason."""
-    found: dict[tuple[str, str], list[Planned]] = {}
+    found: dict[tuple[str, str], list[Planned]] = defaultdict(list)
     for one in planned:
-        if one.reason:
+        if one.why_not:
             what = f"{one.part.embedder}; {one.part.generator}" if one.part else "all"
-            found.setdefault((what, one.reason.removeprefix("not run: ")), []).append(one)
+            found[what, one.why_not].append(one)
             continue
         for option in one.part.wants if one.part else ():
             if why := missing_requirements(option):
-                found.setdefault((option.replace("=", " "), why), []).append(one)
+                found[option.replace("=", " "), why].append(one)
     rows = [
         {
             "what": what,
@@ -123,7 +144,7 @@ def not_run(planned: Sequence[Planned]) -> Table:
         }
         for (what, why), own in found.items()
     ]
-    return Table.of_rows("not_run", "What they need", list(NOT_RUN), rows)
+    return Table.of_rows("not_run", "What they need", NOT_RUN, rows)
 
 
 def missing_requirements(option: str) -> str:
@@ -135,8 +156,8 @@ def missing_requirements(option: str) -> str:
         absent = sum(bool(missing_weights(one)) for one in DEFAULT_DIMENSIONS)
         which = f"of {absent} of VBench's {len(DEFAULT_DIMENSIONS)} dimensions"
         return f"weights absent ({which}): make weights QUALITY={name}" if absent else ""
-    module, _, kind = MODELS[name].rpartition(".")
-    return str(getattr(getattr(import_module(module), kind), "missing_requirements", str)())
+    kind = get_class(MODELS[name])
+    return str(getattr(kind, "missing_requirements", str)())
 
 
 def require_everything(planned: Sequence[Planned]) -> None:
@@ -144,15 +165,8 @@ def require_everything(planned: Sequence[Planned]) -> None:
     naming all that is missing and what the whole would take."""
     options = [x for one in planned if one.part for x in one.part.needs + one.part.wants]
     missing = [why for option in dict.fromkeys(options) if (why := missing_requirements(option))]
-    unbuilt = [str(one.experiment.number) for one in planned if not one.experiment.parts]
-    if unbuilt:
-        missing.append(f"experiments {', '.join(unbuilt)} are not built yet")
-    small = [
-        one.reason.removeprefix("not run: ")
-        for one in planned
-        if one.part and one.reason and not one.absent
-    ]
-    missing += dict.fromkeys(small)  # what is here, but does not fit
+    small = [one.why_not for one in planned if one.part and not one.absent]
+    missing += filter(None, dict.fromkeys(small))  # what is here, but does not fit
     if missing:
         raise UnavailableError(
             f"profile full lacks: {'; '.join(missing)}. In all it takes {requirements(planned)}; "
@@ -167,9 +181,8 @@ def requirements(planned: Sequence[Planned]) -> str:
     options = {option for part in parts for option in part.needs + part.wants}
     models = sorted(x.removeprefix("model=") for x in options if x.startswith("model="))
     sizes = [2 * next(iter(MODEL_REPOSITORIES[name].values())).billions for name in models]
-    here = [part for part in parts if not part.footage]
-    disk = sum(part.megabytes for part in here) / 1000
-    hours = sum(part.gpu_hours for part in here)
+    disk = sum(part.megabytes for part in parts if not part.footage) / 1000
+    hours = sum(part.gpu_hours for part in parts if not part.footage)
     clip = sum(part.gpu_hours for part in parts if part.footage)
     more = f", and {clip:.0f} more for each clip of footage" if clip else ""
     minutes = " and ".join(f"{MINUTES[name]:.0f} for {name}" for name in models)
@@ -185,27 +198,6 @@ def compose(options: Options, output: str | Path, footage: str | None = None) ->
     clips, folder = (commandline.quoted(str(path)) for path in (footage, output))
     named = [f"benchmark.clips={clips}" if option == CLIPS else option for option in options]
     return commandline.compose([*named, "logger=csv", f"output={folder}"])
-
-
-def _absent(part: Part, profile: str) -> tuple[tuple[str, str], ...]:
-    """What a part needs that is not here, and why; nothing where the profile leaves it out."""
-    if profile == EMBEDDED and part.needs:
-        return ()
-    needs = [(option, why) for option in part.needs if (why := missing_requirements(option))]
-    return (*[("footage", NO_FOOTAGE)] * part.footage, *needs)
-
-
-def _why_not(part: Part, profile: str, footage: str | None) -> str:
-    """Why a part is not run that lacks nothing; "" where it is."""
-    if profile == EMBEDDED and part.needs:
-        return "profile embedded takes what ships alone"
-    if not part.needs:
-        return ""
-    try:
-        build(compose(part.options, "results", footage))  # compares memory with the weights' sizes
-    except UnavailableError as error:
-        return str(error)
-    return ""
 
 
 def estimate(part: Part) -> str:

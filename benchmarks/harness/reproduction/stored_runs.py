@@ -7,9 +7,8 @@ more than its cells says `volatile = True`, and is always run.
 """
 
 import json
+import operator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -34,9 +33,13 @@ def run(config: DictConfig) -> Run:
 
 def store_run(made: Run, store: CellStore, key: str) -> Run:
     """Store a run, unless cells failed or are missing; the run, as it will be read."""
-    summary = json.loads(json.dumps(made.summary.plain(), default=_plain))
+    numbers = operator.methodcaller("item")  # NumPy's as Python's
+    summary = json.loads(json.dumps(made.summary.plain(), default=numbers))
     if made.code == 0:
-        store.put(key, summary, _files(made))
+        folder = made.folder
+        paths = [figure.path for section in made.summary.sections for figure in section.figures]
+        paths += [path.name for path in folder.root.iterdir() if path.is_file()]
+        store.put(key, summary, {path: folder.path(path) for path in sorted({*paths})})
     return replace(made, summary=Summary.of_plain(summary))
 
 
@@ -66,18 +69,3 @@ def _records(job: Job) -> list[Record] | None:
             return None
         found.append(one.record)
     return found
-
-
-def _files(made: Run) -> dict[str, Path]:
-    """What a run wrote beside its cells, by path."""
-    root = made.folder.root
-    figures = [figure.path for section in made.summary.sections for figure in section.figures]
-    top = [path.name for path in root.iterdir() if path.is_file()]
-    return {path: made.folder.path(path) for path in sorted({*figures, *top})}
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's numbers as Python's; nothing else is in a summary."""
-    if isinstance(value, Path):
-        return str(value)
-    return value.item()
