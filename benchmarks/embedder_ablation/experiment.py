@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from benchmarks.embedder_ablation.tables import sections
-from benchmarks.harness.cells import Cell, OnProgress, Outcome, Summary
+from benchmarks.harness.cells import Benchmark, Cell, OnProgress, Outcome, Summary
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.records import DONE, Record
@@ -32,7 +32,7 @@ CONTENTS = (
 ASKED = ("grid", "leakage", "robustness", "colour")
 
 
-class EmbedderAblation:
+class EmbedderAblation(Benchmark):
     """Pacing error, motion leakage, robustness, agreement and speed of embedders.
 
     embedders : names, None for all; one that cannot run here stays in the tables as not run, with

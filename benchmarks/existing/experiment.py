@@ -10,7 +10,7 @@ from benchmarks.existing.clips import ExistingClip, load_clips
 from benchmarks.existing.scores import judge
 from benchmarks.existing.tables import summarised
 from benchmarks.generated.strategies import FOR_EXISTING, Wanted, described, parse_retimes, sampled
-from benchmarks.harness.cells import Cell, Key, OnProgress, Outcome, Summary
+from benchmarks.harness.cells import Benchmark, Cell, Key, OnProgress, Outcome, Summary
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import Measuring, curve_table
 from benchmarks.harness.quality import quality_inputs, retimed_file_columns
@@ -51,7 +51,7 @@ class Made:
     plain: float | None = None
 
 
-class RetimeExisting:
+class RetimeExisting(Benchmark):
     """Measure, retime, measure the result as it was written: for each clip and strategy.
 
     clips : a folder of clips (CLIPS/CLIP.mp4, CLIPS/CATEGORY/CLIP.mp4); None is rendered clips of

@@ -18,7 +18,7 @@ from benchmarks.generated.scores import (
 )
 from benchmarks.generated.strategies import Wanted, WrongMap, described, parse_retimes, sampled
 from benchmarks.generated.tables import summarised
-from benchmarks.harness.cells import Cell, Key, OnProgress, Outcome, Summary
+from benchmarks.harness.cells import Benchmark, Cell, Key, OnProgress, Outcome, Summary
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import Measuring, curve_table
 from benchmarks.harness.quality import quality_inputs, retimed_columns
@@ -67,7 +67,7 @@ NAMED = 12
 """Strategies that a line can name; of more their number is named."""
 
 
-class RetimeGenerated:
+class RetimeGenerated(Benchmark):
     """Generate, measure, warp the clock, generate again: for each pair, seed, measure, strategy.
 
     retime : a strategy that takes the place of its name in `retimes`; see `parse_retimes`. None is

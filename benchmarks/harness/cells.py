@@ -1,10 +1,11 @@
 """The unit of work: one cell of one benchmark, and what computing it gives."""
 
 import platform
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple, Protocol, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 import pandas as pd
 
@@ -90,29 +91,40 @@ class Cell:
         return digest([vars(self.key), self.inputs, code, versions()])
 
 
-class Benchmark(Protocol):
+class Benchmark(ABC):
     """A module of experiments: which cells there are, and what its rows are worth together.
 
-    One may also have `store_in(folder)`, which gets the run's folder before any cell is computed,
-    `prepare()`, which makes what several cells need once the plan is shown and a cell is left,
-    `workers`, how many processes it wants where the user leaves it open, `imported`, records of
-    other runs that are summarised with its own, and `show(folder)`, which prints a table at the
-    end.
+    workers : processes that it wants where the user leaves it open; None for as many as pay off.
+    imported : records of other runs that are summarised with its own. volatile : whether its
+    summary reads more than its cells.
     """
 
     name: str
+    measuring: Any
+    workers: int | None = None
+    imported: Sequence[dict[str, Any]] = ()
+    volatile = False
 
+    @abstractmethod
     def plan(self) -> str:
         """One line: what will be measured on what."""
-        ...
 
+    @abstractmethod
     def cells(self) -> list[Cell]:
         """All cells, in a fixed order. Raises ConfigError where there is nothing to do."""
-        ...
 
+    @abstractmethod
     def summarise(self, records: list[dict[str, Any]], folder: RunFolder) -> "Summary":
         """Tables, figures and sections of the page, from all records of the run."""
-        ...
+
+    def store_in(self, folder: RunFolder) -> None:  # noqa: B027
+        """Take the run's folder, before any cell is computed."""
+
+    def prepare(self) -> None:  # noqa: B027
+        """Make what several cells need, once the plan is shown and a cell is left."""
+
+    def show(self, folder: RunFolder) -> None:  # noqa: B027
+        """Print a table of a run that is summarised."""
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ import re
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -34,30 +33,32 @@ PRESET = "retime.preset"
 SHORT = {"inputs": "benchmark.inputs", "preset": PRESET}
 """Options that stand for longer ones."""
 
-LISTS = frozenset({"benchmark.answers", "benchmark.inputs"})
+LISTS = {"benchmark.answers", "benchmark.inputs"}
 """Options that take a path or a list of paths."""
-PATHS = LISTS | {
-    *("output", "model.path", "embedder.path", "stills.path", "target.path"),
-    *("benchmark.clips", "benchmark.pairs", "benchmark.key", "benchmark.categories"),
-}
-LITERAL = PATHS | {
-    *("name", "fresh", "model.command", "model.suffix", "retime.prompt"),
-    *("logger.project", "logger.entity", "logger.group"),
-}
+PATHS = LISTS | {"output", "model.path", "embedder.path", "stills.path", "target.path"}
+PATHS |= {"benchmark.clips", "benchmark.pairs", "benchmark.key", "benchmark.categories"}
+LITERAL = PATHS | {"name", "fresh", "model.command", "model.suffix", "retime.prompt"}
+LITERAL |= {"logger.project", "logger.entity", "logger.group"}
 """Options whose values are taken as they are typed: paths and free text."""
 
 SWEEP = {"-m", "--multirun"}
-ASKING = {
-    *("-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--info"),
-    *("-p", "--package", "--resolve", "-sc", "--shell-completion"),
-}
+ASKING = {"-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--info"}
+ASKING |= {"-p", "--package", "--resolve", "-sc", "--shell-completion"}
 """Hydra's own options, by which it shows something and runs nothing."""
 OPTIONS = {*SWEEP, *ASKING, "--fresh"}
 HELP = "python run.py --help"
 
 
-@dataclass(frozen=True)
-class CommandLine:
+for _family, _variant in ((x, y) for x, pins in EMBEDDER_PINS.items() for y in pins):
+    ConfigStore.instance().store(  # embedder=NAME/VARIANT: the file of that name, another model
+        group=f"embedder/{_family}",
+        name=_variant,
+        node={"defaults": [f"/embedder/{_family}@_here_"], "model": _variant},
+        package="embedder",
+    )
+
+
+class CommandLine(NamedTuple):
     """What was asked for: overrides in Hydra's grammar, whether they are a sweep, and Hydra's own
     options where it is only asked to show something."""
 
@@ -66,27 +67,9 @@ class CommandLine:
     asking: tuple[str, ...] = ()
 
 
-def _store_variants() -> None:
-    """Have Hydra know embedder=NAME/VARIANT: the file of that name, with another model."""
-    for family, pins in EMBEDDER_PINS.items():
-        for variant in pins:
-            ConfigStore.instance().store(
-                group=f"embedder/{family}",
-                name=variant,
-                node={"defaults": [f"/embedder/{family}@_here_"], "model": variant},
-                package="embedder",
-            )
-
-
-_store_variants()
-
-
 def parse(arguments: Sequence[str]) -> CommandLine:
     """The command line, with names in their canonical spelling (`ease-in` becomes `ease_in`).
-
-    Raises ConfigError, in one line, for an unknown option, an unknown name of a group, and a path
-    that cannot be meant as it is typed.
-    """
+    Raises ConfigError for an unknown option or name, and for a list that is none of texts."""
     asking = any(argument.partition("=")[0] in ASKING for argument in arguments)
     sweep = not asking and not SWEEP.isdisjoint(arguments)
     overrides: list[str] = []
@@ -97,13 +80,13 @@ def parse(arguments: Sequence[str]) -> CommandLine:
         elif asking and (argument.startswith("-") or "=" not in argument):
             others.append(argument)
         elif not argument.startswith("-"):
-            overrides.append(override(argument, sweep))
+            overrides.append(_override(argument, sweep))
         elif argument not in OPTIONS:
             raise _unknown_option(argument, OPTIONS)
     return CommandLine(overrides, sweep, tuple(others))
 
 
-def override(argument: str, sweep: bool = False) -> str:
+def _override(argument: str, sweep: bool) -> str:
     """An argument in Hydra's grammar; errors as in `parse`."""
     found = re.fullmatch(r"(\+{0,2})([\w./]+)=(.*)", argument, re.DOTALL)
     if found is None:
@@ -144,11 +127,8 @@ def escaped(value: str) -> str:
 
 
 def compose(overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:
-    """The config of overrides in Hydra's grammar; `with_hydra` adds Hydra's own settings.
-
-    Raises ConfigError, in one line, for what cannot be composed; of an unknown option it names the
-    nearest one.
-    """
+    """The config of overrides in Hydra's grammar; `with_hydra` adds Hydra's own settings. Raises
+    ConfigError for what cannot be composed, with the name nearest to an unknown one."""
     try:
         config = _compose(overrides, with_hydra)
     except Exception as error:  # Hydra raises its own, OmegaConf's and Python's
@@ -175,7 +155,7 @@ def explained(error: Exception, overrides: Sequence[str]) -> ConfigError:
 
 def run(config: DictConfig) -> tuple[int, str]:
     """Run a config and print its folder, or in one line why it ended; exit code and folder."""
-    from benchmarks.harness import session, terminal
+    from benchmarks.harness import session
 
     try:
         finished = session.run(config)
@@ -184,7 +164,7 @@ def run(config: DictConfig) -> tuple[int, str]:
         return finished.code, folder
     except SpfError as error:
         if plan := getattr(error, "plan", ""):
-            terminal.print_plan(plan, [], {})
+            session.print_plan(plan, [], {})
         print(printable(str(error)), file=sys.stderr)
         return error.exit_code, ""
     except OSError as error:  # a file that the run wrote and reads again, or its folder
@@ -251,11 +231,9 @@ def as_typed(config: DictConfig, overrides: Sequence[str]) -> list[str]:
     for option in overrides:
         key = option.partition("=")[0].lstrip("+")
         value = OmegaConf.select(config, key) if key in LITERAL else None
-        if isinstance(value, str):
-            option = f"{key}={value}"
-        elif value is not None:
-            option = f"{key}=[{','.join(map(_in_quotes, value))}]"
-        options.append(option)
+        if value is not None and not isinstance(value, str):
+            value = f"[{','.join(map(_in_quotes, value))}]"
+        options.append(option if value is None else f"{key}={value}")
     return options
 
 

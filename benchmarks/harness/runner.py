@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from threadpoolctl import threadpool_limits
 
 from benchmarks.harness.cells import Cell, OnProgress, Outcome
 from benchmarks.harness.folder import DiskError
 from benchmarks.harness.records import DONE, FAILED, NOT_RUN, Record, make_record
 from benchmarks.harness.store import CellStore, CompletedCell
-from benchmarks.harness.terminal import CellBar
 from spf import errors
+from spf.commands.output import console
 from spf.errors import SpfError
 from spf.names import printable
 from spf.store import WARN_AFTER, warn
@@ -70,6 +71,50 @@ class Workers:
     preferred: int | None = None
     gpus: Sequence[str] = ()
     engine: str = "local"
+
+
+class CellBar(Progress):
+    """A bar of the cells of a run: how many of all are completed, how many failed, the time left.
+
+    Shows nothing where the error stream is no terminal. total, done : cells in all, and those that
+    are completed before it starts.
+    """
+
+    def __init__(self, total: int, done: int) -> None:
+        stream = console(stderr=True)
+        super().__init__(
+            TextColumn("{task.completed:.0f} of {task.total:.0f} cells"),
+            BarColumn(bar_width=20),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}"),
+            console=stream,
+            disable=not stream.is_terminal,
+            speed_estimate_period=3600.0,  # cells take long, and not equally long
+        )
+        self._cells = self.add_task("", total=total, completed=done, detail="")
+        self._failed = self._frames = 0
+
+    def on_frame(self) -> None:
+        """A frame of the cell that is computed in this process."""
+        self._frames += 1
+        self._show()
+
+    def on_completed(self, one: CompletedCell) -> None:
+        """A cell is completed; why one failed is printed above the bar."""
+        self._frames = 0
+        if one.record["status"] == FAILED:
+            self._failed += 1
+            reason = printable(f"failed: {one.record['reason']}")
+            self.console.print(reason, soft_wrap=True)
+        self._show(advance=1)
+
+    def _show(self, advance: int = 0) -> None:
+        failed = f"{self._failed} failed" if self._failed else ""
+        frames = f"frame {self._frames}" if self._frames else ""
+        detail = ", ".join(filter(None, [failed, frames]))
+        self.update(self._cells, advance=advance, detail=detail)
 
 
 def run_cells(

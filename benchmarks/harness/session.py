@@ -4,7 +4,9 @@ import inspect
 import io
 import os
 import sys
-from collections.abc import Mapping
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +16,19 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmarks.harness.cells import Benchmark, Summary
+from benchmarks.harness.cells import Benchmark, Cell, Summary
 from benchmarks.harness.commandline import PATHS, escaped
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.pool import visible_gpus
-from benchmarks.harness.records import DONE, compile_tables, provenance
+from benchmarks.harness.records import DONE, NOT_RUN, compile_tables, provenance
 from benchmarks.harness.report.page import render_page
 from benchmarks.harness.report.tables import table_as_csv, table_as_markdown
 from benchmarks.harness.report.trackers import ELSEWHERE, NoTracker
 from benchmarks.harness.runner import Job, Results, Workers, one_line, run_cells
 from benchmarks.harness.store import CELLS, CellStore, CompletedCell
-from benchmarks.harness.terminal import print_plan
 from spf.cache import user_cache
+from spf.commands.output import WIDTH, print_table
 from spf.devices import choose_device
 from spf.embedders import DEFAULT_EMBEDDER, EMBEDDERS, RENDERED_EMBEDDER, on_device
 from spf.embedders.views import views_of
@@ -35,7 +37,7 @@ from spf.extras import require_extra
 from spf.generators.stills import NoStills
 from spf.identity import code_hash, digest
 from spf.measurement import DEFAULT_SETTINGS
-from spf.names import choose
+from spf.names import choose, printable
 from spf.numbers import optional_number
 from spf.progress import Settings
 from spf.quality import NoQuality
@@ -44,6 +46,9 @@ from spf.video import Sampling
 INTERRUPTED = 130
 
 ENGINES = ("local", "ray")
+
+GROUPS = ("embedder", "model", "retime", "target")
+"""Parts of a cell's key by which a plan counts cells."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     def begin(found: Mapping[int, CompletedCell]) -> None:
         if not quiet:
             print_plan(plan, job.cells, found)
-        if len(found) < len(job.cells) and hasattr(benchmark, "prepare"):
+        if len(found) < len(job.cells):
             benchmark.prepare()
         done = sum(one.record["status"] == DONE for one in found.values())
         total = len(job.cells) - len(found) + done  # those that are not run count nowhere
@@ -84,7 +89,7 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
 
     results = run_cells(job, workers, begin, lambda one: tracker.on_completed(one.record))
     code = INTERRUPTED if results.interrupted else int(results.failed > 0)
-    results.records += getattr(benchmark, "imported", [])  # with failures that are not this run's
+    results.records += benchmark.imported  # with failures that are not this run's
     summary = benchmark.summarise(results.records, folder)
     write_results(folder, results, summary)
     folder.write("index.html", render_page(plan, summary, results, folder))
@@ -98,8 +103,7 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
         for line in (f"{stopped}{summary.headline}{reused}", *first, published):
             if line:
                 print(line, file=sys.stderr)
-        if hasattr(benchmark, "show"):
-            benchmark.show(folder)
+        benchmark.show(folder)
     return Run(folder, code, results, summary)
 
 
@@ -126,10 +130,8 @@ def make_job(config: DictConfig) -> tuple[Benchmark, Job]:
         raise ConfigError(f"name={name!r}: use letters, digits, dots, hyphens and underscores")
     output = Path(config.output)
     folder = RunFolder(output / "runs" / str(name))
-    if hasattr(benchmark, "store_in"):
-        benchmark.store_in(folder)  # clips that several cells need
-    embedder = getattr(getattr(benchmark, "measuring", None), "embedder", None)
-    used = [embedder, getattr(benchmark, "model", None)]
+    benchmark.store_in(folder)
+    used = [benchmark.measuring.embedder, getattr(benchmark, "model", None)]
     device = "+".join(sorted({getattr(part, "device", "cpu") for part in used}))
     fresh = config.fresh
     if fresh is not None and not (isinstance(fresh, str) and fresh):
@@ -149,7 +151,7 @@ def _workers(config: DictConfig, benchmark: Benchmark, job: Job) -> Workers:
                 f"device={config.device}: with engine=ray, Ray shares the GPUs out; use device=cuda"
             )
     asked = optional_number("workers", config.workers, least=1, whole=True)
-    return Workers(asked, getattr(benchmark, "workers", None), gpus, engine)
+    return Workers(asked, benchmark.workers, gpus, engine)
 
 
 def build(config: DictConfig) -> Benchmark:
@@ -277,6 +279,39 @@ def write_results(folder: RunFolder, results: Results, summary: Summary) -> None
                 continue  # its seconds are in timings.parquet
             folder.write(f"{table.name}.csv", table_as_csv(table))
             folder.write(f"{table.name}.md", table_as_markdown(table))
+
+
+def print_plan(plan: str, cells: Sequence[Cell], found: Mapping[int, CompletedCell]) -> None:
+    """Print what a run is about to do: its cells by embedder, model, strategy and target.
+
+    found : cells that need no computing, by index: completed earlier, or known not to run.
+    """
+    for number, line in enumerate(f"plan: {plan}".splitlines()):
+        indent = "  " if number else ""
+        print(
+            textwrap.fill(
+                printable(line),
+                WIDTH,
+                initial_indent=indent,
+                subsequent_indent=f"{indent}  ",
+                break_on_hyphens=False,
+            ),
+            file=sys.stderr,
+        )
+    counts: dict[tuple[str, ...], Counter[str]] = {}
+    for index, cell in enumerate(cells):
+        group = tuple(str(getattr(cell.key, name)) for name in GROUPS)
+        status = found[index].record["status"] if index in found else "to do"
+        counts.setdefault(group, Counter())[status] += 1
+    shown = {"done already": DONE, "to do": "to do", "not run": NOT_RUN}
+    rows = [
+        dict(zip(GROUPS, group, strict=True))
+        | {"cells": str(count.total())}
+        | {name: str(count[key] or "-") for name, key in shown.items()}
+        for group, count in counts.items()
+    ]
+    if rows:
+        print_table(rows, dict.fromkeys(["cells", *shown], ""), stderr=True)
 
 
 def _make(node: DictConfig, **arguments: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from benchmarks.harness.cells import Cell, Figure, Section, Summary
+from benchmarks.harness.cells import Benchmark, Cell, Figure, Section, Summary
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.records import DONE, Record
@@ -28,7 +28,7 @@ CONTENTS = (
 """Held out: nothing that is measured may have been trained on them."""
 
 
-class SyntheticPacing:
+class SyntheticPacing(Benchmark):
     """Scenes and photographs that change at a known pace, under motion that means nothing.
 
     studies : which questions are asked. contents, seeds : the samples. laws : pacing laws of the

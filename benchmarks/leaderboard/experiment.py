@@ -7,7 +7,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from benchmarks.harness.cells import Cell, Section, Summary, Table
+from benchmarks.harness.cells import Benchmark, Cell, Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.quality import QUALITY
@@ -33,7 +33,7 @@ from spf.quality.fidelity import FIDELITY
 PLAY = "Play the clips of all generators side by side"
 
 
-class Leaderboard:
+class Leaderboard(Benchmark):
     """Measure every clip of every generator, and order the generators by how even they are.
 
     inputs : run folders, folders of them, or records.parquet files, whose records are compared

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.generated.experiment import RetimeGenerated
 from benchmarks.generated.strategies import Wanted
-from benchmarks.harness.cells import Cell, Key, OnProgress, Outcome, Summary
+from benchmarks.harness.cells import Benchmark, Cell, Key, OnProgress, Outcome, Summary
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.records import DONE, Record
@@ -58,7 +58,7 @@ class PlannedClip:
         return cached_film(outcome.files[outcome.links["file"]], name)
 
 
-class UserStudy:
+class UserStudy(Benchmark):
     """Which of two clips of a pair changes more evenly? Every two strategies on every pair.
 
     model : generates the clips of `retimes`, None is `RETIMES` (pairs, stills, target as of
@@ -95,7 +95,6 @@ class UserStudy:
         self.missed = missed
         self.files = _files(answers)
         self.volatile = bool(self.files)  # answers may come and go between two runs
-        self.workers: int | None = None
         self._generated: RetimeGenerated | None = None
         self._shown: int | None = None
         self._planned: list[PlannedClip] = []

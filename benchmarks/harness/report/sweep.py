@@ -15,7 +15,7 @@ from benchmarks.harness.records import DONE, FAILED, FIRST, NOT_RUN, number
 from benchmarks.harness.report.page import render_page
 from benchmarks.harness.report.tables import table_as_csv
 from benchmarks.harness.runner import Results
-from benchmarks.harness.terminal import GROUPS
+from benchmarks.harness.session import GROUPS
 from spf.commands.output import WIDTH, print_table
 from spf.names import printable
 from spf.progress import METRICS

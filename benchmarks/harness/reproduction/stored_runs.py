@@ -25,7 +25,7 @@ from spf.identity import code_hash, digest, file_digest
 def run(config: DictConfig) -> Run:
     """`session.run`, or what it gave the last time where that still holds."""
     benchmark, job = session.make_job(session.resolved(config))
-    if getattr(benchmark, "volatile", False):
+    if benchmark.volatile:
         return session.run(config)
     key = _key(job, type(benchmark))
     return load_run(job, key) or store_run(session.run(config), job.store, key)
