@@ -69,15 +69,14 @@ def main() -> int:
             failures = sweeps.run(folder, job) - {0}
             return failures.pop() if len(failures) == 1 else int(bool(failures))
         code, _ = commandline.run(commandline.compose(line.overrides))
-        if code == INTERRUPTED:
-            raise KeyboardInterrupt
-        return code
     except SpfError as error:
         print(printable(str(error)), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
         print("interrupted: nothing was lost, start again to go on", file=sys.stderr)
-        return INTERRUPTED
+    return code
 
 
 def show(line: "CommandLine") -> int:

@@ -100,7 +100,8 @@ STUDIED = "benchmark.retimes=[none,rope,{name:rope,preset:ours}]"
 VBENCH = "quality=vbench"
 KNOWN = "benchmark=synthetic_pacing"
 TARGETS = ("target=ease_in_out", "target=sine")
-TINY = "tiny (shipped), oracle (renderer)"
+SHIPPED = "tiny (shipped)"
+TINY = f"{SHIPPED}, oracle (renderer)"
 TOWERS = ("embedder=siglip", "embedder=clip", "embedder=dinov2")
 RENDERED = "rendered scenes and photographs"
 
@@ -124,15 +125,13 @@ def large(
 
 def generated(model: str, *more: str, attempts: int = ATTEMPTS, wants: Options = ()) -> Part:
     """Experiments 1, 5 and 7: every pair of photographs by every strategy."""
-    benchmark = ("benchmark=retime_generated", *more)
-    return large(model, benchmark, PHOTOGRAPHS * attempts, wants)
+    return large(model, ("benchmark=retime_generated", *more), PHOTOGRAPHS * attempts, wants)
 
 
 def shipped(*more: str, seconds: float, megabytes: float, wants: Options = ()) -> Part:
     """The same by the generator and the embedder that ship."""
     options = ("benchmark=retime_generated", "embedder=tiny", *more)
-    generator = "tiny (shipped)"
-    return Part(options, TINY, generator, wants=wants, seconds=seconds, megabytes=megabytes)
+    return Part(options, TINY, SHIPPED, wants=wants, seconds=seconds, megabytes=megabytes)
 
 
 EXPERIMENTS = (
@@ -150,7 +149,7 @@ EXPERIMENTS = (
         (
             Part(
                 (*REGENERATED, "embedder=tiny"),
-                "tiny (shipped)",
+                SHIPPED,
                 "rendered clips, not real footage; tiny (shipped) where they are regenerated",
                 seconds=37,
                 megabytes=5,
@@ -171,7 +170,7 @@ EXPERIMENTS = (
         "Synthetic clips whose pacing is known",
         "The progress function follows the known pacing, independent of pixel motion.",
         (
-            Part((KNOWN, "embedder=tiny"), "tiny (shipped)", RENDERED, seconds=120, megabytes=17),
+            Part((KNOWN, "embedder=tiny"), SHIPPED, RENDERED, seconds=120, megabytes=17),
             Part(
                 (KNOWN, "embedder=pixels", "benchmark.studies=[leakage,ladder]"),
                 "pixels (control)",
@@ -233,7 +232,7 @@ EXPERIMENTS = (
         (
             Part(
                 ("benchmark=user_study", "embedder=tiny"),
-                "tiny (shipped)",
+                SHIPPED,
                 "tiny (shipped); no answers are simulated",
                 seconds=40,
                 megabytes=10,

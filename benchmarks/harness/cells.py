@@ -236,12 +236,11 @@ class Summary:
 
 
 def _table(data: Mapping[str, Any], **more: Any) -> Table:
-    rows = [{name: _cell(value) for name, value in row.items()} for row in data["rows"]]
+    rows = [
+        {name: Interval(*x) if isinstance(x, list) else x for name, x in row.items()}
+        for row in data["rows"]  # JSON knows no other pair than a list
+    ]
     return Table.of_rows(**more, columns=data["columns"], rows=rows)
-
-
-def _cell(value: Any) -> Any:
-    return Interval(*value) if isinstance(value, list) else value  # JSON knows no other pair
 
 
 def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:

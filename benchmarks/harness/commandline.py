@@ -23,6 +23,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from spf.errors import ConfigError, SpfError, one_line
+from spf.extras import require_extra
 from spf.names import NO_NETWORK, choose, is_url, printable, shell_quoted
 from spf.weights import EMBEDDER_PINS
 
@@ -179,7 +180,9 @@ def prepare_sweep(overrides: Sequence[str]) -> tuple[list[str], Path]:
     from benchmarks.harness import sweeps
 
     config = compose([first(option) for option in overrides], with_hydra=True)
-    sweeps.check_launcher(config.hydra.runtime.choices[LAUNCHER])
+    launcher = str(config.hydra.runtime.choices[LAUNCHER])
+    if launcher.startswith("submitit"):
+        require_extra(f"{LAUNCHER}={launcher}", "cluster")
     swept = [option.partition("=")[0] for option in overrides if first(option) != option]
     options = [_later(option, swept) for option in overrides]
     if any(option.startswith("hydra.sweep.dir=") for option in overrides):

@@ -39,9 +39,7 @@ class RunFolder:
 
     def start_over(self, fresh: str | None) -> None:
         """Remove what the run wrote before it was started under this name; None removes nothing.
-
-        SpfError where the disk refuses.
-        """
+        SpfError where the disk refuses."""
         if fresh is None:
             return
         with disk_errors(self.root):
@@ -66,10 +64,8 @@ class RunFolder:
             write_atomic(path, data)
 
     def place(self, source: Path, relative: str) -> None:
-        """Give a file of elsewhere a name in the run: a hard link, or a copy where disks have none.
-
-        Nothing is done where it is there already. SpfError where the disk refuses.
-        """
+        """Give a file of elsewhere a name in the run, unless it is there: a hard link, or a copy
+        where disks have none. SpfError where the disk refuses."""
         target = self.path(relative)
         temporary = target.with_name(f".spf-{secrets.token_hex(8)}.tmp")
         try:
@@ -110,9 +106,7 @@ def disk_errors(path: Path, what: str = "written") -> Iterator[None]:
 
 
 def slug(name: str) -> str:
-    """A name as one part of a path: letters, digits, dots, hyphens and underscores alone.
-
-    Names that lose something get a short hash, so that different names stay different.
-    """
+    """A name as one part of a path: letters, digits, dots, hyphens and underscores alone, and a
+    short hash where it loses something, so that different names stay different."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:80]
     return plain if plain == name else f"{plain or 'clip'}-{digest(name)[:6]}"

@@ -32,9 +32,8 @@ OnFrame = Callable[[np.ndarray, float], None]
 class Measuring:
     """How clips are measured: the same for every cell of a run.
 
-    cache : of the embeddings of files; it determines no result. device : for further
-    embedders that a benchmark makes; this one has its own. nuisance : what a second curve leaves
-    out (`spf.measure`).
+    cache : of the embeddings of files; it determines no result. device : for further embedders that
+    a benchmark makes. nuisance : what a second curve leaves out (`spf.measure`).
     """
 
     embedder: Embedder
@@ -57,8 +56,7 @@ class Measuring:
 
     @property
     def _settings(self) -> dict[str, Any]:
-        """Settings of the curve. The nuisance is named only where there is one, so that rows of
-        older runs without any still agree."""
+        """Settings of the curve; the nuisance where there is one: older rows know of none."""
         nuisance = {} if self.nuisance == "none" else {"nuisance": self.nuisance}
         return {"fit": asdict(self.settings), "sampling": asdict(self.sampling), **nuisance}
 
@@ -80,10 +78,7 @@ class Measuring:
         self, source: Path | Frames, on_progress: OnProgress, on_frame: OnFrame | None = None
     ) -> Measurement:
         """Measure a clip; `on_progress` is called once for each decoded frame, `on_frame` with the
-        frame and its time.
-
-        Raises `SpfError` where the clip cannot be measured.
-        """
+        frame and its time. Raises `SpfError` where the clip cannot be measured."""
 
         def both(image: np.ndarray, seconds: float) -> None:
             on_progress()
@@ -103,11 +98,8 @@ class Measuring:
         )
 
     def outcome(self, measured: Measurement, stem: str, title: str | None = None) -> Outcome:
-        """Scores, curve and plot of a measured clip.
-
-        stem : path of its files in the run's folder, without suffix. title : of the plot; None
-        draws none.
-        """
+        """Scores, curve and plot of a measured clip. stem : path of its files in the run's folder,
+        without suffix. title : of the plot; None draws none."""
         curve, second = measured.curve, measured.corrected
         values = measured.row | self.provenance()
         outcome = Outcome(values, values.pop("reason"), timings=dict(measured.seconds))

@@ -22,10 +22,8 @@ CELLS_PER_WORKER = 16
 
 
 def visible_gpus(device: str) -> list[str]:
-    """The GPUs that workers share out among them, as CUDA_VISIBLE_DEVICES names them.
-
-    Empty without any, and where the user named one: `device` other than auto is for all workers.
-    """
+    """The GPUs that workers share out among them, as CUDA_VISIBLE_DEVICES names them; none where
+    the user named one: `device` other than auto is for all workers."""
     if device != "auto" or choose_device(device) == "cpu":
         return []
     import torch
@@ -51,9 +49,8 @@ def compute_in_pool(
     """Compute cells on `count` processes; yields each as it is completed.
 
     A process that dies takes the pool with it: the cells that were begun are tried once more, each
-    in a pool of its own, and one that dies there too has failed.
-
-    Raises SpfError where processes die before they begin a cell, and what a cell raises.
+    in a pool of its own, and one that dies there too has failed. Raises SpfError where processes
+    die before they begin a cell, and what a cell raises.
     """
     left = sorted(pending)
     while left:
@@ -78,8 +75,9 @@ def _compute(
     """Compute cells until all are completed, or a process died; returns those that are left."""
     context = get_context("loky")
     turns: Any = context.SimpleQueue() if len(gpus) > 1 else None
-    for gpu in gpus if turns is not None else ():
-        turns.put(gpu)
+    if turns is not None:
+        for gpu in gpus:
+            turns.put(gpu)
     pool = ProcessPoolExecutor(
         min(count, len(indices)),
         context=context,

@@ -1,6 +1,5 @@
 """Records: a row for each cell, and the tables compiled from them."""
 
-import io
 import json
 import math
 import subprocess
@@ -23,10 +22,8 @@ SCHEMA = 1
 
 KEYS = list(Key.__dataclass_fields__)
 FIRST = ["status", "reason", *KEYS, "frames", "fps", "duration", "width", "height"]
-LAST = [
-    *("notes", "source", "curve", "plot", "cell", "config_hash", "commit", "dirty", "device"),
-    *("weights_revision", "weights_hash", "settings", "versions", "schema"),
-]
+LAST = ["notes", "source", "curve", "plot", "cell", "config_hash", "commit", "dirty", "device"]
+LAST += ["weights_revision", "weights_hash", "settings", "versions", "schema"]
 DONE, FAILED, NOT_RUN = "done", "failed", "not_run"
 SHIPPED = "tiny (shipped)"
 
@@ -62,8 +59,8 @@ def provenance(config_hash: str, device: str) -> dict[str, Any]:
 
 def make_record(cell: Cell, status: str, reason: str, values: dict[str, Any]) -> Record:
     """A record as plain data: the cell's key, its outcome and where it comes from."""
-    record = {"status": status, "reason": reason, **vars(cell.key), "schema": SCHEMA, **values}
-    return {"cell": cell.identity, **record}
+    outcome = {"status": status, "reason": reason}
+    return {"cell": cell.identity, **outcome, **vars(cell.key), "schema": SCHEMA, **values}
 
 
 def counted(records: Sequence[Record]) -> str:
@@ -81,9 +78,7 @@ def generator_label(model: str) -> str:
 def compile_tables(folder: RunFolder, records: list[Record]) -> None:
     """records.parquet (full precision) and records.csv (6 significant digits)."""
     table = as_frame(records)
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    folder.write("records.parquet", buffer.getvalue())
+    folder.write("records.parquet", table.to_parquet(index=False))
     folder.write("records.csv", as_csv(table))
 
 

@@ -23,7 +23,6 @@ from benchmarks.harness.report.reproduction_page import (
     render_report,
 )
 from benchmarks.harness.report.tables import table_as_csv, table_as_markdown
-from benchmarks.harness.reproduction import stored_runs
 from benchmarks.harness.reproduction.claims import best_warp, claims, findings
 from benchmarks.harness.reproduction.planning import (
     FULL,
@@ -78,7 +77,7 @@ def reproduce(
     runs: Runs = {}
     for one in planned:
         if not one.why_not:
-            runs[one] = stored_runs.run(compose(one.options, output, footage))
+            runs[one] = session.run_once(compose(one.options, output, footage))
             if runs[one].code == session.INTERRUPTED:
                 return session.INTERRUPTED
     _write(profile, planned, runs, RunFolder(output), chosen)

@@ -37,6 +37,16 @@ class Job(NamedTuple):
         """The job of one of its cells."""
         return self._replace(cells=[self.cells[index]])
 
+    def completed(self) -> dict[int, CompletedCell]:
+        """The cells that need no computing, by index: finished earlier, or known not to run."""
+        found: dict[int, CompletedCell] = {}
+        for index, cell in enumerate(self.cells):
+            if stored := self.store.load(cell):
+                found[index] = stored
+            elif cell.not_run:
+                found[index] = self.unfinished(index, NOT_RUN, cell.not_run)
+        return found
+
     def unfinished(self, index: int, status: str, reason: str) -> CompletedCell:
         """A cell that gave nothing, and why."""
         return CompletedCell(make_record(self.cells[index], status, reason, self.common), {})
@@ -130,12 +140,7 @@ def run_cells(
     next run. DiskError ends the run; everything else that a cell raises becomes its row's reason,
     in one line.
     """
-    found: dict[int, CompletedCell] = {}
-    for index, cell in enumerate(job.cells):
-        if stored := job.store.load(cell):
-            found[index] = stored
-        elif cell.not_run:
-            found[index] = job.unfinished(index, NOT_RUN, cell.not_run)
+    found = job.completed()
     results = Results(reused=sum(one.record["status"] != NOT_RUN for one in found.values()))
     on_start(found)
     pending = [index for index in range(len(job.cells)) if index not in found]

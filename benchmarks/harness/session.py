@@ -1,13 +1,15 @@
 """One run from its config to its page: plan, cells, records, tables, page, tracker."""
 
 import inspect
-import io
+import json
+import operator
 import os
 import sys
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.pool import visible_gpus
 from benchmarks.harness.records import DONE, NOT_RUN, compile_tables, provenance
-from benchmarks.harness.report.page import render_page
+from benchmarks.harness.report.page import TEMPLATES, render_page
 from benchmarks.harness.report.tables import table_as_csv, table_as_markdown
 from benchmarks.harness.report.trackers import ELSEWHERE, NoTracker
 from benchmarks.harness.runner import Job, Results, Workers, one_line, run_cells
@@ -35,7 +37,7 @@ from spf.embedders.views import views_of
 from spf.errors import ConfigError, SpfError, UnavailableError
 from spf.extras import require_extra
 from spf.generators.stills import NoStills
-from spf.identity import code_hash, digest
+from spf.identity import code_hash, digest, file_digest
 from spf.measurement import DEFAULT_SETTINGS
 from spf.names import choose, printable
 from spf.numbers import optional_number
@@ -93,18 +95,49 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
     summary = benchmark.summarise(results.records, folder)
     write_results(folder, results, summary)
     folder.write("index.html", render_page(plan, summary, results, folder))
-    published = ""
-    if not results.interrupted:
+    published = stopped = ""
+    if results.interrupted:
+        stopped = "interrupted; "
+    else:
         published = tracker.publish(folder, results.records, summary)
     if not quiet:
-        stopped = "interrupted; " if results.interrupted else ""
         reused = f", {results.reused} taken from an earlier run" if results.reused else ""
         first = [text for section in summary.sections[:1] for text in section.paragraphs]
-        for line in (f"{stopped}{summary.headline}{reused}", *first, published):
-            if line:
-                print(line, file=sys.stderr)
+        lines = [f"{stopped}{summary.headline}{reused}", *first, published]
+        print("\n".join(filter(None, lines)), file=sys.stderr)
         benchmark.show(folder)
     return Run(folder, code, results, summary)
+
+
+def run_once(config: DictConfig) -> Run:
+    """`run`, or what it gave the last time where nothing that determines it has changed.
+
+    Cells are never computed twice; this spares their figures, films and tables too. A run is an
+    entry of the store of cells, its key a hash of the cells and of the code.
+    """
+    benchmark, job = make_job(resolved(config))
+    cells = [[cell.identity, cell.not_run] for cell in job.cells]
+    page = [file_digest(path) for path in sorted(TEMPLATES.iterdir()) if path.is_file()]
+    key = digest([cells, job.store.fresh, page, code_hash(type(benchmark), __name__)])
+    entry, found = job.store.get(key), job.completed()
+    if entry is not None and len(found) == len(cells) and not benchmark.volatile:
+        records = [one.record for one in found.values()]
+        results = Results(records, reused=len(records))
+        return Run(job.store.folder, 0, results, Summary.of_plain(entry.about))
+    made = run(config)
+    return made if benchmark.volatile else store_run(made, job.store, key)
+
+
+def store_run(made: Run, store: CellStore, key: str) -> Run:
+    """Store a run, unless cells failed or are missing; the run, as it will be read."""
+    numbers = operator.methodcaller("item")  # NumPy's as Python's
+    summary = json.loads(json.dumps(made.summary.plain(), default=numbers))
+    if made.code == 0:
+        folder = made.folder
+        paths = [figure.path for section in made.summary.sections for figure in section.figures]
+        paths += [path.name for path in folder.root.iterdir() if path.is_file()]
+        store.put(key, summary, {path: folder.path(path) for path in sorted({*paths})})
+    return replace(made, summary=Summary.of_plain(summary))
 
 
 def make_job(config: DictConfig) -> tuple[Benchmark, Job]:
@@ -181,13 +214,10 @@ def build(config: DictConfig) -> Benchmark:
         for name in taken:
             kind = get_class(config[name]._target_)
             arguments[name] = _make(config[name], **on_device(kind, config.device))
-        for name, nothing, does in (
-            ("quality", NoQuality, "scores no quality"),
-            ("stills", NoStills, "needs no stills"),
-        ):
+        for name, nothing in {"quality": NoQuality, "stills": NoStills}.items():
             if name not in taken and get_class(config[name]._target_) is not nothing:
-                benchmark = getattr(get_class(config.benchmark._target_), "name", "")
-                raise ConfigError(f"benchmark={benchmark} {does}; use {name}=none")
+                benchmark = vars(get_class(config.benchmark._target_)).get("name")
+                raise ConfigError(f"benchmark={benchmark} uses no {name}; write {name}=none")
         if missing is not None:
             missing.plan = _plan_without(config, arguments)
             raise missing
@@ -270,9 +300,7 @@ def default_embedder(config: Mapping[str, Any]) -> str:
 def write_results(folder: RunFolder, results: Results, summary: Summary) -> None:
     """records.*, timings.parquet and a CSV and a Markdown file for each table of the summary."""
     compile_tables(folder, results.records)
-    buffer = io.BytesIO()
-    pd.DataFrame(results.timings).to_parquet(buffer, index=False)
-    folder.write("timings.parquet", buffer.getvalue())
+    folder.write("timings.parquet", pd.DataFrame(results.timings).to_parquet(index=False))
     for section in summary.sections:
         for table in section.tables:
             if table.timed:
@@ -286,18 +314,12 @@ def print_plan(plan: str, cells: Sequence[Cell], found: Mapping[int, CompletedCe
 
     found : cells that need no computing, by index: completed earlier, or known not to run.
     """
-    for number, line in enumerate(f"plan: {plan}".splitlines()):
-        indent = "  " if number else ""
-        print(
-            textwrap.fill(
-                printable(line),
-                WIDTH,
-                initial_indent=indent,
-                subsequent_indent=f"{indent}  ",
-                break_on_hyphens=False,
-            ),
-            file=sys.stderr,
-        )
+    first, *more = f"plan: {plan}".splitlines()
+    wrap = partial(textwrap.fill, width=WIDTH, break_on_hyphens=False)
+    print(wrap(printable(first), subsequent_indent="  "), file=sys.stderr)
+    for line in more:
+        text = wrap(printable(line), initial_indent="  ", subsequent_indent="    ")
+        print(text, file=sys.stderr)
     counts: dict[tuple[str, ...], Counter[str]] = {}
     for index, cell in enumerate(cells):
         group = tuple(str(getattr(cell.key, name)) for name in GROUPS)

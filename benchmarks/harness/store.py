@@ -1,7 +1,7 @@
 """Finished cells, shared by all runs of an output folder: none is computed twice.
 
 OUTPUT/cells is an `spf.store.Store`; a cell's key is its identity. A finished run is an entry too
-(`reproduction/stored_runs.py`). A run's folder gets the files of its entries under their own names,
+(`session.run_once`). A run's folder gets the files of its entries under their own names,
 as hard links where the disk has them.
 """
 

@@ -7,11 +7,9 @@ is a hash of the sweep's settings, so that a sweep that is started again is the 
 
 import json
 import os
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +17,13 @@ import pandas as pd
 
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.records import as_csv
-from spf.errors import UnavailableError, one_line
+from spf.errors import one_line
 from spf.files import write_atomic
 from spf.identity import digest
 from spf.names import printable, shell_quoted
 
-LAUNCHERS = {
-    "joblib": ("hydra_joblib_launcher", "hydra-joblib-launcher==1.2.0"),
-    "submitit_local": ("hydra_submitit_launcher", "hydra-submitit-launcher==1.2.0"),
-    "submitit_slurm": ("hydra_submitit_launcher", "hydra-submitit-launcher==1.2.0"),
-}
-"""Launchers beside Hydra's own: the module of each, and the package that has it."""
-
 SIDE_BY_SIDE = ("joblib", "submitit_local")
 """Launchers whose jobs share this machine: each is one worker, unless the user says otherwise."""
-
-
-def check_launcher(name: str) -> None:
-    """Raise UnavailableError where the package of a launcher is missing."""
-    if name not in LAUNCHERS:
-        return
-    module, package = LAUNCHERS[name]
-    if find_spec("hydra_plugins") is None or find_spec(f"hydra_plugins.{module}") is None:
-        raise UnavailableError(
-            f"hydra/launcher={name} needs a package that is not here; get it with "
-            f"{shlex.quote(sys.executable)} -m uv pip install {package}"
-        )
 
 
 def folder_of(output: str | Path, overrides: Sequence[str]) -> Path:
@@ -59,7 +38,9 @@ def run(folder: Path, launch: Callable[[], None]) -> set[int]:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.process")
     lost: set[int] = set()
-    since = begin(folder)
+    marker = folder / "launched"
+    write_atomic(marker, "")
+    since = marker.stat().st_mtime  # by the clock of the disk, which other machines' jobs share
     try:
         launch()
     except Exception as error:  # joblib's, submitit's, Hydra's: a job died, or was never started
@@ -78,24 +59,6 @@ def report(sweep: Path, job: int, code: int, options: Sequence[str], folder: str
         write_atomic(sweep / "jobs" / f"{job}.json", json.dumps(ended))
 
 
-def begin(sweep: Path) -> float:
-    """The moment of a launch by the clock of the disk, which jobs on other machines share. Raises
-    OSError."""
-    marker = sweep / "launched"
-    write_atomic(marker, "")
-    return marker.stat().st_mtime
-
-
-def reports(sweep: Path, since: float = 0.0) -> list[dict[str, Any]]:
-    """How the jobs ended that ended since a moment, in their order."""
-    found = []
-    for path in (sweep / "jobs").glob("*.json"):
-        with suppress(OSError, ValueError):
-            if path.stat().st_mtime >= since:
-                found.append(json.loads(path.read_bytes()))
-    return sorted(found, key=lambda ended: ended["job"])
-
-
 def summarise(sweep: Path, since: float = 0.0) -> tuple[set[int], str]:
     """Exit codes of the jobs that ended since a moment, and a line for the person.
 
@@ -104,7 +67,13 @@ def summarise(sweep: Path, since: float = 0.0) -> tuple[set[int], str]:
     """
     from benchmarks.harness.report.sweep import write_sweep
 
-    ended, folder = reports(sweep, since), RunFolder(sweep)
+    ended: list[dict[str, Any]] = []
+    for path in (sweep / "jobs").glob("*.json"):
+        with suppress(OSError, ValueError):
+            if path.stat().st_mtime >= since:
+                ended.append(json.loads(path.read_bytes()))
+    ended.sort(key=lambda job: job["job"])
+    folder = RunFolder(sweep)
     table = pd.DataFrame(ended, columns=["job", "code", "options", "folder"])
     table["options"] = [" ".join(map(shell_quoted, options)) for options in table["options"]]
     table["folder"] = table["folder"].map(printable)

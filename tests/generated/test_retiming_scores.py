@@ -179,5 +179,5 @@ def test_what_was_not_retimed_is_no_pair():
 
 def test_a_benchmark_without_quality_refuses_it():
     config = harness.compose("benchmark=synthetic_pacing", "quality=vbench")
-    with pytest.raises(spf.ConfigError, match="scores no quality; use quality=none"):
+    with pytest.raises(spf.ConfigError, match="uses no quality; write quality=none"):
         build(config)
