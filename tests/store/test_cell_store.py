@@ -16,7 +16,6 @@ from benchmarks.harness.cells import Interval, Outcome, Section, Summary, Table
 from benchmarks.harness.folder import DiskError, RunFolder
 from benchmarks.harness.records import DONE, FAILED, make_record
 from benchmarks.harness.report.tables import table_as_csv
-from benchmarks.harness.reproduction import stored_runs
 from benchmarks.harness.runner import Results
 from benchmarks.harness.store import CellStore
 from benchmarks.known_pacing import tables as truth_tables
@@ -197,7 +196,7 @@ def test_another_embedder_in_the_registry_leaves_the_others_vectors_known(tree):
 
 def run(output):
     options = [*harness.TINY, "benchmark.laws=[linear]"]
-    return stored_runs.run(harness.compose(*options, f"output={output}")).folder.root
+    return session.run_once(harness.compose(*options, f"output={output}")).folder.root
 
 
 def stored(root):
@@ -239,7 +238,7 @@ def test_what_was_touched_is_as_before(tmp_path, monkeypatch):
 def test_failures_are_not_kept(tmp_path):
     folder = RunFolder(tmp_path / "run")
     made = session.Run(folder, 1, Results(), Summary("done", []))
-    stored_runs.store_run(made, CellStore(tmp_path / "cells", folder), "key")
+    session.store_run(made, CellStore(tmp_path / "cells", folder), "key")
     assert not (tmp_path / "cells").exists()
 
 
