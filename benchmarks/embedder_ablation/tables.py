@@ -10,8 +10,7 @@ from scipy import stats
 from benchmarks.harness.cells import Section, Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import read_curve
-from benchmarks.harness.printing import printer
-from benchmarks.harness.records import DONE, FAILED, NOT_RUN, Record
+from benchmarks.harness.records import DONE, FAILED, NOT_RUN, Record, printer
 from benchmarks.harness.statistics import median_interval
 from benchmarks.harness.store import timings_of
 from benchmarks.known_pacing.colours import MEANING, colour_rows, colour_sentences, colour_table

@@ -13,10 +13,17 @@ from benchmarks.generated.strategies import defaults_of, described
 from benchmarks.harness.cells import Figure, Section, Summary, Table
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import read_curve
-from benchmarks.harness.printing import printer
 from benchmarks.harness.quality import paired_table
 from benchmarks.harness.quality import sentence as quality_sentence
-from benchmarks.harness.records import DONE, FAILED, NOT_RUN, Record, counted, generator_label
+from benchmarks.harness.records import (
+    DONE,
+    FAILED,
+    NOT_RUN,
+    Record,
+    counted,
+    generator_label,
+    printer,
+)
 from benchmarks.harness.report.players import REGENERATED, RESAMPLED, UNTOUCHED, kind_of
 from benchmarks.harness.statistics import median_interval, medians
 from spf.embedders import Embedder, label

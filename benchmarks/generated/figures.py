@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from benchmarks.harness.cells import Figure
 from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import read_curve
-from benchmarks.harness.printing import digits
-from benchmarks.harness.records import Record
+from benchmarks.harness.records import Record, digits
 from benchmarks.harness.report.players import (
     AUTHORS,
     CONTROL,

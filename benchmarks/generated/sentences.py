@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.harness.cells import Table, sign
-from benchmarks.harness.printing import printer
+from benchmarks.harness.records import printer
 from benchmarks.harness.report.players import (
     AUTHORS,
     CONTROL,

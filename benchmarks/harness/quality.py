@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness.cells import Interval, Table
-from benchmarks.harness.printing import printer
-from benchmarks.harness.records import DONE, Record, generator_label
+from benchmarks.harness.records import DONE, Record, generator_label, printer
 from benchmarks.harness.statistics import MINIMAL_RANKED_PAIRS, hedges_g, mean_interval
 from spf.cache import Cache
 from spf.generators.base import GeneratedClip

@@ -1,17 +1,21 @@
-"""Records: a row for each cell, and the tables compiled from them."""
+"""Records: a row for each cell, the tables compiled from them, and how values are printed.
+
+Pages, tables and sentences print a value as the cell of its table shows it: in the unit of the
+column, with the column's digits. Shares (errors, leakage, rates) are fractions of 1, never percent.
+"""
 
 import json
 import math
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from benchmarks.harness.cells import Cell, Key, versions
+from benchmarks.harness.cells import Cell, Key, Table, versions
 from benchmarks.harness.folder import RunFolder
 from spf.names import harmless
 from spf.progress import METRICS
@@ -109,3 +113,30 @@ def number(value: Any) -> str:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"
     return str(value)
+
+
+def printer(table: Table) -> Callable[[Mapping[str, Any], str], str]:
+    """Function: a row of the table, a column -> the text of that cell on a page."""
+    places = decimals(table)
+    return lambda row, column: digits(row[column], places[column])
+
+
+def decimals(table: Table) -> dict[str, int]:
+    """Decimals of each column, so that its largest number has 3 digits and no zero is idle."""
+    return {name: _decimals(table.data[name].tolist()) for name in table.columns}
+
+
+def _decimals(values: list[Any]) -> int:
+    numbers = [abs(x) for x in values if isinstance(x, float) and math.isfinite(x) and x != 0]
+    if not numbers:
+        return 0
+    wanted = max(0, 2 - math.floor(math.log10(max(numbers))))
+    texts = [f"{value:.{wanted}f}" for value in numbers]
+    return wanted - min(len(text) - len(text.rstrip("0")) for text in texts) if wanted else 0
+
+
+def digits(value: Any, places: int) -> str:
+    """A value as pages print it: to that many decimals, or 2 digits where that shows fewer."""
+    if not isinstance(value, float) or not math.isfinite(value) or value.is_integer():
+        return number(value)
+    return f"{value:.2g}" if abs(value) < 10.0 ** (1 - places) else f"{value:.{places}f}"

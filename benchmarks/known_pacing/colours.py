@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from benchmarks.harness.cells import Table
-from benchmarks.harness.printing import printer
-from benchmarks.harness.records import DONE
+from benchmarks.harness.records import DONE, printer
 from benchmarks.harness.statistics import median_interval
 from benchmarks.known_pacing.errors import PacingResults, Row, why
 from benchmarks.known_pacing.studies import COLOUR_FRAMES, COLOURS, NUISANCES

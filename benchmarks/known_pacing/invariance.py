@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from benchmarks.harness.cells import Table
-from benchmarks.harness.printing import printer
+from benchmarks.harness.records import printer
 from benchmarks.known_pacing.errors import (
     Columns,
     PacingResults,

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 
 from benchmarks.harness.cells import Table
-from benchmarks.harness.printing import printer
+from benchmarks.harness.records import printer
 from benchmarks.known_pacing.errors import Row, table_of
 from spf.progress import fit, fit_many
 from spf.progress.metrics import mean_absolute

@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.harness.cells import Table
-from benchmarks.harness.printing import printer
-from benchmarks.harness.records import number
+from benchmarks.harness.records import number, printer
 from benchmarks.harness.statistics import median_interval, superiority
 from benchmarks.known_pacing import perceptual
 from benchmarks.known_pacing.colours import colour_rows, colour_table

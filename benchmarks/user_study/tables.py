@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.harness.cells import Section, Summary, Table
-from benchmarks.harness.printing import printer
-from benchmarks.harness.records import DONE, Record
+from benchmarks.harness.records import DONE, Record, printer
 from benchmarks.harness.statistics import ALPHA, POWER, holm
 from benchmarks.user_study import preferences
 from benchmarks.user_study.preferences import HALF, MINIMAL_RATERS, VOTES, rate_of

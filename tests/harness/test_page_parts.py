@@ -8,7 +8,7 @@ from reports import HOSTILE, player
 from benchmarks.generated.strategies import FOR_GENERATED
 from benchmarks.harness.cells import Table
 from benchmarks.harness.folder import RunFolder
-from benchmarks.harness.printing import decimals, digits
+from benchmarks.harness.records import decimals, digits
 from benchmarks.harness.report import players
 from benchmarks.harness.report.players import AUTHORS, METHOD, is_ours, kind_of
 from benchmarks.harness.report.reproduction_page import with_paper

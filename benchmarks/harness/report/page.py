@@ -11,8 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks.harness.cells import Summary, Table
 from benchmarks.harness.folder import RunFolder
-from benchmarks.harness.printing import decimals, digits
-from benchmarks.harness.records import FAILED, Record
+from benchmarks.harness.records import FAILED, Record, decimals, digits
 from benchmarks.harness.report.tables import heading, numeric, shown_columns, sort_key, unit
 from benchmarks.harness.runner import Results
 from spf.embedders import DISCLAIMERS, short_label

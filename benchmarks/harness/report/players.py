@@ -15,8 +15,7 @@ from PIL import Image
 from benchmarks.harness.cells import Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import read_curve
-from benchmarks.harness.printing import printer
-from benchmarks.harness.records import DONE, Record
+from benchmarks.harness.records import DONE, Record, printer
 from spf.embedders import label
 from spf.generators.cached import DAMAGE, unpack
 from spf.pacing.strategies import (

@@ -11,8 +11,7 @@ from PIL import Image
 
 from benchmarks.harness.cells import Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
-from benchmarks.harness.printing import printer
-from benchmarks.harness.records import Record
+from benchmarks.harness.records import Record, printer
 from benchmarks.harness.report.page import (
     anchors,
     data_url,

@@ -10,8 +10,7 @@ import pandas as pd
 
 from benchmarks.harness.cells import Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
-from benchmarks.harness.printing import printer
-from benchmarks.harness.records import DONE, FAILED, FIRST, NOT_RUN, number
+from benchmarks.harness.records import DONE, FAILED, FIRST, NOT_RUN, number, printer
 from benchmarks.harness.report.page import render_page
 from benchmarks.harness.report.tables import table_as_csv
 from benchmarks.harness.runner import Results

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from benchmarks.harness.cells import Summary, Table, sign
-from benchmarks.harness.printing import printer
+from benchmarks.harness.records import printer
 from benchmarks.harness.report.players import (
     AUTHORS,
     METHOD,
