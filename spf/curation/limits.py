@@ -1,16 +1,15 @@
 """The limits that clips are checked against: a table, which options and findings read; files."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from spf.errors import ConfigError
 from spf.files import brief, read_yaml
 from spf.names import choose
+from spf.numbers import number
 
 
 @dataclass(frozen=True)
@@ -62,10 +61,5 @@ def checked_limits(limits: Mapping[Any, Any]) -> dict[str, float]:
         name = choose(str(key), LIMITS, "limit")
         if name in checked:
             raise ConfigError(f"{name} is there twice; leave one out")
-        number = isinstance(value, Real) and not isinstance(value, bool)
-        most = LIMITS[name].most
-        if not (number and math.isfinite(value) and 0 <= value <= most):
-            known = "a number of at least 0" if most == inf else f"a number in 0 .. {most:g}"
-            raise ConfigError(f"{name} is {brief(value)}; give {known}")
-        checked[name] = float(value)
+        checked[name] = float(number(name, value, least=0, most=LIMITS[name].most))
     return checked

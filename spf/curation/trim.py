@@ -1,6 +1,5 @@
 """Cut the dead beginning and end off a clip, and its sound with them."""
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -9,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spf.errors import ClipError, ConfigError
+from spf.errors import ClipError
 from spf.measurement import Measurement
+from spf.numbers import number
 from spf.progress.metrics import FLICKER, NO_CHANGE, unranked_reason
 from spf.progress.stretches import Stretch, dead_ends
 from spf.video import Reader, Sampling, write_mp4
@@ -67,8 +67,7 @@ def plan_trim(measured: Measurement, margin: float = 0.0, copy: bool = False) ->
     frames of the dead stretches stay with them. Raises ConfigError for a margin that is none, and
     ClipError for a clip without semantic change or rate, and for one that cannot be copied.
     """
-    if not (math.isfinite(margin) and margin >= 0):
-        raise ConfigError(f"margin is {margin!r}; give seconds of at least 0")
+    number("margin", margin, least=0)
     curve, info = measured.curve, measured.embeddings.info
     assert info is not None  # it was a file
     if measured.embeddings.unit != "s":

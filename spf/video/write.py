@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from spf.errors import ClipError, ConfigError
+from spf.errors import ClipError
 from spf.files import moved_into_place
+from spf.numbers import number
 
 Times = Sequence[float] | None
-NTSC = {base: Fraction(base * 1000, 1001) for base in (24, 30, 48, 60, 120)}
+NTSC = [Fraction(base * 1000, 1001) for base in (24, 30, 48, 60, 120)]
 SLOWEST, FASTEST = 0.001, 1000
 """Frames a second of clips that are written."""
 CLOCK = 90_000
@@ -53,8 +53,7 @@ def write_mp4(
     import av
 
     path, rate = Path(path), exact_rate(fps)
-    if isinstance(crf, bool) or not 0 <= crf <= 51:
-        raise ConfigError(f"crf is {crf!r}; give a number from 0 (best) to 51")
+    number("crf", crf, least=0, most=51)
     with _refusals(path), moved_into_place(path) as temporary:
         output = open_mp4(temporary)
         try:
@@ -89,14 +88,11 @@ def write_png(folder: str | os.PathLike[str], frames: Iterable[np.ndarray]) -> N
 def exact_rate(fps: float | Fraction) -> Fraction:
     """Frames per second as the fraction that is meant: NTSC rates within 0.005, others up to a
     denominator of 1001. Raises `ConfigError` unless `SLOWEST` <= fps <= `FASTEST`."""
-    if isinstance(fps, bool) or not math.isfinite(fps) or not SLOWEST <= fps <= FASTEST:
-        raise ConfigError(f"fps is {fps!r}; give frames per second from {SLOWEST} to {FASTEST}")
+    number("fps", fps, least=SLOWEST, most=FASTEST)
     if isinstance(fps, Fraction):
         return fps
-    for rate in NTSC.values():
-        if abs(fps - rate) < 0.005:
-            return rate
-    return Fraction(fps).limit_denominator(1001)
+    near = (rate for rate in NTSC if abs(fps - rate) < 0.005)
+    return next(near, Fraction(fps).limit_denominator(1001))
 
 
 def _encode(

@@ -96,10 +96,10 @@ def test_what_has_no_defined_value_never_passes():
 
 @pytest.mark.parametrize(("text", "thing"), [
     ("max_stal: 0.2", "did you mean max_stall"),
-    ("max_stall: much", "max_stall is 'much'; give a number in 0 .. 1"),
-    ("max_stall: true", "max_stall is True"), ("max_stall: 1.5", "give a number in 0 .. 1"),
-    ("max_dead: -1", "a number of at least 0"), ("max_dead: .nan", "a number of at least 0"),
-    ("max_cuts: .inf", "max_cuts is inf"), ("max_dead: [1]", "max_dead is [1]"),
+    ("max_stall: much", "max_stall='much' must be a number from 0 to 1"),
+    ("max_stall: true", "max_stall=True"), ("max_stall: 1.5", "a number from 0 to 1"),
+    ("max_dead: -1", "a number, at least 0"), ("max_dead: .nan", "a number, at least 0"),
+    ("max_cuts: .inf", "max_cuts=inf"), ("max_dead: [1]", "max_dead=[1]"),
     ("max_dead: 1\nmax-dead: 2", "max_dead is there twice"),
     ("- max_dead", "write a line for each limit"), ("", "it holds None"),
     ("a: b: c", "no valid YAML"),

@@ -88,7 +88,7 @@ def test_wrong_frames_and_settings_are_refused(tmp_path, write):
     for frames in ([np.zeros((8, 8, 3), np.float32)], [*grey(2), *grey(1, 16, 16)]):
         with pytest.raises(ValueError, match="frame "):
             write(target, frames)
-    for args, message in (((float("nan"),), "fps is"), ((0,), "fps is"), ((25, 99), "crf is")):
+    for args, message in (((float("nan"),), "fps="), ((0,), "fps="), ((25, 99), "crf=")):
         with refused(message):
             write_mp4(target, grey(2), *args)
     assert list(tmp_path.iterdir()) == []
