@@ -39,8 +39,7 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """Why a clip fails. limit : a name of `LIMITS`, "no_semantic_change", "flicker" or
-    "too_few_frames". value, threshold : NaN where they are not defined. text : one line."""
+    """Why a clip fails, in one line; value and threshold are NaN where they are not defined."""
 
     limit: str
     value: float

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from spf.errors import ClipError, ConfigError
-from spf.numbers import number, optional_number
+from spf.numbers import number, optional_number, switch
 
 # What the search of a folder takes for clips. ".png" is not here: it is a frame far more often.
 SUFFIXES = frozenset({
@@ -51,8 +51,7 @@ class Sampling:
     crop_bars: bool = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.crop_bars, bool):
-            raise ConfigError(f"sampling: crop_bars is {self.crop_bars!r}; choose true or false")
+        switch("sampling.crop_bars", self.crop_bars)
         number("sampling.stride", self.stride, least=1, whole=True)
         optional_number("sampling.max_frames", self.max_frames, least=1, whole=True)
         optional_number("sampling.stream", self.stream, least=0, whole=True)

@@ -117,11 +117,8 @@ def repeated(changes: Array) -> NDArray[np.bool_]:
     """Which frames of a clip repeat the one before because it is shown at another rate.
 
     Such clips (24 frames a second shown at 30 or 60, animation on twos) repeat frames all along at
-    even distances: at least 5 times, mostly within 8 frames of each other. Standstills and single
-    dropped frames are no such repeats.
-
-    changes : (T,) of `PixelStatistics`. Returns (T,) bool; all False where the repeats have no such
-    rhythm, or the clip has fewer than 2 frames. O(T).
+    even distances: at least 5 times, mostly within 8 frames of each other. changes : (T,) of
+    `PixelStatistics`. Returns (T,) bool; all False where the repeats have no such rhythm.
     """
     if len(changes) < 2:
         return np.zeros(len(changes), bool)
@@ -141,10 +138,7 @@ def repeated(changes: Array) -> NDArray[np.bool_]:
 
 
 def pixel_notes(pixels: PixelStatistics, times: Array, unit: str) -> list[str]:
-    """Lines on black and frozen ends of a clip, and on frames that repeat at a rhythm.
-
-    times : (T,). unit : that of the times.
-    """
+    """Lines on black and frozen ends of a clip, and on frames that repeat at a rhythm."""
     if pixels.range <= STILL:
         return ["all frames show the same image"] if len(times) > 1 else []
     brightness, changes = np.array(pixels.brightness), np.array(pixels.changes)

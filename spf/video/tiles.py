@@ -24,12 +24,8 @@ class Tile(NamedTuple):
 
 
 def cut_tile(source: str | os.PathLike[str], tile: Tile, out: str | os.PathLike[str]) -> None:
-    """Write a tile of an MP4 as an MP4 whose frames and time stamps are the source's, exactly.
-
-    Lossless H.264 of the stored planes, in their pixel format and with their colour tags: nothing
-    is converted, and what `out` decodes to does not depend on the encoder. Raises ClipError where
-    the source cannot be decoded, has a pixel format that is not cut, or the tile does not fit.
-    """
+    """Write a tile of an MP4 as an MP4 whose frames and time stamps are the source's, exactly:
+    lossless H.264 of the stored planes, unconverted. Raises ClipError where that is impossible."""
     import av
 
     with _opened(source) as container:
