@@ -147,47 +147,37 @@ def has_sound(path: str | os.PathLike[str]) -> bool:
     return False
 
 
-def _join_sound(
-    frames: str | os.PathLike[str],
-    clip: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    start: float = 0.0,
-    stop: float = inf,
-) -> None:
-    """Write the frames of one MP4 and the first sound track of a clip into an MP4.
-
-    `frames` begins with the clip's frame at `start`; the sound ends with the packet before `stop`,
-    in seconds since the clip's first frame. Raises ClipError where that is refused.
-    """
-    import av
-
-    with (
-        _copied(clip, out, "its sound cannot be copied", "add it with an editor") as output,
-        av.open(f"file:{frames}") as seen,
-        av.open(f"file:{clip}") as heard,
-    ):
-        video, audio = seen.streams.video[0], heard.streams.audio[0]
-        targets = [output.add_stream_from_template(stream) for stream in (video, audio)]
-        best = heard.streams.best("video")
-        unit = best.time_base if best is not None else None
-        first = float((best.start_time or 0) * unit) if best and unit else 0.0
-        heard_packets = _packets(heard, audio, targets[1], first + start, first + stop)
-        _interleave(output, _packets(seen, video, targets[0]), heard_packets)
-
-
 def write_with_sound(
     write: Callable[[Path], object], clip: Path, out: Path, start: float = 0.0, stop: float = inf
 ) -> list[str]:
-    """Write an MP4 by `write`, with the clip's sound as in `_join_sound`; returns a note where that
-    cannot be joined and is left out."""
+    """Write an MP4 by `write`, with the first sound track of a clip, nothing encoded again; returns
+    a note where that cannot be joined and is left out.
+
+    The MP4 begins with the clip's frame at `start`; the sound ends with the packet before `stop`,
+    in seconds since the clip's first frame.
+    """
+    import av
+
     silent = out.with_name(f".spf-{secrets.token_hex(8)}.mp4")
     try:
         write(silent)
-        try:
-            _join_sound(silent, clip, out, start, stop)
-        except ClipError as error:
-            os.replace(silent, out)
-            return [f"the sound is dropped: {error.reason}"]
+        with (
+            _copied(clip, out, "its sound cannot be copied", "add it with an editor") as output,
+            av.open(f"file:{silent}") as seen,
+            av.open(f"file:{clip}") as heard,
+        ):
+            video, audio = seen.streams.video[0], heard.streams.audio[0]
+            targets = [output.add_stream_from_template(stream) for stream in (video, audio)]
+            best = heard.streams.best("video")
+            unit = best.time_base if best is not None else None
+            first = float((best.start_time or 0) * unit) if best and unit else 0.0
+            sound = _packets(heard, audio, targets[1], first + start, first + stop)
+            _interleave(output, _packets(seen, video, targets[0]), sound)
+    except ClipError as error:
+        if not silent.exists():
+            raise
+        os.replace(silent, out)
+        return [f"the sound is dropped: {error.reason}"]
     finally:
         silent.unlink(missing_ok=True)
     return []
