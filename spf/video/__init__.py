@@ -20,8 +20,8 @@ from spf.video.guarded import read_image as read_image
 from spf.video.reader import Reader as Reader
 from spf.video.reader import load as load
 from spf.video.reader import probe as probe
-from spf.video.tiles import Tile as Tile
-from spf.video.tiles import cut_tile as cut_tile
-from spf.video.tiles import frames_sha256 as frames_sha256
+from spf.video.write import Tile as Tile
+from spf.video.write import cut_tile as cut_tile
+from spf.video.write import frames_sha256 as frames_sha256
 from spf.video.write import write_mp4 as write_mp4
 from spf.video.write import write_png as write_png
