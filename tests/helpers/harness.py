@@ -15,7 +15,6 @@ from pathlib import Path
 import clips
 import numpy as np
 import pandas as pd
-from clips import check_one_line  # noqa: F401
 from PIL import Image
 
 from benchmarks.harness import commandline, session
@@ -146,6 +145,14 @@ def touch(root, *names):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"x")
     return root
+
+
+def check_one_line(text):
+    """The text of an error, checked to be one line for a person and no traceback."""
+    assert "Traceback" not in text
+    lines = [line for line in text.splitlines() if line.strip()]
+    assert len(lines) == 1, text
+    return lines[0]
 
 
 def only_run(output):

@@ -27,5 +27,4 @@ def rows(capsys, *words, code=0):
     """The rows that a command prints with --json; stdout holds nothing else."""
     document = json.loads(printed(capsys, *words, "--json", code=code))
     assert document["schema"] == f"spf.{words[0]}/1"
-    found = document["rows"]
-    return found
+    return document["rows"]

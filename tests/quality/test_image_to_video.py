@@ -130,10 +130,12 @@ def test_what_is_not_known_or_absent_has_its_reason(quality, clip, frames, tmp_p
     short = clips.encode(tmp_path / "short.mp4", frames[:1], rate=8)
     refused = Score(None, "it needs 2 frames, this clip has 1")
     assert quality.measure(short, None, known) == dict.fromkeys(DIMENSIONS, refused)
+    monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path))
     monkeypatch.setitem(sys.modules, "dreamsim", None)
     scores = VBench(DIMENSIONS, device="cpu").measure(clip, None, known)
     reason = "not run: the package dreamsim is absent, get it by make setup"
     assert scores["i2v_background"].reason == reason
+    assert scores[CAMERA].reason.endswith("get them by make weights QUALITY=vbench/camera_motion")
 
 
 def test_motions_are_those_that_vbench_reads_in_names():

@@ -184,6 +184,10 @@ def test_absurd_sizes_are_refused(tmp_path):
         for path in (bomb, small):
             with refused("too large", ClipError):
                 load(path)
+    video = tmp_path / "bomb.y4m"
+    video.write_bytes(b"YUV4MPEG2 W9000 H40000 F25:1 Ip A9:1 C420\nFRAME\n" + bytes(1000))
+    with pytest.raises(ClipError):
+        probe(video)
 
 
 def drawn(seed):

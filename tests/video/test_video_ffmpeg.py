@@ -4,9 +4,9 @@ the folders that SPF_TEST_CLIPS and SPF_TEST_INPUTS name."""
 import json
 import os
 import subprocess
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import ffmpeg
 import harness
@@ -65,21 +65,9 @@ def options_for(path):
     return {"alpha": own or beside, "decoder": decoder, "matrix": matrix}
 
 
-@dataclass
-class Comparison:
-    """How a clip is read beside ffmpeg; PSNR is that of means over 8 x 8 pixels, because versions
-    interpolate chroma differently."""
-
-    frames: int
-    theirs: int
-    psnr: float  # dB, of the worst frame
-    seconds: float  # largest difference of a time
-    again: bool  # the last image was shown again
-    notes: list[str]
-    lost: int
-
-
 def compare(path, **options):
+    """How a clip is read beside ffmpeg. psnr : of means over 8 x 8 pixels, as versions interpolate
+    chroma differently. again : its last image is shown again."""
     with Reader(path) as reader:
         info = reader.info
         others = images(path, (info.width, info.height), info.stream, **options)
@@ -98,7 +86,8 @@ def compare(path, **options):
     theirs = np.array(stamps(path, info.stream))
     same = min(len(times), len(theirs))
     apart = np.nanmax(np.abs(np.array(times[:same]) - (theirs[:same] - theirs[0])))
-    return Comparison(len(times), count, psnr, float(apart), again, reader.notes, reader.lost)
+    found = {"frames": len(times), "theirs": count, "psnr": psnr, "seconds": float(apart)}
+    return SimpleNamespace(**found, again=again, notes=reader.notes, lost=reader.lost)
 
 
 def _means(image):
@@ -159,7 +148,7 @@ def scene(count: int, height: int = 64, width: int = 64) -> list[np.ndarray]:
     return [paint(u) for u in np.linspace(0, 1, count)]
 
 
-def agrees(found: Comparison) -> bool:
+def agrees(found):
     """BT.601 for BT.709 makes 33 dB of such scenes, BT.2020 for BT.709 40; versions of swscale that
     place chroma elsewhere differ by 42 dB and more."""
     counted = found.frames - found.again == found.theirs > 0
