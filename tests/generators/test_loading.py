@@ -15,6 +15,7 @@ import torch
 import warping
 from clips import refused
 from miniatures import adapter, hooks, like
+from safetensors.torch import load_file, save_file
 
 from spf.errors import UnavailableError
 from spf.generators.base import Request
@@ -46,14 +47,10 @@ def original(name):
 
 
 def weights(folder, part="transformer"):
-    from safetensors.torch import load_file
-
     return load_file(Path(folder) / part / "diffusion_pytorch_model.safetensors")
 
 
 def with_weights(folder, to, **parts):
-    from safetensors.torch import save_file
-
     shutil.copytree(folder, to)
     for part, state in parts.items():
         save_file(state, to / part / "diffusion_pytorch_model.safetensors")
@@ -62,8 +59,6 @@ def with_weights(folder, to, **parts):
 
 def saved_lora(file, layers, theirs=False):
     """A LoRA of (down, up) by layer, in diffusers' layout or in that of ComfyUI with alpha 2."""
-    from safetensors.torch import save_file
-
     state = {}
     for layer, (down, up) in layers.items():
         if theirs:

@@ -4,7 +4,10 @@ sharpened, or where a token stands would hardly show."""
 from copy import deepcopy
 from functools import cache
 
+import diffusers
 import numpy as np
+import torch
+import transformers
 
 TEXT = 32  # width of text features
 SHARP, LOUD = 5.0, 3.0  # factors on the norms of queries and keys, and on what attention gives out
@@ -22,7 +25,6 @@ IMAGE = {"image_dim": 16, "added_kv_proj_dim": 64}
 def tokenizer():
     """Bytes as tokens: nothing is downloaded."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
 
     special = ["<pad>", "</s>", "<unk>"]
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -31,13 +33,13 @@ def tokenizer():
     bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bare.decoder = decoders.ByteLevel()
     names = dict(zip(("pad_token", "eos_token", "unk_token"), special, strict=True))
-    return PreTrainedTokenizerFast(tokenizer_object=bare, model_max_length=512, **names)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=bare, model_max_length=512, **names
+    )
 
 
 def sharpen(transformer):
     """Make attention sharp and its effect loud, and shake what is initialised to zero."""
-    import torch
-
     with torch.no_grad():
         for name, parameter in transformer.named_parameters():
             if "norm_q" in name or "norm_k" in name:
@@ -50,45 +52,35 @@ def sharpen(transformer):
 
 
 def wan_transformer(seed=0, channels=12, kind="WanTransformer3DModel", **more):
-    import diffusers
-    import torch
-
     torch.manual_seed(seed)
     return sharpen(getattr(diffusers, kind)(**{**WAN, "in_channels": channels, **more}))
 
 
 def text_encoder(kind="T5"):
-    import transformers
-
     config = getattr(transformers, f"{kind}Config")
     small = config(vocab_size=300, d_model=TEXT, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
     return getattr(transformers, f"{kind}EncoderModel")(small).eval()
 
 
 def unipc(**more):
-    from diffusers import UniPCMultistepScheduler as UniPC
-
-    return UniPC(prediction_type="flow_prediction", use_flow_sigmas=True, **more)
+    return diffusers.UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, **more
+    )
 
 
 def wan_parts(**vae):
     """What the pipelines of Wan's family share: text encoder, scheduler, a VAE with 4 channels."""
-    import torch
-    from diffusers import AutoencoderKLWan
-
     torch.manual_seed(1)
     parts = {"tokenizer": tokenizer(), "text_encoder": text_encoder("UMT5")}
     shape = {
         "base_dim": 8, "z_dim": 4, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1,
         "latents_mean": [0.0] * 4, "latents_std": [1.0] * 4,
     }  # fmt: skip
-    vae = AutoencoderKLWan(**(shape | vae)).eval()
+    vae = diffusers.AutoencoderKLWan(**(shape | vae)).eval()
     return parts | {"vae": vae, "scheduler": unipc(flow_shift=3.0)}
 
 
 def image_parts(kind="CLIPVisionModel"):
-    import transformers
-
     vision = transformers.CLIPVisionConfig(
         hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
         image_size=16, patch_size=8, projection_dim=16,
@@ -102,9 +94,7 @@ def image_parts(kind="CLIPVisionModel"):
 
 def save_wan(folder, variant="i2v"):
     """By its variant: two experts, `ti2v` with timesteps by token, `flf2v`, `vace-1.3b`."""
-    from diffusers import WanImageToVideoPipeline, WanVACEPipeline
-
-    pipeline, shape, more = WanImageToVideoPipeline, {}, {}
+    pipeline, shape, more = diffusers.WanImageToVideoPipeline, {}, {}
     if variant == "i2v":
         more = {f"transformer{x}": wan_transformer(seed) for seed, x in ((2, ""), (3, "_2"))}
         more["boundary_ratio"] = 0.9
@@ -116,7 +106,7 @@ def save_wan(folder, variant="i2v"):
         more = {"transformer": wan_transformer(2, pos_embed_seq_len=2 * 5, **IMAGE)}
         more |= image_parts()
     else:
-        pipeline, kind = WanVACEPipeline, "WanVACETransformer3DModel"
+        pipeline, kind = diffusers.WanVACEPipeline, "WanVACETransformer3DModel"
         inputs = 4 + 4 + 8 * 8  # what is kept, what is filled in, and the mask
         control = {"vace_layers": [0], "vace_in_channels": inputs}
         more = {"transformer": wan_transformer(2, channels=4, kind=kind, **control)}
@@ -127,22 +117,20 @@ def save_wan(folder, variant="i2v"):
 def save_skyreels(folder, variant="", **more):
     """As the published ones: no positions for image tokens, an image processor that knows texts
     too, and a scheduler without flow shift. more : settings of the transformer."""
-    from diffusers import SkyReelsV2ImageToVideoPipeline
-    from transformers import CLIPProcessor
-
     parts = wan_parts() | image_parts("CLIPVisionModelWithProjection")
-    parts["image_processor"] = CLIPProcessor(parts["image_processor"], parts["tokenizer"])
+    parts["image_processor"] = transformers.CLIPProcessor(
+        parts["image_processor"], parts["tokenizer"]
+    )
     parts["scheduler"] = unipc()
     transformer = wan_transformer(2, kind="SkyReelsV2Transformer3DModel", **IMAGE, **more)
-    SkyReelsV2ImageToVideoPipeline(transformer=transformer, **parts).save_pretrained(folder)
+    diffusers.SkyReelsV2ImageToVideoPipeline(transformer=transformer, **parts).save_pretrained(
+        folder
+    )
     return folder
 
 
 def save_ltxv(folder, variant=""):
     """In the layout of 0.9.5 and later: temporal factor 8, a decoder that is told the time."""
-    import diffusers
-    import torch
-
     torch.manual_seed(1)
     text = text_encoder()
     vae = diffusers.AutoencoderKLLTXVideo(
@@ -167,13 +155,10 @@ def save_ltxv(folder, variant=""):
 
 
 def save_ltx2(folder, rope_type="split"):
-    import diffusers
-    import torch
     from diffusers.pipelines.ltx2 import LTX2TextConnectors, LTX2Vocoder
-    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 
     torch.manual_seed(1)
-    config = Gemma3Config(
+    config = transformers.Gemma3Config(
         text_config={
             "vocab_size": 300, "hidden_size": 8, "intermediate_size": 16, "head_dim": 8,
             "num_hidden_layers": 2, "num_attention_heads": 1, "num_key_value_heads": 1,
@@ -184,7 +169,7 @@ def save_ltx2(folder, rope_type="split"):
         },
         mm_tokens_per_image=1, image_token_index=290, boi_token_index=291, eoi_token_index=292,
     )  # fmt: skip
-    text = Gemma3ForConditionalGeneration(config)
+    text = transformers.Gemma3ForConditionalGeneration(config)
     shape = {"num_attention_heads": 2, "attention_head_dim": 4, "num_layers": 1}
     shape["num_learnable_registers"] = None
     both = {f"{x}_connector_{name}": y for x in ("video", "audio") for name, y in shape.items()}
@@ -222,9 +207,6 @@ def save_ltx2(folder, rope_type="split"):
 
 def save_framepack(folder, variant=""):
     """FramePack: 4 latent channels, temporal factor 4, spatial factor 8, sections of 2 latents."""
-    import diffusers
-    import torch
-    import transformers
     from diffusers.pipelines.hunyuan_video import pipeline_hunyuan_video_framepack as upstream
 
     torch.manual_seed(1)
@@ -266,8 +248,6 @@ def frames(height=32, width=32):
 def loaded(generator):
     """An adapter whose pipeline is loaded, with weights where torch puts new ones, not where they
     are in their file: some processors' matrix products round otherwise at other addresses."""
-    import torch
-
     for part in generator.pipeline.components.values():
         for weight in part.parameters() if isinstance(part, torch.nn.Module) else ():
             weight.data = weight.data.clone()

@@ -2,6 +2,11 @@
 
 import json
 
+import open_clip
+import torch
+from safetensors.torch import save_file
+from transformers import Dinov2Config, Dinov2Model
+
 TEXT = {"context_length": 8, "vocab_size": 64, "width": 64, "heads": 2, "layers": 1}
 SIGLIP = {
     "model_cfg": {
@@ -34,10 +39,6 @@ PROCESSOR = {
 
 def save_open_clip(folder, config, seed=0):
     """An open_clip model of a configuration, with weights large enough to distinguish frames."""
-    import open_clip
-    import torch
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     torch.manual_seed(seed)
@@ -49,9 +50,6 @@ def save_open_clip(folder, config, seed=0):
 
 
 def save_dinov2(folder, seed=0, **settings):
-    import torch
-    from transformers import Dinov2Config, Dinov2Model
-
     small = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 3}
     torch.manual_seed(seed)
     model = Dinov2Model(Dinov2Config(**small, image_size=56, patch_size=14, **settings))
@@ -72,8 +70,6 @@ def save_all(root):
 
 def _enlarge(model):
     """Random initial weights are so small that all pictures look alike."""
-    import torch
-
     with torch.no_grad():
         for weights in model.parameters():
             if weights.ndim > 1:

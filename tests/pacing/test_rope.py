@@ -1,7 +1,7 @@
 """The warped clock on complete pipelines in miniature: a warp is what direct recomputation of the
 rotary tables gives, and its hooks leave no trace."""
 
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 
 import miniatures
 import numpy as np
@@ -135,19 +135,16 @@ def test_the_sound_stays_on_the_clock_unless_asked(adapters):
     names = ("rope", "audio_rope", "cross_attn_rope", "cross_attn_audio_rope")
 
     def tables(warped, audio=False):
-        other = miniatures.adapter("ltx2/split", generator.path, warp_audio=audio)
-        other.__dict__["pipeline"] = generator.pipeline
-        found = {}
-        with uneven(other).applied(other.ropes()) if warped else nullcontext():
-            handles = [
-                getattr(generator.pipeline.transformer, name).register_forward_hook(
-                    lambda module, inputs, out, name=name: found.update({name: out[0].clone()})
-                )
-                for name in names
-            ]
+        other, found = miniatures.sharing(generator, warp_audio=audio), {}
+        with (
+            uneven(other).applied(other.ropes()) if warped else nullcontext(),
+            ExitStack() as hooks,
+        ):
+            for name in names:
+                note = lambda *call, name=name: found.update({name: call[-1][0].clone()})  # noqa: E731
+                rope = getattr(generator.pipeline.transformer, name)
+                hooks.enter_context(rope.register_forward_hook(note))
             other.generate(asked(other, steps=1))
-        for handle in handles:
-            handle.remove()
         return found
 
     plain, silent, loud = tables(False), tables(True), tables(True, audio=True)
