@@ -22,6 +22,7 @@ from spf.generators.base import Request
 from spf.generators.cached import CachedGenerator
 from spf.generators.skyreels import SkyReels
 from spf.generators.tiny.adapter import TinyGenerator
+from spf.generators.tiny.sampling import TinySampler
 from spf.pacing.warp import Strength, Warp, flat, gamma
 from synthetic.clips import FIRST_HELD_OUT_SEED
 from synthetic.morph_pairs import HELD_OUT_PAIRS, KINDS, TRAINING_PAIRS
@@ -203,8 +204,6 @@ SIZE = (32, 32)
 
 @pytest.mark.usefixtures("one_thread")
 def test_clips_have_the_ends_asked_for_and_depend_on_the_seed_alone():
-    from spf.generators.tiny.sampling import TinySampler
-
     sampler = TinySampler()
     pair, seed = HELD_OUT_PAIRS[1]
     paint = pair.painter(SIZE, seed=seed)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import diffusers
 import harness
 import miniatures
 import numpy as np
@@ -16,6 +17,8 @@ import pytest
 import torch
 from adapters import COMMIT, LAST, asked, empty_hub, index, online_hub
 from clips import refused
+from huggingface_hub.utils import filter_repo_objects
+from safetensors.numpy import save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
@@ -78,8 +81,6 @@ def test_missing_weights_name_size_and_command(name, monkeypatch, tmp_path):
 
 
 def write_safetensors(path, count):
-    from safetensors.numpy import save_file
-
     path.parent.mkdir(exist_ok=True)
     save_file({"weight": np.zeros(count, np.float32)}, path)
 
@@ -111,8 +112,6 @@ def test_fetched_pipelines_are_found_at_the_noted_commit(monkeypatch, tmp_path, 
 
 
 def test_framepack_is_fetched_from_three_repositories(adapters, monkeypatch, tmp_path, capsys):
-    from huggingface_hub.utils import filter_repo_objects
-
     generator, fetched = adapters("framepack"), []
 
     def fill(folder, repo, patterns):
@@ -218,8 +217,6 @@ def test_by_hand():
 def full_size(name, config, tokens):
     """Two blocks of a transformer of full width (all, where control blocks lie beside them), and
     its call for a grid of tokens."""
-    import diffusers
-
     frames, height, width = tokens
     many = lambda *shape: torch.empty(*shape).bfloat16()  # noqa: E731
     inputs = {"num_frames": frames, "height": height, "width": width}
@@ -276,8 +273,6 @@ def test_denoising_agrees_with_the_tensors_of_full_size(name, variant, size, fra
      {"spatial_compression_ratio": 32, "temporal_compression_ratio": 8}),
 ])  # fmt: skip
 def test_decoding_agrees_with_the_tensors_of_full_size(name, variant, size, shape, tiling):
-    import diffusers
-
     frames = 5 if tiling and name == "wan22" else 33  # it goes latent by latent in each tile
     options = {"variant": variant, "size": size, "num_frames": frames, "dtype": "bfloat16"}
     generator = load_generator(name, device="cpu", **options)

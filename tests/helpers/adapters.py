@@ -4,6 +4,7 @@ import json
 from contextlib import contextmanager
 from types import SimpleNamespace
 
+import huggingface_hub
 import pipelines
 
 from spf.generators.base import Request
@@ -45,7 +46,6 @@ COMMIT = "1" * 40
 
 def online_hub(monkeypatch, root, fill):
     """A stand-in for the hub; fill : (folder of a snapshot, repository, patterns of files)."""
-    import huggingface_hub
 
     def snapshot_download(repo, revision, allow_patterns):
         assert revision == COMMIT

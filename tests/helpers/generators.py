@@ -5,10 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import harness
+import torch
+from diffusers import WanTransformer3DModel
 from pipelines import sharpen
 
 from benchmarks.generated.experiment import RetimeGenerated
 from benchmarks.harness import session
+from spf.generators.tiny.sampling import SETTINGS_FILE, SamplerSettings
 
 SHORT = "benchmark.retimes=[none,rope_flat]"
 
@@ -21,10 +24,6 @@ MODEL = {
 
 def save_tiny(folder):
     """Weights whose clips change unevenly and follow a warp; `model.path=` takes the folder."""
-    import torch
-    from diffusers import WanTransformer3DModel
-
-    from spf.generators.tiny.sampling import SETTINGS_FILE, SamplerSettings
 
     torch.manual_seed(0)
     model = sharpen(WanTransformer3DModel(**MODEL))

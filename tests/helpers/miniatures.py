@@ -9,6 +9,7 @@ from typing import Any
 
 import generators
 import pipelines
+from diffusers import ModelMixin
 
 from spf.generators import MODELS
 from spf.generators.pipeline import DiffusersGenerator
@@ -107,8 +108,6 @@ def saved(case, root):
 
 def transformers(generator):
     """The models of diffusers that a loaded generator runs: other packages have own hooks."""
-    from diffusers import ModelMixin
-
     if not isinstance(generator, DiffusersGenerator):
         return [generator._sampler.transformer]
     return [x for x in generator.pipeline.components.values() if isinstance(x, ModelMixin)]

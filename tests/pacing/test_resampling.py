@@ -10,10 +10,12 @@ from fractions import Fraction
 from itertools import accumulate, pairwise
 from pathlib import Path
 
+import av
 import cv2
 import harness
 import numpy as np
 import pytest
+from av.filter import Graph
 
 import spf
 from spf.cli import main
@@ -145,9 +147,6 @@ def test_pacing_that_is_measured_well_becomes_even(method):
 
 def filtered(text, count, first=3):
     """Numbers of the frames that FFmpeg shows of a clip at 12 a second, whose first one is late."""
-    import av
-    from av.filter import Graph
-
     graph, unit, found = Graph(), Fraction(1, 12000), []
     filters = re.findall(r"(\w+)=('[^']*'|[^,\n]*)", text)
     assert [name for name, _ in filters] == ["tpad", "setpts", "fps", "tpad", "trim"]

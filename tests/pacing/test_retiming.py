@@ -5,6 +5,7 @@ import tracemalloc
 from dataclasses import replace
 from fractions import Fraction
 
+import av
 import clips
 import harness
 import numpy as np
@@ -97,8 +98,6 @@ def test_a_variable_rate_keeps_its_length_and_true_times(tmp_path):
 
 
 def sound(path):
-    import av
-
     with av.open(str(path)) as container:
         return [(p.pts, bytes(p)) for p in container.demux(audio=0) if p.dts is not None]
 
