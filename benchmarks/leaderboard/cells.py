@@ -5,26 +5,103 @@ neither the leaderboard's tables nor its pages.
 """
 
 import io
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
-from PIL import Image
 
 from benchmarks.harness.cells import Cell, OnProgress, Outcome
 from benchmarks.harness.folder import slug
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.quality import clip_columns, quality_inputs
-from benchmarks.leaderboard.images import Images
-from spf.errors import ClipError
+from spf.embedders import Embedder
+from spf.errors import ClipError, ConfigError
 from spf.generators.folder import FolderClip, clip_digest
-from spf.names import printable
-from spf.quality import NoQuality, Quality
-from spf.thumbnails import Thumbnails, tiled
+from spf.names import normalized_name, printable
+from spf.quality import Conditions, NoQuality, Quality
+from spf.quality.fidelity import ENDS, cropped, end_fidelity
+from spf.thumbnails import Image, Thumbnails, tiled
+from spf.video import IMAGE_SUFFIXES, GuardedReader, content_hash, read_image
 
+LAYOUT = "expected PAIR.png, and PAIR.last.png where a clip has a last frame"
+CUT = 0.02
+"""Share of a side from which on cutting an image to the clip's aspect is noted."""
 ACROSS = 16
 """Frames beside each other in a film."""
 FILM_BYTES = 700_000
 """Of a film at most, white noise excepted: a page shows a dozen of them at once."""
+
+
+class Images:
+    """First and last frames by pair. folder : None where there are none.
+
+    Raises ConfigError for a folder that cannot be listed, holds no image, or two of one name.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self._paths: dict[str, Path] = {}
+        if folder is None:
+            return
+        try:
+            found = sorted(x for x in folder.iterdir() if x.suffix.lower() in IMAGE_SUFFIXES)
+        except OSError as error:
+            why = f"cannot be read ({error.strerror}); check the path"
+            raise ConfigError(f"model.images={folder}: {why}") from None
+        if not found:
+            raise ConfigError(f"model.images={folder}: there is no image in it; {LAYOUT}")
+        for path in found:
+            if other := self._paths.get(name := normalized_name(path.stem)):
+                names = f"{printable(other.name)} and {printable(path.name)}"
+                raise ConfigError(f"model.images={folder}: {names} have one name; keep one")
+            self._paths[name] = path
+
+    def identity(self, pair: str) -> dict[str, Any]:
+        """What of it determines a clip's row: nothing where there are no images."""
+        if self.folder is None:
+            return {}
+        paths = [self._path(pair, end) for end in ENDS]
+        return {"images": [path and content_hash(path) for path in paths]}
+
+    def compared(
+        self, clip: FolderClip, embedder: Embedder
+    ) -> tuple[dict[str, float], Conditions, list[str]]:
+        """Columns of `FIDELITY`, where there are images; what the clip was generated from; notes.
+
+        The clip is decoded once more for its end frames: its embeddings may come from the cache,
+        and of sampled ones the last is not the clip's last frame.
+        """
+        prompt = clip.path.stem  # VBench names clips by their prompts
+        if self.folder is None:
+            why = "no first frames, name their folder: model.images=IMAGES"
+            return {}, Conditions(prompt=prompt, absent=why), []
+        with GuardedReader(clip.path) as reader:
+            first = last = next(reader)[0]
+            for image, _ in reader:
+                last = image
+        height, width, _ = first.shape
+        frames: dict[str, Image] = {}
+        notes: dict[str, str] = {}
+        for end in ENDS:
+            if (path := self._path(clip.pair, end)) is None:
+                notes |= {end: "model.images has no first frame of it"} if end == "first" else {}
+                continue
+            try:
+                image = read_image(path)
+            except ClipError as error:
+                notes[end] = f"model.images: {printable(path.name)}: {error.reason}"
+                continue
+            if abs(image.shape[0] / image.shape[1] * width / height - 1) > CUT:
+                notes[end] = f"its {end} frame was cut to the clip's aspect"
+            frames[end] = cropped(image, (height, width))
+        absent = "" if "first" in frames else notes["first"]
+        conditions = Conditions(frames.get("first"), frames.get("last"), prompt, absent)
+        return end_fidelity(first, last, conditions, embedder), conditions, list(notes.values())
+
+    def _path(self, pair: str, end: str) -> Path | None:
+        return self._paths.get(pair if end == "first" else f"{pair}.last")
 
 
 def clip_cell(
@@ -75,7 +152,7 @@ def clip_cell(
 
 def film(thumbnails: Thumbnails) -> bytes:
     """All thumbnails of a clip as one WebP: `ACROSS` beside each other, read like a page."""
-    sheet = Image.fromarray(tiled(np.stack(thumbnails.images), ACROSS))
+    sheet = PIL.Image.fromarray(tiled(np.stack(thumbnails.images), ACROSS))
     for quality in (70, 50, 30, 10):
         buffer = io.BytesIO()
         sheet.save(buffer, "WEBP", quality=quality, method=2)

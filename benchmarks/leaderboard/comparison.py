@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks.harness.quality import QUALITY, SCORED_BY
 from benchmarks.harness.records import FAILED, NOT_RUN, Record
-from benchmarks.harness.statistics import MINIMAL_RANKED_PAIRS
+from benchmarks.harness.statistics import MINIMAL_RANKED_PAIRS, TIE, Array
 from benchmarks.leaderboard.sharing import shared_sets
 from spf.measurement import CORRECTED
 from spf.names import normalized_name
@@ -90,11 +90,19 @@ def pair_means(clips: pd.DataFrame, metric: str) -> pd.DataFrame:
     return means.unstack("generator")
 
 
+def losses(values: pd.DataFrame, metric: str) -> Array:
+    """Values of a metric, negative where higher is better, so that lower is better."""
+    sign = -1.0 if METRICS[metric].direction == "higher" else 1.0
+    return sign * values.to_numpy(dtype=np.float64)
+
+
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Generators that are compared, and the clips that can be ranked and all of them have."""
+    """Generators that are compared by a metric with a direction, and the clips that can be ranked
+    and all of them have."""
 
     number: int
+    metric: str
     generators: list[str]
     clips: pd.DataFrame
 
@@ -112,6 +120,19 @@ class Group:
         """Values (pairs, generators) as `pair_means`."""
         return pair_means(self.clips, metric)
 
+    @cached_property
+    def places(self) -> pd.Series:
+        """How many generators have a better mean, best first; equal means, which differ by no more
+        than rounding, share a place, and stand by name."""
+        table = self.values(self.metric)
+        values = losses(table, self.metric)
+        means = values.mean(axis=0)
+        order = np.argsort(means, kind="stable")
+        apart = np.diff(means[order]) > TIE * np.abs(values).max()
+        step = np.concatenate([[0], np.cumsum(apart)])  # equal means are one step
+        steps = pd.Series(step, table.columns[order]).sort_index().sort_values(kind="stable")
+        return steps.rank(method="min").astype(int) - 1
+
     def has(self, metric: str) -> bool:
         """Whether every clip has a value of the metric; of a quality dimension, by the same weights
         and versions."""
@@ -119,14 +140,14 @@ class Group:
         return not mixed and bool(np.isfinite(self.clips[metric]).all())
 
 
-def groups_of(clips: pd.DataFrame) -> list[Group]:
+def groups_of(clips: pd.DataFrame, metric: str) -> list[Group]:
     """The groups of `shared_sets` with their clips (see `clips_of`), numbered from 1."""
     used = clips[clips["exclusion"] == ""]
     there = used.pivot(index=CLIP, columns="generator", values="exclusion").notna()
     clip = pd.MultiIndex.from_frame(used[CLIP])
     return [
-        Group(number, generators, used[used["generator"].isin(generators) & clip.isin(shared)])
-        for number, (generators, shared) in enumerate(shared_sets(there), start=1)
+        Group(number, metric, names, used[used["generator"].isin(names) & clip.isin(shared)])
+        for number, (names, shared) in enumerate(shared_sets(there), start=1)
     ]
 
 

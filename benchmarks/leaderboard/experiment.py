@@ -12,9 +12,8 @@ from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.quality import QUALITY
 from benchmarks.harness.records import DONE, FAILED, SCHEMA, Record
-from benchmarks.leaderboard.cells import clip_cell
+from benchmarks.leaderboard.cells import Images, clip_cell
 from benchmarks.leaderboard.figures import clip_figures, pair_figures, pareto_figures
-from benchmarks.leaderboard.images import Images
 from benchmarks.leaderboard.inputs import identity, merge, read_inputs
 from benchmarks.leaderboard.page import PAGE, render_leaderboard
 from benchmarks.leaderboard.standing import sentences
@@ -113,7 +112,7 @@ class Leaderboard(Benchmark):
         measured = sum(record["status"] == DONE for record in records)
         failed = sum(record["status"] == FAILED for record in records)
         headline = f"{measured} of {len(records)} clips measured, {failed} failed"
-        lines = sentences(board.standings, board.differences)
+        lines = sentences(board.groups, board.differences)
         if apart := found.get("leaderboard_left_out"):
             lines += filter(None, [left_out_sentence(board, apart.data)])
         lines += missing_dimensions(records)

@@ -15,8 +15,7 @@ from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.quality import QUALITY
 from benchmarks.harness.records import DONE, Record
 from benchmarks.harness.statistics import Array
-from benchmarks.leaderboard.comparison import UNDIRECTED, Group, listed, runs
-from benchmarks.leaderboard.standing import losses
+from benchmarks.leaderboard.comparison import UNDIRECTED, Group, listed, losses, runs
 from benchmarks.leaderboard.tables import Board, intervals
 from spf.figures import DPI, PALETTE, REFERENCE, plot_overlay, png
 from spf.progress import METRICS

@@ -86,7 +86,7 @@ def _board(
             pairs = values[row["generator"]]
             row["values"] = {str(pair): _plain(value) for pair, value in pairs.items()}
             row["quality"] = quality[row["generator"]]
-    return {"sentences": sentences(board.standings, board.differences), "rows": rows}
+    return {"sentences": sentences(board.groups, board.differences), "rows": rows}
 
 
 def _quality(group: Group, dimensions: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -13,8 +13,17 @@ from benchmarks.harness.cells import Table
 from benchmarks.harness.records import Record
 from benchmarks.harness.statistics import ALPHA, MINIMAL_RANKED_PAIRS, Array
 from benchmarks.leaderboard import comparison
-from benchmarks.leaderboard.comparison import KNOWN, SHOWN, Group, clips_of, groups_of, left_out
-from benchmarks.leaderboard.standing import Differences, Standing
+from benchmarks.leaderboard.comparison import (
+    KNOWN,
+    SHOWN,
+    Group,
+    clips_of,
+    groups_of,
+    left_out,
+    losses,
+    runs,
+)
+from benchmarks.leaderboard.standing import Differences
 from spf.embedders import label
 from spf.measurement import CORRECTED
 from spf.progress import METRICS
@@ -60,24 +69,21 @@ METRICS_NOTE = "Generators with a rank. better: the direction that is."
 
 @dataclass(frozen=True, eq=False)
 class Board:
-    """Records as compared by a metric: their clips (see `clips_of`), groups, standings and
-    differences."""
+    """Records as compared by a metric: their clips (see `clips_of`), groups and differences."""
 
     order_by: str
     clips: pd.DataFrame
     groups: Sequence[Group]
-    standings: Sequence[Standing]
     differences: Differences
 
     @classmethod
     def of(cls, records: Iterable[Record], order_by: str = LINEARITY) -> "Board":
         clips = clips_of(records, order_by)
-        groups = groups_of(clips)
-        standings = [Standing.of(group, order_by) for group in groups]
-        placed = list(dict.fromkeys(name for one in standings for name in one.names))
+        groups = groups_of(clips, order_by)
+        placed = list(dict.fromkeys(name for group in groups for name in group.places.index))
         used = clips[(clips["exclusion"] == "") & clips["generator"].isin(placed)]
         differences = Differences.of(used, placed, order_by)
-        return cls(order_by, clips, groups, standings, differences)
+        return cls(order_by, clips, groups, differences)
 
     @property
     def second(self) -> list[str]:
@@ -97,7 +103,7 @@ def leaderboard(board: Board) -> pd.DataFrame:
     alone = sorted(set(clips["generator"]) - placed)
     used = clips[clips["generator"].isin(alone) & (exclusion == "")]
     means = pd.DataFrame({name: comparison.pair_means(used, name).mean() for name in board.metrics})
-    parts = [_group_rows(standing, board) for standing in board.standings]
+    parts = [_group_rows(group, board) for group in board.groups]
     parts.append(means.reindex(alone).assign(note="compared with no other generator"))
     table = pd.concat([part for part in parts if len(part)] or parts)
     counts = clips.groupby("generator").agg(
@@ -113,10 +119,10 @@ def leaderboard(board: Board) -> pd.DataFrame:
     return table.reindex(columns=[*PLACES, *limits, "note", *rest, *COUNTS, "embedder"])
 
 
-def _group_rows(standing: Standing, board: Board) -> pd.DataFrame:
-    group, names = standing.group, list(standing.names)
-    table = pd.DataFrame({"group": group.number, "pairs": len(group.pairs)}, index=names)
-    table["order"] = [1 + place for place in standing.places]
+def _group_rows(group: Group, board: Board) -> pd.DataFrame:
+    table = pd.DataFrame({"order": 1 + group.places, "group": group.number})
+    table["pairs"] = len(group.pairs)
+    names = table.index
     for metric in board.metrics:
         values = group.values(metric)[names]
         table[metric] = values.mean(skipna=False)
@@ -124,10 +130,13 @@ def _group_rows(standing: Standing, board: Board) -> pd.DataFrame:
             table[[f"{metric}_low", f"{metric}_high"]] = intervals(values.to_numpy(), metric)
     table["note"] = f"order only: {len(group.pairs)} common pair(s)" * (not group.ranked)
     if group.ranked:
-        table["rank"] = standing.ranks(board.differences)
-        table["tied_with"] = standing.tied_with(board.differences)
+        signs = board.differences.signs.loc[names, names]
+        table["rank"] = 1 + (signs > 0).sum()  # how many are significantly better
+        tied = (signs == 0) & ~np.eye(len(names), dtype=bool)
+        table["tied_with"] = [runs((np.flatnonzero(row) + 1).tolist()) for row in tied.to_numpy()]
         name = f"leaderboard {board.order_by}"
-        table["best"] = statistics.probability_of_best(standing.values, name)
+        ordered = losses(group.values(group.metric)[names], group.metric)
+        table["best"] = statistics.probability_of_best(ordered, name)
     return table
 
 
@@ -191,7 +200,7 @@ def _listed(board: Board) -> pd.Index:
     tests = board.differences.tests
     if len({name for group in board.groups for name in group.generators}) <= EVERY_TWO:
         return tests.index
-    names = [standing.names for standing in board.standings]
+    names = [list(group.places.index) for group in board.groups]
     near = [(one[k], one[j]) for one in names for k in range(1, len(one)) for j in {0, k - 1}]
     return tests.index[tests.index.isin(near)]
 

@@ -1,12 +1,10 @@
 """The leaderboard for programs, leaderboard.json, and the same as a table in the terminal."""
 
-import math
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from benchmarks.harness.quality import reasons
@@ -23,26 +21,22 @@ WHOLE = ("group", "order", "rank", "pairs")
 def document(board: Board, table: pd.DataFrame, messages: Sequence[str]) -> dict[str, Any]:
     """What `spf compare --json` prints (docs/reference/commands.md): the rows of the table
     `leaderboard`, with names for its ties, and beside them the messages about them."""
-    tied: dict[tuple[Any, ...], dict[str, list[str]]] = {}
-    for standing in board.standings:
-        names, places = np.array(standing.names), np.array(standing.places)
-        same = np.zeros((len(names), len(names)), bool)
-        if standing.group.ranked:
-            same = board.differences.signs(standing.names) == 0
-        for name, place, alike in zip(names, places, same, strict=True):
-            equal = names[(places == place) & (names != name)].tolist()
-            ties = {"tied_with": names[alike & (names != name)].tolist(), "equal_to": equal}
-            tied[standing.group.number, name] = ties
+    ties: dict[Any, dict[str, list[str]]] = {}
+    for group in board.groups:
+        for name, place in group.places.items():
+            others, signs = group.places.drop(name), board.differences.signs.loc[str(name)]
+            equal = [other for other in others.index if others[other] == place]
+            tied = [other for other in others.index if signs[other] == 0 and group.ranked]
+            ties[group.number, name] = {"tied_with": tied, "equal_to": equal}
     used = board.clips[board.clips["exclusion"] == ""]
     noise = used.groupby("generator")["noise_share"].mean()
     rows = []
-    for row in table.to_dict("records"):
-        whole = {name: None if pd.isna(row[name]) else int(row[name]) for name in WHOLE}
-        none: dict[str, list[str]] = {"tied_with": [], "equal_to": []}
-        ties = tied.get((whole["group"], row["generator"]), none)
-        note = row["note"] if isinstance(row["note"], str) else ""
-        more = {"note": note, "noise_share": noise.get(row["generator"])}
-        rows.append({str(name): value for name, value in (row | whole | ties | more).items()})
+    for line in table.to_dict("records"):
+        row: dict[str, Any] = {str(name): value for name, value in line.items()}
+        row |= {name: None if pd.isna(row[name]) else int(row[name]) for name in WHOLE}
+        row |= ties.get((row["group"], row["generator"]), {"tied_with": [], "equal_to": []})
+        row["note"] = row["note"] if isinstance(row["note"], str) else ""
+        rows.append(row | {"noise_share": noise.get(row["generator"])})
     return {"schema": SCHEMA, "order_by": board.order_by, "messages": messages, "rows": rows}
 
 
@@ -54,20 +48,21 @@ def print_board(found: Mapping[str, Any]) -> None:
     shown = []
     for row in rows:
         low, high = (row.get(f"{metric}_{side}") for side in ("low", "high"))
+        order = "-" if row["order"] is None else f"({row['order']})"
         cells = {
             "group": str(row["group"] or "-"),
-            "rank": _place(row),
+            "rank": order if row["rank"] is None else str(row["rank"]),
             "generator": row["generator"],
-            metric: _number(row[metric], ".4f"),
+            metric: row[metric],
             "95% interval": "-" if low is None or high is None else f"{low:.4f} to {high:.4f}",
             "ties": _ties(row),
             "pairs": str(row["pairs"] or "-"),
-            "noise": _number(row["noise_share"], ".0%"),
+            "noise": row["noise_share"],
             "notes": _notes(row),
         }
         shown.append({name: cell for name, cell in cells.items() if name not in left_out})
-    numeric = ("group", "rank", metric, "95% interval", "pairs", "noise")
-    print_table(shown, dict.fromkeys(numeric, ""), stderr=True)
+    numeric = dict.fromkeys(("group", "rank", "95% interval", "pairs"), "")
+    print_table(shown, numeric | {metric: ".4f", "noise": ".0%"}, stderr=True)
     if any(row["rank"] is None and row["order"] is not None for row in rows):
         least = f"fewer than {MINIMAL_RANKED_PAIRS} common pairs"
         print(f"(N): an order without rank or interval, from {least}", file=sys.stderr)
@@ -84,17 +79,6 @@ def missing_dimensions(records: Sequence[Record]) -> list[str]:
         f"{reason}"
         for reason, counts in found.items()
     ]
-
-
-def _place(row: Mapping[str, Any]) -> str:
-    """The rank; in brackets the order where there is no rank."""
-    if row["rank"] is not None:
-        return str(row["rank"])
-    return "-" if row["order"] is None else f"({row['order']})"
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None or not math.isfinite(value) else f"{value:{form}}"
 
 
 def _ties(row: Mapping[str, Any]) -> str:

@@ -41,4 +41,4 @@ def table(records, order_by=LINEARITY):
 
 def lines(records):
     board = Board.of(records)
-    return sentences(board.standings, board.differences)
+    return sentences(board.groups, board.differences)
