@@ -1,19 +1,20 @@
 """Leaderboard: generators compared on the pairs that they share."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from benchmarks.harness.cells import Benchmark, Cell, Section, Summary, Table
+from benchmarks.harness.cells import Benchmark, Cell, Figure, Section, Summary, Table
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.quality import QUALITY
 from benchmarks.harness.records import DONE, FAILED, SCHEMA, Record
 from benchmarks.leaderboard.cells import Images, clip_cell
-from benchmarks.leaderboard.figures import clip_figures, pair_figures, pareto_figures
+from benchmarks.leaderboard.figures import pair_figures, pareto_figures
 from benchmarks.leaderboard.inputs import identity, merge, read_inputs
 from benchmarks.leaderboard.page import PAGE, render_leaderboard
 from benchmarks.leaderboard.standing import sentences
@@ -107,11 +108,9 @@ class Leaderboard(Benchmark):
         found = tables(board, records, [*quality, *(x for x in FIDELITY if x in names)])
         embedder = ", ".join(sorted({label(record["embedder"]) for record in records}))
         own = [record for record in records if not record.get("input")]
-        overlays = pair_figures(own, folder, embedder)
         pareto, fronts = pareto_figures(board, quality, folder, embedder)
-        measured = sum(record["status"] == DONE for record in records)
-        failed = sum(record["status"] == FAILED for record in records)
-        headline = f"{measured} of {len(records)} clips measured, {failed} failed"
+        counts = Counter(record["status"] for record in records)
+        headline = f"{counts[DONE]} of {len(records)} clips measured, {counts[FAILED]} failed"
         lines = sentences(board.groups, board.differences)
         if apart := found.get("leaderboard_left_out"):
             lines += filter(None, [left_out_sentence(board, apart.data)])
@@ -119,6 +118,14 @@ class Leaderboard(Benchmark):
         board_rows = document(board, found["leaderboard"].data, lines)
         folder.write(FILE, f"{as_json(board_rows, indent=1)}\n")
         folder.write(PAGE, render_leaderboard(board, records, quality, folder))
+        drawn = ["All generators of a pair in one plot."] * bool(own)
+        if len(own) < len(records):
+            drawn.append("The curves of records of other runs are in those runs' own folders.")
+        plots = [
+            Figure(x["plot"], f"Progress curve of {x['model']}/{x['clip']}")
+            for x in own
+            if x.get("plot")
+        ]
 
         def shown(*names: str) -> list[Table]:
             return [found[name] for name in names if name in found]
@@ -129,8 +136,8 @@ class Leaderboard(Benchmark):
             Section("Differences", [], shown("leaderboard_comparisons", "leaderboard_metrics")),
             Section("Pacing against quality", fronts, [], pareto),
             Section("By category of transition", [], shown("leaderboard_categories")),
-            Section("Pairs", [_where(own, records)], [], overlays),
-            Section("Clips", [], shown("clips"), clip_figures(own)),
+            Section("Pairs", [" ".join(drawn)], [], pair_figures(own, folder, embedder)),
+            Section("Clips", [], shown("clips"), plots),
         ]
         return Summary(headline, [part for part in sections if part.paragraphs or part.tables])
 
@@ -143,11 +150,3 @@ def read_categories(path: str | None) -> dict[str, str]:
     if not isinstance(found, dict) or not all(isinstance(x, str) for x in found.values()):
         raise ConfigError(f"categories={path}: expected lines of the form PAIR: CATEGORY")
     return {normalized_name(str(pair)): printable(name) for pair, name in found.items()}
-
-
-def _where(own: list[Record], records: list[Record]) -> str:
-    """Which curves are drawn here."""
-    lines = ["All generators of a pair in one plot."] * bool(own)
-    if len(own) < len(records):
-        lines.append("The curves of records of other runs are in those runs' own folders.")
-    return " ".join(lines)

@@ -25,15 +25,6 @@ MAXIMAL_NAMED = 30
 """Generators whose names a plot can hold; with more, only those of the front are named."""
 
 
-def clip_figures(records: Iterable[Record]) -> list[Figure]:
-    """The plots that the clips' cells made."""
-    return [
-        Figure(record["plot"], f"Progress curve of {record['model']}/{record['clip']}")
-        for record in records
-        if record.get("plot")
-    ]
-
-
 def pair_figures(records: Iterable[Record], folder: RunFolder, embedder: str) -> list[Figure]:
     """One plot for each pair: the curves of all its generators."""
     pairs: dict[str, dict[str, Any]] = defaultdict(dict)
@@ -119,10 +110,9 @@ def _plot(
 
 def _bars(axes: Axes, x: Array, y: Array, across: Array, up: Array) -> None:
     """Intervals (k, 2) of points; an open end goes to the edge of the plot."""
-    low, high = (np.column_stack(ends) for ends in zip(across.T, up.T, strict=True))
-    means = np.column_stack([x, y])
-    for ends in (low, high):
-        axes.update_datalim(np.where(np.isfinite(ends), ends, means))
+    for side in (0, 1):
+        ends = np.column_stack([across[:, side], up[:, side]])
+        axes.update_datalim(np.where(np.isfinite(ends), ends, np.column_stack([x, y])))
     axes.autoscale_view()
     wide, tall = axes.get_xlim(), axes.get_ylim()
     style: dict[str, Any] = {"colors": REFERENCE, "lw": 0.9, "alpha": 0.6}

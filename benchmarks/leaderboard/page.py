@@ -30,8 +30,11 @@ def render_leaderboard(
     dimensions = [name for name in quality if name != UNDIRECTED]
     ordered = dict.fromkeys([board.order_by, *SHOWN])
     metrics = {name: METRICS[name] for name in ordered if METRICS[name].direction != "none"}
+    named = board.clips[board.clips["pair"] != ""]
+    known = named.get("category", pd.Series("", named.index)).fillna("")
+    pairs = dict(sorted(zip(named["pair"], known, strict=True)))
     categories = sorted({record.get("category") or "" for record in records} - {""})
-    generators, pairs = sorted(set(board.clips["generator"])), _pairs(board.clips)
+    generators = sorted(set(board.clips["generator"]))
 
     def boards(category: str) -> dict[str, Any]:
         own = [x for x in records if not category or x.get("category") == category]
@@ -44,10 +47,13 @@ def render_leaderboard(
         ],
         "quality": dimensions,
         "categories": categories,
-        "pairs": pairs,
+        "pairs": [{"name": name, "category": category} for name, category in pairs.items()],
         "generators": generators,
         "boards": {category: boards(category) for category in ["", *categories]},
-        "clips": _clips(board, list(metrics), folder),
+        "clips": [
+            _clip(own.iloc[0].to_dict(), len(own) > 1, list(metrics), folder)
+            for _, own in named.groupby(["pair", "generator"])
+        ],
         "across": ACROSS,
         "films": FILMS,
     }
@@ -57,16 +63,8 @@ def render_leaderboard(
         embedders=sorted({label(record["embedder"]) for record in records}),
         disclaimers=disclaimers(list(records)),
         note=BOARD_NOTE,
-        data=data,
+        data=_plain(data),
     )
-
-
-def _pairs(clips: pd.DataFrame) -> list[dict[str, str]]:
-    """The pairs in order, with their categories."""
-    named = clips[clips["pair"] != ""]
-    known = named.get("category", pd.Series("", named.index)).fillna("")
-    rows = dict(zip(named["pair"], known, strict=True))
-    return [{"name": str(name), "category": str(rows[name])} for name in sorted(rows)]
 
 
 def _board(
@@ -79,82 +77,74 @@ def _board(
     places = ["group", "order", "rank", "generator", "tied_with", "best", "pairs", "note"]
     table = leaderboard(board)[[*places, metric, f"{metric}_low", f"{metric}_high"]]
     table.columns = [*places, "mean", "low", "high"]
-    rows = [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
+    rows: list[dict[Any, Any]] = table.to_dict("records")
     for group in board.groups:
         values, quality = group.values(metric), _quality(group, dimensions)
         for row in (row for row in rows if row["group"] == group.number):
-            pairs = values[row["generator"]]
-            row["values"] = {str(pair): _plain(value) for pair, value in pairs.items()}
+            row["values"] = values[row["generator"]].to_dict()
             row["quality"] = quality[row["generator"]]
     return {"sentences": sentences(board.groups, board.differences), "rows": rows}
 
 
-def _quality(group: Group, dimensions: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """By generator and dimension: the mean and its interval (None, None where there is none; None
-    for an end that is open)."""
-    found: dict[str, dict[str, Any]] = {name: {} for name in group.generators}
+def _quality(group: Group, dimensions: Sequence[str]) -> dict[str, dict[str, list[float]]]:
+    """By generator and dimension: the mean and its interval; NaN where there is none, infinite
+    where an end is open."""
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in group.generators}
     for dimension in filter(group.has, dimensions):
         values = group.values(dimension)
         limits = np.full((len(values.columns), 2), np.nan)
         if group.ranked:
             limits = intervals(values.to_numpy(), dimension)
         for name, mean, ends in zip(values.columns, values.mean(), limits, strict=True):
-            found[name][dimension] = [_plain(mean), *map(_plain, ends)]
+            found[name][dimension] = [mean, *ends]
     return found
 
 
-def _clips(board: Board, metrics: Sequence[str], folder: RunFolder) -> list[dict[str, Any]]:
-    """The first seed of every generator's clip of a pair: its film, curve and values, or why there
-    is none."""
-    found = []
-    for _, own in board.clips[board.clips["pair"] != ""].groupby(["pair", "generator"]):
-        row = {str(name): value for name, value in own.iloc[0].items()}
-        clip = {name: row[name] for name in ("pair", "generator", "exclusion")}
-        clip["values"] = {name: _plain(row[name]) for name in metrics}
-        clip |= {"seed": int(row["seed"])} if len(own) > 1 else {}
-        if row["status"] != DONE:
-            clip["missing"] = f"{row['status'].replace('_', ' ')}: {row['reason']}"
-        elif run := _text(row, "input"):
-            clip["missing"] = f"measured in another run: {run}"
-        elif not _text(row, "film"):
-            clip["missing"] = "no film is here"
-        else:
-            clip |= _film(row, folder)
-        found.append(clip)
-    return found
+def _clip(
+    row: Mapping[Any, Any], several: bool, metrics: Sequence[str], folder: RunFolder
+) -> dict[str, Any]:
+    """A clip of a pair, the generator's first seed where there are `several`: its values, film and
+    curve, or why there is none."""
+    clip = {name: row[name] for name in ("pair", "generator", "exclusion")}
+    clip["values"] = {name: row[name] for name in metrics}
+    clip |= {"seed": int(row["seed"])} if several else {}
+    run, film = (row.get(name) for name in ("input", "film"))
+    if row["status"] != DONE:
+        clip["missing"] = f"{row['status'].replace('_', ' ')}: {row['reason']}"
+    elif isinstance(run, str) and run:
+        clip["missing"] = f"measured in another run: {run}"
+    elif isinstance(film, str) and film:
+        clip |= _film(row, folder)
+    else:
+        clip["missing"] = "no film is here"
+    return clip
 
 
-def _film(row: Mapping[str, Any], folder: RunFolder) -> dict[str, Any]:
+def _film(row: Mapping[Any, Any], folder: RunFolder) -> dict[str, Any]:
     """Where a clip's film lies, and its curve at the film's frames and at the last one: progress in
     thousandths; times in thousandths of a second, or frames where no rate is known (the step alone
     where they are even)."""
     curve = read_curve(folder, row)
     frames = filmed_frames(len(curve))
     points = np.union1d(frames, len(curve) - 1)
-    timed = row.get("duration") is not None and math.isfinite(row["duration"])
+    timed = bool(pd.notna(row.get("duration")))
     times = (curve["time"] - curve["time"].iloc[0]).to_numpy()[points] * (1000 if timed else 1)
     step = times[-1] / (len(times) - 1)
     even = np.abs(times - step * np.arange(len(times))).max() < 0.5
-    progress = curve["progress"].to_numpy()[points]
-    return {
-        "film": row["film"],
-        "frames": len(frames),
-        "aspect": _plain(row["width"] / row["height"]),
-        "timed": timed,
-        "progress": np.rint(progress * 1000).astype(int).tolist(),
-    } | ({"step": step} if even else {"times": np.rint(times).astype(int).tolist()})
-
-
-def _text(row: Mapping[str, Any], name: str) -> str:
-    """A text of a row; "" where there is none."""
-    value = row.get(name)
-    return value if isinstance(value, str) else ""
+    progress = np.rint(curve["progress"].to_numpy()[points] * 1000).astype(int).tolist()
+    film = {"film": row["film"], "frames": len(frames), "aspect": row["width"] / row["height"]}
+    film |= {"timed": timed, "progress": progress}
+    return film | ({"step": step} if even else {"times": np.rint(times).astype(int).tolist()})
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON holds it: 6 significant digits, as in tables; None for what is no number
-    or has no bound: JSON knows neither."""
-    if isinstance(value, str):
+    """Data as JSON holds it: numbers to 6 significant digits, as in tables; None for what is no
+    number or has no bound, as JSON knows neither."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, str | bool | int):
         return value
     if pd.isna(value) or not math.isfinite(value):
         return None

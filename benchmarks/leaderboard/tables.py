@@ -234,14 +234,13 @@ def left_out_sentence(board: Board, table: pd.DataFrame) -> str:
     """What the first group leaves out, in one line; "" where that is nothing."""
     if not board.groups:
         return ""
-    own = table[table["group"] == board.groups[0].number]
-    clips = int(own["clips"].sum())
-    generators = int(own["clips"].isna().sum())
-    parts = [f"{clips} clip(s) that can be ranked, which not all of its generators have"] * (
-        clips > 0
-    )
-    parts += [f"{generators} generator(s), which have too few of its pairs"] * (generators > 0)
-    return f"Left out of group {board.groups[0].number}: {'; '.join(parts)}." if parts else ""
+    own = table.loc[table["group"] == 1, "clips"]
+    found = {
+        "clip(s) that can be ranked, which not all of its generators have": int(own.sum()),
+        "generator(s), which have too few of its pairs": int(own.isna().sum()),
+    }
+    parts = [f"{count} {what}" for what, count in found.items() if count]
+    return f"Left out of group 1: {'; '.join(parts)}." if parts else ""
 
 
 def tables(board: Board, records: Sequence[Record], quality: Sequence[str]) -> dict[str, Table]:
