@@ -39,7 +39,13 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         collection = read_collection(args.collection)
-        check_ready(collection)
+        if commit()[1]:
+            raise ConfigError("files differ from their commit, which rows name; commit them first")
+        clips = RESULTS / "collections" / collection.name
+        if not clips.is_dir():
+            command = f"spf collect {collection.name} --out results/collections/{collection.name}"
+            raise ConfigError(f"{clips}: there are no clips; {command} --fetch (or --from FOLDER)")
+        build_collection(collection, clips)  # which checks them
         # All are measured before any is published: tables that change make the checkout differ
         # from its commit, which the rows of the next would say.
         runs = {embedder: measure(collection.name, embedder) for embedder in args.embedders}
@@ -64,17 +70,6 @@ def main(arguments: list[str] | None = None) -> int:
     if failed or found:
         return max(failed, default=1)
     return 0 if 0 in codes else UNAVAILABLE
-
-
-def check_ready(collection: Collection) -> None:
-    """Raise ConfigError unless the code is committed and the clips are the collection's."""
-    if commit()[1]:
-        raise ConfigError("files differ from their commit, which rows name; commit them first")
-    clips = RESULTS / "collections" / collection.name
-    if not clips.is_dir():
-        command = f"spf collect {collection.name} --out results/collections/{collection.name}"
-        raise ConfigError(f"{clips}: there are no clips; {command} --fetch (or --from FOLDER)")
-    build_collection(collection, clips)
 
 
 def measure(collection: str, embedder: str) -> tuple[int, Path]:

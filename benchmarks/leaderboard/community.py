@@ -43,24 +43,18 @@ def _submission(folder: Path, parts: bool = True) -> Iterator[str]:
     for entry in sorted(folder.iterdir()):
         if parts and entry.is_dir() and not entry.is_symlink() and not file.exists():
             within = True
-            yield from (
-                f"{printable(entry.name)}: {problem}" for problem in _submission(entry, False)
-            )
+            yield from (f"{printable(entry.name)}: {x}" for x in _submission(entry, False))
         elif entry.is_symlink() or not entry.is_file() or not ALLOWED.fullmatch(entry.name):
             yield f"{printable(entry.name)} does not belong here; remove it"
-        elif entry != file and entry.stat().st_size > MAXIMAL_TEXT:
-            yield f"{entry.name} is larger than {MAXIMAL_TEXT:,} bytes"
+        else:
+            most = inputs.MAXIMAL_BYTES if entry == file else MAXIMAL_TEXT
+            if entry.stat().st_size > most:
+                yield f"{entry.name} is larger than {most:,} bytes"
     if within:
         return
     if not file.is_file() or file.is_symlink():
         yield f"there is no {inputs.NAME}"
-    elif file.stat().st_size > inputs.MAXIMAL_BYTES:
-        yield f"{inputs.NAME} is larger than {inputs.MAXIMAL_BYTES:,} bytes"
-    else:
-        yield from _records(file)
-
-
-def _records(file: Path) -> Iterator[str]:
+        return
     try:
         records = inputs.read_records(file)
         found = list(inputs.problems(records))

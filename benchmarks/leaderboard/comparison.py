@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -55,14 +54,11 @@ def clips_of(records: Iterable[Record], order_by: str) -> pd.DataFrame:
     """
     rows = list(records)
     table = pd.DataFrame(rows)
-    numbers = {
-        *METRICS,
-        *filter(is_quality, map(str, table)),
-        *(name for name in CORRECTED if name in table),
-    }
+    known = [name for name in map(str, table) if is_quality(name) or name in CORRECTED]
+    numbers = sorted({*METRICS, *known})
     columns = ["status", "reason", "model", "clip", "embedder", "seed", "frames", "flickers"]
-    table = table.reindex(columns=[*dict.fromkeys([*columns, *table.columns, *sorted(numbers)])])
-    table[sorted(numbers)] = table[sorted(numbers)].astype(float)
+    table = table.reindex(columns=list(dict.fromkeys([*columns, *table.columns, *numbers])))
+    table[numbers] = table[numbers].astype(float)
     table["generator"] = [normalized_name(generator_of(row)) for row in rows]
     table["pair"] = [normalized_name(row["clip"]) for row in rows]
     table["exclusion"] = exclusion(table, order_by)
@@ -157,32 +153,27 @@ def left_out(clips: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:
 
     Columns: group; clips, how many; pairs, their names; generators, whose they are; reason.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     for group in groups:
-        rows += _clips_left_out(group, clips[clips["generator"].isin(group.generators)])
+        own = clips[clips["generator"].isin(group.generators)]
+        wide = own.pivot(index=CLIP, columns="generator", values="exclusion").fillna(NO_CLIP)
+        used = wide.index.isin(pd.MultiIndex.from_frame(group.clips[CLIP]))
+        for found, alike in wide[~used].groupby(list(wide.columns)):
+            states = pd.Series(found, wide.columns).astype(str)
+            who = {
+                str(state): listed(names) for state, names in states.groupby(states).groups.items()
+            }
+            if whose := who.pop("", ""):
+                count = len(alike) * int((states == "").sum())
+                pairs = listed(dict.fromkeys(alike.index.get_level_values("pair")))
+                reasons = "; ".join(f"{state}: {names}" for state, names in who.items())
+                rows.append((group.number, count, pairs, whose, reasons))
     shown = set(groups[0].generators) if groups else set()
     for name, own in clips.groupby("generator"):
         if name not in shown:
-            row = {"group": groups[0].number if groups else None, "generators": name}
-            rows.append(row | {"reason": _why_apart(str(name), own, groups)})
+            first = groups[0].number if groups else None
+            rows.append((first, None, None, name, _why_apart(str(name), own, groups)))
     return pd.DataFrame(rows, columns=["group", "clips", "pairs", "generators", "reason"])
-
-
-def _clips_left_out(group: Group, clips: pd.DataFrame) -> list[dict[str, Any]]:
-    wide = clips.pivot(index=CLIP, columns="generator", values="exclusion").fillna(NO_CLIP)
-    used = wide.index.isin(pd.MultiIndex.from_frame(group.clips[CLIP]))
-    rows = []
-    for found, alike in wide[~used].groupby(list(wide.columns)):
-        states = list(map(str, found))
-        who: dict[str, list[str]] = {state: [] for state in sorted(set(states))}
-        for name, state in zip(wide.columns, states, strict=True):
-            who[state].append(name)
-        if whose := who.pop("", []):
-            pairs = listed(dict.fromkeys(alike.index.get_level_values("pair")))
-            row = {"group": group.number, "clips": len(alike) * len(whose), "pairs": pairs}
-            reasons = [f"{state}: {listed(others)}" for state, others in who.items()]
-            rows.append(row | {"generators": listed(whose), "reason": "; ".join(reasons)})
-    return rows
 
 
 def _why_apart(name: str, clips: pd.DataFrame, groups: Sequence[Group]) -> str:
@@ -207,8 +198,7 @@ def listed(names: Iterable[str], most: int = 8) -> str:
 
 def runs(numbers: Sequence[int]) -> str:
     """Whole numbers in ascending order as text: [2, 3, 4, 7] is "2 to 4, 7"."""
-    series = groupby(enumerate(numbers), lambda one: one[1] - one[0])
-    parts = [[number for _, number in part] for _, part in series]
+    parts = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
     return ", ".join(
         f"{part[0]} to {part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts
     )

@@ -77,26 +77,19 @@ def read_inputs(inputs: Sequence[str]) -> list[Input]:
     if isinstance(inputs, str) or not isinstance(inputs, Sequence):
         raise ConfigError(f"inputs={inputs!r} must be a list; {REMEDY}")
     found = []
-    for path in inputs:
-        for file in files_of(path):
-            records = read_records(file)
+    for path in (Path(str(place)) for place in inputs):
+        files = [file for file in (path, path / NAME) if file.is_file()]
+        files = files or sorted(path.glob(f"*/{NAME}"))
+        if not files:
+            raise ConfigError(f"{printable(str(path))}: there are no records here; {REMEDY}")
+        for file in files:
+            records, where = read_records(file), printable(str(file))
             for problem in problems(records):
-                raise ConfigError(f"{printable(str(file))}: {problem}; leave this input out")
+                raise ConfigError(f"{where}: {problem}; leave this input out")
             name = printable(file.parent.name if file.name == NAME else file.stem)
             for record in records:
                 record["input"] = record["input"] or name
-            found.append(Input(printable(str(file)), records))
-    return found
-
-
-def files_of(place: str) -> list[Path]:
-    """The files that an input stands for. Raises ConfigError where there are none."""
-    path = Path(str(place))
-    if path.is_file():
-        return [path]
-    found = [path / NAME] if (path / NAME).is_file() else sorted(path.glob(f"*/{NAME}"))
-    if not found:
-        raise ConfigError(f"{printable(str(place))}: there are no records here; {REMEDY}")
+            found.append(Input(where, records))
     return found
 
 
@@ -194,9 +187,8 @@ def problems(records: Sequence[Record]) -> Iterator[str]:
 def _rules(table: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
     """Each thing that can be wrong with a record, and the rows (T,) bool in which it is."""
     text = table[TEXTS].fillna("").astype(str)
-    status, done = text["status"], text["status"] == DONE
+    status, done, known = text["status"], text["status"] == DONE, [DONE, FAILED, NOT_RUN]
     yield f"schema is not {SCHEMA}", table["schema"] != SCHEMA
-    known = [DONE, FAILED, NOT_RUN]
     yield f"status is none of {', '.join(known)}", ~status.isin(known)
     yield "reason is missing", status.isin(known[1:]) & (text["reason"] == "")
     yield "seed is no whole number", table["seed"].isna()
@@ -212,11 +204,9 @@ def _rules(table: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
     for name in ("versions", "settings"):
         different = {value: _no_json(value) for value in set(text[name])}
         yield f"{name} is no JSON", text[name].map(different)
-    bounds = dict.fromkeys(DIMENSIONS, (0.0, 1.0))
-    bounds |= {name: (metric.minimum, metric.maximum) for name, metric in KNOWN.items()}
     slack = 1e-6  # sums of shares, and means of float32, pass 1 by rounding
-    for name in (name for name in bounds if name in table):
-        low, high = bounds[name]
+    for name in (name for name in [*METRICS, *DIMENSIONS] if name in table):
+        low, high = (KNOWN[name].minimum, KNOWN[name].maximum) if name in KNOWN else (0.0, 1.0)
         value = table[name].astype(float)
         inside = value.between(low - slack, min(high + slack, np.finfo(float).max))
         yield f"{name} is outside {low:g} .. {high:g}", ~(inside | value.isna())
@@ -249,19 +239,13 @@ def merge(inputs: Sequence[Input], here: Mapping[str, Any] | None = None) -> lis
     found = [Input(x.place, [r for r in x.records if r["embedder"] != ORACLE]) for x in inputs]
     check_agreement(found, here)
     chosen: dict[tuple[str, str, int], tuple[str, Record]] = {}
-    for one in found:
-        for record in one.records:
-            name = identity(record)
-            if name in chosen:
-                place, earlier = chosen[name]
-                if NOT_RUN not in (earlier["status"], record["status"]):
-                    check_equal((place, earlier), (one.place, record))
-                if _rank(earlier) <= _rank(record):
-                    continue
-            chosen[name] = (one.place, record)
-    for _, record in chosen.values():
-        record |= {"curve": None, "plot": None}
-    return [chosen[name][1] for name in sorted(chosen)]
+    for place, record in ((one.place, record) for one in found for record in one.records):
+        other_place, other = chosen.setdefault(identity(record), (place, record))
+        if other is not record and NOT_RUN not in (other["status"], record["status"]):
+            check_equal((other_place, other), (place, record))
+        if _rank(record) < _rank(other):
+            chosen[identity(record)] = (place, record)
+    return [chosen[name][1] | {"curve": None, "plot": None} for name in sorted(chosen)]
 
 
 def identity(record: Record) -> tuple[str, str, int]:
@@ -278,14 +262,13 @@ def check_agreement(inputs: Iterable[Input], here: Mapping[str, Any] | None = No
         for name in COMPARED:
             for value in dict.fromkeys(record[name] for record in measured):
                 place, expected = first.setdefault(name, (one.place, value))
-                if value != expected:
-                    field, a, b = name, expected, value
-                    if name == "settings":
-                        field, a, b = _difference(json.loads(a), json.loads(b), name)
-                    both = f"{a!r} in {place} and {b!r} in {one.place}"
-                    raise ConfigError(
-                        f"{field} differs: {both}; compare only what was measured alike"
-                    )
+                if value == expected:
+                    continue
+                field, a, b = name, expected, value
+                if name == "settings":
+                    field, a, b = _difference(json.loads(a), json.loads(b), name)
+                both = f"{a!r} in {place} and {b!r} in {one.place}"
+                raise ConfigError(f"{field} differs: {both}; compare only what was measured alike")
 
 
 def _difference(first: Any, second: Any, name: str) -> tuple[str, Any, Any]:
