@@ -117,7 +117,7 @@ def validate(
     Example:
       python -m benchmarks validate
     """
-    from benchmarks.leaderboard.community import COMMUNITY, checked
+    from benchmarks.leaderboard.inputs import COMMUNITY, checked
 
     found = [line for folder in folders or [str(COMMUNITY)] for line in checked(Path(folder))]
     print("\n".join(found) or "no problems")

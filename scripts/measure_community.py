@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.harness.records import commit
-from benchmarks.leaderboard.community import checked
+from benchmarks.leaderboard.inputs import checked
 from spf.collect import Collection, build_collection, read_collection
 from spf.errors import ConfigError, SpfError
 from spf.files import moved_into_place, write_atomic

@@ -14,12 +14,18 @@ from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.quality import QUALITY
 from benchmarks.harness.records import DONE, FAILED, SCHEMA, Record
 from benchmarks.leaderboard.cells import Images, clip_cell
+from benchmarks.leaderboard.comparison import LINEARITY, Board, sentences
 from benchmarks.leaderboard.figures import pair_figures, pareto_figures
 from benchmarks.leaderboard.inputs import identity, merge, read_inputs
 from benchmarks.leaderboard.page import PAGE, render_leaderboard
-from benchmarks.leaderboard.standing import sentences
-from benchmarks.leaderboard.tables import LINEARITY, Board, left_out_sentence, tables
-from benchmarks.leaderboard.terminal import FILE, document, missing_dimensions, print_board
+from benchmarks.leaderboard.tables import (
+    FILE,
+    document,
+    left_out_sentence,
+    missing_dimensions,
+    print_board,
+    tables,
+)
 from spf.commands.output import as_json
 from spf.embedders import label
 from spf.errors import ConfigError

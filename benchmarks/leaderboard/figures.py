@@ -15,8 +15,8 @@ from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.quality import QUALITY
 from benchmarks.harness.records import DONE, Record
 from benchmarks.harness.statistics import Array
-from benchmarks.leaderboard.comparison import UNDIRECTED, Group, listed, losses, runs
-from benchmarks.leaderboard.tables import Board, intervals
+from benchmarks.leaderboard.comparison import UNDIRECTED, Board, Group, listed, losses, runs
+from benchmarks.leaderboard.tables import intervals
 from spf.figures import DPI, PALETTE, REFERENCE, plot_overlay, png
 from spf.progress import METRICS
 from spf.progress.metrics import NO_CHANGE

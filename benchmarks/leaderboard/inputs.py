@@ -1,7 +1,9 @@
-"""Records of other runs: read as data of strangers, typed, bounded and harmless; and merged where
-they agree on what measured them."""
+"""Records of other runs: read as data of strangers, typed, bounded and harmless; merged where they
+agree on what measured them; and those in results/community/NAME/records.parquet, or, of a
+collection, in COLLECTION/EMBEDDER, which others may add to, validated."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.generated.scores import ORACLE
+from benchmarks.harness.folder import slug
 from benchmarks.harness.quality import QUALITY, SCORED_BY
 from benchmarks.harness.records import DONE, FAILED, KEYS, NOT_RUN, SCHEMA, Record
 from benchmarks.leaderboard.comparison import KNOWN, SHOWN, generator_of, is_quality
@@ -23,6 +26,10 @@ from spf.progress import METRICS
 from spf.quality import VBENCH_DIMENSIONS
 from spf.quality.fidelity import FIDELITY
 
+COMMUNITY = Path(__file__).resolve().parents[2] / "results" / "community"
+ALLOWED = re.compile(r"records\.parquet|README\.md|leaderboard\w*\.(csv|md)")
+MAXIMAL_README = 1_000_000
+"""Bytes of a table for people, or of a README."""
 NAME = "records.parquet"
 REMEDY = "give run folders, folders of them, or records.parquet files"
 MAXIMAL_ROWS = 1_000_000
@@ -301,3 +308,49 @@ def _rank(record: Record) -> tuple[bool, int, str, str]:
     and of these one with all metrics."""
     absent = sum(name not in record for name in METRICS)
     return record["status"] == NOT_RUN, absent, record["cell"] or "", record["input"] or ""
+
+
+def checked(folder: Path) -> Iterator[str]:
+    """The problems of a folder of results, a line each."""
+    if not folder.is_dir():
+        yield f"{printable(str(folder))}: there is no such folder"
+        return
+    for entry in sorted(folder.iterdir()):
+        if entry.is_symlink():
+            yield f"{printable(entry.name)}: this is a link; add the files themselves"
+        elif entry.is_dir():
+            yield from (f"{printable(entry.name)}: {problem}" for problem in _submission(entry))
+        elif entry.name != "README.md":
+            yield f"{printable(entry.name)}: this file does not belong here; remove it"
+
+
+def _submission(folder: Path, parts: bool = True) -> Iterator[str]:
+    """Of a folder with records, or, unless it is a part itself, with such folders."""
+    if slug(folder.name) != folder.name:
+        yield "name it by letters, digits, dots, hyphens and underscores alone"
+    file, within = folder / NAME, False
+    for entry in sorted(folder.iterdir()):
+        if parts and entry.is_dir() and not entry.is_symlink() and not file.exists():
+            within = True
+            yield from (f"{printable(entry.name)}: {x}" for x in _submission(entry, False))
+        elif entry.is_symlink() or not entry.is_file() or not ALLOWED.fullmatch(entry.name):
+            yield f"{printable(entry.name)} does not belong here; remove it"
+        else:
+            most = MAXIMAL_BYTES if entry == file else MAXIMAL_README
+            if entry.stat().st_size > most:
+                yield f"{entry.name} is larger than {most:,} bytes"
+    if within:
+        return
+    if not file.is_file() or file.is_symlink():
+        yield f"there is no {NAME}"
+        return
+    try:
+        records = read_records(file)
+        found = list(problems(records))
+        yield from found
+        if any(record["dirty"] for record in records):
+            yield "dirty: rows were made by code that is not committed; commit it and run again"
+        if not found:
+            check_agreement([Input(NAME, records)])
+    except ConfigError as error:
+        yield str(error).removeprefix(f"{printable(str(file))}: ")

@@ -12,9 +12,8 @@ from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.records import DONE, Record
 from benchmarks.harness.report.page import disclaimers, environment
 from benchmarks.leaderboard.cells import ACROSS, filmed_frames
-from benchmarks.leaderboard.comparison import SHOWN, UNDIRECTED, Group
-from benchmarks.leaderboard.standing import sentences
-from benchmarks.leaderboard.tables import BOARD_NOTE, Board, intervals, leaderboard
+from benchmarks.leaderboard.comparison import SHOWN, UNDIRECTED, Board, Group, sentences
+from benchmarks.leaderboard.tables import BOARD_NOTE, intervals, leaderboard
 from spf.embedders import label
 from spf.progress import METRICS
 

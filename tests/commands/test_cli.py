@@ -15,8 +15,8 @@ from boards import generator, lines
 from spf_command import PIXELS
 
 import spf
-from benchmarks.leaderboard.tables import Board, leaderboard
-from benchmarks.leaderboard.terminal import document
+from benchmarks.leaderboard.comparison import Board
+from benchmarks.leaderboard.tables import document, leaderboard
 from scripts import quickstart
 from spf.cli import app, main
 from spf.commands import analyze, timemap

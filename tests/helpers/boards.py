@@ -1,8 +1,7 @@
 import numpy as np
 
-from benchmarks.leaderboard.comparison import SHOWN
-from benchmarks.leaderboard.standing import sentences
-from benchmarks.leaderboard.tables import LINEARITY, Board, leaderboard
+from benchmarks.leaderboard.comparison import LINEARITY, SHOWN, Board, sentences
+from benchmarks.leaderboard.tables import leaderboard
 
 PAIRS = [f"pair{number}" for number in range(8)]
 # Errors of a generator on PAIRS, in an order that no sorting leaves alone.

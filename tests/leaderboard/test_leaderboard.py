@@ -5,10 +5,17 @@ import numpy as np
 import pytest
 from boards import PAIRS, VALUES, drawn, failed, generator, lines, record, shifted, table
 
-from benchmarks.leaderboard.comparison import SHOWN
+from benchmarks.leaderboard.comparison import SHOWN, Board
 from benchmarks.leaderboard.figures import pareto_front
-from benchmarks.leaderboard.tables import Board, categories, comparisons, leaderboard, metrics
-from benchmarks.leaderboard.terminal import document, missing_dimensions, print_board
+from benchmarks.leaderboard.tables import (
+    categories,
+    comparisons,
+    document,
+    leaderboard,
+    metrics,
+    missing_dimensions,
+    print_board,
+)
 from spf import METRICS
 from spf.commands.output import as_json
 

@@ -13,9 +13,10 @@ from PIL import Image
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.quality import SCORED_BY
 from benchmarks.leaderboard.cells import ACROSS, FILM_BYTES, film, filmed_frames
+from benchmarks.leaderboard.comparison import Board
 from benchmarks.leaderboard.figures import pareto_front
 from benchmarks.leaderboard.page import FILMS, PAGE, render_leaderboard
-from benchmarks.leaderboard.tables import Board, leaderboard
+from benchmarks.leaderboard.tables import leaderboard
 from spf.thumbnails import Thumbnails
 
 DIMENSION = "vbench_image_quality"

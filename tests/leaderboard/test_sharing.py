@@ -6,14 +6,9 @@ import pytest
 from boards import PAIRS, VALUES, drawn, failed, generator, lines, record, shifted, table
 
 from benchmarks.leaderboard import sharing, tables
-from benchmarks.leaderboard.comparison import left_out
+from benchmarks.leaderboard.comparison import Board, left_out
 from benchmarks.leaderboard.sharing import shared_sets
-from benchmarks.leaderboard.tables import (
-    Board,
-    comparisons,
-    leaderboard,
-    left_out_sentence,
-)
+from benchmarks.leaderboard.tables import comparisons, leaderboard, left_out_sentence
 from spf.progress.metrics import NO_CHANGE
 
 

@@ -5,7 +5,7 @@ import pytest
 from rows import board, failed, row, stored
 
 from benchmarks.__main__ import main
-from benchmarks.leaderboard.community import COMMUNITY, checked
+from benchmarks.leaderboard.inputs import COMMUNITY, checked
 
 
 def validated(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
