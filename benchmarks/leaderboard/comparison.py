@@ -54,7 +54,8 @@ def clips_of(records: Iterable[Record], order_by: str) -> pd.DataFrame:
     """A row for each record, sorted by generator, pair and seed.
 
     Beside the record's columns: `generator` and `pair` (NFC), and `exclusion`, why the clip takes
-    part in no comparison by the metric `order_by`; "" where it does.
+    part in no comparison by the metric `order_by`; "" where it does: measured, with a finite value,
+    of 5 frames or more, and not flickering.
     """
     rows = list(records)
     table = pd.DataFrame(rows)
@@ -65,22 +66,17 @@ def clips_of(records: Iterable[Record], order_by: str) -> pd.DataFrame:
     table[numbers] = table[numbers].astype(float)
     table["generator"] = [normalized_name(generator_of(row)) for row in rows]
     table["pair"] = [normalized_name(row["clip"]) for row in rows]
-    table["exclusion"] = exclusion(table, order_by)
-    return table.sort_values(["generator", *CLIP], kind="stable", ignore_index=True)
-
-
-def exclusion(clips: pd.DataFrame, metric: str) -> pd.Series:
-    """Why each clip takes part in no comparison by a metric; "" where it can be ranked: measured,
-    with a finite value, of 5 frames or more, and not flickering."""
+    absent = ~np.isfinite(table[order_by])
     reasons = {
-        "not run": clips["status"] == NOT_RUN,
-        "failed": clips["status"] == FAILED,
-        TOO_SHORT: clips["frames"].astype(float) < MINIMAL_RANKED_FRAMES,
-        FLICKERS: clips["flickers"].eq(True),
-        NO_CHANGE: ~np.isfinite(clips[metric]) & (clips["reason"] == NO_CHANGE),
-        f"no {metric}": ~np.isfinite(clips[metric]),
+        "not run": table["status"] == NOT_RUN,
+        "failed": table["status"] == FAILED,
+        TOO_SHORT: table["frames"].astype(float) < MINIMAL_RANKED_FRAMES,
+        FLICKERS: table["flickers"].eq(True),
+        NO_CHANGE: absent & (table["reason"] == NO_CHANGE),
+        f"no {order_by}": absent,
     }
-    return pd.Series(np.select(list(reasons.values()), list(reasons), ""), clips.index)
+    table["exclusion"] = np.select(list(reasons.values()), list(reasons), "")
+    return table.sort_values(["generator", *CLIP], kind="stable", ignore_index=True)
 
 
 def pair_means(clips: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -238,7 +234,22 @@ class Differences:
         values = values.loc[values.notna().any(axis=1), values.notna().any()]
         tests = pd.DataFrame({"pairs": values.count(), "mean": values.mean()})
         tests["mean"] = tests["mean"].where(tests["mean"].abs() > near, 0.0)
-        return cls(generators, values, _tested(values, tests, metric))
+        tests[["p", "p_holm", "level"]] = np.nan
+        enough = tests["pairs"] >= MINIMAL_RANKED_PAIRS
+        one, other = (
+            pd.Index(generators).get_indexer(tests.index.get_level_values(side)) for side in (0, 1)
+        )
+        size = (len(generators), len(generators))
+        links = csr_array((np.ones(len(one)), (one, other)), shape=size)
+        family = connected_components(links, directed=False)[1][one]
+        for number in np.unique(family):
+            own = enough & (family == number)
+            if own.any():
+                found = values.loc[values.loc[:, own].notna().any(axis=1), own].to_numpy()
+                tests.loc[own, "p"] = statistics.sign_flip_test(found, f"leaderboard {metric}")
+                tests.loc[own, "p_holm"] = statistics.holm(tests.loc[own, "p"].to_numpy())
+                tests.loc[own, "level"] = ALPHA / own.sum()
+        return cls(generators, values, tests)
 
     @cached_property
     def signs(self) -> pd.DataFrame:
@@ -247,30 +258,6 @@ class Differences:
         worse = np.sign(self.tests["mean"]).where(self.tests["p_holm"] <= ALPHA, 0)
         wide = worse.unstack("against").reindex(index=self.names, columns=self.names).fillna(0)
         return wide.T - wide
-
-    def among(self, names: Sequence[str]) -> pd.DataFrame:
-        """The tests of comparisons among these generators."""
-        generator, against = (self.tests.index.get_level_values(level) for level in (0, 1))
-        return self.tests[generator.isin(names) & against.isin(names)]
-
-
-def _tested(values: pd.DataFrame, tests: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The tests with p, p_holm and level."""
-    tests = tests.assign(p=np.nan, p_holm=np.nan, level=np.nan)
-    enough = tests["pairs"] >= MINIMAL_RANKED_PAIRS
-    both = np.concatenate([tests.index.get_level_values(side) for side in (0, 1)])
-    names, codes = np.unique(both, return_inverse=True)
-    one, other = codes.reshape(2, -1)
-    links = csr_array((np.ones(len(one)), (one, other)), shape=(len(names), len(names)))
-    count, family = connected_components(links, directed=False)
-    for number in range(count):
-        own = enough & (family[one] == number)
-        if own.any():
-            found = values.loc[values.loc[:, own].notna().any(axis=1), own].to_numpy()
-            tests.loc[own, "p"] = statistics.sign_flip_test(found, f"leaderboard {metric}")
-            tests.loc[own, "p_holm"] = statistics.holm(tests.loc[own, "p"].to_numpy())
-            tests.loc[own, "level"] = ALPHA / own.sum()
-    return tests
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,7 +320,8 @@ def _order(group: Group, differences: Differences) -> str:
 
 def _power(group: Group, differences: Differences) -> str:
     """What differences the comparisons can show."""
-    tests = differences.among(group.generators)
+    two = differences.tests.index.to_frame().isin(group.generators).all(axis=1)
+    tests = differences.tests[two]
     designs = list(zip(tests["pairs"], tests["level"], strict=True))
     known = {one: statistics.detectable(*one) for one in set(designs)}  # few, and slow
     smallest = np.array([known[one] for one in designs])

@@ -269,12 +269,12 @@ def _of_folder(
     by_strategy: dict[str, dict[str, FolderClip]] = {}
     for clip in model.clips():
         by_strategy.setdefault(clip.generator, {})[clip.pair] = clip
-    names = sorted({pair for clips in by_strategy.values() for pair in clips if pair})
-    left_out = {}
-    for pair in names:
+    left_out, common = {}, []
+    for pair in sorted({pair for clips in by_strategy.values() for pair in clips if pair}):
         if missing := [name for name, clips in by_strategy.items() if pair not in clips]:
             left_out[pair] = f"no clip of {', '.join(missing)}"
-    common = [pair for pair in names if pair not in left_out]
+        else:
+            common.append(pair)
     if not common:
         raise ConfigError(
             f"{model.path}: no pair has a clip of every strategy; expected CLIPS/STRATEGY/PAIR.mp4 "

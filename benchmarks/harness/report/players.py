@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -162,20 +163,17 @@ def make_player(
             groups[record["clip"], record["seed"]].append(record)
     several = len({seed for _, seed in groups}) > 1
     metric = "linearity_mae" if target == "linear" else "target_mae"
-    texts = {
-        (row["pair"], row["seed"], row["strategy"]): text(row, metric)
-        for name, table in tables.items()
-        if name.startswith("retimed_pairs")
-        for text in [printer(table)]
-        for row in table.rows
-        if row["measure"] == label(embedder)
-    }
+    values: dict[Any, dict[str, str]] = defaultdict(dict)
+    for table in (one for name, one in tables.items() if name.startswith("retimed_pairs")):
+        text = printer(table)
+        for row in (row for row in table.rows if row["measure"] == label(embedder)):
+            values[row["pair"], row["seed"]][row["strategy"]] = text(row, metric)
     found: list[ComparedPair] = []
     size = 0
     for (clip, seed), group in groups.items():
-        values = {key[2]: text for key, text in texts.items() if key[:2] == (clip, seed)}
+        title = f"{clip}, seed {seed}" if several else clip
         try:
-            pair = _pair(f"{clip}, seed {seed}" if several else clip, group, folder, values)
+            pair = _pair(title, group, folder, values[clip, seed])
         except DAMAGE:
             continue  # the frames are gone; the tables do not need them
         size += sum(len(take.source) for take in pair.takes.values())
@@ -190,15 +188,15 @@ def _pair(
 ) -> ComparedPair:
     curves = [read_curve(folder, record) for record in group]
 
-    def take(name: str, progress: Any, file: str) -> Take:
+    def take(name: str, progress: pd.Series, file: str) -> Take:
         frames = unpack(folder.read(file)).frames
-        return make_take(_rounded(progress), values.get(name, ""), frames)
+        return make_take(progress.round(4).tolist(), values.get(name, ""), frames)
 
     takes = {PLAIN: take(PLAIN, curves[0]["before"], group[0]["before_file"])}
     for record, curve in zip(group, curves, strict=True):
         if (name := record["retime"]) != PLAIN and len(curve) == len(curves[0]):
             takes[name] = take(name, curve["progress"], record["file"])
-    time, u, target = (_rounded(curves[0][name]) for name in ("time", "u", "target"))
+    time, u, target = (curves[0][name].round(4).tolist() for name in ("time", "u", "target"))
     return ComparedPair(title, time, u, target, takes)
 
 
@@ -217,7 +215,3 @@ def webp(image: Image.Image, quality: int) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=quality)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _rounded(values: Any) -> list[float]:
-    return [round(float(value), 4) for value in values]
