@@ -77,12 +77,10 @@ def analyze(
     from spf.cache import user_cache
     from spf.curation.editors import export_stretches, format_of
     from spf.embedders import label, shown_name
-    from spf.embedders.views import views_of
     from spf.files import write_atomic
     from spf.measurement import CORRECTED, measure_clip
     from spf.video import Sampling
 
-    views_of(nuisance)  # an unknown one is refused before any work
     names = columns() + list(CORRECTED if nuisance != "none" else ())
     measuring = embedder_of(embedder, weights)
     sampling = Sampling(stride, max_frames, start, end, stream)

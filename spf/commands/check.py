@@ -76,13 +76,11 @@ def check(
     from spf.cache import user_cache
     from spf.curation.verdicts import COLUMNS, as_row, check_clips, junit_file
     from spf.embedders import shown_name
-    from spf.embedders.views import views_of
     from spf.video import Sampling
 
     named = {name: x for name, x in locals().items() if name in LIMITS and x is not None}
     limits = read_limits(Path(thresholds)) if thresholds is not None else {}
     limits |= checked_limits(named)
-    views_of(nuisance)  # an unknown one is refused before any work
     if junit is not None:
         check_writable(Path(junit).parent)
     if "max_motion_share" in limits and nuisance == "none":

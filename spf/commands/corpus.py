@@ -94,10 +94,8 @@ def corpus(
     from spf.corpus.inputs import list_clips
     from spf.corpus.rows import FAILED, Measurer
     from spf.corpus.run import make_corpus
-    from spf.embedders.views import views_of
     from spf.video import Sampling
 
-    views_of(nuisance)  # an unknown one is refused before any work
     name = checked_name(embedder, weights)
     pool = _pool(name, workers, gpus, address)
     device = "cuda" if pool.gpus else "cpu"

@@ -33,6 +33,14 @@ def local_path(text: str | None) -> str | None:
     return os.path.expanduser(text)
 
 
+def nuisance_name(name: str) -> str:
+    """A known name. Raises ConfigError for another, before any work."""
+    from spf.embedders.views import views_of
+
+    views_of(name)
+    return name
+
+
 def option(metavar: str, text: str, *names: str, **settings: Any) -> Any:
     """An option that takes a value."""
     return typer.Option(*names, metavar=metavar, help=text, **settings)
@@ -113,6 +121,7 @@ Nuisance = Annotated[
         "NAME",
         "What a second curve leaves out: camera, light or camera+light; none makes no second "
         "curve (default).",
+        callback=nuisance_name,
     ),
 ]
 NoCache = Annotated[bool, flag("--no-cache", "Neither use nor cache embeddings.")]

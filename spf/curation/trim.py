@@ -20,7 +20,6 @@ from spf.video.packets import (
     Span,
     copy_part,
     copy_span,
-    has_sound,
     packets_of,
     write_with_sound,
 )
@@ -121,10 +120,7 @@ def carry_out(trim: Trim, out: Path, on_frame: Callable[[int], object] = int) ->
         except ClipError as error:
             notes.append(f"encoded again: {error.reason}")
     write = partial(_encode, trim, on_frame=on_frame)
-    if has_sound(trim.clip):
-        return notes + write_with_sound(write, trim.clip, out, trim.start, trim.stop)
-    write(out)
-    return notes
+    return notes + write_with_sound(write, trim.clip, out, trim.start, trim.stop)
 
 
 def _encode(trim: Trim, out: Path, on_frame: Callable[[int], object]) -> None:

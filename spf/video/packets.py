@@ -150,14 +150,17 @@ def has_sound(path: str | os.PathLike[str]) -> bool:
 def write_with_sound(
     write: Callable[[Path], object], clip: Path, out: Path, start: float = 0.0, stop: float = inf
 ) -> list[str]:
-    """Write an MP4 by `write`, with the first sound track of a clip, nothing encoded again; returns
-    a note where that cannot be joined and is left out.
+    """Write an MP4 by `write`, with the first sound track of a clip, if any, nothing encoded again;
+    returns a note where that cannot be joined and is left out.
 
     The MP4 begins with the clip's frame at `start`; the sound ends with the packet before `stop`,
     in seconds since the clip's first frame.
     """
     import av
 
+    if not has_sound(clip):
+        write(out)
+        return []
     silent = out.with_name(f".spf-{secrets.token_hex(8)}.mp4")
     try:
         write(silent)
