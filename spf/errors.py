@@ -9,6 +9,13 @@ def one_line(error: object, longest: int | None = 200) -> str:
     return " ".join(str(error).split())[:longest] or type(error).__name__
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory, of the machine or the GPU, was too small: by Python, or by torch's words."""
+    text = str(error).lower()
+    known = "out of memory", "not enough memory", "can't allocate memory"
+    return isinstance(error, MemoryError) or any(part in text for part in known)
+
+
 class SpfError(Exception):
     """Base class; its message is shown to the user as it is, without a traceback."""
 

@@ -20,7 +20,6 @@ from spf.progress import Curve, Segment, Settings, fit, score, unranked_reason
 from spf.progress.cuts import CUT_ANGLE
 from spf.progress.noise import FLICKER_SHARE
 from spf.progress.nuisance import Corrected, correct
-from spf.progress.solver import RIDGE, SIGMA, WINDOW
 from spf.progress.stretches import Stretch, analysis_segments, named_stretches
 from spf.thumbnails import Thumbnails
 from spf.video import GuardedReader, Reader, Sampling
@@ -29,7 +28,7 @@ from spf.video.pixels import BarsEndError, repeated
 CORRECTED = ("linearity_mae_corrected", "motion_share")
 """Columns beside linearity_mae, which stays the plain curve's, where a nuisance is named."""
 
-DEFAULT_SETTINGS = Settings(WINDOW, SIGMA, RIDGE, 1.0, "gradient", "none")
+DEFAULT_SETTINGS = Settings()
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,9 +248,12 @@ def measure(
     one, ClipError where the clip cannot be measured.
     """
     views_of(nuisance)  # an unknown one is refused before any work
-    chosen = Settings(**(vars(DEFAULT_SETTINGS) | settings))
-    stored = user_cache() if cache else None
     measured = measure_clip(
-        source, load_embedder(embedder), chosen, sampling, cache=stored, nuisance=nuisance
+        source,
+        load_embedder(embedder),
+        Settings(**settings),
+        sampling,
+        cache=user_cache() if cache else None,
+        nuisance=nuisance,
     )
     return measured.curve if measured.corrected is None else measured.corrected.curve

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spf.embedders.views import Sample, View, views_of
-from spf.errors import ClipError, ConfigError, one_line
+from spf.errors import ClipError, ConfigError, is_out_of_memory, one_line
 from spf.video import MAX_FRAMES, ClipInfo, GuardedReader, Reader, Sampling
 from spf.video.pixels import STILL, Bars, PixelStatistics, pixel_notes
 
@@ -26,7 +26,6 @@ OnFrame = Callable[[Image, float], object]
 LARGE = 2**25  # bytes of a frame (11 megapixels) from which on none is read ahead
 FRAMES = "frames"  # what errors call a clip that came from memory
 FITTING = "_frames_that_fit"  # where an embedder that once had too many stores how many it takes
-OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 GPU_FAILED = "the GPU failed"  # what the reason begins with, for those who start again then
 GPU_LOST = ("cuda error", "cudnn error", "device-side assert")
 
@@ -39,7 +38,8 @@ class Embedder(Protocol):
 
     `prepare` is called by a background thread while `encode` works on an earlier batch. An embedder
     may have a method `stack` too, called there as well: prepared frames -> batch; else `np.stack`;
-    and a `cut_angle`, radians below which no step is a hard cut (docs/concepts/cuts.md).
+    a `cut_angle`, radians below which no step is a hard cut (docs/concepts/cuts.md); and a class
+    method `missing_requirements`: what is not here that it needs by default, "" if nothing.
     """
 
     name: str
@@ -107,10 +107,10 @@ def embed_clip(
 
     Files are decoded by one thread and frames prepared by another, one batch ahead of the model;
     frames of more than `LARGE` bytes are read when they are wanted, so that one is held at a time.
+    A batch that does not fit into memory is halved, with a message.
 
-    A batch that does not fit into memory is halved, with a message; the embedder stores the smaller
-    size. Raises ClipError for what cannot be read, where the embedder returns NaN or zeros, where
-    a single frame does not fit into memory, the clip has more than MAX_FRAMES frames, or the GPU
+    Raises ClipError for what cannot be read, where the embedder returns NaN or zeros, where a
+    single frame does not fit into memory, the clip has more than MAX_FRAMES frames, or the GPU
     fails; ConfigError for a sampling of frames from memory, and an unknown nuisance.
     """
     views = views_of(nuisance)
@@ -238,13 +238,12 @@ def _encode(embedder: Embedder, batch: Any, source: object) -> NDArray[np.float3
         try:
             done.append(embedder.encode(part))
         except (MemoryError, RuntimeError) as error:
-            text = str(error).lower()
-            if isinstance(error, MemoryError) or any(x in text for x in OUT_OF_MEMORY):
+            if is_out_of_memory(error):
                 if size == 1:
                     what = f"a single frame does not fit into memory with embedder {embedder.name}"
                     raise ClipError(source, what, "use a smaller model, or the CPU") from None
                 size = len(part) // 2
-            elif any(x in text for x in GPU_LOST):
+            elif any(x in str(error).lower() for x in GPU_LOST):
                 what = f"{GPU_FAILED} ({one_line(error, 100)})"
                 raise ClipError(source, what, "start again: what is finished stays") from None
             else:

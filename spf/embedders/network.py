@@ -140,8 +140,7 @@ class ImageNetwork(PickledByArguments, ABC):
         import torch
 
         if self.precision != "float32":
-            kind = self.device.partition(":")[0]
-            return torch.autocast(kind, getattr(torch, self.precision))
+            return torch.autocast(self.device.partition(":")[0], getattr(torch, self.precision))
         if self._on_gpu:  # convolutions would otherwise be rounded to TF32
             return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
         return nullcontext()

@@ -56,7 +56,6 @@ class TinyEmbedder(PickledByArguments):
 
     @classmethod
     def missing_requirements(cls) -> str:
-        """What is not here that it needs; "" if nothing."""
         return "" if SHIPPED.is_file() else f"{SHIPPED} is gone: install the project again"
 
     def prepare(self, image: Image) -> NDArray[Any]:

@@ -66,7 +66,6 @@ class Tower(ImageNetwork):
 
     @classmethod
     def missing_requirements(cls) -> str:
-        """What is not here that this embedder needs with its default settings; "" if nothing."""
         if missing := missing_extra("towers"):
             return missing
         pin = next(iter(EMBEDDER_PINS[cls.name].values()))
@@ -84,8 +83,6 @@ class Tower(ImageNetwork):
             "code": code_hash(type(self)),
         }
 
-    # What a family defines
-
     @abstractmethod
     def _read_preprocess(self) -> Preprocess:
         """From the files in the folder. What it raises becomes one line."""
@@ -93,8 +90,6 @@ class Tower(ImageNetwork):
     @abstractmethod
     def _is_mine(self, tensors: Collection[str]) -> bool:
         """Whether weights of these names are of this family."""
-
-    # Files
 
     def _locate(self) -> tuple[Path, str]:
         """The folder with all files, and its revision."""

@@ -76,9 +76,14 @@ class Sample:
     def add(self, image: Image) -> None:
         """Look at the next frame (H, W, 3); one above `HELD` pixels is held at a smaller size."""
         if self.seen % self.stride == 0:
-            held = _held(image)
-            self.reduced |= held is not image
-            self.images.append(held)
+            height, width = image.shape[:2]
+            factor = min(1.0, (HELD / (height * width)) ** 0.5, LONGEST / max(height, width))
+            if factor < 1.0:
+                self.reduced = True
+                size = max(1, int(width * factor)), max(1, int(height * factor))
+                small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+                image = np.asarray(small, np.uint8)
+            self.images.append(image)
             if len(self.images) == 2 * self.count:
                 del self.images[1::2]
                 self.stride *= 2
@@ -89,12 +94,3 @@ class Sample:
         last = len(self.images) - 1
         places = np.linspace(0, last, min(self.count, last + 1)).round().astype(int)
         return [(int(place) * self.stride, self.images[place]) for place in places]
-
-
-def _held(image: Image) -> Image:
-    height, width = image.shape[:2]
-    factor = min(1.0, (HELD / (height * width)) ** 0.5, LONGEST / max(height, width))
-    if factor == 1.0:
-        return image
-    size = max(1, int(width * factor)), max(1, int(height * factor))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

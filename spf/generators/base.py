@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.errors import ConfigError, SpfError
+from spf.errors import ConfigError, SpfError, is_out_of_memory
 from spf.generators.clock import Clock, ClockWarp
 from spf.numbers import number, optional_number
 from spf.video import MAX_FRAMES
@@ -27,7 +27,6 @@ LIMITS: dict[str, dict[str, Any]] = {
 OnProgress = Callable[[int, int], None]
 """Called after each denoising step with the number of steps done and their total."""
 
-OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 REMEDY = "use fewer or smaller frames, model.offload=model or group, or another device"
 
 
@@ -186,8 +185,7 @@ def one_line_failures(name: str, remedy: str = REMEDY) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        if not (isinstance(error, MemoryError) or any(part in text for part in OUT_OF_MEMORY)):
+        if not is_out_of_memory(error):
             raise
         raise SpfError(f"{name}: out of memory while generating; {remedy}") from None
 

@@ -16,6 +16,7 @@ from spf.pacing.retime import STAGES, Retimed, counted
 from spf.pacing.strategies import described
 from spf.pacing.targets import Linear
 from spf.pacing.timemap import source_times
+from spf.progress.metrics import unit_time
 from spf.video import Reader, write_mp4
 
 
@@ -39,11 +40,8 @@ def write_plot(done: Retimed, out: Path, embedder: Embedder) -> None:
     """Write both curves and the target as a PNG."""
     from spf.figures import plot_overlay
 
-    u = np.linspace(0.0, 1.0, 257)
-    curves = {
-        name: ((x.times - x.times[0]) / (x.times[-1] - x.times[0]), x.progress)
-        for name, x in (("before", done.plan.curve), ("after", done.curve))
-    }
+    u, both = np.linspace(0.0, 1.0, 257), {"before": done.plan.curve, "after": done.curve}
+    curves = {name: (unit_time(x.times), x.progress) for name, x in both.items()}
     if not isinstance(done.plan.target, Linear):  # which is drawn as the reference
         curves[f"target {described(done.plan.target)}"] = (u, np.asarray(done.plan.target(u)))
     change = " -> ".join(f"{scores['target_mae']:.4f}" for scores in (done.before, done.after))

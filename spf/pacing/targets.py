@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.errors import ConfigError
+from spf.errors import ConfigError, one_line
 from spf.files import read_bounded
 from spf.names import choose
 from spf.numbers import number
@@ -262,23 +262,18 @@ def _read(path: Path) -> Sequence[Sequence[float]]:
     """The points of a CSV or JSON file, as they are written."""
     try:
         text = read_bounded(path, LARGEST).decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: this is no text; give a CSV or JSON file") from None
-    if path.suffix.lower() == ".json":
-        try:
+        if path.suffix.lower() == ".json":
             content = json.loads(text)
             if isinstance(content, dict):
                 content = list(zip(content["times"], content["progress"], strict=True))
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
-            wanted = '[[time, progress], ...] or {"times": [...], "progress": [...]}'
-            raise ConfigError(f"{path}: {error!r}; expected {wanted}") from None
-        return content
-    rows = [row for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)]
-    if rows and any(isinstance(_value(cell), str) for cell in rows[0]):  # names of the columns
-        rows = rows[1:]
-    try:
+            return content
+        rows = [row for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)]
+        if rows and any(isinstance(_value(cell), str) for cell in rows[0]):  # the columns' names
+            rows = rows[1:]
         return [[float(cell) for cell in row] for row in rows]
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}; expected two columns, time and progress") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        wanted = "a CSV file with two columns, time and progress, or JSON, [[time, progress], ...]"
+        either = f'{wanted} or {{"times": [...], "progress": [...]}}'
+        raise ConfigError(f"{path}: {one_line(error)}; expected {either}") from None

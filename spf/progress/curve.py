@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression
 
 from spf.progress.cuts import CUT_ANGLE, hard_cuts
-from spf.progress.noise import FLICKER_LEVEL, FLICKER_SHARE, constant_response, stands_out
+from spf.progress.noise import FLICKER_LEVEL, FLICKER_SHARE, constant_response, noise_margin
+from spf.progress.solver import RIDGE, SIGMA, WINDOW
 
 Array = NDArray[np.float64]
 Monotone = Literal["gradient", "peer", "increments", "isotonic"]
@@ -25,12 +26,12 @@ NARROWEST = (2.0 * log(1e12)) ** -0.5  # sigma at which neighbours have weight 1
 class Settings:
     """The settings of a fit; `spf.fit` explains them. Raises ValueError where they define none."""
 
-    window: int
-    sigma: float
-    ridge: float
-    power: float
-    monotone: Monotone
-    noise: Noise
+    window: int = WINDOW
+    sigma: float = SIGMA
+    ridge: float = RIDGE
+    power: float = 1.0
+    monotone: Monotone = "gradient"
+    noise: Noise = "none"
 
     def __post_init__(self) -> None:
         window = self.window
@@ -134,9 +135,9 @@ class Curve:
         """Whether the total change stands out of the noise, so that its shape means something."""
         if self.is_still or self.is_explained:
             return False
-        spread = self.settings.power * self.noise_spread
-        known = self.plain_change, self.noise_floor, len(self), spread
-        return self.total_change > 0 and stands_out(*known)
+        margin = noise_margin(len(self), self.settings.power * self.noise_spread)
+        stands_out = self.plain_change > (1.0 + margin) * self.noise_floor
+        return self.total_change > 0 and bool(stands_out)
 
     def inverse(self, progress: ArrayLike) -> Array:
         """Frame positions at which the curve reaches a progress (`invert`)."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,33 +58,32 @@ def fit(
     """
     settings = Settings(window, sigma, ridge, power, monotone, noise)
     rows = as_embeddings(z)
-    length = len(rows)
-    stamps = as_times(times, length)
-    system = System.build(length, window, sigma, ridge_for(ridge, length))
+    stamps = as_times(times, len(rows))
+    system = _system(settings, len(rows))
     return _fit_angles(stacked_angles(rows[None], window), [stamps], system, settings)[0]
+
+
+def _system(settings: Settings, length: int) -> System:
+    ridge = ridge_for(settings.ridge, length)
+    return System.build(length, settings.window, settings.sigma, ridge)
 
 
 def fit_many(
     embeddings: Iterable[ArrayLike],
     times: Sequence[ArrayLike | None] | None = None,
-    window: int = WINDOW,
-    sigma: float = SIGMA,
-    ridge: float = RIDGE,
-    power: float = 1.0,
-    monotone: Monotone = "gradient",
-    noise: Noise = "none",
     device: str = "auto",
+    **settings: Any,
 ) -> list[Curve]:
     """`fit` for many clips: those of equal length share one factorisation and one batch.
 
-    Parameters are those of `fit`, with a sequence of embeddings (lengths and dimensions may
-    differ) and of times. `device`: "auto", "cpu" or "cuda", where the embeddings come from; the
-    fit is on the CPU with each, as it takes less than 0.3% of the time of a clip's embedding.
+    embeddings, times, settings : as those of `fit`, the first two for each clip, whose lengths and
+    dimensions may differ. device : "auto", "cpu" or "cuda", where the embeddings come from; the fit
+    is on the CPU with each, as it takes less than 0.3% of the time of a clip's embedding.
 
     Returns the curves in the order of the input. Raises ValueError as `fit` does, with the
     index of the clip in front.
     """
-    settings = Settings(window, sigma, ridge, power, monotone, noise)
+    chosen = Settings(**settings)
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device must be auto, cpu or cuda, not {device!r}")
     embeddings = list(embeddings)
@@ -101,19 +101,20 @@ def fit_many(
     curves: dict[int, Curve] = {}
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         for (length, _), members in groups.items():
-            system = System.build(length, window, sigma, ridge_for(ridge, length))
+            system = _system(chosen, length)
             size = max(1, STACK_BYTES // clips[members[0]].nbytes)
             parts = [members[start : start + size] for start in range(0, len(members), size)]
 
             def fit_part(part: list[int], system: System = system) -> list[Curve]:
                 try:
-                    angles = stacked_angles(np.stack([clips[index] for index in part]), window)
+                    stack = np.stack([clips[index] for index in part])
+                    angles = stacked_angles(stack, chosen.window)
                 except ValueError:
                     for index in part:  # name the clip
                         with _clip_named(index):
-                            stacked_angles(clips[index][None], window)
+                            stacked_angles(clips[index][None], chosen.window)
                     raise
-                return _fit_angles(angles, [stamps[index] for index in part], system, settings)
+                return _fit_angles(angles, [stamps[index] for index in part], system, chosen)
 
             for part, fitted in zip(parts, threads.map(fit_part, parts), strict=True):
                 curves.update(zip(part, fitted, strict=True))

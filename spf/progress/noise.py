@@ -19,8 +19,7 @@ LAGS = 3  # lags, in frames, from which the noise is extrapolated to lag 0
 STROBES = (2, 3)  # frames for which a strobe may hold each of its images
 RISE = 0.25  # rise of d^2 from lag 1 to 2, as a share, that is no chance of a static clip's noise
 
-FLOOR_MARGIN = 6.0
-"""By how much a total must exceed the floor (see `stands_out`): about four standard errors."""
+FLOOR_MARGIN = 6.0  # about four standard errors (see `noise_margin`)
 
 SPREAD_GUESS = 0.2
 SPREAD_WEIGHT = 10
@@ -73,8 +72,7 @@ def noise_level(distances: Array) -> Array:
 
 def _squared_medians(distances: Array, lags: Array) -> Array:
     """Median over the frames (..., len(lags)) of d^2 at some lags."""
-    length = distances.shape[-2]
-    medians = [np.median(distances[..., : length - lag, lag - 1], axis=-1) for lag in lags]
+    medians = [np.median(distances[..., :-lag, lag - 1], axis=-1) for lag in lags]
     return np.stack(medians, axis=-1) ** 2
 
 
@@ -115,7 +113,7 @@ def noise_spread(distances: Array) -> Array:
     total = np.full(distances.shape[:-2], SPREAD_WEIGHT * SPREAD_GUESS**2)
     count = SPREAD_WEIGHT
     for lag in range(1, min(LAGS, window) + 1):
-        equal = distances[..., : length - lag, lag - 1]
+        equal = distances[..., :-lag, lag - 1]
         middle = np.median(equal, axis=-1, keepdims=True)
         deviation = 1.4826 * np.median(np.abs(equal - middle), axis=-1)
         middle = middle[..., 0]
@@ -125,23 +123,17 @@ def noise_spread(distances: Array) -> Array:
     return np.minimum(np.sqrt(total / count), SPREAD_MOST)
 
 
-def stands_out(total_change: float, floor: float, length: int, spread: float) -> bool:
-    """Whether a total change is more than the noise of a static clip would show by chance.
+def noise_margin(length: int, spread: float) -> float:
+    """Share by which the total change of a static clip may exceed its noise floor by chance.
 
-    The total must exceed the floor by the share 6 s / sqrt(T) + s^2, s the `noise_spread`. For
-    static noise total / floor - 1 has a standard error of about 1.4 s / sqrt(T); and where noise
-    comes and goes, the mean distance, which makes the total, is above the median, which makes the
-    floor, by about s^2 / 2.
+    6 s / sqrt(T) + s^2, s the `noise_spread`. For static noise total / floor - 1 has a standard
+    error of about 1.4 s / sqrt(T); and where noise comes and goes, the mean distance, which makes
+    the total, is above the median, which makes the floor, by about s^2 / 2.
 
     Of the static clips of 3 to 1000 frames that we drew, 99% or more stay below it in 64 and 768
     dimensions (84% or more in 8), and 90% or more where the noise of each frame is another (a
     lognormal factor of sigma 0.4) or ebbs and flows by half along the clip.
     """
-    return bool(total_change > (1.0 + noise_margin(length, spread)) * floor)
-
-
-def noise_margin(length: int, spread: float) -> float:
-    """Share by which the change that noise shows may exceed its floor by chance (`stands_out`)."""
     return float(FLOOR_MARGIN * spread / np.sqrt(length) + spread**2)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spf.progress.curve import Curve
+from spf.progress.metrics import unit_time
 
 Array = NDArray[np.float64]
 
@@ -106,7 +107,7 @@ class _RunErrors:
     """
 
     def __init__(self, curve: Curve) -> None:
-        x = (curve.times - curve.times[0]) / (curve.times[-1] - curve.times[0]) - 0.5
+        x = unit_time(curve.times) - 0.5
         y = curve.progress - (x + 0.5)
         columns = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y])
         self.sums = np.pad(np.cumsum(columns, axis=1), ((0, 0), (1, 0)))
