@@ -1,12 +1,8 @@
 """Embeddings on disk: a clip that was embedded before is not decoded again.
 
-An entry of the store FOLDER/embeddings holds a clip's vectors and times, what was read and lost,
-and the thumbnails that plots need. Its key is a hash of everything that determines it
-(`key_fields`). Files that an embedder of spf reads are cached; frames from memory and embedders
-from elsewhere, whose code no key covers, are not.
-
-The folder is SPF_CACHE_DIR, else XDG_CACHE_HOME/spf, else ~/.cache/spf. It is bounded by
-SPF_CACHE_SIZE: the entries that were not used for longest go first.
+An entry holds a clip's vectors and times, what was read and lost, and thumbnails; its key is a hash
+of everything that determines it. The folder is SPF_CACHE_DIR, else XDG_CACHE_HOME/spf, else
+~/.cache/spf, bounded by SPF_CACHE_SIZE.
 """
 
 import hashlib
@@ -88,10 +84,7 @@ class Cache:
         return self._store.entries(f"{embedder}-" if embedder else "")
 
     def clear(self, embedder: str = "") -> tuple[int, int]:
-        """Remove the entries (of one embedder); returns their number and bytes.
-
-        Raises SpfError where the disk refuses.
-        """
+        """Remove the entries (of one embedder); returns their number and bytes. Raises SpfError."""
         entries = self.entries(embedder)
         try:
             for key, _ in entries:
@@ -149,7 +142,8 @@ def key_fields(
     """Everything that determines the embeddings of a clip, as plain data.
 
     The batch size is part of it: with another one, a matrix product may round otherwise. None where
-    nothing is cached: the clip cannot be read, or the embedder is not one of `spf.embedders`.
+    nothing is cached: the clip cannot be read, or no key covers the code of the embedder, as it is
+    not one of `spf.embedders`.
     """
     ours = type(embedder).__module__.startswith("spf.embedders.")
     found = content_hash(path) if ours else None

@@ -23,9 +23,7 @@ def check_device(device: object) -> str:
 
 def choose_device(device: str) -> str:
     """ "cpu", or "cuda:N" of a device that is here; "auto" takes the first GPU where there is one.
-
-    Raises ValueError for other names, UnavailableError for a GPU that is not here.
-    """
+    Raises ValueError for other names, UnavailableError for a GPU that is not here."""
     if check_device(device) == "cpu":
         return "cpu"
     count = cuda_devices()
@@ -49,9 +47,7 @@ def cuda_devices() -> int:
 
 def let_idle_threads_sleep() -> None:
     """Have the threads of OpenMP sleep while they wait, unless the environment says otherwise: they
-    would hold the cores that the decoder and other processes need. To be called before torch is
-    loaded.
-    """
+    would hold the cores that the decoder needs. To be called before torch is loaded."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

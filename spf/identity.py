@@ -1,10 +1,5 @@
 """What determines a result: hashes of plain data and files, versions of packages, and the code that
-computes it, found from the source.
-
-The code of a result is the closure of our modules that its computation imports. It is computed from
-the source, so that there is no list of modules to maintain: imports at any depth of the code are
-followed, and so are modules that a string names, in registries and in `_target_`.
-"""
+computes it: the closure of our modules that the computation imports, found from the source."""
 
 import ast
 import hashlib
@@ -12,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache, lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -43,12 +39,10 @@ def file_digest(path: Path, algorithm: Any = SHORT) -> str:
 
 def installed(*packages: str) -> dict[str, str]:
     """Versions of distributions by their names; "absent" for those that are not there."""
-    found = {}
+    found = dict.fromkeys(packages, "absent")
     for package in packages:
-        try:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "absent"
     return found
 
 

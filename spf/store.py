@@ -5,9 +5,8 @@
     FOLDER/KEY.lock             while a process computes it (filelock; the kernel frees the lock of
                                 a process that is gone)
 
-A key names everything that determines its entry, so an entry never changes. It is written beside
-its place and renamed: it is there whole or not at all, and of two processes that wrote one key the
-first counts. Locks spare work and protect nothing.
+A key names everything that determines its entry, so an entry never changes: it is there whole or
+not at all, and of two processes that wrote one key the first counts. Locks only spare work.
 """
 
 import errno
@@ -88,11 +87,8 @@ class Store:
         return entry
 
     def put(self, key: str, about: Any, files: Mapping[str, bytes | Path]) -> Entry | None:
-        """Store an entry; files are bytes, or paths of files that are linked where the disk can.
-
-        An intact entry that another process stored meanwhile stays. None where it exceeds the
-        bound.
-        """
+        """Store an entry; files are bytes, or paths of files that are linked where the disk can. An
+        intact one that another process stored meanwhile stays. None where it exceeds the bound."""
         temporary, target = self._aside(), self.folder / key
         try:
             temporary.mkdir(parents=True)
@@ -136,11 +132,8 @@ class Store:
 
     @contextmanager
     def lock(self, key: str, wait: str | None = None) -> Iterator[bool]:
-        """Hold the lock of a key; gives whether it is held.
-
-        wait : what is waited for, for a warning where it takes long; None gives up at once where
-        another process holds the lock.
-        """
+        """Hold the lock of a key; gives whether it is held. wait : what is waited for, for a
+        warning where it takes long; None gives up at once where another process holds the lock."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.lock_file(key))
         try:

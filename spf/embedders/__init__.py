@@ -70,14 +70,9 @@ def load_embedder(
 
 
 def check_embedder(check: str | Embedder | None, embedder: Embedder) -> Embedder | None:
-    """The second embedder that looks at what was made with the first one.
-
-    check : a name or an object, None or "none" for none, or "auto": the default one, and histogram,
-    which is no network, where the default one is the first.
-
-    Raises ConfigError for an unknown name and for the first embedder itself, UnavailableError where
-    it cannot run here.
-    """
+    """The second embedder that looks at what was made with the first one. check : a name or an
+    object, None or "none" for none, or "auto": the default one, and histogram, which is no network,
+    where the default one is the first. Raises as `load_embedder`, and for the first one itself."""
     if check is None or check == "none":
         return None
     if check == "auto":
@@ -89,7 +84,7 @@ def check_embedder(check: str | Embedder | None, embedder: Embedder) -> Embedder
 
 
 def on_device(kind: type, device: str) -> dict[str, str]:
-    """The device as an argument of an embedder's class; none where it takes none."""
+    """The device as an argument of a class; none where it takes none."""
     return {"device": device} if "device" in inspect.signature(kind).parameters else {}
 
 
@@ -101,10 +96,8 @@ def takes(name: str, setting: str) -> bool:
 
 
 def full_name(name: str, known: Iterable[str] = EMBEDDERS) -> str:
-    """NAME or NAME/VARIANT as `known` and `spf.weights.EMBEDDER_PINS` spell them.
-
-    Raises ConfigError, in one line with the nearest names, for an unknown name or variant.
-    """
+    """NAME or NAME/VARIANT as `known` and `spf.weights.EMBEDDER_PINS` spell them. Raises
+    ConfigError, in one line with the nearest names, for an unknown name or variant."""
     family, slash, variant = name.partition("/")
     family = choose(family, known, "embedder")
     if not slash:

@@ -46,18 +46,20 @@ class Dinov2(Tower):
             raise ValueError(f"layer must be a whole number, not {layer!r}")
         self.pooling = pooling
         super().__init__(path, model, device, precision, batch_size)
-        config = self._read_json("config.json")
-        if (kind := config.get("model_type")) != "dinov2":
-            raise self.unusable(f"{self.folder}: config.json is of a {kind} model, not of dinov2")
-        blocks = int(config.get("num_hidden_layers", 12))
-        if not -blocks <= layer < blocks:
-            raise ValueError(f"layer must be within {-blocks} .. {blocks - 1}, not {layer}")
-        self.layer = layer % blocks
+        if not -self.blocks <= layer < self.blocks:
+            raise ValueError(
+                f"layer must be within {-self.blocks} .. {self.blocks - 1}, not {layer}"
+            )
+        self.layer = layer % self.blocks
 
     def identity(self) -> dict[str, Any]:
         return super().identity() | {"pooling": self.pooling, "layer": self.layer}
 
     def _read_preprocess(self) -> Preprocess:
+        model = self._read_json("config.json")
+        if (kind := model.get("model_type")) != "dinov2":
+            raise ValueError(f"config.json is of a {kind} model, not of dinov2")
+        self.blocks = int(model.get("num_hidden_layers", 12))
         config = self._read_json("preprocessor_config.json")
         size, crop = config["size"], config["crop_size"]
         steps = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")

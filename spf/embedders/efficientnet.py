@@ -1,8 +1,5 @@
-"""EfficientNet-Lite0 (Tan and Le 2019), trained on ImageNet: the default for real footage.
-
-Its weights are a package of the Python package index that holds one file, and installs with the
-project; the architecture is timm's.
-"""
+"""EfficientNet-Lite0 (Tan and Le 2019), trained on ImageNet: the default for real footage. Its
+weights are a package that installs with the project; the architecture is timm's."""
 
 import hashlib
 import os

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spf.embedders.base import Image
+from spf.numbers import number
 
 SIZE = 96  # pixels a side at which the histograms are taken
 FLAT = 4.0  # gradient, in grey levels a pixel, that counts as much as no edge at all
@@ -27,11 +28,8 @@ class Histogram:
     cut_angle = 0.2
 
     def __init__(self, colours: int = 6, orientations: int = 12) -> None:
-        for name, value in (("colours", colours), ("orientations", orientations)):
-            if not isinstance(value, int) or value < 2:
-                raise ValueError(f"{name} must be a whole number, at least 2, not {value!r}")
-        self.colours = colours
-        self.orientations = orientations
+        self.colours = number("colours", colours, least=2, whole=True)
+        self.orientations = number("orientations", orientations, least=2, whole=True)
 
     def prepare(self, image: Image) -> NDArray[Any]:
         return cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)

@@ -14,6 +14,7 @@ from spf.devices import PickledByArguments, choose_device
 from spf.embedders.base import Image
 from spf.embedders.preprocess import Preprocess
 from spf.errors import SpfError, UnavailableError, one_line
+from spf.numbers import optional_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,8 +46,7 @@ class ImageNetwork(PickledByArguments, ABC):
     ) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
-        if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
-            raise ValueError(f"batch_size must be a whole number, at least 1, not {batch_size!r}")
+        optional_number("batch_size", batch_size, least=1, whole=True)
         self.device = choose_device(device)
         self.batch_size = batch_size or (GPU_BATCH if self._on_gpu else CPU_BATCH)
         if precision == "float16" and not self._on_gpu:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spf.embedders.base import Image
+from spf.numbers import number
 
 
 class Pixels:
@@ -22,9 +23,7 @@ class Pixels:
     cut_angle = 0.2
 
     def __init__(self, size: int = 16) -> None:
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"size must be a whole number, at least 1, not {size!r}")
-        self.size = size
+        self.size = number("size", size, least=1, whole=True)
 
     def prepare(self, image: Image) -> NDArray[Any]:
         # Area averaging weighs every pixel alike when it shrinks; a smaller image is repeated.

@@ -60,7 +60,7 @@ class Tower(ImageNetwork):
         self.is_local = path is not None and self.weights != self.pin.sha256
         try:
             self.preprocess = self._read_preprocess()
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
             what = f"{type(error).__name__}: {one_line(error)}"
             raise self.unusable(f"{self.folder}: a configuration not known here ({what})") from None
 
@@ -128,13 +128,7 @@ class Tower(ImageNetwork):
         return digest
 
     def _read_json(self, name: str) -> dict[str, Any]:
-        file = self.folder / name
-        try:
-            content = json.loads(file.read_text())
-        except (OSError, ValueError) as error:
-            raise self.unusable(f"{file}: cannot be read as JSON ({error})") from None
-        if not isinstance(content, dict):
-            raise self.unusable(f"{file}: it holds no settings")
+        content: dict[str, Any] = json.loads((self.folder / name).read_text())
         return content
 
     def unusable(self, reason: str) -> UnavailableError:

@@ -1,8 +1,5 @@
-"""What a second embedder sees in a retimed clip, and where the two disagree.
-
-A time map evens out what its own embedder sees. A stretch that only looks like change to that one,
-by contrast alone for example, comes out slow or still to anybody else.
-"""
+"""What a second embedder sees in a retimed clip, and where the two disagree: a stretch that only
+looks like change to the one that made the time map comes out slow or still to anybody else."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

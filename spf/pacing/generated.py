@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf, isnan
 from typing import Literal
 
 from spf.errors import SpfError
@@ -118,4 +119,4 @@ def generate_measured(
 
 def rank(attempt: Attempt) -> float:
     """target_mae, with the worst of all for a clip that shows no change."""
-    return attempt.target_mae if attempt.target_mae == attempt.target_mae else float("inf")
+    return inf if isnan(attempt.target_mae) else attempt.target_mae

@@ -56,6 +56,11 @@ class Shot:
         return sum(piece.frames - 1 for piece in self.pieces) + 1
 
     @property
+    def keyframes(self) -> list[int]:
+        """Source frames, in order."""
+        return [self.pieces[0].start, *(piece.stop for piece in self.pieces)]
+
+    @property
     def shown(self) -> Array:
         """Where the keyframes stand in the shot: (pieces + 1,) float64, frames of the result from
         the shot's first one, whole numbers where it is `exact`."""
@@ -92,18 +97,15 @@ class KeyframePlan:
 
     @property
     def keyframes(self) -> list[int]:
-        """Source frames that must be decoded, increasing."""
-        return sorted({frame for piece in self.pieces for frame in (piece.start, piece.stop)})
+        """Source frames between which is generated, increasing."""
+        return sorted({frame for shot in self.shots for frame in shot.keyframes})
 
     @property
     def positions(self) -> Array:
         """The source frame that each frame of the result stands for: (num_frames,) float64, not
         falling, straight from keyframe to keyframe."""
-        parts = []
-        for shot in self.shots:
-            keyframes = [shot.pieces[0].start, *(piece.stop for piece in shot.pieces)]
-            parts.append(np.interp(np.arange(shot.num_frames), shot.shown, keyframes))
-        return np.concatenate(parts)
+        shown = ((np.arange(shot.num_frames), shot.shown, shot.keyframes) for shot in self.shots)
+        return np.concatenate([np.interp(*places) for places in shown])
 
     def lines(self, fps: float) -> Iterator[str]:
         """The segments for people, a line for each; fps : of the result."""

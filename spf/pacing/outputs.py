@@ -55,7 +55,7 @@ def write_report(done: Retimed, out: Path, embedder: Embedder) -> None:
     """Write the time map, the scores and what they were made with as JSON; NaN is null."""
     plan = done.plan
     regeneration: dict[str, Any] = {}
-    check: dict[str, Any] | None = None
+    check = None
     clip = plan.curve.times
     if (second := done.check) is not None:
         check = {

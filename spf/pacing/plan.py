@@ -182,11 +182,9 @@ def plan_retiming(
 def ready_generator(
     strategy: Resampling | Regenerate, generator: str | ClipGenerator | None
 ) -> ClipGenerator | None:
-    """The generator of a strategy that needs one, None for others; before any work begins.
-
-    Raises ConfigError where there should be one or none, or it takes no last frame, and
-    UnavailableError where it cannot run here.
-    """
+    """The generator of a strategy that needs one, None for others; before any work begins. Raises
+    ConfigError where there should be one or none, or it takes no last frame, and UnavailableError
+    where it cannot run here."""
     if not isinstance(strategy, Regenerate):
         if generator is None:
             return None

@@ -67,15 +67,9 @@ def regenerate(
 ) -> Regeneration:
     """Regenerate a clip between its keyframes, with the target's pacing.
 
-    Parameters
-    ----------
-    plan : the clip, its segments, and what makes them; those of a generator with a clock are
-        steered as `plan.settings.strategy` says.
-    measure : of a segment.
-    folder : where finished segments are stored, losslessly, and found again after an interruption.
-        The result is read from it.
-    on_progress : called after each denoising step of each segment ("segment 2 of 5"), all
-        generations of the segment counted together.
+    measure : of a segment. folder : where finished segments are stored, losslessly, and found again
+    after an interruption. on_progress : called after each denoising step of each segment ("segment
+    2 of 5"), all generations of the segment counted together.
 
     Each segment is joined to the last without its first frame, which both share. A steered segment
     is taken from whichever generation came nearest to its part of the target, be it the plain one.
@@ -146,10 +140,8 @@ def _timed(frames: Iterable[Image], fps: float) -> Iterator[tuple[Image, float]]
 
 
 def _ends(plan: RegenerationPlan) -> Iterator[tuple[Piece, Image, Image]]:
-    """Each piece with its first and its last frame; the clip is decoded as they are wanted.
-
-    Raises ClipError where it has another number of frames than its curve.
-    """
+    """Each piece with its first and its last frame; the clip is decoded as they are wanted. Raises
+    ClipError where it has another number of frames than its curve."""
     waiting, index = deque(plan.segments.pieces), -1
     with Reader(plan.source) as reader:
         for index, (image, _) in enumerate(reader):

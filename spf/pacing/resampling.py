@@ -27,8 +27,6 @@ PLACES = 2**16
 def resampled(frames: Iterable[Image], positions: ArrayLike, method: str) -> Iterator[Image]:
     """The frames of a clip at the positions of a time map.
 
-    Parameters
-    ----------
     frames : (H, W, 3) uint8 RGB each, T of them, all of one size: an array or anything that yields
         them. They are taken as they are needed, and two are held at a time.
     positions : (N,) float64, non-decreasing, in frames: 0 .. T - 1. They are rounded to 1 / 65536.

@@ -1,9 +1,5 @@
 """Existing clips: measure, make the time map, show the clip along it (or have it regenerated
-between its keyframes), measure again.
-
-Everything is streamed: whatever the clip's length, a few frames are in memory, or one generated
-segment.
-"""
+between its keyframes), measure again; streamed, whatever the clip's length."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -83,8 +79,6 @@ def retime(
 ) -> Retimed:
     """Give a clip another pacing.
 
-    Parameters
-    ----------
     source : a video, an animated image or a folder of images.
     out : the MP4 to write; an existing one is replaced at the end, and only by a whole one.
     target : a name (`spf.pacing.TARGETS`), a name with settings ("exponential:temperature=5"), an

@@ -136,8 +136,7 @@ their ComfyUI workflow, and what follows a target best with the generator that s
 docs/concepts/retime.md says what is known of each."""
 
 
-OF_PRESET: Any = None
-"""A setting of `Rope` that is its preset's."""
+OF_PRESET: Any = None  # a setting of `Rope` that is its preset's
 
 
 @dataclass(frozen=True)
@@ -244,17 +243,12 @@ RETIMES: dict[str, type[Strategy]] = {
 }
 """All strategies by name; `STEERING_NAMES` are those of them that take a generator's clock."""
 
-STEERING_NAMES = tuple(
-    name for name, kind in RETIMES.items() if not issubclass(kind, Resampling | Regenerate)
-)
+STEERING_NAMES = tuple(name for name in RETIMES if name not in FOR_FINISHED)
 
 
 def make_strategy(strategy: str | Strategy) -> Strategy:
-    """The strategy of a name, with its defaults, for a generator's clock.
-
-    Raises ConfigError for an unknown name, and for those that take a finished clip: `Resampling`
-    and `Regenerate`.
-    """
+    """The strategy of a name, with its defaults, for a generator's clock. Raises ConfigError for an
+    unknown name, and for those that take a finished clip: `Resampling` and `Regenerate`."""
     made = RETIMES[choose(strategy, RETIMES, "retime")]() if isinstance(strategy, str) else strategy
     if isinstance(made, Resampling | Regenerate):
         what = "resamples" if isinstance(made, Resampling) else "regenerates"
@@ -264,10 +258,8 @@ def make_strategy(strategy: str | Strategy) -> Strategy:
 
 
 def make_method(method: str | Resampling | Regenerate, **settings: Any) -> Resampling | Regenerate:
-    """The strategy of a name of `FOR_FINISHED`, which take a finished clip.
-
-    settings : of the strategy. Raises ConfigError for unknown names and impossible settings.
-    """
+    """The strategy of a name of `FOR_FINISHED`, with settings. Raises ConfigError for impossible
+    ones and unknown names."""
     if isinstance(method, str):
         method = FOR_FINISHED[choose(method, FOR_FINISHED, "method")]()
     known = [item.name for item in fields(method)]

@@ -1,9 +1,8 @@
 """Target pacings g: [0, 1] -> [0, 1]: share of the change that is done at a share u of the time.
 
-One place for all retimers. A target is any vectorised function of u (float64, any shape) that does
-not fall and runs from g(0) = 0 to g(1) = 1; `TARGETS` holds those that have a name. Linear is even
-pacing. Exponential and sine are the authors' (arXiv 2604.22554); the eases are the usual power
-laws; `custom` is a polyline; `LikeCurve` gives one clip the pacing of another.
+A target is any vectorised function of u (float64, any shape) that does not fall and runs from
+g(0) = 0 to g(1) = 1. Exponential and sine are the authors' (arXiv 2604.22554); the eases are the
+usual power laws.
 """
 
 import csv
@@ -162,16 +161,15 @@ class Custom:
         if pairs.ndim != 2 or pairs.shape[1] != 2 or len(pairs) < 2:
             raise ConfigError(f"{what}: give at least 2 points, each a time and a progress")
         times, progress = pairs.T
-        if not np.isfinite(pairs).all():
-            raise ConfigError(f"{what}: points must be finite numbers")
-        if not (np.diff(times) > 0).all():
-            raise ConfigError(f"{what}: times must increase from point to point; sort them")
-        if not (np.diff(progress) >= 0).all():
-            where = int(np.argmax(np.diff(progress) < 0)) + 1
-            raise ConfigError(f"{what}: the target falls at point {where + 1}; it must increase")
-        if progress[0] != 0.0 or progress[-1] != 1.0:
-            found = f"{progress[0]:g} to {progress[-1]:g}"
-            raise ConfigError(f"{what}: progress must run from 0 to 1, not from {found}")
+        falls = np.diff(progress) < 0
+        for wrong, rule in (
+            (not np.isfinite(pairs).all(), "points must be finite numbers"),
+            ((np.diff(times) <= 0).any(), "times must increase from point to point; sort them"),
+            (falls.any(), f"the target falls at point {falls.argmax() + 2}; it must increase"),
+            ((progress[0], progress[-1]) != (0.0, 1.0), "progress must run from 0 to 1"),
+        ):
+            if wrong:
+                raise ConfigError(f"{what}: {rule}")
         return unit_time(times), progress
 
 
@@ -218,10 +216,8 @@ def make_target(target: str | Target | Curve) -> Target:
 
 
 def pinned(target: Target, u: Array) -> Array:
-    """g(u) at increasing shares u (N,) from 0 to 1, with its ends at exactly 0 and 1.
-
-    Raises ValueError, in one line, for a target that falls or does not run from 0 to 1.
-    """
+    """g(u) at increasing shares u (N,) from 0 to 1, with its ends at exactly 0 and 1. Raises
+    ValueError, in one line, for a target that falls or does not run from 0 to 1."""
     values = np.array(target(u), dtype=np.float64)
     name = getattr(target, "name", "function")
     if values.shape != u.shape:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import inf, nan
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,6 @@ def time_map(
 ) -> Array:
     """Source positions tau_k = S^-1(g(k / (N - 1))) that give a clip the pacing g (method, 2).
 
-    Parameters
-    ----------
     curve : of the source clip, T frames.
     target : a name of `TARGETS`, an increasing function g on 0 .. 1 with g(0) = 0, g(1) = 1, or
         the curve of a clip whose pacing is wanted.
@@ -38,9 +37,7 @@ def time_map(
     cuts : frames that begin a shot (such as `curve.cuts`), increasing, in 1 .. T - 1. Nothing is
         shown between two shots, each of which gets its share of the frames: `shot_map`.
 
-    Returns
-    -------
-    (N,) float64 in frames, non-decreasing, from 0 to T - 1; plateaus by `Curve.inverse`.
+    Returns (N,) float64 in frames, non-decreasing, from 0 to T - 1; plateaus by `Curve.inverse`.
 
     Raises ConfigError for an unknown name, ValueError for a target that is not such a function,
     for N below 2, and for a curve without semantic change, which has no inverse.
@@ -104,14 +101,11 @@ def between_cuts(curve: Curve, cuts: Sequence[int]) -> Curve:
     seconds = np.diff(curve.times)
     seconds[first - 1] = 0.0
     times = np.concatenate([[0.0], np.cumsum(seconds)])
-    return replace(
-        steady,
-        progress=np.delete(steady.progress, first),
-        angle=np.delete(steady.angle, first),
-        fitted=np.delete(steady.fitted, first),
-        times=np.delete(times, first),
-        separation=np.delete(curve.separation, first - 1),
-    )
+    left: dict[str, Any] = {
+        name: np.delete(getattr(steady, name), first) for name in ("progress", "angle", "fitted")
+    }
+    separation = np.delete(curve.separation, first - 1)
+    return replace(steady, **left, times=np.delete(times, first), separation=separation)
 
 
 def target_of(target: str | Target | Curve, cuts: str) -> Target:
@@ -161,8 +155,8 @@ def shot_map(curve: Curve, target: Target, num_frames: int, cuts: Sequence[int])
     steady = paced(curve, cuts)
     when = when_reached(target, steady.progress)
     starts, ends = bounds(cuts, len(curve))
-    lone = [start == end for start, end in zip(starts, ends, strict=True)]
-    steps = shot_steps(when, cuts, num_frames, [0 if alone else 1 for alone in lone])
+    least = [min(end - start, 1) for start, end in zip(starts, ends, strict=True)]
+    steps = shot_steps(when, cuts, num_frames, least)
     parts = []
     for start, end, count in zip(starts, ends, steps, strict=True):
         own = steady.progress[start : end + 1]

@@ -70,10 +70,8 @@ class Strength:
         check_bands(self.bands)
 
     def of(self, omega: ArrayLike) -> Array:
-        """alpha (B,) of bands of frequencies omega (B,), positive, in any order.
-
-        Raises ConfigError where there is a list of strengths of another length than B.
-        """
+        """alpha (B,) of bands of frequencies omega (B,), positive, in any order. Raises ConfigError
+        where there is a list of strengths of another length than B."""
         frequencies = np.asarray(omega, dtype=np.float64)
         count = len(frequencies)
         rank = np.empty(count)
@@ -145,10 +143,8 @@ formulas of the first four too; that a `_down` is its namesake mirrored is our r
 
 
 def check_gamma(schedule: Any) -> Gamma:
-    """The schedule of a config: a name, or a window as a pair of noise levels.
-
-    Raises ConfigError for an unknown name, and for a pair that is not 1 >= start > end >= 0.
-    """
+    """The schedule of a config: a name, or a window as a pair of noise levels. Raises ConfigError
+    for an unknown name, and for a pair that is not 1 >= start > end >= 0."""
     if isinstance(schedule, str):
         return choose(schedule, SCHEDULES, "gamma")
     pair = tuple(schedule) if isinstance(schedule, Sequence) else ()

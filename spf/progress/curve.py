@@ -57,8 +57,6 @@ class Settings:
 class Curve:
     """How far the meaning of a clip has come at each frame.
 
-    Attributes
-    ----------
     progress : (T,) float64, non-decreasing from 0 to 1; all zeros where nothing changes.
     angle : (T,) float64, the same curve before scaling, radians (to the power `power`), from 0.
     fitted : (T,) float64, the least-squares S as solved: neither clipped nor scaled.

@@ -27,14 +27,10 @@ def separation(angles: Array) -> Array:
     frames up to i and one of the first from i + 1 on. A flash has its own scene on either side, so
     that s stays small; at a cut all these angles are large.
 
-    Parameters
-    ----------
     angles : (..., T, window) float64, radians, as `banded_angles` gives them. Pairs farther apart
         than the window are left out.
 
-    Returns
-    -------
-    (..., T - 1) float64, radians. O(T).
+    Returns (..., T - 1) float64, radians. O(T).
     """
     length, window = angles.shape[-2:]
     found = np.full((*angles.shape[:-2], length - 1), np.inf)
@@ -55,15 +51,11 @@ def hard_cuts(separations: ArrayLike, least: float = CUT_ANGLE) -> list[int]:
     distinct. A cut to black or from black is one. A jump of the meaning within one step looks like
     a cut to any angle.
 
-    Parameters
-    ----------
     separations : (T - 1,) radians, at least 0, as `separation` gives them (`Curve.separation`).
     least : radians.
 
-    Returns
-    -------
-    Increasing indices in 1 .. T - 1, each i + 1; none for fewer than 4 frames, where nothing
-    surrounds a step. O(T).
+    Returns increasing indices in 1 .. T - 1, each i + 1; none for fewer than 4 frames, where
+    nothing surrounds a step. O(T).
     """
     steps = np.asarray(separations, dtype=np.float64)
     if steps.ndim != 1 or not (steps >= 0).all():  # so written, NaN counts too

@@ -31,14 +31,10 @@ def banded_angles(z: ArrayLike, window: int = 30) -> Array:
 
     d[i, h - 1] = arccos(z_i . z_{i+h} / |z_i||z_{i+h}|), for h = 1 .. window (method, section 1).
 
-    Parameters
-    ----------
     z : (T, D) float32 or float64, rows of any positive length.
     window : largest distance in frames, at least 1; larger than T - 1 means T - 1.
 
-    Returns
-    -------
-    (T, min(window, T - 1)) float64 in radians, 0 .. pi; entries past the last frame are 0.
+    Returns (T, min(window, T - 1)) float64 in radians, 0 .. pi; entries past the last frame are 0.
 
     Cosines come from float64 matrix products of tiles of frames. Where two frames nearly agree
     the cosine has no digits left (1e-16 in the cosine is 1e-8 rad), so those angles are measured

@@ -38,8 +38,6 @@ def fit(
     + ridge * S'S,  with d_ij the angle between frames and w_ij = exp(-(i - j)^2 / (2 sigma^2)),
     then makes S non-decreasing and scales it to 0 .. 1.
 
-    Parameters
-    ----------
     z : (T, D) float32 or float64 embeddings, T at least 2; rows need not have unit length.
     times : (T,) strictly increasing seconds; None means frame indices.
     window : pairs up to this many frames apart, at least 1.

@@ -49,13 +49,9 @@ def noise_level(distances: Array) -> Array:
     the median at lag 2 s is less than half of that at lag s, the same is asked of lags s, 2 s, 3 s,
     for s = 2 and 3, and the largest answer counts.
 
-    Parameters
-    ----------
     distances : (..., T, window) float64, plain angles as `banded_angles` returns them.
 
-    Returns
-    -------
-    (...,) float64, at least 0; 0 where fewer than 2 lags exist.
+    Returns (...,) float64, at least 0; 0 where fewer than 2 lags exist.
     """
     window = distances.shape[-1]
     lags = np.arange(1, min(LAGS, window) + 1)
@@ -101,13 +97,9 @@ def noise_spread(distances: Array) -> Array:
     the median absolute deviation at lags 1 .. 3 (1.4826 times it is the standard deviation of a
     Gaussian), so that a few jumps do not count; averaged as squares, with a guess beside them.
 
-    Parameters
-    ----------
     distances : (..., T, window) float64, plain angles as `banded_angles` returns them.
 
-    Returns
-    -------
-    (...,) float64, in 0 .. `SPREAD_MOST`.
+    Returns (...,) float64, in 0 .. `SPREAD_MOST`.
     """
     length, window = distances.shape[-2:]
     total = np.full(distances.shape[:-2], SPREAD_WEIGHT * SPREAD_GUESS**2)

@@ -159,8 +159,7 @@ def correct(plain: Curve, vectors: ArrayLike, differences: ArrayLike) -> Correct
         return Corrected(plain, 0.0, 1.0)
     settings = plain.settings
     share = motion_share(vectors, axes, settings.window, settings.sigma)
-    curve = fit(corrected(vectors, axes), plain.times, **vars(settings))
-    curve = curve.of_clip(plain)
+    curve = fit(corrected(vectors, axes), plain.times, **vars(settings)).of_clip(plain)
     made = Corrected(curve, share, unseen_left(found, vectors))
     return replace(made, curve=replace(curve, is_explained=True)) if made.explained else made
 

@@ -44,8 +44,6 @@ def segment(
     over all splits into runs of frames (the paper's segmentation; method, section 4). Segments
     are fitted on disjoint runs, so a jump may lie between two of them.
 
-    Parameters
-    ----------
     curve : its `progress` is fitted against its `times`.
     penalty : at least 0; what one more segment must save.
     n_segments : exactly so many segments instead; the penalty is then not used.
@@ -55,9 +53,7 @@ def segment(
         frames; 0.02 / T there is 0.02 here.
     min_length : frames in the shortest segment, at least 1; a line needs 2.
 
-    Returns
-    -------
-    Segments in order, `stop` exclusive, covering 0 .. T.
+    Returns the segments in order, `stop` exclusive, covering 0 .. T.
 
     Raises ValueError for settings out of range and for more segments than the frames allow.
 

@@ -64,9 +64,7 @@ class System:
         ----------
         distances : (..., T, window) float64, as `banded_angles` returns them.
 
-        Returns
-        -------
-        (..., T) float64, the fitted S in the unit of the distances.
+        Returns (..., T) float64, the fitted S in the unit of the distances.
         """
         weighted = distances * self.weights
         right = -weighted.sum(axis=-1)

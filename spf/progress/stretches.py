@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from spf.progress.curve import Curve
 from spf.progress.metrics import STALL_SPEED, pacing_steps, unit_time
-from spf.progress.segments import Segment, segment
 
 Array = NDArray[np.float64]
 Kind = Literal["dead", "steady", "jump", "cut"]
@@ -29,11 +28,6 @@ DEAD_SHARE, DEAD_TIME = 0.05, 1.0
 
 JUMP_CHANGE, JUMP_ANGLE = 0.05, 0.25
 """A jump is named where it holds this share of the whole change, or this many radians."""
-
-ANALYSIS_PENALTY = 2e-6
-"""What one more piece must save of the mean squared residual: bends of about 0.15% of the change.
-
-Finer than the paper's 0.02 on the sum (2.5e-4 at 81 frames), and the same at every frame rate."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +50,6 @@ class Stretch:
     def seconds(self) -> float:
         """How long it lasts; frames where no rate is known."""
         return self.stop_time - self.start_time
-
-
-def analysis_segments(curve: Curve) -> list[Segment]:
-    """The segmentation that plots draw."""
-    return segment(curve, penalty=ANALYSIS_PENALTY, scale="mean")
 
 
 def stretches(curve: Curve) -> list[Stretch]:
