@@ -2,7 +2,7 @@
 (`Strategy`), show the frames of a finished clip at other times (`Resampling`), or regenerate it
 between its keyframes (`Regenerate`)."""
 
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -121,10 +121,7 @@ class RopeFlat(Strategy):
 
 
 AUTHORS_CODE, AUTHORS_WORKFLOW, OURS = "authors_code", "authors_workflow", "ours"
-_CODE: dict[str, Any] = {
-    "alpha_low": 0.2, "alpha_high": 1.0, "decay": 3.0, "order": "rank", "bands": "exp",
-}  # fmt: skip
-_CODE |= {"gamma": "exp_up", "iterations": 1, "correction": "add"}
+_CODE = asdict(Strength()) | {"gamma": "exp_up", "iterations": 1, "correction": "add"}
 _EVERY_BAND = {"alpha_low": 1.0, "bands": "flat", "gamma": "none"}
 PRESETS: dict[str, dict[str, Any]] = {
     AUTHORS_CODE: _CODE,
