@@ -77,15 +77,11 @@ class Defaults:
     negative_prompt: str
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plan(Request):
     """A request with nothing left open, and what had to be changed to fulfil it."""
 
-    first: Image
-    last: Image | None
-    prompt: str
     negative_prompt: str
-    seed: int
     num_frames: int
     fps: float
     steps: int
@@ -231,11 +227,10 @@ def resize_notes(image: Image, size: tuple[int, int]) -> list[str]:
 def fitted(size: tuple[int, int], area: int, multiple: int) -> tuple[int, int]:
     """The (height, width) nearest to a size's shape that covers at most `area` pixels.
 
-    Both are multiples of `multiple`. Only what is larger than the area is shrunk; then, or to the
-    next multiples, each side moves by less than one multiple: of the sizes around, the one whose
-    aspect is nearest to the size's, and of equal ones the largest. A side is never less than one
-    multiple; the other is cut down where that makes them too large together. Raises ConfigError
-    where not even one multiple squared fits.
+    Both are multiples of `multiple`. Only what is larger than the area is shrunk; then each side
+    moves by less than one multiple: of the sizes around, the one whose aspect is nearest to the
+    size's, and of equal ones the largest. A side is never less than one multiple; the other is cut
+    down where that makes them too large. Raises ConfigError where not even a square of them fits.
     """
     if area < multiple * multiple:
         least = f"{multiple}x{multiple} pixels = {multiple * multiple} are the least"
@@ -263,7 +258,6 @@ def nearest(size: tuple[float, float], multiple: int) -> tuple[int, int]:
 
 
 def _check_image(name: str, image: Any) -> None:
-    fits = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[-1] == 3
-    if not fits or image.dtype != np.uint8 or 0 in image.shape:
-        shape, dtype = getattr(image, "shape", type(image).__name__), getattr(image, "dtype", "")
+    shape, dtype = np.shape(image), getattr(image, "dtype", type(image).__name__)
+    if len(shape) != 3 or shape[-1] != 3 or 0 in shape or dtype != np.uint8:
         raise ConfigError(f"the {name} frame must be (H, W, 3) uint8 RGB, not {shape} {dtype}")

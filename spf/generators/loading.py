@@ -100,7 +100,7 @@ class LoadOptions:
             choose(self.attention, ATTENTIONS, "attention")
         for name in ("tiling", "slicing", "compile"):
             switch(f"model.{name}", getattr(self, name))
-        _ = self.loras, self.files  # which are validated as they are made
+        _ = self.loras, self.ggufs  # which are validated as they are made
         if self._package == "bitsandbytes" and self.offload in ("group", "sequential"):
             raise ConfigError(
                 f"model.quantize={self.quantize}: bitsandbytes' layers cannot be moved singly; use "
@@ -127,18 +127,14 @@ class LoadOptions:
         return tuple(made)
 
     @cached_property
-    def files(self) -> tuple[Path, ...]:
-        """The GGUF files in the order of `EXPERTS`."""
+    def ggufs(self) -> dict[str, Path]:
+        """Component -> its GGUF file; the folder need not hold its weights."""
         entries = [] if self.gguf is None else self.gguf
         entries = [entries] if isinstance(entries, str | Path) else entries
         if not isinstance(entries, Sequence) or len(entries) > len(EXPERTS):
             raise ConfigError(f"model.gguf={self.gguf!r} must be a file, or [HIGH, LOW]")
-        return tuple(weights_file("gguf", entry, ".gguf") for entry in entries)
-
-    @property
-    def replaced(self) -> tuple[str, ...]:
-        """Components that come from GGUF files: the folder need not hold their weights."""
-        return tuple(EXPERTS.values())[: len(self.files)]
+        files = [weights_file("gguf", entry, ".gguf") for entry in entries]
+        return dict(zip(EXPERTS.values(), files, strict=False))
 
     @property
     def notes(self) -> list[str]:
@@ -148,9 +144,7 @@ class LoadOptions:
             + ("" if x.expert == "both" else f" in the expert for {x.expert} noise")
             for x in self.loras
         ]
-        lines += [
-            f"{part} from {x.name}" for part, x in zip(self.replaced, self.files, strict=True)
-        ]
+        lines += [f"{part} from {file.name}" for part, file in self.ggufs.items()]
         lines += [f"weights quantised by {self.quantize}"] if self.quantize else []
         lines += [f"attention by {self.attention}"] if self.attention else []
         return lines + (["the VAE works in tiles"] if self.tiling else [])
@@ -159,7 +153,7 @@ class LoadOptions:
         """What changes the pixels: offloading and slices do not."""
         return {
             "lora": [[_sha256(x.file), x.weight, x.expert] for x in self.loras],
-            "gguf": [*map(_sha256, self.files)],
+            "gguf": [_sha256(file) for file in self.ggufs.values()],
             "quantize": self.quantize,
             "attention": self.attention,
             "tiling": self.tiling,
@@ -168,7 +162,7 @@ class LoadOptions:
 
     def packages(self) -> list[str]:
         """Distributions whose versions the pixels depend on."""
-        extra = (("peft", self.loras), ("gguf", self.files), (self._package, self._package))
+        extra = (("peft", self.loras), ("gguf", self.ggufs), (self._package, self._package))
         return [name for name, used in extra if used]
 
     def widths(self) -> dict[str, float]:
@@ -208,14 +202,14 @@ class LoadOptions:
         experts = transformers_of(folder)
         for part in experts:
             check_kind(pipeline(), folder, part)
-        if self.files and len(self.files) != len(experts):
+        if self.ggufs and len(self.ggufs) != len(experts):
             wanted = "[HIGH, LOW], a file for each expert" if len(experts) > 1 else "one file"
-            raise ConfigError(f"model.gguf: this model needs {wanted}; not {len(self.files)}")
+            raise ConfigError(f"model.gguf: this model needs {wanted}; not {len(self.ggufs)}")
         for part in experts if self.compile else ():
             kind = transformer_class(folder, part)
             if not getattr(kind, "_repeated_blocks", None):
                 raise ConfigError(f"model.compile: diffusers names no blocks of {kind.__name__}")
-        for part, file in zip(self.replaced, self.files, strict=True):
+        for part, file in self.ggufs.items():
             check_gguf(file, self._tensors[part], folder, part)
         for lora in self.loras:
             for part in lora.targets(experts):
@@ -240,11 +234,10 @@ class LoadOptions:
         )
         pipe.set_progress_bar_config(disable=True)
         transformers = {part: getattr(pipe, part) for part in transformers_of(folder)}
-        if self.attention:
+        for transformer in transformers.values() if self.attention else ():
             try:
                 with attention_backend(self.attention):  # else it would be set for all models
-                    for transformer in transformers.values():
-                        transformer.set_attention_backend(self.attention)
+                    transformer.set_attention_backend(self.attention)
             except (RuntimeError, ValueError) as error:
                 what = f"model.attention={self.attention}: {one_line(error)}"
                 raise UnavailableError(what) from None
@@ -271,17 +264,15 @@ class LoadOptions:
     def _quantized(self) -> list[str]:
         """Components that `quantize` concerns."""
         text = ["text_encoder"] if self._package else []
-        return [part for part in EXPERTS.values() if part not in self.replaced] + text
+        return [part for part in EXPERTS.values() if part not in self.ggufs] + text
 
     @cached_property
     def _tensors(self) -> dict[str, dict[str, Any]]:
         """Component -> name -> the header of each tensor in its GGUF file."""
-        return {
-            part: gguf_tensors(file) for part, file in zip(self.replaced, self.files, strict=True)
-        }
+        return {part: gguf_tensors(file) for part, file in self.ggufs.items()}
 
     def _from_gguf(self, folder: Path, dtype: Any) -> dict[str, Any]:
-        if not self.files:
+        if not self.ggufs:
             return {}
         from diffusers import GGUFQuantizationConfig
 
@@ -293,7 +284,7 @@ class LoadOptions:
                 torch_dtype=dtype,
                 local_files_only=True,
             )
-            for part, file in zip(self.replaced, self.files, strict=True)
+            for part, file in self.ggufs.items()
         }
 
     def _quantizer(self, folder: Path, dtype: Any) -> Any:

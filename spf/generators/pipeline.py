@@ -267,14 +267,11 @@ class DiffusersGenerator(PublishedPipeline, ABC):
             notes = [f"{made} frames instead of {asked}: {self.name} makes {self.factor}n + 1"]
         size = self._fitted((request.first.shape[0], request.first.shape[1]))
         notes += resize_notes(request.first, size)
-        return Plan(
-            first=resized(request.first, size),
-            last=None if request.last is None else resized(request.last, size),
-            prompt=request.prompt,
-            seed=request.seed,
-            notes=notes + self.loading.notes,
-            **defaults | {name: float(defaults[name]) for name in ("fps", "guidance")},
-        )
+        defaults |= {name: float(defaults[name]) for name in ("fps", "guidance")}
+        first = resized(request.first, size)
+        last = None if request.last is None else resized(request.last, size)
+        notes += self.loading.notes
+        return Plan(**{**vars(request), **defaults, "first": first, "last": last, "notes": notes})
 
     def describe(self, requests: Sequence[Request]) -> list[str]:
         """Its part of a plan, a line for each thing: weights, settings (of the first request),
@@ -314,8 +311,7 @@ class DiffusersGenerator(PublishedPipeline, ABC):
 
     def parameters(self) -> dict[str, int]:
         """Numbers of them, by component. Raises UnavailableError where weights are missing."""
-        replaced = self.loading.replaced
-        counts = component_parameters(self.folder, self.fetch_command, replaced)
+        counts = component_parameters(self.folder, self.fetch_command, self.loading.ggufs)
         return counts | self.loading.parameters()
 
     def workload(self, parameters: Mapping[str, int], plan: Plan | None = None) -> memory.Workload:

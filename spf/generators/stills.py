@@ -118,6 +118,8 @@ class StillImage:
 
 
 Frame = Image | StillImage
+Ends = tuple[Frame, Frame | None]
+"""First and last frame of a pair."""
 
 
 class Stills(Protocol):
@@ -125,9 +127,7 @@ class Stills(Protocol):
 
     name: ClassVar[str]
 
-    def frames(
-        self, pairs: Sequence[Described], size: tuple[int, int]
-    ) -> list[tuple[Frame, Frame | None]]:
+    def frames(self, pairs: Sequence[Described], size: tuple[int, int]) -> list[Ends]:
         """First and last frame of each pair, for clips of that (height, width). Nothing is made.
 
         Raises ConfigError for an image that is missing, UnavailableError for weights that are.
@@ -139,9 +139,7 @@ class NoStills:
 
     name: ClassVar[str] = "none"
 
-    def frames(
-        self, pairs: Sequence[Described], size: tuple[int, int]
-    ) -> list[tuple[Frame, Frame | None]]:
+    def frames(self, pairs: Sequence[Described], size: tuple[int, int]) -> list[Ends]:
         first = f"pair {pairs[0].name!r}" + (f" and {len(pairs) - 1} more" if pairs[1:] else "")
         raise ConfigError(f"{first}: the frames are described in words; choose {CHOICES}")
 
@@ -154,9 +152,7 @@ class FolderOfStills:
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.path = path
 
-    def frames(
-        self, pairs: Sequence[Described], size: tuple[int, int]
-    ) -> list[tuple[Frame, Frame | None]]:
+    def frames(self, pairs: Sequence[Described], size: tuple[int, int]) -> list[Ends]:
         """The images as they are; see `Stills`."""
         if self.path is None:
             raise ConfigError("stills=folder: name the folder of your images: stills.path=FOLDER")

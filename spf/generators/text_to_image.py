@@ -13,7 +13,7 @@ from spf.generators.base import Image, nearest, one_line_failures, to_uint8
 from spf.generators.loading import place
 from spf.generators.memory import Workload, check_memory
 from spf.generators.published import DTYPES, PublishedPipeline, random_state
-from spf.generators.stills import Described, Frame, StillImage
+from spf.generators.stills import Described, Ends, StillImage
 from spf.generators.weights import component_parameters
 from spf.names import choose
 from spf.numbers import number, optional_number, optional_size
@@ -125,13 +125,11 @@ class TextToImage(PublishedPipeline):
         scale = sqrt(self.area / (clip[0] * clip[1]))
         return nearest((clip[0] * scale, clip[1] * scale), MULTIPLE)
 
-    def frames(
-        self, pairs: Sequence[Described], size: tuple[int, int]
-    ) -> list[tuple[Frame, Frame | None]]:
+    def frames(self, pairs: Sequence[Described], size: tuple[int, int]) -> list[Ends]:
         """Stills to be made; see `Stills`. Raises UnavailableError as `check`."""
         self.check()
         size, made_by = self.size_for(size), self.identity()
-        found: list[tuple[Frame, Frame | None]] = []
+        found: list[Ends] = []
         for pair in pairs:
             first = StillImage(self, pair.first, size, made_by)
             start = None if self.strength is None else first
