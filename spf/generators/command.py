@@ -19,6 +19,7 @@ import numpy as np
 from spf.errors import ClipError, ConfigError, SpfError, UnavailableError
 from spf.generators.base import (
     LIMITS,
+    Counts,
     GeneratedClip,
     Image,
     OnProgress,
@@ -28,7 +29,6 @@ from spf.generators.base import (
     resized,
 )
 from spf.generators.clock import Clock, ClockWarp, latent_clock
-from spf.generators.counts import Counts
 from spf.identity import file_digest
 from spf.names import choose, plain
 from spf.numbers import number, optional_size

@@ -9,7 +9,7 @@ from math import ceil, floor
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.generators.counts import Counts
+from spf.generators.base import Counts
 from spf.pacing.targets import Target, pinned
 from spf.pacing.timemap import GRID, bounds, shared_out, shot_steps, when_reached
 from spf.progress import Curve, Segment

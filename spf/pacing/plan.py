@@ -14,8 +14,7 @@ from spf.embedders import Embedder
 from spf.errors import ClipError, ConfigError
 from spf.generators import MAKERS, load_generator
 from spf.generators.base import Generator as ClipGenerator
-from spf.generators.base import unwarpable
-from spf.generators.counts import counts_of
+from spf.generators.base import counts_of, unwarpable
 from spf.measurement import Measurement, measure_clip
 from spf.names import choose
 from spf.numbers import optional_number

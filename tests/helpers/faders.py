@@ -4,9 +4,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from spf.generators.base import GeneratedClip, Request
+from spf.generators.base import Counts, GeneratedClip, Request
 from spf.generators.clock import latent_clock
-from spf.generators.counts import Counts
 
 
 class Fader:

@@ -10,7 +10,7 @@ from faders import Fader
 from pacings import curve_of, random_progress
 
 import spf
-from spf.generators.counts import Counts, counts_of
+from spf.generators.base import Counts, counts_of
 from spf.generators.framepack import FramePack
 from spf.generators.ltx2 import Ltx2
 from spf.generators.tiny.adapter import TinyGenerator
