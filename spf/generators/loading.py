@@ -4,7 +4,7 @@ All is checked before any weights are read.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -182,12 +182,10 @@ class LoadOptions:
         tensors = self._tensors.items()
         return {part: sum(int(x.n_elements) for x in found.values()) for part, found in tensors}
 
-    def check(self, folder: Path, pipeline: Callable[[], Any], device: str) -> None:
+    def check(self, folder: Path, pipeline: Any, device: str) -> None:
         """Raises UnavailableError where a package or a GPU is missing, and for a folder of another
-        model; ConfigError for files that are damaged or made for another one. Nothing is loaded.
-
-        pipeline : gives its class, which says what its transformers are.
-        """
+        model than the pipeline's class; ConfigError for files that are damaged or made for another
+        one. Nothing is loaded."""
         require("lora", "peft" if self.loras else "")
         require("quantize", self._package)
         require("attention", ATTENTIONS[self.attention or "native"])
@@ -201,7 +199,7 @@ class LoadOptions:
                 raise UnavailableError(f"{what}; use {remedy}")
         experts = transformers_of(folder)
         for part in experts:
-            check_kind(pipeline(), folder, part)
+            check_kind(pipeline, folder, part)
         if self.ggufs and len(self.ggufs) != len(experts):
             wanted = "[HIGH, LOW], a file for each expert" if len(experts) > 1 else "one file"
             raise ConfigError(f"model.gguf: this model needs {wanted}; not {len(self.ggufs)}")
@@ -213,7 +211,7 @@ class LoadOptions:
             check_gguf(file, self._tensors[part], folder, part)
         for lora in self.loras:
             for part in lora.targets(experts):
-                check_lora(lora, pipeline(), folder, part)
+                check_lora(lora, pipeline, folder, part)
 
     @_quiet()
     def load(self, folder: Path, pipeline: Any, dtypes: dict[str, Any], device: str) -> Any:

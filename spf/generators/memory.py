@@ -169,9 +169,9 @@ def check_memory(
     group: str = "model",
     makes: Callable[[int], int] = lambda count: count,
 ) -> None:
-    """Raises UnavailableError, naming both sizes and a setting that would make it fit, where a
-    workload does not fit into what is free. group : of the settings. makes : the number of frames,
-    at most so many, that the model can make."""
+    """Raises UnavailableError, with settings that would make it fit, for a workload that does not
+    fit into what is free. group : of the settings. makes : the number of frames, at most so many,
+    that the model can make."""
     import psutil
 
     need, room = estimate(load), Memory(0, 0, 0, 0, psutil.virtual_memory().available)

@@ -54,35 +54,24 @@ class DiffusersGenerator(PublishedPipeline, ABC):
     Making the object loads nothing: `check` looks for weights and memory, the first clip loads.
     """
 
-    pipeline_class: str
-    """Of diffusers: named, as some repositories name another one."""
+    pipeline_class: str  # of diffusers: named, as some repositories name another one
     by_variant: ClassVar[Mapping[str, Defaults]]
-    """Variant -> its authors' settings for what a request leaves open."""
     options: ClassVar[Mapping[str, Option]] = {}
     """Further settings, by name, which decide the clip."""
-    factor: int
-    """Frames by which its clips grow: it makes factor n + 1."""
-    multiple: int
-    """Pixels of which height and width must be multiples."""
-    native_size: ClassVar[tuple[int, int]]
-    """(height, width) in pixels of the clips that it was made for."""
-    unwarpable: ClassVar[str] = ""
-    """Why its clock cannot be warped; "" where it can."""
-    float32_parts: ClassVar[tuple[str, ...]] = ()
-    """Components that are always loaded in float32."""
-    held: tuple[int, int] = (5, 0)
-    """See `spf.generators.memory.Dims`: held, held_float."""
-    together: ClassVar[bool] = False
-    """Whether one call denoises the clip with and without the prompt."""
-    appends: ClassVar[bool] = False
-    """Whether the last frame's latent is appended to the clip's own."""
+    factor: int  # it makes factor n + 1 frames
+    multiple: int  # pixels of which height and width must be multiples
+    native_size: ClassVar[tuple[int, int]]  # (height, width) of the clips that it was made for
+    unwarpable: ClassVar[str] = ""  # why its clock cannot be warped
+    float32_parts: ClassVar[tuple[str, ...]] = ()  # components always loaded in float32
+    held: tuple[int, int] = (5, 0)  # of `spf.generators.memory.Dims`: held, held_float
+    together: ClassVar[bool] = False  # one call denoises the clip with and without the prompt
+    appends: ClassVar[bool] = False  # the last frame's latent is appended to the clip's own
 
     def __init_subclass__(cls) -> None:
         """Its `options` are arguments, which its signature shows."""
         *known, common = list(signature(cls.__init__).parameters.values())[1:]
-        own = [
-            Parameter(x, common.KEYWORD_ONLY, default=y.published) for x, y in cls.options.items()
-        ]
+        kind = Parameter.KEYWORD_ONLY
+        own = [Parameter(name, kind, default=x.published) for name, x in cls.options.items()]
         cls.__signature__ = Signature([*known, *own, common])  # type: ignore[attr-defined]
 
     def __init__(
@@ -118,18 +107,14 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         native = self.native_size[0] * self.native_size[1]
         self.area = optional_number("model.area", area, least=1, whole=True) or native
         self.chosen: dict[str, Any] = {
-            **{
-                name: optional_number(f"model.{name}", value, **LIMITS[name])
-                for name, value in zip(LIMITS, (num_frames, steps, fps, guidance), strict=True)
-            },
-            "negative_prompt": negative_prompt,
-            "flow_shift": optional_number("model.flow_shift", flow_shift, above=0),
+            name: optional_number(f"model.{name}", value, **LIMITS[name])
+            for name, value in zip(LIMITS, (num_frames, steps, fps, guidance), strict=True)
         }
+        self.chosen["negative_prompt"] = negative_prompt
+        self.chosen["flow_shift"] = optional_number("model.flow_shift", flow_shift, above=0)
         for name, value in own.items():
             value = optional_number(f"model.{name}", value, **self.options[name].limits)
             self.chosen[name] = None if value == self.published(name) else value
-
-    # What each model says of itself
 
     @abstractmethod
     def ropes(self) -> list[TemporalRope]:
@@ -164,17 +149,14 @@ class DiffusersGenerator(PublishedPipeline, ABC):
 
         return getattr(diffusers, self.pipeline_class)
 
-    # The protocol
-
     def check(self, request: Request | None = None) -> None:
         """Raises UnavailableError where weights are missing, or where they and the activations of
         the request (None: of a clip by default) do not fit into free memory."""
         if "pipeline" in self.__dict__:
             return  # it is loaded already
-        self.loading.check(self.folder, self._pipeline_class, self.device)
-        plan = None if request is None else self.plan(request)
+        self.loading.check(self.folder, self._pipeline_class(), self.device)
         makes = lambda count: next_count(max(count - self.factor + 1, 2), self.factor)  # noqa: E731
-        load = self.workload(self.parameters(), plan)
+        load = self.workload(self.parameters(), None if request is None else self.plan(request))
         memory.check_memory(self.name, load, self.device, makes=makes)
 
     @classmethod
@@ -220,8 +202,6 @@ class DiffusersGenerator(PublishedPipeline, ABC):
             "versions": known["versions"] | installed(*self.loading.packages()),
         }
 
-    # Behind it
-
     def config(self, component: str = "") -> tuple[Mapping[str, Any], str]:
         """The configuration of a component ("": model_index.json), and its source: that of the
         files, where they are here, or the excerpt that the authors publish."""
@@ -234,7 +214,9 @@ class DiffusersGenerator(PublishedPipeline, ABC):
         """What decides the clip where nothing is chosen, by the names in `chosen`."""
         scheduler, source = self.config("scheduler")
         own = {name: Setting(value, PUBLISHED) for name, value in vars(self.defaults).items()}
-        own["flow_shift"] = Setting(settings.stored_shift(scheduler), source)
+        shift = scheduler.get("flow_shift", scheduler.get("shift", 1.0))
+        by_clip = scheduler.get("use_dynamic_shifting")
+        own["flow_shift"] = Setting(None if by_clip else shift, source)
         named = ((name, self.published(name)) for name in self.options)
         return own | {name: Setting(x, PUBLISHED) for name, x in named if x is not None}
 
@@ -276,10 +258,10 @@ class DiffusersGenerator(PublishedPipeline, ABC):
     def describe(self, requests: Sequence[Request]) -> list[str]:
         """Its part of a plan, a line for each thing: weights, settings (of the first request),
         sizes, and the memory of the largest clip."""
-        known, fetch = self.repository, f"to fetch: {self.fetch_command}"
         try:
             parameters, where = self.parameters(), f"{self.folder}"
         except UnavailableError as error:
+            known, fetch = self.repository, f"to fetch: {self.fetch_command}"
             parameters = {name: round(1e9 * billions) for name, billions in known.parts.items()}
             state = fetch if self.path is None else f"not available: {error}"
             where = f"{known.repo} ({known.size}); {state}"
@@ -362,12 +344,11 @@ class DiffusersGenerator(PublishedPipeline, ABC):
                 on_progress(next(done), plan.steps * self._passes(plan))
             return {}
 
-        height, width = plan.size
         return {
             "prompt": plan.prompt,
             "negative_prompt": plan.negative_prompt,
-            "height": height,
-            "width": width,
+            "height": plan.size[0],
+            "width": plan.size[1],
             "num_frames": plan.num_frames,
             "num_inference_steps": plan.steps,
             "guidance_scale": plan.guidance,

@@ -57,13 +57,6 @@ def described(settings: Mapping[str, Setting]) -> list[str]:
     return [f"{source}: {', '.join(values)}" for source, values in lines.items() if values]
 
 
-def stored_shift(scheduler: Mapping[str, Any]) -> float | None:
-    """The flow shift of a scheduler's configuration; None where it depends on the clip."""
-    if scheduler.get("use_dynamic_shifting"):
-        return None
-    return scheduler.get("flow_shift", scheduler.get("shift", 1.0))
-
-
 def dynamic_shift(
     scheduler: Mapping[str, Any], count: int, low: tuple[int, float], high: tuple[int, float]
 ) -> float:

@@ -25,15 +25,11 @@ WITHOUT_WEIGHTS = ("tokenizer", "tokenizer_2", "scheduler", "processor", "extrac
 class Repository:
     """A pipeline of the hub, in diffusers' layout.
 
-    parts : billions of parameters by component, so that sizes and memory are known before
-    anything is there. published : what its authors publish of its files, by component ("" for
-    model_index.json): excerpts of config.json: how large the model is and how it samples;
-    the files themselves go first where they are here.
-    revision : commit; None where none could be verified: the newest is fetched, and noted then.
-    patterns : the files that are loaded.
-    pipeline, sources : of one that no repository holds whole: its class, and by repository its
-    components and their classes; each is a folder there, or the repository itself where it is
-    alone.
+    parts : billions of parameters by component. published : excerpts of its files by component, ""
+    for model_index.json, which count as long as the files are not here. revision : commit; None:
+    the newest is fetched, and noted then. patterns : the files that are loaded. pipeline, sources :
+    of one that no repository holds whole: its class, and by repository its components and their
+    classes; each is a folder there, or the repository itself where it is alone.
     """
 
     repo: str
@@ -50,9 +46,8 @@ class Repository:
 
     @property
     def size(self) -> str:
-        return (
-            f"{self.billions:.1f} billion parameters, about {2 * self.billions:.0f} GB in bfloat16"
-        )
+        gigabytes = f"{2 * self.billions:.0f} GB in bfloat16"
+        return f"{self.billions:.1f} billion parameters, about {gigabytes}"
 
     @property
     def lock(self) -> Path:
@@ -77,9 +72,8 @@ class Repository:
         }
 
     def assemble(self, snapshots: Mapping[str, Path]) -> Path:
-        """The folder of the pipeline. Of several repositories (snapshots, by name): links to their
-        files in diffusers' layout, beside the snapshots of the first, named by that one's commit.
-        """
+        """The folder of the pipeline. Of several repositories: links to the files of their
+        snapshots in diffusers' layout, beside those of the first, named by that one's commit."""
         if not self.sources:
             return snapshots[self.repo]
         note(self.lock, revision=snapshots[self.repo].name)
@@ -276,10 +270,8 @@ def component_parameters(
 ) -> dict[str, int]:
     """Numbers of parameters of a pipeline's components that have weights.
 
-    replaced : components whose weights come from elsewhere.
-
-    Raises UnavailableError, naming the files and the remedy, where some are missing, damaged or not
-    safetensors: pickled weights are never loaded.
+    replaced : components whose weights come from elsewhere. Raises UnavailableError, with the
+    remedy, where files are missing, damaged or not safetensors: pickled ones are never loaded.
     """
     counts: dict[str, int] = {}
     for name, kind in read_config(folder).items():

@@ -70,23 +70,25 @@ class TinyGenerator(PickledByArguments):
 
     def check(self, request: Request | None = None) -> None:
         """Raises UnavailableError where the extra generators is not installed, or a file of the
-        weights is missing or cannot be read."""
+        weights is missing or damaged."""
         require_extra("model tiny", "generators")
         from safetensors import SafetensorError, safe_open
 
         for file in (self.path / name for name in FILES):
             try:
-                if file.suffix == ".safetensors":
-                    with safe_open(file, framework="numpy"):
-                        continue  # its header fits its size
-                json.loads(file.read_text())
                 if file.name == SETTINGS_FILE:
                     SamplerSettings.load(self.path)
-                continue
+                elif file.suffix == ".json":
+                    json.loads(file.read_text())
+                else:
+                    with safe_open(file, framework="numpy"):
+                        pass  # its header fits its size
             except FileNotFoundError:
                 fault = "is not there"
             except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
                 fault = f"cannot be used ({one_line(error, None)})"
+            else:
+                continue
             shipped = self.path == WEIGHTS
             remedy = "install spf again" if shipped else f"model.path needs {', '.join(FILES)}"
             raise UnavailableError(f"model=tiny: {file} {fault}; {remedy}")
