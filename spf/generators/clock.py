@@ -1,9 +1,4 @@
-"""Where a model holds its time: all that ReTime must know of it.
-
-A `Clock` holds which frames the latents stand for and where the model places them; a `TemporalRope`
-holds which module makes the rotary tables, which of their channels carry time, and how fast each of
-them turns.
-"""
+"""Where a model holds its time: all that ReTime must know of it."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -86,13 +81,12 @@ class Layout:
 
     def channels(self, bands: int) -> NDArray[np.int64]:
         """Channels (bands, width)."""
-        starts = self.first + self.stride * np.arange(bands)
-        return starts[:, None] + np.arange(self.width)
+        return self.first + self.stride * np.arange(bands)[:, None] + np.arange(self.width)
 
 
 @dataclass(frozen=True, eq=False)
 class TemporalRope:
-    """One rotary module of a transformer.
+    """One rotary module of a transformer: which of its channels carry time, and how fast they turn.
 
     transformer : the module that is called at every denoising step, with the noise level.
     rope : the module inside it that returns (cos, sin).
@@ -116,11 +110,9 @@ class ClockWarp(Protocol):
     @property
     def positions(self) -> Array:
         """Those of the clock that it was made for."""
-        ...
 
     def applied(self, ropes: Sequence[TemporalRope]) -> AbstractContextManager[None]:
         """Warp these ropes as long as the context lasts."""
-        ...
 
 
 def timestep_level(arguments: dict[str, Any]) -> "Tensor":

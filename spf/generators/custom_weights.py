@@ -1,8 +1,5 @@
-"""LoRAs and GGUF files, and whether they were made for a pipeline.
-
-Names and shapes are compared with those of the pipeline's configuration, after diffusers' own
-conversion of names; the pipeline's weights need not be there.
-"""
+"""LoRAs and GGUF files, and whether they were made for a pipeline: by names and shapes, after
+diffusers' own conversion of names, and its configuration; its weights need not be there."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -116,10 +113,8 @@ def weight_shapes(folder: Path, part: str) -> dict[str, tuple[int, ...]]:
 
 
 def check_lora(lora: Lora, pipeline: Any, folder: Path, part: str) -> None:
-    """Raises ConfigError where a layer of it has no counterpart of its size in a transformer.
-
-    pipeline : the class that will load it.
-    """
+    """Raises ConfigError where a layer of it has no counterpart of its size in a transformer of the
+    pipeline's class."""
     option = f"model.lora={lora.file}"
     try:
         state = pipeline.lora_state_dict(**lora.source)

@@ -139,11 +139,11 @@ class TextToImage(PublishedPipeline):
 
     def release(self) -> None:
         """Free the memory that the pipeline takes."""
-        if self.__dict__.pop("pipeline", None) is not None:
-            import torch
+        import torch
 
-            gc.collect()
-            torch.cuda.empty_cache()
+        self.__dict__.pop("pipeline", None)
+        gc.collect()
+        torch.cuda.empty_cache()
 
     @cached_property
     def pipeline(self) -> Any:

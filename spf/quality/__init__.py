@@ -62,11 +62,9 @@ class Quality(Protocol):
         A dimension that is not run, or does not take this clip, has its reason in its score. Raises
         SpfError where measuring broke down (out of time or memory) and may succeed another time.
         """
-        ...
 
     def identity(self) -> dict[str, Any]:
         """Everything that determines the scores, beside the clip's bytes."""
-        ...
 
 
 class NoQuality:
