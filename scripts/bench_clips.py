@@ -33,10 +33,7 @@ from bench_workloads import (
     Call,
     Clip,
     Row,
-    S,
-    Sizes,
     crossing,
-    doubled,
     in_turns,
     seconds,
     sliding,
@@ -47,7 +44,11 @@ import spf
 from spf.embedders import embed_clip, load_embedder
 from spf.pacing.resampling import resampled
 from spf.video import Reader, write_mp4
-from spf.video.guarded import GuardedReader
+
+EMBEDDED, RESAMPLED = 256, 24
+"""Frames of a clip that is embedded (four times as many on a GPU), and of one that is resampled."""
+MEASURED = 24
+"""Clips of a leaderboard."""
 
 # Embedding: does the model have to wait for frames, and what does taking them in batches gain?
 # Together they cannot be faster than the slower of them. On the CPU they also share its cores, so
@@ -132,13 +133,13 @@ def compared_with_parts(what: str, tower: Any, source: Any, gain: float | None) 
     yield Row("", f"one frame at a time: {single:.0f} frames/s", whole / single, TIMES, least=gain)
 
 
-def embedding_on_cpu(sizes: Sizes) -> Iterator[Row]:
+def embedding_on_cpu() -> Iterator[Row]:
     import torch
 
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))
     with folder() as place:
         path = place / "clip.mp4"
-        write_mp4(path, sliding(SQUARE, sizes.embedded), 24)
+        write_mp4(path, sliding(SQUARE, EMBEDDED), 24)
         for name, tower in (
             ("CPU, ViT-Tiny/16 at 96 px", random_tower(place / "tower", "clip", "cpu")),
             ("model that waits", Waiting()),
@@ -146,7 +147,7 @@ def embedding_on_cpu(sizes: Sizes) -> Iterator[Row]:
             yield from compared_with_parts(f"embed, {name}", tower, path, None)
 
 
-def embedding_on_gpu(sizes: Sizes) -> Iterator[Row]:
+def embedding_on_gpu() -> Iterator[Row]:
     import torch
 
     what = "embed, GPU, ViT-B/16 at 512 px, float16"
@@ -155,7 +156,7 @@ def embedding_on_gpu(sizes: Sizes) -> Iterator[Row]:
         return
     with folder() as place:
         tower = random_tower(place / "tower", "siglip", "cuda")
-        frames = np.concatenate([sliding(HD, 32)] * (4 * sizes.embedded // 32))
+        frames = np.concatenate([sliding(HD, 32)] * (4 * EMBEDDED // 32))
         yield from compared_with_parts(f"{what}, frames in memory", tower, frames, 8)
         rough = spf.embed(frames[:8], tower).astype(np.float64)
         for device in ("cuda", "cpu"):
@@ -167,41 +168,17 @@ def embedding_on_gpu(sizes: Sizes) -> Iterator[Row]:
         yield from compared_with_parts(f"{what}, H.264", tower, place / "clip.mp4", 8)
 
 
-# Clips
-
-
-def stage_decode_and_embed(sizes: Sizes) -> Iterator[Row]:
-    """How the cost of decoding (in a process of its own) and of embedding grows with frames."""
-
-    def decode(path: Path) -> int:
-        return sum(1 for _ in GuardedReader(path))
-
-    counts = (sizes.embedded, 2 * sizes.embedded)
-    with folder() as place:
-        for shape in (SQUARE, SMALL):
-            paths = {count: place / f"{shape[0]}-{count}.mp4" for count in counts}
-            for count, path in paths.items():
-                write_mp4(path, crossing(0, shape, count), 24)
-            calls: dict[int, Call] = {count: partial(decode, paths[count]) for count in counts}
-            yield doubled(f"decode {shape[0]} x {shape[1]}, frames", sizes, calls)
-    frames = np.stack(list(crossing(0, SMALL, max(counts))))
-    for name in ("tiny", "histogram", "pixels"):
-        embed = partial(embed_clip, embedder=load_embedder(name))
-        calls = {count: partial(embed, frames[:count]) for count in counts}
-        yield doubled(f"embed 432 x 768 by {name}, frames", sizes, calls)
-
-
-def resampling(sizes: Sizes) -> Iterator[Row]:
+def resampling() -> Iterator[Row]:
     """Frames a second of a result half as fast as its clip, and twice as fast, without codecs."""
-    frames, last = sliding(SMALL, sizes.resampled), sizes.resampled - 1
-    maps = (np.linspace(0, last, 2 * sizes.resampled), np.arange(0.3, last, 2.0))
+    frames, last = sliding(SMALL, RESAMPLED), RESAMPLED - 1
+    maps = (np.linspace(0, last, 2 * RESAMPLED), np.arange(0.3, last, 2.0))
     for method, least in {"nearest": None, "blend": 30.0, "flow": 8.0}.items():
 
         def shown(positions: NDArray[np.float64], method: str = method) -> int:
             return sum(1 for _ in resampled(frames, positions, method))
 
         shown(maps[0])
-        taken = in_turns(sizes.repeats, *(partial(shown, positions) for positions in maps))
+        taken = in_turns(5, *(partial(shown, positions) for positions in maps))
         rates = [len(positions) / s for positions, s in zip(maps, taken, strict=True)]
         compared = "half as fast {:.0f}, twice as fast {:.0f} frames/s".format(*rates)
         what = f"resampling by {method}, {SMALL[1]} x {SMALL[0]}"
@@ -211,7 +188,7 @@ def resampling(sizes: Sizes) -> Iterator[Row]:
 # ReTime
 
 
-def hook_overhead(sizes: Sizes) -> Iterator[Row]:
+def hook_overhead() -> Iterator[Row]:
     """What the hook on the rotary clock costs, against a denoising step of Wan 14B."""
     import torch
     from diffusers.models.transformers import transformer_wan as wan
@@ -222,7 +199,7 @@ def hook_overhead(sizes: Sizes) -> Iterator[Row]:
     heads, head_dim, latents, height, width = 40, 128, 21, 60, 104  # patches of 2 x 2
     tokens = latents * height // 2 * width // 2
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    part = 1 if device == "cuda" else sizes.share
+    part = 1 if device == "cuda" else 8
 
     class Positions(torch.nn.Module):
         """What is left of the transformer: its rope, called as it calls it."""
@@ -259,7 +236,7 @@ def hook_overhead(sizes: Sizes) -> Iterator[Row]:
 # Whole commands
 
 
-def start_up(sizes: Sizes) -> Iterator[Row]:
+def start_up() -> Iterator[Row]:
     """Seconds until a command that does nothing has ended."""
     for what, arguments, most in (
         ("import spf", ["-c", "import spf"], 0.5),
@@ -267,35 +244,35 @@ def start_up(sizes: Sizes) -> Iterator[Row]:
         ("run.py --help", ["run.py", "--help"], 1.0),
     ):
         calls = [partial(_run, each) for each in (["-c", ""], arguments)]
-        bare, taken = in_turns(sizes.repeats + 1, *calls)
-        yield Row(what, f"until it ends; bare Python {bare:.2f} s", taken, S, most=most)
+        bare, taken = in_turns(6, *calls)
+        yield Row(what, f"until it ends; bare Python {bare:.2f} s", taken, "s", most=most)
 
 
-def leaderboard_again(sizes: Sizes) -> Iterator[Row]:
+def leaderboard_again() -> Iterator[Row]:
     """A leaderboard with nothing stored, with embeddings cached, with all clips finished."""
     gone = {"nothing": ("results", "cache"), "embeddings cached": ("results",), "all finished": ()}
     taken: dict[str, list[float]] = {state: [] for state in gone}
-    with _clips(sizes.measured) as (clips, place):
-        for _ in range(min(3, sizes.repeats)):
+    with _clips(MEASURED) as (clips, place):
+        for _ in range(3):
             for state, found in taken.items():
                 _remove(place, *gone[state])
                 found.append(seconds(partial(_leaderboard, clips, place, 1)))
     cold, *others = (float(np.median(found)) for found in taken.values())
     for state, again in zip(list(taken)[1:], others, strict=True):
-        what = f"leaderboard of {sizes.measured} clips, tiny, 1 worker"
+        what = f"leaderboard of {MEASURED} clips, tiny, 1 worker"
         yield Row(what, f"from nothing {cold:.1f} s, {state} {again:.1f} s", cold / again, TIMES)
 
 
-def second_worker(sizes: Sizes) -> Iterator[Row]:
+def second_worker() -> Iterator[Row]:
     """One worker on one core, two on two: first cell to last, and the whole command."""
-    what, parts = f"2 workers on 2 cores, {4 * sizes.measured} clips", ("first cell to last", "all")
+    what, parts = f"2 workers on 2 cores, {4 * MEASURED} clips", ("first cell to last", "all")
     cores = sorted(os.sched_getaffinity(0))[:2]
     if len(cores) < 2:
         yield Row(what, "one core", None, "efficiency", least=0.85)
         return
     taken: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
-    with _clips(4 * sizes.measured) as (clips, place):
-        for _ in range(min(3, sizes.repeats)):
+    with _clips(4 * MEASURED) as (clips, place):
+        for _ in range(3):
             for workers, found in taken.items():
                 _remove(place, "results", "cache")
                 whole = seconds(partial(_leaderboard, clips, place, workers, cores[:workers]))
@@ -354,6 +331,6 @@ def _clips(count: int) -> Iterator[tuple[Path, Path]]:
 
 
 WORKLOADS = (
-    *(embedding_on_cpu, embedding_on_gpu, resampling, hook_overhead, stage_decode_and_embed),
-    *(start_up, leaderboard_again, second_worker),
-)
+    embedding_on_cpu, embedding_on_gpu, resampling, hook_overhead,
+    start_up, leaderboard_again, second_worker,
+)  # fmt: skip

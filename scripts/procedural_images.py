@@ -41,12 +41,8 @@ class Thing:
     shading: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Collage:
-    """A background image (SIDE, SIDE, 3) float32, 0..1, and things from back to front."""
-
-    background: Array
-    things: tuple[Thing, ...]
+Collage = tuple[Array, list[Thing]]
+"""A background image (SIDE, SIDE, 3) float32, 0..1, and things from back to front."""
 
 
 class CollagePainter:
@@ -167,30 +163,28 @@ class CollagePainter:
             ["leaves", "object", "objects", "crowd", "texture"], p=[0.2, 0.25, 0.3, 0.17, 0.08]
         )
         background = self._background()
-        if kind == "texture":
-            return Collage(background, ())
+        things: list[Thing] = []
         if kind == "leaves":
             count = int(rng.integers(25, 70))
             radii = np.minimum(4.0 / rng.uniform(0.08, 1.0, count) ** 0.9, 45)
             palette = self._colours(count)
-            both = zip(radii, palette, strict=True)
-            return Collage(background, tuple(self._thing(*one) for one in both))
-        if kind == "object":
+            things = [self._thing(*one) for one in zip(radii, palette, strict=True)]
+        elif kind == "object":
             thing = self._thing(rng.uniform(22, 44), self._colours(1)[0])
             centre = SIDE / 2 + rng.normal(0, 8, 2)
-            parts = [replace(thing, centre=centre)]
+            things = [replace(thing, centre=centre)]
             for colour in self._colours(5)[: int(rng.integers(0, 6))]:
                 part = self._thing(thing.radius * rng.uniform(0.12, 0.5), colour)
-                parts.append(replace(part, centre=centre + rng.normal(0, 0.5, 2) * thing.radius))
-            return Collage(background, tuple(parts))
-        if kind == "objects":
-            count = int(rng.integers(2, 9))
-            palette = self._colours(count)
-            return Collage(background, tuple(self._thing(rng.uniform(8, 26), c) for c in palette))
-        model = self._thing(rng.uniform(4, 14), self._colours(1)[0])
-        return Collage(background, self._crowd(model, int(rng.integers(3, 26))))
+                things.append(replace(part, centre=centre + rng.normal(0, 0.5, 2) * thing.radius))
+        elif kind == "objects":
+            palette = self._colours(int(rng.integers(2, 9)))
+            things = [self._thing(rng.uniform(8, 26), colour) for colour in palette]
+        elif kind == "crowd":
+            model = self._thing(rng.uniform(4, 14), self._colours(1)[0])
+            things = self._crowd(model, int(rng.integers(3, 26)))
+        return background, things
 
-    def _crowd(self, model: Thing, count: int) -> tuple[Thing, ...]:
+    def _crowd(self, model: Thing, count: int) -> list[Thing]:
         """Copies of one thing, scattered, on a ring, on a line or on a grid."""
         rng = self.generator
         kind = rng.choice(["scatter", "ring", "line", "grid"])
@@ -207,25 +201,26 @@ class CollagePainter:
         else:
             side = int(np.ceil(np.sqrt(count)))
             points = 0.12 + 0.76 * np.stack([place % side, place // side], 1) / max(side - 1, 1)
-        return tuple(replace(model, centre=point * SIDE) for point in points)
+        return [replace(model, centre=point * SIDE) for point in points]
 
     def _changed(self, first: Collage) -> Collage:
         """A scene that differs from the first in everything, or in a few of its properties."""
         rng = self.generator
-        if rng.uniform() < 0.3 or not first.things:
+        own, earlier = first
+        if rng.uniform() < 0.3 or not earlier:
             return self._scene()
         changes = [
             name
             for name in ("background", "outline", "colour", "surface", "place", "size", "number")
             if rng.uniform() < 0.35
         ] or [rng.choice(["outline", "colour", "surface", "number"])]
-        if len(first.things) < 3:  # a thing that walks is motion, an arrangement has a meaning
+        if len(earlier) < 3:  # a thing that walks is motion, an arrangement has a meaning
             changes = [name for name in changes if name != "place"] or ["outline"]
-        background = self._background() if "background" in changes else first.background
+        background = self._background() if "background" in changes else own
         things = []
         alike = rng.uniform() < 0.7  # one new outline, colour and surface for all
         model = self._thing(1.0, self._colours(1)[0])
-        for thing in first.things:
+        for thing in earlier:
             other = model if alike else self._thing(1.0, self._colours(1)[0])
             new: dict[str, Any] = {}
             for name in {"outline", "colour"} & set(changes):
@@ -244,29 +239,27 @@ class CollagePainter:
             else:
                 centres = (rng.uniform(0.08, 0.92, 2) * SIDE for _ in range(rng.integers(1, 10)))
                 things += [replace(things[-1], centre=centre) for centre in centres]
-        return Collage(background, tuple(things))
+        return background, things
 
     def _between(self, first: Collage, second: Collage, p: float) -> Image8:
         """The image at p: properties interpolated; what only one scene has grows or shrinks."""
-        canvas = first.background * np.float32(1 - p) + second.background * np.float32(p)
-        for a, b in zip_longest(first.things, second.things):
+        canvas = first[0] * np.float32(1 - p) + second[0] * np.float32(p)
+        for a, b in zip_longest(first[1], second[1]):
             if a is None or b is None:
                 only, share = (a, 1 - p) if b is None else (b, p)
-                parts = [(replace(only, radius=only.radius * share), 1.0)]
-            else:
-                mixed = {
-                    name: getattr(a, name) + (getattr(b, name) - getattr(a, name)) * p
-                    for name in ("centre", "radius", "outline", "colour", "shading")
-                }
-                thing = replace(a, **mixed)
-                parts = [(thing, 1.0)]
-                if (a.texture, a.roughness) != (b.texture, b.roughness):
-                    parts.append((replace(thing, texture=b.texture, roughness=b.roughness), p))
-            for thing, cover in parts:
-                self._paint(canvas, thing, cover)
+                self._paint(canvas, replace(only, radius=only.radius * share))
+                continue
+            mixed = {
+                name: getattr(a, name) + (getattr(b, name) - getattr(a, name)) * p
+                for name in ("centre", "radius", "outline", "colour", "shading")
+            }
+            thing = replace(a, **mixed)
+            self._paint(canvas, thing)
+            if (a.texture, a.roughness) != (b.texture, b.roughness):
+                self._paint(canvas, replace(thing, texture=b.texture, roughness=b.roughness), p)
         return np.clip(canvas * 255 + 0.5, 0, 255).astype(np.uint8)
 
-    def _paint(self, canvas: Array, thing: Thing, cover: float) -> None:
+    def _paint(self, canvas: Array, thing: Thing, cover: float = 1.0) -> None:
         if thing.radius < 0.7 or cover <= 0:
             return
         reach = thing.radius * thing.outline.max() + 1

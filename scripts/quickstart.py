@@ -16,20 +16,21 @@ import re
 import subprocess
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 from spf.video import write_mp4
 from synthetic.clips import SyntheticClip, content
-from synthetic.laws import Law, law
+from synthetic.laws import law
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "quickstart.md"
 COLUMNS = 100
 CLIP = ("astronaut-coffee-warp", law("sigmoid_jump", place=0.6, steepness=30.0))
 PAIRS = (
-    *("astronaut-coffee-warp", "coffee-rocket-warp", "rocket-galaxies-warp"),
-    *("galaxies-astronaut-warp", "brick-cat-warp", "cat-motorcycle-warp", "motorcycle-page-warp"),
-)
+    "astronaut-coffee-warp", "coffee-rocket-warp", "rocket-galaxies-warp",
+    "galaxies-astronaut-warp", "brick-cat-warp", "cat-motorcycle-warp", "motorcycle-page-warp",
+)  # fmt: skip
 GENERATORS = {
     "steady": law("linear"),
     "late": law("plateau", start=0.0, stop=0.4),
@@ -39,16 +40,15 @@ GENERATORS = {
 
 def render(folder: Path) -> None:
     """Write the clips that the commands are about."""
-    _write(folder / "clip.mp4", *CLIP, num_frames=41)
-    for generator, pacing in GENERATORS.items():
-        for pair in PAIRS:
-            _write(folder / "clips" / generator / f"{pair}.mp4", pair, pacing, num_frames=21)
-
-
-def _write(path: Path, name: str, pacing: Law, num_frames: int) -> None:
-    clip = SyntheticClip(content(name), pacing, num_frames=num_frames, size=(128, 128), seed=1000)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_mp4(path, clip.frames(), fps=clip.fps)
+    clips = {"clip.mp4": (*CLIP, 41)} | {
+        f"clips/{generator}/{pair}.mp4": (pair, pacing, 21)
+        for (generator, pacing), pair in product(GENERATORS.items(), PAIRS)
+    }
+    for name, (shown, pacing, num_frames) in clips.items():
+        clip = SyntheticClip(content(shown), pacing, num_frames=num_frames, seed=1000)
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_mp4(path, clip.frames(), fps=clip.fps)
 
 
 def refreshed(text: str, folder: Path) -> str:
@@ -80,7 +80,6 @@ def output(command: str, folder: Path) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """The command; see the module's docstring."""
     parser = argparse.ArgumentParser(description="Run the commands of a page; paste their output.")
     parser.add_argument("page", nargs="?", type=Path, default=PAGE, metavar="PAGE")
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")

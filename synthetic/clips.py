@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spf.errors import ConfigError
 from spf.names import choose
+from spf.numbers import number
 from synthetic.drawing import Content, Image8, LayerPainter, Painter, check_size, quantised
 from synthetic.laws import Law, law
 from synthetic.motion import Motion
@@ -43,7 +44,6 @@ class Held(Content):
 
     @property
     def held_out(self) -> bool:  # type: ignore[override]
-        """As the content."""
         return self.content.held_out
 
     def identity(self) -> dict[str, Any]:
@@ -89,17 +89,18 @@ class Zoomed(Held):
         return paint
 
 
-_ALL: tuple[Content, ...] = (*SCENES, *PAIRS, *RING["warp"], *RING["matched"])
-CONTENTS = {item.name: item for item in _ALL}
+CONTENTS: dict[str, Content] = {
+    item.name: item for item in (*SCENES, *PAIRS, *RING["warp"], *RING["matched"])
+}
 """All named scenes and pairs of photographs, shown and held out."""
 
 COLOUR_KEEPING = (
-    *("shape-circle-star", "shape-square-heart", "shape-triangle-flower", "shape-leaf-cross"),
-    *("arrangement-ring-grid", "arrangement-line-spiral", "coins-retina-patches"),
-    *("galaxies-astronaut-patches", "grass-gravel-patches", "retina-camera-patches"),
-    *("shape-drop-gear", "shape-crescent-bolt", "arrangement-scatter-pyramid"),
-    *("cat-motorcycle-patches", "moon-tissue-patches", "brick-cat-patches"),
-)
+    "shape-circle-star", "shape-square-heart", "shape-triangle-flower", "shape-leaf-cross",
+    "arrangement-ring-grid", "arrangement-line-spiral", "coins-retina-patches",
+    "galaxies-astronaut-patches", "grass-gravel-patches", "retina-camera-patches",
+    "shape-drop-gear", "shape-crescent-bolt", "arrangement-scatter-pyramid",
+    "cat-motorcycle-patches", "moon-tissue-patches", "brick-cat-patches",
+)  # fmt: skip
 """Contents that change what is seen and keep its colours, the last six held out: along p the
 Bhattacharyya angle of the colour histograms stays below 0.1 rad; other held-out morphs of colour,
 material, landscape or photographs have 0.7 to 1.5. Colours alone say next to nothing of them."""
@@ -133,10 +134,8 @@ class SyntheticClip:
     def __post_init__(self) -> None:
         if not isinstance(self.num_frames, int) or self.num_frames < 2:
             raise ConfigError(f"a clip of {self.num_frames} frames has no pacing; use 2 or more")
-        if not (np.isfinite(self.fps) and self.fps > 0):
-            raise ConfigError(f"fps={self.fps} is impossible; use a positive rate")
-        if not (np.isfinite(self.exposure) and self.exposure > 0):
-            raise ConfigError(f"exposure={self.exposure} is impossible; use a positive factor")
+        number("fps", self.fps, above=0)
+        number("exposure", self.exposure, above=0)
         choose(self.timing, TIMINGS, "timing")
         object.__setattr__(self, "size", check_size(self.size))
 
@@ -165,8 +164,7 @@ class SyntheticClip:
     @property
     def shares(self) -> NDArray[np.float64]:
         """The times as shares u (T,) float64 of the clip's length, from exactly 0 to exactly 1."""
-        times = self.times
-        return times / times[-1]
+        return self.times / self.times[-1]
 
     def truth(self) -> NDArray[np.float64]:
         """True progress (T,) float64: g at the frames' times; zeros where the content is held."""

@@ -249,7 +249,7 @@ def _lit(layer: Float32, canvas: Canvas, radius: float) -> Float32:
     light = -(slopes[0] * np.float32(LIGHT[0]) + slopes[1] * np.float32(LIGHT[1]))
     gain = 1.0 + 0.38 * light
     gloss = 70.0 * np.maximum(light - 0.45, 0.0) * alpha
-    shade = _shadow(alpha, canvas, radius) * (1.0 - alpha)
+    shade = shadow(alpha, canvas, radius) * (1.0 - alpha)
     # The alpha itself is neither lit nor capped; the shadow below adds to it alone.
     layer *= np.asarray(cv2.merge((gain, gain, gain, np.ones_like(gain))))
     layer += np.asarray(cv2.merge((gloss, gloss, gloss, np.zeros_like(gloss))))
@@ -264,13 +264,7 @@ def _blur(alpha: Float32, sigma: float) -> Float32:
 
 
 def shadow(alpha: Float32, canvas: Canvas, radius: float) -> Float32:
-    """The soft shadow layer (black) that a shape of this alpha casts away from the light."""
-    layer = np.zeros((*alpha.shape, 4), np.float32)
-    layer[..., 3] = _shadow(alpha, canvas, radius)
-    return layer
-
-
-def _shadow(alpha: Float32, canvas: Canvas, radius: float) -> Float32:
+    """The alpha of the soft shadow that a shape of this alpha casts away from the light."""
     shift_x, shift_y = -0.45 * radius * canvas.unit * LIGHT
     matrix = np.array([[1.0, 0.0, shift_x], [0.0, 1.0, shift_y]])
     cast = np.asarray(cv2.warpAffine(alpha, matrix, alpha.shape[::-1]), np.float32)

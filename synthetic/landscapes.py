@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -115,9 +114,9 @@ def _cactus(generator: np.random.Generator) -> Parts:
     green = _rgb((0.50, 0.11, generator.uniform(135, 155)))
     left, right = generator.uniform(0.3, 0.5, 2)
     arms = (
-        *((-0.28, 0, left, left + 0.11), (-0.28, -0.17, left, left + 0.32)),
-        *((0, 0.28, right, right + 0.11), (0.17, 0.28, right, right + 0.3)),
-    )
+        (-0.28, 0, left, left + 0.11), (-0.28, -0.17, left, left + 0.32),
+        (0, 0.28, right, right + 0.11), (0.17, 0.28, right, right + 0.3),
+    )  # fmt: skip
     shapes = [_box(-0.08, 0.08, 0, 0.93), _disc(0, 0.92, 0.08), *(_box(*arm) for arm in arms)]
     return [(shape, green) for shape in shapes]
 
@@ -154,13 +153,8 @@ def _spire(generator: np.random.Generator) -> Parts:
 
 
 _THINGS: dict[str, Callable[[np.random.Generator], Parts]] = {
-    "tree": _tree,
-    "tower": _tower,
-    "cactus": _cactus,
-    "sail": _sail,
-    "fir": _fir,
-    "spire": _spire,
-}
+    "tree": _tree, "tower": _tower, "cactus": _cactus, "sail": _sail, "fir": _fir, "spire": _spire,
+}  # fmt: skip
 
 
 def landscape(
@@ -174,7 +168,6 @@ def landscape(
     ends = [PLACES[name] for name in (first, second)]
     x, y = canvas.grid
     stands = _stands(ends, canvas.width / canvas.unit, generator)
-    stacked = [(base, size, last, _stacked(thing)) for base, size, last, thing in stands]
     ridge_shape = _ridge(x, generator)
     rolling = HORIZON + 0.015 * np.sin(2 * np.pi * (0.9 * x + generator.uniform()))
     ground_alpha = _coverage((y - rolling) * canvas.unit)
@@ -211,11 +204,10 @@ def landscape(
             ground *= spread(1 + number("ripples", p) * ripple)
         front = cover(np.clip(ground, 0, 255, out=ground), ground_alpha)
         parts: Parts = []
-        for base, size, last, (points, ends_at, shades) in stacked:
+        for base, size, last, thing in stands:
             grown = p if last else 1.0 - p
             if grown > 0:
-                placed = np.split(points * size * grown + base, ends_at)
-                parts += zip(placed, shades, strict=True)
+                parts += [(points * size * grown + base, shade) for points, shade in thing]
         things = solids(canvas, parts, 0.035)
         return np.minimum(sky, 255, out=sky), over(things, front)
 
@@ -230,17 +222,12 @@ def _coverage(pixels: NDArray) -> Float32:
 def _gradient(start: NDArray, end: NDArray, share: Float32, width: int) -> Float32:
     """Rows (H', width, 3) that go from one colour to another by a share (H',)."""
     start, end = start.astype(np.float32), end.astype(np.float32)
-    rows = start + share[:, None] * (end - start)
-    return np.asarray(cv2.repeat(rows[:, None], 1, width), np.float32)
+    return np.repeat((start + share[:, None] * (end - start))[:, None], width, axis=1)
 
 
 def _blend(picture: Float32, colour: NDArray, alpha: Float32) -> None:
     """Lay a colour over the picture, in place."""
-    # One row of the colour, as NumPy is slow at broadcasting along a last axis of 3.
-    row = np.tile(colour.astype(np.float32), picture.shape[1])
-    change = row - picture.reshape(len(picture), -1)
-    change *= spread(alpha).reshape(change.shape)
-    picture += change.reshape(picture.shape)
+    picture += spread(alpha) * (colour.astype(np.float32) - picture)
 
 
 def _stands(
@@ -260,13 +247,6 @@ def _stands(
         parts = _THINGS[place.thing](generator)
         stands.append((np.array([1.05 * width * across, HORIZON + depth]), size, last, parts))
     return sorted(stands, key=lambda stand: stand[0][1])
-
-
-def _stacked(parts: Parts) -> tuple[NDArray[np.float64], NDArray[np.intp], list[NDArray]]:
-    """All points of a thing's parts (N, 2), where the next part begins, and the parts' colours."""
-    points = [points for points, _ in parts]
-    ends = np.cumsum([len(part) for part in points])[:-1]
-    return np.concatenate(points), ends, [colour for _, colour in parts]
 
 
 def _ridge(x: Float32, generator: np.random.Generator) -> Float32:

@@ -35,29 +35,30 @@ class Parameter:
 
     def check(self, law_name: str, name: str, value: object) -> float:
         """The value as int or float; ConfigError where it is no number of the interval."""
-        interval = f"{self.low:g}, {self.high:g}"
-        interval = f"({interval})" if self.open else f"[{interval}]"
-        wanted = f"it must be {'an integer' if self.integer else 'a number'} in {interval}"
-        error = ConfigError(f"law {law_name}: {name}={value} is impossible; {wanted}")
         try:
             number = float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError):
-            raise error from None
+            number = float("nan")
         inside = self.low < number < self.high if self.open else self.low <= number <= self.high
         if not inside or (self.integer and number != int(number)):
-            raise error
+            interval = f"{self.low:g}, {self.high:g}"
+            interval = f"({interval})" if self.open else f"[{interval}]"
+            kind = "an integer" if self.integer else "a number"
+            problem = f"{name}={value} is impossible; it must be {kind} in {interval}"
+            raise ConfigError(f"law {law_name}: {problem}")
         return int(number) if self.integer else number
 
 
 @dataclass(frozen=True)
 class Family:
-    """Functions g(u, **parameters) and derivative(u, **parameters), and the parameters."""
+    """Functions g(u, **parameters) and derivative(u, **parameters), and the parameters; whether
+    values that are possible one by one fit together, and what is wrong where they do not."""
 
     g: Callable[..., FloatArray]
     derivative: Callable[..., FloatArray]
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
-    # Returns what is wrong with values that are possible one by one, or "".
-    conflict: Callable[..., str] = lambda **_: ""
+    fits: Callable[..., bool] = lambda **_: True
+    misfit: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ def law(name: str, **parameters: Any) -> Law:
         key: parameter.check(name, key, parameters.get(key, parameter.default))
         for key, parameter in family.parameters.items()
     }
-    if reason := family.conflict(**values):
-        raise ConfigError(f"law {name}: {reason}")
+    if not family.fits(**values):
+        raise ConfigError(f"law {name}: {family.misfit.format(**values)}")
     return Law(name, tuple(values.items()))
 
 
@@ -139,8 +140,7 @@ def _sigmoid_derivative(u: FloatArray, place: float, steepness: float) -> FloatA
 
 
 # two_jumps: a weighted sum of two logistic functions of one steepness, scaled to [0, 1].
-def _two_raw(u: ArrayLike, first: float, second: float, steepness: float, share: float) -> Any:
-    u = np.asarray(u, dtype=np.float64)
+def _two_raw(u: Any, first: float, second: float, steepness: float, share: float) -> Any:
     return share * expit(steepness * (u - first)) + (1 - share) * expit(steepness * (u - second))
 
 
@@ -202,11 +202,11 @@ def _along_slope(u: FloatArray, times: FloatArray, levels: FloatArray) -> FloatA
 
 
 def _piecewise(knots: Callable[..., Knots], *more: Any) -> Family:
-    g, slope = (
-        lambda u, call=call, **parameters: call(u, *knots(**parameters))
-        for call in (np.interp, _along_slope)
+    return Family(
+        lambda u, **parameters: np.interp(u, *knots(**parameters)),
+        lambda u, **parameters: _along_slope(u, *knots(**parameters)),
+        *more,
     )
-    return Family(g, slope, *more)
 
 
 _POWER = {"power": Parameter(2.0, 1.0, 10.0)}
@@ -238,18 +238,14 @@ LAWS: dict[str, Family] = {
             "steepness": Parameter(60.0, 0.1, 1000.0),
             "share": _PLACE,
         },
-        lambda first, second, **_: (
-            "" if first < second else f"first={first:g} must come before second={second:g}"
-        ),
+        lambda first, second, **_: first < second,
+        "first={first:g} must come before second={second:g}",
     ),
     "plateau": _piecewise(
         _plateau,
         {"start": Parameter(0.35, 0.0, 1.0), "stop": Parameter(0.65, 0.0, 1.0)},
-        lambda start, stop: (
-            ""
-            if start < stop and stop - start < 1
-            else f"start={start:g} must come before stop={stop:g}, and leave time for the change"
-        ),
+        lambda start, stop: start < stop and stop - start < 1,
+        "start={start:g} must come before stop={stop:g}, and leave time for the change",
     ),
     "staircase": _piecewise(
         _staircase,
@@ -262,11 +258,8 @@ LAWS: dict[str, Family] = {
             "share": Parameter(0.3, 0.0, 1.0),
             "width": Parameter(0.02, 0.001, 1.0),
         },
-        lambda place, share, width: (
-            ""
-            if width <= 2 * min(place, 1 - place) and width < 1
-            else f"width={width:g} does not fit about place={place:g}"
-        ),
+        lambda place, share, width: width <= 2 * min(place, 1 - place) and width < 1,
+        "width={width:g} does not fit about place={place:g}",
     ),
     "exponential": Family(
         exponential, _exponential_derivative, {"temperature": Parameter(3.0, -100.0, 100.0)}

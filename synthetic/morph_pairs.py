@@ -76,11 +76,12 @@ class MorphPair(Content):
             ends[1] = ends[0]
         colours = self._colours(generator)
         parts = int(generator.integers(2, 5)) if self.kind == "split" else 1
-        radii = [
-            min(generator.uniform(0.27, 0.33), 0.42 / reach(end)) / np.sqrt(share)
-            for end, share in zip(ends, (1.0, 1.4 * parts if parts > 1 else 1.0), strict=True)
-        ]
-        places = _ring(parts, generator)
+        radii = [min(generator.uniform(0.27, 0.33), 0.42 / reach(end)) for end in ends]
+        if parts > 1:
+            radii[1] /= np.sqrt(1.4 * parts)
+        angle = generator.uniform(0, 2 * np.pi) + 2 * np.pi * np.arange(parts) / parts
+        away = 0.0 if parts == 1 else 0.25
+        places = away * np.stack([np.cos(angle), np.sin(angle)], axis=1)  # about the centre, at p=1
         centre = generator.uniform(-0.05, 0.05, 2)
         back = _backdrop(canvas, generator, colours)
 
@@ -118,13 +119,6 @@ class MorphPair(Content):
 def _apart(hues: FloatArray, hue: float) -> FloatArray:
     """Distance (N,) of hues in degrees."""
     return np.abs((hues - hue + 180) % 360 - 180)
-
-
-def _ring(parts: int, generator: np.random.Generator) -> FloatArray:
-    """Where the parts (parts, 2) end up, about the centre."""
-    angle = generator.uniform(0, 2 * np.pi) + 2 * np.pi * np.arange(parts) / parts
-    away = 0.0 if parts == 1 else 0.25
-    return away * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def _backdrop(canvas: Canvas, generator: np.random.Generator, colours: list[FloatArray]) -> Float32:

@@ -9,7 +9,7 @@ is random is drawn from the clip's seed. A strength s is a share of the frame's 
 | rotation, zoom | how far a corner of the frame moves over the picture |
 | shake | largest distance between two places of the camera |
 | parallax | length of the foreground's path; the background moves 0.4 times as far |
-| background | 2 s of the background becomes another photograph (`synthetic.backgrounds`) |
+| background | 2 s of the background becomes another photograph |
 | distractor | diameter of a ball that crosses the frame; it is in full view all the time |
 | lighting | exposure goes between 1 and 1 - 2 s, red and blue by s / 4 more and less than green |
 | hue, exposure, white_balance | the amount (`colours.drifted`) goes from -s to s, or back |
@@ -25,6 +25,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -34,9 +35,21 @@ from numpy.typing import NDArray
 
 from spf.errors import ConfigError
 from spf.names import choose
-from synthetic.backgrounds import another_background
 from synthetic.colours import DRIFTS, drifted
-from synthetic.drawing import Canvas, Float32, Image8, flattened, oklch, over, quantised, solids
+from synthetic.drawing import (
+    Canvas,
+    Content,
+    Float32,
+    Image8,
+    LayerPainter,
+    cover,
+    flattened,
+    oklch,
+    over,
+    quantised,
+    solids,
+)
+from synthetic.photographs import HELD_OUT, PHOTOGRAPHS, photograph
 from synthetic.seeds import generator_for
 from synthetic.shapes import contour
 
@@ -56,6 +69,13 @@ STRENGTHS = {"moderate": 0.1, "strong": 0.3}
 SCHEDULES = ("own", "adversarial")
 BACKGROUND_SHARE = 0.4
 """How far the background moves under parallax where the foreground moves by 1."""
+
+
+RADIUS, EDGE = 0.36, 0.08
+"""Of the disc, and of its soft edge, in frame's shorter sides."""
+
+Replaced = Callable[[float, float], tuple[Float32, Float32]]
+"""p and the share of the other background, both in 0..1 -> background and foreground layer."""
 
 
 @dataclass(frozen=True)
@@ -219,11 +239,8 @@ def _filmed(motion: Motion, clip: "SyntheticClip") -> Iterator[Image8]:
         yield _seen(paint(*moment), view, clip, margin)
 
 
-InLayers = Callable[[float, float], tuple[Float32, Float32]]
-"""p and the phase of the motion -> background and foreground."""
-
-
-def _layers(motion: Motion, clip: "SyntheticClip", margin: int) -> InLayers | None:
+def _layers(motion: Motion, clip: "SyntheticClip", margin: int) -> Replaced | None:
+    """p and the phase of the motion -> background and foreground."""
     if "background" not in motion.kinds:
         layers = clip.content.layers(clip.size, margin, clip.seed)
         return None if layers is None else lambda p, part: layers(p)
@@ -238,6 +255,43 @@ def _whole(motion: Motion, clip: "SyntheticClip", margin: int) -> Callable[[floa
         return lambda p, part: flattened(*layers(p, part))
     paint = clip.content.painter(clip.size, margin, clip.seed)
     return lambda p, part: paint(p)
+
+
+def another_background(
+    content: Content, size: tuple[int, int], margin: int, seed: int, held_out: bool
+) -> Replaced:
+    """The content's layers with a photograph mixed into the background: (1 - share) own + share
+    other, so that p stays what the thing in front shows.
+
+    The photograph is drawn from the seed, among those that the content does not show, held out or
+    not. The thing of a content without layers is what a soft disc about its middle shows.
+    """
+    names = [
+        name
+        for name in PHOTOGRAPHS
+        if (name in HELD_OUT) == held_out and name not in content.name.split("-")
+    ]
+    chosen = str(generator_for("background", seed).choice(names))
+    other = photograph(chosen, size, margin).astype(np.float32)
+    layers = content.layers(size, margin, seed) or _in_disc(content, size, margin, seed)
+
+    def paint(p: float, share: float) -> tuple[Float32, Float32]:
+        back, front = layers(p)
+        return np.float32(1.0 - share) * back + np.float32(share) * other, front
+
+    return paint
+
+
+def _in_disc(content: Content, size: tuple[int, int], margin: int, seed: int) -> LayerPainter:
+    picture = content.painter(size, margin, seed)
+    away = np.hypot(*Canvas(*size, margin).grid)
+    alpha = np.clip((RADIUS - away) / EDGE + 0.5, 0.0, 1.0).astype(np.float32)
+
+    def paint(p: float) -> tuple[Float32, Float32]:
+        seen = picture(p).astype(np.float32)
+        return seen, cover(seen, alpha)
+
+    return paint
 
 
 def _seen(canvas: NDArray, view: FloatArray, clip: "SyntheticClip", margin: int) -> NDArray:
@@ -307,24 +361,22 @@ def compressed(frames: Iterable[Image8], rate_factor: float, fps: float) -> Iter
     One thread, as the encoder's result depends on their number.
     """
     buffer = io.BytesIO()
-    height = width = 0
+    frames = iter(frames)
+    first = next(frames)
+    height, width = first.shape[:2]
     with av.open(buffer, "w", format="mp4") as container:
-        stream = None
-        for frame in frames:
-            if stream is None:
-                height, width = frame.shape[:2]
-                stream = container.add_stream("libx264", Fraction(fps).limit_denominator(10_000))
-                stream.height, stream.width = height + height % 2, width + width % 2
-                stream.pix_fmt = "yuv420p"
-                stream.thread_count = 1
-                # With its macroblock tree, libx264 gives other bytes from run to run.
-                stream.options = {"crf": f"{rate_factor:g}", "x264-params": "mbtree=0"}
+        stream = container.add_stream("libx264", Fraction(fps).limit_denominator(10_000))
+        stream.height, stream.width = height + height % 2, width + width % 2
+        stream.pix_fmt = "yuv420p"
+        stream.thread_count = 1
+        # With its macroblock tree, libx264 gives other bytes from run to run.
+        stream.options = {"crf": f"{rate_factor:g}", "x264-params": "mbtree=0"}
+        for frame in chain([first], frames):
             # 4:2:0 needs even sides.
             even = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
             picture = av.VideoFrame.from_ndarray(np.asarray(even, np.uint8), "rgb24")
             container.mux(stream.encode(picture))
-        if stream is not None:
-            container.mux(stream.encode(None))
+        container.mux(stream.encode(None))
     buffer.seek(0)
     with av.open(buffer, "r") as source:
         for decoded in source.decode(video=0):

@@ -19,7 +19,7 @@ from PIL import Image
 from spf.errors import UnavailableError
 from spf.names import choose
 from synthetic.colours import midway, recoloured, transfer_to
-from synthetic.drawing import Canvas, Content, Image8, Painter, check_size, quantised
+from synthetic.drawing import Canvas, Content, Float32, Image8, Painter, check_size, quantised
 from synthetic.seeds import generator_for
 
 BORDER = 0.15
@@ -85,16 +85,15 @@ class PhotographPair(Content):
         field = _displacement(size, margin, generator_for("warp", self.first, self.second, seed))
         rows, columns = np.indices(field.shape[:2], dtype=np.float32) + np.float32(extent - margin)
 
-        def moved(image: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+        def moved(image: Float32, share: float) -> Float32:
             way = np.float32(share) * field
             x, y = columns + way[..., 0], rows + way[..., 1]
             seen = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
             return seen.astype(np.float32, copy=False)
 
-        def mixed(p: float) -> NDArray[np.float32]:
-            return np.float32(1.0 - p) * moved(ends[0], -p) + np.float32(p) * moved(
-                ends[1], 1.0 - p
-            )
+        def mixed(p: float) -> Float32:
+            first, second = moved(ends[0], -p), moved(ends[1], 1.0 - p)
+            return np.float32(1.0 - p) * first + np.float32(p) * second
 
         if self.morph == "warp":
             return lambda p: quantised(mixed(p))
@@ -148,11 +147,6 @@ RING = {
 """Every held-out photograph turning into the next one, in its colours and with matched ones."""
 
 
-def photograph(name: str, size: tuple[int, int], margin: int = 0) -> Image8:
-    """The photograph as a frame of (height, width), with margins: (H', W', 3) uint8, RGB."""
-    return _canvas(name, check_size(size), margin)
-
-
 @lru_cache(maxsize=32)
 def _photograph_file(name: str) -> Image8:
     file = PHOTOGRAPHS[choose(name, PHOTOGRAPHS, "photograph")]
@@ -175,8 +169,10 @@ def _border(size: tuple[int, int]) -> int:
 
 
 @lru_cache(maxsize=64)
-def _canvas(name: str, size: tuple[int, int], margin: int) -> Image8:
-    """The photograph with margins (H + 2 margin, W + 2 margin, 3) about its frame; read-only."""
+def photograph(name: str, size: tuple[int, int], margin: int = 0) -> Image8:
+    """The photograph as a frame of (height, width), with margins: (H', W', 3) uint8, RGB,
+    read-only."""
+    size = check_size(size)
     image, border = _photograph_file(name), _border(size)
     height, width = size[0] + 2 * border, size[1] + 2 * border
     scale = min(image.shape[0] / height, image.shape[1] / width)
@@ -199,16 +195,13 @@ def _with_margin(array: NDArray, border: int, margin: int, mode: int) -> NDArray
     return np.asarray(cv2.copyMakeBorder(array, more, more, more, more, mode))
 
 
-def _displacement(
-    size: tuple[int, int], margin: int, generator: np.random.Generator
-) -> NDArray[np.float32]:
+def _displacement(size: tuple[int, int], margin: int, generator: np.random.Generator) -> Float32:
     """A smooth random field (H', W', 2) in pixels (x, y), zero at the photograph's edges."""
     border = _border(size)
     height, width = size[0] + 2 * border, size[1] + 2 * border
     coarse = generator.standard_normal((5, 5, 2)).astype(np.float32)
-    field: NDArray[np.float32] = np.asarray(
-        cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32
-    )
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    field = np.asarray(smooth, np.float32)
     edges = [np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 0.5 for side in (height, width)]
     field *= np.outer(*edges).astype(np.float32)[..., None]
     field *= WARP * min(size) / float(np.hypot(field[..., 0], field[..., 1]).max())

@@ -4,14 +4,14 @@ What a scene leaves open (colours, sizes, places, background) is drawn from its 
 A scene is painted in two layers, so that a camera can move the foreground past the background.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import pdist
 
 from spf.errors import ConfigError
 from spf.names import choose
@@ -45,18 +45,6 @@ MIN_RADIUS = 0.6
 """Smallest radius in pixels of an object that still shows as a dot."""
 
 
-LayersOfScene = Callable[["Scene", Canvas, np.random.Generator], LayerPainter]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How a kind of scene is painted, and the names between which it changes."""
-
-    layers: LayersOfScene
-    # The valid names; empty where they are numbers of objects.
-    names: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True)
 class Scene(Content):
     """Content of one kind whose meaning goes from one name (p = 0) to another (p = 1)."""
@@ -68,7 +56,7 @@ class Scene(Content):
     held_out: bool = False
 
     def __post_init__(self) -> None:
-        names = KINDS[choose(self.kind, KINDS, "kind of scene")].names
+        _, names = KINDS[choose(self.kind, KINDS, "kind of scene")]
         for name in (self.first, self.second):
             if names:
                 choose(name, names, f"{self.kind} of a scene")
@@ -87,29 +75,27 @@ class Scene(Content):
 
     def layers(self, size: tuple[int, int], margin: int = 0, seed: int = 0) -> LayerPainter:
         canvas = Canvas(*check_size(size), margin)
-        return KINDS[self.kind].layers(self, canvas, generator_for("scene", self.name, seed))
+        layers, _ = KINDS[self.kind]
+        return layers(self, canvas, generator_for("scene", self.name, seed))
 
 
-def _silhouettes(scene: Scene) -> tuple[str, ...]:
-    return tuple(name for name in SHAPES if (name in HELD_OUT_SHAPES) == scene.held_out)
+def _silhouette(scene: Scene, generator: np.random.Generator) -> str:
+    names = [name for name in SHAPES if (name in HELD_OUT_SHAPES) == scene.held_out]
+    return str(generator.choice(names))
 
 
-def _one(scene: Scene, canvas: Canvas, generator: np.random.Generator, change: str) -> LayerPainter:
+def _one(scene: Scene, canvas: Canvas, generator: np.random.Generator) -> LayerPainter:
     """One large object; its silhouette or its colour changes."""
     hue = generator.uniform(0, 360)
     size, turn = generator.uniform(0.24, 0.28), np.deg2rad(generator.uniform(-12, 12))
     place = generator.uniform(-0.06, 0.06, 2)
     spin = size * rotation(turn)
-    if change == "shape":
-        avoid = [hue]
-        shapes = scene.first, scene.second
-        colours = (oklch_to_oklab(0.64, 0.17, hue),) * 2
-    else:
-        avoid = [COLOURS[name][2] for name in (scene.first, scene.second)]
-        shapes = (str(generator.choice(_silhouettes(scene))),) * 2
-        colours = oklch_to_oklab(*COLOURS[scene.first]), oklch_to_oklab(*COLOURS[scene.second])
-
-    back = background(canvas, generator, avoid)
+    shapes, ends = (scene.first, scene.second), [(0.64, 0.17, hue)] * 2
+    if scene.kind == "colour":
+        shapes = (_silhouette(scene, generator),) * 2
+        ends = [COLOURS[name] for name in (scene.first, scene.second)]
+    colours = [oklch_to_oklab(*end) for end in ends]
+    back = background(canvas, generator, [end[2] for end in ends])
 
     def paint(p: float) -> tuple[Float32, Float32]:
         colour = oklab_to_rgb(mix(colours[0], colours[1], p))
@@ -127,7 +113,7 @@ def _count(scene: Scene, canvas: Canvas, generator: np.random.Generator) -> Laye
     columns = int(np.ceil(np.sqrt(most * width / height)))
     rows = int(np.ceil(most / columns))
     cell = 0.92 * min(height / rows, width / columns)
-    name = str(generator.choice(_silhouettes(scene)))
+    name = _silhouette(scene, generator)
     radius = cell * min(0.36, 0.46 / reach(contour(name)))
     _check_fit(most, radius, canvas)
     cells = generator.permutation(rows * columns)[:most]
@@ -143,11 +129,8 @@ def _count(scene: Scene, canvas: Canvas, generator: np.random.Generator) -> Laye
         present = mix(first, second, p)
         # Each object's area, not its radius, grows evenly, so that the covered area does.
         radii = radius * np.sqrt(np.clip(present - np.arange(most), 0.0, 1.0))
-        objects = outlines, radii, centres, colours
         shapes = [
-            (outline * scale + centre, colour)
-            for outline, scale, centre, colour in zip(*objects, strict=True)
-            if scale > 0
+            (outlines[k] * radii[k] + centres[k], colours[k]) for k in np.flatnonzero(radii > 0)
         ]
         return back, solids(canvas, shapes, 0.4 * radius)
 
@@ -161,14 +144,13 @@ def _arrangement(scene: Scene, canvas: Canvas, generator: np.random.Generator) -
     ways = ((starts[:, None] - ends[None]) ** 2).sum(axis=2)
     ends = ends[linear_sum_assignment(ways)[1]]
     # They keep apart on the way, too.
-    closest = min(_closest(mix(starts, ends, p)) for p in np.linspace(0.0, 1.0, 17))
-    name = str(generator.choice(_silhouettes(scene)))
+    ways = [pdist(mix(starts, ends, p)) for p in np.linspace(0.0, 1.0, 17)]
+    closest = float(np.min(ways, initial=np.inf))
+    name = _silhouette(scene, generator)
     radius = min(0.10, 0.48 * closest / reach(contour(name)))
     _check_fit(scene.objects, radius, canvas)
     hue = generator.uniform(0, 360)
-    colours = [
-        oklch(0.66, 0.16, hue + 100 * index / scene.objects) for index in range(scene.objects)
-    ]
+    colours = [oklch(0.66, 0.16, hue + 100 * k / scene.objects) for k in range(scene.objects)]
     back = background(canvas, generator, [hue, hue + 50, hue + 100])
     outline = radius * contour(name)
 
@@ -203,19 +185,11 @@ def _places(arrangement: str, objects: int, generator: np.random.Generator) -> N
     else:
         # Jittered cells: scattered to the eye, yet never one upon the other.
         cells = generator.permutation(side * side)[:objects]
-        x, y = (
-            np.array([cells % side, cells // side]) + generator.uniform(-0.28, 0.28, (objects, 2)).T
-        )
+        jitter = generator.uniform(-0.28, 0.28, (objects, 2)).T
+        x, y = np.array([cells % side, cells // side]) + jitter
     places = np.stack([x, y], axis=1).astype(float)
     places = places - 0.5 * (places.min(axis=0) + places.max(axis=0))
     return 0.36 * places / max(np.abs(places).max(), 1e-9) if objects > 1 else 0.0 * places
-
-
-def _closest(places: NDArray) -> float:
-    if len(places) < 2:
-        return np.inf
-    apart = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))
-    return float(apart[np.triu_indices(len(places), 1)].min())
 
 
 def _check_fit(objects: int, radius: float, canvas: Canvas) -> None:
@@ -226,20 +200,25 @@ def _check_fit(objects: int, radius: float, canvas: Canvas) -> None:
         )
 
 
+LayersOfScene = Callable[[Scene, Canvas, np.random.Generator], LayerPainter]
+
+
 def _between(maker: Callable[..., LayerPainter]) -> LayersOfScene:
     """The layers of a scene that its two names alone determine."""
     return lambda scene, *more: maker(scene.first, scene.second, *more)
 
 
-KINDS: dict[str, Kind] = {
-    "shape": Kind(partial(_one, change="shape"), SHAPES),
-    "colour": Kind(partial(_one, change="colour"), tuple(COLOURS)),
-    "material": Kind(_between(surfaces.material), tuple(surfaces.MATERIALS)),
-    "texture": Kind(_between(surfaces.texture), tuple(surfaces.TEXTURES)),
-    "count": Kind(_count),
-    "arrangement": Kind(_arrangement, ARRANGEMENTS),
-    "composition": Kind(_between(landscapes.landscape), tuple(landscapes.PLACES)),
+KINDS: dict[str, tuple[LayersOfScene, Sequence[str]]] = {
+    "shape": (_one, SHAPES),
+    "colour": (_one, tuple(COLOURS)),
+    "material": (_between(surfaces.material), tuple(surfaces.MATERIALS)),
+    "texture": (_between(surfaces.texture), tuple(surfaces.TEXTURES)),
+    "count": (_count, ()),
+    "arrangement": (_arrangement, ARRANGEMENTS),
+    "composition": (_between(landscapes.landscape), tuple(landscapes.PLACES)),
 }
+"""How a kind of scene is painted, and the names between which it changes: none where they are
+numbers of objects."""
 
 OBJECTS = {"line": 6, "scatter": 10}
 """Numbers of objects of arrangements, by the first one, that are not the usual one."""

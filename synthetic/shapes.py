@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 
 POINTS = 360
+_AROUND = np.linspace(0, 2 * np.pi, 720, endpoint=False)
 
 
 def _regular(corners: int) -> FloatArray:
@@ -20,29 +21,15 @@ def _regular(corners: int) -> FloatArray:
     return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
-def _square() -> FloatArray:
-    return np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], float)
-
-
-def _star() -> FloatArray:
-    return _regular(10) * np.where(np.arange(10) % 2 == 0, 1.0, 0.42)[:, None]
-
-
 def _polar(radius: Callable[[FloatArray], FloatArray]) -> FloatArray:
-    angle = np.linspace(0, 2 * np.pi, 720, endpoint=False)
-    away = radius(angle)
-    return np.stack([away * np.sin(angle), -away * np.cos(angle)], axis=1)
+    away = radius(_AROUND)
+    return np.stack([away * np.sin(_AROUND), -away * np.cos(_AROUND)], axis=1)
 
 
 def _heart() -> FloatArray:
-    t = np.linspace(0, 2 * np.pi, 720, endpoint=False)
+    t = _AROUND
     y = 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
     return np.stack([16 * np.sin(t) ** 3, -y], axis=1)
-
-
-def _drop() -> FloatArray:
-    t = np.linspace(0, 2 * np.pi, 720, endpoint=False)
-    return np.stack([0.75 * np.sin(t) * np.sin(t / 2) ** 1.6, -np.cos(t)], axis=1)
 
 
 def _leaf() -> FloatArray:
@@ -68,33 +55,31 @@ def _corners(*values: float) -> FloatArray:
     return np.array(values, float).reshape(-1, 2)
 
 
-_CROSS = _corners(
-    -0.35, -1, 0.35, -1, 0.35, -0.35, 1, -0.35, 1, 0.35, 0.35, 0.35,
-    0.35, 1, -0.35, 1, -0.35, 0.35, -1, 0.35, -1, -0.35, -0.35, -0.35,
-)  # fmt: skip
-_ARROW = _corners(
-    0, -1.1, 0.85, -0.1, 0.36, -0.1, 0.36, 1, -0.36, 1, -0.36, -0.1, -0.85, -0.1
-)  # fmt: skip
-_BOLT = _corners(
-    0.25, -1.2, 0.75, -1.2, 0.25, -0.25, 0.75, -0.25, -0.45, 1.25, -0.1, 0.2, -0.6, 0.2
-)  # fmt: skip
-
-_OUTLINES: dict[str, Callable[[], FloatArray]] = {
-    "circle": lambda: _polar(np.ones_like),
-    "square": _square,
-    "triangle": lambda: _regular(3),
-    "star": _star,
-    "heart": _heart,
-    "flower": lambda: _polar(lambda angle: 1 + 0.32 * np.cos(6 * angle)),
-    "cross": lambda: _CROSS,
-    "leaf": _leaf,
-    "arrow": lambda: _ARROW,
-    "gear": lambda: _polar(lambda angle: 1 + 0.15 * np.tanh(5 * np.cos(9 * angle))),
-    "drop": _drop,
-    "crescent": _crescent,
-    "bolt": lambda: _BOLT,
-    "hexagon": lambda: _regular(6),
-}
+_OUTLINES: dict[str, FloatArray] = {
+    "circle": _polar(np.ones_like),
+    "square": _corners(-1, -1, 1, -1, 1, 1, -1, 1),
+    "triangle": _regular(3),
+    "star": _regular(10) * np.where(np.arange(10) % 2 == 0, 1.0, 0.42)[:, None],
+    "heart": _heart(),
+    "flower": _polar(lambda angle: 1 + 0.32 * np.cos(6 * angle)),
+    "cross": _corners(
+        -0.35, -1, 0.35, -1, 0.35, -0.35, 1, -0.35, 1, 0.35, 0.35, 0.35,
+        0.35, 1, -0.35, 1, -0.35, 0.35, -1, 0.35, -1, -0.35, -0.35, -0.35,
+    ),
+    "leaf": _leaf(),
+    "arrow": _corners(
+        0, -1.1, 0.85, -0.1, 0.36, -0.1, 0.36, 1, -0.36, 1, -0.36, -0.1, -0.85, -0.1
+    ),
+    "gear": _polar(lambda angle: 1 + 0.15 * np.tanh(5 * np.cos(9 * angle))),
+    "drop": np.stack(
+        [0.75 * np.sin(_AROUND) * np.sin(_AROUND / 2) ** 1.6, -np.cos(_AROUND)], axis=1
+    ),
+    "crescent": _crescent(),
+    "bolt": _corners(
+        0.25, -1.2, 0.75, -1.2, 0.25, -0.25, 0.75, -0.25, -0.45, 1.25, -0.1, 0.2, -0.6, 0.2
+    ),
+    "hexagon": _regular(6),
+}  # fmt: skip
 SHAPES = tuple(_OUTLINES)
 HELD_OUT_SHAPES = ("gear", "drop", "crescent", "bolt", "hexagon")
 
@@ -102,7 +87,7 @@ HELD_OUT_SHAPES = ("gear", "drop", "crescent", "bolt", "hexagon")
 @lru_cache(maxsize=64)
 def contour(name: str) -> FloatArray:
     """The shape's contour (360, 2) in world coordinates (y down); read-only."""
-    corners = _OUTLINES[name]()
+    corners = _OUTLINES[name]
     if _signed_area(corners) < 0:
         corners = corners[::-1]
     corners = corners - _centroid(corners)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
+from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -78,13 +80,12 @@ def material(
     clouds = canvas.noise(generator, 7.0) + 0.6 * canvas.noise(generator, 15.0)
     veins = np.exp(-np.abs(clouds) / 0.22)
     rings = 0.5 + 0.5 * np.sin(26 * (0.6 * x + 0.1 * y + 0.12 * canvas.noise(generator, 3.0)))
-    cast = shadow(alpha, canvas, 0.22)
+    cast = cover(BLACK, shadow(alpha, canvas, 0.22))
     colours = [oklch_to_oklab(end.lightness, end.chroma, end.hue) for end in ends]
 
     def paint(p: float) -> tuple[Float32, Float32]:
-        _, _, _, diffuse, specular, log_shininess, mirror, vein, ring = mix(
-            astuple(ends[0]), astuple(ends[1]), p
-        )
+        looks = mix(astuple(ends[0]), astuple(ends[1]), p)[3:]
+        diffuse, specular, log_shininess, mirror, vein, ring = looks
         colour = oklab_to_rgb(mix(colours[0], colours[1], p))
         pattern = 1.0 - 0.55 * vein * veins - 0.45 * ring * rings
         matte = diffuse * pattern * (0.30 + 0.80 * toward)
@@ -100,17 +101,20 @@ def _normalised(vector: NDArray[np.float64]) -> NDArray[np.float64]:
     return vector / np.linalg.norm(vector)
 
 
-Field = Callable[[Canvas, Float32, Float32, np.random.Generator], NDArray]
+Noise = Callable[[float], Float32]
+Field = Callable[[Float32, Float32, np.random.Generator, Noise], NDArray]
+TURN = 2 * np.pi
+BLACK = np.zeros(3)
 
 
-def _bricks(canvas: Canvas, x: Float32, y: Float32, generator: np.random.Generator) -> NDArray:
+def _bricks(x: Float32, y: Float32, *_: Any) -> NDArray:
     row = np.floor(9 * y)
     across = np.abs((4 * x + 0.5 * np.mod(row, 2)) % 1 - 0.5) / 4
     along = np.abs((9 * y) % 1 - 0.5) / 9
     return 30 * np.minimum(0.5 / 4 - across, 0.5 / 9 - along) - 0.5
 
 
-def _cells(canvas: Canvas, x: Float32, y: Float32, generator: np.random.Generator) -> NDArray:
+def _cells(x: Float32, y: Float32, generator: np.random.Generator, *_: Any) -> NDArray:
     steps = np.arange(-9, 10)
     points = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2) / 9.0
     points = points + generator.uniform(-0.045, 0.045, points.shape)
@@ -124,18 +128,12 @@ def _cells(canvas: Canvas, x: Float32, y: Float32, generator: np.random.Generato
 
 
 TEXTURES: dict[str, Field] = {
-    "stripes": lambda canvas, x, y, generator: np.sin(2 * np.pi * 9 * x),
-    "checks": lambda canvas, x, y, generator: np.sin(2 * np.pi * 5 * x) * np.sin(2 * np.pi * 5 * y),
-    "dots": lambda canvas, x, y, generator: (
-        np.cos(2 * np.pi * 8 * x) + np.cos(2 * np.pi * 8 * y) - 0.6
-    ),
-    "rings": lambda canvas, x, y, generator: np.sin(2 * np.pi * 9 * np.hypot(x, y)),
-    "waves": lambda canvas, x, y, generator: np.sin(
-        2 * np.pi * (8 * y + 0.5 * np.sin(2 * np.pi * 3 * x))
-    ),
-    "clouds": lambda canvas, x, y, generator: (
-        canvas.noise(generator, 8.0) + 0.4 * canvas.noise(generator, 17.0)
-    ),
+    "stripes": lambda x, y, *_: np.sin(TURN * 9 * x),
+    "checks": lambda x, y, *_: np.sin(TURN * 5 * x) * np.sin(TURN * 5 * y),
+    "dots": lambda x, y, *_: np.cos(TURN * 8 * x) + np.cos(TURN * 8 * y) - 0.6,
+    "rings": lambda x, y, *_: np.sin(TURN * 9 * np.hypot(x, y)),
+    "waves": lambda x, y, *_: np.sin(TURN * (8 * y + 0.5 * np.sin(TURN * 3 * x))),
+    "clouds": lambda x, y, generator, noise: noise(8.0) + 0.4 * noise(17.0),
     "bricks": _bricks,
     "cells": _cells,
 }
@@ -153,7 +151,8 @@ def texture(
     grid_x, grid_y = canvas.grid
     x = np.cos(turn) * (grid_x - place[0]) + np.sin(turn) * (grid_y - place[1])
     y = np.cos(turn) * (grid_y - place[1]) - np.sin(turn) * (grid_x - place[0])
-    fields = [TEXTURES[name](canvas, x, y, generator) for name in (first, second)]
+    noise = partial(canvas.noise, generator)
+    fields = [TEXTURES[name](x, y, generator, noise) for name in (first, second)]
     within = tuple(slice(canvas.margin, side - canvas.margin) for side in canvas.shape)
     fields = [(field / np.std(field[within])).astype(np.float32) for field in fields]
     # A rounded panel: the signed distance to a square of half side 0.36 with corners of 0.08.
@@ -163,7 +162,7 @@ def texture(
     edge = (0.08 - outside - inside) * canvas.unit
     alpha = np.clip(edge + 0.5, 0.0, 1.0).astype(np.float32)
     sheen = (1.04 - 0.22 * (grid_y + 0.5 * grid_x))[..., None].astype(np.float32)
-    cast = shadow(alpha, canvas, 0.14)
+    cast = cover(BLACK, shadow(alpha, canvas, 0.14))
     bright, dark = (np.asarray(colour, np.float32) for colour in colours)
 
     def paint(p: float) -> tuple[Float32, Float32]:

@@ -1,6 +1,6 @@
 """The paper's ablation: every embedder on the same clips, rendered and, if there are any, real."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks.embedder_ablation.tables import sections
@@ -79,19 +79,18 @@ class EmbedderAblation(Benchmark):
         return f"embedder ablation: {', '.join(available)} on {clips}{not_run}"
 
     def cells(self) -> list[Cell]:
-        return [cell for name in self.embedders for cell in self._cells(name)]
-
-    def _cells(self, name: str) -> Iterator[Cell]:
-        made = self.embedders[name]
-        if isinstance(made, UnavailableError):
-            yield _absent(self.measuring, self.name, name, made)
-            return
-        measuring = replace(self.measuring, embedder=made)
-        for clip, studies in self.rendered.items():
-            asked = sorted(studies)
-            yield rendered_cell(self.name, measuring, self.studies, clip, asked, f"{name}/")
-        for real in self.real:
-            yield clip_cell(self.name, measuring, real, f"{name}/")
+        cells = []
+        for name, made in self.embedders.items():
+            if isinstance(made, UnavailableError):
+                cells.append(_absent(self.measuring, self.name, name, made))
+                continue
+            measuring, under = replace(self.measuring, embedder=made), f"{name}/"
+            cells += [
+                rendered_cell(self.name, measuring, self.studies, clip, sorted(asked), under)
+                for clip, asked in self.rendered.items()
+            ]
+            cells += [clip_cell(self.name, measuring, real, under) for real in self.real]
+        return cells
 
     def summarise(self, records: list[Record], folder: RunFolder) -> Summary:
         done = sum(record["status"] == DONE for record in records)

@@ -1,7 +1,8 @@
 """What the ablation says: tables and sentences, from the records of all embedders."""
 
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Mapping, Sequence
+from itertools import combinations, product
+from operator import itemgetter
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,9 @@ from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.records import DONE, FAILED, NOT_RUN, Record, printer
 from benchmarks.harness.statistics import median_interval
 from benchmarks.harness.store import timings_of
-from benchmarks.known_pacing.colours import MEANING, colour_rows, colour_sentences, colour_table
-from benchmarks.known_pacing.errors import PacingResults, Row
+from benchmarks.known_pacing.errors import PacingResults, Row, table_of
+from benchmarks.known_pacing.studies import COLOURS, NUISANCES
+from benchmarks.known_pacing.tables import colour_rows, colour_table
 from spf.embedders import label
 from spf.measurement import CORRECTED
 from spf.progress.metrics import NO_CHANGE
@@ -41,39 +43,43 @@ SPEED_NOTE = (
     "workers beside it as the run had. It differs from run to run and enters no other table."
 )
 
+MEANING = (
+    "Where a control is best, colours, edges and where they are give the pace away: a low error "
+    "there does not show that an embedder sees meaning. Contents that change their colours favour "
+    "those that count colours; matched colours under drifting light favour those that see through "
+    "the light. Only an embedder that is good at both may be trusted with clips of either kind."
+)
+
 
 def sections(
     names: Sequence[str], studies: Sequence[str], records: list[Record], folder: RunFolder
 ) -> list[Section]:
     """The page's sections for the embedders of these names."""
     by_name = {name: [r for r in records if r["embedder"] == name] for name in names}
+    done = [record for record in records if record["status"] == DONE]
+    rendered = [record for record in done if record["source"] == "rendered"]
+    results = {
+        name: PacingResults.read([r for r in rendered if r["embedder"] == name], folder)
+        for name in dict.fromkeys(record["embedder"] for record in rendered)
+    }
     found = []
     if more := bool(set(studies) - {"colour"}):
-        rows = [_row(name, own, folder) for name, own in by_name.items()]
-        table = _table("ablation", "Embedders", rows, NOTE)
+        rows = [_row(name, own, results.get(name)) for name, own in by_name.items()]
+        table = table_of("ablation", "Embedders", rows, NOTE)
         found.append(Section("Which embedder follows the meaning?", [sentence(table)], [table]))
     if "colour" in studies:
-        rows = [row for name, own in by_name.items() for row in _colours(name, own, folder)]
+        rows = [row for name, own in by_name.items() for row in _colours(name, own, results)]
         table = colour_table(rows, ("embedder", "status"))
         lines = [*colour_sentences(table), MEANING]
         found.append(Section("Meaning or colour?", lines, [table]))
     speeds = [_speed_row(name, own, folder) for name, own in by_name.items()]
-    found[0].tables.append(_table("speed", "Speed", speeds, SPEED_NOTE, timed=True))
-    real = [r for r in records if r["status"] == DONE and r["source"] != "rendered"]
-    agreement = agreement_rows("rendered", _rendered(records) if more else [], folder)
+    found[0].tables.append(table_of("speed", "Speed", speeds, SPEED_NOTE, timed=True))
+    real = [record for record in done if record["source"] != "rendered"]
+    agreement = agreement_rows("rendered", rendered if more else [], folder)
     if agreement := agreement + agreement_rows("real", real, folder):
-        table = _table("agreement", "Agreement", agreement, AGREEMENT_NOTE)
+        table = table_of("agreement", "Agreement", agreement, AGREEMENT_NOTE)
         found.append(Section("Do embedders agree?", [], [table]))
     return found
-
-
-def _table(name: str, title: str, rows: list[Row], note: str, timed: bool = False) -> Table:
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    return Table.of_rows(name, title, columns, rows, note, timed)
-
-
-def _rendered(records: list[Record]) -> list[Record]:
-    return [r for r in records if r["status"] == DONE and r["source"] == "rendered"]
 
 
 def sentence(table: Table) -> str:
@@ -100,42 +106,72 @@ def sentence(table: Table) -> str:
     )
 
 
-def _row(name: str, own: list[Record], folder: RunFolder) -> Row:
-    done = _rendered(own)
-    row: Row = {"embedder": label(name), "status": DONE, "reason": "", "clips": len(done)}
-    row["failed"] = sum(record["status"] == FAILED for record in own)
-    columns = ("error", "same_colours", "leakage")
-    numbers = [f"{column}_{level}" for column in columns for level in LEVELS]
-    numbers.remove("leakage_0")
-    others = ("error_30_95", "unidentified", "shift_worst", "shift", "weights")
-    row |= dict.fromkeys([*numbers, *others])
-    if not done:
-        return row | {"status": own[0]["status"], "reason": own[0]["reason"]}
-    results = PacingResults.read(done, folder)
+def _row(name: str, own: list[Record], results: PacingResults | None) -> Row:
+    row: Row = {"embedder": label(name), "status": own[0]["status"], "reason": own[0]["reason"]}
+    failed = sum(record["status"] == FAILED for record in own)
+    if results is None:
+        return row | {"clips": 0, "failed": failed}
+    row |= {"status": DONE, "reason": "", "clips": len(results.table), "failed": failed}
     grid, leakage = results.of("grid"), results.of("leakage")
-    camera = leakage[leakage["motion_kind"] == "translation"]
-    for level, strength in LEVELS.items():
-        chosen = grid[(grid["strength"] == strength) & (grid["schedule"] == "own")]
-        errors, same = chosen["calibrated_error"], chosen["content"].isin(COLOUR_KEEPING)
-        row |= {f"error_{level}": errors.median(), f"same_colours_{level}": errors[same].median()}
-        if strength:
-            row[f"leakage_{level}"] = camera.loc[camera["strength"] == strength, "leakage"].median()
-    row["error_30_95"] = median_interval(errors, f"ablation {name}")
+    camera = leakage[leakage["motion_kind"] == "translation"].groupby("strength")["leakage"]
+    own_path = grid[grid["schedule"] == "own"]
+    same = own_path[own_path["content"].isin(COLOUR_KEEPING)]
+    for column, clips in (("error", own_path), ("same_colours", same)):
+        errors = clips.groupby("strength")["calibrated_error"].median()
+        row |= {f"{column}_{x}": errors.get(strength) for x, strength in LEVELS.items()}
+    leaks = camera.median()
+    row |= {f"leakage_{x}": leaks.get(LEVELS[x]) for x in list(LEVELS)[1:]}
+    strongest = own_path[own_path["strength"] == LEVELS["30"]]["calibrated_error"]
+    shifts = robustness(results.of("robustness"))
+    row |= {
+        "error_30_95": median_interval(strongest, f"ablation {name}"),
+        "unidentified": grid["unidentified"].mean(),
+        "shift_worst": shifts.max(),
+        "shift": shifts.median(),
+        "weights": str(results.table["weights_hash"].iloc[0]).partition(":")[0][:12],
+    }
     for column in CORRECTED:
         if column in grid:
             row |= {x: grid[x].median() for x in ("linearity_mae", column)}
-    shifts = robustness(results.of("robustness"))
-    row |= {"unidentified": grid["unidentified"].mean(), "shift_worst": shifts.max()}
-    weights = str(results.table["weights_hash"].iloc[0]).partition(":")[0][:12]
-    return row | {"shift": shifts.median(), "weights": weights}
+    return row
 
 
-def _colours(name: str, own: list[Record], folder: RunFolder) -> list[Row]:
+def _colours(name: str, own: list[Record], results: Mapping[str, PacingResults]) -> list[Row]:
     """Which contents favour an embedder; a row that says why where it measured none."""
-    done = _rendered(own)
-    found = colour_rows(PacingResults.read(done, folder)) if done else []
+    found = colour_rows(results[name]) if name in results else []
     absent = {"status": own[0]["status"], "reason": own[0]["reason"]}
     return [{"embedder": label(name), "status": DONE} | row for row in found or [absent]]
+
+
+def colour_sentences(table: Table) -> list[str]:
+    """Of a table of several embedders: their order where colours lie and where they do not, and
+    who is best in each column."""
+    text = printer(table)
+
+    def order(colours: str, nuisance: str) -> list[Row]:
+        known = [row for row in table.rows if row["colours"] == colours and row["status"] == DONE]
+        known = [row for row in known if row[nuisance] == row[nuisance]]  # not NaN
+        return sorted(known, key=itemgetter(nuisance))
+
+    def listed(colours: str, nuisance: str) -> str:
+        rows = order(colours, nuisance)
+        return "; ".join(f"{row['embedder']} {text(row, nuisance)}" for row in rows)
+
+    best: dict[bool, list[str]] = {False: [], True: []}
+    for colours, nuisance in product(COLOURS, NUISANCES):
+        for row in order(colours, nuisance)[:1]:
+            name = row["embedder"]
+            best["(control)" in name].append(f"{colours}, {nuisance} ({name})")
+    if not any(best.values()):
+        return ["No embedder has an error that could be stated."]
+    return [
+        "The calibrated error of photographs whose colours are matched, where hue, exposure and "
+        f"white balance drift (drift), is, best first: {listed('matched', 'drift')}.",
+        "Where their colours are unmatched, under a camera path (camera), it is, best first: "
+        f"{listed('unmatched', 'camera')}.",
+        f"A control is best in: {'; '.join(best[True]) or 'no column'}. "
+        f"Another embedder is best in: {'; '.join(best[False]) or 'no column'}.",
+    ]
 
 
 def robustness(table: pd.DataFrame) -> pd.Series:

@@ -2,12 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
-from benchmarks.existing.clips import ExistingClip
-from benchmarks.existing.scores import DEFINITIONS
+from benchmarks.existing.clips import DEFINITIONS, ExistingClip
 from benchmarks.generated.figures import Pacing, best_of
 from benchmarks.generated.strategies import defaults_of, described
 from benchmarks.harness.cells import Figure, Section, Summary, Table
@@ -79,12 +79,13 @@ def summarised(
     title = f"{about}, towards the target {described(target)}"
     note = f"{NOTE} {DEFINITIONS} {defaults_of(strategies)}"
     table = Table.of_rows("existing", title, COLUMNS, rows, note)
-    paragraphs = [
-        line
-        for category in dict.fromkeys(row["category"] for row in rows)
-        if (line := _sentence(table, category))
+    categories = dict.fromkeys(row["category"] for row in rows)
+    paragraphs = list(filter(None, (_sentence(table, category) for category in categories)))
+    each = [
+        {name: record.get(name) for name in CLIP_COLUMNS}
+        | {"strategy": record["retime"], "category": places[record["clip"]].category}
+        for record in records
     ]
-    each = [_clip_row(record, places) for record in records]
     images, films, unseen = _figures(records, places, folder, embedder, described(target))
     sections = [
         Section("Does it reach the target?", paragraphs or ["Nothing was retimed."], [table]),
@@ -147,12 +148,6 @@ def _pacing(row: Row, text: Callable[[Row, str], str]) -> str:
     return f"{sentence}, by the renderer's own parameter it {way}, {change}"
 
 
-def _clip_row(record: Record, places: Mapping[str, ExistingClip]) -> Row:
-    row = {name: record.get(name) for name in CLIP_COLUMNS}
-    category = places[record["clip"]].category
-    return row | {"strategy": record["retime"], "category": category}
-
-
 def _figures(
     records: Sequence[Record],
     places: Mapping[str, ExistingClip],
@@ -202,16 +197,12 @@ def _film(folder: RunFolder, clip: ExistingClip, chosen: Sequence[Record]) -> st
     path = f"films/{slug(clip.name)}.mp4"
     shown = [(clip.path(folder), chosen[0]["before_curve"], "before")]
     shown += [(folder.path(x["file"]), x["curve"], x["retime"]) for x in chosen]
-    readers = [Reader(file) for file, _, _ in shown]
-    try:
+    with ExitStack() as stack:
         panels = []
-        for reader, (_, curve, caption) in zip(readers, shown, strict=True):
-            table = read_curve(folder, {"curve": curve})
+        for file, curve, caption in shown:
+            table, reader = read_curve(folder, {"curve": curve}), stack.enter_context(Reader(file))
             pacing = Pacing(table["time"].to_numpy(), table["progress"].to_numpy())
             panels.append(((image for image, _ in reader), pacing, caption))
         fps = min(float(chosen[0]["fps"]), 60.0)
         write_mp4(folder.path(path), side_by_side(panels, fps), fps)
-    finally:
-        for reader in readers:
-            reader.close()
     return path

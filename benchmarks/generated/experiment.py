@@ -3,10 +3,10 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from benchmarks.generated.baselines import misled, moved
 from benchmarks.generated.pairs import NO_STILLS, Pair, load_pairs, make_stills, stills_line
 from benchmarks.generated.scores import (
     ORACLE,
@@ -16,7 +16,15 @@ from benchmarks.generated.scores import (
     oracle_curve,
     parameter,
 )
-from benchmarks.generated.strategies import Wanted, WrongMap, described, parse_retimes, sampled
+from benchmarks.generated.strategies import (
+    Wanted,
+    WrongMap,
+    described,
+    misled,
+    moved,
+    parse_retimes,
+    sampled,
+)
 from benchmarks.generated.tables import summarised
 from benchmarks.harness.cells import Benchmark, Cell, Key, OnProgress, Outcome, Summary
 from benchmarks.harness.folder import RunFolder, slug
@@ -62,6 +70,8 @@ GENERATED = "generated"
 
 STILLS = "stills"
 """Where an output folder holds the images that were made of descriptions."""
+
+NO_WEIGHTS = "none: no weights"
 
 NAMED = 12
 """Strategies that a line can name; of more their number is named."""
@@ -170,51 +180,47 @@ class RetimeGenerated(Benchmark):
 
     def plan(self) -> str:
         """What will be done, and what a model of diffusers will do it with, a line each."""
-        many = len(self.strategies) > NAMED
+        model, many = self.model, len(self.strategies) > NAMED
         named = len(self.strategies) if many else ", ".join(self.strategies)
         first = (
-            f"retiming of generated clips: model {self.model.name}, {len(self.pairs)} pairs "
+            f"retiming of generated clips: model {model.name}, {len(self.pairs)} pairs "
             f"({self.source}), {len(self.seeds)} seed(s), target {described(self.target)}, "
             f"strategies {named}, embedder {label(self.measuring.embedder)}"
             f"{self.planned_stills()}"
         )
-        model = self.model
         if isinstance(model, DiffusersGenerator):
             return "\n".join([first, *model.describe(list(self.requests.values()))])
         return first
 
     def cells(self) -> list[Cell]:
         """Strategies outermost, so that no two workers generate the same baseline."""
-        made = []
-        generator = self.model.identity()
         identities = [pair.identity() for pair in self.pairs]
-        for name, strategy in self.strategies.items():
-            for measure in (self.measuring.embedder.name, ORACLE):
-                for index, pair in enumerate(self.pairs):
-                    if measure == ORACLE and pair.painter is None:
-                        continue
-                    other = (index + 1) % len(self.pairs)
-                    about = [identities[index]]
-                    if isinstance(strategy, WrongMap):
-                        about.append(identities[other])
-                    for seed in self.seeds:
-                        inputs = {
-                            "pairs": about,
-                            "generator": generator,
-                            "request": request_identity(self.requests[pair.name, seed]),
-                            "strategy": [strategy.name, asdict(strategy)],
-                            "target": digest(sampled(self.target)),
-                            **self.measuring.inputs(),
-                            **quality_inputs(self.quality),
-                        }
-                        key = self._key(pair, measure, name, seed)
-                        made.append(self._cell(key, inputs, pair, self.pairs[other], strategy))
+        settings = {
+            "generator": self.model.identity(),
+            "target": digest(sampled(self.target)),
+            **self.measuring.inputs(),
+            **quality_inputs(self.quality),
+        }
+        target, embedder = described(self.target), self.measuring.embedder
+        measures = {embedder.name: embedder.control, ORACLE: False}
+        made = []
+        for (name, strategy), measure, (index, pair), seed in product(
+            self.strategies.items(), measures, enumerate(self.pairs), self.seeds
+        ):
+            if measure == ORACLE and pair.painter is None:
+                continue
+            other = (index + 1) % len(self.pairs)
+            lends = [identities[other]] if isinstance(strategy, WrongMap) else []
+            inputs = {
+                "pairs": [identities[index], *lends],
+                "request": request_identity(self.requests[pair.name, seed]),
+                "strategy": [strategy.name, asdict(strategy)],
+                **settings,
+            }
+            control = measures[measure]
+            key = Key(self.name, pair.name, measure, self.model.name, name, target, seed, control)
+            made.append(self._cell(key, inputs, pair, self.pairs[other], strategy))
         return made
-
-    def _key(self, pair: Pair, measure: str, strategy: str, seed: int) -> Key:
-        control = measure != ORACLE and self.measuring.embedder.control
-        target = described(self.target)
-        return Key(self.name, pair.name, measure, self.model.name, strategy, target, seed, control)
 
     def _cell(
         self, key: Key, inputs: dict[str, Any], pair: Pair, other: Pair, strategy: Strategy
@@ -248,10 +254,9 @@ class RetimeGenerated(Benchmark):
             frames = zip(clip.frames, clip_times(clip).tolist(), strict=True)
             return self.measuring.measure(frames, lambda: None).curve
 
-        settings = self.measuring.settings
-        return (
-            by_embedder if embedder != ORACLE else lambda clip: oracle_curve(pair, clip, settings)
-        )
+        if embedder == ORACLE:
+            return lambda clip: oracle_curve(pair, clip, self.measuring.settings)
+        return by_embedder
 
     def _outcome(
         self,
@@ -266,6 +271,15 @@ class RetimeGenerated(Benchmark):
         before = judge(pair, first.clip, self.target, embedder)
         after = judge(pair, best.clip, self.target, embedder)
         before |= score(first.curve) | {"target_mae": first.target_mae}
+        made_by = model.identity()
+        measured_by = self.measuring.provenance()
+        if embedder is None:
+            measured_by |= dict.fromkeys(("weights_revision", "weights_hash"), "none: the renderer")
+        if isinstance(self.model, DiffusersGenerator):
+            settings = as_json(self.model.settings(request))
+        else:
+            asked = {name: getattr(request, name) for name in ("num_frames", "fps", "steps")}
+            settings = json.dumps({name: x for name, x in asked.items() if x is not None})
         values: dict[str, Any] = {
             "frames": len(best.clip.frames),
             "fps": best.clip.fps,
@@ -275,8 +289,11 @@ class RetimeGenerated(Benchmark):
             "category": pair.category,
             "source": "generated",
             "notes": "; ".join(best.clip.notes),
-            "generator_settings": self._settings(request),
-            **self._weights(key.embedder, model.identity()),
+            "generator_settings": settings,
+            **measured_by,
+            "generator": digest(made_by),
+            "generator_revision": made_by.get("revision") or "none: known by its hash",
+            "generator_weights": digest(made_by["files"]) if made_by.get("files") else NO_WEIGHTS,
             **score(best.curve),
             "target_mae": best.target_mae,
             **after,
@@ -311,26 +328,6 @@ class RetimeGenerated(Benchmark):
             outcome.files[path] = pack(attempt.clip) if resampled else stored.read_bytes()
             outcome.links[name] = path
         return outcome
-
-    def _settings(self, request: Request) -> str:
-        """Everything that decides the clip beside its pair and seed, as sorted JSON."""
-        if isinstance(self.model, DiffusersGenerator):
-            return as_json(self.model.settings(request))
-        asked = {name: getattr(request, name) for name in ("num_frames", "fps", "steps")}
-        return json.dumps({name: value for name, value in asked.items() if value is not None})
-
-    def _weights(self, measure: str, generator: dict[str, Any]) -> dict[str, str]:
-        """Columns that name the weights of what measures and of what generates."""
-        measured_by = self.measuring.provenance()
-        if measure == ORACLE:
-            measured_by |= dict.fromkeys(("weights_revision", "weights_hash"), "none: the renderer")
-        files = generator.get("files")
-        return {
-            **measured_by,
-            "generator": digest(generator),
-            "generator_revision": generator.get("revision") or "none: known by its hash",
-            "generator_weights": digest(files) if files else "none: no weights",
-        }
 
     def summarise(self, records: list[Record], folder: RunFolder) -> Summary:
         return summarised(records, folder, self.measuring.embedder, self.strategies, self.target)

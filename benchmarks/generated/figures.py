@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import cv2
@@ -54,35 +55,34 @@ def draw_figures(
     for record in done:
         if record["embedder"] == embedder.name:
             groups[record["clip"], record["seed"]].append(record)
+    several = len({seed for _, seed in groups}) > 1
     images, films = [], []
     for (pair, seed), records in groups.items():
-        name = f"{slug(pair)}-{seed}"
-        title = pair if len({number for _, number in groups}) == 1 else f"{pair}, seed {seed}"
+        name, title = f"{slug(pair)}-{seed}", f"{pair}, seed {seed}" if several else pair
         chosen = compared(records)
         curves = {record["retime"]: read_curve(folder, record) for record in records}
         files = [records[0]["before_file"], *(record["file"] for record in chosen)]
         clips = [unpack(folder.read(path)) for path in files]
-        baseline = clips[0]
         captions = ["baseline", *(f"{named(x)}: {_change(x)}{_cost(x)}" for x in chosen)]
         strips = dict(zip(captions, clips, strict=True))
         lines = {name: curves[name] for name in _drawn(records)}
         drawing = _drawing(lines, strips, f"{title}, embedder {label(embedder)}, target {target}")
-        folder.write(f"pairs/{name}.png", png(drawing))
+        image, film = f"pairs/{name}.png", f"films/{name}.mp4"
+        folder.write(image, png(drawing))
         alt = f"Curves of {title} before and after retiming, and frames of both"
-        images.append(Figure(f"pairs/{name}.png", alt, title))
+        images.append(Figure(image, alt, title))
         if not chosen:
             continue
-        first = (curves[chosen[0]["retime"]], "before", "baseline")
-        shown = [first, *((curves[x["retime"]], "progress", named(x)) for x in chosen)]
-        panels = [
-            (clip.frames, Pacing(curve["time"].to_numpy(), curve[column].to_numpy()), strategy)
-            for clip, (curve, column, strategy) in zip(clips, shown, strict=True)
-        ]
-        path = f"films/{name}.mp4"
-        write_mp4(folder.path(path), side_by_side(panels, baseline.fps), baseline.fps)
+        shown = [(chosen[0], "before", "baseline"), *((x, "progress", named(x)) for x in chosen)]
+        panels = []
+        for clip, (record, column, strategy) in zip(clips, shown, strict=True):
+            curve = curves[record["retime"]]
+            pacing = Pacing(curve["time"].to_numpy(), curve[column].to_numpy())
+            panels.append((clip.frames, pacing, strategy))
+        write_mp4(folder.path(film), side_by_side(panels, clips[0].fps), clips[0].fps)
         changes = "; ".join(f"{named(record)}, {_change(record)}" for record in chosen)
         alt = f"Film of {title}, baseline and retimed beside each other"
-        films.append(Figure(path, alt, f"{title}: baseline; {changes}"))
+        films.append(Figure(film, alt, f"{title}: baseline; {changes}"))
     return images, films
 
 
@@ -104,12 +104,8 @@ def named(record: Record) -> str:
 def best_of(records: Sequence[Record], kind: str) -> Record | None:
     """The clip of a kind of strategies (see `kind_of`) that is nearest to its target; None where
     there is none that could be retimed."""
-    found = [
-        record
-        for record in records
-        if kind_of(record["retime"]) == kind and np.isfinite(record["target_mae"])
-    ]
-    return min(found, key=lambda record: record["target_mae"], default=None)
+    found = [x for x in records if kind_of(x["retime"]) == kind and np.isfinite(x["target_mae"])]
+    return min(found, key=itemgetter("target_mae"), default=None)
 
 
 def _drawn(records: Sequence[Record]) -> list[str]:
@@ -119,7 +115,7 @@ def _drawn(records: Sequence[Record]) -> list[str]:
     if len(labels) <= CURVES:
         return labels
     finite = [record for record in records if np.isfinite(record["target_mae"])]
-    nearest = sorted(finite, key=lambda record: record["target_mae"])[: len(PALETTE) - 1]
+    nearest = sorted(finite, key=itemgetter("target_mae"))[: len(PALETTE) - 1]
     shown = {record["retime"] for record in nearest} | {METHOD}
     return [x for x in labels if x in shown or kind_of(x) in (CONTROL, UNTOUCHED)]
 

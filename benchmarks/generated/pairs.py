@@ -111,7 +111,9 @@ def load_pairs(
         name = choose(source, SETS, "set of pairs (or give a YAML file)")
         made = {"procedural": _procedural, "photographs": _photographs}.get(name)
         path = DESCRIBED / f"{name}.yaml"
-    entries = _first(list(_entries(path)), count) if made is None else []
+    found: list[Any] = list(_entries(path) if made is None else made(size))
+    found = found[: optional_number("num_pairs", count, least=1, most=len(found), whole=True)]
+    entries = [] if made is not None else found
     described = [
         Described(entry["name"], entry["first_prompt"], entry.get("last_prompt"))
         for entry in entries
@@ -123,14 +125,22 @@ def load_pairs(
             "stills=none, or benchmark.pairs=transitions"
         )
     if made is not None:
-        return _first(list(made(size)), count)
+        return found
     shown = iter(stills.frames(described, size) if described else [])
-    return [
-        _pair(entry, next(shown), f"stills of pair {entry['name']!r}")
-        if "first_prompt" in entry
-        else _pair(entry, _images(entry, path.parent), entry["where"])
-        for entry in entries
-    ]
+    pairs = []
+    for entry in entries:
+        where = entry["where"]
+        if "first_prompt" in entry:
+            first, last = next(shown)
+            where = f"stills of pair {entry['name']!r}"
+        else:
+            try:
+                first = read_image(path.parent / entry["first"])
+                last = read_image(path.parent / entry["last"]) if "last" in entry else None
+            except SpfError as error:
+                raise ConfigError(f"{where}: {error}") from None
+        pairs.append(_pair(entry, (first, last), where))
+    return pairs
 
 
 def make_stills(pairs: Sequence[Pair], folder: Path) -> None:
@@ -159,10 +169,6 @@ def stills_line(pairs: Sequence[Pair], folder: Path) -> str:
     made = f"{missing} to be made" if missing else "all there"
     count = f"{len(stills)} stills of {width}x{height}"
     return f", {count} by {stills[0].maker.name} ({made}: {folder})"
-
-
-def _first(found: list[Any], count: int | None) -> list[Any]:
-    return found[: optional_number("num_pairs", count, least=1, most=len(found), whole=True)]
 
 
 def _procedural(size: tuple[int, int]) -> Iterator[Pair]:
@@ -198,29 +204,19 @@ def _entries(path: Path) -> Iterator[dict[str, str]]:
             if key not in entry:
                 raise ConfigError(f"{where} has no {key}; {LAYOUT}")
         if mixed := [key for key in others if key in entry]:
-            remedy = "give two images or two descriptions"
-            raise ConfigError(f"{where} has {ends[0]} and {mixed[0]}; {remedy}")
+            both = f"{ends[0]} and {mixed[0]}"
+            raise ConfigError(f"{where} has {both}; give two images or two descriptions")
         for key, value in entry.items():
             needed = key in ("name", *ends)
             if not isinstance(value, str) or (needed and not value.strip()):
                 raise ConfigError(f"{where}: {key}={brief(value)} must be text")
-        if not entry["name"].isprintable():
-            name = f"name={entry['name']!r}"
-            raise ConfigError(f"{where}: {name} must be one line of printable letters")
-        if entry["name"] in seen:
-            name = f"the name {entry['name']!r}"
-            raise ConfigError(f"{where}: {name} is taken already; choose another")
-        seen.add(entry["name"])
+        name = entry["name"]
+        if not name.isprintable():
+            raise ConfigError(f"{where}: name={name!r} must be one line of printable letters")
+        if name in seen:
+            raise ConfigError(f"{where}: the name {name!r} is taken already; choose another")
+        seen.add(name)
         yield {**entry, "where": where}
-
-
-def _images(entry: Mapping[str, str], folder: Path) -> tuple[Image, Image | None]:
-    try:
-        first, last = (read_image(folder / entry[x]) if x in entry else None for x in IMAGES)
-    except SpfError as error:
-        raise ConfigError(f"{entry['where']}: {error}") from None
-    assert first is not None
-    return first, last
 
 
 def _pair(entry: Mapping[str, str], frames: tuple[Frame, Frame | None], where: str) -> Pair:

@@ -1,18 +1,23 @@
-"""The strategies that a run compares, and how tables name them."""
+"""The strategies that a run compares, how tables name them, and what steering is compared with."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from spf.errors import ConfigError
+from spf.generators.base import Generator, Request
 from spf.names import choose
+from spf.pacing.generated import Attempt, Measure, RetimedGeneration, generate_measured
+from spf.pacing.resampling import resampled
 from spf.pacing.strategies import (
     FOR_FINISHED,
+    KEEP,
     RETIMES,
     NoRetime,
     Regenerate,
+    Resampling,
     Rope,
     RopeFlat,
     Strategy,
@@ -20,7 +25,9 @@ from spf.pacing.strategies import (
     setting_text,
 )
 from spf.pacing.targets import Target, pinned
-from spf.pacing.warp import Gamma, Strength, flat
+from spf.pacing.timemap import distance_to_target, time_map
+from spf.pacing.warp import Gamma, Strength, Warp, flat
+from spf.progress import no_change_reason
 
 
 @dataclass(frozen=True)
@@ -88,16 +95,16 @@ def sampled(target: Target) -> list[float]:
 
 def defaults_of(strategies: Mapping[str, Strategy]) -> str:
     """A sentence with the settings that labels leave out."""
-    texts = []
+    texts: dict[str, str] = {}
     for strategy in strategies.values():
         settings = {item.name: item.default for item in fields(strategy)}
         name = strategy.name
         if isinstance(strategy, Rope):
             name, settings = f"{name} ({strategy.preset})", strategy.defaults()
-        text = ", ".join(f"{option} {setting_text(value)}" for option, value in settings.items())
-        texts += [f"{name}: {text}"] * bool(text)
-    texts = list(dict.fromkeys(texts))
-    return f"Settings, where a row names no others: {'; '.join(texts)}." if texts else ""
+        if settings:
+            texts[name] = ", ".join(f"{x} {setting_text(value)}" for x, value in settings.items())
+    listed = "; ".join(f"{name}: {text}" for name, text in texts.items())
+    return f"Settings, where a row names no others: {listed}." if listed else ""
 
 
 def _check_fits(name: str, known: Strategies) -> None:
@@ -110,17 +117,56 @@ def _check_fits(name: str, known: Strategies) -> None:
 
 def _strategy(item: Wanted, known: Strategies) -> Strategy:
     settings = dict(item) if isinstance(item, Mapping) else {"name": item}
-    if "word" in settings:
-        raise ConfigError(f"retimes: {item!r}: write name: {settings['word']}, not word:")
     name = settings.pop("name", None)
     if not isinstance(name, str):
         raise ConfigError(f"retimes: {item!r} must be a name, or {{name: rope_flat, alpha: 0.5}}")
     _check_fits(name, known)
     kind = known[choose(name, known, "retime")]
-    options = [field.name for field in fields(kind)]
     for option in settings:
-        choose(str(option), options, f"setting of {name}")
+        choose(str(option), (field.name for field in fields(kind)), f"setting of {name}")
     try:
         return kind(**settings)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"retimes: {name}: {error}") from None
+
+
+def misled(
+    generator: Generator,
+    request: Request,
+    measure: Measure,
+    strategy: WrongMap,
+    target: Target,
+    first: Attempt,
+    lead: Attempt,
+) -> RetimedGeneration:
+    """The clip of a request, generated under the time map of `lead`, another pair's baseline."""
+    if (refused := _unchanging(first, lead)) is not None:
+        return refused
+    tau = time_map(lead.curve, target)
+    warp = Warp.from_time_map(generator.clock(request), tau, strategy.strength, strategy.gamma)
+    attempt = generate_measured(generator, request, measure, target, warp, None)
+    return RetimedGeneration([first, attempt], "done")
+
+
+def moved(
+    first: Attempt, measure: Measure, strategy: Resampling, target: Target
+) -> RetimedGeneration:
+    """The frames of the baseline, resampled under its own time map; nothing is generated. It was
+    generated as one shot, so that a jump within one step is bridged unless cuts=keep."""
+    if (refused := _unchanging(first)) is not None:
+        return refused
+    cuts = first.curve.cuts if strategy.cuts == KEEP else []
+    tau = time_map(first.curve, target, cuts=cuts)
+    frames = np.stack(list(resampled(first.clip.frames, tau, strategy.name)))
+    clip = replace(first.clip, frames=frames)
+    curve = measure(clip)
+    made = Attempt(clip, curve, distance_to_target(curve, target))
+    return RetimedGeneration([first, made], "done")
+
+
+def _unchanging(first: Attempt, *others: Attempt) -> RetimedGeneration | None:
+    """The baseline alone, where it or a clip whose map is wanted has none."""
+    for attempt in (first, *others):
+        if (reason := no_change_reason(attempt.curve)) is not None:
+            return RetimedGeneration([first], "no change", f"nothing to retime: {reason}")
+    return None

@@ -1,16 +1,15 @@
 """What the rows of `retime_generated` are worth together."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 
 import numpy as np
 
 from benchmarks.generated.figures import draw_figures
 from benchmarks.generated.scores import DEFINITIONS, ORACLE, ORACLE_LABEL
-from benchmarks.generated.sentences import sentences
 from benchmarks.generated.strategies import defaults_of, described
-from benchmarks.harness.cells import Section, Summary, Table
+from benchmarks.harness.cells import Section, Summary, Table, sign
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.quality import paired_table
 from benchmarks.harness.quality import sentence as quality_sentence
@@ -22,14 +21,25 @@ from benchmarks.harness.records import (
     Record,
     counted,
     generator_label,
+    printer,
 )
-from benchmarks.harness.report.players import METHOD
+from benchmarks.harness.report import players
+from benchmarks.harness.report.players import METHOD, kind_of
 from benchmarks.harness.statistics import median_interval, medians
 from benchmarks.known_pacing.errors import Row
 from spf.embedders import Embedder, label
 from spf.pacing.strategies import Strategy
 from spf.pacing.targets import Target
 from spf.quality.fidelity import FIDELITY
+
+Printer = Callable[[Row, str], str]
+
+VERDICTS = {
+    -1: "better: the map does NOT matter",
+    0: "no clear difference",
+    1: "worse, so the map matters",
+}
+"""What the interval of the control's difference shows, by its sign."""
 
 COST = ("repeated_frames", "residual_ratio")
 """What an even pace may be bought with: frames that stand still, cross-fades."""
@@ -57,16 +67,18 @@ def summarised(
         for measure in dict.fromkeys(record["embedder"] for record in records)
     }
     metric = "linearity_mae" if described(target) == "linear" else "target_mae"
-    rows = [
-        row
-        for measure in names
-        for strategy in dict.fromkeys(record["retime"] for record in records)
-        if (row := _row(records, measure, strategy, metric)) is not None
-    ]
-    for row in rows:
-        row["measure"] = names[row["measure"]]
+    rows = []
+    for measure, strategy in product(names, dict.fromkeys(record["retime"] for record in records)):
+        own = [r for r in records if r["embedder"] == measure and r["retime"] == strategy]
+        if own:
+            rows.append(_row(records, own, metric) | {"measure": names[measure]})
     suffix = "" if metric == "linearity_mae" else f"_{getattr(target, 'name', 'given')}"
-    pairs = [_pair_row(record, names) for record in records]
+    pairs = [
+        {name: record.get(name) for name in PAIR_COLUMNS}
+        | {"pair": record["clip"], "strategy": record["retime"]}
+        | {"measure": names[record["embedder"]]}
+        for record in records
+    ]
     figures, films = draw_figures(done, folder, embedder, described(target))
     vbench = paired_table(records, f"vbench{suffix}")
     fidelity = [Section("VBench fidelity", [quality_sentence(vbench)], [vbench])] if vbench else []
@@ -78,25 +90,16 @@ def summarised(
         for name in names.values()
         for line in sentences(table, name, metric, described(target))
     ]
-    return Summary(
-        counted(records),
-        [
-            Section("Does the warp reach the target?", paragraphs, [table]),
-            *fidelity,
-            Section("Pairs", [], [], figures),
-            Section(
-                "Side by side",
-                ["The clip as it was generated, and retimed; the dot runs along its curve."],
-                [],
-                films,
-            ),
-            Section(
-                "Every row",
-                [],
-                [Table.of_rows(f"retimed_pairs{suffix}", "All pairs", PAIR_COLUMNS, pairs)],
-            ),
-        ],
-    )
+    every = Table.of_rows(f"retimed_pairs{suffix}", "All pairs", PAIR_COLUMNS, pairs)
+    beside = "The clip as it was generated, and retimed; the dot runs along its curve."
+    sections = [
+        Section("Does the warp reach the target?", paragraphs, [table]),
+        *fidelity,
+        Section("Pairs", [], [], figures),
+        Section("Side by side", [beside], [], films),
+        Section("Every row", [], [every]),
+    ]
+    return Summary(counted(records), sections)
 
 
 def _columns(metric: str) -> list[str]:
@@ -121,10 +124,9 @@ def _note(metric: str) -> str:
     )
 
 
-def _row(records: Sequence[Record], measure: str, strategy: str, metric: str) -> Row | None:
-    own = [r for r in records if r["embedder"] == measure and r["retime"] == strategy]
-    if not own:
-        return None
+def _row(records: Sequence[Record], own: Sequence[Record], metric: str) -> Row:
+    """The row of the records of one measure and strategy."""
+    measure, strategy = own[0]["embedder"], own[0]["retime"]
     done = [record for record in own if record["status"] == DONE]
     changing = [record for record in done if could_be_retimed(record, metric)]
     changes = [record[metric] - record[f"before_{metric}"] for record in changing]
@@ -132,7 +134,6 @@ def _row(records: Sequence[Record], measure: str, strategy: str, metric: str) ->
     name = f"retiming {measure} {strategy} {metric}"
     row: Row = {
         "strategy": strategy,
-        "measure": measure,
         "pairs": len(own),
         "failed": sum(record["status"] == FAILED for record in own),
         "not_run": sum(record["status"] == NOT_RUN for record in own),
@@ -177,10 +178,75 @@ def _reasons(records: Sequence[Record]) -> str:
     return "; ".join(f"{count} {status}: {reason}" for (status, reason), count in found.items())
 
 
-def _pair_row(record: Record, names: Mapping[str, str]) -> dict[str, Any]:
-    row = {name: record.get(name) for name in PAIR_COLUMNS}
-    return row | {
-        "pair": record["clip"],
-        "strategy": record["retime"],
-        "measure": names[record["embedder"]],
-    }
+def sentences(table: Table, measure: str, metric: str, target: str) -> list[str]:
+    """What the rows of one measure say: first the pacing before and after, by the paper's own
+    method and by the best others beside it; then what the pacing hides; then the control."""
+    text = printer(table)
+    own = [row for row in table.rows if row["measure"] == measure and row["difference"] is not None]
+    shown = _shown(own)
+    paragraphs = []
+    if any(shown.values()):
+        found = "; ".join(f"{who} {_pacing(row, metric, text)}" for who, row in shown.items())
+        paragraphs.append(
+            f"Median {metric} of the clips of {own[0]['generator']}, target {target}, measured by "
+            f"{measure}: {found}."
+        )
+    hidden = [line for row in shown.values() if row and (line := _hidden(row, text))]
+    paragraphs += [f"What this pacing hides, by {measure}: {'; '.join(hidden)}."] * bool(hidden)
+    for row in own:
+        if kind_of(row["strategy"]) == players.CONTROL:
+            verdict = "too few pairs for an interval"
+            if row["difference_95"]:
+                verdict = VERDICTS[row["difference_95"].sign]
+            paragraphs.append(
+                f"Control by {measure}: with another pair's map {metric} is {text(row, metric)} "
+                f"against {text(row, f'before_{metric}')} before, {verdict}."
+            )
+    return paragraphs
+
+
+def _shown(rows: Sequence[Row]) -> dict[str, Row | None]:
+    """The rows that are named, by what they are called; the paper's always, None if not run."""
+    by_name = {row["strategy"]: row for row in rows}
+    found: dict[str, Row | None] = {"the paper's method,": by_name.get(METHOD)}
+    if players.WORKFLOW in by_name:
+        found["with the settings of their workflow, which refines,"] = by_name[players.WORKFLOW]
+    for who, kind in (
+        (f"{players.OUR_BEST},", players.STEERED),
+        ("the best resampling of the clip itself,", players.RESAMPLED),
+    ):
+        others = [row for row in rows if kind_of(row["strategy"]) == kind]
+        others = [row for row in others if row["strategy"] not in players.AUTHORS]
+        if others:
+            found[who] = min(others, key=lambda row: row["difference"])
+    return found
+
+
+def _pacing(row: Row | None, metric: str, text: Printer) -> str:
+    if row is None:
+        return f"{METHOD}, has no value"  # not run, or nothing changed
+    lower = row["difference"] < 0
+    way = "lowers it" if lower else "does not lower it"
+    doubt = ", not beyond doubt" if lower and sign(row["difference_95"]) == 0 else ""
+    sentence = (
+        f"{row['strategy']}, {way}, {_change(row, metric, text)}, better on {row['better']}{doubt}"
+    )
+    true = _change(row, f"true_{metric}", text)
+    return f"{sentence}, by the renderer's parameter {true}" if true else sentence
+
+
+def _hidden(row: Row, text: Printer) -> str:
+    """What an even curve may be bought with: frames that go back and forth, stand still, or are
+    cross-fades, and end frames that are not those asked for."""
+    known = {"repeated_frames": "repeated frames", "residual": "distance to true renders"}
+    known |= {"first_psnr": "dB of the first frame", "last_psnr": "dB of the last"}
+    changes = {phrase: _change(row, name, text) for name, phrase in known.items()}
+    listed = ", ".join(f"{phrase} {change}" for phrase, change in changes.items() if change)
+    return f"{row['strategy']}, {listed}" if listed else ""
+
+
+def _change(row: Row, name: str, text: Printer) -> str:
+    """A value before and after; "" where either is missing."""
+    if row.get(f"before_{name}") is None or row.get(name) is None:
+        return ""
+    return f"{text(row, f'before_{name}')} to {text(row, name)}"

@@ -135,9 +135,12 @@ def why(values: pd.Series, name: str) -> str:
     return "" if (values == "").any() else str(values.mode()[0])
 
 
-def table_of(name: str, title: str, rows: Sequence[Row], note: str = "") -> Table:
-    """The table with the columns of its first row."""
-    return Table.of_rows(name, title, list(rows[0]), rows, note)
+def table_of(
+    name: str, title: str, rows: Sequence[Row], note: str = "", timed: bool = False
+) -> Table:
+    """The table with all columns of its rows."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    return Table.of_rows(name, title, columns, rows, note, timed)
 
 
 def grouped(clips: pd.DataFrame, keys: Sequence[str], sample: str, columns: Columns) -> list[Row]:

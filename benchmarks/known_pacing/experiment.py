@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from benchmarks.harness.cells import Benchmark, Cell, Figure, Section, Summary
+from benchmarks.harness.cells import Benchmark, Cell, Figure, Summary
 from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.measuring import Measuring
 from benchmarks.harness.records import DONE, Record
-from benchmarks.known_pacing import errors as truth
-from benchmarks.known_pacing import tables as truth_tables
+from benchmarks.known_pacing.errors import PacingResults
 from benchmarks.known_pacing.figures import draw_figures
 from benchmarks.known_pacing.rendered import rendered_cell
 from benchmarks.known_pacing.studies import ASKED, LAWS, Studies
+from benchmarks.known_pacing.tables import sections
 from spf.embedders import label
 from spf.errors import ConfigError
 from spf.video import Sampling
@@ -74,17 +74,9 @@ class SyntheticPacing(Benchmark):
         headline = f"{len(done)} of {len(records)} clips measured, embedder {embedder}"
         if not done:
             return Summary(headline, [])
-        results = truth.PacingResults.read(done, folder)
-        figures = draw_figures(results, embedder)
-        for path, (data, _) in figures.items():
+        results = PacingResults.read(done, folder)
+        parts = sections(results, embedder)
+        for study, path, data, alt in draw_figures(results, embedder):
             folder.write(path, data)
-        sections = [
-            Section(
-                part.title,
-                [part.sentence(embedder)],
-                part.tables,
-                [Figure(path, alt) for path, (_, alt) in figures.items() if path in part.figures],
-            )
-            for part in truth_tables.parts(results, embedder)
-        ]
-        return Summary(headline, sections)
+            parts[study].figures.append(Figure(path, alt))
+        return Summary(headline, list(parts.values()))

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,26 +15,24 @@ from benchmarks.known_pacing.tables import measure_rows
 from spf.figures import PALETTE, REFERENCE, png
 
 INK, SOFT = "#111827", "#4b5563"
+TRUTH = "Measured against true progress for every pacing law and motion"
+MEASURES = "Rank correlation of every measure with the true unevenness, by motion"
+STEEPNESS = "Calibrated error against the steepness of a jump, by motion"
 
 
-def draw_figures(results: PacingResults, embedder: str) -> dict[str, tuple[bytes, str]]:
-    """PNG and alternative text of every figure whose study was run, by its path."""
-    return {path: (png(figure), alt) for path, figure, alt in _figures(results, embedder)}
-
-
-def _figures(results: PacingResults, embedder: str) -> Iterator[tuple[str, Figure, str]]:
-    if not results.of("grid").empty:
-        alt = "Measured against true progress for every pacing law and motion"
-        yield "truth.png", _small_multiples(results, embedder), alt
-    if not results.of("leakage").empty:
-        yield "leakage.png", _leakage(results, embedder), "Change that each kind of motion fakes"
+def draw_figures(results: PacingResults, embedder: str) -> Iterator[tuple[str, str, bytes, str]]:
+    """Every study that was run: its name, and path, PNG and alternative text of a figure of it."""
+    for study, path, draw, alt in (
+        ("grid", "truth.png", _small_multiples, TRUTH),
+        ("leakage", "leakage.png", _leakage, "Change that each kind of motion fakes"),
+        ("ladder", "measures.png", _measures, MEASURES),
+        ("ladder", "steepness.png", _steepness, STEEPNESS),
+    ):
+        if not results.of(study).empty:
+            yield study, path, png(draw(results, embedder)), alt
     if results.strips:
-        yield "invariance.png", _invariance(results, embedder), _invariance_alt(results)
-    if not results.of("ladder").empty:
-        alt = "Calibrated error against the steepness of a jump, by motion"
-        title = "Rank correlation of every measure with the true unevenness, by motion"
-        yield "measures.png", _measures(results, embedder), title
-        yield "steepness.png", _steepness(results, embedder), alt
+        drawn = png(_invariance(results, embedder))
+        yield "invariance", "invariance.png", drawn, _invariance_alt(results)
 
 
 def _small_multiples(results: PacingResults, embedder: str) -> Figure:
@@ -104,53 +101,38 @@ def _invariance_alt(results: PacingResults) -> str:
 def _invariance(results: PacingResults, embedder: str) -> Figure:
     """A row for each clip: frames of it, its cumulative change and its progress."""
     clips = _clips_shown(results)
-    width, tall, head = 9.0, 1.38, 0.72
-    whole = head + len(clips) * tall + 0.22
-    figure = Figure(figsize=(width, whole), dpi=110)
+    figure = Figure(figsize=(9, 1.4 * len(clips) + 0.7), dpi=110, layout="constrained")
+    panels = figure.subplots(len(clips), 3, width_ratios=(4.6, 1.7, 1.7), squeeze=False)
     most = 1.08 * clips[["total_change", "total_change_corrected"]].to_numpy().max()
-
-    def axes(x: float, top: float, wide: float, high: float) -> Axes:
-        return figure.add_axes((x / width, 1 - (top + high) / whole, wide / width, high / whole))
-
-    def write(x: float, top: float, text: str, size: float, colour: str, **more: Any) -> None:
-        figure.text(x / width, 1 - top / whole, text, fontsize=size, color=colour, **more)
-
-    write(0.1, 0.27, f"change and progress under motion, embedder {embedder}", 10, INK)
-    for x, text in ((5.08, "change in radians"), (7.2, "progress S")):
-        write(x, head - 0.06, text, 8, SOFT)
-    for number, (label, clip) in enumerate(clips.iterrows()):
-        top, curve = head + number * tall, results.curves[clip["clip"]]
-        image = np.asarray(Image.open(io.BytesIO(results.strips[clip["clip"]])))
-        write(0.1, top + 0.15, str(label), 9, INK, weight="bold")
-        verdict = f"motion explains {clip['motion_share']:.2f} of the change"
-        verdict += ": flagged" if clip["mostly_motion"] else ""
-        write(4.68, top + 0.15, verdict, 8, SOFT, ha="right")
-        strip = axes(0.1, top + 0.24, 4.58, 4.58 * image.shape[0] / image.shape[1])
-        strip.imshow(image)
+    for (strip, change, progress), (label, clip) in zip(panels, clips.iterrows(), strict=True):
+        curve = results.curves[clip["clip"]]
+        strip.imshow(np.asarray(Image.open(io.BytesIO(results.strips[clip["clip"]]))))
         strip.set_axis_off()
-        dotted = ":" if clip["explained"] else "-"
-        for x, name, limit in ((5.08, "angle", most), (7.2, "progress", 1.08)):
-            panel = axes(x, top + 0.04, 1.68, 0.98)
-            panel.plot(curve["u"], curve[name], color="#93b4f5", lw=3.4, label="plain")
+        flag = ": flagged" if clip["mostly_motion"] else ""
+        verdict = f"motion explains {clip['motion_share']:.2f} of the change{flag}"
+        strip.set_title(str(label), loc="left", fontsize=9, color=INK, weight="bold")
+        strip.set_title(verdict, loc="right", fontsize=8, color=SOFT)
+        for axes, name, limit in ((change, "angle", most), (progress, "progress", 1.08)):
             second = curve[f"{name}_corrected"]
-            style = dotted if name == "progress" else "-"
-            panel.plot(curve["u"], second, style, color=PALETTE[1], lw=1.5, label="corrected")
-            panel.set(xlim=(0, 1.01), ylim=(-0.04 * limit, limit), xticks=[0, 0.5, 1])
-            if name == "progress":
-                panel.plot(curve["u"], curve["truth"], "--", color=INK, lw=1.1, label="truth")
-                panel.set_yticks([0, 0.5, 1])
-                if clip["explained"]:
-                    label = "no semantic change"
-                    panel.text(0.98, 0.06, label, fontsize=7, color=PALETTE[1], ha="right")
-            last = number == len(clips) - 1
-            panel.tick_params(labelsize=7, labelbottom=last, length=2)
-            if last:
-                panel.set_xlabel("share of the time", fontsize=8)
-            _bare(panel)
-    figure.legend(
-        *panel.get_legend_handles_labels(), loc="upper right", ncols=3, fontsize=8,
-        frameon=False, bbox_to_anchor=(0.992, 1 - 0.1 / whole), borderaxespad=0.0,
-    )  # fmt: skip
+            style = ":" if clip["explained"] and name == "progress" else "-"
+            axes.plot(curve["u"], curve[name], color="#93b4f5", lw=3.4, label="plain")
+            axes.plot(curve["u"], second, style, color=PALETTE[1], lw=1.5, label="corrected")
+            axes.set(xlim=(0, 1.01), ylim=(-0.04 * limit, limit), xticks=[0, 0.5, 1])
+            axes.tick_params(labelsize=7, labelbottom=strip is panels[-1, 0], length=2)
+            _bare(axes)
+        progress.plot(curve["u"], curve["truth"], "--", color=INK, lw=1.1, label="truth")
+        progress.set_yticks([0, 0.5, 1])
+        if clip["explained"]:
+            text = "no semantic change"
+            progress.text(0.98, 0.06, text, fontsize=7, color=PALETTE[1], ha="right")
+    panels[0, 1].set_title("change in radians", loc="left", fontsize=8, color=SOFT)
+    panels[0, 2].set_title("progress S", loc="left", fontsize=8, color=SOFT)
+    for axes in panels[-1, 1:]:
+        axes.set_xlabel("share of the time", fontsize=8)
+    title = f"change and progress under motion, embedder {embedder}"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=INK)
+    lines = progress.get_legend_handles_labels()
+    figure.legend(*lines, loc="upper right", ncols=3, fontsize=8, frameon=False)
     return figure
 
 

@@ -1,7 +1,5 @@
 """The study of invariance: what motion that means nothing does, with and without `nuisance=`."""
 
-from collections.abc import Callable
-
 import pandas as pd
 
 from benchmarks.harness.cells import Table
@@ -49,7 +47,10 @@ def invariance_tables(results: PacingResults) -> list[Table]:
     named = moved.assign(motion=moved["motion_kind"])
     rows = grouped(named, ["motion", "strength"], "invariance", leakage)
     left: Columns = {"remaining": ("remaining", "median"), **SHARES}
-    remaining = grouped(clips.assign(group=_groups(clips)), ["group"], "remaining", left)
+    scenes = clips["still"].map({True: "still scene, ", False: "morph, "})
+    moving = clips["motion_kind"].map(lambda kind: "no motion" if kind == "none" else "in motion")
+    groups = (scenes + moving).mask(clips["zoomed"].astype(bool), "zoom that is the meaning")
+    remaining = grouped(clips.assign(group=groups), ["group"], "remaining", left)
     ladder = clips[clips["steepness"].notna() & (clips["motion_kind"] != "shake")]
     return [
         table_of("invariance", "Change that motion alone fakes", rows, NOTE),
@@ -98,46 +99,34 @@ def _ladder(ladder: pd.DataFrame) -> list[Row]:
     return rows
 
 
-def _groups(clips: pd.DataFrame) -> list[str]:
-    """What each clip is: its kind and whether it moves."""
-    kinds = []
-    for record in clips.to_dict("records"):
-        moving = "no motion" if record["motion_kind"] == "none" else "in motion"
-        scene = "still scene" if record["still"] else "morph"
-        kinds.append("zoom that is the meaning" if record["zoomed"] else f"{scene}, {moving}")
-    return kinds
-
-
-def invariance_sentence(tables: list[Table]) -> Callable[[str], str]:
-    """Embedder -> a sentence about it."""
+def invariance_sentence(tables: list[Table], embedder: str) -> str:
+    """What the tables say of an embedder."""
     leakage, ladder, remaining = tables
+    pan = [row for row in leakage.rows if row["motion"] == "translation"]
+    text = printer(remaining)
+    left = "; ".join(
+        f"{text(row, 'remaining')}, {row['flagged']} and {row['flagged_explained']} of "
+        f"{row['clips']} ({row['group']})"
+        for row in remaining.rows
+    )
+    return (
+        f"With {embedder} a still scene shows this share of a morph's change, plain and with "
+        f"nuisance={INVARIANT_TO}: {_both(leakage, pan, 'leakage')}. "
+        "The rank correlation of the measured with the true unevenness is, likewise: "
+        f"{_both(ladder, ladder.rows, 'spearman')}. "
+        "The median distance to the true pacing (raw_error) is, likewise: "
+        f"{_both(ladder, ladder.rows, 'raw_error')}. "
+        "The share of the change that the correction leaves, and how many clips it flags as "
+        f"mostly motion and as without semantic change, is: {left}."
+    )
 
-    def pairs(table: Table, rows: list[Row], column: str) -> str:
-        text = printer(table)
-        listed = []
-        for row in rows:
-            both = (text(row, name) or "no value" for name in (column, f"{column}_corrected"))
-            strength = f" of {text(row, 'strength')}" if "strength" in row else ""
-            listed.append(f"{' and '.join(both)} with {row['motion']}{strength}")
-        return "; ".join(listed)
 
-    def sentence(embedder: str) -> str:
-        pan = [row for row in leakage.rows if row["motion"] == "translation"]
-        text = printer(remaining)
-        left = "; ".join(
-            f"{text(row, 'remaining')}, {row['flagged']} and {row['flagged_explained']} of "
-            f"{row['clips']} ({row['group']})"
-            for row in remaining.rows
-        )
-        return (
-            f"With {embedder} a still scene shows this share of a morph's change, plain and with "
-            f"nuisance={INVARIANT_TO}: {pairs(leakage, pan, 'leakage')}. "
-            "The rank correlation of the measured with the true unevenness is, likewise: "
-            f"{pairs(ladder, ladder.rows, 'spearman')}. "
-            "The median distance to the true pacing (raw_error) is, likewise: "
-            f"{pairs(ladder, ladder.rows, 'raw_error')}. "
-            "The share of the change that the correction leaves, and how many clips it flags as "
-            f"mostly motion and as without semantic change, is: {left}."
-        )
-
-    return sentence
+def _both(table: Table, rows: list[Row], column: str) -> str:
+    """A column plain and corrected, for each row's motion."""
+    text = printer(table)
+    listed = []
+    for row in rows:
+        both = (text(row, name) or "no value" for name in (column, f"{column}_corrected"))
+        strength = f" of {text(row, 'strength')}" if "strength" in row else ""
+        listed.append(f"{' and '.join(both)} with {row['motion']}{strength}")
+    return "; ".join(listed)

@@ -6,8 +6,8 @@ evaluation uses. torchvision's network and the weights of two published files; n
 downloaded here.
 """
 
-import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spf.errors import UnavailableError, one_line
+from spf.identity import file_digest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,8 +46,10 @@ class WeightsFile:
     folders: tuple[str, ...]
 
     def find(self) -> Path | None:
-        """Where it is on this machine."""
-        places = [hub_folder() / folder / self.name for folder in self.folders]
+        """Where it is on this machine, found without importing torch."""
+        cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+        hub = Path(os.environ.get("TORCH_HOME", f"{cache}/torch")).expanduser() / "hub"
+        places = [hub / folder / self.name for folder in self.folders]
         return next((place for place in places if place.is_file()), None)
 
 
@@ -62,12 +65,6 @@ LINEAR = WeightsFile(
     "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
     ("checkpoints", "pyiqa"),  # where torch.hub and pyiqa store theirs
 )
-
-
-def hub_folder() -> Path:
-    """torch.hub's folder, found without importing torch."""
-    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    return Path(os.environ.get("TORCH_HOME", f"{cache}/torch")).expanduser() / "hub"
 
 
 def missing_weights() -> str:
@@ -89,50 +86,39 @@ def identity() -> list[Any] | None:
     return [[path.name, path.stat().st_size] for path in found] if len(found) == 2 else None
 
 
-class PerceptualSteps:
-    """LPIPS of consecutive frames, gathered while they stream by in batches of `BATCH`.
+def perceptual_steps(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+    """LPIPS (T - 1,), at least 0, of consecutive frames (H, W, 3) uint8 RGB, as `reduced` gives.
 
-    Only the features of the last frame are stored. Raises UnavailableError, in one line, for
-    weights that are absent, damaged or others than the published ones.
+    `BATCH` frames are taken at a time. Raises UnavailableError, in one line, for weights that are
+    absent, damaged or others than the published ones.
     """
+    import torch
 
-    def __init__(self) -> None:
-        self._convolutions, self._weights = load_network()
-        self._waiting: list[NDArray[np.uint8]] = []
-        self._last: list[Tensor] | None = None
-        self._steps: list[float] = []
-
-    def add(self, image: NDArray[np.uint8]) -> None:
-        """The next frame (H, W, 3) uint8, RGB; all frames of a clip have one size."""
-        self._waiting.append(_resized(image))
-        if len(self._waiting) == BATCH:
-            self._measure()
-
-    def as_array(self) -> NDArray[np.float64]:
-        """The distances so far (T - 1,), at least 0."""
-        if self._waiting:
-            self._measure()
-        return np.array(self._steps)
-
-    def _measure(self) -> None:
-        import torch
-
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # sums are rounded otherwise with another number
-        try:
-            with torch.inference_mode():
-                features = _features(self._convolutions, np.stack(self._waiting))
-                if self._last is not None:
-                    both = zip(self._last, features, strict=True)
-                    features = [torch.cat(pair) for pair in both]
-                self._steps += _distances(features, self._weights).tolist()
-                self._last = [layer[-1:].clone() for layer in features]
-        finally:
-            torch.set_num_threads(threads)
-        self._waiting.clear()
+    convolutions, weights = load_network()
+    found: list[float] = []
+    last: list[Tensor] = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums are rounded otherwise with another number
+    try:
+        with torch.inference_mode():
+            for start in range(0, len(frames), BATCH):
+                features = _features(convolutions, np.stack(frames[start : start + BATCH]))
+                if last:
+                    features = [torch.cat(pair) for pair in zip(last, features, strict=True)]
+                # Per layer, the squared difference of neighbours' features, weighted by channel
+                # and averaged over places; summed over the layers.
+                parts = [
+                    ((layer[1:] - layer[:-1]).square() * weight).sum(dim=1).mean(dim=(1, 2))
+                    for layer, weight in zip(features, weights, strict=True)
+                ]
+                found += sum(parts[1:], start=parts[0]).tolist()
+                last = [layer[-1:] for layer in features]
+    finally:
+        torch.set_num_threads(threads)
+    return np.array(found)
 
 
-def _resized(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def reduced(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The frame no larger than DiffMorpher's and no smaller than AlexNet can see."""
     height, width = image.shape[:2]
     scale = min(LARGEST / max(height, width), 1.0)
@@ -158,16 +144,6 @@ def _features(convolutions: "Module", images: NDArray[np.uint8]) -> "list[Tensor
     return found
 
 
-def _distances(features: "list[Tensor]", weights: "list[Tensor]") -> "Tensor":
-    """LPIPS (B - 1,) between neighbours: per layer, the squared difference of the features,
-    weighted by channel and averaged over places; summed over the layers."""
-    parts = [
-        ((layer[1:] - layer[:-1]).square() * weight).sum(dim=1).mean(dim=(1, 2))
-        for layer, weight in zip(features, weights, strict=True)
-    ]
-    return sum(parts[1:], start=parts[0])
-
-
 @lru_cache(maxsize=1)
 def load_network() -> "tuple[Module, list[Tensor]]":
     """AlexNet's convolutions, and the weight of each of their channels, on the CPU."""
@@ -178,25 +154,16 @@ def load_network() -> "tuple[Module, list[Tensor]]":
         raise UnavailableError(f"LPIPS: {missing}")
     with torch.device("meta"):  # nothing is drawn for weights that are replaced
         convolutions = alexnet(weights=None).features
-    try:
-        named = {name.partition("."): tensor for name, tensor in _read(ALEXNET).items()}
-        own = {name: tensor for (part, _, name), tensor in named.items() if part == "features"}
-        convolutions.load_state_dict(own, assign=True)
-    except (AttributeError, RuntimeError) as error:
-        raise _damaged(ALEXNET, error) from None
+    named = {name.partition("."): tensor for name, tensor in _read(ALEXNET).items()}
+    own = {name: tensor for (part, _, name), tensor in named.items() if part == "features"}
+    convolutions.load_state_dict(own, assign=True)
     # A rectifier in place would change the features that were stored before it.
     for step in convolutions.children():
         if isinstance(step, torch.nn.ReLU):
             step.inplace = False
-    try:
-        tensors = _read(LINEAR)
-        weights = [
-            tensors[f"lin{layer}.model.1.weight"].view(1, channels, 1, 1)
-            for layer, channels in enumerate((64, 192, 384, 256, 256))
-        ]
-    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
-        raise _damaged(LINEAR, error) from None
-    return convolutions.eval().requires_grad_(False), weights
+    linear = _read(LINEAR)
+    weights = [linear[f"lin{layer}.model.1.weight"] for layer in range(len(LAYERS))]
+    return convolutions.eval().requires_grad_(False), [x.view(1, -1, 1, 1) for x in weights]
 
 
 def _read(file: WeightsFile) -> Any:
@@ -205,16 +172,11 @@ def _read(file: WeightsFile) -> Any:
 
     path = file.find()
     assert path is not None
-    with open(path, "rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != file.sha256:
-        raise _damaged(file, f"SHA-256 {found[:8]}, not {file.sha256[:8]}")
+    found = file_digest(path, "sha256")
     try:
+        if found != file.sha256:
+            raise UnpicklingError(f"SHA-256 {found[:8]}, not {file.sha256[:8]}")
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (EOFError, RuntimeError, UnpicklingError) as error:
-        raise _damaged(file, error) from None
-
-
-def _damaged(file: WeightsFile, why: object) -> UnavailableError:
-    what = f"is damaged or another file ({one_line(why, 120)})"
-    return UnavailableError(f"LPIPS: {file.find()} {what}; get it again: {_command(file)}")
+    except UnpicklingError as error:
+        what = f"is damaged or another file ({one_line(error, 120)})"
+        raise UnavailableError(f"LPIPS: {path} {what}; get it again: {_command(file)}") from None

@@ -5,18 +5,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.harness.cells import Cell, OnProgress, Outcome
 from benchmarks.harness.folder import slug
 from benchmarks.harness.measuring import Measuring, curve_table
 from benchmarks.known_pacing import errors as truth
 from benchmarks.known_pacing import perceptual
-from benchmarks.known_pacing.pacing_measures import (
-    PixelSteps,
-    consecutive_measures,
-    running_sum_mae,
-)
-from benchmarks.known_pacing.perceptual import PerceptualSteps
 from benchmarks.known_pacing.studies import (
     COLOURS,
     INVARIANT_TO,
@@ -29,10 +24,17 @@ from benchmarks.known_pacing.studies import (
 from spf.errors import UnavailableError
 from spf.identity import installed
 from spf.progress import fit, no_change_reason
+from spf.progress.distances import banded_angles
+from spf.progress.metrics import mean_absolute
 from spf.thumbnails import Thumbnails
 from synthetic.clips import Still, SyntheticClip, Zoomed
 from synthetic.drawing import Image8
 from synthetic.motion import Motion
+
+Array = NDArray[np.float64]
+
+PIXELS = 64
+"""Side in pixels at which frames are compared directly."""
 
 STRIP, GAP = 6, 4
 """Frames of a clip in the figure of invariance, and the pixels between them."""
@@ -64,16 +66,14 @@ def rendered_cell(
         inputs["lpips"] = {"weights": weights, "versions": installed("torch", "torchvision")}
 
     def compute(on_progress: OnProgress) -> Outcome:
-        pixels, steps, lpips_reason = PixelSteps(), None, ""
-        try:
-            steps = PerceptualSteps() if weights is not None else None
-        except UnavailableError as error:
-            lpips_reason = str(error)
+        small: list[Image8] = []
+        seen: list[Image8] = []
 
         def add(image: Image8, _: float) -> None:
-            pixels.add(image)
-            if steps is not None:
-                steps.add(image)
+            pixels = cv2.resize(image, (PIXELS, PIXELS), interpolation=cv2.INTER_AREA)
+            small.append(np.asarray(pixels, np.uint8))
+            if weights is not None:
+                seen.append(perceptual.reduced(image))
 
         frames = zip(clip.frames(), clip.times, strict=True)
         measured = measuring.measure(frames, on_progress, add)
@@ -96,20 +96,21 @@ def rendered_cell(
                 "explained": measured.corrected.explained,
             }
         if outcome.values.get("figure_label"):
-            outcome.links["strip"] = f"strips/{stem}.png"
-            outcome.files[outcome.links["strip"]] = _strip(measured.thumbnails)
+            outcome.add("strip", f"strips/{stem}.png", _strip(measured.thumbnails))
         outcome.files[f"curves/{stem}.csv"] = curve_table(curve, **more)
         outcome.values |= truth.raw_errors(curve.progress, clip.truth(), clip.shares)
         outcome.values |= consecutive_measures(vectors, clip.shares)
+        pixel_steps = np.abs(np.diff(np.stack(small).astype(np.int16), axis=0)).mean((1, 2, 3))
         outcome.values |= {
-            "pixel_mae": running_sum_mae(pixels.as_array(), clip.shares),
+            "pixel_mae": running_sum_mae(pixel_steps, clip.shares),
             "corrected_reason": no_change_reason(corrected) or "",
             "jump_error": truth.jump_error(curve, clip.law),
         }
-        if steps is not None:
-            outcome.values["pdv_lpips"] = float(np.var(steps.as_array()))
-        if lpips_reason:
-            outcome.values["lpips_reason"] = lpips_reason
+        try:
+            if weights is not None:
+                outcome.values["pdv_lpips"] = float(np.var(perceptual.perceptual_steps(seen)))
+        except UnavailableError as error:
+            outcome.values["lpips_reason"] = str(error)
         return outcome
 
     return Cell(key, inputs, compute)
@@ -153,3 +154,23 @@ def _strip(thumbnails: Thumbnails) -> bytes:
     frames = [thumbnails.nearest(round(place))[1] for place in places]
     shown = np.hstack([np.pad(frame, gap, constant_values=255) for frame in frames])[:, :-GAP]
     return cv2.imencode(".png", shown[..., ::-1])[1].tobytes()
+
+
+def consecutive_measures(vectors: NDArray[np.floating], u: Array) -> dict[str, float]:
+    """`pdv`, the variance of consecutive angles (radians squared), and `consecutive_mae`.
+
+    vectors : (T, D) embeddings. u : (T,) time from 0 to 1.
+    """
+    steps = banded_angles(vectors, 1)[:-1, 0]
+    return {"pdv": float(np.var(steps)), "consecutive_mae": running_sum_mae(steps, u)}
+
+
+def running_sum_mae(steps: Array, u: Array) -> float:
+    """Time average of |C - u| for the running sum C of steps (T - 1,), scaled to 0 .. 1.
+
+    NaN where all steps are 0.
+    """
+    if not steps.any():
+        return float("nan")
+    running = np.concatenate(([0.0], np.cumsum(steps)))
+    return mean_absolute(running / running[-1] - u, u)

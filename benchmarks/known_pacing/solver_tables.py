@@ -14,6 +14,8 @@ from spf.progress.noise import constant_response
 from synthetic.laws import LAWS, law
 from synthetic.sphere import TOTAL, great_circle
 
+EVEN, U = law("linear"), np.linspace(0.0, 1.0, 81)
+
 NOISE = (0.01, 0.03, 0.1)
 """Radians between two views of one point."""
 
@@ -56,14 +58,12 @@ def solver_sentence(tables: list[Table]) -> str:
 
 
 def _laws() -> Table:
-    u = np.linspace(0.0, 1.0, 81)
     rows: list[Row] = []
     for name in LAWS:
-        truth = law(name).g(u)
         row: Row = {"law": name}
         for how in ("increments", "gradient", "peer", "isotonic"):
-            curve = fit(great_circle(law(name), 81), monotone=how)
-            row[how] = mean_absolute(curve.progress - truth, u)
+            progress = fit(great_circle(law(name), 81), monotone=how).progress
+            row[how] = mean_absolute(progress - law(name).g(U), U)
         rows.append(row)
     note = (
         "Time average of |S - g| for points on a great circle at known pacing, 81 frames, no noise "
@@ -76,7 +76,7 @@ def _laws() -> Table:
 def _long() -> Table:
     rows: list[Row] = []
     for length in LENGTHS:
-        curve = fit(great_circle(law("linear"), length, dimensions=8))
+        curve = fit(great_circle(EVEN, length, dimensions=8))
         u = np.linspace(0.0, 1.0, length)
         rows.append({"frames": length, "linearity_mae": mean_absolute(curve.progress - u, u)})
     note = "linearity_mae of an evenly paced clip without noise. Above 5,000 frames without ridge."
@@ -86,19 +86,13 @@ def _long() -> Table:
 def _noise() -> Table:
     rows: list[Row] = []
     for noise in NOISE:
-        static = fit(great_circle(law("linear"), 81, total=0.0, noise=noise, dimensions=512))
-        moving = fit(great_circle(law("linear"), 81, noise=noise, dimensions=512))
-        rows.append(
-            {
-                "noise": noise,
-                "predicted_static": noise * constant_response(81, 30, 20.0),
-                "static": static.total_change,
-                "noise_floor": static.noise_floor,
-                "static_changes": static.changes,
-                "moving": moving.total_change,
-                "moving_changes": moving.changes,
-            }
+        static, moving = (
+            fit(great_circle(EVEN, 81, total, noise, dimensions=512)) for total in (0.0, TOTAL)
         )
+        row: Row = {"noise": noise, "predicted_static": noise * constant_response(81, 30, 20.0)}
+        row |= {"static": static.total_change, "noise_floor": static.noise_floor}
+        row |= {"static_changes": static.changes, "moving": moving.total_change}
+        rows.append(row | {"moving_changes": moving.changes})
     note = (
         f"Total change, radians, of a static and of a moving clip ({TOTAL} rad) with noise of a "
         "known angle between frames. predicted: that angle times the fit's response to equal "
@@ -130,16 +124,12 @@ def smallest_change(length: int, noise: float) -> float | None:
     By bisection, as a larger change is never harder to recognise.
     """
     totals = [SMALLEST * STEP**step for step in range(STEPS)]
-    place = bisect_left(
-        totals, True, key=lambda total: recognised(length, total, noise) >= POWER * SEEDS
-    )
+    enough = POWER * SEEDS
+    place = bisect_left(totals, enough, key=lambda total: recognised(length, total, noise))
     return totals[place] if place < STEPS else None
 
 
 def recognised(length: int, total: float, noise: float) -> int:
     """How many of the clips (one for each seed) count as changing."""
-    even = law("linear")
-    clips = [
-        great_circle(even, length, total, noise, DIMENSIONS, seed=seed) for seed in range(SEEDS)
-    ]
+    clips = [great_circle(EVEN, length, total, noise, DIMENSIONS, seed) for seed in range(SEEDS)]
     return sum(bool(curve.changes) for curve in fit_many(clips, device="cpu"))

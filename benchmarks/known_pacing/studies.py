@@ -117,65 +117,37 @@ class Studies:
     def clips(self) -> dict[SyntheticClip, set[str]]:
         """Every clip once, in a fixed order, with the names of its studies."""
         found: dict[SyntheticClip, set[str]] = defaultdict(set)
+        for study, clip in self._all():
+            found[clip].add(study)
+        return dict(found)
+
+    def _all(self) -> Iterator[tuple[str, SyntheticClip]]:
         if set(self.names) - {"colour", "invariance"}:
-            for number, seed in enumerate(self.seeds):
-                for name in self.contents:
-                    for study, clip in self._of(self._base(name, seed), first_seed=number == 0):
-                        if study in (*self.names, "reference"):
-                            found[clip].add(study)
+            for seed, name in product(self.seeds, self.contents):
+                for study, clip in _of(self._base(name, seed), self.laws, seed == self.seeds[0]):
+                    if study in (*self.names, "reference"):
+                        yield study, clip
         if "colour" in self.names:
             # A seed for each pair, so that not all of them see one camera and one light.
             for names in COLOURS.values():
                 for place, name in enumerate(names):
-                    for study, clip in self._colour(self._base(name, self.seeds[0] + place)):
-                        found[clip].add(study)
+                    base = self._base(name, self.seeds[0] + place, COLOUR_FRAMES)
+                    yield "reference", base
+                    for nuisance, pacing in product(NUISANCES.values(), COLOUR_LAWS):
+                        yield "colour", replace(base, law=law(pacing), motion=nuisance)
         if "invariance" in self.names:
             for name in self.contents[::2]:
                 for clip in self._invariance(name):
-                    found[clip].add("invariance")
-        return dict(found)
+                    yield "invariance", clip
 
-    def _base(self, name: str, seed: int) -> SyntheticClip:
+    def _base(self, name: str, seed: int, frames: int | None = None) -> SyntheticClip:
         """The linearly paced, motionless clip of a content."""
-        return SyntheticClip(
-            content(name),
-            num_frames=self.num_frames,
-            size=(self.size[0], self.size[1]),
-            fps=self.fps,
-            seed=seed,
-        )
-
-    def _of(self, base: SyntheticClip, first_seed: bool) -> Iterator[tuple[str, SyntheticClip]]:
-        """Studies of one content and seed; the costly ones for the first seed alone."""
-        yield "reference", base
-        for camera, name in product(cameras(), self.laws):
-            yield "grid", replace(base, law=law(name), motion=camera)
-        if not first_seed:
-            return
-        for camera, steepness in product(cameras()[:3], STEEPNESS):
-            yield "ladder", _jump(base, steepness, camera)
-        for camera, steepness, place in product(cameras()[:2], JUMPS, PLACES):
-            yield "jumps", _jump(base, steepness, camera, place=place)
-        still = replace(base, content=Still(base.content))
-        for kind, strength in product(KINDS, STRENGTHS):
-            yield "leakage", replace(still, motion=motion(kind, strength))
-        for level in LEVELS:
-            yield "floor", replace(still, motion=motion("noise", level))
-        yield "floor", still
-        yield from self._growth(replace(base, law=law("ease_in_out")))
-        yield from self._robustness(replace(base, law=law("sigmoid_jump")))
-        for pacing, camera in faults():
-            yield "faults", replace(base, num_frames=FAULT_FRAMES, law=pacing, motion=camera)
-
-    def _colour(self, base: SyntheticClip) -> Iterator[tuple[str, SyntheticClip]]:
-        base = replace(base, num_frames=COLOUR_FRAMES)
-        yield "reference", base
-        for nuisance, name in product(NUISANCES.values(), COLOUR_LAWS):
-            yield "colour", replace(base, law=law(name), motion=nuisance)
+        size, frames = (self.size[0], self.size[1]), frames or self.num_frames
+        return SyntheticClip(content(name), num_frames=frames, size=size, fps=self.fps, seed=seed)
 
     def _invariance(self, name: str) -> Iterator[SyntheticClip]:
         """The morph, its jumps under camera paths, its still image under motion, and a zoom."""
-        base = replace(self._base(name, self.seeds[0]), num_frames=INVARIANCE_FRAMES)
+        base = self._base(name, self.seeds[0], INVARIANCE_FRAMES)
         yield base
         for camera, steepness in product(cameras()[:3], STEEPNESS[::2]):
             yield _jump(base, steepness, camera)
@@ -185,7 +157,7 @@ class Studies:
 
     def _five(self, name: str) -> dict[SyntheticClip, str]:
         """The clips of `FIGURE_LABELS` of a content."""
-        base = replace(self._base(name, self.seeds[0]), num_frames=INVARIANCE_FRAMES)
+        base = self._base(name, self.seeds[0], INVARIANCE_FRAMES)
         pan, hand = motion(CAMERA, "strong"), motion("shake", "strong")
         clips = (
             _jump(base, STEEPNESS[2]),
@@ -200,25 +172,44 @@ class Studies:
         """The clips of the figure of invariance, and what they are."""
         return self._five(self.contents[::2][:2][-1]) if "invariance" in self.names else {}
 
-    def _robustness(self, base: SyntheticClip) -> Iterator[tuple[str, SyntheticClip]]:
-        """A jump as it is, and disturbed in ways that mean nothing."""
-        yield "robustness", base
-        for disturbance in DISTURBANCES.items():
-            yield "robustness", replace(base, motion=motion(*disturbance))
-        for exposure in EXPOSURES:
-            yield "robustness", replace(base, exposure=exposure)
 
-    def _growth(self, base: SyntheticClip) -> Iterator[tuple[str, SyntheticClip]]:
-        """One factor at a time away from the base; a new size needs its own reference."""
-        yield "growth", base
-        for kind, level in product(("noise", "compression"), LEVELS):
-            yield "growth", replace(base, motion=motion(kind, level))
-        for side in SIZES:
-            yield "reference", replace(base, size=(side, side), law=law("linear"))
-            yield "growth", replace(base, size=(side, side))
-        for length in LENGTHS:
-            yield "growth", replace(base, num_frames=length)
-        yield "growth", replace(base, timing="variable")
+def _of(
+    base: SyntheticClip, laws: Sequence[str], first_seed: bool
+) -> Iterator[tuple[str, SyntheticClip]]:
+    """Studies of one content and seed; the costly ones for the first seed alone."""
+    yield "reference", base
+    for camera, name in product(cameras(), laws):
+        yield "grid", replace(base, law=law(name), motion=camera)
+    if not first_seed:
+        return
+    for camera, steepness in product(cameras()[:3], STEEPNESS):
+        yield "ladder", _jump(base, steepness, camera)
+    for camera, steepness, place in product(cameras()[:2], JUMPS, PLACES):
+        yield "jumps", _jump(base, steepness, camera, place=place)
+    still = replace(base, content=Still(base.content))
+    for kind, strength in product(KINDS, STRENGTHS):
+        yield "leakage", replace(still, motion=motion(kind, strength))
+    for level in LEVELS:
+        yield "floor", replace(still, motion=motion("noise", level))
+    yield "floor", still
+    eased = replace(base, law=law("ease_in_out"))
+    yield "growth", eased
+    for kind, level in product(("noise", "compression"), LEVELS):
+        yield "growth", replace(eased, motion=motion(kind, level))
+    for side in SIZES:  # a new size needs its own reference
+        yield "reference", replace(base, size=(side, side))
+        yield "growth", replace(eased, size=(side, side))
+    for length in LENGTHS:
+        yield "growth", replace(eased, num_frames=length)
+    yield "growth", replace(eased, timing="variable")
+    jump = replace(base, law=law("sigmoid_jump"))
+    yield "robustness", jump
+    for disturbance in DISTURBANCES.items():
+        yield "robustness", replace(jump, motion=motion(*disturbance))
+    for exposure in EXPOSURES:
+        yield "robustness", replace(jump, exposure=exposure)
+    for pacing, camera in faults():
+        yield "faults", replace(base, num_frames=FAULT_FRAMES, law=pacing, motion=camera)
 
 
 def _jump(

@@ -1,17 +1,16 @@
 """What the synthetic benchmark shows: its tables and the sentences computed from them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
 import pandas as pd
 
-from benchmarks.harness.cells import Table
+from benchmarks.harness.cells import Section, Table
 from benchmarks.harness.records import number, printer
 from benchmarks.harness.statistics import median_interval, superiority
 from benchmarks.known_pacing import perceptual
-from benchmarks.known_pacing.colours import colour_rows, colour_table
 from benchmarks.known_pacing.errors import (
     Columns,
     PacingResults,
@@ -22,9 +21,8 @@ from benchmarks.known_pacing.errors import (
     why,
 )
 from benchmarks.known_pacing.invariance import invariance_sentence, invariance_tables
-from benchmarks.known_pacing.pacing_measures import MEASURES
 from benchmarks.known_pacing.solver_tables import solver_sentence, solver_tables
-from benchmarks.known_pacing.studies import FAULT_FRAMES, NO_FAULT
+from benchmarks.known_pacing.studies import COLOUR_FRAMES, FAULT_FRAMES, NO_FAULT, NUISANCES
 from spf.progress import METRICS
 
 LINEARITY = "linearity_mae"
@@ -40,18 +38,34 @@ ERRORS: Columns = {
 }
 
 
-@dataclass(frozen=True)
-class Topic:
-    """A question: its tables, its figures' paths, and a sentence about an embedder."""
+MEASURES = {
+    "linearity_mae": "ours",
+    "linearity_max": "ours",
+    "speed_cv_64": "ours",
+    "pacing_entropy_64": "ours",
+    "peak_speed_64": "ours",
+    "pdv": "DiffMorpher's perceptual distance variance, with the embedder's distance",
+    "consecutive_mae": "linearity of the running sum of consecutive embedding distances",
+    "pixel_mae": "linearity of the running sum of consecutive pixel differences",
+    "pdv_lpips": "DiffMorpher's perceptual distance variance, with LPIPS",
+}
+"""Where each comes from; `pacing_entropy_64` counts with its sign turned."""
 
-    title: str
-    tables: list[Table]
-    figures: tuple[str, ...]
-    sentence: Callable[[str], str]
+COLOUR_COLUMNS = ("colours", "clips", *NUISANCES, "drift_95", "unidentified", "stated", "reason")
+COLOUR_NOTE = (
+    "Median calibrated error, 1 is the whole change, of photographs that turn into one another in "
+    "their own colours (unmatched), and in matched ones: both photographs, and every mix of them, "
+    "have the colours half way between the two. none: the morph alone; camera: a camera path of "
+    "10% of the frame; drift: hue, exposure and white balance drift by 15%; background: what is "
+    "around the middle of the image becomes another photograph by 60%. unidentified: share of "
+    "the time in which the embedder stands still along the morph, so that no curve of its can show "
+    f"the pace; stated: clips that have an error for all that. {COLOUR_FRAMES} frames."
+)
 
 
-def parts(results: PacingResults, embedder: str) -> list[Topic]:
-    """The parts of the page whose studies were run; every row names the embedder that made it."""
+def sections(results: PacingResults, embedder: str) -> dict[str, Section]:
+    """The parts of the page whose studies were run, by study and `SOLVER`; every row names the
+    embedder that made it."""
 
     def named(table: Table) -> Table:
         maker = "none: made in embedding space" if table.name.startswith("sphere") else embedder
@@ -59,11 +73,18 @@ def parts(results: PacingResults, embedder: str) -> list[Topic]:
         data.insert(0, "embedder", maker)
         return replace(table, data=data)
 
-    made = [topic(results) for study, topic in TOPICS if not results.of(study).empty]
-    return [replace(part, tables=[named(t) for t in part.tables]) for part in made]
+    made = {
+        study: answer(results, embedder)
+        for study, answer in ANSWERS.items()
+        if not results.of("grid" if study == SOLVER else study).empty
+    }
+    return {
+        study: replace(part, tables=[named(table) for table in part.tables])
+        for study, part in made.items()
+    }
 
 
-def _pacing(results: PacingResults) -> Topic:
+def _pacing(results: PacingResults, embedder: str) -> Section:
     grid = results.of("grid")
     raw: Columns = {"raw_error": ("raw_error", "median")}
     medians: Columns = {k: (k, "median") for k in ("true_linearity_mae", "linearity_mae")}
@@ -82,40 +103,58 @@ def _pacing(results: PacingResults) -> Topic:
     rows = grouped(grid, ["motion"], "pacing", columns)
     title = "Error of the measured progress, all laws together"
     whole = table_of("pacing_by_motion", title, rows)
-
-    def sentence(embedder: str) -> str:
-        text = printer(whole)
-        listed = "; ".join(
-            f"{text(row, 'raw_error')} and {text(row, 'calibrated_error')} with {row['motion']}"
-            for row in whole.rows
-        )
-        still, *moved = (row["raw_error"] for row in whole.rows)
-        worse = "makes the raw error worse" if max(moved) > still else "makes it no worse"
-        return (
-            f"With {embedder} the median distance to the true pacing, as a share of the whole "
-            "change, is by motion, as a user gets it (raw_error) and with the embedder's own speed "
-            "along the morph removed, which takes a clip of known pacing (calibrated_error): "
-            f"{listed}. Motion {worse}."
-        )
-
-    return Topic("Does the curve follow the true pacing?", [whole, table], ("truth.png",), sentence)
+    text = printer(whole)
+    listed = "; ".join(
+        f"{text(row, 'raw_error')} and {text(row, 'calibrated_error')} with {row['motion']}"
+        for row in whole.rows
+    )
+    still, *moved = (row["raw_error"] for row in whole.rows)
+    worse = "makes the raw error worse" if max(moved) > still else "makes it no worse"
+    sentence = (
+        f"With {embedder} the median distance to the true pacing, as a share of the whole "
+        "change, is by motion, as a user gets it (raw_error) and with the embedder's own speed "
+        "along the morph removed, which takes a clip of known pacing (calibrated_error): "
+        f"{listed}. Motion {worse}."
+    )
+    return Section("Does the curve follow the true pacing?", [sentence], [whole, table])
 
 
-def _colour(results: PacingResults) -> Topic:
+def colour_rows(results: PacingResults) -> list[Row]:
+    """A row for own and for matched colours; none where the study was not run."""
+    table = results.of("colour")
+    rows: list[Row] = []
+    for colours, group in table.groupby("colours", sort=False) if len(table) else ():
+        row: Row = {"colours": colours, "clips": len(group)}
+        for nuisance, clips in group.groupby("nuisance", sort=False):
+            row[str(nuisance)] = clips["calibrated_error"].median()
+            if nuisance == "drift":
+                row["drift_95"] = median_interval(clips["calibrated_error"], f"colour {colours}")
+        row["unidentified"] = group["unidentified"].mean()
+        row["stated"] = int(group["calibrated_error"].notna().sum())
+        row["reason"] = why(group["calibrated_reason"], "")
+        rows.append(row)
+    return rows
+
+
+def colour_table(rows: Sequence[Row], first: Sequence[str] = ()) -> Table:
+    """The table of rows; `first` are columns before the study's own."""
+    return Table.of_rows(
+        "colours", "Meaning or colour?", [*first, *COLOUR_COLUMNS], rows, COLOUR_NOTE
+    )
+
+
+def _colour(results: PacingResults, embedder: str) -> Section:
     table = colour_table(colour_rows(results))
-
-    def sentence(embedder: str) -> str:
-        text = printer(table)
-        drift = "; ".join(f"{text(row, 'drift')} {row['colours']}" for row in table.rows)
-        return (
-            f"With {embedder} the calibrated error where hue, exposure and white balance drift "
-            f"(drift) is, by the colours of the photographs: {drift}."
-        )
-
-    return Topic("Meaning or colour?", [table], (), sentence)
+    text = printer(table)
+    drift = "; ".join(f"{text(row, 'drift')} {row['colours']}" for row in table.rows)
+    sentence = (
+        f"With {embedder} the calibrated error where hue, exposure and white balance drift "
+        f"(drift) is, by the colours of the photographs: {drift}."
+    )
+    return Section("Meaning or colour?", [sentence], [table])
 
 
-def _leakage(results: PacingResults) -> Topic:
+def _leakage(results: PacingResults, embedder: str) -> Section:
     still = results.of("leakage")
     columns: Columns = {
         "leakage": ("leakage", "median"),
@@ -129,30 +168,27 @@ def _leakage(results: PacingResults) -> Topic:
         "without motion (median over contents). flagged: clips recognised as no semantic change."
     )
     table = table_of("leakage", "Change that motion alone fakes", rows, note)
-
-    def sentence(embedder: str) -> str:
-        worst = max(rows, key=itemgetter("leakage"))
-        camera = [row for row in rows if row["motion"] == "translation"]
-        text = printer(table)
-        listed, most = (
-            "; ".join(f"{text(x, 'leakage')} at strength {text(x, 'strength')}" for x in found)
-            for found in (camera, [worst])
-        )
-        return (
-            f"With {embedder} a camera path alone fakes this share of a morph's change: {listed}. "
-            f"The worst is {worst['motion']}, {most}."
-        )
-
-    return Topic("Does motion leak into the curve?", [table], ("leakage.png",), sentence)
+    worst = max(rows, key=itemgetter("leakage"))
+    camera = [row for row in rows if row["motion"] == "translation"]
+    text = printer(table)
+    listed, most = (
+        "; ".join(f"{text(x, 'leakage')} at strength {text(x, 'strength')}" for x in found)
+        for found in (camera, [worst])
+    )
+    sentence = (
+        f"With {embedder} a camera path alone fakes this share of a morph's change: {listed}. "
+        f"The worst is {worst['motion']}, {most}."
+    )
+    return Section("Does motion leak into the curve?", [sentence], [table])
 
 
-def _invariance(results: PacingResults) -> Topic:
+def _invariance(results: PacingResults, embedder: str) -> Section:
     tables = invariance_tables(results)
-    title = "Is progress invariant to motion?"
-    return Topic(title, tables, ("invariance.png",), invariance_sentence(tables))
+    sentence = invariance_sentence(tables, embedder)
+    return Section("Is progress invariant to motion?", [sentence], tables)
 
 
-def _jumps(results: PacingResults) -> Topic:
+def _jumps(results: PacingResults, embedder: str) -> Section:
     columns: Columns = {
         "error_frames": ("jump_error", "median"),
         "error_seconds": ("jump_seconds", "median"),
@@ -161,20 +197,17 @@ def _jumps(results: PacingResults) -> Topic:
     rows = grouped(results.of("jumps"), ["motion", "steepness"], "jump", columns)
     note = "Distance between the steepest measured step and the true place of the jump, medians."
     table = table_of("jumps", "Where the jump is", rows, note)
-
-    def sentence(embedder: str) -> str:
-        text = printer(table)
-        worst = max(rows, key=itemgetter("error_frames"))
-        return (
-            f"With {embedder} a jump is found at most {text(worst, 'error_frames')} frames from "
-            f"its true place, in the median of a row ({worst['motion']}, steepness "
-            f"{text(worst, 'steepness')})."
-        )
-
-    return Topic("Is the jump where it is?", [table], (), sentence)
+    text = printer(table)
+    worst = max(rows, key=itemgetter("error_frames"))
+    sentence = (
+        f"With {embedder} a jump is found at most {text(worst, 'error_frames')} frames from "
+        f"its true place, in the median of a row ({worst['motion']}, steepness "
+        f"{text(worst, 'steepness')})."
+    )
+    return Section("Is the jump where it is?", [sentence], [table])
 
 
-def _ladder(results: PacingResults) -> Topic:
+def _ladder(results: PacingResults, embedder: str) -> Section:
     rows, motions = measure_rows(results.of("ladder"))
     note = (
         "Spearman's rank correlation with the true unevenness (time average of |g - u|) over all "
@@ -183,29 +216,29 @@ def _ladder(results: PacingResults) -> Topic:
     )
     title = "Which measure ranks unevenness?"
     table = table_of("measures", title, rows, note)
-
-    def sentence(embedder: str) -> str:
-        text = printer(table)
-        done = [row for row in rows if row["status"] == "done"]
-        best = {motion: max(done, key=itemgetter(motion)) for motion in motions}
-        listed = "; ".join(
-            f"{motion}, {row['measure']} ({text(row, motion)})" for motion, row in best.items()
-        )
-        return (
-            f"With {embedder}, the measure that ranks true unevenness best is, by motion: {listed}."
-        )
-
-    return Topic(title, [table], ("measures.png", "steepness.png"), sentence)
+    text = printer(table)
+    done = [row for row in rows if row["status"] == "done"]
+    best = {motion: max(done, key=itemgetter(motion)) for motion in motions}
+    listed = "; ".join(
+        f"{motion}, {row['measure']} ({text(row, motion)})" for motion, row in best.items()
+    )
+    sentence = (
+        f"With {embedder}, the measure that ranks true unevenness best is, by motion: {listed}."
+    )
+    return Section(title, [sentence], [table])
 
 
 def measure_rows(ladder: pd.DataFrame) -> tuple[list[Row], list[str]]:
     """Rank correlation of every measure with the true unevenness by motion, and the motions."""
     motions = list(dict.fromkeys(ladder["motion"]))
     rows: list[Row] = []
+    # Only LPIPS can lack something.
+    reasons = ladder["lpips_reason"].dropna().tolist() if "lpips_reason" in ladder else []
+    absent = reasons[0] if reasons else perceptual.missing_weights()
     for measure, origin in MEASURES.items():
         row: Row = {"measure": measure, "origin": origin} | dict.fromkeys(motions)
         if measure not in ladder or ladder[measure].isna().all():
-            row |= {"status": "not_run", "reason": f"not run: {_why_not(ladder)}"}
+            row |= {"status": "not_run", "reason": f"not run: {absent or 'no clip has a value'}"}
         else:
             row |= {"status": "done", "reason": ""}
             for motion, group in ladder.groupby("motion", sort=False):
@@ -214,14 +247,7 @@ def measure_rows(ladder: pd.DataFrame) -> tuple[list[Row], list[str]]:
     return rows, motions
 
 
-def _why_not(ladder: pd.DataFrame) -> str:
-    """Why a measure has no values: only LPIPS can lack something."""
-    if "lpips_reason" in ladder and ladder["lpips_reason"].notna().any():
-        return str(ladder["lpips_reason"].dropna().iloc[0])
-    return perceptual.missing_weights() or "no clip has a value"
-
-
-def _faults(results: PacingResults) -> Topic:
+def _faults(results: PacingResults, embedder: str) -> Section:
     """How often each metric of evenness calls a faulty clip less even than one without a fault."""
     faults = results.of("faults")
     known = [name for name, metric in METRICS.items() if metric.direction != "none"]
@@ -244,17 +270,13 @@ def _faults(results: PacingResults) -> Topic:
     title = "Which metric detects which fault?"
     columns = ["fault", "strength", "clips", *shown]
     table = Table.of_rows("faults", title, columns, rows, note)
-
-    def sentence(embedder: str) -> str:
-        if not rows:
-            return "No faulty clip was measured."
-        mean = table.data.groupby("fault", sort=False)[shown].mean()
-        listed = "; ".join(f"{fault}, {row.idxmax()}" for fault, row in mean.iterrows())
-        blind = [str(fault) for fault, row in mean.iterrows() if row[LINEARITY] < 0.6]
-        lines = f"With {embedder}, the metric that detects a fault best is, by fault: {listed}."
-        return f"{lines} {LINEARITY} hardly sees {', '.join(blind)}." if blind else lines
-
-    return Topic(title, [table], (), sentence)
+    mean = table.data.groupby("fault", sort=False)[shown].mean()
+    listed = "; ".join(f"{fault}, {row.idxmax()}" for fault, row in mean.iterrows())
+    blind = [str(fault) for fault, row in mean.iterrows() if row[LINEARITY] < 0.6]
+    sentence = f"With {embedder}, the metric that detects a fault best is, by fault: {listed}."
+    if blind:
+        sentence += f" {LINEARITY} hardly sees {', '.join(blind)}."
+    return Section(title, [sentence], [table])
 
 
 def _less_even(faulty: pd.DataFrame, even: pd.DataFrame, name: str) -> float:
@@ -266,11 +288,12 @@ def _less_even(faulty: pd.DataFrame, even: pd.DataFrame, name: str) -> float:
     return superiority(other - one[:, None])
 
 
-def _growth(results: PacingResults) -> Topic:
+def _growth(results: PacingResults, embedder: str) -> Section:
     growth = results.of("growth").copy()
     base = growth[(growth["motion"] == "none") & (growth["timing"] == "constant")]
     usual = {name: base[name].mode()[0] for name in ("frames", "height")}
-    growth[["factor", "value"]] = [_factor(record, usual) for record in growth.to_dict("records")]
+    factors = [_factor(record, usual) for record in growth.to_dict("records")]
+    growth[["factor", "value"]] = pd.DataFrame(factors, index=growth.index)
     columns: Columns = {**ERRORS, "no_change": ("unchanged", "sum")}
     rows = grouped(growth, ["factor", "value"], "growth", columns)
     note = (
@@ -280,23 +303,20 @@ def _growth(results: PacingResults) -> Topic:
         "images. noise 51 s grey levels; compression H.264 at crf 23 + 60 s."
     )
     table = table_of("growth", "How the error grows", rows, note)
-
-    def sentence(embedder: str) -> str:
-        known = [row for row in table.rows if row["calibrated_error"] == row["calibrated_error"]]
-        if not known:
-            return f"With {embedder} no clip's parameter can be read off its arc length."
+    known = [row for row in table.rows if row["calibrated_error"] == row["calibrated_error"]]
+    sentence = f"With {embedder} no clip's parameter can be read off its arc length."
+    if known:
         text = printer(table)
         worst = max(known, key=itemgetter("calibrated_error"))
-        return (
+        sentence = (
             f"With {embedder} the calibrated error of an undisturbed clip is "
             f"{text(rows[0], 'calibrated_error')}; it is largest for {worst['factor']} "
             f"{worst['value']} ({text(worst, 'calibrated_error')})."
         )
+    return Section("What makes the error grow?", [sentence], [table])
 
-    return Topic("What makes the error grow?", [table], (), sentence)
 
-
-def _factor(record: dict[Any, Any], usual: dict[str, int]) -> tuple[str, str]:
+def _factor(record: Mapping[Any, Any], usual: dict[str, int]) -> tuple[str, str]:
     """What sets a clip of the study of growth apart from its base, and by how much."""
     if record["motion_kind"] != "none":
         return record["motion_kind"], number(record["strength"])
@@ -308,7 +328,7 @@ def _factor(record: dict[Any, Any], usual: dict[str, int]) -> tuple[str, str]:
     return "none", ""
 
 
-def _floor(results: PacingResults) -> Topic:
+def _floor(results: PacingResults, embedder: str) -> Section:
     columns: Columns = {
         "total_change": ("total_change", "median"),
         "noise_floor": ("noise_floor", "median"),
@@ -323,36 +343,35 @@ def _floor(results: PacingResults) -> Topic:
         "recognised as no semantic change; flagged_corrected: likewise with noise=nugget."
     )
     table = table_of("noise_floor", "A static, noisy clip", rows, note)
-
-    def sentence(embedder: str) -> str:
-        text = printer(table)
-        listed = "; ".join(
-            f"{row['flagged']} of {row['clips']} at noise {text(row, 'noise')}" for row in rows
-        )
-        return (
-            f"With {embedder}, static clips that are recognised as having no semantic change: "
-            f"{listed}. Any others would count as evenly paced."
-        )
-
-    return Topic("Is a static clip recognised?", [table], (), sentence)
+    text = printer(table)
+    listed = "; ".join(
+        f"{row['flagged']} of {row['clips']} at noise {text(row, 'noise')}" for row in rows
+    )
+    sentence = (
+        f"With {embedder}, static clips that are recognised as having no semantic change: "
+        f"{listed}. Any others would count as evenly paced."
+    )
+    return Section("Is a static clip recognised?", [sentence], [table])
 
 
-def _solver(results: PacingResults) -> Topic:
+def _solver(results: PacingResults, embedder: str) -> Section:
     """Clips made in embedding space: what the solver itself adds to the grid's error."""
     tables = solver_tables()
-    return Topic("What does the solver add?", tables, (), lambda embedder: solver_sentence(tables))
+    return Section("What does the solver add?", [solver_sentence(tables)], tables)
 
 
-TOPICS: tuple[tuple[str, Callable[[PacingResults], Topic]], ...] = (
-    ("grid", _pacing),
-    ("colour", _colour),
-    ("leakage", _leakage),
-    ("invariance", _invariance),
-    ("jumps", _jumps),
-    ("ladder", _ladder),
-    ("faults", _faults),
-    ("growth", _growth),
-    ("floor", _floor),
-    ("grid", _solver),
-)
-"""The studies, and what their clips show, in the order of the page."""
+SOLVER = "solver"
+
+ANSWERS: dict[str, Callable[[PacingResults, str], Section]] = {
+    "grid": _pacing,
+    "colour": _colour,
+    "leakage": _leakage,
+    "invariance": _invariance,
+    "jumps": _jumps,
+    "ladder": _ladder,
+    "faults": _faults,
+    "growth": _growth,
+    "floor": _floor,
+    SOLVER: _solver,
+}
+"""The studies, and what their clips show, in the order of the page; the solver is the grid's."""

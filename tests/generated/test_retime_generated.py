@@ -181,7 +181,6 @@ def test_a_pair_that_fails_leaves_the_others(tiny_weights, tmp_path, monkeypatch
     ("benchmark.retimes=[regenerate]", "regenerate is for benchmark=retime_existing"),
     ("benchmark.retimes=[rope_flatt]", "did you mean rope_flat"),
     ("benchmark.retimes=[{name: rope, iterations: 0}]", "iterations=0"),
-    ("benchmark.retimes=[{word: rope, preset: ours}]", "write name: rope, not word:"),
     ("benchmark.retimes=[{name: wrong_map, iterations: 3}]", "wrong_map 'iterations'"),
     ("benchmark.pairs=photos", "did you mean photographs"),
     ("benchmark.num_pairs=99", "from 1 to 16"), ("benchmark.seeds=[x]", "seed='x'"),

@@ -7,7 +7,7 @@ import pytest
 import spf
 from benchmarks.generated.pairs import load_pairs
 from benchmarks.generated.scores import oracle_curve, true_pacing
-from benchmarks.generated.sentences import sentences
+from benchmarks.generated.tables import sentences
 from benchmarks.harness.cells import Interval, Table
 from benchmarks.harness.quality import paired_table, reasons, retimed_columns, sentence
 from benchmarks.harness.session import build

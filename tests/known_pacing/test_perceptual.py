@@ -13,8 +13,7 @@ from torchvision.models import alexnet
 
 from benchmarks.known_pacing import perceptual
 from benchmarks.known_pacing import tables as truth_tables
-from benchmarks.known_pacing.pacing_measures import MEASURES
-from benchmarks.known_pacing.perceptual import PerceptualSteps
+from benchmarks.known_pacing.perceptual import perceptual_steps, reduced
 from spf.errors import UnavailableError
 
 CHANNELS = (64, 192, 384, 256, 256)
@@ -44,10 +43,7 @@ def weights(monkeypatch, tmp_path):
 
 
 def steps(frames):
-    gathered = PerceptualSteps()
-    for frame in frames:
-        gathered.add(frame)
-    return gathered.as_array()
+    return perceptual_steps([reduced(frame) for frame in frames])
 
 
 def test_steps_are_those_of_pyiqa(weights, monkeypatch):
@@ -86,7 +82,7 @@ def test_code_in_weights_is_not_run(weights, monkeypatch, tmp_path):
     path.write_bytes(pickle.dumps(CountedHarm(), protocol=2))
     for how in ("another hash", "the right hash"):
         with pytest.raises(UnavailableError, match="is damaged or another file"):
-            PerceptualSteps()
+            perceptual_steps([])
         assert not (tmp_path / "harmed").exists(), how
         publish(monkeypatch, "LINEAR", path)
 
@@ -95,13 +91,14 @@ def test_absent_weights_say_which_and_how_to_get_them(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert perceptual.identity() is None
     with pytest.raises(UnavailableError) as caught:
-        PerceptualSteps()
+        perceptual_steps([])
     missing = str(caught.value).removeprefix("LPIPS: ")
     for file in (perceptual.ALEXNET, perceptual.LINEAR):
         assert file.name in missing
         assert file.url in missing
     ladder = pd.DataFrame({"motion": "none", "true_linearity_mae": [0.0, 0.1]})
-    ladder = ladder.assign(**{name: [0.0, 1.0] for name in MEASURES if name != "pdv_lpips"})
+    others = truth_tables.MEASURES.keys() - {"pdv_lpips"}
+    ladder = ladder.assign(**{name: [0.0, 1.0] for name in others})
 
     def row():
         found = {row["measure"]: row for row in truth_tables.measure_rows(ladder)[0]}

@@ -8,7 +8,7 @@ from benchmarks.harness import session
 from benchmarks.known_pacing import errors as truth
 from benchmarks.known_pacing import solver_tables
 from benchmarks.known_pacing import tables as truth_tables
-from benchmarks.known_pacing.pacing_measures import consecutive_measures, running_sum_mae
+from benchmarks.known_pacing.rendered import consecutive_measures, running_sum_mae
 from synthetic.laws import law
 from synthetic.sphere import great_circle
 

@@ -18,7 +18,6 @@ from benchmarks.harness.records import DONE, FAILED, make_record
 from benchmarks.harness.report.tables import table_as_csv
 from benchmarks.harness.runner import Results
 from benchmarks.harness.store import CellStore
-from benchmarks.known_pacing import tables as truth_tables
 from spf.identity import closure, code_hash
 from spf.store import MANIFEST, Store
 
@@ -207,11 +206,8 @@ def stored(root):
 
 
 def test_what_was_touched_is_as_before(tmp_path, monkeypatch):
-    drawn = {"truth.png": (harness.blank(), "an image")}
+    drawn = [("floor", "truth.png", harness.blank(), "an image")]
     monkeypatch.setattr("benchmarks.known_pacing.experiment.draw_figures", lambda *_: drawn)
-    part = truth_tables.Topic("Images", [], ("truth.png",), lambda embedder: embedder)
-    parts = truth_tables.parts
-    monkeypatch.setattr(truth_tables, "parts", lambda *args: [part, *parts(*args)])
     made, real = [], session.run
     monkeypatch.setattr(session, "run", lambda config: made.append(real(config)) or made[-1])
 

@@ -7,10 +7,9 @@ from scipy.stats import spearmanr
 from skimage.exposure import match_histograms
 
 from spf.embedders.histogram import Histogram
-from synthetic.backgrounds import EDGE, RADIUS
 from synthetic.clips import COLOUR_KEEPING, FIRST_HELD_OUT_SEED, Still, SyntheticClip, content
 from synthetic.colours import DRIFTS, RGB, midway, transfer_to
-from synthetic.motion import Motion, motion, phase
+from synthetic.motion import EDGE, RADIUS, Motion, motion, phase
 from synthetic.photographs import HELD_OUT, PAIRS, RING, PhotographPair, photograph, recoloured
 
 CAT, MOTORCYCLE = (photograph(name, SIZE) for name in ("cat", "motorcycle"))
