@@ -104,7 +104,9 @@ def random_tower(place: Path, name: str, device: str) -> Any:
     return load_embedder(name, device, path=towers.save_open_clip(place, config))
 
 
-def compared_with_parts(what: str, tower: Any, source: Any, gain: float | None) -> Iterator[Row]:
+def compared_with_parts(
+    what: str, tower: Any, source: Any, gain: float | None = None
+) -> Iterator[Row]:
     """The whole against the slower of its parts, and against one frame at a time."""
     in_memory, size = isinstance(source, np.ndarray), tower.batch_size
     stack = getattr(tower, "stack", np.stack)
@@ -144,7 +146,7 @@ def embedding_on_cpu() -> Iterator[Row]:
             ("CPU, ViT-Tiny/16 at 96 px", random_tower(place / "tower", "clip", "cpu")),
             ("model that waits", Waiting()),
         ):
-            yield from compared_with_parts(f"embed, {name}", tower, path, None)
+            yield from compared_with_parts(f"embed, {name}", tower, path)
 
 
 def embedding_on_gpu() -> Iterator[Row]:
@@ -255,7 +257,8 @@ def leaderboard_again() -> Iterator[Row]:
     with _clips(MEASURED) as (clips, place):
         for _ in range(3):
             for state, found in taken.items():
-                _remove(place, *gone[state])
+                for name in gone[state]:
+                    shutil.rmtree(place / name, ignore_errors=True)
                 found.append(seconds(partial(_leaderboard, clips, place, 1)))
     cold, *others = (float(np.median(found)) for found in taken.values())
     for state, again in zip(list(taken)[1:], others, strict=True):
@@ -274,18 +277,14 @@ def second_worker() -> Iterator[Row]:
     with _clips(4 * MEASURED) as (clips, place):
         for _ in range(3):
             for workers, found in taken.items():
-                _remove(place, "results", "cache")
+                for name in ("results", "cache"):
+                    shutil.rmtree(place / name, ignore_errors=True)
                 whole = seconds(partial(_leaderboard, clips, place, workers, cores[:workers]))
                 found.append((_cells_took(place / "results"), whole))
     one, two = (np.median(found, axis=0) for found in taken.values())
     for part, alone, both, least in zip(parts, one, two, (0.85, None), strict=True):
         compared = f"{part}: 1 on 1 core {alone:.1f} s, 2 on 2 cores {both:.1f} s"
         yield Row(what, compared, alone / both / 2, "efficiency", least)
-
-
-def _remove(place: Path, *names: str) -> None:
-    for name in names:
-        shutil.rmtree(place / name, ignore_errors=True)
 
 
 def _run(arguments: Sequence[str], cores: Sequence[int] = (), **variables: str) -> None:

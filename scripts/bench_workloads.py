@@ -7,7 +7,6 @@ just before it (interpreter, libraries and input).
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -68,7 +67,7 @@ def in_turns(turns: int, *calls: Call, often: Sequence[int] = ()) -> list[float]
     for _ in range(turns):
         for found, call, times in zip(taken, calls, often or [1] * len(calls), strict=True):
             found.extend(seconds(call) for _ in range(times))
-    return [statistics.median(found) for found in taken]
+    return [float(np.median(found)) for found in taken]
 
 
 def extra_memory(call: Call) -> float:

@@ -197,46 +197,35 @@ def solids(canvas: Canvas, polygons: Sequence[Polygon], radius: float) -> Float3
     layer = np.zeros((height, width, 4), np.float32)
     if not polygons:
         return layer
-    pixels = np.concatenate([points for points, _ in polygons])
-    pixels = pixels * canvas.unit + 0.5 * np.array([width, height])
+    pixels = [points * canvas.unit + 0.5 * np.array([width, height]) for points, _ in polygons]
     # Only a box is drawn, as wide as blurs and shadow reach, and beyond the canvas if need be.
     reach = int(np.ceil(max(2.4 * radius * canvas.unit, 4.0))) + 2
-    left, top = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - reach, -reach)
+    every = np.concatenate(pixels)
+    left, top = np.maximum(np.floor(every.min(axis=0)).astype(int) - reach, -reach)
     right, bottom = np.minimum(
-        np.ceil(pixels.max(axis=0)).astype(int) + reach, [width + reach, height + reach]
+        np.ceil(every.max(axis=0)).astype(int) + reach, [width + reach, height + reach]
     )
     if right <= max(left, 0) or bottom <= max(top, 0):
         return layer
-    ends = np.cumsum([len(points) for points, _ in polygons])[:-1]
-    colours = [colour for _, colour in polygons]
-    drawn = _filled(pixels - (left, top), ends, colours, (bottom - top, right - left), canvas)
-    box = _lit(drawn, canvas, radius)
+    # Drawn at four times the resolution (twice for large frames), averaged down.
+    factor = 4 if canvas.unit <= 256 else 2
+    drawn = np.zeros(((bottom - top) * factor, (right - left) * factor, 4), np.uint8)
+    for points, (_, colour) in zip(pixels, polygons, strict=True):
+        finer = ((points - (left, top)) * factor - 0.5) * 2**_FRACTION_BITS
+        fixed = np.rint(finer).astype(np.int32)
+        cv2.fillPoly(drawn, [fixed], (*colour.tolist(), 255.0), cv2.LINE_8, _FRACTION_BITS)
+    small = cv2.resize(drawn, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+    box = small.astype(np.float32)
+    box[..., 3] /= 255.0
+    _light(box, canvas, radius)
     rows, columns = slice(max(top, 0), bottom), slice(max(left, 0), right)
     seen = box[rows.start - top :, columns.start - left :]
     layer[rows, columns] = seen[: height - rows.start, : width - columns.start]
     return layer
 
 
-def _filled(
-    points: NDArray,
-    ends: NDArray[np.intp],
-    colours: Sequence[NDArray],
-    shape: tuple[int, int],
-    canvas: Canvas,
-) -> Float32:
-    """Polygons whose points (N, 2) in pixels are parted at `ends`."""
-    # Drawn at four times the resolution (twice for large frames), averaged down.
-    factor = 4 if canvas.unit <= 256 else 2
-    drawn = np.zeros((shape[0] * factor, shape[1] * factor, 4), np.uint8)
-    fixed = np.rint((points * factor - 0.5) * 2**_FRACTION_BITS).astype(np.int32)
-    for polygon, colour in zip(np.split(fixed, ends), colours, strict=True):
-        cv2.fillPoly(drawn, [polygon], (*colour.tolist(), 255.0), cv2.LINE_8, _FRACTION_BITS)
-    layer = cv2.resize(drawn, shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
-    layer[..., 3] /= 255.0
-    return layer
-
-
-def _lit(layer: Float32, canvas: Canvas, radius: float) -> Float32:
+def _light(layer: Float32, canvas: Canvas, radius: float) -> None:
+    """Light the layer's edges and let it cast its shadow, in place."""
     sigma = max(0.3 * radius * canvas.unit, 0.6)
     alpha = layer[..., 3]
     blurred = _blur(alpha, sigma)
@@ -255,7 +244,6 @@ def _lit(layer: Float32, canvas: Canvas, radius: float) -> Float32:
     layer += np.asarray(cv2.merge((gloss, gloss, gloss, np.zeros_like(gloss))))
     np.minimum(layer, spread(255.0 * alpha, 4), out=layer)
     layer[..., 3] += shade
-    return layer
 
 
 def _blur(alpha: Float32, sigma: float) -> Float32:

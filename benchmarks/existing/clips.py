@@ -57,50 +57,49 @@ DEFINITIONS = (
 
 @dataclass(frozen=True, eq=False)
 class ExistingClip:
-    """A clip of a folder (`found`), or one that is rendered, so that its pacing is known."""
+    """A clip of a folder, or one that is rendered, so that its pacing is known."""
 
     name: str
     category: str
-    found: FolderClip | None = None
-    rendered: SyntheticClip | None = None
+    clip: FolderClip | SyntheticClip
+
+    @property
+    def rendered(self) -> bool:
+        return isinstance(self.clip, SyntheticClip)
 
     def identity(self) -> Any:
         """What determines its pixels; None where the file cannot be read."""
-        if self.rendered is not None:
-            return self.rendered.identity()
-        assert self.found is not None
-        return clip_digest(self.found)
+        clip = self.clip
+        return clip.identity() if isinstance(clip, SyntheticClip) else clip_digest(clip)
 
     def path(self, folder: RunFolder) -> Path:
         """Where it lies; a rendered one is written into the run's folder where it is not there.
 
         Raises ClipError for a problem that finding it has shown.
         """
-        if self.rendered is None:
-            assert self.found is not None
-            if self.found.problem is not None:
-                raise self.found.problem
-            return self.found.path
+        if isinstance(self.clip, FolderClip):
+            if self.clip.problem is not None:
+                raise self.clip.problem
+            return self.clip.path
         path = folder.path(f"clips/{slug(self.name)}-{digest(self.identity())[:8]}.mp4")
         if not path.exists():
-            write_mp4(path, self.rendered.frames(), self.rendered.fps)
+            write_mp4(path, self.clip.frames(), self.clip.fps)
         return path
 
     @property
     def source(self) -> str:
         """What tables call its file, wherever it lies."""
-        if self.found is None:
+        if isinstance(self.clip, SyntheticClip):
             return "rendered"
-        return f"{self.found.generator}/{printable(self.found.path.name)}".strip("/")
+        return f"{self.clip.generator}/{printable(self.clip.path.name)}".strip("/")
 
     @cached_property
     def size(self) -> tuple[int, int] | None:
         """(height, width) in pixels; None where it cannot be read."""
-        if self.rendered is not None:
-            return self.rendered.size
-        assert self.found is not None
+        if isinstance(self.clip, SyntheticClip):
+            return self.clip.size
         try:
-            info = probe(self.found.path)
+            info = probe(self.clip.path)
         except SpfError:
             return None  # computing the cell says what is wrong
         return info.height, info.width
@@ -108,8 +107,8 @@ class ExistingClip:
     @cached_property
     def oracle(self) -> RenderOracle | None:
         """Reads the true parameter off frames of its size; None for clips of a folder."""
-        clip = self.rendered
-        if clip is None:
+        clip = self.clip
+        if isinstance(clip, FolderClip):
             return None
         return RenderOracle(clip.content.painter(clip.size, seed=clip.seed))
 
@@ -141,7 +140,7 @@ def _rendered(
     made = []
     for (shown, seed), pacing in zip(contents, PACINGS, strict=False):
         clip = SyntheticClip(shown, pacing, num_frames=FRAMES, size=size, seed=seed)
-        made.append(ExistingClip(f"{shown.name}-{pacing.name}", category, rendered=clip))
+        made.append(ExistingClip(f"{shown.name}-{pacing.name}", category, clip))
     return made
 
 

@@ -205,7 +205,7 @@ class RetimeExisting(Benchmark):
         outcome.add("before_curve", f"curves/{stem}-before.csv", curve_table(curve))
         # A clip of the run's folder is linked; the user's is named, and stays where it is.
         for column, file in (("before_file", path), ("file", made.path)):
-            if file == path and clip.found is not None:
+            if file == path and not clip.rendered:
                 outcome.values[column] = clip.source
             else:
                 name = f"clips/{slug(clip.name)}" if file == path else f"retimed/{stem}"

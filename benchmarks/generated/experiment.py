@@ -230,20 +230,17 @@ class RetimeGenerated(Benchmark):
             place = self._folder.path(GENERATED)
             model = CachedGenerator(self.model, place, inputs["generator"])
             step = lambda done, total: on_progress()  # noqa: E731
-            request = self._request(pair, key.seed)
-            measure = self._measure(key.embedder, pair)
-            first = generate_measured(model, request, measure, self.target, None, step)
+            target = self.target
+            request, measure = self._request(pair, key.seed), self._measure(key.embedder, pair)
+            first = generate_measured(model, request, measure, target, None, step)
             if isinstance(strategy, WrongMap):
-                theirs = self._request(other, key.seed)
-                own = self._measure(key.embedder, other)
-                lead = generate_measured(model, theirs, own, self.target, None, step)
-                found = misled(model, request, measure, strategy, self.target, first, lead)
+                theirs, own = self._request(other, key.seed), self._measure(key.embedder, other)
+                lead = generate_measured(model, theirs, own, target, None, step)
+                found = misled(model, request, measure, strategy, target, first, lead)
             elif isinstance(strategy, Resampling):
-                found = moved(first, measure, strategy, self.target)
+                found = moved(first, measure, strategy, target)
             else:
-                found = retime_generated(
-                    model, request, measure, strategy, self.target, first, step
-                )
+                found = retime_generated(model, request, measure, strategy, target, first, step)
             return self._outcome(key, pair.shown(self._stills), model, request, found)
 
         alone = pair is other and isinstance(strategy, WrongMap)
@@ -271,7 +268,7 @@ class RetimeGenerated(Benchmark):
         before = judge(pair, first.clip, self.target, embedder)
         after = judge(pair, best.clip, self.target, embedder)
         before |= score(first.curve) | {"target_mae": first.target_mae}
-        made_by = model.identity()
+        made_by, shown = model.identity(), conditions(pair, first.clip)
         measured_by = self.measuring.provenance()
         if embedder is None:
             measured_by |= dict.fromkeys(("weights_revision", "weights_hash"), "none: the renderer")
@@ -301,13 +298,7 @@ class RetimeGenerated(Benchmark):
             "iterations": sum(attempt.warp is not None for attempt in found.attempts),
             "best_iteration": found.attempts.index(best),
             "ended": found.ended,
-            **retimed_columns(
-                self.quality,
-                first.clip,
-                best.clip,
-                self.measuring.cache,
-                conditions(pair, first.clip),
-            ),
+            **retimed_columns(self.quality, first.clip, best.clip, self.measuring.cache, shown),
         }
         if pair.oracle is not None:
             values["residual_ratio"] = after["residual"] / max(before["residual"], 1e-9)
@@ -318,15 +309,14 @@ class RetimeGenerated(Benchmark):
             columns["parameter"] = parameter(pair, best.clip)
             columns["before_parameter"] = parameter(pair, first.clip)
         stem = f"{slug(key.embedder)}/{slug(pair.name)}-{key.seed}/{slug(key.retime)}"
-        outcome.files[f"curves/{stem}.csv"] = curve_table(best.curve, **columns)
-        outcome.links["curve"] = f"curves/{stem}.csv"
+        outcome.add("curve", f"curves/{stem}.csv", curve_table(best.curve, **columns))
         # Listed among the cell's files, so that a damaged one is made again.
         for name, attempt in (("before_file", first), ("file", best)):
-            resampled = attempt is not first and attempt.warp is None
             stored = model.path(request, attempt.warp)
-            path = f"resampled/{stem}.npz" if resampled else f"{GENERATED}/{stored.name}"
-            outcome.files[path] = pack(attempt.clip) if resampled else stored.read_bytes()
-            outcome.links[name] = path
+            if attempt is not first and attempt.warp is None:
+                outcome.add(name, f"resampled/{stem}.npz", pack(attempt.clip))
+            else:
+                outcome.add(name, f"{GENERATED}/{stored.name}", stored.read_bytes())
         return outcome
 
     def summarise(self, records: list[Record], folder: RunFolder) -> Summary:
