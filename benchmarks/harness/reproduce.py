@@ -2,8 +2,7 @@
 
     python -m benchmarks reproduce --profile auto|embedded|full
 
-Prints the plan, runs it, and writes OUTPUT/tables and OUTPUT/report/index.html. What was finished
-before, and whose inputs are unchanged, is taken as it is.
+Prints the plan, runs it, and writes OUTPUT/tables and OUTPUT/report/index.html.
 """
 
 import shutil
@@ -18,7 +17,6 @@ from benchmarks.harness.folder import RunFolder
 from benchmarks.harness.report.players import make_player
 from benchmarks.harness.report.reproduction_page import (
     Chapter,
-    ReportPart,
     make_part,
     render_report,
 )
@@ -55,11 +53,8 @@ def reproduce(
     footage: str | None = None,
     chosen: Collection[int] = (),
 ) -> int:
-    """Run the plan of a profile; exit code as for a run, the worst of all.
-
-    footage : folder of the user's clips for experiment 2. chosen : numbers of the experiments that
-    are run; () for all. Raises ConfigError for an unknown profile or number and a folder without
-    clips, UnavailableError where `full` lacks something.
+    """Run the plan of a profile; exit code as for a run, the worst of all. footage, chosen : as of
+    `plan`. Raises ConfigError for wrong arguments, UnavailableError where `full` lacks something.
     """
     profile = choose(profile, PROFILES, "profile")
     planned = plan(profile, EXPERIMENTS, footage, chosen)
@@ -140,15 +135,21 @@ def chapters(planned: Sequence[Planned], runs: Runs) -> list[Chapter]:
             for one in ours
             if one.why_not
         ]
-        parts = [_part(one, runs[one]) for one in nearest]
+        parts = []
+        for one in nearest:
+            run = runs[one]
+            tables = {table.name: table for x in run.summary.sections for table in x.tables}
+            best = best_warp(list(tables.values()))
+            player = make_player(run.results.records, run.folder, tables, best)
+            part = make_part(_title(one), one.options, run.summary, run.folder, player)
+            if player:
+                about = (run.results.records[0]["model"], player.target)
+                if about in played:
+                    part = replace(part, player=None)
+                played.add(about)
+            parts.append(part)
         judged = claims(item.number, [part.tables for part in parts])
         answers = findings(item.number, [runs[one].summary for one in nearest])
-        for place, one in enumerate(nearest):
-            if player := parts[place].player:
-                about = (runs[one].results.records[0]["model"], player.target)
-                if about in played:
-                    parts[place] = replace(parts[place], player=None)
-                played.add(about)
         found.append(Chapter(item, judged, answers, missing, parts))
     return found
 
@@ -158,13 +159,6 @@ def _distance(planned: Planned) -> tuple[bool, bool]:
     real clips."""
     assert planned.part is not None
     return not planned.part.needs, CLIPS not in planned.options
-
-
-def _part(planned: Planned, run: session.Run) -> ReportPart:
-    tables = {table.name: table for x in run.summary.sections for table in x.tables}
-    ours = best_warp(list(tables.values()))
-    player = make_player(run.results.records, run.folder, tables, ours)
-    return make_part(_title(planned), planned.options, run.summary, run.folder, player)
 
 
 def _title(planned: Planned) -> str:

@@ -84,11 +84,8 @@ class Workers:
 
 
 class CellBar(Progress):
-    """A bar of the cells of a run: how many of all are completed, how many failed, the time left.
-
-    Shows nothing where the error stream is no terminal. total, done : cells in all, and those that
-    are completed before it starts.
-    """
+    """A bar of the cells of a run, so many in all and done before, where the error stream is a
+    terminal."""
 
     def __init__(self, total: int, done: int) -> None:
         stream = console(stderr=True)
@@ -136,9 +133,7 @@ def run_cells(
     """Complete all cells: those that are not finished yet are computed, here or by others.
 
     on_start : called with the cells, by index, that need no computing. on_completed : called with
-    each of the others once it is completed. Failures are recorded as rows and tried again by the
-    next run. DiskError ends the run; everything else that a cell raises becomes its row's reason,
-    in one line.
+    each of the others. Failures are rows, tried again by the next run; DiskError ends the run.
     """
     found = job.completed()
     results = Results(reused=sum(one.record["status"] != NOT_RUN for one in found.values()))
@@ -164,10 +159,7 @@ def run_cells(
 def _complete(
     job: Job, pending: list[int], workers: Workers, bar: CellBar
 ) -> Iterator[tuple[int, CompletedCell]]:
-    """Each pending cell, once it is completed; those that another command computes come last.
-
-    A pool starts again only for cells that another command has left unfinished.
-    """
+    """Each pending cell, once it is completed; those that another command computes come last."""
     held: list[int] = []
     while pending or held:
         for index, completed in _compute(job, pending, workers, bar) if pending else ():
@@ -214,8 +206,8 @@ def run_cell(
 ) -> CompletedCell | None:
     """Compute a cell, unless that was done meanwhile; None where another process is at it.
 
-    on_progress : called once a frame. What a cell raises becomes its record's reason, in one line;
-    only DiskError is raised, where nothing can be stored any more.
+    on_progress : called once a frame. What a cell raises becomes its record's reason, in one line,
+    but for DiskError: nothing can be stored any more.
     """
     cell, store = job.cells[index], job.store
     with store.lock(cell) as held:

@@ -64,11 +64,8 @@ class Run:
 
 
 def run(config: DictConfig, quiet: bool = False) -> Run:
-    """Run one experiment and write everything to OUTPUT/runs/NAME.
-
-    Exit code: 0 all cells done; 1 some failed; 130 after Ctrl-C, with what was finished recorded.
-    Raises ConfigError and UnavailableError before any work begins.
-    """
+    """Run one experiment and write everything to OUTPUT/runs/NAME, after Ctrl-C what is finished.
+    Raises ConfigError and UnavailableError before any work begins."""
     config = resolved(config)
     benchmark, job = make_job(config)
     tracker: NoTracker = _make(config.logger)
@@ -110,11 +107,8 @@ def run(config: DictConfig, quiet: bool = False) -> Run:
 
 
 def run_once(config: DictConfig) -> Run:
-    """`run`, or what it gave the last time where nothing that determines it has changed.
-
-    Cells are never computed twice; this spares their figures, films and tables too. A run is an
-    entry of the store of cells, its key a hash of the cells and of the code.
-    """
+    """`run`, or what it gave the last time where nothing that determines it has changed: an entry
+    of the store of cells, whose key is a hash of the cells and of the code."""
     benchmark, job = make_job(resolved(config))
     cells = [[cell.identity, cell.not_run] for cell in job.cells]
     page = [file_digest(path) for path in sorted(TEMPLATES.iterdir()) if path.is_file()]
@@ -229,8 +223,7 @@ def build(config: DictConfig) -> Benchmark:
 
 
 def _plan_without(config: DictConfig, arguments: dict[str, Any]) -> str:
-    """The plan of a benchmark whose embedder is not here; "" where it has none without. Raises
-    ConfigError for settings that make no run anyway."""
+    """The plan of a benchmark whose embedder is not here; "" where it has none without."""
     try:
         return str(_make(config.benchmark, **arguments).plan())
     except UnavailableError as error:
@@ -282,19 +275,15 @@ def resolved(config: DictConfig) -> DictConfig:
     except OmegaConfBaseException as error:
         raise ConfigError(f"the configuration makes no sense: {one_line(error)}") from None
     if found["embedder"]["_target_"] is None:
-        found["embedder"] = {"_target_": EMBEDDERS[default_embedder(found)]}
+        benchmark, model = found["benchmark"], found["model"]
+        real_footage = (
+            model["_target_"] == "spf.generators.folder.Folder"
+            or benchmark["_target_"].endswith(".Leaderboard")
+            or benchmark.get("clips")
+        )
+        name = DEFAULT_EMBEDDER if real_footage else RENDERED_EMBEDDER
+        found["embedder"] = {"_target_": EMBEDDERS[name]}
     return OmegaConf.create(plain(found, ""))
-
-
-def default_embedder(config: Mapping[str, Any]) -> str:
-    """The embedder of embedder=auto: whether real footage is measured, or our own clips."""
-    benchmark, model = config["benchmark"], config["model"]
-    of_the_world = (
-        model["_target_"] == "spf.generators.folder.Folder"
-        or benchmark["_target_"].endswith(".Leaderboard")
-        or bool(benchmark.get("clips"))
-    )
-    return DEFAULT_EMBEDDER if of_the_world else RENDERED_EMBEDDER
 
 
 def write_results(folder: RunFolder, results: Results, summary: Summary) -> None:
@@ -310,10 +299,8 @@ def write_results(folder: RunFolder, results: Results, summary: Summary) -> None
 
 
 def print_plan(plan: str, cells: Sequence[Cell], found: Mapping[int, CompletedCell]) -> None:
-    """Print what a run is about to do: its cells by embedder, model, strategy and target.
-
-    found : cells that need no computing, by index: completed earlier, or known not to run.
-    """
+    """Print what a run is about to do: its cells by embedder, model, strategy and target. found :
+    those that need no computing, by index."""
     first, *more = f"plan: {plan}".splitlines()
     wrap = partial(textwrap.fill, width=WIDTH, break_on_hyphens=False)
     print(wrap(printable(first), subsequent_indent="  "), file=sys.stderr)

@@ -133,11 +133,8 @@ class CellStore:
 
 def prune(output: Path) -> tuple[int, int]:
     """Remove cells, locks and half-written remains that no run of an output folder refers to any
-    more; returns how many, and the bytes set free.
-
-    Those of the last day stay: a run that is at work may not have taken them over yet. Raises
-    ConfigError where there are no runs: the folder is another one, or not mounted.
-    """
+    more, but for those of the last day, which a run at work may not have taken over yet; returns
+    how many, and the bytes set free. Raises ConfigError where there are no runs."""
     if not (output / "runs").is_dir():
         raise ConfigError(f"{output}: it holds no runs; give the output folder: --output FOLDER")
     used = {path.stem for path in output.glob(f"runs/*/{CELLS}/*.json")}
