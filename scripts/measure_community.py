@@ -2,12 +2,9 @@
 
     python scripts/measure_community.py [COLLECTION [EMBEDDER ...]]    (make community)
 
-The clips, from `spf collect COLLECTION --out results/collections/COLLECTION`, are checked. For each
-embedder it runs benchmark=leaderboard, which resumes, and copies its records and leaderboards to
-results/community/COLLECTION/EMBEDDER. An embedder that cannot run says what it needs, and its
-earlier results stay. Exit codes: 0 all that can run here were measured, 1 some clips failed or the
-results are not valid, 2 the clips are missing or other ones, 3 no embedder can run here, 130 after
-Ctrl-C.
+It takes the clips of `spf collect COLLECTION --out results/collections/COLLECTION`. An embedder
+that cannot run says what it needs, and its earlier results stay. Exit codes: 1 some clips failed or
+the results are not valid, 2 the clips are missing or other ones, 3 no embedder can run here.
 """
 
 import argparse

@@ -141,7 +141,11 @@ def metrics(board: Board, quality: Iterable[str]) -> pd.DataFrame:
 def comparisons(board: Board) -> pd.DataFrame:
     """Differences of two generators on all pairs that these two have; see `COMPARISON_NOTE`."""
     metric = board.order_by
-    tests = board.differences.tests.loc[_listed(board)].copy()
+    tests = board.differences.tests.copy()
+    orders = [list(group.places.index) for group in board.groups]
+    if len(set().union(*orders)) > EVERY_TWO:
+        near = [(one[k], one[j]) for one in orders for k in range(1, len(one)) for j in {0, k - 1}]
+        tests = tests[tests.index.isin(near)]
     values = board.differences.values[tests.index]
     sign = -1.0 if METRICS[metric].direction == "higher" else 1.0
     tests["difference"] = sign * tests["mean"]
@@ -168,16 +172,6 @@ def comparisons(board: Board) -> pd.DataFrame:
     columns = ["generator", "against", "pairs", "difference", *limits, "effect", "superiority"]
     columns += ["p", "p_holm", "result", "detectable"]
     return tests.reset_index().reindex(columns=columns)
-
-
-def _listed(board: Board) -> pd.Index:
-    """The comparisons that the table shows."""
-    tests = board.differences.tests
-    if len({name for group in board.groups for name in group.generators}) <= EVERY_TWO:
-        return tests.index
-    names = [list(group.places.index) for group in board.groups]
-    near = [(one[k], one[j]) for one in names for k in range(1, len(one)) for j in {0, k - 1}]
-    return tests.index[tests.index.isin(near)]
 
 
 def categories(records: Iterable[Record], order_by: str) -> pd.DataFrame:

@@ -102,7 +102,13 @@ class UserStudy(Benchmark):
         if key is not None:
             if not self.files:
                 raise ConfigError("key is for reading answers; name them with answers=FOLDER")
-            self.study = _keyed(key)
+            try:
+                self.study = Study.from_key(read_bounded(Path(key), LARGEST))
+            except OSError as error:
+                why = f"cannot be read ({error.strerror}); check the path"
+                raise ConfigError(f"{key}: {why}") from None
+            except AnswersError as error:
+                raise ConfigError(f"{key}: {error}") from None
             return
         if isinstance(model, Folder):
             if stills is not None and stills.name != "none":
@@ -318,12 +324,3 @@ def _files(answers: Any) -> list[Path]:
         else:
             raise ConfigError(f"{path}: there are no answers here; check the path")
     return sorted(dict.fromkeys(found), key=lambda path: (path.name, str(path)))
-
-
-def _keyed(key: str) -> Study:
-    try:
-        return Study.from_key(read_bounded(Path(key), LARGEST))
-    except OSError as error:
-        raise ConfigError(f"{key}: cannot be read ({error.strerror}); check the path") from None
-    except AnswersError as error:
-        raise ConfigError(f"{key}: {error}") from None

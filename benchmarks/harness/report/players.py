@@ -140,12 +140,6 @@ class Player:
         return {"first": first, "pairs": [asdict(pair) for pair in self.pairs]}
 
 
-def path_of(u: Sequence[float], progress: Sequence[float]) -> str:
-    """SVG path of a curve in a box of 100 x 100."""
-    points = zip(u, progress, strict=True)
-    return "M" + " ".join(f"{x * 100:.2f},{(1 - y) * 100:.2f}" for x, y in points)
-
-
 def make_player(
     records: Sequence[Record], folder: RunFolder, tables: Mapping[str, Table], ours: str = ""
 ) -> Player | None:

@@ -19,7 +19,7 @@ from benchmarks.harness.report.page import (
     environment,
     provenance_of,
 )
-from benchmarks.harness.report.players import METHOD, PLAIN, Player, path_of, webp
+from benchmarks.harness.report.players import METHOD, PLAIN, Player, webp
 from benchmarks.harness.report.tables import NARROW, PAPER, main_columns, ordered_columns
 from benchmarks.harness.reproduction.claims import LINEARITY, Claim, warps
 from benchmarks.paper import ADDRESS, CITATION, REPORTED, Experiment
@@ -165,7 +165,6 @@ def render_report(
         narrow=NARROW,
         counted=counted,
         further=lambda section: [line for line in section.paragraphs if line not in shown],
-        path_of=path_of,
         number_of=lambda player: 1 + next(n for n, x in enumerate(players) if x is player),
         title="Semantic Progress Function: reproduction",
         profile=profile,

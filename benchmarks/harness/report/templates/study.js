@@ -1,5 +1,5 @@
 "use strict";
-// What is shown to whom is decided by `arranged`; benchmarks/rating/trials.py decides it by the same rule.
+// What is shown to whom is decided by `arranged`; benchmarks/user_study/trials.py decides it by the same rule.
 const data = JSON.parse(document.getElementById("data").textContent);
 const PAUSE = 800; // milliseconds between two plays
 const SIDES = ["left", "right"];
