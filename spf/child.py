@@ -23,11 +23,7 @@ LINE = 2**20
 
 
 class Ended(Exception):
-    """The child gives no more: it is gone (no `why`), took too long, or sent what it must not."""
-
-    def __init__(self, why: str = "") -> None:
-        super().__init__()
-        self.why = why
+    """The child gives no more: it is gone (no text), took too long, or sent what it must not."""
 
 
 class Child:

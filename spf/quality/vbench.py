@@ -175,10 +175,10 @@ class VBenchProcess:
                 return reply
             why = str(reply["broke"])
         except Ended as end:
-            if end.why == HUNG:
+            if str(end) == HUNG:
                 why = f"it took longer than {seconds:g} s; raise quality.time_limit"
             else:
-                why = f"it {end.why}" if end.why else f"the process died ({self._last_line()})"
+                why = f"it {end}" if str(end) else f"the process died ({self._last_line()})"
         except BaseException:  # Ctrl-C: nothing must go on behind our back
             self.close()
             raise

@@ -114,14 +114,14 @@ class GuardedReader:
     def _failure(self, end: Ended) -> ClipError:
         """What became of the child, as an error of the clip."""
         assert self._decoder is not None
-        remedy = "the file is damaged or hostile: make it again"
-        if end.why == HUNG:
+        why, remedy = str(end), "the file is damaged or hostile: make it again"
+        if why == HUNG:
             reason = f"its decoder hung: no frame within {PATIENCE:g} s"
-        elif end.why == SLOW:
+        elif why == SLOW:
             reason = f"its decoding took more than {ENOUGH:g} s"
             remedy = "use fewer of its frames, or scale it down"
-        elif end.why:
-            reason = f"its decoder went astray: it {end.why}"
+        elif why:
+            reason = f"its decoder went astray: it {why}"
         else:
             cause = self._decoder.end()
             short = "was killed (SIGKILL), as the system does where memory is short"
