@@ -197,7 +197,7 @@ def sentences(table: Table, measure: str, metric: str, target: str) -> list[str]
         if kind_of(row["strategy"]) == players.CONTROL:
             verdict = "too few pairs for an interval"
             if row["difference_95"]:
-                verdict = VERDICTS[row["difference_95"].sign]
+                verdict = VERDICTS[sign(row["difference_95"])]
             paragraphs.append(
                 f"Control by {measure}: with another pair's map {metric} is {text(row, metric)} "
                 f"against {text(row, f'before_{metric}')} before, {verdict}."

@@ -146,15 +146,10 @@ class Interval(NamedTuple):
     def __str__(self) -> str:
         return f"{self.low:.4f} .. {self.high:.4f}"
 
-    @property
-    def sign(self) -> int:
-        """-1 or 1 where the whole interval lies below or above 0, else 0."""
-        return (self.low > 0) - (self.high < 0)
-
 
 def sign(interval: Interval | None) -> int:
-    """As `Interval.sign`; 0 where there are too few values for an interval."""
-    return interval.sign if interval else 0
+    """-1 or 1 where the whole interval lies below or above 0, else 0, as where there is none."""
+    return (interval.low > 0) - (interval.high < 0) if interval else 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,15 +3,14 @@
 import filecmp
 import os
 import re
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from spf.errors import ConfigError, SpfError
-from spf.files import sweep, write_atomic
+from spf.files import moved_into_place, sweep, write_atomic
 from spf.identity import digest
 
 FRESH = "fresh.txt"
@@ -67,22 +66,16 @@ class RunFolder:
         """Give a file of elsewhere a name in the run, unless it is there: a hard link, or a copy
         where disks have none. SpfError where the disk refuses."""
         target = self.path(relative)
-        temporary = target.with_name(f".spf-{secrets.token_hex(8)}.tmp")
-        try:
-            with disk_errors(target):
-                if target.exists() and (
-                    os.path.samefile(source, target) or filecmp.cmp(source, target, shallow=False)
-                ):
-                    return
-                target.parent.mkdir(parents=True, exist_ok=True)
+        with disk_errors(target):
+            if target.exists() and (
+                os.path.samefile(source, target) or filecmp.cmp(source, target, shallow=False)
+            ):
+                return
+            with moved_into_place(target) as temporary:
                 try:
                     os.link(source, temporary)
                 except OSError:
                     shutil.copyfile(source, temporary)
-                os.replace(temporary, target)
-        finally:
-            with suppress(OSError):  # what is left is swept another day
-                temporary.unlink(missing_ok=True)
 
     def read(self, relative: str) -> bytes:
         """Bytes of a file of the run."""

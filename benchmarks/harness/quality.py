@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness.cells import Interval, Table
+from benchmarks.harness.cells import Interval, Table, sign
 from benchmarks.harness.records import DONE, Record, generator_label, printer
 from benchmarks.harness.statistics import MINIMAL_RANKED_PAIRS, hedges_g, mean_interval
 from spf.cache import Cache
@@ -161,7 +161,7 @@ def sentence(table: Table) -> str:
         f"{way} {row['dimension']} ({row['strategy']} by {row['steered_by']}), "
         f"{text(row, 'original')} to {text(row, 'retimed')}"
         for row in bounded
-        if (way := {-1: "lower", 0: "", 1: "higher"}[row["difference_95"].sign])
+        if (way := {-1: "lower", 0: "", 1: "higher"}[sign(row["difference_95"])])
     ]
     rest = "no other interval" if clear else "no interval"
     found = "; ".join([*clear, f"{rest} of a difference excludes zero"])

@@ -22,9 +22,7 @@ def compute_on_ray(
     each as it is completed. A cell has a core, and a GPU to itself where the job's device is one.
 
     A process that dies costs its cell one more try; where it dies again, the cell has failed.
-
-    Raises UnavailableError where Ray does not start, SpfError where it fails, and what a cell
-    raises.
+    Raises UnavailableError where Ray does not start, SpfError where it fails.
     """
     on_gpu = "cuda" in job.common.get("device", "")
     cluster = Pool(count, address=os.environ.get("RAY_ADDRESS", "auto"))

@@ -244,5 +244,5 @@ def test_intervals_come_back_as_numbers():
     made = Summary("headline", [Section("s", tables=[table])])
     (again,) = Summary.of_plain(json.loads(json.dumps(made.plain()))).sections[0].tables
     assert again.rows == [row]
-    assert again.rows[0]["error_95"].sign == 0
+    assert again.rows[0]["error_95"] == (-0.25, 0.5)
     assert table_as_csv(again) == "clip,error_95,blank\na,-0.2500 .. 0.5000,\n"
