@@ -11,11 +11,10 @@ class Part:
     """One run of an experiment.
 
     options : of run.py. embedder, generator : what the plan shows. needs : options whose weights
-    and hardware must be here, or the part is not run; none for what ships. wants : options without
-    which rows are missing; only the profile full insists on them. embedded : further options for
-    the profile embedded. footage : whether it runs on clips of the user's, and not without.
-    seconds, megabytes : of time and results, estimates for 2 cores. gpu_hours : on one large GPU,
-    where the part needs one. All three are for one clip where there is footage.
+    and hardware must be here, or the part is not run. wants : options without which rows are
+    missing; the profile full insists on them. embedded : further options for the profile embedded.
+    footage : whether it runs on clips of the user's alone. seconds, megabytes : estimates for 2
+    cores. gpu_hours : on one large GPU. All three are for one clip where there is footage.
     """
 
     options: Options

@@ -97,10 +97,8 @@ def as_frame(records: list[Record]) -> pd.DataFrame:
 
 
 def as_csv(table: pd.DataFrame) -> str:
-    """CSV for people: 6 significant digits, empty where there is no value.
-
-    Text that a spreadsheet would take for a formula begins with an apostrophe.
-    """
+    """CSV for people: 6 significant digits, empty where there is no value, and an apostrophe before
+    text that a spreadsheet would take for a formula."""
     text = table.select_dtypes(["object", "string"])
     changed = table.assign(**{str(name): text[name].map(harmless) for name in text})
     return changed.to_csv(index=False, float_format="%.6g", lineterminator="\n")
@@ -123,16 +121,15 @@ def printer(table: Table) -> Callable[[Mapping[str, Any], str], str]:
 
 def decimals(table: Table) -> dict[str, int]:
     """Decimals of each column, so that its largest number has 3 digits and no zero is idle."""
-    return {name: _decimals(table.data[name].tolist()) for name in table.columns}
-
-
-def _decimals(values: list[Any]) -> int:
-    numbers = [abs(x) for x in values if isinstance(x, float) and math.isfinite(x) and x != 0]
-    if not numbers:
-        return 0
-    wanted = max(0, 2 - math.floor(math.log10(max(numbers))))
-    texts = [f"{value:.{wanted}f}" for value in numbers]
-    return wanted - min(len(text) - len(text.rstrip("0")) for text in texts) if wanted else 0
+    found = dict.fromkeys(table.columns, 0)
+    for name in found:
+        values = table.data[name].tolist()
+        numbers = [abs(x) for x in values if isinstance(x, float) and math.isfinite(x) and x != 0]
+        wanted = max(0, 2 - math.floor(math.log10(max(numbers)))) if numbers else 0
+        if wanted:
+            texts = [f"{value:.{wanted}f}" for value in numbers]
+            found[name] = wanted - min(len(text) - len(text.rstrip("0")) for text in texts)
+    return found
 
 
 def digits(value: Any, places: int) -> str:

@@ -41,7 +41,8 @@ def help_text(overrides: Sequence[str]) -> str:
     chosen = config.hydra.runtime.choices
     parts = [USAGE]
     for group in GROUPS:
-        lines = {path.stem: _first_line(path) for path in sorted((CONFIGS / group).glob("*.yaml"))}
+        files = {path.stem: path.read_text() for path in sorted((CONFIGS / group).glob("*.yaml"))}
+        lines = {name: text.split("\n")[0].removeprefix("# ") for name, text in files.items()}
         parts.append(_block(f"{group}=NAME (now {chosen[group]})", lines))
     variants = {f"{name}/...": ", ".join(pins) for name, pins in EMBEDDER_PINS.items()}
     parts.append(_block("embedder=NAME/VARIANT", variants))
@@ -116,10 +117,6 @@ def _comments(path: Path) -> dict[str, str]:
 
 def _target(path: Path) -> str:
     return yaml.safe_load(path.read_text()).get("_target_") or path.stem
-
-
-def _first_line(path: Path) -> str:
-    return path.read_text().partition("\n")[0].removeprefix("# ")
 
 
 def _value(value: Any) -> str:

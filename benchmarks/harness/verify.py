@@ -1,8 +1,4 @@
-"""A fresh run compared with the committed reference copy of its tables.
-
-python -m benchmarks verify            (make verify-results)
-python -m benchmarks verify --write    (make reference-results)
-"""
+"""A fresh run compared with the committed reference copy of its tables (make verify-results)."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -84,11 +80,8 @@ class Difference:
 
 
 def compare(reference: Path, fresh: Path) -> list[Difference]:
-    """All differences of the tables in a folder from those in the reference.
-
-    Rows that the reference could not run, or does not have, are not compared: another machine may
-    have the weights. Raises ConfigError where either folder has no tables.
-    """
+    """All differences of the tables in a folder from those in the reference, but for rows that the
+    reference could not run, or does not have. Raises ConfigError where either has no tables."""
     tables = sorted(reference.glob("*.csv"))
     if not tables:
         raise ConfigError(f"{reference}: no reference tables; write them: make reference-results")
@@ -121,11 +114,8 @@ def _table(reference: Path, fresh: Path) -> Iterator[Difference]:
 
 
 def agree(column: str, reference: str, value: str) -> bool:
-    """Whether two printed values are the same but for the column's tolerance.
-
-    Numbers within texts (`0.01 .. 0.02`, `11 of 12`) are compared one by one, the texts as they
-    are; an empty cell agrees with an empty cell alone.
-    """
+    """Whether two printed values are the same but for the column's tolerance, which is for each of
+    the numbers within texts (`0.01 .. 0.02`, `11 of 12`)."""
     before, after = reference.split(), value.split()
     limits = next(known for pattern, known in TOLERANCES.items() if fnmatchcase(column, pattern))
     return reference == value or (
@@ -167,11 +157,8 @@ KEYS = {
 
 
 def write_reference(fresh: Path, reference: Path) -> list[str]:
-    """Replace the reference by the small tables of a folder; their names.
-
-    Raises ConfigError where there are none, or where the reference holds anything but tables: it
-    is another folder then.
-    """
+    """Replace the reference by the small tables of a folder; their names. Raises ConfigError where
+    there are none, or where the reference holds anything but tables: it is another folder then."""
     made = {
         path.name: path.read_bytes()
         for path in sorted(fresh.glob("*.csv"))
@@ -180,11 +167,9 @@ def write_reference(fresh: Path, reference: Path) -> list[str]:
     if not made:
         raise ConfigError(f"{fresh}: no tables; make them: make reproduce-paper")
     old = sorted(reference.iterdir()) if reference.is_dir() else []
-    for path in old:
-        if path.suffix != ".csv" or not path.is_file():
-            raise ConfigError(
-                f"{reference}: {path.name} is no table; name a folder of tables alone"
-            )
+    others = [path.name for path in old if path.suffix != ".csv" or not path.is_file()]
+    if others:
+        raise ConfigError(f"{reference}: {others[0]} is no table; name a folder of tables alone")
     for path in old:
         path.unlink()
     for name, content in made.items():

@@ -60,8 +60,7 @@ def plan(
     chosen: Collection[int] = (),
 ) -> list[Planned]:
     """Every part in its order. footage : folder of the user's clips. chosen : numbers of the
-    experiments that are run; () for all. Raises ConfigError where the folder has no clips, and for
-    a number that no experiment has."""
+    experiments that are run; () for all. Raises ConfigError for wrong ones of both."""
     numbers = [item.number for item in experiments]
     if unknown := sorted({*chosen} - {*numbers}):
         known = ", ".join(map(str, numbers))
@@ -161,8 +160,7 @@ def missing_requirements(option: str) -> str:
 
 
 def require_everything(planned: Sequence[Planned]) -> None:
-    """What the profile full insists on: everything but footage. UnavailableError, in one line,
-    naming all that is missing and what the whole would take."""
+    """Raise UnavailableError unless everything but footage is here, with all that is missing."""
     options = [x for one in planned if one.part for x in one.part.needs + one.part.wants]
     missing = [why for option in dict.fromkeys(options) if (why := missing_requirements(option))]
     small = [one.why_not for one in planned if one.part and not one.absent]
