@@ -36,6 +36,8 @@ ELSEWHERE = ("output", "name", "engine", "workers", "cache", "fresh", "logger", 
 class NoTracker:
     """Tables and the page alone; and what a tracker may do. It fails nothing."""
 
+    name = "csv"
+
     def start(self, folder: RunFolder, config: dict[str, Any], total: int, done: int) -> None:
         """A run begins: so many cells in all, and so many completed before."""
 
@@ -56,6 +58,8 @@ class WandbTracker(NoTracker):
     never synced. Its calls are made one after the other in a thread, which ends with the process,
     so that W&B neither holds up a run nor fails it.
     """
+
+    name = "wandb"
 
     def __init__(
         self, project: str = "spf", entity: str | None = None, group: str | None = None
