@@ -311,8 +311,9 @@ def _parsed(key: str, typed: str, text: str) -> list[Any]:
     except HydraException:
         found = None
     values = found.list if isinstance(found, ChoiceSweep) else [found]
-    plain = [[*map(_text, x)] if key in LISTS and isinstance(x, list) else _text(x) for x in values]
-    if not all(isinstance(path, str) for value in plain for path in _listed(value)):
+    plain = [[*map(_text, x)] if isinstance(x, list) else _text(x) for x in values]
+    texts = [path for value in plain for path in _listed(value)] if key in LISTS else plain
+    if not all(isinstance(text, str) for text in texts):
         example = "['A','B']" if key in LISTS else "'A','B'"
         remedy = f"put names into quotes: {shell_quoted(f'{typed}={example}')}"
         raise ConfigError(f"{typed}={text}: this is no list of texts; {remedy}")

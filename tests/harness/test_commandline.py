@@ -95,6 +95,7 @@ UNCOMPOSABLE = [
     ("-m output='a'b,c", LISTED),
     ("-m output=a,", LISTED),
     ("-m output=2024,a", LISTED),
+    ("-m output=[a],b", LISTED),
     ("inputs=[a,null]", LISTED),
     ("zzz=1", "unknown option zzz; python run.py --help lists all"),
 ]
