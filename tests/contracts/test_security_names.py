@@ -4,7 +4,6 @@ import pty
 import re
 import subprocess
 import termios
-import threading
 from collections import Counter
 from contextlib import suppress
 
@@ -21,23 +20,12 @@ from benchmarks.harness.runner import one_line
 from spf.names import FORMULA, NUMBERS, printable
 
 HOSTILE = [
-    "<script>document.title=1<∕script>",
-    '"><img src=x onerror=document.title=1>',
-    "' autofocus onfocus=document.title=1 '",
-    "<style>@import 'x'",
-    "{{ 7 * 7 }}${7*7}",
-    "=HYPERLINK(0)",
-    "+1+1",
-    "-2+3+cmd|'A'",
-    "@SUM(A1)",
-    "＝2",
-    "\t=1",
-    "\x1b]0;owned\x07\x1b[2J",
-    "line\r\nbreak",
-    "right\u202eleft",
-    "pipe|pipe `tick` [a](javascript:0)",
-    "back\\|slash",
-]
+    "<script>document.title=1<∕script>", '"><img src=x onerror=document.title=1>',
+    "' autofocus onfocus=document.title=1 '", "<style>@import 'x'", "{{ 7 * 7 }}${7*7}",
+    "=HYPERLINK(0)", "+1+1", "-2+3+cmd|'A'", "@SUM(A1)", "＝2", "\t=1",
+    "\x1b]0;owned\x07\x1b[2J", "line\r\nbreak", "right\u202eleft",
+    "pipe|pipe `tick` [a](javascript:0)", "back\\|slash",
+]  # fmt: skip
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -69,11 +57,6 @@ def boards(tmp_path_factory, no_plots):
     return [board(root / "hostile", str), plain]
 
 
-@pytest.fixture(scope="module")
-def hostile(boards):
-    return boards[0]
-
-
 def test_names_make_no_element_and_no_attribute(boards):
     pages = [harness.Page(run.folder.read("index.html").decode()) for run in boards]
     one, other = (Counter((tag, *sorted(names)) for tag, names in page.tags) for page in pages)
@@ -83,8 +66,8 @@ def test_names_make_no_element_and_no_attribute(boards):
     assert any("cannot be decoded, first" in cell and HOSTILE[1] in cell for cell in cells)
 
 
-def test_a_browser_sees_text_alone(hostile):
-    with browser.open_page(hostile.folder.root / "index.html") as page:
+def test_a_browser_sees_text_alone(boards):
+    with browser.open_page(boards[0].folder.root / "index.html") as page:
         assert page.evaluate("document.title") != "1"
         assert page.evaluate("document.scripts.length") == 1
         assert page.evaluate("document.querySelectorAll('main script, main style, b').length") == 0
@@ -99,11 +82,11 @@ def formulas(path):
     return [cell for cell in cells if cell.startswith(FORMULA) and not NUMBERS.match(cell)]
 
 
-def test_no_table_for_spreadsheets_holds_a_formula(hostile, tmp_path):
-    files = sorted(hostile.folder.root.rglob("*.csv"))
+def test_no_table_for_spreadsheets_holds_a_formula(boards, tmp_path):
+    files = sorted(boards[0].folder.root.rglob("*.csv"))
     assert len(files) > 5
     assert [(path.name, found) for path in files if (found := formulas(path))] == []
-    assert "'=HYPERLINK" in hostile.folder.read("records.csv").decode()
+    assert "'=HYPERLINK" in boards[0].folder.read("records.csv").decode()
     for number, begin in enumerate(FORMULA):
         (tmp_path / "a.csv").write_text(as_csv(as_frame([{"model": f"{begin}x", "frames": 3}])))
         sweeps.report(tmp_path, number, 0, [f"{begin}key=1"], f"{begin}folder")
@@ -124,14 +107,14 @@ def test_a_name_is_one_cell_of_markdown(name):
     assert not MARKS.findall(lines[0] + lines[6])
 
 
-def test_files_of_a_run_have_plain_names(hostile):
-    for path in hostile.folder.root.rglob("*"):
+def test_files_of_a_run_have_plain_names(boards):
+    for path in boards[0].folder.root.rglob("*"):
         assert re.fullmatch(r"[A-Za-z0-9._-]+", path.name)
-        assert path.resolve().is_relative_to(hostile.folder.root.parents[1])
+        assert path.resolve().is_relative_to(boards[0].folder.root.parents[1])
 
 
-def test_records_and_errors_command_no_terminal(hostile):
-    records = hostile.results.records
+def test_records_and_errors_command_no_terminal(boards):
+    records = boards[0].results.records
     assert sum(record["status"] == "failed" for record in records) > 5
     texts = [value for record in records for value in record.values() if isinstance(value, str)]
     texts += [one_line(ValueError(f"a {name}\nb")) for name in HOSTILE]
@@ -141,16 +124,14 @@ def test_records_and_errors_command_no_terminal(hostile):
 def at_a_terminal(*command, cwd):
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 160))  # room for bars
-    process = subprocess.Popen(
-        command, cwd=cwd, env=harness.environment(), stdin=theirs, stdout=theirs, stderr=theirs
-    )
+    command = ["timeout", "--foreground", "120", *command]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+    process = subprocess.Popen(command, cwd=cwd, env=harness.environment(), **pipes)
     os.close(theirs)
-    shown, stop = b"", threading.Timer(120, process.kill)
-    stop.start()
+    shown = b""
     with suppress(OSError):  # the terminal is gone
         while more := os.read(ours, 65536):
             shown += more
-    stop.cancel()
     process.wait(60)
     os.close(ours)
     return shown

@@ -1,5 +1,4 @@
 import os
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -27,7 +26,6 @@ sys.addaudithook(look)
 with open(os.environ["SPF_TEST_AUDIT"] + ".seen", "a") as file:
     file.write("x")
 """
-"""Python runs it at the start of every process that finds it as `sitecustomize`."""
 
 
 def audited(folder, *command):
@@ -56,8 +54,8 @@ def test_the_audit_sees_connections(tmp_path):
     assert all(line.startswith("socket.connect ('192.0.2.1', 9)") for line in found)
 
 
-RUN = ["benchmark=leaderboard", "model=folder", "model.path=clips", "workers=1", "logger=csv"]
-RUN = [*harness.RUN, *RUN, "embedder=pixels", "output=out", "cache=false"]
+MORE = ("workers=1", "logger=csv", "embedder=pixels", "cache=false")
+RUN = [*harness.RUN, *harness.leaderboard_words("clips", "out", *MORE)]
 CLIP = "clips/jumpy/pair0.mp4"
 COMMANDS = {
     "run": (RUN, 2),
@@ -99,69 +97,3 @@ def test_a_run_without_a_network_gives_the_same_tables(tmp_path):
     assert done.returncode == 0, done.stderr
     run = harness.run(clips, tmp_path / "out", "embedder=pixels", "workers=1")
     assert harness.tables(harness.only_run(tmp_path / "alone")) == harness.tables(run.folder.root)
-
-
-PAPER = """
-import dataclasses, sys
-from benchmarks.harness import reproduce
-from benchmarks.paper import EXPERIMENTS
-from test_reproduce import SMALL
-first = next(item for item in EXPERIMENTS if item.parts)
-part = dataclasses.replace(first.parts[0], options=SMALL, embedded=(), wants=(), needs=())
-reproduce.EXPERIMENTS = (dataclasses.replace(first, parts=(part,)),)
-sys.exit(reproduce.reproduce('embedded', sys.argv[1]))
-"""
-
-
-@pytest.mark.slow
-def test_the_paper_is_reproduced_without_a_network(tmp_path):
-    rooms = ("", "tests/helpers", "tests/harness")
-    path = os.pathsep.join(str(harness.ROOT / room) for room in rooms)
-    tables = []
-    for root, before in ((tmp_path / "alone", isolated()), (tmp_path / "joined", [])):
-        command = [*before, sys.executable, "-c", PAPER, str(root)]
-        done = harness.command(*command, timeout=900, PYTHONPATH=path)
-        assert done.returncode == 0, done.stderr
-        assert (root / "report" / "index.html").is_file()
-        tables.append({x.name: x.read_bytes() for x in (root / "tables").glob("*.csv")})
-    assert tables[0] == tables[1]
-    assert tables[0]
-
-
-ADDRESSES = ("src", "srcset", "poster", "data", "action", "formaction", "background", "xlink:href")
-INSIDE = re.compile(r"(data:|#|(?!.*\.\.)[\w%.-]+(/[\w%.-]+)*$)")
-"""Data in the page, places in it, and files beside it."""
-
-
-def addresses(text):
-    """Everything that a browser would load by itself."""
-    found = re.findall(r"url\(\s*['\"]?([^)'\"]*)", text) + re.findall(r"@import\s+\S+", text)
-    for tag, attributes in harness.Page(text).tags:
-        names = ADDRESSES if tag in ("a", "area") else (*ADDRESSES, "href")
-        found += [str(attributes[name]) for name in names if name in attributes]
-    return found
-
-
-def outside(text):
-    return [address for address in addresses(text) if not INSIDE.match(address)]
-
-
-def test_pages_load_nothing_from_elsewhere(tmp_path, no_plots, monkeypatch):
-    for text in (
-        '<script src="//a.org/x.js"></script>',
-        "<style>b { background: url(https://a.org/x) }</style>",
-        "<style>@import 'https://a.org/x.css'</style>",
-        '<video poster="file:///etc/passwd"></video>',
-        '<img src="../../x.png">',
-    ):
-        assert outside(text)
-    clips = harness.two_generators(tmp_path / "clips", 2)
-    study = ["embedder=pixels", "benchmark=user_study", "benchmark.checks=1"]
-    monkeypatch.setattr("benchmarks.harness.report.page.EMBEDDED_IMAGES", 1)
-    runs = [harness.run(clips, tmp_path / "board", "embedder=pixels")]
-    runs.append(harness.run(clips, tmp_path / "study", *study))
-    pages = [path.read_text("utf-8") for run in runs for path in run.folder.root.rglob("*.html")]
-    assert len(pages) == 4  # the board, its clips side by side, the study and its index
-    assert all(addresses(page) for page in pages)
-    assert any("plots/" in address for page in pages for address in addresses(page))
-    assert [outside(page) for page in pages] == [[]] * 4

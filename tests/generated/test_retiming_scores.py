@@ -64,26 +64,17 @@ def said(*rows):
     return " ".join(sentences(table, "m", "linearity_mae", "linear"))
 
 
-def test_the_papers_method_stands_beside_our_best():
+def test_sentences_follow_the_rows_and_their_intervals():
     text = said(
         row("rope_flat", -0.1, Interval(-0.12, -0.08)),
         row("rope_flat (alpha=0.5)", -0.05, Interval(-0.06, -0.04)),
-        row("rope (authors_workflow)", -0.12, Interval(-0.2, 0.01)),
         row("rope (authors_code)", -0.02, Interval(-0.03, 0.01)),
     )
-    head = "Median linearity_mae of the clips of tiny, target linear, measured by m: "
-    assert text.startswith(head)
-    true = "better on 2 of 3{}, by the renderer's parameter 0.25 to 0.31"
-    doubtful = true.format(", not beyond doubt") + "; "
-    assert f"the paper's method, rope (authors_code), lowers it, 0.2 to 0.18, {doubtful}" in text
-    assert f"rope (authors_workflow), lowers it, 0.2 to 0.08, {doubtful}" in text
-    ours = "our best warp (chosen on these clips), rope_flat, lowers it, 0.2 to 0.10"
-    assert f"{ours}, {true.format('')}." in text
+    doubt = "better on 2 of 3, not beyond doubt, by the renderer's parameter 0.25 to 0.31"
+    assert f"rope (authors_code), lowers it, 0.2 to 0.18, {doubt}" in text
+    assert "our best warp (chosen on these clips), rope_flat, lowers it, 0.2 to 0.10, be" in text
     assert "rope_flat, repeated frames 0 to 0.125" in text
     assert "alpha" not in text
-
-
-def test_the_control_says_what_its_interval_allows():
     for change, interval, verdict in (
         (0.1, Interval(0.05, 0.15), "worse, so the map matters"),
         (0.1, Interval(-0.01, 0.15), "no clear difference"),
@@ -117,8 +108,6 @@ def test_a_retimed_clips_columns_are_not_swapped():
     assert columns[f"before_{FLICKER}"] == pytest.approx(50 / 255, abs=0.02)
     assert columns[FLICKER] == pytest.approx(200 / 255, abs=0.02)
     assert reasons(columns, before=True) == reasons(columns)
-    unchanged = retimed_columns(Brightness(), dark, dark)
-    assert unchanged[FLICKER] == unchanged[f"before_{FLICKER}"]
 
 
 def record(clip, before, after, **more):
@@ -141,16 +130,12 @@ def test_differences_are_paired_and_signed():
     assert first["original"] == pytest.approx(0.55)
     assert first["retimed"] == pytest.approx(0.565)
     assert first["difference"] == pytest.approx(0.015)
-    names = ("dimension", "clips", "paper", "generator")
-    known = "temporal_flickering", "6 of 6", "nearly unchanged", "tiny (shipped)"
-    assert tuple(first[name] for name in names) == known
+    assert (first["dimension"], first["clips"]) == ("temporal_flickering", "6 of 6")
     low, high = first["difference_95"]
     assert 0 < low < 0.015 < high < 0.03  # though the levels spread over 0.8
     assert first["effect"] > 2
-    names = ("dimension", "difference", "clips", "note", "paper")
-    assert tuple(second[x] for x in names) == ("imaging_quality", None, "0 of 6", ABSENT, "")
-    said = ": higher temporal_flickering (rope by tiny), 0.55 to 0.565; no other interval"
-    assert said in sentence(table)
+    assert (second["difference"], second["clips"], second["note"]) == (None, "0 of 6", ABSENT)
+    assert ": higher temporal_flickering (rope by tiny), 0.55 to 0.565;" in sentence(table)
 
 
 def test_the_sentence_follows_sign_and_number():

@@ -25,8 +25,7 @@ PASSED = {
     "benchmark": {"measuring", "model", "retime", "target", "quality", "stills"},
     **{group: {"device"} for group in ("embedder", "model", "quality", "stills")},
 }
-# Names that give another benchmark other values.
-PRESETS = {"retime_ablation": "retime_generated"}
+PRESETS = {"retime_ablation": "retime_generated"}  # which gives another benchmark other values
 DESCRIPTION = re.compile(r"# [A-Z].*\b[Nn]eeds [^.]*(\.[^.\s][^.]*)*\.$")
 
 
@@ -104,27 +103,26 @@ def test_the_help_shows_what_is_set():
         settings.help_text(["fit.windw=7"])
 
 
-@pytest.mark.parametrize(
-    ("group", "known"),
-    [("embedder", EMBEDDERS), ("model", MODELS), ("target", TARGETS), ("retime", RETIMES)],
-)
-def test_group_equals_the_registry(group, known):
-    files = {path.stem: content(path) for path in FILES if path.parent.name == group}
-    classes = {name: get_class(node["_target_"]) for name, node in files.items()}
-    named = {name: get_class(one) if isinstance(one, str) else one for name, one in known.items()}
-    assert classes == named
+def test_groups_equal_their_registries():
+    known = {"embedder": EMBEDDERS, "model": MODELS, "target": TARGETS, "retime": RETIMES}
+    for group, registry in known.items():
+        paths = {path.stem: path for path in FILES if path.parent.name == group}
+        classes = {name: get_class(content(path)["_target_"]) for name, path in paths.items()}
+        assert classes == {
+            name: get_class(one) if isinstance(one, str) else one for name, one in registry.items()
+        }
 
 
-def test_the_default_embedder_follows_what_is_measured():
-    for name, several in {
-        "tiny": ("", "benchmark=retime_existing"),
-        "efficientnet": ("benchmark=retime_existing benchmark.clips=clips",
-                         "benchmark=leaderboard", "benchmark=user_study model=folder"),
-    }.items():  # fmt: skip
-        for words in several:
-            for embedder, expected in (("auto", name), ("pixels", "pixels")):
-                config = session.resolved(harness.compose(f"embedder={embedder}", *words.split()))
-                assert get_class(config.embedder._target_).name == expected, words
+@pytest.mark.parametrize(("words", "name"), [
+    ("", "tiny"), ("benchmark=retime_existing", "tiny"),
+    ("benchmark=retime_existing benchmark.clips=clips", "efficientnet"),
+    ("benchmark=leaderboard", "efficientnet"),
+    ("benchmark=user_study model=folder", "efficientnet"),
+])  # fmt: skip
+def test_the_default_embedder_follows_what_is_measured(words, name):
+    for embedder, expected in (("auto", name), ("pixels", "pixels")):
+        config = session.resolved(harness.compose(f"embedder={embedder}", *words.split()))
+        assert get_class(config.embedder._target_).name == expected
 
 
 def test_defaults_are_the_designs_and_the_librarys():
@@ -152,10 +150,9 @@ def test_settings_arrive(tmp_path):
     words += ["sampling.stride=3", "batch_size=5", "nuisance=camera+light"]
     config = harness.compose(*harness.leaderboard_words(folder, tmp_path, *words))
     measuring: Any = session.build(config).measuring
-    assert measuring.embedder.size == 9
-    assert (measuring.settings.window, measuring.settings.noise) == (7, "nugget")
-    assert measuring.settings.sigma == inspect.signature(spf.fit).parameters["sigma"].default
-    assert measuring.sampling == Sampling(stride=3)
+    fit, default = measuring.settings, inspect.signature(spf.fit).parameters["sigma"].default
+    assert (fit.window, fit.noise, fit.sigma) == (7, "nugget", default)
+    assert (measuring.embedder.size, measuring.sampling) == (9, Sampling(stride=3))
     assert (measuring.batch_size, measuring.nuisance) == (5, "camera+light")
 
 

@@ -1,7 +1,5 @@
-import json
 import re
-from dataclasses import dataclass, field, replace
-from html.parser import HTMLParser
+from dataclasses import replace
 from pathlib import Path
 
 import browser
@@ -18,83 +16,34 @@ from benchmarks.paper import EXPERIMENTS, Experiment
 pytestmark = pytest.mark.slow
 
 
-@dataclass
-class Said:
-    chapter: str
-    text: str = ""
-    rows: list[list[str]] = field(default_factory=list)
-
-    def add(self, text):
-        self.text = f"{self.text} {text}".strip()
-
-
-class Report(HTMLParser):
-    """What a report says: `claims` with the table that each links to, `bars` of the first figure,
-    `findings` of a chapter with its rows, `paragraphs` with those of their section; `tables` by
-    their ids, and the data of its films."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.claims, self.verdicts, self.bars, self.paragraphs, self.films = [], [], [], [], []
-        self.findings, self.tables = {}, {}
-        self._chapter, self._text, self._first = "", "", False
-        self._part, self._table, self._taken = [], [], []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        known = dict(attrs)
-        name, kind = known.get("id") or "", known.get("class") or ""
-        if tag == "h2":
-            self._chapter = name if name.startswith("experiment-") else ""
-            self._part = []
-        if tag == "h3" or (tag == "h4" and not name and not self._first):
-            self._part = []  # a run, or a section of it; the table before the first is the first's
-        self._first = (tag == "details" and kind == "part") or (self._first and tag != "h4")
-        if tag in ("h3", "h4", "h5") and name:
-            self._table = self.tables[name] = []
-        if tag == "li" and "data-table" in known:
-            self.claims.append((str(known["data-table"]), Said("")))
-        if tag == "span" and kind.startswith("verdict") and self.claims:
-            self._take(tag, self.verdicts.append)
-        elif tag == "p" and kind == "figures-line":
-            self._take(tag, self.claims[-1][1].add)
-        elif tag == "p" and kind == "finding" and self._chapter:
-            self._take(tag, self.findings.setdefault(self._chapter, Said(self._chapter)).add)
-        elif tag == "p" and self._chapter and not known:
-            self.paragraphs.append(Said(self._chapter, rows=self._part))
-            self._take(tag, self.paragraphs[-1].add)
-        elif tag == "div" and "data-strategy" in known:
-            self.bars.append(f"{known['data-strategy']}:")
-        elif tag == "dd" and self.bars and not self._chapter and not self.findings:
-            self._take(tag, self._add_bar)
-        elif tag == "script" and known.get("type") == "application/json":
-            self._take(tag, lambda text: self.films.append(json.loads(text)))
-        elif tag == "tr":
-            row = []
-            self._table.append(row)
-            self._part.append(row)
-            if self._chapter:
-                self.findings[self._chapter].rows.append(row)
-        elif tag == "td":
-            self._take(tag, self._table[-1].append)
-
-    def _add_bar(self, text):
-        self.bars[-1] += f" {text}"
-
-    def _take(self, tag, to):
-        self._taken.append((tag, to))
-        self._text = ""
-
-    def handle_endtag(self, tag):
-        if self._taken and tag == self._taken[-1][0]:
-            self._taken.pop()[1](" ".join(self._text.split()))
-
-    def handle_data(self, data):
-        if self._taken:
-            self._text += data
-
-
+READ = r"""(() => {
+  const text = x => x.textContent.replace(/\s+/g, " ").trim();
+  const every = (place, selector) => [...place.querySelectorAll(selector)];
+  const texts = (place, selector) => every(place, selector).map(text).join(" ");
+  const rows = place => every(place, "tr").map(row => every(row, "td").map(text));
+  const paragraphs = [];
+  for (const run of every(document, "details.part")) {
+    const key = run.previousElementSibling; // its table is the first section's
+    let section = key.className === "table" ? rows(key) : [], first = true;
+    for (const part of run.children) {
+      if (part.tagName === "H4" && !first) section = [];
+      first = first && part.tagName !== "H4";
+      if (part.tagName === "P" && !part.attributes.length) paragraphs.push([text(part), section]);
+      section.push(...rows(part));
+    }
+  }
+  return {
+    paragraphs, verdicts: every(document, "#claim .verdict").map(text),
+    claims: every(document, "[data-table]").map(x => [x.dataset.table, texts(x, ".figures-line")]),
+    bars: every(document, ".bars div").map(x => [x.dataset.strategy, texts(x, "dd")]),
+    findings: every(document, ".chapter").map(x => [texts(x, ".finding"), rows(x)]),
+    tables: Object.fromEntries(every(document, ".table").map(x =>
+      [x.querySelector("h3, h4, h5").id, rows(x)])),
+    films: every(document, "script[type]").map(x => JSON.parse(x.textContent)),
+  };
+})()"""
+"""What a report says: paragraphs with the rows of their section, claims with their table, findings
+of a chapter with its rows, the bars of the first figure."""
 MINIATURE = ("embedder=histogram", "model.path={weights}")
 GENERATED = (*MINIATURE, "benchmark.steps=2")
 RENDERED = (
@@ -142,71 +91,70 @@ def report_file(tiny_weights, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(report_file):
-    return Report(report_file.read_text())
+    with browser.open_page(report_file) as page:
+        return page.evaluate(READ)
 
 
 def test_every_number_of_a_sentence_is_in_its_table(report):
-    assert list(report.findings) == [f"experiment-{item.number}" for item in EXPERIMENTS]
-    claims = [Said("", said.text, report.tables.get(table, [])) for table, said in report.claims]
+    assert len(report["findings"]) == len(EXPERIMENTS)
+    claims = [(text, report["tables"].get(table, [])) for table, text in report["claims"]]
     changed = 0
-    for said in (*claims, *report.findings.values(), *report.paragraphs):
-        assert unquoted(said.text, said.rows) == [], said.chapter
-        assert "%" not in said.text
-        shown = {number for row in said.rows for cell in row for number in NUMBER.findall(cell)}
-        for match in NUMBER.finditer(said.text):
+    for said, rows in (*claims, *report["findings"], *report["paragraphs"]):
+        assert unquoted(said, rows) == []
+        assert "%" not in said
+        shown = {number for row in rows for cell in row for number in NUMBER.findall(cell)}
+        for match in NUMBER.finditer(said):
             number = f"{match[0][:-1]}{(int(match[0][-1]) + 1) % 10}"
             if number not in shown:
-                text = f"{said.text[: match.start()]}{number}{said.text[match.end() :]}"
-                assert unquoted(text, said.rows), text
+                text = f"{said[: match.start()]}{number}{said[match.end() :]}"
+                assert unquoted(text, rows), text
                 changed += 1
     assert changed > 100
 
 
 def test_every_claim_has_a_verdict(report):
-    assert len(report.verdicts) == len(report.claims) >= 12
-    assert set(report.verdicts) <= {HOLDS, PARTLY, FAILS, UNCLEAR, ABSENT}
-    for (table, said), verdict in zip(report.claims, report.verdicts, strict=True):
-        assert bool(table) == bool(NUMBER.search(said.text)), said.text
+    assert len(report["claims"]) >= 12
+    assert set(report["verdicts"]) <= {HOLDS, PARTLY, FAILS, UNCLEAR, ABSENT}
+    for (table, said), verdict in zip(report["claims"], report["verdicts"], strict=True):
+        assert bool(table) == bool(NUMBER.search(said)), said
         assert table or verdict == ABSENT
 
 
 def test_the_first_figure_shows_the_rows_of_its_table(report):
-    rows = report.tables["retiming"]
-    assert [bar.partition(":")[0] for bar in report.bars][:2] == ["none", METHOD]
-    for bar in report.bars:
-        strategy, _, text = bar.partition(":")
+    assert [strategy for strategy, _ in report["bars"][:2]] == ["none", METHOD]
+    for strategy, text in report["bars"]:
         plain = METHOD if strategy == "none" else strategy  # before: a column of the method's row
-        row = next(row for row in rows if row and row[0] == plain)
-        numbers = NUMBER.findall(text)
-        assert set(numbers) <= {x for cell in row for x in NUMBER.findall(cell)}, bar
-        assert len(set(numbers)) >= 2
+        row = next(row for row in report["tables"]["retiming"] if row and row[0] == plain)
+        numbers = set(NUMBER.findall(text))
+        assert numbers <= {x for cell in row for x in NUMBER.findall(cell)}, text
+        assert len(numbers) >= 2
 
 
 def test_films_show_the_values_of_their_pairs(report):
-    pairs = [rows for name, rows in report.tables.items() if name.startswith("retimed_pairs")]
+    tables = report["tables"].items()
+    shown = [row for name, rows in tables if name.startswith("retimed_pairs") for row in rows]
     seen = []
-    for film in report.films:
+    for film in report["films"]:
+        assert film["first"] == ["none", METHOD]
         for pair in film["pairs"]:
-            takes = pair["takes"]
-            assert film["first"] == ["none", METHOD]
-            assert {"none", METHOD} < set(takes)
-            for name, take in takes.items():
+            assert {"none", METHOD} < set(pair["takes"])
+            for name, take in pair["takes"].items():
                 wanted = {pair["title"], name, take["value"]}
-                assert any(wanted <= {*row} for rows in pairs for row in rows), wanted
+                assert any(wanted <= {*row} for row in shown), wanted
             seen.append((pair["title"], tuple(pair["target"])))
     assert len(seen) == len(set(seen)) >= 3, "the curves of a pair stand on the page once"
 
 
 def test_the_papers_own_method_and_the_raw_error_stand_first(report):
-    for number in (1, 7):
-        said = report.findings[f"experiment-{number}"].text
+    findings = report["findings"]
+    for said, _ in (findings[0], findings[6]):
         assert said.index(f"the paper's method, {METHOD}, ") < said.index("our best warp (")
         assert not re.search(r"our best warp [^,]*, rope(_iterative)? \(authors", said)
-    known = report.findings["experiment-3"]
-    assert known.text.index("(raw_error)") < known.text.index("(calibrated_error)")
-    raw, calibrated = re.search(r"([\d.]+) and ([\d.]+) with none", known.text).groups()
-    assert any({"none", raw, calibrated} <= {*row} for row in known.rows)
-    line = next(said.text for table, said in report.claims if table == "pacing_by_motion")
+    known, rows = findings[2]
+    assert known.index("(raw_error)") < known.index("(calibrated_error)")
+    raw, calibrated = re.search(r"([\d.]+) and ([\d.]+) with none", known).groups()
+    assert any({"none", raw, calibrated} <= {*row} for row in rows)
+    line = next(said for table, said in report["claims"] if table == "pacing_by_motion")
     assert f"raw_error and calibrated_error by motion: none, {raw} and {calibrated}" in line
 
 

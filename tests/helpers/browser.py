@@ -1,14 +1,4 @@
-"""A page in headless Chromium, by Playwright.
-
-    with open_page(path) as page:
-        page.evaluate("document.title")
-        assert page.console_errors == page.requests == []
-        assert serious_faults(page) == []
-
-`Page` is Playwright's page with what it complained of and what it asked for. Tests that open a page
-are skipped, with the reason, where there is no Chromium; those of accessibility where there is no
-axe-core (`npm ci`).
-"""
+"""Pages in headless Chromium, by Playwright; without it, or axe-core (`npm ci`), tests skip."""
 
 import shutil
 from contextlib import contextmanager
@@ -27,37 +17,29 @@ TIMEOUT = 60_000
 
 
 class Page:
-    """A loaded page. What is not here is Playwright's `sync_api.Page`.
-
-    console_errors : errors, warnings, exceptions and violations of the page's policy so far.
-    requests : addresses that the page asked for so far, but for itself and data within it.
-    """
+    """Playwright's page, with what it complained of and which other addresses it asked for."""
 
     def __init__(self, page, address):
-        self._page, self._console_errors, self._requests = page, [], []
+        self._page, self._complaints, self._asked = page, [], []
         page.set_default_timeout(TIMEOUT)
-        page.on("console", self._on_console)
-        page.on("pageerror", lambda error: self._console_errors.append(str(error)))
-        page.on("request", lambda request: self._on_request(request.url, address))
+        page.on("console", lambda message: self._complaints.append((message.type, message.text)))
+        page.on("pageerror", lambda error: self._complaints.append(("error", str(error))))
+        page.on("request", lambda request: self._asked.append(request.url))
         page.goto(address)
+        self._inside = (address, "data:", "blob:", "about:")
 
     def __getattr__(self, name):
         return getattr(self._page, name)
 
-    def _on_console(self, message):
-        if message.type in ("error", "warning", "assert"):
-            self._console_errors.append(message.text)
-
-    def _on_request(self, url, address):
-        if url != address and not url.startswith(("data:", "blob:", "about:")):
-            self._requests.append(url)
-
-    def _now(self, found):
+    @property
+    def console_errors(self):
         self.evaluate("new Promise(done => setTimeout(done))")  # events come in their order
-        return found
+        return [text for kind, text in self._complaints if kind in ("error", "warning", "assert")]
 
-    console_errors = property(lambda self: self._now(self._console_errors))
-    requests = property(lambda self: self._now(self._requests))
+    @property
+    def requests(self):
+        self.evaluate("new Promise(done => setTimeout(done))")
+        return [url for url in self._asked if not url.startswith(self._inside)]
 
     def until(self, condition):
         """Wait for a condition. (Playwright's own way needs `eval`, which our pages forbid.)"""
@@ -85,8 +67,7 @@ _browsers = []
 
 @contextmanager
 def _browser():
-    """The one browser of the pages that are open: Playwright starts once a thread. It ends with the
-    last of them, since asyncio is of no use to others while it runs."""
+    """The one browser of all open pages, which ends with the last: others need asyncio too."""
     if _browsers:
         yield _browsers[0]
         return
@@ -114,8 +95,7 @@ def open_page(path, width=1280, height=900, fragment=""):
 
 
 def serious_faults(page):
-    """What axe-core finds in the page as it stands, of impact serious or critical: one line a rule
-    with the elements concerned."""
+    """What axe-core finds of impact serious or critical: a line a rule, with the elements."""
     if not AXE.is_file():
         pytest.skip("no axe-core here (npm ci): accessibility is not checked")
     page.evaluate(AXE.read_text(encoding="utf-8"))

@@ -1,8 +1,4 @@
-"""What the tests of the harness share: tiny clips, runs in this process, and commands as processes.
-
-A run in this process (`run`) costs a few tenths of a second for a clip; a command (`command`) adds
-the seconds that Python takes to start.
-"""
+"""Tiny clips, runs in this process (tenths of a second for a clip), and commands as processes."""
 
 import io
 import os
@@ -95,16 +91,15 @@ def two_generators(root, pairs=2):
 
 
 def compose(*overrides):
-    words = list(overrides)
-    for usual in ("embedder=tiny", "logger=csv", "workers=1"):
-        if not any(word.startswith(usual.partition("=")[0] + "=") for word in words):
-            words.append(usual)
-    return commandline.compose(commandline.parse(words).overrides)
+    named = {word.partition("=")[0] for word in overrides}
+    usual = {"embedder": "tiny", "logger": "csv", "workers": "1"}
+    words = [f"{name}={value}" for name, value in usual.items() if name not in named]
+    return commandline.compose(commandline.parse([*overrides, *words]).overrides)
 
 
 def leaderboard_words(folder, output, *more):
-    words = ["benchmark=leaderboard", "model=folder", f"model.path={folder}"]
-    return [*words, f"output={output}", *more]
+    words = ["benchmark=leaderboard", "model=folder", f"model.path={folder}", f"output={output}"]
+    return [*words, *more]
 
 
 def run(folder, output, *more):
@@ -124,11 +119,8 @@ def command(*words, cwd=ROOT, timeout=120, **more):
 
 
 def start(*words, cwd=ROOT, talk=False):
-    """Start a command in a process group of its own, with a pipe to its input if it is to talk.
-
-    Ctrl-C reaches it even where the tests run in the background of a script: there a shell has
-    SIGINT ignored, which processes inherit, while a handler becomes the default in them.
-    """
+    """A command in a process group of its own, with a pipe to its input if it is to talk. In the
+    background of a script SIGINT is ignored, which processes inherit; a handler is not."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     pipes = dict.fromkeys(("stdout", "stderr", "stdin")[: 2 + talk], subprocess.PIPE)
     try:

@@ -6,11 +6,8 @@ NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?%?(?!\w)")
 
 
 def unquoted(text, rows):
-    """Clauses of a text whose numbers and names are not all in one of the rows, as printed.
-
-    Names are cells that are more than numbers; those before a sentence's colon belong to all its
-    clauses.
-    """
+    """Clauses whose numbers and names (cells that are more than numbers; those before a sentence's
+    colon are of all its clauses) are not all in one of the rows, as printed."""
     names = {cell for row in rows for cell in row if _is_name(cell)}
     longest = sorted(names, key=len, reverse=True)
     listed = re.compile("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in longest) or "(?!)")

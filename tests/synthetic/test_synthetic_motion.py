@@ -44,8 +44,7 @@ class Witness(Content):
 def test_motion_is_deterministic_and_comes_from_the_seed(kind):
     clip = clip_with(kind, "strong", size=(17, 33), num_frames=3)  # of an odd size
     frames, still = stack(clip), replace(clip, motion=None)
-    assert frames.shape == (3, 17, 33, 3)
-    assert frames.dtype == np.uint8
+    assert (frames.shape, frames.dtype) == ((3, 17, 33, 3), np.uint8)
     np.testing.assert_array_equal(stack(clip), frames)
     assert (stack(still) != frames).any()
     assert clip.identity() != still.identity()

