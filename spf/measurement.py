@@ -136,21 +136,24 @@ def measure_clip(
     cache: Cache | None = None,
     guarded: bool = False,
     nuisance: str = "none",
+    thumbnails: bool = True,
 ) -> Measurement:
     """Embed a clip (see `embed_clip`) and fit its curve.
 
     cache : where embeddings of files are stored; a clip that is found there is not decoded, and
     `on_frame` is not called. guarded : whether files are decoded in a process of their own, which
     may crash or hang (`GuardedReader`). nuisance : none, camera, light or camera+light: what is
-    taken out in a second curve, `Measurement.corrected` (docs/concepts/nuisance.md).
+    taken out in a second curve, `Measurement.corrected` (docs/concepts/nuisance.md). thumbnails :
+    whether they are made, for plots; without them the cache is left alone.
 
     Raises ConfigError for an unknown nuisance, ClipError where the clip cannot be read or has fewer
     than 2 frames.
     """
     started = perf_counter()
     sampling, reader = sampling or Sampling(), GuardedReader if guarded else Reader
+    stored = cache if thumbnails else None
     (embeddings, images), cached = _embed(
-        source, embedder, sampling, batch_size, cache, nuisance, on_frame, reader
+        source, embedder, sampling, batch_size, stored, nuisance, on_frame, reader, thumbnails
     )
     embedded = perf_counter()
     if len(embeddings.vectors) < 2:
@@ -178,6 +181,7 @@ def _embed(
     nuisance: str = "none",
     on_frame: OnFrame | None = None,
     reader: type[Reader | GuardedReader] = Reader,
+    thumbnails: bool = True,
 ) -> tuple[Embedded, bool]:
     """Embeddings and thumbnails of a clip, and whether they came from the cache."""
 
@@ -185,7 +189,8 @@ def _embed(
         images = Thumbnails()
 
         def add(image: NDArray[np.uint8], time: float) -> None:
-            images.add(image)
+            if thumbnails:
+                images.add(image)
             if on_frame is not None:
                 on_frame(image, time)
 

@@ -84,7 +84,7 @@ class Measurer:
         """Measure a clip; where that fails, the row says why. Where the GPU failed, the process
         ends: a GPU recovers in a new one alone, which Ray starts."""
         row = self.failed(index, name, "") | {"sha256": content_hash(path)}
-        measure = partial(measure_clip, guarded=True, nuisance=self.nuisance)
+        measure = partial(measure_clip, guarded=True, thumbnails=False, nuisance=self.nuisance)
         try:
             measured = measure(path, self.loaded, DEFAULT_SETTINGS, self.sampling, self.batch_size)
         except SpfError as error:
