@@ -27,7 +27,8 @@ def _alone(monkeypatch, tmp_path_factory):
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
-    for name in ("HOME", "NETRC", "WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("NETRC", "WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
         monkeypatch.setenv(name, str(home / name.lower()))
     monkeypatch.setenv("WANDB_SILENT", "true")
     harness.without_plots(monkeypatch)
