@@ -18,11 +18,14 @@ from spf.names import plain
 
 if TYPE_CHECKING:
     from spf.measurement import Measurement
+    from spf.progress import Curve
     from spf.progress.stretches import Stretch
 
 SCHEMA = "spf.analyze/1"
 CARD = ("linearity_mae", "peak_speed", "stall_fraction", "total_change", "noise_share")
 """Metrics that a person is shown of one clip; programs get all."""
+UNEVEN = 0.4
+"""Half of the change in less than this share of the time is worth a line: even pacing takes 0.5."""
 EXPLAINS = {
     "camera": "camera motion explains",
     "light": "light explains",
@@ -275,8 +278,23 @@ def _named(measured: "Measurement") -> list[str]:
         lines.append(f"flicker: {share}, so an even curve does not mean even pacing")
     elif reason is not None:
         return [no_change_text(curve)]
-    named = [_stretch(part, measured.embeddings.unit) for part in measured.named_stretches]
-    return lines + (named or ["no dead stretch and no jump worth naming"])
+    unit = measured.embeddings.unit
+    named = [_stretch(part, unit) for part in measured.named_stretches]
+    return lines + (named or [f"no dead stretch and no jump worth naming{_half(curve, unit)}"])
+
+
+def _half(curve: "Curve", unit: str) -> str:
+    """The shortest time, from a frame on, that holds half of the change, where that is uneven."""
+    import numpy as np
+
+    times = curve.times
+    stops = np.interp(curve.progress + 0.5, curve.progress, times, right=np.inf)
+    first = int(np.argmin(stops - times))
+    start, stop, whole = times[first], stops[first], times[-1] - times[0]
+    if not stop - start < UNEVEN * whole:
+        return ""
+    length, whole, start, stop = (_time(x, unit) for x in (stop - start, whole, start, stop))
+    return f"; half of the change takes {length} of {whole} {unit}, from {start} to {stop}"
 
 
 def _print_explained(measured: "Measurement", nuisance: str) -> None:
@@ -298,9 +316,7 @@ def _print_explained(measured: "Measurement", nuisance: str) -> None:
 
 
 def _stretch(part: "Stretch", unit: str) -> str:
-    digits = 2 if unit == "s" else 0
-    times = part.start_time, part.stop_time, part.seconds
-    start, stop, length = (f"{time:.{digits}f}" for time in times)
+    start, stop, length = (_time(x, unit) for x in (part.start_time, part.stop_time, part.seconds))
     if part.kind == "cut":
         return f"hard cut      at {stop}"
     kind = "dead stretch" if part.kind == "dead" else "jump"
@@ -308,3 +324,7 @@ def _stretch(part: "Stretch", unit: str) -> str:
         f"{kind:<13} from {start} to {stop} ({length} {unit}): "
         f"{part.change:.0%} of the change, {part.speed:.2g} times the mean speed"
     )
+
+
+def _time(value: float, unit: str) -> str:
+    return f"{value:.{2 if unit == 's' else 0}f}"

@@ -183,10 +183,16 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def output_file(clip: str, out: str, name: str, suffix: str) -> Path:
-    """`out` where that is a file of this kind, else CLIP.NAME.SUFFIX in that folder."""
+    """`out` where that is a file of this kind, else CLIP.NAME.SUFFIX in that folder. Raises
+    ConfigError where it is a video of another kind."""
+    from spf.video import SUFFIXES
+
     path = Path(out)
     if path.suffix.lower() == suffix and not path.is_dir():
         return path
+    if path.suffix.lower() in SUFFIXES and not path.is_dir():
+        remedy = f"give a folder, or a name that ends in {suffix}"
+        raise ConfigError(f"{path}: the result is no {path.suffix} file; {remedy}")
     return path / f"{Path(clip).resolve().name or 'clip'}.{name}{suffix}"
 
 

@@ -40,7 +40,10 @@ def test_analyze_names_dead_stretches_and_jumps(tmp_path, capsys):
     named = r"dead stretch +from [12]\.\d+ to [23]\.\d+ "
     leaps = r"jump +from 0\.\d+ to 1\.\d+ .*: \d+% of the change"
     nothing = r"no dead stretch and no jump worth naming\n"
-    for clip, line in ((dead, named), (jump, leaps), (even, nothing)):
+    # Half of progress u ** 1.8 is from u = 0.5 ** (1 / 1.8) on, 1.36 s; the fit is smoother.
+    slow = harness.save(tmp_path / "slow.mp4", harness.steady(25, power=1.8))
+    late = r"worth naming; half of the change takes 0\.6\d of 2\.00 s, from 1\.3\d to 1\.97\n"
+    for clip, line in ((dead, named), (jump, leaps), (even, nothing), (slow, late)):
         card = spf_command.printed(capsys, "analyze", clip, *PIXELS, "--no-plot")
         assert re.search(line, card)
 

@@ -98,6 +98,8 @@ REFUSED = {
         "timemap .": "this folder holds clips; name one: spf timemap ./CLIP.mp4",
         "trim FOLDER": "spf trim FOLDER/below/a.mp4, or each: for clip in FOLDER/below/*.mp4",
         "retime .": "./CLIP.mp4, or each: for clip in ./*.mp4; do spf retime",
+        "trim CLIP.mp4 --out b/a.mkv": "b/a.mkv: the result is no .mkv file; give a folder, or",
+        "timemap CLIP.mp4 --out a.MP4": "ends in .csv",
     },
     "analyze CLIP.mp4": {
         "--no-plt": "Did you mean --no-plot", "--embedder pixel": "did you mean pixels?",
@@ -114,7 +116,7 @@ REFUSED = {
         "--target custom:path=missing.csv": "missing.csv: cannot be read", "--fps 0": "fps=0",
         "--target linear --like x.mp4": "give one of them", "--keep speed": "'length', 'fastest'",
         "--keep fastest --frames 9": "give it or frames=N", "--out FILE/below": "FILE/below",
-        "--out ./CLIP.mp4": "would replace the clip",
+        "--out ./CLIP.mp4": "would replace the clip", "--out a.avi": "ends in .mp4",
         "--target ease_in:power=0": "power=0", "--target ease_in:pover=2": "did you mean power",
         "--target ease_in:2": "SETTING=VALUE", "--fps nan": "fps=nan",
     },
