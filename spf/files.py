@@ -8,7 +8,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from reprlib import Repr
 from typing import Any
@@ -74,8 +74,7 @@ def moved_into_place(target: Path) -> Iterator[Path]:
             if aside.exists():
                 os.rename(aside, target)
             raise
-        with suppress(OSError):  # some file systems, and folders that may only be written, refuse
-            synchronise(target.parent)
+        synchronise(target.parent)
     except OSError as error:
         if error.filename is not None and os.fspath(error.filename) == str(temporary):
             error.filename, error.filename2 = str(target), None
@@ -90,12 +89,14 @@ def moved_into_place(target: Path) -> Iterator[Path]:
 
 
 def synchronise(path: Path) -> None:
-    """Have the disk hold a file or a folder's entries, so that a power cut loses neither."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Have the disk hold a file or a folder's entries, so that a power cut loses neither. Some file
+    systems, and folders that may only be written, refuse the second."""
+    with suppress(OSError) if path.is_dir() else nullcontext():
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def sweep(leftovers: Iterable[Path]) -> None:

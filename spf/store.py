@@ -109,8 +109,7 @@ class Store:
                     return found
                 self.remove(key)
                 os.rename(temporary, target)
-            with suppress(OSError):  # some file systems refuse
-                synchronise(self.folder)
+            synchronise(self.folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         entries = self.entries() if self.bound is not None else []

@@ -6,7 +6,6 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, RuntimeError, struct.error, zlib.error,
 )  # fmt: skip
 TOO_LARGE = ("its frames are too large to be read", "scale it down")
+ROUGH = "FFmpeg cannot compose it: what is transparent in it may look wrong; make a video of it"
 ANIMATED = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
 # Pillow finds the format in the content, and would start programs for some (EPS).
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP", "AVIF")
@@ -53,6 +53,7 @@ class ImageSource:
     def __init__(self, path: Path, stream: int | None) -> None:
         only_stream(path, stream)
         self._path = path
+        self._rough = False  # whether FFmpeg could not compose all frames of an animated PNG
         self.decoded = 0
         self._image = open_image(path)
         try:
@@ -119,12 +120,16 @@ class ImageSource:
         import av
         from PIL import Image
 
-        address = f"file:{self._path}"
-        with suppress(av.FFmpegError), av.open(address, format="apng") as container:
-            for frame in container.decode(video=0):
-                image = Image.fromarray(frame.to_ndarray(format="rgba"))
-                image.info = self._image.info  # an orientation
-                yield image
+        try:
+            with av.open(f"file:{self._path}", format="apng") as container:
+                for frame in container.decode(video=0):
+                    image = Image.fromarray(frame.to_ndarray(format="rgba"))
+                    image.info = self._image.info  # an orientation
+                    yield image
+        except av.error.PatchWelcomeError:  # as of 16 bits that are blended
+            self._rough = True
+        except av.FFmpegError:
+            return
 
     def _on_canvas(self, image: np.ndarray) -> np.ndarray:
         """A frame at the clip's size: a GIF's canvas grows where a frame reaches beyond it."""
@@ -138,7 +143,8 @@ class ImageSource:
         declared = self.info.frames or 0
         lost = declared - self.decoded if complete else 0
         cause = "the file is truncated or damaged"
-        return lost, [f"{lost} of {declared} frames lost: {cause}"] if lost else []
+        notes = [f"{lost} of {declared} frames lost: {cause}"] if lost else []
+        return lost, notes + [ROUGH] * self._rough
 
     def close(self) -> None:
         self._image.close()

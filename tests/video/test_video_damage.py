@@ -46,7 +46,7 @@ def write_apng(path, parts, outside=None):
         return zlib.compress(b"".join(b"\0" + row.tobytes() for row in pixels))
 
     height, width = parts[0].pixels.shape[:2]
-    chunk(b"IHDR", "IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    chunk(b"IHDR", "IIBBBBB", width, height, 8 * parts[0].pixels.itemsize, 6, 0, 0, 0)
     chunk(b"acTL", "II", len(parts), 0)
     if outside is not None:
         chunk(b"IDAT", data=packed(outside))
@@ -214,6 +214,9 @@ def test_apng_is_composed_as_the_specification_asks(tmp_path, seed):
     assert np.abs(clip.frames - shown_apng(parts)).max() <= 3
     assert (clip.info.frames, clip.notes) == (12, [])
     assert np.allclose(clip.times, np.arange(12) / 20)
+    deep = [ApngFrame(np.full((8, 8, 4), 2**15, ">u2"), blend=OVER)] * 2
+    clip = load(write_apng(tmp_path / "16-bit.png", deep))
+    assert (len(clip.frames), "FFmpeg cannot compose it" in clip.notes[0]) == (2, True)
 
 
 @pytest.mark.parametrize("kind", ["fdAT", "fcTL", "cut.png", "cut.gif"])
