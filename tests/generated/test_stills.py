@@ -243,7 +243,7 @@ def test_files_of_half_precision_are_loaded_where_there_are_no_others(folders, t
     ("+ stills=sdxl stills.path=.", "stills.path=.: this is no"),
     ("+ stills=sdxl stills.variant=dev", "variant of sdxl 'dev'"),
     *((f"+ stills=sdxl stills.{x}", f"stills.{x}") for x in ("strength=2", "steps=0", "size=5")),
-    ("benchmark=synthetic_pacing stills=folder stills.path=.", "use stills=none"),
+    ("benchmark=synthetic_pacing stills=folder stills.path=.", "write stills=none"),
 ])  # fmt: skip
 def test_what_cannot_be_shown_is_refused(words, said, tiny_weights, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))

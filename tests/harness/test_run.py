@@ -35,7 +35,7 @@ def test_a_sweep_runs_every_word_and_adds_up_the_codes(tmp_path):
     folder = harness.two_generators(tmp_path / "clips", 1)
     (folder / "even" / "bad.mp4").write_bytes(b"")
     (tmp_path / "null").symlink_to(folder)
-    words = harness.leaderboard_words("null", "'o,u''t\udcff'", "-m", "logger=csv")
+    words = harness.leaderboard_words("null", "'o,u\\'t\udcff'", "-m", "logger=csv")
     out = tmp_path / "o,u't\udcff"
     words.append("embedder=pixels,histogram")
     done = harness.command(*harness.RUN, *words, cwd=tmp_path)
