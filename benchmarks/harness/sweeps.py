@@ -25,6 +25,8 @@ from spf.names import printable, shell_quoted
 SIDE_BY_SIDE = ("joblib", "submitit_local")
 """Launchers whose jobs share this machine: each is one worker, unless the user says otherwise."""
 
+COLUMNS = ["job", "code", "options", "folder"]
+
 
 def folder_of(output: str | Path, overrides: Sequence[str]) -> Path:
     """The folder of the sweep of these overrides, in any order."""
@@ -74,10 +76,13 @@ def summarise(sweep: Path, since: float = 0.0) -> tuple[set[int], str]:
                 ended.append(json.loads(path.read_bytes()))
     ended.sort(key=lambda job: job["job"])
     folder = RunFolder(sweep)
-    table = pd.DataFrame(ended, columns=["job", "code", "options", "folder"])
-    table["options"] = [" ".join(map(shell_quoted, options)) for options in table["options"]]
-    table["folder"] = table["folder"].map(printable)
-    folder.write("jobs.csv", as_csv(table))
+    rows = [  # a table holds no bytes of names that are not UTF-8
+        job
+        | {"options": " ".join(map(shell_quoted, job["options"]))}
+        | {"folder": printable(job["folder"])}
+        for job in ended
+    ]
+    folder.write("jobs.csv", as_csv(pd.DataFrame(rows, columns=COLUMNS)))
     done = sum(job["code"] == 0 for job in ended)
     headline = f"{done} of {len(ended)} jobs without a failure"
     if ended:

@@ -30,7 +30,9 @@ Job = dict[str, Any]
 
 def write_sweep(folder: RunFolder, jobs: Sequence[Job], headline: str) -> None:
     """Write sweep.csv and index.html, and print the table as far as a terminal is wide."""
-    typed = pd.DataFrame([dict(x.partition("=")[::2] for x in job["options"]) for job in jobs])
+    # Tables hold UTF-8 alone, which names of files need not be.
+    options = ([printable(option).partition("=") for option in job["options"]] for job in jobs)
+    typed = pd.DataFrame([{key: value for key, _, value in parts} for parts in options])
     settings = typed.loc[:, typed.nunique(dropna=False) > 1].fillna("")
     records = pd.concat([_records(job) for job in jobs], ignore_index=True)
     table = joint_table(jobs, settings, records)
