@@ -53,18 +53,19 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
 
 
 @contextmanager
-def moved_into_place(target: Path) -> Iterator[Path]:
+def moved_into_place(target: Path, durable: bool = True) -> Iterator[Path]:
     """A temporary name beside the target, for a file or a folder; moved to it once on the disk.
 
-    Missing folders are made. Whatever is raised (OSError, KeyboardInterrupt), the old target stays
-    as it was and nothing temporary is left; after SIGKILL something named `.spf-*.tmp` may be.
+    durable : wait for the disk; needless for what is made again from elsewhere. Missing folders are
+    made. Whatever is raised (OSError, KeyboardInterrupt), the old target stays as it was and
+    nothing temporary is left; after SIGKILL something named `.spf-*.tmp` may be.
     """
     temporary = target.with_name(f".spf-{secrets.token_hex(8)}.tmp")
     aside = temporary.with_suffix(".old")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
-        for path in (temporary, *temporary.rglob("*")):
+        for path in (temporary, *temporary.rglob("*")) if durable else ():
             synchronise(path)
         if temporary.is_dir() and target.is_dir():
             os.rename(target, aside)  # a folder that holds files cannot be renamed over
@@ -74,7 +75,8 @@ def moved_into_place(target: Path) -> Iterator[Path]:
             if aside.exists():
                 os.rename(aside, target)
             raise
-        synchronise(target.parent)
+        if durable:
+            synchronise(target.parent)
     except OSError as error:
         if error.filename is not None and os.fspath(error.filename) == str(temporary):
             error.filename, error.filename2 = str(target), None

@@ -71,7 +71,7 @@ class RunFolder:
                 os.path.samefile(source, target) or filecmp.cmp(source, target, shallow=False)
             ):
                 return
-            with moved_into_place(target) as temporary:
+            with moved_into_place(target, durable=False) as temporary:  # a run places hundreds
                 try:
                     os.link(source, temporary)
                 except OSError:
