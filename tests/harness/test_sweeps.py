@@ -54,7 +54,8 @@ def test_a_sweep_has_one_table_of_settings_and_metrics(tmp_path, capsys):
     place = {"embedder": "pixels (control)", "model": "m", "target": "sine", "peak_speed": None}
     sweep, folder = tmp_path / "sweeps" / "x", tmp_path / "runs" / "2"
     folder.mkdir(parents=True)
-    records.assign(**place).to_parquet(folder / "records.parquet")
+    counts = {"attempts": [1, 1, 2, 3, 3]}  # whole numbers are no metric
+    records.assign(**place, **counts).to_parquet(folder / "records.parquet")
     for number, code, name in ((10, 3, "siglip"), (2, 1, "pixels")):
         words = [f"embedder={name}", "fit.window=3", "x=1"]
         sweeps.report(sweep, number, code, words, str(folder.with_name(str(number))))

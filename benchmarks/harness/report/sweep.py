@@ -34,8 +34,10 @@ def write_sweep(folder: RunFolder, jobs: Sequence[Job], headline: str) -> None:
     options = ([printable(option).partition("=") for option in job["options"]] for job in jobs)
     typed = pd.DataFrame([{key: value for key, _, value in parts} for parts in options])
     settings = typed.loc[:, typed.nunique(dropna=False) > 1].fillna("")
-    records = pd.concat([_records(job) for job in jobs], ignore_index=True)
-    table = joint_table(jobs, settings, records)
+    runs = [_records(job) for job in jobs]
+    records = pd.concat(runs, ignore_index=True)
+    names = dict.fromkeys(str(name) for run in runs for name in run.select_dtypes("float"))
+    table = joint_table(jobs, settings, records, [name for name in names if name not in FIRST])
     folder.write("sweep.csv", table_as_csv(table))
     links = {}
     for job, chosen in zip(jobs, settings.to_dict("records"), strict=True):
@@ -61,21 +63,22 @@ def _records(job: Job) -> pd.DataFrame:
     return found.assign(job=job["job"])
 
 
-def joint_table(jobs: Sequence[Job], settings: pd.DataFrame, records: pd.DataFrame) -> Table:
+def joint_table(
+    jobs: Sequence[Job], settings: pd.DataFrame, records: pd.DataFrame, metrics: Sequence[str]
+) -> Table:
     """A row for each job and each embedder, model, strategy and target in it.
 
     settings : a row for each job, the settings that are not the same in all. records : of all jobs.
-    Columns: the settings; how many clips have a pacing, and the mean of each metric over these; how
-    many show no change or flicker, which are in no mean; the note says what is the same in all
-    rows.
+    metrics : the columns that are averaged. Columns: the settings; how many clips have a pacing,
+    and the mean of each metric over these; how many show no change or flicker, which are in no
+    mean; the note says what is the same in all rows.
     """
     status, paced = records["status"], records["reason"] == ""
     done = status == DONE
     kinds = (done & paced, done & ~paced, status == FAILED, status == NOT_RUN)
     counts = pd.DataFrame(dict(zip(COUNTS, kinds, strict=True)))
     by = [records["job"].astype(int), *(records[name].rename(f"of {name}") for name in GROUPS)]
-    numbers = records.infer_objects().select_dtypes("float").drop(columns=FIRST, errors="ignore")
-    means = numbers.where(done & paced).groupby(by, sort=False).mean()
+    means = records[metrics].astype(float).where(done & paced).groupby(by, sort=False).mean()
     found = counts.groupby(by, sort=False).sum().join(means).reset_index()
     numbered = settings.assign(status=[STATUS.get(job["code"], "failed") for job in jobs])
     numbered.insert(0, "job", [job["job"] for job in jobs])
