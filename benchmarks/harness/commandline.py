@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from spf.errors import ConfigError, SpfError, one_line
 from spf.extras import require_extra
-from spf.names import NO_NETWORK, choose, is_url, printable, shell_quoted
+from spf.names import NO_NETWORK, choose, is_url, printable
 from spf.weights import EMBEDDER_PINS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -47,6 +47,8 @@ ASKING = {"-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--i
 ASKING |= {"-p", "--package", "--resolve", "-sc", "--shell-completion"}
 """Hydra's own options, by which it shows something and runs nothing."""
 OPTIONS = {*SWEEP, *ASKING, "--fresh"}
+QUOTED = re.compile(r"'([^'\\]|\\.)*'|\"([^\"\\]|\\.)*\"", re.DOTALL)
+"""One text in quotes; a command or a prompt may begin and end with two of them."""
 HELP = "python run.py --help"
 
 
@@ -291,9 +293,8 @@ def _unknown_option(option: str, known: set[str]) -> ConfigError:
 
 def _literal(key: str, typed: str, text: str, sweep: bool) -> str:
     """The value of an option in `LITERAL`, or those of a sweep, for Hydra. Raises ConfigError."""
-    hydras = len(text) > 1 and text[0] in "'\"" and text[-1] == text[0]
-    hydras |= key in LISTS and text[:1] == "[" and text[-1:] == "]"
-    hydras |= sweep and "," in text
+    listed = key in LISTS and text[:1] == "[" and text[-1:] == "]"
+    hydras = listed or (sweep and "," in text) or QUOTED.fullmatch(text)
     exists = key in PATHS and os.path.lexists(os.path.expanduser(text))
     values = _parsed(key, typed, text) if hydras and not exists else [text]
     for path in (path for value in values for path in _listed(value) if key in PATHS):
@@ -315,7 +316,7 @@ def _parsed(key: str, typed: str, text: str) -> list[Any]:
     texts = [path for value in plain for path in _listed(value)] if key in LISTS else plain
     if not all(isinstance(text, str) for text in texts):
         example = "['A','B']" if key in LISTS else "'A','B'"
-        remedy = f"put names into quotes: {shell_quoted(f'{typed}={example}')}"
+        remedy = f'put names into quotes: "{typed}={example}"'
         raise ConfigError(f"{typed}={text}: this is no list of texts; {remedy}")
     return plain
 

@@ -20,6 +20,7 @@ ODD = [
     "2024_05_01", "1e3", "0x1f", "1_000", "null", "true", "nan", "12:30.mp4", "-x", "--out",
     "a=b", "a,b", "a b", " a", "a ", "[a]", "[a,b]", "a[0]", "{a: 1}", "(b", "*", "%j", "50%",
     "it's", 'say "hi"', "'q'", '"q"', "'", "a','b", "''", "${HOME}", "$HOME", "${oc.env:HOME}",
+    "'a b' {c} 'd'", '"a" "b"',
     "\\${x}", "end\\", "\\\\", "#c", "!d", "@p", "+x", "~nobody-here", "choice(a,b)", "`ls`",
     "e\u0301", "\u00e9", "line\nbreak", "tab\tend\t", "\x1b[2J", "\udcff.mp4",
 ]  # fmt: skip
@@ -70,7 +71,7 @@ def test_values_are_taken_as_they_are_typed(key, tmp_path, monkeypatch):
     assert values(parse(["-m", f'{key}=[a,"b]"],c,[ ]']).overrides[0]) == [["a", "b]"], ["c"], []]
 
 
-LISTED = "this is no list of texts; put names into quotes: '(inputs|output)="
+LISTED = """this is no list of texts; put names into quotes: "(inputs|output)=.*'A','B'"""
 UNCOMPOSABLE = [
     ("embedder=pixel", "embedder 'pixel'; did you mean pixels"),
     ("embedder=pixels,histogrm", "'histogrm'; did you mean histogram"),
