@@ -335,10 +335,8 @@ def _submission(folder: Path, parts: bool = True) -> Iterator[str]:
             yield from (f"{printable(entry.name)}: {x}" for x in _submission(entry, False))
         elif entry.is_symlink() or not entry.is_file() or not ALLOWED.fullmatch(entry.name):
             yield f"{printable(entry.name)} does not belong here; remove it"
-        else:
-            most = MAXIMAL_BYTES if entry == file else MAXIMAL_README
-            if entry.stat().st_size > most:
-                yield f"{entry.name} is larger than {most:,} bytes"
+        elif entry != file and entry.stat().st_size > MAXIMAL_README:
+            yield f"{entry.name} is larger than {MAXIMAL_README:,} bytes"
     if within:
         return
     if not file.is_file() or file.is_symlink():

@@ -25,6 +25,7 @@ from benchmarks.leaderboard.comparison import (
     losses,
     runs,
 )
+from spf.commands.compare import SCHEMA
 from spf.commands.output import print_table
 from spf.embedders import label
 from spf.progress import METRICS
@@ -45,7 +46,6 @@ EVERY_TWO = 100
 """Generators up to which every two are compared; with more, each with the best of its groups and
 the next better one."""
 
-SCHEMA = "spf.compare/2"
 FILE = "leaderboard.json"
 WHOLE = ("group", "order", "rank", "pairs")
 
@@ -232,11 +232,13 @@ def document(board: Board, table: pd.DataFrame, messages: Sequence[str]) -> dict
     `leaderboard`, with names for its ties, and beside them the messages about them."""
     ties: dict[Any, dict[str, list[str]]] = {}
     for group in board.groups:
-        for name, place in group.places.items():
-            others, signs = group.places.drop(name), board.differences.signs.loc[str(name)]
-            equal = [other for other in others.index if others[other] == place]
-            tied = [other for other in others.index if signs[other] == 0 and group.ranked]
-            ties[group.number, name] = {"tied_with": tied, "equal_to": equal}
+        names, places = group.places.index, group.places.to_numpy()
+        signs = board.differences.signs.loc[names, names].to_numpy()
+        for k, name in enumerate(names):
+            others = np.arange(len(names)) != k
+            tied = (signs[k] == 0) & others & group.ranked
+            equal = (places[k] == places) & others
+            ties[group.number, name] = {"tied_with": [*names[tied]], "equal_to": [*names[equal]]}
     used = board.clips[board.clips["exclusion"] == ""]
     noise = used.groupby("generator")["noise_share"].mean()
     rows = []

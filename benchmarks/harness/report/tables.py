@@ -148,7 +148,7 @@ def table_as_csv(table: Table) -> str:
     return as_csv(table.data.infer_objects())
 
 
-def escaped(text: str) -> str:
+def markdown_text(text: str) -> str:
     """Text as a cell of a Markdown table shows it: no end of the cell, link, code or HTML."""
     return SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
 
@@ -156,12 +156,12 @@ def escaped(text: str) -> str:
 def table_as_markdown(table: Table) -> str:
     """GitHub-flavoured Markdown."""
     lines = [
-        f"# {escaped(table.title)}",
+        f"# {markdown_text(table.title)}",
         "",
         "| " + " | ".join(map(heading, table.columns)) + " |",
         "|" + " --- |" * len(table.columns),
     ]
     for row in table.rows:
-        cells = (escaped(number(value)) for value in row.values())
+        cells = (markdown_text(number(value)) for value in row.values())
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, *(["", escaped(table.note)] if table.note else []), ""])
+    return "\n".join([*lines, *(["", markdown_text(table.note)] if table.note else []), ""])
