@@ -270,12 +270,14 @@ def _faults(results: PacingResults, embedder: str) -> Section:
     title = "Which metric detects which fault?"
     columns = ["fault", "strength", "clips", *shown]
     table = Table.of_rows("faults", title, columns, rows, note)
-    mean = table.data.groupby("fault", sort=False)[shown].mean()
-    listed = "; ".join(f"{fault}, {row.idxmax()}" for fault, row in mean.iterrows())
-    blind = [str(fault) for fault, row in mean.iterrows() if row[LINEARITY] < 0.6]
-    sentence = f"With {embedder}, the metric that detects a fault best is, by fault: {listed}."
-    if blind:
-        sentence += f" {LINEARITY} hardly sees {', '.join(blind)}."
+    sentence = "No faulty clip was measured."
+    if rows:
+        mean = table.data.groupby("fault", sort=False)[shown].mean()
+        listed = "; ".join(f"{fault}, {row.idxmax()}" for fault, row in mean.iterrows())
+        blind = [str(fault) for fault, row in mean.iterrows() if row[LINEARITY] < 0.6]
+        sentence = f"With {embedder}, the metric that detects a fault best is, by fault: {listed}."
+        if blind:
+            sentence += f" {LINEARITY} hardly sees {', '.join(blind)}."
     return Section(title, [sentence], [table])
 
 
