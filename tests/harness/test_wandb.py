@@ -131,11 +131,14 @@ def test_a_run_made_again_goes_on_as_the_same_wandb_run(tmp_path, monkeypatch):
         assert "not written (enough)" in publish(tmp_path)
     (cut_off,) = folders()
     time.sleep(1.1)  # W&B names folders by the second
-    publish(tmp_path, 0.5)
+    first = publish(tmp_path, 0.5)
     (folder,) = folders()
     assert folder != cut_off
     content = merged(*(one.item for one in kinds(folder, "history")))
     assert content["mean/linearity_mae"] == 0.5
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert publish(tmp_path, 0.5) == first
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     (file,) = folder.glob("*.wandb")
     file.with_suffix(".wandb.synced").touch()
     time.sleep(1.1)

@@ -1,11 +1,12 @@
 """Where else a run is recorded: W&B, or nowhere."""
 
+import json
 import os
 import re
 import shutil
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from multiprocessing import TimeoutError as NoAnswer
 from multiprocessing.pool import AsyncResult, ThreadPool
 from pathlib import Path
@@ -20,9 +21,11 @@ from benchmarks.harness.folder import RunFolder, slug
 from benchmarks.harness.measuring import read_curve
 from benchmarks.harness.records import DONE, Record
 from benchmarks.harness.runner import one_line
+from spf.identity import digest
 from spf.names import shell_quoted
 from spf.progress import METRICS
 
+PUBLISHED = "wandb/published.json"
 LONGEST = 128
 """Letters of a name that W&B takes."""
 PATIENCE = 900.0
@@ -54,9 +57,10 @@ class WandbTracker(NoTracker):
 
     Offline unless the user is logged in; WANDB_MODE, where it is set, decides. The id at W&B is
     the run's own name, so that a run that was interrupted, or is made again, goes on as the same
-    W&B run. Offline, W&B begins a folder each time: the new one takes the place of those that were
-    never synced. Its calls are made one after the other in a thread, which ends with the process,
-    so that W&B neither holds up a run nor fails it.
+    W&B run; one that is there already, unchanged, is left as it is. Offline, W&B begins a folder
+    each time: the new one takes the place of those that were never synced. Its calls are made one
+    after the other in a thread, which ends with the process, so that W&B neither holds up a run nor
+    fails it.
     """
 
     name = "wandb"
@@ -69,11 +73,14 @@ class WandbTracker(NoTracker):
         self._thread = ThreadPool(1)
         self._calls: list[AsyncResult[Any]] = []
         self._run: Any = None
+        self._config: dict[str, Any] = {}
         self._progress = {"cells/total": 0, "cells/done": 0, "cells/failed": 0}
 
     def start(self, folder: RunFolder, config: dict[str, Any], total: int, done: int) -> None:
         self._progress |= {"cells/total": total, "cells/done": done}
-        self._call(partial(self._begin, folder, config))
+        self._config = config
+        if done < total:
+            self._call(partial(self._begin, folder))
 
     def on_completed(self, record: Record) -> None:
         self._progress["cells/done" if record["status"] == DONE else "cells/failed"] += 1
@@ -82,7 +89,7 @@ class WandbTracker(NoTracker):
         self._call(lambda: self._run.log(values))  # the run that the thread began
 
     def publish(self, folder: RunFolder, records: list[Record], summary: Summary) -> str:
-        self._call(partial(self._complete, folder, records, summary))
+        self._call(partial(self._publish, folder, records, summary))
         try:
             return str([call.get(PATIENCE) for call in self._calls][-1])
         except NoAnswer:
@@ -94,7 +101,28 @@ class WandbTracker(NoTracker):
     def _call(self, call: Callable[[], Any]) -> None:
         self._calls.append(self._thread.apply_async(call))
 
-    def _begin(self, folder: RunFolder, config: dict[str, Any]) -> None:
+    def _publish(self, folder: RunFolder, records: list[Record], summary: Summary) -> str:
+        """Complete the W&B run, unless it is there already; where it can be seen."""
+        about = [self.place, self.group, _sweep_job(), self._mode]
+        content = digest([self._config, records, summary.plain(), about])
+        known = _published(folder) if self._run is None else {}
+        if known.get("content") != content or not Path(known["folder"]).is_dir():
+            if self._run is None:
+                self._begin(folder)
+            url, place = self._complete(folder, records, summary)
+            known = {"content": content, "url": url, "folder": str(place)}
+            folder.write(PUBLISHED, json.dumps(known))
+        if known["url"]:
+            return f"W&B: {known['url']}"
+        # A name may begin with a dash.
+        command = shell_quoted(os.path.join(".", os.path.relpath(known["folder"])))
+        return f"W&B (offline): wandb sync {command} publishes it"
+
+    @cached_property
+    def _mode(self) -> str:
+        return os.environ.get("WANDB_MODE") or _login(_wandb())
+
+    def _begin(self, folder: RunFolder) -> None:
         """Begin the W&B run, or go on with it."""
         wandb = _wandb()
         group, name = _sweep_job() or (None, folder.root.name)
@@ -104,9 +132,9 @@ class WandbTracker(NoTracker):
             id=slug(folder.root.name),
             resume="allow",
             name=name,
-            config=config | {"metrics": {name: METRICS[name].direction for name in METRICS}},
+            config=self._config | {"metrics": {name: METRICS[name].direction for name in METRICS}},
             dir=str(folder.root),
-            mode=os.environ.get("WANDB_MODE") or _mode(wandb),
+            mode=self._mode,
             settings=wandb.Settings(
                 disable_git=True,
                 disable_code=True,
@@ -117,8 +145,10 @@ class WandbTracker(NoTracker):
             ),
         )
 
-    def _complete(self, folder: RunFolder, records: list[Record], summary: Summary) -> str:
-        """Log what the run found and end it; where it can be seen."""
+    def _complete(
+        self, folder: RunFolder, records: list[Record], summary: Summary
+    ) -> tuple[str | None, Path]:
+        """Log what the run found and end it; its address, None offline, and its folder."""
         means = pd.DataFrame(records).reindex(columns=list(METRICS)).astype(float).mean().dropna()
         with self._run as run:
             for name in means.index:
@@ -128,11 +158,15 @@ class WandbTracker(NoTracker):
         for older in place.parent.glob(f"offline-run-*-{slug(folder.root.name)}"):
             if older != place and not any(older.glob("*.synced")):
                 shutil.rmtree(older, ignore_errors=True)
-        if url:
-            return f"W&B: {url}"
-        # A name may begin with a dash.
-        command = shell_quoted(os.path.join(".", os.path.relpath(place)))
-        return f"W&B (offline): wandb sync {command} publishes it"
+        return url, place
+
+
+def _published(folder: RunFolder) -> dict[str, Any]:
+    """What the run published last: its digest, address and folder; empty where none is known."""
+    try:
+        return dict(json.loads(folder.read(PUBLISHED)))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _wandb() -> Any:
@@ -144,7 +178,7 @@ def _wandb() -> Any:
     return wandb
 
 
-def _mode(wandb: Any) -> str:
+def _login(wandb: Any) -> str:
     try:
         return "online" if wandb.login(prompt=False) else "offline"
     except Exception as error:  # credentials that do not work, or no network
