@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -258,6 +258,8 @@ class _Panel:
     def __init__(self, frames: Iterable[Image], curve: Any, title: str) -> None:
         self.name = title
         self.count = len(curve.progress)
+        if isinstance(frames, Sized) and len(frames) != self.count:
+            raise self._other_count(len(frames))
         self.times = curve.times - curve.times[0]
         self.frames = iter(frames)
         self.index = 0
@@ -308,12 +310,15 @@ class _Panel:
     def _next(self, index: int) -> Image:
         image = next(self.frames, None)
         if image is None:
-            counts = f"{self.count} points, the clip {index} frames"
-            raise ValueError(f"{self.name}: the curve has {counts}; they must be equal")
+            raise self._other_count(index)
         if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
             found = f"{image.shape} {image.dtype}"
             raise ValueError(f"{self.name}: frames must be (H, W, 3) uint8, not {found}")
         return image
+
+    def _other_count(self, frames: int) -> ValueError:
+        counts = f"{self.count} points, the clip {frames} frames"
+        return ValueError(f"{self.name}: the curve has {counts}; they must be equal")
 
     def _scaled(self, image: Image) -> Image:
         """The frame as large as it is shown."""

@@ -159,6 +159,7 @@ def test_streams_are_taken_frame_by_frame_and_large_frames_reduced():
         ([(stream(), clip(12)[1], "a")], "curve has 12 points, the clip 9 frames"),
         ([], "no clips"),
         ([(frames[:4], curve, "a")], "a: the curve has 5 points"),
+        ([(list(frames) * 2, curve, "a")], "5 points, the clip 10 frames"),
         ([(frames.astype(float), curve, "a")], "a: frames must be"),
     ):
         with pytest.raises(ValueError, match=message):
