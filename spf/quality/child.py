@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import lru_cache, partial
@@ -25,6 +26,7 @@ from typing import Any
 from spf.child import replies, requests
 from spf.errors import one_line
 from spf.quality.weights import CAMERA, COTRACKER_CODE, DINO_CODE, DREAMSIM_WEIGHTS, FIRST_FRAME
+from spf.weights import fetch_command
 
 I2V = "vbench2_beta_i2v"  # the package of image-to-video, which comes with vbench
 LOADERS = {
@@ -54,7 +56,7 @@ SAMPLED_FPS = 8  # that dynamic_degree looks at
 
 
 class Refused(Exception):
-    """A clip that a dimension does not take, in one line."""
+    """Why a dimension gives no score of a clip, now and always, in one line."""
 
 
 def main(folder: str, device: str) -> None:
@@ -197,7 +199,13 @@ def from_here(load: Callable[..., Any]) -> Callable[..., Any]:
 def dreams(load: Callable[..., Any], device: str) -> Callable[..., Any]:
     """dreamsim on a device, which VBench leaves at a GPU, and with the files that are here."""
     archive = Path(os.environ["VBENCH_CACHE_DIR"]) / DREAMSIM_WEIGHTS
-    shutil.unpack_archive(archive, archive.parent)
+    try:
+        with zipfile.ZipFile(archive) as content:
+            content.extractall(archive.parent)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        command = fetch_command("quality", "vbench")
+        what = f"weights {DREAMSIM_WEIGHTS} are damaged ({one_line(error)})"
+        raise Refused(f"{what}, remove them and get them again by {command}") from None
     return cached(partial(load, device=device, cache_dir=str(archive.parent)))
 
 

@@ -226,8 +226,10 @@ class VBenchProcess:
     def _last_line(self) -> str:
         """What the child died of, and the last line that it wrote."""
         assert self._child is not None
-        printed = (self._folder / LOG).read_text(errors="replace").strip().rpartition("\n")[2]
-        return self._child.end() + (f": {one_line(printed)}" if printed else "")
+        ended, printed = self._child.end(), ""
+        with suppress(OSError):
+            printed = (self._folder / LOG).read_text(errors="replace").strip().rpartition("\n")[2]
+        return f"{ended}: {one_line(printed)}" if printed else ended
 
 
 def motion_of(prompt: str) -> str:

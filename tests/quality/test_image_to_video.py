@@ -3,6 +3,7 @@ gives them with random weights; and the fidelity of the ends, by scikit-image an
 
 import json
 import re
+import shutil
 import sys
 import zipfile
 from dataclasses import replace
@@ -136,6 +137,24 @@ def test_what_is_not_known_or_absent_has_its_reason(quality, clip, frames, tmp_p
     reason = "not run: the package dreamsim is absent, get it by make setup"
     assert scores["i2v_background"].reason == reason
     assert scores[CAMERA].reason.endswith("get them by make weights QUALITY=vbench/camera_motion")
+
+
+@pytest.mark.parametrize("damaged", [
+    lambda data: b"", lambda data: data[:200],
+    lambda data: data[:500] + bytes([data[500] ^ 1]) + data[501:],
+])  # fmt: skip
+def test_a_damaged_archive_of_weights_is_refused_once_and_for_all(
+    damaged, clip, frames, weights, tmp_path, monkeypatch
+):
+    shutil.copytree(weights, tmp_path / "weights")
+    archive = tmp_path / "weights" / "dreamsim_model" / "pretrained.zip"
+    archive.write_bytes(damaged(archive.read_bytes()))
+    monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path / "weights"))
+    made = VBench(["i2v_background"], device="cpu")
+    score = made.measure(clip, None, Conditions(frames[0]))["i2v_background"]
+    made.close()
+    assert score.value is None
+    assert re.search(r"pretrained.zip are damaged \(.+\), remove them and get", score.reason)
 
 
 def test_motions_are_those_that_vbench_reads_in_names():
