@@ -24,7 +24,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from scripts.tiny_generator_data import Batch, draw_batch, render_pool  # noqa: E402
+from scripts.tiny_generator_data import SIZE, Batch, draw_batch, render_pool  # noqa: E402
 from spf.files import moved_into_place, write_atomic  # noqa: E402
 from spf.generators.tiny.sampling import (  # noqa: E402
     SETTINGS_FILE,
@@ -41,6 +41,7 @@ MODEL = {
     "text_dim": TEXT_DIM, "freq_dim": 128, "ffn_dim": 768,
     "cross_attn_norm": False, "rope_max_seq_len": 64,
 }  # fmt: skip
+SETTINGS = SamplerSettings((SIZE, SIZE), num_frames=24, min_frames=5, max_frames=33)
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ class Trainer:
             torch.save(state, temporary)
         with moved_into_place(self.out / "weights") as temporary:
             copy.deepcopy(self.average).half().save_pretrained(temporary)
-            settings = json.dumps(asdict(SamplerSettings()), indent=2) + "\n"
+            settings = json.dumps(asdict(SETTINGS), indent=2) + "\n"
             write_atomic(temporary / SETTINGS_FILE, settings)
 
     def start_from(self, folder: Path) -> None:

@@ -328,6 +328,7 @@ def nearest(size: tuple[float, float], multiple: int) -> tuple[int, int]:
 
 
 def _check_image(name: str, image: Any) -> None:
-    shape, dtype = np.shape(image), getattr(image, "dtype", type(image).__name__)
+    shape: tuple[int, ...] = getattr(image, "shape", ())
+    dtype = getattr(image, "dtype", type(image).__name__)
     if len(shape) != 3 or shape[-1] != 3 or 0 in shape or dtype != np.uint8:
         raise ConfigError(f"the {name} frame must be (H, W, 3) uint8 RGB, not {shape} {dtype}")

@@ -295,10 +295,21 @@ def test_each_file_of_tinys_weights_is_looked_for(name, tmp_path):
         file.unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("wrong", [{"num_steps": 0}, {"min_frames": 99}, {"num_frames": "24"}])
-def test_impossible_settings_of_tinys_weights_are_refused(wrong, tmp_path):
+SAMPLING = json.loads((WEIGHTS / "sampling.json").read_text())
+UNUSABLE = [SAMPLING | {"num_steps": 0}, SAMPLING | {"min_frames": 99}]
+UNUSABLE += [SAMPLING | {"num_frames": "24"}, SAMPLING | {"more": 1}, [], None]
+UNUSABLE += [
+    {name: value for name, value in SAMPLING.items() if name != missing}
+    for missing in ("size", "num_frames", "min_frames", "max_frames")
+]
+
+
+@pytest.mark.parametrize("settings", UNUSABLE)
+def test_settings_of_tinys_weights_that_say_too_little_or_the_impossible_are_refused(
+    settings, tmp_path
+):
     shutil.copytree(WEIGHTS, tmp_path, dirs_exist_ok=True)
     file = tmp_path / "sampling.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | wrong))
+    file.write_text(json.dumps(settings))
     with refused(f"{file} cannot be used .*; model.path needs", UnavailableError):
         TinyGenerator(path=str(tmp_path)).check()

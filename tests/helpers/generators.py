@@ -32,7 +32,7 @@ def save_tiny(folder):
         model.patch_embedding.weight[:, :3] = 0.0
         model.patch_embedding.weight[:, 3] *= 10.0
     model.save_pretrained(folder)
-    settings = SamplerSettings(num_frames=9, num_steps=2)
+    settings = SamplerSettings((32, 32), num_frames=9, min_frames=5, max_frames=33, num_steps=2)
     (folder / SETTINGS_FILE).write_text(json.dumps(asdict(settings)))
     return folder
 

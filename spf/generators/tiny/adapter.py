@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -36,14 +36,15 @@ FPS = 8.0
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """How the weights want to be sampled; `sampling.json` beside them."""
+    """How the weights want to be sampled; `sampling.json` beside them. What they were trained for
+    has no default: of other weights than the shipped ones nobody knows it."""
 
-    size: tuple[int, int] = (32, 32)  # (height, width), pixels
-    num_frames: int = 24
+    size: tuple[int, int]  # (height, width), pixels
+    num_frames: int
+    min_frames: int
+    max_frames: int
     num_steps: int = 4
     shift: float = 8.0
-    min_frames: int = 5
-    max_frames: int = 33
 
     def __post_init__(self) -> None:
         if not (1 < self.min_frames <= self.num_frames <= self.max_frames and self.num_steps >= 1):
@@ -51,9 +52,10 @@ class SamplerSettings:
 
     @classmethod
     def load(cls, folder: Path) -> "SamplerSettings":
-        """The settings in a folder of weights. Raises KeyError, TypeError or ValueError."""
-        values = json.loads((folder / SETTINGS_FILE).read_text())
-        return cls(**{**values, "size": tuple(values["size"])})
+        """The settings in a folder of weights. Raises TypeError or ValueError."""
+        made = cls(**json.loads((folder / SETTINGS_FILE).read_text()))
+        height, width = made.size
+        return replace(made, size=(height, width))
 
 
 class TinyGenerator(PickledByArguments):
@@ -85,7 +87,7 @@ class TinyGenerator(PickledByArguments):
                         pass  # its header fits its size
             except FileNotFoundError:
                 fault = "is not there"
-            except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            except (OSError, ValueError, TypeError, SafetensorError) as error:
                 fault = f"cannot be used ({one_line(error, None)})"
             else:
                 continue
