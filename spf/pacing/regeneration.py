@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from spf.errors import ClipError, SpfError
 from spf.files import sweep
@@ -80,7 +81,7 @@ def regenerate(
     """
     generator, settings, pieces = plan.generator, plan.settings, plan.segments.pieces
     generator.check()
-    sweep(Path(folder).glob(".spf-*"))
+    _check_writable(Path(folder))
     cached = CachedGenerator(generator, folder)
     generations = 1 + settings.steering.iterations * plan.steered  # of a segment, at most
     made = []
@@ -99,6 +100,17 @@ def regenerate(
     if not plan.steered and settings.steering.iterations:
         notes.append(f"plain regeneration: the clock of {generator.name} cannot be warped")
     return Regeneration(plan, plain, best, rates[0], notes)
+
+
+def _check_writable(folder: Path) -> None:
+    """Raises SpfError for a folder that takes no segments, before the first is generated."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder.glob(".spf-*"))
+        TemporaryDirectory(prefix=".spf-", dir=folder).cleanup()
+    except OSError as error:
+        why = f"cannot be written ({error.strerror})"
+        raise SpfError(f"{folder}: {why}; choose another folder for the segments") from None
 
 
 def _segment(

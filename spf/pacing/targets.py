@@ -161,9 +161,10 @@ class Custom:
         if pairs.ndim != 2 or pairs.shape[1] != 2 or len(pairs) < 2:
             raise ConfigError(f"{what}: give at least 2 points, each a time and a progress")
         times, progress = pairs.T
+        if not np.isfinite(pairs).all():  # before all else: differences of infinities warn
+            raise ConfigError(f"{what}: points must be finite numbers")
         falls = np.diff(progress) < 0
         for wrong, rule in (
-            (not np.isfinite(pairs).all(), "points must be finite numbers"),
             ((np.diff(times) <= 0).any(), "times must increase from point to point; sort them"),
             (falls.any(), f"the target falls at point {falls.argmax() + 2}; it must increase"),
             ((progress[0], progress[-1]) != (0.0, 1.0), "progress must run from 0 to 1"),
@@ -269,7 +270,7 @@ def _read(path: Path) -> Sequence[Sequence[float]]:
         return [[float(cell) for cell in row] for row in rows]
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (csv.Error, KeyError, TypeError, ValueError, RecursionError) as error:
         wanted = "a CSV file with two columns, time and progress, or JSON, [[time, progress], ...]"
         either = f'{wanted} or {{"times": [...], "progress": [...]}}'
         raise ConfigError(f"{path}: {one_line(error)}; expected {either}") from None

@@ -199,6 +199,14 @@ def test_finished_segments_are_found_again(longer, tmp_path, monkeypatch, reques
     assert (asked(), asked(seed=1) > 1) == (1, True)
 
 
+def test_a_folder_that_takes_no_segments_is_refused_before_any_is_generated(longer, requests):
+    with refused(
+        f"^{longer}: cannot be written .*; choose another folder for the segments", spf.SpfError
+    ):
+        regenerated(longer, folder=longer)
+    assert not requests
+
+
 def test_sound_is_dropped_and_another_size_is_noted(tmp_path):
     path = clips.encode(tmp_path / "clip.mp4", harness.steady(25, power=3.0), rate=12, audio=True)
     small = Fader()

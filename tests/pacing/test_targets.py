@@ -87,7 +87,10 @@ def test_files_in_any_unit_of_time(tmp_path):
     ([[0, 0, 0], [1, 1, 1]], "at least 2 points"), ([["a", 0], [1, 1]], "pairs of numbers"),
     ([[0, 0], [float("nan"), 0.5], [1, 1]], "finite"), ("{", "a.json: .*expected"),
     ('{"times": [0, 1]}', "a.json: .*progress"), ("0;0\n1;1\n", "a.csv: .*(two col|points)"),
+    ([[0, 0], [0.5, float("inf")], [1, float("inf")]], "finite"),
+    ("0,0\n1," + "1" * 200_000, "a.csv: .*two col"),
 ])  # fmt: skip
+@pytest.mark.filterwarnings("error")
 def test_points_and_files_that_make_no_target(tmp_path, points, message):
     target = Custom(points=points)
     if isinstance(points, str):
