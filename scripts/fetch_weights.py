@@ -119,7 +119,12 @@ def _fetch_pipeline(repository: Repository) -> str:
         pass  # a download that was interrupted goes on
     print(f"{repository.repo}: {repository.size}", file=sys.stderr)
     snapshots = {
-        repo: _snapshot(repo, repository.revision, patterns, "model.path=FOLDER")[0]
+        repo: _snapshot(
+            repo,
+            repository.revision if repo == repository.repo else None,
+            patterns,
+            "model.path=FOLDER",
+        )[0]
         for repo, patterns in repository.wanted().items()
     }
     folder = repository.assemble(snapshots)
