@@ -285,7 +285,8 @@ def test_rows_columns_and_tables_that_are_gone(tmp_path):
     assert (column.column, column.value) == ("note", "gone")
     (column,) = compare(shorter, reference)
     assert (column.column, column.reference) == ("note", "gone")
-    (table,) = compare(reference, write(tmp_path / "d" / "none", ROWS).parent)
+    write(tmp_path / "d", ROWS).joinpath("pacing.csv").rename(tmp_path / "d" / "other.csv")
+    (table,) = compare(reference, tmp_path / "d")
     assert (table.table, table.value) == ("pacing", "gone")
     nameless = [write(tmp_path / x, [["0.1"], [x], ["0.3"]], ["linearity_mae"]) for x in ("1", "2")]
     (found,) = compare(*nameless)
