@@ -89,7 +89,7 @@ class Store:
     def put(self, key: str, about: Any, files: Mapping[str, bytes | Path]) -> Entry | None:
         """Store an entry; files are bytes, or paths of files that are linked where the disk can. An
         intact one that another process stored meanwhile stays. None where it exceeds the bound."""
-        temporary, target = self._aside(), self.folder / key
+        temporary, target = self._aside(key), self.folder / key
         try:
             temporary.mkdir(parents=True)
             hashes = {name: _add(temporary, content) for name, content in files.items()}
@@ -122,7 +122,7 @@ class Store:
 
     def remove(self, key: str) -> None:
         """Remove an entry, so that nobody sees it half-removed."""
-        aside = self._aside()
+        aside = self._aside(key)
         try:
             os.rename(self.folder / key, aside)
         except FileNotFoundError:
@@ -132,8 +132,10 @@ class Store:
     @contextmanager
     def lock(self, key: str, wait: str | None = None) -> Iterator[bool]:
         """Hold the lock of a key; gives whether it is held. wait : what is waited for, for a
-        warning where it takes long; None gives up at once where another process holds the lock."""
+        warning where it takes long; None gives up at once where another process holds the lock.
+        What a process that died with the lock left half-written is removed."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        left = self.lock_file(key).exists()
         lock = FileLock(self.lock_file(key))
         try:
             lock.acquire(timeout=0 if wait is None else WARN_AFTER)
@@ -144,6 +146,8 @@ class Store:
             warn(f"{wait}: waiting for another process that makes it")
             lock.acquire(timeout=-1, poll_interval=0.2)
         try:
+            for path in self.folder.glob(f".spf-{key}-*") if left else ():
+                shutil.rmtree(path, ignore_errors=True)
             yield True
         finally:
             with suppress(OSError):
@@ -167,8 +171,8 @@ class Store:
         """Remove what killed processes left half-written long ago."""
         sweep([*self.folder.glob(".spf-*"), *self.folder.glob("*.lock")])
 
-    def _aside(self) -> Path:
-        return self.folder / f".spf-{secrets.token_hex(8)}.tmp"
+    def _aside(self, key: str) -> Path:
+        return self.folder / f".spf-{key}-{secrets.token_hex(8)}.tmp"
 
 
 def warn(line: str) -> None:

@@ -46,13 +46,20 @@ def pool_size(
 def compute_in_pool(
     job: Job, pending: Sequence[int], count: int, gpus: Sequence[str] = ()
 ) -> Iterator[Computed]:
-    """Compute cells on `count` processes; yields each as it is completed.
+    """Compute cells on `count` processes; yields each as it is completed. Raises SpfError where
+    processes die before they begin a cell, and what a cell raises."""
+    try:
+        yield from _with_retries(job, sorted(pending), count, gpus)
+    finally:  # Ctrl-C ends processes in the middle of a cell
+        for index in pending:
+            if job.store.was_begun(job.cells[index]):
+                with job.store.lock(job.cells[index]):
+                    pass  # frees it, and removes what is half-written
 
-    A process that dies takes the pool with it: the cells that were begun are tried once more, each
-    in a pool of its own, and one that dies there too has failed. Raises SpfError where processes
-    die before they begin a cell, and what a cell raises.
-    """
-    left = sorted(pending)
+
+def _with_retries(job: Job, left: list[int], count: int, gpus: Sequence[str]) -> Iterator[Computed]:
+    """A process that dies takes the pool with it: the cells that were begun are tried once more,
+    each in a pool of its own, and one that dies there too has failed."""
     while left:
         left = yield from _compute(job, left, count, gpus)
         suspects = [index for index in left if job.store.was_begun(job.cells[index])]

@@ -37,12 +37,15 @@ def test_an_entry_comes_back_as_it_was_put(tmp_path):
 def test_a_lock_is_free_where_its_holder_died(tmp_path):
     code = (
         "import sys, os; from pathlib import Path; from spf.store import Store\n"
-        "with Store(Path(sys.argv[1])).lock('key') as held:\n"
-        "    os._exit(0 if held else 1)"
+        "store = Store(Path(sys.argv[1]))\n"
+        "with store.lock('key') as held:\n"
+        "    os.rename = lambda *_: os._exit(0 if held else 1)\n"
+        "    store.put('key', {}, {'x': b'half-written'})"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
     store = Store(tmp_path)
     assert store.lock_file("key").exists()
+    assert len([*tmp_path.glob(".spf-*")]) == 1
     with store.lock("key") as held, Store(tmp_path).lock("key") as also:
         assert (held, also) == (True, False)
     assert list(tmp_path.iterdir()) == []
