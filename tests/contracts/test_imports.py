@@ -87,6 +87,7 @@ def test_promised_names_are_those_of_the_type_checker():
 # The environment
 
 
+@pytest.mark.slow
 def test_vbench_and_its_dimensions_import():
     """vbench pins libraries of 2023; our lock lifts its pins. One process: it takes seconds."""
     custom = [name for name in VBENCH_DIMENSIONS if name not in (*FIRST_FRAME, CAMERA)]

@@ -140,8 +140,12 @@ def test_what_is_not_known_or_absent_has_its_reason(quality, clip, frames, tmp_p
 
 
 @pytest.mark.parametrize("damaged", [
-    lambda data: b"", lambda data: data[:200],
-    lambda data: data[:500] + bytes([data[500] ^ 1]) + data[501:],
+    pytest.param(lambda data: b"", id="empty", marks=pytest.mark.slow),
+    pytest.param(lambda data: data[:200], id="cut off"),
+    pytest.param(
+        lambda data: data[:500] + bytes([data[500] ^ 1]) + data[501:],
+        id="a bit", marks=pytest.mark.slow,
+    ),
 ])  # fmt: skip
 def test_a_damaged_archive_of_weights_is_refused_once_and_for_all(
     damaged, clip, frames, weights, tmp_path, monkeypatch

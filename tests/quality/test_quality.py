@@ -90,6 +90,7 @@ def flickering(quality, clip, cache=None) -> Score:
     return quality.measure(clip, cache)[FLICKERING]
 
 
+@pytest.mark.slow
 def test_flickering_is_what_the_packages_command_gives(quality, folder, tmp_path, capfd):
     mean, found = scored(folder, tmp_path, "--dimension", FLICKERING)[FLICKERING]
     assert len(found) == 4
