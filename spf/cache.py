@@ -11,9 +11,9 @@ import os
 import platform
 import re
 import zipfile
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,14 @@ NAMES = ("vectors", "times", "changes", "range", "differences")
 Embedded = tuple[Embeddings, Thumbnails]
 
 
+@dataclass
+class Slot:
+    """The place of a clip in a cache, or in none."""
+
+    found: Embedded | None = None
+    made: Embedded | None = None
+
+
 class Cache:
     """Embeddings in `folder`/embeddings, of at most `bound` bytes together."""
 
@@ -50,34 +58,33 @@ class Cache:
         self._store = Store(self.folder, bound)
         self._complained = False
 
-    def embedded(
-        self, source: Path, fields: dict[str, Any], make: Callable[[], Embedded]
-    ) -> tuple[Embedded, bool]:
-        """The embeddings of a clip with this key, and whether they were found; else made.
+    @contextmanager
+    def slot(self, source: Path, fields: dict[str, Any]) -> Iterator["Slot"]:
+        """The place of a clip with this key: what is `found` in it, else what is put in as `made`.
 
-        Where another process makes them, waits for that one. A folder that refuses costs a line of
-        warning, once, and nothing else; where `make` raises, nothing is stored.
+        Where another process computes it, waits for that one. A folder that refuses costs a line
+        of warning, once, and nothing else; where the body raises, nothing is stored.
         """
         key = f"{fields['name']}-{hashlib.sha256(canonical(fields)).hexdigest()}"
-        if (found := self._load(key, source, fields)) is not None:
-            return found, True
-        with ExitStack() as held:
-            try:
-                held.enter_context(self._store.lock(key, wait=source.name))
-            except OSError as error:
-                self._complain(error)
-                return make(), False
-            # Another process may have finished just before the lock was free.
-            if (found := self._load(key, source, fields)) is not None:
-                return found, True
-            made = make()
-            if content_hash(source) == fields["content"]:  # or it changed while it was read
+        slot = Slot(self._load(key, source, fields))
+        with ExitStack() as locks:
+            if slot.found is None:
                 try:
-                    self._store.put(key, *_pack(made, fields))
+                    locks.enter_context(self._store.lock(key, wait=source.name))
+                    # Another process may have finished just before the lock was free.
+                    slot.found = self._load(key, source, fields)
+                except OSError as error:
+                    self._complain(error)
+                    yield slot
+                    return
+            yield slot
+            # It may have changed while it was read.
+            if slot.made is not None and content_hash(source) == fields["content"]:
+                try:
+                    self._store.put(key, *_pack(slot.made, fields))
                     self._store.sweep()
                 except OSError as error:
                     self._complain(error)
-            return made, False
 
     def entries(self, embedder: str = "") -> list[tuple[str, int]]:
         """Keys and bytes of the entries (of one embedder), least recently used first."""

@@ -1,6 +1,7 @@
 """Clip -> Curve: read, embed and fit in one pass."""
 
 import os
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spf.cache import Cache, Embedded, key_fields, user_cache
+from spf.cache import Cache, Embedded, Slot, key_fields, user_cache
 from spf.devices import check_device
 from spf.embedders import DEFAULT_EMBEDDER, Embedder, Embeddings, embed_clip, load_embedder
 from spf.embedders.base import OnFrame, Source
@@ -184,31 +185,30 @@ def _embed(
     thumbnails: bool = True,
 ) -> tuple[Embedded, bool]:
     """Embeddings and thumbnails of a clip, and whether they came from the cache."""
+    place: AbstractContextManager[Slot] = nullcontext(Slot())
+    is_file = isinstance(source, str | os.PathLike)
+    if cache is not None and isinstance(source, str | os.PathLike):
+        path = Path(source)
+        fields = key_fields(path, embedder, sampling, batch_size, nuisance)
+        place = place if fields is None else cache.slot(path, fields)
+    with place as slot:
+        if slot.found is not None:
+            return slot.found, True
+        for crop_bars in (True, False) if is_file and sampling.crop_bars else (False,):
+            images = Thumbnails()
 
-    def make(crop_bars: bool) -> Embedded:
-        images = Thumbnails()
+            def add(image: NDArray[np.uint8], time: float, small: Thumbnails = images) -> None:
+                if thumbnails:
+                    small.add(image)
+                if on_frame is not None:
+                    on_frame(image, time)
 
-        def add(image: NDArray[np.uint8], time: float) -> None:
-            if thumbnails:
-                images.add(image)
-            if on_frame is not None:
-                on_frame(image, time)
-
-        settings = batch_size, sampling, add, reader, crop_bars, nuisance
-        return embed_clip(source, embedder, *settings), images
-
-    if not isinstance(source, str | os.PathLike):
-        return make(False), False
-
-    def made() -> Embedded:
-        try:
-            return make(sampling.crop_bars)
-        except BarsEndError:  # they were none: from the start, without cropping
-            return make(False)
-
-    path = Path(source)
-    fields = key_fields(path, embedder, sampling, batch_size, nuisance) if cache else None
-    return cache.embedded(path, fields, made) if cache and fields else (made(), False)
+            settings = batch_size, sampling, add, reader, crop_bars, nuisance
+            with suppress(BarsEndError):  # they were none: from the start, without cropping
+                slot.made = embed_clip(source, embedder, *settings), images
+                break
+        assert slot.made is not None  # without cropping no bars end
+        return slot.made, False
 
 
 def embed(
