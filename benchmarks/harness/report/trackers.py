@@ -193,7 +193,10 @@ def _sweep_job() -> tuple[str, str] | None:
         return None
     job = HydraConfig.get()
     options = [x for x in job.overrides.task if re.split(r"[.=]", x)[0] not in ELSEWHERE]
-    return f"sweep-{Path(job.sweep.dir).name}", " ".join(options)[:LONGEST]
+    name = " ".join(options)
+    if len(name) > LONGEST:  # long ones may begin alike
+        name = f"{name[: LONGEST - 9]} {digest(options)[:8]}"
+    return f"sweep-{Path(job.sweep.dir).name}", name
 
 
 def _content(folder: RunFolder, records: list[Record], summary: Summary) -> dict[str, Any]:

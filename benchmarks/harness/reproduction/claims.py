@@ -6,7 +6,7 @@ of the claim names. Every figure is printed as the cell of its table is.
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 from benchmarks.harness.cells import Summary, Table, sign
@@ -63,7 +63,11 @@ def claims(number: int, runs: Sequence[Tables]) -> list[Claim]:
     for text, names, judge in JUDGES[number]:
         needed = [tables[name] for name in names if name in tables]
         judged = judge(*needed) if len(needed) == len(names) else None
-        found.append(Claim(text, *judged, table=needed[0]) if judged else Claim(text))
+        claim = Claim(text, *judged) if judged else Claim(text)
+        read = any(
+            map(str.isdigit, claim.figures)
+        )  # a sentence without figures is read from no table
+        found.append(replace(claim, table=needed[0]) if read else claim)
     return found
 
 
