@@ -110,16 +110,17 @@ def run_once(config: DictConfig) -> Run:
     """`run`, or what it gave the last time where nothing that determines it has changed: an entry
     of the store of cells, whose key is a hash of the cells and of the code."""
     benchmark, job = make_job(resolved(config))
+    if benchmark.volatile:
+        return run(config)
     cells = [[cell.identity, cell.not_run] for cell in job.cells]
     page = [file_digest(path) for path in sorted(TEMPLATES.iterdir()) if path.is_file()]
     key = digest([cells, job.store.fresh, page, code_hash(type(benchmark), __name__)])
-    entry, found = job.store.get(key), job.completed()
-    if entry is not None and len(found) == len(cells) and not benchmark.volatile:
+    entry = job.store.get(key)
+    if entry is not None and len(found := job.completed()) == len(cells):
         records = [one.record for one in found.values()]
         results = Results(records, reused=len(records))
         return Run(job.store.folder, 0, results, Summary.of_plain(entry.about))
-    made = run(config)
-    return made if benchmark.volatile else store_run(made, job.store, key)
+    return store_run(run(config), job.store, key)
 
 
 def store_run(made: Run, store: CellStore, key: str) -> Run:

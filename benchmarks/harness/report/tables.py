@@ -103,9 +103,10 @@ def ordered_columns(table: Table) -> list[str]:
 def main_columns(table: Table) -> list[str]:
     """Columns that are shown at first: the named ones that hold something."""
     begun = [name for name in SHOWN if table.name.startswith(name)]
+    held = holding(table)
     if not begun:
-        return holding(table)[:FEW]
-    return [name for name in SHOWN[max(begun, key=len)] if name in holding(table)][: FEW + 1]
+        return held[:FEW]
+    return [name for name in SHOWN[max(begun, key=len)] if name in held][: FEW + 1]
 
 
 def holding(table: Table) -> list[str]:
@@ -122,7 +123,8 @@ def sort_key(value: Any) -> str:
 
 def shown_columns(table: Table) -> list[str]:
     """Columns of a table that hold something; the files keep the empty ones too."""
-    return [name for name in table.columns if name == PAPER or name in holding(table)]
+    held = {PAPER, *holding(table)}
+    return [name for name in table.columns if name in held]
 
 
 def numeric(table: Table, column: str) -> bool:

@@ -64,10 +64,9 @@ def claims(number: int, runs: Sequence[Tables]) -> list[Claim]:
         needed = [tables[name] for name in names if name in tables]
         judged = judge(*needed) if len(needed) == len(names) else None
         claim = Claim(text, *judged) if judged else Claim(text)
-        read = any(
-            map(str.isdigit, claim.figures)
-        )  # a sentence without figures is read from no table
-        found.append(replace(claim, table=needed[0]) if read else claim)
+        if any(map(str.isdigit, claim.figures)):  # else it is read from no table
+            claim = replace(claim, table=needed[0])
+        found.append(claim)
     return found
 
 
